@@ -1,0 +1,31 @@
+# What there is to do here. `make` alone lists it.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test e2e bench lint
+
+help: ## List the targets
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+demo: ## Build, start a server on a temporary directory, create pools and claims, show the answers, stop
+	@scripts/demo.sh
+
+test: ## Every test: cargo's, then those through real kubectl against a fresh server
+	@scripts/need.sh
+	$(CARGO) test --workspace --locked
+	@env -u KUBECONFIG scripts/e2e.sh
+
+# Only a KUBECONFIG that was named on the command line counts: nobody's cluster is met by accident.
+e2e: ## The tests through real kubectl; against any server with KUBECONFIG=file
+	@scripts/need.sh
+	@$(if $(filter command,$(firstword $(origin KUBECONFIG))),env KUBECONFIG='$(KUBECONFIG)',env -u KUBECONFIG) scripts/e2e.sh
+
+bench: ## The benchmarks of docs/benchmarks.md
+	@scripts/need.sh
+	$(CARGO) bench --workspace --locked
+
+lint: ## Format, lints, and what may be linked
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@scripts/deny.sh

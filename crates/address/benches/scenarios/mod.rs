@@ -1,0 +1,115 @@
+//! The pools that both benchmarks look at: how they are filled, and with how many allocations.
+//!
+//! The patterns are the ends of what can happen. A dense pool is what first fit makes of claims of
+//! one length. In a checkerboard every second block is free, so no two can merge. Scattered blocks
+//! are taken at random places, as by claims for exact addresses: each is surrounded by free blocks
+//! of many lengths, which costs the most memory. Nothing here measures.
+
+use address::{FreeSpace, Prefix, Strategy};
+
+/// A pool, the length of its claims, and what is taken of it.
+pub struct Scenario {
+    pub pool: &'static str,
+    pub length: u8,
+    pub pattern: Pattern,
+    pub allocations: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Pattern {
+    Dense,
+    Checkerboard,
+    Scattered,
+}
+
+/// What both benchmarks measure, in the order of their tables.
+pub const SCENARIOS: &[Scenario] = {
+    use Pattern::{Checkerboard, Dense, Scattered};
+    &[
+        scenario("10.0.0.0/8", 32, Dense, 0),
+        scenario("10.0.0.0/8", 32, Dense, 1_000),
+        scenario("10.0.0.0/8", 32, Dense, 1_000_000),
+        scenario("10.0.0.0/8", 32, Dense, 16_000_000),
+        scenario("10.0.0.0/8", 32, Checkerboard, 1_000_000),
+        scenario("10.0.0.0/8", 32, Checkerboard, 8_388_608),
+        scenario("10.0.0.0/8", 32, Scattered, 1_000_000),
+        scenario("2001:db8::/32", 64, Dense, 1_000_000),
+        scenario("2001:db8::/32", 64, Checkerboard, 1_000_000),
+        scenario("2001:db8::/32", 64, Scattered, 1_000_000),
+        scenario("2001:db8::/64", 128, Scattered, 1_000_000),
+        scenario("2001:db8::/32", 128, Scattered, 100_000),
+    ]
+};
+
+const fn scenario(pool: &'static str, length: u8, pattern: Pattern, allocations: u32) -> Scenario {
+    Scenario {
+        pool,
+        length,
+        pattern,
+        allocations,
+    }
+}
+
+impl Scenario {
+    /// The pool with everything free.
+    pub fn empty(&self) -> FreeSpace {
+        FreeSpace::new(self.pool.parse().expect("a scenario names a prefix"))
+    }
+
+    /// Takes what the scenario says.
+    pub fn fill(&self, pool: &mut FreeSpace) {
+        for number in 0..self.allocations {
+            let block = match self.pattern {
+                // As claims do it, which for one length is the dense pattern.
+                Pattern::Dense => pool
+                    .find(self.length, Strategy::FirstFit)
+                    .expect("the pool has room for the scenario"),
+                Pattern::Checkerboard | Pattern::Scattered => self.taken(pool, number),
+            };
+            pool.take(block).expect("the scenario takes what is free");
+        }
+    }
+
+    /// The block that was taken as number `number`, counted from zero.
+    pub fn taken(&self, pool: &FreeSpace, number: u32) -> Prefix {
+        let pool = pool.pool();
+        let blocks_bits = self.length - pool.length();
+        let number = match self.pattern {
+            Pattern::Dense => u128::from(number),
+            Pattern::Checkerboard => u128::from(number) * 2,
+            Pattern::Scattered => scattered(number.into(), blocks_bits),
+        };
+        let offset = number << (pool.family().bits() - self.length);
+        Prefix::new(pool.family(), pool.first() | offset, self.length)
+            .expect("the offset is inside the pool and aligned")
+    }
+
+    /// The first columns of a table.
+    pub fn title(&self) -> String {
+        format!(
+            "| /{} in {} | {:?} | {} ",
+            self.length,
+            self.pool,
+            self.pattern,
+            thousands(self.allocations)
+        )
+    }
+}
+
+fn thousands(number: u32) -> String {
+    match (number / 1_000_000, number / 1_000 % 1_000, number % 1_000) {
+        (0, 0, ones) => format!("{ones}"),
+        (0, thousands, ones) => format!("{thousands},{ones:03}"),
+        (millions, thousands, ones) => format!("{millions},{thousands:03},{ones:03}"),
+    }
+}
+
+/// A number of `bits` bits that looks random. Other numbers give other results, as every step can be
+/// undone, so no block is drawn twice.
+fn scattered(number: u128, bits: u8) -> u128 {
+    let mask = u128::MAX >> (128 - bits);
+    (0..3).fold(number, |mixed, _| {
+        let multiplied = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) & mask;
+        multiplied ^ (multiplied >> (bits / 2))
+    })
+}

@@ -1,0 +1,71 @@
+//! A block named by its place in a pool, not by its addresses.
+//!
+//! Halving a pool `depth` times gives `2^depth` blocks, numbered from the lowest address. In these
+//! terms the neighbours of a buddy system are one bit operation away, and the numbers stay small:
+//! a `/64` in a `/32` needs 32 bits. Nothing here knows addresses or what is free.
+
+use crate::{Prefix, shift};
+
+/// The `number`-th of the `2^depth` equal blocks of a pool; `depth` is 0..=128.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) depth: u8,
+    pub(crate) number: u128,
+}
+
+impl Block {
+    /// The whole pool.
+    pub(crate) const POOL: Block = Block {
+        depth: 0,
+        number: 0,
+    };
+
+    /// Where a prefix stands in the pool; `None` when it is not inside.
+    pub(crate) fn locate(pool: Prefix, prefix: Prefix) -> Option<Block> {
+        if !pool.contains(prefix) {
+            return None;
+        }
+        let offset = prefix.first().checked_sub(pool.first())?;
+        Some(Block {
+            depth: prefix.length().checked_sub(pool.length())?,
+            number: shift::right(offset, prefix.host_bits()),
+        })
+    }
+
+    /// The prefix at this place of the pool.
+    pub(crate) fn prefix_in(self, pool: Prefix) -> Prefix {
+        let length = pool.length().saturating_add(self.depth);
+        let offset = shift::left(self.number, pool.host_bits().saturating_sub(self.depth));
+        Prefix::covering(pool.family(), pool.first() | offset, length)
+    }
+
+    /// The block of that lesser (or the same) depth that contains this one.
+    pub(crate) fn ancestor(self, depth: u8) -> Block {
+        Block {
+            depth,
+            number: shift::right(self.number, self.depth.saturating_sub(depth)),
+        }
+    }
+
+    /// The block that contains this one and its buddy; `None` for the whole pool.
+    pub(crate) fn parent(self) -> Option<Block> {
+        let depth = self.depth.checked_sub(1)?;
+        Some(self.ancestor(depth))
+    }
+
+    /// The other half of the parent. The whole pool has none, and must not be asked.
+    pub(crate) fn buddy(self) -> Block {
+        Block {
+            depth: self.depth,
+            number: self.number ^ 1,
+        }
+    }
+
+    /// The first and the last number of the blocks of that greater (or the same) depth inside this
+    /// one.
+    pub(crate) fn descendants(self, depth: u8) -> (u128, u128) {
+        let generations = depth.saturating_sub(self.depth);
+        let first = shift::left(self.number, generations);
+        (first, first | shift::low_ones(generations))
+    }
+}

@@ -1,0 +1,77 @@
+//! An ordered set of block numbers of one depth, each stored no wider than it need be.
+//!
+//! A block number at depth `d` has `d` bits, so the depth alone tells the width: four bytes serve
+//! everything in IPv4 and the usual `/64`s of an IPv6 `/32`. It deliberately knows nothing of
+//! buddies.
+
+use alloc::collections::BTreeSet;
+
+/// The numbers of some blocks of one depth.
+#[derive(Clone, Debug)]
+pub(crate) enum BlockSet {
+    Narrow(BTreeSet<u32>),
+    Middle(BTreeSet<u64>),
+    Wide(BTreeSet<u128>),
+}
+
+impl BlockSet {
+    /// An empty set for numbers of `depth` bits.
+    pub(crate) fn for_depth(depth: u8) -> BlockSet {
+        match depth {
+            0..=32 => BlockSet::Narrow(BTreeSet::new()),
+            33..=64 => BlockSet::Middle(BTreeSet::new()),
+            _ => BlockSet::Wide(BTreeSet::new()),
+        }
+    }
+
+    /// The lowest number.
+    pub(crate) fn first(&self) -> Option<u128> {
+        match self {
+            BlockSet::Narrow(set) => set.first().map(|&number| number.into()),
+            BlockSet::Middle(set) => set.first().map(|&number| number.into()),
+            BlockSet::Wide(set) => set.first().copied(),
+        }
+    }
+
+    pub(crate) fn contains(&self, number: u128) -> bool {
+        match self {
+            BlockSet::Narrow(set) => set.contains(&to_u32(number)),
+            BlockSet::Middle(set) => set.contains(&to_u64(number)),
+            BlockSet::Wide(set) => set.contains(&number),
+        }
+    }
+
+    /// Whether some number of the range, both ends included, is in the set.
+    pub(crate) fn meets(&self, (first, last): (u128, u128)) -> bool {
+        match self {
+            BlockSet::Narrow(set) => set.range(to_u32(first)..=to_u32(last)).next().is_some(),
+            BlockSet::Middle(set) => set.range(to_u64(first)..=to_u64(last)).next().is_some(),
+            BlockSet::Wide(set) => set.range(first..=last).next().is_some(),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, number: u128) {
+        match self {
+            BlockSet::Narrow(set) => set.insert(to_u32(number)),
+            BlockSet::Middle(set) => set.insert(to_u64(number)),
+            BlockSet::Wide(set) => set.insert(number),
+        };
+    }
+
+    /// Removes the number and says whether it was there.
+    pub(crate) fn remove(&mut self, number: u128) -> bool {
+        match self {
+            BlockSet::Narrow(set) => set.remove(&to_u32(number)),
+            BlockSet::Middle(set) => set.remove(&to_u64(number)),
+            BlockSet::Wide(set) => set.remove(&number),
+        }
+    }
+}
+
+fn to_u32(number: u128) -> u32 {
+    u32::try_from(number).expect("a block number has no more bits than its depth, here 32")
+}
+
+fn to_u64(number: u128) -> u64 {
+    u64::try_from(number).expect("a block number has no more bits than its depth, here 64")
+}

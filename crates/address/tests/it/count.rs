@@ -1,0 +1,133 @@
+//! Counts: exact up to 2^128, compared with big integers.
+
+use address::{Count, Family};
+use num_bigint::BigUint;
+use proptest::prelude::*;
+
+fn big(count: Count) -> BigUint {
+    count.to_string().parse().expect("a count prints as digits")
+}
+
+/// The values where a carry or a limit can go wrong, and their neighbours.
+fn counts() -> Vec<Count> {
+    let powers = (0..=128).filter_map(|length| Count::from_prefix_length(Family::V6, length));
+    let one = Count::new(1);
+    let mut counts = vec![Count::ZERO, Count::new(100), Count::new(u128::MAX)];
+    for power in powers {
+        counts.push(power);
+        counts.extend(power.checked_add(one));
+        counts.extend(power.checked_sub(one));
+    }
+    counts
+}
+
+#[test]
+fn every_prefix_length_has_its_size() {
+    for family in [Family::V4, Family::V6] {
+        for length in 0..=family.bits() {
+            let size = Count::from_prefix_length(family, length).expect("in range");
+            assert_eq!(
+                big(size),
+                BigUint::from(2_u8).pow(u32::from(family.bits() - length))
+            );
+        }
+        assert_eq!(Count::from_prefix_length(family, family.bits() + 1), None);
+    }
+    assert_eq!(Count::from_prefix_length(Family::V6, 0), Some(Count::MAX));
+    assert_eq!(
+        Count::from_prefix_length(Family::V6, 128),
+        Some(Count::new(1))
+    );
+}
+
+#[test]
+fn sums_and_differences_are_exact_or_nothing() {
+    for one in counts() {
+        for other in counts() {
+            check_arithmetic(one, other);
+        }
+    }
+}
+
+#[track_caller]
+fn check_arithmetic(one: Count, other: Count) {
+    let (big_one, big_other) = (big(one), big(other));
+    assert_eq!(
+        one.cmp(&other),
+        big_one.cmp(&big_other),
+        "{one} and {other}"
+    );
+    let sum = Some(&big_one + &big_other).filter(|sum| *sum <= big(Count::MAX));
+    assert_eq!(one.checked_add(other).map(big), sum, "{one} + {other}");
+    let difference = (big_one >= big_other).then(|| &big_one - &big_other);
+    assert_eq!(
+        one.checked_sub(other).map(big),
+        difference,
+        "{one} - {other}"
+    );
+    if big_other != BigUint::ZERO {
+        let percent = (&big_one * 100_u8 / &big_other).min(BigUint::from(100_u8));
+        assert_eq!(
+            BigUint::from(one.percent_of(other)),
+            percent,
+            "{one} of {other}"
+        );
+    }
+}
+
+#[test]
+fn counts_print_as_plain_decimals() {
+    assert_eq!(Count::ZERO.to_string(), "0");
+    assert_eq!(
+        Count::new(u128::MAX).to_string(),
+        "340282366920938463463374607431768211455"
+    );
+    assert_eq!(
+        Count::MAX.to_string(),
+        "340282366920938463463374607431768211456"
+    );
+    assert_eq!(
+        format!("{:>4}|{:<4}|", Count::new(7), Count::new(7)),
+        "   7|7   |"
+    );
+    assert_eq!(
+        format!("{:>41}|", Count::MAX),
+        "  340282366920938463463374607431768211456|"
+    );
+}
+
+#[test]
+fn api_integers_saturate() {
+    let limit = 1_u128 << 63;
+    assert_eq!(Count::ZERO.to_i64_saturating(), 0);
+    assert_eq!(Count::new(limit - 2).to_i64_saturating(), i64::MAX - 1);
+    assert_eq!(Count::new(limit - 1).to_i64_saturating(), i64::MAX);
+    assert_eq!(Count::new(limit).to_i64_saturating(), i64::MAX);
+    assert_eq!(Count::new(2 * limit).to_i64_saturating(), i64::MAX);
+    assert_eq!(Count::new(2 * limit + 1).to_i64_saturating(), i64::MAX);
+    assert_eq!(Count::new(u128::MAX).to_i64_saturating(), i64::MAX);
+    assert_eq!(Count::MAX.to_i64_saturating(), i64::MAX);
+}
+
+#[test]
+fn a_hundred_percent_is_nothing_less_than_all() {
+    for total in counts().into_iter().filter(|total| *total != Count::ZERO) {
+        assert_eq!(Count::ZERO.percent_of(total), 0, "none of {total}");
+        assert_eq!(total.percent_of(total), 100, "all of {total}");
+        let but_one = total.checked_sub(Count::new(1)).expect("not zero");
+        assert!(but_one.percent_of(total) < 100, "all but one of {total}");
+    }
+    assert_eq!(Count::MAX.percent_of(Count::ZERO), 0);
+    assert_eq!(Count::ZERO.percent_of(Count::ZERO), 0);
+}
+
+fn any_count() -> impl Strategy<Value = Count> {
+    (any::<u128>(), 0..128_u32).prop_map(|(bits, shift)| Count::new(bits >> shift))
+}
+
+proptest! {
+    #[test]
+    fn arithmetic_is_exact(one in any_count(), other in any_count()) {
+        check_arithmetic(one, other);
+    }
+}

@@ -1,0 +1,275 @@
+//! The free space by example: choice of block, refusals, and the ends of the space.
+
+use address::{FreeSpace, Prefix, ReleaseError, Strategy, TakeError};
+
+fn prefix(text: &str) -> Prefix {
+    text.parse().expect(text)
+}
+
+/// A pool of which these blocks are taken.
+fn pool(block: &str, taken: &[&str]) -> FreeSpace {
+    let mut pool = FreeSpace::new(prefix(block));
+    for taken in taken {
+        pool.take(prefix(taken)).expect(taken);
+    }
+    pool
+}
+
+fn found(pool: &FreeSpace, length: u8, strategy: Strategy) -> String {
+    pool.find(length, strategy)
+        .map_or("none".to_owned(), |block| block.to_string())
+}
+
+/// total, allocated, free, percent, largest free.
+fn capacity(pool: &FreeSpace) -> String {
+    let largest = pool
+        .largest_free()
+        .map_or("nothing".to_owned(), |length| format!("/{length}"));
+    format!(
+        "{} of {} taken, {} free, {}%, largest {largest}",
+        pool.allocated(),
+        pool.total(),
+        pool.free(),
+        pool.utilization_percent()
+    )
+}
+
+#[test]
+fn strategies_choose_differently() {
+    // Free: 10.0.0.64/26 (64..127), 10.0.0.144/28 (144..159), 10.0.0.176/28, 10.0.0.192/26.
+    let pool = pool(
+        "10.0.0.0/24",
+        &["10.0.0.0/26", "10.0.0.128/28", "10.0.0.160/28"],
+    );
+    for (length, first_fit, best_fit) in [
+        (23, "none", "none"),
+        (24, "none", "none"),
+        (25, "none", "none"),
+        (26, "10.0.0.64/26", "10.0.0.64/26"),
+        (27, "10.0.0.64/27", "10.0.0.64/27"),
+        (28, "10.0.0.64/28", "10.0.0.144/28"),
+        (32, "10.0.0.64/32", "10.0.0.144/32"),
+        (33, "none", "none"),
+        (255, "none", "none"),
+    ] {
+        assert_eq!(
+            found(&pool, length, Strategy::FirstFit),
+            first_fit,
+            "/{length}"
+        );
+        assert_eq!(
+            found(&pool, length, Strategy::BestFit),
+            best_fit,
+            "/{length}"
+        );
+    }
+}
+
+#[test]
+fn first_fit_is_the_lowest_address_of_any_length() {
+    // The lowest free block is a small one; the next, larger, lies above it.
+    let pool = pool("10.0.0.0/24", &["10.0.0.0/32", "10.0.0.2/31"]);
+    assert_eq!(found(&pool, 32, Strategy::FirstFit), "10.0.0.1/32");
+    assert_eq!(found(&pool, 31, Strategy::FirstFit), "10.0.0.4/31");
+    assert_eq!(found(&pool, 25, Strategy::FirstFit), "10.0.0.128/25");
+}
+
+#[test]
+fn released_buddies_become_one_block_again() {
+    let mut pool = pool(
+        "10.0.0.0/24",
+        &["10.0.0.0/25", "10.0.0.128/26", "10.0.0.192/26"],
+    );
+    assert_eq!(
+        capacity(&pool),
+        "256 of 256 taken, 0 free, 100%, largest nothing"
+    );
+    pool.release(prefix("10.0.0.128/26")).unwrap();
+    assert_eq!(
+        capacity(&pool),
+        "192 of 256 taken, 64 free, 75%, largest /26"
+    );
+    pool.release(prefix("10.0.0.192/26")).unwrap();
+    assert_eq!(
+        capacity(&pool),
+        "128 of 256 taken, 128 free, 50%, largest /25"
+    );
+    pool.release(prefix("10.0.0.0/25")).unwrap();
+    assert_eq!(capacity(&pool), "0 of 256 taken, 256 free, 0%, largest /24");
+    assert_eq!(found(&pool, 24, Strategy::BestFit), "10.0.0.0/24");
+}
+
+#[test]
+fn what_was_taken_in_parts_can_be_released_as_a_whole_and_the_reverse() {
+    let mut pool = pool(
+        "10.0.0.0/24",
+        &["10.0.0.0/26", "10.0.0.64/26", "10.0.0.128/25"],
+    );
+    pool.release(prefix("10.0.0.0/25")).unwrap();
+    assert_eq!(
+        capacity(&pool),
+        "128 of 256 taken, 128 free, 50%, largest /25"
+    );
+    pool.release(prefix("10.0.0.200/32")).unwrap();
+    assert_eq!(
+        capacity(&pool),
+        "127 of 256 taken, 129 free, 49%, largest /25"
+    );
+}
+
+#[test]
+fn refusals_change_nothing() {
+    let mut pool = pool("10.0.0.0/24", &["10.0.0.0/26"]);
+    let before = capacity(&pool);
+    for (block, expected) in [
+        ("10.0.1.0/26", TakeError::Outside),
+        ("10.0.0.0/23", TakeError::Outside),
+        ("a00::/24", TakeError::Outside),
+        ("10.0.0.0/24", TakeError::Taken),
+        ("10.0.0.0/25", TakeError::Taken),
+        ("10.0.0.0/26", TakeError::Taken),
+        ("10.0.0.63/32", TakeError::Taken),
+    ] {
+        assert_eq!(pool.take(prefix(block)), Err(expected), "take {block}");
+    }
+    for (block, expected) in [
+        ("10.0.1.0/26", ReleaseError::Outside),
+        ("10.0.0.0/23", ReleaseError::Outside),
+        ("a00::/24", ReleaseError::Outside),
+        ("10.0.0.0/24", ReleaseError::NotTaken),
+        ("10.0.0.0/25", ReleaseError::NotTaken),
+        ("10.0.0.64/26", ReleaseError::NotTaken),
+        ("10.0.0.64/32", ReleaseError::NotTaken),
+    ] {
+        assert_eq!(
+            pool.release(prefix(block)),
+            Err(expected),
+            "release {block}"
+        );
+    }
+    assert_eq!(capacity(&pool), before);
+    assert_eq!(found(&pool, 26, Strategy::FirstFit), "10.0.0.64/26");
+}
+
+#[test]
+fn free_means_inside_and_entirely() {
+    let pool = pool("10.0.0.0/24", &["10.0.0.0/26"]);
+    for (block, expected) in [
+        ("10.0.0.64/26", true),
+        ("10.0.0.128/25", true),
+        ("10.0.0.255/32", true),
+        ("10.0.0.0/25", false),
+        ("10.0.0.63/32", false),
+        ("10.0.0.0/24", false),
+        ("10.0.1.0/26", false),
+        ("10.0.0.0/23", false),
+        ("::/128", false),
+    ] {
+        assert_eq!(pool.is_free(prefix(block)), expected, "{block}");
+    }
+}
+
+/// Takes the pool whole and in its two outermost single addresses, and gives both back.
+fn check_ends(block: &str, single: u8, ends: [&str; 2], sizes: [&str; 3]) {
+    let [total, all_but_one, all_but_two] = sizes;
+    let whole = prefix(block);
+    let mut pool = FreeSpace::new(whole);
+    assert_eq!(found(&pool, whole.length(), Strategy::FirstFit), block);
+    assert_eq!(pool.take(whole), Ok(()));
+    assert_eq!(
+        capacity(&pool),
+        format!("{total} of {total} taken, 0 free, 100%, largest nothing")
+    );
+    assert_eq!(found(&pool, single, Strategy::BestFit), "none");
+    assert_eq!(pool.release(whole), Ok(()));
+    let [first, last] = ends.map(prefix);
+    assert_eq!(pool.take(last), Ok(()));
+    assert_eq!(pool.free().to_string(), all_but_one);
+    assert_eq!(found(&pool, single, Strategy::FirstFit), ends[0]);
+    assert_eq!(pool.take(first), Ok(()));
+    assert_eq!(pool.free().to_string(), all_but_two);
+    assert_eq!(pool.allocated().to_string(), "2");
+    assert_eq!(pool.release(first), Ok(()));
+    assert_eq!(pool.release(last), Ok(()));
+    assert_eq!(pool.largest_free(), Some(whole.length()));
+    assert_eq!(pool.free().to_string(), total);
+}
+
+#[test]
+fn all_of_ipv4() {
+    let ends = ["0.0.0.0/32", "255.255.255.255/32"];
+    check_ends(
+        "0.0.0.0/0",
+        32,
+        ends,
+        ["4294967296", "4294967295", "4294967294"],
+    );
+}
+
+#[test]
+fn all_of_ipv6() {
+    let ends = ["::/128", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"];
+    let sizes = [
+        "340282366920938463463374607431768211456",
+        "340282366920938463463374607431768211455",
+        "340282366920938463463374607431768211454",
+    ];
+    check_ends("::/0", 128, ends, sizes);
+}
+
+#[test]
+fn pools_of_two() {
+    check_ends(
+        "192.0.2.2/31",
+        32,
+        ["192.0.2.2/32", "192.0.2.3/32"],
+        ["2", "1", "0"],
+    );
+    check_ends("::2/127", 128, ["::2/128", "::3/128"], ["2", "1", "0"]);
+    let last = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128";
+    let last_but_one = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/128";
+    let both = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127";
+    check_ends(both, 128, [last_but_one, last], ["2", "1", "0"]);
+}
+
+#[test]
+fn pools_of_one() {
+    for block in ["255.255.255.255/32", "0.0.0.0/32", "::/128", "::1/128"] {
+        let mut pool = FreeSpace::new(prefix(block));
+        let length = prefix(block).length();
+        assert_eq!(
+            capacity(&pool),
+            format!("0 of 1 taken, 1 free, 0%, largest /{length}")
+        );
+        assert_eq!(found(&pool, length - 1, Strategy::FirstFit), "none");
+        assert_eq!(found(&pool, length, Strategy::BestFit), block);
+        pool.take(prefix(block)).unwrap();
+        assert_eq!(
+            capacity(&pool),
+            "1 of 1 taken, 0 free, 100%, largest nothing"
+        );
+        assert_eq!(pool.take(prefix(block)), Err(TakeError::Taken));
+        pool.release(prefix(block)).unwrap();
+        assert_eq!(pool.release(prefix(block)), Err(ReleaseError::NotTaken));
+    }
+}
+
+#[test]
+fn refusals_are_explained() {
+    assert_eq!(
+        TakeError::Outside.to_string(),
+        "the block is not inside the pool"
+    );
+    assert_eq!(
+        TakeError::Taken.to_string(),
+        "the block is not entirely free"
+    );
+    assert_eq!(
+        ReleaseError::Outside.to_string(),
+        "the block is not inside the pool"
+    );
+    assert_eq!(
+        ReleaseError::NotTaken.to_string(),
+        "the block is not entirely taken"
+    );
+}

@@ -1,0 +1,128 @@
+//! Long random histories: the free space is at every step what the slow model says.
+//!
+//! The pools have every width that the implementation distinguishes, and lie at both ends of the
+//! space as often as in the middle.
+
+use address::{Family, FreeSpace, Prefix};
+use proptest::prelude::*;
+
+use crate::model::{History, Step, free_share_cmp, run_both};
+
+fn step() -> impl Strategy<Value = Step> {
+    let numbers = (
+        any::<u8>(),
+        any::<u8>(),
+        any::<u8>(),
+        any::<u8>(),
+        any::<u128>(),
+    );
+    numbers.prop_map(|(kind, length, index, flipped_bit, bits)| {
+        Step::from_numbers(kind, length, index, flipped_bit, bits)
+    })
+}
+
+/// Pools with `depth` halvings to a single address, at either end of the family or anywhere.
+fn pool(family: Family, depth: impl Strategy<Value = u8>) -> impl Strategy<Value = Prefix> {
+    let bits = prop_oneof![Just(0), Just(u128::MAX), any::<u128>()];
+    (bits, depth).prop_map(move |(bits, depth)| {
+        let number = bits
+            .checked_shr(u32::from(128 - family.bits() + depth))
+            .unwrap_or(0);
+        let first = number.checked_shl(depth.into()).unwrap_or(0);
+        Prefix::new(family, first, family.bits() - depth).expect("shifted into place")
+    })
+}
+
+fn history(pool: impl Strategy<Value = Prefix>, steps: usize) -> impl Strategy<Value = History> {
+    (pool, prop::collection::vec(step(), 0..=steps))
+        .prop_map(|(pool, steps)| History { pool, steps })
+}
+
+fn any_history(steps: usize) -> impl Strategy<Value = History> {
+    prop_oneof![
+        history(pool(Family::V4, 0..=32_u8), steps),
+        history(pool(Family::V6, 0..=128_u8), steps),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    // Small pools fill up, so that taken and free blocks meet everywhere.
+    #[test]
+    fn small_ipv4_pools(history in history(pool(Family::V4, 0..=7_u8), 200)) {
+        history.check();
+    }
+
+    #[test]
+    fn small_ipv6_pools(history in history(pool(Family::V6, 0..=7_u8), 200)) {
+        history.check();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+
+    #[test]
+    fn ipv4_pools(history in history(pool(Family::V4, 8..=32_u8), 60)) {
+        history.check();
+    }
+
+    #[test]
+    fn ipv6_pools(history in history(pool(Family::V6, 8..=128_u8), 40)) {
+        history.check();
+    }
+
+    #[test]
+    fn all_of_ipv4(history in history(pool(Family::V4, Just(32)), 60)) {
+        history.check();
+    }
+
+    #[test]
+    fn all_of_ipv6(history in history(pool(Family::V6, Just(128)), 40)) {
+        history.check();
+    }
+}
+
+proptest! {
+    #[test]
+    fn free_shares_compare_exactly(one in any_history(20), other in any_history(20)) {
+        let (one, one_model) = run_both(&one);
+        let (other, other_model) = run_both(&other);
+        let expected = free_share_cmp(&one_model, &other_model);
+        prop_assert_eq!(one.free_share_cmp(&other), expected);
+        prop_assert_eq!(other.free_share_cmp(&one), expected.reverse());
+    }
+}
+
+/// Where rounding would hide the difference: shares that differ by one address in 2^128.
+#[test]
+fn free_shares_compare_at_the_ends() {
+    use std::cmp::Ordering::{Equal, Greater, Less};
+    for (one, one_taken, other, other_taken, expected) in [
+        ("::/0", "", "0.0.0.0/32", "", Equal),
+        ("::/0", "::/0", "10.0.0.0/8", "10.0.0.0/8", Equal),
+        ("::/0", "::/0", "10.0.0.0/8", "", Less),
+        ("::/0", "::/1", "10.0.0.0/8", "10.0.0.0/9", Equal),
+        ("::/0", "::1/128", "0.0.0.0/0", "", Less),
+        ("::/0", "::1/128", "0.0.0.0/0", "0.0.0.0/32", Greater),
+        ("::/0", "::1/128", "::/1", "::1/128", Greater),
+        ("::/64", "::/65", "10.0.0.0/31", "10.0.0.0/32", Equal),
+    ] {
+        let pool = |block: &str, taken: &str| {
+            let mut pool = FreeSpace::new(block.parse().unwrap());
+            if !taken.is_empty() {
+                pool.take(taken.parse().unwrap()).unwrap();
+            }
+            pool
+        };
+        let (one_pool, other_pool) = (pool(one, one_taken), pool(other, other_taken));
+        let case = format!("{one} without {one_taken}, {other} without {other_taken}");
+        assert_eq!(one_pool.free_share_cmp(&other_pool), expected, "{case}");
+        assert_eq!(
+            other_pool.free_share_cmp(&one_pool),
+            expected.reverse(),
+            "{case}"
+        );
+    }
+}

@@ -1,0 +1,336 @@
+//! The slow and obvious free space, and random histories that compare it with the real one.
+//!
+//! The [`Model`] keeps the taken prefixes in a list and answers every question by going through it;
+//! its sums are made of big integers. The property tests and the fuzz target both run a [`History`]
+//! of it: a sequence of steps, after each of which everything observable must agree. It has no
+//! notion of speed, and shares no code with what it checks beyond [`Prefix`] and [`Family`].
+
+use std::cmp::{Ordering, Reverse};
+
+use address::{Family, FreeSpace, Prefix, ReleaseError, Strategy, TakeError};
+use num_bigint::BigUint;
+
+/// A pool, and what happens to it.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// The pool's block.
+    pub pool: Prefix,
+    /// What happens, in this order.
+    pub steps: Vec<Step>,
+}
+
+/// One thing that happens to a pool. Numbers are drawn freely and brought into range on use.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// Take what the strategy finds, as a claim does.
+    Claim { length: u8, strategy: Strategy },
+    /// Take this block, free or not, in the pool or just outside.
+    Take { length: u8, place: Place },
+    /// Give back this block, taken or not.
+    Release { length: u8, place: Place },
+    /// Give back one of the taken blocks as it was taken.
+    ReleaseTaken { index: u8 },
+}
+
+/// Where a block is.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    /// Anywhere in the pool, or with these bits just outside.
+    At(u128),
+    /// Beside a taken block: one bit of its address is flipped (or none).
+    Near { index: u8, flipped_bit: u8 },
+}
+
+impl Step {
+    /// A step from five numbers; every step is reachable and every number gives one.
+    pub fn from_numbers(kind: u8, length: u8, index: u8, flipped_bit: u8, bits: u128) -> Step {
+        let place = match kind & 8 {
+            0 => Place::Near { index, flipped_bit },
+            _ => Place::At(bits),
+        };
+        match kind % 6 {
+            0 => Step::Claim {
+                length,
+                strategy: Strategy::FirstFit,
+            },
+            1 => Step::Claim {
+                length,
+                strategy: Strategy::BestFit,
+            },
+            2 | 3 => Step::Take { length, place },
+            4 => Step::Release { length, place },
+            _ => Step::ReleaseTaken { index },
+        }
+    }
+}
+
+impl History {
+    /// Runs the steps on both and compares after each.
+    pub fn check(&self) {
+        let mut real = FreeSpace::new(self.pool);
+        let mut model = Model::new(self.pool);
+        compare(&real, &model);
+        for step in &self.steps {
+            model.run(*step, &mut real);
+            compare(&real, &model);
+        }
+    }
+}
+
+/// The blocks of a pool that are taken, in no order.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pool: Prefix,
+    taken: Vec<Prefix>,
+}
+
+impl Model {
+    /// A pool of which nothing is taken.
+    pub fn new(pool: Prefix) -> Model {
+        let taken = Vec::new();
+        Model { pool, taken }
+    }
+
+    /// Runs one step here and on the real thing; both must accept or refuse alike.
+    fn run(&mut self, step: Step, real: &mut FreeSpace) {
+        match step {
+            Step::Claim { length, strategy } => {
+                if let Some(block) = real.find(self.length(length), strategy) {
+                    assert_eq!(real.take(block), Ok(()), "take {block}, which was found");
+                    assert_eq!(self.take(block), Ok(()), "{block} was found");
+                }
+            }
+            Step::Take { length, place } => {
+                let block = self.block(length, place);
+                assert_eq!(real.take(block), self.take(block), "take {block}");
+            }
+            Step::Release { length, place } => {
+                let block = self.block(length, place);
+                assert_eq!(real.release(block), self.release(block), "release {block}");
+            }
+            Step::ReleaseTaken { index } => {
+                if let Some(block) = self.nth_taken(index) {
+                    assert_eq!(
+                        real.release(block),
+                        Ok(()),
+                        "release {block}, which is taken"
+                    );
+                    assert_eq!(self.release(block), Ok(()), "{block} is taken");
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, block: Prefix) -> Result<(), TakeError> {
+        if !self.pool.contains(block) {
+            return Err(TakeError::Outside);
+        }
+        if self.taken.iter().any(|taken| taken.overlaps(block)) {
+            return Err(TakeError::Taken);
+        }
+        self.taken.push(block);
+        Ok(())
+    }
+
+    fn release(&mut self, block: Prefix) -> Result<(), ReleaseError> {
+        if !self.pool.contains(block) {
+            return Err(ReleaseError::Outside);
+        }
+        if !free_regions(block, &self.taken).is_empty() {
+            return Err(ReleaseError::NotTaken);
+        }
+        let before = std::mem::take(&mut self.taken);
+        self.taken = before
+            .into_iter()
+            .flat_map(|taken| without(taken, block))
+            .collect();
+        Ok(())
+    }
+
+    /// A length from the pool's to the family's longest; either end half of the time, for an even
+    /// choice among 129 would seldom take a whole pool.
+    fn length(&self, drawn: u8) -> u8 {
+        let (shortest, longest) = (self.pool.length(), self.pool.family().bits());
+        let depths = longest - shortest + 1;
+        let few = depths.min(4);
+        match drawn % 4 {
+            0 => shortest + drawn / 4 % few,
+            1 => longest - drawn / 4 % few,
+            _ => shortest + drawn % depths,
+        }
+    }
+
+    fn block(&self, length: u8, place: Place) -> Prefix {
+        let family = self.pool.family();
+        let length = self.length(length);
+        let within = self.pool.last() - self.pool.first();
+        let address = match place {
+            // One bit more than the pool has: every other such block is in the pool's buddy.
+            Place::At(bits) => {
+                (self.pool.first() ^ (bits & (within << 1 | 1))) & family_mask(family)
+            }
+            Place::Near { index, flipped_bit } => {
+                let near = self
+                    .nth_taken(index)
+                    .map_or(self.pool.first(), Prefix::first);
+                let flipped = 1_u128.checked_shl((flipped_bit % 130).into()).unwrap_or(0);
+                near ^ (flipped & within)
+            }
+        };
+        aligned(family, address, length)
+    }
+
+    fn nth_taken(&self, index: u8) -> Option<Prefix> {
+        let len = self.taken.len().max(1);
+        self.taken.get(usize::from(index) % len).copied()
+    }
+
+    fn find(&self, length: u8, strategy: Strategy, regions: &[Prefix]) -> Option<Prefix> {
+        let large_enough = regions.iter().filter(|region| region.length() <= length);
+        let region = match strategy {
+            Strategy::FirstFit => large_enough.min_by_key(|region| region.first()),
+            Strategy::BestFit => {
+                large_enough.min_by_key(|region| (Reverse(region.length()), region.first()))
+            }
+        }?;
+        (length <= self.pool.family().bits())
+            .then(|| aligned(self.pool.family(), region.first(), length))
+    }
+}
+
+/// Everything that can be observed of the real thing is as the model says.
+fn compare(real: &FreeSpace, model: &Model) {
+    let pool = model.pool;
+    assert_eq!(real.pool(), pool);
+    let regions = free_regions(pool, &model.taken);
+    compare_capacity(real, model, &regions);
+    for length in 0..=pool.family().bits() + 1 {
+        for strategy in [Strategy::FirstFit, Strategy::BestFit] {
+            assert_eq!(
+                real.find(length, strategy),
+                model.find(length, strategy, &regions),
+                "find /{length} by {strategy:?} with {:?} taken",
+                model.taken
+            );
+        }
+    }
+    for block in interesting_blocks(model, &regions) {
+        let free = pool.contains(block) && !model.taken.iter().any(|taken| taken.overlaps(block));
+        assert_eq!(real.is_free(block), free, "is {block} free");
+    }
+}
+
+fn compare_capacity(real: &FreeSpace, model: &Model, regions: &[Prefix]) {
+    let total = size(model.pool);
+    let allocated: BigUint = model.taken.iter().map(|taken| size(*taken)).sum();
+    let free = &total - &allocated;
+    assert_eq!(real.total().to_string(), total.to_string());
+    assert_eq!(real.allocated().to_string(), allocated.to_string());
+    assert_eq!(real.free().to_string(), free.to_string());
+    assert_eq!(
+        BigUint::from(real.utilization_percent()),
+        &allocated * 100_u8 / &total,
+        "utilization with {allocated} of {total} taken"
+    );
+    assert_eq!(
+        real.largest_free(),
+        regions.iter().map(|region| region.length()).min()
+    );
+}
+
+/// Every region and taken block, and around and inside each.
+fn interesting_blocks(model: &Model, regions: &[Prefix]) -> Vec<Prefix> {
+    let mut blocks = vec![model.pool];
+    for block in regions.iter().chain(&model.taken) {
+        blocks.push(*block);
+        blocks.extend(halves(*block).into_iter().flatten());
+        if let Some(length) = block.length().checked_sub(1) {
+            blocks.push(aligned(block.family(), block.first(), length));
+        }
+    }
+    blocks
+}
+
+/// Orders two pools by their free share, with cross-multiplied big integers.
+pub fn free_share_cmp(one: &Model, other: &Model) -> Ordering {
+    let free = |model: &Model| -> BigUint {
+        size(model.pool)
+            - model
+                .taken
+                .iter()
+                .map(|taken| size(*taken))
+                .sum::<BigUint>()
+    };
+    (free(one) * size(other.pool)).cmp(&(free(other) * size(one.pool)))
+}
+
+/// Both kinds of pool after the same history.
+pub fn run_both(history: &History) -> (FreeSpace, Model) {
+    let mut real = FreeSpace::new(history.pool);
+    let mut model = Model::new(history.pool);
+    for step in &history.steps {
+        model.run(*step, &mut real);
+    }
+    (real, model)
+}
+
+/// The largest aligned free blocks inside `block`, by halving it until each half is all or nothing.
+fn free_regions(block: Prefix, taken: &[Prefix]) -> Vec<Prefix> {
+    let inside: Vec<Prefix> = taken
+        .iter()
+        .copied()
+        .filter(|taken| taken.overlaps(block))
+        .collect();
+    if inside.is_empty() {
+        return vec![block];
+    }
+    if inside.iter().any(|taken| taken.contains(block)) {
+        return Vec::new();
+    }
+    let halves = halves(block).expect("a single address that is not free is taken");
+    halves
+        .into_iter()
+        .flat_map(|half| free_regions(half, &inside))
+        .collect()
+}
+
+/// What is left of `taken` without `block`.
+fn without(taken: Prefix, block: Prefix) -> Vec<Prefix> {
+    if block.contains(taken) {
+        return Vec::new();
+    }
+    if !taken.overlaps(block) {
+        return vec![taken];
+    }
+    let halves = halves(taken).expect("a block with another inside it has halves");
+    halves
+        .into_iter()
+        .flat_map(|half| without(half, block))
+        .collect()
+}
+
+fn halves(block: Prefix) -> Option<[Prefix; 2]> {
+    (block.length() < block.family().bits()).then(|| {
+        [block.first(), block.last()]
+            .map(|address| aligned(block.family(), address, block.length() + 1))
+    })
+}
+
+fn size(block: Prefix) -> BigUint {
+    BigUint::from(block.last() - block.first()) + 1_u8
+}
+
+fn aligned(family: Family, address: u128, length: u8) -> Prefix {
+    let host_bits = u32::from(family.bits() - length);
+    let first = (address.checked_shr(host_bits))
+        .and_then(|network| network.checked_shl(host_bits))
+        .unwrap_or(0);
+    Prefix::new(family, first, length).expect("the address is the family's, and aligned")
+}
+
+fn family_mask(family: Family) -> u128 {
+    match family {
+        Family::V4 => u128::from(u32::MAX),
+        Family::V6 => u128::MAX,
+    }
+}

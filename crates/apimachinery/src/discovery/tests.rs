@@ -1,0 +1,107 @@
+use super::*;
+use crate::fixture;
+
+fn discovery() -> Discovery {
+    Discovery::new(&fixture::registry())
+}
+
+#[test]
+fn the_group_and_its_preferred_version() {
+    let list = discovery().api_group_list();
+    let version = json!({"groupVersion": "store.example.com/v1alpha1", "version": "v1alpha1"});
+    let group =
+        json!({"name": "store.example.com", "versions": [version], "preferredVersion": version});
+    assert_eq!(
+        list,
+        json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]})
+    );
+    let mut alone = discovery().api_group();
+    assert_eq!(alone["kind"], "APIGroup");
+    assert_eq!(alone["apiVersion"], "v1");
+    for key in ["kind", "apiVersion"] {
+        alone.as_object_mut().unwrap().remove(key);
+    }
+    assert_eq!(alone, group);
+}
+
+#[test]
+fn resources_and_their_status() {
+    let list = discovery().api_resource_list();
+    assert_eq!(list["groupVersion"], "store.example.com/v1alpha1");
+    assert_eq!(
+        list["resources"],
+        json!([
+            {
+                "name": "shelves", "singularName": "shelf", "namespaced": false, "kind": "Shelf",
+                "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+                "shortNames": ["sh"], "categories": ["store"], "storageVersionHash": "gmr8jLI62yk=",
+            },
+            {
+                "name": "shelves/status", "singularName": "", "namespaced": false, "kind": "Shelf",
+                "verbs": ["get", "patch", "update"],
+            },
+            {
+                "name": "books", "singularName": "book", "namespaced": true, "kind": "Book",
+                "verbs": ["delete", "deletecollection", "get", "list", "patch", "watch"],
+                "storageVersionHash": "VDPcHFOHB+Y=",
+            },
+            {
+                "name": "books/status", "singularName": "", "namespaced": true, "kind": "Book",
+                "verbs": ["get", "patch", "update"],
+            },
+        ])
+    );
+}
+
+#[test]
+fn aggregated_discovery_says_all_at_once() {
+    let document = discovery().aggregated(DiscoveryForm::AggregatedV2);
+    let group = &document["items"][0];
+    assert_eq!(
+        group["metadata"],
+        json!({"name": "store.example.com", "creationTimestamp": null})
+    );
+    assert_eq!(group["versions"][0]["version"], "v1alpha1");
+    assert_eq!(group["versions"][0]["freshness"], "Current");
+    let kind = json!({"group": "store.example.com", "version": "v1alpha1", "kind": "Book"});
+    assert_eq!(
+        group["versions"][0]["resources"][1],
+        json!({
+            "resource": "books", "responseKind": kind, "scope": "Namespaced", "singularResource": "book",
+            "verbs": ["delete", "deletecollection", "get", "list", "patch", "watch"],
+            "subresources": [{"subresource": "status", "responseKind": kind, "verbs": ["get", "patch", "update"]}],
+        })
+    );
+    let shelf = &group["versions"][0]["resources"][0];
+    assert_eq!(
+        (&shelf["scope"], &shelf["shortNames"]),
+        (&json!("Cluster"), &json!(["sh"]))
+    );
+}
+
+#[test]
+fn both_aggregated_forms_differ_in_their_version_alone() {
+    let mut v2 = discovery().aggregated(DiscoveryForm::AggregatedV2);
+    let v2beta1 = discovery().aggregated(DiscoveryForm::AggregatedV2Beta1);
+    assert_eq!(v2["apiVersion"], "apidiscovery.k8s.io/v2");
+    assert_eq!(v2beta1["apiVersion"], "apidiscovery.k8s.io/v2beta1");
+    v2["apiVersion"] = v2beta1["apiVersion"].clone();
+    assert_eq!(v2, v2beta1);
+    assert_eq!(
+        discovery().aggregated(DiscoveryForm::Legacy),
+        discovery().api_group_list()
+    );
+}
+
+#[test]
+fn the_core_is_empty_but_there() {
+    assert_eq!(
+        core_versions(DiscoveryForm::Legacy),
+        json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})
+    );
+    assert_eq!(
+        core_versions(DiscoveryForm::AggregatedV2),
+        json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": []})
+    );
+    assert_eq!(core_resource_list()["resources"], json!([]));
+}

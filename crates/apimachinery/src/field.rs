@@ -1,0 +1,216 @@
+//! Faults of fields: where, what kind, and the words that Kubernetes uses for them
+//! (`k8s.io/apimachinery/pkg/util/validation/field`).
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// The place of a field, such as `spec.ranges[0].start` or `metadata.labels[a/b]`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Path(String);
+
+impl Path {
+    /// A field at the top.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The field `name` inside this one.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Self {
+        if self.0.is_empty() {
+            Self(name.to_owned())
+        } else {
+            Self(format!("{}.{name}", self.0))
+        }
+    }
+
+    /// The item at `index` of this list.
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    /// The value under `key` of this map.
+    #[must_use]
+    pub fn key(&self, key: &str) -> Self {
+        Self(format!("{}[{key}]", self.0))
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The type of a fault: the `reason` of a cause in a Status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultType {
+    /// The field must be given.
+    Required,
+    /// The value is malformed or out of bounds.
+    Invalid,
+    /// The value is not one of an enumeration.
+    NotSupported,
+    /// The value is well-formed, but not allowed here.
+    Forbidden,
+    /// The value collides with another.
+    Duplicate,
+    /// What the value names does not exist.
+    NotFound,
+    /// Too many characters.
+    TooLong,
+    /// Too many items.
+    TooMany,
+    /// A string where a number belongs, and the like.
+    TypeInvalid,
+    /// A cause of the service's own, such as `PoolExhausted`.
+    Other(&'static str),
+}
+
+impl FaultType {
+    /// As it stands in a Status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "FieldValueRequired",
+            Self::Invalid => "FieldValueInvalid",
+            Self::NotSupported => "FieldValueNotSupported",
+            Self::Forbidden => "FieldValueForbidden",
+            Self::Duplicate => "FieldValueDuplicate",
+            Self::NotFound => "FieldValueNotFound",
+            Self::TooLong => "FieldValueTooLong",
+            Self::TooMany => "FieldValueTooMany",
+            Self::TypeInvalid => "FieldValueTypeInvalid",
+            Self::Other(reason) => reason,
+        }
+    }
+}
+
+/// One fault of one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub path: Path,
+    /// What kind.
+    pub fault_type: FaultType,
+    /// What is wrong, without the path: `Invalid value: "10.0.0.0/33": must be a CIDR`.
+    pub message: String,
+}
+
+impl Fault {
+    /// The field must be given.
+    pub fn required(path: Path, detail: &str) -> Self {
+        Self::with_detail(
+            path,
+            FaultType::Required,
+            "Required value".to_owned(),
+            detail,
+        )
+    }
+
+    /// The value is malformed or out of bounds.
+    pub fn invalid(path: Path, value: impl Into<Value>, detail: &str) -> Self {
+        Self::with_value(
+            path,
+            FaultType::Invalid,
+            "Invalid value",
+            &value.into(),
+            detail,
+        )
+    }
+
+    /// The value has the wrong JSON type.
+    pub fn type_invalid(path: Path, value: impl Into<Value>, detail: &str) -> Self {
+        Self::with_value(
+            path,
+            FaultType::TypeInvalid,
+            "Invalid value",
+            &value.into(),
+            detail,
+        )
+    }
+
+    /// The value is not one of `supported`.
+    pub fn not_supported(path: Path, value: impl Into<Value>, supported: &[&str]) -> Self {
+        let list = supported
+            .iter()
+            .map(|v| format!("\"{v}\""))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let detail = format!("supported values: {list}");
+        Self::with_value(
+            path,
+            FaultType::NotSupported,
+            "Unsupported value",
+            &value.into(),
+            &detail,
+        )
+    }
+
+    /// The value is well-formed, but not allowed here.
+    pub fn forbidden(path: Path, detail: &str) -> Self {
+        Self::with_detail(path, FaultType::Forbidden, "Forbidden".to_owned(), detail)
+    }
+
+    /// The value collides with another.
+    pub fn duplicate(path: Path, value: impl Into<Value>) -> Self {
+        Self::with_value(
+            path,
+            FaultType::Duplicate,
+            "Duplicate value",
+            &value.into(),
+            "",
+        )
+    }
+
+    /// The value is longer than `limit` (characters or bytes, as `detail` says).
+    pub fn too_long(path: Path, detail: &str) -> Self {
+        Self::with_detail(path, FaultType::TooLong, "Too long".to_owned(), detail)
+    }
+
+    /// The list or map has too many items.
+    pub fn too_many(path: Path, actual: usize, limit: usize) -> Self {
+        let detail = format!("must have at most {limit} items");
+        Self::with_detail(
+            path,
+            FaultType::TooMany,
+            format!("Too many: {actual}"),
+            &detail,
+        )
+    }
+
+    fn with_value(
+        path: Path,
+        fault_type: FaultType,
+        what: &str,
+        value: &Value,
+        detail: &str,
+    ) -> Self {
+        Self::with_detail(path, fault_type, format!("{what}: {value}"), detail)
+    }
+
+    fn with_detail(path: Path, fault_type: FaultType, what: String, detail: &str) -> Self {
+        let message = if detail.is_empty() {
+            what
+        } else {
+            format!("{what}: {detail}")
+        };
+        Self {
+            path,
+            fault_type,
+            message,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}

@@ -1,0 +1,194 @@
+//! Kinds for the tests of this crate: one in namespaces and one without, neither of any real
+//! service.
+
+use serde_json::{Value, json};
+
+use crate::{
+    command::{ObjectKey, Write},
+    kind::{Cell, Column, Context, Decided, Kind, Registry, Resource, Subresource, Verb},
+    object::Object,
+    refusal::Refusal,
+};
+
+/// All verbs, in alphabetical order.
+const ALL_VERBS: &[Verb] = &[
+    Verb::Create,
+    Verb::Delete,
+    Verb::DeleteCollection,
+    Verb::Get,
+    Verb::List,
+    Verb::Patch,
+    Verb::Update,
+    Verb::Watch,
+];
+
+/// A cluster-scoped kind that does everything.
+pub fn shelf() -> Resource {
+    Resource {
+        group: "store.example.com",
+        version: "v1alpha1",
+        kind: "Shelf",
+        plural: "shelves",
+        singular: "shelf",
+        short_names: &["sh"],
+        categories: &["store"],
+        namespaced: false,
+        verbs: ALL_VERBS,
+        selectable_fields: &["spec.colour"],
+        columns: COLUMNS,
+        name_length_max: 253,
+        schema: schema("A shelf."),
+    }
+}
+
+/// A kind in namespaces that users neither create nor replace.
+pub fn book() -> Resource {
+    Resource {
+        kind: "Book",
+        plural: "books",
+        singular: "book",
+        short_names: &[],
+        categories: &[],
+        namespaced: true,
+        verbs: &[
+            Verb::Delete,
+            Verb::DeleteCollection,
+            Verb::Get,
+            Verb::List,
+            Verb::Patch,
+            Verb::Watch,
+        ],
+        schema: schema("A book."),
+        ..shelf()
+    }
+}
+
+/// Both kinds. The world of their decisions is nothing.
+pub fn registry() -> Registry<()> {
+    Registry::new(vec![Box::new(Inert(shelf())), Box::new(Inert(book()))])
+}
+
+/// An object from JSON.
+pub fn object(value: Value) -> Object {
+    Object::from_value(value).expect("the test wrote an object")
+}
+
+const fn column(name: &'static str, column_type: &'static str, cell: Cell) -> Column {
+    Column {
+        name,
+        column_type,
+        format: "",
+        description: "",
+        priority: 0,
+        cell,
+    }
+}
+
+const COLUMNS: &[Column] = &[
+    Column {
+        name: "Name",
+        column_type: "string",
+        format: "name",
+        description: "Its name.",
+        priority: 0,
+        cell: Cell::Name,
+    },
+    column("Colour", "string", Cell::Pointer("/spec/colour")),
+    column("Books", "integer", Cell::Pointer("/status/books")),
+    column("Dusted", "date", Cell::Pointer("/status/dusted")),
+    column(
+        "Empty",
+        "boolean",
+        Cell::Computed(|object| json!(object.field("status")["books"] == 0)),
+    ),
+    Column {
+        name: "Namespace",
+        column_type: "string",
+        format: "",
+        description: "",
+        priority: 1,
+        cell: Cell::Pointer("/metadata/namespace"),
+    },
+    column("Age", "string", Cell::Age),
+];
+
+fn schema(description: &str) -> Value {
+    json!({
+        "type": "object",
+        "description": description,
+        "properties": {
+            "spec": {
+                "type": "object",
+                "description": "What is wanted.",
+                "properties": {"colour": {"type": "string", "description": "Its colour."}},
+            },
+            "status": {
+                "type": "object",
+                "description": "What is.",
+                "properties": {
+                    "books": {"type": "integer", "format": "int64"},
+                    "full": {"type": "boolean"},
+                },
+            },
+        },
+    })
+}
+
+/// A kind that has a description and no rules.
+struct Inert(Resource);
+
+impl Kind<()> for Inert {
+    fn resource(&self) -> &Resource {
+        &self.0
+    }
+
+    fn create(
+        &self,
+        (): &(),
+        _: &ObjectKey,
+        object: Object,
+        _: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        Ok(Decided {
+            object,
+            companions: Vec::new(),
+            warnings: Vec::new(),
+        })
+    }
+
+    fn update(
+        &self,
+        (): &(),
+        _: &ObjectKey,
+        _: &Object,
+        new: Object,
+        _: Option<Subresource>,
+        _: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        Ok(Decided {
+            object: new,
+            companions: Vec::new(),
+            warnings: Vec::new(),
+        })
+    }
+
+    fn may_delete(
+        &self,
+        (): &(),
+        _: &ObjectKey,
+        _: &Object,
+        _: &Context<'_>,
+    ) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn delete(
+        &self,
+        (): &(),
+        _: &ObjectKey,
+        _: &Object,
+        _: &Context<'_>,
+    ) -> Result<Vec<Write>, Refusal> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,318 @@
+//! What a service says of its kinds, and the two traits through which the rest meets them.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::{
+    command::{ObjectKey, Scope, Seed, Write},
+    object::Object,
+    refusal::Refusal,
+    time::Time,
+};
+
+/// A part of an object with a path of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subresource {
+    /// `/status`.
+    Status,
+}
+
+/// The verbs of discovery and authorisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verb {
+    /// POST on the collection.
+    Create,
+    /// DELETE on the object.
+    Delete,
+    /// DELETE on the collection.
+    DeleteCollection,
+    /// GET on the object.
+    Get,
+    /// GET on the collection.
+    List,
+    /// PATCH on the object.
+    Patch,
+    /// PUT on the object.
+    Update,
+    /// GET on the collection with `watch`.
+    Watch,
+}
+
+impl Verb {
+    /// As it stands in discovery.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Patch => "patch",
+            Self::Update => "update",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// A column of `kubectl get`.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// The heading.
+    pub name: &'static str,
+    /// `string`, `integer`, `number`, `boolean` or `date` (OpenAPI).
+    pub column_type: &'static str,
+    /// `name` for the object's name; else mostly empty.
+    pub format: &'static str,
+    /// For `kubectl explain`-like tools.
+    pub description: &'static str,
+    /// 0: always shown; above: only with `-o wide`.
+    pub priority: i32,
+    /// Where its cells come from.
+    pub cell: Cell,
+}
+
+/// Where the cells of a column come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Cell {
+    /// `metadata.name`.
+    Name,
+    /// The time since `metadata.creationTimestamp`, as kubectl writes it.
+    Age,
+    /// A JSON pointer below the object (`/status/phase`); nothing is an empty cell.
+    Pointer(&'static str),
+    /// Computed from the object.
+    Computed(fn(&Object) -> Value),
+}
+
+/// Everything static about a kind.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// The API group.
+    pub group: &'static str,
+    /// The API version.
+    pub version: &'static str,
+    /// The kind, such as `IPPool`.
+    pub kind: &'static str,
+    /// The plural, such as `ippools`.
+    pub plural: &'static str,
+    /// The singular, such as `ippool`.
+    pub singular: &'static str,
+    /// Short names for kubectl.
+    pub short_names: &'static [&'static str],
+    /// Categories for kubectl.
+    pub categories: &'static [&'static str],
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+    /// What it does, in alphabetical order.
+    pub verbs: &'static [Verb],
+    /// Field selectors beside `metadata.name` and `metadata.namespace`: path and JSON pointer are the same but for
+    /// the separators (`spec.ipFamily`).
+    pub selectable_fields: &'static [&'static str],
+    /// The columns of its table.
+    pub columns: &'static [Column],
+    /// The longest name, in characters: 253 for a DNS subdomain, 63 for a label.
+    pub name_length_max: usize,
+    /// The OpenAPI v3 schema of an object: `type: object` with `description` and `properties` `spec` and `status`
+    /// (without `apiVersion`, `kind` and `metadata`), no `$ref`, no `nullable`.
+    pub schema: Value,
+}
+
+impl Resource {
+    /// `group/version`.
+    pub fn api_version(&self) -> String {
+        format!("{}/{}", self.group, self.version)
+    }
+}
+
+/// What a decision may know beside the world and the objects.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The time of the request.
+    pub now: Time,
+    /// Whence its ids come.
+    pub seed: Seed,
+    /// Whether nothing will be persisted: the answer should say so where it matters.
+    pub dry_run: bool,
+    /// The objects that [`Kind::reads`] named and that exist.
+    pub related: &'a Related,
+}
+
+/// Objects and spans read under the head's lock for one decision.
+#[derive(Clone, Debug, Default)]
+pub struct Related {
+    /// By key; a key without an object is absent.
+    pub objects: BTreeMap<ObjectKey, std::sync::Arc<Object>>,
+    /// For each of [`Reads::spans`], the first few that are held.
+    pub spans: Vec<Span>,
+}
+
+/// What a kind wants to see beside the object itself.
+#[derive(Clone, Debug, Default)]
+pub struct Reads {
+    /// Other objects.
+    pub keys: Vec<ObjectKey>,
+    /// The first holders in this space: the space and how many.
+    pub spans: Option<(String, usize)>,
+}
+
+/// A range of numbers, both ends included, that one object has to itself inside a named space. The store refuses
+/// overlaps in one space, as the second guard behind the decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The space.
+    pub space: String,
+    /// The first number.
+    pub first: u128,
+    /// The last number.
+    pub last: u128,
+    /// The text of the holder's [`ObjectKey`].
+    pub holder: String,
+}
+
+/// What the decisions of a service's kinds need to know of all objects, kept in memory.
+///
+/// It moves only by [`World::apply`], and `apply` with `old` and `new` exchanged takes a write back.
+pub trait World: Send + Sync + 'static {
+    /// Moves on by one write; `new` carries its resourceVersion.
+    fn apply(&mut self, write: &Write);
+
+    /// The writes that sum up what happened since the last call, such as capacities: they join the same commit.
+    /// They are applied like all others.
+    fn settle(&self, now: Time) -> Vec<Write>;
+
+    /// Restart, first: an object of a resource in [`World::kept`].
+    fn restore_object(&mut self, key: ObjectKey, object: Object) -> Result<(), String>;
+
+    /// Restart, then: a held span.
+    fn restore_span(&mut self, span: &Span) -> Result<(), String>;
+
+    /// The resources whose objects are kept whole and wanted at restart.
+    fn kept(&self) -> &'static [&'static str];
+
+    /// Gauges for metrics: name, help, and per labels a value.
+    fn gauges(&self) -> Vec<Gauge>;
+}
+
+/// One family of gauges.
+#[derive(Clone, Debug)]
+pub struct Gauge {
+    /// Metric name.
+    pub name: &'static str,
+    /// What it says, with its unit.
+    pub help: &'static str,
+    /// Labels and value of each.
+    pub samples: Vec<(Vec<(&'static str, String)>, f64)>,
+}
+
+/// A kind's own rules. All methods are pure; [`crate::verbs`] has done the generic part before, and does the rest after.
+pub trait Kind<W>: Send + Sync {
+    /// What is static about it.
+    fn resource(&self) -> &Resource;
+
+    /// What the decision about `key` wants to see beside the object itself; `create`: whether it is one.
+    fn reads(&self, key: &ObjectKey) -> Reads {
+        let _ = key;
+        Reads::default()
+    }
+
+    /// Defaults, validates and decides a new object. Its metadata is complete, unknown fields are gone, types agree with
+    /// the schema, and there is no `status`. If its metadata is at fault nothing comes of the decision: it is asked for
+    /// all the same, so that one answer names all that is wrong.
+    fn create(
+        &self,
+        world: &W,
+        key: &ObjectKey,
+        object: Object,
+        ctx: &Context<'_>,
+    ) -> Result<Decided, Refusal>;
+
+    /// Defaults, validates and decides a change. `new` has `old`'s system metadata; through the main resource it also has
+    /// its status, through `/status` it has its spec.
+    fn update(
+        &self,
+        world: &W,
+        key: &ObjectKey,
+        old: &Object,
+        new: Object,
+        subresource: Option<Subresource>,
+        ctx: &Context<'_>,
+    ) -> Result<Decided, Refusal>;
+
+    /// Whether `object` may begin to go. Called before it is marked as terminating, and again before it is gone.
+    fn may_delete(
+        &self,
+        world: &W,
+        key: &ObjectKey,
+        object: &Object,
+        ctx: &Context<'_>,
+    ) -> Result<(), Refusal>;
+
+    /// Marks an object whose finalizers hold its deletion up (`phase: Releasing`).
+    fn mark_terminating(&self, object: &mut Object) {
+        let _ = object;
+    }
+
+    /// What else changes when `object` goes.
+    fn delete(
+        &self,
+        world: &W,
+        key: &ObjectKey,
+        object: &Object,
+        ctx: &Context<'_>,
+    ) -> Result<Vec<Write>, Refusal>;
+
+    /// The spans that an object holds; what a write takes and gives back is the difference.
+    fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
+        let _ = (key, object);
+        Vec::new()
+    }
+}
+
+/// What a kind decided about one object.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// The object as it shall be.
+    pub object: Object,
+    /// What else changes with it.
+    pub companions: Vec<Write>,
+    /// For the `Warning` header.
+    pub warnings: Vec<String>,
+}
+
+/// The kinds of a service, all of one group and version.
+pub struct Registry<W> {
+    kinds: Vec<Box<dyn Kind<W>>>,
+}
+
+impl<W> Registry<W> {
+    /// The registry of these kinds.
+    pub fn new(kinds: Vec<Box<dyn Kind<W>>>) -> Self {
+        Self { kinds }
+    }
+
+    /// All kinds, in the order in which they were registered.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Kind<W>> {
+        self.kinds.iter().map(AsRef::as_ref)
+    }
+
+    /// The kind of a plural resource.
+    pub fn get(&self, plural: &str) -> Option<&dyn Kind<W>> {
+        self.iter().find(|kind| kind.resource().plural == plural)
+    }
+
+    /// The group and version that all kinds share.
+    pub fn group_version(&self) -> (&'static str, &'static str) {
+        self.iter().next().map_or(("", ""), |kind| {
+            (kind.resource().group, kind.resource().version)
+        })
+    }
+}
+
+/// The text of a prefix that covers all objects of a resource in a scope, and in a namespace if one is given.
+pub fn key_prefix(resource: &str, scope: &Scope, namespace: Option<&str>) -> String {
+    match namespace {
+        Some(namespace) => format!("{resource}/{}/{namespace}/", scope.as_str()),
+        None => format!("{resource}/{}/", scope.as_str()),
+    }
+}

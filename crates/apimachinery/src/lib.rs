@@ -1,0 +1,28 @@
+//! The semantics of a Kubernetes-style API, without I/O: what a request means, what an object may look like, what an
+//! answer says. It knows no kind, no clock, no randomness and no socket; time, ids and seeds are arguments.
+//!
+//! A service describes its kinds by [`kind::Resource`] and [`kind::Kind`]; [`verbs`] decides what a command changes.
+
+pub mod command;
+pub mod discovery;
+pub mod field;
+pub mod kind;
+pub mod list;
+pub mod metadata;
+pub mod negotiate;
+pub mod object;
+pub mod openapi;
+pub mod options;
+pub mod patch;
+pub mod refusal;
+pub mod request;
+pub mod schema;
+pub mod selector;
+pub mod table;
+pub mod time;
+pub mod verbs;
+pub mod warning;
+pub mod watch;
+
+#[cfg(test)]
+mod fixture;

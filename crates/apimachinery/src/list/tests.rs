@@ -1,0 +1,188 @@
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{fixture, options::Query};
+
+const PREFIX: &str = "books/platform/library/";
+
+fn check(query: &str, expected: &Expect) {
+    let query = Query::parse(query).unwrap();
+    let options = ListOptions::parse(&query, &fixture::book()).unwrap();
+    let text = match snapshot(&options, PREFIX) {
+        Ok(snapshot) => format!("{snapshot:?}"),
+        Err(refusal) => format!("{} {refusal}", refusal.reason.code()),
+    };
+    expected.assert_eq(&text);
+}
+
+#[test]
+fn the_version_asked_for_chooses_the_state() {
+    check("", &expect!["Latest"]);
+    check("limit=500", &expect!["Latest"]);
+    check("resourceVersion=0", &expect!["NotOlderThan(0)"]);
+    check("resourceVersion=0&limit=500", &expect!["NotOlderThan(0)"]);
+    check(
+        "resourceVersion=0&resourceVersionMatch=NotOlderThan",
+        &expect!["NotOlderThan(0)"],
+    );
+    check("resourceVersion=7", &expect!["NotOlderThan(7)"]);
+    check("resourceVersion=7&limit=500", &expect!["Exact(7)"]);
+    check(
+        "resourceVersion=7&limit=500&resourceVersionMatch=NotOlderThan",
+        &expect!["NotOlderThan(7)"],
+    );
+    check(
+        "resourceVersion=7&resourceVersionMatch=Exact",
+        &expect!["Exact(7)"],
+    );
+}
+
+#[test]
+fn a_token_continues_in_its_own_state() {
+    let key = format!("{PREFIX}a");
+    let token = ContinueToken::encode(7, &key);
+    check(
+        &format!("limit=1&continue={token}"),
+        &expect![[r#"Continue { revision: Some(7), after: "books/platform/library/a" }"#]],
+    );
+    let token = ContinueToken::encode_latest(&key);
+    check(
+        &format!("limit=1&continue={token}"),
+        &expect![[r#"Continue { revision: None, after: "books/platform/library/a" }"#]],
+    );
+}
+
+#[test]
+fn a_token_leads_to_no_other_list() {
+    for key in [
+        "books/platform/other/a",
+        "books/tenant/library/a",
+        "books/platform/library",
+        "../secrets/x",
+    ] {
+        let token = ContinueToken::encode(7, key);
+        check(
+            &format!("limit=1&continue={token}"),
+            &expect!["400 invalid continue token: it belongs to another list"],
+        );
+    }
+}
+
+#[test]
+fn a_malformed_token_is_refused() {
+    let token = |json: &str| URL_SAFE_NO_PAD.encode(json);
+    let key = "books/platform/library/a";
+    let cases = [
+        "%".to_owned(),
+        "not base64!".to_owned(),
+        token("{}"),
+        token("[]"),
+        token(&format!(
+            r#"{{"v":"meta.k8s.io/v2","rv":7,"start":"{key}\u0000"}}"#
+        )),
+        token(&format!(
+            r#"{{"v":"meta.k8s.io/v1","rv":0,"start":"{key}\u0000"}}"#
+        )),
+        token(&format!(
+            r#"{{"v":"meta.k8s.io/v1","rv":-2,"start":"{key}\u0000"}}"#
+        )),
+        token(&format!(
+            r#"{{"v":"meta.k8s.io/v1","rv":7,"start":"{key}"}}"#
+        )),
+        token(r#"{"v":"meta.k8s.io/v1","rv":7,"start":"\u0000"}"#),
+        // As it should be, but for its length.
+        ContinueToken::encode(7, &"x".repeat(TOKEN_BYTES_MAX)),
+    ];
+    for case in cases {
+        let refusal = ContinueToken::decode(&case).expect_err(&case);
+        assert_eq!(refusal.reason, Reason::BadRequest);
+        assert!(
+            refusal.message.starts_with("invalid continue token: "),
+            "{refusal}"
+        );
+    }
+}
+
+#[test]
+fn a_token_has_the_form_of_kubernetes() {
+    let inside = URL_SAFE_NO_PAD
+        .decode(ContinueToken::encode(7, "books/x/y/z"))
+        .unwrap();
+    expect![[r#"{"v":"meta.k8s.io/v1","rv":7,"start":"books/x/y/z\u0000"}"#]]
+        .assert_eq(&String::from_utf8(inside).unwrap());
+}
+
+#[test]
+fn bodies_are_lists_of_what_was_encoded() {
+    let meta = ListMeta {
+        resource_version: 12,
+        continue_token: Some("abc".to_owned()),
+        remaining: Some(3),
+    };
+    let items = [
+        Bytes::from_static(b"{\"a\":1}"),
+        Bytes::from_static(b"{\"b\":2}"),
+    ];
+    let body = list_bytes(&fixture::book(), &items, &meta);
+    let value: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        value,
+        serde_json::json!({
+            "kind": "BookList",
+            "apiVersion": "store.example.com/v1alpha1",
+            "metadata": {"resourceVersion": "12", "continue": "abc", "remainingItemCount": 3},
+            "items": [{"a": 1}, {"b": 2}],
+        })
+    );
+    let empty = list_bytes(
+        &fixture::book(),
+        &[],
+        &ListMeta {
+            resource_version: 1,
+            ..ListMeta::default()
+        },
+    );
+    expect![[
+        r#"{"kind":"BookList","apiVersion":"store.example.com/v1alpha1","metadata":{"resourceVersion":"1"},"items":[]}"#
+    ]]
+    .assert_eq(&String::from_utf8(empty).unwrap());
+}
+
+#[test]
+fn an_expired_page_says_how_to_go_on() {
+    let status = serde_json::to_value(expired_continue("fresh".to_owned())).unwrap();
+    assert_eq!(status["code"], 410);
+    assert_eq!(status["reason"], "Expired");
+    assert_eq!(status["metadata"], serde_json::json!({"continue": "fresh"}));
+    let message = status["message"].as_str().unwrap();
+    assert!(message.starts_with(
+        "The provided continue parameter is too old to display a consistent list result."
+    ));
+    assert_eq!(expired_list().to_status().code, 410);
+}
+
+#[test]
+fn a_revision_in_the_future_is_named_as_the_cause() {
+    let status = serde_json::to_string(&too_large(9, 7).to_status()).unwrap();
+    expect![[r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Timeout: Too large resource version: 9, current: 7","reason":"Timeout","details":{"causes":[{"reason":"ResourceVersionTooLarge","message":"Too large resource version"}],"retryAfterSeconds":1},"code":504}"#]]
+        .assert_eq(&status);
+}
+
+proptest! {
+    #[test]
+    fn tokens_come_back_as_they_went(revision in 1..=i64::MAX.cast_unsigned(), key in ".+") {
+        let key = key.trim_end_matches('\0');
+        prop_assume!(!key.is_empty() && key.len() < 1024);
+        let token = ContinueToken::decode(&ContinueToken::encode(revision, key)).unwrap();
+        prop_assert_eq!(token, ContinueToken { revision: Some(revision), after: key.to_owned() });
+        let token = ContinueToken::decode(&ContinueToken::encode_latest(key)).unwrap();
+        prop_assert_eq!(token, ContinueToken { revision: None, after: key.to_owned() });
+    }
+
+    #[test]
+    fn no_text_upsets_the_reading_of_tokens(text in "(?s).*", inside: Vec<u8>) {
+        let _ = ContinueToken::decode(&text);
+        let _ = ContinueToken::decode(&URL_SAFE_NO_PAD.encode(inside));
+    }
+}

@@ -1,0 +1,415 @@
+//! Rules of metadata: names, labels, annotations, finalizers, owners
+//! (`k8s.io/apimachinery/pkg/api/validation` and `pkg/util/validation`, whose words clients may know).
+
+use serde_json::Value;
+
+use crate::{
+    field::{Fault, Path},
+    kind::Resource,
+    object::{ObjectMeta, OwnerReference},
+};
+
+/// The longest DNS label, label value, and name part of a label key, in characters.
+const LABEL_LENGTH_MAX: usize = 63;
+/// The longest DNS subdomain, in characters.
+const SUBDOMAIN_LENGTH_MAX: usize = 253;
+/// All annotations of an object together, in bytes.
+const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
+/// The part of `generateName` that is kept, in bytes.
+const GENERATED_BASE_LENGTH_MAX: usize = 58;
+/// The letters of generated names: no vowels, so no words.
+const GENERATED_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+/// The longest name of a field manager, in bytes.
+pub(crate) const MANAGER_LENGTH_MAX: usize = 128;
+
+/// Keeps dependents when the object goes.
+pub const FINALIZER_ORPHAN: &str = "orphan";
+/// Deletes dependents before the object.
+pub const FINALIZER_FOREGROUND: &str = "foregroundDeletion";
+
+/// The faults of a new object's metadata.
+pub fn validate_create(meta: &ObjectMeta, resource: &Resource) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    validate_names(meta, resource, &mut faults);
+    validate_rest(meta, &mut faults);
+    faults
+}
+
+/// The faults of changed metadata. What the server keeps by itself has been restored before.
+pub fn validate_update(old: &ObjectMeta, new: &ObjectMeta) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let path = Path::new("metadata");
+    let added: Vec<_> = new
+        .finalizers
+        .iter()
+        .filter(|name| !old.finalizers.contains(name))
+        .collect();
+    if old.deletion_timestamp.is_some() && !added.is_empty() {
+        // The list as Go prints it.
+        let list = added
+            .iter()
+            .map(|name| format!("{name:?}"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let detail = format!(
+            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"
+        );
+        faults.push(Fault::forbidden(path.child("finalizers"), &detail));
+    }
+    for (field, old, new) in [
+        ("name", &old.name, &new.name),
+        ("namespace", &old.namespace, &new.namespace),
+        ("uid", &old.uid, &new.uid),
+    ] {
+        if old != new {
+            faults.push(Fault::invalid(
+                path.child(field),
+                new.as_str(),
+                "field is immutable",
+            ));
+        }
+    }
+    validate_rest(new, &mut faults);
+    faults
+}
+
+/// Removes repeated owners, as Kubernetes does. The text is a warning.
+pub fn drop_repeated_owners(meta: &mut ObjectMeta) -> Option<String> {
+    let mut kept: Vec<OwnerReference> = Vec::new();
+    let mut repeated: Vec<String> = Vec::new();
+    for owner in meta.owner_references.drain(..) {
+        if kept.contains(&owner) {
+            repeated.push(owner.uid);
+        } else {
+            kept.push(owner);
+        }
+    }
+    meta.owner_references = kept;
+    (!repeated.is_empty()).then(|| {
+        let uids = repeated.join(", ");
+        format!(".metadata.ownerReferences contains duplicate entries, which were dropped; duplicate UID(s): {uids}")
+    })
+}
+
+fn validate_names(meta: &ObjectMeta, resource: &Resource, faults: &mut Vec<Fault>) {
+    let path = Path::new("metadata");
+    if let Err(why) = check_base(&meta.generate_name, resource.name_length_max) {
+        faults.push(Fault::invalid(
+            path.child("generateName"),
+            meta.generate_name.as_str(),
+            &why,
+        ));
+    }
+    if meta.name.is_empty() {
+        faults.push(Fault::required(
+            path.child("name"),
+            "name or generateName is required",
+        ));
+    } else if let Err(why) = check_name(&meta.name, resource.name_length_max) {
+        faults.push(Fault::invalid(path.child("name"), meta.name.as_str(), &why));
+    }
+    match (resource.namespaced, meta.namespace.is_empty()) {
+        (true, true) => faults.push(Fault::required(path.child("namespace"), "")),
+        (true, false) => {
+            if let Err(why) = is_dns_label(&meta.namespace) {
+                faults.push(Fault::invalid(
+                    path.child("namespace"),
+                    meta.namespace.as_str(),
+                    &why,
+                ));
+            }
+        }
+        (false, false) => {
+            faults.push(Fault::forbidden(
+                path.child("namespace"),
+                "not allowed on this type",
+            ));
+        }
+        (false, true) => {}
+    }
+}
+
+/// Whether names can begin like this. A `-` at the end is what most bases have, and what no name may have.
+fn check_base(base: &str, length_max: usize) -> Result<(), String> {
+    match base.strip_suffix('-') {
+        _ if base.is_empty() => Ok(()),
+        Some(front) if !front.is_empty() => check_name(&format!("{front}a"), length_max),
+        _ => check_name(base, length_max),
+    }
+}
+
+fn check_name(name: &str, length_max: usize) -> Result<(), String> {
+    if name == "." || name == ".." {
+        return Err(format!("may not be '{name}'"));
+    }
+    if let Some(character) = name.chars().find(|c| ['/', '%'].contains(c)) {
+        return Err(format!("may not contain '{character}'"));
+    }
+    if name.len() > length_max {
+        return Err(too_long(length_max));
+    }
+    if length_max <= LABEL_LENGTH_MAX {
+        is_dns_label(name)
+    } else {
+        is_dns_subdomain(name)
+    }
+}
+
+fn too_long(length_max: usize) -> String {
+    format!("must be no more than {length_max} characters")
+}
+
+fn validate_rest(meta: &ObjectMeta, faults: &mut Vec<Fault>) {
+    let path = Path::new("metadata");
+    for (key, value) in &meta.labels {
+        let path = || Path::new("metadata").child("labels");
+        if let Err(why) = is_qualified_name(key) {
+            faults.push(Fault::invalid(path(), key.as_str(), &why));
+        }
+        if let Err(why) = is_label_value(value) {
+            faults.push(Fault::invalid(path().key(key), value.as_str(), &why));
+        }
+    }
+    validate_annotations(meta, faults);
+    validate_owners(
+        &meta.owner_references,
+        &path.child("ownerReferences"),
+        faults,
+    );
+    validate_finalizers(meta, &path.child("finalizers"), faults);
+    for (index, entry) in meta.managed_fields.iter().enumerate() {
+        validate_managed_fields(entry, &path.child("managedFields").index(index), faults);
+    }
+}
+
+fn validate_annotations(meta: &ObjectMeta, faults: &mut Vec<Fault>) {
+    let path = || Path::new("metadata").child("annotations");
+    for key in meta.annotations.keys() {
+        // Upper case was once allowed in the prefix, and is for ever.
+        if let Err(why) = is_qualified_name(&key.to_ascii_lowercase()) {
+            faults.push(Fault::invalid(path(), key.as_str(), &why));
+        }
+    }
+    let bytes: usize = meta
+        .annotations
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    if bytes > ANNOTATIONS_BYTES_MAX {
+        let detail = format!("may not be more than {ANNOTATIONS_BYTES_MAX} bytes");
+        faults.push(Fault::too_long(path(), &detail));
+    }
+}
+
+fn validate_finalizers(meta: &ObjectMeta, path: &Path, faults: &mut Vec<Fault>) {
+    for finalizer in &meta.finalizers {
+        if let Err(why) = is_qualified_name(finalizer) {
+            faults.push(Fault::invalid(path.clone(), finalizer.as_str(), &why));
+        }
+    }
+    let has = |name: &str| meta.finalizers.iter().any(|finalizer| finalizer == name);
+    if has(FINALIZER_ORPHAN) && has(FINALIZER_FOREGROUND) {
+        let detail =
+            format!("finalizer {FINALIZER_ORPHAN} and {FINALIZER_FOREGROUND} cannot be both set");
+        faults.push(Fault::invalid(
+            path.clone(),
+            Value::from(meta.finalizers.clone()),
+            &detail,
+        ));
+    }
+}
+
+fn validate_owners(owners: &[OwnerReference], path: &Path, faults: &mut Vec<Fault>) {
+    let mut controller: Option<&OwnerReference> = None;
+    for (index, owner) in owners.iter().enumerate() {
+        for (field, value, what) in [
+            ("apiVersion", &owner.api_version, "version"),
+            ("kind", &owner.kind, "kind"),
+            ("name", &owner.name, "name"),
+            ("uid", &owner.uid, "uid"),
+        ] {
+            if value.is_empty() {
+                let path = path.index(index).child(field);
+                faults.push(Fault::invalid(
+                    path,
+                    value.as_str(),
+                    &format!("{what} must not be empty"),
+                ));
+            }
+        }
+        if owner.controller != Some(true) {
+            continue;
+        }
+        if let Some(first) = controller {
+            let detail = format!(
+                "Only one reference can have Controller set to true. Found \"true\" in references for {}/{} and {}/{}",
+                first.kind, first.name, owner.kind, owner.name
+            );
+            faults.push(Fault::invalid(path.clone(), owner.name.as_str(), &detail));
+        } else {
+            controller = Some(owner);
+        }
+    }
+}
+
+fn validate_managed_fields(entry: &Value, path: &Path, faults: &mut Vec<Fault>) {
+    let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
+    let operation = text("operation");
+    if operation != "Apply" && operation != "Update" {
+        faults.push(Fault::invalid(
+            path.child("operation"),
+            operation,
+            "must be `Apply` or `Update`",
+        ));
+    }
+    let fields_type = text("fieldsType");
+    if !fields_type.is_empty() && fields_type != "FieldsV1" {
+        faults.push(Fault::invalid(
+            path.child("fieldsType"),
+            fields_type,
+            "must be `FieldsV1`",
+        ));
+    }
+    faults.extend(manager_fault(text("manager"), path.child("manager")));
+}
+
+/// What is wrong with the name of a field manager.
+pub(crate) fn manager_fault(name: &str, path: Path) -> Option<Fault> {
+    if name.len() > MANAGER_LENGTH_MAX {
+        return Some(Fault::too_long(
+            path,
+            &format!("may not be more than {MANAGER_LENGTH_MAX} bytes"),
+        ));
+    }
+    let printable = !name.chars().any(char::is_control);
+    (!printable).then(|| Fault::invalid(path, name, "should only contain printable characters"))
+}
+
+/// What a text must look like, in the words of Kubernetes: a sentence, examples, and a regular expression that is only
+/// told, not run.
+fn must(sentence: &str, examples: &[&str], regex: &str) -> String {
+    let examples = examples
+        .iter()
+        .map(|example| format!("'{example}', "))
+        .collect::<Vec<_>>()
+        .join(" or ");
+    format!("{sentence} (e.g. {examples}regex used for validation is '{regex}')")
+}
+
+/// Lower case letters, digits, `-` and `.`; up to 253 characters (RFC 1123).
+pub fn is_dns_subdomain(text: &str) -> Result<(), String> {
+    if text.len() > SUBDOMAIN_LENGTH_MAX {
+        return Err(too_long(SUBDOMAIN_LENGTH_MAX));
+    }
+    if text.split('.').all(is_label_text) {
+        return Ok(());
+    }
+    Err(must(
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start \
+         and end with an alphanumeric character",
+        &["example.com"],
+        r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
+    ))
+}
+
+/// Lower case letters, digits and `-`; up to 63 characters (RFC 1123).
+pub fn is_dns_label(text: &str) -> Result<(), String> {
+    if text.len() > LABEL_LENGTH_MAX {
+        return Err(too_long(LABEL_LENGTH_MAX));
+    }
+    if is_label_text(text) {
+        return Ok(());
+    }
+    Err(must(
+        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end \
+         with an alphanumeric character",
+        &["my-name", "123-abc"],
+        "[a-z0-9]([-a-z0-9]*[a-z0-9])?",
+    ))
+}
+
+fn is_label_text(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    !text.is_empty() && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+const QUALIFIED: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
+                         alphanumeric character";
+const QUALIFIED_EXAMPLES: &[&str] = &["MyName", "my.name", "123-abc"];
+const QUALIFIED_REGEX: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
+
+/// `name` or `prefix/name`, as keys of labels.
+pub fn is_qualified_name(text: &str) -> Result<(), String> {
+    let name = match text.split_once('/') {
+        None => text,
+        Some((_, name)) if name.contains('/') => {
+            let form = must(
+                &format!("a qualified name {QUALIFIED}"),
+                QUALIFIED_EXAMPLES,
+                QUALIFIED_REGEX,
+            );
+            return Err(format!(
+                "{form} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+            ));
+        }
+        Some(("", _)) => return Err("prefix part must be non-empty".to_owned()),
+        Some((prefix, name)) => {
+            is_dns_subdomain(prefix).map_err(|why| format!("prefix part {why}"))?;
+            name
+        }
+    };
+    match name {
+        "" => Err("name part must be non-empty".to_owned()),
+        _ if name.len() > LABEL_LENGTH_MAX => {
+            Err(format!("name part {}", too_long(LABEL_LENGTH_MAX)))
+        }
+        _ if is_label_characters(name) => Ok(()),
+        _ => Err(must(
+            &format!("name part {QUALIFIED}"),
+            QUALIFIED_EXAMPLES,
+            QUALIFIED_REGEX,
+        )),
+    }
+}
+
+/// A label's value: empty, or up to 63 letters, digits, `-`, `_` and `.`.
+pub fn is_label_value(text: &str) -> Result<(), String> {
+    if text.len() > LABEL_LENGTH_MAX {
+        return Err(too_long(LABEL_LENGTH_MAX));
+    }
+    if text.is_empty() || is_label_characters(text) {
+        return Ok(());
+    }
+    Err(must(
+        &format!(
+            "a valid label must be an empty string or {}",
+            QUALIFIED.trim_start_matches("must ")
+        ),
+        &["MyValue", "my_value", "12345"],
+        "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?",
+    ))
+}
+
+fn is_label_characters(text: &str) -> bool {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let inner = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    text.bytes().all(inner) && edge(text.chars().next()) && edge(text.chars().next_back())
+}
+
+/// A name from `generateName`: the base, cut if need be, and five letters.
+pub fn generate_name(base: &str, random: [u8; 5]) -> String {
+    let end = base
+        .char_indices()
+        .map(|(at, c)| at + c.len_utf8())
+        .take_while(|end| *end <= GENERATED_BASE_LENGTH_MAX);
+    let mut name = base[..end.last().unwrap_or(0)].to_owned();
+    name.extend(
+        random.iter().map(|byte| {
+            char::from(GENERATED_ALPHABET[usize::from(*byte) % GENERATED_ALPHABET.len()])
+        }),
+    );
+    name
+}
+
+#[cfg(test)]
+mod tests;

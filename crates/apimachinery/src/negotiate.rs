@@ -1,0 +1,293 @@
+//! Which representation a client gets, picked from its `Accept` header.
+//!
+//! The header is read by hand: real clients send media types with `@`, parameters in any order, and
+//! clauses (Protobuf, CBOR) that are to be passed over rather than refused.
+
+use std::cmp::Reverse;
+
+use serde_json::Value;
+
+use crate::{
+    options::Query,
+    refusal::{Reason, Refusal},
+};
+
+/// How an object, a list or the events of a watch are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Representation {
+    /// As they are, in JSON.
+    Json,
+    /// As they are, in YAML.
+    Yaml,
+    /// As rows of a table, in JSON.
+    Table {
+        /// Whether as `meta.k8s.io/v1beta1` instead of `v1`.
+        v1beta1: bool,
+        /// What a row says of its object beside the cells.
+        include: IncludeObject,
+    },
+    /// Metadata alone, in JSON.
+    Partial {
+        /// Whether as `meta.k8s.io/v1beta1` instead of `v1`.
+        v1beta1: bool,
+    },
+}
+
+impl Representation {
+    /// The `Content-Type` of the answer. A table's is that of plain JSON: its `kind` says what it
+    /// is.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Yaml => YAML,
+            Self::Json | Self::Table { .. } | Self::Partial { .. } => JSON,
+        }
+    }
+}
+
+/// What a row of a table says of its object beside the cells (query parameter `includeObject`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IncludeObject {
+    /// Its metadata.
+    #[default]
+    Metadata,
+    /// All of it.
+    Object,
+    /// Nothing.
+    None,
+}
+
+impl IncludeObject {
+    fn parse(query: &Query) -> Result<Self, Refusal> {
+        match query.get("includeObject") {
+            None | Some("" | "Metadata") => Ok(Self::Metadata),
+            Some("Object") => Ok(Self::Object),
+            Some("None") => Ok(Self::None),
+            Some(other) => Err(Refusal::bad_request(format!(
+                "unrecognized includeObject value: {other:?}"
+            ))),
+        }
+    }
+}
+
+/// The shape of an answer; not each comes in each representation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One object.
+    Object,
+    /// A list.
+    List,
+    /// A stream of events.
+    Watch,
+}
+
+/// Picks the representation of an answer: the first that the client lists and that can be served;
+/// 406 if there is none. A client without wishes gets JSON.
+pub fn negotiate(
+    accept: Option<&str>,
+    shape: Shape,
+    query: &Query,
+) -> Result<Representation, Refusal> {
+    let clauses = clauses(accept);
+    let picked = clauses
+        .iter()
+        .find_map(|clause| representation(clause, shape));
+    match picked.ok_or_else(not_acceptable)? {
+        Representation::Table { v1beta1, .. } => Ok(Representation::Table {
+            v1beta1,
+            include: IncludeObject::parse(query)?,
+        }),
+        other => Ok(other),
+    }
+}
+
+fn representation(clause: &Clause<'_>, shape: Shape) -> Option<Representation> {
+    let json = clause.matches(JSON);
+    let Some(kind) = clause.parameter("as") else {
+        let yaml = clause.matches(YAML) && shape != Shape::Watch;
+        return if json {
+            Some(Representation::Json)
+        } else {
+            yaml.then_some(Representation::Yaml)
+        };
+    };
+    let v1beta1 = match clause.parameter("v") {
+        Some("v1") => false,
+        Some("v1beta1") => true,
+        _ => return None,
+    };
+    if !json || clause.parameter("g") != Some("meta.k8s.io") {
+        return None;
+    }
+    match (kind, shape) {
+        ("Table", _) => Some(Representation::Table {
+            v1beta1,
+            include: IncludeObject::default(),
+        }),
+        ("PartialObjectMetadata", Shape::Object | Shape::Watch)
+        | ("PartialObjectMetadataList", Shape::List) => Some(Representation::Partial { v1beta1 }),
+        _ => None,
+    }
+}
+
+/// The forms of discovery at `/apis` and `/api`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiscoveryForm {
+    /// One document per group and per version.
+    Legacy,
+    /// All in one, as `apidiscovery.k8s.io/v2`.
+    AggregatedV2,
+    /// All in one, as `apidiscovery.k8s.io/v2beta1`.
+    AggregatedV2Beta1,
+}
+
+impl DiscoveryForm {
+    /// The `Content-Type` of the answer, to the letter: clients compare it as text.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Legacy => JSON,
+            Self::AggregatedV2 => {
+                "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+            }
+            Self::AggregatedV2Beta1 => {
+                "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+            }
+        }
+    }
+}
+
+/// Picks the form of discovery: the first that the client lists and that can be served; 406 if
+/// there is none.
+pub fn negotiate_discovery(accept: Option<&str>) -> Result<DiscoveryForm, Refusal> {
+    clauses(accept)
+        .iter()
+        .find_map(discovery_form)
+        .ok_or_else(not_acceptable)
+}
+
+fn discovery_form(clause: &Clause<'_>) -> Option<DiscoveryForm> {
+    if !clause.matches(JSON) {
+        return None;
+    }
+    match (
+        clause.parameter("as"),
+        clause.parameter("g"),
+        clause.parameter("v"),
+    ) {
+        (None, _, _) => Some(DiscoveryForm::Legacy),
+        (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => {
+            Some(DiscoveryForm::AggregatedV2)
+        }
+        (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2beta1")) => {
+            Some(DiscoveryForm::AggregatedV2Beta1)
+        }
+        _ => None,
+    }
+}
+
+/// The index of the one among these media types that the client likes best. Parameters do not
+/// count; without wishes, and for a wildcard, it is the first that fits.
+pub fn accepts(accept: Option<&str>, media: &[&str]) -> Option<usize> {
+    clauses(accept)
+        .iter()
+        .find_map(|clause| media.iter().position(|media| clause.matches(media)))
+}
+
+/// JSON as YAML, for those who asked for it.
+pub fn to_yaml(value: &Value) -> Result<String, Refusal> {
+    serde_saphyr::to_string(value).map_err(|error| {
+        Refusal::new(
+            Reason::InternalError,
+            format!("the answer cannot be written as YAML: {error}"),
+        )
+    })
+}
+
+const JSON: &str = "application/json";
+const YAML: &str = "application/yaml";
+
+fn not_acceptable() -> Refusal {
+    let message = format!("only the following media types are accepted: {JSON}, {YAML}");
+    Refusal::new(Reason::NotAcceptable, message)
+}
+
+/// One wish of an `Accept` header.
+#[derive(Debug)]
+struct Clause<'a> {
+    media_type: &'a str,
+    parameters: Vec<(&'a str, &'a str)>,
+    /// In thousandths.
+    quality: u32,
+}
+
+/// The wishes of an `Accept` header, the dearest first. Those of equal quality keep their order,
+/// but for wildcards, which come after what is named. A header that wishes nothing wishes anything.
+fn clauses(accept: Option<&str>) -> Vec<Clause<'_>> {
+    let accept = accept
+        .map(str::trim)
+        .filter(|accept| !accept.is_empty())
+        .unwrap_or("*/*");
+    let mut clauses: Vec<Clause<'_>> = accept.split(',').filter_map(Clause::parse).collect();
+    clauses.sort_by_key(|clause| {
+        (
+            Reverse(clause.quality),
+            clause.media_type.matches('*').count(),
+        )
+    });
+    clauses
+}
+
+impl<'a> Clause<'a> {
+    /// Reads a clause; `None` for one that asks for nothing or refuses what it names (`q=0`).
+    fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.split(';').map(str::trim);
+        let media_type = parts.next().filter(|media_type| !media_type.is_empty())?;
+        let parameters: Vec<(&str, &str)> = parts
+            .filter_map(|parameter| parameter.split_once('='))
+            .map(|(name, value)| (name.trim(), value.trim().trim_matches('"')))
+            .collect();
+        let quality = parameters
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("q"));
+        let quality = quality.map_or(1000, |(_, value)| thousandths(value));
+        (quality > 0).then_some(Self {
+            media_type,
+            parameters,
+            quality,
+        })
+    }
+
+    fn matches(&self, media_type: &str) -> bool {
+        match self.media_type {
+            "*" | "*/*" => true,
+            wish => match wish.strip_suffix("/*") {
+                Some(family) => media_type
+                    .split_once('/')
+                    .is_some_and(|(it, _)| it.eq_ignore_ascii_case(family)),
+                None => wish.eq_ignore_ascii_case(media_type),
+            },
+        }
+    }
+
+    fn parameter(&self, name: &str) -> Option<&'a str> {
+        self.parameters
+            .iter()
+            .find(|(it, _)| *it == name)
+            .map(|(_, value)| *value)
+    }
+}
+
+/// A quality in thousandths; what is none counts as the highest, as for a client that gave none.
+fn thousandths(quality: &str) -> u32 {
+    let Some((whole, fraction)) = quality.split_once('.').or(Some((quality, ""))) else {
+        return 1000;
+    };
+    let digits = fraction.len() <= 3 && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let fraction: u32 = format!("{fraction:0<3}").parse().unwrap_or(0);
+    match (whole, digits) {
+        ("0" | "", true) => fraction,
+        _ => 1000,
+    }
+}
+
+#[cfg(test)]
+mod tests;

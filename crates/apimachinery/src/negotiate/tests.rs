@@ -1,0 +1,347 @@
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn answer(accept: Option<&str>, shape: Shape, query: &str) -> String {
+    match negotiate(accept, shape, &Query::parse(query).unwrap()) {
+        Ok(Representation::Json) => "json".to_owned(),
+        Ok(Representation::Yaml) => "yaml".to_owned(),
+        Ok(Representation::Table { v1beta1, include }) => {
+            format!("table {} {include:?}", version(v1beta1))
+        }
+        Ok(Representation::Partial { v1beta1 }) => format!("partial {}", version(v1beta1)),
+        Err(refusal) => format!("{} {refusal}", refusal.reason.code()),
+    }
+}
+
+fn version(v1beta1: bool) -> &'static str {
+    if v1beta1 { "v1beta1" } else { "v1" }
+}
+
+/// The answers for an object, a list and a watch, in this order; one if they are all the same.
+fn check(accept: &str, expected: &Expect) {
+    let answers =
+        [Shape::Object, Shape::List, Shape::Watch].map(|shape| answer(Some(accept), shape, ""));
+    let mut answers = answers.to_vec();
+    answers.dedup();
+    expected.assert_eq(&answers.join("; "));
+}
+
+const KUBECTL_GET: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+const METADATA_CLIENT: &str = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,\
+                               application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+const METADATA_LIST: &str = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,\
+                             application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+
+#[test]
+fn what_real_clients_send() {
+    // curl, kubectl apply, controllers, Python
+    check("*/*", &expect!["json"]);
+    check("application/json", &expect!["json"]);
+    check("application/json, */*", &expect!["json"]);
+    check(
+        "application/vnd.kubernetes.protobuf,application/json",
+        &expect!["json"],
+    );
+    check("application/vnd.kubernetes.protobuf, */*", &expect!["json"]);
+    check(KUBECTL_GET, &expect!["table v1 Metadata"]);
+    check(METADATA_CLIENT, &expect!["partial v1; json; partial v1"]);
+    check(METADATA_LIST, &expect!["json; partial v1; json"]);
+    // kube-rs, whose metadata calls have no fallback
+    check(
+        "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+        &expect![
+            "partial v1; 406 only the following media types are accepted: application/json, application/yaml; partial v1"
+        ],
+    );
+    // a browser
+    check(
+        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        &expect!["json"],
+    );
+    check("application/cbor,application/json;q=0.9", &expect!["json"]);
+}
+
+#[test]
+fn quality_then_order_then_names_before_wildcards() {
+    check(
+        "application/yaml;q=0.5,application/json;q=0.4",
+        &expect!["yaml; json"],
+    );
+    check(
+        "application/json;q=0.4,application/yaml;q=0.5",
+        &expect!["yaml; json"],
+    );
+    check("application/yaml,application/json", &expect!["yaml; json"]);
+    check(
+        "*/*,application/json;as=Table;v=v1;g=meta.k8s.io",
+        &expect!["table v1 Metadata"],
+    );
+    check("application/*", &expect!["json"]);
+    check(
+        "application/json;q=0,application/yaml;q=0.001",
+        &expect![
+            "yaml; 406 only the following media types are accepted: application/json, application/yaml"
+        ],
+    );
+}
+
+#[test]
+fn parameters_come_in_any_order_and_unknown_ones_do_not_matter() {
+    check(
+        "application/json;g=meta.k8s.io;v=v1;as=Table",
+        &expect!["table v1 Metadata"],
+    );
+    check(
+        "application/json; as=Table ; g=\"meta.k8s.io\"; v=v1beta1; x=y; charset",
+        &expect!["table v1beta1 Metadata"],
+    );
+    check("Application/JSON;charset=utf-8", &expect!["json"]);
+    check("application/json;stream=watch", &expect!["json"]);
+}
+
+#[test]
+fn what_cannot_be_served_is_passed_over_or_refused() {
+    check(
+        "application/json;as=Table;v=v2;g=meta.k8s.io,application/json",
+        &expect!["json"],
+    );
+    check(
+        "application/json;as=Table;v=v1;g=other.io,application/json",
+        &expect!["json"],
+    );
+    check(
+        "application/json;as=Chair;v=v1;g=meta.k8s.io,application/json",
+        &expect!["json"],
+    );
+    check(
+        "application/yaml;as=Table;v=v1;g=meta.k8s.io,application/json",
+        &expect!["json"],
+    );
+    for accept in [
+        "text/html",
+        "application/vnd.kubernetes.protobuf",
+        ",",
+        ";",
+        "application",
+        "text/*",
+    ] {
+        check(
+            accept,
+            &expect![
+                "406 only the following media types are accepted: application/json, application/yaml"
+            ],
+        );
+    }
+    assert_eq!(answer(None, Shape::List, ""), "json");
+    check("", &expect!["json"]);
+    check(" ", &expect!["json"]);
+}
+
+#[test]
+fn rows_say_of_their_objects_what_the_query_wants() {
+    let check = |query: &str, expected: &Expect| {
+        expected.assert_eq(&answer(Some(KUBECTL_GET), Shape::List, query));
+    };
+    check("includeObject=", &expect!["table v1 Metadata"]);
+    check("includeObject=Metadata", &expect!["table v1 Metadata"]);
+    check("includeObject=Object", &expect!["table v1 Object"]);
+    check("includeObject=None", &expect!["table v1 None"]);
+    check(
+        "includeObject=object",
+        &expect![[r#"400 unrecognized includeObject value: "object""#]],
+    );
+    // Only a table has rows.
+    assert_eq!(answer(None, Shape::List, "includeObject=x"), "json");
+}
+
+#[test]
+fn a_table_is_served_as_plain_json() {
+    let table = Representation::Table {
+        v1beta1: false,
+        include: IncludeObject::Metadata,
+    };
+    let partial = Representation::Partial { v1beta1: false };
+    for representation in [Representation::Json, table, partial] {
+        assert_eq!(representation.content_type(), "application/json");
+    }
+    assert_eq!(Representation::Yaml.content_type(), "application/yaml");
+}
+
+fn check_discovery(accept: Option<&str>, expected: &Expect) {
+    let text = match negotiate_discovery(accept) {
+        Ok(form) => form.content_type().to_owned(),
+        Err(refusal) => format!("{} {refusal}", refusal.reason.code()),
+    };
+    expected.assert_eq(&text);
+}
+
+const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const V2BETA1: &str = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+
+#[test]
+fn discovery_forms_are_written_to_the_letter() {
+    let v2 = &expect!["application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"];
+    let v2beta1 =
+        &expect!["application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"];
+    // kubectl 1.33, kubectl 1.27, kube-aggregator old and new
+    check_discovery(Some(&format!("{V2},{V2BETA1},application/json")), v2);
+    check_discovery(Some(&format!("{V2BETA1},application/json")), v2beta1);
+    check_discovery(
+        Some(V2BETA1),
+        &expect!["application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"],
+    );
+    check_discovery(
+        Some(V2),
+        &expect!["application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"],
+    );
+    // kubectl 1.35
+    check_discovery(
+        Some(&format!(
+            "{V2};profile=nopeer,{V2},{V2BETA1},application/json"
+        )),
+        &expect!["application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"],
+    );
+    check_discovery(
+        Some("application/json;as=APIGroupDiscoveryList;v=v2;g=apidiscovery.k8s.io"),
+        &expect!["application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"],
+    );
+}
+
+#[test]
+fn who_does_not_ask_for_aggregated_discovery_gets_the_legacy_form() {
+    for accept in [
+        None,
+        Some(""),
+        Some("*/*"),
+        Some("application/json"),
+        Some("application/json, */*"),
+    ] {
+        check_discovery(accept, &expect!["application/json"]);
+    }
+    check_discovery(
+        Some(&format!("application/json,{V2}")),
+        &expect!["application/json"],
+    );
+    check_discovery(
+        Some("application/vnd.kubernetes.protobuf,application/json"),
+        &expect!["application/json"],
+    );
+    let only_v3 = "application/json;g=apidiscovery.k8s.io;v=v3;as=APIGroupDiscoveryList";
+    check_discovery(
+        Some(only_v3),
+        &expect![
+            "406 only the following media types are accepted: application/json, application/yaml"
+        ],
+    );
+}
+
+#[test]
+fn media_types_may_have_an_at_sign() {
+    let openapi = [
+        "application/json",
+        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+    ];
+    assert_eq!(
+        accepts(
+            Some("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"),
+            &openapi
+        ),
+        Some(1)
+    );
+    assert_eq!(
+        accepts(
+            Some(
+                "application/json;q=0.1,application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+            ),
+            &openapi
+        ),
+        Some(1)
+    );
+    assert_eq!(accepts(None, &openapi), Some(0));
+    assert_eq!(accepts(Some("*/*"), &openapi), Some(0));
+    assert_eq!(accepts(Some("text/html"), &openapi), None);
+    assert_eq!(
+        accepts(
+            Some("text/plain, application/json"),
+            &["text/plain", "application/json"]
+        ),
+        Some(0)
+    );
+}
+
+#[test]
+fn qualities_are_read_in_thousandths() {
+    let cases = [
+        ("1", 1000),
+        ("0", 0),
+        ("0.5", 500),
+        ("0.05", 50),
+        ("0.123", 123),
+        ("1.0", 1000),
+        (".3", 300),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(thousandths(text), expected, "{text}");
+    }
+    for nonsense in ["", "x", "-1", "0.x", "0.1234", "2"] {
+        assert!(
+            thousandths(nonsense) == 1000 || nonsense.is_empty(),
+            "{nonsense}"
+        );
+    }
+}
+
+#[test]
+fn yaml_keeps_texts_that_look_like_something_else() {
+    let value = json!({
+        "int": i64::MAX, "texts": ["yes", "1.0", "null", "~", "0x1f", "2026-01-01", "a: b", "- x", "", " x ", "é\n\ty", "#"],
+        "none": null, "empty": {}, "list": [],
+    });
+    let yaml = to_yaml(&value).unwrap();
+    let back: Value = serde_saphyr::from_str(&yaml).unwrap();
+    assert_eq!(back, value, "{yaml}");
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "(?s).*".prop_map(Value::from),
+        "[-0-9a-f:.xe+ \n~#]{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map("[a-z0-9./-]{1,6}", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_header_upsets_the_reading(accept in "(?s).*", query in "(?s).*") {
+        let query = Query::parse(&query.replace('%', "")).unwrap();
+        for shape in [Shape::Object, Shape::List, Shape::Watch] {
+            let _ = negotiate(Some(&accept), shape, &query);
+        }
+        let _ = negotiate_discovery(Some(&accept));
+        let _ = accepts(Some(&accept), &[JSON]);
+    }
+
+    #[test]
+    fn almost_headers_do_not_either(accept in "[a-z/*;,=q.0-9 \"]{0,40}") {
+        let _ = negotiate_discovery(Some(&accept));
+    }
+
+    #[test]
+    fn yaml_says_what_json_said(value in json_value()) {
+        let yaml = to_yaml(&value).unwrap();
+        let back: Value = serde_saphyr::from_str(&yaml).unwrap();
+        prop_assert_eq!(back, value, "{}", yaml);
+    }
+}

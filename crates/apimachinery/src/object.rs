@@ -1,0 +1,209 @@
+//! An object of any kind: typed metadata, and the rest as JSON.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use serde_json::{Map, Value};
+
+use crate::time::Time;
+
+/// `meta.k8s.io/v1 ObjectMeta`, as far as a server without kubelets needs it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ObjectMeta {
+    /// Annotations: anything, for tools.
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "or_default"
+    )]
+    pub annotations: BTreeMap<String, String>,
+    /// When it was created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub creation_timestamp: Option<Time>,
+    /// Always 0 once deletion began: no kind here is deleted gracefully.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_grace_period_seconds: Option<i64>,
+    /// When its deletion began; it ends with the last finalizer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_timestamp: Option<Time>,
+    /// Who must agree before it goes.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
+    pub finalizers: Vec<String>,
+    /// The prefix of a generated name.
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "or_default"
+    )]
+    pub generate_name: String,
+    /// Counts the changes of the desired state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// Labels: for selectors.
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "or_default"
+    )]
+    pub labels: BTreeMap<String, String>,
+    /// Who set which field.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
+    pub managed_fields: Vec<Value>,
+    /// The name.
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "or_default"
+    )]
+    pub name: String,
+    /// The namespace; empty for cluster-scoped kinds.
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "or_default"
+    )]
+    pub namespace: String,
+    /// Who owns it.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
+    pub owner_references: Vec<OwnerReference>,
+    /// The revision of this version, a decimal number; empty before it is stored.
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "or_default"
+    )]
+    pub resource_version: String,
+    /// Long obsolete in Kubernetes; accepted and dropped.
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "or_default"
+    )]
+    pub self_link: String,
+    /// Identifies this incarnation of the name for ever.
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "or_default"
+    )]
+    pub uid: String,
+}
+
+/// `meta.k8s.io/v1 OwnerReference`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OwnerReference {
+    /// Group and version of the owner.
+    pub api_version: String,
+    /// Whether the owner's deletion in the foreground waits for this object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_owner_deletion: Option<bool>,
+    /// Whether the owner is the managing controller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub controller: Option<bool>,
+    /// Kind of the owner.
+    pub kind: String,
+    /// Name of the owner.
+    pub name: String,
+    /// Uid of the owner.
+    pub uid: String,
+}
+
+/// JSON `null` stands for the empty value, as it does for Go.
+fn or_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(
+    de: D,
+) -> Result<T, D::Error> {
+    Option::<T>::deserialize(de).map(Option::unwrap_or_default)
+}
+
+/// An object of any kind. `apiVersion`, `kind` and `metadata` are fields of their own; `fields` holds the others
+/// (`spec`, `status`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Object {
+    /// Group and version.
+    pub api_version: String,
+    /// Kind.
+    pub kind: String,
+    /// Metadata.
+    pub metadata: ObjectMeta,
+    /// Everything else at the top level.
+    pub fields: Map<String, Value>,
+}
+
+impl Object {
+    /// Splits a JSON object; the error says what has the wrong type.
+    pub fn from_value(value: Value) -> Result<Self, serde_json::Error> {
+        let mut fields: Map<String, Value> = serde_json::from_value(value)?;
+        let mut text = |name: &str| match fields.remove(name) {
+            None | Some(Value::Null) => Ok(String::new()),
+            Some(value) => serde_json::from_value(value),
+        };
+        let (api_version, kind) = (text("apiVersion")?, text("kind")?);
+        let metadata = match fields.remove("metadata") {
+            None | Some(Value::Null) => ObjectMeta::default(),
+            Some(value) => serde_json::from_value(value)?,
+        };
+        Ok(Self {
+            api_version,
+            kind,
+            metadata,
+            fields,
+        })
+    }
+
+    /// Reads back what [`Object::to_bytes`] wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        Self::from_value(serde_json::from_slice(bytes)?)
+    }
+
+    /// As JSON.
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(self)
+            .expect("keys are strings and nothing in an object refuses to be JSON")
+    }
+
+    /// As JSON text, keys in order.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self)
+            .expect("keys are strings and nothing in an object refuses to be JSON")
+    }
+
+    /// The field `name` at the top level; `null` if there is none.
+    pub fn field(&self, name: &str) -> &Value {
+        self.fields.get(name).unwrap_or(&Value::Null)
+    }
+
+    /// Sets or, with `null`, removes a field at the top level.
+    pub fn set_field(&mut self, name: &str, value: Value) {
+        if value.is_null() {
+            self.fields.remove(name);
+        } else {
+            self.fields.insert(name.to_owned(), value);
+        }
+    }
+
+    /// A string inside, by JSON pointer below the top-level fields (`/status/phase`); empty if there is none.
+    pub fn text(&self, pointer: &str) -> &str {
+        let mut parts = pointer.trim_start_matches('/').splitn(2, '/');
+        let top = self.field(parts.next().unwrap_or_default());
+        match parts.next() {
+            None => top.as_str(),
+            Some(rest) => rest
+                .split('/')
+                .try_fold(top, |value, name| value.get(name))
+                .and_then(Value::as_str),
+        }
+        .unwrap_or_default()
+    }
+
+    /// Whether its deletion has begun.
+    pub fn is_terminating(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+}
+
+impl Serialize for Object {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.fields.len() + 3))?;
+        map.serialize_entry("apiVersion", &self.api_version)?;
+        map.serialize_entry("kind", &self.kind)?;
+        map.serialize_entry("metadata", &self.metadata)?;
+        for (name, value) in &self.fields {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,389 @@
+//! The operations on a kind: one per verb that it offers.
+
+use serde_json::{Map, Value, json};
+
+use super::{component_name, group_version_kind, meta, reference};
+use crate::{
+    kind::{Resource, Verb},
+    patch::PATCH_TYPES,
+};
+
+/// The media types of objects.
+const OBJECT_TYPES: [&str; 2] = ["application/json", "application/yaml"];
+
+/// The paths of a kind, each with its operations.
+pub(super) fn of(resource: &Resource) -> Vec<(String, Value)> {
+    [
+        Place::Collection,
+        Place::AllNamespaces,
+        Place::Object,
+        Place::Status,
+    ]
+    .into_iter()
+    .filter(|place| resource.namespaced || *place != Place::AllNamespaces)
+    .map(|place| (place.path(resource), place.path_item(resource)))
+    .collect()
+}
+
+/// On what an operation is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Collection,
+    AllNamespaces,
+    Object,
+    Status,
+}
+
+/// One operation, as far as it is the same for all kinds.
+#[derive(Clone, Copy)]
+struct Operation {
+    place: Place,
+    verb: Verb,
+}
+
+impl Place {
+    fn path(self, resource: &Resource) -> String {
+        let namespaced = resource.namespaced && self != Self::AllNamespaces;
+        let namespace = if namespaced {
+            "/namespaces/{namespace}"
+        } else {
+            ""
+        };
+        let end = match self {
+            Self::Collection | Self::AllNamespaces => "",
+            Self::Object => "/{name}",
+            Self::Status => "/{name}/status",
+        };
+        let (api_version, plural) = (resource.api_version(), resource.plural);
+        format!("/apis/{api_version}{namespace}/{plural}{end}")
+    }
+
+    /// The operations that the kind offers here; every kind offers those of its status.
+    fn path_item(self, resource: &Resource) -> Value {
+        let offered = |verb: &Verb| self == Self::Status || resource.verbs.contains(verb);
+        let mut item = Map::new();
+        for verb in self.verbs().iter().copied().filter(offered) {
+            let operation = Operation { place: self, verb };
+            item.insert(operation.method().to_owned(), operation.to_value(resource));
+        }
+        item.insert(
+            "parameters".to_owned(),
+            Value::Array(self.path_parameters(resource)),
+        );
+        Value::Object(item)
+    }
+
+    /// What can be done here.
+    fn verbs(self) -> &'static [Verb] {
+        match self {
+            Self::Collection => &[Verb::List, Verb::Create, Verb::DeleteCollection],
+            Self::AllNamespaces => &[Verb::List],
+            Self::Object => &[Verb::Get, Verb::Update, Verb::Patch, Verb::Delete],
+            Self::Status => &[Verb::Get, Verb::Update, Verb::Patch],
+        }
+    }
+
+    /// What its path leaves open.
+    fn path_parameters(self, resource: &Resource) -> Vec<Value> {
+        let name = matches!(self, Self::Object | Self::Status).then_some("name");
+        let namespaced = resource.namespaced && self != Self::AllNamespaces;
+        let namespace = namespaced.then_some("namespace");
+        name.into_iter()
+            .chain(namespace)
+            .map(path_parameter)
+            .collect()
+    }
+}
+
+impl Operation {
+    fn method(self) -> &'static str {
+        match self.verb {
+            Verb::Get | Verb::List | Verb::Watch => "get",
+            Verb::Create => "post",
+            Verb::Update => "put",
+            Verb::Patch => "patch",
+            Verb::Delete | Verb::DeleteCollection => "delete",
+        }
+    }
+
+    /// `x-kubernetes-action`.
+    fn action(self) -> &'static str {
+        match self.verb {
+            Verb::List | Verb::Watch | Verb::DeleteCollection => self.verb.as_str(),
+            _ => self.method(),
+        }
+    }
+
+    /// What it does, in the word with which its id begins.
+    fn word(self) -> &'static str {
+        match self.verb {
+            Verb::Get => "read",
+            Verb::Update => "replace",
+            Verb::DeleteCollection => "delete",
+            verb => verb.as_str(),
+        }
+    }
+
+    fn description(self, kind: &str) -> String {
+        let word = self.word();
+        match self.place {
+            Place::Collection if self.verb == Verb::Create => {
+                format!("create an object of kind {kind}")
+            }
+            Place::Collection => format!("{word} objects of kind {kind}"),
+            Place::AllNamespaces => format!("{word} objects of kind {kind} in all namespaces"),
+            Place::Object => format!("{word} the object of kind {kind} with this name"),
+            Place::Status => {
+                format!("{word} the status of the object of kind {kind} with this name")
+            }
+        }
+    }
+
+    fn to_value(self, resource: &Resource) -> Value {
+        let mut value = json!({
+            "description": self.description(resource.kind),
+            "operationId": self.id(resource),
+            "tags": [tag(resource)],
+            "parameters": self.parameters(),
+            "responses": self.responses(resource),
+            "x-kubernetes-action": self.action(),
+            "x-kubernetes-group-version-kind": group_version_kind(resource, ""),
+        });
+        if let Some(body) = self.body(resource) {
+            value["requestBody"] = body;
+        }
+        value
+    }
+
+    /// Unique, and in Kubernetes' style: `readAppsV1NamespacedDeploymentStatus`.
+    fn id(self, resource: &Resource) -> String {
+        let namespaced = if resource.namespaced && self.place != Place::AllNamespaces {
+            "Namespaced"
+        } else {
+            ""
+        };
+        let collection = if self.verb == Verb::DeleteCollection {
+            "Collection"
+        } else {
+            ""
+        };
+        let end = match self.place {
+            Place::AllNamespaces => "ForAllNamespaces",
+            Place::Status => "Status",
+            Place::Collection | Place::Object => "",
+        };
+        let group = camel(resource.group);
+        format!(
+            "{}{group}{}{collection}{namespaced}{}{end}",
+            self.word(),
+            camel(resource.version),
+            resource.kind
+        )
+    }
+
+    fn parameters(self) -> Vec<Value> {
+        match self.verb {
+            Verb::List | Verb::Watch => [selecting(), listing(), watching()].concat(),
+            Verb::DeleteCollection => [selecting(), listing(), deleting()].concat(),
+            Verb::Get => vec![query(
+                "resourceVersion",
+                "string",
+                "Read a state that has reached this version; 0: any at all.",
+            )],
+            Verb::Create | Verb::Update => writing(),
+            Verb::Patch => {
+                let force = "Take fields over from their managers. Only for an apply patch.";
+                [writing(), vec![query("force", "boolean", force)]].concat()
+            }
+            Verb::Delete => deleting(),
+        }
+    }
+
+    fn body(self, resource: &Resource) -> Option<Value> {
+        let (types, component, required): (&[&str], _, _) = match self.verb {
+            Verb::Create | Verb::Update => (&OBJECT_TYPES, component_name(resource, ""), true),
+            Verb::Patch => (PATCH_TYPES, meta::name("Patch"), true),
+            Verb::Delete | Verb::DeleteCollection => {
+                (&OBJECT_TYPES, meta::name("DeleteOptions"), false)
+            }
+            Verb::Get | Verb::List | Verb::Watch => return None,
+        };
+        let mut body = json!({"content": content(types, &component)});
+        if required {
+            body["required"] = Value::Bool(true);
+        }
+        Some(body)
+    }
+
+    fn responses(self, resource: &Resource) -> Value {
+        let object = component_name(resource, "");
+        let ok = match self.verb {
+            Verb::List | Verb::Watch => {
+                let mut content = content(&OBJECT_TYPES, &component_name(resource, "List"));
+                content["application/json;stream=watch"] =
+                    json!({"schema": reference(&meta::name("WatchEvent"))});
+                content
+            }
+            Verb::DeleteCollection => content(&OBJECT_TYPES, &component_name(resource, "List")),
+            Verb::Delete => content(&OBJECT_TYPES, &meta::name("Status")),
+            Verb::Create | Verb::Get | Verb::Patch | Verb::Update => {
+                content(&OBJECT_TYPES, &object)
+            }
+        };
+        let mut responses = json!({
+            "200": {"description": "OK", "content": ok},
+            "401": {"description": "Unauthorized"},
+        });
+        let more = match self.verb {
+            Verb::Create => Some(("201", "Created", object)),
+            // The object stays until its finalizers are gone.
+            Verb::Delete => Some(("202", "Accepted", meta::name("Status"))),
+            _ => None,
+        };
+        if let Some((code, description, component)) = more {
+            let content = content(&OBJECT_TYPES, &component);
+            responses[code] = json!({"description": description, "content": content});
+        }
+        responses
+    }
+}
+
+fn content(types: &[&str], component: &str) -> Value {
+    let media = |media_type: &&str| {
+        (
+            (*media_type).to_owned(),
+            json!({"schema": reference(component)}),
+        )
+    };
+    Value::Object(types.iter().map(media).collect())
+}
+
+fn path_parameter(name: &str) -> Value {
+    let description = match name {
+        "name" => "The name of the object.",
+        _ => "The namespace of the object.",
+    };
+    json!({"name": name, "in": "path", "required": true, "description": description, "schema": {"type": "string"}})
+}
+
+fn query(name: &str, value_type: &str, description: &str) -> Value {
+    json!({"name": name, "in": "query", "description": description, "schema": {"type": value_type}})
+}
+
+fn dry_run() -> Value {
+    query(
+        "dryRun",
+        "string",
+        "With `All` everything is checked and nothing is persisted.",
+    )
+}
+
+/// What chooses among the objects of a collection.
+fn selecting() -> Vec<Value> {
+    vec![
+        query(
+            "fieldSelector",
+            "string",
+            "Only objects with these fields, such as `metadata.name=x`.",
+        ),
+        query(
+            "labelSelector",
+            "string",
+            "Only objects with these labels, such as `a=b,c in (d,e),!f`.",
+        ),
+    ]
+}
+
+fn listing() -> Vec<Value> {
+    vec![
+        query(
+            "continue",
+            "string",
+            "Where the last page of the list said to continue.",
+        ),
+        query("limit", "integer", "At most this many objects in one page."),
+        query(
+            "resourceVersion",
+            "string",
+            "Which state to list, or from where on to watch.",
+        ),
+        query(
+            "resourceVersionMatch",
+            "string",
+            "How to take resourceVersion: `Exact` or `NotOlderThan`.",
+        ),
+        query(
+            "timeoutSeconds",
+            "integer",
+            "End the request after this many seconds.",
+        ),
+    ]
+}
+
+fn watching() -> Vec<Value> {
+    vec![
+        query(
+            "allowWatchBookmarks",
+            "boolean",
+            "Send events of type BOOKMARK.",
+        ),
+        query(
+            "sendInitialEvents",
+            "boolean",
+            "Begin the watch with the objects that there are.",
+        ),
+        query("watch", "boolean", "Watch for changes instead of listing."),
+    ]
+}
+
+fn writing() -> Vec<Value> {
+    let validation =
+        "What to do about unknown and repeated fields: `Ignore`, `Warn` (the default) or `Strict`.";
+    vec![
+        dry_run(),
+        query(
+            "fieldManager",
+            "string",
+            "Who makes the change; at most 128 printable characters.",
+        ),
+        query("fieldValidation", "string", validation),
+    ]
+}
+
+fn deleting() -> Vec<Value> {
+    let policy = "What happens to objects that the deleted one owns: `Orphan`, `Background` or `Foreground`.";
+    vec![
+        dry_run(),
+        query(
+            "gracePeriodSeconds",
+            "integer",
+            "Accepted, and without effect.",
+        ),
+        query(
+            "orphanDependents",
+            "boolean",
+            "Deprecated: use propagationPolicy.",
+        ),
+        query("propagationPolicy", "string", policy),
+    ]
+}
+
+/// `ipamExampleCom_v1`.
+fn tag(resource: &Resource) -> String {
+    let group = camel(resource.group);
+    let (first, rest) = group.split_at_checked(1).unwrap_or((&group, ""));
+    format!("{}{rest}_{}", first.to_ascii_lowercase(), resource.version)
+}
+
+/// `ipam.example.com` as `IpamExampleCom`.
+fn camel(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut upper = true;
+    for c in text.chars() {
+        if c.is_ascii_alphanumeric() {
+            out.push(if upper { c.to_ascii_uppercase() } else { c });
+        }
+        upper = !c.is_ascii_alphanumeric();
+    }
+    out
+}

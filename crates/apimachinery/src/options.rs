@@ -1,0 +1,543 @@
+//! Query parameters and option bodies: of writes, of deletes, of lists and watches.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{
+    command::FieldValidation,
+    field::{Fault, Path},
+    kind::Resource,
+    metadata::manager_fault,
+    refusal::Refusal,
+    selector::{FieldSelector, LabelSelector},
+};
+
+/// The group of option objects in refusals.
+const META: &str = "meta.k8s.io";
+
+/// A decoded query string: names and values in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Decodes `raw`, the part of a URL behind the question mark.
+    pub fn parse(raw: &str) -> Result<Self, Refusal> {
+        let pairs = raw.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok((
+                percent_decode(&name.replace('+', " "))?,
+                percent_decode(&value.replace('+', " "))?,
+            ))
+        });
+        pairs.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The first value of `name`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// All values of `name`.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0
+            .iter()
+            .filter(move |(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// A switch: absent, `0` and `false` are off; anything else, even nothing, is on.
+    pub fn flag(&self, name: &str) -> bool {
+        self.get(name)
+            .is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
+    }
+}
+
+/// Decodes `%xx`; 400 if that is malformed or not UTF-8.
+fn percent_decode(text: &str) -> Result<String, Refusal> {
+    if !text.contains('%') {
+        return Ok(text.to_owned());
+    }
+    let malformed = || Refusal::bad_request(format!("invalid URL escape in {text:?}"));
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((&first, behind)) = rest.split_first() {
+        if first != b'%' {
+            bytes.push(first);
+            rest = behind;
+            continue;
+        }
+        let (digits, behind) = behind.split_at_checked(2).ok_or_else(malformed)?;
+        let digits = std::str::from_utf8(digits)
+            .ok()
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        bytes.push(
+            digits
+                .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+                .ok_or_else(malformed)?,
+        );
+        rest = behind;
+    }
+    String::from_utf8(bytes).map_err(|_| malformed())
+}
+
+/// Which options a write has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptionsKind {
+    /// Of a create.
+    Create,
+    /// Of a replace.
+    Update,
+    /// Of a patch.
+    Patch,
+}
+
+/// The options of a create, a replace or a patch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// Do everything but persist.
+    pub dry_run: bool,
+    /// How unknown and repeated fields are met.
+    pub field_validation: FieldValidation,
+    /// Who writes; `None`: not said.
+    pub field_manager: Option<String>,
+}
+
+impl WriteOptions {
+    /// Reads them; 422 that names every bad one.
+    pub fn parse(query: &Query, kind: OptionsKind) -> Result<Self, Refusal> {
+        let mut faults = Vec::new();
+        let dry_run = dry_run(query, &mut faults);
+        let field_validation = match query.get("fieldValidation") {
+            None | Some("" | "Warn") => FieldValidation::Warn,
+            Some("Ignore") => FieldValidation::Ignore,
+            Some("Strict") => FieldValidation::Strict,
+            Some(other) => {
+                let supported = ["", "Ignore", "Strict", "Warn"];
+                faults.push(Fault::not_supported(
+                    Path::new("fieldValidation"),
+                    other,
+                    &supported,
+                ));
+                FieldValidation::Warn
+            }
+        };
+        let field_manager = query.get("fieldManager").filter(|name| !name.is_empty());
+        faults
+            .extend(field_manager.and_then(|name| manager_fault(name, Path::new("fieldManager"))));
+        if kind == OptionsKind::Patch && query.get("force").is_some() {
+            faults.push(Fault::forbidden(
+                Path::new("force"),
+                "may not be specified for non-apply patch",
+            ));
+        }
+        let kind = match kind {
+            OptionsKind::Create => "CreateOptions",
+            OptionsKind::Update => "UpdateOptions",
+            OptionsKind::Patch => "PatchOptions",
+        };
+        refuse(kind, &faults)?;
+        Ok(Self {
+            dry_run,
+            field_validation,
+            field_manager: field_manager.map(str::to_owned),
+        })
+    }
+}
+
+fn dry_run(query: &Query, faults: &mut Vec<Fault>) -> bool {
+    let mut dry_run = false;
+    for value in query.get_all("dryRun").filter(|value| !value.is_empty()) {
+        match value {
+            "All" => dry_run = true,
+            other => faults.push(Fault::not_supported(Path::new("dryRun"), other, &["All"])),
+        }
+    }
+    dry_run
+}
+
+fn refuse(kind: &str, faults: &[Fault]) -> Result<(), Refusal> {
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal::invalid(META, kind, "", faults))
+    }
+}
+
+/// What becomes of the objects that a deleted one owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Propagation {
+    /// They go afterwards.
+    Background,
+    /// They go first.
+    Foreground,
+    /// They stay.
+    Orphan,
+}
+
+/// The options of a delete.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeleteOptions {
+    /// The uid that the object must have.
+    pub uid: Option<String>,
+    /// The resourceVersion that it must have.
+    pub resource_version: Option<String>,
+    /// What becomes of its dependents; `None`: the default.
+    pub propagation: Option<Propagation>,
+    /// Do everything but persist.
+    pub dry_run: bool,
+}
+
+impl DeleteOptions {
+    /// From the body if there is one, else from the query. Only `dryRun` counts wherever it stands: whoever says it does
+    /// not want anything deleted.
+    pub fn parse(body: Option<&Value>, query: &Query) -> Result<Self, Refusal> {
+        let mut faults = Vec::new();
+        let options = match body {
+            Some(body) => Self::from_body(body, &mut faults)?,
+            None => Self::from_query(query, &mut faults)?,
+        };
+        let dry_run = options.dry_run | dry_run(query, &mut faults);
+        refuse("DeleteOptions", &faults)?;
+        Ok(Self { dry_run, ..options })
+    }
+
+    fn from_query(query: &Query, faults: &mut Vec<Fault>) -> Result<Self, Refusal> {
+        // Accepted and of no effect: no kind here is deleted gracefully.
+        number(query, "gracePeriodSeconds")?;
+        let orphan = query
+            .get("orphanDependents")
+            .map(|_| query.flag("orphanDependents"));
+        let propagation = propagation(query.get("propagationPolicy"), orphan, faults);
+        Ok(Self {
+            propagation,
+            ..Self::default()
+        })
+    }
+
+    fn from_body(body: &Value, faults: &mut Vec<Fault>) -> Result<Self, Refusal> {
+        let malformed =
+            |what: &str| Refusal::bad_request(format!("the body is not a DeleteOptions: {what}"));
+        let fields = body
+            .as_object()
+            .ok_or_else(|| malformed("it must be an object"))?;
+        let text = |object: &Value, name: &str| match object.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(malformed(&format!("{name} must be a string"))),
+        };
+        let preconditions = fields.get("preconditions").unwrap_or(&Value::Null);
+        if !preconditions.is_null() && !preconditions.is_object() {
+            return Err(malformed("preconditions must be an object"));
+        }
+        let orphan = match fields.get("orphanDependents") {
+            None | Some(Value::Null) => None,
+            Some(Value::Bool(orphan)) => Some(*orphan),
+            Some(_) => return Err(malformed("orphanDependents must be a boolean")),
+        };
+        if fields
+            .get("gracePeriodSeconds")
+            .is_some_and(|seconds| !seconds.is_null() && !seconds.is_i64())
+        {
+            return Err(malformed("gracePeriodSeconds must be an integer"));
+        }
+        let (version, kind) = (text(body, "apiVersion")?, text(body, "kind")?);
+        check_type(
+            version.as_deref().unwrap_or_default(),
+            kind.as_deref().unwrap_or_default(),
+        )?;
+        let policy = text(body, "propagationPolicy")?;
+        Ok(Self {
+            uid: text(preconditions, "uid")?,
+            resource_version: text(preconditions, "resourceVersion")?,
+            propagation: propagation(policy.as_deref(), orphan, faults),
+            dry_run: body_dry_run(fields.get("dryRun"), faults)
+                .ok_or_else(|| malformed("dryRun must be a list"))?,
+        })
+    }
+}
+
+/// Clients send `DeleteOptions` of `v1`, of `meta.k8s.io/v1` and of the group that they delete from, or say nothing.
+fn check_type(api_version: &str, kind: &str) -> Result<(), Refusal> {
+    let known_version = match api_version.split_once('/') {
+        None => api_version.is_empty() || api_version == "v1",
+        Some((META, version)) => version == "v1",
+        Some((group, version)) => {
+            !group.is_empty() && !version.is_empty() && !version.contains('/')
+        }
+    };
+    if known_version && (kind.is_empty() || kind == "DeleteOptions") {
+        return Ok(());
+    }
+    Err(Refusal::bad_request(format!(
+        "no kind \"{kind}\" is registered for version \"{api_version}\""
+    )))
+}
+
+fn body_dry_run(value: Option<&Value>, faults: &mut Vec<Fault>) -> Option<bool> {
+    let values = match value {
+        None | Some(Value::Null) => return Some(false),
+        Some(values) => values.as_array()?,
+    };
+    for other in values.iter().filter(|value| *value != "All") {
+        faults.push(Fault::not_supported(
+            Path::new("dryRun"),
+            other.clone(),
+            &["All"],
+        ));
+    }
+    Some(!values.is_empty())
+}
+
+fn propagation(
+    policy: Option<&str>,
+    orphan: Option<bool>,
+    faults: &mut Vec<Fault>,
+) -> Option<Propagation> {
+    let path = Path::new("propagationPolicy");
+    let policy = policy.filter(|policy| !policy.is_empty());
+    if let (Some(_), Some(_)) = (policy, orphan) {
+        let detail = "orphanDependents and deletionPropagation cannot be both set";
+        faults.push(Fault::invalid(
+            path.clone(),
+            policy.unwrap_or_default(),
+            detail,
+        ));
+    }
+    match (policy, orphan) {
+        (Some("Background"), _) => Some(Propagation::Background),
+        (Some("Foreground"), _) => Some(Propagation::Foreground),
+        (Some("Orphan"), _) => Some(Propagation::Orphan),
+        (Some(other), _) => {
+            faults.push(Fault::not_supported(
+                path,
+                other,
+                &["Foreground", "Background", "Orphan", "nil"],
+            ));
+            None
+        }
+        (None, Some(true)) => Some(Propagation::Orphan),
+        (None, Some(false)) => Some(Propagation::Background),
+        (None, None) => None,
+    }
+}
+
+/// The query parameter `resourceVersion`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResourceVersion {
+    /// Not given: the most recent.
+    #[default]
+    Unset,
+    /// `0`: any.
+    Any,
+    /// A revision.
+    At(u64),
+}
+
+/// The query parameter `resourceVersionMatch`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionMatch {
+    /// This state.
+    Exact,
+    /// This state or a later one.
+    NotOlderThan,
+}
+
+/// The options of a get, a list or a watch.
+#[derive(Clone, Debug, Default)]
+pub struct ListOptions {
+    /// Labels that objects must have.
+    pub labels: LabelSelector,
+    /// Fields that objects must have.
+    pub fields: FieldSelector,
+    /// How many objects at most; `None`: all.
+    pub limit: Option<usize>,
+    /// Where to go on.
+    pub continue_token: Option<String>,
+    /// Which state.
+    pub resource_version: ResourceVersion,
+    /// How exactly.
+    pub version_match: Option<VersionMatch>,
+    /// Whether to watch.
+    pub watch: bool,
+    /// Whether a watch may carry bookmarks.
+    pub allow_bookmarks: bool,
+    /// Whether a watch begins with the current objects.
+    pub send_initial_events: Option<bool>,
+    /// How long a watch lasts, in seconds.
+    pub timeout_seconds: Option<u64>,
+}
+
+impl ListOptions {
+    /// Reads and checks them.
+    pub fn parse(query: &Query, resource: &Resource) -> Result<Self, Refusal> {
+        let mut faults = Vec::new();
+        let version_match = match query.get("resourceVersionMatch") {
+            None | Some("") => None,
+            Some("Exact") => Some(VersionMatch::Exact),
+            Some("NotOlderThan") => Some(VersionMatch::NotOlderThan),
+            Some(other) => {
+                let path = Path::new("resourceVersionMatch");
+                faults.push(Fault::not_supported(
+                    path,
+                    other,
+                    &["Exact", "NotOlderThan", ""],
+                ));
+                None
+            }
+        };
+        let options = Self {
+            labels: LabelSelector::parse(query.get("labelSelector").unwrap_or_default())?,
+            fields: FieldSelector::parse(query.get("fieldSelector").unwrap_or_default(), resource)?,
+            limit: number(query, "limit")?
+                .filter(|limit| *limit > 0)
+                .map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
+            continue_token: query
+                .get("continue")
+                .filter(|token| !token.is_empty())
+                .map(str::to_owned),
+            resource_version: resource_version(query)?,
+            version_match,
+            watch: query.flag("watch"),
+            allow_bookmarks: query.flag("allowWatchBookmarks"),
+            send_initial_events: query
+                .get("sendInitialEvents")
+                .map(|_| query.flag("sendInitialEvents")),
+            timeout_seconds: number(query, "timeoutSeconds")?.filter(|seconds| *seconds > 0),
+        };
+        if options.watch {
+            options.check_watch(&mut faults);
+        } else {
+            options.check_list(&mut faults);
+        }
+        refuse("ListOptions", &faults)?;
+        if options.continue_token.is_some()
+            && matches!(options.resource_version, ResourceVersion::At(_))
+        {
+            return Err(Refusal::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
+        }
+        Ok(options)
+    }
+
+    fn check_list(&self, faults: &mut Vec<Fault>) {
+        if let Some(version_match) = self.version_match {
+            let mut forbid =
+                |why: &str| faults.push(Fault::forbidden(Path::new("resourceVersionMatch"), why));
+            if self.resource_version == ResourceVersion::Unset {
+                forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
+            }
+            if self.continue_token.is_some() {
+                forbid("resourceVersionMatch is forbidden when continue is provided");
+            }
+            if (self.resource_version, version_match) == (ResourceVersion::Any, VersionMatch::Exact)
+            {
+                forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+            }
+        }
+        if self.send_initial_events.is_some() {
+            let detail = "sendInitialEvents is forbidden for list";
+            faults.push(Fault::forbidden(Path::new("sendInitialEvents"), detail));
+        }
+    }
+
+    fn check_watch(&self, faults: &mut Vec<Fault>) {
+        let path = || Path::new("resourceVersionMatch");
+        if self.send_initial_events.is_some()
+            && self.version_match != Some(VersionMatch::NotOlderThan)
+        {
+            let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+            faults.push(Fault::forbidden(path(), detail));
+        }
+        if self.send_initial_events.is_none() && self.version_match.is_some() {
+            let detail =
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            faults.push(Fault::forbidden(path(), detail));
+        }
+        if self.version_match == Some(VersionMatch::Exact) {
+            faults.push(Fault::not_supported(path(), "Exact", &["NotOlderThan"]));
+        }
+        if self.version_match.is_some() && self.continue_token.is_some() {
+            let detail = "resourceVersionMatch is forbidden when continue is provided";
+            faults.push(Fault::forbidden(path(), detail));
+        }
+    }
+}
+
+fn resource_version(query: &Query) -> Result<ResourceVersion, Refusal> {
+    let text = query.get("resourceVersion").unwrap_or_default();
+    match digits(text) {
+        _ if text.is_empty() => Ok(ResourceVersion::Unset),
+        Some(0) => Ok(ResourceVersion::Any),
+        Some(revision) => Ok(ResourceVersion::At(revision)),
+        None => Err(Refusal::bad_request(format!(
+            "invalid resource version {text:?}: it must be a number that this server gave"
+        ))),
+    }
+}
+
+fn number(query: &Query, name: &str) -> Result<Option<u64>, Refusal> {
+    match query.get(name).unwrap_or_default() {
+        "" => Ok(None),
+        text => digits(text)
+            .filter(|n| i64::try_from(*n).is_ok())
+            .map(Some)
+            .ok_or_else(|| {
+                Refusal::bad_request(format!(
+                    "invalid query parameter {name}={text:?}: it must be a non-negative integer"
+                ))
+            }),
+    }
+}
+
+/// A number without sign, blanks or the like.
+fn digits(text: &str) -> Option<u64> {
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
+}
+
+/// The query parameter `timeout` of a request that is not a watch, in Go's notation (`34s`, `1m30s`).
+pub fn parse_timeout(query: &Query) -> Result<Option<Duration>, Refusal> {
+    match query.get("timeout").unwrap_or_default() {
+        "" => Ok(None),
+        text => go_duration(text)
+            .map(Some)
+            .ok_or_else(|| Refusal::bad_request("invalid timeout specified in the request URL")),
+    }
+}
+
+fn go_duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let (mut total, mut rest) = (Duration::ZERO, text);
+    while !rest.is_empty() {
+        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, behind) = rest.split_at(number_end);
+        let unit_end = behind
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at(unit_end);
+        let seconds = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "\u{b5}s" | "\u{3bc}s" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        let span = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+        total = total.checked_add(span)?;
+        rest = behind;
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,317 @@
+//! Why a request was refused, and how that looks on the wire (`meta.k8s.io/v1 Status`).
+//!
+//! One closed list of reasons serves the whole project; a new one is only worth it where a client acts differently.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::field::Fault;
+
+/// What a client can tell refusals apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// 400: the request makes no sense as it stands.
+    BadRequest,
+    /// 401: nobody known is asking.
+    Unauthorized,
+    /// 403: who is asking may not.
+    Forbidden,
+    /// 404: there is no such object.
+    NotFound,
+    /// 405: the resource does not do this.
+    MethodNotAllowed,
+    /// 406: no representation that the client accepts.
+    NotAcceptable,
+    /// 409: the name is taken.
+    AlreadyExists,
+    /// 409: the state of the object or of its surroundings does not allow it now.
+    Conflict,
+    /// 410: the history that the request needs is gone.
+    Expired,
+    /// 413: larger than a limit.
+    RequestEntityTooLarge,
+    /// 415: a body in an unknown format.
+    UnsupportedMediaType,
+    /// 422: fields are at fault.
+    Invalid,
+    /// 429: try again a little later.
+    TooManyRequests,
+    /// 500: a fault of ours.
+    InternalError,
+    /// 503: not now, for example while starting or stopping.
+    ServiceUnavailable,
+    /// 504: the time allotted is over.
+    Timeout,
+    /// 507: no free block of the length asked for.
+    InsufficientStorage,
+}
+
+impl Reason {
+    /// The HTTP status code.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::NotAcceptable => 406,
+            Self::AlreadyExists | Self::Conflict => 409,
+            Self::Expired => 410,
+            Self::RequestEntityTooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::Invalid => 422,
+            Self::TooManyRequests => 429,
+            Self::InternalError => 500,
+            Self::ServiceUnavailable => 503,
+            Self::Timeout => 504,
+            Self::InsufficientStorage => 507,
+        }
+    }
+
+    /// As it stands in a Status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BadRequest",
+            Self::Unauthorized => "Unauthorized",
+            Self::Forbidden => "Forbidden",
+            Self::NotFound => "NotFound",
+            Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::NotAcceptable => "NotAcceptable",
+            Self::AlreadyExists => "AlreadyExists",
+            Self::Conflict => "Conflict",
+            Self::Expired => "Expired",
+            Self::RequestEntityTooLarge => "RequestEntityTooLarge",
+            Self::UnsupportedMediaType => "UnsupportedMediaType",
+            Self::Invalid => "Invalid",
+            Self::TooManyRequests => "TooManyRequests",
+            Self::InternalError => "InternalError",
+            Self::ServiceUnavailable => "ServiceUnavailable",
+            Self::Timeout => "Timeout",
+            Self::InsufficientStorage => "InsufficientStorage",
+        }
+    }
+}
+
+/// One cause of a refusal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cause {
+    /// Its type, such as `FieldValueInvalid`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// For people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// The field, as a path.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub field: String,
+}
+
+/// What a Status says beyond its message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Details {
+    /// The object's name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// The API group.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// The plural resource; for [`Reason::Invalid`] the kind.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// The object's uid.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub uid: String,
+    /// What led to it, one by one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<Cause>,
+    /// Seconds after which a retry is safe and sensible; 0: do not retry.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retry_after_seconds: u32,
+}
+
+/// Serde hands the field by reference.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde asks for"
+)]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+/// A refused request. [`Refusal::to_status`] is its form on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// What clients branch on.
+    pub reason: Reason,
+    /// For people: what was refused, why, and what would work.
+    pub message: String,
+    /// The rest.
+    pub details: Box<Details>,
+}
+
+impl Refusal {
+    /// A refusal without details.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            details: Box::default(),
+        }
+    }
+
+    /// 400.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(Reason::BadRequest, message)
+    }
+
+    /// 404: `ippools.ipam.miloapis.com "x" not found`.
+    pub fn not_found(group: &str, plural: &str, name: &str) -> Self {
+        Self::new(
+            Reason::NotFound,
+            format!("{plural}.{group} \"{name}\" not found"),
+        )
+        .about(group, plural, name)
+    }
+
+    /// 409: the name is taken.
+    pub fn already_exists(group: &str, plural: &str, name: &str) -> Self {
+        Self::new(
+            Reason::AlreadyExists,
+            format!("{plural}.{group} \"{name}\" already exists"),
+        )
+        .about(group, plural, name)
+    }
+
+    /// 409: `Operation cannot be fulfilled on ippools.ipam.miloapis.com "x": <why>`.
+    pub fn conflict(group: &str, plural: &str, name: &str, why: &str) -> Self {
+        let message =
+            format!("Operation cannot be fulfilled on {plural}.{group} \"{name}\": {why}");
+        Self::new(Reason::Conflict, message).about(group, plural, name)
+    }
+
+    /// 422: `IPPool.ipam.miloapis.com "x" is invalid: <faults>`. The message drops repeated faults, the causes keep all.
+    pub fn invalid(group: &str, kind: &str, name: &str, faults: &[Fault]) -> Self {
+        Self::invalid_for(group, kind, name, faults.iter().map(Cause::from).collect())
+    }
+
+    /// 422 for causes of which some came from another refusal.
+    pub fn invalid_for(group: &str, kind: &str, name: &str, causes: Vec<Cause>) -> Self {
+        let mut seen = BTreeSet::new();
+        let texts = causes
+            .iter()
+            .map(|cause| format!("{}: {}", cause.field, cause.message))
+            .filter(|text| seen.insert(text.clone()));
+        let texts: Vec<String> = texts.collect();
+        let list = match texts.as_slice() {
+            [only] => only.clone(),
+            several => format!("[{}]", several.join(", ")),
+        };
+        let message = format!("{kind}.{group} \"{name}\" is invalid: {list}");
+        let mut refusal = Self::new(Reason::Invalid, message).about(group, kind, name);
+        refusal.details.causes = causes;
+        refusal
+    }
+
+    /// Adds what the refusal is about: group, plural resource (or kind) and name.
+    #[must_use]
+    pub fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
+        group.clone_into(&mut self.details.group);
+        kind.clone_into(&mut self.details.kind);
+        name.clone_into(&mut self.details.name);
+        self
+    }
+
+    /// Adds a cause.
+    #[must_use]
+    pub fn because(mut self, fault: &Fault) -> Self {
+        self.details.causes.push(Cause::from(fault));
+        self
+    }
+
+    /// Says that a retry is safe, and after how many seconds it is sensible.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.details.retry_after_seconds = seconds;
+        self
+    }
+
+    /// The wire form.
+    pub fn to_status(&self) -> Status {
+        Status {
+            kind: "Status".to_owned(),
+            api_version: "v1".to_owned(),
+            metadata: serde_json::Map::new(),
+            status: "Failure".to_owned(),
+            message: self.message.clone(),
+            reason: self.reason.as_str().to_owned(),
+            details: (*self.details != Details::default()).then(|| (*self.details).clone()),
+            code: self.reason.code(),
+        }
+    }
+}
+
+impl From<&Fault> for Cause {
+    fn from(fault: &Fault) -> Self {
+        Self {
+            reason: fault.fault_type.as_str().to_owned(),
+            message: fault.message.clone(),
+            field: fault.path.to_string(),
+        }
+    }
+}
+
+/// `meta.k8s.io/v1 Status` on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Always `Status`.
+    pub kind: String,
+    /// Always `v1`.
+    pub api_version: String,
+    /// Empty, or a list's `continue`.
+    #[serde(default)]
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+    /// `Success` or `Failure`.
+    pub status: String,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// For programs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Details>,
+    /// The HTTP status code; absent in a success.
+    #[serde(default, skip_serializing_if = "is_zero_code")]
+    pub code: u16,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde asks for"
+)]
+fn is_zero_code(n: &u16) -> bool {
+    *n == 0
+}
+
+impl Status {
+    /// The answer to a delete that is done.
+    pub fn success(details: Details) -> Self {
+        Self {
+            kind: "Status".to_owned(),
+            api_version: "v1".to_owned(),
+            metadata: serde_json::Map::new(),
+            status: "Success".to_owned(),
+            message: String::new(),
+            reason: String::new(),
+            details: Some(details),
+            code: 0,
+        }
+    }
+}

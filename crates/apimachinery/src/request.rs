@@ -1,0 +1,308 @@
+//! What a request is about, read from its method, path and query as kube-apiserver reads them
+//! (`RequestInfo`).
+//!
+//! Authorisation asks about what stands here. Whether such a resource exists, and whether it does
+//! what is asked, is the caller's to say: a POST to one object is read without complaint, and so is
+//! one across all namespaces.
+
+use crate::{
+    kind::Verb,
+    options::Query,
+    refusal::{Reason, Refusal},
+};
+
+/// The methods of HTTP that the API knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// HEAD: a GET without a body in the answer.
+    Head,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+    /// PATCH.
+    Patch,
+    /// DELETE.
+    Delete,
+}
+
+impl Method {
+    /// The method of this name, if the API knows it. Names are upper case.
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "PATCH" => Self::Patch,
+            "DELETE" => Self::Delete,
+            _ => return None,
+        })
+    }
+}
+
+/// What a request is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestInfo {
+    /// Its method.
+    pub method: Method,
+    /// On what.
+    pub target: Target,
+}
+
+/// On what a request is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Objects, or a single one.
+    Resource(ResourceTarget),
+    /// Any other path, decoded, without a trailing slash: `/`, `/healthz`, `/apis/G/V`.
+    Path(String),
+}
+
+/// A request on objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceTarget {
+    /// The API group; empty for the core group.
+    pub group: String,
+    /// The API version.
+    pub version: String,
+    /// The plural resource.
+    pub resource: String,
+    /// The namespace; `None` is all of them, or a kind without namespaces.
+    pub namespace: Option<String>,
+    /// The name. For list, watch and deletecollection: what is asked for is this one object of the
+    /// collection.
+    pub name: Option<String>,
+    /// The subresource.
+    pub subresource: Option<String>,
+    /// What authorisation is asked for.
+    pub verb: Verb,
+    /// Whether it opens a watch.
+    pub watch: bool,
+}
+
+impl RequestInfo {
+    /// Reads method, path (as sent, percent-encoded) and query.
+    pub fn parse(method: Method, path: &str, query: &Query) -> Result<Self, Refusal> {
+        let segments = split(path)?;
+        let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let target = match parts.as_slice() {
+            parts if parts.contains(&"") => None,
+            ["api", version, rest @ ..] => resource_target(method, "", version, rest, query)?,
+            ["apis", group, version, rest @ ..] => {
+                resource_target(method, group, version, rest, query)?
+            }
+            _ => None,
+        };
+        let target = target.map_or_else(
+            || Target::Path(format!("/{}", segments.join("/"))),
+            Target::Resource,
+        );
+        Ok(Self { method, target })
+    }
+
+    /// The verb that authorisation is asked for. For a plain path it is the method, in lower case.
+    pub fn verb(&self) -> &'static str {
+        match (&self.target, self.method) {
+            (Target::Resource(target), _) => target.verb.as_str(),
+            (Target::Path(_), Method::Get | Method::Head) => "get",
+            (Target::Path(_), Method::Post) => "post",
+            (Target::Path(_), Method::Put) => "put",
+            (Target::Path(_), Method::Patch) => "patch",
+            (Target::Path(_), Method::Delete) => "delete",
+        }
+    }
+}
+
+/// What a path below a group and version is about; `None`: it is no resource's.
+fn resource_target(
+    method: Method,
+    group: &str,
+    version: &str,
+    parts: &[&str],
+    query: &Query,
+) -> Result<Option<ResourceTarget>, Refusal> {
+    let (watch_path, parts) = match parts {
+        ["watch", rest @ ..] if !rest.is_empty() => (true, rest),
+        parts => (false, parts),
+    };
+    let Some(place) = Place::of(parts)? else {
+        return Ok(None);
+    };
+    let name = place.name.map(str::to_owned);
+    let (verb, watch) = verb_of(method, watch_path, name.is_some(), query)?;
+    Ok(Some(ResourceTarget {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        resource: place.resource.to_owned(),
+        namespace: place.namespace.map(str::to_owned),
+        name: name.or_else(|| selected_name(verb, query)),
+        subresource: place.subresource.map(str::to_owned),
+        verb,
+        watch,
+    }))
+}
+
+/// The parts of a path below a group and version.
+struct Place<'a> {
+    namespace: Option<&'a str>,
+    resource: &'a str,
+    name: Option<&'a str>,
+    subresource: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    fn of(parts: &[&'a str]) -> Result<Option<Self>, Refusal> {
+        let (namespace, parts) = match *parts {
+            // A namespace is an object too, with subresources of its own.
+            ["namespaces", namespace] | ["namespaces", namespace, "status" | "finalize"] => {
+                (Some(namespace), parts)
+            }
+            ["namespaces", namespace, ref rest @ ..] => (Some(namespace), rest),
+            _ => (None, parts),
+        };
+        let (resource, name, subresource) = match *parts {
+            [] => return Ok(None),
+            [resource] => (resource, None, None),
+            [resource, name] => (resource, Some(name), None),
+            [resource, name, subresource] => (resource, Some(name), Some(subresource)),
+            _ => {
+                return Err(Refusal::new(
+                    Reason::NotFound,
+                    "the server could not find the requested resource",
+                ));
+            }
+        };
+        for name in [namespace, name].into_iter().flatten() {
+            check_name(name)?;
+        }
+        Ok(Some(Self {
+            namespace,
+            resource,
+            name,
+            subresource,
+        }))
+    }
+}
+
+/// Refuses what can be no name because it would not survive in a path.
+fn check_name(name: &str) -> Result<(), Refusal> {
+    match name_fault(name) {
+        None => Ok(()),
+        Some(why) => Err(Refusal::bad_request(format!(
+            "Name parameter invalid: {name:?}: {why}"
+        ))),
+    }
+}
+
+fn name_fault(name: &str) -> Option<&'static str> {
+    match name {
+        "." => Some("may not be '.'"),
+        ".." => Some("may not be '..'"),
+        _ if name.contains('/') => Some("may not contain '/'"),
+        _ if name.contains('%') => Some("may not contain '%'"),
+        _ => None,
+    }
+}
+
+/// The verb of authorisation, and whether it is a watch.
+fn verb_of(
+    method: Method,
+    watch_path: bool,
+    named: bool,
+    query: &Query,
+) -> Result<(Verb, bool), Refusal> {
+    let reads = matches!(method, Method::Get | Method::Head);
+    if watch_path && !reads {
+        let message = "the server does not allow this method on the requested resource";
+        return Err(Refusal::new(Reason::MethodNotAllowed, message));
+    }
+    let verb = match method {
+        Method::Get | Method::Head if watch_path => Verb::Watch,
+        Method::Get | Method::Head if named => Verb::Get,
+        Method::Get | Method::Head if query.flag("watch") => Verb::Watch,
+        Method::Get | Method::Head => Verb::List,
+        Method::Post => Verb::Create,
+        Method::Put => Verb::Update,
+        Method::Patch => Verb::Patch,
+        Method::Delete if named => Verb::Delete,
+        Method::Delete => Verb::DeleteCollection,
+    };
+    Ok((verb, verb == Verb::Watch))
+}
+
+/// The name that `fieldSelector=metadata.name=x` restricts a collection to: roles may be granted by
+/// name.
+fn selected_name(verb: Verb, query: &Query) -> Option<String> {
+    if !matches!(verb, Verb::List | Verb::Watch | Verb::DeleteCollection) {
+        return None;
+    }
+    let name = exact_name(query.get("fieldSelector")?)?;
+    // What cannot be a name is no reason to refuse here: the selector is judged where it is
+    // applied.
+    (!name.is_empty() && name_fault(&name).is_none()).then_some(name)
+}
+
+/// The value of the first requirement `metadata.name=x` or `metadata.name==x`, its escapes (`\\`,
+/// `\,`, `\=`) resolved.
+fn exact_name(selector: &str) -> Option<String> {
+    let mut term = String::new();
+    let mut chars = selector.chars();
+    loop {
+        match chars.next() {
+            Some('\\') => term.extend(['\\'].into_iter().chain(chars.next())),
+            Some(',') | None if term.starts_with("metadata.name=") => return unescape(&term),
+            Some(',') => term.clear(),
+            Some(c) => term.push(c),
+            None => return None,
+        }
+    }
+}
+
+fn unescape(term: &str) -> Option<String> {
+    let value = term.strip_prefix("metadata.name=")?;
+    let value = value.strip_prefix('=').unwrap_or(value);
+    let mut name = String::new();
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        name.push(if c == '\\' { chars.next()? } else { c });
+    }
+    Some(name)
+}
+
+/// The decoded segments of a path; slashes at its ends do not count. A slash that was
+/// percent-encoded stays inside its segment, so that no decoding changes what a path is about.
+fn split(path: &str) -> Result<Vec<String>, Refusal> {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let path = path.strip_suffix('/').unwrap_or(path);
+    if path.is_empty() {
+        return Ok(Vec::new());
+    }
+    path.split('/').map(decode).collect()
+}
+
+fn decode(segment: &str) -> Result<String, Refusal> {
+    let bad = || Refusal::bad_request("the path of the request is not valid percent-encoded UTF-8");
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
+            let (Some(high), Some(low)) = (digit(), digit()) else {
+                return Err(bad());
+            };
+            bytes.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits are a byte"));
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.chars().any(char::is_control))
+        .ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests;

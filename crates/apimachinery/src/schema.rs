@@ -1,0 +1,13 @@
+//! Bodies and schemas: from bytes to JSON, and from JSON to what a kind may look like.
+//!
+//! [`decode`] finds repeated keys, [`Schema::check`] unknown fields and wrong types; whether those are refused, warned
+//! about or ignored is the caller's matter (`fieldValidation`).
+
+mod check;
+mod decode;
+mod meta;
+
+pub use check::{Findings, Schema};
+pub(crate) use decode::DEPTH_MAX;
+pub use decode::{Decoded, decode};
+pub use meta::object_meta_schema;

@@ -1,0 +1,286 @@
+//! What a kind may look like: unknown fields and wrong types, found in one walk.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde_json::{Value, json};
+
+use super::meta::object_meta_schema;
+use crate::{
+    field::{Fault, Path},
+    kind::Resource,
+};
+
+/// Unknown fields, and faults, that are reported of one body; it may have hundreds of thousands.
+const FINDINGS_MAX: usize = 100;
+
+/// A compiled schema.
+#[derive(Clone, Debug)]
+pub struct Schema(Node);
+
+/// What a walk found. The unknown fields have been removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// The paths of unknown fields.
+    pub unknown: Vec<String>,
+    /// Values of a wrong type, or outside an enumeration.
+    pub faults: Vec<Fault>,
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    Object {
+        fields: BTreeMap<String, Node>,
+        keeps_unknown: bool,
+    },
+    Map(Box<Node>),
+    List(Box<Node>),
+    Text {
+        choices: Vec<String>,
+    },
+    Integer {
+        min: i64,
+        max: i64,
+        format: &'static str,
+    },
+    Number,
+    Boolean,
+    Anything,
+}
+
+impl Schema {
+    /// The schema of whole objects: the resource's own, and `apiVersion`, `kind` and `metadata`.
+    pub fn for_resource(resource: &Resource) -> Self {
+        let mut schema = resource.schema.clone();
+        schema["properties"]["apiVersion"] = json!({"type": "string"});
+        schema["properties"]["kind"] = json!({"type": "string"});
+        schema["properties"]["metadata"] = object_meta_schema();
+        Self(Node::compile(&schema))
+    }
+
+    /// Walks `value` once: removes unknown fields and explicit nulls, and reports what does not fit.
+    pub fn check(&self, value: &mut Value) -> Findings {
+        let mut findings = Findings::default();
+        self.0.check(value, None, &mut findings);
+        findings
+    }
+}
+
+impl Findings {
+    fn fault(&mut self, fault: impl FnOnce() -> Fault) {
+        if self.faults.len() < FINDINGS_MAX {
+            self.faults.push(fault());
+        }
+    }
+}
+
+impl Node {
+    fn compile(schema: &Value) -> Self {
+        let keeps_unknown = schema
+            .get("x-kubernetes-preserve-unknown-fields")
+            .is_some_and(|keep| keep == true);
+        match schema.get("type").and_then(Value::as_str) {
+            Some("object") => {
+                match (schema.get("properties"), schema.get("additionalProperties")) {
+                    (Some(Value::Object(fields)), _) => {
+                        let fields = fields
+                            .iter()
+                            .map(|(name, schema)| (name.clone(), Self::compile(schema)));
+                        Self::Object {
+                            fields: fields.collect(),
+                            keeps_unknown,
+                        }
+                    }
+                    (_, Some(of)) if of.is_object() => Self::Map(Box::new(Self::compile(of))),
+                    (_, of) => {
+                        let keeps_unknown = keeps_unknown || of.is_some_and(|of| of == true);
+                        Self::Object {
+                            fields: BTreeMap::new(),
+                            keeps_unknown,
+                        }
+                    }
+                }
+            }
+            Some("array") => Self::List(Box::new(
+                schema.get("items").map_or(Self::Anything, Self::compile),
+            )),
+            Some("string") => {
+                let choices = schema
+                    .get("enum")
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten();
+                Self::Text {
+                    choices: choices
+                        .filter_map(Value::as_str)
+                        .map(str::to_owned)
+                        .collect(),
+                }
+            }
+            Some("integer") if schema.get("format").is_some_and(|format| format == "int32") => {
+                Self::Integer {
+                    min: i32::MIN.into(),
+                    max: i32::MAX.into(),
+                    format: "int32",
+                }
+            }
+            Some("integer") => Self::Integer {
+                min: i64::MIN,
+                max: i64::MAX,
+                format: "int64",
+            },
+            Some("number") => Self::Number,
+            Some("boolean") => Self::Boolean,
+            _ => Self::Anything,
+        }
+    }
+
+    fn check(&self, value: &mut Value, at: Option<&Step<'_>>, findings: &mut Findings) {
+        let expected = match (self, &mut *value) {
+            (Self::Anything, _)
+            | (Self::Number, Value::Number(_))
+            | (Self::Boolean, Value::Bool(_)) => return,
+            (
+                Self::Object {
+                    fields,
+                    keeps_unknown,
+                },
+                Value::Object(found),
+            ) => {
+                found.retain(|name, value| {
+                    let node = fields
+                        .get(name)
+                        .or(keeps_unknown.then_some(&Self::Anything));
+                    check_field(
+                        node,
+                        value,
+                        &Step {
+                            parent: at,
+                            name: Name::Field(name),
+                        },
+                        findings,
+                    )
+                });
+                return;
+            }
+            (Self::Map(of), Value::Object(found)) => {
+                found.retain(|key, value| {
+                    check_field(
+                        Some(of.as_ref()),
+                        value,
+                        &Step {
+                            parent: at,
+                            name: Name::Key(key),
+                        },
+                        findings,
+                    )
+                });
+                return;
+            }
+            (Self::List(of), Value::Array(items)) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    of.check(
+                        item,
+                        Some(&Step {
+                            parent: at,
+                            name: Name::Index(index),
+                        }),
+                        findings,
+                    );
+                }
+                return;
+            }
+            (Self::Text { choices }, Value::String(text)) => {
+                if !choices.is_empty() && !choices.contains(text) {
+                    let choices: Vec<&str> = choices.iter().map(String::as_str).collect();
+                    findings.fault(|| Fault::not_supported(path(at), text.as_str(), &choices));
+                }
+                return;
+            }
+            (Self::Integer { min, max, format }, Value::Number(number)) => match number.as_i64() {
+                Some(number) if (*min..=*max).contains(&number) => return,
+                Some(_) => format,
+                None if number.is_u64() => format,
+                None => "integer",
+            },
+            (Self::Object { .. } | Self::Map(_), _) => "object",
+            (Self::List(_), _) => "array",
+            (Self::Text { .. }, _) => "string",
+            (Self::Integer { .. }, _) => "integer",
+            (Self::Number, _) => "number",
+            (Self::Boolean, _) => "boolean",
+        };
+        findings.fault(|| {
+            let (path, found) = (path(at), type_name(value));
+            let detail = format!("{path} in body must be of type {expected}: \"{found}\"");
+            Fault::type_invalid(path, found, &detail)
+        });
+    }
+}
+
+/// Whether the value stays.
+fn check_field(
+    node: Option<&Node>,
+    value: &mut Value,
+    step: &Step<'_>,
+    findings: &mut Findings,
+) -> bool {
+    match node {
+        None => {
+            if findings.unknown.len() < FINDINGS_MAX {
+                findings.unknown.push(step.to_string());
+            }
+            false
+        }
+        // For Go, and so for every client, null is as good as absent.
+        Some(_) if value.is_null() => false,
+        Some(node) => {
+            node.check(value, Some(step), findings);
+            true
+        }
+    }
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// The way from the top to a value. It lives on the stack: a body without faults costs no path.
+struct Step<'a> {
+    parent: Option<&'a Step<'a>>,
+    name: Name<'a>,
+}
+
+enum Name<'a> {
+    Field(&'a str),
+    Key(&'a str),
+    Index(usize),
+}
+
+impl fmt::Display for Step<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match self.name {
+            Name::Field(name) if self.parent.is_none() => f.write_str(name),
+            Name::Field(name) => write!(f, ".{name}"),
+            Name::Key(key) => write!(f, "[{key}]"),
+            Name::Index(index) => write!(f, "[{index}]"),
+        }
+    }
+}
+
+fn path(at: Option<&Step<'_>>) -> Path {
+    Path::new(at.map(ToString::to_string).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! Tables for schemas.
+
+use super::*;
+use crate::fixture;
+
+fn check(mut value: Value) -> (Value, Vec<String>, Vec<String>) {
+    let findings = Schema::for_resource(&fixture::shelf()).check(&mut value);
+    let faults = findings
+        .faults
+        .iter()
+        .map(|fault| format!("{} {}", fault.fault_type.as_str(), fault.path));
+    (value, findings.unknown, faults.collect())
+}
+
+#[test]
+fn unknown_fields_are_removed_and_named() {
+    let (value, unknown, faults) = check(json!({
+        "apiVersion": "v", "kind": "k", "extra": 1,
+        "metadata": {"name": "a", "nom": "b", "labels": {"any": "thing"}},
+        "spec": {"color": "red"},
+    }));
+    assert_eq!(unknown, ["extra", "metadata.nom", "spec.color"]);
+    assert!(faults.is_empty(), "{faults:?}");
+    let clean = json!({"apiVersion": "v", "kind": "k", "metadata": {"name": "a", "labels": {"any": "thing"}}, "spec": {}});
+    assert_eq!(value, clean);
+}
+
+#[test]
+fn every_wrong_type_is_named() {
+    let (_, _, faults) = check(json!({
+        "kind": 1, "metadata": {"labels": {"a": 1}, "finalizers": ["a", 2], "generation": 1.5, "ownerReferences": {}},
+        "spec": [],
+    }));
+    assert_eq!(
+        faults,
+        [
+            "FieldValueTypeInvalid kind",
+            "FieldValueTypeInvalid metadata.finalizers[1]",
+            "FieldValueTypeInvalid metadata.generation",
+            "FieldValueTypeInvalid metadata.labels[a]",
+            "FieldValueTypeInvalid metadata.ownerReferences",
+            "FieldValueTypeInvalid spec",
+        ]
+    );
+}
+
+#[test]
+fn null_is_as_good_as_absent() {
+    let (value, unknown, faults) =
+        check(json!({"metadata": {"creationTimestamp": null}, "status": null}));
+    assert_eq!(
+        (value, unknown.len(), faults.len()),
+        (json!({"metadata": {}}), 0, 0)
+    );
+}
+
+#[test]
+fn fields_of_any_name_are_kept_where_the_schema_says_so() {
+    let text = json!({"type": "string"});
+    let schema = json!({"type": "object", "properties": {
+        "any": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {"a": text}},
+        "map": {"type": "object", "additionalProperties": {"type": "object", "properties": {"a": text}}},
+        "none": {"type": "object"}, "untyped": {},
+    }});
+    let mut value = json!({
+        "any": {"a": 1, "b": {"c": [null]}}, "map": {"x/y": {"a": 1, "b": 2}, "z": null}, "none": {"a": 1}, "untyped": {"a": 1},
+    });
+    let mut findings = Findings::default();
+    Node::compile(&schema).check(&mut value, None, &mut findings);
+    let expected = json!({
+        "any": {"a": 1, "b": {"c": [null]}}, "map": {"x/y": {"a": 1}}, "none": {}, "untyped": {"a": 1},
+    });
+    assert_eq!(value, expected);
+    assert_eq!(findings.unknown, ["map[x/y].b", "none.a"]);
+    let paths: Vec<_> = findings
+        .faults
+        .iter()
+        .map(|fault| fault.path.as_str())
+        .collect();
+    assert_eq!(paths, ["any.a", "map[x/y].a"]);
+}
+
+#[test]
+fn what_is_reported_is_bounded_and_all_is_removed() {
+    let many: serde_json::Map<_, _> = (0..1000).map(|n| (format!("f{n}"), json!(1))).collect();
+    let (value, unknown, faults) = check(json!({"spec": many, "metadata": {"labels": many}}));
+    assert_eq!(
+        (unknown.len(), faults.len(), &value["spec"]),
+        (FINDINGS_MAX, FINDINGS_MAX, &json!({}))
+    );
+}
+
+#[test]
+fn a_body_that_is_no_object_has_a_fault_and_no_panic() {
+    for body in [json!(null), json!([]), json!("x"), json!(1)] {
+        assert_eq!(check(body).2.len(), 1);
+    }
+}
+
+#[test]
+fn numbers_and_choices_have_bounds() {
+    let schema = json!({"type": "object", "properties": {
+        "n": {"type": "integer", "format": "int32"}, "m": {"type": "integer"}, "c": {"type": "string", "enum": ["a", "b"]},
+    }});
+    let node = Node::compile(&schema);
+    let mut value = json!({"n": 2_147_483_648_i64, "m": u64::MAX, "c": "d"});
+    let mut findings = Findings::default();
+    node.check(&mut value, None, &mut findings);
+    let faults: Vec<_> = findings.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        faults,
+        [
+            "c: Unsupported value: \"d\": supported values: \"a\", \"b\"",
+            "m: Invalid value: \"integer\": m in body must be of type int64: \"integer\"",
+            "n: Invalid value: \"integer\": n in body must be of type int32: \"integer\"",
+        ]
+    );
+}

@@ -1,0 +1,168 @@
+//! Field selectors: `metadata.name=a,status.phase!=Ready`.
+
+use std::fmt;
+
+use crate::{kind::Resource, object::Object, refusal::Refusal};
+
+const NAME: &str = "metadata.name";
+const NAMESPACE: &str = "metadata.namespace";
+
+/// What fields an object must have. The default selects everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldSelector(Vec<Requirement>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Requirement {
+    field: String,
+    /// The same as a JSON pointer: a watch asks for every object.
+    pointer: String,
+    equal: bool,
+    value: String,
+}
+
+impl FieldSelector {
+    /// Parses the text form for `resource`; the empty text selects everything.
+    pub fn parse(text: &str, resource: &Resource) -> Result<Self, Refusal> {
+        let mut requirements = Vec::new();
+        for term in split_terms(text)
+            .into_iter()
+            .filter(|term| !term.is_empty())
+        {
+            let requirement = parse_term(term).ok_or_else(|| {
+                Refusal::bad_request(format!(
+                    "invalid selector: {text:?}; can't understand {term:?}"
+                ))
+            })?;
+            check_field(&requirement.field, resource)?;
+            requirements.push(requirement);
+        }
+        Ok(Self(requirements))
+    }
+
+    /// Whether the object satisfies it. A field that is absent is as good as empty.
+    pub fn matches(&self, object: &Object) -> bool {
+        self.0.iter().all(|requirement| {
+            let found = match requirement.field.as_str() {
+                NAME => &object.metadata.name,
+                NAMESPACE => &object.metadata.namespace,
+                _ => object.text(&requirement.pointer),
+            };
+            (found == requirement.value) == requirement.equal
+        })
+    }
+
+    /// Whether it selects everything.
+    pub fn is_everything(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The only name that it selects, if it names one.
+    pub fn name(&self) -> Option<&str> {
+        self.exactly(NAME)
+    }
+
+    /// The only namespace that it selects, if it names one.
+    pub fn namespace(&self) -> Option<&str> {
+        self.exactly(NAMESPACE)
+    }
+
+    fn exactly(&self, field: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|requirement| requirement.equal && requirement.field == field)
+            .map(|r| r.value.as_str())
+    }
+}
+
+impl fmt::Display for FieldSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (
+            index,
+            Requirement {
+                field,
+                equal,
+                value,
+                ..
+            },
+        ) in self.0.iter().enumerate()
+        {
+            let comma = if index == 0 { "" } else { "," };
+            let operator = if *equal { "=" } else { "!=" };
+            let value = value
+                .replace('\\', "\\\\")
+                .replace(',', "\\,")
+                .replace('=', "\\=");
+            write!(f, "{comma}{field}{operator}{value}")?;
+        }
+        Ok(())
+    }
+}
+
+fn check_field(field: &str, resource: &Resource) -> Result<(), Refusal> {
+    let supported = || {
+        [NAME, NAMESPACE]
+            .into_iter()
+            .chain(resource.selectable_fields.iter().copied())
+    };
+    if supported().any(|known| known == field) {
+        return Ok(());
+    }
+    let list = supported()
+        .map(|known| format!("\"{known}\""))
+        .collect::<Vec<_>>()
+        .join(", ");
+    Err(Refusal::bad_request(format!(
+        "\"{field}\" is not a known field selector: only {list}"
+    )))
+}
+
+/// Splits at commas that are not escaped.
+fn split_terms(text: &str) -> Vec<&str> {
+    let (mut terms, mut start, mut escaped) = (Vec::new(), 0, false);
+    for (at, character) in text.char_indices() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            ',' => {
+                terms.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    terms.push(&text[start..]);
+    terms
+}
+
+fn parse_term(term: &str) -> Option<Requirement> {
+    let at = term.find(['=', '!'])?;
+    let (field, rest) = term.split_at(at);
+    let (equal, value) = match rest.strip_prefix("!=") {
+        Some(value) => (false, value),
+        None => (
+            true,
+            rest.strip_prefix("==").or_else(|| rest.strip_prefix('='))?,
+        ),
+    };
+    let pointer = format!("/{}", field.replace('.', "/"));
+    Some(Requirement {
+        field: field.to_owned(),
+        pointer,
+        equal,
+        value: unescape(value)?,
+    })
+}
+
+/// Undoes `\\`, `\,` and `\=`; any other escape, and a bare `=`, is malformed.
+fn unescape(text: &str) -> Option<String> {
+    let mut value = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => value.push(characters.next().filter(|c| ['\\', ',', '='].contains(c))?),
+            '=' => return None,
+            other => value.push(other),
+        }
+    }
+    Some(value)
+}

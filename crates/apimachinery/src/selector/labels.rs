@@ -1,0 +1,359 @@
+//! Label selectors, as text (`app=web,tier in (a,b),!old`) and as `meta.k8s.io/v1 LabelSelector`.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde_json::Value;
+
+use crate::{
+    field::{Fault, Path},
+    metadata::{is_label_value, is_qualified_name},
+    refusal::Refusal,
+};
+
+/// What labels an object must have. The default selects everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelSelector(Vec<Requirement>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Requirement {
+    key: String,
+    operator: Operator,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Operator {
+    In(Vec<String>),
+    NotIn(Vec<String>),
+    Exists,
+    DoesNotExist,
+    GreaterThan(i64),
+    LessThan(i64),
+}
+
+impl LabelSelector {
+    /// Parses the text form; the empty text selects everything.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        Parser {
+            tokens: tokens(text),
+            at: 0,
+        }
+        .selector()
+        .map_err(|why| {
+            Refusal::bad_request(format!("unable to parse requirement: {why} in {text:?}"))
+        })
+        .map(Self)
+    }
+
+    /// Reads `{matchLabels, matchExpressions}` at `path`; all faults at once.
+    pub fn from_json(value: &Value, path: &Path) -> Result<Self, Vec<Fault>> {
+        let (mut requirements, mut faults) = (Vec::new(), Vec::new());
+        if !(value.is_object() || value.is_null()) {
+            return Err(vec![mistyped(path.clone(), "object", value)]);
+        }
+        let labels = part(
+            value,
+            "matchLabels",
+            path,
+            "object",
+            Value::as_object,
+            &mut faults,
+        );
+        for (key, value) in labels.into_iter().flatten() {
+            let path = path.child("matchLabels");
+            check_key(key, &path, &mut faults);
+            let Some(value) = value.as_str() else {
+                faults.push(mistyped(path.key(key), "string", value));
+                continue;
+            };
+            check_value(value, path.key(key), &mut faults);
+            requirements.push(Requirement {
+                key: key.clone(),
+                operator: Operator::In(vec![value.to_owned()]),
+            });
+        }
+        let expressions = part(
+            value,
+            "matchExpressions",
+            path,
+            "array",
+            Value::as_array,
+            &mut faults,
+        );
+        for (index, expression) in expressions.into_iter().flatten().enumerate() {
+            let path = path.child("matchExpressions").index(index);
+            requirements.extend(expression_from_json(expression, &path, &mut faults));
+        }
+        if faults.is_empty() {
+            Ok(Self(requirements))
+        } else {
+            Err(faults)
+        }
+    }
+
+    /// Whether these labels satisfy it.
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.0
+            .iter()
+            .all(|requirement| requirement.matches(labels.get(&requirement.key)))
+    }
+
+    /// Whether it selects everything.
+    pub fn is_everything(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Requirement {
+    fn matches(&self, value: Option<&String>) -> bool {
+        let number = || value.and_then(|value| value.parse::<i64>().ok());
+        match &self.operator {
+            Operator::In(values) => value.is_some_and(|value| values.contains(value)),
+            Operator::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
+            Operator::Exists => value.is_some(),
+            Operator::DoesNotExist => value.is_none(),
+            Operator::GreaterThan(bound) => number().is_some_and(|number| number > *bound),
+            Operator::LessThan(bound) => number().is_some_and(|number| number < *bound),
+        }
+    }
+}
+
+fn check_key(key: &str, path: &Path, faults: &mut Vec<Fault>) {
+    if let Err(why) = is_qualified_name(key) {
+        faults.push(Fault::invalid(path.clone(), key, &why));
+    }
+}
+
+fn check_value(value: &str, path: Path, faults: &mut Vec<Fault>) {
+    if let Err(why) = is_label_value(value) {
+        faults.push(Fault::invalid(path, value, &why));
+    }
+}
+
+fn expression_from_json(
+    expression: &Value,
+    path: &Path,
+    faults: &mut Vec<Fault>,
+) -> Option<Requirement> {
+    if !expression.is_object() {
+        faults.push(mistyped(path.clone(), "object", expression));
+        return None;
+    }
+    let key = part(expression, "key", path, "string", Value::as_str, faults).unwrap_or_default();
+    let name = part(
+        expression,
+        "operator",
+        path,
+        "string",
+        Value::as_str,
+        faults,
+    )
+    .unwrap_or_default();
+    let values = values_from_json(expression, path, faults);
+    let operator = match (name, values.is_empty()) {
+        ("In" | "NotIn", true) => {
+            let detail = "must be specified when `operator` is 'In' or 'NotIn'";
+            faults.push(Fault::required(path.child("values"), detail));
+            None
+        }
+        ("Exists" | "DoesNotExist", false) => {
+            let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            faults.push(Fault::forbidden(path.child("values"), detail));
+            None
+        }
+        ("In", _) => Some(Operator::In(values)),
+        ("NotIn", _) => Some(Operator::NotIn(values)),
+        ("Exists", _) => Some(Operator::Exists),
+        ("DoesNotExist", _) => Some(Operator::DoesNotExist),
+        (other, _) => {
+            faults.push(Fault::invalid(
+                path.child("operator"),
+                other,
+                "not a valid selector operator",
+            ));
+            None
+        }
+    };
+    check_key(key, &path.child("key"), faults);
+    operator.map(|operator| Requirement {
+        key: key.to_owned(),
+        operator,
+    })
+}
+
+fn values_from_json(expression: &Value, path: &Path, faults: &mut Vec<Fault>) -> Vec<String> {
+    let mut values = Vec::new();
+    let items = part(expression, "values", path, "array", Value::as_array, faults);
+    for (index, item) in items.into_iter().flatten().enumerate() {
+        let path = path.child("values").index(index);
+        match item.as_str() {
+            Some(value) => check_value(value, path, faults),
+            None => faults.push(mistyped(path, "string", item)),
+        }
+        values.push(item.as_str().unwrap_or_default().to_owned());
+    }
+    values
+}
+
+/// The field `name` of `value` as what it must be, if it is there.
+fn part<'a, T>(
+    value: &'a Value,
+    name: &str,
+    path: &Path,
+    expected: &str,
+    read: impl Fn(&'a Value) -> Option<T>,
+    faults: &mut Vec<Fault>,
+) -> Option<T> {
+    let found = value.get(name).filter(|found| !found.is_null())?;
+    let part = read(found);
+    if part.is_none() {
+        faults.push(mistyped(path.child(name), expected, found));
+    }
+    part
+}
+
+fn mistyped(path: Path, expected: &str, value: &Value) -> Fault {
+    Fault::type_invalid(path, value.clone(), &format!("must be of type {expected}"))
+}
+
+impl fmt::Display for LabelSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Requirement { key, operator }) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            match operator {
+                Operator::In(values) => write!(f, "{comma}{key} in ({})", values.join(",")),
+                Operator::NotIn(values) => write!(f, "{comma}{key} notin ({})", values.join(",")),
+                Operator::Exists => write!(f, "{comma}{key}"),
+                Operator::DoesNotExist => write!(f, "{comma}!{key}"),
+                Operator::GreaterThan(bound) => write!(f, "{comma}{key}>{bound}"),
+                Operator::LessThan(bound) => write!(f, "{comma}{key}<{bound}"),
+            }?;
+        }
+        Ok(())
+    }
+}
+
+/// Words and punctuation of the text form.
+fn tokens(text: &str) -> Vec<&str> {
+    let mut tokens = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '=' if rest.starts_with("==") => 2,
+            '!' if rest.starts_with("!=") => 2,
+            '=' | '!' | '(' | ')' | ',' | '>' | '<' => 1,
+            _ => rest
+                .find(|c: char| c.is_whitespace() || "=!(),<>".contains(c))
+                .unwrap_or(rest.len()),
+        };
+        let (token, behind) = rest.split_at(length);
+        tokens.push(token);
+        rest = behind.trim_start();
+    }
+    tokens
+}
+
+struct Parser<'a> {
+    tokens: Vec<&'a str>,
+    at: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn selector(mut self) -> Result<Vec<Requirement>, String> {
+        let mut requirements = Vec::new();
+        if self.tokens.is_empty() {
+            return Ok(requirements);
+        }
+        loop {
+            requirements.push(self.requirement()?);
+            match self.next() {
+                None => return Ok(requirements),
+                Some(",") => {}
+                Some(other) => return Err(format!("found {other:?}, expected: ',' or the end")),
+            }
+        }
+    }
+
+    fn requirement(&mut self) -> Result<Requirement, String> {
+        if self.peek() == Some("!") {
+            self.at += 1;
+            let key = self.key()?;
+            return Ok(Requirement {
+                key,
+                operator: Operator::DoesNotExist,
+            });
+        }
+        let key = self.key()?;
+        let operator = match self.peek() {
+            None | Some(",") => Operator::Exists,
+            Some("=" | "==") => Operator::In(vec![self.value_behind()?]),
+            Some("!=") => Operator::NotIn(vec![self.value_behind()?]),
+            Some(">") => Operator::GreaterThan(self.number_behind()?),
+            Some("<") => Operator::LessThan(self.number_behind()?),
+            Some("in") => Operator::In(self.values_behind()?),
+            Some("notin") => Operator::NotIn(self.values_behind()?),
+            Some(other) => {
+                return Err(format!(
+                    "found {other:?}, expected: in, notin, =, ==, !=, > or <"
+                ));
+            }
+        };
+        Ok(Requirement { key, operator })
+    }
+
+    fn key(&mut self) -> Result<String, String> {
+        let key = self.next().ok_or("found the end, expected: a label key")?;
+        is_qualified_name(key).map_err(|why| format!("invalid label key {key:?}: {why}"))?;
+        Ok(key.to_owned())
+    }
+
+    /// The value behind an operator; nothing is the empty value.
+    fn value_behind(&mut self) -> Result<String, String> {
+        self.at += 1;
+        self.value()
+    }
+
+    fn value(&mut self) -> Result<String, String> {
+        match self.peek() {
+            None | Some("," | ")") => Ok(String::new()),
+            Some(value) => {
+                self.at += 1;
+                is_label_value(value)
+                    .map_err(|why| format!("invalid label value {value:?}: {why}"))?;
+                Ok(value.to_owned())
+            }
+        }
+    }
+
+    fn number_behind(&mut self) -> Result<i64, String> {
+        let value = self.value_behind()?;
+        value
+            .parse()
+            .map_err(|_| format!("{value:?} must be an integer for > and <"))
+    }
+
+    fn values_behind(&mut self) -> Result<Vec<String>, String> {
+        self.at += 1;
+        if self.next() != Some("(") {
+            return Err("expected: '(' behind in or notin".to_owned());
+        }
+        let mut values = Vec::new();
+        loop {
+            values.push(self.value()?);
+            match self.next() {
+                Some(",") => {}
+                Some(")") => return Ok(values),
+                other => return Err(format!("found {other:?}, expected: ',' or ')'")),
+            }
+        }
+    }
+
+    fn peek(&self) -> Option<&'a str> {
+        self.tokens.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<&'a str> {
+        let token = self.peek()?;
+        self.at += 1;
+        Some(token)
+    }
+}

@@ -1,0 +1,76 @@
+//! Create.
+
+use std::sync::Arc;
+
+use super::{Case, Source};
+use crate::{
+    command::{Answer, Decision, Write},
+    kind::Decided,
+    metadata,
+    object::Object,
+    refusal::Refusal,
+    schema::Decoded,
+};
+
+impl<W> Case<'_, W> {
+    pub(super) fn create(
+        &self,
+        body: &Decoded,
+        current: Option<&Arc<Object>>,
+    ) -> Result<Decision, Refusal> {
+        let (mut object, mut warnings) =
+            self.read(body.value.clone(), &body.duplicates, Source::Body)?;
+        if !object.metadata.resource_version.is_empty() {
+            return Err(Refusal::bad_request(
+                "resourceVersion should not be set on objects to be created",
+            ));
+        }
+        self.settle_namespace(&mut object)?;
+        self.complete(&mut object);
+        let faults = metadata::validate_create(&object.metadata, self.resource);
+        if let (Some(current), true) = (current, faults.is_empty()) {
+            return Err(self.taken(current));
+        }
+        let decided = self.kind.create(self.world, self.key, object, &self.ctx);
+        let Decided {
+            object,
+            companions,
+            warnings: more,
+        } = self.join(decided, &faults)?;
+        warnings.extend(more);
+        let mut writes = vec![Write {
+            key: self.key.clone(),
+            old: None,
+            new: Some(Arc::new(object)),
+        }];
+        writes.extend(companions);
+        Ok(Decision {
+            writes,
+            answer: Answer::Created,
+            warnings,
+        })
+    }
+
+    /// What the server sets, whatever the body says.
+    fn complete(&self, object: &mut Object) {
+        object.fields.remove("status");
+        let meta = &mut object.metadata;
+        self.key.name.clone_into(&mut meta.name);
+        meta.uid = self.ctx.seed.uid();
+        meta.creation_timestamp = Some(self.ctx.now);
+        meta.deletion_timestamp = None;
+        meta.deletion_grace_period_seconds = None;
+        meta.generation = Some(1);
+        meta.managed_fields.clear();
+        meta.self_link.clear();
+    }
+
+    fn taken(&self, current: &Object) -> Refusal {
+        let (group, plural) = (self.resource.group, self.resource.plural);
+        let mut refusal = Refusal::already_exists(group, plural, &self.key.name);
+        if current.is_terminating() {
+            refusal.message = format!("object is being deleted: {}", refusal.message);
+        }
+        refusal
+    }
+}

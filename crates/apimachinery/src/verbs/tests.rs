@@ -1,0 +1,512 @@
+//! Create, update and delete on a kind without rules of its own.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    command::{Answer, Mutation, Scope, Seed},
+    fixture,
+    kind::Subresource,
+    options::DeleteOptions,
+    patch::Patch,
+    schema::decode,
+    time::Time,
+};
+
+mod hooks;
+
+/// A shelf, and what commands make of it.
+struct Desk(Option<Arc<Object>>);
+
+impl Desk {
+    fn with(body: Value) -> Self {
+        let mut desk = Self(None);
+        desk.create(body).unwrap();
+        desk
+    }
+
+    fn command(action: Action) -> Command {
+        Command {
+            key: ObjectKey {
+                resource: "shelves",
+                scope: Scope::platform(),
+                namespace: String::new(),
+                name: "a".into(),
+            },
+            action,
+            dry_run: false,
+            field_validation: FieldValidation::Warn,
+            now: "2026-01-02T03:04:05Z".parse::<Time>().unwrap(),
+            seed: Seed([7; 32]),
+        }
+    }
+
+    fn run(&mut self, command: &Command) -> Result<Decision, Refusal> {
+        let registry = fixture::registry();
+        let kind = registry.get("shelves").unwrap();
+        let schema = Schema::for_resource(kind.resource());
+        let mut decision = decide(
+            kind,
+            &schema,
+            &(),
+            command,
+            self.0.as_ref(),
+            &Related::default(),
+        )?;
+        if let Some(write) = decision.writes.first_mut() {
+            if let Some(new) = &mut write.new {
+                let last = self.0.as_ref().map_or(0, |object| {
+                    object.metadata.resource_version.parse::<u64>().unwrap()
+                });
+                Arc::make_mut(new).metadata.resource_version = (last + 1).to_string();
+            }
+            self.0 = write.new.clone();
+        }
+        Ok(decision)
+    }
+
+    fn create(&mut self, body: Value) -> Result<Decision, Refusal> {
+        self.run(&Self::command(Action::Create(
+            decode(None, body.to_string().as_bytes()).unwrap(),
+        )))
+    }
+
+    fn update(
+        &mut self,
+        change: Mutation,
+        subresource: Option<Subresource>,
+    ) -> Result<Decision, Refusal> {
+        self.run(&Self::command(Action::Update {
+            change,
+            subresource,
+        }))
+    }
+
+    fn replace(&mut self, body: Value) -> Result<Decision, Refusal> {
+        self.update(
+            Mutation::Replace(decode(None, body.to_string().as_bytes()).unwrap()),
+            None,
+        )
+    }
+
+    fn merge(&mut self, patch: Value) -> Result<Decision, Refusal> {
+        self.update(Mutation::Patch(Patch::Merge(patch.into())), None)
+    }
+
+    fn delete(&mut self, options: DeleteOptions) -> Result<Decision, Refusal> {
+        self.run(&Self::command(Action::Delete(options)))
+    }
+
+    fn now(&self) -> Value {
+        self.0
+            .as_ref()
+            .map_or(Value::Null, |object| object.to_value())
+    }
+}
+
+fn refused(result: Result<Decision, Refusal>) -> (u16, String) {
+    let refusal = result.unwrap_err();
+    (refusal.reason.code(), refusal.message)
+}
+
+#[test]
+fn a_created_object_has_what_the_server_sets_and_nothing_that_the_body_may_not() {
+    let desk = Desk::with(json!({
+        "metadata": {"name": "a", "uid": "mine", "generation": 9, "creationTimestamp": "2000-01-01T00:00:00Z"},
+        "spec": {"colour": "red"}, "status": {"books": 3},
+    }));
+    let uid = Seed([7; 32]).uid();
+    assert_eq!(
+        desk.now(),
+        json!({
+            "apiVersion": "store.example.com/v1alpha1", "kind": "Shelf",
+            "metadata": {
+                "name": "a", "uid": uid, "generation": 1, "creationTimestamp": "2026-01-02T03:04:05Z", "resourceVersion": "1",
+            },
+            "spec": {"colour": "red"},
+        })
+    );
+}
+
+#[test]
+fn creation_is_refused_for_what_the_body_says() {
+    let create = |body: Value| refused(Desk(None).create(body));
+    assert_eq!(
+        create(json!({"metadata": {"name": "a", "resourceVersion": "1"}})).0,
+        400
+    );
+    assert_eq!(create(json!({"apiVersion": "other/v1"})).0, 400);
+    assert_eq!(create(json!({"kind": "Book"})).0, 400);
+    assert_eq!(
+        create(json!({"metadata": {"name": "a", "labels": {"-": "x"}}, "spec": {}})).0,
+        422
+    );
+    assert_eq!(create(json!({"spec": 1})).0, 422);
+    assert_eq!(create(json!(1)).0, 400);
+}
+
+#[test]
+fn a_taken_name_is_already_there() {
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
+    let (code, message) = refused(desk.create(json!({"metadata": {"name": "a"}})));
+    assert_eq!(
+        (code, message.as_str()),
+        (409, "shelves.store.example.com \"a\" already exists")
+    );
+}
+
+#[test]
+fn unknown_and_repeated_fields_are_met_as_asked() {
+    let body = decode(
+        None,
+        br#"{"metadata":{"name":"a"},"spec":{"color":1,"colour":"b","colour":"c"}}"#,
+    )
+    .unwrap();
+    let create = |field_validation| {
+        let command = Command {
+            field_validation,
+            ..Desk::command(Action::Create(body.clone()))
+        };
+        Desk(None)
+            .run(&command)
+            .map(|decision| decision.warnings)
+            .map_err(|refusal| refusal.message)
+    };
+    let warnings = [
+        "unknown field \"spec.color\"",
+        "duplicate field \"spec.colour\"",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    assert_eq!(create(FieldValidation::Ignore), Ok(vec![]));
+    assert_eq!(create(FieldValidation::Warn), Ok(warnings));
+    let strict = "Shelf in version \"v1alpha1\" cannot be handled as a Shelf: strict decoding error: \
+                  unknown field \"spec.color\", duplicate field \"spec.colour\"";
+    assert_eq!(create(FieldValidation::Strict), Err(strict.to_owned()));
+}
+
+#[test]
+fn a_replacement_names_the_version_that_it_replaces() {
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
+    let body = |version: &str| json!({"metadata": {"name": "a", "resourceVersion": version}, "spec": {"colour": "blue"}});
+    assert_eq!(refused(desk.replace(body(""))).0, 422);
+    assert_eq!(refused(desk.replace(body("7"))).0, 409);
+    desk.replace(body("1")).unwrap();
+    let now = desk.now();
+    assert_eq!(
+        (&now["spec"]["colour"], &now["metadata"]["generation"]),
+        (&json!("blue"), &json!(2))
+    );
+    assert_eq!(refused(Desk(None).replace(body("1"))).0, 404);
+}
+
+#[test]
+fn a_version_inside_a_patch_is_a_lock() {
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
+    assert_eq!(
+        refused(desk.merge(json!({"metadata": {"resourceVersion": "9"}, "spec": {"colour": "x"}})))
+            .0,
+        409
+    );
+    assert_eq!(
+        refused(desk.merge(json!({"metadata": {"uid": "other"}}))).0,
+        422
+    );
+    assert_eq!(
+        refused(desk.merge(json!({"metadata": {"name": "b"}}))).0,
+        400
+    );
+    desk.merge(json!({"metadata": {"resourceVersion": "1"}, "spec": {"colour": "x"}}))
+        .unwrap();
+    assert_eq!(desk.now()["spec"]["colour"], "x");
+}
+
+#[test]
+fn a_change_of_nothing_is_no_write() {
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
+    let decision = desk
+        .merge(json!({"spec": {"colour": "red"}, "metadata": {"generation": 5}}))
+        .unwrap();
+    assert!(matches!(decision.answer, Answer::Unchanged(_)) && decision.writes.is_empty());
+    desk.merge(json!({"metadata": {"labels": {"a": "b"}}}))
+        .unwrap();
+    assert_eq!(
+        desk.now()["metadata"]["generation"],
+        1,
+        "labels are not desired state"
+    );
+}
+
+#[test]
+fn each_path_writes_its_own_part() {
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
+    let patch = json!({"spec": {"colour": "blue"}, "status": {"books": 3}, "metadata": {"labels": {"a": "b"}}});
+    desk.update(
+        Mutation::Patch(Patch::Merge(patch.clone().into())),
+        Some(Subresource::Status),
+    )
+    .unwrap();
+    let now = desk.now();
+    assert_eq!(
+        (&now["spec"]["colour"], &now["status"]["books"]),
+        (&json!("red"), &json!(3))
+    );
+    assert_eq!(
+        (&now["metadata"]["labels"], &now["metadata"]["generation"]),
+        (&Value::Null, &json!(1))
+    );
+    desk.merge(json!({"status": {"books": 4}, "spec": {"colour": "blue"}}))
+        .unwrap();
+    assert_eq!(
+        (
+            &desk.now()["spec"]["colour"],
+            &desk.now()["status"]["books"]
+        ),
+        (&json!("blue"), &json!(3))
+    );
+}
+
+#[test]
+fn finalizers_hold_a_deletion_until_the_last_is_gone() {
+    let mut desk =
+        Desk::with(json!({"metadata": {"name": "a", "finalizers": ["e.x/a", "orphan"]}}));
+    desk.delete(DeleteOptions::default()).unwrap();
+    let meta = &desk.now()["metadata"];
+    assert_eq!(meta["deletionTimestamp"], "2026-01-02T03:04:05Z");
+    assert_eq!(
+        (&meta["finalizers"], &meta["generation"]),
+        (&json!(["e.x/a"]), &json!(2))
+    );
+    assert!(matches!(
+        desk.delete(DeleteOptions::default()).unwrap().answer,
+        Answer::Unchanged(_)
+    ));
+    assert_eq!(
+        refused(desk.merge(json!({"metadata": {"finalizers": ["e.x/a", "e.x/b"]}}))).0,
+        422
+    );
+    let (_, message) = refused(desk.create(json!({"metadata": {"name": "a"}})));
+    assert!(
+        message.starts_with("object is being deleted: "),
+        "{message}"
+    );
+    let decision = desk
+        .merge(json!({"metadata": {"finalizers": null}}))
+        .unwrap();
+    assert!(matches!(decision.answer, Answer::DeletedBy(_)));
+    assert_eq!(desk.now(), Value::Null);
+}
+
+#[test]
+fn a_deletion_has_preconditions_and_says_what_it_deleted() {
+    let mut desk =
+        Desk::with(json!({"metadata": {"name": "a", "finalizers": ["foregroundDeletion"]}}));
+    let uid = Some("other".to_owned());
+    assert_eq!(
+        refused(desk.delete(DeleteOptions {
+            uid,
+            ..DeleteOptions::default()
+        }))
+        .0,
+        409
+    );
+    let resource_version = Some("9".to_owned());
+    assert_eq!(
+        refused(desk.delete(DeleteOptions {
+            resource_version,
+            ..DeleteOptions::default()
+        }))
+        .0,
+        409
+    );
+    let Answer::Deleted(details) = desk.delete(DeleteOptions::default()).unwrap().answer else {
+        panic!("not deleted")
+    };
+    assert_eq!(
+        (details.kind.as_str(), details.uid),
+        ("shelves", Seed([7; 32]).uid())
+    );
+    assert_eq!(refused(desk.delete(DeleteOptions::default())).0, 404);
+}
+
+#[test]
+fn a_body_must_be_of_the_object_that_the_path_names() {
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
+    let body = |more: Value| {
+        let mut meta = json!({"name": "a", "resourceVersion": "1"});
+        json_patch::merge(&mut meta, &more);
+        json!({"metadata": meta})
+    };
+    for (meta, expected) in [
+        (
+            json!({"name": "b"}),
+            "the name of the object (b) does not match the name on the URL (a)",
+        ),
+        (
+            json!({"uid": "other"}),
+            "Operation cannot be fulfilled on shelves.store.example.com \"a\": Precondition failed: UID in \
+             precondition: other, UID in object meta: 07070707-0707-4707-8707-070707070707",
+        ),
+        (
+            json!({"resourceVersion": "7"}),
+            "Operation cannot be fulfilled on shelves.store.example.com \"a\": the object has been modified; please \
+             apply your changes to the latest version and try again",
+        ),
+        (
+            json!({"resourceVersion": null}),
+            "Shelf.store.example.com \"a\" is invalid: metadata.resourceVersion: Invalid value: \"\": must be \
+             specified for an update",
+        ),
+    ] {
+        assert_eq!(refused(desk.replace(body(meta))).1, expected);
+    }
+    // A body namespace means nothing for a kind without namespaces.
+    desk.replace(body(json!({"name": null, "namespace": "x"})))
+        .unwrap();
+    for (body, expected) in [
+        (
+            json!({"apiVersion": "v1"}),
+            "the API version in the data (v1) does not match the expected API version (store.example.com/v1alpha1)",
+        ),
+        (
+            json!({"kind": "Book"}),
+            "the kind in the data (Book) does not match the expected kind (Shelf)",
+        ),
+    ] {
+        assert_eq!(refused(desk.replace(body)).1, expected);
+    }
+}
+
+#[test]
+fn another_namespace_than_the_paths_is_refused() {
+    let registry = fixture::registry();
+    let book = registry.get("books").unwrap();
+    let schema = Schema::for_resource(book.resource());
+    let create = |namespace: &str| {
+        let mut command = Desk::command(Action::Create(
+            json!({"metadata": {"namespace": namespace}}).into(),
+        ));
+        command.key = ObjectKey {
+            resource: "books",
+            namespace: "n".to_owned(),
+            ..command.key
+        };
+        decide(book, &schema, &(), &command, None, &Related::default())
+    };
+    let text =
+        "the namespace of the provided object does not match the namespace sent on the request";
+    assert_eq!(refused(create("m")), (400, text.to_owned()));
+    for same in ["", "n"] {
+        let created = create(same).unwrap().writes.remove(0).new.unwrap();
+        assert_eq!(created.metadata.namespace, "n");
+    }
+}
+
+#[test]
+fn the_server_keeps_what_is_its_own() {
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
+    let before = desk.now();
+    let patch = json!({"metadata": {
+        "creationTimestamp": "2000-01-01T00:00:00Z", "deletionTimestamp": "2000-01-01T00:00:00Z", "generation": 7,
+        "deletionGracePeriodSeconds": 30, "selfLink": "/x", "resourceVersion": null, "uid": null,
+    }});
+    assert!(matches!(
+        desk.merge(patch).unwrap().answer,
+        Answer::Unchanged(_)
+    ));
+    assert_eq!(desk.now(), before);
+}
+
+#[test]
+fn managed_fields_are_kept_taken_or_reset() {
+    let entry = |manager: &str| json!({"manager": manager, "operation": "Update", "apiVersion": "store.example.com/v1alpha1", "fieldsV1": {"f:spec": {}}});
+    let mut desk =
+        Desk::with(json!({"metadata": {"name": "a", "managedFields": [entry("dropped")]}}));
+    let mut step = |managed_fields: Value, expected: Value| {
+        let version = &desk.now()["metadata"]["resourceVersion"];
+        let meta =
+            json!({"name": "a", "resourceVersion": version, "managedFields": managed_fields});
+        desk.replace(json!({"metadata": meta})).unwrap();
+        assert_eq!(desk.now()["metadata"]["managedFields"], expected);
+    };
+    step(Value::Null, Value::Null);
+    step(json!([entry("x")]), json!([entry("x")]));
+    step(Value::Null, json!([entry("x")]));
+    step(json!([]), Value::Null);
+    step(json!([entry("y")]), json!([entry("y")]));
+    step(json!([{}]), Value::Null);
+    let patch = br#"[{"op":"replace","path":"/metadata/resourceVersion","value":"1"}]"#;
+    let patch = Patch::parse("application/json-patch+json", patch).unwrap();
+    assert_eq!(refused(desk.update(Mutation::Patch(patch), None)).0, 409);
+}
+
+#[test]
+fn what_a_patch_leads_to_is_checked_like_a_body() {
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
+    let strict = |patch: &str| {
+        let patch = Patch::parse("application/merge-patch+json", patch.as_bytes()).unwrap();
+        let action = Action::Update {
+            change: Mutation::Patch(patch),
+            subresource: None,
+        };
+        Command {
+            field_validation: FieldValidation::Strict,
+            ..Desk::command(action)
+        }
+    };
+    let refusal = desk
+        .run(&strict(
+            r#"{"spec":{"colour":"a","colour":"b","color":"c"}}"#,
+        ))
+        .unwrap_err();
+    assert_eq!(
+        (refusal.reason, refusal.details.causes[0].field.as_str()),
+        (Reason::Invalid, "patch")
+    );
+    assert!(
+        refusal
+            .message
+            .ends_with(r#"unknown field "spec.color", duplicate field "spec.colour""#),
+        "{refusal}"
+    );
+    let refusal = desk.merge(json!({"spec": {"colour": 1}})).unwrap_err();
+    assert_eq!(
+        (refusal.reason, refusal.details.causes[0].field.as_str()),
+        (Reason::Invalid, "spec.colour")
+    );
+    let whole = Patch::parse(
+        "application/json-patch+json",
+        br#"[{"op":"replace","path":"","value":[]}]"#,
+    )
+    .unwrap();
+    let refusal = desk.update(Mutation::Patch(whole), None).unwrap_err();
+    assert_eq!(
+        (refusal.reason, refusal.details.causes[0].field.as_str()),
+        (Reason::Invalid, "patch")
+    );
+    let failing = Patch::parse(
+        "application/json-patch+json",
+        br#"[{"op":"remove","path":"/x"}]"#,
+    )
+    .unwrap();
+    let refusal = desk.update(Mutation::Patch(failing), None).unwrap_err();
+    assert_eq!(
+        (refusal.details.kind.as_str(), refusal.details.name.as_str()),
+        ("Shelf", "a")
+    );
+    desk.merge(json!({"spec": {"color": "c"}}))
+        .map(|decision| assert_eq!(decision.warnings.len(), 1))
+        .unwrap();
+}
+
+#[test]
+fn a_removed_field_is_a_change_of_the_desired_state() {
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
+    desk.merge(json!({"spec": null})).unwrap();
+    assert_eq!(
+        (&desk.now()["spec"], &desk.now()["metadata"]["generation"]),
+        (&Value::Null, &json!(2))
+    );
+}

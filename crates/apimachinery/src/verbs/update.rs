@@ -1,0 +1,207 @@
+//! Update: a replacement or a patch, of the object or of its status.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Case, Source};
+use crate::{
+    command::{Answer, Decision, Mutation, Write},
+    field::{Fault, Path},
+    kind::{Decided, Resource, Subresource},
+    metadata,
+    object::{Object, ObjectMeta},
+    refusal::{Reason, Refusal},
+};
+
+impl<W> Case<'_, W> {
+    pub(super) fn update(
+        &self,
+        current: &Arc<Object>,
+        change: &Mutation,
+        subresource: Option<Subresource>,
+    ) -> Result<Decision, Refusal> {
+        let (mut new, mut warnings) = self.changed(current, change)?;
+        self.check_identity(current, &mut new, matches!(change, Mutation::Replace(_)))?;
+        restore(current, &mut new, subresource);
+        let faults = metadata::validate_update(&current.metadata, &new.metadata);
+        let decided = self
+            .kind
+            .update(self.world, self.key, current, new, subresource, &self.ctx);
+        let Decided {
+            object: mut new,
+            companions,
+            warnings: more,
+        } = self.join(decided, &faults)?;
+        warnings.extend(more);
+        if new.is_terminating() && new.metadata.finalizers.is_empty() {
+            return self.last_finalizer_gone(current, new, warnings);
+        }
+        if subresource.is_none() && is_other_desire(current, &new) {
+            new.metadata.generation = Some(current.metadata.generation.unwrap_or(0) + 1);
+        }
+        if new == **current && companions.is_empty() {
+            return Ok(Decision {
+                writes: Vec::new(),
+                answer: Answer::Unchanged(Arc::clone(current)),
+                warnings,
+            });
+        }
+        let mut writes = vec![Write {
+            key: self.key.clone(),
+            old: Some(Arc::clone(current)),
+            new: Some(Arc::new(new)),
+        }];
+        writes.extend(companions);
+        Ok(Decision {
+            writes,
+            answer: Answer::Changed,
+            warnings,
+        })
+    }
+
+    /// The object that the caller wants, as the caller sees it.
+    fn changed(
+        &self,
+        current: &Object,
+        change: &Mutation,
+    ) -> Result<(Object, Vec<String>), Refusal> {
+        let patch = match change {
+            Mutation::Replace(body) => {
+                return self.read(body.value.clone(), &body.duplicates, Source::Body);
+            }
+            Mutation::Patch(patch) => patch,
+        };
+        let patched = patch
+            .apply(&current.to_value())
+            .map_err(|refusal| self.about_this(refusal))?;
+        if !patched.is_object() {
+            return Err(self.unpatchable("the patch leaves something that is not an object"));
+        }
+        self.read(patched, patch.duplicates(), Source::Patch)
+    }
+
+    fn about_this(&self, refusal: Refusal) -> Refusal {
+        let Resource {
+            group,
+            kind,
+            plural,
+            ..
+        } = self.resource;
+        let noun = if refusal.reason == Reason::Invalid {
+            kind
+        } else {
+            plural
+        };
+        refusal.about(group, noun, &self.key.name)
+    }
+
+    /// Name, namespace, uid and resourceVersion must be those of the object, as far as they are given.
+    fn check_identity(
+        &self,
+        current: &Object,
+        new: &mut Object,
+        replaced: bool,
+    ) -> Result<(), Refusal> {
+        let (meta, now) = (&mut new.metadata, &current.metadata);
+        if meta.name.is_empty() && replaced {
+            meta.name.clone_from(&now.name);
+        }
+        if meta.name != now.name {
+            return Err(Refusal::bad_request(format!(
+                "the name of the object ({}) does not match the name on the URL ({})",
+                meta.name, now.name
+            )));
+        }
+        self.settle_namespace(new)?;
+        let meta = &mut new.metadata;
+        if meta.uid.is_empty() {
+            meta.uid.clone_from(&now.uid);
+        }
+        // In a patch it is a field like others that may not change: the rules of metadata refuse it.
+        if meta.uid != now.uid && replaced {
+            return Err(self.conflict(&format!(
+                "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+                meta.uid, now.uid
+            )));
+        }
+        if meta.resource_version.is_empty() && replaced {
+            let path = Path::new("metadata").child("resourceVersion");
+            return Err(self.invalid(&[Fault::invalid(
+                path,
+                "",
+                "must be specified for an update",
+            )]));
+        }
+        if !meta.resource_version.is_empty() && meta.resource_version != now.resource_version {
+            return Err(self.conflict(
+                "the object has been modified; please apply your changes to the latest version and try again",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The update that removes the last finalizer completes the deletion.
+    fn last_finalizer_gone(
+        &self,
+        current: &Arc<Object>,
+        new: Object,
+        warnings: Vec<String>,
+    ) -> Result<Decision, Refusal> {
+        self.kind
+            .may_delete(self.world, self.key, &new, &self.ctx)?;
+        let companions = self.kind.delete(self.world, self.key, &new, &self.ctx)?;
+        let mut writes = vec![Write {
+            key: self.key.clone(),
+            old: Some(Arc::clone(current)),
+            new: None,
+        }];
+        writes.extend(companions);
+        Ok(Decision {
+            writes,
+            answer: Answer::DeletedBy(Arc::new(new)),
+            warnings,
+        })
+    }
+}
+
+/// Whether anything outside metadata and status differs.
+fn is_other_desire(old: &Object, new: &Object) -> bool {
+    let desires =
+        |object: &Object| object.fields.len() - usize::from(object.fields.contains_key("status"));
+    let differs =
+        |(name, value): (&String, &Value)| name != "status" && old.fields.get(name) != Some(value);
+    desires(old) != desires(new) || new.fields.iter().any(differs)
+}
+
+/// Puts back what a client cannot change: system metadata, and the part that this path does not write.
+fn restore(current: &Object, new: &mut Object, subresource: Option<Subresource>) {
+    if subresource == Some(Subresource::Status) {
+        let status = new.field("status").clone();
+        new.clone_from(current);
+        new.set_field("status", status);
+        return;
+    }
+    new.set_field("status", current.field("status").clone());
+    let now = &current.metadata;
+    let managed_fields = managed_fields(now, &new.metadata);
+    let meta = &mut new.metadata;
+    meta.resource_version.clone_from(&now.resource_version);
+    meta.creation_timestamp = now.creation_timestamp;
+    meta.deletion_timestamp = now.deletion_timestamp;
+    meta.deletion_grace_period_seconds = now.deletion_grace_period_seconds;
+    meta.generation = now.generation;
+    meta.generate_name.clone_from(&now.generate_name);
+    meta.self_link.clear();
+    meta.managed_fields = managed_fields;
+}
+
+/// Absent: those of the object stay. `[{}]` takes them away. Others are taken; whether they are well-formed is told with
+/// the rest of the metadata.
+fn managed_fields(now: &ObjectMeta, new: &ObjectMeta) -> Vec<Value> {
+    match new.managed_fields.as_slice() {
+        [] => now.managed_fields.clone(),
+        [Value::Object(entry)] if entry.is_empty() => Vec::new(),
+        given => given.to_vec(),
+    }
+}

@@ -1,0 +1,125 @@
+//! Warnings that come with an answer: values of the `Warning` header (RFC 7234, section 5.5),
+//! within the bounds that kube-apiserver keeps so that no client chokes on them.
+
+/// All texts of an answer together, in characters. Beyond it each is cut.
+const TOTAL_CHARS_MAX: usize = 4096;
+
+/// One text of an answer whose texts are too long together, in characters.
+const CUT_CHARS_MAX: usize = 256;
+
+/// The values of the `Warning` headers for these texts, one header each: without repetitions and
+/// empty texts, in order.
+///
+/// A value may hold any character but control characters: UTF-8 is meant to be sent as it is.
+pub fn headers(warnings: &[String]) -> Vec<String> {
+    let mut texts: Vec<&str> = Vec::new();
+    for text in warnings.iter().map(String::as_str) {
+        if !text.is_empty() && !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    if texts.iter().map(|text| text.chars().count()).sum::<usize>() > TOTAL_CHARS_MAX {
+        texts = cut(&texts);
+    }
+    texts.into_iter().map(header).collect()
+}
+
+/// The texts, each shortened, and as many of them as it takes to reach the bound.
+fn cut<'a>(texts: &[&'a str]) -> Vec<&'a str> {
+    let mut written = 0;
+    let mut kept: Vec<&str> = Vec::new();
+    for text in texts {
+        let end = text
+            .char_indices()
+            .nth(CUT_CHARS_MAX)
+            .map_or(text.len(), |(end, _)| end);
+        let short = &text[..end];
+        // Two texts may have become one.
+        if kept.contains(&short) {
+            continue;
+        }
+        if written >= TOTAL_CHARS_MAX {
+            break;
+        }
+        written += short.chars().count();
+        kept.push(short);
+    }
+    kept
+}
+
+/// `299 - "text"`: code 299 is "miscellaneous persistent warning", and `-` stands for an agent that
+/// stays unnamed.
+fn header(text: &str) -> String {
+    let mut value = String::with_capacity(text.len() + 10);
+    value.push_str("299 - \"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => value.extend(['\\', c]),
+            // A line break would end the header, and with it begin whatever the text says.
+            c if c.is_control() => value.push(' '),
+            c => value.push(c),
+        }
+    }
+    value.push('"');
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(texts: &[&str]) -> Vec<String> {
+        headers(&texts.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn quotes_and_backslashes_are_escaped() {
+        assert_eq!(
+            of(&[r#"unknown field "spec.foo""#]),
+            [r#"299 - "unknown field \"spec.foo\"""#]
+        );
+        assert_eq!(of(&[r"a\b"]), [r#"299 - "a\\b""#]);
+    }
+
+    #[test]
+    fn no_text_can_begin_a_header_of_its_own() {
+        assert_eq!(of(&["a\r\nSet-Cookie: x"]), [r#"299 - "a  Set-Cookie: x""#]);
+    }
+
+    #[test]
+    fn repeated_and_empty_texts_are_dropped() {
+        assert_eq!(of(&["b", "", "a", "b"]), [r#"299 - "b""#, r#"299 - "a""#]);
+    }
+
+    #[test]
+    fn texts_are_cut_only_when_they_are_too_long_together() {
+        let long = "é".repeat(4096);
+        assert_eq!(of(&[&long]), [format!("299 - \"{long}\"")]);
+        assert_eq!(
+            of(&[&long, "b"]),
+            [
+                format!("299 - \"{}\"", "é".repeat(256)),
+                r#"299 - "b""#.to_owned()
+            ]
+        );
+    }
+
+    #[test]
+    fn the_sum_stays_bounded() {
+        let many: Vec<String> = (0..1000)
+            .map(|n| format!("{n:04}{}", "x".repeat(300)))
+            .collect();
+        assert_eq!(headers(&many).len(), 16);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_becomes_one_line(texts in proptest::collection::vec("(?s).*", 0..5)) {
+            for value in headers(&texts) {
+                prop_assert!(!value.chars().any(char::is_control));
+            }
+        }
+    }
+}

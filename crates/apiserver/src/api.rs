@@ -1,0 +1,211 @@
+//! What all verbs share: where a request points, waiting for a revision, and how an object is shown.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use apimachinery::{
+    command::{ObjectKey, Scope, Seed},
+    kind::{Gauge, Kind, Registry, Resource, Subresource, Verb, World, key_prefix},
+    list::{self, ListMeta},
+    negotiate::{Representation, to_yaml},
+    object::Object,
+    refusal::{Reason, Refusal},
+    request::ResourceTarget,
+    table,
+    time::Time,
+};
+use bytes::Bytes;
+use http::Response;
+use store::{Key, Store};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{committer::Queue, hub::Hub, limits, metrics::Metrics, respond, serve::Body};
+
+/// A served API: everything that a handler needs.
+pub struct Api<W> {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// The kinds.
+    pub registry: Arc<Registry<W>>,
+    /// Recent events.
+    pub hub: Arc<Hub>,
+    /// The way to the committer.
+    pub queue: Queue,
+    /// What operators measure.
+    pub metrics: Arc<Metrics>,
+    /// What decisions know; here only for its gauges.
+    pub world: Arc<RwLock<W>>,
+    /// Places for reading requests.
+    pub readers: Arc<Semaphore>,
+    /// Places for writing requests.
+    pub writers: Arc<Semaphore>,
+}
+
+/// Where a request points.
+pub struct Place<'a, W> {
+    /// The kind.
+    pub kind: &'a dyn Kind<W>,
+    /// What is static about it.
+    pub resource: &'a Resource,
+    /// Whose names.
+    pub scope: Scope,
+    /// The namespace, if the path names one.
+    pub namespace: Option<String>,
+    /// The name, if the path names one.
+    pub name: Option<String>,
+    /// The part of the object.
+    pub subresource: Option<Subresource>,
+    /// What to do there.
+    pub verb: Verb,
+}
+
+impl<W> Place<'_, W> {
+    /// The address of the object `name`.
+    pub fn key(&self, name: &str) -> ObjectKey {
+        ObjectKey {
+            resource: self.resource.plural,
+            scope: self.scope.clone(),
+            namespace: self.namespace.clone().unwrap_or_default(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The prefix of all keys that a collection request may see.
+    pub fn prefix(&self) -> String {
+        let namespace = if self.resource.namespaced { self.namespace.as_deref() } else { Some("") };
+        key_prefix(self.resource.plural, &self.scope, namespace)
+    }
+
+    /// 404 for this object.
+    pub fn not_found(&self, name: &str) -> Refusal {
+        Refusal::not_found(self.resource.group, self.resource.plural, name)
+    }
+}
+
+impl<W: World> Api<W> {
+    /// Where `target` points; `None` if there is no such path.
+    pub fn place(&self, target: &ResourceTarget) -> Result<Option<Place<'_, W>>, Refusal> {
+        let Some(kind) = self.registry.get(&target.resource) else { return Ok(None) };
+        let resource = kind.resource();
+        let subresource = match target.subresource.as_deref() {
+            None => None,
+            Some("status") => Some(Subresource::Status),
+            Some(_) => return Ok(None),
+        };
+        let known = target.group == resource.group && target.version == resource.version;
+        if !known || (target.namespace.is_some() && !resource.namespaced) {
+            return Ok(None);
+        }
+        let collection = matches!(target.verb, Verb::List | Verb::Watch | Verb::DeleteCollection | Verb::Create);
+        let needs_namespace = resource.namespaced && !matches!(target.verb, Verb::List | Verb::Watch);
+        if needs_namespace && target.namespace.is_none() {
+            return if collection { Err(not_allowed(target)) } else { Ok(None) };
+        }
+        let offered = match subresource {
+            None => resource.verbs.contains(&target.verb),
+            Some(Subresource::Status) => matches!(target.verb, Verb::Get | Verb::Update | Verb::Patch),
+        };
+        if !offered {
+            return Err(not_allowed(target));
+        }
+        Ok(Some(Place {
+            kind,
+            resource,
+            scope: Scope::platform(),
+            namespace: target.namespace.clone(),
+            name: if collection { None } else { target.name.clone() },
+            subresource,
+            verb: target.verb,
+        }))
+    }
+
+    /// A place among the requests under way, or 429.
+    pub fn admit(&self, reading: bool) -> Result<OwnedSemaphorePermit, Refusal> {
+        let places = if reading { &self.readers } else { &self.writers };
+        Arc::clone(places).try_acquire_owned().map_err(|_| {
+            Refusal::new(Reason::TooManyRequests, "Too many requests, please try again later.").retry_after(1)
+        })
+    }
+
+    /// The service's gauges as of now.
+    pub fn gauges(&self) -> Vec<Gauge> {
+        self.world.read().unwrap_or_else(PoisonError::into_inner).gauges()
+    }
+
+    /// Waits a little until this server has seen `revision`; 504 if it does not come.
+    pub async fn wait_for(&self, revision: u64) -> Result<(), Refusal> {
+        let mut head = self.hub.subscribe();
+        let reached = head.wait_for(|head| *head >= revision);
+        match tokio::time::timeout(limits::FUTURE_REVISION_WAIT, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(list::too_large(revision, self.hub.head())),
+        }
+    }
+}
+
+fn not_allowed(target: &ResourceTarget) -> Refusal {
+    let verb = target.verb.as_str();
+    let message = format!("{verb} is not supported on resources of kind \"{}.{}\"", target.resource, target.group);
+    Refusal::new(Reason::MethodNotAllowed, message).about(&target.group, &target.resource, "")
+}
+
+/// An answer that shows one object. `bytes` is its plain JSON.
+pub fn show(
+    representation: Representation,
+    resource: &Resource,
+    object: &Object,
+    bytes: Bytes,
+    code: u16,
+) -> Result<Response<Body>, Refusal> {
+    let content_type = representation.content_type();
+    let value = match representation {
+        Representation::Json => return Ok(respond::body(code, content_type, bytes)),
+        Representation::Yaml => return Ok(respond::body(code, content_type, to_yaml(&object.to_value())?)),
+        Representation::Table { v1beta1, include } => {
+            let revision = object.metadata.resource_version.parse().unwrap_or_default();
+            let meta = ListMeta { resource_version: revision, ..ListMeta::default() };
+            table::table(resource, &[object], &meta, include, v1beta1, now(), true)
+        }
+        Representation::Partial { v1beta1 } => table::partial(object, v1beta1),
+    };
+    Ok(respond::body(code, content_type, value.to_string()))
+}
+
+/// The stored bytes as an object; they were written by this server.
+pub fn parse(bytes: &[u8]) -> Result<Object, Refusal> {
+    Object::from_bytes(bytes).map_err(|error| {
+        tracing::error!(error = %error, "the store holds something that is not an object");
+        Refusal::new(Reason::InternalError, "the stored object cannot be read")
+    })
+}
+
+/// A read of the store failed. Never a 404 or an empty list: others would act on those.
+pub fn read_failed(error: &store::Error) -> Refusal {
+    tracing::error!(error = %error, "a read of the store failed");
+    match error {
+        store::Error::Unavailable(_) => {
+            Refusal::new(Reason::ServiceUnavailable, "the store is unavailable, please try again later").retry_after(1)
+        }
+        _ => Refusal::new(Reason::InternalError, "the store could not be read (the server's log says why)"),
+    }
+}
+
+/// The key in the store, or `None` if the text could never be one.
+pub fn store_key(key: &ObjectKey) -> Option<Key> {
+    Key::new(key.to_text()).ok()
+}
+
+/// The clock of the HTTP edge: the only place where time enters.
+#[expect(clippy::disallowed_methods, reason = "the edge is where time comes from")]
+pub fn now() -> Time {
+    Time::new(jiff::Timestamp::now())
+}
+
+/// The randomness of the HTTP edge.
+pub fn seed() -> Result<Seed, Refusal> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(error = %error, "the system gives no randomness");
+        Refusal::new(Reason::InternalError, "no randomness for ids; nothing was written")
+    })?;
+    Ok(Seed(bytes))
+}

@@ -1,0 +1,61 @@
+//! Lets go of old history: replaced versions and deletions older than watches and list pages may ask for.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use store::{Revision, Store};
+use tokio::time::{Duration, Instant};
+
+use crate::limits;
+
+/// Where the log ended at points in time, oldest first.
+#[derive(Debug, Default)]
+struct Marks(VecDeque<(Instant, Revision)>);
+
+impl Marks {
+    /// Notes where the log ends; tells up to where history is older than `age`.
+    fn mark(&mut self, now: Instant, head: Revision, age: Duration) -> Option<Revision> {
+        self.0.push_back((now, head));
+        let mut old = None;
+        while let Some((_, revision)) = self.0.pop_front_if(|(at, _)| now.duration_since(*at) >= age) {
+            old = Some(revision);
+        }
+        old
+    }
+}
+
+/// Compacts at every interval, until dropped. A failure is logged and tried again at the next.
+pub async fn run(store: Arc<dyn Store>) {
+    let mut marks = Marks::default();
+    let mut interval = tokio::time::interval(limits::COMPACTION_INTERVAL);
+    loop {
+        interval.tick().await;
+        let result = match store.head().await {
+            Ok(head) => match marks.mark(Instant::now(), head.revision, limits::HISTORY_AGE_MIN) {
+                Some(revision) => store.compact(revision).await.map(|()| Some(revision)),
+                None => Ok(None),
+            },
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(Some(revision)) => tracing::debug!(%revision, "history was compacted"),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(error = %error, "history could not be compacted; it is tried again"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn history_goes_only_when_it_is_old_enough() {
+        let mut marks = Marks::default();
+        let (start, age, second) = (Instant::now(), Duration::from_secs(10), Duration::from_secs(1));
+        assert_eq!(marks.mark(start, Revision(5), age), None);
+        assert_eq!(marks.mark(start + 9 * second, Revision(7), age), None);
+        assert_eq!(marks.mark(start + 10 * second, Revision(9), age), Some(Revision(5)));
+        assert_eq!(marks.mark(start + 20 * second, Revision(9), age), Some(Revision(9)));
+        assert_eq!(marks.mark(start + 21 * second, Revision(9), age), None);
+    }
+}

@@ -1,0 +1,37 @@
+//! GET on one object.
+
+use apimachinery::{
+    kind::World,
+    negotiate::{self, Representation, Shape},
+    options::{ListOptions, ResourceVersion},
+    refusal::Refusal,
+};
+use http::Response;
+
+use crate::{
+    api::{self, Api, Place},
+    respond,
+    serve::Body,
+    stages::Authorized,
+};
+
+/// Answers with the object's current version.
+pub async fn get<W: World>(
+    api: &Api<W>,
+    place: &Place<'_, W>,
+    name: &str,
+    request: &Authorized,
+) -> Result<Response<Body>, Refusal> {
+    let representation = negotiate::negotiate(request.accept().as_deref(), Shape::Object, &request.query)?;
+    if let ResourceVersion::At(revision) = ListOptions::parse(&request.query, place.resource)?.resource_version {
+        api.wait_for(revision).await?;
+    }
+    let Some(key) = api::store_key(&place.key(name)) else { return Err(place.not_found(name)) };
+    let record = api.store.get(&key).await.map_err(|error| api::read_failed(&error))?;
+    let Some(record) = record else { return Err(place.not_found(name)) };
+    if representation == Representation::Json {
+        return Ok(respond::body(200, representation.content_type(), record.value));
+    }
+    let object = api::parse(&record.value)?;
+    api::show(representation, place.resource, &object, record.value, 200)
+}

@@ -1,0 +1,129 @@
+//! `/livez`, `/readyz` and `/healthz`: named checks, in the words of kube-apiserver.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use apimachinery::options::Query;
+
+/// What the checks look at.
+#[derive(Debug, Default)]
+pub struct Health {
+    restored: AtomicBool,
+    stopping: AtomicBool,
+}
+
+/// Which question is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Whether the process should go on living: `/livez`, `/healthz`.
+    Live,
+    /// Whether it should get requests: `/readyz`.
+    Ready,
+}
+
+/// One check and its outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Its name, as in `/readyz/<name>`.
+    pub name: &'static str,
+    /// The error, if it failed.
+    pub failure: Option<String>,
+}
+
+impl Health {
+    /// The world is as the store has it: requests can be served.
+    pub fn set_restored(&self) {
+        self.restored.store(true, Ordering::Release);
+    }
+
+    /// The server begins to stop.
+    pub fn set_stopping(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether requests can be served.
+    pub fn is_restored(&self) -> bool {
+        self.restored.load(Ordering::Acquire)
+    }
+
+    /// All checks of a probe; `store` is what the store answered just now.
+    pub fn checks(&self, probe: Probe, store: Result<(), String>) -> Vec<Check> {
+        let check = |name, failed: bool, why: &str| Check { name, failure: failed.then(|| why.to_owned()) };
+        let mut checks = vec![check("ping", false, "")];
+        if probe == Probe::Ready {
+            checks.push(Check { name: "store", failure: store.err() });
+            checks.push(check("restore", !self.is_restored(), "the state is being read back from the store"));
+            checks.push(check("shutdown", self.stopping.load(Ordering::Acquire), "process is shutting down"));
+        }
+        checks
+    }
+}
+
+/// Status code and text of an answer.
+pub fn answer(name: &str, mut checks: Vec<Check>, query: &Query) -> (u16, String) {
+    let mut text = String::new();
+    let excluded: Vec<&str> = query.get_all("exclude").collect();
+    for check in &mut checks {
+        if excluded.contains(&check.name) {
+            check.failure = None;
+            text += &format!("[+]{} excluded: ok\n", check.name);
+        } else if check.failure.is_some() {
+            text += &format!("[-]{} failed: reason withheld\n", check.name);
+        } else {
+            text += &format!("[+]{} ok\n", check.name);
+        }
+    }
+    let unknown: Vec<_> = excluded.iter().filter(|name| !checks.iter().any(|check| check.name == **name)).collect();
+    if !unknown.is_empty() {
+        let list = unknown.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(",");
+        text += &format!("warn: some health checks cannot be excluded: no matches for {list}\n");
+    }
+    if checks.iter().any(|check| check.failure.is_some()) {
+        return (500, format!("{text}{name} check failed\n"));
+    }
+    if query.flag("verbose") { (200, format!("{text}{name} check passed\n")) } else { (200, "ok".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(health: &Health, store: Result<(), String>, query: &str) -> (u16, String) {
+        let query = Query::parse(query).unwrap();
+        answer("readyz", health.checks(Probe::Ready, store), &query)
+    }
+
+    #[test]
+    fn a_failing_check_is_named_and_its_reason_withheld() {
+        let health = Health::default();
+        let (code, text) = ask(&health, Err("disk gone".into()), "");
+        assert_eq!(code, 500);
+        assert_eq!(
+            text,
+            "[+]ping ok\n[-]store failed: reason withheld\n[-]restore failed: reason withheld\n[+]shutdown ok\nreadyz check failed\n"
+        );
+    }
+
+    #[test]
+    fn a_ready_server_says_ok_and_the_checks_only_when_asked() {
+        let health = Health::default();
+        health.set_restored();
+        assert_eq!(ask(&health, Ok(()), ""), (200, "ok".to_owned()));
+        let (code, text) = ask(&health, Ok(()), "verbose");
+        assert_eq!((code, text.ends_with("[+]shutdown ok\nreadyz check passed\n")), (200, true), "{text}");
+        health.set_stopping();
+        assert_eq!(ask(&health, Ok(()), "").0, 500);
+        assert_eq!(ask(&health, Ok(()), "exclude=shutdown").0, 200);
+    }
+
+    #[test]
+    fn an_unknown_exclusion_is_pointed_out() {
+        let (_, text) = ask(&Health::default(), Ok(()), "exclude=nothing&verbose");
+        assert!(text.contains("warn: some health checks cannot be excluded: no matches for \"nothing\"\n"), "{text}");
+    }
+
+    #[test]
+    fn liveness_depends_on_nothing_that_may_be_away_for_a_while() {
+        let checks = Health::default().checks(Probe::Live, Err("away".into()));
+        assert!(checks.iter().all(|check| check.failure.is_none()));
+    }
+}

@@ -1,0 +1,168 @@
+//! The live end of the log in memory: recent events by revision, shared by all watches.
+//!
+//! A watch keeps nothing here but its own cursor. It asks for what lies behind it, and waits for the head to move; one
+//! that lags behind the oldest event in memory reads the store's tail instead. Writers never wait for a watch.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+};
+
+use apimachinery::{object::Object, watch};
+use bytes::Bytes;
+use tokio::sync::watch as signal;
+
+/// One change of one object.
+#[derive(Debug)]
+pub struct Event {
+    /// The revision that made it.
+    pub revision: u64,
+    /// The text of its key: resource, scope, namespace and name.
+    pub key: String,
+    /// The version before; `None`: it was created.
+    pub old: Option<Arc<Object>>,
+    /// The version after; `None`: it was deleted.
+    pub new: Option<Arc<Object>>,
+    encoded: Option<Bytes>,
+    frames: [OnceLock<Bytes>; 3],
+}
+
+impl Event {
+    /// An event; `encoded` is `new` as it is stored.
+    pub fn new(
+        revision: u64,
+        key: String,
+        old: Option<Arc<Object>>,
+        new: Option<Arc<Object>>,
+        encoded: Option<Bytes>,
+    ) -> Self {
+        Self { revision, key, old, new, encoded, frames: Default::default() }
+    }
+
+    /// What a watch shows of it as `event_type`: the new object, or the old one with this revision when it is gone from
+    /// the watch's sight.
+    pub fn object(&self, event_type: watch::EventType) -> Arc<Object> {
+        let shown = match event_type {
+            watch::EventType::Deleted => self.old.as_ref().or(self.new.as_ref()),
+            _ => self.new.as_ref().or(self.old.as_ref()),
+        };
+        let mut object = shown.cloned().unwrap_or_default();
+        let revision = self.revision.to_string();
+        if object.metadata.resource_version != revision {
+            Arc::make_mut(&mut object).metadata.resource_version = revision;
+        }
+        object
+    }
+
+    /// The line of a plain JSON watch; made once for all watches.
+    pub fn frame(&self, event_type: watch::EventType) -> Bytes {
+        let slot = match event_type {
+            watch::EventType::Added => &self.frames[0],
+            watch::EventType::Modified => &self.frames[1],
+            _ => &self.frames[2],
+        };
+        slot.get_or_init(|| match (&self.encoded, event_type) {
+            (Some(bytes), watch::EventType::Added | watch::EventType::Modified) => watch::frame(event_type, bytes),
+            _ => watch::frame(event_type, &self.object(event_type).to_bytes()),
+        })
+        .clone()
+    }
+}
+
+/// What lies behind a cursor.
+#[derive(Debug)]
+pub enum Behind {
+    /// These events, in order, and no other up to the revision.
+    Events(Vec<Arc<Event>>, u64),
+    /// The cursor is older than what is in memory: read the store.
+    Older,
+}
+
+/// Recent events and the head.
+#[derive(Debug)]
+pub struct Hub {
+    recent: RwLock<VecDeque<Arc<Event>>>,
+    capacity: usize,
+    head: signal::Sender<u64>,
+}
+
+impl Hub {
+    /// A hub at the end of the log `head`, that keeps `capacity` events.
+    pub fn new(head: u64, capacity: usize) -> Self {
+        Self { recent: RwLock::default(), capacity, head: signal::Sender::new(head) }
+    }
+
+    /// The last revision that was published.
+    pub fn head(&self) -> u64 {
+        *self.head.borrow()
+    }
+
+    /// Tells when the head has moved.
+    pub fn subscribe(&self) -> signal::Receiver<u64> {
+        self.head.subscribe()
+    }
+
+    /// Adds the events of one commit, which follow the head without a gap.
+    pub fn publish(&self, events: Vec<Arc<Event>>) {
+        let Some(last) = events.last().map(|event| event.revision) else { return };
+        {
+            let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+            recent.extend(events);
+            let excess = recent.len().saturating_sub(self.capacity);
+            recent.drain(..excess);
+        }
+        self.head.send_replace(last);
+    }
+
+    /// The events behind `cursor` whose key starts with `prefix`.
+    pub fn behind(&self, cursor: u64, prefix: &str) -> Behind {
+        let head = self.head();
+        if cursor >= head {
+            return Behind::Events(Vec::new(), cursor);
+        }
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(first) = recent.front().map(|event| event.revision).filter(|first| *first <= cursor + 1) else {
+            return Behind::Older;
+        };
+        // Revisions have no gaps, so the place of the cursor follows from its number.
+        let skip = usize::try_from(cursor + 1 - first).unwrap_or(usize::MAX);
+        let upto = recent.back().map_or(cursor, |event| event.revision);
+        let events = recent.iter().skip(skip).filter(|event| event.key.starts_with(prefix)).cloned().collect();
+        Behind::Events(events, upto)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(revision: u64, key: &str) -> Arc<Event> {
+        Arc::new(Event::new(revision, key.to_owned(), None, None, None))
+    }
+
+    fn revisions(behind: Behind) -> Option<(Vec<u64>, u64)> {
+        match behind {
+            Behind::Events(events, upto) => Some((events.iter().map(|event| event.revision).collect(), upto)),
+            Behind::Older => None,
+        }
+    }
+
+    #[test]
+    fn a_cursor_gets_every_later_event_of_its_prefix_once() {
+        let hub = Hub::new(10, 100);
+        hub.publish(vec![event(11, "a/1"), event(12, "b/1"), event(13, "a/2")]);
+        assert_eq!(revisions(hub.behind(10, "a/")), Some((vec![11, 13], 13)));
+        assert_eq!(revisions(hub.behind(11, "a/")), Some((vec![13], 13)));
+        assert_eq!(revisions(hub.behind(13, "a/")), Some((vec![], 13)));
+        assert_eq!(revisions(hub.behind(20, "a/")), Some((vec![], 20)), "a cursor in the future stays there");
+    }
+
+    #[test]
+    fn a_cursor_before_the_oldest_event_is_sent_to_the_store() {
+        let hub = Hub::new(10, 2);
+        assert_eq!(revisions(hub.behind(9, "a/")), None);
+        hub.publish(vec![event(11, "a/1"), event(12, "a/2"), event(13, "a/3")]);
+        assert_eq!(revisions(hub.behind(10, "a/")), None, "11 has been dropped");
+        assert_eq!(revisions(hub.behind(11, "a/")), Some((vec![12, 13], 13)));
+    }
+}

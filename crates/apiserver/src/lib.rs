@@ -1,0 +1,24 @@
+//! The HTTP edge of a Kubernetes-style API server, generic over kinds and stores. It knows nothing about addresses.
+//!
+//! A connection ([`serve`], [`tls`]) carries requests through [`stages`] to the file of their verb ([`get`], [`lists`],
+//! [`watches`], [`writes`]). Every write goes through the [`committer`]; what it commits reaches watches through the
+//! [`hub`]. [`server`] puts it together.
+
+pub mod api;
+pub mod committer;
+pub mod compaction;
+pub mod documents;
+pub mod get;
+pub mod health;
+pub mod hub;
+pub mod identity;
+pub mod limits;
+pub mod lists;
+pub mod metrics;
+pub mod respond;
+pub mod serve;
+pub mod server;
+pub mod stages;
+pub mod tls;
+pub mod watches;
+pub mod writes;

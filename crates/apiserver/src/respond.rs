@@ -1,0 +1,69 @@
+//! Answers: bodies, headers, and the one place where a refusal becomes an HTTP response.
+
+use apimachinery::{
+    refusal::{Refusal, Status},
+    warning,
+};
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::{Either, Full};
+use serde_json::Value;
+
+use crate::serve::Body;
+
+/// The plain JSON of the API: without a charset, which old clients do not expect.
+pub const JSON: &str = "application/json";
+/// Plain text, as kube-apiserver sends it.
+pub const TEXT: &str = "text/plain; charset=utf-8";
+
+/// An answer with a body of a known type.
+pub fn body(code: u16, content_type: &'static str, bytes: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::new(bytes.into())));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+/// A JSON answer.
+pub fn json(code: u16, value: &Value) -> Response<Body> {
+    body(code, JSON, value.to_string())
+}
+
+/// A text answer that a browser must not take for anything else.
+pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = body(code, TEXT, text);
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A refusal.
+pub fn refusal(refusal: &Refusal) -> Response<Body> {
+    status(&refusal.to_status())
+}
+
+/// A `Status`, with `Retry-After` if it says when a retry is safe.
+pub fn status(status: &Status) -> Response<Body> {
+    let code = if status.code == 0 { 200 } else { status.code };
+    let bytes = serde_json::to_vec(status).expect("a Status is strings and numbers");
+    let mut response = body(code, JSON, bytes);
+    if code == 401 || code == 403 {
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    let retry_after = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    if retry_after > 0 {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
+    }
+    response
+}
+
+/// Adds `Warning` headers.
+pub fn warn(mut response: Response<Body>, warnings: &[String]) -> Response<Body> {
+    for text in warning::headers(warnings) {
+        if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
+}

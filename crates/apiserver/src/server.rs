@@ -1,0 +1,353 @@
+//! A server from its parts, in the order in which they can exist: first it answers that it is starting, then it has read
+//! its state back from the store, then it serves.
+
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock, RwLock},
+    time::Instant,
+};
+
+use apimachinery::{
+    command::{ObjectKey, Scope},
+    kind::{Kind, Registry, Verb, World},
+    options::parse_timeout,
+    object::Object,
+    refusal::{Reason, Refusal},
+    request::Target,
+    schema::Schema,
+};
+use futures::FutureExt;
+use http::{HeaderName, HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use store::{Key, Store};
+use tokio::{sync::Semaphore, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{Api, Place},
+    committer::{self, Committer, Fatal},
+    documents::Documents,
+    get,
+    health::{self, Health, Probe},
+    hub::Hub,
+    identity::Identity,
+    limits::{self, Limits},
+    lists,
+    metrics::{Metrics, RequestLabels},
+    respond,
+    serve::{Body, Handler},
+    stages::{Authorized, Received},
+    watches, writes,
+};
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// A server of the kinds of one registry.
+pub struct Server<W> {
+    store: Arc<dyn Store>,
+    registry: Arc<Registry<W>>,
+    documents: Documents,
+    health: Health,
+    metrics: Arc<Metrics>,
+    limits: Limits,
+    api: OnceLock<Arc<Api<W>>>,
+    /// Ends all watches.
+    stop_watches: CancellationToken,
+}
+
+/// What a restart read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// Where the log ends.
+    pub revision: u64,
+    /// Objects that are kept in memory.
+    pub objects: usize,
+    /// Held spans.
+    pub spans: usize,
+}
+
+/// The state in the store does not make a world.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The store could not be read.
+    #[error("the store could not be read")]
+    Store(#[from] store::Error),
+    /// What it holds contradicts itself.
+    #[error("the stored state contradicts itself: {0}")]
+    Inconsistent(String),
+}
+
+impl<W: World> Server<W> {
+    /// A server that answers probes and documents, and 503 to everything else until [`Server::restore`]. `build` is the
+    /// version of the program.
+    pub fn new(store: Arc<dyn Store>, registry: Registry<W>, limits: Limits, build: &str) -> Self {
+        Self {
+            store,
+            documents: Documents::new(&registry, build),
+            registry: Arc::new(registry),
+            health: Health::default(),
+            metrics: Arc::default(),
+            limits,
+            api: OnceLock::new(),
+            stop_watches: CancellationToken::new(),
+        }
+    }
+
+    /// Its metrics.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Reads the world back from the store and begins to serve. The task ends when the committer cannot go on: the process
+    /// should then end too.
+    pub async fn restore(&self, mut world: W) -> Result<(Restored, JoinHandle<Result<(), Fatal>>), RestoreError> {
+        let restored = restore(&*self.store, &self.registry, &mut world).await?;
+        let resources = self.registry.iter().map(Kind::resource);
+        let schemas = resources.map(|resource| (resource.plural, Schema::for_resource(resource)));
+        let committer = Committer {
+            store: Arc::clone(&self.store),
+            registry: Arc::clone(&self.registry),
+            schemas: Arc::new(schemas.collect::<HashMap<_, _>>()),
+            world: Arc::new(RwLock::new(world)),
+            hub: Arc::new(Hub::new(restored.revision, self.limits.recent_events)),
+            metrics: Arc::clone(&self.metrics),
+        };
+        let (store, registry, world, hub, metrics) = (
+            Arc::clone(&committer.store),
+            Arc::clone(&committer.registry),
+            Arc::clone(&committer.world),
+            Arc::clone(&committer.hub),
+            Arc::clone(&committer.metrics),
+        );
+        let (queue, task) = committer.start();
+        let readers = Arc::new(Semaphore::new(self.limits.read_requests));
+        let writers = Arc::new(Semaphore::new(self.limits.mutating_requests));
+        let api = Api { store, registry, hub, queue, metrics, world, readers, writers };
+        if self.api.set(Arc::new(api)).is_err() {
+            return Err(RestoreError::Inconsistent("a server is restored once".to_owned()));
+        }
+        self.health.set_restored();
+        Ok((restored, task))
+    }
+
+    /// Begins to stop: not ready any more, still serving.
+    pub fn begin_stop(&self) {
+        self.health.set_stopping();
+    }
+
+    /// Ends the open watches; their clients will come again elsewhere.
+    pub fn end_watches(&self) {
+        self.stop_watches.cancel();
+    }
+
+    async fn answer(&self, request: Received, labels: &mut RequestLabels) -> Result<Response<Body>, Refusal> {
+        if let Some(response) = self.probe(&request).await? {
+            return Ok(response);
+        }
+        let request = request.authenticate()?.authorize()?;
+        match request.info.target.clone() {
+            Target::Path(path) => self.path(&path, &request),
+            Target::Resource(target) => {
+                labels.verb = metrics_verb(target.verb);
+                let api = self.api.get().ok_or_else(starting)?;
+                let Some(place) = api.place(&target)? else { return Ok(no_such_path()) };
+                labels.group = place.resource.group.to_owned();
+                labels.version = place.resource.version.to_owned();
+                labels.resource = place.resource.plural.to_owned();
+                labels.subresource = target.subresource.clone().unwrap_or_default();
+                labels.scope = match (&place.name, &place.namespace) {
+                    (Some(_), _) => "resource",
+                    (None, Some(_)) => "namespace",
+                    (None, None) => "cluster",
+                };
+                self.dispatch(api, place, request).await
+            }
+        }
+    }
+
+    /// Bounds everything but watches by the time that the client allots, and by our own.
+    async fn dispatch(
+        &self,
+        api: &Arc<Api<W>>,
+        place: Place<'_, W>,
+        request: Authorized,
+    ) -> Result<Response<Body>, Refusal> {
+        if place.verb == Verb::Watch {
+            return watches::watch(api, &place, &request, self.stop_watches.clone()).await;
+        }
+        let asked = parse_timeout(&request.query)?.filter(|time| !time.is_zero());
+        let allotted = asked.map_or(limits::REQUEST_TIMEOUT, |time| time.min(limits::REQUEST_TIMEOUT));
+        tokio::time::timeout(allotted, self.perform(api, place, request)).await.unwrap_or_else(|_| Err(timed_out()))
+    }
+
+    async fn perform(
+        &self,
+        api: &Arc<Api<W>>,
+        place: Place<'_, W>,
+        request: Authorized,
+    ) -> Result<Response<Body>, Refusal> {
+        let name = place.name.clone().unwrap_or_default();
+        let body_bytes = self.limits.body_bytes;
+        let _permit = api.admit(matches!(place.verb, Verb::Get | Verb::List))?;
+        match place.verb {
+            Verb::Get => get::get(api, &place, &name, &request).await,
+            Verb::List => lists::list(api, &place, &request).await,
+            Verb::Create => writes::create(api, &place, &request.decode(body_bytes).await?).await,
+            Verb::Update => writes::replace(api, &place, &name, &request.decode(body_bytes).await?).await,
+            Verb::Patch => writes::patch(api, &place, &name, &request.decode(body_bytes).await?).await,
+            Verb::Delete => writes::delete(api, &place, &name, &request.decode(body_bytes).await?).await,
+            Verb::DeleteCollection => writes::delete_collection(api, &place, &request.decode(body_bytes).await?).await,
+            Verb::Watch => Err(Refusal::new(Reason::InternalError, "a watch is answered before")),
+        }
+    }
+
+    /// Probes need no credential: kubelets have none.
+    async fn probe(&self, request: &Received) -> Result<Option<Response<Body>>, Refusal> {
+        let path = request.path().trim_matches('/');
+        let (name, check) = path.split_once('/').map_or((path, None), |(name, check)| (name, Some(check)));
+        let probe = match name {
+            "livez" | "healthz" => Probe::Live,
+            "readyz" => Probe::Ready,
+            _ => return Ok(None),
+        };
+        let store = match probe {
+            Probe::Ready => self.store.head().await.map(drop).map_err(|error| error.to_string()),
+            Probe::Live => Ok(()),
+        };
+        let mut checks = self.health.checks(probe, store);
+        if let Some(check) = check {
+            checks.retain(|found| found.name == check);
+            if checks.is_empty() {
+                return Ok(Some(no_such_path()));
+            }
+        }
+        let (code, text) = health::answer(name, checks, &request.query()?);
+        Ok(Some(respond::text(code, text)))
+    }
+
+    fn path(&self, path: &str, request: &Authorized) -> Result<Response<Body>, Refusal> {
+        if path == "/metrics" {
+            let gauges = self.api.get().map(|api| api.gauges()).unwrap_or_default();
+            return Ok(respond::body(200, OPEN_METRICS, self.metrics.render(&gauges)));
+        }
+        Ok(self.documents.serve(path, &request.query, &request.headers)?.unwrap_or_else(no_such_path))
+    }
+}
+
+impl<W: World> Handler for Server<W> {
+    async fn handle(&self, identity: Option<Arc<Identity>>, request: Request<Incoming>) -> Response<Body> {
+        let started = Instant::now();
+        let mutating = !matches!(request.method().as_str(), "GET" | "HEAD");
+        let mut labels = RequestLabels { verb: "OTHER", ..RequestLabels::default() };
+        let request = Received::new(identity, request);
+        let audit_id = audit_id(&request);
+        self.metrics.inflight(mutating, 1);
+        let answered = AssertUnwindSafe(self.answer(request, &mut labels)).catch_unwind().await;
+        self.metrics.inflight(mutating, -1);
+        let mut response = match answered {
+            Ok(Ok(response)) => response,
+            Ok(Err(refusal)) => respond::refusal(&refusal),
+            Err(_) => respond::refusal(&Refusal::new(Reason::InternalError, "This request caused the server to panic; its log says why")),
+        };
+        if let Some(audit_id) = audit_id {
+            response.headers_mut().insert(AUDIT_ID, audit_id);
+        }
+        labels.code = response.status().as_u16();
+        let elapsed = (labels.verb != "WATCH").then(|| started.elapsed());
+        self.metrics.request_finished(labels, elapsed);
+        response
+    }
+}
+
+/// The caller's id of this request, or a new one.
+fn audit_id(request: &Received) -> Option<HeaderValue> {
+    if let Some(given) = request.header(AUDIT_ID).and_then(|id| HeaderValue::from_str(id).ok()) {
+        return Some(given);
+    }
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).ok()?;
+    HeaderValue::from_str(&uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()).ok()
+}
+
+fn metrics_verb(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Create => "POST",
+        Verb::Delete => "DELETE",
+        Verb::DeleteCollection => "DELETECOLLECTION",
+        Verb::Get => "GET",
+        Verb::List => "LIST",
+        Verb::Patch => "PATCH",
+        Verb::Update => "PUT",
+        Verb::Watch => "WATCH",
+    }
+}
+
+fn starting() -> Refusal {
+    Refusal::new(Reason::ServiceUnavailable, "the server is starting: it reads its state back from the store").retry_after(1)
+}
+
+/// A write may be carried out all the same: giving up the wait does not take it back.
+fn timed_out() -> Refusal {
+    let message = "Timeout: request did not complete within the allotted timeout; a write may still be carried out: read the object before you repeat it";
+    Refusal::new(Reason::Timeout, message)
+}
+
+fn no_such_path() -> Response<Body> {
+    respond::text(404, "404 page not found\n")
+}
+
+/// Fills `world` from the store and checks it against itself.
+async fn restore<W: World>(
+    store: &dyn Store,
+    registry: &Registry<W>,
+    world: &mut W,
+) -> Result<Restored, RestoreError> {
+    let revision = store.head().await?.revision.0;
+    let mut restored = Restored { revision, objects: 0, spans: 0 };
+    let kept = world.kept();
+    for kind in registry.iter().filter(|kind| kept.contains(&kind.resource().plural)) {
+        let prefix = format!("{}/", kind.resource().plural);
+        let mut after: Option<Key> = None;
+        loop {
+            let page = store.list(&prefix, after.as_ref(), None, limits::PAGE_RECORDS_MAX).await?;
+            for record in &page.records {
+                let object = Object::from_bytes(&record.value)
+                    .map_err(|error| RestoreError::Inconsistent(format!("{}: {error}", record.key)))?;
+                let key = object_key(kind.resource().plural, &record.key)?;
+                world.restore_object(key, object).map_err(RestoreError::Inconsistent)?;
+                restored.objects += 1;
+            }
+            after = page.records.last().map(|record| record.key.clone());
+            if !page.more {
+                break;
+            }
+        }
+    }
+    let mut after: Option<(String, u128)> = None;
+    loop {
+        let cursor = after.as_ref().map(|(space, first)| (space.as_str(), *first));
+        let spans = store.spans(cursor, limits::RESTORED_SPANS_MAX).await?;
+        let Some(last) = spans.last() else { break };
+        after = Some((last.space.clone(), last.first));
+        restored.spans += spans.len();
+        for span in spans {
+            world.restore_span(&committer::span_from_store(span)).map_err(RestoreError::Inconsistent)?;
+        }
+    }
+    Ok(restored)
+}
+
+fn object_key(resource: &'static str, key: &Key) -> Result<ObjectKey, RestoreError> {
+    let parts: Vec<&str> = key.as_str().splitn(4, '/').collect();
+    let [_, scope, namespace, name] = parts[..] else {
+        return Err(RestoreError::Inconsistent(format!("{key} is not the key of an object")));
+    };
+    Ok(ObjectKey {
+        resource,
+        scope: Scope::from_key(scope),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    })
+}

@@ -1,0 +1,313 @@
+//! GET on a collection with `watch`: the tail of the log, as a stream of events.
+//!
+//! A watch is a cursor into the log. It is asked for its next bytes by the connection and does nothing in between, so a
+//! slow client holds nothing but its cursor; when history has moved past it, it ends with 410.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::Duration,
+};
+
+use apimachinery::{
+    kind::{Resource, World},
+    list::ListMeta,
+    negotiate::{self, Representation, Shape},
+    object::Object,
+    options::ListOptions,
+    refusal::{Reason, Refusal, Status},
+    table,
+    watch::{self, EventType, Filter, Start},
+};
+use bytes::{Bytes, BytesMut};
+use futures::stream;
+use http::Response;
+use http_body_util::{BodyExt, Either, StreamBody};
+use hyper::body::Frame;
+use store::{Entry, Key, Revision};
+use tokio::{sync::watch::Receiver, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{self, Api, Place},
+    committer,
+    hub::{Behind, Event},
+    limits, respond,
+    serve::Body,
+    stages::Authorized,
+};
+
+/// Answers with the stream.
+pub async fn watch<W: World>(
+    api: &Arc<Api<W>>,
+    place: &Place<'_, W>,
+    request: &Authorized,
+    stop: CancellationToken,
+) -> Result<Response<Body>, Refusal> {
+    let representation = negotiate::negotiate(request.accept().as_deref(), Shape::Watch, &request.query)?;
+    let options = ListOptions::parse(&request.query, place.resource)?;
+    let phase = match watch::start(&options) {
+        Start::Now => Phase::Live { cursor: api.hub.head() },
+        Start::After(revision) => Phase::Live { cursor: revision },
+        Start::Initial { not_older_than, bookmark } => {
+            if let Some(revision) = not_older_than {
+                api.wait_for(revision).await?;
+            }
+            Phase::Initial { at: None, after: None, bookmark }
+        }
+    };
+    let now = Instant::now();
+    let ends = now + options.timeout_seconds.map_or_else(default_timeout, Duration::from_secs);
+    let stream = Watch {
+        api: Arc::clone(api),
+        resource: place.resource.clone(),
+        prefix: place.prefix(),
+        filter: Filter { labels: options.labels, fields: options.fields },
+        representation,
+        phase,
+        head: api.hub.subscribe(),
+        ends,
+        bookmarks: options.allow_bookmarks.then_some(Bookmarks { regular: now + limits::BOOKMARK_INTERVAL, last: ends.checked_sub(limits::BOOKMARK_BEFORE_END) }),
+        columns_sent: false,
+        stop,
+        ready: VecDeque::new(),
+    };
+    Ok(stream.into_response())
+}
+
+/// Between one and two times the least, so that watches that began together do not end together.
+fn default_timeout() -> Duration {
+    let mut byte = [0];
+    // Without randomness the spread is lost, nothing else.
+    getrandom::fill(&mut byte).ok();
+    limits::WATCH_TIMEOUT_MIN + limits::WATCH_TIMEOUT_MIN * u32::from(byte[0]) / 256
+}
+
+enum Phase {
+    /// The objects of a snapshot, page by page.
+    Initial { at: Option<Revision>, after: Option<Key>, bookmark: bool },
+    /// What happens behind the cursor.
+    Live { cursor: u64 },
+    /// Nothing more comes.
+    Ended,
+}
+
+struct Bookmarks {
+    regular: Instant,
+    last: Option<Instant>,
+}
+
+struct Watch<W> {
+    api: Arc<Api<W>>,
+    resource: Resource,
+    prefix: String,
+    filter: Filter,
+    representation: Representation,
+    phase: Phase,
+    head: Receiver<u64>,
+    ends: Instant,
+    bookmarks: Option<Bookmarks>,
+    columns_sent: bool,
+    stop: CancellationToken,
+    ready: VecDeque<Bytes>,
+}
+
+impl<W: World> Watch<W> {
+    fn into_response(self) -> Response<Body> {
+        let content_type = match self.representation {
+            Representation::Yaml => respond::JSON,
+            representation => representation.content_type(),
+        };
+        let open = OpenWatch::new(&self.api);
+        let frames = stream::unfold((self, open), |(mut watch, open)| async move {
+            let bytes = watch.next().await?;
+            Some((Ok(Frame::data(bytes)), (watch, open)))
+        });
+        let mut response = respond::body(200, content_type, Bytes::new());
+        *response.body_mut() = Either::Right(StreamBody::new(frames).boxed_unsync());
+        response
+    }
+
+    /// The next bytes, or the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Some(bytes);
+            }
+            let step = match &self.phase {
+                Phase::Initial { .. } => self.initial().await,
+                Phase::Live { cursor } => {
+                    let cursor = *cursor;
+                    self.live(cursor).await
+                }
+                Phase::Ended => return None,
+            };
+            if let Err(status) = step {
+                let object = serde_json::to_vec(&status).expect("a Status is strings and numbers");
+                self.ready.push_back(watch::frame(EventType::Error, &object));
+                self.phase = Phase::Ended;
+            }
+        }
+    }
+
+    /// One page of the snapshot.
+    async fn initial(&mut self) -> Result<(), Status> {
+        let Phase::Initial { at, after, bookmark } = &mut self.phase else { return Ok(()) };
+        let page = self.api.store.list(&self.prefix, after.as_ref(), *at, limits::PAGE_RECORDS_MAX).await;
+        let page = page.map_err(|error| failure(&error))?;
+        (*at, *after) = (Some(page.revision), page.records.last().map(|record| record.key.clone()));
+        let bookmark = *bookmark;
+        let mut chunk = BytesMut::new();
+        for record in &page.records {
+            let plain = self.representation == Representation::Json;
+            if plain && self.filter.is_everything() {
+                chunk.extend_from_slice(&watch::frame(EventType::Added, &record.value));
+                continue;
+            }
+            let object = api::parse(&record.value).map_err(|refusal| refusal.to_status())?;
+            if self.filter.matches(&object) {
+                chunk.extend_from_slice(&self.encode(EventType::Added, &object));
+            }
+        }
+        if !page.more {
+            self.phase = Phase::Live { cursor: page.revision.0 };
+            if bookmark {
+                chunk.extend_from_slice(&self.bookmark(page.revision.0, true));
+            }
+        }
+        self.push(chunk);
+        Ok(())
+    }
+
+    /// The events behind the cursor, or a wait for something to happen.
+    async fn live(&mut self, cursor: u64) -> Result<(), Status> {
+        let (events, upto) = match self.api.hub.behind(cursor, &self.prefix) {
+            Behind::Events(events, upto) => (events, upto),
+            Behind::Older => self.older(cursor).await?,
+        };
+        self.phase = Phase::Live { cursor: upto };
+        let mut chunk = BytesMut::new();
+        let mut sent = 0;
+        for event in &events {
+            if let Some(frame) = self.look(event) {
+                chunk.extend_from_slice(&frame);
+                sent += 1;
+            }
+        }
+        self.api.metrics.watch_events(sent);
+        self.push(chunk);
+        if upto == cursor || (self.ready.is_empty() && upto >= self.api.hub.head()) {
+            self.wait(upto).await;
+        }
+        Ok(())
+    }
+
+    /// Events that are no longer in memory.
+    async fn older(&self, cursor: u64) -> Result<(Vec<Arc<Event>>, u64), Status> {
+        let entries = self.api.store.tail(Revision(cursor), limits::TAIL_ENTRIES_MAX).await;
+        let entries = entries.map_err(|error| failure(&error))?;
+        let upto = entries.last().map_or(cursor, |entry| entry.revision.0);
+        let seen = entries.into_iter().filter(|entry| entry.key.as_str().starts_with(&self.prefix));
+        let events = seen.map(event).collect::<Result<_, _>>().map_err(|error| failure(&error))?;
+        Ok((events, upto))
+    }
+
+    /// How an event looks to this watch.
+    fn look(&mut self, event: &Event) -> Option<Bytes> {
+        let event_type = watch::transition(&self.filter, event.old.as_deref(), event.new.as_deref())?;
+        if self.representation == Representation::Json {
+            return Some(event.frame(event_type));
+        }
+        let object = event.object(event_type);
+        Some(self.encode(event_type, &object))
+    }
+
+    /// Waits until the head moves, a bookmark is due or the watch ends.
+    async fn wait(&mut self, cursor: u64) {
+        let bookmark_at = self.bookmarks.as_ref().map(|due| due.last.map_or(due.regular, |last| last.min(due.regular)));
+        let bookmark_at = bookmark_at.unwrap_or(self.ends).min(self.ends);
+        let due = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return self.phase = Phase::Ended,
+            moved = self.head.wait_for(|head| *head > cursor) => moved.is_err(),
+            () = tokio::time::sleep_until(bookmark_at) => true,
+        };
+        if due {
+            self.tick(cursor);
+        }
+    }
+
+    fn tick(&mut self, cursor: u64) {
+        let now = Instant::now();
+        if now >= self.ends {
+            self.phase = Phase::Ended;
+            return;
+        }
+        if let Some(due) = &mut self.bookmarks {
+            due.last = due.last.filter(|last| *last > now);
+            due.regular = now + limits::BOOKMARK_INTERVAL;
+            let frame = self.bookmark(cursor, false);
+            self.ready.push_back(frame);
+        }
+    }
+
+    fn bookmark(&mut self, revision: u64, initial_end: bool) -> Bytes {
+        let object = watch::bookmark(&self.resource, revision, initial_end);
+        self.encode(EventType::Bookmark, &object)
+    }
+
+    fn encode(&mut self, event_type: EventType, object: &Object) -> Bytes {
+        let bytes = match self.representation {
+            Representation::Json | Representation::Yaml => object.to_bytes(),
+            Representation::Partial { v1beta1 } => table::partial(object, v1beta1).to_string().into_bytes(),
+            Representation::Table { v1beta1, include } => {
+                let revision = object.metadata.resource_version.parse().unwrap_or_default();
+                let meta = ListMeta { resource_version: revision, ..ListMeta::default() };
+                let columns = !std::mem::replace(&mut self.columns_sent, true);
+                table::table(&self.resource, &[object], &meta, include, v1beta1, api::now(), columns)
+                    .to_string()
+                    .into_bytes()
+            }
+        };
+        watch::frame(event_type, &bytes)
+    }
+
+    fn push(&mut self, chunk: BytesMut) {
+        if !chunk.is_empty() {
+            self.ready.push_back(chunk.freeze());
+        }
+    }
+}
+
+/// An entry of the store's tail as the hub would have had it.
+fn event(entry: Entry) -> Result<Arc<Event>, store::Error> {
+    let old = entry.previous.map(|record| committer::parse(&record.key, &record.value)).transpose()?;
+    let new = entry.value.as_ref().map(|value| committer::parse(&entry.key, value)).transpose()?;
+    Ok(Arc::new(Event::new(entry.revision.0, entry.key.to_string(), old, new, entry.value)))
+}
+
+fn failure(error: &store::Error) -> Status {
+    match error {
+        store::Error::Compacted { requested, compacted } => watch::expired(requested.0, compacted.0),
+        error => {
+            tracing::error!(error = %error, "a watch could not read the store");
+            Refusal::new(Reason::InternalError, "the store could not be read").to_status()
+        }
+    }
+}
+
+/// Counts a watch for as long as it is open.
+struct OpenWatch(Arc<crate::metrics::Metrics>);
+
+impl OpenWatch {
+    fn new<W>(api: &Api<W>) -> Self {
+        api.metrics.watches(1);
+        Self(Arc::clone(&api.metrics))
+    }
+}
+
+impl Drop for OpenWatch {
+    fn drop(&mut self) {
+        self.0.watches(-1);
+    }
+}

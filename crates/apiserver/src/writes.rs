@@ -1,0 +1,193 @@
+//! POST, PUT, PATCH and DELETE: from a body to a command, and from what was committed to an answer.
+
+use apimachinery::{
+    command::{Action, Answer, Command, FieldValidation, Mutation},
+    kind::World,
+    list::ListMeta,
+    metadata,
+    negotiate::{self, Representation, Shape},
+    options::{DeleteOptions, ListOptions, OptionsKind, WriteOptions},
+    patch::Patch,
+    refusal::{Reason, Refusal, Status},
+    schema,
+};
+use bytes::Bytes;
+use http::Response;
+use serde_json::Value;
+
+use crate::{
+    api::{self, Api, Place},
+    committer::Committed,
+    limits,
+    lists::{self, Failure, Listed},
+    respond,
+    serve::Body,
+    stages::Decoded,
+};
+
+/// Creates the object in the body.
+pub async fn create<W: World>(
+    api: &Api<W>,
+    place: &Place<'_, W>,
+    request: &Decoded,
+) -> Result<Response<Body>, Refusal> {
+    let representation = representation(request)?;
+    let options = WriteOptions::parse(&request.query, OptionsKind::Create)?;
+    let body = schema::decode(request.content_type(), &request.body)?;
+    let meta = |field: &str| body.value.pointer(field).and_then(Value::as_str).unwrap_or_default();
+    let (given, base) = (meta("/metadata/name"), meta("/metadata/generateName"));
+    let generated = given.is_empty() && !base.is_empty();
+    for attempt in 1.. {
+        let seed = api::seed()?;
+        let name = if generated { metadata::generate_name(base, seed.suffix()) } else { given.to_owned() };
+        let command = Command {
+            key: place.key(&name),
+            action: Action::Create(body.clone()),
+            dry_run: options.dry_run,
+            field_validation: options.field_validation,
+            now: api::now(),
+            seed,
+        };
+        match api.queue.submit(command).await {
+            Err(refusal) if generated && refusal.reason == Reason::AlreadyExists => {
+                if attempt == limits::GENERATED_NAME_TRIES {
+                    return Err(no_unique_name(refusal));
+                }
+            }
+            result => return answer(representation, place, result?),
+        }
+    }
+    Err(Refusal::new(Reason::InternalError, "the loop above ends by returning"))
+}
+
+fn no_unique_name(mut refusal: Refusal) -> Refusal {
+    refusal.message.push_str(", the server was not able to generate a unique name for the object");
+    refusal.retry_after(1)
+}
+
+/// Puts the object in the body in the place of the present one.
+pub async fn replace<W: World>(
+    api: &Api<W>,
+    place: &Place<'_, W>,
+    name: &str,
+    request: &Decoded,
+) -> Result<Response<Body>, Refusal> {
+    let options = WriteOptions::parse(&request.query, OptionsKind::Update)?;
+    let body = schema::decode(request.content_type(), &request.body)?;
+    update(api, place, name, request, Mutation::Replace(body), &options).await
+}
+
+/// Changes the object by a patch. It is applied where nothing can come between: see the committer.
+pub async fn patch<W: World>(
+    api: &Api<W>,
+    place: &Place<'_, W>,
+    name: &str,
+    request: &Decoded,
+) -> Result<Response<Body>, Refusal> {
+    let patch = Patch::parse(request.content_type().unwrap_or_default(), &request.body)?;
+    let options = WriteOptions::parse(&request.query, OptionsKind::Patch)?;
+    update(api, place, name, request, Mutation::Patch(patch), &options).await
+}
+
+async fn update<W: World>(
+    api: &Api<W>,
+    place: &Place<'_, W>,
+    name: &str,
+    request: &Decoded,
+    change: Mutation,
+    options: &WriteOptions,
+) -> Result<Response<Body>, Refusal> {
+    let representation = representation(request)?;
+    let command = Command {
+        key: place.key(name),
+        action: Action::Update { change, subresource: place.subresource },
+        dry_run: options.dry_run,
+        field_validation: options.field_validation,
+        now: api::now(),
+        seed: api::seed()?,
+    };
+    answer(representation, place, api.queue.submit(command).await?)
+}
+
+/// Deletes the object, or begins to.
+pub async fn delete<W: World>(
+    api: &Api<W>,
+    place: &Place<'_, W>,
+    name: &str,
+    request: &Decoded,
+) -> Result<Response<Body>, Refusal> {
+    let representation = representation(request)?;
+    let options = delete_options(request)?;
+    let committed = api.queue.submit(deletion(place.key(name), options)?).await?;
+    answer(representation, place, committed)
+}
+
+/// Deletes what a list would show, object by object, and answers with that list.
+pub async fn delete_collection<W: World>(
+    api: &Api<W>,
+    place: &Place<'_, W>,
+    request: &Decoded,
+) -> Result<Response<Body>, Refusal> {
+    let representation = negotiate::negotiate(request.accept().as_deref(), Shape::List, &request.query)?;
+    let options = delete_options(request)?;
+    let list_options = ListOptions::parse(&request.query, place.resource)?;
+    let listed = match lists::collect(api, place, &list_options).await {
+        Ok(listed) => listed,
+        Err(Failure::Refused(refusal)) => return Err(refusal),
+        Err(Failure::Expired(status)) => return Ok(respond::status(&status)),
+    };
+    let mut items = Vec::new();
+    for bytes in &listed.items {
+        let object = api::parse(bytes)?;
+        let mut key = place.key(&object.metadata.name);
+        key.namespace.clone_from(&object.metadata.namespace);
+        match api.queue.submit(deletion(key, options.clone())?).await {
+            Ok(_) => items.push(bytes.clone()),
+            // Somebody else was quicker: it is gone, which is what was asked.
+            Err(refusal) if refusal.reason == Reason::NotFound => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    let meta = ListMeta { resource_version: api.hub.head(), ..ListMeta::default() };
+    lists::show(representation, place, &Listed { items, meta })
+}
+
+fn representation(request: &Decoded) -> Result<Representation, Refusal> {
+    negotiate::negotiate(request.accept().as_deref(), Shape::Object, &request.query)
+}
+
+fn delete_options(request: &Decoded) -> Result<DeleteOptions, Refusal> {
+    let body = if request.body.is_empty() {
+        None
+    } else {
+        Some(schema::decode(request.content_type(), &request.body)?.value)
+    };
+    DeleteOptions::parse(body.as_ref(), &request.query)
+}
+
+fn deletion(key: apimachinery::command::ObjectKey, options: DeleteOptions) -> Result<Command, Refusal> {
+    Ok(Command {
+        key,
+        dry_run: options.dry_run,
+        action: Action::Delete(options),
+        field_validation: FieldValidation::Ignore,
+        now: api::now(),
+        seed: api::seed()?,
+    })
+}
+
+/// What the caller is told.
+fn answer<W>(
+    representation: Representation,
+    place: &Place<'_, W>,
+    committed: Committed,
+) -> Result<Response<Body>, Refusal> {
+    let Committed { answer, object, warnings } = committed;
+    let code = if matches!(answer, Answer::Created) { 201 } else { 200 };
+    let response = match (answer, object) {
+        (Answer::Deleted(details), _) => respond::status(&Status::success(details)),
+        (_, Some((object, bytes))) => api::show(representation, place.resource, &object, bytes, code)?,
+        (_, None) => respond::body(code, respond::JSON, Bytes::from_static(b"{}")),
+    };
+    Ok(respond::warn(response, &warnings))
+}

@@ -1,0 +1,417 @@
+//! The committer by itself: what waits is committed together, in order, and a commit that fails was never there.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+use apimachinery::{
+    command::{Action, Answer, Command, FieldValidation, Mutation, ObjectKey, Seed},
+    options::DeleteOptions,
+    patch::Patch,
+    refusal::{Reason, Refusal},
+    schema::Schema,
+};
+use apiserver::{
+    committer::{Committed, Committer, Fatal, Queue},
+    hub::{Behind, Hub},
+    limits,
+    metrics::Metrics,
+};
+use futures::{future::join_all, poll};
+use serde_json::{Value, json};
+use store::{Error, Key, Revision, Store as _};
+use tokio::task::JoinHandle;
+
+use crate::{
+    faulty::{Fault, FaultyStore},
+    library::{self, UNTHINKABLE, World, book, book_key, shelf, shelf_key},
+};
+
+type Outcome = Result<Committed, Refusal>;
+
+/// A committer on an empty store, with all that it touches in view.
+struct Desk {
+    queue: Queue,
+    store: FaultyStore,
+    world: Arc<RwLock<World>>,
+    hub: Arc<Hub>,
+    task: JoinHandle<Result<(), Fatal>>,
+}
+
+impl Desk {
+    fn open() -> Self {
+        let (store, registry) = (FaultyStore::new(), library::registry());
+        let schemas: HashMap<_, _> = registry
+            .iter()
+            .map(|kind| (kind.resource().plural, Schema::for_resource(kind.resource())))
+            .collect();
+        let committer = Committer {
+            store: Arc::new(store.clone()),
+            registry: Arc::new(registry),
+            schemas: Arc::new(schemas),
+            world: Arc::default(),
+            hub: Arc::new(Hub::new(0, 64)),
+            metrics: Arc::new(Metrics::default()),
+        };
+        let (world, hub) = (Arc::clone(&committer.world), Arc::clone(&committer.hub));
+        let (queue, task) = committer.start();
+        Self { queue, store, world, hub, task }
+    }
+
+    /// With a shelf of five places called `a`.
+    async fn with_shelf() -> Self {
+        let desk = Self::open();
+        desk.queue.submit(create(shelf_key("a"), shelf("a", 5))).await.unwrap();
+        desk
+    }
+
+    fn world(&self) -> World {
+        self.world.read().unwrap().clone()
+    }
+
+    /// Submits a command and holds its commit up, until [`FaultyStore::release`].
+    async fn held(&self, command: Command) -> Pin<Box<impl Future<Output = Outcome>>> {
+        let begun = self.store.commits().len();
+        self.store.plan([Fault::Held]);
+        let held = queued(&self.queue, vec![command]).await.remove(0);
+        self.store.commits_begun(begun + 1).await;
+        held
+    }
+
+    /// Submits all of them before the committer, which shares this thread, can take the first.
+    async fn at_once(&self, commands: Vec<Command>) -> Vec<Outcome> {
+        join_all(queued(&self.queue, commands).await).await
+    }
+
+    /// What [`Hub::behind`] has after `cursor`, as (key, what happened).
+    fn events(&self, cursor: u64) -> Vec<(String, &'static str)> {
+        let Behind::Events(events, _) = self.hub.behind(cursor, "") else { panic!("the hub is large enough") };
+        let what = |old: bool, new: bool| match (old, new) {
+            (false, _) => "created",
+            (true, true) => "changed",
+            (true, false) => "deleted",
+        };
+        events.iter().map(|event| (event.key.clone(), what(event.old.is_some(), event.new.is_some()))).collect()
+    }
+
+    async fn stored(&self, key: &ObjectKey) -> Option<Value> {
+        let record = self.store.get(&Key::new(key.to_text()).unwrap()).await.unwrap()?;
+        Some(serde_json::from_slice(&record.value).unwrap())
+    }
+}
+
+/// Submits all of them, in this order; a first poll is what puts a command into the queue.
+async fn queued(queue: &Queue, commands: Vec<Command>) -> Vec<Pin<Box<impl Future<Output = Outcome>>>> {
+    let mut waiting: Vec<_> = commands.into_iter().map(|command| Box::pin(queue.submit(command))).collect();
+    for outcome in &mut waiting {
+        assert!(poll!(outcome).is_pending());
+    }
+    waiting
+}
+
+fn command(key: ObjectKey, action: Action) -> Command {
+    static SEED: AtomicU8 = AtomicU8::new(0);
+    Command {
+        key,
+        action,
+        dry_run: false,
+        field_validation: FieldValidation::Strict,
+        now: "2026-01-01T00:00:00Z".parse().unwrap(),
+        seed: Seed([SEED.fetch_add(1, Ordering::Relaxed); 32]),
+    }
+}
+
+fn create(key: ObjectKey, body: Value) -> Command {
+    command(key, Action::Create(body.into()))
+}
+
+fn create_book(name: &str) -> Command {
+    create(book_key(name), book(name, "a"))
+}
+
+fn delete(key: ObjectKey) -> Command {
+    command(key, Action::Delete(DeleteOptions::default()))
+}
+
+fn retitle(name: &str, title: &str) -> Command {
+    let patch = json!({ "spec": { "title": title } }).to_string();
+    let patch = Patch::parse("application/merge-patch+json", patch.as_bytes()).unwrap();
+    command(book_key(name), Action::Update { change: Mutation::Patch(patch), subresource: None })
+}
+
+fn dry(command: Command) -> Command {
+    Command { dry_run: true, ..command }
+}
+
+fn object(outcome: &Outcome) -> Value {
+    let (_, bytes) = outcome.as_ref().unwrap().object.as_ref().unwrap();
+    serde_json::from_slice(bytes).unwrap()
+}
+
+fn reason(outcome: &Outcome) -> Reason {
+    outcome.as_ref().unwrap_err().reason
+}
+
+/// Whether a client may repeat the request by itself.
+fn may_repeat(outcome: &Outcome) -> bool {
+    outcome.as_ref().unwrap_err().details.retry_after_seconds > 0
+}
+
+#[tokio::test]
+async fn commands_that_wait_share_one_commit() {
+    let desk = Desk::with_shelf().await;
+    let held = desk.held(create(shelf_key("b"), shelf("b", 1))).await;
+    let waiting = queued(&desk.queue, ["a", "b", "c", "d", "e", "f"].map(create_book).into()).await;
+    assert_eq!(desk.store.commits(), [1, 1], "nobody overtakes a commit");
+    desk.store.release();
+    held.await.unwrap();
+    let outcomes = join_all(waiting).await;
+    // Two writes a book, and what the shelf makes of all of them together.
+    assert_eq!(desk.store.commits(), [1, 1, 11]);
+    for (place, outcome) in outcomes[..5].iter().enumerate() {
+        assert_eq!(object(outcome)["status"]["place"], place, "each sees what those before it took");
+        let revision = (3 + 2 * place).to_string();
+        assert_eq!(object(outcome)["metadata"]["resourceVersion"], revision, "they are written in order");
+        assert_eq!(outcome.as_ref().unwrap().warnings, ["books are heavy"]);
+    }
+    assert_eq!(reason(&outcomes[5]), Reason::InsufficientStorage);
+    assert_eq!(desk.stored(&shelf_key("a")).await.unwrap()["status"]["books"], 5);
+    assert_eq!(desk.stored(&book_key("f")).await, None);
+}
+
+#[tokio::test]
+async fn one_name_may_come_go_and_come_again_in_one_commit() {
+    let desk = Desk::with_shelf().await;
+    desk.queue.submit(create_book("x")).await.unwrap();
+    let before = desk.hub.head();
+    let outcomes = desk
+        .at_once(vec![
+            retitle("x", "one"),
+            retitle("x", "two"),
+            create_book("x"),
+            delete(book_key("x")),
+            retitle("x", "three"),
+            create_book("x"),
+            delete(shelf_key("a")),
+        ])
+        .await;
+    assert_eq!(desk.store.commits().last(), Some(&6), "two changes, two ends, two beginnings; the sum stays one");
+    assert_eq!(object(&outcomes[1])["spec"]["title"], "two");
+    assert_eq!(object(&outcomes[1])["metadata"]["generation"], 3);
+    assert_eq!(reason(&outcomes[2]), Reason::AlreadyExists);
+    assert!(matches!(outcomes[3].as_ref().unwrap().answer, Answer::Deleted(_)));
+    assert_eq!(reason(&outcomes[4]), Reason::NotFound);
+    assert_eq!(object(&outcomes[5])["spec"]["title"], "x");
+    assert_eq!(reason(&outcomes[6]), Reason::Conflict);
+    let (book, card) = ("books/platform/attic/x".to_owned(), "cards/platform/attic/card-x".to_owned());
+    assert_eq!(
+        desk.events(before),
+        [
+            (book.clone(), "changed"),
+            (book.clone(), "changed"),
+            (book.clone(), "deleted"),
+            (card.clone(), "deleted"),
+            (book, "created"),
+            (card, "created"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn spans_that_earlier_commands_gave_back_or_took_are_seen_so() {
+    let desk = Desk::with_shelf().await;
+    for name in ["x", "y"] {
+        desk.queue.submit(create_book(name)).await.unwrap();
+    }
+    let outcomes =
+        desk.at_once(vec![delete(book_key("x")), delete(shelf_key("a")), create_book("z"), delete(shelf_key("a"))]).await;
+    let why = |outcome: &Outcome| outcome.as_ref().unwrap_err().message.clone();
+    assert!(why(&outcomes[1]).ends_with("1 book(s) stand on it: 1 (cards/platform/attic/card-y)"), "{}", why(&outcomes[1]));
+    let both = "2 book(s) stand on it: 0 (cards/platform/attic/card-z), 1 (cards/platform/attic/card-y)";
+    assert!(why(&outcomes[3]).ends_with(both), "{}", why(&outcomes[3]));
+}
+
+#[tokio::test]
+async fn an_answer_means_that_all_can_see_it() {
+    let desk = Desk::with_shelf().await;
+    let outcome = desk.queue.submit(create_book("x")).await;
+    let revision = object(&outcome)["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+    assert!(desk.hub.head() > revision, "the watches have it, and the sum behind it");
+    assert_eq!(desk.stored(&book_key("x")).await.unwrap(), object(&outcome));
+    let at = desk.store.list("books/", None, Some(Revision(revision)), 10).await.unwrap();
+    assert_eq!(at.revision.0, desk.hub.head(), "a revision inside a commit shows all of it");
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_moves_nothing() {
+    let refused = [
+        (Fault::Refused(Error::Unavailable("the disk is full".into())), Reason::ServiceUnavailable, true),
+        (Fault::CommitLost, Reason::ServiceUnavailable, true),
+        (Fault::Begin(Error::Unavailable("nobody is there".into())), Reason::ServiceUnavailable, true),
+        (Fault::Refused(Error::Guard("two of one".into())), Reason::InternalError, false),
+        (Fault::Refused(Error::Corrupt("a page is bad".into())), Reason::InternalError, false),
+        (Fault::Begin(Error::Corrupt("a page is bad".into())), Reason::InternalError, false),
+        (
+            Fault::Refused(Error::Precondition { key: Key::new("k").unwrap(), expected: None, found: None }),
+            Reason::InternalError,
+            false,
+        ),
+    ];
+    let desk = Desk::with_shelf().await;
+    desk.queue.submit(create_book("x")).await.unwrap();
+    let (world, log) = (desk.world(), desk.store.log().await);
+    for (fault, expected, repeat) in refused {
+        let what = format!("{fault:?}");
+        desk.store.plan([fault]);
+        let commands = vec![
+            create(shelf_key("b"), shelf("b", 1)),
+            create_book("y"),
+            retitle("y", "other"),
+            delete(book_key("x")),
+            create_book("x"),
+            dry(create_book("z")),
+            create_book("y"),
+        ];
+        for outcome in desk.at_once(commands).await {
+            assert_eq!((reason(&outcome), may_repeat(&outcome)), (expected, repeat), "{what}");
+        }
+        assert_eq!(desk.world(), world, "{what}");
+        assert_eq!(desk.store.log().await, log, "{what}");
+        assert_eq!(desk.hub.head(), log.last().unwrap().revision.0, "{what}");
+    }
+    let outcome = desk.queue.submit(create_book("y")).await;
+    assert_eq!(object(&outcome)["status"]["place"], 1, "all goes on where it was");
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_found_out() {
+    let desk = Desk::with_shelf().await;
+    desk.store.plan([Fault::AnswerLost]);
+    let outcome = desk.queue.submit(create_book("x")).await;
+    assert_eq!(desk.stored(&book_key("x")).await.unwrap(), object(&outcome));
+    assert_eq!(desk.hub.head(), 4);
+    desk.queue.submit(create_book("y")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_that_goes_on_after_its_answer_was_lost_is_waited_for() {
+    let desk = Desk::with_shelf().await;
+    desk.store.plan([Fault::AnswerEarly]);
+    let outcome = queued(&desk.queue, vec![create_book("x")]).await.remove(0);
+    desk.store.commits_begun(2).await;
+    assert_eq!(desk.stored(&book_key("x")).await, None, "it has not happened yet");
+    desk.store.release();
+    let outcome = outcome.await;
+    assert_eq!(desk.stored(&book_key("x")).await.unwrap(), object(&outcome));
+    desk.queue.submit(create_book("y")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_found_out_ends_the_committer() {
+    let desk = Desk::with_shelf().await;
+    desk.store.plan([Fault::AnswerLost, Fault::Begin(Error::Unavailable("gone".into()))]);
+    for outcome in desk.at_once(vec![create_book("x"), create_book("y")]).await {
+        assert_eq!((reason(&outcome), may_repeat(&outcome)), (Reason::InternalError, false));
+        assert!(outcome.unwrap_err().message.contains("not known"));
+    }
+    assert!(desk.task.await.unwrap().is_err());
+    let after = desk.queue.submit(create_book("y")).await;
+    assert_eq!((reason(&after), may_repeat(&after)), (Reason::ServiceUnavailable, true));
+}
+
+#[tokio::test]
+async fn a_log_that_somebody_else_writes_ends_the_committer() {
+    let desk = Desk::with_shelf().await;
+    desk.store.plan([Fault::Intruder]);
+    desk.queue.submit(create_book("x")).await.unwrap();
+    let outcome = desk.queue.submit(create_book("y")).await;
+    assert_eq!((reason(&outcome), may_repeat(&outcome)), (Reason::InternalError, false));
+    assert!(outcome.unwrap_err().message.contains("nothing was written"));
+    let fatal = desk.task.await.unwrap().unwrap_err().to_string();
+    assert!(fatal.contains("something else writes to it"), "{fatal}");
+    assert_eq!(desk.stored(&book_key("y")).await, None);
+}
+
+#[tokio::test]
+async fn a_panic_ends_the_committer_and_leaves_nobody_waiting() {
+    let desk = Desk::with_shelf().await;
+    let held = desk.held(create_book("w")).await;
+    let commands = vec![create_book("x"), create(book_key("u"), book("u", UNTHINKABLE)), create_book("y")];
+    let waiting = queued(&desk.queue, commands).await;
+    desk.store.release();
+    held.await.unwrap();
+    for outcome in join_all(waiting).await {
+        assert_eq!((reason(&outcome), may_repeat(&outcome)), (Reason::InternalError, false));
+    }
+    assert!(desk.task.await.unwrap_err().is_panic());
+    assert_eq!(desk.stored(&book_key("x")).await, None);
+    assert_eq!(reason(&desk.queue.submit(create_book("z")).await), Reason::ServiceUnavailable);
+}
+
+#[tokio::test]
+async fn a_full_queue_is_said_at_once_and_safe_to_come_back_to() {
+    let desk = Desk::with_shelf().await;
+    let held = desk.held(create_book("w")).await;
+    let commands = (0..limits::QUEUE_COMMANDS_MAX).map(|_| dry(create_book("x"))).collect();
+    let waiting = queued(&desk.queue, commands).await;
+    let outcome = desk.queue.submit(create_book("y")).await;
+    assert_eq!((reason(&outcome), may_repeat(&outcome)), (Reason::TooManyRequests, true));
+    desk.store.release();
+    held.await.unwrap();
+    assert!(join_all(waiting).await.iter().all(Result::is_ok), "those that wait are answered");
+    assert_eq!(desk.stored(&book_key("y")).await, None);
+    desk.queue.submit(create_book("y")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dry_run_sees_all_and_leaves_nothing() {
+    let desk = Desk::with_shelf().await;
+    desk.queue.submit(create_book("x")).await.unwrap();
+    let (world, log) = (desk.world(), desk.store.log().await);
+    for command in [create_book("y"), retitle("x", "other"), delete(book_key("x")), create(shelf_key("b"), shelf("b", 1))] {
+        desk.queue.submit(dry(command)).await.unwrap();
+    }
+    assert_eq!((desk.world(), desk.store.log().await), (world, log));
+    let outcomes = desk
+        .at_once(vec![create_book("y"), dry(create_book("z")), dry(create_book("z")), create_book("z"), dry(retitle("y", "t"))])
+        .await;
+    let places: Vec<_> = outcomes.iter().map(|outcome| object(outcome)["status"]["place"].clone()).collect();
+    assert_eq!(places, [1, 2, 2, 2, 1]);
+    assert_eq!(object(&outcomes[1])["metadata"].get("resourceVersion"), None, "it has no version");
+    let version = &object(&outcomes[0])["metadata"]["resourceVersion"];
+    assert_eq!(&object(&outcomes[4])["metadata"]["resourceVersion"], version, "it keeps the one that it has");
+    assert_eq!(desk.stored(&book_key("y")).await.unwrap()["spec"]["title"], "y");
+    assert_eq!(desk.store.commits().last(), Some(&5));
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_does_not_take_its_command_back() {
+    let desk = Desk::with_shelf().await;
+    let held = desk.held(create_book("x")).await;
+    drop((held, queued(&desk.queue, vec![create_book("y")]).await));
+    desk.store.release();
+    desk.queue.submit(create_book("z")).await.unwrap();
+    for name in ["x", "y"] {
+        assert!(desk.stored(&book_key(name)).await.is_some(), "{name} is there");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_at_the_end_is_still_done() {
+    let desk = Desk::with_shelf().await;
+    let held = desk.held(create_book("x")).await;
+    drop((held, queued(&desk.queue, vec![create_book("y")]).await));
+    let Desk { queue, store, task, .. } = desk;
+    drop(queue);
+    store.release();
+    task.await.unwrap().unwrap();
+    for name in ["x", "y"] {
+        let key = Key::new(book_key(name).to_text()).unwrap();
+        assert!(store.get(&key).await.unwrap().is_some(), "{name} is there");
+    }
+}

@@ -1,0 +1,101 @@
+//! The end: whatever is open when the server is told to stop comes to an end within the drain.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    faulty::Fault,
+    front::{Client, Front, SOON, Setup, handshake, name},
+    library::{BOOKS, book},
+};
+
+/// Waits for the end of a connection: what the server still sent, an orderly end or a cut.
+async fn ended(mut stream: impl tokio::io::AsyncRead + Unpin) {
+    let mut rest = Vec::new();
+    // A cut is an end too.
+    let _ = timeout(SOON, stream.read_to_end(&mut rest)).await.expect("an end");
+}
+
+#[tokio::test]
+async fn everything_that_is_open_ends_within_the_drain() {
+    let front = Front::set_up(Setup { drain: 10 * SOON, ..Setup::default() }).await;
+    front.book("x").await;
+    let path = format!("{BOOKS}?watch=true");
+    let mut watches = Vec::new();
+    let idle = Client::connect(front.address, false).await;
+    assert_eq!(idle.send(Method::GET, BOOKS, &Value::Null).await.status, 200);
+    for over_http2 in [false, true] {
+        let client = Client::connect(front.address, over_http2).await;
+        let mut watch = client.watch(&path).await;
+        assert_eq!(name(&watch.expect("ADDED").await), "x");
+        watches.push(watch);
+    }
+    let silent_tcp = TcpStream::connect(front.address).await.unwrap();
+    let mut half_shaken = TcpStream::connect(front.address).await.unwrap();
+    // The beginning of a TLS record that announces a ClientHello of 512 bytes.
+    half_shaken.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]).await.unwrap();
+    let silent_http1 = handshake(front.address, b"http/1.1", true).await;
+    let silent_http2 = handshake(front.address, b"h2", true).await;
+
+    front.server.end_watches();
+    front.stop.cancel();
+    timeout(SOON, front.listening).await.expect("long before the drain is over").unwrap();
+    for watch in watches {
+        assert_eq!(watch.rest().await, Vec::<Value>::new(), "a clean end and no ERROR");
+    }
+    ended(silent_tcp).await;
+    ended(half_shaken).await;
+    ended(silent_http1).await;
+    ended(silent_http2).await;
+    assert!(TcpStream::connect(front.address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_write_under_way_is_answered() {
+    let front = Front::open().await;
+    let begun = front.store.commits().len();
+    front.store.plan([Fault::Held]);
+    let mut writes = Vec::new();
+    for over_http2 in [false, true] {
+        let client = Client::connect(front.address, over_http2).await;
+        let body = book(if over_http2 { "x" } else { "y" }, "a");
+        writes.push(tokio::spawn(async move { client.send(Method::POST, BOOKS, &body).await }));
+        front.store.commits_begun(begun + 1).await;
+    }
+    while !front.metric("apiserver_current_inflight_requests{request_kind=\"mutating\"}").await.is_some_and(|n| n == "2") {}
+    front.stop.cancel();
+    front.store.release();
+    for write in writes {
+        assert_eq!(timeout(SOON, write).await.unwrap().unwrap().status, 201);
+    }
+    timeout(SOON, front.listening).await.expect("an end").unwrap();
+}
+
+#[tokio::test]
+async fn what_does_not_end_is_cut_off_at_the_deadline() {
+    let front = Front::set_up(Setup { drain: Duration::from_millis(50), ..Setup::default() }).await;
+    let mut half_asked = handshake(front.address, b"http/1.1", true).await;
+    half_asked.write_all(b"GET /livez HTTP/1.1\r\nhost: loc").await.unwrap();
+    // A watch that nobody ends.
+    let client = Client::connect(front.address, false).await;
+    let _watch = client.watch(&format!("{BOOKS}?watch=true")).await;
+    front.stop.cancel();
+    timeout(SOON, front.listening).await.expect("an end").unwrap();
+    ended(half_asked).await;
+}
+
+#[tokio::test]
+async fn a_watch_that_comes_too_late_is_sent_elsewhere() {
+    let front = Front::open().await;
+    front.server.end_watches();
+    let answer = front.get(&format!("{BOOKS}?watch=true")).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "a stream that ends at once looks like a fault");
+    assert_eq!(front.get(BOOKS).await.status, 200);
+}

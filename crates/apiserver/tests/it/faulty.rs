@@ -1,0 +1,199 @@
+//! A store in memory that fails, hesitates and forgets to answer when it is told to.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use store::{
+    Entry, Error, Head, Key, Page, Record, Revision, Span, Store, Transaction, Write, memory::MemoryStore,
+};
+use tokio::sync::{Semaphore, watch};
+
+/// What happens at a coming commit.
+#[derive(Debug)]
+pub enum Fault {
+    /// The head cannot be taken.
+    Begin(Error),
+    /// Nothing is written, and the store says so.
+    Refused(Error),
+    /// All is written, and the answer is lost.
+    AnswerLost,
+    /// Nothing is written, and nobody can tell.
+    CommitLost,
+    /// The answer is lost while the commit still goes on: it ends when [`FaultyStore::release`] lets it.
+    AnswerEarly,
+    /// The commit waits for [`FaultyStore::release`].
+    Held,
+    /// The process of somebody else writes after the commit, which goes well.
+    Intruder,
+}
+
+/// The store. Clones are handles on the same one.
+#[derive(Clone)]
+pub struct FaultyStore {
+    inner: MemoryStore,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    faults: Mutex<VecDeque<Fault>>,
+    /// Lets held commits go on.
+    gate: Semaphore,
+    /// How many writes each commit had that was begun, those that failed among them.
+    commits: watch::Sender<Vec<usize>>,
+}
+
+impl FaultyStore {
+    pub fn new() -> Self {
+        let shared = Shared {
+            faults: Mutex::default(),
+            gate: Semaphore::new(0),
+            commits: watch::Sender::default(),
+        };
+        Self { inner: MemoryStore::new(), shared: Arc::new(shared) }
+    }
+
+    /// What is to happen at the next transactions, one after the other.
+    pub fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.shared.faults.lock().unwrap().extend(faults);
+    }
+
+    /// Lets one held commit go on.
+    pub fn release(&self) {
+        self.shared.gate.add_permits(1);
+    }
+
+    /// How many writes the commits had, in order.
+    pub fn commits(&self) -> Vec<usize> {
+        self.shared.commits.borrow().clone()
+    }
+
+    /// Waits until so many commits have begun.
+    pub async fn commits_begun(&self, count: usize) {
+        self.shared.commits.subscribe().wait_for(|commits| commits.len() >= count).await.unwrap();
+    }
+
+    /// The whole log.
+    pub async fn log(&self) -> Vec<Entry> {
+        self.inner.tail(Revision(0), usize::MAX).await.unwrap()
+    }
+
+    /// A write that nobody of the server made.
+    pub async fn write_behind_the_back(&self, key: &str) {
+        let write = Write {
+            key: Key::new(key).unwrap(),
+            value: Some("{}".into()),
+            expected: None,
+            releases: Vec::new(),
+            takes: Vec::new(),
+        };
+        self.inner.begin().await.unwrap().commit(vec![write]).await.unwrap();
+    }
+
+    fn next_fault(&self, wanted: fn(&Fault) -> bool) -> Option<Fault> {
+        let mut faults = self.shared.faults.lock().unwrap();
+        if faults.front().is_some_and(wanted) { faults.pop_front() } else { None }
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
+        if let Some(Fault::Begin(error)) = self.next_fault(|fault| matches!(fault, Fault::Begin(_))) {
+            return Err(error);
+        }
+        let transaction = self.inner.begin().await?;
+        Ok(Box::new(FaultyTransaction { inner: transaction, store: self.clone() }))
+    }
+
+    async fn head(&self) -> Result<Head, Error> {
+        self.inner.head().await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
+        self.inner.get(key).await
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&Key>,
+        at: Option<Revision>,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        self.inner.list(prefix, after, at, limit).await
+    }
+
+    async fn count(&self, prefix: &str, after: Option<&Key>, at: Revision, limit: usize) -> Result<usize, Error> {
+        self.inner.count(prefix, after, at, limit).await
+    }
+
+    async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+        self.inner.tail(after, limit).await
+    }
+
+    async fn spans(&self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
+        self.inner.spans(after, limit).await
+    }
+
+    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+        self.inner.holders(space, first, last, limit).await
+    }
+
+    async fn compact(&self, revision: Revision) -> Result<(), Error> {
+        self.inner.compact(revision).await
+    }
+}
+
+struct FaultyTransaction {
+    inner: Box<dyn Transaction>,
+    store: FaultyStore,
+}
+
+#[async_trait]
+impl Transaction for FaultyTransaction {
+    fn head(&self) -> Revision {
+        self.inner.head()
+    }
+
+    async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+        self.inner.read(keys).await
+    }
+
+    async fn holders(&mut self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+        self.inner.holders(space, first, last, limit).await
+    }
+
+    async fn commit(self: Box<Self>, writes: Vec<Write>) -> Result<(), Error> {
+        let Self { inner, store } = *self;
+        store.shared.commits.send_modify(|commits| commits.push(writes.len()));
+        let unknown = || Err(Error::Unknown("the connection was lost".to_owned()));
+        match store.next_fault(|fault| !matches!(fault, Fault::Begin(_))) {
+            None | Some(Fault::Begin(_)) => inner.commit(writes).await,
+            Some(Fault::Refused(error)) => Err(error),
+            Some(Fault::CommitLost) => unknown(),
+            Some(Fault::AnswerLost) => {
+                inner.commit(writes).await?;
+                unknown()
+            }
+            Some(Fault::AnswerEarly) => {
+                tokio::spawn(async move {
+                    store.shared.gate.acquire().await.unwrap().forget();
+                    inner.commit(writes).await.unwrap();
+                });
+                unknown()
+            }
+            Some(Fault::Held) => {
+                store.shared.gate.acquire().await.unwrap().forget();
+                inner.commit(writes).await
+            }
+            Some(Fault::Intruder) => {
+                inner.commit(writes).await?;
+                store.write_behind_the_back("elsewhere/platform//x").await;
+                Ok(())
+            }
+        }
+    }
+}

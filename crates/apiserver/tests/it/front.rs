@@ -1,0 +1,370 @@
+//! A whole server on a free port, and a client that shows what was on the wire.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use apiserver::{
+    committer::Fatal,
+    limits::Limits,
+    serve::Listener,
+    server::Server,
+    tls::{self, TlsMaterial},
+};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use serde_json::Value;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    faulty::FaultyStore,
+    library::{self, BOOKS, World, book, shelf},
+};
+
+/// Nothing here takes as long; what does is a failure.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// A server and the ways to it.
+pub struct Front {
+    pub server: Arc<Server<World>>,
+    pub store: FaultyStore,
+    pub address: SocketAddr,
+    /// Ends accepting.
+    pub stop: CancellationToken,
+    pub listening: JoinHandle<()>,
+    /// A client over HTTP/2, with one connection for all requests.
+    pub client: Client,
+    committer: Option<JoinHandle<Result<(), Fatal>>>,
+}
+
+/// How a server is made.
+pub struct Setup {
+    pub limits: Limits,
+    /// How long a drain may take.
+    pub drain: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { limits: Limits::default(), drain: SOON }
+    }
+}
+
+impl Front {
+    /// With a shelf called `a` that is never full.
+    pub async fn open() -> Self {
+        Self::set_up(Setup::default()).await
+    }
+
+    pub async fn set_up(setup: Setup) -> Self {
+        let front = Self::starting(setup, FaultyStore::new()).await;
+        let front = front.restored().await;
+        front.create("/apis/library.example.com/v1/shelves", &shelf("a", 100_000)).await;
+        front
+    }
+
+    /// A server that has not read its state yet.
+    pub async fn starting(setup: Setup, store: FaultyStore) -> Self {
+        let server = Arc::new(Server::new(Arc::new(store.clone()), library::registry(), setup.limits, "test"));
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let pki = Pki::get();
+        let material = TlsMaterial {
+            chain: vec![pki.server.0.clone()],
+            key: pki.server.1.clone_key(),
+            client_ca: pki.authority.clone(),
+        };
+        let listener = Listener {
+            socket,
+            tls: tls::server_config(material).unwrap(),
+            handler: Arc::clone(&server),
+            metrics: server.metrics(),
+            stop: stop.clone(),
+            drain: setup.drain,
+        };
+        let listening = tokio::spawn(listener.run());
+        let client = Client::connect(address, true).await;
+        Self { server, store, address, stop, listening, client, committer: None }
+    }
+
+    /// Has it read its state.
+    pub async fn restored(mut self) -> Self {
+        let (_, committer) = self.server.restore(World::default()).await.unwrap();
+        self.committer = Some(committer);
+        self
+    }
+
+    /// Creates an object and returns it.
+    pub async fn create(&self, path: &str, body: &Value) -> Value {
+        let answer = self.client.send(Method::POST, path, body).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.json()
+    }
+
+    /// Creates a book on shelf `a` and returns it.
+    pub async fn book(&self, name: &str) -> Value {
+        self.create(BOOKS, &book(name, "a")).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.client.send(Method::GET, path, &Value::Null).await
+    }
+
+    /// Changes an object by a merge patch and returns it.
+    pub async fn patch(&self, path: &str, patch: &Value) -> Value {
+        let request = request(Method::PATCH, path, patch);
+        let request = request.header("content-type", "application/merge-patch+json");
+        let answer = self.client.request(request.body(Full::from(patch.to_string())).unwrap()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    pub async fn delete(&self, path: &str) {
+        let answer = self.client.send(Method::DELETE, path, &Value::Null).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
+    /// The revision that the log has reached.
+    pub async fn head(&self) -> u64 {
+        use store::Store as _;
+        self.store.head().await.unwrap().revision.0
+    }
+
+    /// Opens a watch that must be let in.
+    pub async fn watch(&self, path: &str) -> Events {
+        self.client.watch(path).await
+    }
+
+    /// A metric's value, by the beginning of its line.
+    pub async fn metric(&self, name: &str) -> Option<String> {
+        let text = self.get("/metrics").await.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.map(|value| value.trim().to_owned())
+    }
+}
+
+/// One connection.
+#[derive(Clone)]
+pub struct Client {
+    sender: Sender,
+}
+
+#[derive(Clone)]
+enum Sender {
+    Http1(Arc<tokio::sync::Mutex<http1::SendRequest<Full<Bytes>>>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// The events of a watch, one JSON object a line.
+pub struct Events {
+    body: Incoming,
+    buffer: BytesMut,
+}
+
+impl Client {
+    /// Connects as a member of `system:masters`.
+    pub async fn connect(address: SocketAddr, over_http2: bool) -> Self {
+        let protocol: &[u8] = if over_http2 { b"h2" } else { b"http/1.1" };
+        let stream = TokioIo::new(handshake(address, protocol, true).await);
+        if over_http2 {
+            // A small window: what a reader has not taken, the server still has.
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder.initial_stream_window_size(65_535).initial_connection_window_size(4 << 20);
+            let (sender, connection) = builder.handshake(stream).await.unwrap();
+            tokio::spawn(connection);
+            return Self { sender: Sender::Http2(sender) };
+        }
+        let (sender, connection) = http1::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        Self { sender: Sender::Http1(Arc::new(tokio::sync::Mutex::new(sender))) }
+    }
+
+    /// Sends a request with a JSON body; `null` is none.
+    pub async fn send(&self, method: Method, path: &str, body: &Value) -> Answer {
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        self.request(request(method, path, body).body(Full::from(text)).unwrap()).await
+    }
+
+    pub async fn request(&self, request: Request<Full<Bytes>>) -> Answer {
+        let (head, body) = self.open(request).await.into_parts();
+        let body = timeout(SOON, body.collect()).await.expect("an end").unwrap().to_bytes();
+        Answer { status: head.status.as_u16(), headers: head.headers, body }
+    }
+
+    /// Sends a request and leaves the body of the answer unread.
+    pub async fn open(&self, mut request: Request<Full<Bytes>>) -> Response<Incoming> {
+        let answer = async {
+            match &self.sender {
+                Sender::Http1(sender) => {
+                    *request.uri_mut() = request.uri().path_and_query().unwrap().as_str().parse().unwrap();
+                    sender.lock().await.send_request(request).await
+                }
+                Sender::Http2(sender) => sender.clone().send_request(request).await,
+            }
+        };
+        timeout(SOON, answer).await.expect("an answer").unwrap()
+    }
+
+    /// Opens a watch that must be let in.
+    pub async fn watch(&self, path: &str) -> Events {
+        let request = request(Method::GET, path, &Value::Null).body(Full::default()).unwrap();
+        let answer = self.open(request).await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        Events { body: answer.into_body(), buffer: BytesMut::new() }
+    }
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{} {}", self.status, self.text()))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Events {
+    /// The next event; `None` when the stream has ended as it should.
+    pub async fn next(&mut self) -> Option<Value> {
+        timeout(SOON, self.line()).await.expect("an event or the end")
+    }
+
+    /// The next event, which must be of this type: its object.
+    pub async fn expect(&mut self, event_type: &str) -> Value {
+        let mut event = self.next().await.unwrap_or_else(|| panic!("no {event_type}, but the end"));
+        assert_eq!(event["type"], event_type, "{event}");
+        event["object"].take()
+    }
+
+    /// All that is left.
+    pub async fn rest(mut self) -> Vec<Value> {
+        let mut events = Vec::new();
+        while let Some(event) = self.next().await {
+            events.push(event);
+        }
+        events
+    }
+
+    async fn line(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                return Some(serde_json::from_slice(&self.buffer.split_to(end + 1)).unwrap());
+            }
+            match self.body.frame().await {
+                Some(frame) => self.buffer.extend_from_slice(&frame.unwrap().into_data().unwrap_or_default()),
+                None => {
+                    assert!(self.buffer.is_empty(), "the stream ends inside an event");
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// The revision of an object.
+pub fn revision(object: &Value) -> u64 {
+    object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
+}
+
+/// The name of an object.
+pub fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+/// A TLS connection with or without a client certificate.
+pub async fn handshake(address: SocketAddr, protocol: &[u8], known: bool) -> TlsStream<TcpStream> {
+    let pki = Pki::get();
+    let mut roots = RootCertStore::empty();
+    roots.add(pki.authority.clone()).unwrap();
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    let mut config = if known {
+        builder.with_client_auth_cert(vec![pki.client.0.clone()], pki.client.1.clone_key()).unwrap()
+    } else {
+        builder.with_no_client_auth()
+    };
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+}
+
+fn request(method: Method, path: &str, body: &Value) -> http::request::Builder {
+    let uri = format!("https://localhost{path}");
+    let request = Request::builder().method(method).uri(uri).header("host", "localhost");
+    if body.is_object() && request.method_ref() != Some(&Method::PATCH) {
+        return request.header("content-type", "application/json");
+    }
+    request
+}
+
+type Certified = (CertificateDer<'static>, PrivateKeyDer<'static>);
+
+/// The certificates of all tests.
+struct Pki {
+    authority: CertificateDer<'static>,
+    server: Certified,
+    client: Certified,
+}
+
+impl Pki {
+    fn get() -> &'static Self {
+        static PKI: OnceLock<Pki> = OnceLock::new();
+        PKI.get_or_init(Self::new)
+    }
+
+    fn new() -> Self {
+        // The only error says that a provider is there already, and in this tree it can be no other.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "authority");
+        let key = KeyPair::generate().unwrap();
+        let authority = params.self_signed(&key).unwrap().der().clone();
+        let issuer = Issuer::new(params, key);
+        let certified = |params: CertificateParams| {
+            let key = KeyPair::generate().unwrap();
+            let certificate = params.signed_by(&key, &issuer).unwrap().der().clone();
+            (certificate, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+        };
+        let mut client = CertificateParams::new(Vec::new()).unwrap();
+        client.distinguished_name.push(DnType::CommonName, "admin");
+        client.distinguished_name.push(DnType::OrganizationName, "system:masters");
+        Self {
+            server: certified(CertificateParams::new(vec!["localhost".to_owned()]).unwrap()),
+            client: certified(client),
+            authority,
+        }
+    }
+}

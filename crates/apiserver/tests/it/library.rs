@@ -1,0 +1,387 @@
+//! A library: shelves of numbered places, books that stand there, and for each book a card that holds its place.
+//!
+//! It has what a service may have: a kind in namespaces and one without, spans, objects that come and go with others,
+//! reads before a decision, sums that are settled with the batch, finalizers, a computed column.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use apimachinery::{
+    command::{ObjectKey, Scope, Write},
+    kind::{
+        self, Cell, Column, Context, Decided, Gauge, Kind, Reads, Registry, Resource, Span,
+        Subresource, Verb,
+    },
+    object::{Object, ObjectMeta},
+    refusal::{Reason, Refusal},
+    time::Time,
+};
+use serde_json::{Value, json};
+
+pub const GROUP: &str = "library.example.com";
+/// The path of all objects of the group.
+pub const API: &str = "/apis/library.example.com/v1";
+/// The path of the books that most tests are about.
+pub const BOOKS: &str = "/apis/library.example.com/v1/namespaces/attic/books";
+/// A book for this shelf makes the decision panic.
+pub const UNTHINKABLE: &str = "unthinkable";
+/// A book of this title cannot be shown in a table.
+pub const UNSPEAKABLE: &str = "unspeakable";
+/// Places named when a shelf cannot go.
+const NAMED_MAX: usize = 3;
+
+/// What decisions know: the shelves and their places.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct World {
+    shelves: BTreeMap<String, Shelf>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Shelf {
+    object: Arc<Object>,
+    taken: BTreeSet<u128>,
+}
+
+impl World {
+    fn shelf(&mut self, name: &str) -> &mut Shelf {
+        self.shelves.get_mut(name).expect("the shelf is there")
+    }
+}
+
+impl kind::World for World {
+    fn apply(&mut self, write: &Write) {
+        match write.key.resource {
+            "shelves" => match (&write.old, &write.new) {
+                (None, Some(new)) => {
+                    let shelf = Shelf { object: Arc::clone(new), taken: BTreeSet::new() };
+                    self.shelves.insert(write.key.name.clone(), shelf);
+                }
+                (Some(_), Some(new)) => self.shelf(&write.key.name).object = Arc::clone(new),
+                (_, None) => drop(self.shelves.remove(&write.key.name)),
+            },
+            "cards" => {
+                if let Some((shelf, place)) = write.old.as_deref().and_then(place_of) {
+                    assert!(self.shelf(shelf).taken.remove(&place), "{place} was taken");
+                }
+                if let Some((shelf, place)) = write.new.as_deref().and_then(place_of) {
+                    assert!(self.shelf(shelf).taken.insert(place), "{place} was free");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn settle(&self, _: Time) -> Vec<Write> {
+        let behind = self.shelves.values().filter(|shelf| shelf.object.field("status")["books"] != shelf.taken.len());
+        behind
+            .map(|shelf| {
+                let mut new = Object::clone(&shelf.object);
+                new.set_field("status", json!({ "books": shelf.taken.len() }));
+                Write {
+                    key: shelf_key(&new.metadata.name),
+                    old: Some(Arc::clone(&shelf.object)),
+                    new: Some(Arc::new(new)),
+                }
+            })
+            .collect()
+    }
+
+    fn restore_object(&mut self, key: ObjectKey, object: Object) -> Result<(), String> {
+        let shelf = Shelf { object: Arc::new(object), taken: BTreeSet::new() };
+        self.shelves.insert(key.name, shelf);
+        Ok(())
+    }
+
+    fn restore_span(&mut self, span: &Span) -> Result<(), String> {
+        let shelf = self.shelves.get_mut(&span.space).ok_or("a card of no shelf")?;
+        shelf.taken.insert(span.first);
+        Ok(())
+    }
+
+    fn kept(&self) -> &'static [&'static str] {
+        &["shelves"]
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        let sample = |(name, shelf): (&String, &Shelf)| (vec![("shelf", name.clone())], shelf.taken.len() as f64);
+        vec![Gauge {
+            name: "library_books",
+            help: "Books by shelf",
+            samples: self.shelves.iter().map(sample).collect(),
+        }]
+    }
+}
+
+/// All kinds of the library.
+pub fn registry() -> Registry<World> {
+    Registry::new(vec![Box::new(Shelves(shelves())), Box::new(Books(books())), Box::new(Cards(cards()))])
+}
+
+pub fn shelf_key(name: &str) -> ObjectKey {
+    ObjectKey { resource: "shelves", scope: Scope::platform(), namespace: String::new(), name: name.to_owned() }
+}
+
+pub fn book_key(name: &str) -> ObjectKey {
+    ObjectKey { resource: "books", scope: Scope::platform(), namespace: "attic".to_owned(), name: name.to_owned() }
+}
+
+/// A shelf, as a client writes it.
+pub fn shelf(name: &str, places: u32) -> Value {
+    json!({ "metadata": { "name": name }, "spec": { "places": places } })
+}
+
+/// A book of this name as its title, as a client writes it.
+pub fn book(name: &str, shelf: &str) -> Value {
+    json!({ "metadata": { "name": name }, "spec": { "shelf": shelf, "title": name } })
+}
+
+fn card_key(book: &ObjectKey) -> ObjectKey {
+    ObjectKey { resource: "cards", name: format!("card-{}", book.name), ..book.clone() }
+}
+
+/// Shelf and place of a card.
+fn place_of(card: &Object) -> Option<(&str, u128)> {
+    Some((card.text("/spec/shelf"), u128::from(card.field("spec")["place"].as_u64()?)))
+}
+
+struct Shelves(Resource);
+
+impl Kind<World> for Shelves {
+    fn resource(&self) -> &Resource {
+        &self.0
+    }
+
+    fn reads(&self, key: &ObjectKey) -> Reads {
+        Reads { keys: Vec::new(), spans: Some((key.name.clone(), NAMED_MAX)) }
+    }
+
+    fn create(&self, _: &World, _: &ObjectKey, mut object: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
+        object.set_field("status", json!({ "books": 0 }));
+        Ok(decided(object))
+    }
+
+    fn update(
+        &self,
+        _: &World,
+        _: &ObjectKey,
+        _: &Object,
+        new: Object,
+        _: Option<Subresource>,
+        _: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        Ok(decided(new))
+    }
+
+    fn may_delete(&self, world: &World, key: &ObjectKey, _: &Object, ctx: &Context<'_>) -> Result<(), Refusal> {
+        let books = world.shelves[&key.name].taken.len();
+        if books == 0 {
+            return Ok(());
+        }
+        let named: Vec<_> = ctx.related.spans.iter().map(|span| format!("{} ({})", span.first, span.holder)).collect();
+        let why = format!("{books} book(s) stand on it: {}", named.join(", "));
+        Err(Refusal::conflict(GROUP, "shelves", &key.name, &why))
+    }
+
+    fn delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+        Ok(Vec::new())
+    }
+}
+
+struct Books(Resource);
+
+impl Kind<World> for Books {
+    fn resource(&self) -> &Resource {
+        &self.0
+    }
+
+    fn reads(&self, key: &ObjectKey) -> Reads {
+        Reads { keys: vec![card_key(key)], spans: None }
+    }
+
+    fn create(
+        &self,
+        world: &World,
+        key: &ObjectKey,
+        mut object: Object,
+        ctx: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        let name = object.text("/spec/shelf").to_owned();
+        assert_ne!(name, UNTHINKABLE, "what nobody thought of");
+        let Some(shelf) = world.shelves.get(&name) else {
+            return Err(Refusal::bad_request(format!("there is no shelf {name:?}")));
+        };
+        let places = shelf.object.field("spec")["places"].as_u64().unwrap_or_default();
+        let Some(place) = (0..places).find(|place| !shelf.taken.contains(&u128::from(*place))) else {
+            return Err(Refusal::new(Reason::InsufficientStorage, format!("the shelf {name:?} is full")));
+        };
+        object.set_field("status", json!({ "place": place }));
+        let card = Object {
+            api_version: object.api_version.clone(),
+            kind: "Card".to_owned(),
+            metadata: ObjectMeta {
+                name: card_key(key).name,
+                namespace: key.namespace.clone(),
+                uid: ctx.seed.companion_uid(),
+                creation_timestamp: Some(ctx.now),
+                generation: Some(1),
+                ..ObjectMeta::default()
+            },
+            fields: serde_json::Map::from_iter([("spec".to_owned(), json!({ "shelf": name, "place": place }))]),
+        };
+        let card = Write { key: card_key(key), old: None, new: Some(Arc::new(card)) };
+        Ok(Decided { object, companions: vec![card], warnings: vec!["books are heavy".to_owned()] })
+    }
+
+    fn update(
+        &self,
+        _: &World,
+        _: &ObjectKey,
+        _: &Object,
+        new: Object,
+        _: Option<Subresource>,
+        _: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        Ok(decided(new))
+    }
+
+    fn may_delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn mark_terminating(&self, object: &mut Object) {
+        object.set_field("status", json!({ "place": object.field("status")["place"], "phase": "Leaving" }));
+    }
+
+    fn delete(&self, _: &World, key: &ObjectKey, _: &Object, ctx: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+        let key = card_key(key);
+        let card = ctx.related.objects.get(&key).cloned();
+        Ok(card.map(|card| Write { key, old: Some(card), new: None }).into_iter().collect())
+    }
+}
+
+/// What users neither create nor delete.
+struct Cards(Resource);
+
+impl Kind<World> for Cards {
+    fn resource(&self) -> &Resource {
+        &self.0
+    }
+
+    fn create(&self, _: &World, _: &ObjectKey, _: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
+        panic!("the verb is not offered")
+    }
+
+    fn update(
+        &self,
+        _: &World,
+        _: &ObjectKey,
+        _: &Object,
+        new: Object,
+        _: Option<Subresource>,
+        _: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        Ok(decided(new))
+    }
+
+    fn may_delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+        panic!("the verb is not offered")
+    }
+
+    fn delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+        panic!("the verb is not offered")
+    }
+
+    fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
+        let place = place_of(object);
+        let span = place.map(|(shelf, place)| Span {
+            space: shelf.to_owned(),
+            first: place,
+            last: place,
+            holder: key.to_text(),
+        });
+        span.into_iter().collect()
+    }
+}
+
+fn decided(object: Object) -> Decided {
+    Decided { object, companions: Vec::new(), warnings: Vec::new() }
+}
+
+fn shelves() -> Resource {
+    Resource {
+        group: GROUP,
+        version: "v1",
+        kind: "Shelf",
+        plural: "shelves",
+        singular: "shelf",
+        short_names: &[],
+        categories: &[],
+        namespaced: false,
+        verbs: &[
+            Verb::Create,
+            Verb::Delete,
+            Verb::DeleteCollection,
+            Verb::Get,
+            Verb::List,
+            Verb::Patch,
+            Verb::Update,
+            Verb::Watch,
+        ],
+        selectable_fields: &[],
+        columns: &[column("Name", Cell::Name), column("Books", Cell::Pointer("/status/books"))],
+        name_length_max: 253,
+        schema: schema(json!({ "places": { "type": "integer" } }), json!({ "books": { "type": "integer" } })),
+    }
+}
+
+fn books() -> Resource {
+    Resource {
+        kind: "Book",
+        plural: "books",
+        singular: "book",
+        namespaced: true,
+        selectable_fields: &["spec.title"],
+        columns: &[column("Name", Cell::Name), column("Title", Cell::Computed(title))],
+        schema: schema(
+            json!({ "shelf": { "type": "string" }, "title": { "type": "string" } }),
+            json!({ "place": { "type": "integer" }, "phase": { "type": "string" } }),
+        ),
+        ..shelves()
+    }
+}
+
+fn cards() -> Resource {
+    Resource {
+        kind: "Card",
+        plural: "cards",
+        singular: "card",
+        namespaced: true,
+        verbs: &[Verb::Get, Verb::List, Verb::Patch, Verb::Watch],
+        columns: &[column("Name", Cell::Name)],
+        schema: schema(json!({ "shelf": { "type": "string" }, "place": { "type": "integer" } }), json!({})),
+        ..shelves()
+    }
+}
+
+fn title(book: &Object) -> Value {
+    let title = book.text("/spec/title");
+    assert_ne!(title, UNSPEAKABLE, "nobody says that");
+    json!(title)
+}
+
+const fn column(name: &'static str, cell: Cell) -> Column {
+    Column { name, column_type: "string", format: "", description: "", priority: 0, cell }
+}
+
+fn schema(spec: Value, status: Value) -> Value {
+    json!({
+        "type": "object",
+        "description": "A thing in a library.",
+        "properties": {
+            "spec": { "type": "object", "properties": spec },
+            "status": { "type": "object", "properties": status },
+        },
+    })
+}

@@ -1,0 +1,132 @@
+//! Lists: one snapshot, whatever happens between its pages.
+
+use http::Method;
+use serde_json::{Value, json};
+use store::{Revision, Store as _};
+
+use crate::{
+    faulty::FaultyStore,
+    front::{Front, Setup, name, revision},
+    library::{API, BOOKS},
+};
+
+async fn with_books(count: usize) -> Front {
+    let front = Front::open().await;
+    for n in 0..count {
+        front.book(&format!("b{n:02}")).await;
+    }
+    front
+}
+
+async fn page(front: &Front, query: &str) -> Value {
+    let answer = front.get(&format!("{BOOKS}?{query}")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list["items"].as_array().unwrap().iter().map(name).collect()
+}
+
+fn token(list: &Value) -> &str {
+    list["metadata"]["continue"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn an_empty_store_has_a_revision_too() {
+    let front = Front::starting(Setup::default(), FaultyStore::new()).await.restored().await;
+    let list = page(&front, "").await;
+    assert_eq!(list["items"], json!([]));
+    assert!(revision(&list) >= 1, "0 would mean any");
+    let from = revision(&list);
+    let mut watch = front.watch(&format!("{API}/shelves?watch=true&resourceVersion={from}")).await;
+    front.create(&format!("{API}/shelves"), &crate::library::shelf("a", 1)).await;
+    assert_eq!(name(&watch.expect("ADDED").await), "a");
+}
+
+#[tokio::test]
+async fn pages_show_one_snapshot_while_writes_go_on() {
+    let front = with_books(6).await;
+    let first = page(&front, "limit=2").await;
+    assert_eq!(names(&first), ["b00", "b01"]);
+    assert_eq!(first["metadata"]["remainingItemCount"], 4);
+    front.book("b011").await;
+    front.delete(&format!("{BOOKS}/b03")).await;
+    front.patch(&format!("{BOOKS}/b05"), &json!({ "spec": { "title": "new" } })).await;
+    let second = page(&front, &format!("limit=3&continue={}", token(&first))).await;
+    assert_eq!(names(&second), ["b02", "b03", "b04"]);
+    let third = page(&front, &format!("limit=3&continue={}", token(&second))).await;
+    assert_eq!(names(&third), ["b05"]);
+    assert_eq!(third["items"][0]["spec"]["title"], "b05");
+    assert_eq!(token(&third), "");
+    assert_eq!([revision(&second), revision(&third)], [revision(&first); 2]);
+    let watch = format!("{BOOKS}?watch=true&resourceVersion={}&timeoutSeconds=1", revision(&third));
+    let changed = front.watch(&watch).await.rest().await;
+    let changed: Vec<_> = changed.iter().map(|event| name(&event["object"])).collect();
+    assert_eq!(changed, ["b011", "b03", "b05"], "a watch goes on exactly where the list stood");
+}
+
+#[tokio::test]
+async fn a_filtered_page_is_full_or_the_last() {
+    let front = with_books(9).await;
+    for n in [1, 4, 5, 8] {
+        front.patch(&format!("{BOOKS}/b{n:02}"), &json!({ "metadata": { "labels": { "odd": "yes" } } })).await;
+    }
+    let first = page(&front, "limit=3&labelSelector=odd=yes").await;
+    assert_eq!(names(&first), ["b01", "b04", "b05"]);
+    assert_eq!(first["metadata"].get("remainingItemCount"), None);
+    let second = page(&front, &format!("limit=3&labelSelector=odd=yes&continue={}", token(&first))).await;
+    assert_eq!((names(&second), token(&second)), (vec!["b08"], ""));
+    let one = page(&front, "fieldSelector=metadata.name=b0").await;
+    assert_eq!(names(&one), Vec::<&str>::new(), "a name is not a prefix");
+}
+
+#[tokio::test]
+async fn an_expired_page_comes_with_a_token_that_goes_on() {
+    let front = with_books(5).await;
+    let first = page(&front, "limit=2").await;
+    front.delete(&format!("{BOOKS}/b03")).await;
+    front.store.compact(Revision(front.head().await)).await.unwrap();
+    let expired = front.get(&format!("{BOOKS}?limit=2&continue={}", token(&first))).await;
+    let status = expired.json();
+    assert_eq!((expired.status, &status["reason"]), (410, &json!("Expired")));
+    let rest = page(&front, &format!("limit=2&continue={}", token(&status))).await;
+    assert_eq!((names(&rest), token(&rest)), (vec!["b02", "b04"], ""));
+    assert_eq!(revision(&rest), front.head().await, "it shows the latest state");
+    let exact = front.get(&format!("{BOOKS}?resourceVersion={}&resourceVersionMatch=Exact", revision(&first))).await;
+    assert_eq!((exact.status, &exact.json()["reason"]), (410, &json!("Expired")));
+}
+
+#[tokio::test]
+async fn a_token_that_names_no_key_is_refused() {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    let front = with_books(1).await;
+    for start in ["books/platform/attic/a\0b\0".to_owned(), format!("books/platform/attic/{}\0", "a".repeat(1025))] {
+        let token = json!({ "v": "meta.k8s.io/v1", "rv": 1, "start": start }).to_string();
+        let answer = front.get(&format!("{BOOKS}?limit=1&continue={}", URL_SAFE_NO_PAD.encode(token))).await;
+        assert_eq!((answer.status, &answer.json()["reason"]), (400, &json!("BadRequest")), "not the first page again");
+    }
+}
+
+#[tokio::test]
+async fn a_revision_that_has_not_come_is_waited_for_and_then_refused() {
+    let front = with_books(1).await;
+    let next = front.head().await + 1;
+    let path = format!("{BOOKS}?resourceVersion={next}&resourceVersionMatch=NotOlderThan");
+    let (list, _) = tokio::join!(front.get(&path), front.book("late"));
+    assert_eq!(list.status, 200);
+    assert!(names(&list.json()).contains(&"late"));
+    let answer = front.get(&format!("{BOOKS}/late?resourceVersion=1000000")).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (504, "1"));
+    assert_eq!(answer.json()["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
+}
+
+#[tokio::test]
+async fn a_collection_is_deleted_as_far_as_it_was_selected() {
+    let front = with_books(3).await;
+    let answer = front.client.send(Method::DELETE, &format!("{BOOKS}?fieldSelector=metadata.name!=b01"), &Value::Null).await;
+    assert_eq!(names(&answer.json()), ["b00", "b02"]);
+    assert_eq!(names(&page(&front, "").await), ["b01"]);
+    let everywhere = front.client.send(Method::DELETE, &format!("{API}/books"), &Value::Null).await;
+    assert_eq!(everywhere.status, 405, "not across namespaces");
+}

@@ -1,0 +1,196 @@
+//! What a request meets that is not about any one object: a server that is not ready, methods, names, headers, faults.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    faulty::{Fault, FaultyStore},
+    front::{Client, Front, Setup, handshake, name, revision},
+    library::{API, BOOKS, UNSPEAKABLE, book, shelf},
+};
+
+#[tokio::test]
+async fn a_starting_server_says_so() {
+    let front = Front::starting(Setup::default(), FaultyStore::new()).await;
+    for path in [format!("{API}/shelves"), BOOKS.to_owned(), format!("{BOOKS}/x"), format!("{BOOKS}?watch=true")] {
+        let answer = front.get(&path).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{path}");
+        assert_eq!(answer.json()["reason"], "ServiceUnavailable");
+    }
+    let write = front.client.send(Method::POST, BOOKS, &book("x", "a")).await;
+    assert_eq!((write.status, write.header("retry-after")), (503, "1"));
+    let ready = front.get("/readyz").await;
+    assert_eq!((ready.status, ready.text().contains("[-]restore failed")), (500, true));
+    for path in ["/livez", "/healthz", "/version", "/apis", API, "/metrics"] {
+        assert_eq!(front.get(path).await.status, 200, "{path}");
+    }
+    let front = front.restored().await;
+    assert_eq!(front.get("/readyz").await.text(), "ok");
+    assert_eq!(front.get(BOOKS).await.status, 200);
+    front.server.begin_stop();
+    assert_eq!(front.get("/readyz").await.status, 500);
+    assert_eq!((front.get("/livez").await.status, front.get(BOOKS).await.status), (200, 200), "it still serves");
+}
+
+#[tokio::test]
+async fn a_restart_reads_back_what_was_there() {
+    let store = FaultyStore::new();
+    let front = Front::starting(Setup::default(), store.clone()).await.restored().await;
+    front.create(&format!("{API}/shelves"), &shelf("a", 3)).await;
+    for name in ["x", "y"] {
+        front.book(name).await;
+    }
+    front.delete(&format!("{BOOKS}/x")).await;
+    let log = store.log().await;
+    let again = Front::starting(Setup::default(), store.clone()).await.restored().await;
+    assert_eq!(store.log().await, log, "a restart is no write");
+    assert_eq!(again.book("z").await["status"]["place"], 0, "the place that was given back");
+    assert_eq!(again.metric("library_books{shelf=\"a\"}").await.as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn nobody_known_gets_nothing_but_probes() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let front = Front::open().await;
+    for (path, code) in [("/livez", 200), (BOOKS, 401), ("/version", 401)] {
+        let mut stream = handshake(front.address, b"http/1.1", false).await;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_is_a_get_without_its_body() {
+    let front = Front::open().await;
+    front.book("x").await;
+    for over_http2 in [false, true] {
+        let client = Client::connect(front.address, over_http2).await;
+        for path in [BOOKS, &format!("{BOOKS}/x"), &format!("{BOOKS}/missing"), "/livez", "/version"] {
+            let get = client.send(Method::GET, path, &Value::Null).await;
+            let head = client.send(Method::HEAD, path, &Value::Null).await;
+            assert_eq!((head.status, head.body.len()), (get.status, 0), "{path}");
+            for header in ["content-type", "content-length", "etag"] {
+                assert_eq!(head.header(header), get.header(header), "{path} {header}");
+            }
+        }
+        let watch = client.send(Method::HEAD, &format!("{BOOKS}?watch=true"), &Value::Null).await;
+        assert_eq!((watch.status, watch.body.len()), (200, 0), "there is nothing to wait for");
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_has_is_not_sent_again() {
+    let front = Front::open().await;
+    for path in ["/apis", "/openapi/v3"] {
+        let first = front.get(path).await;
+        for over_http2 in [false, true] {
+            let request = http::Request::get(format!("https://localhost{path}"));
+            let request = request.header("host", "localhost").header("if-none-match", first.header("etag"));
+            let client = Client::connect(front.address, over_http2).await;
+            let again = client.request(request.body(http_body_util::Full::default()).unwrap()).await;
+            assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
+            assert_eq!(again.header("etag"), first.header("etag"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn methods_are_for_what_they_are_for() {
+    let front = Front::open().await;
+    let book = book("x", "a");
+    for (method, path) in [
+        (Method::POST, format!("{BOOKS}/x")),
+        (Method::POST, format!("{BOOKS}/x/status")),
+        (Method::POST, format!("{API}/books")),
+        (Method::PUT, BOOKS.to_owned()),
+        (Method::DELETE, format!("{BOOKS}/x/status")),
+        (Method::POST, format!("{API}/namespaces/attic/cards")),
+    ] {
+        let answer = front.client.send(method.clone(), &path, &book).await;
+        assert!(matches!(answer.status, 404 | 405), "{method} {path}: {}", answer.text());
+    }
+    assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 404, "none of that made a book");
+    let answer = front.client.send(Method::POST, &format!("{BOOKS}/x"), &book).await;
+    assert_eq!((answer.status, &answer.json()["reason"]), (405, &json!("MethodNotAllowed")));
+}
+
+#[tokio::test]
+async fn names_may_be_percent_encoded_and_mean_the_same() {
+    let front = Front::open().await;
+    front.book("a.b-c").await;
+    for path in [format!("{BOOKS}/a%2Eb%2dc"), format!("{API}/namespaces/%61ttic/b%6foks/a.b-c")] {
+        assert_eq!(name(&front.get(&path).await.json()), "a.b-c");
+    }
+    for (path, code) in [
+        (format!("{BOOKS}/a%2Fb"), 400),
+        (format!("{BOOKS}/%2e%2e"), 400),
+        (format!("{BOOKS}/a%00b"), 400),
+        (format!("{BOOKS}/a%zz"), 400),
+        (format!("{BOOKS}/%C3%BC"), 404),
+        (format!("{BOOKS}/{}", "a".repeat(2_000)), 404),
+        (format!("{API}/namespaces/{}/books/x", "a".repeat(2_000)), 404),
+    ] {
+        assert_eq!(front.get(&path).await.status, code, "{path}");
+    }
+    for namespace in ["a".repeat(2_000), "%C3%BC".to_owned(), "A".to_owned()] {
+        let path = format!("{API}/namespaces/{namespace}/books");
+        let answer = front.client.send(Method::POST, &path, &book("x", "a")).await;
+        assert_eq!(answer.status, 422, "{}", answer.text());
+    }
+    let answer = front.client.send(Method::POST, BOOKS, &book(&"a".repeat(2_000), "a")).await;
+    assert_eq!(answer.status, 422, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_panic_is_the_answer_to_one_request_alone() {
+    let front = Front::open().await;
+    let said = json!({ "metadata": { "name": "x" }, "spec": { "shelf": "a", "title": UNSPEAKABLE } });
+    front.create(BOOKS, &said).await;
+    let request = http::Request::get(format!("https://localhost{BOOKS}/x"));
+    let request = request.header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
+    let answer = front.client.request(request.body(http_body_util::Full::default()).unwrap()).await;
+    assert_eq!((answer.status, &answer.json()["reason"]), (500, &json!("InternalError")));
+    assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 200, "the same connection goes on");
+    front.book("y").await;
+}
+
+#[tokio::test]
+async fn an_answered_write_is_seen_at_once() {
+    let front = Front::open().await;
+    let mut watch = front.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", front.head().await)).await;
+    for n in 0..20 {
+        let other = Client::connect(front.address, n % 2 == 0).await;
+        let created = front.book(&format!("x{n}")).await;
+        let path = format!("{BOOKS}/x{n}");
+        assert_eq!(other.send(Method::GET, &path, &Value::Null).await.json(), created);
+        for query in ["", "?resourceVersion=0", &format!("?resourceVersion={}", revision(&created))] {
+            let list = other.send(Method::GET, &format!("{BOOKS}{query}"), &Value::Null).await.json();
+            assert!(list["items"].as_array().unwrap().contains(&created), "{query}");
+        }
+        assert_eq!(watch.expect("ADDED").await, created);
+    }
+}
+
+#[tokio::test]
+async fn requests_that_are_given_up_are_no_longer_under_way() {
+    const GAUGE: &str = "apiserver_current_inflight_requests{request_kind=\"mutating\"}";
+    let front = Front::open().await;
+    front.store.plan([Fault::Held]);
+    let begun = front.store.commits().len();
+    let client = Client::connect(front.address, true).await;
+    let write = tokio::spawn(async move { client.send(Method::POST, BOOKS, &book("x", "a")).await });
+    front.store.commits_begun(begun + 1).await;
+    assert_eq!(front.metric(GAUGE).await.as_deref(), Some("1"));
+    write.abort();
+    // A client that is gone is noticed by and by.
+    tokio::time::timeout(crate::front::SOON, async { while front.metric(GAUGE).await.as_deref() != Some("0") {} })
+        .await
+        .expect("the request is no longer counted");
+    front.store.release();
+    front.book("y").await;
+    assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 200, "the write was made all the same");
+}

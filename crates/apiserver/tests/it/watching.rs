@@ -1,0 +1,348 @@
+//! Watches: every event once and in order, wherever it is read from, and an end that says what it means.
+
+use std::collections::BTreeSet;
+
+use apiserver::limits::Limits;
+use http::Method;
+use serde_json::{Value, json};
+use store::{Key, Revision, Store as _, Transaction as _, Write};
+
+use crate::{
+    faulty::FaultyStore,
+    front::{Client, Events, Front, Setup, name, revision},
+    library::{API, BOOKS, book},
+};
+
+const WRITERS: usize = 8;
+const BOOKS_EACH: usize = 12;
+
+/// A front whose memory is overrun by a handful of writes.
+async fn forgetful() -> Front {
+    let limits = Limits { recent_events: 8, ..Limits::default() };
+    Front::set_up(Setup { limits, ..Setup::default() }).await
+}
+
+/// Eight writers, each with a connection and a namespace of its own: create, patch, and every other book deleted.
+async fn write_much(front: &Front) {
+    let writers = (0..WRITERS).map(|writer| async move {
+        let client = Client::connect(front.address, true).await;
+        let books = format!("{API}/namespaces/n{writer}/books");
+        for n in 0..BOOKS_EACH {
+            let answer = client.send(Method::POST, &books, &book(&format!("b{n}"), "a")).await;
+            assert_eq!(answer.status, 201, "{}", answer.text());
+            front.patch(&format!("{books}/b{n}"), &json!({ "spec": { "title": "other" } })).await;
+            if n % 2 == 0 {
+                let path = format!("{books}/b{n}");
+                assert_eq!(client.send(Method::DELETE, &path, &Value::Null).await.status, 200);
+            }
+        }
+    });
+    futures::future::join_all(writers).await;
+}
+
+/// What a watch must show of the log after `from`: event type and revision.
+async fn expected(front: &Front, prefix: &str, from: u64) -> Vec<(&'static str, u64)> {
+    let log = front.store.log().await;
+    let seen = log.iter().filter(|entry| entry.revision.0 > from && entry.key.as_str().starts_with(prefix));
+    seen.map(|entry| match (&entry.previous, &entry.value) {
+        (None, _) => ("ADDED", entry.revision.0),
+        (Some(_), Some(_)) => ("MODIFIED", entry.revision.0),
+        (Some(_), None) => ("DELETED", entry.revision.0),
+    })
+    .collect()
+}
+
+/// Reads so many events: event type and revision.
+async fn take(events: &mut Events, count: usize) -> Vec<(String, u64)> {
+    let mut taken = Vec::with_capacity(count);
+    for _ in 0..count {
+        let event = events.next().await.expect("an event");
+        taken.push((event["type"].as_str().unwrap().to_owned(), revision(&event["object"])));
+    }
+    taken
+}
+
+fn owned(events: &[(&str, u64)]) -> Vec<(String, u64)> {
+    events.iter().map(|(event_type, revision)| ((*event_type).to_owned(), *revision)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_watcher_gets_every_event_once_and_in_order() {
+    let front = forgetful().await;
+    let from = front.head().await;
+    let after = format!("watch=true&resourceVersion={from}");
+    let mut sleeping = front.watch(&format!("{API}/books?{after}")).await;
+    let mut keen = Vec::new();
+    for path in [format!("{API}/books"), format!("{API}/namespaces/n3/books"), format!("{API}/shelves")] {
+        keen.push(front.watch(&format!("{path}?{after}")).await);
+    }
+    // A last event tells each of them that all is there.
+    let read = keen.into_iter().map(|mut events| {
+        tokio::spawn(async move {
+            let mut seen = Vec::new();
+            loop {
+                let event = events.next().await.expect("an event");
+                seen.push((event["type"].as_str().unwrap().to_owned(), revision(&event["object"])));
+                if event["object"]["metadata"]["labels"]["last"] == "yes" {
+                    return seen;
+                }
+            }
+        })
+    });
+    let read: Vec<_> = read.collect();
+    write_much(&front).await;
+    let last = json!({ "metadata": { "labels": { "last": "yes" } } });
+    front.patch(&format!("{API}/namespaces/n3/books/b1"), &last).await;
+    front.patch(&format!("{API}/shelves/a"), &last).await;
+    for (read, prefix) in read.into_iter().zip(["books/platform/", "books/platform/n3/", "shelves/"]) {
+        let expected = expected(&front, prefix, from).await;
+        assert_eq!(read.await.unwrap(), owned(&expected), "{prefix}");
+    }
+    let books = expected(&front, "books/platform/", from).await;
+    assert!(books.len() > WRITERS * BOOKS_EACH * 2);
+    assert_eq!(take(&mut sleeping, books.len()).await, owned(&books), "who slept through it all reads the store");
+    let now = front.head().await;
+    front.book("live").await;
+    assert_eq!(take(&mut sleeping, 1).await, [("ADDED".to_owned(), now + 1)], "and then is live again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn initial_objects_and_what_follows_make_the_present_state() {
+    let front = forgetful().await;
+    front.book("before").await;
+    let writing = write_much(&front);
+    let watching = async {
+        let mut watches = Vec::new();
+        for _ in 0..6 {
+            watches.push(front.watch(&format!("{API}/books?watch=true&resourceVersion=0")).await);
+            front.patch(&format!("{BOOKS}/before"), &json!({ "spec": { "title": watches.len().to_string() } })).await;
+        }
+        watches
+    };
+    let ((), watches) = tokio::join!(writing, watching);
+    front.patch(&format!("{BOOKS}/before"), &json!({ "metadata": { "labels": { "last": "yes" } } })).await;
+    let list = front.get(&format!("{API}/books")).await.json();
+    let identity = |object: &Value| (object["metadata"]["uid"].to_string(), revision(object));
+    let present: BTreeSet<_> = list["items"].as_array().unwrap().iter().map(identity).collect();
+    for mut watch in watches {
+        let mut objects = std::collections::BTreeMap::new();
+        loop {
+            let event = watch.next().await.unwrap();
+            let (uid, revision) = identity(&event["object"]);
+            let known = match event["type"].as_str().unwrap() {
+                "DELETED" => objects.remove(&uid),
+                _ => objects.insert(uid, revision),
+            };
+            assert_eq!(known.is_some(), event["type"] != "ADDED", "{event}");
+            assert!(known.is_none_or(|known| known < revision), "{event}");
+            if event["object"]["metadata"]["labels"]["last"] == "yes" {
+                break;
+            }
+        }
+        assert_eq!(objects.into_iter().collect::<BTreeSet<_>>(), present);
+    }
+}
+
+#[tokio::test]
+async fn an_object_comes_into_sight_and_goes_out_of_it() {
+    let front = Front::open().await;
+    front.book("x").await;
+    let from = front.head().await;
+    let query = format!("watch=true&resourceVersion={from}");
+    let mut by_label = front.watch(&format!("{BOOKS}?{query}&labelSelector=colour=red")).await;
+    let mut by_field = front.watch(&format!("{BOOKS}?{query}&fieldSelector=spec.title=red")).await;
+    let paint = async |colour: &str| {
+        let patch = json!({ "metadata": { "labels": { "colour": colour } }, "spec": { "title": colour } });
+        front.patch(&format!("{BOOKS}/x"), &patch).await
+    };
+    let colours = |object: &Value| {
+        (object["metadata"]["labels"]["colour"].as_str().map(str::to_owned), object["spec"]["title"].to_string())
+    };
+    let red = (Some("red".to_owned()), "\"red\"".to_owned());
+    paint("blue").await;
+    let came = paint("red").await;
+    let stayed = front.patch(&format!("{BOOKS}/x"), &json!({ "metadata": { "annotations": { "a": "b" } } })).await;
+    let went = paint("blue").await;
+    front.delete(&format!("{BOOKS}/x")).await;
+    front.create(BOOKS, &json!({ "metadata": { "name": "y", "labels": { "colour": "red" } }, "spec": { "shelf": "a", "title": "red" } })).await;
+    front.delete(&format!("{BOOKS}/y")).await;
+    for events in [&mut by_label, &mut by_field] {
+        assert_eq!(events.expect("ADDED").await, came);
+        assert_eq!(events.expect("MODIFIED").await, stayed);
+        let gone = events.expect("DELETED").await;
+        assert_eq!((revision(&gone), colours(&gone)), (revision(&went), red.clone()), "as it was last seen, now");
+        let again = events.expect("ADDED").await;
+        let gone = events.expect("DELETED").await;
+        assert_eq!((name(&again), name(&gone)), ("y", "y"));
+        assert!(revision(&gone) > revision(&again));
+    }
+}
+
+#[tokio::test]
+async fn a_watch_begins_with_what_is_there_and_says_where_that_ends() {
+    let front = Front::open().await;
+    for name in ["x", "y"] {
+        front.book(name).await;
+    }
+    let at = front.head().await;
+    let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    for revision_wanted in ["", "&resourceVersion=0", &format!("&resourceVersion={at}")] {
+        let mut watch = front.watch(&format!("{BOOKS}?{query}{revision_wanted}")).await;
+        let names = [name(&watch.expect("ADDED").await).to_owned(), name(&watch.expect("ADDED").await).to_owned()];
+        assert_eq!(names, ["x", "y"]);
+        let bookmark = watch.expect("BOOKMARK").await;
+        let expected = json!({ "kind": "Book", "apiVersion": "library.example.com/v1", "metadata": {
+            "resourceVersion": at.to_string(), "annotations": { "k8s.io/initial-events-end": "true" }
+        } });
+        assert_eq!(bookmark, expected);
+    }
+    let mut empty = front.watch(&format!("{API}/namespaces/cellar/books?{query}")).await;
+    assert_eq!(revision(&empty.expect("BOOKMARK").await), at, "nothing is said to be nothing");
+    front.create(&format!("{API}/namespaces/cellar/books"), &book("z", "a")).await;
+    assert_eq!(name(&empty.expect("ADDED").await), "z");
+    let refused = front.get(&format!("{BOOKS}?{query}&resourceVersion={}", at + 1_000_000)).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (504, "1"));
+    let from_now = front.watch(&format!(
+        "{BOOKS}?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan&timeoutSeconds=1"
+    ));
+    assert_eq!(from_now.await.rest().await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_watch_ends_at_its_timeout_behind_a_bookmark() {
+    let front = Front::open().await;
+    front.book("x").await;
+    let before = front.head().await;
+    let mut watch = front.watch(&format!("{BOOKS}?watch=true&allowWatchBookmarks=true&timeoutSeconds=3")).await;
+    assert_eq!(name(&watch.expect("ADDED").await), "x");
+    let after = revision(&front.create(&format!("{API}/shelves"), &crate::library::shelf("b", 1)).await);
+    assert!(after > before);
+    let bookmark = watch.expect("BOOKMARK").await;
+    assert_eq!(revision(&bookmark), after, "all up to here was seen, other kinds' events too");
+    assert_eq!(bookmark["metadata"].get("annotations"), None);
+    assert_eq!(watch.next().await, None);
+    let silent = front.watch(&format!("{BOOKS}?watch=true&resourceVersion={after}&timeoutSeconds=1")).await;
+    assert_eq!(silent.rest().await, Vec::<Value>::new(), "who did not ask for bookmarks gets none");
+}
+
+#[tokio::test]
+async fn a_future_revision_is_waited_for() {
+    let front = Front::open().await;
+    let future = front.head().await + 3;
+    let mut watch = front.watch(&format!("{BOOKS}?watch=true&resourceVersion={future}")).await;
+    // The first book takes three revisions: itself, its card, the shelf.
+    front.book("x").await;
+    assert_eq!(front.head().await, future);
+    front.book("y").await;
+    assert_eq!(name(&watch.expect("ADDED").await), "y");
+}
+
+#[tokio::test]
+async fn a_watch_after_lost_history_ends_in_410() {
+    let front = forgetful().await;
+    for n in 0..4 {
+        front.book(&format!("x{n}")).await;
+    }
+    let head = front.head().await;
+    front.store.compact(Revision(head)).await.unwrap();
+    let mut watch = front.watch(&format!("{BOOKS}?watch=true&resourceVersion=3")).await;
+    let status = watch.expect("ERROR").await;
+    let expected = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": format!("too old resource version: 3 ({head})"), "reason": "Expired", "code": 410
+    });
+    assert_eq!(status, expected);
+    assert_eq!(watch.next().await, None, "a clean end");
+    let mut recent = front.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", head - 3)).await;
+    assert_eq!(name(&recent.expect("ADDED").await), "x3", "what is still in memory is still served");
+}
+
+#[tokio::test]
+async fn a_path_with_a_name_watches_that_object_alone() {
+    let front = Front::open().await;
+    for name in ["x", "xy", "y"] {
+        front.book(name).await;
+    }
+    let from = front.head().await;
+    let watch = format!("{API}/watch/namespaces/attic/books/x");
+    for path in [
+        format!("{watch}?timeoutSeconds=1"),
+        format!("{watch}?fieldSelector=spec.title=x&timeoutSeconds=1"),
+        format!("{BOOKS}?watch=true&fieldSelector=metadata.name=x&timeoutSeconds=1"),
+    ] {
+        let events = front.watch(&path).await.rest().await;
+        assert_eq!(events.iter().map(|event| name(&event["object"])).collect::<Vec<_>>(), ["x"], "{path}");
+    }
+    let mut live = front.watch(&format!("{watch}?resourceVersion={from}")).await;
+    for name in ["y", "xy", "x"] {
+        front.delete(&format!("{BOOKS}/{name}")).await;
+    }
+    assert_eq!(name(&live.expect("DELETED").await), "x");
+    let contradiction = front.watch(&format!("{watch}?fieldSelector=metadata.name=y&timeoutSeconds=1")).await;
+    assert_eq!(contradiction.rest().await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn the_longest_timeout_is_no_trouble() {
+    let front = Front::open().await;
+    front.book("x").await;
+    let mut watch = front.watch(&format!("{BOOKS}?watch=true&timeoutSeconds={}", i64::MAX)).await;
+    assert_eq!(name(&watch.expect("ADDED").await), "x");
+}
+
+#[tokio::test]
+async fn watches_are_limited_and_make_room_when_they_end() {
+    let limits = Limits { watches: 2, ..Limits::default() };
+    let front = Front::set_up(Setup { limits, ..Setup::default() }).await;
+    let path = format!("{BOOKS}?watch=true");
+    let first = front.watch(&path).await;
+    let _second = front.watch(&path).await;
+    assert_eq!(front.metric("apiserver_longrunning_requests").await.as_deref(), Some("2"));
+    let third = front.get(&path).await;
+    assert_eq!((third.status, third.header("retry-after")), (429, "1"));
+    assert_eq!(front.get(BOOKS).await.status, 200, "reads go on");
+    drop(first);
+    while front.get(&format!("{path}&timeoutSeconds=1")).await.status != 200 {}
+}
+
+/// A store with more events than connection, window and chunk take up together; whoever watches it without reading has
+/// most of it still before them.
+async fn backlog(count: usize) -> FaultyStore {
+    let store = FaultyStore::new();
+    let write = |n: usize| {
+        let (key, text) = (format!("books/platform/attic/x{n}"), "x".repeat(16 * 1024));
+        let object = json!({
+            "apiVersion": "library.example.com/v1", "kind": "Book",
+            "metadata": { "name": format!("x{n}"), "namespace": "attic", "resourceVersion": (n + 1).to_string() },
+            "spec": { "title": text },
+        });
+        Write {
+            key: Key::new(key).unwrap(),
+            value: Some(object.to_string().into()),
+            expected: None,
+            releases: Vec::new(),
+            takes: Vec::new(),
+        }
+    };
+    store.begin().await.unwrap().commit((0..count).map(write).collect()).await.unwrap();
+    store
+}
+
+#[tokio::test]
+async fn a_watch_with_much_to_say_ends_in_time_all_the_same() {
+    const COUNT: usize = 1_500;
+    let front = Front::starting(Setup::default(), backlog(COUNT).await).await.restored().await;
+    let after = format!("{BOOKS}?watch=true&resourceVersion=1");
+    let mut timed = front.watch(&format!("{after}&timeoutSeconds=1")).await;
+    let mut stopped = front.watch(&after).await;
+    timed.expect("ADDED").await;
+    stopped.expect("ADDED").await;
+    // By the end of a watch that began later, the time of the first is up.
+    let idle = front.watch(&format!("{API}/shelves?watch=true&resourceVersion={COUNT}&timeoutSeconds=1")).await;
+    assert_eq!(idle.rest().await, Vec::<Value>::new());
+    let told = timed.rest().await.len();
+    assert!(told < COUNT - 2, "it did not say all {told} of it first");
+    front.server.end_watches();
+    let told = stopped.rest().await.len();
+    assert!(told < COUNT - 2, "it did not say all {told} of it first");
+}

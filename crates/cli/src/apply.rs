@@ -1,0 +1,83 @@
+//! `apply`: create what is new, and change what exists to what the file says. Fields that the file does not mention stay.
+
+use http::Method;
+use serde_json::Value;
+
+use crate::{
+    args::Write,
+    create,
+    manifest::{self, Manifest},
+    output,
+    report::{Failure, Report},
+    wire::{Call, MERGE_PATCH, Wire},
+};
+
+pub(crate) async fn run(
+    wire: &Wire,
+    arguments: &Write,
+    report: &mut Report<'_>,
+) -> Result<(), Failure> {
+    let Some(manifests) =
+        manifest::load(wire, &arguments.files, &arguments.namespace, report).await?
+    else {
+        return Ok(());
+    };
+    for manifest in &manifests {
+        match apply(wire, manifest, arguments, report).await {
+            Ok((object, verb)) => output::written(
+                &manifest.resource,
+                &object,
+                verb,
+                arguments.output,
+                arguments.dry_run,
+                report,
+            )?,
+            Err(failure) => report.part_failed(&manifest.place(), failure)?,
+        }
+    }
+    Ok(())
+}
+
+async fn apply(
+    wire: &Wire,
+    manifest: &Manifest,
+    arguments: &Write,
+    report: &mut Report<'_>,
+) -> Result<(Value, &'static str), Failure> {
+    if manifest.name().is_empty() {
+        return Err(Failure::Misunderstood(
+            "an object has no metadata/name; use create for names that the server makes".to_owned(),
+        ));
+    }
+    match create::post(wire, manifest, arguments, report).await {
+        Err(Failure::Refused(status)) if status.is_already_exists() => {}
+        other => return Ok((other?, "created")),
+    }
+    let path = manifest.object_path();
+    let before = wire.call(Call::get(&path), report).await?;
+    let change =
+        Call::write(Method::PATCH, &path, MERGE_PATCH, &manifest.object).dry_run(arguments.dry_run);
+    let after = wire.call(change, report).await?;
+    let verb = if same(&before, &after) {
+        "unchanged"
+    } else {
+        "configured"
+    };
+    Ok((after, verb))
+}
+
+/// Whether nothing changed that a user writes. The resourceVersion cannot tell: a dry run leaves it as it was.
+fn same(before: &Value, after: &Value) -> bool {
+    let written = |object: &Value| {
+        let mut object = object.clone();
+        if let Some(object) = object.as_object_mut() {
+            object.remove("status");
+        }
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("resourceVersion");
+            metadata.remove("managedFields");
+        }
+        object
+    };
+    written(before) == written(after)
+}

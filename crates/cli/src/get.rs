@@ -1,0 +1,236 @@
+//! `get`: some objects by name, or all that match.
+
+use serde_json::Value;
+
+use crate::{
+    args::{Format, Get},
+    output,
+    report::{Failure, Report},
+    resource::{Catalogue, Resource, targets},
+    table::{Style, Table},
+    wire::{Call, JSON, TABLE, Wire},
+};
+
+/// What a list asks for at once.
+const PAGE_OBJECTS_MAX: &str = "500";
+
+pub(crate) async fn run(
+    wire: &Wire,
+    arguments: &Get,
+    report: &mut Report<'_>,
+) -> Result<(), Failure> {
+    let wanted = wanted(wire, arguments, report).await?;
+    match arguments.output {
+        None | Some(Format::Wide) => tables(wire, arguments, &wanted, report).await,
+        Some(format) => objects(wire, arguments, &wanted, format, report).await,
+    }
+}
+
+/// One resource, and the names that are wanted of it; none means all.
+struct Wanted {
+    resource: Resource,
+    names: Vec<String>,
+}
+
+async fn wanted(
+    wire: &Wire,
+    arguments: &Get,
+    report: &mut Report<'_>,
+) -> Result<Vec<Wanted>, Failure> {
+    let mut catalogue = Catalogue::new(wire);
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for (word, name) in targets(&arguments.resource, &arguments.names)? {
+        for resource in catalogue.by_word(&word, report).await? {
+            match wanted.iter_mut().find(|wanted| wanted.resource == resource) {
+                Some(known) => known.names.extend(name.clone()),
+                None => wanted.push(Wanted {
+                    resource,
+                    names: name.clone().into_iter().collect(),
+                }),
+            }
+        }
+    }
+    Ok(wanted)
+}
+
+async fn tables(
+    wire: &Wire,
+    arguments: &Get,
+    wanted: &[Wanted],
+    report: &mut Report<'_>,
+) -> Result<(), Failure> {
+    let mut printed = 0;
+    for Wanted { resource, names } in wanted {
+        let mut table = Table::default();
+        for part in fetch(wire, arguments, resource, names, TABLE, report).await? {
+            if part.get("kind").and_then(Value::as_str) != Some("Table") {
+                return Err(Failure::Unreachable(
+                    "the server shows no tables; try -o yaml".to_owned(),
+                ));
+            }
+            let part = serde_json::from_value(part).map_err(|error| {
+                Failure::Unreachable(format!("the server's table is not one: {error}"))
+            })?;
+            table.append(part);
+        }
+        if table.rows.is_empty() {
+            continue;
+        }
+        if printed > 0 {
+            writeln!(report.out)?;
+        }
+        let prefix = if wanted.len() > 1 {
+            format!("{}/", resource.singular())
+        } else {
+            String::new()
+        };
+        let style = Style {
+            wide: arguments.output == Some(Format::Wide),
+            namespaces: arguments.all_namespaces && resource.namespaced,
+            headless: arguments.no_headers,
+            prefix: &prefix,
+        };
+        table.print(&style, report.out)?;
+        printed += 1;
+    }
+    // Names that were not found have been reported one by one.
+    if printed == 0 && wanted.iter().all(|wanted| wanted.names.is_empty()) {
+        let whole =
+            arguments.all_namespaces || !wanted.iter().any(|wanted| wanted.resource.namespaced);
+        let place = if whole {
+            String::new()
+        } else {
+            format!(" in namespace {}", namespace(wire, arguments))
+        };
+        report.note(&format!("Nothing found{place}."))?;
+    }
+    Ok(())
+}
+
+async fn objects(
+    wire: &Wire,
+    arguments: &Get,
+    wanted: &[Wanted],
+    format: Format,
+    report: &mut Report<'_>,
+) -> Result<(), Failure> {
+    let mut all = Vec::new();
+    for Wanted { resource, names } in wanted {
+        for part in fetch(wire, arguments, resource, names, JSON, report).await? {
+            all.extend(
+                items(resource, part)
+                    .into_iter()
+                    .map(|object| (resource, object)),
+            );
+        }
+    }
+    if format == Format::Name {
+        return all.iter().try_for_each(|(resource, object)| {
+            Ok(writeln!(report.out, "{}", output::name(resource, object))?)
+        });
+    }
+    let single = matches!(wanted, [one] if one.names.len() == 1);
+    let mut all: Vec<Value> = all.into_iter().map(|(_, object)| object).collect();
+    let shown = match all.pop() {
+        // It was not found, and that was said.
+        None if single => return Ok(()),
+        Some(object) if single => object,
+        last => output::list(all.into_iter().chain(last).collect()),
+    };
+    if format == Format::Json {
+        output::json(&shown, report.out)
+    } else {
+        output::yaml(&shown, report.out)
+    }
+}
+
+/// The answers for one resource: one per name, or one per page. What is refused by name is reported, and the others come.
+async fn fetch(
+    wire: &Wire,
+    arguments: &Get,
+    resource: &Resource,
+    names: &[String],
+    accept: &'static str,
+    report: &mut Report<'_>,
+) -> Result<Vec<Value>, Failure> {
+    let namespace = (!arguments.all_namespaces).then(|| namespace(wire, arguments));
+    if names.is_empty() {
+        return pages(
+            wire,
+            arguments,
+            &resource.path(namespace, None),
+            accept,
+            report,
+        )
+        .await;
+    }
+    let mut answers = Vec::new();
+    for name in names {
+        let call = Call::get(&resource.path(namespace, Some(name))).accept(accept);
+        match wire.call(call, report).await {
+            Ok(answer) => answers.push(answer),
+            Err(failure) => report.part_failed("", failure)?,
+        }
+    }
+    Ok(answers)
+}
+
+async fn pages(
+    wire: &Wire,
+    arguments: &Get,
+    path: &str,
+    accept: &'static str,
+    report: &mut Report<'_>,
+) -> Result<Vec<Value>, Failure> {
+    let (mut pages, mut next) = (Vec::new(), String::new());
+    loop {
+        let mut call = Call::get(path)
+            .accept(accept)
+            .query("limit", PAGE_OBJECTS_MAX);
+        for (name, value) in [
+            ("labelSelector", &arguments.selector),
+            ("fieldSelector", &arguments.field_selector),
+        ] {
+            call = value
+                .iter()
+                .fold(call, |call, value| call.query(name, value));
+        }
+        if !next.is_empty() {
+            call = call.query("continue", &next);
+        }
+        let page = wire.call(call, report).await?;
+        next = page
+            .pointer("/metadata/continue")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        pages.push(page);
+        if next.is_empty() {
+            return Ok(pages);
+        }
+    }
+}
+
+/// The objects of a list, or the object itself. Items of a list may leave out what the list says for all of them.
+fn items(resource: &Resource, mut answer: Value) -> Vec<Value> {
+    let Some(Value::Array(mut items)) = answer.get_mut("items").map(Value::take) else {
+        return vec![answer];
+    };
+    for item in &mut items {
+        if let Value::Object(item) = item {
+            item.entry("apiVersion")
+                .or_insert_with(|| resource.group_version().into());
+            item.entry("kind")
+                .or_insert_with(|| resource.kind.as_str().into());
+        }
+    }
+    items
+}
+
+fn namespace<'a>(wire: &'a Wire, arguments: &'a Get) -> &'a str {
+    arguments
+        .namespace
+        .name
+        .as_deref()
+        .unwrap_or(&wire.namespace)
+}

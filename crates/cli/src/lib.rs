@@ -1,0 +1,66 @@
+//! The command line of a client: `get`, `create`, `apply`, `delete`. It knows the public API and nothing of the server; what
+//! kubectl calls by the same name does the same.
+//!
+//! Answers go to standard output, everything else to standard error. Exit codes: 0 done, 1 refused by the server or not
+//! reached, 2 not understood (nothing of it was sent).
+
+mod apply;
+mod args;
+mod create;
+mod delete;
+mod get;
+mod manifest;
+mod output;
+mod report;
+mod resource;
+mod table;
+mod wire;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io::{ErrorKind, Write},
+    process::ExitCode,
+};
+
+pub use args::{Command, Connection};
+
+use crate::{
+    report::{Failure, Report},
+    wire::Wire,
+};
+
+/// Runs one command. What the server says goes to `out`, complaints and warnings to `err`; an error is returned only when
+/// one of them cannot be written to.
+pub async fn run(
+    connection: &Connection,
+    command: Command,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let mut report = Report::new(out, err);
+    let done = match Wire::connect(connection).await {
+        Ok(wire) => dispatch(&wire, command, &mut report).await,
+        Err(failure) => Err(failure),
+    };
+    match done.or_else(|failure| report.failed(failure)) {
+        // Whoever reads the output has seen enough, as `head` does.
+        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => {
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(Failure::Output(error)) => Err(error.into()),
+        Ok(()) | Err(_) => Ok(report.exit_code()),
+    }
+}
+
+async fn dispatch(wire: &Wire, command: Command, report: &mut Report<'_>) -> Result<(), Failure> {
+    match command {
+        Command::Get(arguments) => get::run(wire, &arguments, report).await,
+        Command::Create(arguments) => create::run(wire, &arguments, report).await,
+        Command::Apply(arguments) => apply::run(wire, &arguments, report).await,
+        Command::Delete(arguments) => delete::run(wire, &arguments, report).await,
+    }
+}

@@ -1,0 +1,230 @@
+//! Where everything is said that a user reads, and what the exit code will be.
+
+use std::{io::Write, process::ExitCode};
+
+use kube::core::{
+    Status,
+    response::{StatusCause, StatusDetails},
+};
+
+/// Why something did not happen.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The server said no.
+    Refused(Box<Status>),
+    /// There was no answer, or none that makes sense.
+    Unreachable(String),
+    /// The command, or a file that it names, makes no sense. Nothing of it was sent.
+    Misunderstood(String),
+    /// What we have to say cannot be written.
+    Output(std::io::Error),
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// The two streams, and the worst that was said so far.
+pub(crate) struct Report<'a> {
+    pub(crate) out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Done = 0,
+    Failed = 1,
+    Misunderstood = 2,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
+        Self {
+            out,
+            err,
+            outcome: Outcome::Done,
+        }
+    }
+
+    /// Something that is worth knowing and changes nothing.
+    pub(crate) fn note(&mut self, text: &str) -> Result<(), Failure> {
+        Ok(writeln!(self.err, "{text}")?)
+    }
+
+    /// Tells why one part of the command failed, so that the others can go on. `place` is a file, or nothing. What would
+    /// meet the others too is handed back.
+    pub(crate) fn part_failed(&mut self, place: &str, failure: Failure) -> Result<(), Failure> {
+        match failure {
+            Failure::Refused(_) | Failure::Misunderstood(_) => self.tell(place, failure),
+            Failure::Unreachable(_) | Failure::Output(_) => Err(failure),
+        }
+    }
+
+    /// Tells why the command failed.
+    pub(crate) fn failed(&mut self, failure: Failure) -> Result<(), Failure> {
+        self.tell("", failure)
+    }
+
+    fn tell(&mut self, place: &str, failure: Failure) -> Result<(), Failure> {
+        let outcome = match &failure {
+            Failure::Refused(_) | Failure::Unreachable(_) => Outcome::Failed,
+            Failure::Misunderstood(_) => Outcome::Misunderstood,
+            Failure::Output(_) => return Err(failure),
+        };
+        self.outcome = self.outcome.max(outcome);
+        let place = if place.is_empty() {
+            String::new()
+        } else {
+            format!("{place}: ")
+        };
+        Ok(writeln!(self.err, "{place}{}", describe(&failure))?)
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.outcome as u8)
+    }
+}
+
+fn describe(failure: &Failure) -> String {
+    match failure {
+        Failure::Refused(status) => describe_status(status),
+        Failure::Unreachable(message) | Failure::Misunderstood(message) => {
+            format!("Error: {}", printable(message))
+        }
+        Failure::Output(error) => format!("Error: {error}"),
+    }
+}
+
+/// The message, and below it the causes that it does not mention itself.
+fn describe_status(status: &Status) -> String {
+    let reason = if status.reason.is_empty() {
+        status.code.to_string()
+    } else {
+        status.reason.clone()
+    };
+    let message = if status.message.is_empty() {
+        "no message"
+    } else {
+        &status.message
+    };
+    let mut text = format!(
+        "Error from server ({}): {}",
+        printable(&reason),
+        printable(message)
+    );
+    let details = status.details.as_ref();
+    for cause in details
+        .iter()
+        .flat_map(|details: &&StatusDetails| &details.causes)
+    {
+        if !mentioned(cause, message) {
+            text += &format!("\n  {}", describe_cause(cause));
+        }
+    }
+    text
+}
+
+fn mentioned(cause: &StatusCause, message: &str) -> bool {
+    message.contains(&cause.field) && message.contains(&cause.message)
+}
+
+fn describe_cause(cause: &StatusCause) -> String {
+    let parts = [&cause.field, &cause.reason, &cause.message];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .map(|part| printable(part))
+        .collect();
+    parts.join(": ")
+}
+
+/// Text from elsewhere as one line: a terminal obeys control characters.
+pub(crate) fn printable(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
+    text.chars()
+        .flat_map(|character| {
+            if character.is_control() {
+                character.escape_default().collect()
+            } else {
+                vec![character]
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn check(status: Value, expected: &Expect) {
+        let status: Status = serde_json::from_value(status).unwrap();
+        expected.assert_eq(&describe_status(&status));
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        check(
+            json!({ "code": 401, "reason": "Unauthorized", "message": "Unauthorized" }),
+            &expect!["Error from server (Unauthorized): Unauthorized"],
+        );
+        check(
+            json!({ "code": 500 }),
+            &expect!["Error from server (500): no message"],
+        );
+        check(
+            json!({
+                "code": 507, "reason": "InsufficientStorage", "message": "IPPool \"edge\" is exhausted",
+                "details": { "causes": [{ "reason": "PoolExhausted", "field": "spec.prefixLength", "message": "no free /24" }] },
+            }),
+            &expect![[r#"
+                Error from server (InsufficientStorage): IPPool "edge" is exhausted
+                  spec.prefixLength: PoolExhausted: no free /24"#]],
+        );
+        check(
+            json!({
+                "code": 422, "reason": "Invalid", "message": "IPClaim \"a\" is invalid: spec.prefixLength: Invalid value: 0: must be greater than 0",
+                "details": { "causes": [{ "reason": "FieldValueInvalid", "field": "spec.prefixLength", "message": "Invalid value: 0: must be greater than 0" }] },
+            }),
+            &expect![[
+                r#"Error from server (Invalid): IPClaim "a" is invalid: spec.prefixLength: Invalid value: 0: must be greater than 0"#
+            ]],
+        );
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        check(
+            json!({ "reason": "X", "message": "a\u{1b}[31m\nb" }),
+            &expect![[r"Error from server (X): a\u{1b}[31m\nb"]],
+        );
+    }
+
+    #[test]
+    fn the_worst_outcome_is_the_exit_code() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut report = Report::new(&mut out, &mut err);
+        assert_eq!(report.exit_code(), ExitCode::SUCCESS);
+        report
+            .failed(Failure::Misunderstood("what?".to_owned()))
+            .unwrap();
+        report
+            .part_failed(
+                "a.yaml",
+                Failure::Refused(Status::failure("taken", "Conflict").boxed()),
+            )
+            .unwrap();
+        assert_eq!(report.exit_code(), ExitCode::from(2));
+        assert_eq!(
+            String::from_utf8(err).unwrap(),
+            "Error: what?\na.yaml: Error from server (Conflict): taken\n"
+        );
+    }
+}

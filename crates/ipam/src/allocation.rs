@@ -1,0 +1,282 @@
+//! IPAllocation: the record that a block of a pool is held, written by the service alone.
+//!
+//! It comes and goes with its claim, in the claim's transaction, or stays behind when the claim says Retain.
+
+mod resource;
+mod types;
+
+use address::Prefix;
+use apimachinery::{
+    command::{ObjectKey, Write},
+    field::{Fault, Path},
+    kind::{Context, Decided, Kind, Resource, Span, Subresource},
+    object::{Object, ObjectMeta, OwnerReference},
+    refusal::{Reason, Refusal},
+    time::Time,
+};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use self::resource::RESOURCE;
+pub use self::types::{AllocationPhase, AllocationSpec, AllocationStatus, IpAllocation};
+use crate::{
+    API_VERSION, GROUP, claim,
+    condition::{self, ALLOCATED, ConditionStatus, READY},
+    spec,
+    types::NameRef,
+    world::{self, World},
+};
+
+/// The plural resource.
+pub const PLURAL: &str = "ipallocations";
+/// The kind.
+pub const KIND: &str = "IPAllocation";
+
+/// What an allocation takes of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held<'o> {
+    /// The pool.
+    pub(crate) pool: &'o str,
+    /// The block.
+    pub(crate) block: Prefix,
+}
+
+impl<'o> Held<'o> {
+    /// What this allocation holds.
+    pub(crate) fn of(object: &'o Object) -> Option<Self> {
+        let block = spec::stored_block(object.text("/status/allocatedCIDR"))?;
+        Some(Self {
+            pool: object.text("/spec/poolRef/name"),
+            block,
+        })
+    }
+}
+
+/// The key of the allocation of the claim `claim`: a client that knows the claim's name can tell the allocation's.
+pub(crate) fn key_for(claim: &ObjectKey) -> ObjectKey {
+    let mut hash = Sha256::new();
+    for part in [&claim.namespace, "/", &claim.name] {
+        hash.update(part.as_bytes());
+    }
+    let digest = hash.finalize();
+    let head = digest.first_chunk().expect("a SHA-256 has 32 bytes");
+    ObjectKey {
+        resource: PLURAL,
+        scope: claim.scope.clone(),
+        namespace: claim.namespace.clone(),
+        name: format!("alloc-{:016x}", u64::from_be_bytes(*head)),
+    }
+}
+
+/// The allocation of `block` for a claim that is about to be stored.
+pub(crate) fn for_claim(
+    key: &ObjectKey,
+    claim: &Object,
+    pool: &str,
+    block: Prefix,
+    ctx: &Context<'_>,
+) -> Object {
+    let mut conditions = Vec::new();
+    let message = format!("{block} of IPPool {pool}");
+    condition::set(
+        &mut conditions,
+        ALLOCATED,
+        ConditionStatus::True,
+        ("AllocationSucceeded", &message),
+        ctx.now,
+    );
+    condition::set(
+        &mut conditions,
+        READY,
+        ConditionStatus::True,
+        ("Bound", "a claim holds the block"),
+        ctx.now,
+    );
+    let spec = AllocationSpec {
+        ip_family: Some(block.family().into()),
+        pool_ref: NameRef::new(pool),
+        claim_ref: Some(NameRef::new(&claim.metadata.name)),
+        purpose: "Claim".to_owned(),
+    };
+    let status = AllocationStatus {
+        phase: AllocationPhase::Ready,
+        allocated_cidr: block.to_string(),
+        conditions,
+    };
+    let mut fields = Map::new();
+    fields.insert(
+        "spec".to_owned(),
+        serde_json::to_value(spec).expect("a spec has only strings for keys"),
+    );
+    fields.insert(
+        "status".to_owned(),
+        serde_json::to_value(status).expect("a status has only strings for keys"),
+    );
+    Object {
+        api_version: API_VERSION.to_owned(),
+        kind: KIND.to_owned(),
+        metadata: metadata(key, claim, ctx),
+        fields,
+    }
+}
+
+fn metadata(key: &ObjectKey, claim: &Object, ctx: &Context<'_>) -> ObjectMeta {
+    ObjectMeta {
+        name: key.name.clone(),
+        namespace: key.namespace.clone(),
+        uid: ctx.seed.companion_uid(),
+        creation_timestamp: Some(ctx.now),
+        generation: Some(1),
+        owner_references: vec![OwnerReference {
+            api_version: API_VERSION.to_owned(),
+            kind: claim::KIND.to_owned(),
+            name: claim.metadata.name.clone(),
+            uid: claim.metadata.uid.clone(),
+            controller: Some(true),
+            block_owner_deletion: Some(true),
+        }],
+        ..ObjectMeta::default()
+    }
+}
+
+/// The allocation once its claim is gone and the block is kept.
+pub(crate) fn retained(allocation: &Object, claim_uid: &str, now: Time) -> Object {
+    let mut object = allocation.clone();
+    object
+        .metadata
+        .owner_references
+        .retain(|owner| owner.uid != claim_uid);
+    object.metadata.generation = object
+        .metadata
+        .generation
+        .map(|generation| generation.saturating_add(1));
+    if let Some(spec) = spec::edit(&mut object) {
+        spec.remove("claimRef");
+    }
+    let mut conditions = condition::in_status(object.field("status"));
+    let why = (
+        "Retained",
+        "the claim is gone and its block is kept; delete the allocation to free it",
+    );
+    condition::set(&mut conditions, READY, ConditionStatus::True, why, now);
+    if let Some(status) = object.fields.get_mut("status") {
+        status["phase"] = json!(AllocationPhase::Retained);
+        status["conditions"] = Value::Array(conditions);
+    }
+    object
+}
+
+/// The kind IPAllocation.
+pub(crate) struct Allocations {
+    resource: Resource,
+}
+
+impl Allocations {
+    /// The kind, with its schema.
+    pub(crate) fn new() -> Self {
+        Self {
+            resource: RESOURCE.clone(),
+        }
+    }
+}
+
+impl Kind<World> for Allocations {
+    fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    fn create(
+        &self,
+        _: &World,
+        _: &ObjectKey,
+        _: Object,
+        _: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        let message = "an IPAllocation is created by the service together with its IPClaim; create an IPClaim instead";
+        Err(Refusal::new(Reason::MethodNotAllowed, message))
+    }
+
+    fn update(
+        &self,
+        _world: &World,
+        key: &ObjectKey,
+        old: &Object,
+        new: Object,
+        subresource: Option<Subresource>,
+        _ctx: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        let faults = if subresource == Some(Subresource::Status) {
+            condition::check_status_write(old.field("status"), new.field("status"))
+        } else {
+            let mut faults = spec::immutable_faults(old, &new, &[]);
+            faults.extend(metadata_faults(old, &new));
+            faults
+        };
+        if faults.is_empty() {
+            Ok(Decided {
+                object: new,
+                companions: Vec::new(),
+                warnings: Vec::new(),
+            })
+        } else {
+            Err(Refusal::invalid(GROUP, KIND, &key.name, &faults))
+        }
+    }
+
+    fn may_delete(
+        &self,
+        _: &World,
+        key: &ObjectKey,
+        object: &Object,
+        _: &Context<'_>,
+    ) -> Result<(), Refusal> {
+        if object.field("spec").get("claimRef").is_none() {
+            return Ok(());
+        }
+        let fault = Fault::forbidden(
+            spec::path("claimRef"),
+            "managed by its owning IPClaim; delete the claim instead",
+        );
+        Err(Refusal::invalid(GROUP, KIND, &key.name, &[fault]))
+    }
+
+    fn delete(
+        &self,
+        _: &World,
+        _: &ObjectKey,
+        _: &Object,
+        _: &Context<'_>,
+    ) -> Result<Vec<Write>, Refusal> {
+        Ok(Vec::new())
+    }
+
+    fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
+        let held = Held::of(object);
+        held.map(|held| world::span(world::space_of_pool(&key.scope, held.pool), held.block, key))
+            .into_iter()
+            .collect()
+    }
+}
+
+/// Only labels and annotations are the user's. An allocation goes with its claim at once, so that a finalizer of its own
+/// could not be honoured, and its owner is what the service wrote.
+fn metadata_faults(old: &Object, new: &Object) -> Vec<Fault> {
+    let path = Path::new("metadata");
+    let mut faults = Vec::new();
+    let (before, after) = (&old.metadata, &new.metadata);
+    if after
+        .finalizers
+        .iter()
+        .any(|finalizer| !before.finalizers.contains(finalizer))
+    {
+        let detail = "an IPAllocation goes with its IPClaim; put the finalizer on the claim";
+        faults.push(Fault::forbidden(path.child("finalizers"), detail));
+    }
+    if before.owner_references != after.owner_references {
+        faults.push(Fault::forbidden(
+            path.child("ownerReferences"),
+            "is set by the service",
+        ));
+    }
+    faults
+}

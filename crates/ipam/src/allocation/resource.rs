@@ -1,0 +1,79 @@
+//! What clients are told of IPAllocations: names, verbs, columns, selectors.
+
+use std::sync::LazyLock;
+
+use apimachinery::kind::{Cell, Column, Resource, Verb};
+
+use super::{KIND, PLURAL, types::IpAllocation};
+use crate::{GROUP, VERSION, schema, schema::column};
+
+pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {
+    group: GROUP,
+    version: VERSION,
+    kind: KIND,
+    plural: PLURAL,
+    singular: "ipallocation",
+    short_names: &["ipalloc"],
+    categories: &["ipam"],
+    namespaced: true,
+    verbs: &[
+        Verb::Delete,
+        Verb::DeleteCollection,
+        Verb::Get,
+        Verb::List,
+        Verb::Patch,
+        Verb::Watch,
+    ],
+    selectable_fields: &[
+        "spec.ipFamily",
+        "spec.poolRef.name",
+        "status.allocatedCIDR",
+        "status.phase",
+    ],
+    columns: COLUMNS,
+    name_length_max: 253,
+    schema: schema::of::<IpAllocation>(),
+});
+
+const COLUMNS: &[Column] = &[
+    Column {
+        name: "Name",
+        column_type: "string",
+        format: "name",
+        description: "Name of the allocation",
+        priority: 0,
+        cell: Cell::Name,
+    },
+    column(
+        "CIDR",
+        "The block",
+        0,
+        Cell::Pointer("/status/allocatedCIDR"),
+    ),
+    column(
+        "Pool",
+        "The pool that the block belongs to",
+        0,
+        Cell::Pointer("/spec/poolRef/name"),
+    ),
+    column(
+        "Claim",
+        "The claim that holds the block",
+        0,
+        Cell::Pointer("/spec/claimRef/name"),
+    ),
+    column(
+        "Phase",
+        "Whether a claim holds the block",
+        0,
+        Cell::Pointer("/status/phase"),
+    ),
+    Column {
+        name: "Age",
+        column_type: "date",
+        format: "",
+        description: "Time since the creation",
+        priority: 0,
+        cell: Cell::Age,
+    },
+];

@@ -1,0 +1,327 @@
+//! Which pool, and which block of it: for claims and for child pools alike.
+//!
+//! Nothing is taken here. A pool that cannot serve says why ([`Misfit`]), so that a selector can pass over it and still
+//! answer the most helpful of all reasons in the end.
+
+use std::cmp::Ordering;
+
+use address::{Family, Prefix, Strategy};
+use apimachinery::{
+    field::{Fault, FaultType},
+    refusal::{Reason, Refusal},
+};
+
+use crate::{GROUP, pool::PoolStrategy, spec, world::Pool};
+
+/// What is asked of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    /// Who asks.
+    pub(crate) purpose: Purpose,
+    /// Of this family.
+    pub(crate) family: Option<Family>,
+    /// Of this length; a claim may leave it to the pool.
+    pub(crate) length: Option<u8>,
+    /// Exactly this block.
+    pub(crate) block: Option<Prefix>,
+}
+
+/// What the block is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A claim.
+    Claim,
+    /// A pool, which must be smaller than its parent.
+    ChildPool,
+}
+
+impl Purpose {
+    /// The field of the spec that names an exact block.
+    fn block_field(self) -> &'static str {
+        match self {
+            Self::Claim => "address",
+            Self::ChildPool => "cidr",
+        }
+    }
+
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Claim => crate::claim::PLURAL,
+            Self::ChildPool => crate::pool::PLURAL,
+        }
+    }
+
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Claim => crate::claim::KIND,
+            Self::ChildPool => crate::pool::KIND,
+        }
+    }
+}
+
+/// Why a pool cannot serve.
+#[derive(Clone, Debug)]
+pub(crate) enum Misfit {
+    /// It is of the other family, and perhaps more.
+    OtherFamily(Vec<Fault>),
+    /// It would not serve this however empty it were.
+    Never(Vec<Fault>),
+    /// The very block asked for is not free.
+    Taken(Prefix),
+    /// Nothing of this length is free.
+    Exhausted(u8),
+}
+
+impl Misfit {
+    /// How near the pool came to serving.
+    fn nearness(&self) -> u8 {
+        match self {
+            Self::OtherFamily(_) => 0,
+            Self::Never(_) => 1,
+            Self::Taken(_) => 2,
+            Self::Exhausted(_) => 3,
+        }
+    }
+
+    /// The refusal of `request`, made by the object called `name`. `others` is how many other pools refuse alike.
+    pub(crate) fn refuse(
+        &self,
+        request: Request,
+        name: &str,
+        pool: &Pool,
+        others: usize,
+    ) -> Refusal {
+        let (plural, pool_name) = (request.purpose.plural(), pool.name());
+        match self {
+            Self::OtherFamily(faults) | Self::Never(faults) => {
+                Refusal::invalid(GROUP, request.purpose.kind(), name, faults)
+            }
+            Self::Taken(block) => {
+                let why = format!(
+                    "{block} is not entirely free in IPPool \"{pool_name}\"; ask for another block, or leave out \
+                     spec.{} to get the next free one",
+                    request.purpose.block_field()
+                );
+                Refusal::conflict(GROUP, plural, name, &why)
+            }
+            Self::Exhausted(length) => exhausted(pool, *length, others).about(GROUP, plural, name),
+        }
+    }
+}
+
+fn exhausted(pool: &Pool, length: u8, others: usize) -> Refusal {
+    let left = match pool.free.largest_free() {
+        Some(largest) => format!("its largest free block is a /{largest}"),
+        None => "nothing of it is free".to_owned(),
+    };
+    let too = match others {
+        0 => String::new(),
+        1 => "; so is 1 other pool that matches spec.poolSelector".to_owned(),
+        n => format!("; so are {n} other pools that match spec.poolSelector"),
+    };
+    let message = format!(
+        "IPPool \"{}\" is exhausted: no free block of length /{length}, {left}{too}",
+        pool.name()
+    );
+    let fault = Fault {
+        path: spec::path("prefixLength"),
+        fault_type: FaultType::Other("PoolExhausted"),
+        message: message.clone(),
+    };
+    Refusal::new(Reason::InsufficientStorage, message).because(&fault)
+}
+
+/// The block that the pool would hand out.
+pub(crate) fn fit(pool: &Pool, request: Request) -> Result<Prefix, Misfit> {
+    let length = check(pool, request)?;
+    match request.block {
+        Some(block) if pool.free.is_free(block) => Ok(block),
+        Some(block) => Err(Misfit::Taken(block)),
+        None => pool
+            .free
+            .find(length, within(pool))
+            .ok_or(Misfit::Exhausted(length)),
+    }
+}
+
+/// How a block is chosen inside one pool.
+fn within(pool: &Pool) -> Strategy {
+    match pool.policy.strategy {
+        PoolStrategy::BestFit => Strategy::BestFit,
+        PoolStrategy::FirstFit | PoolStrategy::LeastUtilized => Strategy::FirstFit,
+    }
+}
+
+/// Everything that is wrong with asking this of the pool, whatever it has left; else the length that is meant.
+fn check(pool: &Pool, request: Request) -> Result<u8, Misfit> {
+    let mut faults = Vec::new();
+    let family_differs = check_family(pool, request, &mut faults);
+    let length = request
+        .block
+        .map(Prefix::length)
+        .or(request.length)
+        .or(pool.policy.own_length());
+    match length {
+        // The length of a block of the other family says nothing about this pool.
+        Some(_) if request.block.is_some() && family_differs => {}
+        Some(length) => check_bounds(pool, request, length, &mut faults),
+        None => faults.push(Fault::required(
+            spec::path("prefixLength"),
+            &format!(
+                "IPPool \"{}\" has no allocation.defaultPrefixLength",
+                pool.name()
+            ),
+        )),
+    }
+    if let Some(block) = request.block
+        && !family_differs
+        && !pool.block().contains(block)
+    {
+        let detail = format!(
+            "must be inside IPPool \"{}\", which is {}",
+            pool.name(),
+            pool.block()
+        );
+        let path = spec::path(request.purpose.block_field());
+        faults.push(Fault::invalid(path, block.to_string(), &detail));
+    }
+    match length {
+        Some(length) if faults.is_empty() => Ok(length),
+        _ if family_differs => Err(Misfit::OtherFamily(faults)),
+        _ => Err(Misfit::Never(faults)),
+    }
+}
+
+fn check_family(pool: &Pool, request: Request, faults: &mut Vec<Fault>) -> bool {
+    let of_pool = pool.block().family();
+    let detail = |family| {
+        format!(
+            "address family {family} does not match IPPool \"{}\", which has {of_pool} addresses",
+            pool.name()
+        )
+    };
+    if let Some(family) = request.family.filter(|family| *family != of_pool) {
+        faults.push(Fault::invalid(
+            spec::path("ipFamily"),
+            family.to_string(),
+            &detail(family),
+        ));
+    }
+    if let Some(block) = request.block.filter(|block| block.family() != of_pool) {
+        let path = spec::path(request.purpose.block_field());
+        faults.push(Fault::invalid(
+            path,
+            block.to_string(),
+            &detail(block.family()),
+        ));
+    }
+    !faults.is_empty()
+}
+
+/// The length must be one that the pool hands out. A block that is named by its CIDR alone is at fault itself.
+fn check_bounds(pool: &Pool, request: Request, length: u8, faults: &mut Vec<Fault>) {
+    let own = pool.block().length();
+    let longer = match request.purpose {
+        Purpose::Claim => own,
+        Purpose::ChildPool => own.saturating_add(1),
+    };
+    let shortest = pool.policy.min.map_or(longer, |min| min.max(longer));
+    let bits = pool.block().family().bits();
+    let longest = pool.policy.max.map_or(bits, |max| max.min(bits));
+    if (shortest..=longest).contains(&length) {
+        return;
+    }
+    let detail = format!(
+        "prefixLength /{length} is outside the bounds of IPPool \"{}\" ({}): /{shortest} to /{longest}",
+        pool.name(),
+        pool.block()
+    );
+    faults.push(match request.block {
+        Some(block) if request.length.is_none() => Fault::invalid(
+            spec::path(request.purpose.block_field()),
+            block.to_string(),
+            &detail,
+        ),
+        _ => Fault::invalid(spec::path("prefixLength"), length, &detail),
+    });
+}
+
+/// The pool that came nearest to serving, why it could not, and how many others failed alike.
+pub(crate) type Nearest<'w> = (&'w Pool, Misfit, usize);
+
+/// Of pools in the order of their names, the one that serves, and the block.
+///
+/// The first that can serve decides. If its strategy is LeastUtilized, it stands for all pools of that strategy among
+/// those given, and the one with the greatest free share serves in its place; pools of other strategies that come later
+/// are not looked at. The error is `None` when there was no pool at all.
+pub(crate) fn among<'w>(
+    pools: impl Iterator<Item = &'w Pool>,
+    request: Request,
+) -> Result<(&'w Pool, Prefix), Option<Nearest<'w>>> {
+    let mut best: Option<(&Pool, Prefix)> = None;
+    let mut nearest: Option<Nearest<'w>> = None;
+    for pool in pools {
+        let least_utilized = pool.policy.strategy == PoolStrategy::LeastUtilized;
+        if best.is_some() && !least_utilized {
+            continue;
+        }
+        match (fit(pool, request), best) {
+            (Ok(block), None) if least_utilized => best = Some((pool, block)),
+            (Ok(block), None) => return Ok((pool, block)),
+            (Ok(block), Some((emptiest, _))) => {
+                if pool.free.free_share_cmp(&emptiest.free) == Ordering::Greater {
+                    best = Some((pool, block));
+                }
+            }
+            (Err(misfit), _) => note(&mut nearest, pool, misfit),
+        }
+    }
+    best.ok_or(nearest)
+}
+
+fn note<'w>(nearest: &mut Option<Nearest<'w>>, pool: &'w Pool, misfit: Misfit) {
+    match nearest {
+        Some((_, best, others)) if misfit.nearness() == best.nearness() => *others += 1,
+        Some((_, best, _)) if misfit.nearness() < best.nearness() => {}
+        _ => *nearest = Some((pool, misfit, 0)),
+    }
+}
+
+/// What a dry run adds to its answer: that it took nothing, and how the pool would stand if it had.
+///
+/// The copy of the free space costs in proportion to how fragmented the pool is, which only dry runs pay.
+pub(crate) fn dry_run_warning(pool: &Pool, block: Prefix) -> String {
+    let mut after = pool.free.clone();
+    after.take(block).expect("the block was just found free");
+    let largest = match after.largest_free() {
+        Some(length) => format!("largest free block /{length}"),
+        None => "no free block".to_owned(),
+    };
+    format!(
+        "dry run: {block} was not allocated, and a later request may get another block; with it, IPPool \"{}\" would have \
+         {} of {} addresses free, {largest}",
+        pool.name(),
+        after.free(),
+        after.total()
+    )
+}
+
+/// What is answered when a pool is not there.
+pub(crate) fn pool_not_found(field: &str, name: &str) -> Refusal {
+    let message = format!("IPPool \"{name}\" not found");
+    let fault = Fault {
+        path: spec::path(field).child("name"),
+        fault_type: FaultType::Other("PoolNotFound"),
+        message: message.clone(),
+    };
+    Refusal::bad_request(message).because(&fault)
+}
+
+/// What is answered when the pool that was named is on its way out.
+pub(crate) fn pool_terminating(purpose: Purpose, name: &str, pool: &Pool) -> Refusal {
+    let why = format!(
+        "IPPool \"{}\" is being deleted and hands out nothing new; name another pool",
+        pool.name()
+    );
+    Refusal::conflict(GROUP, purpose.plural(), name, &why)
+}

@@ -1,0 +1,314 @@
+//! IPPool: a block of addresses to hand out, a root of its own or carved from another pool.
+
+mod check;
+mod resource;
+mod status;
+mod types;
+
+use address::{FreeSpace, Prefix};
+use apimachinery::{
+    command::{ObjectKey, Scope, Write},
+    field::Fault,
+    kind::{Context, Decided, Kind, Reads, Resource, Span, Subresource},
+    object::Object,
+    refusal::{Reason, Refusal},
+};
+use serde_json::json;
+
+pub(crate) use self::check::Policy;
+pub use self::types::{
+    AllocationPolicy, Capacity, ExactCapacity, IpPool, PoolPhase, PoolSpec, PoolStatus,
+    PoolStrategy, Visibility,
+};
+use self::{
+    check::{Origin, check_policy},
+    resource::RESOURCE,
+};
+use crate::{
+    GROUP,
+    choose::{self, Purpose, Request},
+    condition, spec,
+    world::{self, Pool, World},
+};
+
+/// The plural resource.
+pub const PLURAL: &str = "ippools";
+/// The kind.
+pub const KIND: &str = "IPPool";
+
+/// How many holders a refused deletion names.
+const HOLDERS_NAMED_MAX: usize = 3;
+
+/// The key of a pool.
+pub(crate) fn key(scope: &Scope, name: &str) -> ObjectKey {
+    ObjectKey {
+        resource: PLURAL,
+        scope: scope.clone(),
+        namespace: String::new(),
+        name: name.to_owned(),
+    }
+}
+
+/// The kind IPPool.
+pub(crate) struct Pools {
+    resource: Resource,
+}
+
+impl Pools {
+    /// The kind, with its schema.
+    pub(crate) fn new() -> Self {
+        Self {
+            resource: RESOURCE.clone(),
+        }
+    }
+
+    fn invalid(name: &str, faults: &[Fault]) -> Refusal {
+        Refusal::invalid(GROUP, KIND, name, faults)
+    }
+
+    fn root(world: &World, key: &ObjectKey, block: Prefix) -> Result<(), Refusal> {
+        let Some((other, name)) = world.root_overlapping(&key.scope, block) else {
+            return Ok(());
+        };
+        let why = format!(
+            "{block} overlaps with IPPool \"{name}\", which is {other}; root pools must not overlap"
+        );
+        Err(Refusal::conflict(GROUP, PLURAL, &key.name, &why))
+    }
+
+    /// The parent, and the block to carve from it.
+    fn child<'w>(
+        world: &'w World,
+        key: &ObjectKey,
+        spec: &PoolSpec,
+        parent: &str,
+        (length, block): (Option<u8>, Option<Prefix>),
+    ) -> Result<(&'w Pool, Prefix), Refusal> {
+        let Some(parent) = world.pool(&key.scope, parent) else {
+            return Err(choose::pool_not_found("parentPoolRef", parent));
+        };
+        if parent.object.is_terminating() {
+            return Err(choose::pool_terminating(
+                Purpose::ChildPool,
+                &key.name,
+                parent,
+            ));
+        }
+        let mut faults = Vec::new();
+        check_policy(
+            spec.allocation.as_ref(),
+            Some(parent.block().family()),
+            &mut faults,
+        );
+        let request = Request {
+            purpose: Purpose::ChildPool,
+            family: None,
+            length,
+            block,
+        };
+        match choose::fit(parent, request) {
+            Ok(block) if faults.is_empty() => Ok((parent, block)),
+            Err(choose::Misfit::Never(more) | choose::Misfit::OtherFamily(more)) => {
+                faults.extend(more);
+                Err(Self::invalid(&key.name, &faults))
+            }
+            _ if !faults.is_empty() => Err(Self::invalid(&key.name, &faults)),
+            Ok(block) => Ok((parent, block)),
+            Err(misfit) => Err(misfit.refuse(request, &key.name, parent, 0)),
+        }
+    }
+}
+
+impl Kind<World> for Pools {
+    fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    fn reads(&self, key: &ObjectKey) -> Reads {
+        let space = world::space_of_pool(&key.scope, &key.name);
+        Reads {
+            keys: Vec::new(),
+            spans: Some((space, HOLDERS_NAMED_MAX)),
+        }
+    }
+
+    fn create(
+        &self,
+        world: &World,
+        key: &ObjectKey,
+        mut object: Object,
+        ctx: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        let pool: PoolSpec = spec::read(&object)?;
+        let origin = Origin::of(&pool).map_err(|faults| Self::invalid(&key.name, &faults))?;
+        let mut warnings: Vec<String> = origin.warning().into_iter().collect();
+        let (parent, block) = match origin {
+            Origin::Root { block, .. } => {
+                Self::root(world, key, block)?;
+                (None, block)
+            }
+            Origin::Child {
+                parent,
+                length,
+                block,
+                ..
+            } => {
+                let (parent, block) = Self::child(world, key, &pool, &parent, (length, block))?;
+                if ctx.dry_run {
+                    warnings.push(choose::dry_run_warning(parent, block));
+                }
+                (Some(parent), block)
+            }
+        };
+        set_defaults(&mut object, parent.is_none().then_some(block.family()));
+        let status = PoolStatus::fresh(
+            &object,
+            &FreeSpace::new(block),
+            parent.map(Pool::name),
+            ctx.now,
+        );
+        object.set_field("status", status.to_value());
+        Ok(Decided {
+            object,
+            companions: Vec::new(),
+            warnings,
+        })
+    }
+
+    fn update(
+        &self,
+        world: &World,
+        key: &ObjectKey,
+        old: &Object,
+        mut new: Object,
+        subresource: Option<Subresource>,
+        _ctx: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        let mut faults = Vec::new();
+        if subresource == Some(Subresource::Status) {
+            faults = condition::check_status_write(old.field("status"), new.field("status"));
+        } else {
+            let pool = world
+                .pool(&key.scope, &key.name)
+                .ok_or_else(|| unknown(&key.name))?;
+            let family = pool.block().family();
+            set_defaults(&mut new, pool.parent.is_none().then_some(family));
+            faults.extend(spec::immutable_faults(
+                old,
+                &new,
+                &["allocation", "visibility"],
+            ));
+            let changed: PoolSpec = spec::read(&new)?;
+            check_policy(changed.allocation.as_ref(), Some(family), &mut faults);
+            spec::observe_change(old, &mut new);
+        }
+        if faults.is_empty() {
+            Ok(Decided {
+                object: new,
+                companions: Vec::new(),
+                warnings: Vec::new(),
+            })
+        } else {
+            Err(Self::invalid(&key.name, &faults))
+        }
+    }
+
+    fn may_delete(
+        &self,
+        world: &World,
+        key: &ObjectKey,
+        _: &Object,
+        ctx: &Context<'_>,
+    ) -> Result<(), Refusal> {
+        let pool = world
+            .pool(&key.scope, &key.name)
+            .ok_or_else(|| unknown(&key.name))?;
+        let held = pool.allocations + pool.children;
+        if held == 0 {
+            return Ok(());
+        }
+        let holders: Vec<String> = ctx
+            .related
+            .spans
+            .iter()
+            .map(|span| holder(&span.holder))
+            .collect();
+        let more = held.saturating_sub(holders.len() as u64);
+        let among = match (holders.is_empty(), more) {
+            (true, _) => String::new(),
+            (false, 0) => format!(": {}", holders.join(", ")),
+            (false, more) => format!(": {} and {more} more", holders.join(", ")),
+        };
+        let why = format!(
+            "the pool has {held} active allocation(s){among}; delete their claims, retained allocations and child pools \
+             first"
+        );
+        Err(Refusal::conflict(GROUP, PLURAL, &key.name, &why))
+    }
+
+    fn mark_terminating(&self, object: &mut Object) {
+        let generation = object.metadata.generation;
+        spec::observe(object, generation);
+    }
+
+    fn delete(
+        &self,
+        _: &World,
+        _: &ObjectKey,
+        _: &Object,
+        _: &Context<'_>,
+    ) -> Result<Vec<Write>, Refusal> {
+        Ok(Vec::new())
+    }
+
+    fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
+        let Some(block) = spec::stored_block(object.text("/status/allocatedCIDR")) else {
+            return Vec::new();
+        };
+        let parent = object.text("/spec/parentPoolRef/name");
+        let space = if parent.is_empty() {
+            world::space_of_roots(&key.scope, block.family())
+        } else {
+            world::space_of_pool(&key.scope, parent)
+        };
+        vec![world::span(space, block, key)]
+    }
+}
+
+/// Writes into the spec what it leaves out: the strategy, and the family of a root pool.
+fn set_defaults(object: &mut Object, root_family: Option<address::Family>) {
+    let Some(spec) = spec::edit(object) else {
+        return;
+    };
+    if let Some(family) = root_family {
+        spec.entry("ipFamily")
+            .or_insert_with(|| family.to_string().into());
+    }
+    if let Some(policy) = spec
+        .entry("allocation")
+        .or_insert_with(|| json!({}))
+        .as_object_mut()
+    {
+        policy
+            .entry("strategy")
+            .or_insert_with(|| "FirstFit".into());
+    }
+}
+
+/// The object exists, so the world must know it.
+fn unknown(name: &str) -> Refusal {
+    Refusal::new(
+        Reason::InternalError,
+        format!("IPPool \"{name}\" is stored, but not in the allocator's state"),
+    )
+}
+
+/// A holder's key, `resource/scope/namespace/name`, as people write it.
+fn holder(key: &str) -> String {
+    let mut parts = key.splitn(4, '/');
+    match (parts.next(), parts.nth(1), parts.next()) {
+        (Some(PLURAL), _, Some(name)) => format!("IPPool {name}"),
+        (Some(_), Some(namespace), Some(name)) => format!("IPAllocation {namespace}/{name}"),
+        _ => key.to_owned(),
+    }
+}

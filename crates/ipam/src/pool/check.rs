@@ -1,0 +1,208 @@
+//! What can be said of the spec of an IPPool without looking at any pool.
+
+use address::{Family, Prefix};
+use apimachinery::field::Fault;
+
+use super::types::{AllocationPolicy, PoolSpec, PoolStrategy};
+use crate::{spec, types::NameRef};
+
+/// What a valid spec asks for.
+pub(super) enum Origin {
+    /// A block of its own.
+    Root {
+        block: Prefix,
+        /// The text, if it is not the block's canonical form but for host bits.
+        normalised_from: Option<String>,
+    },
+    /// A part of another pool.
+    Child {
+        parent: String,
+        length: Option<u8>,
+        block: Option<Prefix>,
+        normalised_from: Option<String>,
+    },
+}
+
+impl Origin {
+    /// Reads and validates a spec by itself, without looking at any pool.
+    pub(super) fn of(spec: &PoolSpec) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let parsed = spec
+            .cidr
+            .as_deref()
+            .and_then(|text| spec::check_cidr(spec::path("cidr"), text, &mut faults));
+        let block = parsed.map(|parsed| parsed.prefix);
+        let normalised_from = parsed
+            .filter(|parsed| parsed.host_bits)
+            .and(spec.cidr.clone());
+        let family = block.map(Prefix::family);
+        check_policy(spec.allocation.as_ref(), family, &mut faults);
+        let origin = match &spec.parent_pool_ref {
+            None => {
+                check_root(spec, family, &mut faults);
+                block.map(|block| Self::Root {
+                    block,
+                    normalised_from,
+                })
+            }
+            Some(parent) => {
+                let length = check_child(spec, parent, block, &mut faults);
+                Some(Self::Child {
+                    parent: parent.name.clone(),
+                    length,
+                    block,
+                    normalised_from,
+                })
+            }
+        };
+        match origin {
+            Some(origin) if faults.is_empty() => Ok(origin),
+            _ => Err(faults),
+        }
+    }
+
+    /// What to tell the user about a block that is accepted.
+    pub(super) fn warning(&self) -> Option<String> {
+        let (Self::Root {
+            normalised_from, ..
+        }
+        | Self::Child {
+            normalised_from, ..
+        }) = self;
+        let text = normalised_from.as_ref()?;
+        let (Self::Root { block, .. }
+        | Self::Child {
+            block: Some(block), ..
+        }) = self
+        else {
+            return None;
+        };
+        Some(format!(
+            "spec.cidr: {text} has bits set beyond its prefix length; the pool is {block}"
+        ))
+    }
+}
+
+fn check_root(spec: &PoolSpec, family: Option<Family>, faults: &mut Vec<Fault>) {
+    if spec.cidr.is_none() {
+        faults.push(Fault::required(
+            spec::path("cidr"),
+            "a root pool needs a block; a child pool needs parentPoolRef",
+        ));
+    }
+    if spec.prefix_length.is_some() {
+        let detail = "is only for child pools: the length of a root pool stands in spec.cidr";
+        faults.push(Fault::forbidden(spec::path("prefixLength"), detail));
+    }
+    if let (Some(given), Some(family)) = (spec.ip_family.map(Family::from), family)
+        && given != family
+    {
+        let detail = format!("does not agree with spec.cidr, which is {family}");
+        faults.push(Fault::invalid(
+            spec::path("ipFamily"),
+            given.to_string(),
+            &detail,
+        ));
+    }
+}
+
+/// The length of the block to carve, if it can be told.
+fn check_child(
+    spec: &PoolSpec,
+    parent: &NameRef,
+    block: Option<Prefix>,
+    faults: &mut Vec<Fault>,
+) -> Option<u8> {
+    if parent.name.is_empty() {
+        faults.push(Fault::required(
+            spec::path("parentPoolRef").child("name"),
+            "",
+        ));
+    }
+    if spec.ip_family.is_some() {
+        faults.push(Fault::forbidden(
+            spec::path("ipFamily"),
+            "a child pool inherits its family from its parent",
+        ));
+    }
+    let path = spec::path("prefixLength");
+    if spec.prefix_length.is_none() && spec.cidr.is_none() {
+        faults.push(Fault::required(
+            path.clone(),
+            "a child pool needs a length, or a cidr",
+        ));
+    }
+    let length = spec::check_length(
+        path.clone(),
+        spec.prefix_length,
+        block.map(Prefix::family),
+        faults,
+    );
+    if let (Some(length), Some(block)) = (length, block)
+        && length != block.length()
+    {
+        faults.push(Fault::invalid(
+            path,
+            length,
+            &format!("does not agree with spec.cidr, which is {block}"),
+        ));
+    }
+    length
+}
+
+/// Bounds that contradict each other, or the family if it is known.
+pub(super) fn check_policy(
+    policy: Option<&AllocationPolicy>,
+    family: Option<Family>,
+    faults: &mut Vec<Fault>,
+) {
+    let Some(policy) = policy else { return };
+    let path = |name| spec::path("allocation").child(name);
+    let mut length = |name, length| spec::check_length(path(name), length, family, faults);
+    let min = length("minPrefixLength", policy.min_prefix_length);
+    let max = length("maxPrefixLength", policy.max_prefix_length);
+    let default = length("defaultPrefixLength", policy.default_prefix_length);
+    if let (Some(min), Some(max)) = (min, max)
+        && min > max
+    {
+        let detail = format!("must be at most maxPrefixLength, which is {max}");
+        faults.push(Fault::invalid(path("minPrefixLength"), min, &detail));
+    } else if let Some(default) = default
+        && (min.is_some_and(|min| default < min) || max.is_some_and(|max| default > max))
+    {
+        let detail = "must be from minPrefixLength to maxPrefixLength";
+        faults.push(Fault::invalid(path("defaultPrefixLength"), default, detail));
+    }
+}
+
+/// The bounds and the strategy of a pool, as decisions need them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Policy {
+    /// The shortest length handed out.
+    pub(crate) min: Option<u8>,
+    /// The longest length handed out.
+    pub(crate) max: Option<u8>,
+    /// The length of claims that give none.
+    pub(crate) default: Option<u8>,
+    /// How a block is chosen.
+    pub(crate) strategy: PoolStrategy,
+}
+
+impl Policy {
+    /// Of a policy that was validated.
+    pub(crate) fn of(policy: Option<&AllocationPolicy>) -> Self {
+        let length = |length: Option<i64>| length.and_then(|length| u8::try_from(length).ok());
+        policy.map_or_else(Self::default, |policy| Self {
+            min: length(policy.min_prefix_length),
+            max: length(policy.max_prefix_length),
+            default: length(policy.default_prefix_length),
+            strategy: policy.strategy.unwrap_or_default(),
+        })
+    }
+
+    /// The length of a claim that gives none: the default, or the only one there is.
+    pub(crate) fn own_length(self) -> Option<u8> {
+        self.default
+            .or(self.min.filter(|min| self.max == Some(*min)))
+    }
+}

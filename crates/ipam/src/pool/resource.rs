@@ -1,0 +1,119 @@
+//! What clients are told of IPPools: names, verbs, columns, selectors.
+
+use std::sync::LazyLock;
+
+use apimachinery::{
+    kind::{Cell, Column, Resource, Verb},
+    object::Object,
+};
+use serde_json::Value;
+
+use super::{KIND, PLURAL, types::IpPool};
+use crate::{GROUP, VERSION, schema, schema::column};
+
+pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {
+    group: GROUP,
+    version: VERSION,
+    kind: KIND,
+    plural: PLURAL,
+    singular: "ippool",
+    short_names: &["ippool"],
+    categories: &["ipam"],
+    namespaced: false,
+    verbs: &[
+        Verb::Create,
+        Verb::Delete,
+        Verb::DeleteCollection,
+        Verb::Get,
+        Verb::List,
+        Verb::Patch,
+        Verb::Update,
+        Verb::Watch,
+    ],
+    selectable_fields: &["spec.ipFamily", "spec.parentPoolRef.name", "status.phase"],
+    columns: COLUMNS,
+    name_length_max: 253,
+    schema: schema::of::<IpPool>(),
+});
+
+const COLUMNS: &[Column] = &[
+    Column {
+        name: "Name",
+        column_type: "string",
+        format: "name",
+        description: "Name of the pool",
+        priority: 0,
+        cell: Cell::Name,
+    },
+    column(
+        "CIDR",
+        "The block of the pool",
+        0,
+        Cell::Pointer("/status/allocatedCIDR"),
+    ),
+    column(
+        "Phase",
+        "Where the pool stands",
+        0,
+        Cell::Pointer("/status/phase"),
+    ),
+    column(
+        "Family",
+        "Address family",
+        0,
+        Cell::Pointer("/status/ipFamily"),
+    ),
+    column(
+        "Largest Free",
+        "The largest free block",
+        0,
+        Cell::Computed(largest_free),
+    ),
+    Column {
+        name: "Util%",
+        column_type: "integer",
+        format: "",
+        description: "How full the pool is, in percent",
+        priority: 0,
+        cell: Cell::Pointer("/status/utilizationPercent"),
+    },
+    Column {
+        name: "Age",
+        column_type: "date",
+        format: "",
+        description: "Time since the creation",
+        priority: 0,
+        cell: Cell::Age,
+    },
+    column(
+        "Parent",
+        "The pool that it was carved from",
+        1,
+        Cell::Pointer("/spec/parentPoolRef/name"),
+    ),
+    column(
+        "Visibility",
+        "Who may claim from it",
+        1,
+        Cell::Pointer("/spec/visibility"),
+    ),
+    column(
+        "Strategy",
+        "How a free block is chosen",
+        1,
+        Cell::Pointer("/spec/allocation/strategy"),
+    ),
+    column(
+        "Available",
+        "Free addresses",
+        1,
+        Cell::Pointer("/status/capacity/exact/available"),
+    ),
+];
+
+fn largest_free(object: &Object) -> Value {
+    match object.field("status")["largestFreePrefix"].as_i64() {
+        Some(length) => format!("/{length}").into(),
+        None => Value::Null,
+    }
+}

@@ -1,0 +1,120 @@
+//! From Rust types to the OpenAPI v3 schemas that clients of Kubernetes understand.
+//!
+//! schemars writes JSON Schema; kubectl and the code generators want the structural subset: everything in place, no
+//! `$ref`, no `null`, enumerations as plain `enum`. What is put right here is only form; descriptions come from the types.
+//! The columns of tables are here for the same reason: they are how clients see the kinds.
+
+use apimachinery::kind::{Cell, Column};
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde_json::{Map, Value};
+
+/// The schema of a kind: its `spec` and its `status`.
+pub(crate) fn of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::openapi3().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let mut schema = settings
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value();
+    tidy(&mut schema);
+    schema
+}
+
+/// Puts one schema, and those inside it, into the structural form.
+fn tidy(schema: &mut Value) {
+    let Value::Object(keywords) = schema else {
+        return;
+    };
+    for keyword in ["$schema", "title", "nullable", "default"] {
+        keywords.remove(keyword);
+    }
+    unwrap_option(keywords);
+    join_lines(keywords);
+    join_variants(keywords);
+    if let Some(Value::Array(values)) = keywords.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
+    if let Some(Value::Object(properties)) = keywords.get_mut("properties") {
+        properties.values_mut().for_each(tidy);
+    }
+    for inner in ["items", "additionalProperties"] {
+        if let Some(schema) = keywords.get_mut(inner) {
+            tidy(schema);
+        }
+    }
+}
+
+/// An `Option` of a struct is `anyOf` the struct and `null`: only the struct remains, under the field's own description.
+fn unwrap_option(keywords: &mut Map<String, Value>) {
+    let Some(Value::Array(choices)) = keywords.get_mut("anyOf") else {
+        return;
+    };
+    choices.retain(|choice| {
+        choice["type"] != "null" && choice["enum"] != Value::Array(vec![Value::Null])
+    });
+    if let [Value::Object(only)] = choices.as_mut_slice() {
+        let only = std::mem::take(only);
+        keywords.remove("anyOf");
+        for (keyword, value) in only {
+            keywords.entry(keyword).or_insert(value);
+        }
+    }
+}
+
+/// Comments are wrapped where the source is narrow; a description is wrapped by who shows it.
+fn join_lines(keywords: &mut Map<String, Value>) {
+    if let Some(Value::String(description)) = keywords.get_mut("description") {
+        let paragraphs = description
+            .split("\n\n")
+            .map(|paragraph| paragraph.replace('\n', " "));
+        *description = paragraphs.collect::<Vec<_>>().join("\n\n");
+    }
+}
+
+/// An enumeration with comments on its variants is `oneOf` single values: their union remains, the comments as a list
+/// in the description, where `kubectl explain` shows them.
+fn join_variants(keywords: &mut Map<String, Value>) {
+    let Some(Value::Array(variants)) = keywords.remove("oneOf") else {
+        return;
+    };
+    let mut values = Vec::new();
+    let mut lines = vec![
+        keywords
+            .get("description")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+    ];
+    for variant in variants {
+        let names: Vec<Value> = variant["enum"].as_array().cloned().unwrap_or_default();
+        if let (Some(name), Some(said)) = (
+            names.first().and_then(Value::as_str),
+            variant["description"].as_str(),
+        ) {
+            lines.push(format!(" - {name}: {}", said.replace('\n', " ")));
+        }
+        values.extend(names);
+    }
+    keywords.insert("type".to_owned(), "string".into());
+    keywords.insert("enum".to_owned(), Value::Array(values));
+    keywords.insert("description".to_owned(), lines.join("\n").into());
+}
+
+/// A column of text.
+pub(crate) const fn column(
+    name: &'static str,
+    description: &'static str,
+    priority: i32,
+    cell: Cell,
+) -> Column {
+    Column {
+        name,
+        column_type: "string",
+        format: "",
+        description,
+        priority,
+        cell,
+    }
+}

@@ -1,0 +1,15 @@
+//! The rules of the contract, one by one, and random histories against a slow and obvious model.
+#![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "tables read better without borrowing their cells"
+)]
+
+mod allocations;
+mod claims;
+mod harness;
+mod histories;
+mod model;
+mod pools;
+mod selectors;
+mod wire;

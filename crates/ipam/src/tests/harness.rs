@@ -1,0 +1,431 @@
+//! A server without I/O: objects, spans and a world, moved by the kinds' decisions.
+//!
+//! Decisions are those of `apimachinery::verbs`. What a store does with them is done as plainly as possible, and after
+//! every step what must always hold is checked: no overlap, and capacities that are the sums of what is held.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{Arc, LazyLock},
+};
+
+use apimachinery::{
+    command::{
+        Action, Answer as Answered, Command, Decision, FieldValidation, Mutation, ObjectKey, Scope,
+        Seed, Write,
+    },
+    kind::{Kind, Registry, Related, Span, Subresource, World as _},
+    object::{Object, ObjectMeta},
+    options::DeleteOptions,
+    refusal::Refusal,
+    schema::Schema,
+    time::Time,
+    verbs,
+};
+use serde_json::{Value, json};
+
+use crate::{World, registry};
+
+static REGISTRY: LazyLock<Registry<World>> = LazyLock::new(registry);
+
+static SCHEMAS: LazyLock<BTreeMap<&'static str, Schema>> = LazyLock::new(|| {
+    let resources = REGISTRY.iter().map(Kind::resource);
+    resources
+        .map(|resource| (resource.plural, Schema::for_resource(resource)))
+        .collect()
+});
+
+/// The kind of a key's resource.
+pub(super) fn kind_of(key: &ObjectKey) -> &'static dyn Kind<World> {
+    REGISTRY.get(key.resource).expect("a known kind")
+}
+
+pub(super) struct Server {
+    pub(super) world: World,
+    pub(super) objects: BTreeMap<ObjectKey, Arc<Object>>,
+    pub(super) spans: BTreeMap<(String, u128), Span>,
+    /// Every write that was applied.
+    pub(super) log: Vec<Write>,
+    clock: i64,
+    /// Whether the statuses of pools are written with every step.
+    pub(super) settles: bool,
+}
+
+/// What a request is answered.
+pub(super) type Answer = Result<(Object, Vec<String>), Refusal>;
+
+pub(super) fn key(resource: &'static str, name: &str) -> ObjectKey {
+    let namespace = if resource == "ippools" { "" } else { "default" };
+    ObjectKey {
+        resource,
+        scope: Scope::platform(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+pub(super) fn pool(name: &str) -> ObjectKey {
+    key("ippools", name)
+}
+
+pub(super) fn claim(name: &str) -> ObjectKey {
+    key("ipclaims", name)
+}
+
+impl Server {
+    pub(super) fn new() -> Self {
+        Self {
+            world: World::default(),
+            objects: BTreeMap::new(),
+            spans: BTreeMap::new(),
+            log: Vec::new(),
+            clock: 0,
+            settles: true,
+        }
+    }
+
+    /// A server with a root pool.
+    pub(super) fn with_pool(name: &str, cidr: &str) -> Self {
+        let mut server = Self::new();
+        server
+            .create(pool(name), json!({ "cidr": cidr }))
+            .expect("a plain root pool");
+        server
+    }
+
+    pub(super) fn now(&self) -> Time {
+        let clock = self.clock;
+        let text = format!(
+            "2026-01-01T{:02}:{:02}:{:02}Z",
+            clock / 3600 % 24,
+            clock / 60 % 60,
+            clock % 60
+        );
+        text.parse().expect("a time")
+    }
+
+    pub(super) fn create(&mut self, key: ObjectKey, spec: Value) -> Answer {
+        self.create_with(key, spec, |_| ())
+    }
+
+    /// Creates an object whose metadata is touched up first.
+    pub(super) fn create_with(
+        &mut self,
+        key: ObjectKey,
+        spec: Value,
+        touch: impl FnOnce(&mut ObjectMeta),
+    ) -> Answer {
+        let mut metadata = ObjectMeta::default();
+        touch(&mut metadata);
+        let body = json!({"metadata": metadata, "spec": spec});
+        self.act(&key, Action::Create(body.into()))
+    }
+
+    /// The answer to a dry run.
+    pub(super) fn dry_run(&mut self, key: &ObjectKey, spec: Value) -> Answer {
+        let decision = self.decide(key, Action::Create(json!({"spec": spec}).into()), true)?;
+        Ok((answer(&decision), decision.warnings))
+    }
+
+    /// Puts what `change` makes of the object in its place.
+    pub(super) fn update(&mut self, key: &ObjectKey, change: impl FnOnce(&mut Object)) -> Answer {
+        self.replace(key, None, change)
+    }
+
+    pub(super) fn update_status(
+        &mut self,
+        key: &ObjectKey,
+        change: impl FnOnce(&mut Object),
+    ) -> Answer {
+        self.replace(key, Some(Subresource::Status), change)
+    }
+
+    fn replace(
+        &mut self,
+        key: &ObjectKey,
+        subresource: Option<Subresource>,
+        change: impl FnOnce(&mut Object),
+    ) -> Answer {
+        let mut object = self
+            .objects
+            .get(key)
+            .map_or_else(Object::default, |old| (**old).clone());
+        change(&mut object);
+        let change = Mutation::Replace(object.to_value().into());
+        self.act(
+            key,
+            Action::Update {
+                change,
+                subresource,
+            },
+        )
+    }
+
+    pub(super) fn delete(&mut self, key: &ObjectKey) -> Result<(), Refusal> {
+        self.act(key, Action::Delete(DeleteOptions::default()))
+            .map(|_| ())
+    }
+
+    fn act(&mut self, key: &ObjectKey, action: Action) -> Answer {
+        let decision = self.decide(key, action, false)?;
+        if let Some(write) = decision.writes.first() {
+            assert_eq!(write.key, *key, "the first write is the object's");
+        }
+        let object = answer(&decision);
+        self.commit(decision.writes);
+        Ok((object, decision.warnings))
+    }
+
+    fn decide(
+        &mut self,
+        key: &ObjectKey,
+        action: Action,
+        dry_run: bool,
+    ) -> Result<Decision, Refusal> {
+        self.clock += 1;
+        let kind = kind_of(key);
+        let command = Command {
+            key: key.clone(),
+            action,
+            dry_run,
+            field_validation: FieldValidation::Strict,
+            now: self.now(),
+            seed: self.seed(),
+        };
+        let related = self.related(kind, key);
+        let schema = &SCHEMAS[key.resource];
+        verbs::decide(
+            kind,
+            schema,
+            &self.world,
+            &command,
+            self.objects.get(key),
+            &related,
+        )
+    }
+
+    /// What a store does with the writes of a decision, and then with those that settle the pools.
+    pub(super) fn commit(&mut self, writes: Vec<Write>) {
+        for write in writes {
+            self.store(write);
+        }
+        if self.settles {
+            self.settle();
+            self.check();
+        }
+    }
+
+    /// Writes the statuses that are behind, and says of which pools.
+    pub(super) fn settle(&mut self) -> Vec<String> {
+        let writes = self.world.settle(self.now());
+        let names = writes.iter().map(|write| write.key.name.clone()).collect();
+        for write in writes {
+            self.store(write);
+        }
+        assert!(
+            self.world.settle(self.now()).is_empty(),
+            "settled pools are settled"
+        );
+        names
+    }
+
+    fn store(&mut self, mut write: Write) {
+        assert_eq!(
+            write.old.as_deref(),
+            self.objects.get(&write.key).map(AsRef::as_ref),
+            "of {:?}",
+            write.key
+        );
+        self.move_spans(&write);
+        match &mut write.new {
+            Some(new) => {
+                Arc::make_mut(new).metadata.resource_version = (self.log.len() + 1).to_string();
+                self.objects.insert(write.key.clone(), new.clone());
+            }
+            None => drop(self.objects.remove(&write.key)),
+        }
+        self.world.apply(&write);
+        self.log.push(write);
+    }
+
+    /// The store's guard: spans of one space never overlap.
+    fn move_spans(&mut self, write: &Write) {
+        let kind = kind_of(&write.key);
+        for span in write.old.iter().flat_map(|old| kind.holds(&write.key, old)) {
+            self.spans
+                .remove(&(span.space, span.first))
+                .expect("what is given back was held");
+        }
+        for span in write.new.iter().flat_map(|new| kind.holds(&write.key, new)) {
+            let before = self
+                .spans
+                .range(..=(span.space.clone(), span.last))
+                .next_back();
+            let clash =
+                before.filter(|(_, other)| other.space == span.space && other.last >= span.first);
+            assert!(clash.is_none(), "{span:?} overlaps {clash:?}");
+            self.spans.insert((span.space.clone(), span.first), span);
+        }
+    }
+
+    /// Every pool's stored status is the sum of what the objects hold of it.
+    fn check(&self) {
+        for (key, object) in self
+            .objects
+            .iter()
+            .filter(|(key, _)| key.resource == "ippools")
+        {
+            let sizes = self
+                .holders(&key.name)
+                .into_iter()
+                .map(|cidr| size(cidr).expect("a part of a pool"));
+            let held: u128 = sizes.sum();
+            let Some(total) = size(object.text("/status/allocatedCIDR")) else {
+                continue;
+            };
+            let status = object.field("status");
+            let shown = &status["capacity"]["exact"];
+            assert_eq!(shown["allocated"], held.to_string(), "pool {}", key.name);
+            assert_eq!(
+                shown["available"],
+                (total - held).to_string(),
+                "pool {}",
+                key.name
+            );
+            assert_eq!(
+                status["utilizationPercent"],
+                json!(percent(held, total)),
+                "pool {}",
+                key.name
+            );
+            assert_eq!(
+                status["phase"],
+                if held == total { "Exhausted" } else { "Ready" }
+            );
+            assert_eq!(
+                status["observedGeneration"],
+                json!(object.metadata.generation)
+            );
+        }
+    }
+
+    /// The blocks that the objects hold of a pool.
+    pub(super) fn holders(&self, pool: &str) -> Vec<&str> {
+        let held = self
+            .objects
+            .iter()
+            .filter(|(key, object)| match key.resource {
+                "ippools" => object.text("/spec/parentPoolRef/name") == pool,
+                "ipallocations" => object.text("/spec/poolRef/name") == pool,
+                _ => false,
+            });
+        held.map(|(_, object)| object.text("/status/allocatedCIDR"))
+            .collect()
+    }
+
+    pub(super) fn get(&self, key: &ObjectKey) -> &Object {
+        &self.objects[key]
+    }
+
+    /// The allocation of a claim.
+    pub(super) fn allocation_of(&self, claim: &ObjectKey) -> ObjectKey {
+        key(
+            "ipallocations",
+            self.get(claim).text("/status/boundAllocationRef/name"),
+        )
+    }
+
+    fn related(&self, kind: &dyn Kind<World>, key: &ObjectKey) -> Related {
+        let reads = kind.reads(key);
+        let objects = reads
+            .keys
+            .into_iter()
+            .filter_map(|key| Some((key.clone(), self.objects.get(&key)?.clone())));
+        let spans = reads.spans.map_or_else(Vec::new, |(space, count)| {
+            self.spans
+                .values()
+                .filter(|span| span.space == space)
+                .take(count)
+                .cloned()
+                .collect()
+        });
+        Related {
+            objects: objects.collect(),
+            spans,
+        }
+    }
+
+    fn seed(&self) -> Seed {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&self.clock.to_be_bytes());
+        bytes[24..].copy_from_slice(&(-self.clock).to_be_bytes());
+        Seed(bytes)
+    }
+}
+
+/// The share, where a hundredfold would not fit by halving both as often as needed: exact for powers of two.
+fn percent(held: u128, total: u128) -> u128 {
+    match held.checked_mul(100) {
+        Some(hundredfold) => hundredfold / total,
+        None => percent(held / 2, total / 2),
+    }
+}
+
+/// The object that the caller sees; of a deletion the one that is gone.
+fn answer(decision: &Decision) -> Object {
+    let object = match (&decision.answer, decision.writes.first()) {
+        (Answered::Unchanged(object) | Answered::DeletedBy(object), _) => object,
+        (
+            _,
+            Some(
+                Write {
+                    new: Some(object), ..
+                }
+                | Write {
+                    old: Some(object), ..
+                },
+            ),
+        ) => object,
+        (answer, _) => panic!("{answer:?} without an object"),
+    };
+    (**object).clone()
+}
+
+/// How many addresses a block has, if a number of 128 bits can tell.
+fn size(cidr: &str) -> Option<u128> {
+    let (address, length) = cidr.split_once('/').expect("a CIDR");
+    let bits = if address.contains(':') { 128 } else { 32 };
+    1_u128.checked_shl(bits - length.parse::<u32>().expect("a length"))
+}
+
+/// An answer in a few lines: the block and the warnings, or the refusal with its causes.
+pub(super) fn show(answer: &Answer) -> String {
+    match answer {
+        Ok((object, warnings)) => {
+            let phase = object.text("/status/phase");
+            let mut text = format!("{phase} {}\n", object.text("/status/allocatedCIDR"));
+            for warning in warnings {
+                let _ = writeln!(text, "warning: {warning}");
+            }
+            text
+        }
+        Err(refusal) => show_refusal(refusal),
+    }
+}
+
+pub(super) fn show_refusal(refusal: &Refusal) -> String {
+    let mut text = format!(
+        "{} {}: {}\n",
+        refusal.reason.code(),
+        refusal.reason.as_str(),
+        refusal.message
+    );
+    for cause in &refusal.details.causes {
+        let _ = writeln!(
+            text,
+            "- {} {}: {}",
+            cause.reason, cause.field, cause.message
+        );
+    }
+    text
+}

@@ -1,0 +1,250 @@
+//! Which pool serves a claim by selector: contract §1.2 and §2.
+
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use super::harness::{Server, claim, pool, show};
+
+/// A server with these pools: name, CIDR, strategy, length taken beforehand (0: nothing).
+fn server(pools: &[(&str, &str, &str, u8)]) -> Server {
+    let mut server = Server::new();
+    for (name, cidr, strategy, taken) in pools {
+        let spec = json!({"cidr": cidr, "allocation": {"strategy": strategy}});
+        let tier = if name.starts_with('x') {
+            "bronze"
+        } else {
+            "gold"
+        };
+        server
+            .create_with(pool(name), spec, |meta| {
+                drop(meta.labels.insert("tier".to_owned(), tier.to_owned()));
+            })
+            .unwrap();
+        if *taken > 0 {
+            let spec = json!({"poolRef": {"name": name}, "prefixLength": taken});
+            server
+                .create(claim(&format!("taken-{name}")), spec)
+                .unwrap();
+        }
+    }
+    server
+}
+
+/// Claims by the label that all pools have whose names do not begin with an x.
+fn check(pools: &[(&str, &str, &str, u8)], request: Value, expect: Expect) {
+    let mut spec = request;
+    spec["poolSelector"] = json!({"matchLabels": {"tier": "gold"}});
+    let mut server = server(pools);
+    let answer = server.create(claim("new"), spec);
+    let pool = answer
+        .as_ref()
+        .map_or("", |(object, _)| object.text("/status/poolRef/name"))
+        .to_owned();
+    expect.assert_eq(&format!("{}from: {pool}\n", show(&answer)));
+}
+
+#[test]
+fn pools_are_tried_by_name_and_passed_over() {
+    let first = "FirstFit";
+    check(
+        &[
+            ("b", "10.1.0.0/24", first, 0),
+            ("a", "10.2.0.0/24", first, 0),
+        ],
+        json!({"prefixLength": 25}),
+        expect![[r#"
+            Bound 10.2.0.0/25
+            from: a
+        "#]],
+    );
+    check(
+        &[
+            ("x", "10.0.0.0/24", first, 0),
+            ("y", "10.1.0.0/24", first, 0),
+        ],
+        json!({"prefixLength": 25}),
+        expect![[r#"
+            Bound 10.1.0.0/25
+            from: y
+        "#]],
+    );
+    let pools = [
+        ("a", "10.0.0.0/24", first, 24),
+        ("b", "2001:db8::/32", first, 0),
+        ("c", "10.1.0.0/26", first, 0),
+        ("d", "10.2.0.0/24", first, 0),
+    ];
+    check(
+        &pools,
+        json!({"prefixLength": 25, "ipFamily": "IPv4"}),
+        expect![[r#"
+            Bound 10.2.0.0/25
+            from: d
+        "#]],
+    );
+    check(
+        &pools,
+        json!({"address": "10.1.0.9"}),
+        expect![[r#"
+            Bound 10.1.0.9/32
+            from: c
+        "#]],
+    );
+}
+
+#[test]
+fn child_pools_match_too() {
+    let mut server = server(&[("a", "10.0.0.0/24", "FirstFit", 0)]);
+    let spec = json!({"parentPoolRef": {"name": "a"}, "prefixLength": 28});
+    server
+        .create_with(pool("child"), spec, |meta| {
+            drop(meta.labels.insert("role".to_owned(), "child".to_owned()));
+        })
+        .unwrap();
+    let spec = json!({"poolSelector": {"matchLabels": {"role": "child"}}, "prefixLength": 32});
+    let (object, _) = server.create(claim("c"), spec).unwrap();
+    assert_eq!(object.text("/status/poolRef/name"), "child");
+}
+
+#[test]
+fn least_utilized_takes_the_greatest_free_share() {
+    let least = "LeastUtilized";
+    let pools = [
+        ("a", "10.0.0.0/24", least, 25),
+        ("b", "10.1.0.0/28", least, 30),
+        ("c", "10.2.0.0/24", least, 26),
+    ];
+    check(
+        &pools,
+        json!({"prefixLength": 32}),
+        expect![[r#"
+            Bound 10.1.0.4/32
+            from: b
+        "#]],
+    );
+    check(
+        &pools,
+        json!({"prefixLength": 26}),
+        expect![[r#"
+            Bound 10.2.0.64/26
+            from: c
+        "#]],
+    );
+    // In a mixture the first that can serve decides.
+    let mixed = [
+        ("a", "10.0.0.0/24", least, 25),
+        ("b", "10.1.0.0/24", "FirstFit", 0),
+        ("c", "10.2.0.0/24", least, 0),
+    ];
+    check(
+        &mixed,
+        json!({"prefixLength": 32}),
+        expect![[r#"
+            Bound 10.2.0.0/32
+            from: c
+        "#]],
+    );
+    let mixed = [
+        ("a", "10.0.0.0/24", "BestFit", 25),
+        ("b", "10.1.0.0/24", least, 0),
+    ];
+    check(
+        &mixed,
+        json!({"prefixLength": 32}),
+        expect![[r#"
+            Bound 10.0.0.128/32
+            from: a
+        "#]],
+    );
+}
+
+#[test]
+fn the_answer_is_the_most_helpful_refusal() {
+    let first = "FirstFit";
+    check(
+        &[],
+        json!({"prefixLength": 24}),
+        expect![[r#"
+            400 BadRequest: no IPPool matches spec.poolSelector
+            - NoPoolMatch spec.poolSelector: no IPPool matches spec.poolSelector
+            from: 
+        "#]],
+    );
+    check(
+        &[("x", "10.0.0.0/24", first, 0)],
+        json!({"prefixLength": 24}),
+        expect![[r#"
+            400 BadRequest: no IPPool matches spec.poolSelector
+            - NoPoolMatch spec.poolSelector: no IPPool matches spec.poolSelector
+            from: 
+        "#]],
+    );
+    let full = [
+        ("a", "2001:db8::/32", first, 0),
+        ("b", "10.1.0.0/28", first, 0),
+        ("c", "10.2.0.0/24", first, 32),
+        ("d", "10.3.0.0/24", first, 24),
+    ];
+    check(
+        &full,
+        json!({"prefixLength": 24, "ipFamily": "IPv4"}),
+        expect![[r#"
+            507 InsufficientStorage: IPPool "c" is exhausted: no free block of length /24, its largest free block is a /25; so is 1 other pool that matches spec.poolSelector
+            - PoolExhausted spec.prefixLength: IPPool "c" is exhausted: no free block of length /24, its largest free block is a /25; so is 1 other pool that matches spec.poolSelector
+            from: 
+        "#]],
+    );
+    check(
+        &full,
+        json!({"prefixLength": 20, "ipFamily": "IPv4"}),
+        expect![[r#"
+            422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.prefixLength: Invalid value: 20: prefixLength /20 is outside the bounds of IPPool "b" (10.1.0.0/28): /28 to /32
+            - FieldValueInvalid spec.prefixLength: Invalid value: 20: prefixLength /20 is outside the bounds of IPPool "b" (10.1.0.0/28): /28 to /32
+            from: 
+        "#]],
+    );
+    check(
+        &full,
+        json!({"ipFamily": "IPv4"}),
+        expect![[r#"
+            422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.prefixLength: Required value: IPPool "b" has no allocation.defaultPrefixLength
+            - FieldValueRequired spec.prefixLength: Required value: IPPool "b" has no allocation.defaultPrefixLength
+            from: 
+        "#]],
+    );
+    check(
+        &full,
+        json!({"address": "10.3.0.7"}),
+        expect![[r#"
+            409 Conflict: Operation cannot be fulfilled on ipclaims.ipam.miloapis.com "new": 10.3.0.7/32 is not entirely free in IPPool "d"; ask for another block, or leave out spec.address to get the next free one
+            from: 
+        "#]],
+    );
+    check(
+        &full,
+        json!({"address": "10.4.0.7"}),
+        expect![[r#"
+            422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.address: Invalid value: "10.4.0.7/32": must be inside IPPool "b", which is 10.1.0.0/28
+            - FieldValueInvalid spec.address: Invalid value: "10.4.0.7/32": must be inside IPPool "b", which is 10.1.0.0/28
+            from: 
+        "#]],
+    );
+    check(
+        &full[..1],
+        json!({"prefixLength": 64, "ipFamily": "IPv4"}),
+        expect![[r#"
+            422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.prefixLength: Invalid value: 64: must be at most 32 for IPv4
+            - FieldValueInvalid spec.prefixLength: Invalid value: 64: must be at most 32 for IPv4
+            from: 
+        "#]],
+    );
+    check(
+        &full[..1],
+        json!({"prefixLength": 32, "ipFamily": "IPv4"}),
+        expect![[r#"
+            422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.ipFamily: Invalid value: "IPv4": address family IPv4 does not match IPPool "a", which has IPv6 addresses
+            - FieldValueInvalid spec.ipFamily: Invalid value: "IPv4": address family IPv4 does not match IPPool "a", which has IPv6 addresses
+            from: 
+        "#]],
+    );
+}

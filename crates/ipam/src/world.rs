@@ -1,0 +1,318 @@
+//! The state that decisions need: every pool with its free space, and which pools' statuses are behind.
+//!
+//! Allocations are not here as objects: each is a hole in a free space and one in a counter. Everything in a [`World`] is
+//! determined by the objects that exist and the spans they hold, never by the way there; that is why taking a write back
+//! is applying its reverse, and why a restart reads the same world as the one that ended.
+
+#[cfg(test)]
+mod observe;
+mod pool;
+mod space;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use address::{Count, Family, Prefix};
+use apimachinery::{
+    command::{ObjectKey, Scope, Write},
+    kind::{self, Gauge, Span},
+    object::Object,
+    time::Time,
+};
+
+use self::space::{Space, block_between};
+pub(crate) use self::{
+    pool::Pool,
+    space::{space_of_pool, space_of_roots, span},
+};
+use crate::{
+    allocation::{self, Held},
+    pool::PLURAL as POOLS,
+};
+
+/// All pools of all tenants.
+#[derive(Debug, Default)]
+pub struct World {
+    tenants: BTreeMap<Box<str>, Tenant>,
+    /// The pools whose stored status says something else than their free space: exactly those with `stale` set.
+    stale: BTreeSet<(Scope, String)>,
+}
+
+/// The pools of one tenant.
+#[derive(Debug, Default)]
+struct Tenant {
+    /// By name: the order in which a selector tries them.
+    pools: BTreeMap<String, Pool>,
+    /// The root pools by family and first address. They never overlap, so that a new one can only meet its neighbour.
+    roots: BTreeMap<(Family, u128), Root>,
+}
+
+#[derive(Debug)]
+struct Root {
+    block: Prefix,
+    name: String,
+}
+
+impl World {
+    /// The pool of this name.
+    pub(crate) fn pool(&self, scope: &Scope, name: &str) -> Option<&Pool> {
+        self.tenants.get(scope.as_str())?.pools.get(name)
+    }
+
+    /// The pools of a scope, by name.
+    pub(crate) fn pools(&self, scope: &Scope) -> impl Iterator<Item = &Pool> {
+        self.tenants
+            .get(scope.as_str())
+            .into_iter()
+            .flat_map(|tenant| tenant.pools.values())
+    }
+
+    /// The root pool that has an address in common with `block`, and its name.
+    pub(crate) fn root_overlapping(&self, scope: &Scope, block: Prefix) -> Option<(Prefix, &str)> {
+        let roots = &self.tenants.get(scope.as_str())?.roots;
+        let (_, nearest) = roots.range(..=(block.family(), block.last())).next_back()?;
+        nearest
+            .block
+            .overlaps(block)
+            .then_some((nearest.block, nearest.name.as_str()))
+    }
+
+    fn apply_pool(&mut self, write: &Write) -> Result<(), String> {
+        let (scope, name) = (&write.key.scope, write.key.name.as_str());
+        match (&write.old, &write.new) {
+            (None, Some(new)) => {
+                let block = self.insert(scope, name, new.clone())?;
+                match self.parent_of(scope, name) {
+                    Some(parent) => self.change(scope, &parent, |pool| pool.take_child(block)),
+                    None => Ok(()),
+                }
+            }
+            (Some(_), None) => {
+                let parent = self.parent_of(scope, name);
+                let block = self.remove(scope, name)?;
+                match parent {
+                    Some(parent) => self.change(scope, &parent, |pool| pool.release_child(block)),
+                    None => Ok(()),
+                }
+            }
+            (Some(_), Some(new)) => self.change(scope, name, |pool| pool.replace(new.clone())),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn apply_allocation(&mut self, write: &Write) -> Result<(), String> {
+        let old = write.old.as_deref().and_then(Held::of);
+        let new = write.new.as_deref().and_then(Held::of);
+        if old == new {
+            return Ok(());
+        }
+        if let Some(Held { pool, block }) = old {
+            self.change(&write.key.scope, pool, |pool| {
+                pool.release_allocation(block)
+            })?;
+        }
+        if let Some(Held { pool, block }) = new {
+            self.change(&write.key.scope, pool, |pool| pool.take_allocation(block))?;
+        }
+        Ok(())
+    }
+
+    /// Adds a pool of which nothing is taken yet, and says which block it is. Its parent is left alone.
+    fn insert(&mut self, scope: &Scope, name: &str, object: Arc<Object>) -> Result<Prefix, String> {
+        let pool = Pool::new(scope.clone(), object)?;
+        let block = pool.free.pool();
+        let tenant = self.tenants.entry(scope.as_str().into()).or_default();
+        if pool.parent.is_none() {
+            let root = Root {
+                block,
+                name: name.to_owned(),
+            };
+            tenant.roots.insert((block.family(), block.first()), root);
+        }
+        if tenant.pools.insert(name.to_owned(), pool).is_some() {
+            return Err(format!("IPPool \"{name}\" exists already"));
+        }
+        self.change(scope, name, |_| Ok(()))?;
+        Ok(block)
+    }
+
+    /// Removes a pool and says which block it was. Its parent is left alone.
+    fn remove(&mut self, scope: &Scope, name: &str) -> Result<Prefix, String> {
+        let missing = || missing(name);
+        let tenant = self.tenants.get_mut(scope.as_str()).ok_or_else(missing)?;
+        let pool = tenant.pools.remove(name).ok_or_else(missing)?;
+        let block = pool.free.pool();
+        if pool.parent.is_none() {
+            tenant.roots.remove(&(block.family(), block.first()));
+        }
+        if tenant.pools.is_empty() {
+            self.tenants.remove(scope.as_str());
+        }
+        if pool.stale {
+            self.stale.remove(&(scope.clone(), name.to_owned()));
+        }
+        Ok(block)
+    }
+
+    /// Changes a pool, and notes whether its status is now behind.
+    fn change(
+        &mut self,
+        scope: &Scope,
+        name: &str,
+        change: impl FnOnce(&mut Pool) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let tenant = self.tenants.get_mut(scope.as_str());
+        let pool = tenant
+            .and_then(|tenant| tenant.pools.get_mut(name))
+            .ok_or_else(|| missing(name))?;
+        change(pool)?;
+        let stale = pool.is_behind();
+        if stale != pool.stale {
+            pool.stale = stale;
+            let key = (scope.clone(), name.to_owned());
+            if stale {
+                self.stale.insert(key);
+            } else {
+                self.stale.remove(&key);
+            }
+        }
+        Ok(())
+    }
+
+    fn parent_of(&self, scope: &Scope, name: &str) -> Option<String> {
+        self.pool(scope, name)?.parent.clone()
+    }
+
+    fn all_pools(&self) -> impl Iterator<Item = &Pool> {
+        self.tenants
+            .values()
+            .flat_map(|tenant| tenant.pools.values())
+    }
+}
+
+fn missing(name: &str) -> String {
+    format!("there is no IPPool \"{name}\"")
+}
+
+impl kind::World for World {
+    fn apply(&mut self, write: &Write) {
+        let applied = match write.key.resource {
+            POOLS => self.apply_pool(write),
+            allocation::PLURAL => self.apply_allocation(write),
+            _ => Ok(()),
+        };
+        applied.expect(
+            "a committed write was decided on this world, and the store refuses what overlaps",
+        );
+    }
+
+    fn settle(&self, now: Time) -> Vec<Write> {
+        let behind = self
+            .stale
+            .iter()
+            .filter_map(|(scope, name)| self.pool(scope, name));
+        behind
+            .map(|pool| Write {
+                key: pool.key(),
+                old: Some(pool.object.clone()),
+                new: Some(Arc::new(pool.with_fresh_status(now))),
+            })
+            .collect()
+    }
+
+    fn restore_object(&mut self, key: ObjectKey, object: Object) -> Result<(), String> {
+        if key.resource != POOLS {
+            return Err(format!("{} are not kept in the world", key.resource));
+        }
+        self.insert(&key.scope, &key.name, Arc::new(object))
+            .map(|_| ())
+    }
+
+    fn restore_span(&mut self, span: &Span) -> Result<(), String> {
+        let space =
+            Space::parse(&span.space).ok_or_else(|| format!("unknown space \"{}\"", span.space))?;
+        let Space::Pool { scope, name } = space else {
+            // Root pools are known by their objects; the span only guards them in the store.
+            return Ok(());
+        };
+        let pool = self
+            .tenants
+            .get(scope)
+            .and_then(|tenant| tenant.pools.get(name))
+            .ok_or_else(|| missing(name))?;
+        let scope = pool.scope.clone();
+        let block =
+            block_between(pool.free.pool().family(), span.first, span.last).ok_or_else(|| {
+                format!(
+                    "{} holds {} to {}, which is no block",
+                    span.holder, span.first, span.last
+                )
+            })?;
+        let take = match span.holder.split('/').next() {
+            Some(allocation::PLURAL) => Pool::take_allocation,
+            Some(POOLS) => Pool::take_child,
+            _ => return Err(format!("{} cannot hold {block}", span.holder)),
+        };
+        self.change(&scope, name, |pool| take(pool, block))
+    }
+
+    fn kept(&self) -> &'static [&'static str] {
+        &[POOLS]
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        let labels = |pool: &Pool| {
+            vec![
+                ("scope", pool.scope.as_str().to_owned()),
+                ("pool", pool.name().to_owned()),
+            ]
+        };
+        let mut addresses = Vec::new();
+        let mut ratios = Vec::new();
+        for pool in self.all_pools() {
+            let free = &pool.free;
+            let states = [
+                ("allocated", free.allocated()),
+                ("free", free.free()),
+                ("total", free.total()),
+            ];
+            for (state, count) in states {
+                let mut labels = labels(pool);
+                labels.push(("state", state.to_owned()));
+                addresses.push((labels, approximate(count)));
+            }
+            ratios.push((
+                labels(pool),
+                approximate(free.allocated()) / approximate(free.total()),
+            ));
+        }
+        let pools = vec![(Vec::new(), approximate(Count::new(ratios.len() as u128)))];
+        vec![
+            Gauge {
+                name: "ipam_pool_addresses",
+                help: "Addresses of a pool, by state.",
+                samples: addresses,
+            },
+            Gauge {
+                name: "ipam_pool_utilization_ratio",
+                help: "Share of a pool's addresses that is allocated, 0 to 1.",
+                samples: ratios,
+            },
+            Gauge {
+                name: "ipam_pools",
+                help: "Number of pools.",
+                samples: pools,
+            },
+        ]
+    }
+}
+
+/// A count as metrics carry it, to 53 bits.
+fn approximate(count: Count) -> f64 {
+    count
+        .to_string()
+        .parse()
+        .expect("a decimal number reads as a float")
+}

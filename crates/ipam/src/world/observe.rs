@@ -1,0 +1,64 @@
+//! Everything that can be seen of a world, as text: what two worlds must agree on to be equal.
+
+use std::fmt::Write as _;
+
+use address::{Count, Prefix, Strategy};
+
+use super::{Pool, World};
+
+impl World {
+    /// The state of every pool and index, address by address. Only for pools of at most 256 addresses.
+    pub(crate) fn observe(&self) -> String {
+        let mut text = format!("stale {:?}\n", self.stale);
+        for (scope, tenant) in &self.tenants {
+            let _ = writeln!(text, "{scope} roots {:?}", tenant.roots);
+            for (name, pool) in &tenant.pools {
+                let _ = writeln!(text, "{name} {}", pool.observe());
+            }
+        }
+        text
+    }
+}
+
+impl Pool {
+    fn observe(&self) -> String {
+        let Self {
+            object,
+            scope,
+            parent,
+            policy,
+            free,
+            allocations,
+            children,
+            shown,
+            stale,
+        } = self;
+        let counts = (free.allocated(), free.free(), free.largest_free());
+        let block = free.pool();
+        let next = |strategy| {
+            (block.length()..=block.family().bits())
+                .map(|length| free.find(length, strategy))
+                .collect::<Vec<_>>()
+        };
+        let found = (next(Strategy::FirstFit), next(Strategy::BestFit));
+        assert!(
+            free.total() <= Count::new(256),
+            "too large to be looked at address by address"
+        );
+        let single = |address| {
+            Prefix::new(block.family(), address, block.family().bits()).expect("an address")
+        };
+        let map: String = (block.first()..=block.last())
+            .map(|address| {
+                if free.is_free(single(address)) {
+                    '.'
+                } else {
+                    '#'
+                }
+            })
+            .collect();
+        format!(
+            "{scope:?} {parent:?} {policy:?} {allocations} {children} {shown:?} {stale} {counts:?} {found:?} {map} {object:?}"
+        )
+    }
+}

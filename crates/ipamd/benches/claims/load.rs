@@ -1,0 +1,150 @@
+//! Clients in a closed loop: each has a connection of its own and sends the next claim when the last is answered.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use http::{Request, header};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, task::JoinSet};
+
+use crate::process::Process;
+
+const CLAIMS: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/bench/ipclaims";
+
+/// A measurement to make.
+pub struct Load {
+    /// The server.
+    pub process: Arc<Process>,
+    /// How many clients at once.
+    pub clients: usize,
+    /// For how long at most.
+    pub time: Duration,
+    /// How many claims at most.
+    pub most: u64,
+}
+
+/// What was measured.
+pub struct Outcome {
+    latencies_us: Histogram<u64>,
+    elapsed: Duration,
+}
+
+impl Default for Outcome {
+    fn default() -> Self {
+        let latencies_us = Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are in order");
+        Self { latencies_us, elapsed: Duration::ZERO }
+    }
+}
+
+impl Outcome {
+    /// Joins two measurements of the same thing.
+    pub fn add(&mut self, other: &Self) {
+        self.latencies_us.add(&other.latencies_us).expect("both have the same bounds");
+        self.elapsed += other.elapsed;
+    }
+
+    /// Answers per second.
+    pub fn per_second(&self) -> f64 {
+        self.latencies_us.len() as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// A quantile of the latency in milliseconds.
+    pub fn quantile_ms(&self, quantile: f64) -> f64 {
+        self.latencies_us.value_at_quantile(quantile) as f64 / 1000.0
+    }
+}
+
+impl Load {
+    /// Makes it.
+    pub async fn run(&self) -> anyhow::Result<Outcome> {
+        let mut clients = Vec::new();
+        for _ in 0..self.clients {
+            clients.push(Client::connect(self.process).await?);
+        }
+        let started = Instant::now();
+        let left = Arc::new(AtomicU64::new(self.most));
+        let mut runs = JoinSet::new();
+        for client in clients {
+            runs.spawn(one(Arc::clone(&self.process), client, started + self.time, Arc::clone(&left)));
+        }
+        let mut total = Outcome::default();
+        while let Some(outcome) = runs.join_next().await {
+            total.add(&outcome??);
+        }
+        total.elapsed = started.elapsed();
+        Ok(total)
+    }
+
+}
+
+/// What one client does and sees.
+async fn one(process: Arc<Process>, mut client: Client, until: Instant, left: Arc<AtomicU64>) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let one_less = |n: u64| n.checked_sub(1);
+    while Instant::now() < until && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
+        let body = claim(process.next_claim());
+        let sent = Instant::now();
+        let code = client.post(CLAIMS, body).await?;
+        anyhow::ensure!(code == 201, "a claim was refused with {code}");
+        outcome.latencies_us.saturating_record(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
+    }
+    Ok(outcome)
+}
+
+fn claim(number: u64) -> String {
+    format!(
+        "{{\"apiVersion\":\"ipam.miloapis.com/v1alpha1\",\"kind\":\"IPClaim\",\"metadata\":{{\"name\":\"claim-{number}\",\
+         \"namespace\":\"bench\",\"labels\":{{\"app\":\"bench\"}}}},\
+         \"spec\":{{\"poolRef\":{{\"name\":\"bench\"}},\"prefixLength\":32}}}}"
+    )
+}
+
+/// A connection.
+pub struct Client {
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Client {
+    /// Connects with the admin's certificate.
+    pub async fn connect(process: &Process) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", process.port())).await?;
+        stream.set_nodelay(true)?;
+        let stream = process.connector().connect(process.server_name(), stream).await.context("TLS")?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self { sender })
+    }
+
+    /// Posts a JSON body; the code of the answer, which is read to its end.
+    pub async fn post(&mut self, path: &str, body: String) -> anyhow::Result<u16> {
+        self.send(Request::post(path), body).await
+    }
+
+    /// The code of the answer to a GET.
+    pub async fn get(&mut self, path: &str) -> anyhow::Result<u16> {
+        self.send(Request::get(path), String::new()).await
+    }
+
+    async fn send(&mut self, request: http::request::Builder, body: String) -> anyhow::Result<u16> {
+        let request = request
+            .header(header::HOST, "localhost")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json")
+            .body(Full::new(Bytes::from(body)))?;
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await?;
+        let code = response.status().as_u16();
+        response.into_body().collect().await?;
+        Ok(code)
+    }
+}

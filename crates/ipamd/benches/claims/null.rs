@@ -1,0 +1,55 @@
+//! The yardstick: the same TLS, HTTP and JSON as the server, and nothing behind them.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use apiserver::{
+    identity::Identity,
+    metrics::Metrics,
+    respond,
+    serve::{Body, Handler, Listener},
+    tls::{self, TlsMaterial},
+};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// The environment variable that makes this program the null server: where the credentials are.
+pub const DIRECTORY: &str = "IPAM_BENCH_NULL_SERVER";
+/// The file in that directory in which it writes its port.
+pub const PORT_FILE: &str = "null.port";
+
+struct Null;
+
+impl Handler for Null {
+    async fn handle(&self, _: Option<Arc<Identity>>, request: Request<Incoming>) -> Response<Body> {
+        let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        match serde_json::from_slice::<serde_json::Value>(&body) {
+            Ok(value) => respond::body(201, respond::JSON, value.to_string()),
+            Err(error) => respond::text(400, error.to_string()),
+        }
+    }
+}
+
+/// Serves until it is killed.
+pub async fn serve(directory: &Path) -> anyhow::Result<()> {
+    let credentials = crate::process::read_credentials(directory)?;
+    let socket = TcpListener::bind("127.0.0.1:0").await?;
+    std::fs::write(directory.join(PORT_FILE), socket.local_addr()?.port().to_string())?;
+    let material = TlsMaterial {
+        chain: credentials.serving_chain,
+        key: credentials.serving_key,
+        client_ca: credentials.ca_der,
+    };
+    let listener = Listener {
+        socket,
+        tls: tls::server_config(material)?,
+        handler: Arc::new(Null),
+        metrics: Arc::<Metrics>::default(),
+        stop: CancellationToken::new(),
+        drain: Duration::ZERO,
+    };
+    listener.run().await;
+    Ok(())
+}

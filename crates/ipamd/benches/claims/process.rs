@@ -1,0 +1,130 @@
+//! The processes that are measured: the real server, and the null server.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context;
+use ipamd::credentials::{self, ServingNames};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+};
+use tokio_rustls::TlsConnector;
+
+use crate::null;
+
+/// A running server.
+pub struct Process {
+    child: Child,
+    port: u16,
+    tls: TlsConnector,
+    claims: AtomicU64,
+}
+
+impl Process {
+    /// The real server, on the embedded store in `directory`; ready.
+    pub async fn ipam(directory: &Path) -> anyhow::Result<Self> {
+        let kubeconfig = directory.join("admin.kubeconfig");
+        let claims = AtomicU64::new(0);
+        drop(std::fs::remove_file(&kubeconfig));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ipam"));
+        command.args(["serve", "--secure-port", "0", "--log-level", "warn", "--data-dir"]).arg(directory);
+        let child = command.stdin(Stdio::null()).spawn()?;
+        let text = wait_for_file(&kubeconfig).await?;
+        let port = text.lines().find_map(|line| line.trim().strip_prefix("server: https://127.0.0.1:"));
+        let port = port.context("the kubeconfig names no port")?.parse()?;
+        let process = Self { child, port, tls: connector(directory)?, claims };
+        process.wait_until_ready().await?;
+        Ok(process)
+    }
+
+    /// The null server, with the credentials in `directory`.
+    pub async fn null(directory: &Path) -> anyhow::Result<Self> {
+        let child = Command::new(std::env::current_exe()?).env(null::DIRECTORY, directory).stdin(Stdio::null()).spawn()?;
+        let port = wait_for_file(&directory.join(null::PORT_FILE)).await?.parse()?;
+        Ok(Self { child, port, tls: connector(directory)?, claims: AtomicU64::new(0) })
+    }
+
+    /// Where it listens, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The name in its certificate.
+    pub fn server_name(&self) -> ServerName<'static> {
+        ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// TLS with the admin's certificate.
+    pub fn connector(&self) -> &TlsConnector {
+        &self.tls
+    }
+
+    /// The number of the next claim.
+    pub fn next_claim(&self) -> u64 {
+        self.claims.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How many claims were made.
+    pub fn claims(&self) -> u64 {
+        self.claims.load(Ordering::Relaxed)
+    }
+
+    /// Resident memory.
+    pub fn resident_mib(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+        Ok(line.split_whitespace().nth(1).context("no number")?.parse::<u64>()? / 1024)
+    }
+
+    async fn wait_until_ready(&self) -> anyhow::Result<()> {
+        let deadline = std::time::Instant::now() + Duration::from_secs(120);
+        while crate::load::Client::connect(self).await?.get("/readyz").await? != 200 {
+            anyhow::ensure!(std::time::Instant::now() < deadline, "the server does not become ready");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+async fn wait_for_file(path: &Path) -> anyhow::Result<String> {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        match std::fs::read_to_string(path) {
+            Ok(text) if !text.is_empty() => return Ok(text),
+            _ => anyhow::ensure!(std::time::Instant::now() < deadline, "{} does not appear", path.display()),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// What both servers were started with: reading it again changes nothing.
+pub fn connector(directory: &Path) -> anyhow::Result<TlsConnector> {
+    let credentials = read_credentials(directory)?;
+    let mut roots = RootCertStore::empty();
+    roots.add(credentials.ca_der)?;
+    let chain = CertificateDer::pem_slice_iter(credentials.admin_cert_pem.as_bytes()).collect::<Result<_, _>>()?;
+    let key = PrivateKeyDer::from_pem_slice(credentials.admin_key_pem.as_bytes())?;
+    let config = ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key)?;
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// The credentials in `directory`.
+pub fn read_credentials(directory: &Path) -> anyhow::Result<credentials::Credentials> {
+    let names = ServingNames::new([127, 0, 0, 1].into(), credentials::hostname().as_deref());
+    credentials::ensure(directory, &names, SystemTime::now().into())
+}

@@ -1,0 +1,297 @@
+//! The command line. Every flag of the server has a twin in the environment, and every limit its unit.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use apiserver::limits;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// IP address management with a Kubernetes-style API: a claim is answered with its block.
+#[derive(Debug, Parser)]
+#[command(name = "ipam", version, arg_required_else_help = true)]
+pub struct CommandLine {
+    /// Where the client commands find a server.
+    #[command(flatten)]
+    pub connection: cli::Connection,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(Box<Serve>),
+    /// What the client does with a running server.
+    #[command(flatten)]
+    Client(cli::Command),
+}
+
+/// Flags of `ipam serve`.
+#[derive(Args, Clone, Debug)]
+pub struct Serve {
+    /// Directory for the store, the credentials and admin.kubeconfig; made if it is missing
+    #[arg(long, value_name = "DIR", env = "IPAM_DATA_DIR")]
+    pub data_dir: PathBuf,
+
+    /// Address to listen on
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "IPAM_BIND_ADDRESS",
+        default_value = "127.0.0.1"
+    )]
+    pub bind_address: IpAddr,
+
+    /// Port for HTTPS; 0 takes any free one, which admin.kubeconfig then names
+    #[arg(
+        long,
+        value_name = "PORT",
+        env = "IPAM_SECURE_PORT",
+        default_value_t = 6443
+    )]
+    pub secure_port: u16,
+
+    /// How and what to log.
+    #[command(flatten)]
+    pub logging: Logging,
+
+    /// How the server goes down.
+    #[command(flatten)]
+    pub shutdown: Shutdown,
+
+    /// What the server takes on at once.
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+/// Flags for the log, which goes to standard error.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Logging")]
+pub struct Logging {
+    /// Lines of text or of JSON; auto is text on a terminal
+    #[arg(long = "log-format", value_enum, value_name = "FORMAT", env = "IPAM_LOG_FORMAT", default_value_t = LogFormat::Auto)]
+    pub format: LogFormat,
+
+    /// The least important level to log, also by module: "info,apiserver=debug"
+    #[arg(long = "log-level", value_name = "FILTER", env = "IPAM_LOG", default_value = "info", value_parser = log_filter)]
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Flags for the end of the server. Durations are numbers with `ms`, `s`, `m` or `h`; a bare number is seconds.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Shutdown")]
+pub struct Shutdown {
+    /// Time between saying not ready and refusing connections, for load balancers to notice: "15s"
+    #[arg(long = "shutdown-delay", value_name = "DURATION", env = "IPAM_SHUTDOWN_DELAY", default_value = "0s", value_parser = duration)]
+    pub delay: Duration,
+
+    /// Time for running requests to finish before they are cut off
+    #[arg(long = "drain-timeout", value_name = "DURATION", env = "IPAM_DRAIN_TIMEOUT", default_value = "60s", value_parser = duration)]
+    pub drain: Duration,
+}
+
+/// Flags for what the server takes on at once.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    /// Reading requests under way at once, watches not counted; one more is answered with 429
+    #[arg(long = "max-requests-inflight", value_name = "REQUESTS", env = "IPAM_MAX_REQUESTS_INFLIGHT", default_value_t = limits::READ_REQUESTS_MAX, value_parser = at_least_one)]
+    pub requests_inflight: usize,
+
+    /// Writing requests under way at once; one more is answered with 429
+    #[arg(long = "max-mutating-requests-inflight", value_name = "REQUESTS", env = "IPAM_MAX_MUTATING_REQUESTS_INFLIGHT", default_value_t = limits::MUTATING_REQUESTS_MAX, value_parser = at_least_one)]
+    pub mutating_requests_inflight: usize,
+
+    /// The longest request body, in bytes or with Ki, Mi or Gi; a longer one is answered with 413
+    #[arg(long = "max-body", value_name = "BYTES", env = "IPAM_MAX_BODY", default_value = "3Mi", value_parser = bytes)]
+    pub body_bytes: usize,
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split_unit(text);
+    let milliseconds = match unit {
+        "ms" => Some(1),
+        "" | "s" => Some(1_000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    let number = number.parse::<u64>().ok();
+    let total = number
+        .zip(milliseconds)
+        .and_then(|(number, unit)| number.checked_mul(unit));
+    total
+        .map(Duration::from_millis)
+        .ok_or_else(|| "a duration is a number with ms, s, m or h, as in 90s".to_owned())
+}
+
+fn bytes(text: &str) -> Result<usize, String> {
+    let (number, unit) = split_unit(text);
+    let factor = match unit {
+        "" => Some(1),
+        "Ki" | "KiB" => Some(1 << 10),
+        "Mi" | "MiB" => Some(1 << 20),
+        "Gi" | "GiB" => Some(1 << 30),
+        _ => None,
+    };
+    let number = number.parse::<usize>().ok().filter(|number| *number > 0);
+    let total = number
+        .zip(factor)
+        .and_then(|(number, factor)| number.checked_mul(factor));
+    total.ok_or_else(|| {
+        "a size is a positive number of bytes, or one with Ki, Mi or Gi, as in 3Mi".to_owned()
+    })
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| "this must be a positive number".to_owned())
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    text.split_at(
+        text.find(|character: char| !character.is_ascii_digit())
+            .unwrap_or(text.len()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, error::ErrorKind};
+
+    use super::*;
+
+    fn serve(arguments: &str) -> Result<Serve, clap::Error> {
+        let words = ["ipam", "serve"]
+            .into_iter()
+            .chain(arguments.split_whitespace());
+        match CommandLine::try_parse_from(words)?.command {
+            Command::Serve(serve) => Ok(*serve),
+            Command::Client(command) => panic!("{command:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_suit_one_machine() {
+        let serve = serve("--data-dir somewhere").unwrap();
+        assert_eq!(serve.data_dir, PathBuf::from("somewhere"));
+        assert_eq!(
+            (serve.bind_address.to_string().as_str(), serve.secure_port),
+            ("127.0.0.1", 6443)
+        );
+        assert_eq!(
+            (serve.logging.format, serve.logging.level.as_str()),
+            (LogFormat::Auto, "info")
+        );
+        assert_eq!(
+            (serve.shutdown.delay, serve.shutdown.drain),
+            (Duration::ZERO, Duration::from_mins(1))
+        );
+        assert_eq!(serve.limits.body_bytes, limits::BODY_BYTES_MAX);
+    }
+
+    #[test]
+    fn flags_are_read() {
+        let serve = serve(
+            "--data-dir d --bind-address ::1 --secure-port 0 --log-format json --log-level info,apiserver=debug \
+             --shutdown-delay 15s --drain-timeout 2m --max-requests-inflight 7 --max-body 1Mi",
+        )
+        .unwrap();
+        assert_eq!(
+            (serve.bind_address.to_string().as_str(), serve.secure_port),
+            ("::1", 0)
+        );
+        assert_eq!(serve.logging.format, LogFormat::Json);
+        assert_eq!(
+            (serve.shutdown.delay, serve.shutdown.drain),
+            (Duration::from_secs(15), Duration::from_mins(2))
+        );
+        assert_eq!(
+            (serve.limits.requests_inflight, serve.limits.body_bytes),
+            (7, 1 << 20)
+        );
+    }
+
+    #[test]
+    fn wrong_flags_are_refused() {
+        for arguments in [
+            "",
+            "--data-dir d --secure-port 65536",
+            "--data-dir d --bind-address localhost",
+            "--data-dir d --log-level =x=",
+            "--data-dir d --shutdown-delay soon",
+            "--data-dir d --max-requests-inflight 0",
+            "--data-dir d --max-body 0",
+            "--data-dir d --max-body 3MB",
+        ] {
+            assert!(serve(arguments).is_err(), "{arguments}");
+        }
+    }
+
+    #[test]
+    fn durations_and_sizes_have_units() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("5", Some(5_000)),
+            ("250ms", Some(250)),
+            ("1h", Some(3_600_000)),
+            ("", None),
+            ("s", None),
+            ("-1s", None),
+            ("1.5s", None),
+            ("1d", None),
+            ("18446744073709551615h", None),
+        ] {
+            assert_eq!(
+                duration(text).ok(),
+                expected.map(Duration::from_millis),
+                "{text:?}"
+            );
+        }
+        for (text, expected) in [
+            ("1", Some(1)),
+            ("2KiB", Some(2_048)),
+            ("1Gi", Some(1 << 30)),
+            ("0", None),
+            ("Mi", None),
+            ("18446744073709551615Ki", None),
+        ] {
+            assert_eq!(bytes(text).ok(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn client_commands_stand_beside_it() {
+        let line =
+            CommandLine::try_parse_from(["ipam", "--kubeconfig", "f", "get", "ippools"]).unwrap();
+        assert!(matches!(line.command, Command::Client(_)));
+        let version = CommandLine::try_parse_from(["ipam", "--version"]).unwrap_err();
+        assert_eq!(version.kind(), ErrorKind::DisplayVersion);
+    }
+}

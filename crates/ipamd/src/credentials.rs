@@ -1,0 +1,458 @@
+//! The credentials that a server makes for itself, in `DIR/pki`: an authority, a certificate to serve with, and one for the
+//! administrator.
+//!
+//! Every file is written whole or not at all, each key before its certificate, so a start that was cut off at any point
+//! leaves a state that the next start completes. An authority that exists is never replaced: clients trust it. Keys are
+//! kept when a certificate is renewed; whoever wants a new key removes the old one. Certificates of other authorities are
+//! not managed here.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PublicKeyData as _, SanType,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use time::{Duration, OffsetDateTime};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName};
+
+use crate::files;
+
+/// Where the credentials stand in the data directory.
+pub const DIRECTORY_NAME: &str = "pki";
+
+const AUTHORITY_LIFETIME: Duration = Duration::days(3_652);
+const CERTIFICATE_LIFETIME: Duration = Duration::days(365);
+/// A certificate that is this close to its end is renewed at start.
+const RENEWAL_BEFORE_END: Duration = Duration::days(30);
+/// Certificates are valid from a little before they were made, for clients whose clock is behind.
+const CLOCK_SKEW: Duration = Duration::hours(1);
+const SERIAL_NUMBER_BYTES: usize = 16;
+
+/// What TLS and the administrator's kubeconfig need.
+pub struct Credentials {
+    /// The authority's certificate.
+    pub ca_pem: String,
+    /// The same, for rustls.
+    pub ca_der: CertificateDer<'static>,
+    /// The certificate to serve with; its authority is not part of the chain.
+    pub serving_chain: Vec<CertificateDer<'static>>,
+    /// Its key.
+    pub serving_key: PrivateKeyDer<'static>,
+    /// The certificate of user `admin` in group `system:masters`.
+    pub admin_cert_pem: String,
+    /// Its key.
+    pub admin_key_pem: String,
+}
+
+/// The names and addresses under which clients may reach the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServingNames {
+    dns: Vec<String>,
+    addresses: Vec<IpAddr>,
+}
+
+impl ServingNames {
+    /// The loopback names, those of a Service `ipam` in namespace `default`, the machine's name and the address that the
+    /// server binds.
+    pub fn new(bind: IpAddr, hostname: Option<&str>) -> Self {
+        let fixed = [
+            "localhost",
+            "ipam",
+            "ipam.default",
+            "ipam.default.svc",
+            "ipam.default.svc.cluster.local",
+        ];
+        let mut dns: Vec<String> = fixed.map(str::to_owned).into();
+        dns.extend(
+            hostname
+                .map(str::to_ascii_lowercase)
+                .filter(|name| is_dns_name(name) && !fixed.contains(&name.as_str())),
+        );
+        let mut addresses = vec![
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+        ];
+        if !bind.is_unspecified() && !addresses.contains(&bind) {
+            addresses.push(bind);
+        }
+        Self { dns, addresses }
+    }
+
+    fn none() -> Self {
+        Self {
+            dns: Vec::new(),
+            addresses: Vec::new(),
+        }
+    }
+}
+
+/// The machine's name, if it has one.
+pub fn hostname() -> Option<String> {
+    let name = rustix::system::uname().nodename().to_str().ok()?.to_owned();
+    Some(name).filter(|name| !name.is_empty())
+}
+
+/// Makes what is missing, renews what ends soon, and reads the rest. The data directory must belong to this process alone
+/// while this runs.
+pub fn ensure(
+    data_dir: &Path,
+    names: &ServingNames,
+    now: OffsetDateTime,
+) -> anyhow::Result<Credentials> {
+    let directory = data_dir.join(DIRECTORY_NAME);
+    files::create_private_dir(&directory)?;
+    files::restrict(&directory)?;
+    let authority = Authority::ensure(&Place::new(&directory, "ca"), now)?;
+    let serving = ensure_certificate(
+        &Place::new(&directory, "serving"),
+        &Profile::serving(names),
+        &authority,
+        now,
+    )?;
+    let admin = ensure_certificate(
+        &Place::new(&directory, "admin"),
+        &Profile::admin(),
+        &authority,
+        now,
+    )?;
+    Ok(Credentials {
+        serving_chain: vec![read_certificate(&serving.certificate)?],
+        serving_key: PrivateKeyDer::from_pem_slice(serving.key.as_bytes())?,
+        admin_cert_pem: admin.certificate,
+        admin_key_pem: admin.key,
+        ca_pem: authority.pem,
+        ca_der: authority.der,
+    })
+}
+
+/// The two files of one certificate.
+struct Place {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Place {
+    fn new(directory: &Path, name: &str) -> Self {
+        Self {
+            certificate: directory.join(format!("{name}.crt")),
+            key: directory.join(format!("{name}.key")),
+        }
+    }
+
+    fn read_certificate(&self) -> anyhow::Result<Option<String>> {
+        let Some(contents) = files::read(&self.certificate)? else {
+            return Ok(None);
+        };
+        Ok(Some(String::from_utf8(contents).with_context(|| {
+            not_a("certificate", &self.certificate)
+        })?))
+    }
+
+    fn read_key(&self) -> anyhow::Result<Option<KeyPair>> {
+        let Some(contents) = files::read(&self.key)? else {
+            return Ok(None);
+        };
+        if files::restrict(&self.key)? {
+            tracing::warn!(path = %self.key.display(), "a private key was open to others; its mode is 0600 now");
+        }
+        let text = String::from_utf8(contents).with_context(|| not_a("private key", &self.key))?;
+        Ok(Some(
+            KeyPair::from_pem(&text).with_context(|| not_a("private key", &self.key))?,
+        ))
+    }
+
+    fn key_or_new(&self) -> anyhow::Result<KeyPair> {
+        if let Some(key) = self.read_key()? {
+            return Ok(key);
+        }
+        let key = KeyPair::generate()?;
+        files::write_private(&self.key, key.serialize_pem().as_bytes())?;
+        Ok(key)
+    }
+}
+
+/// The certificate that clients trust, and the key that signs with it. The key may be kept elsewhere as long as nothing
+/// has to be signed.
+struct Authority {
+    pem: String,
+    der: CertificateDer<'static>,
+    key: Option<KeyPair>,
+    place: Place,
+}
+
+impl Authority {
+    fn ensure(place: &Place, now: OffsetDateTime) -> anyhow::Result<Self> {
+        let place = Place {
+            certificate: place.certificate.clone(),
+            key: place.key.clone(),
+        };
+        if let Some(pem) = place.read_certificate()? {
+            return Self::existing(pem, place, now);
+        }
+        let key = place.key_or_new()?;
+        let pem = authority_params(now)?.self_signed(&key)?.pem();
+        files::write_private(&place.certificate, pem.as_bytes())?;
+        tracing::info!(path = %place.certificate.display(), "made a certificate authority");
+        Ok(Self {
+            der: read_certificate(&pem)?,
+            pem,
+            key: Some(key),
+            place,
+        })
+    }
+
+    fn existing(pem: String, place: Place, now: OffsetDateTime) -> anyhow::Result<Self> {
+        let path = place.certificate.display();
+        let der =
+            read_certificate(&pem).with_context(|| not_a("certificate", &place.certificate))?;
+        let parsed = parse(&der).with_context(|| not_a("certificate", &place.certificate))?;
+        if not_after(&parsed)? < now {
+            bail!(
+                "{path} expired on {}; move {DIRECTORY_NAME} away to get another authority",
+                not_after(&parsed)?.date()
+            );
+        }
+        let key = place.read_key()?;
+        if key.as_ref().is_some_and(|key| !belongs(key, &parsed)) {
+            bail!("{path} and {} do not belong together", place.key.display());
+        }
+        Ok(Self {
+            pem,
+            der,
+            key,
+            place,
+        })
+    }
+
+    fn sign(&self, params: &CertificateParams, key: &KeyPair) -> anyhow::Result<String> {
+        let Some(own) = &self.key else {
+            bail!(
+                "{} is missing, and a certificate must be signed with it",
+                self.place.key.display()
+            );
+        };
+        let issuer = Issuer::from_ca_cert_der(&self.der, own)?;
+        Ok(params.signed_by(key, &issuer)?.pem())
+    }
+}
+
+/// What a certificate is for.
+struct Profile {
+    subject: Vec<(DnType, &'static str)>,
+    usage: ExtendedKeyUsagePurpose,
+    names: ServingNames,
+}
+
+impl Profile {
+    fn serving(names: &ServingNames) -> Self {
+        let subject = vec![(DnType::CommonName, "ipam")];
+        Self {
+            subject,
+            usage: ExtendedKeyUsagePurpose::ServerAuth,
+            names: names.clone(),
+        }
+    }
+
+    fn admin() -> Self {
+        let subject = vec![
+            (DnType::OrganizationName, "system:masters"),
+            (DnType::CommonName, "admin"),
+        ];
+        Self {
+            subject,
+            usage: ExtendedKeyUsagePurpose::ClientAuth,
+            names: ServingNames::none(),
+        }
+    }
+}
+
+/// A certificate and its key, as PEM.
+struct Pair {
+    certificate: String,
+    key: String,
+}
+
+fn ensure_certificate(
+    place: &Place,
+    profile: &Profile,
+    authority: &Authority,
+    now: OffsetDateTime,
+) -> anyhow::Result<Pair> {
+    let key = place.key_or_new()?;
+    let path = place.certificate.display();
+    if let Some(certificate) = place.read_certificate()? {
+        match reason_to_renew(&certificate, &key, profile, authority, now) {
+            None => {
+                return Ok(Pair {
+                    certificate,
+                    key: key.serialize_pem(),
+                });
+            }
+            Some(reason) => tracing::info!(path = %path, reason, "renewing a certificate"),
+        }
+    }
+    let certificate = authority.sign(&certificate_params(profile, now)?, &key)?;
+    files::write_private(&place.certificate, certificate.as_bytes())?;
+    Ok(Pair {
+        certificate,
+        key: key.serialize_pem(),
+    })
+}
+
+fn reason_to_renew(
+    certificate: &str,
+    key: &KeyPair,
+    profile: &Profile,
+    authority: &Authority,
+    now: OffsetDateTime,
+) -> Option<&'static str> {
+    let Ok(der) = read_certificate(certificate) else {
+        return Some("it cannot be read");
+    };
+    let (Ok(parsed), Ok(parent)) = (parse(&der), parse(&authority.der)) else {
+        return Some("it cannot be parsed");
+    };
+    if !belongs(key, &parsed) {
+        return Some("it is not the key's");
+    }
+    if parsed.verify_signature(Some(parent.public_key())).is_err() {
+        return Some("another authority signed it");
+    }
+    match (not_before(&parsed), not_after(&parsed)) {
+        (Ok(start), Ok(end)) if start <= now && now + RENEWAL_BEFORE_END < end => {}
+        _ => return Some("it ends soon, has ended or has not begun"),
+    }
+    (!carries(&parsed, &profile.names)).then_some("it lacks a name or an address of this server")
+}
+
+fn authority_params(now: OffsetDateTime) -> anyhow::Result<CertificateParams> {
+    let mut params = params(
+        vec![(DnType::CommonName, "ipam-ca")],
+        now,
+        AUTHORITY_LIFETIME,
+    )?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::CrlSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
+    Ok(params)
+}
+
+fn certificate_params(profile: &Profile, now: OffsetDateTime) -> anyhow::Result<CertificateParams> {
+    let mut params = params(profile.subject.clone(), now, CERTIFICATE_LIFETIME)?;
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![profile.usage.clone()];
+    for name in &profile.names.dns {
+        params
+            .subject_alt_names
+            .push(SanType::DnsName(name.as_str().try_into()?));
+    }
+    params.subject_alt_names.extend(
+        profile
+            .names
+            .addresses
+            .iter()
+            .copied()
+            .map(SanType::IpAddress),
+    );
+    Ok(params)
+}
+
+fn params(
+    subject: Vec<(DnType, &'static str)>,
+    now: OffsetDateTime,
+    lifetime: Duration,
+) -> anyhow::Result<CertificateParams> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    for (part, value) in subject {
+        params.distinguished_name.push(part, value);
+    }
+    // A serial number derived from the key would come again when a certificate is renewed.
+    params.serial_number = Some(serial_number()?.to_vec().into());
+    (params.not_before, params.not_after) = (now - CLOCK_SKEW, now + lifetime);
+    Ok(params)
+}
+
+fn serial_number() -> anyhow::Result<[u8; SERIAL_NUMBER_BYTES]> {
+    let mut bytes = [0; SERIAL_NUMBER_BYTES];
+    getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
+    // Positive, and always of the same length.
+    bytes[0] = bytes[0] & 0x7f | 0x40;
+    Ok(bytes)
+}
+
+fn read_certificate(pem: &str) -> anyhow::Result<CertificateDer<'static>> {
+    Ok(CertificateDer::from_pem_slice(pem.as_bytes())?)
+}
+
+fn parse<'der>(der: &'der CertificateDer<'_>) -> anyhow::Result<X509Certificate<'der>> {
+    Ok(x509_parser::parse_x509_certificate(der)?.1)
+}
+
+fn not_before(certificate: &X509Certificate<'_>) -> anyhow::Result<OffsetDateTime> {
+    Ok(OffsetDateTime::from_unix_timestamp(
+        certificate.validity().not_before.timestamp(),
+    )?)
+}
+
+fn not_after(certificate: &X509Certificate<'_>) -> anyhow::Result<OffsetDateTime> {
+    Ok(OffsetDateTime::from_unix_timestamp(
+        certificate.validity().not_after.timestamp(),
+    )?)
+}
+
+fn belongs(key: &KeyPair, certificate: &X509Certificate<'_>) -> bool {
+    certificate.public_key().raw == key.subject_public_key_info()
+}
+
+fn carries(certificate: &X509Certificate<'_>, names: &ServingNames) -> bool {
+    let extension = certificate.subject_alternative_name().ok().flatten();
+    let present = extension
+        .map(|extension| extension.value.general_names.as_slice())
+        .unwrap_or_default();
+    let has_name = |wanted: &String| {
+        present
+            .iter()
+            .any(|name| matches!(name, GeneralName::DNSName(name) if name == wanted))
+    };
+    let has_address = |wanted: &IpAddr| present.iter().any(|name| address(name) == Some(*wanted));
+    names.dns.iter().all(has_name) && names.addresses.iter().all(has_address)
+}
+
+fn address(name: &GeneralName<'_>) -> Option<IpAddr> {
+    let GeneralName::IPAddress(bytes) = name else {
+        return None;
+    };
+    <[u8; 4]>::try_from(*bytes)
+        .map(IpAddr::from)
+        .or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from))
+        .ok()
+}
+
+fn is_dns_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
+fn not_a(what: &str, path: &Path) -> String {
+    format!("{} is not a {what}", path.display())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,368 @@
+//! What a first start makes, what later ones keep, and what an interrupted one leaves.
+
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, sync::Arc};
+
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection,
+    server::WebPkiClientVerifier,
+};
+use rustls_pki_types::ServerName;
+use time::macros::datetime;
+
+use super::*;
+
+const NOW: OffsetDateTime = datetime!(2026-12-01 12:00 UTC);
+
+fn local() -> ServingNames {
+    ServingNames::new(Ipv4Addr::LOCALHOST.into(), Some("Machine-7"))
+}
+
+fn files_of(data_dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(data_dir.join(DIRECTORY_NAME))
+        .unwrap()
+        .map(Result::unwrap);
+    entries
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                fs::read(entry.path()).unwrap(),
+            )
+        })
+        .collect()
+}
+
+/// The files that differ between two states of the directory.
+fn changed(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
+    let names = before
+        .keys()
+        .chain(after.keys().filter(|name| !before.contains_key(*name)));
+    names
+        .filter(|name| before.get(*name) != after.get(*name))
+        .cloned()
+        .collect()
+}
+
+/// A handshake in memory, the administrator on one side and the server on the other.
+fn handshake(credentials: &Credentials, name: &str) -> Result<(), rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(credentials.ca_der.clone()).unwrap();
+    let roots = Arc::new(roots);
+    let admin = CertificateDer::from_pem_slice(credentials.admin_cert_pem.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(credentials.admin_key_pem.as_bytes()).unwrap();
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
+            .build()
+            .unwrap();
+    let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(
+            credentials.serving_chain.clone(),
+            credentials.serving_key.clone_key(),
+        )?;
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![admin], key)?;
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut client = ClientConnection::new(Arc::new(client), name)?;
+    let mut server = ServerConnection::new(Arc::new(server))?;
+    while client.is_handshaking() || server.is_handshaking() {
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).unwrap();
+        server.read_tls(&mut wire.as_slice()).unwrap();
+        server.process_new_packets()?;
+        let mut wire = Vec::new();
+        server.write_tls(&mut wire).unwrap();
+        client.read_tls(&mut wire.as_slice()).unwrap();
+        client.process_new_packets()?;
+    }
+    assert_eq!(server.peer_certificates().map(<[_]>::len), Some(1));
+    Ok(())
+}
+
+#[test]
+fn the_first_start_makes_all_of_it_and_keeps_it_to_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    ensure(&directory.path().join("data"), &local(), NOW).unwrap();
+    let pki = directory.path().join("data").join(DIRECTORY_NAME);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&pki), 0o700);
+    let names = [
+        "admin.crt",
+        "admin.key",
+        "ca.crt",
+        "ca.key",
+        "serving.crt",
+        "serving.key",
+    ];
+    assert!(files_of(&directory.path().join("data")).keys().eq(names));
+    for name in names {
+        assert_eq!(mode(&pki.join(name)), 0o600, "{name}");
+    }
+}
+
+#[test]
+fn both_sides_accept_the_certificates() {
+    let directory = tempfile::tempdir().unwrap();
+    // The handshake looks at the real clock.
+    let now = OffsetDateTime::now_utc();
+    let names = ServingNames::new("192.0.2.7".parse().unwrap(), Some("Machine-7"));
+    let credentials = ensure(directory.path(), &names, now).unwrap();
+    for name in [
+        "127.0.0.1",
+        "::1",
+        "192.0.2.7",
+        "localhost",
+        "machine-7",
+        "ipam",
+        "ipam.default.svc",
+    ] {
+        handshake(&credentials, name).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    for name in ["192.0.2.8", "example.org"] {
+        assert!(handshake(&credentials, name).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn the_administrator_is_a_master() {
+    let directory = tempfile::tempdir().unwrap();
+    let credentials = ensure(directory.path(), &local(), NOW).unwrap();
+    let der = read_certificate(&credentials.admin_cert_pem).unwrap();
+    let parsed = parse(&der).unwrap();
+    let text = |mut values: Box<dyn Iterator<Item = &str>>| values.next().map(str::to_owned);
+    let subject = parsed.subject();
+    let common = text(Box::new(
+        subject
+            .iter_common_name()
+            .filter_map(|value| value.as_str().ok()),
+    ));
+    let group = text(Box::new(
+        subject
+            .iter_organization()
+            .filter_map(|value| value.as_str().ok()),
+    ));
+    assert_eq!(
+        (common.as_deref(), group.as_deref()),
+        (Some("admin"), Some("system:masters"))
+    );
+    let usage = parsed.extended_key_usage().unwrap().unwrap().value;
+    assert!(usage.client_auth && !usage.server_auth);
+    assert_eq!(not_after(&parsed).unwrap(), NOW + CERTIFICATE_LIFETIME);
+}
+
+#[test]
+fn a_later_start_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    ensure(directory.path(), &local(), NOW).unwrap();
+    let before = files_of(directory.path());
+    ensure(directory.path(), &local(), NOW + Duration::days(334)).unwrap();
+    assert_eq!(
+        changed(&before, &files_of(directory.path())),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn certificates_are_renewed_before_they_end() {
+    let directory = tempfile::tempdir().unwrap();
+    ensure(directory.path(), &local(), NOW).unwrap();
+    let before = files_of(directory.path());
+    for (later, expected) in [
+        (Duration::days(336), &["admin.crt", "serving.crt"]),
+        (-Duration::days(2), &["admin.crt", "serving.crt"]),
+    ] {
+        ensure(directory.path(), &local(), NOW + later).unwrap();
+        assert_eq!(
+            changed(&before, &files_of(directory.path())),
+            expected,
+            "{later}"
+        );
+    }
+    let serials = |files: &BTreeMap<String, Vec<u8>>| {
+        let der = CertificateDer::from_pem_slice(&files["serving.crt"]).unwrap();
+        parse(&der).unwrap().serial.clone()
+    };
+    assert_ne!(
+        serials(&before),
+        serials(&files_of(directory.path())),
+        "no serial number is used twice"
+    );
+}
+
+#[test]
+fn a_new_address_or_name_gets_a_new_serving_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    ensure(directory.path(), &local(), NOW).unwrap();
+    for (bind, hostname, expected) in [
+        ("192.0.2.7", Some("machine-7"), &["serving.crt"][..]),
+        ("127.0.0.1", Some("machine-7"), &[]),
+        ("0.0.0.0", Some("machine-7"), &[]),
+        ("::", None, &[]),
+        ("2001:db8::1", None, &["serving.crt"]),
+        ("127.0.0.1", Some("machine-8"), &["serving.crt"]),
+        ("127.0.0.1", Some("not_a_dns_name"), &[]),
+    ] {
+        let before = files_of(directory.path());
+        ensure(
+            directory.path(),
+            &ServingNames::new(bind.parse().unwrap(), hostname),
+            NOW,
+        )
+        .unwrap();
+        assert_eq!(
+            changed(&before, &files_of(directory.path())),
+            expected,
+            "{bind} {hostname:?}"
+        );
+    }
+}
+
+/// Files are written in one order, and each at once: these are all the states that a kill can leave.
+#[test]
+fn an_interrupted_first_start_is_completed() {
+    let order = [
+        "ca.key",
+        "ca.crt",
+        "serving.key",
+        "serving.crt",
+        "admin.key",
+        "admin.crt",
+    ];
+    for written in 0..=order.len() {
+        let directory = tempfile::tempdir().unwrap();
+        ensure(directory.path(), &local(), OffsetDateTime::now_utc()).unwrap();
+        let complete = files_of(directory.path());
+        let pki = directory.path().join(DIRECTORY_NAME);
+        order[written..]
+            .iter()
+            .for_each(|name| fs::remove_file(pki.join(name)).unwrap());
+        if let Some(name) = order.get(written) {
+            fs::write(pki.join(format!(".{name}.new")), "-----BEGIN").unwrap();
+        }
+        let credentials = ensure(directory.path(), &local(), OffsetDateTime::now_utc()).unwrap();
+        let after = files_of(directory.path());
+        let mut made: Vec<&str> = order[written..].to_vec();
+        made.sort_unstable();
+        assert_eq!(
+            changed(&complete, &after),
+            made,
+            "after {written} files; nothing else may be touched"
+        );
+        handshake(&credentials, "localhost").unwrap();
+    }
+}
+
+#[test]
+fn an_authority_is_never_replaced() {
+    for (name, contents, expected) in [
+        ("ca.crt", "junk", "ca.crt is not a certificate"),
+        ("ca.key", "junk", "ca.key is not a private key"),
+        ("serving.key", "junk", "serving.key is not a private key"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        ensure(directory.path(), &local(), NOW).unwrap();
+        fs::write(directory.path().join(DIRECTORY_NAME).join(name), contents).unwrap();
+        let before = files_of(directory.path());
+        let error = format!(
+            "{:#}",
+            ensure(directory.path(), &local(), NOW).err().unwrap()
+        );
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(
+            changed(&before, &files_of(directory.path())),
+            Vec::<String>::new()
+        );
+    }
+}
+
+#[test]
+fn another_authoritys_key_is_refused() {
+    let (ours, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    ensure(ours.path(), &local(), NOW).unwrap();
+    ensure(other.path(), &local(), NOW).unwrap();
+    let key = Path::new(DIRECTORY_NAME).join("ca.key");
+    fs::copy(other.path().join(&key), ours.path().join(&key)).unwrap();
+    let error = format!("{:#}", ensure(ours.path(), &local(), NOW).err().unwrap());
+    assert!(error.contains("do not belong together"), "{error}");
+}
+
+#[test]
+fn what_another_authority_signed_or_another_key_made_is_renewed() {
+    let (ours, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    ensure(ours.path(), &local(), NOW).unwrap();
+    ensure(other.path(), &local(), NOW).unwrap();
+    let pki = |directory: &tempfile::TempDir| directory.path().join(DIRECTORY_NAME);
+    // Same key, other authority.
+    fs::remove_file(pki(&ours).join("ca.crt")).unwrap();
+    fs::remove_file(pki(&ours).join("ca.key")).unwrap();
+    let before = files_of(ours.path());
+    ensure(ours.path(), &local(), NOW).unwrap();
+    assert_eq!(
+        changed(&before, &files_of(ours.path())),
+        ["admin.crt", "serving.crt", "ca.crt", "ca.key"]
+    );
+    // Same authority, other key.
+    fs::copy(pki(&other).join("admin.key"), pki(&ours).join("admin.key")).unwrap();
+    let before = files_of(ours.path());
+    ensure(ours.path(), &local(), NOW).unwrap();
+    assert_eq!(changed(&before, &files_of(ours.path())), ["admin.crt"]);
+}
+
+#[test]
+fn the_authoritys_key_may_be_kept_elsewhere() {
+    let directory = tempfile::tempdir().unwrap();
+    ensure(directory.path(), &local(), NOW).unwrap();
+    fs::remove_file(directory.path().join(DIRECTORY_NAME).join("ca.key")).unwrap();
+    ensure(directory.path(), &local(), NOW).unwrap();
+    let error = format!(
+        "{:#}",
+        ensure(directory.path(), &local(), NOW + Duration::days(340))
+            .err()
+            .unwrap()
+    );
+    assert!(error.contains("ca.key is missing"), "{error}");
+}
+
+#[test]
+fn an_expired_authority_is_an_error_that_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    ensure(directory.path(), &local(), NOW).unwrap();
+    let error = format!(
+        "{:#}",
+        ensure(directory.path(), &local(), NOW + Duration::days(3_653))
+            .err()
+            .unwrap()
+    );
+    assert!(error.contains("expired on 2036-11-30"), "{error}");
+}
+
+#[test]
+fn keys_that_are_open_to_others_are_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    ensure(directory.path(), &local(), NOW).unwrap();
+    let pki = directory.path().join(DIRECTORY_NAME);
+    fs::set_permissions(&pki, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(pki.join("ca.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    ensure(directory.path(), &local(), NOW).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&pki), mode(&pki.join("ca.key"))), (0o700, 0o600));
+}
+
+#[test]
+fn names_of_machines_that_are_no_dns_names_are_left_out() {
+    for (name, expected) in [
+        ("node-1.example.org", true),
+        ("7", true),
+        ("", false),
+        ("a..b", false),
+        ("-a", false),
+        ("a-", false),
+        ("a_b", false),
+        ("(none)", false),
+    ] {
+        assert_eq!(is_dns_name(name), expected, "{name:?}");
+    }
+}

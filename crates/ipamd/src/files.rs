@@ -1,0 +1,149 @@
+//! Files that hold secrets: written whole or not at all, and readable by their owner only.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+
+/// Makes `path` hold exactly `contents`, with mode 0600. Whenever the process or the machine stops, the file is either the
+/// old one or the new one. Two processes must not write the same file at once.
+pub fn write_private(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
+    replace(path, contents).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The contents of a file, `None` when there is none.
+pub fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(contents) => Ok(Some(contents)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Makes the directory with mode 0700 if it is missing, its parents too.
+pub fn create_private_dir(path: &Path) -> anyhow::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder
+        .create(path)
+        .with_context(|| format!("cannot create the directory {}", path.display()))
+}
+
+/// Takes every access away from everybody but the owner. A copy from a backup is often too open. Answers whether
+/// something had to be changed.
+pub fn restrict(path: &Path) -> anyhow::Result<bool> {
+    let context = || format!("cannot restrict the access to {}", path.display());
+    let mode = fs::metadata(path)
+        .with_context(context)?
+        .permissions()
+        .mode();
+    let private = mode & !0o077;
+    if private == mode {
+        return Ok(false);
+    }
+    fs::set_permissions(path, Permissions::from_mode(private)).with_context(context)?;
+    Ok(true)
+}
+
+fn replace(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
+    let (directory, temporary) = neighbours(path)?;
+    // What an interrupted writer left may have another mode, so it is never opened again.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    // The rename is only durable once the directory is.
+    File::open(directory)?.sync_all()?;
+    Ok(())
+}
+
+/// The directory of a file, and the file beside it that is written first. Its name is fixed, so that an interrupted
+/// start leaves at most one.
+fn neighbours(path: &Path) -> anyhow::Result<(&Path, PathBuf)> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        bail!("this is not the path of a file")
+    };
+    let directory = if directory.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        directory
+    };
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(".new");
+    Ok((directory, directory.join(temporary)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_private_file_replaces_and_is_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        fs::write(&path, "an older and longer text").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        write_private(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(
+            fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "nothing is left beside it"
+        );
+    }
+
+    #[test]
+    fn what_an_interrupted_writer_left_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, left) = (
+            directory.path().join("secret"),
+            directory.path().join(".secret.new"),
+        );
+        fs::write(&left, "half").unwrap();
+        fs::set_permissions(&left, Permissions::from_mode(0o666)).unwrap();
+        write_private(&path, b"whole").unwrap();
+        assert_eq!(
+            (fs::read(&path).unwrap(), mode(&path)),
+            (b"whole".to_vec(), 0o600)
+        );
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn restricting_takes_the_others_rights() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        assert!(restrict(&path).unwrap());
+        assert_eq!(mode(&path), 0o600);
+        assert!(!restrict(&path).unwrap());
+    }
+
+    #[test]
+    fn a_failure_names_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("missing").join("secret");
+        let error = write_private(&path, b"").unwrap_err();
+        assert!(format!("{error:#}").contains("missing/secret"), "{error:#}");
+        assert_eq!(read(&path).unwrap(), None);
+    }
+}

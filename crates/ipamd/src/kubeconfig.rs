@@ -1,0 +1,119 @@
+//! The kubeconfig of the administrator: with it plain kubectl, and every other client, finds and trusts this server.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::{credentials::Credentials, files};
+
+/// Its name in the data directory.
+pub const FILE_NAME: &str = "admin.kubeconfig";
+
+/// Writes it into the data directory for a server that listens on `listening`, and answers its path. It is written anew
+/// at every start: the port may be another one.
+pub fn write(
+    data_dir: &Path,
+    listening: SocketAddr,
+    credentials: &Credentials,
+) -> anyhow::Result<PathBuf> {
+    let path = data_dir.join(FILE_NAME);
+    files::write_private(&path, text(listening, credentials).as_bytes())?;
+    Ok(path)
+}
+
+/// The URL under which a client on this machine reaches a server that listens on `listening`.
+pub fn server_url(listening: SocketAddr) -> String {
+    let address = match listening.ip() {
+        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    };
+    format!("https://{}", SocketAddr::new(address, listening.port()))
+}
+
+/// Everything in it is base64, a URL or a fixed word, so nothing needs quoting.
+fn text(listening: SocketAddr, credentials: &Credentials) -> String {
+    format!(
+        "apiVersion: v1
+kind: Config
+clusters:
+- name: ipam
+  cluster:
+    server: {server}
+    certificate-authority-data: {authority}
+users:
+- name: ipam
+  user:
+    client-certificate-data: {certificate}
+    client-key-data: {key}
+contexts:
+- name: ipam
+  context:
+    cluster: ipam
+    user: ipam
+    namespace: default
+current-context: ipam
+preferences: {{}}
+",
+        server = server_url(listening),
+        authority = STANDARD.encode(&credentials.ca_pem),
+        certificate = STANDARD.encode(&credentials.admin_cert_pem),
+        key = STANDARD.encode(&credentials.admin_key_pem),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+
+    use super::*;
+    use crate::credentials::{self, ServingNames};
+
+    #[test]
+    fn the_url_is_one_that_a_client_can_reach() {
+        for (listening, url) in [
+            ("127.0.0.1:6443", "https://127.0.0.1:6443"),
+            ("0.0.0.0:1", "https://127.0.0.1:1"),
+            ("192.0.2.7:443", "https://192.0.2.7:443"),
+            ("[::1]:6443", "https://[::1]:6443"),
+            ("[::]:65535", "https://[::1]:65535"),
+            ("[2001:db8::7]:6443", "https://[2001:db8::7]:6443"),
+        ] {
+            assert_eq!(server_url(listening.parse().unwrap()), url);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_reads_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let now = time::OffsetDateTime::now_utc();
+        let names = ServingNames::new(IpAddr::from(Ipv6Addr::UNSPECIFIED), None);
+        let credentials = credentials::ensure(directory.path(), &names, now).unwrap();
+        let path = write(directory.path(), "[::]:4711".parse().unwrap(), &credentials).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+
+        let kubeconfig = Kubeconfig::read_from(&path).unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .unwrap();
+        assert_eq!(config.cluster_url.to_string(), "https://[::1]:4711/");
+        assert_eq!(config.default_namespace, "default");
+        assert_eq!(
+            config.root_cert.as_deref(),
+            Some(&[credentials.ca_der.to_vec()][..])
+        );
+        let certificate = config.auth_info.client_certificate_data.unwrap();
+        assert_eq!(
+            STANDARD.decode(certificate).unwrap(),
+            credentials.admin_cert_pem.as_bytes()
+        );
+    }
+}

@@ -1,0 +1,10 @@
+//! The ipam binary in its parts: configuration, credentials, logging, wiring and signals. What a request means is decided
+//! elsewhere; here stands only what a process needs to come up, to be found and to go down.
+
+pub mod config;
+pub mod credentials;
+pub mod files;
+pub mod kubeconfig;
+pub mod logging;
+pub mod serve;
+pub mod signals;

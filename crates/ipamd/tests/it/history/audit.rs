@@ -1,0 +1,228 @@
+//! The end of a history: is what the clients were told true, and do the books balance?
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::{Api, api::ListParams, core::DynamicObject};
+use serde_json::Value;
+use testkit::allocated_cidr;
+
+use super::{
+    LAST, SPACES,
+    actor::{Actor, Fate, Record},
+    field, name,
+};
+use crate::support::{Block, Front, assert_disjoint, revision, text};
+
+/// Everything that the server holds in the end, by name.
+pub struct Books {
+    pub claims: BTreeMap<String, DynamicObject>,
+    allocations: BTreeMap<String, DynamicObject>,
+    pools: BTreeMap<String, DynamicObject>,
+}
+
+impl Books {
+    pub async fn read(front: &Front) -> Self {
+        let by_name = async |api: &Api<DynamicObject>| {
+            let items = api.list(&ListParams::default()).await.unwrap().items;
+            items
+                .into_iter()
+                .map(|object| (name(&object).to_owned(), object))
+                .collect()
+        };
+        Self {
+            claims: by_name(&front.claims).await,
+            allocations: by_name(&front.allocations).await,
+            pools: by_name(&front.pools).await,
+        }
+    }
+
+    pub fn audit(&self, actors: &[Actor]) {
+        let records: BTreeMap<&str, &Record> = actors
+            .iter()
+            .flat_map(|actor| &actor.records)
+            .map(|(name, record)| (name.as_str(), record))
+            .collect();
+        for (name, record) in &records {
+            self.check_claim(name, record);
+        }
+        for name in self.claims.keys().filter(|name| *name != LAST) {
+            assert!(records.contains_key(name.as_str()), "nobody made {name}");
+        }
+        self.check_allocations(&records);
+        self.check_pools();
+    }
+
+    /// What was acknowledged is there, what was refused or deleted is not, and what is there is complete.
+    fn check_claim(&self, name: &str, record: &Record) {
+        let found = self.claims.get(name);
+        match record.claim {
+            Fate::Live => assert!(found.is_some(), "{name} was acknowledged and is lost"),
+            Fate::Gone => assert!(
+                found.is_none(),
+                "{name} was refused or deleted and is there"
+            ),
+            Fate::Unknown => {}
+        }
+        let Some(claim) = found else { return };
+        assert_eq!(field(claim, "/status/phase"), "Bound", "{name}");
+        let allocation = &self.allocations[field(claim, "/status/boundAllocationRef/name")];
+        assert_eq!(
+            allocated_cidr(allocation),
+            allocated_cidr(claim),
+            "{name} and its record"
+        );
+        assert_eq!(field(allocation, "/spec/claimRef/name"), name);
+        if let Some(block) = record.block() {
+            assert_eq!(
+                allocated_cidr(claim),
+                block,
+                "{name} was told another block"
+            );
+        }
+    }
+
+    /// Every allocation is that of a claim, or was kept by one.
+    fn check_allocations(&self, records: &BTreeMap<&str, &Record>) {
+        let retained: BTreeMap<&str, &Record> = records
+            .values()
+            .filter_map(|record| {
+                Some((
+                    field(record.bound.as_ref()?, "/status/boundAllocationRef/name"),
+                    *record,
+                ))
+            })
+            .filter(|(_, record)| record.retain && record.claim != Fate::Live)
+            .collect();
+        let mut kept = BTreeSet::new();
+        for (name, allocation) in &self.allocations {
+            let claim = field(allocation, "/spec/claimRef/name");
+            if !claim.is_empty() {
+                let bound = self
+                    .claims
+                    .get(claim)
+                    .unwrap_or_else(|| panic!("{name} outlives its claim {claim}"));
+                assert_eq!(field(bound, "/status/boundAllocationRef/name"), name);
+                continue;
+            }
+            let record = retained
+                .get(name.as_str())
+                .unwrap_or_else(|| panic!("nobody kept {name}"));
+            assert_ne!(
+                record.allocation,
+                Fate::Gone,
+                "{name} was deleted and is there"
+            );
+            assert_eq!(
+                (
+                    field(allocation, "/status/phase"),
+                    Some(allocated_cidr(allocation))
+                ),
+                ("Retained", record.block())
+            );
+            kept.insert(name.as_str());
+        }
+        for (name, record) in retained {
+            let is_held = self
+                .claims
+                .values()
+                .any(|claim| field(claim, "/status/boundAllocationRef/name") == name);
+            assert!(
+                record.allocation != Fate::Live || is_held || kept.contains(name),
+                "{name} was kept and is lost"
+            );
+        }
+    }
+
+    /// In every pool no two blocks overlap, and its numbers are what they add up to.
+    fn check_pools(&self) {
+        for space in &SPACES {
+            let claimed = self
+                .allocations
+                .values()
+                .filter(|allocation| field(allocation, "/spec/poolRef/name") == space.pool);
+            let carved = self
+                .pools
+                .values()
+                .filter(|pool| field(pool, "/spec/parentPoolRef/name") == space.pool);
+            let held = assert_disjoint(space.cidr, claimed.chain(carved).map(allocated_cidr));
+            let total = Block::of(space.cidr).size();
+            let pool = &self.pools[space.pool];
+            for (count, expected) in [
+                ("total", total),
+                ("allocated", held),
+                ("available", total - held),
+            ] {
+                assert_eq!(
+                    field(pool, &format!("/status/capacity/exact/{count}")),
+                    expected.to_string(),
+                    "{count} of {}",
+                    space.pool
+                );
+            }
+        }
+    }
+}
+
+/// Plays the events of the watch: each must be possible where it stands, and the end must be what the list says.
+pub fn replay(events: &[Value], finally: &BTreeMap<String, DynamicObject>) {
+    let mut present: BTreeMap<String, Value> = BTreeMap::new();
+    let mut held: BTreeMap<String, BTreeSet<Block>> = BTreeMap::new();
+    let mut last = 0;
+    for event in events {
+        let object = &event["object"];
+        assert!(
+            revision(object) > last,
+            "revision {last} is followed by {event}"
+        );
+        last = revision(object);
+        let name = text(object, "/metadata/name").to_owned();
+        let (block, blocks) = (block_of(object), held.entry(pool_of(object)).or_default());
+        match text(event, "/type") {
+            "ADDED" => {
+                assert!(!present.contains_key(&name), "{name} is added twice");
+                take(blocks, block, event);
+                present.insert(name, object.clone());
+            }
+            "MODIFIED" => {
+                let before = present
+                    .insert(name, object.clone())
+                    .unwrap_or_else(|| panic!("not there: {event}"));
+                assert_eq!(block_of(&before), block, "a block does not change: {event}");
+            }
+            "DELETED" => {
+                assert!(present.remove(&name).is_some(), "not there: {event}");
+                blocks.remove(&block);
+            }
+            other => panic!("{other}: {event}"),
+        }
+    }
+    let listed = finally
+        .iter()
+        .map(|(name, claim)| (name.clone(), serde_json::to_value(claim).unwrap()));
+    assert_eq!(
+        present,
+        listed.collect(),
+        "the watch and the list tell different stories"
+    );
+}
+
+fn pool_of(claim: &Value) -> String {
+    text(claim, "/status/poolRef/name").to_owned()
+}
+
+fn block_of(claim: &Value) -> Block {
+    Block::of(text(claim, "/status/allocatedCIDR"))
+}
+
+/// Puts a block among the others of its pool, none of which it may touch.
+fn take(blocks: &mut BTreeSet<Block>, block: Block, event: &Value) {
+    let below = blocks.range(..=block).next_back();
+    let above = blocks.range(block..).next();
+    for other in below.into_iter().chain(above) {
+        assert!(
+            other.last < block.first || block.last < other.first,
+            "{block:?} overlaps {other:?}: {event}"
+        );
+    }
+    blocks.insert(block);
+}

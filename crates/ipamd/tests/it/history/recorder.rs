@@ -1,0 +1,43 @@
+//! The watch of a history: our own code, which resumes after each kill from the last revision it has seen.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use serde_json::Value;
+use testkit::Http;
+use tokio::sync::watch;
+
+use super::{LAST, Phase};
+use crate::support::{CLAIMS, revision, text};
+
+/// Longer than any silence between two events.
+const SILENCE_MAX: Duration = Duration::from_secs(40);
+const RETRY_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Every event of every claim from a revision up to the claim that is made last.
+pub async fn record(http: Http, from: u64, mut phase: watch::Receiver<Phase>) -> Vec<Value> {
+    let (mut events, mut last) = (Vec::new(), from);
+    loop {
+        phase.wait_for(|phase| *phase != Phase::Down).await.unwrap();
+        let path = format!("{CLAIMS}?watch=true&resourceVersion={last}");
+        let Ok(mut stream) = http
+            .open(Request::get(path).body(Bytes::new()).unwrap())
+            .await
+        else {
+            tokio::time::sleep(RETRY_INTERVAL).await;
+            continue;
+        };
+        assert_eq!(stream.status, 200);
+        // A line that the kill tore is an error, and comes again after the restart.
+        while let Ok(Some(line)) = stream.line(SILENCE_MAX).await {
+            let event: Value = serde_json::from_slice(&line).unwrap();
+            assert_ne!(event["type"], "ERROR", "{event}");
+            last = revision(&event["object"]);
+            events.push(event);
+            if text(events.last().unwrap(), "/object/metadata/name") == LAST {
+                return events;
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The whole server through its front door. Every test starts the real binary on a free port with a store of its own and
+//! speaks TLS with it, so that what is promised here is what a user gets.
+//!
+//! The tests are written from the contract, not from the code: nothing of the server is linked in.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at the first surprise, in its helpers too"
+)]
+
+mod support;
+
+mod claim_lifecycle;
+mod claim_validation;
+mod dry_run_and_protection;
+mod exhaustion;
+mod host_addresses;
+mod overlap_prevention;
+mod pool_capacity;
+mod pool_hierarchy;
+mod pool_selector;
+mod pool_validation;
+
+mod deletes;
+mod discovery;
+mod errors;
+mod lists;
+mod openapi;
+mod patches;
+mod server_life;
+mod tables;
+mod watches;
+
+mod history;
+mod junk;

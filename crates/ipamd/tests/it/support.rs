@@ -1,0 +1,410 @@
+//! What every test starts with: a server of its own, and short words for what one does with it.
+
+use std::{net::IpAddr, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, header};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ListParams, PostParams},
+    core::{DynamicObject, Status},
+};
+use serde_json::{Value, json};
+use testkit::{
+    Answer, Claim, Http, Pool, Server, Streamed, allocated_cidr, allocations, claims, pools,
+    refusal,
+};
+
+/// The server that is tested.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_ipam");
+/// Where the API's version begins.
+pub const API: &str = "/apis/ipam.miloapis.com/v1alpha1";
+/// The collection of pools.
+pub const POOLS: &str = "/apis/ipam.miloapis.com/v1alpha1/ippools";
+/// The claims of the namespace that tests use.
+pub const CLAIMS: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipclaims";
+/// The allocations of that namespace.
+pub const ALLOCATIONS: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipallocations";
+/// How long a test waits for something that should come at once.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// A running server and the three kinds behind its front door.
+pub struct Front {
+    pub server: Server,
+    pub http: Http,
+    pub pools: Api<DynamicObject>,
+    pub claims: Api<DynamicObject>,
+    pub allocations: Api<DynamicObject>,
+}
+
+impl Front {
+    pub async fn open() -> Self {
+        Self::to(Server::start(BINARY.as_ref()).await)
+    }
+
+    pub fn to(server: Server) -> Self {
+        let (client, http) = (server.client(), server.http());
+        Self {
+            pools: pools(&client),
+            claims: claims(&client, "default"),
+            allocations: allocations(&client, "default"),
+            server,
+            http,
+        }
+    }
+
+    /// A client with connections of its own.
+    pub fn another_client(&self) -> Client {
+        self.server.client()
+    }
+
+    pub async fn pool(&self, pool: Pool) -> DynamicObject {
+        self.pools
+            .create(&PostParams::default(), &pool.into())
+            .await
+            .unwrap()
+    }
+
+    pub async fn claim(&self, claim: Claim) -> DynamicObject {
+        self.claims
+            .create(&PostParams::default(), &claim.into())
+            .await
+            .unwrap()
+    }
+
+    /// The block of a claim that is made here.
+    pub async fn block(&self, claim: Claim) -> String {
+        allocated_cidr(&self.claim(claim).await).to_owned()
+    }
+
+    pub async fn refused_pool(&self, pool: Pool) -> Status {
+        refusal(
+            self.pools
+                .create(&PostParams::default(), &pool.into())
+                .await,
+        )
+    }
+
+    pub async fn refused_claim(&self, claim: Claim) -> Status {
+        refusal(
+            self.claims
+                .create(&PostParams::default(), &claim.into())
+                .await,
+        )
+    }
+
+    pub async fn delete_pool(&self, name: &str) {
+        let deleted = self
+            .pools
+            .delete(name, &DeleteParams::default())
+            .await
+            .unwrap();
+        assert!(
+            deleted.is_right(),
+            "pool {name} is not gone at once: {deleted:?}"
+        );
+    }
+
+    pub async fn delete_claim(&self, name: &str) {
+        let deleted = self
+            .claims
+            .delete(name, &DeleteParams::default())
+            .await
+            .unwrap();
+        assert!(
+            deleted.is_right(),
+            "claim {name} is not gone at once: {deleted:?}"
+        );
+    }
+
+    /// A pool's status.
+    pub async fn status(&self, pool: &str) -> Value {
+        self.pools.get(pool).await.unwrap().data["status"].clone()
+    }
+
+    /// Addresses of a pool: all, handed out, free.
+    pub async fn addresses(&self, pool: &str) -> (i64, i64, i64) {
+        let status = self.status(pool).await;
+        let count = |name: &str| status["capacity"][name].as_i64().unwrap();
+        (count("total"), count("allocated"), count("available"))
+    }
+
+    /// Every object of every kind, resourceVersion and all.
+    pub async fn everything(&self) -> Value {
+        let mut kinds = Vec::new();
+        for kind in [&self.pools, &self.claims, &self.allocations] {
+            kinds.push(kind.list(&ListParams::default()).await.unwrap().items);
+        }
+        json!(kinds)
+    }
+
+    /// One request as it is, and its whole answer.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.http
+            .send(request.body(body.into()).unwrap())
+            .await
+            .unwrap()
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.http.get(path).await.unwrap()
+    }
+
+    pub async fn get_as(&self, path: &str, accept: &str) -> Answer {
+        self.send(Method::GET, path, &[("accept", accept)], "")
+            .await
+    }
+
+    pub async fn post(&self, path: &str, body: impl Into<Value>) -> Answer {
+        self.http
+            .send_json(Method::POST, path, &body.into())
+            .await
+            .unwrap()
+    }
+
+    /// A patch of the media type `application/{kind}-patch+json`.
+    pub async fn patch(&self, path: &str, kind: &str, patch: &Value) -> Answer {
+        let media = format!("application/{kind}-patch+json");
+        self.send(
+            Method::PATCH,
+            path,
+            &[("content-type", &media)],
+            patch.to_string(),
+        )
+        .await
+    }
+
+    pub async fn watch(&self, path: &str) -> Watch {
+        self.watch_as(path, "application/json").await
+    }
+
+    pub async fn watch_as(&self, path: &str, accept: &str) -> Watch {
+        let request = Request::get(path)
+            .header(header::ACCEPT, accept)
+            .body(Bytes::new())
+            .unwrap();
+        let stream = self.http.open(request).await.unwrap();
+        assert_eq!(stream.status, 200, "a watch of {path}");
+        Watch(stream)
+    }
+}
+
+/// An open watch.
+pub struct Watch(pub Streamed);
+
+impl Watch {
+    /// The next event.
+    pub async fn next(&mut self) -> Value {
+        let line = self.0.line(SOON).await.unwrap().expect("the watch goes on");
+        serde_json::from_slice(&line).unwrap()
+    }
+
+    /// The next event, which must be of this type and about this name; its object.
+    pub async fn expect(&mut self, kind: &str, name: &str) -> Value {
+        let event = self.next().await;
+        assert_eq!(
+            (text(&event, "/type"), text(&event, "/object/metadata/name")),
+            (kind, name),
+            "{event}"
+        );
+        event["object"].clone()
+    }
+
+    /// The stream ends as it should, with nothing more in it.
+    pub async fn end(&mut self) {
+        let line = self.0.line(SOON).await.unwrap();
+        assert_eq!(line, None, "nothing more was expected");
+    }
+}
+
+/// A block of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Block {
+    pub is_v6: bool,
+    pub first: u128,
+    pub last: u128,
+}
+
+impl Block {
+    /// Reads a block that the server wrote, which must be canonical.
+    #[track_caller]
+    pub fn of(cidr: &str) -> Self {
+        let (address, length) = cidr
+            .split_once('/')
+            .unwrap_or_else(|| panic!("{cidr:?} is no CIDR"));
+        let (address, length) = (
+            address.parse::<IpAddr>().unwrap(),
+            length.parse::<u32>().unwrap(),
+        );
+        let (first, width) = match address {
+            IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32),
+            IpAddr::V6(v6) => (v6.to_bits(), 128),
+        };
+        assert_eq!(cidr, format!("{address}/{length}"), "not in canonical form");
+        let span = 1_u128
+            .checked_shl(width - length)
+            .map_or(u128::MAX, |size| size - 1);
+        assert_eq!(first & span, 0, "{cidr} has host bits");
+        Self {
+            is_v6: width == 128,
+            first,
+            last: first + span,
+        }
+    }
+
+    pub fn contains(&self, other: &Self) -> bool {
+        self.is_v6 == other.is_v6 && self.first <= other.first && other.last <= self.last
+    }
+
+    /// Its addresses; one too few for ::/0.
+    pub fn size(&self) -> u128 {
+        (self.last - self.first).saturating_add(1)
+    }
+}
+
+/// The blocks lie inside `pool` and none overlaps another; answers how many addresses they hold.
+#[track_caller]
+pub fn assert_disjoint<'a>(pool: &str, blocks: impl IntoIterator<Item = &'a str>) -> u128 {
+    let pool = Block::of(pool);
+    let mut blocks: Vec<Block> = blocks.into_iter().map(Block::of).collect();
+    blocks.sort();
+    for block in &blocks {
+        assert!(pool.contains(block), "{block:?} is outside {pool:?}");
+    }
+    for pair in blocks.windows(2) {
+        assert!(pair[0].last < pair[1].first, "{pair:?} overlap");
+    }
+    blocks.iter().map(Block::size).sum()
+}
+
+/// A refusal with this code and reason, whose message contains every one of these words.
+#[track_caller]
+pub fn assert_refused(status: &Status, code: u16, reason: &str, words: &[&str]) {
+    assert_eq!(
+        (status.code, status.reason.as_str()),
+        (code, reason),
+        "{}",
+        status.message
+    );
+    assert!(status.is_failure(), "{status:?}");
+    for word in words {
+        assert!(
+            status.message.contains(word),
+            "{word:?} is missing in {:?}",
+            status.message
+        );
+    }
+}
+
+/// The causes are these, each a type and a field, in any order.
+#[track_caller]
+pub fn assert_causes(status: &Status, expected: &[(&str, &str)]) {
+    let mut expected = expected.to_vec();
+    let mut causes = causes(status);
+    expected.sort_unstable();
+    causes.sort_unstable();
+    assert_eq!(causes, expected, "{}", status.message);
+}
+
+/// The type and the field of every cause.
+pub fn causes(status: &Status) -> Vec<(&str, &str)> {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes
+        .map(|cause| (cause.reason.as_str(), cause.field.as_str()))
+        .collect()
+}
+
+/// Reads an answer that must be a well-formed refusal: a Status in JSON that says the same code as HTTP.
+#[track_caller]
+pub fn failure(answer: &Answer) -> Status {
+    let body = answer.json().unwrap();
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/json"),
+        "{body}"
+    );
+    assert_eq!(
+        (text(&body, "/kind"), text(&body, "/apiVersion")),
+        ("Status", "v1"),
+        "{body}"
+    );
+    assert_eq!(
+        (text(&body, "/status"), &body["code"]),
+        ("Failure", &json!(answer.status.as_u16())),
+        "{body}"
+    );
+    assert!(
+        !text(&body, "/message").is_empty() && !text(&body, "/reason").is_empty(),
+        "{body}"
+    );
+    serde_json::from_value(body).unwrap()
+}
+
+/// The body of an answer with this status.
+#[track_caller]
+pub fn body(answer: &Answer, status: u16) -> Value {
+    assert_eq!(answer.status, status, "{}", answer.text());
+    answer.json().unwrap()
+}
+
+/// The text at a JSON pointer; empty if there is none.
+pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// A resourceVersion as the number that it is.
+#[track_caller]
+pub fn revision(object: &Value) -> u64 {
+    let version = text(object, "/metadata/resourceVersion");
+    assert!(
+        !version.is_empty() && !version.starts_with('0'),
+        "{version:?} is no resourceVersion: {object}"
+    );
+    version.parse().unwrap()
+}
+
+/// The names of a list's items.
+pub fn names(list: &Value) -> Vec<&str> {
+    list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| text(item, "/metadata/name"))
+        .collect()
+}
+
+/// The one condition of this type, as its status and its reason.
+pub fn condition<'a>(status: &'a Value, kind: &str) -> (&'a str, &'a str) {
+    let conditions = status["conditions"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    let mut found = conditions
+        .iter()
+        .filter(|condition| condition["type"] == kind);
+    let condition = found
+        .next()
+        .unwrap_or_else(|| panic!("no condition {kind} in {status}"));
+    assert!(found.next().is_none(), "condition {kind} is there twice");
+    (text(condition, "/status"), text(condition, "/reason"))
+}
+
+/// The seed of a generated test: from the environment to see a run again, otherwise a new one. It is printed either way.
+pub fn seed() -> u64 {
+    let seed = std::env::var("IPAM_TEST_SEED")
+        .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("IPAM_TEST_SEED={seed}");
+    seed
+}

@@ -1,0 +1,217 @@
+//! One commit: everything or nothing, and what to say when the disk fails in the middle.
+
+use std::collections::HashMap;
+
+use rusqlite::{
+    CachedStatement, Connection, ErrorCode, OptionalExtension, TransactionBehavior, ffi,
+};
+use store::{Error, Key, Revision, Span, Write};
+
+use crate::failure::failed;
+use crate::rows::{self, from_revision};
+use crate::{snapshot, span, walk};
+
+const INSERT: &str = "
+INSERT INTO log (revision, key, previous, to_commit_end, live, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+const TAKE: &str = "INSERT INTO span (space, first, last, holder) VALUES (?1, ?2, ?3, ?4)";
+
+const RELEASE: &str =
+    "DELETE FROM span WHERE space = ?1 AND first = ?2 AND last = ?3 AND holder = ?4";
+
+const SETTLE: &str = "UPDATE history SET settled = settled + 1";
+
+/// The revisions that the transaction has already seen under the head's lock; `None`: no such object.
+pub type Known = HashMap<Key, Option<Revision>>;
+
+/// Writes `writes` behind `head`.
+pub fn commit(
+    connection: &mut Connection,
+    head: Revision,
+    known: &Known,
+    writes: &[Write],
+) -> Result<(), Error> {
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(failed)?;
+    Commit::new(&transaction, head, known)
+        .map_err(failed)?
+        .write_all(writes)?;
+    match transaction.commit() {
+        Ok(()) => Ok(()),
+        Err(cause) if is_before_the_end(&cause) => Err(failed(cause)),
+        Err(cause) => find_out(connection, head, writes.len() as u64, cause),
+    }
+}
+
+/// Makes the file's last commit certain, and says which it is.
+///
+/// When `SQLite` fails to sync a commit it takes it back, but its pages may lie in the write-ahead log complete, where
+/// a crash would bring them to life again. The next commit overwrites them; so this is one, of no other meaning.
+pub fn settle(connection: &Connection) -> rusqlite::Result<Revision> {
+    connection.prepare_cached(SETTLE)?.execute([])?;
+    Ok(snapshot::horizon(connection)?.head)
+}
+
+/// Whether the commit failed while it was still being written.
+///
+/// What makes it count comes last, and a failed write leaves that incomplete. Only what follows, the sync, can fail
+/// with everything in place.
+fn is_before_the_end(cause: &rusqlite::Error) -> bool {
+    let code = cause.sqlite_error().map(|error| error.extended_code);
+    matches!(
+        code,
+        Some(ffi::SQLITE_FULL | ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_BUSY)
+    )
+}
+
+/// Answers for a commit that failed at its very end.
+pub fn find_out(
+    connection: &Connection,
+    head: Revision,
+    writes: u64,
+    cause: rusqlite::Error,
+) -> Result<(), Error> {
+    match settle(connection) {
+        Ok(found) if found == head => Err(failed(cause)),
+        Ok(found) if found == Revision(head.0 + writes) => Ok(()),
+        Ok(found) => Err(Error::Corrupt(format!(
+            "the log ends at {found} and should end at {head}: another program writes the data file; stop it"
+        ))),
+        Err(error) => Err(Error::Unknown(format!(
+            "{cause}; looking what became of it failed as well ({error}): \
+             check the data file's disk, then read the objects again before repeating the call"
+        ))),
+    }
+}
+
+/// The statements of one commit, and what it has seen and written so far.
+struct Commit<'a> {
+    connection: &'a Connection,
+    newest: CachedStatement<'a>,
+    insert: CachedStatement<'a>,
+    take: CachedStatement<'a>,
+    release: CachedStatement<'a>,
+    head: Revision,
+    known: &'a Known,
+    /// What each key has after the writes so far.
+    written: HashMap<&'a str, Option<Revision>>,
+}
+
+impl<'a> Commit<'a> {
+    fn new(connection: &'a Connection, head: Revision, known: &'a Known) -> rusqlite::Result<Self> {
+        Ok(Self {
+            connection,
+            newest: connection.prepare_cached(walk::NEWEST)?,
+            insert: connection.prepare_cached(INSERT)?,
+            take: connection.prepare_cached(TAKE)?,
+            release: connection.prepare_cached(RELEASE)?,
+            head,
+            known,
+            written: HashMap::new(),
+        })
+    }
+
+    fn write_all(mut self, writes: &'a [Write]) -> Result<(), Error> {
+        self.written.reserve(writes.len());
+        for (place, write) in writes.iter().enumerate() {
+            let found = self.current(&write.key)?;
+            if found != write.expected {
+                return Err(Error::Precondition {
+                    key: write.key.clone(),
+                    expected: write.expected,
+                    found,
+                });
+            }
+            for span in &write.releases {
+                self.release(span)?;
+            }
+            for span in &write.takes {
+                self.take(span)?;
+            }
+            self.insert(write, writes.len() - place - 1)?;
+        }
+        Ok(())
+    }
+
+    /// The revision that `key` has at this point of the commit.
+    fn current(&mut self, key: &Key) -> Result<Option<Revision>, Error> {
+        if let Some(revision) = self
+            .written
+            .get(key.as_str())
+            .or_else(|| self.known.get(key))
+        {
+            return Ok(*revision);
+        }
+        let newest = self.newest.query_row((key.as_str(), i64::MAX), |row| {
+            Ok((rows::revision(row, 0)?, row.get::<_, bool>(1)?))
+        });
+        let newest = newest.optional().map_err(failed)?;
+        Ok(newest.and_then(|(revision, live)| live.then_some(revision)))
+    }
+
+    fn insert(&mut self, write: &'a Write, to_commit_end: usize) -> Result<(), Error> {
+        self.head = self.head.next();
+        let inserted = self.insert.execute((
+            from_revision(self.head),
+            write.key.as_str(),
+            write.expected.map(from_revision),
+            rows::from_limit(to_commit_end),
+            write.value.is_some(),
+            write.value.as_deref(),
+        ));
+        match inserted {
+            Err(error) if is_refusal(&error) => Err(Error::Corrupt(format!(
+                "revision {} is there already ({error}): another program writes the data file; stop it",
+                self.head
+            ))),
+            Err(error) => Err(failed(error)),
+            Ok(_) => {
+                self.written.insert(
+                    write.key.as_str(),
+                    write.value.is_some().then_some(self.head),
+                );
+                Ok(())
+            }
+        }
+    }
+
+    fn release(&mut self, span: &Span) -> Result<(), Error> {
+        let (first, last) = (span.first.to_be_bytes(), span.last.to_be_bytes());
+        let released = self
+            .release
+            .execute((span.space.as_str(), first, last, span.holder.as_str()))
+            .map_err(failed)?;
+        if released == 0 {
+            return Err(Error::Guard(format!(
+                "{span} is not held, so it cannot be released"
+            )));
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, span: &Span) -> Result<(), Error> {
+        let (first, last) = (span.first.to_be_bytes(), span.last.to_be_bytes());
+        match self
+            .take
+            .execute((span.space.as_str(), first, last, span.holder.as_str()))
+        {
+            Ok(_) => Ok(()),
+            Err(error) if is_refusal(&error) => Err(self.refused(span, &error)),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// The guard's refusal, with the span that is in the way.
+    fn refused(&self, span: &Span, error: &rusqlite::Error) -> Error {
+        match span::holders(self.connection, &span.space, span.first, span.last, 1).as_deref() {
+            Ok([held]) => Error::Guard(format!("{span} overlaps {held}")),
+            _ => Error::Guard(format!("{span}: {error}")),
+        }
+    }
+}
+
+/// Whether the file's own rules refused a row, rather than the disk.
+fn is_refusal(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+}

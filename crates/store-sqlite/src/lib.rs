@@ -1,0 +1,76 @@
+//! The ordered log on one machine, in one `SQLite` file.
+//!
+//! One thread owns the one connection that writes ([`writer`]); a few connections read beside it ([`reader`]), each
+//! read inside one `SQLite` snapshot. The file is in WAL mode with `synchronous=FULL`: a commit that was acknowledged
+//! survives the machine. What the file looks like, and the trigger that refuses overlapping spans whoever writes
+//! them, is in [`schema`]. A lock beside the file keeps a second process out ([`lock`]).
+
+mod backup;
+mod commit;
+mod compaction;
+mod failure;
+mod lock;
+mod open;
+mod reader;
+mod rows;
+mod schema;
+mod snapshot;
+mod span;
+mod store;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod walk;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ::store::Revision;
+use tokio::sync::Mutex;
+
+pub use open::OpenError;
+
+/// A store in one `SQLite` file.
+///
+/// Dropping it waits for the write under way, closes the file and gives the lock back.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    /// The head, for whoever may commit next. `None` after a commit failed: ask the file before going on.
+    head: Arc<Mutex<Option<Revision>>>,
+    readers: Arc<reader::Readers>,
+    writer: writer::Writer,
+}
+
+/// What the store takes on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    /// The data file.
+    pub file_bytes: u64,
+    /// The write-ahead log beside it: commits that are durable and not yet in the data file.
+    pub wal_bytes: u64,
+}
+
+impl SqliteStore {
+    /// How large the files are now.
+    ///
+    /// # Errors
+    /// If the data file's size cannot be read.
+    pub async fn statistics(&self) -> std::io::Result<Statistics> {
+        let file_bytes = tokio::fs::metadata(&self.path).await?.len();
+        let wal = tokio::fs::metadata(open::beside(&self.path, "-wal")).await;
+        Ok(Statistics {
+            file_bytes,
+            wal_bytes: wal.map_or(0, |wal| wal.len()),
+        })
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        // Readers first: the connection that closes last is the writer's, and it leaves no write-ahead log behind.
+        self.readers.close();
+        self.writer.stop();
+    }
+}

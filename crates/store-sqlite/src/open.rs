@@ -1,0 +1,197 @@
+//! From a path to a running store.
+//!
+//! The order matters: nobody touches the data file before the lock is held, and the reader connections only open a
+//! file whose schema is known to be ours.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::Mutex;
+
+use crate::SqliteStore;
+use crate::lock::Lock;
+use crate::reader::Readers;
+use crate::writer::Writer;
+use crate::{schema, snapshot};
+
+/// The first `SQLite` without the bug that loses a write when two connections reset the write-ahead log at once.
+const LIBRARY_VERSION_MIN: i32 = 3_051_003;
+
+/// Checkpoint when the write-ahead log has this many pages. Fewer means more checkpoints of the same hot pages.
+const CHECKPOINT_PAGES: u32 = 16_000;
+
+/// A write-ahead log that grew beyond this while a long read held it is cut back afterwards.
+const WAL_BYTES_KEPT: u32 = 256 * 1024 * 1024;
+
+/// The writer's page cache: large enough that a commit does not spill, and that the index stays hot.
+const WRITER_CACHE_KIB: u32 = 64 * 1024;
+
+/// How long the writer waits for `SQLite`'s own locks. Only a checkpoint or a foreign tool can hold one.
+const BUSY_MS: u32 = 5_000;
+
+/// How many statements each connection keeps prepared; more than there are.
+pub const STATEMENTS_MAX: usize = 32;
+
+/// Why a data file cannot be opened as a store.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error(
+        "{path} is in use: another ipam process holds it ({process}); stop that one or name another file"
+    )]
+    Held {
+        /// The data file.
+        path: PathBuf,
+        /// What the lock file says about the holder.
+        process: String,
+    },
+    /// It is some other file.
+    #[error("{path} is not an ipam data file; name another file, this one was left as it is")]
+    Foreign {
+        /// The data file.
+        path: PathBuf,
+    },
+    /// A later release made it.
+    #[error(
+        "{path} has schema version {found} and this program knows versions up to {known}: run a newer ipam"
+    )]
+    Newer {
+        /// The data file.
+        path: PathBuf,
+        /// Its schema version.
+        found: u32,
+        /// The newest version that this program knows.
+        known: u32,
+    },
+    /// The program was linked with a `SQLite` that can corrupt the file.
+    #[error(
+        "SQLite {found} can lose writes; version 3.51.3 or later is needed: use the bundled library"
+    )]
+    Library {
+        /// The library's version.
+        found: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+    /// `SQLite` refused.
+    #[error("cannot open {path} as a database")]
+    Database {
+        /// The data file.
+        path: PathBuf,
+        /// Its answer.
+        source: rusqlite::Error,
+    },
+}
+
+impl SqliteStore {
+    /// Opens the data file at `path`, and makes it if there is none. The directory must exist.
+    ///
+    /// # Errors
+    /// [`OpenError`]: nothing was changed, except that an empty file and the lock file may have been made.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        check_library()?;
+        let path = create(path.as_ref())?;
+        let lock = Lock::take(&path)?;
+        let database = |source| OpenError::Database {
+            path: path.clone(),
+            source,
+        };
+        let mut connection = connect_writer(&path).map_err(database)?;
+        schema::prepare(&mut connection, &path)?;
+        configure_writer(&connection).map_err(database)?;
+        let head = snapshot::horizon(&connection).map_err(database)?.head;
+        Ok(Self {
+            head: Arc::new(Mutex::new(Some(head))),
+            readers: Arc::new(Readers::new(path.clone())),
+            writer: Writer::start(connection, lock)
+                .map_err(io_error("start the writer thread for", &path))?,
+            path,
+        })
+    }
+}
+
+fn check_library() -> Result<(), OpenError> {
+    if rusqlite::version_number() < LIBRARY_VERSION_MIN {
+        return Err(OpenError::Library {
+            found: rusqlite::version().to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Makes sure that there is a file, readable by its owner only, and gives back its one true path.
+///
+/// An existing file is not opened here: closing any descriptor of it would drop the locks that `SQLite` holds on it.
+fn create(path: &Path) -> Result<PathBuf, OpenError> {
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
+        Ok(_) => sync_directory(path)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(source) => return Err(io_error("create", path)(source)),
+    }
+    fs::canonicalize(path).map_err(io_error("find", path))
+}
+
+/// Makes the name of a new file durable.
+pub fn sync_directory(path: &Path) -> Result<(), OpenError> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(directory)
+        .and_then(|opened| opened.sync_all())
+        .map_err(io_error("sync the directory", directory))
+}
+
+/// A connection that may write, as yet without the settings that change the file.
+pub fn connect_writer(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.pragma_update(None, "busy_timeout", BUSY_MS)?;
+    Ok(connection)
+}
+
+/// No `mmap_size`: a disk error would arrive as a signal instead of as an error.
+fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+    connection.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))?;
+    connection.pragma_update(None, "mmap_size", 0)
+}
+
+/// The name of a file that belongs to `path`.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Says what was tried on which path.
+pub fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> OpenError + use<> {
+    let path = path.to_owned();
+    move |source| OpenError::Io {
+        action,
+        path: path.clone(),
+        source,
+    }
+}

@@ -1,0 +1,99 @@
+//! The connections that read.
+//!
+//! Each read has one to itself, inside one `SQLite` snapshot, on a thread that may block.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OpenFlags};
+use store::Error;
+use tokio::sync::Semaphore;
+
+use crate::failure::{closed, failed};
+use crate::open::STATEMENTS_MAX;
+
+/// How many reads go on at a time; further ones wait.
+const READERS_MAX: usize = 8;
+
+/// Each reader's page cache. `SQLite` empties it after every commit of the writer, so a large one would not pay.
+const READER_CACHE_KIB: u32 = 4 * 1024;
+
+/// The pool of reader connections.
+#[derive(Debug)]
+pub struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Readers {
+    /// A pool that opens connections as they are needed and keeps them.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            idle: Mutex::default(),
+            permits: Arc::new(Semaphore::new(READERS_MAX)),
+        }
+    }
+
+    /// Does `read` in one snapshot of the file. Once begun it goes on, even if nobody waits for the answer.
+    pub async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_| closed())?;
+        let pool = Arc::clone(self);
+        let work = move || {
+            let connection = pool.take().map_err(failed)?;
+            let outcome = in_snapshot(&connection, read);
+            pool.put(connection);
+            drop(permit);
+            outcome
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| closed())?
+    }
+
+    /// Refuses further reads and closes the connections that idle.
+    pub fn close(&self) {
+        self.permits.close();
+        self.idle().clear();
+    }
+
+    fn take(&self) -> rusqlite::Result<Connection> {
+        let idle = self.idle().pop();
+        idle.map_or_else(|| connect(&self.path), Ok)
+    }
+
+    fn put(&self, connection: Connection) {
+        if !self.permits.is_closed() {
+            self.idle().push(connection);
+        }
+    }
+
+    /// A panic elsewhere leaves a list of idle connections as good as before.
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that can only read.
+pub fn connect(path: &std::path::Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.pragma_update(None, "cache_size", -i64::from(READER_CACHE_KIB))?;
+    Ok(connection)
+}
+
+fn in_snapshot<T>(
+    connection: &Connection,
+    read: impl FnOnce(&Connection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let snapshot = connection.unchecked_transaction().map_err(failed)?;
+    read(&snapshot)
+}

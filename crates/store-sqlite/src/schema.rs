@@ -1,0 +1,115 @@
+//! What the file holds, and how an older file becomes a current one.
+//!
+//! `log` is everything: the row that a write left is the object's version, there is no second copy. Its index finds
+//! the newest version of a key at any revision without touching the rows; `live` is in it so that counting does not
+//! either. Versions of one key lie newest first, because the newest is what almost everybody wants.
+
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+use crate::open::OpenError;
+
+/// Marks a `SQLite` file as ours ("ipam").
+const APPLICATION_ID: i32 = i32::from_be_bytes(*b"ipam");
+
+/// The schema that this program reads and writes, as the file's `user_version`.
+const VERSION: u32 = 1;
+
+/// Each entry takes the file from the version of its place to the next.
+const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1];
+
+/// `to_commit_end` is how many writes of the same commit follow; `previous` is the version that the write replaced,
+/// which is also what compaction may drop once the write itself is old.
+///
+/// The trigger looks at one row: spans of a space do not overlap, so among those that begin at or before the new
+/// one's end, the one that begins last also ends last. If that one does not reach the new span, none does.
+const VERSION_1: &str = "
+CREATE TABLE log (
+    revision INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    previous INTEGER,
+    to_commit_end INTEGER NOT NULL,
+    live INTEGER NOT NULL,
+    value BLOB,
+    CHECK (live = (value IS NOT NULL))
+) STRICT;
+CREATE INDEX log_by_key ON log (key, revision DESC, live);
+
+CREATE TABLE history (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    compacted INTEGER NOT NULL,
+    compacted_end INTEGER NOT NULL,
+    settled INTEGER NOT NULL
+) STRICT;
+INSERT INTO history VALUES (1, 0, 0, 0);
+
+CREATE TABLE span (
+    space TEXT NOT NULL,
+    first BLOB NOT NULL CHECK (length(first) = 16),
+    last BLOB NOT NULL CHECK (length(last) = 16),
+    holder TEXT NOT NULL,
+    PRIMARY KEY (space, first),
+    CHECK (first <= last)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER span_overlap BEFORE INSERT ON span
+WHEN (SELECT last FROM span WHERE space = NEW.space AND first <= NEW.last ORDER BY first DESC LIMIT 1) >= NEW.first
+BEGIN
+    SELECT RAISE(ABORT, 'two spans of one space would overlap');
+END;
+CREATE TRIGGER span_unchanged BEFORE UPDATE ON span
+BEGIN
+    SELECT RAISE(ABORT, 'a span is taken and released, never changed');
+END;
+";
+
+/// Makes an empty file ours, brings an older one up to date, refuses any other.
+pub fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let foreign = || OpenError::Foreign {
+        path: path.to_owned(),
+    };
+    let database = |source: rusqlite::Error| match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => foreign(),
+        _ => OpenError::Database {
+            path: path.to_owned(),
+            source,
+        },
+    };
+    let is_empty = is_empty(connection).map_err(database)?;
+    let application_id: i32 = connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(database)?;
+    let is_new = is_empty && application_id == 0;
+    if !is_new && application_id != APPLICATION_ID {
+        return Err(foreign());
+    }
+    let found: u32 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(database)?;
+    if found > VERSION {
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found,
+            known: VERSION,
+        });
+    }
+    for (version, migration) in (1..).zip(MIGRATIONS).skip(found as usize) {
+        migrate(connection, migration, version).map_err(database)?;
+    }
+    Ok(())
+}
+
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| {
+        row.get(0)
+    })
+}
+
+/// One step, whole or not at all.
+fn migrate(connection: &mut Connection, migration: &str, version: u32) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(migration)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", version)?;
+    transaction.commit()
+}

@@ -1,0 +1,215 @@
+//! One consistent sight of the file, and what can be read in it.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension};
+use store::{Entry, Error, Head, Key, Page, Record, Revision};
+
+use crate::failure::failed;
+use crate::rows::{self, from_limit, from_revision};
+use crate::walk;
+
+const HORIZON: &str = "
+SELECT coalesce((SELECT revision FROM log ORDER BY revision DESC LIMIT 1), 0), compacted, compacted_end FROM history";
+
+const COMMIT_END: &str = "SELECT revision + to_commit_end FROM log WHERE revision = ?1";
+
+const VALUE: &str = "SELECT value FROM log WHERE revision = ?1";
+
+pub const TAIL: &str = "
+SELECT log.revision, log.key, log.value, log.previous, replaced.value
+FROM log LEFT JOIN log AS replaced ON replaced.revision = log.previous
+WHERE log.revision > ?1 ORDER BY log.revision LIMIT ?2";
+
+/// What can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// The last revision.
+    pub head: Revision,
+    /// History ends here, going backwards.
+    pub compacted: Revision,
+    /// The end of the commit in which `compacted` lies.
+    compacted_end: Revision,
+}
+
+impl From<Horizon> for Head {
+    fn from(horizon: Horizon) -> Self {
+        Self {
+            revision: horizon.head,
+            compacted: horizon.compacted,
+        }
+    }
+}
+
+/// Reads the horizon. After compaction up to a deletion at the head, no row carries the head any more: `compacted` does.
+pub fn horizon(connection: &Connection) -> rusqlite::Result<Horizon> {
+    connection.prepare_cached(HORIZON)?.query_row([], |row| {
+        let compacted = rows::revision(row, 1)?;
+        let head = rows::revision(row, 0)?.max(compacted);
+        Ok(Horizon {
+            head,
+            compacted,
+            compacted_end: rows::revision(row, 2)?,
+        })
+    })
+}
+
+/// The end of the commit in which `revision` lies. Its row must be there unless it is the horizon.
+pub fn commit_end(
+    connection: &Connection,
+    horizon: Horizon,
+    revision: Revision,
+) -> rusqlite::Result<Revision> {
+    if revision == horizon.compacted {
+        return Ok(horizon.compacted_end);
+    }
+    connection
+        .prepare_cached(COMMIT_END)?
+        .query_row([from_revision(revision)], |row| rows::revision(row, 0))
+}
+
+/// The snapshot that `at` means.
+fn resolve(connection: &Connection, at: Option<Revision>) -> Result<Revision, Error> {
+    let horizon = horizon(connection).map_err(failed)?;
+    match at {
+        None => Ok(horizon.head),
+        Some(at) if at > horizon.head => Err(Error::Future {
+            requested: at,
+            head: horizon.head,
+        }),
+        Some(at) if at < horizon.compacted => Err(Error::Compacted {
+            requested: at,
+            compacted: horizon.compacted,
+        }),
+        Some(at) => commit_end(connection, horizon, at).map_err(failed),
+    }
+}
+
+/// The current version under `key`.
+pub fn get(connection: &Connection, key: &Key) -> Result<Option<Record>, Error> {
+    let Some(revision) = walk::newest(connection, key.as_str(), Revision(u64::MAX))? else {
+        return Ok(None);
+    };
+    let value = value(connection, revision)?;
+    Ok(Some(Record {
+        key: key.clone(),
+        revision,
+        value,
+    }))
+}
+
+/// A page of the snapshot at `at`.
+pub fn list(
+    connection: &Connection,
+    prefix: &str,
+    after: Option<&Key>,
+    at: Option<Revision>,
+    limit: usize,
+) -> Result<Page, Error> {
+    let revision = resolve(connection, at)?;
+    let mut found = Vec::new();
+    let mut more = false;
+    walk::walk(connection, prefix, after, revision, |key, revision| {
+        if found.len() == limit {
+            more = true;
+            return ControlFlow::Break(());
+        }
+        found.push((key.to_owned(), revision));
+        ControlFlow::Continue(())
+    })?;
+    let records = found.into_iter().map(|(key, revision)| {
+        let value = value(connection, revision)?;
+        Ok(Record {
+            key: rows::checked_key(key)?,
+            revision,
+            value,
+        })
+    });
+    Ok(Page {
+        revision,
+        records: records.collect::<Result<_, Error>>()?,
+        more,
+    })
+}
+
+/// How many records a list would have, counted up to `limit`.
+pub fn count(
+    connection: &Connection,
+    prefix: &str,
+    after: Option<&Key>,
+    at: Revision,
+    limit: usize,
+) -> Result<usize, Error> {
+    let revision = resolve(connection, Some(at))?;
+    let mut count = 0;
+    walk::walk(connection, prefix, after, revision, |_, _| {
+        if count == limit {
+            return ControlFlow::Break(());
+        }
+        count += 1;
+        ControlFlow::Continue(())
+    })?;
+    Ok(count)
+}
+
+/// The entries behind `after`.
+pub fn tail(connection: &Connection, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+    let horizon = horizon(connection).map_err(failed)?;
+    if after < horizon.compacted {
+        return Err(Error::Compacted {
+            requested: after,
+            compacted: horizon.compacted,
+        });
+    }
+    let mut statement = connection.prepare_cached(TAIL).map_err(failed)?;
+    let mut found = statement
+        .query((from_revision(after), from_limit(limit)))
+        .map_err(failed)?;
+    let mut entries = Vec::new();
+    while let Some(row) = found.next().map_err(failed)? {
+        entries.push(entry(row)?);
+    }
+    Ok(entries)
+}
+
+fn entry(row: &rusqlite::Row<'_>) -> Result<Entry, Error> {
+    let key = rows::key(row, 1)?;
+    let previous = match rows::optional_revision(row, 3).map_err(failed)? {
+        None => None,
+        Some(revision) => {
+            let value = rows::value(row, 4)
+                .map_err(failed)?
+                .ok_or_else(|| version_lost(revision))?;
+            Some(Record {
+                key: key.clone(),
+                revision,
+                value,
+            })
+        }
+    };
+    let value = rows::value(row, 2).map_err(failed)?;
+    Ok(Entry {
+        revision: rows::revision(row, 0).map_err(failed)?,
+        key,
+        value,
+        previous,
+    })
+}
+
+fn value(connection: &Connection, revision: Revision) -> Result<Bytes, Error> {
+    let mut statement = connection.prepare_cached(VALUE).map_err(failed)?;
+    let found = statement
+        .query_row([from_revision(revision)], |row| rows::value(row, 0))
+        .optional();
+    found
+        .map_err(failed)?
+        .flatten()
+        .ok_or_else(|| version_lost(revision))
+}
+
+fn version_lost(revision: Revision) -> Error {
+    Error::Corrupt(format!(
+        "the version at revision {revision} is gone: restore a backup of the data file"
+    ))
+}

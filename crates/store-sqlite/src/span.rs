@@ -1,0 +1,68 @@
+//! The spans: who holds which numbers.
+//!
+//! Whether two overlap is decided by the trigger in [`crate::schema`], not here.
+
+use rusqlite::{Connection, Params};
+use store::{Error, Span};
+
+use crate::failure::failed;
+use crate::rows::{self, from_limit};
+
+pub const PAGE: &str = "
+SELECT space, first, last, holder FROM span
+WHERE (space, first) > (?1, ?2) ORDER BY space, first LIMIT ?3";
+
+/// Begins at the one span that starts before the range and may reach into it.
+pub const HOLDERS: &str = "
+SELECT space, first, last, holder FROM span
+WHERE space = ?1
+    AND first >= coalesce((SELECT first FROM span WHERE space = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1), ?2)
+    AND first <= ?3 AND last >= ?2
+ORDER BY first LIMIT ?4";
+
+/// A page of all spans.
+pub fn page(
+    connection: &Connection,
+    after: Option<(&str, u128)>,
+    limit: usize,
+) -> Result<Vec<Span>, Error> {
+    match after {
+        // Shorter than every number, and so before them all.
+        None => query(connection, PAGE, ("", [0_u8; 0], from_limit(limit))),
+        Some((space, first)) => query(
+            connection,
+            PAGE,
+            (space, first.to_be_bytes(), from_limit(limit)),
+        ),
+    }
+}
+
+/// The spans of `space` that overlap `first..=last`.
+pub fn holders(
+    connection: &Connection,
+    space: &str,
+    first: u128,
+    last: u128,
+    limit: usize,
+) -> Result<Vec<Span>, Error> {
+    query(
+        connection,
+        HOLDERS,
+        (
+            space,
+            first.to_be_bytes(),
+            last.to_be_bytes(),
+            from_limit(limit),
+        ),
+    )
+}
+
+fn query(connection: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<Span>, Error> {
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let mut found = statement.query(parameters).map_err(failed)?;
+    let mut spans = Vec::new();
+    while let Some(row) = found.next().map_err(failed)? {
+        spans.push(rows::span(row)?);
+    }
+    Ok(spans)
+}

@@ -1,0 +1,202 @@
+//! Which files are opened, and what is said about the others.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rusqlite::Connection;
+use store::{Revision, Span, Store, Write};
+use store_sqlite::{OpenError, SqliteStore};
+
+use crate::{again, commit, create, open};
+
+#[tokio::test]
+async fn everything_is_there_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.db");
+    let store = open(&path);
+    let holder = create("a", "1").key;
+    let span = Span {
+        space: "s".into(),
+        first: 1,
+        last: 2,
+        holder,
+    };
+    commit(
+        &store,
+        vec![
+            Write {
+                takes: vec![span.clone()],
+                ..create("a", "1")
+            },
+            create("b", "2"),
+        ],
+    )
+    .await
+    .unwrap();
+    commit(
+        &store,
+        vec![Write {
+            expected: Some(Revision(2)),
+            value: None,
+            ..create("b", "")
+        }],
+    )
+    .await
+    .unwrap();
+    store.compact(Revision(3)).await.unwrap();
+    let before = (
+        store.head().await.unwrap(),
+        store.list("", None, None, 9).await.unwrap(),
+    );
+    drop(store);
+    let store = open(&path);
+    assert_eq!(
+        (
+            store.head().await.unwrap(),
+            store.list("", None, None, 9).await.unwrap()
+        ),
+        before
+    );
+    assert_eq!(store.spans(None, 9).await.unwrap(), [span]);
+    assert_eq!(store.begin().await.unwrap().head(), Revision(3));
+}
+
+#[test]
+fn a_closed_store_leaves_one_file_and_its_lock() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(&directory.path().join("data.db")));
+    let mut names: Vec<_> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["data.db", "data.db.lock"]);
+}
+
+#[tokio::test]
+async fn only_the_owner_may_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.db");
+    let store = open(&path);
+    commit(&store, vec![create("a", "1")]).await.unwrap();
+    let names: Vec<_> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert_eq!(
+        names.len(),
+        4,
+        "the file, its lock, the write-ahead log and its index: {names:?}"
+    );
+    for name in names {
+        let mode = fs::metadata(&name).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", name.display());
+    }
+    assert!(store.statistics().await.unwrap().wal_bytes > 0);
+}
+
+/// By whatever name the second one calls it.
+#[test]
+fn a_second_store_on_the_file_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.db");
+    let link = directory.path().join("link.db");
+    let store = open(&path);
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    for name in [&path, &link] {
+        let error = SqliteStore::open(name).unwrap_err();
+        assert!(matches!(error, OpenError::Held { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(
+            text.contains(path.to_str().unwrap()),
+            "the message names the file: {text}"
+        );
+        assert!(text.contains("another ipam process holds it"), "{text}");
+        assert!(
+            text.contains(&format!("process {}", std::process::id())),
+            "{text}"
+        );
+    }
+    drop(store);
+    drop(open(&link));
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    const CHILD: &str = "STORE_SQLITE_SECOND_PROCESS";
+    if let Some(path) = std::env::var_os(CHILD) {
+        println!("\nrefused: {}", SqliteStore::open(path).unwrap_err());
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.db");
+    let _store = open(&path);
+    let output = again("opening::a_second_process_is_refused", CHILD, &path)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("refused: ") && said.contains(path.to_str().unwrap()),
+        "{said}"
+    );
+}
+
+fn assert_refused(path: &Path, matches: fn(&OpenError) -> bool) -> String {
+    let before = fs::read(path).unwrap();
+    let error = SqliteStore::open(path).unwrap_err();
+    assert!(matches(&error), "{error:?}");
+    assert_eq!(fs::read(path).unwrap(), before, "the file was changed");
+    error.to_string()
+}
+
+#[test]
+fn other_files_are_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = directory.path().join("notes.txt");
+    fs::write(&text, "These are my notes, and no database. ".repeat(200)).unwrap();
+    let database = directory.path().join("other.db");
+    Connection::open(&database)
+        .unwrap()
+        .execute_batch("CREATE TABLE cats (name)")
+        .unwrap();
+    let marked = directory.path().join("marked.db");
+    Connection::open(&marked)
+        .unwrap()
+        .execute_batch("PRAGMA application_id = 7; VACUUM")
+        .unwrap();
+    for path in [text, database, marked] {
+        let said = assert_refused(&path, |error| matches!(error, OpenError::Foreign { .. }));
+        assert!(said.contains("is not an ipam data file"), "{said}");
+    }
+}
+
+#[test]
+fn a_file_of_a_later_release_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.db");
+    drop(open(&path));
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("PRAGMA user_version = 2")
+        .unwrap();
+    let said = assert_refused(&path, |error| {
+        matches!(
+            error,
+            OpenError::Newer {
+                found: 2,
+                known: 1,
+                ..
+            }
+        )
+    });
+    assert!(said.contains("run a newer ipam"), "{said}");
+}
+
+#[test]
+fn a_missing_directory_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = SqliteStore::open(directory.path().join("nowhere/data.db")).unwrap_err();
+    assert!(error.to_string().contains("nowhere/data.db"), "{error}");
+}

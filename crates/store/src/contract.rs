@@ -1,0 +1,193 @@
+//! The suite that every store passes.
+//!
+//! Each case is a function that takes an empty store and panics if the store breaks its word. [`contract_tests!`]
+//! makes a test of each; [`comparison`] does random operations on the store and on the [memory model](crate::memory)
+//! and wants the same answers.
+//!
+//! A store's tests say how to open one:
+//!
+//! ```text
+//! async fn open() -> (Arc<dyn Store>, TempDir) { … }
+//! store::contract_tests!(open);
+//! ```
+//!
+//! [`contract_tests!`]: crate::contract_tests
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a suite of tests may stop at the first surprise"
+)]
+
+pub mod commits;
+pub mod compaction;
+pub mod comparison;
+pub mod concurrency;
+pub mod keys;
+pub mod snapshots;
+pub mod spans;
+pub mod tails;
+
+use bytes::Bytes;
+
+use crate::{Error, Key, Page, Record, Revision, Span, Store, Write};
+
+/// Makes a test of each case. `$open` is an async function that gives an empty `Arc<dyn Store>`, and whatever must
+/// live as long as it.
+#[macro_export]
+macro_rules! contract_tests {
+    ($open:ident) => {
+        $crate::contract_tests! { $open =>
+            commits: a_new_store_is_empty, a_commit_is_whole, a_refused_commit_leaves_nothing,
+                preconditions_are_checked, one_key_several_times_in_one_commit, a_dropped_transaction_changes_nothing,
+                a_transaction_reads_what_is_there, an_empty_commit_writes_nothing,
+                values_come_back_as_they_were, a_deletion_of_nothing_is_in_the_log;
+            compaction: what_is_compacted_is_refused, current_versions_stay, a_snapshot_at_the_horizon_is_whole,
+                the_tail_keeps_its_previous_versions, a_deletion_at_the_head, beyond_the_head_and_backwards,
+                inside_a_commit, of_a_long_history, a_page_that_was_overtaken;
+            concurrency: committers_make_one_log, readers_see_whole_commits, a_cancelled_commit_is_whole_or_absent;
+            keys: a_prefix_ends_where_it_says, order_is_by_bytes, nothing_in_a_key_is_special, the_longest_key;
+            snapshots: an_old_revision_is_as_it_was, inside_a_commit_means_its_end, pages_of_one_snapshot,
+                many_versions_of_one_key, the_future_is_refused, counts, a_page_knows_whether_there_is_more;
+            spans: overlaps_are_refused, neighbours_are_accepted, the_ends_of_the_numbers, spaces_are_separate,
+                a_release_must_match, taken_again_in_one_commit, backwards_is_refused, holders_are_found,
+                pages_of_spans, a_transaction_sees_holders;
+            tails: from_each_revision, beyond_the_head_is_empty, previous_versions;
+        }
+        $crate::contract_tests! { @random $open =>
+            random_operations_1: 1, random_operations_2: 2, random_operations_3: 3, random_operations_4: 4
+        }
+    };
+    ($open:ident => $($module:ident: $($case:ident),+;)+) => {
+        $(mod $module {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                let (store, _kept) = super::$open().await;
+                $crate::contract::$module::$case(store).await;
+            })+
+        })+
+    };
+    (@random $open:ident => $($name:ident: $seed:literal),+) => {
+        mod comparison {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                let (store, _kept) = super::$open().await;
+                $crate::contract::comparison::compare(store, $seed, 2_000).await;
+            })+
+        }
+    };
+}
+
+/// A key.
+pub fn key(text: &str) -> Key {
+    Key::new(text).unwrap()
+}
+
+/// Makes `key` anew.
+pub fn create(text: &str, value: &str) -> Write {
+    write(text, None, Some(value))
+}
+
+/// Replaces the version `expected` of `key`.
+pub fn replace(text: &str, expected: u64, value: &str) -> Write {
+    write(text, Some(expected), Some(value))
+}
+
+/// Deletes the version `expected` of `key`.
+pub fn delete(text: &str, expected: u64) -> Write {
+    write(text, Some(expected), None)
+}
+
+fn write(text: &str, expected: Option<u64>, value: Option<&str>) -> Write {
+    Write {
+        key: key(text),
+        value: value.map(|value| Bytes::copy_from_slice(value.as_bytes())),
+        expected: expected.map(Revision),
+        releases: Vec::new(),
+        takes: Vec::new(),
+    }
+}
+
+/// A creation of `key`, under which a span is taken.
+pub fn take(text: &str, span: Span) -> Write {
+    Write {
+        takes: vec![span],
+        ..create(text, "")
+    }
+}
+
+/// The span of `holder`.
+pub fn span(space: &str, first: u128, last: u128, holder: &str) -> Span {
+    Span {
+        space: space.to_owned(),
+        first,
+        last,
+        holder: key(holder),
+    }
+}
+
+/// One transaction from begin to commit.
+pub async fn commit(store: &dyn Store, writes: Vec<Write>) -> Result<(), Error> {
+    store.begin().await?.commit(writes).await
+}
+
+/// Commits that must succeed.
+async fn commits(store: &dyn Store, batches: Vec<Vec<Write>>) {
+    for batch in batches {
+        commit(store, batch).await.unwrap();
+    }
+}
+
+async fn head(store: &dyn Store) -> u64 {
+    store.head().await.unwrap().revision.0
+}
+
+/// Everything as of `at`, as `key=value` in one line.
+async fn dump(store: &dyn Store, at: Option<u64>) -> String {
+    let page = store
+        .list("", None, at.map(Revision), usize::MAX)
+        .await
+        .unwrap();
+    assert!(!page.more, "a list without a limit has no second page");
+    text(&page)
+}
+
+fn text(page: &Page) -> String {
+    let pairs: Vec<String> = page.records.iter().map(pair).collect();
+    pairs.join(" ")
+}
+
+fn pair(record: &Record) -> String {
+    format!("{}={}", record.key, String::from_utf8_lossy(&record.value))
+}
+
+fn assert_guarded<T: std::fmt::Debug>(outcome: Result<T, Error>) {
+    match outcome {
+        Err(Error::Guard(_)) => {}
+        other => panic!("expected the guard, got {other:?}"),
+    }
+}
+
+fn assert_precondition<T: std::fmt::Debug>(outcome: Result<T, Error>, of: &str, is: Option<u64>) {
+    match outcome {
+        Err(Error::Precondition { key, found, .. }) => {
+            assert_eq!((key.as_str(), found), (of, is.map(Revision)));
+        }
+        other => panic!("expected a precondition of {of}, got {other:?}"),
+    }
+}
+
+fn assert_compacted<T: std::fmt::Debug>(outcome: Result<T, Error>, request: u64, horizon: u64) {
+    match outcome {
+        Err(Error::Compacted {
+            requested,
+            compacted,
+        }) => {
+            assert_eq!(
+                (requested, compacted),
+                (Revision(request), Revision(horizon))
+            );
+        }
+        other => panic!("expected that {request} is compacted, got {other:?}"),
+    }
+}

@@ -1,0 +1,322 @@
+//! The slow, obvious store: vectors, scanned from the front.
+//!
+//! It is what the contract means, written down as plainly as possible, so that the real stores can be compared with it
+//! and a test can have a store without a file. Nothing here is indexed and nothing survives the process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, OwnedMutexGuard, RwLock};
+
+use crate::{Entry, Error, Head, Key, Page, Record, Revision, Span, Store, Transaction, Write};
+
+/// A store in memory. Clones are handles on the same log.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    /// Held by the one transaction that may commit.
+    head: Arc<Mutex<()>>,
+    log: Arc<RwLock<Log>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Log {
+    rows: Vec<Row>,
+    spans: Vec<Span>,
+    head: Revision,
+    compacted: Revision,
+    /// The end of the commit in which `compacted` lies: its row may be gone, and a snapshot there is still allowed.
+    compacted_end: Revision,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    entry: Entry,
+    /// The last revision of the commit that wrote it.
+    commit_end: Revision,
+}
+
+struct MemoryTransaction {
+    log: Arc<RwLock<Log>>,
+    head: Revision,
+    /// Dropping this lets the next transaction begin.
+    _held: OwnedMutexGuard<()>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
+        let guard = Arc::clone(&self.head).lock_owned().await;
+        let head = self.log.read().await.head;
+        Ok(Box::new(MemoryTransaction {
+            log: Arc::clone(&self.log),
+            head,
+            _held: guard,
+        }))
+    }
+
+    async fn head(&self) -> Result<Head, Error> {
+        let log = self.log.read().await;
+        Ok(Head {
+            revision: log.head,
+            compacted: log.compacted,
+        })
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
+        Ok(self.log.read().await.current(key))
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&Key>,
+        at: Option<Revision>,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        let log = self.log.read().await;
+        let revision = log.snapshot(at.unwrap_or(log.head))?;
+        let mut records = log.records(prefix, after, revision);
+        let more = records.len() > limit;
+        records.truncate(limit);
+        Ok(Page {
+            revision,
+            records,
+            more,
+        })
+    }
+
+    async fn count(
+        &self,
+        prefix: &str,
+        after: Option<&Key>,
+        at: Revision,
+        limit: usize,
+    ) -> Result<usize, Error> {
+        let log = self.log.read().await;
+        let revision = log.snapshot(at)?;
+        Ok(log.records(prefix, after, revision).len().min(limit))
+    }
+
+    async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+        let log = self.log.read().await;
+        if after < log.compacted {
+            return Err(Error::Compacted {
+                requested: after,
+                compacted: log.compacted,
+            });
+        }
+        let behind = log
+            .rows
+            .iter()
+            .map(|row| &row.entry)
+            .filter(|entry| entry.revision > after);
+        Ok(behind.take(limit).cloned().collect())
+    }
+
+    async fn spans(&self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
+        let log = self.log.read().await;
+        let behind =
+            |span: &&Span| after.is_none_or(|after| (span.space.as_str(), span.first) > after);
+        Ok(ordered(log.spans.iter().filter(behind), limit))
+    }
+
+    async fn holders(
+        &self,
+        space: &str,
+        first: u128,
+        last: u128,
+        limit: usize,
+    ) -> Result<Vec<Span>, Error> {
+        Ok(self.log.read().await.holders(space, first, last, limit))
+    }
+
+    async fn compact(&self, revision: Revision) -> Result<(), Error> {
+        self.log.write().await.compact(revision);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Transaction for MemoryTransaction {
+    fn head(&self) -> Revision {
+        self.head
+    }
+
+    async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+        let log = self.log.read().await;
+        Ok(keys.iter().map(|key| log.current(key)).collect())
+    }
+
+    async fn holders(
+        &mut self,
+        space: &str,
+        first: u128,
+        last: u128,
+        limit: usize,
+    ) -> Result<Vec<Span>, Error> {
+        Ok(self.log.read().await.holders(space, first, last, limit))
+    }
+
+    async fn commit(self: Box<Self>, writes: Vec<Write>) -> Result<(), Error> {
+        let mut log = self.log.write().await;
+        let mut next = log.clone();
+        next.commit(writes)?;
+        *log = next;
+        Ok(())
+    }
+}
+
+impl Log {
+    /// The commit end at or behind `at`, if a reader may still see it.
+    fn snapshot(&self, at: Revision) -> Result<Revision, Error> {
+        if at > self.head {
+            return Err(Error::Future {
+                requested: at,
+                head: self.head,
+            });
+        }
+        if at < self.compacted {
+            return Err(Error::Compacted {
+                requested: at,
+                compacted: self.compacted,
+            });
+        }
+        let row = self.rows.iter().find(|row| row.entry.revision == at);
+        Ok(row.map_or(self.compacted_end, |row| row.commit_end))
+    }
+
+    /// Every record of the prefix behind `after`, as of `revision`.
+    fn records(&self, prefix: &str, after: Option<&Key>, revision: Revision) -> Vec<Record> {
+        let mut newest = BTreeMap::new();
+        for entry in self
+            .rows
+            .iter()
+            .map(|row| &row.entry)
+            .take_while(|entry| entry.revision <= revision)
+        {
+            if entry.key.as_str().starts_with(prefix)
+                && after.is_none_or(|after| entry.key > *after)
+            {
+                newest.insert(&entry.key, entry);
+            }
+        }
+        newest.into_values().filter_map(Entry::record).collect()
+    }
+
+    fn current(&self, key: &Key) -> Option<Record> {
+        self.rows
+            .iter()
+            .rev()
+            .find(|row| row.entry.key == *key)
+            .and_then(|row| row.entry.record())
+    }
+
+    fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Vec<Span> {
+        let overlaps =
+            |span: &&Span| span.space == space && span.first <= last && span.last >= first;
+        ordered(self.spans.iter().filter(overlaps), limit)
+    }
+
+    /// Applies one write after the other. On an error the caller throws `self` away.
+    fn commit(&mut self, writes: Vec<Write>) -> Result<(), Error> {
+        let commit_end = Revision(self.head.0 + writes.len() as u64);
+        for write in writes {
+            let previous = self.current(&write.key);
+            let found = previous.as_ref().map(|record| record.revision);
+            if found != write.expected {
+                return Err(Error::Precondition {
+                    key: write.key,
+                    expected: write.expected,
+                    found,
+                });
+            }
+            for span in &write.releases {
+                self.release(span)?;
+            }
+            for span in write.takes {
+                self.take(span)?;
+            }
+            self.head = self.head.next();
+            let entry = Entry {
+                revision: self.head,
+                key: write.key,
+                value: write.value,
+                previous,
+            };
+            self.rows.push(Row { entry, commit_end });
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, span: &Span) -> Result<(), Error> {
+        let Some(place) = self.spans.iter().position(|held| held == span) else {
+            return Err(Error::Guard(format!(
+                "{span} is not held, so it cannot be released"
+            )));
+        };
+        self.spans.swap_remove(place);
+        Ok(())
+    }
+
+    fn take(&mut self, span: Span) -> Result<(), Error> {
+        if span.last < span.first {
+            return Err(Error::Guard(format!("{span} ends before it begins")));
+        }
+        if let Some(held) = self.holders(&span.space, span.first, span.last, 1).first() {
+            return Err(Error::Guard(format!("{span} overlaps {held}")));
+        }
+        self.spans.push(span);
+        Ok(())
+    }
+
+    fn compact(&mut self, revision: Revision) {
+        let revision = revision.min(self.head);
+        if revision <= self.compacted {
+            return;
+        }
+        // Above the old horizon every row is still there, so the new one is the end of some known commit.
+        let row = self.rows.iter().find(|row| row.entry.revision == revision);
+        self.compacted_end = row.map_or(revision, |row| row.commit_end);
+        self.compacted = revision;
+        let mut newest = BTreeMap::new();
+        for entry in self
+            .rows
+            .iter()
+            .map(|row| &row.entry)
+            .take_while(|entry| entry.revision <= revision)
+        {
+            newest.insert(entry.key.clone(), entry.revision);
+        }
+        self.rows.retain(|Row { entry, .. }| {
+            entry.revision > revision
+                || (entry.value.is_some() && newest.get(&entry.key) == Some(&entry.revision))
+        });
+    }
+}
+
+impl Entry {
+    /// The version that it wrote, unless it deletes.
+    fn record(&self) -> Option<Record> {
+        let value = self.value.clone()?;
+        Some(Record {
+            key: self.key.clone(),
+            revision: self.revision,
+            value,
+        })
+    }
+}
+
+fn ordered<'a>(spans: impl Iterator<Item = &'a Span>, limit: usize) -> Vec<Span> {
+    let mut spans: Vec<Span> = spans.cloned().collect();
+    spans.sort_by(|left, right| (&left.space, left.first).cmp(&(&right.space, right.first)));
+    spans.truncate(limit);
+    spans
+}

@@ -1,0 +1,317 @@
+//! The three kinds as a test writes and reads them: JSON with a few names, not the server's own types, so that a test
+//! fails when the wire changes.
+#![expect(
+    clippy::panic,
+    reason = "a test ends where an answer is not what it needs"
+)]
+
+use kube::{
+    Api, Client,
+    core::{ApiResource, DynamicObject, GroupVersionKind, Status},
+};
+use serde_json::{Value, json};
+
+/// The API group.
+pub const GROUP: &str = "ipam.miloapis.com";
+/// Its version.
+pub const VERSION: &str = "v1alpha1";
+
+/// The pools.
+pub fn pools(client: &Client) -> Api<DynamicObject> {
+    Api::all_with(client.clone(), &resource("IPPool", "ippools"))
+}
+
+/// The claims of a namespace.
+pub fn claims(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), namespace, &resource("IPClaim", "ipclaims"))
+}
+
+/// The allocations of a namespace.
+pub fn allocations(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(
+        client.clone(),
+        namespace,
+        &resource("IPAllocation", "ipallocations"),
+    )
+}
+
+/// A pool to be created.
+pub fn pool(name: &str) -> Pool {
+    Pool(manifest("IPPool", name))
+}
+
+/// A claim to be created.
+pub fn claim(name: &str) -> Claim {
+    Claim(manifest("IPClaim", name))
+}
+
+/// What a pool or a claim was given, empty as long as it has nothing.
+pub fn allocated_cidr(object: &DynamicObject) -> &str {
+    at(object, "/status/allocatedCIDR")
+        .as_str()
+        .unwrap_or_default()
+}
+
+/// The value at a JSON pointer of spec or status; null if there is none.
+pub fn at<'object>(object: &'object DynamicObject, pointer: &str) -> &'object Value {
+    object.data.pointer(pointer).unwrap_or(&Value::Null)
+}
+
+/// The Status of a request that the server refused. Any other outcome ends the test.
+#[track_caller]
+pub fn refusal<T: std::fmt::Debug>(result: Result<T, kube::Error>) -> Status {
+    match result {
+        Err(kube::Error::Api(status)) => *status,
+        other => panic!("the server should have refused this, but: {other:?}"),
+    }
+}
+
+/// A pool in the making. What it lacks a name for is set by [`Pool::spec`].
+#[derive(Clone, Debug)]
+pub struct Pool(Value);
+
+/// A claim in the making. What it lacks a name for is set by [`Claim::spec`].
+#[derive(Clone, Debug)]
+pub struct Claim(Value);
+
+impl Pool {
+    /// The block of a root pool, or the very block of a child pool.
+    #[must_use]
+    pub fn cidr(self, cidr: &str) -> Self {
+        self.spec("cidr", cidr)
+    }
+
+    /// Makes it a child pool.
+    #[must_use]
+    pub fn parent(self, name: &str) -> Self {
+        self.spec("parentPoolRef", json!({ "name": name }))
+    }
+
+    /// The length of a child pool.
+    #[must_use]
+    pub fn length(self, prefix_length: i32) -> Self {
+        self.spec("prefixLength", prefix_length)
+    }
+
+    /// The shortest and the longest length that may be taken from it.
+    #[must_use]
+    pub fn bounds(mut self, shortest: i32, longest: i32) -> Self {
+        self.0["spec"]["allocation"]["minPrefixLength"] = shortest.into();
+        self.0["spec"]["allocation"]["maxPrefixLength"] = longest.into();
+        self
+    }
+
+    /// The length of claims that name none.
+    #[must_use]
+    pub fn default_length(mut self, prefix_length: i32) -> Self {
+        self.0["spec"]["allocation"]["defaultPrefixLength"] = prefix_length.into();
+        self
+    }
+
+    /// How a block is chosen.
+    #[must_use]
+    pub fn strategy(mut self, strategy: &str) -> Self {
+        self.0["spec"]["allocation"]["strategy"] = strategy.into();
+        self
+    }
+
+    /// One more label.
+    #[must_use]
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.0["metadata"]["labels"][key] = value.into();
+        self
+    }
+
+    /// Any field of the spec.
+    #[must_use]
+    pub fn spec(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.0["spec"][field] = value.into();
+        self
+    }
+}
+
+impl Claim {
+    /// Takes from this pool.
+    #[must_use]
+    pub fn pool(self, name: &str) -> Self {
+        self.spec("poolRef", json!({ "name": name }))
+    }
+
+    /// Takes from any pool with this label; several calls ask for all of them.
+    #[must_use]
+    pub fn select(mut self, key: &str, value: &str) -> Self {
+        self.0["spec"]["poolSelector"]["matchLabels"][key] = value.into();
+        self
+    }
+
+    /// How long a prefix.
+    #[must_use]
+    pub fn length(self, prefix_length: i32) -> Self {
+        self.spec("prefixLength", prefix_length)
+    }
+
+    /// This very address or block.
+    #[must_use]
+    pub fn address(self, address: &str) -> Self {
+        self.spec("address", address)
+    }
+
+    /// The family that the pool must have.
+    #[must_use]
+    pub fn family(self, family: &str) -> Self {
+        self.spec("ipFamily", family)
+    }
+
+    /// Keeps the block when the claim goes.
+    #[must_use]
+    pub fn retain(self) -> Self {
+        self.spec("reclaimPolicy", "Retain")
+    }
+
+    /// One more label.
+    #[must_use]
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.0["metadata"]["labels"][key] = value.into();
+        self
+    }
+
+    /// One more finalizer.
+    #[must_use]
+    pub fn finalizer(mut self, name: &str) -> Self {
+        match &mut self.0["metadata"]["finalizers"] {
+            Value::Array(finalizers) => finalizers.push(name.into()),
+            none => *none = json!([name]),
+        }
+        self
+    }
+
+    /// Any field of the spec.
+    #[must_use]
+    pub fn spec(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.0["spec"][field] = value.into();
+        self
+    }
+}
+
+impl From<Pool> for Value {
+    fn from(pool: Pool) -> Self {
+        pool.0
+    }
+}
+
+impl From<Claim> for Value {
+    fn from(claim: Claim) -> Self {
+        claim.0
+    }
+}
+
+impl From<Pool> for DynamicObject {
+    fn from(pool: Pool) -> Self {
+        object(pool.0)
+    }
+}
+
+impl From<Claim> for DynamicObject {
+    fn from(claim: Claim) -> Self {
+        object(claim.0)
+    }
+}
+
+fn resource(kind: &str, plural: &str) -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, VERSION, kind), plural)
+}
+
+fn manifest(kind: &str, name: &str) -> Value {
+    json!({ "apiVersion": format!("{GROUP}/{VERSION}"), "kind": kind, "metadata": { "name": name }, "spec": {} })
+}
+
+fn object(manifest: Value) -> DynamicObject {
+    serde_json::from_value(manifest).expect("an object with metadata is a dynamic object")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builders_write_the_contracts_fields() {
+        for (built, expected) in [
+            (
+                Value::from(pool("root").cidr("10.0.0.0/8").label("tier", "edge"))["spec"].clone(),
+                json!({ "cidr": "10.0.0.0/8" }),
+            ),
+            (
+                Value::from(
+                    pool("child")
+                        .parent("root")
+                        .length(16)
+                        .bounds(20, 28)
+                        .default_length(24)
+                        .strategy("BestFit"),
+                )["spec"]
+                    .clone(),
+                json!({
+                    "parentPoolRef": { "name": "root" },
+                    "prefixLength": 16,
+                    "allocation": { "minPrefixLength": 20, "maxPrefixLength": 28, "defaultPrefixLength": 24, "strategy": "BestFit" },
+                }),
+            ),
+            (
+                Value::from(claim("a").pool("root").length(24).retain())["spec"].clone(),
+                json!({ "poolRef": { "name": "root" }, "prefixLength": 24, "reclaimPolicy": "Retain" }),
+            ),
+            (
+                Value::from(
+                    claim("a")
+                        .select("tier", "edge")
+                        .address("10.0.0.1")
+                        .family("IPv4"),
+                )["spec"]
+                    .clone(),
+                json!({ "poolSelector": { "matchLabels": { "tier": "edge" } }, "address": "10.0.0.1", "ipFamily": "IPv4" }),
+            ),
+        ] {
+            assert_eq!(built, expected);
+        }
+    }
+
+    #[test]
+    fn a_dynamic_object_carries_all_of_it() {
+        let object = DynamicObject::from(
+            claim("a")
+                .finalizer("x/y")
+                .finalizer("x/z")
+                .label("k", "v")
+                .pool("root"),
+        );
+        let types = object.types.clone().unwrap();
+        assert_eq!(
+            (types.api_version.as_str(), types.kind.as_str()),
+            ("ipam.miloapis.com/v1alpha1", "IPClaim")
+        );
+        assert_eq!(
+            object.metadata.finalizers.as_deref(),
+            Some(&["x/y".to_owned(), "x/z".to_owned()][..])
+        );
+        assert_eq!(at(&object, "/spec/poolRef/name"), "root");
+        assert_eq!(
+            (at(&object, "/status/phase"), allocated_cidr(&object)),
+            (&Value::Null, "")
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_its_status() {
+        let status = Status::failure("no", "Invalid").with_code(422);
+        assert_eq!(
+            refusal::<()>(Err(kube::Error::Api(Box::new(status)))).code,
+            422
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "should have refused")]
+    fn an_acceptance_is_no_refusal() {
+        refusal(Ok(()));
+    }
+}

@@ -1,0 +1,179 @@
+//! A child process whose output goes to a file, and its ends: by itself, asked, or killed.
+
+use std::{
+    ffi::OsString,
+    fs::OpenOptions,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+const TAIL_LINES: usize = 60;
+
+/// A running child. Dropping it kills it.
+pub(crate) struct Process {
+    child: Child,
+}
+
+/// What to run.
+pub(crate) struct Recipe {
+    pub(crate) binary: PathBuf,
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    /// Output is appended here.
+    pub(crate) log: PathBuf,
+}
+
+impl Process {
+    pub(crate) fn start(recipe: &Recipe) -> anyhow::Result<Self> {
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&recipe.log)
+            .context("cannot open the log")?;
+        let mut command = Command::new(&recipe.binary);
+        // A developer's own settings must not reach the server.
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"IPAM_"))
+        {
+            command.env_remove(name);
+        }
+        // A panic shows where it happened; an error says so itself.
+        command.env("RUST_LIB_BACKTRACE", "0");
+        command
+            .args(&recipe.arguments)
+            .envs(recipe.environment.iter().map(|(name, value)| (name, value)));
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot run {}", recipe.binary.display()))?;
+        Ok(Self { child })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// SIGKILL, as `kill -9`; afterwards nothing of it runs any more.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<ExitStatus> {
+        self.child.kill()?;
+        Ok(self.child.wait()?)
+    }
+
+    /// SIGTERM without waiting.
+    pub(crate) fn ask_to_end(&self) -> anyhow::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::TERM)?)
+    }
+
+    /// Waits for it to end by itself.
+    pub(crate) async fn wait(&mut self, deadline: Duration) -> anyhow::Result<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            if start.elapsed() > deadline {
+                bail!("it still runs after {deadline:?}");
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // An error means that it is gone already.
+        let _ = self.kill();
+    }
+}
+
+/// The last lines of a log.
+pub(crate) fn tail(log: &Path) -> String {
+    let text = match std::fs::read(log) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) => return format!("(no log: {error})"),
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    fn shell(directory: &Path, script: &str) -> Recipe {
+        Recipe {
+            binary: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            environment: vec![("GREETING".into(), "hello".into())],
+            log: directory.join("log"),
+        }
+    }
+
+    #[tokio::test]
+    async fn output_is_kept_and_the_status_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let recipe = shell(directory.path(), "echo $GREETING; echo trouble >&2; exit 3");
+        let status = Process::start(&recipe)
+            .unwrap()
+            .wait(Duration::from_secs(30))
+            .await
+            .unwrap();
+        assert_eq!(status.code(), Some(3));
+        assert_eq!(tail(&recipe.log), "hello\ntrouble");
+    }
+
+    #[tokio::test]
+    async fn asking_is_not_killing() {
+        let directory = tempfile::tempdir().unwrap();
+        let recipe = shell(
+            directory.path(),
+            "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done",
+        );
+        let mut process = Process::start(&recipe).unwrap();
+        while tail(&recipe.log) != "ready" {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        assert!(
+            process.wait(Duration::from_millis(20)).await.is_err(),
+            "it runs until it is asked"
+        );
+        process.ask_to_end().unwrap();
+        assert_eq!(
+            process.wait(Duration::from_secs(30)).await.unwrap().code(),
+            Some(0)
+        );
+    }
+
+    #[tokio::test]
+    async fn killing_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut process = Process::start(&shell(directory.path(), "exec sleep 1000")).unwrap();
+        assert_eq!(process.kill().unwrap().signal(), Some(9));
+        assert!(process.ended().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_missing_binary_is_named() {
+        let recipe = Recipe {
+            binary: "/nowhere/ipam".into(),
+            ..shell(&std::env::temp_dir(), "")
+        };
+        let error = Process::start(&recipe).err().unwrap();
+        assert!(format!("{error:#}").contains("/nowhere/ipam"), "{error:#}");
+    }
+}

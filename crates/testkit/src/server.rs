@@ -1,0 +1,460 @@
+//! One server, from its first start over any number of restarts to its end.
+#![expect(
+    clippy::panic,
+    reason = "a test ends where its server fails, with the server's log in the message"
+)]
+
+use std::{
+    ffi::OsString,
+    fs::{self, Metadata},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
+
+use ::http::{Request, StatusCode};
+use anyhow::{Context as _, anyhow, bail};
+use bytes::Bytes;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use tempfile::TempDir;
+
+use crate::{
+    Answer, Http, install_crypto,
+    process::{Process, Recipe, tail},
+};
+
+const KUBECONFIG: &str = "admin.kubeconfig";
+const START_DEADLINE: Duration = Duration::from_secs(30);
+/// Longer than the server's own drain timeout, which is 60 s unless a test sets another.
+const END_DEADLINE: Duration = Duration::from_secs(90);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A server and its data. Dropping it kills the process and removes the data; when a test fails its log is printed.
+pub struct Server {
+    setup: Setup,
+    process: Option<Process>,
+    access: Access,
+}
+
+/// How a server is to be started.
+pub struct Builder {
+    binary: PathBuf,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    data_dir: Option<PathBuf>,
+    port: u16,
+}
+
+/// What stays the same over restarts.
+struct Setup {
+    binary: PathBuf,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    data_dir: PathBuf,
+    log: PathBuf,
+    /// Holds the log, and the data unless the test brought its own directory.
+    _directory: TempDir,
+}
+
+/// How one run of a server is reached.
+struct Access {
+    port: u16,
+    config: Config,
+}
+
+impl Server {
+    /// Starts `binary serve` on an empty data directory and a free port, and waits until it is ready.
+    pub async fn start(binary: &Path) -> Self {
+        Self::builder(binary).start().await
+    }
+
+    /// A server that is started in another way.
+    pub fn builder(binary: &Path) -> Builder {
+        Builder {
+            binary: binary.to_owned(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            data_dir: None,
+            port: 0,
+        }
+    }
+
+    /// The administrator's client, with connections of its own.
+    pub fn client(&self) -> kube::Client {
+        kube::Client::try_from(self.access.config.clone()).unwrap_or_else(|error| {
+            self.setup
+                .fail(&anyhow!(error).context("no client can be made"))
+        })
+    }
+
+    /// The administrator's client for exact bytes.
+    pub fn http(&self) -> Http {
+        Http::admin(&self.kubeconfig_path()).unwrap_or_else(|error| self.setup.fail(&error))
+    }
+
+    /// A client for exact bytes that shows no credential.
+    pub fn http_anonymous(&self) -> Http {
+        Http::anonymous(&self.kubeconfig_path()).unwrap_or_else(|error| self.setup.fail(&error))
+    }
+
+    /// The kubeconfig that the server wrote.
+    pub fn kubeconfig_path(&self) -> PathBuf {
+        self.setup.kubeconfig()
+    }
+
+    /// The server's data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.setup.data_dir
+    }
+
+    /// The port of the latest start. [`Server::restart`] keeps it.
+    pub fn port(&self) -> u16 {
+        self.access.port
+    }
+
+    /// The base of every URL.
+    pub fn url(&self) -> String {
+        self.access
+            .config
+            .cluster_url
+            .to_string()
+            .trim_end_matches('/')
+            .to_owned()
+    }
+
+    /// The process, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
+    /// Everything that the server has written to its log, over all of its starts.
+    pub fn log(&self) -> String {
+        fs::read(&self.setup.log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// `kill -9`. Afterwards the process is gone.
+    pub fn kill(&mut self) {
+        let Some(mut process) = self.process.take() else {
+            return;
+        };
+        if let Err(error) = process.kill() {
+            self.setup.fail(&error);
+        }
+    }
+
+    /// Sends SIGTERM and does not wait: the server drains while the test goes on. [`Server::wait`] follows.
+    pub fn ask_to_end(&self) {
+        let asked = self
+            .process
+            .as_ref()
+            .context("the server does not run")
+            .and_then(Process::ask_to_end);
+        asked.unwrap_or_else(|error| self.setup.fail(&error));
+    }
+
+    /// Waits until the process has ended by itself.
+    pub async fn wait(&mut self) -> ExitStatus {
+        let Some(mut process) = self.process.take() else {
+            self.setup.fail(&anyhow!("the server does not run"))
+        };
+        match process.wait(END_DEADLINE).await {
+            Ok(status) => status,
+            Err(error) => self.setup.fail(&error.context("the server does not end")),
+        }
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        self.ask_to_end();
+        self.wait().await
+    }
+
+    /// Starts again on the same data and the same port, so that clients and watches can go on. Kills it first if it still
+    /// runs.
+    pub async fn restart(&mut self) {
+        self.start_on(self.access.port).await;
+    }
+
+    /// As [`Server::restart`], on another port; 0 is any free one.
+    pub async fn start_on(&mut self, port: u16) {
+        self.kill();
+        match self.setup.launch(port).await {
+            Ok((process, access)) => (self.process, self.access) = (Some(process), access),
+            Err(error) => self.setup.fail(&error),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process = None;
+        if std::thread::panicking() {
+            eprintln!("{}", self.setup.epilogue());
+        }
+    }
+}
+
+impl Builder {
+    /// One more argument after `ipam serve`.
+    #[must_use]
+    pub fn argument(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// One more variable of the environment.
+    #[must_use]
+    pub fn environment(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// A data directory that the test made and keeps.
+    #[must_use]
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(path.into());
+        self
+    }
+
+    /// The port of the first start instead of any free one.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub async fn start(self) -> Server {
+        self.try_start()
+            .await
+            .unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// As [`Builder::start`], for tests of servers that must not start. The error ends with the server's log.
+    pub async fn try_start(self) -> anyhow::Result<Server> {
+        install_crypto();
+        let directory = TempDir::with_prefix("ipam-test-").context("no temporary directory")?;
+        let setup = Setup {
+            binary: self.binary,
+            arguments: self.arguments,
+            environment: self.environment,
+            data_dir: self
+                .data_dir
+                .unwrap_or_else(|| directory.path().join("data")),
+            log: directory.path().join("server.log"),
+            _directory: directory,
+        };
+        match setup.launch(self.port).await {
+            Ok((process, access)) => Ok(Server {
+                setup,
+                process: Some(process),
+                access,
+            }),
+            Err(error) => Err(anyhow!("{error:#}\n{}", setup.epilogue())),
+        }
+    }
+}
+
+impl Setup {
+    fn kubeconfig(&self) -> PathBuf {
+        self.data_dir.join(KUBECONFIG)
+    }
+
+    fn recipe(&self, port: u16) -> Recipe {
+        let mut arguments: Vec<OsString> = vec![
+            "serve".into(),
+            "--data-dir".into(),
+            self.data_dir.clone().into(),
+        ];
+        arguments.extend(["--secure-port".into(), port.to_string().into()]);
+        arguments.extend(self.arguments.iter().cloned());
+        Recipe {
+            binary: self.binary.clone(),
+            arguments,
+            environment: self.environment.clone(),
+            log: self.log.clone(),
+        }
+    }
+
+    /// Starts a process and follows it until it is ready. Between two starts on one port somebody else's connection may
+    /// have taken that port for a moment, so then it is tried again.
+    async fn launch(&self, port: u16) -> anyhow::Result<(Process, Access)> {
+        let start = Instant::now();
+        loop {
+            let logged = fs::metadata(&self.log).map_or(0, |log| log.len());
+            match self.launch_once(port, start).await {
+                Err(_)
+                    if port != 0
+                        && start.elapsed() < START_DEADLINE
+                        && self.port_was_taken(logged) =>
+                {
+                    tokio::time::sleep(POLL_INTERVAL).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn launch_once(&self, port: u16, start: Instant) -> anyhow::Result<(Process, Access)> {
+        // The file of an earlier start may name another port: wait for the one that this process writes.
+        let earlier = identity(&self.kubeconfig());
+        let mut process = Process::start(&self.recipe(port))?;
+        loop {
+            if identity(&self.kubeconfig()).is_some_and(|now| Some(now) != earlier) {
+                break;
+            }
+            still_starting(&mut process, start).context("the server wrote no kubeconfig")?;
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        let http = Http::admin(&self.kubeconfig())?;
+        loop {
+            let left = START_DEADLINE.saturating_sub(start.elapsed());
+            let probe = Request::get("/readyz").body(Bytes::new())?;
+            let answer = tokio::time::timeout(left, http.send(probe))
+                .await
+                .context("no answer")
+                .flatten();
+            match not_ready(answer) {
+                None => return Ok((process, self.access().await?)),
+                Some(reason) => still_starting(&mut process, start).context(reason)?,
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    async fn access(&self) -> anyhow::Result<Access> {
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig())?;
+        let config =
+            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let port = config
+            .cluster_url
+            .port_u16()
+            .context("the kubeconfig names no port")?;
+        Ok(Access { port, config })
+    }
+
+    fn port_was_taken(&self, logged_before: u64) -> bool {
+        let log = fs::read(&self.log).unwrap_or_default();
+        let fresh = log
+            .get(usize::try_from(logged_before).unwrap_or(0)..)
+            .unwrap_or_default();
+        String::from_utf8_lossy(fresh)
+            .to_lowercase()
+            .contains("address already in use")
+    }
+
+    fn fail(&self, error: &anyhow::Error) -> ! {
+        panic!("{error:#}\n{}", self.epilogue())
+    }
+
+    fn epilogue(&self) -> String {
+        format!(
+            "--- the end of the server's log ---\n{}\n---",
+            tail(&self.log)
+        )
+    }
+}
+
+/// Which file stands at a path. A file that was replaced by a rename is another one.
+fn identity(path: &Path) -> Option<(u64, i64, i64)> {
+    let of = |file: Metadata| (file.ino(), file.mtime(), file.mtime_nsec());
+    fs::metadata(path).ok().map(of)
+}
+
+fn still_starting(process: &mut Process, start: Instant) -> anyhow::Result<()> {
+    if let Some(status) = process.ended()? {
+        bail!("the server ended with {status}");
+    }
+    if start.elapsed() > START_DEADLINE {
+        bail!("the server is not ready after {START_DEADLINE:?}");
+    }
+    Ok(())
+}
+
+fn not_ready(answer: anyhow::Result<Answer>) -> Option<String> {
+    match answer {
+        Ok(answer) if answer.status == StatusCode::OK => None,
+        Ok(answer) => Some(format!(
+            "/readyz answers {}: {}",
+            answer.status,
+            answer.text()
+        )),
+        Err(error) => Some(format!("/readyz does not answer: {error:#}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn script(directory: &Path, text: &str) -> PathBuf {
+        let path = directory.join("ipam");
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_at_once_is_reported_with_its_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let binary = script(
+            directory.path(),
+            "echo \"arguments: $1 $4 $5 $6\"; echo 'no such disk' >&2; exit 3",
+        );
+        let error = Server::builder(&binary)
+            .argument("--extra")
+            .try_start()
+            .await
+            .err()
+            .unwrap()
+            .to_string();
+        for part in [
+            "exit status: 3",
+            "no such disk",
+            "arguments: serve --secure-port 0 --extra",
+        ] {
+            assert!(error.contains(part), "{part} is missing in {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_for_a_moment_is_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let binary = script(
+            directory.path(),
+            "if [ -e \"$0.second\" ]; then echo 'another trouble'; exit 4; fi; touch \"$0.second\"; \
+             echo 'Address already in use (os error 98)'; exit 1",
+        );
+        let error = Server::builder(&binary)
+            .port(1)
+            .try_start()
+            .await
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("exit status: 4"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_earlier_kubeconfig_is_not_taken_for_this_servers() {
+        let (directory, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(data.path().join(KUBECONFIG), "stale").unwrap();
+        let binary = script(directory.path(), "sleep 0.2; exit 5");
+        let error = Server::builder(&binary)
+            .data_dir(data.path())
+            .try_start()
+            .await
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("wrote no kubeconfig") && error.contains("exit status: 5"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Sees to it that this machine can build and test ipam.
+#
+# Installs what is missing where that is possible (Debian and its kin, as root or with a sudo that asks nothing), and says
+# exactly what is missing where it is not. Changes nothing on a machine that has everything.
+set -euo pipefail
+
+say() { printf 'need: %s\n' "$*" >&2; }
+
+# Debian packages whose program or header is missing.
+missing_packages() {
+    command -v cc >/dev/null || echo gcc
+    command -v make >/dev/null || echo make
+    # The bundled SQLite and the cryptography are C: they need the C library's headers.
+    if command -v cc >/dev/null && ! echo '#include <stdlib.h>' | cc -E -x c - >/dev/null 2>&1; then
+        echo libc6-dev
+    fi
+}
+
+# How to become root without a question; fails where that cannot be.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo -n "$@"
+    fi
+}
+
+can_install() {
+    command -v apt-get >/dev/null && as_root true 2>/dev/null
+}
+
+install_packages() {
+    say "installing: $*"
+    as_root apt-get update -qq >&2
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" libc6-dev >&2
+}
+
+need_packages() {
+    local packages
+    mapfile -t packages < <(missing_packages)
+    [ "${#packages[@]}" -eq 0 ] && return
+    if can_install; then
+        install_packages "${packages[@]}"
+    else
+        say "missing: ${packages[*]}"
+        say "install a C compiler with its headers, and make; on Debian and Ubuntu:"
+        say "    sudo apt-get update && sudo apt-get install -y gcc libc6-dev make"
+        exit 1
+    fi
+}
+
+# True if dotted version $1 is at least $2.
+at_least() {
+    [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
+}
+
+need_rust() {
+    local wanted found
+    wanted=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+    if ! command -v cargo >/dev/null && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+        say "cargo is installed and not in PATH; run: . \"${CARGO_HOME:-$HOME/.cargo}/env\""
+        exit 1
+    fi
+    if ! command -v cargo >/dev/null; then
+        say "missing: Rust $wanted (cargo). Install rustup, which reads rust-toolchain.toml: https://rustup.rs"
+        exit 1
+    fi
+    # With rustup this line also installs the toolchain that rust-toolchain.toml names.
+    found=$(cargo --version | cut -d ' ' -f 2)
+    if ! at_least "$found" "$wanted"; then
+        say "cargo is version $found and $wanted is needed. Install rustup, which reads rust-toolchain.toml: https://rustup.rs"
+        exit 1
+    fi
+}
+
+cd "$(dirname "$0")/.."
+need_packages
+need_rust

@@ -1,0 +1,75 @@
+# shellcheck shell=bash
+# A server of its own for a script: to be sourced, not run.
+#
+#   server_start    builds ipam if IPAM does not name a binary, and starts it on an empty data directory and a free port
+#   server_stop     stops it and removes the directory; to be called from a trap, any number of times
+#
+# Afterwards IPAM is the binary, SERVER_DIR the directory and SERVER_KUBECONFIG the kubeconfig that the server wrote.
+
+SERVER_READY_SECONDS=${SERVER_READY_SECONDS:-60}
+SERVER_STOP_SECONDS=${SERVER_STOP_SECONDS:-30}
+SERVER_DIR=
+SERVER_PID=
+
+server_build() {
+    if [ -z "${IPAM:-}" ]; then
+        cargo build --locked --bin ipam
+        IPAM="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/ipam"
+    fi
+}
+
+server_start() {
+    server_build
+    SERVER_DIR=$(mktemp -d)
+    SERVER_KUBECONFIG=$SERVER_DIR/data/admin.kubeconfig
+    "$IPAM" serve --data-dir "$SERVER_DIR/data" --secure-port 0 >"$SERVER_DIR/log" 2>&1 &
+    SERVER_PID=$!
+    local deadline=$((SECONDS + SERVER_READY_SECONDS))
+    until server_is_ready; do
+        if ! kill -0 "$SERVER_PID" 2>/dev/null; then
+            echo "the server ended before it was ready:" >&2
+            cat "$SERVER_DIR/log" >&2
+            return 1
+        fi
+        if [ "$SECONDS" -ge "$deadline" ]; then
+            echo "the server was not ready after $SERVER_READY_SECONDS s:" >&2
+            cat "$SERVER_DIR/log" >&2
+            return 1
+        fi
+        sleep 0.1
+    done
+}
+
+# Ready is: it answers a question that needs the credential and the store.
+server_is_ready() {
+    [ -s "$SERVER_KUBECONFIG" ] && "$IPAM" --kubeconfig "$SERVER_KUBECONFIG" get ippools >/dev/null 2>&1
+}
+
+server_stop() {
+    local status=0
+    if [ -n "$SERVER_PID" ]; then
+        kill -TERM "$SERVER_PID" 2>/dev/null || true
+        local deadline=$((SECONDS + SERVER_STOP_SECONDS))
+        while kill -0 "$SERVER_PID" 2>/dev/null; do
+            if [ "$SECONDS" -ge "$deadline" ]; then
+                echo "the server did not stop within $SERVER_STOP_SECONDS s and is killed" >&2
+                kill -KILL "$SERVER_PID" 2>/dev/null || true
+            fi
+            sleep 0.1
+        done
+        wait "$SERVER_PID" || status=$?
+        SERVER_PID=
+    fi
+    if [ -n "$SERVER_DIR" ]; then
+        rm -rf "$SERVER_DIR"
+        SERVER_DIR=
+    fi
+    return "$status"
+}
+
+# Whether kubectl $1 can talk to a server without OpenAPI v2: 1.29 and later can.
+kubectl_is_recent() {
+    local minor
+    minor=$("$1" version --client -o json 2>/dev/null | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p' | head -n 1)
+    [ "${minor:-0}" -ge 29 ]
+}

@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# What kubectl shows and does with these kinds, command by command, for every kubectl given.
+#
+#   KUBECONFIG   the server (required)
+#   KUBECTLS     the kubectls to use, separated by spaces (default: kubectl)
+#   E2E_RUN      the number of the run; E2E_V4 (two octets): the address space that it uses
+# shellcheck disable=SC2317
+set -uo pipefail
+KUBECTLS=${KUBECTLS:-kubectl}
+# The one that cleans up is the last that ran; each has its own cache, so that none lives on another's discovery.
+KUBECTL=${KUBECTLS%% *}
+# shellcheck source=tests/e2e/common.sh
+. "$(dirname "$0")/common.sh"
+export KUBECACHEDIR=$WORK/cache
+P=surf-$RUN
+NS=$P
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+open_namespace
+
+# The headings of a table, separated by single spaces; between two columns kubectl leaves three.
+headings() { "$@" 2>&1 | head -n 1 | sed 's/   */|/g; s/|$//'; }
+
+# The words of the line of output that begins with $1.
+line() { grep "^$1 " | tr -s ' '; }
+
+discovery() {
+    local resources
+    resources=$(k api-resources --api-group="$GROUP" 2>&1)
+    is "$V pools in discovery" "$(line ippools <<<"$resources")" "ippools ippool $VERSION false IPPool"
+    is "$V claims in discovery" "$(line ipclaims <<<"$resources")" "ipclaims ipclaim $VERSION true IPClaim"
+    is "$V allocations in discovery" "$(line ipallocations <<<"$resources")" "ipallocations ipalloc $VERSION true IPAllocation"
+    has "$V api-versions" "$(k api-versions 2>&1)" "$VERSION"
+    has "$V version" "$(k version 2>&1)" "Server Version: v"
+    has "$V explain a kind" "$(k explain ippool 2>&1)" "IPPool" "$GROUP" "FIELDS:" "spec" "status"
+    has "$V explain ipclaim.spec" "$(k explain ipclaim.spec 2>&1)" "poolRef" "poolSelector" "prefixLength" "<integer>" "reclaimPolicy"
+    has "$V explain a leaf" "$(k explain ipclaim.spec.prefixLength 2>&1)" "prefixLength" "DESCRIPTION:"
+    is "$V every field is explained" "$(k explain ipclaim.spec 2>&1 | grep -c '<no description>')" 0
+    is "$V ready" "$(k get --raw /readyz 2>&1)" ok
+    has "$V ready, verbosely" "$(k get --raw '/readyz?verbose' 2>&1)" "[+]ping ok" "readyz check passed"
+    is "$V alive" "$(k get --raw /livez 2>&1)" ok
+    has "$V metrics" "$(k get --raw /metrics 2>&1)" "# TYPE "
+}
+
+writing() {
+    local manifest=$WORK/pool.json
+    pool "$N-root" "\"cidr\":\"$V4.$((16 * I)).0/22\"" >"$manifest"
+    is "$V dry run of apply" "$(k apply --dry-run=server -f "$manifest" 2>&1)" "ippool.$GROUP/$N-root created (server dry run)"
+    is "$V leaves nothing" "$(k get ippool "$N-root" -o name --ignore-not-found 2>&1)" ""
+    is "$V apply" "$(k apply -f "$manifest" 2>&1)" "ippool.$GROUP/$N-root created"
+    is "$V apply again" "$(k apply -f "$manifest" 2>&1)" "ippool.$GROUP/$N-root unchanged"
+    does "$V diff of the same" k diff -f "$manifest"
+    sed 's/"spec":{/"spec":{"visibility":"shared",/' "$manifest" >"$WORK/changed.json"
+    local difference
+    difference=$(k diff -f "$WORK/changed.json" 2>&1)
+    is "$V diff of a change ends with 1" "$?" 1
+    has "$V and shows it" "$difference" "+  visibility: shared"
+    is "$V apply of the change" "$(k apply -f "$WORK/changed.json" 2>&1)" "ippool.$GROUP/$N-root configured"
+    is "$V apply took it" "$(k get ippool "$N-root" -o 'jsonpath={.spec.visibility} {.metadata.generation}' 2>&1)" "shared 2"
+    is "$V edit" "$(KUBE_EDITOR='sed -i s/visibility:.shared/visibility:\ consumer/' k edit ippool "$N-root" 2>&1)" \
+        "ippool.$GROUP/$N-root edited"
+    is "$V edit took it" "$(k get ippool "$N-root" -o 'jsonpath={.spec.visibility}' 2>&1)" consumer
+    is "$V label" "$(k label ippool "$N-root" surf=yes 2>&1)" "ippool.$GROUP/$N-root labeled"
+    is "$V annotate" "$(k annotate ippool "$N-root" surf/note=one 2>&1)" "ippool.$GROUP/$N-root annotated"
+    is "$V patch --type=merge" "$(k patch ippool "$N-root" --type=merge -p '{"spec":{"allocation":{"strategy":"BestFit"}}}' 2>&1)" \
+        "ippool.$GROUP/$N-root patched"
+    is "$V patch --type=json" "$(k patch ippool "$N-root" --type=json \
+        -p '[{"op":"test","path":"/spec/allocation/strategy","value":"BestFit"},{"op":"replace","path":"/spec/allocation/strategy","value":"FirstFit"}]' 2>&1)" \
+        "ippool.$GROUP/$N-root patched"
+    is "$V patch without effect" "$(k patch ippool "$N-root" --type=merge -p '{"spec":{"visibility":"consumer"}}' 2>&1)" \
+        "ippool.$GROUP/$N-root patched (no change)"
+    refused "$V patch --type=json whose test fails" 422 Invalid "" "" k patch ippool "$N-root" --type=json \
+        -p '[{"op":"test","path":"/spec/visibility","value":"platform"}]'
+    refused "$V patch --type=strategic" 415 UnsupportedMediaType "" "" k patch ippool "$N-root" --type=strategic -p '{"metadata":{"labels":{"a":"b"}}}'
+    k get ippool "$N-root" -o yaml >"$WORK/replace.yaml" 2>/dev/null
+    sed -i 's/surf: "yes"/surf: replaced/; s/surf: yes/surf: replaced/' "$WORK/replace.yaml"
+    is "$V replace" "$(k replace -f "$WORK/replace.yaml" 2>&1)" "ippool.$GROUP/$N-root replaced"
+    is "$V replace took it" "$(k get ippool "$N-root" -o 'jsonpath={.metadata.labels.surf}' 2>&1)" replaced
+    refused "$V replace of an old version" 409 Conflict "the object has been modified" "" k replace -f "$WORK/replace.yaml"
+    has "$V describe" "$(k describe ippool "$N-root" 2>&1)" "Name:         $N-root" "Allocated CIDR:" "Largest Free Prefix:"
+}
+
+validation() {
+    local unknown=$WORK/unknown.json
+    claim "$N-unknown" "\"poolRef\":{\"name\":\"$N-root\"},\"prefixLength\":28,\"colour\":\"blue\"" >"$unknown"
+    has "$V an unknown field is refused" "$(kn create -f "$unknown" 2>&1)" 'unknown field "spec.colour"'
+    has "$V --validate=strict refuses it" "$(kn create --validate=strict -f "$unknown" 2>&1)" 'unknown field "spec.colour"'
+    is "$V neither leaves a trace" "$(kn get ipclaim "$N-unknown" -o name --ignore-not-found 2>&1)" ""
+    has "$V --validate=warn warns" "$(kn create --validate=warn -f "$unknown" 2>&1)" 'Warning: unknown field "spec.colour"' "created"
+    is "$V and drops it" "$(kn get ipclaim "$N-unknown" -o 'jsonpath={.spec.colour}' 2>&1)" ""
+    does "$V its end" kn delete ipclaim "$N-unknown"
+    is "$V --validate=ignore is silent" "$(kn create --validate=ignore -f "$unknown" 2>&1)" "ipclaim.$GROUP/$N-unknown created"
+    does "$V its end, too" kn delete ipclaim "$N-unknown"
+}
+
+# Some claims to look at.
+claims() {
+    local n
+    for n in 1 2 3 4 5; do
+        claim "$N-$n" "\"poolRef\":{\"name\":\"$N-root\"},\"prefixLength\":$((24 + n))" '"annotations":{"surf/n":"'"$n"'"}'
+    done | kn create -f - >/dev/null 2>&1
+}
+
+tables() {
+    is "$V columns of pools" "$(headings k get ippools)" "NAME|CIDR|PHASE|FAMILY|LARGEST FREE|UTIL%|AGE"
+    is "$V wide" "$(headings k get ippools -o wide)" "NAME|CIDR|PHASE|FAMILY|LARGEST FREE|UTIL%|AGE|PARENT|VISIBILITY|STRATEGY|AVAILABLE"
+    is "$V columns of claims" "$(headings kn get ipclaims)" "NAME|PHASE|CIDR|POOL|FAMILY|LENGTH|AGE"
+    is "$V wide" "$(headings kn get ipclaims -o wide)" "NAME|PHASE|CIDR|POOL|FAMILY|LENGTH|AGE|ALLOCATION|RECLAIM"
+    is "$V columns of allocations" "$(headings kn get ipallocations)" "NAME|CIDR|POOL|CLAIM|PHASE|AGE"
+    is "$V of all namespaces" "$(headings k get ipalloc -A)" "NAMESPACE|NAME|CIDR|POOL|CLAIM|PHASE|AGE"
+    is "$V the cells of a claim" "$(kn get ipclaim "$N-1" --no-headers 2>&1 | tr -s ' ' | cut -d ' ' -f 1-6)" \
+        "$N-1 Bound $V4.$((16 * I)).0/25 $N-root IPv4 25"
+    is "$V the cells of a pool" "$(k get ippool "$N-root" --no-headers 2>&1 | tr -s ' ' | cut -d ' ' -f 1-6)" \
+        "$N-root $V4.$((16 * I)).0/22 Ready IPv4 /23 24"
+    has "$V the category" "$(kn get ipam 2>&1)" "ippool.$GROUP/$N-root" "ipclaim.$GROUP/$N-1" "ipallocation.$GROUP/alloc-"
+    is "$V --sort-by" "$(kn get ipclaims --sort-by='{.spec.prefixLength}' -o name 2>&1 | grep "/$N-[1-5]$" | tail -n 1)" "ipclaim.$GROUP/$N-5"
+    has "$V --show-labels" "$(kn get ipclaims --show-labels 2>&1)" "LABELS" "e2e=$RUN"
+    is "$V --chunk-size=2 shows all" "$(kn get ipclaims --chunk-size=2 --no-headers 2>&1 | grep -c "^$N-[1-5] ")" 5
+    is "$V -l" "$(k get ippools -l surf=replaced,e2e="$RUN" --no-headers 2>&1 | grep -c "^$N-root ")" 1
+    is "$V -l with a set" "$(k get ippools -l "surf in (replaced,other),!none,e2e=$RUN" -o name 2>&1 | grep -c "/$N-root$")" 1
+    is "$V --field-selector" "$(kn get ipclaims --field-selector "status.allocatedCIDR=$V4.$((16 * I)).0/25" -o name 2>&1)" "ipclaim.$GROUP/$N-1"
+    refused "$V an unknown field selector" 400 BadRequest "spec.colour" "" kn get ipclaims --field-selector spec.colour=blue
+    has "$V names those that there are" "$REFUSAL" metadata.name spec.ipFamily status.phase
+    has "$V describe of a claim" "$(kn describe ipclaim "$N-1" 2>&1)" "Allocated CIDR:  $V4.$((16 * I)).0/25" "Bound Allocation Ref:"
+}
+
+waiting() {
+    does "$V wait for a field" kn wait --for='jsonpath={.status.phase}'=Bound "ipclaim/$N-1" --timeout=10s
+    does "$V wait for a condition" kn wait --for=condition=Ready "ipclaim/$N-1" --timeout=10s
+    "$KUBECTL" -n "$NS" get ipclaims -w --output-watch-events >"$WORK/watch-$I" 2>&1 &
+    local watch=$!
+    eventually 10 grep -q "$N-5" "$WORK/watch-$I" || true
+    claim "$N-seen" "\"poolRef\":{\"name\":\"$N-root\"},\"prefixLength\":30" | kn create -f - >/dev/null 2>&1
+    kn label ipclaim "$N-seen" surf=seen >/dev/null 2>&1
+    is "$V delete --wait" "$(kn delete ipclaim "$N-seen" --wait 2>&1)" "ipclaim.$GROUP \"$N-seen\" deleted"
+    eventually 10 grep -q "DELETED.*$N-seen" "$WORK/watch-$I" || true
+    kill "$watch" 2>/dev/null
+    wait "$watch" 2>/dev/null
+    is "$V a watch sees a life, each event once and in order" \
+        "$(grep "$N-seen" "$WORK/watch-$I" | awk '{print $1}' | tr '\n' ' ')" "ADDED MODIFIED DELETED "
+    kn delete ipclaim "$N-1" --wait=false >/dev/null 2>&1
+    does "$V wait for the end" kn wait --for=delete "ipclaim/$N-1" --timeout=10s
+    is "$V delete by label" "$(kn delete ipclaims -l "e2e=$RUN" 2>&1 | grep -c "\"$N-[2-5]\" deleted")" 4
+    is "$V delete --cascade=foreground does not wait for a collector" \
+        "$(k delete ippool "$N-root" --cascade=foreground --timeout=10s 2>&1)" "ippool.$GROUP \"$N-root\" deleted"
+}
+
+# Newer versions of kubectl also say the namespace of what they have deleted; the checks are without it.
+kn() { "$KUBECTL" -n "$NS" "$@" 2>&1 | sed "s/ deleted from $NS namespace\$/ deleted/"; return "${PIPESTATUS[0]}"; }
+
+I=0
+for KUBECTL in $KUBECTLS; do
+    V=$("$KUBECTL" version --client 2>/dev/null | sed -n 's/^Client Version: *v\([0-9]*\.[0-9]*\).*/\1/p')
+    N=$P-$I
+    section "kubectl $V"
+    rm -rf "$KUBECACHEDIR"
+    discovery
+    writing
+    validation
+    claims
+    tables
+    waiting
+    I=$((I + 1))
+done

@@ -1,0 +1,57 @@
+//! `cargo xtask`: chores of this repository that are written in Rust.
+//!
+//! `tidy` checks the tree and fails on a fault; `cargo test` runs the same checks, so nobody has to remember it.
+//! `sizes` only reports. Building, formatting, linting and testing stay with cargo and the Makefile.
+
+mod sizes;
+mod tidy;
+mod tree;
+
+use std::process::ExitCode;
+
+use tree::Tree;
+
+const USAGE: &str = "\
+Usage: cargo xtask <COMMAND>
+
+Commands:
+  tidy   Check the tree: arrows between crates, purity, links, openings and text
+  sizes  Report the sizes of files and functions; never fails
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let command = match arguments.as_slice() {
+        [command] => command.as_str(),
+        _ => "",
+    };
+    let tree = match Tree::of_this_repository() {
+        Ok(tree) => tree,
+        Err(error) => {
+            eprintln!("the tree cannot be read: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match command {
+        "tidy" => report(&tidy::faults(&tree)),
+        "sizes" => {
+            print!("{}", sizes::report(&tree));
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprint!("{USAGE}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn report(faults: &[tidy::Fault]) -> ExitCode {
+    for fault in faults {
+        eprintln!("{fault}");
+    }
+    if faults.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,110 @@
+//! What is checked in the tree. Each check is a function from the tree to its faults.
+//!
+//! Formatting and lints are not here: rustfmt and clippy do those.
+
+mod arrows;
+mod links;
+mod opening;
+mod purity;
+mod text;
+
+use std::fmt;
+
+use crate::tree::Tree;
+
+/// Something that must not be in the tree.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// The file.
+    path: String,
+    /// The line, from 1; 0 is the file as a whole.
+    line: usize,
+    /// What is wrong.
+    message: String,
+}
+
+impl Fault {
+    fn new(path: &str, line: usize, message: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            line,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.path, self.message),
+            line => write!(f, "{}:{line}: {}", self.path, self.message),
+        }
+    }
+}
+
+/// Every fault of the tree.
+pub fn faults(tree: &Tree) -> Vec<Fault> {
+    [
+        arrows::check,
+        purity::check,
+        links::check,
+        opening::check,
+        text::check,
+    ]
+    .iter()
+    .flat_map(|check| check(tree))
+    .collect()
+}
+
+/// The faults as lines, for the tests of the checks.
+#[cfg(test)]
+fn lines(faults: &[Fault]) -> String {
+    faults
+        .iter()
+        .map(ToString::to_string)
+        .map(|line| line + "\n")
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The checks of this repository, one test each, so that `cargo test` names the one that fails.
+    macro_rules! this_repository {
+        ($($check:ident),*) => {$(
+            #[test]
+            fn $check() {
+                let tree = Tree::of_this_repository().unwrap();
+                let faults = super::$check::check(&tree);
+                assert!(faults.is_empty(), "\n{}", lines(&faults));
+            }
+        )*};
+    }
+    this_repository!(arrows, purity, links, opening, text);
+
+    #[test]
+    fn one_fault_of_each_check_reaches_the_command() {
+        let tree = Tree::planted(&[
+            (
+                "crates/address/Cargo.toml",
+                "[dependencies]\nstore.workspace = true\n",
+            ),
+            ("crates/address/src/lib.rs", "use std::fs;\n"),
+            ("README.md", "[gone](gone.md) \n"),
+        ]);
+        let mut paths: Vec<_> = faults(&tree)
+            .into_iter()
+            .map(|fault| (fault.path, fault.line))
+            .collect();
+        paths.dedup();
+        let expected = [
+            ("crates/address/Cargo.toml", 0),
+            ("crates/address/src/lib.rs", 1),
+            ("README.md", 1),
+            ("crates/address/src/lib.rs", 1),
+            ("README.md", 1),
+        ];
+        assert_eq!(paths, expected.map(|(path, line)| (path.to_owned(), line)));
+    }
+}

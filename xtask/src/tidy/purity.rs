@@ -1,0 +1,94 @@
+//! The pure crates stay pure: no waiting, no clock, no randomness, no file, no socket.
+//!
+//! Time, ids and seeds are arguments there. The check reads words, so it can be fooled; it is a fence against accidents.
+
+use super::Fault;
+use crate::tree::Tree;
+
+/// The crates that decide and never do.
+const PURE: [&str; 3] = ["address", "apimachinery", "ipam"];
+
+/// Words of code that do not belong there, and what they would bring in.
+const FORBIDDEN: [(&str, &str); 18] = [
+    ("async fn", "waits"),
+    (".await", "waits"),
+    ("tokio::", "waits"),
+    ("std::thread", "runs beside its caller"),
+    ("SystemTime", "reads a clock"),
+    ("Instant::", "reads a clock"),
+    ("Timestamp::now", "reads a clock"),
+    ("Zoned::now", "reads a clock"),
+    ("getrandom", "draws randomness"),
+    ("rand::", "draws randomness"),
+    ("new_v4", "draws randomness"),
+    ("std::fs", "touches files"),
+    ("std::env::", "looks at the process's surroundings"),
+    ("std::process", "looks at the process's surroundings"),
+    ("TcpStream", "touches sockets"),
+    ("TcpListener", "touches sockets"),
+    ("UdpSocket", "touches sockets"),
+    ("println!", "writes to a stream"),
+];
+
+/// Words of that kind in the sources of the pure crates.
+pub fn check(tree: &Tree) -> Vec<Fault> {
+    tree.with_extension("rs")
+        .filter(|(path, _)| is_pure(path))
+        .flat_map(|(path, text)| check_file(path, text))
+        .collect()
+}
+
+fn is_pure(path: &str) -> bool {
+    PURE.iter()
+        .any(|name| path.starts_with(&format!("crates/{name}/src/")))
+}
+
+fn check_file<'a>(path: &'a str, text: &'a str) -> impl Iterator<Item = Fault> + 'a {
+    text.lines()
+        .zip(1..)
+        .filter(|(line, _)| !line.trim_start().starts_with("//"))
+        .flat_map(move |(line, number)| {
+            let found = FORBIDDEN.iter().filter(|(word, _)| line.contains(word));
+            found.map(move |(word, what)| {
+                Fault::new(path, number, format!("`{word}` {what}; this crate is pure"))
+            })
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::tidy::lines;
+
+    #[test]
+    fn a_clock_in_a_pure_crate_is_a_fault_and_in_another_it_is_not() {
+        let clock = "//! Not a `SystemTime`.\nlet now = SystemTime::now();\n";
+        let tree = Tree::planted(&[
+            ("crates/ipam/src/pool.rs", clock),
+            ("crates/ipamd/src/main.rs", clock),
+        ]);
+        expect![[r"
+            crates/ipam/src/pool.rs:2: `SystemTime` reads a clock; this crate is pure
+        "]]
+        .assert_eq(&lines(&check(&tree)));
+    }
+
+    #[test]
+    fn every_forbidden_word_is_found() {
+        for (word, _) in FORBIDDEN {
+            let tree = Tree::planted(&[("crates/address/src/lib.rs", word)]);
+            assert_eq!(check(&tree).len(), 1, "{word}");
+        }
+    }
+
+    #[test]
+    fn their_tests_may_do_what_they_need() {
+        let tree = Tree::planted(&[(
+            "crates/address/tests/it/history.rs",
+            "use rand::Rng;\nstd::fs::read(path)",
+        )]);
+        assert_eq!(check(&tree), []);
+    }
+}
