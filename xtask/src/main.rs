@@ -49,9 +49,5 @@ fn report(faults: &[tidy::Fault]) -> ExitCode {
     for fault in faults {
         eprintln!("{fault}");
     }
-    if faults.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -13,18 +13,12 @@ const FILE_LINES: usize = 400;
 
 /// Sizes of the sources, tests left out.
 pub fn report(tree: &Tree) -> String {
-    let sources = || {
-        tree.with_extension("rs")
-            .filter(|(path, _)| path.contains("/src/"))
-    };
-    let files: Vec<(usize, String)> = sources()
-        .map(|(path, text)| (source_lines(text).count(), path.to_owned()))
-        .collect();
+    let sources = || tree.with_extension("rs").filter(|(path, _)| path.contains("/src/"));
+    let files: Vec<(usize, String)> =
+        sources().map(|(path, text)| (source_lines(text).count(), path.to_owned())).collect();
     let functions: Vec<(usize, String)> = sources()
         .flat_map(|(path, text)| {
-            functions(text)
-                .into_iter()
-                .map(move |(name, lines)| (lines, format!("{path} {name}")))
+            functions(text).into_iter().map(move |(name, lines)| (lines, format!("{path} {name}")))
         })
         .collect();
     section("files", files, FILE_LINES) + &section("functions", functions, FUNCTION_LINES)
@@ -32,17 +26,8 @@ pub fn report(tree: &Tree) -> String {
 
 fn section(what: &str, mut sizes: Vec<(usize, String)>, named: usize) -> String {
     sizes.sort_by(|a, b| b.cmp(a));
-    let at = |share: usize| {
-        sizes
-            .get(sizes.len() * share / 100)
-            .map_or(0, |(lines, _)| *lines)
-    };
-    let mut text = format!(
-        "{} {what}: median {} lines, 90th percentile {}\n",
-        sizes.len(),
-        at(50),
-        at(10)
-    );
+    let at = |share: usize| sizes.get(sizes.len() * share / 100).map_or(0, |(lines, _)| *lines);
+    let mut text = format!("{} {what}: median {} lines, 90th percentile {}\n", sizes.len(), at(50), at(10));
     for (lines, name) in sizes.iter().take_while(|(lines, _)| *lines > named) {
         writeln!(text, "{lines:6} {name}").expect("a String takes everything");
     }
@@ -63,13 +48,10 @@ fn functions(text: &str) -> Vec<(String, usize)> {
         if let Some(name) = function_name(line) {
             open.push((indent, name.to_owned(), number));
         }
-        let closes = line.trim_start().starts_with('}')
-            || (function_name(line).is_some() && line.ends_with(['}', ';']));
+        let closes =
+            line.trim_start().starts_with('}') || (function_name(line).is_some() && line.ends_with(['}', ';']));
         if closes && open.last().is_some_and(|(opened, ..)| *opened == indent) {
-            found.extend(
-                open.pop()
-                    .map(|(_, name, start)| (name, number + 1 - start)),
-            );
+            found.extend(open.pop().map(|(_, name, start)| (name, number + 1 - start)));
         }
     }
     found
@@ -83,9 +65,7 @@ fn function_name(line: &str) -> Option<&str> {
             || word.starts_with("pub")
             || word.starts_with('"')
     });
-    let name = after
-        .split(|c: char| !c.is_alphanumeric() && c != '_')
-        .next()?;
+    let name = after.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
     (is_signature && !name.is_empty()).then_some(name)
 }
 
@@ -117,24 +97,16 @@ mod tests {
 ";
         let found = functions(text);
         let expected = [("one", 1), ("inner", 2), ("three", 8)];
-        assert_eq!(
-            found,
-            expected.map(|(name, lines)| (name.to_owned(), lines))
-        );
+        assert_eq!(found, expected.map(|(name, lines)| (name.to_owned(), lines)));
     }
 
     #[test]
     fn what_is_long_is_named() {
         let body = "    a();\n".repeat(FUNCTION_LINES);
-        let tree = Tree::planted(&[(
-            "crates/a/src/lib.rs",
-            &format!("fn long() {{\n{body}}}\nfn short() {{\n}}\n"),
-        )]);
+        let tree = Tree::planted(&[("crates/a/src/lib.rs", &format!("fn long() {{\n{body}}}\nfn short() {{\n}}\n"))]);
         let report = report(&tree);
         assert!(
-            report.contains(
-                "2 functions: median 2 lines, 90th percentile 72\n    72 crates/a/src/lib.rs long\n"
-            ),
+            report.contains("2 functions: median 2 lines, 90th percentile 72\n    72 crates/a/src/lib.rs long\n"),
             "{report}"
         );
     }

@@ -25,11 +25,7 @@ pub struct Fault {
 
 impl Fault {
     fn new(path: &str, line: usize, message: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            message: message.into(),
-        }
+        Self { path: path.to_owned(), line, message: message.into() }
     }
 }
 
@@ -44,26 +40,16 @@ impl fmt::Display for Fault {
 
 /// Every fault of the tree.
 pub fn faults(tree: &Tree) -> Vec<Fault> {
-    [
-        arrows::check,
-        purity::check,
-        links::check,
-        opening::check,
-        text::check,
-    ]
-    .iter()
-    .flat_map(|check| check(tree))
-    .collect()
+    [arrows::check, purity::check, links::check, opening::check, text::check]
+        .iter()
+        .flat_map(|check| check(tree))
+        .collect()
 }
 
 /// The faults as lines, for the tests of the checks.
 #[cfg(test)]
 fn lines(faults: &[Fault]) -> String {
-    faults
-        .iter()
-        .map(ToString::to_string)
-        .map(|line| line + "\n")
-        .collect()
+    faults.iter().map(ToString::to_string).map(|line| line + "\n").collect()
 }
 
 #[cfg(test)]
@@ -86,17 +72,11 @@ mod tests {
     #[test]
     fn one_fault_of_each_check_reaches_the_command() {
         let tree = Tree::planted(&[
-            (
-                "crates/address/Cargo.toml",
-                "[dependencies]\nstore.workspace = true\n",
-            ),
+            ("crates/address/Cargo.toml", "[dependencies]\nstore.workspace = true\n"),
             ("crates/address/src/lib.rs", "use std::fs;\n"),
             ("README.md", "[gone](gone.md) \n"),
         ]);
-        let mut paths: Vec<_> = faults(&tree)
-            .into_iter()
-            .map(|fault| (fault.path, fault.line))
-            .collect();
+        let mut paths: Vec<_> = faults(&tree).into_iter().map(|fault| (fault.path, fault.line)).collect();
         paths.dedup();
         let expected = [
             ("crates/address/Cargo.toml", 0),

@@ -9,14 +9,7 @@ use std::{
 };
 
 /// Folders that hold nothing a person wrote.
-const SKIPPED: [&str; 6] = [
-    ".git",
-    "target",
-    "data",
-    "corpus",
-    "artifacts",
-    "node_modules",
-];
+const SKIPPED: [&str; 6] = [".git", "target", "data", "corpus", "artifacts", "node_modules"];
 
 /// Text files by their path from the root, with `/` between the parts.
 #[derive(Clone, Debug, Default)]
@@ -29,9 +22,7 @@ impl Tree {
     /// The repository that this program was built from.
     pub fn of_this_repository() -> io::Result<Self> {
         let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = xtask
-            .parent()
-            .ok_or_else(|| io::Error::other("xtask lies in no repository"))?;
+        let root = xtask.parent().ok_or_else(|| io::Error::other("xtask lies in no repository"))?;
         let mut tree = Self::default();
         tree.read(root, "")?;
         Ok(tree)
@@ -49,18 +40,12 @@ impl Tree {
 
     /// All files, in order of path.
     pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files
-            .iter()
-            .map(|(path, text)| (path.as_str(), text.as_str()))
+        self.files.iter().map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
     /// The files whose name ends with `.extension`.
     pub fn with_extension(&self, extension: &str) -> impl Iterator<Item = (&str, &str)> {
-        self.files().filter(move |(path, _)| {
-            Path::new(path)
-                .extension()
-                .is_some_and(|found| found == extension)
-        })
+        self.files().filter(move |(path, _)| Path::new(path).extension().is_some_and(|found| found == extension))
     }
 
     /// The text of a file.
@@ -83,19 +68,14 @@ impl Tree {
                 self.read(&entry.path(), &format!("{path}/"))?;
             } else if file_type.is_file() {
                 // What is no UTF-8 is no text: it exists, and no check looks into it.
-                self.add(
-                    path,
-                    String::from_utf8(fs::read(entry.path())?).unwrap_or_default(),
-                );
+                self.add(path, String::from_utf8(fs::read(entry.path())?).unwrap_or_default());
             }
         }
         Ok(())
     }
 
     fn add(&mut self, path: String, text: String) {
-        let ends_of_folders = path
-            .match_indices('/')
-            .map(|(end, _)| path[..end].to_owned());
+        let ends_of_folders = path.match_indices('/').map(|(end, _)| path[..end].to_owned());
         self.folders.extend(ends_of_folders);
         self.files.insert(path, text);
     }

@@ -15,10 +15,7 @@ pub(crate) struct Block {
 
 impl Block {
     /// The whole pool.
-    pub(crate) const POOL: Block = Block {
-        depth: 0,
-        number: 0,
-    };
+    pub(crate) const POOL: Block = Block { depth: 0, number: 0 };
 
     /// Where a prefix stands in the pool; `None` when it is not inside.
     pub(crate) fn locate(pool: Prefix, prefix: Prefix) -> Option<Block> {
@@ -41,10 +38,7 @@ impl Block {
 
     /// The block of that lesser (or the same) depth that contains this one.
     pub(crate) fn ancestor(self, depth: u8) -> Block {
-        Block {
-            depth,
-            number: shift::right(self.number, self.depth.saturating_sub(depth)),
-        }
+        Block { depth, number: shift::right(self.number, self.depth.saturating_sub(depth)) }
     }
 
     /// The block that contains this one and its buddy; `None` for the whole pool.
@@ -55,10 +49,7 @@ impl Block {
 
     /// The other half of the parent. The whole pool has none, and must not be asked.
     pub(crate) fn buddy(self) -> Block {
-        Block {
-            depth: self.depth,
-            number: self.number ^ 1,
-        }
+        Block { depth: self.depth, number: self.number ^ 1 }
     }
 
     /// The first and the last number of the blocks of that greater (or the same) depth inside this

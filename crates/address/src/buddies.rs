@@ -27,10 +27,7 @@ impl Buddies {
     }
 
     /// The lowest free block of each depth down to `deepest`, the largest block first.
-    pub(crate) fn lowest_by_depth(
-        &self,
-        deepest: u8,
-    ) -> impl DoubleEndedIterator<Item = Block> + use<'_> {
+    pub(crate) fn lowest_by_depth(&self, deepest: u8) -> impl DoubleEndedIterator<Item = Block> + use<'_> {
         (0..=deepest).zip(&self.free).filter_map(|(depth, set)| {
             let number = set.first()?;
             Some(Block { depth, number })
@@ -39,9 +36,7 @@ impl Buddies {
 
     /// The free block that `block` lies in, itself perhaps.
     pub(crate) fn free_around(&self, block: Block) -> Option<Block> {
-        (0..=block.depth)
-            .map(|depth| block.ancestor(depth))
-            .find(|ancestor| self.contains(*ancestor))
+        (0..=block.depth).map(|depth| block.ancestor(depth)).find(|ancestor| self.contains(*ancestor))
     }
 
     /// Whether any address of the block is free.
@@ -79,9 +74,7 @@ impl Buddies {
     }
 
     fn contains(&self, block: Block) -> bool {
-        self.free
-            .get(usize::from(block.depth))
-            .is_some_and(|set| set.contains(block.number))
+        self.free.get(usize::from(block.depth)).is_some_and(|set| set.contains(block.number))
     }
 
     fn insert(&mut self, block: Block) {
@@ -94,8 +87,6 @@ impl Buddies {
     }
 
     fn remove(&mut self, block: Block) -> bool {
-        self.free
-            .get_mut(usize::from(block.depth))
-            .is_some_and(|set| set.remove(block.number))
+        self.free.get_mut(usize::from(block.depth)).is_some_and(|set| set.remove(block.number))
     }
 }

@@ -21,17 +21,11 @@ impl Count {
     pub const ZERO: Count = Count::new(0);
 
     /// The greatest count, 2^128: every IPv6 address.
-    pub const MAX: Count = Count {
-        all_of_ipv6: true,
-        low: 0,
-    };
+    pub const MAX: Count = Count { all_of_ipv6: true, low: 0 };
 
     /// Exactly this many addresses.
     pub const fn new(addresses: u128) -> Count {
-        Count {
-            all_of_ipv6: false,
-            low: addresses,
-        }
+        Count { all_of_ipv6: false, low: addresses }
     }
 
     /// The size of a block of this prefix length; `None` when the length exceeds the family's
@@ -48,10 +42,7 @@ impl Count {
     /// This many addresses `2^exponent` times. The product is at most 2^128.
     pub(crate) fn times_power_of_two(self, exponent: u8) -> Count {
         let low = shift::left(self.low, exponent);
-        Count {
-            all_of_ipv6: low == 0 && self != Count::ZERO,
-            low,
-        }
+        Count { all_of_ipv6: low == 0 && self != Count::ZERO, low }
     }
 
     /// The sum; `None` when it exceeds 2^128.
@@ -108,15 +99,8 @@ impl Count {
     /// The product as (multiples of 2^64, the rest): pairs that sort as the products do.
     fn times(self, factor: u8) -> (u128, u128) {
         let low_half = u128::from(u64::MAX);
-        let wide = |half: u128| {
-            half.checked_mul(factor.into())
-                .expect("65 bits times 8 bits is at most 73 bits")
-        };
-        let carry_of_all = if self.all_of_ipv6 {
-            shift::left(1, 64)
-        } else {
-            0
-        };
+        let wide = |half: u128| half.checked_mul(factor.into()).expect("65 bits times 8 bits is at most 73 bits");
+        let carry_of_all = if self.all_of_ipv6 { shift::left(1, 64) } else { 0 };
         let rest = wide(self.low & low_half);
         let multiples = wide(carry_of_all | shift::right(self.low, 64))
             .checked_add(shift::right(rest, 64))

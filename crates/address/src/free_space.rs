@@ -39,11 +39,7 @@ pub enum Strategy {
 impl FreeSpace {
     /// A pool of which everything is free.
     pub fn new(pool: Prefix) -> FreeSpace {
-        FreeSpace {
-            pool,
-            buddies: Buddies::new(),
-            free: pool.size(),
-        }
+        FreeSpace { pool, buddies: Buddies::new(), free: pool.size() }
     }
 
     /// The block that the pool consists of.
@@ -71,8 +67,7 @@ impl FreeSpace {
 
     /// Whether the block is inside the pool and every address of it is free.
     pub fn is_free(&self, block: Prefix) -> bool {
-        Block::locate(self.pool, block)
-            .is_some_and(|block| self.buddies.free_around(block).is_some())
+        Block::locate(self.pool, block).is_some_and(|block| self.buddies.free_around(block).is_some())
     }
 
     /// Takes exactly this block.
@@ -83,10 +78,7 @@ impl FreeSpace {
         let place = Block::locate(self.pool, block).ok_or(TakeError::Outside)?;
         let around = self.buddies.free_around(place).ok_or(TakeError::Taken)?;
         self.buddies.take(place, around);
-        self.free = self
-            .free
-            .checked_sub(block.size())
-            .expect("a block that was free is counted as free");
+        self.free = self.free.checked_sub(block.size()).expect("a block that was free is counted as free");
         Ok(())
     }
 
@@ -101,10 +93,8 @@ impl FreeSpace {
             return Err(ReleaseError::NotTaken);
         }
         self.buddies.release(place);
-        self.free = self
-            .free
-            .checked_add(block.size())
-            .expect("disjoint blocks of one pool add up to no more than the pool");
+        self.free =
+            self.free.checked_add(block.size()).expect("disjoint blocks of one pool add up to no more than the pool");
         Ok(())
     }
 
@@ -115,9 +105,7 @@ impl FreeSpace {
 
     /// How many addresses are taken.
     pub fn allocated(&self) -> Count {
-        self.total()
-            .checked_sub(self.free)
-            .expect("no more is free than there is")
+        self.total().checked_sub(self.free).expect("no more is free than there is")
     }
 
     /// How many addresses are free.
@@ -141,12 +129,8 @@ impl FreeSpace {
         // Both shares with the larger pool's size as the denominator. No share exceeds one, so no
         // numerator exceeds that size.
         let (own_bits, other_bits) = (self.pool.host_bits(), other.pool.host_bits());
-        let own = self
-            .free
-            .times_power_of_two(other_bits.saturating_sub(own_bits));
-        let others = other
-            .free
-            .times_power_of_two(own_bits.saturating_sub(other_bits));
+        let own = self.free.times_power_of_two(other_bits.saturating_sub(own_bits));
+        let others = other.free.times_power_of_two(own_bits.saturating_sub(other_bits));
         own.cmp(&others)
     }
 }

@@ -50,11 +50,7 @@ pub fn parse_address_or_cidr(text: &str) -> Result<(Parsed, bool), ParseError> {
         None => family.bits(),
     };
     let prefix = Prefix::covering(family, address, length);
-    let parsed = Parsed {
-        prefix,
-        host_bits: prefix.first() != address,
-        address,
-    };
+    let parsed = Parsed { prefix, host_bits: prefix.first() != address, address };
     Ok((parsed, length_text.is_some()))
 }
 
@@ -65,9 +61,7 @@ impl FromStr for Prefix {
     fn from_str(text: &str) -> Result<Prefix, ParseError> {
         let parsed = parse_cidr(text)?;
         if parsed.host_bits {
-            return Err(ParseError::HostBits {
-                meant: parsed.prefix,
-            });
+            return Err(ParseError::HostBits { meant: parsed.prefix });
         }
         Ok(parsed.prefix)
     }
@@ -108,41 +102,27 @@ pub enum ParseError {
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ParseError::NoAddress => {
-                f.write_str("there is no address; write one such as 10.0.0.0 or 2001:db8::")
-            }
+            ParseError::NoAddress => f.write_str("there is no address; write one such as 10.0.0.0 or 2001:db8::"),
             ParseError::BadAddress => f.write_str(
                 "not an IP address; write four decimal octets such as 10.0.0.0, or IPv6 groups \
                  such as 2001:db8::, without blanks or signs",
             ),
-            ParseError::LeadingZero => {
-                f.write_str("an IPv4 octet has a leading zero; write 10, not 010")
-            }
-            ParseError::Zone => {
-                f.write_str("an address here has no zone; leave out the % and what follows it")
-            }
+            ParseError::LeadingZero => f.write_str("an IPv4 octet has a leading zero; write 10, not 010"),
+            ParseError::Zone => f.write_str("an address here has no zone; leave out the % and what follows it"),
             ParseError::Ipv4Mapped { inner } => {
-                write!(
-                    f,
-                    "an IPv4 address in IPv6 clothing; write it as IPv4, {inner}"
-                )
+                write!(f, "an IPv4 address in IPv6 clothing; write it as IPv4, {inner}")
             }
-            ParseError::NoLength => {
-                f.write_str("there is no prefix length; write one after a slash, as in 10.0.0.0/8")
-            }
+            ParseError::NoLength => f.write_str("there is no prefix length; write one after a slash, as in 10.0.0.0/8"),
             ParseError::BadLength => f.write_str(
                 "the prefix length is not a plain decimal number; write one without signs, blanks \
                  or leading zeros, as in 10.0.0.0/8",
             ),
-            ParseError::LengthTooLong { family } => write!(
-                f,
-                "the prefix length is too long for {family}; write 0 to {}",
-                family.bits()
-            ),
-            ParseError::HostBits { meant } => write!(
-                f,
-                "the address has bits set beyond the prefix length; write {meant}"
-            ),
+            ParseError::LengthTooLong { family } => {
+                write!(f, "the prefix length is too long for {family}; write 0 to {}", family.bits())
+            }
+            ParseError::HostBits { meant } => {
+                write!(f, "the address has bits set beyond the prefix length; write {meant}")
+            }
         }
     }
 }
@@ -154,11 +134,7 @@ fn parse_address(text: &str) -> Result<(Family, u128), ParseError> {
     if text.is_empty() {
         return Err(ParseError::NoAddress);
     }
-    if text.contains(':') {
-        Ok((Family::V6, parse_ipv6(text)?))
-    } else {
-        Ok((Family::V4, parse_ipv4(text)?))
-    }
+    if text.contains(':') { Ok((Family::V6, parse_ipv6(text)?)) } else { Ok((Family::V4, parse_ipv4(text)?)) }
 }
 
 fn parse_ipv4(text: &str) -> Result<u128, ParseError> {

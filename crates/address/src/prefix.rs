@@ -34,11 +34,7 @@ impl Prefix {
             return Err(PrefixError::AddressTooLarge { family });
         }
         let prefix = Prefix::covering(family, first, length);
-        if prefix.first == first {
-            Ok(prefix)
-        } else {
-            Err(PrefixError::HostBits)
-        }
+        if prefix.first == first { Ok(prefix) } else { Err(PrefixError::HostBits) }
     }
 
     /// The block of this length that `address` lies in.
@@ -47,11 +43,7 @@ impl Prefix {
     pub(crate) fn covering(family: Family, address: u128, length: u8) -> Prefix {
         let host_bits = family.bits().saturating_sub(length);
         let first = address & !shift::low_ones(host_bits);
-        Prefix {
-            family,
-            first,
-            length,
-        }
+        Prefix { family, first, length }
     }
 
     /// The family of every address in the block.
@@ -137,9 +129,7 @@ impl fmt::Display for PrefixError {
             PrefixError::AddressTooLarge { family } => {
                 write!(f, "an {family} address has {} bits", family.bits())
             }
-            PrefixError::HostBits => {
-                f.write_str("the address has bits set beyond the prefix length")
-            }
+            PrefixError::HostBits => f.write_str("the address has bits set beyond the prefix length"),
         }
     }
 }

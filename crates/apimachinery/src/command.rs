@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    kind::Subresource, object::Object, options::DeleteOptions, patch::Patch, refusal::Details,
-    schema::Decoded, time::Time,
+    kind::Subresource, object::Object, options::DeleteOptions, patch::Patch, refusal::Details, schema::Decoded,
+    time::Time,
 };
 
 /// Whose names these are. Every key, uniqueness and overlap is inside one scope.
@@ -44,13 +44,7 @@ pub struct ObjectKey {
 impl ObjectKey {
     /// Its text in the store: `resource/scope/namespace/name`.
     pub fn to_text(&self) -> String {
-        format!(
-            "{}/{}/{}/{}",
-            self.resource,
-            self.scope.as_str(),
-            self.namespace,
-            self.name
-        )
+        format!("{}/{}/{}/{}", self.resource, self.scope.as_str(), self.namespace, self.name)
     }
 }
 
@@ -132,9 +126,7 @@ impl Seed {
 
     fn uuid(bytes: Option<&[u8; 16]>) -> String {
         let bytes = bytes.expect("a seed has 32 bytes");
-        uuid::Builder::from_random_bytes(*bytes)
-            .into_uuid()
-            .to_string()
+        uuid::Builder::from_random_bytes(*bytes).into_uuid().to_string()
     }
 }
 

@@ -34,9 +34,7 @@ impl Discovery {
         Self {
             group,
             version,
-            resources: resources()
-                .flat_map(|resource| [main_entry(resource), status_entry(resource)])
-                .collect(),
+            resources: resources().flat_map(|resource| [main_entry(resource), status_entry(resource)]).collect(),
             aggregated: resources().map(aggregated_entry).collect(),
         }
     }
@@ -84,9 +82,8 @@ impl Discovery {
 /// `GET /api` of a server that stands alone, in the form that was negotiated. It has no core kinds,
 /// but clients ask, and some give up when there is no core version.
 pub fn core_versions(form: DiscoveryForm) -> Value {
-    group_discovery_list(form, Vec::new()).unwrap_or_else(
-        || json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}),
-    )
+    group_discovery_list(form, Vec::new())
+        .unwrap_or_else(|| json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}))
 }
 
 /// `GET /api/v1` of a server that stands alone.
@@ -100,8 +97,7 @@ fn group_discovery_list(form: DiscoveryForm, items: Vec<Value>) -> Option<Value>
         DiscoveryForm::AggregatedV2 => "apidiscovery.k8s.io/v2",
         DiscoveryForm::AggregatedV2Beta1 => "apidiscovery.k8s.io/v2beta1",
     };
-    let mut list =
-        json!({"kind": "APIGroupDiscoveryList", "apiVersion": api_version, "metadata": {}});
+    let mut list = json!({"kind": "APIGroupDiscoveryList", "apiVersion": api_version, "metadata": {}});
     list["items"] = Value::Array(items);
     Some(list)
 }
@@ -130,8 +126,7 @@ fn status_entry(resource: &Resource) -> Value {
 }
 
 fn aggregated_entry(resource: &Resource) -> Value {
-    let response_kind =
-        json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
+    let response_kind = json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
     let mut entry = json!({
         "resource": resource.plural,
         "responseKind": response_kind,
@@ -148,10 +143,7 @@ fn aggregated_entry(resource: &Resource) -> Value {
 
 /// Short names and categories; an empty list is left out.
 fn add_names(entry: &mut Value, resource: &Resource) {
-    for (key, names) in [
-        ("shortNames", resource.short_names),
-        ("categories", resource.categories),
-    ] {
+    for (key, names) in [("shortNames", resource.short_names), ("categories", resource.categories)] {
         if !names.is_empty() {
             entry[key] = json!(names);
         }

@@ -18,11 +18,7 @@ impl Path {
     /// The field `name` inside this one.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() {
-            Self(name.to_owned())
-        } else {
-            Self(format!("{}.{name}", self.0))
-        }
+        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
     }
 
     /// The item at `index` of this list.
@@ -40,6 +36,12 @@ impl Path {
     /// Its text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether `other` is this place, one inside it, or one around it.
+    pub fn is_near(&self, other: &str) -> bool {
+        let (outer, inner) = if self.0.len() <= other.len() { (self.as_str(), other) } else { (other, self.as_str()) };
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     }
 }
 
@@ -106,51 +108,24 @@ pub struct Fault {
 impl Fault {
     /// The field must be given.
     pub fn required(path: Path, detail: &str) -> Self {
-        Self::with_detail(
-            path,
-            FaultType::Required,
-            "Required value".to_owned(),
-            detail,
-        )
+        Self::with_detail(path, FaultType::Required, "Required value".to_owned(), detail)
     }
 
     /// The value is malformed or out of bounds.
     pub fn invalid(path: Path, value: impl Into<Value>, detail: &str) -> Self {
-        Self::with_value(
-            path,
-            FaultType::Invalid,
-            "Invalid value",
-            &value.into(),
-            detail,
-        )
+        Self::with_value(path, FaultType::Invalid, "Invalid value", &value.into(), detail)
     }
 
     /// The value has the wrong JSON type.
     pub fn type_invalid(path: Path, value: impl Into<Value>, detail: &str) -> Self {
-        Self::with_value(
-            path,
-            FaultType::TypeInvalid,
-            "Invalid value",
-            &value.into(),
-            detail,
-        )
+        Self::with_value(path, FaultType::TypeInvalid, "Invalid value", &value.into(), detail)
     }
 
     /// The value is not one of `supported`.
     pub fn not_supported(path: Path, value: impl Into<Value>, supported: &[&str]) -> Self {
-        let list = supported
-            .iter()
-            .map(|v| format!("\"{v}\""))
-            .collect::<Vec<_>>()
-            .join(", ");
+        let list = supported.iter().map(|v| format!("\"{v}\"")).collect::<Vec<_>>().join(", ");
         let detail = format!("supported values: {list}");
-        Self::with_value(
-            path,
-            FaultType::NotSupported,
-            "Unsupported value",
-            &value.into(),
-            &detail,
-        )
+        Self::with_value(path, FaultType::NotSupported, "Unsupported value", &value.into(), &detail)
     }
 
     /// The value is well-formed, but not allowed here.
@@ -160,13 +135,7 @@ impl Fault {
 
     /// The value collides with another.
     pub fn duplicate(path: Path, value: impl Into<Value>) -> Self {
-        Self::with_value(
-            path,
-            FaultType::Duplicate,
-            "Duplicate value",
-            &value.into(),
-            "",
-        )
+        Self::with_value(path, FaultType::Duplicate, "Duplicate value", &value.into(), "")
     }
 
     /// The value is longer than `limit` (characters or bytes, as `detail` says).
@@ -177,35 +146,16 @@ impl Fault {
     /// The list or map has too many items.
     pub fn too_many(path: Path, actual: usize, limit: usize) -> Self {
         let detail = format!("must have at most {limit} items");
-        Self::with_detail(
-            path,
-            FaultType::TooMany,
-            format!("Too many: {actual}"),
-            &detail,
-        )
+        Self::with_detail(path, FaultType::TooMany, format!("Too many: {actual}"), &detail)
     }
 
-    fn with_value(
-        path: Path,
-        fault_type: FaultType,
-        what: &str,
-        value: &Value,
-        detail: &str,
-    ) -> Self {
+    fn with_value(path: Path, fault_type: FaultType, what: &str, value: &Value, detail: &str) -> Self {
         Self::with_detail(path, fault_type, format!("{what}: {value}"), detail)
     }
 
     fn with_detail(path: Path, fault_type: FaultType, what: String, detail: &str) -> Self {
-        let message = if detail.is_empty() {
-            what
-        } else {
-            format!("{what}: {detail}")
-        };
-        Self {
-            path,
-            fault_type,
-            message,
-        }
+        let message = if detail.is_empty() { what } else { format!("{what}: {detail}") };
+        Self { path, fault_type, message }
     }
 }
 

@@ -50,14 +50,7 @@ pub fn book() -> Resource {
         short_names: &[],
         categories: &[],
         namespaced: true,
-        verbs: &[
-            Verb::Delete,
-            Verb::DeleteCollection,
-            Verb::Get,
-            Verb::List,
-            Verb::Patch,
-            Verb::Watch,
-        ],
+        verbs: &[Verb::Delete, Verb::DeleteCollection, Verb::Get, Verb::List, Verb::Patch, Verb::Watch],
         schema: schema("A book."),
         ..shelf()
     }
@@ -74,14 +67,7 @@ pub fn object(value: Value) -> Object {
 }
 
 const fn column(name: &'static str, column_type: &'static str, cell: Cell) -> Column {
-    Column {
-        name,
-        column_type,
-        format: "",
-        description: "",
-        priority: 0,
-        cell,
-    }
+    Column { name, column_type, format: "", description: "", priority: 0, cell }
 }
 
 const COLUMNS: &[Column] = &[
@@ -96,11 +82,7 @@ const COLUMNS: &[Column] = &[
     column("Colour", "string", Cell::Pointer("/spec/colour")),
     column("Books", "integer", Cell::Pointer("/status/books")),
     column("Dusted", "date", Cell::Pointer("/status/dusted")),
-    column(
-        "Empty",
-        "boolean",
-        Cell::Computed(|object| json!(object.field("status")["books"] == 0)),
-    ),
+    column("Empty", "boolean", Cell::Computed(|object| json!(object.field("status")["books"] == 0))),
     Column {
         name: "Namespace",
         column_type: "string",
@@ -142,18 +124,8 @@ impl Kind<()> for Inert {
         &self.0
     }
 
-    fn create(
-        &self,
-        (): &(),
-        _: &ObjectKey,
-        object: Object,
-        _: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
-        Ok(Decided {
-            object,
-            companions: Vec::new(),
-            warnings: Vec::new(),
-        })
+    fn create(&self, (): &(), _: &ObjectKey, object: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
+        Ok(Decided { object, companions: Vec::new(), warnings: Vec::new() })
     }
 
     fn update(
@@ -165,30 +137,14 @@ impl Kind<()> for Inert {
         _: Option<Subresource>,
         _: &Context<'_>,
     ) -> Result<Decided, Refusal> {
-        Ok(Decided {
-            object: new,
-            companions: Vec::new(),
-            warnings: Vec::new(),
-        })
+        Ok(Decided { object: new, companions: Vec::new(), warnings: Vec::new() })
     }
 
-    fn may_delete(
-        &self,
-        (): &(),
-        _: &ObjectKey,
-        _: &Object,
-        _: &Context<'_>,
-    ) -> Result<(), Refusal> {
+    fn may_delete(&self, (): &(), _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
         Ok(())
     }
 
-    fn delete(
-        &self,
-        (): &(),
-        _: &ObjectKey,
-        _: &Object,
-        _: &Context<'_>,
-    ) -> Result<Vec<Write>, Refusal> {
+    fn delete(&self, (): &(), _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
         Ok(Vec::new())
     }
 }

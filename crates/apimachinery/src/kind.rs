@@ -219,13 +219,7 @@ pub trait Kind<W>: Send + Sync {
     /// Defaults, validates and decides a new object. Its metadata is complete, unknown fields are gone, types agree with
     /// the schema, and there is no `status`. If its metadata is at fault nothing comes of the decision: it is asked for
     /// all the same, so that one answer names all that is wrong.
-    fn create(
-        &self,
-        world: &W,
-        key: &ObjectKey,
-        object: Object,
-        ctx: &Context<'_>,
-    ) -> Result<Decided, Refusal>;
+    fn create(&self, world: &W, key: &ObjectKey, object: Object, ctx: &Context<'_>) -> Result<Decided, Refusal>;
 
     /// Defaults, validates and decides a change. `new` has `old`'s system metadata; through the main resource it also has
     /// its status, through `/status` it has its spec.
@@ -240,13 +234,7 @@ pub trait Kind<W>: Send + Sync {
     ) -> Result<Decided, Refusal>;
 
     /// Whether `object` may begin to go. Called before it is marked as terminating, and again before it is gone.
-    fn may_delete(
-        &self,
-        world: &W,
-        key: &ObjectKey,
-        object: &Object,
-        ctx: &Context<'_>,
-    ) -> Result<(), Refusal>;
+    fn may_delete(&self, world: &W, key: &ObjectKey, object: &Object, ctx: &Context<'_>) -> Result<(), Refusal>;
 
     /// Marks an object whose finalizers hold its deletion up (`phase: Releasing`).
     fn mark_terminating(&self, object: &mut Object) {
@@ -254,13 +242,7 @@ pub trait Kind<W>: Send + Sync {
     }
 
     /// What else changes when `object` goes.
-    fn delete(
-        &self,
-        world: &W,
-        key: &ObjectKey,
-        object: &Object,
-        ctx: &Context<'_>,
-    ) -> Result<Vec<Write>, Refusal>;
+    fn delete(&self, world: &W, key: &ObjectKey, object: &Object, ctx: &Context<'_>) -> Result<Vec<Write>, Refusal>;
 
     /// The spans that an object holds; what a write takes and gives back is the difference.
     fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
@@ -303,9 +285,7 @@ impl<W> Registry<W> {
 
     /// The group and version that all kinds share.
     pub fn group_version(&self) -> (&'static str, &'static str) {
-        self.iter().next().map_or(("", ""), |kind| {
-            (kind.resource().group, kind.resource().version)
-        })
+        self.iter().next().map_or(("", ""), |kind| (kind.resource().group, kind.resource().version))
     }
 }
 

@@ -48,9 +48,7 @@ pub fn snapshot(options: &ListOptions, prefix: &str) -> Result<Snapshot, Refusal
         (ResourceVersion::Any, _) => Snapshot::NotOlderThan(0),
         (ResourceVersion::At(revision), Some(VersionMatch::Exact)) => Snapshot::Exact(revision),
         // Its pages must agree with each other, so the first one says which state they show.
-        (ResourceVersion::At(revision), None) if options.limit.is_some() => {
-            Snapshot::Exact(revision)
-        }
+        (ResourceVersion::At(revision), None) if options.limit.is_some() => Snapshot::Exact(revision),
         (ResourceVersion::At(revision), _) => Snapshot::NotOlderThan(revision),
     })
 }
@@ -90,11 +88,7 @@ impl ContinueToken {
 
     fn write(rv: i64, after_key: &str) -> String {
         // The smallest key after this one, which is where the next page starts.
-        let text = TokenText {
-            v: TOKEN_VERSION,
-            rv,
-            start: format!("{after_key}\0"),
-        };
+        let text = TokenText { v: TOKEN_VERSION, rv, start: format!("{after_key}\0") };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&text).expect("text and numbers are always JSON"))
     }
 
@@ -103,9 +97,7 @@ impl ContinueToken {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(invalid_token("it is too long"));
         }
-        let bytes = URL_SAFE_NO_PAD
-            .decode(token)
-            .map_err(|_| invalid_token("it is not base64"))?;
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid_token("it is not base64"))?;
         let Ok(text) = serde_json::from_slice::<TokenText<'_>>(&bytes) else {
             return Err(invalid_token("it is not one of this server's"));
         };
@@ -114,12 +106,7 @@ impl ContinueToken {
         }
         let revision = match text.rv {
             -1 => None,
-            rv => Some(
-                u64::try_from(rv)
-                    .ok()
-                    .filter(|rv| *rv > 0)
-                    .ok_or_else(|| invalid_token("bad revision"))?,
-            ),
+            rv => Some(u64::try_from(rv).ok().filter(|rv| *rv > 0).ok_or_else(|| invalid_token("bad revision"))?),
         };
         let after = text.start.strip_suffix('\0').filter(|key| !key.is_empty());
         let after = after.ok_or_else(|| invalid_token("bad start"))?.to_owned();
@@ -142,18 +129,13 @@ pub fn expired_continue(fresh_token: String) -> Status {
          modified, or deleted between the time the first chunk was returned and now may show up in the list.",
     );
     let mut status = refusal.to_status();
-    status
-        .metadata
-        .insert("continue".to_owned(), Value::String(fresh_token));
+    status.metadata.insert("continue".to_owned(), Value::String(fresh_token));
     status
 }
 
 /// 410: the state of the very revision that was asked for is gone.
 pub fn expired_list() -> Refusal {
-    Refusal::new(
-        Reason::Expired,
-        "The resourceVersion for the provided list is too old.",
-    )
+    Refusal::new(Reason::Expired, "The resourceVersion for the provided list is too old.")
 }
 
 /// 504: no state has reached the revision that was asked for. Reflectors look for the cause.
@@ -183,10 +165,7 @@ impl ListMeta {
     /// As it stands on the wire.
     pub fn to_value(&self) -> Value {
         let mut fields = Map::new();
-        fields.insert(
-            "resourceVersion".to_owned(),
-            Value::String(self.resource_version.to_string()),
-        );
+        fields.insert("resourceVersion".to_owned(), Value::String(self.resource_version.to_string()));
         if let Some(token) = &self.continue_token {
             fields.insert("continue".to_owned(), Value::String(token.clone()));
         }

@@ -39,34 +39,20 @@ pub fn validate_create(meta: &ObjectMeta, resource: &Resource) -> Vec<Fault> {
 pub fn validate_update(old: &ObjectMeta, new: &ObjectMeta) -> Vec<Fault> {
     let mut faults = Vec::new();
     let path = Path::new("metadata");
-    let added: Vec<_> = new
-        .finalizers
-        .iter()
-        .filter(|name| !old.finalizers.contains(name))
-        .collect();
+    let added: Vec<_> = new.finalizers.iter().filter(|name| !old.finalizers.contains(name)).collect();
     if old.deletion_timestamp.is_some() && !added.is_empty() {
         // The list as Go prints it.
-        let list = added
-            .iter()
-            .map(|name| format!("{name:?}"))
-            .collect::<Vec<_>>()
-            .join(", ");
+        let list = added.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
         let detail = format!(
             "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"
         );
         faults.push(Fault::forbidden(path.child("finalizers"), &detail));
     }
-    for (field, old, new) in [
-        ("name", &old.name, &new.name),
-        ("namespace", &old.namespace, &new.namespace),
-        ("uid", &old.uid, &new.uid),
-    ] {
+    for (field, old, new) in
+        [("name", &old.name, &new.name), ("namespace", &old.namespace, &new.namespace), ("uid", &old.uid, &new.uid)]
+    {
         if old != new {
-            faults.push(Fault::invalid(
-                path.child(field),
-                new.as_str(),
-                "field is immutable",
-            ));
+            faults.push(Fault::invalid(path.child(field), new.as_str(), "field is immutable"));
         }
     }
     validate_rest(new, &mut faults);
@@ -94,17 +80,10 @@ pub fn drop_repeated_owners(meta: &mut ObjectMeta) -> Option<String> {
 fn validate_names(meta: &ObjectMeta, resource: &Resource, faults: &mut Vec<Fault>) {
     let path = Path::new("metadata");
     if let Err(why) = check_base(&meta.generate_name, resource.name_length_max) {
-        faults.push(Fault::invalid(
-            path.child("generateName"),
-            meta.generate_name.as_str(),
-            &why,
-        ));
+        faults.push(Fault::invalid(path.child("generateName"), meta.generate_name.as_str(), &why));
     }
     if meta.name.is_empty() {
-        faults.push(Fault::required(
-            path.child("name"),
-            "name or generateName is required",
-        ));
+        faults.push(Fault::required(path.child("name"), "name or generateName is required"));
     } else if let Err(why) = check_name(&meta.name, resource.name_length_max) {
         faults.push(Fault::invalid(path.child("name"), meta.name.as_str(), &why));
     }
@@ -112,18 +91,11 @@ fn validate_names(meta: &ObjectMeta, resource: &Resource, faults: &mut Vec<Fault
         (true, true) => faults.push(Fault::required(path.child("namespace"), "")),
         (true, false) => {
             if let Err(why) = is_dns_label(&meta.namespace) {
-                faults.push(Fault::invalid(
-                    path.child("namespace"),
-                    meta.namespace.as_str(),
-                    &why,
-                ));
+                faults.push(Fault::invalid(path.child("namespace"), meta.namespace.as_str(), &why));
             }
         }
         (false, false) => {
-            faults.push(Fault::forbidden(
-                path.child("namespace"),
-                "not allowed on this type",
-            ));
+            faults.push(Fault::forbidden(path.child("namespace"), "not allowed on this type"));
         }
         (false, true) => {}
     }
@@ -148,11 +120,7 @@ fn check_name(name: &str, length_max: usize) -> Result<(), String> {
     if name.len() > length_max {
         return Err(too_long(length_max));
     }
-    if length_max <= LABEL_LENGTH_MAX {
-        is_dns_label(name)
-    } else {
-        is_dns_subdomain(name)
-    }
+    if length_max <= LABEL_LENGTH_MAX { is_dns_label(name) } else { is_dns_subdomain(name) }
 }
 
 fn too_long(length_max: usize) -> String {
@@ -171,11 +139,7 @@ fn validate_rest(meta: &ObjectMeta, faults: &mut Vec<Fault>) {
         }
     }
     validate_annotations(meta, faults);
-    validate_owners(
-        &meta.owner_references,
-        &path.child("ownerReferences"),
-        faults,
-    );
+    validate_owners(&meta.owner_references, &path.child("ownerReferences"), faults);
     validate_finalizers(meta, &path.child("finalizers"), faults);
     for (index, entry) in meta.managed_fields.iter().enumerate() {
         validate_managed_fields(entry, &path.child("managedFields").index(index), faults);
@@ -190,11 +154,7 @@ fn validate_annotations(meta: &ObjectMeta, faults: &mut Vec<Fault>) {
             faults.push(Fault::invalid(path(), key.as_str(), &why));
         }
     }
-    let bytes: usize = meta
-        .annotations
-        .iter()
-        .map(|(key, value)| key.len() + value.len())
-        .sum();
+    let bytes: usize = meta.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > ANNOTATIONS_BYTES_MAX {
         let detail = format!("may not be more than {ANNOTATIONS_BYTES_MAX} bytes");
         faults.push(Fault::too_long(path(), &detail));
@@ -209,13 +169,8 @@ fn validate_finalizers(meta: &ObjectMeta, path: &Path, faults: &mut Vec<Fault>) 
     }
     let has = |name: &str| meta.finalizers.iter().any(|finalizer| finalizer == name);
     if has(FINALIZER_ORPHAN) && has(FINALIZER_FOREGROUND) {
-        let detail =
-            format!("finalizer {FINALIZER_ORPHAN} and {FINALIZER_FOREGROUND} cannot be both set");
-        faults.push(Fault::invalid(
-            path.clone(),
-            Value::from(meta.finalizers.clone()),
-            &detail,
-        ));
+        let detail = format!("finalizer {FINALIZER_ORPHAN} and {FINALIZER_FOREGROUND} cannot be both set");
+        faults.push(Fault::invalid(path.clone(), Value::from(meta.finalizers.clone()), &detail));
     }
 }
 
@@ -230,11 +185,7 @@ fn validate_owners(owners: &[OwnerReference], path: &Path, faults: &mut Vec<Faul
         ] {
             if value.is_empty() {
                 let path = path.index(index).child(field);
-                faults.push(Fault::invalid(
-                    path,
-                    value.as_str(),
-                    &format!("{what} must not be empty"),
-                ));
+                faults.push(Fault::invalid(path, value.as_str(), &format!("{what} must not be empty")));
             }
         }
         if owner.controller != Some(true) {
@@ -256,19 +207,11 @@ fn validate_managed_fields(entry: &Value, path: &Path, faults: &mut Vec<Fault>) 
     let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
     let operation = text("operation");
     if operation != "Apply" && operation != "Update" {
-        faults.push(Fault::invalid(
-            path.child("operation"),
-            operation,
-            "must be `Apply` or `Update`",
-        ));
+        faults.push(Fault::invalid(path.child("operation"), operation, "must be `Apply` or `Update`"));
     }
     let fields_type = text("fieldsType");
     if !fields_type.is_empty() && fields_type != "FieldsV1" {
-        faults.push(Fault::invalid(
-            path.child("fieldsType"),
-            fields_type,
-            "must be `FieldsV1`",
-        ));
+        faults.push(Fault::invalid(path.child("fieldsType"), fields_type, "must be `FieldsV1`"));
     }
     faults.extend(manager_fault(text("manager"), path.child("manager")));
 }
@@ -276,10 +219,7 @@ fn validate_managed_fields(entry: &Value, path: &Path, faults: &mut Vec<Fault>) 
 /// What is wrong with the name of a field manager.
 pub(crate) fn manager_fault(name: &str, path: Path) -> Option<Fault> {
     if name.len() > MANAGER_LENGTH_MAX {
-        return Some(Fault::too_long(
-            path,
-            &format!("may not be more than {MANAGER_LENGTH_MAX} bytes"),
-        ));
+        return Some(Fault::too_long(path, &format!("may not be more than {MANAGER_LENGTH_MAX} bytes")));
     }
     let printable = !name.chars().any(char::is_control);
     (!printable).then(|| Fault::invalid(path, name, "should only contain printable characters"))
@@ -288,11 +228,7 @@ pub(crate) fn manager_fault(name: &str, path: Path) -> Option<Fault> {
 /// What a text must look like, in the words of Kubernetes: a sentence, examples, and a regular expression that is only
 /// told, not run.
 fn must(sentence: &str, examples: &[&str], regex: &str) -> String {
-    let examples = examples
-        .iter()
-        .map(|example| format!("'{example}', "))
-        .collect::<Vec<_>>()
-        .join(" or ");
+    let examples = examples.iter().map(|example| format!("'{example}', ")).collect::<Vec<_>>().join(" or ");
     format!("{sentence} (e.g. {examples}regex used for validation is '{regex}')")
 }
 
@@ -343,14 +279,8 @@ pub fn is_qualified_name(text: &str) -> Result<(), String> {
     let name = match text.split_once('/') {
         None => text,
         Some((_, name)) if name.contains('/') => {
-            let form = must(
-                &format!("a qualified name {QUALIFIED}"),
-                QUALIFIED_EXAMPLES,
-                QUALIFIED_REGEX,
-            );
-            return Err(format!(
-                "{form} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
-            ));
+            let form = must(&format!("a qualified name {QUALIFIED}"), QUALIFIED_EXAMPLES, QUALIFIED_REGEX);
+            return Err(format!("{form} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"));
         }
         Some(("", _)) => return Err("prefix part must be non-empty".to_owned()),
         Some((prefix, name)) => {
@@ -360,15 +290,9 @@ pub fn is_qualified_name(text: &str) -> Result<(), String> {
     };
     match name {
         "" => Err("name part must be non-empty".to_owned()),
-        _ if name.len() > LABEL_LENGTH_MAX => {
-            Err(format!("name part {}", too_long(LABEL_LENGTH_MAX)))
-        }
+        _ if name.len() > LABEL_LENGTH_MAX => Err(format!("name part {}", too_long(LABEL_LENGTH_MAX))),
         _ if is_label_characters(name) => Ok(()),
-        _ => Err(must(
-            &format!("name part {QUALIFIED}"),
-            QUALIFIED_EXAMPLES,
-            QUALIFIED_REGEX,
-        )),
+        _ => Err(must(&format!("name part {QUALIFIED}"), QUALIFIED_EXAMPLES, QUALIFIED_REGEX)),
     }
 }
 
@@ -381,10 +305,7 @@ pub fn is_label_value(text: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(must(
-        &format!(
-            "a valid label must be an empty string or {}",
-            QUALIFIED.trim_start_matches("must ")
-        ),
+        &format!("a valid label must be an empty string or {}", QUALIFIED.trim_start_matches("must ")),
         &["MyValue", "my_value", "12345"],
         "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?",
     ))
@@ -398,15 +319,10 @@ fn is_label_characters(text: &str) -> bool {
 
 /// A name from `generateName`: the base, cut if need be, and five letters.
 pub fn generate_name(base: &str, random: [u8; 5]) -> String {
-    let end = base
-        .char_indices()
-        .map(|(at, c)| at + c.len_utf8())
-        .take_while(|end| *end <= GENERATED_BASE_LENGTH_MAX);
+    let end = base.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= GENERATED_BASE_LENGTH_MAX);
     let mut name = base[..end.last().unwrap_or(0)].to_owned();
     name.extend(
-        random.iter().map(|byte| {
-            char::from(GENERATED_ALPHABET[usize::from(*byte) % GENERATED_ALPHABET.len()])
-        }),
+        random.iter().map(|byte| char::from(GENERATED_ALPHABET[usize::from(*byte) % GENERATED_ALPHABET.len()])),
     );
     name
 }

@@ -62,9 +62,7 @@ impl IncludeObject {
             None | Some("" | "Metadata") => Ok(Self::Metadata),
             Some("Object") => Ok(Self::Object),
             Some("None") => Ok(Self::None),
-            Some(other) => Err(Refusal::bad_request(format!(
-                "unrecognized includeObject value: {other:?}"
-            ))),
+            Some(other) => Err(Refusal::bad_request(format!("unrecognized includeObject value: {other:?}"))),
         }
     }
 }
@@ -82,20 +80,13 @@ pub enum Shape {
 
 /// Picks the representation of an answer: the first that the client lists and that can be served;
 /// 406 if there is none. A client without wishes gets JSON.
-pub fn negotiate(
-    accept: Option<&str>,
-    shape: Shape,
-    query: &Query,
-) -> Result<Representation, Refusal> {
+pub fn negotiate(accept: Option<&str>, shape: Shape, query: &Query) -> Result<Representation, Refusal> {
     let clauses = clauses(accept);
-    let picked = clauses
-        .iter()
-        .find_map(|clause| representation(clause, shape));
+    let picked = clauses.iter().find_map(|clause| representation(clause, shape));
     match picked.ok_or_else(not_acceptable)? {
-        Representation::Table { v1beta1, .. } => Ok(Representation::Table {
-            v1beta1,
-            include: IncludeObject::parse(query)?,
-        }),
+        Representation::Table { v1beta1, .. } => {
+            Ok(Representation::Table { v1beta1, include: IncludeObject::parse(query)? })
+        }
         other => Ok(other),
     }
 }
@@ -104,11 +95,7 @@ fn representation(clause: &Clause<'_>, shape: Shape) -> Option<Representation> {
     let json = clause.matches(JSON);
     let Some(kind) = clause.parameter("as") else {
         let yaml = clause.matches(YAML) && shape != Shape::Watch;
-        return if json {
-            Some(Representation::Json)
-        } else {
-            yaml.then_some(Representation::Yaml)
-        };
+        return if json { Some(Representation::Json) } else { yaml.then_some(Representation::Yaml) };
     };
     let v1beta1 = match clause.parameter("v") {
         Some("v1") => false,
@@ -119,12 +106,10 @@ fn representation(clause: &Clause<'_>, shape: Shape) -> Option<Representation> {
         return None;
     }
     match (kind, shape) {
-        ("Table", _) => Some(Representation::Table {
-            v1beta1,
-            include: IncludeObject::default(),
-        }),
-        ("PartialObjectMetadata", Shape::Object | Shape::Watch)
-        | ("PartialObjectMetadataList", Shape::List) => Some(Representation::Partial { v1beta1 }),
+        ("Table", _) => Some(Representation::Table { v1beta1, include: IncludeObject::default() }),
+        ("PartialObjectMetadata", Shape::Object | Shape::Watch) | ("PartialObjectMetadataList", Shape::List) => {
+            Some(Representation::Partial { v1beta1 })
+        }
         _ => None,
     }
 }
@@ -145,12 +130,8 @@ impl DiscoveryForm {
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Legacy => JSON,
-            Self::AggregatedV2 => {
-                "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-            }
-            Self::AggregatedV2Beta1 => {
-                "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
-            }
+            Self::AggregatedV2 => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            Self::AggregatedV2Beta1 => "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
         }
     }
 }
@@ -158,25 +139,16 @@ impl DiscoveryForm {
 /// Picks the form of discovery: the first that the client lists and that can be served; 406 if
 /// there is none.
 pub fn negotiate_discovery(accept: Option<&str>) -> Result<DiscoveryForm, Refusal> {
-    clauses(accept)
-        .iter()
-        .find_map(discovery_form)
-        .ok_or_else(not_acceptable)
+    clauses(accept).iter().find_map(discovery_form).ok_or_else(not_acceptable)
 }
 
 fn discovery_form(clause: &Clause<'_>) -> Option<DiscoveryForm> {
     if !clause.matches(JSON) {
         return None;
     }
-    match (
-        clause.parameter("as"),
-        clause.parameter("g"),
-        clause.parameter("v"),
-    ) {
+    match (clause.parameter("as"), clause.parameter("g"), clause.parameter("v")) {
         (None, _, _) => Some(DiscoveryForm::Legacy),
-        (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => {
-            Some(DiscoveryForm::AggregatedV2)
-        }
+        (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => Some(DiscoveryForm::AggregatedV2),
         (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2beta1")) => {
             Some(DiscoveryForm::AggregatedV2Beta1)
         }
@@ -187,19 +159,13 @@ fn discovery_form(clause: &Clause<'_>) -> Option<DiscoveryForm> {
 /// The index of the one among these media types that the client likes best. Parameters do not
 /// count; without wishes, and for a wildcard, it is the first that fits.
 pub fn accepts(accept: Option<&str>, media: &[&str]) -> Option<usize> {
-    clauses(accept)
-        .iter()
-        .find_map(|clause| media.iter().position(|media| clause.matches(media)))
+    clauses(accept).iter().find_map(|clause| media.iter().position(|media| clause.matches(media)))
 }
 
 /// JSON as YAML, for those who asked for it.
 pub fn to_yaml(value: &Value) -> Result<String, Refusal> {
-    serde_saphyr::to_string(value).map_err(|error| {
-        Refusal::new(
-            Reason::InternalError,
-            format!("the answer cannot be written as YAML: {error}"),
-        )
-    })
+    serde_saphyr::to_string(value)
+        .map_err(|error| Refusal::new(Reason::InternalError, format!("the answer cannot be written as YAML: {error}")))
 }
 
 const JSON: &str = "application/json";
@@ -222,17 +188,9 @@ struct Clause<'a> {
 /// The wishes of an `Accept` header, the dearest first. Those of equal quality keep their order,
 /// but for wildcards, which come after what is named. A header that wishes nothing wishes anything.
 fn clauses(accept: Option<&str>) -> Vec<Clause<'_>> {
-    let accept = accept
-        .map(str::trim)
-        .filter(|accept| !accept.is_empty())
-        .unwrap_or("*/*");
+    let accept = accept.map(str::trim).filter(|accept| !accept.is_empty()).unwrap_or("*/*");
     let mut clauses: Vec<Clause<'_>> = accept.split(',').filter_map(Clause::parse).collect();
-    clauses.sort_by_key(|clause| {
-        (
-            Reverse(clause.quality),
-            clause.media_type.matches('*').count(),
-        )
-    });
+    clauses.sort_by_key(|clause| (Reverse(clause.quality), clause.media_type.matches('*').count()));
     clauses
 }
 
@@ -245,34 +203,23 @@ impl<'a> Clause<'a> {
             .filter_map(|parameter| parameter.split_once('='))
             .map(|(name, value)| (name.trim(), value.trim().trim_matches('"')))
             .collect();
-        let quality = parameters
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case("q"));
+        let quality = parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case("q"));
         let quality = quality.map_or(1000, |(_, value)| thousandths(value));
-        (quality > 0).then_some(Self {
-            media_type,
-            parameters,
-            quality,
-        })
+        (quality > 0).then_some(Self { media_type, parameters, quality })
     }
 
     fn matches(&self, media_type: &str) -> bool {
         match self.media_type {
             "*" | "*/*" => true,
             wish => match wish.strip_suffix("/*") {
-                Some(family) => media_type
-                    .split_once('/')
-                    .is_some_and(|(it, _)| it.eq_ignore_ascii_case(family)),
+                Some(family) => media_type.split_once('/').is_some_and(|(it, _)| it.eq_ignore_ascii_case(family)),
                 None => wish.eq_ignore_ascii_case(media_type),
             },
         }
     }
 
     fn parameter(&self, name: &str) -> Option<&'a str> {
-        self.parameters
-            .iter()
-            .find(|(it, _)| *it == name)
-            .map(|(_, value)| *value)
+        self.parameters.iter().find(|(it, _)| *it == name).map(|(_, value)| *value)
     }
 }
 

@@ -12,10 +12,7 @@ use crate::time::Time;
 #[serde(rename_all = "camelCase", default)]
 pub struct ObjectMeta {
     /// Annotations: anything, for tools.
-    #[serde(
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "or_default"
-    )]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "or_default")]
     pub annotations: BTreeMap<String, String>,
     /// When it was created.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,55 +27,34 @@ pub struct ObjectMeta {
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
     pub finalizers: Vec<String>,
     /// The prefix of a generated name.
-    #[serde(
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "or_default"
-    )]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub generate_name: String,
     /// Counts the changes of the desired state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
     /// Labels: for selectors.
-    #[serde(
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "or_default"
-    )]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "or_default")]
     pub labels: BTreeMap<String, String>,
     /// Who set which field.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
     pub managed_fields: Vec<Value>,
     /// The name.
-    #[serde(
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "or_default"
-    )]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub name: String,
     /// The namespace; empty for cluster-scoped kinds.
-    #[serde(
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "or_default"
-    )]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub namespace: String,
     /// Who owns it.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
     pub owner_references: Vec<OwnerReference>,
     /// The revision of this version, a decimal number; empty before it is stored.
-    #[serde(
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "or_default"
-    )]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub resource_version: String,
     /// Long obsolete in Kubernetes; accepted and dropped.
-    #[serde(
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "or_default"
-    )]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub self_link: String,
     /// Identifies this incarnation of the name for ever.
-    #[serde(
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "or_default"
-    )]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub uid: String,
 }
 
@@ -103,9 +79,7 @@ pub struct OwnerReference {
 }
 
 /// JSON `null` stands for the empty value, as it does for Go.
-fn or_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(
-    de: D,
-) -> Result<T, D::Error> {
+fn or_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(de: D) -> Result<T, D::Error> {
     Option::<T>::deserialize(de).map(Option::unwrap_or_default)
 }
 
@@ -136,12 +110,7 @@ impl Object {
             None | Some(Value::Null) => ObjectMeta::default(),
             Some(value) => serde_json::from_value(value)?,
         };
-        Ok(Self {
-            api_version,
-            kind,
-            metadata,
-            fields,
-        })
+        Ok(Self { api_version, kind, metadata, fields })
     }
 
     /// Reads back what [`Object::to_bytes`] wrote.
@@ -151,14 +120,12 @@ impl Object {
 
     /// As JSON.
     pub fn to_value(&self) -> Value {
-        serde_json::to_value(self)
-            .expect("keys are strings and nothing in an object refuses to be JSON")
+        serde_json::to_value(self).expect("keys are strings and nothing in an object refuses to be JSON")
     }
 
     /// As JSON text, keys in order.
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self)
-            .expect("keys are strings and nothing in an object refuses to be JSON")
+        serde_json::to_vec(self).expect("keys are strings and nothing in an object refuses to be JSON")
     }
 
     /// The field `name` at the top level; `null` if there is none.
@@ -181,10 +148,7 @@ impl Object {
         let top = self.field(parts.next().unwrap_or_default());
         match parts.next() {
             None => top.as_str(),
-            Some(rest) => rest
-                .split('/')
-                .try_fold(top, |value, name| value.get(name))
-                .and_then(Value::as_str),
+            Some(rest) => rest.split('/').try_fold(top, |value, name| value.get(name)).and_then(Value::as_str),
         }
         .unwrap_or_default()
     }

@@ -44,12 +44,7 @@ pub fn v3<W>(registry: &Registry<W>) -> Value {
 fn component_name(resource: &Resource, suffix: &str) -> String {
     let mut labels: Vec<&str> = resource.group.split('.').collect();
     labels.reverse();
-    format!(
-        "{}.{}.{}{suffix}",
-        labels.join("."),
-        resource.version,
-        resource.kind
-    )
+    format!("{}.{}.{}{suffix}", labels.join("."), resource.version, resource.kind)
 }
 
 fn reference(component: &str) -> Value {
@@ -80,10 +75,7 @@ fn object_schema(resource: &Resource) -> Value {
 
 fn list_schema(resource: &Resource) -> Value {
     let mut properties = type_meta();
-    properties.insert(
-        "metadata".to_owned(),
-        described("Metadata of the list.", &meta::name("ListMeta")),
-    );
+    properties.insert("metadata".to_owned(), described("Metadata of the list.", &meta::name("ListMeta")));
     let items = json!({
         "description": "The objects.",
         "type": "array",
@@ -102,20 +94,11 @@ fn list_schema(resource: &Resource) -> Value {
 /// What every top-level type begins with.
 fn type_meta() -> Map<String, Value> {
     let texts = [
-        (
-            "apiVersion",
-            "Group and version of this representation. The server may change it to the latest it knows.",
-        ),
-        (
-            "kind",
-            "The kind of this representation, in CamelCase. It cannot be changed.",
-        ),
+        ("apiVersion", "Group and version of this representation. The server may change it to the latest it knows."),
+        ("kind", "The kind of this representation, in CamelCase. It cannot be changed."),
     ];
     let property = |description: &str| json!({"type": "string", "description": description});
-    texts
-        .into_iter()
-        .map(|(name, description)| (name.to_owned(), property(description)))
-        .collect()
+    texts.into_iter().map(|(name, description)| (name.to_owned(), property(description))).collect()
 }
 
 #[cfg(test)]

@@ -25,34 +25,24 @@ impl Query {
     pub fn parse(raw: &str) -> Result<Self, Refusal> {
         let pairs = raw.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((
-                percent_decode(&name.replace('+', " "))?,
-                percent_decode(&value.replace('+', " "))?,
-            ))
+            Ok((percent_decode(&name.replace('+', " "))?, percent_decode(&value.replace('+', " "))?))
         });
         pairs.collect::<Result<_, _>>().map(Self)
     }
 
     /// The first value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// All values of `name`.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0
-            .iter()
-            .filter(move |(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// A switch: absent, `0` and `false` are off; anything else, even nothing, is on.
     pub fn flag(&self, name: &str) -> bool {
-        self.get(name)
-            .is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
+        self.get(name).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 }
 
@@ -70,14 +60,8 @@ fn percent_decode(text: &str) -> Result<String, Refusal> {
             continue;
         }
         let (digits, behind) = behind.split_at_checked(2).ok_or_else(malformed)?;
-        let digits = std::str::from_utf8(digits)
-            .ok()
-            .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-        bytes.push(
-            digits
-                .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-                .ok_or_else(malformed)?,
-        );
+        let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        bytes.push(digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or_else(malformed)?);
         rest = behind;
     }
     String::from_utf8(bytes).map_err(|_| malformed())
@@ -116,22 +100,14 @@ impl WriteOptions {
             Some("Strict") => FieldValidation::Strict,
             Some(other) => {
                 let supported = ["", "Ignore", "Strict", "Warn"];
-                faults.push(Fault::not_supported(
-                    Path::new("fieldValidation"),
-                    other,
-                    &supported,
-                ));
+                faults.push(Fault::not_supported(Path::new("fieldValidation"), other, &supported));
                 FieldValidation::Warn
             }
         };
         let field_manager = query.get("fieldManager").filter(|name| !name.is_empty());
-        faults
-            .extend(field_manager.and_then(|name| manager_fault(name, Path::new("fieldManager"))));
+        faults.extend(field_manager.and_then(|name| manager_fault(name, Path::new("fieldManager"))));
         if kind == OptionsKind::Patch && query.get("force").is_some() {
-            faults.push(Fault::forbidden(
-                Path::new("force"),
-                "may not be specified for non-apply patch",
-            ));
+            faults.push(Fault::forbidden(Path::new("force"), "may not be specified for non-apply patch"));
         }
         let kind = match kind {
             OptionsKind::Create => "CreateOptions",
@@ -139,11 +115,7 @@ impl WriteOptions {
             OptionsKind::Patch => "PatchOptions",
         };
         refuse(kind, &faults)?;
-        Ok(Self {
-            dry_run,
-            field_validation,
-            field_manager: field_manager.map(str::to_owned),
-        })
+        Ok(Self { dry_run, field_validation, field_manager: field_manager.map(str::to_owned) })
     }
 }
 
@@ -159,11 +131,7 @@ fn dry_run(query: &Query, faults: &mut Vec<Fault>) -> bool {
 }
 
 fn refuse(kind: &str, faults: &[Fault]) -> Result<(), Refusal> {
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(Refusal::invalid(META, kind, "", faults))
-    }
+    if faults.is_empty() { Ok(()) } else { Err(Refusal::invalid(META, kind, "", faults)) }
 }
 
 /// What becomes of the objects that a deleted one owns.
@@ -207,22 +175,14 @@ impl DeleteOptions {
     fn from_query(query: &Query, faults: &mut Vec<Fault>) -> Result<Self, Refusal> {
         // Accepted and of no effect: no kind here is deleted gracefully.
         number(query, "gracePeriodSeconds")?;
-        let orphan = query
-            .get("orphanDependents")
-            .map(|_| query.flag("orphanDependents"));
+        let orphan = query.get("orphanDependents").map(|_| query.flag("orphanDependents"));
         let propagation = propagation(query.get("propagationPolicy"), orphan, faults);
-        Ok(Self {
-            propagation,
-            ..Self::default()
-        })
+        Ok(Self { propagation, ..Self::default() })
     }
 
     fn from_body(body: &Value, faults: &mut Vec<Fault>) -> Result<Self, Refusal> {
-        let malformed =
-            |what: &str| Refusal::bad_request(format!("the body is not a DeleteOptions: {what}"));
-        let fields = body
-            .as_object()
-            .ok_or_else(|| malformed("it must be an object"))?;
+        let malformed = |what: &str| Refusal::bad_request(format!("the body is not a DeleteOptions: {what}"));
+        let fields = body.as_object().ok_or_else(|| malformed("it must be an object"))?;
         let text = |object: &Value, name: &str| match object.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -237,24 +197,17 @@ impl DeleteOptions {
             Some(Value::Bool(orphan)) => Some(*orphan),
             Some(_) => return Err(malformed("orphanDependents must be a boolean")),
         };
-        if fields
-            .get("gracePeriodSeconds")
-            .is_some_and(|seconds| !seconds.is_null() && !seconds.is_i64())
-        {
+        if fields.get("gracePeriodSeconds").is_some_and(|seconds| !seconds.is_null() && !seconds.is_i64()) {
             return Err(malformed("gracePeriodSeconds must be an integer"));
         }
         let (version, kind) = (text(body, "apiVersion")?, text(body, "kind")?);
-        check_type(
-            version.as_deref().unwrap_or_default(),
-            kind.as_deref().unwrap_or_default(),
-        )?;
+        check_type(version.as_deref().unwrap_or_default(), kind.as_deref().unwrap_or_default())?;
         let policy = text(body, "propagationPolicy")?;
         Ok(Self {
             uid: text(preconditions, "uid")?,
             resource_version: text(preconditions, "resourceVersion")?,
             propagation: propagation(policy.as_deref(), orphan, faults),
-            dry_run: body_dry_run(fields.get("dryRun"), faults)
-                .ok_or_else(|| malformed("dryRun must be a list"))?,
+            dry_run: body_dry_run(fields.get("dryRun"), faults).ok_or_else(|| malformed("dryRun must be a list"))?,
         })
     }
 }
@@ -264,16 +217,12 @@ fn check_type(api_version: &str, kind: &str) -> Result<(), Refusal> {
     let known_version = match api_version.split_once('/') {
         None => api_version.is_empty() || api_version == "v1",
         Some((META, version)) => version == "v1",
-        Some((group, version)) => {
-            !group.is_empty() && !version.is_empty() && !version.contains('/')
-        }
+        Some((group, version)) => !group.is_empty() && !version.is_empty() && !version.contains('/'),
     };
     if known_version && (kind.is_empty() || kind == "DeleteOptions") {
         return Ok(());
     }
-    Err(Refusal::bad_request(format!(
-        "no kind \"{kind}\" is registered for version \"{api_version}\""
-    )))
+    Err(Refusal::bad_request(format!("no kind \"{kind}\" is registered for version \"{api_version}\"")))
 }
 
 fn body_dry_run(value: Option<&Value>, faults: &mut Vec<Fault>) -> Option<bool> {
@@ -282,40 +231,24 @@ fn body_dry_run(value: Option<&Value>, faults: &mut Vec<Fault>) -> Option<bool> 
         Some(values) => values.as_array()?,
     };
     for other in values.iter().filter(|value| *value != "All") {
-        faults.push(Fault::not_supported(
-            Path::new("dryRun"),
-            other.clone(),
-            &["All"],
-        ));
+        faults.push(Fault::not_supported(Path::new("dryRun"), other.clone(), &["All"]));
     }
     Some(!values.is_empty())
 }
 
-fn propagation(
-    policy: Option<&str>,
-    orphan: Option<bool>,
-    faults: &mut Vec<Fault>,
-) -> Option<Propagation> {
+fn propagation(policy: Option<&str>, orphan: Option<bool>, faults: &mut Vec<Fault>) -> Option<Propagation> {
     let path = Path::new("propagationPolicy");
     let policy = policy.filter(|policy| !policy.is_empty());
     if let (Some(_), Some(_)) = (policy, orphan) {
         let detail = "orphanDependents and deletionPropagation cannot be both set";
-        faults.push(Fault::invalid(
-            path.clone(),
-            policy.unwrap_or_default(),
-            detail,
-        ));
+        faults.push(Fault::invalid(path.clone(), policy.unwrap_or_default(), detail));
     }
     match (policy, orphan) {
         (Some("Background"), _) => Some(Propagation::Background),
         (Some("Foreground"), _) => Some(Propagation::Foreground),
         (Some("Orphan"), _) => Some(Propagation::Orphan),
         (Some(other), _) => {
-            faults.push(Fault::not_supported(
-                path,
-                other,
-                &["Foreground", "Background", "Orphan", "nil"],
-            ));
+            faults.push(Fault::not_supported(path, other, &["Foreground", "Background", "Orphan", "nil"]));
             None
         }
         (None, Some(true)) => Some(Propagation::Orphan),
@@ -380,31 +313,20 @@ impl ListOptions {
             Some("NotOlderThan") => Some(VersionMatch::NotOlderThan),
             Some(other) => {
                 let path = Path::new("resourceVersionMatch");
-                faults.push(Fault::not_supported(
-                    path,
-                    other,
-                    &["Exact", "NotOlderThan", ""],
-                ));
+                faults.push(Fault::not_supported(path, other, &["Exact", "NotOlderThan", ""]));
                 None
             }
         };
         let options = Self {
             labels: LabelSelector::parse(query.get("labelSelector").unwrap_or_default())?,
             fields: FieldSelector::parse(query.get("fieldSelector").unwrap_or_default(), resource)?,
-            limit: number(query, "limit")?
-                .filter(|limit| *limit > 0)
-                .map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
-            continue_token: query
-                .get("continue")
-                .filter(|token| !token.is_empty())
-                .map(str::to_owned),
+            limit: number(query, "limit")?.filter(|limit| *limit > 0).map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
+            continue_token: query.get("continue").filter(|token| !token.is_empty()).map(str::to_owned),
             resource_version: resource_version(query)?,
             version_match,
             watch: query.flag("watch"),
             allow_bookmarks: query.flag("allowWatchBookmarks"),
-            send_initial_events: query
-                .get("sendInitialEvents")
-                .map(|_| query.flag("sendInitialEvents")),
+            send_initial_events: query.get("sendInitialEvents").map(|_| query.flag("sendInitialEvents")),
             timeout_seconds: number(query, "timeoutSeconds")?.filter(|seconds| *seconds > 0),
         };
         if options.watch {
@@ -413,28 +335,22 @@ impl ListOptions {
             options.check_list(&mut faults);
         }
         refuse("ListOptions", &faults)?;
-        if options.continue_token.is_some()
-            && matches!(options.resource_version, ResourceVersion::At(_))
-        {
-            return Err(Refusal::bad_request(
-                "specifying resource version is not allowed when using continue",
-            ));
+        if options.continue_token.is_some() && matches!(options.resource_version, ResourceVersion::At(_)) {
+            return Err(Refusal::bad_request("specifying resource version is not allowed when using continue"));
         }
         Ok(options)
     }
 
     fn check_list(&self, faults: &mut Vec<Fault>) {
         if let Some(version_match) = self.version_match {
-            let mut forbid =
-                |why: &str| faults.push(Fault::forbidden(Path::new("resourceVersionMatch"), why));
+            let mut forbid = |why: &str| faults.push(Fault::forbidden(Path::new("resourceVersionMatch"), why));
             if self.resource_version == ResourceVersion::Unset {
                 forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
             }
             if self.continue_token.is_some() {
                 forbid("resourceVersionMatch is forbidden when continue is provided");
             }
-            if (self.resource_version, version_match) == (ResourceVersion::Any, VersionMatch::Exact)
-            {
+            if (self.resource_version, version_match) == (ResourceVersion::Any, VersionMatch::Exact) {
                 forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
             }
         }
@@ -446,15 +362,12 @@ impl ListOptions {
 
     fn check_watch(&self, faults: &mut Vec<Fault>) {
         let path = || Path::new("resourceVersionMatch");
-        if self.send_initial_events.is_some()
-            && self.version_match != Some(VersionMatch::NotOlderThan)
-        {
+        if self.send_initial_events.is_some() && self.version_match != Some(VersionMatch::NotOlderThan) {
             let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
             faults.push(Fault::forbidden(path(), detail));
         }
         if self.send_initial_events.is_none() && self.version_match.is_some() {
-            let detail =
-                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
             faults.push(Fault::forbidden(path(), detail));
         }
         if self.version_match == Some(VersionMatch::Exact) {
@@ -482,23 +395,15 @@ fn resource_version(query: &Query) -> Result<ResourceVersion, Refusal> {
 fn number(query: &Query, name: &str) -> Result<Option<u64>, Refusal> {
     match query.get(name).unwrap_or_default() {
         "" => Ok(None),
-        text => digits(text)
-            .filter(|n| i64::try_from(*n).is_ok())
-            .map(Some)
-            .ok_or_else(|| {
-                Refusal::bad_request(format!(
-                    "invalid query parameter {name}={text:?}: it must be a non-negative integer"
-                ))
-            }),
+        text => digits(text).filter(|n| i64::try_from(*n).is_ok()).map(Some).ok_or_else(|| {
+            Refusal::bad_request(format!("invalid query parameter {name}={text:?}: it must be a non-negative integer"))
+        }),
     }
 }
 
 /// A number without sign, blanks or the like.
 fn digits(text: &str) -> Option<u64> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 /// The query parameter `timeout` of a request that is not a watch, in Go's notation (`34s`, `1m30s`).
@@ -519,9 +424,7 @@ fn go_duration(text: &str) -> Option<Duration> {
     while !rest.is_empty() {
         let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, behind) = rest.split_at(number_end);
-        let unit_end = behind
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(behind.len());
+        let unit_end = behind.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(behind.len());
         let (unit, behind) = behind.split_at(unit_end);
         let seconds = match unit {
             "h" => 3600.0,

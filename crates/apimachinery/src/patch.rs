@@ -10,10 +10,7 @@ use crate::{
 };
 
 /// The patch types that are understood, as in `Content-Type`.
-pub const PATCH_TYPES: &[&str] = &[
-    "application/json-patch+json",
-    "application/merge-patch+json",
-];
+pub const PATCH_TYPES: &[&str] = &["application/json-patch+json", "application/merge-patch+json"];
 /// Operations of one JSON Patch.
 pub const OPERATIONS_MAX: usize = 10_000;
 /// What `copy` and `move` of one JSON Patch may carry around, all together, in bytes of JSON. A few `copy`s that each
@@ -49,9 +46,8 @@ impl Patch {
         let value = decode(None, body)?.value;
         let operations = value.as_array().map_or(0, Vec::len);
         if operations > OPERATIONS_MAX {
-            let message = format!(
-                "The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {operations}"
-            );
+            let message =
+                format!("The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {operations}");
             return Err(Refusal::new(Reason::RequestEntityTooLarge, message));
         }
         serde_json::from_value(value)
@@ -64,9 +60,7 @@ impl Patch {
         if decoded.value.is_object() {
             Ok(Self::Merge(decoded))
         } else {
-            Err(Refusal::bad_request(
-                "error decoding merge patch: it must be a JSON object",
-            ))
+            Err(Refusal::bad_request("error decoding merge patch: it must be a JSON object"))
         }
     }
 
@@ -104,15 +98,11 @@ fn apply_operations(value: &mut Value, patch: &json_patch::Patch) -> Result<(), 
             carried += size.bytes;
         }
         if carried > CARRIED_BYTES_MAX {
-            let message = format!(
-                "the patch copies and moves more than the limit of {CARRIED_BYTES_MAX} bytes"
-            );
+            let message = format!("the patch copies and moves more than the limit of {CARRIED_BYTES_MAX} bytes");
             return Err(Refusal::new(Reason::RequestEntityTooLarge, message));
         }
         if to.count() + size.depth > DEPTH_MAX {
-            return Err(unprocessable(&format!(
-                "the patched object nests deeper than {DEPTH_MAX} levels"
-            )));
+            return Err(unprocessable(&format!("the patched object nests deeper than {DEPTH_MAX} levels")));
         }
         // Whatever goes wrong, what was done so far is thrown away: nothing needs to be undone one by one.
         json_patch::patch_unsafe(value, std::slice::from_ref(operation))
@@ -134,35 +124,24 @@ impl Size {
     fn of(value: &Value) -> Self {
         match value {
             Value::Null | Value::Bool(_) | Value::Number(_) => Self { bytes: 4, depth: 0 },
-            Value::String(text) => Self {
-                bytes: text.len() + 2,
-                depth: 0,
-            },
+            Value::String(text) => Self { bytes: text.len() + 2, depth: 0 },
             Value::Array(items) => Self::around(items.iter().map(|item| (0, item))),
-            Value::Object(fields) => {
-                Self::around(fields.iter().map(|(name, value)| (name.len() + 3, value)))
-            }
+            Value::Object(fields) => Self::around(fields.iter().map(|(name, value)| (name.len() + 3, value))),
         }
     }
 
     fn around<'a>(parts: impl Iterator<Item = (usize, &'a Value)>) -> Self {
         parts.fold(Self { bytes: 2, depth: 1 }, |all, (extra, value)| {
             let part = Self::of(value);
-            Self {
-                bytes: all.bytes + extra + part.bytes + 1,
-                depth: all.depth.max(part.depth + 1),
-            }
+            Self { bytes: all.bytes + extra + part.bytes + 1, depth: all.depth.max(part.depth + 1) }
         })
     }
 }
 
 fn unprocessable(why: &str) -> Refusal {
     let message = format!("the server rejected our request due to an error in our request: {why}");
-    let fault = Fault {
-        path: Path::new("patch"),
-        fault_type: FaultType::Invalid,
-        message: format!("Invalid value: {why}"),
-    };
+    let fault =
+        Fault { path: Path::new("patch"), fault_type: FaultType::Invalid, message: format!("Invalid value: {why}") };
     Refusal::new(Reason::Invalid, message).because(&fault)
 }
 

@@ -134,10 +134,7 @@ pub struct Details {
 }
 
 /// Serde hands the field by reference.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature that serde asks for"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
 fn is_zero(n: &u32) -> bool {
     *n == 0
 }
@@ -157,11 +154,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal without details.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            details: Box::default(),
-        }
+        Self { reason, message: message.into(), details: Box::default() }
     }
 
     /// 400.
@@ -171,26 +164,18 @@ impl Refusal {
 
     /// 404: `ippools.ipam.miloapis.com "x" not found`.
     pub fn not_found(group: &str, plural: &str, name: &str) -> Self {
-        Self::new(
-            Reason::NotFound,
-            format!("{plural}.{group} \"{name}\" not found"),
-        )
-        .about(group, plural, name)
+        Self::new(Reason::NotFound, format!("{plural}.{group} \"{name}\" not found")).about(group, plural, name)
     }
 
     /// 409: the name is taken.
     pub fn already_exists(group: &str, plural: &str, name: &str) -> Self {
-        Self::new(
-            Reason::AlreadyExists,
-            format!("{plural}.{group} \"{name}\" already exists"),
-        )
-        .about(group, plural, name)
+        Self::new(Reason::AlreadyExists, format!("{plural}.{group} \"{name}\" already exists"))
+            .about(group, plural, name)
     }
 
     /// 409: `Operation cannot be fulfilled on ippools.ipam.miloapis.com "x": <why>`.
     pub fn conflict(group: &str, plural: &str, name: &str, why: &str) -> Self {
-        let message =
-            format!("Operation cannot be fulfilled on {plural}.{group} \"{name}\": {why}");
+        let message = format!("Operation cannot be fulfilled on {plural}.{group} \"{name}\": {why}");
         Self::new(Reason::Conflict, message).about(group, plural, name)
     }
 
@@ -292,10 +277,7 @@ pub struct Status {
     pub code: u16,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature that serde asks for"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
 fn is_zero_code(n: &u16) -> bool {
     *n == 0
 }
@@ -313,5 +295,25 @@ impl Status {
             details: Some(details),
             code: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::Path;
+
+    #[test]
+    fn a_message_says_a_thing_once_and_the_causes_keep_all() {
+        let fault = |field: &str| Fault::required(Path::new(field), "");
+        let invalid = |faults: &[Fault]| {
+            let refusal = Refusal::invalid("g", "K", "n", faults);
+            (refusal.message, refusal.details.causes.len())
+        };
+        let once = "K.g \"n\" is invalid: a: Required value";
+        assert_eq!(invalid(&[fault("a")]), (once.to_owned(), 1));
+        assert_eq!(invalid(&[fault("a"), fault("a")]), (once.to_owned(), 2));
+        let both = "K.g \"n\" is invalid: [a: Required value, b: Required value]";
+        assert_eq!(invalid(&[fault("a"), fault("b"), fault("a")]), (both.to_owned(), 3));
     }
 }

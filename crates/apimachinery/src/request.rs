@@ -91,15 +91,10 @@ impl RequestInfo {
         let target = match parts.as_slice() {
             parts if parts.contains(&"") => None,
             ["api", version, rest @ ..] => resource_target(method, "", version, rest, query)?,
-            ["apis", group, version, rest @ ..] => {
-                resource_target(method, group, version, rest, query)?
-            }
+            ["apis", group, version, rest @ ..] => resource_target(method, group, version, rest, query)?,
             _ => None,
         };
-        let target = target.map_or_else(
-            || Target::Path(format!("/{}", segments.join("/"))),
-            Target::Resource,
-        );
+        let target = target.map_or_else(|| Target::Path(format!("/{}", segments.join("/"))), Target::Resource);
         Ok(Self { method, target })
     }
 
@@ -157,9 +152,7 @@ impl<'a> Place<'a> {
     fn of(parts: &[&'a str]) -> Result<Option<Self>, Refusal> {
         let (namespace, parts) = match *parts {
             // A namespace is an object too, with subresources of its own.
-            ["namespaces", namespace] | ["namespaces", namespace, "status" | "finalize"] => {
-                (Some(namespace), parts)
-            }
+            ["namespaces", namespace] | ["namespaces", namespace, "status" | "finalize"] => (Some(namespace), parts),
             ["namespaces", namespace, ref rest @ ..] => (Some(namespace), rest),
             _ => (None, parts),
         };
@@ -169,21 +162,13 @@ impl<'a> Place<'a> {
             [resource, name] => (resource, Some(name), None),
             [resource, name, subresource] => (resource, Some(name), Some(subresource)),
             _ => {
-                return Err(Refusal::new(
-                    Reason::NotFound,
-                    "the server could not find the requested resource",
-                ));
+                return Err(Refusal::new(Reason::NotFound, "the server could not find the requested resource"));
             }
         };
         for name in [namespace, name].into_iter().flatten() {
             check_name(name)?;
         }
-        Ok(Some(Self {
-            namespace,
-            resource,
-            name,
-            subresource,
-        }))
+        Ok(Some(Self { namespace, resource, name, subresource }))
     }
 }
 
@@ -191,9 +176,7 @@ impl<'a> Place<'a> {
 fn check_name(name: &str) -> Result<(), Refusal> {
     match name_fault(name) {
         None => Ok(()),
-        Some(why) => Err(Refusal::bad_request(format!(
-            "Name parameter invalid: {name:?}: {why}"
-        ))),
+        Some(why) => Err(Refusal::bad_request(format!("Name parameter invalid: {name:?}: {why}"))),
     }
 }
 
@@ -208,12 +191,7 @@ fn name_fault(name: &str) -> Option<&'static str> {
 }
 
 /// The verb of authorisation, and whether it is a watch.
-fn verb_of(
-    method: Method,
-    watch_path: bool,
-    named: bool,
-    query: &Query,
-) -> Result<(Verb, bool), Refusal> {
+fn verb_of(method: Method, watch_path: bool, named: bool, query: &Query) -> Result<(Verb, bool), Refusal> {
     let reads = matches!(method, Method::Get | Method::Head);
     if watch_path && !reads {
         let message = "the server does not allow this method on the requested resource";
@@ -298,10 +276,7 @@ fn decode(segment: &str) -> Result<String, Refusal> {
             bytes.push(byte);
         }
     }
-    String::from_utf8(bytes)
-        .ok()
-        .filter(|text| !text.chars().any(char::is_control))
-        .ok_or_else(bad)
+    String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control)).ok_or_else(bad)
 }
 
 #[cfg(test)]

@@ -23,15 +23,8 @@ pub fn table<O: Borrow<Object>>(
     now: Time,
     with_columns: bool,
 ) -> Value {
-    let columns = if with_columns {
-        resource.columns.iter().map(definition).collect()
-    } else {
-        Value::Null
-    };
-    let rows: Vec<Value> = objects
-        .iter()
-        .map(|object| row(resource, object.borrow(), include, v1beta1, now))
-        .collect();
+    let columns = if with_columns { resource.columns.iter().map(definition).collect() } else { Value::Null };
+    let rows: Vec<Value> = objects.iter().map(|object| row(resource, object.borrow(), include, v1beta1, now)).collect();
     json!({
         "kind": "Table",
         "apiVersion": meta_version(v1beta1),
@@ -52,10 +45,7 @@ pub fn partial(object: &Object, v1beta1: bool) -> Value {
 
 /// The objects' metadata as a `PartialObjectMetadataList`.
 pub fn partial_list<O: Borrow<Object>>(objects: &[O], meta: &ListMeta, v1beta1: bool) -> Value {
-    let items: Vec<Value> = objects
-        .iter()
-        .map(|object| partial(object.borrow(), v1beta1))
-        .collect();
+    let items: Vec<Value> = objects.iter().map(|object| partial(object.borrow(), v1beta1)).collect();
     json!({
         "kind": "PartialObjectMetadataList",
         "apiVersion": meta_version(v1beta1),
@@ -88,11 +78,7 @@ pub fn human_duration(seconds: i64) -> String {
 }
 
 /// `3h12m`, or `3h` when nothing is left for the smaller unit.
-fn two_units(
-    seconds: i64,
-    (large, large_name): (i64, &str),
-    (small, small_name): (i64, &str),
-) -> String {
+fn two_units(seconds: i64, (large, large_name): (i64, &str), (small, small_name): (i64, &str)) -> String {
     match seconds % large / small {
         0 => format!("{}{large_name}", seconds / large),
         rest => format!("{}{large_name}{rest}{small_name}", seconds / large),
@@ -100,11 +86,7 @@ fn two_units(
 }
 
 fn meta_version(v1beta1: bool) -> &'static str {
-    if v1beta1 {
-        "meta.k8s.io/v1beta1"
-    } else {
-        "meta.k8s.io/v1"
-    }
+    if v1beta1 { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" }
 }
 
 fn definition(column: &Column) -> Value {
@@ -117,18 +99,8 @@ fn definition(column: &Column) -> Value {
     })
 }
 
-fn row(
-    resource: &Resource,
-    object: &Object,
-    include: IncludeObject,
-    v1beta1: bool,
-    now: Time,
-) -> Value {
-    let cells: Vec<Value> = resource
-        .columns
-        .iter()
-        .map(|column| cell(column, object, now))
-        .collect();
+fn row(resource: &Resource, object: &Object, include: IncludeObject, v1beta1: bool, now: Time) -> Value {
+    let cells: Vec<Value> = resource.columns.iter().map(|column| cell(column, object, now)).collect();
     let object = match include {
         IncludeObject::Metadata => partial(object, v1beta1),
         IncludeObject::Object => object.to_value(),
@@ -148,23 +120,16 @@ fn cell(column: &Column, object: &Object, now: Time) -> Value {
 
 /// The time since a point in time. Without one, as in the object of a bookmark, it is unknown.
 fn age(since: Option<Time>, now: Time) -> String {
-    since.map_or_else(
-        || "<unknown>".to_owned(),
-        |since| human_duration(now.as_second() - since.as_second()),
-    )
+    since.map_or_else(|| "<unknown>".to_owned(), |since| human_duration(now.as_second() - since.as_second()))
 }
 
 /// What a JSON pointer leads to below an object.
 fn find(object: &Object, pointer: &str) -> Value {
     let path = pointer.strip_prefix('/').unwrap_or(pointer);
-    let (top, rest) = path.split_once('/').map_or((path, ""), |(top, rest)| {
-        (top, &path[path.len() - rest.len() - 1..])
-    });
+    let (top, rest) =
+        path.split_once('/').map_or((path, ""), |(top, rest)| (top, &path[path.len() - rest.len() - 1..]));
     if top == "metadata" {
-        return json!(object.metadata)
-            .pointer(rest)
-            .cloned()
-            .unwrap_or_default();
+        return json!(object.metadata).pointer(rest).cloned().unwrap_or_default();
     }
     object.field(top).pointer(rest).cloned().unwrap_or_default()
 }
@@ -178,10 +143,9 @@ fn typed(column_type: &str, value: Value, now: Time) -> Value {
             Ok(since) => Value::from(age(Some(since), now)),
             Err(_) => Value::from("<invalid>"),
         },
-        ("integer", Value::Number(number)) => number.as_i64().map_or_else(
-            || number.as_u64().map_or(Value::Null, Value::from),
-            Value::from,
-        ),
+        ("integer", Value::Number(number)) => {
+            number.as_i64().map_or_else(|| number.as_u64().map_or(Value::Null, Value::from), Value::from)
+        }
         ("string", value @ Value::String(_))
         | ("number", value @ Value::Number(_))
         | ("boolean", value @ Value::Bool(_)) => value,

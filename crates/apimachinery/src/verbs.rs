@@ -35,23 +35,12 @@ pub fn decide<W>(
         world,
         key: &command.key,
         validation: command.field_validation,
-        ctx: Context {
-            now: command.now,
-            seed: command.seed,
-            dry_run: command.dry_run,
-            related,
-        },
+        ctx: Context { now: command.now, seed: command.seed, dry_run: command.dry_run, related },
     };
     match (&command.action, current) {
         (Action::Create(body), current) => case.create(body, current),
         (_, None) => Err(case.not_found()),
-        (
-            Action::Update {
-                change,
-                subresource,
-            },
-            Some(current),
-        ) => case.update(current, change, *subresource),
+        (Action::Update { change, subresource }, Some(current)) => case.update(current, change, *subresource),
         (Action::Delete(options), Some(current)) => case.delete(current, options),
     }
 }
@@ -73,47 +62,28 @@ impl<W> Case<'_, W> {
     }
 
     fn conflict(&self, why: &str) -> Refusal {
-        Refusal::conflict(
-            self.resource.group,
-            self.resource.plural,
-            &self.key.name,
-            why,
-        )
+        Refusal::conflict(self.resource.group, self.resource.plural, &self.key.name, why)
     }
 
     fn invalid(&self, faults: &[Fault]) -> Refusal {
-        Refusal::invalid(
-            self.resource.group,
-            self.resource.kind,
-            &self.key.name,
-            faults,
-        )
+        Refusal::invalid(self.resource.group, self.resource.kind, &self.key.name, faults)
     }
 
     /// Reads a body, or what a patch makes of an object, and checks it against the schema. Unknown and repeated fields
-    /// become warnings or a refusal.
-    fn read(
-        &self,
-        mut value: Value,
-        duplicates: &[String],
-        source: Source,
-    ) -> Result<(Object, Vec<String>), Refusal> {
+    /// become warnings or a refusal; values of a wrong type are left out and become faults.
+    fn read(&self, mut value: Value, duplicates: &[String], source: Source) -> Result<Reading, Refusal> {
         if !value.is_object() {
-            return Err(Refusal::bad_request(
-                "the object provided is unrecognized: it must be a JSON object",
-            ));
+            return Err(Refusal::bad_request("the object provided is unrecognized: it must be a JSON object"));
         }
         self.check_type(&value)?;
         let Findings { unknown, faults } = self.schema.check(&mut value);
         let mut warnings = self.meet(&unknown, duplicates, source)?;
-        if !faults.is_empty() {
+        if !value.is_object() {
             return Err(self.invalid(&faults));
         }
-        let managed_fields_emptied =
-            value.pointer("/metadata/managedFields") == Some(&Value::Array(Vec::new()));
-        let mut object = Object::from_value(value).map_err(|error| {
-            Refusal::bad_request(format!("the object provided cannot be read: {error}"))
-        })?;
+        let managed_fields_emptied = value.pointer("/metadata/managedFields") == Some(&Value::Array(Vec::new()));
+        let mut object = Object::from_value(value)
+            .map_err(|error| Refusal::bad_request(format!("the object provided cannot be read: {error}")))?;
         object.api_version = self.resource.api_version();
         self.resource.kind.clone_into(&mut object.kind);
         if managed_fields_emptied {
@@ -121,7 +91,7 @@ impl<W> Case<'_, W> {
             object.metadata.managed_fields = vec![json!({})];
         }
         warnings.extend(metadata::drop_repeated_owners(&mut object.metadata));
-        Ok((object, warnings))
+        Ok(Reading { object, warnings, faults })
     }
 
     /// `apiVersion` and `kind` may be left out, but not be others.
@@ -143,18 +113,9 @@ impl<W> Case<'_, W> {
     }
 
     /// What `fieldValidation` makes of unknown and repeated fields.
-    fn meet(
-        &self,
-        unknown: &[String],
-        duplicates: &[String],
-        source: Source,
-    ) -> Result<Vec<String>, Refusal> {
-        let unknown = unknown
-            .iter()
-            .map(|path| format!("unknown field \"{path}\""));
-        let repeated = duplicates
-            .iter()
-            .map(|path| format!("duplicate field \"{path}\""));
+    fn meet(&self, unknown: &[String], duplicates: &[String], source: Source) -> Result<Vec<String>, Refusal> {
+        let unknown = unknown.iter().map(|path| format!("unknown field \"{path}\""));
+        let repeated = duplicates.iter().map(|path| format!("duplicate field \"{path}\""));
         let texts: Vec<String> = unknown.chain(repeated).collect();
         match self.validation {
             _ if texts.is_empty() => Ok(texts),
@@ -176,29 +137,29 @@ impl<W> Case<'_, W> {
     /// 422: it is the patch that leads to something that cannot be.
     fn unpatchable(&self, why: &str) -> Refusal {
         let path = Path::new("patch");
-        self.invalid(&[Fault {
-            path,
-            fault_type: FaultType::Invalid,
-            message: format!("Invalid value: {why}"),
-        }])
+        self.invalid(&[Fault { path, fault_type: FaultType::Invalid, message: format!("Invalid value: {why}") }])
     }
 
-    /// What the kind decided, unless it or the generic rules refuse: all that is wrong with fields is in one answer.
+    /// What the kind decided, unless it, the schema or the rules of metadata refuse: all that is wrong with fields is in
+    /// one answer. What was left out for its type looks to the others as if it were missing; of that they are not heard.
     fn join(
         &self,
         decided: Result<Decided, Refusal>,
-        faults: &[Fault],
+        of_types: &[Fault],
+        of_metadata: &[Fault],
     ) -> Result<Decided, Refusal> {
-        match decided {
-            decided if faults.is_empty() => decided,
-            Err(refusal) if refusal.reason == Reason::Invalid => {
-                let generic = faults.iter().map(Cause::from);
-                let causes = generic.chain(refusal.details.causes).collect();
-                let Resource { group, kind, .. } = self.resource;
-                Err(Refusal::invalid_for(group, kind, &self.key.name, causes))
-            }
-            _ => Err(self.invalid(faults)),
+        if of_types.is_empty() && of_metadata.is_empty() {
+            return decided;
         }
+        let mut causes: Vec<Cause> = of_types.iter().map(Cause::from).collect();
+        let of_kind = match decided {
+            Err(refusal) if refusal.reason == Reason::Invalid => refusal.details.causes,
+            _ => Vec::new(),
+        };
+        let others = of_metadata.iter().map(Cause::from).chain(of_kind);
+        causes.extend(others.filter(|cause| !of_types.iter().any(|fault| fault.path.is_near(&cause.field))));
+        let Resource { group, kind, .. } = self.resource;
+        Err(Refusal::invalid_for(group, kind, &self.key.name, causes))
     }
 
     /// Fills in the namespace of the URL; another one in the body is refused.
@@ -214,6 +175,14 @@ impl<W> Case<'_, W> {
             "the namespace of the provided object does not match the namespace sent on the request",
         ))
     }
+}
+
+/// An object as far as it could be read.
+struct Reading {
+    object: Object,
+    warnings: Vec<String>,
+    /// What could not be, for its type.
+    faults: Vec<Fault>,
 }
 
 /// Where an object to be checked comes from.

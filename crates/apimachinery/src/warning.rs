@@ -29,10 +29,7 @@ fn cut<'a>(texts: &[&'a str]) -> Vec<&'a str> {
     let mut written = 0;
     let mut kept: Vec<&str> = Vec::new();
     for text in texts {
-        let end = text
-            .char_indices()
-            .nth(CUT_CHARS_MAX)
-            .map_or(text.len(), |(end, _)| end);
+        let end = text.char_indices().nth(CUT_CHARS_MAX).map_or(text.len(), |(end, _)| end);
         let short = &text[..end];
         // Two texts may have become one.
         if kept.contains(&short) {
@@ -76,10 +73,7 @@ mod tests {
 
     #[test]
     fn quotes_and_backslashes_are_escaped() {
-        assert_eq!(
-            of(&[r#"unknown field "spec.foo""#]),
-            [r#"299 - "unknown field \"spec.foo\"""#]
-        );
+        assert_eq!(of(&[r#"unknown field "spec.foo""#]), [r#"299 - "unknown field \"spec.foo\"""#]);
         assert_eq!(of(&[r"a\b"]), [r#"299 - "a\\b""#]);
     }
 
@@ -97,20 +91,12 @@ mod tests {
     fn texts_are_cut_only_when_they_are_too_long_together() {
         let long = "é".repeat(4096);
         assert_eq!(of(&[&long]), [format!("299 - \"{long}\"")]);
-        assert_eq!(
-            of(&[&long, "b"]),
-            [
-                format!("299 - \"{}\"", "é".repeat(256)),
-                r#"299 - "b""#.to_owned()
-            ]
-        );
+        assert_eq!(of(&[&long, "b"]), [format!("299 - \"{}\"", "é".repeat(256)), r#"299 - "b""#.to_owned()]);
     }
 
     #[test]
     fn the_sum_stays_bounded() {
-        let many: Vec<String> = (0..1000)
-            .map(|n| format!("{n:04}{}", "x".repeat(300)))
-            .collect();
+        let many: Vec<String> = (0..1000).map(|n| format!("{n:04}{}", "x".repeat(300))).collect();
         assert_eq!(headers(&many).len(), 16);
     }
 

@@ -44,17 +44,11 @@ pub fn start(options: &ListOptions) -> Start {
         ResourceVersion::At(revision) => Some(revision),
     };
     match (options.send_initial_events, options.resource_version) {
-        (Some(true), _) => Start::Initial {
-            not_older_than,
-            bookmark: options.allow_bookmarks,
-        },
+        (Some(true), _) => Start::Initial { not_older_than, bookmark: options.allow_bookmarks },
         (_, ResourceVersion::At(revision)) => Start::After(revision),
         (Some(false), _) => Start::Now,
         // Clients from before WatchList do not wait for the bookmark.
-        (None, _) => Start::Initial {
-            not_older_than,
-            bookmark: false,
-        },
+        (None, _) => Start::Initial { not_older_than, bookmark: false },
     }
 }
 
@@ -109,11 +103,7 @@ impl EventType {
 
 /// How a change looks through a filter; `None`: it is out of sight. `Added` and `Modified` carry
 /// `new`, `Deleted` carries what [`last_seen`] makes of `old`.
-pub fn transition(
-    filter: &Filter,
-    old: Option<&Object>,
-    new: Option<&Object>,
-) -> Option<EventType> {
+pub fn transition(filter: &Filter, old: Option<&Object>, new: Option<&Object>) -> Option<EventType> {
     let shows = |object: Option<&Object>| object.is_some_and(|object| filter.matches(object));
     match (shows(old), shows(new)) {
         (false, false) => None,
@@ -155,11 +145,7 @@ pub fn bookmark(resource: &Resource, revision: u64, initial_end: bool) -> Object
     Object {
         api_version: resource.api_version(),
         kind: resource.kind.to_owned(),
-        metadata: ObjectMeta {
-            annotations,
-            resource_version: revision.to_string(),
-            ..ObjectMeta::default()
-        },
+        metadata: ObjectMeta { annotations, resource_version: revision.to_string(), ..ObjectMeta::default() },
         ..Object::default()
     }
 }
@@ -167,11 +153,7 @@ pub fn bookmark(resource: &Resource, revision: u64, initial_end: bool) -> Object
 /// The object of the `Error` event for a watch after `requested`, when history is kept only after
 /// `oldest`.
 pub fn expired(requested: u64, oldest: u64) -> Status {
-    Refusal::new(
-        Reason::Expired,
-        format!("too old resource version: {requested} ({oldest})"),
-    )
-    .to_status()
+    Refusal::new(Reason::Expired, format!("too old resource version: {requested} ({oldest})")).to_status()
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub struct Api<W> {
     pub readers: Arc<Semaphore>,
     /// Places for writing requests.
     pub writers: Arc<Semaphore>,
+    /// Places for watches.
+    pub watchers: Arc<Semaphore>,
 }
 
 /// Where a request points.
@@ -50,7 +52,7 @@ pub struct Place<'a, W> {
     pub scope: Scope,
     /// The namespace, if the path names one.
     pub namespace: Option<String>,
-    /// The name, if the path names one.
+    /// The name, if the request is about one object. For a watch its path or its selector names it.
     pub name: Option<String>,
     /// The part of the object.
     pub subresource: Option<Subresource>,
@@ -104,7 +106,9 @@ impl<W: World> Api<W> {
             None => resource.verbs.contains(&target.verb),
             Some(Subresource::Status) => matches!(target.verb, Verb::Get | Verb::Update | Verb::Patch),
         };
-        if !offered {
+        // Objects are created in collections, under the name in the body.
+        let misplaced = target.verb == Verb::Create && target.name.is_some();
+        if !offered || misplaced {
             return Err(not_allowed(target));
         }
         Ok(Some(Place {
@@ -112,15 +116,14 @@ impl<W: World> Api<W> {
             resource,
             scope: Scope::platform(),
             namespace: target.namespace.clone(),
-            name: if collection { None } else { target.name.clone() },
+            name: target.name.clone().filter(|_| !collection || target.verb == Verb::Watch),
             subresource,
             verb: target.verb,
         }))
     }
 
-    /// A place among the requests under way, or 429.
-    pub fn admit(&self, reading: bool) -> Result<OwnedSemaphorePermit, Refusal> {
-        let places = if reading { &self.readers } else { &self.writers };
+    /// One of the places for requests under way, or 429.
+    pub fn admit(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
         Arc::clone(places).try_acquire_owned().map_err(|_| {
             Refusal::new(Reason::TooManyRequests, "Too many requests, please try again later.").retry_after(1)
         })

@@ -63,7 +63,8 @@ impl Queue {
             }
         })?;
         answer.await.unwrap_or_else(|_| {
-            let message = "the write was abandoned; whether it was made is not known: read the object before you repeat it";
+            let message =
+                "the write was abandoned; whether it was made is not known: read the object before you repeat it";
             Err(Refusal::new(Reason::InternalError, message))
         })
     }
@@ -96,8 +97,17 @@ type Objects = HashMap<ObjectKey, Option<Arc<Object>>>;
 /// What a batch has decided so far.
 struct Batch {
     objects: Objects,
-    writes: Vec<(Write, Bytes)>,
+    writes: Vec<Staged>,
     head: u64,
+}
+
+/// A write that waits for its commit.
+struct Staged {
+    write: Write,
+    /// The new version, encoded; empty for a deletion.
+    bytes: Bytes,
+    releases: Vec<Span>,
+    takes: Vec<Span>,
 }
 
 impl<W: World> Committer<W> {
@@ -119,7 +129,18 @@ impl<W: World> Committer<W> {
     async fn run(&self, waiting: Vec<(Command, Reply)>) -> Result<(), Fatal> {
         let Some(now) = waiting.iter().map(|(command, _)| command.now).max() else { return Ok(()) };
         let (commands, replies): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-        let (batch, results) = match self.decide(&commands, now).await {
+        let decided = match self.store.begin().await {
+            Ok(transaction) if transaction.head().0 != self.hub.head() => {
+                answer_all(replies, &unavailable(&store::Error::Corrupt(String::new())));
+                let (log, ours) = (transaction.head(), self.hub.head());
+                return Err(Fatal(format!(
+                    "the log ends at {log}, this server wrote up to {ours}: something else writes to it"
+                )));
+            }
+            Ok(transaction) => self.decide(transaction, &commands, now).await,
+            Err(error) => Err(error),
+        };
+        let (batch, results) = match decided {
             Ok(Prepared { batch, results, transaction }) => match self.commit(transaction, &batch).await? {
                 Ok(()) => (batch, results),
                 Err(refusal) => {
@@ -144,15 +165,13 @@ impl<W: World> Committer<W> {
     }
 
     /// Decides all commands under the head's lock. The world has moved when this returns.
-    async fn decide(&self, commands: &[Command], now: Time) -> Result<Prepared, store::Error> {
-        let mut transaction = self.store.begin().await?;
+    async fn decide(
+        &self,
+        mut transaction: Box<dyn Transaction>,
+        commands: &[Command],
+        now: Time,
+    ) -> Result<Prepared, store::Error> {
         let head = transaction.head().0;
-        if head != self.hub.head() {
-            return Err(store::Error::Corrupt(format!(
-                "the log ends at {head}, this server wrote up to {}: something else writes to it",
-                self.hub.head()
-            )));
-        }
         let reads = commands.iter().map(|command| self.reads(command)).collect::<Vec<_>>();
         let objects = self.load(&mut *transaction, commands, &reads).await?;
         let mut spans = Vec::with_capacity(commands.len());
@@ -216,6 +235,7 @@ impl<W: World> Committer<W> {
             .iter()
             .filter_map(|key| Some((key.clone(), batch.objects.get(key).cloned().flatten()?)))
             .collect();
+        let spans = Self::as_of(batch, reads, spans);
         let related = Related { objects, spans };
         let Decision { writes, answer, warnings } = {
             let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
@@ -235,6 +255,18 @@ impl<W: World> Committer<W> {
         Ok(Committed { answer, object, warnings })
     }
 
+    /// The spans that a command wants to see, as the earlier commands of its batch have left them.
+    fn as_of(batch: &Batch, reads: &Reads, mut spans: Vec<Span>) -> Vec<Span> {
+        let Some((space, limit)) = &reads.spans else { return spans };
+        for Staged { releases, takes, .. } in &batch.writes {
+            spans.retain(|span| !releases.contains(span));
+            spans.extend(takes.iter().filter(|span| span.space == *space).cloned());
+        }
+        spans.sort_by_key(|span| span.first);
+        spans.truncate(*limit);
+        spans
+    }
+
     /// Gives a write its revision, moves the world on and adds it to the batch.
     fn stage(&self, batch: &mut Batch, mut write: Write) -> Option<(Arc<Object>, Bytes)> {
         let revision = batch.head + 1 + batch.writes.len() as u64;
@@ -245,28 +277,25 @@ impl<W: World> Committer<W> {
         self.world.write().unwrap_or_else(PoisonError::into_inner).apply(&write);
         batch.objects.insert(write.key.clone(), write.new.clone());
         let bytes = staged.as_ref().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
-        batch.writes.push((write, bytes));
+        let (releases, takes) = self.spans_moved(&write);
+        batch.writes.push(Staged { write, bytes, releases, takes });
         staged
     }
 
     /// Moves the world back to where it was before the batch.
     fn undo(&self, batch: &Batch) {
         let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
-        for (write, _) in batch.writes.iter().rev() {
+        for Staged { write, .. } in batch.writes.iter().rev() {
             world.apply(&Write { key: write.key.clone(), old: write.new.clone(), new: write.old.clone() });
         }
     }
 
     /// Commits a batch. The inner error says that nothing was written.
-    async fn commit(
-        &self,
-        transaction: Box<dyn Transaction>,
-        batch: &Batch,
-    ) -> Result<Result<(), Refusal>, Fatal> {
+    async fn commit(&self, transaction: Box<dyn Transaction>, batch: &Batch) -> Result<Result<(), Refusal>, Fatal> {
         if batch.writes.is_empty() {
             return Ok(Ok(()));
         }
-        let writes = batch.writes.iter().map(|(write, bytes)| self.to_store(write, bytes)).collect::<Result<_, _>>();
+        let writes = batch.writes.iter().map(to_store).collect::<Result<_, _>>();
         let writes = match writes {
             Ok(writes) => writes,
             Err(refusal) => return Ok(Err(refusal)),
@@ -284,39 +313,34 @@ impl<W: World> Committer<W> {
         }
     }
 
-    /// A commit whose outcome the store does not know is there or not: the head tells.
+    /// A commit whose outcome the store does not know is there or not: the head tells. It is taken, not just looked at,
+    /// because the commit may still be going on; whoever takes the head has waited for it.
     async fn find_out(&self, batch: &Batch, why: &str) -> Result<Result<(), Refusal>, Fatal> {
         let last = batch.head + batch.writes.len() as u64;
-        match self.store.head().await {
-            Ok(head) if head.revision.0 == last => Ok(Ok(())),
-            Ok(head) if head.revision.0 == batch.head => {
+        match self.store.begin().await.map(|transaction| transaction.head()) {
+            Ok(Revision(head)) if head == last => Ok(Ok(())),
+            Ok(Revision(head)) if head == batch.head => {
                 Ok(Err(unavailable(&store::Error::Unavailable(why.to_owned()))))
             }
-            Ok(head) => Err(Fatal(format!("{why}; the log ends at {}, neither before nor behind the commit", head.revision))),
+            Ok(head) => Err(Fatal(format!("{why}; the log ends at {head}, neither before nor behind the commit"))),
             Err(error) => Err(Fatal(format!("{why}; and then: {error}"))),
         }
     }
 
-    fn to_store(&self, write: &Write, bytes: &Bytes) -> Result<store::Write, Refusal> {
-        let spans = |object: &Option<Arc<Object>>| {
-            object.as_ref().map(|object| self.kind(&write.key).holds(&write.key, object)).unwrap_or_default()
+    /// The spans that a write gives back, and those that it takes.
+    fn spans_moved(&self, write: &Write) -> (Vec<Span>, Vec<Span>) {
+        let held = |version: &Option<Arc<Object>>| {
+            version.as_ref().map(|object| self.kind(&write.key).holds(&write.key, object)).unwrap_or_default()
         };
-        let (old, new) = (spans(&write.old), spans(&write.new));
-        let to_store = |spans: &[Span], others: &[Span]| {
-            spans.iter().filter(|span| !others.contains(span)).map(span_to_store).collect::<Result<Vec<_>, _>>()
-        };
-        Ok(store::Write {
-            key: key_to_store(write.key.to_text())?,
-            value: write.new.is_some().then(|| bytes.clone()),
-            expected: write.old.as_ref().map(|old| revision_of(old)).transpose()?,
-            releases: to_store(&old, &new)?,
-            takes: to_store(&new, &old)?,
-        })
+        let (mut old, mut new) = (held(&write.old), held(&write.new));
+        let kept: Vec<Span> = old.extract_if(.., |span| new.contains(span)).collect();
+        new.retain(|span| !kept.contains(span));
+        (old, new)
     }
 
     /// Tells the watches.
     fn publish(&self, batch: Batch) {
-        let events = batch.writes.into_iter().zip(batch.head + 1..).map(|((write, bytes), revision)| {
+        let events = batch.writes.into_iter().zip(batch.head + 1..).map(|(Staged { write, bytes, .. }, revision)| {
             let encoded = write.new.is_some().then_some(bytes);
             Arc::new(Event::new(revision, write.key.to_text(), write.old, write.new, encoded))
         });
@@ -333,6 +357,18 @@ struct Prepared {
     batch: Batch,
     results: Vec<Result<Committed, Refusal>>,
     transaction: Box<dyn Transaction>,
+}
+
+fn to_store(staged: &Staged) -> Result<store::Write, Refusal> {
+    let Staged { write, bytes, releases, takes } = staged;
+    let spans = |spans: &[Span]| spans.iter().map(span_to_store).collect::<Result<Vec<_>, _>>();
+    Ok(store::Write {
+        key: key_to_store(write.key.to_text())?,
+        value: write.new.is_some().then(|| bytes.clone()),
+        expected: write.old.as_ref().map(|old| revision_of(old)).transpose()?,
+        releases: spans(releases)?,
+        takes: spans(takes)?,
+    })
 }
 
 /// What a dry run shows of a write that is not made: an update keeps the version that it would replace.
@@ -373,9 +409,12 @@ fn key_to_store(text: String) -> Result<Key, Refusal> {
 }
 
 fn revision_of(object: &Object) -> Result<Revision, Refusal> {
-    object.metadata.resource_version.parse().map(Revision).map_err(|_| {
-        Refusal::new(Reason::InternalError, format!("{} has no resourceVersion", object.metadata.name))
-    })
+    object
+        .metadata
+        .resource_version
+        .parse()
+        .map(Revision)
+        .map_err(|_| Refusal::new(Reason::InternalError, format!("{} has no resourceVersion", object.metadata.name)))
 }
 
 fn unavailable(error: &store::Error) -> Refusal {
@@ -385,7 +424,10 @@ fn unavailable(error: &store::Error) -> Refusal {
             "the store is unavailable; nothing was written, the request may be repeated",
         )
         .retry_after(1),
-        _ => Refusal::new(Reason::InternalError, "the store refused the write; nothing was written (the server's log says why)"),
+        _ => Refusal::new(
+            Reason::InternalError,
+            "the store refused the write; nothing was written (the server's log says why)",
+        ),
     }
 }
 

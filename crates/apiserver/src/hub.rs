@@ -72,7 +72,7 @@ impl Event {
 /// What lies behind a cursor.
 #[derive(Debug)]
 pub enum Behind {
-    /// These events, in order, and no other up to the revision.
+    /// These events, in order, and no other of the prefix up to the revision.
     Events(Vec<Arc<Event>>, u64),
     /// The cursor is older than what is in memory: read the store.
     Older,
@@ -114,8 +114,8 @@ impl Hub {
         self.head.send_replace(last);
     }
 
-    /// The events behind `cursor` whose key starts with `prefix`.
-    pub fn behind(&self, cursor: u64, prefix: &str) -> Behind {
+    /// The first `limit` events behind `cursor` whose key starts with `prefix`.
+    pub fn behind(&self, cursor: u64, prefix: &str, limit: usize) -> Behind {
         let head = self.head();
         if cursor >= head {
             return Behind::Events(Vec::new(), cursor);
@@ -126,8 +126,11 @@ impl Hub {
         };
         // Revisions have no gaps, so the place of the cursor follows from its number.
         let skip = usize::try_from(cursor + 1 - first).unwrap_or(usize::MAX);
-        let upto = recent.back().map_or(cursor, |event| event.revision);
-        let events = recent.iter().skip(skip).filter(|event| event.key.starts_with(prefix)).cloned().collect();
+        let of_prefix = recent.iter().skip(skip).filter(|event| event.key.starts_with(prefix));
+        let events: Vec<_> = of_prefix.take(limit).cloned().collect();
+        // A full answer ends with its last event; what lies behind that was not looked at.
+        let looked_at = if events.len() == limit { events.last() } else { recent.back() };
+        let upto = looked_at.map_or(cursor, |event| event.revision);
         Behind::Events(events, upto)
     }
 }
@@ -151,18 +154,27 @@ mod tests {
     fn a_cursor_gets_every_later_event_of_its_prefix_once() {
         let hub = Hub::new(10, 100);
         hub.publish(vec![event(11, "a/1"), event(12, "b/1"), event(13, "a/2")]);
-        assert_eq!(revisions(hub.behind(10, "a/")), Some((vec![11, 13], 13)));
-        assert_eq!(revisions(hub.behind(11, "a/")), Some((vec![13], 13)));
-        assert_eq!(revisions(hub.behind(13, "a/")), Some((vec![], 13)));
-        assert_eq!(revisions(hub.behind(20, "a/")), Some((vec![], 20)), "a cursor in the future stays there");
+        assert_eq!(revisions(hub.behind(10, "a/", 9)), Some((vec![11, 13], 13)));
+        assert_eq!(revisions(hub.behind(11, "a/", 9)), Some((vec![13], 13)));
+        assert_eq!(revisions(hub.behind(13, "a/", 9)), Some((vec![], 13)));
+        assert_eq!(revisions(hub.behind(20, "a/", 9)), Some((vec![], 20)), "a cursor in the future stays there");
     }
 
     #[test]
     fn a_cursor_before_the_oldest_event_is_sent_to_the_store() {
         let hub = Hub::new(10, 2);
-        assert_eq!(revisions(hub.behind(9, "a/")), None);
+        assert_eq!(revisions(hub.behind(9, "a/", 9)), None);
         hub.publish(vec![event(11, "a/1"), event(12, "a/2"), event(13, "a/3")]);
-        assert_eq!(revisions(hub.behind(10, "a/")), None, "11 has been dropped");
-        assert_eq!(revisions(hub.behind(11, "a/")), Some((vec![12, 13], 13)));
+        assert_eq!(revisions(hub.behind(10, "a/", 9)), None, "11 has been dropped");
+        assert_eq!(revisions(hub.behind(11, "a/", 9)), Some((vec![12, 13], 13)));
+    }
+
+    #[test]
+    fn no_more_is_taken_at_once_than_asked_for() {
+        let hub = Hub::new(10, 100);
+        hub.publish(vec![event(11, "a/1"), event(12, "b/1"), event(13, "a/2"), event(14, "a/3"), event(15, "b/2")]);
+        assert_eq!(revisions(hub.behind(10, "a/", 2)), Some((vec![11, 13], 13)), "what follows is still to come");
+        assert_eq!(revisions(hub.behind(13, "a/", 2)), Some((vec![14], 15)));
+        assert_eq!(revisions(hub.behind(10, "a/", 3)), Some((vec![11, 13, 14], 14)));
     }
 }

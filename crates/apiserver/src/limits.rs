@@ -18,8 +18,8 @@ pub const READ_REQUESTS_MAX: usize = 4_096;
 pub const WATCHES_MAX: usize = 16_384;
 /// Events that are kept in memory for watches; older ones are read from the store.
 pub const RECENT_EVENTS_MAX: usize = 8_192;
-/// Events that a watch takes from the store at once.
-pub const TAIL_ENTRIES_MAX: usize = 512;
+/// Events that a watch takes from memory or from the store at once.
+pub const TAIL_EVENTS_MAX: usize = 512;
 /// Objects that a list or a watch takes from the store at once.
 pub const PAGE_RECORDS_MAX: usize = 1_000;
 /// Spans that a restart takes from the store at once.
@@ -34,7 +34,7 @@ pub const COMPACTION_INTERVAL: Duration = Duration::from_mins(1);
 pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// Time that a TLS handshake may take.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time that the head of a request may take.
+/// Time that the head of a request may take, and the first one of a connection to come.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
 /// How long a read waits for a revision that lies in the future.
 pub const FUTURE_REVISION_WAIT: Duration = Duration::from_secs(3);
@@ -44,6 +44,8 @@ pub const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 pub const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// The shortest life of a watch that names no timeout; the longest is twice that.
 pub const WATCH_TIMEOUT_MIN: Duration = Duration::from_mins(30);
+/// The longest life of a watch, whatever it asks for.
+pub const WATCH_TIMEOUT_MAX: Duration = Duration::from_hours(24);
 /// Streams of one HTTP/2 connection: upstream's value for aggregated servers.
 pub const HTTP2_STREAMS_MAX: u32 = 1_000;
 /// How often a generated name that is taken is drawn anew.

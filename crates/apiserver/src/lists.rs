@@ -59,11 +59,7 @@ pub async fn list<W: World>(
 }
 
 /// Reads what `options` ask for.
-pub async fn collect<W: World>(
-    api: &Api<W>,
-    place: &Place<'_, W>,
-    options: &ListOptions,
-) -> Result<Listed, Failure> {
+pub async fn collect<W: World>(api: &Api<W>, place: &Place<'_, W>, options: &ListOptions) -> Result<Listed, Failure> {
     let prefix = place.prefix();
     let filter = Filter { labels: options.labels.clone(), fields: options.fields.clone() };
     let mut reader = Reader { narrowed: narrow(&prefix, place, &filter), at: None, after: None, more: true };
@@ -77,7 +73,9 @@ pub async fn collect<W: World>(
         }
         Snapshot::Continue { revision, after } => {
             reader.at = revision.map(Revision);
-            reader.after = Key::new(after.as_str()).ok();
+            let after =
+                Key::new(after.as_str()).map_err(|_| Refusal::bad_request("invalid continue token: bad start"))?;
+            reader.after = Some(after);
         }
     }
     let limit = options.limit.unwrap_or(usize::MAX);
@@ -119,7 +117,12 @@ struct Reader {
 }
 
 impl Reader {
-    async fn next<W: World>(&mut self, api: &Api<W>, snapshot: &Snapshot, limit: usize) -> Result<Vec<Record>, Failure> {
+    async fn next<W: World>(
+        &mut self,
+        api: &Api<W>,
+        snapshot: &Snapshot,
+        limit: usize,
+    ) -> Result<Vec<Record>, Failure> {
         let page = api.store.list(&self.narrowed, self.after.as_ref(), self.at, limit).await;
         let page = page.map_err(|error| self.failure(snapshot, &error))?;
         self.at = Some(page.revision);
@@ -133,9 +136,7 @@ impl Reader {
                 Failure::Expired(Box::new(list::expired_continue(ContinueToken::encode_latest(after.as_str()))))
             }
             (store::Error::Compacted { .. }, _, _) => Failure::Refused(list::expired_list()),
-            (store::Error::Future { requested, head }, _, _) => {
-                Failure::Refused(list::too_large(requested.0, head.0))
-            }
+            (store::Error::Future { requested, head }, _, _) => Failure::Refused(list::too_large(requested.0, head.0)),
             _ => Failure::Refused(api::read_failed(error)),
         }
     }
@@ -146,10 +147,15 @@ impl Reader {
         if let (true, Some(after)) = (self.more, &self.after) {
             meta.continue_token = Some(ContinueToken::encode(revision.0, after.as_str()));
             if unfiltered {
-                let counted = api.store.count(&self.narrowed, Some(after), revision, limits::REMAINING_COUNTED_MAX).await;
-                let counted = counted.map_err(|error| Failure::Refused(api::read_failed(&error)))?;
-                // More than is worth counting: clients must live without the number anyway.
-                meta.remaining = (counted < limits::REMAINING_COUNTED_MAX).then_some(counted as u64);
+                let counted =
+                    api.store.count(&self.narrowed, Some(after), revision, limits::REMAINING_COUNTED_MAX).await;
+                meta.remaining = match counted {
+                    // More than is worth counting: clients must live without the number anyway.
+                    Ok(counted) => (counted < limits::REMAINING_COUNTED_MAX).then_some(counted as u64),
+                    // The page is whole all the same; whoever continues it learns that the next one is gone.
+                    Err(store::Error::Compacted { .. }) => None,
+                    Err(error) => return Err(Failure::Refused(api::read_failed(&error))),
+                };
             }
         }
         Ok(meta)

@@ -16,8 +16,10 @@ use prometheus_client::{
 use crate::committer::Committed;
 
 /// The upper bounds of request latencies in seconds, as kube-apiserver's.
-const REQUEST_SECONDS: [f64; 22] =
-    [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 60.0];
+const REQUEST_SECONDS: [f64; 22] = [
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
+    60.0,
+];
 /// The upper bounds of commit latencies in seconds: from a fast disk to a dying one.
 const COMMIT_SECONDS: [f64; 12] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 /// The upper bounds of batch sizes.
@@ -114,7 +116,11 @@ impl Metrics {
         r.register("apiserver_watch_events", "Events sent to watches", self.watch_events.clone());
         r.register("ipam_commands", "Decided writes by resource, action and result", self.commands.clone());
         r.register("ipam_commit_batch_commands", "Commands decided together", self.batch_commands.clone());
-        r.register("ipam_commit_queue_commands", "Commands left waiting when a batch began", self.queue_commands.clone());
+        r.register(
+            "ipam_commit_queue_commands",
+            "Commands left waiting when a batch began",
+            self.queue_commands.clone(),
+        );
         r.register_with_unit(
             "ipam_commit_duration",
             "Latency of the store's commits",

@@ -82,7 +82,10 @@ impl<H: Handler> Listener<H> {
         drop(self.socket);
         connections.close();
         if tokio::time::timeout(self.drain, connections.wait()).await.is_err() {
-            tracing::warn!(connections = connections.len(), "connections were still open at the deadline and are cut off");
+            tracing::warn!(
+                connections = connections.len(),
+                "connections were still open at the deadline and are cut off"
+            );
             abort.cancel();
             connections.wait().await;
         }
@@ -119,7 +122,10 @@ impl<H: Handler> Connection<H> {
     async fn talk(self, stream: TlsStream<TcpStream>) {
         let identity = identity_of(&stream).map(Arc::new);
         let handler = self.handler;
+        let spoken = CancellationToken::new();
+        let first_request = spoken.clone();
         let service = service_fn(move |request| {
+            first_request.cancel();
             let (handler, identity) = (Arc::clone(&handler), identity.clone());
             async move { Ok::<_, Infallible>(handler.handle(identity, request).await) }
         });
@@ -131,10 +137,18 @@ impl<H: Handler> Connection<H> {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            () = silence(&spoken) => return,
         };
         if let Err(error) = result {
             tracing::debug!(error = %error, "a connection ended with an error");
         }
+    }
+}
+
+/// Ends when no request has come in the time that a first one may take. hyper's own timer begins with the first byte.
+async fn silence(spoken: &CancellationToken) {
+    if tokio::time::timeout(limits::HEADER_TIMEOUT, spoken.cancelled()).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }
 

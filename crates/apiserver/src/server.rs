@@ -11,16 +11,17 @@ use std::{
 use apimachinery::{
     command::{ObjectKey, Scope},
     kind::{Kind, Registry, Verb, World},
-    options::parse_timeout,
     object::Object,
+    options::parse_timeout,
     refusal::{Reason, Refusal},
     request::Target,
     schema::Schema,
 };
+use bytes::Bytes;
 use futures::FutureExt;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
-use store::{Key, Store};
+use store::{Key, Revision, Store};
 use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,8 @@ use crate::{
 };
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The key of the first entry of every log. No resource has a dot in its name.
+const FIRST_ENTRY: &str = ".log";
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
 /// A server of the kinds of one registry.
@@ -103,6 +106,7 @@ impl<W: World> Server<W> {
     /// Reads the world back from the store and begins to serve. The task ends when the committer cannot go on: the process
     /// should then end too.
     pub async fn restore(&self, mut world: W) -> Result<(Restored, JoinHandle<Result<(), Fatal>>), RestoreError> {
+        begin_log(&*self.store).await?;
         let restored = restore(&*self.store, &self.registry, &mut world).await?;
         let resources = self.registry.iter().map(Kind::resource);
         let schemas = resources.map(|resource| (resource.plural, Schema::for_resource(resource)));
@@ -124,7 +128,8 @@ impl<W: World> Server<W> {
         let (queue, task) = committer.start();
         let readers = Arc::new(Semaphore::new(self.limits.read_requests));
         let writers = Arc::new(Semaphore::new(self.limits.mutating_requests));
-        let api = Api { store, registry, hub, queue, metrics, world, readers, writers };
+        let watchers = Arc::new(Semaphore::new(self.limits.watches));
+        let api = Api { store, registry, hub, queue, metrics, world, readers, writers, watchers };
         if self.api.set(Arc::new(api)).is_err() {
             return Err(RestoreError::Inconsistent("a server is restored once".to_owned()));
         }
@@ -190,7 +195,8 @@ impl<W: World> Server<W> {
     ) -> Result<Response<Body>, Refusal> {
         let name = place.name.clone().unwrap_or_default();
         let body_bytes = self.limits.body_bytes;
-        let _permit = api.admit(matches!(place.verb, Verb::Get | Verb::List))?;
+        let reading = matches!(place.verb, Verb::Get | Verb::List);
+        let _permit = Api::<W>::admit(if reading { &api.readers } else { &api.writers })?;
         match place.verb {
             Verb::Get => get::get(api, &place, &name, &request).await,
             Verb::List => lists::list(api, &place, &request).await,
@@ -239,17 +245,21 @@ impl<W: World> Server<W> {
 impl<W: World> Handler for Server<W> {
     async fn handle(&self, identity: Option<Arc<Identity>>, request: Request<Incoming>) -> Response<Body> {
         let started = Instant::now();
-        let mutating = !matches!(request.method().as_str(), "GET" | "HEAD");
+        let head_only = request.method() == Method::HEAD;
+        let mutating = !head_only && request.method() != Method::GET;
         let mut labels = RequestLabels { verb: "OTHER", ..RequestLabels::default() };
         let request = Received::new(identity, request);
         let audit_id = audit_id(&request);
-        self.metrics.inflight(mutating, 1);
+        let under_way = UnderWay::new(&self.metrics, mutating);
         let answered = AssertUnwindSafe(self.answer(request, &mut labels)).catch_unwind().await;
-        self.metrics.inflight(mutating, -1);
+        drop(under_way);
         let mut response = match answered {
             Ok(Ok(response)) => response,
             Ok(Err(refusal)) => respond::refusal(&refusal),
-            Err(_) => respond::refusal(&Refusal::new(Reason::InternalError, "This request caused the server to panic; its log says why")),
+            Err(_) => respond::refusal(&Refusal::new(
+                Reason::InternalError,
+                "This request caused the server to panic; its log says why",
+            )),
         };
         if let Some(audit_id) = audit_id {
             response.headers_mut().insert(AUDIT_ID, audit_id);
@@ -257,7 +267,26 @@ impl<W: World> Handler for Server<W> {
         labels.code = response.status().as_u16();
         let elapsed = (labels.verb != "WATCH").then(|| started.elapsed());
         self.metrics.request_finished(labels, elapsed);
-        response
+        if head_only { respond::without_body(response) } else { response }
+    }
+}
+
+/// Counts a request until it is answered, or given up because its client is gone.
+struct UnderWay<'a> {
+    metrics: &'a Metrics,
+    mutating: bool,
+}
+
+impl<'a> UnderWay<'a> {
+    fn new(metrics: &'a Metrics, mutating: bool) -> Self {
+        metrics.inflight(mutating, 1);
+        Self { metrics, mutating }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.metrics.inflight(self.mutating, -1);
     }
 }
 
@@ -285,7 +314,8 @@ fn metrics_verb(verb: Verb) -> &'static str {
 }
 
 fn starting() -> Refusal {
-    Refusal::new(Reason::ServiceUnavailable, "the server is starting: it reads its state back from the store").retry_after(1)
+    Refusal::new(Reason::ServiceUnavailable, "the server is starting: it reads its state back from the store")
+        .retry_after(1)
 }
 
 /// A write may be carried out all the same: giving up the wait does not take it back.
@@ -298,12 +328,24 @@ fn no_such_path() -> Response<Body> {
     respond::text(404, "404 page not found\n")
 }
 
+/// Gives an empty log its first entry, which is no object: the revision of an empty list must not be 0, which means any.
+async fn begin_log(store: &dyn Store) -> Result<(), store::Error> {
+    let transaction = store.begin().await?;
+    if transaction.head() > Revision(0) {
+        return Ok(());
+    }
+    let first = store::Write {
+        key: Key::new(FIRST_ENTRY).expect("the text is short and not empty"),
+        value: Some(Bytes::from_static(b"{}")),
+        expected: None,
+        releases: Vec::new(),
+        takes: Vec::new(),
+    };
+    transaction.commit(vec![first]).await
+}
+
 /// Fills `world` from the store and checks it against itself.
-async fn restore<W: World>(
-    store: &dyn Store,
-    registry: &Registry<W>,
-    world: &mut W,
-) -> Result<Restored, RestoreError> {
+async fn restore<W: World>(store: &dyn Store, registry: &Registry<W>, world: &mut W) -> Result<Restored, RestoreError> {
     let revision = store.head().await?.revision.0;
     let mut restored = Restored { revision, objects: 0, spans: 0 };
     let kept = world.kept();
@@ -344,10 +386,5 @@ fn object_key(resource: &'static str, key: &Key) -> Result<ObjectKey, RestoreErr
     let [_, scope, namespace, name] = parts[..] else {
         return Err(RestoreError::Inconsistent(format!("{key} is not the key of an object")));
     };
-    Ok(ObjectKey {
-        resource,
-        scope: Scope::from_key(scope),
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-    })
+    Ok(ObjectKey { resource, scope: Scope::from_key(scope), namespace: namespace.to_owned(), name: name.to_owned() })
 }

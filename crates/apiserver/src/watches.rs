@@ -1,13 +1,9 @@
 //! GET on a collection with `watch`: the tail of the log, as a stream of events.
 //!
 //! A watch is a cursor into the log. It is asked for its next bytes by the connection and does nothing in between, so a
-//! slow client holds nothing but its cursor; when history has moved past it, it ends with 410.
+//! slow client holds its cursor and what it was about to read, nothing else; when history has moved past it, it ends with 410.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use apimachinery::{
     kind::{Resource, World},
@@ -16,6 +12,7 @@ use apimachinery::{
     object::Object,
     options::ListOptions,
     refusal::{Reason, Refusal, Status},
+    selector::FieldSelector,
     table,
     watch::{self, EventType, Filter, Start},
 };
@@ -25,14 +22,19 @@ use http::Response;
 use http_body_util::{BodyExt, Either, StreamBody};
 use hyper::body::Frame;
 use store::{Entry, Key, Revision};
-use tokio::{sync::watch::Receiver, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch::Receiver},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{self, Api, Place},
     committer,
     hub::{Behind, Event},
-    limits, respond,
+    limits,
+    metrics::Metrics,
+    respond,
     serve::Body,
     stages::Authorized,
 };
@@ -44,8 +46,14 @@ pub async fn watch<W: World>(
     request: &Authorized,
     stop: CancellationToken,
 ) -> Result<Response<Body>, Refusal> {
+    if stop.is_cancelled() {
+        // A stream that ends before its first event looks like a fault to clients.
+        return Err(Refusal::new(Reason::ServiceUnavailable, "the server is shutting down").retry_after(1));
+    }
     let representation = negotiate::negotiate(request.accept().as_deref(), Shape::Watch, &request.query)?;
     let options = ListOptions::parse(&request.query, place.resource)?;
+    let fields = with_name(options.fields.clone(), place)?;
+    let permit = Api::<W>::admit(&api.watchers)?;
     let phase = match watch::start(&options) {
         Start::Now => Phase::Live { cursor: api.hub.head() },
         Start::After(revision) => Phase::Live { cursor: revision },
@@ -57,22 +65,34 @@ pub async fn watch<W: World>(
         }
     };
     let now = Instant::now();
-    let ends = now + options.timeout_seconds.map_or_else(default_timeout, Duration::from_secs);
+    let asked = options.timeout_seconds.map_or_else(default_timeout, Duration::from_secs);
+    let ends = now + asked.min(limits::WATCH_TIMEOUT_MAX);
     let stream = Watch {
         api: Arc::clone(api),
         resource: place.resource.clone(),
         prefix: place.prefix(),
-        filter: Filter { labels: options.labels, fields: options.fields },
+        filter: Filter { labels: options.labels, fields },
         representation,
         phase,
         head: api.hub.subscribe(),
         ends,
-        bookmarks: options.allow_bookmarks.then_some(Bookmarks { regular: now + limits::BOOKMARK_INTERVAL, last: ends.checked_sub(limits::BOOKMARK_BEFORE_END) }),
+        bookmarks: options.allow_bookmarks.then(|| Bookmarks::new(now, ends)),
         columns_sent: false,
         stop,
         ready: VecDeque::new(),
     };
-    Ok(stream.into_response())
+    Ok(stream.into_response(permit))
+}
+
+/// The old paths `/watch/.../{name}` say with the path what others say with a field selector.
+fn with_name<W>(fields: FieldSelector, place: &Place<'_, W>) -> Result<FieldSelector, Refusal> {
+    match &place.name {
+        Some(name) if fields.name() != Some(name) => {
+            let name = name.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=");
+            FieldSelector::parse(&format!("{fields},metadata.name={name}"), place.resource)
+        }
+        _ => Ok(fields),
+    }
 }
 
 /// Between one and two times the least, so that watches that began together do not end together.
@@ -92,9 +112,27 @@ enum Phase {
     Ended,
 }
 
+/// When the next bookmarks are due.
 struct Bookmarks {
     regular: Instant,
+    /// The one shortly before the end; `None`: it was sent.
     last: Option<Instant>,
+}
+
+impl Bookmarks {
+    fn new(now: Instant, ends: Instant) -> Self {
+        Self { regular: now + limits::BOOKMARK_INTERVAL, last: ends.checked_sub(limits::BOOKMARK_BEFORE_END) }
+    }
+
+    fn next(&self) -> Instant {
+        self.last.map_or(self.regular, |last| last.min(self.regular))
+    }
+
+    /// A bookmark is sent now.
+    fn sent(&mut self, now: Instant) {
+        self.last = self.last.filter(|last| *last > now);
+        self.regular = now + limits::BOOKMARK_INTERVAL;
+    }
 }
 
 struct Watch<W> {
@@ -113,12 +151,12 @@ struct Watch<W> {
 }
 
 impl<W: World> Watch<W> {
-    fn into_response(self) -> Response<Body> {
+    fn into_response(self, permit: OwnedSemaphorePermit) -> Response<Body> {
         let content_type = match self.representation {
             Representation::Yaml => respond::JSON,
             representation => representation.content_type(),
         };
-        let open = OpenWatch::new(&self.api);
+        let open = OpenWatch::new(&self.api, permit);
         let frames = stream::unfold((self, open), |(mut watch, open)| async move {
             let bytes = watch.next().await?;
             Some((Ok(Frame::data(bytes)), (watch, open)))
@@ -134,12 +172,12 @@ impl<W: World> Watch<W> {
             if let Some(bytes) = self.ready.pop_front() {
                 return Some(bytes);
             }
-            let step = match &self.phase {
+            if self.stop.is_cancelled() {
+                return None;
+            }
+            let step = match self.phase {
                 Phase::Initial { .. } => self.initial().await,
-                Phase::Live { cursor } => {
-                    let cursor = *cursor;
-                    self.live(cursor).await
-                }
+                Phase::Live { cursor } => self.live(cursor).await,
                 Phase::Ended => return None,
             };
             if let Err(status) = step {
@@ -179,9 +217,12 @@ impl<W: World> Watch<W> {
         Ok(())
     }
 
-    /// The events behind the cursor, or a wait for something to happen.
+    /// What is due by time, else the events behind the cursor, else a wait for one of them.
     async fn live(&mut self, cursor: u64) -> Result<(), Status> {
-        let (events, upto) = match self.api.hub.behind(cursor, &self.prefix) {
+        if self.tick(cursor) {
+            return Ok(());
+        }
+        let (events, upto) = match self.api.hub.behind(cursor, &self.prefix, limits::TAIL_EVENTS_MAX) {
             Behind::Events(events, upto) => (events, upto),
             Behind::Older => self.older(cursor).await?,
         };
@@ -196,7 +237,7 @@ impl<W: World> Watch<W> {
         }
         self.api.metrics.watch_events(sent);
         self.push(chunk);
-        if upto == cursor || (self.ready.is_empty() && upto >= self.api.hub.head()) {
+        if self.ready.is_empty() && upto >= self.api.hub.head() {
             self.wait(upto).await;
         }
         Ok(())
@@ -204,7 +245,7 @@ impl<W: World> Watch<W> {
 
     /// Events that are no longer in memory.
     async fn older(&self, cursor: u64) -> Result<(Vec<Arc<Event>>, u64), Status> {
-        let entries = self.api.store.tail(Revision(cursor), limits::TAIL_ENTRIES_MAX).await;
+        let entries = self.api.store.tail(Revision(cursor), limits::TAIL_EVENTS_MAX).await;
         let entries = entries.map_err(|error| failure(&error))?;
         let upto = entries.last().map_or(cursor, |entry| entry.revision.0);
         let seen = entries.into_iter().filter(|entry| entry.key.as_str().starts_with(&self.prefix));
@@ -222,33 +263,29 @@ impl<W: World> Watch<W> {
         Some(self.encode(event_type, &object))
     }
 
-    /// Waits until the head moves, a bookmark is due or the watch ends.
+    /// Waits until the head moves, something is due or the watch is stopped.
     async fn wait(&mut self, cursor: u64) {
-        let bookmark_at = self.bookmarks.as_ref().map(|due| due.last.map_or(due.regular, |last| last.min(due.regular)));
-        let bookmark_at = bookmark_at.unwrap_or(self.ends).min(self.ends);
-        let due = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => return self.phase = Phase::Ended,
-            moved = self.head.wait_for(|head| *head > cursor) => moved.is_err(),
-            () = tokio::time::sleep_until(bookmark_at) => true,
-        };
-        if due {
-            self.tick(cursor);
+        let due = self.bookmarks.as_ref().map_or(self.ends, |bookmarks| bookmarks.next().min(self.ends));
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            // The hub lives as long as the API that this watch holds, so its head is never gone.
+            _ = self.head.wait_for(|head| *head > cursor) => {}
+            () = tokio::time::sleep_until(due) => {}
         }
     }
 
-    fn tick(&mut self, cursor: u64) {
+    /// The end or a bookmark, if it is time; asked before every step, so that no amount of events puts it off.
+    fn tick(&mut self, cursor: u64) -> bool {
         let now = Instant::now();
         if now >= self.ends {
             self.phase = Phase::Ended;
-            return;
+            return true;
         }
-        if let Some(due) = &mut self.bookmarks {
-            due.last = due.last.filter(|last| *last > now);
-            due.regular = now + limits::BOOKMARK_INTERVAL;
-            let frame = self.bookmark(cursor, false);
-            self.ready.push_back(frame);
-        }
+        let Some(bookmarks) = self.bookmarks.as_mut().filter(|bookmarks| bookmarks.next() <= now) else { return false };
+        bookmarks.sent(now);
+        let frame = self.bookmark(cursor, false);
+        self.ready.push_back(frame);
+        true
     }
 
     fn bookmark(&mut self, revision: u64, initial_end: bool) -> Bytes {
@@ -296,18 +333,21 @@ fn failure(error: &store::Error) -> Status {
     }
 }
 
-/// Counts a watch for as long as it is open.
-struct OpenWatch(Arc<crate::metrics::Metrics>);
+/// Counts a watch and keeps its place for as long as it is open.
+struct OpenWatch {
+    metrics: Arc<Metrics>,
+    _permit: OwnedSemaphorePermit,
+}
 
 impl OpenWatch {
-    fn new<W>(api: &Api<W>) -> Self {
+    fn new<W>(api: &Api<W>, permit: OwnedSemaphorePermit) -> Self {
         api.metrics.watches(1);
-        Self(Arc::clone(&api.metrics))
+        Self { metrics: Arc::clone(&api.metrics), _permit: permit }
     }
 }
 
 impl Drop for OpenWatch {
     fn drop(&mut self) {
-        self.0.watches(-1);
+        self.metrics.watches(-1);
     }
 }

@@ -157,11 +157,8 @@ fn representation(request: &Decoded) -> Result<Representation, Refusal> {
 }
 
 fn delete_options(request: &Decoded) -> Result<DeleteOptions, Refusal> {
-    let body = if request.body.is_empty() {
-        None
-    } else {
-        Some(schema::decode(request.content_type(), &request.body)?.value)
-    };
+    let body =
+        if request.body.is_empty() { None } else { Some(schema::decode(request.content_type(), &request.body)?.value) };
     DeleteOptions::parse(body.as_ref(), &request.query)
 }
 

@@ -12,26 +12,15 @@ use crate::{
     wire::{Call, MERGE_PATCH, Wire},
 };
 
-pub(crate) async fn run(
-    wire: &Wire,
-    arguments: &Write,
-    report: &mut Report<'_>,
-) -> Result<(), Failure> {
-    let Some(manifests) =
-        manifest::load(wire, &arguments.files, &arguments.namespace, report).await?
-    else {
+pub(crate) async fn run(wire: &Wire, arguments: &Write, report: &mut Report<'_>) -> Result<(), Failure> {
+    let Some(manifests) = manifest::load(wire, &arguments.files, &arguments.namespace, report).await? else {
         return Ok(());
     };
     for manifest in &manifests {
         match apply(wire, manifest, arguments, report).await {
-            Ok((object, verb)) => output::written(
-                &manifest.resource,
-                &object,
-                verb,
-                arguments.output,
-                arguments.dry_run,
-                report,
-            )?,
+            Ok((object, verb)) => {
+                output::written(&manifest.resource, &object, verb, arguments.output, arguments.dry_run, report)?;
+            }
             Err(failure) => report.part_failed(&manifest.place(), failure)?,
         }
     }
@@ -55,14 +44,9 @@ async fn apply(
     }
     let path = manifest.object_path();
     let before = wire.call(Call::get(&path), report).await?;
-    let change =
-        Call::write(Method::PATCH, &path, MERGE_PATCH, &manifest.object).dry_run(arguments.dry_run);
+    let change = Call::write(Method::PATCH, &path, MERGE_PATCH, &manifest.object).dry_run(arguments.dry_run);
     let after = wire.call(change, report).await?;
-    let verb = if same(&before, &after) {
-        "unchanged"
-    } else {
-        "configured"
-    };
+    let verb = if same(&before, &after) { "unchanged" } else { "configured" };
     Ok((after, verb))
 }
 

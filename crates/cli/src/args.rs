@@ -110,12 +110,7 @@ pub struct Delete {
 #[derive(Args, Clone, Debug, Default)]
 pub struct Namespace {
     /// Namespace; without it the context's
-    #[arg(
-        short = 'n',
-        long = "namespace",
-        id = "namespace",
-        value_name = "NAMESPACE"
-    )]
+    #[arg(short = 'n', long = "namespace", id = "namespace", value_name = "NAMESPACE")]
     pub name: Option<String>,
 }
 

@@ -11,26 +11,15 @@ use crate::{
     wire::{Call, JSON, Wire},
 };
 
-pub(crate) async fn run(
-    wire: &Wire,
-    arguments: &Write,
-    report: &mut Report<'_>,
-) -> Result<(), Failure> {
-    let Some(manifests) =
-        manifest::load(wire, &arguments.files, &arguments.namespace, report).await?
-    else {
+pub(crate) async fn run(wire: &Wire, arguments: &Write, report: &mut Report<'_>) -> Result<(), Failure> {
+    let Some(manifests) = manifest::load(wire, &arguments.files, &arguments.namespace, report).await? else {
         return Ok(());
     };
     for manifest in &manifests {
         match post(wire, manifest, arguments, report).await {
-            Ok(object) => output::written(
-                &manifest.resource,
-                &object,
-                "created",
-                arguments.output,
-                arguments.dry_run,
-                report,
-            )?,
+            Ok(object) => {
+                output::written(&manifest.resource, &object, "created", arguments.output, arguments.dry_run, report)?;
+            }
             Err(failure) => report.part_failed(&manifest.place(), failure)?,
         }
     }
@@ -44,11 +33,6 @@ pub(crate) async fn post(
     arguments: &Write,
     report: &mut Report<'_>,
 ) -> Result<Value, Failure> {
-    let call = Call::write(
-        Method::POST,
-        &manifest.collection_path(),
-        JSON,
-        &manifest.object,
-    );
+    let call = Call::write(Method::POST, &manifest.collection_path(), JSON, &manifest.object);
     wire.call(call.dry_run(arguments.dry_run), report).await
 }

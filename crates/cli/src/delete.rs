@@ -10,30 +10,16 @@ use crate::{
     wire::{Call, Wire},
 };
 
-pub(crate) async fn run(
-    wire: &Wire,
-    arguments: &Delete,
-    report: &mut Report<'_>,
-) -> Result<(), Failure> {
+pub(crate) async fn run(wire: &Wire, arguments: &Delete, report: &mut Report<'_>) -> Result<(), Failure> {
     let doomed = doomed(wire, arguments, report).await?;
-    let namespace = arguments
-        .namespace
-        .name
-        .as_deref()
-        .unwrap_or(&wire.namespace);
+    let namespace = arguments.namespace.name.as_deref().unwrap_or(&wire.namespace);
     for (resource, name) in &doomed {
-        let call =
-            Call::delete(&resource.path(Some(namespace), Some(name))).dry_run(arguments.dry_run);
+        let call = Call::delete(&resource.path(Some(namespace), Some(name))).dry_run(arguments.dry_run);
         match wire.call(call, report).await {
             Ok(answer) => {
                 let outcome = outcome(&answer);
                 let note = dry_run_note(arguments.dry_run);
-                writeln!(
-                    report.out,
-                    "{} \"{}\" {outcome}{note}",
-                    resource.full_name(),
-                    printable(name)
-                )?;
+                writeln!(report.out, "{} \"{}\" {outcome}{note}", resource.full_name(), printable(name))?;
             }
             Err(failure) => report.part_failed("", failure)?,
         }
@@ -41,19 +27,13 @@ pub(crate) async fn run(
     Ok(())
 }
 
-async fn doomed(
-    wire: &Wire,
-    arguments: &Delete,
-    report: &mut Report<'_>,
-) -> Result<Vec<(Resource, String)>, Failure> {
+async fn doomed(wire: &Wire, arguments: &Delete, report: &mut Report<'_>) -> Result<Vec<(Resource, String)>, Failure> {
     let mut catalogue = Catalogue::new(wire);
     let mut doomed = Vec::new();
     for (word, name) in targets(&arguments.resource, &arguments.names)? {
         let resources = catalogue.by_word(&word, report).await?;
         let (Some(name), [resource]) = (name, resources.as_slice()) else {
-            return Err(Failure::Misunderstood(
-                "say which: RESOURCE NAME, or RESOURCE/NAME".to_owned(),
-            ));
+            return Err(Failure::Misunderstood("say which: RESOURCE NAME, or RESOURCE/NAME".to_owned()));
         };
         doomed.push((resource.clone(), name));
     }
@@ -62,17 +42,10 @@ async fn doomed(
 
 /// An object with finalizers is still there, and comes back in the answer.
 fn outcome(answer: &Value) -> String {
-    let finalizers = answer
-        .pointer("/metadata/finalizers")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
+    let finalizers = answer.pointer("/metadata/finalizers").and_then(Value::as_array).into_iter().flatten();
     let finalizers: Vec<&str> = finalizers.filter_map(Value::as_str).collect();
     if finalizers.is_empty() || answer.pointer("/metadata/deletionTimestamp").is_none() {
         return "deleted".to_owned();
     }
-    printable(&format!(
-        "is being deleted and waits for {}",
-        finalizers.join(", ")
-    ))
+    printable(&format!("is being deleted and waits for {}", finalizers.join(", ")))
 }

@@ -33,10 +33,7 @@ pub(crate) async fn transcript(line: &str, script: Script<'_>) -> String {
     let mut report = Report::new(&mut out, &mut err);
     let wire = Wire::with_client(client);
     if let Err(failure) = dispatch(&wire, command, &mut report).await {
-        report
-            .failed(failure)
-            .map_err(|failure: Failure| format!("{failure:?}"))
-            .unwrap();
+        report.failed(failure).map_err(|failure: Failure| format!("{failure:?}")).unwrap();
     }
     let code = report.exit_code();
     let code = (0..3).find(|number| code == (*number).into()).unwrap();
@@ -47,10 +44,8 @@ pub(crate) async fn transcript(line: &str, script: Script<'_>) -> String {
 }
 
 fn client(script: Script<'_>) -> (Client, Arc<Mutex<Vec<String>>>) {
-    let script: Vec<(String, u16, Value)> = script
-        .iter()
-        .map(|(line, code, body)| ((*line).to_owned(), *code, body.clone()))
-        .collect();
+    let script: Vec<(String, u16, Value)> =
+        script.iter().map(|(line, code, body)| ((*line).to_owned(), *code, body.clone())).collect();
     let script = Arc::new(Mutex::new(script));
     let requests = Arc::new(Mutex::new(Vec::new()));
     let remembered = Arc::clone(&requests);
@@ -59,27 +54,15 @@ fn client(script: Script<'_>) -> (Client, Arc<Mutex<Vec<String>>>) {
         async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await?.to_bytes();
-            let (line, text) = (
-                format!("{} {}", head.method, head.uri.path()),
-                String::from_utf8_lossy(&body).into_owned(),
-            );
+            let (line, text) =
+                (format!("{} {}", head.method, head.uri.path()), String::from_utf8_lossy(&body).into_owned());
             let (code, answer) = answer(&script, &line);
             if !line.ends_with("/v1alpha1") {
-                let query = head
-                    .uri
-                    .query()
-                    .map(|query| format!("?{query}"))
-                    .unwrap_or_default();
-                requests
-                    .lock()
-                    .unwrap()
-                    .push(format!("{line}{query} {text}").trim_end().to_owned());
+                let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+                requests.lock().unwrap().push(format!("{line}{query} {text}").trim_end().to_owned());
             }
             Ok::<_, kube::Error>(
-                Response::builder()
-                    .status(code)
-                    .body(Body::from(answer.to_string().into_bytes()))
-                    .unwrap(),
+                Response::builder().status(code).body(Body::from(answer.to_string().into_bytes())).unwrap(),
             )
         }
     });
@@ -96,10 +79,7 @@ fn answer(script: &Mutex<Vec<(String, u16, Value)>>, line: &str) -> (u16, Value)
             let (_, code, body) = script.remove(idx);
             (code, body)
         }
-        None => (
-            404,
-            refused(404, "NotFound", &format!("{line} is not in the script")),
-        ),
+        None => (404, refused(404, "NotFound", &format!("{line} is not in the script"))),
     }
 }
 
@@ -127,7 +107,8 @@ pub(crate) fn discovery() -> Value {
 
 /// Two claims as the server prints them.
 pub(crate) fn claim_table() -> Value {
-    let row = |namespace: &str, cells: Value| json!({ "cells": cells, "object": { "metadata": { "namespace": namespace } } });
+    let row =
+        |namespace: &str, cells: Value| json!({ "cells": cells, "object": { "metadata": { "namespace": namespace } } });
     json!({
         "kind": "Table", "apiVersion": "meta.k8s.io/v1",
         "columnDefinitions": [

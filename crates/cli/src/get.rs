@@ -14,11 +14,7 @@ use crate::{
 /// What a list asks for at once.
 const PAGE_OBJECTS_MAX: &str = "500";
 
-pub(crate) async fn run(
-    wire: &Wire,
-    arguments: &Get,
-    report: &mut Report<'_>,
-) -> Result<(), Failure> {
+pub(crate) async fn run(wire: &Wire, arguments: &Get, report: &mut Report<'_>) -> Result<(), Failure> {
     let wanted = wanted(wire, arguments, report).await?;
     match arguments.output {
         None | Some(Format::Wide) => tables(wire, arguments, &wanted, report).await,
@@ -32,45 +28,30 @@ struct Wanted {
     names: Vec<String>,
 }
 
-async fn wanted(
-    wire: &Wire,
-    arguments: &Get,
-    report: &mut Report<'_>,
-) -> Result<Vec<Wanted>, Failure> {
+async fn wanted(wire: &Wire, arguments: &Get, report: &mut Report<'_>) -> Result<Vec<Wanted>, Failure> {
     let mut catalogue = Catalogue::new(wire);
     let mut wanted: Vec<Wanted> = Vec::new();
     for (word, name) in targets(&arguments.resource, &arguments.names)? {
         for resource in catalogue.by_word(&word, report).await? {
             match wanted.iter_mut().find(|wanted| wanted.resource == resource) {
                 Some(known) => known.names.extend(name.clone()),
-                None => wanted.push(Wanted {
-                    resource,
-                    names: name.clone().into_iter().collect(),
-                }),
+                None => wanted.push(Wanted { resource, names: name.clone().into_iter().collect() }),
             }
         }
     }
     Ok(wanted)
 }
 
-async fn tables(
-    wire: &Wire,
-    arguments: &Get,
-    wanted: &[Wanted],
-    report: &mut Report<'_>,
-) -> Result<(), Failure> {
+async fn tables(wire: &Wire, arguments: &Get, wanted: &[Wanted], report: &mut Report<'_>) -> Result<(), Failure> {
     let mut printed = 0;
     for Wanted { resource, names } in wanted {
         let mut table = Table::default();
         for part in fetch(wire, arguments, resource, names, TABLE, report).await? {
             if part.get("kind").and_then(Value::as_str) != Some("Table") {
-                return Err(Failure::Unreachable(
-                    "the server shows no tables; try -o yaml".to_owned(),
-                ));
+                return Err(Failure::Unreachable("the server shows no tables; try -o yaml".to_owned()));
             }
-            let part = serde_json::from_value(part).map_err(|error| {
-                Failure::Unreachable(format!("the server's table is not one: {error}"))
-            })?;
+            let part = serde_json::from_value(part)
+                .map_err(|error| Failure::Unreachable(format!("the server's table is not one: {error}")))?;
             table.append(part);
         }
         if table.rows.is_empty() {
@@ -79,11 +60,7 @@ async fn tables(
         if printed > 0 {
             writeln!(report.out)?;
         }
-        let prefix = if wanted.len() > 1 {
-            format!("{}/", resource.singular())
-        } else {
-            String::new()
-        };
+        let prefix = if wanted.len() > 1 { format!("{}/", resource.singular()) } else { String::new() };
         let style = Style {
             wide: arguments.output == Some(Format::Wide),
             namespaces: arguments.all_namespaces && resource.namespaced,
@@ -95,13 +72,8 @@ async fn tables(
     }
     // Names that were not found have been reported one by one.
     if printed == 0 && wanted.iter().all(|wanted| wanted.names.is_empty()) {
-        let whole =
-            arguments.all_namespaces || !wanted.iter().any(|wanted| wanted.resource.namespaced);
-        let place = if whole {
-            String::new()
-        } else {
-            format!(" in namespace {}", namespace(wire, arguments))
-        };
+        let whole = arguments.all_namespaces || !wanted.iter().any(|wanted| wanted.resource.namespaced);
+        let place = if whole { String::new() } else { format!(" in namespace {}", namespace(wire, arguments)) };
         report.note(&format!("Nothing found{place}."))?;
     }
     Ok(())
@@ -117,17 +89,13 @@ async fn objects(
     let mut all = Vec::new();
     for Wanted { resource, names } in wanted {
         for part in fetch(wire, arguments, resource, names, JSON, report).await? {
-            all.extend(
-                items(resource, part)
-                    .into_iter()
-                    .map(|object| (resource, object)),
-            );
+            all.extend(items(resource, part).into_iter().map(|object| (resource, object)));
         }
     }
     if format == Format::Name {
-        return all.iter().try_for_each(|(resource, object)| {
-            Ok(writeln!(report.out, "{}", output::name(resource, object))?)
-        });
+        return all
+            .iter()
+            .try_for_each(|(resource, object)| Ok(writeln!(report.out, "{}", output::name(resource, object))?));
     }
     let single = matches!(wanted, [one] if one.names.len() == 1);
     let mut all: Vec<Value> = all.into_iter().map(|(_, object)| object).collect();
@@ -137,11 +105,7 @@ async fn objects(
         Some(object) if single => object,
         last => output::list(all.into_iter().chain(last).collect()),
     };
-    if format == Format::Json {
-        output::json(&shown, report.out)
-    } else {
-        output::yaml(&shown, report.out)
-    }
+    if format == Format::Json { output::json(&shown, report.out) } else { output::yaml(&shown, report.out) }
 }
 
 /// The answers for one resource: one per name, or one per page. What is refused by name is reported, and the others come.
@@ -155,14 +119,7 @@ async fn fetch(
 ) -> Result<Vec<Value>, Failure> {
     let namespace = (!arguments.all_namespaces).then(|| namespace(wire, arguments));
     if names.is_empty() {
-        return pages(
-            wire,
-            arguments,
-            &resource.path(namespace, None),
-            accept,
-            report,
-        )
-        .await;
+        return pages(wire, arguments, &resource.path(namespace, None), accept, report).await;
     }
     let mut answers = Vec::new();
     for name in names {
@@ -184,26 +141,15 @@ async fn pages(
 ) -> Result<Vec<Value>, Failure> {
     let (mut pages, mut next) = (Vec::new(), String::new());
     loop {
-        let mut call = Call::get(path)
-            .accept(accept)
-            .query("limit", PAGE_OBJECTS_MAX);
-        for (name, value) in [
-            ("labelSelector", &arguments.selector),
-            ("fieldSelector", &arguments.field_selector),
-        ] {
-            call = value
-                .iter()
-                .fold(call, |call, value| call.query(name, value));
+        let mut call = Call::get(path).accept(accept).query("limit", PAGE_OBJECTS_MAX);
+        for (name, value) in [("labelSelector", &arguments.selector), ("fieldSelector", &arguments.field_selector)] {
+            call = value.iter().fold(call, |call, value| call.query(name, value));
         }
         if !next.is_empty() {
             call = call.query("continue", &next);
         }
         let page = wire.call(call, report).await?;
-        next = page
-            .pointer("/metadata/continue")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned();
+        next = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
         pages.push(page);
         if next.is_empty() {
             return Ok(pages);
@@ -218,19 +164,13 @@ fn items(resource: &Resource, mut answer: Value) -> Vec<Value> {
     };
     for item in &mut items {
         if let Value::Object(item) = item {
-            item.entry("apiVersion")
-                .or_insert_with(|| resource.group_version().into());
-            item.entry("kind")
-                .or_insert_with(|| resource.kind.as_str().into());
+            item.entry("apiVersion").or_insert_with(|| resource.group_version().into());
+            item.entry("kind").or_insert_with(|| resource.kind.as_str().into());
         }
     }
     items
 }
 
 fn namespace<'a>(wire: &'a Wire, arguments: &'a Get) -> &'a str {
-    arguments
-        .namespace
-        .name
-        .as_deref()
-        .unwrap_or(&wire.namespace)
+    arguments.namespace.name.as_deref().unwrap_or(&wire.namespace)
 }

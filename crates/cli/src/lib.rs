@@ -48,9 +48,7 @@ pub async fn run(
     };
     match done.or_else(|failure| report.failed(failure)) {
         // Whoever reads the output has seen enough, as `head` does.
-        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => {
-            Ok(ExitCode::SUCCESS)
-        }
+        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(Failure::Output(error)) => Err(error.into()),
         Ok(()) | Err(_) => Ok(report.exit_code()),
     }

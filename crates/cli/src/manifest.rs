@@ -28,20 +28,12 @@ pub(crate) struct Manifest {
 impl Manifest {
     /// Its name, empty when the server is to make one up.
     pub(crate) fn name(&self) -> &str {
-        self.object
-            .pointer("/metadata/name")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+        self.object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
     }
 
     /// Which object of which file this is, for complaints.
     pub(crate) fn place(&self) -> String {
-        format!(
-            "{}: {}/{}",
-            self.file,
-            self.resource.singular(),
-            printable(self.name())
-        )
+        format!("{}: {}/{}", self.file, self.resource.singular(), printable(self.name()))
     }
 
     pub(crate) fn collection_path(&self) -> String {
@@ -97,16 +89,9 @@ async fn place(
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     let needed = |pointer: &str| {
         let found = text(pointer).filter(|value| !value.is_empty());
-        found.ok_or_else(|| {
-            Failure::Misunderstood(format!(
-                "an object has no {}",
-                pointer.trim_start_matches('/')
-            ))
-        })
+        found.ok_or_else(|| Failure::Misunderstood(format!("an object has no {}", pointer.trim_start_matches('/'))))
     };
-    let resource = catalogue
-        .by_kind(needed("/apiVersion")?, needed("/kind")?, report)
-        .await?;
+    let resource = catalogue.by_kind(needed("/apiVersion")?, needed("/kind")?, report).await?;
     let namespace = match (text("/metadata/namespace"), namespace.name.as_deref()) {
         (Some(own), Some(wanted)) if own != wanted && resource.namespaced => {
             let text = format!("an object is meant for namespace {own:?}, not for {wanted:?}");
@@ -115,12 +100,7 @@ async fn place(
         (Some(namespace), _) | (None, Some(namespace)) => namespace.to_owned(),
         (None, None) => wire.namespace.clone(),
     };
-    Ok(Manifest {
-        file: file.to_owned(),
-        namespace,
-        resource,
-        object,
-    })
+    Ok(Manifest { file: file.to_owned(), namespace, resource, object })
 }
 
 /// The files of directories in order of name; a file that is named is taken whatever it is called.
@@ -129,9 +109,7 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     for path in paths {
         if path.is_dir() {
             files.extend(
-                directory(path).map_err(|error| {
-                    Failure::Misunderstood(format!("{}: {error}", path.display()))
-                })?,
+                directory(path).map_err(|error| Failure::Misunderstood(format!("{}: {error}", path.display())))?,
             );
         } else {
             files.push(path.clone());
@@ -141,25 +119,16 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn directory(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = fs::read_dir(path)?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<io::Result<Vec<PathBuf>>>()?;
+    let mut files = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
     files.retain(|file| {
-        file.is_file()
-            && file
-                .extension()
-                .is_some_and(|end| end == "yaml" || end == "yml" || end == "json")
+        file.is_file() && file.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json")
     });
     files.sort();
     Ok(files)
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let text = if path == Path::new("-") {
-        io::read_to_string(io::stdin())
-    } else {
-        fs::read_to_string(path)
-    };
+    let text = if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
     text.map_err(|error| error.to_string())
 }
 
@@ -167,19 +136,14 @@ fn parse(text: &str) -> Result<Vec<Value>, String> {
     // YAML would take most JSON too, but not one value after another.
     let documents = if text.trim_start().starts_with('{') {
         let stream = serde_json::Deserializer::from_str(text).into_iter();
-        stream
-            .collect::<Result<Vec<Value>, _>>()
-            .map_err(|error| error.to_string())
+        stream.collect::<Result<Vec<Value>, _>>().map_err(|error| error.to_string())
     } else {
         serde_saphyr::from_multiple(text).map_err(|error| error.to_string())
     };
     // A flow mapping of YAML also begins with a brace.
-    let documents =
-        documents.or_else(|error| serde_saphyr::from_multiple(text).map_err(|_| error))?;
+    let documents = documents.or_else(|error| serde_saphyr::from_multiple(text).map_err(|_| error))?;
     let mut objects = Vec::new();
-    documents
-        .into_iter()
-        .try_for_each(|document| flatten(document, &mut objects))?;
+    documents.into_iter().try_for_each(|document| flatten(document, &mut objects))?;
     if objects.is_empty() {
         return Err("there is no object in it".to_owned());
     }
@@ -187,21 +151,12 @@ fn parse(text: &str) -> Result<Vec<Value>, String> {
 }
 
 fn flatten(document: Value, objects: &mut Vec<Value>) -> Result<(), String> {
-    let is_list = document
-        .get("kind")
-        .and_then(Value::as_str)
-        .is_some_and(|kind| kind.ends_with("List"));
+    let is_list = document.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
     match document {
         Value::Object(mut list) if is_list && list.get("items").is_some_and(Value::is_array) => {
-            let items = list
-                .remove("items")
-                .map(Vec::<Value>::deserialize)
-                .transpose()
-                .map_err(|error| error.to_string())?;
-            items
-                .unwrap_or_default()
-                .into_iter()
-                .try_for_each(|item| flatten(item, objects))
+            let items =
+                list.remove("items").map(Vec::<Value>::deserialize).transpose().map_err(|error| error.to_string())?;
+            items.unwrap_or_default().into_iter().try_for_each(|item| flatten(item, objects))
         }
         Value::Object(_) => {
             objects.push(document);
@@ -222,15 +177,9 @@ mod tests {
     fn documents_are_taken_apart() {
         for (text, expected) in [
             ("kind: A\n", Some(json!([{ "kind": "A" }]))),
-            (
-                "# nothing\n---\nkind: A\n---\n---\nkind: B\n...\n",
-                Some(json!([{ "kind": "A" }, { "kind": "B" }])),
-            ),
+            ("# nothing\n---\nkind: A\n---\n---\nkind: B\n...\n", Some(json!([{ "kind": "A" }, { "kind": "B" }]))),
             ("{\"kind\":\"A\"}", Some(json!([{ "kind": "A" }]))),
-            (
-                "{\"kind\":\"A\"}\n{\"kind\":\"B\"}",
-                Some(json!([{ "kind": "A" }, { "kind": "B" }])),
-            ),
+            ("{\"kind\":\"A\"}\n{\"kind\":\"B\"}", Some(json!([{ "kind": "A" }, { "kind": "B" }]))),
             ("{kind: A, n: 24}", Some(json!([{ "kind": "A", "n": 24 }]))),
             (
                 "kind: List\nitems: [{kind: A}, {kind: IPPoolList, items: [{kind: B}]}]",
@@ -238,9 +187,7 @@ mod tests {
             ),
             (
                 "kind: A\nspec: {cidr: 10.0.0.0/8, yes: \"no\", v6: \"::/0\"}",
-                Some(
-                    json!([{ "kind": "A", "spec": { "cidr": "10.0.0.0/8", "yes": "no", "v6": "::/0" } }]),
-                ),
+                Some(json!([{ "kind": "A", "spec": { "cidr": "10.0.0.0/8", "yes": "no", "v6": "::/0" } }])),
             ),
             ("", None),
             ("---\n", None),
@@ -261,15 +208,8 @@ mod tests {
             fs::write(directory.path().join(name), "").unwrap();
         }
         fs::create_dir(directory.path().join("d.yaml")).unwrap();
-        let files = expand(&[
-            directory.path().to_owned(),
-            directory.path().join("readme.md"),
-        ])
-        .unwrap();
-        let names: Vec<&str> = files
-            .iter()
-            .filter_map(|file| file.file_name()?.to_str())
-            .collect();
+        let files = expand(&[directory.path().to_owned(), directory.path().join("readme.md")]).unwrap();
+        let names: Vec<&str> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
         assert_eq!(names, ["a.json", "b.yaml", "c.yml", "readme.md"]);
     }
 }

@@ -27,10 +27,7 @@ pub(crate) fn list(items: Vec<Value>) -> Value {
 
 /// `ippool.ipam.miloapis.com/root`.
 pub(crate) fn name(resource: &Resource, object: &Value) -> String {
-    let name = object
-        .pointer("/metadata/name")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     printable(&format!("{}/{name}", resource.full_name()))
 }
 
@@ -53,17 +50,9 @@ pub(crate) fn written(
         }
         Some(ObjectFormat::Name) => Ok(writeln!(report.out, "{line}")?),
         None => {
-            let block = object
-                .pointer("/status/allocatedCIDR")
-                .and_then(Value::as_str);
-            let block = block
-                .map(|block| format!(": {}", printable(block)))
-                .unwrap_or_default();
-            Ok(writeln!(
-                report.out,
-                "{line} {verb}{}{block}",
-                dry_run_note(dry_run)
-            )?)
+            let block = object.pointer("/status/allocatedCIDR").and_then(Value::as_str);
+            let block = block.map(|block| format!(": {}", printable(block))).unwrap_or_default();
+            Ok(writeln!(report.out, "{line} {verb}{}{block}", dry_run_note(dry_run))?)
         }
     }
 }
@@ -90,10 +79,6 @@ mod tests {
         let mut out = Vec::new();
         yaml(&value, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(
-            serde_saphyr::from_str::<Value>(&text).unwrap(),
-            value,
-            "{text}"
-        );
+        assert_eq!(serde_saphyr::from_str::<Value>(&text).unwrap(), value, "{text}");
     }
 }

@@ -42,11 +42,7 @@ enum Outcome {
 
 impl<'a> Report<'a> {
     pub(crate) fn new(out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
-        Self {
-            out,
-            err,
-            outcome: Outcome::Done,
-        }
+        Self { out, err, outcome: Outcome::Done }
     }
 
     /// Something that is worth knowing and changes nothing.
@@ -75,11 +71,7 @@ impl<'a> Report<'a> {
             Failure::Output(_) => return Err(failure),
         };
         self.outcome = self.outcome.max(outcome);
-        let place = if place.is_empty() {
-            String::new()
-        } else {
-            format!("{place}: ")
-        };
+        let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
         Ok(writeln!(self.err, "{place}{}", describe(&failure))?)
     }
 
@@ -100,26 +92,11 @@ fn describe(failure: &Failure) -> String {
 
 /// The message, and below it the causes that it does not mention itself.
 fn describe_status(status: &Status) -> String {
-    let reason = if status.reason.is_empty() {
-        status.code.to_string()
-    } else {
-        status.reason.clone()
-    };
-    let message = if status.message.is_empty() {
-        "no message"
-    } else {
-        &status.message
-    };
-    let mut text = format!(
-        "Error from server ({}): {}",
-        printable(&reason),
-        printable(message)
-    );
+    let reason = if status.reason.is_empty() { status.code.to_string() } else { status.reason.clone() };
+    let message = if status.message.is_empty() { "no message" } else { &status.message };
+    let mut text = format!("Error from server ({}): {}", printable(&reason), printable(message));
     let details = status.details.as_ref();
-    for cause in details
-        .iter()
-        .flat_map(|details: &&StatusDetails| &details.causes)
-    {
+    for cause in details.iter().flat_map(|details: &&StatusDetails| &details.causes) {
         if !mentioned(cause, message) {
             text += &format!("\n  {}", describe_cause(cause));
         }
@@ -133,11 +110,7 @@ fn mentioned(cause: &StatusCause, message: &str) -> bool {
 
 fn describe_cause(cause: &StatusCause) -> String {
     let parts = [&cause.field, &cause.reason, &cause.message];
-    let parts: Vec<String> = parts
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .map(|part| printable(part))
-        .collect();
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).map(|part| printable(part)).collect();
     parts.join(": ")
 }
 
@@ -147,13 +120,11 @@ pub(crate) fn printable(text: &str) -> String {
         return text.to_owned();
     }
     text.chars()
-        .flat_map(|character| {
-            if character.is_control() {
-                character.escape_default().collect()
-            } else {
-                vec![character]
-            }
-        })
+        .flat_map(
+            |character| {
+                if character.is_control() { character.escape_default().collect() } else { vec![character] }
+            },
+        )
         .collect()
 }
 
@@ -175,10 +146,7 @@ mod tests {
             json!({ "code": 401, "reason": "Unauthorized", "message": "Unauthorized" }),
             &expect!["Error from server (Unauthorized): Unauthorized"],
         );
-        check(
-            json!({ "code": 500 }),
-            &expect!["Error from server (500): no message"],
-        );
+        check(json!({ "code": 500 }), &expect!["Error from server (500): no message"]);
         check(
             json!({
                 "code": 507, "reason": "InsufficientStorage", "message": "IPPool \"edge\" is exhausted",
@@ -212,19 +180,9 @@ mod tests {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut report = Report::new(&mut out, &mut err);
         assert_eq!(report.exit_code(), ExitCode::SUCCESS);
-        report
-            .failed(Failure::Misunderstood("what?".to_owned()))
-            .unwrap();
-        report
-            .part_failed(
-                "a.yaml",
-                Failure::Refused(Status::failure("taken", "Conflict").boxed()),
-            )
-            .unwrap();
+        report.failed(Failure::Misunderstood("what?".to_owned())).unwrap();
+        report.part_failed("a.yaml", Failure::Refused(Status::failure("taken", "Conflict").boxed())).unwrap();
         assert_eq!(report.exit_code(), ExitCode::from(2));
-        assert_eq!(
-            String::from_utf8(err).unwrap(),
-            "Error: what?\na.yaml: Error from server (Conflict): taken\n"
-        );
+        assert_eq!(String::from_utf8(err).unwrap(), "Error: what?\na.yaml: Error from server (Conflict): taken\n");
     }
 }

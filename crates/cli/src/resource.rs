@@ -32,25 +32,15 @@ pub(crate) struct Catalogue<'a> {
 
 impl<'a> Catalogue<'a> {
     pub(crate) fn new(wire: &'a Wire) -> Self {
-        Self {
-            wire,
-            known: HashMap::new(),
-        }
+        Self { wire, known: HashMap::new() }
     }
 
     /// What a word on the command line means: one resource, or those of a category.
-    pub(crate) async fn by_word(
-        &mut self,
-        word: &str,
-        report: &mut Report<'_>,
-    ) -> Result<Vec<Resource>, Failure> {
+    pub(crate) async fn by_word(&mut self, word: &str, report: &mut Report<'_>) -> Result<Vec<Resource>, Failure> {
         let resources = self.of(GROUP_VERSION, report).await?;
         let found: Vec<Resource> = select(resources, word).cloned().collect();
         if found.is_empty() {
-            let known: Vec<&str> = resources
-                .iter()
-                .map(|resource| resource.plural.as_str())
-                .collect();
+            let known: Vec<&str> = resources.iter().map(|resource| resource.plural.as_str()).collect();
             return Err(Failure::Misunderstood(format!(
                 "there is no resource {word:?}; there are: {}",
                 known.join(", ")
@@ -70,30 +60,16 @@ impl<'a> Catalogue<'a> {
             Err(Failure::Refused(status)) if status.is_not_found() => &[],
             other => other?,
         };
-        let found = resources
-            .iter()
-            .find(|resource| resource.kind == kind)
-            .cloned();
-        found.ok_or_else(|| {
-            Failure::Misunderstood(format!("the server knows no {kind} in {group_version}"))
-        })
+        let found = resources.iter().find(|resource| resource.kind == kind).cloned();
+        found.ok_or_else(|| Failure::Misunderstood(format!("the server knows no {kind} in {group_version}")))
     }
 
-    async fn of(
-        &mut self,
-        group_version: &str,
-        report: &mut Report<'_>,
-    ) -> Result<&[Resource], Failure> {
+    async fn of(&mut self, group_version: &str, report: &mut Report<'_>) -> Result<&[Resource], Failure> {
         if !self.known.contains_key(group_version) {
-            let list = self
-                .wire
-                .call(Call::get(&root(group_version)), report)
-                .await?;
-            let list: APIResourceList = serde_json::from_value(list).map_err(|error| {
-                Failure::Unreachable(format!("the server's discovery is not one: {error}"))
-            })?;
-            self.known
-                .insert(group_version.to_owned(), resources(group_version, list));
+            let list = self.wire.call(Call::get(&root(group_version)), report).await?;
+            let list: APIResourceList = serde_json::from_value(list)
+                .map_err(|error| Failure::Unreachable(format!("the server's discovery is not one: {error}")))?;
+            self.known.insert(group_version.to_owned(), resources(group_version, list));
         }
         Ok(&self.known[group_version])
     }
@@ -150,11 +126,7 @@ fn resources(group_version: &str, list: APIResourceList) -> Vec<Resource> {
         kind: resource.kind,
         namespaced: resource.namespaced,
     };
-    list.resources
-        .into_iter()
-        .filter(is_whole)
-        .map(convert)
-        .collect()
+    list.resources.into_iter().filter(is_whole).map(convert).collect()
 }
 
 /// By plural, singular, short name or kind, with or without the group, else by category. Case does not matter.
@@ -162,10 +134,7 @@ fn select<'a>(resources: &'a [Resource], word: &str) -> impl Iterator<Item = &'a
     let word = word.to_lowercase();
     let is_meant = |resource: &Resource| {
         let group = resource.group_version.split('/').next().unwrap_or_default();
-        let word = word
-            .strip_suffix(group)
-            .and_then(|word| word.strip_suffix('.'))
-            .unwrap_or(&word);
+        let word = word.strip_suffix(group).and_then(|word| word.strip_suffix('.')).unwrap_or(&word);
         resource.plural == word
             || resource.singular == word
             || resource.kind.to_lowercase() == word
@@ -180,44 +149,23 @@ fn select<'a>(resources: &'a [Resource], word: &str) -> impl Iterator<Item = &'a
 }
 
 /// The resources and names of a command: `kind name name`, `kind,kind`, or `kind/name kind/name`.
-pub(crate) fn targets(
-    resource: &str,
-    names: &[String],
-) -> Result<Vec<(String, Option<String>)>, Failure> {
+pub(crate) fn targets(resource: &str, names: &[String]) -> Result<Vec<(String, Option<String>)>, Failure> {
     let misunderstood = |text: &str| Failure::Misunderstood(text.to_owned());
     if resource.contains('/') {
         let pair = |word: &str| match word.split_once('/') {
             Some((kind, name)) if !kind.is_empty() && !name.is_empty() && !name.contains('/') => {
                 Ok((kind.to_owned(), Some(name.to_owned())))
             }
-            _ => Err(misunderstood(
-                "after RESOURCE/NAME every argument has that form",
-            )),
+            _ => Err(misunderstood("after RESOURCE/NAME every argument has that form")),
         };
-        return std::iter::once(resource)
-            .chain(names.iter().map(String::as_str))
-            .map(pair)
-            .collect();
+        return std::iter::once(resource).chain(names.iter().map(String::as_str)).map(pair).collect();
     }
-    let kinds: Vec<&str> = resource
-        .split(',')
-        .filter(|kind| !kind.is_empty())
-        .collect();
+    let kinds: Vec<&str> = resource.split(',').filter(|kind| !kind.is_empty()).collect();
     match (kinds.as_slice(), names) {
         ([], _) => Err(misunderstood("no resource is named")),
-        (kinds, []) => Ok(kinds
-            .iter()
-            .map(|kind| ((*kind).to_owned(), None))
-            .collect()),
-        ([kind], names)
-            if names
-                .iter()
-                .all(|name| !name.is_empty() && !name.contains('/')) =>
-        {
-            Ok(names
-                .iter()
-                .map(|name| ((*kind).to_owned(), Some(name.clone())))
-                .collect())
+        (kinds, []) => Ok(kinds.iter().map(|kind| ((*kind).to_owned(), None)).collect()),
+        ([kind], names) if names.iter().all(|name| !name.is_empty() && !name.contains('/')) => {
+            Ok(names.iter().map(|name| ((*kind).to_owned(), Some(name.clone()))).collect())
         }
         ([_], _) => Err(misunderstood("a name has no slash")),
         _ => Err(misunderstood("names belong to one resource")),
@@ -230,10 +178,7 @@ mod tests {
     use crate::fake;
 
     fn served() -> Vec<Resource> {
-        resources(
-            GROUP_VERSION,
-            serde_json::from_value(fake::discovery()).unwrap(),
-        )
+        resources(GROUP_VERSION, serde_json::from_value(fake::discovery()).unwrap())
     }
 
     #[test]
@@ -253,9 +198,7 @@ mod tests {
             ("", &[]),
         ] {
             let resources = served();
-            let kinds: Vec<&str> = select(&resources, word)
-                .map(|resource| resource.kind.as_str())
-                .collect();
+            let kinds: Vec<&str> = select(&resources, word).map(|resource| resource.kind.as_str()).collect();
             assert_eq!(kinds, expected, "{word}");
         }
     }
@@ -267,10 +210,7 @@ mod tests {
         let root = "/apis/ipam.miloapis.com/v1alpha1";
         assert_eq!(pool.path(Some("ignored"), None), format!("{root}/ippools"));
         assert_eq!(claim.path(None, None), format!("{root}/ipclaims"));
-        assert_eq!(
-            claim.path(Some("a"), Some("b/../c")),
-            format!("{root}/namespaces/a/ipclaims/b%2F..%2Fc")
-        );
+        assert_eq!(claim.path(Some("a"), Some("b/../c")), format!("{root}/namespaces/a/ipclaims/b%2F..%2Fc"));
         assert_eq!(super::root("v1"), "/api/v1");
         assert_eq!(pool.full_name(), "ippool.ipam.miloapis.com");
     }
@@ -279,22 +219,10 @@ mod tests {
     fn arguments_name_targets() {
         type Pairs<'a> = &'a [(&'a str, Option<&'a str>)];
         for (words, expected) in [
-            (
-                &["ippools"][..],
-                Some(&[("ippools", None)][..] as Pairs<'_>),
-            ),
-            (
-                &["ippools,ipclaims"],
-                Some(&[("ippools", None), ("ipclaims", None)]),
-            ),
-            (
-                &["ippools", "a", "b"],
-                Some(&[("ippools", Some("a")), ("ippools", Some("b"))]),
-            ),
-            (
-                &["ippool/a", "ipclaim/b"],
-                Some(&[("ippool", Some("a")), ("ipclaim", Some("b"))]),
-            ),
+            (&["ippools"][..], Some(&[("ippools", None)][..] as Pairs<'_>)),
+            (&["ippools,ipclaims"], Some(&[("ippools", None), ("ipclaims", None)])),
+            (&["ippools", "a", "b"], Some(&[("ippools", Some("a")), ("ippools", Some("b"))])),
+            (&["ippool/a", "ipclaim/b"], Some(&[("ippool", Some("a")), ("ipclaim", Some("b"))])),
             (&["ippool/a", "b"], None),
             (&["ippool/"], None),
             (&["ippools,ipclaims", "a"], None),
@@ -303,12 +231,8 @@ mod tests {
         ] {
             let names: Vec<String> = words[1..].iter().map(|name| (*name).to_owned()).collect();
             let found = targets(words[0], &names).ok();
-            let found = found.as_ref().map(|pairs| {
-                pairs
-                    .iter()
-                    .map(|(kind, name)| (kind.as_str(), name.as_deref()))
-                    .collect()
-            });
+            let found =
+                found.as_ref().map(|pairs| pairs.iter().map(|(kind, name)| (kind.as_str(), name.as_deref())).collect());
             assert_eq!(found, expected.map(<[_]>::to_vec), "{words:?}");
         }
     }

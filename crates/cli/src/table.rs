@@ -73,17 +73,8 @@ impl Table {
             .collect();
         let mut lines = Vec::with_capacity(self.rows.len() + 1);
         if !style.headless {
-            let names = shown
-                .iter()
-                .map(|idx| printable(&self.column_definitions[*idx].name.to_uppercase()));
-            lines.push(
-                style
-                    .namespaces
-                    .then(|| "NAMESPACE".to_owned())
-                    .into_iter()
-                    .chain(names)
-                    .collect(),
-            );
+            let names = shown.iter().map(|idx| printable(&self.column_definitions[*idx].name.to_uppercase()));
+            lines.push(style.namespaces.then(|| "NAMESPACE".to_owned()).into_iter().chain(names).collect());
         }
         lines.extend(self.rows.iter().map(|row| row.line(&shown, style)));
         print_columns(&lines, out)
@@ -98,11 +89,7 @@ impl Row {
         }
         for idx in shown {
             let text = cell(self.cells.get(*idx));
-            line.push(if *idx == 0 {
-                format!("{}{text}", style.prefix)
-            } else {
-                text
-            });
+            line.push(if *idx == 0 { format!("{}{text}", style.prefix) } else { text });
         }
         line
     }
@@ -125,12 +112,7 @@ fn cell(value: Option<&Value>) -> String {
 fn print_columns(lines: &[Vec<String>], out: &mut dyn Write) -> io::Result<()> {
     let columns = lines.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
-        lines
-            .iter()
-            .filter_map(|line| line.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-            .unwrap_or_default()
+        lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     for line in lines {
@@ -174,11 +156,7 @@ mod tests {
     #[test]
     fn styles_add_and_leave_out() {
         check(
-            &Style {
-                wide: true,
-                namespaces: true,
-                ..Style::default()
-            },
+            &Style { wide: true, namespaces: true, ..Style::default() },
             &expect![[r"
                 NAMESPACE   NAME       CIDR          LENGTH   AGE      ALLOCATION
                 default     web        10.0.0.0/24   24       5m       alloc-1
@@ -186,11 +164,7 @@ mod tests {
             "]],
         );
         check(
-            &Style {
-                headless: true,
-                prefix: "ipclaim/",
-                ..Style::default()
-            },
+            &Style { headless: true, prefix: "ipclaim/", ..Style::default() },
             &expect![[r"
                 ipclaim/web        10.0.0.0/24   24   5m
                 ipclaim/database   <none>        28   <none>
@@ -200,13 +174,13 @@ mod tests {
 
     #[test]
     fn short_rows_and_no_rows_are_no_trouble() {
-        let table: Table = serde_json::from_value(serde_json::json!({ "columnDefinitions": [{ "name": "A" }, { "name": "B" }], "rows": [{}] })).unwrap();
+        let table: Table = serde_json::from_value(
+            serde_json::json!({ "columnDefinitions": [{ "name": "A" }, { "name": "B" }], "rows": [{}] }),
+        )
+        .unwrap();
         let mut out = Vec::new();
         table.print(&Style::default(), &mut out).unwrap();
         Table::default().print(&Style::default(), &mut out).unwrap();
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "A        B\n<none>   <none>\n"
-        );
+        assert_eq!(String::from_utf8(out).unwrap(), "A        B\n<none>   <none>\n");
     }
 }

@@ -37,7 +37,8 @@ fn bound(name: &str, length: i32, revision: &str) -> Value {
 
 fn exhausted() -> Value {
     let mut status = refused(507, "InsufficientStorage", "IPPool \"root\" is exhausted");
-    status["details"]["causes"] = json!([{ "reason": "PoolExhausted", "field": "spec.prefixLength", "message": "no free /24" }]);
+    status["details"]["causes"] =
+        json!([{ "reason": "PoolExhausted", "field": "spec.prefixLength", "message": "no free /24" }]);
     status
 }
 
@@ -58,20 +59,12 @@ async fn get_lists_in_pages() {
         --- err
         --- exit 0
     "]];
-    check(
-        "get ipclaim -l tier=edge",
-        &[(&list, 200, first), (&list, 200, claim_table())],
-        expected,
-    )
-    .await;
+    check("get ipclaim -l tier=edge", &[(&list, 200, first), (&list, 200, claim_table())], expected).await;
 }
 
 #[tokio::test]
 async fn get_shows_several_kinds() {
-    let (pools, claims) = (
-        format!("GET {ROOT}/ippools"),
-        format!("GET {ROOT}/ipclaims"),
-    );
+    let (pools, claims) = (format!("GET {ROOT}/ippools"), format!("GET {ROOT}/ipclaims"));
     let pool = json!({ "kind": "Table", "columnDefinitions": [{ "name": "Name" }], "rows": [{ "cells": ["root"] }] });
     let none = json!({ "kind": "Table", "columnDefinitions": [{ "name": "Name" }], "rows": null });
     let expected = expect![[r"
@@ -89,16 +82,8 @@ async fn get_shows_several_kinds() {
         --- exit 0
     "]];
     let allocations = format!("GET {ROOT}/ipallocations");
-    check(
-        "get ipam -A",
-        &[
-            (&pools, 200, pool),
-            (&claims, 200, claim_table()),
-            (&allocations, 200, none),
-        ],
-        expected,
-    )
-    .await;
+    check("get ipam -A", &[(&pools, 200, pool), (&claims, 200, claim_table()), (&allocations, 200, none)], expected)
+        .await;
 }
 
 #[tokio::test]
@@ -113,12 +98,7 @@ async fn get_by_name_shows_what_there_is() {
         Error from server (NotFound): GET /apis/ipam.miloapis.com/v1alpha1/namespaces/a/ipclaims/missing is not in the script
         --- exit 1
     "]];
-    check(
-        "get ipclaims web missing -n a -o name",
-        &[(&path, 200, bound("web", 24, "1"))],
-        expected,
-    )
-    .await;
+    check("get ipclaims web missing -n a -o name", &[(&path, 200, bound("web", 24, "1"))], expected).await;
     let expected = expect![[r#"
         GET /apis/ipam.miloapis.com/v1alpha1/namespaces/a/ipclaims/web
         --- out
@@ -135,12 +115,7 @@ async fn get_by_name_shows_what_there_is() {
         --- err
         --- exit 0
     "#]];
-    check(
-        "get ipclaim/web -n a -o yaml",
-        &[(&path, 200, bound("web", 24, "1"))],
-        expected,
-    )
-    .await;
+    check("get ipclaim/web -n a -o yaml", &[(&path, 200, bound("web", 24, "1"))], expected).await;
 }
 
 #[tokio::test]
@@ -176,47 +151,24 @@ async fn get_completes_the_items_of_a_list() {
 async fn get_says_when_there_is_nothing() {
     let none = || json!({ "kind": "Table", "columnDefinitions": [], "rows": [] });
     for (line, path, said) in [
-        (
-            "get ipclaims",
-            "/namespaces/default/ipclaims",
-            "Nothing found in namespace default.",
-        ),
+        ("get ipclaims", "/namespaces/default/ipclaims", "Nothing found in namespace default."),
         ("get ipclaims -A", "/ipclaims", "Nothing found."),
         ("get ippools", "/ippools", "Nothing found."),
     ] {
         let text = transcript(line, &[(&format!("GET {ROOT}{path}"), 200, none())]).await;
-        assert!(
-            text.ends_with(&format!("--- out\n--- err\n{said}\n--- exit 0\n")),
-            "{line}: {text}"
-        );
+        assert!(text.ends_with(&format!("--- out\n--- err\n{said}\n--- exit 0\n")), "{line}: {text}");
     }
 }
 
 #[tokio::test]
 async fn words_that_mean_nothing_are_not_sent() {
     for (line, said) in [
-        (
-            "get pods",
-            "Error: there is no resource \"pods\"; there are: ippools, ipclaims, ipallocations",
-        ),
-        (
-            "get ippools,ipclaims a",
-            "Error: names belong to one resource",
-        ),
-        (
-            "delete ipclaims",
-            "Error: say which: RESOURCE NAME, or RESOURCE/NAME",
-        ),
-        (
-            "delete ipam a",
-            "Error: say which: RESOURCE NAME, or RESOURCE/NAME",
-        ),
+        ("get pods", "Error: there is no resource \"pods\"; there are: ippools, ipclaims, ipallocations"),
+        ("get ippools,ipclaims a", "Error: names belong to one resource"),
+        ("delete ipclaims", "Error: say which: RESOURCE NAME, or RESOURCE/NAME"),
+        ("delete ipam a", "Error: say which: RESOURCE NAME, or RESOURCE/NAME"),
     ] {
-        assert_eq!(
-            transcript(line, &[]).await,
-            format!("\n--- out\n--- err\n{said}\n--- exit 2\n"),
-            "{line}"
-        );
+        assert_eq!(transcript(line, &[]).await, format!("\n--- out\n--- err\n{said}\n--- exit 2\n"), "{line}");
     }
 }
 
@@ -237,10 +189,7 @@ async fn create_shows_the_block() {
     check_file(
         "create -f FILE -n team",
         &text,
-        &[
-            (&path, 201, bound("web", 24, "1")),
-            (&path, 507, exhausted()),
-        ],
+        &[(&path, 201, bound("web", 24, "1")), (&path, 507, exhausted())],
         expected,
     )
     .await;
@@ -256,21 +205,14 @@ async fn a_dry_run_asks_and_says_so() {
         --- err
         --- exit 0
     "#]];
-    check_file(
-        "apply -f FILE --dry-run=server",
-        &claim("web", 24),
-        &[(&path, 201, bound("web", 24, "1"))],
-        expected,
-    )
-    .await;
+    check_file("apply -f FILE --dry-run=server", &claim("web", 24), &[(&path, 201, bound("web", 24, "1"))], expected)
+        .await;
 }
 
 #[tokio::test]
 async fn apply_creates_changes_or_leaves() {
-    let (collection, path) = (
-        format!("POST {ROOT}/namespaces/default/ipclaims"),
-        format!("{ROOT}/namespaces/default/ipclaims/web"),
-    );
+    let (collection, path) =
+        (format!("POST {ROOT}/namespaces/default/ipclaims"), format!("{ROOT}/namespaces/default/ipclaims/web"));
     let (read, change) = (format!("GET {path}"), format!("PATCH {path}"));
     let exists = || refused(409, "AlreadyExists", "it exists");
     let mut labelled = bound("web", 24, "2");
@@ -281,11 +223,7 @@ async fn apply_creates_changes_or_leaves() {
         fs::write(&file, claim("web", 24)).unwrap();
         transcript(&line.replace("FILE", file.to_str().unwrap()), script).await
     };
-    let created = last_line(
-        "apply -f FILE",
-        &[(&collection, 201, bound("web", 24, "1"))],
-    )
-    .await;
+    let created = last_line("apply -f FILE", &[(&collection, 201, bound("web", 24, "1"))]).await;
     assert!(created.contains("web created: 10.0.0.0/24\n"), "{created}");
     let script = |after: Value| {
         [
@@ -294,20 +232,11 @@ async fn apply_creates_changes_or_leaves() {
             (change.as_str(), 200, after),
         ]
     };
-    for (after, verb) in [
-        (labelled, "configured"),
-        (bound("web", 24, "1"), "unchanged"),
-    ] {
+    for (after, verb) in [(labelled, "configured"), (bound("web", 24, "1"), "unchanged")] {
         let text = last_line("apply -f FILE", &script(after)).await;
+        assert!(text.contains(&format!("web {verb}: 10.0.0.0/24\n")), "{text}");
         assert!(
-            text.contains(&format!("web {verb}: 10.0.0.0/24\n")),
-            "{text}"
-        );
-        assert!(
-            text.contains(&format!(
-                "{change}?fieldManager=ipam&fieldValidation=Strict {}",
-                claim("web", 24)
-            )),
+            text.contains(&format!("{change}?fieldManager=ipam&fieldValidation=Strict {}", claim("web", 24))),
             "{text}"
         );
     }
@@ -326,18 +255,12 @@ async fn apply_creates_changes_or_leaves() {
 async fn nothing_is_sent_when_one_object_makes_no_sense() {
     for (text, said) in [
         ("kind: IPClaim", "an object has no apiVersion"),
-        (
-            "apiVersion: ipam.miloapis.com/v1alpha1",
-            "an object has no kind",
-        ),
+        ("apiVersion: ipam.miloapis.com/v1alpha1", "an object has no kind"),
         (
             "{apiVersion: ipam.miloapis.com/v1alpha1, kind: Pod}",
             "the server knows no Pod in ipam.miloapis.com/v1alpha1",
         ),
-        (
-            "{apiVersion: v1, kind: Pod}",
-            "the server knows no Pod in v1",
-        ),
+        ("{apiVersion: v1, kind: Pod}", "the server knows no Pod in v1"),
         (
             "{apiVersion: ipam.miloapis.com/v1alpha1, kind: IPClaim, metadata: {name: a, namespace: b}}",
             "an object is meant for namespace \"b\", not for \"c\"",
@@ -345,19 +268,12 @@ async fn nothing_is_sent_when_one_object_makes_no_sense() {
     ] {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("f.yaml");
-        fs::write(
-            &file,
-            format!("{}\n---\n{text}", claim("web", 24).replacen('{', "{ ", 1)),
-        )
-        .unwrap();
+        fs::write(&file, format!("{}\n---\n{text}", claim("web", 24).replacen('{', "{ ", 1))).unwrap();
         let yaml = fs::read_to_string(&file).unwrap();
         fs::write(&file, format!("# a comment\n---\n{yaml}")).unwrap();
         let text = transcript(&format!("create -n c -f {}", file.display()), &[]).await;
         assert!(!text.contains("POST"), "{text}");
-        assert!(
-            text.ends_with(&format!("f.yaml: Error: {said}\n--- exit 2\n")),
-            "{said}: {text}"
-        );
+        assert!(text.ends_with(&format!("f.yaml: Error: {said}\n--- exit 2\n")), "{said}: {text}");
     }
 }
 
@@ -379,10 +295,5 @@ async fn delete_says_what_stays() {
         Error from server (NotFound): DELETE /apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipclaims/c is not in the script
         --- exit 1
     "#]];
-    check(
-        "delete ipclaim a b c",
-        &[(&path("a"), 200, done), (&path("b"), 200, waiting)],
-        expected,
-    )
-    .await;
+    check("delete ipclaim a b c", &[(&path("a"), 200, done), (&path("b"), 200, waiting)], expected).await;
 }

@@ -46,36 +46,17 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn get(path: &str) -> Self {
-        Self {
-            method: Method::GET,
-            path: path.to_owned(),
-            query: String::new(),
-            accept: JSON,
-            body: None,
-        }
+        Self { method: Method::GET, path: path.to_owned(), query: String::new(), accept: JSON, body: None }
     }
 
     /// A request that changes something, and so is checked strictly and signed.
-    pub(crate) fn write(
-        method: Method,
-        path: &str,
-        content_type: &'static str,
-        body: &Value,
-    ) -> Self {
-        let call = Self {
-            method,
-            body: Some((content_type, body.clone())),
-            ..Self::get(path)
-        };
-        call.query("fieldManager", FIELD_MANAGER)
-            .query("fieldValidation", "Strict")
+    pub(crate) fn write(method: Method, path: &str, content_type: &'static str, body: &Value) -> Self {
+        let call = Self { method, body: Some((content_type, body.clone())), ..Self::get(path) };
+        call.query("fieldManager", FIELD_MANAGER).query("fieldValidation", "Strict")
     }
 
     pub(crate) fn delete(path: &str) -> Self {
-        Self {
-            method: Method::DELETE,
-            ..Self::get(path)
-        }
+        Self { method: Method::DELETE, ..Self::get(path) }
     }
 
     pub(crate) fn accept(self, accept: &'static str) -> Self {
@@ -97,14 +78,12 @@ impl Call {
     }
 
     fn into_request(self) -> Result<Request<Body>, http::Error> {
-        let request = Request::builder()
-            .method(self.method)
-            .uri(self.path + &self.query)
-            .header(header::ACCEPT, self.accept);
+        let request =
+            Request::builder().method(self.method).uri(self.path + &self.query).header(header::ACCEPT, self.accept);
         match self.body {
-            Some((content_type, body)) => request
-                .header(header::CONTENT_TYPE, content_type)
-                .body(Body::from(body.to_string().into_bytes())),
+            Some((content_type, body)) => {
+                request.header(header::CONTENT_TYPE, content_type).body(Body::from(body.to_string().into_bytes()))
+            }
             None => request.body(Body::empty()),
         }
     }
@@ -112,29 +91,15 @@ impl Call {
 
 impl Wire {
     pub(crate) async fn connect(connection: &Connection) -> Result<Self, Failure> {
-        let config = configuration(connection)
-            .await
-            .map_err(|error| Failure::Misunderstood(error_text(&*error)))?;
-        let (server, namespace) = (
-            config.cluster_url.to_string(),
-            config.default_namespace.clone(),
-        );
-        let client =
-            Client::try_from(config).map_err(|error| Failure::Misunderstood(error_text(&error)))?;
-        Ok(Self {
-            client,
-            server,
-            namespace,
-        })
+        let config = configuration(connection).await.map_err(|error| Failure::Misunderstood(error_text(&*error)))?;
+        let (server, namespace) = (config.cluster_url.to_string(), config.default_namespace.clone());
+        let client = Client::try_from(config).map_err(|error| Failure::Misunderstood(error_text(&error)))?;
+        Ok(Self { client, server, namespace })
     }
 
     #[cfg(test)]
     pub(crate) fn with_client(client: Client) -> Self {
-        Self {
-            client,
-            server: "the fake server".to_owned(),
-            namespace: "default".to_owned(),
-        }
+        Self { client, server: "the fake server".to_owned(), namespace: "default".to_owned() }
     }
 
     /// Sends a request and reads the answer, which is JSON.
@@ -146,36 +111,23 @@ impl Wire {
                 error_text(error)
             ))
         };
-        let request = call
-            .into_request()
-            .map_err(|error| Failure::Misunderstood(error.to_string()))?;
-        let response = self
-            .client
-            .send(request)
-            .await
-            .map_err(|error| match error {
-                // Its own text only says that there is a source.
-                kube::Error::Service(source) => unreachable(&*source),
-                error => unreachable(&error),
-            })?;
+        let request = call.into_request().map_err(|error| Failure::Misunderstood(error.to_string()))?;
+        let response = self.client.send(request).await.map_err(|error| match error {
+            // Its own text only says that there is a source.
+            kube::Error::Service(source) => unreachable(&*source),
+            error => unreachable(&error),
+        })?;
         for warning in warnings(response.headers()) {
             report.note(&format!("Warning: {}", printable(&warning)))?;
         }
         let (head, body) = response.into_parts();
-        let body = body
-            .collect()
-            .await
-            .map_err(|error| unreachable(&error))?
-            .to_bytes();
+        let body = body.collect().await.map_err(|error| unreachable(&error))?.to_bytes();
         understand(&Response::from_parts(head, body.as_ref()))
     }
 }
 
 async fn configuration(connection: &Connection) -> Result<Config, Box<dyn Error + Send + Sync>> {
-    let options = KubeConfigOptions {
-        context: connection.context.clone(),
-        ..KubeConfigOptions::default()
-    };
+    let options = KubeConfigOptions { context: connection.context.clone(), ..KubeConfigOptions::default() };
     let Some(path) = &connection.kubeconfig else {
         return Ok(Config::from_kubeconfig(&options).await?);
     };
@@ -186,21 +138,14 @@ async fn configuration(connection: &Connection) -> Result<Config, Box<dyn Error 
 fn understand(response: &Response<&[u8]>) -> Result<Value, Failure> {
     let (code, body) = (response.status(), *response.body());
     let foreign = || {
-        let text: String = String::from_utf8_lossy(body)
-            .chars()
-            .take(FOREIGN_ANSWER_CHARS_MAX)
-            .collect();
-        Failure::Unreachable(format!(
-            "the server answers {code} with what is not its API: {text}"
-        ))
+        let text: String = String::from_utf8_lossy(body).chars().take(FOREIGN_ANSWER_CHARS_MAX).collect();
+        Failure::Unreachable(format!("the server answers {code} with what is not its API: {text}"))
     };
     if code.is_success() {
         return serde_json::from_slice(body).map_err(|_| foreign());
     }
     match serde_json::from_slice::<Status>(body) {
-        Ok(status) if !(status.message.is_empty() && status.reason.is_empty()) => {
-            Err(Failure::Refused(status.boxed()))
-        }
+        Ok(status) if !(status.message.is_empty() && status.reason.is_empty()) => Err(Failure::Refused(status.boxed())),
         _ => Err(foreign()),
     }
 }
@@ -212,11 +157,7 @@ fn warnings(headers: &HeaderMap) -> Vec<String> {
         let quoted = value.split_once('"')?.1.rsplit_once('"')?.0;
         Some(quoted.replace("\\\"", "\"").replace("\\\\", "\\"))
     };
-    headers
-        .get_all(header::WARNING)
-        .iter()
-        .filter_map(text)
-        .collect()
+    headers.get_all(header::WARNING).iter().filter_map(text).collect()
 }
 
 /// An error and its sources, each said once: many errors repeat their source.
@@ -253,12 +194,8 @@ mod tests {
 
     #[test]
     fn calls_are_written_out() {
-        let call =
-            Call::write(Method::POST, "/apis", JSON, &Value::Null).dry_run(Some(DryRun::Server));
-        let request = call
-            .query("labelSelector", "a in (b, ü)")
-            .into_request()
-            .unwrap();
+        let call = Call::write(Method::POST, "/apis", JSON, &Value::Null).dry_run(Some(DryRun::Server));
+        let request = call.query("labelSelector", "a in (b, ü)").into_request().unwrap();
         assert_eq!(
             request.uri().to_string(),
             "/apis?fieldManager=ipam&fieldValidation=Strict&dryRun=All&labelSelector=a%20in%20%28b%2C%20%C3%BC%29"
@@ -269,12 +206,7 @@ mod tests {
     #[test]
     fn answers_are_told_from_what_a_proxy_says() {
         let answer = |code: u16, body: &'static str| {
-            understand(
-                &Response::builder()
-                    .status(code)
-                    .body(body.as_bytes())
-                    .unwrap(),
-            )
+            understand(&Response::builder().status(code).body(body.as_bytes()).unwrap())
         };
         assert_eq!(answer(200, "{}").unwrap(), serde_json::json!({}));
         for (code, body) in [(200, "<html>"), (502, "<html>"), (404, "{}")] {
@@ -283,20 +215,14 @@ mod tests {
                 "{code} {body}"
             );
         }
-        let refused =
-            r#"{"kind":"Status","code":409,"reason":"AlreadyExists","message":"it exists"}"#;
-        assert!(
-            matches!(answer(409, refused), Err(Failure::Refused(status)) if status.is_already_exists())
-        );
+        let refused = r#"{"kind":"Status","code":409,"reason":"AlreadyExists","message":"it exists"}"#;
+        assert!(matches!(answer(409, refused), Err(Failure::Refused(status)) if status.is_already_exists()));
     }
 
     #[test]
     fn warnings_are_unquoted() {
         let mut headers = HeaderMap::new();
-        headers.append(
-            header::WARNING,
-            HeaderValue::from_static(r#"299 - "host bits of \"10.0.0.1/8\"""#),
-        );
+        headers.append(header::WARNING, HeaderValue::from_static(r#"299 - "host bits of \"10.0.0.1/8\"""#));
         headers.append(header::WARNING, HeaderValue::from_static("nonsense"));
         assert_eq!(warnings(&headers), [r#"host bits of "10.0.0.1/8""#]);
     }

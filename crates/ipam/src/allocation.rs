@@ -45,10 +45,7 @@ impl<'o> Held<'o> {
     /// What this allocation holds.
     pub(crate) fn of(object: &'o Object) -> Option<Self> {
         let block = spec::stored_block(object.text("/status/allocatedCIDR"))?;
-        Some(Self {
-            pool: object.text("/spec/poolRef/name"),
-            block,
-        })
+        Some(Self { pool: object.text("/spec/poolRef/name"), block })
     }
 }
 
@@ -69,55 +66,22 @@ pub(crate) fn key_for(claim: &ObjectKey) -> ObjectKey {
 }
 
 /// The allocation of `block` for a claim that is about to be stored.
-pub(crate) fn for_claim(
-    key: &ObjectKey,
-    claim: &Object,
-    pool: &str,
-    block: Prefix,
-    ctx: &Context<'_>,
-) -> Object {
+pub(crate) fn for_claim(key: &ObjectKey, claim: &Object, pool: &str, block: Prefix, ctx: &Context<'_>) -> Object {
     let mut conditions = Vec::new();
     let message = format!("{block} of IPPool {pool}");
-    condition::set(
-        &mut conditions,
-        ALLOCATED,
-        ConditionStatus::True,
-        ("AllocationSucceeded", &message),
-        ctx.now,
-    );
-    condition::set(
-        &mut conditions,
-        READY,
-        ConditionStatus::True,
-        ("Bound", "a claim holds the block"),
-        ctx.now,
-    );
+    condition::set(&mut conditions, ALLOCATED, ConditionStatus::True, ("AllocationSucceeded", &message), ctx.now);
+    condition::set(&mut conditions, READY, ConditionStatus::True, ("Bound", "a claim holds the block"), ctx.now);
     let spec = AllocationSpec {
         ip_family: Some(block.family().into()),
         pool_ref: NameRef::new(pool),
         claim_ref: Some(NameRef::new(&claim.metadata.name)),
         purpose: "Claim".to_owned(),
     };
-    let status = AllocationStatus {
-        phase: AllocationPhase::Ready,
-        allocated_cidr: block.to_string(),
-        conditions,
-    };
+    let status = AllocationStatus { phase: AllocationPhase::Ready, allocated_cidr: block.to_string(), conditions };
     let mut fields = Map::new();
-    fields.insert(
-        "spec".to_owned(),
-        serde_json::to_value(spec).expect("a spec has only strings for keys"),
-    );
-    fields.insert(
-        "status".to_owned(),
-        serde_json::to_value(status).expect("a status has only strings for keys"),
-    );
-    Object {
-        api_version: API_VERSION.to_owned(),
-        kind: KIND.to_owned(),
-        metadata: metadata(key, claim, ctx),
-        fields,
-    }
+    fields.insert("spec".to_owned(), serde_json::to_value(spec).expect("a spec has only strings for keys"));
+    fields.insert("status".to_owned(), serde_json::to_value(status).expect("a status has only strings for keys"));
+    Object { api_version: API_VERSION.to_owned(), kind: KIND.to_owned(), metadata: metadata(key, claim, ctx), fields }
 }
 
 fn metadata(key: &ObjectKey, claim: &Object, ctx: &Context<'_>) -> ObjectMeta {
@@ -142,22 +106,13 @@ fn metadata(key: &ObjectKey, claim: &Object, ctx: &Context<'_>) -> ObjectMeta {
 /// The allocation once its claim is gone and the block is kept.
 pub(crate) fn retained(allocation: &Object, claim_uid: &str, now: Time) -> Object {
     let mut object = allocation.clone();
-    object
-        .metadata
-        .owner_references
-        .retain(|owner| owner.uid != claim_uid);
-    object.metadata.generation = object
-        .metadata
-        .generation
-        .map(|generation| generation.saturating_add(1));
+    object.metadata.owner_references.retain(|owner| owner.uid != claim_uid);
+    object.metadata.generation = object.metadata.generation.map(|generation| generation.saturating_add(1));
     if let Some(spec) = spec::edit(&mut object) {
         spec.remove("claimRef");
     }
     let mut conditions = condition::in_status(object.field("status"));
-    let why = (
-        "Retained",
-        "the claim is gone and its block is kept; delete the allocation to free it",
-    );
+    let why = ("Retained", "the claim is gone and its block is kept; delete the allocation to free it");
     condition::set(&mut conditions, READY, ConditionStatus::True, why, now);
     if let Some(status) = object.fields.get_mut("status") {
         status["phase"] = json!(AllocationPhase::Retained);
@@ -174,9 +129,7 @@ pub(crate) struct Allocations {
 impl Allocations {
     /// The kind, with its schema.
     pub(crate) fn new() -> Self {
-        Self {
-            resource: RESOURCE.clone(),
-        }
+        Self { resource: RESOURCE.clone() }
     }
 }
 
@@ -185,13 +138,7 @@ impl Kind<World> for Allocations {
         &self.resource
     }
 
-    fn create(
-        &self,
-        _: &World,
-        _: &ObjectKey,
-        _: Object,
-        _: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
+    fn create(&self, _: &World, _: &ObjectKey, _: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
         let message = "an IPAllocation is created by the service together with its IPClaim; create an IPClaim instead";
         Err(Refusal::new(Reason::MethodNotAllowed, message))
     }
@@ -213,48 +160,27 @@ impl Kind<World> for Allocations {
             faults
         };
         if faults.is_empty() {
-            Ok(Decided {
-                object: new,
-                companions: Vec::new(),
-                warnings: Vec::new(),
-            })
+            Ok(Decided { object: new, companions: Vec::new(), warnings: Vec::new() })
         } else {
             Err(Refusal::invalid(GROUP, KIND, &key.name, &faults))
         }
     }
 
-    fn may_delete(
-        &self,
-        _: &World,
-        key: &ObjectKey,
-        object: &Object,
-        _: &Context<'_>,
-    ) -> Result<(), Refusal> {
+    fn may_delete(&self, _: &World, key: &ObjectKey, object: &Object, _: &Context<'_>) -> Result<(), Refusal> {
         if object.field("spec").get("claimRef").is_none() {
             return Ok(());
         }
-        let fault = Fault::forbidden(
-            spec::path("claimRef"),
-            "managed by its owning IPClaim; delete the claim instead",
-        );
+        let fault = Fault::forbidden(spec::path("claimRef"), "managed by its owning IPClaim; delete the claim instead");
         Err(Refusal::invalid(GROUP, KIND, &key.name, &[fault]))
     }
 
-    fn delete(
-        &self,
-        _: &World,
-        _: &ObjectKey,
-        _: &Object,
-        _: &Context<'_>,
-    ) -> Result<Vec<Write>, Refusal> {
+    fn delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
         Ok(Vec::new())
     }
 
     fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
         let held = Held::of(object);
-        held.map(|held| world::span(world::space_of_pool(&key.scope, held.pool), held.block, key))
-            .into_iter()
-            .collect()
+        held.map(|held| world::span(world::space_of_pool(&key.scope, held.pool), held.block, key)).into_iter().collect()
     }
 }
 
@@ -264,19 +190,12 @@ fn metadata_faults(old: &Object, new: &Object) -> Vec<Fault> {
     let path = Path::new("metadata");
     let mut faults = Vec::new();
     let (before, after) = (&old.metadata, &new.metadata);
-    if after
-        .finalizers
-        .iter()
-        .any(|finalizer| !before.finalizers.contains(finalizer))
-    {
+    if after.finalizers.iter().any(|finalizer| !before.finalizers.contains(finalizer)) {
         let detail = "an IPAllocation goes with its IPClaim; put the finalizer on the claim";
         faults.push(Fault::forbidden(path.child("finalizers"), detail));
     }
     if before.owner_references != after.owner_references {
-        faults.push(Fault::forbidden(
-            path.child("ownerReferences"),
-            "is set by the service",
-        ));
+        faults.push(Fault::forbidden(path.child("ownerReferences"), "is set by the service"));
     }
     faults
 }

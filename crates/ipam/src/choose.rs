@@ -84,13 +84,7 @@ impl Misfit {
     }
 
     /// The refusal of `request`, made by the object called `name`. `others` is how many other pools refuse alike.
-    pub(crate) fn refuse(
-        &self,
-        request: Request,
-        name: &str,
-        pool: &Pool,
-        others: usize,
-    ) -> Refusal {
+    pub(crate) fn refuse(&self, request: Request, name: &str, pool: &Pool, others: usize) -> Refusal {
         let (plural, pool_name) = (request.purpose.plural(), pool.name());
         match self {
             Self::OtherFamily(faults) | Self::Never(faults) => {
@@ -119,10 +113,7 @@ fn exhausted(pool: &Pool, length: u8, others: usize) -> Refusal {
         1 => "; so is 1 other pool that matches spec.poolSelector".to_owned(),
         n => format!("; so are {n} other pools that match spec.poolSelector"),
     };
-    let message = format!(
-        "IPPool \"{}\" is exhausted: no free block of length /{length}, {left}{too}",
-        pool.name()
-    );
+    let message = format!("IPPool \"{}\" is exhausted: no free block of length /{length}, {left}{too}", pool.name());
     let fault = Fault {
         path: spec::path("prefixLength"),
         fault_type: FaultType::Other("PoolExhausted"),
@@ -137,10 +128,7 @@ pub(crate) fn fit(pool: &Pool, request: Request) -> Result<Prefix, Misfit> {
     match request.block {
         Some(block) if pool.free.is_free(block) => Ok(block),
         Some(block) => Err(Misfit::Taken(block)),
-        None => pool
-            .free
-            .find(length, within(pool))
-            .ok_or(Misfit::Exhausted(length)),
+        None => pool.free.find(length, within(pool)).ok_or(Misfit::Exhausted(length)),
     }
 }
 
@@ -156,32 +144,21 @@ fn within(pool: &Pool) -> Strategy {
 fn check(pool: &Pool, request: Request) -> Result<u8, Misfit> {
     let mut faults = Vec::new();
     let family_differs = check_family(pool, request, &mut faults);
-    let length = request
-        .block
-        .map(Prefix::length)
-        .or(request.length)
-        .or(pool.policy.own_length());
+    let length = request.block.map(Prefix::length).or(request.length).or(pool.policy.own_length());
     match length {
         // The length of a block of the other family says nothing about this pool.
         Some(_) if request.block.is_some() && family_differs => {}
         Some(length) => check_bounds(pool, request, length, &mut faults),
         None => faults.push(Fault::required(
             spec::path("prefixLength"),
-            &format!(
-                "IPPool \"{}\" has no allocation.defaultPrefixLength",
-                pool.name()
-            ),
+            &format!("IPPool \"{}\" has no allocation.defaultPrefixLength", pool.name()),
         )),
     }
     if let Some(block) = request.block
         && !family_differs
         && !pool.block().contains(block)
     {
-        let detail = format!(
-            "must be inside IPPool \"{}\", which is {}",
-            pool.name(),
-            pool.block()
-        );
+        let detail = format!("must be inside IPPool \"{}\", which is {}", pool.name(), pool.block());
         let path = spec::path(request.purpose.block_field());
         faults.push(Fault::invalid(path, block.to_string(), &detail));
     }
@@ -195,25 +172,14 @@ fn check(pool: &Pool, request: Request) -> Result<u8, Misfit> {
 fn check_family(pool: &Pool, request: Request, faults: &mut Vec<Fault>) -> bool {
     let of_pool = pool.block().family();
     let detail = |family| {
-        format!(
-            "address family {family} does not match IPPool \"{}\", which has {of_pool} addresses",
-            pool.name()
-        )
+        format!("address family {family} does not match IPPool \"{}\", which has {of_pool} addresses", pool.name())
     };
     if let Some(family) = request.family.filter(|family| *family != of_pool) {
-        faults.push(Fault::invalid(
-            spec::path("ipFamily"),
-            family.to_string(),
-            &detail(family),
-        ));
+        faults.push(Fault::invalid(spec::path("ipFamily"), family.to_string(), &detail(family)));
     }
     if let Some(block) = request.block.filter(|block| block.family() != of_pool) {
         let path = spec::path(request.purpose.block_field());
-        faults.push(Fault::invalid(
-            path,
-            block.to_string(),
-            &detail(block.family()),
-        ));
+        faults.push(Fault::invalid(path, block.to_string(), &detail(block.family())));
     }
     !faults.is_empty()
 }
@@ -237,11 +203,9 @@ fn check_bounds(pool: &Pool, request: Request, length: u8, faults: &mut Vec<Faul
         pool.block()
     );
     faults.push(match request.block {
-        Some(block) if request.length.is_none() => Fault::invalid(
-            spec::path(request.purpose.block_field()),
-            block.to_string(),
-            &detail,
-        ),
+        Some(block) if request.length.is_none() => {
+            Fault::invalid(spec::path(request.purpose.block_field()), block.to_string(), &detail)
+        }
         _ => Fault::invalid(spec::path("prefixLength"), length, &detail),
     });
 }
@@ -319,9 +283,6 @@ pub(crate) fn pool_not_found(field: &str, name: &str) -> Refusal {
 
 /// What is answered when the pool that was named is on its way out.
 pub(crate) fn pool_terminating(purpose: Purpose, name: &str, pool: &Pool) -> Refusal {
-    let why = format!(
-        "IPPool \"{}\" is being deleted and hands out nothing new; name another pool",
-        pool.name()
-    );
+    let why = format!("IPPool \"{}\" is being deleted and hands out nothing new; name another pool", pool.name());
     Refusal::conflict(GROUP, purpose.plural(), name, &why)
 }

@@ -50,16 +50,14 @@ fn find<'w>(
         Source::Named(pool) => {
             let pool = named(world, key, pool)?;
             let found = choose::fit(pool, request);
-            Ok((
-                pool,
-                found.map_err(|misfit| misfit.refuse(request, &key.name, pool, 0))?,
-            ))
+            Ok((pool, found.map_err(|misfit| misfit.refuse(request, &key.name, pool, 0))?))
         }
         Source::Matching(labels, project) => {
             let scope = project.is_none().then(|| world.pools(&key.scope));
-            let matching = scope.into_iter().flatten().filter(|pool| {
-                !pool.object.is_terminating() && labels.matches(&pool.object.metadata.labels)
-            });
+            let matching = scope
+                .into_iter()
+                .flatten()
+                .filter(|pool| !pool.object.is_terminating() && labels.matches(&pool.object.metadata.labels));
             choose::among(matching, request).map_err(|nearest| match nearest {
                 Some((pool, misfit, others)) => misfit.refuse(request, &key.name, pool, others),
                 None => no_match(),
@@ -80,9 +78,7 @@ fn named<'w>(world: &'w World, key: &ObjectKey, pool: &PoolRef) -> Result<&'w Po
         );
         return Err(Refusal::new(Reason::Forbidden, message).about(GROUP, PLURAL, &key.name));
     }
-    let found = world
-        .pool(&key.scope, &pool.name)
-        .ok_or_else(|| choose::pool_not_found("poolRef", &pool.name))?;
+    let found = world.pool(&key.scope, &pool.name).ok_or_else(|| choose::pool_not_found("poolRef", &pool.name))?;
     if found.object.is_terminating() {
         return Err(choose::pool_terminating(Purpose::Claim, &key.name, found));
     }
@@ -112,30 +108,15 @@ fn still_retained(key: &ObjectKey, allocation: &ObjectKey, object: &Object) -> R
 
 /// The claim says that it has a block, and nothing records it: whatever led there, freeing a block now would be a guess.
 fn lost(key: &ObjectKey, allocation: &ObjectKey) -> Refusal {
-    let message = format!(
-        "IPClaim \"{}\" is bound, but no IPAllocation \"{}\" is its own",
-        key.name, allocation.name
-    );
+    let message = format!("IPClaim \"{}\" is bound, but no IPAllocation \"{}\" is its own", key.name, allocation.name);
     Refusal::new(Reason::InternalError, message).about(GROUP, PLURAL, &key.name)
 }
 
 fn bound(object: &Object, pool: &str, allocation: &str, block: Prefix, now: Time) -> ClaimStatus {
     let mut conditions = Vec::new();
     let message = format!("{block} of IPPool {pool}");
-    condition::set(
-        &mut conditions,
-        ALLOCATED,
-        ConditionStatus::True,
-        ("AllocationSucceeded", &message),
-        now,
-    );
-    condition::set(
-        &mut conditions,
-        READY,
-        ConditionStatus::True,
-        ("Bound", "the block can be used"),
-        now,
-    );
+    condition::set(&mut conditions, ALLOCATED, ConditionStatus::True, ("AllocationSucceeded", &message), now);
+    condition::set(&mut conditions, READY, ConditionStatus::True, ("Bound", "the block can be used"), now);
     ClaimStatus {
         phase: ClaimPhase::Bound,
         allocated_cidr: block.to_string(),
@@ -149,8 +130,7 @@ fn bound(object: &Object, pool: &str, allocation: &str, block: Prefix, now: Time
 /// Writes into the spec what it leaves out.
 fn set_defaults(object: &mut Object) {
     if let Some(spec) = spec::edit(object) {
-        spec.entry("reclaimPolicy")
-            .or_insert_with(|| "Delete".into());
+        spec.entry("reclaimPolicy").or_insert_with(|| "Delete".into());
     }
 }
 
@@ -162,9 +142,7 @@ pub(crate) struct Claims {
 impl Claims {
     /// The kind, with its schema.
     pub(crate) fn new() -> Self {
-        Self {
-            resource: RESOURCE.clone(),
-        }
+        Self { resource: RESOURCE.clone() }
     }
 }
 
@@ -174,10 +152,7 @@ impl Kind<World> for Claims {
     }
 
     fn reads(&self, key: &ObjectKey) -> Reads {
-        Reads {
-            keys: vec![allocation::key_for(key)],
-            spans: None,
-        }
+        Reads { keys: vec![allocation::key_for(key)], spans: None }
     }
 
     fn create(
@@ -188,8 +163,7 @@ impl Kind<World> for Claims {
         ctx: &Context<'_>,
     ) -> Result<Decided, Refusal> {
         let claim = spec::read(&object)?;
-        let (source, request) =
-            check(claim).map_err(|faults| Refusal::invalid(GROUP, KIND, &key.name, &faults))?;
+        let (source, request) = check(claim).map_err(|faults| Refusal::invalid(GROUP, KIND, &key.name, &faults))?;
         let allocation_key = allocation::key_for(key);
         if let Some(earlier) = ctx.related.objects.get(&allocation_key) {
             return Err(still_retained(key, &allocation_key, earlier));
@@ -197,26 +171,11 @@ impl Kind<World> for Claims {
         let (pool, block) = find(world, key, &source, request)?;
         set_defaults(&mut object);
         let status = bound(&object, pool.name(), &allocation_key.name, block, ctx.now);
-        object.set_field(
-            "status",
-            serde_json::to_value(status).expect("a status has only strings for keys"),
-        );
+        object.set_field("status", serde_json::to_value(status).expect("a status has only strings for keys"));
         let allocation = allocation::for_claim(&allocation_key, &object, pool.name(), block, ctx);
-        let warnings = if ctx.dry_run {
-            vec![choose::dry_run_warning(pool, block)]
-        } else {
-            Vec::new()
-        };
-        let companion = Write {
-            key: allocation_key,
-            old: None,
-            new: Some(Arc::new(allocation)),
-        };
-        Ok(Decided {
-            object,
-            companions: vec![companion],
-            warnings,
-        })
+        let warnings = if ctx.dry_run { vec![choose::dry_run_warning(pool, block)] } else { Vec::new() };
+        let companion = Write { key: allocation_key, old: None, new: Some(Arc::new(allocation)) };
+        Ok(Decided { object, companions: vec![companion], warnings })
     }
 
     fn update(
@@ -236,23 +195,13 @@ impl Kind<World> for Claims {
             spec::immutable_faults(old, &new, &["reclaimPolicy"])
         };
         if faults.is_empty() {
-            Ok(Decided {
-                object: new,
-                companions: Vec::new(),
-                warnings: Vec::new(),
-            })
+            Ok(Decided { object: new, companions: Vec::new(), warnings: Vec::new() })
         } else {
             Err(Refusal::invalid(GROUP, KIND, &key.name, &faults))
         }
     }
 
-    fn may_delete(
-        &self,
-        _: &World,
-        _: &ObjectKey,
-        _: &Object,
-        _: &Context<'_>,
-    ) -> Result<(), Refusal> {
+    fn may_delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
         Ok(())
     }
 
@@ -262,10 +211,7 @@ impl Kind<World> for Claims {
         let since = object.metadata.deletion_timestamp;
         let mut conditions = condition::in_status(object.field("status"));
         if let Some(since) = since {
-            let why = (
-                "Releasing",
-                "the claim is being deleted; its finalizers keep the block",
-            );
+            let why = ("Releasing", "the claim is being deleted; its finalizers keep the block");
             condition::set(&mut conditions, READY, ConditionStatus::False, why, since);
         }
         if let Some(status) = object.fields.get_mut("status") {
@@ -274,13 +220,7 @@ impl Kind<World> for Claims {
         }
     }
 
-    fn delete(
-        &self,
-        _: &World,
-        key: &ObjectKey,
-        object: &Object,
-        ctx: &Context<'_>,
-    ) -> Result<Vec<Write>, Refusal> {
+    fn delete(&self, _: &World, key: &ObjectKey, object: &Object, ctx: &Context<'_>) -> Result<Vec<Write>, Refusal> {
         if object.text("/status/boundAllocationRef/name").is_empty() {
             return Ok(Vec::new());
         }
@@ -291,10 +231,6 @@ impl Kind<World> for Claims {
         };
         let new = (object.text("/spec/reclaimPolicy") == "Retain")
             .then(|| Arc::new(allocation::retained(old, &object.metadata.uid, ctx.now)));
-        Ok(vec![Write {
-            key: allocation_key,
-            old: Some(old.clone()),
-            new,
-        }])
+        Ok(vec![Write { key: allocation_key, old: Some(old.clone()), new }])
     }
 }

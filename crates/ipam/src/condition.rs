@@ -68,9 +68,7 @@ pub(crate) fn set(
     (reason, message): (&str, &str),
     now: Time,
 ) {
-    let old = conditions
-        .iter()
-        .position(|condition| condition["type"] == condition_type);
+    let old = conditions.iter().position(|condition| condition["type"] == condition_type);
     let since = old
         .map(|idx| &conditions[idx])
         .filter(|condition| condition["status"] == status.as_str())
@@ -112,14 +110,8 @@ pub(crate) fn check_status_write(old: &Value, new: &Value) -> Vec<Fault> {
                 faults.push(Fault::required(path.index(idx).child(name), ""));
             }
         }
-        if new[..idx]
-            .iter()
-            .any(|other| other["type"] == condition["type"])
-        {
-            faults.push(Fault::duplicate(
-                path.index(idx).child("type"),
-                condition["type"].clone(),
-            ));
+        if new[..idx].iter().any(|other| other["type"] == condition["type"]) {
+            faults.push(Fault::duplicate(path.index(idx).child("type"), condition["type"].clone()));
         }
     }
     faults
@@ -127,14 +119,7 @@ pub(crate) fn check_status_write(old: &Value, new: &Value) -> Vec<Fault> {
 
 /// One fault for each leaf that differs, conditions aside.
 fn compare_owned(path: &Path, old: &Value, new: &Value, faults: &mut Vec<Fault>) {
-    let names = |value: &Value| {
-        value
-            .as_object()
-            .into_iter()
-            .flat_map(Map::keys)
-            .cloned()
-            .collect::<Vec<_>>()
-    };
+    let names = |value: &Value| value.as_object().into_iter().flat_map(Map::keys).cloned().collect::<Vec<_>>();
     let mut all = names(old);
     all.extend(names(new));
     all.sort_unstable();
@@ -151,9 +136,7 @@ fn compare_owned(path: &Path, old: &Value, new: &Value, faults: &mut Vec<Fault>)
 }
 
 fn find<'a>(conditions: &'a [Value], condition_type: &str) -> Option<&'a Value> {
-    conditions
-        .iter()
-        .find(|condition| condition["type"] == condition_type)
+    conditions.iter().find(|condition| condition["type"] == condition_type)
 }
 
 fn owned(path: Path) -> Fault {

@@ -4,10 +4,6 @@
 //! arguments, and the only state is the [`World`], which moves by nothing but `apply`. It deliberately does not read or
 //! write a store, does not know HTTP, and does not repeat what `apimachinery::verbs` does for every kind (names,
 //! finalizers, preconditions, unknown fields).
-#![expect(
-    clippy::doc_markdown,
-    reason = "comments of wire types are read in `kubectl explain`, which shows backticks"
-)]
 
 pub mod allocation;
 mod choose;

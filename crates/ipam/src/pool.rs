@@ -17,8 +17,7 @@ use serde_json::json;
 
 pub(crate) use self::check::Policy;
 pub use self::types::{
-    AllocationPolicy, Capacity, ExactCapacity, IpPool, PoolPhase, PoolSpec, PoolStatus,
-    PoolStrategy, Visibility,
+    AllocationPolicy, Capacity, ExactCapacity, IpPool, PoolPhase, PoolSpec, PoolStatus, PoolStrategy, Visibility,
 };
 use self::{
     check::{Origin, check_policy},
@@ -41,12 +40,7 @@ const HOLDERS_NAMED_MAX: usize = 3;
 
 /// The key of a pool.
 pub(crate) fn key(scope: &Scope, name: &str) -> ObjectKey {
-    ObjectKey {
-        resource: PLURAL,
-        scope: scope.clone(),
-        namespace: String::new(),
-        name: name.to_owned(),
-    }
+    ObjectKey { resource: PLURAL, scope: scope.clone(), namespace: String::new(), name: name.to_owned() }
 }
 
 /// The kind IPPool.
@@ -57,9 +51,7 @@ pub(crate) struct Pools {
 impl Pools {
     /// The kind, with its schema.
     pub(crate) fn new() -> Self {
-        Self {
-            resource: RESOURCE.clone(),
-        }
+        Self { resource: RESOURCE.clone() }
     }
 
     fn invalid(name: &str, faults: &[Fault]) -> Refusal {
@@ -70,9 +62,7 @@ impl Pools {
         let Some((other, name)) = world.root_overlapping(&key.scope, block) else {
             return Ok(());
         };
-        let why = format!(
-            "{block} overlaps with IPPool \"{name}\", which is {other}; root pools must not overlap"
-        );
+        let why = format!("{block} overlaps with IPPool \"{name}\", which is {other}; root pools must not overlap");
         Err(Refusal::conflict(GROUP, PLURAL, &key.name, &why))
     }
 
@@ -88,24 +78,11 @@ impl Pools {
             return Err(choose::pool_not_found("parentPoolRef", parent));
         };
         if parent.object.is_terminating() {
-            return Err(choose::pool_terminating(
-                Purpose::ChildPool,
-                &key.name,
-                parent,
-            ));
+            return Err(choose::pool_terminating(Purpose::ChildPool, &key.name, parent));
         }
         let mut faults = Vec::new();
-        check_policy(
-            spec.allocation.as_ref(),
-            Some(parent.block().family()),
-            &mut faults,
-        );
-        let request = Request {
-            purpose: Purpose::ChildPool,
-            family: None,
-            length,
-            block,
-        };
+        check_policy(spec.allocation.as_ref(), Some(parent.block().family()), &mut faults);
+        let request = Request { purpose: Purpose::ChildPool, family: None, length, block };
         match choose::fit(parent, request) {
             Ok(block) if faults.is_empty() => Ok((parent, block)),
             Err(choose::Misfit::Never(more) | choose::Misfit::OtherFamily(more)) => {
@@ -126,10 +103,7 @@ impl Kind<World> for Pools {
 
     fn reads(&self, key: &ObjectKey) -> Reads {
         let space = world::space_of_pool(&key.scope, &key.name);
-        Reads {
-            keys: Vec::new(),
-            spans: Some((space, HOLDERS_NAMED_MAX)),
-        }
+        Reads { keys: Vec::new(), spans: Some((space, HOLDERS_NAMED_MAX)) }
     }
 
     fn create(
@@ -147,12 +121,7 @@ impl Kind<World> for Pools {
                 Self::root(world, key, block)?;
                 (None, block)
             }
-            Origin::Child {
-                parent,
-                length,
-                block,
-                ..
-            } => {
+            Origin::Child { parent, length, block, .. } => {
                 let (parent, block) = Self::child(world, key, &pool, &parent, (length, block))?;
                 if ctx.dry_run {
                     warnings.push(choose::dry_run_warning(parent, block));
@@ -161,18 +130,9 @@ impl Kind<World> for Pools {
             }
         };
         set_defaults(&mut object, parent.is_none().then_some(block.family()));
-        let status = PoolStatus::fresh(
-            &object,
-            &FreeSpace::new(block),
-            parent.map(Pool::name),
-            ctx.now,
-        );
+        let status = PoolStatus::fresh(&object, &FreeSpace::new(block), parent.map(Pool::name), ctx.now);
         object.set_field("status", status.to_value());
-        Ok(Decided {
-            object,
-            companions: Vec::new(),
-            warnings,
-        })
+        Ok(Decided { object, companions: Vec::new(), warnings })
     }
 
     fn update(
@@ -188,51 +148,28 @@ impl Kind<World> for Pools {
         if subresource == Some(Subresource::Status) {
             faults = condition::check_status_write(old.field("status"), new.field("status"));
         } else {
-            let pool = world
-                .pool(&key.scope, &key.name)
-                .ok_or_else(|| unknown(&key.name))?;
+            let pool = world.pool(&key.scope, &key.name).ok_or_else(|| unknown(&key.name))?;
             let family = pool.block().family();
             set_defaults(&mut new, pool.parent.is_none().then_some(family));
-            faults.extend(spec::immutable_faults(
-                old,
-                &new,
-                &["allocation", "visibility"],
-            ));
+            faults.extend(spec::immutable_faults(old, &new, &["allocation", "visibility"]));
             let changed: PoolSpec = spec::read(&new)?;
             check_policy(changed.allocation.as_ref(), Some(family), &mut faults);
             spec::observe_change(old, &mut new);
         }
         if faults.is_empty() {
-            Ok(Decided {
-                object: new,
-                companions: Vec::new(),
-                warnings: Vec::new(),
-            })
+            Ok(Decided { object: new, companions: Vec::new(), warnings: Vec::new() })
         } else {
             Err(Self::invalid(&key.name, &faults))
         }
     }
 
-    fn may_delete(
-        &self,
-        world: &World,
-        key: &ObjectKey,
-        _: &Object,
-        ctx: &Context<'_>,
-    ) -> Result<(), Refusal> {
-        let pool = world
-            .pool(&key.scope, &key.name)
-            .ok_or_else(|| unknown(&key.name))?;
+    fn may_delete(&self, world: &World, key: &ObjectKey, _: &Object, ctx: &Context<'_>) -> Result<(), Refusal> {
+        let pool = world.pool(&key.scope, &key.name).ok_or_else(|| unknown(&key.name))?;
         let held = pool.allocations + pool.children;
         if held == 0 {
             return Ok(());
         }
-        let holders: Vec<String> = ctx
-            .related
-            .spans
-            .iter()
-            .map(|span| holder(&span.holder))
-            .collect();
+        let holders: Vec<String> = ctx.related.spans.iter().map(|span| holder(&span.holder)).collect();
         let more = held.saturating_sub(holders.len() as u64);
         let among = match (holders.is_empty(), more) {
             (true, _) => String::new(),
@@ -251,13 +188,7 @@ impl Kind<World> for Pools {
         spec::observe(object, generation);
     }
 
-    fn delete(
-        &self,
-        _: &World,
-        _: &ObjectKey,
-        _: &Object,
-        _: &Context<'_>,
-    ) -> Result<Vec<Write>, Refusal> {
+    fn delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
         Ok(Vec::new())
     }
 
@@ -281,26 +212,16 @@ fn set_defaults(object: &mut Object, root_family: Option<address::Family>) {
         return;
     };
     if let Some(family) = root_family {
-        spec.entry("ipFamily")
-            .or_insert_with(|| family.to_string().into());
+        spec.entry("ipFamily").or_insert_with(|| family.to_string().into());
     }
-    if let Some(policy) = spec
-        .entry("allocation")
-        .or_insert_with(|| json!({}))
-        .as_object_mut()
-    {
-        policy
-            .entry("strategy")
-            .or_insert_with(|| "FirstFit".into());
+    if let Some(policy) = spec.entry("allocation").or_insert_with(|| json!({})).as_object_mut() {
+        policy.entry("strategy").or_insert_with(|| "FirstFit".into());
     }
 }
 
 /// The object exists, so the world must know it.
 fn unknown(name: &str) -> Refusal {
-    Refusal::new(
-        Reason::InternalError,
-        format!("IPPool \"{name}\" is stored, but not in the allocator's state"),
-    )
+    Refusal::new(Reason::InternalError, format!("IPPool \"{name}\" is stored, but not in the allocator's state"))
 }
 
 /// A holder's key, `resource/scope/namespace/name`, as people write it.

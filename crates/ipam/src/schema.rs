@@ -14,10 +14,7 @@ pub(crate) fn of<T: JsonSchema>() -> Value {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
     });
-    let mut schema = settings
-        .into_generator()
-        .into_root_schema_for::<T>()
-        .to_value();
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     tidy(&mut schema);
     schema
 }
@@ -51,9 +48,7 @@ fn unwrap_option(keywords: &mut Map<String, Value>) {
     let Some(Value::Array(choices)) = keywords.get_mut("anyOf") else {
         return;
     };
-    choices.retain(|choice| {
-        choice["type"] != "null" && choice["enum"] != Value::Array(vec![Value::Null])
-    });
+    choices.retain(|choice| choice["type"] != "null" && choice["enum"] != Value::Array(vec![Value::Null]));
     if let [Value::Object(only)] = choices.as_mut_slice() {
         let only = std::mem::take(only);
         keywords.remove("anyOf");
@@ -66,9 +61,7 @@ fn unwrap_option(keywords: &mut Map<String, Value>) {
 /// Comments are wrapped where the source is narrow; a description is wrapped by who shows it.
 fn join_lines(keywords: &mut Map<String, Value>) {
     if let Some(Value::String(description)) = keywords.get_mut("description") {
-        let paragraphs = description
-            .split("\n\n")
-            .map(|paragraph| paragraph.replace('\n', " "));
+        let paragraphs = description.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
         *description = paragraphs.collect::<Vec<_>>().join("\n\n");
     }
 }
@@ -80,19 +73,10 @@ fn join_variants(keywords: &mut Map<String, Value>) {
         return;
     };
     let mut values = Vec::new();
-    let mut lines = vec![
-        keywords
-            .get("description")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned(),
-    ];
+    let mut lines = vec![keywords.get("description").and_then(Value::as_str).unwrap_or_default().to_owned()];
     for variant in variants {
         let names: Vec<Value> = variant["enum"].as_array().cloned().unwrap_or_default();
-        if let (Some(name), Some(said)) = (
-            names.first().and_then(Value::as_str),
-            variant["description"].as_str(),
-        ) {
+        if let (Some(name), Some(said)) = (names.first().and_then(Value::as_str), variant["description"].as_str()) {
             lines.push(format!(" - {name}: {}", said.replace('\n', " ")));
         }
         values.extend(names);
@@ -103,18 +87,6 @@ fn join_variants(keywords: &mut Map<String, Value>) {
 }
 
 /// A column of text.
-pub(crate) const fn column(
-    name: &'static str,
-    description: &'static str,
-    priority: i32,
-    cell: Cell,
-) -> Column {
-    Column {
-        name,
-        column_type: "string",
-        format: "",
-        description,
-        priority,
-        cell,
-    }
+pub(crate) const fn column(name: &'static str, description: &'static str, priority: i32, cell: Cell) -> Column {
+    Column { name, column_type: "string", format: "", description, priority, cell }
 }

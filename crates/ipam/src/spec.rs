@@ -29,38 +29,25 @@ pub(crate) fn read<'o, T: Deserialize<'o> + Default>(object: &'o Object) -> Resu
 
 /// The spec as JSON, to write defaults into it.
 pub(crate) fn edit(object: &mut Object) -> Option<&mut Map<String, Value>> {
-    object
-        .fields
-        .entry("spec")
-        .or_insert_with(|| Value::Object(Map::new()))
-        .as_object_mut()
+    object.fields.entry("spec").or_insert_with(|| Value::Object(Map::new())).as_object_mut()
 }
 
 /// One fault for each field of the spec that changed and is not among `mutable`.
 pub(crate) fn immutable_faults(old: &Object, new: &Object, mutable: &[&str]) -> Vec<Fault> {
     let names = |object: &Object| -> Vec<String> {
-        object
-            .field("spec")
-            .as_object()
-            .map(|spec| spec.keys().cloned().collect())
-            .unwrap_or_default()
+        object.field("spec").as_object().map(|spec| spec.keys().cloned().collect()).unwrap_or_default()
     };
     let mut all = names(old);
     all.extend(names(new));
     all.sort_unstable();
     all.dedup();
     all.retain(|name| !mutable.contains(&name.as_str()) && value(old, name) != value(new, name));
-    all.iter()
-        .map(|name| Fault::forbidden(path(name), &format!("spec.{name} is immutable")))
-        .collect()
+    all.iter().map(|name| Fault::forbidden(path(name), &format!("spec.{name} is immutable"))).collect()
 }
 
 /// A field of the spec, where `""` is as good as absent.
 fn value<'o>(object: &'o Object, name: &str) -> Option<&'o Value> {
-    object
-        .field("spec")
-        .get(name)
-        .filter(|value| !value.is_null() && *value != "")
+    object.field("spec").get(name).filter(|value| !value.is_null() && *value != "")
 }
 
 /// A prefix length as it was written, if it can be one in the family (in any, while the family is unknown).
@@ -80,11 +67,7 @@ pub(crate) fn check_length(
         Ok(fitting) if fitting <= bits => Some(fitting),
         _ => {
             let of_family = family.map_or_else(String::new, |family| format!(" for {family}"));
-            faults.push(Fault::invalid(
-                path,
-                length,
-                &format!("must be at most {bits}{of_family}"),
-            ));
+            faults.push(Fault::invalid(path, length, &format!("must be at most {bits}{of_family}")));
             None
         }
     }
@@ -92,9 +75,7 @@ pub(crate) fn check_length(
 
 /// A block as it was written.
 pub(crate) fn check_cidr(path: Path, text: &str, faults: &mut Vec<Fault>) -> Option<Parsed> {
-    address::parse_cidr(text)
-        .map_err(|error| faults.push(Fault::invalid(path, text, &error.to_string())))
-        .ok()
+    address::parse_cidr(text).map_err(|error| faults.push(Fault::invalid(path, text, &error.to_string()))).ok()
 }
 
 /// A block that the service itself has written into a status. Unlike what people write, it may lie in the part of IPv6
@@ -103,9 +84,7 @@ pub(crate) fn stored_block(text: &str) -> Option<Prefix> {
     let (address, length) = text.split_once('/')?;
     let length = length.parse().ok()?;
     match address.parse().ok()? {
-        std::net::IpAddr::V4(address) => {
-            Prefix::new(Family::V4, address.to_bits().into(), length).ok()
-        }
+        std::net::IpAddr::V4(address) => Prefix::new(Family::V4, address.to_bits().into(), length).ok(),
         std::net::IpAddr::V6(address) => Prefix::new(Family::V6, address.to_bits(), length).ok(),
     }
 }
@@ -115,21 +94,13 @@ pub(crate) fn stored_block(text: &str) -> Option<Prefix> {
 pub(crate) fn observe_change(old: &Object, new: &mut Object) {
     let generation = old.metadata.generation.unwrap_or(0);
     let changed = old.field("spec") != new.field("spec");
-    let due = if changed {
-        generation.saturating_add(1)
-    } else {
-        generation
-    };
+    let due = if changed { generation.saturating_add(1) } else { generation };
     observe(new, Some(due));
 }
 
 /// Says in the status that it reflects this generation.
 pub(crate) fn observe(object: &mut Object, generation: Option<i64>) {
-    if let Some(status) = object
-        .fields
-        .get_mut("status")
-        .and_then(Value::as_object_mut)
-    {
+    if let Some(status) = object.fields.get_mut("status").and_then(Value::as_object_mut) {
         status.insert("observedGeneration".to_owned(), generation.into());
     }
 }

@@ -1,9 +1,5 @@
 //! The rules of the contract, one by one, and random histories against a slow and obvious model.
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "tables read better without borrowing their cells"
-)]
 
 mod allocations;
 mod claims;

@@ -47,9 +47,7 @@ pub struct NameRef {
 impl NameRef {
     /// A reference to the object of this name.
     pub fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-        }
+        Self { name: name.to_owned() }
     }
 }
 

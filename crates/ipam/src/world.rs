@@ -63,20 +63,14 @@ impl World {
 
     /// The pools of a scope, by name.
     pub(crate) fn pools(&self, scope: &Scope) -> impl Iterator<Item = &Pool> {
-        self.tenants
-            .get(scope.as_str())
-            .into_iter()
-            .flat_map(|tenant| tenant.pools.values())
+        self.tenants.get(scope.as_str()).into_iter().flat_map(|tenant| tenant.pools.values())
     }
 
     /// The root pool that has an address in common with `block`, and its name.
     pub(crate) fn root_overlapping(&self, scope: &Scope, block: Prefix) -> Option<(Prefix, &str)> {
         let roots = &self.tenants.get(scope.as_str())?.roots;
         let (_, nearest) = roots.range(..=(block.family(), block.last())).next_back()?;
-        nearest
-            .block
-            .overlaps(block)
-            .then_some((nearest.block, nearest.name.as_str()))
+        nearest.block.overlaps(block).then_some((nearest.block, nearest.name.as_str()))
     }
 
     fn apply_pool(&mut self, write: &Write) -> Result<(), String> {
@@ -109,9 +103,7 @@ impl World {
             return Ok(());
         }
         if let Some(Held { pool, block }) = old {
-            self.change(&write.key.scope, pool, |pool| {
-                pool.release_allocation(block)
-            })?;
+            self.change(&write.key.scope, pool, |pool| pool.release_allocation(block))?;
         }
         if let Some(Held { pool, block }) = new {
             self.change(&write.key.scope, pool, |pool| pool.take_allocation(block))?;
@@ -125,10 +117,7 @@ impl World {
         let block = pool.free.pool();
         let tenant = self.tenants.entry(scope.as_str().into()).or_default();
         if pool.parent.is_none() {
-            let root = Root {
-                block,
-                name: name.to_owned(),
-            };
+            let root = Root { block, name: name.to_owned() };
             tenant.roots.insert((block.family(), block.first()), root);
         }
         if tenant.pools.insert(name.to_owned(), pool).is_some() {
@@ -164,9 +153,7 @@ impl World {
         change: impl FnOnce(&mut Pool) -> Result<(), String>,
     ) -> Result<(), String> {
         let tenant = self.tenants.get_mut(scope.as_str());
-        let pool = tenant
-            .and_then(|tenant| tenant.pools.get_mut(name))
-            .ok_or_else(|| missing(name))?;
+        let pool = tenant.and_then(|tenant| tenant.pools.get_mut(name)).ok_or_else(|| missing(name))?;
         change(pool)?;
         let stale = pool.is_behind();
         if stale != pool.stale {
@@ -186,9 +173,7 @@ impl World {
     }
 
     fn all_pools(&self) -> impl Iterator<Item = &Pool> {
-        self.tenants
-            .values()
-            .flat_map(|tenant| tenant.pools.values())
+        self.tenants.values().flat_map(|tenant| tenant.pools.values())
     }
 }
 
@@ -203,16 +188,11 @@ impl kind::World for World {
             allocation::PLURAL => self.apply_allocation(write),
             _ => Ok(()),
         };
-        applied.expect(
-            "a committed write was decided on this world, and the store refuses what overlaps",
-        );
+        applied.expect("a committed write was decided on this world, and the store refuses what overlaps");
     }
 
     fn settle(&self, now: Time) -> Vec<Write> {
-        let behind = self
-            .stale
-            .iter()
-            .filter_map(|(scope, name)| self.pool(scope, name));
+        let behind = self.stale.iter().filter_map(|(scope, name)| self.pool(scope, name));
         behind
             .map(|pool| Write {
                 key: pool.key(),
@@ -226,30 +206,19 @@ impl kind::World for World {
         if key.resource != POOLS {
             return Err(format!("{} are not kept in the world", key.resource));
         }
-        self.insert(&key.scope, &key.name, Arc::new(object))
-            .map(|_| ())
+        self.insert(&key.scope, &key.name, Arc::new(object)).map(|_| ())
     }
 
     fn restore_span(&mut self, span: &Span) -> Result<(), String> {
-        let space =
-            Space::parse(&span.space).ok_or_else(|| format!("unknown space \"{}\"", span.space))?;
+        let space = Space::parse(&span.space).ok_or_else(|| format!("unknown space \"{}\"", span.space))?;
         let Space::Pool { scope, name } = space else {
             // Root pools are known by their objects; the span only guards them in the store.
             return Ok(());
         };
-        let pool = self
-            .tenants
-            .get(scope)
-            .and_then(|tenant| tenant.pools.get(name))
-            .ok_or_else(|| missing(name))?;
+        let pool = self.tenants.get(scope).and_then(|tenant| tenant.pools.get(name)).ok_or_else(|| missing(name))?;
         let scope = pool.scope.clone();
-        let block =
-            block_between(pool.free.pool().family(), span.first, span.last).ok_or_else(|| {
-                format!(
-                    "{} holds {} to {}, which is no block",
-                    span.holder, span.first, span.last
-                )
-            })?;
+        let block = block_between(pool.free.pool().family(), span.first, span.last)
+            .ok_or_else(|| format!("{} holds {} to {}, which is no block", span.holder, span.first, span.last))?;
         let take = match span.holder.split('/').next() {
             Some(allocation::PLURAL) => Pool::take_allocation,
             Some(POOLS) => Pool::take_child,
@@ -263,56 +232,33 @@ impl kind::World for World {
     }
 
     fn gauges(&self) -> Vec<Gauge> {
-        let labels = |pool: &Pool| {
-            vec![
-                ("scope", pool.scope.as_str().to_owned()),
-                ("pool", pool.name().to_owned()),
-            ]
-        };
+        let labels = |pool: &Pool| vec![("scope", pool.scope.as_str().to_owned()), ("pool", pool.name().to_owned())];
         let mut addresses = Vec::new();
         let mut ratios = Vec::new();
         for pool in self.all_pools() {
             let free = &pool.free;
-            let states = [
-                ("allocated", free.allocated()),
-                ("free", free.free()),
-                ("total", free.total()),
-            ];
+            let states = [("allocated", free.allocated()), ("free", free.free()), ("total", free.total())];
             for (state, count) in states {
                 let mut labels = labels(pool);
                 labels.push(("state", state.to_owned()));
                 addresses.push((labels, approximate(count)));
             }
-            ratios.push((
-                labels(pool),
-                approximate(free.allocated()) / approximate(free.total()),
-            ));
+            ratios.push((labels(pool), approximate(free.allocated()) / approximate(free.total())));
         }
         let pools = vec![(Vec::new(), approximate(Count::new(ratios.len() as u128)))];
         vec![
-            Gauge {
-                name: "ipam_pool_addresses",
-                help: "Addresses of a pool, by state.",
-                samples: addresses,
-            },
+            Gauge { name: "ipam_pool_addresses", help: "Addresses of a pool, by state.", samples: addresses },
             Gauge {
                 name: "ipam_pool_utilization_ratio",
                 help: "Share of a pool's addresses that is allocated, 0 to 1.",
                 samples: ratios,
             },
-            Gauge {
-                name: "ipam_pools",
-                help: "Number of pools.",
-                samples: pools,
-            },
+            Gauge { name: "ipam_pools", help: "Number of pools.", samples: pools },
         ]
     }
 }
 
 /// A count as metrics carry it, to 53 bits.
 fn approximate(count: Count) -> f64 {
-    count
-        .to_string()
-        .parse()
-        .expect("a decimal number reads as a float")
+    count.to_string().parse().expect("a decimal number reads as a float")
 }

@@ -36,21 +36,11 @@ pub struct Serve {
     pub data_dir: PathBuf,
 
     /// Address to listen on
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "IPAM_BIND_ADDRESS",
-        default_value = "127.0.0.1"
-    )]
+    #[arg(long, value_name = "ADDRESS", env = "IPAM_BIND_ADDRESS", default_value = "127.0.0.1")]
     pub bind_address: IpAddr,
 
     /// Port for HTTPS; 0 takes any free one, which admin.kubeconfig then names
-    #[arg(
-        long,
-        value_name = "PORT",
-        env = "IPAM_SECURE_PORT",
-        default_value_t = 6443
-    )]
+    #[arg(long, value_name = "PORT", env = "IPAM_SECURE_PORT", default_value_t = 6443)]
     pub secure_port: u16,
 
     /// How and what to log.
@@ -121,9 +111,7 @@ pub struct Limits {
 }
 
 fn log_filter(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text)
-        .map(|_| text.to_owned())
-        .map_err(|error| error.to_string())
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -136,12 +124,8 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => None,
     };
     let number = number.parse::<u64>().ok();
-    let total = number
-        .zip(milliseconds)
-        .and_then(|(number, unit)| number.checked_mul(unit));
-    total
-        .map(Duration::from_millis)
-        .ok_or_else(|| "a duration is a number with ms, s, m or h, as in 90s".to_owned())
+    let total = number.zip(milliseconds).and_then(|(number, unit)| number.checked_mul(unit));
+    total.map(Duration::from_millis).ok_or_else(|| "a duration is a number with ms, s, m or h, as in 90s".to_owned())
 }
 
 fn bytes(text: &str) -> Result<usize, String> {
@@ -154,26 +138,16 @@ fn bytes(text: &str) -> Result<usize, String> {
         _ => None,
     };
     let number = number.parse::<usize>().ok().filter(|number| *number > 0);
-    let total = number
-        .zip(factor)
-        .and_then(|(number, factor)| number.checked_mul(factor));
-    total.ok_or_else(|| {
-        "a size is a positive number of bytes, or one with Ki, Mi or Gi, as in 3Mi".to_owned()
-    })
+    let total = number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+    total.ok_or_else(|| "a size is a positive number of bytes, or one with Ki, Mi or Gi, as in 3Mi".to_owned())
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|number| *number > 0)
-        .ok_or_else(|| "this must be a positive number".to_owned())
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "this must be a positive number".to_owned())
 }
 
 fn split_unit(text: &str) -> (&str, &str) {
-    text.split_at(
-        text.find(|character: char| !character.is_ascii_digit())
-            .unwrap_or(text.len()),
-    )
+    text.split_at(text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len()))
 }
 
 #[cfg(test)]
@@ -183,9 +157,7 @@ mod tests {
     use super::*;
 
     fn serve(arguments: &str) -> Result<Serve, clap::Error> {
-        let words = ["ipam", "serve"]
-            .into_iter()
-            .chain(arguments.split_whitespace());
+        let words = ["ipam", "serve"].into_iter().chain(arguments.split_whitespace());
         match CommandLine::try_parse_from(words)?.command {
             Command::Serve(serve) => Ok(*serve),
             Command::Client(command) => panic!("{command:?}"),
@@ -201,18 +173,9 @@ mod tests {
     fn the_defaults_suit_one_machine() {
         let serve = serve("--data-dir somewhere").unwrap();
         assert_eq!(serve.data_dir, PathBuf::from("somewhere"));
-        assert_eq!(
-            (serve.bind_address.to_string().as_str(), serve.secure_port),
-            ("127.0.0.1", 6443)
-        );
-        assert_eq!(
-            (serve.logging.format, serve.logging.level.as_str()),
-            (LogFormat::Auto, "info")
-        );
-        assert_eq!(
-            (serve.shutdown.delay, serve.shutdown.drain),
-            (Duration::ZERO, Duration::from_mins(1))
-        );
+        assert_eq!((serve.bind_address.to_string().as_str(), serve.secure_port), ("127.0.0.1", 6443));
+        assert_eq!((serve.logging.format, serve.logging.level.as_str()), (LogFormat::Auto, "info"));
+        assert_eq!((serve.shutdown.delay, serve.shutdown.drain), (Duration::ZERO, Duration::from_mins(1)));
         assert_eq!(serve.limits.body_bytes, limits::BODY_BYTES_MAX);
     }
 
@@ -223,19 +186,10 @@ mod tests {
              --shutdown-delay 15s --drain-timeout 2m --max-requests-inflight 7 --max-body 1Mi",
         )
         .unwrap();
-        assert_eq!(
-            (serve.bind_address.to_string().as_str(), serve.secure_port),
-            ("::1", 0)
-        );
+        assert_eq!((serve.bind_address.to_string().as_str(), serve.secure_port), ("::1", 0));
         assert_eq!(serve.logging.format, LogFormat::Json);
-        assert_eq!(
-            (serve.shutdown.delay, serve.shutdown.drain),
-            (Duration::from_secs(15), Duration::from_mins(2))
-        );
-        assert_eq!(
-            (serve.limits.requests_inflight, serve.limits.body_bytes),
-            (7, 1 << 20)
-        );
+        assert_eq!((serve.shutdown.delay, serve.shutdown.drain), (Duration::from_secs(15), Duration::from_mins(2)));
+        assert_eq!((serve.limits.requests_inflight, serve.limits.body_bytes), (7, 1 << 20));
     }
 
     #[test]
@@ -268,11 +222,7 @@ mod tests {
             ("1d", None),
             ("18446744073709551615h", None),
         ] {
-            assert_eq!(
-                duration(text).ok(),
-                expected.map(Duration::from_millis),
-                "{text:?}"
-            );
+            assert_eq!(duration(text).ok(), expected.map(Duration::from_millis), "{text:?}");
         }
         for (text, expected) in [
             ("1", Some(1)),
@@ -288,8 +238,7 @@ mod tests {
 
     #[test]
     fn client_commands_stand_beside_it() {
-        let line =
-            CommandLine::try_parse_from(["ipam", "--kubeconfig", "f", "get", "ippools"]).unwrap();
+        let line = CommandLine::try_parse_from(["ipam", "--kubeconfig", "f", "get", "ippools"]).unwrap();
         assert!(matches!(line.command, Command::Client(_)));
         let version = CommandLine::try_parse_from(["ipam", "--version"]).unwrap_err();
         assert_eq!(version.kind(), ErrorKind::DisplayVersion);

@@ -13,8 +13,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData as _, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PublicKeyData as _, SanType,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use time::{Duration, OffsetDateTime};
@@ -60,23 +60,12 @@ impl ServingNames {
     /// The loopback names, those of a Service `ipam` in namespace `default`, the machine's name and the address that the
     /// server binds.
     pub fn new(bind: IpAddr, hostname: Option<&str>) -> Self {
-        let fixed = [
-            "localhost",
-            "ipam",
-            "ipam.default",
-            "ipam.default.svc",
-            "ipam.default.svc.cluster.local",
-        ];
+        let fixed = ["localhost", "ipam", "ipam.default", "ipam.default.svc", "ipam.default.svc.cluster.local"];
         let mut dns: Vec<String> = fixed.map(str::to_owned).into();
         dns.extend(
-            hostname
-                .map(str::to_ascii_lowercase)
-                .filter(|name| is_dns_name(name) && !fixed.contains(&name.as_str())),
+            hostname.map(str::to_ascii_lowercase).filter(|name| is_dns_name(name) && !fixed.contains(&name.as_str())),
         );
-        let mut addresses = vec![
-            IpAddr::from(Ipv4Addr::LOCALHOST),
-            IpAddr::from(Ipv6Addr::LOCALHOST),
-        ];
+        let mut addresses = vec![IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
         if !bind.is_unspecified() && !addresses.contains(&bind) {
             addresses.push(bind);
         }
@@ -84,10 +73,7 @@ impl ServingNames {
     }
 
     fn none() -> Self {
-        Self {
-            dns: Vec::new(),
-            addresses: Vec::new(),
-        }
+        Self { dns: Vec::new(), addresses: Vec::new() }
     }
 }
 
@@ -99,27 +85,13 @@ pub fn hostname() -> Option<String> {
 
 /// Makes what is missing, renews what ends soon, and reads the rest. The data directory must belong to this process alone
 /// while this runs.
-pub fn ensure(
-    data_dir: &Path,
-    names: &ServingNames,
-    now: OffsetDateTime,
-) -> anyhow::Result<Credentials> {
+pub fn ensure(data_dir: &Path, names: &ServingNames, now: OffsetDateTime) -> anyhow::Result<Credentials> {
     let directory = data_dir.join(DIRECTORY_NAME);
     files::create_private_dir(&directory)?;
     files::restrict(&directory)?;
     let authority = Authority::ensure(&Place::new(&directory, "ca"), now)?;
-    let serving = ensure_certificate(
-        &Place::new(&directory, "serving"),
-        &Profile::serving(names),
-        &authority,
-        now,
-    )?;
-    let admin = ensure_certificate(
-        &Place::new(&directory, "admin"),
-        &Profile::admin(),
-        &authority,
-        now,
-    )?;
+    let serving = ensure_certificate(&Place::new(&directory, "serving"), &Profile::serving(names), &authority, now)?;
+    let admin = ensure_certificate(&Place::new(&directory, "admin"), &Profile::admin(), &authority, now)?;
     Ok(Credentials {
         serving_chain: vec![read_certificate(&serving.certificate)?],
         serving_key: PrivateKeyDer::from_pem_slice(serving.key.as_bytes())?,
@@ -138,19 +110,14 @@ struct Place {
 
 impl Place {
     fn new(directory: &Path, name: &str) -> Self {
-        Self {
-            certificate: directory.join(format!("{name}.crt")),
-            key: directory.join(format!("{name}.key")),
-        }
+        Self { certificate: directory.join(format!("{name}.crt")), key: directory.join(format!("{name}.key")) }
     }
 
     fn read_certificate(&self) -> anyhow::Result<Option<String>> {
         let Some(contents) = files::read(&self.certificate)? else {
             return Ok(None);
         };
-        Ok(Some(String::from_utf8(contents).with_context(|| {
-            not_a("certificate", &self.certificate)
-        })?))
+        Ok(Some(String::from_utf8(contents).with_context(|| not_a("certificate", &self.certificate))?))
     }
 
     fn read_key(&self) -> anyhow::Result<Option<KeyPair>> {
@@ -161,9 +128,7 @@ impl Place {
             tracing::warn!(path = %self.key.display(), "a private key was open to others; its mode is 0600 now");
         }
         let text = String::from_utf8(contents).with_context(|| not_a("private key", &self.key))?;
-        Ok(Some(
-            KeyPair::from_pem(&text).with_context(|| not_a("private key", &self.key))?,
-        ))
+        Ok(Some(KeyPair::from_pem(&text).with_context(|| not_a("private key", &self.key))?))
     }
 
     fn key_or_new(&self) -> anyhow::Result<KeyPair> {
@@ -187,10 +152,7 @@ struct Authority {
 
 impl Authority {
     fn ensure(place: &Place, now: OffsetDateTime) -> anyhow::Result<Self> {
-        let place = Place {
-            certificate: place.certificate.clone(),
-            key: place.key.clone(),
-        };
+        let place = Place { certificate: place.certificate.clone(), key: place.key.clone() };
         if let Some(pem) = place.read_certificate()? {
             return Self::existing(pem, place, now);
         }
@@ -198,18 +160,12 @@ impl Authority {
         let pem = authority_params(now)?.self_signed(&key)?.pem();
         files::write_private(&place.certificate, pem.as_bytes())?;
         tracing::info!(path = %place.certificate.display(), "made a certificate authority");
-        Ok(Self {
-            der: read_certificate(&pem)?,
-            pem,
-            key: Some(key),
-            place,
-        })
+        Ok(Self { der: read_certificate(&pem)?, pem, key: Some(key), place })
     }
 
     fn existing(pem: String, place: Place, now: OffsetDateTime) -> anyhow::Result<Self> {
         let path = place.certificate.display();
-        let der =
-            read_certificate(&pem).with_context(|| not_a("certificate", &place.certificate))?;
+        let der = read_certificate(&pem).with_context(|| not_a("certificate", &place.certificate))?;
         let parsed = parse(&der).with_context(|| not_a("certificate", &place.certificate))?;
         if not_after(&parsed)? < now {
             bail!(
@@ -221,20 +177,12 @@ impl Authority {
         if key.as_ref().is_some_and(|key| !belongs(key, &parsed)) {
             bail!("{path} and {} do not belong together", place.key.display());
         }
-        Ok(Self {
-            pem,
-            der,
-            key,
-            place,
-        })
+        Ok(Self { pem, der, key, place })
     }
 
     fn sign(&self, params: &CertificateParams, key: &KeyPair) -> anyhow::Result<String> {
         let Some(own) = &self.key else {
-            bail!(
-                "{} is missing, and a certificate must be signed with it",
-                self.place.key.display()
-            );
+            bail!("{} is missing, and a certificate must be signed with it", self.place.key.display());
         };
         let issuer = Issuer::from_ca_cert_der(&self.der, own)?;
         Ok(params.signed_by(key, &issuer)?.pem())
@@ -251,23 +199,12 @@ struct Profile {
 impl Profile {
     fn serving(names: &ServingNames) -> Self {
         let subject = vec![(DnType::CommonName, "ipam")];
-        Self {
-            subject,
-            usage: ExtendedKeyUsagePurpose::ServerAuth,
-            names: names.clone(),
-        }
+        Self { subject, usage: ExtendedKeyUsagePurpose::ServerAuth, names: names.clone() }
     }
 
     fn admin() -> Self {
-        let subject = vec![
-            (DnType::OrganizationName, "system:masters"),
-            (DnType::CommonName, "admin"),
-        ];
-        Self {
-            subject,
-            usage: ExtendedKeyUsagePurpose::ClientAuth,
-            names: ServingNames::none(),
-        }
+        let subject = vec![(DnType::OrganizationName, "system:masters"), (DnType::CommonName, "admin")];
+        Self { subject, usage: ExtendedKeyUsagePurpose::ClientAuth, names: ServingNames::none() }
     }
 }
 
@@ -288,20 +225,14 @@ fn ensure_certificate(
     if let Some(certificate) = place.read_certificate()? {
         match reason_to_renew(&certificate, &key, profile, authority, now) {
             None => {
-                return Ok(Pair {
-                    certificate,
-                    key: key.serialize_pem(),
-                });
+                return Ok(Pair { certificate, key: key.serialize_pem() });
             }
             Some(reason) => tracing::info!(path = %path, reason, "renewing a certificate"),
         }
     }
     let certificate = authority.sign(&certificate_params(profile, now)?, &key)?;
     files::write_private(&place.certificate, certificate.as_bytes())?;
-    Ok(Pair {
-        certificate,
-        key: key.serialize_pem(),
-    })
+    Ok(Pair { certificate, key: key.serialize_pem() })
 }
 
 fn reason_to_renew(
@@ -331,17 +262,9 @@ fn reason_to_renew(
 }
 
 fn authority_params(now: OffsetDateTime) -> anyhow::Result<CertificateParams> {
-    let mut params = params(
-        vec![(DnType::CommonName, "ipam-ca")],
-        now,
-        AUTHORITY_LIFETIME,
-    )?;
+    let mut params = params(vec![(DnType::CommonName, "ipam-ca")], now, AUTHORITY_LIFETIME)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![
-        KeyUsagePurpose::KeyCertSign,
-        KeyUsagePurpose::CrlSign,
-        KeyUsagePurpose::DigitalSignature,
-    ];
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
     Ok(params)
 }
 
@@ -352,18 +275,9 @@ fn certificate_params(profile: &Profile, now: OffsetDateTime) -> anyhow::Result<
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![profile.usage.clone()];
     for name in &profile.names.dns {
-        params
-            .subject_alt_names
-            .push(SanType::DnsName(name.as_str().try_into()?));
+        params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into()?));
     }
-    params.subject_alt_names.extend(
-        profile
-            .names
-            .addresses
-            .iter()
-            .copied()
-            .map(SanType::IpAddress),
-    );
+    params.subject_alt_names.extend(profile.names.addresses.iter().copied().map(SanType::IpAddress));
     Ok(params)
 }
 
@@ -400,15 +314,11 @@ fn parse<'der>(der: &'der CertificateDer<'_>) -> anyhow::Result<X509Certificate<
 }
 
 fn not_before(certificate: &X509Certificate<'_>) -> anyhow::Result<OffsetDateTime> {
-    Ok(OffsetDateTime::from_unix_timestamp(
-        certificate.validity().not_before.timestamp(),
-    )?)
+    Ok(OffsetDateTime::from_unix_timestamp(certificate.validity().not_before.timestamp())?)
 }
 
 fn not_after(certificate: &X509Certificate<'_>) -> anyhow::Result<OffsetDateTime> {
-    Ok(OffsetDateTime::from_unix_timestamp(
-        certificate.validity().not_after.timestamp(),
-    )?)
+    Ok(OffsetDateTime::from_unix_timestamp(certificate.validity().not_after.timestamp())?)
 }
 
 fn belongs(key: &KeyPair, certificate: &X509Certificate<'_>) -> bool {
@@ -417,14 +327,9 @@ fn belongs(key: &KeyPair, certificate: &X509Certificate<'_>) -> bool {
 
 fn carries(certificate: &X509Certificate<'_>, names: &ServingNames) -> bool {
     let extension = certificate.subject_alternative_name().ok().flatten();
-    let present = extension
-        .map(|extension| extension.value.general_names.as_slice())
-        .unwrap_or_default();
-    let has_name = |wanted: &String| {
-        present
-            .iter()
-            .any(|name| matches!(name, GeneralName::DNSName(name) if name == wanted))
-    };
+    let present = extension.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
+    let has_name =
+        |wanted: &String| present.iter().any(|name| matches!(name, GeneralName::DNSName(name) if name == wanted));
     let has_address = |wanted: &IpAddr| present.iter().any(|name| address(name) == Some(*wanted));
     names.dns.iter().all(has_name) && names.addresses.iter().all(has_address)
 }
@@ -433,19 +338,13 @@ fn address(name: &GeneralName<'_>) -> Option<IpAddr> {
     let GeneralName::IPAddress(bytes) = name else {
         return None;
     };
-    <[u8; 4]>::try_from(*bytes)
-        .map(IpAddr::from)
-        .or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from))
-        .ok()
+    <[u8; 4]>::try_from(*bytes).map(IpAddr::from).or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from)).ok()
 }
 
 fn is_dns_name(name: &str) -> bool {
     let is_label = |label: &str| {
         let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        (1..=63).contains(&label.len())
-            && label.bytes().all(inner)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
+        (1..=63).contains(&label.len()) && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')
     };
     name.len() <= 253 && name.split('.').all(is_label)
 }

@@ -28,19 +28,14 @@ pub fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
 pub fn create_private_dir(path: &Path) -> anyhow::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true).mode(0o700);
-    builder
-        .create(path)
-        .with_context(|| format!("cannot create the directory {}", path.display()))
+    builder.create(path).with_context(|| format!("cannot create the directory {}", path.display()))
 }
 
 /// Takes every access away from everybody but the owner. A copy from a backup is often too open. Answers whether
 /// something had to be changed.
 pub fn restrict(path: &Path) -> anyhow::Result<bool> {
     let context = || format!("cannot restrict the access to {}", path.display());
-    let mode = fs::metadata(path)
-        .with_context(context)?
-        .permissions()
-        .mode();
+    let mode = fs::metadata(path).with_context(context)?.permissions().mode();
     let private = mode & !0o077;
     if private == mode {
         return Ok(false);
@@ -56,11 +51,7 @@ fn replace(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.write_all(contents)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
@@ -75,11 +66,7 @@ fn neighbours(path: &Path) -> anyhow::Result<(&Path, PathBuf)> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         bail!("this is not the path of a file")
     };
-    let directory = if directory.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        directory
-    };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let mut temporary = std::ffi::OsString::from(".");
     temporary.push(name);
     temporary.push(".new");
@@ -103,27 +90,17 @@ mod tests {
         write_private(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(mode(&path), 0o600);
-        assert_eq!(
-            fs::read_dir(directory.path()).unwrap().count(),
-            1,
-            "nothing is left beside it"
-        );
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 
     #[test]
     fn what_an_interrupted_writer_left_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
-        let (path, left) = (
-            directory.path().join("secret"),
-            directory.path().join(".secret.new"),
-        );
+        let (path, left) = (directory.path().join("secret"), directory.path().join(".secret.new"));
         fs::write(&left, "half").unwrap();
         fs::set_permissions(&left, Permissions::from_mode(0o666)).unwrap();
         write_private(&path, b"whole").unwrap();
-        assert_eq!(
-            (fs::read(&path).unwrap(), mode(&path)),
-            (b"whole".to_vec(), 0o600)
-        );
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"whole".to_vec(), 0o600));
         assert!(!left.exists());
     }
 

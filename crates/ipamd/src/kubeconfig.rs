@@ -14,11 +14,7 @@ pub const FILE_NAME: &str = "admin.kubeconfig";
 
 /// Writes it into the data directory for a server that listens on `listening`, and answers its path. It is written anew
 /// at every start: the port may be another one.
-pub fn write(
-    data_dir: &Path,
-    listening: SocketAddr,
-    credentials: &Credentials,
-) -> anyhow::Result<PathBuf> {
+pub fn write(data_dir: &Path, listening: SocketAddr, credentials: &Credentials) -> anyhow::Result<PathBuf> {
     let path = data_dir.join(FILE_NAME);
     files::write_private(&path, text(listening, credentials).as_bytes())?;
     Ok(path)
@@ -95,25 +91,14 @@ mod tests {
         let names = ServingNames::new(IpAddr::from(Ipv6Addr::UNSPECIFIED), None);
         let credentials = credentials::ensure(directory.path(), &names, now).unwrap();
         let path = write(directory.path(), "[::]:4711".parse().unwrap(), &credentials).unwrap();
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 
         let kubeconfig = Kubeconfig::read_from(&path).unwrap();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         assert_eq!(config.cluster_url.to_string(), "https://[::1]:4711/");
         assert_eq!(config.default_namespace, "default");
-        assert_eq!(
-            config.root_cert.as_deref(),
-            Some(&[credentials.ca_der.to_vec()][..])
-        );
+        assert_eq!(config.root_cert.as_deref(), Some(&[credentials.ca_der.to_vec()][..]));
         let certificate = config.auth_info.client_certificate_data.unwrap();
-        assert_eq!(
-            STANDARD.decode(certificate).unwrap(),
-            credentials.admin_cert_pem.as_bytes()
-        );
+        assert_eq!(STANDARD.decode(certificate).unwrap(), credentials.admin_cert_pem.as_bytes());
     }
 }

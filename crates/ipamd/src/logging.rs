@@ -11,16 +11,10 @@ use crate::config::LogFormat;
 /// Starts logging. Called once, before anything is worth logging. `level` is a filter such as `info` or
 /// `info,apiserver=debug`.
 pub fn start(format: LogFormat, level: &str) -> anyhow::Result<()> {
-    let builder = fmt()
-        .with_env_filter(EnvFilter::try_new(level)?)
-        .with_writer(io::stderr);
+    let builder = fmt().with_env_filter(EnvFilter::try_new(level)?).with_writer(io::stderr);
     let started = match shape(format, io::stderr().is_terminal()) {
         Shape::Text { colours } => builder.with_ansi(colours && colours_wanted()).try_init(),
-        Shape::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .try_init(),
+        Shape::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
     };
     started.map_err(|error| anyhow!("cannot start logging: {error}"))
 }
@@ -58,11 +52,7 @@ mod tests {
             (LogFormat::Json, true, Shape::Json),
             (LogFormat::Json, false, Shape::Json),
         ] {
-            assert_eq!(
-                shape(format, terminal),
-                expected,
-                "{format:?}, terminal: {terminal}"
-            );
+            assert_eq!(shape(format, terminal), expected, "{format:?}, terminal: {terminal}");
         }
     }
 }

@@ -23,6 +23,8 @@ fn main() -> anyhow::Result<ExitCode> {
             runtime.block_on(serve::serve(*options))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Client(command) => runtime.block_on(cli::run(&line.connection, command, &mut std::io::stdout(), &mut std::io::stderr())),
+        Command::Client(command) => {
+            runtime.block_on(cli::run(&line.connection, command, &mut std::io::stdout(), &mut std::io::stderr()))
+        }
     }
 }

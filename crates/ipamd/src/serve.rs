@@ -39,9 +39,12 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
     // First of all the store: its lock keeps a second process away from everything in the directory.
     let store = open_store(&options)?;
     let names = ServingNames::new(options.bind_address, credentials::hostname().as_deref());
-    let credentials = credentials::ensure(&options.data_dir, &names, SystemTime::now().into())?;
+    let credentials = credentials::ensure(&options.data_dir, &names, now().into())?;
     let socket = TcpListener::bind((options.bind_address, options.secure_port)).await.with_context(|| {
-        format!("cannot listen on {}:{}; choose another --secure-port (0: any free one)", options.bind_address, options.secure_port)
+        format!(
+            "cannot listen on {}:{}; choose another --secure-port (0: any free one)",
+            options.bind_address, options.secure_port
+        )
     })?;
     let address = socket.local_addr()?;
     kubeconfig::write(&options.data_dir, address, &credentials)?;
@@ -78,6 +81,11 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
     ended
 }
 
+#[expect(clippy::disallowed_methods, reason = "the process starts here: this is where its time comes from")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 fn limits(options: &Serve) -> Limits {
     Limits {
         read_requests: options.limits.requests_inflight,
@@ -100,11 +108,8 @@ fn listen(
     credentials: Credentials,
     stop: CancellationToken,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let material = TlsMaterial {
-        chain: credentials.serving_chain,
-        key: credentials.serving_key,
-        client_ca: credentials.ca_der,
-    };
+    let material =
+        TlsMaterial { chain: credentials.serving_chain, key: credentials.serving_key, client_ca: credentials.ca_der };
     let listener = Listener {
         socket,
         tls: tls::server_config(material).context("the certificates cannot be used")?,

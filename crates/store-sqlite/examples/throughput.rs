@@ -30,22 +30,12 @@ struct Load {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let argument = |place: usize, default: &str| {
-        arguments
-            .get(place)
-            .map_or(default, String::as_str)
-            .to_owned()
-    };
+    let argument = |place: usize, default: &str| arguments.get(place).map_or(default, String::as_str).to_owned();
     let directory = tempfile::tempdir_in(PathBuf::from(argument(0, ".")))?;
     let duration = Duration::from_secs(argument(1, "5").parse()?);
     let store = SqliteStore::open(directory.path().join("throughput.db"))?;
     let value = Bytes::from(vec![b'v'; VALUE_BYTES]);
-    let mut load = Load {
-        store,
-        scattered: argument(2, "scattered") == "scattered",
-        claims: 0,
-        value,
-    };
+    let mut load = Load { store, scattered: argument(2, "scattered") == "scattered", claims: 0, value };
     for claims in CLAIMS_PER_COMMIT {
         load.measure(claims, duration).await?;
     }
@@ -70,8 +60,7 @@ impl Load {
             times.push(commit.elapsed());
         }
         times.sort_unstable();
-        let mean: Duration =
-            times.iter().sum::<Duration>() / u32::try_from(times.len()).unwrap_or(u32::MAX);
+        let mean: Duration = times.iter().sum::<Duration>() / u32::try_from(times.len()).unwrap_or(u32::MAX);
         let rate = |time: Duration| f64::from(claims) / time.as_secs_f64();
         let [p50, p99] = [50, 99].map(|percent| times[times.len() * percent / 100]);
         println!(
@@ -84,11 +73,7 @@ impl Load {
     }
 
     async fn commit(&self, writes: Vec<Write>) -> Result<(), store::Error> {
-        let claims: Vec<Key> = writes
-            .iter()
-            .step_by(2)
-            .map(|write| write.key.clone())
-            .collect();
+        let claims: Vec<Key> = writes.iter().step_by(2).map(|write| write.key.clone()).collect();
         let mut transaction = self.store.begin().await?;
         transaction.read(&claims).await?;
         transaction.commit(writes).await
@@ -99,20 +84,11 @@ impl Load {
         for _ in 0..claims {
             self.claims += 1;
             // An odd factor visits every number once, far from the one before.
-            let name = if self.scattered {
-                self.claims.wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            } else {
-                self.claims
-            };
+            let name = if self.scattered { self.claims.wrapping_mul(0x9E37_79B9_7F4A_7C15) } else { self.claims };
             let holder = key(format!("claims/tenant-a/production/claim-{name:016x}"));
             let number = u128::from(self.claims);
             let space = "pools/tenant-a/5b0c4c9e-5d0e-4d5f-8f5e-2f6f3f0a7c11".to_owned();
-            let span = Span {
-                space,
-                first: number << 8,
-                last: (number << 8) | 0xFF,
-                holder: holder.clone(),
-            };
+            let span = Span { space, first: number << 8, last: (number << 8) | 0xFF, holder: holder.clone() };
             let allocation = key(format!("allocations/tenant-a/production/claim-{name:016x}"));
             writes.push(self.write(holder, vec![]));
             writes.push(self.write(allocation, vec![span]));
@@ -121,13 +97,7 @@ impl Load {
     }
 
     fn write(&self, key: Key, takes: Vec<Span>) -> Write {
-        Write {
-            key,
-            value: Some(self.value.clone()),
-            expected: None,
-            releases: vec![],
-            takes,
-        }
+        Write { key, value: Some(self.value.clone()), expected: None, releases: vec![], takes }
     }
 }
 

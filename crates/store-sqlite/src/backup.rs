@@ -30,28 +30,13 @@ impl SqliteStore {
 
 fn copy_to(from: &Path, to: &Path) -> Result<Head, OpenError> {
     let partial = beside(to, ".partial");
-    let create = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&partial);
+    let create = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial);
     let file = create.map_err(io_error("create", &partial))?;
     let copied = copy_pages(from, &partial)
-        .map_err(|source| OpenError::Database {
-            path: partial.clone(),
-            source,
-        })
-        .and_then(|head| {
-            file.sync_all()
-                .map(|()| head)
-                .map_err(io_error("sync", &partial))
-        })
+        .map_err(|source| OpenError::Database { path: partial.clone(), source })
+        .and_then(|head| file.sync_all().map(|()| head).map_err(io_error("sync", &partial)))
         // A link, because a rename would replace a file that is there.
-        .and_then(|head| {
-            fs::hard_link(&partial, to)
-                .map(|()| head)
-                .map_err(io_error("create", to))
-        });
+        .and_then(|head| fs::hard_link(&partial, to).map(|()| head).map_err(io_error("create", to)));
     fs::remove_file(&partial).map_err(io_error("remove", &partial))?;
     let head = copied?;
     sync_directory(to)?;
@@ -73,8 +58,5 @@ fn copy_pages(from: &Path, partial: &Path) -> rusqlite::Result<Head> {
 
 fn busy() -> rusqlite::Error {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-    rusqlite::Error::SqliteFailure(
-        code,
-        Some("the data file is locked by another program".to_owned()),
-    )
+    rusqlite::Error::SqliteFailure(code, Some("the data file is locked by another program".to_owned()))
 }

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{
-    CachedStatement, Connection, ErrorCode, OptionalExtension, TransactionBehavior, ffi,
-};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, TransactionBehavior, ffi};
 use store::{Error, Key, Revision, Span, Write};
 
 use crate::failure::failed;
@@ -16,8 +14,7 @@ INSERT INTO log (revision, key, previous, to_commit_end, live, value) VALUES (?1
 
 const TAKE: &str = "INSERT INTO span (space, first, last, holder) VALUES (?1, ?2, ?3, ?4)";
 
-const RELEASE: &str =
-    "DELETE FROM span WHERE space = ?1 AND first = ?2 AND last = ?3 AND holder = ?4";
+const RELEASE: &str = "DELETE FROM span WHERE space = ?1 AND first = ?2 AND last = ?3 AND holder = ?4";
 
 const SETTLE: &str = "UPDATE history SET settled = settled + 1";
 
@@ -25,18 +22,9 @@ const SETTLE: &str = "UPDATE history SET settled = settled + 1";
 pub type Known = HashMap<Key, Option<Revision>>;
 
 /// Writes `writes` behind `head`.
-pub fn commit(
-    connection: &mut Connection,
-    head: Revision,
-    known: &Known,
-    writes: &[Write],
-) -> Result<(), Error> {
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(failed)?;
-    Commit::new(&transaction, head, known)
-        .map_err(failed)?
-        .write_all(writes)?;
+pub fn commit(connection: &mut Connection, head: Revision, known: &Known, writes: &[Write]) -> Result<(), Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    Commit::new(&transaction, head, known).map_err(failed)?.write_all(writes)?;
     match transaction.commit() {
         Ok(()) => Ok(()),
         Err(cause) if is_before_the_end(&cause) => Err(failed(cause)),
@@ -59,19 +47,11 @@ pub fn settle(connection: &Connection) -> rusqlite::Result<Revision> {
 /// with everything in place.
 fn is_before_the_end(cause: &rusqlite::Error) -> bool {
     let code = cause.sqlite_error().map(|error| error.extended_code);
-    matches!(
-        code,
-        Some(ffi::SQLITE_FULL | ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_BUSY)
-    )
+    matches!(code, Some(ffi::SQLITE_FULL | ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_BUSY))
 }
 
 /// Answers for a commit that failed at its very end.
-pub fn find_out(
-    connection: &Connection,
-    head: Revision,
-    writes: u64,
-    cause: rusqlite::Error,
-) -> Result<(), Error> {
+pub fn find_out(connection: &Connection, head: Revision, writes: u64, cause: rusqlite::Error) -> Result<(), Error> {
     match settle(connection) {
         Ok(found) if found == head => Err(failed(cause)),
         Ok(found) if found == Revision(head.0 + writes) => Ok(()),
@@ -117,11 +97,7 @@ impl<'a> Commit<'a> {
         for (place, write) in writes.iter().enumerate() {
             let found = self.current(&write.key)?;
             if found != write.expected {
-                return Err(Error::Precondition {
-                    key: write.key.clone(),
-                    expected: write.expected,
-                    found,
-                });
+                return Err(Error::Precondition { key: write.key.clone(), expected: write.expected, found });
             }
             for span in &write.releases {
                 self.release(span)?;
@@ -136,16 +112,12 @@ impl<'a> Commit<'a> {
 
     /// The revision that `key` has at this point of the commit.
     fn current(&mut self, key: &Key) -> Result<Option<Revision>, Error> {
-        if let Some(revision) = self
-            .written
-            .get(key.as_str())
-            .or_else(|| self.known.get(key))
-        {
+        if let Some(revision) = self.written.get(key.as_str()).or_else(|| self.known.get(key)) {
             return Ok(*revision);
         }
-        let newest = self.newest.query_row((key.as_str(), i64::MAX), |row| {
-            Ok((rows::revision(row, 0)?, row.get::<_, bool>(1)?))
-        });
+        let newest = self
+            .newest
+            .query_row((key.as_str(), i64::MAX), |row| Ok((rows::revision(row, 0)?, row.get::<_, bool>(1)?)));
         let newest = newest.optional().map_err(failed)?;
         Ok(newest.and_then(|(revision, live)| live.then_some(revision)))
     }
@@ -167,10 +139,7 @@ impl<'a> Commit<'a> {
             ))),
             Err(error) => Err(failed(error)),
             Ok(_) => {
-                self.written.insert(
-                    write.key.as_str(),
-                    write.value.is_some().then_some(self.head),
-                );
+                self.written.insert(write.key.as_str(), write.value.is_some().then_some(self.head));
                 Ok(())
             }
         }
@@ -178,24 +147,17 @@ impl<'a> Commit<'a> {
 
     fn release(&mut self, span: &Span) -> Result<(), Error> {
         let (first, last) = (span.first.to_be_bytes(), span.last.to_be_bytes());
-        let released = self
-            .release
-            .execute((span.space.as_str(), first, last, span.holder.as_str()))
-            .map_err(failed)?;
+        let released =
+            self.release.execute((span.space.as_str(), first, last, span.holder.as_str())).map_err(failed)?;
         if released == 0 {
-            return Err(Error::Guard(format!(
-                "{span} is not held, so it cannot be released"
-            )));
+            return Err(Error::Guard(format!("{span} is not held, so it cannot be released")));
         }
         Ok(())
     }
 
     fn take(&mut self, span: &Span) -> Result<(), Error> {
         let (first, last) = (span.first.to_be_bytes(), span.last.to_be_bytes());
-        match self
-            .take
-            .execute((span.space.as_str(), first, last, span.holder.as_str()))
-        {
+        match self.take.execute((span.space.as_str(), first, last, span.holder.as_str())) {
             Ok(_) => Ok(()),
             Err(error) if is_refusal(&error) => Err(self.refused(span, &error)),
             Err(error) => Err(failed(error)),

@@ -28,11 +28,7 @@ const MOVE_HORIZON: &str = "UPDATE history SET compacted = ?1, compacted_end = ?
 pub async fn compact(writer: &WriterHandle, mut target: Revision) -> Result<(), Error> {
     loop {
         let chunk = move |connection: &mut Connection| compact_chunk(connection, target);
-        let progress = writer
-            .run(chunk)
-            .await
-            .map_err(|_| closed())?
-            .map_err(failed)?;
+        let progress = writer.run(chunk).await.map_err(|_| closed())?.map_err(failed)?;
         target = target.min(progress.head);
         if progress.reached >= target {
             return Ok(());
@@ -49,25 +45,15 @@ pub fn compact_chunk(connection: &mut Connection, target: Revision) -> rusqlite:
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let horizon = horizon(&transaction)?;
     let from = horizon.compacted;
-    let to = target
-        .min(horizon.head)
-        .min(Revision(from.0 + CHUNK_REVISIONS));
+    let to = target.min(horizon.head).min(Revision(from.0 + CHUNK_REVISIONS));
     if to <= from {
-        return Ok(Progress {
-            head: horizon.head,
-            reached: from,
-        });
+        return Ok(Progress { head: horizon.head, reached: from });
     }
     let end = commit_end(&transaction, horizon, to)?;
     let range = (from_revision(from), from_revision(to));
     transaction.prepare_cached(DROP_REPLACED)?.execute(range)?;
     transaction.prepare_cached(DROP_DELETIONS)?.execute(range)?;
-    transaction
-        .prepare_cached(MOVE_HORIZON)?
-        .execute((from_revision(to), from_revision(end)))?;
+    transaction.prepare_cached(MOVE_HORIZON)?.execute((from_revision(to), from_revision(end)))?;
     transaction.commit()?;
-    Ok(Progress {
-        head: horizon.head,
-        reached: to,
-    })
+    Ok(Progress { head: horizon.head, reached: to })
 }

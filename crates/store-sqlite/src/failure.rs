@@ -6,27 +6,22 @@ use store::Error;
 /// A failure after which nothing was written.
 ///
 /// Takes the error by value so that it fits `map_err`.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the shape that map_err calls"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err calls")]
 pub fn failed(error: rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt(format!(
-            "{error}: stop the server and restore a backup of the data file"
-        )),
-        Some(ErrorCode::DiskFull) => Error::Unavailable(format!(
-            "{error}: free some space on the data file's disk, then repeat the call"
-        )),
-        Some(ErrorCode::SystemIoFailure) => Error::Unavailable(format!(
-            "{error}: check the data file's disk, then repeat the call"
-        )),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Unavailable(format!(
-            "{error}: close the tool that has the data file open, then repeat the call"
-        )),
-        _ => Error::Unavailable(format!(
-            "{error}: repeat the call; if it fails again, look at the server's log"
-        )),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Error::Corrupt(format!("{error}: stop the server and restore a backup of the data file"))
+        }
+        Some(ErrorCode::DiskFull) => {
+            Error::Unavailable(format!("{error}: free some space on the data file's disk, then repeat the call"))
+        }
+        Some(ErrorCode::SystemIoFailure) => {
+            Error::Unavailable(format!("{error}: check the data file's disk, then repeat the call"))
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            Error::Unavailable(format!("{error}: close the tool that has the data file open, then repeat the call"))
+        }
+        _ => Error::Unavailable(format!("{error}: repeat the call; if it fails again, look at the server's log")),
     }
 }
 

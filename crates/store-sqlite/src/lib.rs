@@ -60,10 +60,7 @@ impl SqliteStore {
     pub async fn statistics(&self) -> std::io::Result<Statistics> {
         let file_bytes = tokio::fs::metadata(&self.path).await?.len();
         let wal = tokio::fs::metadata(open::beside(&self.path, "-wal")).await;
-        Ok(Statistics {
-            file_bytes,
-            wal_bytes: wal.map_or(0, |wal| wal.len()),
-        })
+        Ok(Statistics { file_bytes, wal_bytes: wal.map_or(0, |wal| wal.len()) })
     }
 }
 

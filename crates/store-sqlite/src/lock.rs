@@ -21,22 +21,12 @@ impl Lock {
     pub fn take(data: &Path) -> Result<Self, OpenError> {
         let path = beside(data, ".lock");
         let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600);
-        let mut file = options
-            .open(&path)
-            .map_err(io_error("open the lock file", &path))?;
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(&path).map_err(io_error("open the lock file", &path))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::Held {
-                    path: data.to_owned(),
-                    process: holder(&mut file),
-                });
+                return Err(OpenError::Held { path: data.to_owned(), process: holder(&mut file) });
             }
             Err(TryLockError::Error(source)) => return Err(io_error("lock", &path)(source)),
         }

@@ -41,9 +41,7 @@ pub const STATEMENTS_MAX: usize = 32;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it.
-    #[error(
-        "{path} is in use: another ipam process holds it ({process}); stop that one or name another file"
-    )]
+    #[error("{path} is in use: another ipam process holds it ({process}); stop that one or name another file")]
     Held {
         /// The data file.
         path: PathBuf,
@@ -57,9 +55,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A later release made it.
-    #[error(
-        "{path} has schema version {found} and this program knows versions up to {known}: run a newer ipam"
-    )]
+    #[error("{path} has schema version {found} and this program knows versions up to {known}: run a newer ipam")]
     Newer {
         /// The data file.
         path: PathBuf,
@@ -69,9 +65,7 @@ pub enum OpenError {
         known: u32,
     },
     /// The program was linked with a `SQLite` that can corrupt the file.
-    #[error(
-        "SQLite {found} can lose writes; version 3.51.3 or later is needed: use the bundled library"
-    )]
+    #[error("SQLite {found} can lose writes; version 3.51.3 or later is needed: use the bundled library")]
     Library {
         /// The library's version.
         found: String,
@@ -105,10 +99,7 @@ impl SqliteStore {
         check_library()?;
         let path = create(path.as_ref())?;
         let lock = Lock::take(&path)?;
-        let database = |source| OpenError::Database {
-            path: path.clone(),
-            source,
-        };
+        let database = |source| OpenError::Database { path: path.clone(), source };
         let mut connection = connect_writer(&path).map_err(database)?;
         schema::prepare(&mut connection, &path)?;
         configure_writer(&connection).map_err(database)?;
@@ -116,8 +107,7 @@ impl SqliteStore {
         Ok(Self {
             head: Arc::new(Mutex::new(Some(head))),
             readers: Arc::new(Readers::new(path.clone())),
-            writer: Writer::start(connection, lock)
-                .map_err(io_error("start the writer thread for", &path))?,
+            writer: Writer::start(connection, lock).map_err(io_error("start the writer thread for", &path))?,
             path,
         })
     }
@@ -125,9 +115,7 @@ impl SqliteStore {
 
 fn check_library() -> Result<(), OpenError> {
     if rusqlite::version_number() < LIBRARY_VERSION_MIN {
-        return Err(OpenError::Library {
-            found: rusqlite::version().to_owned(),
-        });
+        return Err(OpenError::Library { found: rusqlite::version().to_owned() });
     }
     Ok(())
 }
@@ -136,12 +124,7 @@ fn check_library() -> Result<(), OpenError> {
 ///
 /// An existing file is not opened here: closing any descriptor of it would drop the locks that `SQLite` holds on it.
 fn create(path: &Path) -> Result<PathBuf, OpenError> {
-    match OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-    {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => sync_directory(path)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(source) => return Err(io_error("create", path)(source)),
@@ -155,9 +138,7 @@ pub fn sync_directory(path: &Path) -> Result<(), OpenError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    File::open(directory)
-        .and_then(|opened| opened.sync_all())
-        .map_err(io_error("sync the directory", directory))
+    File::open(directory).and_then(|opened| opened.sync_all()).map_err(io_error("sync the directory", directory))
 }
 
 /// A connection that may write, as yet without the settings that change the file.
@@ -189,9 +170,5 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
 /// Says what was tried on which path.
 pub fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> OpenError + use<> {
     let path = path.to_owned();
-    move |source| OpenError::Io {
-        action,
-        path: path.clone(),
-        source,
-    }
+    move |source| OpenError::Io { action, path: path.clone(), source }
 }

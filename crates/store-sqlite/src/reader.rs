@@ -29,11 +29,7 @@ pub struct Readers {
 impl Readers {
     /// A pool that opens connections as they are needed and keeps them.
     pub fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            idle: Mutex::default(),
-            permits: Arc::new(Semaphore::new(READERS_MAX)),
-        }
+        Self { path, idle: Mutex::default(), permits: Arc::new(Semaphore::new(READERS_MAX)) }
     }
 
     /// Does `read` in one snapshot of the file. Once begun it goes on, even if nobody waits for the answer.
@@ -41,10 +37,7 @@ impl Readers {
         self: &Arc<Self>,
         read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .map_err(|_| closed())?;
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| closed())?;
         let pool = Arc::clone(self);
         let work = move || {
             let connection = pool.take().map_err(failed)?;
@@ -53,9 +46,7 @@ impl Readers {
             drop(permit);
             outcome
         };
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|_| closed())?
+        tokio::task::spawn_blocking(work).await.map_err(|_| closed())?
     }
 
     /// Refuses further reads and closes the connections that idle.
@@ -90,10 +81,7 @@ pub fn connect(path: &std::path::Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn in_snapshot<T>(
-    connection: &Connection,
-    read: impl FnOnce(&Connection) -> Result<T, Error>,
-) -> Result<T, Error> {
+fn in_snapshot<T>(connection: &Connection, read: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
     let snapshot = connection.unchecked_transaction().map_err(failed)?;
     read(&snapshot)
 }

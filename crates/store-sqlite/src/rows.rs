@@ -27,14 +27,11 @@ pub fn revision(row: &Row<'_>, column: usize) -> rusqlite::Result<Revision> {
 /// A revision from a column that may be empty.
 pub fn optional_revision(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Revision>> {
     let number: Option<i64> = row.get(column)?;
-    number
-        .map(|number| from_integer(column, number))
-        .transpose()
+    number.map(|number| from_integer(column, number)).transpose()
 }
 
 fn from_integer(column: usize, number: i64) -> rusqlite::Result<Revision> {
-    let number = u64::try_from(number)
-        .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))?;
+    let number = u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))?;
     Ok(Revision(number))
 }
 
@@ -45,19 +42,12 @@ pub fn key(row: &Row<'_>, column: usize) -> Result<Key, Error> {
 
 /// A key from its text, which the file is supposed to have checked when it was written.
 pub fn checked_key(text: String) -> Result<Key, Error> {
-    Key::new(text).map_err(|text| {
-        Error::Corrupt(format!(
-            "the data file holds the key {text:?}: restore a backup"
-        ))
-    })
+    Key::new(text).map_err(|text| Error::Corrupt(format!("the data file holds the key {text:?}: restore a backup")))
 }
 
 /// A value from a column; `None` is a deletion.
 pub fn value(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Bytes>> {
-    Ok(row
-        .get_ref(column)?
-        .as_blob_or_null()?
-        .map(Bytes::copy_from_slice))
+    Ok(row.get_ref(column)?.as_blob_or_null()?.map(Bytes::copy_from_slice))
 }
 
 /// A span from the columns space, first, last, holder.

@@ -65,33 +65,21 @@ END;
 
 /// Makes an empty file ours, brings an older one up to date, refuses any other.
 pub fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    let foreign = || OpenError::Foreign {
-        path: path.to_owned(),
-    };
+    let foreign = || OpenError::Foreign { path: path.to_owned() };
     let database = |source: rusqlite::Error| match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => foreign(),
-        _ => OpenError::Database {
-            path: path.to_owned(),
-            source,
-        },
+        _ => OpenError::Database { path: path.to_owned(), source },
     };
     let is_empty = is_empty(connection).map_err(database)?;
-    let application_id: i32 = connection
-        .pragma_query_value(None, "application_id", |row| row.get(0))
-        .map_err(database)?;
+    let application_id: i32 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(database)?;
     let is_new = is_empty && application_id == 0;
     if !is_new && application_id != APPLICATION_ID {
         return Err(foreign());
     }
-    let found: u32 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(database)?;
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
     if found > VERSION {
-        return Err(OpenError::Newer {
-            path: path.to_owned(),
-            found,
-            known: VERSION,
-        });
+        return Err(OpenError::Newer { path: path.to_owned(), found, known: VERSION });
     }
     for (version, migration) in (1..).zip(MIGRATIONS).skip(found as usize) {
         migrate(connection, migration, version).map_err(database)?;
@@ -100,9 +88,7 @@ pub fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError
 }
 
 fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| {
-        row.get(0)
-    })
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
 }
 
 /// One step, whole or not at all.

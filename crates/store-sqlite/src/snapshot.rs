@@ -35,10 +35,7 @@ pub struct Horizon {
 
 impl From<Horizon> for Head {
     fn from(horizon: Horizon) -> Self {
-        Self {
-            revision: horizon.head,
-            compacted: horizon.compacted,
-        }
+        Self { revision: horizon.head, compacted: horizon.compacted }
     }
 }
 
@@ -47,26 +44,16 @@ pub fn horizon(connection: &Connection) -> rusqlite::Result<Horizon> {
     connection.prepare_cached(HORIZON)?.query_row([], |row| {
         let compacted = rows::revision(row, 1)?;
         let head = rows::revision(row, 0)?.max(compacted);
-        Ok(Horizon {
-            head,
-            compacted,
-            compacted_end: rows::revision(row, 2)?,
-        })
+        Ok(Horizon { head, compacted, compacted_end: rows::revision(row, 2)? })
     })
 }
 
 /// The end of the commit in which `revision` lies. Its row must be there unless it is the horizon.
-pub fn commit_end(
-    connection: &Connection,
-    horizon: Horizon,
-    revision: Revision,
-) -> rusqlite::Result<Revision> {
+pub fn commit_end(connection: &Connection, horizon: Horizon, revision: Revision) -> rusqlite::Result<Revision> {
     if revision == horizon.compacted {
         return Ok(horizon.compacted_end);
     }
-    connection
-        .prepare_cached(COMMIT_END)?
-        .query_row([from_revision(revision)], |row| rows::revision(row, 0))
+    connection.prepare_cached(COMMIT_END)?.query_row([from_revision(revision)], |row| rows::revision(row, 0))
 }
 
 /// The snapshot that `at` means.
@@ -74,14 +61,8 @@ fn resolve(connection: &Connection, at: Option<Revision>) -> Result<Revision, Er
     let horizon = horizon(connection).map_err(failed)?;
     match at {
         None => Ok(horizon.head),
-        Some(at) if at > horizon.head => Err(Error::Future {
-            requested: at,
-            head: horizon.head,
-        }),
-        Some(at) if at < horizon.compacted => Err(Error::Compacted {
-            requested: at,
-            compacted: horizon.compacted,
-        }),
+        Some(at) if at > horizon.head => Err(Error::Future { requested: at, head: horizon.head }),
+        Some(at) if at < horizon.compacted => Err(Error::Compacted { requested: at, compacted: horizon.compacted }),
         Some(at) => commit_end(connection, horizon, at).map_err(failed),
     }
 }
@@ -92,11 +73,7 @@ pub fn get(connection: &Connection, key: &Key) -> Result<Option<Record>, Error> 
         return Ok(None);
     };
     let value = value(connection, revision)?;
-    Ok(Some(Record {
-        key: key.clone(),
-        revision,
-        value,
-    }))
+    Ok(Some(Record { key: key.clone(), revision, value }))
 }
 
 /// A page of the snapshot at `at`.
@@ -120,17 +97,9 @@ pub fn list(
     })?;
     let records = found.into_iter().map(|(key, revision)| {
         let value = value(connection, revision)?;
-        Ok(Record {
-            key: rows::checked_key(key)?,
-            revision,
-            value,
-        })
+        Ok(Record { key: rows::checked_key(key)?, revision, value })
     });
-    Ok(Page {
-        revision,
-        records: records.collect::<Result<_, Error>>()?,
-        more,
-    })
+    Ok(Page { revision, records: records.collect::<Result<_, Error>>()?, more })
 }
 
 /// How many records a list would have, counted up to `limit`.
@@ -157,15 +126,10 @@ pub fn count(
 pub fn tail(connection: &Connection, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
     let horizon = horizon(connection).map_err(failed)?;
     if after < horizon.compacted {
-        return Err(Error::Compacted {
-            requested: after,
-            compacted: horizon.compacted,
-        });
+        return Err(Error::Compacted { requested: after, compacted: horizon.compacted });
     }
     let mut statement = connection.prepare_cached(TAIL).map_err(failed)?;
-    let mut found = statement
-        .query((from_revision(after), from_limit(limit)))
-        .map_err(failed)?;
+    let mut found = statement.query((from_revision(after), from_limit(limit))).map_err(failed)?;
     let mut entries = Vec::new();
     while let Some(row) = found.next().map_err(failed)? {
         entries.push(entry(row)?);
@@ -178,38 +142,20 @@ fn entry(row: &rusqlite::Row<'_>) -> Result<Entry, Error> {
     let previous = match rows::optional_revision(row, 3).map_err(failed)? {
         None => None,
         Some(revision) => {
-            let value = rows::value(row, 4)
-                .map_err(failed)?
-                .ok_or_else(|| version_lost(revision))?;
-            Some(Record {
-                key: key.clone(),
-                revision,
-                value,
-            })
+            let value = rows::value(row, 4).map_err(failed)?.ok_or_else(|| version_lost(revision))?;
+            Some(Record { key: key.clone(), revision, value })
         }
     };
     let value = rows::value(row, 2).map_err(failed)?;
-    Ok(Entry {
-        revision: rows::revision(row, 0).map_err(failed)?,
-        key,
-        value,
-        previous,
-    })
+    Ok(Entry { revision: rows::revision(row, 0).map_err(failed)?, key, value, previous })
 }
 
 fn value(connection: &Connection, revision: Revision) -> Result<Bytes, Error> {
     let mut statement = connection.prepare_cached(VALUE).map_err(failed)?;
-    let found = statement
-        .query_row([from_revision(revision)], |row| rows::value(row, 0))
-        .optional();
-    found
-        .map_err(failed)?
-        .flatten()
-        .ok_or_else(|| version_lost(revision))
+    let found = statement.query_row([from_revision(revision)], |row| rows::value(row, 0)).optional();
+    found.map_err(failed)?.flatten().ok_or_else(|| version_lost(revision))
 }
 
 fn version_lost(revision: Revision) -> Error {
-    Error::Corrupt(format!(
-        "the version at revision {revision} is gone: restore a backup of the data file"
-    ))
+    Error::Corrupt(format!("the version at revision {revision} is gone: restore a backup of the data file"))
 }

@@ -21,19 +21,11 @@ WHERE space = ?1
 ORDER BY first LIMIT ?4";
 
 /// A page of all spans.
-pub fn page(
-    connection: &Connection,
-    after: Option<(&str, u128)>,
-    limit: usize,
-) -> Result<Vec<Span>, Error> {
+pub fn page(connection: &Connection, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
     match after {
         // Shorter than every number, and so before them all.
         None => query(connection, PAGE, ("", [0_u8; 0], from_limit(limit))),
-        Some((space, first)) => query(
-            connection,
-            PAGE,
-            (space, first.to_be_bytes(), from_limit(limit)),
-        ),
+        Some((space, first)) => query(connection, PAGE, (space, first.to_be_bytes(), from_limit(limit))),
     }
 }
 
@@ -45,16 +37,7 @@ pub fn holders(
     last: u128,
     limit: usize,
 ) -> Result<Vec<Span>, Error> {
-    query(
-        connection,
-        HOLDERS,
-        (
-            space,
-            first.to_be_bytes(),
-            last.to_be_bytes(),
-            from_limit(limit),
-        ),
-    )
+    query(connection, HOLDERS, (space, first.to_be_bytes(), last.to_be_bytes(), from_limit(limit)))
 }
 
 fn query(connection: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<Span>, Error> {

@@ -17,76 +17,40 @@ impl Store for SqliteStore {
     }
 
     async fn head(&self) -> Result<Head, Error> {
-        let read = |connection: &rusqlite::Connection| {
-            snapshot::horizon(connection).map_err(failure::failed)
-        };
+        let read = |connection: &rusqlite::Connection| snapshot::horizon(connection).map_err(failure::failed);
         Ok(self.readers.run(read).await?.into())
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
         let key = key.clone();
-        self.readers
-            .run(move |connection| snapshot::get(connection, &key))
-            .await
+        self.readers.run(move |connection| snapshot::get(connection, &key)).await
     }
 
-    async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&Key>,
-        at: Option<Revision>,
-        limit: usize,
-    ) -> Result<Page, Error> {
+    async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
         let (prefix, after) = (prefix.to_owned(), after.cloned());
-        self.readers
-            .run(move |connection| snapshot::list(connection, &prefix, after.as_ref(), at, limit))
-            .await
+        self.readers.run(move |connection| snapshot::list(connection, &prefix, after.as_ref(), at, limit)).await
     }
 
-    async fn count(
-        &self,
-        prefix: &str,
-        after: Option<&Key>,
-        at: Revision,
-        limit: usize,
-    ) -> Result<usize, Error> {
+    async fn count(&self, prefix: &str, after: Option<&Key>, at: Revision, limit: usize) -> Result<usize, Error> {
         let (prefix, after) = (prefix.to_owned(), after.cloned());
-        self.readers
-            .run(move |connection| snapshot::count(connection, &prefix, after.as_ref(), at, limit))
-            .await
+        self.readers.run(move |connection| snapshot::count(connection, &prefix, after.as_ref(), at, limit)).await
     }
 
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
-        self.readers
-            .run(move |connection| snapshot::tail(connection, after, limit))
-            .await
+        self.readers.run(move |connection| snapshot::tail(connection, after, limit)).await
     }
 
     async fn spans(&self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
         let after = after.map(|(space, first)| (space.to_owned(), first));
         let read = move |connection: &rusqlite::Connection| {
-            span::page(
-                connection,
-                after
-                    .as_ref()
-                    .map(|(space, first)| (space.as_str(), *first)),
-                limit,
-            )
+            span::page(connection, after.as_ref().map(|(space, first)| (space.as_str(), *first)), limit)
         };
         self.readers.run(read).await
     }
 
-    async fn holders(
-        &self,
-        space: &str,
-        first: u128,
-        last: u128,
-        limit: usize,
-    ) -> Result<Vec<Span>, Error> {
+    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
         let space = space.to_owned();
-        self.readers
-            .run(move |connection| span::holders(connection, &space, first, last, limit))
-            .await
+        self.readers.run(move |connection| span::holders(connection, &space, first, last, limit)).await
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), Error> {

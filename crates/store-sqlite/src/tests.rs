@@ -13,10 +13,7 @@ use crate::{SqliteStore, commit, compaction, schema, snapshot, span, walk};
 
 fn new_store() -> (SqliteStore, TempDir) {
     let directory = tempfile::tempdir().unwrap();
-    (
-        SqliteStore::open(directory.path().join("data.db")).unwrap(),
-        directory,
-    )
+    (SqliteStore::open(directory.path().join("data.db")).unwrap(), directory)
 }
 
 /// A connection to an empty log in memory.
@@ -28,13 +25,7 @@ fn new_log() -> Connection {
 
 fn create(text: &str, value: impl Into<Bytes>) -> Write {
     let key = Key::new(text).unwrap();
-    Write {
-        key,
-        value: Some(value.into()),
-        expected: None,
-        releases: vec![],
-        takes: vec![],
-    }
+    Write { key, value: Some(value.into()), expected: None, releases: vec![], takes: vec![] }
 }
 
 /// Changes a setting of the writer's connection.
@@ -55,16 +46,8 @@ async fn commit_one(store: &SqliteStore, write: Write) -> Result<(), Error> {
 async fn the_writer_is_durable() {
     let (store, _directory) = new_store();
     let settings = on_writer(&store, |connection| {
-        [
-            "journal_mode",
-            "synchronous",
-            "mmap_size",
-            "wal_autocheckpoint",
-        ]
-        .map(|name| {
-            let value: rusqlite::types::Value = connection
-                .pragma_query_value(None, name, |row| row.get(0))
-                .unwrap();
+        ["journal_mode", "synchronous", "mmap_size", "wal_autocheckpoint"].map(|name| {
+            let value: rusqlite::types::Value = connection.pragma_query_value(None, name, |row| row.get(0)).unwrap();
             format!("{name} {value:?}")
         })
     });
@@ -96,9 +79,7 @@ async fn a_read_sees_one_moment() {
     let runtime = tokio::runtime::Handle::current();
     let read = move |connection: &Connection| {
         let before = snapshot::horizon(connection).unwrap();
-        runtime
-            .block_on(commit_one(&writer, create("a", "1")))
-            .unwrap();
+        runtime.block_on(commit_one(&writer, create("a", "1"))).unwrap();
         Ok((before, snapshot::horizon(connection).unwrap()))
     };
     let (before, after) = store.readers.run(read).await.unwrap();
@@ -113,58 +94,32 @@ async fn a_full_file_takes_the_commit_back() {
     commit_one(&store, create("a", "1")).await.unwrap();
     set(&store, "max_page_count", 10).await;
     for _ in 0..2 {
-        let error = commit_one(&store, create("b", vec![b'x'; 100_000]))
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(&error, Error::Unavailable(text) if text.contains("free some space")),
-            "{error:?}"
-        );
+        let error = commit_one(&store, create("b", vec![b'x'; 100_000])).await.unwrap_err();
+        assert!(matches!(&error, Error::Unavailable(text) if text.contains("free some space")), "{error:?}");
         assert_eq!(store.head().await.unwrap().revision, Revision(1));
     }
     commit_one(&store, create("c", "fits")).await.unwrap();
     set(&store, "max_page_count", 1_000_000).await;
-    commit_one(&store, create("b", vec![b'x'; 100_000]))
-        .await
-        .unwrap();
-    assert_eq!(
-        store.list("", None, None, 9).await.unwrap().records.len(),
-        3
-    );
+    commit_one(&store, create("b", vec![b'x'; 100_000])).await.unwrap();
+    assert_eq!(store.list("", None, None, 9).await.unwrap().records.len(), 3);
 }
 
 /// A commit that failed at its end was written, was not, or nobody can tell.
 #[test]
 fn the_outcome_of_a_failed_commit_is_found_out() {
     let mut connection = new_log();
-    commit::commit(
-        &mut connection,
-        Revision(0),
-        &commit::Known::new(),
-        &[create("a", "1"), create("b", "2")],
-    )
-    .unwrap();
+    commit::commit(&mut connection, Revision(0), &commit::Known::new(), &[create("a", "1"), create("b", "2")]).unwrap();
     let cause = || {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
         rusqlite::Error::SqliteFailure(code, None)
     };
-    let find_out = |connection: &Connection, head, writes| {
-        commit::find_out(connection, Revision(head), writes, cause())
-    };
+    let find_out =
+        |connection: &Connection, head, writes| commit::find_out(connection, Revision(head), writes, cause());
     assert!(matches!(find_out(&connection, 0, 2), Ok(())));
-    assert!(matches!(
-        find_out(&connection, 2, 5),
-        Err(Error::Unavailable(_))
-    ));
-    assert!(matches!(
-        find_out(&connection, 1, 5),
-        Err(Error::Corrupt(_))
-    ));
+    assert!(matches!(find_out(&connection, 2, 5), Err(Error::Unavailable(_))));
+    assert!(matches!(find_out(&connection, 1, 5), Err(Error::Corrupt(_))));
     connection.pragma_update(None, "query_only", true).unwrap();
-    assert!(matches!(
-        find_out(&connection, 2, 5),
-        Err(Error::Unknown(_))
-    ));
+    assert!(matches!(find_out(&connection, 2, 5), Err(Error::Unknown(_))));
 }
 
 /// After a failure the next transaction asks the file where the log ends, and does not begin before it knows.
@@ -174,10 +129,7 @@ async fn a_head_that_is_not_known_is_asked_for() {
     commit_one(&store, create("a", "1")).await.unwrap();
     *store.head.lock().await = None;
     set(&store, "query_only", 1).await;
-    assert!(matches!(
-        store.begin().await.map(|_| ()),
-        Err(Error::Unavailable(_))
-    ));
+    assert!(matches!(store.begin().await.map(|_| ()), Err(Error::Unavailable(_))));
     assert_eq!(*store.head.lock().await, None);
     set(&store, "query_only", 0).await;
     assert_eq!(store.begin().await.unwrap().head(), Revision(1));
@@ -191,42 +143,23 @@ async fn a_closed_store_says_so() {
     let store = Arc::new(store);
     let mut transaction = store.begin().await.unwrap();
     drop(store);
-    assert!(matches!(
-        transaction.read(&[]).await,
-        Err(Error::Unavailable(_))
-    ));
-    assert!(matches!(
-        transaction.commit(vec![]).await,
-        Err(Error::Unavailable(_))
-    ));
+    assert!(matches!(transaction.read(&[]).await, Err(Error::Unavailable(_))));
+    assert!(matches!(transaction.commit(vec![]).await, Err(Error::Unavailable(_))));
 }
 
 /// No query sorts, and none reads the whole of a table.
 #[test]
 fn every_query_goes_by_an_index() {
     let connection = new_log();
-    let queries = [
-        walk::NEWEST,
-        walk::WALK,
-        snapshot::TAIL,
-        span::PAGE,
-        span::HOLDERS,
-        compaction::DROP_REPLACED,
-    ];
+    let queries = [walk::NEWEST, walk::WALK, snapshot::TAIL, span::PAGE, span::HOLDERS, compaction::DROP_REPLACED];
     for query in queries {
-        let mut statement = connection
-            .prepare(&format!("EXPLAIN QUERY PLAN {query}"))
-            .unwrap();
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
         let n_parameters = statement.parameter_count();
-        let steps = statement.query_map(rusqlite::params_from_iter(vec![1; n_parameters]), |row| {
-            row.get::<_, String>(3)
-        });
+        let steps =
+            statement.query_map(rusqlite::params_from_iter(vec![1; n_parameters]), |row| row.get::<_, String>(3));
         for step in steps.unwrap() {
             let step = step.unwrap();
-            assert!(
-                !step.contains("SCAN") && !step.contains("TEMP B-TREE"),
-                "{step}: {query}"
-            );
+            assert!(!step.contains("SCAN") && !step.contains("TEMP B-TREE"), "{step}: {query}");
             let is_walk = step.contains("log_by_key");
             assert!(!is_walk || step.contains("COVERING"), "{step}: {query}");
         }
@@ -243,9 +176,7 @@ fn steps(connection: &mut Connection, work: impl FnOnce(&mut Connection)) -> u64
     };
     connection.progress_handler(10, Some(count)).unwrap();
     work(connection);
-    connection
-        .progress_handler(0, None::<fn() -> bool>)
-        .unwrap();
+    connection.progress_handler(0, None::<fn() -> bool>).unwrap();
     counter.load(Ordering::Relaxed)
 }
 
@@ -257,19 +188,11 @@ fn commit_all(connection: &mut Connection, writes: &[Write]) {
 /// Ten keys of one version each, and one among them with `versions`: the revisions behind 10.
 fn log_with_hot_key(versions: u64) -> Connection {
     let mut connection = new_log();
-    let cold: Vec<Write> = (0..10)
-        .map(|number| create(&format!("k{number}"), ""))
-        .collect();
+    let cold: Vec<Write> = (0..10).map(|number| create(&format!("k{number}"), "")).collect();
     commit_all(&mut connection, &cold);
     let expected = std::iter::once(None).chain((11..).map(|revision| Some(Revision(revision))));
     for version in expected.take(usize::try_from(versions).unwrap()) {
-        commit_all(
-            &mut connection,
-            &[Write {
-                expected: version,
-                ..create("k5-hot", "")
-            }],
-        );
+        commit_all(&mut connection, &[Write { expected: version, ..create("k5-hot", "") }]);
     }
     connection
 }
@@ -282,18 +205,12 @@ fn a_list_does_not_pay_for_the_versions_of_a_key() {
         [None, Some(Revision(10)), Some(Revision(10 + versions / 2))].map(|at| {
             steps(&mut connection, |connection| {
                 let page = snapshot::list(connection, "", None, at, 100).unwrap();
-                assert_eq!(
-                    page.records.len(),
-                    if at == Some(Revision(10)) { 10 } else { 11 }
-                );
+                assert_eq!(page.records.len(), if at == Some(Revision(10)) { 10 } else { 11 });
             })
         })
     };
     let (few, many) = (cost(100), cost(10_000));
-    assert!(
-        few.iter().all(|steps| *steps > 5),
-        "the count of steps does not count: {few:?}"
-    );
+    assert!(few.iter().all(|steps| *steps > 5), "the count of steps does not count: {few:?}");
     for (few, many) in few.into_iter().zip(many) {
         assert!(many <= few + few / 4, "{many} steps instead of {few}");
     }
@@ -304,9 +221,7 @@ fn a_list_does_not_pay_for_the_versions_of_a_key() {
 fn compaction_pays_for_what_it_drops() {
     let cost = |objects: u64| {
         let mut connection = log_with_hot_key(20);
-        let cold: Vec<Write> = (0..objects)
-            .map(|number| create(&format!("cold/{number}"), ""))
-            .collect();
+        let cold: Vec<Write> = (0..objects).map(|number| create(&format!("cold/{number}"), "")).collect();
         commit_all(&mut connection, &cold);
         steps(&mut connection, |connection| {
             let progress = compaction::compact_chunk(connection, Revision(21)).unwrap();
@@ -314,10 +229,7 @@ fn compaction_pays_for_what_it_drops() {
         })
     };
     let (few, many) = (cost(10), cost(20_000));
-    assert!(
-        few > 5 && many <= few + few / 4,
-        "{many} steps instead of {few}"
-    );
+    assert!(few > 5 && many <= few + few / 4, "{many} steps instead of {few}");
 }
 
 /// One chunk at a time, each of them whole.
@@ -326,18 +238,11 @@ fn compaction_goes_in_chunks() {
     let mut connection = log_with_hot_key(3_000);
     let mut reached = Vec::new();
     while reached.last() != Some(&2_500) {
-        reached.push(
-            compaction::compact_chunk(&mut connection, Revision(2_500))
-                .unwrap()
-                .reached
-                .0,
-        );
+        reached.push(compaction::compact_chunk(&mut connection, Revision(2_500)).unwrap().reached.0);
         let horizon = snapshot::horizon(&connection).unwrap();
         assert_eq!(Some(&horizon.compacted.0), reached.last());
         assert_eq!(
-            snapshot::tail(&connection, horizon.compacted, 9_999)
-                .unwrap()
-                .len() as u64,
+            snapshot::tail(&connection, horizon.compacted, 9_999).unwrap().len() as u64,
             3_010 - horizon.compacted.0
         );
     }
@@ -348,15 +253,9 @@ fn compaction_goes_in_chunks() {
 #[test]
 fn compacted_rows_are_gone() {
     let mut connection = new_log();
-    let delete = |text: &str, expected: u64| Write {
-        value: None,
-        expected: Some(Revision(expected)),
-        ..create(text, "")
-    };
-    let replace = |text: &str, expected: u64| Write {
-        expected: Some(Revision(expected)),
-        ..create(text, "")
-    };
+    let delete =
+        |text: &str, expected: u64| Write { value: None, expected: Some(Revision(expected)), ..create(text, "") };
+    let replace = |text: &str, expected: u64| Write { expected: Some(Revision(expected)), ..create(text, "") };
     let writes = [
         create("a", ""),
         replace("a", 1),
@@ -369,17 +268,11 @@ fn compacted_rows_are_gone() {
     for write in writes {
         commit_all(&mut connection, &[write]);
     }
-    for (horizon, left) in [
-        (1, "1 2 3 4 5 6 7"),
-        (2, "2 3 4 5 6 7"),
-        (4, "2 5 6 7"),
-        (5, "2 5 6 7"),
-        (6, "5 6 7"),
-        (7, "6"),
-    ] {
+    for (horizon, left) in
+        [(1, "1 2 3 4 5 6 7"), (2, "2 3 4 5 6 7"), (4, "2 5 6 7"), (5, "2 5 6 7"), (6, "5 6 7"), (7, "6")]
+    {
         compaction::compact_chunk(&mut connection, Revision(horizon)).unwrap();
-        let sql =
-            "SELECT group_concat(revision, ' ') FROM (SELECT revision FROM log ORDER BY revision)";
+        let sql = "SELECT group_concat(revision, ' ') FROM (SELECT revision FROM log ORDER BY revision)";
         let rows: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
         assert_eq!(rows, left, "compacted to {horizon}");
     }

@@ -28,19 +28,10 @@ impl SqliteTransaction {
     pub async fn begin(writer: WriterHandle, mut lock: Held) -> Result<Self, Error> {
         let head = match *lock {
             Some(head) => head,
-            None => writer
-                .run(|connection| settle(connection))
-                .await
-                .map_err(|_| closed())?
-                .map_err(failed)?,
+            None => writer.run(|connection| settle(connection)).await.map_err(|_| closed())?.map_err(failed)?,
         };
         *lock = Some(head);
-        Ok(Self {
-            writer,
-            lock,
-            head,
-            known: Known::new(),
-        })
+        Ok(Self { writer, lock, head, known: Known::new() })
     }
 }
 
@@ -60,34 +51,19 @@ impl Transaction for SqliteTransaction {
             Ok::<_, Error>((keys, records))
         };
         let (keys, records) = self.writer.run(read).await.map_err(|_| closed())??;
-        let revisions = records
-            .iter()
-            .map(|record| record.as_ref().map(|record| record.revision));
+        let revisions = records.iter().map(|record| record.as_ref().map(|record| record.revision));
         self.known.extend(keys.into_iter().zip(revisions));
         Ok(records)
     }
 
-    async fn holders(
-        &mut self,
-        space: &str,
-        first: u128,
-        last: u128,
-        limit: usize,
-    ) -> Result<Vec<Span>, Error> {
+    async fn holders(&mut self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
         let space = space.to_owned();
-        let read = move |connection: &mut rusqlite::Connection| {
-            span::holders(connection, &space, first, last, limit)
-        };
+        let read = move |connection: &mut rusqlite::Connection| span::holders(connection, &space, first, last, limit);
         self.writer.run(read).await.map_err(|_| closed())?
     }
 
     async fn commit(self: Box<Self>, writes: Vec<Write>) -> Result<(), Error> {
-        let Self {
-            writer,
-            mut lock,
-            head,
-            known,
-        } = *self;
+        let Self { writer, mut lock, head, known } = *self;
         // The lock travels with the job: a caller that goes away does not let the next one in too early.
         let job = move |connection: &mut rusqlite::Connection| {
             *lock = None;
@@ -102,7 +78,8 @@ impl Transaction for SqliteTransaction {
         writer.run(job).await.map_err(|gone| match gone {
             Gone::Before => closed(),
             Gone::During => Error::Unknown(
-                "the store was closed meanwhile: start the server again, then read the objects before repeating".to_owned(),
+                "the store was closed meanwhile: start the server again, then read the objects before repeating"
+                    .to_owned(),
             ),
         })?
     }

@@ -15,11 +15,11 @@ use crate::rows::{self, from_revision};
 const STEPS_MAX: u32 = 16;
 
 /// The newest version of a key at or before a revision, from the index alone.
-pub const NEWEST: &str = "SELECT revision, live FROM log WHERE key = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT 1";
+pub const NEWEST: &str =
+    "SELECT revision, live FROM log WHERE key = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT 1";
 
 /// Every version of every key from one key on, each key's newest first.
-pub const WALK: &str =
-    "SELECT key, revision, live FROM log WHERE key >= ?1 ORDER BY key, revision DESC";
+pub const WALK: &str = "SELECT key, revision, live FROM log WHERE key >= ?1 ORDER BY key, revision DESC";
 
 /// Visits, in order of key, the version that each key of the prefix had at `snapshot`, until told to stop.
 pub fn walk(
@@ -31,19 +31,11 @@ pub fn walk(
 ) -> Result<(), Error> {
     let mut statement = connection.prepare_cached(WALK).map_err(failed)?;
     let mut start = start(prefix, after);
-    let mut place = Place {
-        snapshot,
-        key: String::new(),
-        is_decided: false,
-        steps: 0,
-    };
+    let mut place = Place { snapshot, key: String::new(), is_decided: false, steps: 0 };
     'jump: loop {
         let mut found = statement.query([&start]).map_err(failed)?;
         while let Some(row) = found.next().map_err(failed)? {
-            let key = row
-                .get_ref(0)
-                .and_then(|text| Ok(text.as_str()?))
-                .map_err(failed)?;
+            let key = row.get_ref(0).and_then(|text| Ok(text.as_str()?)).map_err(failed)?;
             if !key.starts_with(prefix) {
                 return Ok(());
             }
@@ -72,13 +64,8 @@ pub fn walk(
 /// The revision of the version of `key` that was current at `at`, if it existed then.
 pub fn newest(connection: &Connection, key: &str, at: Revision) -> Result<Option<Revision>, Error> {
     let mut statement = connection.prepare_cached(NEWEST).map_err(failed)?;
-    let found = statement.query_row((key, from_revision(at)), |row| {
-        Ok((rows::revision(row, 0)?, row.get(1)?))
-    });
-    Ok(found
-        .optional()
-        .map_err(failed)?
-        .and_then(|(revision, live)| if live { Some(revision) } else { None }))
+    let found = statement.query_row((key, from_revision(at)), |row| Ok((rows::revision(row, 0)?, row.get(1)?)));
+    Ok(found.optional().map_err(failed)?.and_then(|(revision, live)| if live { Some(revision) } else { None }))
 }
 
 /// Where a walk stands among the versions of one key.

@@ -48,13 +48,8 @@ impl Writer {
             drop(connection);
             drop(lock);
         };
-        let thread = thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(work)?;
-        Ok(Self {
-            handle: WriterHandle { jobs },
-            thread: Some(thread),
-        })
+        let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(work)?;
+        Ok(Self { handle: WriterHandle { jobs }, thread: Some(thread) })
     }
 
     /// A handle that does not keep the thread alive beyond [`Writer::stop`].
@@ -85,9 +80,7 @@ impl WriterHandle {
             // The caller may have gone away; the work counts all the same.
             let _ = answer.send(work(connection));
         };
-        self.jobs
-            .send(Some(Box::new(job)))
-            .map_err(|_| Gone::Before)?;
+        self.jobs.send(Some(Box::new(job))).map_err(|_| Gone::Before)?;
         answered.await.map_err(|_| Gone::During)
     }
 }

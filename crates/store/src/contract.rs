@@ -13,11 +13,7 @@
 //!
 //! [`contract_tests!`]: crate::contract_tests
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a suite of tests may stop at the first surprise"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a suite of tests may stop at the first surprise")]
 
 pub mod commits;
 pub mod compaction;
@@ -110,20 +106,12 @@ fn write(text: &str, expected: Option<u64>, value: Option<&str>) -> Write {
 
 /// A creation of `key`, under which a span is taken.
 pub fn take(text: &str, span: Span) -> Write {
-    Write {
-        takes: vec![span],
-        ..create(text, "")
-    }
+    Write { takes: vec![span], ..create(text, "") }
 }
 
 /// The span of `holder`.
 pub fn span(space: &str, first: u128, last: u128, holder: &str) -> Span {
-    Span {
-        space: space.to_owned(),
-        first,
-        last,
-        holder: key(holder),
-    }
+    Span { space: space.to_owned(), first, last, holder: key(holder) }
 }
 
 /// One transaction from begin to commit.
@@ -144,10 +132,7 @@ async fn head(store: &dyn Store) -> u64 {
 
 /// Everything as of `at`, as `key=value` in one line.
 async fn dump(store: &dyn Store, at: Option<u64>) -> String {
-    let page = store
-        .list("", None, at.map(Revision), usize::MAX)
-        .await
-        .unwrap();
+    let page = store.list("", None, at.map(Revision), usize::MAX).await.unwrap();
     assert!(!page.more, "a list without a limit has no second page");
     text(&page)
 }
@@ -179,14 +164,8 @@ fn assert_precondition<T: std::fmt::Debug>(outcome: Result<T, Error>, of: &str, 
 
 fn assert_compacted<T: std::fmt::Debug>(outcome: Result<T, Error>, request: u64, horizon: u64) {
     match outcome {
-        Err(Error::Compacted {
-            requested,
-            compacted,
-        }) => {
-            assert_eq!(
-                (requested, compacted),
-                (Revision(request), Revision(horizon))
-            );
+        Err(Error::Compacted { requested, compacted }) => {
+            assert_eq!((requested, compacted), (Revision(request), Revision(horizon)));
         }
         other => panic!("expected that {request} is compacted, got {other:?}"),
     }

@@ -158,22 +158,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Up to `limit` records whose key starts with `prefix` and lies behind `after`, in order of key, as they were
     /// at revision `at` (`None`: now). If `at` lies inside a commit, the snapshot is the end of that commit.
-    async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&Key>,
-        at: Option<Revision>,
-        limit: usize,
-    ) -> Result<Page, Error>;
+    async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error>;
 
     /// How many records start with `prefix` and lie behind `after` at snapshot `at`, counted up to `limit`.
-    async fn count(
-        &self,
-        prefix: &str,
-        after: Option<&Key>,
-        at: Revision,
-        limit: usize,
-    ) -> Result<usize, Error>;
+    async fn count(&self, prefix: &str, after: Option<&Key>, at: Revision, limit: usize) -> Result<usize, Error>;
 
     /// Up to `limit` entries with a revision above `after`, in order.
     /// [`Error::Compacted`] if entries behind `after` are gone; [`Error::Future`] never: beyond the head it is empty.
@@ -183,13 +171,7 @@ pub trait Store: Send + Sync + 'static {
     async fn spans(&self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error>;
 
     /// The spans of `space` that overlap `first..=last`, in order, up to `limit`.
-    async fn holders(
-        &self,
-        space: &str,
-        first: u128,
-        last: u128,
-        limit: usize,
-    ) -> Result<Vec<Span>, Error>;
+    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error>;
 
     /// Drops replaced versions and deletions up to `revision` (bounded by the head; going backwards does nothing).
     /// Current versions stay whatever their age.
@@ -206,13 +188,7 @@ pub trait Transaction: Send {
     async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error>;
 
     /// Like [`Store::holders`], under the head's lock.
-    async fn holders(
-        &mut self,
-        space: &str,
-        first: u128,
-        last: u128,
-        limit: usize,
-    ) -> Result<Vec<Span>, Error>;
+    async fn holders(&mut self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error>;
 
     /// Writes everything or nothing, durably. The n-th write (from 0) gets revision `head + 1 + n`.
     /// One commit may write a key several times; `expected` then refers to the write before.
@@ -256,11 +232,7 @@ impl fmt::Display for Revision {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}..={} in {} (holder {})",
-            self.first, self.last, self.space, self.holder
-        )
+        write!(f, "{}..={} in {} (holder {})", self.first, self.last, self.space, self.holder)
     }
 }
 

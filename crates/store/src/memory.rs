@@ -55,51 +55,28 @@ impl Store for MemoryStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
         let guard = Arc::clone(&self.head).lock_owned().await;
         let head = self.log.read().await.head;
-        Ok(Box::new(MemoryTransaction {
-            log: Arc::clone(&self.log),
-            head,
-            _held: guard,
-        }))
+        Ok(Box::new(MemoryTransaction { log: Arc::clone(&self.log), head, _held: guard }))
     }
 
     async fn head(&self) -> Result<Head, Error> {
         let log = self.log.read().await;
-        Ok(Head {
-            revision: log.head,
-            compacted: log.compacted,
-        })
+        Ok(Head { revision: log.head, compacted: log.compacted })
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
         Ok(self.log.read().await.current(key))
     }
 
-    async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&Key>,
-        at: Option<Revision>,
-        limit: usize,
-    ) -> Result<Page, Error> {
+    async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
         let log = self.log.read().await;
         let revision = log.snapshot(at.unwrap_or(log.head))?;
         let mut records = log.records(prefix, after, revision);
         let more = records.len() > limit;
         records.truncate(limit);
-        Ok(Page {
-            revision,
-            records,
-            more,
-        })
+        Ok(Page { revision, records, more })
     }
 
-    async fn count(
-        &self,
-        prefix: &str,
-        after: Option<&Key>,
-        at: Revision,
-        limit: usize,
-    ) -> Result<usize, Error> {
+    async fn count(&self, prefix: &str, after: Option<&Key>, at: Revision, limit: usize) -> Result<usize, Error> {
         let log = self.log.read().await;
         let revision = log.snapshot(at)?;
         Ok(log.records(prefix, after, revision).len().min(limit))
@@ -108,33 +85,19 @@ impl Store for MemoryStore {
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
         let log = self.log.read().await;
         if after < log.compacted {
-            return Err(Error::Compacted {
-                requested: after,
-                compacted: log.compacted,
-            });
+            return Err(Error::Compacted { requested: after, compacted: log.compacted });
         }
-        let behind = log
-            .rows
-            .iter()
-            .map(|row| &row.entry)
-            .filter(|entry| entry.revision > after);
+        let behind = log.rows.iter().map(|row| &row.entry).filter(|entry| entry.revision > after);
         Ok(behind.take(limit).cloned().collect())
     }
 
     async fn spans(&self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
         let log = self.log.read().await;
-        let behind =
-            |span: &&Span| after.is_none_or(|after| (span.space.as_str(), span.first) > after);
+        let behind = |span: &&Span| after.is_none_or(|after| (span.space.as_str(), span.first) > after);
         Ok(ordered(log.spans.iter().filter(behind), limit))
     }
 
-    async fn holders(
-        &self,
-        space: &str,
-        first: u128,
-        last: u128,
-        limit: usize,
-    ) -> Result<Vec<Span>, Error> {
+    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
         Ok(self.log.read().await.holders(space, first, last, limit))
     }
 
@@ -155,13 +118,7 @@ impl Transaction for MemoryTransaction {
         Ok(keys.iter().map(|key| log.current(key)).collect())
     }
 
-    async fn holders(
-        &mut self,
-        space: &str,
-        first: u128,
-        last: u128,
-        limit: usize,
-    ) -> Result<Vec<Span>, Error> {
+    async fn holders(&mut self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
         Ok(self.log.read().await.holders(space, first, last, limit))
     }
 
@@ -178,16 +135,10 @@ impl Log {
     /// The commit end at or behind `at`, if a reader may still see it.
     fn snapshot(&self, at: Revision) -> Result<Revision, Error> {
         if at > self.head {
-            return Err(Error::Future {
-                requested: at,
-                head: self.head,
-            });
+            return Err(Error::Future { requested: at, head: self.head });
         }
         if at < self.compacted {
-            return Err(Error::Compacted {
-                requested: at,
-                compacted: self.compacted,
-            });
+            return Err(Error::Compacted { requested: at, compacted: self.compacted });
         }
         let row = self.rows.iter().find(|row| row.entry.revision == at);
         Ok(row.map_or(self.compacted_end, |row| row.commit_end))
@@ -196,15 +147,8 @@ impl Log {
     /// Every record of the prefix behind `after`, as of `revision`.
     fn records(&self, prefix: &str, after: Option<&Key>, revision: Revision) -> Vec<Record> {
         let mut newest = BTreeMap::new();
-        for entry in self
-            .rows
-            .iter()
-            .map(|row| &row.entry)
-            .take_while(|entry| entry.revision <= revision)
-        {
-            if entry.key.as_str().starts_with(prefix)
-                && after.is_none_or(|after| entry.key > *after)
-            {
+        for entry in self.rows.iter().map(|row| &row.entry).take_while(|entry| entry.revision <= revision) {
+            if entry.key.as_str().starts_with(prefix) && after.is_none_or(|after| entry.key > *after) {
                 newest.insert(&entry.key, entry);
             }
         }
@@ -212,16 +156,11 @@ impl Log {
     }
 
     fn current(&self, key: &Key) -> Option<Record> {
-        self.rows
-            .iter()
-            .rev()
-            .find(|row| row.entry.key == *key)
-            .and_then(|row| row.entry.record())
+        self.rows.iter().rev().find(|row| row.entry.key == *key).and_then(|row| row.entry.record())
     }
 
     fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Vec<Span> {
-        let overlaps =
-            |span: &&Span| span.space == space && span.first <= last && span.last >= first;
+        let overlaps = |span: &&Span| span.space == space && span.first <= last && span.last >= first;
         ordered(self.spans.iter().filter(overlaps), limit)
     }
 
@@ -232,11 +171,7 @@ impl Log {
             let previous = self.current(&write.key);
             let found = previous.as_ref().map(|record| record.revision);
             if found != write.expected {
-                return Err(Error::Precondition {
-                    key: write.key,
-                    expected: write.expected,
-                    found,
-                });
+                return Err(Error::Precondition { key: write.key, expected: write.expected, found });
             }
             for span in &write.releases {
                 self.release(span)?;
@@ -245,12 +180,7 @@ impl Log {
                 self.take(span)?;
             }
             self.head = self.head.next();
-            let entry = Entry {
-                revision: self.head,
-                key: write.key,
-                value: write.value,
-                previous,
-            };
+            let entry = Entry { revision: self.head, key: write.key, value: write.value, previous };
             self.rows.push(Row { entry, commit_end });
         }
         Ok(())
@@ -258,9 +188,7 @@ impl Log {
 
     fn release(&mut self, span: &Span) -> Result<(), Error> {
         let Some(place) = self.spans.iter().position(|held| held == span) else {
-            return Err(Error::Guard(format!(
-                "{span} is not held, so it cannot be released"
-            )));
+            return Err(Error::Guard(format!("{span} is not held, so it cannot be released")));
         };
         self.spans.swap_remove(place);
         Ok(())
@@ -287,17 +215,11 @@ impl Log {
         self.compacted_end = row.map_or(revision, |row| row.commit_end);
         self.compacted = revision;
         let mut newest = BTreeMap::new();
-        for entry in self
-            .rows
-            .iter()
-            .map(|row| &row.entry)
-            .take_while(|entry| entry.revision <= revision)
-        {
+        for entry in self.rows.iter().map(|row| &row.entry).take_while(|entry| entry.revision <= revision) {
             newest.insert(entry.key.clone(), entry.revision);
         }
         self.rows.retain(|Row { entry, .. }| {
-            entry.revision > revision
-                || (entry.value.is_some() && newest.get(&entry.key) == Some(&entry.revision))
+            entry.revision > revision || (entry.value.is_some() && newest.get(&entry.key) == Some(&entry.revision))
         });
     }
 }
@@ -306,11 +228,7 @@ impl Entry {
     /// The version that it wrote, unless it deletes.
     fn record(&self) -> Option<Record> {
         let value = self.value.clone()?;
-        Some(Record {
-            key: self.key.clone(),
-            revision: self.revision,
-            value,
-        })
+        Some(Record { key: self.key.clone(), revision: self.revision, value })
     }
 }
 

@@ -67,14 +67,10 @@ impl Http {
     /// With the client certificate of a kubeconfig.
     pub fn admin(kubeconfig: &Path) -> anyhow::Result<Self> {
         let entry = Entry::read(kubeconfig)?;
-        let (certificate, key) = (
-            entry.bytes("/users/0/user/client-certificate-data")?,
-            entry.bytes("/users/0/user/client-key-data")?,
-        );
+        let (certificate, key) =
+            (entry.bytes("/users/0/user/client-certificate-data")?, entry.bytes("/users/0/user/client-key-data")?);
         let chain = CertificateDer::pem_slice_iter(&certificate).collect::<Result<Vec<_>, _>>()?;
-        let config = entry
-            .trust()?
-            .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(&key)?)?;
+        let config = entry.trust()?.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(&key)?)?;
         entry.client(config)
     }
 
@@ -88,10 +84,7 @@ impl Http {
     /// The same client over HTTP/2.
     #[must_use]
     pub fn over_http2(self) -> Self {
-        Self {
-            protocol: Protocol::Http2,
-            ..self
-        }
+        Self { protocol: Protocol::Http2, ..self }
     }
 
     /// A GET.
@@ -100,18 +93,9 @@ impl Http {
     }
 
     /// A request with a JSON body.
-    pub async fn send_json(
-        &self,
-        method: Method,
-        path: &str,
-        body: &Value,
-    ) -> anyhow::Result<Answer> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::CONTENT_TYPE, "application/json");
-        self.send(request.body(Bytes::from(body.to_string()))?)
-            .await
+    pub async fn send_json(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(Bytes::from(body.to_string()))?).await
     }
 
     /// Sends a request whose URI is a path with a query, and reads the whole answer. `Host` is added if it is missing.
@@ -119,33 +103,18 @@ impl Http {
         let exchange = async {
             let (response, _connection) = self.exchange(request.map(Into::into)).await?;
             let (head, body) = response.into_parts();
-            let body = body
-                .collect()
-                .await
-                .context("the answer's body ended early")?
-                .to_bytes();
-            Ok(Answer {
-                status: head.status,
-                headers: head.headers,
-                body,
-            })
+            let body = body.collect().await.context("the answer's body ended early")?.to_bytes();
+            Ok(Answer { status: head.status, headers: head.headers, body })
         };
         within(Box::pin(exchange)).await
     }
 
     /// Sends a request and reads the head of the answer; the body is read piece by piece.
     pub async fn open(&self, request: Request<impl Into<Bytes>>) -> anyhow::Result<Streamed> {
-        let (response, connection) =
-            within(Box::pin(self.exchange(request.map(Into::into)))).await?;
+        let (response, connection) = within(Box::pin(self.exchange(request.map(Into::into)))).await?;
         let (head, body) = response.into_parts();
         let buffer = BytesMut::new();
-        Ok(Streamed {
-            status: head.status,
-            headers: head.headers,
-            body,
-            buffer,
-            _connection: connection,
-        })
+        Ok(Streamed { status: head.status, headers: head.headers, body, buffer, _connection: connection })
     }
 
     /// Sends bytes that need not be HTTP at all, and reads until the server closes the connection. What the server sent
@@ -164,56 +133,35 @@ impl Http {
         within(Box::pin(exchange)).await
     }
 
-    async fn exchange(
-        &self,
-        mut request: Request<Bytes>,
-    ) -> anyhow::Result<(Response<Incoming>, Connection)> {
+    async fn exchange(&self, mut request: Request<Bytes>) -> anyhow::Result<(Response<Incoming>, Connection)> {
         let stream = TokioIo::new(self.connect(self.protocol).await?);
         match self.protocol {
             Protocol::Http1 => {
                 if !request.headers().contains_key(header::HOST) {
-                    request
-                        .headers_mut()
-                        .insert(header::HOST, HeaderValue::from_str(&self.authority)?);
+                    request.headers_mut().insert(header::HOST, HeaderValue::from_str(&self.authority)?);
                 }
                 let (mut sender, driver) = hyper::client::conn::http1::handshake(stream).await?;
                 let connection = Connection::drive(driver);
-                Ok((
-                    sender.send_request(request.map(Full::new)).await?,
-                    connection,
-                ))
+                Ok((sender.send_request(request.map(Full::new)).await?, connection))
             }
             Protocol::Http2 => {
                 *request.uri_mut() = self.absolute(request.uri())?;
                 *request.version_mut() = http::Version::HTTP_2;
-                let (mut sender, driver) =
-                    hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
+                let (mut sender, driver) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
                 let connection = Connection::drive(driver);
-                Ok((
-                    sender.send_request(request.map(Full::new)).await?,
-                    connection,
-                ))
+                Ok((sender.send_request(request.map(Full::new)).await?, connection))
             }
         }
     }
 
     async fn connect(&self, protocol: Protocol) -> anyhow::Result<TlsStream<TcpStream>> {
         let mut tls = ClientConfig::clone(&self.tls);
-        let wanted: &[u8] = if protocol == Protocol::Http2 {
-            b"h2"
-        } else {
-            b"http/1.1"
-        };
+        let wanted: &[u8] = if protocol == Protocol::Http2 { b"h2" } else { b"http/1.1" };
         tls.alpn_protocols = vec![wanted.to_vec()];
-        let stream = TcpStream::connect((self.host.as_str(), self.port))
-            .await
-            .context("cannot connect")?;
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(self.host.clone())?;
-        let stream = TlsConnector::from(Arc::new(tls))
-            .connect(name, stream)
-            .await
-            .context("no TLS")?;
+        let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.context("no TLS")?;
         let agreed = stream.get_ref().1.alpn_protocol();
         if protocol == Protocol::Http2 && agreed != Some(wanted) {
             return Err(anyhow!("the server does not speak HTTP/2"));
@@ -222,14 +170,8 @@ impl Http {
     }
 
     fn absolute(&self, uri: &Uri) -> anyhow::Result<Uri> {
-        let path = uri
-            .path_and_query()
-            .map_or("/", http::uri::PathAndQuery::as_str);
-        Ok(Uri::builder()
-            .scheme("https")
-            .authority(self.authority.as_str())
-            .path_and_query(path)
-            .build()?)
+        let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        Ok(Uri::builder().scheme("https").authority(self.authority.as_str()).path_and_query(path).build()?)
     }
 }
 
@@ -241,23 +183,14 @@ impl Answer {
 
     /// The body as JSON.
     pub fn json(&self) -> anyhow::Result<Value> {
-        serde_json::from_slice(&self.body).with_context(|| {
-            format!(
-                "{} with a body that is not JSON: {}",
-                self.status,
-                self.text()
-            )
-        })
+        serde_json::from_slice(&self.body)
+            .with_context(|| format!("{} with a body that is not JSON: {}", self.status, self.text()))
     }
 
     /// A header's value, if it is there once and is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
-        values
-            .next()
-            .filter(|_| values.next().is_none())?
-            .to_str()
-            .ok()
+        values.next().filter(|_| values.next().is_none())?.to_str().ok()
     }
 }
 
@@ -278,9 +211,7 @@ impl Streamed {
                 return Ok(Some(line.freeze()));
             }
             match self.body.frame().await {
-                Some(frame) => self
-                    .buffer
-                    .extend_from_slice(&frame?.into_data().unwrap_or_default()),
+                Some(frame) => self.buffer.extend_from_slice(&frame?.into_data().unwrap_or_default()),
                 None if self.buffer.is_empty() => return Ok(None),
                 None => return Err(anyhow!("the body ends inside a line: {:?}", self.buffer)),
             }
@@ -314,54 +245,34 @@ struct Entry(Value);
 
 impl Entry {
     fn read(kubeconfig: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(kubeconfig)
-            .with_context(|| format!("cannot read {}", kubeconfig.display()))?;
-        Ok(Self(
-            serde_saphyr::from_str(&text).context("the kubeconfig is not YAML")?,
-        ))
+        let text =
+            std::fs::read_to_string(kubeconfig).with_context(|| format!("cannot read {}", kubeconfig.display()))?;
+        Ok(Self(serde_saphyr::from_str(&text).context("the kubeconfig is not YAML")?))
     }
 
     fn text(&self, pointer: &str) -> anyhow::Result<&str> {
-        self.0
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .with_context(|| format!("the kubeconfig lacks {pointer}"))
+        self.0.pointer(pointer).and_then(Value::as_str).with_context(|| format!("the kubeconfig lacks {pointer}"))
     }
 
     fn bytes(&self, pointer: &str) -> anyhow::Result<Vec<u8>> {
-        STANDARD
-            .decode(self.text(pointer)?)
-            .with_context(|| format!("{pointer} of the kubeconfig is not base64"))
+        STANDARD.decode(self.text(pointer)?).with_context(|| format!("{pointer} of the kubeconfig is not base64"))
     }
 
-    fn trust(
-        &self,
-    ) -> anyhow::Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>> {
+    fn trust(&self) -> anyhow::Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>> {
         let mut roots = RootCertStore::empty();
         let authority = self.bytes("/clusters/0/cluster/certificate-authority-data")?;
         roots.add(CertificateDer::from_pem_slice(&authority)?)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         Ok(builder.with_root_certificates(roots))
     }
 
     fn client(&self, tls: ClientConfig) -> anyhow::Result<Http> {
         let server: Uri = self.text("/clusters/0/cluster/server")?.parse()?;
         let authority = server.authority().context("the server's URL has no host")?;
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let (port, authority) = (authority.port_u16().unwrap_or(443), authority.to_string());
-        Ok(Http {
-            authority,
-            host,
-            port,
-            tls: Arc::new(tls),
-            protocol: Protocol::Http1,
-        })
+        Ok(Http { authority, host, port, tls: Arc::new(tls), protocol: Protocol::Http1 })
     }
 }
 

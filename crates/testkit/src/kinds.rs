@@ -1,9 +1,6 @@
 //! The three kinds as a test writes and reads them: JSON with a few names, not the server's own types, so that a test
 //! fails when the wire changes.
-#![expect(
-    clippy::panic,
-    reason = "a test ends where an answer is not what it needs"
-)]
+#![expect(clippy::panic, reason = "a test ends where an answer is not what it needs")]
 
 use kube::{
     Api, Client,
@@ -28,11 +25,7 @@ pub fn claims(client: &Client, namespace: &str) -> Api<DynamicObject> {
 
 /// The allocations of a namespace.
 pub fn allocations(client: &Client, namespace: &str) -> Api<DynamicObject> {
-    Api::namespaced_with(
-        client.clone(),
-        namespace,
-        &resource("IPAllocation", "ipallocations"),
-    )
+    Api::namespaced_with(client.clone(), namespace, &resource("IPAllocation", "ipallocations"))
 }
 
 /// A pool to be created.
@@ -47,9 +40,7 @@ pub fn claim(name: &str) -> Claim {
 
 /// What a pool or a claim was given, empty as long as it has nothing.
 pub fn allocated_cidr(object: &DynamicObject) -> &str {
-    at(object, "/status/allocatedCIDR")
-        .as_str()
-        .unwrap_or_default()
+    at(object, "/status/allocatedCIDR").as_str().unwrap_or_default()
 }
 
 /// The value at a JSON pointer of spec or status; null if there is none.
@@ -242,12 +233,7 @@ mod tests {
             ),
             (
                 Value::from(
-                    pool("child")
-                        .parent("root")
-                        .length(16)
-                        .bounds(20, 28)
-                        .default_length(24)
-                        .strategy("BestFit"),
+                    pool("child").parent("root").length(16).bounds(20, 28).default_length(24).strategy("BestFit"),
                 )["spec"]
                     .clone(),
                 json!({
@@ -261,13 +247,7 @@ mod tests {
                 json!({ "poolRef": { "name": "root" }, "prefixLength": 24, "reclaimPolicy": "Retain" }),
             ),
             (
-                Value::from(
-                    claim("a")
-                        .select("tier", "edge")
-                        .address("10.0.0.1")
-                        .family("IPv4"),
-                )["spec"]
-                    .clone(),
+                Value::from(claim("a").select("tier", "edge").address("10.0.0.1").family("IPv4"))["spec"].clone(),
                 json!({ "poolSelector": { "matchLabels": { "tier": "edge" } }, "address": "10.0.0.1", "ipFamily": "IPv4" }),
             ),
         ] {
@@ -277,36 +257,18 @@ mod tests {
 
     #[test]
     fn a_dynamic_object_carries_all_of_it() {
-        let object = DynamicObject::from(
-            claim("a")
-                .finalizer("x/y")
-                .finalizer("x/z")
-                .label("k", "v")
-                .pool("root"),
-        );
+        let object = DynamicObject::from(claim("a").finalizer("x/y").finalizer("x/z").label("k", "v").pool("root"));
         let types = object.types.clone().unwrap();
-        assert_eq!(
-            (types.api_version.as_str(), types.kind.as_str()),
-            ("ipam.miloapis.com/v1alpha1", "IPClaim")
-        );
-        assert_eq!(
-            object.metadata.finalizers.as_deref(),
-            Some(&["x/y".to_owned(), "x/z".to_owned()][..])
-        );
+        assert_eq!((types.api_version.as_str(), types.kind.as_str()), ("ipam.miloapis.com/v1alpha1", "IPClaim"));
+        assert_eq!(object.metadata.finalizers.as_deref(), Some(&["x/y".to_owned(), "x/z".to_owned()][..]));
         assert_eq!(at(&object, "/spec/poolRef/name"), "root");
-        assert_eq!(
-            (at(&object, "/status/phase"), allocated_cidr(&object)),
-            (&Value::Null, "")
-        );
+        assert_eq!((at(&object, "/status/phase"), allocated_cidr(&object)), (&Value::Null, ""));
     }
 
     #[test]
     fn a_refusal_is_its_status() {
         let status = Status::failure("no", "Invalid").with_code(422);
-        assert_eq!(
-            refusal::<()>(Err(kube::Error::Api(Box::new(status)))).code,
-            422
-        );
+        assert_eq!(refusal::<()>(Err(kube::Error::Api(Box::new(status)))).code, 422);
     }
 
     #[test]

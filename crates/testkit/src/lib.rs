@@ -23,10 +23,7 @@ mod process;
 mod server;
 
 pub use http::{Answer, Http, Streamed};
-pub use kinds::{
-    Claim, GROUP, Pool, VERSION, allocated_cidr, allocations, at, claim, claims, pool, pools,
-    refusal,
-};
+pub use kinds::{Claim, GROUP, Pool, VERSION, allocated_cidr, allocations, at, claim, claims, pool, pools, refusal};
 pub use server::{Builder, Server};
 
 /// Makes aws-lc-rs the cryptography of every TLS connection of this process. Any number of calls is fine.

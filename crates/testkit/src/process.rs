@@ -30,30 +30,17 @@ pub(crate) struct Recipe {
 
 impl Process {
     pub(crate) fn start(recipe: &Recipe) -> anyhow::Result<Self> {
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&recipe.log)
-            .context("cannot open the log")?;
+        let log = OpenOptions::new().create(true).append(true).open(&recipe.log).context("cannot open the log")?;
         let mut command = Command::new(&recipe.binary);
         // A developer's own settings must not reach the server.
-        for (name, _) in
-            std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"IPAM_"))
-        {
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"IPAM_")) {
             command.env_remove(name);
         }
         // A panic shows where it happened; an error says so itself.
         command.env("RUST_LIB_BACKTRACE", "0");
-        command
-            .args(&recipe.arguments)
-            .envs(recipe.environment.iter().map(|(name, value)| (name, value)));
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        let child = command
-            .spawn()
-            .with_context(|| format!("cannot run {}", recipe.binary.display()))?;
+        command.args(&recipe.arguments).envs(recipe.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = command.spawn().with_context(|| format!("cannot run {}", recipe.binary.display()))?;
         Ok(Self { child })
     }
 
@@ -128,11 +115,7 @@ mod tests {
     async fn output_is_kept_and_the_status_told() {
         let directory = tempfile::tempdir().unwrap();
         let recipe = shell(directory.path(), "echo $GREETING; echo trouble >&2; exit 3");
-        let status = Process::start(&recipe)
-            .unwrap()
-            .wait(Duration::from_secs(30))
-            .await
-            .unwrap();
+        let status = Process::start(&recipe).unwrap().wait(Duration::from_secs(30)).await.unwrap();
         assert_eq!(status.code(), Some(3));
         assert_eq!(tail(&recipe.log), "hello\ntrouble");
     }
@@ -140,23 +123,14 @@ mod tests {
     #[tokio::test]
     async fn asking_is_not_killing() {
         let directory = tempfile::tempdir().unwrap();
-        let recipe = shell(
-            directory.path(),
-            "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done",
-        );
+        let recipe = shell(directory.path(), "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done");
         let mut process = Process::start(&recipe).unwrap();
         while tail(&recipe.log) != "ready" {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-        assert!(
-            process.wait(Duration::from_millis(20)).await.is_err(),
-            "it runs until it is asked"
-        );
+        assert!(process.wait(Duration::from_millis(20)).await.is_err(), "it runs until it is asked");
         process.ask_to_end().unwrap();
-        assert_eq!(
-            process.wait(Duration::from_secs(30)).await.unwrap().code(),
-            Some(0)
-        );
+        assert_eq!(process.wait(Duration::from_secs(30)).await.unwrap().code(), Some(0));
     }
 
     #[tokio::test]
@@ -169,10 +143,7 @@ mod tests {
 
     #[test]
     fn a_missing_binary_is_named() {
-        let recipe = Recipe {
-            binary: "/nowhere/ipam".into(),
-            ..shell(&std::env::temp_dir(), "")
-        };
+        let recipe = Recipe { binary: "/nowhere/ipam".into(), ..shell(&std::env::temp_dir(), "") };
         let error = Process::start(&recipe).err().unwrap();
         assert!(format!("{error:#}").contains("/nowhere/ipam"), "{error:#}");
     }

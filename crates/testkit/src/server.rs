@@ -1,8 +1,5 @@
 //! One server, from its first start over any number of restarts to its end.
-#![expect(
-    clippy::panic,
-    reason = "a test ends where its server fails, with the server's log in the message"
-)]
+#![expect(clippy::panic, reason = "a test ends where its server fails, with the server's log in the message")]
 
 use std::{
     ffi::OsString,
@@ -71,21 +68,13 @@ impl Server {
 
     /// A server that is started in another way.
     pub fn builder(binary: &Path) -> Builder {
-        Builder {
-            binary: binary.to_owned(),
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            data_dir: None,
-            port: 0,
-        }
+        Builder { binary: binary.to_owned(), arguments: Vec::new(), environment: Vec::new(), data_dir: None, port: 0 }
     }
 
     /// The administrator's client, with connections of its own.
     pub fn client(&self) -> kube::Client {
-        kube::Client::try_from(self.access.config.clone()).unwrap_or_else(|error| {
-            self.setup
-                .fail(&anyhow!(error).context("no client can be made"))
-        })
+        kube::Client::try_from(self.access.config.clone())
+            .unwrap_or_else(|error| self.setup.fail(&anyhow!(error).context("no client can be made")))
     }
 
     /// The administrator's client for exact bytes.
@@ -115,12 +104,7 @@ impl Server {
 
     /// The base of every URL.
     pub fn url(&self) -> String {
-        self.access
-            .config
-            .cluster_url
-            .to_string()
-            .trim_end_matches('/')
-            .to_owned()
+        self.access.config.cluster_url.to_string().trim_end_matches('/').to_owned()
     }
 
     /// The process, while it runs.
@@ -130,9 +114,7 @@ impl Server {
 
     /// Everything that the server has written to its log, over all of its starts.
     pub fn log(&self) -> String {
-        fs::read(&self.setup.log)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        fs::read(&self.setup.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     /// `kill -9`. Afterwards the process is gone.
@@ -147,19 +129,13 @@ impl Server {
 
     /// Sends SIGTERM and does not wait: the server drains while the test goes on. [`Server::wait`] follows.
     pub fn ask_to_end(&self) {
-        let asked = self
-            .process
-            .as_ref()
-            .context("the server does not run")
-            .and_then(Process::ask_to_end);
+        let asked = self.process.as_ref().context("the server does not run").and_then(Process::ask_to_end);
         asked.unwrap_or_else(|error| self.setup.fail(&error));
     }
 
     /// Waits until the process has ended by itself.
     pub async fn wait(&mut self) -> ExitStatus {
-        let Some(mut process) = self.process.take() else {
-            self.setup.fail(&anyhow!("the server does not run"))
-        };
+        let Some(mut process) = self.process.take() else { self.setup.fail(&anyhow!("the server does not run")) };
         match process.wait(END_DEADLINE).await {
             Ok(status) => status,
             Err(error) => self.setup.fail(&error.context("the server does not end")),
@@ -228,9 +204,7 @@ impl Builder {
 
     /// Starts the server and waits until it is ready.
     pub async fn start(self) -> Server {
-        self.try_start()
-            .await
-            .unwrap_or_else(|error| panic!("{error:#}"))
+        self.try_start().await.unwrap_or_else(|error| panic!("{error:#}"))
     }
 
     /// As [`Builder::start`], for tests of servers that must not start. The error ends with the server's log.
@@ -241,18 +215,12 @@ impl Builder {
             binary: self.binary,
             arguments: self.arguments,
             environment: self.environment,
-            data_dir: self
-                .data_dir
-                .unwrap_or_else(|| directory.path().join("data")),
+            data_dir: self.data_dir.unwrap_or_else(|| directory.path().join("data")),
             log: directory.path().join("server.log"),
             _directory: directory,
         };
         match setup.launch(self.port).await {
-            Ok((process, access)) => Ok(Server {
-                setup,
-                process: Some(process),
-                access,
-            }),
+            Ok((process, access)) => Ok(Server { setup, process: Some(process), access }),
             Err(error) => Err(anyhow!("{error:#}\n{}", setup.epilogue())),
         }
     }
@@ -264,19 +232,10 @@ impl Setup {
     }
 
     fn recipe(&self, port: u16) -> Recipe {
-        let mut arguments: Vec<OsString> = vec![
-            "serve".into(),
-            "--data-dir".into(),
-            self.data_dir.clone().into(),
-        ];
+        let mut arguments: Vec<OsString> = vec!["serve".into(), "--data-dir".into(), self.data_dir.clone().into()];
         arguments.extend(["--secure-port".into(), port.to_string().into()]);
         arguments.extend(self.arguments.iter().cloned());
-        Recipe {
-            binary: self.binary.clone(),
-            arguments,
-            environment: self.environment.clone(),
-            log: self.log.clone(),
-        }
+        Recipe { binary: self.binary.clone(), arguments, environment: self.environment.clone(), log: self.log.clone() }
     }
 
     /// Starts a process and follows it until it is ready. Between two starts on one port somebody else's connection may
@@ -286,11 +245,7 @@ impl Setup {
         loop {
             let logged = fs::metadata(&self.log).map_or(0, |log| log.len());
             match self.launch_once(port, start).await {
-                Err(_)
-                    if port != 0
-                        && start.elapsed() < START_DEADLINE
-                        && self.port_was_taken(logged) =>
-                {
+                Err(_) if port != 0 && start.elapsed() < START_DEADLINE && self.port_was_taken(logged) => {
                     tokio::time::sleep(POLL_INTERVAL).await;
                 }
                 result => return result,
@@ -313,10 +268,7 @@ impl Setup {
         loop {
             let left = START_DEADLINE.saturating_sub(start.elapsed());
             let probe = Request::get("/readyz").body(Bytes::new())?;
-            let answer = tokio::time::timeout(left, http.send(probe))
-                .await
-                .context("no answer")
-                .flatten();
+            let answer = tokio::time::timeout(left, http.send(probe)).await.context("no answer").flatten();
             match not_ready(answer) {
                 None => return Ok((process, self.access().await?)),
                 Some(reason) => still_starting(&mut process, start).context(reason)?,
@@ -327,23 +279,15 @@ impl Setup {
 
     async fn access(&self) -> anyhow::Result<Access> {
         let kubeconfig = Kubeconfig::read_from(self.kubeconfig())?;
-        let config =
-            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        let port = config
-            .cluster_url
-            .port_u16()
-            .context("the kubeconfig names no port")?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let port = config.cluster_url.port_u16().context("the kubeconfig names no port")?;
         Ok(Access { port, config })
     }
 
     fn port_was_taken(&self, logged_before: u64) -> bool {
         let log = fs::read(&self.log).unwrap_or_default();
-        let fresh = log
-            .get(usize::try_from(logged_before).unwrap_or(0)..)
-            .unwrap_or_default();
-        String::from_utf8_lossy(fresh)
-            .to_lowercase()
-            .contains("address already in use")
+        let fresh = log.get(usize::try_from(logged_before).unwrap_or(0)..).unwrap_or_default();
+        String::from_utf8_lossy(fresh).to_lowercase().contains("address already in use")
     }
 
     fn fail(&self, error: &anyhow::Error) -> ! {
@@ -351,10 +295,7 @@ impl Setup {
     }
 
     fn epilogue(&self) -> String {
-        format!(
-            "--- the end of the server's log ---\n{}\n---",
-            tail(&self.log)
-        )
+        format!("--- the end of the server's log ---\n{}\n---", tail(&self.log))
     }
 }
 
@@ -377,11 +318,7 @@ fn still_starting(process: &mut Process, start: Instant) -> anyhow::Result<()> {
 fn not_ready(answer: anyhow::Result<Answer>) -> Option<String> {
     match answer {
         Ok(answer) if answer.status == StatusCode::OK => None,
-        Ok(answer) => Some(format!(
-            "/readyz answers {}: {}",
-            answer.status,
-            answer.text()
-        )),
+        Ok(answer) => Some(format!("/readyz answers {}: {}", answer.status, answer.text())),
         Err(error) => Some(format!("/readyz does not answer: {error:#}")),
     }
 }
@@ -402,22 +339,9 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_ends_at_once_is_reported_with_its_log() {
         let directory = tempfile::tempdir().unwrap();
-        let binary = script(
-            directory.path(),
-            "echo \"arguments: $1 $4 $5 $6\"; echo 'no such disk' >&2; exit 3",
-        );
-        let error = Server::builder(&binary)
-            .argument("--extra")
-            .try_start()
-            .await
-            .err()
-            .unwrap()
-            .to_string();
-        for part in [
-            "exit status: 3",
-            "no such disk",
-            "arguments: serve --secure-port 0 --extra",
-        ] {
+        let binary = script(directory.path(), "echo \"arguments: $1 $4 $5 $6\"; echo 'no such disk' >&2; exit 3");
+        let error = Server::builder(&binary).argument("--extra").try_start().await.err().unwrap().to_string();
+        for part in ["exit status: 3", "no such disk", "arguments: serve --secure-port 0 --extra"] {
             assert!(error.contains(part), "{part} is missing in {error}");
         }
     }
@@ -430,13 +354,7 @@ mod tests {
             "if [ -e \"$0.second\" ]; then echo 'another trouble'; exit 4; fi; touch \"$0.second\"; \
              echo 'Address already in use (os error 98)'; exit 1",
         );
-        let error = Server::builder(&binary)
-            .port(1)
-            .try_start()
-            .await
-            .err()
-            .unwrap()
-            .to_string();
+        let error = Server::builder(&binary).port(1).try_start().await.err().unwrap().to_string();
         assert!(error.contains("exit status: 4"), "{error}");
     }
 
@@ -445,16 +363,7 @@ mod tests {
         let (directory, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(data.path().join(KUBECONFIG), "stale").unwrap();
         let binary = script(directory.path(), "sleep 0.2; exit 5");
-        let error = Server::builder(&binary)
-            .data_dir(data.path())
-            .try_start()
-            .await
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(
-            error.contains("wrote no kubeconfig") && error.contains("exit status: 5"),
-            "{error}"
-        );
+        let error = Server::builder(&binary).data_dir(data.path()).try_start().await.err().unwrap().to_string();
+        assert!(error.contains("wrote no kubeconfig") && error.contains("exit status: 5"), "{error}");
     }
 }

@@ -16,19 +16,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("apiserver", &["apimachinery", "store"]),
     ("ipam", &["address", "apimachinery"]),
     ("cli", &["ipam"]),
-    (
-        "ipamd",
-        &[
-            "address",
-            "apimachinery",
-            "apiserver",
-            "cli",
-            "ipam",
-            "store",
-            "store-postgres",
-            "store-sqlite",
-        ],
-    ),
+    ("ipamd", &["address", "apimachinery", "apiserver", "cli", "ipam", "store", "store-postgres", "store-sqlite"]),
     (TESTKIT, &["cli", "ipamd"]),
     ("xtask", &[]),
 ];
@@ -40,20 +28,12 @@ const TESTKIT: &str = "testkit";
 const TESTED_AS_A_WHOLE: [&str; 2] = ["cli", "ipamd"];
 
 /// The tables of a manifest that make an arrow, and whether they make it for tests only.
-const TABLES: [(&str, bool); 3] = [
-    ("dependencies", false),
-    ("build-dependencies", false),
-    ("dev-dependencies", true),
-];
+const TABLES: [(&str, bool); 3] = [("dependencies", false), ("build-dependencies", false), ("dev-dependencies", true)];
 
 /// Faults in the manifests of the crates.
 pub fn check(tree: &Tree) -> Vec<Fault> {
-    let manifests = tree
-        .with_extension("toml")
-        .filter_map(|(path, text)| Some((path, crate_of(path)?, text)));
-    manifests
-        .flat_map(|(path, name, text)| check_manifest(path, name, text))
-        .collect()
+    let manifests = tree.with_extension("toml").filter_map(|(path, text)| Some((path, crate_of(path)?, text)));
+    manifests.flat_map(|(path, name, text)| check_manifest(path, name, text)).collect()
 }
 
 /// The crate whose manifest this is: that of its folder, by which Cargo finds it.
@@ -68,28 +48,16 @@ fn crate_of(path: &str) -> Option<&str> {
 
 fn check_manifest(path: &str, name: &str, text: &str) -> Vec<Fault> {
     let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| *known == name) else {
-        return vec![Fault::new(
-            path,
-            0,
-            format!("the crate {name} is not in the table of arrows of xtask"),
-        )];
+        return vec![Fault::new(path, 0, format!("the crate {name} is not in the table of arrows of xtask"))];
     };
     let manifest: Table = match text.parse() {
         Ok(manifest) => manifest,
         Err(error) => return vec![Fault::new(path, 0, format!("cannot be read: {error}"))],
     };
-    let targets = manifest
-        .get("target")
-        .and_then(Value::as_table)
-        .into_iter()
-        .flat_map(Table::values);
+    let targets = manifest.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);
     let tables = targets.filter_map(Value::as_table).chain([&manifest]);
     tables
-        .flat_map(|table| {
-            TABLES
-                .iter()
-                .filter_map(|(key, tests)| Some((table.get(*key)?.as_table()?, *tests)))
-        })
+        .flat_map(|table| TABLES.iter().filter_map(|(key, tests)| Some((table.get(*key)?.as_table()?, *tests))))
         .flat_map(|(table, tests)| table.iter().map(move |entry| (package(entry), tests)))
         .filter(|(package, _)| ARROWS.iter().any(|(known, _)| known == package))
         .filter(|(package, tests)| {
@@ -154,11 +122,7 @@ mod tests {
 
     #[test]
     fn the_testkit_is_for_the_tests_of_the_whole_only() {
-        check_one(
-            "crates/ipamd/Cargo.toml",
-            "[dev-dependencies]\ntestkit.workspace = true\n",
-            expect![""],
-        );
+        check_one("crates/ipamd/Cargo.toml", "[dev-dependencies]\ntestkit.workspace = true\n", expect![""]);
         check_one(
             "crates/ipamd/Cargo.toml",
             "[dependencies]\ntestkit.workspace = true\n",
@@ -189,20 +153,11 @@ mod tests {
     #[test]
     fn what_the_design_draws_is_allowed() {
         for (name, allowed) in ARROWS {
-            let dependencies: String = allowed
-                .iter()
-                .map(|other| (*other).to_owned() + ".workspace = true\n")
-                .collect();
-            let path = if name == "xtask" {
-                "xtask/Cargo.toml".to_owned()
-            } else {
-                format!("crates/{name}/Cargo.toml")
-            };
-            check_one(
-                &path,
-                &format!("[dependencies]\n{dependencies}"),
-                expect![""],
-            );
+            let dependencies: String =
+                allowed.iter().map(|other| (*other).to_owned() + ".workspace = true\n").collect();
+            let path =
+                if name == "xtask" { "xtask/Cargo.toml".to_owned() } else { format!("crates/{name}/Cargo.toml") };
+            check_one(&path, &format!("[dependencies]\n{dependencies}"), expect![""]);
         }
     }
 }

@@ -11,8 +11,7 @@ use crate::tree::Tree;
 pub fn check(tree: &Tree) -> Vec<Fault> {
     tree.with_extension("md")
         .flat_map(|(path, text)| {
-            let links = prose(text)
-                .flat_map(|(number, line)| targets(&line).map(move |target| (number, target)));
+            let links = prose(text).flat_map(|(number, line)| targets(&line).map(move |target| (number, target)));
             let faults = links.filter_map(|(number, target)| {
                 let message = broken(tree, path, &target)?;
                 Some(Fault::new(path, number, message))
@@ -27,24 +26,15 @@ fn broken(tree: &Tree, path: &str, target: &str) -> Option<String> {
     if target.contains("://") || target.starts_with("mailto:") {
         return None;
     }
-    let (file, anchor) = target
-        .split_once('#')
-        .map_or((target, None), |(file, anchor)| (file, Some(anchor)));
-    let file = if file.is_empty() {
-        Some(path.to_owned())
-    } else {
-        resolve(path, file)
-    };
+    let (file, anchor) = target.split_once('#').map_or((target, None), |(file, anchor)| (file, Some(anchor)));
+    let file = if file.is_empty() { Some(path.to_owned()) } else { resolve(path, file) };
     let Some(file) = file.filter(|file| tree.has(file)) else {
         return Some(format!("the link {target} leads to no file of this tree"));
     };
-    let is_markdown = Path::new(&file)
-        .extension()
-        .is_some_and(|extension| extension == "md");
+    let is_markdown = Path::new(&file).extension().is_some_and(|extension| extension == "md");
     let anchor = anchor.filter(|_| is_markdown)?;
     let headings = headings(tree.text(&file)?);
-    (!headings.iter().any(|heading| heading == anchor))
-        .then(|| format!("the link {target} leads to no heading"))
+    (!headings.iter().any(|heading| heading == anchor)).then(|| format!("the link {target} leads to no heading"))
 }
 
 /// The path that `target` means in the file `path`; `None` if it leaves the tree.
@@ -69,56 +59,30 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, String)> {
             fenced = !fenced;
             return None;
         }
-        (!fenced).then(|| {
-            (
-                number,
-                line.split('`').step_by(2).collect::<Vec<_>>().join("`"),
-            )
-        })
+        (!fenced).then(|| (number, line.split('`').step_by(2).collect::<Vec<_>>().join("`")))
     })
 }
 
 /// The targets of the links of a line: `[text](target)`, `[text](target "title")` and `[name]: target`.
 fn targets(line: &str) -> impl Iterator<Item = String> + use<> {
-    let definition = line
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once("]: "))
-        .map(|(_, target)| target.to_owned());
-    let inline: Vec<String> = line
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split_once(')'))
-        .map(|(target, _)| target.to_owned())
-        .collect();
-    definition
-        .into_iter()
-        .chain(inline)
-        .filter_map(|target| target.split_whitespace().next().map(str::to_owned))
+    let definition =
+        line.strip_prefix('[').and_then(|rest| rest.split_once("]: ")).map(|(_, target)| target.to_owned());
+    let inline: Vec<String> =
+        line.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target.to_owned()).collect();
+    definition.into_iter().chain(inline).filter_map(|target| target.split_whitespace().next().map(str::to_owned))
 }
 
 /// The anchors of the headings of a text, as GitHub makes them.
 fn headings(text: &str) -> Vec<String> {
     let mut seen = BTreeMap::<String, usize>::new();
-    let titles = text
-        .lines()
-        .filter(|line| line.starts_with('#'))
-        .map(|line| line.trim_start_matches('#').trim());
+    let titles = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     titles
         .map(|title| {
-            let kept = title
-                .chars()
-                .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
-            let anchor: String = kept
-                .flat_map(char::to_lowercase)
-                .map(|c| if c == ' ' { '-' } else { c })
-                .collect();
+            let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            let anchor: String = kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect();
             let count = seen.entry(anchor.clone()).or_default();
             *count += 1;
-            if *count == 1 {
-                anchor
-            } else {
-                format!("{anchor}-{}", *count - 1)
-            }
+            if *count == 1 { anchor } else { format!("{anchor}-{}", *count - 1) }
         })
         .collect()
 }
@@ -133,14 +97,8 @@ mod tests {
     #[test]
     fn a_link_to_nothing_is_a_fault() {
         let tree = Tree::planted(&[
-            (
-                "README.md",
-                "[a](docs/a.md)\n[b](docs/b.md) and [c](docs/a.md \"title\")\n[d]: gone.md\n",
-            ),
-            (
-                "docs/a.md",
-                "[up](../README.md) [out](../../README.md) [folder](../docs) [root](..)\n",
-            ),
+            ("README.md", "[a](docs/a.md)\n[b](docs/b.md) and [c](docs/a.md \"title\")\n[d]: gone.md\n"),
+            ("docs/a.md", "[up](../README.md) [out](../../README.md) [folder](../docs) [root](..)\n"),
         ]);
         expect![[r"
             README.md:2: the link docs/b.md leads to no file of this tree
@@ -153,10 +111,7 @@ mod tests {
     #[test]
     fn a_link_to_a_missing_heading_is_a_fault() {
         let tree = Tree::planted(&[
-            (
-                "a.md",
-                "# One, two: `three`\n## Same\n## Same\n[1](#one-two-three) [2](#same-1) [3](#same-2)\n",
-            ),
+            ("a.md", "# One, two: `three`\n## Same\n## Same\n[1](#one-two-three) [2](#same-1) [3](#same-2)\n"),
             ("b.md", "[1](a.md#same) [2](a.md#four)\n"),
         ]);
         expect![[r"

@@ -7,13 +7,7 @@ use crate::tree::Tree;
 pub fn check(tree: &Tree) -> Vec<Fault> {
     tree.with_extension("rs")
         .filter(|(_, text)| !text.starts_with("//! "))
-        .map(|(path, _)| {
-            Fault::new(
-                path,
-                1,
-                "opens without `//!`: what is it, and what does it deliberately not do?",
-            )
-        })
+        .map(|(path, _)| Fault::new(path, 1, "opens without `//!`: what is it, and what does it deliberately not do?"))
         .collect()
 }
 

@@ -39,20 +39,14 @@ pub fn check(tree: &Tree) -> Vec<Fault> {
 }
 
 fn is_pure(path: &str) -> bool {
-    PURE.iter()
-        .any(|name| path.starts_with(&format!("crates/{name}/src/")))
+    PURE.iter().any(|name| path.starts_with(&format!("crates/{name}/src/")))
 }
 
 fn check_file<'a>(path: &'a str, text: &'a str) -> impl Iterator<Item = Fault> + 'a {
-    text.lines()
-        .zip(1..)
-        .filter(|(line, _)| !line.trim_start().starts_with("//"))
-        .flat_map(move |(line, number)| {
-            let found = FORBIDDEN.iter().filter(|(word, _)| line.contains(word));
-            found.map(move |(word, what)| {
-                Fault::new(path, number, format!("`{word}` {what}; this crate is pure"))
-            })
-        })
+    text.lines().zip(1..).filter(|(line, _)| !line.trim_start().starts_with("//")).flat_map(move |(line, number)| {
+        let found = FORBIDDEN.iter().filter(|(word, _)| line.contains(word));
+        found.map(move |(word, what)| Fault::new(path, number, format!("`{word}` {what}; this crate is pure")))
+    })
 }
 
 #[cfg(test)]
@@ -65,10 +59,7 @@ mod tests {
     #[test]
     fn a_clock_in_a_pure_crate_is_a_fault_and_in_another_it_is_not() {
         let clock = "//! Not a `SystemTime`.\nlet now = SystemTime::now();\n";
-        let tree = Tree::planted(&[
-            ("crates/ipam/src/pool.rs", clock),
-            ("crates/ipamd/src/main.rs", clock),
-        ]);
+        let tree = Tree::planted(&[("crates/ipam/src/pool.rs", clock), ("crates/ipamd/src/main.rs", clock)]);
         expect![[r"
             crates/ipam/src/pool.rs:2: `SystemTime` reads a clock; this crate is pure
         "]]
@@ -85,10 +76,7 @@ mod tests {
 
     #[test]
     fn their_tests_may_do_what_they_need() {
-        let tree = Tree::planted(&[(
-            "crates/address/tests/it/history.rs",
-            "use rand::Rng;\nstd::fs::read(path)",
-        )]);
+        let tree = Tree::planted(&[("crates/address/tests/it/history.rs", "use rand::Rng;\nstd::fs::read(path)")]);
         assert_eq!(check(&tree), []);
     }
 }

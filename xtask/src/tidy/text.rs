@@ -9,33 +9,19 @@ use crate::tree::Tree;
 const EXTENSIONS: [&str; 8] = ["json", "md", "py", "rs", "sh", "sql", "toml", "yaml"];
 
 /// Notes to oneself. An unfinished thought is an issue, or is finished.
-const MARKERS: [&str; 3] = [
-    concat!("TO", "DO"),
-    concat!("FIX", "ME"),
-    concat!("XX", "X"),
-];
+const MARKERS: [&str; 3] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
 
 /// Beginnings of paths that exist on one machine only.
-const MACHINE_PATHS: [&str; 4] = [
-    concat!("/ho", "me/"),
-    concat!("/ro", "ot/"),
-    concat!("/wo", "rk/"),
-    concat!("/Us", "ers/"),
-];
+const MACHINE_PATHS: [&str; 4] =
+    [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/wo", "rk/"), concat!("/Us", "ers/")];
 
 /// Faults in lines of text.
 pub fn check(tree: &Tree) -> Vec<Fault> {
-    tree.files()
-        .filter(|(path, _)| is_written(path))
-        .flat_map(|(path, text)| check_file(path, text))
-        .collect()
+    tree.files().filter(|(path, _)| is_written(path)).flat_map(|(path, text)| check_file(path, text)).collect()
 }
 
 fn is_written(path: &str) -> bool {
-    match Path::new(path)
-        .extension()
-        .and_then(|extension| extension.to_str())
-    {
+    match Path::new(path).extension().and_then(|extension| extension.to_str()) {
         Some(extension) => EXTENSIONS.contains(&extension),
         None => true,
     }
@@ -47,11 +33,7 @@ fn check_file(path: &str, text: &str) -> Vec<Fault> {
         faults.extend(check_line(path, line).map(|message| Fault::new(path, number, message)));
     }
     if !text.is_empty() && (!text.ends_with('\n') || text.ends_with("\n\n")) {
-        faults.push(Fault::new(
-            path,
-            0,
-            "does not end with exactly one line break",
-        ));
+        faults.push(Fault::new(path, 0, "does not end with exactly one line break"));
     }
     faults
 }
@@ -60,14 +42,9 @@ fn check_line(path: &str, line: &str) -> impl Iterator<Item = String> {
     let is_recipe = path.ends_with("Makefile") && line.starts_with('\t');
     let body = if is_recipe { &line[1..] } else { line };
     let tab = body.contains('\t').then(|| "has a tab".to_owned());
-    let trailing = line
-        .ends_with([' ', '\t', '\r'])
-        .then(|| "ends with whitespace".to_owned());
+    let trailing = line.ends_with([' ', '\t', '\r']).then(|| "ends with whitespace".to_owned());
     let marker = MARKERS.iter().find(|marker| has_word(line, marker));
-    let machine = MACHINE_PATHS
-        .iter()
-        .filter(|_| path != file!())
-        .find(|start| has_path(line, start));
+    let machine = MACHINE_PATHS.iter().filter(|_| path != file!()).find(|start| has_path(line, start));
     [
         tab,
         trailing,
@@ -80,8 +57,7 @@ fn check_line(path: &str, line: &str) -> impl Iterator<Item = String> {
 
 /// Whether `word` stands in the line by itself.
 fn has_word(line: &str, word: &str) -> bool {
-    line.split(|c: char| !c.is_alphanumeric() && c != '_')
-        .any(|found| found == word)
+    line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
 }
 
 /// Whether a path that starts so begins somewhere in the line, rather than goes on.
@@ -141,10 +117,7 @@ mod tests {
     #[test]
     fn notes_to_oneself() {
         for marker in MARKERS {
-            let tree = Tree::planted(&[
-                ("a.sh", &format!("# {marker}: later\n")),
-                ("b.sh", &format!("{marker}S=1\n")),
-            ]);
+            let tree = Tree::planted(&[("a.sh", &format!("# {marker}: later\n")), ("b.sh", &format!("{marker}S=1\n"))]);
             let faults = check(&tree);
             assert_eq!(faults.len(), 1, "{marker}: {}", lines(&faults));
         }

@@ -42,12 +42,7 @@ pub const SCENARIOS: &[Scenario] = {
 };
 
 const fn scenario(pool: &'static str, length: u8, pattern: Pattern, allocations: u32) -> Scenario {
-    Scenario {
-        pool,
-        length,
-        pattern,
-        allocations,
-    }
+    Scenario { pool, length, pattern, allocations }
 }
 
 impl Scenario {
@@ -61,9 +56,9 @@ impl Scenario {
         for number in 0..self.allocations {
             let block = match self.pattern {
                 // As claims do it, which for one length is the dense pattern.
-                Pattern::Dense => pool
-                    .find(self.length, Strategy::FirstFit)
-                    .expect("the pool has room for the scenario"),
+                Pattern::Dense => {
+                    pool.find(self.length, Strategy::FirstFit).expect("the pool has room for the scenario")
+                }
                 Pattern::Checkerboard | Pattern::Scattered => self.taken(pool, number),
             };
             pool.take(block).expect("the scenario takes what is free");
@@ -86,13 +81,7 @@ impl Scenario {
 
     /// The first columns of a table.
     pub fn title(&self) -> String {
-        format!(
-            "| /{} in {} | {:?} | {} ",
-            self.length,
-            self.pool,
-            self.pattern,
-            thousands(self.allocations)
-        )
+        format!("| /{} in {} | {:?} | {} ", self.length, self.pool, self.pattern, thousands(self.allocations))
     }
 }
 

@@ -26,18 +26,12 @@ fn every_prefix_length_has_its_size() {
     for family in [Family::V4, Family::V6] {
         for length in 0..=family.bits() {
             let size = Count::from_prefix_length(family, length).expect("in range");
-            assert_eq!(
-                big(size),
-                BigUint::from(2_u8).pow(u32::from(family.bits() - length))
-            );
+            assert_eq!(big(size), BigUint::from(2_u8).pow(u32::from(family.bits() - length)));
         }
         assert_eq!(Count::from_prefix_length(family, family.bits() + 1), None);
     }
     assert_eq!(Count::from_prefix_length(Family::V6, 0), Some(Count::MAX));
-    assert_eq!(
-        Count::from_prefix_length(Family::V6, 128),
-        Some(Count::new(1))
-    );
+    assert_eq!(Count::from_prefix_length(Family::V6, 128), Some(Count::new(1)));
 }
 
 #[test]
@@ -52,48 +46,24 @@ fn sums_and_differences_are_exact_or_nothing() {
 #[track_caller]
 fn check_arithmetic(one: Count, other: Count) {
     let (big_one, big_other) = (big(one), big(other));
-    assert_eq!(
-        one.cmp(&other),
-        big_one.cmp(&big_other),
-        "{one} and {other}"
-    );
+    assert_eq!(one.cmp(&other), big_one.cmp(&big_other), "{one} and {other}");
     let sum = Some(&big_one + &big_other).filter(|sum| *sum <= big(Count::MAX));
     assert_eq!(one.checked_add(other).map(big), sum, "{one} + {other}");
     let difference = (big_one >= big_other).then(|| &big_one - &big_other);
-    assert_eq!(
-        one.checked_sub(other).map(big),
-        difference,
-        "{one} - {other}"
-    );
+    assert_eq!(one.checked_sub(other).map(big), difference, "{one} - {other}");
     if big_other != BigUint::ZERO {
         let percent = (&big_one * 100_u8 / &big_other).min(BigUint::from(100_u8));
-        assert_eq!(
-            BigUint::from(one.percent_of(other)),
-            percent,
-            "{one} of {other}"
-        );
+        assert_eq!(BigUint::from(one.percent_of(other)), percent, "{one} of {other}");
     }
 }
 
 #[test]
 fn counts_print_as_plain_decimals() {
     assert_eq!(Count::ZERO.to_string(), "0");
-    assert_eq!(
-        Count::new(u128::MAX).to_string(),
-        "340282366920938463463374607431768211455"
-    );
-    assert_eq!(
-        Count::MAX.to_string(),
-        "340282366920938463463374607431768211456"
-    );
-    assert_eq!(
-        format!("{:>4}|{:<4}|", Count::new(7), Count::new(7)),
-        "   7|7   |"
-    );
-    assert_eq!(
-        format!("{:>41}|", Count::MAX),
-        "  340282366920938463463374607431768211456|"
-    );
+    assert_eq!(Count::new(u128::MAX).to_string(), "340282366920938463463374607431768211455");
+    assert_eq!(Count::MAX.to_string(), "340282366920938463463374607431768211456");
+    assert_eq!(format!("{:>4}|{:<4}|", Count::new(7), Count::new(7)), "   7|7   |");
+    assert_eq!(format!("{:>41}|", Count::MAX), "  340282366920938463463374607431768211456|");
 }
 
 #[test]

@@ -16,15 +16,12 @@ fn pool(block: &str, taken: &[&str]) -> FreeSpace {
 }
 
 fn found(pool: &FreeSpace, length: u8, strategy: Strategy) -> String {
-    pool.find(length, strategy)
-        .map_or("none".to_owned(), |block| block.to_string())
+    pool.find(length, strategy).map_or("none".to_owned(), |block| block.to_string())
 }
 
 /// total, allocated, free, percent, largest free.
 fn capacity(pool: &FreeSpace) -> String {
-    let largest = pool
-        .largest_free()
-        .map_or("nothing".to_owned(), |length| format!("/{length}"));
+    let largest = pool.largest_free().map_or("nothing".to_owned(), |length| format!("/{length}"));
     format!(
         "{} of {} taken, {} free, {}%, largest {largest}",
         pool.allocated(),
@@ -37,10 +34,7 @@ fn capacity(pool: &FreeSpace) -> String {
 #[test]
 fn strategies_choose_differently() {
     // Free: 10.0.0.64/26 (64..127), 10.0.0.144/28 (144..159), 10.0.0.176/28, 10.0.0.192/26.
-    let pool = pool(
-        "10.0.0.0/24",
-        &["10.0.0.0/26", "10.0.0.128/28", "10.0.0.160/28"],
-    );
+    let pool = pool("10.0.0.0/24", &["10.0.0.0/26", "10.0.0.128/28", "10.0.0.160/28"]);
     for (length, first_fit, best_fit) in [
         (23, "none", "none"),
         (24, "none", "none"),
@@ -52,16 +46,8 @@ fn strategies_choose_differently() {
         (33, "none", "none"),
         (255, "none", "none"),
     ] {
-        assert_eq!(
-            found(&pool, length, Strategy::FirstFit),
-            first_fit,
-            "/{length}"
-        );
-        assert_eq!(
-            found(&pool, length, Strategy::BestFit),
-            best_fit,
-            "/{length}"
-        );
+        assert_eq!(found(&pool, length, Strategy::FirstFit), first_fit, "/{length}");
+        assert_eq!(found(&pool, length, Strategy::BestFit), best_fit, "/{length}");
     }
 }
 
@@ -76,24 +62,12 @@ fn first_fit_is_the_lowest_address_of_any_length() {
 
 #[test]
 fn released_buddies_become_one_block_again() {
-    let mut pool = pool(
-        "10.0.0.0/24",
-        &["10.0.0.0/25", "10.0.0.128/26", "10.0.0.192/26"],
-    );
-    assert_eq!(
-        capacity(&pool),
-        "256 of 256 taken, 0 free, 100%, largest nothing"
-    );
+    let mut pool = pool("10.0.0.0/24", &["10.0.0.0/25", "10.0.0.128/26", "10.0.0.192/26"]);
+    assert_eq!(capacity(&pool), "256 of 256 taken, 0 free, 100%, largest nothing");
     pool.release(prefix("10.0.0.128/26")).unwrap();
-    assert_eq!(
-        capacity(&pool),
-        "192 of 256 taken, 64 free, 75%, largest /26"
-    );
+    assert_eq!(capacity(&pool), "192 of 256 taken, 64 free, 75%, largest /26");
     pool.release(prefix("10.0.0.192/26")).unwrap();
-    assert_eq!(
-        capacity(&pool),
-        "128 of 256 taken, 128 free, 50%, largest /25"
-    );
+    assert_eq!(capacity(&pool), "128 of 256 taken, 128 free, 50%, largest /25");
     pool.release(prefix("10.0.0.0/25")).unwrap();
     assert_eq!(capacity(&pool), "0 of 256 taken, 256 free, 0%, largest /24");
     assert_eq!(found(&pool, 24, Strategy::BestFit), "10.0.0.0/24");
@@ -101,20 +75,11 @@ fn released_buddies_become_one_block_again() {
 
 #[test]
 fn what_was_taken_in_parts_can_be_released_as_a_whole_and_the_reverse() {
-    let mut pool = pool(
-        "10.0.0.0/24",
-        &["10.0.0.0/26", "10.0.0.64/26", "10.0.0.128/25"],
-    );
+    let mut pool = pool("10.0.0.0/24", &["10.0.0.0/26", "10.0.0.64/26", "10.0.0.128/25"]);
     pool.release(prefix("10.0.0.0/25")).unwrap();
-    assert_eq!(
-        capacity(&pool),
-        "128 of 256 taken, 128 free, 50%, largest /25"
-    );
+    assert_eq!(capacity(&pool), "128 of 256 taken, 128 free, 50%, largest /25");
     pool.release(prefix("10.0.0.200/32")).unwrap();
-    assert_eq!(
-        capacity(&pool),
-        "127 of 256 taken, 129 free, 49%, largest /25"
-    );
+    assert_eq!(capacity(&pool), "127 of 256 taken, 129 free, 49%, largest /25");
 }
 
 #[test]
@@ -141,11 +106,7 @@ fn refusals_change_nothing() {
         ("10.0.0.64/26", ReleaseError::NotTaken),
         ("10.0.0.64/32", ReleaseError::NotTaken),
     ] {
-        assert_eq!(
-            pool.release(prefix(block)),
-            Err(expected),
-            "release {block}"
-        );
+        assert_eq!(pool.release(prefix(block)), Err(expected), "release {block}");
     }
     assert_eq!(capacity(&pool), before);
     assert_eq!(found(&pool, 26, Strategy::FirstFit), "10.0.0.64/26");
@@ -176,10 +137,7 @@ fn check_ends(block: &str, single: u8, ends: [&str; 2], sizes: [&str; 3]) {
     let mut pool = FreeSpace::new(whole);
     assert_eq!(found(&pool, whole.length(), Strategy::FirstFit), block);
     assert_eq!(pool.take(whole), Ok(()));
-    assert_eq!(
-        capacity(&pool),
-        format!("{total} of {total} taken, 0 free, 100%, largest nothing")
-    );
+    assert_eq!(capacity(&pool), format!("{total} of {total} taken, 0 free, 100%, largest nothing"));
     assert_eq!(found(&pool, single, Strategy::BestFit), "none");
     assert_eq!(pool.release(whole), Ok(()));
     let [first, last] = ends.map(prefix);
@@ -198,12 +156,7 @@ fn check_ends(block: &str, single: u8, ends: [&str; 2], sizes: [&str; 3]) {
 #[test]
 fn all_of_ipv4() {
     let ends = ["0.0.0.0/32", "255.255.255.255/32"];
-    check_ends(
-        "0.0.0.0/0",
-        32,
-        ends,
-        ["4294967296", "4294967295", "4294967294"],
-    );
+    check_ends("0.0.0.0/0", 32, ends, ["4294967296", "4294967295", "4294967294"]);
 }
 
 #[test]
@@ -219,12 +172,7 @@ fn all_of_ipv6() {
 
 #[test]
 fn pools_of_two() {
-    check_ends(
-        "192.0.2.2/31",
-        32,
-        ["192.0.2.2/32", "192.0.2.3/32"],
-        ["2", "1", "0"],
-    );
+    check_ends("192.0.2.2/31", 32, ["192.0.2.2/32", "192.0.2.3/32"], ["2", "1", "0"]);
     check_ends("::2/127", 128, ["::2/128", "::3/128"], ["2", "1", "0"]);
     let last = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128";
     let last_but_one = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/128";
@@ -237,17 +185,11 @@ fn pools_of_one() {
     for block in ["255.255.255.255/32", "0.0.0.0/32", "::/128", "::1/128"] {
         let mut pool = FreeSpace::new(prefix(block));
         let length = prefix(block).length();
-        assert_eq!(
-            capacity(&pool),
-            format!("0 of 1 taken, 1 free, 0%, largest /{length}")
-        );
+        assert_eq!(capacity(&pool), format!("0 of 1 taken, 1 free, 0%, largest /{length}"));
         assert_eq!(found(&pool, length - 1, Strategy::FirstFit), "none");
         assert_eq!(found(&pool, length, Strategy::BestFit), block);
         pool.take(prefix(block)).unwrap();
-        assert_eq!(
-            capacity(&pool),
-            "1 of 1 taken, 0 free, 100%, largest nothing"
-        );
+        assert_eq!(capacity(&pool), "1 of 1 taken, 0 free, 100%, largest nothing");
         assert_eq!(pool.take(prefix(block)), Err(TakeError::Taken));
         pool.release(prefix(block)).unwrap();
         assert_eq!(pool.release(prefix(block)), Err(ReleaseError::NotTaken));
@@ -256,20 +198,8 @@ fn pools_of_one() {
 
 #[test]
 fn refusals_are_explained() {
-    assert_eq!(
-        TakeError::Outside.to_string(),
-        "the block is not inside the pool"
-    );
-    assert_eq!(
-        TakeError::Taken.to_string(),
-        "the block is not entirely free"
-    );
-    assert_eq!(
-        ReleaseError::Outside.to_string(),
-        "the block is not inside the pool"
-    );
-    assert_eq!(
-        ReleaseError::NotTaken.to_string(),
-        "the block is not entirely taken"
-    );
+    assert_eq!(TakeError::Outside.to_string(), "the block is not inside the pool");
+    assert_eq!(TakeError::Taken.to_string(), "the block is not entirely free");
+    assert_eq!(ReleaseError::Outside.to_string(), "the block is not inside the pool");
+    assert_eq!(ReleaseError::NotTaken.to_string(), "the block is not entirely taken");
 }

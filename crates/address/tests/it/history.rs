@@ -9,40 +9,27 @@ use proptest::prelude::*;
 use crate::model::{History, Step, free_share_cmp, run_both};
 
 fn step() -> impl Strategy<Value = Step> {
-    let numbers = (
-        any::<u8>(),
-        any::<u8>(),
-        any::<u8>(),
-        any::<u8>(),
-        any::<u128>(),
-    );
-    numbers.prop_map(|(kind, length, index, flipped_bit, bits)| {
-        Step::from_numbers(kind, length, index, flipped_bit, bits)
-    })
+    let numbers = (any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>(), any::<u128>());
+    numbers
+        .prop_map(|(kind, length, index, flipped_bit, bits)| Step::from_numbers(kind, length, index, flipped_bit, bits))
 }
 
 /// Pools with `depth` halvings to a single address, at either end of the family or anywhere.
 fn pool(family: Family, depth: impl Strategy<Value = u8>) -> impl Strategy<Value = Prefix> {
     let bits = prop_oneof![Just(0), Just(u128::MAX), any::<u128>()];
     (bits, depth).prop_map(move |(bits, depth)| {
-        let number = bits
-            .checked_shr(u32::from(128 - family.bits() + depth))
-            .unwrap_or(0);
+        let number = bits.checked_shr(u32::from(128 - family.bits() + depth)).unwrap_or(0);
         let first = number.checked_shl(depth.into()).unwrap_or(0);
         Prefix::new(family, first, family.bits() - depth).expect("shifted into place")
     })
 }
 
 fn history(pool: impl Strategy<Value = Prefix>, steps: usize) -> impl Strategy<Value = History> {
-    (pool, prop::collection::vec(step(), 0..=steps))
-        .prop_map(|(pool, steps)| History { pool, steps })
+    (pool, prop::collection::vec(step(), 0..=steps)).prop_map(|(pool, steps)| History { pool, steps })
 }
 
 fn any_history(steps: usize) -> impl Strategy<Value = History> {
-    prop_oneof![
-        history(pool(Family::V4, 0..=32_u8), steps),
-        history(pool(Family::V6, 0..=128_u8), steps),
-    ]
+    prop_oneof![history(pool(Family::V4, 0..=32_u8), steps), history(pool(Family::V6, 0..=128_u8), steps),]
 }
 
 proptest! {
@@ -119,10 +106,6 @@ fn free_shares_compare_at_the_ends() {
         let (one_pool, other_pool) = (pool(one, one_taken), pool(other, other_taken));
         let case = format!("{one} without {one_taken}, {other} without {other_taken}");
         assert_eq!(one_pool.free_share_cmp(&other_pool), expected, "{case}");
-        assert_eq!(
-            other_pool.free_share_cmp(&one_pool),
-            expected.reverse(),
-            "{case}"
-        );
+        assert_eq!(other_pool.free_share_cmp(&one_pool), expected.reverse(), "{case}");
     }
 }

@@ -25,10 +25,7 @@ fn cidr_is_accepted() {
         ("192.0.2.254/31", "192.0.2.254/31 from 0xc00002fe"),
         ("255.255.255.255/32", "255.255.255.255/32 from 0xffffffff"),
         ("::/0", "::/0 from 0x0"),
-        (
-            "2001:db8::/32",
-            "2001:db8::/32 from 0x20010db8000000000000000000000000",
-        ),
+        ("2001:db8::/32", "2001:db8::/32 from 0x20010db8000000000000000000000000"),
         ("::2/127", "::2/127 from 0x2"),
         ("::1/128", "::1/128 from 0x1"),
         (
@@ -70,10 +67,7 @@ fn host_bits_are_flagged_and_normalised() {
 #[test]
 fn a_prefix_has_no_host_bits() {
     let error = "10.1.2.3/8".parse::<Prefix>().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the address has bits set beyond the prefix length; write 10.0.0.0/8"
-    );
+    assert_eq!(error.to_string(), "the address has bits set beyond the prefix length; write 10.0.0.0/8");
     assert!("::1/127".parse::<Prefix>().is_err());
     assert!("10.0.0.0".parse::<Prefix>().is_err(), "a length is needed");
 }
@@ -93,10 +87,7 @@ fn a_bare_address_is_a_block_of_one() {
     }
     assert_eq!(parse_address_or_cidr(""), Err(ParseError::NoAddress));
     assert_eq!(parse_address_or_cidr("10.0.0"), Err(ParseError::BadAddress));
-    assert_eq!(
-        parse_address_or_cidr("10.0.0.0/"),
-        Err(ParseError::BadLength)
-    );
+    assert_eq!(parse_address_or_cidr("10.0.0.0/"), Err(ParseError::BadLength));
 }
 
 const BAD_ADDRESS: &str = "error: not an IP address; write four decimal octets such as 10.0.0.0, \

@@ -17,66 +17,30 @@ fn only_canonical_blocks_can_be_built() {
         (v4, all_ones - 1, 31, Ok("255.255.255.254/31")),
         (v4, all_ones, 32, Ok("255.255.255.255/32")),
         (v4, 0, 33, Err(PrefixError::LengthTooLong { family: v4 })),
-        (
-            v4,
-            all_ones + 1,
-            32,
-            Err(PrefixError::AddressTooLarge { family: v4 }),
-        ),
-        (
-            v4,
-            1 << 32,
-            0,
-            Err(PrefixError::AddressTooLarge { family: v4 }),
-        ),
+        (v4, all_ones + 1, 32, Err(PrefixError::AddressTooLarge { family: v4 })),
+        (v4, 1 << 32, 0, Err(PrefixError::AddressTooLarge { family: v4 })),
         (v4, 1, 31, Err(PrefixError::HostBits)),
         (v4, 1 << 31, 0, Err(PrefixError::HostBits)),
         (v6, 0, 0, Ok("::/0")),
         (v6, 1 << 127, 1, Ok("8000::/1")),
-        (
-            v6,
-            u128::MAX - 1,
-            127,
-            Ok("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127"),
-        ),
-        (
-            v6,
-            u128::MAX,
-            128,
-            Ok("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"),
-        ),
+        (v6, u128::MAX - 1, 127, Ok("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127")),
+        (v6, u128::MAX, 128, Ok("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128")),
         (v6, 0, 129, Err(PrefixError::LengthTooLong { family: v6 })),
         (v6, 1 << 127, 0, Err(PrefixError::HostBits)),
         (v6, 1, 127, Err(PrefixError::HostBits)),
     ] {
         let built = Prefix::new(family, first, length).map(|prefix| prefix.to_string());
-        assert_eq!(
-            built,
-            expected.map(str::to_owned),
-            "{family} {first:#x}/{length}"
-        );
+        assert_eq!(built, expected.map(str::to_owned), "{family} {first:#x}/{length}");
     }
 }
 
 #[test]
 fn refusals_are_explained() {
     for (result, expected) in [
-        (
-            Prefix::new(Family::V4, 0, 33),
-            "an IPv4 prefix length is at most 32",
-        ),
-        (
-            Prefix::new(Family::V6, 0, 129),
-            "an IPv6 prefix length is at most 128",
-        ),
-        (
-            Prefix::new(Family::V4, 1 << 32, 32),
-            "an IPv4 address has 32 bits",
-        ),
-        (
-            Prefix::new(Family::V4, 1, 8),
-            "the address has bits set beyond the prefix length",
-        ),
+        (Prefix::new(Family::V4, 0, 33), "an IPv4 prefix length is at most 32"),
+        (Prefix::new(Family::V6, 0, 129), "an IPv6 prefix length is at most 128"),
+        (Prefix::new(Family::V4, 1 << 32, 32), "an IPv4 address has 32 bits"),
+        (Prefix::new(Family::V4, 1, 8), "the address has bits set beyond the prefix length"),
     ] {
         assert_eq!(result.unwrap_err().to_string(), expected);
     }
@@ -90,11 +54,7 @@ fn a_block_has_a_first_a_last_and_a_size() {
         ("192.0.2.2/31", 0xc000_0203, "2"),
         ("192.0.2.2/32", 0xc000_0202, "1"),
         ("::/0", u128::MAX, "340282366920938463463374607431768211456"),
-        (
-            "8000::/1",
-            u128::MAX,
-            "170141183460469231731687303715884105728",
-        ),
+        ("8000::/1", u128::MAX, "170141183460469231731687303715884105728"),
         ("::2/127", 3, "2"),
         ("::2/128", 2, "1"),
     ] {
@@ -136,17 +96,8 @@ fn blocks_contain_or_miss_each_other() {
 
 #[test]
 fn prefixes_sort_by_family_then_first_then_length() {
-    let sorted = [
-        "0.0.0.0/0",
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "10.0.0.0/9",
-        "10.0.0.0/32",
-        "11.0.0.0/8",
-        "::/0",
-        "::/1",
-        "::1/128",
-    ];
+    let sorted =
+        ["0.0.0.0/0", "0.0.0.0/8", "10.0.0.0/8", "10.0.0.0/9", "10.0.0.0/32", "11.0.0.0/8", "::/0", "::/1", "::1/128"];
     let mut prefixes: Vec<Prefix> = sorted.iter().rev().map(|text| prefix(text)).collect();
     prefixes.sort();
     let texts: Vec<String> = prefixes.iter().map(Prefix::to_string).collect();
@@ -168,9 +119,7 @@ fn any_prefix() -> impl Strategy<Value = Prefix> {
         let family = if is_v4 { Family::V4 } else { Family::V6 };
         let length = length % (family.bits() + 1);
         let address = bits.checked_shr(u32::from(128 - length)).unwrap_or(0);
-        let first = address
-            .checked_shl(u32::from(family.bits() - length))
-            .unwrap_or(0);
+        let first = address.checked_shl(u32::from(family.bits() - length)).unwrap_or(0);
         Prefix::new(family, first, length).expect("shifted into place")
     })
 }

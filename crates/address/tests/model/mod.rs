@@ -49,14 +49,8 @@ impl Step {
             _ => Place::At(bits),
         };
         match kind % 6 {
-            0 => Step::Claim {
-                length,
-                strategy: Strategy::FirstFit,
-            },
-            1 => Step::Claim {
-                length,
-                strategy: Strategy::BestFit,
-            },
+            0 => Step::Claim { length, strategy: Strategy::FirstFit },
+            1 => Step::Claim { length, strategy: Strategy::BestFit },
             2 | 3 => Step::Take { length, place },
             4 => Step::Release { length, place },
             _ => Step::ReleaseTaken { index },
@@ -110,11 +104,7 @@ impl Model {
             }
             Step::ReleaseTaken { index } => {
                 if let Some(block) = self.nth_taken(index) {
-                    assert_eq!(
-                        real.release(block),
-                        Ok(()),
-                        "release {block}, which is taken"
-                    );
+                    assert_eq!(real.release(block), Ok(()), "release {block}, which is taken");
                     assert_eq!(self.release(block), Ok(()), "{block} is taken");
                 }
             }
@@ -140,10 +130,7 @@ impl Model {
             return Err(ReleaseError::NotTaken);
         }
         let before = std::mem::take(&mut self.taken);
-        self.taken = before
-            .into_iter()
-            .flat_map(|taken| without(taken, block))
-            .collect();
+        self.taken = before.into_iter().flat_map(|taken| without(taken, block)).collect();
         Ok(())
     }
 
@@ -166,13 +153,9 @@ impl Model {
         let within = self.pool.last() - self.pool.first();
         let address = match place {
             // One bit more than the pool has: every other such block is in the pool's buddy.
-            Place::At(bits) => {
-                (self.pool.first() ^ (bits & (within << 1 | 1))) & family_mask(family)
-            }
+            Place::At(bits) => (self.pool.first() ^ (bits & (within << 1 | 1))) & family_mask(family),
             Place::Near { index, flipped_bit } => {
-                let near = self
-                    .nth_taken(index)
-                    .map_or(self.pool.first(), Prefix::first);
+                let near = self.nth_taken(index).map_or(self.pool.first(), Prefix::first);
                 let flipped = 1_u128.checked_shl((flipped_bit % 130).into()).unwrap_or(0);
                 near ^ (flipped & within)
             }
@@ -189,12 +172,9 @@ impl Model {
         let large_enough = regions.iter().filter(|region| region.length() <= length);
         let region = match strategy {
             Strategy::FirstFit => large_enough.min_by_key(|region| region.first()),
-            Strategy::BestFit => {
-                large_enough.min_by_key(|region| (Reverse(region.length()), region.first()))
-            }
+            Strategy::BestFit => large_enough.min_by_key(|region| (Reverse(region.length()), region.first())),
         }?;
-        (length <= self.pool.family().bits())
-            .then(|| aligned(self.pool.family(), region.first(), length))
+        (length <= self.pool.family().bits()).then(|| aligned(self.pool.family(), region.first(), length))
     }
 }
 
@@ -232,10 +212,7 @@ fn compare_capacity(real: &FreeSpace, model: &Model, regions: &[Prefix]) {
         &allocated * 100_u8 / &total,
         "utilization with {allocated} of {total} taken"
     );
-    assert_eq!(
-        real.largest_free(),
-        regions.iter().map(|region| region.length()).min()
-    );
+    assert_eq!(real.largest_free(), regions.iter().map(|region| region.length()).min());
 }
 
 /// Every region and taken block, and around and inside each.
@@ -253,14 +230,8 @@ fn interesting_blocks(model: &Model, regions: &[Prefix]) -> Vec<Prefix> {
 
 /// Orders two pools by their free share, with cross-multiplied big integers.
 pub fn free_share_cmp(one: &Model, other: &Model) -> Ordering {
-    let free = |model: &Model| -> BigUint {
-        size(model.pool)
-            - model
-                .taken
-                .iter()
-                .map(|taken| size(*taken))
-                .sum::<BigUint>()
-    };
+    let free =
+        |model: &Model| -> BigUint { size(model.pool) - model.taken.iter().map(|taken| size(*taken)).sum::<BigUint>() };
     (free(one) * size(other.pool)).cmp(&(free(other) * size(one.pool)))
 }
 
@@ -276,11 +247,7 @@ pub fn run_both(history: &History) -> (FreeSpace, Model) {
 
 /// The largest aligned free blocks inside `block`, by halving it until each half is all or nothing.
 fn free_regions(block: Prefix, taken: &[Prefix]) -> Vec<Prefix> {
-    let inside: Vec<Prefix> = taken
-        .iter()
-        .copied()
-        .filter(|taken| taken.overlaps(block))
-        .collect();
+    let inside: Vec<Prefix> = taken.iter().copied().filter(|taken| taken.overlaps(block)).collect();
     if inside.is_empty() {
         return vec![block];
     }
@@ -288,10 +255,7 @@ fn free_regions(block: Prefix, taken: &[Prefix]) -> Vec<Prefix> {
         return Vec::new();
     }
     let halves = halves(block).expect("a single address that is not free is taken");
-    halves
-        .into_iter()
-        .flat_map(|half| free_regions(half, &inside))
-        .collect()
+    halves.into_iter().flat_map(|half| free_regions(half, &inside)).collect()
 }
 
 /// What is left of `taken` without `block`.
@@ -303,17 +267,12 @@ fn without(taken: Prefix, block: Prefix) -> Vec<Prefix> {
         return vec![taken];
     }
     let halves = halves(taken).expect("a block with another inside it has halves");
-    halves
-        .into_iter()
-        .flat_map(|half| without(half, block))
-        .collect()
+    halves.into_iter().flat_map(|half| without(half, block)).collect()
 }
 
 fn halves(block: Prefix) -> Option<[Prefix; 2]> {
-    (block.length() < block.family().bits()).then(|| {
-        [block.first(), block.last()]
-            .map(|address| aligned(block.family(), address, block.length() + 1))
-    })
+    (block.length() < block.family().bits())
+        .then(|| [block.first(), block.last()].map(|address| aligned(block.family(), address, block.length() + 1)))
 }
 
 fn size(block: Prefix) -> BigUint {
@@ -322,9 +281,7 @@ fn size(block: Prefix) -> BigUint {
 
 fn aligned(family: Family, address: u128, length: u8) -> Prefix {
     let host_bits = u32::from(family.bits() - length);
-    let first = (address.checked_shr(host_bits))
-        .and_then(|network| network.checked_shl(host_bits))
-        .unwrap_or(0);
+    let first = (address.checked_shr(host_bits)).and_then(|network| network.checked_shl(host_bits)).unwrap_or(0);
     Prefix::new(family, first, length).expect("the address is the family's, and aligned")
 }
 

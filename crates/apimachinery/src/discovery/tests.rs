@@ -1,3 +1,5 @@
+//! The discovery documents, key by key.
+
 use super::*;
 use crate::fixture;
 
@@ -9,12 +11,8 @@ fn discovery() -> Discovery {
 fn the_group_and_its_preferred_version() {
     let list = discovery().api_group_list();
     let version = json!({"groupVersion": "store.example.com/v1alpha1", "version": "v1alpha1"});
-    let group =
-        json!({"name": "store.example.com", "versions": [version], "preferredVersion": version});
-    assert_eq!(
-        list,
-        json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]})
-    );
+    let group = json!({"name": "store.example.com", "versions": [version], "preferredVersion": version});
+    assert_eq!(list, json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]}));
     let mut alone = discovery().api_group();
     assert_eq!(alone["kind"], "APIGroup");
     assert_eq!(alone["apiVersion"], "v1");
@@ -57,10 +55,7 @@ fn resources_and_their_status() {
 fn aggregated_discovery_says_all_at_once() {
     let document = discovery().aggregated(DiscoveryForm::AggregatedV2);
     let group = &document["items"][0];
-    assert_eq!(
-        group["metadata"],
-        json!({"name": "store.example.com", "creationTimestamp": null})
-    );
+    assert_eq!(group["metadata"], json!({"name": "store.example.com", "creationTimestamp": null}));
     assert_eq!(group["versions"][0]["version"], "v1alpha1");
     assert_eq!(group["versions"][0]["freshness"], "Current");
     let kind = json!({"group": "store.example.com", "version": "v1alpha1", "kind": "Book"});
@@ -73,10 +68,7 @@ fn aggregated_discovery_says_all_at_once() {
         })
     );
     let shelf = &group["versions"][0]["resources"][0];
-    assert_eq!(
-        (&shelf["scope"], &shelf["shortNames"]),
-        (&json!("Cluster"), &json!(["sh"]))
-    );
+    assert_eq!((&shelf["scope"], &shelf["shortNames"]), (&json!("Cluster"), &json!(["sh"])));
 }
 
 #[test]
@@ -87,10 +79,7 @@ fn both_aggregated_forms_differ_in_their_version_alone() {
     assert_eq!(v2beta1["apiVersion"], "apidiscovery.k8s.io/v2beta1");
     v2["apiVersion"] = v2beta1["apiVersion"].clone();
     assert_eq!(v2, v2beta1);
-    assert_eq!(
-        discovery().aggregated(DiscoveryForm::Legacy),
-        discovery().api_group_list()
-    );
+    assert_eq!(discovery().aggregated(DiscoveryForm::Legacy), discovery().api_group_list());
 }
 
 #[test]

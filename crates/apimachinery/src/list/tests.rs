@@ -1,3 +1,5 @@
+//! Lists, snapshots and continue tokens, in tables.
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
@@ -22,20 +24,11 @@ fn the_version_asked_for_chooses_the_state() {
     check("limit=500", &expect!["Latest"]);
     check("resourceVersion=0", &expect!["NotOlderThan(0)"]);
     check("resourceVersion=0&limit=500", &expect!["NotOlderThan(0)"]);
-    check(
-        "resourceVersion=0&resourceVersionMatch=NotOlderThan",
-        &expect!["NotOlderThan(0)"],
-    );
+    check("resourceVersion=0&resourceVersionMatch=NotOlderThan", &expect!["NotOlderThan(0)"]);
     check("resourceVersion=7", &expect!["NotOlderThan(7)"]);
     check("resourceVersion=7&limit=500", &expect!["Exact(7)"]);
-    check(
-        "resourceVersion=7&limit=500&resourceVersionMatch=NotOlderThan",
-        &expect!["NotOlderThan(7)"],
-    );
-    check(
-        "resourceVersion=7&resourceVersionMatch=Exact",
-        &expect!["Exact(7)"],
-    );
+    check("resourceVersion=7&limit=500&resourceVersionMatch=NotOlderThan", &expect!["NotOlderThan(7)"]);
+    check("resourceVersion=7&resourceVersionMatch=Exact", &expect!["Exact(7)"]);
 }
 
 #[test]
@@ -55,17 +48,9 @@ fn a_token_continues_in_its_own_state() {
 
 #[test]
 fn a_token_leads_to_no_other_list() {
-    for key in [
-        "books/platform/other/a",
-        "books/tenant/library/a",
-        "books/platform/library",
-        "../secrets/x",
-    ] {
+    for key in ["books/platform/other/a", "books/tenant/library/a", "books/platform/library", "../secrets/x"] {
         let token = ContinueToken::encode(7, key);
-        check(
-            &format!("limit=1&continue={token}"),
-            &expect!["400 invalid continue token: it belongs to another list"],
-        );
+        check(&format!("limit=1&continue={token}"), &expect!["400 invalid continue token: it belongs to another list"]);
     }
 }
 
@@ -78,18 +63,10 @@ fn a_malformed_token_is_refused() {
         "not base64!".to_owned(),
         token("{}"),
         token("[]"),
-        token(&format!(
-            r#"{{"v":"meta.k8s.io/v2","rv":7,"start":"{key}\u0000"}}"#
-        )),
-        token(&format!(
-            r#"{{"v":"meta.k8s.io/v1","rv":0,"start":"{key}\u0000"}}"#
-        )),
-        token(&format!(
-            r#"{{"v":"meta.k8s.io/v1","rv":-2,"start":"{key}\u0000"}}"#
-        )),
-        token(&format!(
-            r#"{{"v":"meta.k8s.io/v1","rv":7,"start":"{key}"}}"#
-        )),
+        token(&format!(r#"{{"v":"meta.k8s.io/v2","rv":7,"start":"{key}\u0000"}}"#)),
+        token(&format!(r#"{{"v":"meta.k8s.io/v1","rv":0,"start":"{key}\u0000"}}"#)),
+        token(&format!(r#"{{"v":"meta.k8s.io/v1","rv":-2,"start":"{key}\u0000"}}"#)),
+        token(&format!(r#"{{"v":"meta.k8s.io/v1","rv":7,"start":"{key}"}}"#)),
         token(r#"{"v":"meta.k8s.io/v1","rv":7,"start":"\u0000"}"#),
         // As it should be, but for its length.
         ContinueToken::encode(7, &"x".repeat(TOKEN_BYTES_MAX)),
@@ -97,33 +74,21 @@ fn a_malformed_token_is_refused() {
     for case in cases {
         let refusal = ContinueToken::decode(&case).expect_err(&case);
         assert_eq!(refusal.reason, Reason::BadRequest);
-        assert!(
-            refusal.message.starts_with("invalid continue token: "),
-            "{refusal}"
-        );
+        assert!(refusal.message.starts_with("invalid continue token: "), "{refusal}");
     }
 }
 
 #[test]
 fn a_token_has_the_form_of_kubernetes() {
-    let inside = URL_SAFE_NO_PAD
-        .decode(ContinueToken::encode(7, "books/x/y/z"))
-        .unwrap();
+    let inside = URL_SAFE_NO_PAD.decode(ContinueToken::encode(7, "books/x/y/z")).unwrap();
     expect![[r#"{"v":"meta.k8s.io/v1","rv":7,"start":"books/x/y/z\u0000"}"#]]
         .assert_eq(&String::from_utf8(inside).unwrap());
 }
 
 #[test]
 fn bodies_are_lists_of_what_was_encoded() {
-    let meta = ListMeta {
-        resource_version: 12,
-        continue_token: Some("abc".to_owned()),
-        remaining: Some(3),
-    };
-    let items = [
-        Bytes::from_static(b"{\"a\":1}"),
-        Bytes::from_static(b"{\"b\":2}"),
-    ];
+    let meta = ListMeta { resource_version: 12, continue_token: Some("abc".to_owned()), remaining: Some(3) };
+    let items = [Bytes::from_static(b"{\"a\":1}"), Bytes::from_static(b"{\"b\":2}")];
     let body = list_bytes(&fixture::book(), &items, &meta);
     let value: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(
@@ -135,14 +100,7 @@ fn bodies_are_lists_of_what_was_encoded() {
             "items": [{"a": 1}, {"b": 2}],
         })
     );
-    let empty = list_bytes(
-        &fixture::book(),
-        &[],
-        &ListMeta {
-            resource_version: 1,
-            ..ListMeta::default()
-        },
-    );
+    let empty = list_bytes(&fixture::book(), &[], &ListMeta { resource_version: 1, ..ListMeta::default() });
     expect![[
         r#"{"kind":"BookList","apiVersion":"store.example.com/v1alpha1","metadata":{"resourceVersion":"1"},"items":[]}"#
     ]]
@@ -156,9 +114,7 @@ fn an_expired_page_says_how_to_go_on() {
     assert_eq!(status["reason"], "Expired");
     assert_eq!(status["metadata"], serde_json::json!({"continue": "fresh"}));
     let message = status["message"].as_str().unwrap();
-    assert!(message.starts_with(
-        "The provided continue parameter is too old to display a consistent list result."
-    ));
+    assert!(message.starts_with("The provided continue parameter is too old to display a consistent list result."));
     assert_eq!(expired_list().to_status().code, 410);
 }
 

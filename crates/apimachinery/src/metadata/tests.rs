@@ -8,48 +8,24 @@ use crate::fixture;
 
 fn faults(meta: serde_json::Value) -> Vec<String> {
     let meta = serde_json::from_value(meta).unwrap();
-    validate_create(&meta, &fixture::shelf())
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    validate_create(&meta, &fixture::shelf()).iter().map(ToString::to_string).collect()
 }
 
 fn paths(meta: serde_json::Value) -> Vec<String> {
-    faults(meta)
-        .iter()
-        .map(|fault| fault.split(": ").next().unwrap().to_owned())
-        .collect()
+    faults(meta).iter().map(|fault| fault.split(": ").next().unwrap().to_owned()).collect()
 }
 
 #[test]
 fn names_are_subdomains() {
-    assert_eq!(
-        faults(json!({})),
-        ["metadata.name: Required value: name or generateName is required"]
-    );
+    assert_eq!(faults(json!({})), ["metadata.name: Required value: name or generateName is required"]);
     for good in ["a", "a.b-c", "0"] {
         assert!(faults(json!({"name": good})).is_empty(), "{good}");
     }
-    for bad in [
-        "A",
-        "-a",
-        "a-",
-        "a..b",
-        "..",
-        ".",
-        "a/b",
-        "a%b",
-        "a b",
-        "ä",
-        &"a".repeat(254),
-    ] {
+    for bad in ["A", "-a", "a-", "a..b", "..", ".", "a/b", "a%b", "a b", "ä", &"a".repeat(254)] {
         assert_eq!(paths(json!({"name": bad})), ["metadata.name"], "{bad}");
     }
     let namespaced = faults(json!({"name": "a", "namespace": "b"}));
-    assert_eq!(
-        namespaced,
-        ["metadata.namespace: Forbidden: not allowed on this type"]
-    );
+    assert_eq!(namespaced, ["metadata.namespace: Forbidden: not allowed on this type"]);
 }
 
 #[test]
@@ -90,14 +66,7 @@ fn an_object_that_goes_gets_no_new_finalizers() {
     .unwrap();
     let with = |finalizers: &[&str]| {
         let finalizers = finalizers.iter().map(|f| (*f).to_owned()).collect();
-        validate_update(
-            &old,
-            &ObjectMeta {
-                finalizers,
-                ..old.clone()
-            },
-        )
-        .len()
+        validate_update(&old, &ObjectMeta { finalizers, ..old.clone() }).len()
     };
     assert_eq!((with(&["e.x/a"]), with(&["e.x/a", "e.x/c"])), (0, 1));
 }
@@ -105,45 +74,25 @@ fn an_object_that_goes_gets_no_new_finalizers() {
 #[test]
 fn generated_names_keep_what_fits() {
     assert_eq!(generate_name("claim-", [0, 1, 2, 26, 27]), "claim-bcd9b");
-    assert_eq!(
-        generate_name(&"ä".repeat(40), [0; 5]),
-        format!("{}bbbbb", "ä".repeat(29))
-    );
+    assert_eq!(generate_name(&"ä".repeat(40), [0; 5]), format!("{}bbbbb", "ä".repeat(29)));
 }
 
 #[test]
 fn a_base_of_names_is_checked_like_a_name_but_for_its_end() {
     for good in ["claim-", "a", "a.b-"] {
-        assert!(
-            faults(json!({"name": "a", "generateName": good})).is_empty(),
-            "{good}"
-        );
+        assert!(faults(json!({"name": "a", "generateName": good})).is_empty(), "{good}");
     }
     for bad in ["A-", "-", "a--/", "a."] {
-        assert_eq!(
-            paths(json!({"name": "a", "generateName": bad})),
-            ["metadata.generateName"],
-            "{bad}"
-        );
+        assert_eq!(paths(json!({"name": "a", "generateName": bad})), ["metadata.generateName"], "{bad}");
     }
 }
 
 #[test]
 fn a_kind_may_want_shorter_names() {
-    let resource = Resource {
-        name_length_max: 63,
-        ..fixture::book()
-    };
+    let resource = Resource { name_length_max: 63, ..fixture::book() };
     let paths = |name: &str, namespace: &str| -> Vec<String> {
-        let meta = ObjectMeta {
-            name: name.to_owned(),
-            namespace: namespace.to_owned(),
-            ..ObjectMeta::default()
-        };
-        validate_create(&meta, &resource)
-            .iter()
-            .map(|fault| fault.path.to_string())
-            .collect()
+        let meta = ObjectMeta { name: name.to_owned(), namespace: namespace.to_owned(), ..ObjectMeta::default() };
+        validate_create(&meta, &resource).iter().map(|fault| fault.path.to_string()).collect()
     };
     assert!(paths(&"a".repeat(63), "n").is_empty());
     assert_eq!(paths(&"a".repeat(64), "n"), ["metadata.name"]);
@@ -153,14 +102,9 @@ fn a_kind_may_want_shorter_names() {
 
 #[test]
 fn identity_is_immutable() {
-    let old: ObjectMeta =
-        serde_json::from_value(json!({"name": "a", "namespace": "n", "uid": "u"})).unwrap();
-    let new: ObjectMeta =
-        serde_json::from_value(json!({"name": "b", "namespace": "m", "uid": "v"})).unwrap();
-    let faults: Vec<_> = validate_update(&old, &new)
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let old: ObjectMeta = serde_json::from_value(json!({"name": "a", "namespace": "n", "uid": "u"})).unwrap();
+    let new: ObjectMeta = serde_json::from_value(json!({"name": "b", "namespace": "m", "uid": "v"})).unwrap();
+    let faults: Vec<_> = validate_update(&old, &new).iter().map(ToString::to_string).collect();
     assert_eq!(
         faults,
         [
@@ -175,14 +119,10 @@ fn identity_is_immutable() {
 fn repeated_owners_are_dropped_with_a_warning() {
     let owner = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"});
     let other = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "w"});
-    let mut meta: ObjectMeta =
-        serde_json::from_value(json!({"ownerReferences": [owner, other, owner]})).unwrap();
+    let mut meta: ObjectMeta = serde_json::from_value(json!({"ownerReferences": [owner, other, owner]})).unwrap();
     let warning = drop_repeated_owners(&mut meta).unwrap();
     assert!(warning.ends_with("duplicate UID(s): u"), "{warning}");
-    assert_eq!(
-        (meta.owner_references.len(), drop_repeated_owners(&mut meta)),
-        (2, None)
-    );
+    assert_eq!((meta.owner_references.len(), drop_repeated_owners(&mut meta)), (2, None));
 }
 
 /// The words are Kubernetes' own, letter by letter: people search for them.
@@ -198,10 +138,7 @@ fn the_words_are_those_of_kubernetes() {
             r"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
         ]],
     );
-    check(
-        is_dns_subdomain(&long),
-        expect!["must be no more than 253 characters"],
-    );
+    check(is_dns_subdomain(&long), expect!["must be no more than 253 characters"]);
     check(
         is_dns_label("a.b"),
         expect![
@@ -214,24 +151,15 @@ fn the_words_are_those_of_kubernetes() {
             "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
         ],
     );
-    check(
-        is_qualified_name("/a"),
-        expect!["prefix part must be non-empty"],
-    );
-    check(
-        is_qualified_name("a/"),
-        expect!["name part must be non-empty"],
-    );
+    check(is_qualified_name("/a"), expect!["prefix part must be non-empty"]);
+    check(is_qualified_name("a/"), expect!["name part must be non-empty"]);
     check(
         is_qualified_name("-"),
         expect![
             "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
         ],
     );
-    check(
-        is_qualified_name(&long),
-        expect!["name part must be no more than 63 characters"],
-    );
+    check(is_qualified_name(&long), expect!["name part must be no more than 63 characters"]);
     check(
         is_label_value("-"),
         expect![
@@ -256,14 +184,8 @@ fn what_is_allowed_for_history_s_sake_is_allowed() {
 
 #[test]
 fn a_length_between_label_and_subdomain_is_kept_to() {
-    let resource = Resource {
-        name_length_max: 100,
-        ..fixture::shelf()
-    };
-    let meta = |length| ObjectMeta {
-        name: "a".repeat(length),
-        ..ObjectMeta::default()
-    };
+    let resource = Resource { name_length_max: 100, ..fixture::shelf() };
+    let meta = |length| ObjectMeta { name: "a".repeat(length), ..ObjectMeta::default() };
     assert!(validate_create(&meta(100), &resource).is_empty());
     assert_eq!(validate_create(&meta(101), &resource).len(), 1);
 }

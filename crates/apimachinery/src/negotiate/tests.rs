@@ -1,3 +1,5 @@
+//! Accept headers as real clients send them.
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use serde_json::json;
@@ -22,14 +24,14 @@ fn version(v1beta1: bool) -> &'static str {
 
 /// The answers for an object, a list and a watch, in this order; one if they are all the same.
 fn check(accept: &str, expected: &Expect) {
-    let answers =
-        [Shape::Object, Shape::List, Shape::Watch].map(|shape| answer(Some(accept), shape, ""));
+    let answers = [Shape::Object, Shape::List, Shape::Watch].map(|shape| answer(Some(accept), shape, ""));
     let mut answers = answers.to_vec();
     answers.dedup();
     expected.assert_eq(&answers.join("; "));
 }
 
-const KUBECTL_GET: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+const KUBECTL_GET: &str =
+    "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
 const METADATA_CLIENT: &str = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,\
                                application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 const METADATA_LIST: &str = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,\
@@ -41,10 +43,7 @@ fn what_real_clients_send() {
     check("*/*", &expect!["json"]);
     check("application/json", &expect!["json"]);
     check("application/json, */*", &expect!["json"]);
-    check(
-        "application/vnd.kubernetes.protobuf,application/json",
-        &expect!["json"],
-    );
+    check("application/vnd.kubernetes.protobuf,application/json", &expect!["json"]);
     check("application/vnd.kubernetes.protobuf, */*", &expect!["json"]);
     check(KUBECTL_GET, &expect!["table v1 Metadata"]);
     check(METADATA_CLIENT, &expect!["partial v1; json; partial v1"]);
@@ -57,43 +56,26 @@ fn what_real_clients_send() {
         ],
     );
     // a browser
-    check(
-        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-        &expect!["json"],
-    );
+    check("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", &expect!["json"]);
     check("application/cbor,application/json;q=0.9", &expect!["json"]);
 }
 
 #[test]
 fn quality_then_order_then_names_before_wildcards() {
-    check(
-        "application/yaml;q=0.5,application/json;q=0.4",
-        &expect!["yaml; json"],
-    );
-    check(
-        "application/json;q=0.4,application/yaml;q=0.5",
-        &expect!["yaml; json"],
-    );
+    check("application/yaml;q=0.5,application/json;q=0.4", &expect!["yaml; json"]);
+    check("application/json;q=0.4,application/yaml;q=0.5", &expect!["yaml; json"]);
     check("application/yaml,application/json", &expect!["yaml; json"]);
-    check(
-        "*/*,application/json;as=Table;v=v1;g=meta.k8s.io",
-        &expect!["table v1 Metadata"],
-    );
+    check("*/*,application/json;as=Table;v=v1;g=meta.k8s.io", &expect!["table v1 Metadata"]);
     check("application/*", &expect!["json"]);
     check(
         "application/json;q=0,application/yaml;q=0.001",
-        &expect![
-            "yaml; 406 only the following media types are accepted: application/json, application/yaml"
-        ],
+        &expect!["yaml; 406 only the following media types are accepted: application/json, application/yaml"],
     );
 }
 
 #[test]
 fn parameters_come_in_any_order_and_unknown_ones_do_not_matter() {
-    check(
-        "application/json;g=meta.k8s.io;v=v1;as=Table",
-        &expect!["table v1 Metadata"],
-    );
+    check("application/json;g=meta.k8s.io;v=v1;as=Table", &expect!["table v1 Metadata"]);
     check(
         "application/json; as=Table ; g=\"meta.k8s.io\"; v=v1beta1; x=y; charset",
         &expect!["table v1beta1 Metadata"],
@@ -104,36 +86,12 @@ fn parameters_come_in_any_order_and_unknown_ones_do_not_matter() {
 
 #[test]
 fn what_cannot_be_served_is_passed_over_or_refused() {
-    check(
-        "application/json;as=Table;v=v2;g=meta.k8s.io,application/json",
-        &expect!["json"],
-    );
-    check(
-        "application/json;as=Table;v=v1;g=other.io,application/json",
-        &expect!["json"],
-    );
-    check(
-        "application/json;as=Chair;v=v1;g=meta.k8s.io,application/json",
-        &expect!["json"],
-    );
-    check(
-        "application/yaml;as=Table;v=v1;g=meta.k8s.io,application/json",
-        &expect!["json"],
-    );
-    for accept in [
-        "text/html",
-        "application/vnd.kubernetes.protobuf",
-        ",",
-        ";",
-        "application",
-        "text/*",
-    ] {
-        check(
-            accept,
-            &expect![
-                "406 only the following media types are accepted: application/json, application/yaml"
-            ],
-        );
+    check("application/json;as=Table;v=v2;g=meta.k8s.io,application/json", &expect!["json"]);
+    check("application/json;as=Table;v=v1;g=other.io,application/json", &expect!["json"]);
+    check("application/json;as=Chair;v=v1;g=meta.k8s.io,application/json", &expect!["json"]);
+    check("application/yaml;as=Table;v=v1;g=meta.k8s.io,application/json", &expect!["json"]);
+    for accept in ["text/html", "application/vnd.kubernetes.protobuf", ",", ";", "application", "text/*"] {
+        check(accept, &expect!["406 only the following media types are accepted: application/json, application/yaml"]);
     }
     assert_eq!(answer(None, Shape::List, ""), "json");
     check("", &expect!["json"]);
@@ -149,20 +107,14 @@ fn rows_say_of_their_objects_what_the_query_wants() {
     check("includeObject=Metadata", &expect!["table v1 Metadata"]);
     check("includeObject=Object", &expect!["table v1 Object"]);
     check("includeObject=None", &expect!["table v1 None"]);
-    check(
-        "includeObject=object",
-        &expect![[r#"400 unrecognized includeObject value: "object""#]],
-    );
+    check("includeObject=object", &expect![[r#"400 unrecognized includeObject value: "object""#]]);
     // Only a table has rows.
     assert_eq!(answer(None, Shape::List, "includeObject=x"), "json");
 }
 
 #[test]
 fn a_table_is_served_as_plain_json() {
-    let table = Representation::Table {
-        v1beta1: false,
-        include: IncludeObject::Metadata,
-    };
+    let table = Representation::Table { v1beta1: false, include: IncludeObject::Metadata };
     let partial = Representation::Partial { v1beta1: false };
     for representation in [Representation::Json, table, partial] {
         assert_eq!(representation.content_type(), "application/json");
@@ -184,8 +136,7 @@ const V2BETA1: &str = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGr
 #[test]
 fn discovery_forms_are_written_to_the_letter() {
     let v2 = &expect!["application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"];
-    let v2beta1 =
-        &expect!["application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"];
+    let v2beta1 = &expect!["application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"];
     // kubectl 1.33, kubectl 1.27, kube-aggregator old and new
     check_discovery(Some(&format!("{V2},{V2BETA1},application/json")), v2);
     check_discovery(Some(&format!("{V2BETA1},application/json")), v2beta1);
@@ -193,15 +144,10 @@ fn discovery_forms_are_written_to_the_letter() {
         Some(V2BETA1),
         &expect!["application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"],
     );
-    check_discovery(
-        Some(V2),
-        &expect!["application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"],
-    );
+    check_discovery(Some(V2), &expect!["application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"]);
     // kubectl 1.35
     check_discovery(
-        Some(&format!(
-            "{V2};profile=nopeer,{V2},{V2BETA1},application/json"
-        )),
+        Some(&format!("{V2};profile=nopeer,{V2},{V2BETA1},application/json")),
         &expect!["application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"],
     );
     check_discovery(
@@ -212,85 +158,40 @@ fn discovery_forms_are_written_to_the_letter() {
 
 #[test]
 fn who_does_not_ask_for_aggregated_discovery_gets_the_legacy_form() {
-    for accept in [
-        None,
-        Some(""),
-        Some("*/*"),
-        Some("application/json"),
-        Some("application/json, */*"),
-    ] {
+    for accept in [None, Some(""), Some("*/*"), Some("application/json"), Some("application/json, */*")] {
         check_discovery(accept, &expect!["application/json"]);
     }
-    check_discovery(
-        Some(&format!("application/json,{V2}")),
-        &expect!["application/json"],
-    );
-    check_discovery(
-        Some("application/vnd.kubernetes.protobuf,application/json"),
-        &expect!["application/json"],
-    );
+    check_discovery(Some(&format!("application/json,{V2}")), &expect!["application/json"]);
+    check_discovery(Some("application/vnd.kubernetes.protobuf,application/json"), &expect!["application/json"]);
     let only_v3 = "application/json;g=apidiscovery.k8s.io;v=v3;as=APIGroupDiscoveryList";
     check_discovery(
         Some(only_v3),
-        &expect![
-            "406 only the following media types are accepted: application/json, application/yaml"
-        ],
+        &expect!["406 only the following media types are accepted: application/json, application/yaml"],
     );
 }
 
 #[test]
 fn media_types_may_have_an_at_sign() {
-    let openapi = [
-        "application/json",
-        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
-    ];
+    let openapi = ["application/json", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"];
+    assert_eq!(accepts(Some("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"), &openapi), Some(1));
     assert_eq!(
-        accepts(
-            Some("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"),
-            &openapi
-        ),
-        Some(1)
-    );
-    assert_eq!(
-        accepts(
-            Some(
-                "application/json;q=0.1,application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-            ),
-            &openapi
-        ),
+        accepts(Some("application/json;q=0.1,application/com.github.proto-openapi.spec.v2@v1.0+protobuf"), &openapi),
         Some(1)
     );
     assert_eq!(accepts(None, &openapi), Some(0));
     assert_eq!(accepts(Some("*/*"), &openapi), Some(0));
     assert_eq!(accepts(Some("text/html"), &openapi), None);
-    assert_eq!(
-        accepts(
-            Some("text/plain, application/json"),
-            &["text/plain", "application/json"]
-        ),
-        Some(0)
-    );
+    assert_eq!(accepts(Some("text/plain, application/json"), &["text/plain", "application/json"]), Some(0));
 }
 
 #[test]
 fn qualities_are_read_in_thousandths() {
-    let cases = [
-        ("1", 1000),
-        ("0", 0),
-        ("0.5", 500),
-        ("0.05", 50),
-        ("0.123", 123),
-        ("1.0", 1000),
-        (".3", 300),
-    ];
+    let cases = [("1", 1000), ("0", 0), ("0.5", 500), ("0.05", 50), ("0.123", 123), ("1.0", 1000), (".3", 300)];
     for (text, expected) in cases {
         assert_eq!(thousandths(text), expected, "{text}");
     }
     for nonsense in ["", "x", "-1", "0.x", "0.1234", "2"] {
-        assert!(
-            thousandths(nonsense) == 1000 || nonsense.is_empty(),
-            "{nonsense}"
-        );
+        assert!(thousandths(nonsense) == 1000 || nonsense.is_empty(), "{nonsense}");
     }
 }
 

@@ -13,16 +13,11 @@ const OBJECT_TYPES: [&str; 2] = ["application/json", "application/yaml"];
 
 /// The paths of a kind, each with its operations.
 pub(super) fn of(resource: &Resource) -> Vec<(String, Value)> {
-    [
-        Place::Collection,
-        Place::AllNamespaces,
-        Place::Object,
-        Place::Status,
-    ]
-    .into_iter()
-    .filter(|place| resource.namespaced || *place != Place::AllNamespaces)
-    .map(|place| (place.path(resource), place.path_item(resource)))
-    .collect()
+    [Place::Collection, Place::AllNamespaces, Place::Object, Place::Status]
+        .into_iter()
+        .filter(|place| resource.namespaced || *place != Place::AllNamespaces)
+        .map(|place| (place.path(resource), place.path_item(resource)))
+        .collect()
 }
 
 /// On what an operation is.
@@ -44,11 +39,7 @@ struct Operation {
 impl Place {
     fn path(self, resource: &Resource) -> String {
         let namespaced = resource.namespaced && self != Self::AllNamespaces;
-        let namespace = if namespaced {
-            "/namespaces/{namespace}"
-        } else {
-            ""
-        };
+        let namespace = if namespaced { "/namespaces/{namespace}" } else { "" };
         let end = match self {
             Self::Collection | Self::AllNamespaces => "",
             Self::Object => "/{name}",
@@ -66,10 +57,7 @@ impl Place {
             let operation = Operation { place: self, verb };
             item.insert(operation.method().to_owned(), operation.to_value(resource));
         }
-        item.insert(
-            "parameters".to_owned(),
-            Value::Array(self.path_parameters(resource)),
-        );
+        item.insert("parameters".to_owned(), Value::Array(self.path_parameters(resource)));
         Value::Object(item)
     }
 
@@ -88,10 +76,7 @@ impl Place {
         let name = matches!(self, Self::Object | Self::Status).then_some("name");
         let namespaced = resource.namespaced && self != Self::AllNamespaces;
         let namespace = namespaced.then_some("namespace");
-        name.into_iter()
-            .chain(namespace)
-            .map(path_parameter)
-            .collect()
+        name.into_iter().chain(namespace).map(path_parameter).collect()
     }
 }
 
@@ -157,39 +142,24 @@ impl Operation {
 
     /// Unique, and in Kubernetes' style: `readAppsV1NamespacedDeploymentStatus`.
     fn id(self, resource: &Resource) -> String {
-        let namespaced = if resource.namespaced && self.place != Place::AllNamespaces {
-            "Namespaced"
-        } else {
-            ""
-        };
-        let collection = if self.verb == Verb::DeleteCollection {
-            "Collection"
-        } else {
-            ""
-        };
+        let namespaced = if resource.namespaced && self.place != Place::AllNamespaces { "Namespaced" } else { "" };
+        let collection = if self.verb == Verb::DeleteCollection { "Collection" } else { "" };
         let end = match self.place {
             Place::AllNamespaces => "ForAllNamespaces",
             Place::Status => "Status",
             Place::Collection | Place::Object => "",
         };
         let group = camel(resource.group);
-        format!(
-            "{}{group}{}{collection}{namespaced}{}{end}",
-            self.word(),
-            camel(resource.version),
-            resource.kind
-        )
+        format!("{}{group}{}{collection}{namespaced}{}{end}", self.word(), camel(resource.version), resource.kind)
     }
 
     fn parameters(self) -> Vec<Value> {
         match self.verb {
             Verb::List | Verb::Watch => [selecting(), listing(), watching()].concat(),
             Verb::DeleteCollection => [selecting(), listing(), deleting()].concat(),
-            Verb::Get => vec![query(
-                "resourceVersion",
-                "string",
-                "Read a state that has reached this version; 0: any at all.",
-            )],
+            Verb::Get => {
+                vec![query("resourceVersion", "string", "Read a state that has reached this version; 0: any at all.")]
+            }
             Verb::Create | Verb::Update => writing(),
             Verb::Patch => {
                 let force = "Take fields over from their managers. Only for an apply patch.";
@@ -203,9 +173,7 @@ impl Operation {
         let (types, component, required): (&[&str], _, _) = match self.verb {
             Verb::Create | Verb::Update => (&OBJECT_TYPES, component_name(resource, ""), true),
             Verb::Patch => (PATCH_TYPES, meta::name("Patch"), true),
-            Verb::Delete | Verb::DeleteCollection => {
-                (&OBJECT_TYPES, meta::name("DeleteOptions"), false)
-            }
+            Verb::Delete | Verb::DeleteCollection => (&OBJECT_TYPES, meta::name("DeleteOptions"), false),
             Verb::Get | Verb::List | Verb::Watch => return None,
         };
         let mut body = json!({"content": content(types, &component)});
@@ -220,15 +188,12 @@ impl Operation {
         let ok = match self.verb {
             Verb::List | Verb::Watch => {
                 let mut content = content(&OBJECT_TYPES, &component_name(resource, "List"));
-                content["application/json;stream=watch"] =
-                    json!({"schema": reference(&meta::name("WatchEvent"))});
+                content["application/json;stream=watch"] = json!({"schema": reference(&meta::name("WatchEvent"))});
                 content
             }
             Verb::DeleteCollection => content(&OBJECT_TYPES, &component_name(resource, "List")),
             Verb::Delete => content(&OBJECT_TYPES, &meta::name("Status")),
-            Verb::Create | Verb::Get | Verb::Patch | Verb::Update => {
-                content(&OBJECT_TYPES, &object)
-            }
+            Verb::Create | Verb::Get | Verb::Patch | Verb::Update => content(&OBJECT_TYPES, &object),
         };
         let mut responses = json!({
             "200": {"description": "OK", "content": ok},
@@ -249,12 +214,7 @@ impl Operation {
 }
 
 fn content(types: &[&str], component: &str) -> Value {
-    let media = |media_type: &&str| {
-        (
-            (*media_type).to_owned(),
-            json!({"schema": reference(component)}),
-        )
-    };
+    let media = |media_type: &&str| ((*media_type).to_owned(), json!({"schema": reference(component)}));
     Value::Object(types.iter().map(media).collect())
 }
 
@@ -271,81 +231,40 @@ fn query(name: &str, value_type: &str, description: &str) -> Value {
 }
 
 fn dry_run() -> Value {
-    query(
-        "dryRun",
-        "string",
-        "With `All` everything is checked and nothing is persisted.",
-    )
+    query("dryRun", "string", "With `All` everything is checked and nothing is persisted.")
 }
 
 /// What chooses among the objects of a collection.
 fn selecting() -> Vec<Value> {
     vec![
-        query(
-            "fieldSelector",
-            "string",
-            "Only objects with these fields, such as `metadata.name=x`.",
-        ),
-        query(
-            "labelSelector",
-            "string",
-            "Only objects with these labels, such as `a=b,c in (d,e),!f`.",
-        ),
+        query("fieldSelector", "string", "Only objects with these fields, such as `metadata.name=x`."),
+        query("labelSelector", "string", "Only objects with these labels, such as `a=b,c in (d,e),!f`."),
     ]
 }
 
 fn listing() -> Vec<Value> {
     vec![
-        query(
-            "continue",
-            "string",
-            "Where the last page of the list said to continue.",
-        ),
+        query("continue", "string", "Where the last page of the list said to continue."),
         query("limit", "integer", "At most this many objects in one page."),
-        query(
-            "resourceVersion",
-            "string",
-            "Which state to list, or from where on to watch.",
-        ),
-        query(
-            "resourceVersionMatch",
-            "string",
-            "How to take resourceVersion: `Exact` or `NotOlderThan`.",
-        ),
-        query(
-            "timeoutSeconds",
-            "integer",
-            "End the request after this many seconds.",
-        ),
+        query("resourceVersion", "string", "Which state to list, or from where on to watch."),
+        query("resourceVersionMatch", "string", "How to take resourceVersion: `Exact` or `NotOlderThan`."),
+        query("timeoutSeconds", "integer", "End the request after this many seconds."),
     ]
 }
 
 fn watching() -> Vec<Value> {
     vec![
-        query(
-            "allowWatchBookmarks",
-            "boolean",
-            "Send events of type BOOKMARK.",
-        ),
-        query(
-            "sendInitialEvents",
-            "boolean",
-            "Begin the watch with the objects that there are.",
-        ),
+        query("allowWatchBookmarks", "boolean", "Send events of type BOOKMARK."),
+        query("sendInitialEvents", "boolean", "Begin the watch with the objects that there are."),
         query("watch", "boolean", "Watch for changes instead of listing."),
     ]
 }
 
 fn writing() -> Vec<Value> {
-    let validation =
-        "What to do about unknown and repeated fields: `Ignore`, `Warn` (the default) or `Strict`.";
+    let validation = "What to do about unknown and repeated fields: `Ignore`, `Warn` (the default) or `Strict`.";
     vec![
         dry_run(),
-        query(
-            "fieldManager",
-            "string",
-            "Who makes the change; at most 128 printable characters.",
-        ),
+        query("fieldManager", "string", "Who makes the change; at most 128 printable characters."),
         query("fieldValidation", "string", validation),
     ]
 }
@@ -354,16 +273,8 @@ fn deleting() -> Vec<Value> {
     let policy = "What happens to objects that the deleted one owns: `Orphan`, `Background` or `Foreground`.";
     vec![
         dry_run(),
-        query(
-            "gracePeriodSeconds",
-            "integer",
-            "Accepted, and without effect.",
-        ),
-        query(
-            "orphanDependents",
-            "boolean",
-            "Deprecated: use propagationPolicy.",
-        ),
+        query("gracePeriodSeconds", "integer", "Accepted, and without effect."),
+        query("orphanDependents", "boolean", "Deprecated: use propagationPolicy."),
         query("propagationPolicy", "string", policy),
     ]
 }

@@ -1,3 +1,5 @@
+//! The OpenAPI document: complete, closed and clean.
+
 use std::collections::BTreeSet;
 
 use super::*;
@@ -26,12 +28,7 @@ fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     let paths = document["paths"].as_object().unwrap();
     paths
         .iter()
-        .flat_map(|(path, item)| {
-            item.as_object()
-                .unwrap()
-                .iter()
-                .map(move |(method, it)| (path.as_str(), method, it))
-        })
+        .flat_map(|(path, item)| item.as_object().unwrap().iter().map(move |(method, it)| (path.as_str(), method, it)))
         .filter(|(_, method, _)| *method != "parameters")
         .map(|(path, method, operation)| (path, method.as_str(), operation))
         .collect()
@@ -44,19 +41,11 @@ fn every_reference_resolves_and_every_component_is_used() {
     walk(&document, &mut |key, value| {
         if key == "$ref" {
             let pointer = value.as_str().unwrap().strip_prefix('#').unwrap();
-            assert!(
-                document.pointer(pointer).is_some(),
-                "{pointer} leads nowhere"
-            );
+            assert!(document.pointer(pointer).is_some(), "{pointer} leads nowhere");
             used.insert(pointer.rsplit('/').next().unwrap().to_owned());
         }
     });
-    let all: BTreeSet<String> = document["components"]["schemas"]
-        .as_object()
-        .unwrap()
-        .keys()
-        .cloned()
-        .collect();
+    let all: BTreeSet<String> = document["components"]["schemas"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(used, all);
 }
 
@@ -65,11 +54,7 @@ fn a_reference_stands_alone() {
     let document = document();
     walk(&document, &mut |_, value| {
         if let Some(map) = value.as_object().filter(|map| map.contains_key("$ref")) {
-            assert_eq!(
-                map.len(),
-                1,
-                "{value}: what stands beside a reference is not read"
-            );
+            assert_eq!(map.len(), 1, "{value}: what stands beside a reference is not read");
         }
     });
 }
@@ -77,31 +62,12 @@ fn a_reference_stands_alone() {
 #[test]
 fn components_are_named_as_kubernetes_names_them() {
     let document = document();
-    let names: Vec<&str> = document["components"]["schemas"]
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
+    let names: Vec<&str> = document["components"]["schemas"].as_object().unwrap().keys().map(String::as_str).collect();
     for name in ["Shelf", "ShelfList", "Book", "BookList"] {
-        assert!(
-            names.contains(&format!("com.example.store.v1alpha1.{name}").as_str()),
-            "{name}"
-        );
+        assert!(names.contains(&format!("com.example.store.v1alpha1.{name}").as_str()), "{name}");
     }
-    for name in [
-        "ObjectMeta",
-        "ListMeta",
-        "Status",
-        "DeleteOptions",
-        "OwnerReference",
-        "ManagedFieldsEntry",
-        "Time",
-    ] {
-        assert!(
-            names.contains(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{name}").as_str()),
-            "{name}"
-        );
+    for name in ["ObjectMeta", "ListMeta", "Status", "DeleteOptions", "OwnerReference", "ManagedFieldsEntry", "Time"] {
+        assert!(names.contains(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{name}").as_str()), "{name}");
     }
     assert!(names.iter().all(|name| !name.contains('/')));
 }
@@ -113,21 +79,14 @@ fn group_version_kinds_are_lists_on_our_kinds_and_objects_on_operations() {
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
         if name.starts_with("com.example.") {
             let kind = name.rsplit('.').next().unwrap();
-            assert_eq!(
-                schema[GVK],
-                json!([{"group": "store.example.com", "version": "v1alpha1", "kind": kind}])
-            );
+            assert_eq!(schema[GVK], json!([{"group": "store.example.com", "version": "v1alpha1", "kind": kind}]));
         } else {
             walk(schema, &mut |key, _| assert_ne!(key, GVK, "in {name}"));
             assert!(schema.get(GVK).is_none(), "{name}");
         }
     }
     for (path, method, operation) in operations(&document) {
-        let kind = if path.contains("shelves") {
-            "Shelf"
-        } else {
-            "Book"
-        };
+        let kind = if path.contains("shelves") { "Shelf" } else { "Book" };
         let expected = json!({"group": "store.example.com", "version": "v1alpha1", "kind": kind});
         assert_eq!(operation[GVK], expected, "{method} {path}");
     }
@@ -140,11 +99,7 @@ fn operations_are_those_of_the_verbs_and_their_ids_are_unique() {
         .into_iter()
         .map(|(path, method, operation)| {
             let text = |key: &str| operation[key].as_str().unwrap().to_owned();
-            format!(
-                "{method} {path} {} {}",
-                text("x-kubernetes-action"),
-                text("operationId")
-            )
+            format!("{method} {path} {} {}", text("x-kubernetes-action"), text("operationId"))
         })
         .collect();
     expect_test::expect![[r"
@@ -169,10 +124,7 @@ fn operations_are_those_of_the_verbs_and_their_ids_are_unique() {
         put /apis/store.example.com/v1alpha1/shelves/{name}/status put replaceStoreExampleComV1alpha1ShelfStatus
     "]]
     .assert_eq(&(listed.join("\n") + "\n"));
-    let ids: BTreeSet<&str> = listed
-        .iter()
-        .filter_map(|line| line.rsplit(' ').next())
-        .collect();
+    let ids: BTreeSet<&str> = listed.iter().filter_map(|line| line.rsplit(' ').next()).collect();
     assert_eq!(ids.len(), listed.len());
 }
 
@@ -180,18 +132,12 @@ fn operations_are_those_of_the_verbs_and_their_ids_are_unique() {
 fn parameters_of_a_path_are_declared() {
     let document = document();
     for (path, item) in document["paths"].as_object().unwrap() {
-        let mut named: Vec<&str> = path
-            .split('/')
-            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-            .collect();
-        let mut declared: Vec<&str> =
-            item.get("parameters")
-                .and_then(Value::as_array)
-                .map_or(Vec::new(), |all| {
-                    all.iter()
-                        .map(|parameter| parameter["name"].as_str().unwrap())
-                        .collect()
-                });
+        let mut named: Vec<&str> =
+            path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
+        let mut declared: Vec<&str> = item
+            .get("parameters")
+            .and_then(Value::as_array)
+            .map_or(Vec::new(), |all| all.iter().map(|parameter| parameter["name"].as_str().unwrap()).collect());
         named.sort_unstable();
         declared.sort_unstable();
         assert_eq!(declared, named, "{path}");
@@ -201,18 +147,11 @@ fn parameters_of_a_path_are_declared() {
 #[test]
 fn kubectl_learns_from_patch_what_it_may_send() {
     let document = document();
-    let patches: Vec<_> = operations(&document)
-        .into_iter()
-        .filter(|(_, method, _)| *method == "patch")
-        .collect();
+    let patches: Vec<_> = operations(&document).into_iter().filter(|(_, method, _)| *method == "patch").collect();
     assert_eq!(patches.len(), 4);
     for (path, _, patch) in patches {
-        let types: BTreeSet<&str> = patch["requestBody"]["content"]
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
+        let types: BTreeSet<&str> =
+            patch["requestBody"]["content"].as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(types, PATCH_TYPES.iter().copied().collect(), "{path}");
         let parameters: Vec<&str> = patch["parameters"]
             .as_array()
@@ -221,11 +160,7 @@ fn kubectl_learns_from_patch_what_it_may_send() {
             .filter(|parameter| parameter["in"] == "query")
             .map(|parameter| parameter["name"].as_str().unwrap())
             .collect();
-        assert_eq!(
-            parameters,
-            ["dryRun", "fieldManager", "fieldValidation", "force"],
-            "{path}"
-        );
+        assert_eq!(parameters, ["dryRun", "fieldManager", "fieldValidation", "force"], "{path}");
     }
 }
 
@@ -233,27 +168,12 @@ fn kubectl_learns_from_patch_what_it_may_send() {
 fn a_list_can_be_watched_and_paged() {
     let document = document();
     let list = &document["paths"]["/apis/store.example.com/v1alpha1/books"]["get"];
-    let names: Vec<&str> = list["parameters"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|parameter| parameter["name"].as_str().unwrap())
-        .collect();
-    for name in [
-        "limit",
-        "continue",
-        "watch",
-        "allowWatchBookmarks",
-        "sendInitialEvents",
-        "labelSelector",
-    ] {
+    let names: Vec<&str> =
+        list["parameters"].as_array().unwrap().iter().map(|parameter| parameter["name"].as_str().unwrap()).collect();
+    for name in ["limit", "continue", "watch", "allowWatchBookmarks", "sendInitialEvents", "labelSelector"] {
         assert!(names.contains(&name), "{name}");
     }
-    assert!(
-        list["responses"]["200"]["content"]
-            .get("application/json;stream=watch")
-            .is_some()
-    );
+    assert!(list["responses"]["200"]["content"].get("application/json;stream=watch").is_some());
 }
 
 #[test]
@@ -261,41 +181,22 @@ fn kinds_can_be_explained() {
     let document = document();
     let shelf = &document["components"]["schemas"]["com.example.store.v1alpha1.Shelf"];
     assert_eq!(shelf["description"], "A shelf.");
-    assert_eq!(
-        shelf["properties"]["spec"]["properties"]["colour"]["description"],
-        "Its colour."
-    );
+    assert_eq!(shelf["properties"]["spec"]["properties"]["colour"]["description"], "Its colour.");
     for key in ["apiVersion", "kind"] {
         assert_eq!(shelf["properties"][key]["type"], "string");
     }
     let metadata = "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
-    assert_eq!(
-        shelf["properties"]["metadata"]["allOf"],
-        json!([{"$ref": metadata}])
-    );
+    assert_eq!(shelf["properties"]["metadata"]["allOf"], json!([{"$ref": metadata}]));
 }
 
 #[test]
 fn every_type_says_what_it_is() {
     let document = document();
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
-        assert!(
-            schema["description"]
-                .as_str()
-                .is_some_and(|text| !text.is_empty()),
-            "{name}"
-        );
+        assert!(schema["description"].as_str().is_some_and(|text| !text.is_empty()), "{name}");
         assert!(schema["type"].is_string(), "{name}");
-        for (property, value) in schema
-            .get("properties")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
-            assert!(
-                value.get("type").is_some() || value.get("allOf").is_some(),
-                "{name}.{property}"
-            );
+        for (property, value) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            assert!(value.get("type").is_some() || value.get("allOf").is_some(), "{name}.{property}");
         }
     }
 }
@@ -303,8 +204,7 @@ fn every_type_says_what_it_is() {
 #[test]
 fn object_metadata_refers_to_its_parts() {
     let document = document();
-    let meta = &document["components"]["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]
-        ["properties"];
+    let meta = &document["components"]["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]["properties"];
     let prefix = "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1";
     for (place, kind) in [
         (&meta["ownerReferences"]["items"], "OwnerReference"),
@@ -312,11 +212,7 @@ fn object_metadata_refers_to_its_parts() {
         (&meta["creationTimestamp"], "Time"),
     ] {
         let reference = place.get("$ref").or_else(|| place.pointer("/allOf/0/$ref"));
-        assert_eq!(
-            reference,
-            Some(&json!(format!("{prefix}.{kind}"))),
-            "{place}"
-        );
+        assert_eq!(reference, Some(&json!(format!("{prefix}.{kind}"))), "{place}");
     }
 }
 

@@ -14,12 +14,7 @@ fn query(text: &str) -> Query {
 fn queries_are_decoded() {
     let query = query("a=1&b=%2F+x&a=2&c&=d&x+y=z");
     assert_eq!(
-        (
-            query.get("a"),
-            query.get("b"),
-            query.get("c"),
-            query.get("x")
-        ),
+        (query.get("a"), query.get("b"), query.get("c"), query.get("x")),
         (Some("1"), Some("/ x"), Some(""), None)
     );
     assert_eq!(query.get_all("a").collect::<Vec<_>>(), ["1", "2"]);
@@ -31,91 +26,41 @@ fn queries_are_decoded() {
 
 #[test]
 fn switches_are_off_only_when_absent_zero_or_false() {
-    for (text, expected) in [
-        ("", false),
-        ("w=0", false),
-        ("w=FALSE", false),
-        ("w", true),
-        ("w=", true),
-        ("w=no", true),
-    ] {
+    for (text, expected) in [("", false), ("w=0", false), ("w=FALSE", false), ("w", true), ("w=", true), ("w=no", true)]
+    {
         assert_eq!(query(text).flag("w"), expected, "{text}");
     }
 }
 
 #[test]
 fn write_options_name_every_bad_one() {
-    let options = WriteOptions::parse(
-        &query("dryRun=All&fieldValidation=Strict&fieldManager=me"),
-        OptionsKind::Patch,
-    );
+    let options = WriteOptions::parse(&query("dryRun=All&fieldValidation=Strict&fieldManager=me"), OptionsKind::Patch);
     let options = options.unwrap();
-    assert_eq!(
-        (options.dry_run, options.field_validation),
-        (true, FieldValidation::Strict)
-    );
+    assert_eq!((options.dry_run, options.field_validation), (true, FieldValidation::Strict));
     let bad = query("dryRun=Some&fieldValidation=Maybe&force=true&fieldManager=%00");
     let refusal = WriteOptions::parse(&bad, OptionsKind::Patch).unwrap_err();
-    let fields: Vec<_> = refusal
-        .details
-        .causes
-        .iter()
-        .map(|cause| cause.field.as_str())
-        .collect();
-    assert_eq!(
-        fields,
-        ["dryRun", "fieldValidation", "fieldManager", "force"]
-    );
-    assert_eq!(
-        (refusal.reason.code(), refusal.details.kind.as_str()),
-        (422, "PatchOptions")
-    );
+    let fields: Vec<_> = refusal.details.causes.iter().map(|cause| cause.field.as_str()).collect();
+    assert_eq!(fields, ["dryRun", "fieldValidation", "fieldManager", "force"]);
+    assert_eq!((refusal.reason.code(), refusal.details.kind.as_str()), (422, "PatchOptions"));
 }
 
 #[test]
 fn delete_options_come_from_the_body_or_else_from_the_query() {
     let parse = |body: Option<Value>, text: &str| DeleteOptions::parse(body.as_ref(), &query(text));
-    let options = parse(
-        Some(json!({"preconditions": {"uid": "u"}, "dryRun": ["All"]})),
-        "propagationPolicy=Bad",
-    )
-    .unwrap();
-    assert_eq!(
-        (options.uid.as_deref(), options.dry_run, options.propagation),
-        (Some("u"), true, None)
-    );
+    let options =
+        parse(Some(json!({"preconditions": {"uid": "u"}, "dryRun": ["All"]})), "propagationPolicy=Bad").unwrap();
+    assert_eq!((options.uid.as_deref(), options.dry_run, options.propagation), (Some("u"), true, None));
     let options = parse(None, "propagationPolicy=Foreground&dryRun=All").unwrap();
-    assert_eq!(
-        (options.propagation, options.dry_run),
-        (Some(Propagation::Foreground), true)
-    );
-    assert_eq!(
-        parse(None, "orphanDependents=true").unwrap().propagation,
-        Some(Propagation::Orphan)
-    );
-    assert_eq!(
-        parse(None, "orphanDependents=0").unwrap().propagation,
-        Some(Propagation::Background)
-    );
-    assert!(
-        parse(Some(json!({})), "dryRun=All").unwrap().dry_run,
-        "a body does not make a dry run wet"
-    );
-    assert_eq!(
-        parse(None, "gracePeriodSeconds=soon")
-            .unwrap_err()
-            .reason
-            .code(),
-        400
-    );
+    assert_eq!((options.propagation, options.dry_run), (Some(Propagation::Foreground), true));
+    assert_eq!(parse(None, "orphanDependents=true").unwrap().propagation, Some(Propagation::Orphan));
+    assert_eq!(parse(None, "orphanDependents=0").unwrap().propagation, Some(Propagation::Background));
+    assert!(parse(Some(json!({})), "dryRun=All").unwrap().dry_run, "a body does not make a dry run wet");
+    assert_eq!(parse(None, "gracePeriodSeconds=soon").unwrap_err().reason.code(), 400);
     for (body, code) in [
         (json!([]), 400),
         (json!({"kind": 1}), 400),
         (json!({"kind": "DeleteOptions", "apiVersion": "v2"}), 400),
-        (
-            json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v2"}),
-            400,
-        ),
+        (json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v2"}), 400),
         (json!({"kind": "DeleteOptions", "apiVersion": "a/b/c"}), 400),
         (json!({"gracePeriodSeconds": "0"}), 400),
         (json!({"kind": "Pod"}), 400),
@@ -124,30 +69,15 @@ fn delete_options_come_from_the_body_or_else_from_the_query() {
         (json!({"dryRun": "All"}), 400),
         (json!({"dryRun": ["None"]}), 422),
         (json!({"propagationPolicy": "Sideways"}), 422),
-        (
-            json!({"propagationPolicy": "Background", "orphanDependents": true}),
-            422,
-        ),
+        (json!({"propagationPolicy": "Background", "orphanDependents": true}), 422),
     ] {
-        assert_eq!(
-            parse(Some(body.clone()), "").unwrap_err().reason.code(),
-            code,
-            "{body}"
-        );
+        assert_eq!(parse(Some(body.clone()), "").unwrap_err().reason.code(), code, "{body}");
     }
     for api_version in ["", "v1", "meta.k8s.io/v1", "store.example.com/v1alpha1"] {
         let body = json!({"kind": "DeleteOptions", "apiVersion": api_version, "gracePeriodSeconds": 0, "preconditions": null, "propagationPolicy": ""});
-        assert_eq!(
-            parse(Some(body), "").unwrap(),
-            DeleteOptions::default(),
-            "{api_version}"
-        );
+        assert_eq!(parse(Some(body), "").unwrap(), DeleteOptions::default(), "{api_version}");
     }
-    let refusal = parse(
-        Some(json!({"propagationPolicy": "Orphan", "orphanDependents": true})),
-        "",
-    )
-    .unwrap_err();
+    let refusal = parse(Some(json!({"propagationPolicy": "Orphan", "orphanDependents": true})), "").unwrap_err();
     assert_eq!(refusal.details.kind, "DeleteOptions");
     assert_eq!(
         refusal.message,
@@ -162,10 +92,7 @@ fn list_options_follow_the_table_of_resource_versions() {
         ("", 0),
         ("resourceVersion=0", 0),
         ("resourceVersion=5&resourceVersionMatch=Exact", 0),
-        (
-            "resourceVersion=5&resourceVersionMatch=NotOlderThan&limit=3",
-            0,
-        ),
+        ("resourceVersion=5&resourceVersionMatch=NotOlderThan&limit=3", 0),
         ("continue=x", 0),
         ("continue=x&resourceVersion=0", 0),
         ("continue=x&resourceVersion=5", 400),
@@ -182,77 +109,36 @@ fn list_options_follow_the_table_of_resource_versions() {
         ("resourceVersionMatch=NotOlderThan", 422),
         ("resourceVersion=0&resourceVersionMatch=Exact", 422),
         ("resourceVersion=5&resourceVersionMatch=About", 422),
-        (
-            "resourceVersion=5&resourceVersionMatch=Exact&continue=x",
-            422,
-        ),
+        ("resourceVersion=5&resourceVersionMatch=Exact&continue=x", 422),
         ("sendInitialEvents=true", 422),
         ("watch=1&sendInitialEvents=true", 422),
         ("watch=1&resourceVersionMatch=NotOlderThan", 422),
-        (
-            "watch=1&sendInitialEvents=true&resourceVersionMatch=Exact",
-            422,
-        ),
-        (
-            "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
-            0,
-        ),
-        (
-            "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&continue=x",
-            422,
-        ),
-        (
-            "watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion=0",
-            0,
-        ),
+        ("watch=1&sendInitialEvents=true&resourceVersionMatch=Exact", 422),
+        ("watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan", 0),
+        ("watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&continue=x", 422),
+        ("watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion=0", 0),
     ] {
-        let code = ListOptions::parse(&query(text), &fixture::shelf())
-            .map_or_else(|refusal| refusal.reason.code(), |_| 0);
+        let code =
+            ListOptions::parse(&query(text), &fixture::shelf()).map_or_else(|refusal| refusal.reason.code(), |_| 0);
         assert_eq!(code, expected, "{text}");
     }
 }
 
 #[test]
 fn list_options_say_what_was_asked() {
-    let text = "resourceVersion=00&limit=0&continue=&watch=false&timeoutSeconds=7&allowWatchBookmarks=1&labelSelector=a";
+    let text =
+        "resourceVersion=00&limit=0&continue=&watch=false&timeoutSeconds=7&allowWatchBookmarks=1&labelSelector=a";
     let options = ListOptions::parse(&query(text), &fixture::shelf()).unwrap();
-    assert_eq!(
-        (
-            options.resource_version,
-            options.limit,
-            options.continue_token
-        ),
-        (ResourceVersion::Any, None, None)
-    );
-    assert_eq!(
-        (
-            options.watch,
-            options.timeout_seconds,
-            options.allow_bookmarks
-        ),
-        (false, Some(7), true)
-    );
-    assert_eq!(
-        (
-            options.labels.is_everything(),
-            options.fields.is_everything()
-        ),
-        (false, true)
-    );
-    let options =
-        ListOptions::parse(&query("resourceVersion=12&limit=3"), &fixture::shelf()).unwrap();
-    assert_eq!(
-        (options.resource_version, options.limit),
-        (ResourceVersion::At(12), Some(3))
-    );
+    assert_eq!((options.resource_version, options.limit, options.continue_token), (ResourceVersion::Any, None, None));
+    assert_eq!((options.watch, options.timeout_seconds, options.allow_bookmarks), (false, Some(7), true));
+    assert_eq!((options.labels.is_everything(), options.fields.is_everything()), (false, true));
+    let options = ListOptions::parse(&query("resourceVersion=12&limit=3"), &fixture::shelf()).unwrap();
+    assert_eq!((options.resource_version, options.limit), (ResourceVersion::At(12), Some(3)));
 }
 
 #[test]
 fn a_refused_list_says_which_option_and_why() {
-    let refusal = ListOptions::parse(
-        &query("resourceVersionMatch=Exact&resourceVersion=0"),
-        &fixture::shelf(),
-    );
+    let refusal = ListOptions::parse(&query("resourceVersionMatch=Exact&resourceVersion=0"), &fixture::shelf());
     expect_test::expect![[r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0""#]]
     .assert_eq(&refusal.unwrap_err().message);
 }
@@ -275,20 +161,9 @@ fn timeouts_are_go_durations() {
         ("timeout=1m1.5s", Some(Some(61_500))),
         ("timeout=0", Some(Some(0))),
     ] {
-        assert_eq!(
-            parse_timeout(&query(text)).ok(),
-            expected.map(|ms| ms.map(Duration::from_millis)),
-            "{text}"
-        );
+        assert_eq!(parse_timeout(&query(text)).ok(), expected.map(|ms| ms.map(Duration::from_millis)), "{text}");
     }
-    for malformed in [
-        "timeout=5",
-        "timeout=s",
-        "timeout=1x",
-        "timeout=-1s",
-        "timeout=1e400s",
-        "timeout=.s",
-    ] {
+    for malformed in ["timeout=5", "timeout=s", "timeout=1x", "timeout=-1s", "timeout=1e400s", "timeout=.s"] {
         assert!(parse_timeout(&query(malformed)).is_err(), "{malformed}");
     }
 }

@@ -1,3 +1,5 @@
+//! Paths, verbs and names, in tables.
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
@@ -22,23 +24,10 @@ fn check(method: Method, path: &str, expected: &Expect) {
 }
 
 fn describe(target: &ResourceTarget) -> String {
-    let ResourceTarget {
-        group,
-        version,
-        resource,
-        ..
-    } = target;
+    let ResourceTarget { group, version, resource, .. } = target;
     assert_eq!(target.watch, target.verb == Verb::Watch);
-    let mut words = vec![
-        target.verb.as_str().to_owned(),
-        format!("{group}/{version}"),
-        resource.clone(),
-    ];
-    for (name, value) in [
-        ("sub", &target.subresource),
-        ("ns", &target.namespace),
-        ("name", &target.name),
-    ] {
+    let mut words = vec![target.verb.as_str().to_owned(), format!("{group}/{version}"), resource.clone()];
+    for (name, value) in [("sub", &target.subresource), ("ns", &target.namespace), ("name", &target.name)] {
         words.extend(value.as_ref().map(|value| format!("{name}={value}")));
     }
     words.join(" ")
@@ -57,147 +46,47 @@ fn paths_of_cluster_scoped_kinds() {
     let base = "/apis/g.io/v1/shelves";
     check(Method::Get, base, &expect!["list g.io/v1 shelves"]);
     check(Method::Head, base, &expect!["list g.io/v1 shelves"]);
-    check(
-        Method::Get,
-        &format!("{base}/"),
-        &expect!["list g.io/v1 shelves"],
-    );
+    check(Method::Get, &format!("{base}/"), &expect!["list g.io/v1 shelves"]);
     check(Method::Post, base, &expect!["create g.io/v1 shelves"]);
-    check(
-        Method::Delete,
-        base,
-        &expect!["deletecollection g.io/v1 shelves"],
-    );
-    check(
-        Method::Get,
-        &format!("{base}/a"),
-        &expect!["get g.io/v1 shelves name=a"],
-    );
-    check(
-        Method::Put,
-        &format!("{base}/a"),
-        &expect!["update g.io/v1 shelves name=a"],
-    );
-    check(
-        Method::Patch,
-        &format!("{base}/a"),
-        &expect!["patch g.io/v1 shelves name=a"],
-    );
-    check(
-        Method::Delete,
-        &format!("{base}/a"),
-        &expect!["delete g.io/v1 shelves name=a"],
-    );
-    check(
-        Method::Put,
-        &format!("{base}/a/status"),
-        &expect!["update g.io/v1 shelves sub=status name=a"],
-    );
-    check(
-        Method::Post,
-        &format!("{base}/a"),
-        &expect!["create g.io/v1 shelves name=a"],
-    );
+    check(Method::Delete, base, &expect!["deletecollection g.io/v1 shelves"]);
+    check(Method::Get, &format!("{base}/a"), &expect!["get g.io/v1 shelves name=a"]);
+    check(Method::Put, &format!("{base}/a"), &expect!["update g.io/v1 shelves name=a"]);
+    check(Method::Patch, &format!("{base}/a"), &expect!["patch g.io/v1 shelves name=a"]);
+    check(Method::Delete, &format!("{base}/a"), &expect!["delete g.io/v1 shelves name=a"]);
+    check(Method::Put, &format!("{base}/a/status"), &expect!["update g.io/v1 shelves sub=status name=a"]);
+    check(Method::Post, &format!("{base}/a"), &expect!["create g.io/v1 shelves name=a"]);
 }
 
 #[test]
 fn paths_of_kinds_in_namespaces() {
     let base = "/apis/g.io/v1/namespaces/n/books";
     check(Method::Get, base, &expect!["list g.io/v1 books ns=n"]);
-    check(
-        Method::Get,
-        &format!("{base}/a"),
-        &expect!["get g.io/v1 books ns=n name=a"],
-    );
-    check(
-        Method::Patch,
-        &format!("{base}/a/status"),
-        &expect!["patch g.io/v1 books sub=status ns=n name=a"],
-    );
-    check(
-        Method::Get,
-        "/apis/g.io/v1/books",
-        &expect!["list g.io/v1 books"],
-    );
-    check(
-        Method::Post,
-        "/apis/g.io/v1/books",
-        &expect!["create g.io/v1 books"],
-    );
-    check(
-        Method::Delete,
-        "/apis/g.io/v1/books",
-        &expect!["deletecollection g.io/v1 books"],
-    );
+    check(Method::Get, &format!("{base}/a"), &expect!["get g.io/v1 books ns=n name=a"]);
+    check(Method::Patch, &format!("{base}/a/status"), &expect!["patch g.io/v1 books sub=status ns=n name=a"]);
+    check(Method::Get, "/apis/g.io/v1/books", &expect!["list g.io/v1 books"]);
+    check(Method::Post, "/apis/g.io/v1/books", &expect!["create g.io/v1 books"]);
+    check(Method::Delete, "/apis/g.io/v1/books", &expect!["deletecollection g.io/v1 books"]);
 }
 
 #[test]
 fn the_core_group_and_its_namespaces() {
     check(Method::Get, "/api/v1/events", &expect!["list /v1 events"]);
-    check(
-        Method::Get,
-        "/api/v1/namespaces",
-        &expect!["list /v1 namespaces"],
-    );
-    check(
-        Method::Get,
-        "/api/v1/namespaces/n",
-        &expect!["get /v1 namespaces ns=n name=n"],
-    );
-    check(
-        Method::Get,
-        "/api/v1/namespaces/n/status",
-        &expect!["get /v1 namespaces sub=status ns=n name=n"],
-    );
-    check(
-        Method::Get,
-        "/api/v1/namespaces/n/secrets",
-        &expect!["list /v1 secrets ns=n"],
-    );
+    check(Method::Get, "/api/v1/namespaces", &expect!["list /v1 namespaces"]);
+    check(Method::Get, "/api/v1/namespaces/n", &expect!["get /v1 namespaces ns=n name=n"]);
+    check(Method::Get, "/api/v1/namespaces/n/status", &expect!["get /v1 namespaces sub=status ns=n name=n"]);
+    check(Method::Get, "/api/v1/namespaces/n/secrets", &expect!["list /v1 secrets ns=n"]);
 }
 
 #[test]
 fn watches_by_parameter_and_by_path() {
-    check(
-        Method::Get,
-        "/apis/g.io/v1/books?watch=true",
-        &expect!["watch g.io/v1 books"],
-    );
-    check(
-        Method::Get,
-        "/apis/g.io/v1/books?watch",
-        &expect!["watch g.io/v1 books"],
-    );
-    check(
-        Method::Get,
-        "/apis/g.io/v1/books?watch=False",
-        &expect!["list g.io/v1 books"],
-    );
-    check(
-        Method::Get,
-        "/apis/g.io/v1/books?watch=0",
-        &expect!["list g.io/v1 books"],
-    );
-    check(
-        Method::Get,
-        "/apis/g.io/v1/shelves/a?watch=1",
-        &expect!["get g.io/v1 shelves name=a"],
-    );
-    check(
-        Method::Get,
-        "/apis/g.io/v1/watch/books",
-        &expect!["watch g.io/v1 books"],
-    );
-    check(
-        Method::Get,
-        "/apis/g.io/v1/watch/namespaces/n/books",
-        &expect!["watch g.io/v1 books ns=n"],
-    );
-    check(
-        Method::Get,
-        "/apis/g.io/v1/watch/namespaces/n/books/a",
-        &expect!["watch g.io/v1 books ns=n name=a"],
-    );
+    check(Method::Get, "/apis/g.io/v1/books?watch=true", &expect!["watch g.io/v1 books"]);
+    check(Method::Get, "/apis/g.io/v1/books?watch", &expect!["watch g.io/v1 books"]);
+    check(Method::Get, "/apis/g.io/v1/books?watch=False", &expect!["list g.io/v1 books"]);
+    check(Method::Get, "/apis/g.io/v1/books?watch=0", &expect!["list g.io/v1 books"]);
+    check(Method::Get, "/apis/g.io/v1/shelves/a?watch=1", &expect!["get g.io/v1 shelves name=a"]);
+    check(Method::Get, "/apis/g.io/v1/watch/books", &expect!["watch g.io/v1 books"]);
+    check(Method::Get, "/apis/g.io/v1/watch/namespaces/n/books", &expect!["watch g.io/v1 books ns=n"]);
+    check(Method::Get, "/apis/g.io/v1/watch/namespaces/n/books/a", &expect!["watch g.io/v1 books ns=n name=a"]);
     check(
         Method::Delete,
         "/apis/g.io/v1/watch/books",
@@ -208,16 +97,8 @@ fn watches_by_parameter_and_by_path() {
 #[test]
 fn a_field_selector_may_give_the_name() {
     let base = "/apis/g.io/v1/books";
-    check(
-        Method::Get,
-        &format!("{base}?fieldSelector=metadata.name=x"),
-        &expect!["list g.io/v1 books name=x"],
-    );
-    check(
-        Method::Get,
-        &format!("{base}?fieldSelector=metadata.name%3Dx"),
-        &expect!["list g.io/v1 books name=x"],
-    );
+    check(Method::Get, &format!("{base}?fieldSelector=metadata.name=x"), &expect!["list g.io/v1 books name=x"]);
+    check(Method::Get, &format!("{base}?fieldSelector=metadata.name%3Dx"), &expect!["list g.io/v1 books name=x"]);
     check(
         Method::Get,
         &format!("{base}?watch=1&fieldSelector=spec.a=b%2Cmetadata.name%3D%3Dx"),
@@ -228,31 +109,11 @@ fn a_field_selector_may_give_the_name() {
         &format!("{base}?fieldSelector=metadata.name=x"),
         &expect!["deletecollection g.io/v1 books name=x"],
     );
-    check(
-        Method::Get,
-        &format!("{base}?fieldSelector=metadata.name!%3Dx"),
-        &expect!["list g.io/v1 books"],
-    );
-    check(
-        Method::Get,
-        &format!("{base}?fieldSelector=metadata.name=.."),
-        &expect!["list g.io/v1 books"],
-    );
-    check(
-        Method::Get,
-        &format!("{base}?fieldSelector=metadata.name="),
-        &expect!["list g.io/v1 books"],
-    );
-    check(
-        Method::Get,
-        &format!("{base}/a?fieldSelector=metadata.name=x"),
-        &expect!["get g.io/v1 books name=a"],
-    );
-    check(
-        Method::Post,
-        &format!("{base}?fieldSelector=metadata.name=x"),
-        &expect!["create g.io/v1 books"],
-    );
+    check(Method::Get, &format!("{base}?fieldSelector=metadata.name!%3Dx"), &expect!["list g.io/v1 books"]);
+    check(Method::Get, &format!("{base}?fieldSelector=metadata.name=.."), &expect!["list g.io/v1 books"]);
+    check(Method::Get, &format!("{base}?fieldSelector=metadata.name="), &expect!["list g.io/v1 books"]);
+    check(Method::Get, &format!("{base}/a?fieldSelector=metadata.name=x"), &expect!["get g.io/v1 books name=a"]);
+    check(Method::Post, &format!("{base}?fieldSelector=metadata.name=x"), &expect!["create g.io/v1 books"]);
     check(
         Method::Get,
         &format!("{base}?fieldSelector=metadata.name!%3Dy%2Cmetadata.name%3Dx"),
@@ -260,11 +121,7 @@ fn a_field_selector_may_give_the_name() {
     );
     // A comma that is escaped does not end a requirement, so this is a requirement on another
     // field.
-    check(
-        Method::Get,
-        &format!("{base}?fieldSelector=spec.a=b%5C%2Cmetadata.name=x"),
-        &expect!["list g.io/v1 books"],
-    );
+    check(Method::Get, &format!("{base}?fieldSelector=spec.a=b%5C%2Cmetadata.name=x"), &expect!["list g.io/v1 books"]);
 }
 
 #[test]
@@ -274,37 +131,17 @@ fn other_paths_are_paths() {
     check(Method::Head, "/healthz", &expect!["get path /healthz"]);
     check(Method::Post, "/version/", &expect!["post path /version"]);
     check(Method::Get, "/apis/", &expect!["get path /apis"]);
-    check(
-        Method::Get,
-        "/apis/g.io/v1/",
-        &expect!["get path /apis/g.io/v1"],
-    );
+    check(Method::Get, "/apis/g.io/v1/", &expect!["get path /apis/g.io/v1"]);
     check(Method::Get, "/api/v1", &expect!["get path /api/v1"]);
-    check(
-        Method::Get,
-        "/openapi/v3/apis/g.io/v1",
-        &expect!["get path /openapi/v3/apis/g.io/v1"],
-    );
-    check(
-        Method::Get,
-        "/apis/g.io/v1//books",
-        &expect!["get path /apis/g.io/v1//books"],
-    );
+    check(Method::Get, "/openapi/v3/apis/g.io/v1", &expect!["get path /openapi/v3/apis/g.io/v1"]);
+    check(Method::Get, "/apis/g.io/v1//books", &expect!["get path /apis/g.io/v1//books"]);
 }
 
 #[test]
 fn names_that_no_path_can_carry_are_refused() {
     let base = "/apis/g.io/v1/books";
-    check(
-        Method::Get,
-        &format!("{base}/."),
-        &expect![[r#"400 Name parameter invalid: ".": may not be '.'"#]],
-    );
-    check(
-        Method::Get,
-        &format!("{base}/%2e%2E"),
-        &expect![[r#"400 Name parameter invalid: "..": may not be '..'"#]],
-    );
+    check(Method::Get, &format!("{base}/."), &expect![[r#"400 Name parameter invalid: ".": may not be '.'"#]]);
+    check(Method::Get, &format!("{base}/%2e%2E"), &expect![[r#"400 Name parameter invalid: "..": may not be '..'"#]]);
     check(
         Method::Get,
         &format!("{base}/a%2Fb"),
@@ -324,26 +161,10 @@ fn names_that_no_path_can_carry_are_refused() {
 
 #[test]
 fn bad_encodings_are_refused() {
-    for path in [
-        "/apis/g.io/v1/books/%",
-        "/%zz",
-        "/%4",
-        "/%+1",
-        "/a%00",
-        "/%ff",
-        "/a%0Ab",
-    ] {
-        check(
-            Method::Get,
-            path,
-            &expect!["400 the path of the request is not valid percent-encoded UTF-8"],
-        );
+    for path in ["/apis/g.io/v1/books/%", "/%zz", "/%4", "/%+1", "/a%00", "/%ff", "/a%0Ab"] {
+        check(Method::Get, path, &expect!["400 the path of the request is not valid percent-encoded UTF-8"]);
     }
-    check(
-        Method::Get,
-        "/apis/g.io/v1/books/%C3%A9",
-        &expect!["get g.io/v1 books name=é"],
-    );
+    check(Method::Get, "/apis/g.io/v1/books/%C3%A9", &expect!["get g.io/v1 books name=é"]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ const FINDINGS_MAX: usize = 100;
 #[derive(Clone, Debug)]
 pub struct Schema(Node);
 
-/// What a walk found. The unknown fields have been removed.
+/// What a walk found. What is unknown or of a wrong type has been removed, so that the rest can be looked at further.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// The paths of unknown fields.
@@ -28,20 +28,11 @@ pub struct Findings {
 
 #[derive(Clone, Debug)]
 enum Node {
-    Object {
-        fields: BTreeMap<String, Node>,
-        keeps_unknown: bool,
-    },
+    Object { fields: BTreeMap<String, Node>, keeps_unknown: bool },
     Map(Box<Node>),
     List(Box<Node>),
-    Text {
-        choices: Vec<String>,
-    },
-    Integer {
-        min: i64,
-        max: i64,
-        format: &'static str,
-    },
+    Text { choices: Vec<String> },
+    Integer { min: i64, max: i64, format: &'static str },
     Number,
     Boolean,
     Anything,
@@ -75,129 +66,70 @@ impl Findings {
 
 impl Node {
     fn compile(schema: &Value) -> Self {
-        let keeps_unknown = schema
-            .get("x-kubernetes-preserve-unknown-fields")
-            .is_some_and(|keep| keep == true);
+        let keeps_unknown = schema.get("x-kubernetes-preserve-unknown-fields").is_some_and(|keep| keep == true);
         match schema.get("type").and_then(Value::as_str) {
-            Some("object") => {
-                match (schema.get("properties"), schema.get("additionalProperties")) {
-                    (Some(Value::Object(fields)), _) => {
-                        let fields = fields
-                            .iter()
-                            .map(|(name, schema)| (name.clone(), Self::compile(schema)));
-                        Self::Object {
-                            fields: fields.collect(),
-                            keeps_unknown,
-                        }
-                    }
-                    (_, Some(of)) if of.is_object() => Self::Map(Box::new(Self::compile(of))),
-                    (_, of) => {
-                        let keeps_unknown = keeps_unknown || of.is_some_and(|of| of == true);
-                        Self::Object {
-                            fields: BTreeMap::new(),
-                            keeps_unknown,
-                        }
-                    }
+            Some("object") => match (schema.get("properties"), schema.get("additionalProperties")) {
+                (Some(Value::Object(fields)), _) => {
+                    let fields = fields.iter().map(|(name, schema)| (name.clone(), Self::compile(schema)));
+                    Self::Object { fields: fields.collect(), keeps_unknown }
                 }
-            }
-            Some("array") => Self::List(Box::new(
-                schema.get("items").map_or(Self::Anything, Self::compile),
-            )),
+                (_, Some(of)) if of.is_object() => Self::Map(Box::new(Self::compile(of))),
+                (_, of) => {
+                    let keeps_unknown = keeps_unknown || of.is_some_and(|of| of == true);
+                    Self::Object { fields: BTreeMap::new(), keeps_unknown }
+                }
+            },
+            Some("array") => Self::List(Box::new(schema.get("items").map_or(Self::Anything, Self::compile))),
             Some("string") => {
-                let choices = schema
-                    .get("enum")
-                    .and_then(Value::as_array)
-                    .into_iter()
-                    .flatten();
-                Self::Text {
-                    choices: choices
-                        .filter_map(Value::as_str)
-                        .map(str::to_owned)
-                        .collect(),
-                }
+                let choices = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
+                Self::Text { choices: choices.filter_map(Value::as_str).map(str::to_owned).collect() }
             }
             Some("integer") if schema.get("format").is_some_and(|format| format == "int32") => {
-                Self::Integer {
-                    min: i32::MIN.into(),
-                    max: i32::MAX.into(),
-                    format: "int32",
-                }
+                Self::Integer { min: i32::MIN.into(), max: i32::MAX.into(), format: "int32" }
             }
-            Some("integer") => Self::Integer {
-                min: i64::MIN,
-                max: i64::MAX,
-                format: "int64",
-            },
+            Some("integer") => Self::Integer { min: i64::MIN, max: i64::MAX, format: "int64" },
             Some("number") => Self::Number,
             Some("boolean") => Self::Boolean,
             _ => Self::Anything,
         }
     }
 
-    fn check(&self, value: &mut Value, at: Option<&Step<'_>>, findings: &mut Findings) {
+    /// Whether the value is of this node's type; what is inside it has been checked, and pruned, then.
+    fn check(&self, value: &mut Value, at: Option<&Step<'_>>, findings: &mut Findings) -> bool {
         let expected = match (self, &mut *value) {
-            (Self::Anything, _)
-            | (Self::Number, Value::Number(_))
-            | (Self::Boolean, Value::Bool(_)) => return,
-            (
-                Self::Object {
-                    fields,
-                    keeps_unknown,
-                },
-                Value::Object(found),
-            ) => {
+            (Self::Anything, _) | (Self::Number, Value::Number(_)) | (Self::Boolean, Value::Bool(_)) => return true,
+            (Self::Object { fields, keeps_unknown }, Value::Object(found)) => {
                 found.retain(|name, value| {
-                    let node = fields
-                        .get(name)
-                        .or(keeps_unknown.then_some(&Self::Anything));
-                    check_field(
-                        node,
-                        value,
-                        &Step {
-                            parent: at,
-                            name: Name::Field(name),
-                        },
-                        findings,
-                    )
+                    let node = fields.get(name).or(keeps_unknown.then_some(&Self::Anything));
+                    check_field(node, value, &Step { parent: at, name: Name::Field(name) }, findings)
                 });
-                return;
+                return true;
             }
             (Self::Map(of), Value::Object(found)) => {
                 found.retain(|key, value| {
-                    check_field(
-                        Some(of.as_ref()),
-                        value,
-                        &Step {
-                            parent: at,
-                            name: Name::Key(key),
-                        },
-                        findings,
-                    )
+                    check_field(Some(of.as_ref()), value, &Step { parent: at, name: Name::Key(key) }, findings)
                 });
-                return;
+                return true;
             }
             (Self::List(of), Value::Array(items)) => {
-                for (index, item) in items.iter_mut().enumerate() {
-                    of.check(
-                        item,
-                        Some(&Step {
-                            parent: at,
-                            name: Name::Index(index),
-                        }),
-                        findings,
-                    );
-                }
-                return;
+                let mut index = 0;
+                items.retain_mut(|item| {
+                    let step = Step { parent: at, name: Name::Index(index) };
+                    index += 1;
+                    of.check(item, Some(&step), findings)
+                });
+                return true;
             }
             (Self::Text { choices }, Value::String(text)) => {
-                if !choices.is_empty() && !choices.contains(text) {
-                    let choices: Vec<&str> = choices.iter().map(String::as_str).collect();
-                    findings.fault(|| Fault::not_supported(path(at), text.as_str(), &choices));
+                if choices.is_empty() || choices.contains(text) {
+                    return true;
                 }
-                return;
+                let choices: Vec<&str> = choices.iter().map(String::as_str).collect();
+                findings.fault(|| Fault::not_supported(path(at), text.as_str(), &choices));
+                return false;
             }
             (Self::Integer { min, max, format }, Value::Number(number)) => match number.as_i64() {
-                Some(number) if (*min..=*max).contains(&number) => return,
+                Some(number) if (*min..=*max).contains(&number) => return true,
                 Some(_) => format,
                 None if number.is_u64() => format,
                 None => "integer",
@@ -214,16 +146,12 @@ impl Node {
             let detail = format!("{path} in body must be of type {expected}: \"{found}\"");
             Fault::type_invalid(path, found, &detail)
         });
+        false
     }
 }
 
-/// Whether the value stays.
-fn check_field(
-    node: Option<&Node>,
-    value: &mut Value,
-    step: &Step<'_>,
-    findings: &mut Findings,
-) -> bool {
+/// Whether the value stays: not if it is unknown, nothing, or of a wrong type.
+fn check_field(node: Option<&Node>, value: &mut Value, step: &Step<'_>, findings: &mut Findings) -> bool {
     match node {
         None => {
             if findings.unknown.len() < FINDINGS_MAX {
@@ -233,10 +161,7 @@ fn check_field(
         }
         // For Go, and so for every client, null is as good as absent.
         Some(_) if value.is_null() => false,
-        Some(node) => {
-            node.check(value, Some(step), findings);
-            true
-        }
+        Some(node) => node.check(value, Some(step), findings),
     }
 }
 

@@ -26,41 +26,23 @@ pub struct Decoded {
 
 impl From<Value> for Decoded {
     fn from(value: Value) -> Self {
-        Self {
-            value,
-            duplicates: Vec::new(),
-        }
+        Self { value, duplicates: Vec::new() }
     }
 }
 
 impl<'de> Deserialize<'de> for Decoded {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let duplicates = RefCell::default();
-        let value = Seed {
-            path: None,
-            depth: 0,
-            duplicates: &duplicates,
-        }
-        .deserialize(deserializer)?;
-        Ok(Self {
-            value,
-            duplicates: duplicates.into_inner(),
-        })
+        let value = Seed { path: None, depth: 0, duplicates: &duplicates }.deserialize(deserializer)?;
+        Ok(Self { value, duplicates: duplicates.into_inner() })
     }
 }
 
 /// Decodes a body. No content type is JSON.
 pub fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Decoded, Refusal> {
-    let essence = content_type
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
+    let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     match essence.to_ascii_lowercase().as_str() {
-        "" | "application/json" => {
-            serde_json::from_slice(body).map_err(|error| malformed(&error.to_string()))
-        }
+        "" | "application/json" => serde_json::from_slice(body).map_err(|error| malformed(&error.to_string())),
         "application/yaml" => decode_yaml(body),
         _ => Err(Refusal::new(
             Reason::UnsupportedMediaType,
@@ -80,8 +62,7 @@ fn decode_yaml(body: &[u8]) -> Result<Decoded, Refusal> {
         strict_booleans: true,
         with_snippet: false,
     };
-    serde_saphyr::from_slice_with_options(body, options)
-        .map_err(|error| malformed(&error.to_string()))
+    serde_saphyr::from_slice_with_options(body, options).map_err(|error| malformed(&error.to_string()))
 }
 
 fn malformed(why: &str) -> Refusal {
@@ -122,14 +103,9 @@ struct Seed<'a> {
 impl Seed<'_> {
     fn below<E: Error>(self) -> Result<Self, E> {
         if self.depth == DEPTH_MAX {
-            return Err(E::custom(format!(
-                "it nests deeper than {DEPTH_MAX} levels"
-            )));
+            return Err(E::custom(format!("it nests deeper than {DEPTH_MAX} levels")));
         }
-        Ok(Self {
-            depth: self.depth + 1,
-            ..self
-        })
+        Ok(Self { depth: self.depth + 1, ..self })
     }
 }
 
@@ -165,9 +141,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("not a finite number"))
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -182,14 +156,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let below = self.below()?;
         let mut items = Vec::new();
         loop {
-            let step = Step {
-                parent: self.path,
-                name: Name::Index(items.len()),
-            };
-            match access.next_element_seed(Seed {
-                path: Some(&step),
-                ..below
-            })? {
+            let step = Step { parent: self.path, name: Name::Index(items.len()) };
+            match access.next_element_seed(Seed { path: Some(&step), ..below })? {
                 Some(item) => items.push(item),
                 None => return Ok(Value::Array(items)),
             }
@@ -200,14 +168,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let below = self.below()?;
         let mut fields = Map::new();
         while let Some(key) = access.next_key::<String>()? {
-            let step = Step {
-                parent: self.path,
-                name: Name::Key(&key),
-            };
-            let value = access.next_value_seed(Seed {
-                path: Some(&step),
-                ..below
-            })?;
+            let step = Step { parent: self.path, name: Name::Key(&key) };
+            let value = access.next_value_seed(Seed { path: Some(&step), ..below })?;
             if fields.contains_key(&key) && self.duplicates.borrow().len() < DUPLICATES_MAX {
                 self.duplicates.borrow_mut().push(step.to_string());
             }

@@ -24,14 +24,9 @@ impl FieldSelector {
     /// Parses the text form for `resource`; the empty text selects everything.
     pub fn parse(text: &str, resource: &Resource) -> Result<Self, Refusal> {
         let mut requirements = Vec::new();
-        for term in split_terms(text)
-            .into_iter()
-            .filter(|term| !term.is_empty())
-        {
+        for term in split_terms(text).into_iter().filter(|term| !term.is_empty()) {
             let requirement = parse_term(term).ok_or_else(|| {
-                Refusal::bad_request(format!(
-                    "invalid selector: {text:?}; can't understand {term:?}"
-                ))
+                Refusal::bad_request(format!("invalid selector: {text:?}; can't understand {term:?}"))
             })?;
             check_field(&requirement.field, resource)?;
             requirements.push(requirement);
@@ -67,31 +62,16 @@ impl FieldSelector {
     }
 
     fn exactly(&self, field: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|requirement| requirement.equal && requirement.field == field)
-            .map(|r| r.value.as_str())
+        self.0.iter().find(|requirement| requirement.equal && requirement.field == field).map(|r| r.value.as_str())
     }
 }
 
 impl fmt::Display for FieldSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (
-            index,
-            Requirement {
-                field,
-                equal,
-                value,
-                ..
-            },
-        ) in self.0.iter().enumerate()
-        {
+        for (index, Requirement { field, equal, value, .. }) in self.0.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             let operator = if *equal { "=" } else { "!=" };
-            let value = value
-                .replace('\\', "\\\\")
-                .replace(',', "\\,")
-                .replace('=', "\\=");
+            let value = value.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=");
             write!(f, "{comma}{field}{operator}{value}")?;
         }
         Ok(())
@@ -99,21 +79,12 @@ impl fmt::Display for FieldSelector {
 }
 
 fn check_field(field: &str, resource: &Resource) -> Result<(), Refusal> {
-    let supported = || {
-        [NAME, NAMESPACE]
-            .into_iter()
-            .chain(resource.selectable_fields.iter().copied())
-    };
+    let supported = || [NAME, NAMESPACE].into_iter().chain(resource.selectable_fields.iter().copied());
     if supported().any(|known| known == field) {
         return Ok(());
     }
-    let list = supported()
-        .map(|known| format!("\"{known}\""))
-        .collect::<Vec<_>>()
-        .join(", ");
-    Err(Refusal::bad_request(format!(
-        "\"{field}\" is not a known field selector: only {list}"
-    )))
+    let list = supported().map(|known| format!("\"{known}\"")).collect::<Vec<_>>().join(", ");
+    Err(Refusal::bad_request(format!("\"{field}\" is not a known field selector: only {list}")))
 }
 
 /// Splits at commas that are not escaped.
@@ -139,18 +110,10 @@ fn parse_term(term: &str) -> Option<Requirement> {
     let (field, rest) = term.split_at(at);
     let (equal, value) = match rest.strip_prefix("!=") {
         Some(value) => (false, value),
-        None => (
-            true,
-            rest.strip_prefix("==").or_else(|| rest.strip_prefix('='))?,
-        ),
+        None => (true, rest.strip_prefix("==").or_else(|| rest.strip_prefix('='))?),
     };
     let pointer = format!("/{}", field.replace('.', "/"));
-    Some(Requirement {
-        field: field.to_owned(),
-        pointer,
-        equal,
-        value: unescape(value)?,
-    })
+    Some(Requirement { field: field.to_owned(), pointer, equal, value: unescape(value)? })
 }
 
 /// Undoes `\\`, `\,` and `\=`; any other escape, and a bare `=`, is malformed.

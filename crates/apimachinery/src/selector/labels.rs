@@ -33,15 +33,10 @@ enum Operator {
 impl LabelSelector {
     /// Parses the text form; the empty text selects everything.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        Parser {
-            tokens: tokens(text),
-            at: 0,
-        }
-        .selector()
-        .map_err(|why| {
-            Refusal::bad_request(format!("unable to parse requirement: {why} in {text:?}"))
-        })
-        .map(Self)
+        Parser { tokens: tokens(text), at: 0 }
+            .selector()
+            .map_err(|why| Refusal::bad_request(format!("unable to parse requirement: {why} in {text:?}")))
+            .map(Self)
     }
 
     /// Reads `{matchLabels, matchExpressions}` at `path`; all faults at once.
@@ -50,14 +45,7 @@ impl LabelSelector {
         if !(value.is_object() || value.is_null()) {
             return Err(vec![mistyped(path.clone(), "object", value)]);
         }
-        let labels = part(
-            value,
-            "matchLabels",
-            path,
-            "object",
-            Value::as_object,
-            &mut faults,
-        );
+        let labels = part(value, "matchLabels", path, "object", Value::as_object, &mut faults);
         for (key, value) in labels.into_iter().flatten() {
             let path = path.child("matchLabels");
             check_key(key, &path, &mut faults);
@@ -66,35 +54,19 @@ impl LabelSelector {
                 continue;
             };
             check_value(value, path.key(key), &mut faults);
-            requirements.push(Requirement {
-                key: key.clone(),
-                operator: Operator::In(vec![value.to_owned()]),
-            });
+            requirements.push(Requirement { key: key.clone(), operator: Operator::In(vec![value.to_owned()]) });
         }
-        let expressions = part(
-            value,
-            "matchExpressions",
-            path,
-            "array",
-            Value::as_array,
-            &mut faults,
-        );
+        let expressions = part(value, "matchExpressions", path, "array", Value::as_array, &mut faults);
         for (index, expression) in expressions.into_iter().flatten().enumerate() {
             let path = path.child("matchExpressions").index(index);
             requirements.extend(expression_from_json(expression, &path, &mut faults));
         }
-        if faults.is_empty() {
-            Ok(Self(requirements))
-        } else {
-            Err(faults)
-        }
+        if faults.is_empty() { Ok(Self(requirements)) } else { Err(faults) }
     }
 
     /// Whether these labels satisfy it.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.0
-            .iter()
-            .all(|requirement| requirement.matches(labels.get(&requirement.key)))
+        self.0.iter().all(|requirement| requirement.matches(labels.get(&requirement.key)))
     }
 
     /// Whether it selects everything.
@@ -129,25 +101,13 @@ fn check_value(value: &str, path: Path, faults: &mut Vec<Fault>) {
     }
 }
 
-fn expression_from_json(
-    expression: &Value,
-    path: &Path,
-    faults: &mut Vec<Fault>,
-) -> Option<Requirement> {
+fn expression_from_json(expression: &Value, path: &Path, faults: &mut Vec<Fault>) -> Option<Requirement> {
     if !expression.is_object() {
         faults.push(mistyped(path.clone(), "object", expression));
         return None;
     }
     let key = part(expression, "key", path, "string", Value::as_str, faults).unwrap_or_default();
-    let name = part(
-        expression,
-        "operator",
-        path,
-        "string",
-        Value::as_str,
-        faults,
-    )
-    .unwrap_or_default();
+    let name = part(expression, "operator", path, "string", Value::as_str, faults).unwrap_or_default();
     let values = values_from_json(expression, path, faults);
     let operator = match (name, values.is_empty()) {
         ("In" | "NotIn", true) => {
@@ -165,19 +125,12 @@ fn expression_from_json(
         ("Exists", _) => Some(Operator::Exists),
         ("DoesNotExist", _) => Some(Operator::DoesNotExist),
         (other, _) => {
-            faults.push(Fault::invalid(
-                path.child("operator"),
-                other,
-                "not a valid selector operator",
-            ));
+            faults.push(Fault::invalid(path.child("operator"), other, "not a valid selector operator"));
             None
         }
     };
     check_key(key, &path.child("key"), faults);
-    operator.map(|operator| Requirement {
-        key: key.to_owned(),
-        operator,
-    })
+    operator.map(|operator| Requirement { key: key.to_owned(), operator })
 }
 
 fn values_from_json(expression: &Value, path: &Path, faults: &mut Vec<Fault>) -> Vec<String> {
@@ -241,9 +194,7 @@ fn tokens(text: &str) -> Vec<&str> {
             '=' if rest.starts_with("==") => 2,
             '!' if rest.starts_with("!=") => 2,
             '=' | '!' | '(' | ')' | ',' | '>' | '<' => 1,
-            _ => rest
-                .find(|c: char| c.is_whitespace() || "=!(),<>".contains(c))
-                .unwrap_or(rest.len()),
+            _ => rest.find(|c: char| c.is_whitespace() || "=!(),<>".contains(c)).unwrap_or(rest.len()),
         };
         let (token, behind) = rest.split_at(length);
         tokens.push(token);
@@ -277,10 +228,7 @@ impl<'a> Parser<'a> {
         if self.peek() == Some("!") {
             self.at += 1;
             let key = self.key()?;
-            return Ok(Requirement {
-                key,
-                operator: Operator::DoesNotExist,
-            });
+            return Ok(Requirement { key, operator: Operator::DoesNotExist });
         }
         let key = self.key()?;
         let operator = match self.peek() {
@@ -292,9 +240,7 @@ impl<'a> Parser<'a> {
             Some("in") => Operator::In(self.values_behind()?),
             Some("notin") => Operator::NotIn(self.values_behind()?),
             Some(other) => {
-                return Err(format!(
-                    "found {other:?}, expected: in, notin, =, ==, !=, > or <"
-                ));
+                return Err(format!("found {other:?}, expected: in, notin, =, ==, !=, > or <"));
             }
         };
         Ok(Requirement { key, operator })
@@ -317,8 +263,7 @@ impl<'a> Parser<'a> {
             None | Some("," | ")") => Ok(String::new()),
             Some(value) => {
                 self.at += 1;
-                is_label_value(value)
-                    .map_err(|why| format!("invalid label value {value:?}: {why}"))?;
+                is_label_value(value).map_err(|why| format!("invalid label value {value:?}: {why}"))?;
                 Ok(value.to_owned())
             }
         }
@@ -326,9 +271,7 @@ impl<'a> Parser<'a> {
 
     fn number_behind(&mut self) -> Result<i64, String> {
         let value = self.value_behind()?;
-        value
-            .parse()
-            .map_err(|_| format!("{value:?} must be an integer for > and <"))
+        value.parse().map_err(|_| format!("{value:?} must be an integer for > and <"))
     }
 
     fn values_behind(&mut self) -> Result<Vec<String>, String> {

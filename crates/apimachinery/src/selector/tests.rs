@@ -10,10 +10,7 @@ use crate::{field::Path, fixture, object::Object};
 
 fn labels(text: &str) -> BTreeMap<String, String> {
     let pairs = text.split(',').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| pair.split_once('=').unwrap())
-        .map(|(k, v)| (k.to_owned(), v.to_owned()))
-        .collect()
+    pairs.map(|pair| pair.split_once('=').unwrap()).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
 }
 
 #[test]
@@ -43,20 +40,15 @@ fn label_selectors_match_what_they_say() {
         ("example.com/a=1,!b", "example.com/a=1", true),
         ("example.com/a=1,!b", "example.com/a=1,b=2", false),
     ] {
-        assert_eq!(
-            LabelSelector::parse(selector).unwrap().matches(&labels(of)),
-            expected,
-            "{selector} on {of}"
-        );
+        assert_eq!(LabelSelector::parse(selector).unwrap().matches(&labels(of)), expected, "{selector} on {of}");
     }
 }
 
 #[test]
 fn malformed_label_selectors_are_bad_requests() {
-    for selector in [
-        "a=b=c", "a in", "a in (", "a in (b", "=a", "a,", ",", "a b", "!", "a>x", "-a=1", "a=-",
-        "a in b", "()",
-    ] {
+    for selector in
+        ["a=b=c", "a in", "a in (", "a in (b", "=a", "a,", ",", "a b", "!", "a>x", "-a=1", "a=-", "a in b", "()"]
+    {
         let refusal = LabelSelector::parse(selector).unwrap_err();
         assert_eq!(refusal.reason.code(), 400, "{selector}");
     }
@@ -64,7 +56,8 @@ fn malformed_label_selectors_are_bad_requests() {
 
 #[test]
 fn a_label_selector_in_json_names_every_fault() {
-    let good = json!({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "In", "values": ["2"]}]});
+    let good =
+        json!({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "In", "values": ["2"]}]});
     let selector = LabelSelector::from_json(&good, &Path::new("s")).unwrap();
     assert!(selector.matches(&labels("a=1,b=2")) && !selector.matches(&labels("a=1,b=3")));
 
@@ -92,37 +85,24 @@ fn a_label_selector_in_json_names_every_fault() {
 
 #[test]
 fn a_label_selector_in_json_has_the_types_that_it_must_have() {
-    let paths =
-        |selector: serde_json::Value| match LabelSelector::from_json(&selector, &Path::new("s")) {
-            Ok(_) => Vec::new(),
-            Err(faults) => faults.iter().map(|fault| fault.path.to_string()).collect(),
-        };
-    for good in [
-        json!(null),
-        json!({}),
-        json!({"matchLabels": null, "matchExpressions": null}),
-    ] {
+    let paths = |selector: serde_json::Value| match LabelSelector::from_json(&selector, &Path::new("s")) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.iter().map(|fault| fault.path.to_string()).collect(),
+    };
+    for good in [json!(null), json!({}), json!({"matchLabels": null, "matchExpressions": null})] {
         assert!(paths(good).is_empty());
     }
     assert_eq!(paths(json!([])), ["s"]);
-    assert_eq!(
-        paths(json!({"matchLabels": [], "matchExpressions": {}})),
-        ["s.matchLabels", "s.matchExpressions"]
-    );
-    let bad = json!({"matchLabels": {"a": 1}, "matchExpressions": [7, {"key": "a", "operator": "In", "values": [1, "-"]}]});
+    assert_eq!(paths(json!({"matchLabels": [], "matchExpressions": {}})), ["s.matchLabels", "s.matchExpressions"]);
+    let bad =
+        json!({"matchLabels": {"a": 1}, "matchExpressions": [7, {"key": "a", "operator": "In", "values": [1, "-"]}]});
     let places = ["values[0]", "values[1]"].map(|place| format!("s.matchExpressions[1].{place}"));
     let [first, second] = places.each_ref().map(String::as_str);
-    assert_eq!(
-        paths(bad),
-        ["s.matchLabels[a]", "s.matchExpressions[0]", first, second]
-    );
+    assert_eq!(paths(bad), ["s.matchLabels[a]", "s.matchExpressions[0]", first, second]);
 }
 
 fn object() -> Object {
-    Object::from_value(
-        json!({"metadata": {"name": "n", "namespace": "ns"}, "spec": {"colour": "a,b=c\\"}}),
-    )
-    .unwrap()
+    Object::from_value(json!({"metadata": {"name": "n", "namespace": "ns"}, "spec": {"colour": "a,b=c\\"}})).unwrap()
 }
 
 #[test]
@@ -149,16 +129,8 @@ fn an_unknown_field_is_refused_with_the_known_ones() {
         refusal.message,
         "\"spec.size\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\", \"spec.colour\""
     );
-    for malformed in [
-        "metadata.name",
-        "metadata.name=a=b",
-        r"metadata.name=\n",
-        "metadata.name!a",
-    ] {
-        assert!(
-            FieldSelector::parse(malformed, &fixture::shelf()).is_err(),
-            "{malformed}"
-        );
+    for malformed in ["metadata.name", "metadata.name=a=b", r"metadata.name=\n", "metadata.name!a"] {
+        assert!(FieldSelector::parse(malformed, &fixture::shelf()).is_err(), "{malformed}");
     }
 }
 

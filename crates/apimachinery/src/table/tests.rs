@@ -1,3 +1,5 @@
+//! Tables, ages and metadata alone.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -20,36 +22,17 @@ fn shelf() -> Object {
 }
 
 fn meta() -> ListMeta {
-    ListMeta {
-        resource_version: 7,
-        ..ListMeta::default()
-    }
+    ListMeta { resource_version: 7, ..ListMeta::default() }
 }
 
 fn rows(objects: &[Object], include: IncludeObject) -> Value {
-    let table = table(
-        &fixture::shelf(),
-        objects,
-        &meta(),
-        include,
-        false,
-        now(),
-        true,
-    );
+    let table = table(&fixture::shelf(), objects, &meta(), include, false, now(), true);
     table["rows"].clone()
 }
 
 #[test]
 fn cells_stand_under_their_columns() {
-    let table = table(
-        &fixture::shelf(),
-        &[shelf()],
-        &meta(),
-        IncludeObject::Metadata,
-        false,
-        now(),
-        true,
-    );
+    let table = table(&fixture::shelf(), &[shelf()], &meta(), IncludeObject::Metadata, false, now(), true);
     assert_eq!(table["kind"], "Table");
     assert_eq!(table["apiVersion"], "meta.k8s.io/v1");
     assert_eq!(table["metadata"], json!({"resourceVersion": "7"}));
@@ -92,15 +75,7 @@ fn what_is_missing_is_null_and_what_fits_no_column_is_too() {
     }));
     assert_eq!(
         rows(&[odd], IncludeObject::None)[0]["cells"],
-        json!([
-            "c",
-            "{\"red\":1}",
-            null,
-            "<invalid>",
-            false,
-            "n",
-            "<unknown>"
-        ])
+        json!(["c", "{\"red\":1}", null, "<invalid>", false, "n", "<unknown>"])
     );
 }
 
@@ -111,76 +86,35 @@ fn a_row_says_of_its_object_what_was_asked() {
         "apiVersion": "meta.k8s.io/v1",
         "metadata": {"name": "a", "creationTimestamp": CREATED, "resourceVersion": "7"},
     });
-    assert_eq!(
-        rows(&[shelf()], IncludeObject::Metadata)[0]["object"],
-        partial
-    );
-    assert_eq!(
-        rows(&[shelf()], IncludeObject::Object)[0]["object"],
-        shelf().to_value()
-    );
-    assert_eq!(
-        rows(&[shelf()], IncludeObject::None)[0]["object"],
-        Value::Null
-    );
+    assert_eq!(rows(&[shelf()], IncludeObject::Metadata)[0]["object"], partial);
+    assert_eq!(rows(&[shelf()], IncludeObject::Object)[0]["object"], shelf().to_value());
+    assert_eq!(rows(&[shelf()], IncludeObject::None)[0]["object"], Value::Null);
     assert_eq!(rows(&[], IncludeObject::Metadata), json!([]));
 }
 
 #[test]
 fn later_events_of_a_watch_have_no_columns() {
-    let later = table(
-        &fixture::shelf(),
-        &[shelf()],
-        &meta(),
-        IncludeObject::Metadata,
-        false,
-        now(),
-        false,
-    );
+    let later = table(&fixture::shelf(), &[shelf()], &meta(), IncludeObject::Metadata, false, now(), false);
     assert_eq!(later.get("columnDefinitions"), Some(&Value::Null));
     assert_eq!(later["rows"].as_array().unwrap().len(), 1);
 }
 
 #[test]
 fn old_clients_are_answered_in_their_version() {
-    let old = table(
-        &fixture::shelf(),
-        &[shelf()],
-        &meta(),
-        IncludeObject::Metadata,
-        true,
-        now(),
-        true,
-    );
+    let old = table(&fixture::shelf(), &[shelf()], &meta(), IncludeObject::Metadata, true, now(), true);
     assert_eq!(old["apiVersion"], "meta.k8s.io/v1beta1");
-    assert_eq!(
-        old["rows"][0]["object"]["apiVersion"],
-        "meta.k8s.io/v1beta1"
-    );
-    assert_eq!(
-        partial_list(&[shelf()], &meta(), true)["items"][0]["apiVersion"],
-        "meta.k8s.io/v1beta1"
-    );
+    assert_eq!(old["rows"][0]["object"]["apiVersion"], "meta.k8s.io/v1beta1");
+    assert_eq!(partial_list(&[shelf()], &meta(), true)["items"][0]["apiVersion"], "meta.k8s.io/v1beta1");
 }
 
 #[test]
 fn a_list_of_metadata_says_where_it_continues() {
-    let meta = ListMeta {
-        resource_version: 9,
-        continue_token: Some("t".to_owned()),
-        remaining: Some(2),
-    };
+    let meta = ListMeta { resource_version: 9, continue_token: Some("t".to_owned()), remaining: Some(2) };
     let list = partial_list(&[shelf()], &meta, false);
     assert_eq!(list["kind"], "PartialObjectMetadataList");
-    assert_eq!(
-        list["metadata"],
-        json!({"resourceVersion": "9", "continue": "t", "remainingItemCount": 2})
-    );
+    assert_eq!(list["metadata"], json!({"resourceVersion": "9", "continue": "t", "remainingItemCount": 2}));
     assert_eq!(list["items"], json!([partial(&shelf(), false)]));
-    assert_eq!(
-        partial_list::<Object>(&[], &meta, false)["items"],
-        json!([])
-    );
+    assert_eq!(partial_list::<Object>(&[], &meta, false)["items"], json!([]));
 }
 
 #[test]

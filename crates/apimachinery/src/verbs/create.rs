@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Case, Source};
+use super::{Case, Reading, Source};
 use crate::{
     command::{Answer, Decision, Write},
     kind::Decided,
@@ -13,42 +13,24 @@ use crate::{
 };
 
 impl<W> Case<'_, W> {
-    pub(super) fn create(
-        &self,
-        body: &Decoded,
-        current: Option<&Arc<Object>>,
-    ) -> Result<Decision, Refusal> {
-        let (mut object, mut warnings) =
+    pub(super) fn create(&self, body: &Decoded, current: Option<&Arc<Object>>) -> Result<Decision, Refusal> {
+        let Reading { mut object, mut warnings, faults: of_types } =
             self.read(body.value.clone(), &body.duplicates, Source::Body)?;
         if !object.metadata.resource_version.is_empty() {
-            return Err(Refusal::bad_request(
-                "resourceVersion should not be set on objects to be created",
-            ));
+            return Err(Refusal::bad_request("resourceVersion should not be set on objects to be created"));
         }
         self.settle_namespace(&mut object)?;
         self.complete(&mut object);
         let faults = metadata::validate_create(&object.metadata, self.resource);
-        if let (Some(current), true) = (current, faults.is_empty()) {
+        if let (Some(current), true) = (current, of_types.is_empty() && faults.is_empty()) {
             return Err(self.taken(current));
         }
         let decided = self.kind.create(self.world, self.key, object, &self.ctx);
-        let Decided {
-            object,
-            companions,
-            warnings: more,
-        } = self.join(decided, &faults)?;
+        let Decided { object, companions, warnings: more } = self.join(decided, &of_types, &faults)?;
         warnings.extend(more);
-        let mut writes = vec![Write {
-            key: self.key.clone(),
-            old: None,
-            new: Some(Arc::new(object)),
-        }];
+        let mut writes = vec![Write { key: self.key.clone(), old: None, new: Some(Arc::new(object)) }];
         writes.extend(companions);
-        Ok(Decision {
-            writes,
-            answer: Answer::Created,
-            warnings,
-        })
+        Ok(Decision { writes, answer: Answer::Created, warnings })
     }
 
     /// What the server sets, whatever the body says.

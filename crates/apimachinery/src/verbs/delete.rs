@@ -14,24 +14,14 @@ use crate::{
 impl<W> Case<'_, W> {
     /// There is no garbage collector that would ever remove `orphan` or `foregroundDeletion`, so every propagation policy
     /// acts as Background: the two finalizers are dropped.
-    pub(super) fn delete(
-        &self,
-        current: &Arc<Object>,
-        options: &DeleteOptions,
-    ) -> Result<Decision, Refusal> {
+    pub(super) fn delete(&self, current: &Arc<Object>, options: &DeleteOptions) -> Result<Decision, Refusal> {
         self.check_preconditions(current, options)?;
         if current.is_terminating() && !current.metadata.finalizers.is_empty() {
             let answer = Answer::Unchanged(Arc::clone(current));
-            return Ok(Decision {
-                writes: Vec::new(),
-                answer,
-                warnings: Vec::new(),
-            });
+            return Ok(Decision { writes: Vec::new(), answer, warnings: Vec::new() });
         }
-        self.kind
-            .may_delete(self.world, self.key, current, &self.ctx)?;
-        let of_the_collector =
-            |name: &String| name == FINALIZER_ORPHAN || name == FINALIZER_FOREGROUND;
+        self.kind.may_delete(self.world, self.key, current, &self.ctx)?;
+        let of_the_collector = |name: &String| name == FINALIZER_ORPHAN || name == FINALIZER_FOREGROUND;
         if current.metadata.finalizers.iter().all(of_the_collector) {
             return self.remove(current);
         }
@@ -42,23 +32,11 @@ impl<W> Case<'_, W> {
         meta.deletion_grace_period_seconds = Some(0);
         meta.generation = Some(meta.generation.unwrap_or(0) + 1);
         self.kind.mark_terminating(&mut marked);
-        let write = Write {
-            key: self.key.clone(),
-            old: Some(Arc::clone(current)),
-            new: Some(Arc::new(marked)),
-        };
-        Ok(Decision {
-            writes: vec![write],
-            answer: Answer::Changed,
-            warnings: Vec::new(),
-        })
+        let write = Write { key: self.key.clone(), old: Some(Arc::clone(current)), new: Some(Arc::new(marked)) };
+        Ok(Decision { writes: vec![write], answer: Answer::Changed, warnings: Vec::new() })
     }
 
-    fn check_preconditions(
-        &self,
-        current: &Object,
-        options: &DeleteOptions,
-    ) -> Result<(), Refusal> {
+    fn check_preconditions(&self, current: &Object, options: &DeleteOptions) -> Result<(), Refusal> {
         let meta = &current.metadata;
         if let Some(uid) = options.uid.as_ref().filter(|uid| **uid != meta.uid) {
             return Err(self.conflict(&format!(
@@ -66,11 +44,7 @@ impl<W> Case<'_, W> {
                 meta.uid
             )));
         }
-        if let Some(version) = options
-            .resource_version
-            .as_ref()
-            .filter(|version| **version != meta.resource_version)
-        {
+        if let Some(version) = options.resource_version.as_ref().filter(|version| **version != meta.resource_version) {
             return Err(self.conflict(&format!(
                 "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
                 meta.resource_version
@@ -80,11 +54,7 @@ impl<W> Case<'_, W> {
     }
 
     fn remove(&self, current: &Arc<Object>) -> Result<Decision, Refusal> {
-        let mut writes = vec![Write {
-            key: self.key.clone(),
-            old: Some(Arc::clone(current)),
-            new: None,
-        }];
+        let mut writes = vec![Write { key: self.key.clone(), old: Some(Arc::clone(current)), new: None }];
         writes.extend(self.kind.delete(self.world, self.key, current, &self.ctx)?);
         let details = Details {
             name: self.key.name.clone(),
@@ -93,10 +63,6 @@ impl<W> Case<'_, W> {
             uid: current.metadata.uid.clone(),
             ..Details::default()
         };
-        Ok(Decision {
-            writes,
-            answer: Answer::Deleted(details),
-            warnings: Vec::new(),
-        })
+        Ok(Decision { writes, answer: Answer::Deleted(details), warnings: Vec::new() })
     }
 }

@@ -47,19 +47,10 @@ impl Desk {
         let registry = fixture::registry();
         let kind = registry.get("shelves").unwrap();
         let schema = Schema::for_resource(kind.resource());
-        let mut decision = decide(
-            kind,
-            &schema,
-            &(),
-            command,
-            self.0.as_ref(),
-            &Related::default(),
-        )?;
+        let mut decision = decide(kind, &schema, &(), command, self.0.as_ref(), &Related::default())?;
         if let Some(write) = decision.writes.first_mut() {
             if let Some(new) = &mut write.new {
-                let last = self.0.as_ref().map_or(0, |object| {
-                    object.metadata.resource_version.parse::<u64>().unwrap()
-                });
+                let last = self.0.as_ref().map_or(0, |object| object.metadata.resource_version.parse::<u64>().unwrap());
                 Arc::make_mut(new).metadata.resource_version = (last + 1).to_string();
             }
             self.0 = write.new.clone();
@@ -68,27 +59,15 @@ impl Desk {
     }
 
     fn create(&mut self, body: Value) -> Result<Decision, Refusal> {
-        self.run(&Self::command(Action::Create(
-            decode(None, body.to_string().as_bytes()).unwrap(),
-        )))
+        self.run(&Self::command(Action::Create(decode(None, body.to_string().as_bytes()).unwrap())))
     }
 
-    fn update(
-        &mut self,
-        change: Mutation,
-        subresource: Option<Subresource>,
-    ) -> Result<Decision, Refusal> {
-        self.run(&Self::command(Action::Update {
-            change,
-            subresource,
-        }))
+    fn update(&mut self, change: Mutation, subresource: Option<Subresource>) -> Result<Decision, Refusal> {
+        self.run(&Self::command(Action::Update { change, subresource }))
     }
 
     fn replace(&mut self, body: Value) -> Result<Decision, Refusal> {
-        self.update(
-            Mutation::Replace(decode(None, body.to_string().as_bytes()).unwrap()),
-            None,
-        )
+        self.update(Mutation::Replace(decode(None, body.to_string().as_bytes()).unwrap()), None)
     }
 
     fn merge(&mut self, patch: Value) -> Result<Decision, Refusal> {
@@ -100,9 +79,7 @@ impl Desk {
     }
 
     fn now(&self) -> Value {
-        self.0
-            .as_ref()
-            .map_or(Value::Null, |object| object.to_value())
+        self.0.as_ref().map_or(Value::Null, |object| object.to_value())
     }
 }
 
@@ -133,16 +110,10 @@ fn a_created_object_has_what_the_server_sets_and_nothing_that_the_body_may_not()
 #[test]
 fn creation_is_refused_for_what_the_body_says() {
     let create = |body: Value| refused(Desk(None).create(body));
-    assert_eq!(
-        create(json!({"metadata": {"name": "a", "resourceVersion": "1"}})).0,
-        400
-    );
+    assert_eq!(create(json!({"metadata": {"name": "a", "resourceVersion": "1"}})).0, 400);
     assert_eq!(create(json!({"apiVersion": "other/v1"})).0, 400);
     assert_eq!(create(json!({"kind": "Book"})).0, 400);
-    assert_eq!(
-        create(json!({"metadata": {"name": "a", "labels": {"-": "x"}}, "spec": {}})).0,
-        422
-    );
+    assert_eq!(create(json!({"metadata": {"name": "a", "labels": {"-": "x"}}, "spec": {}})).0, 422);
     assert_eq!(create(json!({"spec": 1})).0, 422);
     assert_eq!(create(json!(1)).0, 400);
 }
@@ -151,35 +122,17 @@ fn creation_is_refused_for_what_the_body_says() {
 fn a_taken_name_is_already_there() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
     let (code, message) = refused(desk.create(json!({"metadata": {"name": "a"}})));
-    assert_eq!(
-        (code, message.as_str()),
-        (409, "shelves.store.example.com \"a\" already exists")
-    );
+    assert_eq!((code, message.as_str()), (409, "shelves.store.example.com \"a\" already exists"));
 }
 
 #[test]
 fn unknown_and_repeated_fields_are_met_as_asked() {
-    let body = decode(
-        None,
-        br#"{"metadata":{"name":"a"},"spec":{"color":1,"colour":"b","colour":"c"}}"#,
-    )
-    .unwrap();
+    let body = decode(None, br#"{"metadata":{"name":"a"},"spec":{"color":1,"colour":"b","colour":"c"}}"#).unwrap();
     let create = |field_validation| {
-        let command = Command {
-            field_validation,
-            ..Desk::command(Action::Create(body.clone()))
-        };
-        Desk(None)
-            .run(&command)
-            .map(|decision| decision.warnings)
-            .map_err(|refusal| refusal.message)
+        let command = Command { field_validation, ..Desk::command(Action::Create(body.clone())) };
+        Desk(None).run(&command).map(|decision| decision.warnings).map_err(|refusal| refusal.message)
     };
-    let warnings = [
-        "unknown field \"spec.color\"",
-        "duplicate field \"spec.colour\"",
-    ]
-    .map(str::to_owned)
-    .to_vec();
+    let warnings = ["unknown field \"spec.color\"", "duplicate field \"spec.colour\""].map(str::to_owned).to_vec();
     assert_eq!(create(FieldValidation::Ignore), Ok(vec![]));
     assert_eq!(create(FieldValidation::Warn), Ok(warnings));
     let strict = "Shelf in version \"v1alpha1\" cannot be handled as a Shelf: strict decoding error: \
@@ -190,144 +143,72 @@ fn unknown_and_repeated_fields_are_met_as_asked() {
 #[test]
 fn a_replacement_names_the_version_that_it_replaces() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
-    let body = |version: &str| json!({"metadata": {"name": "a", "resourceVersion": version}, "spec": {"colour": "blue"}});
+    let body =
+        |version: &str| json!({"metadata": {"name": "a", "resourceVersion": version}, "spec": {"colour": "blue"}});
     assert_eq!(refused(desk.replace(body(""))).0, 422);
     assert_eq!(refused(desk.replace(body("7"))).0, 409);
     desk.replace(body("1")).unwrap();
     let now = desk.now();
-    assert_eq!(
-        (&now["spec"]["colour"], &now["metadata"]["generation"]),
-        (&json!("blue"), &json!(2))
-    );
+    assert_eq!((&now["spec"]["colour"], &now["metadata"]["generation"]), (&json!("blue"), &json!(2)));
     assert_eq!(refused(Desk(None).replace(body("1"))).0, 404);
 }
 
 #[test]
 fn a_version_inside_a_patch_is_a_lock() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
-    assert_eq!(
-        refused(desk.merge(json!({"metadata": {"resourceVersion": "9"}, "spec": {"colour": "x"}})))
-            .0,
-        409
-    );
-    assert_eq!(
-        refused(desk.merge(json!({"metadata": {"uid": "other"}}))).0,
-        422
-    );
-    assert_eq!(
-        refused(desk.merge(json!({"metadata": {"name": "b"}}))).0,
-        400
-    );
-    desk.merge(json!({"metadata": {"resourceVersion": "1"}, "spec": {"colour": "x"}}))
-        .unwrap();
+    assert_eq!(refused(desk.merge(json!({"metadata": {"resourceVersion": "9"}, "spec": {"colour": "x"}}))).0, 409);
+    assert_eq!(refused(desk.merge(json!({"metadata": {"uid": "other"}}))).0, 422);
+    assert_eq!(refused(desk.merge(json!({"metadata": {"name": "b"}}))).0, 400);
+    desk.merge(json!({"metadata": {"resourceVersion": "1"}, "spec": {"colour": "x"}})).unwrap();
     assert_eq!(desk.now()["spec"]["colour"], "x");
 }
 
 #[test]
 fn a_change_of_nothing_is_no_write() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
-    let decision = desk
-        .merge(json!({"spec": {"colour": "red"}, "metadata": {"generation": 5}}))
-        .unwrap();
+    let decision = desk.merge(json!({"spec": {"colour": "red"}, "metadata": {"generation": 5}})).unwrap();
     assert!(matches!(decision.answer, Answer::Unchanged(_)) && decision.writes.is_empty());
-    desk.merge(json!({"metadata": {"labels": {"a": "b"}}}))
-        .unwrap();
-    assert_eq!(
-        desk.now()["metadata"]["generation"],
-        1,
-        "labels are not desired state"
-    );
+    desk.merge(json!({"metadata": {"labels": {"a": "b"}}})).unwrap();
+    assert_eq!(desk.now()["metadata"]["generation"], 1, "labels are not desired state");
 }
 
 #[test]
 fn each_path_writes_its_own_part() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
     let patch = json!({"spec": {"colour": "blue"}, "status": {"books": 3}, "metadata": {"labels": {"a": "b"}}});
-    desk.update(
-        Mutation::Patch(Patch::Merge(patch.clone().into())),
-        Some(Subresource::Status),
-    )
-    .unwrap();
+    desk.update(Mutation::Patch(Patch::Merge(patch.clone().into())), Some(Subresource::Status)).unwrap();
     let now = desk.now();
-    assert_eq!(
-        (&now["spec"]["colour"], &now["status"]["books"]),
-        (&json!("red"), &json!(3))
-    );
-    assert_eq!(
-        (&now["metadata"]["labels"], &now["metadata"]["generation"]),
-        (&Value::Null, &json!(1))
-    );
-    desk.merge(json!({"status": {"books": 4}, "spec": {"colour": "blue"}}))
-        .unwrap();
-    assert_eq!(
-        (
-            &desk.now()["spec"]["colour"],
-            &desk.now()["status"]["books"]
-        ),
-        (&json!("blue"), &json!(3))
-    );
+    assert_eq!((&now["spec"]["colour"], &now["status"]["books"]), (&json!("red"), &json!(3)));
+    assert_eq!((&now["metadata"]["labels"], &now["metadata"]["generation"]), (&Value::Null, &json!(1)));
+    desk.merge(json!({"status": {"books": 4}, "spec": {"colour": "blue"}})).unwrap();
+    assert_eq!((&desk.now()["spec"]["colour"], &desk.now()["status"]["books"]), (&json!("blue"), &json!(3)));
 }
 
 #[test]
 fn finalizers_hold_a_deletion_until_the_last_is_gone() {
-    let mut desk =
-        Desk::with(json!({"metadata": {"name": "a", "finalizers": ["e.x/a", "orphan"]}}));
+    let mut desk = Desk::with(json!({"metadata": {"name": "a", "finalizers": ["e.x/a", "orphan"]}}));
     desk.delete(DeleteOptions::default()).unwrap();
     let meta = &desk.now()["metadata"];
     assert_eq!(meta["deletionTimestamp"], "2026-01-02T03:04:05Z");
-    assert_eq!(
-        (&meta["finalizers"], &meta["generation"]),
-        (&json!(["e.x/a"]), &json!(2))
-    );
-    assert!(matches!(
-        desk.delete(DeleteOptions::default()).unwrap().answer,
-        Answer::Unchanged(_)
-    ));
-    assert_eq!(
-        refused(desk.merge(json!({"metadata": {"finalizers": ["e.x/a", "e.x/b"]}}))).0,
-        422
-    );
+    assert_eq!((&meta["finalizers"], &meta["generation"]), (&json!(["e.x/a"]), &json!(2)));
+    assert!(matches!(desk.delete(DeleteOptions::default()).unwrap().answer, Answer::Unchanged(_)));
+    assert_eq!(refused(desk.merge(json!({"metadata": {"finalizers": ["e.x/a", "e.x/b"]}}))).0, 422);
     let (_, message) = refused(desk.create(json!({"metadata": {"name": "a"}})));
-    assert!(
-        message.starts_with("object is being deleted: "),
-        "{message}"
-    );
-    let decision = desk
-        .merge(json!({"metadata": {"finalizers": null}}))
-        .unwrap();
+    assert!(message.starts_with("object is being deleted: "), "{message}");
+    let decision = desk.merge(json!({"metadata": {"finalizers": null}})).unwrap();
     assert!(matches!(decision.answer, Answer::DeletedBy(_)));
     assert_eq!(desk.now(), Value::Null);
 }
 
 #[test]
 fn a_deletion_has_preconditions_and_says_what_it_deleted() {
-    let mut desk =
-        Desk::with(json!({"metadata": {"name": "a", "finalizers": ["foregroundDeletion"]}}));
+    let mut desk = Desk::with(json!({"metadata": {"name": "a", "finalizers": ["foregroundDeletion"]}}));
     let uid = Some("other".to_owned());
-    assert_eq!(
-        refused(desk.delete(DeleteOptions {
-            uid,
-            ..DeleteOptions::default()
-        }))
-        .0,
-        409
-    );
+    assert_eq!(refused(desk.delete(DeleteOptions { uid, ..DeleteOptions::default() })).0, 409);
     let resource_version = Some("9".to_owned());
-    assert_eq!(
-        refused(desk.delete(DeleteOptions {
-            resource_version,
-            ..DeleteOptions::default()
-        }))
-        .0,
-        409
-    );
-    let Answer::Deleted(details) = desk.delete(DeleteOptions::default()).unwrap().answer else {
-        panic!("not deleted")
-    };
-    assert_eq!(
-        (details.kind.as_str(), details.uid),
-        ("shelves", Seed([7; 32]).uid())
-    );
+    assert_eq!(refused(desk.delete(DeleteOptions { resource_version, ..DeleteOptions::default() })).0, 409);
+    let Answer::Deleted(details) = desk.delete(DeleteOptions::default()).unwrap().answer else { panic!("not deleted") };
+    assert_eq!((details.kind.as_str(), details.uid), ("shelves", Seed([7; 32]).uid()));
     assert_eq!(refused(desk.delete(DeleteOptions::default())).0, 404);
 }
 
@@ -340,10 +221,7 @@ fn a_body_must_be_of_the_object_that_the_path_names() {
         json!({"metadata": meta})
     };
     for (meta, expected) in [
-        (
-            json!({"name": "b"}),
-            "the name of the object (b) does not match the name on the URL (a)",
-        ),
+        (json!({"name": "b"}), "the name of the object (b) does not match the name on the URL (a)"),
         (
             json!({"uid": "other"}),
             "Operation cannot be fulfilled on shelves.store.example.com \"a\": Precondition failed: UID in \
@@ -363,17 +241,13 @@ fn a_body_must_be_of_the_object_that_the_path_names() {
         assert_eq!(refused(desk.replace(body(meta))).1, expected);
     }
     // A body namespace means nothing for a kind without namespaces.
-    desk.replace(body(json!({"name": null, "namespace": "x"})))
-        .unwrap();
+    desk.replace(body(json!({"name": null, "namespace": "x"}))).unwrap();
     for (body, expected) in [
         (
             json!({"apiVersion": "v1"}),
             "the API version in the data (v1) does not match the expected API version (store.example.com/v1alpha1)",
         ),
-        (
-            json!({"kind": "Book"}),
-            "the kind in the data (Book) does not match the expected kind (Shelf)",
-        ),
+        (json!({"kind": "Book"}), "the kind in the data (Book) does not match the expected kind (Shelf)"),
     ] {
         assert_eq!(refused(desk.replace(body)).1, expected);
     }
@@ -385,18 +259,11 @@ fn another_namespace_than_the_paths_is_refused() {
     let book = registry.get("books").unwrap();
     let schema = Schema::for_resource(book.resource());
     let create = |namespace: &str| {
-        let mut command = Desk::command(Action::Create(
-            json!({"metadata": {"namespace": namespace}}).into(),
-        ));
-        command.key = ObjectKey {
-            resource: "books",
-            namespace: "n".to_owned(),
-            ..command.key
-        };
+        let mut command = Desk::command(Action::Create(json!({"metadata": {"namespace": namespace}}).into()));
+        command.key = ObjectKey { resource: "books", namespace: "n".to_owned(), ..command.key };
         decide(book, &schema, &(), &command, None, &Related::default())
     };
-    let text =
-        "the namespace of the provided object does not match the namespace sent on the request";
+    let text = "the namespace of the provided object does not match the namespace sent on the request";
     assert_eq!(refused(create("m")), (400, text.to_owned()));
     for same in ["", "n"] {
         let created = create(same).unwrap().writes.remove(0).new.unwrap();
@@ -412,22 +279,17 @@ fn the_server_keeps_what_is_its_own() {
         "creationTimestamp": "2000-01-01T00:00:00Z", "deletionTimestamp": "2000-01-01T00:00:00Z", "generation": 7,
         "deletionGracePeriodSeconds": 30, "selfLink": "/x", "resourceVersion": null, "uid": null,
     }});
-    assert!(matches!(
-        desk.merge(patch).unwrap().answer,
-        Answer::Unchanged(_)
-    ));
+    assert!(matches!(desk.merge(patch).unwrap().answer, Answer::Unchanged(_)));
     assert_eq!(desk.now(), before);
 }
 
 #[test]
 fn managed_fields_are_kept_taken_or_reset() {
     let entry = |manager: &str| json!({"manager": manager, "operation": "Update", "apiVersion": "store.example.com/v1alpha1", "fieldsV1": {"f:spec": {}}});
-    let mut desk =
-        Desk::with(json!({"metadata": {"name": "a", "managedFields": [entry("dropped")]}}));
+    let mut desk = Desk::with(json!({"metadata": {"name": "a", "managedFields": [entry("dropped")]}}));
     let mut step = |managed_fields: Value, expected: Value| {
         let version = &desk.now()["metadata"]["resourceVersion"];
-        let meta =
-            json!({"name": "a", "resourceVersion": version, "managedFields": managed_fields});
+        let meta = json!({"name": "a", "resourceVersion": version, "managedFields": managed_fields});
         desk.replace(json!({"metadata": meta})).unwrap();
         assert_eq!(desk.now()["metadata"]["managedFields"], expected);
     };
@@ -447,66 +309,38 @@ fn what_a_patch_leads_to_is_checked_like_a_body() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
     let strict = |patch: &str| {
         let patch = Patch::parse("application/merge-patch+json", patch.as_bytes()).unwrap();
-        let action = Action::Update {
-            change: Mutation::Patch(patch),
-            subresource: None,
-        };
-        Command {
-            field_validation: FieldValidation::Strict,
-            ..Desk::command(action)
-        }
+        let action = Action::Update { change: Mutation::Patch(patch), subresource: None };
+        Command { field_validation: FieldValidation::Strict, ..Desk::command(action) }
     };
-    let refusal = desk
-        .run(&strict(
-            r#"{"spec":{"colour":"a","colour":"b","color":"c"}}"#,
-        ))
-        .unwrap_err();
-    assert_eq!(
-        (refusal.reason, refusal.details.causes[0].field.as_str()),
-        (Reason::Invalid, "patch")
-    );
-    assert!(
-        refusal
-            .message
-            .ends_with(r#"unknown field "spec.color", duplicate field "spec.colour""#),
-        "{refusal}"
-    );
+    let refusal = desk.run(&strict(r#"{"spec":{"colour":"a","colour":"b","color":"c"}}"#)).unwrap_err();
+    assert_eq!((refusal.reason, refusal.details.causes[0].field.as_str()), (Reason::Invalid, "patch"));
+    assert!(refusal.message.ends_with(r#"unknown field "spec.color", duplicate field "spec.colour""#), "{refusal}");
     let refusal = desk.merge(json!({"spec": {"colour": 1}})).unwrap_err();
-    assert_eq!(
-        (refusal.reason, refusal.details.causes[0].field.as_str()),
-        (Reason::Invalid, "spec.colour")
-    );
-    let whole = Patch::parse(
-        "application/json-patch+json",
-        br#"[{"op":"replace","path":"","value":[]}]"#,
-    )
-    .unwrap();
+    assert_eq!((refusal.reason, refusal.details.causes[0].field.as_str()), (Reason::Invalid, "spec.colour"));
+    let whole = Patch::parse("application/json-patch+json", br#"[{"op":"replace","path":"","value":[]}]"#).unwrap();
     let refusal = desk.update(Mutation::Patch(whole), None).unwrap_err();
-    assert_eq!(
-        (refusal.reason, refusal.details.causes[0].field.as_str()),
-        (Reason::Invalid, "patch")
-    );
-    let failing = Patch::parse(
-        "application/json-patch+json",
-        br#"[{"op":"remove","path":"/x"}]"#,
-    )
-    .unwrap();
+    assert_eq!((refusal.reason, refusal.details.causes[0].field.as_str()), (Reason::Invalid, "patch"));
+    let failing = Patch::parse("application/json-patch+json", br#"[{"op":"remove","path":"/x"}]"#).unwrap();
     let refusal = desk.update(Mutation::Patch(failing), None).unwrap_err();
-    assert_eq!(
-        (refusal.details.kind.as_str(), refusal.details.name.as_str()),
-        ("Shelf", "a")
-    );
-    desk.merge(json!({"spec": {"color": "c"}}))
-        .map(|decision| assert_eq!(decision.warnings.len(), 1))
-        .unwrap();
+    assert_eq!((refusal.details.kind.as_str(), refusal.details.name.as_str()), ("Shelf", "a"));
+    desk.merge(json!({"spec": {"color": "c"}})).map(|decision| assert_eq!(decision.warnings.len(), 1)).unwrap();
 }
 
 #[test]
 fn a_removed_field_is_a_change_of_the_desired_state() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
     desk.merge(json!({"spec": null})).unwrap();
-    assert_eq!(
-        (&desk.now()["spec"], &desk.now()["metadata"]["generation"]),
-        (&Value::Null, &json!(2))
-    );
+    assert_eq!((&desk.now()["spec"], &desk.now()["metadata"]["generation"]), (&Value::Null, &json!(2)));
+}
+
+#[test]
+fn faults_of_types_metadata_and_kind_come_in_one_answer() {
+    let body = json!({"metadata": {"name": "a", "labels": {"-": "x", "b": 1}}, "spec": {"colour": 1}});
+    let refusal = Desk(None).create(body).unwrap_err();
+    let fields: Vec<_> = refusal.details.causes.iter().map(|cause| cause.field.as_str()).collect();
+    assert_eq!(fields, ["metadata.labels[b]", "spec.colour"], "a fault around one of a type is not heard");
+    let body = json!({"metadata": {"name": "a", "finalizers": ["-bad"]}, "spec": {"colour": 1}});
+    let refusal = Desk(None).create(body).unwrap_err();
+    let fields: Vec<_> = refusal.details.causes.iter().map(|cause| cause.field.as_str()).collect();
+    assert_eq!(fields, ["spec.colour", "metadata.finalizers"]);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Case, Source};
+use super::{Case, Reading, Source};
 use crate::{
     command::{Answer, Decision, Mutation, Write},
     field::{Fault, Path},
@@ -21,18 +21,12 @@ impl<W> Case<'_, W> {
         change: &Mutation,
         subresource: Option<Subresource>,
     ) -> Result<Decision, Refusal> {
-        let (mut new, mut warnings) = self.changed(current, change)?;
+        let Reading { object: mut new, mut warnings, faults: of_types } = self.changed(current, change)?;
         self.check_identity(current, &mut new, matches!(change, Mutation::Replace(_)))?;
         restore(current, &mut new, subresource);
         let faults = metadata::validate_update(&current.metadata, &new.metadata);
-        let decided = self
-            .kind
-            .update(self.world, self.key, current, new, subresource, &self.ctx);
-        let Decided {
-            object: mut new,
-            companions,
-            warnings: more,
-        } = self.join(decided, &faults)?;
+        let decided = self.kind.update(self.world, self.key, current, new, subresource, &self.ctx);
+        let Decided { object: mut new, companions, warnings: more } = self.join(decided, &of_types, &faults)?;
         warnings.extend(more);
         if new.is_terminating() && new.metadata.finalizers.is_empty() {
             return self.last_finalizer_gone(current, new, warnings);
@@ -41,40 +35,23 @@ impl<W> Case<'_, W> {
             new.metadata.generation = Some(current.metadata.generation.unwrap_or(0) + 1);
         }
         if new == **current && companions.is_empty() {
-            return Ok(Decision {
-                writes: Vec::new(),
-                answer: Answer::Unchanged(Arc::clone(current)),
-                warnings,
-            });
+            return Ok(Decision { writes: Vec::new(), answer: Answer::Unchanged(Arc::clone(current)), warnings });
         }
-        let mut writes = vec![Write {
-            key: self.key.clone(),
-            old: Some(Arc::clone(current)),
-            new: Some(Arc::new(new)),
-        }];
+        let mut writes =
+            vec![Write { key: self.key.clone(), old: Some(Arc::clone(current)), new: Some(Arc::new(new)) }];
         writes.extend(companions);
-        Ok(Decision {
-            writes,
-            answer: Answer::Changed,
-            warnings,
-        })
+        Ok(Decision { writes, answer: Answer::Changed, warnings })
     }
 
     /// The object that the caller wants, as the caller sees it.
-    fn changed(
-        &self,
-        current: &Object,
-        change: &Mutation,
-    ) -> Result<(Object, Vec<String>), Refusal> {
+    fn changed(&self, current: &Object, change: &Mutation) -> Result<Reading, Refusal> {
         let patch = match change {
             Mutation::Replace(body) => {
                 return self.read(body.value.clone(), &body.duplicates, Source::Body);
             }
             Mutation::Patch(patch) => patch,
         };
-        let patched = patch
-            .apply(&current.to_value())
-            .map_err(|refusal| self.about_this(refusal))?;
+        let patched = patch.apply(&current.to_value()).map_err(|refusal| self.about_this(refusal))?;
         if !patched.is_object() {
             return Err(self.unpatchable("the patch leaves something that is not an object"));
         }
@@ -82,27 +59,13 @@ impl<W> Case<'_, W> {
     }
 
     fn about_this(&self, refusal: Refusal) -> Refusal {
-        let Resource {
-            group,
-            kind,
-            plural,
-            ..
-        } = self.resource;
-        let noun = if refusal.reason == Reason::Invalid {
-            kind
-        } else {
-            plural
-        };
+        let Resource { group, kind, plural, .. } = self.resource;
+        let noun = if refusal.reason == Reason::Invalid { kind } else { plural };
         refusal.about(group, noun, &self.key.name)
     }
 
     /// Name, namespace, uid and resourceVersion must be those of the object, as far as they are given.
-    fn check_identity(
-        &self,
-        current: &Object,
-        new: &mut Object,
-        replaced: bool,
-    ) -> Result<(), Refusal> {
+    fn check_identity(&self, current: &Object, new: &mut Object, replaced: bool) -> Result<(), Refusal> {
         let (meta, now) = (&mut new.metadata, &current.metadata);
         if meta.name.is_empty() && replaced {
             meta.name.clone_from(&now.name);
@@ -127,11 +90,7 @@ impl<W> Case<'_, W> {
         }
         if meta.resource_version.is_empty() && replaced {
             let path = Path::new("metadata").child("resourceVersion");
-            return Err(self.invalid(&[Fault::invalid(
-                path,
-                "",
-                "must be specified for an update",
-            )]));
+            return Err(self.invalid(&[Fault::invalid(path, "", "must be specified for an update")]));
         }
         if !meta.resource_version.is_empty() && meta.resource_version != now.resource_version {
             return Err(self.conflict(
@@ -148,29 +107,18 @@ impl<W> Case<'_, W> {
         new: Object,
         warnings: Vec<String>,
     ) -> Result<Decision, Refusal> {
-        self.kind
-            .may_delete(self.world, self.key, &new, &self.ctx)?;
+        self.kind.may_delete(self.world, self.key, &new, &self.ctx)?;
         let companions = self.kind.delete(self.world, self.key, &new, &self.ctx)?;
-        let mut writes = vec![Write {
-            key: self.key.clone(),
-            old: Some(Arc::clone(current)),
-            new: None,
-        }];
+        let mut writes = vec![Write { key: self.key.clone(), old: Some(Arc::clone(current)), new: None }];
         writes.extend(companions);
-        Ok(Decision {
-            writes,
-            answer: Answer::DeletedBy(Arc::new(new)),
-            warnings,
-        })
+        Ok(Decision { writes, answer: Answer::DeletedBy(Arc::new(new)), warnings })
     }
 }
 
 /// Whether anything outside metadata and status differs.
 fn is_other_desire(old: &Object, new: &Object) -> bool {
-    let desires =
-        |object: &Object| object.fields.len() - usize::from(object.fields.contains_key("status"));
-    let differs =
-        |(name, value): (&String, &Value)| name != "status" && old.fields.get(name) != Some(value);
+    let desires = |object: &Object| object.fields.len() - usize::from(object.fields.contains_key("status"));
+    let differs = |(name, value): (&String, &Value)| name != "status" && old.fields.get(name) != Some(value);
     desires(old) != desires(new) || new.fields.iter().any(differs)
 }
 

@@ -1,3 +1,5 @@
+//! Starts, transitions and frames of watches.
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -12,71 +14,26 @@ const WATCH_LIST: &str = "watch=1&sendInitialEvents=true&resourceVersionMatch=No
 
 #[test]
 fn a_watch_without_a_version_begins_with_what_there_is() {
-    assert_eq!(
-        started("watch=1"),
-        Start::Initial {
-            not_older_than: None,
-            bookmark: false
-        }
-    );
-    assert_eq!(
-        started("watch=1&resourceVersion="),
-        Start::Initial {
-            not_older_than: None,
-            bookmark: false
-        }
-    );
-    assert_eq!(
-        started("watch=1&resourceVersion=0"),
-        Start::Initial {
-            not_older_than: Some(0),
-            bookmark: false
-        }
-    );
+    assert_eq!(started("watch=1"), Start::Initial { not_older_than: None, bookmark: false });
+    assert_eq!(started("watch=1&resourceVersion="), Start::Initial { not_older_than: None, bookmark: false });
+    assert_eq!(started("watch=1&resourceVersion=0"), Start::Initial { not_older_than: Some(0), bookmark: false });
 }
 
 #[test]
 fn a_watch_from_a_version_begins_after_it() {
     assert_eq!(started("watch=1&resourceVersion=7"), Start::After(7));
-    assert_eq!(
-        started("watch=1&resourceVersion=7&allowWatchBookmarks=true"),
-        Start::After(7)
-    );
+    assert_eq!(started("watch=1&resourceVersion=7&allowWatchBookmarks=true"), Start::After(7));
 }
 
 #[test]
 fn a_watch_list_ends_its_initial_events_with_a_bookmark() {
     let bookmarks = format!("{WATCH_LIST}&allowWatchBookmarks=true");
-    assert_eq!(
-        started(&bookmarks),
-        Start::Initial {
-            not_older_than: None,
-            bookmark: true
-        }
-    );
+    assert_eq!(started(&bookmarks), Start::Initial { not_older_than: None, bookmark: true });
     let any = format!("{bookmarks}&resourceVersion=0");
-    assert_eq!(
-        started(&any),
-        Start::Initial {
-            not_older_than: Some(0),
-            bookmark: true
-        }
-    );
+    assert_eq!(started(&any), Start::Initial { not_older_than: Some(0), bookmark: true });
     let at = format!("{bookmarks}&resourceVersion=7");
-    assert_eq!(
-        started(&at),
-        Start::Initial {
-            not_older_than: Some(7),
-            bookmark: true
-        }
-    );
-    assert_eq!(
-        started(WATCH_LIST),
-        Start::Initial {
-            not_older_than: None,
-            bookmark: false
-        }
-    );
+    assert_eq!(started(&at), Start::Initial { not_older_than: Some(7), bookmark: true });
+    assert_eq!(started(WATCH_LIST), Start::Initial { not_older_than: None, bookmark: false });
 }
 
 #[test]
@@ -84,10 +41,7 @@ fn a_watch_that_wants_no_initial_events_begins_now_or_where_it_says() {
     let none = "watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
     assert_eq!(started(none), Start::Now);
     assert_eq!(started(&format!("{none}&resourceVersion=0")), Start::Now);
-    assert_eq!(
-        started(&format!("{none}&resourceVersion=7")),
-        Start::After(7)
-    );
+    assert_eq!(started(&format!("{none}&resourceVersion=7")), Start::After(7));
 }
 
 fn book(colour: &str, genre: &str) -> Object {
@@ -109,10 +63,7 @@ fn a_filter_turns_changes_into_what_is_seen_of_them() {
     assert!(Filter::default().is_everything());
     let seen = [book("red", "noir")];
     let unseen = [book("blue", "noir"), book("red", "lyric")];
-    for (seen, unseen) in seen
-        .iter()
-        .flat_map(|seen| unseen.iter().map(move |unseen| (seen, unseen)))
-    {
+    for (seen, unseen) in seen.iter().flat_map(|seen| unseen.iter().map(move |unseen| (seen, unseen))) {
         let cases = [
             (None, Some(seen), Some(EventType::Added)),
             (None, Some(unseen), None),
@@ -138,20 +89,9 @@ fn who_goes_out_of_sight_is_seen_as_last_seen_at_the_new_version() {
 
 #[test]
 fn an_event_is_one_line() {
-    assert_eq!(
-        frame(EventType::Added, b"{\"a\":1}"),
-        "{\"type\":\"ADDED\",\"object\":{\"a\":1}}\n"
-    );
-    let types = [
-        EventType::Modified,
-        EventType::Deleted,
-        EventType::Bookmark,
-        EventType::Error,
-    ];
-    assert_eq!(
-        types.map(EventType::as_str),
-        ["MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
-    );
+    assert_eq!(frame(EventType::Added, b"{\"a\":1}"), "{\"type\":\"ADDED\",\"object\":{\"a\":1}}\n");
+    let types = [EventType::Modified, EventType::Deleted, EventType::Bookmark, EventType::Error];
+    assert_eq!(types.map(EventType::as_str), ["MODIFIED", "DELETED", "BOOKMARK", "ERROR"]);
 }
 
 #[test]

@@ -25,10 +25,14 @@ use apiserver::{
 use futures::{future::join_all, poll};
 use serde_json::{Value, json};
 use store::{Error, Key, Revision, Store as _};
-use tokio::task::JoinHandle;
+use tokio::{
+    task::{JoinError, JoinHandle},
+    time::timeout,
+};
 
 use crate::{
     faulty::{Fault, FaultyStore},
+    front::SOON,
     library::{self, UNTHINKABLE, World, book, book_key, shelf, shelf_key},
 };
 
@@ -46,10 +50,8 @@ struct Desk {
 impl Desk {
     fn open() -> Self {
         let (store, registry) = (FaultyStore::new(), library::registry());
-        let schemas: HashMap<_, _> = registry
-            .iter()
-            .map(|kind| (kind.resource().plural, Schema::for_resource(kind.resource())))
-            .collect();
+        let schemas: HashMap<_, _> =
+            registry.iter().map(|kind| (kind.resource().plural, Schema::for_resource(kind.resource()))).collect();
         let committer = Committer {
             store: Arc::new(store.clone()),
             registry: Arc::new(registry),
@@ -90,13 +92,20 @@ impl Desk {
 
     /// What [`Hub::behind`] has after `cursor`, as (key, what happened).
     fn events(&self, cursor: u64) -> Vec<(String, &'static str)> {
-        let Behind::Events(events, _) = self.hub.behind(cursor, "") else { panic!("the hub is large enough") };
+        let Behind::Events(events, _) = self.hub.behind(cursor, "", usize::MAX) else {
+            panic!("the hub is large enough")
+        };
         let what = |old: bool, new: bool| match (old, new) {
             (false, _) => "created",
             (true, true) => "changed",
             (true, false) => "deleted",
         };
         events.iter().map(|event| (event.key.clone(), what(event.old.is_some(), event.new.is_some()))).collect()
+    }
+
+    /// How the committer ended.
+    async fn ended(&mut self) -> Result<Result<(), Fatal>, JoinError> {
+        timeout(SOON, &mut self.task).await.expect("an end")
     }
 
     async fn stored(&self, key: &ObjectKey) -> Option<Value> {
@@ -228,10 +237,15 @@ async fn spans_that_earlier_commands_gave_back_or_took_are_seen_so() {
     for name in ["x", "y"] {
         desk.queue.submit(create_book(name)).await.unwrap();
     }
-    let outcomes =
-        desk.at_once(vec![delete(book_key("x")), delete(shelf_key("a")), create_book("z"), delete(shelf_key("a"))]).await;
+    let outcomes = desk
+        .at_once(vec![delete(book_key("x")), delete(shelf_key("a")), create_book("z"), delete(shelf_key("a"))])
+        .await;
     let why = |outcome: &Outcome| outcome.as_ref().unwrap_err().message.clone();
-    assert!(why(&outcomes[1]).ends_with("1 book(s) stand on it: 1 (cards/platform/attic/card-y)"), "{}", why(&outcomes[1]));
+    assert!(
+        why(&outcomes[1]).ends_with("1 book(s) stand on it: 1 (cards/platform/attic/card-y)"),
+        "{}",
+        why(&outcomes[1])
+    );
     let both = "2 book(s) stand on it: 0 (cards/platform/attic/card-z), 1 (cards/platform/attic/card-y)";
     assert!(why(&outcomes[3]).ends_with(both), "{}", why(&outcomes[3]));
 }
@@ -313,33 +327,33 @@ async fn a_commit_that_goes_on_after_its_answer_was_lost_is_waited_for() {
 
 #[tokio::test]
 async fn what_cannot_be_found_out_ends_the_committer() {
-    let desk = Desk::with_shelf().await;
+    let mut desk = Desk::with_shelf().await;
     desk.store.plan([Fault::AnswerLost, Fault::Begin(Error::Unavailable("gone".into()))]);
     for outcome in desk.at_once(vec![create_book("x"), create_book("y")]).await {
         assert_eq!((reason(&outcome), may_repeat(&outcome)), (Reason::InternalError, false));
         assert!(outcome.unwrap_err().message.contains("not known"));
     }
-    assert!(desk.task.await.unwrap().is_err());
+    assert!(desk.ended().await.unwrap().is_err());
     let after = desk.queue.submit(create_book("y")).await;
     assert_eq!((reason(&after), may_repeat(&after)), (Reason::ServiceUnavailable, true));
 }
 
 #[tokio::test]
 async fn a_log_that_somebody_else_writes_ends_the_committer() {
-    let desk = Desk::with_shelf().await;
+    let mut desk = Desk::with_shelf().await;
     desk.store.plan([Fault::Intruder]);
     desk.queue.submit(create_book("x")).await.unwrap();
     let outcome = desk.queue.submit(create_book("y")).await;
     assert_eq!((reason(&outcome), may_repeat(&outcome)), (Reason::InternalError, false));
     assert!(outcome.unwrap_err().message.contains("nothing was written"));
-    let fatal = desk.task.await.unwrap().unwrap_err().to_string();
+    let fatal = desk.ended().await.unwrap().unwrap_err().to_string();
     assert!(fatal.contains("something else writes to it"), "{fatal}");
     assert_eq!(desk.stored(&book_key("y")).await, None);
 }
 
 #[tokio::test]
 async fn a_panic_ends_the_committer_and_leaves_nobody_waiting() {
-    let desk = Desk::with_shelf().await;
+    let mut desk = Desk::with_shelf().await;
     let held = desk.held(create_book("w")).await;
     let commands = vec![create_book("x"), create(book_key("u"), book("u", UNTHINKABLE)), create_book("y")];
     let waiting = queued(&desk.queue, commands).await;
@@ -348,7 +362,7 @@ async fn a_panic_ends_the_committer_and_leaves_nobody_waiting() {
     for outcome in join_all(waiting).await {
         assert_eq!((reason(&outcome), may_repeat(&outcome)), (Reason::InternalError, false));
     }
-    assert!(desk.task.await.unwrap_err().is_panic());
+    assert!(desk.ended().await.unwrap_err().is_panic());
     assert_eq!(desk.stored(&book_key("x")).await, None);
     assert_eq!(reason(&desk.queue.submit(create_book("z")).await), Reason::ServiceUnavailable);
 }
@@ -373,12 +387,20 @@ async fn a_dry_run_sees_all_and_leaves_nothing() {
     let desk = Desk::with_shelf().await;
     desk.queue.submit(create_book("x")).await.unwrap();
     let (world, log) = (desk.world(), desk.store.log().await);
-    for command in [create_book("y"), retitle("x", "other"), delete(book_key("x")), create(shelf_key("b"), shelf("b", 1))] {
+    for command in
+        [create_book("y"), retitle("x", "other"), delete(book_key("x")), create(shelf_key("b"), shelf("b", 1))]
+    {
         desk.queue.submit(dry(command)).await.unwrap();
     }
     assert_eq!((desk.world(), desk.store.log().await), (world, log));
     let outcomes = desk
-        .at_once(vec![create_book("y"), dry(create_book("z")), dry(create_book("z")), create_book("z"), dry(retitle("y", "t"))])
+        .at_once(vec![
+            create_book("y"),
+            dry(create_book("z")),
+            dry(create_book("z")),
+            create_book("z"),
+            dry(retitle("y", "t")),
+        ])
         .await;
     let places: Vec<_> = outcomes.iter().map(|outcome| object(outcome)["status"]["place"].clone()).collect();
     assert_eq!(places, [1, 2, 2, 2, 1]);
@@ -409,7 +431,7 @@ async fn what_waits_at_the_end_is_still_done() {
     let Desk { queue, store, task, .. } = desk;
     drop(queue);
     store.release();
-    task.await.unwrap().unwrap();
+    timeout(SOON, task).await.expect("an end").unwrap().unwrap();
     for name in ["x", "y"] {
         let key = Key::new(book_key(name).to_text()).unwrap();
         assert!(store.get(&key).await.unwrap().is_some(), "{name} is there");

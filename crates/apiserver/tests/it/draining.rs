@@ -1,4 +1,4 @@
-//! The end: whatever is open when the server is told to stop comes to an end within the drain.
+//! The end of connections: those that say nothing, and all that are open when the server is told to stop.
 
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ use crate::{
     front::{Client, Front, SOON, Setup, handshake, name},
     library::{BOOKS, book},
 };
+
+/// Less than the time that a handshake or a request head may take.
+const AT_ONCE: Duration = Duration::from_secs(8);
 
 /// Waits for the end of a connection: what the server still sent, an orderly end or a cut.
 async fn ended(mut stream: impl tokio::io::AsyncRead + Unpin) {
@@ -46,7 +49,7 @@ async fn everything_that_is_open_ends_within_the_drain() {
 
     front.server.end_watches();
     front.stop.cancel();
-    timeout(SOON, front.listening).await.expect("long before the drain is over").unwrap();
+    timeout(AT_ONCE, front.listening).await.expect("nothing waits for a timer of its own").unwrap();
     for watch in watches {
         assert_eq!(watch.rest().await, Vec::<Value>::new(), "a clean end and no ERROR");
     }
@@ -69,7 +72,8 @@ async fn a_write_under_way_is_answered() {
         writes.push(tokio::spawn(async move { client.send(Method::POST, BOOKS, &body).await }));
         front.store.commits_begun(begun + 1).await;
     }
-    while !front.metric("apiserver_current_inflight_requests{request_kind=\"mutating\"}").await.is_some_and(|n| n == "2") {}
+    let under_way = "apiserver_current_inflight_requests{request_kind=\"mutating\"}";
+    while front.metric(under_way).await.as_deref() != Some("2") {}
     front.stop.cancel();
     front.store.release();
     for write in writes {
@@ -92,10 +96,27 @@ async fn what_does_not_end_is_cut_off_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn who_says_nothing_is_not_waited_for() {
+    let front = Front::open().await;
+    let tcp = TcpStream::connect(front.address).await.unwrap();
+    let http1 = handshake(front.address, b"http/1.1", true).await;
+    let http2 = handshake(front.address, b"h2", true).await;
+    let mut half_asked = handshake(front.address, b"http/1.1", true).await;
+    half_asked.write_all(b"GET /livez HTTP/1.1\r\nhost: loc").await.unwrap();
+    // From here on time flies whenever everybody waits.
+    tokio::time::pause();
+    tokio::join!(ended(tcp), ended(http1), ended(http2), ended(half_asked));
+}
+
+#[tokio::test]
 async fn a_watch_that_comes_too_late_is_sent_elsewhere() {
     let front = Front::open().await;
     front.server.end_watches();
     let answer = front.get(&format!("{BOOKS}?watch=true")).await;
-    assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "a stream that ends at once looks like a fault");
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (503, "1"),
+        "a stream that ends at once looks like a fault"
+    );
     assert_eq!(front.get(BOOKS).await.status, 200);
 }

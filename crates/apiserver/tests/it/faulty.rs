@@ -6,9 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use store::{
-    Entry, Error, Head, Key, Page, Record, Revision, Span, Store, Transaction, Write, memory::MemoryStore,
-};
+use store::{Entry, Error, Head, Key, Page, Record, Revision, Span, Store, Transaction, Write, memory::MemoryStore};
 use tokio::sync::{Semaphore, watch};
 
 /// What happens at a coming commit.
@@ -47,11 +45,7 @@ struct Shared {
 
 impl FaultyStore {
     pub fn new() -> Self {
-        let shared = Shared {
-            faults: Mutex::default(),
-            gate: Semaphore::new(0),
-            commits: watch::Sender::default(),
-        };
+        let shared = Shared { faults: Mutex::default(), gate: Semaphore::new(0), commits: watch::Sender::default() };
         Self { inner: MemoryStore::new(), shared: Arc::new(shared) }
     }
 
@@ -116,13 +110,7 @@ impl Store for FaultyStore {
         self.inner.get(key).await
     }
 
-    async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&Key>,
-        at: Option<Revision>,
-        limit: usize,
-    ) -> Result<Page, Error> {
+    async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
         self.inner.list(prefix, after, at, limit).await
     }
 

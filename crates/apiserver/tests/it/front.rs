@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Nothing here takes as long; what does is a failure.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_mins(1);
 
 /// A server and the ways to it.
 pub struct Front {
@@ -129,10 +129,10 @@ impl Front {
     }
 
     /// Changes an object by a merge patch and returns it.
-    pub async fn patch(&self, path: &str, patch: &Value) -> Value {
-        let request = request(Method::PATCH, path, patch);
+    pub async fn patch(&self, path: &str, change: &Value) -> Value {
+        let request = request(Method::PATCH, path, change);
         let request = request.header("content-type", "application/merge-patch+json");
-        let answer = self.client.request(request.body(Full::from(patch.to_string())).unwrap()).await;
+        let answer = self.client.request(request.body(Full::from(change.to_string())).unwrap()).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
     }
@@ -282,13 +282,11 @@ impl Events {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 return Some(serde_json::from_slice(&self.buffer.split_to(end + 1)).unwrap());
             }
-            match self.body.frame().await {
-                Some(frame) => self.buffer.extend_from_slice(&frame.unwrap().into_data().unwrap_or_default()),
-                None => {
-                    assert!(self.buffer.is_empty(), "the stream ends inside an event");
-                    return None;
-                }
-            }
+            let Some(frame) = self.body.frame().await else {
+                assert!(self.buffer.is_empty(), "the stream ends inside an event");
+                return None;
+            };
+            self.buffer.extend_from_slice(&frame.unwrap().into_data().unwrap_or_default());
         }
     }
 }

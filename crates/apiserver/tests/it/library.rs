@@ -10,10 +10,7 @@ use std::{
 
 use apimachinery::{
     command::{ObjectKey, Scope, Write},
-    kind::{
-        self, Cell, Column, Context, Decided, Gauge, Kind, Reads, Registry, Resource, Span,
-        Subresource, Verb,
-    },
+    kind::{self, Cell, Column, Context, Decided, Gauge, Kind, Reads, Registry, Resource, Span, Subresource, Verb},
     object::{Object, ObjectMeta},
     refusal::{Reason, Refusal},
     time::Time,
@@ -55,8 +52,8 @@ impl kind::World for World {
         match write.key.resource {
             "shelves" => match (&write.old, &write.new) {
                 (None, Some(new)) => {
-                    let shelf = Shelf { object: Arc::clone(new), taken: BTreeSet::new() };
-                    self.shelves.insert(write.key.name.clone(), shelf);
+                    let empty = Shelf { object: Arc::clone(new), taken: BTreeSet::new() };
+                    self.shelves.insert(write.key.name.clone(), empty);
                 }
                 (Some(_), Some(new)) => self.shelf(&write.key.name).object = Arc::clone(new),
                 (_, None) => drop(self.shelves.remove(&write.key.name)),
@@ -89,14 +86,14 @@ impl kind::World for World {
     }
 
     fn restore_object(&mut self, key: ObjectKey, object: Object) -> Result<(), String> {
-        let shelf = Shelf { object: Arc::new(object), taken: BTreeSet::new() };
-        self.shelves.insert(key.name, shelf);
+        let empty = Shelf { object: Arc::new(object), taken: BTreeSet::new() };
+        self.shelves.insert(key.name, empty);
         Ok(())
     }
 
     fn restore_span(&mut self, span: &Span) -> Result<(), String> {
-        let shelf = self.shelves.get_mut(&span.space).ok_or("a card of no shelf")?;
-        shelf.taken.insert(span.first);
+        let known = self.shelves.get_mut(&span.space).ok_or("a card of no shelf")?;
+        known.taken.insert(span.first);
         Ok(())
     }
 
@@ -209,11 +206,11 @@ impl Kind<World> for Books {
     ) -> Result<Decided, Refusal> {
         let name = object.text("/spec/shelf").to_owned();
         assert_ne!(name, UNTHINKABLE, "what nobody thought of");
-        let Some(shelf) = world.shelves.get(&name) else {
+        let Some(chosen) = world.shelves.get(&name) else {
             return Err(Refusal::bad_request(format!("there is no shelf {name:?}")));
         };
-        let places = shelf.object.field("spec")["places"].as_u64().unwrap_or_default();
-        let Some(place) = (0..places).find(|place| !shelf.taken.contains(&u128::from(*place))) else {
+        let places = chosen.object.field("spec")["places"].as_u64().unwrap_or_default();
+        let Some(place) = (0..places).find(|place| !chosen.taken.contains(&u128::from(*place))) else {
             return Err(Refusal::new(Reason::InsufficientStorage, format!("the shelf {name:?} is full")));
         };
         object.set_field("status", json!({ "place": place }));
@@ -330,7 +327,7 @@ fn shelves() -> Resource {
             Verb::Watch,
         ],
         selectable_fields: &[],
-        columns: &[column("Name", Cell::Name), column("Books", Cell::Pointer("/status/books"))],
+        columns: const { &[column("Name", Cell::Name), column("Books", Cell::Pointer("/status/books"))] },
         name_length_max: 253,
         schema: schema(json!({ "places": { "type": "integer" } }), json!({ "books": { "type": "integer" } })),
     }
@@ -343,7 +340,7 @@ fn books() -> Resource {
         singular: "book",
         namespaced: true,
         selectable_fields: &["spec.title"],
-        columns: &[column("Name", Cell::Name), column("Title", Cell::Computed(title))],
+        columns: const { &[column("Name", Cell::Name), column("Title", Cell::Computed(title))] },
         schema: schema(
             json!({ "shelf": { "type": "string" }, "title": { "type": "string" } }),
             json!({ "place": { "type": "integer" }, "phase": { "type": "string" } }),
@@ -359,7 +356,7 @@ fn cards() -> Resource {
         singular: "card",
         namespaced: true,
         verbs: &[Verb::Get, Verb::List, Verb::Patch, Verb::Watch],
-        columns: &[column("Name", Cell::Name)],
+        columns: const { &[column("Name", Cell::Name)] },
         schema: schema(json!({ "shelf": { "type": "string" }, "place": { "type": "integer" } }), json!({})),
         ..shelves()
     }

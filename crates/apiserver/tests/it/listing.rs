@@ -124,7 +124,8 @@ async fn a_revision_that_has_not_come_is_waited_for_and_then_refused() {
 #[tokio::test]
 async fn a_collection_is_deleted_as_far_as_it_was_selected() {
     let front = with_books(3).await;
-    let answer = front.client.send(Method::DELETE, &format!("{BOOKS}?fieldSelector=metadata.name!=b01"), &Value::Null).await;
+    let answer =
+        front.client.send(Method::DELETE, &format!("{BOOKS}?fieldSelector=metadata.name!=b01"), &Value::Null).await;
     assert_eq!(names(&answer.json()), ["b00", "b02"]);
     assert_eq!(names(&page(&front, "").await), ["b01"]);
     let everywhere = front.client.send(Method::DELETE, &format!("{API}/books"), &Value::Null).await;

@@ -2,11 +2,7 @@
 //!
 //! [`library`] is a service as small as one can be and still use all of the traits, [`faulty`] a store that fails when it
 //! is told to, [`front`] a whole server behind real TLS with a client that shows exactly what was on the wire.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test ends at the first surprise, in its helpers too"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise, in its helpers too")]
 
 mod faulty;
 mod front;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use apiserver::limits::Limits;
 use http::Method;
 use serde_json::{Value, json};
-use store::{Key, Revision, Store as _, Transaction as _, Write};
+use store::{Key, Revision, Store as _, Write};
 
 use crate::{
     faulty::FaultyStore,
@@ -202,10 +202,9 @@ async fn a_watch_begins_with_what_is_there_and_says_where_that_ends() {
     assert_eq!(name(&empty.expect("ADDED").await), "z");
     let refused = front.get(&format!("{BOOKS}?{query}&resourceVersion={}", at + 1_000_000)).await;
     assert_eq!((refused.status, refused.header("retry-after")), (504, "1"));
-    let from_now = front.watch(&format!(
-        "{BOOKS}?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan&timeoutSeconds=1"
-    ));
-    assert_eq!(from_now.await.rest().await, Vec::<Value>::new());
+    let from_now = "watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan&timeoutSeconds=1";
+    let from_now = front.watch(&format!("{BOOKS}?{from_now}")).await;
+    assert_eq!(from_now.rest().await, Vec::<Value>::new());
 }
 
 #[tokio::test]

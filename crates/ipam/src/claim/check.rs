@@ -26,40 +26,23 @@ pub(super) enum Source {
 pub(super) fn check(claim: ClaimSpec) -> Result<(Source, Request), Vec<Fault>> {
     let mut faults = Vec::new();
     let family = claim.ip_family.map(Family::from);
-    let block = claim
-        .address
-        .as_deref()
-        .and_then(|text| check_address(text, family, &mut faults));
+    let block = claim.address.as_deref().and_then(|text| check_address(text, family, &mut faults));
     let length = check_length(claim.prefix_length, family, block, &mut faults);
     check_owner(claim.owner_ref.as_ref(), &mut faults);
     let source = match (claim.pool_ref, claim.pool_selector) {
         (Some(pool), None) => Some(Source::Named(check_pool_ref(pool, &mut faults))),
         (None, Some(selector)) => check_selector(selector, &mut faults),
         (None, None) => {
-            faults.push(Fault::required(
-                Path::new("spec"),
-                "one of poolRef and poolSelector must be given",
-            ));
+            faults.push(Fault::required(Path::new("spec"), "one of poolRef and poolSelector must be given"));
             None
         }
         (Some(_), Some(_)) => {
-            faults.push(Fault::forbidden(
-                Path::new("spec"),
-                "poolRef and poolSelector are mutually exclusive",
-            ));
+            faults.push(Fault::forbidden(Path::new("spec"), "poolRef and poolSelector are mutually exclusive"));
             None
         }
     };
     match source {
-        Some(source) if faults.is_empty() => Ok((
-            source,
-            Request {
-                purpose: Purpose::Claim,
-                family,
-                length,
-                block,
-            },
-        )),
+        Some(source) if faults.is_empty() => Ok((source, Request { purpose: Purpose::Claim, family, length, block })),
         _ => Err(faults),
     }
 }
@@ -85,13 +68,8 @@ fn check_address(text: &str, family: Option<Family>, faults: &mut Vec<Fault>) ->
     }
     let of_address = parsed.prefix.family();
     if let Some(family) = family.filter(|family| *family != of_address) {
-        let detail =
-            format!("address family {family} does not match spec.address, which is {of_address}");
-        faults.push(Fault::invalid(
-            spec::path("ipFamily"),
-            family.to_string(),
-            &detail,
-        ));
+        let detail = format!("address family {family} does not match spec.address, which is {of_address}");
+        faults.push(Fault::invalid(spec::path("ipFamily"), family.to_string(), &detail));
         return None;
     }
     Some(parsed.prefix)
@@ -104,18 +82,9 @@ fn check_length(
     faults: &mut Vec<Fault>,
 ) -> Option<u8> {
     let path = spec::path("prefixLength");
-    let checked = spec::check_length(
-        path.clone(),
-        length,
-        family.or(block.map(Prefix::family)),
-        faults,
-    )?;
+    let checked = spec::check_length(path.clone(), length, family.or(block.map(Prefix::family)), faults)?;
     if let Some(block) = block.filter(|block| block.length() != checked) {
-        faults.push(Fault::invalid(
-            path,
-            checked,
-            &format!("does not agree with spec.address, which is {block}"),
-        ));
+        faults.push(Fault::invalid(path, checked, &format!("does not agree with spec.address, which is {block}")));
     }
     Some(checked)
 }

@@ -52,24 +52,9 @@ const COLUMNS: &[Column] = &[
         priority: 0,
         cell: Cell::Name,
     },
-    column(
-        "Phase",
-        "Where the claim stands",
-        0,
-        Cell::Pointer("/status/phase"),
-    ),
-    column(
-        "CIDR",
-        "The block",
-        0,
-        Cell::Pointer("/status/allocatedCIDR"),
-    ),
-    column(
-        "Pool",
-        "The pool that the block belongs to",
-        0,
-        Cell::Pointer("/status/poolRef/name"),
-    ),
+    column("Phase", "Where the claim stands", 0, Cell::Pointer("/status/phase")),
+    column("CIDR", "The block", 0, Cell::Pointer("/status/allocatedCIDR")),
+    column("Pool", "The pool that the block belongs to", 0, Cell::Pointer("/status/poolRef/name")),
     column("Family", "Address family", 0, Cell::Computed(family)),
     Column {
         name: "Length",
@@ -87,18 +72,8 @@ const COLUMNS: &[Column] = &[
         priority: 0,
         cell: Cell::Age,
     },
-    column(
-        "Allocation",
-        "The record of the block",
-        1,
-        Cell::Pointer("/status/boundAllocationRef/name"),
-    ),
-    column(
-        "Reclaim",
-        "What becomes of the block",
-        1,
-        Cell::Pointer("/spec/reclaimPolicy"),
-    ),
+    column("Allocation", "The record of the block", 1, Cell::Pointer("/status/boundAllocationRef/name")),
+    column("Reclaim", "What becomes of the block", 1, Cell::Pointer("/spec/reclaimPolicy")),
 ];
 
 /// The spec may leave family and length to the pool; the block knows them.

@@ -40,10 +40,7 @@ pub struct ClaimSpec {
     #[schemars(extend("format" = "int32"))]
     pub prefix_length: Option<i64>,
     /// This very address, or this very block in CIDR notation. Left out: the next free block. Immutable.
-    #[serde(
-        deserialize_with = "unless_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "unless_empty", skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// What becomes of the block when the claim is deleted; Delete if left out.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -15,44 +15,26 @@ pub(super) enum Origin {
         normalised_from: Option<String>,
     },
     /// A part of another pool.
-    Child {
-        parent: String,
-        length: Option<u8>,
-        block: Option<Prefix>,
-        normalised_from: Option<String>,
-    },
+    Child { parent: String, length: Option<u8>, block: Option<Prefix>, normalised_from: Option<String> },
 }
 
 impl Origin {
     /// Reads and validates a spec by itself, without looking at any pool.
     pub(super) fn of(spec: &PoolSpec) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
-        let parsed = spec
-            .cidr
-            .as_deref()
-            .and_then(|text| spec::check_cidr(spec::path("cidr"), text, &mut faults));
+        let parsed = spec.cidr.as_deref().and_then(|text| spec::check_cidr(spec::path("cidr"), text, &mut faults));
         let block = parsed.map(|parsed| parsed.prefix);
-        let normalised_from = parsed
-            .filter(|parsed| parsed.host_bits)
-            .and(spec.cidr.clone());
+        let normalised_from = parsed.filter(|parsed| parsed.host_bits).and(spec.cidr.clone());
         let family = block.map(Prefix::family);
         check_policy(spec.allocation.as_ref(), family, &mut faults);
         let origin = match &spec.parent_pool_ref {
             None => {
                 check_root(spec, family, &mut faults);
-                block.map(|block| Self::Root {
-                    block,
-                    normalised_from,
-                })
+                block.map(|block| Self::Root { block, normalised_from })
             }
             Some(parent) => {
                 let length = check_child(spec, parent, block, &mut faults);
-                Some(Self::Child {
-                    parent: parent.name.clone(),
-                    length,
-                    block,
-                    normalised_from,
-                })
+                Some(Self::Child { parent: parent.name.clone(), length, block, normalised_from })
             }
         };
         match origin {
@@ -63,32 +45,18 @@ impl Origin {
 
     /// What to tell the user about a block that is accepted.
     pub(super) fn warning(&self) -> Option<String> {
-        let (Self::Root {
-            normalised_from, ..
-        }
-        | Self::Child {
-            normalised_from, ..
-        }) = self;
+        let (Self::Root { normalised_from, .. } | Self::Child { normalised_from, .. }) = self;
         let text = normalised_from.as_ref()?;
-        let (Self::Root { block, .. }
-        | Self::Child {
-            block: Some(block), ..
-        }) = self
-        else {
+        let (Self::Root { block, .. } | Self::Child { block: Some(block), .. }) = self else {
             return None;
         };
-        Some(format!(
-            "spec.cidr: {text} has bits set beyond its prefix length; the pool is {block}"
-        ))
+        Some(format!("spec.cidr: {text} has bits set beyond its prefix length; the pool is {block}"))
     }
 }
 
 fn check_root(spec: &PoolSpec, family: Option<Family>, faults: &mut Vec<Fault>) {
     if spec.cidr.is_none() {
-        faults.push(Fault::required(
-            spec::path("cidr"),
-            "a root pool needs a block; a child pool needs parentPoolRef",
-        ));
+        faults.push(Fault::required(spec::path("cidr"), "a root pool needs a block; a child pool needs parentPoolRef"));
     }
     if spec.prefix_length.is_some() {
         let detail = "is only for child pools: the length of a root pool stands in spec.cidr";
@@ -98,64 +66,33 @@ fn check_root(spec: &PoolSpec, family: Option<Family>, faults: &mut Vec<Fault>) 
         && given != family
     {
         let detail = format!("does not agree with spec.cidr, which is {family}");
-        faults.push(Fault::invalid(
-            spec::path("ipFamily"),
-            given.to_string(),
-            &detail,
-        ));
+        faults.push(Fault::invalid(spec::path("ipFamily"), given.to_string(), &detail));
     }
 }
 
 /// The length of the block to carve, if it can be told.
-fn check_child(
-    spec: &PoolSpec,
-    parent: &NameRef,
-    block: Option<Prefix>,
-    faults: &mut Vec<Fault>,
-) -> Option<u8> {
+fn check_child(spec: &PoolSpec, parent: &NameRef, block: Option<Prefix>, faults: &mut Vec<Fault>) -> Option<u8> {
     if parent.name.is_empty() {
-        faults.push(Fault::required(
-            spec::path("parentPoolRef").child("name"),
-            "",
-        ));
+        faults.push(Fault::required(spec::path("parentPoolRef").child("name"), ""));
     }
     if spec.ip_family.is_some() {
-        faults.push(Fault::forbidden(
-            spec::path("ipFamily"),
-            "a child pool inherits its family from its parent",
-        ));
+        faults.push(Fault::forbidden(spec::path("ipFamily"), "a child pool inherits its family from its parent"));
     }
     let path = spec::path("prefixLength");
     if spec.prefix_length.is_none() && spec.cidr.is_none() {
-        faults.push(Fault::required(
-            path.clone(),
-            "a child pool needs a length, or a cidr",
-        ));
+        faults.push(Fault::required(path.clone(), "a child pool needs a length, or a cidr"));
     }
-    let length = spec::check_length(
-        path.clone(),
-        spec.prefix_length,
-        block.map(Prefix::family),
-        faults,
-    );
+    let length = spec::check_length(path.clone(), spec.prefix_length, block.map(Prefix::family), faults);
     if let (Some(length), Some(block)) = (length, block)
         && length != block.length()
     {
-        faults.push(Fault::invalid(
-            path,
-            length,
-            &format!("does not agree with spec.cidr, which is {block}"),
-        ));
+        faults.push(Fault::invalid(path, length, &format!("does not agree with spec.cidr, which is {block}")));
     }
     length
 }
 
 /// Bounds that contradict each other, or the family if it is known.
-pub(super) fn check_policy(
-    policy: Option<&AllocationPolicy>,
-    family: Option<Family>,
-    faults: &mut Vec<Fault>,
-) {
+pub(super) fn check_policy(policy: Option<&AllocationPolicy>, family: Option<Family>, faults: &mut Vec<Fault>) {
     let Some(policy) = policy else { return };
     let path = |name| spec::path("allocation").child(name);
     let mut length = |name, length| spec::check_length(path(name), length, family, faults);
@@ -202,7 +139,6 @@ impl Policy {
 
     /// The length of a claim that gives none: the default, or the only one there is.
     pub(crate) fn own_length(self) -> Option<u8> {
-        self.default
-            .or(self.min.filter(|min| self.max == Some(*min)))
+        self.default.or(self.min.filter(|min| self.max == Some(*min)))
     }
 }

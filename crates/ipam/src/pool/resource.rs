@@ -45,30 +45,10 @@ const COLUMNS: &[Column] = &[
         priority: 0,
         cell: Cell::Name,
     },
-    column(
-        "CIDR",
-        "The block of the pool",
-        0,
-        Cell::Pointer("/status/allocatedCIDR"),
-    ),
-    column(
-        "Phase",
-        "Where the pool stands",
-        0,
-        Cell::Pointer("/status/phase"),
-    ),
-    column(
-        "Family",
-        "Address family",
-        0,
-        Cell::Pointer("/status/ipFamily"),
-    ),
-    column(
-        "Largest Free",
-        "The largest free block",
-        0,
-        Cell::Computed(largest_free),
-    ),
+    column("CIDR", "The block of the pool", 0, Cell::Pointer("/status/allocatedCIDR")),
+    column("Phase", "Where the pool stands", 0, Cell::Pointer("/status/phase")),
+    column("Family", "Address family", 0, Cell::Pointer("/status/ipFamily")),
+    column("Largest Free", "The largest free block", 0, Cell::Computed(largest_free)),
     Column {
         name: "Util%",
         column_type: "integer",
@@ -85,30 +65,10 @@ const COLUMNS: &[Column] = &[
         priority: 0,
         cell: Cell::Age,
     },
-    column(
-        "Parent",
-        "The pool that it was carved from",
-        1,
-        Cell::Pointer("/spec/parentPoolRef/name"),
-    ),
-    column(
-        "Visibility",
-        "Who may claim from it",
-        1,
-        Cell::Pointer("/spec/visibility"),
-    ),
-    column(
-        "Strategy",
-        "How a free block is chosen",
-        1,
-        Cell::Pointer("/spec/allocation/strategy"),
-    ),
-    column(
-        "Available",
-        "Free addresses",
-        1,
-        Cell::Pointer("/status/capacity/exact/available"),
-    ),
+    column("Parent", "The pool that it was carved from", 1, Cell::Pointer("/spec/parentPoolRef/name")),
+    column("Visibility", "Who may claim from it", 1, Cell::Pointer("/spec/visibility")),
+    column("Strategy", "How a free block is chosen", 1, Cell::Pointer("/spec/allocation/strategy")),
+    column("Available", "Free addresses", 1, Cell::Pointer("/status/capacity/exact/available")),
 ];
 
 fn largest_free(object: &Object) -> Value {

@@ -9,19 +9,10 @@ use crate::condition::{self, ALLOCATED, ConditionStatus, READY};
 
 impl PoolStatus {
     /// The status of a pool with this free space. Conditions of other types than the service's own are kept.
-    pub(crate) fn fresh(
-        object: &Object,
-        free: &FreeSpace,
-        parent: Option<&str>,
-        now: Time,
-    ) -> Self {
+    pub(crate) fn fresh(object: &Object, free: &FreeSpace, parent: Option<&str>, now: Time) -> Self {
         let is_full = free.free() == Count::ZERO;
         Self {
-            phase: if is_full {
-                PoolPhase::Exhausted
-            } else {
-                PoolPhase::Ready
-            },
+            phase: if is_full { PoolPhase::Exhausted } else { PoolPhase::Ready },
             allocated_cidr: free.pool().to_string(),
             ip_family: free.pool().family().into(),
             capacity: Capacity::of(free),
@@ -45,23 +36,11 @@ fn conditions(object: &Object, free: &FreeSpace, parent: Option<&str>, now: Time
         Some(parent) => format!("{block} is carved from IPPool {parent}"),
         None => format!("{block} is a root pool"),
     };
-    condition::set(
-        &mut conditions,
-        ALLOCATED,
-        ConditionStatus::True,
-        ("AllocationSucceeded", &allocated),
-        now,
-    );
+    condition::set(&mut conditions, ALLOCATED, ConditionStatus::True, ("AllocationSucceeded", &allocated), now);
     let (status, why) = if free.free() == Count::ZERO {
-        (
-            ConditionStatus::False,
-            ("PoolExhausted", "no address of the pool is free"),
-        )
+        (ConditionStatus::False, ("PoolExhausted", "no address of the pool is free"))
     } else {
-        (
-            ConditionStatus::True,
-            ("AddressesAvailable", "the pool has free addresses"),
-        )
+        (ConditionStatus::True, ("AddressesAvailable", "the pool has free addresses"))
     };
     condition::set(&mut conditions, READY, status, why, now);
     conditions

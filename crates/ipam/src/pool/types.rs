@@ -27,10 +27,7 @@ pub struct IpPool {
 pub struct PoolSpec {
     /// The block, such as 10.0.0.0/8 or 2001:db8::/32. Required for a root pool. A child pool may name the very block of
     /// its parent that it shall be. Immutable.
-    #[serde(
-        deserialize_with = "unless_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "unless_empty", skip_serializing_if = "Option::is_none")]
     pub cidr: Option<String>,
     /// The address family. A root pool's follows from its cidr and must agree with it; a child pool inherits its
     /// parent's, and must not give one. Immutable.

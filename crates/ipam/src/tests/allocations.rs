@@ -21,10 +21,7 @@ fn the_name_follows_from_the_claims() {
     // printf default/a | sha256sum
     expect!["alloc-9efb36117d50566e"].assert_eq(&allocation.name);
     assert_eq!(allocation.namespace, "default");
-    assert_ne!(
-        server.get(&allocation).metadata.uid,
-        server.get(&claim("a")).metadata.uid
-    );
+    assert_ne!(server.get(&allocation).metadata.uid, server.get(&claim("a")).metadata.uid);
 }
 
 #[test]
@@ -71,29 +68,21 @@ fn a_retained_allocation_is_nobodys_and_frees_its_block() {
             ],
             "phase": "Retained"
           }
-        ]"#]].assert_eq(&format!("{:#}", json!([object.field("spec"), object.field("status")])));
+        ]"#]]
+    .assert_eq(&format!("{:#}", json!([object.field("spec"), object.field("status")])));
     server.delete(&allocation).unwrap();
     assert!(server.holders("p").is_empty());
-    assert_eq!(
-        server.get(&pool("p")).field("status")["largestFreePrefix"],
-        24
-    );
+    assert_eq!(server.get(&pool("p")).field("status")["largestFreePrefix"], 24);
 }
 
 #[test]
 fn users_create_none() {
     let server = Server::new();
     let related = Related::default();
-    let ctx = Context {
-        now: server.now(),
-        seed: apimachinery::command::Seed([7; 32]),
-        dry_run: false,
-        related: &related,
-    };
+    let ctx =
+        Context { now: server.now(), seed: apimachinery::command::Seed([7; 32]), dry_run: false, related: &related };
     let key = key("ipallocations", "mine");
-    let refusal = kind_of(&key)
-        .create(&server.world, &key, Object::default(), &ctx)
-        .unwrap_err();
+    let refusal = kind_of(&key).create(&server.world, &key, Object::default(), &ctx).unwrap_err();
     assert_eq!(refusal.reason.code(), 405);
 }
 
@@ -102,26 +91,14 @@ fn users_change_labels_and_annotations_only() {
     let (mut server, allocation) = claimed("Delete");
     server
         .update(&allocation, |object| {
-            object
-                .metadata
-                .labels
-                .insert("rack".to_owned(), "7".to_owned());
-            object
-                .metadata
-                .annotations
-                .insert("note".to_owned(), "spare".to_owned());
+            object.metadata.labels.insert("rack".to_owned(), "7".to_owned());
+            object.metadata.annotations.insert("note".to_owned(), "spare".to_owned());
         })
         .unwrap();
     let answer = server.update(&allocation, |object| {
         object.fields["spec"]["poolRef"]["name"] = "q".into();
-        object.fields["spec"]
-            .as_object_mut()
-            .unwrap()
-            .remove("claimRef");
-        object
-            .metadata
-            .finalizers
-            .push("example.com/hold".to_owned());
+        object.fields["spec"].as_object_mut().unwrap().remove("claimRef");
+        object.metadata.finalizers.push("example.com/hold".to_owned());
         object.metadata.owner_references.clear();
     });
     expect![[r#"
@@ -138,7 +115,5 @@ fn users_change_labels_and_annotations_only() {
         422 Invalid: IPAllocation.ipam.miloapis.com "alloc-9efb36117d50566e" is invalid: status.phase: Forbidden: is set by the service
         - FieldValueForbidden status.phase: Forbidden: is set by the service
     "#]].assert_eq(&show(&answer));
-    server
-        .delete(&claim("a"))
-        .expect("a changed allocation still goes with its claim");
+    server.delete(&claim("a")).expect("a changed allocation still goes with its claim");
 }

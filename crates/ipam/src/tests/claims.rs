@@ -8,32 +8,13 @@ use super::harness::{Server, claim, pool, show, show_refusal};
 /// Claims from a server with a pool for each way to be refused.
 fn check(spec: Value, expect: Expect) {
     let mut server = Server::with_pool("four", "10.0.0.0/16");
-    server
-        .create(pool("six"), json!({"cidr": "2001:db8::/32"}))
-        .unwrap();
+    server.create(pool("six"), json!({"cidr": "2001:db8::/32"})).unwrap();
     let bounds = json!({"minPrefixLength": 24, "maxPrefixLength": 28, "defaultPrefixLength": 26});
-    server
-        .create(
-            pool("bounded"),
-            json!({"cidr": "10.1.0.0/16", "allocation": bounds}),
-        )
-        .unwrap();
+    server.create(pool("bounded"), json!({"cidr": "10.1.0.0/16", "allocation": bounds})).unwrap();
     let only = json!({"minPrefixLength": 64, "maxPrefixLength": 64});
-    server
-        .create(
-            pool("only"),
-            json!({"cidr": "2001:db9::/32", "allocation": only}),
-        )
-        .unwrap();
-    server
-        .create(pool("tiny"), json!({"cidr": "10.2.0.0/31"}))
-        .unwrap();
-    server
-        .create(
-            claim("first"),
-            json!({"poolRef": {"name": "tiny"}, "prefixLength": 32}),
-        )
-        .unwrap();
+    server.create(pool("only"), json!({"cidr": "2001:db9::/32", "allocation": only})).unwrap();
+    server.create(pool("tiny"), json!({"cidr": "10.2.0.0/31"})).unwrap();
+    server.create(claim("first"), json!({"poolRef": {"name": "tiny"}, "prefixLength": 32})).unwrap();
     expect.assert_eq(&show(&server.create(claim("new"), spec)));
 }
 
@@ -46,9 +27,7 @@ fn from(pool: &str, rest: Value) -> Value {
 #[test]
 fn a_claim_is_bound_in_the_answer() {
     let mut server = Server::with_pool("p", "10.0.0.0/16");
-    let (object, warnings) = server
-        .create(claim("web"), from("p", json!({"prefixLength": 24})))
-        .unwrap();
+    let (object, warnings) = server.create(claim("web"), from("p", json!({"prefixLength": 24}))).unwrap();
     assert!(warnings.is_empty());
     expect![[r#"
         {
@@ -87,18 +66,13 @@ fn a_claim_is_bound_in_the_answer() {
             }
           }
         }"#]]
-    .assert_eq(&format!(
-        "{:#}",
-        json!({"spec": object.field("spec"), "status": object.field("status")})
-    ));
+    .assert_eq(&format!("{:#}", json!({"spec": object.field("spec"), "status": object.field("status")})));
 }
 
 #[test]
 fn the_allocation_is_complete() {
     let mut server = Server::with_pool("p", "10.0.0.0/16");
-    server
-        .create(claim("web"), from("p", json!({"prefixLength": 24})))
-        .unwrap();
+    server.create(claim("web"), from("p", json!({"prefixLength": 24}))).unwrap();
     let allocation = server.get(&server.allocation_of(&claim("web")));
     expect![[r#"
         {
@@ -398,10 +372,7 @@ fn an_address_of_ones_own() {
     "#]],
     );
     check(
-        from(
-            "four",
-            json!({"address": "10.0.3.0/24", "prefixLength": 24}),
-        ),
+        from("four", json!({"address": "10.0.3.0/24", "prefixLength": 24})),
         expect![[r#"
         Bound 10.0.3.0/24
     "#]],
@@ -413,10 +384,7 @@ fn an_address_of_ones_own() {
     "#]],
     );
     check(
-        from(
-            "four",
-            json!({"address": "10.0.3.0/24", "prefixLength": 25}),
-        ),
+        from("four", json!({"address": "10.0.3.0/24", "prefixLength": 25})),
         expect![[r#"
         422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.prefixLength: Invalid value: 25: does not agree with spec.address, which is 10.0.3.0/24
         - FieldValueInvalid spec.prefixLength: Invalid value: 25: does not agree with spec.address, which is 10.0.3.0/24
@@ -488,13 +456,12 @@ fn an_exhausted_pool_says_what_it_has_left() {
     "#]],
     );
     let mut server = Server::with_pool("p", "10.0.0.0/32");
-    server
-        .create(claim("a"), from("p", json!({"prefixLength": 32})))
-        .unwrap();
+    server.create(claim("a"), from("p", json!({"prefixLength": 32}))).unwrap();
     expect![[r#"
         507 InsufficientStorage: IPPool "p" is exhausted: no free block of length /32, nothing of it is free
         - PoolExhausted spec.prefixLength: IPPool "p" is exhausted: no free block of length /32, nothing of it is free
-    "#]].assert_eq(&show(&server.create(claim("b"), from("p", json!({"prefixLength": 32})))));
+    "#]]
+    .assert_eq(&show(&server.create(claim("b"), from("p", json!({"prefixLength": 32})))));
 }
 
 #[test]
@@ -533,63 +500,38 @@ fn blocks_are_the_lowest_and_reused_at_once() {
             .text("/status/allocatedCIDR")
             .to_owned()
     };
-    assert_eq!(
-        claims("a", 32),
-        "10.0.0.0/32",
-        "the network address is an ordinary one"
-    );
+    assert_eq!(claims("a", 32), "10.0.0.0/32", "the network address is an ordinary one");
     assert_eq!(claims("b", 26), "10.0.0.64/26");
     assert_eq!(claims("c", 32), "10.0.0.1/32");
     server.delete(&claim("a")).unwrap();
-    let (again, _) = server
-        .create(claim("d"), from("p", json!({"prefixLength": 32})))
-        .unwrap();
+    let (again, _) = server.create(claim("d"), from("p", json!({"prefixLength": 32}))).unwrap();
     assert_eq!(again.text("/status/allocatedCIDR"), "10.0.0.0/32");
 }
 
 #[test]
 fn best_fit_takes_the_smallest_region_that_is_large_enough() {
     let mut server = Server::new();
-    server
-        .create(
-            pool("p"),
-            json!({"cidr": "10.0.0.0/24", "allocation": {"strategy": "BestFit"}}),
-        )
-        .unwrap();
-    for (name, address) in [
-        ("a", "10.0.0.0/26"),
-        ("b", "10.0.0.128/27"),
-        ("c", "10.0.0.255"),
-    ] {
-        server
-            .create(claim(name), from("p", json!({"address": address})))
-            .unwrap();
+    server.create(pool("p"), json!({"cidr": "10.0.0.0/24", "allocation": {"strategy": "BestFit"}})).unwrap();
+    for (name, address) in [("a", "10.0.0.0/26"), ("b", "10.0.0.128/27"), ("c", "10.0.0.255")] {
+        server.create(claim(name), from("p", json!({"address": address}))).unwrap();
     }
-    let (best, _) = server
-        .create(claim("d"), from("p", json!({"prefixLength": 28})))
-        .unwrap();
+    let (best, _) = server.create(claim("d"), from("p", json!({"prefixLength": 28}))).unwrap();
     assert_eq!(best.text("/status/allocatedCIDR"), "10.0.0.224/28");
     server
         .update(&pool("p"), |pool| {
             pool.fields["spec"]["allocation"]["strategy"] = "FirstFit".into();
         })
         .unwrap();
-    let (first, _) = server
-        .create(claim("e"), from("p", json!({"prefixLength": 28})))
-        .unwrap();
+    let (first, _) = server.create(claim("e"), from("p", json!({"prefixLength": 28}))).unwrap();
     assert_eq!(first.text("/status/allocatedCIDR"), "10.0.0.64/28");
 }
 
 #[test]
 fn a_name_that_is_taken_consumes_nothing() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
-    server
-        .create(claim("a"), from("p", json!({"prefixLength": 32})))
-        .unwrap();
+    server.create(claim("a"), from("p", json!({"prefixLength": 32}))).unwrap();
     let writes = server.log.len();
-    let refusal = server
-        .create(claim("a"), from("p", json!({"prefixLength": 32})))
-        .unwrap_err();
+    let refusal = server.create(claim("a"), from("p", json!({"prefixLength": 32}))).unwrap_err();
     assert_eq!(refusal.reason.as_str(), "AlreadyExists");
     assert_eq!(server.log.len(), writes);
 }
@@ -597,9 +539,7 @@ fn a_name_that_is_taken_consumes_nothing() {
 #[test]
 fn a_dry_run_tells_the_next_block_and_changes_nothing() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
-    server
-        .create(claim("a"), from("p", json!({"prefixLength": 32})))
-        .unwrap();
+    server.create(claim("a"), from("p", json!({"prefixLength": 32}))).unwrap();
     let writes = server.log.len();
     expect![[r#"
         Bound 10.0.0.128/25
@@ -611,9 +551,7 @@ fn a_dry_run_tells_the_next_block_and_changes_nothing() {
         warning: dry run: 10.0.0.1/32 was not allocated, and a later request may get another block; with it, IPPool "p" would have 254 of 256 addresses free, largest free block /25
     "#]].assert_eq(&show(&all));
     assert_eq!(server.log.len(), writes);
-    let (real, _) = server
-        .create(claim("b"), from("p", json!({"prefixLength": 25})))
-        .unwrap();
+    let (real, _) = server.create(claim("b"), from("p", json!({"prefixLength": 25}))).unwrap();
     assert_eq!(real.text("/status/allocatedCIDR"), "10.0.0.128/25");
     let mut server = Server::with_pool("one", "10.0.0.0/32");
     expect![[r#"
@@ -625,13 +563,9 @@ fn a_dry_run_tells_the_next_block_and_changes_nothing() {
 #[test]
 fn only_the_reclaim_policy_may_change() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
-    let spec = from(
-        "p",
-        json!({"prefixLength": 32, "ownerRef": {"kind": "Pod", "name": "a"}}),
-    );
+    let spec = from("p", json!({"prefixLength": 32, "ownerRef": {"kind": "Pod", "name": "a"}}));
     server.create(claim("a"), spec.clone()).unwrap();
-    let mut change =
-        |spec: Value| show(&server.update(&claim("a"), |claim| claim.set_field("spec", spec)));
+    let mut change = |spec: Value| show(&server.update(&claim("a"), |claim| claim.set_field("spec", spec)));
     expect![[r#"
         422 Invalid: IPClaim.ipam.miloapis.com "a" is invalid: [spec.address: Forbidden: spec.address is immutable, spec.ipFamily: Forbidden: spec.ipFamily is immutable, spec.ownerRef: Forbidden: spec.ownerRef is immutable, spec.poolRef: Forbidden: spec.poolRef is immutable, spec.poolSelector: Forbidden: spec.poolSelector is immutable, spec.prefixLength: Forbidden: spec.prefixLength is immutable]
         - FieldValueForbidden spec.address: Forbidden: spec.address is immutable
@@ -647,7 +581,8 @@ fn only_the_reclaim_policy_may_change() {
     expect![[r#"
         422 Invalid: IPClaim.ipam.miloapis.com "a" is invalid: spec.poolRef: Forbidden: spec.poolRef is immutable
         - FieldValueForbidden spec.poolRef: Forbidden: spec.poolRef is immutable
-    "#]].assert_eq(&change(from("q", spec.clone())));
+    "#]]
+    .assert_eq(&change(from("q", spec.clone())));
     expect![[r#"
         Bound 10.0.0.0/32
     "#]]
@@ -659,13 +594,7 @@ fn only_the_reclaim_policy_may_change() {
     "#]]
     .assert_eq(&change(retained));
     let object = server.get(&claim("a"));
-    assert_eq!(
-        (
-            object.metadata.generation,
-            &object.field("status")["observedGeneration"]
-        ),
-        (Some(2), &json!(2))
-    );
+    assert_eq!((object.metadata.generation, &object.field("status")["observedGeneration"]), (Some(2), &json!(2)));
     server.delete(&claim("a")).unwrap();
     assert_eq!(server.holders("p"), ["10.0.0.0/32"], "the new policy holds");
 }
@@ -673,16 +602,11 @@ fn only_the_reclaim_policy_may_change() {
 #[test]
 fn users_write_conditions_of_their_own_and_nothing_else_of_a_status() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
-    server
-        .create(claim("a"), from("p", json!({"prefixLength": 32})))
-        .unwrap();
+    server.create(claim("a"), from("p", json!({"prefixLength": 32}))).unwrap();
     let used = json!({"type": "InUse", "status": "True"});
     let (object, _) = server
         .update_status(&claim("a"), |claim| {
-            claim.fields["status"]["conditions"]
-                .as_array_mut()
-                .unwrap()
-                .push(used.clone());
+            claim.fields["status"]["conditions"].as_array_mut().unwrap().push(used.clone());
         })
         .unwrap();
     assert_eq!(object.field("status")["conditions"][2], used);
@@ -702,16 +626,11 @@ fn users_write_conditions_of_their_own_and_nothing_else_of_a_status() {
 #[test]
 fn a_deletion_gives_everything_back_at_once() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
-    server
-        .create(claim("a"), from("p", json!({"prefixLength": 25})))
-        .unwrap();
+    server.create(claim("a"), from("p", json!({"prefixLength": 25}))).unwrap();
     let allocation = server.allocation_of(&claim("a"));
     server.delete(&claim("a")).unwrap();
     assert!(!server.objects.contains_key(&claim("a")) && !server.objects.contains_key(&allocation));
-    assert_eq!(
-        server.get(&pool("p")).field("status")["largestFreePrefix"],
-        24
-    );
+    assert_eq!(server.get(&pool("p")).field("status")["largestFreePrefix"], 24);
 }
 
 #[test]
@@ -759,14 +678,7 @@ fn finalizers_keep_the_block_until_the_last_is_gone() {
             drop(claim.metadata.finalizers.remove(0));
         })
         .unwrap();
-    assert_eq!(
-        server
-            .create(claim("b"), spec.clone())
-            .unwrap_err()
-            .reason
-            .code(),
-        507
-    );
+    assert_eq!(server.create(claim("b"), spec.clone()).unwrap_err().reason.code(), 507);
     server
         .update(&claim("a"), |claim| {
             drop(claim.metadata.finalizers.remove(0));
@@ -786,11 +698,7 @@ fn a_retained_allocation_bars_its_name_until_it_is_deleted() {
         409 Conflict: Operation cannot be fulfilled on ipclaims.ipam.miloapis.com "a": IPAllocation "alloc-9efb36117d50566e" of an earlier claim of this name still keeps 10.0.0.0/32; delete that allocation, or give the claim another name
     "#]].assert_eq(&show(&server.create(claim("a"), spec.clone())));
     let (other, _) = server.create(claim("b"), spec.clone()).unwrap();
-    assert_eq!(
-        other.text("/status/allocatedCIDR"),
-        "10.0.0.1/32",
-        "the retained block is held"
-    );
+    assert_eq!(other.text("/status/allocatedCIDR"), "10.0.0.1/32", "the retained block is held");
     server.delete(&allocation).unwrap();
     let (again, _) = server.create(claim("a"), spec).unwrap();
     assert_eq!(again.text("/status/allocatedCIDR"), "10.0.0.0/32");
@@ -799,12 +707,11 @@ fn a_retained_allocation_bars_its_name_until_it_is_deleted() {
 #[test]
 fn a_bound_claim_without_its_allocation_is_an_internal_fault() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
-    server
-        .create(claim("a"), from("p", json!({"prefixLength": 32})))
-        .unwrap();
+    server.create(claim("a"), from("p", json!({"prefixLength": 32}))).unwrap();
     let allocation = server.allocation_of(&claim("a"));
     server.objects.remove(&allocation);
     expect![[r#"
         500 InternalError: IPClaim "a" is bound, but no IPAllocation "alloc-9efb36117d50566e" is its own
-    "#]].assert_eq(&show_refusal(&server.delete(&claim("a")).unwrap_err()));
+    "#]]
+    .assert_eq(&show_refusal(&server.delete(&claim("a")).unwrap_err()));
 }

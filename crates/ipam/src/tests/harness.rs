@@ -11,8 +11,7 @@ use std::{
 
 use apimachinery::{
     command::{
-        Action, Answer as Answered, Command, Decision, FieldValidation, Mutation, ObjectKey, Scope,
-        Seed, Write,
+        Action, Answer as Answered, Command, Decision, FieldValidation, Mutation, ObjectKey, Scope, Seed, Write,
     },
     kind::{Kind, Registry, Related, Span, Subresource, World as _},
     object::{Object, ObjectMeta},
@@ -30,9 +29,7 @@ static REGISTRY: LazyLock<Registry<World>> = LazyLock::new(registry);
 
 static SCHEMAS: LazyLock<BTreeMap<&'static str, Schema>> = LazyLock::new(|| {
     let resources = REGISTRY.iter().map(Kind::resource);
-    resources
-        .map(|resource| (resource.plural, Schema::for_resource(resource)))
-        .collect()
+    resources.map(|resource| (resource.plural, Schema::for_resource(resource))).collect()
 });
 
 /// The kind of a key's resource.
@@ -56,12 +53,7 @@ pub(super) type Answer = Result<(Object, Vec<String>), Refusal>;
 
 pub(super) fn key(resource: &'static str, name: &str) -> ObjectKey {
     let namespace = if resource == "ippools" { "" } else { "default" };
-    ObjectKey {
-        resource,
-        scope: Scope::platform(),
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-    }
+    ObjectKey { resource, scope: Scope::platform(), namespace: namespace.to_owned(), name: name.to_owned() }
 }
 
 pub(super) fn pool(name: &str) -> ObjectKey {
@@ -87,20 +79,13 @@ impl Server {
     /// A server with a root pool.
     pub(super) fn with_pool(name: &str, cidr: &str) -> Self {
         let mut server = Self::new();
-        server
-            .create(pool(name), json!({ "cidr": cidr }))
-            .expect("a plain root pool");
+        server.create(pool(name), json!({ "cidr": cidr })).expect("a plain root pool");
         server
     }
 
     pub(super) fn now(&self) -> Time {
         let clock = self.clock;
-        let text = format!(
-            "2026-01-01T{:02}:{:02}:{:02}Z",
-            clock / 3600 % 24,
-            clock / 60 % 60,
-            clock % 60
-        );
+        let text = format!("2026-01-01T{:02}:{:02}:{:02}Z", clock / 3600 % 24, clock / 60 % 60, clock % 60);
         text.parse().expect("a time")
     }
 
@@ -109,12 +94,7 @@ impl Server {
     }
 
     /// Creates an object whose metadata is touched up first.
-    pub(super) fn create_with(
-        &mut self,
-        key: ObjectKey,
-        spec: Value,
-        touch: impl FnOnce(&mut ObjectMeta),
-    ) -> Answer {
+    pub(super) fn create_with(&mut self, key: ObjectKey, spec: Value, touch: impl FnOnce(&mut ObjectMeta)) -> Answer {
         let mut metadata = ObjectMeta::default();
         touch(&mut metadata);
         let body = json!({"metadata": metadata, "spec": spec});
@@ -132,11 +112,7 @@ impl Server {
         self.replace(key, None, change)
     }
 
-    pub(super) fn update_status(
-        &mut self,
-        key: &ObjectKey,
-        change: impl FnOnce(&mut Object),
-    ) -> Answer {
+    pub(super) fn update_status(&mut self, key: &ObjectKey, change: impl FnOnce(&mut Object)) -> Answer {
         self.replace(key, Some(Subresource::Status), change)
     }
 
@@ -146,24 +122,14 @@ impl Server {
         subresource: Option<Subresource>,
         change: impl FnOnce(&mut Object),
     ) -> Answer {
-        let mut object = self
-            .objects
-            .get(key)
-            .map_or_else(Object::default, |old| (**old).clone());
+        let mut object = self.objects.get(key).map_or_else(Object::default, |old| (**old).clone());
         change(&mut object);
         let change = Mutation::Replace(object.to_value().into());
-        self.act(
-            key,
-            Action::Update {
-                change,
-                subresource,
-            },
-        )
+        self.act(key, Action::Update { change, subresource })
     }
 
     pub(super) fn delete(&mut self, key: &ObjectKey) -> Result<(), Refusal> {
-        self.act(key, Action::Delete(DeleteOptions::default()))
-            .map(|_| ())
+        self.act(key, Action::Delete(DeleteOptions::default())).map(|_| ())
     }
 
     fn act(&mut self, key: &ObjectKey, action: Action) -> Answer {
@@ -176,12 +142,7 @@ impl Server {
         Ok((object, decision.warnings))
     }
 
-    fn decide(
-        &mut self,
-        key: &ObjectKey,
-        action: Action,
-        dry_run: bool,
-    ) -> Result<Decision, Refusal> {
+    fn decide(&mut self, key: &ObjectKey, action: Action, dry_run: bool) -> Result<Decision, Refusal> {
         self.clock += 1;
         let kind = kind_of(key);
         let command = Command {
@@ -194,14 +155,7 @@ impl Server {
         };
         let related = self.related(kind, key);
         let schema = &SCHEMAS[key.resource];
-        verbs::decide(
-            kind,
-            schema,
-            &self.world,
-            &command,
-            self.objects.get(key),
-            &related,
-        )
+        verbs::decide(kind, schema, &self.world, &command, self.objects.get(key), &related)
     }
 
     /// What a store does with the writes of a decision, and then with those that settle the pools.
@@ -222,20 +176,12 @@ impl Server {
         for write in writes {
             self.store(write);
         }
-        assert!(
-            self.world.settle(self.now()).is_empty(),
-            "settled pools are settled"
-        );
+        assert!(self.world.settle(self.now()).is_empty(), "settled pools are settled");
         names
     }
 
     fn store(&mut self, mut write: Write) {
-        assert_eq!(
-            write.old.as_deref(),
-            self.objects.get(&write.key).map(AsRef::as_ref),
-            "of {:?}",
-            write.key
-        );
+        assert_eq!(write.old.as_deref(), self.objects.get(&write.key).map(AsRef::as_ref), "of {:?}", write.key);
         self.move_spans(&write);
         match &mut write.new {
             Some(new) => {
@@ -252,17 +198,11 @@ impl Server {
     fn move_spans(&mut self, write: &Write) {
         let kind = kind_of(&write.key);
         for span in write.old.iter().flat_map(|old| kind.holds(&write.key, old)) {
-            self.spans
-                .remove(&(span.space, span.first))
-                .expect("what is given back was held");
+            self.spans.remove(&(span.space, span.first)).expect("what is given back was held");
         }
         for span in write.new.iter().flat_map(|new| kind.holds(&write.key, new)) {
-            let before = self
-                .spans
-                .range(..=(span.space.clone(), span.last))
-                .next_back();
-            let clash =
-                before.filter(|(_, other)| other.space == span.space && other.last >= span.first);
+            let before = self.spans.range(..=(span.space.clone(), span.last)).next_back();
+            let clash = before.filter(|(_, other)| other.space == span.space && other.last >= span.first);
             assert!(clash.is_none(), "{span:?} overlaps {clash:?}");
             self.spans.insert((span.space.clone(), span.first), span);
         }
@@ -270,15 +210,8 @@ impl Server {
 
     /// Every pool's stored status is the sum of what the objects hold of it.
     fn check(&self) {
-        for (key, object) in self
-            .objects
-            .iter()
-            .filter(|(key, _)| key.resource == "ippools")
-        {
-            let sizes = self
-                .holders(&key.name)
-                .into_iter()
-                .map(|cidr| size(cidr).expect("a part of a pool"));
+        for (key, object) in self.objects.iter().filter(|(key, _)| key.resource == "ippools") {
+            let sizes = self.holders(&key.name).into_iter().map(|cidr| size(cidr).expect("a part of a pool"));
             let held: u128 = sizes.sum();
             let Some(total) = size(object.text("/status/allocatedCIDR")) else {
                 continue;
@@ -286,41 +219,21 @@ impl Server {
             let status = object.field("status");
             let shown = &status["capacity"]["exact"];
             assert_eq!(shown["allocated"], held.to_string(), "pool {}", key.name);
-            assert_eq!(
-                shown["available"],
-                (total - held).to_string(),
-                "pool {}",
-                key.name
-            );
-            assert_eq!(
-                status["utilizationPercent"],
-                json!(percent(held, total)),
-                "pool {}",
-                key.name
-            );
-            assert_eq!(
-                status["phase"],
-                if held == total { "Exhausted" } else { "Ready" }
-            );
-            assert_eq!(
-                status["observedGeneration"],
-                json!(object.metadata.generation)
-            );
+            assert_eq!(shown["available"], (total - held).to_string(), "pool {}", key.name);
+            assert_eq!(status["utilizationPercent"], json!(percent(held, total)), "pool {}", key.name);
+            assert_eq!(status["phase"], if held == total { "Exhausted" } else { "Ready" });
+            assert_eq!(status["observedGeneration"], json!(object.metadata.generation));
         }
     }
 
     /// The blocks that the objects hold of a pool.
     pub(super) fn holders(&self, pool: &str) -> Vec<&str> {
-        let held = self
-            .objects
-            .iter()
-            .filter(|(key, object)| match key.resource {
-                "ippools" => object.text("/spec/parentPoolRef/name") == pool,
-                "ipallocations" => object.text("/spec/poolRef/name") == pool,
-                _ => false,
-            });
-        held.map(|(_, object)| object.text("/status/allocatedCIDR"))
-            .collect()
+        let held = self.objects.iter().filter(|(key, object)| match key.resource {
+            "ippools" => object.text("/spec/parentPoolRef/name") == pool,
+            "ipallocations" => object.text("/spec/poolRef/name") == pool,
+            _ => false,
+        });
+        held.map(|(_, object)| object.text("/status/allocatedCIDR")).collect()
     }
 
     pub(super) fn get(&self, key: &ObjectKey) -> &Object {
@@ -329,30 +242,16 @@ impl Server {
 
     /// The allocation of a claim.
     pub(super) fn allocation_of(&self, claim: &ObjectKey) -> ObjectKey {
-        key(
-            "ipallocations",
-            self.get(claim).text("/status/boundAllocationRef/name"),
-        )
+        key("ipallocations", self.get(claim).text("/status/boundAllocationRef/name"))
     }
 
     fn related(&self, kind: &dyn Kind<World>, key: &ObjectKey) -> Related {
         let reads = kind.reads(key);
-        let objects = reads
-            .keys
-            .into_iter()
-            .filter_map(|key| Some((key.clone(), self.objects.get(&key)?.clone())));
+        let objects = reads.keys.into_iter().filter_map(|key| Some((key.clone(), self.objects.get(&key)?.clone())));
         let spans = reads.spans.map_or_else(Vec::new, |(space, count)| {
-            self.spans
-                .values()
-                .filter(|span| span.space == space)
-                .take(count)
-                .cloned()
-                .collect()
+            self.spans.values().filter(|span| span.space == space).take(count).cloned().collect()
         });
-        Related {
-            objects: objects.collect(),
-            spans,
-        }
+        Related { objects: objects.collect(), spans }
     }
 
     fn seed(&self) -> Seed {
@@ -375,17 +274,7 @@ fn percent(held: u128, total: u128) -> u128 {
 fn answer(decision: &Decision) -> Object {
     let object = match (&decision.answer, decision.writes.first()) {
         (Answered::Unchanged(object) | Answered::DeletedBy(object), _) => object,
-        (
-            _,
-            Some(
-                Write {
-                    new: Some(object), ..
-                }
-                | Write {
-                    old: Some(object), ..
-                },
-            ),
-        ) => object,
+        (_, Some(Write { new: Some(object), .. } | Write { old: Some(object), .. })) => object,
         (answer, _) => panic!("{answer:?} without an object"),
     };
     (**object).clone()
@@ -414,18 +303,9 @@ pub(super) fn show(answer: &Answer) -> String {
 }
 
 pub(super) fn show_refusal(refusal: &Refusal) -> String {
-    let mut text = format!(
-        "{} {}: {}\n",
-        refusal.reason.code(),
-        refusal.reason.as_str(),
-        refusal.message
-    );
+    let mut text = format!("{} {}: {}\n", refusal.reason.code(), refusal.reason.as_str(), refusal.message);
     for cause in &refusal.details.causes {
-        let _ = writeln!(
-            text,
-            "- {} {}: {}",
-            cause.reason, cause.field, cause.message
-        );
+        let _ = writeln!(text, "- {} {}: {}", cause.reason, cause.field, cause.message);
     }
     text
 }

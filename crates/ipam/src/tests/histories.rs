@@ -16,31 +16,11 @@ use crate::{World, allocation};
 
 /// Where the root pools may lie: some overlap, and both families are there.
 const ROOTS: [Block; 5] = [
-    Block {
-        six: false,
-        first: 0x0a00_0000,
-        length: 26,
-    },
-    Block {
-        six: false,
-        first: 0x0a00_0020,
-        length: 27,
-    },
-    Block {
-        six: false,
-        first: 0x0a00_0080,
-        length: 28,
-    },
-    Block {
-        six: true,
-        first: 0x2001_0db8 << 96,
-        length: 123,
-    },
-    Block {
-        six: true,
-        first: (0x2001_0db8 << 96) + 0x40,
-        length: 122,
-    },
+    Block { six: false, first: 0x0a00_0000, length: 26 },
+    Block { six: false, first: 0x0a00_0020, length: 27 },
+    Block { six: false, first: 0x0a00_0080, length: 28 },
+    Block { six: true, first: 0x2001_0db8 << 96, length: 123 },
+    Block { six: true, first: (0x2001_0db8 << 96) + 0x40, length: 122 },
 ];
 
 #[derive(Clone, Debug)]
@@ -99,32 +79,17 @@ enum SourceOf {
 impl WishOf {
     fn wish(&self) -> Wish {
         let root = ROOTS[self.place];
-        let length = if root.six {
-            128 - self.host_bits
-        } else {
-            32 - self.host_bits
-        };
+        let length = if root.six { 128 - self.host_bits } else { 32 - self.host_bits };
         let exact = self.offset.map(|offset| {
             let size = 1 << self.host_bits;
-            Block {
-                six: root.six,
-                first: root.first / size * size + u128::from(offset) * size,
-                length,
-            }
+            Block { six: root.six, first: root.first / size * size + u128::from(offset) * size, length }
         });
-        Wish {
-            length: exact.is_none().then_some(length),
-            exact,
-        }
+        Wish { length: exact.is_none().then_some(length), exact }
     }
 }
 
 fn a_strategy() -> impl Strategy<Value = Choice> {
-    prop_oneof![
-        Just(Choice::FirstFit),
-        Just(Choice::BestFit),
-        Just(Choice::LeastUtilized)
-    ]
+    prop_oneof![Just(Choice::FirstFit), Just(Choice::BestFit), Just(Choice::LeastUtilized)]
 }
 
 /// A place for a root pool, or near which a wish lies: mostly IPv4, so that wishes and pools meet.
@@ -133,16 +98,8 @@ fn a_place() -> impl Strategy<Value = usize> {
 }
 
 fn a_wish() -> impl Strategy<Value = WishOf> {
-    (
-        a_place(),
-        prop_oneof![4 => 0..3_u8, 1 => 3..7_u8],
-        option::weighted(0.25, 0..20_u8),
-    )
-        .prop_map(|(place, host_bits, offset)| WishOf {
-            place,
-            host_bits,
-            offset,
-        })
+    (a_place(), prop_oneof![4 => 0..3_u8, 1 => 3..7_u8], option::weighted(0.25, 0..20_u8))
+        .prop_map(|(place, host_bits, offset)| WishOf { place, host_bits, offset })
 }
 
 fn a_cap() -> impl Strategy<Value = Option<u8>> {
@@ -150,13 +107,11 @@ fn a_cap() -> impl Strategy<Value = Option<u8>> {
 }
 
 fn a_root() -> impl Strategy<Value = Step> {
-    (0..3_u8, a_place(), a_strategy(), a_cap()).prop_map(|(name, place, strategy, cap)| {
-        Step::Root {
-            name,
-            place,
-            strategy,
-            cap,
-        }
+    (0..3_u8, a_place(), a_strategy(), a_cap()).prop_map(|(name, place, strategy, cap)| Step::Root {
+        name,
+        place,
+        strategy,
+        cap,
     })
 }
 
@@ -182,14 +137,8 @@ fn a_step() -> impl Strategy<Value = Step> {
 
 /// A history that has pools to begin with.
 fn a_history(length: usize) -> impl Strategy<Value = Vec<Step>> {
-    let roots = [(0, 0), (1, 2), (2, 3)].map(|(name, place)| {
-        a_strategy().prop_map(move |strategy| Step::Root {
-            name,
-            place,
-            strategy,
-            cap: None,
-        })
-    });
+    let roots = [(0, 0), (1, 2), (2, 3)]
+        .map(|(name, place)| a_strategy().prop_map(move |strategy| Step::Root { name, place, strategy, cap: None }));
     (roots, vec(a_step(), 1..length)).prop_map(|(roots, steps)| [roots.to_vec(), steps].concat())
 }
 
@@ -217,10 +166,7 @@ fn tier(name: u8) -> u8 {
 
 fn label(name: u8) -> impl FnOnce(&mut ObjectMeta) {
     move |meta| {
-        drop(
-            meta.labels
-                .insert("tier".to_owned(), tier(name).to_string()),
-        );
+        drop(meta.labels.insert("tier".to_owned(), tier(name).to_string()));
     }
 }
 
@@ -228,51 +174,25 @@ fn label(name: u8) -> impl FnOnce(&mut ObjectMeta) {
 fn run(server: &mut Server, step: &Step) -> Outcome {
     let cidr = |object: Object| object.text("/status/allocatedCIDR").to_owned();
     let answer = match step {
-        Step::Root {
-            name,
-            place,
-            strategy,
-            cap,
-        } => {
+        Step::Root { name, place, strategy, cap } => {
             let spec = json!({"cidr": ROOTS[*place].cidr(), "allocation": policy(*strategy, *cap)});
-            server
-                .create_with(pool(&format!("p{name}")), spec, label(*name))
-                .map(|(object, _)| cidr(object))
+            server.create_with(pool(&format!("p{name}")), spec, label(*name)).map(|(object, _)| cidr(object))
         }
-        Step::Child {
-            name,
-            parent,
-            wish,
-            strategy,
-            cap,
-        } => {
+        Step::Child { name, parent, wish, strategy, cap } => {
             let parent = json!({"name": format!("p{parent}")});
             let mut spec = json!({"parentPoolRef": parent, "allocation": policy(*strategy, *cap)});
             ask(&mut spec, wish.wish(), "cidr");
-            server
-                .create_with(pool(&format!("p{name}")), spec, label(*name))
-                .map(|(object, _)| cidr(object))
+            server.create_with(pool(&format!("p{name}")), spec, label(*name)).map(|(object, _)| cidr(object))
         }
-        Step::Tune {
-            name,
-            strategy,
-            cap,
-        } => {
+        Step::Tune { name, strategy, cap } => {
             let key = pool(&format!("p{name}"));
             if !server.objects.contains_key(&key) {
                 return Err(404);
             }
             let policy = policy(*strategy, *cap);
-            server
-                .update(&key, |pool| pool.fields["spec"]["allocation"] = policy)
-                .map(|(object, _)| cidr(object))
+            server.update(&key, |pool| pool.fields["spec"]["allocation"] = policy).map(|(object, _)| cidr(object))
         }
-        Step::Claim {
-            name,
-            source,
-            wish,
-            retain,
-        } => {
+        Step::Claim { name, source, wish, retain } => {
             let mut spec = match source {
                 SourceOf::Pool(pool) => json!({"poolRef": {"name": format!("p{pool}")}}),
                 SourceOf::Tier(tier) => {
@@ -281,19 +201,13 @@ fn run(server: &mut Server, step: &Step) -> Outcome {
             };
             spec["reclaimPolicy"] = if *retain { "Retain" } else { "Delete" }.into();
             ask(&mut spec, wish.wish(), "address");
-            server
-                .create(claim(&format!("c{name}")), spec)
-                .map(|(object, _)| cidr(object))
+            server.create(claim(&format!("c{name}")), spec).map(|(object, _)| cidr(object))
         }
-        Step::DeletePool { name } => server
-            .delete(&pool(&format!("p{name}")))
-            .map(|()| String::new()),
-        Step::DeleteClaim { name } => server
-            .delete(&claim(&format!("c{name}")))
-            .map(|()| String::new()),
-        Step::DeleteAllocation { name } => server
-            .delete(&allocation::key_for(&claim(&format!("c{name}"))))
-            .map(|()| String::new()),
+        Step::DeletePool { name } => server.delete(&pool(&format!("p{name}"))).map(|()| String::new()),
+        Step::DeleteClaim { name } => server.delete(&claim(&format!("c{name}"))).map(|()| String::new()),
+        Step::DeleteAllocation { name } => {
+            server.delete(&allocation::key_for(&claim(&format!("c{name}")))).map(|()| String::new())
+        }
         Step::Settle => {
             server.settle();
             Ok(String::new())
@@ -305,54 +219,25 @@ fn run(server: &mut Server, step: &Step) -> Outcome {
 /// What the model answers.
 fn expected(model: &mut Model, step: &Step) -> Outcome {
     match step {
-        Step::Root {
-            name,
-            place,
-            strategy,
-            cap,
-        } => {
+        Step::Root { name, place, strategy, cap } => {
             let block = ROOTS[*place];
-            if cap.is_some_and(|cap| cap > if block.six { 128 } else { 32 })
-                && !model.has_pool(&format!("p{name}"))
-            {
+            if cap.is_some_and(|cap| cap > if block.six { 128 } else { 32 }) && !model.has_pool(&format!("p{name}")) {
                 return Err(422);
             }
             model.create_root(&format!("p{name}"), block, (*strategy, *cap), tier(*name))
         }
-        Step::Child {
-            name,
-            parent,
-            wish,
-            strategy,
-            cap,
-        } => {
+        Step::Child { name, parent, wish, strategy, cap } => {
             let (name_text, parent) = (format!("p{name}"), format!("p{parent}"));
             let exact = wish.wish().exact;
-            let contradicts =
-                exact.is_some_and(|block| !block.six && cap.is_some_and(|cap| cap > 32));
+            let contradicts = exact.is_some_and(|block| !block.six && cap.is_some_and(|cap| cap > 32));
             if contradicts && !model.has_pool(&name_text) {
                 return Err(422);
             }
-            model.create_child(
-                &name_text,
-                &parent,
-                wish.wish(),
-                (*strategy, *cap),
-                tier(*name),
-            )
+            model.create_child(&name_text, &parent, wish.wish(), (*strategy, *cap), tier(*name))
         }
-        Step::Tune {
-            name,
-            strategy,
-            cap,
-        } => model.tune(&format!("p{name}"), *strategy, *cap),
+        Step::Tune { name, strategy, cap } => model.tune(&format!("p{name}"), *strategy, *cap),
         Step::DeletePool { name } => model.delete_pool(&format!("p{name}")),
-        Step::Claim {
-            name,
-            source,
-            wish,
-            retain,
-        } => {
+        Step::Claim { name, source, wish, retain } => {
             let source = match source {
                 SourceOf::Pool(pool) => Source::Pool(format!("p{pool}")),
                 SourceOf::Tier(tier) => Source::Tier(*tier),
@@ -368,16 +253,8 @@ fn expected(model: &mut Model, step: &Step) -> Outcome {
 fn assert_capacities(server: &Server, model: &Model) {
     for (name, free, largest) in model.capacities() {
         let status = server.get(&pool(&name)).field("status");
-        assert_eq!(
-            status["capacity"]["exact"]["available"],
-            free.to_string(),
-            "{name}"
-        );
-        assert_eq!(
-            status["largestFreePrefix"].as_u64(),
-            largest.map(u64::from),
-            "{name}"
-        );
+        assert_eq!(status["capacity"]["exact"]["available"], free.to_string(), "{name}");
+        assert_eq!(status["largestFreePrefix"].as_u64(), largest.map(u64::from), "{name}");
     }
 }
 
@@ -386,11 +263,8 @@ fn restarted(server: &Server) -> World {
     let mut world = World::default();
     for (key, object) in server.objects.iter().rev() {
         if world.kept().contains(&key.resource) {
-            let object =
-                Object::from_bytes(&object.to_bytes()).expect("what was written can be read");
-            world
-                .restore_object(key.clone(), object)
-                .expect("a stored pool");
+            let object = Object::from_bytes(&object.to_bytes()).expect("what was written can be read");
+            world.restore_object(key.clone(), object).expect("a stored pool");
         }
     }
     for span in server.spans.values() {
@@ -400,11 +274,7 @@ fn restarted(server: &Server) -> World {
 }
 
 fn reversed(write: &Write) -> Write {
-    Write {
-        key: write.key.clone(),
-        old: write.new.clone(),
-        new: write.old.clone(),
-    }
+    Write { key: write.key.clone(), old: write.new.clone(), new: write.old.clone() }
 }
 
 proptest! {

@@ -90,19 +90,11 @@ pub(super) struct Model {
 }
 
 impl Model {
-    pub(super) fn create_root(
-        &mut self,
-        name: &str,
-        block: Block,
-        tune: (Choice, Option<u8>),
-        tier: u8,
-    ) -> Outcome {
+    pub(super) fn create_root(&mut self, name: &str, block: Block, tune: (Choice, Option<u8>), tier: u8) -> Outcome {
         if self.pools.contains_key(name) {
             return Err(409);
         }
-        let clash = |pool: &Pool| {
-            pool.parent.is_none() && (pool.block.contains(block) || block.contains(pool.block))
-        };
+        let clash = |pool: &Pool| pool.parent.is_none() && (pool.block.contains(block) || block.contains(pool.block));
         if self.pools.values().any(clash) {
             return Err(409);
         }
@@ -140,18 +132,7 @@ impl Model {
         tier: u8,
     ) {
         let taken = vec![false; usize::try_from(block.size()).expect("a small pool")];
-        self.pools.insert(
-            name.to_owned(),
-            Pool {
-                block,
-                parent,
-                strategy,
-                max,
-                tier,
-                taken,
-                holders: 0,
-            },
-        );
+        self.pools.insert(name.to_owned(), Pool { block, parent, strategy, max, tier, taken, holders: 0 });
     }
 
     pub(super) fn tune(&mut self, name: &str, strategy: Choice, max: Option<u8>) -> Outcome {
@@ -175,13 +156,7 @@ impl Model {
         Ok(String::new())
     }
 
-    pub(super) fn create_claim(
-        &mut self,
-        name: &str,
-        source: &Source,
-        wish: Wish,
-        retain: bool,
-    ) -> Outcome {
+    pub(super) fn create_claim(&mut self, name: &str, source: &Source, wish: Wish, retain: bool) -> Outcome {
         if self.claims.contains_key(name) || self.allocations.contains_key(name) {
             return Err(409);
         }
@@ -194,39 +169,18 @@ impl Model {
         };
         self.take(&pool, block);
         self.claims.insert(name.to_owned(), Claim { retain });
-        self.allocations.insert(
-            name.to_owned(),
-            Allocation {
-                pool,
-                block,
-                held: true,
-            },
-        );
+        self.allocations.insert(name.to_owned(), Allocation { pool, block, held: true });
         Ok(block.cidr())
     }
 
     fn select(&self, tier: u8, wish: Wish) -> Result<(String, Block), u16> {
-        let matching: Vec<_> = self
-            .pools
-            .iter()
-            .filter(|(_, pool)| pool.tier == tier)
-            .collect();
-        let answers: Vec<_> = matching
-            .iter()
-            .map(|(name, pool)| (*name, *pool, pool.serve(wish, pool.block.length)))
-            .collect();
-        let mut able = answers
-            .iter()
-            .filter_map(|(name, pool, answer)| Some((*name, *pool, answer.ok()?)));
+        let matching: Vec<_> = self.pools.iter().filter(|(_, pool)| pool.tier == tier).collect();
+        let answers: Vec<_> =
+            matching.iter().map(|(name, pool)| (*name, *pool, pool.serve(wish, pool.block.length))).collect();
+        let mut able = answers.iter().filter_map(|(name, pool, answer)| Some((*name, *pool, answer.ok()?)));
         let Some((name, pool, block)) = able.next() else {
-            let codes: Vec<u16> = answers
-                .iter()
-                .filter_map(|(_, _, answer)| answer.err())
-                .collect();
-            return Err(*[507, 409, 422]
-                .iter()
-                .find(|code| codes.contains(code))
-                .unwrap_or(&400));
+            let codes: Vec<u16> = answers.iter().filter_map(|(_, _, answer)| answer.err()).collect();
+            return Err(*[507, 409, 422].iter().find(|code| codes.contains(code)).unwrap_or(&400));
         };
         if pool.strategy != Choice::LeastUtilized {
             return Ok((name.clone(), block));
@@ -243,10 +197,7 @@ impl Model {
     pub(super) fn delete_claim(&mut self, name: &str) -> Outcome {
         let claim = self.claims.remove(name).ok_or(404_u16)?;
         if claim.retain {
-            self.allocations
-                .get_mut(name)
-                .expect("a claim has its allocation")
-                .held = false;
+            self.allocations.get_mut(name).expect("a claim has its allocation").held = false;
         } else {
             self.forget(name);
         }
@@ -269,18 +220,12 @@ impl Model {
 
     fn take(&mut self, pool: &str, block: Block) {
         self.mark(pool, block, true);
-        self.pools
-            .get_mut(pool)
-            .expect("a pool that serves")
-            .holders += 1;
+        self.pools.get_mut(pool).expect("a pool that serves").holders += 1;
     }
 
     fn give_back(&mut self, pool: &str, block: Block) {
         self.mark(pool, block, false);
-        self.pools
-            .get_mut(pool)
-            .expect("a pool with holders stays")
-            .holders -= 1;
+        self.pools.get_mut(pool).expect("a pool with holders stays").holders -= 1;
     }
 
     fn mark(&mut self, pool: &str, block: Block, taken: bool) {
@@ -298,25 +243,16 @@ impl Model {
 
     /// Of every pool: its name, how many addresses are free, and the length of the largest free block.
     pub(super) fn capacities(&self) -> Vec<(String, u128, Option<u8>)> {
-        let largest = |pool: &Pool| {
-            (pool.block.length..=bits(pool.block.six))
-                .find(|length| pool.first_free(*length).is_some())
-        };
-        self.pools
-            .iter()
-            .map(|(name, pool)| (name.clone(), pool.free(), largest(pool)))
-            .collect()
+        let largest =
+            |pool: &Pool| (pool.block.length..=bits(pool.block.six)).find(|length| pool.first_free(*length).is_some());
+        self.pools.iter().map(|(name, pool)| (name.clone(), pool.free(), largest(pool))).collect()
     }
 }
 
 impl Pool {
     fn serve(&self, wish: Wish, shortest: u8) -> Result<Block, u16> {
         let longest = self.max.unwrap_or(bits(self.block.six));
-        let length = wish
-            .exact
-            .map(|block| block.length)
-            .or(wish.length)
-            .ok_or(422_u16)?;
+        let length = wish.exact.map(|block| block.length).or(wish.length).ok_or(422_u16)?;
         if !(shortest..=longest).contains(&length) {
             return Err(422);
         }
@@ -352,11 +288,7 @@ impl Pool {
         let mut length = block.length;
         while length > self.block.length {
             let size = 1 << (bits(block.six) - length + 1);
-            let around = Block {
-                first: block.first / size * size,
-                length: length - 1,
-                ..block
-            };
+            let around = Block { first: block.first / size * size, length: length - 1, ..block };
             if !self.is_free(around) {
                 break;
             }
@@ -368,17 +300,12 @@ impl Pool {
     fn aligned(&self, length: u8) -> impl Iterator<Item = Block> {
         let size = 1_u128 << (bits(self.block.six) - length);
         let Block { six, first, .. } = self.block;
-        (0..self.block.size() / size).map(move |n| Block {
-            six,
-            first: first + n * size,
-            length,
-        })
+        (0..self.block.size() / size).map(move |n| Block { six, first: first + n * size, length })
     }
 
     fn is_free(&self, block: Block) -> bool {
-        (block.first..=block.last()).all(|address| {
-            !self.taken[usize::try_from(address - self.block.first).expect("a small pool")]
-        })
+        (block.first..=block.last())
+            .all(|address| !self.taken[usize::try_from(address - self.block.first).expect("a small pool")])
     }
 
     fn free(&self) -> u128 {

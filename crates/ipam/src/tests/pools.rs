@@ -12,9 +12,7 @@ use crate::World;
 /// Creates a pool `new` on a server that has `10.0.0.0/16` as `root` and `2001:db8::/32` as `six`.
 fn check(spec: Value, expect: Expect) {
     let mut server = Server::with_pool("root", "10.0.0.0/16");
-    server
-        .create(pool("six"), json!({"cidr": "2001:db8::/32"}))
-        .unwrap();
+    server.create(pool("six"), json!({"cidr": "2001:db8::/32"})).unwrap();
     expect.assert_eq(&show(&server.create(pool("new"), spec)));
 }
 
@@ -71,21 +69,10 @@ fn a_root_pool_needs_a_block_and_no_length() {
 
 #[test]
 fn a_block_is_read_strictly() {
-    for cidr in [
-        "010.0.0.0/8",
-        "fe80::%eth0/64",
-        "::ffff:10.0.0.0/104",
-        "10.0.0.0",
-        "10.0.0.0/33",
-        "10.0.0/8",
-        "x",
-    ] {
+    for cidr in ["010.0.0.0/8", "fe80::%eth0/64", "::ffff:10.0.0.0/104", "10.0.0.0", "10.0.0.0/33", "10.0.0/8", "x"] {
         let mut server = Server::new();
         let refusal = server.create(pool("p"), json!({"cidr": cidr})).unwrap_err();
-        assert_eq!(
-            refusal.details.causes[0].reason, "FieldValueInvalid",
-            "{cidr}"
-        );
+        assert_eq!(refusal.details.causes[0].reason, "FieldValueInvalid", "{cidr}");
         assert_eq!(refusal.details.causes[0].field, "spec.cidr", "{cidr}");
     }
 }
@@ -183,20 +170,9 @@ fn a_child_pool_needs_a_parent_and_a_length_or_a_block() {
 #[test]
 fn a_child_pool_is_longer_than_its_parent_and_no_longer_than_its_family() {
     let parent = json!({"name": "root"});
-    for (length, accepted) in [
-        (-1, false),
-        (0, false),
-        (15, false),
-        (16, false),
-        (17, true),
-        (32, true),
-        (33, false),
-    ] {
+    for (length, accepted) in [(-1, false), (0, false), (15, false), (16, false), (17, true), (32, true), (33, false)] {
         let mut server = Server::with_pool("root", "10.0.0.0/16");
-        let answer = server.create(
-            pool("new"),
-            json!({"parentPoolRef": parent, "prefixLength": length}),
-        );
+        let answer = server.create(pool("new"), json!({"parentPoolRef": parent, "prefixLength": length}));
         assert_eq!(answer.is_ok(), accepted, "{length}");
     }
     check(
@@ -238,31 +214,13 @@ fn a_child_pool_is_longer_than_its_parent_and_no_longer_than_its_family() {
 #[test]
 fn families_are_inherited_at_any_depth() {
     let mut server = Server::with_pool("six", "2001:db8::/32");
-    server
-        .create(
-            pool("a"),
-            json!({"parentPoolRef": {"name": "six"}, "prefixLength": 48}),
-        )
-        .unwrap();
-    server
-        .create(
-            pool("b"),
-            json!({"parentPoolRef": {"name": "a"}, "prefixLength": 56}),
-        )
-        .unwrap();
-    server
-        .create(
-            pool("c"),
-            json!({"parentPoolRef": {"name": "b"}, "prefixLength": 64}),
-        )
-        .unwrap();
+    server.create(pool("a"), json!({"parentPoolRef": {"name": "six"}, "prefixLength": 48})).unwrap();
+    server.create(pool("b"), json!({"parentPoolRef": {"name": "a"}, "prefixLength": 56})).unwrap();
+    server.create(pool("c"), json!({"parentPoolRef": {"name": "b"}, "prefixLength": 64})).unwrap();
     let deepest = server.get(&pool("c"));
     assert_eq!(deepest.text("/status/ipFamily"), "IPv6");
     assert_eq!(deepest.text("/status/allocatedCIDR"), "2001:db8::/64");
-    assert!(
-        deepest.field("spec").get("ipFamily").is_none(),
-        "inherited, not copied"
-    );
+    assert!(deepest.field("spec").get("ipFamily").is_none(), "inherited, not copied");
 }
 
 #[test]
@@ -341,12 +299,7 @@ fn every_bad_field_is_reported_at_once() {
 fn the_parents_bounds_hold_for_child_pools() {
     let mut server = Server::new();
     let allocation = json!({"minPrefixLength": 20, "maxPrefixLength": 24});
-    server
-        .create(
-            pool("root"),
-            json!({"cidr": "10.0.0.0/16", "allocation": allocation}),
-        )
-        .unwrap();
+    server.create(pool("root"), json!({"cidr": "10.0.0.0/16", "allocation": allocation})).unwrap();
     let child = |length| json!({"parentPoolRef": {"name": "root"}, "prefixLength": length});
     expect![[r#"
         422 Invalid: IPPool.ipam.miloapis.com "large" is invalid: spec.prefixLength: Invalid value: 19: prefixLength /19 is outside the bounds of IPPool "root" (10.0.0.0/16): /20 to /24
@@ -370,12 +323,7 @@ fn the_parents_bounds_hold_for_child_pools() {
 #[test]
 fn defaults_are_stored() {
     let mut server = Server::with_pool("root", "10.0.0.0/16");
-    server
-        .create(
-            pool("child"),
-            json!({"parentPoolRef": {"name": "root"}, "prefixLength": 24}),
-        )
-        .unwrap();
+    server.create(pool("child"), json!({"parentPoolRef": {"name": "root"}, "prefixLength": 24})).unwrap();
     assert_eq!(
         server.get(&pool("root")).field("spec"),
         &json!({"cidr": "10.0.0.0/16", "ipFamily": "IPv4", "allocation": {"strategy": "FirstFit"}})
@@ -389,9 +337,7 @@ fn defaults_are_stored() {
 #[test]
 fn root_pools_never_overlap() {
     let mut server = Server::with_pool("middle", "10.1.0.0/16");
-    server
-        .create(pool("upper"), json!({"cidr": "10.4.0.0/14"}))
-        .unwrap();
+    server.create(pool("upper"), json!({"cidr": "10.4.0.0/14"})).unwrap();
     server.create(pool("six"), json!({"cidr": "::/8"})).unwrap();
     let mut refused = |cidr: &str| show(&server.create(pool("new"), json!({"cidr": cidr})));
     expect![[r#"
@@ -411,12 +357,8 @@ fn root_pools_never_overlap() {
     "#]]
     .assert_eq(&refused("10.2.0.0/16"));
     let mut server = Server::with_pool("all", "0.0.0.0/0");
-    server
-        .create(pool("six"), json!({"cidr": "::/0"}))
-        .expect("the other family");
-    server
-        .create(pool("four"), json!({"cidr": "10.0.0.0/8"}))
-        .unwrap_err();
+    server.create(pool("six"), json!({"cidr": "::/0"})).expect("the other family");
+    server.create(pool("four"), json!({"cidr": "10.0.0.0/8"})).unwrap_err();
 }
 
 #[test]
@@ -455,34 +397,16 @@ fn capacity_is_exact_up_to_all_of_ipv6() {
     let mut server = Server::with_pool("all", "::/0");
     let status = |server: &Server| {
         let status = server.get(&pool("all")).field("status");
-        format!(
-            "{} {} {}",
-            status["capacity"], status["utilizationPercent"], status["largestFreePrefix"]
-        )
+        format!("{} {} {}", status["capacity"], status["utilizationPercent"], status["largestFreePrefix"])
     };
     expect![[r#"{"allocated":0,"available":9223372036854775807,"exact":{"allocated":"0","available":"340282366920938463463374607431768211456","total":"340282366920938463463374607431768211456"},"total":9223372036854775807} 0 0"#]].assert_eq(&status(&server));
     server.settles = false;
-    server
-        .create(
-            claim("half"),
-            json!({"poolRef": {"name": "all"}, "prefixLength": 1}),
-        )
-        .unwrap();
-    server
-        .create(
-            claim("one"),
-            json!({"poolRef": {"name": "all"}, "prefixLength": 128}),
-        )
-        .unwrap();
+    server.create(claim("half"), json!({"poolRef": {"name": "all"}, "prefixLength": 1})).unwrap();
+    server.create(claim("one"), json!({"poolRef": {"name": "all"}, "prefixLength": 128})).unwrap();
     server.settle();
     expect![[r#"{"allocated":9223372036854775807,"available":9223372036854775807,"exact":{"allocated":"170141183460469231731687303715884105729","available":"170141183460469231731687303715884105727","total":"340282366920938463463374607431768211456"},"total":9223372036854775807} 50 2"#]].assert_eq(&status(&server));
     server.delete(&claim("one")).unwrap();
-    server
-        .create(
-            claim("other-half"),
-            json!({"poolRef": {"name": "all"}, "prefixLength": 1}),
-        )
-        .unwrap();
+    server.create(claim("other-half"), json!({"poolRef": {"name": "all"}, "prefixLength": 1})).unwrap();
     server.settle();
     expect![[r#"{"allocated":9223372036854775807,"available":0,"exact":{"allocated":"340282366920938463463374607431768211456","available":"0","total":"340282366920938463463374607431768211456"},"total":9223372036854775807} 100 null"#]].assert_eq(&status(&server));
 }
@@ -491,39 +415,21 @@ fn capacity_is_exact_up_to_all_of_ipv6() {
 #[test]
 fn blocks_that_print_as_ipv4_mapped_are_handed_out_too() {
     let mut server = Server::with_pool("p", "::fffe:0:0/95");
-    server
-        .create(
-            claim("a"),
-            json!({"poolRef": {"name": "p"}, "prefixLength": 96}),
-        )
-        .unwrap();
-    let answer = server.create(
-        claim("b"),
-        json!({"poolRef": {"name": "p"}, "prefixLength": 104}),
-    );
+    server.create(claim("a"), json!({"poolRef": {"name": "p"}, "prefixLength": 96})).unwrap();
+    let answer = server.create(claim("b"), json!({"poolRef": {"name": "p"}, "prefixLength": 104}));
     expect![[r#"
         Bound ::ffff:0.0.0.0/104
     "#]]
     .assert_eq(&show(&answer));
     server.delete(&claim("b")).unwrap();
-    assert_eq!(
-        server.get(&pool("p")).field("status")["largestFreePrefix"],
-        96
-    );
+    assert_eq!(server.get(&pool("p")).field("status")["largestFreePrefix"], 96);
 }
 
 #[test]
 fn what_is_fixed_cannot_change_and_what_is_not_can() {
     let mut server = Server::with_pool("root", "10.0.0.0/16");
-    server
-        .create(
-            pool("child"),
-            json!({"parentPoolRef": {"name": "root"}, "prefixLength": 24}),
-        )
-        .unwrap();
-    let mut change = |name: &str, spec: Value| {
-        show(&server.update(&pool(name), |pool| pool.set_field("spec", spec)))
-    };
+    server.create(pool("child"), json!({"parentPoolRef": {"name": "root"}, "prefixLength": 24})).unwrap();
+    let mut change = |name: &str, spec: Value| show(&server.update(&pool(name), |pool| pool.set_field("spec", spec)));
     expect![[r#"
         422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: [spec.cidr: Forbidden: spec.cidr is immutable, spec.ipFamily: Forbidden: spec.ipFamily is immutable, spec.prefixLength: Forbidden: spec.prefixLength is immutable]
         - FieldValueForbidden spec.cidr: Forbidden: spec.cidr is immutable
@@ -559,42 +465,20 @@ fn what_is_fixed_cannot_change_and_what_is_not_can() {
     "#]]
     .assert_eq(&change("root", mutable));
     let root = server.get(&pool("root"));
-    assert_eq!(
-        (
-            root.metadata.generation,
-            &root.field("status")["observedGeneration"]
-        ),
-        (Some(2), &json!(2))
-    );
-    let answer = server
-        .create(claim("c"), json!({"poolRef": {"name": "root"}}))
-        .unwrap();
-    assert_eq!(
-        answer.0.text("/status/allocatedCIDR"),
-        "10.0.4.0/22",
-        "the new default holds"
-    );
+    assert_eq!((root.metadata.generation, &root.field("status")["observedGeneration"]), (Some(2), &json!(2)));
+    let answer = server.create(claim("c"), json!({"poolRef": {"name": "root"}})).unwrap();
+    assert_eq!(answer.0.text("/status/allocatedCIDR"), "10.0.4.0/22", "the new default holds");
 }
 
 #[test]
 fn a_pool_in_use_stays() {
     let mut server = Server::with_pool("root", "10.0.0.0/16");
-    server
-        .create(
-            pool("child"),
-            json!({"parentPoolRef": {"name": "root"}, "prefixLength": 24}),
-        )
-        .unwrap();
+    server.create(pool("child"), json!({"parentPoolRef": {"name": "root"}, "prefixLength": 24})).unwrap();
     expect![[r#"
         409 Conflict: Operation cannot be fulfilled on ippools.ipam.miloapis.com "root": the pool has 1 active allocation(s): IPPool child; delete their claims, retained allocations and child pools first
     "#]].assert_eq(&show_refusal(&server.delete(&pool("root")).unwrap_err()));
     for n in 0..4 {
-        server
-            .create(
-                claim(&format!("c{n}")),
-                json!({"poolRef": {"name": "root"}, "prefixLength": 32}),
-            )
-            .unwrap();
+        server.create(claim(&format!("c{n}")), json!({"poolRef": {"name": "root"}, "prefixLength": 32})).unwrap();
     }
     expect![[r#"
         409 Conflict: Operation cannot be fulfilled on ippools.ipam.miloapis.com "root": the pool has 5 active allocation(s): IPPool child, IPAllocation default/alloc-7ea086832a831719, IPAllocation default/alloc-3a4ba0ad328f407b and 2 more; delete their claims, retained allocations and child pools first
@@ -603,15 +487,9 @@ fn a_pool_in_use_stays() {
         server.delete(&claim(&format!("c{n}"))).unwrap();
     }
     server.delete(&pool("child")).unwrap();
-    assert_eq!(
-        server.get(&pool("root")).field("status")["largestFreePrefix"],
-        16,
-        "the child's block is back"
-    );
+    assert_eq!(server.get(&pool("root")).field("status")["largestFreePrefix"], 16, "the child's block is back");
     server.delete(&pool("root")).unwrap();
-    server
-        .create(pool("again"), json!({"cidr": "10.0.0.0/16"}))
-        .expect("its block is free for another pool");
+    server.create(pool("again"), json!({"cidr": "10.0.0.0/16"})).expect("its block is free for another pool");
 }
 
 #[test]
@@ -653,17 +531,9 @@ fn a_terminating_pool_serves_nothing_new() {
     "#]]
     .assert_eq(&show(&server.create(claim("c"), spec)));
     let overlapping = server.create(pool("q"), json!({"cidr": "10.0.0.0/24"}));
-    assert_eq!(
-        overlapping.unwrap_err().reason.code(),
-        409,
-        "its block is its own until it is gone"
-    );
-    server
-        .update(&pool("p"), |pool| pool.metadata.finalizers.clear())
-        .unwrap();
-    server
-        .create(pool("q"), json!({"cidr": "10.0.0.0/24"}))
-        .unwrap();
+    assert_eq!(overlapping.unwrap_err().reason.code(), 409, "its block is its own until it is gone");
+    server.update(&pool("p"), |pool| pool.metadata.finalizers.clear()).unwrap();
+    server.create(pool("q"), json!({"cidr": "10.0.0.0/24"})).unwrap();
 }
 
 #[test]
@@ -684,22 +554,11 @@ fn users_write_conditions_of_their_own_and_nothing_else_of_a_status() {
         "lastTransitionTime": "2026-01-01T00:00:00Z"});
     server
         .update_status(&pool("root"), |pool| {
-            pool.fields["status"]["conditions"]
-                .as_array_mut()
-                .unwrap()
-                .push(routed.clone());
+            pool.fields["status"]["conditions"].as_array_mut().unwrap().push(routed.clone());
         })
         .unwrap();
-    server
-        .create(
-            claim("c"),
-            json!({"poolRef": {"name": "root"}, "prefixLength": 30}),
-        )
-        .unwrap();
-    let conditions = server.get(&pool("root")).field("status")["conditions"]
-        .as_array()
-        .unwrap()
-        .clone();
+    server.create(claim("c"), json!({"poolRef": {"name": "root"}, "prefixLength": 30})).unwrap();
+    let conditions = server.get(&pool("root")).field("status")["conditions"].as_array().unwrap().clone();
     assert!(conditions.contains(&routed), "the service leaves it alone");
     assert_eq!(conditions.len(), 3);
     let answer = server.update_status(&pool("root"), |pool| {
@@ -743,29 +602,14 @@ fn users_write_conditions_of_their_own_and_nothing_else_of_a_status() {
 fn a_pool_is_settled_once_for_a_batch() {
     let mut server = Server::with_pool("idle", "10.9.0.0/16");
     server.settles = false;
-    server
-        .create(pool("busy"), json!({"cidr": "10.0.0.0/16"}))
-        .unwrap();
+    server.create(pool("busy"), json!({"cidr": "10.0.0.0/16"})).unwrap();
     for n in 0..3 {
-        server
-            .create(
-                claim(&format!("c{n}")),
-                json!({"poolRef": {"name": "busy"}, "prefixLength": 32}),
-            )
-            .unwrap();
+        server.create(claim(&format!("c{n}")), json!({"poolRef": {"name": "busy"}, "prefixLength": 32})).unwrap();
     }
     assert_eq!(server.settle(), ["busy"]);
-    server
-        .create(
-            claim("x"),
-            json!({"poolRef": {"name": "idle"}, "prefixLength": 32}),
-        )
-        .unwrap();
+    server.create(claim("x"), json!({"poolRef": {"name": "idle"}, "prefixLength": 32})).unwrap();
     server.delete(&claim("x")).unwrap();
-    assert!(
-        server.settle().is_empty(),
-        "what came and went in one batch leaves nothing to say"
-    );
+    assert!(server.settle().is_empty(), "what came and went in one batch leaves nothing to say");
 }
 
 /// The same number of addresses can leave other blocks.
@@ -773,9 +617,7 @@ fn a_pool_is_settled_once_for_a_batch() {
 fn a_batch_that_only_scatters_what_is_free_is_settled() {
     let mut server = Server::with_pool("p", "10.0.0.0/30");
     let address = |address: &str| json!({"poolRef": {"name": "p"}, "address": address});
-    server
-        .create(claim("pair"), address("10.0.0.0/31"))
-        .unwrap();
+    server.create(claim("pair"), address("10.0.0.0/31")).unwrap();
     server.settles = false;
     server.delete(&claim("pair")).unwrap();
     server.create(claim("low"), address("10.0.0.0")).unwrap();
@@ -788,12 +630,7 @@ fn a_batch_that_only_scatters_what_is_free_is_settled() {
 #[test]
 fn a_pool_that_goes_while_its_status_is_behind_is_forgotten() {
     let mut server = Server::with_pool("p", "10.0.0.0/30");
-    server
-        .create(
-            claim("c"),
-            json!({"poolRef": {"name": "p"}, "prefixLength": 32}),
-        )
-        .unwrap();
+    server.create(claim("c"), json!({"poolRef": {"name": "p"}, "prefixLength": 32})).unwrap();
     server.settles = false;
     server.delete(&claim("c")).unwrap();
     server.delete(&pool("p")).unwrap();
@@ -809,14 +646,7 @@ fn a_status_of_an_earlier_generation_is_settled() {
     let mut new = (*old).clone();
     new.metadata.generation = Some(7);
     server.settles = false;
-    server.commit(vec![Write {
-        key: pool("p"),
-        old: Some(old),
-        new: Some(Arc::new(new)),
-    }]);
+    server.commit(vec![Write { key: pool("p"), old: Some(old), new: Some(Arc::new(new)) }]);
     assert_eq!(server.settle(), ["p"]);
-    assert_eq!(
-        server.get(&pool("p")).field("status")["observedGeneration"],
-        7
-    );
+    assert_eq!(server.get(&pool("p")).field("status")["observedGeneration"], 7);
 }

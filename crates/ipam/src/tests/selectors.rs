@@ -10,11 +10,7 @@ fn server(pools: &[(&str, &str, &str, u8)]) -> Server {
     let mut server = Server::new();
     for (name, cidr, strategy, taken) in pools {
         let spec = json!({"cidr": cidr, "allocation": {"strategy": strategy}});
-        let tier = if name.starts_with('x') {
-            "bronze"
-        } else {
-            "gold"
-        };
+        let tier = if name.starts_with('x') { "bronze" } else { "gold" };
         server
             .create_with(pool(name), spec, |meta| {
                 drop(meta.labels.insert("tier".to_owned(), tier.to_owned()));
@@ -22,9 +18,7 @@ fn server(pools: &[(&str, &str, &str, u8)]) -> Server {
             .unwrap();
         if *taken > 0 {
             let spec = json!({"poolRef": {"name": name}, "prefixLength": taken});
-            server
-                .create(claim(&format!("taken-{name}")), spec)
-                .unwrap();
+            server.create(claim(&format!("taken-{name}")), spec).unwrap();
         }
     }
     server
@@ -36,10 +30,7 @@ fn check(pools: &[(&str, &str, &str, u8)], request: Value, expect: Expect) {
     spec["poolSelector"] = json!({"matchLabels": {"tier": "gold"}});
     let mut server = server(pools);
     let answer = server.create(claim("new"), spec);
-    let pool = answer
-        .as_ref()
-        .map_or("", |(object, _)| object.text("/status/poolRef/name"))
-        .to_owned();
+    let pool = answer.as_ref().map_or("nowhere", |(object, _)| object.text("/status/poolRef/name")).to_owned();
     expect.assert_eq(&format!("{}from: {pool}\n", show(&answer)));
 }
 
@@ -47,10 +38,7 @@ fn check(pools: &[(&str, &str, &str, u8)], request: Value, expect: Expect) {
 fn pools_are_tried_by_name_and_passed_over() {
     let first = "FirstFit";
     check(
-        &[
-            ("b", "10.1.0.0/24", first, 0),
-            ("a", "10.2.0.0/24", first, 0),
-        ],
+        &[("b", "10.1.0.0/24", first, 0), ("a", "10.2.0.0/24", first, 0)],
         json!({"prefixLength": 25}),
         expect![[r#"
             Bound 10.2.0.0/25
@@ -58,10 +46,7 @@ fn pools_are_tried_by_name_and_passed_over() {
         "#]],
     );
     check(
-        &[
-            ("x", "10.0.0.0/24", first, 0),
-            ("y", "10.1.0.0/24", first, 0),
-        ],
+        &[("x", "10.0.0.0/24", first, 0), ("y", "10.1.0.0/24", first, 0)],
         json!({"prefixLength": 25}),
         expect![[r#"
             Bound 10.1.0.0/25
@@ -109,11 +94,7 @@ fn child_pools_match_too() {
 #[test]
 fn least_utilized_takes_the_greatest_free_share() {
     let least = "LeastUtilized";
-    let pools = [
-        ("a", "10.0.0.0/24", least, 25),
-        ("b", "10.1.0.0/28", least, 30),
-        ("c", "10.2.0.0/24", least, 26),
-    ];
+    let pools = [("a", "10.0.0.0/24", least, 25), ("b", "10.1.0.0/28", least, 30), ("c", "10.2.0.0/24", least, 26)];
     check(
         &pools,
         json!({"prefixLength": 32}),
@@ -131,11 +112,7 @@ fn least_utilized_takes_the_greatest_free_share() {
         "#]],
     );
     // In a mixture the first that can serve decides.
-    let mixed = [
-        ("a", "10.0.0.0/24", least, 25),
-        ("b", "10.1.0.0/24", "FirstFit", 0),
-        ("c", "10.2.0.0/24", least, 0),
-    ];
+    let mixed = [("a", "10.0.0.0/24", least, 25), ("b", "10.1.0.0/24", "FirstFit", 0), ("c", "10.2.0.0/24", least, 0)];
     check(
         &mixed,
         json!({"prefixLength": 32}),
@@ -144,10 +121,7 @@ fn least_utilized_takes_the_greatest_free_share() {
             from: c
         "#]],
     );
-    let mixed = [
-        ("a", "10.0.0.0/24", "BestFit", 25),
-        ("b", "10.1.0.0/24", least, 0),
-    ];
+    let mixed = [("a", "10.0.0.0/24", "BestFit", 25), ("b", "10.1.0.0/24", least, 0)];
     check(
         &mixed,
         json!({"prefixLength": 32}),
@@ -167,7 +141,7 @@ fn the_answer_is_the_most_helpful_refusal() {
         expect![[r#"
             400 BadRequest: no IPPool matches spec.poolSelector
             - NoPoolMatch spec.poolSelector: no IPPool matches spec.poolSelector
-            from: 
+            from: nowhere
         "#]],
     );
     check(
@@ -176,7 +150,7 @@ fn the_answer_is_the_most_helpful_refusal() {
         expect![[r#"
             400 BadRequest: no IPPool matches spec.poolSelector
             - NoPoolMatch spec.poolSelector: no IPPool matches spec.poolSelector
-            from: 
+            from: nowhere
         "#]],
     );
     let full = [
@@ -191,7 +165,7 @@ fn the_answer_is_the_most_helpful_refusal() {
         expect![[r#"
             507 InsufficientStorage: IPPool "c" is exhausted: no free block of length /24, its largest free block is a /25; so is 1 other pool that matches spec.poolSelector
             - PoolExhausted spec.prefixLength: IPPool "c" is exhausted: no free block of length /24, its largest free block is a /25; so is 1 other pool that matches spec.poolSelector
-            from: 
+            from: nowhere
         "#]],
     );
     check(
@@ -200,7 +174,7 @@ fn the_answer_is_the_most_helpful_refusal() {
         expect![[r#"
             422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.prefixLength: Invalid value: 20: prefixLength /20 is outside the bounds of IPPool "b" (10.1.0.0/28): /28 to /32
             - FieldValueInvalid spec.prefixLength: Invalid value: 20: prefixLength /20 is outside the bounds of IPPool "b" (10.1.0.0/28): /28 to /32
-            from: 
+            from: nowhere
         "#]],
     );
     check(
@@ -209,7 +183,7 @@ fn the_answer_is_the_most_helpful_refusal() {
         expect![[r#"
             422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.prefixLength: Required value: IPPool "b" has no allocation.defaultPrefixLength
             - FieldValueRequired spec.prefixLength: Required value: IPPool "b" has no allocation.defaultPrefixLength
-            from: 
+            from: nowhere
         "#]],
     );
     check(
@@ -217,7 +191,7 @@ fn the_answer_is_the_most_helpful_refusal() {
         json!({"address": "10.3.0.7"}),
         expect![[r#"
             409 Conflict: Operation cannot be fulfilled on ipclaims.ipam.miloapis.com "new": 10.3.0.7/32 is not entirely free in IPPool "d"; ask for another block, or leave out spec.address to get the next free one
-            from: 
+            from: nowhere
         "#]],
     );
     check(
@@ -226,7 +200,7 @@ fn the_answer_is_the_most_helpful_refusal() {
         expect![[r#"
             422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.address: Invalid value: "10.4.0.7/32": must be inside IPPool "b", which is 10.1.0.0/28
             - FieldValueInvalid spec.address: Invalid value: "10.4.0.7/32": must be inside IPPool "b", which is 10.1.0.0/28
-            from: 
+            from: nowhere
         "#]],
     );
     check(
@@ -235,7 +209,7 @@ fn the_answer_is_the_most_helpful_refusal() {
         expect![[r#"
             422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.prefixLength: Invalid value: 64: must be at most 32 for IPv4
             - FieldValueInvalid spec.prefixLength: Invalid value: 64: must be at most 32 for IPv4
-            from: 
+            from: nowhere
         "#]],
     );
     check(
@@ -244,7 +218,7 @@ fn the_answer_is_the_most_helpful_refusal() {
         expect![[r#"
             422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.ipFamily: Invalid value: "IPv4": address family IPv4 does not match IPPool "a", which has IPv6 addresses
             - FieldValueInvalid spec.ipFamily: Invalid value: "IPv4": address family IPv4 does not match IPPool "a", which has IPv6 addresses
-            from: 
+            from: nowhere
         "#]],
     );
 }

@@ -47,11 +47,7 @@ fn cell(column: &Column, object: &Object) -> Value {
     match column.cell {
         Cell::Name => object.metadata.name.clone().into(),
         Cell::Age => "age".into(),
-        Cell::Pointer(pointer) => object
-            .to_value()
-            .pointer(pointer)
-            .cloned()
-            .unwrap_or_default(),
+        Cell::Pointer(pointer) => object.to_value().pointer(pointer).cloned().unwrap_or_default(),
         Cell::Computed(cell) => cell(object),
     }
 }
@@ -62,9 +58,7 @@ fn tables() {
     let spec = json!({"parentPoolRef": {"name": "root"}, "prefixLength": 17, "visibility": "shared",
         "allocation": {"defaultPrefixLength": 19}});
     server.create(pool("child"), spec).unwrap();
-    server
-        .create(claim("c"), json!({"poolRef": {"name": "child"}}))
-        .unwrap();
+    server.create(claim("c"), json!({"poolRef": {"name": "child"}})).unwrap();
     let table = |key| {
         let columns = kind_of(&key).resource().columns;
         let cells = columns.iter().map(|column| {
@@ -76,7 +70,8 @@ fn tables() {
     expect![[r#"Name="root" CIDR="10.0.0.0/16" Phase="Ready" Family="IPv4" Largest Free="/17" Util%=50 Age="age" *Parent=null *Visibility=null *Strategy="FirstFit" *Available="32768" "#]].assert_eq(&table(pool("root")));
     expect![[r#"Name="child" CIDR="10.0.0.0/17" Phase="Ready" Family="IPv4" Largest Free="/18" Util%=25 Age="age" *Parent="root" *Visibility="shared" *Strategy="FirstFit" *Available="24576" "#]].assert_eq(&table(pool("child")));
     expect![[r#"Name="c" Phase="Bound" CIDR="10.0.0.0/19" Pool="child" Family="IPv4" Length=19 Age="age" *Allocation="alloc-95fe02fe3ce10009" *Reclaim="Delete" "#]].assert_eq(&table(claim("c")));
-    expect![[r#"Name="alloc-95fe02fe3ce10009" CIDR="10.0.0.0/19" Pool="child" Claim="c" Phase="Ready" Age="age" "#]].assert_eq(&table(server.allocation_of(&claim("c"))));
+    expect![[r#"Name="alloc-95fe02fe3ce10009" CIDR="10.0.0.0/19" Pool="child" Claim="c" Phase="Ready" Age="age" "#]]
+        .assert_eq(&table(server.allocation_of(&claim("c"))));
 }
 
 /// The words of JSON Schema that the schemas use, and the formats.
@@ -84,29 +79,16 @@ fn words(schema: &Value, found: &mut BTreeSet<String>) {
     for (word, value) in schema.as_object().expect("a schema is an object") {
         found.insert(word.clone());
         match word.as_str() {
-            "properties" => value
-                .as_object()
-                .unwrap()
-                .values()
-                .for_each(|schema| words(schema, found)),
+            "properties" => value.as_object().unwrap().values().for_each(|schema| words(schema, found)),
             "items" | "additionalProperties" => words(value, found),
             "format" => drop(found.insert(format!("format {}", value.as_str().unwrap()))),
-            "enum" => assert!(
-                value.as_array().unwrap().iter().all(Value::is_string),
-                "{value}"
-            ),
+            "enum" => assert!(value.as_array().unwrap().iter().all(Value::is_string), "{value}"),
             _ => {}
         }
     }
+    assert!(schema["type"].is_string(), "every schema has one type: {schema}");
     assert!(
-        schema["type"].is_string(),
-        "every schema has one type: {schema}"
-    );
-    assert!(
-        schema["description"]
-            .as_str()
-            .is_some_and(|text| !text.is_empty())
-            || schema["type"] == "string",
+        schema["description"].as_str().is_some_and(|text| !text.is_empty()) || schema["type"] == "string",
         "{schema}"
     );
 }
@@ -118,10 +100,7 @@ fn schemas_are_structural() {
         words(&kind.resource().schema, &mut found);
         let status = &kind.resource().schema["properties"]["status"]["properties"];
         assert_eq!(status["conditions"]["x-kubernetes-list-type"], "map");
-        assert_eq!(
-            status["conditions"]["x-kubernetes-list-map-keys"],
-            json!(["type"])
-        );
+        assert_eq!(status["conditions"]["x-kubernetes-list-map-keys"], json!(["type"]));
     }
     expect![[r#"
         additionalProperties
@@ -143,11 +122,7 @@ fn schemas_are_structural() {
 }
 
 fn check(pointer: &str, expect: Expect) {
-    let schema = kinds()[0]
-        .resource()
-        .schema
-        .pointer(pointer)
-        .expect("a part of the schema");
+    let schema = kinds()[0].resource().schema.pointer(pointer).expect("a part of the schema");
     expect.assert_eq(&format!("{schema:#}"));
 }
 
@@ -189,15 +164,8 @@ fn explanations() {
 #[test]
 fn gauges() {
     let mut server = Server::with_pool("all", "::/0");
-    server
-        .create(pool("p"), json!({"cidr": "10.0.0.0/30"}))
-        .unwrap();
-    server
-        .create(
-            claim("c"),
-            json!({"poolRef": {"name": "p"}, "prefixLength": 32}),
-        )
-        .unwrap();
+    server.create(pool("p"), json!({"cidr": "10.0.0.0/30"})).unwrap();
+    server.create(claim("c"), json!({"poolRef": {"name": "p"}, "prefixLength": 32})).unwrap();
     let mut text = String::new();
     for gauge in server.world.gauges() {
         for (labels, value) in gauge.samples {

@@ -22,40 +22,17 @@ impl World {
 
 impl Pool {
     fn observe(&self) -> String {
-        let Self {
-            object,
-            scope,
-            parent,
-            policy,
-            free,
-            allocations,
-            children,
-            shown,
-            stale,
-        } = self;
+        let Self { object, scope, parent, policy, free, allocations, children, shown, stale } = self;
         let counts = (free.allocated(), free.free(), free.largest_free());
         let block = free.pool();
         let next = |strategy| {
-            (block.length()..=block.family().bits())
-                .map(|length| free.find(length, strategy))
-                .collect::<Vec<_>>()
+            (block.length()..=block.family().bits()).map(|length| free.find(length, strategy)).collect::<Vec<_>>()
         };
         let found = (next(Strategy::FirstFit), next(Strategy::BestFit));
-        assert!(
-            free.total() <= Count::new(256),
-            "too large to be looked at address by address"
-        );
-        let single = |address| {
-            Prefix::new(block.family(), address, block.family().bits()).expect("an address")
-        };
+        assert!(free.total() <= Count::new(256), "too large to be looked at address by address");
+        let single = |address| Prefix::new(block.family(), address, block.family().bits()).expect("an address");
         let map: String = (block.first()..=block.last())
-            .map(|address| {
-                if free.is_free(single(address)) {
-                    '.'
-                } else {
-                    '#'
-                }
-            })
+            .map(|address| if free.is_free(single(address)) { '.' } else { '#' })
             .collect();
         format!(
             "{scope:?} {parent:?} {policy:?} {allocations} {children} {shown:?} {stale} {counts:?} {found:?} {map} {object:?}"

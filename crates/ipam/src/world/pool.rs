@@ -106,32 +106,22 @@ impl Pool {
 
     /// An allocation gives this block back.
     pub(super) fn release_allocation(&mut self, block: Prefix) -> Result<(), String> {
-        self.allocations = self
-            .allocations
-            .checked_sub(1)
-            .ok_or("an allocation went that never came")?;
+        self.allocations = self.allocations.checked_sub(1).ok_or("an allocation went that never came")?;
         self.release(block)
     }
 
     /// A child pool goes back.
     pub(super) fn release_child(&mut self, block: Prefix) -> Result<(), String> {
-        self.children = self
-            .children
-            .checked_sub(1)
-            .ok_or("a child pool went that never came")?;
+        self.children = self.children.checked_sub(1).ok_or("a child pool went that never came")?;
         self.release(block)
     }
 
     fn take(&mut self, block: Prefix) -> Result<(), String> {
-        self.free
-            .take(block)
-            .map_err(|error| format!("{block} of IPPool \"{}\": {error}", self.name()))
+        self.free.take(block).map_err(|error| format!("{block} of IPPool \"{}\": {error}", self.name()))
     }
 
     fn release(&mut self, block: Prefix) -> Result<(), String> {
-        self.free
-            .release(block)
-            .map_err(|error| format!("{block} of IPPool \"{}\": {error}", self.name()))
+        self.free.release(block).map_err(|error| format!("{block} of IPPool \"{}\": {error}", self.name()))
     }
 
     /// Whether its stored status says something else than its free space.
@@ -162,15 +152,7 @@ impl Shown {
             Err(_) if allocated == Count::MAX.to_string() => Count::MAX,
             Err(_) => return None,
         };
-        let largest_free = status
-            .largest_free_prefix
-            .map(u8::try_from)
-            .transpose()
-            .ok()?;
-        Some(Self {
-            allocated,
-            largest_free,
-            generation: status.observed_generation,
-        })
+        let largest_free = status.largest_free_prefix.map(u8::try_from).transpose().ok()?;
+        Some(Self { allocated, largest_free, generation: status.observed_generation })
     }
 }

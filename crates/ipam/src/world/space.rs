@@ -43,19 +43,12 @@ pub(crate) fn space_of_roots(scope: &Scope, family: Family) -> String {
 
 /// What an object holds when it holds `block` in `space`.
 pub(crate) fn span(space: String, block: Prefix, holder: &ObjectKey) -> Span {
-    Span {
-        space,
-        first: block.first(),
-        last: block.last(),
-        holder: holder.to_text(),
-    }
+    Span { space, first: block.first(), last: block.last(), holder: holder.to_text() }
 }
 
 /// The block from the first to the last address, if they are the ends of one.
 pub(super) fn block_between(family: Family, first: u128, last: u128) -> Option<Prefix> {
     let host_bits = 128 - last.checked_sub(first)?.leading_zeros();
     let length = family.bits().checked_sub(u8::try_from(host_bits).ok()?)?;
-    Prefix::new(family, first, length)
-        .ok()
-        .filter(|block| block.last() == last)
+    Prefix::new(family, first, length).ok().filter(|block| block.last() == last)
 }

@@ -17,7 +17,7 @@ use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 
-use crate::process::Process;
+use crate::process::{self, Process};
 
 const CLAIMS: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/bench/ipclaims";
 
@@ -69,7 +69,7 @@ impl Load {
     pub async fn run(&self) -> anyhow::Result<Outcome> {
         let mut clients = Vec::new();
         for _ in 0..self.clients {
-            clients.push(Client::connect(self.process).await?);
+            clients.push(Client::connect(&self.process).await?);
         }
         let started = Instant::now();
         let left = Arc::new(AtomicU64::new(self.most));
@@ -84,11 +84,15 @@ impl Load {
         total.elapsed = started.elapsed();
         Ok(total)
     }
-
 }
 
 /// What one client does and sees.
-async fn one(process: Arc<Process>, mut client: Client, until: Instant, left: Arc<AtomicU64>) -> anyhow::Result<Outcome> {
+async fn one(
+    process: Arc<Process>,
+    mut client: Client,
+    until: Instant,
+    left: Arc<AtomicU64>,
+) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let one_less = |n: u64| n.checked_sub(1);
     while Instant::now() < until && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
@@ -119,7 +123,7 @@ impl Client {
     pub async fn connect(process: &Process) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", process.port())).await?;
         stream.set_nodelay(true)?;
-        let stream = process.connector().connect(process.server_name(), stream).await.context("TLS")?;
+        let stream = process.connector().connect(process::server_name(), stream).await.context("TLS")?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Self { sender })

@@ -63,12 +63,21 @@ async fn measure(settings: &Settings) -> anyhow::Result<()> {
     drop((server, null));
     let started = std::time::Instant::now();
     let server = Process::ipam(directory.path()).await?;
-    println!("restart with {held} claims: ready after {:.2} s, {} MiB", started.elapsed().as_secs_f64(), server.resident_mib()?);
+    println!(
+        "restart with {held} claims: ready after {:.2} s, {} MiB",
+        started.elapsed().as_secs_f64(),
+        server.resident_mib()?
+    );
     Ok(())
 }
 
 /// Alternates the two servers, so that a slow moment of the machine hits both.
-async fn compare(server: &Arc<Process>, null: &Arc<Process>, clients: usize, settings: &Settings) -> anyhow::Result<()> {
+async fn compare(
+    server: &Arc<Process>,
+    null: &Arc<Process>,
+    clients: usize,
+    settings: &Settings,
+) -> anyhow::Result<()> {
     let held = server.claims();
     let time = Duration::from_secs(settings.seconds).div_f64(2.0);
     let (mut ours, mut theirs) = (Outcome::default(), Outcome::default());
@@ -89,7 +98,7 @@ async fn compare(server: &Arc<Process>, null: &Arc<Process>, clients: usize, set
 
 async fn fill(server: &Arc<Process>, claims: u64) -> anyhow::Result<()> {
     let most = claims.saturating_sub(server.claims());
-    let time = Duration::from_secs(3600);
+    let time = Duration::from_hours(1);
     Load { process: Arc::clone(server), clients: 256, time, most }.run().await?;
     Ok(())
 }

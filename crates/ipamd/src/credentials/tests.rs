@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, sync::Arc};
 
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection,
-    server::WebPkiClientVerifier,
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, server::WebPkiClientVerifier,
 };
 use rustls_pki_types::ServerName;
 use time::macros::datetime;
@@ -18,28 +17,14 @@ fn local() -> ServingNames {
 }
 
 fn files_of(data_dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = fs::read_dir(data_dir.join(DIRECTORY_NAME))
-        .unwrap()
-        .map(Result::unwrap);
-    entries
-        .map(|entry| {
-            (
-                entry.file_name().into_string().unwrap(),
-                fs::read(entry.path()).unwrap(),
-            )
-        })
-        .collect()
+    let entries = fs::read_dir(data_dir.join(DIRECTORY_NAME)).unwrap().map(Result::unwrap);
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
 }
 
 /// The files that differ between two states of the directory.
 fn changed(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
-    let names = before
-        .keys()
-        .chain(after.keys().filter(|name| !before.contains_key(*name)));
-    names
-        .filter(|name| before.get(*name) != after.get(*name))
-        .cloned()
-        .collect()
+    let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
+    names.filter(|name| before.get(*name) != after.get(*name)).cloned().collect()
 }
 
 /// A handshake in memory, the administrator on one side and the server on the other.
@@ -51,16 +36,11 @@ fn handshake(credentials: &Credentials, name: &str) -> Result<(), rustls::Error>
     let admin = CertificateDer::from_pem_slice(credentials.admin_cert_pem.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(credentials.admin_key_pem.as_bytes()).unwrap();
     let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
-            .build()
-            .unwrap();
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider)).build().unwrap();
     let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(
-            credentials.serving_chain.clone(),
-            credentials.serving_key.clone_key(),
-        )?;
+        .with_single_cert(credentials.serving_chain.clone(), credentials.serving_key.clone_key())?;
     let client = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
@@ -89,14 +69,7 @@ fn the_first_start_makes_all_of_it_and_keeps_it_to_itself() {
     let pki = directory.path().join("data").join(DIRECTORY_NAME);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&pki), 0o700);
-    let names = [
-        "admin.crt",
-        "admin.key",
-        "ca.crt",
-        "ca.key",
-        "serving.crt",
-        "serving.key",
-    ];
+    let names = ["admin.crt", "admin.key", "ca.crt", "ca.key", "serving.crt", "serving.key"];
     assert!(files_of(&directory.path().join("data")).keys().eq(names));
     for name in names {
         assert_eq!(mode(&pki.join(name)), 0o600, "{name}");
@@ -110,15 +83,7 @@ fn both_sides_accept_the_certificates() {
     let now = OffsetDateTime::now_utc();
     let names = ServingNames::new("192.0.2.7".parse().unwrap(), Some("Machine-7"));
     let credentials = ensure(directory.path(), &names, now).unwrap();
-    for name in [
-        "127.0.0.1",
-        "::1",
-        "192.0.2.7",
-        "localhost",
-        "machine-7",
-        "ipam",
-        "ipam.default.svc",
-    ] {
+    for name in ["127.0.0.1", "::1", "192.0.2.7", "localhost", "machine-7", "ipam", "ipam.default.svc"] {
         handshake(&credentials, name).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     for name in ["192.0.2.8", "example.org"] {
@@ -134,20 +99,9 @@ fn the_administrator_is_a_master() {
     let parsed = parse(&der).unwrap();
     let text = |mut values: Box<dyn Iterator<Item = &str>>| values.next().map(str::to_owned);
     let subject = parsed.subject();
-    let common = text(Box::new(
-        subject
-            .iter_common_name()
-            .filter_map(|value| value.as_str().ok()),
-    ));
-    let group = text(Box::new(
-        subject
-            .iter_organization()
-            .filter_map(|value| value.as_str().ok()),
-    ));
-    assert_eq!(
-        (common.as_deref(), group.as_deref()),
-        (Some("admin"), Some("system:masters"))
-    );
+    let common = text(Box::new(subject.iter_common_name().filter_map(|value| value.as_str().ok())));
+    let group = text(Box::new(subject.iter_organization().filter_map(|value| value.as_str().ok())));
+    assert_eq!((common.as_deref(), group.as_deref()), (Some("admin"), Some("system:masters")));
     let usage = parsed.extended_key_usage().unwrap().unwrap().value;
     assert!(usage.client_auth && !usage.server_auth);
     assert_eq!(not_after(&parsed).unwrap(), NOW + CERTIFICATE_LIFETIME);
@@ -159,10 +113,7 @@ fn a_later_start_changes_nothing() {
     ensure(directory.path(), &local(), NOW).unwrap();
     let before = files_of(directory.path());
     ensure(directory.path(), &local(), NOW + Duration::days(334)).unwrap();
-    assert_eq!(
-        changed(&before, &files_of(directory.path())),
-        Vec::<String>::new()
-    );
+    assert_eq!(changed(&before, &files_of(directory.path())), Vec::<String>::new());
 }
 
 #[test]
@@ -170,26 +121,17 @@ fn certificates_are_renewed_before_they_end() {
     let directory = tempfile::tempdir().unwrap();
     ensure(directory.path(), &local(), NOW).unwrap();
     let before = files_of(directory.path());
-    for (later, expected) in [
-        (Duration::days(336), &["admin.crt", "serving.crt"]),
-        (-Duration::days(2), &["admin.crt", "serving.crt"]),
-    ] {
+    for (later, expected) in
+        [(Duration::days(336), &["admin.crt", "serving.crt"]), (-Duration::days(2), &["admin.crt", "serving.crt"])]
+    {
         ensure(directory.path(), &local(), NOW + later).unwrap();
-        assert_eq!(
-            changed(&before, &files_of(directory.path())),
-            expected,
-            "{later}"
-        );
+        assert_eq!(changed(&before, &files_of(directory.path())), expected, "{later}");
     }
     let serials = |files: &BTreeMap<String, Vec<u8>>| {
         let der = CertificateDer::from_pem_slice(&files["serving.crt"]).unwrap();
         parse(&der).unwrap().serial.clone()
     };
-    assert_ne!(
-        serials(&before),
-        serials(&files_of(directory.path())),
-        "no serial number is used twice"
-    );
+    assert_ne!(serials(&before), serials(&files_of(directory.path())), "no serial number is used twice");
 }
 
 #[test]
@@ -206,39 +148,21 @@ fn a_new_address_or_name_gets_a_new_serving_certificate() {
         ("127.0.0.1", Some("not_a_dns_name"), &[]),
     ] {
         let before = files_of(directory.path());
-        ensure(
-            directory.path(),
-            &ServingNames::new(bind.parse().unwrap(), hostname),
-            NOW,
-        )
-        .unwrap();
-        assert_eq!(
-            changed(&before, &files_of(directory.path())),
-            expected,
-            "{bind} {hostname:?}"
-        );
+        ensure(directory.path(), &ServingNames::new(bind.parse().unwrap(), hostname), NOW).unwrap();
+        assert_eq!(changed(&before, &files_of(directory.path())), expected, "{bind} {hostname:?}");
     }
 }
 
 /// Files are written in one order, and each at once: these are all the states that a kill can leave.
 #[test]
 fn an_interrupted_first_start_is_completed() {
-    let order = [
-        "ca.key",
-        "ca.crt",
-        "serving.key",
-        "serving.crt",
-        "admin.key",
-        "admin.crt",
-    ];
+    let order = ["ca.key", "ca.crt", "serving.key", "serving.crt", "admin.key", "admin.crt"];
     for written in 0..=order.len() {
         let directory = tempfile::tempdir().unwrap();
         ensure(directory.path(), &local(), OffsetDateTime::now_utc()).unwrap();
         let complete = files_of(directory.path());
         let pki = directory.path().join(DIRECTORY_NAME);
-        order[written..]
-            .iter()
-            .for_each(|name| fs::remove_file(pki.join(name)).unwrap());
+        order[written..].iter().for_each(|name| fs::remove_file(pki.join(name)).unwrap());
         if let Some(name) = order.get(written) {
             fs::write(pki.join(format!(".{name}.new")), "-----BEGIN").unwrap();
         }
@@ -246,11 +170,7 @@ fn an_interrupted_first_start_is_completed() {
         let after = files_of(directory.path());
         let mut made: Vec<&str> = order[written..].to_vec();
         made.sort_unstable();
-        assert_eq!(
-            changed(&complete, &after),
-            made,
-            "after {written} files; nothing else may be touched"
-        );
+        assert_eq!(changed(&complete, &after), made, "after {written} files; nothing else may be touched");
         handshake(&credentials, "localhost").unwrap();
     }
 }
@@ -266,15 +186,9 @@ fn an_authority_is_never_replaced() {
         ensure(directory.path(), &local(), NOW).unwrap();
         fs::write(directory.path().join(DIRECTORY_NAME).join(name), contents).unwrap();
         let before = files_of(directory.path());
-        let error = format!(
-            "{:#}",
-            ensure(directory.path(), &local(), NOW).err().unwrap()
-        );
+        let error = format!("{:#}", ensure(directory.path(), &local(), NOW).err().unwrap());
         assert!(error.contains(expected), "{error}");
-        assert_eq!(
-            changed(&before, &files_of(directory.path())),
-            Vec::<String>::new()
-        );
+        assert_eq!(changed(&before, &files_of(directory.path())), Vec::<String>::new());
     }
 }
 
@@ -300,10 +214,7 @@ fn what_another_authority_signed_or_another_key_made_is_renewed() {
     fs::remove_file(pki(&ours).join("ca.key")).unwrap();
     let before = files_of(ours.path());
     ensure(ours.path(), &local(), NOW).unwrap();
-    assert_eq!(
-        changed(&before, &files_of(ours.path())),
-        ["admin.crt", "serving.crt", "ca.crt", "ca.key"]
-    );
+    assert_eq!(changed(&before, &files_of(ours.path())), ["admin.crt", "serving.crt", "ca.crt", "ca.key"]);
     // Same authority, other key.
     fs::copy(pki(&other).join("admin.key"), pki(&ours).join("admin.key")).unwrap();
     let before = files_of(ours.path());
@@ -317,12 +228,7 @@ fn the_authoritys_key_may_be_kept_elsewhere() {
     ensure(directory.path(), &local(), NOW).unwrap();
     fs::remove_file(directory.path().join(DIRECTORY_NAME).join("ca.key")).unwrap();
     ensure(directory.path(), &local(), NOW).unwrap();
-    let error = format!(
-        "{:#}",
-        ensure(directory.path(), &local(), NOW + Duration::days(340))
-            .err()
-            .unwrap()
-    );
+    let error = format!("{:#}", ensure(directory.path(), &local(), NOW + Duration::days(340)).err().unwrap());
     assert!(error.contains("ca.key is missing"), "{error}");
 }
 
@@ -330,12 +236,7 @@ fn the_authoritys_key_may_be_kept_elsewhere() {
 fn an_expired_authority_is_an_error_that_says_so() {
     let directory = tempfile::tempdir().unwrap();
     ensure(directory.path(), &local(), NOW).unwrap();
-    let error = format!(
-        "{:#}",
-        ensure(directory.path(), &local(), NOW + Duration::days(3_653))
-            .err()
-            .unwrap()
-    );
+    let error = format!("{:#}", ensure(directory.path(), &local(), NOW + Duration::days(3_653)).err().unwrap());
     assert!(error.contains("expired on 2036-11-30"), "{error}");
 }
 

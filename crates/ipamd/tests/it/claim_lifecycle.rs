@@ -7,11 +7,9 @@ use kube::{
     core::DynamicObject,
 };
 use serde_json::{Value, json};
-use testkit::{allocated_cidr, at, claim, claims, pool, refusal};
+use testkit::{allocated_cidr, at, claim, pool, refusal};
 
-use crate::support::{
-    ALLOCATIONS, CLAIMS, Front, POOLS, assert_refused, body, condition, revision, text,
-};
+use crate::support::{ALLOCATIONS, CLAIMS, Front, POOLS, assert_refused, body, condition, revision, text};
 
 /// `alloc-` and the first 16 hex digits of SHA-256 of "default/a".
 const ALLOCATION_OF_A: &str = "alloc-9efb36117d50566e";
@@ -31,71 +29,33 @@ async fn is_gone(api: &Api<DynamicObject>, name: &str) -> bool {
 #[tokio::test]
 async fn the_answer_to_a_create_holds_the_block() {
     let front = with_pool().await;
-    let claim = body(
-        &front.post(CLAIMS, claim("a").pool("root").length(24)).await,
-        201,
-    );
+    let claim = body(&front.post(CLAIMS, claim("a").pool("root").length(24)).await, 201);
+    assert_eq!((text(&claim, "/apiVersion"), text(&claim, "/kind")), ("ipam.miloapis.com/v1alpha1", "IPClaim"));
     assert_eq!(
-        (text(&claim, "/apiVersion"), text(&claim, "/kind")),
-        ("ipam.miloapis.com/v1alpha1", "IPClaim")
-    );
-    assert_eq!(
-        (
-            text(&claim, "/metadata/name"),
-            text(&claim, "/metadata/namespace"),
-            &claim["metadata"]["generation"]
-        ),
+        (text(&claim, "/metadata/name"), text(&claim, "/metadata/namespace"), &claim["metadata"]["generation"]),
         ("a", "default", &json!(1))
     );
     assert_eq!(text(&claim, "/metadata/uid").len(), 36);
     let created = text(&claim, "/metadata/creationTimestamp");
     assert!(created.len() == 20 && created.ends_with('Z'), "{created}");
     let status = &claim["status"];
-    assert_eq!(
-        (text(status, "/phase"), text(status, "/allocatedCIDR")),
-        ("Bound", "10.0.0.0/24")
-    );
-    assert_eq!(
-        (
-            text(status, "/poolRef/name"),
-            text(status, "/boundAllocationRef/name")
-        ),
-        ("root", ALLOCATION_OF_A)
-    );
+    assert_eq!((text(status, "/phase"), text(status, "/allocatedCIDR")), ("Bound", "10.0.0.0/24"));
+    assert_eq!((text(status, "/poolRef/name"), text(status, "/boundAllocationRef/name")), ("root", ALLOCATION_OF_A));
     assert_eq!(status["observedGeneration"], 1);
-    assert_eq!(
-        (
-            condition(status, "Allocated").0,
-            condition(status, "Ready").0
-        ),
-        ("True", "True")
-    );
-    assert_eq!(
-        body(&front.get(&format!("{CLAIMS}/a")).await, 200),
-        claim,
-        "what is read is what was answered"
-    );
+    assert_eq!((condition(status, "Allocated").0, condition(status, "Ready").0), ("True", "True"));
+    assert_eq!(body(&front.get(&format!("{CLAIMS}/a")).await, 200), claim, "what is read is what was answered");
     assert_eq!(front.addresses("root").await, (65_536, 256, 65_280));
 }
 
 #[tokio::test]
 async fn an_allocation_stands_beside_the_claim() {
     let front = with_pool().await;
-    let claim = body(
-        &front.post(CLAIMS, claim("a").pool("root").length(24)).await,
-        201,
-    );
-    let allocation = body(
-        &front.get(&format!("{ALLOCATIONS}/{ALLOCATION_OF_A}")).await,
-        200,
-    );
+    let claim = body(&front.post(CLAIMS, claim("a").pool("root").length(24)).await, 201);
+    let allocation = body(&front.get(&format!("{ALLOCATIONS}/{ALLOCATION_OF_A}")).await, 200);
     assert_eq!(text(&allocation, "/kind"), "IPAllocation");
     assert!(revision(&allocation) <= revision(&body(&front.get(ALLOCATIONS).await, 200)));
     let metadata = &allocation["metadata"];
-    assert_eq!(
-        (text(metadata, "/name"), text(metadata, "/namespace")),
-        (ALLOCATION_OF_A, "default")
-    );
+    assert_eq!((text(metadata, "/name"), text(metadata, "/namespace")), (ALLOCATION_OF_A, "default"));
     assert_eq!(text(metadata, "/uid").len(), 36);
     assert_ne!(metadata["uid"], claim["metadata"]["uid"]);
     assert_eq!(text(metadata, "/creationTimestamp").len(), 20);
@@ -110,120 +70,44 @@ async fn an_allocation_stands_beside_the_claim() {
         assert_eq!(&owners[0][field], value, "owner's {field}");
     }
     let spec = &allocation["spec"];
-    assert_eq!(
-        (text(spec, "/ipFamily"), text(spec, "/poolRef/name")),
-        ("IPv4", "root")
-    );
-    assert_eq!(
-        (text(spec, "/claimRef/name"), text(spec, "/purpose")),
-        ("a", "Claim")
-    );
+    assert_eq!((text(spec, "/ipFamily"), text(spec, "/poolRef/name")), ("IPv4", "root"));
+    assert_eq!((text(spec, "/claimRef/name"), text(spec, "/purpose")), ("a", "Claim"));
     let status = &allocation["status"];
-    assert_eq!(
-        (text(status, "/phase"), text(status, "/allocatedCIDR")),
-        ("Ready", "10.0.0.0/24")
-    );
+    assert_eq!((text(status, "/phase"), text(status, "/allocatedCIDR")), ("Ready", "10.0.0.0/24"));
 }
 
 #[tokio::test]
 async fn a_delete_gives_the_block_back_at_once() {
     let front = with_pool().await;
-    let uid = front
-        .claim(claim("a").pool("root").length(24))
-        .await
-        .metadata
-        .uid
-        .unwrap();
+    let uid = front.claim(claim("a").pool("root").length(24)).await.metadata.uid.unwrap();
     for round in 0..5 {
-        let answer = body(
-            &front
-                .send(Method::DELETE, &format!("{CLAIMS}/a"), &[], "")
-                .await,
-            200,
-        );
-        assert_eq!(
-            (text(&answer, "/kind"), text(&answer, "/status")),
-            ("Status", "Success")
-        );
-        assert_eq!(
-            (
-                text(&answer, "/details/name"),
-                text(&answer, "/details/kind")
-            ),
-            ("a", "ipclaims")
-        );
-        assert!(
-            is_gone(&front.claims, "a").await && is_gone(&front.allocations, ALLOCATION_OF_A).await
-        );
-        assert_eq!(
-            front.addresses("root").await,
-            (65_536, 0, 65_536),
-            "round {round}"
-        );
+        let answer = body(&front.send(Method::DELETE, &format!("{CLAIMS}/a"), &[], "").await, 200);
+        assert_eq!((text(&answer, "/kind"), text(&answer, "/status")), ("Status", "Success"));
+        assert_eq!((text(&answer, "/details/name"), text(&answer, "/details/kind")), ("a", "ipclaims"));
+        assert!(is_gone(&front.claims, "a").await && is_gone(&front.allocations, ALLOCATION_OF_A).await);
+        assert_eq!(front.addresses("root").await, (65_536, 0, 65_536), "round {round}");
         let again = front.claim(claim("a").pool("root").length(24)).await;
-        assert_eq!(
-            allocated_cidr(&again),
-            "10.0.0.0/24",
-            "a released block can be had again"
-        );
-        assert_ne!(
-            again.metadata.uid.as_ref(),
-            Some(&uid),
-            "a new claim is another object"
-        );
+        assert_eq!(allocated_cidr(&again), "10.0.0.0/24", "a released block can be had again");
+        assert_ne!(again.metadata.uid.as_ref(), Some(&uid), "a new claim is another object");
     }
 }
 
 #[tokio::test]
 async fn a_retained_block_outlives_its_claim() {
     let front = with_pool().await;
-    assert_eq!(
-        front
-            .block(claim("kept").pool("root").length(24).retain())
-            .await,
-        "10.0.0.0/24"
-    );
+    assert_eq!(front.block(claim("kept").pool("root").length(24).retain()).await, "10.0.0.0/24");
     front.delete_claim("kept").await;
     assert!(is_gone(&front.claims, "kept").await);
     let allocation = front.allocations.get(ALLOCATION_OF_KEPT).await.unwrap();
-    assert_eq!(
-        (
-            at(&allocation, "/status/phase"),
-            allocated_cidr(&allocation)
-        ),
-        (&json!("Retained"), "10.0.0.0/24")
-    );
-    assert_eq!(
-        at(&allocation, "/spec/claimRef/name"),
-        &Value::Null,
-        "spec.claimRef is cleared"
-    );
-    assert_eq!(
-        allocation.metadata.owner_references.unwrap_or_default(),
-        [],
-        "no owner, or a collector would take it"
-    );
+    assert_eq!((at(&allocation, "/status/phase"), allocated_cidr(&allocation)), (&json!("Retained"), "10.0.0.0/24"));
+    assert_eq!(at(&allocation, "/spec/claimRef/name"), &Value::Null, "spec.claimRef is cleared");
+    assert_eq!(allocation.metadata.owner_references.unwrap_or_default(), [], "no owner, or a collector would take it");
     assert_eq!(front.addresses("root").await.1, 256);
-    assert_eq!(
-        front.block(claim("b").pool("root").length(24)).await,
-        "10.0.1.0/24",
-        "the block stays taken"
-    );
+    assert_eq!(front.block(claim("b").pool("root").length(24)).await, "10.0.1.0/24", "the block stays taken");
 
-    assert!(
-        front
-            .allocations
-            .delete(ALLOCATION_OF_KEPT, &DeleteParams::default())
-            .await
-            .unwrap()
-            .is_right()
-    );
+    assert!(front.allocations.delete(ALLOCATION_OF_KEPT, &DeleteParams::default()).await.unwrap().is_right());
     assert_eq!(front.addresses("root").await.1, 256);
-    assert_eq!(
-        front.block(claim("c").pool("root").length(24)).await,
-        "10.0.0.0/24",
-        "and is free with its record"
-    );
+    assert_eq!(front.block(claim("c").pool("root").length(24)).await, "10.0.0.0/24", "and is free with its record");
 }
 
 #[tokio::test]
@@ -231,18 +115,8 @@ async fn the_reclaim_policy_may_be_changed() {
     let front = with_pool().await;
     front.claim(claim("kept").pool("root").length(24)).await;
     let patch = json!({ "spec": { "reclaimPolicy": "Retain" } });
-    let patched = front
-        .claims
-        .patch("kept", &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .unwrap();
-    assert_eq!(
-        (
-            at(&patched, "/spec/reclaimPolicy"),
-            patched.metadata.generation
-        ),
-        (&json!("Retain"), Some(2))
-    );
+    let patched = front.claims.patch("kept", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    assert_eq!((at(&patched, "/spec/reclaimPolicy"), patched.metadata.generation), (&json!("Retain"), Some(2)));
     front.delete_claim("kept").await;
     assert_eq!(front.addresses("root").await.1, 256);
 }
@@ -250,18 +124,10 @@ async fn the_reclaim_policy_may_be_changed() {
 #[tokio::test]
 async fn a_claim_named_as_a_retained_one_does_not_take_its_record() {
     let front = with_pool().await;
-    front
-        .claim(claim("kept").pool("root").length(24).retain())
-        .await;
+    front.claim(claim("kept").pool("root").length(24).retain()).await;
     front.delete_claim("kept").await;
     let retained = front.allocations.get(ALLOCATION_OF_KEPT).await.unwrap();
-    let second = front
-        .claims
-        .create(
-            &PostParams::default(),
-            &claim("kept").pool("root").length(24).into(),
-        )
-        .await;
+    let second = front.claims.create(&PostParams::default(), &claim("kept").pool("root").length(24).into()).await;
     match second {
         Ok(bound) => assert_ne!(allocated_cidr(&bound), "10.0.0.0/24"),
         Err(error) => assert_eq!(refusal::<()>(Err(error)).code, 409),
@@ -269,98 +135,57 @@ async fn a_claim_named_as_a_retained_one_does_not_take_its_record() {
     let still = front.allocations.get(ALLOCATION_OF_KEPT).await.unwrap();
     assert_eq!(
         (still.metadata.uid, &still.data["status"]["allocatedCIDR"]),
-        (
-            retained.metadata.uid,
-            &retained.data["status"]["allocatedCIDR"]
-        )
+        (retained.metadata.uid, &retained.data["status"]["allocatedCIDR"])
     );
+}
+
+/// Replaces the finalizers of claim `a`.
+async fn set_finalizers(front: &Front, finalizers: Value) -> Result<DynamicObject, kube::Error> {
+    let patch = json!({ "metadata": { "finalizers": finalizers } });
+    front.claims.patch("a", &PatchParams::default(), &Patch::Merge(&patch)).await
 }
 
 #[tokio::test]
 async fn finalizers_keep_the_block_until_the_last_one_goes() {
     let front = with_pool().await;
-    front
-        .claim(
-            claim("a")
-                .pool("root")
-                .length(24)
-                .finalizer("example.com/one")
-                .finalizer("example.com/two"),
-        )
-        .await;
-    let asked = front
-        .claims
-        .delete("a", &DeleteParams::default())
-        .await
-        .unwrap()
-        .left()
-        .expect("the claim is answered");
+    let held = claim("a").pool("root").length(24).finalizer("example.com/one").finalizer("example.com/two");
+    front.claim(held).await;
+    let asked = front.claims.delete("a", &DeleteParams::default()).await.unwrap();
+    let asked = asked.left().expect("the claim is answered");
     assert!(asked.metadata.deletion_timestamp.is_some());
     assert_eq!(at(&asked, "/status/phase"), "Releasing");
-    assert_eq!(
-        (asked.metadata.generation, allocated_cidr(&asked)),
-        (Some(2), "10.0.0.0/24")
-    );
-    assert!(
-        front
-            .claims
-            .delete("a", &DeleteParams::default())
-            .await
-            .unwrap()
-            .is_left(),
-        "asking twice changes nothing"
-    );
-    let one = json!({ "metadata": { "finalizers": ["example.com/two"] } });
-    let patched = front
-        .claims
-        .patch("a", &PatchParams::default(), &Patch::Merge(&one))
-        .await
-        .unwrap();
+    assert_eq!((asked.metadata.generation, allocated_cidr(&asked)), (Some(2), "10.0.0.0/24"));
+
+    let patched = set_finalizers(&front, json!(["example.com/two"])).await.unwrap();
     assert_eq!(at(&patched, "/status/phase"), "Releasing");
     assert_eq!(front.addresses("root").await.1, 256);
-    assert_eq!(
-        front.block(claim("b").pool("root").length(24)).await,
-        "10.0.1.0/24"
-    );
+    assert_eq!(front.block(claim("b").pool("root").length(24)).await, "10.0.1.0/24");
 
-    let more = json!({ "metadata": { "finalizers": ["example.com/two", "example.com/three"] } });
-    let refused = refusal(
-        front
-            .claims
-            .patch("a", &PatchParams::default(), &Patch::Merge(&more))
-            .await,
-    );
-    assert_refused(
-        &refused,
-        422,
-        "Invalid",
-        &["no new finalizers can be added if the object is being deleted"],
-    );
-    let taken = refusal(
-        front
-            .claims
-            .create(
-                &PostParams::default(),
-                &claim("a").pool("root").length(24).into(),
-            )
-            .await,
-    );
+    set_finalizers(&front, Value::Null).await.unwrap();
+    assert!(is_gone(&front.claims, "a").await && is_gone(&front.allocations, ALLOCATION_OF_A).await);
+    assert_eq!(front.addresses("root").await.1, 256);
+    assert_eq!(front.block(claim("c").pool("root").length(24)).await, "10.0.0.0/24");
+}
+
+#[tokio::test]
+async fn a_claim_that_is_going_stays_on_its_way() {
+    let front = with_pool().await;
+    front.claim(claim("a").pool("root").length(24).finalizer("example.com/one")).await;
+    let first = front.claims.delete("a", &DeleteParams::default()).await.unwrap().left().unwrap();
+    let second = front.claims.delete("a", &DeleteParams::default()).await.unwrap().left().unwrap();
+    assert_eq!(second.metadata, first.metadata, "asking twice changes nothing");
+
+    let refused = refusal(set_finalizers(&front, json!(["example.com/one", "example.com/new"])).await);
+    let words = "no new finalizers can be added if the object is being deleted";
+    assert_refused(&refused, 422, "Invalid", &[words]);
+    let taken = front.refused_claim(claim("a").pool("root").length(24)).await;
     assert_refused(&taken, 409, "AlreadyExists", &["object is being deleted: "]);
 
-    let none = json!({ "metadata": { "finalizers": null } });
-    front
-        .claims
-        .patch("a", &PatchParams::default(), &Patch::Merge(&none))
-        .await
-        .unwrap();
-    assert!(
-        is_gone(&front.claims, "a").await && is_gone(&front.allocations, ALLOCATION_OF_A).await
-    );
-    assert_eq!(front.addresses("root").await.1, 256);
-    assert_eq!(
-        front.block(claim("c").pool("root").length(24)).await,
-        "10.0.0.0/24"
-    );
+    let from = revision(&body(&front.get(CLAIMS).await, 200));
+    let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}")).await;
+    set_finalizers(&front, json!([])).await.unwrap();
+    watch.expect("DELETED", "a").await;
+    assert_eq!(front.addresses("root").await.1, 0);
 }
 
 #[tokio::test]
@@ -374,31 +199,12 @@ async fn a_name_can_be_had_once() {
         claim("a").pool("root").address("10.0.9.9"),
     ] {
         let status = front.refused_claim(again).await;
-        assert_refused(
-            &status,
-            409,
-            "AlreadyExists",
-            &["ipclaims.ipam.miloapis.com \"a\" already exists"],
-        );
+        assert_refused(&status, 409, "AlreadyExists", &["ipclaims.ipam.miloapis.com \"a\" already exists"]);
     }
     assert_eq!(front.everything().await, before, "nothing is consumed");
-    let elsewhere = claims(&front.another_client(), "other");
-    let other = elsewhere
-        .create(
-            &PostParams::default(),
-            &claim("a").pool("root").length(24).into(),
-        )
-        .await
-        .unwrap();
-    assert_eq!(
-        allocated_cidr(&other),
-        "10.0.1.0/24",
-        "names are unique inside a namespace"
-    );
-    assert_eq!(
-        at(&other, "/status/boundAllocationRef/name"),
-        "alloc-6a76599fa79db2eb"
-    );
+    let other = front.claim_in("other", claim("a").pool("root").length(24)).await;
+    assert_eq!(allocated_cidr(&other), "10.0.1.0/24", "names are unique inside a namespace");
+    assert_eq!(at(&other, "/status/boundAllocationRef/name"), "alloc-6a76599fa79db2eb");
 }
 
 #[tokio::test]
@@ -410,25 +216,10 @@ async fn a_name_can_be_generated() {
         let created = body(&front.post(CLAIMS, manifest).await, 201);
         let name = text(&created, "/metadata/name");
         let suffix = name.strip_prefix(&prefix[..prefix.len().min(58)]).unwrap();
-        assert!(
-            suffix.len() == 5
-                && suffix
-                    .chars()
-                    .all(|c| "bcdfghjklmnpqrstvwxz2456789".contains(c)),
-            "{name}"
-        );
+        assert!(suffix.len() == 5 && suffix.chars().all(|c| "bcdfghjklmnpqrstvwxz2456789".contains(c)), "{name}");
         assert_eq!(text(&created, "/status/phase"), "Bound");
     }
-    assert_eq!(
-        front
-            .claims
-            .list(&ListParams::default())
-            .await
-            .unwrap()
-            .items
-            .len(),
-        2
-    );
+    assert_eq!(front.claims.list(&ListParams::default()).await.unwrap().items.len(), 2);
     assert_eq!(front.addresses("root").await.1, 32);
 }
 
@@ -436,14 +227,7 @@ async fn a_name_can_be_generated() {
 async fn the_claim_is_not_changed_under_its_block() {
     let front = with_pool().await;
     front.pool(pool("second").cidr("172.16.0.0/16")).await;
-    front
-        .claim(
-            claim("a")
-                .pool("root")
-                .address("10.0.7.0/24")
-                .family("IPv4"),
-        )
-        .await;
+    front.claim(claim("a").pool("root").address("10.0.7.0/24").family("IPv4")).await;
     let before = front.everything().await;
     for (field, value) in [
         ("poolRef", json!({ "name": "second" })),
@@ -453,27 +237,13 @@ async fn the_claim_is_not_changed_under_its_block() {
         ("ipFamily", json!("IPv6")),
     ] {
         let status = refusal(
-            front
-                .claims
-                .patch(
-                    "a",
-                    &PatchParams::default(),
-                    &Patch::Merge(json!({ "spec": { field: value } })),
-                )
-                .await,
+            front.claims.patch("a", &PatchParams::default(), &Patch::Merge(json!({ "spec": { field: value } }))).await,
         );
-        assert_refused(
-            &status,
-            422,
-            "Invalid",
-            &[&format!("spec.{field} is immutable")],
-        );
+        assert_refused(&status, 422, "Invalid", &[&format!("spec.{field} is immutable")]);
         let path = format!("spec.{field}");
         let causes = crate::support::causes(&status);
         assert!(
-            causes
-                .iter()
-                .any(|(cause, field)| *cause == "FieldValueForbidden" && field.starts_with(&path)),
+            causes.iter().any(|(cause, field)| *cause == "FieldValueForbidden" && field.starts_with(&path)),
             "{status:?}"
         );
     }
@@ -489,24 +259,12 @@ async fn what_a_client_may_not_set_is_ignored() {
     manifest["metadata"]["generation"] = 7.into();
     manifest["status"] = json!({ "phase": "Error", "allocatedCIDR": "10.0.99.0/24" });
     let created = body(&front.post(CLAIMS, manifest).await, 201);
-    assert_ne!(
-        text(&created, "/metadata/uid"),
-        "11111111-2222-3333-4444-555555555555"
-    );
-    assert_ne!(
-        text(&created, "/metadata/creationTimestamp"),
-        "2001-01-01T00:00:00Z"
-    );
+    assert_ne!(text(&created, "/metadata/uid"), "11111111-2222-3333-4444-555555555555");
+    assert_ne!(text(&created, "/metadata/creationTimestamp"), "2001-01-01T00:00:00Z");
     assert_eq!(
-        (
-            &created["metadata"]["generation"],
-            text(&created, "/status/allocatedCIDR")
-        ),
+        (&created["metadata"]["generation"], text(&created, "/status/allocatedCIDR")),
         (&json!(1), "10.0.0.0/24")
     );
     let pool = body(&front.get(&format!("{POOLS}/root")).await, 200);
-    assert_eq!(
-        pool["metadata"]["generation"], 1,
-        "a claim is no change of the pool's spec"
-    );
+    assert_eq!(pool["metadata"]["generation"], 1, "a claim is no change of the pool's spec");
 }

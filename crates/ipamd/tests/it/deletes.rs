@@ -2,11 +2,9 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use testkit::{Answer, claim, claims, pool};
+use testkit::{Answer, claim, pool};
 
-use crate::support::{
-    API, CLAIMS, Front, POOLS, assert_refused, body, failure, names, revision, text,
-};
+use crate::support::{API, CLAIMS, Front, POOLS, assert_refused, body, failure, names, revision, text};
 
 const CLAIM: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipclaims/a";
 
@@ -18,44 +16,24 @@ async fn with_claim() -> Front {
 }
 
 async fn delete(front: &Front, path: &str, options: Value) -> Answer {
-    front
-        .http
-        .send_json(Method::DELETE, path, &options)
-        .await
-        .unwrap()
+    front.http.send_json(Method::DELETE, path, &options).await.unwrap()
 }
 
 #[tokio::test]
 async fn the_answer_names_what_went() {
     let front = with_claim().await;
     let uid = front.claims.get("a").await.unwrap().metadata.uid.unwrap();
-    let answer = front
-        .send(
-            Method::DELETE,
-            CLAIM,
-            &[("content-type", "application/json")],
-            "",
-        )
-        .await;
+    let answer = front.send(Method::DELETE, CLAIM, &[("content-type", "application/json")], "").await;
     let expected = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
         "details": { "name": "a", "group": "ipam.miloapis.com", "kind": "ipclaims", "uid": uid },
     });
     assert_eq!(body(&answer, 200), expected);
     let again = failure(&front.send(Method::DELETE, CLAIM, &[], "").await);
-    assert_refused(
-        &again,
-        404,
-        "NotFound",
-        &["ipclaims.ipam.miloapis.com \"a\" not found"],
-    );
+    assert_refused(&again, 404, "NotFound", &["ipclaims.ipam.miloapis.com \"a\" not found"]);
     let details = again.details.unwrap();
     assert_eq!(
-        (
-            details.name.as_str(),
-            details.group.as_str(),
-            details.kind.as_str()
-        ),
+        (details.name.as_str(), details.group.as_str(), details.kind.as_str()),
         ("a", "ipam.miloapis.com", "ipclaims")
     );
 }
@@ -75,12 +53,7 @@ async fn preconditions_are_kept() {
     assert_eq!(body(&front.get(CLAIM).await, 200), before);
     let right = json!({ "uid": before["metadata"]["uid"], "resourceVersion": before["metadata"]["resourceVersion"] });
     body(
-        &delete(
-            &front,
-            CLAIM,
-            json!({ "kind": "DeleteOptions", "apiVersion": "v1", "preconditions": right }),
-        )
-        .await,
+        &delete(&front, CLAIM, json!({ "kind": "DeleteOptions", "apiVersion": "v1", "preconditions": right })).await,
         200,
     );
 }
@@ -90,47 +63,25 @@ async fn options_come_in_many_shapes() {
     let front = with_claim().await;
     for (query, options) in [
         ("", json!({ "propagationPolicy": "Background" })),
-        (
-            "",
-            json!({ "kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1" }),
-        ),
-        (
-            "",
-            json!({ "kind": "DeleteOptions", "apiVersion": "ipam.miloapis.com/v1alpha1", "gracePeriodSeconds": 30 }),
-        ),
+        ("", json!({ "kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1" })),
+        ("", json!({ "kind": "DeleteOptions", "apiVersion": "ipam.miloapis.com/v1alpha1", "gracePeriodSeconds": 30 })),
         ("?propagationPolicy=Foreground", json!({})),
         ("", json!({ "propagationPolicy": "Orphan" })),
     ] {
         let answer = delete(&front, &format!("{CLAIM}{query}"), options.clone()).await;
         assert_eq!(answer.status, 200, "{query} {options}: {}", answer.text());
-        assert_eq!(
-            front.get(CLAIM).await.status,
-            404,
-            "nothing lingers where no collector runs: {query} {options}"
-        );
+        assert_eq!(front.get(CLAIM).await.status, 404, "nothing lingers where no collector runs: {query} {options}");
         front.claim(claim("a").pool("root").length(24)).await;
     }
     for (query, options) in [
         ("?propagationPolicy=Sideways", json!(null)),
         ("", json!({ "propagationPolicy": "Sideways" })),
-        (
-            "",
-            json!({ "propagationPolicy": "Orphan", "orphanDependents": true }),
-        ),
+        ("", json!({ "propagationPolicy": "Orphan", "orphanDependents": true })),
     ] {
-        let body = if options.is_null() {
-            String::new()
-        } else {
-            options.to_string()
-        };
+        let body = if options.is_null() { String::new() } else { options.to_string() };
         let status = failure(
             &front
-                .send(
-                    Method::DELETE,
-                    &format!("{CLAIM}{query}"),
-                    &[("content-type", "application/json")],
-                    body,
-                )
+                .send(Method::DELETE, &format!("{CLAIM}{query}"), &[("content-type", "application/json")], body)
                 .await,
         );
         assert_refused(&status, 422, "Invalid", &["propagationPolicy"]);
@@ -143,9 +94,7 @@ async fn a_watch_sees_one_delete_with_a_new_revision() {
     let front = with_claim().await;
     let last = body(&front.get(CLAIM).await, 200);
     let from = revision(&body(&front.get(CLAIMS).await, 200));
-    let mut watch = front
-        .watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}"))
-        .await;
+    let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}")).await;
     front.delete_claim("a").await;
     let gone = watch.expect("DELETED", "a").await;
     assert!(revision(&gone) > from);
@@ -159,60 +108,15 @@ async fn a_watch_sees_one_delete_with_a_new_revision() {
 async fn a_collection_goes_by_selector() {
     let front = with_claim().await;
     for (index, tier) in ["edge", "core", "edge", "core"].into_iter().enumerate() {
-        front
-            .claim(
-                claim(&format!("c{index}"))
-                    .pool("root")
-                    .length(24)
-                    .label("tier", tier),
-            )
-            .await;
+        front.claim(claim(&format!("c{index}")).pool("root").length(24).label("tier", tier)).await;
     }
-    let other = claims(&front.another_client(), "other");
-    other
-        .create(
-            &Default::default(),
-            &claim("c0")
-                .pool("root")
-                .length(24)
-                .label("tier", "edge")
-                .into(),
-        )
-        .await
-        .unwrap();
+    front.claim_in("other", claim("c0").pool("root").length(24).label("tier", "edge")).await;
 
-    let answer = body(
-        &front
-            .send(
-                Method::DELETE,
-                &format!("{CLAIMS}?labelSelector=tier%3Dedge"),
-                &[],
-                "",
-            )
-            .await,
-        200,
-    );
-    assert_eq!(
-        (text(&answer, "/kind"), names(&answer)),
-        ("IPClaimList", vec!["c0", "c2"])
-    );
-    assert_eq!(
-        names(&body(&front.get(CLAIMS).await, 200)),
-        ["a", "c1", "c3"]
-    );
-    assert_eq!(
-        front.addresses("root").await.1,
-        4 * 256,
-        "every block is given back"
-    );
-    let by_field = front
-        .send(
-            Method::DELETE,
-            &format!("{CLAIMS}?fieldSelector=metadata.name%3Dc1"),
-            &[],
-            "",
-        )
-        .await;
+    let answer = body(&front.send(Method::DELETE, &format!("{CLAIMS}?labelSelector=tier%3Dedge"), &[], "").await, 200);
+    assert_eq!((text(&answer, "/kind"), names(&answer)), ("IPClaimList", vec!["c0", "c2"]));
+    assert_eq!(names(&body(&front.get(CLAIMS).await, 200)), ["a", "c1", "c3"]);
+    assert_eq!(front.addresses("root").await.1, 4 * 256, "every block is given back");
+    let by_field = front.send(Method::DELETE, &format!("{CLAIMS}?fieldSelector=metadata.name%3Dc1"), &[], "").await;
     assert_eq!(names(&body(&by_field, 200)), ["c1"]);
     body(&front.send(Method::DELETE, CLAIMS, &[], "").await, 200);
     assert_eq!(
@@ -225,20 +129,10 @@ async fn a_collection_goes_by_selector() {
 #[tokio::test]
 async fn a_collection_honours_finalizers() {
     let front = with_claim().await;
-    front
-        .claim(
-            claim("held")
-                .pool("root")
-                .length(24)
-                .finalizer("example.com/hold"),
-        )
-        .await;
+    front.claim(claim("held").pool("root").length(24).finalizer("example.com/hold")).await;
     body(&front.send(Method::DELETE, CLAIMS, &[], "").await, 200);
     let left = body(&front.get(CLAIMS).await, 200);
-    assert_eq!(
-        (names(&left), text(&left, "/items/0/status/phase")),
-        (vec!["held"], "Releasing")
-    );
+    assert_eq!((names(&left), text(&left, "/items/0/status/phase")), (vec!["held"], "Releasing"));
     assert_eq!(front.addresses("root").await.1, 256);
 }
 
@@ -247,29 +141,11 @@ async fn a_collection_does_not_get_around_protection() {
     let front = with_claim().await;
     front.pool(pool("idle").cidr("172.16.0.0/16")).await;
     let answer = front.send(Method::DELETE, POOLS, &[], "").await;
-    assert_refused(
-        &failure(&answer),
-        409,
-        "Conflict",
-        &["active allocation(s)"],
-    );
+    assert_refused(&failure(&answer), 409, "Conflict", &["active allocation(s)"]);
     assert!(front.pools.get_opt("root").await.unwrap().is_some());
-    let allocations = front
-        .send(Method::DELETE, crate::support::ALLOCATIONS, &[], "")
-        .await;
-    assert_refused(
-        &failure(&allocations),
-        422,
-        "Invalid",
-        &["managed by its owning IPClaim"],
-    );
+    let allocations = front.send(Method::DELETE, crate::support::ALLOCATIONS, &[], "").await;
+    assert_refused(&failure(&allocations), 422, "Invalid", &["managed by its owning IPClaim"]);
     assert_eq!(front.addresses("root").await.1, 256);
-    let everywhere = front
-        .send(Method::DELETE, &format!("{API}/ipclaims"), &[], "")
-        .await;
-    assert_eq!(
-        failure(&everywhere).code,
-        405,
-        "a collection is that of one namespace"
-    );
+    let everywhere = front.send(Method::DELETE, &format!("{API}/ipclaims"), &[], "").await;
+    assert_eq!(failure(&everywhere).code, 405, "a collection is that of one namespace");
 }

@@ -5,9 +5,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use testkit::{at, claim, pool, refusal};
 
-use crate::support::{
-    ALLOCATIONS, CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure, revision, text,
-};
+use crate::support::{ALLOCATIONS, CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure, revision, text};
 
 const DRY: &str = "dryRun=All";
 
@@ -16,22 +14,14 @@ async fn in_use() -> Front {
     let front = Front::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     front.claim(claim("a").pool("root").length(24)).await;
-    front
-        .claim(claim("kept").pool("root").length(24).retain())
-        .await;
+    front.claim(claim("kept").pool("root").length(24).retain()).await;
     front.delete_claim("kept").await;
     front.pool(pool("child").parent("root").length(24)).await;
     front
 }
 
 async fn allocation_of(front: &Front, claim: &str) -> String {
-    at(
-        &front.claims.get(claim).await.unwrap(),
-        "/status/boundAllocationRef/name",
-    )
-    .as_str()
-    .unwrap()
-    .to_owned()
+    at(&front.claims.get(claim).await.unwrap(), "/status/boundAllocationRef/name").as_str().unwrap().to_owned()
 }
 
 /// What every dry run must be: without any effect, down to the last resourceVersion.
@@ -50,47 +40,20 @@ async fn a_dry_claim_tells_the_next_block() {
     let front = in_use().await;
     let before = state(&front).await;
     for round in 0..2 {
-        let answer = front
-            .post(
-                &format!("{CLAIMS}?{DRY}"),
-                claim("b").pool("root").length(24),
-            )
-            .await;
+        let answer = front.post(&format!("{CLAIMS}?{DRY}"), claim("b").pool("root").length(24)).await;
         let dry = body(&answer, 201);
         assert_eq!(
-            (
-                text(&dry, "/status/phase"),
-                text(&dry, "/status/allocatedCIDR")
-            ),
+            (text(&dry, "/status/phase"), text(&dry, "/status/allocatedCIDR")),
             ("Bound", "10.0.3.0/24"),
             "round {round}"
         );
-        assert_eq!(
-            dry["metadata"].get("resourceVersion"),
-            None,
-            "nothing was created"
-        );
-        assert_eq!(
-            (
-                text(&dry, "/metadata/uid").len(),
-                text(&dry, "/metadata/creationTimestamp").len()
-            ),
-            (36, 20)
-        );
-        let warning = answer
-            .header("warning")
-            .expect("it says that it was a dry run");
-        assert!(
-            warning.starts_with("299 - \"") && warning.to_lowercase().contains("dry run"),
-            "{warning}"
-        );
+        assert_eq!(dry["metadata"].get("resourceVersion"), None, "nothing was created");
+        assert_eq!((text(&dry, "/metadata/uid").len(), text(&dry, "/metadata/creationTimestamp").len()), (36, 20));
+        let warning = answer.header("warning").expect("it says that it was a dry run");
+        assert!(warning.starts_with("299 - \"") && warning.to_lowercase().contains("dry run"), "{warning}");
         assert_no_effect(&front, &before).await;
     }
-    assert_eq!(
-        front.block(claim("b").pool("root").length(24)).await,
-        "10.0.3.0/24",
-        "and the real one gets it"
-    );
+    assert_eq!(front.block(claim("b").pool("root").length(24)).await, "10.0.3.0/24", "and the real one gets it");
 }
 
 #[tokio::test]
@@ -98,65 +61,24 @@ async fn dry_creates_are_checked_like_real_ones() {
     let front = in_use().await;
     let before = state(&front).await;
     let claims = format!("{CLAIMS}?{DRY}");
+    assert_refused(&failure(&front.post(&claims, claim("a").pool("root").length(24)).await), 409, "AlreadyExists", &[]);
+    assert_refused(&failure(&front.post(&claims, claim("b").pool("nowhere").length(24)).await), 400, "BadRequest", &[]);
     assert_refused(
-        &failure(
-            &front
-                .post(&claims, claim("a").pool("root").length(24))
-                .await,
-        ),
-        409,
-        "AlreadyExists",
-        &[],
-    );
-    assert_refused(
-        &failure(
-            &front
-                .post(&claims, claim("b").pool("nowhere").length(24))
-                .await,
-        ),
-        400,
-        "BadRequest",
-        &[],
-    );
-    assert_refused(
-        &failure(
-            &front
-                .post(&claims, claim("b").pool("root").address("10.0.0.1"))
-                .await,
-        ),
+        &failure(&front.post(&claims, claim("b").pool("root").address("10.0.0.1")).await),
         409,
         "Conflict",
         &[],
     );
     let pools = format!("{POOLS}?{DRY}");
-    assert_refused(
-        &failure(&front.post(&pools, pool("q").cidr("10.0.0.0/8")).await),
-        409,
-        "Conflict",
-        &["root"],
-    );
-    for (made, cidr) in [
-        (pool("p").cidr("172.16.0.0/12"), "172.16.0.0/12"),
-        (pool("p").parent("root").length(20), "10.0.16.0/20"),
-    ] {
+    assert_refused(&failure(&front.post(&pools, pool("q").cidr("10.0.0.0/8")).await), 409, "Conflict", &["root"]);
+    for (made, cidr) in
+        [(pool("p").cidr("172.16.0.0/12"), "172.16.0.0/12"), (pool("p").parent("root").length(20), "10.0.16.0/20")]
+    {
         let dry = body(&front.post(&pools, made).await, 201);
-        assert_eq!(
-            (
-                text(&dry, "/status/allocatedCIDR"),
-                text(&dry, "/status/phase")
-            ),
-            (cidr, "Ready")
-        );
+        assert_eq!((text(&dry, "/status/allocatedCIDR"), text(&dry, "/status/phase")), (cidr, "Ready"));
         assert_eq!(dry["metadata"].get("resourceVersion"), None);
     }
-    let bad = failure(
-        &front
-            .post(
-                &format!("{POOLS}?dryRun=Some"),
-                pool("p").cidr("172.16.0.0/12"),
-            )
-            .await,
-    );
+    let bad = failure(&front.post(&format!("{POOLS}?dryRun=Some"), pool("p").cidr("172.16.0.0/12")).await);
     assert_refused(&bad, 422, "Invalid", &["dryRun"]);
     assert_no_effect(&front, &before).await;
 }
@@ -169,47 +91,19 @@ async fn dry_updates_and_deletes_change_nothing() {
     let current = body(&front.get(&format!("{CLAIMS}/a")).await, 200);
 
     let relabel = json!({ "metadata": { "labels": { "x": "y" } } });
-    let patched = body(
-        &front
-            .patch(&format!("{CLAIMS}/a?{DRY}"), "merge", &relabel)
-            .await,
-        200,
-    );
-    assert_eq!(
-        (text(&patched, "/metadata/labels/x"), revision(&patched)),
-        ("y", revision(&current))
-    );
+    let patched = body(&front.patch(&format!("{CLAIMS}/a?{DRY}"), "merge", &relabel).await, 200);
+    assert_eq!((text(&patched, "/metadata/labels/x"), revision(&patched)), ("y", revision(&current)));
     let mut replaced = current.clone();
     replaced["spec"]["reclaimPolicy"] = "Retain".into();
-    let replaced = front
-        .http
-        .send_json(Method::PUT, &format!("{CLAIMS}/a?{DRY}"), &replaced)
-        .await
-        .unwrap();
+    let replaced = front.http.send_json(Method::PUT, &format!("{CLAIMS}/a?{DRY}"), &replaced).await.unwrap();
     assert_eq!(text(&body(&replaced, 200), "/spec/reclaimPolicy"), "Retain");
-    for path in [
-        format!("{CLAIMS}/a?{DRY}"),
-        format!("{POOLS}/idle?{DRY}"),
-        format!("{CLAIMS}?{DRY}"),
-    ] {
+    for path in [format!("{CLAIMS}/a?{DRY}"), format!("{POOLS}/idle?{DRY}"), format!("{CLAIMS}?{DRY}")] {
         let answer = front.send(Method::DELETE, &path, &[], "").await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     }
     let options = json!({ "kind": "DeleteOptions", "apiVersion": "v1", "dryRun": ["All"] });
-    assert_eq!(
-        front
-            .http
-            .send_json(Method::DELETE, &format!("{CLAIMS}/a"), &options)
-            .await
-            .unwrap()
-            .status,
-        200
-    );
-    let held = failure(
-        &front
-            .send(Method::DELETE, &format!("{POOLS}/root?{DRY}"), &[], "")
-            .await,
-    );
+    assert_eq!(front.http.send_json(Method::DELETE, &format!("{CLAIMS}/a"), &options).await.unwrap().status, 200);
+    let held = failure(&front.send(Method::DELETE, &format!("{POOLS}/root?{DRY}"), &[], "").await);
     assert_refused(&held, 409, "Conflict", &["active allocation(s)"]);
     assert_no_effect(&front, &before).await;
 }
@@ -218,68 +112,25 @@ async fn dry_updates_and_deletes_change_nothing() {
 async fn dry_runs_are_not_seen_by_watches() {
     let front = in_use().await;
     let (_, from) = state(&front).await;
-    let mut claims = front
-        .watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}"))
-        .await;
-    let mut pools = front
-        .watch(&format!("{POOLS}?watch=true&resourceVersion={from}"))
-        .await;
-    front
-        .post(
-            &format!("{CLAIMS}?{DRY}"),
-            claim("dry").pool("root").length(24),
-        )
-        .await;
-    front
-        .send(Method::DELETE, &format!("{CLAIMS}/a?{DRY}"), &[], "")
-        .await;
+    let mut claims = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}")).await;
+    let mut pools = front.watch(&format!("{POOLS}?watch=true&resourceVersion={from}")).await;
+    front.post(&format!("{CLAIMS}?{DRY}"), claim("dry").pool("root").length(24)).await;
+    front.send(Method::DELETE, &format!("{CLAIMS}/a?{DRY}"), &[], "").await;
     front.claim(claim("wet").pool("root").length(24)).await;
     claims.expect("ADDED", "wet").await;
     let pool = pools.expect("MODIFIED", "root").await;
-    assert_eq!(
-        pool["status"]["capacity"]["allocated"],
-        4 * 256,
-        "one change, of the real claim"
-    );
+    assert_eq!(pool["status"]["capacity"]["allocated"], 4 * 256, "one change, of the real claim");
 }
 
 #[tokio::test]
 async fn a_pool_in_use_cannot_go() {
     let front = in_use().await;
     let before = state(&front).await;
-    let refused = |answer: testkit::Answer| {
-        assert_refused(
-            &failure(&answer),
-            409,
-            "Conflict",
-            &["3 active allocation(s)"],
-        )
-    };
-    refused(
-        front
-            .send(Method::DELETE, &format!("{POOLS}/root"), &[], "")
-            .await,
-    );
-    refused(
-        front
-            .send(
-                Method::DELETE,
-                &format!("{POOLS}/root?propagationPolicy=Foreground"),
-                &[],
-                "",
-            )
-            .await,
-    );
-    refused(
-        front
-            .send(
-                Method::DELETE,
-                &format!("{POOLS}/root?gracePeriodSeconds=0"),
-                &[],
-                "",
-            )
-            .await,
-    );
+    let refused =
+        |answer: testkit::Answer| assert_refused(&failure(&answer), 409, "Conflict", &["3 active allocation(s)"]);
+    refused(front.send(Method::DELETE, &format!("{POOLS}/root"), &[], "").await);
+    refused(front.send(Method::DELETE, &format!("{POOLS}/root?propagationPolicy=Foreground"), &[], "").await);
+    refused(front.send(Method::DELETE, &format!("{POOLS}/root?gracePeriodSeconds=0"), &[], "").await);
     assert_eq!(state(&front).await, before);
 }
 
@@ -289,21 +140,8 @@ async fn a_pools_policy_may_change_and_counts_at_once() {
     let path = format!("{POOLS}/root");
     let policy = json!({ "spec": { "allocation": { "minPrefixLength": 26, "maxPrefixLength": 28, "defaultPrefixLength": 27, "strategy": "BestFit" }, "visibility": "shared" } });
     let changed = body(&front.patch(&path, "merge", &policy).await, 200);
-    assert_eq!(
-        (
-            &changed["metadata"]["generation"],
-            &changed["status"]["observedGeneration"]
-        ),
-        (&json!(2), &json!(2))
-    );
-    assert_refused(
-        &front
-            .refused_claim(claim("b").pool("root").length(24))
-            .await,
-        422,
-        "Invalid",
-        &["26", "28"],
-    );
+    assert_eq!((&changed["metadata"]["generation"], &changed["status"]["observedGeneration"]), (&json!(2), &json!(2)));
+    assert_refused(&front.refused_claim(claim("b").pool("root").length(24)).await, 422, "Invalid", &["26", "28"]);
     assert!(front.block(claim("b").pool("root")).await.ends_with("/27"));
     let bad = json!({ "spec": { "allocation": { "defaultPrefixLength": 30 } } });
     assert_refused(
@@ -319,17 +157,8 @@ async fn an_allocation_goes_with_its_claim_only() {
     let front = in_use().await;
     let name = allocation_of(&front, "a").await;
     let before = state(&front).await;
-    let status = failure(
-        &front
-            .send(Method::DELETE, &format!("{ALLOCATIONS}/{name}"), &[], "")
-            .await,
-    );
-    assert_refused(
-        &status,
-        422,
-        "Invalid",
-        &["managed by its owning IPClaim; delete the claim instead"],
-    );
+    let status = failure(&front.send(Method::DELETE, &format!("{ALLOCATIONS}/{name}"), &[], "").await);
+    assert_refused(&status, 422, "Invalid", &["managed by its owning IPClaim; delete the claim instead"]);
     assert_causes(&status, &[("FieldValueForbidden", "spec.claimRef")]);
     assert_eq!(state(&front).await, before);
 }
@@ -341,94 +170,45 @@ async fn allocations_are_written_by_the_service_alone() {
     let before = state(&front).await;
     let mut forged = body(&front.get(&path).await, 200);
     assert_refused(
-        &failure(
-            &front
-                .http
-                .send_json(Method::PUT, &path, &forged)
-                .await
-                .unwrap(),
-        ),
+        &failure(&front.http.send_json(Method::PUT, &path, &forged).await.unwrap()),
         405,
         "MethodNotAllowed",
         &[],
     );
     forged["metadata"] = json!({ "name": "forged" });
-    assert_refused(
-        &failure(&front.post(ALLOCATIONS, forged).await),
-        405,
-        "MethodNotAllowed",
-        &[],
-    );
-    for spec in [
-        json!({ "poolRef": { "name": "child" } }),
-        json!({ "claimRef": null }),
-        json!({ "ipFamily": "IPv6" }),
-    ] {
+    assert_refused(&failure(&front.post(ALLOCATIONS, forged).await), 405, "MethodNotAllowed", &[]);
+    for spec in [json!({ "poolRef": { "name": "child" } }), json!({ "claimRef": null }), json!({ "ipFamily": "IPv6" })]
+    {
         let status = failure(&front.patch(&path, "merge", &json!({ "spec": spec })).await);
         assert!([405, 422].contains(&status.code), "{spec}: {status:?}");
     }
     assert_eq!(state(&front).await, before);
     let marked = body(
         &front
-            .patch(
-                &path,
-                "merge",
-                &json!({ "metadata": { "labels": { "l": "1" }, "annotations": { "n": "2" } } }),
-            )
+            .patch(&path, "merge", &json!({ "metadata": { "labels": { "l": "1" }, "annotations": { "n": "2" } } }))
             .await,
         200,
     );
-    assert_eq!(
-        (
-            text(&marked, "/metadata/labels/l"),
-            text(&marked, "/metadata/annotations/n")
-        ),
-        ("1", "2")
-    );
+    assert_eq!((text(&marked, "/metadata/labels/l"), text(&marked, "/metadata/annotations/n")), ("1", "2"));
 }
 
 #[tokio::test]
 async fn the_main_resource_does_not_take_a_status() {
     let front = in_use().await;
     let mut lying: Value = pool("new").cidr("172.16.0.0/16").into();
-    lying["status"] =
-        json!({ "phase": "Error", "allocatedCIDR": "1.0.0.0/8", "capacity": { "total": 1 } });
+    lying["status"] = json!({ "phase": "Error", "allocatedCIDR": "1.0.0.0/8", "capacity": { "total": 1 } });
     let created = body(&front.post(POOLS, lying).await, 201);
-    assert_eq!(
-        (
-            text(&created, "/status/phase"),
-            text(&created, "/status/allocatedCIDR")
-        ),
-        ("Ready", "172.16.0.0/16")
-    );
+    assert_eq!((text(&created, "/status/phase"), text(&created, "/status/allocatedCIDR")), ("Ready", "172.16.0.0/16"));
     for (path, status) in [
-        (
-            format!("{POOLS}/root"),
-            json!({ "capacity": { "allocated": 0 }, "phase": "Pending" }),
-        ),
-        (
-            format!("{CLAIMS}/a"),
-            json!({ "allocatedCIDR": "10.0.9.0/24", "phase": "Pending" }),
-        ),
+        (format!("{POOLS}/root"), json!({ "capacity": { "allocated": 0 }, "phase": "Pending" })),
+        (format!("{CLAIMS}/a"), json!({ "allocatedCIDR": "10.0.9.0/24", "phase": "Pending" })),
     ] {
         let before = body(&front.get(&path).await, 200);
-        let patched = body(
-            &front
-                .patch(&path, "merge", &json!({ "status": status }))
-                .await,
-            200,
-        );
-        assert_eq!(
-            patched, before,
-            "a status in {path} is silently kept as it was"
-        );
+        let patched = body(&front.patch(&path, "merge", &json!({ "status": status })).await, 200);
+        assert_eq!(patched, before, "a status in {path} is silently kept as it was");
         let mut replaced = before.clone();
         replaced["status"] = status;
-        let answer = front
-            .http
-            .send_json(Method::PUT, &path, &replaced)
-            .await
-            .unwrap();
+        let answer = front.http.send_json(Method::PUT, &path, &replaced).await.unwrap();
         assert_eq!(body(&answer, 200), before);
     }
 }
@@ -447,19 +227,14 @@ async fn nobody_falsifies_what_the_service_counts() {
         ),
     ] {
         let before = body(&front.get(&path).await, 200)["status"].clone();
-        let answer = front
-            .patch(&path, "merge", &json!({ "status": status }))
-            .await;
+        let answer = front.patch(&path, "merge", &json!({ "status": status })).await;
         assert!(answer.status.as_u16() < 500, "{path}: {}", answer.text());
         let after = body(&front.get(&path).await, 200)["status"].clone();
         for field in ["capacity", "phase", "allocatedCIDR", "boundAllocationRef"] {
             assert_eq!(after[field], before[field], "{field} at {path}");
         }
     }
-    assert_eq!(
-        front.block(claim("b").pool("root").length(24)).await,
-        "10.0.3.0/24"
-    );
+    assert_eq!(front.block(claim("b").pool("root").length(24)).await, "10.0.3.0/24");
 }
 
 #[tokio::test]
@@ -467,30 +242,14 @@ async fn names_and_uids_do_not_change() {
     let front = in_use().await;
     let before = state(&front).await;
     let current = body(&front.get(&format!("{CLAIMS}/a")).await, 200);
-    for (field, value, code) in [
-        ("name", "b", 400),
-        ("uid", "11111111-2222-3333-4444-555555555555", 409),
-    ] {
+    for (field, value, code) in [("name", "b", 400), ("uid", "11111111-2222-3333-4444-555555555555", 409)] {
         let mut changed = current.clone();
         changed["metadata"][field] = value.into();
-        let status = failure(
-            &front
-                .http
-                .send_json(Method::PUT, &format!("{CLAIMS}/a"), &changed)
-                .await
-                .unwrap(),
-        );
+        let status = failure(&front.http.send_json(Method::PUT, &format!("{CLAIMS}/a"), &changed).await.unwrap());
         assert_eq!(status.code, code, "{field}: {}", status.message);
     }
     let renamed = refusal(
-        front
-            .claims
-            .patch(
-                "a",
-                &PatchParams::default(),
-                &Patch::Merge(json!({ "metadata": { "name": "b" } })),
-            )
-            .await,
+        front.claims.patch("a", &PatchParams::default(), &Patch::Merge(json!({ "metadata": { "name": "b" } }))).await,
     );
     assert!([400, 422].contains(&renamed.code), "{renamed:?}");
     assert_eq!(state(&front).await, before);

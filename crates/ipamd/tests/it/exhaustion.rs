@@ -11,9 +11,7 @@ async fn full_pool() -> Front {
     front.pool(pool("tiny").cidr("192.0.2.0/30")).await;
     for index in 0..4 {
         assert_eq!(
-            front
-                .block(claim(&format!("c{index}")).pool("tiny").length(32))
-                .await,
+            front.block(claim(&format!("c{index}")).pool("tiny").length(32)).await,
             format!("192.0.2.{index}/32")
         );
     }
@@ -24,22 +22,11 @@ async fn full_pool() -> Front {
 async fn a_full_pool_refuses_with_507() {
     let front = full_pool().await;
     let before = front.everything().await;
-    let answer = front
-        .post(CLAIMS, claim("late").pool("tiny").length(32))
-        .await;
+    let answer = front.post(CLAIMS, claim("late").pool("tiny").length(32)).await;
     let status = failure(&answer);
-    assert_refused(
-        &status,
-        507,
-        "InsufficientStorage",
-        &["exhausted", "tiny", "/32"],
-    );
+    assert_refused(&status, 507, "InsufficientStorage", &["exhausted", "tiny", "/32"]);
     assert_causes(&status, &[("PoolExhausted", "spec.prefixLength")]);
-    assert_eq!(
-        front.everything().await,
-        before,
-        "a refusal leaves no trace"
-    );
+    assert_eq!(front.everything().await, before, "a refusal leaves no trace");
 }
 
 #[tokio::test]
@@ -50,11 +37,7 @@ async fn a_full_pool_says_so() {
     assert_eq!(condition(&status, "Ready"), ("False", "PoolExhausted"));
     assert_eq!(condition(&status, "Allocated").0, "True");
     assert_eq!(status["utilizationPercent"], 100);
-    assert_eq!(
-        status.get("largestFreePrefix"),
-        None,
-        "absent when nothing is free"
-    );
+    assert_eq!(status.get("largestFreePrefix"), None, "absent when nothing is free");
     assert_eq!(status["capacity"]["available"], 0);
 }
 
@@ -63,18 +46,9 @@ async fn a_pool_with_one_free_address_is_not_exhausted() {
     let front = full_pool().await;
     front.delete_claim("c2").await;
     let status = front.status("tiny").await;
-    assert_eq!(
-        (text(&status, "/phase"), condition(&status, "Ready").0),
-        ("Ready", "True")
-    );
-    assert_eq!(
-        (&status["utilizationPercent"], &status["largestFreePrefix"]),
-        (&json!(75), &json!(32))
-    );
-    assert_eq!(
-        front.block(claim("again").pool("tiny").length(32)).await,
-        "192.0.2.2/32"
-    );
+    assert_eq!((text(&status, "/phase"), condition(&status, "Ready").0), ("Ready", "True"));
+    assert_eq!((&status["utilizationPercent"], &status["largestFreePrefix"]), (&json!(75), &json!(32)));
+    assert_eq!(front.block(claim("again").pool("tiny").length(32)).await, "192.0.2.2/32");
     assert_eq!(text(&front.status("tiny").await, "/phase"), "Exhausted");
 }
 
@@ -83,39 +57,19 @@ async fn free_space_in_pieces_is_named_by_its_largest() {
     let front = full_pool().await;
     front.delete_claim("c1").await;
     front.delete_claim("c2").await;
-    let refused = front
-        .refused_claim(claim("pair").pool("tiny").length(31))
-        .await;
-    assert_refused(
-        &refused,
-        507,
-        "InsufficientStorage",
-        &["exhausted", "tiny", "/31", "/32"],
-    );
+    let refused = front.refused_claim(claim("pair").pool("tiny").length(31)).await;
+    assert_refused(&refused, 507, "InsufficientStorage", &["exhausted", "tiny", "/31", "/32"]);
     assert_causes(&refused, &[("PoolExhausted", "spec.prefixLength")]);
     front.delete_claim("c3").await;
-    assert_eq!(
-        front.block(claim("pair").pool("tiny").length(31)).await,
-        "192.0.2.2/31",
-        "released neighbours join"
-    );
+    assert_eq!(front.block(claim("pair").pool("tiny").length(31)).await, "192.0.2.2/31", "released neighbours join");
 }
 
 #[tokio::test]
 async fn a_refused_claim_can_come_back_by_the_same_name() {
     let front = full_pool().await;
-    assert_eq!(
-        front
-            .refused_claim(claim("late").pool("tiny").length(32))
-            .await
-            .code,
-        507
-    );
+    assert_eq!(front.refused_claim(claim("late").pool("tiny").length(32)).await.code, 507);
     front.delete_claim("c0").await;
-    assert_eq!(
-        front.block(claim("late").pool("tiny").length(32)).await,
-        "192.0.2.0/32"
-    );
+    assert_eq!(front.block(claim("late").pool("tiny").length(32)).await, "192.0.2.0/32");
 }
 
 #[tokio::test]
@@ -124,22 +78,14 @@ async fn a_watch_sees_the_pool_fill_and_recover() {
     front.pool(pool("tiny").cidr("192.0.2.0/31")).await;
     let list: Value = front.get(crate::support::POOLS).await.json().unwrap();
     let from = text(&list, "/metadata/resourceVersion");
-    let mut watch = front
-        .watch(&format!(
-            "{}?watch=true&resourceVersion={from}",
-            crate::support::POOLS
-        ))
-        .await;
+    let mut watch = front.watch(&format!("{}?watch=true&resourceVersion={from}", crate::support::POOLS)).await;
     front.claim(claim("a").pool("tiny").length(32)).await;
     front.claim(claim("b").pool("tiny").length(32)).await;
     front.delete_claim("a").await;
     for (phase, allocated) in [("Ready", 1), ("Exhausted", 2), ("Ready", 1)] {
         let pool = watch.expect("MODIFIED", "tiny").await;
         assert_eq!(
-            (
-                text(&pool, "/status/phase"),
-                &pool["status"]["capacity"]["allocated"]
-            ),
+            (text(&pool, "/status/phase"), &pool["status"]["capacity"]["allocated"]),
             (phase, &json!(allocated))
         );
     }
@@ -148,16 +94,6 @@ async fn a_watch_sees_the_pool_fill_and_recover() {
 #[tokio::test]
 async fn a_dry_run_is_refused_by_a_full_pool_too() {
     let front = full_pool().await;
-    let answer = front
-        .post(
-            &format!("{CLAIMS}?dryRun=All"),
-            claim("late").pool("tiny").length(32),
-        )
-        .await;
-    assert_refused(
-        &failure(&answer),
-        507,
-        "InsufficientStorage",
-        &["exhausted"],
-    );
+    let answer = front.post(&format!("{CLAIMS}?dryRun=All"), claim("late").pool("tiny").length(32)).await;
+    assert_refused(&failure(&answer), 507, "InsufficientStorage", &["exhausted"]);
 }

@@ -40,21 +40,9 @@ struct Space {
 
 /// The child is small enough to be full now and then.
 const SPACES: [Space; 3] = [
-    Space {
-        pool: "root",
-        cidr: "10.0.0.0/16",
-        lengths: 24..=32,
-    },
-    Space {
-        pool: "child",
-        cidr: "10.0.0.0/21",
-        lengths: 25..=32,
-    },
-    Space {
-        pool: "six",
-        cidr: "2001:db8::/112",
-        lengths: 118..=128,
-    },
+    Space { pool: "root", cidr: "10.0.0.0/16", lengths: 24..=32 },
+    Space { pool: "child", cidr: "10.0.0.0/21", lengths: 25..=32 },
+    Space { pool: "six", cidr: "2001:db8::/112", lengths: 118..=128 },
 ];
 
 /// Where the run is.
@@ -71,9 +59,7 @@ async fn a_history_with_kills_is_true() {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut front = Front::open().await;
     front.pool(pool("root").cidr(SPACES[0].cidr)).await;
-    front
-        .pool(pool("child").parent("root").cidr(SPACES[1].cidr))
-        .await;
+    front.pool(pool("child").parent("root").cidr(SPACES[1].cidr)).await;
     front.pool(pool("six").cidr(SPACES[2].cidr)).await;
 
     let (phase, phases) = watch::channel(Phase::Up);
@@ -83,16 +69,7 @@ async fn a_history_with_kills_is_true() {
     let actors: Vec<_> = (0..CLIENTS)
         .map(|index| {
             let random = SmallRng::seed_from_u64(seed.wrapping_add(index + 1));
-            tokio::spawn(
-                Actor::new(
-                    index,
-                    &front.another_client(),
-                    random,
-                    phases.clone(),
-                    Arc::clone(&done),
-                )
-                .run(),
-            )
+            tokio::spawn(Actor::new(index, &front.another_client(), random, phases.clone(), Arc::clone(&done)).run())
         })
         .collect();
     for _ in 0..KILLS {
@@ -104,11 +81,7 @@ async fn a_history_with_kills_is_true() {
     }
     let_work(&done, &mut random).await;
     phase.send_replace(Phase::Over);
-    let actors: Vec<Actor> = join_all(actors)
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect();
+    let actors: Vec<Actor> = join_all(actors).await.into_iter().map(Result::unwrap).collect();
     front.claim(claim(LAST).pool("six").length(128)).await;
 
     let events = recorder.await.unwrap();
@@ -124,10 +97,7 @@ async fn a_history_with_kills_is_true() {
         sum(|actor| actor.unanswered),
         events.len(),
     );
-    assert!(
-        sum(|actor| actor.creates) > 100,
-        "too little happened to prove anything"
-    );
+    assert!(sum(|actor| actor.creates) > 100, "too little happened to prove anything");
 }
 
 /// Lets the clients do a random number of operations, or go on for as long as that may take.

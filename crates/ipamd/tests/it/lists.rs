@@ -1,11 +1,9 @@
 //! Lists: one snapshot over all pages, selectors, and the table of what a resourceVersion means.
 
 use serde_json::Value;
-use testkit::{claim, claims, pool};
+use testkit::{claim, pool};
 
-use crate::support::{
-    API, CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure, names, revision, text,
-};
+use crate::support::{API, CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure, names, revision, text};
 
 /// One pool and claims `c00`, `c01`, ... with the labels `parity` and `index`.
 async fn with_claims(count: usize) -> Front {
@@ -13,10 +11,7 @@ async fn with_claims(count: usize) -> Front {
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     for index in 0..count {
         let parity = if index % 2 == 0 { "even" } else { "odd" };
-        let claim = claim(&format!("c{index:02}"))
-            .pool("root")
-            .length(28)
-            .label("parity", parity);
+        let claim = claim(&format!("c{index:02}")).pool("root").length(28).label("parity", parity);
         front.claim(claim.label("index", &index.to_string())).await;
     }
     front
@@ -36,10 +31,7 @@ async fn an_empty_list_has_a_revision() {
         (CLAIMS.to_owned(), "IPClaimList"),
     ] {
         let list = body(&front.get(&path).await, 200);
-        assert_eq!(
-            (text(&list, "/kind"), text(&list, "/apiVersion")),
-            (kind, "ipam.miloapis.com/v1alpha1")
-        );
+        assert_eq!((text(&list, "/kind"), text(&list, "/apiVersion")), (kind, "ipam.miloapis.com/v1alpha1"));
         assert_eq!(list["items"], serde_json::json!([]), "never null");
         assert!(revision(&list) >= 1);
     }
@@ -48,40 +40,17 @@ async fn an_empty_list_has_a_revision() {
 #[tokio::test]
 async fn items_are_complete_and_in_order() {
     let front = with_claims(3).await;
-    let other = claims(&front.another_client(), "another");
-    other
-        .create(
-            &Default::default(),
-            &claim("z").pool("root").length(28).into(),
-        )
-        .await
-        .unwrap();
+    front.claim_in("another", claim("z").pool("root").length(28)).await;
     let list = body(&front.get(&format!("{API}/ipclaims")).await, 200);
     let keys: Vec<_> = list["items"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|item| {
-            (
-                text(item, "/metadata/namespace"),
-                text(item, "/metadata/name"),
-            )
-        })
+        .map(|item| (text(item, "/metadata/namespace"), text(item, "/metadata/name")))
         .collect();
-    assert_eq!(
-        keys,
-        [
-            ("another", "z"),
-            ("default", "c00"),
-            ("default", "c01"),
-            ("default", "c02")
-        ]
-    );
+    assert_eq!(keys, [("another", "z"), ("default", "c00"), ("default", "c01"), ("default", "c02")]);
     for item in list["items"].as_array().unwrap() {
-        assert_eq!(
-            (text(item, "/kind"), text(item, "/apiVersion")),
-            ("IPClaim", "ipam.miloapis.com/v1alpha1")
-        );
+        assert_eq!((text(item, "/kind"), text(item, "/apiVersion")), ("IPClaim", "ipam.miloapis.com/v1alpha1"));
         assert!(revision(item) <= revision(&list));
         assert_eq!(text(item, "/status/phase"), "Bound");
     }
@@ -92,10 +61,7 @@ async fn all_pages_come_from_one_snapshot() {
     let front = with_claims(10).await;
     let first = list(&front, "limit=3").await;
     let at = revision(&first);
-    assert_eq!(
-        (names(&first), &first["metadata"]["remainingItemCount"]),
-        (vec!["c00", "c01", "c02"], &Value::from(7))
-    );
+    assert_eq!((names(&first), &first["metadata"]["remainingItemCount"]), (vec!["c00", "c01", "c02"], &Value::from(7)));
     let mut seen: Vec<String> = names(&first).into_iter().map(str::to_owned).collect();
     let mut token = text(&first, "/metadata/continue").to_owned();
     for gone in 3.. {
@@ -103,30 +69,15 @@ async fn all_pages_come_from_one_snapshot() {
             break;
         }
         front.delete_claim(&format!("c{gone:02}")).await;
-        front
-            .claim(claim(&format!("c{gone:02}-new")).pool("root").length(28))
-            .await;
+        front.claim(claim(&format!("c{gone:02}-new")).pool("root").length(28)).await;
         let page = list(&front, &format!("limit=3&continue={token}")).await;
-        assert_eq!(
-            revision(&page),
-            at,
-            "every page is of the first one's moment"
-        );
+        assert_eq!(revision(&page), at, "every page is of the first one's moment");
         seen.extend(names(&page).into_iter().map(str::to_owned));
         token = text(&page, "/metadata/continue").to_owned();
     }
-    assert_eq!(
-        seen,
-        (0..10)
-            .map(|index| format!("c{index:02}"))
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(seen, (0..10).map(|index| format!("c{index:02}")).collect::<Vec<_>>());
     let now = list(&front, "").await;
-    assert!(
-        names(&now).contains(&"c03-new") && !names(&now).contains(&"c03"),
-        "{:?}",
-        names(&now)
-    );
+    assert!(names(&now).contains(&"c03-new") && !names(&now).contains(&"c03"), "{:?}", names(&now));
 }
 
 #[tokio::test]
@@ -134,27 +85,12 @@ async fn a_filtered_page_is_filled() {
     let front = with_claims(10).await;
     let first = list(&front, "limit=3&labelSelector=parity%3Dodd").await;
     assert_eq!(names(&first), ["c01", "c03", "c05"]);
-    assert_eq!(
-        first["metadata"].get("remainingItemCount"),
-        None,
-        "it is not known under a selector"
-    );
+    assert_eq!(first["metadata"].get("remainingItemCount"), None, "it is not known under a selector");
     let token = text(&first, "/metadata/continue");
-    let rest = list(
-        &front,
-        &format!("limit=3&labelSelector=parity%3Dodd&continue={token}"),
-    )
-    .await;
-    assert_eq!(
-        (names(&rest), text(&rest, "/metadata/continue")),
-        (vec!["c07", "c09"], "")
-    );
+    let rest = list(&front, &format!("limit=3&labelSelector=parity%3Dodd&continue={token}")).await;
+    assert_eq!((names(&rest), text(&rest, "/metadata/continue")), (vec!["c07", "c09"], ""));
     let exact = list(&front, "limit=10").await;
-    assert_eq!(
-        (names(&exact).len(), text(&exact, "/metadata/continue")),
-        (10, ""),
-        "no empty page at the end"
-    );
+    assert_eq!((names(&exact).len(), text(&exact, "/metadata/continue")), (10, ""), "no empty page at the end");
 }
 
 #[tokio::test]
@@ -171,27 +107,10 @@ async fn label_selectors_have_their_full_grammar() {
         ("colour!=red", vec!["c00", "c01", "c02", "c03"]),
         ("parity=even,index%20in%20(2,3)", vec!["c02"]),
     ] {
-        assert_eq!(
-            names(&list(&front, &format!("labelSelector={selector}")).await),
-            expected,
-            "{selector}"
-        );
+        assert_eq!(names(&list(&front, &format!("labelSelector={selector}")).await), expected, "{selector}");
     }
-    for bad in [
-        "parity%20in%20even",
-        "=x",
-        "a%20b",
-        "parity%20in%20(",
-        "!",
-        "a=b,,c",
-        "a=b%20c",
-    ] {
-        assert_refused(
-            &failure(&front.get(&format!("{CLAIMS}?labelSelector={bad}")).await),
-            400,
-            "BadRequest",
-            &[],
-        );
+    for bad in ["parity%20in%20even", "=x", "a%20b", "parity%20in%20(", "!", "a=b,,c", "a=b%20c"] {
+        assert_refused(&failure(&front.get(&format!("{CLAIMS}?labelSelector={bad}")).await), 400, "BadRequest", &[]);
     }
 }
 
@@ -212,10 +131,7 @@ async fn field_selectors_are_those_of_the_contract() {
         (&format!("{claims}metadata.name=c00"), 1),
         (&format!("{claims}metadata.namespace=default"), 3),
         (&format!("{claims}metadata.namespace=other"), 0),
-        (
-            &format!("{claims}spec.poolRef.name=root,metadata.name!=c00"),
-            1,
-        ),
+        (&format!("{claims}spec.poolRef.name=root,metadata.name!=c00"), 1),
         (&format!("{claims}status.poolRef.name=six"), 1),
         (&format!("{claims}status.phase=Bound"), 3),
         (&format!("{claims}status.allocatedCIDR=10.0.0.16/28"), 1),
@@ -234,52 +150,18 @@ async fn field_selectors_are_those_of_the_contract() {
 async fn an_unknown_field_is_refused_with_the_known_ones() {
     let front = Front::open().await;
     for (plural, known) in [
-        (
-            "ippools",
-            ["spec.ipFamily", "spec.parentPoolRef.name", "status.phase"].as_slice(),
-        ),
+        ("ippools", ["spec.ipFamily", "spec.parentPoolRef.name", "status.phase"].as_slice()),
         (
             "ipclaims",
-            &[
-                "spec.ipFamily",
-                "spec.poolRef.name",
-                "status.poolRef.name",
-                "status.phase",
-                "status.allocatedCIDR",
-            ],
+            &["spec.ipFamily", "spec.poolRef.name", "status.poolRef.name", "status.phase", "status.allocatedCIDR"],
         ),
-        (
-            "ipallocations",
-            &[
-                "spec.ipFamily",
-                "spec.poolRef.name",
-                "status.allocatedCIDR",
-                "status.phase",
-            ],
-        ),
+        ("ipallocations", &["spec.ipFamily", "spec.poolRef.name", "status.allocatedCIDR", "status.phase"]),
     ] {
-        let status = failure(
-            &front
-                .get(&format!("{API}/{plural}?fieldSelector=spec.colour%3Dred"))
-                .await,
-        );
-        assert_refused(
-            &status,
-            400,
-            "BadRequest",
-            &["spec.colour", "metadata.name", "metadata.namespace"],
-        );
+        let status = failure(&front.get(&format!("{API}/{plural}?fieldSelector=spec.colour%3Dred")).await);
+        assert_refused(&status, 400, "BadRequest", &["spec.colour", "metadata.name", "metadata.namespace"]);
         assert_refused(&status, 400, "BadRequest", known);
     }
-    assert_eq!(
-        failure(
-            &front
-                .get(&format!("{POOLS}?fieldSelector=metadata.name"))
-                .await
-        )
-        .code,
-        400
-    );
+    assert_eq!(failure(&front.get(&format!("{POOLS}?fieldSelector=metadata.name")).await).code, 400);
 }
 
 #[tokio::test]
@@ -294,34 +176,14 @@ async fn a_resource_version_is_a_floor_or_a_point() {
         ("resourceVersion=0".to_owned(), 3, now),
         ("resourceVersion=0&limit=500".to_owned(), 3, now),
         (format!("resourceVersion={then}"), 3, now),
-        (
-            format!("resourceVersion={then}&resourceVersionMatch=NotOlderThan"),
-            3,
-            now,
-        ),
-        (
-            format!("resourceVersion={then}&resourceVersionMatch=NotOlderThan&limit=5"),
-            3,
-            now,
-        ),
-        (
-            format!("resourceVersion={then}&resourceVersionMatch=Exact"),
-            2,
-            then,
-        ),
+        (format!("resourceVersion={then}&resourceVersionMatch=NotOlderThan"), 3, now),
+        (format!("resourceVersion={then}&resourceVersionMatch=NotOlderThan&limit=5"), 3, now),
+        (format!("resourceVersion={then}&resourceVersionMatch=Exact"), 2, then),
         (format!("resourceVersion={then}&limit=5"), 2, then),
-        (
-            "resourceVersion=0&resourceVersionMatch=NotOlderThan".to_owned(),
-            3,
-            now,
-        ),
+        ("resourceVersion=0&resourceVersionMatch=NotOlderThan".to_owned(), 3, now),
     ] {
         let list = list(&front, &query).await;
-        assert_eq!(
-            (names(&list).len(), revision(&list)),
-            (count, at),
-            "{query}"
-        );
+        assert_eq!((names(&list).len(), revision(&list)), (count, at), "{query}");
     }
 }
 
@@ -343,23 +205,13 @@ async fn bad_list_parameters_are_refused() {
         (format!("continue={token}&resourceVersionMatch=Exact"), 422),
         ("resourceVersionMatch=Exact".to_owned(), 422),
         ("resourceVersionMatch=NotOlderThan".to_owned(), 422),
-        (
-            "resourceVersion=0&resourceVersionMatch=Exact".to_owned(),
-            422,
-        ),
-        (
-            "resourceVersion=1&resourceVersionMatch=Sometimes".to_owned(),
-            422,
-        ),
+        ("resourceVersion=0&resourceVersionMatch=Exact".to_owned(), 422),
+        ("resourceVersion=1&resourceVersionMatch=Sometimes".to_owned(), 422),
         ("sendInitialEvents=true".to_owned(), 422),
     ] {
         let status = failure(&front.get(&format!("{CLAIMS}?{query}")).await);
         assert_eq!(status.code, code, "{query}: {}", status.message);
-        assert_eq!(
-            status.reason,
-            if code == 400 { "BadRequest" } else { "Invalid" },
-            "{query}"
-        );
+        assert_eq!(status.reason, if code == 400 { "BadRequest" } else { "Invalid" }, "{query}");
     }
 }
 
@@ -367,19 +219,11 @@ async fn bad_list_parameters_are_refused() {
 async fn a_revision_of_the_future_is_waited_for_and_then_too_large() {
     let front = with_claims(1).await;
     let now = revision(&list(&front, "").await);
-    let answer = front
-        .get(&format!("{CLAIMS}?resourceVersion={}", now + 1_000))
-        .await;
+    let answer = front.get(&format!("{CLAIMS}?resourceVersion={}", now + 1_000)).await;
     let status = failure(&answer);
     assert_refused(&status, 504, "Timeout", &["Too large resource version"]);
     assert_causes(&status, &[("ResourceVersionTooLarge", "")]);
-    assert_eq!(
-        (
-            answer.header("retry-after"),
-            status.details.unwrap().retry_after_seconds
-        ),
-        (Some("1"), 1)
-    );
+    assert_eq!((answer.header("retry-after"), status.details.unwrap().retry_after_seconds), (Some("1"), 1));
     let path = format!("{CLAIMS}?resourceVersion={}", now + 1);
     let waited = front.get(&path);
     let made = front.claim(claim("awaited").pool("root").length(28));

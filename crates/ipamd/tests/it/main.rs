@@ -2,11 +2,7 @@
 //! speaks TLS with it, so that what is promised here is what a user gets.
 //!
 //! The tests are written from the contract, not from the code: nothing of the server is linked in.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test ends at the first surprise, in its helpers too"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise, in its helpers too")]
 
 mod support;
 

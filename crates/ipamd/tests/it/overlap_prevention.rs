@@ -17,11 +17,7 @@ use crate::support::{Front, assert_disjoint, assert_refused, text};
 const CLIENTS: usize = 64;
 
 /// Runs one task per client, each with a connection of its own, all let go at the same instant.
-async fn all_at_once<T, F>(
-    front: &Front,
-    clients: usize,
-    act: impl Fn(usize, Client) -> F,
-) -> Vec<T>
+async fn all_at_once<T, F>(front: &Front, clients: usize, act: impl Fn(usize, Client) -> F) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
@@ -37,11 +33,7 @@ where
             work.await
         })
     });
-    join_all(tasks)
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect()
+    join_all(tasks).await.into_iter().map(Result::unwrap).collect()
 }
 
 #[tokio::test]
@@ -49,30 +41,17 @@ async fn blocks_of_mixed_sizes_are_disjoint() {
     let front = Front::open().await;
     front.pool(pool("root").cidr("10.0.0.0/20")).await;
     let mut blocks = Vec::new();
-    for (index, length) in [32, 24, 28, 30, 26, 32, 25, 31, 27, 24, 32, 29]
-        .into_iter()
-        .enumerate()
-    {
-        blocks.push(
-            front
-                .block(claim(&format!("c{index}")).pool("root").length(length))
-                .await,
-        );
+    for (index, length) in [32, 24, 28, 30, 26, 32, 25, 31, 27, 24, 32, 29].into_iter().enumerate() {
+        blocks.push(front.block(claim(&format!("c{index}")).pool("root").length(length)).await);
         if index % 4 == 3 {
             let gone = index - 2;
             front.delete_claim(&format!("c{gone}")).await;
             blocks[gone] = String::new();
         }
     }
-    let live = blocks
-        .iter()
-        .map(String::as_str)
-        .filter(|block| !block.is_empty());
+    let live = blocks.iter().map(String::as_str).filter(|block| !block.is_empty());
     let held = assert_disjoint("10.0.0.0/20", live);
-    assert_eq!(
-        i128::from(front.addresses("root").await.1),
-        i128::try_from(held).unwrap()
-    );
+    assert_eq!(i128::from(front.addresses("root").await.1), i128::try_from(held).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,49 +64,22 @@ async fn sixty_four_clients_share_one_pool() {
         let mut answers = Vec::new();
         for round in 0..5 {
             answers.push(
-                api.create(
-                    &PostParams::default(),
-                    &claim(&format!("c{index}-{round}"))
-                        .pool("root")
-                        .length(28)
-                        .into(),
-                )
-                .await,
+                api.create(&PostParams::default(), &claim(&format!("c{index}-{round}")).pool("root").length(28).into())
+                    .await,
             );
         }
         answers
     })
     .await;
-    let (granted, refused): (Vec<_>, Vec<_>) =
-        answers.into_iter().flatten().partition(Result::is_ok);
+    let (granted, refused): (Vec<_>, Vec<_>) = answers.into_iter().flatten().partition(Result::is_ok);
     let granted: Vec<DynamicObject> = granted.into_iter().map(Result::unwrap).collect();
-    assert_eq!(
-        granted.len(),
-        BLOCKS,
-        "every block is handed out, and none twice"
-    );
-    assert_eq!(
-        assert_disjoint("10.0.0.0/20", granted.iter().map(allocated_cidr)),
-        4096
-    );
+    assert_eq!(granted.len(), BLOCKS, "every block is handed out, and none twice");
+    assert_eq!(assert_disjoint("10.0.0.0/20", granted.iter().map(allocated_cidr)), 4096);
     for refusal in refused.into_iter().map(refusal) {
-        assert_refused(
-            &refusal,
-            507,
-            "InsufficientStorage",
-            &["exhausted", "root", "/28"],
-        );
+        assert_refused(&refusal, 507, "InsufficientStorage", &["exhausted", "root", "/28"]);
     }
-    let listed = front
-        .claims
-        .list(&ListParams::default())
-        .await
-        .unwrap()
-        .items;
-    assert_eq!(
-        assert_disjoint("10.0.0.0/20", listed.iter().map(allocated_cidr)),
-        4096
-    );
+    let listed = front.claims.list(&ListParams::default()).await.unwrap().items;
+    assert_eq!(assert_disjoint("10.0.0.0/20", listed.iter().map(allocated_cidr)), 4096);
     assert_eq!(front.addresses("root").await, (4096, 4096, 0));
     assert_eq!(text(&front.status("root").await, "/phase"), "Exhausted");
 }
@@ -137,12 +89,8 @@ async fn one_address_goes_to_one_client() {
     let front = Front::open().await;
     front.pool(pool("root").cidr("10.0.0.0/24")).await;
     let answers = all_at_once(&front, CLIENTS, |index, client| async move {
-        let wanted = claim(&format!("c{index}"))
-            .pool("root")
-            .address("10.0.0.77");
-        claims(&client, "default")
-            .create(&PostParams::default(), &wanted.into())
-            .await
+        let wanted = claim(&format!("c{index}")).pool("root").address("10.0.0.77");
+        claims(&client, "default").create(&PostParams::default(), &wanted.into()).await
     })
     .await;
     let (granted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
@@ -158,12 +106,7 @@ async fn one_name_goes_to_one_client() {
     let front = Front::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     let answers = all_at_once(&front, CLIENTS, |_, client| async move {
-        claims(&client, "default")
-            .create(
-                &PostParams::default(),
-                &claim("same").pool("root").length(28).into(),
-            )
-            .await
+        claims(&client, "default").create(&PostParams::default(), &claim("same").pool("root").length(28).into()).await
     })
     .await;
     let (granted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
@@ -171,11 +114,7 @@ async fn one_name_goes_to_one_client() {
     for refusal in refused.into_iter().map(refusal) {
         assert_refused(&refusal, 409, "AlreadyExists", &[]);
     }
-    assert_eq!(
-        front.addresses("root").await.1,
-        16,
-        "nothing is consumed by the others"
-    );
+    assert_eq!(front.addresses("root").await.1, 16, "nothing is consumed by the others");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -185,27 +124,16 @@ async fn children_and_claims_share_one_pool() {
     let blocks = all_at_once(&front, 32, |index, client| async move {
         let name = format!("n{index}");
         let granted = if index % 2 == 0 {
-            pools(&client)
-                .create(
-                    &PostParams::default(),
-                    &pool(&name).parent("root").length(23).into(),
-                )
-                .await
+            pools(&client).create(&PostParams::default(), &pool(&name).parent("root").length(23).into()).await
         } else {
             claims(&client, "default")
-                .create(
-                    &PostParams::default(),
-                    &claim(&name).pool("root").length(23).into(),
-                )
+                .create(&PostParams::default(), &claim(&name).pool("root").length(23).into())
                 .await
         };
         allocated_cidr(&granted.unwrap()).to_owned()
     })
     .await;
-    assert_eq!(
-        assert_disjoint("10.0.0.0/18", blocks.iter().map(String::as_str)),
-        1 << 14
-    );
+    assert_eq!(assert_disjoint("10.0.0.0/18", blocks.iter().map(String::as_str)), 1 << 14);
     assert_eq!(front.addresses("root").await, (1 << 14, 1 << 14, 0));
 }
 
@@ -225,11 +153,7 @@ async fn root_pools_do_not_overlap() {
         let status = front.refused_pool(pool("second").cidr(cidr)).await;
         assert_refused(&status, 409, "Conflict", &[other, cidr, taken]);
     }
-    for (name, beside) in [
-        ("below", "10.0.0.0/13"),
-        ("above", "10.16.0.0/12"),
-        ("v4-like", "a00::/8"),
-    ] {
+    for (name, beside) in [("below", "10.0.0.0/13"), ("above", "10.16.0.0/12"), ("v4-like", "a00::/8")] {
         front.pool(pool(name).cidr(beside)).await;
     }
     front.delete_pool("first").await;
@@ -240,36 +164,16 @@ async fn root_pools_do_not_overlap() {
 async fn of_two_roots_made_at_the_same_instant_one_wins() {
     const ROUNDS: usize = 60;
     let front = Front::open().await;
-    let (left, right) = (
-        pools(&front.another_client()),
-        pools(&front.another_client()),
-    );
+    let (left, right) = (pools(&front.another_client()), pools(&front.another_client()));
     for round in 0..ROUNDS {
         let create = PostParams::default();
-        let (wide, narrow) = (
-            pool("wide").cidr("10.0.0.0/8").into(),
-            pool("narrow").cidr("10.200.0.0/16").into(),
-        );
+        let (wide, narrow) = (pool("wide").cidr("10.0.0.0/8").into(), pool("narrow").cidr("10.200.0.0/16").into());
         let made = futures::join!(left.create(&create, &wide), right.create(&create, &narrow));
         let (winner, loser) = winner(round, made);
-        assert_refused(
-            &loser,
-            409,
-            "Conflict",
-            &[winner, "10.0.0.0/8", "10.200.0.0/16"],
-        );
-        let left_over = front
-            .pools
-            .list(&ListParams::default())
-            .await
-            .unwrap()
-            .items;
+        assert_refused(&loser, 409, "Conflict", &[winner, "10.0.0.0/8", "10.200.0.0/16"]);
+        let left_over = front.pools.list(&ListParams::default()).await.unwrap().items;
         assert_eq!(left_over.len(), 1, "round {round}");
-        front
-            .pools
-            .delete(winner, &DeleteParams::default())
-            .await
-            .unwrap();
+        front.pools.delete(winner, &DeleteParams::default()).await.unwrap();
     }
     assert_eq!(front.everything().await, json!([[], [], []]));
 }

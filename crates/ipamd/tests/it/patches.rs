@@ -4,18 +4,14 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{claim, pool};
 
-use crate::support::{
-    CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure, revision, text,
-};
+use crate::support::{CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure, revision, text};
 
 const CLAIM: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipclaims/a";
 
 async fn with_claim() -> Front {
     let front = Front::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
-    front
-        .claim(claim("a").pool("root").length(24).label("x", "1"))
-        .await;
+    front.claim(claim("a").pool("root").length(24).label("x", "1")).await;
     front
 }
 
@@ -31,14 +27,8 @@ async fn a_merge_patch_merges() {
     let after = body(&front.patch(CLAIM, "merge", &patch).await, 200);
     assert_eq!(after["metadata"]["labels"], json!({ "y": "2" }));
     assert!(revision(&after) > revision(&before));
-    assert_eq!(
-        (&after["metadata"]["generation"], &after["metadata"]["uid"]),
-        (&json!(1), &before["metadata"]["uid"])
-    );
-    assert_eq!(
-        (&after["spec"], &after["status"]),
-        (&before["spec"], &before["status"])
-    );
+    assert_eq!((&after["metadata"]["generation"], &after["metadata"]["uid"]), (&json!(1), &before["metadata"]["uid"]));
+    assert_eq!((&after["spec"], &after["status"]), (&before["spec"], &before["status"]));
 }
 
 #[tokio::test]
@@ -52,10 +42,7 @@ async fn a_json_patch_is_done_in_order_or_not_at_all() {
     ]);
     let after = body(&front.patch(CLAIM, "json", &patch).await, 200);
     assert_eq!(
-        (
-            &after["metadata"]["labels"],
-            &after["metadata"]["annotations"]
-        ),
+        (&after["metadata"]["labels"], &after["metadata"]["annotations"]),
         (&json!({ "x": "2", "y": "2" }), &json!({ "a/b": "c" }))
     );
     for (patch, code) in [
@@ -63,10 +50,7 @@ async fn a_json_patch_is_done_in_order_or_not_at_all() {
             json!([{ "op": "replace", "path": "/metadata/labels/x", "value": "3" }, { "op": "test", "path": "/metadata/labels/y", "value": "9" }]),
             422,
         ),
-        (
-            json!([{ "op": "remove", "path": "/metadata/labels/missing" }]),
-            422,
-        ),
+        (json!([{ "op": "remove", "path": "/metadata/labels/missing" }]), 422),
         (json!({ "op": "remove" }), 400),
         (json!([{ "op": "invent", "path": "/metadata" }]), 400),
         (json!([{ "path": "/metadata" }]), 400),
@@ -74,41 +58,18 @@ async fn a_json_patch_is_done_in_order_or_not_at_all() {
         let status = failure(&front.patch(CLAIM, "json", &patch).await);
         assert_eq!(status.code, code, "{patch}: {}", status.message);
     }
-    let many: Vec<_> = (0..10_001)
-        .map(|_| json!({ "op": "test", "path": "/kind", "value": "IPClaim" }))
-        .collect();
-    assert_refused(
-        &failure(&front.patch(CLAIM, "json", &json!(many)).await),
-        413,
-        "RequestEntityTooLarge",
-        &[],
-    );
-    assert_eq!(
-        claim_now(&front).await,
-        after,
-        "a refused patch changes nothing"
-    );
+    let many: Vec<_> = (0..10_001).map(|_| json!({ "op": "test", "path": "/kind", "value": "IPClaim" })).collect();
+    assert_refused(&failure(&front.patch(CLAIM, "json", &json!(many)).await), 413, "RequestEntityTooLarge", &[]);
+    assert_eq!(claim_now(&front).await, after, "a refused patch changes nothing");
 }
 
 #[tokio::test]
 async fn a_resource_version_in_a_patch_is_a_lock() {
     let front = with_claim().await;
     let stale = text(&claim_now(&front).await, "/metadata/resourceVersion").to_owned();
-    let fresh = body(
-        &front
-            .patch(
-                CLAIM,
-                "merge",
-                &json!({ "metadata": { "labels": { "x": "2" } } }),
-            )
-            .await,
-        200,
-    );
+    let fresh = body(&front.patch(CLAIM, "merge", &json!({ "metadata": { "labels": { "x": "2" } } })).await, 200);
     for (kind, patch) in [
-        (
-            "merge",
-            json!({ "metadata": { "resourceVersion": stale, "labels": { "x": "3" } } }),
-        ),
+        ("merge", json!({ "metadata": { "resourceVersion": stale, "labels": { "x": "3" } } })),
         (
             "json",
             json!([{ "op": "replace", "path": "/metadata/resourceVersion", "value": stale }, { "op": "add", "path": "/metadata/labels/x", "value": "3" }]),
@@ -125,36 +86,23 @@ async fn a_resource_version_in_a_patch_is_a_lock() {
         );
     }
     assert_eq!(claim_now(&front).await, fresh);
-    let locked = json!({ "metadata": { "resourceVersion": fresh["metadata"]["resourceVersion"], "labels": { "x": "3" } } });
-    assert_eq!(
-        text(
-            &body(&front.patch(CLAIM, "merge", &locked).await, 200),
-            "/metadata/labels/x"
-        ),
-        "3"
-    );
+    let locked =
+        json!({ "metadata": { "resourceVersion": fresh["metadata"]["resourceVersion"], "labels": { "x": "3" } } });
+    assert_eq!(text(&body(&front.patch(CLAIM, "merge", &locked).await, 200), "/metadata/labels/x"), "3");
 }
 
 #[tokio::test]
 async fn unserved_patch_types_are_415() {
     let front = with_claim().await;
-    for media in [
-        "application/strategic-merge-patch+json",
-        "application/apply-patch+yaml",
-        "application/json",
-        "text/plain",
-    ] {
-        let answer = front
-            .send(Method::PATCH, CLAIM, &[("content-type", media)], "{}")
-            .await;
+    for media in
+        ["application/strategic-merge-patch+json", "application/apply-patch+yaml", "application/json", "text/plain"]
+    {
+        let answer = front.send(Method::PATCH, CLAIM, &[("content-type", media)], "{}").await;
         assert_refused(
             &failure(&answer),
             415,
             "UnsupportedMediaType",
-            &[
-                "application/merge-patch+json",
-                "application/json-patch+json",
-            ],
+            &["application/merge-patch+json", "application/json-patch+json"],
         );
     }
 }
@@ -164,38 +112,19 @@ async fn a_patch_that_changes_nothing_leaves_no_trace() {
     let front = with_claim().await;
     let before = claim_now(&front).await;
     let from = revision(&body(&front.get(CLAIMS).await, 200));
-    let mut watch = front
-        .watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}"))
-        .await;
+    let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}")).await;
     for (kind, patch) in [
         ("merge", json!({})),
         ("merge", json!({ "metadata": { "labels": { "x": "1" } } })),
         ("merge", json!({ "spec": { "prefixLength": 24 } })),
         ("json", json!([])),
-        (
-            "json",
-            json!([{ "op": "replace", "path": "/metadata/labels/x", "value": "1" }]),
-        ),
+        ("json", json!([{ "op": "replace", "path": "/metadata/labels/x", "value": "1" }])),
     ] {
-        assert_eq!(
-            body(&front.patch(CLAIM, kind, &patch).await, 200),
-            before,
-            "{patch}"
-        );
+        assert_eq!(body(&front.patch(CLAIM, kind, &patch).await, 200), before, "{patch}");
     }
-    let replaced = front
-        .http
-        .send_json(Method::PUT, CLAIM, &before)
-        .await
-        .unwrap();
+    let replaced = front.http.send_json(Method::PUT, CLAIM, &before).await.unwrap();
     assert_eq!(body(&replaced, 200), before);
-    front
-        .patch(
-            CLAIM,
-            "merge",
-            &json!({ "metadata": { "labels": { "x": "2" } } }),
-        )
-        .await;
+    front.patch(CLAIM, "merge", &json!({ "metadata": { "labels": { "x": "2" } } })).await;
     assert_eq!(
         text(&watch.expect("MODIFIED", "a").await, "/metadata/labels/x"),
         "2",
@@ -213,37 +142,18 @@ async fn bad_patches_are_refused() {
         (json!({ "spec": { "prefixLength": "wide" } }), [422, 400]),
         (json!({ "metadata": { "labels": ["x"] } }), [422, 400]),
         (json!({ "spec": null }), [422, 422]),
-        (
-            json!({ "metadata": { "labels": { "no spaces": "x" } } }),
-            [422, 422],
-        ),
+        (json!({ "metadata": { "labels": { "no spaces": "x" } } }), [422, 422]),
         (json!({ "apiVersion": "v2" }), [400, 422]),
         (json!({ "kind": "IPPool" }), [400, 422]),
     ] {
         let status = failure(&front.patch(CLAIM, "merge", &patch).await);
         assert!(codes.contains(&status.code), "{patch}: {status:?}");
     }
-    let broken = front
-        .send(
-            Method::PATCH,
-            CLAIM,
-            &[("content-type", "application/merge-patch+json")],
-            "{\"a\":",
-        )
-        .await;
+    let broken = front.send(Method::PATCH, CLAIM, &[("content-type", "application/merge-patch+json")], "{\"a\":").await;
     assert_eq!(failure(&broken).code, 400);
-    let missing = front
-        .patch(&format!("{CLAIMS}/nobody"), "merge", &json!({}))
-        .await;
-    assert_refused(
-        &failure(&missing),
-        404,
-        "NotFound",
-        &["ipclaims.ipam.miloapis.com \"nobody\" not found"],
-    );
-    let forced = front
-        .patch(&format!("{CLAIM}?force=true"), "merge", &json!({}))
-        .await;
+    let missing = front.patch(&format!("{CLAIMS}/nobody"), "merge", &json!({})).await;
+    assert_refused(&failure(&missing), 404, "NotFound", &["ipclaims.ipam.miloapis.com \"nobody\" not found"]);
+    let forced = front.patch(&format!("{CLAIM}?force=true"), "merge", &json!({})).await;
     assert_refused(&failure(&forced), 422, "Invalid", &["force"]);
     assert_eq!(claim_now(&front).await, before);
 }
@@ -252,57 +162,22 @@ async fn bad_patches_are_refused() {
 async fn a_replace_needs_the_version_it_replaces() {
     let front = with_claim().await;
     let before = claim_now(&front).await;
-    let put = async |body: &Value| {
-        front
-            .http
-            .send_json(Method::PUT, CLAIM, body)
-            .await
-            .unwrap()
-    };
+    let put = async |body: &Value| front.http.send_json(Method::PUT, CLAIM, body).await.unwrap();
     let mut changed = before.clone();
     changed["metadata"]["labels"]["x"] = "2".into();
     let fresh = body(&put(&changed).await, 200);
-    assert_eq!(
-        (
-            text(&fresh, "/metadata/labels/x"),
-            revision(&fresh) > revision(&before)
-        ),
-        ("2", true)
-    );
-    assert_refused(
-        &failure(&put(&changed).await),
-        409,
-        "Conflict",
-        &["the object has been modified"],
-    );
+    assert_eq!((text(&fresh, "/metadata/labels/x"), revision(&fresh) > revision(&before)), ("2", true));
+    assert_refused(&failure(&put(&changed).await), 409, "Conflict", &["the object has been modified"]);
     changed["metadata"]["resourceVersion"].take();
     let unversioned = failure(&put(&changed).await);
-    assert_refused(
-        &unversioned,
-        422,
-        "Invalid",
-        &[
-            "metadata.resourceVersion",
-            "must be specified for an update",
-        ],
-    );
-    assert_causes(
-        &unversioned,
-        &[("FieldValueInvalid", "metadata.resourceVersion")],
-    );
+    assert_refused(&unversioned, 422, "Invalid", &["metadata.resourceVersion", "must be specified for an update"]);
+    assert_causes(&unversioned, &[("FieldValueInvalid", "metadata.resourceVersion")]);
     let mut stranger = fresh.clone();
     stranger["metadata"]["name"] = "nobody".into();
-    let missing = front
-        .http
-        .send_json(Method::PUT, &format!("{CLAIMS}/nobody"), &stranger)
-        .await
-        .unwrap();
+    let missing = front.http.send_json(Method::PUT, &format!("{CLAIMS}/nobody"), &stranger).await.unwrap();
     assert_refused(&failure(&missing), 404, "NotFound", &[]);
     let created = front.post(CLAIMS, fresh.clone()).await;
-    assert!(
-        [400, 409, 422].contains(&failure(&created).code),
-        "a create with a resourceVersion is refused"
-    );
+    assert!([400, 409, 422].contains(&failure(&created).code), "a create with a resourceVersion is refused");
     assert_eq!(claim_now(&front).await, fresh);
 }
 
@@ -312,8 +187,7 @@ async fn the_status_is_a_resource_of_its_own() {
     let before = claim_now(&front).await;
     let status = format!("{CLAIM}/status");
     assert_eq!(body(&front.get(&status).await, 200), before);
-    let patch =
-        json!({ "metadata": { "labels": { "x": "9" } }, "spec": { "reclaimPolicy": "Retain" } });
+    let patch = json!({ "metadata": { "labels": { "x": "9" } }, "spec": { "reclaimPolicy": "Retain" } });
     let answer = front.patch(&status, "merge", &patch).await;
     assert!(answer.status.as_u16() < 500, "{}", answer.text());
     let after = claim_now(&front).await;
@@ -322,37 +196,19 @@ async fn the_status_is_a_resource_of_its_own() {
         (&before["spec"], &before["metadata"]["labels"]),
         "only a status is taken there"
     );
-    assert_eq!(
-        after["metadata"]["generation"],
-        before["metadata"]["generation"]
-    );
-    assert_eq!(
-        failure(&front.get(&format!("{POOLS}/nobody/status")).await).code,
-        404
-    );
+    assert_eq!(after["metadata"]["generation"], before["metadata"]["generation"]);
+    assert_eq!(failure(&front.get(&format!("{POOLS}/nobody/status")).await).code, 404);
 }
 
 #[tokio::test]
 async fn concurrent_patches_of_different_fields_all_count() {
     const PATCHES: usize = 30;
     let front = with_claim().await;
-    let patches: Vec<_> = (0..PATCHES)
-        .map(|index| json!({ "metadata": { "labels": { format!("l{index}"): "x" } } }))
-        .collect();
-    let answers = futures::future::join_all(
-        patches
-            .iter()
-            .map(|patch| front.patch(CLAIM, "merge", patch)),
-    )
-    .await;
+    let patches: Vec<_> =
+        (0..PATCHES).map(|index| json!({ "metadata": { "labels": { format!("l{index}"): "x" } } })).collect();
+    let answers = futures::future::join_all(patches.iter().map(|patch| front.patch(CLAIM, "merge", patch))).await;
     for answer in answers {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
-    assert_eq!(
-        claim_now(&front).await["metadata"]["labels"]
-            .as_object()
-            .unwrap()
-            .len(),
-        PATCHES + 1
-    );
+    assert_eq!(claim_now(&front).await["metadata"]["labels"].as_object().unwrap().len(), PATCHES + 1);
 }

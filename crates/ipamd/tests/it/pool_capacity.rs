@@ -1,24 +1,22 @@
 //! A pool's numbers, to the address: counts that saturate, exact strings that do not, and the percentage.
 
-use serde_json::{Value, json};
-use testkit::{claim, pool};
+use std::ops::RangeInclusive;
 
-use crate::support::{Front, condition, text};
+use futures::future::join_all;
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+use testkit::{at, claim, pool};
+
+use crate::support::{ALLOCATIONS, CLAIMS, Front, POOLS, assert_disjoint, body, condition, revision, text};
 
 const EVERY_V6_ADDRESS: &str = "340282366920938463463374607431768211456";
 
 /// Total, allocated and available as exact strings, after a look at whether the numbers beside them agree.
 fn exact(status: &Value) -> [&str; 3] {
     ["total", "allocated", "available"].map(|name| {
-        let exact = status["capacity"]["exact"][name]
-            .as_str()
-            .unwrap_or_else(|| panic!("no exact {name} in {status}"));
+        let exact = status["capacity"]["exact"][name].as_str().unwrap_or_else(|| panic!("no exact {name} in {status}"));
         let saturated = exact.parse::<i64>().unwrap_or(i64::MAX);
-        assert_eq!(
-            status["capacity"][name],
-            json!(saturated),
-            "{name} saturates"
-        );
+        assert_eq!(status["capacity"][name], json!(saturated), "{name} saturates");
         exact
     })
 }
@@ -50,11 +48,7 @@ async fn a_v4_pool_is_counted_to_the_address() {
     }
     for (name, allocated) in [("c", 128), ("a", 127), ("i", 126), ("h", 122), ("b", 120)] {
         front.delete_claim(name).await;
-        assert_eq!(
-            front.addresses("root").await,
-            (256, allocated, 256 - allocated),
-            "without {name}"
-        );
+        assert_eq!(front.addresses("root").await, (256, allocated, 256 - allocated), "without {name}");
     }
 }
 
@@ -62,42 +56,18 @@ async fn a_v4_pool_is_counted_to_the_address() {
 async fn a_v6_pool_is_counted_exactly() {
     let front = Front::open().await;
     front.pool(pool("root").cidr("2001:db8::/64")).await;
-    assert_eq!(
-        exact(&front.status("root").await),
-        ["18446744073709551616", "0", "18446744073709551616"]
-    );
+    assert_eq!(exact(&front.status("root").await), ["18446744073709551616", "0", "18446744073709551616"]);
     front.claim(claim("half").pool("root").length(65)).await;
     let status = front.status("root").await;
-    assert_eq!(
-        exact(&status),
-        [
-            "18446744073709551616",
-            "9223372036854775808",
-            "9223372036854775808"
-        ]
-    );
+    assert_eq!(exact(&status), ["18446744073709551616", "9223372036854775808", "9223372036854775808"]);
     assert_eq!(used(&status), (&json!(50), &json!(65)));
     front.claim(claim("one").pool("root").length(128)).await;
     let status = front.status("root").await;
-    assert_eq!(
-        exact(&status),
-        [
-            "18446744073709551616",
-            "9223372036854775809",
-            "9223372036854775807"
-        ]
-    );
-    assert_eq!(
-        status["capacity"]["available"],
-        json!(i64::MAX),
-        "2^63-1 is the last number that fits"
-    );
+    assert_eq!(exact(&status), ["18446744073709551616", "9223372036854775809", "9223372036854775807"]);
+    assert_eq!(status["capacity"]["available"], json!(i64::MAX), "2^63-1 is the last number that fits");
     assert_eq!(used(&status), (&json!(50), &json!(66)));
     front.delete_claim("half").await;
-    assert_eq!(
-        exact(&front.status("root").await),
-        ["18446744073709551616", "1", "18446744073709551615"]
-    );
+    assert_eq!(exact(&front.status("root").await), ["18446744073709551616", "1", "18446744073709551615"]);
 }
 
 #[tokio::test]
@@ -107,21 +77,12 @@ async fn the_whole_of_v6_is_one_pool() {
     let status = front.status("all").await;
     assert_eq!(exact(&status), [EVERY_V6_ADDRESS, "0", EVERY_V6_ADDRESS]);
     assert_eq!(used(&status), (&json!(0), &json!(0)));
-    assert_eq!(
-        front.block(claim("low").pool("all").length(1)).await,
-        "::/1"
-    );
+    assert_eq!(front.block(claim("low").pool("all").length(1)).await, "::/1");
     assert_eq!(used(&front.status("all").await), (&json!(50), &json!(1)));
-    assert_eq!(
-        front.block(claim("high").pool("all").length(1)).await,
-        "8000::/1"
-    );
+    assert_eq!(front.block(claim("high").pool("all").length(1)).await, "8000::/1");
     let status = front.status("all").await;
     assert_eq!(exact(&status), [EVERY_V6_ADDRESS, EVERY_V6_ADDRESS, "0"]);
-    assert_eq!(
-        (used(&status), text(&status, "/phase")),
-        ((&json!(100), &Value::Null), "Exhausted")
-    );
+    assert_eq!((used(&status), text(&status, "/phase")), ((&json!(100), &Value::Null), "Exhausted"));
 }
 
 #[tokio::test]
@@ -129,30 +90,15 @@ async fn hundred_percent_means_that_nothing_is_free() {
     let front = Front::open().await;
     front.pool(pool("all").cidr("::/0")).await;
     for length in 1..=128 {
-        front
-            .claim(claim(&format!("c{length}")).pool("all").length(length))
-            .await;
+        front.claim(claim(&format!("c{length}")).pool("all").length(length)).await;
     }
     let status = front.status("all").await;
-    assert_eq!(
-        exact(&status),
-        [
-            EVERY_V6_ADDRESS,
-            "340282366920938463463374607431768211455",
-            "1"
-        ]
-    );
+    assert_eq!(exact(&status), [EVERY_V6_ADDRESS, "340282366920938463463374607431768211455", "1"]);
     assert_eq!(used(&status), (&json!(99), &json!(128)));
-    assert_eq!(
-        (text(&status, "/phase"), condition(&status, "Ready").0),
-        ("Ready", "True")
-    );
+    assert_eq!((text(&status, "/phase"), condition(&status, "Ready").0), ("Ready", "True"));
     let last = front.block(claim("last").pool("all").length(128)).await;
     assert_eq!(last, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128");
-    assert_eq!(
-        used(&front.status("all").await),
-        (&json!(100), &Value::Null)
-    );
+    assert_eq!(used(&front.status("all").await), (&json!(100), &Value::Null));
 }
 
 #[tokio::test]
@@ -160,9 +106,7 @@ async fn the_whole_of_v4_is_one_pool() {
     let front = Front::open().await;
     front.pool(pool("all").cidr("0.0.0.0/0")).await;
     assert_eq!(front.addresses("all").await, (1 << 32, 0, 1 << 32));
-    front
-        .claim(claim("one").pool("all").address("255.255.255.255"))
-        .await;
+    front.claim(claim("one").pool("all").address("255.255.255.255")).await;
     let status = front.status("all").await;
     assert_eq!(exact(&status), ["4294967296", "1", "4294967295"]);
     assert_eq!(used(&status), (&json!(0), &json!(1)));
@@ -179,10 +123,7 @@ async fn the_smallest_pools_are_counted_too() {
     ] {
         front.pool(pool(name).cidr(cidr)).await;
         assert_eq!(front.addresses(name).await, (total, 0, total));
-        assert_eq!(
-            front.block(claim(name).pool(name).length(length)).await,
-            cidr
-        );
+        assert_eq!(front.block(claim(name).pool(name).length(length)).await, cidr);
         assert_eq!(front.addresses(name).await, (total, total, 0));
         front.delete_claim(name).await;
         assert_eq!(used(&front.status(name).await), (&json!(0), &json!(length)));
@@ -194,21 +135,13 @@ async fn children_count_in_the_parent() {
     let front = Front::open().await;
     front.pool(pool("root").cidr("2001:db8::/32")).await;
     front.pool(pool("child").parent("root").length(33)).await;
-    front
-        .pool(pool("grandchild").parent("child").length(34))
-        .await;
+    front.pool(pool("grandchild").parent("child").length(34)).await;
     front.claim(claim("a").pool("root").length(128)).await;
     let total = (1_u128 << 96).to_string();
-    let (half, free) = (
-        ((1_u128 << 95) + 1).to_string(),
-        ((1_u128 << 95) - 1).to_string(),
-    );
+    let (half, free) = (((1_u128 << 95) + 1).to_string(), ((1_u128 << 95) - 1).to_string());
     assert_eq!(exact(&front.status("root").await), [&total, &half, &free]);
     let (child, quarter) = ((1_u128 << 95).to_string(), (1_u128 << 94).to_string());
-    assert_eq!(
-        exact(&front.status("child").await),
-        [&child, &quarter, &quarter]
-    );
+    assert_eq!(exact(&front.status("child").await), [&child, &quarter, &quarter]);
     front.delete_pool("grandchild").await;
     front.delete_pool("child").await;
     assert_eq!(exact(&front.status("root").await)[1], "1");
@@ -226,23 +159,49 @@ async fn strategies_choose_different_blocks() {
         let network = cidr.trim_end_matches("0/24");
         // Free afterwards: a /26 at 0, and a /27 at 224.
         for (index, block) in ["64/26", "128/26", "192/27"].iter().enumerate() {
-            front
-                .claim(
-                    claim(&format!("{name}-{index}"))
-                        .pool(name)
-                        .address(&format!("{network}{block}")),
-                )
-                .await;
+            front.claim(claim(&format!("{name}-{index}")).pool(name).address(&format!("{network}{block}"))).await;
         }
-        let expected = if strategy == "BestFit" {
-            "224/28"
-        } else {
-            "0/28"
+        let expected = if strategy == "BestFit" { "224/28" } else { "0/28" };
+        assert_eq!(front.block(claim(name).pool(name).length(28)).await, format!("{network}{expected}"), "{strategy}");
+    }
+}
+
+/// Many claims at once, a child, deletes and a retained block: the revisions of all of it.
+async fn busy_hour(front: &Front) -> RangeInclusive<u64> {
+    front.pool(pool("root").cidr("10.0.0.0/20")).await;
+    let from = revision(&body(&front.get(POOLS).await, 200));
+    // The second wave finds the connections of the first, so that its claims really arrive together.
+    for wave in ["a", "b"] {
+        join_all((0..40).map(|index| front.claim(claim(&format!("{wave}{index}")).pool("root").length(30)))).await;
+    }
+    front.pool(pool("child").parent("root").length(26)).await;
+    let kept = front.claim(claim("kept").pool("child").length(28).retain()).await;
+    join_all(["kept", "a1", "a2", "a3"].map(|name| front.delete_claim(name))).await;
+    let kept = at(&kept, "/status/boundAllocationRef/name").as_str().unwrap();
+    front.allocations.delete(kept, &DeleteParams::default()).await.unwrap();
+    front.delete_pool("child").await;
+    from..=revision(&body(&front.get(POOLS).await, 200))
+}
+
+#[tokio::test]
+async fn the_numbers_add_up_at_every_revision() {
+    let front = Front::open().await;
+    let revisions = busy_hour(&front).await;
+    for revision in revisions {
+        let then = async |path: &str| {
+            let list = front.get(&format!("{path}?resourceVersion={revision}&resourceVersionMatch=Exact")).await;
+            body(&list, 200)["items"].as_array().unwrap().clone()
         };
-        assert_eq!(
-            front.block(claim(name).pool(name).length(28)).await,
-            format!("{network}{expected}"),
-            "{strategy}"
-        );
+        let (pools, claims, allocations) = (then(POOLS).await, then(CLAIMS).await, then(ALLOCATIONS).await);
+        for pool in &pools {
+            let name = text(pool, "/metadata/name");
+            let taken = allocations.iter().filter(|allocation| text(allocation, "/spec/poolRef/name") == name);
+            let carved = pools.iter().filter(|child| text(child, "/spec/parentPoolRef/name") == name);
+            let blocks = taken.chain(carved).map(|object| text(object, "/status/allocatedCIDR"));
+            let held = assert_disjoint(text(pool, "/status/allocatedCIDR"), blocks);
+            assert_eq!(exact(&pool["status"])[1], held.to_string(), "{name} at revision {revision}");
+        }
+        let owned = allocations.iter().filter(|allocation| !text(allocation, "/spec/claimRef/name").is_empty());
+        assert_eq!(owned.count(), claims.len(), "claims and their records come and go together, at {revision}");
     }
 }

@@ -23,63 +23,25 @@ async fn refused_delete(front: &Front, name: &str) -> kube::core::Status {
 #[tokio::test]
 async fn four_levels_nest() {
     let front = four_levels().await;
-    for (name, parent, cidr) in [
-        ("zone", "region", "10.0.0.0/12"),
-        ("rack", "zone", "10.0.0.0/16"),
-        ("host", "rack", "10.0.0.0/20"),
-    ] {
+    for (name, parent, cidr) in
+        [("zone", "region", "10.0.0.0/12"), ("rack", "zone", "10.0.0.0/16"), ("host", "rack", "10.0.0.0/20")]
+    {
         let pool = front.pools.get(name).await.unwrap();
         let status = &pool.data["status"];
-        assert_eq!(
-            (allocated_cidr(&pool), text(status, "/phase")),
-            (cidr, "Ready")
-        );
-        assert_eq!(
-            text(status, "/ipFamily"),
-            "IPv4",
-            "{name} inherits the family"
-        );
-        assert_eq!(
-            condition(status, "Allocated"),
-            ("True", "AllocationSucceeded")
-        );
+        assert_eq!((allocated_cidr(&pool), text(status, "/phase")), (cidr, "Ready"));
+        assert_eq!(text(status, "/ipFamily"), "IPv4", "{name} inherits the family");
+        assert_eq!(condition(status, "Allocated"), ("True", "AllocationSucceeded"));
         let conditions = status["conditions"].as_array().unwrap();
-        let allocated = conditions
-            .iter()
-            .find(|condition| condition["type"] == "Allocated")
-            .unwrap();
-        assert!(
-            text(allocated, "/message").contains(parent),
-            "the message names the parent: {allocated}"
-        );
+        let allocated = conditions.iter().find(|condition| condition["type"] == "Allocated").unwrap();
+        assert!(text(allocated, "/message").contains(parent), "the message names the parent: {allocated}");
     }
-    assert_eq!(
-        front.addresses("region").await,
-        (1 << 24, 1 << 20, (1 << 24) - (1 << 20))
-    );
-    assert_eq!(
-        front.addresses("zone").await,
-        (1 << 20, 1 << 16, (1 << 20) - (1 << 16))
-    );
-    assert_eq!(
-        front.addresses("rack").await,
-        (1 << 16, 1 << 12, (1 << 16) - (1 << 12))
-    );
-    assert_eq!(
-        front.block(claim("a").pool("host").length(24)).await,
-        "10.0.0.0/24"
-    );
+    assert_eq!(front.addresses("region").await, (1 << 24, 1 << 20, (1 << 24) - (1 << 20)));
+    assert_eq!(front.addresses("zone").await, (1 << 20, 1 << 16, (1 << 20) - (1 << 16)));
+    assert_eq!(front.addresses("rack").await, (1 << 16, 1 << 12, (1 << 16) - (1 << 12)));
+    assert_eq!(front.block(claim("a").pool("host").length(24)).await, "10.0.0.0/24");
     assert_eq!(front.addresses("host").await, (4096, 256, 3840));
-    assert_eq!(
-        front.addresses("rack").await.1,
-        4096,
-        "a claim in the child does not change the parent"
-    );
-    assert_eq!(
-        front.block(claim("b").pool("rack").length(20)).await,
-        "10.0.16.0/20",
-        "the child's block is taken"
-    );
+    assert_eq!(front.addresses("rack").await.1, 4096, "a claim in the child does not change the parent");
+    assert_eq!(front.block(claim("b").pool("rack").length(20)).await, "10.0.16.0/20", "the child's block is taken");
 }
 
 #[tokio::test]
@@ -90,41 +52,22 @@ async fn the_family_is_inherited_at_any_depth() {
     front.pool(pool("c").parent("b").length(48)).await;
     front.pool(pool("d").parent("c").length(56)).await;
     assert_eq!(text(&front.status("d").await, "/ipFamily"), "IPv6");
-    assert_eq!(
-        front
-            .block(claim("x").pool("d").length(64).family("IPv6"))
-            .await,
-        "2001:db8::/64"
-    );
+    assert_eq!(front.block(claim("x").pool("d").length(64).family("IPv6")).await, "2001:db8::/64");
 }
 
 #[tokio::test]
 async fn a_child_can_be_carved_exactly() {
     let front = Front::open().await;
     front.pool(pool("root").cidr("10.0.0.0/8")).await;
-    let exact = front
-        .pool(pool("exact").parent("root").cidr("10.64.0.0/12"))
-        .await;
+    let exact = front.pool(pool("exact").parent("root").cidr("10.64.0.0/12")).await;
     assert_eq!(allocated_cidr(&exact), "10.64.0.0/12");
     assert_eq!(front.addresses("root").await.1, 1 << 20);
-    let agreed = front
-        .pool(
-            pool("agreed")
-                .parent("root")
-                .cidr("10.80.0.0/12")
-                .length(12),
-        )
-        .await;
+    let agreed = front.pool(pool("agreed").parent("root").cidr("10.80.0.0/12").length(12)).await;
     assert_eq!(allocated_cidr(&agreed), "10.80.0.0/12");
 
     let refuse = async |child: testkit::Pool| front.refused_pool(child.parent("root")).await;
     for overlapping in ["10.64.0.0/12", "10.64.0.0/16", "10.64.0.0/11"] {
-        assert_refused(
-            &refuse(pool("p").cidr(overlapping)).await,
-            409,
-            "Conflict",
-            &[],
-        );
+        assert_refused(&refuse(pool("p").cidr(overlapping)).await, 409, "Conflict", &[]);
     }
     for outside in ["11.0.0.0/12", "2001:db8::/64"] {
         let status = refuse(pool("p").cidr(outside)).await;
@@ -134,27 +77,16 @@ async fn a_child_can_be_carved_exactly() {
     let disagreeing = refuse(pool("p").cidr("10.96.0.0/12").length(13)).await;
     assert_refused(&disagreeing, 422, "Invalid", &["spec.prefixLength"]);
     assert_eq!(front.addresses("root").await.1, 2 << 20);
-    assert_eq!(
-        front.block(claim("a").pool("root").length(10)).await,
-        "10.0.0.0/10"
-    );
-    assert_eq!(
-        front.block(claim("b").pool("root").length(10)).await,
-        "10.128.0.0/10",
-        "around the children"
-    );
+    assert_eq!(front.block(claim("a").pool("root").length(10)).await, "10.0.0.0/10");
+    assert_eq!(front.block(claim("b").pool("root").length(10)).await, "10.128.0.0/10", "around the children");
 }
 
 #[tokio::test]
 async fn a_child_keeps_the_parents_bounds() {
     let front = Front::open().await;
-    front
-        .pool(pool("root").cidr("10.0.0.0/8").bounds(16, 24))
-        .await;
+    front.pool(pool("root").cidr("10.0.0.0/8").bounds(16, 24)).await;
     for length in [15, 25] {
-        let status = front
-            .refused_pool(pool("p").parent("root").length(length))
-            .await;
+        let status = front.refused_pool(pool("p").parent("root").length(length)).await;
         assert_refused(&status, 422, "Invalid", &["prefixLength", "16", "24"]);
         assert_causes(&status, &[("FieldValueInvalid", "spec.prefixLength")]);
     }
@@ -164,28 +96,15 @@ async fn a_child_keeps_the_parents_bounds() {
 #[tokio::test]
 async fn a_parent_must_exist_and_have_room() {
     let front = Front::open().await;
-    let orphan = front
-        .refused_pool(pool("p").parent("nobody").length(24))
-        .await;
+    let orphan = front.refused_pool(pool("p").parent("nobody").length(24)).await;
     assert!([400, 404, 422].contains(&orphan.code), "{orphan:?}");
-    assert!(
-        orphan.message.contains("IPPool \"nobody\" not found"),
-        "{}",
-        orphan.message
-    );
+    assert!(orphan.message.contains("IPPool \"nobody\" not found"), "{}", orphan.message);
 
     front.pool(pool("root").cidr("10.0.0.0/30")).await;
     front.pool(pool("left").parent("root").length(31)).await;
     front.pool(pool("right").parent("root").length(31)).await;
-    let full = front
-        .refused_pool(pool("p").parent("root").length(31))
-        .await;
-    assert_refused(
-        &full,
-        507,
-        "InsufficientStorage",
-        &["exhausted", "root", "31"],
-    );
+    let full = front.refused_pool(pool("p").parent("root").length(31)).await;
+    assert_refused(&full, 507, "InsufficientStorage", &["exhausted", "root", "31"]);
     assert_causes(&full, &[("PoolExhausted", "spec.prefixLength")]);
     assert!(front.pools.get_opt("p").await.unwrap().is_none());
     assert_eq!(text(&front.status("root").await, "/phase"), "Exhausted");
@@ -205,27 +124,14 @@ async fn pools_in_use_cannot_go() {
     ] {
         assert_refused(&refused_delete(&front, name).await, 409, "Conflict", words);
     }
-    assert_eq!(
-        front.everything().await,
-        before,
-        "a refused delete changes nothing"
-    );
+    assert_eq!(front.everything().await, before, "a refused delete changes nothing");
 
     front.delete_claim("a").await;
-    assert_refused(
-        &refused_delete(&front, "host").await,
-        409,
-        "Conflict",
-        &["1 active allocation(s)"],
-    );
+    assert_refused(&refused_delete(&front, "host").await, 409, "Conflict", &["1 active allocation(s)"]);
     front.delete_claim("b").await;
     for (name, parent) in [("host", "rack"), ("rack", "zone"), ("zone", "region")] {
         front.delete_pool(name).await;
-        assert_eq!(
-            front.addresses(parent).await.1,
-            0,
-            "{name} gives its block back"
-        );
+        assert_eq!(front.addresses(parent).await.1, 0, "{name} gives its block back");
     }
     front.delete_pool("region").await;
     assert_eq!(front.everything().await, json!([[], [], []]));
@@ -239,47 +145,23 @@ async fn many_users_of_a_pool_are_counted_and_the_first_are_named() {
         front.pool(pool(name).parent("root").length(24)).await;
     }
     for index in 0..21 {
-        front
-            .claim(claim(&format!("claim-{index:02}")).pool("root").length(28))
-            .await;
+        front.claim(claim(&format!("claim-{index:02}")).pool("root").length(28)).await;
     }
     let status = refused_delete(&front, "root").await;
     assert_refused(&status, 409, "Conflict", &["23 active allocation(s)"]);
-    assert!(
-        status.message.contains("child-a") || status.message.contains("claim-00"),
-        "{}",
-        status.message
-    );
-    assert!(
-        status.message.len() < 500,
-        "only the first few are named: {}",
-        status.message
-    );
+    assert!(status.message.contains("child-a") || status.message.contains("claim-00"), "{}", status.message);
+    assert!(status.message.len() < 500, "only the first few are named: {}", status.message);
 }
 
 #[tokio::test]
 async fn a_retained_block_holds_its_pool() {
     let front = Front::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
-    let claim = front
-        .claim(claim("a").pool("root").length(24).retain())
-        .await;
-    let allocation = at(&claim, "/status/boundAllocationRef/name")
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let claim = front.claim(claim("a").pool("root").length(24).retain()).await;
+    let allocation = at(&claim, "/status/boundAllocationRef/name").as_str().unwrap().to_owned();
     front.delete_claim("a").await;
-    assert_refused(
-        &refused_delete(&front, "root").await,
-        409,
-        "Conflict",
-        &["1 active allocation(s)"],
-    );
-    front
-        .allocations
-        .delete(&allocation, &DeleteParams::default())
-        .await
-        .unwrap();
+    assert_refused(&refused_delete(&front, "root").await, 409, "Conflict", &["1 active allocation(s)"]);
+    front.allocations.delete(&allocation, &DeleteParams::default()).await.unwrap();
     front.delete_pool("root").await;
 }
 
@@ -310,23 +192,11 @@ async fn a_pool_is_not_moved() {
     ] {
         let mut changed = front.pools.get(name).await.unwrap();
         changed.data["spec"][field] = value;
-        let status = refusal(
-            front
-                .pools
-                .replace(name, &PostParams::default(), &changed)
-                .await,
-        );
-        assert_refused(
-            &status,
-            422,
-            "Invalid",
-            &[&format!("spec.{field}"), "is immutable"],
-        );
+        let status = refusal(front.pools.replace(name, &PostParams::default(), &changed).await);
+        assert_refused(&status, 422, "Invalid", &[&format!("spec.{field}"), "is immutable"]);
         let path = format!("spec.{field}");
         assert!(
-            causes(&status)
-                .iter()
-                .any(|(cause, at)| *cause == "FieldValueForbidden" && at.starts_with(&path)),
+            causes(&status).iter().any(|(cause, at)| *cause == "FieldValueForbidden" && at.starts_with(&path)),
             "{status:?}"
         );
     }

@@ -9,13 +9,7 @@ use crate::support::{Front, assert_causes, assert_refused};
 /// The pool that serves a claim, and the block.
 async fn served(front: &Front, claim: testkit::Claim) -> (String, String) {
     let bound = front.claim(claim).await;
-    (
-        at(&bound, "/status/poolRef/name")
-            .as_str()
-            .unwrap()
-            .to_owned(),
-        allocated_cidr(&bound).to_owned(),
-    )
+    (at(&bound, "/status/poolRef/name").as_str().unwrap().to_owned(), allocated_cidr(&bound).to_owned())
 }
 
 fn pair(pool: &str, block: &str) -> (String, String) {
@@ -25,18 +19,10 @@ fn pair(pool: &str, block: &str) -> (String, String) {
 #[tokio::test]
 async fn pools_are_tried_in_the_order_of_their_names() {
     let front = Front::open().await;
-    for (name, cidr) in [
-        ("c", "10.3.0.0/31"),
-        ("a", "10.1.0.0/31"),
-        ("b", "10.2.0.0/31"),
-    ] {
-        front
-            .pool(pool(name).cidr(cidr).label("tier", "edge"))
-            .await;
+    for (name, cidr) in [("c", "10.3.0.0/31"), ("a", "10.1.0.0/31"), ("b", "10.2.0.0/31")] {
+        front.pool(pool(name).cidr(cidr).label("tier", "edge")).await;
     }
-    front
-        .pool(pool("0-other").cidr("10.9.0.0/16").label("tier", "core"))
-        .await;
+    front.pool(pool("0-other").cidr("10.9.0.0/16").label("tier", "core")).await;
     for (name, expected) in [
         ("one", pair("a", "10.1.0.0/32")),
         ("two", pair("a", "10.1.0.1/32")),
@@ -44,119 +30,48 @@ async fn pools_are_tried_in_the_order_of_their_names() {
         ("four", pair("b", "10.2.0.1/32")),
         ("five", pair("c", "10.3.0.0/32")),
     ] {
-        assert_eq!(
-            served(&front, claim(name).select("tier", "edge").length(32)).await,
-            expected
-        );
+        assert_eq!(served(&front, claim(name).select("tier", "edge").length(32)).await, expected);
     }
     front.delete_claim("two").await;
-    assert_eq!(
-        served(&front, claim("six").select("tier", "edge").length(32)).await,
-        pair("a", "10.1.0.1/32")
-    );
+    assert_eq!(served(&front, claim("six").select("tier", "edge").length(32)).await, pair("a", "10.1.0.1/32"));
 }
 
 #[tokio::test]
 async fn pools_that_cannot_serve_are_passed_over() {
     let front = Front::open().await;
-    front
-        .pool(pool("a-full").cidr("10.1.0.0/32").label("tier", "edge"))
-        .await;
+    front.pool(pool("a-full").cidr("10.1.0.0/32").label("tier", "edge")).await;
     front.claim(claim("filler").pool("a-full").length(32)).await;
-    front
-        .pool(pool("b-six").cidr("2001:db8::/64").label("tier", "edge"))
-        .await;
-    front
-        .pool(
-            pool("c-bounded")
-                .cidr("10.2.0.0/16")
-                .bounds(20, 24)
-                .label("tier", "edge"),
-        )
-        .await;
-    front
-        .pool(pool("d-small").cidr("10.3.0.0/30").label("tier", "edge"))
-        .await;
-    front
-        .pool(pool("e-good").cidr("10.4.0.0/16").label("tier", "edge"))
-        .await;
+    front.pool(pool("b-six").cidr("2001:db8::/64").label("tier", "edge")).await;
+    front.pool(pool("c-bounded").cidr("10.2.0.0/16").bounds(20, 24).label("tier", "edge")).await;
+    front.pool(pool("d-small").cidr("10.3.0.0/30").label("tier", "edge")).await;
+    front.pool(pool("e-good").cidr("10.4.0.0/16").label("tier", "edge")).await;
     let edge = |name: &str| claim(name).select("tier", "edge");
-    assert_eq!(
-        served(&front, edge("v4").family("IPv4").length(28)).await,
-        pair("e-good", "10.4.0.0/28")
-    );
-    assert_eq!(
-        served(&front, edge("v4-host").family("IPv4").length(32)).await,
-        pair("d-small", "10.3.0.0/32")
-    );
-    assert_eq!(
-        served(&front, edge("v6").family("IPv6").length(80)).await,
-        pair("b-six", "2001:db8::/80")
-    );
-    assert_eq!(
-        served(&front, edge("exact").address("10.4.0.64/28")).await,
-        pair("e-good", "10.4.0.64/28")
-    );
-    assert_eq!(
-        served(&front, edge("bounded").family("IPv4").length(24)).await,
-        pair("c-bounded", "10.2.0.0/24")
-    );
+    assert_eq!(served(&front, edge("v4").family("IPv4").length(28)).await, pair("e-good", "10.4.0.0/28"));
+    assert_eq!(served(&front, edge("v4-host").family("IPv4").length(32)).await, pair("d-small", "10.3.0.0/32"));
+    assert_eq!(served(&front, edge("v6").family("IPv6").length(80)).await, pair("b-six", "2001:db8::/80"));
+    assert_eq!(served(&front, edge("exact").address("10.4.0.64/28")).await, pair("e-good", "10.4.0.64/28"));
+    assert_eq!(served(&front, edge("bounded").family("IPv4").length(24)).await, pair("c-bounded", "10.2.0.0/24"));
 }
 
 #[tokio::test]
 async fn child_pools_match_too() {
     let front = Front::open().await;
     front.pool(pool("root").cidr("10.0.0.0/8")).await;
-    front
-        .pool(
-            pool("child")
-                .parent("root")
-                .length(16)
-                .label("tier", "edge"),
-        )
-        .await;
-    front
-        .pool(
-            pool("grandchild")
-                .parent("child")
-                .length(24)
-                .label("depth", "2"),
-        )
-        .await;
-    assert_eq!(
-        served(&front, claim("a").select("tier", "edge").length(28)).await,
-        pair("child", "10.0.1.0/28")
-    );
-    assert_eq!(
-        served(&front, claim("b").select("depth", "2").length(28)).await,
-        pair("grandchild", "10.0.0.0/28")
-    );
+    front.pool(pool("child").parent("root").length(16).label("tier", "edge")).await;
+    front.pool(pool("grandchild").parent("child").length(24).label("depth", "2")).await;
+    assert_eq!(served(&front, claim("a").select("tier", "edge").length(28)).await, pair("child", "10.0.1.0/28"));
+    assert_eq!(served(&front, claim("b").select("depth", "2").length(28)).await, pair("grandchild", "10.0.0.0/28"));
     assert_eq!(front.addresses("root").await.1, 1 << 16);
 }
 
 #[tokio::test]
 async fn every_label_and_expression_must_match() {
     let front = Front::open().await;
-    front
-        .pool(
-            pool("a")
-                .cidr("10.1.0.0/16")
-                .label("tier", "edge")
-                .label("site", "ams"),
-        )
-        .await;
-    front
-        .pool(
-            pool("b")
-                .cidr("10.2.0.0/16")
-                .label("tier", "edge")
-                .label("site", "fra"),
-        )
-        .await;
-    front
-        .pool(pool("c").cidr("10.3.0.0/16").label("tier", "core"))
-        .await;
-    let expression = |key: &str, operator: &str, values: Value| json!({ "key": key, "operator": operator, "values": values });
+    front.pool(pool("a").cidr("10.1.0.0/16").label("tier", "edge").label("site", "ams")).await;
+    front.pool(pool("b").cidr("10.2.0.0/16").label("tier", "edge").label("site", "fra")).await;
+    front.pool(pool("c").cidr("10.3.0.0/16").label("tier", "core")).await;
+    let expression =
+        |key: &str, operator: &str, values: Value| json!({ "key": key, "operator": operator, "values": values });
     for (index, (selector, expected)) in [
         (json!({ "matchLabels": { "tier": "edge", "site": "fra" } }), "b"),
         (json!({ "matchExpressions": [expression("site", "In", json!(["fra", "lon"]))] }), "b"),
@@ -176,67 +91,29 @@ async fn every_label_and_expression_must_match() {
 #[tokio::test]
 async fn the_least_utilized_pool_serves() {
     let front = Front::open().await;
-    for (name, cidr) in [
-        ("a", "10.1.0.0/24"),
-        ("b", "10.2.0.0/24"),
-        ("c", "10.3.0.0/16"),
-    ] {
-        front
-            .pool(
-                pool(name)
-                    .cidr(cidr)
-                    .strategy("LeastUtilized")
-                    .label("tier", "edge"),
-            )
-            .await;
+    for (name, cidr) in [("a", "10.1.0.0/24"), ("b", "10.2.0.0/24"), ("c", "10.3.0.0/16")] {
+        front.pool(pool(name).cidr(cidr).strategy("LeastUtilized").label("tier", "edge")).await;
     }
     let spread = |name: &str, length| claim(name).select("tier", "edge").length(length);
-    assert_eq!(
-        served(&front, spread("one", 25)).await,
-        pair("a", "10.1.0.0/25"),
-        "the name decides a tie"
-    );
-    assert_eq!(
-        served(&front, spread("two", 26)).await,
-        pair("b", "10.2.0.0/26")
-    );
-    assert_eq!(
-        served(&front, spread("three", 17)).await,
-        pair("c", "10.3.0.0/17")
-    );
+    assert_eq!(served(&front, spread("one", 25)).await, pair("a", "10.1.0.0/25"), "the name decides a tie");
+    assert_eq!(served(&front, spread("two", 26)).await, pair("b", "10.2.0.0/26"));
+    assert_eq!(served(&front, spread("three", 17)).await, pair("c", "10.3.0.0/17"));
     assert_eq!(
         served(&front, spread("four", 26)).await,
         pair("b", "10.2.0.64/26"),
         "the share counts, not the size: b has 3/4 free"
     );
-    assert_eq!(
-        served(&front, spread("five", 26)).await,
-        pair("a", "10.1.0.128/26"),
-        "all are half full"
-    );
+    assert_eq!(served(&front, spread("five", 26)).await, pair("a", "10.1.0.128/26"), "all are half full");
     front.delete_claim("three").await;
-    assert_eq!(
-        served(&front, spread("six", 26)).await,
-        pair("c", "10.3.0.0/26"),
-        "c is empty again"
-    );
+    assert_eq!(served(&front, spread("six", 26)).await, pair("c", "10.3.0.0/26"), "c is empty again");
 }
 
 #[tokio::test]
 async fn no_match_is_a_bad_request() {
     let front = Front::open().await;
-    front
-        .pool(pool("a").cidr("10.1.0.0/16").label("tier", "edge"))
-        .await;
-    let status = front
-        .refused_claim(claim("x").select("tier", "core").length(28))
-        .await;
-    assert_refused(
-        &status,
-        400,
-        "BadRequest",
-        &["no IPPool matches spec.poolSelector"],
-    );
+    front.pool(pool("a").cidr("10.1.0.0/16").label("tier", "edge")).await;
+    let status = front.refused_claim(claim("x").select("tier", "core").length(28)).await;
+    assert_refused(&status, 400, "BadRequest", &["no IPPool matches spec.poolSelector"]);
     assert_causes(&status, &[("NoPoolMatch", "spec.poolSelector")]);
     assert_eq!(front.addresses("a").await.1, 0);
 }
@@ -245,16 +122,10 @@ async fn no_match_is_a_bad_request() {
 async fn when_every_match_is_full_the_claim_is_refused() {
     let front = Front::open().await;
     for (name, cidr) in [("a", "10.1.0.0/32"), ("b", "10.2.0.0/32")] {
-        front
-            .pool(pool(name).cidr(cidr).label("tier", "edge"))
-            .await;
-        front
-            .claim(claim(name).select("tier", "edge").length(32))
-            .await;
+        front.pool(pool(name).cidr(cidr).label("tier", "edge")).await;
+        front.claim(claim(name).select("tier", "edge").length(32)).await;
     }
-    let status = front
-        .refused_claim(claim("x").select("tier", "edge").length(32))
-        .await;
+    let status = front.refused_claim(claim("x").select("tier", "edge").length(32)).await;
     assert_refused(&status, 507, "InsufficientStorage", &["exhausted", "/32"]);
     assert_causes(&status, &[("PoolExhausted", "spec.prefixLength")]);
 }
@@ -262,36 +133,16 @@ async fn when_every_match_is_full_the_claim_is_refused() {
 #[tokio::test]
 async fn the_labels_of_now_count() {
     let front = Front::open().await;
-    front
-        .pool(pool("a").cidr("10.1.0.0/16").label("tier", "edge"))
-        .await;
+    front.pool(pool("a").cidr("10.1.0.0/16").label("tier", "edge")).await;
     front.pool(pool("b").cidr("10.2.0.0/16")).await;
     let relabel = async |pool: &str, tier: Value| {
         let patch = json!({ "metadata": { "labels": { "tier": tier } } });
-        front
-            .pools
-            .patch(pool, &PatchParams::default(), &Patch::Merge(&patch))
-            .await
-            .unwrap();
+        front.pools.patch(pool, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     };
-    assert_eq!(
-        served(&front, claim("x").select("tier", "edge").length(28))
-            .await
-            .0,
-        "a"
-    );
+    assert_eq!(served(&front, claim("x").select("tier", "edge").length(28)).await.0, "a");
     relabel("a", Value::Null).await;
     relabel("b", json!("edge")).await;
-    assert_eq!(
-        served(&front, claim("y").select("tier", "edge").length(28))
-            .await
-            .0,
-        "b"
-    );
+    assert_eq!(served(&front, claim("y").select("tier", "edge").length(28)).await.0, "b");
     front.delete_claim("x").await;
-    assert_eq!(
-        front.addresses("a").await.1,
-        0,
-        "a claim goes back to where it came from"
-    );
+    assert_eq!(front.addresses("a").await.1, 0, "a claim goes back to where it came from");
 }

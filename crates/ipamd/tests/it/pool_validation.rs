@@ -9,12 +9,7 @@ async fn assert_refuses(front: &Front, cases: Vec<(Pool, (&str, &str))>) {
     for (pool, cause) in cases {
         let shown = format!("{pool:?}");
         let status = front.refused_pool(pool).await;
-        assert_refused(
-            &status,
-            422,
-            "Invalid",
-            &["IPPool.ipam.miloapis.com \"p\" is invalid: ", cause.1],
-        );
+        assert_refused(&status, 422, "Invalid", &["IPPool.ipam.miloapis.com \"p\" is invalid: ", cause.1]);
         assert_eq!(causes(&status), [cause], "{shown}: {}", status.message);
     }
 }
@@ -41,11 +36,7 @@ async fn a_cidr_is_read_strictly() {
         "/8",
         "x/8",
     ];
-    assert_refuses(
-        &front,
-        texts.map(|cidr| (pool("p").cidr(cidr), invalid)).into(),
-    )
-    .await;
+    assert_refuses(&front, texts.map(|cidr| (pool("p").cidr(cidr), invalid)).into()).await;
     let nothing = front.refused_pool(pool("p")).await;
     assert_refused(&nothing, 422, "Invalid", &[]);
     assert_causes(&nothing, &[("FieldValueRequired", "spec.cidr")]);
@@ -55,30 +46,15 @@ async fn a_cidr_is_read_strictly() {
 #[tokio::test]
 async fn host_bits_are_cut_with_a_warning() {
     let front = Front::open().await;
-    for (name, written, meant) in [
-        ("four", "10.1.2.3/16", "10.1.0.0/16"),
-        ("six", "2001:DB8::1/32", "2001:db8::/32"),
-    ] {
+    for (name, written, meant) in [("four", "10.1.2.3/16", "10.1.0.0/16"), ("six", "2001:DB8::1/32", "2001:db8::/32")] {
         let answer = front.post(POOLS, pool(name).cidr(written)).await;
         let created = body(&answer, 201);
-        assert_eq!(
-            (
-                text(&created, "/spec/cidr"),
-                text(&created, "/status/allocatedCIDR")
-            ),
-            (written, meant)
-        );
+        assert_eq!((text(&created, "/spec/cidr"), text(&created, "/status/allocatedCIDR")), (written, meant));
         let warning = answer.header("warning").expect("one warning");
-        assert!(
-            warning.starts_with("299 - \"") && warning.contains(meant),
-            "{warning}"
-        );
+        assert!(warning.starts_with("299 - \"") && warning.contains(meant), "{warning}");
     }
     let clean = front.post(POOLS, pool("clean").cidr("172.16.0.0/16")).await;
-    assert_eq!(
-        (clean.status.as_u16(), clean.header("warning")),
-        (201, None)
-    );
+    assert_eq!((clean.status.as_u16(), clean.header("warning")), (201, None));
 }
 
 #[tokio::test]
@@ -87,43 +63,16 @@ async fn a_root_has_a_cidr_and_a_child_a_length() {
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     let child = || pool("p").parent("root");
     let cases = vec![
-        (
-            pool("p").cidr("172.16.0.0/16").length(16),
-            ("FieldValueForbidden", "spec.prefixLength"),
-        ),
-        (
-            pool("p").cidr("172.16.0.0/16").spec("ipFamily", "IPv6"),
-            ("FieldValueInvalid", "spec.ipFamily"),
-        ),
-        (
-            pool("p").cidr("172.16.0.0/16").spec("ipFamily", "v4"),
-            ("FieldValueNotSupported", "spec.ipFamily"),
-        ),
-        (
-            pool("p").cidr("172.16.0.0/16").spec("visibility", "secret"),
-            ("FieldValueNotSupported", "spec.visibility"),
-        ),
+        (pool("p").cidr("172.16.0.0/16").length(16), ("FieldValueForbidden", "spec.prefixLength")),
+        (pool("p").cidr("172.16.0.0/16").spec("ipFamily", "IPv6"), ("FieldValueInvalid", "spec.ipFamily")),
+        (pool("p").cidr("172.16.0.0/16").spec("ipFamily", "v4"), ("FieldValueNotSupported", "spec.ipFamily")),
+        (pool("p").cidr("172.16.0.0/16").spec("visibility", "secret"), ("FieldValueNotSupported", "spec.visibility")),
         (child(), ("FieldValueRequired", "spec.prefixLength")),
-        (
-            child().length(24).spec("ipFamily", "IPv4"),
-            ("FieldValueForbidden", "spec.ipFamily"),
-        ),
-        (
-            child().length(16),
-            ("FieldValueInvalid", "spec.prefixLength"),
-        ),
-        (
-            child().length(8),
-            ("FieldValueInvalid", "spec.prefixLength"),
-        ),
-        (
-            child().length(33),
-            ("FieldValueInvalid", "spec.prefixLength"),
-        ),
-        (
-            child().length(0),
-            ("FieldValueInvalid", "spec.prefixLength"),
-        ),
+        (child().length(24).spec("ipFamily", "IPv4"), ("FieldValueForbidden", "spec.ipFamily")),
+        (child().length(16), ("FieldValueInvalid", "spec.prefixLength")),
+        (child().length(8), ("FieldValueInvalid", "spec.prefixLength")),
+        (child().length(33), ("FieldValueInvalid", "spec.prefixLength")),
+        (child().length(0), ("FieldValueInvalid", "spec.prefixLength")),
     ];
     assert_refuses(&front, cases).await;
     assert_eq!(front.addresses("root").await.1, 0);
@@ -135,40 +84,23 @@ async fn bounds_are_in_order() {
     let root = || pool("p").cidr("10.0.0.0/16");
     for (faulty, field) in [
         (root().bounds(24, 20), "PrefixLength"),
-        (
-            root().bounds(20, 24).default_length(25),
-            "spec.allocation.defaultPrefixLength",
-        ),
-        (
-            root().bounds(20, 24).default_length(19),
-            "spec.allocation.defaultPrefixLength",
-        ),
+        (root().bounds(20, 24).default_length(25), "spec.allocation.defaultPrefixLength"),
+        (root().bounds(20, 24).default_length(19), "spec.allocation.defaultPrefixLength"),
         (root().bounds(0, 24), "spec.allocation.minPrefixLength"),
         (root().bounds(20, 33), "spec.allocation.maxPrefixLength"),
-        (
-            root().default_length(33),
-            "spec.allocation.defaultPrefixLength",
-        ),
+        (root().default_length(33), "spec.allocation.defaultPrefixLength"),
     ] {
         let shown = format!("{faulty:?}");
         let status = front.refused_pool(faulty).await;
         assert_refused(&status, 422, "Invalid", &[]);
         assert!(
-            causes(&status)
-                .iter()
-                .all(|(cause, at)| *cause == "FieldValueInvalid" && at.contains(field)),
+            causes(&status).iter().all(|(cause, at)| *cause == "FieldValueInvalid" && at.contains(field)),
             "{shown}: {status:?}"
         );
         assert!(!causes(&status).is_empty(), "{shown}: {status:?}");
     }
-    assert_refuses(
-        &front,
-        vec![(
-            root().strategy("Random"),
-            ("FieldValueNotSupported", "spec.allocation.strategy"),
-        )],
-    )
-    .await;
+    assert_refuses(&front, vec![(root().strategy("Random"), ("FieldValueNotSupported", "spec.allocation.strategy"))])
+        .await;
 }
 
 #[tokio::test]
@@ -181,12 +113,7 @@ async fn every_fault_is_in_one_answer() {
         .spec("visibility", "secret")
         .spec("ipFamily", "IPv5");
     let status = front.refused_pool(faulty).await;
-    assert_refused(
-        &status,
-        422,
-        "Invalid",
-        &["IPPool.ipam.miloapis.com \"p\" is invalid: ["],
-    );
+    assert_refused(&status, 422, "Invalid", &["IPPool.ipam.miloapis.com \"p\" is invalid: ["]);
     assert_causes(
         &status,
         &[
@@ -203,62 +130,23 @@ async fn every_fault_is_in_one_answer() {
 #[tokio::test]
 async fn the_answer_to_a_create_is_complete() {
     let front = Front::open().await;
-    let created = body(
-        &front.post(POOLS, pool("root").cidr("10.0.0.0/16")).await,
-        201,
-    );
-    assert_eq!(
-        (
-            text(&created, "/spec/ipFamily"),
-            text(&created, "/spec/allocation/strategy")
-        ),
-        ("IPv4", "FirstFit")
-    );
+    let created = body(&front.post(POOLS, pool("root").cidr("10.0.0.0/16")).await, 201);
+    assert_eq!((text(&created, "/spec/ipFamily"), text(&created, "/spec/allocation/strategy")), ("IPv4", "FirstFit"));
     let status = &created["status"];
-    assert_eq!(
-        (text(status, "/phase"), text(status, "/ipFamily")),
-        ("Ready", "IPv4")
-    );
+    assert_eq!((text(status, "/phase"), text(status, "/ipFamily")), ("Ready", "IPv4"));
     assert_eq!(status["capacity"]["total"], 65_536);
-    assert_eq!(
-        (&status["utilizationPercent"], &status["largestFreePrefix"]),
-        (&json!(0), &json!(16))
-    );
+    assert_eq!((&status["utilizationPercent"], &status["largestFreePrefix"]), (&json!(0), &json!(16)));
     assert_eq!(status["observedGeneration"], 1);
-    assert_eq!(
-        crate::support::condition(status, "Allocated"),
-        ("True", "AllocationSucceeded")
-    );
+    assert_eq!(crate::support::condition(status, "Allocated"), ("True", "AllocationSucceeded"));
     assert_eq!(crate::support::condition(status, "Ready").0, "True");
-    assert_eq!(
-        body(&front.get(&format!("{POOLS}/root")).await, 200),
-        created
-    );
+    assert_eq!(body(&front.get(&format!("{POOLS}/root")).await, 200), created);
 }
 
 #[tokio::test]
 async fn a_bad_body_is_a_bad_request() {
     let front = Front::open().await;
-    for body in [
-        "",
-        "{",
-        "[]",
-        "null",
-        "7",
-        "\"text\"",
-        "{\"spec\":",
-        "not json",
-        "{} {}",
-        "\u{0}",
-    ] {
-        let answer = front
-            .send(
-                http::Method::POST,
-                POOLS,
-                &[("content-type", "application/json")],
-                body,
-            )
-            .await;
+    for body in ["", "{", "[]", "null", "7", "\"text\"", "{\"spec\":", "not json", "{} {}", "\u{0}"] {
+        let answer = front.send(http::Method::POST, POOLS, &[("content-type", "application/json")], body).await;
         let status = failure(&answer);
         assert!([400, 422].contains(&status.code), "{body:?}: {status:?}");
     }

@@ -10,10 +10,7 @@ use kube::{
     core::{DynamicObject, Status},
 };
 use serde_json::{Value, json};
-use testkit::{
-    Answer, Claim, Http, Pool, Server, Streamed, allocated_cidr, allocations, claims, pools,
-    refusal,
-};
+use testkit::{Answer, Claim, Http, Pool, Server, Streamed, allocated_cidr, allocations, claims, pools, refusal};
 
 /// The server that is tested.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_ipam");
@@ -59,17 +56,17 @@ impl Front {
     }
 
     pub async fn pool(&self, pool: Pool) -> DynamicObject {
-        self.pools
-            .create(&PostParams::default(), &pool.into())
-            .await
-            .unwrap()
+        self.pools.create(&PostParams::default(), &pool.into()).await.unwrap()
     }
 
     pub async fn claim(&self, claim: Claim) -> DynamicObject {
-        self.claims
-            .create(&PostParams::default(), &claim.into())
-            .await
-            .unwrap()
+        self.claims.create(&PostParams::default(), &claim.into()).await.unwrap()
+    }
+
+    /// A claim in another namespace than that of the tests.
+    pub async fn claim_in(&self, namespace: &str, claim: Claim) -> DynamicObject {
+        let elsewhere = claims(&self.another_client(), namespace);
+        elsewhere.create(&PostParams::default(), &claim.into()).await.unwrap()
     }
 
     /// The block of a claim that is made here.
@@ -78,43 +75,21 @@ impl Front {
     }
 
     pub async fn refused_pool(&self, pool: Pool) -> Status {
-        refusal(
-            self.pools
-                .create(&PostParams::default(), &pool.into())
-                .await,
-        )
+        refusal(self.pools.create(&PostParams::default(), &pool.into()).await)
     }
 
     pub async fn refused_claim(&self, claim: Claim) -> Status {
-        refusal(
-            self.claims
-                .create(&PostParams::default(), &claim.into())
-                .await,
-        )
+        refusal(self.claims.create(&PostParams::default(), &claim.into()).await)
     }
 
     pub async fn delete_pool(&self, name: &str) {
-        let deleted = self
-            .pools
-            .delete(name, &DeleteParams::default())
-            .await
-            .unwrap();
-        assert!(
-            deleted.is_right(),
-            "pool {name} is not gone at once: {deleted:?}"
-        );
+        let deleted = self.pools.delete(name, &DeleteParams::default()).await.unwrap();
+        assert!(deleted.is_right(), "pool {name} is not gone at once: {deleted:?}");
     }
 
     pub async fn delete_claim(&self, name: &str) {
-        let deleted = self
-            .claims
-            .delete(name, &DeleteParams::default())
-            .await
-            .unwrap();
-        assert!(
-            deleted.is_right(),
-            "claim {name} is not gone at once: {deleted:?}"
-        );
+        let deleted = self.claims.delete(name, &DeleteParams::default()).await.unwrap();
+        assert!(deleted.is_right(), "claim {name} is not gone at once: {deleted:?}");
     }
 
     /// A pool's status.
@@ -139,21 +114,12 @@ impl Front {
     }
 
     /// One request as it is, and its whole answer.
-    pub async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: impl Into<Bytes>,
-    ) -> Answer {
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.http
-            .send(request.body(body.into()).unwrap())
-            .await
-            .unwrap()
+        self.http.send(request.body(body.into()).unwrap()).await.unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -161,27 +127,17 @@ impl Front {
     }
 
     pub async fn get_as(&self, path: &str, accept: &str) -> Answer {
-        self.send(Method::GET, path, &[("accept", accept)], "")
-            .await
+        self.send(Method::GET, path, &[("accept", accept)], "").await
     }
 
     pub async fn post(&self, path: &str, body: impl Into<Value>) -> Answer {
-        self.http
-            .send_json(Method::POST, path, &body.into())
-            .await
-            .unwrap()
+        self.http.send_json(Method::POST, path, &body.into()).await.unwrap()
     }
 
     /// A patch of the media type `application/{kind}-patch+json`.
-    pub async fn patch(&self, path: &str, kind: &str, patch: &Value) -> Answer {
-        let media = format!("application/{kind}-patch+json");
-        self.send(
-            Method::PATCH,
-            path,
-            &[("content-type", &media)],
-            patch.to_string(),
-        )
-        .await
+    pub async fn patch(&self, path: &str, form: &str, change: &Value) -> Answer {
+        let media = format!("application/{form}-patch+json");
+        self.send(Method::PATCH, path, &[("content-type", &media)], change.to_string()).await
     }
 
     pub async fn watch(&self, path: &str) -> Watch {
@@ -189,10 +145,7 @@ impl Front {
     }
 
     pub async fn watch_as(&self, path: &str, accept: &str) -> Watch {
-        let request = Request::get(path)
-            .header(header::ACCEPT, accept)
-            .body(Bytes::new())
-            .unwrap();
+        let request = Request::get(path).header(header::ACCEPT, accept).body(Bytes::new()).unwrap();
         let stream = self.http.open(request).await.unwrap();
         assert_eq!(stream.status, 200, "a watch of {path}");
         Watch(stream)
@@ -212,11 +165,7 @@ impl Watch {
     /// The next event, which must be of this type and about this name; its object.
     pub async fn expect(&mut self, kind: &str, name: &str) -> Value {
         let event = self.next().await;
-        assert_eq!(
-            (text(&event, "/type"), text(&event, "/object/metadata/name")),
-            (kind, name),
-            "{event}"
-        );
+        assert_eq!((text(&event, "/type"), text(&event, "/object/metadata/name")), (kind, name), "{event}");
         event["object"].clone()
     }
 
@@ -239,27 +188,16 @@ impl Block {
     /// Reads a block that the server wrote, which must be canonical.
     #[track_caller]
     pub fn of(cidr: &str) -> Self {
-        let (address, length) = cidr
-            .split_once('/')
-            .unwrap_or_else(|| panic!("{cidr:?} is no CIDR"));
-        let (address, length) = (
-            address.parse::<IpAddr>().unwrap(),
-            length.parse::<u32>().unwrap(),
-        );
+        let (address, length) = cidr.split_once('/').unwrap_or_else(|| panic!("{cidr:?} is no CIDR"));
+        let (address, length) = (address.parse::<IpAddr>().unwrap(), length.parse::<u32>().unwrap());
         let (first, width) = match address {
             IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32),
             IpAddr::V6(v6) => (v6.to_bits(), 128),
         };
         assert_eq!(cidr, format!("{address}/{length}"), "not in canonical form");
-        let span = 1_u128
-            .checked_shl(width - length)
-            .map_or(u128::MAX, |size| size - 1);
+        let span = 1_u128.checked_shl(width - length).map_or(u128::MAX, |size| size - 1);
         assert_eq!(first & span, 0, "{cidr} has host bits");
-        Self {
-            is_v6: width == 128,
-            first,
-            last: first + span,
-        }
+        Self { is_v6: width == 128, first, last: first + span }
     }
 
     pub fn contains(&self, other: &Self) -> bool {
@@ -290,19 +228,10 @@ pub fn assert_disjoint<'a>(pool: &str, blocks: impl IntoIterator<Item = &'a str>
 /// A refusal with this code and reason, whose message contains every one of these words.
 #[track_caller]
 pub fn assert_refused(status: &Status, code: u16, reason: &str, words: &[&str]) {
-    assert_eq!(
-        (status.code, status.reason.as_str()),
-        (code, reason),
-        "{}",
-        status.message
-    );
+    assert_eq!((status.code, status.reason.as_str()), (code, reason), "{}", status.message);
     assert!(status.is_failure(), "{status:?}");
     for word in words {
-        assert!(
-            status.message.contains(word),
-            "{word:?} is missing in {:?}",
-            status.message
-        );
+        assert!(status.message.contains(word), "{word:?} is missing in {:?}", status.message);
     }
 }
 
@@ -319,34 +248,17 @@ pub fn assert_causes(status: &Status, expected: &[(&str, &str)]) {
 /// The type and the field of every cause.
 pub fn causes(status: &Status) -> Vec<(&str, &str)> {
     let causes = status.details.iter().flat_map(|details| &details.causes);
-    causes
-        .map(|cause| (cause.reason.as_str(), cause.field.as_str()))
-        .collect()
+    causes.map(|cause| (cause.reason.as_str(), cause.field.as_str())).collect()
 }
 
 /// Reads an answer that must be a well-formed refusal: a Status in JSON that says the same code as HTTP.
 #[track_caller]
 pub fn failure(answer: &Answer) -> Status {
     let body = answer.json().unwrap();
-    assert_eq!(
-        answer.header("content-type"),
-        Some("application/json"),
-        "{body}"
-    );
-    assert_eq!(
-        (text(&body, "/kind"), text(&body, "/apiVersion")),
-        ("Status", "v1"),
-        "{body}"
-    );
-    assert_eq!(
-        (text(&body, "/status"), &body["code"]),
-        ("Failure", &json!(answer.status.as_u16())),
-        "{body}"
-    );
-    assert!(
-        !text(&body, "/message").is_empty() && !text(&body, "/reason").is_empty(),
-        "{body}"
-    );
+    assert_eq!(answer.header("content-type"), Some("application/json"), "{body}");
+    assert_eq!((text(&body, "/kind"), text(&body, "/apiVersion")), ("Status", "v1"), "{body}");
+    assert_eq!((text(&body, "/status"), &body["code"]), ("Failure", &json!(answer.status.as_u16())), "{body}");
+    assert!(!text(&body, "/message").is_empty() && !text(&body, "/reason").is_empty(), "{body}");
     serde_json::from_value(body).unwrap()
 }
 
@@ -359,52 +271,34 @@ pub fn body(answer: &Answer, status: u16) -> Value {
 
 /// The text at a JSON pointer; empty if there is none.
 pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// A resourceVersion as the number that it is.
 #[track_caller]
 pub fn revision(object: &Value) -> u64 {
     let version = text(object, "/metadata/resourceVersion");
-    assert!(
-        !version.is_empty() && !version.starts_with('0'),
-        "{version:?} is no resourceVersion: {object}"
-    );
+    assert!(!version.is_empty() && !version.starts_with('0'), "{version:?} is no resourceVersion: {object}");
     version.parse().unwrap()
 }
 
 /// The names of a list's items.
 pub fn names(list: &Value) -> Vec<&str> {
-    list["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|item| text(item, "/metadata/name"))
-        .collect()
+    list["items"].as_array().unwrap().iter().map(|item| text(item, "/metadata/name")).collect()
 }
 
 /// The one condition of this type, as its status and its reason.
 pub fn condition<'a>(status: &'a Value, kind: &str) -> (&'a str, &'a str) {
-    let conditions = status["conditions"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
-    let mut found = conditions
-        .iter()
-        .filter(|condition| condition["type"] == kind);
-    let condition = found
-        .next()
-        .unwrap_or_else(|| panic!("no condition {kind} in {status}"));
+    let conditions = status["conditions"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut found = conditions.iter().filter(|condition| condition["type"] == kind);
+    let condition = found.next().unwrap_or_else(|| panic!("no condition {kind} in {status}"));
     assert!(found.next().is_none(), "condition {kind} is there twice");
     (text(condition, "/status"), text(condition, "/reason"))
 }
 
 /// The seed of a generated test: from the environment to see a run again, otherwise a new one. It is printed either way.
 pub fn seed() -> u64 {
-    let seed = std::env::var("IPAM_TEST_SEED")
-        .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    let seed = std::env::var("IPAM_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("IPAM_TEST_SEED={seed}");
     seed
 }

@@ -8,9 +8,10 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 use testkit::{allocated_cidr, claim, pool};
 
-use crate::support::{
-    CLAIMS, Front, POOLS, SOON, assert_causes, assert_refused, body, failure, revision, text,
-};
+use crate::support::{CLAIMS, Front, POOLS, SOON, assert_causes, assert_refused, body, failure, revision, text};
+
+/// What informers of today open first.
+const WATCH_LIST: &str = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
 
 async fn with_pool() -> Front {
     let front = Front::open().await;
@@ -19,9 +20,7 @@ async fn with_pool() -> Front {
 }
 
 async fn claim_named(front: &Front, name: &str) {
-    front
-        .claim(claim(name).pool("root").length(28).label("colour", "red"))
-        .await;
+    front.claim(claim(name).pool("root").length(28).label("colour", "red")).await;
 }
 
 /// The revision of now.
@@ -34,42 +33,19 @@ async fn a_watch_goes_on_from_a_list() {
     let front = with_pool().await;
     claim_named(&front, "before").await;
     let from = now(&front).await;
-    let mut watch = front
-        .watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}"))
-        .await;
+    let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}")).await;
     assert_eq!(watch.0.headers["content-type"], "application/json");
     assert!(!watch.0.headers.contains_key("content-length"));
     claim_named(&front, "a").await;
-    front
-        .patch(
-            &format!("{CLAIMS}/a"),
-            "merge",
-            &json!({ "metadata": { "labels": { "x": "y" } } }),
-        )
-        .await;
+    front.patch(&format!("{CLAIMS}/a"), "merge", &json!({ "metadata": { "labels": { "x": "y" } } })).await;
     front.delete_claim("a").await;
     claim_named(&front, "b").await;
     let mut last = from;
-    for (kind, name) in [
-        ("ADDED", "a"),
-        ("MODIFIED", "a"),
-        ("DELETED", "a"),
-        ("ADDED", "b"),
-    ] {
+    for (kind, name) in [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a"), ("ADDED", "b")] {
         let object = watch.expect(kind, name).await;
-        assert_eq!(
-            (text(&object, "/kind"), text(&object, "/apiVersion")),
-            ("IPClaim", "ipam.miloapis.com/v1alpha1")
-        );
-        assert_eq!(
-            text(&object, "/status/phase"),
-            "Bound",
-            "one event, with the block in it: {object}"
-        );
-        assert!(
-            revision(&object) > last,
-            "revisions rise, also with a delete"
-        );
+        assert_eq!((text(&object, "/kind"), text(&object, "/apiVersion")), ("IPClaim", "ipam.miloapis.com/v1alpha1"));
+        assert_eq!(text(&object, "/status/phase"), "Bound", "one event, with the block in it: {object}");
+        assert!(revision(&object) > last, "revisions rise, also with a delete");
         last = revision(&object);
     }
 }
@@ -85,25 +61,11 @@ async fn a_watch_of_the_past_is_replayed() {
     let path = format!("{CLAIMS}?watch=true&resourceVersion={from}");
     let mut whole = front.watch(&path).await;
     let mut revisions = Vec::new();
-    for (kind, name) in [
-        ("ADDED", "a"),
-        ("ADDED", "b"),
-        ("ADDED", "c"),
-        ("DELETED", "b"),
-    ] {
+    for (kind, name) in [("ADDED", "a"), ("ADDED", "b"), ("ADDED", "c"), ("DELETED", "b")] {
         revisions.push(revision(&whole.expect(kind, name).await));
     }
-    let mut rest = front
-        .watch(&format!(
-            "{CLAIMS}?watch=1&resourceVersion={}",
-            revisions[1]
-        ))
-        .await;
-    assert_eq!(
-        revision(&rest.expect("ADDED", "c").await),
-        revisions[2],
-        "exactly what came after"
-    );
+    let mut rest = front.watch(&format!("{CLAIMS}?watch=1&resourceVersion={}", revisions[1])).await;
+    assert_eq!(revision(&rest.expect("ADDED", "c").await), revisions[2], "exactly what came after");
     rest.expect("DELETED", "b").await;
 }
 
@@ -113,29 +75,18 @@ async fn a_watch_from_nowhere_begins_with_what_is_there() {
     claim_named(&front, "a").await;
     claim_named(&front, "b").await;
     for query in ["watch=true", "watch=true&resourceVersion=0"] {
-        let mut watch = front
-            .watch(&format!("{CLAIMS}?{query}&timeoutSeconds=60"))
-            .await;
+        let mut watch = front.watch(&format!("{CLAIMS}?{query}&timeoutSeconds=60")).await;
         let mut there = [watch.next().await, watch.next().await];
-        there.sort_by(|left, right| {
-            text(left, "/object/metadata/name").cmp(text(right, "/object/metadata/name"))
-        });
+        there.sort_by(|left, right| text(left, "/object/metadata/name").cmp(text(right, "/object/metadata/name")));
         for (event, name) in there.iter().zip(["a", "b"]) {
-            assert_eq!(
-                (text(event, "/type"), text(event, "/object/metadata/name")),
-                ("ADDED", name)
-            );
+            assert_eq!((text(event, "/type"), text(event, "/object/metadata/name")), ("ADDED", name));
         }
         let live = format!("live-{}", query.len());
         claim_named(&front, &live).await;
         watch.expect("ADDED", &live).await;
         front.delete_claim(&live).await;
     }
-    let mut one = front
-        .watch(&format!(
-            "{CLAIMS}?watch=true&resourceVersion=0&fieldSelector=metadata.name%3Db"
-        ))
-        .await;
+    let mut one = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion=0&fieldSelector=metadata.name%3Db")).await;
     one.expect("ADDED", "b").await;
     front.delete_claim("a").await;
     front.delete_claim("b").await;
@@ -145,18 +96,12 @@ async fn a_watch_from_nowhere_begins_with_what_is_there() {
 #[tokio::test]
 async fn a_watch_list_ends_its_beginning_with_a_bookmark() {
     let front = with_pool().await;
-    let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
-    let mut empty = front.watch(&format!("{CLAIMS}?{query}")).await;
+    let mut empty = front.watch(&format!("{CLAIMS}?{WATCH_LIST}")).await;
     assert_is_end_of_beginning(&empty.next().await, now(&front).await);
     claim_named(&front, "a").await;
     empty.expect("ADDED", "a").await;
-    for version in [
-        "",
-        "&resourceVersion=",
-        "&resourceVersion=0",
-        &format!("&resourceVersion={}", now(&front).await),
-    ] {
-        let mut watch = front.watch(&format!("{CLAIMS}?{query}{version}")).await;
+    for version in ["", "&resourceVersion=", "&resourceVersion=0", &format!("&resourceVersion={}", now(&front).await)] {
+        let mut watch = front.watch(&format!("{CLAIMS}?{WATCH_LIST}{version}")).await;
         watch.expect("ADDED", "a").await;
         assert_is_end_of_beginning(&watch.next().await, now(&front).await);
     }
@@ -165,17 +110,10 @@ async fn a_watch_list_ends_its_beginning_with_a_bookmark() {
 fn assert_is_end_of_beginning(event: &Value, at_least: u64) {
     let object = &event["object"];
     assert_eq!(
-        (
-            text(event, "/type"),
-            text(object, "/kind"),
-            text(object, "/apiVersion")
-        ),
+        (text(event, "/type"), text(object, "/kind"), text(object, "/apiVersion")),
         ("BOOKMARK", "IPClaim", "ipam.miloapis.com/v1alpha1")
     );
-    assert_eq!(
-        object["metadata"]["annotations"]["k8s.io/initial-events-end"], "true",
-        "{event}"
-    );
+    assert_eq!(object["metadata"]["annotations"]["k8s.io/initial-events-end"], "true", "{event}");
     assert!(revision(object) >= at_least);
 }
 
@@ -190,18 +128,13 @@ async fn initial_events_have_rules() {
         let status = failure(&front.get(&format!("{CLAIMS}?watch=true&{query}")).await);
         assert_refused(&status, 422, "Invalid", &["ListOptions"]);
         assert!(
-            crate::support::causes(&status)
-                .iter()
-                .any(|(reason, _)| reason.contains(cause)),
+            crate::support::causes(&status).iter().any(|(reason, _)| reason.contains(cause)),
             "{query}: {status:?}"
         );
     }
     claim_named(&front, "a").await;
-    let mut from_now = front
-        .watch(&format!(
-            "{CLAIMS}?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan"
-        ))
-        .await;
+    let mut from_now =
+        front.watch(&format!("{CLAIMS}?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan")).await;
     claim_named(&front, "b").await;
     from_now.expect("ADDED", "b").await;
 }
@@ -213,9 +146,7 @@ async fn a_bookmark_comes_before_the_end() {
     let from = now(&front).await;
     front.pool(pool("other").cidr("172.16.0.0/16")).await;
     let mut watch = front
-        .watch(&format!(
-            "{CLAIMS}?watch=true&resourceVersion={from}&allowWatchBookmarks=true&timeoutSeconds=3"
-        ))
+        .watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}&allowWatchBookmarks=true&timeoutSeconds=3"))
         .await;
     let mut last = Value::Null;
     while let Some(line) = watch.0.line(SOON).await.unwrap() {
@@ -223,16 +154,10 @@ async fn a_bookmark_comes_before_the_end() {
         assert_eq!(last["type"], "BOOKMARK", "nothing happened to claims");
     }
     assert_eq!(
-        (
-            text(&last, "/object/kind"),
-            text(&last, "/object/apiVersion")
-        ),
+        (text(&last, "/object/kind"), text(&last, "/object/apiVersion")),
         ("IPClaim", "ipam.miloapis.com/v1alpha1")
     );
-    assert!(
-        revision(&last["object"]) > from,
-        "other kinds move the revision on"
-    );
+    assert!(revision(&last["object"]) > from, "other kinds move the revision on");
 }
 
 #[tokio::test]
@@ -240,17 +165,9 @@ async fn a_watch_without_bookmarks_gets_none_and_ends_cleanly() {
     let front = with_pool().await;
     let from = now(&front).await;
     let started = std::time::Instant::now();
-    let mut watch = front
-        .watch(&format!(
-            "{CLAIMS}?watch=true&resourceVersion={from}&timeoutSeconds=2"
-        ))
-        .await;
+    let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}&timeoutSeconds=2")).await;
     watch.end().await;
-    assert!(
-        (1..10).contains(&started.elapsed().as_secs()),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!((1..10).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -262,11 +179,7 @@ async fn what_leaves_a_selector_is_deleted_with_its_old_content() {
     claim_named(&front, "a").await;
     let paint = async |colour: &str| {
         let answer = front
-            .patch(
-                &format!("{CLAIMS}/a"),
-                "merge",
-                &json!({ "metadata": { "labels": { "colour": colour } } }),
-            )
+            .patch(&format!("{CLAIMS}/a"), "merge", &json!({ "metadata": { "labels": { "colour": colour } } }))
             .await;
         revision(&body(&answer, 200))
     };
@@ -276,16 +189,8 @@ async fn what_leaves_a_selector_is_deleted_with_its_old_content() {
     front.delete_claim("a").await;
     watch.expect("ADDED", "a").await;
     let left = watch.expect("DELETED", "a").await;
-    assert_eq!(
-        (text(&left, "/metadata/labels/colour"), revision(&left)),
-        ("red", blue),
-        "old content, new revision"
-    );
-    assert_eq!(
-        revision(&watch.expect("ADDED", "a").await),
-        red,
-        "green was never seen"
-    );
+    assert_eq!((text(&left, "/metadata/labels/colour"), revision(&left)), ("red", blue), "old content, new revision");
+    assert_eq!(revision(&watch.expect("ADDED", "a").await), red, "green was never seen");
     watch.expect("DELETED", "a").await;
 }
 
@@ -294,20 +199,11 @@ async fn what_leaves_a_field_selector_is_deleted_too() {
     let front = Front::open().await;
     front.pool(pool("tiny").cidr("192.0.2.0/32")).await;
     let from = now(&front).await;
-    let mut watch = front
-        .watch(&format!(
-            "{POOLS}?watch=true&resourceVersion={from}&fieldSelector=status.phase%3DReady"
-        ))
-        .await;
+    let mut watch =
+        front.watch(&format!("{POOLS}?watch=true&resourceVersion={from}&fieldSelector=status.phase%3DReady")).await;
     front.claim(claim("a").pool("tiny").length(32)).await;
     let left = watch.expect("DELETED", "tiny").await;
-    assert_eq!(
-        (
-            text(&left, "/status/phase"),
-            &left["status"]["capacity"]["allocated"]
-        ),
-        ("Ready", &json!(0))
-    );
+    assert_eq!((text(&left, "/status/phase"), &left["status"]["capacity"]["allocated"]), ("Ready", &json!(0)));
     assert!(revision(&left) > from);
     front.delete_claim("a").await;
     watch.expect("ADDED", "tiny").await;
@@ -317,11 +213,7 @@ async fn what_leaves_a_field_selector_is_deleted_too() {
 async fn a_watch_from_the_future_waits_for_it() {
     let front = with_pool().await;
     let future = now(&front).await + 2;
-    let mut watch = front
-        .watch(&format!(
-            "{CLAIMS}?watch=true&resourceVersion={future}&timeoutSeconds=20"
-        ))
-        .await;
+    let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={future}&timeoutSeconds=20")).await;
     let mut after = Vec::new();
     for index in 0..6 {
         let name = format!("c{index}");
@@ -334,15 +226,7 @@ async fn a_watch_from_the_future_waits_for_it() {
     for name in after {
         assert!(revision(&watch.expect("ADDED", &name).await) > future);
     }
-    let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
-    let status = failure(
-        &front
-            .get(&format!(
-                "{CLAIMS}?{query}&resourceVersion={}",
-                future + 1_000_000
-            ))
-            .await,
-    );
+    let status = failure(&front.get(&format!("{CLAIMS}?{WATCH_LIST}&resourceVersion={}", future + 1_000_000)).await);
     assert_refused(&status, 504, "Timeout", &["Too large resource version"]);
     assert_causes(&status, &[("ResourceVersionTooLarge", "")]);
 }
@@ -350,12 +234,7 @@ async fn a_watch_from_the_future_waits_for_it() {
 #[tokio::test]
 async fn bad_watch_parameters_are_ordinary_errors() {
     let front = with_pool().await;
-    for query in [
-        "resourceVersion=abc",
-        "labelSelector=a%20b",
-        "fieldSelector=spec.x%3Dy",
-        "timeoutSeconds=x",
-    ] {
+    for query in ["resourceVersion=abc", "labelSelector=a%20b", "fieldSelector=spec.x%3Dy", "timeoutSeconds=x"] {
         let status = failure(&front.get(&format!("{CLAIMS}?watch=true&{query}")).await);
         assert_refused(&status, 400, "BadRequest", &[]);
     }
@@ -366,46 +245,21 @@ async fn a_watch_can_be_of_tables() {
     let front = with_pool().await;
     let from = now(&front).await;
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-    let mut watch = front
-        .watch_as(
-            &format!("{CLAIMS}?watch=true&resourceVersion={from}"),
-            accept,
-        )
-        .await;
+    let mut watch = front.watch_as(&format!("{CLAIMS}?watch=true&resourceVersion={from}"), accept).await;
     claim_named(&front, "a").await;
     front.delete_claim("a").await;
     let (first, second) = (watch.next().await, watch.next().await);
-    assert_eq!(
-        (text(&first, "/type"), text(&second, "/type")),
-        ("ADDED", "DELETED")
-    );
+    assert_eq!((text(&first, "/type"), text(&second, "/type")), ("ADDED", "DELETED"));
     for event in [&first, &second] {
         let table = &event["object"];
-        assert_eq!(
-            (text(table, "/kind"), text(table, "/apiVersion")),
-            ("Table", "meta.k8s.io/v1")
-        );
+        assert_eq!((text(table, "/kind"), text(table, "/apiVersion")), ("Table", "meta.k8s.io/v1"));
         assert_eq!(table["rows"].as_array().unwrap().len(), 1);
         let row = &table["rows"][0];
-        assert_eq!(
-            (text(row, "/cells/0"), text(row, "/object/kind")),
-            ("a", "PartialObjectMetadata")
-        );
-        assert_eq!(
-            table["metadata"]["resourceVersion"],
-            row["object"]["metadata"]["resourceVersion"]
-        );
+        assert_eq!((text(row, "/cells/0"), text(row, "/object/kind")), ("a", "PartialObjectMetadata"));
+        assert_eq!(table["metadata"]["resourceVersion"], row["object"]["metadata"]["resourceVersion"]);
     }
-    assert!(
-        first["object"]["columnDefinitions"]
-            .as_array()
-            .is_some_and(|columns| columns.len() > 3)
-    );
-    assert_eq!(
-        second["object"]["columnDefinitions"],
-        Value::Null,
-        "columns come once"
-    );
+    assert!(first["object"]["columnDefinitions"].as_array().is_some_and(|columns| columns.len() > 3));
+    assert_eq!(second["object"]["columnDefinitions"], Value::Null, "columns come once");
 }
 
 #[tokio::test]
@@ -413,18 +267,10 @@ async fn a_watch_can_be_of_metadata() {
     let front = with_pool().await;
     let from = now(&front).await;
     let accept = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
-    let mut watch = front
-        .watch_as(
-            &format!("{CLAIMS}?watch=true&resourceVersion={from}"),
-            accept,
-        )
-        .await;
+    let mut watch = front.watch_as(&format!("{CLAIMS}?watch=true&resourceVersion={from}"), accept).await;
     claim_named(&front, "a").await;
     let object = watch.expect("ADDED", "a").await;
-    assert_eq!(
-        (text(&object, "/kind"), text(&object, "/apiVersion")),
-        ("PartialObjectMetadata", "meta.k8s.io/v1")
-    );
+    assert_eq!((text(&object, "/kind"), text(&object, "/apiVersion")), ("PartialObjectMetadata", "meta.k8s.io/v1"));
     assert_eq!((object.get("spec"), object.get("status")), (None, None));
 }
 
@@ -432,26 +278,12 @@ async fn a_watch_can_be_of_metadata() {
 async fn watchers_of_kube_follow_both_ways() {
     let front = with_pool().await;
     claim_named(&front, "a").await;
-    for config in [
-        watcher::Config::default(),
-        watcher::Config::default().streaming_lists(),
-    ] {
+    for config in [watcher::Config::default(), watcher::Config::default().streaming_lists()] {
         let mut seen = pin!(watcher(front.claims.clone(), config).applied_objects());
-        let first = tokio::time::timeout(SOON, seen.try_next())
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            (first.metadata.name.as_deref(), allocated_cidr(&first)),
-            (Some("a"), "10.0.0.0/28")
-        );
+        let first = tokio::time::timeout(SOON, seen.try_next()).await.unwrap().unwrap().unwrap();
+        assert_eq!((first.metadata.name.as_deref(), allocated_cidr(&first)), (Some("a"), "10.0.0.0/28"));
         claim_named(&front, "b").await;
-        let second = tokio::time::timeout(SOON, seen.try_next())
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
+        let second = tokio::time::timeout(SOON, seen.try_next()).await.unwrap().unwrap().unwrap();
         assert_eq!(second.metadata.name.as_deref(), Some("b"));
         front.delete_claim("b").await;
     }
@@ -461,21 +293,11 @@ async fn watchers_of_kube_follow_both_ways() {
 async fn the_old_watch_paths_are_watches() {
     let front = with_pool().await;
     let api = crate::support::API;
-    let answer = front
-        .send(
-            Method::GET,
-            &format!("{api}/watch/ippools?timeoutSeconds=1"),
-            &[],
-            "",
-        )
-        .await;
+    let answer = front.send(Method::GET, &format!("{api}/watch/ippools?timeoutSeconds=1"), &[], "").await;
     assert_eq!(answer.status, 200);
     let line = answer.text().lines().next().unwrap().to_owned();
     let event: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(
-        (text(&event, "/type"), text(&event, "/object/metadata/name")),
-        ("ADDED", "root")
-    );
+    assert_eq!((text(&event, "/type"), text(&event, "/object/metadata/name")), ("ADDED", "root"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -485,11 +307,7 @@ async fn many_watches_tell_the_same_story() {
     let from = now(&front).await;
     let mut watches = Vec::new();
     for _ in 0..WATCHES {
-        watches.push(
-            front
-                .watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}"))
-                .await,
-        );
+        watches.push(front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}")).await);
     }
     for index in 0..20 {
         claim_named(&front, &format!("c{index}")).await;
@@ -504,8 +322,5 @@ async fn many_watches_tell_the_same_story() {
         stories.push(story);
     }
     assert!(stories.windows(2).all(|pair| pair[0] == pair[1]));
-    assert!(
-        watches[0].0.line(Duration::from_millis(200)).await.is_err(),
-        "and nothing more"
-    );
+    assert!(watches[0].0.line(Duration::from_millis(200)).await.is_err(), "and nothing more");
 }

@@ -38,18 +38,12 @@ async fn acknowledged_commits_survive() {
         let store = open(&path);
         head = check(&store, head, acknowledged, round).await;
     }
-    assert!(
-        head.0 > ROUNDS,
-        "the children wrote next to nothing: {head}"
-    );
+    assert!(head.0 > ROUNDS, "the children wrote next to nothing: {head}");
 }
 
 /// Lets a child commit for a while; gives back the last revision that it acknowledged.
 fn run_and_kill(path: &Path, random: &mut SmallRng) -> Revision {
-    let mut child = again("crash::acknowledged_commits_survive", CHILD, path)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = again("crash::acknowledged_commits_survive", CHILD, path).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut acknowledged = Revision(0);
     for _ in 0..random.random_range(0..6) {
@@ -68,22 +62,11 @@ fn run_and_kill(path: &Path, random: &mut SmallRng) -> Revision {
 fn kill(child: &mut Child) {
     child.kill().unwrap();
     let status = child.wait().unwrap();
-    assert_eq!(
-        std::os::unix::process::ExitStatusExt::signal(&status),
-        Some(9),
-        "the child ended by itself"
-    );
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "the child ended by itself");
 }
 
 fn next_acknowledged(lines: &mut std::io::Lines<BufReader<ChildStdout>>) -> Option<Revision> {
-    lines.find_map(|line| {
-        line.unwrap()
-            .strip_prefix(ACKNOWLEDGED)?
-            .trim()
-            .parse()
-            .ok()
-            .map(Revision)
-    })
+    lines.find_map(|line| line.unwrap().strip_prefix(ACKNOWLEDGED)?.trim().parse().ok().map(Revision))
 }
 
 /// The child: random commits, and now and then a compaction of what earlier children wrote.
@@ -94,15 +77,10 @@ async fn commit_until_killed(store: &SqliteStore) {
     writeln!(output).unwrap();
     loop {
         if random.random_bool(0.1) {
-            store
-                .compact(Revision(random.random_range(0..=begun.0)))
-                .await
-                .unwrap();
+            store.compact(Revision(random.random_range(0..=begun.0))).await.unwrap();
         }
         let mut transaction = store.begin().await.unwrap();
-        let names: Vec<Key> = (0..NAMES)
-            .map(|number| create(&format!("k{number}"), "").key)
-            .collect();
+        let names: Vec<Key> = (0..NAMES).map(|number| create(&format!("k{number}"), "").key).collect();
         let records = transaction.read(&names).await.unwrap();
         let end = transaction.head().0;
         let writes = draw(&mut random, names.into_iter().zip(records));
@@ -115,10 +93,7 @@ async fn commit_until_killed(store: &SqliteStore) {
 
 /// Writes some of the objects. The value says which span its holder has, and the place in the commit.
 fn draw(random: &mut SmallRng, objects: impl Iterator<Item = (Key, Option<Record>)>) -> Vec<Write> {
-    let objects: Vec<_> = (0..)
-        .zip(objects)
-        .filter(|_| random.random_bool(0.3))
-        .collect();
+    let objects: Vec<_> = (0..).zip(objects).filter(|_| random.random_bool(0.3)).collect();
     let count = objects.len();
     let mut writes = Vec::new();
     for (place, (number, (key, record))) in objects.into_iter().enumerate() {
@@ -127,30 +102,15 @@ fn draw(random: &mut SmallRng, objects: impl Iterator<Item = (Key, Option<Record
         let deletes = record.is_some() && random.random_bool(0.3);
         let padding = "x".repeat(random.random_range(0..2_000));
         let value = (!deletes).then(|| format!("{first} {last} {place} {count} {padding}").into());
-        let takes = if deletes {
-            vec![]
-        } else {
-            vec![span(&key, first, last)]
-        };
+        let takes = if deletes { vec![] } else { vec![span(&key, first, last)] };
         let releases = record.iter().map(held).collect();
-        writes.push(Write {
-            key,
-            value,
-            expected: record.map(|record| record.revision),
-            releases,
-            takes,
-        });
+        writes.push(Write { key, value, expected: record.map(|record| record.revision), releases, takes });
     }
     writes
 }
 
 fn span(holder: &Key, first: u128, last: u128) -> Span {
-    Span {
-        space: "s".into(),
-        first,
-        last,
-        holder: holder.clone(),
-    }
+    Span { space: "s".into(), first, last, holder: holder.clone() }
 }
 
 /// The span that a record's value names.
@@ -160,64 +120,28 @@ fn held(record: &Record) -> Span {
 }
 
 fn numbers(value: &[u8]) -> Vec<u128> {
-    String::from_utf8_lossy(value)
-        .split(' ')
-        .take(4)
-        .map(|word| word.parse().unwrap())
-        .collect()
+    String::from_utf8_lossy(value).split(' ').take(4).map(|word| word.parse().unwrap()).collect()
 }
 
 /// Looks at everything that the last child left. `before` is the head that it found.
-async fn check(
-    store: &SqliteStore,
-    before: Revision,
-    acknowledged: Revision,
-    round: u64,
-) -> Revision {
+async fn check(store: &SqliteStore, before: Revision, acknowledged: Revision, round: u64) -> Revision {
     let head = store.head().await.unwrap().revision;
-    assert!(
-        head >= acknowledged,
-        "round {round}: {acknowledged} was acknowledged and the log ends at {head}"
-    );
+    assert!(head >= acknowledged, "round {round}: {acknowledged} was acknowledged and the log ends at {head}");
     let entries = store.tail(before, usize::MAX).await.unwrap();
     let revisions = entries.iter().map(|entry| entry.revision.0);
-    assert!(
-        revisions.eq(before.0 + 1..=head.0),
-        "round {round}: the log has a gap"
-    );
+    assert!(revisions.eq(before.0 + 1..=head.0), "round {round}: the log has a gap");
     check_ends(store, &entries, acknowledged, head, round).await;
-    let live = store
-        .list("", None, None, usize::MAX)
-        .await
-        .unwrap()
-        .records;
-    let replayed: BTreeMap<u128, Span> = live
-        .iter()
-        .map(held)
-        .map(|span| (span.first, span))
-        .collect();
+    let live = store.list("", None, None, usize::MAX).await.unwrap().records;
+    let replayed: BTreeMap<u128, Span> = live.iter().map(held).map(|span| (span.first, span)).collect();
     let spans = store.spans(None, usize::MAX).await.unwrap();
-    assert!(
-        spans.iter().eq(replayed.values()),
-        "round {round}: the spans are not what the log says"
-    );
+    assert!(spans.iter().eq(replayed.values()), "round {round}: the spans are not what the log says");
     head
 }
 
 /// Every commit ends where its writes say, the acknowledged ones among them, and at most one came after those.
-async fn check_ends(
-    store: &SqliteStore,
-    entries: &[Entry],
-    acknowledged: Revision,
-    head: Revision,
-    round: u64,
-) {
+async fn check_ends(store: &SqliteStore, entries: &[Entry], acknowledged: Revision, head: Revision, round: u64) {
     for entry in entries {
-        let end = store
-            .list("", None, Some(entry.revision), 0)
-            .await
-            .unwrap()
-            .revision;
+        let end = store.list("", None, Some(entry.revision), 0).await.unwrap().revision;
         assert!(
             end <= head && (entry.revision <= acknowledged) == (end <= acknowledged),
             "round {round}: half a commit"
@@ -225,17 +149,10 @@ async fn check_ends(
         if let Some(value) = &entry.value {
             let numbers = numbers(value);
             let behind = u64::try_from(numbers[3] - numbers[2]).unwrap() - 1;
-            assert_eq!(
-                end.0,
-                entry.revision.0 + behind,
-                "round {round}: a commit was cut"
-            );
+            assert_eq!(end.0, entry.revision.0 + behind, "round {round}: a commit was cut");
         }
         if entry.revision > acknowledged {
-            assert_eq!(
-                end, head,
-                "round {round}: two commits after the last acknowledged one"
-            );
+            assert_eq!(end, head, "round {round}: two commits after the last acknowledged one");
         }
     }
 }

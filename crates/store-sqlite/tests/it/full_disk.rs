@@ -20,10 +20,7 @@ const ROOM_BYTES: u64 = 60_000;
 #[test]
 fn a_commit_that_does_not_fit_is_taken_back() {
     if let Some(path) = std::env::var_os(CHILD) {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         runtime.block_on(fill(Path::new(&path), ROOM_BYTES));
         runtime.block_on(fill(Path::new(&path), 0));
         println!("\nthe child is done");
@@ -31,23 +28,13 @@ fn a_commit_that_does_not_fit_is_taken_back() {
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");
-    let child = again(
-        "full_disk::a_commit_that_does_not_fit_is_taken_back",
-        CHILD,
-        &path,
-    );
+    let child = again("full_disk::a_commit_that_does_not_fit_is_taken_back", CHILD, &path);
     let mut shell = Command::new("sh");
-    shell
-        .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
-        .arg(child.get_program())
-        .args(child.get_args());
+    shell.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(child.get_program()).args(child.get_args());
     let output = shell.env(CHILD, &path).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && said.contains("the child is done"),
-        "{said}{complaint}"
-    );
+    assert!(output.status.success() && said.contains("the child is done"), "{said}{complaint}");
 }
 
 /// Commits, cannot commit, can commit again; nothing acknowledged is lost, nothing refused is there.
@@ -55,33 +42,20 @@ async fn fill(path: &Path, room: u64) {
     let store = open(path);
     let head = store.head().await.unwrap().revision.0;
     let name = |number: u64| format!("room-{room}/{number}");
-    commit(&store, vec![create(&name(1), vec![b'x'; 50_000])])
-        .await
-        .unwrap();
+    commit(&store, vec![create(&name(1), vec![b'x'; 50_000])]).await.unwrap();
     let limit = limit_files(store.statistics().await.unwrap().wal_bytes + room);
     for _ in 0..3 {
-        let error = commit(
-            &store,
-            vec![create(&name(2), ""), create(&name(3), vec![b'x'; 500_000])],
-        )
-        .await
-        .unwrap_err();
+        let error =
+            commit(&store, vec![create(&name(2), ""), create(&name(3), vec![b'x'; 500_000])]).await.unwrap_err();
         assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
         assert_eq!(store.head().await.unwrap().revision, Revision(head + 1));
-        assert_eq!(
-            names(&store, &name(0)[..name(0).len() - 1]).await,
-            [name(1)]
-        );
+        assert_eq!(names(&store, &name(0)[..name(0).len() - 1]).await, [name(1)]);
     }
     if room > 0 {
-        commit(&store, vec![create(&name(4), "small")])
-            .await
-            .unwrap();
+        commit(&store, vec![create(&name(4), "small")]).await.unwrap();
     }
     setrlimit(Resource::Fsize, limit).unwrap();
-    commit(&store, vec![create(&name(5), vec![b'x'; 500_000])])
-        .await
-        .unwrap();
+    commit(&store, vec![create(&name(5), vec![b'x'; 500_000])]).await.unwrap();
     let before = names(&store, "").await;
     drop(store);
     assert_eq!(names(&open(path), "").await, before);
@@ -90,21 +64,11 @@ async fn fill(path: &Path, room: u64) {
 /// Sets the largest size of a file, and gives back what it was.
 fn limit_files(bytes: u64) -> Rlimit {
     let before = getrlimit(Resource::Fsize);
-    setrlimit(
-        Resource::Fsize,
-        Rlimit {
-            current: Some(bytes),
-            maximum: before.maximum,
-        },
-    )
-    .unwrap();
+    setrlimit(Resource::Fsize, Rlimit { current: Some(bytes), maximum: before.maximum }).unwrap();
     before
 }
 
 async fn names(store: &SqliteStore, prefix: &str) -> Vec<String> {
     let records = store.list(prefix, None, None, 99).await.unwrap().records;
-    records
-        .into_iter()
-        .map(|record| record.key.as_str().to_owned())
-        .collect()
+    records.into_iter().map(|record| record.key.as_str().to_owned()).collect()
 }

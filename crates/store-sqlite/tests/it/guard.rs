@@ -22,41 +22,19 @@ fn insert(connection: &Connection, verb: &str, first: u128, last: u128) -> rusql
 }
 
 fn spans(connection: &Connection) -> Vec<(u128, u128)> {
-    let mut statement = connection
-        .prepare("SELECT first, last FROM span ORDER BY first")
-        .unwrap();
-    let rows = statement.query_map([], |row| {
-        Ok((
-            u128::from_be_bytes(row.get(0)?),
-            u128::from_be_bytes(row.get(1)?),
-        ))
-    });
+    let mut statement = connection.prepare("SELECT first, last FROM span ORDER BY first").unwrap();
+    let rows = statement.query_map([], |row| Ok((u128::from_be_bytes(row.get(0)?), u128::from_be_bytes(row.get(1)?))));
     rows.unwrap().collect::<Result<_, _>>().unwrap()
 }
 
 #[test]
 fn no_kind_of_insert_overlaps() {
     with_span(|connection| {
-        for verb in [
-            "INSERT",
-            "INSERT OR REPLACE",
-            "INSERT OR IGNORE",
-            "INSERT OR FAIL",
-            "INSERT OR ROLLBACK",
-            "REPLACE",
-        ] {
-            for (first, last) in [
-                (16, 31),
-                (16, 16),
-                (31, 31),
-                (20, 21),
-                (0, 16),
-                (31, 40),
-                (0, 99),
-                (0, u128::MAX),
-            ] {
-                insert(connection, verb, first, last)
-                    .expect_err(&format!("{verb} {first}..={last}"));
+        for verb in
+            ["INSERT", "INSERT OR REPLACE", "INSERT OR IGNORE", "INSERT OR FAIL", "INSERT OR ROLLBACK", "REPLACE"]
+        {
+            for (first, last) in [(16, 31), (16, 16), (31, 31), (20, 21), (0, 16), (31, 40), (0, 99), (0, u128::MAX)] {
+                insert(connection, verb, first, last).expect_err(&format!("{verb} {first}..={last}"));
             }
         }
     });
@@ -75,20 +53,10 @@ fn two_rows_of_one_statement_do_not_overlap() {
 fn a_span_is_not_moved_onto_another() {
     with_span(|connection| {
         insert(connection, "INSERT", 40, 50).unwrap();
-        for set in [
-            "first = ?1",
-            "last = ?1",
-            "first = ?1, last = ?1",
-            "space = 't' || hex(?1)",
-            "holder = hex(?1)",
-        ] {
-            connection
-                .execute(&format!("UPDATE span SET {set}"), [20_u128.to_be_bytes()])
-                .expect_err(set);
+        for set in ["first = ?1", "last = ?1", "first = ?1, last = ?1", "space = 't' || hex(?1)", "holder = hex(?1)"] {
+            connection.execute(&format!("UPDATE span SET {set}"), [20_u128.to_be_bytes()]).expect_err(set);
         }
-        connection
-            .execute("DELETE FROM span WHERE first = ?1", [40_u128.to_be_bytes()])
-            .unwrap();
+        connection.execute("DELETE FROM span WHERE first = ?1", [40_u128.to_be_bytes()]).unwrap();
     });
 }
 
@@ -96,12 +64,7 @@ fn a_span_is_not_moved_onto_another() {
 fn numbers_are_sixteen_bytes_in_order() {
     with_span(|connection| {
         insert(connection, "INSERT", 99, 98).unwrap_err();
-        for (first, last) in [
-            ("x'00'", "x'01'"),
-            ("'text'", "'text'"),
-            ("1", "2"),
-            ("NULL", "NULL"),
-        ] {
+        for (first, last) in [("x'00'", "x'01'"), ("'text'", "'text'"), ("1", "2"), ("NULL", "NULL")] {
             let sql = format!("INSERT INTO span VALUES ('s', {first}, {last}, 'raw')");
             connection.execute(&sql, []).expect_err(&sql);
         }

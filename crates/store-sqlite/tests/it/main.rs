@@ -22,13 +22,7 @@ fn open(path: &Path) -> SqliteStore {
 
 fn create(text: &str, value: impl Into<Bytes>) -> Write {
     let key = Key::new(text).expect("a short key");
-    Write {
-        key,
-        value: Some(value.into()),
-        expected: None,
-        releases: vec![],
-        takes: vec![],
-    }
+    Write { key, value: Some(value.into()), expected: None, releases: vec![], takes: vec![] }
 }
 
 async fn commit(store: &SqliteStore, writes: Vec<Write>) -> Result<(), store::Error> {
@@ -39,8 +33,6 @@ async fn commit(store: &SqliteStore, writes: Vec<Write>) -> Result<(), store::Er
 fn again(test: &str, variable: &str, value: &Path) -> Command {
     let this = std::env::current_exe().expect("this test's own path");
     let mut command = Command::new(this);
-    command
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(variable, value);
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(variable, value);
     command
 }

@@ -16,48 +16,14 @@ async fn everything_is_there_again() {
     let path = directory.path().join("data.db");
     let store = open(&path);
     let holder = create("a", "1").key;
-    let span = Span {
-        space: "s".into(),
-        first: 1,
-        last: 2,
-        holder,
-    };
-    commit(
-        &store,
-        vec![
-            Write {
-                takes: vec![span.clone()],
-                ..create("a", "1")
-            },
-            create("b", "2"),
-        ],
-    )
-    .await
-    .unwrap();
-    commit(
-        &store,
-        vec![Write {
-            expected: Some(Revision(2)),
-            value: None,
-            ..create("b", "")
-        }],
-    )
-    .await
-    .unwrap();
+    let span = Span { space: "s".into(), first: 1, last: 2, holder };
+    commit(&store, vec![Write { takes: vec![span.clone()], ..create("a", "1") }, create("b", "2")]).await.unwrap();
+    commit(&store, vec![Write { expected: Some(Revision(2)), value: None, ..create("b", "") }]).await.unwrap();
     store.compact(Revision(3)).await.unwrap();
-    let before = (
-        store.head().await.unwrap(),
-        store.list("", None, None, 9).await.unwrap(),
-    );
+    let before = (store.head().await.unwrap(), store.list("", None, None, 9).await.unwrap());
     drop(store);
     let store = open(&path);
-    assert_eq!(
-        (
-            store.head().await.unwrap(),
-            store.list("", None, None, 9).await.unwrap()
-        ),
-        before
-    );
+    assert_eq!((store.head().await.unwrap(), store.list("", None, None, 9).await.unwrap()), before);
     assert_eq!(store.spans(None, 9).await.unwrap(), [span]);
     assert_eq!(store.begin().await.unwrap().head(), Revision(3));
 }
@@ -66,10 +32,7 @@ async fn everything_is_there_again() {
 fn a_closed_store_leaves_one_file_and_its_lock() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(&directory.path().join("data.db")));
-    let mut names: Vec<_> = fs::read_dir(directory.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    let mut names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["data.db", "data.db.lock"]);
 }
@@ -80,15 +43,8 @@ async fn only_the_owner_may_read() {
     let path = directory.path().join("data.db");
     let store = open(&path);
     commit(&store, vec![create("a", "1")]).await.unwrap();
-    let names: Vec<_> = fs::read_dir(directory.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    assert_eq!(
-        names.len(),
-        4,
-        "the file, its lock, the write-ahead log and its index: {names:?}"
-    );
+    let names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(names.len(), 4, "the file, its lock, the write-ahead log and its index: {names:?}");
     for name in names {
         let mode = fs::metadata(&name).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{}", name.display());
@@ -108,15 +64,9 @@ fn a_second_store_on_the_file_is_refused() {
         let error = SqliteStore::open(name).unwrap_err();
         assert!(matches!(error, OpenError::Held { .. }), "{error:?}");
         let text = error.to_string();
-        assert!(
-            text.contains(path.to_str().unwrap()),
-            "the message names the file: {text}"
-        );
+        assert!(text.contains(path.to_str().unwrap()), "the message names the file: {text}");
         assert!(text.contains("another ipam process holds it"), "{text}");
-        assert!(
-            text.contains(&format!("process {}", std::process::id())),
-            "{text}"
-        );
+        assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
     }
     drop(store);
     drop(open(&link));
@@ -132,15 +82,10 @@ fn a_second_process_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");
     let _store = open(&path);
-    let output = again("opening::a_second_process_is_refused", CHILD, &path)
-        .output()
-        .unwrap();
+    let output = again("opening::a_second_process_is_refused", CHILD, &path).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}");
-    assert!(
-        said.contains("refused: ") && said.contains(path.to_str().unwrap()),
-        "{said}"
-    );
+    assert!(said.contains("refused: ") && said.contains(path.to_str().unwrap()), "{said}");
 }
 
 fn assert_refused(path: &Path, matches: fn(&OpenError) -> bool) -> String {
@@ -157,15 +102,9 @@ fn other_files_are_refused_and_left_alone() {
     let text = directory.path().join("notes.txt");
     fs::write(&text, "These are my notes, and no database. ".repeat(200)).unwrap();
     let database = directory.path().join("other.db");
-    Connection::open(&database)
-        .unwrap()
-        .execute_batch("CREATE TABLE cats (name)")
-        .unwrap();
+    Connection::open(&database).unwrap().execute_batch("CREATE TABLE cats (name)").unwrap();
     let marked = directory.path().join("marked.db");
-    Connection::open(&marked)
-        .unwrap()
-        .execute_batch("PRAGMA application_id = 7; VACUUM")
-        .unwrap();
+    Connection::open(&marked).unwrap().execute_batch("PRAGMA application_id = 7; VACUUM").unwrap();
     for path in [text, database, marked] {
         let said = assert_refused(&path, |error| matches!(error, OpenError::Foreign { .. }));
         assert!(said.contains("is not an ipam data file"), "{said}");
@@ -177,20 +116,8 @@ fn a_file_of_a_later_release_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");
     drop(open(&path));
-    Connection::open(&path)
-        .unwrap()
-        .execute_batch("PRAGMA user_version = 2")
-        .unwrap();
-    let said = assert_refused(&path, |error| {
-        matches!(
-            error,
-            OpenError::Newer {
-                found: 2,
-                known: 1,
-                ..
-            }
-        )
-    });
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
+    let said = assert_refused(&path, |error| matches!(error, OpenError::Newer { found: 2, known: 1, .. }));
     assert!(said.contains("run a newer ipam"), "{said}");
 }
 

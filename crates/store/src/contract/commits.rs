@@ -5,20 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    assert_guarded, assert_precondition, commit, commits, create, delete, dump, head, key, replace,
-    span, take,
+    assert_guarded, assert_precondition, commit, commits, create, delete, dump, head, key, replace, span, take,
 };
 use crate::{Head, Revision, Store, Write};
 
 /// Nothing is there, and asking is no error.
 pub async fn a_new_store_is_empty(store: Arc<dyn Store>) {
-    assert_eq!(
-        store.head().await.unwrap(),
-        Head {
-            revision: Revision(0),
-            compacted: Revision(0)
-        }
-    );
+    assert_eq!(store.head().await.unwrap(), Head { revision: Revision(0), compacted: Revision(0) });
     assert_eq!(store.get(&key("a")).await.unwrap(), None);
     assert_eq!(store.count("", None, Revision(0), 10).await.unwrap(), 0);
     assert_eq!(store.tail(Revision(0), 10).await.unwrap(), []);
@@ -26,10 +19,7 @@ pub async fn a_new_store_is_empty(store: Arc<dyn Store>) {
     assert_eq!(store.holders("s", 0, u128::MAX, 10).await.unwrap(), []);
     for at in [None, Some(Revision(0))] {
         let page = store.list("", None, at, 10).await.unwrap();
-        assert_eq!(
-            (page.revision, page.records.len(), page.more),
-            (Revision(0), 0, false)
-        );
+        assert_eq!((page.revision, page.records.len(), page.more), (Revision(0), 0, false));
     }
     store.compact(Revision(10)).await.unwrap();
     assert_eq!(store.head().await.unwrap().compacted, Revision(0));
@@ -38,23 +28,13 @@ pub async fn a_new_store_is_empty(store: Arc<dyn Store>) {
 
 /// Several objects appear at once, with the revisions that their places say.
 pub async fn a_commit_is_whole(store: Arc<dyn Store>) {
-    commit(
-        &*store,
-        vec![create("a", "1"), create("b", "2"), create("c", "3")],
-    )
-    .await
-    .unwrap();
+    commit(&*store, vec![create("a", "1"), create("b", "2"), create("c", "3")]).await.unwrap();
     assert_eq!(head(&*store).await, 3);
     for (text, revision) in [("a", 1), ("b", 2), ("c", 3)] {
         let record = store.get(&key(text)).await.unwrap().unwrap();
-        assert_eq!(
-            (record.key, record.revision),
-            (key(text), Revision(revision))
-        );
+        assert_eq!((record.key, record.revision), (key(text), Revision(revision)));
     }
-    commit(&*store, vec![delete("b", 2), replace("a", 1, "4")])
-        .await
-        .unwrap();
+    commit(&*store, vec![delete("b", 2), replace("a", 1, "4")]).await.unwrap();
     assert_eq!(dump(&*store, None).await, "a=4 c=3");
     assert_eq!(head(&*store).await, 5);
     assert_eq!(store.get(&key("b")).await.unwrap(), None);
@@ -63,18 +43,10 @@ pub async fn a_commit_is_whole(store: Arc<dyn Store>) {
 /// A fault in the last write takes the first ones back: objects, log and spans.
 pub async fn a_refused_commit_leaves_nothing(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![take("a", span("s", 0, 9, "a"))]]).await;
-    let release = Write {
-        releases: vec![span("s", 0, 9, "a")],
-        ..delete("a", 1)
-    };
+    let release = Write { releases: vec![span("s", 0, 9, "a")], ..delete("a", 1) };
     let faults = [replace("x", 7, ""), take("x", span("s", 20, 29, "x"))];
     for fault in faults {
-        let batch = vec![
-            release.clone(),
-            take("b", span("s", 20, 29, "b")),
-            create("c", ""),
-            fault,
-        ];
+        let batch = vec![release.clone(), take("b", span("s", 20, 29, "b")), create("c", ""), fault];
         commit(&*store, batch).await.unwrap_err();
         assert_eq!(dump(&*store, None).await, "a=");
         assert_eq!(head(&*store).await, 1);
@@ -82,24 +54,12 @@ pub async fn a_refused_commit_leaves_nothing(store: Arc<dyn Store>) {
         assert_eq!(store.spans(None, 10).await.unwrap(), [span("s", 0, 9, "a")]);
     }
     commit(&*store, vec![create("b", "")]).await.unwrap();
-    assert_eq!(
-        head(&*store).await,
-        2,
-        "a refused commit uses no revision up"
-    );
+    assert_eq!(head(&*store).await, 2, "a refused commit uses no revision up");
 }
 
 /// Each way in which `expected` can be wrong.
 pub async fn preconditions_are_checked(store: Arc<dyn Store>) {
-    commits(
-        &*store,
-        vec![
-            vec![create("a", "1")],
-            vec![replace("a", 1, "2")],
-            vec![create("b", "")],
-        ],
-    )
-    .await;
+    commits(&*store, vec![vec![create("a", "1")], vec![replace("a", 1, "2")], vec![create("b", "")]]).await;
     commits(&*store, vec![vec![delete("b", 3)]]).await;
     let cases = [
         (create("a", "x"), Some(2)),
@@ -113,11 +73,7 @@ pub async fn preconditions_are_checked(store: Arc<dyn Store>) {
     ];
     for (write, found) in cases {
         let of = write.key.clone();
-        assert_precondition(
-            commit(&*store, vec![write.clone()]).await,
-            of.as_str(),
-            found,
-        );
+        assert_precondition(commit(&*store, vec![write.clone()]).await, of.as_str(), found);
         // The same once the transaction has seen what is there.
         let mut transaction = store.begin().await.unwrap();
         transaction.read(std::slice::from_ref(&of)).await.unwrap();
@@ -129,45 +85,17 @@ pub async fn preconditions_are_checked(store: Arc<dyn Store>) {
 
 /// The condition of a later write refers to the earlier one.
 pub async fn one_key_several_times_in_one_commit(store: Arc<dyn Store>) {
-    let batch = vec![
-        create("a", "1"),
-        replace("a", 1, "2"),
-        delete("a", 2),
-        create("a", "4"),
-        replace("a", 4, "5"),
-    ];
+    let batch = vec![create("a", "1"), replace("a", 1, "2"), delete("a", 2), create("a", "4"), replace("a", 4, "5")];
     commit(&*store, batch).await.unwrap();
-    assert_eq!(
-        store.get(&key("a")).await.unwrap().unwrap().revision,
-        Revision(5)
-    );
+    assert_eq!(store.get(&key("a")).await.unwrap().unwrap().revision, Revision(5));
     assert_eq!(dump(&*store, None).await, "a=5");
-    assert_precondition(
-        commit(&*store, vec![replace("a", 5, "6"), replace("a", 5, "7")]).await,
-        "a",
-        Some(6),
-    );
-    assert_precondition(
-        commit(&*store, vec![delete("a", 5), replace("a", 6, "7")]).await,
-        "a",
-        None,
-    );
-    assert_precondition(
-        commit(
-            &*store,
-            vec![delete("a", 5), create("a", "7"), create("a", "8")],
-        )
-        .await,
-        "a",
-        Some(7),
-    );
+    assert_precondition(commit(&*store, vec![replace("a", 5, "6"), replace("a", 5, "7")]).await, "a", Some(6));
+    assert_precondition(commit(&*store, vec![delete("a", 5), replace("a", 6, "7")]).await, "a", None);
+    assert_precondition(commit(&*store, vec![delete("a", 5), create("a", "7"), create("a", "8")]).await, "a", Some(7));
     // What the transaction read before must not hide what its own commit wrote.
     let mut transaction = store.begin().await.unwrap();
     transaction.read(&[key("a")]).await.unwrap();
-    transaction
-        .commit(vec![replace("a", 5, "6"), replace("a", 6, "7")])
-        .await
-        .unwrap();
+    transaction.commit(vec![replace("a", 5, "6"), replace("a", 6, "7")]).await.unwrap();
     assert_eq!(dump(&*store, None).await, "a=7");
 }
 
@@ -180,28 +108,15 @@ pub async fn a_dropped_transaction_changes_nothing(store: Arc<dyn Store>) {
         transaction.read(&[key("a"), key("b")]).await.unwrap();
         drop(transaction);
     }
-    assert_eq!(
-        (head(&*store).await, dump(&*store, None).await),
-        (1, "a=1".to_owned())
-    );
+    assert_eq!((head(&*store).await, dump(&*store, None).await), (1, "a=1".to_owned()));
     commits(&*store, vec![vec![replace("a", 1, "2")]]).await;
 }
 
 /// In the order asked, twice if asked twice, and `None` for what never was or is no more.
 pub async fn a_transaction_reads_what_is_there(store: Arc<dyn Store>) {
-    commits(
-        &*store,
-        vec![
-            vec![create("a", "1"), create("b", "2")],
-            vec![replace("a", 1, "3"), delete("b", 2)],
-        ],
-    )
-    .await;
+    commits(&*store, vec![vec![create("a", "1"), create("b", "2")], vec![replace("a", 1, "3"), delete("b", 2)]]).await;
     let mut transaction = store.begin().await.unwrap();
-    let records = transaction
-        .read(&[key("c"), key("a"), key("b"), key("a")])
-        .await
-        .unwrap();
+    let records = transaction.read(&[key("c"), key("a"), key("b"), key("a")]).await.unwrap();
     let a = store.get(&key("a")).await.unwrap();
     assert_eq!(a.as_ref().unwrap().value, "3");
     assert_eq!(records, [None, a.clone(), None, a]);
@@ -219,17 +134,9 @@ pub async fn an_empty_commit_writes_nothing(store: Arc<dyn Store>) {
 /// Empty, binary and large values.
 pub async fn values_come_back_as_they_were(store: Arc<dyn Store>) {
     let all_bytes: Bytes = (0..=u8::MAX).collect();
-    let values = [
-        Bytes::new(),
-        all_bytes,
-        Bytes::from_static(b"\0"),
-        Bytes::from(vec![b'x'; 1 << 20]),
-    ];
+    let values = [Bytes::new(), all_bytes, Bytes::from_static(b"\0"), Bytes::from(vec![b'x'; 1 << 20])];
     for (place, value) in values.iter().enumerate() {
-        let write = Write {
-            value: Some(value.clone()),
-            ..create(&format!("k{place}"), "")
-        };
+        let write = Write { value: Some(value.clone()), ..create(&format!("k{place}"), "") };
         commit(&*store, vec![write]).await.unwrap();
     }
     let records = store.list("", None, None, 10).await.unwrap().records;
@@ -242,27 +149,12 @@ pub async fn values_come_back_as_they_were(store: Arc<dyn Store>) {
 
 /// It is of no use, but it has a meaning: an entry without a value and without a previous version.
 pub async fn a_deletion_of_nothing_is_in_the_log(store: Arc<dyn Store>) {
-    let nothing = Write {
-        value: None,
-        ..create("a", "")
-    };
+    let nothing = Write { value: None, ..create("a", "") };
     commit(&*store, vec![nothing.clone()]).await.unwrap();
     let entries = store.tail(Revision(0), 10).await.unwrap();
-    assert_eq!(
-        (entries.len(), &entries[0].value, &entries[0].previous),
-        (1, &None, &None)
-    );
+    assert_eq!((entries.len(), &entries[0].value, &entries[0].previous), (1, &None, &None));
     assert_eq!(dump(&*store, None).await, "");
     commit(&*store, vec![create("a", "1")]).await.unwrap();
     assert_precondition(commit(&*store, vec![nothing]).await, "a", Some(2));
-    assert_guarded(
-        commit(
-            &*store,
-            vec![Write {
-                releases: vec![span("s", 1, 1, "a")],
-                ..delete("a", 2)
-            }],
-        )
-        .await,
-    );
+    assert_guarded(commit(&*store, vec![Write { releases: vec![span("s", 1, 1, "a")], ..delete("a", 2) }]).await);
 }

@@ -31,27 +31,14 @@ pub async fn what_is_compacted_is_refused(store: Arc<dyn Store>) {
     }
     for horizon in 1..=6 {
         compact(&*store, horizon).await;
-        assert_eq!(
-            store.head().await.unwrap(),
-            Head {
-                revision: Revision(6),
-                compacted: Revision(horizon)
-            }
-        );
+        assert_eq!(store.head().await.unwrap(), Head { revision: Revision(6), compacted: Revision(horizon) });
         for at in 0..=6_u64 {
             if at < horizon {
-                assert_compacted(
-                    store.list("", None, Some(Revision(at)), 9).await,
-                    at,
-                    horizon,
-                );
+                assert_compacted(store.list("", None, Some(Revision(at)), 9).await, at, horizon);
                 assert_compacted(store.count("", None, Revision(at), 9).await, at, horizon);
                 assert_compacted(store.tail(Revision(at), 9).await, at, horizon);
             } else {
-                assert_eq!(
-                    dump(&*store, Some(at)).await,
-                    before[usize::try_from(at).unwrap()]
-                );
+                assert_eq!(dump(&*store, Some(at)).await, before[usize::try_from(at).unwrap()]);
                 let entries = store.tail(Revision(at), 9).await.unwrap();
                 assert_eq!(entries.len() as u64, 6 - at);
             }
@@ -63,47 +50,21 @@ pub async fn what_is_compacted_is_refused(store: Arc<dyn Store>) {
 pub async fn current_versions_stay(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("old", "1")]]).await;
     for revision in 1..50 {
-        let write = if revision == 1 {
-            create("hot", "")
-        } else {
-            replace("hot", revision, "")
-        };
+        let write = if revision == 1 { create("hot", "") } else { replace("hot", revision, "") };
         commits(&*store, vec![vec![write]]).await;
     }
     compact(&*store, 50).await;
-    assert_eq!(
-        store.get(&key("old")).await.unwrap().unwrap().revision,
-        Revision(1)
-    );
-    assert_eq!(
-        store.get(&key("hot")).await.unwrap().unwrap().revision,
-        Revision(50)
-    );
+    assert_eq!(store.get(&key("old")).await.unwrap().unwrap().revision, Revision(1));
+    assert_eq!(store.get(&key("hot")).await.unwrap().unwrap().revision, Revision(50));
     assert_eq!(dump(&*store, Some(50)).await, "hot= old=1");
-    commit(&*store, vec![replace("old", 1, "51"), delete("hot", 50)])
-        .await
-        .unwrap();
+    commit(&*store, vec![replace("old", 1, "51"), delete("hot", 50)]).await.unwrap();
     assert_eq!(dump(&*store, None).await, "old=51");
 }
 
 /// Versions replaced only behind the horizon belong to it.
 pub async fn a_snapshot_at_the_horizon_is_whole(store: Arc<dyn Store>) {
-    commits(
-        &*store,
-        vec![
-            vec![create("a", "1"), create("b", "2")],
-            vec![create("c", "3")],
-        ],
-    )
-    .await;
-    commits(
-        &*store,
-        vec![
-            vec![replace("a", 1, "4"), delete("b", 2)],
-            vec![delete("c", 3)],
-        ],
-    )
-    .await;
+    commits(&*store, vec![vec![create("a", "1"), create("b", "2")], vec![create("c", "3")]]).await;
+    commits(&*store, vec![vec![replace("a", 1, "4"), delete("b", 2)], vec![delete("c", 3)]]).await;
     compact(&*store, 3).await;
     assert_eq!(dump(&*store, Some(3)).await, "a=1 b=2 c=3");
     assert_eq!(dump(&*store, Some(5)).await, "a=4 c=3");
@@ -126,21 +87,12 @@ pub async fn the_tail_keeps_its_previous_versions(store: Arc<dyn Store>) {
 pub async fn a_deletion_at_the_head(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1")], vec![delete("a", 1)]]).await;
     compact(&*store, 2).await;
-    assert_eq!(
-        store.head().await.unwrap(),
-        Head {
-            revision: Revision(2),
-            compacted: Revision(2)
-        }
-    );
+    assert_eq!(store.head().await.unwrap(), Head { revision: Revision(2), compacted: Revision(2) });
     assert_eq!(store.begin().await.unwrap().head(), Revision(2));
     assert_eq!(dump(&*store, Some(2)).await, "");
     assert_eq!(store.tail(Revision(2), 9).await.unwrap(), []);
     commit(&*store, vec![create("a", "3")]).await.unwrap();
-    assert_eq!(
-        store.get(&key("a")).await.unwrap().unwrap().revision,
-        Revision(3)
-    );
+    assert_eq!(store.get(&key("a")).await.unwrap().unwrap().revision, Revision(3));
     assert_eq!(store.tail(Revision(2), 9).await.unwrap()[0].previous, None);
 }
 
@@ -153,13 +105,7 @@ pub async fn beyond_the_head_and_backwards(store: Arc<dyn Store>) {
         assert_eq!(store.head().await.unwrap().compacted, Revision(4));
     }
     compact(&*store, u64::MAX).await;
-    assert_eq!(
-        store.head().await.unwrap(),
-        Head {
-            revision: Revision(6),
-            compacted: Revision(6)
-        }
-    );
+    assert_eq!(store.head().await.unwrap(), Head { revision: Revision(6), compacted: Revision(6) });
     commit(&*store, vec![create("d", "7")]).await.unwrap();
     assert_eq!(head(&*store).await, 7);
     assert_eq!(store.tail(Revision(6), 9).await.unwrap().len(), 1);
@@ -167,34 +113,18 @@ pub async fn beyond_the_head_and_backwards(store: Arc<dyn Store>) {
 
 /// The horizon is where it was asked to be; a snapshot there is still the commit's end.
 pub async fn inside_a_commit(store: Arc<dyn Store>) {
-    commit(&*store, vec![create("a", "1"), create("b", "2")])
-        .await
-        .unwrap();
-    let batch = vec![
-        replace("a", 1, "3"),
-        delete("b", 2),
-        create("b", "5"),
-        replace("a", 3, "6"),
-        delete("b", 5),
-    ];
+    commit(&*store, vec![create("a", "1"), create("b", "2")]).await.unwrap();
+    let batch = vec![replace("a", 1, "3"), delete("b", 2), create("b", "5"), replace("a", 3, "6"), delete("b", 5)];
     commit(&*store, batch).await.unwrap();
     for horizon in 3..=7 {
         let entries = store.tail(Revision(horizon), 9).await.unwrap();
         compact(&*store, horizon).await;
         assert_eq!(store.head().await.unwrap().compacted, Revision(horizon));
         assert_eq!(store.tail(Revision(horizon), 9).await.unwrap(), entries);
-        assert_compacted(
-            store.tail(Revision(horizon - 1), 9).await,
-            horizon - 1,
-            horizon,
-        );
+        assert_compacted(store.tail(Revision(horizon - 1), 9).await, horizon - 1, horizon);
         for at in horizon..=7 {
             let page = store.list("", None, Some(Revision(at)), 9).await.unwrap();
-            assert_eq!(
-                (page.revision, page.records.len()),
-                (Revision(7), 1),
-                "at {at}, horizon {horizon}"
-            );
+            assert_eq!((page.revision, page.records.len()), (Revision(7), 1), "at {at}, horizon {horizon}");
         }
     }
     assert_eq!(dump(&*store, None).await, "a=6");
@@ -204,31 +134,16 @@ pub async fn inside_a_commit(store: Arc<dyn Store>) {
 pub async fn of_a_long_history(store: Arc<dyn Store>) {
     const KEYS: u64 = 10;
     let name = |number: u64| format!("k{number}");
-    commit(
-        &*store,
-        (0..KEYS).map(|number| create(&name(number), "")).collect(),
-    )
-    .await
-    .unwrap();
+    commit(&*store, (0..KEYS).map(|number| create(&name(number), "")).collect()).await.unwrap();
     for round in 0..30 {
-        let writes =
-            (0..100).map(|place| replace(&name(place % KEYS), round * 100 + place + 1, ""));
+        let writes = (0..100).map(|place| replace(&name(place % KEYS), round * 100 + place + 1, ""));
         commit(&*store, writes.collect()).await.unwrap();
     }
     let state = dump(&*store, None).await;
-    let (compacted, written) = tokio::join!(
-        store.compact(Revision(2_900)),
-        commit(&*store, vec![create("new", "")])
-    );
+    let (compacted, written) = tokio::join!(store.compact(Revision(2_900)), commit(&*store, vec![create("new", "")]));
     compacted.unwrap();
     written.unwrap();
-    assert_eq!(
-        store.head().await.unwrap(),
-        Head {
-            revision: Revision(3_011),
-            compacted: Revision(2_900)
-        }
-    );
+    assert_eq!(store.head().await.unwrap(), Head { revision: Revision(3_011), compacted: Revision(2_900) });
     assert_eq!(store.tail(Revision(2_900), 999).await.unwrap().len(), 111);
     assert_eq!(dump(&*store, Some(3_010)).await, state);
     assert_compacted(store.tail(Revision(2_899), 1).await, 2_899, 2_900);
@@ -241,14 +156,7 @@ pub async fn a_page_that_was_overtaken(store: Arc<dyn Store>) {
     assert!(page.more);
     compact(&*store, 5).await;
     let after = &page.records[0].key;
-    assert_compacted(
-        store.list("", Some(after), Some(page.revision), 1).await,
-        3,
-        5,
-    );
-    let again = Write {
-        value: None,
-        ..create("b", "")
-    };
+    assert_compacted(store.list("", Some(after), Some(page.revision), 1).await, 3, 5);
+    let again = Write { value: None, ..create("b", "") };
     commit(&*store, vec![again]).await.unwrap();
 }

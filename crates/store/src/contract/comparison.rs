@@ -15,9 +15,7 @@ use super::{key, span};
 use crate::memory::MemoryStore;
 use crate::{Error, Key, Revision, Span, Store, Write};
 
-const KEYS: [&str; 12] = [
-    "a", "a/", "a/1", "a/2", "a/2/x", "a/3", "a0", "ab", "b", "b/1", "b/2", "c",
-];
+const KEYS: [&str; 12] = ["a", "a/", "a/1", "a/2", "a/2/x", "a/3", "a0", "ab", "b", "b/1", "b/2", "c"];
 const PREFIXES: [&str; 7] = ["", "a", "a/", "a/2", "b/", "c", "d"];
 const SPACES: [&str; 3] = ["", "s", "s2"];
 
@@ -26,29 +24,11 @@ const NUMBERS: u128 = 48;
 
 #[derive(Debug)]
 enum Operation {
-    Commit {
-        read: Vec<Key>,
-        writes: Vec<Write>,
-    },
-    Abandon {
-        read: Vec<Key>,
-        space: String,
-        first: u128,
-        last: u128,
-    },
+    Commit { read: Vec<Key>, writes: Vec<Write> },
+    Abandon { read: Vec<Key>, space: String, first: u128, last: u128 },
     Get(Key),
-    List {
-        prefix: &'static str,
-        after: Option<Key>,
-        at: Option<Revision>,
-        limit: usize,
-    },
-    Count {
-        prefix: &'static str,
-        after: Option<Key>,
-        at: Revision,
-        limit: usize,
-    },
+    List { prefix: &'static str, after: Option<Key>, at: Option<Revision>, limit: usize },
+    Count { prefix: &'static str, after: Option<Key>, at: Revision, limit: usize },
     Tail(Revision, usize),
     Spans(Option<(&'static str, u128)>, usize),
     Holders(&'static str, u128, u128, usize),
@@ -63,15 +43,9 @@ pub async fn compare(store: Arc<dyn Store>, seed: u64, operations: usize) {
         let operation = author.draw();
         let expected = answer(&model, &operation).await;
         let found = answer(&*store, &operation).await;
-        assert_eq!(
-            found, expected,
-            "seed {seed}, operation {place}: {operation:?}"
-        );
+        assert_eq!(found, expected, "seed {seed}, operation {place}: {operation:?}");
         let heads = (store.head().await.unwrap(), model.head().await.unwrap());
-        assert_eq!(
-            heads.0, heads.1,
-            "seed {seed}, the head after operation {place}: {operation:?}"
-        );
+        assert_eq!(heads.0, heads.1, "seed {seed}, the head after operation {place}: {operation:?}");
     }
 }
 
@@ -81,42 +55,19 @@ async fn answer(store: &dyn Store, operation: &Operation) -> String {
         Operation::Commit { read, writes } => {
             let mut transaction = store.begin().await.unwrap();
             let records = transaction.read(read).await.unwrap();
-            format!(
-                "{records:?} {}",
-                shown(transaction.commit(writes.clone()).await)
-            )
+            format!("{records:?} {}", shown(transaction.commit(writes.clone()).await))
         }
-        Operation::Abandon {
-            read,
-            space,
-            first,
-            last,
-        } => {
+        Operation::Abandon { read, space, first, last } => {
             let mut transaction = store.begin().await.unwrap();
             let records = transaction.read(read).await.unwrap();
-            format!(
-                "{records:?} {}",
-                shown(transaction.holders(space, *first, *last, 9).await)
-            )
+            format!("{records:?} {}", shown(transaction.holders(space, *first, *last, 9).await))
         }
         Operation::Get(key) => shown(store.get(key).await),
-        Operation::List {
-            prefix,
-            after,
-            at,
-            limit,
-        } => shown(store.list(prefix, after.as_ref(), *at, *limit).await),
-        Operation::Count {
-            prefix,
-            after,
-            at,
-            limit,
-        } => shown(store.count(prefix, after.as_ref(), *at, *limit).await),
+        Operation::List { prefix, after, at, limit } => shown(store.list(prefix, after.as_ref(), *at, *limit).await),
+        Operation::Count { prefix, after, at, limit } => shown(store.count(prefix, after.as_ref(), *at, *limit).await),
         Operation::Tail(after, limit) => shown(store.tail(*after, *limit).await),
         Operation::Spans(after, limit) => shown(store.spans(*after, *limit).await),
-        Operation::Holders(space, first, last, limit) => {
-            shown(store.holders(space, *first, *last, *limit).await)
-        }
+        Operation::Holders(space, first, last, limit) => shown(store.holders(space, *first, *last, *limit).await),
         Operation::Compact(revision) => shown(store.compact(*revision).await),
     }
 }
@@ -143,10 +94,7 @@ struct State {
 
 impl Author {
     fn new(seed: u64) -> Self {
-        Self {
-            random: SmallRng::seed_from_u64(seed),
-            state: State::default(),
-        }
+        Self { random: SmallRng::seed_from_u64(seed), state: State::default() }
     }
 
     fn draw(&mut self) -> Operation {
@@ -155,38 +103,20 @@ impl Author {
             40..50 => self.faulty_commit(),
             50..53 => {
                 let (first, last) = self.range();
-                Operation::Abandon {
-                    read: self.keys(),
-                    space: self.space().to_owned(),
-                    first,
-                    last,
-                }
+                Operation::Abandon { read: self.keys(), space: self.space().to_owned(), first, last }
             }
             53..58 => Operation::Get(key(self.name())),
             58..72 => {
                 let at = self.random.random_bool(0.7).then(|| self.revision());
-                Operation::List {
-                    prefix: self.prefix(),
-                    after: self.after(),
-                    at,
-                    limit: self.limit(),
-                }
+                Operation::List { prefix: self.prefix(), after: self.after(), at, limit: self.limit() }
             }
             72..80 => {
                 let at = self.revision();
-                Operation::Count {
-                    prefix: self.prefix(),
-                    after: self.after(),
-                    at,
-                    limit: self.limit(),
-                }
+                Operation::Count { prefix: self.prefix(), after: self.after(), at, limit: self.limit() }
             }
             80..88 => Operation::Tail(self.revision(), self.limit()),
             88..92 => {
-                let after = self
-                    .random
-                    .random_bool(0.7)
-                    .then(|| (self.space(), self.range().0));
+                let after = self.random.random_bool(0.7).then(|| (self.space(), self.range().0));
                 Operation::Spans(after, self.limit())
             }
             92..98 => {
@@ -206,25 +136,17 @@ impl Author {
         let n_writes = self.random.random_range(0..=6);
         let writes = (0..n_writes).map(|_| self.write(&mut next)).collect();
         self.state = next;
-        Operation::Commit {
-            read: self.keys(),
-            writes,
-        }
+        Operation::Commit { read: self.keys(), writes }
     }
 
     /// Sound writes around one that is not, so that there is something to take back.
     fn faulty_commit(&mut self) -> Operation {
         let mut next = self.state.clone();
-        let mut writes: Vec<Write> = (0..self.random.random_range(0..4))
-            .map(|_| self.write(&mut next))
-            .collect();
+        let mut writes: Vec<Write> = (0..self.random.random_range(0..4)).map(|_| self.write(&mut next)).collect();
         let fault = self.fault(&mut next);
         writes.push(fault);
         writes.extend((0..self.random.random_range(0..3)).map(|_| self.write(&mut next)));
-        Operation::Commit {
-            read: self.keys(),
-            writes,
-        }
+        Operation::Commit { read: self.keys(), writes }
     }
 
     /// A write that succeeds after those that led to `state`.
@@ -232,9 +154,7 @@ impl Author {
         let name = self.name();
         let expected = state.live.get(name).copied();
         let revision = Revision(state.head + 1);
-        let deletes = self
-            .random
-            .random_bool(if expected.is_some() { 0.3 } else { 0.05 });
+        let deletes = self.random.random_bool(if expected.is_some() { 0.3 } else { 0.05 });
         let value = (!deletes).then(|| Bytes::from(format!("{name} at {revision}")));
         state.head += 1;
         if deletes {
@@ -244,24 +164,12 @@ impl Author {
         }
         let releases = self.releases(state);
         let takes = self.takes(state, name);
-        Write {
-            key: key(name),
-            value,
-            expected,
-            releases,
-            takes,
-        }
+        Write { key: key(name), value, expected, releases, takes }
     }
 
     fn releases(&mut self, state: &mut State) -> Vec<Span> {
         let n_released = self.random.random_range(0..=2).min(state.held.len());
-        (0..n_released)
-            .map(|_| {
-                state
-                    .held
-                    .swap_remove(self.random.random_range(0..state.held.len()))
-            })
-            .collect()
+        (0..n_released).map(|_| state.held.swap_remove(self.random.random_range(0..state.held.len()))).collect()
     }
 
     fn takes(&mut self, state: &mut State, holder: &str) -> Vec<Span> {
@@ -283,27 +191,11 @@ impl Author {
         let mut write = self.write(state);
         let held = before.held.choose(&mut self.random).cloned();
         match (self.random.random_range(0..6), held) {
-            (0, Some(held)) => {
-                write = Write {
-                    takes: vec![self.overlapping(&held)],
-                    releases: vec![],
-                    ..write
-                }
-            }
-            (1, Some(held)) => {
-                write = Write {
-                    releases: vec![self.mistaken(held)],
-                    takes: vec![],
-                    ..write
-                }
-            }
+            (0, Some(held)) => write = Write { takes: vec![self.overlapping(&held)], releases: vec![], ..write },
+            (1, Some(held)) => write = Write { releases: vec![self.mistaken(held)], takes: vec![], ..write },
             (2, _) => {
                 let first = self.random.random_range(1..NUMBERS);
-                write = Write {
-                    takes: vec![span("s", first, first - 1, "a")],
-                    releases: vec![],
-                    ..write
-                };
+                write = Write { takes: vec![span("s", first, first - 1, "a")], releases: vec![], ..write };
             }
             _ => {
                 let wrong = write.expected.map_or(1, |revision| revision.0 + 1);
@@ -314,37 +206,18 @@ impl Author {
     }
 
     fn overlapping(&mut self, held: &Span) -> Span {
-        let first = self
-            .random
-            .random_range(held.first.saturating_sub(3)..=held.last);
+        let first = self.random.random_range(held.first.saturating_sub(3)..=held.last);
         let start = first.max(held.first);
         let last = self.random.random_range(start..=start.saturating_add(3));
-        Span {
-            first,
-            last,
-            holder: key("x"),
-            ..held.clone()
-        }
+        Span { first, last, holder: key("x"), ..held.clone() }
     }
 
     fn mistaken(&mut self, held: Span) -> Span {
         match self.random.random_range(0..4) {
-            0 => Span {
-                space: format!("{}?", held.space),
-                ..held
-            },
-            1 => Span {
-                first: held.first ^ 1,
-                ..held
-            },
-            2 => Span {
-                last: held.last ^ 1,
-                ..held
-            },
-            _ => Span {
-                holder: key("nobody"),
-                ..held
-            },
+            0 => Span { space: format!("{}?", held.space), ..held },
+            1 => Span { first: held.first ^ 1, ..held },
+            2 => Span { last: held.last ^ 1, ..held },
+            _ => Span { holder: key("nobody"), ..held },
         }
     }
 
@@ -352,29 +225,19 @@ impl Author {
     fn range(&mut self) -> (u128, u128) {
         let first = self.random.random_range(0..NUMBERS);
         let last = (first + self.random.random_range(0..6)).min(NUMBERS);
-        if self.random.random_bool(0.5) {
-            (first, last)
-        } else {
-            (u128::MAX - last, u128::MAX - first)
-        }
+        if self.random.random_bool(0.5) { (first, last) } else { (u128::MAX - last, u128::MAX - first) }
     }
 
     /// Anywhere in the log, and a little beyond.
     fn revision(&mut self) -> Revision {
         let beyond = self.state.head + 2;
         let recent = self.state.head.saturating_sub(20);
-        let from = if self.random.random_bool(0.7) {
-            recent
-        } else {
-            0
-        };
+        let from = if self.random.random_bool(0.7) { recent } else { 0 };
         Revision(self.random.random_range(from..=beyond))
     }
 
     fn keys(&mut self) -> Vec<Key> {
-        (0..self.random.random_range(0..6))
-            .map(|_| key(self.name()))
-            .collect()
+        (0..self.random.random_range(0..6)).map(|_| key(self.name())).collect()
     }
 
     fn name(&mut self) -> &'static str {

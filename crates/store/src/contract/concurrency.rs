@@ -27,11 +27,7 @@ pub async fn committers_make_one_log(store: Arc<dyn Store>) {
     }
     let heads: Vec<u64> = committers.join_all().await.into_iter().flatten().collect();
     let total = COMMITTERS * COMMITS_EACH;
-    assert_eq!(
-        heads.iter().collect::<HashSet<_>>().len() as u64,
-        total,
-        "two commits began at one revision"
-    );
+    assert_eq!(heads.iter().collect::<HashSet<_>>().len() as u64, total, "two commits began at one revision");
     let counter = store.get(&key("counter")).await.unwrap().unwrap();
     assert_eq!(counter.value, total.to_string());
     assert_log_is_whole(&*store, &heads).await;
@@ -48,22 +44,13 @@ async fn raise(store: &dyn Store, committer: u64, round: u64) -> u64 {
     }
     let count = counter.as_ref().map_or(0, count) + 1;
     let expected = counter.map(|record| record.revision);
-    let mut writes = vec![Write {
-        expected,
-        ..create("counter", &count.to_string())
-    }];
+    let mut writes = vec![Write { expected, ..create("counter", &count.to_string()) }];
     for number in 0..=committer % 3 {
-        writes.push(create(
-            &format!("k/{committer}/{round}/{number}"),
-            &begun.to_string(),
-        ));
+        writes.push(create(&format!("k/{committer}/{round}/{number}"), &begun.to_string()));
     }
     let end = begun + writes.len() as u64;
     transaction.commit(writes).await.unwrap();
-    assert!(
-        head(store).await >= end,
-        "the head does not show an acknowledged commit"
-    );
+    assert!(head(store).await >= end, "the head does not show an acknowledged commit");
     begun
 }
 
@@ -82,11 +69,7 @@ async fn assert_log_is_whole(store: &dyn Store, heads: &[u64]) {
             begun = before;
             assert!(heads.contains(&begun));
         } else {
-            assert_eq!(
-                entry.value.as_deref(),
-                Some(begun.to_string().as_bytes()),
-                "commits are mixed"
-            );
+            assert_eq!(entry.value.as_deref(), Some(begun.to_string().as_bytes()), "commits are mixed");
         }
     }
 }
@@ -122,17 +105,10 @@ fn names() -> Vec<crate::Key> {
 }
 
 fn rewrite(records: &[Option<Record>], round: u64) -> Vec<Write> {
-    let revisions = records
-        .iter()
-        .map(|record| record.as_ref().map(|record| record.revision));
+    let revisions = records.iter().map(|record| record.as_ref().map(|record| record.revision));
     let revisions = revisions.chain(std::iter::repeat(None));
     let writes = names().into_iter().zip(revisions);
-    writes
-        .map(|(name, expected)| Write {
-            expected,
-            ..create(name.as_str(), &round.to_string())
-        })
-        .collect()
+    writes.map(|(name, expected)| Write { expected, ..create(name.as_str(), &round.to_string()) }).collect()
 }
 
 /// Reads everything in pages of `limit`; time does not run backwards from `last`.
@@ -145,18 +121,11 @@ async fn read_whole(store: &dyn Store, limit: usize, last: u64) -> u64 {
     let mut values: Vec<_> = page.records.iter().map(count).collect();
     while page.more {
         let after = page.records.last().unwrap().key.clone();
-        page = store
-            .list("k", Some(&after), Some(at), limit)
-            .await
-            .unwrap();
+        page = store.list("k", Some(&after), Some(at), limit).await.unwrap();
         values.extend(page.records.iter().map(count));
         assert!(values.len() <= 10, "the pages go round in circles");
     }
-    assert_eq!(
-        values,
-        [at.0 / 10 - 1; 10],
-        "the pages of {at} mix snapshots"
-    );
+    assert_eq!(values, [at.0 / 10 - 1; 10], "the pages of {at} mix snapshots");
     assert_eq!(store.tail(Revision(at.0 - 10), 10).await.unwrap().len(), 10);
     at.0
 }
@@ -166,10 +135,7 @@ pub async fn a_cancelled_commit_is_whole_or_absent(store: Arc<dyn Store>) {
     let mut expected = 0;
     for round in 0..50 {
         let transaction = store.begin().await.unwrap();
-        assert!(
-            head(&*store).await == transaction.head().0,
-            "the head moved while it was held"
-        );
+        assert!(head(&*store).await == transaction.head().0, "the head moved while it was held");
         let names: Vec<String> = (0..4).map(|number| format!("k/{round}/{number}")).collect();
         let writes = names.iter().map(|name| create(name, "")).collect();
         tokio::select! {
@@ -178,15 +144,9 @@ pub async fn a_cancelled_commit_is_whole_or_absent(store: Arc<dyn Store>) {
             () = std::future::ready(()) => {}
         }
         let next = store.begin().await.unwrap();
-        assert!(
-            [expected, expected + 4].contains(&next.head().0),
-            "half a commit"
-        );
+        assert!([expected, expected + 4].contains(&next.head().0), "half a commit");
         expected = next.head().0;
         drop(next);
-        assert_eq!(
-            dump(&*store, None).await.split_whitespace().count() as u64,
-            expected
-        );
+        assert_eq!(dump(&*store, None).await.split_whitespace().count() as u64, expected);
     }
 }

@@ -6,46 +6,28 @@ use super::{commit, create, key};
 use crate::{KEY_BYTES_MAX, Revision, Store};
 
 async fn fill(store: &dyn Store, keys: &[&str]) {
-    commit(store, keys.iter().map(|key| create(key, "")).collect())
-        .await
-        .unwrap();
+    commit(store, keys.iter().map(|key| create(key, "")).collect()).await.unwrap();
 }
 
 async fn listed(store: &dyn Store, prefix: &str, after: Option<&str>) -> Vec<String> {
     let after = after.map(key);
     let page = store.list(prefix, after.as_ref(), None, 100).await.unwrap();
-    let count = store
-        .count(prefix, after.as_ref(), page.revision, 100)
-        .await
-        .unwrap();
+    let count = store.count(prefix, after.as_ref(), page.revision, 100).await.unwrap();
     assert_eq!(count, page.records.len(), "the count under {prefix:?}");
-    page.records
-        .into_iter()
-        .map(|record| record.key.as_str().to_owned())
-        .collect()
+    page.records.into_iter().map(|record| record.key.as_str().to_owned()).collect()
 }
 
 /// `a/` does not match `a`, `a0` (the next byte after the slash) or `ab`.
 pub async fn a_prefix_ends_where_it_says(store: Arc<dyn Store>) {
-    fill(
-        &*store,
-        &["a", "a.", "a/", "a/x", "a/x/y", "a/z", "a0", "ab", "b"],
-    )
-    .await;
-    assert_eq!(
-        listed(&*store, "a/", None).await,
-        ["a/", "a/x", "a/x/y", "a/z"]
-    );
+    fill(&*store, &["a", "a.", "a/", "a/x", "a/x/y", "a/z", "a0", "ab", "b"]).await;
+    assert_eq!(listed(&*store, "a/", None).await, ["a/", "a/x", "a/x/y", "a/z"]);
     assert_eq!(listed(&*store, "a/x", None).await, ["a/x", "a/x/y"]);
     assert_eq!(listed(&*store, "a/x/", None).await, ["a/x/y"]);
     assert_eq!(listed(&*store, "c", None).await, [""; 0]);
     assert_eq!(listed(&*store, "", None).await.len(), 9);
     // A start before the prefix, at its edge, inside, at its end and behind it.
     assert_eq!(listed(&*store, "a/", Some("a")).await.len(), 4);
-    assert_eq!(
-        listed(&*store, "a/", Some("a/")).await,
-        ["a/x", "a/x/y", "a/z"]
-    );
+    assert_eq!(listed(&*store, "a/", Some("a/")).await, ["a/x", "a/x/y", "a/z"]);
     assert_eq!(listed(&*store, "a/", Some("a/x")).await, ["a/x/y", "a/z"]);
     assert_eq!(listed(&*store, "a/", Some("a/y")).await, ["a/z"]);
     assert_eq!(listed(&*store, "a/", Some("a/z")).await, [""; 0]);
@@ -54,22 +36,7 @@ pub async fn a_prefix_ends_where_it_says(store: Arc<dyn Store>) {
 
 /// Not by any language's rules, nor by UTF-16.
 pub async fn order_is_by_bytes(store: Arc<dyn Store>) {
-    let mut keys = [
-        "a",
-        "B",
-        "b",
-        "A",
-        "á",
-        "ab",
-        "a b",
-        "a-b",
-        "\u{FFFF}",
-        "\u{10000}",
-        "\u{10FFFF}",
-        "10",
-        "9",
-        "~",
-    ];
+    let mut keys = ["a", "B", "b", "A", "á", "ab", "a b", "a-b", "\u{FFFF}", "\u{10000}", "\u{10FFFF}", "10", "9", "~"];
     fill(&*store, &keys).await;
     keys.sort_unstable();
     assert_eq!(listed(&*store, "", None).await, keys);
@@ -81,30 +48,15 @@ pub async fn order_is_by_bytes(store: Arc<dyn Store>) {
 
 /// Wildcards, quotes and control characters stand for themselves; case and accents differ.
 pub async fn nothing_in_a_key_is_special(store: Arc<dyn Store>) {
-    let mut keys = [
-        "%", "_", "a%b", "a_b", "aXb", "'", "\"", "\\", ";--", "\u{1}", "\n", "é", "e\u{301}", " ",
-        "a ",
-    ];
+    let mut keys = ["%", "_", "a%b", "a_b", "aXb", "'", "\"", "\\", ";--", "\u{1}", "\n", "é", "e\u{301}", " ", "a "];
     fill(&*store, &keys).await;
     keys.sort_unstable();
     assert_eq!(listed(&*store, "", None).await, keys);
     for name in keys {
         assert!(store.get(&key(name)).await.unwrap().is_some(), "{name:?}");
     }
-    for (prefix, matches) in [
-        ("%", 1),
-        ("a%", 1),
-        ("a_", 1),
-        ("_", 1),
-        ("'", 1),
-        ("\\", 1),
-        ("A", 0),
-    ] {
-        assert_eq!(
-            listed(&*store, prefix, None).await.len(),
-            matches,
-            "{prefix:?}"
-        );
+    for (prefix, matches) in [("%", 1), ("a%", 1), ("a_", 1), ("_", 1), ("'", 1), ("\\", 1), ("A", 0)] {
+        assert_eq!(listed(&*store, prefix, None).await.len(), matches, "{prefix:?}");
     }
     assert_eq!(store.get(&key("É")).await.unwrap(), None);
 }
@@ -114,9 +66,6 @@ pub async fn the_longest_key(store: Arc<dyn Store>) {
     let stem = "k".repeat(KEY_BYTES_MAX - 1);
     let (a, b) = (format!("{stem}a"), format!("{stem}b"));
     fill(&*store, &[&a, &b]).await;
-    assert_eq!(
-        store.get(&key(&a)).await.unwrap().unwrap().revision,
-        Revision(1)
-    );
+    assert_eq!(store.get(&key(&a)).await.unwrap().unwrap().revision, Revision(1));
     assert_eq!(listed(&*store, &stem, Some(&a)).await, [b]);
 }

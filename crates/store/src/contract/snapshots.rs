@@ -31,27 +31,13 @@ pub async fn an_old_revision_is_as_it_was(store: Arc<dyn Store>) {
 /// No reader ever holds half a commit; the page says which snapshot it is of.
 pub async fn inside_a_commit_means_its_end(store: Arc<dyn Store>) {
     let first = vec![create("a", "1"), create("b", "2"), create("c", "3")];
-    let second = vec![
-        replace("a", 1, "4"),
-        replace("a", 4, "5"),
-        delete("b", 2),
-        create("d", "7"),
-    ];
+    let second = vec![replace("a", 1, "4"), replace("a", 4, "5"), delete("b", 2), create("d", "7")];
     commits(&*store, vec![first, second, vec![delete("d", 7)]]).await;
-    let ends = [
-        (0, 0, ""),
-        (1, 3, "a=1 b=2 c=3"),
-        (2, 3, "a=1 b=2 c=3"),
-        (3, 3, "a=1 b=2 c=3"),
-    ];
+    let ends = [(0, 0, ""), (1, 3, "a=1 b=2 c=3"), (2, 3, "a=1 b=2 c=3"), (3, 3, "a=1 b=2 c=3")];
     let later = [4, 5, 6, 7].map(|at| (at, 7, "a=5 c=3 d=7"));
     for (at, end, expected) in ends.into_iter().chain(later).chain([(8, 8, "a=5 c=3")]) {
         let page = store.list("", None, Some(Revision(at)), 10).await.unwrap();
-        assert_eq!(
-            (page.revision.0, text(&page).as_str()),
-            (end, expected),
-            "at {at}"
-        );
+        assert_eq!((page.revision.0, text(&page).as_str()), (end, expected), "at {at}");
         let count = store.count("", None, Revision(at), 10).await.unwrap();
         assert_eq!(count, page.records.len(), "at {at}");
     }
@@ -60,12 +46,7 @@ pub async fn inside_a_commit_means_its_end(store: Arc<dyn Store>) {
 /// The pages of a list agree, whatever is written between them.
 pub async fn pages_of_one_snapshot(store: Arc<dyn Store>) {
     let names: Vec<String> = (0..10).map(|number| format!("k{number}")).collect();
-    commit(
-        &*store,
-        names.iter().map(|name| create(name, "old")).collect(),
-    )
-    .await
-    .unwrap();
+    commit(&*store, names.iter().map(|name| create(name, "old")).collect()).await.unwrap();
     let first = store.list("k", None, None, 3).await.unwrap();
     let at = first.revision;
     let mut seen = first.records;
@@ -92,41 +73,22 @@ async fn disturb(store: &dyn Store) {
     let head = transaction.head().0;
     let keys: Vec<_> = (0..10).map(|number| key(&format!("k{number}"))).collect();
     let mut writes = vec![create(&format!("k5-{head}"), "new")];
-    for (number, (name, record)) in keys
-        .iter()
-        .zip(transaction.read(&keys).await.unwrap())
-        .enumerate()
-    {
+    for (number, (name, record)) in keys.iter().zip(transaction.read(&keys).await.unwrap()).enumerate() {
         let expected = record.as_ref().map(|record| record.revision);
         let value = (number % 3 != 0 || record.is_none()).then(|| "new".into());
-        writes.push(Write {
-            value,
-            expected,
-            ..create(name.as_str(), "")
-        });
+        writes.push(Write { value, expected, ..create(name.as_str(), "") });
     }
     transaction.commit(writes).await.unwrap();
 }
 
 /// A key with a long history between two with a short one, seen at every point of it.
 pub async fn many_versions_of_one_key(store: Arc<dyn Store>) {
-    commit(&*store, vec![create("a", "1"), create("c", "2")])
-        .await
-        .unwrap();
+    commit(&*store, vec![create("a", "1"), create("c", "2")]).await.unwrap();
     commit(&*store, vec![create("b", "3")]).await.unwrap();
     for revision in 3..200 {
-        commit(
-            &*store,
-            vec![replace("b", revision, &(revision + 1).to_string())],
-        )
-        .await
-        .unwrap();
+        commit(&*store, vec![replace("b", revision, &(revision + 1).to_string())]).await.unwrap();
     }
-    commits(
-        &*store,
-        vec![vec![delete("b", 200)], vec![replace("a", 1, "202")]],
-    )
-    .await;
+    commits(&*store, vec![vec![delete("b", 200)], vec![replace("a", 1, "202")]]).await;
     assert_eq!(dump(&*store, Some(2)).await, "a=1 c=2");
     for at in 3..=200 {
         assert_eq!(dump(&*store, Some(at)).await, format!("a=1 b={at} c=2"));
@@ -134,23 +96,14 @@ pub async fn many_versions_of_one_key(store: Arc<dyn Store>) {
     assert_eq!(dump(&*store, Some(201)).await, "a=1 c=2");
     assert_eq!(dump(&*store, None).await, "a=202 c=2");
     assert_eq!(store.count("b", None, Revision(150), 9).await.unwrap(), 1);
-    assert_eq!(
-        store
-            .count("", Some(&key("a")), Revision(202), 9)
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(store.count("", Some(&key("a")), Revision(202), 9).await.unwrap(), 1);
 }
 
 /// Both numbers are in the answer.
 pub async fn the_future_is_refused(store: Arc<dyn Store>) {
     commit(&*store, vec![create("a", "")]).await.unwrap();
     for at in [2, 1_000, u64::MAX] {
-        let listed = store
-            .list("", None, Some(Revision(at)), 10)
-            .await
-            .map(|_| ());
+        let listed = store.list("", None, Some(Revision(at)), 10).await.map(|_| ());
         let counted = store.count("", None, Revision(at), 10).await.map(|_| ());
         for outcome in [listed, counted] {
             let Err(Error::Future { requested, head }) = outcome else {
@@ -163,26 +116,12 @@ pub async fn the_future_is_refused(store: Arc<dyn Store>) {
 
 /// With prefix, start, snapshot and limit.
 pub async fn counts(store: Arc<dyn Store>) {
-    commit(
-        &*store,
-        (0..10)
-            .map(|number| create(&format!("k{number}"), ""))
-            .collect(),
-    )
-    .await
-    .unwrap();
-    commits(
-        &*store,
-        vec![vec![delete("k3", 4), create("j", ""), create("l", "")]],
-    )
-    .await;
+    commit(&*store, (0..10).map(|number| create(&format!("k{number}"), "")).collect()).await.unwrap();
+    commits(&*store, vec![vec![delete("k3", 4), create("j", ""), create("l", "")]]).await;
     for limit in [0, 1, 8, 9, 10, usize::MAX] {
         let count = async |after: Option<&str>, at: u64| {
             let after = after.map(key);
-            store
-                .count("k", after.as_ref(), Revision(at), limit)
-                .await
-                .unwrap()
+            store.count("k", after.as_ref(), Revision(at), limit).await.unwrap()
         };
         assert_eq!(count(None, 10).await, 10.min(limit));
         assert_eq!(count(None, 13).await, 9.min(limit));
@@ -194,34 +133,14 @@ pub async fn counts(store: Arc<dyn Store>) {
 
 /// Exactly: a full last page has nothing behind it, nor has one followed only by what is deleted or of another prefix.
 pub async fn a_page_knows_whether_there_is_more(store: Arc<dyn Store>) {
-    commit(
-        &*store,
-        ["a1", "a2", "a3", "a4", "b1"]
-            .map(|name| create(name, ""))
-            .into(),
-    )
-    .await
-    .unwrap();
+    commit(&*store, ["a1", "a2", "a3", "a4", "b1"].map(|name| create(name, "")).into()).await.unwrap();
     commits(&*store, vec![vec![delete("a4", 4)]]).await;
-    for (limit, records, more) in [
-        (0, 0, true),
-        (1, 1, true),
-        (2, 2, true),
-        (3, 3, false),
-        (4, 3, false),
-    ] {
+    for (limit, records, more) in [(0, 0, true), (1, 1, true), (2, 2, true), (3, 3, false), (4, 3, false)] {
         let page = store.list("a", None, None, limit).await.unwrap();
-        assert_eq!(
-            (page.records.len(), page.more),
-            (records, more),
-            "limit {limit}"
-        );
+        assert_eq!((page.records.len(), page.more), (records, more), "limit {limit}");
     }
     let old = store.list("a", None, Some(Revision(5)), 3).await.unwrap();
     assert_eq!((old.records.len(), old.more), (3, true));
     let none = store.list("c", None, None, 0).await.unwrap();
-    assert_eq!(
-        (none.records.len(), none.more, none.revision.0),
-        (0, false, head(&*store).await)
-    );
+    assert_eq!((none.records.len(), none.more, none.revision.0), (0, false, head(&*store).await));
 }

@@ -10,10 +10,7 @@ async fn taken(store: &dyn Store, name: &str, first: u128, last: u128) -> Result
 }
 
 fn released(name: &str, span: Span) -> Write {
-    Write {
-        releases: vec![span],
-        ..create(name, "")
-    }
+    Write { releases: vec![span], ..create(name, "") }
 }
 
 /// On every side, alone and among neighbours.
@@ -49,48 +46,23 @@ pub async fn overlaps_are_refused(store: Arc<dyn Store>) {
     for (first, last) in overlaps {
         assert_guarded(taken(&*store, "x", first, last).await);
         // And inside one commit: between two writes, and between two spans of one write.
-        let pair = [
-            span("t", 100, 199, "x"),
-            span("t", 300, 399, "x"),
-            span("t", 500, 500, "x"),
-            span("t", first, last, "y"),
-        ];
-        let one = Write {
-            takes: pair.to_vec(),
-            ..create("x", "")
-        };
+        let pair =
+            [span("t", 100, 199, "x"), span("t", 300, 399, "x"), span("t", 500, 500, "x"), span("t", first, last, "y")];
+        let one = Write { takes: pair.to_vec(), ..create("x", "") };
         assert_guarded(commit(&*store, vec![one]).await);
-        let two = pair
-            .into_iter()
-            .enumerate()
-            .map(|(place, span)| take(&format!("x{place}"), span));
+        let two = pair.into_iter().enumerate().map(|(place, span)| take(&format!("x{place}"), span));
         assert_guarded(commit(&*store, two.collect()).await);
     }
-    assert_eq!(
-        (head(&*store).await, dump(&*store, None).await),
-        (3, "a= b= c=".to_owned())
-    );
+    assert_eq!((head(&*store).await, dump(&*store, None).await), (3, "a= b= c=".to_owned()));
     assert_eq!(store.spans(None, 9).await.unwrap().len(), 3);
 }
 
 /// Touching is not overlapping.
 pub async fn neighbours_are_accepted(store: Arc<dyn Store>) {
-    for (name, first, last) in [
-        ("a", 100, 199),
-        ("b", 200, 200),
-        ("c", 0, 99),
-        ("d", 202, 300),
-        ("e", 201, 201),
-    ] {
+    for (name, first, last) in [("a", 100, 199), ("b", 200, 200), ("c", 0, 99), ("d", 202, 300), ("e", 201, 201)] {
         taken(&*store, name, first, last).await.unwrap();
     }
-    let firsts: Vec<u128> = store
-        .spans(None, 9)
-        .await
-        .unwrap()
-        .iter()
-        .map(|span| span.first)
-        .collect();
+    let firsts: Vec<u128> = store.spans(None, 9).await.unwrap().iter().map(|span| span.first).collect();
     assert_eq!(firsts, [0, 100, 200, 201, 202]);
 }
 
@@ -100,20 +72,12 @@ pub async fn the_ends_of_the_numbers(store: Arc<dyn Store>) {
     taken(&*store, "a", 0, 0).await.unwrap();
     taken(&*store, "b", u128::MAX, u128::MAX).await.unwrap();
     taken(&*store, "c", middle - 1, middle).await.unwrap();
-    for (first, last) in [
-        (0, 0),
-        (0, 1),
-        (u128::MAX, u128::MAX),
-        (u128::MAX - 1, u128::MAX),
-        (middle, middle + 1),
-    ] {
+    for (first, last) in [(0, 0), (0, 1), (u128::MAX, u128::MAX), (u128::MAX - 1, u128::MAX), (middle, middle + 1)] {
         assert_guarded(taken(&*store, "x", first, last).await);
     }
     assert_guarded(taken(&*store, "x", 0, u128::MAX).await);
     taken(&*store, "d", 1, middle - 2).await.unwrap();
-    taken(&*store, "e", middle + 1, u128::MAX - 1)
-        .await
-        .unwrap();
+    taken(&*store, "e", middle + 1, u128::MAX - 1).await.unwrap();
     let all = commit(&*store, vec![take("f", span("whole", 0, u128::MAX, "f"))]).await;
     all.unwrap();
     assert_guarded(commit(&*store, vec![take("g", span("whole", 5, 5, "g"))]).await);
@@ -127,27 +91,14 @@ pub async fn the_ends_of_the_numbers(store: Arc<dyn Store>) {
 pub async fn spaces_are_separate(store: Arc<dyn Store>) {
     let spaces = ["", "S", "s", "s/", "s/a", "ß"];
     for space in spaces {
-        commit(
-            &*store,
-            vec![take(&format!("k{space}"), span(space, 10, 20, "k"))],
-        )
-        .await
-        .unwrap();
+        commit(&*store, vec![take(&format!("k{space}"), span(space, 10, 20, "k"))]).await.unwrap();
     }
     for space in spaces {
         assert_guarded(commit(&*store, vec![take("x", span(space, 15, 15, "x"))]).await);
-        assert_eq!(
-            store.holders(space, 0, 99, 9).await.unwrap(),
-            [span(space, 10, 20, "k")]
-        );
+        assert_eq!(store.holders(space, 0, 99, 9).await.unwrap(), [span(space, 10, 20, "k")]);
     }
     let held = store.spans(None, 9).await.unwrap();
-    assert_eq!(
-        held.iter()
-            .map(|span| span.space.as_str())
-            .collect::<Vec<_>>(),
-        spaces
-    );
+    assert_eq!(held.iter().map(|span| span.space.as_str()).collect::<Vec<_>>(), spaces);
 }
 
 /// In space, both ends and holder; and only once.
@@ -165,18 +116,10 @@ pub async fn a_release_must_match(store: Arc<dyn Store>) {
     for span in wrong {
         assert_guarded(commit(&*store, vec![released("x", span)]).await);
     }
-    let twice = Write {
-        releases: vec![span("s", 10, 19, "a"), span("s", 10, 19, "a")],
-        ..create("x", "")
-    };
+    let twice = Write { releases: vec![span("s", 10, 19, "a"), span("s", 10, 19, "a")], ..create("x", "") };
     assert_guarded(commit(&*store, vec![twice]).await);
-    assert_eq!(
-        store.spans(None, 9).await.unwrap(),
-        [span("s", 10, 19, "a")]
-    );
-    commit(&*store, vec![released("x", span("s", 10, 19, "a"))])
-        .await
-        .unwrap();
+    assert_eq!(store.spans(None, 9).await.unwrap(), [span("s", 10, 19, "a")]);
+    commit(&*store, vec![released("x", span("s", 10, 19, "a"))]).await.unwrap();
     assert_eq!(store.spans(None, 9).await.unwrap(), []);
     assert_guarded(commit(&*store, vec![released("y", span("s", 10, 19, "a"))]).await);
     taken(&*store, "b", 10, 19).await.unwrap();
@@ -185,10 +128,7 @@ pub async fn a_release_must_match(store: Arc<dyn Store>) {
 /// Released and taken by one write, and by the writes of one commit in their order.
 pub async fn taken_again_in_one_commit(store: Arc<dyn Store>) {
     taken(&*store, "a", 10, 19).await.unwrap();
-    let grown = Write {
-        releases: vec![span("s", 10, 19, "a")],
-        ..take("b", span("s", 10, 29, "b"))
-    };
+    let grown = Write { releases: vec![span("s", 10, 19, "a")], ..take("b", span("s", 10, 29, "b")) };
     commit(&*store, vec![grown]).await.unwrap();
     let batch = vec![
         released("c", span("s", 10, 29, "b")),
@@ -198,15 +138,9 @@ pub async fn taken_again_in_one_commit(store: Arc<dyn Store>) {
         take("g", span("s", 20, 29, "g")),
     ];
     commit(&*store, batch).await.unwrap();
-    assert_eq!(
-        store.spans(None, 9).await.unwrap(),
-        [span("s", 10, 19, "f"), span("s", 20, 29, "g")]
-    );
+    assert_eq!(store.spans(None, 9).await.unwrap(), [span("s", 10, 19, "f"), span("s", 20, 29, "g")]);
     // The other order is refused: at that point of the commit the numbers are still held.
-    let early = vec![
-        take("h", span("s", 10, 10, "h")),
-        released("i", span("s", 10, 19, "f")),
-    ];
+    let early = vec![take("h", span("s", 10, 10, "h")), released("i", span("s", 10, 19, "f"))];
     assert_guarded(commit(&*store, early).await);
 }
 
@@ -215,25 +149,15 @@ pub async fn backwards_is_refused(store: Arc<dyn Store>) {
     for (first, last) in [(1, 0), (10, 9), (u128::MAX, 0)] {
         assert_guarded(taken(&*store, "a", first, last).await);
     }
-    assert_eq!(
-        (head(&*store).await, store.spans(None, 9).await.unwrap()),
-        (0, vec![])
-    );
+    assert_eq!((head(&*store).await, store.spans(None, 9).await.unwrap()), (0, vec![]));
 }
 
 /// Of a range, in order, up to the limit.
 pub async fn holders_are_found(store: Arc<dyn Store>) {
-    for (name, first, last) in [
-        ("a", 10, 19),
-        ("b", 20, 20),
-        ("c", 40, 49),
-        ("d", 60, u128::MAX),
-    ] {
+    for (name, first, last) in [("a", 10, 19), ("b", 20, 20), ("c", 40, 49), ("d", 60, u128::MAX)] {
         taken(&*store, name, first, last).await.unwrap();
     }
-    commit(&*store, vec![take("z", span("t", 0, 99, "z"))])
-        .await
-        .unwrap();
+    commit(&*store, vec![take("z", span("t", 0, 99, "z"))]).await.unwrap();
     let cases = [
         (0, 9, ""),
         (0, 10, "a"),
@@ -255,11 +179,7 @@ pub async fn holders_are_found(store: Arc<dyn Store>) {
         for limit in 0..=5 {
             let held = store.holders("s", first, last, limit).await.unwrap();
             let names: String = held.iter().map(|span| span.holder.as_str()).collect();
-            assert_eq!(
-                names,
-                expected[..expected.len().min(limit)],
-                "{first}..={last}, limit {limit}"
-            );
+            assert_eq!(names, expected[..expected.len().min(limit)], "{first}..={last}, limit {limit}");
         }
     }
     assert_eq!(store.holders("u", 0, u128::MAX, 9).await.unwrap(), []);
@@ -268,21 +188,10 @@ pub async fn holders_are_found(store: Arc<dyn Store>) {
 /// By space, then by number, cut anywhere.
 pub async fn pages_of_spans(store: Arc<dyn Store>) {
     let mut all = Vec::new();
-    for (space, first) in [
-        ("a", 0),
-        ("a", 1),
-        ("a", u128::MAX),
-        ("b", 0),
-        ("b", 7),
-        ("bb", 3),
-    ] {
+    for (space, first) in [("a", 0), ("a", 1), ("a", u128::MAX), ("b", 0), ("b", 7), ("bb", 3)] {
         all.push(span(space, first, first, "k"));
     }
-    let taken = all
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(place, span)| vec![take(&format!("k{place}"), span.clone())]);
+    let taken = all.iter().rev().enumerate().map(|(place, span)| vec![take(&format!("k{place}"), span.clone())]);
     commits(&*store, taken.collect()).await;
     for limit in 1..=7 {
         let mut seen: Vec<Span> = Vec::new();
@@ -307,19 +216,10 @@ pub async fn pages_of_spans(store: Arc<dyn Store>) {
 pub async fn a_transaction_sees_holders(store: Arc<dyn Store>) {
     taken(&*store, "a", 10, 19).await.unwrap();
     let mut transaction = store.begin().await.unwrap();
-    assert_eq!(
-        transaction.holders("s", 0, 10, 9).await.unwrap(),
-        [span("s", 10, 19, "a")]
-    );
+    assert_eq!(transaction.holders("s", 0, 10, 9).await.unwrap(), [span("s", 10, 19, "a")]);
     assert_eq!(transaction.holders("s", 20, 29, 9).await.unwrap(), []);
-    transaction
-        .commit(vec![take("b", span("s", 20, 29, "b"))])
-        .await
-        .unwrap();
+    transaction.commit(vec![take("b", span("s", 20, 29, "b"))]).await.unwrap();
     let mut transaction = store.begin().await.unwrap();
     assert_eq!(transaction.holders("s", 0, 99, 9).await.unwrap().len(), 2);
-    assert_eq!(
-        transaction.holders("s", 0, 99, 1).await.unwrap(),
-        [span("s", 10, 19, "a")]
-    );
+    assert_eq!(transaction.holders("s", 0, 99, 1).await.unwrap(), [span("s", 10, 19, "a")]);
 }

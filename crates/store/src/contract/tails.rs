@@ -9,11 +9,7 @@ use crate::{Entry, Revision, Store};
 async fn fill(store: &dyn Store) {
     let first = vec![create("a", "1"), create("b", "2"), create("c", "3")];
     let second = vec![replace("a", 1, "4"), delete("b", 2)];
-    commits(
-        store,
-        vec![first, second, vec![create("b", "6"), delete("b", 6)]],
-    )
-    .await;
+    commits(store, vec![first, second, vec![create("b", "6"), delete("b", 6)]]).await;
 }
 
 /// Every starting point, with every limit: cut anywhere, the pieces are the whole.
@@ -33,11 +29,7 @@ pub async fn from_each_revision(store: Arc<dyn Store>) {
 pub async fn beyond_the_head_is_empty(store: Arc<dyn Store>) {
     fill(&*store).await;
     for after in [7, 8, 1_000, u64::MAX >> 1, u64::MAX] {
-        assert_eq!(
-            store.tail(Revision(after), 10).await.unwrap(),
-            [],
-            "after {after}"
-        );
+        assert_eq!(store.tail(Revision(after), 10).await.unwrap(), [], "after {after}");
     }
 }
 
@@ -55,12 +47,7 @@ pub async fn previous_versions(store: Arc<dyn Store>) {
     ];
     let entries = store.tail(Revision(0), 10).await.unwrap();
     assert_eq!(entries.iter().map(describe).collect::<Vec<_>>(), expected);
-    assert!(
-        entries
-            .iter()
-            .flat_map(|entry| &entry.previous)
-            .all(|record| record.key != key("c"))
-    );
+    assert!(entries.iter().flat_map(|entry| &entry.previous).all(|record| record.key != key("c")));
 }
 
 fn describe(entry: &Entry) -> String {

@@ -26,37 +26,19 @@ fn nesting_has_one_bound_for_both_formats() {
 
 #[test]
 fn integers_are_exact() {
-    let decoded = decode(
-        Some("application/json; charset=utf-8"),
-        b"[9223372036854775807,-9223372036854775808]",
-    );
+    let decoded = decode(Some("application/json; charset=utf-8"), b"[9223372036854775807,-9223372036854775808]");
     assert_eq!(decoded.unwrap().value, json!([i64::MAX, i64::MIN]));
 }
 
 #[test]
 fn what_is_not_one_json_value_is_a_bad_request() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    for body in [
-        "",
-        "{",
-        "{} {}",
-        "{\"a\":}",
-        "nul",
-        "\u{feff}{}",
-        "1e999",
-        &deep,
-    ] {
+    for body in ["", "{", "{} {}", "{\"a\":}", "nul", "\u{feff}{}", "1e999", &deep] {
         let refusal = decode(None, body.as_bytes()).unwrap_err();
         assert_eq!(refusal.reason.code(), 400, "{body:.20}");
     }
     assert_eq!(decode(None, b"\xff").unwrap_err().reason.code(), 400);
-    assert_eq!(
-        decode(Some("application/vnd.kubernetes.protobuf"), b"{}")
-            .unwrap_err()
-            .reason
-            .code(),
-        415
-    );
+    assert_eq!(decode(Some("application/vnd.kubernetes.protobuf"), b"{}").unwrap_err().reason.code(), 415);
 }
 
 fn yaml(body: &str) -> Result<Decoded, u16> {
@@ -66,19 +48,10 @@ fn yaml(body: &str) -> Result<Decoded, u16> {
 #[test]
 fn yaml_is_understood_as_yaml_1_2() {
     for (body, expected) in [
-        (
-            "a:\n- 1\n- \"x\"\nb: {c: true}\n",
-            json!({"a": [1, "x"], "b": {"c": true}}),
-        ),
-        (
-            "a: no\nb: ~\nc: 9223372036854775807\nd: '1'\n",
-            json!({"a": "no", "b": null, "c": i64::MAX, "d": "1"}),
-        ),
+        ("a:\n- 1\n- \"x\"\nb: {c: true}\n", json!({"a": [1, "x"], "b": {"c": true}})),
+        ("a: no\nb: ~\nc: 9223372036854775807\nd: '1'\n", json!({"a": "no", "b": null, "c": i64::MAX, "d": "1"})),
         ("# nothing\n---\n1: x\n...\n", json!({"1": "x"})),
-        (
-            "a: &x {b: 1}\nc: *x\n",
-            json!({"a": {"b": 1}, "c": {"b": 1}}),
-        ),
+        ("a: &x {b: 1}\nc: *x\n", json!({"a": {"b": 1}, "c": {"b": 1}})),
         ("{\"a\": [null, 1.5]}", json!({"a": [null, 1.5]})),
     ] {
         assert_eq!(yaml(body), Ok(expected.into()), "{body}");
@@ -86,33 +59,17 @@ fn yaml_is_understood_as_yaml_1_2() {
     let repeated = yaml("a: 1\nb: [{c: 1, c: 2}]\na: 2\n").unwrap();
     assert_eq!(
         (repeated.value, repeated.duplicates),
-        (
-            json!({"a": 2, "b": [{"c": 2}]}),
-            vec!["b[0].c".into(), "a".into()]
-        )
+        (json!({"a": 2, "b": [{"c": 2}]}), vec!["b[0].c".into(), "a".into()])
     );
 }
 
 #[test]
 fn yaml_that_is_malformed_or_out_of_bounds_is_a_bad_request() {
-    let bomb = (1..9).fold(
-        "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned(),
-        |bomb, n| {
-            format!(
-                "{bomb}a{n}: &a{n} [{}]\n",
-                vec![format!("*a{}", n - 1); 10].join(", ")
-            )
-        },
-    );
+    let bomb = (1..9).fold("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned(), |bomb, n| {
+        format!("{bomb}a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", "))
+    });
     let deep = "[".repeat(DEPTH_MAX + 1) + &"]".repeat(DEPTH_MAX + 1);
-    for body in [
-        "a: [",
-        "a: 1\n---\nb: 2\n",
-        "a: .nan",
-        "a: *b",
-        &bomb,
-        &deep,
-    ] {
+    for body in ["a: [", "a: 1\n---\nb: 2\n", "a: .nan", "a: *b", &bomb, &deep] {
         assert_eq!(yaml(body), Err(400), "{body:.40}");
     }
 }

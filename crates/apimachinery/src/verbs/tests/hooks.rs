@@ -8,25 +8,13 @@ struct Guarded(Resource);
 
 impl Guarded {
     fn book(key: &ObjectKey) -> ObjectKey {
-        ObjectKey {
-            resource: "books",
-            ..key.clone()
-        }
+        ObjectKey { resource: "books", ..key.clone() }
     }
 
     fn decided(&self, key: &ObjectKey, mut object: Object) -> Result<Decided, Refusal> {
         if object.text("/spec/colour") == "green" {
-            let fault = Fault::invalid(
-                Path::new("spec").child("colour"),
-                "green",
-                "must not be green",
-            );
-            return Err(Refusal::invalid(
-                self.0.group,
-                self.0.kind,
-                &key.name,
-                &[fault],
-            ));
+            let fault = Fault::invalid(Path::new("spec").child("colour"), "green", "must not be green");
+            return Err(Refusal::invalid(self.0.group, self.0.kind, &key.name, &[fault]));
         }
         if object.text("/spec/colour") == "gold" {
             return Err(Refusal::new(Reason::InsufficientStorage, "no gold"));
@@ -38,18 +26,10 @@ impl Guarded {
             object.set_field("spec", json!({"colour": "blue"}));
         }
         let companions = match object.text("/spec/colour") {
-            "brown" => vec![Write {
-                key: Self::book(key),
-                old: None,
-                new: Some(Arc::default()),
-            }],
+            "brown" => vec![Write { key: Self::book(key), old: None, new: Some(Arc::default()) }],
             _ => Vec::new(),
         };
-        Ok(Decided {
-            object,
-            companions,
-            warnings: vec!["mind the step".to_owned()],
-        })
+        Ok(Decided { object, companions, warnings: vec!["mind the step".to_owned()] })
     }
 }
 
@@ -58,13 +38,7 @@ impl Kind<()> for Guarded {
         &self.0
     }
 
-    fn create(
-        &self,
-        (): &(),
-        key: &ObjectKey,
-        object: Object,
-        _: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
+    fn create(&self, (): &(), key: &ObjectKey, object: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
         self.decided(key, object)
     }
 
@@ -80,20 +54,9 @@ impl Kind<()> for Guarded {
         self.decided(key, new)
     }
 
-    fn may_delete(
-        &self,
-        (): &(),
-        key: &ObjectKey,
-        object: &Object,
-        _: &Context<'_>,
-    ) -> Result<(), Refusal> {
+    fn may_delete(&self, (): &(), key: &ObjectKey, object: &Object, _: &Context<'_>) -> Result<(), Refusal> {
         match object.text("/spec/colour") {
-            "red" => Err(Refusal::conflict(
-                self.0.group,
-                self.0.plural,
-                &key.name,
-                "it is red",
-            )),
+            "red" => Err(Refusal::conflict(self.0.group, self.0.plural, &key.name, "it is red")),
             _ => Ok(()),
         }
     }
@@ -102,39 +65,19 @@ impl Kind<()> for Guarded {
         object.set_field("status", json!({"books": 0}));
     }
 
-    fn delete(
-        &self,
-        (): &(),
-        key: &ObjectKey,
-        _: &Object,
-        _: &Context<'_>,
-    ) -> Result<Vec<Write>, Refusal> {
-        Ok(vec![Write {
-            key: Self::book(key),
-            old: Some(Arc::default()),
-            new: None,
-        }])
+    fn delete(&self, (): &(), key: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+        Ok(vec![Write { key: Self::book(key), old: Some(Arc::default()), new: None }])
     }
 }
 
 fn run(current: Option<&Arc<Object>>, action: Action) -> Result<Decision, Refusal> {
     let kind = Guarded(fixture::shelf());
     let schema = Schema::for_resource(kind.resource());
-    decide(
-        &kind,
-        &schema,
-        &(),
-        &Desk::command(action),
-        current,
-        &Related::default(),
-    )
+    decide(&kind, &schema, &(), &Desk::command(action), current, &Related::default())
 }
 
 fn create(meta: Value, colour: &str) -> Result<Decision, Refusal> {
-    run(
-        None,
-        Action::Create(json!({"metadata": meta, "spec": {"colour": colour}}).into()),
-    )
+    run(None, Action::Create(json!({"metadata": meta, "spec": {"colour": colour}}).into()))
 }
 
 fn created(meta: Value, colour: &str) -> Arc<Object> {
@@ -143,13 +86,7 @@ fn created(meta: Value, colour: &str) -> Arc<Object> {
 
 fn merge(current: &Arc<Object>, patch: Value) -> Result<Decision, Refusal> {
     let change = Mutation::Patch(Patch::Merge(patch.into()));
-    run(
-        Some(current),
-        Action::Update {
-            change,
-            subresource: None,
-        },
-    )
+    run(Some(current), Action::Update { change, subresource: None })
 }
 
 fn delete(current: &Arc<Object>) -> Result<Decision, Refusal> {
@@ -163,11 +100,7 @@ fn writes(decision: &Decision) -> Vec<String> {
         (Some(_), Some(_)) => '~',
         (_, None) => '-',
     };
-    decision
-        .writes
-        .iter()
-        .map(|write| format!("{}{}", sign(write), write.key.resource))
-        .collect()
+    decision.writes.iter().map(|write| format!("{}{}", sign(write), write.key.resource)).collect()
 }
 
 #[test]
@@ -175,63 +108,27 @@ fn a_kind_adds_defaults_companions_and_warnings() {
     let decision = create(json!({"name": "a"}), "brown").unwrap();
     assert_eq!(
         (writes(&decision), decision.warnings),
-        (
-            vec!["+shelves".into(), "+books".into()],
-            vec!["mind the step".into()]
-        )
+        (vec!["+shelves".into(), "+books".into()], vec!["mind the step".into()])
     );
-    assert_eq!(
-        created(json!({"name": "a"}), "").text("/spec/colour"),
-        "blue"
-    );
+    assert_eq!(created(json!({"name": "a"}), "").text("/spec/colour"), "blue");
 }
 
 #[test]
 fn faults_of_metadata_and_of_the_kind_come_in_one_answer() {
     let labels = json!({"name": "a", "labels": {"x": "-"}});
     let both = create(labels.clone(), "green").unwrap_err();
-    let fields: Vec<_> = both
-        .details
-        .causes
-        .iter()
-        .map(|cause| cause.field.as_str())
-        .collect();
+    let fields: Vec<_> = both.details.causes.iter().map(|cause| cause.field.as_str()).collect();
     assert_eq!(fields, ["metadata.labels[x]", "spec.colour"]);
-    assert!(
-        both.message
-            .starts_with("Shelf.store.example.com \"a\" is invalid: [metadata.labels[x]: "),
-        "{both}"
-    );
-    assert!(
-        both.message
-            .ends_with(", spec.colour: Invalid value: \"green\": must not be green]"),
-        "{both}"
-    );
+    assert!(both.message.starts_with("Shelf.store.example.com \"a\" is invalid: [metadata.labels[x]: "), "{both}");
+    assert!(both.message.ends_with(", spec.colour: Invalid value: \"green\": must not be green]"), "{both}");
     // What else the kind minds can wait until the fields are right.
     let first = create(labels.clone(), "gold").unwrap_err();
-    assert_eq!(
-        (first.reason, first.details.causes.len()),
-        (Reason::Invalid, 1)
-    );
-    assert_eq!(
-        create(labels.clone(), "blue")
-            .unwrap_err()
-            .details
-            .causes
-            .len(),
-        1
-    );
-    assert_eq!(
-        create(json!({"name": "a"}), "gold").unwrap_err().reason,
-        Reason::InsufficientStorage
-    );
+    assert_eq!((first.reason, first.details.causes.len()), (Reason::Invalid, 1));
+    assert_eq!(create(labels.clone(), "blue").unwrap_err().details.causes.len(), 1);
+    assert_eq!(create(json!({"name": "a"}), "gold").unwrap_err().reason, Reason::InsufficientStorage);
 
     let current = created(json!({"name": "a"}), "blue");
-    let both = merge(
-        &current,
-        json!({"metadata": labels, "spec": {"colour": "green"}}),
-    )
-    .unwrap_err();
+    let both = merge(&current, json!({"metadata": labels, "spec": {"colour": "green"}})).unwrap_err();
     assert_eq!(both.details.causes.len(), 2);
     assert_eq!(both.details.causes[0].reason, FaultType::Invalid.as_str());
 }
@@ -247,16 +144,10 @@ fn a_default_that_changes_nothing_is_no_change() {
 #[test]
 fn what_a_write_replaces_is_the_very_object_that_was_read() {
     let current = created(json!({"name": "a", "finalizers": ["e.x/a"]}), "blue");
-    for decision in [
-        merge(&current, json!({"spec": {"colour": "pink"}})),
-        delete(&current),
-    ] {
+    for decision in [merge(&current, json!({"spec": {"colour": "pink"}})), delete(&current)] {
         let decision = decision.unwrap();
         assert_eq!(writes(&decision), ["~shelves"]);
-        assert!(Arc::ptr_eq(
-            decision.writes[0].old.as_ref().unwrap(),
-            &current
-        ));
+        assert!(Arc::ptr_eq(decision.writes[0].old.as_ref().unwrap(), &current));
     }
 }
 
@@ -267,29 +158,14 @@ fn a_kind_is_asked_before_a_deletion_begins_and_before_it_ends() {
 
     let blue = created(json!({"name": "a", "finalizers": ["e.x/a"]}), "blue");
     let marked = delete(&blue).unwrap().writes.remove(0).new.unwrap();
-    assert_eq!(
-        (
-            marked.metadata.deletion_grace_period_seconds,
-            marked.metadata.generation
-        ),
-        (Some(0), Some(2))
-    );
+    assert_eq!((marked.metadata.deletion_grace_period_seconds, marked.metadata.generation), (Some(0), Some(2)));
     assert_eq!(marked.field("status"), &json!({"books": 0}));
-    let ended = merge(
-        &marked,
-        json!({"metadata": {"finalizers": []}, "spec": {"colour": "red"}}),
-    );
+    let ended = merge(&marked, json!({"metadata": {"finalizers": []}, "spec": {"colour": "red"}}));
     assert_eq!(ended.unwrap_err().reason, Reason::Conflict);
     // What the update would have written beside the object is overtaken by what its end writes.
-    let ended = merge(
-        &marked,
-        json!({"metadata": {"finalizers": []}, "spec": {"colour": "brown"}}),
-    )
-    .unwrap();
+    let ended = merge(&marked, json!({"metadata": {"finalizers": []}, "spec": {"colour": "brown"}})).unwrap();
     assert_eq!(writes(&ended), ["-shelves", "-books"]);
-    assert!(
-        matches!(&ended.answer, Answer::DeletedBy(object) if object.text("/spec/colour") == "brown")
-    );
+    assert!(matches!(&ended.answer, Answer::DeletedBy(object) if object.text("/spec/colour") == "brown"));
 }
 
 #[test]
@@ -297,17 +173,9 @@ fn a_deletion_takes_companions_along_and_tells_the_uid() {
     let current = created(json!({"name": "a"}), "blue");
     let decision = delete(&current).unwrap();
     assert_eq!(writes(&decision), ["-shelves", "-books"]);
-    let Answer::Deleted(details) = decision.answer else {
-        panic!("not deleted")
-    };
-    assert_eq!(
-        (details.group.as_str(), details.kind.as_str()),
-        ("store.example.com", "shelves")
-    );
-    assert_eq!(
-        (details.name.as_str(), details.uid),
-        ("a", current.metadata.uid.clone())
-    );
+    let Answer::Deleted(details) = decision.answer else { panic!("not deleted") };
+    assert_eq!((details.group.as_str(), details.kind.as_str()), ("store.example.com", "shelves"));
+    assert_eq!((details.name.as_str(), details.uid), ("a", current.metadata.uid.clone()));
 }
 
 #[test]
@@ -318,25 +186,13 @@ fn only_a_change_of_desire_through_the_main_path_counts() {
     let bare = Arc::new(bare);
     let patch = json!({"metadata": {"labels": {"a": "b"}}});
     let new = merge(&bare, patch).unwrap().writes.remove(0).new.unwrap();
-    assert_eq!(
-        (new.field("status"), new.metadata.generation),
-        (&json!({"books": 7}), Some(1))
-    );
+    assert_eq!((new.field("status"), new.metadata.generation), (&json!({"books": 7}), Some(1)));
 
     let mut unset = (*grey).clone();
     unset.set_field("spec", Value::Null);
     let change = Mutation::Patch(Patch::Merge(json!({"status": {"books": 1}}).into()));
     let subresource = Some(Subresource::Status);
-    let decision = run(
-        Some(&Arc::new(unset)),
-        Action::Update {
-            change,
-            subresource,
-        },
-    );
+    let decision = run(Some(&Arc::new(unset)), Action::Update { change, subresource });
     let new = decision.unwrap().writes.remove(0).new.unwrap();
-    assert_eq!(
-        (new.text("/spec/colour"), new.metadata.generation),
-        ("blue", Some(1))
-    );
+    assert_eq!((new.text("/spec/colour"), new.metadata.generation), ("blue", Some(1)));
 }

@@ -62,7 +62,7 @@ pub enum Fate {
 /// How a request ended.
 enum Outcome<T> {
     Done(T),
-    Refused(Status),
+    Refused(Box<Status>),
     Unanswered,
 }
 
@@ -92,8 +92,7 @@ impl Actor {
     pub async fn run(mut self) -> Self {
         while self.is_up().await && self.operations < OPERATIONS_MAX {
             let live = self.names(|record| record.claim == Fate::Live);
-            let kept =
-                self.names(|record| record.claim == Fate::Gone && record.allocation == Fate::Live);
+            let kept = self.names(|record| record.claim == Fate::Gone && record.allocation == Fate::Live);
             match self.random.random_range(0..10) {
                 0 if !kept.is_empty() => self.free(&kept).await,
                 1..4 if !live.is_empty() => self.delete(&live).await,
@@ -107,20 +106,11 @@ impl Actor {
 
     /// Waits for a server; false when the run is over.
     async fn is_up(&mut self) -> bool {
-        *self
-            .phase
-            .wait_for(|phase| *phase != Phase::Down)
-            .await
-            .unwrap()
-            == Phase::Up
+        *self.phase.wait_for(|phase| *phase != Phase::Down).await.unwrap() == Phase::Up
     }
 
     fn names(&self, is_wanted: impl Fn(&Record) -> bool) -> Vec<String> {
-        self.records
-            .iter()
-            .filter(|(_, record)| is_wanted(record))
-            .map(|(name, _)| name.clone())
-            .collect()
+        self.records.iter().filter(|(_, record)| is_wanted(record)).map(|(name, _)| name.clone()).collect()
     }
 
     fn pick(&mut self, names: &[String]) -> String {
@@ -153,38 +143,21 @@ impl Actor {
 
     async fn create_dry(&mut self) {
         let (name, wanted, retain) = self.draw();
-        let params = PostParams {
-            dry_run: true,
-            ..PostParams::default()
-        };
+        let params = PostParams { dry_run: true, ..PostParams::default() };
         let wanted = wanted.into();
-        let answered =
-            tokio::time::timeout(ANSWER_DEADLINE, self.claims.create(&params, &wanted)).await;
+        let answered = tokio::time::timeout(ANSWER_DEADLINE, self.claims.create(&params, &wanted)).await;
         // Whatever the answer was, and whether it came or not, nothing may have happened.
         self.outcome(answered.ok());
-        self.records.insert(
-            name,
-            Record {
-                retain,
-                claim: Fate::Gone,
-                allocation: Fate::Gone,
-                bound: None,
-            },
-        );
+        self.records.insert(name, Record { retain, claim: Fate::Gone, allocation: Fate::Gone, bound: None });
     }
 
     async fn create(&mut self) {
         let (name, wanted, retain) = self.draw();
         let mut outcome = self.try_create(&wanted).await;
-        if matches!(outcome, Outcome::Unanswered)
-            && self.random.random_bool(0.5)
-            && self.is_up().await
-        {
+        if matches!(outcome, Outcome::Unanswered) && self.random.random_bool(0.5) && self.is_up().await {
             // A client whose create was not answered may create again by the same name.
             outcome = match self.try_create(&wanted).await {
-                Outcome::Refused(status) if status.reason == "AlreadyExists" => {
-                    self.read(&name).await
-                }
+                Outcome::Refused(status) if status.reason == "AlreadyExists" => self.read(&name).await,
                 other => other,
             };
         }
@@ -196,31 +169,16 @@ impl Actor {
             }
             Outcome::Refused(status) => {
                 let expected = [(409, "Conflict"), (507, "InsufficientStorage")];
-                assert!(
-                    expected.contains(&(status.code, status.reason.as_str())),
-                    "{name}: {status:?}"
-                );
+                assert!(expected.contains(&(status.code, status.reason.as_str())), "{name}: {status:?}");
                 (Fate::Gone, None)
             }
             Outcome::Unanswered => (Fate::Unknown, None),
         };
-        self.records.insert(
-            name,
-            Record {
-                retain,
-                claim: fate,
-                allocation: fate,
-                bound,
-            },
-        );
+        self.records.insert(name, Record { retain, claim: fate, allocation: fate, bound });
     }
 
     async fn try_create(&mut self, wanted: &Claim) -> Outcome<DynamicObject> {
-        let (api, params, object) = (
-            self.claims.clone(),
-            PostParams::default(),
-            wanted.clone().into(),
-        );
+        let (api, params, object) = (self.claims.clone(), PostParams::default(), wanted.clone().into());
         let answered = tokio::time::timeout(ANSWER_DEADLINE, api.create(&params, &object)).await;
         self.outcome(answered.ok())
     }
@@ -228,10 +186,7 @@ impl Actor {
     async fn read(&mut self, name: &str) -> Outcome<DynamicObject> {
         let answered = tokio::time::timeout(ANSWER_DEADLINE, self.claims.get(name)).await;
         let outcome = self.outcome(answered.ok());
-        assert!(
-            !matches!(&outcome, Outcome::Refused(_)),
-            "{name} already exists, but it cannot be read"
-        );
+        assert!(!matches!(&outcome, Outcome::Refused(_)), "{name} already exists, but it cannot be read");
         outcome
     }
 
@@ -275,8 +230,7 @@ impl Actor {
     }
 
     async fn try_delete(&mut self, api: &Api<DynamicObject>, name: &str) -> Outcome<()> {
-        let answered =
-            tokio::time::timeout(ANSWER_DEADLINE, api.delete(name, &DeleteParams::default())).await;
+        let answered = tokio::time::timeout(ANSWER_DEADLINE, api.delete(name, &DeleteParams::default())).await;
         self.outcome(answered.ok().map(|result| result.map(|_| ())))
     }
 
@@ -285,9 +239,7 @@ impl Actor {
         self.done.fetch_add(1, Ordering::Relaxed);
         match answered {
             Some(Ok(done)) => Outcome::Done(done),
-            Some(Err(Error::Api(status))) if status.code < 500 || status.code == 507 => {
-                Outcome::Refused(*status)
-            }
+            Some(Err(Error::Api(status))) if status.code < 500 || status.code == 507 => Outcome::Refused(status),
             _ => {
                 self.unanswered += 1;
                 Outcome::Unanswered

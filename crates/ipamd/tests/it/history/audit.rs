@@ -24,10 +24,7 @@ impl Books {
     pub async fn read(front: &Front) -> Self {
         let by_name = async |api: &Api<DynamicObject>| {
             let items = api.list(&ListParams::default()).await.unwrap().items;
-            items
-                .into_iter()
-                .map(|object| (name(&object).to_owned(), object))
-                .collect()
+            items.into_iter().map(|object| (name(&object).to_owned(), object)).collect()
         };
         Self {
             claims: by_name(&front.claims).await,
@@ -37,11 +34,8 @@ impl Books {
     }
 
     pub fn audit(&self, actors: &[Actor]) {
-        let records: BTreeMap<&str, &Record> = actors
-            .iter()
-            .flat_map(|actor| &actor.records)
-            .map(|(name, record)| (name.as_str(), record))
-            .collect();
+        let records: BTreeMap<&str, &Record> =
+            actors.iter().flat_map(|actor| &actor.records).map(|(name, record)| (name.as_str(), record)).collect();
         for (name, record) in &records {
             self.check_claim(name, record);
         }
@@ -57,27 +51,16 @@ impl Books {
         let found = self.claims.get(name);
         match record.claim {
             Fate::Live => assert!(found.is_some(), "{name} was acknowledged and is lost"),
-            Fate::Gone => assert!(
-                found.is_none(),
-                "{name} was refused or deleted and is there"
-            ),
+            Fate::Gone => assert!(found.is_none(), "{name} was refused or deleted and is there"),
             Fate::Unknown => {}
         }
         let Some(claim) = found else { return };
         assert_eq!(field(claim, "/status/phase"), "Bound", "{name}");
         let allocation = &self.allocations[field(claim, "/status/boundAllocationRef/name")];
-        assert_eq!(
-            allocated_cidr(allocation),
-            allocated_cidr(claim),
-            "{name} and its record"
-        );
+        assert_eq!(allocated_cidr(allocation), allocated_cidr(claim), "{name} and its record");
         assert_eq!(field(allocation, "/spec/claimRef/name"), name);
         if let Some(block) = record.block() {
-            assert_eq!(
-                allocated_cidr(claim),
-                block,
-                "{name} was told another block"
-            );
+            assert_eq!(allocated_cidr(claim), block, "{name} was told another block");
         }
     }
 
@@ -85,73 +68,41 @@ impl Books {
     fn check_allocations(&self, records: &BTreeMap<&str, &Record>) {
         let retained: BTreeMap<&str, &Record> = records
             .values()
-            .filter_map(|record| {
-                Some((
-                    field(record.bound.as_ref()?, "/status/boundAllocationRef/name"),
-                    *record,
-                ))
-            })
+            .filter_map(|record| Some((field(record.bound.as_ref()?, "/status/boundAllocationRef/name"), *record)))
             .filter(|(_, record)| record.retain && record.claim != Fate::Live)
             .collect();
         let mut kept = BTreeSet::new();
         for (name, allocation) in &self.allocations {
             let claim = field(allocation, "/spec/claimRef/name");
             if !claim.is_empty() {
-                let bound = self
-                    .claims
-                    .get(claim)
-                    .unwrap_or_else(|| panic!("{name} outlives its claim {claim}"));
+                let bound = self.claims.get(claim).unwrap_or_else(|| panic!("{name} outlives its claim {claim}"));
                 assert_eq!(field(bound, "/status/boundAllocationRef/name"), name);
                 continue;
             }
-            let record = retained
-                .get(name.as_str())
-                .unwrap_or_else(|| panic!("nobody kept {name}"));
-            assert_ne!(
-                record.allocation,
-                Fate::Gone,
-                "{name} was deleted and is there"
-            );
+            let record = retained.get(name.as_str()).unwrap_or_else(|| panic!("nobody kept {name}"));
+            assert_ne!(record.allocation, Fate::Gone, "{name} was deleted and is there");
             assert_eq!(
-                (
-                    field(allocation, "/status/phase"),
-                    Some(allocated_cidr(allocation))
-                ),
+                (field(allocation, "/status/phase"), Some(allocated_cidr(allocation))),
                 ("Retained", record.block())
             );
             kept.insert(name.as_str());
         }
         for (name, record) in retained {
-            let is_held = self
-                .claims
-                .values()
-                .any(|claim| field(claim, "/status/boundAllocationRef/name") == name);
-            assert!(
-                record.allocation != Fate::Live || is_held || kept.contains(name),
-                "{name} was kept and is lost"
-            );
+            let is_held = self.claims.values().any(|claim| field(claim, "/status/boundAllocationRef/name") == name);
+            assert!(record.allocation != Fate::Live || is_held || kept.contains(name), "{name} was kept and is lost");
         }
     }
 
     /// In every pool no two blocks overlap, and its numbers are what they add up to.
     fn check_pools(&self) {
         for space in &SPACES {
-            let claimed = self
-                .allocations
-                .values()
-                .filter(|allocation| field(allocation, "/spec/poolRef/name") == space.pool);
-            let carved = self
-                .pools
-                .values()
-                .filter(|pool| field(pool, "/spec/parentPoolRef/name") == space.pool);
+            let claimed =
+                self.allocations.values().filter(|allocation| field(allocation, "/spec/poolRef/name") == space.pool);
+            let carved = self.pools.values().filter(|pool| field(pool, "/spec/parentPoolRef/name") == space.pool);
             let held = assert_disjoint(space.cidr, claimed.chain(carved).map(allocated_cidr));
             let total = Block::of(space.cidr).size();
             let pool = &self.pools[space.pool];
-            for (count, expected) in [
-                ("total", total),
-                ("allocated", held),
-                ("available", total - held),
-            ] {
+            for (count, expected) in [("total", total), ("allocated", held), ("available", total - held)] {
                 assert_eq!(
                     field(pool, &format!("/status/capacity/exact/{count}")),
                     expected.to_string(),
@@ -170,10 +121,7 @@ pub fn replay(events: &[Value], finally: &BTreeMap<String, DynamicObject>) {
     let mut last = 0;
     for event in events {
         let object = &event["object"];
-        assert!(
-            revision(object) > last,
-            "revision {last} is followed by {event}"
-        );
+        assert!(revision(object) > last, "revision {last} is followed by {event}");
         last = revision(object);
         let name = text(object, "/metadata/name").to_owned();
         let (block, blocks) = (block_of(object), held.entry(pool_of(object)).or_default());
@@ -184,9 +132,7 @@ pub fn replay(events: &[Value], finally: &BTreeMap<String, DynamicObject>) {
                 present.insert(name, object.clone());
             }
             "MODIFIED" => {
-                let before = present
-                    .insert(name, object.clone())
-                    .unwrap_or_else(|| panic!("not there: {event}"));
+                let before = present.insert(name, object.clone()).unwrap_or_else(|| panic!("not there: {event}"));
                 assert_eq!(block_of(&before), block, "a block does not change: {event}");
             }
             "DELETED" => {
@@ -196,14 +142,8 @@ pub fn replay(events: &[Value], finally: &BTreeMap<String, DynamicObject>) {
             other => panic!("{other}: {event}"),
         }
     }
-    let listed = finally
-        .iter()
-        .map(|(name, claim)| (name.clone(), serde_json::to_value(claim).unwrap()));
-    assert_eq!(
-        present,
-        listed.collect(),
-        "the watch and the list tell different stories"
-    );
+    let listed = finally.iter().map(|(name, claim)| (name.clone(), serde_json::to_value(claim).unwrap()));
+    assert_eq!(present, listed.collect(), "the watch and the list tell different stories");
 }
 
 fn pool_of(claim: &Value) -> String {
@@ -219,10 +159,7 @@ fn take(blocks: &mut BTreeSet<Block>, block: Block, event: &Value) {
     let below = blocks.range(..=block).next_back();
     let above = blocks.range(block..).next();
     for other in below.into_iter().chain(above) {
-        assert!(
-            other.last < block.first || block.last < other.first,
-            "{block:?} overlaps {other:?}: {event}"
-        );
+        assert!(other.last < block.first || block.last < other.first, "{block:?} overlaps {other:?}: {event}");
     }
     blocks.insert(block);
 }

@@ -21,10 +21,7 @@ pub async fn record(http: Http, from: u64, mut phase: watch::Receiver<Phase>) ->
     loop {
         phase.wait_for(|phase| *phase != Phase::Down).await.unwrap();
         let path = format!("{CLAIMS}?watch=true&resourceVersion={last}");
-        let Ok(mut stream) = http
-            .open(Request::get(path).body(Bytes::new()).unwrap())
-            .await
-        else {
+        let Ok(mut stream) = http.open(Request::get(path).body(Bytes::new()).unwrap()).await else {
             tokio::time::sleep(RETRY_INTERVAL).await;
             continue;
         };

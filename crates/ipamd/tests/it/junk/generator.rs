@@ -1,5 +1,7 @@
 //! Where the junk comes from: every path of the schemas with every strange value, and random requests of all kinds.
 
+use std::fmt;
+
 use http::Method;
 use rand::{Rng as _, rngs::SmallRng, seq::IndexedRandom as _};
 use serde_json::{Value, json};
@@ -8,13 +10,19 @@ use super::ledger::Ledger;
 use crate::support::{API, CLAIMS, POOLS};
 
 /// One request.
-#[derive(Debug)]
 pub struct Shot {
     pub method: Method,
     pub uri: String,
     pub headers: Vec<(&'static str, Vec<u8>)>,
     pub body: Vec<u8>,
     pub aim: Aim,
+}
+
+impl fmt::Debug for Shot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (body, Self { method, uri, headers, aim, .. }) = (self.body.escape_ascii(), self);
+        write!(formatter, "{method} {uri} {headers:?} {body} ({aim:?})")
+    }
 }
 
 /// What is wrong with it.
@@ -37,7 +45,6 @@ const TOKENS: [&str; 36] = [
     "2147483648",
     "-9223372036854775809",
     "123456789012345678901234567890",
-    "1e400",
     "\"\"",
     "\" \"",
     "\"\\u0000\"",
@@ -47,7 +54,7 @@ const TOKENS: [&str; 36] = [
     "\"UPPER\"",
     "\"10.0.0.0/33\"",
     "\"::ffff:1.2.3.4/99\"",
-    "\"999.1.1.1\"",
+    "\"999.1.1.1/8\"",
     "\"fe80::1%lo/64\"",
     "\"NaN\"",
     "[]",
@@ -59,6 +66,7 @@ const TOKENS: [&str; 36] = [
     "{\"matchLabels\":{\"a b\":\"c\"}}",
     "{\"name\":7}",
     "\"\\ud800\"",
+    "1e400",
     "NaN",
     "'a'",
     "",
@@ -66,7 +74,7 @@ const TOKENS: [&str; 36] = [
     "{\"a\":1,\"a\":",
 ];
 /// How many of them are JSON.
-const READABLE: usize = 30;
+const READABLE: usize = 29;
 
 const METADATA: [&str; 14] = [
     "/apiVersion",
@@ -234,40 +242,25 @@ const OPERATIONS: [&str; 12] = [
 
 /// The pool from which a worker's claims are served.
 pub fn home(worker: u64) -> Shot {
-    let pool = json!({ "metadata": { "name": format!("home-{worker}") }, "spec": { "cidr": format!("10.{worker}.0.0/16") } });
-    Shot {
-        method: Method::POST,
-        uri: POOLS.into(),
-        headers: vec![],
-        body: pool.to_string().into(),
-        aim: Aim::Else,
-    }
+    let pool =
+        json!({ "metadata": { "name": format!("home-{worker}") }, "spec": { "cidr": format!("10.{worker}.0.0/16") } });
+    Shot { method: Method::POST, uri: POOLS.into(), headers: vec![], body: pool.to_string().into(), aim: Aim::Else }
 }
 
 /// A worker's share of all paths with all values.
 pub fn every_path(worker: u64, workers: u64) -> impl Iterator<Item = Shot> {
     let pools = METADATA.into_iter().chain(POOL).map(|path| (POOLS, path));
     let claims = METADATA.into_iter().chain(CLAIM).map(|path| (CLAIMS, path));
-    let all = pools
-        .chain(claims)
-        .flat_map(|target| (0..TOKENS.len()).map(move |token| (target, token)));
-    let mine = (0_u64..)
-        .zip(all)
-        .filter(move |(number, _)| number % workers == worker);
+    let all = pools.chain(claims).flat_map(|target| (0..TOKENS.len()).map(move |token| (target, token)));
+    let mine = (0_u64..).zip(all).filter(move |(number, _)| number % workers == worker);
     mine.map(move |(number, ((uri, path), token))| {
         let body = planted(manifest(uri, worker, number), path, TOKENS[token]);
-        let aim = if token < READABLE {
+        let aim = if token < READABLE && ["/spec/", "/metadata/"].iter().any(|part| path.starts_with(part)) {
             Aim::Field(path)
         } else {
             Aim::Else
         };
-        Shot {
-            method: Method::POST,
-            uri: uri.into(),
-            headers: vec![],
-            body,
-            aim,
-        }
+        Shot { method: Method::POST, uri: uri.into(), headers: vec![], body, aim }
     })
 }
 
@@ -278,7 +271,7 @@ fn manifest(collection: &str, worker: u64, number: u64) -> Value {
     if collection == POOLS {
         json!({ "metadata": metadata, "spec": { "cidr": format!("fd{worker:02x}:{number:x}::/48"), "allocation": { "strategy": "FirstFit" } } })
     } else {
-        json!({ "metadata": metadata, "spec": { "poolRef": { "name": format!("home-{worker}") }, "prefixLength": 30 } })
+        json!({ "metadata": metadata, "spec": { "poolRef": { "name": format!("home-{worker}") }, "prefixLength": 30, "ownerRef": { "kind": "Machine", "name": name } } })
     }
 }
 
@@ -292,10 +285,7 @@ fn planted(mut object: Value, pointer: &str, token: &str) -> Vec<u8> {
         place = &mut place[key];
     }
     *place = "@here@".into();
-    object
-        .to_string()
-        .replacen("\"@here@\"", token, 1)
-        .into_bytes()
+    object.to_string().replacen("\"@here@\"", token, 1).into_bytes()
 }
 
 /// One random request. What it may change is the worker's own.
@@ -310,24 +300,10 @@ pub fn random(random: &mut SmallRng, worker: u64, round: usize, ledger: &Ledger)
         aim: Aim::Else,
     };
     match random.random_range(0..8) {
-        0 => Shot {
-            body: mangled(random, create.body),
-            ..create
-        },
-        1 => Shot {
-            uri: queried(random, uri),
-            ..create
-        },
-        2 => Shot {
-            method: Method::GET,
-            uri: queried(random, uri),
-            body: vec![],
-            ..create
-        },
-        3 => Shot {
-            headers: headers(random),
-            ..create
-        },
+        0 => Shot { body: mangled(random, create.body), ..create },
+        1 => Shot { uri: queried(random, uri), ..create },
+        2 => Shot { method: Method::GET, uri: queried(random, uri), body: vec![], ..create },
+        3 => Shot { headers: headers(random), ..create },
         4 => strange_path(random, create),
         5 => changed(random, ledger).unwrap_or(create),
         6 => deleted(random, ledger).unwrap_or(create),
@@ -343,13 +319,7 @@ fn mangled(random: &mut SmallRng, mut body: Vec<u8>) -> Vec<u8> {
         1 => body[at] = random.random(),
         2 => body.insert(at, 0),
         3 => body.extend_from_within(at..),
-        4 => {
-            body = ["[", "{\"a\":"]
-                .choose(random)
-                .unwrap_or(&"")
-                .repeat(random.random_range(1..20_000))
-                .into_bytes()
-        }
+        4 => body = ["[", "{\"a\":"].choose(random).unwrap_or(&"").repeat(random.random_range(1..20_000)).into_bytes(),
         _ => body.splice(..0, [0xef, 0xbb, 0xbf]).for_each(drop),
     }
     body
@@ -357,9 +327,8 @@ fn mangled(random: &mut SmallRng, mut body: Vec<u8>) -> Vec<u8> {
 
 fn queried(random: &mut SmallRng, path: &str) -> String {
     let count = random.random_range(1..4);
-    let pairs: Vec<_> = (0..count)
-        .map(|_| format!("{}={}", pick(random, &PARAMETERS), pick(random, &ARGUMENTS)))
-        .collect();
+    let pairs: Vec<_> =
+        (0..count).map(|_| format!("{}={}", pick(random, &PARAMETERS), pick(random, &ARGUMENTS))).collect();
     format!("{path}?{}", pairs.join("&"))
 }
 
@@ -394,90 +363,39 @@ fn strange_path(random: &mut SmallRng, shot: Shot) -> Shot {
         3 => format!("{API}//ippools/{name}"),
         _ => format!("{}/{name}", shot.uri),
     };
-    let method = [
-        Method::GET,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::HEAD,
-    ]
-    .choose(random)
-    .cloned()
-    .unwrap_or_default();
-    Shot {
-        uri: path,
-        method,
-        ..shot
-    }
+    let method = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::HEAD]
+        .choose(random)
+        .cloned()
+        .unwrap_or_default();
+    Shot { uri: path, method, ..shot }
 }
 
 /// A change of something that the worker made before.
 fn changed(random: &mut SmallRng, ledger: &Ledger) -> Option<Shot> {
     let (uri, object) = ledger.any(random)?;
-    let paths: Vec<_> = METADATA
-        .iter()
-        .chain(if uri.contains("ippools") {
-            &POOL[..]
-        } else {
-            &CLAIM[..]
-        })
-        .copied()
-        .collect();
+    let paths: Vec<_> =
+        METADATA.iter().chain(if uri.contains("ippools") { &POOL[..] } else { &CLAIM[..] }).copied().collect();
     let (path, token) = (pick(random, &paths), pick(random, &TOKENS));
     let (method, media, body) = match random.random_range(0..3) {
-        0 => (
-            Method::PUT,
-            "application/json",
-            planted(object.clone(), path, token),
-        ),
-        1 => (
-            Method::PATCH,
-            "application/merge-patch+json",
-            planted(json!({}), path, token),
-        ),
-        _ => (
-            Method::PATCH,
-            "application/json-patch+json",
-            pick(random, &OPERATIONS).as_bytes().to_vec(),
-        ),
+        0 => (Method::PUT, "application/json", planted(object.clone(), path, token)),
+        1 => (Method::PATCH, "application/merge-patch+json", planted(json!({}), path, token)),
+        _ => (Method::PATCH, "application/json-patch+json", pick(random, &OPERATIONS).as_bytes().to_vec()),
     };
-    Some(Shot {
-        method,
-        uri,
-        headers: vec![("content-type", media.into())],
-        body,
-        aim: Aim::Else,
-    })
+    Some(Shot { method, uri, headers: vec![("content-type", media.into())], body, aim: Aim::Else })
 }
 
 /// A delete of something that the worker made before.
 fn deleted(random: &mut SmallRng, ledger: &Ledger) -> Option<Shot> {
     let (uri, _) = ledger.any(random)?;
     let body = planted(json!({}), pick(random, &OPTIONS), pick(random, &TOKENS));
-    let uri = if random.random_bool(0.3) {
-        queried(random, &uri)
-    } else {
-        uri
-    };
-    Some(Shot {
-        method: Method::DELETE,
-        uri,
-        headers: vec![],
-        body,
-        aim: Aim::Else,
-    })
+    let uri = if random.random_bool(0.3) { queried(random, &uri) } else { uri };
+    Some(Shot { method: Method::DELETE, uri, headers: vec![], body, aim: Aim::Else })
 }
 
 fn strange_method(random: &mut SmallRng, shot: Shot) -> Shot {
     let long = "M".repeat(300);
-    let name = pick(
-        random,
-        &["BREW", "TRACE", "OPTIONS", "PROPFIND", "get", &long],
-    );
-    Shot {
-        method: name.parse().unwrap_or_default(),
-        ..shot
-    }
+    let name = pick(random, &["BREW", "TRACE", "OPTIONS", "PROPFIND", "get", &long]);
+    Shot { method: name.parse().unwrap_or_default(), ..shot }
 }
 
 fn pick<'a>(random: &mut SmallRng, from: &[&'a str]) -> &'a str {

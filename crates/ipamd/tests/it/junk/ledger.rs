@@ -20,28 +20,20 @@ impl Ledger {
 
     /// One of the objects and its path, but not the pool that serves the worker.
     pub fn any(&self, random: &mut SmallRng) -> Option<(String, &Value)> {
-        let objects: Vec<_> = self
-            .0
-            .iter()
-            .filter(|(path, _)| !path.contains("/home-"))
-            .collect();
+        let objects: Vec<_> = self.0.iter().filter(|(path, _)| !path.contains("/home-")).collect();
         let (path, object) = objects.get(random.random_range(0..objects.len().max(1)))?;
-        Some((path.to_string(), object))
+        Some(((*path).clone(), object))
     }
 
     /// Books what an accepted request did.
     pub fn book(&mut self, shot: &Shot, reply: &Reply) {
-        let writes =
-            [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&shot.method);
+        let writes = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&shot.method);
         if !writes || reply.status >= 300 || shot.uri.contains("dryRun=All") {
             return;
         }
-        let answer = reply
-            .json()
-            .unwrap_or_else(|| panic!("accepted without an answer: {shot:?}"));
+        let answer = reply.json().unwrap_or_else(|| panic!("accepted without an answer: {shot:?}"));
         if answer["kind"] == "Status" {
-            self.0
-                .remove(shot.uri.split('?').next().unwrap_or_default());
+            self.0.remove(shot.uri.split('?').next().unwrap_or_default());
         } else {
             self.0.insert(path_of(&answer), answer);
         }
@@ -52,39 +44,22 @@ impl Ledger {
         let mut stored = BTreeMap::new();
         for collection in [POOLS.to_owned(), format!("{API}/ipclaims")] {
             let list = body(&front.get(&collection).await, 200);
-            stored.extend(
-                list["items"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|item| (path_of(item), essence(item))),
-            );
+            stored.extend(list["items"].as_array().unwrap().iter().map(|item| (path_of(item), essence(item))));
         }
-        let booked: BTreeMap<_, _> = self
-            .0
-            .iter()
-            .map(|(path, object)| (path.clone(), essence(object)))
-            .collect();
+        let booked: BTreeMap<_, _> = self.0.iter().map(|(path, object)| (path.clone(), essence(object))).collect();
         for path in stored.keys() {
-            assert!(
-                booked.contains_key(path),
-                "{path} is stored, and nobody was told"
-            );
+            assert!(booked.contains_key(path), "{path} is stored, and nobody was told");
             let names = path.trim_start_matches(API).split('/');
             for name in names {
                 let is_fine = name.len() <= 253
-                    && name.bytes().all(|byte| {
-                        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte)
-                    });
+                    && name
+                        .bytes()
+                        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte));
                 assert!(is_fine, "{path} has a name that nobody may have");
             }
         }
         for (path, object) in &booked {
-            assert_eq!(
-                stored.get(path),
-                Some(object),
-                "{path} is not what was answered"
-            );
+            assert_eq!(stored.get(path), Some(object), "{path} is not what was answered");
         }
     }
 }
@@ -95,19 +70,13 @@ fn path_of(object: &Value) -> String {
         return format!("{POOLS}/{name}");
     }
     let namespace = text(object, "/metadata/namespace");
-    format!(
-        "{}/{name}",
-        CLAIMS.replace("/default/", &format!("/{namespace}/"))
-    )
+    format!("{}/{name}", CLAIMS.replace("/default/", &format!("/{namespace}/")))
 }
 
 /// What the service does not change by itself: a pool's status moves with its claims.
 fn essence(object: &Value) -> Value {
     let mut essence = object.clone();
     essence.as_object_mut().unwrap().remove("status");
-    essence["metadata"]
-        .as_object_mut()
-        .unwrap()
-        .remove("resourceVersion");
+    essence["metadata"].as_object_mut().unwrap().remove("resourceVersion");
     essence
 }
