@@ -38,10 +38,9 @@ impl Path {
         &self.0
     }
 
-    /// Whether `other` is this place, one inside it, or one around it.
-    pub fn is_near(&self, other: &str) -> bool {
-        let (outer, inner) = if self.0.len() <= other.len() { (self.as_str(), other) } else { (other, self.as_str()) };
-        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    /// Whether `other` is this place or one inside it.
+    pub fn covers(&self, other: &str) -> bool {
+        other.strip_prefix(self.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     }
 }
 

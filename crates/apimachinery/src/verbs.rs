@@ -157,7 +157,7 @@ impl<W> Case<'_, W> {
             _ => Vec::new(),
         };
         let others = of_metadata.iter().map(Cause::from).chain(of_kind);
-        causes.extend(others.filter(|cause| !of_types.iter().any(|fault| fault.path.is_near(&cause.field))));
+        causes.extend(others.filter(|cause| !of_types.iter().any(|fault| fault.path.covers(&cause.field))));
         let Resource { group, kind, .. } = self.resource;
         Err(Refusal::invalid_for(group, kind, &self.key.name, causes))
     }

@@ -106,8 +106,12 @@ impl<W: World> Api<W> {
             None => resource.verbs.contains(&target.verb),
             Some(Subresource::Status) => matches!(target.verb, Verb::Get | Verb::Update | Verb::Patch),
         };
-        // Objects are created in collections, under the name in the body.
-        let misplaced = target.verb == Verb::Create && target.name.is_some();
+        // Objects are created in collections, under the name in the body, and changed under their own.
+        let misplaced = match target.verb {
+            Verb::Create => target.name.is_some(),
+            Verb::Update | Verb::Patch => target.name.is_none(),
+            _ => false,
+        };
         if !offered || misplaced {
             return Err(not_allowed(target));
         }

@@ -131,11 +131,10 @@ impl<W: World> Committer<W> {
         let (commands, replies): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
         let decided = match self.store.begin().await {
             Ok(transaction) if transaction.head().0 != self.hub.head() => {
-                answer_all(replies, &unavailable(&store::Error::Corrupt(String::new())));
                 let (log, ours) = (transaction.head(), self.hub.head());
-                return Err(Fatal(format!(
-                    "the log ends at {log}, this server wrote up to {ours}: something else writes to it"
-                )));
+                let why = format!("the log ends at {log}, this server wrote up to {ours}: something else writes to it");
+                answer_all(replies, &unavailable(&store::Error::Corrupt(why.clone())));
+                return Err(Fatal(why));
             }
             Ok(transaction) => self.decide(transaction, &commands, now).await,
             Err(error) => Err(error),

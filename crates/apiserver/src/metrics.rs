@@ -203,7 +203,7 @@ impl Metrics {
 }
 
 fn render_gauge(text: &mut String, gauge: &Gauge) -> std::fmt::Result {
-    writeln!(text, "# HELP {} {}.\n# TYPE {} gauge", gauge.name, gauge.help, gauge.name)?;
+    writeln!(text, "# HELP {} {}\n# TYPE {} gauge", gauge.name, gauge.help, gauge.name)?;
     for (labels, value) in &gauge.samples {
         let labels = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect::<Vec<_>>();
         if labels.is_empty() {

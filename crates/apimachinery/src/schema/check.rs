@@ -8,6 +8,7 @@ use super::meta::object_meta_schema;
 use crate::{
     field::{Fault, Path},
     kind::Resource,
+    time::Time,
 };
 
 /// Unknown fields, and faults, that are reported of one body; it may have hundreds of thousands.
@@ -32,6 +33,7 @@ enum Node {
     Map(Box<Node>),
     List(Box<Node>),
     Text { choices: Vec<String> },
+    Time,
     Integer { min: i64, max: i64, format: &'static str },
     Number,
     Boolean,
@@ -80,6 +82,7 @@ impl Node {
                 }
             },
             Some("array") => Self::List(Box::new(schema.get("items").map_or(Self::Anything, Self::compile))),
+            Some("string") if schema.get("format").is_some_and(|format| format == "date-time") => Self::Time,
             Some("string") => {
                 let choices = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
                 Self::Text { choices: choices.filter_map(Value::as_str).map(str::to_owned).collect() }
@@ -136,7 +139,15 @@ impl Node {
             },
             (Self::Object { .. } | Self::Map(_), _) => "object",
             (Self::List(_), _) => "array",
-            (Self::Text { .. }, _) => "string",
+            (Self::Time, Value::String(text)) => {
+                if text.parse::<Time>().is_ok() {
+                    return true;
+                }
+                let detail = "must be a time as in RFC 3339: 2006-01-02T15:04:05Z";
+                findings.fault(|| Fault::invalid(path(at), text.as_str(), detail));
+                return false;
+            }
+            (Self::Text { .. } | Self::Time, _) => "string",
             (Self::Integer { .. }, _) => "integer",
             (Self::Number, _) => "number",
             (Self::Boolean, _) => "boolean",

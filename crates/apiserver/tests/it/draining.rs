@@ -96,6 +96,29 @@ async fn what_does_not_end_is_cut_off_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn the_committer_ends_when_the_server_is_let_go() {
+    let mut front = Front::set_up(Setup { drain: Duration::from_millis(50), ..Setup::default() }).await;
+    let begun = front.store.commits().len();
+    front.store.plan([Fault::Held]);
+    let mut clients = Vec::new();
+    for over_http2 in [false, true] {
+        let client = Client::connect(front.address, over_http2).await;
+        clients.push((client.watch(&format!("{BOOKS}?watch=true")).await, client));
+    }
+    let client = Client::connect(front.address, true).await;
+    let write = tokio::spawn(async move { client.send(Method::POST, BOOKS, &book("x", "a")).await });
+    front.store.commits_begun(begun + 1).await;
+    front.stop.cancel();
+    timeout(SOON, front.listening).await.expect("an end").unwrap();
+    assert!(write.await.unwrap_err().is_panic(), "the client is cut off");
+    front.store.release();
+    drop(front.server);
+    timeout(SOON, front.committer.take().unwrap()).await.expect("nothing holds on to the queue").unwrap().unwrap();
+    let written = front.store.log().await.iter().any(|entry| entry.key.as_str() == "books/platform/attic/x");
+    assert!(written, "what was under way is done");
+}
+
+#[tokio::test]
 async fn who_says_nothing_is_not_waited_for() {
     let front = Front::open().await;
     let tcp = TcpStream::connect(front.address).await.unwrap();

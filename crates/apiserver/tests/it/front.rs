@@ -51,7 +51,7 @@ pub struct Front {
     pub listening: JoinHandle<()>,
     /// A client over HTTP/2, with one connection for all requests.
     pub client: Client,
-    committer: Option<JoinHandle<Result<(), Fatal>>>,
+    pub committer: Option<JoinHandle<Result<(), Fatal>>>,
 }
 
 /// How a server is made.

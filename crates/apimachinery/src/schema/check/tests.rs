@@ -103,3 +103,12 @@ fn numbers_and_choices_have_bounds() {
         ]
     );
 }
+
+#[test]
+fn times_are_times() {
+    let meta = |time: &str| check(json!({"metadata": {"creationTimestamp": time}})).2;
+    assert!(meta("2026-01-02T03:04:05Z").is_empty() && meta("2026-01-02T03:04:05.5+01:00").is_empty());
+    for bad in ["", "yesterday", "2026-13-01T00:00:00Z", "99999999-01-01T00:00:00Z"] {
+        assert_eq!(meta(bad), ["FieldValueInvalid metadata.creationTimestamp"], "{bad}");
+    }
+}

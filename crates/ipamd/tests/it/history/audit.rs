@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::{Api, api::ListParams, core::DynamicObject};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::allocated_cidr;
 
 use super::{
@@ -162,4 +162,32 @@ fn take(blocks: &mut BTreeSet<Block>, block: Block, event: &Value) {
         assert!(other.last < block.first || block.last < other.first, "{block:?} overlaps {other:?}: {event}");
     }
     blocks.insert(block);
+}
+
+#[test]
+fn a_story_that_cannot_be_is_noticed() {
+    let event = |kind: &str, name: &str, revision: u64, block: &str| {
+        let metadata = json!({ "name": name, "resourceVersion": revision.to_string() });
+        let status = json!({ "poolRef": { "name": "root" }, "allocatedCIDR": block });
+        json!({ "type": kind, "object": { "metadata": metadata, "status": status } })
+    };
+    let first = event("ADDED", "a", 5, "10.0.0.0/28");
+    for (second, words) in [
+        (event("MODIFIED", "a", 5, "10.0.0.0/28"), "revision 5 is followed by"),
+        (event("MODIFIED", "a", 4, "10.0.0.0/28"), "revision 5 is followed by"),
+        (event("ADDED", "a", 6, "10.0.0.16/28"), "added twice"),
+        (event("ADDED", "b", 6, "10.0.0.8/29"), "overlaps"),
+        (event("ADDED", "b", 6, "10.0.0.0/24"), "overlaps"),
+        (event("MODIFIED", "b", 6, "10.0.0.16/28"), "not there"),
+        (event("DELETED", "b", 6, "10.0.0.16/28"), "not there"),
+        (event("MODIFIED", "a", 6, "10.0.0.16/28"), "a block does not change"),
+        (event("BOOKMARK", "a", 6, "10.0.0.0/28"), "BOOKMARK"),
+        (event("ADDED", "b", 6, "10.0.0.16/28"), "different stories"),
+    ] {
+        let story = [first.clone(), second];
+        let noticed = std::panic::catch_unwind(|| replay(&story, &BTreeMap::new())).unwrap_err();
+        let said = noticed.downcast_ref::<String>().unwrap();
+        assert!(said.contains(words), "{said}");
+    }
+    replay(&[first, event("DELETED", "a", 6, "10.0.0.0/28")], &BTreeMap::new());
 }
