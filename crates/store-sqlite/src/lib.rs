@@ -1,9 +1,9 @@
 //! The ordered log on one machine, in one `SQLite` file.
 //!
-//! One thread owns the one connection that writes ([`writer`]); a few connections read beside it ([`reader`]), each
+//! One thread owns the one connection that writes (`writer.rs`); a few connections read beside it (`reader.rs`), each
 //! read inside one `SQLite` snapshot. The file is in WAL mode with `synchronous=FULL`: a commit that was acknowledged
 //! survives the machine. What the file looks like, and the trigger that refuses overlapping spans whoever writes
-//! them, is in [`schema`]. A lock beside the file keeps a second process out ([`lock`]).
+//! them, is in `schema.rs`. A lock beside the file keeps a second process out (`lock.rs`).
 
 mod backup;
 mod commit;

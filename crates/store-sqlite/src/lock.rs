@@ -13,7 +13,7 @@ use crate::open::{OpenError, beside, io_error};
 /// The lock on one data file, held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -31,7 +31,15 @@ impl Lock {
             Err(TryLockError::Error(source)) => return Err(io_error("lock", &path)(source)),
         }
         leave_name(&mut file).map_err(io_error("write the lock file", &path))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file would do, but for a child process that is being started just now: until it runs its own
+        // program it has the file open, too. If this fails, closing is still to come.
+        let _ = self.file.unlock();
     }
 }
 
@@ -46,5 +54,23 @@ fn holder(file: &mut File) -> String {
     match file.read_to_string(&mut process) {
         Ok(_) if !process.trim().is_empty() => format!("process {}", process.trim()),
         _ => "a process that left no number".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lock;
+
+    /// As a process that was forked from this one would have it, until it runs its own program.
+    #[test]
+    fn a_copy_of_the_file_does_not_prolong_the_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data.db");
+        let lock = Lock::take(&data).unwrap();
+        let copy = lock.file.try_clone().unwrap();
+        Lock::take(&data).unwrap_err();
+        drop(lock);
+        Lock::take(&data).unwrap();
+        drop(copy);
     }
 }

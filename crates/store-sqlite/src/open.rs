@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use tokio::sync::Mutex;
 
 use crate::SqliteStore;
@@ -35,7 +35,7 @@ const WRITER_CACHE_KIB: u32 = 64 * 1024;
 const BUSY_MS: u32 = 5_000;
 
 /// How many statements each connection keeps prepared; more than there are.
-pub const STATEMENTS_MAX: usize = 32;
+const STATEMENTS_MAX: usize = 32;
 
 /// Why a data file cannot be opened as a store.
 #[derive(Debug, thiserror::Error)]
@@ -145,9 +145,18 @@ pub fn sync_directory(path: &Path) -> Result<(), OpenError> {
 pub fn connect_writer(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    connection.pragma_update(None, "busy_timeout", BUSY_MS)?;
+    configure(&connection)?;
     Ok(connection)
+}
+
+/// What every connection needs.
+///
+/// Without the planner's stability guarantee a statement with a range is planned anew whenever another value is bound
+/// to it, which costs several times as much as running it.
+pub fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.pragma_update(None, "busy_timeout", BUSY_MS)
 }
 
 /// No `mmap_size`: a disk error would arrive as a signal instead of as an error.

@@ -10,7 +10,7 @@ use store::Error;
 use tokio::sync::Semaphore;
 
 use crate::failure::{closed, failed};
-use crate::open::STATEMENTS_MAX;
+use crate::open::configure;
 
 /// How many reads go on at a time; further ones wait.
 const READERS_MAX: usize = 8;
@@ -76,7 +76,7 @@ impl Readers {
 pub fn connect(path: &std::path::Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    configure(&connection)?;
     connection.pragma_update(None, "cache_size", -i64::from(READER_CACHE_KIB))?;
     Ok(connection)
 }

@@ -111,11 +111,10 @@ async fn methods_are_for_what_they_are_for() {
         (Method::POST, format!("{API}/namespaces/attic/cards")),
     ] {
         let answer = front.client.send(method.clone(), &path, &book).await;
-        assert!(matches!(answer.status, 404 | 405), "{method} {path}: {}", answer.text());
+        assert_eq!(answer.status, 405, "{method} {path}: {}", answer.text());
+        assert_eq!(answer.json()["reason"], "MethodNotAllowed");
     }
     assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 404, "none of that made a book");
-    let answer = front.client.send(Method::POST, &format!("{BOOKS}/x"), &book).await;
-    assert_eq!((answer.status, &answer.json()["reason"]), (405, &json!("MethodNotAllowed")));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Random operations on a store and on the memory model: the answers must be the same.
 //!
 //! The operations are drawn from a seed, over few keys and few numbers so that they meet often. Everything that a
-//! store can be asked is in [`Operation`]; a failure names the seed, the place and the operation.
+//! store can be asked is in `Operation`; a failure names the seed, the place and the operation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
