@@ -76,6 +76,11 @@ pub fn get(connection: &Connection, key: &Key) -> Result<Option<Record>, Error> 
     Ok(Some(Record { key: key.clone(), revision, value }))
 }
 
+/// The current versions under `keys`, in their order.
+pub fn read(connection: &Connection, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+    keys.iter().map(|key| get(connection, key)).collect()
+}
+
 /// A page of the snapshot at `at`.
 pub fn list(
     connection: &Connection,

@@ -26,6 +26,11 @@ impl Store for SqliteStore {
         self.readers.run(move |connection| snapshot::get(connection, &key)).await
     }
 
+    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+        let keys = keys.to_vec();
+        self.readers.run(move |connection| snapshot::read(connection, &keys)).await
+    }
+
     async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
         let (prefix, after) = (prefix.to_owned(), after.cloned());
         self.readers.run(move |connection| snapshot::list(connection, &prefix, after.as_ref(), at, limit)).await

@@ -46,8 +46,7 @@ impl Transaction for SqliteTransaction {
         let read = move |connection: &mut rusqlite::Connection| {
             // One SQLite transaction for all of them: opening one costs as much as a look-up.
             let file = connection.transaction().map_err(failed)?;
-            let records = keys.iter().map(|key| snapshot::get(&file, key));
-            let records = records.collect::<Result<Vec<_>, Error>>()?;
+            let records = snapshot::read(&file, &keys)?;
             Ok::<_, Error>((keys, records))
         };
         let (keys, records) = self.writer.run(read).await.map_err(|_| closed())??;

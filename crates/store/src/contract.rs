@@ -36,7 +36,7 @@ macro_rules! contract_tests {
         $crate::contract_tests! { $open =>
             commits: a_new_store_is_empty, a_commit_is_whole, a_refused_commit_leaves_nothing,
                 preconditions_are_checked, one_key_several_times_in_one_commit, a_dropped_transaction_changes_nothing,
-                a_transaction_reads_what_is_there, an_empty_commit_writes_nothing,
+                a_transaction_reads_what_is_there, a_read_sees_what_is_there, an_empty_commit_writes_nothing,
                 values_come_back_as_they_were, a_deletion_of_nothing_is_in_the_log;
             compaction: what_is_compacted_is_refused, current_versions_stay, a_snapshot_at_the_horizon_is_whole,
                 the_tail_keeps_its_previous_versions, a_deletion_at_the_head, beyond_the_head_and_backwards,

@@ -156,6 +156,9 @@ pub trait Store: Send + Sync + 'static {
     /// The current version under `key`.
     async fn get(&self, key: &Key) -> Result<Option<Record>, Error>;
 
+    /// The current versions under `keys`, in their order, all of one snapshot.
+    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error>;
+
     /// Up to `limit` records whose key starts with `prefix` and lies behind `after`, in order of key, as they were
     /// at revision `at` (`None`: now). If `at` lies inside a commit, the snapshot is the end of that commit.
     async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error>;

@@ -67,6 +67,10 @@ impl Store for MemoryStore {
         Ok(self.log.read().await.current(key))
     }
 
+    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+        Ok(self.log.read().await.read(keys))
+    }
+
     async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
         let log = self.log.read().await;
         let revision = log.snapshot(at.unwrap_or(log.head))?;
@@ -114,8 +118,7 @@ impl Transaction for MemoryTransaction {
     }
 
     async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
-        let log = self.log.read().await;
-        Ok(keys.iter().map(|key| log.current(key)).collect())
+        Ok(self.log.read().await.read(keys))
     }
 
     async fn holders(&mut self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
@@ -157,6 +160,10 @@ impl Log {
 
     fn current(&self, key: &Key) -> Option<Record> {
         self.rows.iter().rev().find(|row| row.entry.key == *key).and_then(|row| row.entry.record())
+    }
+
+    fn read(&self, keys: &[Key]) -> Vec<Option<Record>> {
+        keys.iter().map(|key| self.current(key)).collect()
     }
 
     fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Vec<Span> {

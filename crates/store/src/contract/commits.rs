@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     assert_guarded, assert_precondition, commit, commits, create, delete, dump, head, key, replace, span, take,
 };
-use crate::{Head, Revision, Store, Write};
+use crate::{Head, Record, Revision, Store, Write};
 
 /// Nothing is there, and asking is no error.
 pub async fn a_new_store_is_empty(store: Arc<dyn Store>) {
@@ -121,6 +121,19 @@ pub async fn a_transaction_reads_what_is_there(store: Arc<dyn Store>) {
     assert_eq!(a.as_ref().unwrap().value, "3");
     assert_eq!(records, [None, a.clone(), None, a]);
     assert_eq!(transaction.read(&[]).await.unwrap(), []);
+}
+
+/// The same without the head: while a transaction holds it, too.
+pub async fn a_read_sees_what_is_there(store: Arc<dyn Store>) {
+    commits(&*store, vec![vec![create("a", "1"), create("b", "2")], vec![replace("a", 1, "3"), delete("b", 2)]]).await;
+    let held = store.begin().await.unwrap();
+    let records = store.read(&[key("c"), key("a"), key("b"), key("a")]).await.unwrap();
+    let a = Record { key: key("a"), revision: Revision(3), value: Bytes::from_static(b"3") };
+    assert_eq!(records, [None, Some(a.clone()), None, Some(a)]);
+    assert_eq!(store.read(&[]).await.unwrap(), []);
+    held.commit(vec![create("b", "4")]).await.unwrap();
+    let b = Record { key: key("b"), revision: Revision(5), value: Bytes::from_static(b"4") };
+    assert_eq!(store.read(&[key("b")]).await.unwrap(), [Some(b)], "a read does not show an acknowledged commit");
 }
 
 /// And is a success all the same.

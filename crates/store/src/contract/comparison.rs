@@ -27,6 +27,7 @@ enum Operation {
     Commit { read: Vec<Key>, writes: Vec<Write> },
     Abandon { read: Vec<Key>, space: String, first: u128, last: u128 },
     Get(Key),
+    Read(Vec<Key>),
     List { prefix: &'static str, after: Option<Key>, at: Option<Revision>, limit: usize },
     Count { prefix: &'static str, after: Option<Key>, at: Revision, limit: usize },
     Tail(Revision, usize),
@@ -63,6 +64,7 @@ async fn answer(store: &dyn Store, operation: &Operation) -> String {
             format!("{records:?} {}", shown(transaction.holders(space, *first, *last, 9).await))
         }
         Operation::Get(key) => shown(store.get(key).await),
+        Operation::Read(keys) => shown(store.read(keys).await),
         Operation::List { prefix, after, at, limit } => shown(store.list(prefix, after.as_ref(), *at, *limit).await),
         Operation::Count { prefix, after, at, limit } => shown(store.count(prefix, after.as_ref(), *at, *limit).await),
         Operation::Tail(after, limit) => shown(store.tail(*after, *limit).await),
@@ -105,7 +107,8 @@ impl Author {
                 let (first, last) = self.range();
                 Operation::Abandon { read: self.keys(), space: self.space().to_owned(), first, last }
             }
-            53..58 => Operation::Get(key(self.name())),
+            53..55 => Operation::Get(key(self.name())),
+            55..58 => Operation::Read(self.keys()),
             58..72 => {
                 let at = self.random.random_bool(0.7).then(|| self.revision());
                 Operation::List { prefix: self.prefix(), after: self.after(), at, limit: self.limit() }
