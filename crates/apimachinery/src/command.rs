@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use crate::{
-    kind::Subresource, object::Object, options::DeleteOptions, patch::Patch, refusal::Details, schema::Decoded,
+    draft::Draft,
+    kind::Subresource,
+    object::Object,
+    options::{DeleteOptions, FieldValidation},
+    patch::Patch,
+    refusal::Details,
     time::Time,
 };
 
@@ -51,8 +56,8 @@ impl ObjectKey {
 /// What to do with an object.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Create the object in this body, under the name of the command's key: `generateName` was resolved before.
-    Create(Decoded),
+    /// Create this object, under the name of the command's key: `generateName` was resolved before.
+    Create(Box<Draft>),
     /// Change the object, or one part of it.
     Update {
         /// How.
@@ -67,10 +72,10 @@ pub enum Action {
 /// How an existing object is to change.
 #[derive(Clone, Debug)]
 pub enum Mutation {
-    /// Put the object in this body in its place.
-    Replace(Decoded),
-    /// Patch it.
-    Patch(Patch),
+    /// Put this object in its place.
+    Replace(Box<Draft>),
+    /// Patch it, and meet unknown and repeated fields of the result like this.
+    Patch(Patch, FieldValidation),
 }
 
 /// A decoded write request.
@@ -82,24 +87,10 @@ pub struct Command {
     pub action: Action,
     /// Compute and validate everything, persist nothing.
     pub dry_run: bool,
-    /// How unknown and repeated fields of the body are met.
-    pub field_validation: FieldValidation,
     /// When it was received.
     pub now: Time,
     /// Randomness for ids.
     pub seed: Seed,
-}
-
-/// The query parameter `fieldValidation`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FieldValidation {
-    /// Drop unknown fields silently.
-    Ignore,
-    /// Drop them and warn.
-    #[default]
-    Warn,
-    /// Refuse them.
-    Strict,
 }
 
 /// Random bytes from which a decision takes its ids.

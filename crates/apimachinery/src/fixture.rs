@@ -5,9 +5,12 @@ use serde_json::{Value, json};
 
 use crate::{
     command::{ObjectKey, Write},
+    draft::{Draft, Reader},
     kind::{Cell, Column, Context, Decided, Kind, Registry, Resource, Subresource, Verb},
     object::Object,
+    options::FieldValidation,
     refusal::Refusal,
+    schema::{Decoded, Schema},
 };
 
 /// All verbs, in alphabetical order.
@@ -59,6 +62,12 @@ pub fn book() -> Resource {
 /// Both kinds. The world of their decisions is nothing.
 pub fn registry() -> Registry<()> {
     Registry::new(vec![Box::new(Inert(shelf())), Box::new(Inert(book()))])
+}
+
+/// What a body says, or why it is refused.
+pub fn draft(resource: &Resource, body: Decoded, validation: FieldValidation) -> Result<Box<Draft>, Refusal> {
+    let schema = Schema::for_resource(resource);
+    Reader { resource, schema: &schema, name: "a", validation }.body(body).map(Box::new)
 }
 
 /// An object from JSON.

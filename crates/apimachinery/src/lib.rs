@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod discovery;
+pub mod draft;
 pub mod field;
 pub mod kind;
 pub mod list;

@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::time::Time;
 
+/// What most objects need as JSON text, in bytes: written into less, it would be moved several times.
+const TYPICAL_BYTES: usize = 1024;
+
 /// `meta.k8s.io/v1 ObjectMeta`, as far as a server without kubelets needs it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -100,7 +103,10 @@ pub struct Object {
 impl Object {
     /// Splits a JSON object; the error says what has the wrong type.
     pub fn from_value(value: Value) -> Result<Self, serde_json::Error> {
-        let mut fields: Map<String, Value> = serde_json::from_value(value)?;
+        let mut fields = match value {
+            Value::Object(fields) => fields,
+            other => serde_json::from_value(other)?,
+        };
         let mut text = |name: &str| match fields.remove(name) {
             None | Some(Value::Null) => Ok(String::new()),
             Some(value) => serde_json::from_value(value),
@@ -125,7 +131,9 @@ impl Object {
 
     /// As JSON text, keys in order.
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("keys are strings and nothing in an object refuses to be JSON")
+        let mut bytes = Vec::with_capacity(TYPICAL_BYTES);
+        serde_json::to_writer(&mut bytes, self).expect("keys are strings and nothing in an object refuses to be JSON");
+        bytes
     }
 
     /// The field `name` at the top level; `null` if there is none.

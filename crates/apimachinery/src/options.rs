@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::{
-    command::FieldValidation,
     field::{Fault, Path},
     kind::Resource,
     metadata::manager_fault,
@@ -76,6 +75,18 @@ pub enum OptionsKind {
     Update,
     /// Of a patch.
     Patch,
+}
+
+/// The query parameter `fieldValidation`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// Drop unknown fields silently.
+    Ignore,
+    /// Drop them and warn.
+    #[default]
+    Warn,
+    /// Refuse them.
+    Strict,
 }
 
 /// The options of a create, a replace or a patch.

@@ -21,7 +21,8 @@ impl Time {
 
 impl std::fmt::Display for Time {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        // In whole seconds, which it is, this is RFC 3339 without a fraction.
+        self.0.fmt(f)
     }
 }
 

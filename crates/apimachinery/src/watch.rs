@@ -105,7 +105,12 @@ impl EventType {
 /// `new`, `Deleted` carries what [`last_seen`] makes of `old`.
 pub fn transition(filter: &Filter, old: Option<&Object>, new: Option<&Object>) -> Option<EventType> {
     let shows = |object: Option<&Object>| object.is_some_and(|object| filter.matches(object));
-    match (shows(old), shows(new)) {
+    change(shows(old), shows(new))
+}
+
+/// How a change looks to whom showed, or shows, the object before and after it.
+pub fn change(before: bool, after: bool) -> Option<EventType> {
+    match (before, after) {
         (false, false) => None,
         (false, true) => Some(EventType::Added),
         (true, true) => Some(EventType::Modified),

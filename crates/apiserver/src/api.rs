@@ -1,6 +1,9 @@
 //! What all verbs share: where a request points, waiting for a revision, and how an object is shown.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use apimachinery::{
     command::{ObjectKey, Scope, Seed},
@@ -10,6 +13,7 @@ use apimachinery::{
     object::Object,
     refusal::{Reason, Refusal},
     request::ResourceTarget,
+    schema::Schema,
     table,
     time::Time,
 };
@@ -26,6 +30,8 @@ pub struct Api<W> {
     pub store: Arc<dyn Store>,
     /// The kinds.
     pub registry: Arc<Registry<W>>,
+    /// Their schemas, by plural resource.
+    pub schemas: Arc<HashMap<&'static str, Schema>>,
     /// Recent events.
     pub hub: Arc<Hub>,
     /// The way to the committer.
@@ -48,6 +54,8 @@ pub struct Place<'a, W> {
     pub kind: &'a dyn Kind<W>,
     /// What is static about it.
     pub resource: &'a Resource,
+    /// What its objects may look like.
+    pub schema: &'a Schema,
     /// Whose names.
     pub scope: Scope,
     /// The namespace, if the path names one.
@@ -118,6 +126,7 @@ impl<W: World> Api<W> {
         Ok(Some(Place {
             kind,
             resource,
+            schema: &self.schemas[resource.plural],
             scope: Scope::platform(),
             namespace: target.namespace.clone(),
             name: target.name.clone().filter(|_| !collection || target.verb == Verb::Watch),

@@ -21,30 +21,47 @@ pub struct Event {
     pub key: String,
     /// The version before; `None`: it was created.
     pub old: Option<Arc<Object>>,
-    /// The version after; `None`: it was deleted.
-    pub new: Option<Arc<Object>>,
-    encoded: Option<Bytes>,
+    new: Option<Version>,
     frames: [OnceLock<Bytes>; 3],
 }
 
+/// A version as it is stored. Most are never looked into: a watch without a selector sends them as they are.
+#[derive(Debug)]
+struct Version {
+    bytes: Bytes,
+    object: OnceLock<Arc<Object>>,
+}
+
 impl Event {
-    /// An event; `encoded` is `new` as it is stored.
-    pub fn new(
-        revision: u64,
-        key: String,
-        old: Option<Arc<Object>>,
-        new: Option<Arc<Object>>,
-        encoded: Option<Bytes>,
-    ) -> Self {
-        Self { revision, key, old, new, encoded, frames: Default::default() }
+    /// An event; `new` is the version after it as this server encoded it, `None` if the object was deleted.
+    pub fn new(revision: u64, key: String, old: Option<Arc<Object>>, new: Option<Bytes>) -> Self {
+        let new = new.map(|bytes| Version { bytes, object: OnceLock::new() });
+        Self { revision, key, old, new, frames: Default::default() }
+    }
+
+    /// An event of which the version after it has been read already.
+    pub fn read(revision: u64, key: String, old: Option<Arc<Object>>, new: Option<(Bytes, Arc<Object>)>) -> Self {
+        let new = new.map(|(bytes, object)| Version { bytes, object: OnceLock::from(object) });
+        Self { revision, key, old, new, frames: Default::default() }
+    }
+
+    /// Whether the object exists behind it.
+    pub fn exists(&self) -> bool {
+        self.new.is_some()
+    }
+
+    /// The version after; `None`: it was deleted. Read once for all watches.
+    pub fn current(&self) -> Option<&Arc<Object>> {
+        let read = |bytes: &Bytes| Arc::new(Object::from_bytes(bytes).expect("what this server encoded can be read"));
+        self.new.as_ref().map(|new| new.object.get_or_init(|| read(&new.bytes)))
     }
 
     /// What a watch shows of it as `event_type`: the new object, or the old one with this revision when it is gone from
     /// the watch's sight.
     pub fn object(&self, event_type: watch::EventType) -> Arc<Object> {
         let shown = match event_type {
-            watch::EventType::Deleted => self.old.as_ref().or(self.new.as_ref()),
-            _ => self.new.as_ref().or(self.old.as_ref()),
+            watch::EventType::Deleted => self.old.as_ref().or_else(|| self.current()),
+            _ => self.current().or(self.old.as_ref()),
         };
         let mut object = shown.cloned().unwrap_or_default();
         let revision = self.revision.to_string();
@@ -61,8 +78,8 @@ impl Event {
             watch::EventType::Modified => &self.frames[1],
             _ => &self.frames[2],
         };
-        slot.get_or_init(|| match (&self.encoded, event_type) {
-            (Some(bytes), watch::EventType::Added | watch::EventType::Modified) => watch::frame(event_type, bytes),
+        slot.get_or_init(|| match (&self.new, event_type) {
+            (Some(new), watch::EventType::Added | watch::EventType::Modified) => watch::frame(event_type, &new.bytes),
             _ => watch::frame(event_type, &self.object(event_type).to_bytes()),
         })
         .clone()
@@ -140,7 +157,7 @@ mod tests {
     use super::*;
 
     fn event(revision: u64, key: &str) -> Arc<Event> {
-        Arc::new(Event::new(revision, key.to_owned(), None, None, None))
+        Arc::new(Event::new(revision, key.to_owned(), None, None))
     }
 
     fn revisions(behind: Behind) -> Option<(Vec<u64>, u64)> {

@@ -10,6 +10,8 @@ pub const HEADER_BYTES_MAX: u32 = 1024 * 1024;
 pub const QUEUE_COMMANDS_MAX: usize = 8_192;
 /// Commands of one commit.
 pub const BATCH_COMMANDS_MAX: usize = 1_024;
+/// Commands that are decided in one go, before the committer looks whether the store is free for the next commit.
+pub const DECIDED_COMMANDS_MAX: usize = 32;
 /// Writing requests under way at once; one more is answered with 429.
 pub const MUTATING_REQUESTS_MAX: usize = 4_096;
 /// Reading requests under way at once, watches not counted; one more is answered with 429.

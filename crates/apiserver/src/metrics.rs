@@ -5,15 +5,12 @@ use std::{fmt::Write as _, time::Duration};
 use apimachinery::{
     command::{Action, Command},
     kind::Gauge,
-    refusal::Refusal,
 };
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge as PrometheusGauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
-
-use crate::committer::Committed;
 
 /// The upper bounds of request latencies in seconds, as kube-apiserver's.
 const REQUEST_SECONDS: [f64; 22] = [
@@ -31,13 +28,13 @@ pub struct RequestLabels {
     /// GET, LIST, WATCH, POST, PUT, PATCH, DELETE or DELETECOLLECTION.
     pub verb: &'static str,
     /// API group; empty for paths outside the API.
-    pub group: String,
+    pub group: &'static str,
     /// API version.
-    pub version: String,
+    pub version: &'static str,
     /// Plural resource.
-    pub resource: String,
+    pub resource: &'static str,
     /// Subresource.
-    pub subresource: String,
+    pub subresource: &'static str,
     /// `resource`, `namespace` or `cluster`.
     pub scope: &'static str,
     /// HTTP status code.
@@ -47,7 +44,7 @@ pub struct RequestLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LatencyLabels {
     verb: &'static str,
-    resource: String,
+    resource: &'static str,
     scope: &'static str,
 }
 
@@ -62,6 +59,26 @@ struct CommandLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabels {
     request_kind: &'static str,
+}
+
+/// A command, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decided {
+    resource: &'static str,
+    action: &'static str,
+    dry_run: &'static str,
+}
+
+impl Decided {
+    /// What is counted of a command.
+    pub fn of(command: &Command) -> Self {
+        let action = match &command.action {
+            Action::Create(_) => "create",
+            Action::Update { .. } => "update",
+            Action::Delete(_) => "delete",
+        };
+        Self { resource: command.key.resource, action, dry_run: if command.dry_run { "true" } else { "false" } }
+    }
 }
 
 /// All counters of a server.
@@ -134,7 +151,7 @@ impl Metrics {
     /// A request was answered. `elapsed` is `None` for a watch.
     pub fn request_finished(&self, labels: RequestLabels, elapsed: Option<Duration>) {
         if let Some(elapsed) = elapsed {
-            let latency = LatencyLabels { verb: labels.verb, resource: labels.resource.clone(), scope: labels.scope };
+            let latency = LatencyLabels { verb: labels.verb, resource: labels.resource, scope: labels.scope };
             self.request_seconds.get_or_create(&latency).observe(elapsed.as_secs_f64());
         }
         self.requests.get_or_create(&labels).inc();
@@ -168,19 +185,10 @@ impl Metrics {
         self.commit_writes.inc_by(writes as u64);
     }
 
-    /// A command was decided and, if anything was to be written, committed.
-    pub fn command_finished(&self, command: &Command, result: &Result<Committed, Refusal>) {
-        let labels = CommandLabels {
-            resource: command.key.resource,
-            action: match &command.action {
-                Action::Create(_) => "create",
-                Action::Update { .. } => "update",
-                Action::Delete(_) => "delete",
-            },
-            dry_run: if command.dry_run { "true" } else { "false" },
-            result: result.as_ref().map_or_else(|refusal| refusal.reason.as_str(), |_| "ok"),
-        };
-        self.commands.get_or_create(&labels).inc();
+    /// A command was decided and, if anything was to be written, committed. `result` is `ok` or the reason of a refusal.
+    pub fn command_finished(&self, command: Decided, result: &'static str) {
+        let Decided { resource, action, dry_run } = command;
+        self.commands.get_or_create(&CommandLabels { resource, action, dry_run, result }).inc();
     }
 
     /// A TLS handshake failed.

@@ -77,6 +77,9 @@ pub enum RestoreError {
     /// The store could not be read.
     #[error("the store could not be read")]
     Store(#[from] store::Error),
+    /// The system gives no thread to work in.
+    #[error("the committer could not be started")]
+    Start(#[from] std::io::Error),
     /// What it holds contradicts itself.
     #[error("the stored state contradicts itself: {0}")]
     Inconsistent(String),
@@ -118,18 +121,19 @@ impl<W: World> Server<W> {
             hub: Arc::new(Hub::new(restored.revision, self.limits.recent_events)),
             metrics: Arc::clone(&self.metrics),
         };
-        let (store, registry, world, hub, metrics) = (
+        let (store, registry, schemas, world, hub, metrics) = (
             Arc::clone(&committer.store),
             Arc::clone(&committer.registry),
+            Arc::clone(&committer.schemas),
             Arc::clone(&committer.world),
             Arc::clone(&committer.hub),
             Arc::clone(&committer.metrics),
         );
-        let (queue, task) = committer.start();
+        let (queue, task) = committer.start()?;
         let readers = Arc::new(Semaphore::new(self.limits.read_requests));
         let writers = Arc::new(Semaphore::new(self.limits.mutating_requests));
         let watchers = Arc::new(Semaphore::new(self.limits.watches));
-        let api = Api { store, registry, hub, queue, metrics, world, readers, writers, watchers };
+        let api = Api { store, registry, schemas, hub, queue, metrics, world, readers, writers, watchers };
         if self.api.set(Arc::new(api)).is_err() {
             return Err(RestoreError::Inconsistent("a server is restored once".to_owned()));
         }
@@ -158,10 +162,10 @@ impl<W: World> Server<W> {
                 labels.verb = metrics_verb(target.verb);
                 let api = self.api.get().ok_or_else(starting)?;
                 let Some(place) = api.place(&target)? else { return Ok(no_such_path()) };
-                labels.group = place.resource.group.to_owned();
-                labels.version = place.resource.version.to_owned();
-                labels.resource = place.resource.plural.to_owned();
-                labels.subresource = target.subresource.clone().unwrap_or_default();
+                labels.group = place.resource.group;
+                labels.version = place.resource.version;
+                labels.resource = place.resource.plural;
+                labels.subresource = if place.subresource.is_some() { "status" } else { "" };
                 labels.scope = match (&place.name, &place.namespace) {
                     (Some(_), _) => "resource",
                     (None, Some(_)) => "namespace",

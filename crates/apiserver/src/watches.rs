@@ -255,7 +255,11 @@ impl<W: World> Watch<W> {
 
     /// How an event looks to this watch.
     fn look(&mut self, event: &Event) -> Option<Bytes> {
-        let event_type = watch::transition(&self.filter, event.old.as_deref(), event.new.as_deref())?;
+        let event_type = if self.filter.is_everything() {
+            watch::change(event.old.is_some(), event.exists())?
+        } else {
+            watch::transition(&self.filter, event.old.as_deref(), event.current().map(AsRef::as_ref))?
+        };
         if self.representation == Representation::Json {
             return Some(event.frame(event_type));
         }
@@ -318,9 +322,10 @@ impl<W: World> Watch<W> {
 
 /// An entry of the store's tail as the hub would have had it.
 fn event(entry: Entry) -> Result<Arc<Event>, store::Error> {
-    let old = entry.previous.map(|record| committer::parse(&record.key, &record.value)).transpose()?;
-    let new = entry.value.as_ref().map(|value| committer::parse(&entry.key, value)).transpose()?;
-    Ok(Arc::new(Event::new(entry.revision.0, entry.key.to_string(), old, new, entry.value)))
+    let Entry { revision, key, value, previous } = entry;
+    let old = previous.map(|record| committer::parse(&record.key, &record.value)).transpose()?;
+    let new = value.map(|bytes| committer::parse(&key, &bytes).map(|object| (bytes, object))).transpose()?;
+    Ok(Arc::new(Event::read(revision.0, key.to_string(), old, new)))
 }
 
 fn failure(error: &store::Error) -> Status {

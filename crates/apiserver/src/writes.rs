@@ -1,19 +1,19 @@
 //! POST, PUT, PATCH and DELETE: from a body to a command, and from what was committed to an answer.
 
 use apimachinery::{
-    command::{Action, Answer, Command, FieldValidation, Mutation},
+    command::{Action, Answer, Command, Mutation},
+    draft::{Draft, Reader},
     kind::World,
     list::ListMeta,
     metadata,
     negotiate::{self, Representation, Shape},
-    options::{DeleteOptions, ListOptions, OptionsKind, WriteOptions},
+    options::{DeleteOptions, FieldValidation, ListOptions, OptionsKind, WriteOptions},
     patch::Patch,
     refusal::{Reason, Refusal, Status},
     schema,
 };
 use bytes::Bytes;
 use http::Response;
-use serde_json::Value;
 
 use crate::{
     api::{self, Api, Place},
@@ -33,31 +33,39 @@ pub async fn create<W: World>(
 ) -> Result<Response<Body>, Refusal> {
     let representation = representation(request)?;
     let options = WriteOptions::parse(&request.query, OptionsKind::Create)?;
-    let body = schema::decode(request.content_type(), &request.body)?;
-    let meta = |field: &str| body.value.pointer(field).and_then(Value::as_str).unwrap_or_default();
-    let (given, base) = (meta("/metadata/name"), meta("/metadata/generateName"));
+    let draft = draft(place, "", request, options.field_validation)?;
+    let (given, base) = (draft.object.metadata.name.clone(), draft.object.metadata.generate_name.clone());
     let generated = given.is_empty() && !base.is_empty();
-    for attempt in 1.. {
+    let submit = async |draft: Box<Draft>| {
         let seed = api::seed()?;
-        let name = if generated { metadata::generate_name(base, seed.suffix()) } else { given.to_owned() };
-        let command = Command {
-            key: place.key(&name),
-            action: Action::Create(body.clone()),
-            dry_run: options.dry_run,
-            field_validation: options.field_validation,
-            now: api::now(),
-            seed,
-        };
-        match api.queue.submit(command).await {
-            Err(refusal) if generated && refusal.reason == Reason::AlreadyExists => {
-                if attempt == limits::GENERATED_NAME_TRIES {
-                    return Err(no_unique_name(refusal));
-                }
-            }
+        let name = if generated { metadata::generate_name(&base, seed.suffix()) } else { given.clone() };
+        let action = Action::Create(draft);
+        api.queue
+            .submit(Command { key: place.key(&name), action, dry_run: options.dry_run, now: api::now(), seed })
+            .await
+    };
+    let is_taken = |refusal: &Refusal| generated && refusal.reason == Reason::AlreadyExists;
+    let tries = if generated { limits::GENERATED_NAME_TRIES } else { 1 };
+    for _ in 1..tries {
+        match submit(draft.clone()).await {
+            Err(refusal) if is_taken(&refusal) => {}
             result => return answer(representation, place, result?),
         }
     }
-    Err(Refusal::new(Reason::InternalError, "the loop above ends by returning"))
+    let last = submit(draft).await;
+    let committed = last.map_err(|refusal| if is_taken(&refusal) { no_unique_name(refusal) } else { refusal })?;
+    answer(representation, place, committed)
+}
+
+/// What the body says of the object.
+fn draft<W>(
+    place: &Place<'_, W>,
+    name: &str,
+    request: &Decoded,
+    validation: FieldValidation,
+) -> Result<Box<Draft>, Refusal> {
+    let body = schema::decode(request.content_type(), &request.body)?;
+    Reader { resource: place.resource, schema: place.schema, name, validation }.body(body).map(Box::new)
 }
 
 fn no_unique_name(mut refusal: Refusal) -> Refusal {
@@ -73,8 +81,8 @@ pub async fn replace<W: World>(
     request: &Decoded,
 ) -> Result<Response<Body>, Refusal> {
     let options = WriteOptions::parse(&request.query, OptionsKind::Update)?;
-    let body = schema::decode(request.content_type(), &request.body)?;
-    update(api, place, name, request, Mutation::Replace(body), &options).await
+    let draft = draft(place, name, request, options.field_validation)?;
+    update(api, place, name, request, Mutation::Replace(draft), &options).await
 }
 
 /// Changes the object by a patch. It is applied where nothing can come between: see the committer.
@@ -86,7 +94,7 @@ pub async fn patch<W: World>(
 ) -> Result<Response<Body>, Refusal> {
     let patch = Patch::parse(request.content_type().unwrap_or_default(), &request.body)?;
     let options = WriteOptions::parse(&request.query, OptionsKind::Patch)?;
-    update(api, place, name, request, Mutation::Patch(patch), &options).await
+    update(api, place, name, request, Mutation::Patch(patch, options.field_validation), &options).await
 }
 
 async fn update<W: World>(
@@ -102,7 +110,6 @@ async fn update<W: World>(
         key: place.key(name),
         action: Action::Update { change, subresource: place.subresource },
         dry_run: options.dry_run,
-        field_validation: options.field_validation,
         now: api::now(),
         seed: api::seed()?,
     };
@@ -163,14 +170,7 @@ fn delete_options(request: &Decoded) -> Result<DeleteOptions, Refusal> {
 }
 
 fn deletion(key: apimachinery::command::ObjectKey, options: DeleteOptions) -> Result<Command, Refusal> {
-    Ok(Command {
-        key,
-        dry_run: options.dry_run,
-        action: Action::Delete(options),
-        field_validation: FieldValidation::Ignore,
-        now: api::now(),
-        seed: api::seed()?,
-    })
+    Ok(Command { key, dry_run: options.dry_run, action: Action::Delete(options), now: api::now(), seed: api::seed()? })
 }
 
 /// What the caller is told.

@@ -67,7 +67,7 @@ pub(crate) fn key_for(claim: &ObjectKey) -> ObjectKey {
 
 /// The allocation of `block` for a claim that is about to be stored.
 pub(crate) fn for_claim(key: &ObjectKey, claim: &Object, pool: &str, block: Prefix, ctx: &Context<'_>) -> Object {
-    let mut conditions = Vec::new();
+    let mut conditions = Vec::with_capacity(2);
     let message = format!("{block} of IPPool {pool}");
     condition::set(&mut conditions, ALLOCATED, ConditionStatus::True, ("AllocationSucceeded", &message), ctx.now);
     condition::set(&mut conditions, READY, ConditionStatus::True, ("Bound", "a claim holds the block"), ctx.now);
@@ -77,10 +77,11 @@ pub(crate) fn for_claim(key: &ObjectKey, claim: &Object, pool: &str, block: Pref
         claim_ref: Some(NameRef::new(&claim.metadata.name)),
         purpose: "Claim".to_owned(),
     };
-    let status = AllocationStatus { phase: AllocationPhase::Ready, allocated_cidr: block.to_string(), conditions };
+    let status =
+        AllocationStatus { phase: AllocationPhase::Ready, allocated_cidr: block.to_string(), conditions: Vec::new() };
     let mut fields = Map::new();
     fields.insert("spec".to_owned(), serde_json::to_value(spec).expect("a spec has only strings for keys"));
-    fields.insert("status".to_owned(), serde_json::to_value(status).expect("a status has only strings for keys"));
+    fields.insert("status".to_owned(), condition::status_with(conditions, &status));
     Object { api_version: API_VERSION.to_owned(), kind: KIND.to_owned(), metadata: metadata(key, claim, ctx), fields }
 }
 

@@ -112,19 +112,21 @@ fn lost(key: &ObjectKey, allocation: &ObjectKey) -> Refusal {
     Refusal::new(Reason::InternalError, message).about(GROUP, PLURAL, &key.name)
 }
 
-fn bound(object: &Object, pool: &str, allocation: &str, block: Prefix, now: Time) -> ClaimStatus {
-    let mut conditions = Vec::new();
+/// The status of a claim that has its block.
+fn bound(object: &Object, pool: &str, allocation: &str, block: Prefix, now: Time) -> Value {
+    let mut conditions = Vec::with_capacity(2);
     let message = format!("{block} of IPPool {pool}");
     condition::set(&mut conditions, ALLOCATED, ConditionStatus::True, ("AllocationSucceeded", &message), now);
     condition::set(&mut conditions, READY, ConditionStatus::True, ("Bound", "the block can be used"), now);
-    ClaimStatus {
+    let status = ClaimStatus {
         phase: ClaimPhase::Bound,
         allocated_cidr: block.to_string(),
         pool_ref: NameRef::new(pool),
         bound_allocation_ref: NameRef::new(allocation),
         observed_generation: object.metadata.generation,
-        conditions,
-    }
+        conditions: Vec::new(),
+    };
+    condition::status_with(conditions, &status)
 }
 
 /// Writes into the spec what it leaves out.
@@ -171,7 +173,7 @@ impl Kind<World> for Claims {
         let (pool, block) = find(world, key, &source, request)?;
         set_defaults(&mut object);
         let status = bound(&object, pool.name(), &allocation_key.name, block, ctx.now);
-        object.set_field("status", serde_json::to_value(status).expect("a status has only strings for keys"));
+        object.set_field("status", status);
         let allocation = allocation::for_claim(&allocation_key, &object, pool.name(), block, ctx);
         let warnings = if ctx.dry_run { vec![choose::dry_run_warning(pool, block)] } else { Vec::new() };
         let companion = Write { key: allocation_key, old: None, new: Some(Arc::new(allocation)) };

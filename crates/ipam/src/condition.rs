@@ -87,6 +87,13 @@ pub(crate) fn set(
     }
 }
 
+/// A status as JSON, with these conditions: they are moved into it, not copied.
+pub(crate) fn status_with(conditions: Vec<Value>, status: &impl Serialize) -> Value {
+    let mut value = serde_json::to_value(status).expect("a status has only strings for keys");
+    value["conditions"] = Value::Array(conditions);
+    value
+}
+
 /// The conditions in a stored status, whoever wrote them.
 pub(crate) fn in_status(status: &Value) -> Vec<Value> {
     status["conditions"].as_array().cloned().unwrap_or_default()

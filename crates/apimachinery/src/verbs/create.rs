@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 
-use super::{Case, Reading, Source};
+use super::Case;
 use crate::{
     command::{Answer, Decision, Write},
+    draft::Draft,
     kind::Decided,
     metadata,
     object::Object,
     refusal::Refusal,
-    schema::Decoded,
 };
 
 impl<W> Case<'_, W> {
-    pub(super) fn create(&self, body: &Decoded, current: Option<&Arc<Object>>) -> Result<Decision, Refusal> {
-        let Reading { mut object, mut warnings, faults: of_types } =
-            self.read(body.value.clone(), &body.duplicates, Source::Body)?;
+    pub(super) fn create(&self, draft: Draft, current: Option<&Arc<Object>>) -> Result<Decision, Refusal> {
+        let Draft { mut object, mut warnings, faults: of_types } = draft;
         if !object.metadata.resource_version.is_empty() {
             return Err(Refusal::bad_request("resourceVersion should not be set on objects to be created"));
         }

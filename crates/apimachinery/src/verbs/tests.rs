@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     command::{Answer, Mutation, Scope, Seed},
+    draft::Draft,
     fixture,
     kind::Subresource,
-    options::DeleteOptions,
+    options::{DeleteOptions, FieldValidation},
     patch::Patch,
-    schema::decode,
+    schema::{Decoded, decode},
     time::Time,
 };
 
@@ -37,13 +38,12 @@ impl Desk {
             },
             action,
             dry_run: false,
-            field_validation: FieldValidation::Warn,
             now: "2026-01-02T03:04:05Z".parse::<Time>().unwrap(),
             seed: Seed([7; 32]),
         }
     }
 
-    fn run(&mut self, command: &Command) -> Result<Decision, Refusal> {
+    fn run(&mut self, command: Command) -> Result<Decision, Refusal> {
         let registry = fixture::registry();
         let kind = registry.get("shelves").unwrap();
         let schema = Schema::for_resource(kind.resource());
@@ -58,24 +58,33 @@ impl Desk {
         Ok(decision)
     }
 
+    fn draft(body: Value) -> Result<Box<Draft>, Refusal> {
+        let body = decode(None, body.to_string().as_bytes()).unwrap();
+        fixture::draft(&fixture::shelf(), body, FieldValidation::Warn)
+    }
+
     fn create(&mut self, body: Value) -> Result<Decision, Refusal> {
-        self.run(&Self::command(Action::Create(decode(None, body.to_string().as_bytes()).unwrap())))
+        self.run(Self::command(Action::Create(Self::draft(body)?)))
     }
 
     fn update(&mut self, change: Mutation, subresource: Option<Subresource>) -> Result<Decision, Refusal> {
-        self.run(&Self::command(Action::Update { change, subresource }))
+        self.run(Self::command(Action::Update { change, subresource }))
     }
 
     fn replace(&mut self, body: Value) -> Result<Decision, Refusal> {
-        self.update(Mutation::Replace(decode(None, body.to_string().as_bytes()).unwrap()), None)
+        self.update(Mutation::Replace(Self::draft(body)?), None)
     }
 
     fn merge(&mut self, patch: Value) -> Result<Decision, Refusal> {
-        self.update(Mutation::Patch(Patch::Merge(patch.into())), None)
+        self.patch(Patch::Merge(patch.into()), None)
+    }
+
+    fn patch(&mut self, patch: Patch, subresource: Option<Subresource>) -> Result<Decision, Refusal> {
+        self.update(Mutation::Patch(patch, FieldValidation::Warn), subresource)
     }
 
     fn delete(&mut self, options: DeleteOptions) -> Result<Decision, Refusal> {
-        self.run(&Self::command(Action::Delete(options)))
+        self.run(Self::command(Action::Delete(options)))
     }
 
     fn now(&self) -> Value {
@@ -129,8 +138,9 @@ fn a_taken_name_is_already_there() {
 fn unknown_and_repeated_fields_are_met_as_asked() {
     let body = decode(None, br#"{"metadata":{"name":"a"},"spec":{"color":1,"colour":"b","colour":"c"}}"#).unwrap();
     let create = |field_validation| {
-        let command = Command { field_validation, ..Desk::command(Action::Create(body.clone())) };
-        Desk(None).run(&command).map(|decision| decision.warnings).map_err(|refusal| refusal.message)
+        let draft = fixture::draft(&fixture::shelf(), body.clone(), field_validation);
+        let decision = draft.and_then(|draft| Desk(None).run(Desk::command(Action::Create(draft))));
+        decision.map(|decision| decision.warnings).map_err(|refusal| refusal.message)
     };
     let warnings = ["unknown field \"spec.color\"", "duplicate field \"spec.colour\""].map(str::to_owned).to_vec();
     assert_eq!(create(FieldValidation::Ignore), Ok(vec![]));
@@ -176,7 +186,7 @@ fn a_change_of_nothing_is_no_write() {
 fn each_path_writes_its_own_part() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
     let patch = json!({"spec": {"colour": "blue"}, "status": {"books": 3}, "metadata": {"labels": {"a": "b"}}});
-    desk.update(Mutation::Patch(Patch::Merge(patch.clone().into())), Some(Subresource::Status)).unwrap();
+    desk.patch(Patch::Merge(patch.clone().into()), Some(Subresource::Status)).unwrap();
     let now = desk.now();
     assert_eq!((&now["spec"]["colour"], &now["status"]["books"]), (&json!("red"), &json!(3)));
     assert_eq!((&now["metadata"]["labels"], &now["metadata"]["generation"]), (&Value::Null, &json!(1)));
@@ -259,9 +269,11 @@ fn another_namespace_than_the_paths_is_refused() {
     let book = registry.get("books").unwrap();
     let schema = Schema::for_resource(book.resource());
     let create = |namespace: &str| {
-        let mut command = Desk::command(Action::Create(json!({"metadata": {"namespace": namespace}}).into()));
+        let body = Decoded::from(json!({"metadata": {"namespace": namespace}}));
+        let draft = fixture::draft(book.resource(), body, FieldValidation::Warn)?;
+        let mut command = Desk::command(Action::Create(draft));
         command.key = ObjectKey { resource: "books", namespace: "n".to_owned(), ..command.key };
-        decide(book, &schema, &(), &command, None, &Related::default())
+        decide(book, &schema, &(), command, None, &Related::default())
     };
     let text = "the namespace of the provided object does not match the namespace sent on the request";
     assert_eq!(refused(create("m")), (400, text.to_owned()));
@@ -301,7 +313,7 @@ fn managed_fields_are_kept_taken_or_reset() {
     step(json!([{}]), Value::Null);
     let patch = br#"[{"op":"replace","path":"/metadata/resourceVersion","value":"1"}]"#;
     let patch = Patch::parse("application/json-patch+json", patch).unwrap();
-    assert_eq!(refused(desk.update(Mutation::Patch(patch), None)).0, 409);
+    assert_eq!(refused(desk.patch(patch, None)).0, 409);
 }
 
 #[test]
@@ -309,19 +321,18 @@ fn what_a_patch_leads_to_is_checked_like_a_body() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
     let strict = |patch: &str| {
         let patch = Patch::parse("application/merge-patch+json", patch.as_bytes()).unwrap();
-        let action = Action::Update { change: Mutation::Patch(patch), subresource: None };
-        Command { field_validation: FieldValidation::Strict, ..Desk::command(action) }
+        Mutation::Patch(patch, FieldValidation::Strict)
     };
-    let refusal = desk.run(&strict(r#"{"spec":{"colour":"a","colour":"b","color":"c"}}"#)).unwrap_err();
+    let refusal = desk.update(strict(r#"{"spec":{"colour":"a","colour":"b","color":"c"}}"#), None).unwrap_err();
     assert_eq!((refusal.reason, refusal.details.causes[0].field.as_str()), (Reason::Invalid, "patch"));
     assert!(refusal.message.ends_with(r#"unknown field "spec.color", duplicate field "spec.colour""#), "{refusal}");
     let refusal = desk.merge(json!({"spec": {"colour": 1}})).unwrap_err();
     assert_eq!((refusal.reason, refusal.details.causes[0].field.as_str()), (Reason::Invalid, "spec.colour"));
     let whole = Patch::parse("application/json-patch+json", br#"[{"op":"replace","path":"","value":[]}]"#).unwrap();
-    let refusal = desk.update(Mutation::Patch(whole), None).unwrap_err();
+    let refusal = desk.patch(whole, None).unwrap_err();
     assert_eq!((refusal.reason, refusal.details.causes[0].field.as_str()), (Reason::Invalid, "patch"));
     let failing = Patch::parse("application/json-patch+json", br#"[{"op":"remove","path":"/x"}]"#).unwrap();
-    let refusal = desk.update(Mutation::Patch(failing), None).unwrap_err();
+    let refusal = desk.patch(failing, None).unwrap_err();
     assert_eq!((refusal.details.kind.as_str(), refusal.details.name.as_str()), ("Shelf", "a"));
     desk.merge(json!({"spec": {"color": "c"}})).map(|decision| assert_eq!(decision.warnings.len(), 1)).unwrap();
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Case, Reading, Source};
+use super::Case;
 use crate::{
     command::{Answer, Decision, Mutation, Write},
+    draft::{Draft, Reader},
     field::{Fault, Path},
     kind::{Decided, Resource, Subresource},
     metadata,
@@ -18,11 +19,12 @@ impl<W> Case<'_, W> {
     pub(super) fn update(
         &self,
         current: &Arc<Object>,
-        change: &Mutation,
+        change: Mutation,
         subresource: Option<Subresource>,
     ) -> Result<Decision, Refusal> {
-        let Reading { object: mut new, mut warnings, faults: of_types } = self.changed(current, change)?;
-        self.check_identity(current, &mut new, matches!(change, Mutation::Replace(_)))?;
+        let replaced = matches!(change, Mutation::Replace(_));
+        let Draft { object: mut new, mut warnings, faults: of_types } = self.changed(current, change)?;
+        self.check_identity(current, &mut new, replaced)?;
         restore(current, &mut new, subresource);
         let faults = metadata::validate_update(&current.metadata, &new.metadata);
         let decided = self.kind.update(self.world, self.key, current, new, subresource, &self.ctx);
@@ -44,18 +46,14 @@ impl<W> Case<'_, W> {
     }
 
     /// The object that the caller wants, as the caller sees it.
-    fn changed(&self, current: &Object, change: &Mutation) -> Result<Reading, Refusal> {
-        let patch = match change {
-            Mutation::Replace(body) => {
-                return self.read(body.value.clone(), &body.duplicates, Source::Body);
-            }
-            Mutation::Patch(patch) => patch,
+    fn changed(&self, current: &Object, change: Mutation) -> Result<Draft, Refusal> {
+        let (patch, validation) = match change {
+            Mutation::Replace(draft) => return Ok(*draft),
+            Mutation::Patch(patch, validation) => (patch, validation),
         };
         let patched = patch.apply(&current.to_value()).map_err(|refusal| self.about_this(refusal))?;
-        if !patched.is_object() {
-            return Err(self.unpatchable("the patch leaves something that is not an object"));
-        }
-        self.read(patched, patch.duplicates(), Source::Patch)
+        let reader = Reader { resource: self.resource, schema: self.schema, name: &self.key.name, validation };
+        reader.patched(patched, patch.duplicates())
     }
 
     fn about_this(&self, refusal: Refusal) -> Refusal {

@@ -10,8 +10,9 @@ use std::{
 };
 
 use apimachinery::{
-    command::{Action, Answer, Command, FieldValidation, Mutation, ObjectKey, Seed},
-    options::DeleteOptions,
+    command::{Action, Answer, Command, Mutation, ObjectKey, Seed},
+    draft::Reader,
+    options::{DeleteOptions, FieldValidation},
     patch::Patch,
     refusal::{Reason, Refusal},
     schema::Schema,
@@ -61,7 +62,8 @@ impl Desk {
             metrics: Arc::new(Metrics::default()),
         };
         let (world, hub) = (Arc::clone(&committer.world), Arc::clone(&committer.hub));
-        let (queue, task) = committer.start();
+        let (queue, work) = committer.open();
+        let task = tokio::spawn(work);
         Self { queue, store, world, hub, task }
     }
 
@@ -78,8 +80,13 @@ impl Desk {
 
     /// Submits a command and holds its commit up, until [`FaultyStore::release`].
     async fn held(&self, command: Command) -> Pin<Box<impl Future<Output = Outcome>>> {
+        self.held_for(Fault::Held, command).await
+    }
+
+    /// Submits a command whose commit is held up by this fault.
+    async fn held_for(&self, fault: Fault, command: Command) -> Pin<Box<impl Future<Output = Outcome>>> {
         let begun = self.store.commits().len();
-        self.store.plan([Fault::Held]);
+        self.store.plan([fault]);
         let held = queued(&self.queue, vec![command]).await.remove(0);
         self.store.commits_begun(begun + 1).await;
         held
@@ -100,7 +107,17 @@ impl Desk {
             (true, true) => "changed",
             (true, false) => "deleted",
         };
-        events.iter().map(|event| (event.key.clone(), what(event.old.is_some(), event.new.is_some()))).collect()
+        events.iter().map(|event| (event.key.clone(), what(event.old.is_some(), event.exists()))).collect()
+    }
+
+    /// Waits until so many books stand on the shelf `a`, by what has been decided.
+    async fn decided(&self, books: usize) {
+        let decided = async {
+            while self.world().books("a") != books {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(SOON, decided).await.expect("a decision");
     }
 
     /// How the committer ended.
@@ -129,14 +146,18 @@ fn command(key: ObjectKey, action: Action) -> Command {
         key,
         action,
         dry_run: false,
-        field_validation: FieldValidation::Strict,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         seed: Seed([SEED.fetch_add(1, Ordering::Relaxed); 32]),
     }
 }
 
 fn create(key: ObjectKey, body: Value) -> Command {
-    command(key, Action::Create(body.into()))
+    let registry = library::registry();
+    let resource = registry.get(key.resource).unwrap().resource();
+    let schema = Schema::for_resource(resource);
+    let reader = Reader { resource, schema: &schema, name: &key.name, validation: FieldValidation::Strict };
+    let draft = reader.body(body.into()).unwrap();
+    command(key, Action::Create(Box::new(draft)))
 }
 
 fn create_book(name: &str) -> Command {
@@ -150,7 +171,10 @@ fn delete(key: ObjectKey) -> Command {
 fn retitle(name: &str, title: &str) -> Command {
     let patch = json!({ "spec": { "title": title } }).to_string();
     let patch = Patch::parse("application/merge-patch+json", patch.as_bytes()).unwrap();
-    command(book_key(name), Action::Update { change: Mutation::Patch(patch), subresource: None })
+    command(
+        book_key(name),
+        Action::Update { change: Mutation::Patch(patch, FieldValidation::Strict), subresource: None },
+    )
 }
 
 fn dry(command: Command) -> Command {
@@ -298,6 +322,66 @@ async fn a_commit_that_fails_moves_nothing() {
         assert_eq!(desk.store.log().await, log, "{what}");
         assert_eq!(desk.hub.head(), log.last().unwrap().revision.0, "{what}");
     }
+    let outcome = desk.queue.submit(create_book("y")).await;
+    assert_eq!(object(&outcome)["status"]["place"], 1, "all goes on where it was");
+}
+
+#[tokio::test]
+async fn the_next_batch_is_decided_while_one_is_committed() {
+    let desk = Desk::with_shelf().await;
+    let held = desk.held(create_book("x")).await;
+    let mut waiting = queued(&desk.queue, vec![create_book("y"), retitle("x", "other")]).await;
+    desk.decided(2).await;
+    // What comes later still joins the batch that waits.
+    waiting.extend(queued(&desk.queue, vec![create_book("x"), delete(book_key("y")), create_book("z")]).await);
+    desk.decided(2).await;
+    assert!(poll!(&mut waiting[0]).is_pending(), "decided is not durable");
+    assert_eq!((desk.store.commits(), desk.hub.head()), (vec![1, 3], 1), "nothing of it has left");
+    desk.store.release();
+    assert_eq!(object(&held.await)["status"]["place"], 0);
+    let outcomes = join_all(waiting).await;
+    assert_eq!(object(&outcomes[0])["status"]["place"], 1, "it saw what was not yet durable");
+    assert_eq!(object(&outcomes[1])["metadata"]["generation"], 2);
+    assert_eq!(reason(&outcomes[2]), Reason::AlreadyExists);
+    assert_eq!(object(&outcomes[4])["status"]["place"], 1);
+    assert_eq!(desk.store.commits(), [1, 3, 8], "one commit for all that waited");
+    assert_eq!(desk.hub.head(), desk.store.log().await.last().unwrap().revision.0);
+}
+
+#[tokio::test]
+async fn spans_are_seen_as_the_batch_that_is_being_committed_leaves_them() {
+    let desk = Desk::with_shelf().await;
+    desk.queue.submit(create_book("x")).await.unwrap();
+    desk.queue.submit(create_book("y")).await.unwrap();
+    let held = desk.held(delete(book_key("x"))).await;
+    let waiting = queued(&desk.queue, vec![delete(shelf_key("a")), create_book("z"), delete(shelf_key("a"))]).await;
+    desk.decided(2).await;
+    desk.store.release();
+    held.await.unwrap();
+    let outcomes = join_all(waiting).await;
+    let why = |outcome: &Outcome| outcome.as_ref().unwrap_err().message.clone();
+    let one = "1 book(s) stand on it: 1 (cards/platform/attic/card-y)";
+    assert!(why(&outcomes[0]).ends_with(one), "{}", why(&outcomes[0]));
+    let both = "2 book(s) stand on it: 0 (cards/platform/attic/card-z), 1 (cards/platform/attic/card-y)";
+    assert!(why(&outcomes[2]).ends_with(both), "{}", why(&outcomes[2]));
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_takes_along_what_was_decided_on_top_of_it() {
+    let desk = Desk::with_shelf().await;
+    desk.queue.submit(create_book("w")).await.unwrap();
+    let (world, log) = (desk.world(), desk.store.log().await);
+    let full = Error::Unavailable("the disk is full".into());
+    let held = desk.held_for(Fault::HeldAndRefused(full), create_book("x")).await;
+    let commands = vec![create_book("y"), retitle("x", "other"), delete(book_key("w")), dry(create_book("z"))];
+    let waiting = queued(&desk.queue, commands).await;
+    desk.decided(2).await;
+    desk.store.release();
+    for outcome in [vec![held.await], join_all(waiting).await].concat() {
+        assert_eq!((reason(&outcome), may_repeat(&outcome)), (Reason::ServiceUnavailable, true));
+    }
+    assert_eq!((desk.world(), desk.store.log().await), (world, log.clone()));
+    assert_eq!(desk.hub.head(), log.last().unwrap().revision.0);
     let outcome = desk.queue.submit(create_book("y")).await;
     assert_eq!(object(&outcome)["status"]["place"], 1, "all goes on where it was");
 }

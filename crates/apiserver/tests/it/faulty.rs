@@ -24,6 +24,8 @@ pub enum Fault {
     AnswerEarly,
     /// The commit waits for [`FaultyStore::release`].
     Held,
+    /// The commit waits for [`FaultyStore::release`]; then nothing is written, and the store says so.
+    HeldAndRefused(Error),
     /// The process of somebody else writes after the commit, which goes well.
     Intruder,
 }
@@ -110,6 +112,10 @@ impl Store for FaultyStore {
         self.inner.get(key).await
     }
 
+    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+        self.inner.read(keys).await
+    }
+
     async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
         self.inner.list(prefix, after, at, limit).await
     }
@@ -176,6 +182,10 @@ impl Transaction for FaultyTransaction {
             Some(Fault::Held) => {
                 store.shared.gate.acquire().await.unwrap().forget();
                 inner.commit(writes).await
+            }
+            Some(Fault::HeldAndRefused(error)) => {
+                store.shared.gate.acquire().await.unwrap().forget();
+                Err(error)
             }
             Some(Fault::Intruder) => {
                 inner.commit(writes).await?;

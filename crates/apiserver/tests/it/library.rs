@@ -42,6 +42,11 @@ struct Shelf {
 }
 
 impl World {
+    /// How many places of a shelf are taken.
+    pub fn books(&self, name: &str) -> usize {
+        self.shelves.get(name).map_or(0, |shelf| shelf.taken.len())
+    }
+
     fn shelf(&mut self, name: &str) -> &mut Shelf {
         self.shelves.get_mut(name).expect("the shelf is there")
     }

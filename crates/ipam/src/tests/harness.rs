@@ -10,12 +10,11 @@ use std::{
 };
 
 use apimachinery::{
-    command::{
-        Action, Answer as Answered, Command, Decision, FieldValidation, Mutation, ObjectKey, Scope, Seed, Write,
-    },
+    command::{Action, Answer as Answered, Command, Decision, Mutation, ObjectKey, Scope, Seed, Write},
+    draft::{Draft, Reader},
     kind::{Kind, Registry, Related, Span, Subresource, World as _},
     object::{Object, ObjectMeta},
-    options::DeleteOptions,
+    options::{DeleteOptions, FieldValidation},
     refusal::Refusal,
     schema::Schema,
     time::Time,
@@ -35,6 +34,13 @@ static SCHEMAS: LazyLock<BTreeMap<&'static str, Schema>> = LazyLock::new(|| {
 /// The kind of a key's resource.
 pub(super) fn kind_of(key: &ObjectKey) -> &'static dyn Kind<World> {
     REGISTRY.get(key.resource).expect("a known kind")
+}
+
+/// What a body says, or why it is refused.
+fn draft(key: &ObjectKey, body: Value) -> Result<Box<Draft>, Refusal> {
+    let (resource, schema) = (kind_of(key).resource(), &SCHEMAS[key.resource]);
+    let reader = Reader { resource, schema, name: &key.name, validation: FieldValidation::Strict };
+    reader.body(body.into()).map(Box::new)
 }
 
 pub(super) struct Server {
@@ -98,12 +104,12 @@ impl Server {
         let mut metadata = ObjectMeta::default();
         touch(&mut metadata);
         let body = json!({"metadata": metadata, "spec": spec});
-        self.act(&key, Action::Create(body.into()))
+        self.act(&key, Action::Create(draft(&key, body)?))
     }
 
     /// The answer to a dry run.
     pub(super) fn dry_run(&mut self, key: &ObjectKey, spec: Value) -> Answer {
-        let decision = self.decide(key, Action::Create(json!({"spec": spec}).into()), true)?;
+        let decision = self.decide(key, Action::Create(draft(key, json!({"spec": spec}))?), true)?;
         Ok((answer(&decision), decision.warnings))
     }
 
@@ -124,7 +130,7 @@ impl Server {
     ) -> Answer {
         let mut object = self.objects.get(key).map_or_else(Object::default, |old| (**old).clone());
         change(&mut object);
-        let change = Mutation::Replace(object.to_value().into());
+        let change = Mutation::Replace(draft(key, object.to_value())?);
         self.act(key, Action::Update { change, subresource })
     }
 
@@ -145,17 +151,10 @@ impl Server {
     fn decide(&mut self, key: &ObjectKey, action: Action, dry_run: bool) -> Result<Decision, Refusal> {
         self.clock += 1;
         let kind = kind_of(key);
-        let command = Command {
-            key: key.clone(),
-            action,
-            dry_run,
-            field_validation: FieldValidation::Strict,
-            now: self.now(),
-            seed: self.seed(),
-        };
+        let command = Command { key: key.clone(), action, dry_run, now: self.now(), seed: self.seed() };
         let related = self.related(kind, key);
         let schema = &SCHEMAS[key.resource];
-        verbs::decide(kind, schema, &self.world, &command, self.objects.get(key), &related)
+        verbs::decide(kind, schema, &self.world, command, self.objects.get(key), &related)
     }
 
     /// What a store does with the writes of a decision, and then with those that settle the pools.

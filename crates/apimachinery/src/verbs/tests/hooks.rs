@@ -1,7 +1,10 @@
 //! How decisions meet a kind that has rules of its own.
 
 use super::*;
-use crate::{command::Write, field::FaultType};
+use crate::{
+    command::Write,
+    field::{FaultType, Path},
+};
 
 /// A shelf that is never green, is not given away while it is red, and has one book, which comes and goes with it.
 struct Guarded(Resource);
@@ -73,11 +76,12 @@ impl Kind<()> for Guarded {
 fn run(current: Option<&Arc<Object>>, action: Action) -> Result<Decision, Refusal> {
     let kind = Guarded(fixture::shelf());
     let schema = Schema::for_resource(kind.resource());
-    decide(&kind, &schema, &(), &Desk::command(action), current, &Related::default())
+    decide(&kind, &schema, &(), Desk::command(action), current, &Related::default())
 }
 
 fn create(meta: Value, colour: &str) -> Result<Decision, Refusal> {
-    run(None, Action::Create(json!({"metadata": meta, "spec": {"colour": colour}}).into()))
+    let body = json!({"metadata": meta, "spec": {"colour": colour}});
+    run(None, Action::Create(Desk::draft(body)?))
 }
 
 fn created(meta: Value, colour: &str) -> Arc<Object> {
@@ -85,7 +89,7 @@ fn created(meta: Value, colour: &str) -> Arc<Object> {
 }
 
 fn merge(current: &Arc<Object>, patch: Value) -> Result<Decision, Refusal> {
-    let change = Mutation::Patch(Patch::Merge(patch.into()));
+    let change = Mutation::Patch(Patch::Merge(patch.into()), FieldValidation::Warn);
     run(Some(current), Action::Update { change, subresource: None })
 }
 
@@ -190,7 +194,7 @@ fn only_a_change_of_desire_through_the_main_path_counts() {
 
     let mut unset = (*grey).clone();
     unset.set_field("spec", Value::Null);
-    let change = Mutation::Patch(Patch::Merge(json!({"status": {"books": 1}}).into()));
+    let change = Mutation::Patch(Patch::Merge(json!({"status": {"books": 1}}).into()), FieldValidation::Warn);
     let subresource = Some(Subresource::Status);
     let decision = run(Some(&Arc::new(unset)), Action::Update { change, subresource });
     let new = decision.unwrap().writes.remove(0).new.unwrap();

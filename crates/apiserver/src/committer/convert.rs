@@ -1,0 +1,70 @@
+//! Between what is decided and what the store keeps.
+
+use std::sync::Arc;
+
+use apimachinery::{
+    kind::Span,
+    object::Object,
+    refusal::{Reason, Refusal},
+};
+use store::{Key, Revision};
+
+use super::batch::Staged;
+
+/// An object as the store has it.
+pub fn parse(key: &Key, bytes: &[u8]) -> Result<Arc<Object>, store::Error> {
+    Object::from_bytes(bytes)
+        .map(Arc::new)
+        .map_err(|error| store::Error::Corrupt(format!("{key} is not an object: {error}")))
+}
+
+/// A span as the world knows it.
+pub fn span_from_store(span: store::Span) -> Span {
+    Span { space: span.space, first: span.first, last: span.last, holder: span.holder.as_str().to_owned() }
+}
+
+/// A write as the store takes it.
+pub fn to_store(staged: &Staged) -> Result<store::Write, Refusal> {
+    let Staged { write, bytes, releases, takes } = staged;
+    let spans = |spans: &[Span]| spans.iter().map(span_to_store).collect::<Result<Vec<_>, _>>();
+    Ok(store::Write {
+        key: key_to_store(write.key.to_text())?,
+        value: write.new.is_some().then(|| bytes.clone()),
+        expected: write.old.as_ref().map(|old| revision_of(old)).transpose()?,
+        releases: spans(releases)?,
+        takes: spans(takes)?,
+    })
+}
+
+fn span_to_store(span: &Span) -> Result<store::Span, Refusal> {
+    let holder = key_to_store(span.holder.clone())?;
+    Ok(store::Span { space: span.space.clone(), first: span.first, last: span.last, holder })
+}
+
+fn key_to_store(text: String) -> Result<Key, Refusal> {
+    Key::new(text).map_err(|text| Refusal::new(Reason::InternalError, format!("{text:?} cannot be stored as a key")))
+}
+
+fn revision_of(object: &Object) -> Result<Revision, Refusal> {
+    object
+        .metadata
+        .resource_version
+        .parse()
+        .map(Revision)
+        .map_err(|_| Refusal::new(Reason::InternalError, format!("{} has no resourceVersion", object.metadata.name)))
+}
+
+/// The refusal of a write that the store did not make.
+pub fn unavailable(error: &store::Error) -> Refusal {
+    match error {
+        store::Error::Unavailable(_) => Refusal::new(
+            Reason::ServiceUnavailable,
+            "the store is unavailable; nothing was written, the request may be repeated",
+        )
+        .retry_after(1),
+        _ => Refusal::new(
+            Reason::InternalError,
+            "the store refused the write; nothing was written (the server's log says why)",
+        ),
+    }
+}

@@ -1,0 +1,187 @@
+//! A batch on its way into the store: written, told to the watches, answered. The next one is decided meanwhile.
+
+use std::{sync::Arc, time::Instant};
+
+use apimachinery::refusal::Refusal;
+use bytes::Bytes;
+use store::{Revision, Store, Transaction};
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+use super::{
+    Committed, Fatal,
+    batch::{Batch, Caller, Outcome, Shown, Staged},
+    convert,
+};
+use crate::{
+    hub::{Event, Hub},
+    metrics::Metrics,
+};
+
+/// A batch that is being committed.
+pub struct Flight {
+    /// What it writes.
+    pub batch: Arc<Batch>,
+    landed: oneshot::Receiver<Result<Landing, Fatal>>,
+}
+
+/// How a flight ended: written, or refused with nothing written.
+pub type Landing = Result<(), Refusal>;
+
+/// What a flight needs.
+pub struct Crew {
+    /// Where it goes.
+    pub store: Arc<dyn Store>,
+    /// Where watches learn of it.
+    pub hub: Arc<Hub>,
+    /// What operators learn.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Flight {
+    /// Begins to commit a batch. It goes on as one of `tasks`, whether anybody waits for its end or not.
+    pub fn start(tasks: &TaskTracker, crew: Crew, batch: Batch, callers: Vec<Caller>) -> Self {
+        let batch = Arc::new(batch);
+        let (tell, landed) = oneshot::channel();
+        tasks.spawn(crew.fly(Arc::clone(&batch), callers, tell));
+        Self { batch, landed }
+    }
+
+    /// Waits until the store has it, or has refused it. The wait may be given up and taken up again.
+    pub async fn landed(&mut self) -> Result<Landing, Fatal> {
+        (&mut self.landed).await.unwrap_or_else(|_| Err(Fatal("a commit ended in a panic".to_owned())))
+    }
+}
+
+impl Crew {
+    /// The next flight need not wait for the answers of this one, but for its events.
+    async fn fly(self, batch: Arc<Batch>, callers: Vec<Caller>, tell: oneshot::Sender<Result<Landing, Fatal>>) {
+        let refusal = match self.write(&batch).await {
+            Ok(Ok(())) => {
+                self.publish(&batch);
+                drop(tell.send(Ok(Ok(()))));
+                tokio::task::yield_now().await;
+                for caller in callers {
+                    self.answer(caller, &batch);
+                }
+                return;
+            }
+            Ok(Err(refusal)) => {
+                drop(tell.send(Ok(Err(refusal.clone()))));
+                refusal
+            }
+            Err(Lost::Foreign(why)) => {
+                drop(tell.send(Err(Fatal(why.clone()))));
+                convert::unavailable(&store::Error::Corrupt(why))
+            }
+            Err(Lost::Unknown(why)) => {
+                drop(tell.send(Err(Fatal(why))));
+                return;
+            }
+        };
+        refuse(callers, &refusal);
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<Landing, Lost> {
+        if batch.writes.is_empty() {
+            return Ok(Ok(()));
+        }
+        let writes = match batch.writes.iter().map(convert::to_store).collect() {
+            Ok(writes) => writes,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        match self.store.begin().await {
+            Ok(transaction) if transaction.head().0 != batch.base => {
+                let (log, ours) = (transaction.head(), batch.base);
+                Err(Lost::Foreign(format!(
+                    "the log ends at {log}, this server wrote up to {ours}: something else writes to it"
+                )))
+            }
+            Ok(transaction) => self.commit(transaction, batch, writes).await,
+            Err(error) => {
+                tracing::error!(error = %error, writes = batch.writes.len(), "the store does not answer; nothing was written");
+                Ok(Err(convert::unavailable(&error)))
+            }
+        }
+    }
+
+    async fn commit(
+        &self,
+        transaction: Box<dyn Transaction>,
+        batch: &Batch,
+        writes: Vec<store::Write>,
+    ) -> Result<Landing, Lost> {
+        let started = Instant::now();
+        let result = transaction.commit(writes).await;
+        self.metrics.commit_finished(started.elapsed(), batch.writes.len());
+        match result {
+            Ok(()) => Ok(Ok(())),
+            Err(store::Error::Unknown(why)) => self.find_out(batch, &why).await,
+            Err(error) => {
+                tracing::error!(error = %error, writes = batch.writes.len(), "a commit failed; nothing was written");
+                Ok(Err(convert::unavailable(&error)))
+            }
+        }
+    }
+
+    /// A commit whose outcome the store does not know is there or not: the head tells. It is taken, not just looked at,
+    /// because the commit may still be going on; whoever takes the head has waited for it.
+    async fn find_out(&self, batch: &Batch, why: &str) -> Result<Landing, Lost> {
+        match self.store.begin().await.map(|transaction| transaction.head()) {
+            Ok(Revision(head)) if head == batch.end() => Ok(Ok(())),
+            Ok(Revision(head)) if head == batch.base => {
+                Ok(Err(convert::unavailable(&store::Error::Unavailable(why.to_owned()))))
+            }
+            Ok(head) => {
+                Err(Lost::Unknown(format!("{why}; the log ends at {head}, neither before nor behind the commit")))
+            }
+            Err(error) => Err(Lost::Unknown(format!("{why}; and then: {error}"))),
+        }
+    }
+
+    /// Tells the watches.
+    fn publish(&self, batch: &Batch) {
+        let events = batch.writes.iter().zip(batch.base + 1..).map(|(Staged { write, bytes, .. }, revision)| {
+            let new = write.new.as_ref().map(|_| bytes.clone());
+            Arc::new(Event::new(revision, write.key.to_text(), write.old.clone(), new))
+        });
+        self.hub.publish(events.collect());
+    }
+
+    fn answer(&self, caller: Caller, batch: &Batch) {
+        let Caller { reply, counted, outcome } = caller;
+        let result = outcome.map(|Outcome { answer, shown, warnings }| {
+            let object = match shown {
+                Shown::Write(place) => {
+                    let Staged { write, bytes, .. } = &batch.writes[place];
+                    write.new.as_ref().map(|object| (Arc::clone(object), bytes.clone()))
+                }
+                Shown::Object(object) => {
+                    let bytes = Bytes::from(object.to_bytes());
+                    Some((object, bytes))
+                }
+                Shown::Nothing => None,
+            };
+            Committed { answer, object, warnings }
+        });
+        self.metrics
+            .command_finished(counted, result.as_ref().map_or_else(|refusal| refusal.reason.as_str(), |_| "ok"));
+        // A caller that has gone away misses its answer, not its write.
+        drop(reply.send(result));
+    }
+}
+
+/// Why nobody can go on after a flight.
+enum Lost {
+    /// Nothing was written, and something else writes to the log.
+    Foreign(String),
+    /// What was written cannot be found out.
+    Unknown(String),
+}
+
+/// Tells all of them the same.
+pub fn refuse(callers: Vec<Caller>, refusal: &Refusal) {
+    for caller in callers {
+        drop(caller.reply.send(Err(refusal.clone())));
+    }
+}
