@@ -9,6 +9,7 @@ pub mod draft;
 pub mod field;
 pub mod kind;
 pub mod list;
+pub mod managed;
 pub mod metadata;
 pub mod negotiate;
 pub mod object;

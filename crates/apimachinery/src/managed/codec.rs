@@ -1,0 +1,112 @@
+//! `FieldsV1`: sets of paths as nested JSON objects.
+//!
+//! A key is an element of a path, `.` says that the element it is in is itself a member, and `{}` is a member with
+//! nothing below. What a newer server may have written (kinds of elements that are not known here) is ignored.
+
+use serde_json::{Map, Value};
+
+use super::{
+    element::PathElement,
+    set::FieldSet,
+    value::{Html, separate, write_string},
+};
+
+/// The longest path that is read, in elements: what nests deeper belongs to no object that could have been stored.
+pub const PATH_LENGTH_MAX: usize = 128;
+
+/// Why something is not a set of fields.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FieldsError {
+    /// A key is no element of a path.
+    #[error("parsing key as path element: {0}")]
+    Element(String),
+    /// Something else than an object.
+    #[error("expected an object, got {0}")]
+    NoObject(Value),
+    /// Deeper than [`PATH_LENGTH_MAX`].
+    #[error("paths of more than {PATH_LENGTH_MAX} elements")]
+    TooDeep,
+    /// No JSON.
+    #[error("{0}")]
+    Json(String),
+}
+
+impl FieldSet {
+    /// Reads `fieldsV1`. `null` is the empty set.
+    pub fn from_fields_v1(fields: &Value) -> Result<Self, FieldsError> {
+        read(fields, 0).map(|(set, _)| set)
+    }
+
+    /// Reads the text of `fieldsV1`.
+    pub fn from_json(text: &str) -> Result<Self, FieldsError> {
+        let value: Value = serde_json::from_str(text).map_err(|error| FieldsError::Json(error.to_string()))?;
+        Self::from_fields_v1(&value)
+    }
+
+    /// As `fieldsV1`.
+    pub fn to_fields_v1(&self) -> Value {
+        let entries = self.nodes().iter().map(|node| {
+            let mut value = node.below.to_fields_v1();
+            if let (true, false, Value::Object(fields)) = (node.member, node.below.is_empty(), &mut value) {
+                fields.insert(".".to_owned(), Value::Object(Map::new()));
+            }
+            (node.element.to_text(), value)
+        });
+        Value::Object(entries.collect())
+    }
+
+    /// As the text of `fieldsV1`, in the order of the elements: the same bytes for the same set, and those that
+    /// Kubernetes writes for its built-in kinds. (In custom resources the keys are in the order of their text, as they
+    /// are in [`FieldSet::to_fields_v1`].)
+    pub fn to_json(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out, Itself::Not);
+        out
+    }
+
+    fn write(&self, out: &mut String, itself: Itself) {
+        out.push('{');
+        if itself == Itself::Member {
+            out.push_str("\".\":{}");
+        }
+        for (index, node) in self.nodes().iter().enumerate() {
+            separate(index + usize::from(itself == Itself::Member), out);
+            write_string(&node.element.to_text(), Html::Plain, out);
+            out.push(':');
+            let marked = node.member && !node.below.is_empty();
+            node.below.write(out, if marked { Itself::Member } else { Itself::Not });
+        }
+        out.push('}');
+    }
+}
+
+/// Whether the object that is being written says that it is itself a member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Itself {
+    Member,
+    Not,
+}
+
+/// The set below a place, and whether the place itself is a member.
+fn read(fields: &Value, depth: usize) -> Result<(FieldSet, bool), FieldsError> {
+    if depth > PATH_LENGTH_MAX {
+        return Err(FieldsError::TooDeep);
+    }
+    let nothing = Map::new();
+    let fields = match fields {
+        Value::Object(fields) => fields,
+        Value::Null => &nothing,
+        other => return Err(FieldsError::NoObject(other.clone())),
+    };
+    let (mut set, mut member) = (FieldSet::new(), false);
+    for (key, value) in fields {
+        if key == "." {
+            member = true;
+        } else if let Some(element) = PathElement::from_text(key).map_err(FieldsError::Element)? {
+            let (below, itself) = read(value, depth + 1)?;
+            set.attach(element, itself, below);
+        }
+    }
+    let member = member || set.is_empty();
+    Ok((set, member))
+}

@@ -1,0 +1,250 @@
+//! The entries of `metadata.managedFields`: who owns which paths, since when, and through which version of the API.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{codec::FieldsError, set::FieldSet};
+use crate::time::Time;
+
+/// How many managers an object may have that only ever updated it; the oldest are merged into one.
+pub const UPDATE_MANAGERS_MAX: usize = 10;
+/// The name under which they are merged.
+pub const ANCIENT_CHANGES: &str = "ancient-changes";
+/// The format of all sets.
+const FIELDS_TYPE: &str = "FieldsV1";
+
+/// How a manager sets fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// By server-side apply: it says what it wants, and what it no longer says goes.
+    Apply,
+    /// By any other write.
+    Update,
+}
+
+impl Operation {
+    /// As in the entry.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "Apply",
+            Self::Update => "Update",
+        }
+    }
+}
+
+/// Who owns fields. The same name is another manager by another operation, or through another subresource.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Manager {
+    /// The name, such as `kubectl`.
+    pub name: String,
+    /// How it sets fields.
+    pub operation: Operation,
+    /// The version through which it updates; empty for appliers, who stay the same when they change versions.
+    pub api_version: String,
+    /// The subresource through which it writes; empty for the object itself.
+    pub subresource: String,
+}
+
+/// What a manager owns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Owned {
+    /// The paths.
+    pub set: FieldSet,
+    /// The version of the API in which they are paths.
+    pub api_version: String,
+    /// When that last changed by its own doing.
+    pub time: Option<Time>,
+}
+
+/// The managers of an object.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Managers(pub BTreeMap<Manager, Owned>);
+
+/// Why something is not a list of entries.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EntriesError {
+    /// Another operation.
+    #[error("operation must be `Apply` or `Update`")]
+    Operation,
+    /// No version.
+    #[error("apiVersion must not be empty")]
+    ApiVersion,
+    /// No format.
+    #[error("missing fieldsType in managed fields entry {0}")]
+    FieldsTypeMissing(usize),
+    /// Another format.
+    #[error("invalid fieldsType {0:?} in managed fields entry {1}")]
+    FieldsType(String, usize),
+    /// A time that is none.
+    #[error("invalid time {0} in managed fields entry {1}")]
+    Time(Value, usize),
+    /// A set that is none.
+    #[error("error decoding set: {0}")]
+    Fields(#[from] FieldsError),
+}
+
+impl Managers {
+    /// Reads entries.
+    pub fn decode(entries: &[Value]) -> Result<Self, EntriesError> {
+        let mut managers = BTreeMap::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let (manager, owned) = decode_entry(entry, index)?;
+            managers.insert(manager, owned);
+        }
+        Ok(Self(managers))
+    }
+
+    /// The entries in the order in which Kubernetes keeps them: by operation, time, manager, version and subresource.
+    pub fn encode(&self) -> Vec<Value> {
+        let mut entries: Vec<(&Manager, &Owned)> = self.0.iter().collect();
+        entries.sort_by(|(left, left_owned), (right, right_owned)| {
+            let by_time = || seconds(left_owned).cmp(&seconds(right_owned));
+            let by_version = || left_owned.api_version.cmp(&right_owned.api_version);
+            let by_operation = left.operation.cmp(&right.operation);
+            let by_name = by_operation.then_with(by_time).then_with(|| left.name.cmp(&right.name));
+            by_name.then_with(by_version).then_with(|| left.subresource.cmp(&right.subresource))
+        });
+        entries.into_iter().map(|(manager, owned)| encode_entry(manager, owned)).collect()
+    }
+
+    /// Whether nobody is known to own anything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Forgets managers that own nothing.
+    pub(super) fn drop_idle(&mut self) {
+        self.0.retain(|_, owned| !owned.set.is_empty());
+    }
+
+    /// All that any of them owns.
+    pub(super) fn all_owned(&self) -> FieldSet {
+        self.0.values().fold(FieldSet::new(), |all, owned| all.union(&owned.set))
+    }
+
+    /// Merges the oldest updaters of each version until there are no more than [`UPDATE_MANAGERS_MAX`].
+    pub(super) fn cap(&mut self) {
+        let mut updaters: Vec<&Manager> =
+            self.0.keys().filter(|manager| manager.operation == Operation::Update).collect();
+        let mut surplus = updaters.len().saturating_sub(UPDATE_MANAGERS_MAX);
+        if surplus == 0 {
+            return;
+        }
+        updaters.sort_by_key(|manager| (self.0.get(manager).map_or(0, seconds), *manager));
+        let updaters: Vec<Manager> = updaters.into_iter().cloned().collect();
+        // Of each version the first stays under its own name until there is a second to merge it with.
+        let mut firsts: BTreeMap<String, Manager> = BTreeMap::new();
+        for manager in updaters {
+            let Some(first) = firsts.get(&manager.api_version) else {
+                firsts.insert(manager.api_version.clone(), manager);
+                continue;
+            };
+            if surplus == 0 {
+                return;
+            }
+            let bucket = Manager {
+                name: ANCIENT_CHANGES.to_owned(),
+                operation: Operation::Update,
+                api_version: manager.api_version.clone(),
+                subresource: String::new(),
+            };
+            if !self.0.contains_key(&bucket)
+                && let Some(owned) = self.0.remove(first)
+            {
+                self.0.insert(bucket.clone(), owned);
+            }
+            if bucket != manager
+                && let (Some(merged), Some(bucket)) = (self.0.remove(&manager), self.0.get_mut(&bucket))
+            {
+                bucket.set = bucket.set.union(&merged.set);
+                bucket.time = merged.time;
+            }
+            surplus -= 1;
+        }
+    }
+}
+
+/// Seconds since the Unix epoch; 0 where no time is known.
+fn seconds(owned: &Owned) -> i64 {
+    owned.time.map_or(0, Time::as_second)
+}
+
+fn decode_entry(entry: &Value, index: usize) -> Result<(Manager, Owned), EntriesError> {
+    let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let operation = match text("operation").as_str() {
+        "Apply" => Operation::Apply,
+        "Update" => Operation::Update,
+        _ => return Err(EntriesError::Operation),
+    };
+    let api_version = text("apiVersion");
+    if api_version.is_empty() {
+        return Err(EntriesError::ApiVersion);
+    }
+    match text("fieldsType").as_str() {
+        FIELDS_TYPE => {}
+        "" => return Err(EntriesError::FieldsTypeMissing(index)),
+        other => return Err(EntriesError::FieldsType(other.to_owned(), index)),
+    }
+    let time = match entry.get("time") {
+        None | Some(Value::Null) => None,
+        Some(time) => {
+            let parsed = time.as_str().and_then(|time| time.parse().ok());
+            Some(parsed.ok_or_else(|| EntriesError::Time(time.clone(), index))?)
+        }
+    };
+    let set = FieldSet::from_fields_v1(entry.get("fieldsV1").unwrap_or(&Value::Null))?;
+    let manager = Manager {
+        name: text("manager"),
+        operation,
+        api_version: if operation == Operation::Update { api_version.clone() } else { String::new() },
+        subresource: text("subresource"),
+    };
+    Ok((manager, Owned { set, api_version, time }))
+}
+
+fn encode_entry(manager: &Manager, owned: &Owned) -> Value {
+    let mut entry = Map::new();
+    let mut put = |name: &str, text: &str| {
+        if !text.is_empty() {
+            entry.insert(name.to_owned(), text.into());
+        }
+    };
+    put("apiVersion", &owned.api_version);
+    put("fieldsType", FIELDS_TYPE);
+    put("manager", &manager.name);
+    put("operation", manager.operation.as_str());
+    put("subresource", &manager.subresource);
+    if let Some(time) = owned.time {
+        put("time", &time.to_string());
+    }
+    entry.insert("fieldsV1".to_owned(), owned.set.to_fields_v1());
+    Value::Object(entry)
+}
+
+/// Whether two lists of entries say the same of who owns what, whatever they say of when. A write that changes nothing but
+/// times is none: who sees this keeps the old list, and does not write.
+pub fn is_same_but_for_times(left: &[Value], right: &[Value]) -> bool {
+    fn without_time(entry: &Value) -> Option<Map<String, Value>> {
+        let mut fields = entry.as_object()?.clone();
+        fields.remove("time");
+        Some(fields)
+    }
+    // Their order depends on their times.
+    left == right
+        || (left.len() == right.len()
+            && left.iter().all(|entry| {
+                let entry = without_time(entry);
+                entry.is_some() && right.iter().any(|other| without_time(other) == entry)
+            }))
+}
+
+/// The entries in the `metadata.managedFields` of an object, as far as there are any.
+pub(super) fn entries_of(object: &Value) -> Option<&Value> {
+    object.get("metadata")?.get("managedFields").filter(|entries| !entries.is_null())
+}
+
+/// Whether a client wishes all entries gone: `[]`, or `[{}]` from clients that do not write empty lists.
+pub(super) fn is_reset(entries: &Value) -> bool {
+    *entries == json!([]) || *entries == json!([{}])
+}

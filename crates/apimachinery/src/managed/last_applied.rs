@@ -1,0 +1,55 @@
+//! From apply on the client's side to apply on the server's: `kubectl` keeps what it last applied in an annotation.
+//!
+//! Only a manager of exactly that name is treated so; another name is the way to opt out.
+
+use serde_json::Value;
+
+use super::{
+    schema::Schema,
+    set::FieldSet,
+    typed::{Duplicates, Typed},
+    value,
+};
+
+/// The manager that this is for.
+pub(super) const KUBECTL: &str = "kubectl";
+/// Where `kubectl` keeps what it last applied.
+const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// All annotations of an object together, in bytes: with a longer text the annotation goes.
+const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
+
+/// The paths whose values are still those that were last applied; `None` if that cannot be told.
+pub(super) fn still_true(schema: &Schema, api_version: &str, live: &Typed<'_>) -> Option<FieldSet> {
+    let text = live.value().pointer("/metadata/annotations")?.get(ANNOTATION)?.as_str()?;
+    let last: Value = serde_json::from_str(text).ok()?;
+    if last.get("apiVersion")? != api_version {
+        return None;
+    }
+    let live = schema.typed(live.value(), Duplicates::Refused).ok()?;
+    let last = schema.typed(&last, Duplicates::Refused).ok()?;
+    let comparison = last.compare(&live);
+    let same = last.to_field_set().difference(&comparison.modified);
+    Some(same.difference(&comparison.added).difference(&comparison.removed))
+}
+
+/// Brings the annotation up to date, if there is one.
+pub(super) fn refresh(object: &mut Value, config: &Value) {
+    let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) else {
+        return;
+    };
+    if annotations.get(ANNOTATION).and_then(Value::as_str).is_none_or(str::is_empty) {
+        return;
+    }
+    let mut config = config.clone();
+    if let Some(given) = config.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        given.remove(ANNOTATION);
+    }
+    let mut text = String::new();
+    value::write_json(&config, &mut text);
+    text.push('\n');
+    annotations.insert(ANNOTATION.to_owned(), text.into());
+    let size = |(key, value): (&String, &Value)| key.len() + value.as_str().map_or(0, str::len);
+    if annotations.iter().map(size).sum::<usize>() > ANNOTATIONS_BYTES_MAX {
+        annotations.remove(ANNOTATION);
+    }
+}

@@ -1,0 +1,210 @@
+//! Sets of paths, and their algebra.
+//!
+//! A set is a tree with the elements of paths on its edges. A path may be a member without its parent being one, and the
+//! other way round: owning a map is not owning what is in it (structured-merge-diff `fieldpath.Set`).
+
+use super::element::{Path, PathElement};
+
+/// A set of paths of one object. The top of the object itself is never a member: nobody owns it whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldSet {
+    /// In order, each element once, none that is neither a member nor has any below it.
+    nodes: Vec<Node>,
+}
+
+/// What a set says of one element at one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    pub(super) element: PathElement,
+    /// Whether the path that ends here is in the set.
+    pub(super) member: bool,
+    /// Paths that go on from here.
+    pub(super) below: FieldSet,
+}
+
+/// What an element has that a set does not mention.
+static NOTHING: FieldSet = FieldSet { nodes: Vec::new() };
+
+impl FieldSet {
+    /// The empty set.
+    pub const fn new() -> Self {
+        Self { nodes: Vec::new() }
+    }
+
+    /// Adds a path. Its parents do not become members by that.
+    pub fn insert(&mut self, path: &[PathElement]) {
+        if let [first, rest @ ..] = path {
+            let mut below = Self::new();
+            below.insert(rest);
+            self.attach(first.clone(), rest.is_empty(), below);
+        }
+    }
+
+    /// Adds an element, as a member or not, with all that is below it.
+    pub(super) fn attach(&mut self, element: PathElement, member: bool, below: Self) {
+        if !member && below.is_empty() {
+            return;
+        }
+        // What walks over objects comes mostly in order.
+        let at = match self.nodes.last() {
+            Some(last) if last.element >= element => self.position(&element),
+            _ => Err(self.nodes.len()),
+        };
+        match at {
+            Err(at) => self.nodes.insert(at, Node { element, member, below }),
+            Ok(at) => {
+                let node = &mut self.nodes[at];
+                node.member |= member;
+                if node.below.is_empty() {
+                    node.below = below;
+                } else if !below.is_empty() {
+                    node.below = node.below.union(&below);
+                }
+            }
+        }
+    }
+
+    fn position(&self, element: &PathElement) -> Result<usize, usize> {
+        self.nodes.binary_search_by(|node| node.element.cmp(element))
+    }
+
+    /// Whether it has no members.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The number of members.
+    pub fn len(&self) -> usize {
+        self.nodes.iter().map(|node| usize::from(node.member) + node.below.len()).sum()
+    }
+
+    /// Whether the path is a member.
+    pub fn contains(&self, path: &[PathElement]) -> bool {
+        match path {
+            [] => false,
+            [last] => self.has(last),
+            [first, rest @ ..] => self.below(first).contains(rest),
+        }
+    }
+
+    /// Whether the path of this one element is a member.
+    pub(super) fn has(&self, element: &PathElement) -> bool {
+        self.position(element).is_ok_and(|at| self.nodes[at].member)
+    }
+
+    /// The paths that begin with this element, without it (`WithPrefix`).
+    pub fn below(&self, element: &PathElement) -> &Self {
+        self.position(element).map_or(&NOTHING, |at| &self.nodes[at].below)
+    }
+
+    /// What it says of each element at the top, in order.
+    pub(super) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The members in the order of messages: those at one level before those below them.
+    pub fn paths(&self) -> Vec<Path> {
+        let mut paths = Vec::with_capacity(self.len());
+        self.collect_paths(&mut Vec::new(), &mut paths);
+        paths
+    }
+
+    fn collect_paths(&self, prefix: &mut Vec<PathElement>, paths: &mut Vec<Path>) {
+        for node in self.nodes.iter().filter(|node| node.member) {
+            let elements = prefix.iter().chain([&node.element]);
+            paths.push(Path(elements.cloned().collect()));
+        }
+        for node in self.nodes.iter().filter(|node| !node.below.is_empty()) {
+            prefix.push(node.element.clone());
+            node.below.collect_paths(prefix, paths);
+            prefix.pop();
+        }
+    }
+
+    /// Paths in either.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        self.zip(other, |left, right| (left.member || right.member, left.below.union(&right.below)), Keep::Both)
+    }
+
+    /// Paths in both.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        let both = |left: &Node, right: &Node| (left.member && right.member, left.below.intersection(&right.below));
+        self.zip(other, both, Keep::Neither)
+    }
+
+    /// Paths in this and not in the other. What is below a path of the other stays.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        let both = |left: &Node, right: &Node| (left.member && !right.member, left.below.difference(&right.below));
+        self.zip(other, both, Keep::Left)
+    }
+
+    /// Paths in this that neither are in the other nor are below one of its paths.
+    #[must_use]
+    pub fn recursive_difference(&self, other: &Self) -> Self {
+        let both = |left: &Node, right: &Node| {
+            if right.member {
+                (false, Self::new())
+            } else {
+                (left.member, left.below.recursive_difference(&right.below))
+            }
+        };
+        self.zip(other, both, Keep::Left)
+    }
+
+    /// Paths without others below them.
+    #[must_use]
+    pub fn leaves(&self) -> Self {
+        let leaf = |node: &Node| Node {
+            element: node.element.clone(),
+            member: node.below.is_empty(),
+            below: node.below.leaves(),
+        };
+        Self { nodes: self.nodes.iter().map(leaf).collect() }
+    }
+
+    /// Goes over two sets in step.
+    fn zip(&self, other: &Self, both: impl Fn(&Node, &Node) -> (bool, Self), keep: Keep) -> Self {
+        let (mut left, mut right) = (self.nodes.iter().peekable(), other.nodes.iter().peekable());
+        let mut out = Self::new();
+        loop {
+            let order = match (left.peek(), right.peek()) {
+                (Some(left), Some(right)) => left.element.cmp(&right.element),
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (None, None) => return out,
+            };
+            let l = if order.is_le() { left.next() } else { None };
+            let r = if order.is_ge() { right.next() } else { None };
+            match (l, r) {
+                (Some(l), Some(r)) => {
+                    let (member, below) = both(l, r);
+                    out.attach(l.element.clone(), member, below);
+                }
+                (Some(only), None) if keep != Keep::Neither => out.nodes.push(only.clone()),
+                (None, Some(only)) if keep == Keep::Both => out.nodes.push(only.clone()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What an operation keeps of the elements that only one of two sets mentions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Both,
+    Left,
+    Neither,
+}
+
+impl FromIterator<Path> for FieldSet {
+    fn from_iter<I: IntoIterator<Item = Path>>(paths: I) -> Self {
+        let mut set = Self::new();
+        for Path(path) in paths {
+            set.insert(&path);
+        }
+        set
+    }
+}

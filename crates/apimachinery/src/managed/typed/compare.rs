@@ -1,0 +1,202 @@
+//! What happens to paths between two values.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{
+    super::{
+        element::PathElement,
+        schema::{ListMerge, ListShape, MapShape, Shape, Type},
+        set::FieldSet,
+        value,
+    },
+    as_list, as_map, item_element,
+};
+
+/// The difference between two values, as paths. No path is in two of the sets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Paths that are gone.
+    pub removed: FieldSet,
+    /// Paths whose value is another.
+    pub modified: FieldSet,
+    /// Paths that are new.
+    pub added: FieldSet,
+}
+
+impl Comparison {
+    /// Whether nothing differs.
+    pub fn is_same(&self) -> bool {
+        self.removed.is_empty() && self.modified.is_empty() && self.added.is_empty()
+    }
+
+    /// Without these paths and all below them.
+    #[must_use]
+    pub fn without(self, paths: &FieldSet) -> Self {
+        if paths.is_empty() {
+            return self;
+        }
+        Self {
+            removed: self.removed.recursive_difference(paths),
+            modified: self.modified.recursive_difference(paths),
+            added: self.added.recursive_difference(paths),
+        }
+    }
+}
+
+/// The difference at one place.
+#[derive(Default)]
+pub(super) struct Found {
+    /// What happened to the place itself.
+    itself: Happened,
+    /// What happened below it.
+    pub(super) below: Comparison,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Happened {
+    removed: bool,
+    modified: bool,
+    added: bool,
+}
+
+impl Found {
+    /// Records under an element of this place what was found there.
+    fn attach(&mut self, element: PathElement, Found { itself, below }: Found) {
+        let Comparison { removed, modified, added } = &mut self.below;
+        for (set, member, below) in [
+            (removed, itself.removed, below.removed),
+            (modified, itself.modified, below.modified),
+            (added, itself.added, below.added),
+        ] {
+            if member || !below.is_empty() {
+                set.attach(element.clone(), member, below);
+            }
+        }
+    }
+
+    /// The place was looked at in two ways.
+    fn and(mut self, other: Self) -> Self {
+        self.itself.removed |= other.itself.removed;
+        self.itself.modified |= other.itself.modified;
+        self.itself.added |= other.itself.added;
+        self.below.removed = self.below.removed.union(&other.below.removed);
+        self.below.modified = self.below.modified.union(&other.below.modified);
+        self.below.added = self.below.added.union(&other.below.added);
+        self
+    }
+}
+
+/// What happens where `old` becomes `new`; one of them may not be there.
+pub(super) fn of(of: &Type, old: Option<&Value>, new: Option<&Value>) -> Found {
+    if old == new {
+        return Found::default();
+    }
+    match (old, new) {
+        (Some(old_value), Some(new_value)) => {
+            let (before, after) = (of.shape(old_value), of.shape(new_value));
+            if before.is_like(after) {
+                in_shape(after, old, new)
+            } else {
+                // A scalar that becomes a map, where the schema allows both.
+                in_shape(before, old, new).and(in_shape(after, old, new))
+            }
+        }
+        (Some(only), None) | (None, Some(only)) => in_shape(of.shape(only), old, new),
+        (None, None) => Found::default(),
+    }
+}
+
+fn in_shape(shape: Shape<'_>, old: Option<&Value>, new: Option<&Value>) -> Found {
+    let mut found = match shape {
+        Shape::Ignored => return Found::default(),
+        Shape::Scalar(_) => return leaf(old, new),
+        Shape::List(list) => {
+            let (old_items, new_items) = (as_list(old), as_list(new));
+            if *list.merge == ListMerge::Atomic || (old_items.is_empty() && new_items.is_empty()) {
+                return leaf(old, new);
+            }
+            in_lists(list, old_items, new_items)
+        }
+        Shape::Map(map) => {
+            let empty = |value| as_map(value).is_none_or(serde_json::Map::is_empty);
+            if map.atomic || (empty(old) && empty(new)) {
+                return leaf(old, new);
+            }
+            in_maps(map, old, new)
+        }
+    };
+    found.itself.added |= old.is_none();
+    found.itself.removed |= new.is_none();
+    found
+}
+
+/// What is replaced as a whole.
+fn leaf(old: Option<&Value>, new: Option<&Value>) -> Found {
+    let itself = match (old, new) {
+        (None, _) => Happened { added: true, ..Happened::default() },
+        (_, None) => Happened { removed: true, ..Happened::default() },
+        (Some(old), Some(new)) => Happened { modified: !value::equal(old, new), ..Happened::default() },
+    };
+    Found { itself, below: Comparison::default() }
+}
+
+fn in_maps(map: MapShape<'_>, old: Option<&Value>, new: Option<&Value>) -> Found {
+    let mut found = Found::default();
+    let (old, new) = (as_map(old), as_map(new));
+    for (name, value) in old.into_iter().flatten() {
+        if let Some(field) = map.field(name) {
+            let after = new.and_then(|new| new.get(name));
+            if after != Some(value) {
+                found.attach(PathElement::field(name), of(field, Some(value), after));
+            }
+        }
+    }
+    for (name, value) in new.into_iter().flatten().filter(|(name, _)| old.is_none_or(|old| !old.contains_key(*name))) {
+        if let Some(field) = map.field(name) {
+            found.attach(PathElement::field(name), of(field, None, Some(value)));
+        }
+    }
+    found
+}
+
+fn in_lists(list: ListShape<'_>, old: &[Value], new: &[Value]) -> Found {
+    let mut items: BTreeMap<PathElement, [Vec<&Value>; 2]> = BTreeMap::new();
+    for (side, values) in [old, new].into_iter().enumerate() {
+        for value in values {
+            if let Ok(element) = item_element(list, value) {
+                items.entry(element).or_default()[side].push(value);
+            }
+        }
+    }
+    let mut found = Found::default();
+    for (element, [old, new]) in items {
+        let happened = in_items(list.of, &old, &new);
+        found.attach(element, happened);
+    }
+    found
+}
+
+/// What happens to all the items that one element names.
+fn in_items(item: &Type, old: &[&Value], new: &[&Value]) -> Found {
+    match (old, new) {
+        ([] | [_], [] | [_]) => of(item, old.first().copied(), new.first().copied()),
+        // Several before and after are like a list that is replaced whole.
+        ([_, _, ..], [_, _, ..]) => {
+            let same = old.len() == new.len() && old.iter().zip(new).all(|(old, new)| value::equal(old, new));
+            Found { itself: Happened { modified: !same, ..Happened::default() }, below: Comparison::default() }
+        }
+        // Several that become one, or none: the mark of the several goes, and what is in the one comes.
+        ([_, _, ..], _) => {
+            let mut found = of(item, None, new.first().copied());
+            found.itself.removed = true;
+            found
+        }
+        (_, [_, _, ..]) => {
+            let mut found = of(item, old.first().copied(), None);
+            found.itself.added = true;
+            found
+        }
+    }
+}

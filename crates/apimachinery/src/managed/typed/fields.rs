@@ -1,0 +1,90 @@
+//! Which paths a value has, for someone who owns it by applying it.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{
+    super::{
+        element::PathElement,
+        schema::{ListMerge, ListShape, MapShape, Shape, Type},
+        set::FieldSet,
+    },
+    as_list, as_map, item_element,
+};
+
+/// The paths of a value.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Whether the value itself is one.
+    pub(super) itself: bool,
+    /// The paths in it.
+    pub(super) below: FieldSet,
+}
+
+impl Found {
+    fn whole() -> Self {
+        Self { itself: true, below: FieldSet::new() }
+    }
+}
+
+pub(super) fn of(of: &Type, value: &Value) -> Found {
+    match of.shape(value) {
+        Shape::Ignored => Found::default(),
+        Shape::Scalar(_) => Found::whole(),
+        Shape::List(list) if *list.merge == ListMerge::Atomic => Found::whole(),
+        Shape::List(list) => Found { itself: false, below: of_items(list, as_list(Some(value))) },
+        Shape::Map(map) if map.atomic => Found::whole(),
+        Shape::Map(map) => Found { itself: false, below: of_fields(map, value) },
+    }
+}
+
+fn of_fields(map: MapShape<'_>, value: &Value) -> FieldSet {
+    let mut set = FieldSet::new();
+    for (name, value) in as_map(Some(value)).into_iter().flatten() {
+        let Some(field) = map.field(name) else { continue };
+        if matches!(field, Type::Ignored) {
+            continue;
+        }
+        let Found { itself, below } = of(field, value);
+        // What has nothing in it is owned itself; and so is an entry that only its owner's wish brought into being.
+        let empty = value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
+        set.attach(PathElement::field(name), itself || empty || !map.declares(name), below);
+    }
+    set
+}
+
+fn of_items(list: ListShape<'_>, items: &[Value]) -> FieldSet {
+    let mut occurrences: BTreeMap<PathElement, (usize, &Value)> = BTreeMap::new();
+    for item in items {
+        if let Ok(element) = item_element(list, item) {
+            occurrences.entry(element).or_insert((0, item)).0 += 1;
+        }
+    }
+    let mut set = FieldSet::new();
+    for (element, (count, item)) in occurrences {
+        // Items that stand for the same are owned all together: what is in them belongs to none in particular.
+        let below = if count == 1 { of(list.of, item).below } else { FieldSet::new() };
+        set.attach(element, true, below);
+    }
+    set
+}
+
+/// See [`super::Schema::with_named_parents`].
+pub(super) fn with_named_parents(of: &Type, set: &FieldSet) -> FieldSet {
+    let mut out = FieldSet::new();
+    for node in set.nodes() {
+        let (inner, declared) = match (&node.element, of) {
+            (PathElement::Field(name), Type::Map(_) | Type::Any) => match of.shape(&Value::Null) {
+                Shape::Map(map) => (map.field(name), map.declares(name)),
+                _ => (None, false),
+            },
+            (PathElement::Key(_), Type::List(list)) => (Some(&list.of), false),
+            _ => (None, false),
+        };
+        let below = inner.map_or_else(|| node.below.clone(), |inner| with_named_parents(inner, &node.below));
+        let member = node.member || (declared && !node.below.is_empty());
+        out.attach(node.element.clone(), member, below);
+    }
+    out
+}

@@ -1,0 +1,53 @@
+//! Sets that were recorded when the schema was another one.
+//!
+//! Where a map or a list has become atomic since, an owner of anything in it owns it whole. Where it has become granular,
+//! owners of the whole keep what they had: nobody knows which part they meant.
+
+use serde_json::Value;
+
+use super::super::{
+    element::PathElement,
+    schema::{ListMerge, Shape, Type},
+    set::FieldSet,
+};
+
+pub(super) fn with_schema(of: &Type, live: &Value, set: &FieldSet) -> Option<FieldSet> {
+    let mut changed = false;
+    let out = walk(of, Some(live), set, &mut changed);
+    changed.then_some(out)
+}
+
+fn walk(of: &Type, live: Option<&Value>, set: &FieldSet, changed: &mut bool) -> FieldSet {
+    let mut out = FieldSet::new();
+    for node in set.nodes() {
+        let (inner, value) = inside(of, live, &node.element);
+        match inner {
+            Some(inner) if !node.below.is_empty() && is_atomic(inner, value) => {
+                *changed = true;
+                out.attach(node.element.clone(), true, FieldSet::new());
+            }
+            Some(inner) => out.attach(node.element.clone(), node.member, walk(inner, value, &node.below, changed)),
+            None => out.attach(node.element.clone(), node.member, node.below.clone()),
+        }
+    }
+    out
+}
+
+/// The type and the value that an element leads to. What is deduced has no schema that could have changed.
+fn inside<'a>(of: &'a Type, live: Option<&'a Value>, element: &PathElement) -> (Option<&'a Type>, Option<&'a Value>) {
+    match (of.shape(live.unwrap_or(&Value::Null)), element) {
+        (Shape::Map(map), PathElement::Field(name)) if !map.is_deduced() => {
+            (map.field(name), live.and_then(|live| live.get(name)))
+        }
+        (Shape::List(list), _) => (Some(list.of), None),
+        _ => (None, None),
+    }
+}
+
+fn is_atomic(of: &Type, live: Option<&Value>) -> bool {
+    match of.shape(live.unwrap_or(&Value::Null)) {
+        Shape::List(list) => !matches!(of, Type::Any) && *list.merge == ListMerge::Atomic,
+        Shape::Map(map) => !map.is_deduced() && map.atomic,
+        Shape::Scalar(_) | Shape::Ignored => false,
+    }
+}

@@ -1,0 +1,76 @@
+//! A value without some of its paths, or only with them.
+
+use serde_json::{Map, Value};
+
+use super::{
+    super::{
+        element::PathElement,
+        schema::{ListMerge, Shape, Type},
+        set::FieldSet,
+    },
+    item_element,
+};
+
+/// The value without these paths. A container that loses all it had becomes null: it is there, and empty.
+pub(super) fn without(of: &Type, value: &Value, paths: &FieldSet) -> Value {
+    match (of.shape(value), value) {
+        (Shape::Scalar(_) | Shape::Ignored, _) => value.clone(),
+        (Shape::Map(map), Value::Object(fields)) if !map.atomic => {
+            let mut kept = Map::new();
+            for (name, value) in fields {
+                let element = PathElement::field(name);
+                let below = paths.below(&element);
+                if paths.has(&element) {
+                    continue;
+                }
+                let value = match map.field(name) {
+                    Some(field) if !below.is_empty() => without(field, value, below),
+                    _ => value.clone(),
+                };
+                kept.insert(name.clone(), value);
+            }
+            if kept.is_empty() { Value::Null } else { Value::Object(kept) }
+        }
+        (Shape::List(list), Value::Array(items)) if *list.merge != ListMerge::Atomic => {
+            let kept = items.iter().filter_map(|item| match item_element(list, item) {
+                Ok(element) if paths.has(&element) => None,
+                Ok(element) if !paths.below(&element).is_empty() => {
+                    Some(without(list.of, item, paths.below(&element)))
+                }
+                _ => Some(item.clone()),
+            });
+            let kept: Vec<Value> = kept.collect();
+            if kept.is_empty() { Value::Null } else { Value::Array(kept) }
+        }
+        _ => Value::Null,
+    }
+}
+
+/// Of the value only these paths. A path that is a member without others below it brings all that is there.
+pub(super) fn only(of: &Type, value: &Value, paths: &FieldSet) -> Value {
+    match (of.shape(value), value) {
+        (Shape::Map(map), Value::Object(fields)) if !map.atomic && !fields.is_empty() => {
+            let kept = fields.iter().filter_map(|(name, value)| {
+                let element = PathElement::field(name);
+                let kept = part(map.field(name).unwrap_or(&Type::Any), value, paths, &element)?;
+                Some((name.clone(), kept))
+            });
+            let kept: Map<String, Value> = kept.collect();
+            if kept.is_empty() { Value::Null } else { Value::Object(kept) }
+        }
+        (Shape::List(list), Value::Array(items)) if *list.merge != ListMerge::Atomic && !items.is_empty() => {
+            let kept = items.iter().filter_map(|item| part(list.of, item, paths, &item_element(list, item).ok()?));
+            let kept: Vec<Value> = kept.collect();
+            if kept.is_empty() { Value::Null } else { Value::Array(kept) }
+        }
+        _ => value.clone(),
+    }
+}
+
+fn part(of: &Type, value: &Value, paths: &FieldSet, element: &PathElement) -> Option<Value> {
+    let below = paths.below(element);
+    if !below.is_empty() {
+        return Some(only(of, value, below));
+    }
+    paths.has(element).then(|| value.clone())
+}

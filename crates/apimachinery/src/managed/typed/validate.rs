@@ -1,0 +1,125 @@
+//! Whether a value can be merged. The texts are those of structured-merge-diff, as far as they do not show Go's insides.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{
+    super::{
+        codec::PATH_LENGTH_MAX,
+        element::PathElement,
+        schema::{ListMerge, ListShape, MapShape, Scalar, Shape, Type},
+    },
+    Duplicates, Misfit, Misfits, item_element,
+};
+
+/// Misfits that are reported of one value; it may have hundreds of thousands.
+const MISFITS_MAX: usize = 100;
+
+pub(super) fn check(of: &Type, value: &Value, duplicates: Duplicates) -> Result<(), Misfits> {
+    let mut walk = Walk { duplicates, misfits: Vec::new() };
+    walk.check(of, value, &At { parent: None, step: Step::Top, depth: 0 });
+    if walk.misfits.is_empty() { Ok(()) } else { Err(Misfits(walk.misfits)) }
+}
+
+struct Walk {
+    duplicates: Duplicates,
+    misfits: Vec<Misfit>,
+}
+
+/// The way to a value. It lives on the stack: a value that fits costs no path.
+struct At<'a> {
+    parent: Option<&'a At<'a>>,
+    step: Step<'a>,
+    depth: usize,
+}
+
+enum Step<'a> {
+    Top,
+    Field(&'a str),
+    Item(&'a PathElement),
+    Index(usize),
+}
+
+impl<'a> At<'a> {
+    fn then(&'a self, step: Step<'a>) -> Self {
+        Self { parent: Some(self), step, depth: self.depth + 1 }
+    }
+
+    fn path(&self) -> String {
+        let mut path = self.parent.map(At::path).unwrap_or_default();
+        path += &match self.step {
+            Step::Top => String::new(),
+            Step::Field(name) => format!(".{name}"),
+            Step::Item(element) => element.to_string(),
+            Step::Index(index) => format!("[{index}]"),
+        };
+        path
+    }
+}
+
+impl Walk {
+    fn fault(&mut self, at: &At<'_>, message: String) {
+        if self.misfits.len() < MISFITS_MAX {
+            self.misfits.push(Misfit { path: at.path(), message });
+        }
+    }
+
+    fn check(&mut self, of: &Type, value: &Value, at: &At<'_>) {
+        if at.depth > PATH_LENGTH_MAX {
+            return self.fault(at, format!("nests deeper than {PATH_LENGTH_MAX} levels"));
+        }
+        match (of.shape(value), value) {
+            (Shape::Ignored, _) | (_, Value::Null) => {}
+            (Shape::Scalar(scalar), _) => {
+                if let Some(expected) = unexpected(scalar, value) {
+                    self.fault(at, format!("expected {expected}, got {value}"));
+                }
+            }
+            (Shape::List(list), Value::Array(items)) => self.check_items(list, items, at),
+            (Shape::Map(map), Value::Object(fields)) => self.check_fields(map, fields, at),
+            (Shape::List(_), _) => self.fault(at, format!("expected list, got {value}")),
+            (Shape::Map(_), _) => self.fault(at, format!("expected map, got {value}")),
+        }
+    }
+
+    fn check_items(&mut self, list: ListShape<'_>, items: &[Value], at: &At<'_>) {
+        let mut seen = BTreeSet::new();
+        for (index, item) in items.iter().enumerate() {
+            if *list.merge == ListMerge::Atomic {
+                self.check(list.of, item, &at.then(Step::Index(index)));
+                continue;
+            }
+            let element = match item_element(list, item) {
+                Ok(element) => element,
+                Err(why) => return self.fault(at, format!("element {index}: {why}")),
+            };
+            if self.duplicates == Duplicates::Refused && seen.contains(&element) {
+                self.fault(at, format!("duplicate entries for key {element}"));
+            }
+            self.check(list.of, item, &at.then(Step::Item(&element)));
+            seen.insert(element);
+        }
+    }
+
+    fn check_fields(&mut self, map: MapShape<'_>, fields: &serde_json::Map<String, Value>, at: &At<'_>) {
+        for (name, value) in fields {
+            let at = at.then(Step::Field(name));
+            match map.field(name) {
+                Some(of) => self.check(of, value, &at),
+                None => self.fault(&at, "field not declared in schema".to_owned()),
+            }
+        }
+    }
+}
+
+/// What a scalar should have been instead of this value.
+fn unexpected(scalar: Scalar, value: &Value) -> Option<&'static str> {
+    let (fits, expected) = match scalar {
+        Scalar::Numeric => (value.is_number(), "numeric (int or float)"),
+        Scalar::Text => (value.is_string(), "string"),
+        Scalar::Boolean => (value.is_boolean(), "boolean"),
+        Scalar::Any => (!value.is_array() && !value.is_object(), "any scalar"),
+    };
+    (!fits).then_some(expected)
+}

@@ -1,0 +1,103 @@
+//! The algorithm: what a write makes of the ownership of fields, and what an applied configuration makes of an object
+//! (structured-merge-diff `merge.Updater`). All sets are of one version of the API.
+
+use serde_json::Value;
+
+use super::{
+    conflict::Conflicts,
+    entries::{Manager, Managers, Owned},
+    schema::Schema,
+    set::FieldSet,
+    typed::{Comparison, Typed},
+};
+
+/// What happens to fields that an applier wants to change and others own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    /// Nothing: the apply is refused.
+    Refuse,
+    /// They change, and the applier is their only owner (`force=true`).
+    TakeOver,
+}
+
+/// The algorithm for the objects of one schema, written through one endpoint.
+#[derive(Clone, Copy)]
+pub(super) struct Updater<'a> {
+    pub(super) schema: &'a Schema,
+    /// What the endpoint does not write: whatever a request says of these paths, it does not own them.
+    pub(super) reset: &'a FieldSet,
+}
+
+impl Updater<'_> {
+    /// Takes note of a write that makes `new` of `live`: everyone loses what it changed or removed. What whoever wrote it
+    /// gains is returned.
+    pub(super) fn update(&self, live: &Typed<'_>, new: &Typed<'_>, managers: &mut Managers) -> FieldSet {
+        let comparison = live.compare(new).without(self.reset);
+        let changed = comparison.modified.union(&comparison.added);
+        settle(managers, None, &comparison, &changed);
+        changed
+    }
+
+    /// What `live` becomes when `manager` applies `config`, and who owns what then. After a refusal `managers` is of no use.
+    pub(super) fn apply(
+        &self,
+        live: &Typed<'_>,
+        config: &Typed<'_>,
+        managers: &mut Managers,
+        (manager, api_version): (&Manager, &str),
+        on_conflict: OnConflict,
+    ) -> Result<Value, Conflicts> {
+        let merged = live.merge(config);
+        let set = config.to_field_set().recursive_difference(self.reset);
+        let last = managers.0.remove(manager);
+        let time = last.as_ref().and_then(|last| last.time);
+        managers.0.insert(manager.clone(), Owned { set, api_version: api_version.to_owned(), time });
+        let last = last.map(|last| last.set).unwrap_or_default();
+        let new = if last.is_empty() { merged } else { self.prune(merged, &last, managers) };
+        let comparison = live.compare(&self.schema.made(&new)).without(self.reset);
+        let changed = comparison.modified.union(&comparison.added);
+        if on_conflict == OnConflict::Refuse {
+            let conflicts = conflicts(managers, manager, &changed);
+            if !conflicts.0.is_empty() {
+                return Err(conflicts);
+            }
+        }
+        settle(managers, Some(manager), &comparison, &changed);
+        Ok(new)
+    }
+
+    /// Without what the applier owned before and does not own now, unless others own it, or it is in something that goes
+    /// and was never the applier's.
+    fn prune(&self, merged: Value, last: &FieldSet, managers: &Managers) -> Value {
+        let named = |set: &FieldSet| self.schema.with_named_parents(set);
+        let paths = |value: &Value| named(&self.schema.made(value).to_field_set());
+        let (last, merged_paths) = (named(last), paths(&merged));
+        let merged = self.schema.made(&merged);
+        let pruned = merged.remove(&last);
+        // Back comes what anyone owns, the applier's new configuration included ...
+        let kept = paths(&pruned).union(&named(&managers.all_owned()));
+        let pruned = merged.remove(&merged_paths.difference(&kept));
+        // ... and what was never the applier's to remove.
+        let gone = merged_paths.difference(&paths(&pruned));
+        merged.remove(&gone.intersection(&last))
+    }
+}
+
+/// What others own of what changed.
+fn conflicts(managers: &Managers, applier: &Manager, changed: &FieldSet) -> Conflicts {
+    let mut conflicts = Conflicts::default();
+    for (manager, owned) in managers.0.iter().filter(|(manager, _)| *manager != applier) {
+        conflicts.add(manager, &owned.set.intersection(changed));
+    }
+    conflicts
+}
+
+/// Takes what changed, and what is gone, from everyone but the applier.
+fn settle(managers: &mut Managers, applier: Option<&Manager>, comparison: &Comparison, changed: &FieldSet) {
+    if !comparison.is_same() {
+        for (_, owned) in managers.0.iter_mut().filter(|(manager, _)| Some(*manager) != applier) {
+            owned.set = owned.set.difference(changed).difference(&comparison.removed);
+        }
+    }
+    managers.drop_idle();
+}

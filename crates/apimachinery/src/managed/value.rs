@@ -1,0 +1,206 @@
+//! JSON values as parts of paths: their order, and their two texts. Both are visible on the wire (in the keys of
+//! `fieldsV1` and in messages of conflicts), so they follow Go's, which Kubernetes writes.
+
+use std::{cmp::Ordering, fmt::Write};
+
+use serde_json::{Number, Value};
+
+/// A total order over all values: numbers, strings, booleans, lists, maps, null; numbers by what they mean, so that
+/// `1` and `1.0` are the same.
+pub(super) fn compare(left: &Value, right: &Value) -> Ordering {
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => compare_numbers(left, right),
+        (Value::String(left), Value::String(right)) => left.cmp(right),
+        (Value::Bool(left), Value::Bool(right)) => left.cmp(right),
+        (Value::Array(left), Value::Array(right)) => {
+            let unequal = left.iter().zip(right).map(|(left, right)| compare(left, right)).find(|order| order.is_ne());
+            unequal.unwrap_or_else(|| left.len().cmp(&right.len()))
+        }
+        (Value::Object(left), Value::Object(right)) => {
+            let pairs = left.iter().zip(right);
+            let mut orders = pairs.map(|((a, left), (b, right))| a.cmp(b).then_with(|| compare(left, right)));
+            orders.find(|order| order.is_ne()).unwrap_or_else(|| left.len().cmp(&right.len()))
+        }
+        (left, right) => rank(left).cmp(&rank(right)),
+    }
+}
+
+/// Whether two values mean the same.
+pub(super) fn equal(left: &Value, right: &Value) -> bool {
+    compare(left, right).is_eq()
+}
+
+fn rank(value: &Value) -> u8 {
+    match value {
+        Value::Number(_) => 0,
+        Value::String(_) => 1,
+        Value::Bool(_) => 2,
+        Value::Array(_) => 3,
+        Value::Object(_) => 4,
+        Value::Null => 5,
+    }
+}
+
+fn compare_numbers(left: &Number, right: &Number) -> Ordering {
+    match (integer(left), integer(right)) {
+        (Some(left), Some(right)) => left.cmp(&right),
+        (Some(left), None) => compare_mixed(left, float(right)),
+        (None, Some(right)) => compare_mixed(right, float(left)).reverse(),
+        (None, None) => float(left).partial_cmp(&float(right)).unwrap_or(Ordering::Equal),
+    }
+}
+
+/// Exactly, where Go rounds the integer: rounding would make an order that contradicts itself.
+fn compare_mixed(left: i128, right: f64) -> Ordering {
+    let rounded = (left as f64).partial_cmp(&right).unwrap_or(Ordering::Equal);
+    #[expect(clippy::cast_possible_truncation, reason = "it is near an integer of 64 bits, and a cast saturates")]
+    rounded.then_with(|| left.cmp(&(right as i128)))
+}
+
+fn integer(number: &Number) -> Option<i128> {
+    number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))
+}
+
+fn float(number: &Number) -> f64 {
+    number.as_f64().unwrap_or_default()
+}
+
+/// Writes a value as Go's `encoding/json` does: compact, `<`, `>` and `&` escaped, keys in order.
+pub(super) fn write_json(value: &Value, out: &mut String) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Value::Number(number) => match integer(number) {
+            Some(integer) => out.push_str(&integer.to_string()),
+            None => write_float(float(number), JSON, out),
+        },
+        Value::String(text) => write_string(text, Html::Escaped, out),
+        Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                separate(index, out);
+                write_json(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(fields) => {
+            out.push('{');
+            for (index, (name, value)) in fields.iter().enumerate() {
+                separate(index, out);
+                write_string(name, Html::Escaped, out);
+                out.push(':');
+                write_json(value, out);
+            }
+            out.push('}');
+        }
+    }
+}
+
+/// Writes a comma before every entry but the first.
+pub(super) fn separate(index: usize, out: &mut String) {
+    if index > 0 {
+        out.push(',');
+    }
+}
+
+/// Whether the characters that mean something in HTML are escaped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Html {
+    Escaped,
+    Plain,
+}
+
+/// Writes a JSON string.
+pub(super) fn write_string(text: &str, html: Html, out: &mut String) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' if html == Html::Escaped => escape(character, out),
+            '\0'..='\u{1f}' => escape(character, out),
+            _ => out.push(character),
+        }
+    }
+    out.push('"');
+}
+
+fn escape(character: char, out: &mut String) {
+    let _infallible = write!(out, "\\u{:04x}", u32::from(character));
+}
+
+/// How Go writes a floating-point number: from where on with an exponent, and with how many digits of it.
+#[derive(Clone, Copy)]
+struct Notation {
+    smallest_plain: f64,
+    negative_exponent_digits: usize,
+}
+
+/// `encoding/json`.
+const JSON: Notation = Notation { smallest_plain: 1e-6, negative_exponent_digits: 1 };
+/// `fmt`'s `%v`.
+const VERB_V: Notation = Notation { smallest_plain: 1e-4, negative_exponent_digits: 2 };
+/// From here on both write an exponent.
+const LARGEST_PLAIN: f64 = 1e21;
+
+fn write_float(number: f64, notation: Notation, out: &mut String) {
+    let size = number.abs();
+    let plain = size == 0.0 || (size >= notation.smallest_plain && size < LARGEST_PLAIN);
+    if plain {
+        let _infallible = write!(out, "{number}");
+        return;
+    }
+    let text = format!("{number:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let _infallible = match exponent.strip_prefix('-') {
+        Some(exponent) => write!(out, "{digits}e-{exponent:0>width$}", width = notation.negative_exponent_digits),
+        None => write!(out, "{digits}e+{exponent:0>2}"),
+    };
+}
+
+/// A value in a path that people read: strings quoted, maps as `key=value`.
+pub(super) fn describe(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => match integer(number) {
+            Some(integer) => integer.to_string(),
+            None => {
+                let mut text = String::new();
+                write_float(float(number), VERB_V, &mut text);
+                text
+            }
+        },
+        Value::String(text) => quote(text),
+        Value::Array(items) => format!("[{}]", items.iter().map(describe).collect::<Vec<_>>().join(",")),
+        Value::Object(fields) => fields.iter().map(|(name, value)| format!("{name}={}", describe(value))).collect(),
+    }
+}
+
+/// A string as Go's `%q` writes it.
+pub(super) fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for character in text.chars() {
+        let _infallible = match character {
+            '"' | '\\' => write!(out, "\\{character}"),
+            '\u{7}' => out.write_str("\\a"),
+            '\u{8}' => out.write_str("\\b"),
+            '\t' => out.write_str("\\t"),
+            '\n' => out.write_str("\\n"),
+            '\u{b}' => out.write_str("\\v"),
+            '\u{c}' => out.write_str("\\f"),
+            '\r' => out.write_str("\\r"),
+            '\0'..='\u{1f}' | '\u{7f}' => write!(out, "\\x{:02x}", u32::from(character)),
+            _ if character != ' ' && (character.is_control() || character.is_whitespace()) => {
+                write!(out, "\\u{:04x}", u32::from(character))
+            }
+            _ => out.write_char(character),
+        };
+    }
+    out.push('"');
+    out
+}
