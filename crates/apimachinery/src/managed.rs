@@ -30,5 +30,5 @@ pub use entries::{
 };
 pub use schema::Schema;
 pub use set::FieldSet;
-pub use typed::{Comparison, Duplicates, Misfit, Misfits, Typed};
+pub use typed::{Comparison, Fit, Misfit, Misfits, Typed};
 pub use updater::OnConflict;

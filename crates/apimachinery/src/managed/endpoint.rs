@@ -12,7 +12,7 @@ use super::{
     last_applied,
     schema::{Schema, Type},
     set::FieldSet,
-    typed::{Duplicates, Misfits, Typed},
+    typed::{Fit, Misfits, Typed},
     updater::{OnConflict, Updater},
     value,
 };
@@ -145,7 +145,7 @@ impl Endpoint {
             return Vec::new();
         }
         let nothing = Value::Object(Map::new());
-        let typed = |value| self.schema.typed(value, Duplicates::Allowed);
+        let typed = |value| self.schema.typed(value, Fit::Stored);
         let (Ok(live), Ok(new)) = (typed(live.unwrap_or(&nothing)), typed(new)) else {
             return stored.to_vec();
         };
@@ -174,11 +174,11 @@ impl Endpoint {
         let mut managers = Managers::decode(stored)?;
         let config_typed = self
             .schema
-            .typed(config, Duplicates::Refused)
+            .typed(config, Fit::Exact)
             .map_err(|misfits| ApplyError::Config(self.describe(config), misfits))?;
         let live_typed = self
             .schema
-            .typed(live, Duplicates::Allowed)
+            .typed(live, Fit::Stored)
             .map_err(|misfits| ApplyError::Live(self.describe(live), misfits))?;
         self.reconcile(&live_typed, &mut managers);
         if stored.is_empty() {
@@ -213,7 +213,7 @@ impl Endpoint {
         on_conflict: OnConflict,
     ) -> Result<Value, ApplyError> {
         let retry = (id.name == last_applied::KUBECTL).then(|| managers.clone());
-        let mut apply = |managers: &mut Managers, on_conflict| {
+        let apply = |managers: &mut Managers, on_conflict| {
             self.updater().apply(live, config, managers, (id, &self.api_version), on_conflict)
         };
         let conflicts = match apply(managers, on_conflict) {
@@ -310,7 +310,7 @@ fn is_same_object(left: &Value, right: &Value) -> bool {
         let same = |(name, value): (&String, &Value)| name == except || right.get(name) == Some(value);
         Some(others(left) == others(right) && left.iter().all(same))
     }
-    let metadata = |object: &'_ Value| object.get("metadata").and_then(Value::as_object).cloned();
+    let (left_metadata, right_metadata) = (&left["metadata"], &right["metadata"]);
     same(left.as_object(), right.as_object(), "metadata") == Some(true)
-        && same(metadata(left).as_ref(), metadata(right).as_ref(), "managedFields") == Some(true)
+        && same(left_metadata.as_object(), right_metadata.as_object(), "managedFields") == Some(true)
 }

@@ -1,6 +1,6 @@
 //! The entries of `metadata.managedFields`: who owns which paths, since when, and through which version of the API.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use serde_json::{Map, Value, json};
 
@@ -34,7 +34,7 @@ impl Operation {
 }
 
 /// Who owns fields. The same name is another manager by another operation, or through another subresource.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manager {
     /// The name, such as `kubectl`.
     pub name: String,
@@ -44,6 +44,24 @@ pub struct Manager {
     pub api_version: String,
     /// The subresource through which it writes; empty for the object itself.
     pub subresource: String,
+}
+
+/// By name, operation and version, and the subresources before the object itself: that is the order in Kubernetes, whose
+/// managers are known by their JSON.
+impl Ord for Manager {
+    fn cmp(&self, other: &Self) -> Ordering {
+        fn key(manager: &Manager) -> (&str, Operation, &str, bool, &str) {
+            let Manager { name, operation, api_version, subresource } = manager;
+            (name, *operation, api_version, subresource.is_empty(), subresource)
+        }
+        key(self).cmp(&key(other))
+    }
+}
+
+impl PartialOrd for Manager {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// What a manager owns.
@@ -149,18 +167,29 @@ impl Managers {
                 api_version: manager.api_version.clone(),
                 subresource: String::new(),
             };
-            if !self.0.contains_key(&bucket)
-                && let Some(owned) = self.0.remove(first)
-            {
-                self.0.insert(bucket.clone(), owned);
+            for merged in [first, &manager].into_iter().filter(|merged| **merged != bucket) {
+                self.merge(merged, &bucket);
             }
-            if bucket != manager
-                && let (Some(merged), Some(bucket)) = (self.0.remove(&manager), self.0.get_mut(&bucket))
-            {
-                bucket.set = bucket.set.union(&merged.set);
-                bucket.time = merged.time;
-            }
+            firsts.insert(bucket.api_version.clone(), bucket);
             surplus -= 1;
+        }
+    }
+}
+
+impl Managers {
+    /// Makes one manager of two. The time is the later one.
+    fn merge(&mut self, manager: &Manager, into: &Manager) {
+        let Some(merged) = self.0.remove(manager) else {
+            return;
+        };
+        match self.0.get_mut(into) {
+            None => drop(self.0.insert(into.clone(), merged)),
+            Some(owned) => {
+                owned.set = owned.set.union(&merged.set);
+                if seconds(owned) < seconds(&merged) {
+                    owned.time = merged.time;
+                }
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     schema::Schema,
     set::FieldSet,
-    typed::{Duplicates, Typed},
+    typed::{Fit, Typed},
     value,
 };
 
@@ -25,8 +25,8 @@ pub(super) fn still_true(schema: &Schema, api_version: &str, live: &Typed<'_>) -
     if last.get("apiVersion")? != api_version {
         return None;
     }
-    let live = schema.typed(live.value(), Duplicates::Refused).ok()?;
-    let last = schema.typed(&last, Duplicates::Refused).ok()?;
+    let live = schema.typed(live.value(), Fit::Exact).ok()?;
+    let last = schema.typed(&last, Fit::Exact).ok()?;
     let comparison = last.compare(&live);
     let same = last.to_field_set().difference(&comparison.modified);
     Some(same.difference(&comparison.added).difference(&comparison.removed))

@@ -26,19 +26,20 @@ pub struct Typed<'a> {
     value: &'a Value,
 }
 
-/// What is made of items of one list that stand for the same.
+/// How well a value must fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Duplicates {
-    /// They are a fault: nobody could say which one an owner means.
-    Refused,
-    /// They are tolerated, as in objects that are stored already.
-    Allowed,
+pub enum Fit {
+    /// As what a client applies must: items of one list that stand for the same are a fault, as nobody could say which one
+    /// an owner means.
+    Exact,
+    /// As what is stored already does: such items are tolerated, and so are fields that the schema once had.
+    Stored,
 }
 
 impl Schema {
     /// Checks that a value can be merged: known fields, types, and lists of which each item can be named.
-    pub fn typed<'a>(&'a self, value: &'a Value, duplicates: Duplicates) -> Result<Typed<'a>, Misfits> {
-        validate::check(&self.top, value, duplicates)?;
+    pub fn typed<'a>(&'a self, value: &'a Value, fit: Fit) -> Result<Typed<'a>, Misfits> {
+        validate::check(&self.top, value, fit)?;
         Ok(Typed { schema: self, value })
     }
 

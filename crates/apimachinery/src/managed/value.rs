@@ -72,7 +72,7 @@ pub(super) fn write_json(value: &Value, out: &mut String) {
         Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Value::Number(number) => match integer(number) {
             Some(integer) => out.push_str(&integer.to_string()),
-            None => write_float(float(number), JSON, out),
+            None => write_float(float(number), JSON_PLAIN_MIN, out),
         },
         Value::String(text) => write_string(text, Html::Escaped, out),
         Value::Array(items) => {
@@ -132,31 +132,23 @@ fn escape(character: char, out: &mut String) {
     let _infallible = write!(out, "\\u{:04x}", u32::from(character));
 }
 
-/// How Go writes a floating-point number: from where on with an exponent, and with how many digits of it.
-#[derive(Clone, Copy)]
-struct Notation {
-    smallest_plain: f64,
-    negative_exponent_digits: usize,
-}
+/// The smallest number that is written without an exponent in JSON.
+const JSON_PLAIN_MIN: f64 = 1e-6;
+/// And for people, as by Go's `%v`.
+const TEXT_PLAIN_MIN: f64 = 1e-4;
+/// From here on both have an exponent.
+const PLAIN_END: f64 = 1e21;
 
-/// `encoding/json`.
-const JSON: Notation = Notation { smallest_plain: 1e-6, negative_exponent_digits: 1 };
-/// `fmt`'s `%v`.
-const VERB_V: Notation = Notation { smallest_plain: 1e-4, negative_exponent_digits: 2 };
-/// From here on both write an exponent.
-const LARGEST_PLAIN: f64 = 1e21;
-
-fn write_float(number: f64, notation: Notation, out: &mut String) {
+fn write_float(number: f64, plain_min: f64, out: &mut String) {
     let size = number.abs();
-    let plain = size == 0.0 || (size >= notation.smallest_plain && size < LARGEST_PLAIN);
-    if plain {
+    if size == 0.0 || (plain_min..PLAIN_END).contains(&size) {
         let _infallible = write!(out, "{number}");
         return;
     }
     let text = format!("{number:e}");
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let _infallible = match exponent.strip_prefix('-') {
-        Some(exponent) => write!(out, "{digits}e-{exponent:0>width$}", width = notation.negative_exponent_digits),
+        Some(exponent) => write!(out, "{digits}e-{exponent:0>2}"),
         None => write!(out, "{digits}e+{exponent:0>2}"),
     };
 }
@@ -170,7 +162,7 @@ pub(super) fn describe(value: &Value) -> String {
             Some(integer) => integer.to_string(),
             None => {
                 let mut text = String::new();
-                write_float(float(number), VERB_V, &mut text);
+                write_float(float(number), TEXT_PLAIN_MIN, &mut text);
                 text
             }
         },

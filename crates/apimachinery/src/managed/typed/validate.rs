@@ -10,20 +10,20 @@ use super::{
         element::PathElement,
         schema::{ListMerge, ListShape, MapShape, Scalar, Shape, Type},
     },
-    Duplicates, Misfit, Misfits, item_element,
+    Fit, Misfit, Misfits, item_element,
 };
 
 /// Misfits that are reported of one value; it may have hundreds of thousands.
 const MISFITS_MAX: usize = 100;
 
-pub(super) fn check(of: &Type, value: &Value, duplicates: Duplicates) -> Result<(), Misfits> {
-    let mut walk = Walk { duplicates, misfits: Vec::new() };
+pub(super) fn check(of: &Type, value: &Value, fit: Fit) -> Result<(), Misfits> {
+    let mut walk = Walk { fit, misfits: Vec::new() };
     walk.check(of, value, &At { parent: None, step: Step::Top, depth: 0 });
     if walk.misfits.is_empty() { Ok(()) } else { Err(Misfits(walk.misfits)) }
 }
 
 struct Walk {
-    duplicates: Duplicates,
+    fit: Fit,
     misfits: Vec<Misfit>,
 }
 
@@ -94,7 +94,7 @@ impl Walk {
                 Ok(element) => element,
                 Err(why) => return self.fault(at, format!("element {index}: {why}")),
             };
-            if self.duplicates == Duplicates::Refused && seen.contains(&element) {
+            if self.fit == Fit::Exact && seen.contains(&element) {
                 self.fault(at, format!("duplicate entries for key {element}"));
             }
             self.check(list.of, item, &at.then(Step::Item(&element)));
@@ -107,7 +107,8 @@ impl Walk {
             let at = at.then(Step::Field(name));
             match map.field(name) {
                 Some(of) => self.check(of, value, &at),
-                None => self.fault(&at, "field not declared in schema".to_owned()),
+                None if self.fit == Fit::Exact => self.fault(&at, "field not declared in schema".to_owned()),
+                None => {}
             }
         }
     }
