@@ -41,8 +41,10 @@ pub(super) fn refresh(object: &mut Value, config: &Value) {
         return;
     }
     let mut config = config.clone();
-    if let Some(given) = config.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
-        given.remove(ANNOTATION);
+    match config.pointer_mut("/metadata/annotations") {
+        Some(Value::Object(given)) => drop(given.remove(ANNOTATION)),
+        Some(_) => drop(config["metadata"].as_object_mut().map(|metadata| metadata.remove("annotations"))),
+        None => {}
     }
     let mut text = String::new();
     value::write_json(&config, &mut text);

@@ -1,7 +1,7 @@
 //! JSON values as parts of paths: their order, and their two texts. Both are visible on the wire (in the keys of
 //! `fieldsV1` and in messages of conflicts), so they follow Go's, which Kubernetes writes.
 
-use std::{cmp::Ordering, fmt::Write};
+use std::{cmp::Ordering, fmt::Write, ops::Range};
 
 use serde_json::{Number, Value};
 
@@ -72,7 +72,7 @@ pub(super) fn write_json(value: &Value, out: &mut String) {
         Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Value::Number(number) => match integer(number) {
             Some(integer) => out.push_str(&integer.to_string()),
-            None => write_float(float(number), JSON_PLAIN_MIN, out),
+            None => write_float(float(number), &PLAIN_IN_JSON, out),
         },
         Value::String(text) => write_string(text, Html::Escaped, out),
         Value::Array(items) => {
@@ -132,16 +132,14 @@ fn escape(character: char, out: &mut String) {
     let _infallible = write!(out, "\\u{:04x}", u32::from(character));
 }
 
-/// The smallest number that is written without an exponent in JSON.
-const JSON_PLAIN_MIN: f64 = 1e-6;
+/// The sizes of numbers that are written without an exponent in JSON.
+const PLAIN_IN_JSON: Range<f64> = 1e-6..1e21;
 /// And for people, as by Go's `%v`.
-const TEXT_PLAIN_MIN: f64 = 1e-4;
-/// From here on both have an exponent.
-const PLAIN_END: f64 = 1e21;
+const PLAIN_IN_TEXT: Range<f64> = 1e-4..1e6;
 
-fn write_float(number: f64, plain_min: f64, out: &mut String) {
+fn write_float(number: f64, plain: &Range<f64>, out: &mut String) {
     let size = number.abs();
-    if size == 0.0 || (plain_min..PLAIN_END).contains(&size) {
+    if size == 0.0 || plain.contains(&size) {
         let _infallible = write!(out, "{number}");
         return;
     }
@@ -162,7 +160,7 @@ pub(super) fn describe(value: &Value) -> String {
             Some(integer) => integer.to_string(),
             None => {
                 let mut text = String::new();
-                write_float(float(number), TEXT_PLAIN_MIN, &mut text);
+                write_float(float(number), &PLAIN_IN_TEXT, &mut text);
                 text
             }
         },
