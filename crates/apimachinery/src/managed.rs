@@ -32,3 +32,6 @@ pub use schema::Schema;
 pub use set::FieldSet;
 pub use typed::{Comparison, Fit, Misfit, Misfits, Typed};
 pub use updater::OnConflict;
+
+#[cfg(test)]
+mod tests;

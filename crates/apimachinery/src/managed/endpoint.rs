@@ -176,10 +176,8 @@ impl Endpoint {
             .schema
             .typed(config, Fit::Exact)
             .map_err(|misfits| ApplyError::Config(self.describe(config), misfits))?;
-        let live_typed = self
-            .schema
-            .typed(live, Fit::Stored)
-            .map_err(|misfits| ApplyError::Live(self.describe(live), misfits))?;
+        let live_typed =
+            self.schema.typed(live, Fit::Stored).map_err(|misfits| ApplyError::Live(self.describe(live), misfits))?;
         self.reconcile(&live_typed, &mut managers);
         if stored.is_empty() {
             let empty = self.schema.made(&nothing);

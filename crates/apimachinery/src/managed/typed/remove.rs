@@ -34,9 +34,7 @@ pub(super) fn without(of: &Type, value: &Value, paths: &FieldSet) -> Value {
         (Shape::List(list), Value::Array(items)) if *list.merge != ListMerge::Atomic => {
             let kept = items.iter().filter_map(|item| match item_element(list, item) {
                 Ok(element) if paths.has(&element) => None,
-                Ok(element) if !paths.below(&element).is_empty() => {
-                    Some(without(list.of, item, paths.below(&element)))
-                }
+                Ok(element) if !paths.below(&element).is_empty() => Some(without(list.of, item, paths.below(&element))),
                 _ => Some(item.clone()),
             });
             let kept: Vec<Value> = kept.collect();

@@ -1,0 +1,48 @@
+//! The order of values (`value/{less,equals}_test.go`).
+
+use std::cmp::Ordering;
+
+use super::{super::value, *};
+
+#[test]
+fn values_have_one_order() {
+    let sorted = [
+        json!(-1),
+        json!(0.5),
+        json!(1),
+        json!(2),
+        json!(1e30),
+        json!(""),
+        json!("10"),
+        json!("9"),
+        json!("a"),
+        json!(false),
+        json!(true),
+        json!([]),
+        json!([1]),
+        json!([1, 2]),
+        json!([2]),
+        json!({}),
+        json!({"a": 1}),
+        json!({"a": 1, "b": 1}),
+        json!({"a": 2}),
+        json!({"b": 0}),
+        json!(null),
+    ];
+    for (i, left) in sorted.iter().enumerate() {
+        for (j, right) in sorted.iter().enumerate() {
+            assert_eq!(value::compare(left, right), i.cmp(&j), "{left} and {right}");
+        }
+    }
+}
+
+#[test]
+fn numbers_are_equal_by_what_they_mean() {
+    assert!(value::equal(&json!(1), &json!(1.0)) && value::equal(&json!([{"a": 2.0}]), &json!([{"a": 2}])));
+    assert!(!value::equal(&json!(1), &json!("1")) && !value::equal(&json!(null), &json!({})));
+    // Large numbers are told apart, where one rounded to a float would equal both its neighbours.
+    let (odd, even) = (json!(9_007_199_254_740_993_i64), json!(9_007_199_254_740_992.0));
+    assert_eq!(value::compare(&odd, &even), Ordering::Greater);
+    assert_eq!(value::compare(&even, &odd), Ordering::Less);
+    assert!(value::equal(&json!(u64::MAX), &json!(u64::MAX)) && !value::equal(&json!(u64::MAX), &json!(-1)));
+}
