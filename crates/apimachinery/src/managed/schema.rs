@@ -189,7 +189,7 @@ impl Type {
     }
 }
 
-impl<'a> Shape<'a> {
+impl Shape<'_> {
     /// Whether two shapes of one type are the same.
     pub(super) fn is_like(self, other: Shape<'_>) -> bool {
         std::mem::discriminant(&self) == std::mem::discriminant(&other)

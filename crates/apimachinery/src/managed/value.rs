@@ -156,18 +156,23 @@ pub(super) fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => value.to_string(),
-        Value::Number(number) => match integer(number) {
-            Some(integer) => integer.to_string(),
-            None => {
-                let mut text = String::new();
-                write_float(float(number), &PLAIN_IN_TEXT, &mut text);
-                text
-            }
-        },
+        Value::Number(number) => describe_number(number),
         Value::String(text) => quote(text),
         Value::Array(items) => format!("[{}]", items.iter().map(describe).collect::<Vec<_>>().join(",")),
-        Value::Object(fields) => fields.iter().map(|(name, value)| format!("{name}={}", describe(value))).collect(),
+        Value::Object(fields) => {
+            let entries = fields.iter().map(|(name, value)| format!("{name}={}", describe(value)));
+            entries.collect::<Vec<_>>().concat()
+        }
     }
+}
+
+fn describe_number(number: &Number) -> String {
+    if let Some(integer) = integer(number) {
+        return integer.to_string();
+    }
+    let mut text = String::new();
+    write_float(float(number), &PLAIN_IN_TEXT, &mut text);
+    text
 }
 
 /// A string as Go's `%q` writes it.

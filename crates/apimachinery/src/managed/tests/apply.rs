@@ -75,7 +75,7 @@ fn leaf_update_apply_omits() {
          apply a: {}",
         expect![[r#"
             {"n":1}
-            Apply a: 
+            Apply a: .spec
             Update c: .n
         "#]],
     );
@@ -85,10 +85,10 @@ fn leaf_update_apply_omits() {
 fn leaf_update_and_apply_remove_empty_set() {
     check(
         "update c: {t: x}\nupdate d: {}",
-        expect![[r#"
-        {}
-        Update c: 
-    "#]],
+        expect![[r"
+            {}
+            Update c: .spec
+        "]],
     );
     check(
         "apply a: {t: x}\napply b: {t: q, n: 1}\nforce b: {t: q}",
@@ -143,10 +143,10 @@ fn explicit_null_is_owned_and_removes_nothing_by_itself() {
     check(
         "apply a: {t: x}\napply b: {n: null, st: {c: null}}\napply b: {}",
         expect![[r#"
-        {"t":"x"}
-        Apply a: .t
-        Apply b: 
-    "#]],
+            {"t":"x"}
+            Apply a: .t
+            Apply b: .spec
+        "#]],
     );
 }
 
@@ -205,10 +205,10 @@ fn multiple_appliers_field_unsetting() {
     check(
         "update u: {st: {a: x, b: 1}}\napply one: {st: {a: x, b: 1}}\napply one: {st: {a: x}}",
         expect![[r#"
-        {"st":{"a":"x","b":1}}
-        Apply one: .st.a
-        Update u:  .st .st.a .st.b
-    "#]],
+            {"st":{"a":"x","b":1}}
+            Apply one: .st.a
+            Update u: .spec .st .st.a .st.b
+        "#]],
     );
     check(
         "apply one: {st: {a: x, b: 1}}\nupdate u: {st: {a: x, b: 2}}",
@@ -285,7 +285,7 @@ fn multiple_appliers_recursive_map() {
         script,
         expect![[r#"
             {"rec":{"c":{"d":{"e":"q"}}}}
-            Apply one: 
+            Apply one: .spec
             Apply two: .rec.c .rec.c.d
             Update controller: .rec.c.d.e
         "#]],
@@ -294,7 +294,7 @@ fn multiple_appliers_recursive_map() {
         &script.replace("rec:", "any:"),
         expect![[r#"
             {"any":{"c":{"d":{"e":"q"}}}}
-            Apply one: 
+            Apply one: .spec
             Apply two: .any.c .any.c.d
             Update controller: .any.c.d.e
         "#]],
@@ -321,10 +321,10 @@ fn nested_structs_that_are_removed_keep_what_others_set() {
     // struct_apply_remove_all, ..._remove_dangling, ..._update_remove_all, ..._update_dict_null, ..._update_took_over
     check(
         "apply a: {st: {a: x, b: 1}}\napply a: {}",
-        expect![[r#"
-        null
-        Apply a: 
-    "#]],
+        expect![[r"
+            null
+            Apply a: .spec
+        "]],
     );
     check(
         "apply a: {st: {a: x, b: 1}}\napply a: {st: {a: x}}",
@@ -336,24 +336,24 @@ fn nested_structs_that_are_removed_keep_what_others_set() {
     check(
         "apply a: {st: {a: x}}\nupdate u: {st: {a: x, b: 1}}\napply a: {}",
         expect![[r#"
-        {"st":{"b":1}}
-        Apply a: 
-        Update u: .st.b
-    "#]],
+            {"st":{"b":1}}
+            Apply a: .spec
+            Update u: .st.b
+        "#]],
     );
     check(
         "apply a: {st: {a: x}}\nupdate u: {st: null}\napply a: {}",
         expect![[r#"
-        {"st":null}
-        Apply a: 
-        Update before-first-apply:  .st
-    "#]],
+            {"st":null}
+            Apply a: .spec
+            Update before-first-apply: .spec .st
+        "#]],
     );
     check(
         "apply a: {st: {a: x}}\nupdate u: {st: {a: q}}\napply a: {}",
         expect![[r#"
             {"st":{"a":"q"}}
-            Apply a: 
+            Apply a: .spec
             Update u: .st.a
         "#]],
     );
@@ -361,7 +361,7 @@ fn nested_structs_that_are_removed_keep_what_others_set() {
         "apply a: {map: {a: x}}\nupdate u: {map: {a: x, b: q}}\napply a: {}",
         expect![[r#"
             {"map":{"b":"q"}}
-            Apply a: 
+            Apply a: .spec
             Update u: .map.b
         "#]],
     );

@@ -24,7 +24,7 @@ fn times(bench: &Bench) -> Vec<String> {
         format!(
             "{} {}",
             text(entry, "manager"),
-            text(entry, "time").trim_start_matches("2030-01-01T00:00:").trim_end_matches("Z")
+            text(entry, "time").trim_start_matches("2030-01-01T00:00:").trim_end_matches('Z')
         )
     };
     bench.entries().iter().map(time).collect()
@@ -60,7 +60,7 @@ fn create_is_tracked_and_what_the_server_keeps_is_nobodys() {
     object["status"] = json!({"phase": "x"});
     bench.update("m", object);
     expect![[r#"
-        Update m:  .metadata.finalizers .metadata.labels .metadata.finalizers[="f"] .metadata.labels.a .n
+        Update m: .spec .metadata.finalizers .metadata.labels .metadata.finalizers[="f"] .metadata.labels.a .n
     "#]]
     .assert_eq(&bench.owners());
 }
@@ -69,7 +69,7 @@ fn create_is_tracked_and_what_the_server_keeps_is_nobodys() {
 fn the_manager_of_nobody_is_unknown() {
     let mut bench = bench();
     bench.update("", thing(json!({"n": 1})));
-    assert_eq!(bench.owners(), "Update unknown:  .n\n");
+    assert_eq!(bench.owners(), "Update unknown: .spec .n\n");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn before_first_apply() {
         Apply failed with 1 conflict: conflict with "before-first-apply" using store.example.com/v1: .spec.n
         {"n":3,"t":"x"}
         Apply a: .n
-        Update before-first-apply:  .t
+        Update before-first-apply: .spec .t
     "#]]
     .assert_eq(&bench.run("apply a: {n: 3}\napply a: {n: 2}\nforce a: {n: 3}"));
 }
@@ -241,8 +241,7 @@ fn cap_update_managers() {
         managers(&bench),
         "a 01, ancient-changes 04, u04 05, u05 06, u06 07, u07 08, u08 09, u09 10, u10 11, u11 12, u12 13"
     );
-    let ancient = "Update ancient-changes: .map .map.k00 .map.k01 .map.k02";
-    assert_eq!(bench.owners().lines().nth(1).unwrap().replace(":  ", ": "), ancient);
+    assert_eq!(bench.owners().lines().nth(1), Some("Update ancient-changes: .map .map.k00 .map.k01 .map.k02"));
     // An entry of that name that is not the oldest: what it owns is not lost.
     let mut entries = bench.entries();
     for entry in entries.iter_mut().filter(|entry| entry["manager"] == "ancient-changes") {

@@ -62,42 +62,42 @@ fn sets_with_duplicates() {
     check(
         "update one: {set: [a, a, c]}",
         expect![[r#"
-        {"set":["a","a","c"]}
-        Update one:  .set .set[="a"] .set[="c"]
-    "#]],
+            {"set":["a","a","c"]}
+            Update one: .spec .set .set[="a"] .set[="c"]
+        "#]],
     );
     check(
         "update one: {set: [a, c]}\nupdate two: {set: [a, a, c]}",
         expect![[r#"
-        {"set":["a","a","c"]}
-        Update one:  .set .set[="c"]
-        Update two: .set[="a"]
-    "#]],
+            {"set":["a","a","c"]}
+            Update one: .spec .set .set[="c"]
+            Update two: .set[="a"]
+        "#]],
     );
     check(
         "update one: {set: [a, a, c]}\nupdate two: {set: [a, c]}",
         expect![[r#"
-        {"set":["a","c"]}
-        Update one:  .set .set[="c"]
-        Update two: .set[="a"]
-    "#]],
+            {"set":["a","c"]}
+            Update one: .spec .set .set[="c"]
+            Update two: .set[="a"]
+        "#]],
     );
     check(
         "update u: {set: [a, a, c]}\napply a: {set: [a]}\nforce a: {set: [a]}",
         expect![[r#"
-        Apply failed with 1 conflict: conflict with "u" using store.example.com/v1: .spec.set[="a"]
-        {"set":["a","c"]}
-        Apply a: .set[="a"]
-        Update u:  .set .set[="c"]
-    "#]],
+            Apply failed with 1 conflict: conflict with "u" using store.example.com/v1: .spec.set[="a"]
+            {"set":["a","c"]}
+            Apply a: .set[="a"]
+            Update u: .spec .set .set[="c"]
+        "#]],
     );
     check(
         "update u: {set: [a, a, c]}\napply a: {set: [e]}",
         expect![[r#"
-        {"set":["a","a","c","e"]}
-        Apply a: .set[="e"]
-        Update u:  .set .set[="a"] .set[="c"]
-    "#]],
+            {"set":["a","a","c","e"]}
+            Apply a: .set[="e"]
+            Update u: .spec .set .set[="a"] .set[="c"]
+        "#]],
     );
 }
 
@@ -107,32 +107,32 @@ fn maps_with_duplicates() {
     check(
         &format!("update one: {{list: [{items}]}}"),
         expect![[r#"
-        {"list":[{"name":"a","value":1},{"name":"a","value":2},{"name":"b","value":3}]}
-        Update one:  .list .list[name="a"] .list[name="b"] .list[name="b"].name .list[name="b"].value
-    "#]],
+            {"list":[{"name":"a","value":1},{"name":"a","value":2},{"name":"b","value":3}]}
+            Update one: .spec .list .list[name="a"] .list[name="b"] .list[name="b"].name .list[name="b"].value
+        "#]],
     );
     let change = |second: &str| format!("update one: {{list: [{items}]}}\nupdate two: {{list: [{second}]}}");
     check(
         &change("{name: a, value: 1}, {name: a, value: 3}, {name: b, value: 3}"),
         expect![[r#"
-        {"list":[{"name":"a","value":1},{"name":"a","value":3},{"name":"b","value":3}]}
-        Update one:  .list .list[name="b"] .list[name="b"].name .list[name="b"].value
-        Update two: .list[name="a"]
-    "#]],
+            {"list":[{"name":"a","value":1},{"name":"a","value":3},{"name":"b","value":3}]}
+            Update one: .spec .list .list[name="b"] .list[name="b"].name .list[name="b"].value
+            Update two: .list[name="a"]
+        "#]],
     );
     check(
         &change("{name: a, value: 1}, {name: b, value: 3}"),
         expect![[r#"
-        {"list":[{"name":"a","value":1},{"name":"b","value":3}]}
-        Update one:  .list .list[name="b"] .list[name="b"].name .list[name="b"].value
-        Update two: .list[name="a"] .list[name="a"].name .list[name="a"].value
-    "#]],
+            {"list":[{"name":"a","value":1},{"name":"b","value":3}]}
+            Update one: .spec .list .list[name="b"] .list[name="b"].name .list[name="b"].value
+            Update two: .list[name="a"] .list[name="a"].name .list[name="a"].value
+        "#]],
     );
     check(
         "update one: {list: [{name: a, value: 1}]}\nupdate two: {list: [{name: a, value: 1}, {name: a, st: {}}]}",
         expect![[r#"
             {"list":[{"name":"a","value":1},{"name":"a","st":{}}]}
-            Update one:  .list
+            Update one: .spec .list
             Update two: .list[name="a"]
         "#]],
     );
@@ -140,26 +140,26 @@ fn maps_with_duplicates() {
     check(
         &apply("{name: b, value: 3}, {name: c}"),
         expect![[r#"
-        {"list":[{"name":"a","value":1},{"name":"a","value":2},{"name":"b","value":3},{"name":"c"}]}
-        Apply a: .list[name="b"] .list[name="c"] .list[name="b"].name .list[name="b"].value .list[name="c"].name
-        Update u:  .list .list[name="a"] .list[name="b"] .list[name="b"].name .list[name="b"].value
-    "#]],
+            {"list":[{"name":"a","value":1},{"name":"a","value":2},{"name":"b","value":3},{"name":"c"}]}
+            Apply a: .list[name="b"] .list[name="c"] .list[name="b"].name .list[name="b"].value .list[name="c"].name
+            Update u: .spec .list .list[name="a"] .list[name="b"] .list[name="b"].name .list[name="b"].value
+        "#]],
     );
     check(
         &apply("{name: a, value: 1}"),
         expect![[r#"
-        Apply failed with 1 conflict: conflict with "u" using store.example.com/v1: .spec.list[name="a"]
-        {"list":[{"name":"a","value":1},{"name":"a","value":2},{"name":"b","value":3}]}
-        Update u:  .list .list[name="a"] .list[name="b"] .list[name="b"].name .list[name="b"].value
-    "#]],
+            Apply failed with 1 conflict: conflict with "u" using store.example.com/v1: .spec.list[name="a"]
+            {"list":[{"name":"a","value":1},{"name":"a","value":2},{"name":"b","value":3}]}
+            Update u: .spec .list .list[name="a"] .list[name="b"] .list[name="b"].name .list[name="b"].value
+        "#]],
     );
     check(
         &apply("{name: b, value: 4}"),
         expect![[r#"
-        Apply failed with 1 conflict: conflict with "u" using store.example.com/v1: .spec.list[name="b"].value
-        {"list":[{"name":"a","value":1},{"name":"a","value":2},{"name":"b","value":3}]}
-        Update u:  .list .list[name="a"] .list[name="b"] .list[name="b"].name .list[name="b"].value
-    "#]],
+            Apply failed with 1 conflict: conflict with "u" using store.example.com/v1: .spec.list[name="b"].value
+            {"list":[{"name":"a","value":1},{"name":"a","value":2},{"name":"b","value":3}]}
+            Update u: .spec .list .list[name="a"] .list[name="b"] .list[name="b"].name .list[name="b"].value
+        "#]],
     );
 }
 

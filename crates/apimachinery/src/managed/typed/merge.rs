@@ -86,7 +86,8 @@ fn lists(list: ListShape<'_>, live: &[Value], config: &[Value]) -> Vec<Value> {
                 merged.push(merge_item(there, item));
                 taken.insert(there);
                 next_shared = shared.next();
-                (left.next(), right.next());
+                left.next();
+                right.next();
                 continue;
             }
             // In both, and not its turn: it comes where the configuration has it.
