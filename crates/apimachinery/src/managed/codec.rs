@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     element::PathElement,
-    set::FieldSet,
+    set::{FieldSet, Node},
     value::{Html, separate, write_string},
 };
 
@@ -98,15 +98,16 @@ fn read(fields: &Value, depth: usize) -> Result<(FieldSet, bool), FieldsError> {
         Value::Null => &nothing,
         other => return Err(FieldsError::NoObject(other.clone())),
     };
-    let (mut set, mut member) = (FieldSet::new(), false);
+    let (mut nodes, mut member) = (Vec::with_capacity(fields.len()), false);
     for (key, value) in fields {
         if key == "." {
             member = true;
         } else if let Some(element) = PathElement::from_text(key).map_err(FieldsError::Element)? {
             let (below, itself) = read(value, depth + 1)?;
-            set.attach(element, itself, below);
+            nodes.push(Node { element, member: itself, below });
         }
     }
+    let set = FieldSet::from_nodes(nodes);
     let member = member || set.is_empty();
     Ok((set, member))
 }

@@ -29,11 +29,6 @@ impl Conflicts {
         self.0.extend(conflicts);
     }
 
-    /// The paths, whoever owns them.
-    pub fn to_set(&self) -> FieldSet {
-        self.0.iter().map(|conflict| conflict.path.clone()).collect()
-    }
-
     /// One cause for each.
     pub fn causes(&self) -> Vec<Cause> {
         let cause = |conflict: &Conflict| Cause {

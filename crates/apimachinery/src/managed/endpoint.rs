@@ -232,12 +232,13 @@ impl Endpoint {
     }
 
     fn record_update(&self, live: &Typed<'_>, new: &Typed<'_>, managers: &mut Managers, manager: &str, now: Time) {
-        let gained = self.updater().update(live, new, managers).difference(&STRIPPED);
+        let mut gained = self.updater().update(live, new, managers);
+        gained.remove(&STRIPPED);
         if gained.is_empty() {
             return;
         }
         let id = self.manager(manager, Operation::Update);
-        let set = managers.0.get(&id).map_or_else(|| gained.clone(), |owned| gained.union(&owned.set));
+        let set = managers.0.remove(&id).map(|owned| owned.set).unwrap_or_default().join(gained);
         managers.0.insert(id, Owned { set, api_version: self.api_version.clone(), time: Some(now) });
     }
 
@@ -295,7 +296,7 @@ fn managers_of(given: Option<&Value>, stored: &[Value]) -> Managers {
 /// Takes from a manager what nobody owns.
 fn strip(managers: &mut Managers, manager: &Manager) {
     if let Some(owned) = managers.0.get_mut(manager) {
-        owned.set = owned.set.difference(&STRIPPED);
+        owned.set.remove(&STRIPPED);
     }
     managers.drop_idle();
 }

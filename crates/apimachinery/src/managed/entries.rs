@@ -254,18 +254,18 @@ fn encode_entry(manager: &Manager, owned: &Owned) -> Value {
 /// Whether two lists of entries say the same of who owns what, whatever they say of when. A write that changes nothing but
 /// times is none: who sees this keeps the old list, and does not write.
 pub fn is_same_but_for_times(left: &[Value], right: &[Value]) -> bool {
-    fn without_time(entry: &Value) -> Option<Map<String, Value>> {
-        let mut fields = entry.as_object()?.clone();
-        fields.remove("time");
-        Some(fields)
-    }
     // Their order depends on their times.
-    left == right
-        || (left.len() == right.len()
-            && left.iter().all(|entry| {
-                let entry = without_time(entry);
-                entry.is_some() && right.iter().any(|other| without_time(other) == entry)
-            }))
+    fn sorted(entries: &[Value]) -> Vec<String> {
+        let text = |entry: &Value| {
+            let mut entry = entry.clone();
+            entry.as_object_mut().map(|fields| fields.remove("time"));
+            entry.to_string()
+        };
+        let mut texts: Vec<String> = entries.iter().map(text).collect();
+        texts.sort_unstable();
+        texts
+    }
+    left == right || (left.len() == right.len() && sorted(left) == sorted(right))
 }
 
 /// The entries in the `metadata.managedFields` of an object, as far as there are any.

@@ -64,6 +64,16 @@ impl FieldSet {
         }
     }
 
+    /// The set with these elements, in any order, also more than once.
+    pub(super) fn from_nodes(mut nodes: Vec<Node>) -> Self {
+        nodes.sort_by(|left, right| left.element.cmp(&right.element));
+        let mut set = Self { nodes: Vec::with_capacity(nodes.len()) };
+        for Node { element, member, below } in nodes {
+            set.attach(element, member, below);
+        }
+        set
+    }
+
     fn position(&self, element: &PathElement) -> Result<usize, usize> {
         self.nodes.binary_search_by(|node| node.element.cmp(element))
     }
@@ -127,31 +137,68 @@ impl FieldSet {
         self.zip(other, |left, right| (left.member || right.member, left.below.union(&right.below)), Keep::Both)
     }
 
+    /// Paths in either, without a copy if one is empty.
+    #[must_use]
+    pub(super) fn join(self, other: Self) -> Self {
+        match (self.is_empty(), other.is_empty()) {
+            (_, true) => self,
+            (true, _) => other,
+            _ => self.union(&other),
+        }
+    }
+
     /// Paths in both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let both = |left: &Node, right: &Node| (left.member && right.member, left.below.intersection(&right.below));
-        self.zip(other, both, Keep::Neither)
+        self.zip(other, both, Keep::Common)
     }
 
     /// Paths in this and not in the other. What is below a path of the other stays.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
-        let both = |left: &Node, right: &Node| (left.member && !right.member, left.below.difference(&right.below));
-        self.zip(other, both, Keep::Left)
+        let mut rest = self.clone();
+        rest.remove(other);
+        rest
+    }
+
+    /// Takes away the paths of the other. What is below them stays.
+    pub(super) fn remove(&mut self, other: &Self) {
+        self.retain_besides(other, |node, removed| {
+            node.member &= !removed.member;
+            node.below.remove(&removed.below);
+        });
     }
 
     /// Paths in this that neither are in the other nor are below one of its paths.
     #[must_use]
     pub fn recursive_difference(&self, other: &Self) -> Self {
-        let both = |left: &Node, right: &Node| {
-            if right.member {
-                (false, Self::new())
+        let mut rest = self.clone();
+        rest.remove_recursively(other);
+        rest
+    }
+
+    /// Takes away the paths of the other and all below them.
+    pub(super) fn remove_recursively(&mut self, other: &Self) {
+        self.retain_besides(other, |node, removed| {
+            if removed.member {
+                (node.member, node.below) = (false, Self::new());
             } else {
-                (left.member, left.below.recursive_difference(&right.below))
+                node.below.remove_recursively(&removed.below);
             }
-        };
-        self.zip(other, both, Keep::Left)
+        });
+    }
+
+    /// Changes the elements that both mention, and drops those that say nothing any more.
+    fn retain_besides(&mut self, other: &Self, change: impl Fn(&mut Node, &Node)) {
+        let mut others = other.nodes.iter().peekable();
+        self.nodes.retain_mut(|node| {
+            while others.next_if(|other| other.element < node.element).is_some() {}
+            if let Some(other) = others.next_if(|other| other.element == node.element) {
+                change(node, other);
+            }
+            node.member || !node.below.is_empty()
+        });
     }
 
     /// Paths without others below them.
@@ -183,20 +230,20 @@ impl FieldSet {
                     let (member, below) = both(l, r);
                     out.attach(l.element.clone(), member, below);
                 }
-                (Some(only), None) if keep != Keep::Neither => out.nodes.push(only.clone()),
-                (None, Some(only)) if keep == Keep::Both => out.nodes.push(only.clone()),
+                (Some(only), None) | (None, Some(only)) if keep == Keep::Both => out.nodes.push(only.clone()),
                 _ => {}
             }
         }
     }
 }
 
-/// What an operation keeps of the elements that only one of two sets mentions.
+/// Which elements an operation keeps.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {
+    /// Those of both sets.
     Both,
-    Left,
-    Neither,
+    /// Only those that both mention.
+    Common,
 }
 
 impl FromIterator<Path> for FieldSet {

@@ -32,9 +32,9 @@ impl Updater<'_> {
     /// Takes note of a write that makes `new` of `live`: everyone loses what it changed or removed. What whoever wrote it
     /// gains is returned.
     pub(super) fn update(&self, live: &Typed<'_>, new: &Typed<'_>, managers: &mut Managers) -> FieldSet {
-        let comparison = live.compare(new).without(self.reset);
-        let changed = comparison.modified.union(&comparison.added);
-        settle(managers, None, &comparison, &changed);
+        let Comparison { removed, modified, added } = live.compare(new).without(self.reset);
+        let changed = modified.join(added);
+        settle(managers, None, &removed, &changed);
         changed
     }
 
@@ -48,21 +48,23 @@ impl Updater<'_> {
         on_conflict: OnConflict,
     ) -> Result<Value, Conflicts> {
         let merged = live.merge(config);
-        let set = config.to_field_set().recursive_difference(self.reset);
+        let mut set = config.to_field_set();
+        set.remove_recursively(self.reset);
         let last = managers.0.remove(manager);
         let time = last.as_ref().and_then(|last| last.time);
-        managers.0.insert(manager.clone(), Owned { set, api_version: api_version.to_owned(), time });
         let last = last.map(|last| last.set).unwrap_or_default();
-        let new = if last.is_empty() { merged } else { self.prune(merged, &last, managers) };
-        let comparison = live.compare(&self.schema.made(&new)).without(self.reset);
-        let changed = comparison.modified.union(&comparison.added);
+        let gives_up = !last.difference(&set).is_empty();
+        managers.0.insert(manager.clone(), Owned { set, api_version: api_version.to_owned(), time });
+        let new = if gives_up { self.prune(merged, &last, managers) } else { merged };
+        let Comparison { removed, modified, added } = live.compare(&self.schema.made(&new)).without(self.reset);
+        let changed = modified.join(added);
         if on_conflict == OnConflict::Refuse {
             let conflicts = conflicts(managers, manager, &changed);
             if !conflicts.0.is_empty() {
                 return Err(conflicts);
             }
         }
-        settle(managers, Some(manager), &comparison, &changed);
+        settle(managers, Some(manager), &removed, &changed);
         Ok(new)
     }
 
@@ -93,11 +95,10 @@ fn conflicts(managers: &Managers, applier: &Manager, changed: &FieldSet) -> Conf
 }
 
 /// Takes what changed, and what is gone, from everyone but the applier.
-fn settle(managers: &mut Managers, applier: Option<&Manager>, comparison: &Comparison, changed: &FieldSet) {
-    if !comparison.is_same() {
-        for (_, owned) in managers.0.iter_mut().filter(|(manager, _)| Some(*manager) != applier) {
-            owned.set = owned.set.difference(changed).difference(&comparison.removed);
-        }
+fn settle(managers: &mut Managers, applier: Option<&Manager>, removed: &FieldSet, changed: &FieldSet) {
+    for (_, owned) in managers.0.iter_mut().filter(|(manager, _)| Some(*manager) != applier) {
+        owned.set.remove(changed);
+        owned.set.remove(removed);
     }
     managers.drop_idle();
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     super::{
@@ -33,15 +33,11 @@ impl Comparison {
 
     /// Without these paths and all below them.
     #[must_use]
-    pub fn without(self, paths: &FieldSet) -> Self {
-        if paths.is_empty() {
-            return self;
+    pub fn without(mut self, paths: &FieldSet) -> Self {
+        for set in [&mut self.removed, &mut self.modified, &mut self.added] {
+            set.remove_recursively(paths);
         }
-        Self {
-            removed: self.removed.recursive_difference(paths),
-            modified: self.modified.recursive_difference(paths),
-            added: self.added.recursive_difference(paths),
-        }
+        self
     }
 }
 
@@ -65,14 +61,18 @@ impl Found {
     /// Records under an element of this place what was found there.
     fn attach(&mut self, element: PathElement, Found { itself, below }: Found) {
         let Comparison { removed, modified, added } = &mut self.below;
-        for (set, member, below) in [
+        let happened = [
             (removed, itself.removed, below.removed),
             (modified, itself.modified, below.modified),
             (added, itself.added, below.added),
-        ] {
-            if member || !below.is_empty() {
-                set.attach(element.clone(), member, below);
+        ];
+        let mut happened = happened.into_iter().filter(|(_, member, below)| *member || !below.is_empty()).peekable();
+        // Mostly only one of the three: then the element need not be copied.
+        while let Some((set, member, below)) = happened.next() {
+            if happened.peek().is_none() {
+                return set.attach(element, member, below);
             }
+            set.attach(element.clone(), member, below);
         }
     }
 
@@ -120,7 +120,7 @@ fn in_shape(shape: Shape<'_>, old: Option<&Value>, new: Option<&Value>) -> Found
             in_lists(list, old_items, new_items)
         }
         Shape::Map(map) => {
-            let empty = |value| as_map(value).is_none_or(serde_json::Map::is_empty);
+            let empty = |value| as_map(value).is_none_or(Map::is_empty);
             if map.atomic || (empty(old) && empty(new)) {
                 return leaf(old, new);
             }
@@ -142,20 +142,17 @@ fn leaf(old: Option<&Value>, new: Option<&Value>) -> Found {
     Found { itself, below: Comparison::default() }
 }
 
-fn in_maps(map: MapShape<'_>, old: Option<&Value>, new: Option<&Value>) -> Found {
+fn in_maps<'a>(map: MapShape<'_>, old: Option<&'a Value>, new: Option<&'a Value>) -> Found {
     let mut found = Found::default();
     let (old, new) = (as_map(old), as_map(new));
-    for (name, value) in old.into_iter().flatten() {
-        if let Some(field) = map.field(name) {
-            let after = new.and_then(|new| new.get(name));
-            if after != Some(value) {
-                found.attach(PathElement::field(name), of(field, Some(value), after));
-            }
-        }
-    }
-    for (name, value) in new.into_iter().flatten().filter(|(name, _)| old.is_none_or(|old| !old.contains_key(*name))) {
-        if let Some(field) = map.field(name) {
-            found.attach(PathElement::field(name), of(field, None, Some(value)));
+    let value = |of: Option<&'a Map<String, Value>>, name: &str| of.and_then(|map| map.get(name));
+    let only_new = new.into_iter().flat_map(Map::keys).filter(|name| value(old, name).is_none());
+    let mut names: Vec<&String> = old.into_iter().flat_map(Map::keys).chain(only_new).collect();
+    names.sort_unstable();
+    for name in names {
+        let (before, after) = (value(old, name), value(new, name));
+        if let (Some(field), true) = (map.field(name), before != after) {
+            found.attach(PathElement::field(name), of(field, before, after));
         }
     }
     found

@@ -1,0 +1,41 @@
+//! `fieldsV1` of arbitrary text: never a panic, what is read is written and read back as the same, and the algebra of sets
+//! is that of sets of whole paths.
+//!
+//! `cargo +nightly fuzz run fields_v1` in the root of the repository. The input is two texts with a line break between.
+#![no_main]
+
+use std::collections::BTreeSet;
+
+use apimachinery::managed::{FieldSet, Path, PathElement};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let (left, right) = text.split_once('\n').unwrap_or((text, "{}"));
+    if let Ok(Some(element)) = PathElement::from_text(left) {
+        assert_eq!(PathElement::from_text(&element.to_text()), Ok(Some(element)));
+    }
+    let (Ok(a), Ok(b)) = (FieldSet::from_json(left), FieldSet::from_json(right)) else {
+        return;
+    };
+    let written = a.to_json();
+    assert_eq!(FieldSet::from_json(&written).as_ref(), Ok(&a));
+    assert_eq!(FieldSet::from_fields_v1(&a.to_fields_v1()).as_ref(), Ok(&a));
+
+    let (left, right) = (paths(&a), paths(&b));
+    assert_eq!(paths(&a.union(&b)), left.union(&right).cloned().collect());
+    assert_eq!(paths(&a.intersection(&b)), left.intersection(&right).cloned().collect());
+    assert_eq!(paths(&a.difference(&b)), left.difference(&right).cloned().collect());
+    let outside = left.iter().filter(|path| !right.iter().any(|other| path.0.starts_with(&other.0)));
+    assert_eq!(paths(&a.recursive_difference(&b)), outside.cloned().collect());
+    let leaf = |path: &&Path| !left.iter().any(|other| other != *path && other.0.starts_with(&path.0));
+    assert_eq!(paths(&a.leaves()), left.iter().filter(leaf).cloned().collect());
+});
+
+/// The members, each named once.
+fn paths(set: &FieldSet) -> BTreeSet<Path> {
+    let named = set.paths();
+    let paths: BTreeSet<Path> = named.iter().cloned().collect();
+    assert_eq!((named.len(), set.len()), (paths.len(), paths.len()));
+    assert!(paths.iter().all(|path| set.contains(&path.0)));
+    paths
+}
