@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::{
     draft::Draft,
     kind::Subresource,
@@ -65,8 +67,24 @@ pub enum Action {
         /// Which part; `None` is the object without its subresources.
         subresource: Option<Subresource>,
     },
+    /// Make it, or the part of it, what its manager wants it to be; create it if there is none.
+    Apply {
+        /// What is wanted, and how.
+        apply: Apply,
+        /// Which part; `None` is the object without its subresources.
+        subresource: Option<Subresource>,
+    },
     /// Delete it.
     Delete(DeleteOptions),
+}
+
+/// What one manager wants of an object: server-side apply.
+#[derive(Clone, Debug)]
+pub struct Apply {
+    /// The fields that it wants, and nothing else.
+    pub config: Value,
+    /// Take fields over that others own.
+    pub force: bool,
 }
 
 /// How an existing object is to change.
@@ -85,6 +103,8 @@ pub struct Command {
     pub key: ObjectKey,
     /// What to do with it.
     pub action: Action,
+    /// Who will own the fields that it sets.
+    pub manager: String,
     /// Compute and validate everything, persist nothing.
     pub dry_run: bool,
     /// When it was received.

@@ -216,6 +216,13 @@ fn validate_managed_fields(entry: &Value, path: &Path, faults: &mut Vec<Fault>) 
     faults.extend(manager_fault(text("manager"), path.child("manager")));
 }
 
+/// The field manager of a request that names none: its `User-Agent` up to the first `/`, as far as it can be a name.
+pub fn manager_of_agent(user_agent: &str) -> String {
+    let program = user_agent.split('/').next().unwrap_or_default();
+    let printable: String = program.chars().filter(|c| !c.is_control()).collect();
+    printable[..printable.floor_char_boundary(MANAGER_LENGTH_MAX)].to_owned()
+}
+
 /// What is wrong with the name of a field manager.
 pub(crate) fn manager_fault(name: &str, path: Path) -> Option<Fault> {
     if name.len() > MANAGER_LENGTH_MAX {

@@ -126,7 +126,18 @@ impl Object {
 
     /// As JSON.
     pub fn to_value(&self) -> Value {
-        serde_json::to_value(self).expect("keys are strings and nothing in an object refuses to be JSON")
+        self.to_value_without("")
+    }
+
+    /// As JSON, without the field `name` at the top level.
+    pub fn to_value_without(&self, name: &str) -> Value {
+        let metadata = serde_json::to_value(&self.metadata).expect("metadata has only strings for keys");
+        let others = self.fields.iter().filter(|(other, _)| *other != name);
+        let mut value: Map<String, Value> = others.map(|(name, value)| (name.clone(), value.clone())).collect();
+        value.insert("apiVersion".to_owned(), self.api_version.as_str().into());
+        value.insert("kind".to_owned(), self.kind.as_str().into());
+        value.insert("metadata".to_owned(), metadata);
+        Value::Object(value)
     }
 
     /// As JSON text, keys in order.

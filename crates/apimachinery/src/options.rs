@@ -75,6 +75,8 @@ pub enum OptionsKind {
     Update,
     /// Of a patch.
     Patch,
+    /// Of a server-side apply.
+    Apply,
 }
 
 /// The query parameter `fieldValidation`.
@@ -89,7 +91,7 @@ pub enum FieldValidation {
     Strict,
 }
 
-/// The options of a create, a replace or a patch.
+/// The options of a create, a replace, a patch or an apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriteOptions {
     /// Do everything but persist.
@@ -98,6 +100,8 @@ pub struct WriteOptions {
     pub field_validation: FieldValidation,
     /// Who writes; `None`: not said.
     pub field_manager: Option<String>,
+    /// Of an apply: take over what others own.
+    pub force: bool,
 }
 
 impl WriteOptions {
@@ -117,16 +121,23 @@ impl WriteOptions {
         };
         let field_manager = query.get("fieldManager").filter(|name| !name.is_empty());
         faults.extend(field_manager.and_then(|name| manager_fault(name, Path::new("fieldManager"))));
-        if kind == OptionsKind::Patch && query.get("force").is_some() {
-            faults.push(Fault::forbidden(Path::new("force"), "may not be specified for non-apply patch"));
+        match kind {
+            OptionsKind::Patch if query.get("force").is_some() => {
+                faults.push(Fault::forbidden(Path::new("force"), "may not be specified for non-apply patch"));
+            }
+            OptionsKind::Apply if field_manager.is_none() => {
+                faults.push(Fault::required(Path::new("fieldManager"), "is required for apply patch"));
+            }
+            _ => {}
         }
         let kind = match kind {
             OptionsKind::Create => "CreateOptions",
             OptionsKind::Update => "UpdateOptions",
-            OptionsKind::Patch => "PatchOptions",
+            OptionsKind::Patch | OptionsKind::Apply => "PatchOptions",
         };
         refuse(kind, &faults)?;
-        Ok(Self { dry_run, field_validation, field_manager: field_manager.map(str::to_owned) })
+        let field_manager = field_manager.map(str::to_owned);
+        Ok(Self { dry_run, field_validation, field_manager, force: query.flag("force") })
     }
 }
 

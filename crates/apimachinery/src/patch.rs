@@ -9,8 +9,10 @@ use crate::{
     schema::{DEPTH_MAX, Decoded, decode},
 };
 
+/// The type of a server-side apply, which is no change of what is there but a statement of what shall be.
+pub const APPLY: &str = "application/apply-patch+yaml";
 /// The patch types that are understood, as in `Content-Type`.
-pub const PATCH_TYPES: &[&str] = &["application/json-patch+json", "application/merge-patch+json"];
+pub const PATCH_TYPES: &[&str] = &["application/json-patch+json", "application/merge-patch+json", APPLY];
 /// Operations of one JSON Patch.
 pub const OPERATIONS_MAX: usize = 10_000;
 /// What `copy` and `move` of one JSON Patch may carry around, all together, in bytes of JSON. A few `copy`s that each

@@ -1,6 +1,7 @@
 //! What a command changes: the part of create, update and delete that is the same for every kind. The kind's own rules
 //! ([`Kind`]) are asked in the middle. Nothing here does anything; it decides.
 
+mod apply;
 mod create;
 mod delete;
 mod update;
@@ -25,11 +26,12 @@ pub fn decide<W>(
     current: Option<&Arc<Object>>,
     related: &Related,
 ) -> Result<Decision, Refusal> {
-    let Command { key, action, dry_run, now, seed } = command;
+    let Command { key, action, manager, dry_run, now, seed } = command;
     let ctx = Context { now, seed, dry_run, related };
-    let case = Case { kind, resource: kind.resource(), schema, world, key: &key, ctx };
+    let case = Case { kind, resource: kind.resource(), schema, world, key: &key, manager: &manager, ctx };
     match (action, current) {
-        (Action::Create(draft), current) => case.create(*draft, current),
+        (Action::Create(draft), current) => case.create(*draft, current, None),
+        (Action::Apply { apply, subresource }, current) => case.apply(current, apply, subresource),
         (_, None) => Err(case.not_found()),
         (Action::Update { change, subresource }, Some(current)) => case.update(current, change, subresource),
         (Action::Delete(options), Some(current)) => case.delete(current, &options),
@@ -43,6 +45,7 @@ struct Case<'a, W> {
     schema: &'a Schema,
     world: &'a W,
     key: &'a ObjectKey,
+    manager: &'a str,
     ctx: Context<'a>,
 }
 
@@ -55,8 +58,20 @@ impl<W> Case<'_, W> {
         Refusal::conflict(self.resource.group, self.resource.plural, &self.key.name, why)
     }
 
+    fn other_name(&self, name: &str) -> Refusal {
+        let own = &self.key.name;
+        Refusal::bad_request(format!("the name of the object ({name}) does not match the name on the URL ({own})"))
+    }
+
     fn invalid(&self, faults: &[Fault]) -> Refusal {
         Refusal::invalid(self.resource.group, self.resource.kind, &self.key.name, faults)
+    }
+
+    /// A refusal that says which object it is about.
+    fn about_this(&self, refusal: Refusal) -> Refusal {
+        let Resource { group, kind, plural, .. } = self.resource;
+        let noun = if refusal.reason == Reason::Invalid { kind } else { plural };
+        refusal.about(group, noun, &self.key.name)
     }
 
     /// What the kind decided, unless it, the schema or the rules of metadata refuse: all that is wrong with fields is in

@@ -75,6 +75,7 @@ impl Decided {
         let action = match &command.action {
             Action::Create(_) => "create",
             Action::Update { .. } => "update",
+            Action::Apply { .. } => "apply",
             Action::Delete(_) => "delete",
         };
         Self { resource: command.key.resource, action, dry_run: if command.dry_run { "true" } else { "false" } }

@@ -123,6 +123,11 @@ impl Decoded {
     pub fn content_type(&self) -> Option<&str> {
         self.headers.get(header::CONTENT_TYPE)?.to_str().ok()
     }
+
+    /// The `User-Agent` header.
+    pub fn user_agent(&self) -> Option<&str> {
+        self.headers.get(header::USER_AGENT)?.to_str().ok()
+    }
 }
 
 fn accept(headers: &HeaderMap) -> Option<String> {

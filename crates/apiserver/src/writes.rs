@@ -1,14 +1,14 @@
 //! POST, PUT, PATCH and DELETE: from a body to a command, and from what was committed to an answer.
 
 use apimachinery::{
-    command::{Action, Answer, Command, Mutation},
+    command::{Action, Answer, Apply, Command, Mutation},
     draft::{Draft, Reader},
     kind::World,
     list::ListMeta,
     metadata,
     negotiate::{self, Representation, Shape},
     options::{DeleteOptions, FieldValidation, ListOptions, OptionsKind, WriteOptions},
-    patch::Patch,
+    patch::{APPLY, Patch},
     refusal::{Reason, Refusal, Status},
     schema,
 };
@@ -39,10 +39,15 @@ pub async fn create<W: World>(
     let submit = async |draft: Box<Draft>| {
         let seed = api::seed()?;
         let name = if generated { metadata::generate_name(&base, seed.suffix()) } else { given.clone() };
-        let action = Action::Create(draft);
-        api.queue
-            .submit(Command { key: place.key(&name), action, dry_run: options.dry_run, now: api::now(), seed })
-            .await
+        let command = Command {
+            key: place.key(&name),
+            action: Action::Create(draft),
+            manager: manager(request, &options),
+            dry_run: options.dry_run,
+            now: api::now(),
+            seed,
+        };
+        api.queue.submit(command).await
     };
     let is_taken = |refusal: &Refusal| generated && refusal.reason == Reason::AlreadyExists;
     let tries = if generated { limits::GENERATED_NAME_TRIES } else { 1 };
@@ -92,9 +97,31 @@ pub async fn patch<W: World>(
     name: &str,
     request: &Decoded,
 ) -> Result<Response<Body>, Refusal> {
-    let patch = Patch::parse(request.content_type().unwrap_or_default(), &request.body)?;
+    let content_type = request.content_type().unwrap_or_default();
+    if content_type.split(';').next().unwrap_or_default().trim() == APPLY {
+        return apply(api, place, name, request).await;
+    }
+    let patch = Patch::parse(content_type, &request.body)?;
     let options = WriteOptions::parse(&request.query, OptionsKind::Patch)?;
     update(api, place, name, request, Mutation::Patch(patch, options.field_validation), &options).await
+}
+
+/// Server-side apply. The body is YAML, and so may be JSON; what it repeats is refused whatever `fieldValidation` says,
+/// because nobody can tell which of the values its manager wants to own.
+async fn apply<W: World>(
+    api: &Api<W>,
+    place: &Place<'_, W>,
+    name: &str,
+    request: &Decoded,
+) -> Result<Response<Body>, Refusal> {
+    let options = WriteOptions::parse(&request.query, OptionsKind::Apply)?;
+    let body = schema::decode(Some("application/yaml"), &request.body)?;
+    if let Some(path) = body.duplicates.first() {
+        return Err(Refusal::bad_request(format!("error decoding YAML: duplicate field \"{path}\"")));
+    }
+    let apply = Apply { config: body.value, force: options.force };
+    let action = Action::Apply { apply, subresource: place.subresource };
+    submit(api, place, name, request, action, &options).await
 }
 
 async fn update<W: World>(
@@ -105,15 +132,34 @@ async fn update<W: World>(
     change: Mutation,
     options: &WriteOptions,
 ) -> Result<Response<Body>, Refusal> {
+    let action = Action::Update { change, subresource: place.subresource };
+    submit(api, place, name, request, action, options).await
+}
+
+async fn submit<W: World>(
+    api: &Api<W>,
+    place: &Place<'_, W>,
+    name: &str,
+    request: &Decoded,
+    action: Action,
+    options: &WriteOptions,
+) -> Result<Response<Body>, Refusal> {
     let representation = representation(request)?;
     let command = Command {
         key: place.key(name),
-        action: Action::Update { change, subresource: place.subresource },
+        action,
+        manager: manager(request, options),
         dry_run: options.dry_run,
         now: api::now(),
         seed: api::seed()?,
     };
     answer(representation, place, api.queue.submit(command).await?)
+}
+
+/// Who writes: whom the request names, or else the program that sends it.
+fn manager(request: &Decoded, options: &WriteOptions) -> String {
+    let agent = || metadata::manager_of_agent(request.user_agent().unwrap_or_default());
+    options.field_manager.clone().unwrap_or_else(agent)
 }
 
 /// Deletes the object, or begins to.
@@ -170,7 +216,9 @@ fn delete_options(request: &Decoded) -> Result<DeleteOptions, Refusal> {
 }
 
 fn deletion(key: apimachinery::command::ObjectKey, options: DeleteOptions) -> Result<Command, Refusal> {
-    Ok(Command { key, dry_run: options.dry_run, action: Action::Delete(options), now: api::now(), seed: api::seed()? })
+    let manager = String::new();
+    let (dry_run, action) = (options.dry_run, Action::Delete(options));
+    Ok(Command { key, action, manager, dry_run, now: api::now(), seed: api::seed()? })
 }
 
 /// What the caller is told.

@@ -1,22 +1,27 @@
 //! What a kind may look like: unknown fields and wrong types, found in one walk.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde_json::{Value, json};
 
 use super::meta::object_meta_schema;
 use crate::{
     field::{Fault, Path},
-    kind::Resource,
+    kind::{Resource, Subresource},
+    managed::{self, Endpoint},
     time::Time,
 };
 
 /// Unknown fields, and faults, that are reported of one body; it may have hundreds of thousands.
 const FINDINGS_MAX: usize = 100;
 
-/// A compiled schema.
+/// The compiled schema of a kind: what its objects may look like, and who can own which part of them.
 #[derive(Clone, Debug)]
-pub struct Schema(Node);
+pub struct Schema {
+    top: Node,
+    object: Endpoint,
+    status: Endpoint,
+}
 
 /// What a walk found. What is unknown or of a wrong type has been removed, so that the rest can be looked at further.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,13 +52,26 @@ impl Schema {
         schema["properties"]["apiVersion"] = json!({"type": "string"});
         schema["properties"]["kind"] = json!({"type": "string"});
         schema["properties"]["metadata"] = object_meta_schema();
-        Self(Node::compile(&schema))
+        let merged = Arc::new(managed::Schema::compile(&schema));
+        Self {
+            top: Node::compile(&schema),
+            object: Endpoint::of_object(resource, &merged),
+            status: Endpoint::of_status(resource, &merged),
+        }
+    }
+
+    /// Where the objects, or this part of them, are written.
+    pub fn endpoint(&self, subresource: Option<Subresource>) -> &Endpoint {
+        match subresource {
+            None => &self.object,
+            Some(Subresource::Status) => &self.status,
+        }
     }
 
     /// Walks `value` once: removes unknown fields and explicit nulls, and reports what does not fit.
     pub fn check(&self, value: &mut Value) -> Findings {
         let mut findings = Findings::default();
-        self.0.check(value, None, &mut findings);
+        self.top.check(value, None, &mut findings);
         findings
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::Case;
 use crate::{
     command::{Answer, Decision, Write},
@@ -13,7 +15,13 @@ use crate::{
 };
 
 impl<W> Case<'_, W> {
-    pub(super) fn create(&self, draft: Draft, current: Option<&Arc<Object>>) -> Result<Decision, Refusal> {
+    /// `owners` are the object's entries of managed fields, if they are known already.
+    pub(super) fn create(
+        &self,
+        draft: Draft,
+        current: Option<&Arc<Object>>,
+        owners: Option<Vec<Value>>,
+    ) -> Result<Decision, Refusal> {
         let Draft { mut object, mut warnings, faults: of_types } = draft;
         if !object.metadata.resource_version.is_empty() {
             return Err(Refusal::bad_request("resourceVersion should not be set on objects to be created"));
@@ -25,8 +33,9 @@ impl<W> Case<'_, W> {
             return Err(self.taken(current));
         }
         let decided = self.kind.create(self.world, self.key, object, &self.ctx);
-        let Decided { object, companions, warnings: more } = self.join(decided, &of_types, &faults)?;
+        let Decided { mut object, companions, warnings: more } = self.join(decided, &of_types, &faults)?;
         warnings.extend(more);
+        object.metadata.managed_fields = owners.unwrap_or_else(|| self.first_owners(&object));
         let mut writes = vec![Write { key: self.key.clone(), old: None, new: Some(Arc::new(object)) }];
         writes.extend(companions);
         Ok(Decision { writes, answer: Answer::Created, warnings })
@@ -42,8 +51,13 @@ impl<W> Case<'_, W> {
         meta.deletion_timestamp = None;
         meta.deletion_grace_period_seconds = None;
         meta.generation = Some(1);
-        meta.managed_fields.clear();
         meta.self_link.clear();
+    }
+
+    /// The status is not of the creator's making.
+    fn first_owners(&self, object: &Object) -> Vec<Value> {
+        let endpoint = self.schema.endpoint(None);
+        endpoint.update(None, &object.to_value_without("status"), self.manager, self.ctx.now)
     }
 
     fn taken(&self, current: &Object) -> Refusal {

@@ -37,6 +37,7 @@ impl Desk {
                 name: "a".into(),
             },
             action,
+            manager: "tester".to_owned(),
             dry_run: false,
             now: "2026-01-02T03:04:05Z".parse::<Time>().unwrap(),
             seed: Seed([7; 32]),
@@ -110,6 +111,11 @@ fn a_created_object_has_what_the_server_sets_and_nothing_that_the_body_may_not()
             "apiVersion": "store.example.com/v1alpha1", "kind": "Shelf",
             "metadata": {
                 "name": "a", "uid": uid, "generation": 1, "creationTimestamp": "2026-01-02T03:04:05Z", "resourceVersion": "1",
+                "managedFields": [{
+                    "manager": "tester", "operation": "Update", "apiVersion": "store.example.com/v1alpha1",
+                    "time": "2026-01-02T03:04:05Z", "fieldsType": "FieldsV1",
+                    "fieldsV1": {"f:spec": {".": {}, "f:colour": {}}},
+                }],
             },
             "spec": {"colour": "red"},
         })
@@ -297,20 +303,31 @@ fn the_server_keeps_what_is_its_own() {
 
 #[test]
 fn managed_fields_are_kept_taken_or_reset() {
-    let entry = |manager: &str| json!({"manager": manager, "operation": "Update", "apiVersion": "store.example.com/v1alpha1", "fieldsV1": {"f:spec": {}}});
-    let mut desk = Desk::with(json!({"metadata": {"name": "a", "managedFields": [entry("dropped")]}}));
-    let mut step = |managed_fields: Value, expected: Value| {
+    let entry = |manager: &str| {
+        json!({
+            "manager": manager, "operation": "Update", "apiVersion": "store.example.com/v1alpha1",
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:colour": {}}},
+        })
+    };
+    let spec = json!({"colour": "red"});
+    let mut desk = Desk::with(json!({"metadata": {"name": "a", "managedFields": [entry("given")]}, "spec": spec}));
+    let managers = |object: &Value| {
+        let entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+        entries.iter().map(|entry| entry["manager"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(managers(&desk.now()), ["tester"], "who creates it sets all of it");
+    let mut step = |managed_fields: Value, expected: &[&str]| {
         let version = &desk.now()["metadata"]["resourceVersion"];
         let meta = json!({"name": "a", "resourceVersion": version, "managedFields": managed_fields});
-        desk.replace(json!({"metadata": meta})).unwrap();
-        assert_eq!(desk.now()["metadata"]["managedFields"], expected);
+        desk.replace(json!({"metadata": meta, "spec": spec})).unwrap();
+        assert_eq!(managers(&desk.now()), expected);
     };
-    step(Value::Null, Value::Null);
-    step(json!([entry("x")]), json!([entry("x")]));
-    step(Value::Null, json!([entry("x")]));
-    step(json!([]), Value::Null);
-    step(json!([entry("y")]), json!([entry("y")]));
-    step(json!([{}]), Value::Null);
+    step(Value::Null, &["tester"]);
+    step(json!([entry("x")]), &["x"]);
+    step(Value::Null, &["x"]);
+    step(json!([]), &[]);
+    step(json!([entry("y")]), &["y"]);
+    step(json!([{}]), &[]);
     let patch = br#"[{"op":"replace","path":"/metadata/resourceVersion","value":"1"}]"#;
     let patch = Patch::parse("application/json-patch+json", patch).unwrap();
     assert_eq!(refused(desk.patch(patch, None)).0, 409);

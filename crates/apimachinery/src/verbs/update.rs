@@ -9,11 +9,21 @@ use crate::{
     command::{Answer, Decision, Mutation, Write},
     draft::{Draft, Reader},
     field::{Fault, Path},
-    kind::{Decided, Resource, Subresource},
+    kind::{Decided, Subresource},
+    managed::is_same_but_for_times,
     metadata,
-    object::{Object, ObjectMeta},
-    refusal::{Reason, Refusal},
+    object::Object,
+    refusal::Refusal,
 };
+
+/// What somebody wants an object to be.
+pub(super) struct Wanted {
+    pub(super) draft: Draft,
+    /// Whether the draft is meant as the whole object, and must name the version that it replaces.
+    pub(super) replaced: bool,
+    /// The entries of managed fields, if they are known already.
+    pub(super) owners: Option<Vec<Value>>,
+}
 
 impl<W> Case<'_, W> {
     pub(super) fn update(
@@ -23,7 +33,19 @@ impl<W> Case<'_, W> {
         subresource: Option<Subresource>,
     ) -> Result<Decision, Refusal> {
         let replaced = matches!(change, Mutation::Replace(_));
-        let Draft { object: mut new, mut warnings, faults: of_types } = self.changed(current, change)?;
+        let draft = self.changed(current, change)?;
+        self.change(current, Wanted { draft, replaced, owners: None }, subresource)
+    }
+
+    /// Puts what is wanted in the place of the object, or of a part of it.
+    pub(super) fn change(
+        &self,
+        current: &Arc<Object>,
+        wanted: Wanted,
+        subresource: Option<Subresource>,
+    ) -> Result<Decision, Refusal> {
+        let Wanted { draft, replaced, owners } = wanted;
+        let Draft { object: mut new, mut warnings, faults: of_types } = draft;
         self.check_identity(current, &mut new, replaced)?;
         restore(current, &mut new, subresource);
         let faults = metadata::validate_update(&current.metadata, &new.metadata);
@@ -36,6 +58,12 @@ impl<W> Case<'_, W> {
         if subresource.is_none() && is_other_desire(current, &new) {
             new.metadata.generation = Some(current.metadata.generation.unwrap_or(0) + 1);
         }
+        let owners = owners.unwrap_or_else(|| self.next_owners(current, &new, subresource));
+        new.metadata.managed_fields = if is_same_but_for_times(&owners, &current.metadata.managed_fields) {
+            current.metadata.managed_fields.clone()
+        } else {
+            owners
+        };
         if new == **current && companions.is_empty() {
             return Ok(Decision { writes: Vec::new(), answer: Answer::Unchanged(Arc::clone(current)), warnings });
         }
@@ -56,10 +84,9 @@ impl<W> Case<'_, W> {
         reader.patched(patched, patch.duplicates())
     }
 
-    fn about_this(&self, refusal: Refusal) -> Refusal {
-        let Resource { group, kind, plural, .. } = self.resource;
-        let noun = if refusal.reason == Reason::Invalid { kind } else { plural };
-        refusal.about(group, noun, &self.key.name)
+    fn next_owners(&self, current: &Object, new: &Object, subresource: Option<Subresource>) -> Vec<Value> {
+        let endpoint = self.schema.endpoint(subresource);
+        endpoint.update(Some(&current.to_value()), &new.to_value(), self.manager, self.ctx.now)
     }
 
     /// Name, namespace, uid and resourceVersion must be those of the object, as far as they are given.
@@ -69,10 +96,7 @@ impl<W> Case<'_, W> {
             meta.name.clone_from(&now.name);
         }
         if meta.name != now.name {
-            return Err(Refusal::bad_request(format!(
-                "the name of the object ({}) does not match the name on the URL ({})",
-                meta.name, now.name
-            )));
+            return Err(self.other_name(&meta.name));
         }
         self.settle_namespace(new)?;
         let meta = &mut new.metadata;
@@ -120,7 +144,8 @@ fn is_other_desire(old: &Object, new: &Object) -> bool {
     desires(old) != desires(new) || new.fields.iter().any(differs)
 }
 
-/// Puts back what a client cannot change: system metadata, and the part that this path does not write.
+/// Puts back what a client cannot change: system metadata, and the part that this path does not write. The entries of
+/// managed fields stay those that the client gave.
 fn restore(current: &Object, new: &mut Object, subresource: Option<Subresource>) {
     if subresource == Some(Subresource::Status) {
         let status = new.field("status").clone();
@@ -130,7 +155,6 @@ fn restore(current: &Object, new: &mut Object, subresource: Option<Subresource>)
     }
     new.set_field("status", current.field("status").clone());
     let now = &current.metadata;
-    let managed_fields = managed_fields(now, &new.metadata);
     let meta = &mut new.metadata;
     meta.resource_version.clone_from(&now.resource_version);
     meta.creation_timestamp = now.creation_timestamp;
@@ -139,15 +163,4 @@ fn restore(current: &Object, new: &mut Object, subresource: Option<Subresource>)
     meta.generation = now.generation;
     meta.generate_name.clone_from(&now.generate_name);
     meta.self_link.clear();
-    meta.managed_fields = managed_fields;
-}
-
-/// Absent: those of the object stay. `[{}]` takes them away. Others are taken; whether they are well-formed is told with
-/// the rest of the metadata.
-fn managed_fields(now: &ObjectMeta, new: &ObjectMeta) -> Vec<Value> {
-    match new.managed_fields.as_slice() {
-        [] => now.managed_fields.clone(),
-        [Value::Object(entry)] if entry.is_empty() => Vec::new(),
-        given => given.to_vec(),
-    }
 }

@@ -145,6 +145,7 @@ fn command(key: ObjectKey, action: Action) -> Command {
     Command {
         key,
         action,
+        manager: "tester".to_owned(),
         dry_run: false,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         seed: Seed([SEED.fetch_add(1, Ordering::Relaxed); 32]),

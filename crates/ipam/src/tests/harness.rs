@@ -151,7 +151,8 @@ impl Server {
     fn decide(&mut self, key: &ObjectKey, action: Action, dry_run: bool) -> Result<Decision, Refusal> {
         self.clock += 1;
         let kind = kind_of(key);
-        let command = Command { key: key.clone(), action, dry_run, now: self.now(), seed: self.seed() };
+        let manager = "tester".to_owned();
+        let command = Command { key: key.clone(), action, manager, dry_run, now: self.now(), seed: self.seed() };
         let related = self.related(kind, key);
         let schema = &SCHEMAS[key.resource];
         verbs::decide(kind, schema, &self.world, command, self.objects.get(key), &related)

@@ -17,6 +17,7 @@ mod pool_hierarchy;
 mod pool_selector;
 mod pool_validation;
 
+mod applies;
 mod deletes;
 mod discovery;
 mod errors;
