@@ -8,6 +8,11 @@
 //! [`Typed`] is an object with its schema.
 //!
 //! One version of each kind is served: entries of other versions are dropped when the object changes.
+//!
+//! Where this is not as Kubernetes is: an applier who comes to own what is there already gets a time; the oldest updaters
+//! are merged without a loss where times are equal; fields that a schema no longer declares do not keep an object from being
+//! applied to; all undeclared fields of a configuration are named, not only the first; large numbers in the keys of lists
+//! are exact.
 
 mod codec;
 mod conflict;

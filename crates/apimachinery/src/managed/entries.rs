@@ -167,9 +167,8 @@ impl Managers {
                 api_version: manager.api_version.clone(),
                 subresource: String::new(),
             };
-            for merged in [first, &manager].into_iter().filter(|merged| **merged != bucket) {
-                self.merge(merged, &bucket);
-            }
+            self.merge(first, &bucket);
+            self.merge(&manager, &bucket);
             firsts.insert(bucket.api_version.clone(), bucket);
             surplus -= 1;
         }

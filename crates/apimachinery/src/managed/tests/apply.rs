@@ -275,6 +275,20 @@ fn multiple_appliers_nested_type() {
 }
 
 #[test]
+fn what_nobody_owns_stays_with_what_it_is_in() {
+    let mut bench = Bench::new(&schema());
+    bench.run("apply one: {list: [{name: a}, {name: b}]}\napply two: {list: [{name: b}]}");
+    // By a default, say.
+    bench.live.as_mut().unwrap()["spec"]["list"] = json!([{"name": "a", "value": 1}, {"name": "b", "value": 1}]);
+    expect![[r#"
+        {"list":[{"name":"b","value":1}]}
+        Apply two: .list[name="b"] .list[name="b"].name
+        Apply one: .spec
+    "#]]
+    .assert_eq(&bench.run("apply one: {}"));
+}
+
+#[test]
 fn multiple_appliers_recursive_map() {
     let script = "apply one: {rec: {a: {b: {}}, c: {d: {}}}}
                   apply two: {rec: {a: {}, c: {d: {}}}}

@@ -53,6 +53,7 @@ fn items_that_are_named_are_in_the_order_of_their_names() {
     order("[a, b, c]", "[x, b]", "[a, x, b, c]");
     order("[a, b]", "[x, q]", "[a, b, x, q]");
     order("[a, x, b]", "[b, a]", "[x, b, a]");
+    order("[a, b, q]", "[a, x, b]", "[a, x, b, q]");
     order("[]", "[b, a]", "[b, a]");
     order("[a]", "[]", "[a]");
 }
