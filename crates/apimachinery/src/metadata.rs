@@ -141,9 +141,6 @@ fn validate_rest(meta: &ObjectMeta, faults: &mut Vec<Fault>) {
     validate_annotations(meta, faults);
     validate_owners(&meta.owner_references, &path.child("ownerReferences"), faults);
     validate_finalizers(meta, &path.child("finalizers"), faults);
-    for (index, entry) in meta.managed_fields.iter().enumerate() {
-        validate_managed_fields(entry, &path.child("managedFields").index(index), faults);
-    }
 }
 
 fn validate_annotations(meta: &ObjectMeta, faults: &mut Vec<Fault>) {
@@ -201,19 +198,6 @@ fn validate_owners(owners: &[OwnerReference], path: &Path, faults: &mut Vec<Faul
             controller = Some(owner);
         }
     }
-}
-
-fn validate_managed_fields(entry: &Value, path: &Path, faults: &mut Vec<Fault>) {
-    let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
-    let operation = text("operation");
-    if operation != "Apply" && operation != "Update" {
-        faults.push(Fault::invalid(path.child("operation"), operation, "must be `Apply` or `Update`"));
-    }
-    let fields_type = text("fieldsType");
-    if !fields_type.is_empty() && fields_type != "FieldsV1" {
-        faults.push(Fault::invalid(path.child("fieldsType"), fields_type, "must be `FieldsV1`"));
-    }
-    faults.extend(manager_fault(text("manager"), path.child("manager")));
 }
 
 /// The field manager of a request that names none: its `User-Agent` up to the first `/`, as far as it can be a name.

@@ -73,15 +73,20 @@ impl Updater<'_> {
     fn prune(&self, merged: Value, last: &FieldSet, managers: &Managers) -> Value {
         let named = |set: &FieldSet| self.schema.with_named_parents(set);
         let paths = |value: &Value| named(&self.schema.made(value).to_field_set());
-        let (last, merged_paths) = (named(last), paths(&merged));
+        let owned = last;
+        let (last, merged_paths) = (named(owned), paths(&merged));
         let merged = self.schema.made(&merged);
         let pruned = merged.remove(&last);
         // Back comes what anyone owns, the applier's new configuration included ...
         let kept = paths(&pruned).union(&named(&managers.all_owned()));
         let pruned = merged.remove(&merged_paths.difference(&kept));
         // ... and what was never the applier's to remove.
-        let gone = merged_paths.difference(&paths(&pruned));
-        merged.remove(&gone.intersection(&last))
+        let gone = merged_paths.difference(&paths(&pruned)).intersection(&last);
+        // A struct or a list that is only on the way to what goes stays for what nobody owns in it. (In Kubernetes it
+        // goes; but there everything is somebody's. What the service writes into a status by itself is nobody's here.)
+        let unowned = merged.to_field_set().difference(&gone);
+        let on_the_way = named(&unowned).difference(owned);
+        merged.remove(&gone.difference(&on_the_way))
     }
 }
 

@@ -35,7 +35,6 @@ fn every_fault_of_the_rest_is_named() {
         "labels": {"-": "x", "b": "-", "example.com/ok": "v"},
         "annotations": {"/": "x"},
         "finalizers": ["-", "short", "example.com/long", "orphan", "foregroundDeletion"],
-        "managedFields": [{"operation": "Guess", "fieldsType": "V2", "manager": "\n"}, {"operation": "Apply"}],
         "ownerReferences": [
             {"apiVersion": "v1", "kind": "K", "name": "n", "uid": "", "controller": true},
             {"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u", "controller": true},
@@ -49,9 +48,6 @@ fn every_fault_of_the_rest_is_named() {
         "metadata.ownerReferences",
         "metadata.finalizers",
         "metadata.finalizers",
-        "metadata.managedFields[0].operation",
-        "metadata.managedFields[0].fieldsType",
-        "metadata.managedFields[0].manager",
     ];
     assert_eq!(paths(meta), expected);
     let meta = json!({"name": "a", "annotations": {"a": "x".repeat(ANNOTATIONS_BYTES_MAX)}});
