@@ -1,73 +1,109 @@
 //! How many claims a second the commit path takes, at 1, 32 and 256 claims to a commit.
 //!
-//! A claim is what the server writes for one: two objects of about 700 bytes and a span, after a look whether the name
+//! A claim is what the server writes for one: two objects of about 900 bytes and a span, after a look whether the name
 //! is free. Usage, from the root of the repository:
 //!
 //! ```text
-//! cargo run --release -p store-sqlite --example throughput -- [directory] [seconds per figure] [ordered|scattered]
+//! cargo run --release -p store-sqlite --example throughput -- [file] [seconds per figure] [keys] [claims]
 //! ```
 //!
-//! `scattered` names (the default) fall anywhere in the index, `ordered` ones at its end. Each figure goes on in the
-//! file that the one before it left; the median of the commit times is less noisy than the rate.
+//! The file is made if there is none, and stays: the next run goes on in it. It is filled up to `claims` claims (0)
+//! before anything is measured. Keys are `mixed` (the default: a claim's at the end of the index, its allocation's
+//! anywhere, as in the server), `ordered` (both at the end) or `scattered` (both anywhere). Each figure goes on in what
+//! the one before it left; the median of the commit times and the processor's time are less noisy than the rate.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use store::{Key, Span, Store, Write};
 use store_sqlite::SqliteStore;
 
-const VALUE_BYTES: usize = 700;
-const CLAIMS_PER_COMMIT: [u32; 3] = [1, 32, 256];
+const VALUE_BYTES: usize = 900;
+const CLAIMS_PER_COMMIT: [u64; 3] = [1, 32, 256];
+
+/// To a commit while the file is filled.
+const CLAIMS_PER_FILLING: u64 = 2_000;
+
+/// The unit of time in `/proc`, which has been the same on every Linux for decades.
+const TICK: Duration = Duration::from_millis(10);
 
 struct Load {
     store: SqliteStore,
-    scattered: bool,
+    keys: Keys,
     claims: u64,
     value: Bytes,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    Mixed,
+    Ordered,
+    Scattered,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let argument = |place: usize, default: &str| arguments.get(place).map_or(default, String::as_str).to_owned();
-    let directory = tempfile::tempdir_in(PathBuf::from(argument(0, ".")))?;
+    let file = PathBuf::from(argument(0, "throughput.db"));
     let duration = Duration::from_secs(argument(1, "5").parse()?);
-    let store = SqliteStore::open(directory.path().join("throughput.db"))?;
-    let value = Bytes::from(vec![b'v'; VALUE_BYTES]);
-    let mut load = Load { store, scattered: argument(2, "scattered") == "scattered", claims: 0, value };
+    let keys = match argument(2, "mixed").as_str() {
+        "mixed" => Keys::Mixed,
+        "ordered" => Keys::Ordered,
+        "scattered" => Keys::Scattered,
+        other => return Err(format!("keys are mixed, ordered or scattered, not {other}").into()),
+    };
+    let mut load = Load::open(&file, keys).await?;
+    load.fill(argument(3, "0").parse()?).await?;
     for claims in CLAIMS_PER_COMMIT {
         load.measure(claims, duration).await?;
     }
     let statistics = load.store.statistics().await?;
     println!(
-        "{} claims; file {} MiB, log {} MiB",
+        "{} claims; file {} MiB, log {} MiB; at most {} MiB of memory",
         load.claims,
         statistics.file_bytes >> 20,
-        statistics.wal_bytes >> 20
+        statistics.wal_bytes >> 20,
+        memory_kib_max()? >> 10
     );
     Ok(())
 }
 
 impl Load {
-    async fn measure(&mut self, claims: u32, duration: Duration) -> Result<(), store::Error> {
+    async fn open(file: &Path, keys: Keys) -> Result<Self, Box<dyn std::error::Error>> {
+        let store = SqliteStore::open(file)?;
+        let claims = store.head().await?.revision.0 / 2;
+        Ok(Self { store, keys, claims, value: Bytes::from(vec![b'v'; VALUE_BYTES]) })
+    }
+
+    async fn fill(&mut self, claims: u64) -> Result<(), store::Error> {
+        while self.claims < claims {
+            let batch = self.batch(CLAIMS_PER_FILLING.min(claims - self.claims));
+            self.commit(batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn measure(&mut self, claims: u64, duration: Duration) -> Result<(), Box<dyn std::error::Error>> {
         let mut times = Vec::new();
-        let begun = Instant::now();
-        while begun.elapsed() < duration {
+        let (begun, busy) = (Instant::now(), processor_time()?);
+        while times.is_empty() || begun.elapsed() < duration {
             let batch = self.batch(claims);
             let commit = Instant::now();
             self.commit(batch).await?;
             times.push(commit.elapsed());
         }
+        let total = claims as f64 * times.len() as f64;
+        let busy = processor_time()?.saturating_sub(busy).as_secs_f64() * 1e6 / total;
+        let rate = total / times.iter().sum::<Duration>().as_secs_f64();
         times.sort_unstable();
-        let mean: Duration = times.iter().sum::<Duration>() / u32::try_from(times.len()).unwrap_or(u32::MAX);
-        let rate = |time: Duration| f64::from(claims) / time.as_secs_f64();
         let [p50, p99] = [50, 99].map(|percent| times[times.len() * percent / 100]);
+        let max = times[times.len() - 1];
         println!(
-            "{claims:>4} per commit: {:>6.0} claims/s, {:>6.0} at the median; commit p50 {p50:?} p99 {p99:?} max {:?}",
-            rate(mean),
-            rate(p50),
-            times[times.len() - 1],
+            "{claims:>4} per commit: {rate:>6.0} claims/s, {:>6.0} at the median; \
+             commit p50 {p50:.2?} p99 {p99:.2?} max {max:.2?}; processor {busy:.1} us a claim",
+            claims as f64 / p50.as_secs_f64(),
         );
         Ok(())
     }
@@ -79,20 +115,21 @@ impl Load {
         transaction.commit(writes).await
     }
 
-    fn batch(&mut self, claims: u32) -> Vec<Write> {
+    fn batch(&mut self, claims: u64) -> Vec<Write> {
         let mut writes = Vec::new();
-        for _ in 0..claims {
-            self.claims += 1;
+        for number in self.claims..self.claims + claims {
             // An odd factor visits every number once, far from the one before.
-            let name = if self.scattered { self.claims.wrapping_mul(0x9E37_79B9_7F4A_7C15) } else { self.claims };
-            let holder = key(format!("claims/tenant-a/production/claim-{name:016x}"));
-            let number = u128::from(self.claims);
-            let space = "pools/tenant-a/5b0c4c9e-5d0e-4d5f-8f5e-2f6f3f0a7c11".to_owned();
-            let span = Span { space, first: number << 8, last: (number << 8) | 0xFF, holder: holder.clone() };
-            let allocation = key(format!("allocations/tenant-a/production/claim-{name:016x}"));
-            writes.push(self.write(holder, vec![]));
-            writes.push(self.write(allocation, vec![span]));
+            let anywhere = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let claim = if self.keys == Keys::Scattered { anywhere } else { number };
+            let allocation = if self.keys == Keys::Ordered { number } else { anywhere };
+            let holder = key(format!("ipallocations/platform/production/alloc-{allocation:016x}"));
+            let space = "pools/platform/5b0c4c9e-5d0e-4d5f-8f5e-2f6f3f0a7c11".to_owned();
+            let first = u128::from(number) << 8;
+            let span = Span { space, first, last: first | 0xFF, holder: holder.clone() };
+            writes.push(self.write(key(format!("ipclaims/platform/production/claim-{claim:016x}")), vec![]));
+            writes.push(self.write(holder, vec![span]));
         }
+        self.claims += claims;
         writes
     }
 
@@ -103,4 +140,19 @@ impl Load {
 
 fn key(text: String) -> Key {
     Key::new(text).expect("the names of this program are short")
+}
+
+/// What this process has used of the processors so far.
+fn processor_time() -> Result<Duration, Box<dyn std::error::Error>> {
+    let line = std::fs::read_to_string("/proc/self/stat")?;
+    // Counted from behind the name, which may hold blanks: 11 and 12 are the time as a user and in the kernel.
+    let behind = line.rsplit_once(')').ok_or("no name in /proc/self/stat")?.1;
+    let ticks = behind.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+    Ok(TICK * ticks.sum::<Result<u32, _>>()?)
+}
+
+fn memory_kib_max() -> Result<u64, Box<dyn std::error::Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM in /proc/self/status")?;
+    Ok(line.trim_end_matches("kB").trim().parse()?)
 }

@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::backup::{Backup, StepResult};
 use store::Head;
@@ -21,9 +22,9 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`] with what failed; an existing `to` is left as it is.
     pub async fn backup(&self, to: &Path) -> Result<Head, OpenError> {
-        let (from, to) = (self.path.clone(), to.to_owned());
+        let (from, to) = (Arc::clone(&self.data), to.to_owned());
         let failed = io_error("finish the backup", &to);
-        let copied = tokio::task::spawn_blocking(move || copy_to(&from, &to)).await;
+        let copied = tokio::task::spawn_blocking(move || copy_to(from.path(), &to)).await;
         copied.map_err(|error| failed(io::Error::other(error)))?
     }
 }

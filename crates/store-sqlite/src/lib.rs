@@ -2,12 +2,15 @@
 //!
 //! One thread owns the one connection that writes (`writer.rs`); a few connections read beside it (`reader.rs`), each
 //! read inside one `SQLite` snapshot. The file is in WAL mode with `synchronous=FULL`: a commit that was acknowledged
-//! survives the machine. What the file looks like, and the trigger that refuses overlapping spans whoever writes
-//! them, is in `schema.rs`. A lock beside the file keeps a second process out (`lock.rs`).
+//! survives the machine. A third kind moves the write-ahead log into the data file, beside the commits
+//! (`checkpoint.rs`). What the file looks like, and the trigger that refuses overlapping spans whoever writes them, is
+//! in `schema.rs`. A lock beside the file keeps a second process out (`lock.rs`).
 
 mod backup;
+mod checkpoint;
 mod commit;
 mod compaction;
+mod data_file;
 mod failure;
 mod lock;
 mod open;
@@ -23,7 +26,6 @@ mod transaction;
 mod walk;
 mod writer;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::store::Revision;
@@ -36,10 +38,11 @@ pub use open::OpenError;
 /// Dropping it waits for the write under way, closes the file and gives the lock back.
 #[derive(Debug)]
 pub struct SqliteStore {
-    path: PathBuf,
+    data: Arc<data_file::DataFile>,
     /// The head, for whoever may commit next. `None` after a commit failed: ask the file before going on.
     head: Arc<Mutex<Option<Revision>>>,
     readers: Arc<reader::Readers>,
+    checkpointer: checkpoint::Checkpointer,
     writer: writer::Writer,
 }
 
@@ -58,16 +61,17 @@ impl SqliteStore {
     /// # Errors
     /// If the data file's size cannot be read.
     pub async fn statistics(&self) -> std::io::Result<Statistics> {
-        let file_bytes = tokio::fs::metadata(&self.path).await?.len();
-        let wal = tokio::fs::metadata(open::beside(&self.path, "-wal")).await;
+        let file_bytes = tokio::fs::metadata(self.data.path()).await?.len();
+        let wal = tokio::fs::metadata(open::beside(self.data.path(), "-wal")).await;
         Ok(Statistics { file_bytes, wal_bytes: wal.map_or(0, |wal| wal.len()) })
     }
 }
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
-        // Readers first: the connection that closes last is the writer's, and it leaves no write-ahead log behind.
+        // The writer last: the connection that closes last leaves no write-ahead log behind.
         self.readers.close();
+        self.checkpointer.stop();
         self.writer.stop();
     }
 }

@@ -14,6 +14,8 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use tokio::sync::Mutex;
 
 use crate::SqliteStore;
+use crate::checkpoint::{self, Checkpointer, Growth};
+use crate::data_file::DataFile;
 use crate::lock::Lock;
 use crate::reader::Readers;
 use crate::writer::Writer;
@@ -22,9 +24,6 @@ use crate::{schema, snapshot};
 /// The first `SQLite` without the bug that loses a write when two connections reset the write-ahead log at once.
 const LIBRARY_VERSION_MIN: i32 = 3_051_003;
 
-/// Checkpoint when the write-ahead log has this many pages. Fewer means more checkpoints of the same hot pages.
-const CHECKPOINT_PAGES: u32 = 16_000;
-
 /// A write-ahead log that grew beyond this while a long read held it is cut back afterwards.
 const WAL_BYTES_KEPT: u32 = 256 * 1024 * 1024;
 
@@ -32,7 +31,7 @@ const WAL_BYTES_KEPT: u32 = 256 * 1024 * 1024;
 const WRITER_CACHE_KIB: u32 = 64 * 1024;
 
 /// How long the writer waits for `SQLite`'s own locks. Only a checkpoint or a foreign tool can hold one.
-const BUSY_MS: u32 = 5_000;
+pub const BUSY_MS: u32 = 5_000;
 
 /// How many statements each connection keeps prepared; more than there are.
 const STATEMENTS_MAX: usize = 32;
@@ -99,16 +98,22 @@ impl SqliteStore {
         check_library()?;
         let path = create(path.as_ref())?;
         let lock = Lock::take(&path)?;
+        let data = Arc::new(DataFile::open(path.clone()).map_err(io_error("open", &path))?);
         let database = |source| OpenError::Database { path: path.clone(), source };
         let mut connection = connect_writer(&path).map_err(database)?;
         schema::prepare(&mut connection, &path)?;
         configure_writer(&connection).map_err(database)?;
+        let growth = Arc::new(Growth::new(checkpoint::LIMITS));
+        growth.watch(&mut connection).map_err(database)?;
         let head = snapshot::horizon(&connection).map_err(database)?.head;
+        let writer = Writer::start(connection, lock).map_err(io_error("start the writer thread for", &path))?;
+        let checkpointer = Checkpointer::start(Arc::clone(&data), growth, writer.handle().clone());
         Ok(Self {
             head: Arc::new(Mutex::new(Some(head))),
-            readers: Arc::new(Readers::new(path.clone())),
-            writer: Writer::start(connection, lock).map_err(io_error("start the writer thread for", &path))?,
-            path,
+            readers: Arc::new(Readers::new(Arc::clone(&data))),
+            checkpointer: checkpointer.map_err(io_error("start the checkpoint thread for", &path))?,
+            writer,
+            data,
         })
     }
 }
@@ -163,7 +168,6 @@ pub fn configure(connection: &Connection) -> rusqlite::Result<()> {
 fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
     connection.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))?;
     connection.pragma_update(None, "mmap_size", 0)

@@ -2,13 +2,14 @@
 //!
 //! Each read has one to itself, inside one `SQLite` snapshot, on a thread that may block.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 use store::Error;
 use tokio::sync::Semaphore;
 
+use crate::data_file::DataFile;
 use crate::failure::{closed, failed};
 use crate::open::configure;
 
@@ -21,15 +22,15 @@ const READER_CACHE_KIB: u32 = 4 * 1024;
 /// The pool of reader connections.
 #[derive(Debug)]
 pub struct Readers {
-    path: PathBuf,
+    data: Arc<DataFile>,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
 }
 
 impl Readers {
     /// A pool that opens connections as they are needed and keeps them.
-    pub fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::default(), permits: Arc::new(Semaphore::new(READERS_MAX)) }
+    pub fn new(data: Arc<DataFile>) -> Self {
+        Self { data, idle: Mutex::default(), permits: Arc::new(Semaphore::new(READERS_MAX)) }
     }
 
     /// Does `read` in one snapshot of the file. Once begun it goes on, even if nobody waits for the answer.
@@ -57,7 +58,7 @@ impl Readers {
 
     fn take(&self) -> rusqlite::Result<Connection> {
         let idle = self.idle().pop();
-        idle.map_or_else(|| connect(&self.path), Ok)
+        idle.map_or_else(|| connect(self.data.path()), Ok)
     }
 
     fn put(&self, connection: Connection) {
@@ -73,7 +74,7 @@ impl Readers {
 }
 
 /// A connection that can only read.
-pub fn connect(path: &std::path::Path) -> rusqlite::Result<Connection> {
+pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     configure(&connection)?;

@@ -55,7 +55,7 @@ async fn the_writer_is_durable() {
         "journal_mode Text(\"wal\")",
         "synchronous Integer(2)",
         "mmap_size Integer(0)",
-        "wal_autocheckpoint Integer(16000)",
+        "wal_autocheckpoint Integer(0)",
     ];
     assert_eq!(settings.await, expected);
 }

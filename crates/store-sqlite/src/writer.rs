@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::lock::Lock;
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+pub type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// The thread, for its owner.
 #[derive(Debug)]
@@ -80,7 +80,12 @@ impl WriterHandle {
             // The caller may have gone away; the work counts all the same.
             let _ = answer.send(work(connection));
         };
-        self.jobs.send(Some(Box::new(job))).map_err(|_| Gone::Before)?;
+        self.send(Box::new(job))?;
         answered.await.map_err(|_| Gone::During)
+    }
+
+    /// Has `job` done some time.
+    pub fn send(&self, job: Job) -> Result<(), Gone> {
+        self.jobs.send(Some(job)).map_err(|_| Gone::Before)
     }
 }

@@ -1,9 +1,10 @@
-//! The disk fills up in the middle of a commit.
+//! The disk fills up in the middle of a commit, or of a checkpoint.
 //!
 //! A child process takes the disk's part itself: it lowers the largest size that the kernel lets its files have, so
-//! that the write-ahead log cannot grow. The shell in between makes the child survive the signal that comes with it.
+//! that the write-ahead log or the data file cannot grow. The shell in between makes the child survive the signal that
+//! comes with it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -19,22 +20,69 @@ const ROOM_BYTES: u64 = 60_000;
 
 #[test]
 fn a_commit_that_does_not_fit_is_taken_back() {
-    if let Some(path) = std::env::var_os(CHILD) {
+    in_child("full_disk::a_commit_that_does_not_fit_is_taken_back", CHILD, |path| async move {
+        fill(&path, ROOM_BYTES).await;
+        fill(&path, 0).await;
+    });
+}
+
+/// Runs `test`, which is the caller, in a process of its own, and there `body` on the path of a new store.
+fn in_child<F: Future<Output = ()>>(test: &str, variable: &str, body: impl FnOnce(PathBuf) -> F) {
+    if let Some(path) = std::env::var_os(variable) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        runtime.block_on(fill(Path::new(&path), ROOM_BYTES));
-        runtime.block_on(fill(Path::new(&path), 0));
+        runtime.block_on(body(path.into()));
         println!("\nthe child is done");
         return;
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");
-    let child = again("full_disk::a_commit_that_does_not_fit_is_taken_back", CHILD, &path);
+    let child = again(test, variable, &path);
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(child.get_program()).args(child.get_args());
-    let output = shell.env(CHILD, &path).output().unwrap();
+    let output = shell.env(variable, &path).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("the child is done"), "{said}{complaint}");
+}
+
+const CHECKPOINT_CHILD: &str = "STORE_SQLITE_FULL_DISK_CHECKPOINT";
+
+/// More than the store lets the write-ahead log have before it moves it into the data file.
+const BEYOND_CHECKPOINT_BYTES: u64 = 80 << 20;
+
+#[test]
+fn a_checkpoint_that_does_not_fit_loses_nothing() {
+    in_child("full_disk::a_checkpoint_that_does_not_fit_loses_nothing", CHECKPOINT_CHILD, |path| async move {
+        // A data file as large as the log will be, so that one limit stops the one and not the other.
+        let store = open(&path);
+        let head = commit_bytes(&store, BEYOND_CHECKPOINT_BYTES + (16 << 20)).await;
+        drop(store);
+        let store = open(&path);
+        let full = store.statistics().await.unwrap().file_bytes;
+        let limit = limit_files(full);
+        commit_bytes(&store, BEYOND_CHECKPOINT_BYTES).await;
+        assert_eq!(store.statistics().await.unwrap().file_bytes, full, "the file grew on a full disk");
+        setrlimit(Resource::Fsize, limit).unwrap();
+        while store.statistics().await.unwrap().file_bytes == full {
+            commit_bytes(&store, 1 << 20).await;
+        }
+        let before = (store.head().await.unwrap(), store.list("", None, None, usize::MAX).await.unwrap());
+        assert!(before.0.revision > head && before.1.records.len() as u64 == before.0.revision.0);
+        drop(store);
+        let store = open(&path);
+        let after = (store.head().await.unwrap(), store.list("", None, None, usize::MAX).await.unwrap());
+        assert!(after == before, "{:?} instead of {:?}", after.0, before.0);
+    });
+}
+
+/// Commits of one MiB each; gives back where the log ends.
+async fn commit_bytes(store: &SqliteStore, bytes: u64) -> Revision {
+    for _ in 0..bytes >> 20 {
+        let transaction = store.begin().await.unwrap();
+        let write = create(&format!("k{}", transaction.head()), vec![b'x'; 1 << 20]);
+        transaction.commit(vec![write]).await.unwrap();
+    }
+    store.head().await.unwrap().revision
 }
 
 /// Commits, cannot commit, can commit again; nothing acknowledged is lost, nothing refused is there.
