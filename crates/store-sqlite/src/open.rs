@@ -27,8 +27,12 @@ const LIBRARY_VERSION_MIN: i32 = 3_051_003;
 /// A write-ahead log that grew beyond this while a long read held it is cut back afterwards.
 const WAL_BYTES_KEPT: u32 = 256 * 1024 * 1024;
 
-/// The writer's page cache: large enough that a commit does not spill, and that the index stays hot.
-const WRITER_CACHE_KIB: u32 = 64 * 1024;
+/// The writer's page cache: large enough that a commit does not spill, and that the upper index stays hot.
+///
+/// More costs more than it saves. A page that is not in it comes out of the kernel's cache, which is cheap, while the
+/// commit searches the whole cache, page by page, for pages behind the end of the file, as long as that is shorter than
+/// 1 GiB: `SQLite` renumbers the pages of the index by way of a number there when it splits one in the middle.
+const WRITER_CACHE_KIB: u32 = 32 * 1024;
 
 /// How long the writer waits for `SQLite`'s own locks. Only a checkpoint or a foreign tool can hold one.
 pub const BUSY_MS: u32 = 5_000;
