@@ -50,12 +50,19 @@ fn compare_numbers(left: &Number, right: &Number) -> Ordering {
     }
 }
 
-/// Exactly, where Go rounds the integer: rounding would make an order that contradicts itself.
+/// Where Go rounds the integer to a float: that would make an order that contradicts itself. A float that is too large to
+/// have a fraction is the integer as which it is written, so that it is still the same when it has been read again.
 fn compare_mixed(left: i128, right: f64) -> Ordering {
-    let rounded = (left as f64).partial_cmp(&right).unwrap_or(Ordering::Equal);
-    #[expect(clippy::cast_possible_truncation, reason = "it is near an integer of 64 bits, and a cast saturates")]
-    rounded.then_with(|| left.cmp(&(right as i128)))
+    if FLOATS_WITHOUT_FRACTION.contains(&right.abs())
+        && let Ok(right) = right.to_string().parse::<i128>()
+    {
+        return left.cmp(&right);
+    }
+    (left as f64).partial_cmp(&right).unwrap_or(Ordering::Equal)
 }
+
+/// From the first float whose neighbours are integers, to where integers of 64 bits have long ended.
+const FLOATS_WITHOUT_FRACTION: Range<f64> = 9_007_199_254_740_992.0..1e21;
 
 fn integer(number: &Number) -> Option<i128> {
     number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))

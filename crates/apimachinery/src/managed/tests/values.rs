@@ -44,5 +44,11 @@ fn numbers_are_equal_by_what_they_mean() {
     let (odd, even) = (json!(9_007_199_254_740_993_i64), json!(9_007_199_254_740_992.0));
     assert_eq!(value::compare(&odd, &even), Ordering::Greater);
     assert_eq!(value::compare(&even, &odd), Ordering::Less);
+    // What is written as an integer is read as one.
+    for float in ["8800000392436609e1", "-9007199254740994.0", "1e19"] {
+        let float: f64 = float.parse().unwrap();
+        let written = PathElement::Value(json!(float));
+        assert_eq!(PathElement::from_text(&written.to_text()), Ok(Some(written)));
+    }
     assert!(value::equal(&json!(u64::MAX), &json!(u64::MAX)) && !value::equal(&json!(u64::MAX), &json!(-1)));
 }
