@@ -13,13 +13,14 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use http::{Request, header};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::SendRequest;
+use hyper::{body::Incoming, client::conn::http1::SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 
 use crate::process::{self, Process};
 
-const CLAIMS: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/bench/ipclaims";
+/// Where claims are made.
+pub const CLAIMS: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/bench/ipclaims";
 
 /// A measurement to make.
 pub struct Load {
@@ -139,16 +140,37 @@ impl Client {
         self.send(Request::get(path), String::new()).await
     }
 
+    /// The body of the answer to a GET.
+    pub async fn text(&mut self, path: &str) -> anyhow::Result<String> {
+        let body = self.open(path).await?.collect().await?.to_bytes();
+        Ok(String::from_utf8(body.to_vec())?)
+    }
+
+    /// The body of the answer to a GET, which is still to be read.
+    pub async fn open(&mut self, path: &str) -> anyhow::Result<Incoming> {
+        let response = self.request(Request::get(path), String::new()).await?;
+        anyhow::ensure!(response.status() == 200, "{path} was answered with {}", response.status());
+        Ok(response.into_body())
+    }
+
     async fn send(&mut self, request: http::request::Builder, body: String) -> anyhow::Result<u16> {
+        let response = self.request(request, body).await?;
+        let code = response.status().as_u16();
+        response.into_body().collect().await?;
+        Ok(code)
+    }
+
+    async fn request(
+        &mut self,
+        request: http::request::Builder,
+        body: String,
+    ) -> anyhow::Result<http::Response<Incoming>> {
         let request = request
             .header(header::HOST, "localhost")
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json")
             .body(Full::new(Bytes::from(body)))?;
         self.sender.ready().await?;
-        let response = self.sender.send_request(request).await?;
-        let code = response.status().as_u16();
-        response.into_body().collect().await?;
-        Ok(code)
+        Ok(self.sender.send_request(request).await?)
     }
 }

@@ -1,12 +1,14 @@
 //! Claims per second and their latency, end to end over TLS, against a real `ipam` process on the embedded store.
 //!
-//! `cargo bench -p ipamd --bench claims [-- --seconds 10 --claims 1000000]`. Beside each figure stands that of a server of
+//! `cargo bench -p ipamd --bench claims [-- --seconds 10 --claims 1000000]`, or, for what many watches cost,
+//! `-- --watches 5000 --claims 1000`. Beside each figure stands that of a server of
 //! the same stack (TLS, HTTP, JSON) that only parses the body and answers it, measured in the same run by the same
 //! clients: the machine's share of the time. It does not check answers beyond their status; the tests do that.
 
 mod load;
 mod null;
 mod process;
+mod watchers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,6 +21,8 @@ const CLIENTS: [usize; 3] = [1, 32, 256];
 struct Settings {
     seconds: u64,
     claims: u64,
+    /// Measure with so many open watches instead; 0: do not.
+    watches: usize,
 }
 
 impl Settings {
@@ -28,7 +32,11 @@ impl Settings {
             let given = args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1));
             given.and_then(|text| text.parse().ok()).unwrap_or(default)
         };
-        Self { seconds: number("--seconds", 10), claims: number("--claims", 1_000_000) }
+        Self {
+            seconds: number("--seconds", 10),
+            claims: number("--claims", 1_000_000),
+            watches: usize::try_from(number("--watches", 0)).unwrap_or(usize::MAX),
+        }
     }
 }
 
@@ -47,6 +55,10 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 async fn measure(settings: &Settings) -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let server = Arc::new(Process::ipam(directory.path()).await?);
+    if settings.watches > 0 {
+        create_pool(&server).await?;
+        return watchers::measure(&server, settings.watches, settings.claims).await;
+    }
     let null = Arc::new(Process::null(directory.path()).await?);
     create_pool(&server).await?;
     println!("| claims held | clients | claims/s | p50 | p99 | null server/s | ratio |");

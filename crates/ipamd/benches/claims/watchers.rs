@@ -1,0 +1,117 @@
+//! Many watches at once: each must get every event once and in order, and the writers should hardly notice.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::task::JoinSet;
+
+use crate::{
+    load::{CLAIMS, Client, Load, Outcome},
+    process::Process,
+};
+
+/// How many connections are opened at the same time.
+const OPENING: usize = 64;
+/// Claims are made by this many clients.
+const CLIENTS: usize = 32;
+
+/// Measures the same claims with and without `watches` open watches, each on a connection of its own.
+pub async fn measure(server: &Arc<Process>, watches: usize, claims: u64) -> anyhow::Result<()> {
+    let alone = make(server, claims).await?;
+    let before = server.resident_mib()?;
+    let opened = Instant::now();
+    let streams = open(server, watches).await?;
+    println!("{watches} watches opened in {:.1} s", opened.elapsed().as_secs_f64());
+    println!("memory: {before} MiB before, {} MiB with them, idle", server.resident_mib()?);
+    let started = Instant::now();
+    let mut readers = JoinSet::new();
+    for stream in streams {
+        readers.spawn(read(stream, claims));
+    }
+    let busy = make(server, claims).await?;
+    let mut last = None;
+    while let Some(revision) = readers.join_next().await {
+        let revision = revision??;
+        anyhow::ensure!(last.is_none_or(|last| last == revision), "two watches end at different events");
+        last = Some(revision);
+    }
+    let elapsed = started.elapsed().as_secs_f64();
+    let events = claims as f64 * watches as f64;
+    println!("every watch got each of {claims} events once and in order: {:.0} events/s in all", events / elapsed);
+    println!("memory afterwards: {} MiB\n", server.resident_mib()?);
+    println!("| watches | claims/s | p50 | p99 |\n|---|---|---|---|");
+    for (watches, outcome) in [(0, alone), (watches, busy)] {
+        let (p50, p99) = (outcome.quantile_ms(0.5), outcome.quantile_ms(0.99));
+        println!("| {watches} | {:.0} | {p50:.2} ms | {p99:.2} ms |", outcome.per_second());
+    }
+    Ok(())
+}
+
+async fn make(server: &Arc<Process>, claims: u64) -> anyhow::Result<Outcome> {
+    let time = Duration::from_hours(1);
+    Load { process: Arc::clone(server), clients: CLIENTS, time, most: claims }.run().await
+}
+
+/// Opens the watches, all from the same revision on.
+async fn open(server: &Arc<Process>, watches: usize) -> anyhow::Result<Vec<Stream>> {
+    let list = Client::connect(server).await?.text(&format!("{CLAIMS}?limit=1")).await?;
+    let revision = revision_of(list.as_bytes()).context("the list has no revision")?;
+    let path = format!("{CLAIMS}?watch=true&resourceVersion={revision}&timeoutSeconds=3600");
+    let mut streams = Vec::with_capacity(watches);
+    let mut opening = JoinSet::new();
+    for _ in 0..watches {
+        if opening.len() == OPENING {
+            streams.extend(opening.join_next().await.transpose()?.transpose()?);
+        }
+        let (server, path) = (Arc::clone(server), path.clone());
+        opening.spawn(async move {
+            let mut client = Client::connect(&server).await?;
+            let body = client.open(&path).await?;
+            anyhow::Ok(Stream { body, _client: client })
+        });
+    }
+    while let Some(stream) = opening.join_next().await {
+        streams.push(stream??);
+    }
+    Ok(streams)
+}
+
+/// An open watch.
+struct Stream {
+    body: Incoming,
+    _client: Client,
+}
+
+/// Reads so many events; the revision of the last.
+async fn read(mut stream: Stream, events: u64) -> anyhow::Result<u64> {
+    let (mut seen, mut last) = (0, 0);
+    let mut rest = Vec::new();
+    while seen < events {
+        let frame = stream.body.frame().await.context("the watch ended early")??;
+        rest.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        let mut read = 0;
+        while let Some(end) = rest[read..].iter().position(|byte| *byte == b'\n') {
+            let line = &rest[read..read + end];
+            anyhow::ensure!(line.starts_with(b"{\"type\":\"ADDED\""), "not the event of a creation");
+            let revision = revision_of(line).context("an event without a revision")?;
+            anyhow::ensure!(revision > last, "{revision} came after {last}");
+            (last, seen, read) = (revision, seen + 1, read + end + 1);
+        }
+        rest.drain(..read);
+    }
+    anyhow::ensure!(seen == events, "{seen} events instead of {events}");
+    Ok(last)
+}
+
+/// The first resourceVersion in a text.
+fn revision_of(text: &[u8]) -> Option<u64> {
+    const NAME: &[u8] = b"\"resourceVersion\":\"";
+    let at = text.windows(NAME.len()).position(|window| window == NAME)? + NAME.len();
+    let digits = text[at..].split(|byte| *byte == b'"').next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
