@@ -69,7 +69,7 @@ pub async fn watch<W: World>(
     let ends = now + asked.min(limits::WATCH_TIMEOUT_MAX);
     let stream = Watch {
         api: Arc::clone(api),
-        resource: place.resource.clone(),
+        plural: place.resource.plural,
         prefix: place.prefix(),
         filter: Filter { labels: options.labels, fields },
         representation,
@@ -78,6 +78,7 @@ pub async fn watch<W: World>(
         ends,
         bookmarks: options.allow_bookmarks.then(|| Bookmarks::new(now, ends)),
         columns_sent: false,
+        sent: None,
         stop,
         ready: VecDeque::new(),
     };
@@ -137,7 +138,8 @@ impl Bookmarks {
 
 struct Watch<W> {
     api: Arc<Api<W>>,
-    resource: Resource,
+    /// The plural of what is watched.
+    plural: &'static str,
     prefix: String,
     filter: Filter,
     representation: Representation,
@@ -146,6 +148,8 @@ struct Watch<W> {
     ends: Instant,
     bookmarks: Option<Bookmarks>,
     columns_sent: bool,
+    /// When events were last sent.
+    sent: Option<Instant>,
     stop: CancellationToken,
     ready: VecDeque<Bytes>,
 }
@@ -219,7 +223,7 @@ impl<W: World> Watch<W> {
 
     /// What is due by time, else the events behind the cursor, else a wait for one of them.
     async fn live(&mut self, cursor: u64) -> Result<(), Status> {
-        if self.tick(cursor) {
+        if self.tick(cursor) || self.rest().await {
             return Ok(());
         }
         let (events, upto) = match self.api.hub.behind(cursor, &self.prefix, limits::TAIL_EVENTS_MAX) {
@@ -236,6 +240,9 @@ impl<W: World> Watch<W> {
             }
         }
         self.api.metrics.watch_events(sent);
+        if sent > 0 {
+            self.sent = Some(Instant::now());
+        }
         self.push(chunk);
         if self.ready.is_empty() && upto >= self.api.hub.head() {
             self.wait(upto).await;
@@ -267,6 +274,20 @@ impl<W: World> Watch<W> {
         Some(self.encode(event_type, &object))
     }
 
+    /// Waits until it may look again, if it has sent events just now; whether it did wait. The more watches there are, the
+    /// more events each takes at once: together they leave the processors to the writers.
+    async fn rest(&mut self) -> bool {
+        let pace = limits::WATCH_PACE * u32::try_from(self.api.hub.watches()).unwrap_or(u32::MAX);
+        let Some(until) = self.sent.take().map(|sent| sent + pace).filter(|until| *until > Instant::now()) else {
+            return false;
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep_until(until) => {}
+        }
+        true
+    }
+
     /// Waits until the head moves, something is due or the watch is stopped.
     async fn wait(&mut self, cursor: u64) {
         let due = self.bookmarks.as_ref().map_or(self.ends, |bookmarks| bookmarks.next().min(self.ends));
@@ -293,7 +314,7 @@ impl<W: World> Watch<W> {
     }
 
     fn bookmark(&mut self, revision: u64, initial_end: bool) -> Bytes {
-        let object = watch::bookmark(&self.resource, revision, initial_end);
+        let object = watch::bookmark(self.resource(), revision, initial_end);
         self.encode(EventType::Bookmark, &object)
     }
 
@@ -305,12 +326,16 @@ impl<W: World> Watch<W> {
                 let revision = object.metadata.resource_version.parse().unwrap_or_default();
                 let meta = ListMeta { resource_version: revision, ..ListMeta::default() };
                 let columns = !std::mem::replace(&mut self.columns_sent, true);
-                table::table(&self.resource, &[object], &meta, include, v1beta1, api::now(), columns)
+                table::table(self.resource(), &[object], &meta, include, v1beta1, api::now(), columns)
                     .to_string()
                     .into_bytes()
             }
         };
         watch::frame(event_type, &bytes)
+    }
+
+    fn resource(&self) -> &Resource {
+        self.api.registry.get(self.plural).expect("what is watched is registered").resource()
     }
 
     fn push(&mut self, chunk: BytesMut) {
