@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e bench lint
+.PHONY: help demo test e2e oracle bench lint
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -20,6 +20,10 @@ test: ## Every test: cargo's, then those through real kubectl against a fresh se
 e2e: ## The tests through real kubectl; against any server with KUBECONFIG=file
 	@scripts/need.sh
 	@$(if $(filter command,$(firstword $(origin KUBECONFIG))),env KUBECONFIG='$(KUBECONFIG)',env -u KUBECONFIG) scripts/e2e.sh
+
+oracle: ## Compare with a real kube-apiserver, built from its Go module; ORACLE='--seed 2 --operations 50000'
+	@scripts/need.sh
+	@scripts/oracle.sh $(ORACLE)
 
 bench: ## The benchmarks of docs/benchmarks.md
 	@scripts/need.sh

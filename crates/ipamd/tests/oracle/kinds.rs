@@ -1,0 +1,268 @@
+//! Two kinds without rules of their own, one in namespaces and one without, with a schema that has all that the generic
+//! part must know: nested objects, maps, lists of each type, free form. The CRDs are made from the same description.
+
+use apimachinery::{
+    command::{ObjectKey, Write},
+    kind::{self, Cell, Column, Context, Decided, Gauge, Kind, Registry, Resource, Span, Subresource, Verb},
+    object::Object,
+    refusal::Refusal,
+    time::Time,
+};
+use serde_json::{Value, json};
+
+/// The group of both kinds.
+pub const GROUP: &str = "oracle.example.com";
+/// Their version.
+pub const VERSION: &str = "v1";
+
+/// Nothing that a decision would need to know.
+#[derive(Default)]
+pub struct Nothing;
+
+impl kind::World for Nothing {
+    fn apply(&mut self, _: &Write) {}
+
+    fn settle(&self, _: Time) -> Vec<Write> {
+        Vec::new()
+    }
+
+    fn restore_object(&mut self, _: ObjectKey, _: Object) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn restore_span(&mut self, _: &Span) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn kept(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        Vec::new()
+    }
+}
+
+/// Both kinds.
+pub fn registry() -> Registry<Nothing> {
+    Registry::new(vec![Box::new(Plain(widgets())), Box::new(Plain(gadgets()))])
+}
+
+/// A kind that accepts what its schema accepts, and fills in the defaults of the schema, as kube-apiserver does for CRDs.
+struct Plain(Resource);
+
+impl Plain {
+    fn decided(&self, mut object: Object) -> Decided {
+        for field in ["spec", "status"] {
+            let mut value = object.field(field).clone();
+            if !value.is_null() {
+                fill_in(&self.0.schema["properties"][field], &mut value);
+                object.set_field(field, value);
+            }
+        }
+        Decided { object, companions: Vec::new(), warnings: Vec::new() }
+    }
+}
+
+impl Kind<Nothing> for Plain {
+    fn resource(&self) -> &Resource {
+        &self.0
+    }
+
+    fn create(&self, _: &Nothing, _: &ObjectKey, object: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
+        Ok(self.decided(object))
+    }
+
+    fn update(
+        &self,
+        _: &Nothing,
+        _: &ObjectKey,
+        _: &Object,
+        new: Object,
+        _: Option<Subresource>,
+        _: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        Ok(self.decided(new))
+    }
+
+    fn may_delete(&self, _: &Nothing, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn delete(&self, _: &Nothing, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+        Ok(Vec::new())
+    }
+}
+
+fn fill_in(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+                if let (None, Some(default)) = (fields.get(name), schema.get("default")) {
+                    fields.insert(name.clone(), default.clone());
+                }
+                if let Some(value) = fields.get_mut(name) {
+                    fill_in(schema, value);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| fill_in(&schema["items"], item)),
+        _ => {}
+    }
+}
+
+fn widgets() -> Resource {
+    Resource {
+        group: GROUP,
+        version: VERSION,
+        kind: "Widget",
+        plural: "widgets",
+        singular: "widget",
+        short_names: &["wd"],
+        categories: &[],
+        namespaced: true,
+        verbs: &[
+            Verb::Create,
+            Verb::Delete,
+            Verb::DeleteCollection,
+            Verb::Get,
+            Verb::List,
+            Verb::Patch,
+            Verb::Update,
+            Verb::Watch,
+        ],
+        selectable_fields: &["spec.color", "spec.text", "status.phase"],
+        columns: const {
+            &[
+                column("Name", "string", Cell::Name),
+                column("Text", "string", Cell::Pointer("/spec/text")),
+                column("Count", "integer", Cell::Pointer("/spec/count")),
+                column("Flag", "boolean", Cell::Pointer("/spec/flag")),
+                column("Phase", "string", Cell::Pointer("/status/phase")),
+                column("Age", "date", Cell::Age),
+            ]
+        },
+        name_length_max: 253,
+        schema: schema(),
+    }
+}
+
+fn gadgets() -> Resource {
+    Resource {
+        kind: "Gadget",
+        plural: "gadgets",
+        singular: "gadget",
+        short_names: &["gd"],
+        namespaced: false,
+        ..widgets()
+    }
+}
+
+const fn column(name: &'static str, column_type: &'static str, cell: Cell) -> Column {
+    let (format, description) = match cell {
+        Cell::Name => ("name", NAME),
+        Cell::Age => ("", "The age."),
+        _ => ("", "A field."),
+    };
+    Column { name, column_type, format, description, priority: 0, cell }
+}
+
+/// What every kind's documentation says of names.
+const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
+
+fn schema() -> Value {
+    let text = json!({ "type": "string" });
+    let whole = json!({ "type": "integer", "format": "int64" });
+    let texts = |list_type: &str| json!({ "type": "array", "items": text, "x-kubernetes-list-type": list_type });
+    let keyed = |keys: Value, fields: Value, required: Value| {
+        let items = json!({ "type": "object", "properties": fields, "required": required });
+        json!({ "type": "array", "items": items, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": keys })
+    };
+    let spec = json!({
+        "text": text,
+        "count": whole,
+        "small": { "type": "integer", "format": "int32" },
+        "ratio": { "type": "number" },
+        "flag": { "type": "boolean" },
+        "color": { "type": "string", "enum": ["red", "green", "blue"] },
+        "nested": { "type": "object", "properties": {
+            "a": text,
+            "b": whole,
+            "deep": { "type": "object", "properties": { "x": text, "y": { "type": "array", "items": whole } } },
+        } },
+        "whole": { "type": "object", "x-kubernetes-map-type": "atomic", "properties": { "a": text, "b": text } },
+        "params": { "type": "object", "additionalProperties": text },
+        "set": texts("set"),
+        "list": texts("atomic"),
+        "items": keyed(json!(["name"]), json!({ "name": text, "value": text, "tags": texts("set") }), json!(["name"])),
+        "ports": keyed(
+            json!(["port", "protocol"]),
+            json!({ "port": whole, "protocol": { "type": "string", "default": "TCP" }, "title": text }),
+            json!(["port"]),
+        ),
+        "free": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+        "mode": { "type": "string", "default": "plain" },
+    });
+    let condition = json!({
+        "type": text, "status": text, "reason": text, "message": text,
+        "lastTransitionTime": { "type": "string", "format": "date-time" }, "observedGeneration": whole,
+    });
+    let status = json!({
+        "phase": text,
+        "observedGeneration": whole,
+        "conditions": keyed(json!(["type"]), condition, json!(["type", "status"])),
+    });
+    json!({
+        "type": "object",
+        "description": "A thing to compare servers with.",
+        "properties": {
+            "spec": { "type": "object", "properties": spec },
+            "status": { "type": "object", "properties": status },
+        },
+    })
+}
+
+/// The CRDs of both kinds, each with the path of its objects.
+pub fn crds() -> Vec<(Value, String)> {
+    [widgets(), gadgets()]
+        .iter()
+        .map(|resource| (crd(resource, None), format!("/apis/{GROUP}/{VERSION}/{}", resource.plural)))
+        .collect()
+}
+
+/// The CRD of a resource, with another schema than its own if one is given.
+pub fn crd(resource: &Resource, schema: Option<Value>) -> Value {
+    let columns = resource.columns.iter().filter(|column| !matches!(column.cell, Cell::Name));
+    let columns = columns.filter_map(|column| {
+        let path = match column.cell {
+            Cell::Age => ".metadata.creationTimestamp".to_owned(),
+            Cell::Pointer(pointer) => pointer.replace('/', "."),
+            _ => return None,
+        };
+        Some(json!({
+            "name": column.name, "type": column.column_type, "jsonPath": path, "description": column.description,
+            "priority": column.priority,
+        }))
+    });
+    let selectable = resource.selectable_fields.iter().map(|field| json!({ "jsonPath": format!(".{field}") }));
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": { "name": format!("{}.{}", resource.plural, resource.group) },
+        "spec": {
+            "group": resource.group,
+            "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
+            "names": {
+                "kind": resource.kind, "plural": resource.plural, "singular": resource.singular,
+                "shortNames": resource.short_names, "categories": resource.categories,
+            },
+            "versions": [{
+                "name": resource.version, "served": true, "storage": true,
+                "schema": { "openAPIV3Schema": schema.unwrap_or_else(|| resource.schema.clone()) },
+                "subresources": { "status": {} },
+                "additionalPrinterColumns": columns.collect::<Vec<_>>(),
+                "selectableFields": selectable.collect::<Vec<_>>(),
+            }],
+        },
+    })
+}

@@ -1,0 +1,196 @@
+//! What two answers are compared by: all that the servers do not make up themselves.
+
+use serde_json::{Map, Value, json};
+
+use crate::wire::Answer;
+
+/// How answers are compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Whether managedFields count.
+    pub managed_fields: bool,
+}
+
+impl Rules {
+    /// An answer as it counts.
+    pub fn answer(self, answer: &Answer) -> Value {
+        let header = |name: &str| {
+            let values = answer.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+            Value::from(values.collect::<Vec<_>>())
+        };
+        json!({
+            "code": answer.code,
+            "contentType": header("content-type"),
+            "warning": header("warning"),
+            "retryAfter": header("retry-after"),
+            "body": self.body(answer.json()),
+        })
+    }
+
+    /// An event as it counts.
+    pub fn event(self, event: &Value) -> Value {
+        json!({ "type": event["type"], "object": self.body(event["object"].clone()) })
+    }
+
+    fn body(self, mut body: Value) -> Value {
+        match body["kind"].as_str() {
+            Some("Status") => status(&mut body),
+            Some("Table") => self.table(&mut body),
+            _ => self.object(&mut body),
+        }
+        body
+    }
+
+    fn table(self, table: &mut Value) {
+        metadata(&mut table["metadata"]);
+        let columns = table["columnDefinitions"].clone();
+        for row in table["rows"].as_array_mut().into_iter().flatten() {
+            self.object(&mut row["object"]);
+            for (index, cell) in row["cells"].as_array_mut().into_iter().flatten().enumerate() {
+                // Later events of a watch do not name the columns: there the last is the age, too.
+                let age = columns[index]["name"] == "Age" || (columns.is_null() && index == 5);
+                let is_time = cell.as_str().is_some_and(|cell| cell.starts_with(|c: char| c.is_ascii_digit()));
+                if age && is_time {
+                    *cell = "<age>".into();
+                }
+                if let Some(name) = cell.as_str().and_then(generated) {
+                    *cell = name.into();
+                }
+            }
+        }
+    }
+
+    /// An object or a list of objects.
+    fn object(self, object: &mut Value) {
+        if let Some(items) = object.get_mut("items").and_then(Value::as_array_mut) {
+            for item in items {
+                self.object(item);
+            }
+        }
+        let Some(meta) = object.get_mut("metadata") else { return };
+        metadata(meta);
+        let Some(meta) = meta.as_object_mut() else { return };
+        if !self.managed_fields {
+            meta.remove("managedFields");
+        }
+        if let Some(found) = meta.get_mut("managedFields")
+            && let Value::Array(entries) = found
+        {
+            *found = managed_fields(entries);
+        }
+        for condition in object.pointer_mut("/status/conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(fields) = condition.as_object_mut() {
+                fields.entry("lastTransitionTime").and_modify(|time| *time = "<time>".into());
+            }
+        }
+    }
+}
+
+fn metadata(meta: &mut Value) {
+    let Value::Object(meta) = meta else { return };
+    let mark = |meta: &mut Map<String, Value>, name: &str, mark: &str| {
+        if let Some(value) = meta.get_mut(name).filter(|value| value.as_str().is_some_and(|text| !text.is_empty())) {
+            *value = mark.into();
+        }
+    };
+    for (name, text) in [
+        ("uid", "<uid>"),
+        ("resourceVersion", "<version>"),
+        ("creationTimestamp", "<time>"),
+        ("deletionTimestamp", "<time>"),
+        ("continue", "<token>"),
+    ] {
+        mark(meta, name, text);
+    }
+    if let Some(name) = meta.get("name").and_then(Value::as_str).and_then(generated) {
+        meta.insert("name".to_owned(), name.into());
+    }
+}
+
+/// A name that begins like those that we have servers make up.
+fn generated(name: &str) -> Option<String> {
+    let rest = name.strip_prefix("made-")?;
+    (rest.len() == 5).then(|| "made-<suffix>".to_owned())
+}
+
+/// By whose entry it is. Times pass between two requests to two servers, and with them the order of entries whose seconds
+/// differ, so that only whether an order is right can be compared.
+fn managed_fields(entries: &[Value]) -> Value {
+    let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+    let by_time = |entry: &Value| (text(entry, "operation"), text(entry, "time"), text(entry, "manager"));
+    let mut keyed = Map::new();
+    if !entries.is_sorted_by_key(by_time) {
+        keyed.insert("not in order".to_owned(), true.into());
+    }
+    for entry in entries {
+        let mut key = ["operation", "manager", "subresource"].map(|name| text(entry, name)).join(" ");
+        while keyed.contains_key(&key) {
+            key.push('+');
+        }
+        let mut entry = entry.clone();
+        if let Some(time) = entry.get_mut("time") {
+            *time = "<time>".into();
+        }
+        keyed.insert(key, entry);
+    }
+    keyed.into()
+}
+
+fn status(status: &mut Value) {
+    for pointer in ["/message", "/details/causes"] {
+        if let Some(found) = status.pointer_mut(pointer) {
+            neutral_texts(found);
+        }
+    }
+    if let Some(details) = status.get_mut("details").and_then(Value::as_object_mut) {
+        details.entry("uid").and_modify(|uid| *uid = "<uid>".into());
+        if let Some(name) = details.get("name").and_then(Value::as_str).and_then(generated) {
+            details.insert("name".to_owned(), name.into());
+        }
+    }
+}
+
+fn neutral_texts(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = neutral(text),
+        Value::Array(items) => items.iter_mut().for_each(neutral_texts),
+        Value::Object(fields) => fields.values_mut().for_each(neutral_texts),
+        _ => {}
+    }
+}
+
+/// A message without uids, times and resourceVersions.
+fn neutral(text: &str) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "-:.".contains(c);
+    let mut out = String::new();
+    let mut word = String::new();
+    for c in text.chars().map(Some).chain([None]) {
+        if let Some(c) = c.filter(|c| is_word(*c)) {
+            word.push(c);
+            continue;
+        }
+        out += &neutral_word(&word, &out);
+        word.clear();
+        out.extend(c);
+    }
+    out
+}
+
+fn neutral_word(word: &str, before: &str) -> String {
+    let core = word.trim_end_matches([':', '.']);
+    let end = &word[core.len()..];
+    let about_version =
+        ["precondition: ", "object meta: ", "resource version: ", "current: ", "precondition (", "record ("]
+            .iter()
+            .any(|text| before.ends_with(text));
+    let neutral = if core.len() == 36 && core.bytes().filter(|byte| *byte == b'-').count() == 4 {
+        "<uid>"
+    } else if core.len() == 20 && core.ends_with('Z') && core.as_bytes()[10] == b'T' {
+        "<time>"
+    } else if about_version && !core.is_empty() && core.bytes().all(|byte| byte.is_ascii_digit()) {
+        "<version>"
+    } else {
+        return word.to_owned();
+    };
+    format!("{neutral}{end}")
+}

@@ -1,0 +1,44 @@
+//! Our side: the generic kinds in a server of this process, on a store in memory.
+
+use std::{sync::Arc, time::Duration};
+
+use apiserver::{
+    limits::Limits,
+    serve::Listener,
+    server::Server,
+    tls::{self, TlsMaterial},
+};
+use store::memory::MemoryStore;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    kinds::{self, Nothing},
+    pki::{HOST, Pki},
+    wire::{Access, Client},
+};
+
+/// Starts the server, which lives as long as the process.
+pub async fn start(pki: &Pki) -> anyhow::Result<Client> {
+    let store = Arc::new(MemoryStore::new());
+    let server = Arc::new(Server::new(store, kinds::registry(), Limits::default(), "oracle"));
+    let socket = TcpListener::bind("127.0.0.1:0").await?;
+    let port = socket.local_addr()?.port();
+    let material = TlsMaterial {
+        chain: vec![pki.server.certificate.clone()],
+        key: pki.server.key(),
+        client_ca: pki.authority.certificate.clone(),
+    };
+    let listener = Listener {
+        socket,
+        tls: tls::server_config(material)?,
+        handler: Arc::clone(&server),
+        metrics: server.metrics(),
+        stop: CancellationToken::new(),
+        drain: Duration::from_secs(1),
+    };
+    tokio::spawn(listener.run());
+    let _ = server.restore(Nothing).await?;
+    let client = (pki.client.certificate.clone(), pki.client.key());
+    Client::connect(Access { host: HOST.to_owned(), port, authority: pki.authority.certificate.clone(), client }).await
+}

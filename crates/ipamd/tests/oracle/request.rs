@@ -1,0 +1,235 @@
+//! A request that can be sent to both servers: what each of them made up itself, such as a uid, stands in it by a name.
+
+use std::{collections::HashMap, fmt};
+
+use bytes::Bytes;
+use http::{Method, Request as Wire};
+use serde_json::{Value, json};
+
+use crate::wire::Answer;
+
+/// The resourceVersion of the target, as last seen.
+pub const RIGHT_VERSION: &str = "$version";
+/// An earlier one.
+pub const STALE_VERSION: &str = "$stale-version";
+/// The uid of the target.
+pub const UID: &str = "$uid";
+/// The resourceVersion of the last list of the collection.
+pub const LIST_VERSION: &str = "$list-version";
+/// The continue token of the last list of the collection.
+pub const CONTINUE: &str = "$continue";
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What it tries.
+    pub label: &'static str,
+    /// The method.
+    pub method: Method,
+    /// The collection.
+    pub collection: String,
+    /// The object in it; none for the collection itself.
+    pub name: Option<String>,
+    /// `/status`, or nothing.
+    pub subresource: &'static str,
+    /// The query.
+    pub query: Vec<(&'static str, String)>,
+    /// The type of the body.
+    pub content_type: Option<&'static str>,
+    /// What is asked for.
+    pub accept: Option<&'static str>,
+    /// Who asks.
+    pub user_agent: &'static str,
+    /// The body.
+    pub body: Body,
+}
+
+/// The body of a request.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// None.
+    Empty,
+    /// These bytes.
+    Raw(String),
+    /// This, with names replaced.
+    Json(Value),
+    /// The target as last seen, changed by a merge patch.
+    Current(Value),
+}
+
+/// What is known of the objects of one server.
+#[derive(Default)]
+pub struct Memory {
+    objects: HashMap<String, Known>,
+    lists: HashMap<String, (String, String)>,
+}
+
+#[derive(Default)]
+struct Known {
+    object: Value,
+    version: String,
+    stale: String,
+}
+
+impl Request {
+    /// The path of the object that it is about, without the subresource.
+    pub fn target(&self) -> Option<String> {
+        self.name.as_ref().map(|name| format!("{}/{name}", self.collection))
+    }
+
+    /// Whether it may change something.
+    pub fn writes(&self) -> bool {
+        self.method != Method::GET
+    }
+
+    /// The request for one server.
+    pub fn resolve(&self, memory: &Memory) -> anyhow::Result<Wire<Bytes>> {
+        let target = self.target().or_else(|| self.body_target());
+        let mut uri = self.target().unwrap_or_else(|| self.collection.clone()) + self.subresource;
+        for (index, (name, value)) in self.query.iter().enumerate() {
+            let mut value = Value::from(value.as_str());
+            memory.fill_in(&mut value, target.as_deref(), &self.collection);
+            uri.push(if index == 0 { '?' } else { '&' });
+            uri += &format!("{name}={}", escaped(value.as_str().unwrap_or_default()));
+        }
+        let mut request = Wire::builder().method(self.method.clone()).uri(uri).header("user-agent", self.user_agent);
+        if let Some(content_type) = self.content_type {
+            request = request.header("content-type", content_type);
+        }
+        if let Some(accept) = self.accept {
+            request = request.header("accept", accept);
+        }
+        let body = match &self.body {
+            Body::Empty => String::new(),
+            Body::Raw(text) => text.clone(),
+            Body::Json(value) => self.filled(value.clone(), memory),
+            Body::Current(changes) => {
+                let known = target.as_ref().and_then(|target| memory.objects.get(target));
+                let mut object =
+                    known.map_or_else(|| json!({ "metadata": { "name": self.name } }), |known| known.object.clone());
+                merge(&mut object, changes);
+                self.filled(object, memory)
+            }
+        };
+        Ok(request.body(Bytes::from(body))?)
+    }
+
+    fn filled(&self, mut value: Value, memory: &Memory) -> String {
+        memory.fill_in(&mut value, self.target().or_else(|| self.body_target()).as_deref(), &self.collection);
+        value.to_string()
+    }
+
+    /// The object that a create makes.
+    fn body_target(&self) -> Option<String> {
+        let Body::Json(body) = &self.body else { return None };
+        Some(format!("{}/{}", self.collection, body.pointer("/metadata/name")?.as_str()?))
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.target().unwrap_or_else(|| self.collection.clone());
+        write!(f, "{} {path}{}", self.method, self.subresource)?;
+        for (index, (name, value)) in self.query.iter().enumerate() {
+            write!(f, "{}{name}={value}", if index == 0 { '?' } else { '&' })?;
+        }
+        if let Some(content_type) = self.content_type {
+            write!(f, "  [{content_type}]")?;
+        }
+        if let Some(accept) = self.accept {
+            write!(f, "  [accept {accept}]")?;
+        }
+        write!(f, "  [by {}]", self.user_agent)?;
+        match &self.body {
+            Body::Empty => Ok(()),
+            Body::Raw(text) => write!(f, "  {text}"),
+            Body::Json(value) => write!(f, "  {value}"),
+            Body::Current(changes) => write!(f, "  the present object, merged with {changes}"),
+        }
+    }
+}
+
+impl Memory {
+    /// Learns from the answer to a read of one object.
+    pub fn see(&mut self, target: &str, answer: &Answer) {
+        if answer.code != 200 {
+            self.objects.remove(target);
+            return;
+        }
+        let object = answer.json();
+        let version = text(&object, "/metadata/resourceVersion");
+        let known = self.objects.entry(target.to_owned()).or_default();
+        if known.version != version {
+            known.stale = std::mem::replace(&mut known.version, version);
+        }
+        known.object = object;
+    }
+
+    /// Learns from the answer to a list.
+    pub fn see_list(&mut self, collection: &str, answer: &Answer) {
+        let list = answer.json();
+        let (version, token) = (text(&list, "/metadata/resourceVersion"), text(&list, "/metadata/continue"));
+        if answer.code == 200 && !version.is_empty() {
+            self.lists.insert(collection.to_owned(), (version, token));
+        }
+    }
+
+    /// The resourceVersion of an object, as last seen.
+    pub fn version(&self, target: &str) -> Option<&str> {
+        self.objects.get(target).map(|known| known.version.as_str())
+    }
+
+    fn fill_in(&self, value: &mut Value, target: Option<&str>, collection: &str) {
+        match value {
+            Value::String(text) if text.starts_with('$') => {
+                let nothing = Known::default();
+                let known = target.and_then(|target| self.objects.get(target)).unwrap_or(&nothing);
+                let list = self.lists.get(collection);
+                let found = match text.as_str() {
+                    RIGHT_VERSION => or(&known.version, "1"),
+                    STALE_VERSION => or(&known.stale, "1"),
+                    UID => {
+                        or(known.object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default(), "no-uid")
+                    }
+                    LIST_VERSION => list.map_or("", |list| &list.0).to_owned(),
+                    CONTINUE => list.map_or("", |list| &list.1).to_owned(),
+                    _ => return,
+                };
+                *text = found;
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.fill_in(item, target, collection)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| self.fill_in(field, target, collection)),
+            _ => {}
+        }
+    }
+}
+
+fn or(text: &str, default: &str) -> String {
+    if text.is_empty() { default.to_owned() } else { text.to_owned() }
+}
+
+fn text(value: &Value, pointer: &str) -> String {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// RFC 7396, but for `"$null"`, which becomes an explicit null.
+fn merge(value: &mut Value, changes: &Value) {
+    let Value::Object(changes) = changes else {
+        *value = if changes == "$null" { Value::Null } else { changes.clone() };
+        return;
+    };
+    if !value.is_object() {
+        *value = json!({});
+    }
+    for (name, change) in changes {
+        match change {
+            Value::Null => drop(value.as_object_mut().and_then(|fields| fields.remove(name))),
+            change => merge(&mut value[name.as_str()], change),
+        }
+    }
+}
+
+fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}

@@ -1,0 +1,374 @@
+//! The two servers side by side: each request goes to both, what comes back is compared, and what is there afterwards, too.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::{Method, Request as Wire};
+use serde_json::{Value, json};
+
+use crate::{
+    compare::{Difference, differences, shortened, signature},
+    explained::{Case, explain},
+    generate::Collection,
+    normal::Rules,
+    request::{Body, Memory, Request},
+    watch::Watches,
+    wire::{Answer, Client},
+};
+
+/// Requests between two looks at the events.
+const BATCH: usize = 40;
+/// Differences of one kind that are minimised.
+const MINIMISED_MAX: usize = 40;
+/// Requests on one object from which a difference is minimised.
+const HISTORY_MAX: usize = 30;
+
+/// One server and what is known of it.
+pub struct Side {
+    /// The way to it.
+    pub client: Client,
+    memory: Memory,
+}
+
+/// A comparison under way.
+pub struct Run {
+    ours: Side,
+    theirs: Side,
+    rules: Rules,
+    collections: Vec<Collection>,
+    /// For each object the requests since it was last known to be absent on both sides.
+    histories: BTreeMap<String, Vec<Request>>,
+    /// Objects that were put away within this batch: their events differ by that.
+    tainted: BTreeSet<String>,
+    report: Report,
+}
+
+/// What came out.
+#[derive(Default)]
+pub struct Report {
+    /// Requests, and answers compared.
+    pub operations: usize,
+    /// Events compared.
+    pub events: usize,
+    /// How often each explanation was needed.
+    pub explained: BTreeMap<&'static str, usize>,
+    /// Differences without an explanation, those that are most likely one together.
+    pub unexplained: BTreeMap<String, Finding>,
+}
+
+/// A difference without an explanation.
+pub struct Finding {
+    /// How often.
+    pub count: usize,
+    text: String,
+    label: String,
+    last: Option<Request>,
+    history: Vec<Request>,
+}
+
+/// What one request led to on both sides.
+struct Compared {
+    ours: Value,
+    theirs: Value,
+    differences: Vec<Difference>,
+    /// Whether the objects differ now.
+    diverged: Vec<String>,
+}
+
+impl Side {
+    /// A server of which nothing is known.
+    pub fn new(client: Client) -> Self {
+        Self { client, memory: Memory::default() }
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        self.client.send(Wire::get(path).header("accept", "application/json").body(Bytes::new())?).await
+    }
+
+    /// Looks at an object, and says whether its resourceVersion moved since the last look.
+    async fn look(&mut self, target: &str, rules: Rules) -> anyhow::Result<Value> {
+        let answer = self.get(target).await?;
+        let before = self.memory.version(target).map(str::to_owned);
+        self.memory.see(target, &answer);
+        let now = self.memory.version(target);
+        let moved = before.as_deref() != now;
+        Ok(json!({ "answer": rules.answer(&answer), "moved": moved }))
+    }
+
+    /// Takes an object away, whatever holds it.
+    async fn remove(&mut self, target: &str) -> anyhow::Result<()> {
+        let patch = Wire::patch(target).header("content-type", "application/merge-patch+json");
+        let body = json!({ "metadata": { "finalizers": null } }).to_string();
+        self.client.send(patch.body(Bytes::from(body))?).await?;
+        self.client.send(Wire::delete(target).body(Bytes::new())?).await?;
+        let answer = self.get(target).await?;
+        anyhow::ensure!(answer.code == 404, "{target} cannot be removed: {}", answer.json());
+        self.memory.see(target, &answer);
+        Ok(())
+    }
+}
+
+impl Run {
+    /// Between two servers that have none of the objects.
+    pub fn new(ours: Side, theirs: Side, rules: Rules, collections: Vec<Collection>) -> Self {
+        let (histories, tainted, report) = (BTreeMap::new(), BTreeSet::new(), Report::default());
+        Self { ours, theirs, rules, collections, histories, tainted, report }
+    }
+
+    /// Sends the requests one after the other, with watches open, and minimises what it finds.
+    pub async fn run(mut self, seed: u64, requests: impl Iterator<Item = Request>) -> anyhow::Result<Report> {
+        let mut watches = Watches::open(&self.ours.client, &self.theirs.client, &self.collections).await?;
+        let started = Instant::now();
+        let mut first = 0;
+        for (step, request) in requests.enumerate() {
+            self.step(seed, step, request).await?;
+            if (step + 1) % BATCH == 0 {
+                self.compare_events(&mut watches, &format!("seed {seed}, steps {first} to {step}")).await?;
+                first = step + 1;
+            }
+            if (step + 1) % 1000 == 0 {
+                let (unexplained, seconds) = (self.report.unexplained.len(), started.elapsed().as_secs());
+                eprintln!("{} operations, {unexplained} kinds of unexplained differences, {seconds} s", step + 1);
+            }
+        }
+        self.compare_events(&mut watches, &format!("seed {seed}, from step {first}")).await?;
+        drop(watches);
+        self.minimise().await?;
+        Ok(self.report)
+    }
+
+    async fn step(&mut self, seed: u64, step: usize, request: Request) -> anyhow::Result<()> {
+        let compared = self.compare(&request).await?;
+        self.report.operations += 1;
+        let target = request.targets(&self.collections);
+        let unexplained = self.unexplained(&compared);
+        if !unexplained.is_empty() {
+            let history = match target.as_slice() {
+                [only] => self.histories.get(only).cloned().unwrap_or_default(),
+                _ => Vec::new(),
+            };
+            let place = format!("seed {seed}, step {step}");
+            self.report.add(&place, request.label, Some((&request, &compared, history)), &unexplained);
+        }
+        if request.writes() {
+            for target in &target {
+                let history = self.histories.entry(target.clone()).or_default();
+                history.push(request.clone());
+                if history.len() > HISTORY_MAX {
+                    history.remove(0);
+                }
+                if self.ours.memory.version(target).is_none() && self.theirs.memory.version(target).is_none() {
+                    history.clear();
+                }
+            }
+        }
+        for target in compared.diverged {
+            self.put_away(&target).await?;
+        }
+        Ok(())
+    }
+
+    /// Both sides forget an object on which they do not agree.
+    async fn put_away(&mut self, target: &str) -> anyhow::Result<()> {
+        let (ours, theirs) = tokio::join!(self.ours.remove(target), self.theirs.remove(target));
+        ours.with_context(|| format!("our server puts {target} away"))?;
+        theirs.with_context(|| format!("kube-apiserver puts {target} away"))?;
+        self.histories.remove(target);
+        self.tainted.insert(target.to_owned());
+        Ok(())
+    }
+
+    async fn compare(&mut self, request: &Request) -> anyhow::Result<Compared> {
+        let (ours, theirs) = (request.resolve(&self.ours.memory)?, request.resolve(&self.theirs.memory)?);
+        let (ours, theirs) = tokio::join!(self.ours.client.send(ours), self.theirs.client.send(theirs));
+        let ours = ours.with_context(|| format!("our server is asked: {request}"))?;
+        let theirs = theirs.with_context(|| format!("kube-apiserver is asked: {request}"))?;
+        if request.method == Method::GET && request.name.is_none() {
+            self.ours.memory.see_list(&request.collection, &ours);
+            self.theirs.memory.see_list(&request.collection, &theirs);
+        }
+        let (mut ours, mut theirs) = (self.rules.answer(&ours), self.rules.answer(&theirs));
+        let mut diverged = Vec::new();
+        if request.writes() {
+            for target in request.targets(&self.collections) {
+                let (our, their) =
+                    tokio::join!(self.ours.look(&target, self.rules), self.theirs.look(&target, self.rules));
+                let (our, their) = (our?, their?);
+                if our["answer"] != their["answer"] {
+                    diverged.push(target.clone());
+                }
+                let name = target.rsplit('/').next().unwrap_or_default();
+                ours["after"][name] = our;
+                theirs["after"][name] = their;
+            }
+        }
+        let differences = differences(&ours, &theirs);
+        Ok(Compared { ours, theirs, differences, diverged })
+    }
+
+    fn unexplained(&mut self, compared: &Compared) -> Vec<Difference> {
+        let Compared { ours, theirs, differences, .. } = compared;
+        let mut unexplained = Vec::new();
+        for difference in differences {
+            match explain(&Case { ours, theirs, difference }) {
+                Some(explanation) => *self.report.explained.entry(explanation.name).or_default() += 1,
+                None => unexplained.push(difference.clone()),
+            }
+        }
+        unexplained
+    }
+
+    async fn compare_events(&mut self, watches: &mut Watches, place: &str) -> anyhow::Result<()> {
+        let tainted = std::mem::take(&mut self.tainted);
+        let told = watches.since_last_time(&self.ours.client, &self.theirs.client, self.rules, &tainted).await?;
+        for stream in told {
+            self.report.events += stream.events;
+            for (our, their) in stream.unequal {
+                let differences = differences(&our, &their);
+                let compared = Compared { ours: our, theirs: their, differences, diverged: Vec::new() };
+                let unexplained = self.unexplained(&compared);
+                if !unexplained.is_empty() {
+                    self.report.add(place, &format!("watch {}", stream.path), None, &unexplained);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// For each kind of difference the fewest requests on one object that still lead to it.
+    async fn minimise(&mut self) -> anyhow::Result<()> {
+        let mut findings = std::mem::take(&mut self.report.unexplained);
+        for (wanted, finding) in findings.iter_mut().take(MINIMISED_MAX) {
+            let Some(last) = finding.last.clone() else { continue };
+            let mut history = std::mem::take(&mut finding.history);
+            if !self.leads_to(&history, &last, wanted).await? {
+                continue;
+            }
+            let mut index = 0;
+            while index < history.len() {
+                let mut shorter = history.clone();
+                shorter.remove(index);
+                if self.leads_to(&shorter, &last, wanted).await? {
+                    history = shorter;
+                } else {
+                    index += 1;
+                }
+            }
+            finding.text += "    minimised:\n";
+            for request in history.iter().chain([&last]) {
+                finding.text += &format!("      {}\n", shortened(&request.to_string(), 1500));
+            }
+        }
+        self.report.unexplained = findings;
+        Ok(())
+    }
+
+    /// Whether these requests, on an object that is not there at first, end in this difference.
+    async fn leads_to(&mut self, history: &[Request], last: &Request, wanted: &str) -> anyhow::Result<bool> {
+        let targets = last.targets(&self.collections);
+        for target in &targets {
+            self.put_away(target).await?;
+        }
+        for request in history {
+            self.compare(request).await?;
+        }
+        let compared = self.compare(last).await?;
+        let unexplained = self.unexplained(&compared);
+        for target in &targets {
+            self.put_away(target).await?;
+        }
+        Ok(signature(&unexplained) == wanted)
+    }
+}
+
+impl Request {
+    /// The objects that it may change.
+    fn targets(&self, collections: &[Collection]) -> Vec<String> {
+        let named = match &self.body {
+            Body::Json(body) if self.method == Method::POST => body.pointer("/metadata/name").and_then(Value::as_str),
+            _ => None,
+        };
+        let of_collection = || collections.iter().find(|known| known.path == self.collection).map(Collection::targets);
+        let targets = match (&self.name, named) {
+            (Some(_), _) => self.target().into_iter().collect(),
+            (None, Some(name)) => vec![format!("{}/{name}", self.collection)],
+            (None, None) if self.method == Method::DELETE => of_collection().unwrap_or_default(),
+            (None, None) => Vec::new(),
+        };
+        let is_path = |target: &String| target.rsplit('/').next().is_some_and(|name| name.len() == 1);
+        targets.into_iter().filter(is_path).collect()
+    }
+}
+
+impl Report {
+    fn add(
+        &mut self,
+        place: &str,
+        label: &str,
+        about: Option<(&Request, &Compared, Vec<Request>)>,
+        unexplained: &[Difference],
+    ) {
+        let finding = self.unexplained.entry(signature(unexplained)).or_insert_with(|| {
+            let mut text = format!("{label} ({place})\n");
+            if let Some((request, compared, _)) = &about {
+                text += &format!("    {}\n", shortened(&request.to_string(), 2500));
+                text += &format!("    ours:   {}\n", brief(&compared.ours));
+                text += &format!("    theirs: {}\n", brief(&compared.theirs));
+            }
+            for difference in unexplained {
+                text += &format!("    {difference}\n");
+            }
+            let (last, history) =
+                about.map_or((None, Vec::new()), |(request, _, history)| (Some(request.clone()), history));
+            Finding { count: 0, text, label: label.to_owned(), last, history }
+        });
+        finding.count += 1;
+    }
+
+    /// Prints all that was found. Whether nothing is left without an explanation.
+    pub fn print(&self, reasons: &BTreeMap<&str, &str>) -> bool {
+        let mut findings: Vec<_> = self.unexplained.values().collect();
+        findings.sort_by_key(|finding| (std::cmp::Reverse(finding.count), &finding.label));
+        for finding in findings {
+            println!("DIFFERENCE, {} times: {}", finding.count, finding.text);
+        }
+        for (name, count) in &self.explained {
+            println!("explained, {count} times: {name}: {}", reasons.get(name).unwrap_or(&""));
+        }
+        self.unexplained.is_empty()
+    }
+
+    /// The closing line.
+    pub fn summary(&self) -> String {
+        let explained: usize = self.explained.values().sum();
+        let unexplained: usize = self.unexplained.values().map(|finding| finding.count).sum();
+        let by_reason: Vec<_> = self.explained.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        format!(
+            "{} operations compared, {} events, {explained} explained differences ({}), {unexplained} unexplained",
+            self.operations,
+            self.events,
+            by_reason.join(", "),
+        )
+    }
+}
+
+/// Code and body of an answer.
+fn brief(answer: &Value) -> String {
+    shortened(&format!("{} {}", answer["code"], answer["body"]), 900)
+}
+
+/// Waits for a state, with a deadline.
+pub async fn until<T>(what: &str, limit: Duration, mut state: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = state() {
+            return Ok(found);
+        }
+        anyhow::ensure!(started.elapsed() < limit, "not after {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,168 @@
+//! Watches of all sorts on both servers, over the whole run.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::Request as Wire;
+use serde_json::{Value, json};
+
+use crate::{
+    generate::Collection,
+    kinds::{GROUP, VERSION},
+    normal::Rules,
+    run::until,
+    wire::{Client, Events},
+};
+
+/// An event takes no longer.
+const EVENT_DEADLINE: Duration = Duration::from_secs(30);
+/// The name of the objects that mark a place in all streams.
+const MARKER: &str = "marker";
+
+/// All streams of both servers.
+pub struct Watches {
+    streams: Vec<Stream>,
+    collections: Vec<Collection>,
+    markers: usize,
+}
+
+struct Stream {
+    path: String,
+    ours: Events,
+    theirs: Events,
+}
+
+/// What one stream told.
+pub struct Told {
+    /// Of which watch.
+    pub path: String,
+    /// How many events were compared.
+    pub events: usize,
+    /// Pairs that are not equal.
+    pub unequal: Vec<(Value, Value)>,
+}
+
+impl Watches {
+    /// Opens them.
+    pub async fn open(ours: &Client, theirs: &Client, collections: &[Collection]) -> anyhow::Result<Self> {
+        let json = "application/json";
+        let partial = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+        let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        let kinds = [
+            ("widgets", json, ""),
+            ("widgets", json, "labelSelector=tier%3Da"),
+            ("widgets", partial, ""),
+            ("widgets", json, "fieldSelector=spec.color%3Dred"),
+            ("widgets", table, "labelSelector=tier"),
+            ("namespaces/default/widgets", json, "fieldSelector=metadata.name!%3Da"),
+            ("gadgets", json, ""),
+            ("gadgets", table, ""),
+            ("gadgets", json, "labelSelector=tier+notin+(b)"),
+            ("gadgets", partial, "fieldSelector=status.phase!%3DReady"),
+        ];
+        let mut streams = Vec::new();
+        for (resource, accept, selector) in kinds {
+            let path = format!("/apis/{GROUP}/{VERSION}/{resource}?watch=true&timeoutSeconds=7200&{selector}");
+            let (ours, theirs) = tokio::join!(ours.watch(&path, accept), theirs.watch(&path, accept));
+            let path = format!("{resource}?{selector} as {accept}");
+            streams.push(Stream { path, ours: ours?, theirs: theirs? });
+        }
+        Ok(Self { streams, collections: collections.to_vec(), markers: 0 })
+    }
+
+    /// The events since the last time, up to a mark that is set now, compared.
+    pub async fn since_last_time(
+        &mut self,
+        ours: &Client,
+        theirs: &Client,
+        rules: Rules,
+        tainted: &BTreeSet<String>,
+    ) -> anyhow::Result<Vec<Told>> {
+        self.markers += 1;
+        let marker = format!("{MARKER}-{}", self.markers);
+        for collection in self.collections.iter().filter(|collection| !collection.path.contains("attic")) {
+            for client in [ours, theirs] {
+                mark(client, collection, &marker).await?;
+            }
+        }
+        let mut told = Vec::new();
+        for stream in &self.streams {
+            let what = format!("the end of {marker} in {}", stream.path);
+            let is_last = |event: &Value| event["type"] == "DELETED" && target(event).ends_with(&format!("/{marker}"));
+            let wanted = |who| format!("{who} tells {what}");
+            let our = until(&wanted("our server"), EVENT_DEADLINE, || stream.ours.take_until(is_last)).await?;
+            let their = until(&wanted("kube-apiserver"), EVENT_DEADLINE, || stream.theirs.take_until(is_last)).await?;
+            told.push(compare(&stream.path, &our, &their, rules, tainted));
+            anyhow::ensure!(!stream.ours.ended(), "our server ended the watch {}", stream.path);
+            anyhow::ensure!(!stream.theirs.ended(), "kube-apiserver ended the watch {}", stream.path);
+        }
+        Ok(told)
+    }
+}
+
+/// Creates and deletes an object that every selector lets through.
+async fn mark(client: &Client, collection: &Collection, name: &str) -> anyhow::Result<()> {
+    let body = json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"), "kind": collection.kind,
+        "metadata": { "name": name, "labels": { "tier": "a" } }, "spec": { "color": "red" },
+    });
+    let create = Wire::post(&collection.path).header("content-type", "application/json");
+    let answer = client.send(create.body(Bytes::from(body.to_string()))?).await?;
+    anyhow::ensure!(answer.code == 201, "the marker is refused: {}", answer.json());
+    let answer = client.send(Wire::delete(format!("{}/{name}", collection.path)).body(Bytes::new())?).await?;
+    anyhow::ensure!(answer.code == 200, "the marker stays: {}", answer.json());
+    Ok(())
+}
+
+fn compare(path: &str, ours: &[Value], theirs: &[Value], rules: Rules, tainted: &BTreeSet<String>) -> Told {
+    let clean = |events: &[Value]| {
+        let kept = events
+            .iter()
+            .map(|event| (target(event), event))
+            .filter(|(target, _)| !tainted.iter().any(|path| path.ends_with(target)));
+        kept.map(|(target, event)| (target, rules.event(event))).collect::<Vec<_>>()
+    };
+    let (ours, theirs) = (clean(ours), clean(theirs));
+    let events = ours.len().max(theirs.len());
+    let mut unequal = Vec::new();
+    let by_object = |events: &[(String, Value)]| {
+        let mut by_object: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for (target, event) in events {
+            by_object.entry(target.clone()).or_default().push(event.clone());
+        }
+        by_object
+    };
+    let (mut our, their) = (by_object(&ours), by_object(&theirs));
+    for (target, theirs) in their {
+        let ours = our.remove(&target).unwrap_or_default();
+        if ours.len() == theirs.len() {
+            unequal.extend(ours.into_iter().zip(theirs).filter(|(a, b)| a != b));
+        } else {
+            unequal.push((json!({ "events": types(&ours) }), json!({ "events": types(&theirs) })));
+        }
+    }
+    unequal.extend(our.into_values().map(|ours| (json!({ "events": types(&ours) }), json!({ "events": "" }))));
+    let order = |events: &[(String, Value)]| events.iter().map(|(target, _)| target.clone()).collect::<Vec<_>>();
+    if unequal.is_empty() && order(&ours) != order(&theirs) {
+        unequal.push((json!({ "order": order(&ours) }), json!({ "order": order(&theirs) })));
+    }
+    Told { path: path.to_owned(), events, unequal }
+}
+
+fn types(events: &[Value]) -> String {
+    events.iter().map(|event| event["type"].as_str().unwrap_or("?")).collect::<Vec<_>>().join(" ")
+}
+
+/// The end of the path of an event's object.
+fn target(event: &Value) -> String {
+    let object = &event["object"];
+    let object = if object["kind"] == "Table" { &object["rows"][0]["object"] } else { object };
+    let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
+    match text("namespace") {
+        "" => format!("gadgets/{}", text("name")),
+        namespace => format!("namespaces/{namespace}/widgets/{}", text("name")),
+    }
+}
