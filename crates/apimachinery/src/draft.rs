@@ -1,7 +1,7 @@
 //! What a caller wants an object to be, as far as it can be told from the body alone: read, checked against the schema,
 //! not yet decided. It needs nothing that changes, so that it is made where requests come in, side by side.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     field::{Fault, FaultType, Path},
@@ -68,15 +68,10 @@ impl Reader<'_> {
         self.check_type(&value)?;
         let Findings { unknown, faults } = self.schema.check(&mut value);
         let mut warnings = self.meet(&unknown, duplicates, source)?;
-        let managed_fields_emptied = value.pointer("/metadata/managedFields") == Some(&Value::Array(Vec::new()));
         let mut object = Object::from_value(value)
             .map_err(|error| Refusal::bad_request(format!("the object provided cannot be read: {error}")))?;
         object.api_version = self.resource.api_version();
         self.resource.kind.clone_into(&mut object.kind);
-        if managed_fields_emptied {
-            // The other spelling of "none", which is not lost between here and where it is told from absence.
-            object.metadata.managed_fields = vec![json!({})];
-        }
         warnings.extend(metadata::drop_repeated_owners(&mut object.metadata));
         Ok(Draft { object, warnings, faults })
     }

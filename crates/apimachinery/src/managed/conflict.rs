@@ -29,14 +29,16 @@ impl Conflicts {
         self.0.extend(conflicts);
     }
 
-    /// One cause for each.
+    /// One cause for each, in the order of the fields.
     pub fn causes(&self) -> Vec<Cause> {
         let cause = |conflict: &Conflict| Cause {
             reason: "FieldManagerConflict".to_owned(),
             message: format!("conflict with {}", conflict.manager),
             field: conflict.path.to_string(),
         };
-        self.0.iter().map(cause).collect()
+        let mut causes: Vec<Cause> = self.0.iter().map(cause).collect();
+        causes.sort_by(|left, right| left.field.cmp(&right.field));
+        causes
     }
 }
 

@@ -253,7 +253,7 @@ impl Endpoint {
     }
 
     fn updater(&self) -> Updater<'_> {
-        Updater { schema: &self.schema, reset: &self.reset }
+        Updater { schema: &self.schema, reset: &self.reset, keeps_unowned: !self.subresource.is_empty() }
     }
 
     fn manager(&self, name: &str, operation: Operation) -> Manager {

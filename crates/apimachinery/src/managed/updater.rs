@@ -26,6 +26,8 @@ pub(super) struct Updater<'a> {
     pub(super) schema: &'a Schema,
     /// What the endpoint does not write: whatever a request says of these paths, it does not own them.
     pub(super) reset: &'a FieldSet,
+    /// Whether what nobody owns stays where an applier gives up what lies around it.
+    pub(super) keeps_unowned: bool,
 }
 
 impl Updater<'_> {
@@ -82,8 +84,11 @@ impl Updater<'_> {
         let pruned = merged.remove(&merged_paths.difference(&kept));
         // ... and what was never the applier's to remove.
         let gone = merged_paths.difference(&paths(&pruned)).intersection(&last);
+        if !self.keeps_unowned {
+            return merged.remove(&gone);
+        }
         // A struct or a list that is only on the way to what goes stays for what nobody owns in it. (In Kubernetes it
-        // goes; but there everything is somebody's. What the service writes into a status by itself is nobody's here.)
+        // goes; but there everything in a status is somebody's. What the service writes by itself is nobody's here.)
         let unowned = merged.to_field_set().difference(&gone);
         let on_the_way = named(&unowned).difference(owned);
         merged.remove(&gone.difference(&on_the_way))

@@ -9,7 +9,7 @@ use crate::{
     command::{Apply, Decision},
     draft::Reader,
     kind::Subresource,
-    managed::{Applied, OnConflict},
+    managed::{Applied, ApplyError, OnConflict},
     object::Object,
     options::FieldValidation,
     refusal::Refusal,
@@ -41,7 +41,11 @@ impl<W> Case<'_, W> {
         let endpoint = self.schema.endpoint(subresource);
         let on_conflict = if force { OnConflict::TakeOver } else { OnConflict::Refuse };
         let applied = endpoint.apply(live.as_ref(), &config, self.manager, on_conflict, self.ctx.now);
-        let Applied { object, managed_fields } = applied.map_err(|error| self.about_this(error.into()))?;
+        let Applied { object, managed_fields } = applied.map_err(|error| match error {
+            // As in Kubernetes: the causes alone.
+            ApplyError::Conflicts(_) => error.into(),
+            _ => self.about_this(error.into()),
+        })?;
         // What the configuration has is known to the schema; what only the object has is not the applier's fault.
         let validation = FieldValidation::Ignore;
         let reader = Reader { resource: self.resource, schema: self.schema, name: &self.key.name, validation };

@@ -325,7 +325,7 @@ fn managed_fields_are_kept_taken_or_reset() {
     step(Value::Null, &["tester"]);
     step(json!([entry("x")]), &["x"]);
     step(Value::Null, &["x"]);
-    step(json!([]), &[]);
+    step(json!([]), &["x"]);
     step(json!([entry("y")]), &["y"]);
     step(json!([{}]), &[]);
     let patch = br#"[{"op":"replace","path":"/metadata/resourceVersion","value":"1"}]"#;

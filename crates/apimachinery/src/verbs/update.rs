@@ -52,9 +52,6 @@ impl<W> Case<'_, W> {
         let decided = self.kind.update(self.world, self.key, current, new, subresource, &self.ctx);
         let Decided { object: mut new, companions, warnings: more } = self.join(decided, &of_types, &faults)?;
         warnings.extend(more);
-        if new.is_terminating() && new.metadata.finalizers.is_empty() {
-            return self.last_finalizer_gone(current, new, warnings);
-        }
         if subresource.is_none() && is_other_desire(current, &new) {
             new.metadata.generation = Some(current.metadata.generation.unwrap_or(0) + 1);
         }
@@ -64,6 +61,9 @@ impl<W> Case<'_, W> {
         } else {
             owners
         };
+        if new.is_terminating() && new.metadata.finalizers.is_empty() {
+            return self.last_finalizer_gone(current, new, warnings);
+        }
         if new == **current && companions.is_empty() {
             return Ok(Decision { writes: Vec::new(), answer: Answer::Unchanged(Arc::clone(current)), warnings });
         }
