@@ -30,6 +30,7 @@ use crate::{
     api::{Api, Place},
     committer::{self, Committer, Fatal},
     documents::Documents,
+    form::Form,
     get,
     health::{self, Check, Health, Probe},
     hub::Hub,
@@ -247,7 +248,7 @@ impl<W: World> Server<W> {
         if let Some(response) = self.check(path).await {
             return Ok(response);
         }
-        Ok(self.documents.serve(path, &request.query, &request.headers)?.unwrap_or_else(no_such_path))
+        Ok(self.documents.serve(path, request)?.unwrap_or_else(no_such_path))
     }
 }
 
@@ -257,6 +258,7 @@ impl<W: World> Handler for Server<W> {
         let head_only = request.method() == Method::HEAD;
         let mutating = !head_only && request.method() != Method::GET;
         let mut labels = RequestLabels::default();
+        let form = Form::of(&request);
         let request = Received::new(identity, request);
         let audit_id = audit_id(&request);
         let under_way = UnderWay::new(&self.metrics, mutating);
@@ -270,6 +272,7 @@ impl<W: World> Handler for Server<W> {
                 "This request caused the server to panic; its log says why",
             )),
         };
+        response = form.give(response).await;
         if let Some(audit_id) = audit_id {
             response.headers_mut().insert(AUDIT_ID, audit_id);
         }
