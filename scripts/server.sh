@@ -67,9 +67,9 @@ server_stop() {
     return "$status"
 }
 
-# Whether kubectl $1 can talk to a server without OpenAPI v2: 1.29 and later can.
+# Whether kubectl $1 is one of those that this server is tested with: 1.27 and later are.
 kubectl_is_recent() {
     local minor
     minor=$("$1" version --client -o json 2>/dev/null | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p' | head -n 1)
-    [ "${minor:-0}" -ge 29 ]
+    [ "${minor:-0}" -ge 27 ]
 }

@@ -35,8 +35,15 @@ discovery() {
     has "$V version" "$(k version 2>&1)" "Server Version: v"
     has "$V explain a kind" "$(k explain ippool 2>&1)" "IPPool" "$GROUP" "FIELDS:" "spec" "status"
     has "$V explain ipclaim.spec" "$(k explain ipclaim.spec 2>&1)" "poolRef" "poolSelector" "prefixLength" "<integer>" "reclaimPolicy"
+    has "$V explain metadata" "$(k explain ippool.metadata 2>&1)" "ownerReferences" "uid"
     has "$V explain a leaf" "$(k explain ipclaim.spec.prefixLength 2>&1)" "prefixLength" "DESCRIPTION:"
     is "$V every field is explained" "$(k explain ipclaim.spec 2>&1 | grep -c '<no description>')" 0
+    has "$V explain, all of it" "$(k explain ipclaim --recursive 2>&1)" "matchExpressions" "boundAllocationRef" "managedFields"
+    # From the document that kubectl up to 1.28 has for everything; whoever has it still can explain from it.
+    local older=
+    "$KUBECTL" explain --help 2>&1 | grep -q plaintext-openapiv2 && older=--output=plaintext-openapiv2
+    # shellcheck disable=SC2086
+    has "$V explain from OpenAPI v2" "$(k explain $older ipclaim.spec 2>&1)" "poolRef" "prefixLength" "<integer>" "reclaimPolicy"
     is "$V ready" "$(k get --raw /readyz 2>&1)" ok
     has "$V ready, verbosely" "$(k get --raw '/readyz?verbose' 2>&1)" "[+]ping ok" "readyz check passed"
     is "$V alive" "$(k get --raw /livez 2>&1)" ok
@@ -62,7 +69,9 @@ writing() {
         "ippool.$GROUP/$N-root edited"
     is "$V edit took it" "$(k get ippool "$N-root" -o 'jsonpath={.spec.visibility}' 2>&1)" consumer
     is "$V label" "$(k label ippool "$N-root" surf=yes 2>&1)" "ippool.$GROUP/$N-root labeled"
-    is "$V annotate" "$(k annotate ippool "$N-root" surf/note=one 2>&1)" "ippool.$GROUP/$N-root annotated"
+    # kubectl 1.27 says "annotate".
+    has "$V annotate" "$(k annotate ippool "$N-root" surf/note=one 2>&1)" "ippool.$GROUP/$N-root annotate"
+    is "$V annotate took it" "$(k get ippool "$N-root" -o 'jsonpath={.metadata.annotations.surf/note}' 2>&1)" one
     is "$V patch --type=merge" "$(k patch ippool "$N-root" --type=merge -p '{"spec":{"allocation":{"strategy":"BestFit"}}}' 2>&1)" \
         "ippool.$GROUP/$N-root patched"
     is "$V patch --type=json" "$(k patch ippool "$N-root" --type=json \
@@ -151,7 +160,7 @@ kn() { "$KUBECTL" -n "$NS" "$@" 2>&1 | sed "s/ deleted from $NS namespace\$/ del
 
 I=0
 for KUBECTL in $KUBECTLS; do
-    V=$("$KUBECTL" version --client 2>/dev/null | sed -n 's/^Client Version: *v\([0-9]*\.[0-9]*\).*/\1/p')
+    V=$("$KUBECTL" version --client -o json 2>/dev/null | sed -n 's/.*"gitVersion": *"v\([0-9]*\.[0-9]*\).*/\1/p' | head -n 1)
     N=$P-$I
     section "kubectl $V"
     rm -rf "$KUBECACHEDIR"

@@ -3,10 +3,13 @@
 //! The header is read by hand: real clients send media types with `@`, parameters in any order, and
 //! clauses (Protobuf, CBOR) that are to be passed over rather than refused.
 
+mod indent;
+
 use std::cmp::Reverse;
 
 use serde_json::Value;
 
+pub use self::indent::indent;
 use crate::{
     options::Query,
     refusal::{Reason, Refusal},
@@ -156,10 +159,32 @@ fn discovery_form(clause: &Clause<'_>) -> Option<DiscoveryForm> {
     }
 }
 
-/// The index of the one among these media types that the client likes best. Parameters do not
-/// count; without wishes, and for a wildcard, it is the first that fits.
-pub fn accepts(accept: Option<&str>, media: &[&str]) -> Option<usize> {
-    clauses(accept).iter().find_map(|clause| media.iter().position(|media| clause.matches(media)))
+/// The index of the one among these media types that the client likes best; 406 if there is none.
+/// Parameters do not count; without wishes, and for a wildcard, it is the first that fits.
+pub fn accepts(accept: Option<&str>, media: &[&str]) -> Result<usize, Refusal> {
+    let picked = clauses(accept).iter().find_map(|clause| media.iter().position(|media| clause.matches(media)));
+    picked.ok_or_else(|| only(media))
+}
+
+/// Whether the client takes a body in gzip, as its `Accept-Encoding` says, and no less gladly than
+/// as it is.
+pub fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
+    let clauses: Vec<Clause<'_>> = accept_encoding.unwrap_or_default().split(',').filter_map(Clause::read).collect();
+    let quality = |names: &[&str]| {
+        let named = |name: &&str| clauses.iter().find(|clause| clause.media_type.eq_ignore_ascii_case(name));
+        names.iter().find_map(named).map_or(0, |clause| clause.quality)
+    };
+    let gzip = quality(&["gzip", "x-gzip", "*"]);
+    gzip > 0 && gzip >= quality(&["identity"])
+}
+
+/// Whether JSON is to be indented: the query parameter `pretty` says so, or says nothing and the
+/// client is one that people look at.
+pub fn pretty(query: &Query, user_agent: Option<&str>) -> bool {
+    match query.get("pretty") {
+        Some(value) if !value.is_empty() => matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True"),
+        _ => user_agent.is_some_and(|agent| ["curl", "Wget", "Mozilla/5.0"].iter().any(|it| agent.starts_with(it))),
+    }
 }
 
 /// JSON as YAML, for those who asked for it.
@@ -172,8 +197,11 @@ const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
 
 fn not_acceptable() -> Refusal {
-    let message = format!("only the following media types are accepted: {JSON}, {YAML}");
-    Refusal::new(Reason::NotAcceptable, message)
+    only(&[JSON, YAML])
+}
+
+fn only(media: &[&str]) -> Refusal {
+    Refusal::new(Reason::NotAcceptable, format!("only the following media types are accepted: {}", media.join(", ")))
 }
 
 /// One wish of an `Accept` header.
@@ -195,8 +223,13 @@ fn clauses(accept: Option<&str>) -> Vec<Clause<'_>> {
 }
 
 impl<'a> Clause<'a> {
-    /// Reads a clause; `None` for one that asks for nothing or refuses what it names (`q=0`).
+    /// Reads a clause that wishes for something; `None` for one that refuses what it names (`q=0`).
     fn parse(text: &'a str) -> Option<Self> {
+        Self::read(text).filter(|clause| clause.quality > 0)
+    }
+
+    /// Reads a clause; `None` for one that names nothing.
+    fn read(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let media_type = parts.next().filter(|media_type| !media_type.is_empty())?;
         let parameters: Vec<(&str, &str)> = parts
@@ -205,7 +238,7 @@ impl<'a> Clause<'a> {
             .collect();
         let quality = parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case("q"));
         let quality = quality.map_or(1000, |(_, value)| thousandths(value));
-        (quality > 0).then_some(Self { media_type, parameters, quality })
+        Some(Self { media_type, parameters, quality })
     }
 
     fn matches(&self, media_type: &str) -> bool {

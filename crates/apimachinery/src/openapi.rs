@@ -1,16 +1,20 @@
 //! The document of a group and version in `OpenAPI` v3: what kubectl explains and validates with,
-//! and what kube-apiserver publishes beside its own.
+//! and what kube-apiserver publishes beside its own. [`v2`] and [`v2_protobuf`] say the same to
+//! older clients.
 //!
 //! kube-apiserver merges it with the documents of other servers, so a careless one breaks tools far
 //! away: component names have no `/`, shared `meta/v1` types carry no group-version-kind, nothing
 //! is `nullable`, every reference resolves, and a PATCH names exactly the formats that are
 //! accepted. The tests hold it to that.
 
+mod gnostic;
 mod meta;
 mod paths;
+mod v2;
 
 use serde_json::{Map, Value, json};
 
+pub use self::{gnostic::encode as v2_protobuf, v2::v2};
 use crate::kind::{Kind, Registry, Resource};
 
 /// `GET /openapi/v3`: where the documents are. `hash` is the document's.

@@ -19,6 +19,14 @@ impl Time {
     }
 }
 
+impl Time {
+    /// The time `seconds` later as HTTP headers say it; `None` when there is no such time.
+    pub fn http_date_after(self, seconds: i64) -> Option<String> {
+        let later = Timestamp::from_second(self.as_second().checked_add(seconds)?).ok()?;
+        jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&later).ok()
+    }
+}
+
 impl std::fmt::Display for Time {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // In whole seconds, which it is, this is RFC 3339 without a fraction.

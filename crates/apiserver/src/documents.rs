@@ -3,9 +3,8 @@
 use apimachinery::{
     discovery::{self, Discovery},
     kind::Registry,
-    negotiate::{DiscoveryForm, negotiate_discovery},
+    negotiate::{self, DiscoveryForm, negotiate_discovery},
     openapi,
-    options::Query,
     refusal::Refusal,
 };
 use bytes::Bytes;
@@ -13,47 +12,67 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{respond, serve::Body};
+use crate::{api, form, respond, serve::Body, stages::Authorized};
 
 /// The Kubernetes release whose behaviour is served; tools parse it.
 const KUBERNETES_VERSION: (&str, &str, &str) = ("1", "34", "v1.34.0");
+
+/// The media types in which OpenAPI v2 can be asked for: JSON, and two spellings of protobuf.
+const OPENAPI_V2_TYPES: [&str; 3] =
+    [respond::JSON, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf", OPENAPI_V2_PROTOBUF];
+/// What the protobuf is called in the answer, whatever it was asked as: a media type has no `@`.
+const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// How long a document with a hash in its address stays as it is: a year, in seconds.
+const IMMUTABLE_SECONDS: i64 = 31_536_000;
 
 /// All documents of a server.
 pub struct Documents {
     discovery: Discovery,
     group: String,
     group_version: String,
-    openapi_root: Bytes,
-    openapi: Bytes,
-    openapi_hash: String,
+    openapi_root: Document,
+    openapi_v3: Document,
+    openapi_v2: Document,
+    openapi_v2_protobuf: Document,
     version: Value,
+}
+
+/// A document that was tagged and compressed once.
+struct Document {
+    content_type: &'static str,
+    hash: String,
+    bytes: Bytes,
+    gzipped: Bytes,
 }
 
 impl Documents {
     /// The documents of these kinds; `build` is the server's own version.
     pub fn new<W>(registry: &Registry<W>, build: &str) -> Self {
         let (group, version) = registry.group_version();
-        let openapi = openapi::v3(registry).to_string();
-        let openapi_hash = hash(openapi.as_bytes());
+        let v3 = openapi::v3(registry);
+        let v2 = openapi::v2(std::slice::from_ref(&v3));
+        let openapi_v3 = Document::json(&v3);
         Self {
             discovery: Discovery::new(registry),
             group: group.to_owned(),
             group_version: format!("{group}/{version}"),
-            openapi_root: openapi::v3_root(registry, &openapi_hash).to_string().into(),
-            openapi: openapi.into(),
-            openapi_hash,
+            openapi_root: Document::json(&openapi::v3_root(registry, &openapi_v3.hash)),
+            openapi_v3,
+            openapi_v2: Document::json(&v2),
+            openapi_v2_protobuf: Document::new(OPENAPI_V2_PROTOBUF, openapi::v2_protobuf(&v2).into()),
             version: version_document(build),
         }
     }
 
     /// The document at `path`, or `None`.
-    pub fn serve(&self, path: &str, query: &Query, headers: &HeaderMap) -> Result<Option<Response<Body>>, Refusal> {
+    pub fn serve(&self, path: &str, request: &Authorized) -> Result<Option<Response<Body>>, Refusal> {
         let trimmed = path.trim_end_matches('/');
         let segments: Vec<&str> = trimmed.split('/').skip(1).collect();
         Ok(Some(match segments.as_slice() {
-            ["api"] => self.discovery(headers, |_, form| discovery::core_versions(form))?,
+            [] => respond::json(200, &self.root()),
+            ["api"] => self.discovery(request, |_, form| discovery::core_versions(form))?,
             ["api", "v1"] => respond::json(200, &discovery::core_resource_list()),
-            ["apis"] => self.discovery(headers, |d, form| match form {
+            ["apis"] => self.discovery(request, |d, form| match form {
                 DiscoveryForm::Legacy => d.api_group_list(),
                 form => d.aggregated(form),
             })?,
@@ -61,10 +80,14 @@ impl Documents {
             ["apis", rest @ ..] if rest.join("/") == self.group_version => {
                 respond::json(200, &self.discovery.api_resource_list())
             }
-            ["openapi", "v3"] => self.openapi_root(headers),
-            ["openapi", "v3", "apis", rest @ ..] if rest.join("/") == self.group_version => {
-                self.openapi_v3(query, headers)
+            ["openapi", "v2"] => self.openapi_v2(request)?,
+            // Where kubectl 1.27 looks when it finds no v2.
+            ["swagger-2.0.0.pb-v1"] => self.openapi_v2_protobuf.answer(&request.headers),
+            ["openapi", "v3"] => {
+                negotiate::accepts(request.accept().as_deref(), &[respond::JSON])?;
+                self.openapi_root.answer(&request.headers)
             }
+            ["openapi", "v3", "apis", rest @ ..] if rest.join("/") == self.group_version => self.openapi_v3(request)?,
             ["version"] => respond::json(200, &self.version),
             _ => return Ok(None),
         }))
@@ -72,40 +95,59 @@ impl Documents {
 
     fn discovery(
         &self,
-        headers: &HeaderMap,
+        request: &Authorized,
         document: impl Fn(&Discovery, DiscoveryForm) -> Value,
     ) -> Result<Response<Body>, Refusal> {
-        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-        let form = negotiate_discovery(accept)?;
+        let form = negotiate_discovery(request.accept().as_deref())?;
         let bytes = document(&self.discovery, form).to_string();
-        let etag = hash(bytes.as_bytes());
-        let mut response = tagged(headers, &etag, form.content_type(), bytes.into());
+        let mut response = tagged(&request.headers, &hash(bytes.as_bytes()), form.content_type(), bytes.into());
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
         Ok(response)
     }
 
-    fn openapi_root(&self, headers: &HeaderMap) -> Response<Body> {
-        tagged(headers, &hash(&self.openapi_root), respond::JSON, self.openapi_root.clone())
+    fn openapi_v2(&self, request: &Authorized) -> Result<Response<Body>, Refusal> {
+        let document = match negotiate::accepts(request.accept().as_deref(), &OPENAPI_V2_TYPES)? {
+            0 => &self.openapi_v2,
+            _ => &self.openapi_v2_protobuf,
+        };
+        Ok(document.answer(&request.headers))
     }
 
-    fn openapi_v3(&self, query: &Query, headers: &HeaderMap) -> Response<Body> {
-        match query.get("hash") {
-            Some(asked) if asked != self.openapi_hash && !asked.is_empty() => self.openapi_moved(),
-            asked => {
-                let mut response = tagged(headers, &self.openapi_hash, respond::JSON, self.openapi.clone());
-                if asked.is_some() {
-                    let forever = HeaderValue::from_static("public, immutable, max-age=31536000");
-                    response.headers_mut().insert(header::CACHE_CONTROL, forever);
-                }
-                response
+    fn openapi_v3(&self, request: &Authorized) -> Result<Response<Body>, Refusal> {
+        negotiate::accepts(request.accept().as_deref(), &[respond::JSON])?;
+        let asked = request.query.get("hash").filter(|hash| !hash.is_empty());
+        if asked.is_some_and(|hash| hash != self.openapi_v3.hash) {
+            return Ok(self.openapi_moved());
+        }
+        let mut response = self.openapi_v3.answer(&request.headers);
+        if asked.is_some() {
+            let forever = HeaderValue::from_static("public, immutable");
+            response.headers_mut().insert(header::CACHE_CONTROL, forever);
+            if let Some(expires) = api::now().http_date_after(IMMUTABLE_SECONDS).and_then(|date| date.parse().ok()) {
+                response.headers_mut().insert(header::EXPIRES, expires);
             }
         }
+        Ok(response)
+    }
+
+    /// `GET /`: the paths that there are, beside those of objects.
+    fn root(&self) -> Value {
+        let (group, group_version) = (&self.group, &self.group_version);
+        let mut paths: Vec<String> = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2"]
+            .into_iter()
+            .chain(["/openapi/v3", "/readyz", "/version"])
+            .map(str::to_owned)
+            .collect();
+        paths.extend([format!("/apis/{group}"), format!("/apis/{group_version}")]);
+        paths.extend([format!("/openapi/v3/apis/{group_version}")]);
+        paths.sort_unstable();
+        json!({"paths": paths})
     }
 
     /// Whoever asks for an old document is sent to the present one.
     fn openapi_moved(&self) -> Response<Body> {
         let mut response = respond::body(301, respond::TEXT, Bytes::new());
-        let url = format!("/openapi/v3/apis/{}?hash={}", self.group_version, self.openapi_hash);
+        let url = format!("/openapi/v3/apis/{}?hash={}", self.group_version, self.openapi_v3.hash);
         if let Ok(url) = HeaderValue::from_str(&url) {
             response.headers_mut().insert(header::LOCATION, url);
         }
@@ -113,10 +155,32 @@ impl Documents {
     }
 }
 
+impl Document {
+    fn new(content_type: &'static str, bytes: Bytes) -> Self {
+        Self { content_type, hash: hash(&bytes), gzipped: form::gzip(&bytes), bytes }
+    }
+
+    fn json(value: &Value) -> Self {
+        Self::new(respond::JSON, value.to_string().into())
+    }
+
+    /// The document, compressed for who takes that however short it is: everybody asks for it.
+    fn answer(&self, headers: &HeaderMap) -> Response<Body> {
+        let gzip = form::accepts_gzip(headers);
+        let bytes = if gzip { &self.gzipped } else { &self.bytes };
+        let mut response = tagged(headers, &self.hash, self.content_type, bytes.clone());
+        if gzip && response.status() == StatusCode::OK {
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        response
+    }
+}
+
 /// A document with its tag, or 304 if the client has it.
 fn tagged(headers: &HeaderMap, hash: &str, content_type: &'static str, bytes: Bytes) -> Response<Body> {
     let etag = format!("\"{hash}\"");
-    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == etag.as_bytes());
+    let known = is_known(headers, &etag);
     let mut response = respond::body(200, content_type, if known { Bytes::new() } else { bytes });
     if known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -126,6 +190,13 @@ fn tagged(headers: &HeaderMap, hash: &str, content_type: &'static str, bytes: By
     }
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     response
+}
+
+/// Whether `If-None-Match` names the tag. A cache in between may have weakened it.
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let lines = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut tags = lines.flat_map(|line| line.split(',')).map(str::trim);
+    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
 fn hash(bytes: &[u8]) -> String {

@@ -20,6 +20,17 @@ pub enum Probe {
     Ready,
 }
 
+impl Probe {
+    /// The probe at `/name`.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "livez" | "healthz" => Some(Self::Live),
+            "readyz" => Some(Self::Ready),
+            _ => None,
+        }
+    }
+}
+
 /// One check and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
@@ -81,6 +92,14 @@ pub fn answer(name: &str, mut checks: Vec<Check>, query: &Query) -> (u16, String
         return (500, format!("{text}{name} check failed\n"));
     }
     if query.flag("verbose") { (200, format!("{text}{name} check passed\n")) } else { (200, "ok".to_owned()) }
+}
+
+/// Status code and text of the answer to one check, for those who may know more.
+pub fn answer_one(check: &Check) -> (u16, String) {
+    match &check.failure {
+        None => (200, "ok".to_owned()),
+        Some(why) => (500, format!("internal server error: {why}\n")),
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! The HTTP edge of a Kubernetes-style API server, generic over kinds and stores. It knows nothing about addresses.
 //!
 //! A connection ([`serve`], [`tls`]) carries requests through [`stages`] to the file of their verb ([`get`], [`lists`],
-//! [`watches`], [`writes`]). Every write goes through the [`committer`]; what it commits reaches watches through the
+//! [`watches`], [`writes`]); [`mod@form`] is how the answer leaves. Every write goes through the [`committer`]; what it commits reaches watches through the
 //! [`hub`]. [`server`] puts it together.
 
 pub mod api;
 pub mod committer;
 pub mod compaction;
 pub mod documents;
+pub mod form;
 pub mod get;
 pub mod health;
 pub mod hub;

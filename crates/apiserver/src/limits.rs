@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// The longest request body: 3 MiB, as kube-apiserver's.
 pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// Answers longer than this, in bytes, are compressed for clients that take gzip: upstream's value.
+pub const COMPRESSED_BYTES_MIN: u64 = 128 * 1024;
 /// The longest request head.
 pub const HEADER_BYTES_MAX: u32 = 1024 * 1024;
 /// Commands that wait for the committer; one more is answered with 429.

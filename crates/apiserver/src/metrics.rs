@@ -13,20 +13,26 @@ use prometheus_client::{
 };
 
 /// The upper bounds of request latencies in seconds, as kube-apiserver's.
-const REQUEST_SECONDS: [f64; 22] = [
+const REQUEST_SECONDS: [f64; 23] = [
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
-    60.0,
+    45.0, 60.0,
 ];
+/// The upper bounds of the sizes of answers in bytes, as kube-apiserver's.
+const RESPONSE_BYTES: [f64; 7] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+/// What dashboards tell servers apart by that share a Prometheus.
+const COMPONENT: &str = "apiserver";
 /// The upper bounds of commit latencies in seconds: from a fast disk to a dying one.
 const COMMIT_SECONDS: [f64; 12] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 /// The upper bounds of batch sizes.
 const BATCH_SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0, 4096.0];
 
 /// One request, as it is counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
     /// GET, LIST, WATCH, POST, PUT, PATCH, DELETE or DELETECOLLECTION.
     pub verb: &'static str,
+    /// `All` for a dry run, else empty.
+    pub dry_run: &'static str,
     /// API group; empty for paths outside the API.
     pub group: &'static str,
     /// API version.
@@ -37,15 +43,61 @@ pub struct RequestLabels {
     pub subresource: &'static str,
     /// `resource`, `namespace` or `cluster`.
     pub scope: &'static str,
+    /// Always the same.
+    pub component: &'static str,
     /// HTTP status code.
     pub code: u16,
+}
+
+impl Default for RequestLabels {
+    fn default() -> Self {
+        Self {
+            verb: "OTHER",
+            dry_run: "",
+            group: "",
+            version: "",
+            resource: "",
+            subresource: "",
+            scope: "",
+            component: COMPONENT,
+            code: 0,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LatencyLabels {
     verb: &'static str,
+    dry_run: &'static str,
+    group: &'static str,
+    version: &'static str,
     resource: &'static str,
+    subresource: &'static str,
     scope: &'static str,
+    component: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SizeLabels {
+    verb: &'static str,
+    group: &'static str,
+    version: &'static str,
+    resource: &'static str,
+    subresource: &'static str,
+    scope: &'static str,
+    component: &'static str,
+}
+
+impl RequestLabels {
+    fn latency(&self) -> LatencyLabels {
+        let Self { verb, dry_run, group, version, resource, subresource, scope, component, .. } = *self;
+        LatencyLabels { verb, dry_run, group, version, resource, subresource, scope, component }
+    }
+
+    fn size(&self) -> SizeLabels {
+        let Self { verb, group, version, resource, subresource, scope, component, .. } = *self;
+        SizeLabels { verb, group, version, resource, subresource, scope, component }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -59,6 +111,15 @@ struct CommandLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabels {
     request_kind: &'static str,
+}
+
+/// A whole answer, as it is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// From the request to the answer.
+    pub elapsed: Duration,
+    /// The length of its body.
+    pub bytes: u64,
 }
 
 /// A command, as it is counted.
@@ -87,6 +148,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<LatencyLabels, Histogram, fn() -> Histogram>,
+    response_bytes: Family<SizeLabels, Histogram, fn() -> Histogram>,
     inflight: Family<KindLabels, PrometheusGauge>,
     watches: PrometheusGauge,
     watch_events: Counter,
@@ -104,6 +166,7 @@ impl Default for Metrics {
             registry: Registry::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
+            response_bytes: Family::new_with_constructor(|| Histogram::new(RESPONSE_BYTES)),
             inflight: Family::default(),
             watches: PrometheusGauge::default(),
             watch_events: Counter::default(),
@@ -129,6 +192,11 @@ impl Metrics {
             Unit::Seconds,
             self.request_seconds.clone(),
         );
+        r.register(
+            "apiserver_response_sizes",
+            "Bytes of answers as they leave, watches not counted",
+            self.response_bytes.clone(),
+        );
         r.register("apiserver_current_inflight_requests", "Requests under way", self.inflight.clone());
         r.register("apiserver_longrunning_requests", "Open watches", self.watches.clone());
         r.register("apiserver_watch_events", "Events sent to watches", self.watch_events.clone());
@@ -149,11 +217,11 @@ impl Metrics {
         r.register("apiserver_tls_handshake_errors", "Failed TLS handshakes", self.handshake_errors.clone());
     }
 
-    /// A request was answered. `elapsed` is `None` for a watch.
-    pub fn request_finished(&self, labels: RequestLabels, elapsed: Option<Duration>) {
-        if let Some(elapsed) = elapsed {
-            let latency = LatencyLabels { verb: labels.verb, resource: labels.resource, scope: labels.scope };
-            self.request_seconds.get_or_create(&latency).observe(elapsed.as_secs_f64());
+    /// A request was answered. `whole` is `None` for a watch, whose answer goes on.
+    pub fn request_finished(&self, labels: RequestLabels, whole: Option<Whole>) {
+        if let Some(Whole { elapsed, bytes }) = whole {
+            self.request_seconds.get_or_create(&labels.latency()).observe(elapsed.as_secs_f64());
+            self.response_bytes.get_or_create(&labels.size()).observe(bytes as f64);
         }
         self.requests.get_or_create(&labels).inc();
     }

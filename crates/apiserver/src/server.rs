@@ -20,6 +20,7 @@ use apimachinery::{
 use bytes::Bytes;
 use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use store::{Key, Revision, Store};
 use tokio::{sync::Semaphore, task::JoinHandle};
@@ -29,13 +30,14 @@ use crate::{
     api::{Api, Place},
     committer::{self, Committer, Fatal},
     documents::Documents,
+    form::Form,
     get,
-    health::{self, Health, Probe},
+    health::{self, Check, Health, Probe},
     hub::Hub,
     identity::Identity,
     limits::{self, Limits},
     lists,
-    metrics::{Metrics, RequestLabels},
+    metrics::{Metrics, RequestLabels, Whole},
     respond,
     serve::{Body, Handler},
     stages::{Authorized, Received},
@@ -157,9 +159,10 @@ impl<W: World> Server<W> {
         }
         let request = request.authenticate()?.authorize()?;
         match request.info.target.clone() {
-            Target::Path(path) => self.path(&path, &request),
+            Target::Path(path) => self.path(&path, &request).await,
             Target::Resource(target) => {
                 labels.verb = metrics_verb(target.verb);
+                labels.dry_run = if request.query.get_all("dryRun").any(|value| value == "All") { "All" } else { "" };
                 let api = self.api.get().ok_or_else(starting)?;
                 let Some(place) = api.place(&target)? else { return Ok(no_such_path()) };
                 labels.group = place.resource.group;
@@ -213,36 +216,39 @@ impl<W: World> Server<W> {
         }
     }
 
-    /// Probes need no credential: kubelets have none.
+    /// Probes need no credential: kubelets have none. Single checks do, and say what is wrong.
     async fn probe(&self, request: &Received) -> Result<Option<Response<Body>>, Refusal> {
-        let path = request.path().trim_matches('/');
-        let (name, check) = path.split_once('/').map_or((path, None), |(name, check)| (name, Some(check)));
-        let probe = match name {
-            "livez" | "healthz" => Probe::Live,
-            "readyz" => Probe::Ready,
-            _ => return Ok(None),
-        };
+        let name = request.path().trim_matches('/');
+        let Some(probe) = Probe::named(name) else { return Ok(None) };
+        let (code, text) = health::answer(name, self.checks(probe).await, &request.query()?);
+        Ok(Some(respond::text(code, text)))
+    }
+
+    /// `/readyz/<check>` and the like.
+    async fn check(&self, path: &str) -> Option<Response<Body>> {
+        let (name, check) = path.trim_matches('/').split_once('/')?;
+        let checks = self.checks(Probe::named(name)?).await;
+        let (code, text) = health::answer_one(checks.iter().find(|found| found.name == check)?);
+        Some(respond::text(code, text))
+    }
+
+    async fn checks(&self, probe: Probe) -> Vec<Check> {
         let store = match probe {
             Probe::Ready => self.store.head().await.map(drop).map_err(|error| error.to_string()),
             Probe::Live => Ok(()),
         };
-        let mut checks = self.health.checks(probe, store);
-        if let Some(check) = check {
-            checks.retain(|found| found.name == check);
-            if checks.is_empty() {
-                return Ok(Some(no_such_path()));
-            }
-        }
-        let (code, text) = health::answer(name, checks, &request.query()?);
-        Ok(Some(respond::text(code, text)))
+        self.health.checks(probe, store)
     }
 
-    fn path(&self, path: &str, request: &Authorized) -> Result<Response<Body>, Refusal> {
+    async fn path(&self, path: &str, request: &Authorized) -> Result<Response<Body>, Refusal> {
         if path == "/metrics" {
             let gauges = self.api.get().map(|api| api.gauges()).unwrap_or_default();
             return Ok(respond::body(200, OPEN_METRICS, self.metrics.render(&gauges)));
         }
-        Ok(self.documents.serve(path, &request.query, &request.headers)?.unwrap_or_else(no_such_path))
+        if let Some(response) = self.check(path).await {
+            return Ok(response);
+        }
+        Ok(self.documents.serve(path, request)?.unwrap_or_else(no_such_path))
     }
 }
 
@@ -251,7 +257,8 @@ impl<W: World> Handler for Server<W> {
         let started = Instant::now();
         let head_only = request.method() == Method::HEAD;
         let mutating = !head_only && request.method() != Method::GET;
-        let mut labels = RequestLabels { verb: "OTHER", ..RequestLabels::default() };
+        let mut labels = RequestLabels::default();
+        let form = Form::of(&request);
         let request = Received::new(identity, request);
         let audit_id = audit_id(&request);
         let under_way = UnderWay::new(&self.metrics, mutating);
@@ -265,12 +272,14 @@ impl<W: World> Handler for Server<W> {
                 "This request caused the server to panic; its log says why",
             )),
         };
+        response = form.give(response).await;
         if let Some(audit_id) = audit_id {
             response.headers_mut().insert(AUDIT_ID, audit_id);
         }
         labels.code = response.status().as_u16();
-        let elapsed = (labels.verb != "WATCH").then(|| started.elapsed());
-        self.metrics.request_finished(labels, elapsed);
+        let bytes = response.body().size_hint().exact();
+        let whole = bytes.map(|bytes| Whole { elapsed: started.elapsed(), bytes });
+        self.metrics.request_finished(labels, whole);
         if head_only { respond::without_body(response) } else { response }
     }
 }

@@ -130,7 +130,7 @@ impl Decoded {
     }
 }
 
-fn accept(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn accept(headers: &HeaderMap) -> Option<String> {
     let lines: Vec<_> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     (!lines.is_empty()).then(|| lines.join(","))
 }

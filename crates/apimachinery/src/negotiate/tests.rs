@@ -173,15 +173,43 @@ fn who_does_not_ask_for_aggregated_discovery_gets_the_legacy_form() {
 #[test]
 fn media_types_may_have_an_at_sign() {
     let openapi = ["application/json", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"];
-    assert_eq!(accepts(Some("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"), &openapi), Some(1));
-    assert_eq!(
-        accepts(Some("application/json;q=0.1,application/com.github.proto-openapi.spec.v2@v1.0+protobuf"), &openapi),
-        Some(1)
-    );
-    assert_eq!(accepts(None, &openapi), Some(0));
-    assert_eq!(accepts(Some("*/*"), &openapi), Some(0));
-    assert_eq!(accepts(Some("text/html"), &openapi), None);
-    assert_eq!(accepts(Some("text/plain, application/json"), &["text/plain", "application/json"]), Some(0));
+    let pick = |accept: Option<&str>, media: &[&str]| accepts(accept, media).ok();
+    let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    assert_eq!(pick(Some(protobuf), &openapi), Some(1));
+    assert_eq!(pick(Some(&format!("application/json;q=0.1,{protobuf}")), &openapi), Some(1));
+    assert_eq!(pick(None, &openapi), Some(0));
+    assert_eq!(pick(Some("*/*"), &openapi), Some(0));
+    assert_eq!(pick(Some("text/plain, application/json"), &["text/plain", "application/json"]), Some(0));
+    let refusal = accepts(Some("text/html"), &["application/json", "text/plain"]).unwrap_err();
+    assert_eq!(refusal.reason.code(), 406);
+    assert_eq!(refusal.to_string(), "only the following media types are accepted: application/json, text/plain");
+}
+
+#[test]
+fn gzip_is_for_those_who_want_it() {
+    let wanted =
+        ["gzip", "x-gzip", "GZIP", "*", "gzip, deflate, br", "br;q=1.0, gzip;q=0.001", "identity;q=0, gzip;q=0.5"];
+    for header in wanted {
+        assert!(accepts_gzip(Some(header)), "{header}");
+    }
+    let unwanted = ["", "identity", "br", "gzip;q=0", "gzip; q=0.000, *", "*;q=0", "identity, gzip;q=0.5", "gzipped"];
+    for header in unwanted {
+        assert!(!accepts_gzip(Some(header)), "{header}");
+    }
+    assert!(!accepts_gzip(None), "Go's clients always say it; who says nothing may not know it");
+}
+
+#[test]
+fn people_get_indented_json() {
+    let is = |query: &str, agent| pretty(&Query::parse(query).unwrap(), agent);
+    for agent in ["curl/8.5.0", "Wget/1.21", "Mozilla/5.0 (X11; Linux x86_64)"] {
+        assert!(is("", Some(agent)) && !is("pretty=false", Some(agent)) && !is("pretty=0", Some(agent)), "{agent}");
+    }
+    assert!(is("pretty", Some("curl/8.5.0")) && is("pretty=", Some("curl/8.5.0")), "nothing is neither yes nor no");
+    for agent in [None, Some("kubectl/v1.33.1 (linux/amd64)"), Some("libcurl")] {
+        assert!(is("pretty=true", agent) && is("a=b&pretty=1", agent), "{agent:?}");
+        assert!(!is("", agent) && !is("pretty", agent) && !is("pretty=maybe", agent), "{agent:?}");
+    }
 }
 
 #[test]
@@ -237,6 +265,18 @@ proptest! {
     #[test]
     fn almost_headers_do_not_either(accept in "[a-z/*;,=q.0-9 \"]{0,40}") {
         let _ = negotiate_discovery(Some(&accept));
+    }
+
+    #[test]
+    fn indented_json_is_laid_out_as_everywhere(value in json_value()) {
+        let indented = String::from_utf8(indent(value.to_string().as_bytes())).unwrap();
+        prop_assert_eq!(&indented, &serde_json::to_string_pretty(&value).unwrap());
+        prop_assert_eq!(indent(indented.as_bytes()), indented.as_bytes(), "once is enough");
+    }
+
+    #[test]
+    fn indenting_anything_does_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        let _ = indent(&bytes);
     }
 
     #[test]

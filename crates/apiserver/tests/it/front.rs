@@ -128,6 +128,13 @@ impl Front {
         self.client.send(Method::GET, path, &Value::Null).await
     }
 
+    /// A GET with these headers.
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = request(Method::GET, path, &Value::Null);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        self.client.request(request.body(Full::default()).unwrap()).await
+    }
+
     /// Changes an object by a merge patch and returns it.
     pub async fn patch(&self, path: &str, change: &Value) -> Value {
         let request = request(Method::PATCH, path, change);

@@ -9,6 +9,7 @@ mod front;
 mod library;
 
 mod commits;
+mod documents;
 mod draining;
 mod listing;
 mod requests;

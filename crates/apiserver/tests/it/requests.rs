@@ -52,7 +52,7 @@ async fn a_restart_reads_back_what_was_there() {
 async fn nobody_known_gets_nothing_but_probes() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let front = Front::open().await;
-    for (path, code) in [("/livez", 200), (BOOKS, 401), ("/version", 401)] {
+    for (path, code) in [("/livez", 200), ("/readyz", 200), ("/readyz/ping", 401), (BOOKS, 401), ("/version", 401)] {
         let mut stream = handshake(front.address, b"http/1.1", false).await;
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -192,4 +192,58 @@ async fn requests_that_are_given_up_are_no_longer_under_way() {
     front.store.release();
     front.book("y").await;
     assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 200, "the write was made all the same");
+}
+
+#[tokio::test]
+async fn a_single_check_says_more_to_those_who_may_know() {
+    let front = Front::starting(Setup::default(), FaultyStore::new()).await;
+    for (path, code, text) in [
+        ("/readyz/ping", 200, "ok"),
+        ("/livez/ping", 200, "ok"),
+        ("/healthz/ping", 200, "ok"),
+        ("/readyz/restore", 500, "internal server error: the state is being read back from the store\n"),
+        ("/readyz/store", 200, "ok"),
+        ("/readyz/nothing", 404, "404 page not found\n"),
+        ("/livez/restore", 404, "404 page not found\n"),
+    ] {
+        let answer = front.get(path).await;
+        assert_eq!((answer.status, answer.text().as_str()), (code, text), "{path}");
+    }
+    let front = front.restored().await;
+    assert_eq!(front.get("/readyz/restore").await.text(), "ok");
+    let verbose = "[+]ping ok\n[+]store excluded: ok\n[+]restore ok\n[+]shutdown ok\n\
+                   warn: some health checks cannot be excluded: no matches for \"x\"\nreadyz check passed\n";
+    assert_eq!(front.get("/readyz?verbose&exclude=store&exclude=x").await.text(), verbose);
+}
+
+#[tokio::test]
+async fn requests_are_counted_as_dashboards_know_them() {
+    let front = Front::open().await;
+    let dry_run = front.client.send(Method::POST, &format!("{BOOKS}?dryRun=All"), &book("x", "a")).await;
+    assert_eq!(dry_run.status, 201, "{}", dry_run.text());
+    front.book("x").await;
+    let place = "group=\"library.example.com\",version=\"v1\",resource=\"books\",subresource=\"\",scope=\"namespace\"";
+    for (name, value) in [
+        (
+            format!(
+                "apiserver_request_total{{verb=\"POST\",dry_run=\"\",{place},component=\"apiserver\",code=\"201\"}}"
+            ),
+            "1",
+        ),
+        (
+            format!(
+                "apiserver_request_total{{verb=\"POST\",dry_run=\"All\",{place},component=\"apiserver\",code=\"201\"}}"
+            ),
+            "1",
+        ),
+        (
+            format!(
+                "apiserver_request_duration_seconds_count{{verb=\"POST\",dry_run=\"All\",{place},component=\"apiserver\"}}"
+            ),
+            "1",
+        ),
+        (format!("apiserver_response_sizes_count{{verb=\"POST\",{place},component=\"apiserver\"}}"), "2"),
+    ] {
+        assert_eq!(front.metric(&name).await.as_deref(), Some(value), "{name}");
+    }
 }

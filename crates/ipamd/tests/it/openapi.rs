@@ -1,4 +1,4 @@
-//! The OpenAPI v3 document: what kubectl validates with, patches by, and explains from.
+//! The OpenAPI documents: what kubectl validates with, patches by, and explains from.
 
 use std::collections::BTreeSet;
 
@@ -187,4 +187,38 @@ async fn the_schema_says_what_merges() {
         let listed: BTreeSet<_> = schema["enum"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         assert_eq!(listed, values.iter().copied().collect(), "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_same_is_said_in_swagger() {
+    let front = Front::open().await;
+    let (v3, v2) = (document().await, body(&front.get("/openapi/v2").await, 200));
+    let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(text(&v2, "/swagger"), "2.0");
+    assert_eq!(names(&v2["paths"]), names(&v3["paths"]));
+    assert_eq!(names(&v2["definitions"]), names(&v3["components"]["schemas"]));
+    for node in nodes(&v2["definitions"]).into_iter().filter(|node| node.is_object()) {
+        for word in ["oneOf", "anyOf", "allOf", "not", "nullable"] {
+            // A field may be called so, but none of ours is.
+            assert!(node.get(word).is_none(), "{word} in {node}");
+        }
+        if let Some(reference) = node.get("$ref").and_then(Value::as_str) {
+            assert!(v2.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+        }
+    }
+    for kind in ["IPPool", "IPClaim", "IPAllocation"] {
+        let definition = &v2["definitions"][format!("com.miloapis.ipam.v1alpha1.{kind}")];
+        let wanted = json!([{ "group": "ipam.miloapis.com", "version": "v1alpha1", "kind": kind }]);
+        assert_eq!(definition["x-kubernetes-group-version-kind"], wanted);
+        assert_eq!(
+            definition["properties"]["spec"],
+            schema_of(&v3, kind)["properties"]["spec"],
+            "{kind} lost something"
+        );
+    }
+    let asked = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let protobuf = front.get_as("/openapi/v2", asked).await;
+    let sent = protobuf.header("content-type");
+    assert_eq!(sent, Some("application/com.github.proto-openapi.spec.v2.v1.0+protobuf"));
+    assert!(protobuf.body.windows(40).any(|bytes| bytes == b"com.miloapis.ipam.v1alpha1.IPAllocationL"));
 }
