@@ -1,13 +1,14 @@
 //! `cargo xtask`: chores of this repository that are written in Rust.
 //!
 //! `tidy` checks the tree and fails on a fault; `cargo test` runs the same checks, so nobody has to remember it.
-//! `sizes` only reports. Building, formatting, linting and testing stay with cargo and the Makefile.
+//! `compatibility` makes a page of a list. `sizes` only reports. Building, formatting, linting and testing stay with cargo and the Makefile.
 
+mod compatibility;
 mod sizes;
 mod tidy;
 mod tree;
 
-use std::process::ExitCode;
+use std::{fs, process::ExitCode};
 
 use tree::Tree;
 
@@ -15,8 +16,9 @@ const USAGE: &str = "\
 Usage: cargo xtask <COMMAND>
 
 Commands:
-  tidy   Check the tree: arrows between crates, purity, links, openings and text
-  sizes  Report the sizes of files and functions; never fails
+  tidy           Check the tree: arrows between crates, purity, links, openings, text and what the list of compatibility says
+  compatibility  Write docs/compatibility.md from docs/compatibility.toml
+  sizes          Report the sizes of files and functions; never fails
 ";
 
 fn main() -> ExitCode {
@@ -34,6 +36,13 @@ fn main() -> ExitCode {
     };
     match command {
         "tidy" => report(&tidy::faults(&tree)),
+        "compatibility" => match write_compatibility(&tree) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{}: {error}", compatibility::LIST);
+                ExitCode::FAILURE
+            }
+        },
         "sizes" => {
             print!("{}", sizes::report(&tree));
             ExitCode::SUCCESS
@@ -50,4 +59,11 @@ fn report(faults: &[tidy::Fault]) -> ExitCode {
         eprintln!("{fault}");
     }
     if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Writes the page of compatibility; what is wrong with the list beyond its form, `tidy` says.
+fn write_compatibility(tree: &Tree) -> Result<(), String> {
+    let list = tree.text(compatibility::LIST).ok_or("is missing")?;
+    let page = compatibility::page(&compatibility::parse(list)?, tree);
+    fs::write(tree::root().join(compatibility::PAGE), page).map_err(|error| error.to_string())
 }

@@ -3,6 +3,7 @@
 //! Formatting and lints are not here: rustfmt and clippy do those.
 
 mod arrows;
+mod compatibility;
 mod links;
 mod opening;
 mod purity;
@@ -40,7 +41,7 @@ impl fmt::Display for Fault {
 
 /// Every fault of the tree.
 pub fn faults(tree: &Tree) -> Vec<Fault> {
-    [arrows::check, purity::check, links::check, opening::check, text::check]
+    [arrows::check, purity::check, links::check, opening::check, text::check, compatibility::check]
         .iter()
         .flat_map(|check| check(tree))
         .collect()
@@ -67,7 +68,7 @@ mod tests {
             }
         )*};
     }
-    this_repository!(arrows, purity, links, opening, text);
+    this_repository!(arrows, purity, links, opening, text, compatibility);
 
     #[test]
     fn one_fault_of_each_check_reaches_the_command() {
@@ -84,6 +85,7 @@ mod tests {
             ("README.md", 1),
             ("crates/address/src/lib.rs", 1),
             ("README.md", 1),
+            ("docs/compatibility.toml", 0),
         ];
         assert_eq!(paths, expected.map(|(path, line)| (path.to_owned(), line)));
     }

@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Folders that hold nothing a person wrote.
@@ -18,13 +18,16 @@ pub struct Tree {
     folders: BTreeSet<String>,
 }
 
+/// The folder of the repository that this program was built from.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 impl Tree {
     /// The repository that this program was built from.
     pub fn of_this_repository() -> io::Result<Self> {
-        let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = xtask.parent().ok_or_else(|| io::Error::other("xtask lies in no repository"))?;
         let mut tree = Self::default();
-        tree.read(root, "")?;
+        tree.read(&root(), "")?;
         Ok(tree)
     }
 

@@ -18,6 +18,7 @@ mod pool_selector;
 mod pool_validation;
 
 mod applies;
+mod compatibility;
 mod deletes;
 mod discovery;
 mod errors;

@@ -1,0 +1,157 @@
+//! What the list of compatibility says can be true: each promise has proofs that exist, or a reason, and the page is the list's.
+
+use std::collections::BTreeSet;
+
+use super::Fault;
+use crate::{
+    compatibility::{self, Item, LIST, PAGE, Rank},
+    tree::Tree,
+};
+
+/// The reason of what a later issue brings, and the section that may have it where clients depend on it.
+const LATER: (&str, &str) = ("later issue", "7.");
+
+/// Faults of the list and of its page.
+pub fn check(tree: &Tree) -> Vec<Fault> {
+    let Some(list) = tree.text(LIST) else { return vec![Fault::new(LIST, 0, "is missing")] };
+    let sections = match compatibility::parse(list) {
+        Ok(sections) => sections,
+        Err(error) => return vec![Fault::new(LIST, 0, error)],
+    };
+    let mut seen = BTreeSet::new();
+    let mut faults = Vec::new();
+    for item in sections.iter().flat_map(|section| &section.items) {
+        let again = !seen.insert(&item.id);
+        let mut messages = check_item(tree, item);
+        messages.extend(again.then(|| "is there twice".to_owned()));
+        let line = line_of(list, &item.id, usize::from(again));
+        faults.extend(messages.into_iter().map(|message| Fault::new(LIST, line, format!("{}: {message}", item.id))));
+    }
+    if tree.text(PAGE) != Some(&compatibility::page(&sections, tree)) {
+        faults.push(Fault::new(PAGE, 0, "is not what the list makes: run `cargo xtask compatibility`"));
+    }
+    faults
+}
+
+fn check_item(tree: &Tree, item: &Item) -> Vec<String> {
+    let (later, section) = LATER;
+    let missing = item.tests.iter().filter(|test| compatibility::place(tree, test).is_none());
+    let mut messages: Vec<_> = missing.map(|test| format!("there is no test {test}")).collect();
+    match (item.tests.is_empty(), item.reason.as_str()) {
+        (true, "") => messages.push(format!("[{}] has neither a test nor a reason", item.rank)),
+        (true, reason) if item.rank == Rank::Must && reason.starts_with(later) && !item.id.starts_with(section) => {
+            messages.push(format!("[M] is not put off to a {later}"));
+        }
+        (false, reason) if !reason.is_empty() => messages.push("has both a test and a reason".to_owned()),
+        _ => {}
+    }
+    messages
+}
+
+/// The line of an item of the list.
+fn line_of(list: &str, id: &str, earlier: usize) -> usize {
+    let wanted = format!("id = \"{id}\"");
+    let mut lines = list.lines().zip(1..).filter(|(line, _)| line.trim() == wanted);
+    lines.nth(earlier).map_or(0, |(_, number)| number)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::tidy::lines;
+
+    /// One item of a list: its id, its rank, and what proves or excuses it.
+    fn item(id: &str, rank: &str, rest: &str) -> String {
+        format!("[[section.item]]\nid = \"{id}\"\nrank = \"{rank}\"\npromise = \"P.\"\n{rest}\n")
+    }
+
+    /// A tree with one test, whose list has these items and whose page is fresh.
+    fn tree(section: &str, items: &str) -> Tree {
+        let list = format!("[[section]]\nid = \"{section}\"\ntitle = \"T\"\n{items}");
+        let test = ("crates/x/tests/it/t.rs", "#[test]\nfn a() {}\n");
+        let tree = Tree::planted(&[(LIST, &list), test]);
+        let page = compatibility::parse(&list).map(|sections| compatibility::page(&sections, &tree));
+        Tree::planted(&[(LIST, &list), (PAGE, &page.unwrap_or_default()), test])
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "reads as a table")]
+    fn check_list(section: &str, items: &str, expected: Expect) {
+        expected.assert_eq(&lines(&check(&tree(section, items))));
+    }
+
+    #[test]
+    fn a_list_whose_tests_exist_is_fine() {
+        let items = item("2-1", "M", "tests = [\"x::t::a\"]") + &item("2-2", "N", "reason = \"not served yet\"");
+        check_list("2", &items, expect![""]);
+    }
+
+    #[test]
+    fn a_stale_page_is_a_fault() {
+        let list = "[[section]]\nid = \"2\"\ntitle = \"T\"\nitem = []\n";
+        let expected = expect![[r"
+            docs/compatibility.md: is not what the list makes: run `cargo xtask compatibility`
+        "]];
+        expected.assert_eq(&lines(&check(&Tree::planted(&[(LIST, list), (PAGE, "old")]))));
+        expected.assert_eq(&lines(&check(&Tree::planted(&[(LIST, list)]))));
+    }
+
+    #[test]
+    fn a_test_that_is_not_there_is_a_fault() {
+        let items = item("2-1", "M", "tests = [\"x::t::a\", \"x::t::b\", \"tests/e2e/a.sh: c\"]");
+        let expected = expect![[r"
+            docs/compatibility.toml:5: 2-1: there is no test x::t::b
+            docs/compatibility.toml:5: 2-1: there is no test tests/e2e/a.sh: c
+        "]];
+        check_list("2", &items, expected);
+    }
+
+    #[test]
+    fn a_promise_without_test_and_reason_is_a_fault() {
+        let items = item("2-1", "M", "") + &item("2-2", "S", "tests = []");
+        let expected = expect![[r"
+            docs/compatibility.toml:5: 2-1: [M] has neither a test nor a reason
+            docs/compatibility.toml:10: 2-2: [S] has neither a test nor a reason
+        "]];
+        check_list("2", &items, expected);
+        let both = item("2-1", "M", "tests = [\"x::t::a\"]\nreason = \"half\"");
+        let expected = expect![[r"
+            docs/compatibility.toml:5: 2-1: has both a test and a reason
+        "]];
+        check_list("2", &both, expected);
+    }
+
+    #[test]
+    fn what_clients_depend_on_is_put_off_in_one_section_only() {
+        let later = "reason = \"later issue: aggregation\"";
+        let items =
+            |section: &str| item(&format!("{section}-1"), "M", later) + &item(&format!("{section}-2"), "S", later);
+        check_list("7.1", &items("7.1"), expect![""]);
+        let expected = expect![[r"
+            docs/compatibility.toml:5: 2.7-1: [M] is not put off to a later issue
+        "]];
+        check_list("2.7", &items("2.7"), expected);
+    }
+
+    #[test]
+    fn an_id_is_there_once() {
+        let one = item("2-1", "M", "tests = [\"x::t::a\"]");
+        let expected = expect![[r"
+            docs/compatibility.toml:10: 2-1: is there twice
+        "]];
+        check_list("2", &(one.clone() + &one), expected);
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_is_a_fault() {
+        let expected = expect![[r"
+            docs/compatibility.toml: 2-1: the rank is none of M, S and N
+        "]];
+        check_list("2", &item("2-1", "L", ""), expected);
+        let missing = expect![[r"
+            docs/compatibility.toml: is missing
+        "]];
+        missing.assert_eq(&lines(&check(&Tree::default())));
+    }
+}
