@@ -25,6 +25,7 @@ func Lists(w *World) []Check {
 		{"a pager sees one snapshot of 50 while writes go on", w.pages},
 		{"metadata lists in pages", w.metadataPages},
 		{"a watch from an old version replays what came after it", w.watchFromThePast},
+		{"a watch tells what many writers do, each event once and in order", w.watchWriters},
 		{"a watch with a selector tells what leaves it as deleted", w.watchWithSelector},
 		{"a retrying watcher goes on when its stream ends", w.retryingWatcher},
 		{"a watch from before all history is told 410", w.watchExpired},
@@ -178,6 +179,48 @@ func (w *World) watchFromThePast(t *T) {
 	partial, err := w.Metadata.Resource(Claims).Namespace(w.Namespace).Watch(t.Ctx, metav1.ListOptions{ResourceVersion: from.GetResourceVersion()})
 	t.NoError(err, "watching metadata")
 	follow(t, partial, "ADDED "+a, "ADDED "+b, "MODIFIED "+a, "DELETED "+b)
+}
+
+func (w *World) watchWriters(t *T) {
+	stem := w.Name("writers")
+	from, err := w.Claims().List(t.Ctx, metav1.ListOptions{})
+	t.NoError(err, "listing")
+	watcher, err := w.Claims().Watch(t.Ctx, metav1.ListOptions{ResourceVersion: from.GetResourceVersion()})
+	t.NoError(err, "watching")
+	defer watcher.Stop()
+	const writers, claims = 5, 10
+	for writer := range writers {
+		go func() {
+			for n := range claims {
+				name := fmt.Sprintf("%s-%d-%d", stem, writer, n)
+				w.Claim(t, name)
+				w.Label(t, name, "x", "y")
+				w.Delete(t, name)
+			}
+		}()
+	}
+	lives, last := map[string]string{}, uint64(0)
+	for range 3 * writers * claims {
+		select {
+		case e, open := <-watcher.ResultChan():
+			if !open {
+				t.Fatalf("the watch ended after %d", last)
+			}
+			about := e.Object.(metav1.Object)
+			if revision := Revision(t, about); revision <= last {
+				t.Errorf("%s of %s at %d comes after %d", e.Type, about.GetName(), revision, last)
+			} else {
+				last = revision
+			}
+			lives[about.GetName()] += string(e.Type) + " "
+		case <-time.After(Soon):
+			t.Fatalf("no more events after %d", last)
+		}
+	}
+	t.Equal(len(lives), writers*claims, "claims seen")
+	for name, life := range lives {
+		t.Equal(life, "ADDED MODIFIED DELETED ", "the life of "+name)
+	}
 }
 
 func (w *World) watchWithSelector(t *T) {

@@ -63,7 +63,7 @@ func ClientVersion() string {
 }
 
 // NewWorld connects to the server of KUBECONFIG and makes a namespace and a pool. CONFORMANCE_NET (two octets) is the
-// address space of this program.
+// address space of this program, CONFORMANCE_NAME the name of both, which is otherwise a new one.
 func NewWorld() (*World, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
 	if err != nil {
@@ -85,7 +85,10 @@ func NewWorld() (*World, error) {
 	if w.Discovery, err = discovery.NewDiscoveryClientForConfig(config); err != nil {
 		return nil, err
 	}
-	name := "conformance-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	name := os.Getenv("CONFORMANCE_NAME")
+	if name == "" {
+		name = "conformance-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	}
 	w.Namespace, w.Pool = name, name
 	ctx := context.Background()
 	if err = w.openNamespace(ctx); err != nil {
