@@ -21,6 +21,7 @@ mod applies;
 mod deletes;
 mod discovery;
 mod errors;
+mod kube_rs;
 mod lists;
 mod openapi;
 mod patches;
