@@ -16,10 +16,10 @@ use kube::{
     runtime::{WatchStreamExt as _, reflector, watcher},
 };
 use serde_json::json;
-use testkit::{allocated_cidr, at, claim, claims, pool};
+use testkit::{allocated_cidr, at, claim, claims, pool, refusal};
 use tokio::{task::JoinHandle, time::timeout};
 
-use crate::support::{Front, SOON};
+use crate::support::{Front, SOON, assert_causes, assert_refused};
 
 /// How often a test looks whether a store has what it waits for.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
@@ -264,4 +264,57 @@ async fn a_collection_is_deleted_by_selector() {
     front.claims.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
     assert_eq!(listed(&front).await.len(), 0);
     assert_eq!(front.addresses("root").await.1, 0, "every block is back");
+}
+
+/// What a manager applies: a claim with these labels.
+fn config(name: &str, labels: serde_json::Value) -> Patch<serde_json::Value> {
+    Patch::Apply(json!({
+        "apiVersion": "ipam.miloapis.com/v1alpha1", "kind": "IPClaim",
+        "metadata": { "name": name, "labels": labels },
+        "spec": { "poolRef": { "name": "root" }, "prefixLength": 32 },
+    }))
+}
+
+#[tokio::test]
+async fn applying_creates_once_and_then_owns() {
+    let front = with_pool().await;
+    let (alice, bob) = (PatchParams::apply("alice"), PatchParams::apply("bob"));
+    let first = front.claims.patch("a", &alice, &config("a", json!({ "x": "1", "y": "1" }))).await.unwrap();
+    assert_eq!(at(&first, "/status/phase"), "Bound");
+    for _ in 0..3 {
+        let again = front.claims.patch("a", &alice, &config("a", json!({ "x": "1", "y": "1" }))).await.unwrap();
+        assert_eq!(again.resource_version(), first.resource_version(), "the same changes nothing");
+    }
+    let status = refusal(front.claims.patch("a", &bob, &config("a", json!({ "x": "2" }))).await);
+    assert_refused(&status, 409, "Conflict", &["conflict with \"alice\"", ".metadata.labels.x"]);
+    assert_causes(&status, &[("FieldManagerConflict", ".metadata.labels.x")]);
+    let rehearsal = bob.clone().force().dry_run();
+    let taken = front.claims.patch("a", &rehearsal, &config("a", json!({ "x": "2" }))).await.unwrap();
+    assert_eq!(taken.labels()["x"], "2");
+    assert_eq!(front.claims.get("a").await.unwrap().resource_version(), first.resource_version());
+    let taken = front.claims.patch("a", &bob.force(), &config("a", json!({ "x": "2" }))).await.unwrap();
+    assert_eq!(taken.labels()["x"], "2");
+    let pruned = front.claims.patch("a", &alice, &config("a", json!({}))).await.unwrap();
+    assert_eq!(pruned.labels().iter().collect::<Vec<_>>(), [(&"x".to_owned(), &"2".to_owned())]);
+    let managers: Vec<_> = pruned.managed_fields().iter().filter_map(|entry| entry.manager.as_deref()).collect();
+    assert_eq!(managers, ["alice", "bob"]);
+}
+
+#[tokio::test]
+async fn applying_a_status_leaves_the_rest() {
+    let front = with_pool().await;
+    front.claim(claim("a").pool("root").length(32)).await;
+    let seen = Patch::Apply(json!({
+        "apiVersion": "ipam.miloapis.com/v1alpha1", "kind": "IPClaim", "metadata": { "name": "a" },
+        "status": { "conditions": [{
+            "type": "Seen", "status": "True", "reason": "Test", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }] },
+    }));
+    let controller = PatchParams::apply("controller").force();
+    let changed = front.claims.patch_status("a", &controller, &seen).await.unwrap();
+    let types: Vec<_> =
+        at(&changed, "/status/conditions").as_array().unwrap().iter().map(|condition| &condition["type"]).collect();
+    assert_eq!(types, ["Allocated", "Ready", "Seen"]);
+    let again = front.claims.patch_status("a", &controller, &seen).await.unwrap();
+    assert_eq!(again.resource_version(), changed.resource_version());
 }
