@@ -3,10 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e oracle bench lint
+.PHONY: help demo test e2e conformance oracle bench lint
 
 help: ## List the targets
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 demo: ## Build, start a server on a temporary directory, create pools and claims, show the answers, stop
 	@scripts/demo.sh
@@ -24,6 +24,10 @@ e2e: ## The tests through real kubectl; against any server with KUBECONFIG=file
 oracle: ## Compare with a real kube-apiserver, built from its Go module; ORACLE='--seed 2 --operations 50000'
 	@scripts/need.sh
 	@scripts/oracle.sh $(ORACLE)
+
+conformance: ## The service through client-go, controller-runtime and Python's client; needs Go and Python
+	@scripts/need.sh
+	@scripts/conformance.sh
 
 bench: ## The benchmarks of docs/benchmarks.md
 	@scripts/need.sh

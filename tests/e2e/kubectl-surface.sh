@@ -90,6 +90,68 @@ writing() {
     has "$V describe" "$(k describe ippool "$N-root" 2>&1)" "Name:         $N-root" "Allocated CIDR:" "Largest Free Prefix:"
 }
 
+# Server-side apply: ownership, conflicts, and the way there from plain apply.
+applying() {
+    local manifest=$WORK/applied.json theirs=$WORK/theirs.json name=$N-applied
+    claim "$name" "\"poolRef\":{\"name\":\"$N-root\"},\"prefixLength\":30" '"annotations":{"surf/a":"1"}' >"$manifest"
+    has "$V apply --server-side --dry-run=server" "$(kn apply --server-side --dry-run=server -f "$manifest" 2>&1)" \
+        "ipclaim.$GROUP/$name serverside-applied (server dry run)"
+    is "$V leaves nothing" "$(kn get ipclaim "$name" -o name --ignore-not-found 2>&1)" ""
+    is "$V apply --server-side" "$(kn apply --server-side -f "$manifest" 2>&1)" "ipclaim.$GROUP/$name serverside-applied"
+    local version
+    version=$(field ipclaim "$name" '{.metadata.resourceVersion}')
+    is "$V apply --server-side again" "$(kn apply --server-side -f "$manifest" 2>&1)" "ipclaim.$GROUP/$name serverside-applied"
+    is "$V changes nothing" "$(field ipclaim "$name" '{.metadata.resourceVersion}')" "$version"
+    is "$V its manager" "$(kn get ipclaim "$name" --show-managed-fields -o 'jsonpath={.metadata.managedFields[*].manager}' 2>&1)" kubectl
+    lacks "$V managed fields are not shown unasked" "$(kn get ipclaim "$name" -o yaml 2>&1)" managedFields
+    does "$V diff --server-side of the same" kn diff --server-side -f "$manifest"
+    sed 's|"surf/a":"1"|"surf/a":"2"|' "$manifest" >"$theirs"
+    local conflict
+    conflict=$(kn apply --server-side --field-manager=other -f "$theirs" 2>&1)
+    is "$V another manager's apply is refused" "$?" 1
+    has "$V and names field and owner" "$conflict" 'Apply failed with 1 conflict: conflict with "kubectl"' '.metadata.annotations.surf/a'
+    is "$V --force-conflicts takes it" "$(kn apply --server-side --field-manager=other --force-conflicts -f "$theirs" 2>&1)" \
+        "ipclaim.$GROUP/$name serverside-applied"
+    is "$V and has it" "$(field ipclaim "$name" '{.metadata.annotations.surf/a}')" 2
+    does "$V its end" kn delete ipclaim "$name"
+    is "$V plain apply first" "$(kn apply -f "$manifest" 2>&1)" "ipclaim.$GROUP/$name created"
+    is "$V apply --server-side of what was applied plainly" "$(kn apply --server-side -f "$manifest" 2>&1)" \
+        "ipclaim.$GROUP/$name serverside-applied"
+    is "$V leaves no field to plain apply" \
+        "$(kn get ipclaim "$name" --show-managed-fields -o 'jsonpath={range .metadata.managedFields[*]}{.manager}:{.operation}{"\n"}{end}' 2>&1 | sort | xargs)" \
+        "kubectl-last-applied:Apply kubectl:Apply"
+    claim "$name" "\"poolRef\":{\"name\":\"$N-root\"},\"prefixLength\":30" >"$manifest"
+    does "$V apply --server-side without the annotation" kn apply --server-side -f "$manifest"
+    is "$V prunes it" "$(field ipclaim "$name" '{.metadata.annotations.surf/a}')" ""
+    does "$V its end, too" kn delete ipclaim "$name"
+}
+
+subresources() {
+    is "$V get --subresource=status" "$(kn get ipclaim "$N-1" --subresource=status -o 'jsonpath={.status.phase}' 2>&1)" Bound
+    local seen='{"type":"Seen","status":"True","reason":"Surface","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}'
+    is "$V patch --subresource=status" "$(kn patch ipclaim "$N-1" --subresource=status --type=json \
+        -p "[{\"op\":\"add\",\"path\":\"/status/conditions/-\",\"value\":$seen}]" 2>&1)" "ipclaim.$GROUP/$N-1 patched"
+    does "$V wait for that condition" kn wait --for=condition=Seen "ipclaim/$N-1" --timeout=10s
+    is "$V the status is not written through the object" \
+        "$(kn patch ipclaim "$N-1" --type=merge -p '{"status":{"phase":"Pending"}}' 2>&1)" "ipclaim.$GROUP/$N-1 patched (no change)"
+}
+
+finalizers() {
+    local name=$N-held
+    claim "$name" "\"poolRef\":{\"name\":\"$N-root\"},\"prefixLength\":30" '"finalizers":["surf/hold"]' | kn create -f - >/dev/null 2>&1
+    is "$V delete of what is held" "$(kn delete ipclaim "$name" --wait=false 2>&1)" "ipclaim.$GROUP \"$name\" deleted"
+    is "$V it is releasing" "$(field ipclaim "$name" '{.status.phase}')" Releasing
+    does "$V and says since when" test -n "$(field ipclaim "$name" '{.metadata.deletionTimestamp}')"
+    "$KUBECTL" -n "$NS" wait --for=delete "ipclaim/$name" --timeout=20s >"$WORK/gone-$I" 2>&1 &
+    local waiter=$!
+    is "$V the last finalizer goes" "$(kn patch ipclaim "$name" --type=json -p '[{"op":"remove","path":"/metadata/finalizers"}]' 2>&1)" \
+        "ipclaim.$GROUP/$name patched"
+    wait "$waiter"
+    is "$V whoever waits for the end sees it" "$?" 0
+    claim "$name" "\"poolRef\":{\"name\":\"$N-root\"},\"prefixLength\":30" | kn create -f - >/dev/null 2>&1
+    is "$V delete --cascade=orphan" "$(kn delete ipclaim "$name" --cascade=orphan --timeout=10s 2>&1)" "ipclaim.$GROUP \"$name\" deleted"
+}
+
 validation() {
     local unknown=$WORK/unknown.json
     claim "$N-unknown" "\"poolRef\":{\"name\":\"$N-root\"},\"prefixLength\":28,\"colour\":\"blue\"" >"$unknown"
@@ -140,12 +202,22 @@ waiting() {
     "$KUBECTL" -n "$NS" get ipclaims -w --output-watch-events >"$WORK/watch-$I" 2>&1 &
     local watch=$!
     eventually 10 grep -q "$N-5" "$WORK/watch-$I" || true
+    "$KUBECTL" -n "$NS" get ipclaims --watch-only -o name >"$WORK/only-$I" 2>&1 &
+    local only=$!
+    # What it must not show is there before it begins; what it must show comes when it has begun, which nothing tells.
+    until_watched() {
+        kn annotate ipclaim "$N-2" --overwrite "surf/tick=$RANDOM" >/dev/null 2>&1
+        grep -q "$N-2" "$WORK/only-$I"
+    }
+    eventually 20 until_watched || true
     claim "$N-seen" "\"poolRef\":{\"name\":\"$N-root\"},\"prefixLength\":30" | kn create -f - >/dev/null 2>&1
     kn label ipclaim "$N-seen" surf=seen >/dev/null 2>&1
     is "$V delete --wait" "$(kn delete ipclaim "$N-seen" --wait 2>&1)" "ipclaim.$GROUP \"$N-seen\" deleted"
     eventually 10 grep -q "DELETED.*$N-seen" "$WORK/watch-$I" || true
-    kill "$watch" 2>/dev/null
-    wait "$watch" 2>/dev/null
+    eventually 10 grep -q "$N-seen" "$WORK/only-$I" || true
+    kill "$watch" "$only" 2>/dev/null
+    wait "$watch" "$only" 2>/dev/null
+    is "$V --watch-only shows what comes, and nothing that was there" "$(sed 's|.*/||' "$WORK/only-$I" | sort -u | tr '\n' ' ')" "$N-2 $N-seen "
     is "$V a watch sees a life, each event once and in order" \
         "$(grep "$N-seen" "$WORK/watch-$I" | awk '{print $1}' | tr '\n' ' ')" "ADDED MODIFIED DELETED "
     kn delete ipclaim "$N-1" --wait=false >/dev/null 2>&1
@@ -166,9 +238,12 @@ for KUBECTL in $KUBECTLS; do
     rm -rf "$KUBECACHEDIR"
     discovery
     writing
+    applying
     validation
     claims
     tables
+    subresources
+    finalizers
     waiting
     I=$((I + 1))
 done

@@ -22,6 +22,7 @@ mod compatibility;
 mod deletes;
 mod discovery;
 mod errors;
+mod kube_rs;
 mod lists;
 mod openapi;
 mod patches;
