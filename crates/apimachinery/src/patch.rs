@@ -19,6 +19,11 @@ pub const OPERATIONS_MAX: usize = 10_000;
 /// double what is there would otherwise make gigabytes, or a tree that is too deep to walk.
 pub const CARRIED_BYTES_MAX: usize = 3 * 1024 * 1024;
 
+/// Whether a body of this `Content-Type` is a server-side apply.
+pub fn is_apply(content_type: &str) -> bool {
+    content_type.split(';').next().unwrap_or_default().trim() == APPLY
+}
+
 /// A change of an object.
 #[derive(Clone, Debug)]
 pub enum Patch {

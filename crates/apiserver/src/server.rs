@@ -13,6 +13,7 @@ use apimachinery::{
     kind::{Kind, Registry, Verb, World},
     object::Object,
     options::parse_timeout,
+    patch::is_apply,
     refusal::{Reason, Refusal},
     request::Target,
     schema::Schema,
@@ -161,7 +162,10 @@ impl<W: World> Server<W> {
         match request.info.target.clone() {
             Target::Path(path) => self.path(&path, &request).await,
             Target::Resource(target) => {
-                labels.verb = metrics_verb(target.verb);
+                labels.verb = match target.verb {
+                    Verb::Patch if request.content_type().is_some_and(is_apply) => "APPLY",
+                    verb => metrics_verb(verb),
+                };
                 labels.dry_run = if request.query.get_all("dryRun").any(|value| value == "All") { "All" } else { "" };
                 let api = self.api.get().ok_or_else(starting)?;
                 let Some(place) = api.place(&target)? else { return Ok(no_such_path()) };

@@ -94,6 +94,11 @@ impl Authenticated {
 }
 
 impl Authorized {
+    /// The `Content-Type` header.
+    pub fn content_type(&self) -> Option<&str> {
+        self.headers.get(header::CONTENT_TYPE)?.to_str().ok()
+    }
+
     /// The `Accept` header; several lines count as one list.
     pub fn accept(&self) -> Option<String> {
         accept(&self.headers)

@@ -8,7 +8,7 @@ use apimachinery::{
     metadata,
     negotiate::{self, Representation, Shape},
     options::{DeleteOptions, FieldValidation, ListOptions, OptionsKind, WriteOptions},
-    patch::{APPLY, Patch},
+    patch::{Patch, is_apply},
     refusal::{Reason, Refusal, Status},
     schema,
 };
@@ -98,7 +98,7 @@ pub async fn patch<W: World>(
     request: &Decoded,
 ) -> Result<Response<Body>, Refusal> {
     let content_type = request.content_type().unwrap_or_default();
-    if content_type.split(';').next().unwrap_or_default().trim() == APPLY {
+    if is_apply(content_type) {
         return apply(api, place, name, request).await;
     }
     let patch = Patch::parse(content_type, &request.body)?;

@@ -60,6 +60,8 @@ async fn the_first_apply_creates_and_the_next_changes_nothing() {
     for query in ["fieldManager=flux", "fieldManager=flux&force=true", "fieldManager=flux&dryRun=All&force=true"] {
         assert_eq!(body(&apply(&front, CLAIM, query, &web).await, 200), created, "{query}");
     }
+    let metrics = front.get("/metrics").await;
+    assert!(String::from_utf8_lossy(&metrics.body).contains("verb=\"APPLY\""), "applies are counted as such");
     let changed = body(&apply(&front, CLAIM, "fieldManager=flux", &config(json!({"app": "db"}))).await, 200);
     assert!(revision(&changed) > revision(&created));
     assert_eq!(changed["metadata"]["generation"], 1, "a label is no desired state");
