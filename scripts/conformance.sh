@@ -14,11 +14,12 @@ cd "$(dirname "$0")/.."
 
 # The oldest client-go that can hold its lists and watches in one stream.
 WATCH_LIST_SINCE=0.30
-GO_MINOR_NEEDED=26
 PYTHON_MINOR_NEEDED=10
 SUITE_SECONDS=${SUITE_SECONDS:-1800}
 SUITES=${CONFORMANCE:-"client-go-0.26 client-go-0.30 client-go-0.34 client-go-0.37 controller-runtime python"}
 export IPAM_EXPECT_APPLY=${IPAM_EXPECT_APPLY:-1}
+# An older Go gets itself the one that a module asks for.
+export GOTOOLCHAIN=${GOTOOLCHAIN:-auto}
 
 ROOT=$PWD
 WORK=$(mktemp -d)
@@ -53,11 +54,10 @@ install() {
         "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >&2
 }
 
-# The minor version of the Go that would build a module, which may be newer than the one in PATH.
-go_minor() { (cd tests/conformance/go/client-go-0.37 && go env GOVERSION 2>/dev/null) | sed -n 's/^go1\.\([0-9]*\).*/\1/p'; }
+# need_go MODULE: there is a Go that can build it, or one that fetches such a Go itself.
 need_go() {
     command -v go >/dev/null || install golang || return 1
-    [ "$(go_minor)" -ge "$GO_MINOR_NEEDED" ] 2>/dev/null
+    (cd "$1" && go list -m >/dev/null 2>&1)
 }
 
 need_python() {
@@ -95,12 +95,12 @@ run() {
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
 go_suite() {
-    local name=$1 version=${1##*-}
-    if ! need_go; then
-        echo "$name: SKIPPED: it needs Go 1.$GO_MINOR_NEEDED or later, and that is neither here nor in Debian's packages"
+    local name=$1 version=${1##*-} module=tests/conformance/go/$1
+    if ! need_go "$module"; then
+        echo "$name: SKIPPED: it needs Go $(sed -n 's/^go //p' "$module/go.mod") or later, and that is neither here nor to be had"
         return
     fi
-    if ! (cd "tests/conformance/go/$name" && CGO_ENABLED=0 go build -p 2 -ldflags '-s -w' -o "$WORK/$name" .) 2>"$WORK/stderr"; then
+    if ! (cd "$module" && CGO_ENABLED=0 go build -p 2 -ldflags '-s -w' -o "$WORK/$name" .) 2>"$WORK/stderr"; then
         tail -n 40 "$WORK/stderr" >&2
         failed=$((failed + 1))
         echo "$name: 0 passed, 1 failed, 0 skipped: it could not be built"

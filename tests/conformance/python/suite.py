@@ -27,6 +27,7 @@ NET = os.environ.get("CONFORMANCE_NET", "10.98")
 RUN = os.environ.get("CONFORMANCE_NAME") or f"conformance-py-{int(time.time() * 1000):x}"
 # To record what is sent: without the checks that send at moments of their own.
 IN_ORDER = sys.argv[1:] == ["record"]
+NAMESPACE = "default" if IN_ORDER else RUN
 SOON_SECONDS = 20
 
 
@@ -46,7 +47,8 @@ class Suite:
         self.pools = self.dynamic.resources.get(api_version=API_VERSION, kind="IPPool")
         self.claims = self.dynamic.resources.get(api_version=API_VERSION, kind="IPClaim")
         try:
-            client.CoreV1Api(self.core).create_namespace({"metadata": {"name": RUN}})
+            if not IN_ORDER:
+                client.CoreV1Api(self.core).create_namespace({"metadata": {"name": NAMESPACE}})
         except ApiException as error:
             # A server that keeps no namespaces takes every valid name.
             if error.status not in (404, 405):
@@ -59,13 +61,14 @@ class Suite:
 
     def claim(self, name, **labels):
         body = manifest("IPClaim", name, {"poolRef": {"name": RUN}, "prefixLength": 32}, **labels)
-        return self.claims.create(body=body, namespace=RUN)
+        return self.claims.create(body=body, namespace=NAMESPACE)
 
     def close(self):
-        self.custom.delete_collection_namespaced_custom_object(GROUP, VERSION, RUN, "ipclaims")
+        self.custom.delete_collection_namespaced_custom_object(GROUP, VERSION, NAMESPACE, "ipclaims")
         self.pools.delete(name=RUN)
         try:
-            client.CoreV1Api(self.core).delete_namespace(RUN)
+            if not IN_ORDER:
+                client.CoreV1Api(self.core).delete_namespace(NAMESPACE)
         except ApiException:
             pass
 
@@ -108,15 +111,15 @@ def create_get_list(s):
     name = s.name("create")
     made = s.claim(name, colour="red")
     equal((made.kind, made.status.phase), ("IPClaim", "Bound"), "the answer to the creation")
-    found = s.claims.get(name=name, namespace=RUN)
+    found = s.claims.get(name=name, namespace=NAMESPACE)
     equal(found.to_dict(), made.to_dict(), "what is there")
-    listed = s.claims.get(namespace=RUN, label_selector="colour=red")
+    listed = s.claims.get(namespace=NAMESPACE, label_selector="colour=red")
     equal([item.metadata.name for item in listed.items], [name], "the list")
     equal((listed.kind, listed.apiVersion), ("IPClaimList", API_VERSION), "type of the list")
-    refused(NotFoundError, 404, lambda: s.claims.get(name="none", namespace=RUN))
+    refused(NotFoundError, 404, lambda: s.claims.get(name="none", namespace=NAMESPACE))
     refused(ConflictError, 409, lambda: s.claim(name))
     bad = manifest("IPClaim", "bad", {"prefixLength": 0})
-    error = refused(UnprocessibleEntityError, 422, lambda: s.claims.create(body=bad, namespace=RUN))
+    error = refused(UnprocessibleEntityError, 422, lambda: s.claims.create(body=bad, namespace=NAMESPACE))
     causes = {cause["field"] for cause in json.loads(error.body)["details"]["causes"]}
     equal(causes, {"spec", "spec.prefixLength"}, "fields at fault")
 
@@ -128,7 +131,7 @@ def paged(s):
         s.claim(f"{stem}-{n}", page=stem)
     names, token, sizes = [], None, []
     while True:
-        page = s.claims.get(namespace=RUN, label_selector=f"page={stem}", limit=4, _continue=token)
+        page = s.claims.get(namespace=NAMESPACE, label_selector=f"page={stem}", limit=4, _continue=token)
         sizes.append(len(page.items))
         names += [item.metadata.name for item in page.items]
         token = page.metadata["continue"]
@@ -143,20 +146,20 @@ def patches(s):
     name = s.name("patch")
     s.claim(name)
     change = {"metadata": {"name": name, "labels": {"a": "1"}}}
-    error = refused(DynamicApiError, 415, lambda: s.claims.patch(body=change, name=name, namespace=RUN))
+    error = refused(DynamicApiError, 415, lambda: s.claims.patch(body=change, name=name, namespace=NAMESPACE))
     equal(json.loads(error.body)["reason"], "UnsupportedMediaType", "reason")
-    merged = s.claims.patch(body=change, name=name, namespace=RUN, content_type="application/merge-patch+json")
+    merged = s.claims.patch(body=change, name=name, namespace=NAMESPACE, content_type="application/merge-patch+json")
     equal(merged.metadata.labels.to_dict(), {"a": "1"}, "labels after a merge patch")
     operations = [{"op": "replace", "path": "/metadata/labels/a", "value": "2"}]
-    patched = s.claims.patch(body=operations, name=name, namespace=RUN, content_type="application/json-patch+json")
+    patched = s.claims.patch(body=operations, name=name, namespace=NAMESPACE, content_type="application/json-patch+json")
     equal(patched.metadata.labels.a, "2", "label after a JSON patch")
-    status = s.claims.status.get(name=name, namespace=RUN)
+    status = s.claims.status.get(name=name, namespace=NAMESPACE)
     equal(status.status.phase, "Bound", "the status subresource")
     condition = {"type": "Seen", "status": "True", "reason": "Conformance", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
     seen = s.claims.status.patch(
         body=[{"op": "add", "path": "/status/conditions/-", "value": condition}],
         name=name,
-        namespace=RUN,
+        namespace=NAMESPACE,
         content_type="application/json-patch+json",
     )
     assert "Seen" in [c.type for c in seen.status.conditions], seen.status
@@ -167,19 +170,19 @@ def replace(s):
     old = s.claim(s.name("replace")).to_dict()
     new = json.loads(json.dumps(old))
     new["metadata"]["annotations"] = {"note": "new"}
-    replaced = s.claims.replace(body=new, namespace=RUN)
+    replaced = s.claims.replace(body=new, namespace=NAMESPACE)
     equal(replaced.metadata.annotations.note, "new", "annotation")
     old["metadata"]["annotations"] = {"note": "old"}
-    refused(ConflictError, 409, lambda: s.claims.replace(body=old, namespace=RUN))
+    refused(ConflictError, 409, lambda: s.claims.replace(body=old, namespace=NAMESPACE))
 
 
 def dry_run(s):
     """dynamic create with dry run and field validation"""
     name = s.name("dry")
     body = manifest("IPClaim", name, {"poolRef": {"name": RUN}, "prefixLength": 32})
-    ghost = s.claims.create(body=body, namespace=RUN, dry_run="All")
+    ghost = s.claims.create(body=body, namespace=NAMESPACE, dry_run="All")
     equal((ghost.status.phase, ghost.metadata.resourceVersion), ("Bound", None), "what was not made")
-    refused(NotFoundError, 404, lambda: s.claims.get(name=name, namespace=RUN))
+    refused(NotFoundError, 404, lambda: s.claims.get(name=name, namespace=NAMESPACE))
 
 
 def deletes(s):
@@ -187,29 +190,29 @@ def deletes(s):
     stem = s.name("delete")
     for n in range(4):
         s.claim(f"{stem}-{n}", delete=stem)
-    gone = s.claims.delete(name=f"{stem}-0", namespace=RUN)
+    gone = s.claims.delete(name=f"{stem}-0", namespace=NAMESPACE)
     equal((gone.kind, gone.status), ("Status", "Success"), "the answer to a deletion")
     wrong = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid="wrong"))
-    refused(ConflictError, 409, lambda: s.claims.delete(name=f"{stem}-1", namespace=RUN, body=wrong))
-    s.claims.delete(namespace=RUN, label_selector=f"delete={stem}")
-    equal(s.claims.get(namespace=RUN, label_selector=f"delete={stem}").items, [], "left")
+    refused(ConflictError, 409, lambda: s.claims.delete(name=f"{stem}-1", namespace=NAMESPACE, body=wrong))
+    s.claims.delete(namespace=NAMESPACE, label_selector=f"delete={stem}")
+    equal(s.claims.get(namespace=NAMESPACE, label_selector=f"delete={stem}").items, [], "left")
 
 
 def dynamic_watch(s):
     """dynamic watch tells a life in order"""
     stem = s.name("watch")
-    version = s.claims.get(namespace=RUN).metadata.resourceVersion
+    version = s.claims.get(namespace=NAMESPACE).metadata.resourceVersion
 
     def write():
         s.claim(stem)
         change = {"metadata": {"labels": {"a": "1"}}}
-        s.claims.patch(body=change, name=stem, namespace=RUN, content_type="application/merge-patch+json")
-        s.claims.delete(name=stem, namespace=RUN)
+        s.claims.patch(body=change, name=stem, namespace=NAMESPACE, content_type="application/merge-patch+json")
+        s.claims.delete(name=stem, namespace=NAMESPACE)
 
     writer = threading.Thread(target=write)
     writer.start()
     seen = []
-    for event in s.claims.watch(namespace=RUN, resource_version=version, timeout=SOON_SECONDS):
+    for event in s.claims.watch(namespace=NAMESPACE, resource_version=version, timeout=SOON_SECONDS):
         seen.append((event["type"], event["object"].metadata.name))
         if len(seen) == 3:
             break
@@ -220,7 +223,7 @@ def dynamic_watch(s):
 def watch_resumes(s):
     """Watch goes on when its stream ends, without loss or repetition"""
     stem = s.name("resume")
-    version = s.claims.get(namespace=RUN).metadata.resourceVersion
+    version = s.claims.get(namespace=NAMESPACE).metadata.resourceVersion
     opened = []
     list_claims = s.custom.list_namespaced_custom_object
 
@@ -241,7 +244,7 @@ def watch_resumes(s):
     writer = threading.Thread(target=write)
     writer.start()
     seen, deadline = [], time.time() + SOON_SECONDS
-    for event in watch.Watch().stream(listed, GROUP, VERSION, RUN, "ipclaims", resource_version=version):
+    for event in watch.Watch().stream(listed, GROUP, VERSION, NAMESPACE, "ipclaims", resource_version=version):
         seen.append((event["type"], event["object"]["metadata"]["name"]))
         if len(seen) == 8 or time.time() > deadline:
             break
@@ -258,7 +261,7 @@ def watch_begins_anew(s):
     w, seen = watch.Watch(), []
     try:
         for event in w.stream(
-            s.custom.list_namespaced_custom_object, GROUP, VERSION, RUN, "ipclaims", resource_version="1", timeout_seconds=2
+            s.custom.list_namespaced_custom_object, GROUP, VERSION, NAMESPACE, "ipclaims", resource_version="1", timeout_seconds=2
         ):
             seen.append(event["object"]["metadata"]["name"])
     except ApiException as error:
@@ -276,7 +279,7 @@ def server_side_apply(s):
         change = json.loads(json.dumps(body))
         if value is not None:
             change["metadata"]["labels"]["a"] = value
-        return s.claims.server_side_apply(body=change, namespace=RUN, field_manager=manager, **options)
+        return s.claims.server_side_apply(body=change, namespace=NAMESPACE, field_manager=manager, **options)
 
     try:
         first = apply("alice")
@@ -294,7 +297,7 @@ def server_side_apply(s):
 
 def custom_objects(s):
     """CustomObjectsApi: create, get, list, patch, replace, status, delete"""
-    name, where = s.name("custom"), (GROUP, VERSION, RUN, "ipclaims")
+    name, where = s.name("custom"), (GROUP, VERSION, NAMESPACE, "ipclaims")
     body = manifest("IPClaim", name, {"poolRef": {"name": RUN}, "prefixLength": 32}, custom="yes")
     made = s.custom.create_namespaced_custom_object(*where, body)
     equal(made["status"]["phase"], "Bound", "phase")

@@ -26,6 +26,7 @@ mod kube_rs;
 mod lists;
 mod openapi;
 mod patches;
+mod replay;
 mod server_life;
 mod tables;
 mod watches;

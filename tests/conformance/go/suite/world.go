@@ -63,7 +63,7 @@ func ClientVersion() string {
 }
 
 // NewWorld connects to the server of KUBECONFIG and makes a namespace and a pool. CONFORMANCE_NET (two octets) is the
-// address space of this program, CONFORMANCE_NAME the name of both, which is otherwise a new one.
+// address space of this program. With CONFORMANCE_NAME the pool has this name and the namespace is the default one.
 func NewWorld() (*World, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
 	if err != nil {
@@ -85,14 +85,15 @@ func NewWorld() (*World, error) {
 	if w.Discovery, err = discovery.NewDiscoveryClientForConfig(config); err != nil {
 		return nil, err
 	}
-	name := os.Getenv("CONFORMANCE_NAME")
-	if name == "" {
-		name = "conformance-" + strconv.FormatInt(time.Now().UnixNano(), 36)
-	}
-	w.Namespace, w.Pool = name, name
 	ctx := context.Background()
-	if err = w.openNamespace(ctx); err != nil {
-		return nil, err
+	if w.Pool = os.Getenv("CONFORMANCE_NAME"); w.Pool != "" {
+		w.Namespace = metav1.NamespaceDefault
+	} else {
+		w.Pool = "conformance-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+		w.Namespace = w.Pool
+		if err = w.openNamespace(ctx); err != nil {
+			return nil, err
+		}
 	}
 	_, err = w.Dynamic.Resource(Pools).Create(ctx, NewPool(w.Pool, map[string]any{"cidr": w.Net + ".0.0/16"}), metav1.CreateOptions{})
 	return w, err
@@ -120,7 +121,9 @@ func (w *World) Close() {
 		_ = w.Dynamic.Resource(Pools).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "conformance=" + w.Pool})
 	}
 	_ = w.Dynamic.Resource(Pools).Delete(ctx, w.Pool, metav1.DeleteOptions{})
-	_ = w.Dynamic.Resource(namespaces).Delete(ctx, w.Namespace, metav1.DeleteOptions{})
+	if w.Namespace != metav1.NamespaceDefault {
+		_ = w.Dynamic.Resource(namespaces).Delete(ctx, w.Namespace, metav1.DeleteOptions{})
+	}
 }
 
 // Claims are the claims of this program's namespace.

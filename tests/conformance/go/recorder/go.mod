@@ -1,0 +1,3 @@
+module conformance/recorder
+
+go 1.22
