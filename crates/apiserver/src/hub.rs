@@ -119,11 +119,6 @@ impl Hub {
         self.head.subscribe()
     }
 
-    /// How many watches, and others who wait for the head, there are.
-    pub fn watches(&self) -> usize {
-        self.head.receiver_count()
-    }
-
     /// Adds the events of one commit, which follow the head without a gap.
     pub fn publish(&self, events: Vec<Arc<Event>>) {
         let Some(last) = events.last().map(|event| event.revision) else { return };

@@ -20,9 +20,6 @@ pub const MUTATING_REQUESTS_MAX: usize = 4_096;
 pub const READ_REQUESTS_MAX: usize = 4_096;
 /// Open watches; one more is answered with 429.
 pub const WATCHES_MAX: usize = 16_384;
-/// How long a watch that has sent events leaves the log alone, for each watch that is open: with 100 of them 2 ms, with
-/// 5,000 of them 100 ms. A watch that has been silent for so long sends at once.
-pub const WATCH_PACE: Duration = Duration::from_micros(20);
 /// Events that are kept in memory for watches; older ones are read from the store.
 pub const RECENT_EVENTS_MAX: usize = 8_192;
 /// Events that a watch takes from memory or from the store at once.

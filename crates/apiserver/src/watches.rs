@@ -78,7 +78,6 @@ pub async fn watch<W: World>(
         ends,
         bookmarks: options.allow_bookmarks.then(|| Bookmarks::new(now, ends)),
         columns_sent: false,
-        sent: None,
         stop,
         ready: VecDeque::new(),
     };
@@ -148,8 +147,6 @@ struct Watch<W> {
     ends: Instant,
     bookmarks: Option<Bookmarks>,
     columns_sent: bool,
-    /// When events were last sent.
-    sent: Option<Instant>,
     stop: CancellationToken,
     ready: VecDeque<Bytes>,
 }
@@ -223,7 +220,7 @@ impl<W: World> Watch<W> {
 
     /// What is due by time, else the events behind the cursor, else a wait for one of them.
     async fn live(&mut self, cursor: u64) -> Result<(), Status> {
-        if self.tick(cursor) || self.rest().await {
+        if self.tick(cursor) {
             return Ok(());
         }
         let (events, upto) = match self.api.hub.behind(cursor, &self.prefix, limits::TAIL_EVENTS_MAX) {
@@ -240,9 +237,6 @@ impl<W: World> Watch<W> {
             }
         }
         self.api.metrics.watch_events(sent);
-        if sent > 0 {
-            self.sent = Some(Instant::now());
-        }
         self.push(chunk);
         if self.ready.is_empty() && upto >= self.api.hub.head() {
             self.wait(upto).await;
@@ -272,20 +266,6 @@ impl<W: World> Watch<W> {
         }
         let object = event.object(event_type);
         Some(self.encode(event_type, &object))
-    }
-
-    /// Waits until it may look again, if it has sent events just now; whether it did wait. The more watches there are, the
-    /// more events each takes at once: together they leave the processors to the writers.
-    async fn rest(&mut self) -> bool {
-        let pace = limits::WATCH_PACE * u32::try_from(self.api.hub.watches()).unwrap_or(u32::MAX);
-        let Some(until) = self.sent.take().map(|sent| sent + pace).filter(|until| *until > Instant::now()) else {
-            return false;
-        };
-        tokio::select! {
-            () = self.stop.cancelled() => {}
-            () = tokio::time::sleep_until(until) => {}
-        }
-        true
     }
 
     /// Waits until the head moves, something is due or the watch is stopped.
