@@ -11,6 +11,7 @@ use apiserver::{
     limits::Limits,
     serve::Listener,
     server::Server,
+    standalone::Surroundings,
     tls::{self, TlsMaterial},
 };
 use bytes::{Bytes, BytesMut};
@@ -59,11 +60,19 @@ pub struct Setup {
     pub limits: Limits,
     /// How long a drain may take.
     pub drain: Duration,
+    pub surroundings: Surroundings,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { limits: Limits::default(), drain: SOON }
+        Self { limits: Limits::default(), drain: SOON, surroundings: Surroundings::Cluster }
+    }
+}
+
+impl Setup {
+    /// A server without a cluster around it.
+    pub fn alone() -> Self {
+        Self { surroundings: Surroundings::Nothing, ..Self::default() }
     }
 }
 
@@ -82,7 +91,11 @@ impl Front {
 
     /// A server that has not read its state yet.
     pub async fn starting(setup: Setup, store: FaultyStore) -> Self {
-        let server = Arc::new(Server::new(Arc::new(store.clone()), library::registry(), setup.limits, "test"));
+        let make = match setup.surroundings {
+            Surroundings::Cluster => Server::new,
+            Surroundings::Nothing => Server::alone,
+        };
+        let server = Arc::new(make(Arc::new(store.clone()), library::registry(), setup.limits, "test"));
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let stop = CancellationToken::new();

@@ -70,7 +70,12 @@ async fn options_come_in_many_shapes() {
     ] {
         let answer = delete(&front, &format!("{CLAIM}{query}"), options.clone()).await;
         assert_eq!(answer.status, 200, "{query} {options}: {}", answer.text());
-        assert_eq!(front.get(CLAIM).await.status, 404, "nothing lingers where no collector runs: {query} {options}");
+        front.gone(CLAIM).await;
+        assert_eq!(
+            front.addresses("root").await.1,
+            0,
+            "{query} {options}: its block is free, and no allocation is left"
+        );
         front.claim(claim("a").pool("root").length(24)).await;
     }
     for (query, options) in [

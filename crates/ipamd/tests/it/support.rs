@@ -92,6 +92,16 @@ impl Front {
         assert!(deleted.is_right(), "claim {name} is not gone at once: {deleted:?}");
     }
 
+    /// Waits until there is nothing at this path.
+    pub async fn gone(&self, path: &str) {
+        let gone = async {
+            while self.get(path).await.status != 404 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(SOON, gone).await.unwrap_or_else(|_| panic!("{path} is not gone"));
+    }
+
     /// A pool's status.
     pub async fn status(&self, pool: &str) -> Value {
         self.pools.get(pool).await.unwrap().data["status"].clone()
