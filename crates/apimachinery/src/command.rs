@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::{
     draft::Draft,
@@ -127,12 +126,6 @@ impl Seed {
     /// The second: of the object that comes with it.
     pub fn companion_uid(self) -> String {
         Self::uuid(self.0.last_chunk())
-    }
-
-    /// The uid of what is made beside them, one for each name.
-    pub fn uid_for(self, name: &str) -> String {
-        let digest = Sha256::new().chain_update(self.0).chain_update(name).finalize();
-        Self::uuid(digest.first_chunk())
     }
 
     /// Five bytes for the letters of a generated name.

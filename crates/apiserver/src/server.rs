@@ -169,7 +169,7 @@ impl<W: World> Server<W> {
             return Err(RestoreError::Inconsistent("a server is restored once".to_owned()));
         }
         if self.surroundings == Surroundings::Nothing {
-            standalone::begin(&api).await.map_err(|refusal| RestoreError::Namespaces(refusal.message))?;
+            standalone::begin(&api).await.map_err(|trouble| RestoreError::Namespaces(trouble.to_string()))?;
             self.work.get_or_init(|| standalone::work(&api));
         }
         self.health.set_restored();

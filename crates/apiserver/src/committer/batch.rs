@@ -238,11 +238,9 @@ impl<W: World> Committer<W> {
             known.cloned().flatten()
         };
         let current = object(&command.key);
-        let home = home.filter(|_| current.is_none() || matches!(command.action, Action::Create(_)));
-        let home = home.map(|home| {
-            namespace::admit(kind.resource(), &command.key, object(home).as_deref(), command.seed, command.now)
-        });
-        let home = home.transpose()?.flatten();
+        if let Some(home) = home.filter(|_| current.is_none() || matches!(command.action, Action::Create(_))) {
+            namespace::admit(kind.resource(), &command.key, object(home).as_deref())?;
+        }
         let objects: BTreeMap<_, _> =
             keys.into_iter().filter_map(|key| object(&key).map(|found| (key, found))).collect();
         if let Some((space, limit)) = spaces {
@@ -261,8 +259,7 @@ impl<W: World> Committer<W> {
         let first = if dry_run {
             writes.into_iter().next().map_or(Shown::Nothing, rehearse)
         } else {
-            let home = home.filter(|_| !writes.is_empty());
-            self.stage_all(batch, writes.into_iter().chain(home))
+            self.stage_all(batch, writes)
         };
         let shown = match &answer {
             Answer::Unchanged(object) | Answer::DeletedBy(object) => Shown::Object(Arc::clone(object)),
@@ -272,7 +269,7 @@ impl<W: World> Committer<W> {
         Ok(Outcome { answer, shown, warnings })
     }
 
-    fn stage_all(&self, batch: &mut Batch, writes: impl IntoIterator<Item = Write>) -> Shown {
+    fn stage_all(&self, batch: &mut Batch, writes: Vec<Write>) -> Shown {
         let first = batch.writes.len();
         for write in writes {
             self.stage(batch, write);

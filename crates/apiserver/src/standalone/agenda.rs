@@ -21,6 +21,11 @@ impl Agenda {
         self.due.insert(key.into());
     }
 
+    /// All of these.
+    pub fn extend(&mut self, keys: impl IntoIterator<Item = String>) {
+        self.due.extend(keys);
+    }
+
     /// Takes up to `limit` of what is due.
     pub fn take(&mut self, now: Instant, limit: usize) -> Vec<String> {
         while self.later.first().is_some_and(|(at, _)| *at <= now) {

@@ -126,7 +126,7 @@ impl<'a, W: World> Collector<'a, W> {
         match result {
             Ok(next) => {
                 self.agenda.done(&key);
-                next.into_iter().for_each(|key| self.agenda.add(key));
+                self.agenda.extend(next);
             }
             Err(trouble) => {
                 tracing::warn!(object = key, error = %trouble, "owners and dependents could not be settled; it is tried again");
@@ -145,7 +145,7 @@ impl<'a, W: World> Collector<'a, W> {
             let Some(object) = event.current() else { return };
             let freed =
                 if is_tied(object) { self.graph.put(&event.key, object) } else { self.graph.remove(&event.key) };
-            freed.into_iter().for_each(|key| self.agenda.add(key));
+            self.agenda.extend(freed);
             if is_tied(object) {
                 self.agenda.add(event.key.as_str());
             }
@@ -153,7 +153,7 @@ impl<'a, W: World> Collector<'a, W> {
             let freed = self.graph.remove(&event.key);
             let uid = event.old.as_ref().map_or("", |old| old.metadata.uid.as_str());
             let bereft = self.graph.dependents(uid).map(str::to_owned).collect::<Vec<_>>();
-            freed.into_iter().chain(bereft).for_each(|key| self.agenda.add(key));
+            self.agenda.extend(freed.into_iter().chain(bereft));
         }
     }
 

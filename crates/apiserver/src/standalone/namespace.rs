@@ -1,16 +1,12 @@
-//! Namespace (core/v1), and what it means for what is in it: nothing new comes into one that is being deleted, and one
-//! that is missing is made for the first object in it.
-
-use std::{collections::BTreeMap, sync::Arc};
+//! Namespace (core/v1), and what it means for what is in it: nothing new comes into one that is missing or being deleted.
 
 use apimachinery::{
-    command::{ObjectKey, Scope, Seed, Write},
+    command::{ObjectKey, Scope, Write},
     kind::{Cell, Context, Decided, Kind, Resource, Subresource, Verb},
-    object::{Object, ObjectMeta},
+    object::Object,
     refusal::{Cause, Reason, Refusal},
-    time::Time,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::empty::{AGE, NAME, text};
 
@@ -28,18 +24,12 @@ pub fn key(scope: &Scope, name: &str) -> ObjectKey {
     ObjectKey { resource: PLURAL, scope: scope.clone(), namespace: String::new(), name: name.to_owned() }
 }
 
-/// What is done about the namespace into which something new is to come, besides that: nothing, or it is made.
-pub fn admit(
-    resource: &Resource,
-    object: &ObjectKey,
-    namespace: Option<&Object>,
-    seed: Seed,
-    now: Time,
-) -> Result<Option<Write>, Refusal> {
+/// Whether something new may come into a namespace (the admission plugin NamespaceLifecycle of kube-apiserver).
+pub fn admit(resource: &Resource, object: &ObjectKey, namespace: Option<&Object>) -> Result<(), Refusal> {
     match namespace {
         Some(namespace) if namespace.is_terminating() => Err(terminating(resource, object)),
-        Some(_) => Ok(None),
-        None => Ok(Some(provide(&key(&object.scope, &object.namespace), seed, now))),
+        Some(_) => Ok(()),
+        None => Err(Refusal::not_found("", PLURAL, &object.namespace)),
     }
 }
 
@@ -56,24 +46,6 @@ fn terminating(resource: &Resource, object: &ObjectKey) -> Refusal {
         field: "metadata.namespace".to_owned(),
     });
     refusal
-}
-
-/// A namespace that nobody asked for.
-fn provide(key: &ObjectKey, seed: Seed, now: Time) -> Write {
-    let metadata = ObjectMeta {
-        name: key.name.clone(),
-        uid: seed.uid_for(&key.to_text()),
-        creation_timestamp: Some(now),
-        generation: Some(1),
-        labels: BTreeMap::from([(NAME_LABEL.to_owned(), key.name.clone())]),
-        ..ObjectMeta::default()
-    };
-    let fields = Map::from_iter([
-        ("spec".to_owned(), json!({"finalizers": [FINALIZER]})),
-        ("status".to_owned(), json!({"phase": "Active"})),
-    ]);
-    let object = Object { api_version: "v1".to_owned(), kind: "Namespace".to_owned(), metadata, fields };
-    Write { key: key.clone(), old: None, new: Some(Arc::new(object)) }
 }
 
 /// The finalizers in the spec of a namespace.

@@ -25,7 +25,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
@@ -77,16 +77,24 @@ impl Setup {
 }
 
 impl Front {
-    /// With a shelf called `a` that is never full.
+    /// With a shelf called `a` that is never full, and a namespace for books where the server keeps namespaces.
     pub async fn open() -> Self {
         Self::set_up(Setup::default()).await
     }
 
     pub async fn set_up(setup: Setup) -> Self {
+        let alone = setup.surroundings == Surroundings::Nothing;
         let front = Self::starting(setup, FaultyStore::new()).await;
         let front = front.restored().await;
         front.create("/apis/library.example.com/v1/shelves", &shelf("a", 100_000)).await;
+        if alone {
+            front.make_namespace("attic").await;
+        }
         front
+    }
+
+    pub async fn make_namespace(&self, name: &str) {
+        self.create("/api/v1/namespaces", &json!({ "metadata": { "name": name } })).await;
     }
 
     /// A server that has not read its state yet.

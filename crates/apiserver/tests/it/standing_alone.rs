@@ -1,6 +1,7 @@
 //! What a server brings where there is no cluster around it: groups, namespaces, questions, empty lists.
 
 use http::Method;
+use http_body_util::Full;
 use serde_json::{Value, json};
 
 use crate::{
@@ -65,35 +66,41 @@ async fn behind_a_cluster_there_is_none_of_it() {
 }
 
 #[tokio::test]
-async fn a_missing_namespace_is_made_with_the_first_object_in_it() {
+async fn nothing_comes_into_a_missing_namespace() {
     let front = alone().await;
-    assert_eq!(names(&front, NAMESPACES).await, ["default", "kube-system"]);
-    let refused = front.client.send(Method::POST, BOOKS, &book("x", "no-such-shelf")).await;
-    assert_eq!((refused.status, names(&front, NAMESPACES).await.len()), (400, 2), "what is refused makes nothing");
-    let rehearsed = front.client.send(Method::POST, &format!("{BOOKS}?dryRun=All"), &book("x", "a")).await;
-    assert_eq!((rehearsed.status, names(&front, NAMESPACES).await.len()), (201, 2), "nor does a dry run");
-    let commits = front.store.commits().len();
-    let first = front.book("x").await;
-    assert_eq!(front.store.commits().len(), commits + 1, "one commit");
-    let namespace = front.get(&format!("{NAMESPACES}/attic")).await.json();
-    assert_eq!(namespace["status"]["phase"], "Active");
-    assert_eq!(namespace["metadata"]["creationTimestamp"], first["metadata"]["creationTimestamp"]);
-    let applied = front
-        .client
-        .request(
-            http::Request::patch(format!("https://localhost{API}/namespaces/cellar/books/y?fieldManager=m"))
-                .header("host", "localhost")
-                .header("content-type", "application/apply-patch+yaml")
-                .body(
-                    json!({ "apiVersion": "library.example.com/v1", "kind": "Book", "spec": { "shelf": "a" } })
-                        .to_string()
-                        .into(),
-                )
-                .unwrap(),
-        )
-        .await;
-    assert_eq!(applied.status, 201, "{}", applied.text());
-    assert_eq!(names(&front, NAMESPACES).await, ["attic", "cellar", "default", "kube-system"]);
+    let cellar = format!("{API}/namespaces/cellar/books");
+    let create =
+        async |query: &str| front.client.send(Method::POST, &format!("{cellar}{query}"), &book("x", "a")).await;
+    let config = json!({ "apiVersion": "library.example.com/v1", "kind": "Book", "spec": { "shelf": "a" } });
+    let apply = http::Request::patch(format!("https://localhost{cellar}/y?fieldManager=m"))
+        .header("host", "localhost")
+        .header("content-type", "application/apply-patch+yaml")
+        .body(config.to_string().into())
+        .unwrap();
+    for answer in [create("").await, create("?dryRun=All").await, front.client.request(apply).await] {
+        let status = answer.json();
+        assert_eq!((answer.status, &status["reason"]), (404, &json!("NotFound")));
+        assert_eq!(status["message"], "namespaces \"cellar\" not found");
+        assert_eq!(status["details"], json!({ "name": "cellar", "kind": "namespaces" }));
+    }
+    front.make_namespace("cellar").await;
+    assert_eq!(create("").await.status, 201);
+}
+
+#[tokio::test]
+async fn what_was_stored_before_there_were_namespaces_has_one() {
+    let store = FaultyStore::new();
+    let before = Front::starting(Setup::default(), store.clone()).await.restored().await;
+    before.create(&format!("{API}/shelves"), &shelf("a", 100)).await;
+    let places = ["team", "team-a", "team0", "other", "team"];
+    for (index, place) in places.into_iter().enumerate() {
+        before.create(&format!("{API}/namespaces/{place}/books"), &book(&format!("b{index}"), "a")).await;
+    }
+    before.stop.cancel();
+    before.listening.abort();
+    drop(before);
+    let front = Front::starting(Setup::alone(), store).await.restored().await;
+    assert_eq!(names(&front, NAMESPACES).await, ["default", "kube-system", "other", "team", "team-a", "team0"]);
 }
 
 #[tokio::test]
@@ -105,6 +112,7 @@ async fn a_namespace_goes_with_all_that_is_in_it() {
     for index in 0..70 {
         front.book(&format!("b{index}")).await;
     }
+    front.make_namespace("other").await;
     front.create(&format!("{API}/namespaces/other/books"), &book("stays", "a")).await;
     let from = front.head().await;
     let mut events = front.watch(&format!("{NAMESPACES}?watch=true&resourceVersion={from}")).await;
@@ -135,7 +143,7 @@ async fn a_namespace_goes_with_all_that_is_in_it() {
     let gone = next_gone(&mut events).await;
     assert_eq!(name(&gone), "attic");
     assert_eq!(names(&front, &format!("{API}/books")).await, ["stays"]);
-    front.book("new").await;
+    front.make_namespace("attic").await;
     let again = front.get(&path).await.json();
     assert_ne!(again["metadata"]["uid"], namespace["metadata"]["uid"], "it is another one");
 }
@@ -145,6 +153,7 @@ async fn a_restart_goes_on_with_the_deletion() {
     let store = FaultyStore::new();
     let front = Front::starting(Setup::alone(), store.clone()).await.restored().await;
     front.create(&format!("{API}/shelves"), &shelf("a", 100)).await;
+    front.make_namespace("attic").await;
     let mut held = book("held", "a");
     held["metadata"]["finalizers"] = json!(["example.com/held"]);
     front.create(BOOKS, &held).await;
@@ -189,7 +198,7 @@ async fn a_namespace_is_an_object_with_rules_of_its_own() {
     assert_eq!(front.get("/api/v1/namespaces/none").await.json()["message"], "namespaces \"none\" not found");
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
     let request = http::Request::get(format!("https://localhost{NAMESPACES}")).header("host", "localhost");
-    let table = front.client.request(request.header("accept", accept).body(Default::default()).unwrap()).await.json();
+    let table = front.client.request(request.header("accept", accept).body(Full::default()).unwrap()).await.json();
     let columns: Vec<_> = table["columnDefinitions"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
     assert_eq!(columns, ["Name", "Status", "Age"]);
 }

@@ -115,6 +115,7 @@ async fn a_collection_goes_by_selector() {
     for (index, tier) in ["edge", "core", "edge", "core"].into_iter().enumerate() {
         front.claim(claim(&format!("c{index}")).pool("root").length(24).label("tier", tier)).await;
     }
+    front.namespace("other").await;
     front.claim_in("other", claim("c0").pool("root").length(24).label("tier", "edge")).await;
 
     let answer = body(&front.send(Method::DELETE, &format!("{CLAIMS}?labelSelector=tier%3Dedge"), &[], "").await, 200);

@@ -64,6 +64,10 @@ impl Front {
     }
 
     /// A claim in another namespace than that of the tests.
+    pub async fn namespace(&self, name: &str) {
+        body(&self.post("/api/v1/namespaces", json!({ "metadata": { "name": name } })).await, 201);
+    }
+
     pub async fn claim_in(&self, namespace: &str, claim: Claim) -> DynamicObject {
         let elsewhere = claims(&self.another_client(), namespace);
         elsewhere.create(&PostParams::default(), &claim.into()).await.unwrap()
