@@ -7,7 +7,7 @@
 # shellcheck disable=SC2317
 set -uo pipefail
 KUBECTLS=${KUBECTLS:-kubectl}
-# The first makes the namespace, and the one that cleans up is the last that ran; each has its own cache, so that none lives on another's discovery.
+# The first makes the namespace, and the last cleans up; each has its own cache, so that none lives on another's discovery.
 read -r KUBECTL _ <<<"$KUBECTLS"
 # shellcheck source=tests/e2e/common.sh
 . "$(dirname "$0")/common.sh"
