@@ -2,7 +2,7 @@
 # The tests through real kubectl: tests/e2e/kubectl.sh and tests/e2e/kubectl-surface.sh.
 #
 # Against the server of KUBECONFIG if that is set, else against a fresh one that it starts and stops.
-# KUBECTL is the kubectl of the nine behaviours, KUBECTLS the list for the surface; both are found if unset.
+# KUBECTL is the kubectl of the ten behaviours, KUBECTLS the list for the surface; both are found if unset.
 # shellcheck disable=SC2317
 set -euo pipefail
 cd "$(dirname "$0")/.."

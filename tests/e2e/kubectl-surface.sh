@@ -7,8 +7,8 @@
 # shellcheck disable=SC2317
 set -uo pipefail
 KUBECTLS=${KUBECTLS:-kubectl}
-# The one that cleans up is the last that ran; each has its own cache, so that none lives on another's discovery.
-KUBECTL=${KUBECTLS%% *}
+# The first makes the namespace, and the last cleans up; each has its own cache, so that none lives on another's discovery.
+read -r KUBECTL _ <<<"$KUBECTLS"
 # shellcheck source=tests/e2e/common.sh
 . "$(dirname "$0")/common.sh"
 export KUBECACHEDIR=$WORK/cache
@@ -223,7 +223,7 @@ waiting() {
     kn delete ipclaim "$N-1" --wait=false >/dev/null 2>&1
     does "$V wait for the end" kn wait --for=delete "ipclaim/$N-1" --timeout=10s
     is "$V delete by label" "$(kn delete ipclaims -l "e2e=$RUN" 2>&1 | grep -c "\"$N-[2-5]\" deleted")" 4
-    is "$V delete --cascade=foreground does not wait for a collector" \
+    is "$V delete --cascade=foreground ends" \
         "$(k delete ippool "$N-root" --cascade=foreground --timeout=10s 2>&1)" "ippool.$GROUP \"$N-root\" deleted"
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The behaviour of the service, through real kubectl only: nine groups of checks against any server.
+# The behaviour of the service, through real kubectl only: ten groups of checks against any server.
 #
 #   KUBECONFIG   the server (required)
 #   KUBECTL      the kubectl to use (default: kubectl)
@@ -350,6 +350,47 @@ dry_run_and_protection() {
     does "and now the pool may" k delete ippool "$p"
 }
 
+surroundings() {
+    section "10. namespaces, owners, questions"
+    local p=$P-around ns=$P-team owner uid
+    does "a pool" create_pool "$p" "\"cidr\":\"$(block 15 24)\""
+    local ref="\"poolRef\":{\"name\":\"$p\"},\"prefixLength\":28"
+    does "a namespace" k create namespace "$ns"
+    is "is active" "$(k get namespace "$ns" -o 'jsonpath={.status.phase}')" Active
+    does "has labels" k label namespace "$ns" tier=one
+    does "takes a patch of the default kind" k patch namespace "$ns" -p '{"metadata":{"labels":{"tier":"two"}}}'
+    has "shows them" "$(k get namespaces --show-labels 2>&1)" "$ns" tier=two
+    for name in 1 2 3; do
+        claim "$p-$name" "$ref" | does "claim $name in it" k -n "$ns" create -f -
+    done
+    is "their blocks are taken" "$(capacity "$p")" 256/48/208
+    does "goes" k delete namespace "$ns" --timeout=60s
+    is "with its claims" "$(k -n "$ns" get ipclaims -o name 2>/dev/null)" ""
+    is "and gives the blocks back" "$(capacity "$p")" 256/0/256
+
+    does "an owner" create_claim "$p-owner" "$ref"
+    uid=$(field ipclaim "$p-owner" '{.metadata.uid}')
+    owner="\"ownerReferences\":[{\"apiVersion\":\"$VERSION\",\"kind\":\"IPClaim\",\"name\":\"$p-owner\",\"uid\":\"$uid\",\"blockOwnerDeletion\":true}]"
+    does "and its dependent" create_claim "$p-owned" "$ref" "$owner"
+    does "go together" kn delete ipclaim "$p-owner" --cascade=foreground --timeout=60s
+    is "both" "$(kn get ipclaim "$p-owner" "$p-owned" -o name --ignore-not-found) $(capacity "$p")" " 256/0/256"
+    does "another owner" create_claim "$p-owner" "$ref"
+    uid=$(field ipclaim "$p-owner" '{.metadata.uid}')
+    owner="\"ownerReferences\":[{\"apiVersion\":\"$VERSION\",\"kind\":\"IPClaim\",\"name\":\"$p-owner\",\"uid\":\"$uid\"}]"
+    does "and its orphan" create_claim "$p-owned" "$ref" "$owner"
+    does "are parted" kn delete ipclaim "$p-owner" --cascade=orphan --timeout=60s
+    is "the orphan stays" "$(field ipclaim "$p-owned" '{.status.phase}/{.metadata.ownerReferences}') $(capacity "$p")" "Bound/ 256/16/240"
+
+    is "may I" "$(k auth can-i create ipclaims)" yes
+    does "what may I" k auth can-i --list
+    has "who am I" "$(k auth whoami 2>&1)" Username
+    does "events" kn get events
+    does "all" k get all -A
+    has "a description ends with events" "$(kn describe ipclaim "$p-owned" 2>&1)" Events:
+    does "the orphan goes" kn delete ipclaim "$p-owned"
+    does "and the pool" k delete ippool "$p"
+}
+
 claim_validation
 claim_lifecycle
 pool_hierarchy
@@ -359,3 +400,4 @@ selector
 hosts
 pool_capacity
 dry_run_and_protection
+surroundings

@@ -1,5 +1,7 @@
 //! Discovery: which kinds a server has, in the forms that clients of all ages ask for.
 //!
+//! The core group, whose name is empty, has paths of its own: `/api` and `/api/v1`.
+//!
 //! All documents are made once, at start: kube-apiserver probes `/apis/G/V` to see whether the
 //! server lives.
 
@@ -8,16 +10,19 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    kind::{Kind, Registry, Resource, Verb},
+    kind::{Registry, Resource, Verb, api_version},
     negotiate::DiscoveryForm,
 };
 
-/// What every kind's `/status` does. Each kind has it.
-const STATUS_VERBS: [Verb; 3] = [Verb::Get, Verb::Patch, Verb::Update];
-
-/// The discovery documents of one group and version.
+/// The discovery documents of a server.
 #[derive(Clone, Debug)]
 pub struct Discovery {
+    versions: Vec<GroupVersion>,
+}
+
+/// What is said of one group and version.
+#[derive(Clone, Debug)]
+struct GroupVersion {
     group: &'static str,
     version: &'static str,
     /// The entries of the `APIResourceList`.
@@ -29,66 +34,100 @@ pub struct Discovery {
 impl Discovery {
     /// The documents of these kinds.
     pub fn new<W>(registry: &Registry<W>) -> Self {
-        let (group, version) = registry.group_version();
-        let resources = || registry.iter().map(Kind::resource);
-        Self {
-            group,
-            version,
-            resources: resources().flat_map(|resource| [main_entry(resource), status_entry(resource)]).collect(),
-            aggregated: resources().map(aggregated_entry).collect(),
-        }
+        let versions = registry.group_versions().into_iter().map(|(group, version)| {
+            let of_this = |resource: &&Resource| (resource.group, resource.version) == (group, version);
+            let resources = || registry.resources().filter(of_this);
+            GroupVersion {
+                group,
+                version,
+                resources: resources().flat_map(entries).collect(),
+                aggregated: resources().map(aggregated_entry).collect(),
+            }
+        });
+        Self { versions: versions.collect() }
     }
 
     /// `GET /apis`.
     pub fn api_group_list(&self) -> Value {
-        json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [self.group_entry()]})
+        let groups: Vec<Value> = self.groups().map(|group| self.group_entry(group)).collect();
+        json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
     }
 
     /// `GET /apis/G`.
-    pub fn api_group(&self) -> Value {
-        let mut group = self.group_entry();
-        group["kind"] = Value::from("APIGroup");
-        group["apiVersion"] = Value::from("v1");
-        group
+    pub fn api_group(&self, group: &str) -> Option<Value> {
+        self.groups().find(|known| *known == group).map(|group| {
+            let mut entry = self.group_entry(group);
+            entry["kind"] = Value::from("APIGroup");
+            entry["apiVersion"] = Value::from("v1");
+            entry
+        })
     }
 
-    /// `GET /apis/G/V`.
-    pub fn api_resource_list(&self) -> Value {
-        json!({
-            "kind": "APIResourceList",
-            "apiVersion": "v1",
-            "groupVersion": format!("{}/{}", self.group, self.version),
-            "resources": self.resources,
-        })
+    /// `GET /apis/G/V`, and of the core group, whose name is empty, `GET /api/V`.
+    pub fn api_resource_list(&self, group: &str, version: &str) -> Option<Value> {
+        let found = self.versions.iter().find(|known| (known.group, known.version) == (group, version))?;
+        Some(resource_list(&api_version(group, version), &found.resources))
     }
 
     /// `GET /apis` in the form that was negotiated.
     pub fn aggregated(&self, form: DiscoveryForm) -> Value {
-        let group = json!({
-            "metadata": {"name": self.group, "creationTimestamp": null},
-            "versions": [{"version": self.version, "freshness": "Current", "resources": self.aggregated}],
-        });
-        group_discovery_list(form, vec![group]).unwrap_or_else(|| self.api_group_list())
+        let groups = self.groups().map(|group| self.aggregated_group(group)).collect();
+        group_discovery_list(form, groups).unwrap_or_else(|| self.api_group_list())
+    }
+
+    /// `GET /api` in the form that was negotiated. A server without core kinds has a core version all the same: clients
+    /// ask, and some give up when there is none.
+    pub fn core(&self, form: DiscoveryForm) -> Value {
+        let groups = self.has_core().then(|| self.aggregated_group("")).into_iter().collect();
+        group_discovery_list(form, groups)
+            .unwrap_or_else(|| json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}))
+    }
+
+    /// `GET /api/v1`.
+    pub fn core_resource_list(&self) -> Value {
+        self.api_resource_list("", "v1").unwrap_or_else(|| resource_list("v1", &[]))
+    }
+
+    fn has_core(&self) -> bool {
+        self.versions.iter().any(|known| known.group.is_empty())
+    }
+
+    /// The names of all groups but the core's.
+    fn groups(&self) -> impl Iterator<Item = &'static str> {
+        let mut seen = Vec::new();
+        let names = self.versions.iter().map(|known| known.group).filter(|group| !group.is_empty());
+        names.filter(move |group| {
+            let new = !seen.contains(group);
+            seen.push(*group);
+            new
+        })
+    }
+
+    fn versions_of(&self, group: &str) -> impl Iterator<Item = &GroupVersion> {
+        self.versions.iter().filter(move |known| known.group == group)
     }
 
     /// The group in an `APIGroupList`. Clients look the preferred version up among the versions, as
     /// an equal object.
-    fn group_entry(&self) -> Value {
-        let version = json!({"groupVersion": format!("{}/{}", self.group, self.version), "version": self.version});
-        json!({"name": self.group, "versions": [version], "preferredVersion": version})
+    fn group_entry(&self, group: &str) -> Value {
+        let versions: Vec<Value> = self
+            .versions_of(group)
+            .map(|known| json!({"groupVersion": api_version(group, known.version), "version": known.version}))
+            .collect();
+        json!({"name": group, "versions": versions, "preferredVersion": versions.first()})
+    }
+
+    fn aggregated_group(&self, group: &str) -> Value {
+        let versions: Vec<Value> = self
+            .versions_of(group)
+            .map(|known| json!({"version": known.version, "freshness": "Current", "resources": known.aggregated}))
+            .collect();
+        json!({"metadata": {"name": group, "creationTimestamp": null}, "versions": versions})
     }
 }
 
-/// `GET /api` of a server that stands alone, in the form that was negotiated. It has no core kinds,
-/// but clients ask, and some give up when there is no core version.
-pub fn core_versions(form: DiscoveryForm) -> Value {
-    group_discovery_list(form, Vec::new())
-        .unwrap_or_else(|| json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}))
-}
-
-/// `GET /api/v1` of a server that stands alone.
-pub fn core_resource_list() -> Value {
-    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "v1", "resources": []})
+fn resource_list(group_version: &str, resources: &[Value]) -> Value {
+    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources})
 }
 
 fn group_discovery_list(form: DiscoveryForm, items: Vec<Value>) -> Option<Value> {
@@ -102,6 +141,20 @@ fn group_discovery_list(form: DiscoveryForm, items: Vec<Value>) -> Option<Value>
     Some(list)
 }
 
+/// The resource and its subresources in an `APIResourceList`.
+fn entries(resource: &Resource) -> Vec<Value> {
+    let parts = resource.subresources.iter().map(|part| {
+        json!({
+            "name": format!("{}/{}", resource.plural, part.as_str()),
+            "singularName": "",
+            "namespaced": resource.namespaced,
+            "kind": resource.kind,
+            "verbs": verbs(part.verbs()),
+        })
+    });
+    [main_entry(resource)].into_iter().chain(parts).collect()
+}
+
 fn main_entry(resource: &Resource) -> Value {
     let mut entry = json!({
         "name": resource.plural,
@@ -109,34 +162,31 @@ fn main_entry(resource: &Resource) -> Value {
         "namespaced": resource.namespaced,
         "kind": resource.kind,
         "verbs": verbs(resource.verbs),
-        "storageVersionHash": storage_version_hash(resource),
     });
+    if resource.verbs != [Verb::Create] {
+        entry["storageVersionHash"] = storage_version_hash(resource).into();
+    }
     add_names(&mut entry, resource);
     entry
 }
 
-fn status_entry(resource: &Resource) -> Value {
-    json!({
-        "name": format!("{}/status", resource.plural),
-        "singularName": "",
-        "namespaced": resource.namespaced,
-        "kind": resource.kind,
-        "verbs": verbs(&STATUS_VERBS),
-    })
-}
-
 fn aggregated_entry(resource: &Resource) -> Value {
     let response_kind = json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
+    let parts = resource
+        .subresources
+        .iter()
+        .map(|part| json!({"subresource": part.as_str(), "responseKind": response_kind, "verbs": verbs(part.verbs())}));
+    let parts: Vec<Value> = parts.collect();
     let mut entry = json!({
         "resource": resource.plural,
         "responseKind": response_kind,
         "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": resource.singular,
         "verbs": verbs(resource.verbs),
-        "subresources": [
-            {"subresource": "status", "responseKind": response_kind, "verbs": verbs(&STATUS_VERBS)},
-        ],
     });
+    if !parts.is_empty() {
+        entry["subresources"] = parts.into();
+    }
     add_names(&mut entry, resource);
     entry
 }
@@ -153,7 +203,7 @@ fn add_names(entry: &mut Value, resource: &Resource) {
 /// Tells storage formats apart: it changes when objects are stored in another version or under
 /// another kind.
 fn storage_version_hash(resource: &Resource) -> String {
-    let digest = Sha256::digest(format!("{}/{}", resource.api_version(), resource.kind));
+    let digest = Sha256::digest(format!("{}/{}/{}", resource.group, resource.version, resource.kind));
     STANDARD.encode(&digest[..8])
 }
 

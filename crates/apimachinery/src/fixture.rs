@@ -37,6 +37,7 @@ pub fn shelf() -> Resource {
         categories: &["store"],
         namespaced: false,
         verbs: ALL_VERBS,
+        subresources: &[Subresource::Status],
         selectable_fields: &["spec.colour"],
         columns: COLUMNS,
         name_length_max: 253,
@@ -62,6 +63,33 @@ pub fn book() -> Resource {
 /// Both kinds. The world of their decisions is nothing.
 pub fn registry() -> Registry<()> {
     Registry::new(vec![Box::new(Inert(shelf())), Box::new(Inert(book()))])
+}
+
+/// And with them one of the core group, and a question of a third.
+pub fn registry_of_groups() -> Registry<()> {
+    let core = Resource {
+        group: "",
+        version: "v1",
+        kind: "Room",
+        plural: "rooms",
+        singular: "room",
+        subresources: &[Subresource::Status, Subresource::Finalize],
+        ..shelf()
+    };
+    let question = Resource {
+        group: "ask.example.com",
+        version: "v2",
+        kind: "Question",
+        plural: "questions",
+        singular: "question",
+        short_names: &[],
+        categories: &[],
+        verbs: &[Verb::Create],
+        subresources: &[],
+        ..shelf()
+    };
+    let core: Box<dyn Kind<()>> = Box::new(Inert(core));
+    registry().with([core]).with_questions([question])
 }
 
 /// What a body says, or why it is refused.

@@ -16,6 +16,26 @@ use crate::{
 pub enum Subresource {
     /// `/status`.
     Status,
+    /// `/finalize`: `spec.finalizers` alone, of kinds that are held up by them.
+    Finalize,
+}
+
+impl Subresource {
+    /// As it stands in paths.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Finalize => "finalize",
+        }
+    }
+
+    /// What can be done with it.
+    pub fn verbs(self) -> &'static [Verb] {
+        match self {
+            Self::Status => &[Verb::Get, Verb::Patch, Verb::Update],
+            Self::Finalize => &[Verb::Update],
+        }
+    }
 }
 
 /// The verbs of discovery and authorisation.
@@ -88,7 +108,7 @@ pub enum Cell {
 /// Everything static about a kind.
 #[derive(Clone, Debug)]
 pub struct Resource {
-    /// The API group.
+    /// The API group; empty for the core group.
     pub group: &'static str,
     /// The API version.
     pub version: &'static str,
@@ -106,6 +126,8 @@ pub struct Resource {
     pub namespaced: bool,
     /// What it does, in alphabetical order.
     pub verbs: &'static [Verb],
+    /// The parts of its objects that have paths of their own.
+    pub subresources: &'static [Subresource],
     /// Field selectors beside `metadata.name` and `metadata.namespace`: path and JSON pointer are the same but for
     /// the separators (`spec.ipFamily`).
     pub selectable_fields: &'static [&'static str],
@@ -119,10 +141,25 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// `group/version`.
+    /// `group/version`; of the core group the version alone.
     pub fn api_version(&self) -> String {
-        format!("{}/{}", self.group, self.version)
+        api_version(self.group, self.version)
     }
+
+    /// `plural.group`, as it stands in messages; of the core group the plural alone.
+    pub fn qualified(&self) -> String {
+        qualified(self.plural, self.group)
+    }
+}
+
+/// `group/version`; of the core group the version alone.
+pub fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+/// `noun.group`, as it stands in messages; of the core group the noun alone.
+pub fn qualified(noun: &str, group: &str) -> String {
+    if group.is_empty() { noun.to_owned() } else { format!("{noun}.{group}") }
 }
 
 /// What a decision may know beside the world and the objects.
@@ -236,6 +273,18 @@ pub trait Kind<W>: Send + Sync {
     /// Whether `object` may begin to go. Called before it is marked as terminating, and again before it is gone.
     fn may_delete(&self, world: &W, key: &ObjectKey, object: &Object, ctx: &Context<'_>) -> Result<(), Refusal>;
 
+    /// Whether something beside the finalizers of its metadata holds the deletion of `object` up.
+    fn is_held(&self, object: &Object) -> bool {
+        let _ = object;
+        false
+    }
+
+    /// Whether objects of this kind come and go with others by the decisions of those alone. A garbage collector then
+    /// leaves them alone, whatever owners they name.
+    fn follows(&self) -> bool {
+        false
+    }
+
     /// Marks an object whose finalizers hold its deletion up (`phase: Releasing`).
     fn mark_terminating(&self, object: &mut Object) {
         let _ = object;
@@ -262,15 +311,35 @@ pub struct Decided {
     pub warnings: Vec<String>,
 }
 
-/// The kinds of a service, all of one group and version.
+/// The kinds of a service. No two have the same plural, whatever their groups: keys begin with it.
 pub struct Registry<W> {
     kinds: Vec<Box<dyn Kind<W>>>,
+    questions: Vec<Resource>,
 }
 
 impl<W> Registry<W> {
     /// The registry of these kinds.
     pub fn new(kinds: Vec<Box<dyn Kind<W>>>) -> Self {
-        Self { kinds }
+        Self { kinds, questions: Vec::new() }
+    }
+
+    /// And these.
+    #[must_use]
+    pub fn with(mut self, kinds: impl IntoIterator<Item = Box<dyn Kind<W>>>) -> Self {
+        for kind in kinds {
+            let plural = kind.resource().plural;
+            assert!(self.get(plural).is_none(), "there are two kinds of {plural}");
+            self.kinds.push(kind);
+        }
+        self
+    }
+
+    /// And these, which are described with the others but answered elsewhere: they are created to ask something, and
+    /// nothing of them is stored.
+    #[must_use]
+    pub fn with_questions(mut self, questions: impl IntoIterator<Item = Resource>) -> Self {
+        self.questions.extend(questions);
+        self
     }
 
     /// All kinds, in the order in which they were registered.
@@ -283,9 +352,25 @@ impl<W> Registry<W> {
         self.iter().find(|kind| kind.resource().plural == plural)
     }
 
-    /// The group and version that all kinds share.
-    pub fn group_version(&self) -> (&'static str, &'static str) {
-        self.iter().next().map_or(("", ""), |kind| (kind.resource().group, kind.resource().version))
+    /// The kind that an owner reference means.
+    pub fn find(&self, api_version: &str, kind: &str) -> Option<&dyn Kind<W>> {
+        self.iter().find(|known| known.resource().kind == kind && known.resource().api_version() == api_version)
+    }
+
+    /// Everything that is described to clients.
+    pub fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.iter().map(Kind::resource).chain(&self.questions)
+    }
+
+    /// Every group and version, in the order in which their first kinds were registered.
+    pub fn group_versions(&self) -> Vec<(&'static str, &'static str)> {
+        let mut found = Vec::new();
+        for Resource { group, version, .. } in self.resources() {
+            if !found.contains(&(*group, *version)) {
+                found.push((*group, *version));
+            }
+        }
+        found
     }
 }
 

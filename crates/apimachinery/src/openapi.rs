@@ -15,40 +15,55 @@ mod v2;
 use serde_json::{Map, Value, json};
 
 pub use self::{gnostic::encode as v2_protobuf, v2::v2};
-use crate::kind::{Kind, Registry, Resource};
+use crate::kind::{Registry, Resource, Verb};
 
-/// `GET /openapi/v3`: where the documents are. `hash` is the document's.
-pub fn v3_root<W>(registry: &Registry<W>, hash: &str) -> Value {
-    let (group, version) = registry.group_version();
-    let place = format!("apis/{group}/{version}");
-    let url = format!("/openapi/v3/{place}?hash={hash}");
-    json!({"paths": {place: {"serverRelativeURL": url}}})
+/// `GET /openapi/v3`: where the documents are, each by the end of its path and its hash.
+pub fn v3_root<'a>(documents: impl IntoIterator<Item = (&'a str, &'a str)>) -> Value {
+    let paths = documents.into_iter().map(|(place, hash)| {
+        let url = format!("/openapi/v3/{place}?hash={hash}");
+        (place.to_owned(), json!({"serverRelativeURL": url}))
+    });
+    json!({"paths": paths.collect::<Map<_, _>>()})
 }
 
-/// `GET /openapi/v3/apis/G/V`: the whole document.
-pub fn v3<W>(registry: &Registry<W>) -> Value {
-    let (group, version) = registry.group_version();
+/// Where the kinds of a group and version are: `apis/G/V`, and `api/V` those of the core group.
+pub fn place(group: &str, version: &str) -> String {
+    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
+}
+
+/// `GET /openapi/v3/apis/G/V`: the whole document of a group and version.
+pub fn v3<W>(registry: &Registry<W>, group: &str, version: &str) -> Value {
     let mut schemas = meta::schemas();
     let mut all_paths = Map::new();
-    for resource in registry.iter().map(Kind::resource) {
+    for resource in registry.resources().filter(|of| of.group == group && of.version == version) {
         schemas.insert(component_name(resource, ""), object_schema(resource));
-        schemas.insert(component_name(resource, "List"), list_schema(resource));
+        if resource.verbs.contains(&Verb::List) {
+            schemas.insert(component_name(resource, "List"), list_schema(resource));
+        }
         all_paths.extend(paths::of(resource));
     }
+    let title = if group.is_empty() { "Kubernetes" } else { group };
     json!({
         "openapi": "3.0.0",
-        "info": {"title": group, "version": version},
+        "info": {"title": title, "version": version},
         "paths": all_paths,
         "components": {"schemas": schemas},
     })
 }
 
 /// The name of a kind's component in Kubernetes' style, such as
-/// `com.miloapis.ipam.v1alpha1.IPPool`.
+/// `com.miloapis.ipam.v1alpha1.IPPool`. Kubernetes' own have the names that they have there.
 fn component_name(resource: &Resource, suffix: &str) -> String {
-    let mut labels: Vec<&str> = resource.group.split('.').collect();
-    labels.reverse();
-    format!("{}.{}.{}{suffix}", labels.join("."), resource.version, resource.kind)
+    let package = match (resource.group, resource.group.strip_suffix(".k8s.io")) {
+        ("", _) => "io.k8s.api.core".to_owned(),
+        (_, Some(name)) if !name.contains('.') => format!("io.k8s.api.{name}"),
+        (group, _) => {
+            let mut labels: Vec<&str> = group.split('.').collect();
+            labels.reverse();
+            labels.join(".")
+        }
+    };
+    format!("{package}.{}.{}{suffix}", resource.version, resource.kind)
 }
 
 fn reference(component: &str) -> Value {

@@ -1,4 +1,6 @@
-//! Patches: RFC 6902 (JSON Patch) and RFC 7396 (JSON Merge Patch).
+//! Patches: RFC 6902 (JSON Patch) and RFC 7396 (JSON Merge Patch); for Kubernetes' own kinds also the strategic kind.
+
+mod strategic;
 
 use json_patch::{PatchOperation, jsonptr::PointerBuf};
 use serde_json::Value;
@@ -13,6 +15,8 @@ use crate::{
 pub const APPLY: &str = "application/apply-patch+yaml";
 /// The patch types that are understood, as in `Content-Type`.
 pub const PATCH_TYPES: &[&str] = &["application/json-patch+json", "application/merge-patch+json", APPLY];
+/// The patch type that is understood for kinds of the core group, and for no others.
+pub const STRATEGIC: &str = "application/strategic-merge-patch+json";
 /// Operations of one JSON Patch.
 pub const OPERATIONS_MAX: usize = 10_000;
 /// What `copy` and `move` of one JSON Patch may carry around, all together, in bytes of JSON. A few `copy`s that each
@@ -24,6 +28,11 @@ pub fn is_apply(content_type: &str) -> bool {
     content_type.split(';').next().unwrap_or_default().trim() == APPLY
 }
 
+/// Whether a body of this `Content-Type` is a strategic merge patch.
+pub fn is_strategic(content_type: &str) -> bool {
+    content_type.split(';').next().unwrap_or_default().trim() == STRATEGIC
+}
+
 /// A change of an object.
 #[derive(Clone, Debug)]
 pub enum Patch {
@@ -31,6 +40,8 @@ pub enum Patch {
     Json(json_patch::Patch),
     /// Fields to set, or with `null` to remove.
     Merge(Decoded),
+    /// The same, with lists that are merged: see [`Patch::parse_strategic`].
+    Strategic(Decoded),
 }
 
 impl Patch {
@@ -71,11 +82,19 @@ impl Patch {
         }
     }
 
+    /// Reads a strategic merge patch of an object of the core group.
+    pub fn parse_strategic(body: &[u8]) -> Result<Self, Refusal> {
+        match Self::parse_merge(body)? {
+            Self::Merge(decoded) => Ok(Self::Strategic(decoded)),
+            other => Ok(other),
+        }
+    }
+
     /// The paths of fields that the patch itself repeats.
     pub fn duplicates(&self) -> &[String] {
         match self {
             Self::Json(_) => &[],
-            Self::Merge(decoded) => &decoded.duplicates,
+            Self::Merge(decoded) | Self::Strategic(decoded) => &decoded.duplicates,
         }
     }
 
@@ -84,6 +103,7 @@ impl Patch {
         let mut patched = value.clone();
         match self {
             Self::Merge(patch) => json_patch::merge(&mut patched, &patch.value),
+            Self::Strategic(patch) => strategic::merge(&mut patched, &patch.value),
             Self::Json(patch) => apply_operations(&mut patched, patch)?,
         }
         Ok(patched)

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::field::Fault;
+use crate::{field::Fault, kind::qualified};
 
 /// What a client can tell refusals apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -164,18 +164,19 @@ impl Refusal {
 
     /// 404: `ippools.ipam.miloapis.com "x" not found`.
     pub fn not_found(group: &str, plural: &str, name: &str) -> Self {
-        Self::new(Reason::NotFound, format!("{plural}.{group} \"{name}\" not found")).about(group, plural, name)
+        Self::new(Reason::NotFound, format!("{} \"{name}\" not found", qualified(plural, group)))
+            .about(group, plural, name)
     }
 
     /// 409: the name is taken.
     pub fn already_exists(group: &str, plural: &str, name: &str) -> Self {
-        Self::new(Reason::AlreadyExists, format!("{plural}.{group} \"{name}\" already exists"))
+        Self::new(Reason::AlreadyExists, format!("{} \"{name}\" already exists", qualified(plural, group)))
             .about(group, plural, name)
     }
 
     /// 409: `Operation cannot be fulfilled on ippools.ipam.miloapis.com "x": <why>`.
     pub fn conflict(group: &str, plural: &str, name: &str, why: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {plural}.{group} \"{name}\": {why}");
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(plural, group));
         Self::new(Reason::Conflict, message).about(group, plural, name)
     }
 
@@ -196,7 +197,7 @@ impl Refusal {
             [only] => only.clone(),
             several => format!("[{}]", several.join(", ")),
         };
-        let message = format!("{kind}.{group} \"{name}\" is invalid: {list}");
+        let message = format!("{} \"{name}\" is invalid: {list}", qualified(kind, group));
         let mut refusal = Self::new(Reason::Invalid, message).about(group, kind, name);
         refusal.details.causes = causes;
         refusal

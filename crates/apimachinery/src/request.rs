@@ -61,6 +61,16 @@ pub enum Target {
     Path(String),
 }
 
+impl Target {
+    /// The objects, if it is on objects.
+    pub fn resource(&self) -> Option<&ResourceTarget> {
+        match self {
+            Self::Resource(target) => Some(target),
+            Self::Path(_) => None,
+        }
+    }
+}
+
 /// A request on objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceTarget {

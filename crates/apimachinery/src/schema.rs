@@ -6,6 +6,7 @@
 mod check;
 mod decode;
 mod meta;
+mod protobuf;
 
 pub use check::{Findings, Schema};
 pub(crate) use decode::DEPTH_MAX;

@@ -7,7 +7,7 @@ use std::{
 
 use apimachinery::{
     command::{ObjectKey, Scope, Seed},
-    kind::{Gauge, Kind, Registry, Resource, Subresource, Verb, World, key_prefix},
+    kind::{Gauge, Kind, Registry, Resource, Subresource, Verb, World, key_prefix, qualified},
     list::{self, ListMeta},
     negotiate::{Representation, to_yaml},
     object::Object,
@@ -98,11 +98,15 @@ impl<W: World> Api<W> {
         let resource = kind.resource();
         let subresource = match target.subresource.as_deref() {
             None => None,
-            Some("status") => Some(Subresource::Status),
-            Some(_) => return Ok(None),
+            Some(part) => match resource.subresources.iter().find(|known| known.as_str() == part) {
+                Some(known) => Some(*known),
+                None => return Ok(None),
+            },
         };
         let known = target.group == resource.group && target.version == resource.version;
-        if !known || (target.namespace.is_some() && !resource.namespaced) {
+        // The path of a namespace says its name twice: it is also where other objects are.
+        let namespace = target.namespace.clone().filter(|_| !is_namespace(target));
+        if !known || (namespace.is_some() && !resource.namespaced) {
             return Ok(None);
         }
         let collection = matches!(target.verb, Verb::List | Verb::Watch | Verb::DeleteCollection | Verb::Create);
@@ -112,7 +116,7 @@ impl<W: World> Api<W> {
         }
         let offered = match subresource {
             None => resource.verbs.contains(&target.verb),
-            Some(Subresource::Status) => matches!(target.verb, Verb::Get | Verb::Update | Verb::Patch),
+            Some(part) => part.verbs().contains(&target.verb),
         };
         // Objects are created in collections, under the name in the body, and changed under their own.
         let misplaced = match target.verb {
@@ -128,7 +132,7 @@ impl<W: World> Api<W> {
             resource,
             schema: &self.schemas[resource.plural],
             scope: Scope::platform(),
-            namespace: target.namespace.clone(),
+            namespace,
             name: target.name.clone().filter(|_| !collection || target.verb == Verb::Watch),
             subresource,
             verb: target.verb,
@@ -158,9 +162,14 @@ impl<W: World> Api<W> {
     }
 }
 
+fn is_namespace(target: &ResourceTarget) -> bool {
+    target.group.is_empty() && target.resource == "namespaces"
+}
+
 fn not_allowed(target: &ResourceTarget) -> Refusal {
     let verb = target.verb.as_str();
-    let message = format!("{verb} is not supported on resources of kind \"{}.{}\"", target.resource, target.group);
+    let what = qualified(&target.resource, &target.group);
+    let message = format!("{verb} is not supported on resources of kind \"{what}\"");
     Refusal::new(Reason::MethodNotAllowed, message).about(&target.group, &target.resource, "")
 }
 

@@ -40,6 +40,7 @@ use crate::{
     hub::Hub,
     limits,
     metrics::{Decided, Metrics},
+    standalone::Surroundings,
 };
 
 /// What a write was answered with, once it is durable.
@@ -108,6 +109,8 @@ pub struct Committer<W> {
     pub hub: Arc<Hub>,
     /// What operators learn.
     pub metrics: Arc<Metrics>,
+    /// Whose namespaces are.
+    pub surroundings: Surroundings,
 }
 
 /// A fault after which this process must not go on: what it knows may not be what is stored.

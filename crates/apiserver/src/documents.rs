@@ -1,7 +1,9 @@
 //! The documents that describe the API: discovery, OpenAPI, version. Made once, served from memory.
 
+use std::collections::BTreeMap;
+
 use apimachinery::{
-    discovery::{self, Discovery},
+    discovery::Discovery,
     kind::Registry,
     negotiate::{self, DiscoveryForm, negotiate_discovery},
     openapi,
@@ -28,10 +30,9 @@ const IMMUTABLE_SECONDS: i64 = 31_536_000;
 /// All documents of a server.
 pub struct Documents {
     discovery: Discovery,
-    group: String,
-    group_version: String,
     openapi_root: Document,
-    openapi_v3: Document,
+    /// By the end of their path.
+    openapi_v3: BTreeMap<String, Document>,
     openapi_v2: Document,
     openapi_v2_protobuf: Document,
     version: Value,
@@ -48,15 +49,15 @@ struct Document {
 impl Documents {
     /// The documents of these kinds; `build` is the server's own version.
     pub fn new<W>(registry: &Registry<W>, build: &str) -> Self {
-        let (group, version) = registry.group_version();
-        let v3 = openapi::v3(registry);
-        let v2 = openapi::v2(std::slice::from_ref(&v3));
-        let openapi_v3 = Document::json(&v3);
+        let versions = registry.group_versions();
+        let v3: Vec<Value> = versions.iter().map(|(group, version)| openapi::v3(registry, group, version)).collect();
+        let v2 = openapi::v2(&v3);
+        let places = versions.iter().map(|(group, version)| openapi::place(group, version));
+        let openapi_v3: BTreeMap<String, Document> = places.zip(v3.iter().map(Document::json)).collect();
+        let hashes = openapi_v3.iter().map(|(place, document)| (place.as_str(), document.hash.as_str()));
         Self {
             discovery: Discovery::new(registry),
-            group: group.to_owned(),
-            group_version: format!("{group}/{version}"),
-            openapi_root: Document::json(&openapi::v3_root(registry, &openapi_v3.hash)),
+            openapi_root: Document::json(&openapi::v3_root(hashes)),
             openapi_v3,
             openapi_v2: Document::json(&v2),
             openapi_v2_protobuf: Document::new(OPENAPI_V2_PROTOBUF, openapi::v2_protobuf(&v2).into()),
@@ -70,16 +71,17 @@ impl Documents {
         let segments: Vec<&str> = trimmed.split('/').skip(1).collect();
         Ok(Some(match segments.as_slice() {
             [] => respond::json(200, &self.root()),
-            ["api"] => self.discovery(request, |_, form| discovery::core_versions(form))?,
-            ["api", "v1"] => respond::json(200, &discovery::core_resource_list()),
-            ["apis"] => self.discovery(request, |d, form| match form {
-                DiscoveryForm::Legacy => d.api_group_list(),
-                form => d.aggregated(form),
-            })?,
-            ["apis", group] if *group == self.group => respond::json(200, &self.discovery.api_group()),
-            ["apis", rest @ ..] if rest.join("/") == self.group_version => {
-                respond::json(200, &self.discovery.api_resource_list())
-            }
+            ["api"] => self.discovery(request, Discovery::core)?,
+            ["api", "v1"] => respond::json(200, &self.discovery.core_resource_list()),
+            ["apis"] => self.discovery(request, Discovery::aggregated)?,
+            ["apis", group] => match self.discovery.api_group(group) {
+                Some(document) => respond::json(200, &document),
+                None => return Ok(None),
+            },
+            ["apis", group, version] if !group.is_empty() => match self.discovery.api_resource_list(group, version) {
+                Some(document) => respond::json(200, &document),
+                None => return Ok(None),
+            },
             ["openapi", "v2"] => self.openapi_v2(request)?,
             // Where kubectl 1.27 looks when it finds no v2.
             ["swagger-2.0.0.pb-v1"] => self.openapi_v2_protobuf.answer(&request.headers),
@@ -87,7 +89,10 @@ impl Documents {
                 negotiate::accepts(request.accept().as_deref(), &[respond::JSON])?;
                 self.openapi_root.answer(&request.headers)
             }
-            ["openapi", "v3", "apis", rest @ ..] if rest.join("/") == self.group_version => self.openapi_v3(request)?,
+            ["openapi", "v3", rest @ ..] => match self.openapi_v3.get_key_value(&rest.join("/")) {
+                Some((place, document)) => openapi_v3(place, document, request)?,
+                None => return Ok(None),
+            },
             ["version"] => respond::json(200, &self.version),
             _ => return Ok(None),
         }))
@@ -113,46 +118,47 @@ impl Documents {
         Ok(document.answer(&request.headers))
     }
 
-    fn openapi_v3(&self, request: &Authorized) -> Result<Response<Body>, Refusal> {
-        negotiate::accepts(request.accept().as_deref(), &[respond::JSON])?;
-        let asked = request.query.get("hash").filter(|hash| !hash.is_empty());
-        if asked.is_some_and(|hash| hash != self.openapi_v3.hash) {
-            return Ok(self.openapi_moved());
-        }
-        let mut response = self.openapi_v3.answer(&request.headers);
-        if asked.is_some() {
-            let forever = HeaderValue::from_static("public, immutable");
-            response.headers_mut().insert(header::CACHE_CONTROL, forever);
-            if let Some(expires) = api::now().http_date_after(IMMUTABLE_SECONDS).and_then(|date| date.parse().ok()) {
-                response.headers_mut().insert(header::EXPIRES, expires);
-            }
-        }
-        Ok(response)
-    }
-
     /// `GET /`: the paths that there are, beside those of objects.
     fn root(&self) -> Value {
-        let (group, group_version) = (&self.group, &self.group_version);
         let mut paths: Vec<String> = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2"]
             .into_iter()
             .chain(["/openapi/v3", "/readyz", "/version"])
             .map(str::to_owned)
             .collect();
-        paths.extend([format!("/apis/{group}"), format!("/apis/{group_version}")]);
-        paths.extend([format!("/openapi/v3/apis/{group_version}")]);
+        for place in self.openapi_v3.keys() {
+            let above = place.rsplit_once('/').map_or(place.as_str(), |(above, _)| above);
+            paths.extend([format!("/{above}"), format!("/{place}"), format!("/openapi/v3/{place}")]);
+        }
         paths.sort_unstable();
+        paths.dedup();
         json!({"paths": paths})
     }
+}
 
-    /// Whoever asks for an old document is sent to the present one.
-    fn openapi_moved(&self) -> Response<Body> {
-        let mut response = respond::body(301, respond::TEXT, Bytes::new());
-        let url = format!("/openapi/v3/apis/{}?hash={}", self.group_version, self.openapi_v3.hash);
-        if let Ok(url) = HeaderValue::from_str(&url) {
-            response.headers_mut().insert(header::LOCATION, url);
-        }
-        response
+fn openapi_v3(place: &str, document: &Document, request: &Authorized) -> Result<Response<Body>, Refusal> {
+    negotiate::accepts(request.accept().as_deref(), &[respond::JSON])?;
+    let asked = request.query.get("hash").filter(|hash| !hash.is_empty());
+    if asked.is_some_and(|hash| hash != document.hash) {
+        return Ok(openapi_moved(place, &document.hash));
     }
+    let mut response = document.answer(&request.headers);
+    if asked.is_some() {
+        let forever = HeaderValue::from_static("public, immutable");
+        response.headers_mut().insert(header::CACHE_CONTROL, forever);
+        if let Some(expires) = api::now().http_date_after(IMMUTABLE_SECONDS).and_then(|date| date.parse().ok()) {
+            response.headers_mut().insert(header::EXPIRES, expires);
+        }
+    }
+    Ok(response)
+}
+
+/// Whoever asks for an old document is sent to the present one.
+fn openapi_moved(place: &str, hash: &str) -> Response<Body> {
+    let mut response = respond::body(301, respond::TEXT, Bytes::new());
+    if let Ok(url) = HeaderValue::from_str(&format!("/openapi/v3/{place}?hash={hash}")) {
+        response.headers_mut().insert(header::LOCATION, url);
+    }
+    response
 }
 
 impl Document {

@@ -22,6 +22,7 @@ pub struct Event {
     /// The version before; `None`: it was created.
     pub old: Option<Arc<Object>>,
     new: Option<Version>,
+    tied: bool,
     frames: [OnceLock<Bytes>; 3],
 }
 
@@ -36,13 +37,24 @@ impl Event {
     /// An event; `new` is the version after it as this server encoded it, `None` if the object was deleted.
     pub fn new(revision: u64, key: String, old: Option<Arc<Object>>, new: Option<Bytes>) -> Self {
         let new = new.map(|bytes| Version { bytes, object: OnceLock::new() });
-        Self { revision, key, old, new, frames: Default::default() }
+        Self { revision, key, old, new, tied: true, frames: Default::default() }
+    }
+
+    /// The event, of an object that no garbage collector need look at.
+    #[must_use]
+    pub fn untied(self) -> Self {
+        Self { tied: false, ..self }
+    }
+
+    /// Whether the object may have, or have had, to do with owners or dependents.
+    pub fn is_tied(&self) -> bool {
+        self.tied
     }
 
     /// An event of which the version after it has been read already.
     pub fn read(revision: u64, key: String, old: Option<Arc<Object>>, new: Option<(Bytes, Arc<Object>)>) -> Self {
         let new = new.map(|(bytes, object)| Version { bytes, object: OnceLock::from(object) });
-        Self { revision, key, old, new, frames: Default::default() }
+        Self { revision, key, old, new, tied: true, frames: Default::default() }
     }
 
     /// Whether the object exists behind it.

@@ -4,6 +4,7 @@
 //! kube-apiserver. Members of `system:masters` may do everything; others may read what describes the API.
 
 use apimachinery::{
+    kind::{Verb, qualified},
     refusal::{Reason, Refusal},
     request::{RequestInfo, Target},
 };
@@ -11,6 +12,8 @@ use rustls_pki_types::CertificateDer;
 
 /// The group whose members may do everything.
 const SUPERUSERS: &str = "system:masters";
+/// What everybody who is known may ask about themselves: resources that are created and not stored.
+pub const SELF_QUESTIONS: [&str; 3] = ["selfsubjectaccessreviews", "selfsubjectreviews", "selfsubjectrulesreviews"];
 
 /// An authenticated user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,13 +36,34 @@ impl Identity {
         Some(Self { user, groups })
     }
 
+    /// Whether this user may do everything.
+    pub fn is_superuser(&self) -> bool {
+        self.groups.iter().any(|group| group == SUPERUSERS)
+    }
+
+    /// Whether this user may read what is at a path that is no object's.
+    pub fn may_read(&self, path: &str) -> bool {
+        self.is_superuser() || describes_the_api(path)
+    }
+
+    /// The paths that everybody who is known may read; `*` is all below.
+    pub fn public_paths() -> impl Iterator<Item = String> {
+        let below = DESCRIPTIONS.into_iter().flat_map(|path| [path.to_owned(), format!("{path}/*")]);
+        below.chain(PROBES.into_iter().map(str::to_owned))
+    }
+
     /// Whether this user may make this request.
     pub fn authorize(&self, info: &RequestInfo) -> Result<(), Refusal> {
-        if self.groups.iter().any(|group| group == SUPERUSERS) {
+        if self.is_superuser() {
             return Ok(());
         }
         match &info.target {
             Target::Path(path) if describes_the_api(path) => Ok(()),
+            Target::Resource(target)
+                if target.verb == Verb::Create && SELF_QUESTIONS.contains(&target.resource.as_str()) =>
+            {
+                Ok(())
+            }
             Target::Path(path) => Err(Refusal::new(
                 Reason::Forbidden,
                 format!("forbidden: User \"{}\" cannot {} path \"{path}\"", self.user, info.verb()),
@@ -55,8 +79,8 @@ impl Identity {
                 };
                 let (group, name) = (&target.group, target.name.as_deref().unwrap_or_default());
                 let message = format!(
-                    "{}.{group} {}is forbidden: User \"{}\" cannot {} resource \"{resource}\" in API group \"{group}\" {place}",
-                    target.resource,
+                    "{} {}is forbidden: User \"{}\" cannot {} resource \"{resource}\" in API group \"{group}\" {place}",
+                    qualified(&target.resource, group),
                     if name.is_empty() { String::new() } else { format!("\"{name}\" ") },
                     self.user,
                     target.verb.as_str(),
@@ -67,11 +91,15 @@ impl Identity {
     }
 }
 
-/// What `system:discovery` grants to every authenticated user. The single checks of a probe are not among it: they say what
-/// is wrong.
+/// Where the API is described, with all below it.
+const DESCRIPTIONS: [&str; 4] = ["/api", "/apis", "/openapi", "/version"];
+/// What else may be read by everybody, and nothing below it: the single checks of a probe say what is wrong.
+const PROBES: [&str; 4] = ["/livez", "/readyz", "/healthz", "/swagger-2.0.0.pb-v1"];
+
+/// What `system:discovery` grants to every authenticated user.
 fn describes_the_api(path: &str) -> bool {
-    ["/livez", "/readyz", "/healthz", "/swagger-2.0.0.pb-v1"].contains(&path)
-        || ["/api", "/apis", "/openapi", "/version"]
+    PROBES.contains(&path)
+        || DESCRIPTIONS
             .iter()
             .any(|prefix| path == *prefix || path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/')))
 }

@@ -1,8 +1,9 @@
 //! The HTTP edge of a Kubernetes-style API server, generic over kinds and stores. It knows nothing about addresses.
 //!
 //! A connection ([`serve`], [`tls`]) carries requests through [`stages`] to the file of their verb ([`get`], [`lists`],
-//! [`watches`], [`writes`]); [`mod@form`] is how the answer leaves. Every write goes through the [`committer`]; what it commits reaches watches through the
-//! [`hub`]. [`server`] puts it together.
+//! [`watches`], [`writes`]); [`mod@form`] is how the answer leaves. Every write goes through the [`committer`]; what it
+//! commits reaches watches through the [`hub`]. [`server`] puts it together; [`standalone`] is what it needs where there is
+//! no cluster around it.
 
 pub mod api;
 pub mod committer;
@@ -20,6 +21,7 @@ pub mod respond;
 pub mod serve;
 pub mod server;
 pub mod stages;
+pub mod standalone;
 pub mod tls;
 pub mod watches;
 pub mod writes;

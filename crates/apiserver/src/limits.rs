@@ -55,6 +55,15 @@ pub const HTTP2_STREAMS_MAX: u32 = 1_000;
 /// How often a generated name that is taken is drawn anew.
 pub const GENERATED_NAME_TRIES: usize = 8;
 
+/// Deletions and changes of the garbage collector, and of a namespace's deletion, that are under way at once.
+pub const BACKGROUND_WRITES_MAX: usize = 64;
+/// How long background work leaves the log alone before it reads on.
+pub const BACKGROUND_NAP: Duration = Duration::from_millis(10);
+/// How long background work waits after a failure; each time twice as long.
+pub const BACKGROUND_RETRY_MIN: Duration = Duration::from_millis(100);
+/// The longest that it waits.
+pub const BACKGROUND_RETRY_MAX: Duration = Duration::from_mins(1);
+
 /// The limits that an operator sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

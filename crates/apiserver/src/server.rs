@@ -10,12 +10,12 @@ use std::{
 
 use apimachinery::{
     command::{ObjectKey, Scope},
-    kind::{Kind, Registry, Verb, World},
+    kind::{Kind, Registry, Subresource, Verb, World},
     object::Object,
     options::parse_timeout,
     patch::is_apply,
     refusal::{Reason, Refusal},
-    request::Target,
+    request::{ResourceTarget, Target},
     schema::Schema,
 };
 use bytes::Bytes;
@@ -25,7 +25,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use store::{Key, Revision, Store};
 use tokio::{sync::Semaphore, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     api::{Api, Place},
@@ -42,6 +42,10 @@ use crate::{
     respond,
     serve::{Body, Handler},
     stages::{Authorized, Received},
+    standalone::{
+        self, Surroundings,
+        review::{self, Question},
+    },
     watches, writes,
 };
 
@@ -58,7 +62,10 @@ pub struct Server<W> {
     health: Health,
     metrics: Arc<Metrics>,
     limits: Limits,
+    surroundings: Surroundings,
     api: OnceLock<Arc<Api<W>>>,
+    /// Ends with the server.
+    work: OnceLock<[AbortOnDropHandle<()>; 2]>,
     /// Ends all watches.
     stop_watches: CancellationToken,
 }
@@ -83,6 +90,9 @@ pub enum RestoreError {
     /// The system gives no thread to work in.
     #[error("the committer could not be started")]
     Start(#[from] std::io::Error),
+    /// Its own namespaces could not be made.
+    #[error("the namespaces that are always there could not be made: {0}")]
+    Namespaces(String),
     /// What it holds contradicts itself.
     #[error("the stored state contradicts itself: {0}")]
     Inconsistent(String),
@@ -90,8 +100,23 @@ pub enum RestoreError {
 
 impl<W: World> Server<W> {
     /// A server that answers probes and documents, and 503 to everything else until [`Server::restore`]. `build` is the
-    /// version of the program.
+    /// version of the program. There is a cluster around it.
     pub fn new(store: Arc<dyn Store>, registry: Registry<W>, limits: Limits, build: &str) -> Self {
+        Self::within(Surroundings::Cluster, store, registry, limits, build)
+    }
+
+    /// The same without a cluster around it: it brings what a cluster would ([`standalone`]).
+    pub fn alone(store: Arc<dyn Store>, registry: Registry<W>, limits: Limits, build: &str) -> Self {
+        Self::within(Surroundings::Nothing, store, standalone::registry(registry), limits, build)
+    }
+
+    fn within(
+        surroundings: Surroundings,
+        store: Arc<dyn Store>,
+        registry: Registry<W>,
+        limits: Limits,
+        build: &str,
+    ) -> Self {
         Self {
             store,
             documents: Documents::new(&registry, build),
@@ -99,7 +124,9 @@ impl<W: World> Server<W> {
             health: Health::default(),
             metrics: Arc::default(),
             limits,
+            surroundings,
             api: OnceLock::new(),
+            work: OnceLock::new(),
             stop_watches: CancellationToken::new(),
         }
     }
@@ -123,6 +150,7 @@ impl<W: World> Server<W> {
             world: Arc::new(RwLock::new(world)),
             hub: Arc::new(Hub::new(restored.revision, self.limits.recent_events)),
             metrics: Arc::clone(&self.metrics),
+            surroundings: self.surroundings,
         };
         let (store, registry, schemas, world, hub, metrics) = (
             Arc::clone(&committer.store),
@@ -136,9 +164,13 @@ impl<W: World> Server<W> {
         let readers = Arc::new(Semaphore::new(self.limits.read_requests));
         let writers = Arc::new(Semaphore::new(self.limits.mutating_requests));
         let watchers = Arc::new(Semaphore::new(self.limits.watches));
-        let api = Api { store, registry, schemas, hub, queue, metrics, world, readers, writers, watchers };
-        if self.api.set(Arc::new(api)).is_err() {
+        let api = Arc::new(Api { store, registry, schemas, hub, queue, metrics, world, readers, writers, watchers });
+        if self.api.set(Arc::clone(&api)).is_err() {
             return Err(RestoreError::Inconsistent("a server is restored once".to_owned()));
+        }
+        if self.surroundings == Surroundings::Nothing {
+            standalone::begin(&api).await.map_err(|trouble| RestoreError::Namespaces(trouble.to_string()))?;
+            self.work.get_or_init(|| standalone::work(&api));
         }
         self.health.set_restored();
         Ok((restored, task))
@@ -167,12 +199,15 @@ impl<W: World> Server<W> {
                     verb => metrics_verb(verb),
                 };
                 labels.dry_run = if request.query.get_all("dryRun").any(|value| value == "All") { "All" } else { "" };
-                let api = self.api.get().ok_or_else(starting)?;
+                let api = self.api.get().filter(|_| self.health.is_restored()).ok_or_else(starting)?;
+                if let Some(question) = self.question(&target) {
+                    return review::answer(question, request.decode(self.limits.body_bytes).await?);
+                }
                 let Some(place) = api.place(&target)? else { return Ok(no_such_path()) };
                 labels.group = place.resource.group;
                 labels.version = place.resource.version;
                 labels.resource = place.resource.plural;
-                labels.subresource = if place.subresource.is_some() { "status" } else { "" };
+                labels.subresource = place.subresource.map_or("", Subresource::as_str);
                 labels.scope = match (&place.name, &place.namespace) {
                     (Some(_), _) => "resource",
                     (None, Some(_)) => "namespace",
@@ -181,6 +216,11 @@ impl<W: World> Server<W> {
                 self.dispatch(api, place, request).await
             }
         }
+    }
+
+    /// What is asked about the caller, if the path is such a question's.
+    fn question(&self, target: &ResourceTarget) -> Option<Question> {
+        (self.surroundings == Surroundings::Nothing).then(|| Question::at(target)).flatten()
     }
 
     /// Bounds everything but watches by the time that the client allots, and by our own.

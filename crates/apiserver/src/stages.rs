@@ -37,6 +37,8 @@ pub struct Authorized {
     pub query: Query,
     /// The headers.
     pub headers: HeaderMap,
+    /// Who asks.
+    pub identity: Arc<Identity>,
     body: Incoming,
 }
 
@@ -48,6 +50,8 @@ pub struct Decoded {
     pub query: Query,
     /// The headers.
     pub headers: HeaderMap,
+    /// Who asks.
+    pub identity: Arc<Identity>,
     /// The body, not yet parsed.
     pub body: Bytes,
 }
@@ -89,7 +93,7 @@ impl Authenticated {
         let query = Query::parse(self.parts.uri.query().unwrap_or_default())?;
         let info = RequestInfo::parse(method(&self.parts.method)?, self.parts.uri.path(), &query)?;
         self.identity.authorize(&info)?;
-        Ok(Authorized { info, query, headers: self.parts.headers, body: self.body })
+        Ok(Authorized { info, query, headers: self.parts.headers, identity: self.identity, body: self.body })
     }
 }
 
@@ -106,7 +110,8 @@ impl Authorized {
 
     /// Reads the body, up to `limit` bytes.
     pub async fn decode(self, limit: usize) -> Result<Decoded, Refusal> {
-        let body = Limited::new(self.body, limit).collect().await.map_err(|error| {
+        let Self { info, query, headers, identity, body } = self;
+        let body = Limited::new(body, limit).collect().await.map_err(|error| {
             if error.downcast_ref::<LengthLimitError>().is_some() {
                 let message = format!("Request entity too large: limit is {limit}");
                 Refusal::new(Reason::RequestEntityTooLarge, message)
@@ -114,7 +119,7 @@ impl Authorized {
                 Refusal::bad_request(format!("the body could not be read: {error}"))
             }
         })?;
-        Ok(Decoded { info: self.info, query: self.query, headers: self.headers, body: body.to_bytes() })
+        Ok(Decoded { info, query, headers, identity, body: body.to_bytes() })
     }
 }
 

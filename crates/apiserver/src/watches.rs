@@ -326,7 +326,7 @@ impl<W: World> Watch<W> {
 }
 
 /// An entry of the store's tail as the hub would have had it.
-fn event(entry: Entry) -> Result<Arc<Event>, store::Error> {
+pub fn event(entry: Entry) -> Result<Arc<Event>, store::Error> {
     let Entry { revision, key, value, previous } = entry;
     let old = previous.map(|record| committer::parse(&record.key, &record.value)).transpose()?;
     let new = value.map(|bytes| committer::parse(&key, &bytes).map(|object| (bytes, object))).transpose()?;

@@ -8,7 +8,7 @@ use apimachinery::{
     metadata,
     negotiate::{self, Representation, Shape},
     options::{DeleteOptions, FieldValidation, ListOptions, OptionsKind, WriteOptions},
-    patch::{Patch, is_apply},
+    patch::{Patch, is_apply, is_strategic},
     refusal::{Reason, Refusal, Status},
     schema,
 };
@@ -101,7 +101,11 @@ pub async fn patch<W: World>(
     if is_apply(content_type) {
         return apply(api, place, name, request).await;
     }
-    let patch = Patch::parse(content_type, &request.body)?;
+    let patch = if is_strategic(content_type) && place.resource.group.is_empty() {
+        Patch::parse_strategic(&request.body)?
+    } else {
+        Patch::parse(content_type, &request.body)?
+    };
     let options = WriteOptions::parse(&request.query, OptionsKind::Patch)?;
     update(api, place, name, request, Mutation::Patch(patch, options.field_validation), &options).await
 }

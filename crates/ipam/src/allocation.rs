@@ -167,6 +167,11 @@ impl Kind<World> for Allocations {
         }
     }
 
+    /// It comes and goes with its claim.
+    fn follows(&self) -> bool {
+        true
+    }
+
     fn may_delete(&self, _: &World, key: &ObjectKey, object: &Object, _: &Context<'_>) -> Result<(), Refusal> {
         if object.field("spec").get("claimRef").is_none() {
             return Ok(());

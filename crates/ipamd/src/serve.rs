@@ -49,7 +49,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
     let address = socket.local_addr()?;
     kubeconfig::write(&options.data_dir, address, &credentials)?;
 
-    let server = Arc::new(Server::<World>::new(Arc::clone(&store), ipam::registry(), limits(&options), VERSION));
+    let server = Arc::new(Server::<World>::alone(Arc::clone(&store), ipam::registry(), limits(&options), VERSION));
     let stop = CancellationToken::new();
     let listening = listen(&options, &server, socket, credentials, stop.clone())?;
     let started = Instant::now();

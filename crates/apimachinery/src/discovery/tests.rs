@@ -13,7 +13,7 @@ fn the_group_and_its_preferred_version() {
     let version = json!({"groupVersion": "store.example.com/v1alpha1", "version": "v1alpha1"});
     let group = json!({"name": "store.example.com", "versions": [version], "preferredVersion": version});
     assert_eq!(list, json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]}));
-    let mut alone = discovery().api_group();
+    let mut alone = discovery().api_group("store.example.com").unwrap();
     assert_eq!(alone["kind"], "APIGroup");
     assert_eq!(alone["apiVersion"], "v1");
     for key in ["kind", "apiVersion"] {
@@ -24,7 +24,7 @@ fn the_group_and_its_preferred_version() {
 
 #[test]
 fn resources_and_their_status() {
-    let list = discovery().api_resource_list();
+    let list = discovery().api_resource_list("store.example.com", "v1alpha1").unwrap();
     assert_eq!(list["groupVersion"], "store.example.com/v1alpha1");
     assert_eq!(
         list["resources"],
@@ -84,13 +84,40 @@ fn both_aggregated_forms_differ_in_their_version_alone() {
 
 #[test]
 fn the_core_is_empty_but_there() {
+    let discovery = discovery();
     assert_eq!(
-        core_versions(DiscoveryForm::Legacy),
+        discovery.core(DiscoveryForm::Legacy),
         json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})
     );
     assert_eq!(
-        core_versions(DiscoveryForm::AggregatedV2),
+        discovery.core(DiscoveryForm::AggregatedV2),
         json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": []})
     );
-    assert_eq!(core_resource_list()["resources"], json!([]));
+    assert_eq!(discovery.core_resource_list()["resources"], json!([]));
+}
+
+#[test]
+fn groups_are_listed_apart_and_the_core_by_itself() {
+    let discovery = Discovery::new(&fixture::registry_of_groups());
+    let names = |list: &Value| list["groups"].as_array().unwrap().iter().map(|g| g["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(names(&discovery.api_group_list()), ["store.example.com", "ask.example.com"]);
+    assert_eq!(discovery.api_group(""), None, "the core has no entry among the groups");
+    let core = discovery.core_resource_list();
+    assert_eq!((&core["groupVersion"], &core["resources"][0]["name"]), (&json!("v1"), &json!("rooms")));
+    assert_eq!(core["resources"].as_array().unwrap().len(), 3, "with its two subresources: {core}");
+    let aggregated = discovery.core(DiscoveryForm::AggregatedV2);
+    assert_eq!(aggregated["items"][0]["metadata"]["name"], "");
+    let room = &aggregated["items"][0]["versions"][0]["resources"][0];
+    assert_eq!(room["responseKind"], json!({"group": "", "version": "v1", "kind": "Room"}));
+    assert_eq!(room["subresources"][1]["verbs"], json!(["update"]));
+    let items = discovery.aggregated(DiscoveryForm::AggregatedV2)["items"].clone();
+    assert_eq!(items.as_array().unwrap().len(), 2, "the core is at /api");
+    let question = &discovery.api_resource_list("ask.example.com", "v2").unwrap()["resources"];
+    assert_eq!(
+        question,
+        &json!([{
+            "name": "questions", "singularName": "question", "namespaced": false, "kind": "Question", "verbs": ["create"],
+        }])
+    );
+    assert!(discovery.api_resource_list("ask.example.com", "v1").is_none());
 }

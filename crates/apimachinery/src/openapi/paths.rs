@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::{component_name, group_version_kind, meta, reference};
 use crate::{
-    kind::{Resource, Verb},
-    patch::PATCH_TYPES,
+    kind::{Resource, Subresource, Verb},
+    patch::{PATCH_TYPES, STRATEGIC},
 };
 
 /// The media types of objects.
@@ -13,9 +13,12 @@ const OBJECT_TYPES: [&str; 2] = ["application/json", "application/yaml"];
 
 /// The paths of a kind, each with its operations.
 pub(super) fn of(resource: &Resource) -> Vec<(String, Value)> {
+    let has_status = resource.subresources.contains(&Subresource::Status);
     [Place::Collection, Place::AllNamespaces, Place::Object, Place::Status]
         .into_iter()
         .filter(|place| resource.namespaced || *place != Place::AllNamespaces)
+        .filter(|place| has_status || *place != Place::Status)
+        .filter(|place| place.offers_anything(resource))
         .map(|place| (place.path(resource), place.path_item(resource)))
         .collect()
 }
@@ -45,15 +48,22 @@ impl Place {
             Self::Object => "/{name}",
             Self::Status => "/{name}/status",
         };
-        let (api_version, plural) = (resource.api_version(), resource.plural);
-        format!("/apis/{api_version}{namespace}/{plural}{end}")
+        format!("/{}{namespace}/{}{end}", super::place(resource.group, resource.version), resource.plural)
     }
 
-    /// The operations that the kind offers here; every kind offers those of its status.
+    fn offers(self, resource: &Resource) -> impl Iterator<Item = Verb> {
+        let offered = move |verb: &Verb| self == Self::Status || resource.verbs.contains(verb);
+        self.verbs().iter().copied().filter(offered)
+    }
+
+    fn offers_anything(self, resource: &Resource) -> bool {
+        self.offers(resource).next().is_some()
+    }
+
+    /// The operations that the kind offers here; whoever has a status offers those of it.
     fn path_item(self, resource: &Resource) -> Value {
-        let offered = |verb: &Verb| self == Self::Status || resource.verbs.contains(verb);
         let mut item = Map::new();
-        for verb in self.verbs().iter().copied().filter(offered) {
+        for verb in self.offers(resource) {
             let operation = Operation { place: self, verb };
             item.insert(operation.method().to_owned(), operation.to_value(resource));
         }
@@ -170,9 +180,11 @@ impl Operation {
     }
 
     fn body(self, resource: &Resource) -> Option<Value> {
+        let for_core = [PATCH_TYPES, &[STRATEGIC]].concat();
+        let patch_types = if resource.group.is_empty() { &for_core } else { PATCH_TYPES };
         let (types, component, required): (&[&str], _, _) = match self.verb {
             Verb::Create | Verb::Update => (&OBJECT_TYPES, component_name(resource, ""), true),
-            Verb::Patch => (PATCH_TYPES, meta::name("Patch"), true),
+            Verb::Patch => (patch_types, meta::name("Patch"), true),
             Verb::Delete | Verb::DeleteCollection => (&OBJECT_TYPES, meta::name("DeleteOptions"), false),
             Verb::Get | Verb::List | Verb::Watch => return None,
         };
@@ -286,8 +298,9 @@ fn tag(resource: &Resource) -> String {
     format!("{}{rest}_{}", first.to_ascii_lowercase(), resource.version)
 }
 
-/// `ipam.example.com` as `IpamExampleCom`.
+/// `ipam.example.com` as `IpamExampleCom`, the core group as `Core`.
 fn camel(text: &str) -> String {
+    let text = if text.is_empty() { "core" } else { text };
     let mut out = String::with_capacity(text.len());
     let mut upper = true;
     for c in text.chars() {

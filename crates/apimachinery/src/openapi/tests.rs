@@ -6,7 +6,7 @@ use super::*;
 use crate::{fixture, patch::PATCH_TYPES};
 
 fn document() -> Value {
-    v3(&fixture::registry())
+    v3(&fixture::registry(), "store.example.com", "v1alpha1")
 }
 
 /// All values inside, each with the key under which it stands.
@@ -228,7 +228,7 @@ fn nothing_is_nullable_and_nothing_is_null() {
 #[test]
 fn the_root_leads_to_the_document() {
     assert_eq!(
-        v3_root(&fixture::registry(), "AB12"),
+        v3_root([("apis/store.example.com/v1alpha1", "AB12")]),
         json!({"paths": {"apis/store.example.com/v1alpha1":
             {"serverRelativeURL": "/openapi/v3/apis/store.example.com/v1alpha1?hash=AB12"}}})
     );

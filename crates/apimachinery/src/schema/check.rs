@@ -63,7 +63,7 @@ impl Schema {
     /// Where the objects, or this part of them, are written.
     pub fn endpoint(&self, subresource: Option<Subresource>) -> &Endpoint {
         match subresource {
-            None => &self.object,
+            None | Some(Subresource::Finalize) => &self.object,
             Some(Subresource::Status) => &self.status,
         }
     }

@@ -1,10 +1,11 @@
-//! Bodies: JSON or YAML, with the repeated keys that a plain map would hide.
+//! Bodies: JSON or YAML, with the repeated keys that a plain map would hide; a few kinds of Kubernetes' own in protobuf.
 
 use std::{cell::RefCell, fmt};
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::protobuf;
 use crate::refusal::{Reason, Refusal};
 
 /// How deep a body may nest, and what a patch makes of an object.
@@ -44,12 +45,17 @@ pub fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Decoded, Refusa
     match essence.to_ascii_lowercase().as_str() {
         "" | "application/json" => serde_json::from_slice(body).map_err(|error| malformed(&error.to_string())),
         "application/yaml" => decode_yaml(body),
-        _ => Err(Refusal::new(
-            Reason::UnsupportedMediaType,
-            "the body of the request was in an unknown format - accepted media types include: application/json, \
-             application/yaml",
-        )),
+        protobuf::MEDIA_TYPE => protobuf::decode(body).map(Decoded::from).ok_or_else(unknown_format),
+        _ => Err(unknown_format()),
     }
+}
+
+fn unknown_format() -> Refusal {
+    Refusal::new(
+        Reason::UnsupportedMediaType,
+        "the body of the request was in an unknown format - accepted media types include: application/json, \
+         application/yaml",
+    )
 }
 
 /// One YAML document. Plain scalars mean what they mean in YAML 1.2: `no` is text.

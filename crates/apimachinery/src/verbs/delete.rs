@@ -1,4 +1,5 @@
-//! Delete.
+//! Delete: at once, or when the finalizers are gone. What becomes of dependents is left to a garbage collector, by two
+//! finalizers of its own.
 
 use std::sync::Arc;
 
@@ -7,31 +8,32 @@ use crate::{
     command::{Answer, Decision, Write},
     metadata::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN},
     object::Object,
-    options::DeleteOptions,
+    options::{DeleteOptions, Propagation},
     refusal::{Details, Refusal},
 };
 
 impl<W> Case<'_, W> {
-    /// There is no garbage collector that would ever remove `orphan` or `foregroundDeletion`, so every propagation policy
-    /// acts as Background: the two finalizers are dropped.
     pub(super) fn delete(&self, current: &Arc<Object>, options: &DeleteOptions) -> Result<Decision, Refusal> {
         self.check_preconditions(current, options)?;
-        if current.is_terminating() && !current.metadata.finalizers.is_empty() {
+        let finalizers = finalizers(&current.metadata.finalizers, options.propagation);
+        let held = !finalizers.is_empty() || self.kind.is_held(current);
+        if held && current.is_terminating() && finalizers == current.metadata.finalizers {
             let answer = Answer::Unchanged(Arc::clone(current));
             return Ok(Decision { writes: Vec::new(), answer, warnings: Vec::new() });
         }
         self.kind.may_delete(self.world, self.key, current, &self.ctx)?;
-        let of_the_collector = |name: &String| name == FINALIZER_ORPHAN || name == FINALIZER_FOREGROUND;
-        if current.metadata.finalizers.iter().all(of_the_collector) {
+        if !held {
             return self.remove(current);
         }
         let mut marked = (**current).clone();
-        let meta = &mut marked.metadata;
-        meta.finalizers.retain(|name| !of_the_collector(name));
-        meta.deletion_timestamp = Some(self.ctx.now);
-        meta.deletion_grace_period_seconds = Some(0);
-        meta.generation = Some(meta.generation.unwrap_or(0) + 1);
-        self.kind.mark_terminating(&mut marked);
+        marked.metadata.finalizers = finalizers;
+        if !current.is_terminating() {
+            let meta = &mut marked.metadata;
+            meta.deletion_timestamp = Some(self.ctx.now);
+            meta.deletion_grace_period_seconds = Some(0);
+            meta.generation = Some(meta.generation.unwrap_or(0) + 1);
+            self.kind.mark_terminating(&mut marked);
+        }
         let write = Write { key: self.key.clone(), old: Some(Arc::clone(current)), new: Some(Arc::new(marked)) };
         Ok(Decision { writes: vec![write], answer: Answer::Changed, warnings: Vec::new() })
     }
@@ -65,4 +67,22 @@ impl<W> Case<'_, W> {
         };
         Ok(Decision { writes, answer: Answer::Deleted(details), warnings: Vec::new() })
     }
+}
+
+/// The finalizers of an object that is deleted like this. A garbage collector removes its two when it has done what they
+/// ask for; without a wish of the caller, those that the object has already stay.
+fn finalizers(present: &[String], propagation: Option<Propagation>) -> Vec<String> {
+    let of_the_collector = |name: &String| name == FINALIZER_ORPHAN || name == FINALIZER_FOREGROUND;
+    let wished = match propagation {
+        None => present.iter().find(|name| of_the_collector(name)).map(String::as_str),
+        Some(Propagation::Background) => None,
+        Some(Propagation::Foreground) => Some(FINALIZER_FOREGROUND),
+        Some(Propagation::Orphan) => Some(FINALIZER_ORPHAN),
+    };
+    let kept = |name: &&String| !of_the_collector(name) || Some(name.as_str()) == wished;
+    let mut finalizers: Vec<String> = present.iter().filter(kept).cloned().collect();
+    if let Some(wished) = wished.filter(|wished| !finalizers.iter().any(|name| name == wished)) {
+        finalizers.push(wished.to_owned());
+    }
+    finalizers
 }

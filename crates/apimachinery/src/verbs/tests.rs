@@ -10,7 +10,7 @@ use crate::{
     draft::Draft,
     fixture,
     kind::Subresource,
-    options::{DeleteOptions, FieldValidation},
+    options::{DeleteOptions, FieldValidation, Propagation},
     patch::Patch,
     schema::{Decoded, decode},
     time::Time,
@@ -202,7 +202,7 @@ fn each_path_writes_its_own_part() {
 
 #[test]
 fn finalizers_hold_a_deletion_until_the_last_is_gone() {
-    let mut desk = Desk::with(json!({"metadata": {"name": "a", "finalizers": ["e.x/a", "orphan"]}}));
+    let mut desk = Desk::with(json!({"metadata": {"name": "a", "finalizers": ["e.x/a"]}}));
     desk.delete(DeleteOptions::default()).unwrap();
     let meta = &desk.now()["metadata"];
     assert_eq!(meta["deletionTimestamp"], "2026-01-02T03:04:05Z");
@@ -217,8 +217,37 @@ fn finalizers_hold_a_deletion_until_the_last_is_gone() {
 }
 
 #[test]
+fn what_becomes_of_dependents_is_left_to_the_collector() {
+    use Propagation::{Background, Foreground, Orphan};
+    // What an object has, how it is deleted, what it is left with; nothing: it is gone.
+    for (present, propagation, left) in [
+        (json!(null), None, json!(null)),
+        (json!(null), Some(Background), json!(null)),
+        (json!(null), Some(Foreground), json!(["foregroundDeletion"])),
+        (json!(null), Some(Orphan), json!(["orphan"])),
+        (json!(["foregroundDeletion"]), None, json!(["foregroundDeletion"])),
+        (json!(["orphan"]), None, json!(["orphan"])),
+        (json!(["orphan"]), Some(Background), json!(null)),
+        (json!(["orphan", "e.x/a"]), Some(Foreground), json!(["e.x/a", "foregroundDeletion"])),
+        (json!(["e.x/a", "foregroundDeletion"]), Some(Background), json!(["e.x/a"])),
+    ] {
+        let mut desk = Desk::with(json!({"metadata": {"name": "a", "finalizers": present}}));
+        desk.delete(DeleteOptions { propagation, ..DeleteOptions::default() }).unwrap();
+        assert_eq!(desk.now()["metadata"]["finalizers"], left, "{present} {propagation:?}");
+    }
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
+    let mut delete = |propagation| {
+        desk.delete(DeleteOptions { propagation: Some(propagation), ..DeleteOptions::default() }).unwrap()
+    };
+    assert!(matches!(delete(Foreground).answer, Answer::Changed));
+    assert!(matches!(delete(Foreground).answer, Answer::Unchanged(_)), "it waits already");
+    assert!(matches!(delete(Orphan).answer, Answer::Changed), "the last word counts");
+    assert!(matches!(delete(Background).answer, Answer::Deleted(_)), "nothing holds it any more");
+}
+
+#[test]
 fn a_deletion_has_preconditions_and_says_what_it_deleted() {
-    let mut desk = Desk::with(json!({"metadata": {"name": "a", "finalizers": ["foregroundDeletion"]}}));
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
     let uid = Some("other".to_owned());
     assert_eq!(refused(desk.delete(DeleteOptions { uid, ..DeleteOptions::default() })).0, 409);
     let resource_version = Some("9".to_owned());

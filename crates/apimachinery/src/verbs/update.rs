@@ -61,7 +61,7 @@ impl<W> Case<'_, W> {
         } else {
             owners
         };
-        if new.is_terminating() && new.metadata.finalizers.is_empty() {
+        if new.is_terminating() && new.metadata.finalizers.is_empty() && !self.kind.is_held(&new) {
             return self.last_finalizer_gone(current, new, warnings);
         }
         if new == **current && companions.is_empty() {
@@ -85,6 +85,9 @@ impl<W> Case<'_, W> {
     }
 
     fn next_owners(&self, current: &Object, new: &Object, subresource: Option<Subresource>) -> Vec<Value> {
+        if subresource == Some(Subresource::Finalize) {
+            return current.metadata.managed_fields.clone();
+        }
         let endpoint = self.schema.endpoint(subresource);
         endpoint.update(Some(&current.to_value()), &new.to_value(), self.manager, self.ctx.now)
     }
@@ -147,11 +150,22 @@ fn is_other_desire(old: &Object, new: &Object) -> bool {
 /// Puts back what a client cannot change: system metadata, and the part that this path does not write. The entries of
 /// managed fields stay those that the client gave.
 fn restore(current: &Object, new: &mut Object, subresource: Option<Subresource>) {
-    if subresource == Some(Subresource::Status) {
-        let status = new.field("status").clone();
-        new.clone_from(current);
-        new.set_field("status", status);
-        return;
+    match subresource {
+        None => {}
+        Some(Subresource::Status) => {
+            let status = new.field("status").clone();
+            new.clone_from(current);
+            new.set_field("status", status);
+            return;
+        }
+        Some(Subresource::Finalize) => {
+            let finalizers = new.field("spec").get("finalizers").cloned();
+            new.clone_from(current);
+            let mut spec = current.field("spec").as_object().cloned().unwrap_or_default();
+            spec.insert("finalizers".to_owned(), finalizers.unwrap_or_else(|| Value::Array(Vec::new())));
+            new.set_field("spec", Value::Object(spec));
+            return;
+        }
     }
     new.set_field("status", current.field("status").clone());
     let now = &current.metadata;

@@ -1,12 +1,12 @@
 //! Deciding: commands one after the other against the world, which moves with each of them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, PoisonError},
 };
 
 use apimachinery::{
-    command::{Answer, Command, Decision, ObjectKey, Write},
+    command::{Action, Answer, Command, Decision, ObjectKey, Write},
     kind::{Kind, Reads, Related, Span, World},
     object::Object,
     refusal::Refusal,
@@ -17,7 +17,10 @@ use bytes::Bytes;
 use store::Key;
 
 use super::{Committer, Reply, Submitted, convert};
-use crate::metrics::Decided;
+use crate::{
+    metrics::Decided,
+    standalone::{self, Surroundings, namespace},
+};
 
 /// Objects as they are behind a batch: read from the store, or written by a command of the batch.
 type Objects = HashMap<ObjectKey, Option<Arc<Object>>>;
@@ -45,6 +48,8 @@ pub struct Staged {
     pub releases: Vec<Span>,
     /// The spans that it takes.
     pub takes: Vec<Span>,
+    /// Whether a garbage collector has to look at it.
+    pub tied: bool,
 }
 
 /// Somebody who waits for the commit of a batch, and what they will hear if it succeeds.
@@ -75,6 +80,18 @@ pub enum Shown {
     Object(Arc<Object>),
     /// None.
     Nothing,
+}
+
+/// What a command sees beside the object that it is about.
+struct Seen<'a> {
+    /// Other objects.
+    keys: Vec<ObjectKey>,
+    /// The space whose holders it wants to see, and how many.
+    spaces: Option<(String, usize)>,
+    /// Those as the store has them.
+    spans: Vec<Span>,
+    /// The namespace that something new may come into.
+    home: Option<&'a ObjectKey>,
 }
 
 impl Batch {
@@ -110,8 +127,9 @@ impl<W: World> Committer<W> {
         before: Option<&Batch>,
         submitted: Vec<Submitted>,
     ) -> Vec<Caller> {
-        let reads: Vec<Reads> = submitted.iter().map(|submitted| self.reads(&submitted.command)).collect();
-        let spans = match self.load(batch, before, &submitted, &reads).await {
+        let mut reads: Vec<Reads> = submitted.iter().map(|submitted| self.reads(&submitted.command)).collect();
+        let homes: Vec<_> = submitted.iter().map(|submitted| self.home(&submitted.command)).collect();
+        let spans = match self.load(batch, before, &submitted, &reads, &homes).await {
             Ok(spans) => spans,
             Err(error) => {
                 tracing::error!(error = %error, commands = submitted.len(), "the store does not answer");
@@ -120,10 +138,14 @@ impl<W: World> Committer<W> {
             }
         };
         let mut callers = Vec::with_capacity(submitted.len());
-        for ((Submitted { command, reply }, reads), spans) in submitted.into_iter().zip(&reads).zip(spans) {
+        for (((Submitted { command, reply }, reads), home), spans) in
+            submitted.into_iter().zip(&mut reads).zip(&homes).zip(spans)
+        {
             batch.now = batch.now.max(Some(command.now));
             let counted = Decided::of(&command);
-            let outcome = self.decide_one(batch, before, command, reads, spans);
+            let seen =
+                Seen { keys: std::mem::take(&mut reads.keys), spaces: reads.spans.take(), spans, home: home.as_ref() };
+            let outcome = self.decide_one(batch, before, command, seen);
             callers.push(Caller { reply, counted, outcome });
         }
         callers
@@ -146,6 +168,13 @@ impl<W: World> Committer<W> {
         }
     }
 
+    /// The namespace that something new may come into.
+    fn home(&self, command: &Command) -> Option<ObjectKey> {
+        let makes = matches!(command.action, Action::Create(_) | Action::Apply { subresource: None, .. });
+        let ours = self.surroundings == Surroundings::Nothing && !command.key.namespace.is_empty();
+        (makes && ours).then(|| namespace::key(&command.key.scope, &command.key.namespace))
+    }
+
     fn reads(&self, command: &Command) -> Reads {
         self.registry.get(command.key.resource).map(|kind| kind.reads(&command.key)).unwrap_or_default()
     }
@@ -157,10 +186,13 @@ impl<W: World> Committer<W> {
         before: Option<&Batch>,
         submitted: &[Submitted],
         reads: &[Reads],
+        homes: &[Option<ObjectKey>],
     ) -> Result<Vec<Vec<Span>>, store::Error> {
         let wanted = submitted.iter().zip(reads).flat_map(|(s, reads)| reads.keys.iter().chain([&s.command.key]));
+        // Many commands are about few namespaces.
+        let homes: BTreeSet<&ObjectKey> = homes.iter().flatten().collect();
         let (mut keys, mut names) = (Vec::new(), Vec::new());
-        for name in wanted.filter(|name| !batch.objects.contains_key(name)) {
+        for name in wanted.chain(homes).filter(|name| !batch.objects.contains_key(name)) {
             if before.is_some_and(|before| before.objects.contains_key(name)) {
                 continue;
             }
@@ -196,9 +228,9 @@ impl<W: World> Committer<W> {
         batch: &mut Batch,
         before: Option<&Batch>,
         command: Command,
-        reads: &Reads,
-        mut spans: Vec<Span>,
+        seen: Seen<'_>,
     ) -> Result<Outcome, Refusal> {
+        let Seen { keys, spaces, mut spans, home } = seen;
         let kind = self.kind(&command.key);
         let schema = &self.schemas[command.key.resource];
         let object = |key: &ObjectKey| {
@@ -206,13 +238,17 @@ impl<W: World> Committer<W> {
             known.cloned().flatten()
         };
         let current = object(&command.key);
-        let objects: BTreeMap<_, _> = reads.keys.iter().filter_map(|key| Some((key.clone(), object(key)?))).collect();
-        if let Some((space, limit)) = &reads.spans {
+        if let Some(home) = home.filter(|_| current.is_none() || matches!(command.action, Action::Create(_))) {
+            namespace::admit(kind.resource(), &command.key, object(home).as_deref())?;
+        }
+        let objects: BTreeMap<_, _> =
+            keys.into_iter().filter_map(|key| object(&key).map(|found| (key, found))).collect();
+        if let Some((space, limit)) = spaces {
             for earlier in before.into_iter().chain([&*batch]) {
-                earlier.pass_over(space, &mut spans);
+                earlier.pass_over(&space, &mut spans);
             }
             spans.sort_by_key(|span| span.first);
-            spans.truncate(*limit);
+            spans.truncate(limit);
         }
         let related = Related { objects, spans };
         let dry_run = command.dry_run;
@@ -250,7 +286,9 @@ impl<W: World> Committer<W> {
         batch.objects.insert(write.key.clone(), write.new.clone());
         let bytes = write.new.as_ref().map(|new| Bytes::from(new.to_bytes())).unwrap_or_default();
         let (releases, takes) = self.spans_moved(&write);
-        batch.writes.push(Staged { write, bytes, releases, takes });
+        let tied = [&write.old, &write.new].into_iter().flatten().any(|object| standalone::is_tied(object))
+            && !self.kind(&write.key).follows();
+        batch.writes.push(Staged { write, bytes, releases, takes, tied });
     }
 
     /// The spans that a write gives back, and those that it takes.
@@ -291,7 +329,7 @@ mod tests {
     fn staged(releases: Vec<Span>, takes: Vec<Span>) -> Staged {
         let key =
             ObjectKey { resource: "cards", scope: Scope::platform(), namespace: String::new(), name: "c".to_owned() };
-        Staged { write: Write { key, old: None, new: None }, bytes: Bytes::new(), releases, takes }
+        Staged { write: Write { key, old: None, new: None }, bytes: Bytes::new(), releases, takes, tied: false }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub fn span_from_store(span: store::Span) -> Span {
 
 /// A write as the store takes it.
 pub fn to_store(staged: &Staged) -> Result<store::Write, Refusal> {
-    let Staged { write, bytes, releases, takes } = staged;
+    let Staged { write, bytes, releases, takes, .. } = staged;
     let spans = |spans: &[Span]| spans.iter().map(span_to_store).collect::<Result<Vec<_>, _>>();
     Ok(store::Write {
         key: key_to_store(write.key.to_text())?,

@@ -141,9 +141,10 @@ impl Crew {
 
     /// Tells the watches.
     fn publish(&self, batch: &Batch) {
-        let events = batch.writes.iter().zip(batch.base + 1..).map(|(Staged { write, bytes, .. }, revision)| {
+        let events = batch.writes.iter().zip(batch.base + 1..).map(|(Staged { write, bytes, tied, .. }, revision)| {
             let new = write.new.as_ref().map(|_| bytes.clone());
-            Arc::new(Event::new(revision, write.key.to_text(), write.old.clone(), new))
+            let event = Event::new(revision, write.key.to_text(), write.old.clone(), new);
+            Arc::new(if *tied { event } else { event.untied() })
         });
         self.hub.publish(events.collect());
     }

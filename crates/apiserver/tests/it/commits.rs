@@ -22,6 +22,7 @@ use apiserver::{
     hub::{Behind, Hub},
     limits,
     metrics::Metrics,
+    standalone::Surroundings,
 };
 use futures::{future::join_all, poll};
 use serde_json::{Value, json};
@@ -60,6 +61,7 @@ impl Desk {
             world: Arc::default(),
             hub: Arc::new(Hub::new(0, 64)),
             metrics: Arc::new(Metrics::default()),
+            surroundings: Surroundings::Cluster,
         };
         let (world, hub) = (Arc::clone(&committer.world), Arc::clone(&committer.hub));
         let (queue, work) = committer.open();

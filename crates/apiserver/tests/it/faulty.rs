@@ -39,6 +39,10 @@ pub struct FaultyStore {
 
 struct Shared {
     faults: Mutex<VecDeque<Fault>>,
+    /// Reads of single objects whose keys end so fail.
+    blind_spot: Mutex<Option<String>>,
+    /// How many have failed so.
+    unseen: watch::Sender<usize>,
     /// Lets held commits go on.
     gate: Semaphore,
     /// How many writes each commit had that was begun, those that failed among them.
@@ -47,13 +51,29 @@ struct Shared {
 
 impl FaultyStore {
     pub fn new() -> Self {
-        let shared = Shared { faults: Mutex::default(), gate: Semaphore::new(0), commits: watch::Sender::default() };
+        let shared = Shared {
+            faults: Mutex::default(),
+            blind_spot: Mutex::default(),
+            unseen: watch::Sender::default(),
+            gate: Semaphore::new(0),
+            commits: watch::Sender::default(),
+        };
         Self { inner: MemoryStore::new(), shared: Arc::new(shared) }
     }
 
     /// What is to happen at the next transactions, one after the other.
     pub fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
         self.shared.faults.lock().unwrap().extend(faults);
+    }
+
+    /// From now on single objects whose keys end so cannot be read; with `None` all can.
+    pub fn blind(&self, spot: Option<&str>) {
+        *self.shared.blind_spot.lock().unwrap() = spot.map(str::to_owned);
+    }
+
+    /// Waits until so many reads have failed for that.
+    pub async fn unseen(&self, count: usize) {
+        self.shared.unseen.subscribe().wait_for(|unseen| *unseen >= count).await.unwrap();
     }
 
     /// Lets one held commit go on.
@@ -109,6 +129,10 @@ impl Store for FaultyStore {
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
+        if self.shared.blind_spot.lock().unwrap().as_ref().is_some_and(|spot| key.as_str().ends_with(spot)) {
+            self.shared.unseen.send_modify(|unseen| *unseen += 1);
+            return Err(Error::Unavailable("it does not answer".to_owned()));
+        }
         self.inner.get(key).await
     }
 

@@ -11,6 +11,7 @@ use apiserver::{
     limits::Limits,
     serve::Listener,
     server::Server,
+    standalone::Surroundings,
     tls::{self, TlsMaterial},
 };
 use bytes::{Bytes, BytesMut};
@@ -24,7 +25,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
@@ -59,30 +60,50 @@ pub struct Setup {
     pub limits: Limits,
     /// How long a drain may take.
     pub drain: Duration,
+    pub surroundings: Surroundings,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { limits: Limits::default(), drain: SOON }
+        Self { limits: Limits::default(), drain: SOON, surroundings: Surroundings::Cluster }
+    }
+}
+
+impl Setup {
+    /// A server without a cluster around it.
+    pub fn alone() -> Self {
+        Self { surroundings: Surroundings::Nothing, ..Self::default() }
     }
 }
 
 impl Front {
-    /// With a shelf called `a` that is never full.
+    /// With a shelf called `a` that is never full, and a namespace for books where the server keeps namespaces.
     pub async fn open() -> Self {
         Self::set_up(Setup::default()).await
     }
 
     pub async fn set_up(setup: Setup) -> Self {
+        let alone = setup.surroundings == Surroundings::Nothing;
         let front = Self::starting(setup, FaultyStore::new()).await;
         let front = front.restored().await;
         front.create("/apis/library.example.com/v1/shelves", &shelf("a", 100_000)).await;
+        if alone {
+            front.make_namespace("attic").await;
+        }
         front
+    }
+
+    pub async fn make_namespace(&self, name: &str) {
+        self.create("/api/v1/namespaces", &json!({ "metadata": { "name": name } })).await;
     }
 
     /// A server that has not read its state yet.
     pub async fn starting(setup: Setup, store: FaultyStore) -> Self {
-        let server = Arc::new(Server::new(Arc::new(store.clone()), library::registry(), setup.limits, "test"));
+        let make = match setup.surroundings {
+            Surroundings::Cluster => Server::new,
+            Surroundings::Nothing => Server::alone,
+        };
+        let server = Arc::new(make(Arc::new(store.clone()), library::registry(), setup.limits, "test"));
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let stop = CancellationToken::new();

@@ -331,6 +331,7 @@ fn shelves() -> Resource {
             Verb::Update,
             Verb::Watch,
         ],
+        subresources: &[Subresource::Status],
         selectable_fields: &[],
         columns: const { &[column("Name", Cell::Name), column("Books", Cell::Pointer("/status/books"))] },
         name_length_max: 253,

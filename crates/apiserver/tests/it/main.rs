@@ -8,9 +8,11 @@ mod faulty;
 mod front;
 mod library;
 
+mod collecting;
 mod commits;
 mod documents;
 mod draining;
 mod listing;
 mod requests;
+mod standing_alone;
 mod watching;

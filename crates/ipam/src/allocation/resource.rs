@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use apimachinery::kind::{Cell, Column, Resource, Verb};
+use apimachinery::kind::{Cell, Column, Resource, Subresource, Verb};
 
 use super::{KIND, PLURAL, types::IpAllocation};
 use crate::{GROUP, VERSION, schema, schema::column};
@@ -17,6 +17,7 @@ pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {
     categories: &["ipam"],
     namespaced: true,
     verbs: &[Verb::Delete, Verb::DeleteCollection, Verb::Get, Verb::List, Verb::Patch, Verb::Watch],
+    subresources: &[Subresource::Status],
     selectable_fields: &["spec.ipFamily", "spec.poolRef.name", "status.allocatedCIDR", "status.phase"],
     columns: COLUMNS,
     name_length_max: 253,

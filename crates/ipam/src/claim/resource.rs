@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use address::Prefix;
 use apimachinery::{
-    kind::{Cell, Column, Resource, Verb},
+    kind::{Cell, Column, Resource, Subresource, Verb},
     object::Object,
 };
 use serde_json::Value;
@@ -31,6 +31,7 @@ pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {
         Verb::Update,
         Verb::Watch,
     ],
+    subresources: &[Subresource::Status],
     selectable_fields: &[
         "spec.ipFamily",
         "spec.poolRef.name",

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use apimachinery::{
-    kind::{Cell, Column, Resource, Verb},
+    kind::{Cell, Column, Resource, Subresource, Verb},
     object::Object,
 };
 use serde_json::Value;
@@ -30,6 +30,7 @@ pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {
         Verb::Update,
         Verb::Watch,
     ],
+    subresources: &[Subresource::Status],
     selectable_fields: &["spec.ipFamily", "spec.parentPoolRef.name", "status.phase"],
     columns: COLUMNS,
     name_length_max: 253,

@@ -202,6 +202,7 @@ async fn a_name_can_be_had_once() {
         assert_refused(&status, 409, "AlreadyExists", &["ipclaims.ipam.miloapis.com \"a\" already exists"]);
     }
     assert_eq!(front.everything().await, before, "nothing is consumed");
+    front.namespace("other").await;
     let other = front.claim_in("other", claim("a").pool("root").length(24)).await;
     assert_eq!(allocated_cidr(&other), "10.0.1.0/24", "names are unique inside a namespace");
     assert_eq!(at(&other, "/status/boundAllocationRef/name"), "alloc-6a76599fa79db2eb");

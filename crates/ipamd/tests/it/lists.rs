@@ -40,6 +40,7 @@ async fn an_empty_list_has_a_revision() {
 #[tokio::test]
 async fn items_are_complete_and_in_order() {
     let front = with_claims(3).await;
+    front.namespace("another").await;
     front.claim_in("another", claim("z").pool("root").length(28)).await;
     let list = body(&front.get(&format!("{API}/ipclaims")).await, 200);
     let keys: Vec<_> = list["items"]

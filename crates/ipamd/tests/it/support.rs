@@ -64,6 +64,10 @@ impl Front {
     }
 
     /// A claim in another namespace than that of the tests.
+    pub async fn namespace(&self, name: &str) {
+        body(&self.post("/api/v1/namespaces", json!({ "metadata": { "name": name } })).await, 201);
+    }
+
     pub async fn claim_in(&self, namespace: &str, claim: Claim) -> DynamicObject {
         let elsewhere = claims(&self.another_client(), namespace);
         elsewhere.create(&PostParams::default(), &claim.into()).await.unwrap()
@@ -90,6 +94,16 @@ impl Front {
     pub async fn delete_claim(&self, name: &str) {
         let deleted = self.claims.delete(name, &DeleteParams::default()).await.unwrap();
         assert!(deleted.is_right(), "claim {name} is not gone at once: {deleted:?}");
+    }
+
+    /// Waits until there is nothing at this path.
+    pub async fn gone(&self, path: &str) {
+        let gone = async {
+            while self.get(path).await.status != 404 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(SOON, gone).await.unwrap_or_else(|_| panic!("{path} is not gone"));
     }
 
     /// A pool's status.

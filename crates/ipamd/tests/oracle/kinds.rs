@@ -131,6 +131,7 @@ fn widgets() -> Resource {
             Verb::Update,
             Verb::Watch,
         ],
+        subresources: &[Subresource::Status],
         selectable_fields: &["spec.color", "spec.text", "status.phase"],
         columns: const {
             &[

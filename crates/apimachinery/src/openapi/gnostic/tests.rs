@@ -59,7 +59,7 @@ fn texts_at(message: &[u8], path: &[u64]) -> Vec<String> {
 
 #[test]
 fn a_document_is_read_by_its_numbers() {
-    let document = v2(&[v3(&fixture::registry())]);
+    let document = v2(&[v3(&fixture::registry(), "store.example.com", "v1alpha1")]);
     let bytes = encode(&document);
     assert_eq!(texts_at(&bytes, &[1]), ["2.0"]);
     assert_eq!(texts_at(&bytes, &[2, 1]), ["store.example.com"]);

@@ -8,7 +8,7 @@ use crate::{fixture, openapi::v3, patch::PATCH_TYPES};
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
 fn document() -> Value {
-    v2(&[v3(&fixture::registry())])
+    v2(&[v3(&fixture::registry(), "store.example.com", "v1alpha1")])
 }
 
 fn names(map: &Value) -> BTreeSet<&str> {
@@ -46,7 +46,7 @@ fn a_document_is_swagger_with_the_paths_of_its_group_alone() {
     assert_eq!(names(&document), BTreeSet::from(["definitions", "info", "paths", "swagger"]));
     assert_eq!(document["swagger"], "2.0");
     assert_eq!(document["info"], json!({"title": "store.example.com", "version": "v1alpha1"}));
-    assert_eq!(names(&document["paths"]), names(&v3(&fixture::registry())["paths"]));
+    assert_eq!(names(&document["paths"]), names(&v3(&fixture::registry(), "store.example.com", "v1alpha1")["paths"]));
     for path in names(&document["paths"]) {
         assert!(path.starts_with("/apis/store.example.com/v1alpha1/"), "{path}");
     }
@@ -56,7 +56,7 @@ fn a_document_is_swagger_with_the_paths_of_its_group_alone() {
 fn definitions_are_the_components_under_names_that_every_parser_can_refer_to() {
     let document = document();
     let definitions = names(&document["definitions"]);
-    assert_eq!(definitions, names(&v3(&fixture::registry())["components"]["schemas"]));
+    assert_eq!(definitions, names(&v3(&fixture::registry(), "store.example.com", "v1alpha1")["components"]["schemas"]));
     assert!(definitions.contains(format!("{META}.ObjectMeta").as_str()), "Terraform looks for this name");
     assert!(definitions.iter().all(|name| !name.contains('/')), "{definitions:?}");
 }
@@ -196,12 +196,12 @@ fn bodies_and_answers_are_where_swagger_has_them() {
 
 #[test]
 fn several_groups_make_one_document() {
-    let mut other = v3(&fixture::registry());
+    let mut other = v3(&fixture::registry(), "store.example.com", "v1alpha1");
     other["paths"] = json!({"/apis/b/v1/things": {}});
-    let document = v2(&[v3(&fixture::registry()), other]);
+    let document = v2(&[v3(&fixture::registry(), "store.example.com", "v1alpha1"), other]);
     assert_eq!(
         document["paths"].as_object().unwrap().len(),
-        v3(&fixture::registry())["paths"].as_object().unwrap().len() + 1
+        v3(&fixture::registry(), "store.example.com", "v1alpha1")["paths"].as_object().unwrap().len() + 1
     );
     assert_eq!(v2(&[])["definitions"], json!({}));
 }

@@ -1,13 +1,13 @@
 //! What the accepted requests of a junk test have stored, and nothing else.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use http::Method;
 use rand::{Rng as _, rngs::SmallRng};
 use serde_json::Value;
 
 use super::{Reply, generator::Shot};
-use crate::support::{API, CLAIMS, Front, POOLS, body, text};
+use crate::support::{API, CLAIMS, Front, POOLS, SOON, body, text};
 
 /// Objects by their path, as they were last answered.
 #[derive(Default)]
@@ -32,7 +32,9 @@ impl Ledger {
             return;
         }
         let answer = reply.json().unwrap_or_else(|| panic!("accepted without an answer: {shot:?}"));
-        if answer["kind"] == "Status" {
+        if is_going(&answer) {
+            self.0.remove(&path_of(&answer));
+        } else if answer["kind"] == "Status" {
             self.0.remove(shot.uri.split('?').next().unwrap_or_default());
         } else {
             self.0.insert(path_of(&answer), answer);
@@ -41,11 +43,7 @@ impl Ledger {
 
     /// The server holds exactly these objects, and all of them have names that Kubernetes allows.
     pub async fn assert_is_what_is_stored(&self, front: &Front) {
-        let mut stored = BTreeMap::new();
-        for collection in [POOLS.to_owned(), format!("{API}/ipclaims")] {
-            let list = body(&front.get(&collection).await, 200);
-            stored.extend(list["items"].as_array().unwrap().iter().map(|item| (path_of(item), essence(item))));
-        }
+        let stored = tokio::time::timeout(SOON, settled(front)).await.expect("the garbage collector is done");
         let booked: BTreeMap<_, _> = self.0.iter().map(|(path, object)| (path.clone(), essence(object))).collect();
         for path in stored.keys() {
             assert!(booked.contains_key(path), "{path} is stored, and nobody was told");
@@ -64,6 +62,32 @@ impl Ledger {
     }
 }
 
+/// All objects, when none is left that only the garbage collector holds.
+async fn settled(front: &Front) -> BTreeMap<String, Value> {
+    loop {
+        let mut items = Vec::new();
+        for collection in [POOLS.to_owned(), format!("{API}/ipclaims")] {
+            let list = body(&front.get(&collection).await, 200);
+            items.extend(list["items"].as_array().unwrap().iter().cloned());
+        }
+        if !items.iter().any(is_going) {
+            return items.iter().map(|item| (path_of(item), essence(item))).collect();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The finalizers of the garbage collector.
+fn is_of_the_collector(finalizer: &Value) -> bool {
+    finalizer == "orphan" || finalizer == "foregroundDeletion"
+}
+
+/// Whether only the garbage collector holds an object, which therefore goes by itself.
+fn is_going(object: &Value) -> bool {
+    let finalizers = object["metadata"]["finalizers"].as_array().map_or(&[][..], Vec::as_slice);
+    object["metadata"]["deletionTimestamp"].is_string() && finalizers.iter().all(is_of_the_collector)
+}
+
 fn path_of(object: &Value) -> String {
     let name = text(object, "/metadata/name");
     if object["kind"] == "IPPool" {
@@ -78,5 +102,10 @@ fn essence(object: &Value) -> Value {
     let mut essence = object.clone();
     essence.as_object_mut().unwrap().remove("status");
     essence["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    if essence["metadata"]["deletionTimestamp"].is_string()
+        && let Some(finalizers) = essence["metadata"]["finalizers"].as_array_mut()
+    {
+        finalizers.retain(|finalizer| !is_of_the_collector(finalizer));
+    }
     essence
 }

@@ -1,0 +1,236 @@
+//! Bodies in protobuf, of those few kinds that kubectl knows by heart and sends in no other form: namespaces, questions
+//! about oneself, and the options of a delete. The kinds of a service are never sent so.
+//!
+//! A body is an envelope (`runtime.Unknown`) behind four bytes. What is read of it is what the tables below name; the
+//! rest is the server's to say, and is passed over.
+
+use serde_json::{Map, Value};
+
+/// The media type.
+pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
+const MAGIC: &[u8] = b"k8s\0";
+
+/// Reads a body as JSON; `None` if it is malformed or of a kind that is not known here.
+pub fn decode(body: &[u8]) -> Option<Value> {
+    let mut raw = Vec::new();
+    let envelope = message(body.strip_prefix(MAGIC)?, ENVELOPE, &mut raw)?;
+    let text = |pointer: &str| envelope.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (api_version, kind) = (text("/typeMeta/apiVersion"), text("/typeMeta/kind"));
+    let is_this = |version: &str, name: &str| name == kind && (version == api_version || kind == "DeleteOptions");
+    let (.., fields) = KINDS.iter().find(|(version, name, _)| is_this(version, name))?;
+    let mut object = message(&raw, fields, &mut Vec::new())?;
+    object["apiVersion"] = api_version.into();
+    object["kind"] = kind.into();
+    Some(object)
+}
+
+/// A field of a message: its number, its name in JSON, what it is.
+type Field = (u64, &'static str, Shape);
+
+#[derive(Clone, Copy)]
+enum Shape {
+    Text,
+    Texts,
+    Integer,
+    Boolean,
+    /// From text to text.
+    Map,
+    Message(&'static [Field]),
+    Messages(&'static [Field]),
+    /// Bytes that are not part of the JSON.
+    Raw,
+}
+
+use Shape::{Boolean, Integer, Map as TextMap, Message, Messages, Raw, Text, Texts};
+
+const ENVELOPE: &[Field] = &[(1, "typeMeta", Message(&[(1, "apiVersion", Text), (2, "kind", Text)])), (2, "", Raw)];
+
+const OWNER: &[Field] = &[
+    (1, "kind", Text),
+    (3, "name", Text),
+    (4, "uid", Text),
+    (5, "apiVersion", Text),
+    (6, "controller", Boolean),
+    (7, "blockOwnerDeletion", Boolean),
+];
+
+const METADATA: Field = (
+    1,
+    "metadata",
+    Message(&[
+        (1, "name", Text),
+        (2, "generateName", Text),
+        (3, "namespace", Text),
+        (5, "uid", Text),
+        (6, "resourceVersion", Text),
+        (11, "labels", TextMap),
+        (12, "annotations", TextMap),
+        (13, "ownerReferences", Messages(OWNER)),
+        (14, "finalizers", Texts),
+    ]),
+);
+
+const ACCESS: &[Field] = &[
+    (
+        1,
+        "resourceAttributes",
+        Message(&[
+            (1, "namespace", Text),
+            (2, "verb", Text),
+            (3, "group", Text),
+            (4, "version", Text),
+            (5, "resource", Text),
+            (6, "subresource", Text),
+            (7, "name", Text),
+        ]),
+    ),
+    (2, "nonResourceAttributes", Message(&[(1, "path", Text), (2, "verb", Text)])),
+];
+
+const DELETE_OPTIONS: &[Field] = &[
+    (1, "gracePeriodSeconds", Integer),
+    (2, "preconditions", Message(&[(1, "uid", Text), (2, "resourceVersion", Text)])),
+    (3, "orphanDependents", Boolean),
+    (4, "propagationPolicy", Text),
+    (5, "dryRun", Texts),
+];
+
+/// What is known, by version and kind. Options come in the version of what is deleted.
+const KINDS: &[(&str, &str, &[Field])] = &[
+    ("v1", "Namespace", &[METADATA, (2, "spec", Message(&[(1, "finalizers", Texts)]))]),
+    ("v1", "DeleteOptions", DELETE_OPTIONS),
+    ("authentication.k8s.io/v1", "SelfSubjectReview", &[METADATA]),
+    ("authorization.k8s.io/v1", "SelfSubjectAccessReview", &[METADATA, (2, "spec", Message(ACCESS))]),
+    ("authorization.k8s.io/v1", "SelfSubjectRulesReview", &[METADATA, (2, "spec", Message(&[(1, "namespace", Text)]))]),
+];
+
+/// A value as it stands in a message.
+enum Wire<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+    Other,
+}
+
+/// Reads the fields of a message that are named; empty texts are what Go writes for absent ones.
+fn message(mut bytes: &[u8], fields: &[Field], raw: &mut Vec<u8>) -> Option<Value> {
+    let mut object = Map::new();
+    while !bytes.is_empty() {
+        let (number, wire) = field(&mut bytes)?;
+        let Some((_, name, shape)) = fields.iter().find(|(known, ..)| *known == number) else { continue };
+        let name = (*name).to_owned();
+        match (shape, wire) {
+            (Text, Wire::Bytes(text)) => {
+                let text = str::from_utf8(text).ok()?;
+                if !text.is_empty() {
+                    object.insert(name, text.into());
+                }
+            }
+            (Texts, Wire::Bytes(text)) => append(&mut object, name, str::from_utf8(text).ok()?.into()),
+            (Integer, Wire::Number(number)) => drop(object.insert(name, number.cast_signed().into())),
+            (Boolean, Wire::Number(number)) => drop(object.insert(name, (number != 0).into())),
+            (TextMap, Wire::Bytes(entry)) => {
+                let entry = message(entry, &[(1, "key", Text), (2, "value", Text)], raw)?;
+                let text = |part: &str| entry[part].as_str().unwrap_or_default();
+                let map = object.entry(name).or_insert_with(|| Value::Object(Map::new()));
+                map[text("key")] = text("value").into();
+            }
+            (Message(fields), Wire::Bytes(inner)) => drop(object.insert(name, message(inner, fields, raw)?)),
+            (Messages(fields), Wire::Bytes(inner)) => append(&mut object, name, message(inner, fields, raw)?),
+            (Raw, Wire::Bytes(inner)) => *raw = inner.to_vec(),
+            _ => return None,
+        }
+    }
+    Some(Value::Object(object))
+}
+
+fn append(object: &mut Map<String, Value>, name: String, value: Value) {
+    if let Value::Array(list) = object.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
+        list.push(value);
+    }
+}
+
+/// Takes the next field off the front.
+fn field<'a>(bytes: &mut &'a [u8]) -> Option<(u64, Wire<'a>)> {
+    let tag = varint(bytes)?;
+    let wire = match tag & 7 {
+        0 => Wire::Number(varint(bytes)?),
+        1 => bytes.split_off(..8).map(|_| Wire::Other)?,
+        2 => {
+            let length = usize::try_from(varint(bytes)?).ok()?;
+            Wire::Bytes(bytes.split_off(..length)?)
+        }
+        5 => bytes.split_off(..4).map(|_| Wire::Other)?,
+        _ => return None,
+    };
+    Some((tag >> 3, wire))
+}
+
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = bytes.split_off_first()?;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A field with bytes in it.
+    fn bytes(number: u8, inner: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(inner.len()).unwrap();
+        [&[number << 3 | 2, length], inner].concat()
+    }
+
+    fn body(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
+        let type_meta = [bytes(1, api_version.as_bytes()), bytes(2, kind.as_bytes())].concat();
+        [MAGIC.to_vec(), bytes(1, &type_meta), bytes(2, raw), bytes(3, b""), bytes(4, b"")].concat()
+    }
+
+    #[test]
+    fn a_namespace_as_kubectl_sends_it() {
+        let label = [bytes(1, b"a"), bytes(2, b"b")].concat();
+        let meta = [bytes(1, b"team"), bytes(2, b""), vec![7 << 3, 0], bytes(8, b""), bytes(11, &label)].concat();
+        let raw = [bytes(1, &meta), bytes(2, &bytes(1, b"kubernetes")), bytes(3, &bytes(1, b""))].concat();
+        assert_eq!(
+            decode(&body("v1", "Namespace", &raw)).unwrap(),
+            json!({
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"name": "team", "labels": {"a": "b"}}, "spec": {"finalizers": ["kubernetes"]},
+            })
+        );
+    }
+
+    #[test]
+    fn options_come_in_the_version_of_what_is_deleted() {
+        let raw = [vec![1 << 3, 30], bytes(2, &bytes(1, b"u")), vec![3 << 3, 1], bytes(5, b"All")].concat();
+        assert_eq!(
+            decode(&body("x.example.com/v2", "DeleteOptions", &raw)).unwrap(),
+            json!({
+                "apiVersion": "x.example.com/v2", "kind": "DeleteOptions", "gracePeriodSeconds": 30,
+                "preconditions": {"uid": "u"}, "orphanDependents": true, "dryRun": ["All"],
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_or_cut_off_is_refused() {
+        assert_eq!(decode(b"{}"), None);
+        assert_eq!(decode(&body("v1", "Pod", b"")), None);
+        let whole = body("v1", "Namespace", &bytes(1, &bytes(1, b"team")));
+        assert!(decode(&whole).is_some());
+        for end in 0..whole.len() {
+            // Cut between fields of the envelope it may be whole; it never panics.
+            drop(decode(&whole[..end]));
+        }
+        assert_eq!(decode(&whole[..whole.len() - 5]), None, "inside a field");
+        assert_eq!(decode(&[MAGIC, &[0xff; 12]].concat()), None, "a number that never ends");
+    }
+}

@@ -1,0 +1,103 @@
+//! What a server that stands alone has to bring itself, because no cluster around it does: namespaces, a garbage
+//! collector, answers to those who ask what they may do, and empty lists of what clients look for everywhere.
+//!
+//! It is switched on in one place, [`crate::server::Server::alone`]. Behind an aggregation layer all of this is
+//! somebody else's, and nothing here exists.
+
+mod agenda;
+mod collector;
+mod empty;
+mod follower;
+pub(crate) mod namespace;
+mod purge;
+pub(crate) mod review;
+
+pub(crate) use collector::is_tied;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use apimachinery::{
+    command::{Action, Command, Scope},
+    draft::Reader,
+    kind::{Kind, Registry, World, key_prefix},
+    options::FieldValidation,
+    refusal::{Reason, Refusal},
+    schema::Decoded,
+};
+use serde_json::json;
+use store::Key;
+use tokio_util::task::AbortOnDropHandle;
+
+use self::follower::Trouble;
+use crate::api::{self, Api};
+
+/// What is around a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surroundings {
+    /// A cluster, to which namespaces and garbage collection belong.
+    Cluster,
+    /// Nothing.
+    Nothing,
+}
+
+/// The kinds of a service, and those that it needs to stand alone.
+pub(crate) fn registry<W: World>(service: Registry<W>) -> Registry<W> {
+    let namespaces: Box<dyn Kind<W>> = Box::new(namespace::Namespaces::new());
+    let empty = empty::resources().into_iter().map(|resource| Box::new(empty::Empty(resource)) as Box<dyn Kind<W>>);
+    service.with([namespaces]).with(empty).with_questions(review::resources())
+}
+
+/// Makes the namespaces that are always there, and those of objects that were stored before there were namespaces.
+pub(crate) async fn begin<W: World>(api: &Api<W>) -> Result<(), Trouble> {
+    let mut names = BTreeSet::from(namespace::IMMORTAL.map(str::to_owned));
+    for kind in api.registry.iter().filter(|kind| kind.resource().namespaced) {
+        names.extend(in_use(api, kind.resource().plural).await?);
+    }
+    for name in names {
+        make_namespace(api, &name).await.map_err(Trouble::Refused)?;
+    }
+    Ok(())
+}
+
+/// The namespaces in which there are objects of a resource: one read for each.
+async fn in_use<W: World>(api: &Api<W>, resource: &str) -> Result<Vec<String>, store::Error> {
+    let prefix = key_prefix(resource, &Scope::platform(), None);
+    let (mut names, mut after) = (Vec::new(), None);
+    loop {
+        let page = api.store.list(&prefix, after.as_ref(), None, 1).await?;
+        let Some(record) = page.records.first() else { return Ok(names) };
+        let name = record.key.as_str()[prefix.len()..].split('/').next().unwrap_or_default().to_owned();
+        // The character behind the slash: behind everything in this namespace, and before everything else.
+        after = Some(Key::new(format!("{prefix}{name}0")).expect("it is shorter than a key that is there"));
+        names.push(name);
+    }
+}
+
+async fn make_namespace<W: World>(api: &Api<W>, name: &str) -> Result<(), Refusal> {
+    let kind = api.registry.get(namespace::PLURAL).expect("a server that stands alone has namespaces");
+    let value = json!({"metadata": {"name": name}});
+    let (resource, schema) = (kind.resource(), &api.schemas[namespace::PLURAL]);
+    let reader = Reader { resource, schema, name, validation: FieldValidation::Strict };
+    let draft = reader.body(Decoded { value, duplicates: Vec::new() })?;
+    let command = Command {
+        key: namespace::key(&Scope::platform(), name),
+        action: Action::Create(Box::new(draft)),
+        manager: "ipam".to_owned(),
+        dry_run: false,
+        now: api::now(),
+        seed: api::seed()?,
+    };
+    match api.queue.submit(command).await {
+        Err(refusal) if refusal.reason != Reason::AlreadyExists => Err(refusal),
+        _ => Ok(()),
+    }
+}
+
+/// The work behind the scenes. It ends when the handles are dropped.
+pub(crate) fn work<W: World>(api: &Arc<Api<W>>) -> [AbortOnDropHandle<()>; 2] {
+    let (for_purge, for_collector) = (Arc::clone(api), Arc::clone(api));
+    [
+        AbortOnDropHandle::new(tokio::spawn(purge::run(for_purge))),
+        AbortOnDropHandle::new(tokio::spawn(collector::run(for_collector))),
+    ]
+}

@@ -1,0 +1,104 @@
+//! What a background task has to look at, each once, and what it has to look at again later because it failed.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tokio::time::Instant;
+
+use crate::limits;
+
+/// Keys to look at.
+#[derive(Debug, Default)]
+pub struct Agenda {
+    due: BTreeSet<String>,
+    later: BTreeSet<(Instant, String)>,
+    /// How often each has failed in a row.
+    failures: HashMap<String, u32>,
+}
+
+impl Agenda {
+    /// To look at as soon as possible.
+    pub fn add(&mut self, key: impl Into<String>) {
+        self.due.insert(key.into());
+    }
+
+    /// All of these.
+    pub fn extend(&mut self, keys: impl IntoIterator<Item = String>) {
+        self.due.extend(keys);
+    }
+
+    /// Takes up to `limit` of what is due.
+    pub fn take(&mut self, now: Instant, limit: usize) -> Vec<String> {
+        while self.later.first().is_some_and(|(at, _)| *at <= now) {
+            self.due.extend(self.later.pop_first().map(|(_, key)| key));
+        }
+        std::iter::from_fn(|| self.due.pop_first()).take(limit).collect()
+    }
+
+    /// To look at again: the longer it fails, the later.
+    pub fn failed(&mut self, key: String, now: Instant) {
+        let failures = self.failures.entry(key.clone()).or_default();
+        let delay = limits::BACKGROUND_RETRY_MIN.saturating_mul(1_u32.checked_shl(*failures).unwrap_or(u32::MAX));
+        *failures += 1;
+        self.later.insert((now + delay.min(limits::BACKGROUND_RETRY_MAX), key));
+    }
+
+    /// Looked at, with success.
+    pub fn done(&mut self, key: &str) {
+        self.failures.remove(key);
+    }
+
+    /// Whether nothing is due now.
+    pub fn is_idle(&self) -> bool {
+        self.due.is_empty()
+    }
+
+    /// When something is due again.
+    pub fn next(&self) -> Option<Instant> {
+        self.later.first().map(|(at, _)| *at)
+    }
+
+    /// Waits until something is due; for ever, if nothing is.
+    pub async fn wait(&self) {
+        match self.next() {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_comes_back_later_and_later() {
+        let (mut agenda, start) = (Agenda::default(), Instant::now());
+        agenda.add("a");
+        agenda.add("a");
+        assert_eq!(agenda.take(start, 9), ["a"]);
+        agenda.failed("a".to_owned(), start);
+        let first = agenda.next().unwrap();
+        assert_eq!(agenda.take(start, 9), [""; 0]);
+        assert_eq!(agenda.take(first, 9), ["a"]);
+        agenda.failed("a".to_owned(), first);
+        assert!(agenda.next().unwrap() - first > first - start, "the second wait is longer");
+        for _ in 0..100 {
+            agenda.failed("a".to_owned(), start);
+        }
+        assert!(agenda.later.last().unwrap().0 <= first + limits::BACKGROUND_RETRY_MAX);
+        agenda.done("a");
+        agenda.later.clear();
+        agenda.failed("a".to_owned(), start);
+        assert_eq!(agenda.next(), Some(first), "success forgets the failures");
+    }
+
+    #[test]
+    fn no_more_is_taken_than_asked_for() {
+        let mut agenda = Agenda::default();
+        for key in ["a", "b", "c"] {
+            agenda.add(key);
+        }
+        assert_eq!(agenda.take(Instant::now(), 2), ["a", "b"]);
+        assert_eq!(agenda.take(Instant::now(), 2), ["c"]);
+    }
+}

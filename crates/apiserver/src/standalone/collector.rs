@@ -1,0 +1,326 @@
+//! The garbage collector: what only gone objects own is deleted, and deletions that wait for dependents are finished.
+//!
+//! It follows the log, and keeps in memory who names whom as an owner ([`graph`]), of those objects alone that do. What
+//! it does follows from what it reads from the store when it does it, never from a read that failed, and every write
+//! names the version that it is about. Its rules are those of kube-controller-manager.
+
+mod graph;
+
+use std::{collections::HashSet, sync::Arc};
+
+use apimachinery::{
+    command::ObjectKey,
+    kind::World,
+    metadata::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN},
+    object::{Object, OwnerReference},
+    options::{DeleteOptions, Propagation},
+};
+use futures::future::join_all;
+use serde_json::json;
+use store::{Key, Revision};
+use tokio::time::Instant;
+
+use self::graph::Graph;
+use super::{
+    agenda::Agenda,
+    follower::{Follower, Trouble, delete, object_key, patch},
+};
+use crate::{api::Api, committer, hub::Event, limits};
+
+/// Who owns the fields that the collector sets.
+const MANAGER: &str = "garbage-collector";
+
+/// Works until it is dropped.
+pub async fn run<W: World>(api: Arc<Api<W>>) {
+    loop {
+        let error = match Collector::read(&api).await {
+            Ok((collector, follower)) => collector.follow(follower).await,
+            Err(error) => error,
+        };
+        tracing::warn!(error = %error, "owners could not be read; the garbage collector begins again");
+        tokio::time::sleep(limits::BACKGROUND_RETRY_MIN).await;
+    }
+}
+
+/// Whether a garbage collector has to know of an object.
+pub fn is_tied(object: &Object) -> bool {
+    !object.metadata.owner_references.is_empty()
+        || awaits(object, FINALIZER_FOREGROUND)
+        || awaits(object, FINALIZER_ORPHAN)
+}
+
+/// Whether the deletion of an object has begun and waits for this of the collector's finalizers.
+fn awaits(object: &Object, finalizer: &str) -> bool {
+    object.is_terminating() && object.metadata.finalizers.iter().any(|name| name == finalizer)
+}
+
+struct Collector<'a, W> {
+    api: &'a Api<W>,
+    /// The resources whose objects come and go with others.
+    followers: HashSet<&'static str>,
+    graph: Graph,
+    agenda: Agenda,
+}
+
+impl<'a, W: World> Collector<'a, W> {
+    /// Reads who has owners, once; from there on the log tells.
+    async fn read(api: &'a Api<W>) -> Result<(Self, Follower), store::Error> {
+        let resources = |follow: bool| {
+            api.registry.iter().filter(move |kind| kind.follows() == follow).map(|kind| kind.resource().plural)
+        };
+        let followers = resources(true).collect();
+        let mut collector = Self { api, followers, graph: Graph::default(), agenda: Agenda::default() };
+        let revision = api.store.head().await?.revision;
+        for resource in resources(false) {
+            collector.read_kind(resource, revision).await?;
+        }
+        Ok((collector, Follower::behind(revision.0)))
+    }
+
+    async fn read_kind(&mut self, resource: &str, at: Revision) -> Result<(), store::Error> {
+        let prefix = format!("{resource}/");
+        let mut after: Option<Key> = None;
+        loop {
+            let page = self.api.store.list(&prefix, after.as_ref(), Some(at), limits::PAGE_RECORDS_MAX).await?;
+            for record in page.records.iter().filter(|record| may_be_tied(&record.value)) {
+                let object = committer::parse(&record.key, &record.value)?;
+                if is_tied(&object) {
+                    self.agenda.add(record.key.as_str());
+                    self.graph.put(record.key.as_str(), &object);
+                }
+            }
+            after = page.records.into_iter().next_back().map(|record| record.key);
+            if !page.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Follows the log until it cannot be read.
+    async fn follow(mut self, mut follower: Follower) -> store::Error {
+        let mut head = self.api.hub.subscribe();
+        loop {
+            head.mark_unchanged();
+            loop {
+                match follower.next(self.api, "").await {
+                    Ok(Some(events)) => events.iter().for_each(|event| self.observe(event)),
+                    Ok(None) => break,
+                    Err(error) => return error,
+                }
+            }
+            let due = self.agenda.take(Instant::now(), limits::BACKGROUND_WRITES_MAX);
+            let attended = join_all(due.into_iter().map(async |key| (self.attend(&key).await, key))).await;
+            for (result, key) in attended {
+                self.note(key, result);
+            }
+            if self.agenda.is_idle() {
+                tokio::select! {
+                    _ = head.changed() => tokio::time::sleep(limits::BACKGROUND_NAP).await,
+                    () = self.agenda.wait() => {}
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, key: String, result: Result<Vec<String>, Trouble>) {
+        match result {
+            Ok(next) => {
+                self.agenda.done(&key);
+                self.agenda.extend(next);
+            }
+            Err(trouble) => {
+                tracing::warn!(object = key, error = %trouble, "owners and dependents could not be settled; it is tried again");
+                self.agenda.failed(key, Instant::now());
+            }
+        }
+    }
+
+    /// Takes a change into the graph, and notes whom it concerns.
+    fn observe(&mut self, event: &Event) {
+        let resource = event.key.split('/').next().unwrap_or_default();
+        if event.exists() {
+            if !event.is_tied() || self.followers.contains(resource) {
+                return;
+            }
+            let Some(object) = event.current() else { return };
+            let freed =
+                if is_tied(object) { self.graph.put(&event.key, object) } else { self.graph.remove(&event.key) };
+            self.agenda.extend(freed);
+            if is_tied(object) {
+                self.agenda.add(event.key.as_str());
+            }
+        } else {
+            let freed = self.graph.remove(&event.key);
+            let uid = event.old.as_ref().map_or("", |old| old.metadata.uid.as_str());
+            let bereft = self.graph.dependents(uid).map(str::to_owned).collect::<Vec<_>>();
+            self.agenda.extend(freed.into_iter().chain(bereft));
+        }
+    }
+
+    /// Looks at one object, and does what is to be done. Answers with what to look at next.
+    async fn attend(&self, text: &str) -> Result<Vec<String>, Trouble> {
+        let Some(key) = object_key(&self.api.registry, text) else { return Ok(Vec::new()) };
+        let Some(object) = self.get(&key).await? else { return Ok(Vec::new()) };
+        if awaits(&object, FINALIZER_ORPHAN) {
+            return self.orphan(key, &object).await.map(|()| Vec::new());
+        }
+        if awaits(&object, FINALIZER_FOREGROUND) {
+            return self.delete_dependents(key, &object).await;
+        }
+        if object.is_terminating() || object.metadata.owner_references.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.judge(key, &object).await.map(|()| Vec::new())
+    }
+
+    /// An object that is deleted in the foreground goes when no dependent that blocks it is left.
+    async fn delete_dependents(&self, key: ObjectKey, object: &Object) -> Result<Vec<String>, Trouble> {
+        let uid = &object.metadata.uid;
+        if self.graph.is_blocked(uid) {
+            return Ok(self.graph.dependents(uid).map(str::to_owned).collect());
+        }
+        self.release(key, object, FINALIZER_FOREGROUND).await?;
+        Ok(Vec::new())
+    }
+
+    /// An object that leaves its dependents behind goes when none of them names it any more.
+    async fn orphan(&self, key: ObjectKey, object: &Object) -> Result<(), Trouble> {
+        let uid = &object.metadata.uid;
+        let dependents: Vec<&str> = self.graph.dependents(uid).collect();
+        for few in dependents.chunks(limits::BACKGROUND_WRITES_MAX) {
+            for result in join_all(few.iter().map(|dependent| self.disown(dependent, uid))).await {
+                result?;
+            }
+        }
+        self.release(key, object, FINALIZER_ORPHAN).await
+    }
+
+    async fn disown(&self, dependent: &str, uid: &str) -> Result<(), Trouble> {
+        let Some(key) = object_key(&self.api.registry, dependent) else { return Ok(()) };
+        let Some(object) = self.get(&key).await? else { return Ok(()) };
+        let kept = |owner: &&OwnerReference| owner.uid != uid;
+        let owners: Vec<_> = object.metadata.owner_references.iter().filter(kept).cloned().collect();
+        if owners.len() == object.metadata.owner_references.len() {
+            return Ok(());
+        }
+        self.set_owners(key, &object, &owners).await
+    }
+
+    /// Removes one of the collector's finalizers.
+    async fn release(&self, key: ObjectKey, object: &Object, finalizer: &str) -> Result<(), Trouble> {
+        let meta = &object.metadata;
+        let finalizers: Vec<_> = meta.finalizers.iter().filter(|name| *name != finalizer).collect();
+        let change = json!({
+            "metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "finalizers": finalizers},
+        });
+        patch(self.api, key, &change, None, MANAGER).await
+    }
+
+    async fn set_owners(&self, key: ObjectKey, object: &Object, owners: &[OwnerReference]) -> Result<(), Trouble> {
+        let meta = &object.metadata;
+        let change = json!({
+            "metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners},
+        });
+        patch(self.api, key, &change, None, MANAGER).await
+    }
+
+    /// Deletes an object if none of its owners is left; if some are, it forgets the others.
+    async fn judge(&self, key: ObjectKey, object: &Object) -> Result<(), Trouble> {
+        let owners = &object.metadata.owner_references;
+        let mut states = Vec::with_capacity(owners.len());
+        for owner in owners {
+            states.push(self.state_of(owner, &key).await?);
+        }
+        if states.contains(&Owner::There) {
+            let there = owners.iter().zip(&states).filter(|(_, state)| **state == Owner::There);
+            let there: Vec<_> = there.map(|(owner, _)| owner.clone()).collect();
+            return if there.len() == owners.len() { Ok(()) } else { self.set_owners(key, object, &there).await };
+        }
+        let uid = &object.metadata.uid;
+        let has_dependents = self.graph.dependents(uid).next().is_some();
+        let propagation = if states.contains(&Owner::Waiting) && has_dependents {
+            if self.graph.dependents(uid).any(|dependent| self.graph.is_waiting(dependent)) {
+                // Perhaps they wait for each other in a circle: nothing of this object's blocks its owners any more.
+                self.unblock(key.clone(), object).await?;
+                return Ok(());
+            }
+            Propagation::Foreground
+        } else {
+            own_wish(object)
+        };
+        let options = DeleteOptions {
+            uid: Some(uid.clone()),
+            resource_version: Some(object.metadata.resource_version.clone()),
+            propagation: Some(propagation),
+            dry_run: false,
+        };
+        tracing::info!(object = key.to_text(), uid, "an object is deleted whose owners are gone");
+        delete(self.api, key, options).await
+    }
+
+    async fn unblock(&self, key: ObjectKey, object: &Object) -> Result<(), Trouble> {
+        let mut owners = object.metadata.owner_references.clone();
+        for owner in &mut owners {
+            owner.block_owner_deletion = owner.block_owner_deletion.map(|_| false);
+        }
+        if owners == object.metadata.owner_references {
+            return Ok(());
+        }
+        self.set_owners(key, object, &owners).await
+    }
+
+    /// What the store says of an owner. One of a kind that is not served here is there as far as anybody can tell.
+    async fn state_of(&self, owner: &OwnerReference, dependent: &ObjectKey) -> Result<Owner, Trouble> {
+        let Some(kind) = self.api.registry.find(&owner.api_version, &owner.kind) else { return Ok(Owner::There) };
+        let resource = kind.resource();
+        if resource.namespaced && dependent.namespace.is_empty() {
+            return Ok(Owner::There);
+        }
+        let key = ObjectKey {
+            resource: resource.plural,
+            scope: dependent.scope.clone(),
+            namespace: if resource.namespaced { dependent.namespace.clone() } else { String::new() },
+            name: owner.name.clone(),
+        };
+        Ok(match self.get(&key).await? {
+            Some(found) if found.metadata.uid != owner.uid => Owner::Gone,
+            Some(found) if awaits(&found, FINALIZER_FOREGROUND) => Owner::Waiting,
+            Some(_) => Owner::There,
+            None => Owner::Gone,
+        })
+    }
+
+    async fn get(&self, key: &ObjectKey) -> Result<Option<Arc<Object>>, Trouble> {
+        // What cannot be a key names no object.
+        let Ok(key) = Key::new(key.to_text()) else { return Ok(None) };
+        let record = self.api.store.get(&key).await?;
+        Ok(record.map(|record| committer::parse(&record.key, &record.value)).transpose()?)
+    }
+}
+
+/// How it stands with an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    There,
+    /// It is being deleted and waits for its dependents.
+    Waiting,
+    Gone,
+}
+
+/// What an object itself says of its dependents.
+fn own_wish(object: &Object) -> Propagation {
+    let has = |finalizer: &str| object.metadata.finalizers.iter().any(|name| name == finalizer);
+    if has(FINALIZER_ORPHAN) {
+        Propagation::Orphan
+    } else if has(FINALIZER_FOREGROUND) {
+        Propagation::Foreground
+    } else {
+        Propagation::Background
+    }
+}
+
+/// A quick look into an encoded object, which most need no more than.
+fn may_be_tied(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return true };
+    ["\"ownerReferences\"", FINALIZER_FOREGROUND, FINALIZER_ORPHAN].iter().any(|word| text.contains(word))
+}

@@ -1,0 +1,172 @@
+//! Kinds of a cluster of which there is never anything here. Clients look for them, some give up without: `kubectl
+//! describe` asks for events, Helm for secrets and config maps, Argo and Terraform for custom resource definitions.
+
+use apimachinery::{
+    command::{ObjectKey, Write},
+    kind::{Cell, Column, Context, Decided, Kind, Resource, Subresource, Verb},
+    object::Object,
+    refusal::{Reason, Refusal},
+};
+use serde_json::{Value, json};
+
+/// A kind without objects.
+pub struct Empty(pub Resource);
+
+impl<W> Kind<W> for Empty {
+    fn resource(&self) -> &Resource {
+        &self.0
+    }
+
+    fn create(&self, _: &W, _: &ObjectKey, _: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
+        Err(read_only(&self.0))
+    }
+
+    fn update(
+        &self,
+        _: &W,
+        _: &ObjectKey,
+        _: &Object,
+        _: Object,
+        _: Option<Subresource>,
+        _: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        Err(read_only(&self.0))
+    }
+
+    fn may_delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+        Err(read_only(&self.0))
+    }
+
+    fn delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+        Err(read_only(&self.0))
+    }
+}
+
+fn read_only(resource: &Resource) -> Refusal {
+    Refusal::new(Reason::MethodNotAllowed, format!("there are never any {} here", resource.qualified()))
+}
+
+/// All of them.
+pub fn resources() -> Vec<Resource> {
+    vec![events(), secrets(), config_maps(), definitions()]
+}
+
+fn events() -> Resource {
+    Resource {
+        group: "",
+        version: "v1",
+        kind: "Event",
+        plural: "events",
+        singular: "event",
+        short_names: &["ev"],
+        // Without any kind in this category `kubectl get all` is an error. The service's own are better not in it: people
+        // delete all.
+        categories: &["all"],
+        namespaced: true,
+        verbs: &[Verb::Get, Verb::List, Verb::Watch],
+        subresources: &[],
+        selectable_fields: &[
+            "involvedObject.apiVersion",
+            "involvedObject.fieldPath",
+            "involvedObject.kind",
+            "involvedObject.name",
+            "involvedObject.namespace",
+            "involvedObject.resourceVersion",
+            "involvedObject.uid",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        columns: const {
+            &[
+                text("Last Seen", Cell::Pointer("/lastTimestamp")),
+                text("Type", Cell::Pointer("/type")),
+                text("Reason", Cell::Pointer("/reason")),
+                text("Object", Cell::Pointer("/involvedObject/name")),
+                text("Message", Cell::Pointer("/message")),
+            ]
+        },
+        name_length_max: 253,
+        schema: schema(
+            "Event is a report of an event. This server makes none.",
+            &["type", "reason", "message", "lastTimestamp", "firstTimestamp", "reportingComponent"],
+            &["involvedObject", "source"],
+        ),
+    }
+}
+
+fn secrets() -> Resource {
+    Resource {
+        kind: "Secret",
+        plural: "secrets",
+        singular: "secret",
+        short_names: &[],
+        categories: &[],
+        selectable_fields: &["type"],
+        columns: const { &[NAME, text("Type", Cell::Pointer("/type")), AGE] },
+        schema: schema("Secret holds secret data. This server keeps none.", &["type"], &["data", "stringData"]),
+        ..events()
+    }
+}
+
+fn config_maps() -> Resource {
+    Resource {
+        kind: "ConfigMap",
+        plural: "configmaps",
+        singular: "configmap",
+        short_names: &["cm"],
+        categories: &[],
+        selectable_fields: &[],
+        columns: const { &[NAME, AGE] },
+        schema: schema("ConfigMap holds configuration data. This server keeps none.", &[], &["data", "binaryData"]),
+        ..events()
+    }
+}
+
+fn definitions() -> Resource {
+    Resource {
+        group: "apiextensions.k8s.io",
+        kind: "CustomResourceDefinition",
+        plural: "customresourcedefinitions",
+        singular: "customresourcedefinition",
+        short_names: &["crd", "crds"],
+        categories: &["api-extensions"],
+        namespaced: false,
+        selectable_fields: &[],
+        columns: const { &[NAME, AGE] },
+        schema: schema("CustomResourceDefinition defines a kind. This server takes none.", &[], &["spec", "status"]),
+        ..events()
+    }
+}
+
+pub(super) const NAME: Column = Column {
+    name: "Name",
+    column_type: "string",
+    format: "name",
+    description: "Name of the object",
+    priority: 0,
+    cell: Cell::Name,
+};
+
+pub(super) const AGE: Column = Column {
+    name: "Age",
+    column_type: "date",
+    format: "",
+    description: "Time since the creation",
+    priority: 0,
+    cell: Cell::Age,
+};
+
+pub(super) const fn text(name: &'static str, cell: Cell) -> Column {
+    Column { name, column_type: "string", format: "", description: "", priority: 0, cell }
+}
+
+/// A schema of plain texts and of objects that are not described further.
+fn schema(description: &str, texts: &[&str], objects: &[&str]) -> Value {
+    let texts = texts.iter().map(|name| ((*name).to_owned(), json!({"type": "string"})));
+    let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let objects = objects.iter().map(|name| ((*name).to_owned(), anything.clone()));
+    let properties: serde_json::Map<String, Value> = texts.chain(objects).collect();
+    json!({"type": "object", "description": description, "properties": properties})
+}

@@ -1,0 +1,102 @@
+//! A reader of the log inside the server: recent events from the hub, older ones from the store.
+
+use std::sync::Arc;
+
+use apimachinery::{
+    command::{Action, Command, Mutation, ObjectKey, Scope},
+    kind::{Registry, Subresource, World},
+    options::{DeleteOptions, FieldValidation},
+    patch::Patch,
+    refusal::{Reason, Refusal},
+};
+use serde_json::Value;
+use store::Revision;
+
+use crate::{
+    api::{self, Api},
+    committer::Committed,
+    hub::{Behind, Event},
+    limits, watches,
+};
+
+/// A place in the log.
+#[derive(Debug)]
+pub struct Follower {
+    cursor: u64,
+}
+
+impl Follower {
+    /// Behind this revision.
+    pub fn behind(cursor: u64) -> Self {
+        Self { cursor }
+    }
+
+    /// Some of the next events whose key starts with `prefix`; `None` at the end of the log.
+    pub async fn next<W: World>(
+        &mut self,
+        api: &Api<W>,
+        prefix: &str,
+    ) -> Result<Option<Vec<Arc<Event>>>, store::Error> {
+        if self.cursor >= api.hub.head() {
+            return Ok(None);
+        }
+        let (mut events, upto) = match api.hub.behind(self.cursor, prefix, limits::TAIL_EVENTS_MAX) {
+            Behind::Events(events, upto) => (events, upto),
+            Behind::Older => {
+                let entries = api.store.tail(Revision(self.cursor), limits::TAIL_EVENTS_MAX).await?;
+                let upto = entries.last().map_or(self.cursor, |entry| entry.revision.0);
+                (entries.into_iter().map(watches::event).collect::<Result<Vec<_>, _>>()?, upto)
+            }
+        };
+        events.retain(|event| event.key.starts_with(prefix));
+        self.cursor = upto;
+        Ok(Some(events))
+    }
+}
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The store could not be read. Nothing follows from that.
+    #[error("the store could not be read: {0}")]
+    Read(#[from] store::Error),
+    /// What was to be done was refused.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+}
+
+/// The address of an object by the text of its key.
+pub fn object_key<W>(registry: &Registry<W>, text: &str) -> Option<ObjectKey> {
+    let [resource, scope, namespace, name] = text.splitn(4, '/').collect::<Vec<_>>()[..] else { return None };
+    let resource = registry.get(resource)?.resource().plural;
+    Some(ObjectKey { resource, scope: Scope::from_key(scope), namespace: namespace.to_owned(), name: name.to_owned() })
+}
+
+/// Deletes an object; that it is gone already is no trouble.
+pub async fn delete<W: World>(api: &Api<W>, key: ObjectKey, options: DeleteOptions) -> Result<(), Trouble> {
+    submit(api, key, Action::Delete(options), "").await
+}
+
+/// Changes an object by a merge patch; that it is gone already is no trouble.
+pub async fn patch<W: World>(
+    api: &Api<W>,
+    key: ObjectKey,
+    change: &Value,
+    subresource: Option<Subresource>,
+    manager: &str,
+) -> Result<(), Trouble> {
+    let patch =
+        Patch::parse("application/merge-patch+json", change.to_string().as_bytes()).map_err(Trouble::Refused)?;
+    let action = Action::Update { change: Mutation::Patch(patch, FieldValidation::Ignore), subresource };
+    submit(api, key, action, manager).await
+}
+
+async fn submit<W: World>(api: &Api<W>, key: ObjectKey, action: Action, manager: &str) -> Result<(), Trouble> {
+    let seed = api::seed().map_err(Trouble::Refused)?;
+    let command = Command { key, action, manager: manager.to_owned(), dry_run: false, now: api::now(), seed };
+    match api.queue.submit(command).await {
+        Ok(Committed { .. }) => Ok(()),
+        Err(refusal) if refusal.reason == Reason::NotFound => Ok(()),
+        Err(refusal) => Err(Trouble::Refused(refusal)),
+    }
+}

@@ -1,0 +1,194 @@
+//! Namespace (core/v1), and what it means for what is in it: nothing new comes into one that is missing or being deleted.
+
+use apimachinery::{
+    command::{ObjectKey, Scope, Write},
+    kind::{Cell, Context, Decided, Kind, Resource, Subresource, Verb},
+    object::Object,
+    refusal::{Cause, Reason, Refusal},
+};
+use serde_json::{Value, json};
+
+use super::empty::{AGE, NAME, text};
+
+/// The plural resource.
+pub const PLURAL: &str = "namespaces";
+/// What holds a namespace until nothing is in it any more.
+pub const FINALIZER: &str = "kubernetes";
+/// Those that are always there.
+pub const IMMORTAL: [&str; 2] = ["default", "kube-system"];
+/// By this label a selector finds a namespace by its name.
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// The key of a namespace.
+pub fn key(scope: &Scope, name: &str) -> ObjectKey {
+    ObjectKey { resource: PLURAL, scope: scope.clone(), namespace: String::new(), name: name.to_owned() }
+}
+
+/// Whether something new may come into a namespace (the admission plugin NamespaceLifecycle of kube-apiserver).
+pub fn admit(resource: &Resource, object: &ObjectKey, namespace: Option<&Object>) -> Result<(), Refusal> {
+    match namespace {
+        Some(namespace) if namespace.is_terminating() => Err(terminating(resource, object)),
+        Some(_) => Ok(()),
+        None => Err(Refusal::not_found("", PLURAL, &object.namespace)),
+    }
+}
+
+fn terminating(resource: &Resource, object: &ObjectKey) -> Refusal {
+    let ObjectKey { namespace, name, .. } = object;
+    let message = format!(
+        "{} \"{name}\" is forbidden: unable to create new content in namespace {namespace} because it is being terminated",
+        resource.qualified()
+    );
+    let mut refusal = Refusal::new(Reason::Forbidden, message).about(resource.group, resource.plural, name);
+    refusal.details.causes.push(Cause {
+        reason: "NamespaceTerminating".to_owned(),
+        message: format!("namespace {namespace} is being terminated"),
+        field: "metadata.namespace".to_owned(),
+    });
+    refusal
+}
+
+/// The finalizers in the spec of a namespace.
+pub fn finalizers(namespace: &Object) -> Vec<&str> {
+    let list = namespace.field("spec").get("finalizers").and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// The kind Namespace.
+pub struct Namespaces {
+    resource: Resource,
+}
+
+impl Namespaces {
+    /// The kind, with its schema.
+    pub fn new() -> Self {
+        Self { resource: resource() }
+    }
+}
+
+impl<W> Kind<W> for Namespaces {
+    fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    fn create(&self, _: &W, key: &ObjectKey, mut object: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
+        let mut finalizers: Vec<Value> = finalizers(&object).into_iter().map(Value::from).collect();
+        if !finalizers.iter().any(|name| name == FINALIZER) {
+            finalizers.push(FINALIZER.into());
+        }
+        object.set_field("spec", json!({"finalizers": finalizers}));
+        object.set_field("status", json!({"phase": "Active"}));
+        Ok(named(key, object))
+    }
+
+    /// The finalizers in the spec are changed by `/finalize` alone, and the phase by nobody.
+    fn update(
+        &self,
+        _: &W,
+        key: &ObjectKey,
+        old: &Object,
+        mut new: Object,
+        subresource: Option<Subresource>,
+        _: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        if subresource != Some(Subresource::Finalize) {
+            new.set_field("spec", old.field("spec").clone());
+        }
+        let phase = if new.is_terminating() { "Terminating" } else { "Active" };
+        let mut status = new.field("status").as_object().cloned().unwrap_or_default();
+        status.insert("phase".to_owned(), phase.into());
+        new.set_field("status", Value::Object(status));
+        Ok(named(key, new))
+    }
+
+    fn may_delete(&self, _: &W, key: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+        if !IMMORTAL.contains(&key.name.as_str()) {
+            return Ok(());
+        }
+        let message = format!("{PLURAL} \"{}\" is forbidden: this namespace may not be deleted", key.name);
+        Err(Refusal::new(Reason::Forbidden, message).about("", PLURAL, &key.name))
+    }
+
+    fn is_held(&self, object: &Object) -> bool {
+        !finalizers(object).is_empty()
+    }
+
+    fn mark_terminating(&self, object: &mut Object) {
+        let mut status = object.field("status").as_object().cloned().unwrap_or_default();
+        status.insert("phase".to_owned(), "Terminating".into());
+        object.set_field("status", Value::Object(status));
+    }
+
+    fn delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+        Ok(Vec::new())
+    }
+}
+
+fn named(key: &ObjectKey, mut object: Object) -> Decided {
+    object.metadata.labels.insert(NAME_LABEL.to_owned(), key.name.clone());
+    Decided { object, companions: Vec::new(), warnings: Vec::new() }
+}
+
+fn resource() -> Resource {
+    Resource {
+        group: "",
+        version: "v1",
+        kind: "Namespace",
+        plural: PLURAL,
+        singular: "namespace",
+        short_names: &["ns"],
+        categories: &[],
+        namespaced: false,
+        verbs: &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch],
+        subresources: &[Subresource::Finalize, Subresource::Status],
+        selectable_fields: &["status.phase"],
+        columns: const { &[NAME, text("Status", Cell::Pointer("/status/phase")), AGE] },
+        name_length_max: 63,
+        schema: schema(),
+    }
+}
+
+fn schema() -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    json!({
+        "type": "object",
+        "description": "Namespace provides a scope for names: claims of different namespaces may have the same name. Deleting one deletes everything in it.",
+        "properties": {
+            "spec": {
+                "type": "object",
+                "description": "How the namespace behaves.",
+                "properties": {
+                    "finalizers": {
+                        "type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "atomic",
+                        "description": "Who must agree before the namespace goes. The server adds its own, and removes it when the namespace is empty.",
+                    },
+                },
+            },
+            "status": {
+                "type": "object",
+                "description": "What has become of the namespace.",
+                "properties": {
+                    "phase": text("Active, or Terminating while everything in it is being deleted."),
+                    "conditions": {
+                        "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],
+                        "description": "What is to be known of the namespace beside its phase.",
+                        "items": {
+                            "type": "object",
+                            "description": "One thing that is to be known of the namespace.",
+                            "required": ["type", "status"],
+                            "properties": {
+                                "lastTransitionTime": {
+                                    "type": "string", "format": "date-time", "description": "When the status last changed.",
+                                },
+                                "message": text("The condition for people."),
+                                "reason": text("The condition in a word."),
+                                "status": text("True, False or Unknown."),
+                                "type": text("What the condition is about."),
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    })
+}

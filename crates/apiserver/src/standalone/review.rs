@@ -1,0 +1,195 @@
+//! Questions of a caller about themselves: who am I, what may I do. They look like objects that are created, and nothing
+//! of them is stored (`authentication.k8s.io/v1`, `authorization.k8s.io/v1`).
+
+use apimachinery::{
+    field::{Fault, Path},
+    kind::{Resource, Verb},
+    refusal::{Reason, Refusal},
+    request::ResourceTarget,
+    schema,
+};
+use http::Response;
+use serde_json::{Value, json};
+
+use crate::{
+    identity::{Identity, SELF_QUESTIONS},
+    respond,
+    serve::Body,
+    stages::Decoded,
+};
+
+const AUTHENTICATION: &str = "authentication.k8s.io";
+const AUTHORIZATION: &str = "authorization.k8s.io";
+const VERSION: &str = "v1";
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Who am I?
+    Who,
+    /// May I do this?
+    Access,
+    /// What may I do?
+    Rules,
+}
+
+impl Question {
+    const ALL: [Self; 3] = [Self::Who, Self::Access, Self::Rules];
+
+    /// The question that is asked at this place.
+    pub fn at(target: &ResourceTarget) -> Option<Self> {
+        let here = |question: &Self| {
+            target.group == question.group() && target.version == VERSION && target.resource == question.plural()
+        };
+        Self::ALL.into_iter().find(here)
+    }
+
+    fn group(self) -> &'static str {
+        if self == Self::Who { AUTHENTICATION } else { AUTHORIZATION }
+    }
+
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Who => "SelfSubjectReview",
+            Self::Access => "SelfSubjectAccessReview",
+            Self::Rules => "SelfSubjectRulesReview",
+        }
+    }
+
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Who => "selfsubjectreviews",
+            Self::Access => "selfsubjectaccessreviews",
+            Self::Rules => "selfsubjectrulesreviews",
+        }
+    }
+
+    fn singular(self) -> &'static str {
+        match self {
+            Self::Who => "selfsubjectreview",
+            Self::Access => "selfsubjectaccessreview",
+            Self::Rules => "selfsubjectrulesreview",
+        }
+    }
+
+    fn resource(self) -> Resource {
+        Resource {
+            group: self.group(),
+            version: VERSION,
+            kind: self.kind(),
+            plural: self.plural(),
+            singular: self.singular(),
+            short_names: &[],
+            categories: &[],
+            namespaced: false,
+            verbs: &[Verb::Create],
+            subresources: &[],
+            selectable_fields: &[],
+            columns: &[],
+            name_length_max: 253,
+            schema: self.schema(),
+        }
+    }
+
+    fn schema(self) -> Value {
+        let anything = |description: &str| json!({"type": "object", "description": description, "x-kubernetes-preserve-unknown-fields": true});
+        let description = match self {
+            Self::Who => "SelfSubjectReview tells who is asking.",
+            Self::Access => "SelfSubjectAccessReview tells whether who is asking may do something.",
+            Self::Rules => "SelfSubjectRulesReview tells all that who is asking may do in a namespace.",
+        };
+        let mut properties = json!({"status": anything("The answer. Set by the server.")});
+        if self != Self::Who {
+            properties["spec"] = anything("The question.");
+        }
+        json!({"type": "object", "description": description, "properties": properties})
+    }
+}
+
+/// What is described of the questions.
+pub fn resources() -> Vec<Resource> {
+    Question::ALL.into_iter().map(Question::resource).collect()
+}
+
+/// Answers a question.
+pub fn answer(question: Question, request: Decoded) -> Result<Response<Body>, Refusal> {
+    let target = request.info.target.resource().filter(|target| {
+        target.verb == Verb::Create
+            && target.name.is_none()
+            && target.subresource.is_none()
+            && target.namespace.is_none()
+    });
+    if target.is_none() {
+        let message = "the server does not allow this method on the requested resource";
+        return Err(Refusal::new(Reason::MethodNotAllowed, message));
+    }
+    let body = schema::decode(request.content_type(), &request.body)?.value;
+    let spec = body.get("spec").cloned().unwrap_or_default();
+    let identity = &request.identity;
+    let status = match question {
+        Question::Who => json!({"userInfo": {"username": identity.user, "groups": identity.groups}}),
+        Question::Access => access(identity, &spec)?,
+        Question::Rules => rules(identity, &spec)?,
+    };
+    let mut review = json!({
+        "kind": question.kind(),
+        "apiVersion": format!("{}/{VERSION}", question.group()),
+        "metadata": {"creationTimestamp": null},
+        "status": status,
+    });
+    if !spec.is_null() {
+        review["spec"] = spec;
+    }
+    Ok(respond::json(201, &review))
+}
+
+fn access(identity: &Identity, spec: &Value) -> Result<Value, Refusal> {
+    let part = |name: &str| spec.get(name).filter(|value| value.is_object());
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let allowed = match (part("resourceAttributes"), part("nonResourceAttributes")) {
+        (Some(what), None) => {
+            let asks = text(what, "verb") == "create" && SELF_QUESTIONS.contains(&text(what, "resource").as_str());
+            identity.is_superuser() || asks
+        }
+        (None, Some(what)) => {
+            identity.is_superuser() || (text(what, "verb") == "get" && identity.may_read(&text(what, "path")))
+        }
+        (both, _) => {
+            let path = Path::new("spec").child("resourceAttributes");
+            let what = if both.is_some() { "cannot be specified in combination with" } else { "exactly one of it and" };
+            let detail = format!("{what} nonResourceAttributes");
+            let fault = Fault::invalid(path, Value::Null, &detail);
+            return Err(Refusal::invalid(AUTHORIZATION, Question::Access.kind(), "", &[fault]));
+        }
+    };
+    let mut status = json!({"allowed": allowed});
+    if identity.is_superuser() {
+        status["reason"] = "the group system:masters may do everything".into();
+    }
+    Ok(status)
+}
+
+fn rules(identity: &Identity, spec: &Value) -> Result<Value, Refusal> {
+    if spec.get("namespace").and_then(Value::as_str).unwrap_or_default().is_empty() {
+        return Err(Refusal::bad_request("no namespace on request"));
+    }
+    if identity.is_superuser() {
+        return Ok(json!({
+            "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
+            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+            "incomplete": false,
+        }));
+    }
+    let paths: Vec<String> = Identity::public_paths().collect();
+    let questions = |group: &str| -> Vec<&str> {
+        Question::ALL.into_iter().filter(|question| question.group() == group).map(Question::plural).collect()
+    };
+    Ok(json!({
+        "resourceRules": [
+            {"verbs": ["create"], "apiGroups": [AUTHENTICATION], "resources": questions(AUTHENTICATION)},
+            {"verbs": ["create"], "apiGroups": [AUTHORIZATION], "resources": questions(AUTHORIZATION)},
+        ],
+        "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": paths}],
+        "incomplete": false,
+    }))
+}

@@ -1,0 +1,219 @@
+//! Owners and dependents: what the garbage collector deletes, what it waits for, and what it leaves alone.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    faulty::FaultyStore,
+    front::{Events, Front, Setup, name},
+    library::{API, BOOKS, book, shelf},
+};
+
+async fn alone() -> Front {
+    Front::set_up(Setup::alone()).await
+}
+
+/// Names an object as an owner that its dependent blocks.
+fn owner(object: &Value) -> Value {
+    json!({
+        "apiVersion": object["apiVersion"], "kind": object["kind"], "name": name(object), "uid": object["metadata"]["uid"],
+        "blockOwnerDeletion": true,
+    })
+}
+
+/// Creates a book that has owners.
+async fn owned(front: &Front, name: &str, owners: &[Value], finalizers: &[&str]) -> Value {
+    let mut body = book(name, "a");
+    body["metadata"]["ownerReferences"] = owners.into();
+    body["metadata"]["finalizers"] = json!(finalizers);
+    front.create(BOOKS, &body).await
+}
+
+async fn delete(front: &Front, name: &str, policy: &str) -> Value {
+    let answer =
+        front.client.send(Method::DELETE, &format!("{BOOKS}/{name}"), &json!({ "propagationPolicy": policy })).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+/// The names of the next books that go.
+async fn gone(events: &mut Events, count: usize) -> Vec<String> {
+    let mut names = Vec::new();
+    while names.len() < count {
+        let event = events.next().await.unwrap();
+        if event["type"] == "DELETED" {
+            names.push(name(&event["object"]).to_owned());
+        }
+    }
+    names
+}
+
+async fn books(front: &Front) -> Events {
+    front.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", front.head().await)).await
+}
+
+/// The next version of a book that has this many owners.
+async fn with_owners(events: &mut Events, book: &str, count: usize) -> Value {
+    loop {
+        let event = events.next().await.unwrap();
+        let owners = event["object"]["metadata"]["ownerReferences"].as_array().map_or(0, Vec::len);
+        assert_ne!(event["type"], "DELETED", "{event}");
+        if name(&event["object"]) == book && owners == count {
+            return event["object"].clone();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_only_gone_objects_own_goes_too() {
+    let front = alone().await;
+    let root = front.book("root").await;
+    let middle = owned(&front, "middle", &[owner(&root)], &[]).await;
+    owned(&front, "leaf", &[owner(&middle)], &[]).await;
+    let mut events = books(&front).await;
+    delete(&front, "root", "Background").await;
+    assert_eq!(gone(&mut events, 3).await, ["root", "middle", "leaf"]);
+    assert_eq!(front.get(BOOKS).await.json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn an_owner_that_is_not_there_is_gone_and_a_foreign_one_is_not() {
+    let front = alone().await;
+    let here = front.book("here").await;
+    let mut events = books(&front).await;
+    let reference = |kind: &str, version: &str, name: &str, uid: &str| {
+        json!([{ "apiVersion": version, "kind": kind, "name": name, "uid": uid }])[0].clone()
+    };
+    owned(&front, "foreign", &[reference("Deployment", "apps/v1", "d", "1")], &[]).await;
+    owned(&front, "never", &[reference("Book", "library.example.com/v1", "never-was", "2")], &[]).await;
+    owned(&front, "former", &[reference("Book", "library.example.com/v1", "here", "3")], &[]).await;
+    owned(&front, "kept", &[owner(&here), reference("Book", "library.example.com/v1", "never-was", "2")], &[]).await;
+    let mut left = gone(&mut events, 2).await;
+    left.sort();
+    assert_eq!(left, ["former", "never"], "another object of the same name is not the owner");
+    let mut events = front.watch(&format!("{BOOKS}?watch=true")).await;
+    let kept = with_owners(&mut events, "kept", 1).await;
+    assert_eq!(kept["metadata"]["ownerReferences"][0]["name"], "here", "the one that is gone is forgotten");
+    assert_eq!(front.get(&format!("{BOOKS}/foreign")).await.status, 200);
+}
+
+#[tokio::test]
+async fn in_the_foreground_the_owner_goes_last() {
+    let front = alone().await;
+    let root = front.book("root").await;
+    let middle = owned(&front, "middle", &[owner(&root)], &[]).await;
+    owned(&front, "leaf", &[owner(&middle)], &["example.com/held"]).await;
+    let mut events = books(&front).await;
+    let answer = delete(&front, "root", "Foreground").await;
+    assert_eq!(answer["metadata"]["finalizers"], json!(["foregroundDeletion"]));
+    let mut marked = Vec::new();
+    while marked.len() < 3 {
+        let object = events.expect("MODIFIED").await;
+        assert!(object["metadata"]["deletionTimestamp"].is_string(), "{object}");
+        marked.push(name(&object).to_owned());
+    }
+    assert_eq!(marked, ["root", "middle", "leaf"]);
+    front.patch(&format!("{BOOKS}/leaf"), &json!({ "metadata": { "finalizers": null } })).await;
+    assert_eq!(gone(&mut events, 3).await, ["leaf", "middle", "root"]);
+}
+
+#[tokio::test]
+async fn what_does_not_block_is_not_waited_for() {
+    let front = alone().await;
+    let root = front.book("root").await;
+    let mut reference = owner(&root);
+    reference["blockOwnerDeletion"] = json!(false);
+    owned(&front, "leaf", &[reference], &[]).await;
+    let mut events = books(&front).await;
+    delete(&front, "root", "Foreground").await;
+    assert_eq!(gone(&mut events, 2).await, ["root", "leaf"]);
+}
+
+#[tokio::test]
+async fn orphans_stay() {
+    let front = alone().await;
+    let root = front.book("root").await;
+    let other = front.book("other").await;
+    owned(&front, "leaf", &[owner(&root)], &[]).await;
+    owned(&front, "shared", &[owner(&other), owner(&root)], &[]).await;
+    let mut events = books(&front).await;
+    let answer = delete(&front, "root", "Orphan").await;
+    assert_eq!(answer["metadata"]["finalizers"], json!(["orphan"]));
+    assert_eq!(gone(&mut events, 1).await, ["root"]);
+    for (name, owners) in [("leaf", json!(null)), ("shared", json!([owner(&other)]))] {
+        let object = front.get(&format!("{BOOKS}/{name}")).await.json();
+        assert_eq!(object["metadata"]["ownerReferences"], owners);
+    }
+}
+
+#[tokio::test]
+async fn a_circle_does_not_wait_for_itself() {
+    let front = alone().await;
+    let first = front.book("first").await;
+    let second = owned(&front, "second", &[owner(&first)], &[]).await;
+    front.patch(&format!("{BOOKS}/first"), &json!({ "metadata": { "ownerReferences": [owner(&second)] } })).await;
+    let mut events = books(&front).await;
+    delete(&front, "first", "Foreground").await;
+    let mut left = gone(&mut events, 2).await;
+    left.sort();
+    assert_eq!(left, ["first", "second"]);
+}
+
+#[tokio::test]
+async fn a_failed_read_is_not_an_owner_that_is_gone() {
+    let front = alone().await;
+    let here = front.book("here").await;
+    front.store.blind(Some("/here"));
+    let mut events = books(&front).await;
+    for leaf in ["a", "b", "c"] {
+        owned(&front, leaf, &[owner(&here)], &[]).await;
+    }
+    front.store.unseen(9).await;
+    front.store.blind(Some("/bereft"));
+    let never = json!({ "apiVersion": "library.example.com/v1", "kind": "Book", "name": "never", "uid": "1" });
+    owned(&front, "bereft", &[never], &[]).await;
+    front.store.unseen(11).await;
+    front.store.blind(None);
+    assert_eq!(gone(&mut events, 1).await, ["bereft"], "it was tried again, and only what should go went");
+    let list = front.get(BOOKS).await.json();
+    assert_eq!(list["items"].as_array().unwrap().iter().map(name).collect::<Vec<_>>(), ["a", "b", "c", "here"]);
+}
+
+#[tokio::test]
+async fn a_restart_finishes_what_was_begun() {
+    let store = FaultyStore::new();
+    // Nobody collects here.
+    let front = Front::starting(Setup::default(), store.clone()).await.restored().await;
+    front.create(&format!("{API}/shelves"), &shelf("a", 100)).await;
+    let roots = [front.book("back").await, front.book("fore").await, front.book("orphaned").await];
+    for root in &roots {
+        owned(&front, &format!("of-{}", name(root)), &[owner(root)], &[]).await;
+    }
+    delete(&front, "back", "Background").await;
+    delete(&front, "fore", "Foreground").await;
+    delete(&front, "orphaned", "Orphan").await;
+    let mut events = books(&front).await;
+    let from = front.head().await;
+    let again = Front::starting(Setup::alone(), store).await.restored().await;
+    drop(events.next());
+    let mut events = again.watch(&format!("{BOOKS}?watch=true&resourceVersion={from}")).await;
+    let mut left = gone(&mut events, 4).await;
+    left.sort();
+    assert_eq!(left, ["fore", "of-back", "of-fore", "orphaned"]);
+    let orphan = again.get(&format!("{BOOKS}/of-orphaned")).await.json();
+    assert_eq!(orphan["metadata"]["ownerReferences"], Value::Null, "{orphan}");
+}
+
+#[tokio::test]
+async fn a_collector_that_lags_reads_the_store() {
+    let mut setup = Setup::alone();
+    setup.limits.recent_events = 1;
+    let front = Front::set_up(setup).await;
+    let root = front.book("root").await;
+    for index in 0..50 {
+        owned(&front, &format!("leaf-{index}"), &[owner(&root)], &[]).await;
+    }
+    let mut events = books(&front).await;
+    delete(&front, "root", "Background").await;
+    assert_eq!(gone(&mut events, 51).await.len(), 51);
+}

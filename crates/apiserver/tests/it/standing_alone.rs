@@ -1,0 +1,294 @@
+//! What a server brings where there is no cluster around it: groups, namespaces, questions, empty lists.
+
+use http::Method;
+use http_body_util::Full;
+use serde_json::{Value, json};
+
+use crate::{
+    faulty::FaultyStore,
+    front::{Events, Front, Setup, name, revision},
+    library::{API, BOOKS, book, shelf},
+};
+
+const NAMESPACES: &str = "/api/v1/namespaces";
+
+async fn alone() -> Front {
+    Front::set_up(Setup::alone()).await
+}
+
+async fn names(front: &Front, path: &str) -> Vec<String> {
+    let list = front.get(path).await.json();
+    list["items"].as_array().unwrap().iter().map(|item| name(item).to_owned()).collect()
+}
+
+async fn next_gone(events: &mut Events) -> Value {
+    loop {
+        let event = events.next().await.unwrap();
+        if event["type"] == "DELETED" {
+            return event["object"].clone();
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_group_is_discovered() {
+    let front = alone().await;
+    let groups = front.get("/apis").await.json();
+    let groups: Vec<_> = groups["groups"].as_array().unwrap().iter().map(|group| group["name"].clone()).collect();
+    assert_eq!(
+        groups,
+        ["library.example.com", "apiextensions.k8s.io", "authentication.k8s.io", "authorization.k8s.io"]
+    );
+    for (path, first) in
+        [("/api/v1", "namespaces"), (API, "shelves"), ("/apis/authorization.k8s.io/v1", "selfsubjectaccessreviews")]
+    {
+        let list = front.get(path).await.json();
+        assert_eq!(list["resources"][0]["name"], first, "{list}");
+    }
+    assert_eq!(front.get("/apis/authorization.k8s.io/v2").await.status, 404);
+    let index = front.get("/openapi/v3").await.json();
+    for place in ["api/v1", "apis/library.example.com/v1", "apis/authentication.k8s.io/v1"] {
+        let url = index["paths"][place]["serverRelativeURL"].as_str().unwrap();
+        let document = front.get(url).await.json();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.0"), "{place}");
+        assert!(document["paths"].as_object().unwrap().keys().all(|path| path.starts_with(&format!("/{place}/"))));
+    }
+}
+
+#[tokio::test]
+async fn behind_a_cluster_there_is_none_of_it() {
+    let front = Front::open().await;
+    for path in [NAMESPACES, "/api/v1/events", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"] {
+        assert_eq!(front.get(path).await.status, 404, "{path}");
+    }
+    assert_eq!(front.get("/api/v1").await.json()["resources"], json!([]));
+    front.book("x").await;
+}
+
+#[tokio::test]
+async fn nothing_comes_into_a_missing_namespace() {
+    let front = alone().await;
+    let cellar = format!("{API}/namespaces/cellar/books");
+    let create =
+        async |query: &str| front.client.send(Method::POST, &format!("{cellar}{query}"), &book("x", "a")).await;
+    let config = json!({ "apiVersion": "library.example.com/v1", "kind": "Book", "spec": { "shelf": "a" } });
+    let apply = http::Request::patch(format!("https://localhost{cellar}/y?fieldManager=m"))
+        .header("host", "localhost")
+        .header("content-type", "application/apply-patch+yaml")
+        .body(config.to_string().into())
+        .unwrap();
+    for answer in [create("").await, create("?dryRun=All").await, front.client.request(apply).await] {
+        let status = answer.json();
+        assert_eq!((answer.status, &status["reason"]), (404, &json!("NotFound")));
+        assert_eq!(status["message"], "namespaces \"cellar\" not found");
+        assert_eq!(status["details"], json!({ "name": "cellar", "kind": "namespaces" }));
+    }
+    front.make_namespace("cellar").await;
+    assert_eq!(create("").await.status, 201);
+}
+
+#[tokio::test]
+async fn what_was_stored_before_there_were_namespaces_has_one() {
+    let store = FaultyStore::new();
+    let before = Front::starting(Setup::default(), store.clone()).await.restored().await;
+    before.create(&format!("{API}/shelves"), &shelf("a", 100)).await;
+    let places = ["team", "team-a", "team0", "other", "team"];
+    for (index, place) in places.into_iter().enumerate() {
+        before.create(&format!("{API}/namespaces/{place}/books"), &book(&format!("b{index}"), "a")).await;
+    }
+    before.stop.cancel();
+    before.listening.abort();
+    drop(before);
+    let front = Front::starting(Setup::alone(), store).await.restored().await;
+    assert_eq!(names(&front, NAMESPACES).await, ["default", "kube-system", "other", "team", "team-a", "team0"]);
+}
+
+#[tokio::test]
+async fn a_namespace_goes_with_all_that_is_in_it() {
+    let front = alone().await;
+    let mut held = book("held", "a");
+    held["metadata"]["finalizers"] = json!(["example.com/held"]);
+    front.create(BOOKS, &held).await;
+    for index in 0..70 {
+        front.book(&format!("b{index}")).await;
+    }
+    front.make_namespace("other").await;
+    front.create(&format!("{API}/namespaces/other/books"), &book("stays", "a")).await;
+    let from = front.head().await;
+    let mut events = front.watch(&format!("{NAMESPACES}?watch=true&resourceVersion={from}")).await;
+    let path = format!("{NAMESPACES}/attic");
+    let answer = front.client.send(Method::DELETE, &path, &json!({ "propagationPolicy": "Background" })).await;
+    let namespace = answer.json();
+    assert_eq!((answer.status, &namespace["status"]["phase"]), (200, &json!("Terminating")));
+    events.expect("MODIFIED").await;
+
+    let refused = front.client.send(Method::POST, BOOKS, &book("late", "a")).await;
+    let status = refused.json();
+    assert_eq!((refused.status, &status["reason"]), (403, &json!("Forbidden")));
+    let message = "books.library.example.com \"late\" is forbidden: unable to create new content in namespace attic \
+                   because it is being terminated";
+    assert_eq!(status["message"], message);
+    let cause = json!({
+        "reason": "NamespaceTerminating", "message": "namespace attic is being terminated", "field": "metadata.namespace",
+    });
+    assert_eq!(status["details"]["causes"], json!([cause]));
+
+    let mut books = front.watch(&format!("{BOOKS}?watch=true&resourceVersion={from}")).await;
+    for _ in 0..70 {
+        assert_ne!(name(&next_gone(&mut books).await), "held");
+    }
+    assert_eq!(names(&front, BOOKS).await, ["held"]);
+    assert_eq!(front.get(&path).await.status, 200, "a finalizer is waited for");
+    front.patch(&format!("{BOOKS}/held"), &json!({ "metadata": { "finalizers": null } })).await;
+    let gone = next_gone(&mut events).await;
+    assert_eq!(name(&gone), "attic");
+    assert_eq!(names(&front, &format!("{API}/books")).await, ["stays"]);
+    front.make_namespace("attic").await;
+    let again = front.get(&path).await.json();
+    assert_ne!(again["metadata"]["uid"], namespace["metadata"]["uid"], "it is another one");
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_with_the_deletion() {
+    let store = FaultyStore::new();
+    let front = Front::starting(Setup::alone(), store.clone()).await.restored().await;
+    front.create(&format!("{API}/shelves"), &shelf("a", 100)).await;
+    front.make_namespace("attic").await;
+    let mut held = book("held", "a");
+    held["metadata"]["finalizers"] = json!(["example.com/held"]);
+    front.create(BOOKS, &held).await;
+    front.delete(&format!("{NAMESPACES}/attic")).await;
+    front.stop.cancel();
+    front.listening.abort();
+    drop(front);
+
+    let again = Front::starting(Setup::alone(), store).await.restored().await;
+    let namespace = again.get(&format!("{NAMESPACES}/attic")).await.json();
+    let from = revision(&namespace);
+    let mut events = again.watch(&format!("{NAMESPACES}?watch=true&resourceVersion={from}")).await;
+    again.patch(&format!("{BOOKS}/held"), &json!({ "metadata": { "finalizers": null } })).await;
+    assert_eq!(name(&next_gone(&mut events).await), "attic");
+}
+
+#[tokio::test]
+async fn a_namespace_is_an_object_with_rules_of_its_own() {
+    let front = alone().await;
+    let path = format!("{NAMESPACES}/team");
+    let made = front.create(NAMESPACES, &json!({ "metadata": { "name": "team", "labels": { "a": "b" } } })).await;
+    assert_eq!(made["metadata"]["labels"], json!({ "a": "b", "kubernetes.io/metadata.name": "team" }));
+    assert_eq!((&made["spec"]["finalizers"], &made["status"]["phase"]), (&json!(["kubernetes"]), &json!("Active")));
+    let again = front.client.send(Method::POST, NAMESPACES, &json!({ "metadata": { "name": "team" } })).await.json();
+    assert_eq!(
+        (&again["reason"], &again["message"]),
+        (&json!("AlreadyExists"), &json!("namespaces \"team\" already exists"))
+    );
+    let changed =
+        front.patch(&path, &json!({ "spec": { "finalizers": [] }, "metadata": { "labels": { "c": "d" } } })).await;
+    assert_eq!((&changed["spec"], &changed["metadata"]["labels"]["c"]), (&made["spec"], &json!("d")));
+    for name in ["default", "kube-system"] {
+        let refused = front.client.send(Method::DELETE, &format!("{NAMESPACES}/{name}"), &Value::Null).await;
+        let message = format!("namespaces \"{name}\" is forbidden: this namespace may not be deleted");
+        assert_eq!((refused.status, &refused.json()["message"]), (403, &json!(message)));
+    }
+    for (method, path) in
+        [(Method::DELETE, NAMESPACES), (Method::POST, path.as_str()), (Method::GET, "/api/v1/namespaces/team/finalize")]
+    {
+        assert_eq!(front.client.send(method.clone(), path, &Value::Null).await.status, 405, "{method} {path}");
+    }
+    assert_eq!(front.get("/api/v1/namespaces/none").await.json()["message"], "namespaces \"none\" not found");
+    let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+    let request = http::Request::get(format!("https://localhost{NAMESPACES}")).header("host", "localhost");
+    let table = front.client.request(request.header("accept", accept).body(Full::default()).unwrap()).await.json();
+    let columns: Vec<_> = table["columnDefinitions"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
+    assert_eq!(columns, ["Name", "Status", "Age"]);
+}
+
+/// kubectl applies to kinds that it knows by heart in no other way.
+#[tokio::test]
+async fn a_namespace_takes_strategic_patches_and_protobuf() {
+    let front = alone().await;
+    let send = async |method: Method, path: &str, media: &str, body: Vec<u8>| {
+        let request = http::Request::builder().method(method).uri(format!("https://localhost{path}"));
+        let request = request.header("host", "localhost").header("content-type", media);
+        front.client.request(request.body(body.into()).unwrap()).await
+    };
+    let protobuf = "application/vnd.kubernetes.protobuf";
+    // Envelope of { type meta { v1, Namespace }, raw { metadata { name: team } } }.
+    let type_meta = b"\x0a\x0f\x0a\x02v1\x12\x09Namespace";
+    let body = [b"k8s\0", &type_meta[..], b"\x12\x08\x0a\x06\x0a\x04team\x1a\x00\x22\x00"].concat();
+    let made = send(Method::POST, NAMESPACES, protobuf, body.clone()).await;
+    assert_eq!((made.status, name(&made.json())), (201, "team"), "{}", made.text());
+    assert_eq!(send(Method::POST, BOOKS, protobuf, b"k8s\0".to_vec()).await.status, 415);
+    let strategic = "application/strategic-merge-patch+json";
+    let change = json!({ "metadata": { "labels": { "a": "b" }, "$setElementOrder/finalizers": [] } });
+    let path = format!("{NAMESPACES}/team");
+    let patched = send(Method::PATCH, &path, strategic, change.to_string().into_bytes()).await;
+    assert_eq!((patched.status, &patched.json()["metadata"]["labels"]["a"]), (200, &json!("b")), "{}", patched.text());
+    front.book("x").await;
+    let refused = send(Method::PATCH, &format!("{BOOKS}/x"), strategic, change.to_string().into_bytes()).await;
+    assert_eq!(refused.status, 415, "a service's kinds have no strategies");
+}
+
+#[tokio::test]
+async fn finalizers_of_a_namespace_are_removed_by_finalize() {
+    let front = alone().await;
+    let body = json!({ "metadata": { "name": "team" }, "spec": { "finalizers": ["example.com/audit"] } });
+    let made = front.create(NAMESPACES, &body).await;
+    assert_eq!(made["spec"]["finalizers"], json!(["example.com/audit", "kubernetes"]));
+    let from = front.head().await;
+    let mut events = front.watch(&format!("{NAMESPACES}?watch=true&resourceVersion={from}")).await;
+    front.delete(&format!("{NAMESPACES}/team")).await;
+    events.expect("MODIFIED").await;
+    let mut waiting = events.expect("MODIFIED").await;
+    assert_eq!(waiting["spec"]["finalizers"], json!(["example.com/audit"]), "the server is done, somebody else is not");
+    waiting["spec"]["finalizers"] = json!([]);
+    let answer = front.client.send(Method::PUT, &format!("{NAMESPACES}/team/finalize"), &waiting).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    events.expect("DELETED").await;
+}
+
+#[tokio::test]
+async fn callers_learn_what_they_may_do() {
+    let front = alone().await;
+    let access = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let ask = async |path: &str, spec: Value| front.client.send(Method::POST, path, &json!({ "spec": spec })).await;
+    let attributes = json!({ "verb": "create", "resource": "books", "group": "library.example.com" });
+    let answer = ask(access, json!({ "resourceAttributes": attributes })).await;
+    let review = answer.json();
+    assert_eq!((answer.status, &review["status"]["allowed"]), (201, &json!(true)));
+    assert_eq!(
+        (&review["kind"], &review["spec"]["resourceAttributes"]),
+        (&json!("SelfSubjectAccessReview"), &attributes)
+    );
+    assert_eq!(ask(access, json!({})).await.status, 422);
+    let rules = ask("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", json!({ "namespace": "default" })).await;
+    assert_eq!(rules.json()["status"]["resourceRules"][0]["verbs"], json!(["*"]));
+    let who = front.client.send(Method::POST, "/apis/authentication.k8s.io/v1/selfsubjectreviews", &json!({})).await;
+    assert_eq!(
+        who.json()["status"]["userInfo"],
+        json!({ "username": "admin", "groups": ["system:masters", "system:authenticated"] })
+    );
+    assert_eq!(front.get(access).await.status, 405);
+}
+
+#[tokio::test]
+async fn there_is_nothing_to_be_seen_but_it_can_be_looked_at() {
+    let front = alone().await;
+    for path in [
+        "/api/v1/events",
+        "/api/v1/namespaces/attic/events?fieldSelector=involvedObject.name%3Dx%2CinvolvedObject.uid%3Dy&limit=500",
+        "/api/v1/secrets",
+        "/api/v1/namespaces/attic/secrets?labelSelector=owner%3Dhelm",
+        "/api/v1/configmaps",
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+    ] {
+        let list = front.get(path).await.json();
+        assert_eq!(list["items"], json!([]), "{path}: {list}");
+    }
+    let from = front.head().await;
+    let path = format!("/api/v1/events?watch=true&resourceVersion={from}&timeoutSeconds=1");
+    assert_eq!(front.watch(&path).await.rest().await, Vec::<Value>::new());
+    assert_eq!(front.get("/api/v1/namespaces/attic/secrets/s").await.status, 404);
+    let body = json!({ "metadata": { "name": "s" } });
+    assert_eq!(front.client.send(Method::POST, "/api/v1/namespaces/attic/secrets", &body).await.status, 405);
+}

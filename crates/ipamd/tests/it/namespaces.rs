@@ -1,0 +1,99 @@
+//! Namespaces of a server that stands alone, and what becomes of the blocks in them.
+
+use http::Method;
+use serde_json::{Value, json};
+use testkit::{claim, pool};
+
+use crate::support::{API, Front, assert_refused, body, failure, names, text};
+
+const NAMESPACES: &str = "/api/v1/namespaces";
+const TEAM: &str = "/api/v1/namespaces/team";
+
+async fn with_pool() -> Front {
+    let front = Front::open().await;
+    front.pool(pool("root").cidr("10.0.0.0/16")).await;
+    front
+}
+
+async fn all(front: &Front, plural: &str) -> Value {
+    body(&front.get(&format!("{API}/{plural}")).await, 200)
+}
+
+#[tokio::test]
+async fn those_of_every_cluster_are_there_from_the_first_start() {
+    let mut front = Front::open().await;
+    assert_eq!(names(&body(&front.get(NAMESPACES).await, 200)), ["default", "kube-system"]);
+    front.server.restart().await;
+    let front = Front::to(front.server);
+    assert_eq!(names(&body(&front.get(NAMESPACES).await, 200)), ["default", "kube-system"]);
+    let refused = failure(&front.send(Method::DELETE, "/api/v1/namespaces/default", &[], "").await);
+    assert_refused(&refused, 403, "Forbidden", &["this namespace may not be deleted"]);
+}
+
+#[tokio::test]
+async fn a_claim_needs_its_namespace() {
+    let front = with_pool().await;
+    let claims = format!("{API}/namespaces/team/ipclaims");
+    let wanted = json!({ "metadata": { "name": "a" }, "spec": { "poolRef": { "name": "root" }, "prefixLength": 24 } });
+    let refused = failure(&front.post(&claims, wanted.clone()).await);
+    assert_refused(&refused, 404, "NotFound", &["namespaces \"team\" not found"]);
+    assert_eq!(front.addresses("root").await.1, 0);
+    front.namespace("team").await;
+    let namespace = body(&front.get(TEAM).await, 200);
+    assert_eq!((text(&namespace, "/kind"), text(&namespace, "/status/phase")), ("Namespace", "Active"));
+    body(&front.post(&claims, wanted).await, 201);
+}
+
+#[tokio::test]
+async fn deleting_one_gives_all_blocks_back() {
+    let front = with_pool().await;
+    front.namespace("team").await;
+    front.namespace("other").await;
+    for index in 0..20 {
+        front.claim_in("team", claim(&format!("c{index}")).pool("root").length(24)).await;
+    }
+    front.claim_in("other", claim("stays").pool("root").length(24)).await;
+    let kept = json!({
+        "metadata": { "name": "kept" },
+        "spec": { "poolRef": { "name": "root" }, "prefixLength": 24, "reclaimPolicy": "Retain" },
+    });
+    body(&front.post(&format!("{API}/namespaces/team/ipclaims"), kept.clone()).await, 201);
+    // This one is retained already, by a claim that is gone.
+    let mut earlier = kept;
+    earlier["metadata"]["name"] = json!("earlier");
+    body(&front.post(&format!("{API}/namespaces/team/ipclaims"), earlier).await, 201);
+    body(&front.send(Method::DELETE, &format!("{API}/namespaces/team/ipclaims/earlier"), &[], "").await, 200);
+    assert_eq!(front.addresses("root").await.1, 23 * 256);
+
+    let answer = body(&front.send(Method::DELETE, TEAM, &[], "").await, 200);
+    assert_eq!(text(&answer, "/status/phase"), "Terminating");
+    front.gone(TEAM).await;
+    assert_eq!(front.addresses("root").await.1, 256, "those of the other namespace");
+    assert_eq!(names(&all(&front, "ipclaims").await), ["stays"]);
+    assert_eq!(all(&front, "ipallocations").await["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_finalizer_is_waited_for_over_a_restart() {
+    let mut front = with_pool().await;
+    front.namespace("team").await;
+    front.claim_in("team", claim("held").pool("root").length(24).finalizer("example.com/hold")).await;
+    front.claim_in("team", claim("free").pool("root").length(24)).await;
+    body(&front.send(Method::DELETE, TEAM, &[], "").await, 200);
+    front.gone(&format!("{API}/namespaces/team/ipclaims/free")).await;
+    front.server.restart().await;
+    let front = Front::to(front.server);
+    let late = json!({ "metadata": { "name": "late" }, "spec": { "poolRef": { "name": "root" }, "prefixLength": 24 } });
+    let refused = failure(&front.post(&format!("{API}/namespaces/team/ipclaims"), late).await);
+    let message = "ipclaims.ipam.miloapis.com \"late\" is forbidden: unable to create new content in namespace team \
+                   because it is being terminated";
+    assert_refused(&refused, 403, "Forbidden", &[message]);
+    assert_eq!(refused.details.unwrap().causes[0].reason, "NamespaceTerminating");
+    let held = format!("{API}/namespaces/team/ipclaims/held");
+    let claim = body(&front.get(&held).await, 200);
+    assert_eq!(text(&claim, "/status/phase"), "Releasing");
+    assert_eq!(front.addresses("root").await.1, 256);
+    body(&front.patch(&held, "merge", &json!({ "metadata": { "finalizers": null } })).await, 200);
+    front.gone(TEAM).await;
+    assert_eq!(front.addresses("root").await.1, 0);
+}
