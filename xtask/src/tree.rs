@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Folders that hold nothing a person wrote.
+/// What holds nothing that a person wrote; `.git` is a file in a linked worktree.
 const SKIPPED: [&str; 6] = [".git", "target", "data", "corpus", "artifacts", "node_modules"];
 
 /// Text files by their path from the root, with `/` between the parts.
@@ -65,9 +65,12 @@ impl Tree {
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
+            if SKIPPED.contains(&name.as_str()) {
+                continue;
+            }
             let path = format!("{prefix}{name}");
             let file_type = entry.file_type()?;
-            if file_type.is_dir() && !SKIPPED.contains(&name.as_str()) {
+            if file_type.is_dir() {
                 self.read(&entry.path(), &format!("{path}/"))?;
             } else if file_type.is_file() {
                 // What is no UTF-8 is no text: it exists, and no check looks into it.
