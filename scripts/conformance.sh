@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.."
 WATCH_LIST_SINCE=0.30
 PYTHON_MINOR_NEEDED=10
 SUITE_SECONDS=${SUITE_SECONDS:-1800}
-SUITES=${CONFORMANCE:-"client-go-0.26 client-go-0.30 client-go-0.34 client-go-0.37 controller-runtime python"}
+SUITES=${CONFORMANCE:-"client-go-0.26 client-go-0.30 client-go-0.34 client-go-0.37 controller-runtime python helm-3 helm-4"}
 export IPAM_EXPECT_APPLY=${IPAM_EXPECT_APPLY:-1}
 # An older Go gets itself the one that a module asks for.
 export GOTOOLCHAIN=${GOTOOLCHAIN:-auto}
@@ -94,18 +94,24 @@ run() {
 
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
-go_suite() {
-    local name=$1 version=${1##*-} module=tests/conformance/go/$1
+# go_build NAME PACKAGE: the package in the module NAME, as a program of this name; fails and says so where it cannot be.
+go_build() {
+    local name=$1 module=tests/conformance/go/$1
     if ! need_go "$module"; then
         echo "$name: SKIPPED: it needs Go $(sed -n 's/^go //p' "$module/go.mod") or later, and that is neither here nor to be had"
-        return
+        return 1
     fi
-    if ! (cd "$module" && CGO_ENABLED=0 go build -p 2 -ldflags '-s -w' -o "$WORK/$name" .) 2>"$WORK/stderr"; then
+    if ! (cd "$module" && CGO_ENABLED=0 go build -p 2 -ldflags '-s -w' -o "$WORK/$name" "$2") 2>"$WORK/stderr"; then
         tail -n 40 "$WORK/stderr" >&2
         failed=$((failed + 1))
         echo "$name: 0 passed, 1 failed, 0 skipped: it could not be built"
-        return
+        return 1
     fi
+}
+
+go_suite() {
+    local name=$1 version=${1##*-}
+    go_build "$name" . || return 0
     if [ "$name" = controller-runtime ]; then
         run "$name" "$WORK/$name"
         return
@@ -118,6 +124,13 @@ go_suite() {
         run "$name with WatchList and its inconsistency detector" \
             env "${streams[@]}" KUBE_WATCHLIST_INCONSISTENCY_DETECTOR=true "$WORK/$name" informers
     fi
+}
+
+helm_suite() {
+    local name=$1
+    go_build "$name" "helm.sh/helm/v${name##*-}/cmd/helm" || return 0
+    run "$name" env HELM="$WORK/$name" HELM_CACHE_HOME="$WORK/helm" HELM_CONFIG_HOME="$WORK/helm" HELM_DATA_HOME="$WORK/helm" \
+        "$ROOT/tests/conformance/helm/session.sh"
 }
 
 python_suite() {
@@ -139,6 +152,7 @@ for suite in $SUITES; do
     case $suite in
     client-go-* | controller-runtime) go_suite "$suite" ;;
     python) python_suite ;;
+    helm-*) helm_suite "$suite" ;;
     *) echo "conformance: there is no suite $suite" >&2; exit 2 ;;
     esac
 done

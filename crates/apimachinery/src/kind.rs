@@ -146,6 +146,12 @@ impl Resource {
         api_version(self.group, self.version)
     }
 
+    /// Whether it is of the core group. Its kinds are older than the rules for all others: clients send them strategic
+    /// merge patches and protobuf, and replace them without a version.
+    pub fn is_core(&self) -> bool {
+        self.group.is_empty()
+    }
+
     /// `plural.group`, as it stands in messages; of the core group the plural alone.
     pub fn qualified(&self) -> String {
         qualified(self.plural, self.group)

@@ -1,11 +1,13 @@
 //! What a server that stands alone has to bring itself, because no cluster around it does: namespaces, a garbage
-//! collector, answers to those who ask what they may do, and empty lists of what clients look for everywhere.
+//! collector, answers to those who ask what they may do, config maps for clients that keep books, and empty lists of what
+//! they look for everywhere.
 //!
 //! It is switched on in one place, [`crate::server::Server::alone`]. Behind an aggregation layer all of this is
 //! somebody else's, and nothing here exists.
 
 mod agenda;
 mod collector;
+mod config_map;
 mod empty;
 mod follower;
 pub(crate) mod namespace;
@@ -42,9 +44,9 @@ pub enum Surroundings {
 
 /// The kinds of a service, and those that it needs to stand alone.
 pub(crate) fn registry<W: World>(service: Registry<W>) -> Registry<W> {
-    let namespaces: Box<dyn Kind<W>> = Box::new(namespace::Namespaces::new());
+    let kept: [Box<dyn Kind<W>>; 2] = [Box::new(namespace::Namespaces::new()), Box::new(config_map::ConfigMaps::new())];
     let empty = empty::resources().into_iter().map(|resource| Box::new(empty::Empty(resource)) as Box<dyn Kind<W>>);
-    service.with([namespaces]).with(empty).with_questions(review::resources())
+    service.with(kept).with(empty).with_questions(review::resources())
 }
 
 /// Makes the namespaces that are always there, and those of objects that were stored before there were namespaces.

@@ -101,7 +101,7 @@ pub async fn patch<W: World>(
     if is_apply(content_type) {
         return apply(api, place, name, request).await;
     }
-    let patch = if is_strategic(content_type) && place.resource.group.is_empty() {
+    let patch = if is_strategic(content_type) && place.resource.is_core() {
         Patch::parse_strategic(&request.body)?
     } else {
         Patch::parse(content_type, &request.body)?

@@ -1,9 +1,10 @@
-//! Bodies in protobuf, of those few kinds that kubectl knows by heart and sends in no other form: namespaces, questions
-//! about oneself, and the options of a delete. The kinds of a service are never sent so.
+//! Bodies in protobuf, of those few kinds that clients know by heart and send in no other form: kubectl namespaces, questions
+//! about oneself, and the options of a delete; Helm config maps. The kinds of a service are never sent so.
 //!
 //! A body is an envelope (`runtime.Unknown`) behind four bytes. What is read of it is what the tables below name; the
 //! rest is the server's to say, and is passed over.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
 /// The media type.
@@ -35,13 +36,15 @@ enum Shape {
     Boolean,
     /// From text to text.
     Map,
+    /// From text to bytes, which are base64 in JSON.
+    BytesMap,
     Message(&'static [Field]),
     Messages(&'static [Field]),
     /// Bytes that are not part of the JSON.
     Raw,
 }
 
-use Shape::{Boolean, Integer, Map as TextMap, Message, Messages, Raw, Text, Texts};
+use Shape::{Boolean, BytesMap, Integer, Map as TextMap, Message, Messages, Raw, Text, Texts};
 
 const ENVELOPE: &[Field] = &[(1, "typeMeta", Message(&[(1, "apiVersion", Text), (2, "kind", Text)])), (2, "", Raw)];
 
@@ -98,6 +101,7 @@ const DELETE_OPTIONS: &[Field] = &[
 /// What is known, by version and kind. Options come in the version of what is deleted.
 const KINDS: &[(&str, &str, &[Field])] = &[
     ("v1", "Namespace", &[METADATA, (2, "spec", Message(&[(1, "finalizers", Texts)]))]),
+    ("v1", "ConfigMap", &[METADATA, (2, "data", TextMap), (3, "binaryData", BytesMap), (4, "immutable", Boolean)]),
     ("v1", "DeleteOptions", DELETE_OPTIONS),
     ("authentication.k8s.io/v1", "SelfSubjectReview", &[METADATA]),
     ("authorization.k8s.io/v1", "SelfSubjectAccessReview", &[METADATA, (2, "spec", Message(ACCESS))]),
@@ -130,9 +134,12 @@ fn message(mut bytes: &[u8], fields: &[Field], raw: &mut Vec<u8>) -> Option<Valu
             (Boolean, Wire::Number(number)) => drop(object.insert(name, (number != 0).into())),
             (TextMap, Wire::Bytes(entry)) => {
                 let entry = message(entry, &[(1, "key", Text), (2, "value", Text)], raw)?;
-                let text = |part: &str| entry[part].as_str().unwrap_or_default();
-                let map = object.entry(name).or_insert_with(|| Value::Object(Map::new()));
-                map[text("key")] = text("value").into();
+                insert(&mut object, name, &entry, entry["value"].as_str().unwrap_or_default());
+            }
+            (BytesMap, Wire::Bytes(entry)) => {
+                let mut value = Vec::new();
+                let entry = message(entry, &[(1, "key", Text), (2, "", Raw)], &mut value)?;
+                insert(&mut object, name, &entry, &STANDARD.encode(value));
             }
             (Message(fields), Wire::Bytes(inner)) => drop(object.insert(name, message(inner, fields, raw)?)),
             (Messages(fields), Wire::Bytes(inner)) => append(&mut object, name, message(inner, fields, raw)?),
@@ -147,6 +154,12 @@ fn append(object: &mut Map<String, Value>, name: String, value: Value) {
     if let Value::Array(list) = object.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
         list.push(value);
     }
+}
+
+/// Puts a value into a map, under the key of its entry.
+fn insert(object: &mut Map<String, Value>, name: String, entry: &Value, value: &str) {
+    let map = object.entry(name).or_insert_with(|| Value::Object(Map::new()));
+    map[entry["key"].as_str().unwrap_or_default()] = value.into();
 }
 
 /// Takes the next field off the front.
@@ -204,6 +217,20 @@ mod tests {
             json!({
                 "apiVersion": "v1", "kind": "Namespace",
                 "metadata": {"name": "team", "labels": {"a": "b"}}, "spec": {"finalizers": ["kubernetes"]},
+            })
+        );
+    }
+
+    #[test]
+    fn a_config_map_as_helm_sends_it() {
+        let entry = |value: &[u8]| [bytes(1, b"release"), bytes(2, value)].concat();
+        let raw =
+            [bytes(1, &bytes(1, b"v1")), bytes(2, &entry(b"text")), bytes(3, &entry(&[0, 1, 255])), vec![4 << 3, 1]];
+        assert_eq!(
+            decode(&body("v1", "ConfigMap", &raw.concat())).unwrap(),
+            json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "v1"},
+                "data": {"release": "text"}, "binaryData": {"release": "AAH/"}, "immutable": true,
             })
         );
     }

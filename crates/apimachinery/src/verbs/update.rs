@@ -113,7 +113,7 @@ impl<W> Case<'_, W> {
                 meta.uid, now.uid
             )));
         }
-        if meta.resource_version.is_empty() && replaced {
+        if meta.resource_version.is_empty() && replaced && !self.resource.is_core() {
             let path = Path::new("metadata").child("resourceVersion");
             return Err(self.invalid(&[Fault::invalid(path, "", "must be specified for an update")]));
         }

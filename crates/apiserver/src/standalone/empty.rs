@@ -1,5 +1,5 @@
 //! Kinds of a cluster of which there is never anything here. Clients look for them, some give up without: `kubectl
-//! describe` asks for events, Helm for secrets and config maps, Argo and Terraform for custom resource definitions.
+//! describe` asks for events, k9s for secrets, Argo and Terraform for custom resource definitions.
 
 use apimachinery::{
     command::{ObjectKey, Write},
@@ -48,7 +48,7 @@ fn read_only(resource: &Resource) -> Refusal {
 
 /// All of them.
 pub fn resources() -> Vec<Resource> {
-    vec![events(), secrets(), config_maps(), definitions()]
+    vec![events(), secrets(), definitions()]
 }
 
 fn events() -> Resource {
@@ -106,20 +106,6 @@ fn secrets() -> Resource {
         selectable_fields: &["type"],
         columns: const { &[NAME, text("Type", Cell::Pointer("/type")), AGE] },
         schema: schema("Secret holds secret data. This server keeps none.", &["type"], &["data", "stringData"]),
-        ..events()
-    }
-}
-
-fn config_maps() -> Resource {
-    Resource {
-        kind: "ConfigMap",
-        plural: "configmaps",
-        singular: "configmap",
-        short_names: &["cm"],
-        categories: &[],
-        selectable_fields: &[],
-        columns: const { &[NAME, AGE] },
-        schema: schema("ConfigMap holds configuration data. This server keeps none.", &[], &["data", "binaryData"]),
         ..events()
     }
 }

@@ -279,7 +279,6 @@ async fn there_is_nothing_to_be_seen_but_it_can_be_looked_at() {
         "/api/v1/namespaces/attic/events?fieldSelector=involvedObject.name%3Dx%2CinvolvedObject.uid%3Dy&limit=500",
         "/api/v1/secrets",
         "/api/v1/namespaces/attic/secrets?labelSelector=owner%3Dhelm",
-        "/api/v1/configmaps",
         "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
     ] {
         let list = front.get(path).await.json();
@@ -291,4 +290,49 @@ async fn there_is_nothing_to_be_seen_but_it_can_be_looked_at() {
     assert_eq!(front.get("/api/v1/namespaces/attic/secrets/s").await.status, 404);
     let body = json!({ "metadata": { "name": "s" } });
     assert_eq!(front.client.send(Method::POST, "/api/v1/namespaces/attic/secrets", &body).await.status, 405);
+}
+
+#[tokio::test]
+async fn clients_keep_books_in_config_maps() {
+    let front = alone().await;
+    let path = "/api/v1/namespaces/attic/configmaps";
+    let map = json!({
+        "metadata": { "name": "books", "labels": { "owner": "helm" } },
+        "data": { "a": "1", "b.c-d_e": "" }, "binaryData": { "bytes": "AAH/" },
+    });
+    let created = front.create(path, &map).await;
+    assert_eq!((&created["data"], &created["binaryData"]), (&map["data"], &map["binaryData"]));
+    let table =
+        http::Request::get(format!("https://localhost{path}?labelSelector=owner%3Dhelm")).header("host", "localhost");
+    let table = table.header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io").body(Full::default()).unwrap();
+    assert_eq!(front.client.request(table).await.json()["rows"][0]["cells"][1], 3);
+    let one = format!("{path}/books");
+    front.patch(&one, &json!({ "data": { "a": "2" }, "immutable": true })).await;
+    let changed =
+        front.client.send(Method::PUT, &one, &json!({ "metadata": { "name": "books" }, "data": { "a": "3" } })).await;
+    let causes = &changed.json()["details"]["causes"];
+    let mut fields: Vec<_> = causes.as_array().unwrap().iter().map(|cause| cause["field"].as_str().unwrap()).collect();
+    fields.sort_unstable();
+    assert_eq!((changed.status, fields.as_slice()), (422, ["binaryData", "data", "immutable"].as_slice()));
+    front.delete("/api/v1/namespaces/attic").await;
+    let mut maps = front.watch(&format!("{path}?watch=true&resourceVersion={}", revision(&created))).await;
+    assert_eq!(name(&next_gone(&mut maps).await), "books");
+}
+
+#[tokio::test]
+async fn bad_config_maps_are_refused_with_every_fault() {
+    let front = alone().await;
+    let long = "n".repeat(254);
+    let map = json!({
+        "metadata": { "name": "bad" },
+        "data": { "a b": "", "..": "", "both": "", long.as_str(): "" },
+        "binaryData": { "both": "AA==", "odd": "A", "large": "A".repeat(1 << 21) },
+    });
+    let refused = front.client.send(Method::POST, "/api/v1/namespaces/attic/configmaps", &map).await;
+    let causes = &refused.json()["details"]["causes"];
+    let mut fields: Vec<_> = causes.as_array().unwrap().iter().map(|cause| cause["field"].as_str().unwrap()).collect();
+    fields.sort_unstable();
+    let of_long = format!("data[{long}]");
+    let wanted = ["binaryData[odd]", "data", "data[..]", "data[a b]", "data[both]", of_long.as_str()];
+    assert_eq!((refused.status, fields.as_slice()), (422, wanted.as_slice()));
 }

@@ -1,0 +1,182 @@
+//! ConfigMap (core/v1): texts and bytes under names. Nothing here reads them; clients keep books in them, as Helm does of
+//! its releases (`HELM_DRIVER=configmap`).
+
+use apimachinery::{
+    command::{ObjectKey, Write},
+    field::{Fault, Path},
+    kind::{Cell, Context, Decided, Kind, Resource, Subresource, Verb},
+    object::Object,
+    refusal::Refusal,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Map, Value, json};
+
+use super::empty::{AGE, NAME, text};
+
+/// How much one may hold, in bytes of its values (core/v1 `MaxSecretSize`).
+const BYTES_MAX: usize = 1 << 20;
+const KEY_BYTES_MAX: usize = 253;
+const DATA: &str = "data";
+const BINARY_DATA: &str = "binaryData";
+
+/// The kind ConfigMap.
+pub struct ConfigMaps {
+    resource: Resource,
+}
+
+impl ConfigMaps {
+    /// The kind, with its schema.
+    pub fn new() -> Self {
+        Self { resource: resource() }
+    }
+}
+
+impl<W> Kind<W> for ConfigMaps {
+    fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    fn create(&self, _: &W, key: &ObjectKey, object: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
+        judge(key, object, Vec::new())
+    }
+
+    fn update(
+        &self,
+        _: &W,
+        key: &ObjectKey,
+        old: &Object,
+        new: Object,
+        _: Option<Subresource>,
+        _: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        let faults = changes_of_the_immutable(old, &new);
+        judge(key, new, faults)
+    }
+
+    fn may_delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+        Ok(Vec::new())
+    }
+}
+
+fn judge(key: &ObjectKey, object: Object, mut faults: Vec<Fault>) -> Result<Decided, Refusal> {
+    faults.extend(faults_of(&object));
+    if faults.is_empty() {
+        Ok(Decided { object, companions: Vec::new(), warnings: Vec::new() })
+    } else {
+        Err(Refusal::invalid("", "ConfigMap", &key.name, &faults))
+    }
+}
+
+/// The entries of `data` or `binaryData`.
+fn entries<'a>(object: &'a Object, field: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let map = object.field(field).as_object();
+    map.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str().unwrap_or_default()))
+}
+
+/// Kubernetes' `ValidateConfigMap`.
+fn faults_of(object: &Object) -> Vec<Fault> {
+    let (mut faults, mut bytes) = (Vec::new(), 0);
+    for (name, text) in entries(object, DATA) {
+        let path = Path::new(DATA).key(name);
+        if object.field(BINARY_DATA).get(name).is_some() {
+            faults.push(Fault::invalid(path.clone(), name, "duplicate of key present in binaryData"));
+        }
+        faults.extend(fault_of_key(path, name));
+        bytes += text.len();
+    }
+    for (name, text) in entries(object, BINARY_DATA) {
+        let path = Path::new(BINARY_DATA).key(name);
+        match STANDARD.decode(text) {
+            Ok(value) => bytes += value.len(),
+            Err(_) => faults.push(Fault::invalid(path.clone(), text, "must be base64, as in RFC 4648 section 4")),
+        }
+        faults.extend(fault_of_key(path, name));
+    }
+    if bytes > BYTES_MAX {
+        faults.push(Fault::too_long(Path::new(DATA), &format!("may not be more than {BYTES_MAX} bytes")));
+    }
+    faults
+}
+
+fn fault_of_key(path: Path, name: &str) -> Option<Fault> {
+    let detail = if name.len() > KEY_BYTES_MAX {
+        format!("must be no more than {KEY_BYTES_MAX} characters")
+    } else if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
+        "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')".to_owned()
+    } else if name == "." || name.starts_with("..") {
+        format!("must not be '.' and must not start with '..': '{name}' would be a way out of a folder")
+    } else {
+        return None;
+    };
+    Some(Fault::invalid(path, name, &detail))
+}
+
+fn changes_of_the_immutable(old: &Object, new: &Object) -> Vec<Fault> {
+    if old.field("immutable") != &Value::Bool(true) {
+        return Vec::new();
+    }
+    let contents = |object: &Object, field: &str| -> Map<String, Value> {
+        object.field(field).as_object().cloned().unwrap_or_default()
+    };
+    let mut changed = Vec::new();
+    if new.field("immutable") != old.field("immutable") {
+        changed.push("immutable");
+    }
+    changed.extend([DATA, BINARY_DATA].into_iter().filter(|field| contents(old, field) != contents(new, field)));
+    let fault = |field| Fault::forbidden(Path::new(field), "field is immutable when `immutable` is set");
+    changed.into_iter().map(fault).collect()
+}
+
+fn count(object: &Object) -> Value {
+    Value::from(entries(object, DATA).count() + entries(object, BINARY_DATA).count())
+}
+
+fn resource() -> Resource {
+    Resource {
+        group: "",
+        version: "v1",
+        kind: "ConfigMap",
+        plural: "configmaps",
+        singular: "configmap",
+        short_names: &["cm"],
+        categories: &[],
+        namespaced: true,
+        verbs: &[
+            Verb::Create,
+            Verb::Delete,
+            Verb::DeleteCollection,
+            Verb::Get,
+            Verb::List,
+            Verb::Patch,
+            Verb::Update,
+            Verb::Watch,
+        ],
+        subresources: &[],
+        selectable_fields: &[],
+        columns: const { &[NAME, text("Data", Cell::Computed(count)), AGE] },
+        name_length_max: 253,
+        schema: schema(),
+    }
+}
+
+fn schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "ConfigMap holds texts and bytes under names, for clients to keep; the server does not read them.",
+        "properties": {
+            "data": {
+                "type": "object", "additionalProperties": {"type": "string"},
+                "description": "Texts by name. Names are of letters, digits, '-', '_' and '.'. All values together have at most 1 MiB.",
+            },
+            "binaryData": {
+                "type": "object", "additionalProperties": {"type": "string", "format": "byte"},
+                "description": "Bytes in base64 by name, under names that are not in data.",
+            },
+            "immutable": {"type": "boolean", "description": "Whether neither data nor binaryData may change again."},
+        },
+    })
+}

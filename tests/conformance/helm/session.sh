@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# The life of two releases through Helm, whose books are kept in config maps.
+#
+#   HELM              the helm to use (required)
+#   KUBECONFIG        the server (required)
+#   CONFORMANCE_NET   two octets: the address space of this program
+# shellcheck disable=SC2317
+set -uo pipefail
+export HELM_DRIVER=configmap
+export E2E_V4=$CONFORMANCE_NET
+cd "$(dirname "$0")" || exit 1
+# shellcheck source=tests/e2e/common.sh
+. ../../e2e/common.sh
+
+VERSION=$("$HELM" version --template '{{.Version}}')
+NS=helm-$RUN-${CONFORMANCE_NET##*.}
+POOL=$NS
+h() { "$HELM" -n "$NS" "$@"; }
+
+finish() {
+    local status=$?
+    trap - EXIT
+    h uninstall web "$POOL" >/dev/null 2>&1
+    rm -rf "$WORK"
+    if [ "$status" -ne 0 ]; then fail "the script ran to its end" "exit status $status"; fi
+    echo "# helm $VERSION: $passed passed, $failed failed, 0 skipped ($SECONDS s)"
+    [ "$failed" -eq 0 ] || exit 1
+    exit 0
+}
+trap finish EXIT
+
+# block: what the notes of the release say of its claim now.
+block() { h upgrade web claims --reuse-values --dry-run=server 2>&1 | grep '^block='; }
+
+does "install makes its namespace" h install "$POOL" pools --create-namespace --wait --timeout 60s --set "cidr=$E2E_V4.0.0/24"
+does "install of a claim" h install web claims --wait --timeout 60s --set "pool=$POOL"
+is "lookup finds the block" "$(block)" "block=$E2E_V4.0.0/25 tier=one"
+# Helm 4 shows them unasked.
+SHOW=()
+if [[ $VERSION == v3.* ]]; then SHOW=(--show-resources); fi
+has "status shows the claim" "$(h status web "${SHOW[@]}" 2>&1)" "STATUS: deployed" IPClaim
+does "the same again" h upgrade web claims --wait --timeout 60s --reuse-values
+does "upgrade" h upgrade web claims --wait --timeout 60s --reuse-values --set tier=two
+is "changes the claim, not its block" "$(block)" "block=$E2E_V4.0.0/25 tier=two"
+does "rollback" h rollback web 1 --wait --timeout 60s
+is "takes the change back" "$(block)" "block=$E2E_V4.0.0/25 tier=one"
+is "history" "$(h history web -o json | grep -o '"revision":[0-9]*' | tr '\n' ' ')" \
+    '"revision":1 "revision":2 "revision":3 "revision":4 '
+if OUT=$(h install taken claims --wait --set "pool=nowhere" 2>&1); then
+    fail "a claim on no pool is refused" "$OUT"
+else
+    has "a claim on no pool is refused, and says why" "$OUT" 'IPPool "nowhere" not found'
+fi
+does "uninstall of what failed" h uninstall taken
+does "uninstall" h uninstall web --wait --timeout 60s
+does "and of the pool, which nothing holds any more" h uninstall "$POOL" --wait --timeout 60s
+is "nothing is left" "$(h list -q)" ""
