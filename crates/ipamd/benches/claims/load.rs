@@ -20,7 +20,7 @@ use tokio::{net::TcpStream, task::JoinSet};
 use crate::process::{self, Process};
 
 /// Where claims are made.
-pub const CLAIMS: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/bench/ipclaims";
+pub const CLAIMS: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipclaims";
 
 /// A measurement to make.
 pub struct Load {
@@ -109,7 +109,7 @@ async fn one(
 fn claim(number: u64) -> String {
     format!(
         "{{\"apiVersion\":\"ipam.miloapis.com/v1alpha1\",\"kind\":\"IPClaim\",\"metadata\":{{\"name\":\"claim-{number}\",\
-         \"namespace\":\"bench\",\"labels\":{{\"app\":\"bench\"}}}},\
+         \"namespace\":\"default\",\"labels\":{{\"app\":\"bench\"}}}},\
          \"spec\":{{\"poolRef\":{{\"name\":\"bench\"}},\"prefixLength\":32}}}}"
     )
 }
