@@ -142,14 +142,16 @@ impl WriteOptions {
 }
 
 fn dry_run(query: &Query, faults: &mut Vec<Fault>) -> bool {
-    let mut dry_run = false;
-    for value in query.get_all("dryRun").filter(|value| !value.is_empty()) {
-        match value {
-            "All" => dry_run = true,
-            other => faults.push(Fault::not_supported(Path::new("dryRun"), other, &["All"])),
-        }
+    let values: Vec<Value> = query.get_all("dryRun").filter(|value| !value.is_empty()).map(Value::from).collect();
+    check_dry_run(&values, faults)
+}
+
+/// Whether nothing shall be persisted.
+fn check_dry_run(values: &[Value], faults: &mut Vec<Fault>) -> bool {
+    if values.iter().any(|value| value != "All") {
+        faults.push(Fault::not_supported(Path::new("dryRun"), values, &["All"]));
     }
-    dry_run
+    !values.is_empty()
 }
 
 fn refuse(kind: &str, faults: &[Fault]) -> Result<(), Refusal> {
@@ -252,10 +254,7 @@ fn body_dry_run(value: Option<&Value>, faults: &mut Vec<Fault>) -> Option<bool> 
         None | Some(Value::Null) => return Some(false),
         Some(values) => values.as_array()?,
     };
-    for other in values.iter().filter(|value| *value != "All") {
-        faults.push(Fault::not_supported(Path::new("dryRun"), other.clone(), &["All"]));
-    }
-    Some(!values.is_empty())
+    Some(check_dry_run(values, faults))
 }
 
 fn propagation(policy: Option<&str>, orphan: Option<bool>, faults: &mut Vec<Fault>) -> Option<Propagation> {
@@ -329,20 +328,16 @@ impl ListOptions {
     /// Reads and checks them.
     pub fn parse(query: &Query, resource: &Resource) -> Result<Self, Refusal> {
         let mut faults = Vec::new();
-        let version_match = match query.get("resourceVersionMatch") {
-            None | Some("") => None,
-            Some("Exact") => Some(VersionMatch::Exact),
-            Some("NotOlderThan") => Some(VersionMatch::NotOlderThan),
-            Some(other) => {
-                let path = Path::new("resourceVersionMatch");
-                faults.push(Fault::not_supported(path, other, &["Exact", "NotOlderThan", ""]));
-                None
-            }
+        let wanted_match = query.get("resourceVersionMatch").unwrap_or_default();
+        let version_match = match wanted_match {
+            "Exact" => Some(VersionMatch::Exact),
+            "NotOlderThan" => Some(VersionMatch::NotOlderThan),
+            _ => None,
         };
         let options = Self {
             labels: LabelSelector::parse(query.get("labelSelector").unwrap_or_default())?,
             fields: FieldSelector::parse(query.get("fieldSelector").unwrap_or_default(), resource)?,
-            limit: number(query, "limit")?.filter(|limit| *limit > 0).map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
+            limit: limit(query)?,
             continue_token: query.get("continue").filter(|token| !token.is_empty()).map(str::to_owned),
             resource_version: resource_version(query)?,
             version_match,
@@ -352,9 +347,9 @@ impl ListOptions {
             timeout_seconds: number(query, "timeoutSeconds")?.filter(|seconds| *seconds > 0),
         };
         if options.watch {
-            options.check_watch(&mut faults);
+            options.check_watch(wanted_match, &mut faults);
         } else {
-            options.check_list(&mut faults);
+            options.check_list(wanted_match, &mut faults);
         }
         refuse("ListOptions", &faults)?;
         if options.continue_token.is_some() && matches!(options.resource_version, ResourceVersion::At(_)) {
@@ -363,17 +358,20 @@ impl ListOptions {
         Ok(options)
     }
 
-    fn check_list(&self, faults: &mut Vec<Fault>) {
-        if let Some(version_match) = self.version_match {
-            let mut forbid = |why: &str| faults.push(Fault::forbidden(Path::new("resourceVersionMatch"), why));
-            if self.resource_version == ResourceVersion::Unset {
-                forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
+    fn check_list(&self, wanted_match: &str, faults: &mut Vec<Fault>) {
+        let path = || Path::new("resourceVersionMatch");
+        let mut forbid = |applies: bool, why: &str| faults.extend(applies.then(|| Fault::forbidden(path(), why)));
+        if !wanted_match.is_empty() {
+            let is_unset = self.resource_version == ResourceVersion::Unset;
+            forbid(is_unset, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+            let continues = self.continue_token.is_some();
+            forbid(continues, "resourceVersionMatch is forbidden when continue is provided");
+            if self.version_match.is_none() {
+                faults.push(Fault::not_supported(path(), wanted_match, &["Exact", "NotOlderThan", ""]));
             }
-            if self.continue_token.is_some() {
-                forbid("resourceVersionMatch is forbidden when continue is provided");
-            }
-            if (self.resource_version, version_match) == (ResourceVersion::Any, VersionMatch::Exact) {
-                forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+            if (self.resource_version, self.version_match) == (ResourceVersion::Any, Some(VersionMatch::Exact)) {
+                let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+                faults.push(Fault::forbidden(path(), why));
             }
         }
         if self.send_initial_events.is_some() {
@@ -382,20 +380,24 @@ impl ListOptions {
         }
     }
 
-    fn check_watch(&self, faults: &mut Vec<Fault>) {
+    fn check_watch(&self, wanted_match: &str, faults: &mut Vec<Fault>) {
         let path = || Path::new("resourceVersionMatch");
-        if self.send_initial_events.is_some() && self.version_match != Some(VersionMatch::NotOlderThan) {
+        let is_other = self.version_match != Some(VersionMatch::NotOlderThan);
+        if self.send_initial_events.is_some() && is_other {
             let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
             faults.push(Fault::forbidden(path(), detail));
         }
-        if self.send_initial_events.is_none() && self.version_match.is_some() {
+        if wanted_match.is_empty() {
+            return;
+        }
+        if self.send_initial_events.is_none() {
             let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
             faults.push(Fault::forbidden(path(), detail));
         }
-        if self.version_match == Some(VersionMatch::Exact) {
-            faults.push(Fault::not_supported(path(), "Exact", &["NotOlderThan"]));
+        if is_other {
+            faults.push(Fault::not_supported(path(), wanted_match, &["NotOlderThan"]));
         }
-        if self.version_match.is_some() && self.continue_token.is_some() {
+        if self.continue_token.is_some() {
             let detail = "resourceVersionMatch is forbidden when continue is provided";
             faults.push(Fault::forbidden(path(), detail));
         }
@@ -412,6 +414,16 @@ fn resource_version(query: &Query) -> Result<ResourceVersion, Refusal> {
             "invalid resource version {text:?}: it must be a number that this server gave"
         ))),
     }
+}
+
+/// No positive number is no limit, as in Kubernetes.
+fn limit(query: &Query) -> Result<Option<usize>, Refusal> {
+    let text = query.get("limit").unwrap_or_default();
+    if text.strip_prefix('-').and_then(digits).is_some_and(|n| i64::try_from(n).is_ok()) {
+        return Ok(None);
+    }
+    let limit = number(query, "limit")?.filter(|limit| *limit > 0);
+    Ok(limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))
 }
 
 fn number(query: &Query, name: &str) -> Result<Option<u64>, Refusal> {

@@ -102,7 +102,9 @@ fn list_options_follow_the_table_of_resource_versions() {
         ("resourceVersion=-1", 400),
         ("resourceVersion=%2B1", 400),
         ("limit=abc", 400),
-        ("limit=-1", 400),
+        ("limit=-1", 0),
+        ("limit=-99999999999999999999", 400),
+        ("limit=--1", 400),
         ("limit=99999999999999999999", 400),
         ("timeoutSeconds=1.5", 400),
         ("resourceVersionMatch=Exact", 422),
@@ -138,6 +140,9 @@ fn list_options_say_what_was_asked() {
 
 #[test]
 fn a_refused_list_says_which_option_and_why() {
+    let refusal = ListOptions::parse(&query("resourceVersionMatch=About"), &fixture::shelf()).unwrap_err();
+    let causes: Vec<_> = refusal.details.causes.iter().map(|cause| cause.reason.as_str()).collect();
+    assert_eq!(causes, ["FieldValueForbidden", "FieldValueNotSupported"], "whoever mends the first meets the second");
     let refusal = ListOptions::parse(&query("resourceVersionMatch=Exact&resourceVersion=0"), &fixture::shelf());
     expect_test::expect![[r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0""#]]
     .assert_eq(&refusal.unwrap_err().message);

@@ -79,7 +79,8 @@ impl fmt::Display for FieldSelector {
 }
 
 fn check_field(field: &str, resource: &Resource) -> Result<(), Refusal> {
-    let supported = || [NAME, NAMESPACE].into_iter().chain(resource.selectable_fields.iter().copied());
+    let of_metadata = if resource.namespaced { &[NAME, NAMESPACE][..] } else { &[NAME] };
+    let supported = || of_metadata.iter().chain(resource.selectable_fields).copied();
     if supported().any(|known| known == field) {
         return Ok(());
     }

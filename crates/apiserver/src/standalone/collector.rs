@@ -126,7 +126,9 @@ impl<'a, W: World> Collector<'a, W> {
         match result {
             Ok(next) => {
                 self.agenda.done(&key);
-                next.into_iter().for_each(|key| self.agenda.add(key));
+                for key in next {
+                    self.agenda.add(key);
+                }
             }
             Err(trouble) => {
                 tracing::warn!(object = key, error = %trouble, "owners and dependents could not be settled; it is tried again");
@@ -145,7 +147,9 @@ impl<'a, W: World> Collector<'a, W> {
             let Some(object) = event.current() else { return };
             let freed =
                 if is_tied(object) { self.graph.put(&event.key, object) } else { self.graph.remove(&event.key) };
-            freed.into_iter().for_each(|key| self.agenda.add(key));
+            for key in freed {
+                self.agenda.add(key);
+            }
             if is_tied(object) {
                 self.agenda.add(event.key.as_str());
             }

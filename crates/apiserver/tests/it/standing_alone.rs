@@ -1,6 +1,7 @@
 //! What a server brings where there is no cluster around it: groups, namespaces, questions, empty lists.
 
 use http::Method;
+use http_body_util::Full;
 use serde_json::{Value, json};
 
 use crate::{
@@ -85,7 +86,7 @@ async fn a_missing_namespace_is_made_with_the_first_object_in_it() {
                 .header("host", "localhost")
                 .header("content-type", "application/apply-patch+yaml")
                 .body(
-                    json!({ "apiVersion": "library.example.com/v1", "kind": "Book", "spec": { "shelf": "a" } })
+                    json!({ "apiVersion": "library.example.com/v1", "kind": "Book", "metadata": { "name": "y" }, "spec": { "shelf": "a" } })
                         .to_string()
                         .into(),
                 )
@@ -189,7 +190,7 @@ async fn a_namespace_is_an_object_with_rules_of_its_own() {
     assert_eq!(front.get("/api/v1/namespaces/none").await.json()["message"], "namespaces \"none\" not found");
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
     let request = http::Request::get(format!("https://localhost{NAMESPACES}")).header("host", "localhost");
-    let table = front.client.request(request.header("accept", accept).body(Default::default()).unwrap()).await.json();
+    let table = front.client.request(request.header("accept", accept).body(Full::default()).unwrap()).await.json();
     let columns: Vec<_> = table["columnDefinitions"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
     assert_eq!(columns, ["Name", "Status", "Age"]);
 }

@@ -32,7 +32,8 @@ impl Rules {
         json!({ "type": event["type"], "object": self.body(event["object"].clone()) })
     }
 
-    fn body(self, mut body: Value) -> Value {
+    /// A body as it counts.
+    pub fn body(self, mut body: Value) -> Value {
         match body["kind"].as_str() {
             Some("Status") => status(&mut body),
             Some("Table") => self.table(&mut body),

@@ -150,6 +150,11 @@ impl fmt::Display for Request {
 }
 
 impl Memory {
+    /// An object, as last seen; null if it is not there.
+    pub fn object(&self, target: &str) -> &Value {
+        self.objects.get(target).map_or(&Value::Null, |known| &known.object)
+    }
+
     /// Learns from the answer to a read of one object.
     pub fn see(&mut self, target: &str, answer: &Answer) {
         if answer.code != 200 {

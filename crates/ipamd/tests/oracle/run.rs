@@ -72,6 +72,8 @@ pub struct Finding {
 
 /// What one request led to on both sides.
 struct Compared {
+    /// Of an event nobody knows it.
+    request: Option<Request>,
     ours: Value,
     theirs: Value,
     differences: Vec<Difference>,
@@ -89,14 +91,15 @@ impl Side {
         self.client.send(Wire::get(path).header("accept", "application/json").body(Bytes::new())?).await
     }
 
-    /// Looks at an object, and says whether its resourceVersion moved since the last look.
+    /// Looks at an object, and says whether its resourceVersion moved since the last look, and whether it looks otherwise.
     async fn look(&mut self, target: &str, rules: Rules) -> anyhow::Result<Value> {
         let answer = self.get(target).await?;
-        let before = self.memory.version(target).map(str::to_owned);
+        let before = self.memory.object(target).clone();
         self.memory.see(target, &answer);
-        let now = self.memory.version(target);
-        let moved = before.as_deref() != now;
-        Ok(json!({ "answer": rules.answer(&answer), "moved": moved }))
+        let now = self.memory.object(target);
+        let moved = before.pointer("/metadata/resourceVersion") != now.pointer("/metadata/resourceVersion");
+        let changed = rules.body(before) != rules.body(now.clone());
+        Ok(json!({ "answer": rules.answer(&answer), "moved": moved, "changed": changed }))
     }
 
     /// Takes an object away, whatever holds it.
@@ -198,6 +201,10 @@ impl Run {
                 let (our, their) =
                     tokio::join!(self.ours.look(&target, self.rules), self.theirs.look(&target, self.rules));
                 let (our, their) = (our?, their?);
+                if our["moved"] != their["moved"] {
+                    // That is a difference by itself; the events only say it again.
+                    self.tainted.insert(target.clone());
+                }
                 if our["answer"] != their["answer"] {
                     diverged.push(target.clone());
                 }
@@ -207,14 +214,14 @@ impl Run {
             }
         }
         let differences = differences(&ours, &theirs);
-        Ok(Compared { ours, theirs, differences, diverged })
+        Ok(Compared { request: Some(request.clone()), ours, theirs, differences, diverged })
     }
 
     fn unexplained(&mut self, compared: &Compared) -> Vec<Difference> {
-        let Compared { ours, theirs, differences, .. } = compared;
+        let Compared { request, ours, theirs, differences, .. } = compared;
         let mut unexplained = Vec::new();
         for difference in differences {
-            match explain(&Case { ours, theirs, difference }) {
+            match explain(&Case { request: request.as_ref(), ours, theirs, difference }) {
                 Some(explanation) => *self.report.explained.entry(explanation.name).or_default() += 1,
                 None => unexplained.push(difference.clone()),
             }
@@ -229,7 +236,8 @@ impl Run {
             self.report.events += stream.events;
             for (our, their) in stream.unequal {
                 let differences = differences(&our, &their);
-                let compared = Compared { ours: our, theirs: their, differences, diverged: Vec::new() };
+                let diverged = Vec::new();
+                let compared = Compared { request: None, ours: our, theirs: their, differences, diverged };
                 let unexplained = self.unexplained(&compared);
                 if !unexplained.is_empty() {
                     self.report.add(place, &format!("watch {}", stream.path), None, &unexplained);
@@ -242,7 +250,9 @@ impl Run {
     /// For each kind of difference the fewest requests on one object that still lead to it.
     async fn minimise(&mut self) -> anyhow::Result<()> {
         let mut findings = std::mem::take(&mut self.report.unexplained);
-        for (wanted, finding) in findings.iter_mut().take(MINIMISED_MAX) {
+        let mut most: Vec<_> = findings.iter_mut().collect();
+        most.sort_by_key(|(_, finding)| std::cmp::Reverse(finding.count));
+        for (wanted, finding) in most.into_iter().take(MINIMISED_MAX) {
             let Some(last) = finding.last.clone() else { continue };
             let mut history = std::mem::take(&mut finding.history);
             if !self.leads_to(&history, &last, wanted).await? {
@@ -338,6 +348,9 @@ impl Report {
         }
         for (name, count) in &self.explained {
             println!("explained, {count} times: {name}: {}", reasons.get(name).unwrap_or(&""));
+        }
+        for (name, reason) in reasons.iter().filter(|(name, _)| !self.explained.contains_key(*name)) {
+            println!("not needed: {name}: {reason}");
         }
         self.unexplained.is_empty()
     }
