@@ -59,6 +59,13 @@ enum Source {
     Patch,
 }
 
+impl Other {
+    /// Whether it is of another version, so that not even its fields are known.
+    pub fn is_of_other_version(&self) -> bool {
+        self.faults.iter().any(|fault| fault.path.as_str() == "apiVersion")
+    }
+}
+
 impl Source {
     /// The warning of owners that were named several times, in the words of Kubernetes.
     fn on_repeated_owners(self, uids: &[String]) -> String {

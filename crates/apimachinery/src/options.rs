@@ -108,19 +108,7 @@ impl WriteOptions {
     /// Reads them; 422 that names every bad one.
     pub fn parse(query: &Query, kind: OptionsKind) -> Result<Self, Refusal> {
         let mut faults = Vec::new();
-        let dry_run = dry_run(query, &mut faults);
-        let field_validation = match query.get("fieldValidation") {
-            None | Some("" | "Warn") => FieldValidation::Warn,
-            Some("Ignore") => FieldValidation::Ignore,
-            Some("Strict") => FieldValidation::Strict,
-            Some(other) => {
-                let supported = ["", "Ignore", "Strict", "Warn"];
-                faults.push(Fault::not_supported(Path::new("fieldValidation"), other, &supported));
-                FieldValidation::Warn
-            }
-        };
         let field_manager = query.get("fieldManager").filter(|name| !name.is_empty());
-        faults.extend(field_manager.and_then(|name| manager_fault(name, Path::new("fieldManager"))));
         match kind {
             OptionsKind::Patch if query.get("force").is_some() => {
                 faults.push(Fault::forbidden(Path::new("force"), "may not be specified for non-apply patch"));
@@ -130,6 +118,9 @@ impl WriteOptions {
             }
             _ => {}
         }
+        faults.extend(field_manager.and_then(|name| manager_fault(name, Path::new("fieldManager"))));
+        let dry_run = dry_run(query, &mut faults);
+        let field_validation = field_validation(query, &mut faults);
         let kind = match kind {
             OptionsKind::Create => "CreateOptions",
             OptionsKind::Update => "UpdateOptions",
@@ -138,6 +129,19 @@ impl WriteOptions {
         refuse(kind, &faults)?;
         let field_manager = field_manager.map(str::to_owned);
         Ok(Self { dry_run, field_validation, field_manager, force: query.flag("force") })
+    }
+}
+
+fn field_validation(query: &Query, faults: &mut Vec<Fault>) -> FieldValidation {
+    match query.get("fieldValidation") {
+        None | Some("" | "Warn") => FieldValidation::Warn,
+        Some("Ignore") => FieldValidation::Ignore,
+        Some("Strict") => FieldValidation::Strict,
+        Some(other) => {
+            let supported = ["", "Ignore", "Strict", "Warn"];
+            faults.push(Fault::not_supported(Path::new("fieldValidation"), other, &supported));
+            FieldValidation::Warn
+        }
     }
 }
 
@@ -178,6 +182,9 @@ pub struct DeleteOptions {
     pub resource_version: Option<String>,
     /// What becomes of its dependents; `None`: the default.
     pub propagation: Option<Propagation>,
+    /// Whether an object that does not go at once is answered with 202 instead of 200. Kubernetes does so for those that
+    /// say `orphanDependents: false`, and would break others if it did so for all.
+    pub waits_for_202: bool,
     /// Do everything but persist.
     pub dry_run: bool,
 }
@@ -201,7 +208,7 @@ impl DeleteOptions {
         number(query, "gracePeriodSeconds")?;
         let orphan = query.get("orphanDependents").map(|_| query.flag("orphanDependents"));
         let propagation = propagation(query.get("propagationPolicy"), orphan, faults);
-        Ok(Self { propagation, ..Self::default() })
+        Ok(Self { propagation, waits_for_202: orphan == Some(false), ..Self::default() })
     }
 
     fn from_body(body: &Value, faults: &mut Vec<Fault>) -> Result<Self, Refusal> {
@@ -231,6 +238,7 @@ impl DeleteOptions {
             uid: text(preconditions, "uid")?,
             resource_version: text(preconditions, "resourceVersion")?,
             propagation: propagation(policy.as_deref(), orphan, faults),
+            waits_for_202: orphan == Some(false),
             dry_run: body_dry_run(fields.get("dryRun"), faults).ok_or_else(|| malformed("dryRun must be a list"))?,
         })
     }
@@ -334,12 +342,14 @@ impl ListOptions {
             "NotOlderThan" => Some(VersionMatch::NotOlderThan),
             _ => None,
         };
+        let resource_version = resource_version(query);
         let options = Self {
             labels: LabelSelector::parse(query.get("labelSelector").unwrap_or_default())?,
-            fields: FieldSelector::parse(query.get("fieldSelector").unwrap_or_default(), resource)?,
+            fields: FieldSelector::parse(query.get("fieldSelector").unwrap_or_default())?,
             limit: limit(query)?,
             continue_token: query.get("continue").filter(|token| !token.is_empty()).map(str::to_owned),
-            resource_version: resource_version(query)?,
+            // What is no version is at least none of those with a meaning of their own. It is refused in its turn.
+            resource_version: resource_version.clone().unwrap_or(ResourceVersion::At(0)),
             version_match,
             watch: query.flag("watch"),
             allow_bookmarks: query.flag("allowWatchBookmarks"),
@@ -352,6 +362,8 @@ impl ListOptions {
             options.check_list(wanted_match, &mut faults);
         }
         refuse("ListOptions", &faults)?;
+        options.fields.check(resource)?;
+        resource_version?;
         if options.continue_token.is_some() && matches!(options.resource_version, ResourceVersion::At(_)) {
             return Err(Refusal::bad_request("specifying resource version is not allowed when using continue"));
         }

@@ -13,7 +13,7 @@ use apimachinery::{
     schema,
 };
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 
 use crate::{
     api::{self, Api, Place},
@@ -190,8 +190,14 @@ pub async fn delete<W: World>(
 ) -> Result<Response<Body>, Refusal> {
     let representation = representation(request)?;
     let options = delete_options(request)?;
+    let waits_for_202 = options.waits_for_202;
     let committed = api.queue.submit(deletion(place.key(name), options)?).await?;
-    answer(representation, place, committed)
+    let is_gone = matches!(committed.answer, Answer::Deleted(_));
+    let mut response = answer(representation, place, committed)?;
+    if waits_for_202 && !is_gone {
+        *response.status_mut() = StatusCode::ACCEPTED;
+    }
+    Ok(response)
 }
 
 /// Deletes what a list would show, object by object, and answers with that list.

@@ -40,8 +40,13 @@ fn write_options_name_every_bad_one() {
     let bad = query("dryRun=Some&fieldValidation=Maybe&force=true&fieldManager=%00");
     let refusal = WriteOptions::parse(&bad, OptionsKind::Patch).unwrap_err();
     let fields: Vec<_> = refusal.details.causes.iter().map(|cause| cause.field.as_str()).collect();
-    assert_eq!(fields, ["dryRun", "fieldValidation", "fieldManager", "force"]);
+    assert_eq!(fields, ["force", "fieldManager", "dryRun", "fieldValidation"]);
     assert_eq!((refusal.reason.code(), refusal.details.kind.as_str()), (422, "PatchOptions"));
+    let refusal = WriteOptions::parse(&query("dryRun=All&dryRun=Some"), OptionsKind::Create).unwrap_err();
+    assert_eq!(
+        refusal.message,
+        "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"All\",\"Some\"]: supported values: \"All\""
+    );
 }
 
 #[test]
@@ -54,6 +59,9 @@ fn delete_options_come_from_the_body_or_else_from_the_query() {
     assert_eq!((options.propagation, options.dry_run), (Some(Propagation::Foreground), true));
     assert_eq!(parse(None, "orphanDependents=true").unwrap().propagation, Some(Propagation::Orphan));
     assert_eq!(parse(None, "orphanDependents=0").unwrap().propagation, Some(Propagation::Background));
+    let waits = |body: Value| parse(Some(body), "").unwrap().waits_for_202;
+    assert!(waits(json!({"orphanDependents": false})) && parse(None, "orphanDependents=0").unwrap().waits_for_202);
+    assert!(!waits(json!({"orphanDependents": true})) && !waits(json!({"propagationPolicy": "Background"})));
     assert!(parse(Some(json!({})), "dryRun=All").unwrap().dry_run, "a body does not make a dry run wet");
     assert_eq!(parse(None, "gracePeriodSeconds=soon").unwrap_err().reason.code(), 400);
     for (body, code) in [
@@ -123,6 +131,20 @@ fn list_options_follow_the_table_of_resource_versions() {
         let code =
             ListOptions::parse(&query(text), &fixture::shelf()).map_or_else(|refusal| refusal.reason.code(), |_| 0);
         assert_eq!(code, expected, "{text}");
+    }
+}
+
+/// As in Kubernetes: what cannot be read, then what does not go together, then what there is not.
+#[test]
+fn list_options_are_judged_one_after_the_other() {
+    for (text, expected) in [
+        ("resourceVersionMatch=Exact&fieldSelector=spec.size%3D1", 422),
+        ("resourceVersionMatch=Exact&fieldSelector=nonsense", 400),
+        ("resourceVersionMatch=About&resourceVersion=x", 422),
+        ("resourceVersionMatch=Exact&labelSelector=a%3D%3D%3Db", 400),
+    ] {
+        let refusal = ListOptions::parse(&query(text), &fixture::shelf()).unwrap_err();
+        assert_eq!(refusal.reason.code(), expected, "{text}");
     }
 }
 

@@ -315,8 +315,9 @@ fn a_change_to_another_kind_is_refused_unless_it_is_of_the_status() {
     assert!(refusal.1.starts_with(text) && refusal.1.contains("apiVersion: Invalid value"), "{refusal:?}");
     let gone = desk.merge(json!({"kind": null})).unwrap_err();
     assert_eq!((gone.reason, gone.details.causes[0].field.as_str()), (Reason::Invalid, "patch"));
-    desk.patch(Patch::Merge(json!({"kind": "Book", "status": {"books": 1}}).into()), Some(Subresource::Status))
-        .unwrap();
+    let mut write = |patch: Value| desk.patch(Patch::Merge(patch.into()), Some(Subresource::Status));
+    assert_eq!(refused(write(json!({"apiVersion": "other/v2", "status": {"books": 1}}))).0, 422);
+    write(json!({"kind": "Book", "status": {"books": 1}})).unwrap();
     assert_eq!((&desk.now()["kind"], &desk.now()["status"]["books"]), (&json!("Shelf"), &json!(1)));
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Case;
 use crate::{
     command::{Answer, Decision, Mutation, Write},
-    draft::{Draft, Reader},
+    draft::{Draft, Other, Reader},
     field::{Fault, Path},
     kind::{Decided, Resource, Subresource},
     managed::is_same_but_for_times,
@@ -54,7 +54,9 @@ impl<W> Case<'_, W> {
         if subresource == Some(Subresource::Status) {
             // The rest of the body is not looked at any further.
             of_types.retain(|fault| Path::new("status").covers(fault.path.as_str()));
-        } else if let Some(other) = other {
+        }
+        let matters = |other: &Other| subresource != Some(Subresource::Status) || other.is_of_other_version();
+        if let Some(other) = other.filter(matters) {
             return Err(self.of_other_kind(&other, &faults));
         }
         let of_finalizers = metadata::finalizer_warnings(&current.metadata.finalizers, &new.metadata.finalizers);

@@ -64,6 +64,15 @@ impl Case<'_> {
         self.request.is_some_and(|request| request.query.iter().any(is_dry))
     }
 
+    /// Whether a body sets a time of deletion, or a patch repeats owners.
+    fn sets_what_is_dropped(&self) -> bool {
+        let Some(request) = self.request else { return false };
+        let (Body::Json(body) | Body::Current(body)) = &request.body else { return false };
+        let owners = body["metadata"]["ownerReferences"].as_array().map_or(&[][..], Vec::as_slice);
+        let repeats = owners.iter().enumerate().any(|(index, owner)| owners[..index].contains(owner));
+        body.pointer("/metadata/deletionTimestamp").is_some() || repeats && request.method == Method::PATCH
+    }
+
     /// Whether a status is written with something beside it that is of another kind, or that has a wrong type.
     fn is_untypable_beside_status(&self) -> bool {
         let Some(request) = self.request.filter(|request| request.subresource == "/status") else { return false };
@@ -121,10 +130,10 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "version-on-dry-create",
-        reason: "kube-apiserver lets a dry run of a create with a resourceVersion pass, which fails when it is meant; ours refuses both",
+        reason: "kube-apiserver does not mind a resourceVersion in the dry run of a create, which fails when it is meant; ours refuses both",
         applies: |case| {
             let text = "resourceVersion should not be set on objects to be created";
-            case.is_dry() && case.codes() == (400, 201) && case.we_say(text)
+            case.is_dry() && matches!(case.codes(), (400, 201 | 409)) && case.we_say(text)
         },
     },
     Explanation {
@@ -163,7 +172,10 @@ const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         name: "negotiation-first",
         reason: "ours finds out what form the answer can have before anything else, and so never answers 500 to that",
-        applies: |case| matches!(case.codes(), (406, 400 | 404 | 422 | 500)),
+        applies: |case| {
+            let asks = case.request.and_then(|request| request.accept).unwrap_or_default();
+            matches!(case.codes(), (406, 400 | 404 | 422 | 500)) && asks.contains("as=PartialObjectMetadata")
+        },
     },
     Explanation {
         name: "words-of-go",
@@ -196,10 +208,7 @@ const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         name: "type-may-be-left-out",
         reason: "kube-apiserver insists on apiVersion and kind for custom resources; ours fills them in, as for built-in kinds",
-        applies: |case| {
-            case.theirs["code"] == 400
-                && (case.they_say("Object 'Kind' is missing") || case.they_say("must be of type"))
-        },
+        applies: |case| case.theirs["code"] == 400 && case.they_say("Object 'Kind' is missing"),
     },
     Explanation {
         name: "words-of-patches",
@@ -250,8 +259,44 @@ const EXPLANATIONS: &[Explanation] = &[
             let other = "the API version in the data (oracle.example.com/v2) does not match";
             let in_body = case.codes() == (400, 400) && case.we_say(other);
             let in_patch = case.codes() == (422, 422) && case.they_say("apiVersion: Invalid value");
+            let in_strict_patch = case.codes() == (422, 422)
+                && case.we_say("apiVersion: Invalid value: \"oracle.example.com/v2\"")
+                && case.they_say("strict decoding error: unknown field \"spec\"");
             let strictly = case.they_say("strict decoding error: unknown field \"spec\"") && case.at("/body/message");
-            in_body && strictly || (in_body || in_patch) && case.difference.pointer == "/warning"
+            let strict_patch = in_strict_patch && case.at_status();
+            strict_patch || in_body && strictly || (in_body || in_patch) && case.difference.pointer == "/warning"
+        },
+    },
+    Explanation {
+        name: "status-of-no-version",
+        reason: "of a status in a version that does not exist kube-apiserver drops what it does not know, which is all of it; ours refuses it",
+        applies: |case| {
+            let is_status = case.request.is_some_and(|request| request.subresource == "/status");
+            let why = "apiVersion: Invalid value: \"oracle.example.com/v2\"";
+            is_status && matches!(case.codes(), (422, 200 | 422)) && case.we_say(why)
+        },
+    },
+    Explanation {
+        name: "owners-of-what-is-dropped",
+        reason: "kube-apiserver records who set a deletionTimestamp before it restores it, and who repeated owners before it drops them; ours records who changed something",
+        applies: |case| {
+            case.codes() == (200, 200)
+                && case.difference.pointer.contains("/metadata/managedFields")
+                && case.sets_what_is_dropped()
+        },
+    },
+    Explanation {
+        name: "limit-of-any-version",
+        reason: "at resourceVersion=0 kube-apiserver lists what its cache has, all of it whatever the limit; ours keeps to the limit, with a token for the rest",
+        applies: |case| {
+            let asks = |wanted: &str, value: &str| {
+                let found = |(name, given): &(&str, String)| *name == wanted && (value.is_empty() || given == value);
+                case.request.is_some_and(|request| request.query.iter().any(found))
+            };
+            let of_pages =
+                ["/body/items", "/body/rows", "/body/metadata/continue", "/body/metadata/remainingItemCount"];
+            let is_of_pages = of_pages.contains(&case.difference.pointer.as_str());
+            case.codes() == (200, 200) && asks("resourceVersion", "0") && asks("limit", "") && is_of_pages
         },
     },
     Explanation {
@@ -289,14 +334,9 @@ const EXPLANATIONS: &[Explanation] = &[
         },
     },
     Explanation {
-        name: "options-first",
-        reason: "of a request with several faults ours names another one than kube-apiserver, which looks at the options first",
-        applies: |case| case.codes() == (400, 422) && case.they_say("Options.meta.k8s.io"),
-    },
-    Explanation {
         name: "method-of-collection",
         reason: "kube-apiserver reads the body or asks for a name before it says 405 of a method that the path does not have",
-        applies: |case| case.codes() == (405, 400),
+        applies: |case| case.codes() == (405, 400) && case.they_say("name must be provided"),
     },
 ];
 

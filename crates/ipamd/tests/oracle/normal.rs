@@ -109,7 +109,7 @@ fn metadata(meta: &mut Value) {
 }
 
 /// A name that begins like those that we have servers make up.
-fn generated(name: &str) -> Option<String> {
+pub fn generated(name: &str) -> Option<String> {
     let rest = name.strip_prefix("made-")?;
     (rest.len() == 5).then(|| "made-<suffix>".to_owned())
 }

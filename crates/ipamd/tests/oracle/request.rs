@@ -77,6 +77,11 @@ impl Request {
         self.name.as_ref().map(|name| format!("{}/{name}", self.collection))
     }
 
+    /// Whether its answer is a stream of events.
+    pub fn watches(&self) -> bool {
+        self.query.iter().any(|(name, _)| *name == "watch")
+    }
+
     /// Whether it may change something.
     pub fn writes(&self) -> bool {
         self.method != Method::GET

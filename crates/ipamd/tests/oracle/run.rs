@@ -16,7 +16,7 @@ use crate::{
     generate::Collection,
     normal::Rules,
     request::{Body, Memory, Request},
-    watch::Watches,
+    watch::{self, Watches},
     wire::{Answer, Client},
 };
 
@@ -24,6 +24,8 @@ use crate::{
 const BATCH: usize = 40;
 /// Differences of one kind that are minimised.
 const MINIMISED_MAX: usize = 40;
+/// Examples of what an explanation was needed for.
+const EXAMPLES_MAX: usize = 6;
 /// Requests on one object from which a difference is minimised.
 const HISTORY_MAX: usize = 30;
 
@@ -44,6 +46,8 @@ pub struct Run {
     histories: BTreeMap<String, Vec<Request>>,
     /// Objects that were put away within this batch: their events differ by that.
     tainted: BTreeSet<String>,
+    /// The same for each collection since its last list.
+    strays: BTreeMap<String, BTreeSet<String>>,
     report: Report,
 }
 
@@ -54,10 +58,18 @@ pub struct Report {
     pub operations: usize,
     /// Events compared.
     pub events: usize,
-    /// How often each explanation was needed.
-    pub explained: BTreeMap<&'static str, usize>,
+    /// What each explanation was needed for.
+    explained: BTreeMap<&'static str, Needed>,
     /// Differences without an explanation, those that are most likely one together.
     pub unexplained: BTreeMap<String, Finding>,
+}
+
+/// What an explanation was needed for.
+#[derive(Default)]
+struct Needed {
+    count: usize,
+    /// Some of it, by what was tried.
+    examples: BTreeMap<&'static str, String>,
 }
 
 /// A difference without an explanation.
@@ -118,8 +130,8 @@ impl Side {
 impl Run {
     /// Between two servers that have none of the objects.
     pub fn new(ours: Side, theirs: Side, rules: Rules, collections: Vec<Collection>) -> Self {
-        let (histories, tainted, report) = (BTreeMap::new(), BTreeSet::new(), Report::default());
-        Self { ours, theirs, rules, collections, histories, tainted, report }
+        let (histories, tainted, strays) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { ours, theirs, rules, collections, histories, tainted, strays, report: Report::default() }
     }
 
     /// Sends the requests one after the other, with watches open, and minimises what it finds.
@@ -181,8 +193,16 @@ impl Run {
         ours.with_context(|| format!("our server puts {target} away"))?;
         theirs.with_context(|| format!("kube-apiserver puts {target} away"))?;
         self.histories.remove(target);
-        self.tainted.insert(target.to_owned());
+        self.taint(target);
         Ok(())
+    }
+
+    /// The events of an object are not to be compared for a while.
+    fn taint(&mut self, target: &str) {
+        self.tainted.insert(target.to_owned());
+        for strays in self.strays.values_mut() {
+            strays.insert(target.to_owned());
+        }
     }
 
     async fn compare(&mut self, request: &Request) -> anyhow::Result<Compared> {
@@ -190,11 +210,18 @@ impl Run {
         let (ours, theirs) = tokio::join!(self.ours.client.send(ours), self.theirs.client.send(theirs));
         let ours = ours.with_context(|| format!("our server is asked: {request}"))?;
         let theirs = theirs.with_context(|| format!("kube-apiserver is asked: {request}"))?;
-        if request.method == Method::GET && request.name.is_none() {
+        if request.method == Method::GET && request.name.is_none() && !request.watches() && ours.code == 200 {
             self.ours.memory.see_list(&request.collection, &ours);
             self.theirs.memory.see_list(&request.collection, &theirs);
+            self.strays.insert(request.collection.clone(), BTreeSet::new());
         }
-        let (mut ours, mut theirs) = (self.rules.answer(&ours), self.rules.answer(&theirs));
+        let (mut ours, mut theirs) = if request.watches() {
+            let none = BTreeSet::new();
+            let strays = self.strays.get(&request.collection).unwrap_or(&none);
+            (watch::answer(&ours, self.rules, strays), watch::answer(&theirs, self.rules, strays))
+        } else {
+            (self.rules.answer(&ours), self.rules.answer(&theirs))
+        };
         let mut diverged = Vec::new();
         if request.writes() {
             for target in request.targets(&self.collections) {
@@ -203,7 +230,7 @@ impl Run {
                 let (our, their) = (our?, their?);
                 if our["moved"] != their["moved"] {
                     // That is a difference by itself; the events only say it again.
-                    self.tainted.insert(target.clone());
+                    self.taint(&target);
                 }
                 if our["answer"] != their["answer"] {
                     diverged.push(target.clone());
@@ -222,7 +249,9 @@ impl Run {
         let mut unexplained = Vec::new();
         for difference in differences {
             match explain(&Case { request: request.as_ref(), ours, theirs, difference }) {
-                Some(explanation) => *self.report.explained.entry(explanation.name).or_default() += 1,
+                Some(explanation) => {
+                    self.report.explained.entry(explanation.name).or_default().add(compared, difference);
+                }
                 None => unexplained.push(difference.clone()),
             }
         }
@@ -314,6 +343,19 @@ impl Request {
     }
 }
 
+impl Needed {
+    fn add(&mut self, compared: &Compared, difference: &Difference) {
+        self.count += 1;
+        let Some(request) = &compared.request else { return };
+        if self.examples.len() < EXAMPLES_MAX {
+            let (ours, theirs) = (brief(&compared.ours), brief(&compared.theirs));
+            let (label, request) = (request.label, shortened(&request.to_string(), 600));
+            let example = || format!("    {request}\n    ours:   {ours}\n    theirs: {theirs}\n    {difference}");
+            self.examples.entry(label).or_insert_with(example);
+        }
+    }
+}
+
 impl Report {
     fn add(
         &mut self,
@@ -346,8 +388,11 @@ impl Report {
         for finding in findings {
             println!("DIFFERENCE, {} times: {}", finding.count, finding.text);
         }
-        for (name, count) in &self.explained {
-            println!("explained, {count} times: {name}: {}", reasons.get(name).unwrap_or(&""));
+        for (name, needed) in &self.explained {
+            println!("explained, {} times: {name}: {}", needed.count, reasons.get(name).unwrap_or(&""));
+            for (label, example) in &needed.examples {
+                println!("  for example {label}:\n{example}");
+            }
         }
         for (name, reason) in reasons.iter().filter(|(name, _)| !self.explained.contains_key(*name)) {
             println!("not needed: {name}: {reason}");
@@ -357,9 +402,10 @@ impl Report {
 
     /// The closing line.
     pub fn summary(&self) -> String {
-        let explained: usize = self.explained.values().sum();
+        let explained: usize = self.explained.values().map(|needed| needed.count).sum();
         let unexplained: usize = self.unexplained.values().map(|finding| finding.count).sum();
-        let by_reason: Vec<_> = self.explained.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let by_reason: Vec<_> =
+            self.explained.iter().map(|(name, needed)| format!("{name} {}", needed.count)).collect();
         format!(
             "{} operations compared, {} events, {explained} explained differences ({}), {unexplained} unexplained",
             self.operations,
