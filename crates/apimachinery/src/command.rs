@@ -10,7 +10,7 @@ use crate::{
     object::Object,
     options::{DeleteOptions, FieldValidation},
     patch::Patch,
-    refusal::Details,
+    refusal::{Details, Refusal},
     time::Time,
 };
 
@@ -94,6 +94,8 @@ pub enum Mutation {
     Replace(Box<Draft>),
     /// Patch it, and meet unknown and repeated fields of the result like this.
     Patch(Patch, FieldValidation),
+    /// A patch that makes no sense as it stands. Whether there is such an object is to be said first.
+    Unreadable(Refusal),
 }
 
 /// A decoded write request.

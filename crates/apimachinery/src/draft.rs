@@ -22,6 +22,19 @@ pub struct Draft {
     pub warnings: Vec<String>,
     /// What could not be read, for its type.
     pub faults: Vec<Fault>,
+    /// What it says to be instead, if it says to be of another kind.
+    pub other: Option<Other>,
+}
+
+/// Another kind than the one that is written.
+#[derive(Clone, Debug)]
+pub struct Other {
+    /// Its group.
+    pub group: String,
+    /// Its name.
+    pub kind: String,
+    /// That it should be another.
+    pub faults: Vec<Fault>,
 }
 
 /// What a body is read by.
@@ -46,6 +59,28 @@ enum Source {
     Patch,
 }
 
+impl Other {
+    /// Whether it is of another version, so that not even its fields are known.
+    pub fn is_of_other_version(&self) -> bool {
+        self.faults.iter().any(|fault| fault.path.as_str() == "apiVersion")
+    }
+}
+
+impl Source {
+    /// The warning of owners that were named several times, in the words of Kubernetes.
+    fn on_repeated_owners(self, uids: &[String]) -> String {
+        let when = match self {
+            Self::Body => "",
+            Self::Patch => " after mutating admission happens",
+        };
+        format!(
+            ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and \
+             may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            uids.join(", ")
+        )
+    }
+}
+
 impl Reader<'_> {
     /// Reads a body that describes an object.
     pub fn body(&self, body: Decoded) -> Result<Draft, Refusal> {
@@ -65,33 +100,46 @@ impl Reader<'_> {
         if !value.is_object() {
             return Err(Refusal::bad_request("the object provided is unrecognized: it must be a JSON object"));
         }
-        self.check_type(&value)?;
+        let other = self.check_type(&value, source)?;
         let Findings { unknown, faults } = self.schema.check(&mut value);
+        if let Some(fault) = faults.iter().find(|fault| is_read_first(&fault.path)) {
+            return Err(self.unreadable(&fault.to_string(), source));
+        }
+        // Of another kind nobody knows which fields it has.
+        let unknown = if other.is_none() { unknown } else { Vec::new() };
         let mut warnings = self.meet(&unknown, duplicates, source)?;
-        let mut object = Object::from_value(value)
-            .map_err(|error| Refusal::bad_request(format!("the object provided cannot be read: {error}")))?;
+        let mut object = Object::from_value(value).map_err(|error| self.unreadable(&error.to_string(), source))?;
         object.api_version = self.resource.api_version();
         self.resource.kind.clone_into(&mut object.kind);
-        warnings.extend(metadata::drop_repeated_owners(&mut object.metadata));
-        Ok(Draft { object, warnings, faults })
+        let repeated = metadata::drop_repeated_owners(&mut object.metadata);
+        if !repeated.is_empty() {
+            warnings.push(source.on_repeated_owners(&repeated));
+        }
+        Ok(Draft { object, warnings, faults, other })
     }
 
-    /// `apiVersion` and `kind` may be left out, but not be others.
-    fn check_type(&self, value: &Value) -> Result<(), Refusal> {
+    /// `apiVersion` and `kind` may be left out of a body, but a patch may not take them away.
+    fn check_type(&self, value: &Value, source: Source) -> Result<Option<Other>, Refusal> {
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+        let is_gone = |name: &&str| value.get(name).is_none_or(|value| value.is_null() || value == "");
+        let removed = ["kind", "apiVersion"].into_iter().find(is_gone).filter(|_| source == Source::Patch);
+        if let Some(name) = removed {
+            return Err(self.unpatchable(&format!("the patch takes {name} away")));
+        }
         let (found, expected) = (text("apiVersion"), self.resource.api_version());
-        if !found.is_empty() && found != expected {
+        let is_other = |found: &str, expected: &str| !found.is_empty() && found != expected;
+        if is_other(found, &expected) && source == Source::Body {
             return Err(Refusal::bad_request(format!(
                 "the API version in the data ({found}) does not match the expected API version ({expected})"
             )));
         }
-        let (found, expected) = (text("kind"), self.resource.kind);
-        if !found.is_empty() && found != expected {
-            return Err(Refusal::bad_request(format!(
-                "the kind in the data ({found}) does not match the expected kind ({expected})"
-            )));
-        }
-        Ok(())
+        let all = [("kind", self.resource.kind), ("apiVersion", expected.as_str())];
+        let others = all.into_iter().filter(|(name, expected)| is_other(text(name), expected));
+        let faults: Vec<Fault> = others
+            .map(|(name, expected)| Fault::invalid(Path::new(name), text(name), &format!("must be {expected}")))
+            .collect();
+        let group = found.rsplit_once('/').map_or("", |(group, _)| group).to_owned();
+        Ok((!faults.is_empty()).then(|| Other { group, kind: text("kind").to_owned(), faults }))
     }
 
     /// What `fieldValidation` makes of unknown and repeated fields.
@@ -104,14 +152,18 @@ impl Reader<'_> {
             FieldValidation::Ignore => Ok(Vec::new()),
             FieldValidation::Warn => Ok(texts),
             FieldValidation::Strict => {
-                let why = format!("strict decoding error: {}", texts.join(", "));
-                let (kind, version) = (self.resource.kind, self.resource.version);
-                Err(match source {
-                    Source::Patch => self.unpatchable(&why),
-                    Source::Body => Refusal::bad_request(format!(
-                        "{kind} in version \"{version}\" cannot be handled as a {kind}: {why}"
-                    )),
-                })
+                Err(self.unreadable(&format!("strict decoding error: {}", texts.join(", ")), source))
+            }
+        }
+    }
+
+    /// Of what is no object of the kind.
+    fn unreadable(&self, why: &str, source: Source) -> Refusal {
+        let (kind, version) = (self.resource.kind, self.resource.version);
+        match source {
+            Source::Patch => self.unpatchable(why),
+            Source::Body => {
+                Refusal::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {why}"))
             }
         }
     }
@@ -122,4 +174,9 @@ impl Reader<'_> {
         let fault = Fault { path, fault_type: FaultType::Invalid, message: format!("Invalid value: {why}") };
         Refusal::invalid(self.resource.group, self.resource.kind, self.name, &[fault])
     }
+}
+
+/// Whether nothing can be done with an object before this part of it has been read.
+fn is_read_first(path: &Path) -> bool {
+    ["apiVersion", "kind", "metadata"].iter().any(|top| Path::new(*top).covers(path.as_str()))
 }

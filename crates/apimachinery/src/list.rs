@@ -153,7 +153,7 @@ pub fn too_large(requested: u64, current: u64) -> Refusal {
 /// The metadata of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListMeta {
-    /// The revision of the state that it shows.
+    /// The revision of the state that it shows; 0: it shows what was never stored.
     pub resource_version: u64,
     /// Where the next page starts; `None`: this is the last.
     pub continue_token: Option<String>,
@@ -165,7 +165,9 @@ impl ListMeta {
     /// As it stands on the wire.
     pub fn to_value(&self) -> Value {
         let mut fields = Map::new();
-        fields.insert("resourceVersion".to_owned(), Value::String(self.resource_version.to_string()));
+        if self.resource_version > 0 {
+            fields.insert("resourceVersion".to_owned(), Value::String(self.resource_version.to_string()));
+        }
         if let Some(token) = &self.continue_token {
             fields.insert("continue".to_owned(), Value::String(token.clone()));
         }

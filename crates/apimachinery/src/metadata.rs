@@ -1,7 +1,9 @@
 //! Rules of metadata: names, labels, annotations, finalizers, owners
 //! (`k8s.io/apimachinery/pkg/api/validation` and `pkg/util/validation`, whose words clients may know).
 
-use serde_json::Value;
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
 
 use crate::{
     field::{Fault, Path},
@@ -22,6 +24,8 @@ const GENERATED_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// The longest name of a field manager, in bytes.
 pub(crate) const MANAGER_LENGTH_MAX: usize = 128;
 
+const IMMUTABLE: &str = "field is immutable";
+
 /// Keeps dependents when the object goes.
 pub const FINALIZER_ORPHAN: &str = "orphan";
 /// Deletes dependents before the object.
@@ -38,6 +42,7 @@ pub fn validate_create(meta: &ObjectMeta, resource: &Resource) -> Vec<Fault> {
 /// The faults of changed metadata. What the server keeps by itself has been restored before.
 pub fn validate_update(old: &ObjectMeta, new: &ObjectMeta) -> Vec<Fault> {
     let mut faults = Vec::new();
+    validate_rest(new, &mut faults);
     let path = Path::new("metadata");
     let added: Vec<_> = new.finalizers.iter().filter(|name| !old.finalizers.contains(name)).collect();
     if old.deletion_timestamp.is_some() && !added.is_empty() {
@@ -52,15 +57,22 @@ pub fn validate_update(old: &ObjectMeta, new: &ObjectMeta) -> Vec<Fault> {
         [("name", &old.name, &new.name), ("namespace", &old.namespace, &new.namespace), ("uid", &old.uid, &new.uid)]
     {
         if old != new {
-            faults.push(Fault::invalid(path.child(field), new.as_str(), "field is immutable"));
+            faults.push(Fault::invalid(path.child(field), new.as_str(), IMMUTABLE));
         }
     }
-    validate_rest(new, &mut faults);
+    if old.deletion_timestamp != new.deletion_timestamp {
+        let time = new.deletion_timestamp.map(|time| time.to_string());
+        faults.push(Fault::invalid(path.child("deletionTimestamp"), time, IMMUTABLE));
+    }
+    if old.deletion_grace_period_seconds != new.deletion_grace_period_seconds {
+        let seconds = new.deletion_grace_period_seconds;
+        faults.push(Fault::invalid(path.child("deletionGracePeriodSeconds"), seconds, IMMUTABLE));
+    }
     faults
 }
 
-/// Removes repeated owners, as Kubernetes does. The text is a warning.
-pub fn drop_repeated_owners(meta: &mut ObjectMeta) -> Option<String> {
+/// Removes repeated owners, as Kubernetes does: their uids.
+pub fn drop_repeated_owners(meta: &mut ObjectMeta) -> Vec<String> {
     let mut kept: Vec<OwnerReference> = Vec::new();
     let mut repeated: Vec<String> = Vec::new();
     for owner in meta.owner_references.drain(..) {
@@ -71,10 +83,22 @@ pub fn drop_repeated_owners(meta: &mut ObjectMeta) -> Option<String> {
         }
     }
     meta.owner_references = kept;
-    (!repeated.is_empty()).then(|| {
-        let uids = repeated.join(", ");
-        format!(".metadata.ownerReferences contains duplicate entries, which were dropped; duplicate UID(s): {uids}")
-    })
+    repeated
+}
+
+/// Warnings of finalizers, new ones, whose names others might think of too.
+pub fn finalizer_warnings(old: &[String], new: &[String]) -> Vec<String> {
+    let is_common = |name: &str| [FINALIZER_ORPHAN, FINALIZER_FOREGROUND, "kubernetes"].contains(&name);
+    let added: BTreeSet<&String> = new.iter().filter(|name| !old.contains(name)).collect();
+    let bare = added.into_iter().filter(|name| !name.contains('/') && !is_common(name));
+    let warning = |name: &String| {
+        let path = if name.contains('.') { " including a path (/)" } else { "" };
+        format!(
+            "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name{path} to avoid accidental conflicts \
+             with other finalizer writers"
+        )
+    };
+    bare.map(warning).collect()
 }
 
 fn validate_names(meta: &ObjectMeta, resource: &Resource, faults: &mut Vec<Fault>) {
@@ -111,12 +135,6 @@ fn check_base(base: &str, length_max: usize) -> Result<(), String> {
 }
 
 fn check_name(name: &str, length_max: usize) -> Result<(), String> {
-    if name == "." || name == ".." {
-        return Err(format!("may not be '{name}'"));
-    }
-    if let Some(character) = name.chars().find(|c| ['/', '%'].contains(c)) {
-        return Err(format!("may not contain '{character}'"));
-    }
     if name.len() > length_max {
         return Err(too_long(length_max));
     }
@@ -135,7 +153,7 @@ fn validate_rest(meta: &ObjectMeta, faults: &mut Vec<Fault>) {
             faults.push(Fault::invalid(path(), key.as_str(), &why));
         }
         if let Err(why) = is_label_value(value) {
-            faults.push(Fault::invalid(path().key(key), value.as_str(), &why));
+            faults.push(Fault::invalid(path(), value.as_str(), &why));
         }
     }
     validate_annotations(meta, faults);
@@ -174,15 +192,12 @@ fn validate_finalizers(meta: &ObjectMeta, path: &Path, faults: &mut Vec<Fault>) 
 fn validate_owners(owners: &[OwnerReference], path: &Path, faults: &mut Vec<Fault>) {
     let mut controller: Option<&OwnerReference> = None;
     for (index, owner) in owners.iter().enumerate() {
-        for (field, value, what) in [
-            ("apiVersion", &owner.api_version, "version"),
-            ("kind", &owner.kind, "kind"),
-            ("name", &owner.name, "name"),
-            ("uid", &owner.uid, "uid"),
-        ] {
+        let path_of = |field: &str| path.index(index).child(field);
+        for (field, value) in
+            [("apiVersion", &owner.api_version), ("kind", &owner.kind), ("name", &owner.name), ("uid", &owner.uid)]
+        {
             if value.is_empty() {
-                let path = path.index(index).child(field);
-                faults.push(Fault::invalid(path, value.as_str(), &format!("{what} must not be empty")));
+                faults.push(Fault::required(path_of(field), "must not be empty"));
             }
         }
         if owner.controller != Some(true) {
@@ -193,7 +208,11 @@ fn validate_owners(owners: &[OwnerReference], path: &Path, faults: &mut Vec<Faul
                 "Only one reference can have Controller set to true. Found \"true\" in references for {}/{} and {}/{}",
                 first.kind, first.name, owner.kind, owner.name
             );
-            faults.push(Fault::invalid(path.clone(), owner.name.as_str(), &detail));
+            faults.push(Fault::invalid(
+                path.clone(),
+                owners.iter().map(|owner| json!(owner)).collect::<Value>(),
+                &detail,
+            ));
         } else {
             controller = Some(owner);
         }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 pub use self::indent::indent;
 use crate::{
+    field::{Fault, Path},
     options::Query,
     refusal::{Reason, Refusal},
 };
@@ -65,7 +66,11 @@ impl IncludeObject {
             None | Some("" | "Metadata") => Ok(Self::Metadata),
             Some("Object") => Ok(Self::Object),
             Some("None") => Ok(Self::None),
-            Some(other) => Err(Refusal::bad_request(format!("unrecognized includeObject value: {other:?}"))),
+            Some(other) => {
+                let detail = "must be 'Metadata', 'Object', 'None', or empty";
+                let fault = Fault::invalid(Path::new("includeObject"), other, detail);
+                Err(Refusal::bad_request(format!("Unable to convert to Table as requested: {fault}")))
+            }
         }
     }
 }

@@ -108,19 +108,7 @@ impl WriteOptions {
     /// Reads them; 422 that names every bad one.
     pub fn parse(query: &Query, kind: OptionsKind) -> Result<Self, Refusal> {
         let mut faults = Vec::new();
-        let dry_run = dry_run(query, &mut faults);
-        let field_validation = match query.get("fieldValidation") {
-            None | Some("" | "Warn") => FieldValidation::Warn,
-            Some("Ignore") => FieldValidation::Ignore,
-            Some("Strict") => FieldValidation::Strict,
-            Some(other) => {
-                let supported = ["", "Ignore", "Strict", "Warn"];
-                faults.push(Fault::not_supported(Path::new("fieldValidation"), other, &supported));
-                FieldValidation::Warn
-            }
-        };
         let field_manager = query.get("fieldManager").filter(|name| !name.is_empty());
-        faults.extend(field_manager.and_then(|name| manager_fault(name, Path::new("fieldManager"))));
         match kind {
             OptionsKind::Patch if query.get("force").is_some() => {
                 faults.push(Fault::forbidden(Path::new("force"), "may not be specified for non-apply patch"));
@@ -130,6 +118,9 @@ impl WriteOptions {
             }
             _ => {}
         }
+        faults.extend(field_manager.and_then(|name| manager_fault(name, Path::new("fieldManager"))));
+        let dry_run = dry_run(query, &mut faults);
+        let field_validation = field_validation(query, &mut faults);
         let kind = match kind {
             OptionsKind::Create => "CreateOptions",
             OptionsKind::Update => "UpdateOptions",
@@ -141,15 +132,30 @@ impl WriteOptions {
     }
 }
 
-fn dry_run(query: &Query, faults: &mut Vec<Fault>) -> bool {
-    let mut dry_run = false;
-    for value in query.get_all("dryRun").filter(|value| !value.is_empty()) {
-        match value {
-            "All" => dry_run = true,
-            other => faults.push(Fault::not_supported(Path::new("dryRun"), other, &["All"])),
+fn field_validation(query: &Query, faults: &mut Vec<Fault>) -> FieldValidation {
+    match query.get("fieldValidation") {
+        None | Some("" | "Warn") => FieldValidation::Warn,
+        Some("Ignore") => FieldValidation::Ignore,
+        Some("Strict") => FieldValidation::Strict,
+        Some(other) => {
+            let supported = ["", "Ignore", "Strict", "Warn"];
+            faults.push(Fault::not_supported(Path::new("fieldValidation"), other, &supported));
+            FieldValidation::Warn
         }
     }
-    dry_run
+}
+
+fn dry_run(query: &Query, faults: &mut Vec<Fault>) -> bool {
+    let values: Vec<Value> = query.get_all("dryRun").filter(|value| !value.is_empty()).map(Value::from).collect();
+    check_dry_run(&values, faults)
+}
+
+/// Whether nothing shall be persisted.
+fn check_dry_run(values: &[Value], faults: &mut Vec<Fault>) -> bool {
+    if values.iter().any(|value| value != "All") {
+        faults.push(Fault::not_supported(Path::new("dryRun"), values, &["All"]));
+    }
+    !values.is_empty()
 }
 
 fn refuse(kind: &str, faults: &[Fault]) -> Result<(), Refusal> {
@@ -176,6 +182,9 @@ pub struct DeleteOptions {
     pub resource_version: Option<String>,
     /// What becomes of its dependents; `None`: the default.
     pub propagation: Option<Propagation>,
+    /// Whether an object that does not go at once is answered with 202 instead of 200. Kubernetes does so for those that
+    /// say `orphanDependents: false`, and would break others if it did so for all.
+    pub waits_for_202: bool,
     /// Do everything but persist.
     pub dry_run: bool,
 }
@@ -199,7 +208,7 @@ impl DeleteOptions {
         number(query, "gracePeriodSeconds")?;
         let orphan = query.get("orphanDependents").map(|_| query.flag("orphanDependents"));
         let propagation = propagation(query.get("propagationPolicy"), orphan, faults);
-        Ok(Self { propagation, ..Self::default() })
+        Ok(Self { propagation, waits_for_202: orphan == Some(false), ..Self::default() })
     }
 
     fn from_body(body: &Value, faults: &mut Vec<Fault>) -> Result<Self, Refusal> {
@@ -229,6 +238,7 @@ impl DeleteOptions {
             uid: text(preconditions, "uid")?,
             resource_version: text(preconditions, "resourceVersion")?,
             propagation: propagation(policy.as_deref(), orphan, faults),
+            waits_for_202: orphan == Some(false),
             dry_run: body_dry_run(fields.get("dryRun"), faults).ok_or_else(|| malformed("dryRun must be a list"))?,
         })
     }
@@ -252,10 +262,7 @@ fn body_dry_run(value: Option<&Value>, faults: &mut Vec<Fault>) -> Option<bool> 
         None | Some(Value::Null) => return Some(false),
         Some(values) => values.as_array()?,
     };
-    for other in values.iter().filter(|value| *value != "All") {
-        faults.push(Fault::not_supported(Path::new("dryRun"), other.clone(), &["All"]));
-    }
-    Some(!values.is_empty())
+    Some(check_dry_run(values, faults))
 }
 
 fn propagation(policy: Option<&str>, orphan: Option<bool>, faults: &mut Vec<Fault>) -> Option<Propagation> {
@@ -329,22 +336,20 @@ impl ListOptions {
     /// Reads and checks them.
     pub fn parse(query: &Query, resource: &Resource) -> Result<Self, Refusal> {
         let mut faults = Vec::new();
-        let version_match = match query.get("resourceVersionMatch") {
-            None | Some("") => None,
-            Some("Exact") => Some(VersionMatch::Exact),
-            Some("NotOlderThan") => Some(VersionMatch::NotOlderThan),
-            Some(other) => {
-                let path = Path::new("resourceVersionMatch");
-                faults.push(Fault::not_supported(path, other, &["Exact", "NotOlderThan", ""]));
-                None
-            }
+        let wanted_match = query.get("resourceVersionMatch").unwrap_or_default();
+        let version_match = match wanted_match {
+            "Exact" => Some(VersionMatch::Exact),
+            "NotOlderThan" => Some(VersionMatch::NotOlderThan),
+            _ => None,
         };
+        let resource_version = resource_version(query);
         let options = Self {
             labels: LabelSelector::parse(query.get("labelSelector").unwrap_or_default())?,
-            fields: FieldSelector::parse(query.get("fieldSelector").unwrap_or_default(), resource)?,
-            limit: number(query, "limit")?.filter(|limit| *limit > 0).map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
+            fields: FieldSelector::parse(query.get("fieldSelector").unwrap_or_default())?,
+            limit: limit(query)?,
             continue_token: query.get("continue").filter(|token| !token.is_empty()).map(str::to_owned),
-            resource_version: resource_version(query)?,
+            // What is no version is at least none of those with a meaning of their own. It is refused in its turn.
+            resource_version: resource_version.clone().unwrap_or(ResourceVersion::At(0)),
             version_match,
             watch: query.flag("watch"),
             allow_bookmarks: query.flag("allowWatchBookmarks"),
@@ -352,28 +357,33 @@ impl ListOptions {
             timeout_seconds: number(query, "timeoutSeconds")?.filter(|seconds| *seconds > 0),
         };
         if options.watch {
-            options.check_watch(&mut faults);
+            options.check_watch(wanted_match, &mut faults);
         } else {
-            options.check_list(&mut faults);
+            options.check_list(wanted_match, &mut faults);
         }
         refuse("ListOptions", &faults)?;
+        options.fields.check(resource)?;
+        resource_version?;
         if options.continue_token.is_some() && matches!(options.resource_version, ResourceVersion::At(_)) {
             return Err(Refusal::bad_request("specifying resource version is not allowed when using continue"));
         }
         Ok(options)
     }
 
-    fn check_list(&self, faults: &mut Vec<Fault>) {
-        if let Some(version_match) = self.version_match {
-            let mut forbid = |why: &str| faults.push(Fault::forbidden(Path::new("resourceVersionMatch"), why));
-            if self.resource_version == ResourceVersion::Unset {
-                forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
+    fn check_list(&self, wanted_match: &str, faults: &mut Vec<Fault>) {
+        let path = || Path::new("resourceVersionMatch");
+        let mut forbid = |applies: bool, why: &str| faults.extend(applies.then(|| Fault::forbidden(path(), why)));
+        if !wanted_match.is_empty() {
+            let is_unset = self.resource_version == ResourceVersion::Unset;
+            forbid(is_unset, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+            let continues = self.continue_token.is_some();
+            forbid(continues, "resourceVersionMatch is forbidden when continue is provided");
+            if self.version_match.is_none() {
+                faults.push(Fault::not_supported(path(), wanted_match, &["Exact", "NotOlderThan", ""]));
             }
-            if self.continue_token.is_some() {
-                forbid("resourceVersionMatch is forbidden when continue is provided");
-            }
-            if (self.resource_version, version_match) == (ResourceVersion::Any, VersionMatch::Exact) {
-                forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+            if (self.resource_version, self.version_match) == (ResourceVersion::Any, Some(VersionMatch::Exact)) {
+                let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+                faults.push(Fault::forbidden(path(), why));
             }
         }
         if self.send_initial_events.is_some() {
@@ -382,20 +392,24 @@ impl ListOptions {
         }
     }
 
-    fn check_watch(&self, faults: &mut Vec<Fault>) {
+    fn check_watch(&self, wanted_match: &str, faults: &mut Vec<Fault>) {
         let path = || Path::new("resourceVersionMatch");
-        if self.send_initial_events.is_some() && self.version_match != Some(VersionMatch::NotOlderThan) {
+        let is_other = self.version_match != Some(VersionMatch::NotOlderThan);
+        if self.send_initial_events.is_some() && is_other {
             let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
             faults.push(Fault::forbidden(path(), detail));
         }
-        if self.send_initial_events.is_none() && self.version_match.is_some() {
+        if wanted_match.is_empty() {
+            return;
+        }
+        if self.send_initial_events.is_none() {
             let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
             faults.push(Fault::forbidden(path(), detail));
         }
-        if self.version_match == Some(VersionMatch::Exact) {
-            faults.push(Fault::not_supported(path(), "Exact", &["NotOlderThan"]));
+        if is_other {
+            faults.push(Fault::not_supported(path(), wanted_match, &["NotOlderThan"]));
         }
-        if self.version_match.is_some() && self.continue_token.is_some() {
+        if self.continue_token.is_some() {
             let detail = "resourceVersionMatch is forbidden when continue is provided";
             faults.push(Fault::forbidden(path(), detail));
         }
@@ -412,6 +426,16 @@ fn resource_version(query: &Query) -> Result<ResourceVersion, Refusal> {
             "invalid resource version {text:?}: it must be a number that this server gave"
         ))),
     }
+}
+
+/// No positive number is no limit, as in Kubernetes.
+fn limit(query: &Query) -> Result<Option<usize>, Refusal> {
+    let text = query.get("limit").unwrap_or_default();
+    if text.strip_prefix('-').and_then(digits).is_some_and(|n| i64::try_from(n).is_ok()) {
+        return Ok(None);
+    }
+    let limit = number(query, "limit")?.filter(|limit| *limit > 0);
+    Ok(limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))
 }
 
 fn number(query: &Query, name: &str) -> Result<Option<u64>, Refusal> {

@@ -1,14 +1,16 @@
 //! Patches: RFC 6902 (JSON Patch) and RFC 7396 (JSON Merge Patch); for Kubernetes' own kinds also the strategic kind.
 
+mod operations;
 mod strategic;
 
-use json_patch::{PatchOperation, jsonptr::PointerBuf};
 use serde_json::Value;
+
+pub use self::operations::Operations;
 
 use crate::{
     field::{Fault, FaultType, Path},
     refusal::{Reason, Refusal},
-    schema::{DEPTH_MAX, Decoded, decode},
+    schema::{Decoded, decode},
 };
 
 /// The type of a server-side apply, which is no change of what is there but a statement of what shall be.
@@ -37,7 +39,7 @@ pub fn is_strategic(content_type: &str) -> bool {
 #[derive(Clone, Debug)]
 pub enum Patch {
     /// Operations, one after the other.
-    Json(json_patch::Patch),
+    Json(Operations),
     /// Fields to set, or with `null` to remove.
     Merge(Decoded),
     /// The same, with lists that are merged: see [`Patch::parse_strategic`].
@@ -61,16 +63,7 @@ impl Patch {
     }
 
     fn parse_json(body: &[u8]) -> Result<Self, Refusal> {
-        let value = decode(None, body)?.value;
-        let operations = value.as_array().map_or(0, Vec::len);
-        if operations > OPERATIONS_MAX {
-            let message =
-                format!("The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {operations}");
-            return Err(Refusal::new(Reason::RequestEntityTooLarge, message));
-        }
-        serde_json::from_value(value)
-            .map(Self::Json)
-            .map_err(|error| Refusal::bad_request(format!("error decoding JSON patch: {error}")))
+        Operations::parse(decode(None, body)?.value).map(Self::Json)
     }
 
     fn parse_merge(body: &[u8]) -> Result<Self, Refusal> {
@@ -104,64 +97,9 @@ impl Patch {
         match self {
             Self::Merge(patch) => json_patch::merge(&mut patched, &patch.value),
             Self::Strategic(patch) => strategic::merge(&mut patched, &patch.value),
-            Self::Json(patch) => apply_operations(&mut patched, patch)?,
+            Self::Json(operations) => operations.apply(&mut patched)?,
         }
         Ok(patched)
-    }
-}
-
-fn apply_operations(value: &mut Value, patch: &json_patch::Patch) -> Result<(), Refusal> {
-    let mut carried = 0;
-    for operation in patch.iter() {
-        let (to, subtree) = match operation {
-            PatchOperation::Copy(copy) => (&copy.path, copy.from.resolve(value).ok()),
-            PatchOperation::Move(moved) => (&moved.path, moved.from.resolve(value).ok()),
-            PatchOperation::Add(add) => (&add.path, Some(&add.value)),
-            PatchOperation::Replace(replace) => (&replace.path, Some(&replace.value)),
-            PatchOperation::Test(_) | PatchOperation::Remove(_) => (&PointerBuf::new(), None),
-        };
-        let size = subtree.map(Size::of).unwrap_or_default();
-        if matches!(operation, PatchOperation::Copy(_) | PatchOperation::Move(_)) {
-            carried += size.bytes;
-        }
-        if carried > CARRIED_BYTES_MAX {
-            let message = format!("the patch copies and moves more than the limit of {CARRIED_BYTES_MAX} bytes");
-            return Err(Refusal::new(Reason::RequestEntityTooLarge, message));
-        }
-        if to.count() + size.depth > DEPTH_MAX {
-            return Err(unprocessable(&format!("the patched object nests deeper than {DEPTH_MAX} levels")));
-        }
-        // Whatever goes wrong, what was done so far is thrown away: nothing needs to be undone one by one.
-        json_patch::patch_unsafe(value, std::slice::from_ref(operation))
-            .map_err(|error| unprocessable(&error.to_string()))?;
-    }
-    Ok(())
-}
-
-/// How large a value is.
-#[derive(Clone, Copy, Debug, Default)]
-struct Size {
-    /// As JSON; near enough for a limit.
-    bytes: usize,
-    /// Levels below it.
-    depth: usize,
-}
-
-impl Size {
-    fn of(value: &Value) -> Self {
-        match value {
-            Value::Null | Value::Bool(_) | Value::Number(_) => Self { bytes: 4, depth: 0 },
-            Value::String(text) => Self { bytes: text.len() + 2, depth: 0 },
-            Value::Array(items) => Self::around(items.iter().map(|item| (0, item))),
-            Value::Object(fields) => Self::around(fields.iter().map(|(name, value)| (name.len() + 3, value))),
-        }
-    }
-
-    fn around<'a>(parts: impl Iterator<Item = (usize, &'a Value)>) -> Self {
-        parts.fold(Self { bytes: 2, depth: 1 }, |all, (extra, value)| {
-            let part = Self::of(value);
-            Self { bytes: all.bytes + extra + part.bytes + 1, depth: all.depth.max(part.depth + 1) }
-        })
     }
 }
 

@@ -149,12 +149,14 @@ pub struct Refusal {
     pub message: String,
     /// The rest.
     pub details: Box<Details>,
+    /// For the `Warning` header: what was noticed before it was refused.
+    pub warnings: Vec<String>,
 }
 
 impl Refusal {
     /// A refusal without details.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), details: Box::default() }
+        Self { reason, message: message.into(), details: Box::default(), warnings: Vec::new() }
     }
 
     /// 400.
@@ -216,6 +218,13 @@ impl Refusal {
     #[must_use]
     pub fn because(mut self, fault: &Fault) -> Self {
         self.details.causes.push(Cause::from(fault));
+        self
+    }
+
+    /// Adds what was noticed before.
+    #[must_use]
+    pub fn warned(mut self, warnings: Vec<String>) -> Self {
+        self.warnings.splice(..0, warnings);
         self
     }
 

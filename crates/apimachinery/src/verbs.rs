@@ -9,7 +9,8 @@ mod update;
 use std::sync::Arc;
 
 use crate::{
-    command::{Action, Command, Decision, ObjectKey},
+    command::{Action, Command, Decision, Mutation, ObjectKey},
+    draft::Other,
     field::Fault,
     kind::{Context, Decided, Kind, Related, Resource},
     object::Object,
@@ -29,12 +30,25 @@ pub fn decide<W>(
     let Command { key, action, manager, dry_run, now, seed } = command;
     let ctx = Context { now, seed, dry_run, related };
     let case = Case { kind, resource: kind.resource(), schema, world, key: &key, manager: &manager, ctx };
-    match (action, current) {
+    let noticed = noticed(&action);
+    let decided = match (action, current) {
         (Action::Create(draft), current) => case.create(*draft, current, None),
         (Action::Apply { apply, subresource }, current) => case.apply(current, apply, subresource),
+        (Action::Update { change: Mutation::Replace(mut draft), .. }, None) => {
+            case.check_place(&mut draft.object).and_then(|()| Err(case.not_found()))
+        }
         (_, None) => Err(case.not_found()),
         (Action::Update { change, subresource }, Some(current)) => case.update(current, change, subresource),
         (Action::Delete(options), Some(current)) => case.delete(current, &options),
+    };
+    decided.map_err(|refusal| refusal.warned(noticed))
+}
+
+/// What was noticed of a body when it was read: its sender is told even if nothing comes of it.
+fn noticed(action: &Action) -> Vec<String> {
+    match action {
+        Action::Create(draft) | Action::Update { change: Mutation::Replace(draft), .. } => draft.warnings.clone(),
+        _ => Vec::new(),
     }
 }
 
@@ -58,20 +72,17 @@ impl<W> Case<'_, W> {
         Refusal::conflict(self.resource.group, self.resource.plural, &self.key.name, why)
     }
 
-    fn other_name(&self, name: &str) -> Refusal {
-        let own = &self.key.name;
-        Refusal::bad_request(format!("the name of the object ({name}) does not match the name on the URL ({own})"))
-    }
-
-    fn invalid(&self, faults: &[Fault]) -> Refusal {
-        Refusal::invalid(self.resource.group, self.resource.kind, &self.key.name, faults)
-    }
-
     /// A refusal that says which object it is about.
     fn about_this(&self, refusal: Refusal) -> Refusal {
         let Resource { group, kind, plural, .. } = self.resource;
         let noun = if refusal.reason == Reason::Invalid { kind } else { plural };
         refusal.about(group, noun, &self.key.name)
+    }
+
+    /// A refusal of what says to be of another kind.
+    fn of_other_kind(&self, other: &Other, of_metadata: &[Fault]) -> Refusal {
+        let faults = [of_metadata, &other.faults].concat();
+        Refusal::invalid(&other.group, &other.kind, &self.key.name, &faults)
     }
 
     /// What the kind decided, unless it, the schema or the rules of metadata refuse: all that is wrong with fields is in

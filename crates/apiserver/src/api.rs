@@ -96,19 +96,13 @@ impl<W: World> Api<W> {
     pub fn place(&self, target: &ResourceTarget) -> Result<Option<Place<'_, W>>, Refusal> {
         let Some(kind) = self.registry.get(&target.resource) else { return Ok(None) };
         let resource = kind.resource();
-        let subresource = match target.subresource.as_deref() {
-            None => None,
-            Some(part) => match resource.subresources.iter().find(|known| known.as_str() == part) {
-                Some(known) => Some(*known),
-                None => return Ok(None),
-            },
-        };
         let known = target.group == resource.group && target.version == resource.version;
         // The path of a namespace says its name twice: it is also where other objects are.
         let namespace = target.namespace.clone().filter(|_| !is_namespace(target));
         if !known || (namespace.is_some() && !resource.namespaced) {
             return Ok(None);
         }
+        let subresource = subresource(resource, target)?;
         let collection = matches!(target.verb, Verb::List | Verb::Watch | Verb::DeleteCollection | Verb::Create);
         let needs_namespace = resource.namespaced && !matches!(target.verb, Verb::List | Verb::Watch);
         if needs_namespace && target.namespace.is_none() {
@@ -160,6 +154,14 @@ impl<W: World> Api<W> {
             _ => Err(list::too_large(revision, self.hub.head())),
         }
     }
+}
+
+/// The part of the object that is meant. One that is not there is, as with custom resources, an object that is not there.
+fn subresource(resource: &Resource, target: &ResourceTarget) -> Result<Option<Subresource>, Refusal> {
+    let Some(part) = target.subresource.as_deref() else { return Ok(None) };
+    let known = resource.subresources.iter().find(|known| known.as_str() == part).copied();
+    let name = target.name.as_deref().unwrap_or_default();
+    known.map(Some).ok_or_else(|| Refusal::not_found(resource.group, resource.plural, name))
 }
 
 fn is_namespace(target: &ResourceTarget) -> bool {

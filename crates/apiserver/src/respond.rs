@@ -41,7 +41,7 @@ pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
 
 /// A refusal.
 pub fn refusal(refusal: &Refusal) -> Response<Body> {
-    status(&refusal.to_status())
+    warn(status(&refusal.to_status()), &refusal.warnings)
 }
 
 /// A `Status`, with `Retry-After` if it says when a retry is safe.

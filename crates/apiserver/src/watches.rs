@@ -89,7 +89,7 @@ fn with_name<W>(fields: FieldSelector, place: &Place<'_, W>) -> Result<FieldSele
     match &place.name {
         Some(name) if fields.name() != Some(name) => {
             let name = name.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=");
-            FieldSelector::parse(&format!("{fields},metadata.name={name}"), place.resource)
+            FieldSelector::parse(&format!("{fields},metadata.name={name}"))
         }
         _ => Ok(fields),
     }

@@ -13,7 +13,7 @@ use apimachinery::{
     schema,
 };
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 
 use crate::{
     api::{self, Api, Place},
@@ -102,12 +102,27 @@ pub async fn patch<W: World>(
         return apply(api, place, name, request).await;
     }
     let patch = if is_strategic(content_type) && place.resource.is_core() {
-        Patch::parse_strategic(&request.body)?
+        Patch::parse_strategic(&request.body)
     } else {
-        Patch::parse(content_type, &request.body)?
+        Patch::parse(content_type, &request.body)
     };
+    if let Err(refusal) = &patch
+        && refusal.reason == Reason::UnsupportedMediaType
+    {
+        return Err(refusal.clone());
+    }
     let options = WriteOptions::parse(&request.query, OptionsKind::Patch)?;
-    update(api, place, name, request, Mutation::Patch(patch, options.field_validation), &options).await
+    let change = match patch {
+        Ok(patch) => Mutation::Patch(patch, options.field_validation),
+        Err(refusal) if refusal.reason == Reason::BadRequest && is_json(&request.body) => Mutation::Unreadable(refusal),
+        Err(refusal) => return Err(refusal),
+    };
+    update(api, place, name, request, change, &options).await
+}
+
+/// Whether it is JSON of any shape.
+fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }
 
 /// Server-side apply. The body is YAML, and so may be JSON; what it repeats is refused whatever `fieldValidation` says,
@@ -175,8 +190,14 @@ pub async fn delete<W: World>(
 ) -> Result<Response<Body>, Refusal> {
     let representation = representation(request)?;
     let options = delete_options(request)?;
+    let waits_for_202 = options.waits_for_202;
     let committed = api.queue.submit(deletion(place.key(name), options)?).await?;
-    answer(representation, place, committed)
+    let is_gone = matches!(committed.answer, Answer::Deleted(_));
+    let mut response = answer(representation, place, committed)?;
+    if waits_for_202 && !is_gone {
+        *response.status_mut() = StatusCode::ACCEPTED;
+    }
+    Ok(response)
 }
 
 /// Deletes what a list would show, object by object, and answers with that list.

@@ -184,11 +184,11 @@ impl Endpoint {
             self.record_update(&empty, &live_typed, &mut managers, BEFORE_FIRST_APPLY, now);
         }
         let id = self.manager(manager, Operation::Apply);
-        let before = managers.0.get(&id).map(|owned| owned.set.clone());
         let mut object = self.merge(&live_typed, &config_typed, &mut managers, &id, on_conflict)?;
         strip(&mut managers, &id);
+        // As in Kubernetes, coming to own what is there already is not a change that has a time.
         if let Some(owned) = managers.0.get_mut(&id)
-            && (before.as_ref() != Some(&owned.set) || !value::equal(&object, live))
+            && !value::equal(&object, live)
         {
             owned.time = Some(now);
         }

@@ -42,7 +42,7 @@ fn every_fault_of_the_rest_is_named() {
     });
     let expected = [
         "metadata.labels",
-        "metadata.labels[b]",
+        "metadata.labels",
         "metadata.annotations",
         "metadata.ownerReferences[0].uid",
         "metadata.ownerReferences",
@@ -112,13 +112,39 @@ fn identity_is_immutable() {
 }
 
 #[test]
-fn repeated_owners_are_dropped_with_a_warning() {
+fn an_update_begins_no_deletion_and_moves_none() {
+    let meta = |meta: Value| serde_json::from_value::<ObjectMeta>(meta).unwrap();
+    let new = meta(
+        json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 3, "labels": {"-": ""}}),
+    );
+    let faults: Vec<_> =
+        validate_update(&ObjectMeta::default(), &new).iter().map(|fault| fault.path.to_string()).collect();
+    assert_eq!(faults, ["metadata.labels", "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds"]);
+}
+
+#[test]
+fn a_new_finalizer_that_others_might_think_of_is_warned_about() {
+    let warnings = |old: &[&str], new: &[&str]| {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        finalizer_warnings(&names(old), &names(new))
+    };
+    assert!(warnings(&["hold"], &["hold", "e.x/a", "orphan", "foregroundDeletion", "kubernetes"]).is_empty());
+    expect_test::expect![[r#"
+        [
+            "metadata.finalizers: \"e.x\": prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers",
+            "metadata.finalizers: \"hold\": prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers",
+        ]
+    "#]]
+    .assert_debug_eq(&warnings(&[], &["hold", "e.x", "hold"]));
+}
+
+#[test]
+fn repeated_owners_are_dropped() {
     let owner = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"});
     let other = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "w"});
     let mut meta: ObjectMeta = serde_json::from_value(json!({"ownerReferences": [owner, other, owner]})).unwrap();
-    let warning = drop_repeated_owners(&mut meta).unwrap();
-    assert!(warning.ends_with("duplicate UID(s): u"), "{warning}");
-    assert_eq!((meta.owner_references.len(), drop_repeated_owners(&mut meta)), (2, None));
+    assert_eq!(drop_repeated_owners(&mut meta), ["u"]);
+    assert_eq!((meta.owner_references.len(), drop_repeated_owners(&mut meta)), (2, Vec::new()));
 }
 
 /// The words are Kubernetes' own, letter by letter: people search for them.

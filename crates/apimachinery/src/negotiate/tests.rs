@@ -107,7 +107,12 @@ fn rows_say_of_their_objects_what_the_query_wants() {
     check("includeObject=Metadata", &expect!["table v1 Metadata"]);
     check("includeObject=Object", &expect!["table v1 Object"]);
     check("includeObject=None", &expect!["table v1 None"]);
-    check("includeObject=object", &expect![[r#"400 unrecognized includeObject value: "object""#]]);
+    check(
+        "includeObject=object",
+        &expect![[
+            r#"400 Unable to convert to Table as requested: includeObject: Invalid value: "object": must be 'Metadata', 'Object', 'None', or empty"#
+        ]],
+    );
     // Only a table has rows.
     assert_eq!(answer(None, Shape::List, "includeObject=x"), "json");
 }

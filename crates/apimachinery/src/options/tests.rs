@@ -40,8 +40,13 @@ fn write_options_name_every_bad_one() {
     let bad = query("dryRun=Some&fieldValidation=Maybe&force=true&fieldManager=%00");
     let refusal = WriteOptions::parse(&bad, OptionsKind::Patch).unwrap_err();
     let fields: Vec<_> = refusal.details.causes.iter().map(|cause| cause.field.as_str()).collect();
-    assert_eq!(fields, ["dryRun", "fieldValidation", "fieldManager", "force"]);
+    assert_eq!(fields, ["force", "fieldManager", "dryRun", "fieldValidation"]);
     assert_eq!((refusal.reason.code(), refusal.details.kind.as_str()), (422, "PatchOptions"));
+    let refusal = WriteOptions::parse(&query("dryRun=All&dryRun=Some"), OptionsKind::Create).unwrap_err();
+    assert_eq!(
+        refusal.message,
+        "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"All\",\"Some\"]: supported values: \"All\""
+    );
 }
 
 #[test]
@@ -54,6 +59,9 @@ fn delete_options_come_from_the_body_or_else_from_the_query() {
     assert_eq!((options.propagation, options.dry_run), (Some(Propagation::Foreground), true));
     assert_eq!(parse(None, "orphanDependents=true").unwrap().propagation, Some(Propagation::Orphan));
     assert_eq!(parse(None, "orphanDependents=0").unwrap().propagation, Some(Propagation::Background));
+    let waits = |body: Value| parse(Some(body), "").unwrap().waits_for_202;
+    assert!(waits(json!({"orphanDependents": false})) && parse(None, "orphanDependents=0").unwrap().waits_for_202);
+    assert!(!waits(json!({"orphanDependents": true})) && !waits(json!({"propagationPolicy": "Background"})));
     assert!(parse(Some(json!({})), "dryRun=All").unwrap().dry_run, "a body does not make a dry run wet");
     assert_eq!(parse(None, "gracePeriodSeconds=soon").unwrap_err().reason.code(), 400);
     for (body, code) in [
@@ -102,7 +110,9 @@ fn list_options_follow_the_table_of_resource_versions() {
         ("resourceVersion=-1", 400),
         ("resourceVersion=%2B1", 400),
         ("limit=abc", 400),
-        ("limit=-1", 400),
+        ("limit=-1", 0),
+        ("limit=-99999999999999999999", 400),
+        ("limit=--1", 400),
         ("limit=99999999999999999999", 400),
         ("timeoutSeconds=1.5", 400),
         ("resourceVersionMatch=Exact", 422),
@@ -124,6 +134,20 @@ fn list_options_follow_the_table_of_resource_versions() {
     }
 }
 
+/// As in Kubernetes: what cannot be read, then what does not go together, then what there is not.
+#[test]
+fn list_options_are_judged_one_after_the_other() {
+    for (text, expected) in [
+        ("resourceVersionMatch=Exact&fieldSelector=spec.size%3D1", 422),
+        ("resourceVersionMatch=Exact&fieldSelector=nonsense", 400),
+        ("resourceVersionMatch=About&resourceVersion=x", 422),
+        ("resourceVersionMatch=Exact&labelSelector=a%3D%3D%3Db", 400),
+    ] {
+        let refusal = ListOptions::parse(&query(text), &fixture::shelf()).unwrap_err();
+        assert_eq!(refusal.reason.code(), expected, "{text}");
+    }
+}
+
 #[test]
 fn list_options_say_what_was_asked() {
     let text =
@@ -138,6 +162,9 @@ fn list_options_say_what_was_asked() {
 
 #[test]
 fn a_refused_list_says_which_option_and_why() {
+    let refusal = ListOptions::parse(&query("resourceVersionMatch=About"), &fixture::shelf()).unwrap_err();
+    let causes: Vec<_> = refusal.details.causes.iter().map(|cause| cause.reason.as_str()).collect();
+    assert_eq!(causes, ["FieldValueForbidden", "FieldValueNotSupported"], "whoever mends the first meets the second");
     let refusal = ListOptions::parse(&query("resourceVersionMatch=Exact&resourceVersion=0"), &fixture::shelf());
     expect_test::expect![[r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0""#]]
     .assert_eq(&refusal.unwrap_err().message);

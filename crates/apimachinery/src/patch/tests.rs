@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::schema::DEPTH_MAX;
 
 fn apply(content_type: &str, patch: &str, to: Value) -> Result<Value, u16> {
     Patch::parse(content_type, patch.as_bytes()).and_then(|patch| patch.apply(&to)).map_err(|r| r.reason.code())
@@ -22,8 +23,48 @@ fn a_json_patch_applies_all_or_nothing() {
     assert_eq!(apply(PATCH_TYPES[0], patch, json!({"a": 1})), Ok(json!({"a": 1, "b": 2})));
     assert_eq!(apply(PATCH_TYPES[0], patch, json!({"a": 2})), Err(422));
     assert_eq!(apply(PATCH_TYPES[0], r#"[{"op":"remove","path":"/x"}]"#, json!({})), Err(422));
-    assert_eq!(apply(PATCH_TYPES[0], r#"[{"op":"destroy"}]"#, json!({})), Err(400));
+    assert_eq!(apply(PATCH_TYPES[0], r#"[{"op":"destroy"}]"#, json!({})), Err(422));
+    assert_eq!(apply(PATCH_TYPES[0], r#"[{"op":1}]"#, json!({})), Err(400));
+    assert_eq!(apply(PATCH_TYPES[0], "[1]", json!({})), Err(400));
     assert_eq!(apply(PATCH_TYPES[0], "{}", json!({})), Err(400));
+}
+
+/// What the RFC refuses and kube-apiserver does not, and the other way round.
+#[test]
+fn operations_are_as_lenient_as_those_of_kubernetes() {
+    let check = |operation: &str, expected: Result<Value, u16>| {
+        let done = apply(PATCH_TYPES[0], &format!("[{operation}]"), json!({"a": [1, 2], "b": {"~/": null}}));
+        assert_eq!(done, expected, "{operation}");
+    };
+    let with = |a: Value, b: Value| Ok(json!({"a": a, "b": b}));
+    let b = || json!({"~/": null});
+    check(r#"{"op":"replace","path":"/b/new","value":1}"#, with(json!([1, 2]), json!({"~/": null, "new": 1})));
+    check(r#"{"op":"copy","from":"/b/none","path":"/a/0"}"#, with(json!([null, 1, 2]), b()));
+    check(r#"{"op":"test","path":"/none","value":null}"#, with(json!([1, 2]), b()));
+    check(r#"{"op":"test","path":"/b/~0~1"}"#, with(json!([1, 2]), b()));
+    check(r#"{"op":"add","path":"/a/-"}"#, with(json!([1, 2, null]), b()));
+    check(r#"{"op":"add","path":"/a/2","value":3}"#, with(json!([1, 2, 3]), b()));
+    check(r#"{"op":"add","path":"/a/-1","value":3}"#, with(json!([1, 2, 3]), b()));
+    check(r#"{"op":"remove","path":"/a/-1"}"#, with(json!([1]), b()));
+    check(r#"{"op":"move","from":"/a/0","path":"/b"}"#, with(json!([2]), json!(1)));
+    check(r#"{"op":"replace","path":"","value":{"c":1}}"#, Ok(json!({"c": 1})));
+    for refused in [
+        r#"{"op":"replace","path":"/a/2","value":3}"#,
+        r#"{"op":"replace","path":"/b/~0~1/c","value":3}"#,
+        r#"{"op":"replace","path":"","value":1}"#,
+        r#"{"op":"replace","path":"b","value":1}"#,
+        r#"{"op":"add","path":"/a/3","value":3}"#,
+        r#"{"op":"add","path":"/a/x","value":3}"#,
+        r#"{"op":"add","path":"","value":{}}"#,
+        r#"{"op":"add","value":3}"#,
+        r#"{"op":"remove","path":"/b/none"}"#,
+        r#"{"op":"remove","path":"/a/-3"}"#,
+        r#"{"op":"move","from":"/b/none","path":"/c"}"#,
+        r#"{"op":"copy","path":"/c"}"#,
+        r#"{"op":"test","path":"/a/0","value":2}"#,
+    ] {
+        check(refused, Err(422));
+    }
 }
 
 #[test]
@@ -49,6 +90,8 @@ fn growth_and_length_are_bounded() {
     let doubling = r#"{"op":"copy","from":"/a","path":"/a/-"}"#;
     check(doubling, 3, json!({"a": ["x".repeat(100)]}), Ok(()));
     check(doubling, 64, json!({"a": ["x".repeat(100)]}), Err(413));
+    check(r#"{"op":"copy","from":"/a","path":"/a/-1"}"#, 64, json!({"a": ["x".repeat(100)]}), Err(413));
+    check(r#"{"op":"copy","from":"/a/-1","path":"/a/-1/-"}"#, 64, json!({"a": [["x".repeat(100)]]}), Err(413));
     check(doubling, OPERATIONS_MAX + 1, json!({}), Err(413));
     // Nesting grows by a level with each of these, and bytes hardly do.
     check(r#"{"op":"copy","from":"","path":"/a"}"#, 100, json!({}), Err(422));
@@ -69,7 +112,9 @@ fn other_patch_types_are_unsupported_not_malformed() {
 }
 
 fn operation() -> impl Strategy<Value = Value> {
-    let pointer = || prop::sample::select(vec!["", "/", "/a", "/a/0", "/a/-", "/a/b", "/~", "/a/18446744073709551616"]);
+    let pointer = || {
+        prop::sample::select(vec!["", "/", "/a", "/a/0", "/a/-", "/a/-1", "/a/b", "a", "/~", "/a/18446744073709551616"])
+    };
     let op = prop::sample::select(vec!["add", "remove", "replace", "move", "copy", "test"]);
     (op, pointer(), pointer(), prop::sample::select(vec![json!(1), json!([1, 2]), json!({"b": null})]))
         .prop_map(|(op, from, path, value)| json!({"op": op, "from": from, "path": path, "value": value}))

@@ -1,6 +1,10 @@
 //! What a kind may look like: unknown fields and wrong types, found in one walk.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
@@ -36,13 +40,54 @@ pub struct Findings {
 enum Node {
     Object { fields: BTreeMap<String, Node>, keeps_unknown: bool },
     Map(Box<Node>),
-    List(Box<Node>),
+    List { of: Box<Node>, unique: Unique },
     Text { choices: Vec<String> },
     Time,
     Integer { min: i64, max: i64, format: &'static str },
     Number,
     Boolean,
     Anything,
+}
+
+/// What the items of a list must differ in.
+#[derive(Clone, Debug)]
+enum Unique {
+    /// Nothing.
+    No,
+    /// All of it (`x-kubernetes-list-type: set`).
+    Whole,
+    /// These fields, each with its default (`x-kubernetes-list-type: map`).
+    Keys(Vec<(String, Value)>),
+}
+
+impl Unique {
+    fn compile(schema: &Value) -> Self {
+        match schema.get("x-kubernetes-list-type").and_then(Value::as_str) {
+            Some("set") => Self::Whole,
+            Some("map") => {
+                let keys = schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten();
+                let fields = &schema["items"]["properties"];
+                Self::Keys(
+                    keys.filter_map(Value::as_str)
+                        .map(|key| (key.to_owned(), fields[key]["default"].clone()))
+                        .collect(),
+                )
+            }
+            _ => Self::No,
+        }
+    }
+
+    /// What must not be there twice; nothing if the item may be.
+    fn of(&self, item: &Value) -> Option<Value> {
+        match self {
+            Self::No => None,
+            Self::Whole => Some(item.clone()),
+            Self::Keys(keys) => {
+                let found = keys.iter().map(|(key, default)| (key.clone(), item.get(key).unwrap_or(default).clone()));
+                Some(Value::Object(found.filter(|(_, value)| !value.is_null()).collect()))
+            }
+        }
+    }
 }
 
 impl Schema {
@@ -53,6 +98,10 @@ impl Schema {
         schema["properties"]["kind"] = json!({"type": "string"});
         schema["properties"]["metadata"] = object_meta_schema();
         let merged = Arc::new(managed::Schema::compile(&schema));
+        for list in ["finalizers", "ownerReferences"] {
+            // How these are merged is not what they may hold: the rules of metadata see to that.
+            schema["properties"]["metadata"]["properties"][list]["x-kubernetes-list-type"].take();
+        }
         Self {
             top: Node::compile(&schema),
             object: Endpoint::of_object(resource, &merged),
@@ -99,7 +148,10 @@ impl Node {
                     Self::Object { fields: BTreeMap::new(), keeps_unknown }
                 }
             },
-            Some("array") => Self::List(Box::new(schema.get("items").map_or(Self::Anything, Self::compile))),
+            Some("array") => {
+                let of = Box::new(schema.get("items").map_or(Self::Anything, Self::compile));
+                Self::List { of, unique: Unique::compile(schema) }
+            }
             Some("string") if schema.get("format").is_some_and(|format| format == "date-time") => Self::Time,
             Some("string") => {
                 let choices = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
@@ -132,13 +184,8 @@ impl Node {
                 });
                 return true;
             }
-            (Self::List(of), Value::Array(items)) => {
-                let mut index = 0;
-                items.retain_mut(|item| {
-                    let step = Step { parent: at, name: Name::Index(index) };
-                    index += 1;
-                    of.check(item, Some(&step), findings)
-                });
+            (Self::List { of, unique }, Value::Array(items)) => {
+                check_items(of, unique, items, at, findings);
                 return true;
             }
             (Self::Text { choices }, Value::String(text)) => {
@@ -156,7 +203,7 @@ impl Node {
                 None => "integer",
             },
             (Self::Object { .. } | Self::Map(_), _) => "object",
-            (Self::List(_), _) => "array",
+            (Self::List { .. }, _) => "array",
             (Self::Time, Value::String(text)) => {
                 if text.parse::<Time>().is_ok() {
                     return true;
@@ -179,6 +226,25 @@ impl Node {
     }
 }
 
+/// Leaves the items that are of the right type and not there twice.
+fn check_items(node: &Node, unique: &Unique, items: &mut Vec<Value>, at: Option<&Step<'_>>, findings: &mut Findings) {
+    let mut index = 0;
+    let mut seen = HashSet::new();
+    items.retain_mut(|item| {
+        let step = Step { parent: at, name: Name::Index(index) };
+        index += 1;
+        if !node.check(item, Some(&step), findings) {
+            return false;
+        }
+        let Some(key) = unique.of(item) else { return true };
+        let is_new = seen.insert(key.to_string());
+        if !is_new {
+            findings.fault(|| Fault::duplicate(path(Some(&step)), key));
+        }
+        is_new
+    });
+}
+
 /// Whether the value stays: not if it is unknown, nothing, or of a wrong type.
 fn check_field(node: Option<&Node>, value: &mut Value, step: &Step<'_>, findings: &mut Findings) -> bool {
     match node {
@@ -188,8 +254,8 @@ fn check_field(node: Option<&Node>, value: &mut Value, step: &Step<'_>, findings
             }
             false
         }
-        // For Go, and so for every client, null is as good as absent.
-        Some(_) if value.is_null() => false,
+        // For Go, and so for every client, null is as good as absent; of free form nobody knows what it means.
+        Some(node) if value.is_null() => matches!(node, Node::Anything),
         Some(node) => node.check(value, Some(step), findings),
     }
 }

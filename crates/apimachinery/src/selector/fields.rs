@@ -21,17 +21,19 @@ struct Requirement {
 }
 
 impl FieldSelector {
-    /// Parses the text form for `resource`; the empty text selects everything.
-    pub fn parse(text: &str, resource: &Resource) -> Result<Self, Refusal> {
-        let mut requirements = Vec::new();
-        for term in split_terms(text).into_iter().filter(|term| !term.is_empty()) {
-            let requirement = parse_term(term).ok_or_else(|| {
-                Refusal::bad_request(format!("invalid selector: {text:?}; can't understand {term:?}"))
-            })?;
-            check_field(&requirement.field, resource)?;
-            requirements.push(requirement);
-        }
-        Ok(Self(requirements))
+    /// Parses the text form; the empty text selects everything.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let terms = split_terms(text).into_iter().filter(|term| !term.is_empty());
+        let requirements = terms.map(|term| {
+            parse_term(term)
+                .ok_or_else(|| Refusal::bad_request(format!("invalid selector: {text:?}; can't understand {term:?}")))
+        });
+        requirements.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether `resource` has the fields.
+    pub fn check(&self, resource: &Resource) -> Result<(), Refusal> {
+        self.0.iter().try_for_each(|requirement| check_field(&requirement.field, resource))
     }
 
     /// Whether the object satisfies it. A field that is absent is as good as empty.
@@ -79,7 +81,8 @@ impl fmt::Display for FieldSelector {
 }
 
 fn check_field(field: &str, resource: &Resource) -> Result<(), Refusal> {
-    let supported = || [NAME, NAMESPACE].into_iter().chain(resource.selectable_fields.iter().copied());
+    let of_metadata = if resource.namespaced { &[NAME, NAMESPACE][..] } else { &[NAME] };
+    let supported = || of_metadata.iter().chain(resource.selectable_fields).copied();
     if supported().any(|known| known == field) {
         return Ok(());
     }

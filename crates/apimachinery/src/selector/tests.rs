@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::{field::Path, fixture, object::Object};
+use crate::{field::Path, fixture, kind::Resource, object::Object};
 
 fn labels(text: &str) -> BTreeMap<String, String> {
     let pairs = text.split(',').filter(|pair| !pair.is_empty());
@@ -110,27 +110,27 @@ fn field_selectors_match_what_they_say() {
     for (selector, expected) in [
         ("", true),
         ("metadata.name=n", true),
-        ("metadata.name==n,metadata.namespace!=other", true),
+        ("metadata.name==n,metadata.name!=other", true),
         ("metadata.name!=n", false),
         (r"spec.colour=a\,b\=c\\", true),
         ("spec.colour=", false),
     ] {
-        let parsed = FieldSelector::parse(selector, &fixture::shelf()).unwrap();
+        let parsed = FieldSelector::parse(selector).unwrap();
         assert_eq!(parsed.matches(&object()), expected, "{selector}");
     }
-    let parsed = FieldSelector::parse("metadata.name=n", &fixture::shelf()).unwrap();
+    let parsed = FieldSelector::parse("metadata.name=n").unwrap();
     assert_eq!((parsed.name(), parsed.namespace()), (Some("n"), None));
 }
 
 #[test]
 fn an_unknown_field_is_refused_with_the_known_ones() {
-    let refusal = FieldSelector::parse("spec.size=1", &fixture::shelf()).unwrap_err();
-    assert_eq!(
-        refusal.message,
-        "\"spec.size\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\", \"spec.colour\""
-    );
+    let check = |selector, resource: Resource| FieldSelector::parse(selector).unwrap().check(&resource);
+    let refusal = check("spec.size=1", fixture::shelf()).unwrap_err();
+    assert_eq!(refusal.message, "\"spec.size\" is not a known field selector: only \"metadata.name\", \"spec.colour\"");
+    assert!(check("metadata.namespace=n", fixture::shelf()).is_err(), "it is in none");
+    assert!(check("metadata.namespace=n", fixture::book()).is_ok());
     for malformed in ["metadata.name", "metadata.name=a=b", r"metadata.name=\n", "metadata.name!a"] {
-        assert!(FieldSelector::parse(malformed, &fixture::shelf()).is_err(), "{malformed}");
+        assert!(FieldSelector::parse(malformed).is_err(), "{malformed}");
     }
 }
 
@@ -141,8 +141,8 @@ proptest! {
             prop_assert_eq!(LabelSelector::parse(&selector.to_string()).unwrap(), selector);
         }
         let term = format!("metadata.name={text}");
-        if let Ok(selector) = FieldSelector::parse(&term, &fixture::shelf()) {
-            prop_assert_eq!(FieldSelector::parse(&selector.to_string(), &fixture::shelf()).unwrap(), selector);
+        if let Ok(selector) = FieldSelector::parse(&term) {
+            prop_assert_eq!(FieldSelector::parse(&selector.to_string()).unwrap(), selector);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     command::{Apply, Decision},
     draft::Reader,
     kind::Subresource,
-    managed::{Applied, ApplyError, OnConflict},
+    managed::{Applied, OnConflict},
     object::Object,
     options::FieldValidation,
     refusal::Refusal,
@@ -22,7 +22,7 @@ impl<W> Case<'_, W> {
         apply: Apply,
         subresource: Option<Subresource>,
     ) -> Result<Decision, Refusal> {
-        let Apply { mut config, force } = apply;
+        let Apply { config, force } = apply;
         if !config.is_object() || !config.get("metadata").is_none_or(Value::is_object) {
             return Err(Refusal::bad_request(
                 "the object provided is unrecognized: it and its metadata must be JSON objects",
@@ -30,28 +30,25 @@ impl<W> Case<'_, W> {
         }
         let meta = |name: &str| config["metadata"][name].as_str().unwrap_or_default();
         if current.is_none() {
-            self.may_begin(subresource, meta("uid"), meta("resourceVersion"))?;
-        }
-        match meta("name") {
-            "" => config["metadata"]["name"] = Value::String(self.key.name.clone()),
-            name if name != self.key.name => return Err(self.other_name(name)),
-            _ => {}
+            self.may_begin(subresource, meta("uid"))?;
         }
         let live = current.map(|current| current.to_value());
         let endpoint = self.schema.endpoint(subresource);
         let on_conflict = if force { OnConflict::TakeOver } else { OnConflict::Refuse };
-        let applied = endpoint.apply(live.as_ref(), &config, self.manager, on_conflict, self.ctx.now);
-        let Applied { object, managed_fields } = applied.map_err(|error| match error {
-            // As in Kubernetes: the causes alone.
-            ApplyError::Conflicts(_) => error.into(),
-            _ => self.about_this(error.into()),
-        })?;
+        // As in Kubernetes: what is said of an apply that fails does not name the object.
+        let Applied { object, managed_fields } =
+            endpoint.apply(live.as_ref(), &config, self.manager, on_conflict, self.ctx.now).map_err(Refusal::from)?;
         // What the configuration has is known to the schema; what only the object has is not the applier's fault.
         let validation = FieldValidation::Ignore;
         let reader = Reader { resource: self.resource, schema: self.schema, name: &self.key.name, validation };
-        let draft = reader.patched(object, &[])?;
+        let mut draft = reader.patched(object, &[])?;
         match current {
-            None => self.create(draft, None, Some(managed_fields)),
+            None => {
+                // A version that the object should have had is as good as none.
+                draft.object.metadata.resource_version.clear();
+                self.check_place(&mut draft.object)?;
+                self.create(draft, None, Some(managed_fields))
+            }
             Some(current) => {
                 let wanted = Wanted { draft, replaced: false, owners: Some(managed_fields) };
                 self.change(current, wanted, subresource)
@@ -60,7 +57,7 @@ impl<W> Case<'_, W> {
     }
 
     /// Whether an object may be made by applying it.
-    fn may_begin(&self, subresource: Option<Subresource>, uid: &str, version: &str) -> Result<(), Refusal> {
+    fn may_begin(&self, subresource: Option<Subresource>, uid: &str) -> Result<(), Refusal> {
         if subresource.is_some() {
             return Err(self.not_found());
         }
@@ -68,9 +65,6 @@ impl<W> Case<'_, W> {
             let why =
                 format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
             return Err(self.conflict(&why));
-        }
-        if !version.is_empty() {
-            return Err(self.conflict("a resourceVersion was specified, and no existing object was found"));
         }
         Ok(())
     }

@@ -22,19 +22,23 @@ impl<W> Case<'_, W> {
         current: Option<&Arc<Object>>,
         owners: Option<Vec<Value>>,
     ) -> Result<Decision, Refusal> {
-        let Draft { mut object, mut warnings, faults: of_types } = draft;
+        let Draft { mut object, mut warnings, faults: of_types, other } = draft;
         if !object.metadata.resource_version.is_empty() {
             return Err(Refusal::bad_request("resourceVersion should not be set on objects to be created"));
         }
         self.settle_namespace(&mut object)?;
+        if let Some(other) = other {
+            return Err(self.of_other_kind(&other, &[]));
+        }
         self.complete(&mut object);
         let faults = metadata::validate_create(&object.metadata, self.resource);
+        let of_finalizers = metadata::finalizer_warnings(&[], &object.metadata.finalizers);
         if let (Some(current), true) = (current, of_types.is_empty() && faults.is_empty()) {
-            return Err(self.taken(current));
+            return Err(self.taken(current).warned(of_finalizers));
         }
         let decided = self.kind.create(self.world, self.key, object, &self.ctx);
         let Decided { mut object, companions, warnings: more } = self.join(decided, &of_types, &faults)?;
-        warnings.extend(more);
+        warnings.extend(of_finalizers.into_iter().chain(more));
         object.metadata.managed_fields = owners.unwrap_or_else(|| self.first_owners(&object));
         let mut writes = vec![Write { key: self.key.clone(), old: None, new: Some(Arc::new(object)) }];
         writes.extend(companions);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Case;
 use crate::{
     command::{Answer, Decision, Write},
+    kind::Resource,
     metadata::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN},
     object::Object,
     options::{DeleteOptions, Propagation},
@@ -40,17 +41,18 @@ impl<W> Case<'_, W> {
 
     fn check_preconditions(&self, current: &Object, options: &DeleteOptions) -> Result<(), Refusal> {
         let meta = &current.metadata;
+        let Resource { group, kind, .. } = self.resource;
+        let refuse = |what: &str, wanted: &str, found: &str, why: &str| {
+            let why = format!(
+                "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). {why}"
+            );
+            Err(Refusal::conflict(group, kind, &self.key.name, &why))
+        };
         if let Some(uid) = options.uid.as_ref().filter(|uid| **uid != meta.uid) {
-            return Err(self.conflict(&format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-                meta.uid
-            )));
+            return refuse("UID", uid, &meta.uid, "The object might have been deleted and then recreated");
         }
         if let Some(version) = options.resource_version.as_ref().filter(|version| **version != meta.resource_version) {
-            return Err(self.conflict(&format!(
-                "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
-                meta.resource_version
-            )));
+            return refuse("ResourceVersion", version, &meta.resource_version, "The object might have been modified");
         }
         Ok(())
     }

@@ -127,7 +127,10 @@ fn creation_is_refused_for_what_the_body_says() {
     let create = |body: Value| refused(Desk(None).create(body));
     assert_eq!(create(json!({"metadata": {"name": "a", "resourceVersion": "1"}})).0, 400);
     assert_eq!(create(json!({"apiVersion": "other/v1"})).0, 400);
-    assert_eq!(create(json!({"kind": "Book"})).0, 400);
+    let text = "Book.store.example.com \"a\" is invalid: kind: Invalid value: \"Book\": must be Shelf";
+    let book = json!({"apiVersion": "store.example.com/v1alpha1", "kind": "Book", "metadata": {"name": "a"}});
+    assert_eq!(create(book), (422, text.to_owned()));
+    assert_eq!(create(json!({"metadata": {"name": "a", "labels": {"b": 1}}})).0, 400);
     assert_eq!(create(json!({"metadata": {"name": "a", "labels": {"-": "x"}}, "spec": {}})).0, 422);
     assert_eq!(create(json!({"spec": 1})).0, 422);
     assert_eq!(create(json!(1)).0, 400);
@@ -248,10 +251,15 @@ fn what_becomes_of_dependents_is_left_to_the_collector() {
 #[test]
 fn a_deletion_has_preconditions_and_says_what_it_deleted() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
-    let uid = Some("other".to_owned());
-    assert_eq!(refused(desk.delete(DeleteOptions { uid, ..DeleteOptions::default() })).0, 409);
-    let resource_version = Some("9".to_owned());
-    assert_eq!(refused(desk.delete(DeleteOptions { resource_version, ..DeleteOptions::default() })).0, 409);
+    let mut delete = |options| {
+        let refusal = desk.delete(options).unwrap_err();
+        assert_eq!((refusal.reason, refusal.details.kind.as_str()), (Reason::Conflict, "Shelf"));
+        refusal.message
+    };
+    expect_test::expect![[r#"Operation cannot be fulfilled on Shelf.store.example.com "a": the UID in the precondition (other) does not match the UID in record (07070707-0707-4707-8707-070707070707). The object might have been deleted and then recreated"#]]
+        .assert_eq(&delete(DeleteOptions { uid: Some("other".to_owned()), ..DeleteOptions::default() }));
+    expect_test::expect![[r#"Operation cannot be fulfilled on Shelf.store.example.com "a": the ResourceVersion in the precondition (9) does not match the ResourceVersion in record (1). The object might have been modified"#]]
+        .assert_eq(&delete(DeleteOptions { resource_version: Some("9".to_owned()), ..DeleteOptions::default() }));
     let Answer::Deleted(details) = desk.delete(DeleteOptions::default()).unwrap().answer else { panic!("not deleted") };
     assert_eq!((details.kind.as_str(), details.uid), ("shelves", Seed([7; 32]).uid()));
     assert_eq!(refused(desk.delete(DeleteOptions::default())).0, 404);
@@ -267,6 +275,7 @@ fn a_body_must_be_of_the_object_that_the_path_names() {
     };
     for (meta, expected) in [
         (json!({"name": "b"}), "the name of the object (b) does not match the name on the URL (a)"),
+        (json!({"name": ""}), "the name of the object (a based on URL) was undeterminable: name must be provided"),
         (
             json!({"uid": "other"}),
             "Operation cannot be fulfilled on shelves.store.example.com \"a\": Precondition failed: UID in \
@@ -279,23 +288,87 @@ fn a_body_must_be_of_the_object_that_the_path_names() {
         ),
         (
             json!({"resourceVersion": null}),
-            "Shelf.store.example.com \"a\" is invalid: metadata.resourceVersion: Invalid value: \"\": must be \
-             specified for an update",
+            "shelves.store.example.com \"a\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified \
+             for an update",
         ),
     ] {
         assert_eq!(refused(desk.replace(body(meta))).1, expected);
     }
     // A body namespace means nothing for a kind without namespaces.
-    desk.replace(body(json!({"name": null, "namespace": "x"}))).unwrap();
-    for (body, expected) in [
-        (
-            json!({"apiVersion": "v1"}),
-            "the API version in the data (v1) does not match the expected API version (store.example.com/v1alpha1)",
-        ),
-        (json!({"kind": "Book"}), "the kind in the data (Book) does not match the expected kind (Shelf)"),
-    ] {
-        assert_eq!(refused(desk.replace(body)).1, expected);
-    }
+    desk.replace(body(json!({"namespace": "x"}))).unwrap();
+    let expected =
+        "the API version in the data (v1) does not match the expected API version (store.example.com/v1alpha1)";
+    assert_eq!(refused(desk.replace(json!({"apiVersion": "v1"}))), (400, expected.to_owned()));
+}
+
+#[test]
+fn a_change_to_another_kind_is_refused_unless_it_is_of_the_status() {
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
+    let version = "store.example.com/v1alpha1";
+    let body =
+        |kind: &str| json!({"apiVersion": version, "kind": kind, "metadata": {"name": "a", "resourceVersion": "1"}});
+    let text = "Book.store.example.com \"a\" is invalid: kind: Invalid value: \"Book\": must be Shelf";
+    assert_eq!(refused(desk.replace(body("Book"))), (422, text.to_owned()));
+    assert_eq!(refused(desk.merge(json!({"kind": "Book"}))), (422, text.to_owned()));
+    let text = "Shelf.other \"a\" is invalid: [metadata.labels: Invalid value: \"-\": name part must";
+    let refusal = refused(desk.merge(json!({"apiVersion": "other/v2", "metadata": {"labels": {"-": ""}}})));
+    assert!(refusal.1.starts_with(text) && refusal.1.contains("apiVersion: Invalid value"), "{refusal:?}");
+    let gone = desk.merge(json!({"kind": null})).unwrap_err();
+    assert_eq!((gone.reason, gone.details.causes[0].field.as_str()), (Reason::Invalid, "patch"));
+    let mut write = |patch: Value| desk.patch(Patch::Merge(patch.into()), Some(Subresource::Status));
+    assert_eq!(refused(write(json!({"apiVersion": "other/v2", "status": {"books": 1}}))).0, 422);
+    write(json!({"kind": "Book", "status": {"books": 1}})).unwrap();
+    assert_eq!((&desk.now()["kind"], &desk.now()["status"]["books"]), (&json!("Shelf"), &json!(1)));
+}
+
+#[test]
+fn the_part_that_a_status_does_not_write_is_not_judged() {
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
+    let mut write = |patch: Value| desk.patch(Patch::Merge(patch.into()), Some(Subresource::Status));
+    let body = json!({"spec": {"colour": 1, "x": 1}, "metadata": {"labels": {"-": ""}}, "status": {"books": 3}});
+    assert_eq!(write(body).unwrap().warnings, ["unknown field \"spec.x\""]);
+    assert_eq!(refused(write(json!({"status": {"books": "many"}}))).0, 422);
+    assert_eq!(refused(write(json!({"metadata": {"labels": {"b": 1}}}))).0, 422, "it cannot be read");
+}
+
+#[test]
+fn what_was_noticed_is_told_with_a_refusal_too() {
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
+    let expected = ["unknown field \"spec.x\""];
+    let body = json!({"metadata": {"name": "a", "resourceVersion": "7"}, "spec": {"x": 1}});
+    assert_eq!(desk.replace(body.clone()).unwrap_err().warnings, expected);
+    assert_eq!(desk.merge(body).unwrap_err().warnings, expected);
+    assert_eq!(desk.create(json!({"metadata": {"name": "a"}, "spec": {"x": 1}})).unwrap_err().warnings, expected);
+    let body = json!({"metadata": {"name": "a", "resourceVersion": "1"}, "spec": {"x": 1}});
+    assert_eq!(Desk(None).replace(body).unwrap_err().warnings, expected);
+}
+
+#[test]
+fn a_patch_that_makes_no_sense_is_refused_if_there_is_something_to_patch() {
+    let change = || Mutation::Unreadable(Refusal::bad_request("no sense"));
+    assert_eq!(refused(Desk(None).update(change(), None)).0, 404);
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
+    assert_eq!(refused(desk.update(change(), None)), (400, "no sense".to_owned()));
+}
+
+#[test]
+fn owners_that_are_named_twice_are_warned_about() {
+    let owner = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"});
+    let twice = json!({"name": "a", "ownerReferences": [owner, owner]});
+    let mut desk = Desk(None);
+    let created = desk.create(json!({"metadata": twice})).unwrap();
+    let patched = desk.merge(json!({"metadata": twice})).unwrap();
+    let begin = ".metadata.ownerReferences contains duplicate entries";
+    let end = "; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your \
+               requests; duplicate UID(s) observed: u";
+    assert_eq!(created.warnings, [format!("{begin}{end}")]);
+    assert_eq!(patched.warnings, [format!("{begin} after mutating admission happens{end}")]);
+}
+
+#[test]
+fn a_replacement_for_another_place_is_refused_even_if_there_is_nothing() {
+    let replace = |name: &str| refused(Desk(None).replace(json!({"metadata": {"name": name, "resourceVersion": "1"}})));
+    assert_eq!((replace("a").0, replace("b").0), (404, 400));
 }
 
 #[test]
@@ -323,8 +396,7 @@ fn the_server_keeps_what_is_its_own() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
     let before = desk.now();
     let patch = json!({"metadata": {
-        "creationTimestamp": "2000-01-01T00:00:00Z", "deletionTimestamp": "2000-01-01T00:00:00Z", "generation": 7,
-        "deletionGracePeriodSeconds": 30, "selfLink": "/x", "resourceVersion": null, "uid": null,
+        "creationTimestamp": "2000-01-01T00:00:00Z", "generation": 7, "selfLink": "/x", "resourceVersion": null, "uid": null,
     }});
     assert!(matches!(desk.merge(patch).unwrap().answer, Answer::Unchanged(_)));
     assert_eq!(desk.now(), before);
@@ -392,10 +464,10 @@ fn a_removed_field_is_a_change_of_the_desired_state() {
 
 #[test]
 fn faults_of_types_metadata_and_kind_come_in_one_answer() {
-    let body = json!({"metadata": {"name": "a", "labels": {"-": "x", "b": 1}}, "spec": {"colour": 1}});
+    let body = json!({"metadata": {"name": "a", "labels": {"-": "x"}}, "spec": {"colour": 1}});
     let refusal = Desk(None).create(body).unwrap_err();
     let fields: Vec<_> = refusal.details.causes.iter().map(|cause| cause.field.as_str()).collect();
-    assert_eq!(fields, ["metadata.labels[b]", "spec.colour", "metadata.labels"]);
+    assert_eq!(fields, ["spec.colour", "metadata.labels"]);
     let body = json!({"metadata": {"name": "a", "finalizers": ["-bad"]}, "spec": {"colour": 1}});
     let refusal = Desk(None).create(body).unwrap_err();
     let fields: Vec<_> = refusal.details.causes.iter().map(|cause| cause.field.as_str()).collect();

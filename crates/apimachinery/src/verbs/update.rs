@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::Case;
 use crate::{
     command::{Answer, Decision, Mutation, Write},
-    draft::{Draft, Reader},
+    draft::{Draft, Other, Reader},
     field::{Fault, Path},
-    kind::{Decided, Subresource},
+    kind::{Decided, Resource, Subresource},
     managed::is_same_but_for_times,
     metadata,
     object::Object,
@@ -34,7 +34,9 @@ impl<W> Case<'_, W> {
     ) -> Result<Decision, Refusal> {
         let replaced = matches!(change, Mutation::Replace(_));
         let draft = self.changed(current, change)?;
-        self.change(current, Wanted { draft, replaced, owners: None }, subresource)
+        let noticed = draft.warnings.clone();
+        let decided = self.change(current, Wanted { draft, replaced, owners: None }, subresource);
+        decided.map_err(|refusal| if replaced { refusal } else { refusal.warned(noticed) })
     }
 
     /// Puts what is wanted in the place of the object, or of a part of it.
@@ -45,13 +47,22 @@ impl<W> Case<'_, W> {
         subresource: Option<Subresource>,
     ) -> Result<Decision, Refusal> {
         let Wanted { draft, replaced, owners } = wanted;
-        let Draft { object: mut new, mut warnings, faults: of_types } = draft;
+        let Draft { object: mut new, mut warnings, faults: mut of_types, other } = draft;
         self.check_identity(current, &mut new, replaced)?;
         restore(current, &mut new, subresource);
         let faults = metadata::validate_update(&current.metadata, &new.metadata);
+        if subresource == Some(Subresource::Status) {
+            // The rest of the body is not looked at any further.
+            of_types.retain(|fault| Path::new("status").covers(fault.path.as_str()));
+        }
+        let matters = |other: &Other| subresource != Some(Subresource::Status) || other.is_of_other_version();
+        if let Some(other) = other.filter(matters) {
+            return Err(self.of_other_kind(&other, &faults));
+        }
+        let of_finalizers = metadata::finalizer_warnings(&current.metadata.finalizers, &new.metadata.finalizers);
         let decided = self.kind.update(self.world, self.key, current, new, subresource, &self.ctx);
         let Decided { object: mut new, companions, warnings: more } = self.join(decided, &of_types, &faults)?;
-        warnings.extend(more);
+        warnings.extend(of_finalizers.into_iter().chain(more));
         if subresource.is_none() && is_other_desire(current, &new) {
             new.metadata.generation = Some(current.metadata.generation.unwrap_or(0) + 1);
         }
@@ -78,6 +89,7 @@ impl<W> Case<'_, W> {
         let (patch, validation) = match change {
             Mutation::Replace(draft) => return Ok(*draft),
             Mutation::Patch(patch, validation) => (patch, validation),
+            Mutation::Unreadable(refusal) => return Err(refusal),
         };
         let patched = patch.apply(&current.to_value()).map_err(|refusal| self.about_this(refusal))?;
         let reader = Reader { resource: self.resource, schema: self.schema, name: &self.key.name, validation };
@@ -92,16 +104,24 @@ impl<W> Case<'_, W> {
         endpoint.update(Some(&current.to_value()), &new.to_value(), self.manager, self.ctx.now)
     }
 
+    /// Whether the object is meant for where it is sent to.
+    pub(super) fn check_place(&self, object: &mut Object) -> Result<(), Refusal> {
+        self.settle_namespace(object)?;
+        let (name, own) = (&object.metadata.name, &self.key.name);
+        if name == own {
+            return Ok(());
+        }
+        Err(Refusal::bad_request(if name.is_empty() {
+            format!("the name of the object ({own} based on URL) was undeterminable: name must be provided")
+        } else {
+            format!("the name of the object ({name}) does not match the name on the URL ({own})")
+        }))
+    }
+
     /// Name, namespace, uid and resourceVersion must be those of the object, as far as they are given.
     fn check_identity(&self, current: &Object, new: &mut Object, replaced: bool) -> Result<(), Refusal> {
-        let (meta, now) = (&mut new.metadata, &current.metadata);
-        if meta.name.is_empty() && replaced {
-            meta.name.clone_from(&now.name);
-        }
-        if meta.name != now.name {
-            return Err(self.other_name(&meta.name));
-        }
-        self.settle_namespace(new)?;
+        self.check_place(new)?;
+        let now = &current.metadata;
         let meta = &mut new.metadata;
         if meta.uid.is_empty() {
             meta.uid.clone_from(&now.uid);
@@ -115,7 +135,9 @@ impl<W> Case<'_, W> {
         }
         if meta.resource_version.is_empty() && replaced && !self.resource.is_core() {
             let path = Path::new("metadata").child("resourceVersion");
-            return Err(self.invalid(&[Fault::invalid(path, "", "must be specified for an update")]));
+            let fault = Fault::invalid(path, 0, "must be specified for an update");
+            let Resource { group, plural, .. } = self.resource;
+            return Err(Refusal::invalid(group, plural, &self.key.name, &[fault]));
         }
         if !meta.resource_version.is_empty() && meta.resource_version != now.resource_version {
             return Err(self.conflict(
@@ -172,8 +194,9 @@ fn restore(current: &Object, new: &mut Object, subresource: Option<Subresource>)
     let meta = &mut new.metadata;
     meta.resource_version.clone_from(&now.resource_version);
     meta.creation_timestamp = now.creation_timestamp;
-    meta.deletion_timestamp = now.deletion_timestamp;
-    meta.deletion_grace_period_seconds = now.deletion_grace_period_seconds;
+    // A deletion that has begun goes on; that one begins cannot be said here.
+    meta.deletion_timestamp = now.deletion_timestamp.or(meta.deletion_timestamp);
+    meta.deletion_grace_period_seconds = meta.deletion_grace_period_seconds.or(now.deletion_grace_period_seconds);
     meta.generation = now.generation;
     meta.generate_name.clone_from(&now.generate_name);
     meta.self_link.clear();

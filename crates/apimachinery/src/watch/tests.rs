@@ -56,7 +56,7 @@ fn book(colour: &str, genre: &str) -> Object {
 #[test]
 fn a_filter_turns_changes_into_what_is_seen_of_them() {
     let red = Filter {
-        fields: FieldSelector::parse("spec.colour=red", &fixture::book()).unwrap(),
+        fields: FieldSelector::parse("spec.colour=red").unwrap(),
         labels: LabelSelector::parse("genre=noir").unwrap(),
     };
     assert!(!red.is_everything());

@@ -158,6 +158,67 @@ async fn a_panic_is_the_answer_to_one_request_alone() {
 }
 
 #[tokio::test]
+async fn a_patch_is_refused_for_its_type_its_options_what_it_patches_and_its_sense_in_that_order() {
+    let front = Front::open().await;
+    let send = async |path: &str, content_type: &str, body: &str| {
+        let request = http::Request::patch(format!("https://localhost{path}")).header("content-type", content_type);
+        let answer = front.client.request(request.body(body.to_owned().into()).unwrap()).await;
+        answer.status
+    };
+    let (path, json, merge) = (format!("{BOOKS}/x"), "application/json-patch+json", "application/merge-patch+json");
+    let bad_options = format!("{path}?dryRun=Some");
+    for (there, expected) in [(false, 404), (true, 400)] {
+        if there {
+            front.book("x").await;
+        }
+        assert_eq!(send(&bad_options, "text/plain", "[").await, 415);
+        assert_eq!(send(&bad_options, json, "[").await, 422);
+        assert_eq!(send(&path, json, "[").await, 400, "that is not even JSON");
+        for (content_type, body) in [(json, "{}"), (json, "[1]"), (merge, "[]")] {
+            assert_eq!(send(&path, content_type, body).await, expected, "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_subresource_that_there_is_not_is_an_object_that_there_is_not() {
+    let front = Front::open().await;
+    front.book("x").await;
+    let answer = front.get(&format!("{BOOKS}/x/scale")).await;
+    assert_eq!((answer.status, &answer.json()["details"]["name"]), (404, &json!("x")));
+}
+
+#[tokio::test]
+async fn a_refusal_comes_with_what_was_noticed() {
+    let front = Front::open().await;
+    front.book("x").await;
+    let mut again = book("x", "a");
+    again["spec"]["colour"] = "red".into();
+    let answer = front.client.send(Method::POST, BOOKS, &again).await;
+    let warning = "299 - \"unknown field \\\"spec.colour\\\"\"";
+    assert_eq!((answer.status, answer.header("warning")), (409, warning));
+}
+
+#[tokio::test]
+async fn a_deletion_that_waits_is_accepted_for_those_who_ask_in_the_old_way() {
+    let front = Front::open().await;
+    for (options, held, code) in [
+        (json!({ "orphanDependents": false }), true, 202),
+        (json!({ "propagationPolicy": "Background" }), true, 200),
+        (json!({ "orphanDependents": false }), false, 200),
+    ] {
+        let mut said = book("x", "a");
+        said["metadata"]["finalizers"] = if held { json!(["example.com/hold"]) } else { json!([]) };
+        front.create(BOOKS, &said).await;
+        let path = format!("{BOOKS}/x");
+        assert_eq!(front.client.send(Method::DELETE, &path, &options).await.status, code, "{options}");
+        if held {
+            front.patch(&path, &json!({ "metadata": { "finalizers": null } })).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_answered_write_is_seen_at_once() {
     let front = Front::open().await;
     let mut watch = front.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", front.head().await)).await;

@@ -71,7 +71,7 @@ async fn nothing_comes_into_a_missing_namespace() {
     let cellar = format!("{API}/namespaces/cellar/books");
     let create =
         async |query: &str| front.client.send(Method::POST, &format!("{cellar}{query}"), &book("x", "a")).await;
-    let config = json!({ "apiVersion": "library.example.com/v1", "kind": "Book", "spec": { "shelf": "a" } });
+    let config = json!({ "apiVersion": "library.example.com/v1", "kind": "Book", "metadata": { "name": "y" }, "spec": { "shelf": "a" } });
     let apply = http::Request::patch(format!("https://localhost{cellar}/y?fieldManager=m"))
         .header("host", "localhost")
         .header("content-type", "application/apply-patch+yaml")

@@ -218,7 +218,6 @@ async fn the_body_agrees_with_the_url() {
     };
     for (body, words) in [
         (with("/apiVersion", "ipam.miloapis.com/v2"), "does not match"),
-        (with("/kind", "IPPool"), ""),
         (
             with("/metadata/namespace", "other"),
             "the namespace of the provided object does not match the namespace sent on the request",
@@ -226,6 +225,8 @@ async fn the_body_agrees_with_the_url() {
     ] {
         assert_refused(&failure(&front.post(CLAIMS, body).await), 400, "BadRequest", &[words]);
     }
+    let other = failure(&front.post(CLAIMS, with("/kind", "IPPool")).await);
+    assert_refused(&other, 422, "Invalid", &["kind: Invalid value: \"IPPool\": must be IPClaim"]);
     assert_nothing_taken(&front).await;
 }
 

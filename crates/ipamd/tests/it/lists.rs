@@ -159,8 +159,9 @@ async fn an_unknown_field_is_refused_with_the_known_ones() {
         ("ipallocations", &["spec.ipFamily", "spec.poolRef.name", "status.allocatedCIDR", "status.phase"]),
     ] {
         let status = failure(&front.get(&format!("{API}/{plural}?fieldSelector=spec.colour%3Dred")).await);
-        assert_refused(&status, 400, "BadRequest", &["spec.colour", "metadata.name", "metadata.namespace"]);
+        assert_refused(&status, 400, "BadRequest", &["spec.colour", "metadata.name"]);
         assert_refused(&status, 400, "BadRequest", known);
+        assert_eq!(status.message.contains("metadata.namespace"), plural != "ippools", "{}", status.message);
     }
     assert_eq!(failure(&front.get(&format!("{POOLS}?fieldSelector=metadata.name")).await).code, 400);
 }
@@ -194,7 +195,6 @@ async fn bad_list_parameters_are_refused() {
     let token = text(&list(&front, "limit=1").await, "/metadata/continue").to_owned();
     for (query, code) in [
         ("limit=abc".to_owned(), 400),
-        ("limit=-1".to_owned(), 400),
         ("resourceVersion=abc".to_owned(), 400),
         ("resourceVersion=-1".to_owned(), 400),
         ("resourceVersion=1.5".to_owned(), 400),

@@ -52,8 +52,9 @@ async fn a_json_patch_is_done_in_order_or_not_at_all() {
         ),
         (json!([{ "op": "remove", "path": "/metadata/labels/missing" }]), 422),
         (json!({ "op": "remove" }), 400),
-        (json!([{ "op": "invent", "path": "/metadata" }]), 400),
-        (json!([{ "path": "/metadata" }]), 400),
+        (json!([{ "op": 1, "path": "/metadata" }]), 400),
+        (json!([{ "op": "invent", "path": "/metadata" }]), 422),
+        (json!([{ "path": "/metadata" }]), 422),
     ] {
         let status = failure(&front.patch(CLAIM, "json", &patch).await);
         assert_eq!(status.code, code, "{patch}: {}", status.message);

@@ -80,19 +80,8 @@ pub fn signature(differences: &[Difference]) -> String {
             let kind = |value: &Option<Value>| match value {
                 None => "nothing".to_owned(),
                 Some(Value::String(_)) if difference.pointer.contains("/details/") => "text".to_owned(),
-                Some(Value::String(text)) => text
-                    .split('"')
-                    .step_by(2)
-                    .collect::<Vec<_>>()
-                    .join("\"")
-                    .chars()
-                    .filter(|c| !c.is_ascii_digit())
-                    .collect(),
-                Some(Value::Number(number)) => number.to_string(),
-                Some(Value::Bool(flag)) => flag.to_string(),
-                Some(Value::Null) => "null".to_owned(),
-                Some(Value::Array(_)) => "[]".to_owned(),
-                Some(Value::Object(_)) => "{}".to_owned(),
+                Some(Value::Array(items)) => format!("[{}]", items.iter().map(outline).collect::<Vec<_>>().join(",")),
+                Some(value) => outline(value),
             };
             format!("{}:{}|{}", pointer.join("/"), kind(&difference.ours), kind(&difference.theirs))
         })
@@ -100,4 +89,17 @@ pub fn signature(differences: &[Difference]) -> String {
     parts.sort();
     parts.dedup();
     parts.join(" ")
+}
+
+/// A value without what varies.
+fn outline(value: &Value) -> String {
+    match value {
+        Value::String(text) => {
+            let outside_of_quotes = text.split('"').step_by(2).collect::<Vec<_>>().join("\"");
+            outside_of_quotes.chars().filter(|c| !c.is_ascii_digit()).collect()
+        }
+        Value::Array(_) => "[]".to_owned(),
+        Value::Object(_) => "{}".to_owned(),
+        other => other.to_string(),
+    }
 }

@@ -2,12 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use http::Method;
 use serde_json::{Value, json};
 
-use crate::compare::Difference;
+use crate::{
+    compare::Difference,
+    kinds,
+    request::{Body, Request},
+};
 
 /// Where two answers differ, with all that is around it.
 pub struct Case<'a> {
+    /// What was asked; of an event nobody knows it.
+    pub request: Option<&'a Request>,
     /// All that our server answered.
     pub ours: &'a Value,
     /// All that kube-apiserver answered.
@@ -52,6 +59,62 @@ impl Case<'_> {
         self.difference.pointer.ends_with(end)
     }
 
+    fn is_dry(&self) -> bool {
+        let is_dry = |(name, value): &(&str, String)| *name == "dryRun" && value == "All";
+        self.request.is_some_and(|request| request.query.iter().any(is_dry))
+    }
+
+    /// Whether a body sets a time of deletion, or a patch repeats owners.
+    fn sets_what_is_dropped(&self) -> bool {
+        let Some(request) = self.request else { return false };
+        let (Body::Json(body) | Body::Current(body)) = &request.body else { return false };
+        let owners = body["metadata"]["ownerReferences"].as_array().map_or(&[][..], Vec::as_slice);
+        let repeats = owners.iter().enumerate().any(|(index, owner)| owners[..index].contains(owner));
+        body.pointer("/metadata/deletionTimestamp").is_some() || repeats && request.method == Method::PATCH
+    }
+
+    /// Whether a status is written with something beside it that is of another kind, or that has a wrong type.
+    fn is_untypable_beside_status(&self) -> bool {
+        let Some(request) = self.request.filter(|request| request.subresource == "/status") else { return false };
+        let (Body::Json(body) | Body::Current(body)) = &request.body else { return false };
+        let mut body = body.clone();
+        let is_other =
+            body.get("kind").is_some_and(|kind| kind == "Thing") || body["apiVersion"] == "oracle.example.com/v2";
+        is_other
+            || kinds::compiled().check(&mut body).faults.iter().any(|fault| fault.path.as_str().starts_with("spec"))
+    }
+
+    /// Whether this is about what a Status says.
+    fn at_status(&self) -> bool {
+        self.difference.pointer == "/body/message" || self.difference.pointer.starts_with("/body/details")
+    }
+
+    /// Whether both refuse the patch itself, and not something in the object.
+    fn of_the_patch(&self) -> bool {
+        let is_patch = |answer: &Value| answer["body"]["details"]["causes"][0]["field"] == "patch";
+        let they_blame_it =
+            is_patch(self.theirs) || self.they_say("the server rejected our request due to an error in our request");
+        self.codes() == (422, 422) && is_patch(self.ours) && they_blame_it
+    }
+
+    /// The causes of both, in an order of their own; those of kube-apiserver without repetitions.
+    fn causes(&self) -> (Vec<String>, Vec<String>) {
+        let sorted = |answer: &Value| {
+            let causes = answer["body"]["details"]["causes"].as_array().into_iter().flatten();
+            let mut causes: Vec<_> = causes.map(Value::to_string).collect();
+            causes.sort();
+            causes
+        };
+        let (ours, mut theirs) = (sorted(self.ours), sorted(self.theirs));
+        theirs.dedup();
+        (ours, theirs)
+    }
+
+    fn have_the_same_causes(&self) -> bool {
+        let (ours, theirs) = self.causes();
+        self.same_codes() && self.difference.pointer.starts_with("/body/details/causes") && ours == theirs
+    }
+
     fn theirs_is(&self, value: &Value) -> bool {
         self.difference.theirs.as_ref() == Some(value)
     }
@@ -63,6 +126,22 @@ const EXPLANATIONS: &[Explanation] = &[
         reason: "kube-apiserver answers 500 to a create with a resourceVersion; ours is a 400, which says whose fault it is",
         applies: |case| {
             case.codes() == (400, 500) && case.they_say("resourceVersion should not be set on objects to be created")
+        },
+    },
+    Explanation {
+        name: "version-on-dry-create",
+        reason: "kube-apiserver does not mind a resourceVersion in the dry run of a create, which fails when it is meant; ours refuses both",
+        applies: |case| {
+            let text = "resourceVersion should not be set on objects to be created";
+            case.is_dry() && matches!(case.codes(), (400, 201 | 409)) && case.we_say(text)
+        },
+    },
+    Explanation {
+        name: "version-of-dry-apply",
+        reason: "a dry run that would create has no resourceVersion; kube-apiserver answers the one that the applied object had",
+        applies: |case| {
+            let is_version = case.difference.pointer == "/body/metadata/resourceVersion";
+            case.is_dry() && case.codes() == (201, 201) && is_version && case.difference.ours.is_none()
         },
     },
     Explanation {
@@ -93,7 +172,10 @@ const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         name: "negotiation-first",
         reason: "ours finds out what form the answer can have before anything else, and so never answers 500 to that",
-        applies: |case| matches!(case.codes(), (406, 400 | 404 | 422 | 500)),
+        applies: |case| {
+            let asks = case.request.and_then(|request| request.accept).unwrap_or_default();
+            matches!(case.codes(), (406, 400 | 404 | 422 | 500)) && asks.contains("as=PartialObjectMetadata")
+        },
     },
     Explanation {
         name: "words-of-go",
@@ -126,17 +208,104 @@ const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         name: "type-may-be-left-out",
         reason: "kube-apiserver insists on apiVersion and kind for custom resources; ours fills them in, as for built-in kinds",
+        applies: |case| case.theirs["code"] == 400 && case.they_say("Object 'Kind' is missing"),
+    },
+    Explanation {
+        name: "words-of-patches",
+        reason: "of a patch that fails kube-apiserver says only that it does, or quotes the whole object; ours says which object and why",
+        applies: |case| case.of_the_patch() && case.at_status(),
+    },
+    Explanation {
+        name: "repeated-causes",
+        reason: "kube-apiserver judges metadata up to three times and lists each cause as often; ours lists it once",
+        applies: |case| case.codes() == (422, 422) && case.have_the_same_causes(),
+    },
+    Explanation {
+        name: "order-of-conflicts",
+        reason: "kube-apiserver lists the conflicts of an apply in the order of a Go map, another one each time; ours sorts them",
+        applies: |case| case.codes() == (409, 409) && case.they_say("Apply failed with") && case.have_the_same_causes(),
+    },
+    Explanation {
+        name: "quoted-owners",
+        reason: "two controllers are quoted as JSON, whose keys come in the order of Go's type there and sorted here",
         applies: |case| {
-            case.theirs["code"] == 400
-                && (case.they_say("Object 'Kind' is missing") || case.they_say("must be of type"))
+            let text = "Only one reference can have Controller set to true";
+            case.codes() == (422, 422) && case.they_say(text) && case.we_say(text) && case.at_status()
         },
     },
     Explanation {
-        name: "patch-details",
-        reason: "of a JSON patch that fails kube-apiserver says only that it does; ours names the operation, with details",
+        name: "dry-run-beside-a-body",
+        reason: "kube-apiserver deletes for real if dryRun is in the query and options are in the body; ours deletes nothing",
         applies: |case| {
-            case.codes() == (422, 422)
-                && case.they_say("the server rejected our request due to an error in our request")
+            let asked = case
+                .request
+                .is_some_and(|request| request.method == Method::DELETE && !matches!(request.body, Body::Empty));
+            asked && case.is_dry() && case.codes() == (200, 200) && case.difference.pointer.starts_with("/after/")
+        },
+    },
+    Explanation {
+        name: "owners-beside-the-untypable",
+        reason: "kube-apiserver records no owners of a status if something beside it, which it discards, has a wrong type; ours does",
+        applies: |case| {
+            case.codes() == (200, 200)
+                && case.difference.pointer.contains("/metadata/managedFields")
+                && case.is_untypable_beside_status()
+        },
+    },
+    Explanation {
+        name: "fields-of-no-version",
+        reason: "of a version that does not exist kube-apiserver takes spec and status for unknown fields",
+        applies: |case| {
+            let other = "the API version in the data (oracle.example.com/v2) does not match";
+            let in_body = case.codes() == (400, 400) && case.we_say(other);
+            let in_patch = case.codes() == (422, 422) && case.they_say("apiVersion: Invalid value");
+            let in_strict_patch = case.codes() == (422, 422)
+                && case.we_say("apiVersion: Invalid value: \"oracle.example.com/v2\"")
+                && case.they_say("strict decoding error: unknown field \"spec\"");
+            let strictly = case.they_say("strict decoding error: unknown field \"spec\"") && case.at("/body/message");
+            let strict_patch = in_strict_patch && case.at_status();
+            strict_patch || in_body && strictly || (in_body || in_patch) && case.difference.pointer == "/warning"
+        },
+    },
+    Explanation {
+        name: "status-of-no-version",
+        reason: "of a status in a version that does not exist kube-apiserver drops what it does not know, which is all of it; ours refuses it",
+        applies: |case| {
+            let is_status = case.request.is_some_and(|request| request.subresource == "/status");
+            let why = "apiVersion: Invalid value: \"oracle.example.com/v2\"";
+            is_status && matches!(case.codes(), (422, 200 | 422)) && case.we_say(why)
+        },
+    },
+    Explanation {
+        name: "owners-of-what-is-dropped",
+        reason: "kube-apiserver records who set a deletionTimestamp before it restores it, and who repeated owners before it drops them; ours records who changed something",
+        applies: |case| {
+            case.codes() == (200, 200)
+                && case.difference.pointer.contains("/metadata/managedFields")
+                && case.sets_what_is_dropped()
+        },
+    },
+    Explanation {
+        name: "limit-of-any-version",
+        reason: "at resourceVersion=0 kube-apiserver lists what its cache has, all of it whatever the limit; ours keeps to the limit, with a token for the rest",
+        applies: |case| {
+            let asks = |wanted: &str, value: &str| {
+                let found = |(name, given): &(&str, String)| *name == wanted && (value.is_empty() || given == value);
+                case.request.is_some_and(|request| request.query.iter().any(found))
+            };
+            let of_pages =
+                ["/body/items", "/body/rows", "/body/metadata/continue", "/body/metadata/remainingItemCount"];
+            let is_of_pages = of_pages.contains(&case.difference.pointer.as_str());
+            case.codes() == (200, 200) && asks("resourceVersion", "0") && asks("limit", "") && is_of_pages
+        },
+    },
+    Explanation {
+        name: "write-of-nothing",
+        reason: "kube-apiserver writes an object that does not change if its managers stand in another order by their times, or if it stored an empty map that it does not show; ours does not",
+        applies: |case| {
+            let name = case.difference.pointer.strip_prefix("/after/").and_then(|rest| rest.strip_suffix("/moved"));
+            let stays = |answer: &Value, name: &str| answer["after"][name]["changed"] == false;
+            name.is_some_and(|name| stays(case.ours, name) && stays(case.theirs, name)) && case.theirs_is(&json!(true))
         },
     },
     Explanation {
@@ -144,15 +313,6 @@ const EXPLANATIONS: &[Explanation] = &[
         reason: "kube-apiserver says twice that a number is out of its format, once on a field called <nil>",
         applies: |case| {
             case.codes() == (422, 422) && case.they_say("Checked value must be of type integer with format")
-        },
-    },
-    Explanation {
-        name: "null-in-free-form",
-        reason: "null is as good as absent everywhere in ours; kube-apiserver keeps it where the schema keeps unknown fields",
-        applies: |case| {
-            let pointer = &case.difference.pointer;
-            let kept = pointer.contains("/spec/free/") && case.theirs_is(&Value::Null);
-            case.difference.ours.is_none() && (kept || pointer.contains("/f:free/"))
         },
     },
     Explanation {
@@ -165,33 +325,18 @@ const EXPLANATIONS: &[Explanation] = &[
         },
     },
     Explanation {
-        name: "name-may-be-left-out",
-        reason: "the URL names the object: ours does not insist that the body repeats it",
-        applies: |case| case.theirs["code"] == 400 && case.they_say("undeterminable: name must be provided"),
-    },
-    Explanation {
-        name: "options-first",
-        reason: "of a request with several faults ours names another one than kube-apiserver, which looks at the options first",
-        applies: |case| case.codes() == (400, 422) && case.they_say("Options.meta.k8s.io"),
-    },
-    Explanation {
-        name: "time-of-co-owner",
-        reason: "kube-apiserver forgets the time of an applier that changes nothing but comes to own; ours tells it",
+        name: "null-among-others",
+        reason: "the same where something else is refused too: kube-apiserver says of the null as well that it has the wrong type",
         applies: |case| {
-            case.at("/time")
-                && case.difference.pointer.contains("/managedFields/Apply")
-                && case.difference.theirs.is_none()
+            let (ours, mut theirs) = case.causes();
+            theirs.retain(|cause| !cause.contains("in body must be of type") || !cause.contains("\\\"null\\\""));
+            case.codes() == (422, 422) && case.they_say("\"null\"") && case.at_status() && ours == theirs
         },
     },
     Explanation {
         name: "method-of-collection",
         reason: "kube-apiserver reads the body or asks for a name before it says 405 of a method that the path does not have",
-        applies: |case| case.codes() == (405, 400),
-    },
-    Explanation {
-        name: "negative-limit",
-        reason: "kube-apiserver takes a negative limit for none; ours refuses it",
-        applies: |case| case.codes() == (400, 200) && case.we_say("limit="),
+        applies: |case| case.codes() == (405, 400) && case.they_say("name must be provided"),
     },
 ];
 

@@ -70,8 +70,10 @@ impl Generator {
             52..72 if self.apply => self.apply(),
             52..72 => self.merge_patch(),
             72..80 => self.delete(),
+            80..81 if self.chance(50) => self.create_generated(),
             80..81 => self.delete_collection(),
             81..85 => self.get(),
+            85..96 if self.chance(4) => self.watch(),
             85..96 => self.list(),
             _ => self.odd(),
         }
@@ -163,6 +165,19 @@ impl Generator {
             let index = self.rng.random_range(0..odd.len());
             request.body = Body::Raw(odd[index].clone());
         }
+        request
+    }
+
+    /// Objects whose names the servers make up. But for these they are all alike: nobody can tell which is which.
+    fn create_generated(&mut self) -> Request {
+        let mut request = self.collection(GENERATED_NAME, Method::POST);
+        request.content_type = Some(JSON);
+        request.user_agent = AGENTS[0];
+        let metadata = json!({ "generateName": "made-", "labels": { "made": "yes" } });
+        let kind = self.kind_of(&request);
+        request.body = Body::Json(json!({
+            "apiVersion": format!("{GROUP}/{VERSION}"), "kind": kind, "metadata": metadata, "spec": { "text": "made" },
+        }));
         request
     }
 
@@ -411,7 +426,11 @@ impl Generator {
         if self.chance(6) {
             request.query.push(("dryRun", "All".to_owned()));
         }
-        let options = match self.rng.random_range(0..12) {
+        if self.chance(10) {
+            let policies = ["Foreground", "Orphan", "Background", "Sideways"];
+            request.query.push(("propagationPolicy", self.one(&policies).to_owned()));
+        }
+        let options = match self.rng.random_range(0..16) {
             0 => json!({ "preconditions": { "uid": UID } }),
             1 => json!({ "preconditions": { "uid": "11111111-1111-4111-8111-111111111111" } }),
             2 => json!({ "preconditions": { "resourceVersion": RIGHT_VERSION } }),
@@ -421,6 +440,9 @@ impl Generator {
             6 => json!({ "propagationPolicy": "Background", "orphanDependents": true }),
             7 => json!({ "gracePeriodSeconds": 30 }),
             8 => json!({ "kind": "Widget", "apiVersion": "v9" }),
+            9 => json!({ "propagationPolicy": "Foreground" }),
+            10 => json!({ "propagationPolicy": "Orphan" }),
+            11 => json!({ "orphanDependents": self.chance(50) }),
             _ => return request,
         };
         request.content_type = Some(JSON);
@@ -501,7 +523,7 @@ impl Generator {
             request.query.push(("continue", if self.chance(90) { CONTINUE } else { "nonsense" }.to_owned()));
         }
         if self.chance(8) {
-            let values = ["abc", "-1", LIST_VERSION];
+            let values = ["abc", "-1", "0", LIST_VERSION];
             request.query.push(("resourceVersion", self.one(&values).to_owned()));
         }
         if self.chance(6) {
@@ -515,6 +537,32 @@ impl Generator {
             if self.chance(40) {
                 request.query.push(("includeObject", self.one(&["None", "Object", "Metadata", "All"]).to_owned()));
             }
+        }
+        request
+    }
+
+    /// What happened since the last list, for a second.
+    fn watch(&mut self) -> Request {
+        let mut request = self.collection("watch", Method::GET);
+        if self.chance(30) {
+            request.collection = format!("/apis/{GROUP}/{VERSION}/widgets");
+        }
+        request.query = vec![("watch", "true".to_owned()), ("timeoutSeconds", "1".to_owned())];
+        let versions = [LIST_VERSION, LIST_VERSION, LIST_VERSION, LIST_VERSION, "", "0", "abc"];
+        request.query.push(("resourceVersion", self.one(&versions).to_owned()));
+        if self.chance(40) {
+            let selectors = ["tier=a", "tier!=a", "tier", "a b"];
+            request.query.push(("labelSelector", self.one(&selectors).to_owned()));
+        }
+        if self.chance(30) {
+            let selectors = ["metadata.name=a", "spec.color=red", "status.phase!=Ready", "spec.count=1"];
+            request.query.push(("fieldSelector", self.one(&selectors).to_owned()));
+        }
+        if self.chance(30) {
+            request.accept = Some(self.one(&[TABLE, PARTIAL]));
+        }
+        if self.chance(10) {
+            request.query.push(("resourceVersionMatch", self.one(&["Exact", "NotOlderThan"]).to_owned()));
         }
         request
     }

@@ -6,6 +6,7 @@ use apimachinery::{
     kind::{self, Cell, Column, Context, Decided, Gauge, Kind, Registry, Resource, Span, Subresource, Verb},
     object::Object,
     refusal::Refusal,
+    schema::Schema,
     time::Time,
 };
 use serde_json::{Value, json};
@@ -221,6 +222,11 @@ fn schema() -> Value {
             "status": { "type": "object", "properties": status },
         },
     })
+}
+
+/// The schema of both kinds, compiled.
+pub fn compiled() -> Schema {
+    Schema::for_resource(&widgets())
 }
 
 /// The CRDs of both kinds, each with the path of its objects.

@@ -32,7 +32,8 @@ impl Rules {
         json!({ "type": event["type"], "object": self.body(event["object"].clone()) })
     }
 
-    fn body(self, mut body: Value) -> Value {
+    /// A body as it counts.
+    pub fn body(self, mut body: Value) -> Value {
         match body["kind"].as_str() {
             Some("Status") => status(&mut body),
             Some("Table") => self.table(&mut body),
@@ -108,7 +109,7 @@ fn metadata(meta: &mut Value) {
 }
 
 /// A name that begins like those that we have servers make up.
-fn generated(name: &str) -> Option<String> {
+pub fn generated(name: &str) -> Option<String> {
     let rest = name.strip_prefix("made-")?;
     (rest.len() == 5).then(|| "made-<suffix>".to_owned())
 }

@@ -77,6 +77,11 @@ impl Request {
         self.name.as_ref().map(|name| format!("{}/{name}", self.collection))
     }
 
+    /// Whether its answer is a stream of events.
+    pub fn watches(&self) -> bool {
+        self.query.iter().any(|(name, _)| *name == "watch")
+    }
+
     /// Whether it may change something.
     pub fn writes(&self) -> bool {
         self.method != Method::GET
@@ -150,6 +155,11 @@ impl fmt::Display for Request {
 }
 
 impl Memory {
+    /// An object, as last seen; null if it is not there.
+    pub fn object(&self, target: &str) -> &Value {
+        self.objects.get(target).map_or(&Value::Null, |known| &known.object)
+    }
+
     /// Learns from the answer to a read of one object.
     pub fn see(&mut self, target: &str, answer: &Answer) {
         if answer.code != 200 {

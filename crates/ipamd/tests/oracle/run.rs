@@ -16,7 +16,7 @@ use crate::{
     generate::Collection,
     normal::Rules,
     request::{Body, Memory, Request},
-    watch::Watches,
+    watch::{self, Watches},
     wire::{Answer, Client},
 };
 
@@ -24,6 +24,8 @@ use crate::{
 const BATCH: usize = 40;
 /// Differences of one kind that are minimised.
 const MINIMISED_MAX: usize = 40;
+/// Examples of what an explanation was needed for.
+const EXAMPLES_MAX: usize = 6;
 /// Requests on one object from which a difference is minimised.
 const HISTORY_MAX: usize = 30;
 
@@ -44,6 +46,8 @@ pub struct Run {
     histories: BTreeMap<String, Vec<Request>>,
     /// Objects that were put away within this batch: their events differ by that.
     tainted: BTreeSet<String>,
+    /// The same for each collection since its last list.
+    strays: BTreeMap<String, BTreeSet<String>>,
     report: Report,
 }
 
@@ -54,10 +58,18 @@ pub struct Report {
     pub operations: usize,
     /// Events compared.
     pub events: usize,
-    /// How often each explanation was needed.
-    pub explained: BTreeMap<&'static str, usize>,
+    /// What each explanation was needed for.
+    explained: BTreeMap<&'static str, Needed>,
     /// Differences without an explanation, those that are most likely one together.
     pub unexplained: BTreeMap<String, Finding>,
+}
+
+/// What an explanation was needed for.
+#[derive(Default)]
+struct Needed {
+    count: usize,
+    /// Some of it, by what was tried.
+    examples: BTreeMap<&'static str, String>,
 }
 
 /// A difference without an explanation.
@@ -72,6 +84,8 @@ pub struct Finding {
 
 /// What one request led to on both sides.
 struct Compared {
+    /// Of an event nobody knows it.
+    request: Option<Request>,
     ours: Value,
     theirs: Value,
     differences: Vec<Difference>,
@@ -89,14 +103,15 @@ impl Side {
         self.client.send(Wire::get(path).header("accept", "application/json").body(Bytes::new())?).await
     }
 
-    /// Looks at an object, and says whether its resourceVersion moved since the last look.
+    /// Looks at an object, and says whether its resourceVersion moved since the last look, and whether it looks otherwise.
     async fn look(&mut self, target: &str, rules: Rules) -> anyhow::Result<Value> {
         let answer = self.get(target).await?;
-        let before = self.memory.version(target).map(str::to_owned);
+        let before = self.memory.object(target).clone();
         self.memory.see(target, &answer);
-        let now = self.memory.version(target);
-        let moved = before.as_deref() != now;
-        Ok(json!({ "answer": rules.answer(&answer), "moved": moved }))
+        let now = self.memory.object(target);
+        let moved = before.pointer("/metadata/resourceVersion") != now.pointer("/metadata/resourceVersion");
+        let changed = rules.body(before) != rules.body(now.clone());
+        Ok(json!({ "answer": rules.answer(&answer), "moved": moved, "changed": changed }))
     }
 
     /// Takes an object away, whatever holds it.
@@ -115,8 +130,8 @@ impl Side {
 impl Run {
     /// Between two servers that have none of the objects.
     pub fn new(ours: Side, theirs: Side, rules: Rules, collections: Vec<Collection>) -> Self {
-        let (histories, tainted, report) = (BTreeMap::new(), BTreeSet::new(), Report::default());
-        Self { ours, theirs, rules, collections, histories, tainted, report }
+        let (histories, tainted, strays) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { ours, theirs, rules, collections, histories, tainted, strays, report: Report::default() }
     }
 
     /// Sends the requests one after the other, with watches open, and minimises what it finds.
@@ -178,8 +193,16 @@ impl Run {
         ours.with_context(|| format!("our server puts {target} away"))?;
         theirs.with_context(|| format!("kube-apiserver puts {target} away"))?;
         self.histories.remove(target);
-        self.tainted.insert(target.to_owned());
+        self.taint(target);
         Ok(())
+    }
+
+    /// The events of an object are not to be compared for a while.
+    fn taint(&mut self, target: &str) {
+        self.tainted.insert(target.to_owned());
+        for strays in self.strays.values_mut() {
+            strays.insert(target.to_owned());
+        }
     }
 
     async fn compare(&mut self, request: &Request) -> anyhow::Result<Compared> {
@@ -187,17 +210,28 @@ impl Run {
         let (ours, theirs) = tokio::join!(self.ours.client.send(ours), self.theirs.client.send(theirs));
         let ours = ours.with_context(|| format!("our server is asked: {request}"))?;
         let theirs = theirs.with_context(|| format!("kube-apiserver is asked: {request}"))?;
-        if request.method == Method::GET && request.name.is_none() {
+        if request.method == Method::GET && request.name.is_none() && !request.watches() && ours.code == 200 {
             self.ours.memory.see_list(&request.collection, &ours);
             self.theirs.memory.see_list(&request.collection, &theirs);
+            self.strays.insert(request.collection.clone(), BTreeSet::new());
         }
-        let (mut ours, mut theirs) = (self.rules.answer(&ours), self.rules.answer(&theirs));
+        let (mut ours, mut theirs) = if request.watches() {
+            let none = BTreeSet::new();
+            let strays = self.strays.get(&request.collection).unwrap_or(&none);
+            (watch::answer(&ours, self.rules, strays), watch::answer(&theirs, self.rules, strays))
+        } else {
+            (self.rules.answer(&ours), self.rules.answer(&theirs))
+        };
         let mut diverged = Vec::new();
         if request.writes() {
             for target in request.targets(&self.collections) {
                 let (our, their) =
                     tokio::join!(self.ours.look(&target, self.rules), self.theirs.look(&target, self.rules));
                 let (our, their) = (our?, their?);
+                if our["moved"] != their["moved"] {
+                    // That is a difference by itself; the events only say it again.
+                    self.taint(&target);
+                }
                 if our["answer"] != their["answer"] {
                     diverged.push(target.clone());
                 }
@@ -207,15 +241,17 @@ impl Run {
             }
         }
         let differences = differences(&ours, &theirs);
-        Ok(Compared { ours, theirs, differences, diverged })
+        Ok(Compared { request: Some(request.clone()), ours, theirs, differences, diverged })
     }
 
     fn unexplained(&mut self, compared: &Compared) -> Vec<Difference> {
-        let Compared { ours, theirs, differences, .. } = compared;
+        let Compared { request, ours, theirs, differences, .. } = compared;
         let mut unexplained = Vec::new();
         for difference in differences {
-            match explain(&Case { ours, theirs, difference }) {
-                Some(explanation) => *self.report.explained.entry(explanation.name).or_default() += 1,
+            match explain(&Case { request: request.as_ref(), ours, theirs, difference }) {
+                Some(explanation) => {
+                    self.report.explained.entry(explanation.name).or_default().add(compared, difference);
+                }
                 None => unexplained.push(difference.clone()),
             }
         }
@@ -229,7 +265,8 @@ impl Run {
             self.report.events += stream.events;
             for (our, their) in stream.unequal {
                 let differences = differences(&our, &their);
-                let compared = Compared { ours: our, theirs: their, differences, diverged: Vec::new() };
+                let diverged = Vec::new();
+                let compared = Compared { request: None, ours: our, theirs: their, differences, diverged };
                 let unexplained = self.unexplained(&compared);
                 if !unexplained.is_empty() {
                     self.report.add(place, &format!("watch {}", stream.path), None, &unexplained);
@@ -242,7 +279,9 @@ impl Run {
     /// For each kind of difference the fewest requests on one object that still lead to it.
     async fn minimise(&mut self) -> anyhow::Result<()> {
         let mut findings = std::mem::take(&mut self.report.unexplained);
-        for (wanted, finding) in findings.iter_mut().take(MINIMISED_MAX) {
+        let mut most: Vec<_> = findings.iter_mut().collect();
+        most.sort_by_key(|(_, finding)| std::cmp::Reverse(finding.count));
+        for (wanted, finding) in most.into_iter().take(MINIMISED_MAX) {
             let Some(last) = finding.last.clone() else { continue };
             let mut history = std::mem::take(&mut finding.history);
             if !self.leads_to(&history, &last, wanted).await? {
@@ -304,6 +343,19 @@ impl Request {
     }
 }
 
+impl Needed {
+    fn add(&mut self, compared: &Compared, difference: &Difference) {
+        self.count += 1;
+        let Some(request) = &compared.request else { return };
+        if self.examples.len() < EXAMPLES_MAX {
+            let (ours, theirs) = (brief(&compared.ours), brief(&compared.theirs));
+            let (label, request) = (request.label, shortened(&request.to_string(), 600));
+            let example = || format!("    {request}\n    ours:   {ours}\n    theirs: {theirs}\n    {difference}");
+            self.examples.entry(label).or_insert_with(example);
+        }
+    }
+}
+
 impl Report {
     fn add(
         &mut self,
@@ -336,17 +388,24 @@ impl Report {
         for finding in findings {
             println!("DIFFERENCE, {} times: {}", finding.count, finding.text);
         }
-        for (name, count) in &self.explained {
-            println!("explained, {count} times: {name}: {}", reasons.get(name).unwrap_or(&""));
+        for (name, needed) in &self.explained {
+            println!("explained, {} times: {name}: {}", needed.count, reasons.get(name).unwrap_or(&""));
+            for (label, example) in &needed.examples {
+                println!("  for example {label}:\n{example}");
+            }
+        }
+        for (name, reason) in reasons.iter().filter(|(name, _)| !self.explained.contains_key(*name)) {
+            println!("not needed: {name}: {reason}");
         }
         self.unexplained.is_empty()
     }
 
     /// The closing line.
     pub fn summary(&self) -> String {
-        let explained: usize = self.explained.values().sum();
+        let explained: usize = self.explained.values().map(|needed| needed.count).sum();
         let unexplained: usize = self.unexplained.values().map(|finding| finding.count).sum();
-        let by_reason: Vec<_> = self.explained.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let by_reason: Vec<_> =
+            self.explained.iter().map(|(name, needed)| format!("{name} {}", needed.count)).collect();
         format!(
             "{} operations compared, {} events, {explained} explained differences ({}), {unexplained} unexplained",
             self.operations,

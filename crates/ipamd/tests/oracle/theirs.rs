@@ -39,12 +39,17 @@ pub struct Programs {
     pub store: PathBuf,
 }
 
+/// A program in a shell that ends it when its own input does, which is when we end, however that comes about.
 struct Process(Child);
+
+/// Runs its arguments.
+const KEEPER: &str =
+    r#"exec 3<&0; "$@" 3<&- & program=$!; (read -r _ <&3; kill -9 "$program") 2>/dev/null & wait "$program""#;
 
 impl Drop for Process {
     fn drop(&mut self) {
+        drop(self.0.stdin.take());
         // What has ended already is no trouble.
-        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
@@ -131,9 +136,11 @@ fn log(at: &Path) -> PathBuf {
 
 fn start(program: &Path, arguments: &[String], log: &Path) -> anyhow::Result<Process> {
     let output = File::create(log)?;
-    let child = Command::new(program)
+    let child = Command::new("sh")
+        .args(["-c", KEEPER, "sh"])
+        .arg(program)
         .args(arguments)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(output.try_clone()?)
         .stderr(output)
         .spawn()

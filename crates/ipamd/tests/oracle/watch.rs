@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use crate::{
     generate::Collection,
     kinds::{GROUP, VERSION},
-    normal::Rules,
+    normal::{Rules, generated},
     run::until,
-    wire::{Client, Events},
+    wire::{Answer, Client, Events},
 };
 
 /// An event takes no longer.
@@ -103,6 +103,28 @@ impl Watches {
     }
 }
 
+/// The answer to a watch that has ended, as it counts: what it told of each object.
+pub fn answer(answer: &Answer, rules: Rules, tainted: &BTreeSet<String>) -> Value {
+    let mut shown = rules.answer(answer);
+    if answer.code == 200 {
+        let lines = answer.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let events: Vec<Value> = lines.map(|line| serde_json::from_slice(line).unwrap_or_default()).collect();
+        let mut by_object: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for (target, event) in clean(&events, rules, tainted) {
+            by_object.entry(target).or_default().push(event);
+        }
+        shown["body"] = json!({ "events": by_object });
+    }
+    shown
+}
+
+/// The events that count, each with the end of the path of its object.
+fn clean(events: &[Value], rules: Rules, tainted: &BTreeSet<String>) -> Vec<(String, Value)> {
+    let events = events.iter().map(|event| (target(event), event));
+    let kept = events.filter(|(target, _)| !tainted.iter().any(|path| path.ends_with(target)));
+    kept.map(|(target, event)| (target, rules.event(event))).collect()
+}
+
 /// Creates and deletes an object that every selector lets through.
 async fn mark(client: &Client, collection: &Collection, name: &str) -> anyhow::Result<()> {
     let body = json!({
@@ -118,14 +140,7 @@ async fn mark(client: &Client, collection: &Collection, name: &str) -> anyhow::R
 }
 
 fn compare(path: &str, ours: &[Value], theirs: &[Value], rules: Rules, tainted: &BTreeSet<String>) -> Told {
-    let clean = |events: &[Value]| {
-        let kept = events
-            .iter()
-            .map(|event| (target(event), event))
-            .filter(|(target, _)| !tainted.iter().any(|path| path.ends_with(target)));
-        kept.map(|(target, event)| (target, rules.event(event))).collect::<Vec<_>>()
-    };
-    let (ours, theirs) = (clean(ours), clean(theirs));
+    let (ours, theirs) = (clean(ours, rules, tainted), clean(theirs, rules, tainted));
     let events = ours.len().max(theirs.len());
     let mut unequal = Vec::new();
     let by_object = |events: &[(String, Value)]| {
@@ -161,8 +176,9 @@ fn target(event: &Value) -> String {
     let object = &event["object"];
     let object = if object["kind"] == "Table" { &object["rows"][0]["object"] } else { object };
     let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
+    let name = generated(text("name")).unwrap_or_else(|| text("name").to_owned());
     match text("namespace") {
-        "" => format!("gadgets/{}", text("name")),
-        namespace => format!("namespaces/{namespace}/widgets/{}", text("name")),
+        "" => format!("gadgets/{name}"),
+        namespace => format!("namespaces/{namespace}/widgets/{name}"),
     }
 }

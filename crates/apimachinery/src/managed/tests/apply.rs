@@ -108,8 +108,8 @@ fn an_update_of_the_same_value_owns_nothing_and_an_apply_of_it_does() {
          apply b: {n: 1}",
         expect![[r#"
             {"n":1}
-            Apply a: .n
             Apply b: .n
+            Apply a: .n
         "#]],
     );
 }
@@ -169,8 +169,8 @@ fn multiple_appliers_set() {
         expect![[r#"
             Apply failed with 1 conflict: conflict with "one": .spec.list[name="a"].value
             {"list":[{"name":"a","value":0}]}
-            Apply one: .list[name="a"] .list[name="a"].name .list[name="a"].value
             Apply two: .list[name="a"] .list[name="a"].name .list[name="a"].value
+            Apply one: .list[name="a"] .list[name="a"].name .list[name="a"].value
         "#]],
     );
     check(
@@ -464,8 +464,8 @@ fn preserve_unknown_fields() {
         "apply a: {open: {a: x, u: {v: 1}}}\napply b: {open: {w: 1, u: {v: 1}}}\napply a: {open: {a: x}}",
         expect![[r#"
             {"open":{"a":"x","u":{"v":1},"w":1}}
-            Apply b: .open.u .open.w .open.u.v
             Apply a: .open.a
+            Apply b: .open.u .open.w .open.u.v
         "#]],
     );
 }

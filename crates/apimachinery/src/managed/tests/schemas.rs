@@ -94,10 +94,10 @@ fn atomic_to_granular() {
         &after,
         "apply b: {amap: {b: z}}\napply a: {amap: {a: x}}",
         expect![[r#"
-        {"amap":{"a":"x","b":"z"}}
-        Apply b: .amap.b
-        Apply a: .amap.a
-    "#]],
+            {"amap":{"a":"x","b":"z"}}
+            Apply a: .amap.a
+            Apply b: .amap.b
+        "#]],
     );
 }
 

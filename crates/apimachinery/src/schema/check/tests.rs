@@ -43,6 +43,32 @@ fn every_wrong_type_is_named() {
 }
 
 #[test]
+fn what_a_list_must_not_hold_twice_is_named() {
+    let ports = json!({
+        "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["port", "protocol"],
+        "items": {"type": "object", "properties": {
+            "port": {"type": "integer"}, "protocol": {"type": "string", "default": "TCP"}, "title": {"type": "string"},
+        }},
+    });
+    let texts =
+        |list_type: &str| json!({"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": list_type});
+    let schema =
+        json!({"type": "object", "properties": {"ports": ports, "set": texts("set"), "list": texts("atomic")}});
+    let mut value = json!({
+        "ports": [{"port": 1}, {"port": 1, "protocol": "UDP"}, {"port": 1, "protocol": "TCP", "title": "x"}, {"title": "x"}],
+        "set": ["a", "b", "a"], "list": ["a", "a"],
+    });
+    let mut findings = Findings::default();
+    assert!(Node::compile(&schema).check(&mut value, None, &mut findings));
+    let faults: Vec<_> = findings.faults.iter().map(ToString::to_string).collect();
+    let twice = r#"ports[2]: Duplicate value: {"port":1,"protocol":"TCP"}"#;
+    assert_eq!(faults, [twice, r#"set[2]: Duplicate value: "a""#]);
+    let owner = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"});
+    let (_, _, faults) = check(json!({"metadata": {"finalizers": ["a", "a"], "ownerReferences": [owner, owner]}}));
+    assert!(faults.is_empty(), "{faults:?}");
+}
+
+#[test]
 fn null_is_as_good_as_absent() {
     let (value, unknown, faults) = check(json!({"metadata": {"creationTimestamp": null}, "status": null}));
     assert_eq!((value, unknown.len(), faults.len()), (json!({"metadata": {}}), 0, 0));

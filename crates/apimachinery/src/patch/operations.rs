@@ -1,0 +1,247 @@
+//! JSON Patch (RFC 6902) as kube-apiserver reads it, which is not to the letter: a field that is absent is as good as
+//! `null` to `replace`, `copy` and `test`, a missing `value` is `null`, and a list can be counted from its end.
+
+use serde_json::{Map, Value};
+
+use super::{CARRIED_BYTES_MAX, OPERATIONS_MAX, unprocessable};
+use crate::{
+    refusal::{Reason, Refusal},
+    schema::DEPTH_MAX,
+};
+
+/// Operations, one after the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operations(Vec<Operation>);
+
+/// One operation. What it lacks is found out when it is its turn.
+#[derive(Clone, Debug, PartialEq)]
+struct Operation {
+    op: String,
+    path: Option<String>,
+    from: Option<String>,
+    value: Value,
+}
+
+/// Why an operation cannot be done.
+type Fault = String;
+
+impl Operations {
+    /// Reads a list of operations.
+    pub fn parse(value: Value) -> Result<Self, Refusal> {
+        let malformed = |why: &str| Refusal::bad_request(format!("error decoding JSON patch: {why}"));
+        let Value::Array(items) = value else { return Err(malformed("it must be a list of operations")) };
+        if items.len() > OPERATIONS_MAX {
+            let count = items.len();
+            let message = format!("The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {count}");
+            return Err(Refusal::new(Reason::RequestEntityTooLarge, message));
+        }
+        let operations = items.into_iter().enumerate().map(|(index, item)| match item {
+            Value::Object(fields) => Operation::parse(fields)
+                .map_err(|name| malformed(&format!("{name} of operation {index} must be a string"))),
+            _ => Err(malformed(&format!("operation {index} must be an object"))),
+        });
+        operations.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Does them all on `value`, which is of no use any more if one fails.
+    pub fn apply(&self, value: &mut Value) -> Result<(), Refusal> {
+        let mut carried = 0;
+        for (index, operation) in self.0.iter().enumerate() {
+            let size = Size::of(operation.subtree(value));
+            if matches!(operation.op.as_str(), "copy" | "move") {
+                carried += size.bytes;
+            }
+            if carried > CARRIED_BYTES_MAX {
+                let message = format!("the patch copies and moves more than the limit of {CARRIED_BYTES_MAX} bytes");
+                return Err(Refusal::new(Reason::RequestEntityTooLarge, message));
+            }
+            let levels = operation.path.as_deref().unwrap_or_default().matches('/').count();
+            if levels + size.depth > DEPTH_MAX {
+                return Err(unprocessable(&format!("the patched object nests deeper than {DEPTH_MAX} levels")));
+            }
+            operation.apply(value).map_err(|why| {
+                let path = operation.path.as_deref().unwrap_or_default();
+                unprocessable(&format!("operation {index} ({} {path:?}): {why}", operation.op))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Operation {
+    /// The error is the name of a field that is not a text.
+    fn parse(mut fields: Map<String, Value>) -> Result<Self, &'static str> {
+        let mut text = |name: &'static str| match fields.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(name),
+        };
+        let (op, path, from) = (text("op")?.unwrap_or_default(), text("path")?, text("from")?);
+        Ok(Self { op, path, from, value: fields.remove("value").unwrap_or_default() })
+    }
+
+    /// What it puts somewhere.
+    fn subtree<'a>(&'a self, value: &'a Value) -> &'a Value {
+        match self.op.as_str() {
+            "copy" | "move" => self.from.as_deref().and_then(|from| resolve(value, from)).unwrap_or(&Value::Null),
+            "add" | "replace" => &self.value,
+            _ => &Value::Null,
+        }
+    }
+
+    fn apply(&self, value: &mut Value) -> Result<(), Fault> {
+        match self.op.as_str() {
+            "add" => Place::find(value, self.path()?)?.add(self.value.clone()),
+            "remove" => Place::find(value, self.path()?)?.remove().map(drop),
+            "replace" => self.replace(value),
+            "move" => {
+                let moved = Place::find(value, self.from()?)?.remove()?;
+                Place::find(value, self.path()?)?.add(moved)
+            }
+            "copy" => {
+                let copied = Place::find(value, self.from()?)?.get()?.clone();
+                Place::find(value, self.path()?)?.add(copied)
+            }
+            "test" => self.test(value),
+            other => Err(format!("there is no operation {other:?}; add, remove, replace, move, copy and test are")),
+        }
+    }
+
+    fn replace(&self, value: &mut Value) -> Result<(), Fault> {
+        match self.path()? {
+            "" if self.value.is_object() || self.value.is_array() => {
+                value.clone_from(&self.value);
+                Ok(())
+            }
+            "" => Err("the whole can be replaced by an object or a list only".to_owned()),
+            path => Place::find(value, path)?.set(self.value.clone()),
+        }
+    }
+
+    fn test(&self, value: &mut Value) -> Result<(), Fault> {
+        let path = self.path()?;
+        let is_equal =
+            if path.is_empty() { *value == self.value } else { *Place::find(value, path)?.get()? == self.value };
+        if is_equal { Ok(()) } else { Err("the value there is another".to_owned()) }
+    }
+
+    fn path(&self) -> Result<&str, Fault> {
+        self.path.as_deref().ok_or_else(|| "path is missing".to_owned())
+    }
+
+    fn from(&self) -> Result<&str, Fault> {
+        self.from.as_deref().ok_or_else(|| "from is missing".to_owned())
+    }
+}
+
+/// Where an operation takes place: something inside an object or a list, there or not.
+enum Place<'a> {
+    Field(&'a mut Map<String, Value>, String),
+    Item(&'a mut Vec<Value>, String),
+}
+
+impl<'a> Place<'a> {
+    fn find(value: &'a mut Value, pointer: &str) -> Result<Self, Fault> {
+        let missing = || format!("there is no place {pointer:?}");
+        let (parents, last) = pointer.rsplit_once('/').ok_or_else(missing)?;
+        let mut parent = value;
+        for step in parents.split('/').skip(1) {
+            parent = match parent {
+                Value::Object(fields) => fields.get_mut(&decoded(step)),
+                Value::Array(items) => index(step, items.len()).and_then(|index| items.get_mut(index)),
+                _ => None,
+            }
+            .ok_or_else(missing)?;
+        }
+        match parent {
+            Value::Object(fields) => Ok(Self::Field(fields, decoded(last))),
+            Value::Array(items) => Ok(Self::Item(items, last.to_owned())),
+            _ => Err(missing()),
+        }
+    }
+
+    fn get(&self) -> Result<&Value, Fault> {
+        match self {
+            Self::Field(fields, name) => Ok(fields.get(name).unwrap_or(&Value::Null)),
+            Self::Item(items, step) => Ok(&items[existing(step, items.len())?]),
+        }
+    }
+
+    fn set(self, value: Value) -> Result<(), Fault> {
+        match self {
+            Self::Field(fields, name) => drop(fields.insert(name, value)),
+            Self::Item(items, step) => {
+                let index = existing(&step, items.len())?;
+                items[index] = value;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(self, value: Value) -> Result<(), Fault> {
+        match self {
+            Self::Field(fields, name) => drop(fields.insert(name, value)),
+            Self::Item(items, step) if step == "-" => items.push(value),
+            Self::Item(items, step) => items.insert(existing(&step, items.len() + 1)?, value),
+        }
+        Ok(())
+    }
+
+    fn remove(self) -> Result<Value, Fault> {
+        match self {
+            Self::Field(fields, name) => fields.remove(&name).ok_or_else(|| format!("there is no field {name:?}")),
+            Self::Item(items, step) => Ok(items.remove(existing(&step, items.len())?)),
+        }
+    }
+}
+
+fn resolve<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
+    pointer.split('/').skip(1).try_fold(value, |value, step| match value {
+        Value::Object(fields) => fields.get(&decoded(step)),
+        Value::Array(items) => items.get(index(step, items.len())?),
+        _ => None,
+    })
+}
+
+fn decoded(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
+}
+
+fn existing(step: &str, length: usize) -> Result<usize, Fault> {
+    index(step, length).ok_or_else(|| format!("there is no item {step:?}"))
+}
+
+/// The place in a list of this length; -1 is its last.
+fn index(step: &str, length: usize) -> Option<usize> {
+    let index: i64 = step.parse().ok()?;
+    let length = i64::try_from(length).ok()?;
+    let index = if index < 0 { index + length } else { index };
+    usize::try_from(index).ok().filter(|_| index < length)
+}
+
+/// How large a value is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    /// As JSON; near enough for a limit.
+    bytes: usize,
+    /// Levels below it.
+    depth: usize,
+}
+
+impl Size {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => Self { bytes: 4, depth: 0 },
+            Value::String(text) => Self { bytes: text.len() + 2, depth: 0 },
+            Value::Array(items) => Self::around(items.iter().map(|item| (0, item))),
+            Value::Object(fields) => Self::around(fields.iter().map(|(name, value)| (name.len() + 3, value))),
+        }
+    }
+
+    fn around<'a>(parts: impl Iterator<Item = (usize, &'a Value)>) -> Self {
+        parts.fold(Self { bytes: 2, depth: 1 }, |all, (extra, value)| {
+            let part = Self::of(value);
+            Self { bytes: all.bytes + extra + part.bytes + 1, depth: all.depth.max(part.depth + 1) }
+        })
+    }
+}
