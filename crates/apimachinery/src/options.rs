@@ -363,10 +363,10 @@ impl ListOptions {
         }
         refuse("ListOptions", &faults)?;
         options.fields.check(resource)?;
-        resource_version?;
         if options.continue_token.is_some() && matches!(options.resource_version, ResourceVersion::At(_)) {
             return Err(Refusal::bad_request("specifying resource version is not allowed when using continue"));
         }
+        resource_version?;
         Ok(options)
     }
 

@@ -96,13 +96,13 @@ impl<W> Case<'_, W> {
         if of_types.is_empty() && of_metadata.is_empty() {
             return decided;
         }
-        let mut causes: Vec<Cause> = of_types.iter().map(Cause::from).collect();
+        let mut causes: Vec<Cause> = of_metadata.iter().chain(of_types).map(Cause::from).collect();
         let of_kind = match decided {
             Err(refusal) if refusal.reason == Reason::Invalid => refusal.details.causes,
             _ => Vec::new(),
         };
-        let others = of_metadata.iter().map(Cause::from).chain(of_kind);
-        causes.extend(others.filter(|cause| !of_types.iter().any(|fault| fault.path.covers(&cause.field))));
+        let is_new = |cause: &Cause| !of_types.iter().any(|fault| fault.path.covers(&cause.field));
+        causes.extend(of_kind.into_iter().filter(is_new));
         let Resource { group, kind, .. } = self.resource;
         Err(Refusal::invalid_for(group, kind, &self.key.name, causes))
     }

@@ -137,6 +137,8 @@ fn list_options_follow_the_table_of_resource_versions() {
 /// As in Kubernetes: what cannot be read, then what does not go together, then what there is not.
 #[test]
 fn list_options_are_judged_one_after_the_other() {
+    let refusal = ListOptions::parse(&query("continue=x&resourceVersion=x"), &fixture::shelf()).unwrap_err();
+    assert_eq!(refusal.message, "specifying resource version is not allowed when using continue");
     for (text, expected) in [
         ("resourceVersionMatch=Exact&fieldSelector=spec.size%3D1", 422),
         ("resourceVersionMatch=Exact&fieldSelector=nonsense", 400),

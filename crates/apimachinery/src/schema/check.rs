@@ -1,7 +1,7 @@
 //! What a kind may look like: unknown fields and wrong types, found in one walk.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::Arc,
 };
@@ -229,7 +229,7 @@ impl Node {
 /// Leaves the items that are of the right type and not there twice.
 fn check_items(node: &Node, unique: &Unique, items: &mut Vec<Value>, at: Option<&Step<'_>>, findings: &mut Findings) {
     let mut index = 0;
-    let mut seen = HashSet::new();
+    let mut seen = HashMap::new();
     items.retain_mut(|item| {
         let step = Step { parent: at, name: Name::Index(index) };
         index += 1;
@@ -237,11 +237,13 @@ fn check_items(node: &Node, unique: &Unique, items: &mut Vec<Value>, at: Option<
             return false;
         }
         let Some(key) = unique.of(item) else { return true };
-        let is_new = seen.insert(key.to_string());
-        if !is_new {
+        let times = seen.entry(key.to_string()).or_insert(0_usize);
+        *times += 1;
+        // Of the third and the fourth as much is known as of the second.
+        if *times == 2 {
             findings.fault(|| Fault::duplicate(path(Some(&step)), key));
         }
-        is_new
+        *times == 1
     });
 }
 

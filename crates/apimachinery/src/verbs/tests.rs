@@ -467,9 +467,9 @@ fn faults_of_types_metadata_and_kind_come_in_one_answer() {
     let body = json!({"metadata": {"name": "a", "labels": {"-": "x"}}, "spec": {"colour": 1}});
     let refusal = Desk(None).create(body).unwrap_err();
     let fields: Vec<_> = refusal.details.causes.iter().map(|cause| cause.field.as_str()).collect();
-    assert_eq!(fields, ["spec.colour", "metadata.labels"]);
+    assert_eq!(fields, ["metadata.labels", "spec.colour"]);
     let body = json!({"metadata": {"name": "a", "finalizers": ["-bad"]}, "spec": {"colour": 1}});
     let refusal = Desk(None).create(body).unwrap_err();
     let fields: Vec<_> = refusal.details.causes.iter().map(|cause| cause.field.as_str()).collect();
-    assert_eq!(fields, ["spec.colour", "metadata.finalizers"]);
+    assert_eq!(fields, ["metadata.finalizers", "spec.colour"]);
 }

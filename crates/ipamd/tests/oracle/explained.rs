@@ -161,20 +161,30 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "no-null-lists",
-        reason: "where kube-apiserver has `items: null` or `rows: null`, ours is an empty list, which every client can read",
-        applies: |case| case.difference.ours == Some(json!([])) && case.theirs_is(&Value::Null),
+        reason: "where kube-apiserver has `items`, `rows` or `finalizers` that are null, ours is an empty list or nothing, as clients expect",
+        applies: |case| {
+            let pointer = case.difference.pointer.as_str();
+            let is_list = ["/body/items", "/body/rows"].contains(&pointer) && case.difference.ours == Some(json!([]));
+            let is_absent = pointer == "/body/metadata/finalizers" && case.difference.ours.is_none();
+            (is_list || is_absent) && case.theirs_is(&Value::Null)
+        },
     },
     Explanation {
         name: "accepted-types",
         reason: "the message lists what a server accepts, and kube-apiserver has protobuf and the shape of Go types in it",
-        applies: |case| matches!(case.codes(), (406, 406) | (415, 415)) && case.at("/body/message"),
+        applies: |case| {
+            let lists = case.they_say("media types") || case.they_say("but the requested object is");
+            matches!(case.codes(), (406, 406) | (415, 415)) && lists && case.difference.pointer == "/body/message"
+        },
     },
     Explanation {
         name: "negotiation-first",
         reason: "ours finds out what form the answer can have before anything else, and so never answers 500 to that",
         applies: |case| {
             let asks = case.request.and_then(|request| request.accept).unwrap_or_default();
-            matches!(case.codes(), (406, 400 | 404 | 422 | 500)) && asks.contains("as=PartialObjectMetadata")
+            let partial = case.ours["code"] == 406 && asks.contains("as=PartialObjectMetadata");
+            let table = case.ours["code"] == 400 && case.we_say("Unable to convert to Table as requested");
+            (partial || table) && matches!(case.codes().1, 400 | 404 | 422 | 500)
         },
     },
     Explanation {
@@ -240,7 +250,8 @@ const EXPLANATIONS: &[Explanation] = &[
             let asked = case
                 .request
                 .is_some_and(|request| request.method == Method::DELETE && !matches!(request.body, Body::Empty));
-            asked && case.is_dry() && case.codes() == (200, 200) && case.difference.pointer.starts_with("/after/")
+            let done = matches!(case.codes(), (200, 200) | (202, 202));
+            asked && case.is_dry() && done && case.difference.pointer.starts_with("/after/")
         },
     },
     Explanation {
@@ -280,9 +291,9 @@ const EXPLANATIONS: &[Explanation] = &[
         name: "owners-of-what-is-dropped",
         reason: "kube-apiserver records who set a deletionTimestamp before it restores it, and who repeated owners before it drops them; ours records who changed something",
         applies: |case| {
-            case.codes() == (200, 200)
-                && case.difference.pointer.contains("/metadata/managedFields")
-                && case.sets_what_is_dropped()
+            let of_owners = case.difference.pointer.contains("/metadata/managedFields");
+            let by_that = case.at("/moved") || case.at("/changed");
+            case.codes() == (200, 200) && (of_owners || by_that) && case.sets_what_is_dropped()
         },
     },
     Explanation {
@@ -312,7 +323,8 @@ const EXPLANATIONS: &[Explanation] = &[
         name: "number-formats",
         reason: "kube-apiserver says twice that a number is out of its format, once on a field called <nil>",
         applies: |case| {
-            case.codes() == (422, 422) && case.they_say("Checked value must be of type integer with format")
+            let text = "Checked value must be of type integer with format";
+            case.codes() == (422, 422) && case.they_say(text) && case.at_status()
         },
     },
     Explanation {

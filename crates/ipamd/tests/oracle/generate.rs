@@ -183,7 +183,7 @@ impl Generator {
 
     /// Puts something wrong, or unusual, into an object. The answer is what it is.
     fn spoil(&mut self, body: &mut Value) -> &'static str {
-        let cases: [(&'static str, &str, Value); 34] = [
+        let cases: [(&'static str, &str, Value); 37] = [
             ("bad name", "/metadata/name", json!("No_Name")),
             ("name with a slash", "/metadata/name", json!("a/b")),
             ("long name", "/metadata/name", json!("n".repeat(260))),
@@ -225,6 +225,9 @@ impl Generator {
             ("outside the enumeration", "/spec/color", json!("mauve")),
             ("explicit null", "/spec/text", Value::Null),
             ("a list for an object", "/spec/nested", json!([1])),
+            ("twice in a set", "/spec/set", json!(["p", "q", "p"])),
+            ("twice in a map", "/spec/ports", json!([{ "port": 80 }, { "port": 80, "protocol": "TCP" }])),
+            ("null in free form", "/spec/free", json!({ "a": null, "b": { "c": null } })),
             ("beyond 32 bits", "/spec/small", json!(4_294_967_296_u64)),
         ];
         let (label, pointer, value) = cases[self.rng.random_range(0..cases.len())].clone();
@@ -344,7 +347,7 @@ impl Generator {
     fn operation(&mut self) -> Value {
         let number = self.rng.random_range(0..5);
         let text = self.one(&["a", "b", "c"]);
-        match self.rng.random_range(0..23) {
+        match self.rng.random_range(0..35) {
             0 => json!({ "op": "add", "path": "/metadata/labels", "value": { "tier": text } }),
             1 => json!({ "op": "replace", "path": "/metadata/labels/tier", "value": text }),
             2 => json!({ "op": "remove", "path": "/metadata/labels/tier" }),
@@ -367,6 +370,18 @@ impl Generator {
             19 => json!({ "op": "remove", "path": "/spec/nowhere" }),
             20 => json!({ "op": "add", "path": "/spec/unknown", "value": text }),
             21 => json!({ "op": "add", "path": "/spec/color", "value": "mauve" }),
+            22 => json!({ "op": "add", "path": "/spec/list/-1", "value": text }),
+            23 => json!({ "op": "remove", "path": "/spec/list/-1" }),
+            24 => json!({ "op": "test", "path": "/spec/text" }),
+            25 => json!({ "op": "copy", "from": "/metadata/labels", "path": "/spec/params" }),
+            26 => json!({ "op": "replace", "path": "", "value": { "spec": {} } }),
+            27 => json!({ "op": "move", "from": "/spec/list/0", "path": "/spec/text" }),
+            28 => json!({ "op": "add", "path": "/metadata/finalizers/-", "value": HOLD }),
+            29 => json!({ "op": "remove", "path": "/metadata/ownerReferences" }),
+            30 => json!({ "op": "add", "path": "/metadata/annotations/a~1b", "value": text }),
+            31 => json!({ "op": "replace", "path": "/spec/nested/deep/x", "value": text }),
+            32 => json!({ "op": "test", "path": "/spec/ratio", "value": 2.0 }),
+            33 => json!({ "op": "add", "path": "/spec/items/-", "value": { "name": "i" } }),
             _ => json!({ "op": "add", "path": "/metadata/annotations", "value": { "note": text } }),
         }
     }

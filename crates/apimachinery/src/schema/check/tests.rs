@@ -56,7 +56,7 @@ fn what_a_list_must_not_hold_twice_is_named() {
         json!({"type": "object", "properties": {"ports": ports, "set": texts("set"), "list": texts("atomic")}});
     let mut value = json!({
         "ports": [{"port": 1}, {"port": 1, "protocol": "UDP"}, {"port": 1, "protocol": "TCP", "title": "x"}, {"title": "x"}],
-        "set": ["a", "b", "a"], "list": ["a", "a"],
+        "set": ["a", "b", "a", "a"], "list": ["a", "a"],
     });
     let mut findings = Findings::default();
     assert!(Node::compile(&schema).check(&mut value, None, &mut findings));
