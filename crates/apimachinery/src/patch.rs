@@ -6,7 +6,6 @@ mod strategic;
 use serde_json::Value;
 
 pub use self::operations::Operations;
-
 use crate::{
     field::{Fault, FaultType, Path},
     refusal::{Reason, Refusal},

@@ -117,9 +117,6 @@ pub(crate) fn check_status_write(old: &Value, new: &Value) -> Vec<Fault> {
                 faults.push(Fault::required(path.index(idx).child(name), ""));
             }
         }
-        if new[..idx].iter().any(|other| other["type"] == condition["type"]) {
-            faults.push(Fault::duplicate(path.index(idx).child("type"), condition["type"].clone()));
-        }
     }
     faults
 }

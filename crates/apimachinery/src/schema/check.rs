@@ -226,7 +226,7 @@ impl Node {
     }
 }
 
-/// Leaves the items that are of the right type and not there twice.
+/// Leaves the items that are of the right type. Those that are there twice stay: the others keep their places.
 fn check_items(node: &Node, unique: &Unique, items: &mut Vec<Value>, at: Option<&Step<'_>>, findings: &mut Findings) {
     let mut index = 0;
     let mut seen = HashMap::new();
@@ -243,7 +243,7 @@ fn check_items(node: &Node, unique: &Unique, items: &mut Vec<Value>, at: Option<
         if *times == 2 {
             findings.fault(|| Fault::duplicate(path(Some(&step)), key));
         }
-        *times == 1
+        true
     });
 }
 

@@ -568,15 +568,16 @@ fn users_write_conditions_of_their_own_and_nothing_else_of_a_status() {
         status["largestFreePrefix"] = 30.into();
         let conditions = status["conditions"].as_array_mut().unwrap();
         conditions[1]["status"] = "True".into();
-        conditions.push(json!({"type": "Routed"}));
+        conditions.extend([json!({"type": "Routed"}), json!({"type": "Other"})]);
     });
     expect![[r#"
-        422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: [status.conditions[3]: Duplicate value: {"type":"Routed"}, status.capacity.exact.available: Forbidden: is set by the service, status.largestFreePrefix: Forbidden: is set by the service, status.phase: Forbidden: is set by the service, status.conditions[Ready]: Forbidden: is set by the service]
+        422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: [status.conditions[3]: Duplicate value: {"type":"Routed"}, status.capacity.exact.available: Forbidden: is set by the service, status.largestFreePrefix: Forbidden: is set by the service, status.phase: Forbidden: is set by the service, status.conditions[Ready]: Forbidden: is set by the service, status.conditions[4].status: Required value]
         - FieldValueDuplicate status.conditions[3]: Duplicate value: {"type":"Routed"}
         - FieldValueForbidden status.capacity.exact.available: Forbidden: is set by the service
         - FieldValueForbidden status.largestFreePrefix: Forbidden: is set by the service
         - FieldValueForbidden status.phase: Forbidden: is set by the service
         - FieldValueForbidden status.conditions[Ready]: Forbidden: is set by the service
+        - FieldValueRequired status.conditions[4].status: Required value
     "#]].assert_eq(&show(&answer));
     let answer = server.update_status(&pool("root"), |pool| drop(pool.fields.remove("status")));
     expect![[r#"

@@ -63,6 +63,7 @@ fn what_a_list_must_not_hold_twice_is_named() {
     let faults: Vec<_> = findings.faults.iter().map(ToString::to_string).collect();
     let twice = r#"ports[2]: Duplicate value: {"port":1,"protocol":"TCP"}"#;
     assert_eq!(faults, [twice, r#"set[2]: Duplicate value: "a""#]);
+    assert_eq!(value["set"], json!(["a", "b", "a", "a"]), "places do not shift");
     let owner = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"});
     let (_, _, faults) = check(json!({"metadata": {"finalizers": ["a", "a"], "ownerReferences": [owner, owner]}}));
     assert!(faults.is_empty(), "{faults:?}");
