@@ -176,6 +176,8 @@ pub struct DeleteOptions {
     pub resource_version: Option<String>,
     /// What becomes of its dependents; `None`: the default.
     pub propagation: Option<Propagation>,
+    /// Whether `orphanDependents=false` says the last: such a caller is told apart what is gone and what is only going.
+    pub cascades: bool,
     /// Do everything but persist.
     pub dry_run: bool,
 }
@@ -199,7 +201,7 @@ impl DeleteOptions {
         number(query, "gracePeriodSeconds")?;
         let orphan = query.get("orphanDependents").map(|_| query.flag("orphanDependents"));
         let propagation = propagation(query.get("propagationPolicy"), orphan, faults);
-        Ok(Self { propagation, ..Self::default() })
+        Ok(Self { propagation, cascades: orphan == Some(false), ..Self::default() })
     }
 
     fn from_body(body: &Value, faults: &mut Vec<Fault>) -> Result<Self, Refusal> {
@@ -229,6 +231,7 @@ impl DeleteOptions {
             uid: text(preconditions, "uid")?,
             resource_version: text(preconditions, "resourceVersion")?,
             propagation: propagation(policy.as_deref(), orphan, faults),
+            cascades: orphan == Some(false),
             dry_run: body_dry_run(fields.get("dryRun"), faults).ok_or_else(|| malformed("dryRun must be a list"))?,
         })
     }

@@ -46,7 +46,12 @@ pub struct Api<W> {
     pub writers: Arc<Semaphore>,
     /// Places for watches.
     pub watchers: Arc<Semaphore>,
+    /// Where its randomness comes from.
+    pub draw: Draw,
 }
+
+/// Draws random bytes; a refusal if there are none.
+pub type Draw = Arc<dyn Fn() -> Result<Seed, Refusal> + Send + Sync>;
 
 /// Where a request points.
 pub struct Place<'a, W> {
@@ -193,6 +198,11 @@ pub fn show(
         Representation::Partial { v1beta1 } => table::partial(object, v1beta1),
     };
     Ok(respond::body(code, content_type, value.to_string()))
+}
+
+/// What a request is told that ran into a fault of ours.
+pub fn panicked() -> Refusal {
+    Refusal::new(Reason::InternalError, "This request caused the server to panic; its log says why")
 }
 
 /// The stored bytes as an object; they were written by this server.

@@ -34,7 +34,7 @@ pub const REMAINING_COUNTED_MAX: usize = 10_000;
 pub const HISTORY_AGE_MIN: Duration = Duration::from_mins(10);
 /// Time between two compactions of the history.
 pub const COMPACTION_INTERVAL: Duration = Duration::from_mins(1);
-/// Time that a request may take, watches excepted.
+/// Time until a request is answered; a watch goes on behind its answer.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// Time that a TLS handshake may take.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

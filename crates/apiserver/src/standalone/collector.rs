@@ -252,7 +252,7 @@ impl<'a, W: World> Collector<'a, W> {
             uid: Some(uid.clone()),
             resource_version: Some(object.metadata.resource_version.clone()),
             propagation: Some(propagation),
-            dry_run: false,
+            ..DeleteOptions::default()
         };
         tracing::info!(object = key.to_text(), uid, "an object is deleted whose owners are gone");
         delete(self.api, key, options).await
