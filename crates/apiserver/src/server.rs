@@ -46,6 +46,7 @@ use crate::{
         self, Surroundings,
         review::{self, Question},
     },
+    turns::Turns,
     watches, writes,
 };
 
@@ -172,9 +173,21 @@ impl<W: World> Server<W> {
         let readers = Arc::new(Semaphore::new(self.limits.read_requests));
         let writers = Arc::new(Semaphore::new(self.limits.mutating_requests));
         let watchers = Arc::new(Semaphore::new(self.limits.watches));
-        let draw = Arc::clone(&self.draw);
-        let api =
-            Arc::new(Api { store, registry, schemas, hub, queue, metrics, world, readers, writers, watchers, draw });
+        let (turns, draw) = (Turns::begin(), Arc::clone(&self.draw));
+        let api = Arc::new(Api {
+            store,
+            registry,
+            schemas,
+            hub,
+            queue,
+            metrics,
+            world,
+            readers,
+            writers,
+            watchers,
+            turns,
+            draw,
+        });
         if self.api.set(Arc::clone(&api)).is_err() {
             return Err(RestoreError::Inconsistent("a server is restored once".to_owned()));
         }

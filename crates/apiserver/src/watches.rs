@@ -183,6 +183,9 @@ impl<W: World> Watch<W> {
             if self.stop.is_cancelled() {
                 return None;
             }
+            if self.has_news() {
+                self.api.turns.turn().await;
+            }
             let step = match self.phase {
                 Phase::Initial { .. } => self.initial().await,
                 Phase::Live { cursor } => self.live(cursor).await,
@@ -193,6 +196,15 @@ impl<W: World> Watch<W> {
                 self.ready.push_back(watch::frame(EventType::Error, &object));
                 self.phase = Phase::Ended;
             }
+        }
+    }
+
+    /// Whether there is something to look at, so that it need not wait for it.
+    fn has_news(&self) -> bool {
+        match self.phase {
+            Phase::Initial { .. } => true,
+            Phase::Live { cursor } => cursor < self.api.hub.head(),
+            Phase::Ended => false,
         }
     }
 
