@@ -182,9 +182,8 @@ pub struct DeleteOptions {
     pub resource_version: Option<String>,
     /// What becomes of its dependents; `None`: the default.
     pub propagation: Option<Propagation>,
-    /// Whether an object that does not go at once is answered with 202 instead of 200. Kubernetes does so for those that
-    /// say `orphanDependents: false`, and would break others if it did so for all.
-    pub waits_for_202: bool,
+    /// Whether `orphanDependents=false` says the last: such a caller is told apart what is gone and what is only going.
+    pub cascades: bool,
     /// Do everything but persist.
     pub dry_run: bool,
 }
@@ -208,7 +207,7 @@ impl DeleteOptions {
         number(query, "gracePeriodSeconds")?;
         let orphan = query.get("orphanDependents").map(|_| query.flag("orphanDependents"));
         let propagation = propagation(query.get("propagationPolicy"), orphan, faults);
-        Ok(Self { propagation, waits_for_202: orphan == Some(false), ..Self::default() })
+        Ok(Self { propagation, cascades: orphan == Some(false), ..Self::default() })
     }
 
     fn from_body(body: &Value, faults: &mut Vec<Fault>) -> Result<Self, Refusal> {
@@ -238,7 +237,7 @@ impl DeleteOptions {
             uid: text(preconditions, "uid")?,
             resource_version: text(preconditions, "resourceVersion")?,
             propagation: propagation(policy.as_deref(), orphan, faults),
-            waits_for_202: orphan == Some(false),
+            cascades: orphan == Some(false),
             dry_run: body_dry_run(fields.get("dryRun"), faults).ok_or_else(|| malformed("dryRun must be a list"))?,
         })
     }

@@ -22,7 +22,7 @@ use http::Response;
 use store::{Key, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{committer::Queue, hub::Hub, limits, metrics::Metrics, respond, serve::Body};
+use crate::{committer::Queue, hub::Hub, limits, metrics::Metrics, respond, serve::Body, turns::Turns};
 
 /// A served API: everything that a handler needs.
 pub struct Api<W> {
@@ -46,7 +46,14 @@ pub struct Api<W> {
     pub writers: Arc<Semaphore>,
     /// Places for watches.
     pub watchers: Arc<Semaphore>,
+    /// The order in which watches are told what happened.
+    pub turns: Turns,
+    /// Where its randomness comes from.
+    pub draw: Draw,
 }
+
+/// Draws random bytes; a refusal if there are none.
+pub type Draw = Arc<dyn Fn() -> Result<Seed, Refusal> + Send + Sync>;
 
 /// Where a request points.
 pub struct Place<'a, W> {
@@ -195,6 +202,11 @@ pub fn show(
         Representation::Partial { v1beta1 } => table::partial(object, v1beta1),
     };
     Ok(respond::body(code, content_type, value.to_string()))
+}
+
+/// What a request is told that ran into a fault of ours.
+pub fn panicked() -> Refusal {
+    Refusal::new(Reason::InternalError, "This request caused the server to panic; its log says why")
 }
 
 /// The stored bytes as an object; they were written by this server.

@@ -23,5 +23,6 @@ pub mod server;
 pub mod stages;
 pub mod standalone;
 pub mod tls;
+pub mod turns;
 pub mod watches;
 pub mod writes;

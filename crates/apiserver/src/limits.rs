@@ -23,7 +23,9 @@ pub const WATCHES_MAX: usize = 16_384;
 /// Events that are kept in memory for watches; older ones are read from the store.
 pub const RECENT_EVENTS_MAX: usize = 8_192;
 /// Events that a watch takes from memory or from the store at once.
-pub const TAIL_EVENTS_MAX: usize = 512;
+pub const TAIL_EVENTS_MAX: usize = 128;
+/// Watches that are told something at the same time, before everything else has its turn again.
+pub const TURNS_AT_ONCE: usize = 4;
 /// Objects that a list or a watch takes from the store at once.
 pub const PAGE_RECORDS_MAX: usize = 1_000;
 /// Spans that a restart takes from the store at once.
@@ -34,7 +36,7 @@ pub const REMAINING_COUNTED_MAX: usize = 10_000;
 pub const HISTORY_AGE_MIN: Duration = Duration::from_mins(10);
 /// Time between two compactions of the history.
 pub const COMPACTION_INTERVAL: Duration = Duration::from_mins(1);
-/// Time that a request may take, watches excepted.
+/// Time until a request is answered; a watch goes on behind its answer.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// Time that a TLS handshake may take.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,5 +1,7 @@
 //! What operators measure, in the names that Kubernetes dashboards know (`apiserver_request_total` …), as OpenMetrics text.
 
+mod labels;
+
 use std::{fmt::Write as _, time::Duration};
 
 use apimachinery::{
@@ -7,10 +9,13 @@ use apimachinery::{
     kind::Gauge,
 };
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge as PrometheusGauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+
+use self::labels::{AbortLabels, AnswerLabels, CommandLabels, KindLabels, LatencyLabels, TerminationLabels};
+pub use self::labels::{RequestLabels, WatchLabels, WatchListLabels};
 
 /// The upper bounds of request latencies in seconds, as kube-apiserver's.
 const REQUEST_SECONDS: [f64; 23] = [
@@ -19,99 +24,16 @@ const REQUEST_SECONDS: [f64; 23] = [
 ];
 /// The upper bounds of the sizes of answers in bytes, as kube-apiserver's.
 const RESPONSE_BYTES: [f64; 7] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
-/// What dashboards tell servers apart by that share a Prometheus.
-const COMPONENT: &str = "apiserver";
+/// The upper bounds of the sizes of events in bytes, as kube-apiserver's.
+const EVENT_BYTES: [f64; 8] = [1_024.0, 2_048.0, 4_096.0, 8_192.0, 16_384.0, 32_768.0, 65_536.0, 131_072.0];
+/// The upper bounds of the time in seconds until a watch has sent what there is at its beginning, as kube-apiserver's.
+const WATCH_LIST_SECONDS: [f64; 10] = [0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 4.0, 6.0];
+/// A request that is answered so was not done for the sake of the others.
+const TERMINATING: [u16; 2] = [429, 504];
 /// The upper bounds of commit latencies in seconds: from a fast disk to a dying one.
 const COMMIT_SECONDS: [f64; 12] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 /// The upper bounds of batch sizes.
 const BATCH_SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0, 4096.0];
-
-/// One request, as it is counted.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RequestLabels {
-    /// GET, LIST, WATCH, POST, PUT, PATCH, DELETE or DELETECOLLECTION.
-    pub verb: &'static str,
-    /// `All` for a dry run, else empty.
-    pub dry_run: &'static str,
-    /// API group; empty for paths outside the API.
-    pub group: &'static str,
-    /// API version.
-    pub version: &'static str,
-    /// Plural resource.
-    pub resource: &'static str,
-    /// Subresource.
-    pub subresource: &'static str,
-    /// `resource`, `namespace` or `cluster`.
-    pub scope: &'static str,
-    /// Always the same.
-    pub component: &'static str,
-    /// HTTP status code.
-    pub code: u16,
-}
-
-impl Default for RequestLabels {
-    fn default() -> Self {
-        Self {
-            verb: "OTHER",
-            dry_run: "",
-            group: "",
-            version: "",
-            resource: "",
-            subresource: "",
-            scope: "",
-            component: COMPONENT,
-            code: 0,
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LatencyLabels {
-    verb: &'static str,
-    dry_run: &'static str,
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
-    subresource: &'static str,
-    scope: &'static str,
-    component: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SizeLabels {
-    verb: &'static str,
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
-    subresource: &'static str,
-    scope: &'static str,
-    component: &'static str,
-}
-
-impl RequestLabels {
-    fn latency(&self) -> LatencyLabels {
-        let Self { verb, dry_run, group, version, resource, subresource, scope, component, .. } = *self;
-        LatencyLabels { verb, dry_run, group, version, resource, subresource, scope, component }
-    }
-
-    fn size(&self) -> SizeLabels {
-        let Self { verb, group, version, resource, subresource, scope, component, .. } = *self;
-        SizeLabels { verb, group, version, resource, subresource, scope, component }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CommandLabels {
-    resource: &'static str,
-    action: &'static str,
-    dry_run: &'static str,
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabels {
-    request_kind: &'static str,
-}
 
 /// A whole answer, as it is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +42,21 @@ pub struct Whole {
     pub elapsed: Duration,
     /// The length of its body.
     pub bytes: u64,
+}
+
+/// The counters of a watch, looked up once.
+#[derive(Clone, Debug)]
+pub struct Told {
+    events: Counter,
+    bytes: Histogram,
+}
+
+impl Told {
+    /// An event of this length was sent.
+    pub fn event(&self, bytes: usize) {
+        self.events.inc();
+        self.bytes.observe(bytes as f64);
+    }
 }
 
 /// A command, as it is counted.
@@ -148,10 +85,15 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<LatencyLabels, Histogram, fn() -> Histogram>,
-    response_bytes: Family<SizeLabels, Histogram, fn() -> Histogram>,
+    request_sli_seconds: Family<AnswerLabels, Histogram, fn() -> Histogram>,
+    response_bytes: Family<AnswerLabels, Histogram, fn() -> Histogram>,
+    terminations: Family<TerminationLabels, Counter>,
+    aborts: Family<AbortLabels, Counter>,
     inflight: Family<KindLabels, PrometheusGauge>,
     watches: PrometheusGauge,
-    watch_events: Counter,
+    watch_events: Family<WatchLabels, Counter>,
+    watch_event_bytes: Family<WatchLabels, Histogram, fn() -> Histogram>,
+    watch_list_seconds: Family<WatchListLabels, Histogram, fn() -> Histogram>,
     commands: Family<CommandLabels, Counter>,
     batch_commands: Histogram,
     queue_commands: PrometheusGauge,
@@ -166,10 +108,16 @@ impl Default for Metrics {
             registry: Registry::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
+            // Without the first two bounds, as kube-apiserver's: what is quicker is as good.
+            request_sli_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS[2..].iter().copied())),
             response_bytes: Family::new_with_constructor(|| Histogram::new(RESPONSE_BYTES)),
+            terminations: Family::default(),
+            aborts: Family::default(),
             inflight: Family::default(),
             watches: PrometheusGauge::default(),
-            watch_events: Counter::default(),
+            watch_events: Family::default(),
+            watch_event_bytes: Family::new_with_constructor(|| Histogram::new(EVENT_BYTES)),
+            watch_list_seconds: Family::new_with_constructor(|| Histogram::new(WATCH_LIST_SECONDS)),
             commands: Family::default(),
             batch_commands: Histogram::new(BATCH_SIZES),
             queue_commands: PrometheusGauge::default(),
@@ -177,13 +125,15 @@ impl Default for Metrics {
             commit_writes: Counter::default(),
             handshake_errors: Counter::default(),
         };
-        metrics.register();
+        metrics.register_requests();
+        metrics.register_watches();
+        metrics.register_commits();
         metrics
     }
 }
 
 impl Metrics {
-    fn register(&mut self) {
+    fn register_requests(&mut self) {
         let r = &mut self.registry;
         r.register("apiserver_request", "Requests by verb, resource and code", self.requests.clone());
         r.register_with_unit(
@@ -192,14 +142,50 @@ impl Metrics {
             Unit::Seconds,
             self.request_seconds.clone(),
         );
+        r.register_with_unit(
+            "apiserver_request_sli_duration",
+            "Latency of requests as it is promised: nothing here waits for anybody else, so it is the latency",
+            Unit::Seconds,
+            self.request_sli_seconds.clone(),
+        );
         r.register(
             "apiserver_response_sizes",
             "Bytes of answers as they leave, watches not counted",
             self.response_bytes.clone(),
         );
         r.register("apiserver_current_inflight_requests", "Requests under way", self.inflight.clone());
+        r.register(
+            "apiserver_request_terminations",
+            "Requests that were not done for the sake of the others",
+            self.terminations.clone(),
+        );
+        r.register(
+            "apiserver_request_aborts",
+            "Requests whose client did not wait for the answer",
+            self.aborts.clone(),
+        );
+        r.register("apiserver_tls_handshake_errors", "Failed TLS handshakes", self.handshake_errors.clone());
+    }
+
+    fn register_watches(&mut self) {
+        let r = &mut self.registry;
         r.register("apiserver_longrunning_requests", "Open watches", self.watches.clone());
         r.register("apiserver_watch_events", "Events sent to watches", self.watch_events.clone());
+        r.register(
+            "apiserver_watch_events_sizes",
+            "Bytes of the events sent to watches",
+            self.watch_event_bytes.clone(),
+        );
+        r.register_with_unit(
+            "apiserver_watch_list_duration",
+            "Time until a watch had sent what there was when it began",
+            Unit::Seconds,
+            self.watch_list_seconds.clone(),
+        );
+    }
+
+    fn register_commits(&mut self) {
+        let r = &mut self.registry;
         r.register("ipam_commands", "Decided writes by resource, action and result", self.commands.clone());
         r.register("ipam_commit_batch_commands", "Commands decided together", self.batch_commands.clone());
         r.register(
@@ -214,16 +200,24 @@ impl Metrics {
             self.commit_seconds.clone(),
         );
         r.register("ipam_commit_writes", "Object versions written", self.commit_writes.clone());
-        r.register("apiserver_tls_handshake_errors", "Failed TLS handshakes", self.handshake_errors.clone());
     }
 
     /// A request was answered. `whole` is `None` for a watch, whose answer goes on.
     pub fn request_finished(&self, labels: RequestLabels, whole: Option<Whole>) {
         if let Some(Whole { elapsed, bytes }) = whole {
             self.request_seconds.get_or_create(&labels.latency()).observe(elapsed.as_secs_f64());
-            self.response_bytes.get_or_create(&labels.size()).observe(bytes as f64);
+            self.request_sli_seconds.get_or_create(&labels.answer()).observe(elapsed.as_secs_f64());
+            self.response_bytes.get_or_create(&labels.answer()).observe(bytes as f64);
+        }
+        if TERMINATING.contains(&labels.code) {
+            self.terminations.get_or_create(&labels.termination()).inc();
         }
         self.requests.get_or_create(&labels).inc();
+    }
+
+    /// The client of a request did not wait for its answer.
+    pub fn request_aborted(&self, labels: &RequestLabels) {
+        self.aborts.get_or_create(&labels.abort()).inc();
     }
 
     /// A request began or, with -1, ended.
@@ -237,9 +231,17 @@ impl Metrics {
         self.watches.inc_by(change);
     }
 
-    /// Events were sent to a watch.
-    pub fn watch_events(&self, count: usize) {
-        self.watch_events.inc_by(count as u64);
+    /// Where a watch counts its events.
+    pub fn told(&self, labels: &WatchLabels) -> Told {
+        Told {
+            events: self.watch_events.get_or_create_owned(labels),
+            bytes: self.watch_event_bytes.get_or_create_owned(labels),
+        }
+    }
+
+    /// A watch has sent what there was when it began.
+    pub fn watch_listed(&self, labels: &WatchListLabels, elapsed: Duration) {
+        self.watch_list_seconds.get_or_create(labels).observe(elapsed.as_secs_f64());
     }
 
     /// A batch of `commands` began, and `waiting` were left.

@@ -132,6 +132,8 @@ impl<H: Handler> Connection<H> {
         let builder = builder();
         let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
         let result = tokio::select! {
+            // In this order: a request that has come just in time is read before anybody asks whether there was one.
+            biased;
             result = connection.as_mut() => result,
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();

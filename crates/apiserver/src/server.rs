@@ -28,7 +28,7 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    api::{Api, Place},
+    api::{self, Api, Draw, Place},
     committer::{self, Committer, Fatal},
     documents::Documents,
     form::Form,
@@ -46,6 +46,7 @@ use crate::{
         self, Surroundings,
         review::{self, Question},
     },
+    turns::Turns,
     watches, writes,
 };
 
@@ -63,6 +64,7 @@ pub struct Server<W> {
     metrics: Arc<Metrics>,
     limits: Limits,
     surroundings: Surroundings,
+    draw: Draw,
     api: OnceLock<Arc<Api<W>>>,
     /// Ends with the server.
     work: OnceLock<[AbortOnDropHandle<()>; 2]>,
@@ -125,10 +127,17 @@ impl<W: World> Server<W> {
             metrics: Arc::default(),
             limits,
             surroundings,
+            draw: Arc::new(api::seed),
             api: OnceLock::new(),
             work: OnceLock::new(),
             stop_watches: CancellationToken::new(),
         }
+    }
+
+    /// The same, drawing what it gets by chance from `draw` instead of from the system.
+    #[must_use]
+    pub fn drawing(self, draw: Draw) -> Self {
+        Self { draw, ..self }
     }
 
     /// Its metrics.
@@ -164,7 +173,21 @@ impl<W: World> Server<W> {
         let readers = Arc::new(Semaphore::new(self.limits.read_requests));
         let writers = Arc::new(Semaphore::new(self.limits.mutating_requests));
         let watchers = Arc::new(Semaphore::new(self.limits.watches));
-        let api = Arc::new(Api { store, registry, schemas, hub, queue, metrics, world, readers, writers, watchers });
+        let (turns, draw) = (Turns::begin(), Arc::clone(&self.draw));
+        let api = Arc::new(Api {
+            store,
+            registry,
+            schemas,
+            hub,
+            queue,
+            metrics,
+            world,
+            readers,
+            writers,
+            watchers,
+            turns,
+            draw,
+        });
         if self.api.set(Arc::clone(&api)).is_err() {
             return Err(RestoreError::Inconsistent("a server is restored once".to_owned()));
         }
@@ -223,7 +246,7 @@ impl<W: World> Server<W> {
         (self.surroundings == Surroundings::Nothing).then(|| Question::at(target)).flatten()
     }
 
-    /// Bounds everything but watches by the time that the client allots, and by our own.
+    /// Bounds everything but watches by the time that the client allots.
     async fn dispatch(
         &self,
         api: &Arc<Api<W>>,
@@ -234,8 +257,11 @@ impl<W: World> Server<W> {
             return watches::watch(api, &place, &request, self.stop_watches.clone()).await;
         }
         let asked = parse_timeout(&request.query)?.filter(|time| !time.is_zero());
-        let allotted = asked.map_or(limits::REQUEST_TIMEOUT, |time| time.min(limits::REQUEST_TIMEOUT));
-        tokio::time::timeout(allotted, self.perform(api, place, request)).await.unwrap_or_else(|_| Err(timed_out()))
+        let performed = self.perform(api, place, request);
+        match asked {
+            Some(time) => tokio::time::timeout(time, performed).await.unwrap_or_else(|_| Err(timed_out())),
+            None => performed.await,
+        }
     }
 
     async fn perform(
@@ -292,7 +318,17 @@ impl<W: World> Server<W> {
         if let Some(response) = self.check(path).await {
             return Ok(response);
         }
-        Ok(self.documents.serve(path, request)?.unwrap_or_else(no_such_path))
+        match self.documents.serve(path, request)? {
+            None => Ok(no_such_path()),
+            Some(_) if request.info.verb() != "get" => Err(not_allowed()),
+            Some(document) => Ok(document),
+        }
+    }
+
+    /// The answer, or what is said when it takes too long.
+    async fn answer_in_time(&self, request: Received, labels: &mut RequestLabels) -> Result<Response<Body>, Refusal> {
+        let answered = tokio::time::timeout(limits::REQUEST_TIMEOUT, self.answer(request, labels)).await;
+        answered.unwrap_or_else(|_| Err(timed_out()))
     }
 }
 
@@ -301,20 +337,16 @@ impl<W: World> Handler for Server<W> {
         let started = Instant::now();
         let head_only = request.method() == Method::HEAD;
         let mutating = !head_only && request.method() != Method::GET;
-        let mut labels = RequestLabels::default();
         let form = Form::of(&request);
         let request = Received::new(identity, request);
         let audit_id = audit_id(&request);
-        let under_way = UnderWay::new(&self.metrics, mutating);
-        let answered = AssertUnwindSafe(self.answer(request, &mut labels)).catch_unwind().await;
-        drop(under_way);
+        let mut under_way = UnderWay::new(&self.metrics, mutating);
+        let answered = AssertUnwindSafe(self.answer_in_time(request, &mut under_way.labels)).catch_unwind().await;
+        let mut labels = under_way.answered();
         let mut response = match answered {
             Ok(Ok(response)) => response,
             Ok(Err(refusal)) => respond::refusal(&refusal),
-            Err(_) => respond::refusal(&Refusal::new(
-                Reason::InternalError,
-                "This request caused the server to panic; its log says why",
-            )),
+            Err(_) => respond::refusal(&api::panicked()),
         };
         response = form.give(response).await;
         if let Some(audit_id) = audit_id {
@@ -332,18 +364,29 @@ impl<W: World> Handler for Server<W> {
 struct UnderWay<'a> {
     metrics: &'a Metrics,
     mutating: bool,
+    labels: RequestLabels,
+    is_answered: bool,
 }
 
 impl<'a> UnderWay<'a> {
     fn new(metrics: &'a Metrics, mutating: bool) -> Self {
         metrics.inflight(mutating, 1);
-        Self { metrics, mutating }
+        Self { metrics, mutating, labels: RequestLabels::default(), is_answered: false }
+    }
+
+    /// What it turned out to be.
+    fn answered(mut self) -> RequestLabels {
+        self.is_answered = true;
+        self.labels.clone()
     }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.metrics.inflight(self.mutating, -1);
+        if !self.is_answered {
+            self.metrics.request_aborted(&self.labels);
+        }
     }
 }
 
@@ -379,6 +422,11 @@ fn starting() -> Refusal {
 fn timed_out() -> Refusal {
     let message = "Timeout: request did not complete within the allotted timeout; a write may still be carried out: read the object before you repeat it";
     Refusal::new(Reason::Timeout, message)
+}
+
+/// A document is there to be read.
+fn not_allowed() -> Refusal {
+    Refusal::new(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource")
 }
 
 fn no_such_path() -> Response<Body> {

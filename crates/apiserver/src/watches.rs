@@ -29,11 +29,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{self, Api, Place},
+    api::{self, Api, Draw, Place},
     committer,
     hub::{Behind, Event},
     limits,
-    metrics::Metrics,
+    metrics::{Metrics, Told, WatchLabels, WatchListLabels},
     respond,
     serve::Body,
     stages::Authorized,
@@ -65,10 +65,14 @@ pub async fn watch<W: World>(
         }
     };
     let now = Instant::now();
-    let asked = options.timeout_seconds.map_or_else(default_timeout, Duration::from_secs);
+    let asked = options.timeout_seconds.map_or_else(|| default_timeout(&api.draw), Duration::from_secs);
     let ends = now + asked.min(limits::WATCH_TIMEOUT_MAX);
+    let Resource { group, version, kind, .. } = *place.resource;
     let stream = Watch {
         api: Arc::clone(api),
+        told: api.metrics.told(&WatchLabels { group, version, kind }),
+        began: now,
+        namespaced: place.namespace.is_some(),
         plural: place.resource.plural,
         prefix: place.prefix(),
         filter: Filter { labels: options.labels, fields },
@@ -96,11 +100,10 @@ fn with_name<W>(fields: FieldSelector, place: &Place<'_, W>) -> Result<FieldSele
 }
 
 /// Between one and two times the least, so that watches that began together do not end together.
-fn default_timeout() -> Duration {
-    let mut byte = [0];
+fn default_timeout(draw: &Draw) -> Duration {
     // Without randomness the spread is lost, nothing else.
-    getrandom::fill(&mut byte).ok();
-    limits::WATCH_TIMEOUT_MIN + limits::WATCH_TIMEOUT_MIN * u32::from(byte[0]) / 256
+    let byte = draw().map_or(0, |seed| seed.0[0]);
+    limits::WATCH_TIMEOUT_MIN + limits::WATCH_TIMEOUT_MIN * u32::from(byte) / 256
 }
 
 enum Phase {
@@ -149,6 +152,10 @@ struct Watch<W> {
     columns_sent: bool,
     stop: CancellationToken,
     ready: VecDeque<Bytes>,
+    told: Told,
+    began: Instant,
+    /// Whether it sees one namespace alone.
+    namespaced: bool,
 }
 
 impl<W: World> Watch<W> {
@@ -176,6 +183,9 @@ impl<W: World> Watch<W> {
             if self.stop.is_cancelled() {
                 return None;
             }
+            if self.has_news() {
+                self.api.turns.turn().await;
+            }
             let step = match self.phase {
                 Phase::Initial { .. } => self.initial().await,
                 Phase::Live { cursor } => self.live(cursor).await,
@@ -189,6 +199,15 @@ impl<W: World> Watch<W> {
         }
     }
 
+    /// Whether there is something to look at, so that it need not wait for it.
+    fn has_news(&self) -> bool {
+        match self.phase {
+            Phase::Initial { .. } => true,
+            Phase::Live { cursor } => cursor < self.api.hub.head(),
+            Phase::Ended => false,
+        }
+    }
+
     /// One page of the snapshot.
     async fn initial(&mut self) -> Result<(), Status> {
         let Phase::Initial { at, after, bookmark } = &mut self.phase else { return Ok(()) };
@@ -198,24 +217,35 @@ impl<W: World> Watch<W> {
         let bookmark = *bookmark;
         let mut chunk = BytesMut::new();
         for record in &page.records {
-            let plain = self.representation == Representation::Json;
-            if plain && self.filter.is_everything() {
-                chunk.extend_from_slice(&watch::frame(EventType::Added, &record.value));
-                continue;
-            }
-            let object = api::parse(&record.value).map_err(|refusal| refusal.to_status())?;
-            if self.filter.matches(&object) {
-                chunk.extend_from_slice(&self.encode(EventType::Added, &object));
-            }
+            let frame = self.look_at_first(&record.value).map_err(|refusal| refusal.to_status())?;
+            self.tell(&mut chunk, frame);
         }
         if !page.more {
             self.phase = Phase::Live { cursor: page.revision.0 };
             if bookmark {
                 chunk.extend_from_slice(&self.bookmark(page.revision.0, true));
             }
+            self.listed();
         }
         self.push(chunk);
         Ok(())
+    }
+
+    /// How an object of the snapshot looks to this watch.
+    fn look_at_first(&mut self, value: &[u8]) -> Result<Option<Bytes>, Refusal> {
+        if self.representation == Representation::Json && self.filter.is_everything() {
+            return Ok(Some(watch::frame(EventType::Added, value)));
+        }
+        let object = api::parse(value)?;
+        Ok(self.filter.matches(&object).then(|| self.encode(EventType::Added, &object)))
+    }
+
+    /// All that there was has been looked at.
+    fn listed(&self) {
+        let Resource { group, version, plural: resource, .. } = *self.resource();
+        let scope = if self.namespaced { "namespace" } else { "cluster" };
+        let labels = WatchListLabels { group, version, resource, scope };
+        self.api.metrics.watch_listed(&labels, self.began.elapsed());
     }
 
     /// What is due by time, else the events behind the cursor, else a wait for one of them.
@@ -229,14 +259,10 @@ impl<W: World> Watch<W> {
         };
         self.phase = Phase::Live { cursor: upto };
         let mut chunk = BytesMut::new();
-        let mut sent = 0;
         for event in &events {
-            if let Some(frame) = self.look(event) {
-                chunk.extend_from_slice(&frame);
-                sent += 1;
-            }
+            let frame = self.look(event);
+            self.tell(&mut chunk, frame);
         }
-        self.api.metrics.watch_events(sent);
         self.push(chunk);
         if self.ready.is_empty() && upto >= self.api.hub.head() {
             self.wait(upto).await;
@@ -316,6 +342,13 @@ impl<W: World> Watch<W> {
 
     fn resource(&self) -> &Resource {
         self.api.registry.get(self.plural).expect("what is watched is registered").resource()
+    }
+
+    fn tell(&self, chunk: &mut BytesMut, frame: Option<Bytes>) {
+        if let Some(frame) = frame {
+            self.told.event(frame.len());
+            chunk.extend_from_slice(&frame);
+        }
     }
 
     fn push(&mut self, chunk: BytesMut) {

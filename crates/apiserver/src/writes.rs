@@ -1,7 +1,7 @@
 //! POST, PUT, PATCH and DELETE: from a body to a command, and from what was committed to an answer.
 
 use apimachinery::{
-    command::{Action, Answer, Apply, Command, Mutation},
+    command::{Action, Answer, Apply, Command, Mutation, ObjectKey},
     draft::{Draft, Reader},
     kind::World,
     list::ListMeta,
@@ -37,7 +37,7 @@ pub async fn create<W: World>(
     let (given, base) = (draft.object.metadata.name.clone(), draft.object.metadata.generate_name.clone());
     let generated = given.is_empty() && !base.is_empty();
     let submit = async |draft: Box<Draft>| {
-        let seed = api::seed()?;
+        let seed = (api.draw)()?;
         let name = if generated { metadata::generate_name(&base, seed.suffix()) } else { given.clone() };
         let command = Command {
             key: place.key(&name),
@@ -170,7 +170,7 @@ async fn submit<W: World>(
         manager: manager(request, options),
         dry_run: options.dry_run,
         now: api::now(),
-        seed: api::seed()?,
+        seed: (api.draw)()?,
     };
     answer(representation, place, api.queue.submit(command).await?)
 }
@@ -190,11 +190,11 @@ pub async fn delete<W: World>(
 ) -> Result<Response<Body>, Refusal> {
     let representation = representation(request)?;
     let options = delete_options(request)?;
-    let waits_for_202 = options.waits_for_202;
-    let committed = api.queue.submit(deletion(place.key(name), options)?).await?;
-    let is_gone = matches!(committed.answer, Answer::Deleted(_));
+    let cascades = options.cascades;
+    let committed = api.queue.submit(deletion(api, place.key(name), options)?).await?;
+    let gone = matches!(committed.answer, Answer::Deleted(_));
     let mut response = answer(representation, place, committed)?;
-    if waits_for_202 && !is_gone {
+    if cascades && !gone {
         *response.status_mut() = StatusCode::ACCEPTED;
     }
     Ok(response)
@@ -219,7 +219,7 @@ pub async fn delete_collection<W: World>(
         let object = api::parse(bytes)?;
         let mut key = place.key(&object.metadata.name);
         key.namespace.clone_from(&object.metadata.namespace);
-        match api.queue.submit(deletion(key, options.clone())?).await {
+        match api.queue.submit(deletion(api, key, options.clone())?).await {
             Ok(_) => items.push(bytes.clone()),
             // Somebody else was quicker: it is gone, which is what was asked.
             Err(refusal) if refusal.reason == Reason::NotFound => {}
@@ -240,10 +240,10 @@ fn delete_options(request: &Decoded) -> Result<DeleteOptions, Refusal> {
     DeleteOptions::parse(body.as_ref(), &request.query)
 }
 
-fn deletion(key: apimachinery::command::ObjectKey, options: DeleteOptions) -> Result<Command, Refusal> {
+fn deletion<W>(api: &Api<W>, key: ObjectKey, options: DeleteOptions) -> Result<Command, Refusal> {
     let manager = String::new();
     let (dry_run, action) = (options.dry_run, Action::Delete(options));
-    Ok(Command { key, action, manager, dry_run, now: api::now(), seed: api::seed()? })
+    Ok(Command { key, action, manager, dry_run, now: api::now(), seed: (api.draw)()? })
 }
 
 /// What the caller is told.

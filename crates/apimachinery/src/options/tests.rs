@@ -59,9 +59,9 @@ fn delete_options_come_from_the_body_or_else_from_the_query() {
     assert_eq!((options.propagation, options.dry_run), (Some(Propagation::Foreground), true));
     assert_eq!(parse(None, "orphanDependents=true").unwrap().propagation, Some(Propagation::Orphan));
     assert_eq!(parse(None, "orphanDependents=0").unwrap().propagation, Some(Propagation::Background));
-    let waits = |body: Value| parse(Some(body), "").unwrap().waits_for_202;
-    assert!(waits(json!({"orphanDependents": false})) && parse(None, "orphanDependents=0").unwrap().waits_for_202);
-    assert!(!waits(json!({"orphanDependents": true})) && !waits(json!({"propagationPolicy": "Background"})));
+    let cascades = |body: Value| parse(Some(body), "").unwrap().cascades;
+    assert!(cascades(json!({"orphanDependents": false})) && parse(None, "orphanDependents=0").unwrap().cascades);
+    assert!(!cascades(json!({"orphanDependents": true})) && !cascades(json!({"propagationPolicy": "Background"})));
     assert!(parse(Some(json!({})), "dryRun=All").unwrap().dry_run, "a body does not make a dry run wet");
     assert_eq!(parse(None, "gracePeriodSeconds=soon").unwrap_err().reason.code(), 400);
     for (body, code) in [

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, PoisonError},
 };
 
@@ -18,6 +19,7 @@ use store::Key;
 
 use super::{Committer, Reply, Submitted, convert};
 use crate::{
+    api,
     metrics::Decided,
     standalone::{self, Surroundings, namespace},
 };
@@ -254,7 +256,9 @@ impl<W: World> Committer<W> {
         let dry_run = command.dry_run;
         let Decision { writes, answer, warnings } = {
             let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
-            verbs::decide(kind, schema, &*world, command, current.as_ref(), &related)?
+            let decide = || verbs::decide(kind, schema, &*world, command, current.as_ref(), &related);
+            // It only looks: one that panics leaves nothing half done.
+            panic::catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| Err(api::panicked()))?
         };
         let first = if dry_run {
             writes.into_iter().next().map_or(Shown::Nothing, rehearse)

@@ -35,7 +35,7 @@ use tokio::{
 use crate::{
     faulty::{Fault, FaultyStore},
     front::SOON,
-    library::{self, UNTHINKABLE, World, book, book_key, shelf, shelf_key},
+    library::{self, UNBEARABLE, UNTHINKABLE, World, book, book_key, shelf, shelf_key},
 };
 
 type Outcome = Result<Committed, Refusal>;
@@ -439,10 +439,25 @@ async fn a_log_that_somebody_else_writes_ends_the_committer() {
 }
 
 #[tokio::test]
-async fn a_panic_ends_the_committer_and_leaves_nobody_waiting() {
-    let mut desk = Desk::with_shelf().await;
+async fn a_decision_that_panics_is_the_answer_to_one_command_alone() {
+    let desk = Desk::with_shelf().await;
     let held = desk.held(create_book("w")).await;
     let commands = vec![create_book("x"), create(book_key("u"), book("u", UNTHINKABLE)), create_book("y")];
+    let waiting = queued(&desk.queue, commands).await;
+    desk.store.release();
+    held.await.unwrap();
+    let outcomes = join_all(waiting).await;
+    assert!(outcomes[0].is_ok() && outcomes[2].is_ok(), "{outcomes:?}");
+    assert_eq!((reason(&outcomes[1]), may_repeat(&outcomes[1])), (Reason::InternalError, false));
+    assert_eq!(desk.stored(&book_key("u")).await, None);
+    desk.queue.submit(create_book("z")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_world_that_panics_ends_the_committer_and_leaves_nobody_waiting() {
+    let mut desk = Desk::with_shelf().await;
+    let held = desk.held(create_book("w")).await;
+    let commands = vec![create_book("x"), create(shelf_key(UNBEARABLE), shelf(UNBEARABLE, 1)), create_book("y")];
     let waiting = queued(&desk.queue, commands).await;
     desk.store.release();
     held.await.unwrap();

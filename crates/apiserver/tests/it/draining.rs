@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     faulty::Fault,
-    front::{Client, Front, SOON, Setup, handshake, name},
+    front::{Client, Front, SOON, Setup, Who, handshake, name},
     library::{BOOKS, book},
 };
 
@@ -44,8 +44,8 @@ async fn everything_that_is_open_ends_within_the_drain() {
     let mut half_shaken = TcpStream::connect(front.address).await.unwrap();
     // The beginning of a TLS record that announces a ClientHello of 512 bytes.
     half_shaken.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]).await.unwrap();
-    let silent_http1 = handshake(front.address, b"http/1.1", true).await;
-    let silent_http2 = handshake(front.address, b"h2", true).await;
+    let silent_http1 = handshake(front.address, b"http/1.1", Who::Admin).await;
+    let silent_http2 = handshake(front.address, b"h2", Who::Admin).await;
 
     front.server.end_watches();
     front.stop.cancel();
@@ -85,7 +85,7 @@ async fn a_write_under_way_is_answered() {
 #[tokio::test]
 async fn what_does_not_end_is_cut_off_at_the_deadline() {
     let front = Front::set_up(Setup { drain: Duration::from_millis(50), ..Setup::default() }).await;
-    let mut half_asked = handshake(front.address, b"http/1.1", true).await;
+    let mut half_asked = handshake(front.address, b"http/1.1", Who::Admin).await;
     half_asked.write_all(b"GET /livez HTTP/1.1\r\nhost: loc").await.unwrap();
     // A watch that nobody ends.
     let client = Client::connect(front.address, false).await;
@@ -122,9 +122,9 @@ async fn the_committer_ends_when_the_server_is_let_go() {
 async fn who_says_nothing_is_not_waited_for() {
     let front = Front::open().await;
     let tcp = TcpStream::connect(front.address).await.unwrap();
-    let http1 = handshake(front.address, b"http/1.1", true).await;
-    let http2 = handshake(front.address, b"h2", true).await;
-    let mut half_asked = handshake(front.address, b"http/1.1", true).await;
+    let http1 = handshake(front.address, b"http/1.1", Who::Admin).await;
+    let http2 = handshake(front.address, b"h2", Who::Admin).await;
+    let mut half_asked = handshake(front.address, b"http/1.1", Who::Admin).await;
     half_asked.write_all(b"GET /livez HTTP/1.1\r\nhost: loc").await.unwrap();
     // From here on time flies whenever everybody waits.
     tokio::time::pause();

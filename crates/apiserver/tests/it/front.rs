@@ -7,6 +7,7 @@ use std::{
 };
 
 use apiserver::{
+    api::Draw,
     committer::Fatal,
     limits::Limits,
     serve::Listener,
@@ -39,8 +40,8 @@ use crate::{
     library::{self, BOOKS, World, book, shelf},
 };
 
-/// Nothing here takes as long; what does is a failure.
-pub const SOON: Duration = Duration::from_mins(1);
+/// Nothing here takes as long; what does is a failure. Longer than the server gives itself for a request.
+pub const SOON: Duration = Duration::from_mins(2);
 
 /// A server and the ways to it.
 pub struct Front {
@@ -61,11 +62,13 @@ pub struct Setup {
     /// How long a drain may take.
     pub drain: Duration,
     pub surroundings: Surroundings,
+    /// What it gets by chance; `None`: chance.
+    pub draw: Option<Draw>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { limits: Limits::default(), drain: SOON, surroundings: Surroundings::Cluster }
+        Self { limits: Limits::default(), drain: SOON, surroundings: Surroundings::Cluster, draw: None }
     }
 }
 
@@ -103,7 +106,11 @@ impl Front {
             Surroundings::Cluster => Server::new,
             Surroundings::Nothing => Server::alone,
         };
-        let server = Arc::new(make(Arc::new(store.clone()), library::registry(), setup.limits, "test"));
+        let server = make(Arc::new(store.clone()), library::registry(), setup.limits, "test");
+        let server = Arc::new(match setup.draw {
+            Some(draw) => server.drawing(draw),
+            None => server,
+        });
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -218,8 +225,13 @@ pub struct Events {
 impl Client {
     /// Connects as a member of `system:masters`.
     pub async fn connect(address: SocketAddr, over_http2: bool) -> Self {
+        Self::connect_as(Who::Admin, address, over_http2).await
+    }
+
+    /// Connects as somebody.
+    pub async fn connect_as(who: Who, address: SocketAddr, over_http2: bool) -> Self {
         let protocol: &[u8] = if over_http2 { b"h2" } else { b"http/1.1" };
-        let stream = TokioIo::new(handshake(address, protocol, true).await);
+        let stream = TokioIo::new(handshake(address, protocol, who).await);
         if over_http2 {
             // A small window: what a reader has not taken, the server still has.
             let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -261,8 +273,13 @@ impl Client {
 
     /// Opens a watch that must be let in.
     pub async fn watch(&self, path: &str) -> Events {
-        let request = request(Method::GET, path, &Value::Null).body(Full::default()).unwrap();
-        let answer = self.open(request).await;
+        self.watch_as(path, "application/json").await
+    }
+
+    /// Opens a watch of this media type, which must be let in.
+    pub async fn watch_as(&self, path: &str, accept: &str) -> Events {
+        let request = request(Method::GET, path, &Value::Null).header("accept", accept);
+        let answer = self.open(request.body(Full::default()).unwrap()).await;
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["content-type"], "application/json");
         Events { body: answer.into_body(), buffer: BytesMut::new() }
@@ -305,7 +322,8 @@ impl Events {
         events
     }
 
-    async fn line(&mut self) -> Option<Value> {
+    /// The next event, however long it takes.
+    pub async fn line(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 return Some(serde_json::from_slice(&self.buffer.split_to(end + 1)).unwrap());
@@ -329,16 +347,30 @@ pub fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
-/// A TLS connection with or without a client certificate.
-pub async fn handshake(address: SocketAddr, protocol: &[u8], known: bool) -> TlsStream<TcpStream> {
+/// Who talks to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// A member of `system:masters`.
+    Admin,
+    /// Somebody with a certificate and no rights.
+    Visitor,
+    /// Somebody without a certificate.
+    Nobody,
+}
+
+/// A TLS connection.
+pub async fn handshake(address: SocketAddr, protocol: &[u8], who: Who) -> TlsStream<TcpStream> {
     let pki = Pki::get();
     let mut roots = RootCertStore::empty();
     roots.add(pki.authority.clone()).unwrap();
     let builder = ClientConfig::builder().with_root_certificates(roots);
-    let mut config = if known {
-        builder.with_client_auth_cert(vec![pki.client.0.clone()], pki.client.1.clone_key()).unwrap()
-    } else {
-        builder.with_no_client_auth()
+    let certified = |(certificate, key): &Certified| {
+        builder.clone().with_client_auth_cert(vec![certificate.clone()], key.clone_key()).unwrap()
+    };
+    let mut config = match who {
+        Who::Admin => certified(&pki.client),
+        Who::Visitor => certified(&pki.visitor),
+        Who::Nobody => builder.clone().with_no_client_auth(),
     };
     config.alpn_protocols = vec![protocol.to_vec()];
     let stream = TcpStream::connect(address).await.unwrap();
@@ -362,6 +394,7 @@ struct Pki {
     authority: CertificateDer<'static>,
     server: Certified,
     client: Certified,
+    visitor: Certified,
 }
 
 impl Pki {
@@ -387,9 +420,12 @@ impl Pki {
         let mut client = CertificateParams::new(Vec::new()).unwrap();
         client.distinguished_name.push(DnType::CommonName, "admin");
         client.distinguished_name.push(DnType::OrganizationName, "system:masters");
+        let mut visitor = CertificateParams::new(Vec::new()).unwrap();
+        visitor.distinguished_name.push(DnType::CommonName, "visitor");
         Self {
             server: certified(CertificateParams::new(vec!["localhost".to_owned()]).unwrap()),
             client: certified(client),
+            visitor: certified(visitor),
             authority,
         }
     }

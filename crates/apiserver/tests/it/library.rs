@@ -24,6 +24,8 @@ pub const API: &str = "/apis/library.example.com/v1";
 pub const BOOKS: &str = "/apis/library.example.com/v1/namespaces/attic/books";
 /// A book for this shelf makes the decision panic.
 pub const UNTHINKABLE: &str = "unthinkable";
+/// A shelf of this name is more than the world can take in.
+pub const UNBEARABLE: &str = "unbearable";
 /// A book of this title cannot be shown in a table.
 pub const UNSPEAKABLE: &str = "unspeakable";
 /// Places named when a shelf cannot go.
@@ -57,6 +59,7 @@ impl kind::World for World {
         match write.key.resource {
             "shelves" => match (&write.old, &write.new) {
                 (None, Some(new)) => {
+                    assert_ne!(write.key.name, UNBEARABLE, "more than the world can take in");
                     let empty = Shelf { object: Arc::clone(new), taken: BTreeSet::new() };
                     self.shelves.insert(write.key.name.clone(), empty);
                 }

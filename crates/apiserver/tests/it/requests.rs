@@ -1,11 +1,18 @@
 //! What a request meets that is not about any one object: a server that is not ready, methods, names, headers, faults.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use apimachinery::command::Seed;
+use apiserver::limits::Limits;
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
     faulty::{Fault, FaultyStore},
-    front::{Client, Front, Setup, handshake, name, revision},
+    front::{Client, Front, Setup, Who, handshake, name, revision},
     library::{API, BOOKS, UNSPEAKABLE, book, shelf},
 };
 
@@ -21,7 +28,8 @@ async fn a_starting_server_says_so() {
     assert_eq!((write.status, write.header("retry-after")), (503, "1"));
     let ready = front.get("/readyz").await;
     assert_eq!((ready.status, ready.text().contains("[-]restore failed")), (500, true));
-    for path in ["/livez", "/healthz", "/version", "/apis", API, "/metrics"] {
+    let described = format!("/openapi/v3{API}");
+    for path in ["/livez", "/healthz", "/version", "/apis", API, "/openapi/v3", &described, "/metrics"] {
         assert_eq!(front.get(path).await.status, 200, "{path}");
     }
     let front = front.restored().await;
@@ -53,7 +61,7 @@ async fn nobody_known_gets_nothing_but_probes() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let front = Front::open().await;
     for (path, code) in [("/livez", 200), ("/readyz", 200), ("/readyz/ping", 401), (BOOKS, 401), ("/version", 401)] {
-        let mut stream = handshake(front.address, b"http/1.1", false).await;
+        let mut stream = handshake(front.address, b"http/1.1", Who::Nobody).await;
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
@@ -115,6 +123,138 @@ async fn methods_are_for_what_they_are_for() {
         assert_eq!(answer.json()["reason"], "MethodNotAllowed");
     }
     assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 404, "none of that made a book");
+}
+
+#[tokio::test]
+async fn documents_are_there_to_be_read() {
+    let front = Front::open().await;
+    let documents = ["/", "/api", "/api/v1", "/apis", API, "/version", "/openapi/v2", "/openapi/v3"];
+    for method in [Method::POST, Method::PUT, Method::DELETE] {
+        for path in documents {
+            let answer = front.client.send(method.clone(), path, &json!({})).await;
+            assert_eq!(answer.status, 405, "{method} {path}: {}", answer.text());
+            let said = (answer.json()["reason"].take(), answer.json()["message"].take());
+            let words = "the server does not allow this method on the requested resource";
+            assert_eq!(said, (json!("MethodNotAllowed"), json!(words)));
+        }
+        assert_eq!(
+            front.client.send(method.clone(), "/healthz", &Value::Null).await.status,
+            200,
+            "as kube-apiserver's"
+        );
+        assert_eq!(front.client.send(method, "/nowhere", &Value::Null).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_is_told_what() {
+    let front = Front::open().await;
+    let visitor = Client::connect_as(Who::Visitor, front.address, true).await;
+    for path in ["/version", "/apis", API, "/openapi/v3", "/healthz"] {
+        assert_eq!(visitor.send(Method::GET, path, &Value::Null).await.status, 200, "{path}");
+    }
+    let about = |name: &str| json!({ "name": name, "group": "library.example.com", "kind": "books" });
+    let cannot = |verb: &str, what: &str, place: &str| {
+        format!("User \"visitor\" cannot {verb} resource \"{what}\" in API group \"library.example.com\" {place}")
+    };
+    let (attic, cluster) = ("in the namespace \"attic\"", "at the cluster scope");
+    for (method, path, name, words) in [
+        (Method::GET, BOOKS.to_owned(), "", cannot("list", "books", attic)),
+        (Method::GET, format!("{BOOKS}/x"), "x", cannot("get", "books", attic)),
+        (Method::DELETE, format!("{BOOKS}/x"), "x", cannot("delete", "books", attic)),
+        (Method::PUT, format!("{BOOKS}/x/status"), "x", cannot("update", "books/status", attic)),
+        (Method::GET, format!("{API}/books?watch=true"), "", cannot("watch", "books", cluster)),
+    ] {
+        let answer = visitor.send(method, &path, &Value::Null).await;
+        let mut status = answer.json();
+        let object = if name.is_empty() { String::new() } else { format!("\"{name}\" ") };
+        assert_eq!((answer.status, &status["reason"]), (403, &json!("Forbidden")));
+        assert_eq!(status["message"], format!("books.library.example.com {object}is forbidden: {words}"));
+        let mut expected = about(name);
+        expected.as_object_mut().unwrap().retain(|_, value| value != "");
+        assert_eq!(status["details"].take(), expected);
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    }
+    let metrics = visitor.send(Method::GET, "/metrics", &Value::Null).await;
+    let words = "forbidden: User \"visitor\" cannot get path \"/metrics\"";
+    assert_eq!((metrics.status, metrics.json()["message"].take()), (403, json!(words)));
+}
+
+#[tokio::test]
+async fn nothing_but_a_watch_takes_longer_than_a_minute() {
+    let front = Front::open().await;
+    // Over HTTP/1.1: the pings of HTTP/2 do not keep up when time flies.
+    let (watcher, writer) = (Client::connect(front.address, false).await, Client::connect(front.address, false).await);
+    let mut watch = watcher.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", front.head().await)).await;
+    front.store.plan([Fault::Held]);
+    // From here on time flies whenever everybody waits.
+    tokio::time::pause();
+    let asked = tokio::time::Instant::now();
+    let late = writer.send(Method::POST, BOOKS, &book("x", "a")).await;
+    let minutes = asked.elapsed().as_secs_f64() / 60.0;
+    tokio::time::resume();
+    assert!((1.0..1.1).contains(&minutes), "{minutes} minutes");
+    let status = late.json();
+    assert_eq!((late.status, &status["reason"]), (504, &json!("Timeout")));
+    let words = "Timeout: request did not complete within the allotted timeout";
+    assert!(status["message"].as_str().unwrap().starts_with(words), "{status}");
+    front.store.release();
+    assert_eq!(name(&watch.expect("ADDED").await), "x", "the write was made all the same, and the watch lives");
+}
+
+/// A draw of which the generated name is always the same, but for the draws with these numbers.
+fn monotonous(lucky: &'static [usize]) -> Setup {
+    let drawn = AtomicUsize::new(0);
+    let draw = move || {
+        let number = drawn.fetch_add(1, Ordering::Relaxed);
+        let mut seed = [u8::try_from(number).unwrap(); 32];
+        if !lucky.contains(&number) {
+            // The letters of a name.
+            seed[11..16].fill(0);
+        }
+        Ok(Seed(seed))
+    };
+    Setup { draw: Some(Arc::new(draw)), ..Setup::default() }
+}
+
+#[tokio::test]
+async fn a_generated_name_that_is_taken_is_drawn_anew() {
+    // The shelf is the first draw and the first book the second; then come eight, of which the last is a good one, and eight
+    // bad ones. One more would be good again.
+    let front = Front::set_up(monotonous(&[9, 18])).await;
+    let body = json!({ "metadata": { "generateName": "x-" }, "spec": { "shelf": "a" } });
+    let first = front.create(BOOKS, &body).await;
+    let second = front.create(BOOKS, &body).await;
+    assert_eq!(name(&first).len(), 7);
+    assert_ne!(name(&first), name(&second));
+    let refused = front.client.send(Method::POST, BOOKS, &body).await;
+    let status = refused.json();
+    assert_eq!((refused.status, refused.header("retry-after")), (409, "1"), "{}", refused.text());
+    assert_eq!((&status["reason"], &status["details"]["retryAfterSeconds"]), (&json!("AlreadyExists"), &json!(1)));
+    let words = "already exists, the server was not able to generate a unique name for the object";
+    assert!(status["message"].as_str().unwrap().ends_with(words), "{status}");
+    front.book("y").await;
+}
+
+#[tokio::test]
+async fn who_wants_the_dependents_gone_hears_whether_it_is_gone() {
+    let front = Front::open().await;
+    let held = |name: &str| json!({ "metadata": { "name": name, "finalizers": ["example.com/hold"] }, "spec": { "shelf": "a" } });
+    for (name, code, query, options) in [
+        ("a", 202, "?orphanDependents=false", Value::Null),
+        ("b", 202, "", json!({ "orphanDependents": false })),
+        ("c", 200, "?propagationPolicy=Background", Value::Null),
+        ("d", 200, "", Value::Null),
+    ] {
+        front.create(BOOKS, &held(name)).await;
+        for _ in 0..2 {
+            let answer = front.client.send(Method::DELETE, &format!("{BOOKS}/{name}{query}"), &options).await;
+            assert_eq!((answer.status, &answer.json()["kind"]), (code, &json!("Book")), "{query} {options}");
+        }
+    }
+    front.book("e").await;
+    let gone = front.client.send(Method::DELETE, &format!("{BOOKS}/e?orphanDependents=false"), &Value::Null).await;
+    assert_eq!((gone.status, &gone.json()["kind"]), (200, &json!("Status")), "nothing is left to wait for");
 }
 
 #[tokio::test]
@@ -250,6 +390,9 @@ async fn requests_that_are_given_up_are_no_longer_under_way() {
     tokio::time::timeout(crate::front::SOON, async { while front.metric(GAUGE).await.as_deref() != Some("0") {} })
         .await
         .expect("the request is no longer counted");
+    let place = "group=\"library.example.com\",version=\"v1\",resource=\"books\",subresource=\"\",scope=\"namespace\"";
+    let aborted = format!("apiserver_request_aborts_total{{verb=\"POST\",{place}}}");
+    assert_eq!(front.metric(&aborted).await.as_deref(), Some("1"));
     front.store.release();
     front.book("y").await;
     assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 200, "the write was made all the same");
@@ -278,6 +421,32 @@ async fn a_single_check_says_more_to_those_who_may_know() {
 }
 
 #[tokio::test]
+async fn handshakes_that_fail_are_counted() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    const COUNTER: &str = "apiserver_tls_handshake_errors_total";
+    let front = Front::open().await;
+    assert_eq!(front.metric(COUNTER).await.as_deref(), Some("0"));
+    for count in 1..3 {
+        let mut stream = tokio::net::TcpStream::connect(front.address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        // It is counted before the connection is let go.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+        assert_eq!(front.metric(COUNTER).await, Some(count.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_done_is_counted() {
+    let limits = Limits { mutating_requests: 0, ..Limits::default() };
+    let front = Front::starting(Setup { limits, ..Setup::default() }, FaultyStore::new()).await.restored().await;
+    assert_eq!(front.client.send(Method::POST, BOOKS, &book("x", "a")).await.status, 429);
+    let place = "group=\"library.example.com\",version=\"v1\",resource=\"books\",subresource=\"\",scope=\"namespace\"";
+    let counter =
+        format!("apiserver_request_terminations_total{{verb=\"POST\",{place},component=\"apiserver\",code=\"429\"}}");
+    assert_eq!(front.metric(&counter).await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
 async fn requests_are_counted_as_dashboards_know_them() {
     let front = Front::open().await;
     let dry_run = front.client.send(Method::POST, &format!("{BOOKS}?dryRun=All"), &book("x", "a")).await;
@@ -303,6 +472,7 @@ async fn requests_are_counted_as_dashboards_know_them() {
             ),
             "1",
         ),
+        (format!("apiserver_request_sli_duration_seconds_count{{verb=\"POST\",{place},component=\"apiserver\"}}"), "2"),
         (format!("apiserver_response_sizes_count{{verb=\"POST\",{place},component=\"apiserver\"}}"), "2"),
     ] {
         assert_eq!(front.metric(&name).await.as_deref(), Some(value), "{name}");

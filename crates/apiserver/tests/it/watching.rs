@@ -1,11 +1,13 @@
 //! Watches: every event once and in order, wherever it is read from, and an end that says what it means.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
+use apimachinery::command::Seed;
 use apiserver::limits::Limits;
 use http::Method;
 use serde_json::{Value, json};
 use store::{Key, Revision, Store as _, Write};
+use tokio::time::Instant;
 
 use crate::{
     faulty::FaultyStore,
@@ -254,6 +256,91 @@ async fn a_watch_after_lost_history_ends_in_410() {
     assert_eq!(watch.next().await, None, "a clean end");
     let mut recent = front.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", head - 3)).await;
     assert_eq!(name(&recent.expect("ADDED").await), "x3", "what is still in memory is still served");
+}
+
+#[tokio::test]
+async fn among_tables_an_error_is_a_status_all_the_same() {
+    let front = forgetful().await;
+    for n in 0..4 {
+        front.book(&format!("x{n}")).await;
+    }
+    let head = front.head().await;
+    front.store.compact(Revision(head)).await.unwrap();
+    let path = format!("{BOOKS}?watch=true&resourceVersion=3");
+    for form in ["Table", "PartialObjectMetadata"] {
+        let accept = format!("application/json;as={form};v=v1;g=meta.k8s.io");
+        let mut watch = front.client.watch_as(&path, &accept).await;
+        let status = watch.expect("ERROR").await;
+        assert_eq!((&status["kind"], &status["apiVersion"]), (&json!("Status"), &json!("v1")));
+        assert_eq!((&status["reason"], &status["code"]), (&json!("Expired"), &json!(410)));
+        assert_eq!(watch.next().await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_bookmark_comes_every_minute() {
+    let front = Front::open().await;
+    let head = front.head().await;
+    let path = format!("{BOOKS}?watch=true&resourceVersion={head}&allowWatchBookmarks=true");
+    // Over HTTP/1.1: the pings of HTTP/2 do not keep up when time flies.
+    let mut watch = Client::connect(front.address, false).await.watch(&path).await;
+    // From here on time flies whenever everybody waits.
+    tokio::time::pause();
+    for _ in 0..3 {
+        let before = Instant::now();
+        let bookmark = watch.line().await.expect("a bookmark");
+        assert_eq!((&bookmark["type"], revision(&bookmark["object"])), (&json!("BOOKMARK"), head));
+        let seconds = before.elapsed().as_secs_f64();
+        assert!((59.0..61.0).contains(&seconds), "{seconds} seconds");
+    }
+}
+
+#[tokio::test]
+async fn chance_says_how_long_a_watch_lives_that_does_not_say_it_itself() {
+    // The first byte that is drawn, and what comes of it in minutes.
+    for (byte, expected) in [(0, 30.0), (128, 45.0), (255, 59.9)] {
+        let draw: apiserver::api::Draw = Arc::new(move || Ok(Seed([byte; 32])));
+        let front = Front::set_up(Setup { draw: Some(draw), ..Setup::default() }).await;
+        let client = Client::connect(front.address, false).await;
+        let mut watch = client.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", front.head().await)).await;
+        tokio::time::pause();
+        let opened = Instant::now();
+        assert_eq!(watch.line().await, None);
+        let minutes = opened.elapsed().as_secs_f64() / 60.0;
+        tokio::time::resume();
+        assert!((minutes - expected).abs() < 0.1, "{minutes} minutes instead of {expected}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_carries_a_thousand_watches() {
+    let front = Front::open().await;
+    let client = Client::connect(front.address, true).await;
+    let path = format!("{BOOKS}?watch=true&resourceVersion={}", front.head().await);
+    let watches = futures::future::join_all((0..1_000).map(|_| client.watch(&path))).await;
+    let created = front.book("x").await;
+    for mut watch in watches {
+        assert_eq!(watch.expect("ADDED").await, created);
+    }
+}
+
+#[tokio::test]
+async fn events_are_counted_and_measured() {
+    let front = Front::open().await;
+    front.book("x").await;
+    let mut watch = front.watch(&format!("{BOOKS}?watch=true")).await;
+    watch.expect("ADDED").await;
+    front.book("y").await;
+    let told = watch.expect("ADDED").await;
+    let place = "{group=\"library.example.com\",version=\"v1\",kind=\"Book\"}";
+    assert_eq!(front.metric(&format!("apiserver_watch_events_total{place}")).await.as_deref(), Some("2"));
+    assert_eq!(front.metric(&format!("apiserver_watch_events_sizes_count{place}")).await.as_deref(), Some("2"));
+    let bytes: f64 = front.metric(&format!("apiserver_watch_events_sizes_sum{place}")).await.unwrap().parse().unwrap();
+    let length = told.to_string().len() as f64;
+    assert!((2.0 * length..2.0 * length + 100.0).contains(&bytes), "{bytes} bytes for two events of {length}");
+    let place = "{group=\"library.example.com\",version=\"v1\",resource=\"books\",scope=\"namespace\"}";
+    let listed = front.metric(&format!("apiserver_watch_list_duration_seconds_count{place}")).await;
+    assert_eq!(listed.as_deref(), Some("1"));
 }
 
 #[tokio::test]
