@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use apimachinery::{
     discovery::Discovery,
-    kind::Registry,
+    kind::{Gauge, Registry},
     negotiate::{self, DiscoveryForm, negotiate_discovery},
     openapi,
     refusal::Refusal,
@@ -96,6 +96,24 @@ impl Documents {
             ["version"] => respond::json(200, &self.version),
             _ => return Ok(None),
         }))
+    }
+
+    /// The version as a metric: its labels say it.
+    pub fn build(&self) -> Gauge {
+        let named = [
+            ("major", "major"),
+            ("minor", "minor"),
+            ("git_version", "gitVersion"),
+            ("git_commit", "gitCommit"),
+            ("git_tree_state", "gitTreeState"),
+            ("build_date", "buildDate"),
+            ("go_version", "goVersion"),
+            ("compiler", "compiler"),
+            ("platform", "platform"),
+        ];
+        let text = |field: &str| self.version[field].as_str().unwrap_or_default().to_owned();
+        let labels = named.map(|(label, field)| (label, text(field))).to_vec();
+        Gauge { name: "kubernetes_build_info", help: "The version of the server", samples: vec![(labels, 1.0)] }
     }
 
     fn discovery(

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use apimachinery::options::Query;
+use apimachinery::{kind::Gauge, options::Query};
 
 /// What the checks look at.
 #[derive(Debug, Default)]
@@ -100,6 +100,16 @@ pub fn answer_one(check: &Check) -> (u16, String) {
         None => (200, "ok".to_owned()),
         Some(why) => (500, format!("internal server error: {why}\n")),
     }
+}
+
+/// The outcome of every check, as it is measured: 1 if it passed.
+pub fn gauge(probes: [(&'static str, Vec<Check>); 2]) -> Gauge {
+    let samples = probes.into_iter().flat_map(|(probe, checks)| checks.into_iter().map(move |check| (probe, check)));
+    let sample = |(probe, Check { name, failure }): (&str, Check)| {
+        let labels = vec![("name", name.to_owned()), ("type", probe.to_owned())];
+        (labels, f64::from(u8::from(failure.is_none())))
+    };
+    Gauge { name: "kubernetes_healthcheck", help: "Whether a check passes", samples: samples.map(sample).collect() }
 }
 
 #[cfg(test)]

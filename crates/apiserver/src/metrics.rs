@@ -1,6 +1,7 @@
 //! What operators measure, in the names that Kubernetes dashboards know (`apiserver_request_total` …), as OpenMetrics text.
 
 mod labels;
+mod process;
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -267,12 +268,13 @@ impl Metrics {
         self.handshake_errors.inc();
     }
 
-    /// Everything as OpenMetrics text, with the gauges that the service computes at this moment.
+    /// Everything as OpenMetrics text, with what the process uses and the gauges that are computed at this moment.
     pub fn render(&self, gauges: &[Gauge]) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string does not fail");
         let end = text.strip_suffix("# EOF\n").map_or(text.len(), str::len);
         text.truncate(end);
+        process::render(&mut text).expect("writing to a string does not fail");
         for gauge in gauges {
             render_gauge(&mut text, gauge).expect("writing to a string does not fail");
         }

@@ -10,7 +10,7 @@ use std::{
 
 use apimachinery::{
     command::{ObjectKey, Scope},
-    kind::{Kind, Registry, Subresource, Verb, World},
+    kind::{Gauge, Kind, Registry, Subresource, Verb, World},
     object::Object,
     options::parse_timeout,
     patch::is_apply,
@@ -312,8 +312,7 @@ impl<W: World> Server<W> {
 
     async fn path(&self, path: &str, request: &Authorized) -> Result<Response<Body>, Refusal> {
         if path == "/metrics" {
-            let gauges = self.api.get().map(|api| api.gauges()).unwrap_or_default();
-            return Ok(respond::body(200, OPEN_METRICS, self.metrics.render(&gauges)));
+            return Ok(respond::body(200, OPEN_METRICS, self.metrics.render(&self.gauges().await)));
         }
         if let Some(response) = self.check(path).await {
             return Ok(response);
@@ -323,6 +322,17 @@ impl<W: World> Server<W> {
             Some(_) if request.info.verb() != "get" => Err(not_allowed()),
             Some(document) => Ok(document),
         }
+    }
+
+    /// What is measured at the moment when somebody asks.
+    async fn gauges(&self) -> Vec<Gauge> {
+        let mut gauges = self.api.get().map(|api| api.gauges()).unwrap_or_default();
+        gauges.push(self.documents.build());
+        gauges.push(health::gauge([
+            ("livez", self.checks(Probe::Live).await),
+            ("readyz", self.checks(Probe::Ready).await),
+        ]));
+        gauges
     }
 
     /// The answer, or what is said when it takes too long.

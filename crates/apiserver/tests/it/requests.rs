@@ -436,6 +436,32 @@ async fn handshakes_that_fail_are_counted() {
 }
 
 #[tokio::test]
+async fn the_process_its_build_and_its_checks_are_measured() {
+    let front = Front::starting(Setup::default(), FaultyStore::new()).await;
+    let check = async |front: &Front, name: &str, probe: &str| {
+        front.metric(&format!("kubernetes_healthcheck{{name=\"{name}\",type=\"{probe}\"}}")).await
+    };
+    assert_eq!(check(&front, "restore", "readyz").await.as_deref(), Some("0"));
+    let front = front.restored().await;
+    for (name, probe) in [("restore", "readyz"), ("store", "readyz"), ("ping", "livez")] {
+        assert_eq!(check(&front, name, probe).await.as_deref(), Some("1"), "{name}");
+    }
+    let version = front.get("/version").await.json();
+    let build = front.metric("kubernetes_build_info").await.unwrap();
+    assert!(build.contains(&format!("git_version={}", version["gitVersion"])) && build.ends_with("} 1"), "{build}");
+    for (name, least) in [
+        ("process_cpu_seconds_total", 0.0),
+        // The year 2020.
+        ("process_start_time_seconds", 1_577_836_800.0),
+        ("process_resident_memory_bytes", 1e6),
+        ("process_open_fds", 4.0),
+    ] {
+        let value: f64 = front.metric(name).await.unwrap_or_else(|| panic!("no {name}")).parse().unwrap();
+        assert!(value >= least, "{name} is {value}");
+    }
+}
+
+#[tokio::test]
 async fn what_was_not_done_is_counted() {
     let limits = Limits { mutating_requests: 0, ..Limits::default() };
     let front = Front::starting(Setup { limits, ..Setup::default() }, FaultyStore::new()).await.restored().await;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use apimachinery::command::Seed;
-use apiserver::limits::Limits;
+use apiserver::limits::{self, Limits};
 use http::Method;
 use serde_json::{Value, json};
 use store::{Key, Revision, Store as _, Write};
@@ -431,4 +431,20 @@ async fn a_watch_with_much_to_say_ends_in_time_all_the_same() {
     front.server.end_watches();
     let told = stopped.rest().await.len();
     assert!(told < COUNT - 2, "it did not say all {told} of it first");
+}
+
+#[tokio::test]
+async fn those_who_do_not_read_keep_nobody_from_their_turn() {
+    const COUNT: usize = 500;
+    let front = Front::starting(Setup::default(), backlog(COUNT).await).await.restored().await;
+    let path = format!("{BOOKS}?watch=true&resourceVersion=1");
+    let mut asleep = Vec::new();
+    for _ in 0..4 * limits::TURNS_AT_ONCE {
+        asleep.push(front.watch(&path).await);
+    }
+    let mut keen = Client::connect(front.address, true).await.watch(&path).await;
+    assert_eq!(take(&mut keen, COUNT - 1).await.last().unwrap().1, COUNT as u64);
+    for mut watch in asleep {
+        assert_eq!(take(&mut watch, COUNT - 1).await.last().unwrap().1, COUNT as u64, "nothing was lost meanwhile");
+    }
 }
