@@ -264,6 +264,15 @@ const EXPLANATIONS: &[Explanation] = &[
         },
     },
     Explanation {
+        name: "dry-deletion-of-the-waiting",
+        reason: "to the dry run of a delete that would let a waiting object go kube-apiserver answers an object with nothing in it; ours a Status, as when it is meant",
+        applies: |case| {
+            let deletes = case.request.is_some_and(|request| request.method == Method::DELETE);
+            let is_empty = case.theirs["body"].as_object().is_some_and(|body| body.keys().eq(["apiVersion", "kind"]));
+            deletes && case.is_dry() && case.codes() == (200, 200) && is_empty
+        },
+    },
+    Explanation {
         name: "fields-of-no-version",
         reason: "of a version that does not exist kube-apiserver takes spec and status for unknown fields",
         applies: |case| {
