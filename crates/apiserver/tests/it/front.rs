@@ -43,6 +43,14 @@ use crate::{
 /// Nothing here takes as long; what does is a failure. Longer than the server gives itself for a request.
 pub const SOON: Duration = Duration::from_mins(2);
 
+/// Lets so much time go by at once for every timer that runs. Time does not fly by itself meanwhile: what is on its way over the
+/// network takes its own, and a timer that begins later too.
+pub async fn fly(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
 /// A server and the ways to it.
 pub struct Front {
     pub server: Arc<Server<World>>,
