@@ -22,7 +22,7 @@ use http::Response;
 use store::{Key, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{committer::Queue, hub::Hub, limits, metrics::Metrics, respond, serve::Body, turns::Turns};
+use crate::{committer::Queue, hub::Hub, limits, metrics::Metrics, respond, serve::Body, tails::Tails, turns::Turns};
 
 /// A served API: everything that a handler needs.
 pub struct Api<W> {
@@ -46,6 +46,8 @@ pub struct Api<W> {
     pub writers: Arc<Semaphore>,
     /// Places for watches.
     pub watchers: Arc<Semaphore>,
+    /// Older events.
+    pub tails: Tails,
     /// The order in which watches are told what happened.
     pub turns: Turns,
     /// Where its randomness comes from.

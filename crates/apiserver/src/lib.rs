@@ -22,6 +22,7 @@ pub mod serve;
 pub mod server;
 pub mod stages;
 pub mod standalone;
+pub mod tails;
 pub mod tls;
 pub mod turns;
 pub mod watches;

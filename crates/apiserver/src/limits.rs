@@ -24,6 +24,10 @@ pub const WATCHES_MAX: usize = 16_384;
 pub const RECENT_EVENTS_MAX: usize = 8_192;
 /// Events that a watch takes from memory or from the store at once.
 pub const TAIL_EVENTS_MAX: usize = 128;
+/// Watches that read from the store what is no longer in memory, at the same time: decisions read from it too.
+pub const TAILS_AT_ONCE: usize = 1;
+/// Such reads that are kept for other watches; together as many events as are in memory anyway.
+pub const TAILS_KEPT: usize = RECENT_EVENTS_MAX / TAIL_EVENTS_MAX;
 /// Watches that are told something at the same time, before everything else has its turn again.
 pub const TURNS_AT_ONCE: usize = 4;
 /// Objects that a list or a watch takes from the store at once.

@@ -46,6 +46,7 @@ use crate::{
         self, Surroundings,
         review::{self, Question},
     },
+    tails::Tails,
     turns::Turns,
     watches, writes,
 };
@@ -173,6 +174,7 @@ impl<W: World> Server<W> {
         let readers = Arc::new(Semaphore::new(self.limits.read_requests));
         let writers = Arc::new(Semaphore::new(self.limits.mutating_requests));
         let watchers = Arc::new(Semaphore::new(self.limits.watches));
+        let tails = Tails::new(Arc::clone(&store));
         let (turns, draw) = (Turns::begin(), Arc::clone(&self.draw));
         let api = Arc::new(Api {
             store,
@@ -185,6 +187,7 @@ impl<W: World> Server<W> {
             readers,
             writers,
             watchers,
+            tails,
             turns,
             draw,
         });

@@ -272,11 +272,9 @@ impl<W: World> Watch<W> {
 
     /// Events that are no longer in memory.
     async fn older(&self, cursor: u64) -> Result<(Vec<Arc<Event>>, u64), Status> {
-        let entries = self.api.store.tail(Revision(cursor), limits::TAIL_EVENTS_MAX).await;
-        let entries = entries.map_err(|error| failure(&error))?;
-        let upto = entries.last().map_or(cursor, |entry| entry.revision.0);
-        let seen = entries.into_iter().filter(|entry| entry.key.as_str().starts_with(&self.prefix));
-        let events = seen.map(event).collect::<Result<_, _>>().map_err(|error| failure(&error))?;
+        let mut events = self.api.tails.behind(cursor).await.map_err(|error| failure(&error))?;
+        let upto = events.last().map_or(cursor, |event| event.revision);
+        events.retain(|event| event.key.starts_with(&self.prefix));
         Ok((events, upto))
     }
 

@@ -1,0 +1,117 @@
+//! Events that the hub no longer has, read from the store for watches that lag.
+//!
+//! One read goes on at a time, however many watches lag: decisions read from the store too, and go first. What was read stays
+//! here for a while, because those who lag do so together, and is read into objects once for all of them.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use store::{Revision, Store};
+use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{hub::Event, limits, watches};
+
+/// Events that follow each other without a gap.
+type Chunk = Vec<Arc<Event>>;
+
+/// The store's tail, for all watches. Clones share what was read.
+#[derive(Clone)]
+pub struct Tails {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn Store>,
+    places: Semaphore,
+    /// The latest last.
+    read: Mutex<VecDeque<Arc<Chunk>>>,
+}
+
+impl Tails {
+    /// Of this store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        let places = Semaphore::new(limits::TAILS_AT_ONCE);
+        Self { shared: Arc::new(Shared { store, places, read: Mutex::default() }) }
+    }
+
+    /// Some of the events behind `cursor`, from the first on; none if there are none. A task of its own reads them: a client
+    /// that stops asking in the middle must not keep the place of others.
+    pub async fn behind(&self, cursor: u64) -> Result<Vec<Arc<Event>>, store::Error> {
+        let shared = Arc::clone(&self.shared);
+        let read = AbortOnDropHandle::new(tokio::spawn(async move { shared.behind(cursor).await }));
+        read.await.unwrap_or_else(|_| Err(store::Error::Unavailable("the read ended in a panic".to_owned())))
+    }
+}
+
+impl Shared {
+    async fn behind(&self, cursor: u64) -> Result<Vec<Arc<Event>>, store::Error> {
+        let _place = self.places.acquire().await;
+        if let Some(known) = self.known(cursor) {
+            return Ok(known);
+        }
+        let entries = self.store.tail(Revision(cursor), limits::TAIL_EVENTS_MAX).await?;
+        let chunk: Chunk = entries.into_iter().map(watches::event).collect::<Result<_, _>>()?;
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.len() == limits::TAILS_KEPT {
+            read.pop_front();
+        }
+        read.push_back(Arc::new(chunk.clone()));
+        Ok(chunk)
+    }
+
+    /// The events behind `cursor` that were read before.
+    fn known(&self, cursor: u64) -> Option<Vec<Arc<Event>>> {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.iter().rev().find_map(|chunk| {
+            let first = chunk.first()?.revision;
+            let skip = usize::try_from((cursor + 1).checked_sub(first)?).ok()?;
+            chunk.get(skip..).filter(|rest| !rest.is_empty()).map(<[_]>::to_vec)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::{Key, Write, memory::MemoryStore};
+
+    use super::*;
+
+    /// A store with so many objects, each its own revision.
+    async fn filled(count: usize) -> Arc<MemoryStore> {
+        let store = Arc::new(MemoryStore::default());
+        let write = |n: usize| Write {
+            key: Key::new(format!("books/platform/attic/x{n}")).unwrap(),
+            value: Some(format!(r#"{{"metadata":{{"name":"x{n}"}}}}"#).into()),
+            expected: None,
+            releases: Vec::new(),
+            takes: Vec::new(),
+        };
+        store.begin().await.unwrap().commit((0..count).map(write).collect()).await.unwrap();
+        store
+    }
+
+    fn revisions(events: &[Arc<Event>]) -> Vec<u64> {
+        events.iter().map(|event| event.revision).collect()
+    }
+
+    #[tokio::test]
+    async fn whoever_lags_gets_what_was_read_for_others_and_no_gap() {
+        let count = 3 * limits::TAIL_EVENTS_MAX as u64 / 2;
+        let tails = Tails::new(filled(usize::try_from(count).unwrap()).await);
+        for first in [0, 5, 0, 100, count - 1] {
+            let (mut cursor, mut seen) = (first, Vec::new());
+            while cursor < count {
+                let events = tails.behind(cursor).await.unwrap();
+                seen.extend(revisions(&events));
+                cursor = *seen.last().unwrap();
+            }
+            assert_eq!(seen, (first + 1..=count).collect::<Vec<_>>());
+        }
+        assert_eq!(revisions(&tails.behind(count).await.unwrap()), Vec::<u64>::new());
+        let (one, other) = (tails.behind(7).await.unwrap(), tails.behind(7).await.unwrap());
+        assert!(Arc::ptr_eq(&one[0], &other[0]), "it was read once");
+    }
+}
