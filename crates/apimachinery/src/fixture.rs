@@ -13,18 +13,6 @@ use crate::{
     schema::{Decoded, Schema},
 };
 
-/// All verbs, in alphabetical order.
-const ALL_VERBS: &[Verb] = &[
-    Verb::Create,
-    Verb::Delete,
-    Verb::DeleteCollection,
-    Verb::Get,
-    Verb::List,
-    Verb::Patch,
-    Verb::Update,
-    Verb::Watch,
-];
-
 /// A cluster-scoped kind that does everything.
 pub fn shelf() -> Resource {
     Resource {
@@ -36,7 +24,7 @@ pub fn shelf() -> Resource {
         short_names: &["sh"],
         categories: &["store"],
         namespaced: false,
-        verbs: ALL_VERBS,
+        verbs: Verb::ALL,
         subresources: &[Subresource::Status],
         selectable_fields: &["spec.colour"],
         columns: COLUMNS,

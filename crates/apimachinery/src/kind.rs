@@ -60,6 +60,18 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// All of them, in alphabetical order.
+    pub const ALL: &[Self] = &[
+        Self::Create,
+        Self::Delete,
+        Self::DeleteCollection,
+        Self::Get,
+        Self::List,
+        Self::Patch,
+        Self::Update,
+        Self::Watch,
+    ];
+
     /// As it stands in discovery.
     pub fn as_str(self) -> &'static str {
         match self {

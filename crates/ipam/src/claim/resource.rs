@@ -21,16 +21,7 @@ pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {
     short_names: &["ipclaim"],
     categories: &["ipam"],
     namespaced: true,
-    verbs: &[
-        Verb::Create,
-        Verb::Delete,
-        Verb::DeleteCollection,
-        Verb::Get,
-        Verb::List,
-        Verb::Patch,
-        Verb::Update,
-        Verb::Watch,
-    ],
+    verbs: Verb::ALL,
     subresources: &[Subresource::Status],
     selectable_fields: &[
         "spec.ipFamily",

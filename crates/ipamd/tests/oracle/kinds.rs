@@ -122,16 +122,7 @@ fn widgets() -> Resource {
         short_names: &["wd"],
         categories: &[],
         namespaced: true,
-        verbs: &[
-            Verb::Create,
-            Verb::Delete,
-            Verb::DeleteCollection,
-            Verb::Get,
-            Verb::List,
-            Verb::Patch,
-            Verb::Update,
-            Verb::Watch,
-        ],
+        verbs: Verb::ALL,
         subresources: &[Subresource::Status],
         selectable_fields: &["spec.color", "spec.text", "status.phase"],
         columns: const {
