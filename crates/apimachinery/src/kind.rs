@@ -104,6 +104,18 @@ pub struct Column {
     pub cell: Cell,
 }
 
+impl Column {
+    /// The age of the object, which most tables show.
+    pub const AGE: Self = Self {
+        name: "Age",
+        column_type: "date",
+        format: "",
+        description: "Time since the creation",
+        priority: 0,
+        cell: Cell::Age,
+    };
+}
+
 /// Where the cells of a column come from.
 #[derive(Clone, Copy, Debug)]
 pub enum Cell {

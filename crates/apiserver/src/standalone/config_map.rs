@@ -4,14 +4,14 @@
 use apimachinery::{
     command::{ObjectKey, Write},
     field::{Fault, Path},
-    kind::{Cell, Context, Decided, Kind, Resource, Subresource, Verb},
+    kind::{Cell, Column, Context, Decided, Kind, Resource, Subresource, Verb},
     object::Object,
     refusal::Refusal,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::empty::{AGE, NAME, text};
+use super::empty::{NAME, text};
 
 /// How much one may hold, in bytes of its values (core/v1 `MaxSecretSize`).
 const BYTES_MAX: usize = 1 << 20;
@@ -148,7 +148,7 @@ fn resource() -> Resource {
         verbs: Verb::ALL,
         subresources: &[],
         selectable_fields: &[],
-        columns: const { &[NAME, text("Data", Cell::Computed(count)), AGE] },
+        columns: const { &[NAME, text("Data", Cell::Computed(count)), Column::AGE] },
         name_length_max: 253,
         schema: schema(),
     }

@@ -104,7 +104,7 @@ fn secrets() -> Resource {
         short_names: &[],
         categories: &[],
         selectable_fields: &["type"],
-        columns: const { &[NAME, text("Type", Cell::Pointer("/type")), AGE] },
+        columns: const { &[NAME, text("Type", Cell::Pointer("/type")), Column::AGE] },
         schema: schema("Secret holds secret data. This server keeps none.", &["type"], &["data", "stringData"]),
         ..events()
     }
@@ -120,7 +120,7 @@ fn definitions() -> Resource {
         categories: &["api-extensions"],
         namespaced: false,
         selectable_fields: &[],
-        columns: const { &[NAME, AGE] },
+        columns: const { &[NAME, Column::AGE] },
         schema: schema("CustomResourceDefinition defines a kind. This server takes none.", &[], &["spec", "status"]),
         ..events()
     }
@@ -133,15 +133,6 @@ pub(super) const NAME: Column = Column {
     description: "Name of the object",
     priority: 0,
     cell: Cell::Name,
-};
-
-pub(super) const AGE: Column = Column {
-    name: "Age",
-    column_type: "date",
-    format: "",
-    description: "Time since the creation",
-    priority: 0,
-    cell: Cell::Age,
 };
 
 pub(super) const fn text(name: &'static str, cell: Cell) -> Column {

@@ -2,13 +2,13 @@
 
 use apimachinery::{
     command::{ObjectKey, Scope, Write},
-    kind::{Cell, Context, Decided, Kind, Resource, Subresource, Verb},
+    kind::{Cell, Column, Context, Decided, Kind, Resource, Subresource, Verb},
     object::Object,
     refusal::{Cause, Reason, Refusal},
 };
 use serde_json::{Value, json};
 
-use super::empty::{AGE, NAME, text};
+use super::empty::{NAME, text};
 
 /// The plural resource.
 pub const PLURAL: &str = "namespaces";
@@ -142,7 +142,7 @@ fn resource() -> Resource {
         verbs: &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch],
         subresources: &[Subresource::Finalize, Subresource::Status],
         selectable_fields: &["status.phase"],
-        columns: const { &[NAME, text("Status", Cell::Pointer("/status/phase")), AGE] },
+        columns: const { &[NAME, text("Status", Cell::Pointer("/status/phase")), Column::AGE] },
         name_length_max: 63,
         schema: schema(),
     }

@@ -37,12 +37,5 @@ const COLUMNS: &[Column] = &[
     column("Pool", "The pool that the block belongs to", 0, Cell::Pointer("/spec/poolRef/name")),
     column("Claim", "The claim that holds the block", 0, Cell::Pointer("/spec/claimRef/name")),
     column("Phase", "Whether a claim holds the block", 0, Cell::Pointer("/status/phase")),
-    Column {
-        name: "Age",
-        column_type: "date",
-        format: "",
-        description: "Time since the creation",
-        priority: 0,
-        cell: Cell::Age,
-    },
+    Column::AGE,
 ];

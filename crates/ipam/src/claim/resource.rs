@@ -56,14 +56,7 @@ const COLUMNS: &[Column] = &[
         priority: 0,
         cell: Cell::Computed(length),
     },
-    Column {
-        name: "Age",
-        column_type: "date",
-        format: "",
-        description: "Time since the creation",
-        priority: 0,
-        cell: Cell::Age,
-    },
+    Column::AGE,
     column("Allocation", "The record of the block", 1, Cell::Pointer("/status/boundAllocationRef/name")),
     column("Reclaim", "What becomes of the block", 1, Cell::Pointer("/spec/reclaimPolicy")),
 ];
