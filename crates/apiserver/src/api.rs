@@ -22,7 +22,10 @@ use http::Response;
 use store::{Key, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{committer::Queue, hub::Hub, limits, metrics::Metrics, respond, serve::Body, tails::Tails, turns::Turns};
+use crate::{
+    committer::Queue, hub::Hub, limits, metrics::Metrics, respond, serve::Body, standalone::namespace, tails::Tails,
+    turns::Turns,
+};
 
 /// A served API: everything that a handler needs.
 pub struct Api<W> {
@@ -174,7 +177,7 @@ fn subresource(resource: &Resource, target: &ResourceTarget) -> Result<Option<Su
 }
 
 fn is_namespace(target: &ResourceTarget) -> bool {
-    target.group.is_empty() && target.resource == "namespaces"
+    target.group.is_empty() && target.resource == namespace::PLURAL
 }
 
 fn not_allowed(target: &ResourceTarget) -> Refusal {

@@ -12,6 +12,8 @@ use super::empty::{NAME, text};
 
 /// The plural resource.
 pub const PLURAL: &str = "namespaces";
+/// How the keys of all of them begin, and no others.
+pub const PREFIX: &str = "namespaces/";
 /// What holds a namespace until nothing is in it any more.
 pub const FINALIZER: &str = "kubernetes";
 /// Those that are always there.

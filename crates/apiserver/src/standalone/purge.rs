@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use apimachinery::{
-    command::ObjectKey,
+    command::{ObjectKey, Scope},
     kind::{Kind, Subresource, Verb, World, key_prefix},
     options::{DeleteOptions, Propagation},
 };
@@ -21,9 +21,6 @@ use super::{
     namespace,
 };
 use crate::{api::Api, committer, limits};
-
-/// All namespaces by the beginning of their keys.
-const NAMESPACES: &str = "namespaces/";
 
 /// Works until it is dropped.
 pub async fn run<W: World>(api: Arc<Api<W>>) {
@@ -58,7 +55,7 @@ impl<'a, W: World> Purge<'a, W> {
         let mut purge = Self { api, terminating: BTreeSet::new(), agenda: Agenda::default() };
         let (mut at, mut after) = (None, None);
         loop {
-            let page = api.store.list(NAMESPACES, after.as_ref(), at, limits::PAGE_RECORDS_MAX).await?;
+            let page = api.store.list(namespace::PREFIX, after.as_ref(), at, limits::PAGE_RECORDS_MAX).await?;
             for record in &page.records {
                 if committer::parse(&record.key, &record.value)?.is_terminating() {
                     purge.begin(record.key.as_str());
@@ -76,7 +73,7 @@ impl<'a, W: World> Purge<'a, W> {
         let mut head = self.api.hub.subscribe();
         loop {
             head.mark_unchanged();
-            let prefix = if self.terminating.is_empty() { NAMESPACES } else { "" };
+            let prefix = if self.terminating.is_empty() { namespace::PREFIX } else { "" };
             loop {
                 match follower.next(self.api, prefix).await {
                     Ok(Some(events)) => events.iter().for_each(|event| self.observe(event)),
@@ -103,7 +100,7 @@ impl<'a, W: World> Purge<'a, W> {
     }
 
     fn observe(&mut self, event: &crate::hub::Event) {
-        if event.key.starts_with(NAMESPACES) {
+        if event.key.starts_with(namespace::PREFIX) {
             match event.current() {
                 Some(namespace) if namespace.is_terminating() => self.begin(&event.key),
                 Some(_) => {}
@@ -113,7 +110,7 @@ impl<'a, W: World> Purge<'a, W> {
             // What was waited for may be gone.
             let mut parts = event.key.splitn(4, '/').skip(1);
             if let (Some(scope), Some(namespace)) = (parts.next(), parts.next()) {
-                let key = format!("{NAMESPACES}{scope}//{namespace}");
+                let key = namespace::key(&Scope::from_key(scope), namespace).to_text();
                 if self.terminating.contains(&key) {
                     self.agenda.add(key);
                 }
