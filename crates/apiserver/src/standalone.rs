@@ -19,11 +19,10 @@ pub(crate) use collector::is_tied;
 use std::{collections::BTreeSet, sync::Arc};
 
 use apimachinery::{
-    command::{Action, Command, Scope},
+    command::Scope,
     draft::Reader,
     kind::{Kind, Registry, World, key_prefix},
     options::FieldValidation,
-    refusal::{Reason, Refusal},
     schema::Decoded,
 };
 use serde_json::json;
@@ -31,7 +30,7 @@ use store::Key;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::follower::Trouble;
-use crate::api::{self, Api};
+use crate::api::Api;
 
 /// What is around a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +55,7 @@ pub(crate) async fn begin<W: World>(api: &Api<W>) -> Result<(), Trouble> {
         names.extend(in_use(api, kind.resource().plural).await?);
     }
     for name in names {
-        make_namespace(api, &name).await.map_err(Trouble::Refused)?;
+        make_namespace(api, &name).await?;
     }
     Ok(())
 }
@@ -75,24 +74,13 @@ async fn in_use<W: World>(api: &Api<W>, resource: &str) -> Result<Vec<String>, s
     }
 }
 
-async fn make_namespace<W: World>(api: &Api<W>, name: &str) -> Result<(), Refusal> {
+async fn make_namespace<W: World>(api: &Api<W>, name: &str) -> Result<(), Trouble> {
     let kind = api.registry.get(namespace::PLURAL).expect("a server that stands alone has namespaces");
     let value = json!({"metadata": {"name": name}});
     let (resource, schema) = (kind.resource(), &api.schemas[namespace::PLURAL]);
     let reader = Reader { resource, schema, name, validation: FieldValidation::Strict };
-    let draft = reader.body(Decoded { value, duplicates: Vec::new() })?;
-    let command = Command {
-        key: namespace::key(&Scope::platform(), name),
-        action: Action::Create(Box::new(draft)),
-        manager: "ipam".to_owned(),
-        dry_run: false,
-        now: api::now(),
-        seed: api::seed()?,
-    };
-    match api.queue.submit(command).await {
-        Err(refusal) if refusal.reason != Reason::AlreadyExists => Err(refusal),
-        _ => Ok(()),
-    }
+    let draft = reader.body(Decoded { value, duplicates: Vec::new() }).map_err(Trouble::Refused)?;
+    follower::create(api, namespace::key(&Scope::platform(), name), draft, "ipam").await
 }
 
 /// The work behind the scenes. It ends when the handles are dropped.

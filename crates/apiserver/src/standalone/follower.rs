@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use apimachinery::{
     command::{Action, Command, Mutation, ObjectKey, Scope},
+    draft::Draft,
     kind::{Registry, Subresource, World},
     options::{DeleteOptions, FieldValidation},
     patch::Patch,
@@ -72,9 +73,14 @@ pub fn object_key<W>(registry: &Registry<W>, text: &str) -> Option<ObjectKey> {
     Some(ObjectKey { resource, scope: Scope::from_key(scope), namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
+/// Creates an object; that it is there already is no trouble.
+pub async fn create<W: World>(api: &Api<W>, key: ObjectKey, draft: Draft, manager: &str) -> Result<(), Trouble> {
+    submit(api, key, Action::Create(Box::new(draft)), manager, Reason::AlreadyExists).await
+}
+
 /// Deletes an object; that it is gone already is no trouble.
 pub async fn delete<W: World>(api: &Api<W>, key: ObjectKey, options: DeleteOptions) -> Result<(), Trouble> {
-    submit(api, key, Action::Delete(options), "").await
+    submit(api, key, Action::Delete(options), "", Reason::NotFound).await
 }
 
 /// Changes an object by a merge patch; that it is gone already is no trouble.
@@ -88,15 +94,22 @@ pub async fn patch<W: World>(
     let patch =
         Patch::parse("application/merge-patch+json", change.to_string().as_bytes()).map_err(Trouble::Refused)?;
     let action = Action::Update { change: Mutation::Patch(patch, FieldValidation::Ignore), subresource };
-    submit(api, key, action, manager).await
+    submit(api, key, action, manager, Reason::NotFound).await
 }
 
-async fn submit<W: World>(api: &Api<W>, key: ObjectKey, action: Action, manager: &str) -> Result<(), Trouble> {
-    let seed = api::seed().map_err(Trouble::Refused)?;
+/// Submits a command. A refusal for the reason `done` says that there is nothing left to do.
+async fn submit<W: World>(
+    api: &Api<W>,
+    key: ObjectKey,
+    action: Action,
+    manager: &str,
+    done: Reason,
+) -> Result<(), Trouble> {
+    let seed = (api.draw)().map_err(Trouble::Refused)?;
     let command = Command { key, action, manager: manager.to_owned(), dry_run: false, now: api::now(), seed };
     match api.queue.submit(command).await {
         Ok(Committed { .. }) => Ok(()),
-        Err(refusal) if refusal.reason == Reason::NotFound => Ok(()),
+        Err(refusal) if refusal.reason == done => Ok(()),
         Err(refusal) => Err(Trouble::Refused(refusal)),
     }
 }
