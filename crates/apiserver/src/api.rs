@@ -23,7 +23,14 @@ use store::{Key, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    committer::Queue, hub::Hub, limits, metrics::Metrics, respond, serve::Body, standalone::namespace, tails::Tails,
+    committer::Queue,
+    hub::{Behind, Event, Hub},
+    limits,
+    metrics::Metrics,
+    respond,
+    serve::Body,
+    standalone::namespace,
+    tails::Tails,
     turns::Turns,
 };
 
@@ -155,6 +162,18 @@ impl<W: World> Api<W> {
     /// The service's gauges as of now.
     pub fn gauges(&self) -> Vec<Gauge> {
         self.world.read().unwrap_or_else(PoisonError::into_inner).gauges()
+    }
+
+    /// Some of the events behind `cursor` whose key starts with `prefix`, and the revision up to which these are all: recent
+    /// ones from the hub, older ones from the store.
+    pub async fn behind(&self, cursor: u64, prefix: &str) -> Result<(Vec<Arc<Event>>, u64), store::Error> {
+        if let Behind::Events(events, upto) = self.hub.behind(cursor, prefix, limits::TAIL_EVENTS_MAX) {
+            return Ok((events, upto));
+        }
+        let mut events = self.tails.behind(cursor).await?;
+        let upto = events.last().map_or(cursor, |event| event.revision);
+        events.retain(|event| event.key.starts_with(prefix));
+        Ok((events, upto))
     }
 
     /// Waits a little until this server has seen `revision`; 504 if it does not come.

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{self, Api, Draw, Place},
     committer,
-    hub::{Behind, Event},
+    hub::Event,
     limits,
     metrics::{Metrics, Told, WatchLabels, WatchListLabels},
     respond,
@@ -253,10 +253,8 @@ impl<W: World> Watch<W> {
         if self.tick(cursor) {
             return Ok(());
         }
-        let (events, upto) = match self.api.hub.behind(cursor, &self.prefix, limits::TAIL_EVENTS_MAX) {
-            Behind::Events(events, upto) => (events, upto),
-            Behind::Older => self.older(cursor).await?,
-        };
+        let behind = self.api.behind(cursor, &self.prefix).await;
+        let (events, upto) = behind.map_err(|error| failure(&error))?;
         self.phase = Phase::Live { cursor: upto };
         let mut chunk = BytesMut::new();
         for event in &events {
@@ -268,14 +266,6 @@ impl<W: World> Watch<W> {
             self.wait(upto).await;
         }
         Ok(())
-    }
-
-    /// Events that are no longer in memory.
-    async fn older(&self, cursor: u64) -> Result<(Vec<Arc<Event>>, u64), Status> {
-        let mut events = self.api.tails.behind(cursor).await.map_err(|error| failure(&error))?;
-        let upto = events.last().map_or(cursor, |event| event.revision);
-        events.retain(|event| event.key.starts_with(&self.prefix));
-        Ok((events, upto))
     }
 
     /// How an event looks to this watch.

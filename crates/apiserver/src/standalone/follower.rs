@@ -1,4 +1,4 @@
-//! A reader of the log inside the server: recent events from the hub, older ones from the store.
+//! A reader of the log inside the server.
 
 use std::sync::Arc;
 
@@ -11,13 +11,11 @@ use apimachinery::{
     refusal::{Reason, Refusal},
 };
 use serde_json::Value;
-use store::Revision;
 
 use crate::{
     api::{self, Api},
     committer::Committed,
-    hub::{Behind, Event},
-    limits, watches,
+    hub::Event,
 };
 
 /// A place in the log.
@@ -41,15 +39,7 @@ impl Follower {
         if self.cursor >= api.hub.head() {
             return Ok(None);
         }
-        let (mut events, upto) = match api.hub.behind(self.cursor, prefix, limits::TAIL_EVENTS_MAX) {
-            Behind::Events(events, upto) => (events, upto),
-            Behind::Older => {
-                let entries = api.store.tail(Revision(self.cursor), limits::TAIL_EVENTS_MAX).await?;
-                let upto = entries.last().map_or(self.cursor, |entry| entry.revision.0);
-                (entries.into_iter().map(watches::event).collect::<Result<Vec<_>, _>>()?, upto)
-            }
-        };
-        events.retain(|event| event.key.starts_with(prefix));
+        let (events, upto) = api.behind(self.cursor, prefix).await?;
         self.cursor = upto;
         Ok(Some(events))
     }
