@@ -6,7 +6,7 @@
 
 mod graph;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, convert::Infallible, sync::Arc};
 
 use apimachinery::{
     command::ObjectKey,
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use self::graph::Graph;
 use super::{
     agenda::Agenda,
-    follower::{Follower, Trouble, delete, object_key, patch},
+    follower::{Follower, Trouble, again_and_again, delete, object_key, patch},
 };
 use crate::{api::Api, committer, hub::Event, limits};
 
@@ -32,14 +32,11 @@ const MANAGER: &str = "garbage-collector";
 
 /// Works until it is dropped.
 pub async fn run<W: World>(api: Arc<Api<W>>) {
-    loop {
-        let error = match Collector::read(&api).await {
-            Ok((collector, follower)) => collector.follow(follower).await,
-            Err(error) => error,
-        };
-        tracing::warn!(error = %error, "owners could not be read; the garbage collector begins again");
-        tokio::time::sleep(limits::BACKGROUND_RETRY_MIN).await;
-    }
+    let work = async || {
+        let (collector, follower) = Collector::read(&api).await?;
+        collector.follow(follower).await
+    };
+    again_and_again("owners could not be read; the garbage collector begins again", work).await;
 }
 
 /// Whether a garbage collector has to know of an object.
@@ -64,7 +61,7 @@ struct Collector<'a, W> {
 
 impl<'a, W: World> Collector<'a, W> {
     /// Reads who has owners, once; from there on the log tells.
-    async fn read(api: &'a Api<W>) -> Result<(Self, Follower), store::Error> {
+    async fn read(api: &'a Api<W>) -> Result<(Self, Follower<'a, W>), store::Error> {
         let resources = |follow: bool| {
             api.registry.iter().filter(move |kind| kind.follows() == follow).map(|kind| kind.resource().plural)
         };
@@ -74,7 +71,7 @@ impl<'a, W: World> Collector<'a, W> {
         for resource in resources(false) {
             collector.read_kind(resource, revision).await?;
         }
-        Ok((collector, Follower::behind(revision.0)))
+        Ok((collector, Follower::behind(api, revision.0)))
     }
 
     async fn read_kind(&mut self, resource: &str, at: Revision) -> Result<(), store::Error> {
@@ -97,28 +94,15 @@ impl<'a, W: World> Collector<'a, W> {
     }
 
     /// Follows the log until it cannot be read.
-    async fn follow(mut self, mut follower: Follower) -> store::Error {
-        let mut head = self.api.hub.subscribe();
+    async fn follow(mut self, mut follower: Follower<'a, W>) -> Result<Infallible, store::Error> {
         loop {
-            head.mark_unchanged();
-            loop {
-                match follower.next(self.api, "").await {
-                    Ok(Some(events)) => events.iter().for_each(|event| self.observe(event)),
-                    Ok(None) => break,
-                    Err(error) => return error,
-                }
-            }
+            follower.catch_up("", |event| self.observe(event)).await?;
             let due = self.agenda.take(Instant::now(), limits::BACKGROUND_WRITES_MAX);
             let attended = join_all(due.into_iter().map(async |key| (self.attend(&key).await, key))).await;
             for (result, key) in attended {
                 self.note(key, result);
             }
-            if self.agenda.is_idle() {
-                tokio::select! {
-                    _ = head.changed() => tokio::time::sleep(limits::BACKGROUND_NAP).await,
-                    () = self.agenda.wait() => {}
-                }
-            }
+            follower.rest(&self.agenda).await;
         }
     }
 

@@ -1,6 +1,6 @@
-//! A reader of the log inside the server.
+//! What the tasks behind the scenes share: they follow the log, and change objects as anybody else does.
 
-use std::sync::Arc;
+use std::convert::Infallible;
 
 use apimachinery::{
     command::{Action, Command, Mutation, ObjectKey, Scope},
@@ -11,37 +11,62 @@ use apimachinery::{
     refusal::{Reason, Refusal},
 };
 use serde_json::Value;
+use tokio::sync::watch::Receiver;
 
+use super::agenda::Agenda;
 use crate::{
     api::{self, Api},
     committer::Committed,
     hub::Event,
+    limits,
 };
 
 /// A place in the log.
-#[derive(Debug)]
-pub struct Follower {
+pub struct Follower<'a, W> {
+    api: &'a Api<W>,
     cursor: u64,
+    head: Receiver<u64>,
 }
 
-impl Follower {
+impl<'a, W: World> Follower<'a, W> {
     /// Behind this revision.
-    pub fn behind(cursor: u64) -> Self {
-        Self { cursor }
+    pub fn behind(api: &'a Api<W>, cursor: u64) -> Self {
+        Self { api, cursor, head: api.hub.subscribe() }
     }
 
-    /// Some of the next events whose key starts with `prefix`; `None` at the end of the log.
-    pub async fn next<W: World>(
-        &mut self,
-        api: &Api<W>,
-        prefix: &str,
-    ) -> Result<Option<Vec<Arc<Event>>>, store::Error> {
-        if self.cursor >= api.hub.head() {
-            return Ok(None);
+    /// Shows every event up to the end of the log whose key starts with `prefix`.
+    pub async fn catch_up(&mut self, prefix: &str, mut observe: impl FnMut(&Event)) -> Result<(), store::Error> {
+        self.head.mark_unchanged();
+        while self.cursor < self.api.hub.head() {
+            let (events, upto) = self.api.behind(self.cursor, prefix).await?;
+            self.cursor = upto;
+            for event in &events {
+                observe(event);
+            }
         }
-        let (events, upto) = api.behind(self.cursor, prefix).await?;
-        self.cursor = upto;
-        Ok(Some(events))
+        Ok(())
+    }
+
+    /// Waits until there is something to do: what is on the agenda, or what happened since the last [`Self::catch_up`].
+    pub async fn rest(&mut self, agenda: &Agenda) {
+        if agenda.is_idle() {
+            tokio::select! {
+                _ = self.head.changed() => tokio::time::sleep(limits::BACKGROUND_NAP).await,
+                () = agenda.wait() => {}
+            }
+        }
+    }
+}
+
+/// Begins a work again whenever a read of the store ended it, and says that with `warning`.
+pub async fn again_and_again<F>(warning: &str, work: impl Fn() -> F)
+where
+    F: Future<Output = Result<Infallible, store::Error>>,
+{
+    loop {
+        let Err(error) = work().await;
+        tracing::warn!(error = %error, "{warning}");
+        tokio::time::sleep(limits::BACKGROUND_RETRY_MIN).await;
     }
 }
 

@@ -3,7 +3,7 @@
 //! The committer lets nothing new into a namespace from the moment in which its deletion is committed, so that a list
 //! from then on shows all that there will ever be.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
 use apimachinery::{
     command::{ObjectKey, Scope},
@@ -17,21 +17,18 @@ use tokio::time::Instant;
 
 use super::{
     agenda::Agenda,
-    follower::{Follower, Trouble, delete, object_key, patch},
+    follower::{Follower, Trouble, again_and_again, delete, object_key, patch},
     namespace,
 };
 use crate::{api::Api, committer, limits};
 
 /// Works until it is dropped.
 pub async fn run<W: World>(api: Arc<Api<W>>) {
-    loop {
-        let error = match Purge::read(&api).await {
-            Ok((purge, follower)) => purge.follow(follower).await,
-            Err(error) => error,
-        };
-        tracing::warn!(error = %error, "namespaces that are being deleted could not be read; it is tried again");
-        tokio::time::sleep(limits::BACKGROUND_RETRY_MIN).await;
-    }
+    let work = async || {
+        let (purge, follower) = Purge::read(&api).await?;
+        purge.follow(follower).await
+    };
+    again_and_again("namespaces that are being deleted could not be read; it is tried again", work).await;
 }
 
 struct Purge<'a, W> {
@@ -51,7 +48,7 @@ enum Emptied {
 
 impl<'a, W: World> Purge<'a, W> {
     /// Finds what was not finished.
-    async fn read(api: &'a Api<W>) -> Result<(Self, Follower), store::Error> {
+    async fn read(api: &'a Api<W>) -> Result<(Self, Follower<'a, W>), store::Error> {
         let mut purge = Self { api, terminating: BTreeSet::new(), agenda: Agenda::default() };
         let (mut at, mut after) = (None, None);
         loop {
@@ -63,34 +60,21 @@ impl<'a, W: World> Purge<'a, W> {
             }
             (at, after) = (Some(page.revision), page.records.into_iter().next_back().map(|record| record.key));
             if !page.more {
-                return Ok((purge, Follower::behind(page.revision.0)));
+                return Ok((purge, Follower::behind(api, page.revision.0)));
             }
         }
     }
 
     /// Follows the log until it cannot be read.
-    async fn follow(mut self, mut follower: Follower) -> store::Error {
-        let mut head = self.api.hub.subscribe();
+    async fn follow(mut self, mut follower: Follower<'a, W>) -> Result<Infallible, store::Error> {
         loop {
-            head.mark_unchanged();
             let prefix = if self.terminating.is_empty() { namespace::PREFIX } else { "" };
-            loop {
-                match follower.next(self.api, prefix).await {
-                    Ok(Some(events)) => events.iter().for_each(|event| self.observe(event)),
-                    Ok(None) => break,
-                    Err(error) => return error,
-                }
-            }
+            follower.catch_up(prefix, |event| self.observe(event)).await?;
             let due = self.agenda.take(Instant::now(), 1);
             for key in due {
                 self.attend(key).await;
             }
-            if self.agenda.is_idle() {
-                tokio::select! {
-                    _ = head.changed() => tokio::time::sleep(limits::BACKGROUND_NAP).await,
-                    () = self.agenda.wait() => {}
-                }
-            }
+            follower.rest(&self.agenda).await;
         }
     }
 
