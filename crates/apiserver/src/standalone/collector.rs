@@ -16,7 +16,7 @@ use apimachinery::{
     options::{DeleteOptions, Propagation},
 };
 use futures::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{Key, Revision};
 use tokio::time::Instant;
 
@@ -192,19 +192,18 @@ impl<'a, W: World> Collector<'a, W> {
 
     /// Removes one of the collector's finalizers.
     async fn release(&self, key: ObjectKey, object: &Object, finalizer: &str) -> Result<(), Trouble> {
-        let meta = &object.metadata;
-        let finalizers: Vec<_> = meta.finalizers.iter().filter(|name| *name != finalizer).collect();
-        let change = json!({
-            "metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "finalizers": finalizers},
-        });
-        patch(self.api, key, &change, None, MANAGER).await
+        let kept: Vec<_> = object.metadata.finalizers.iter().filter(|name| *name != finalizer).collect();
+        self.change(key, object, "finalizers", json!(kept)).await
     }
 
     async fn set_owners(&self, key: ObjectKey, object: &Object, owners: &[OwnerReference]) -> Result<(), Trouble> {
+        self.change(key, object, "ownerReferences", json!(owners)).await
+    }
+
+    /// Sets a field of the metadata of exactly this version.
+    async fn change(&self, key: ObjectKey, object: &Object, field: &str, value: Value) -> Result<(), Trouble> {
         let meta = &object.metadata;
-        let change = json!({
-            "metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners},
-        });
+        let change = json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, field: value}});
         patch(self.api, key, &change, None, MANAGER).await
     }
 
