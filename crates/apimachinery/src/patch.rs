@@ -41,45 +41,14 @@ pub enum Patch {
     Json(Operations),
     /// Fields to set, or with `null` to remove.
     Merge(Decoded),
-    /// The same, with lists that are merged: see [`Patch::parse_strategic`].
+    /// The same, with lists that are merged.
     Strategic(Decoded),
 }
 
 impl Patch {
     /// Reads a patch of the type that `content_type` names.
     pub fn parse(content_type: &str, body: &[u8]) -> Result<Self, Refusal> {
-        match content_type.split(';').next().unwrap_or_default().trim() {
-            "application/json-patch+json" => Self::parse_json(body),
-            "application/merge-patch+json" => Self::parse_merge(body),
-            _ => Err(Refusal::new(
-                Reason::UnsupportedMediaType,
-                format!(
-                    "the body of the request was in an unknown format - accepted media types include: {}",
-                    PATCH_TYPES.join(", ")
-                ),
-            )),
-        }
-    }
-
-    fn parse_json(body: &[u8]) -> Result<Self, Refusal> {
-        Operations::parse(decode(None, body)?.value).map(Self::Json)
-    }
-
-    fn parse_merge(body: &[u8]) -> Result<Self, Refusal> {
-        let decoded = decode(None, body)?;
-        if decoded.value.is_object() {
-            Ok(Self::Merge(decoded))
-        } else {
-            Err(Refusal::bad_request("error decoding merge patch: it must be a JSON object"))
-        }
-    }
-
-    /// Reads a strategic merge patch of an object of the core group.
-    pub fn parse_strategic(body: &[u8]) -> Result<Self, Refusal> {
-        match Self::parse_merge(body)? {
-            Self::Merge(decoded) => Ok(Self::Strategic(decoded)),
-            other => Ok(other),
-        }
+        PatchType::of(content_type)?.read(body)
     }
 
     /// The paths of fields that the patch itself repeats.
@@ -99,6 +68,47 @@ impl Patch {
             Self::Json(operations) => operations.apply(&mut patched)?,
         }
         Ok(patched)
+    }
+}
+
+/// How a patch is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchType {
+    /// RFC 6902.
+    Json,
+    /// RFC 7396.
+    Merge,
+    /// Kubernetes' own, of the core group's kinds alone.
+    Strategic,
+}
+
+impl PatchType {
+    /// The type that `content_type` names; never the strategic one, which not every kind understands: see [`is_strategic`].
+    pub fn of(content_type: &str) -> Result<Self, Refusal> {
+        match content_type.split(';').next().unwrap_or_default().trim() {
+            "application/json-patch+json" => Ok(Self::Json),
+            "application/merge-patch+json" => Ok(Self::Merge),
+            _ => Err(Refusal::new(
+                Reason::UnsupportedMediaType,
+                format!(
+                    "the body of the request was in an unknown format - accepted media types include: {}",
+                    PATCH_TYPES.join(", ")
+                ),
+            )),
+        }
+    }
+
+    /// Reads a patch of this type.
+    pub fn read(self, body: &[u8]) -> Result<Patch, Refusal> {
+        let decoded = decode(None, body)?;
+        match self {
+            Self::Json => Operations::parse(decoded.value).map(Patch::Json),
+            _ if !decoded.value.is_object() => {
+                Err(Refusal::bad_request("error decoding merge patch: it must be a JSON object"))
+            }
+            Self::Merge => Ok(Patch::Merge(decoded)),
+            Self::Strategic => Ok(Patch::Strategic(decoded)),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use apimachinery::{
     metadata,
     negotiate::{self, Representation, Shape},
     options::{DeleteOptions, FieldValidation, ListOptions, OptionsKind, WriteOptions},
-    patch::{Patch, is_apply, is_strategic},
+    patch::{PatchType, is_apply, is_strategic},
     refusal::{Reason, Refusal, Status},
     schema,
 };
@@ -101,18 +101,13 @@ pub async fn patch<W: World>(
     if is_apply(content_type) {
         return apply(api, place, name, request).await;
     }
-    let patch = if is_strategic(content_type) && place.resource.is_core() {
-        Patch::parse_strategic(&request.body)
+    let patch_type = if is_strategic(content_type) && place.resource.is_core() {
+        PatchType::Strategic
     } else {
-        Patch::parse(content_type, &request.body)
+        PatchType::of(content_type)?
     };
-    if let Err(refusal) = &patch
-        && refusal.reason == Reason::UnsupportedMediaType
-    {
-        return Err(refusal.clone());
-    }
     let options = WriteOptions::parse(&request.query, OptionsKind::Patch)?;
-    let change = match patch {
+    let change = match patch_type.read(&request.body) {
         Ok(patch) => Mutation::Patch(patch, options.field_validation),
         Err(refusal) if refusal.reason == Reason::BadRequest && is_json(&request.body) => Mutation::Unreadable(refusal),
         Err(refusal) => return Err(refusal),
