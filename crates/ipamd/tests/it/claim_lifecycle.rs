@@ -16,19 +16,13 @@ const ALLOCATION_OF_A: &str = "alloc-9efb36117d50566e";
 /// The same of "default/kept".
 const ALLOCATION_OF_KEPT: &str = "alloc-6d8685aa1a4a6211";
 
-async fn with_pool() -> Front {
-    let front = Front::open().await;
-    front.pool(pool("root").cidr("10.0.0.0/16")).await;
-    front
-}
-
 async fn is_gone(api: &Api<DynamicObject>, name: &str) -> bool {
     api.get_opt(name).await.unwrap().is_none()
 }
 
 #[tokio::test]
 async fn the_answer_to_a_create_holds_the_block() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let claim = body(&front.post(CLAIMS, claim("a").pool("root").length(24)).await, 201);
     assert_eq!((text(&claim, "/apiVersion"), text(&claim, "/kind")), ("ipam.miloapis.com/v1alpha1", "IPClaim"));
     assert_eq!(
@@ -49,7 +43,7 @@ async fn the_answer_to_a_create_holds_the_block() {
 
 #[tokio::test]
 async fn an_allocation_stands_beside_the_claim() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let claim = body(&front.post(CLAIMS, claim("a").pool("root").length(24)).await, 201);
     let allocation = body(&front.get(&format!("{ALLOCATIONS}/{ALLOCATION_OF_A}")).await, 200);
     assert_eq!(text(&allocation, "/kind"), "IPAllocation");
@@ -78,7 +72,7 @@ async fn an_allocation_stands_beside_the_claim() {
 
 #[tokio::test]
 async fn a_delete_gives_the_block_back_at_once() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let uid = front.claim(claim("a").pool("root").length(24)).await.metadata.uid.unwrap();
     for round in 0..5 {
         let answer = body(&front.send(Method::DELETE, &format!("{CLAIMS}/a"), &[], "").await, 200);
@@ -94,7 +88,7 @@ async fn a_delete_gives_the_block_back_at_once() {
 
 #[tokio::test]
 async fn a_retained_block_outlives_its_claim() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     assert_eq!(front.block(claim("kept").pool("root").length(24).retain()).await, "10.0.0.0/24");
     front.delete_claim("kept").await;
     assert!(is_gone(&front.claims, "kept").await);
@@ -112,7 +106,7 @@ async fn a_retained_block_outlives_its_claim() {
 
 #[tokio::test]
 async fn the_reclaim_policy_may_be_changed() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     front.claim(claim("kept").pool("root").length(24)).await;
     let patch = json!({ "spec": { "reclaimPolicy": "Retain" } });
     let patched = front.claims.patch("kept", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
@@ -123,7 +117,7 @@ async fn the_reclaim_policy_may_be_changed() {
 
 #[tokio::test]
 async fn a_claim_named_as_a_retained_one_does_not_take_its_record() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     front.claim(claim("kept").pool("root").length(24).retain()).await;
     front.delete_claim("kept").await;
     let retained = front.allocations.get(ALLOCATION_OF_KEPT).await.unwrap();
@@ -147,7 +141,7 @@ async fn set_finalizers(front: &Front, finalizers: Value) -> Result<DynamicObjec
 
 #[tokio::test]
 async fn finalizers_keep_the_block_until_the_last_one_goes() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let held = claim("a").pool("root").length(24).finalizer("example.com/one").finalizer("example.com/two");
     front.claim(held).await;
     let asked = front.claims.delete("a", &DeleteParams::default()).await.unwrap();
@@ -169,7 +163,7 @@ async fn finalizers_keep_the_block_until_the_last_one_goes() {
 
 #[tokio::test]
 async fn a_claim_that_is_going_stays_on_its_way() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     front.claim(claim("a").pool("root").length(24).finalizer("example.com/one")).await;
     let first = front.claims.delete("a", &DeleteParams::default()).await.unwrap().left().unwrap();
     let second = front.claims.delete("a", &DeleteParams::default()).await.unwrap().left().unwrap();
@@ -190,7 +184,7 @@ async fn a_claim_that_is_going_stays_on_its_way() {
 
 #[tokio::test]
 async fn a_name_can_be_had_once() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     front.claim(claim("a").pool("root").length(24)).await;
     let before = front.everything().await;
     for again in [
@@ -210,7 +204,7 @@ async fn a_name_can_be_had_once() {
 
 #[tokio::test]
 async fn a_name_can_be_generated() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     for prefix in ["web-", &"x".repeat(80)] {
         let mut manifest: Value = claim("").pool("root").length(28).into();
         manifest["metadata"] = json!({ "generateName": prefix });
@@ -226,7 +220,7 @@ async fn a_name_can_be_generated() {
 
 #[tokio::test]
 async fn the_claim_is_not_changed_under_its_block() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     front.pool(pool("second").cidr("172.16.0.0/16")).await;
     front.claim(claim("a").pool("root").address("10.0.7.0/24").family("IPv4")).await;
     let before = front.everything().await;
@@ -253,7 +247,7 @@ async fn the_claim_is_not_changed_under_its_block() {
 
 #[tokio::test]
 async fn what_a_client_may_not_set_is_ignored() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let mut manifest: Value = claim("a").pool("root").length(24).into();
     manifest["metadata"]["uid"] = "11111111-2222-3333-4444-555555555555".into();
     manifest["metadata"]["creationTimestamp"] = "2001-01-01T00:00:00Z".into();

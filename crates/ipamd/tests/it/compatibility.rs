@@ -17,14 +17,8 @@ const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const WATCH_LIST: &str = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
 
-async fn with_pool() -> Front {
-    let front = Front::open().await;
-    front.pool(pool("root").cidr("10.0.0.0/16")).await;
-    front
-}
-
 async fn with_claim() -> Front {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     front.claim(claim("a").pool("root").length(24).label("x", "1")).await;
     front
 }
@@ -35,7 +29,7 @@ async fn put(front: &Front, path: &str, object: &Value) -> Answer {
 
 #[tokio::test]
 async fn every_advertised_verb_is_served() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let resources = body(&front.get(API).await, 200)["resources"].take();
     for resource in resources.as_array().unwrap() {
         let (plural, subresource) = match text(resource, "/name").split_once('/') {
@@ -160,7 +154,7 @@ async fn a_timeout_bounds_a_request() {
 
 #[tokio::test]
 async fn bodies_may_be_yaml() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let yaml = "apiVersion: ipam.miloapis.com/v1alpha1\nkind: IPClaim\nmetadata: {name: a}\nspec:\n  poolRef: {name: root}\n  prefixLength: 24\n";
     let media = [("content-type", "application/yaml"), ("accept", "application/yaml")];
     let created = front.send(Method::POST, CLAIMS, &media, yaml).await;
@@ -174,7 +168,7 @@ async fn bodies_may_be_yaml() {
 
 #[tokio::test]
 async fn the_case_of_a_field_counts() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let claim = r#"{"metadata":{"name":"a"},"spec":{"poolRef":{"name":"root"},"prefixLength":24,"PrefixLength":25}}"#;
     let media = [("content-type", "application/json")];
     let strict = front.send(Method::POST, &format!("{CLAIMS}?fieldValidation=Strict"), &media, claim).await;
@@ -212,7 +206,7 @@ async fn what_is_absent_is_not_null() {
 
 #[tokio::test]
 async fn nothing_is_born_dying() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let mut manifest: Value = claim("a").pool("root").length(24).into();
     manifest["metadata"]["deletionTimestamp"] = "2001-01-01T00:00:00Z".into();
     manifest["metadata"]["deletionGracePeriodSeconds"] = 30.into();
@@ -227,7 +221,7 @@ async fn nothing_is_born_dying() {
 
 #[tokio::test]
 async fn a_name_wins_over_one_to_be_generated() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let mut manifest: Value = claim("a").pool("root").length(24).into();
     manifest["metadata"]["generateName"] = "other-".into();
     assert_eq!(text(&body(&front.post(CLAIMS, manifest).await, 201), "/metadata/name"), "a");
@@ -235,7 +229,7 @@ async fn a_name_wins_over_one_to_be_generated() {
 
 #[tokio::test]
 async fn a_writer_is_named_after_its_program() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let long = "x".repeat(200);
     for (name, query, agent, expected) in [
         ("a", "", "kubectl/v1.33.0 (linux/amd64) kubernetes/abc", "kubectl"),
@@ -270,7 +264,7 @@ async fn a_get_may_name_a_version() {
 
 #[tokio::test]
 async fn what_is_going_may_still_be_edited() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     front.claim(claim("a").pool("root").length(24).finalizer("example.com/hold")).await;
     let from = revision(&body(&front.get(CLAIMS).await, 200));
     let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}")).await;
@@ -318,7 +312,7 @@ async fn a_collection_is_deleted_up_to_its_limit() {
 
 #[tokio::test]
 async fn a_status_is_replaced_under_its_version() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let path = format!("{POOLS}/root");
     let before = body(&front.get(&path).await, 200);
     let condition = json!({
@@ -376,7 +370,7 @@ async fn a_bad_option_is_a_fault_of_its_options() {
 
 #[tokio::test]
 async fn an_apply_of_unknown_fields_fails_in_every_mode() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let config = json!({
         "apiVersion": "ipam.miloapis.com/v1alpha1", "kind": "IPClaim", "metadata": { "name": "a" },
         "spec": { "poolRef": { "name": "root" }, "prefixLength": 24, "colour": "red" },
@@ -392,7 +386,7 @@ async fn an_apply_of_unknown_fields_fails_in_every_mode() {
 
 #[tokio::test]
 async fn bookmarks_have_the_form_of_their_stream() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let path = format!("{CLAIMS}?{WATCH_LIST}");
     let event = front.watch_as(&path, METADATA).await.next().await;
     let object = &event["object"];
@@ -420,7 +414,7 @@ async fn small_answers_and_watches_are_not_compressed() {
 
 #[tokio::test]
 async fn writes_are_answered_in_the_form_that_is_asked_for() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let new = Value::from(claim("a").pool("root").length(24).finalizer("example.com/hold")).to_string();
     for (accept, kind) in [(TABLE, "Table"), (METADATA, "PartialObjectMetadata")] {
         let path = format!("{CLAIMS}?dryRun=All");

@@ -16,7 +16,7 @@ use kube::{
     runtime::{WatchStreamExt as _, reflector, watcher},
 };
 use serde_json::json;
-use testkit::{allocated_cidr, at, claim, claims, pool, refusal};
+use testkit::{allocated_cidr, at, claim, claims, refusal};
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::support::{Front, SOON, assert_causes, assert_refused};
@@ -27,12 +27,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 fn both_ways() -> [watcher::Config; 2] {
     // A page that is smaller than the collection, so that the listing way needs several.
     [watcher::Config::default().page_size(7), watcher::Config::default().streaming_lists()]
-}
-
-async fn with_pool() -> Front {
-    let front = Front::open().await;
-    front.pool(pool("root").cidr("10.0.0.0/16")).await;
-    front
 }
 
 fn kind(name: &str) -> GroupVersionKind {
@@ -72,7 +66,7 @@ async fn write_claims(front: &Front, stem: &str) {
 #[tokio::test]
 async fn a_watcher_tells_each_life_once_and_in_order() {
     for config in both_ways() {
-        let front = with_pool().await;
+        let front = Front::with_pool().await;
         for n in 0..20 {
             front.claim(claim(&format!("old{n}")).pool("root").length(32)).await;
         }
@@ -121,7 +115,7 @@ where
 #[tokio::test]
 async fn a_reflector_stays_in_step() {
     for config in both_ways() {
-        let front = with_pool().await;
+        let front = Front::with_pool().await;
         for n in 0..20 {
             front.claim(claim(&format!("old{n}")).pool("root").length(32)).await;
         }
@@ -150,7 +144,7 @@ async fn a_reflector_stays_in_step() {
 #[tokio::test]
 async fn a_watcher_of_metadata_sees_metadata_alone() {
     for config in both_ways() {
-        let front = with_pool().await;
+        let front = Front::with_pool().await;
         for n in 0..10 {
             front.claim(claim(&format!("old{n}")).pool("root").length(32).label("colour", "red")).await;
         }
@@ -172,7 +166,7 @@ async fn a_watcher_of_metadata_sees_metadata_alone() {
 
 #[tokio::test]
 async fn metadata_can_be_read_and_patched_alone() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     front.claim(claim("a").pool("root").length(32)).await;
     let list = front.claims.list_metadata(&ListParams::default()).await.unwrap();
     assert_eq!(list.items.len(), 1);
@@ -227,7 +221,7 @@ async fn discovery_of_one_group_runs() {
 
 #[tokio::test]
 async fn an_entry_creates_once_and_then_changes() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let wanted = || claim("entry").pool("root").length(32).into();
     let mut entry = front.claims.entry("entry").await.unwrap().or_insert(wanted);
     entry.commit(&PostParams::default()).await.unwrap();
@@ -247,7 +241,7 @@ async fn an_entry_creates_once_and_then_changes() {
 
 #[tokio::test]
 async fn a_collection_is_deleted_by_selector() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     for n in 0..9 {
         let third = (n % 3).to_string();
         front.claim(claim(&format!("c{n}")).pool("root").length(32).label("third", &third)).await;
@@ -277,7 +271,7 @@ fn config(name: &str, labels: serde_json::Value) -> Patch<serde_json::Value> {
 
 #[tokio::test]
 async fn applying_creates_once_and_then_owns() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let (alice, bob) = (PatchParams::apply("alice"), PatchParams::apply("bob"));
     let first = front.claims.patch("a", &alice, &config("a", json!({ "x": "1", "y": "1" }))).await.unwrap();
     assert_eq!(at(&first, "/status/phase"), "Bound");
@@ -302,7 +296,7 @@ async fn applying_creates_once_and_then_owns() {
 
 #[tokio::test]
 async fn applying_a_status_leaves_the_rest() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     front.claim(claim("a").pool("root").length(32)).await;
     let seen = Patch::Apply(json!({
         "apiVersion": "ipam.miloapis.com/v1alpha1", "kind": "IPClaim", "metadata": { "name": "a" },

@@ -2,18 +2,12 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use testkit::{claim, pool};
+use testkit::claim;
 
 use crate::support::{API, Front, assert_refused, body, failure, names, text};
 
 const NAMESPACES: &str = "/api/v1/namespaces";
 const TEAM: &str = "/api/v1/namespaces/team";
-
-async fn with_pool() -> Front {
-    let front = Front::open().await;
-    front.pool(pool("root").cidr("10.0.0.0/16")).await;
-    front
-}
 
 async fn all(front: &Front, plural: &str) -> Value {
     body(&front.get(&format!("{API}/{plural}")).await, 200)
@@ -32,7 +26,7 @@ async fn those_of_every_cluster_are_there_from_the_first_start() {
 
 #[tokio::test]
 async fn a_claim_needs_its_namespace() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let claims = format!("{API}/namespaces/team/ipclaims");
     let wanted = json!({ "metadata": { "name": "a" }, "spec": { "poolRef": { "name": "root" }, "prefixLength": 24 } });
     let refused = failure(&front.post(&claims, wanted.clone()).await);
@@ -46,7 +40,7 @@ async fn a_claim_needs_its_namespace() {
 
 #[tokio::test]
 async fn deleting_one_gives_all_blocks_back() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     front.namespace("team").await;
     front.namespace("other").await;
     for index in 0..20 {
@@ -75,7 +69,7 @@ async fn deleting_one_gives_all_blocks_back() {
 
 #[tokio::test]
 async fn a_finalizer_is_waited_for_over_a_restart() {
-    let mut front = with_pool().await;
+    let mut front = Front::with_pool().await;
     front.namespace("team").await;
     front.claim_in("team", claim("held").pool("root").length(24).finalizer("example.com/hold")).await;
     front.claim_in("team", claim("free").pool("root").length(24)).await;

@@ -2,15 +2,9 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use testkit::{Answer, claim, pool};
+use testkit::{Answer, claim};
 
 use crate::support::{ALLOCATIONS, CLAIMS, Front, body, names, text};
-
-async fn with_pool() -> Front {
-    let front = Front::open().await;
-    front.pool(pool("root").cidr("10.0.0.0/16")).await;
-    front
-}
 
 async fn delete(front: &Front, name: &str, policy: &str) -> Answer {
     let options = json!({ "propagationPolicy": policy });
@@ -37,7 +31,7 @@ async fn first(front: &Front) -> Value {
 #[tokio::test]
 async fn a_claim_goes_with_its_owner_and_takes_its_block_along() {
     for policy in ["Background", "Foreground"] {
-        let front = with_pool().await;
+        let front = Front::with_pool().await;
         let owner = first(&front).await;
         let middle = owned(&front, "second", &owner).await;
         owned(&front, "third", &middle).await;
@@ -53,7 +47,7 @@ async fn a_claim_goes_with_its_owner_and_takes_its_block_along() {
 
 #[tokio::test]
 async fn an_orphaned_claim_keeps_its_block() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let owner = first(&front).await;
     owned(&front, "second", &owner).await;
     let answer = body(&delete(&front, "first", "Orphan").await, 200);
@@ -66,7 +60,7 @@ async fn an_orphaned_claim_keeps_its_block() {
 
 #[tokio::test]
 async fn a_claim_may_belong_to_a_pool_or_a_namespace() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let pool = body(&front.get("/apis/ipam.miloapis.com/v1alpha1/ippools/root").await, 200);
     owned(&front, "of-pool", &pool).await;
     let namespace = body(&front.get("/api/v1/namespaces/default").await, 200);
@@ -80,7 +74,7 @@ async fn a_claim_may_belong_to_a_pool_or_a_namespace() {
 
 #[tokio::test]
 async fn a_restart_finishes_what_was_begun() {
-    let mut front = with_pool().await;
+    let mut front = Front::with_pool().await;
     let owner = first(&front).await;
     for index in 0..50 {
         owned(&front, &format!("dependent-{index}"), &owner).await;

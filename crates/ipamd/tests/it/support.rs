@@ -10,7 +10,7 @@ use kube::{
     core::{DynamicObject, Status},
 };
 use serde_json::{Value, json};
-use testkit::{Answer, Claim, Http, Pool, Server, Streamed, allocated_cidr, allocations, claims, pools, refusal};
+use testkit::{Answer, Claim, Http, Pool, Server, Streamed, allocated_cidr, allocations, claims, pool, pools, refusal};
 
 /// The server that is tested.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_ipam");
@@ -37,6 +37,13 @@ pub struct Front {
 impl Front {
     pub async fn open() -> Self {
         Self::to(Server::start(BINARY.as_ref()).await)
+    }
+
+    /// With a pool `root` of 10.0.0.0/16.
+    pub async fn with_pool() -> Self {
+        let front = Self::open().await;
+        front.pool(pool("root").cidr("10.0.0.0/16")).await;
+        front
     }
 
     pub fn to(server: Server) -> Self {

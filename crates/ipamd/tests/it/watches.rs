@@ -13,12 +13,6 @@ use crate::support::{CLAIMS, Front, POOLS, SOON, assert_causes, assert_refused, 
 /// What informers of today open first.
 const WATCH_LIST: &str = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
 
-async fn with_pool() -> Front {
-    let front = Front::open().await;
-    front.pool(pool("root").cidr("10.0.0.0/16")).await;
-    front
-}
-
 async fn claim_named(front: &Front, name: &str) {
     front.claim(claim(name).pool("root").length(28).label("colour", "red")).await;
 }
@@ -30,7 +24,7 @@ async fn now(front: &Front) -> u64 {
 
 #[tokio::test]
 async fn a_watch_goes_on_from_a_list() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     claim_named(&front, "before").await;
     let from = now(&front).await;
     let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}")).await;
@@ -52,7 +46,7 @@ async fn a_watch_goes_on_from_a_list() {
 
 #[tokio::test]
 async fn a_watch_of_the_past_is_replayed() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let from = now(&front).await;
     for name in ["a", "b", "c"] {
         claim_named(&front, name).await;
@@ -71,7 +65,7 @@ async fn a_watch_of_the_past_is_replayed() {
 
 #[tokio::test]
 async fn a_watch_from_nowhere_begins_with_what_is_there() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     claim_named(&front, "a").await;
     claim_named(&front, "b").await;
     for query in ["watch=true", "watch=true&resourceVersion=0"] {
@@ -95,7 +89,7 @@ async fn a_watch_from_nowhere_begins_with_what_is_there() {
 
 #[tokio::test]
 async fn a_watch_list_ends_its_beginning_with_a_bookmark() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let mut empty = front.watch(&format!("{CLAIMS}?{WATCH_LIST}")).await;
     assert_is_end_of_beginning(&empty.next().await, now(&front).await);
     claim_named(&front, "a").await;
@@ -119,7 +113,7 @@ fn assert_is_end_of_beginning(event: &Value, at_least: u64) {
 
 #[tokio::test]
 async fn initial_events_have_rules() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     for (query, cause) in [
         ("sendInitialEvents=true", "FieldValueForbidden"),
         ("sendInitialEvents=true&resourceVersionMatch=Exact", ""),
@@ -141,7 +135,7 @@ async fn initial_events_have_rules() {
 
 #[tokio::test]
 async fn a_bookmark_comes_before_the_end() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     claim_named(&front, "a").await;
     let from = now(&front).await;
     front.pool(pool("other").cidr("172.16.0.0/16")).await;
@@ -162,7 +156,7 @@ async fn a_bookmark_comes_before_the_end() {
 
 #[tokio::test]
 async fn a_watch_without_bookmarks_gets_none_and_ends_cleanly() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let from = now(&front).await;
     let started = std::time::Instant::now();
     let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}&timeoutSeconds=2")).await;
@@ -172,7 +166,7 @@ async fn a_watch_without_bookmarks_gets_none_and_ends_cleanly() {
 
 #[tokio::test]
 async fn what_leaves_a_selector_is_deleted_with_its_old_content() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let from = now(&front).await;
     let by_label = format!("{CLAIMS}?watch=true&resourceVersion={from}&labelSelector=colour%3Dred");
     let mut watch = front.watch(&by_label).await;
@@ -211,7 +205,7 @@ async fn what_leaves_a_field_selector_is_deleted_too() {
 
 #[tokio::test]
 async fn a_watch_from_the_future_waits_for_it() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let future = now(&front).await + 2;
     let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={future}&timeoutSeconds=20")).await;
     let mut after = Vec::new();
@@ -233,7 +227,7 @@ async fn a_watch_from_the_future_waits_for_it() {
 
 #[tokio::test]
 async fn bad_watch_parameters_are_ordinary_errors() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     for query in ["resourceVersion=abc", "labelSelector=a%20b", "fieldSelector=spec.x%3Dy", "timeoutSeconds=x"] {
         let status = failure(&front.get(&format!("{CLAIMS}?watch=true&{query}")).await);
         assert_refused(&status, 400, "BadRequest", &[]);
@@ -242,7 +236,7 @@ async fn bad_watch_parameters_are_ordinary_errors() {
 
 #[tokio::test]
 async fn a_watch_can_be_of_tables() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let from = now(&front).await;
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
     let mut watch = front.watch_as(&format!("{CLAIMS}?watch=true&resourceVersion={from}"), accept).await;
@@ -264,7 +258,7 @@ async fn a_watch_can_be_of_tables() {
 
 #[tokio::test]
 async fn a_watch_can_be_of_metadata() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let from = now(&front).await;
     let accept = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
     let mut watch = front.watch_as(&format!("{CLAIMS}?watch=true&resourceVersion={from}"), accept).await;
@@ -276,7 +270,7 @@ async fn a_watch_can_be_of_metadata() {
 
 #[tokio::test]
 async fn watchers_of_kube_follow_both_ways() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     claim_named(&front, "a").await;
     for config in [watcher::Config::default(), watcher::Config::default().streaming_lists()] {
         let mut seen = pin!(watcher(front.claims.clone(), config).applied_objects());
@@ -291,7 +285,7 @@ async fn watchers_of_kube_follow_both_ways() {
 
 #[tokio::test]
 async fn the_old_watch_paths_are_watches() {
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let api = crate::support::API;
     let answer = front.send(Method::GET, &format!("{api}/watch/ippools?timeoutSeconds=1"), &[], "").await;
     assert_eq!(answer.status, 200);
@@ -303,7 +297,7 @@ async fn the_old_watch_paths_are_watches() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_watches_tell_the_same_story() {
     const WATCHES: usize = 40;
-    let front = with_pool().await;
+    let front = Front::with_pool().await;
     let from = now(&front).await;
     let mut watches = Vec::new();
     for _ in 0..WATCHES {
