@@ -15,6 +15,23 @@ missing_packages() {
     if command -v cc >/dev/null && ! echo '#include <stdlib.h>' | cc -E -x c - >/dev/null 2>&1; then
         echo libc6-dev
     fi
+    has_postgresql || echo postgresql
+    has_pgbouncer || echo pgbouncer
+    has_other_clocks || echo faketime
+}
+
+# The tests look in the same places; Debian keeps both out of PATH.
+has_postgresql() {
+    command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
+}
+
+has_pgbouncer() {
+    command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]
+}
+
+# A library that shows a process another time.
+has_other_clocks() {
+    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null
 }
 
 # How to become root without a question; fails where that cannot be.
@@ -30,10 +47,21 @@ can_install() {
     command -v apt-get >/dev/null && as_root true 2>/dev/null
 }
 
+# Debian's packages would start a database and a pooler of their own, which nobody here asked for: the tests start theirs.
 install_packages() {
+    local no_cluster=/etc/postgresql-common/createcluster.d/ipam.conf
     say "installing: $*"
     as_root apt-get update -qq >&2
+    as_root mkdir -p "$(dirname "$no_cluster")"
+    echo 'create_main_cluster = false' | as_root tee "$no_cluster" >/dev/null
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" libc6-dev >&2
+    as_root rm "$no_cluster"
+    case " $* " in *" pgbouncer "*) silence_pgbouncer ;; esac
+}
+
+silence_pgbouncer() {
+    as_root service pgbouncer stop >&2 && as_root update-rc.d pgbouncer disable >&2 ||
+        say "the service pgbouncer could not be stopped and disabled; nothing here needs it"
 }
 
 need_packages() {
@@ -42,12 +70,13 @@ need_packages() {
     [ "${#packages[@]}" -eq 0 ] && return
     if can_install; then
         install_packages "${packages[@]}"
-    else
-        say "missing: ${packages[*]}"
-        say "install a C compiler with its headers, and make; on Debian and Ubuntu:"
-        say "    sudo apt-get update && sudo apt-get install -y gcc libc6-dev make"
-        exit 1
+        mapfile -t packages < <(missing_packages)
+        [ "${#packages[@]}" -eq 0 ] && return
     fi
+    say "missing: ${packages[*]}"
+    say "install a C compiler with its headers, and make; for the tests, PostgreSQL, pgbouncer and faketime; on Debian and Ubuntu:"
+    say "    sudo apt-get update && sudo apt-get install -y ${packages[*]} libc6-dev"
+    exit 1
 }
 
 # True if dotted version $1 is at least $2.

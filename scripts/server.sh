@@ -22,7 +22,7 @@ server_start() {
     server_build
     SERVER_DIR=$(mktemp -d)
     SERVER_KUBECONFIG=$SERVER_DIR/data/admin.kubeconfig
-    "$IPAM" serve --data-dir "$SERVER_DIR/data" --secure-port 0 >"$SERVER_DIR/log" 2>&1 &
+    env -u POSTGRES_DSN "$IPAM" serve --data-dir "$SERVER_DIR/data" --secure-port 0 >"$SERVER_DIR/log" 2>&1 &
     SERVER_PID=$!
     local deadline=$((SECONDS + SERVER_READY_SECONDS))
     until server_is_ready; do

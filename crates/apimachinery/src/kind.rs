@@ -244,6 +244,9 @@ pub trait World: Send + Sync + 'static {
     /// Moves on by one write; `new` carries its resourceVersion.
     fn apply(&mut self, write: &Write);
 
+    /// The resources by whose writes it moves.
+    fn moved_by() -> &'static [&'static str];
+
     /// The writes that sum up what happened since the last call, such as capacities: they join the same commit.
     /// They are applied like all others.
     fn settle(&self, now: Time) -> Vec<Write>;

@@ -179,6 +179,9 @@ impl<W: World> Api<W> {
     /// Waits a little until this server has seen `revision`; 504 if it does not come.
     pub async fn wait_for(&self, revision: u64) -> Result<(), Refusal> {
         let mut head = self.hub.subscribe();
+        if *head.borrow() < revision {
+            self.queue.nudge();
+        }
         let reached = head.wait_for(|head| *head >= revision);
         match tokio::time::timeout(limits::FUTURE_REVISION_WAIT, reached).await {
             Ok(Ok(_)) => Ok(()),
@@ -250,6 +253,13 @@ pub fn read_failed(error: &store::Error) -> Refusal {
         }
         _ => Refusal::new(Reason::InternalError, "the store could not be read (the server's log says why)"),
     }
+}
+
+/// The address of an object by the text of its key.
+pub fn object_key<W>(registry: &Registry<W>, text: &str) -> Option<ObjectKey> {
+    let [resource, scope, namespace, name] = text.splitn(4, '/').collect::<Vec<_>>()[..] else { return None };
+    let resource = registry.get(resource)?.resource().plural;
+    Some(ObjectKey { resource, scope: Scope::from_key(scope), namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
 /// The key in the store, or `None` if the text could never be one.

@@ -5,10 +5,13 @@
 //! into the store ([`flight`]) the next is decided on top of it ([`batch`]), and leaves when the one before has arrived.
 //! Callers are answered, and watches told, when their batch is durable. A batch that cannot be written takes the one
 //! decided on top of it along: the world moves back, write by write, and all of them hear that nothing was written.
+//!
+//! Where others write to the same log, a batch is decided under the head's lock instead ([`shared`]).
 
 mod batch;
 mod convert;
 mod flight;
+mod shared;
 
 use std::{
     collections::HashMap,
@@ -26,7 +29,7 @@ use apimachinery::{
 use bytes::Bytes;
 use store::Store;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     task::JoinHandle,
 };
 use tokio_util::task::TaskTracker;
@@ -72,9 +75,15 @@ impl Submitted {
 #[derive(Clone)]
 pub struct Queue {
     sender: mpsc::Sender<Submitted>,
+    nudge: Arc<Notify>,
 }
 
 impl Queue {
+    /// Asks the committer to look whether others have committed: somebody waits for that.
+    pub fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
     /// Submits a command and waits for its answer. Giving up the wait does not take the command back.
     pub async fn submit(&self, command: Command) -> Result<Committed, Refusal> {
         let (reply, answer) = oneshot::channel();
@@ -97,7 +106,7 @@ impl Queue {
 
 /// The committer: owns the order of all writes of this server.
 pub struct Committer<W> {
-    /// Where everything is kept. Nobody else may write to it.
+    /// Where everything is kept. Nobody else may write to it, unless it says that it is shared.
     pub store: Arc<dyn Store>,
     /// The kinds.
     pub registry: Arc<Registry<W>>,
@@ -122,7 +131,12 @@ impl<W: World> Committer<W> {
     /// The queue, and the work on it, which goes on until the queue is closed and empty.
     pub fn open(self) -> (Queue, impl Future<Output = Result<(), Fatal>> + Send) {
         let (sender, receiver) = mpsc::channel(limits::QUEUE_COMMANDS_MAX);
-        (Queue { sender }, self.run(receiver))
+        let nudge = Arc::<Notify>::default();
+        let queue = Queue { sender, nudge: Arc::clone(&nudge) };
+        let work = async move {
+            if self.store.is_shared() { self.run_shared(receiver, &nudge).await } else { self.run(receiver).await }
+        };
+        (queue, work)
     }
 
     /// Works on the queue in a thread of its own: whatever else the server does, the store need not wait for it.
@@ -138,7 +152,7 @@ impl<W: World> Committer<W> {
         Ok((queue, tokio::spawn(end)))
     }
 
-    async fn run(self, mut queue: mpsc::Receiver<Submitted>) -> Result<(), Fatal> {
+    async fn run(&self, mut queue: mpsc::Receiver<Submitted>) -> Result<(), Fatal> {
         let tasks = TaskTracker::new();
         let mut open = Open::behind(self.hub.head());
         let mut flight: Option<Flight> = None;
@@ -180,9 +194,11 @@ impl<W: World> Committer<W> {
         self.settle(&mut open.batch);
         let next = Open::behind(open.batch.end());
         let Open { batch, callers } = std::mem::replace(open, next);
-        let crew =
-            Crew { store: Arc::clone(&self.store), hub: Arc::clone(&self.hub), metrics: Arc::clone(&self.metrics) };
-        Flight::start(tasks, crew, batch, callers)
+        Flight::start(tasks, self.crew(), batch, callers)
+    }
+
+    fn crew(&self) -> Crew {
+        Crew { store: Arc::clone(&self.store), hub: Arc::clone(&self.hub), metrics: Arc::clone(&self.metrics) }
     }
 
     /// What was decided on top of a batch that was not written goes with it.

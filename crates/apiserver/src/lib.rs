@@ -18,6 +18,7 @@ pub mod limits;
 pub mod lists;
 pub mod metrics;
 pub mod respond;
+pub mod restore;
 pub mod serve;
 pub mod server;
 pub mod stages;

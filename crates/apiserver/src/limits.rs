@@ -14,6 +14,8 @@ pub const QUEUE_COMMANDS_MAX: usize = 8_192;
 pub const BATCH_COMMANDS_MAX: usize = 1_024;
 /// Commands that are decided in one go, before the committer looks whether the store is free for the next commit.
 pub const DECIDED_COMMANDS_MAX: usize = 32;
+/// Entries of the log that are read at once to catch up with other replicas, also while the head is held.
+pub const NEWS_ENTRIES_MAX: usize = 8_192;
 /// Writing requests under way at once; one more is answered with 429.
 pub const MUTATING_REQUESTS_MAX: usize = 4_096;
 /// Reading requests under way at once, watches not counted; one more is answered with 429.

@@ -9,27 +9,24 @@ use std::{
 };
 
 use apimachinery::{
-    command::{ObjectKey, Scope},
     kind::{Gauge, Kind, Registry, Subresource, Verb, World},
-    object::Object,
     options::parse_timeout,
     patch::is_apply,
     refusal::{Reason, Refusal},
     request::{ResourceTarget, Target},
     schema::Schema,
 };
-use bytes::Bytes;
 use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use store::{Key, Revision, Store};
+use store::Store;
 use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     api::{self, Api, Draw, Place},
-    committer::{self, Committer, Fatal},
+    committer::{Committer, Fatal},
     documents::Documents,
     form::Form,
     get,
@@ -40,6 +37,7 @@ use crate::{
     lists,
     metrics::{Metrics, RequestLabels, Whole},
     respond,
+    restore::{self, RestoreError, Restored},
     serve::{Body, Handler},
     stages::{Authorized, Received},
     standalone::{
@@ -52,8 +50,6 @@ use crate::{
 };
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// The key of the first entry of every log. No resource has a dot in its name.
-const FIRST_ENTRY: &str = ".log";
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
 /// A server of the kinds of one registry.
@@ -71,34 +67,6 @@ pub struct Server<W> {
     work: OnceLock<[AbortOnDropHandle<()>; 2]>,
     /// Ends all watches.
     stop_watches: CancellationToken,
-}
-
-/// What a restart read back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Restored {
-    /// Where the log ends.
-    pub revision: u64,
-    /// Objects that are kept in memory.
-    pub objects: usize,
-    /// Held spans.
-    pub spans: usize,
-}
-
-/// The state in the store does not make a world.
-#[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
-    /// The store could not be read.
-    #[error("the store could not be read")]
-    Store(#[from] store::Error),
-    /// The system gives no thread to work in.
-    #[error("the committer could not be started")]
-    Start(#[from] std::io::Error),
-    /// Its own namespaces could not be made.
-    #[error("the namespaces that are always there could not be made: {0}")]
-    Namespaces(String),
-    /// What it holds contradicts itself.
-    #[error("the stored state contradicts itself: {0}")]
-    Inconsistent(String),
 }
 
 impl<W: World> Server<W> {
@@ -149,8 +117,8 @@ impl<W: World> Server<W> {
     /// Reads the world back from the store and begins to serve. The task ends when the committer cannot go on: the process
     /// should then end too.
     pub async fn restore(&self, mut world: W) -> Result<(Restored, JoinHandle<Result<(), Fatal>>), RestoreError> {
-        begin_log(&*self.store).await?;
-        let restored = restore(&*self.store, &self.registry, &mut world).await?;
+        restore::begin_log(&*self.store).await?;
+        let restored = restore::restore(&*self.store, &self.registry, &mut world).await?;
         let resources = self.registry.iter().map(Kind::resource);
         let schemas = resources.map(|resource| (resource.plural, Schema::for_resource(resource)));
         let committer = Committer {
@@ -230,11 +198,11 @@ impl<W: World> Server<W> {
                     return review::answer(question, request.decode(self.limits.body_bytes).await?);
                 }
                 let Some(place) = api.place(&target)? else { return Ok(no_such_path()) };
-                labels.group = place.resource.group;
-                labels.version = place.resource.version;
-                labels.resource = place.resource.plural;
-                labels.subresource = place.subresource.map_or("", Subresource::as_str);
-                labels.scope = match (&place.name, &place.namespace) {
+                labels.place.group = place.resource.group;
+                labels.place.version = place.resource.version;
+                labels.place.resource = place.resource.plural;
+                labels.place.subresource = place.subresource.map_or("", Subresource::as_str);
+                labels.place.scope = match (&place.name, &place.namespace) {
                     (Some(_), _) => "resource",
                     (None, Some(_)) => "namespace",
                     (None, None) => "cluster",
@@ -444,65 +412,4 @@ fn not_allowed() -> Refusal {
 
 fn no_such_path() -> Response<Body> {
     respond::text(404, "404 page not found\n")
-}
-
-/// Gives an empty log its first entry, which is no object: the revision of an empty list must not be 0, which means any.
-async fn begin_log(store: &dyn Store) -> Result<(), store::Error> {
-    let transaction = store.begin().await?;
-    if transaction.head() > Revision(0) {
-        return Ok(());
-    }
-    let first = store::Write {
-        key: Key::new(FIRST_ENTRY).expect("the text is short and not empty"),
-        value: Some(Bytes::from_static(b"{}")),
-        expected: None,
-        releases: Vec::new(),
-        takes: Vec::new(),
-    };
-    transaction.commit(vec![first]).await
-}
-
-/// Fills `world` from the store and checks it against itself.
-async fn restore<W: World>(store: &dyn Store, registry: &Registry<W>, world: &mut W) -> Result<Restored, RestoreError> {
-    let revision = store.head().await?.revision.0;
-    let mut restored = Restored { revision, objects: 0, spans: 0 };
-    let kept = world.kept();
-    for kind in registry.iter().filter(|kind| kept.contains(&kind.resource().plural)) {
-        let prefix = format!("{}/", kind.resource().plural);
-        let mut after: Option<Key> = None;
-        loop {
-            let page = store.list(&prefix, after.as_ref(), None, limits::PAGE_RECORDS_MAX).await?;
-            for record in &page.records {
-                let object = Object::from_bytes(&record.value)
-                    .map_err(|error| RestoreError::Inconsistent(format!("{}: {error}", record.key)))?;
-                let key = object_key(kind.resource().plural, &record.key)?;
-                world.restore_object(key, object).map_err(RestoreError::Inconsistent)?;
-                restored.objects += 1;
-            }
-            after = page.records.last().map(|record| record.key.clone());
-            if !page.more {
-                break;
-            }
-        }
-    }
-    let mut after: Option<(String, u128)> = None;
-    loop {
-        let cursor = after.as_ref().map(|(space, first)| (space.as_str(), *first));
-        let spans = store.spans(cursor, limits::RESTORED_SPANS_MAX).await?;
-        let Some(last) = spans.last() else { break };
-        after = Some((last.space.clone(), last.first));
-        restored.spans += spans.len();
-        for span in spans {
-            world.restore_span(&committer::span_from_store(span)).map_err(RestoreError::Inconsistent)?;
-        }
-    }
-    Ok(restored)
-}
-
-fn object_key(resource: &'static str, key: &Key) -> Result<ObjectKey, RestoreError> {
-    let parts: Vec<&str> = key.as_str().splitn(4, '/').collect();
-    let [_, scope, namespace, name] = parts[..] else {
-        return Err(RestoreError::Inconsistent(format!("{key} is not the key of an object")));
-    };
-    Ok(ObjectKey { resource, scope: Scope::from_key(scope), namespace: namespace.to_owned(), name: name.to_owned() })
 }

@@ -14,7 +14,7 @@ pub(crate) mod namespace;
 mod purge;
 pub(crate) mod review;
 
-pub(crate) use collector::is_tied;
+pub(crate) use collector::{is_tied, may_be_tied};
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! Events that the hub no longer has, read from the store for watches that lag.
+//! Events that the hub no longer has, read from the store for those who lag: watches, and the tasks behind the scenes.
 //!
 //! One read goes on at a time, however many watches lag: decisions read from the store too, and go first. What was read stays
 //! here for a while, because those who lag do so together, and is read into objects once for all of them.

@@ -191,6 +191,10 @@ impl kind::World for World {
         applied.expect("a committed write was decided on this world, and the store refuses what overlaps");
     }
 
+    fn moved_by() -> &'static [&'static str] {
+        &[POOLS, allocation::PLURAL]
+    }
+
     fn settle(&self, now: Time) -> Vec<Write> {
         let behind = self.stale.iter().filter_map(|(scope, name)| self.pool(scope, name));
         behind

@@ -1,10 +1,15 @@
 //! The command line. Every flag of the server has a twin in the environment, and every limit its unit.
 
+mod store;
+
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use apiserver::limits;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
+
+pub use self::store::{Database, Dsn, Place, Postgres};
+use crate::bump;
 
 /// IP address management with a Kubernetes-style API: a claim is answered with its block.
 #[derive(Debug, Parser)]
@@ -23,6 +28,15 @@ pub struct CommandLine {
 pub enum Command {
     /// Run the server
     Serve(Box<Serve>),
+    /// See to the schema of a PostgreSQL database
+    #[command(subcommand)]
+    Migrate(Migrate),
+    /// Write everything that a store holds to a file
+    Export(Export),
+    /// Fill an empty store with what was exported from another
+    Import(Import),
+    /// Let the log of a store go on far behind its end, after a backup was restored
+    BumpRevision(BumpRevision),
     /// What the client does with a running server.
     #[command(flatten)]
     Client(cli::Command),
@@ -31,7 +45,7 @@ pub enum Command {
 /// Flags of `ipam serve`.
 #[derive(Args, Clone, Debug)]
 pub struct Serve {
-    /// Directory for the store, the credentials and admin.kubeconfig; made if it is missing
+    /// Directory for the credentials, admin.kubeconfig and, unless that is in PostgreSQL, the store; made if it is missing
     #[arg(long, value_name = "DIR", env = "IPAM_DATA_DIR")]
     pub data_dir: PathBuf,
 
@@ -42,6 +56,10 @@ pub struct Serve {
     /// Port for HTTPS; 0 takes any free one, which admin.kubeconfig then names
     #[arg(long, value_name = "PORT", env = "IPAM_SECURE_PORT", default_value_t = 6443)]
     pub secure_port: u16,
+
+    /// A database for many servers.
+    #[command(flatten)]
+    pub postgres: Postgres,
 
     /// How and what to log.
     #[command(flatten)]
@@ -54,6 +72,59 @@ pub struct Serve {
     /// What the server takes on at once.
     #[command(flatten)]
     pub limits: Limits,
+}
+
+/// What can be done about a database's schema.
+#[derive(Debug, Subcommand)]
+pub enum Migrate {
+    /// Bring the schema up to date; safe to repeat, and beside running servers
+    Up(Database),
+    /// Show the schema's version and the one that this program knows; exit code 3 unless they are the same
+    Status(Database),
+}
+
+/// Arguments of `ipam export`.
+#[derive(Args, Clone, Debug)]
+pub struct Export {
+    /// The file to make; "-" is standard output
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// What to export.
+    #[command(flatten)]
+    pub place: Place,
+
+    /// How and what to log.
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+/// Arguments of `ipam import`.
+#[derive(Args, Clone, Debug)]
+pub struct Import {
+    /// The file to read; "-" is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// What to fill; a directory is made, a database has been prepared by `ipam migrate up`.
+    #[command(flatten)]
+    pub place: Place,
+
+    /// How and what to log.
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+/// Arguments of `ipam bump-revision`. No server may run on the store.
+#[derive(Args, Clone, Debug)]
+pub struct BumpRevision {
+    /// How many revisions to leave out: more than were written since the backup
+    #[arg(long, value_name = "REVISIONS", default_value_t = bump::REVISIONS_DEFAULT, value_parser = clap::value_parser!(u64).range(bump::REVISIONS))]
+    pub by: u64,
+
+    /// Whose log.
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// Flags for the log, which goes to standard error.
@@ -160,7 +231,7 @@ mod tests {
         let words = ["ipam", "serve"].into_iter().chain(arguments.split_whitespace());
         match CommandLine::try_parse_from(words)?.command {
             Command::Serve(serve) => Ok(*serve),
-            Command::Client(command) => panic!("{command:?}"),
+            command => panic!("{command:?}"),
         }
     }
 
@@ -193,6 +264,13 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_string_is_not_shown() {
+        let serve = serve("--data-dir d --postgres-dsn password=secret --postgres-listen-dsn password=secret").unwrap();
+        assert_eq!(serve.postgres.dsn.as_ref().map(Dsn::expose), Some("password=secret"));
+        assert!(!format!("{serve:?}").contains("secret"), "{serve:?}");
+    }
+
+    #[test]
     fn wrong_flags_are_refused() {
         for arguments in [
             "",
@@ -203,6 +281,8 @@ mod tests {
             "--data-dir d --max-requests-inflight 0",
             "--data-dir d --max-body 0",
             "--data-dir d --max-body 3MB",
+            "--data-dir d --postgres-listen-dsn host=h",
+            "--data-dir d --postgres-dsn host=h --postgres-connections 1",
         ] {
             assert!(serve(arguments).is_err(), "{arguments}");
         }

@@ -1,13 +1,16 @@
 //! Files that hold secrets: written whole or not at all, and readable by their owner only.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, File, OpenOptions, Permissions, TryLockError},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
+
+/// The file of a directory's lock.
+const LOCK: &str = "ipam.lock";
 
 /// Makes `path` hold exactly `contents`, with mode 0600. Whenever the process or the machine stops, the file is either the
 /// old one or the new one. Two processes must not write the same file at once.
@@ -29,6 +32,22 @@ pub fn create_private_dir(path: &Path) -> anyhow::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true).mode(0o700);
     builder.create(path).with_context(|| format!("cannot create the directory {}", path.display()))
+}
+
+/// Takes a directory for this process alone, as long as the file that is given back stays open.
+pub fn lock_dir(path: &Path) -> anyhow::Result<File> {
+    let lock = path.join(LOCK);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(&lock).with_context(|| format!("cannot open {}", lock.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "the directory {} is in use: another ipam process holds it; stop that one or name another directory",
+            path.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", lock.display())),
+    }
 }
 
 /// Takes every access away from everybody but the owner. A copy from a backup is often too open. Answers whether

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ipamd::{
+    bump,
     config::{Command, CommandLine},
-    logging, serve,
+    logging, migrate, serve, transfer,
 };
 
 #[global_allocator]
@@ -21,6 +22,21 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Serve(options) => {
             logging::start(options.logging.format, &options.logging.level)?;
             runtime.block_on(serve::serve(*options))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Migrate(command) => runtime.block_on(migrate::run(command, &mut std::io::stdout())),
+        Command::Export(options) => {
+            logging::start(options.logging.format, &options.logging.level)?;
+            runtime.block_on(transfer::export(options))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Import(options) => {
+            logging::start(options.logging.format, &options.logging.level)?;
+            runtime.block_on(transfer::import(options))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::BumpRevision(options) => {
+            runtime.block_on(bump::run(options, &mut std::io::stdout()))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Client(command) => {

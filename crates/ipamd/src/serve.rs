@@ -10,34 +10,32 @@ use anyhow::Context;
 use apiserver::{
     compaction,
     limits::Limits,
+    restore::Restored,
     serve::Listener,
-    server::{Restored, Server},
+    server::Server,
     tls::{self, TlsMaterial},
 };
 use ipam::world::World;
-use store::Store;
-use store_sqlite::SqliteStore;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Serve,
     credentials::{self, Credentials, ServingNames},
-    files, kubeconfig,
+    database, files, kubeconfig,
     signals::Signals,
 };
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The name of the database file in the data directory.
-pub const DATABASE: &str = "ipam.db";
 
 /// Serves until a signal, or until a fault after which going on would be wrong.
 pub async fn serve(options: Serve) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     files::create_private_dir(&options.data_dir)?;
-    // First of all the store: its lock keeps a second process away from everything in the directory.
-    let store = open_store(&options)?;
+    // First of all the lock: it keeps a second process away from everything in the directory.
+    let directory = files::lock_dir(&options.data_dir)?;
+    let store = database::open(&options).await?;
     let names = ServingNames::new(options.bind_address, credentials::hostname().as_deref());
     let credentials = credentials::ensure(&options.data_dir, &names, now().into())?;
     let socket = TcpListener::bind((options.bind_address, options.secure_port)).await.with_context(|| {
@@ -77,6 +75,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
         committer.await.context("the committer panicked")?.context("the last writes")?;
     }
     drop(store);
+    drop(directory);
     tracing::info!("stopped");
     ended
 }
@@ -93,12 +92,6 @@ fn limits(options: &Serve) -> Limits {
         body_bytes: options.limits.body_bytes,
         ..Limits::default()
     }
-}
-
-fn open_store(options: &Serve) -> anyhow::Result<Arc<dyn Store>> {
-    let path = options.data_dir.join(DATABASE);
-    let store = SqliteStore::open(&path).with_context(|| format!("cannot open the database {}", path.display()))?;
-    Ok(Arc::new(store))
 }
 
 fn listen(

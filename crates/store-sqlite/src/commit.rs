@@ -12,7 +12,7 @@ use crate::{snapshot, span, walk};
 const INSERT: &str = "
 INSERT INTO log (revision, key, previous, to_commit_end, live, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
-const TAKE: &str = "INSERT INTO span (space, first, last, holder) VALUES (?1, ?2, ?3, ?4)";
+pub const TAKE: &str = "INSERT INTO span (space, first, last, holder) VALUES (?1, ?2, ?3, ?4)";
 
 const RELEASE: &str = "DELETE FROM span WHERE space = ?1 AND first = ?2 AND last = ?3 AND holder = ?4";
 
@@ -156,20 +156,25 @@ impl<'a> Commit<'a> {
     }
 
     fn take(&mut self, span: &Span) -> Result<(), Error> {
-        let (first, last) = (span.first.to_be_bytes(), span.last.to_be_bytes());
-        match self.take.execute((span.space.as_str(), first, last, span.holder.as_str())) {
-            Ok(_) => Ok(()),
-            Err(error) if is_refusal(&error) => Err(self.refused(span, &error)),
-            Err(error) => Err(failed(error)),
-        }
+        take(self.connection, &mut self.take, span)
     }
+}
 
-    /// The guard's refusal, with the span that is in the way.
-    fn refused(&self, span: &Span, error: &rusqlite::Error) -> Error {
-        match span::holders(self.connection, &span.space, span.first, span.last, 1).as_deref() {
-            Ok([held]) => Error::Guard(format!("{span} overlaps {held}")),
-            _ => Error::Guard(format!("{span}: {error}")),
-        }
+/// Takes a span by the statement [`TAKE`].
+pub fn take(connection: &Connection, statement: &mut CachedStatement<'_>, span: &Span) -> Result<(), Error> {
+    let (first, last) = (span.first.to_be_bytes(), span.last.to_be_bytes());
+    match statement.execute((span.space.as_str(), first, last, span.holder.as_str())) {
+        Ok(_) => Ok(()),
+        Err(error) if is_refusal(&error) => Err(refused(connection, span, &error)),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The guard's refusal, with the span that is in the way.
+fn refused(connection: &Connection, span: &Span, error: &rusqlite::Error) -> Error {
+    match span::holders(connection, &span.space, span.first, span.last, 1).as_deref() {
+        Ok([held]) => Error::Guard(format!("{span} overlaps {held}")),
+        _ => Error::Guard(format!("{span}: {error}")),
     }
 }
 

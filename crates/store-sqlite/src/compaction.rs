@@ -22,7 +22,8 @@ DELETE FROM log WHERE revision IN
 /// A deletion's own row says nothing once nobody can ask for the time before it.
 const DROP_DELETIONS: &str = "DELETE FROM log WHERE revision > ?1 AND revision <= ?2 AND live = 0";
 
-const MOVE_HORIZON: &str = "UPDATE history SET compacted = ?1, compacted_end = ?2";
+/// Says how far history is gone, and where the commit ends in which that lies.
+pub const MOVE_HORIZON: &str = "UPDATE history SET compacted = ?1, compacted_end = ?2";
 
 /// Moves the horizon to `target`, or to the head if that comes first.
 pub async fn compact(writer: &WriterHandle, mut target: Revision) -> Result<(), Error> {

@@ -12,6 +12,8 @@ mod commit;
 mod compaction;
 mod data_file;
 mod failure;
+mod frozen;
+mod load;
 mod lock;
 mod open;
 mod reader;

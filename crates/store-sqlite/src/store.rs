@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use store::{Entry, Error, Head, Key, Page, Record, Revision, Span, Store, Transaction};
+use store::{Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction};
 
+use crate::frozen::SqliteSnapshot;
+use crate::load::{SqliteLoad, jump};
 use crate::transaction::SqliteTransaction;
 use crate::{SqliteStore, compaction, failure, snapshot, span};
 
@@ -45,14 +47,6 @@ impl Store for SqliteStore {
         self.readers.run(move |connection| snapshot::tail(connection, after, limit)).await
     }
 
-    async fn spans(&self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
-        let after = after.map(|(space, first)| (space.to_owned(), first));
-        let read = move |connection: &rusqlite::Connection| {
-            span::page(connection, after.as_ref().map(|(space, first)| (space.as_str(), *first)), limit)
-        };
-        self.readers.run(read).await
-    }
-
     async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
         let space = space.to_owned();
         self.readers.run(move |connection| span::holders(connection, &space, first, last, limit)).await
@@ -60,5 +54,19 @@ impl Store for SqliteStore {
 
     async fn compact(&self, revision: Revision) -> Result<(), Error> {
         compaction::compact(self.writer.handle(), revision).await
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
+        Ok(Box::new(SqliteSnapshot::begin(Arc::clone(&self.data)).await?))
+    }
+
+    async fn load(&self) -> Result<Box<dyn Load>, Error> {
+        let held = Arc::clone(&self.head).lock_owned().await;
+        Ok(Box::new(SqliteLoad::begin(self.writer.handle().clone(), held).await?))
+    }
+
+    async fn jump(&self, by: u64) -> Result<Revision, Error> {
+        let held = Arc::clone(&self.head).lock_owned().await;
+        jump(self.writer.handle(), held, by).await
     }
 }

@@ -20,6 +20,8 @@ pub mod compaction;
 pub mod comparison;
 pub mod concurrency;
 pub mod keys;
+pub mod moves;
+pub mod news;
 pub mod snapshots;
 pub mod spans;
 pub mod tails;
@@ -43,6 +45,9 @@ macro_rules! contract_tests {
                 inside_a_commit, of_a_long_history, a_page_that_was_overtaken;
             concurrency: committers_make_one_log, readers_see_whole_commits, a_cancelled_commit_is_whole_or_absent;
             keys: a_prefix_ends_where_it_says, order_is_by_bytes, nothing_in_a_key_is_special, the_longest_key;
+            moves: a_snapshot_stays_as_it_was, a_filled_log_is_what_was_read, a_filling_that_is_given_up_leaves_nothing,
+                only_an_empty_log_is_filled, a_filling_is_guarded, a_jump_goes_ahead, a_jump_forgets;
+            news: news_come_with_the_head, news_add_up_beside_others;
             snapshots: an_old_revision_is_as_it_was, inside_a_commit_means_its_end, pages_of_one_snapshot,
                 many_versions_of_one_key, the_future_is_refused, counts, a_page_knows_whether_there_is_more;
             spans: overlaps_are_refused, neighbours_are_accepted, the_ends_of_the_numbers, spaces_are_separate,
@@ -117,6 +122,11 @@ pub fn span(space: &str, first: u128, last: u128, holder: &str) -> Span {
 /// One transaction from begin to commit.
 pub async fn commit(store: &dyn Store, writes: Vec<Write>) -> Result<(), Error> {
     store.begin().await?.commit(writes).await
+}
+
+/// A page of all spans that are held.
+pub async fn spans(store: &dyn Store, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
+    store.snapshot().await?.spans(after, limit).await
 }
 
 /// Commits that must succeed.

@@ -150,6 +150,25 @@ pub trait Store: Send + Sync + 'static {
     /// Takes the head: nobody else commits, here or elsewhere, until the transaction is committed or dropped.
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error>;
 
+    /// Like [`Store::begin`], and answers with up to `limit` of the entries that lie behind `known` when the head is held.
+    async fn begin_behind(&self, known: Revision, limit: usize) -> Result<(Box<dyn Transaction>, Vec<Entry>), Error> {
+        let transaction = self.begin().await?;
+        let news = if transaction.head() > known { self.tail(known, limit).await? } else { Vec::new() };
+        Ok((transaction, news))
+    }
+
+    /// Whether other processes may write to the same log.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Waits until somebody else may have written behind `known`. It is a hint: it may come early, late (by a bounded time) or
+    /// for nothing. Of a log that is not shared it never comes.
+    async fn changed(&self, known: Revision) {
+        let _ = known;
+        std::future::pending::<()>().await;
+    }
+
     /// Where the log stands, as of now: after a commit was acknowledged anywhere, this shows it.
     async fn head(&self) -> Result<Head, Error>;
 
@@ -170,15 +189,48 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Compacted`] if entries behind `after` are gone; [`Error::Future`] never: beyond the head it is empty.
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error>;
 
-    /// Up to `limit` held spans behind `after` in order of (space, first).
-    async fn spans(&self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error>;
-
     /// The spans of `space` that overlap `first..=last`, in order, up to `limit`.
     async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error>;
 
     /// Drops replaced versions and deletions up to `revision` (bounded by the head; going backwards does nothing).
     /// Current versions stay whatever their age.
     async fn compact(&self, revision: Revision) -> Result<(), Error>;
+
+    /// Everything as it is now, to be read to its end while others write.
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error>;
+
+    /// Begins to fill an empty log with what a [`Snapshot`] of another one read; [`Error::Unavailable`] if it is not empty.
+    async fn load(&self) -> Result<Box<dyn Load>, Error>;
+
+    /// Lets the log go on `by` revisions behind its head, and forgets its history: after a backup was brought back, clients may
+    /// have seen revisions that it does not know, and must not take new ones for those. Answers with the new head.
+    async fn jump(&self, by: u64) -> Result<Revision, Error>;
+}
+
+/// A store as it was at one moment.
+#[async_trait]
+pub trait Snapshot: Send {
+    /// The moment: the end of a commit.
+    fn revision(&self) -> Revision;
+
+    /// Up to `limit` records whose key starts with `prefix` and lies behind `after`, in order of key.
+    async fn list(&mut self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Page, Error>;
+
+    /// Up to `limit` spans behind `after` in order of (space, first).
+    async fn spans(&mut self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error>;
+}
+
+/// A log that is being filled. Dropping it before [`Load::finish`] leaves the log empty.
+#[async_trait]
+pub trait Load: Send {
+    /// Current versions, under the revisions that they had; no key and no revision twice, in any order.
+    async fn records(&mut self, records: Vec<Record>) -> Result<(), Error>;
+
+    /// Spans, which the store's guard sees.
+    async fn spans(&mut self, spans: Vec<Span>) -> Result<(), Error>;
+
+    /// Makes it all durable. The log goes on behind `head`, which is not below any loaded revision, and its history begins there.
+    async fn finish(self: Box<Self>, head: Revision) -> Result<(), Error>;
 }
 
 /// The head, held. Dropping it without a commit changes nothing.

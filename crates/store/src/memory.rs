@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, OwnedMutexGuard, RwLock};
+use tokio::sync::{Mutex, OwnedMutexGuard, RwLock, watch};
 
-use crate::{Entry, Error, Head, Key, Page, Record, Revision, Span, Store, Transaction, Write};
+use crate::{Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write};
 
 /// A store in memory. Clones are handles on the same log.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,8 @@ pub struct MemoryStore {
     /// Held by the one transaction that may commit.
     head: Arc<Mutex<()>>,
     log: Arc<RwLock<Log>>,
+    /// Where the log ended last.
+    grown: watch::Sender<Revision>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -39,6 +41,7 @@ struct Row {
 struct MemoryTransaction {
     log: Arc<RwLock<Log>>,
     head: Revision,
+    grown: watch::Sender<Revision>,
     /// Dropping this lets the next transaction begin.
     _held: OwnedMutexGuard<()>,
 }
@@ -55,7 +58,13 @@ impl Store for MemoryStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
         let guard = Arc::clone(&self.head).lock_owned().await;
         let head = self.log.read().await.head;
-        Ok(Box::new(MemoryTransaction { log: Arc::clone(&self.log), head, _held: guard }))
+        let grown = self.grown.clone();
+        Ok(Box::new(MemoryTransaction { log: Arc::clone(&self.log), head, grown, _held: guard }))
+    }
+
+    async fn changed(&self, known: Revision) {
+        // This store holds the sender, so there is no error.
+        drop(self.grown.subscribe().wait_for(|head| *head > known).await);
     }
 
     async fn head(&self) -> Result<Head, Error> {
@@ -72,12 +81,7 @@ impl Store for MemoryStore {
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
-        let log = self.log.read().await;
-        let revision = log.snapshot(at.unwrap_or(log.head))?;
-        let mut records = log.records(prefix, after, revision);
-        let more = records.len() > limit;
-        records.truncate(limit);
-        Ok(Page { revision, records, more })
+        self.log.read().await.page(prefix, after, at, limit)
     }
 
     async fn count(&self, prefix: &str, after: Option<&Key>, at: Revision, limit: usize) -> Result<usize, Error> {
@@ -95,18 +99,81 @@ impl Store for MemoryStore {
         Ok(behind.take(limit).cloned().collect())
     }
 
-    async fn spans(&self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
-        let log = self.log.read().await;
-        let behind = |span: &&Span| after.is_none_or(|after| (span.space.as_str(), span.first) > after);
-        Ok(ordered(log.spans.iter().filter(behind), limit))
-    }
-
     async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
         Ok(self.log.read().await.holders(space, first, last, limit))
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), Error> {
         self.log.write().await.compact(revision);
+        Ok(())
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
+        Ok(Box::new(MemorySnapshot { log: self.log.read().await.clone() }))
+    }
+
+    async fn load(&self) -> Result<Box<dyn Load>, Error> {
+        let guard = Arc::clone(&self.head).lock_owned().await;
+        if self.log.read().await.head > Revision(0) {
+            return Err(Error::Unavailable("only an empty log can be filled".to_owned()));
+        }
+        Ok(Box::new(MemoryLoad { log: Arc::clone(&self.log), next: Log::default(), _held: guard }))
+    }
+
+    async fn jump(&self, by: u64) -> Result<Revision, Error> {
+        let _held = self.head.lock().await;
+        let mut log = self.log.write().await;
+        let head = Revision(log.head.0 + by);
+        log.begin_at(head);
+        Ok(head)
+    }
+}
+
+/// A copy of it all.
+struct MemorySnapshot {
+    log: Log,
+}
+
+#[async_trait]
+impl Snapshot for MemorySnapshot {
+    fn revision(&self) -> Revision {
+        self.log.head
+    }
+
+    async fn list(&mut self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Page, Error> {
+        self.log.page(prefix, after, None, limit)
+    }
+
+    async fn spans(&mut self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
+        Ok(self.log.spans_behind(after, limit))
+    }
+}
+
+/// A log that takes the place of the empty one when it is full.
+struct MemoryLoad {
+    log: Arc<RwLock<Log>>,
+    next: Log,
+    _held: OwnedMutexGuard<()>,
+}
+
+#[async_trait]
+impl Load for MemoryLoad {
+    async fn records(&mut self, records: Vec<Record>) -> Result<(), Error> {
+        for Record { key, revision, value } in records {
+            let entry = Entry { revision, key, value: Some(value), previous: None };
+            self.next.rows.push(Row { entry, commit_end: revision });
+        }
+        Ok(())
+    }
+
+    async fn spans(&mut self, spans: Vec<Span>) -> Result<(), Error> {
+        spans.into_iter().try_for_each(|span| self.next.take(span))
+    }
+
+    async fn finish(mut self: Box<Self>, head: Revision) -> Result<(), Error> {
+        self.next.rows.sort_by_key(|row| row.entry.revision);
+        self.next.begin_at(head);
+        *self.log.write().await = self.next;
         Ok(())
     }
 }
@@ -129,6 +196,7 @@ impl Transaction for MemoryTransaction {
         let mut log = self.log.write().await;
         let mut next = log.clone();
         next.commit(writes)?;
+        self.grown.send_replace(next.head);
         *log = next;
         Ok(())
     }
@@ -145,6 +213,25 @@ impl Log {
         }
         let row = self.rows.iter().find(|row| row.entry.revision == at);
         Ok(row.map_or(self.compacted_end, |row| row.commit_end))
+    }
+
+    fn page(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
+        let revision = self.snapshot(at.unwrap_or(self.head))?;
+        let mut records = self.records(prefix, after, revision);
+        let more = records.len() > limit;
+        records.truncate(limit);
+        Ok(Page { revision, records, more })
+    }
+
+    fn spans_behind(&self, after: Option<(&str, u128)>, limit: usize) -> Vec<Span> {
+        let behind = |span: &&Span| after.is_none_or(|after| (span.space.as_str(), span.first) > after);
+        ordered(self.spans.iter().filter(behind), limit)
+    }
+
+    /// Forgets all history, and goes on behind `head`.
+    fn begin_at(&mut self, head: Revision) {
+        self.head = head;
+        self.compact(head);
     }
 
     /// Every record of the prefix behind `after`, as of `revision`.

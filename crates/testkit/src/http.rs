@@ -19,17 +19,27 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+use crate::balance::Balance;
+
 /// Longer than the server gives any request but a watch.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
 
 /// Opens one connection per request, over HTTP/1.1 unless told otherwise.
 #[derive(Clone)]
 pub struct Http {
+    /// One for each server.
+    targets: Vec<Target>,
+    balance: Arc<Balance>,
+    protocol: Protocol,
+}
+
+/// A server and how it is spoken to.
+#[derive(Clone)]
+struct Target {
     authority: String,
     host: String,
     port: u16,
     tls: Arc<ClientConfig>,
-    protocol: Protocol,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +91,12 @@ impl Http {
         entry.client(config)
     }
 
+    /// A client that spreads its requests over the servers of these, which are in the order of the balance.
+    pub(crate) fn spread(clients: Vec<Self>, balance: Arc<Balance>) -> Self {
+        let targets = clients.into_iter().flat_map(|client| client.targets).collect();
+        Self { targets, balance, protocol: Protocol::Http1 }
+    }
+
     /// The same client over HTTP/2.
     #[must_use]
     pub fn over_http2(self) -> Self {
@@ -121,7 +137,7 @@ impl Http {
     /// before it cut the connection without goodbye counts as its answer.
     pub async fn send_bytes(&self, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
         let exchange = async {
-            let mut stream = self.connect(Protocol::Http1).await?;
+            let mut stream = self.target().connect(Protocol::Http1).await?;
             stream.write_all(bytes).await?;
             stream.flush().await?;
             let mut answer = Vec::new();
@@ -134,18 +150,19 @@ impl Http {
     }
 
     async fn exchange(&self, mut request: Request<Bytes>) -> anyhow::Result<(Response<Incoming>, Connection)> {
-        let stream = TokioIo::new(self.connect(self.protocol).await?);
+        let target = self.target();
+        let stream = TokioIo::new(target.connect(self.protocol).await?);
         match self.protocol {
             Protocol::Http1 => {
                 if !request.headers().contains_key(header::HOST) {
-                    request.headers_mut().insert(header::HOST, HeaderValue::from_str(&self.authority)?);
+                    request.headers_mut().insert(header::HOST, HeaderValue::from_str(&target.authority)?);
                 }
                 let (mut sender, driver) = hyper::client::conn::http1::handshake(stream).await?;
                 let connection = Connection::drive(driver);
                 Ok((sender.send_request(request.map(Full::new)).await?, connection))
             }
             Protocol::Http2 => {
-                *request.uri_mut() = self.absolute(request.uri())?;
+                *request.uri_mut() = target.absolute(request.uri())?;
                 *request.version_mut() = http::Version::HTTP_2;
                 let (mut sender, driver) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
                 let connection = Connection::drive(driver);
@@ -154,6 +171,13 @@ impl Http {
         }
     }
 
+    /// The server that is next.
+    fn target(&self) -> &Target {
+        &self.targets[self.balance.next()]
+    }
+}
+
+impl Target {
     async fn connect(&self, protocol: Protocol) -> anyhow::Result<TlsStream<TcpStream>> {
         let mut tls = ClientConfig::clone(&self.tls);
         let wanted: &[u8] = if protocol == Protocol::Http2 { b"h2" } else { b"http/1.1" };
@@ -272,7 +296,8 @@ impl Entry {
         let authority = server.authority().context("the server's URL has no host")?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let (port, authority) = (authority.port_u16().unwrap_or(443), authority.to_string());
-        Ok(Http { authority, host, port, tls: Arc::new(tls), protocol: Protocol::Http1 })
+        let target = Target { authority, host, port, tls: Arc::new(tls) };
+        Ok(Http { targets: vec![target], balance: Arc::new(Balance::of(1)), protocol: Protocol::Http1 })
     }
 }
 

@@ -17,13 +17,20 @@
 //! # }
 //! ```
 
+pub mod postgres;
+pub mod proxy;
+
+mod balance;
 mod http;
 mod kinds;
 mod process;
+mod replicas;
 mod server;
 
 pub use http::{Answer, Http, Streamed};
 pub use kinds::{Claim, GROUP, Pool, VERSION, allocated_cidr, allocations, at, claim, claims, pool, pools, refusal};
+pub use process::command;
+pub use replicas::{Replicas, Servers, migrate};
 pub use server::{Builder, Server};
 
 /// Makes aws-lc-rs the cryptography of every TLS connection of this process. Any number of calls is fine.

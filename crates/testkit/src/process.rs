@@ -1,7 +1,7 @@
 //! A child process whose output goes to a file, and its ends: by itself, asked, or killed.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::OpenOptions,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -28,14 +28,20 @@ pub(crate) struct Recipe {
     pub(crate) log: PathBuf,
 }
 
+/// The binary as a command, without a developer's own settings: they must not reach it.
+pub fn command(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    let is_ours = |name: &OsStr| name.as_encoded_bytes().starts_with(b"IPAM_") || name == "POSTGRES_DSN";
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
+        command.env_remove(name);
+    }
+    command
+}
+
 impl Process {
     pub(crate) fn start(recipe: &Recipe) -> anyhow::Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(&recipe.log).context("cannot open the log")?;
-        let mut command = Command::new(&recipe.binary);
-        // A developer's own settings must not reach the server.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"IPAM_")) {
-            command.env_remove(name);
-        }
+        let mut command = command(&recipe.binary);
         // A panic shows where it happened; an error says so itself.
         command.env("RUST_LIB_BACKTRACE", "0");
         command.args(&recipe.arguments).envs(recipe.environment.iter().map(|(name, value)| (name, value)));
@@ -62,6 +68,16 @@ impl Process {
     /// SIGTERM without waiting.
     pub(crate) fn ask_to_end(&self) -> anyhow::Result<()> {
         Ok(kill_process(Pid::from_child(&self.child), Signal::TERM)?)
+    }
+
+    /// SIGSTOP: it stays where it is, with all that it holds.
+    pub(crate) fn pause(&self) -> anyhow::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::STOP)?)
+    }
+
+    /// SIGCONT: it goes on as if nothing had been.
+    pub(crate) fn resume(&self) -> anyhow::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
     }
 
     /// Waits for it to end by itself.

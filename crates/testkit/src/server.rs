@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use crate::{
     Answer, Http, install_crypto,
+    postgres::Database,
     process::{Process, Recipe, tail},
 };
 
@@ -40,8 +41,12 @@ pub struct Builder {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     data_dir: Option<PathBuf>,
+    prepare: Option<Prepare>,
     port: u16,
 }
+
+/// What a test puts into a data directory before the server sees it.
+type Prepare = Box<dyn FnOnce(&Path) -> std::io::Result<()> + Send>;
 
 /// What stays the same over restarts.
 struct Setup {
@@ -68,7 +73,14 @@ impl Server {
 
     /// A server that is started in another way.
     pub fn builder(binary: &Path) -> Builder {
-        Builder { binary: binary.to_owned(), arguments: Vec::new(), environment: Vec::new(), data_dir: None, port: 0 }
+        Builder {
+            binary: binary.to_owned(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            data_dir: None,
+            prepare: None,
+            port: 0,
+        }
     }
 
     /// The administrator's client, with connections of its own.
@@ -125,6 +137,18 @@ impl Server {
         if let Err(error) = process.kill() {
             self.setup.fail(&error);
         }
+    }
+
+    /// SIGSTOP: the process stays where it is, with its connections, its locks and whatever it was doing.
+    pub fn pause(&self) {
+        let paused = self.process.as_ref().context("the server does not run").and_then(Process::pause);
+        paused.unwrap_or_else(|error| self.setup.fail(&error));
+    }
+
+    /// SIGCONT after [`Server::pause`].
+    pub fn resume(&self) {
+        let resumed = self.process.as_ref().context("the server does not run").and_then(Process::resume);
+        resumed.unwrap_or_else(|error| self.setup.fail(&error));
     }
 
     /// Sends SIGTERM and does not wait: the server drains while the test goes on. [`Server::wait`] follows.
@@ -195,6 +219,19 @@ impl Builder {
         self
     }
 
+    /// Puts something into the data directory first.
+    #[must_use]
+    pub fn prepare(mut self, prepare: impl FnOnce(&Path) -> std::io::Result<()> + Send + 'static) -> Self {
+        self.prepare = Some(Box::new(prepare));
+        self
+    }
+
+    /// Keeps the store in this database, which must have been migrated.
+    #[must_use]
+    pub fn database(self, database: &Database) -> Self {
+        self.environment("POSTGRES_DSN", &database.dsn)
+    }
+
     /// The port of the first start instead of any free one.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
@@ -219,6 +256,9 @@ impl Builder {
             log: directory.path().join("server.log"),
             _directory: directory,
         };
+        if let Some(prepare) = self.prepare {
+            prepare(&setup.data_dir).context("the data directory cannot be prepared")?;
+        }
         match setup.launch(self.port).await {
             Ok((process, access)) => Ok(Server { setup, process: Some(process), access }),
             Err(error) => Err(anyhow!("{error:#}\n{}", setup.epilogue())),

@@ -24,8 +24,8 @@ const ARROWS: [(&str, &[&str]); 11] = [
 /// The crate that only tests use.
 const TESTKIT: &str = "testkit";
 
-/// The crates whose tests may start a whole server.
-const TESTED_AS_A_WHOLE: [&str; 2] = ["cli", "ipamd"];
+/// The crates whose tests may start a whole server, or a database.
+const TESTED_AS_A_WHOLE: [&str; 3] = ["cli", "ipamd", "store-postgres"];
 
 /// The tables of a manifest that make an arrow, and whether they make it for tests only.
 const TABLES: [(&str, bool); 3] = [("dependencies", false), ("build-dependencies", false), ("dev-dependencies", true)];

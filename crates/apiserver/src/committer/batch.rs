@@ -15,7 +15,7 @@ use apimachinery::{
     verbs,
 };
 use bytes::Bytes;
-use store::Key;
+use store::{Key, Record};
 
 use super::{Committer, Reply, Submitted, convert};
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Objects as they are behind a batch: read from the store, or written by a command of the batch.
-type Objects = HashMap<ObjectKey, Option<Arc<Object>>>;
+pub type Objects = HashMap<ObjectKey, Option<Arc<Object>>>;
 
 /// What one commit will be, so far.
 #[derive(Debug, Default)]
@@ -34,7 +34,8 @@ pub struct Batch {
     pub base: u64,
     /// What it writes, in order.
     pub writes: Vec<Staged>,
-    objects: Objects,
+    /// What its commands see.
+    pub objects: Objects,
     /// The latest time of its commands.
     now: Option<Time>,
 }
@@ -84,16 +85,19 @@ pub enum Shown {
     Nothing,
 }
 
-/// What a command sees beside the object that it is about.
-struct Seen<'a> {
-    /// Other objects.
-    keys: Vec<ObjectKey>,
-    /// The space whose holders it wants to see, and how many.
-    spaces: Option<(String, usize)>,
-    /// Those as the store has them.
-    spans: Vec<Span>,
+/// What a command wants to see beside the object that it is about.
+pub struct Wish {
+    /// Other objects, and a space whose holders it wants to see.
+    reads: Reads,
     /// The namespace that something new may come into.
-    home: Option<&'a ObjectKey>,
+    home: Option<ObjectKey>,
+}
+
+impl Wish {
+    /// The space whose holders are wanted, and how many.
+    pub fn space(&self) -> Option<(&str, usize)> {
+        self.reads.spans.as_ref().map(|(space, limit)| (space.as_str(), *limit))
+    }
 }
 
 impl Batch {
@@ -129,25 +133,35 @@ impl<W: World> Committer<W> {
         before: Option<&Batch>,
         submitted: Vec<Submitted>,
     ) -> Vec<Caller> {
-        let mut reads: Vec<Reads> = submitted.iter().map(|submitted| self.reads(&submitted.command)).collect();
-        let homes: Vec<_> = submitted.iter().map(|submitted| self.home(&submitted.command)).collect();
-        let spans = match self.load(batch, before, &submitted, &reads, &homes).await {
-            Ok(spans) => spans,
-            Err(error) => {
-                tracing::error!(error = %error, commands = submitted.len(), "the store does not answer");
-                let refusal = convert::unavailable(&error);
-                return submitted.into_iter().map(|submitted| submitted.refused(refusal.clone())).collect();
-            }
+        let wishes = self.wishes(&submitted);
+        let is_known = |name: &ObjectKey| {
+            batch.objects.contains_key(name) || before.is_some_and(|before| before.objects.contains_key(name))
         };
+        let loaded = async { Ok((self.objects(&submitted, &wishes, is_known).await?, self.holders(&wishes).await?)) };
+        let spans = match loaded.await {
+            Ok((objects, spans)) => {
+                batch.objects.extend(objects);
+                spans
+            }
+            Err(error) => return refused(submitted, &error),
+        };
+        self.decide_all(batch, before, submitted, wishes, spans)
+    }
+
+    /// Decides commands that may see these spans; the objects are in the batches.
+    pub(super) fn decide_all(
+        &self,
+        batch: &mut Batch,
+        before: Option<&Batch>,
+        submitted: Vec<Submitted>,
+        wishes: Vec<Wish>,
+        spans: Vec<Vec<Span>>,
+    ) -> Vec<Caller> {
         let mut callers = Vec::with_capacity(submitted.len());
-        for (((Submitted { command, reply }, reads), home), spans) in
-            submitted.into_iter().zip(&mut reads).zip(&homes).zip(spans)
-        {
+        for ((Submitted { command, reply }, wish), spans) in submitted.into_iter().zip(wishes).zip(spans) {
             batch.now = batch.now.max(Some(command.now));
             let counted = Decided::of(&command);
-            let seen =
-                Seen { keys: std::mem::take(&mut reads.keys), spaces: reads.spans.take(), spans, home: home.as_ref() };
-            let outcome = self.decide_one(batch, before, command, seen);
+            let outcome = self.decide_one(batch, before, command, wish, spans);
             callers.push(Caller { reply, counted, outcome });
         }
         callers
@@ -177,46 +191,47 @@ impl<W: World> Committer<W> {
         (makes && ours).then(|| namespace::key(&command.key.scope, &command.key.namespace))
     }
 
-    fn reads(&self, command: &Command) -> Reads {
-        self.registry.get(command.key.resource).map(|kind| kind.reads(&command.key)).unwrap_or_default()
+    /// What each of these commands wants to see.
+    pub(super) fn wishes(&self, submitted: &[Submitted]) -> Vec<Wish> {
+        let wish = |Submitted { command, .. }: &Submitted| {
+            let kind = self.registry.get(command.key.resource);
+            let reads = kind.map(|kind| kind.reads(&command.key)).unwrap_or_default();
+            Wish { reads, home: self.home(command) }
+        };
+        submitted.iter().map(wish).collect()
     }
 
-    /// Reads the objects that commands want to see, and for each the spans.
-    async fn load(
+    /// The objects that commands are about and want to see, as the store has them, except those that are known.
+    pub(super) async fn objects(
         &self,
-        batch: &mut Batch,
-        before: Option<&Batch>,
         submitted: &[Submitted],
-        reads: &[Reads],
-        homes: &[Option<ObjectKey>],
-    ) -> Result<Vec<Vec<Span>>, store::Error> {
-        let wanted = submitted.iter().zip(reads).flat_map(|(s, reads)| reads.keys.iter().chain([&s.command.key]));
+        wishes: &[Wish],
+        is_known: impl Fn(&ObjectKey) -> bool,
+    ) -> Result<Objects, store::Error> {
+        let others = wishes.iter().flat_map(|wish| wish.reads.keys.iter().chain(&wish.home));
         // Many commands are about few namespaces.
-        let homes: BTreeSet<&ObjectKey> = homes.iter().flatten().collect();
-        let (mut keys, mut names) = (Vec::new(), Vec::new());
-        for name in wanted.chain(homes).filter(|name| !batch.objects.contains_key(name)) {
-            if before.is_some_and(|before| before.objects.contains_key(name)) {
-                continue;
-            }
-            // A key that the store could not hold names no object.
-            if let Ok(key) = Key::new(name.to_text()) {
-                keys.push(key);
-                names.push(name.clone());
-            }
+        let wanted: BTreeSet<&ObjectKey> = submitted.iter().map(|s| &s.command.key).chain(others).collect();
+        // A key that the store could not hold names no object.
+        let wanted = wanted.into_iter().filter(|name| !is_known(name));
+        let (names, keys): (Vec<_>, Vec<_>) =
+            wanted.filter_map(|name| Some((name.clone(), Key::new(name.to_text()).ok()?))).unzip();
+        if keys.is_empty() {
+            return Ok(Objects::new());
         }
-        if !keys.is_empty() {
-            let records = self.store.read(&keys).await?;
-            for (name, record) in names.into_iter().zip(records) {
-                let object = record.map(|record| convert::parse(&record.key, &record.value)).transpose()?;
-                batch.objects.insert(name, object);
-            }
-        }
-        let mut spans = Vec::with_capacity(reads.len());
-        for read in reads {
-            spans.push(match &read.spans {
+        let records = self.store.read(&keys).await?;
+        let object =
+            |record: Option<Record>| record.map(|record| convert::parse(&record.key, &record.value)).transpose();
+        names.into_iter().zip(records).map(|(name, record)| Ok((name, object(record)?))).collect()
+    }
+
+    /// For each command the spans that it wants to see.
+    async fn holders(&self, wishes: &[Wish]) -> Result<Vec<Vec<Span>>, store::Error> {
+        let mut spans = Vec::with_capacity(wishes.len());
+        for wish in wishes {
+            spans.push(match wish.space() {
                 None => Vec::new(),
                 Some((space, limit)) => {
-                    let held = self.store.holders(space, 0, u128::MAX, *limit).await?;
+                    let held = self.store.holders(space, 0, u128::MAX, limit).await?;
                     held.into_iter().map(convert::span_from_store).collect()
                 }
             });
@@ -230,9 +245,10 @@ impl<W: World> Committer<W> {
         batch: &mut Batch,
         before: Option<&Batch>,
         command: Command,
-        seen: Seen<'_>,
+        wish: Wish,
+        mut spans: Vec<Span>,
     ) -> Result<Outcome, Refusal> {
-        let Seen { keys, spaces, mut spans, home } = seen;
+        let Wish { reads: Reads { keys, spans: spaces }, home } = wish;
         let kind = self.kind(&command.key);
         let schema = &self.schemas[command.key.resource];
         let object = |key: &ObjectKey| {
@@ -240,7 +256,7 @@ impl<W: World> Committer<W> {
             known.cloned().flatten()
         };
         let current = object(&command.key);
-        if let Some(home) = home.filter(|_| current.is_none() || matches!(command.action, Action::Create(_))) {
+        if let Some(home) = home.as_ref().filter(|_| current.is_none() || matches!(command.action, Action::Create(_))) {
             namespace::admit(kind.resource(), &command.key, object(home).as_deref())?;
         }
         let objects: BTreeMap<_, _> =
@@ -309,6 +325,13 @@ impl<W: World> Committer<W> {
     fn kind(&self, key: &ObjectKey) -> &dyn Kind<W> {
         self.registry.get(key.resource).expect("keys are made from registered resources only")
     }
+}
+
+/// All of these are refused because the store could not be read.
+pub fn refused(submitted: Vec<Submitted>, error: &store::Error) -> Vec<Caller> {
+    tracing::error!(error = %error, commands = submitted.len(), "the store does not answer");
+    let refusal = convert::unavailable(error);
+    submitted.into_iter().map(|submitted| submitted.refused(refusal.clone())).collect()
 }
 
 /// What a dry run shows of a write that is not made: an update keeps the version that it would replace.

@@ -9,7 +9,7 @@ use apimachinery::{
 };
 use store::{Key, Revision};
 
-use super::batch::Staged;
+use super::batch::{Batch, Staged};
 
 /// An object as the store has it.
 pub fn parse(key: &Key, bytes: &[u8]) -> Result<Arc<Object>, store::Error> {
@@ -23,8 +23,12 @@ pub fn span_from_store(span: store::Span) -> Span {
     Span { space: span.space, first: span.first, last: span.last, holder: span.holder.as_str().to_owned() }
 }
 
-/// A write as the store takes it.
-pub fn to_store(staged: &Staged) -> Result<store::Write, Refusal> {
+/// The writes of a batch as the store takes them.
+pub fn all_to_store(batch: &Batch) -> Result<Vec<store::Write>, Refusal> {
+    batch.writes.iter().map(to_store).collect()
+}
+
+fn to_store(staged: &Staged) -> Result<store::Write, Refusal> {
     let Staged { write, bytes, releases, takes, .. } = staged;
     let spans = |spans: &[Span]| spans.iter().map(span_to_store).collect::<Result<Vec<_>, _>>();
     Ok(store::Write {

@@ -86,7 +86,7 @@ impl Crew {
         if batch.writes.is_empty() {
             return Ok(Ok(()));
         }
-        let writes = match batch.writes.iter().map(convert::to_store).collect() {
+        let writes = match convert::all_to_store(batch) {
             Ok(writes) => writes,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -111,10 +111,7 @@ impl Crew {
         batch: &Batch,
         writes: Vec<store::Write>,
     ) -> Result<Landing, Lost> {
-        let started = Instant::now();
-        let result = transaction.commit(writes).await;
-        self.metrics.commit_finished(started.elapsed(), batch.writes.len());
-        match result {
+        match self.commit_timed(transaction, writes).await {
             Ok(()) => Ok(Ok(())),
             Err(store::Error::Unknown(why)) => self.find_out(batch, &why).await,
             Err(error) => {
@@ -122,6 +119,18 @@ impl Crew {
                 Ok(Err(convert::unavailable(&error)))
             }
         }
+    }
+
+    /// Commits, and measures how long that took.
+    pub async fn commit_timed(
+        &self,
+        transaction: Box<dyn Transaction>,
+        writes: Vec<store::Write>,
+    ) -> Result<(), store::Error> {
+        let (started, count) = (Instant::now(), writes.len());
+        let result = transaction.commit(writes).await;
+        self.metrics.commit_finished(started.elapsed(), count);
+        result
     }
 
     /// A commit whose outcome the store does not know is there or not: the head tells. It is taken, not just looked at,
@@ -140,7 +149,7 @@ impl Crew {
     }
 
     /// Tells the watches.
-    fn publish(&self, batch: &Batch) {
+    pub fn publish(&self, batch: &Batch) {
         let events = batch.writes.iter().zip(batch.base + 1..).map(|(Staged { write, bytes, tied, .. }, revision)| {
             let new = write.new.as_ref().map(|_| bytes.clone());
             let event = Event::new(revision, write.key.to_text(), write.old.clone(), new);
@@ -149,7 +158,8 @@ impl Crew {
         self.hub.publish(events.collect());
     }
 
-    fn answer(&self, caller: Caller, batch: &Batch) {
+    /// Tells a caller what came of it.
+    pub fn answer(&self, caller: Caller, batch: &Batch) {
         let Caller { reply, counted, outcome } = caller;
         let result = outcome.map(|Outcome { answer, shown, warnings }| {
             let object = match shown {

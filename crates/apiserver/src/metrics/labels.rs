@@ -5,13 +5,9 @@ use prometheus_client::encoding::EncodeLabelSet;
 /// What dashboards tell servers apart by that share a Prometheus.
 const COMPONENT: &str = "apiserver";
 
-/// One request, as it is counted.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RequestLabels {
-    /// GET, LIST, WATCH, POST, PUT, PATCH, DELETE or DELETECOLLECTION.
-    pub verb: &'static str,
-    /// `All` for a dry run, else empty.
-    pub dry_run: &'static str,
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Place {
     /// API group; empty for paths outside the API.
     pub group: &'static str,
     /// API version.
@@ -22,6 +18,18 @@ pub struct RequestLabels {
     pub subresource: &'static str,
     /// `resource`, `namespace` or `cluster`.
     pub scope: &'static str,
+}
+
+/// One request, as it is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// GET, LIST, WATCH, POST, PUT, PATCH, DELETE or DELETECOLLECTION.
+    pub verb: &'static str,
+    /// `All` for a dry run, else empty.
+    pub dry_run: &'static str,
+    /// Where it goes.
+    #[prometheus(flatten)]
+    pub place: Place,
     /// Always the same.
     pub component: &'static str,
     /// HTTP status code.
@@ -30,17 +38,7 @@ pub struct RequestLabels {
 
 impl Default for RequestLabels {
     fn default() -> Self {
-        Self {
-            verb: "OTHER",
-            dry_run: "",
-            group: "",
-            version: "",
-            resource: "",
-            subresource: "",
-            scope: "",
-            component: COMPONENT,
-            code: 0,
-        }
+        Self { verb: "OTHER", dry_run: "", place: Place::default(), component: COMPONENT, code: 0 }
     }
 }
 
@@ -49,11 +47,8 @@ impl Default for RequestLabels {
 pub struct LatencyLabels {
     verb: &'static str,
     dry_run: &'static str,
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
-    subresource: &'static str,
-    scope: &'static str,
+    #[prometheus(flatten)]
+    place: Place,
     component: &'static str,
 }
 
@@ -61,11 +56,8 @@ pub struct LatencyLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AnswerLabels {
     verb: &'static str,
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
-    subresource: &'static str,
-    scope: &'static str,
+    #[prometheus(flatten)]
+    place: Place,
     component: &'static str,
 }
 
@@ -73,11 +65,8 @@ pub struct AnswerLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TerminationLabels {
     verb: &'static str,
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
-    subresource: &'static str,
-    scope: &'static str,
+    #[prometheus(flatten)]
+    place: Place,
     component: &'static str,
     code: u16,
 }
@@ -86,36 +75,33 @@ pub struct TerminationLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AbortLabels {
     verb: &'static str,
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
-    subresource: &'static str,
-    scope: &'static str,
+    #[prometheus(flatten)]
+    place: Place,
 }
 
 impl RequestLabels {
     /// As its latency is measured.
     pub fn latency(&self) -> LatencyLabels {
-        let Self { verb, dry_run, group, version, resource, subresource, scope, component, .. } = *self;
-        LatencyLabels { verb, dry_run, group, version, resource, subresource, scope, component }
+        let Self { verb, dry_run, place, component, .. } = *self;
+        LatencyLabels { verb, dry_run, place, component }
     }
 
     /// As its answer is measured.
     pub fn answer(&self) -> AnswerLabels {
-        let Self { verb, group, version, resource, subresource, scope, component, .. } = *self;
-        AnswerLabels { verb, group, version, resource, subresource, scope, component }
+        let Self { verb, place, component, .. } = *self;
+        AnswerLabels { verb, place, component }
     }
 
     /// As one that was not done.
     pub fn termination(&self) -> TerminationLabels {
-        let Self { verb, group, version, resource, subresource, scope, component, code, .. } = *self;
-        TerminationLabels { verb, group, version, resource, subresource, scope, component, code }
+        let Self { verb, place, component, code, .. } = *self;
+        TerminationLabels { verb, place, component, code }
     }
 
     /// As one that was given up.
     pub fn abort(&self) -> AbortLabels {
-        let Self { verb, group, version, resource, subresource, scope, .. } = *self;
-        AbortLabels { verb, group, version, resource, subresource, scope }
+        let Self { verb, place, .. } = *self;
+        AbortLabels { verb, place }
     }
 }
 

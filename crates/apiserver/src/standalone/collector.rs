@@ -23,9 +23,14 @@ use tokio::time::Instant;
 use self::graph::Graph;
 use super::{
     agenda::Agenda,
-    follower::{Follower, Trouble, again_and_again, delete, object_key, patch},
+    follower::{Follower, Trouble, again_and_again, delete, patch},
 };
-use crate::{api::Api, committer, hub::Event, limits};
+use crate::{
+    api::{self, Api},
+    committer,
+    hub::Event,
+    limits,
+};
 
 /// Who owns the fields that the collector sets.
 const MANAGER: &str = "garbage-collector";
@@ -143,7 +148,7 @@ impl<'a, W: World> Collector<'a, W> {
 
     /// Looks at one object, and does what is to be done. Answers with what to look at next.
     async fn attend(&self, text: &str) -> Result<Vec<String>, Trouble> {
-        let Some(key) = object_key(&self.api.registry, text) else { return Ok(Vec::new()) };
+        let Some(key) = api::object_key(&self.api.registry, text) else { return Ok(Vec::new()) };
         let Some(object) = self.get(&key).await? else { return Ok(Vec::new()) };
         if awaits(&object, FINALIZER_ORPHAN) {
             return self.orphan(key, &object).await.map(|()| Vec::new());
@@ -180,7 +185,7 @@ impl<'a, W: World> Collector<'a, W> {
     }
 
     async fn disown(&self, dependent: &str, uid: &str) -> Result<(), Trouble> {
-        let Some(key) = object_key(&self.api.registry, dependent) else { return Ok(()) };
+        let Some(key) = api::object_key(&self.api.registry, dependent) else { return Ok(()) };
         let Some(object) = self.get(&key).await? else { return Ok(()) };
         let kept = |owner: &&OwnerReference| owner.uid != uid;
         let owners: Vec<_> = object.metadata.owner_references.iter().filter(kept).cloned().collect();
@@ -303,7 +308,7 @@ fn own_wish(object: &Object) -> Propagation {
 }
 
 /// A quick look into an encoded object, which most need no more than.
-fn may_be_tied(bytes: &[u8]) -> bool {
+pub fn may_be_tied(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return true };
     ["\"ownerReferences\"", FINALIZER_FOREGROUND, FINALIZER_ORPHAN].iter().any(|word| text.contains(word))
 }

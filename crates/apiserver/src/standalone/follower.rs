@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 
 use apimachinery::{
-    command::{Action, Command, Mutation, ObjectKey, Scope},
+    command::{Action, Command, Mutation, ObjectKey},
     draft::Draft,
-    kind::{Registry, Subresource, World},
+    kind::{Subresource, World},
     options::{DeleteOptions, FieldValidation},
     patch::Patch,
     refusal::{Reason, Refusal},
@@ -79,13 +79,6 @@ pub enum Trouble {
     /// What was to be done was refused.
     #[error("{}", .0.message)]
     Refused(Refusal),
-}
-
-/// The address of an object by the text of its key.
-pub fn object_key<W>(registry: &Registry<W>, text: &str) -> Option<ObjectKey> {
-    let [resource, scope, namespace, name] = text.splitn(4, '/').collect::<Vec<_>>()[..] else { return None };
-    let resource = registry.get(resource)?.resource().plural;
-    Some(ObjectKey { resource, scope: Scope::from_key(scope), namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
 /// Creates an object; that it is there already is no trouble.

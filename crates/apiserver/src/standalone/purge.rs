@@ -17,10 +17,13 @@ use tokio::time::Instant;
 
 use super::{
     agenda::Agenda,
-    follower::{Follower, Trouble, again_and_again, delete, object_key, patch},
+    follower::{Follower, Trouble, again_and_again, delete, patch},
     namespace,
 };
-use crate::{api::Api, committer, limits};
+use crate::{
+    api::{self, Api},
+    committer, limits,
+};
 
 /// Works until it is dropped.
 pub async fn run<W: World>(api: Arc<Api<W>>) {
@@ -103,7 +106,7 @@ impl<'a, W: World> Purge<'a, W> {
     }
 
     async fn attend(&mut self, key: String) {
-        let Some(namespace) = object_key(&self.api.registry, &key) else { return };
+        let Some(namespace) = api::object_key(&self.api.registry, &key) else { return };
         match self.finish(&namespace).await {
             Ok(Emptied::Entirely) => self.agenda.done(&key),
             Ok(Emptied::But(left, trouble)) => {
@@ -170,7 +173,7 @@ impl<'a, W: World> Purge<'a, W> {
 
     async fn delete(&self, record: &Record) -> Result<(), Trouble> {
         let object = committer::parse(&record.key, &record.value)?;
-        let Some(key) = object_key(&self.api.registry, record.key.as_str()) else { return Ok(()) };
+        let Some(key) = api::object_key(&self.api.registry, record.key.as_str()) else { return Ok(()) };
         if object.is_terminating() {
             return Ok(());
         }

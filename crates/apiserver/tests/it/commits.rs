@@ -3,17 +3,11 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{
-        Arc, RwLock,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, RwLock},
 };
 
 use apimachinery::{
-    command::{Action, Answer, Command, Mutation, ObjectKey, Seed},
-    draft::Reader,
-    options::{DeleteOptions, FieldValidation},
-    patch::Patch,
+    command::{Answer, Command, ObjectKey},
     refusal::{Reason, Refusal},
     schema::Schema,
 };
@@ -25,7 +19,7 @@ use apiserver::{
     standalone::Surroundings,
 };
 use futures::{future::join_all, poll};
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::{Error, Key, Revision, Store as _};
 use tokio::{
     task::{JoinError, JoinHandle},
@@ -33,25 +27,31 @@ use tokio::{
 };
 
 use crate::{
+    commands::{create, create_book, delete, dry, retitle},
     faulty::{Fault, FaultyStore},
     front::SOON,
     library::{self, UNBEARABLE, UNTHINKABLE, World, book, book_key, shelf, shelf_key},
 };
 
-type Outcome = Result<Committed, Refusal>;
+pub type Outcome = Result<Committed, Refusal>;
 
 /// A committer on an empty store, with all that it touches in view.
-struct Desk {
-    queue: Queue,
-    store: FaultyStore,
+pub struct Desk {
+    pub queue: Queue,
+    pub store: FaultyStore,
     world: Arc<RwLock<World>>,
-    hub: Arc<Hub>,
+    pub hub: Arc<Hub>,
     task: JoinHandle<Result<(), Fatal>>,
 }
 
 impl Desk {
     fn open() -> Self {
-        let (store, registry) = (FaultyStore::new(), library::registry());
+        Self::open_on(FaultyStore::new(), 0)
+    }
+
+    /// On this store, of which everything up to `head` is known.
+    pub fn open_on(store: FaultyStore, head: u64) -> Self {
+        let registry = library::registry();
         let schemas: HashMap<_, _> =
             registry.iter().map(|kind| (kind.resource().plural, Schema::for_resource(kind.resource()))).collect();
         let committer = Committer {
@@ -59,7 +59,7 @@ impl Desk {
             registry: Arc::new(registry),
             schemas: Arc::new(schemas),
             world: Arc::default(),
-            hub: Arc::new(Hub::new(0, 64)),
+            hub: Arc::new(Hub::new(head, 64)),
             metrics: Arc::new(Metrics::default()),
             surroundings: Surroundings::Cluster,
         };
@@ -76,7 +76,7 @@ impl Desk {
         desk
     }
 
-    fn world(&self) -> World {
+    pub fn world(&self) -> World {
         self.world.read().unwrap().clone()
     }
 
@@ -95,12 +95,12 @@ impl Desk {
     }
 
     /// Submits all of them before the committer, which shares this thread, can take the first.
-    async fn at_once(&self, commands: Vec<Command>) -> Vec<Outcome> {
+    pub async fn at_once(&self, commands: Vec<Command>) -> Vec<Outcome> {
         join_all(queued(&self.queue, commands).await).await
     }
 
     /// What [`Hub::behind`] has after `cursor`, as (key, what happened).
-    fn events(&self, cursor: u64) -> Vec<(String, &'static str)> {
+    pub fn events(&self, cursor: u64) -> Vec<(String, &'static str)> {
         let Behind::Events(events, _) = self.hub.behind(cursor, "", usize::MAX) else {
             panic!("the hub is large enough")
         };
@@ -123,18 +123,18 @@ impl Desk {
     }
 
     /// How the committer ended.
-    async fn ended(&mut self) -> Result<Result<(), Fatal>, JoinError> {
+    pub async fn ended(&mut self) -> Result<Result<(), Fatal>, JoinError> {
         timeout(SOON, &mut self.task).await.expect("an end")
     }
 
-    async fn stored(&self, key: &ObjectKey) -> Option<Value> {
+    pub async fn stored(&self, key: &ObjectKey) -> Option<Value> {
         let record = self.store.get(&Key::new(key.to_text()).unwrap()).await.unwrap()?;
         Some(serde_json::from_slice(&record.value).unwrap())
     }
 }
 
 /// Submits all of them, in this order; a first poll is what puts a command into the queue.
-async fn queued(queue: &Queue, commands: Vec<Command>) -> Vec<Pin<Box<impl Future<Output = Outcome>>>> {
+pub async fn queued(queue: &Queue, commands: Vec<Command>) -> Vec<Pin<Box<impl Future<Output = Outcome>>>> {
     let mut waiting: Vec<_> = commands.into_iter().map(|command| Box::pin(queue.submit(command))).collect();
     for outcome in &mut waiting {
         assert!(poll!(outcome).is_pending());
@@ -142,59 +142,17 @@ async fn queued(queue: &Queue, commands: Vec<Command>) -> Vec<Pin<Box<impl Futur
     waiting
 }
 
-fn command(key: ObjectKey, action: Action) -> Command {
-    static SEED: AtomicU8 = AtomicU8::new(0);
-    Command {
-        key,
-        action,
-        manager: "tester".to_owned(),
-        dry_run: false,
-        now: "2026-01-01T00:00:00Z".parse().unwrap(),
-        seed: Seed([SEED.fetch_add(1, Ordering::Relaxed); 32]),
-    }
-}
-
-fn create(key: ObjectKey, body: Value) -> Command {
-    let registry = library::registry();
-    let resource = registry.get(key.resource).unwrap().resource();
-    let schema = Schema::for_resource(resource);
-    let reader = Reader { resource, schema: &schema, name: &key.name, validation: FieldValidation::Strict };
-    let draft = reader.body(body.into()).unwrap();
-    command(key, Action::Create(Box::new(draft)))
-}
-
-fn create_book(name: &str) -> Command {
-    create(book_key(name), book(name, "a"))
-}
-
-fn delete(key: ObjectKey) -> Command {
-    command(key, Action::Delete(DeleteOptions::default()))
-}
-
-fn retitle(name: &str, title: &str) -> Command {
-    let patch = json!({ "spec": { "title": title } }).to_string();
-    let patch = Patch::parse("application/merge-patch+json", patch.as_bytes()).unwrap();
-    command(
-        book_key(name),
-        Action::Update { change: Mutation::Patch(patch, FieldValidation::Strict), subresource: None },
-    )
-}
-
-fn dry(command: Command) -> Command {
-    Command { dry_run: true, ..command }
-}
-
-fn object(outcome: &Outcome) -> Value {
+pub fn object(outcome: &Outcome) -> Value {
     let (_, bytes) = outcome.as_ref().unwrap().object.as_ref().unwrap();
     serde_json::from_slice(bytes).unwrap()
 }
 
-fn reason(outcome: &Outcome) -> Reason {
+pub fn reason(outcome: &Outcome) -> Reason {
     outcome.as_ref().unwrap_err().reason
 }
 
 /// Whether a client may repeat the request by itself.
-fn may_repeat(outcome: &Outcome) -> bool {
+pub fn may_repeat(outcome: &Outcome) -> bool {
     outcome.as_ref().unwrap_err().details.retry_after_seconds > 0
 }
 

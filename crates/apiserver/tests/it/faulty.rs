@@ -6,7 +6,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use store::{Entry, Error, Head, Key, Page, Record, Revision, Span, Store, Transaction, Write, memory::MemoryStore};
+use store::{
+    Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write,
+    memory::MemoryStore,
+};
 use tokio::sync::{Semaphore, watch};
 
 /// What happens at a coming commit.
@@ -47,16 +50,27 @@ struct Shared {
     gate: Semaphore,
     /// How many writes each commit had that was begun, those that failed among them.
     commits: watch::Sender<Vec<usize>>,
+    others_write: bool,
 }
 
 impl FaultyStore {
     pub fn new() -> Self {
+        Self::of(false)
+    }
+
+    /// One to which others may write as well.
+    pub fn shared() -> Self {
+        Self::of(true)
+    }
+
+    fn of(others_write: bool) -> Self {
         let shared = Shared {
             faults: Mutex::default(),
             blind_spot: Mutex::default(),
             unseen: watch::Sender::default(),
             gate: Semaphore::new(0),
             commits: watch::Sender::default(),
+            others_write,
         };
         Self { inner: MemoryStore::new(), shared: Arc::new(shared) }
     }
@@ -98,14 +112,20 @@ impl FaultyStore {
 
     /// A write that nobody of the server made.
     pub async fn write_behind_the_back(&self, key: &str) {
-        let write = Write {
+        self.write_many_behind_the_back([key.to_owned()]).await;
+    }
+
+    /// The same, of so many keys in one commit.
+    pub async fn write_many_behind_the_back(&self, keys: impl IntoIterator<Item = String>) {
+        let write = |key| Write {
             key: Key::new(key).unwrap(),
             value: Some("{}".into()),
             expected: None,
             releases: Vec::new(),
             takes: Vec::new(),
         };
-        self.inner.begin().await.unwrap().commit(vec![write]).await.unwrap();
+        let writes = keys.into_iter().map(write).collect();
+        self.inner.begin().await.unwrap().commit(writes).await.unwrap();
     }
 
     fn next_fault(&self, wanted: fn(&Fault) -> bool) -> Option<Fault> {
@@ -122,6 +142,14 @@ impl Store for FaultyStore {
         }
         let transaction = self.inner.begin().await?;
         Ok(Box::new(FaultyTransaction { inner: transaction, store: self.clone() }))
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared.others_write
+    }
+
+    async fn changed(&self, known: Revision) {
+        self.inner.changed(known).await;
     }
 
     async fn head(&self) -> Result<Head, Error> {
@@ -152,16 +180,24 @@ impl Store for FaultyStore {
         self.inner.tail(after, limit).await
     }
 
-    async fn spans(&self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
-        self.inner.spans(after, limit).await
-    }
-
     async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
         self.inner.holders(space, first, last, limit).await
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), Error> {
         self.inner.compact(revision).await
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
+        self.inner.snapshot().await
+    }
+
+    async fn load(&self) -> Result<Box<dyn Load>, Error> {
+        self.inner.load().await
+    }
+
+    async fn jump(&self, by: u64) -> Result<Revision, Error> {
+        self.inner.jump(by).await
     }
 }
 

@@ -78,6 +78,10 @@ impl kind::World for World {
         }
     }
 
+    fn moved_by() -> &'static [&'static str] {
+        &["shelves", "cards"]
+    }
+
     fn settle(&self, _: Time) -> Vec<Write> {
         let behind = self.shelves.values().filter(|shelf| shelf.object.field("status")["books"] != shelf.taken.len());
         behind

@@ -4,6 +4,7 @@
 //! is told to, [`front`] a whole server behind real TLS with a client that shows exactly what was on the wire.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise, in its helpers too")]
 
+mod commands;
 mod faulty;
 mod front;
 mod library;
@@ -13,6 +14,8 @@ mod commits;
 mod documents;
 mod draining;
 mod listing;
+mod replicas;
 mod requests;
+mod simulation;
 mod standing_alone;
 mod watching;

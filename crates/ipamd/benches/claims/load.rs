@@ -22,10 +22,48 @@ use crate::process::{self, Process};
 /// Where claims are made.
 pub const CLAIMS: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipclaims";
 
+/// Servers on one store, and the pools from which is claimed.
+pub struct Target {
+    /// The servers; clients are spread over them.
+    pub replicas: Vec<Process>,
+    /// The pools, by turns.
+    pub pools: Vec<String>,
+    made: AtomicU64,
+}
+
+impl Target {
+    /// The pool of this name on these servers, which hold no claim yet.
+    pub fn new(replicas: Vec<Process>, pool: &str) -> Self {
+        Self::with(replicas, vec![pool.to_owned()], 0)
+    }
+
+    /// Pools on servers of which `made` claims were made before.
+    pub fn with(replicas: Vec<Process>, pools: Vec<String>, made: u64) -> Self {
+        Self { replicas, pools, made: AtomicU64::new(made) }
+    }
+
+    /// How many claims were made.
+    pub fn claims(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// The first server.
+    pub fn first(&self) -> &Process {
+        &self.replicas[0]
+    }
+
+    /// The body of the next claim.
+    fn next_claim(&self) -> String {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let turn = usize::try_from(number).unwrap_or_default() % self.pools.len();
+        claim(number, &self.pools[turn])
+    }
+}
+
 /// A measurement to make.
 pub struct Load {
-    /// The server.
-    pub process: Arc<Process>,
+    /// The servers.
+    pub target: Arc<Target>,
     /// How many clients at once.
     pub clients: usize,
     /// For how long at most.
@@ -54,6 +92,17 @@ impl Outcome {
         self.elapsed += other.elapsed;
     }
 
+    /// Adds one answer.
+    pub fn record(&mut self, latency: Duration) {
+        self.latencies_us.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// The same, of clients that ran beside each other for this long.
+    #[must_use]
+    pub fn over(self, elapsed: Duration) -> Self {
+        Self { elapsed, ..self }
+    }
+
     /// Answers per second.
     pub fn per_second(&self) -> f64 {
         self.latencies_us.len() as f64 / self.elapsed.as_secs_f64()
@@ -69,48 +118,42 @@ impl Load {
     /// Makes it.
     pub async fn run(&self) -> anyhow::Result<Outcome> {
         let mut clients = Vec::new();
-        for _ in 0..self.clients {
-            clients.push(Client::connect(&self.process).await?);
+        for replica in self.target.replicas.iter().cycle().take(self.clients) {
+            clients.push(Client::connect(replica).await?);
         }
         let started = Instant::now();
         let left = Arc::new(AtomicU64::new(self.most));
         let mut runs = JoinSet::new();
         for client in clients {
-            runs.spawn(one(Arc::clone(&self.process), client, started + self.time, Arc::clone(&left)));
+            runs.spawn(one(Arc::clone(&self.target), client, started + self.time, Arc::clone(&left)));
         }
         let mut total = Outcome::default();
         while let Some(outcome) = runs.join_next().await {
             total.add(&outcome??);
         }
-        total.elapsed = started.elapsed();
-        Ok(total)
+        Ok(total.over(started.elapsed()))
     }
 }
 
 /// What one client does and sees.
-async fn one(
-    process: Arc<Process>,
-    mut client: Client,
-    until: Instant,
-    left: Arc<AtomicU64>,
-) -> anyhow::Result<Outcome> {
+async fn one(target: Arc<Target>, mut client: Client, until: Instant, left: Arc<AtomicU64>) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let one_less = |n: u64| n.checked_sub(1);
     while Instant::now() < until && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
-        let body = claim(process.next_claim());
+        let body = target.next_claim();
         let sent = Instant::now();
         let code = client.post(CLAIMS, body).await?;
         anyhow::ensure!(code == 201, "a claim was refused with {code}");
-        outcome.latencies_us.saturating_record(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
+        outcome.record(sent.elapsed());
     }
     Ok(outcome)
 }
 
-fn claim(number: u64) -> String {
+fn claim(number: u64, pool: &str) -> String {
     format!(
         "{{\"apiVersion\":\"ipam.miloapis.com/v1alpha1\",\"kind\":\"IPClaim\",\"metadata\":{{\"name\":\"claim-{number}\",\
          \"namespace\":\"default\",\"labels\":{{\"app\":\"bench\"}}}},\
-         \"spec\":{{\"poolRef\":{{\"name\":\"bench\"}},\"prefixLength\":32}}}}"
+         \"spec\":{{\"poolRef\":{{\"name\":\"{pool}\"}},\"prefixLength\":32}}}}"
     )
 }
 

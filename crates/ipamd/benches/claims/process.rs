@@ -3,10 +3,7 @@
 use std::{
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -25,22 +22,32 @@ pub struct Process {
     child: Child,
     port: u16,
     tls: TlsConnector,
-    claims: AtomicU64,
 }
 
 impl Process {
     /// The real server, on the embedded store in `directory`; ready.
     pub async fn ipam(directory: &Path) -> anyhow::Result<Self> {
+        Self::serve(directory, &[]).await
+    }
+
+    /// The real server, on a database, with its credentials in `directory`; ready.
+    pub async fn on_postgres(directory: &Path, dsn: &str) -> anyhow::Result<Self> {
+        Self::serve(directory, &["--postgres-dsn", dsn]).await
+    }
+
+    async fn serve(directory: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let kubeconfig = directory.join("admin.kubeconfig");
-        let claims = AtomicU64::new(0);
         drop(std::fs::remove_file(&kubeconfig));
         let mut command = Command::new(env!("CARGO_BIN_EXE_ipam"));
-        command.args(["serve", "--secure-port", "0", "--log-level", "warn", "--data-dir"]).arg(directory);
+        command
+            .args(["serve", "--secure-port", "0", "--log-level", "warn", "--data-dir"])
+            .arg(directory)
+            .args(arguments);
         let child = command.stdin(Stdio::null()).spawn()?;
         let text = wait_for_file(&kubeconfig).await?;
         let port = text.lines().find_map(|line| line.trim().strip_prefix("server: https://127.0.0.1:"));
         let port = port.context("the kubeconfig names no port")?.parse()?;
-        let process = Self { child, port, tls: connector(directory)?, claims };
+        let process = Self { child, port, tls: connector(directory)? };
         process.wait_until_ready().await?;
         Ok(process)
     }
@@ -50,7 +57,7 @@ impl Process {
         let child =
             Command::new(std::env::current_exe()?).env(null::DIRECTORY, directory).stdin(Stdio::null()).spawn()?;
         let port = wait_for_file(&directory.join(null::PORT_FILE)).await?.parse()?;
-        Ok(Self { child, port, tls: connector(directory)?, claims: AtomicU64::new(0) })
+        Ok(Self { child, port, tls: connector(directory)? })
     }
 
     /// Where it listens, on 127.0.0.1.
@@ -61,16 +68,6 @@ impl Process {
     /// TLS with the admin's certificate.
     pub fn connector(&self) -> &TlsConnector {
         &self.tls
-    }
-
-    /// The number of the next claim.
-    pub fn next_claim(&self) -> u64 {
-        self.claims.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// How many claims were made.
-    pub fn claims(&self) -> u64 {
-        self.claims.load(Ordering::Relaxed)
     }
 
     /// Resident memory.

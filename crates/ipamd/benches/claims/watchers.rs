@@ -13,10 +13,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use crate::{
-    load::{CLAIMS, Client, Load, Outcome},
-    process::Process,
-};
+use crate::load::{CLAIMS, Client, Load, Outcome, Target};
 
 /// How many connections are opened at the same time.
 const OPENING: usize = 64;
@@ -27,14 +24,14 @@ const CLIENTS: usize = 32;
 const READERS_NICE: i32 = 10;
 
 /// Measures the same claims with and without `watches` open watches, each on a connection of its own.
-pub async fn measure(server: &Arc<Process>, watches: usize, claims: u64) -> anyhow::Result<()> {
+pub async fn measure(server: &Arc<Target>, watches: usize, claims: u64) -> anyhow::Result<()> {
     let alone = make(server, claims).await?;
-    let before = server.resident_mib()?;
+    let before = server.first().resident_mib()?;
     let opened = Instant::now();
     let readers = readers()?;
     let streams = readers.spawn(open(Arc::clone(server), watches)).await??;
     println!("{watches} watches opened in {:.1} s", opened.elapsed().as_secs_f64());
-    println!("memory: {before} MiB before, {} MiB with them, idle", server.resident_mib()?);
+    println!("memory: {before} MiB before, {} MiB with them, idle", server.first().resident_mib()?);
     let started = Instant::now();
     let reading: Vec<_> = streams.into_iter().map(|stream| readers.spawn(read(stream, claims))).collect();
     let busy = make(server, claims).await?;
@@ -43,7 +40,7 @@ pub async fn measure(server: &Arc<Process>, watches: usize, claims: u64) -> anyh
     readers.shutdown_background();
     let events = claims as f64 * watches as f64;
     println!("every watch got each of {claims} events once and in order: {:.0} events/s in all", events / elapsed);
-    println!("memory afterwards: {} MiB\n", server.resident_mib()?);
+    println!("memory afterwards: {} MiB\n", server.first().resident_mib()?);
     println!("| watches | claims/s | p50 | p99 |\n|---|---|---|---|");
     for (watches, outcome) in [(0, alone), (watches, busy)] {
         let (p50, p99) = (outcome.quantile_ms(0.5), outcome.quantile_ms(0.99));
@@ -72,14 +69,14 @@ async fn all_the_same(reading: Vec<JoinHandle<anyhow::Result<u64>>>) -> anyhow::
     Ok(())
 }
 
-async fn make(server: &Arc<Process>, claims: u64) -> anyhow::Result<Outcome> {
+async fn make(server: &Arc<Target>, claims: u64) -> anyhow::Result<Outcome> {
     let time = Duration::from_hours(1);
-    Load { process: Arc::clone(server), clients: CLIENTS, time, most: claims }.run().await
+    Load { target: Arc::clone(server), clients: CLIENTS, time, most: claims }.run().await
 }
 
 /// Opens the watches, all from the same revision on.
-async fn open(server: Arc<Process>, watches: usize) -> anyhow::Result<Vec<Stream>> {
-    let list = Client::connect(&server).await?.text(&format!("{CLAIMS}?limit=1")).await?;
+async fn open(server: Arc<Target>, watches: usize) -> anyhow::Result<Vec<Stream>> {
+    let list = Client::connect(server.first()).await?.text(&format!("{CLAIMS}?limit=1")).await?;
     let revision = revision_of(list.as_bytes()).context("the list has no revision")?;
     let path = format!("{CLAIMS}?watch=true&resourceVersion={revision}&timeoutSeconds=3600");
     let mut streams = Vec::with_capacity(watches);
@@ -90,7 +87,7 @@ async fn open(server: Arc<Process>, watches: usize) -> anyhow::Result<Vec<Stream
         }
         let (server, path) = (Arc::clone(&server), path.clone());
         opening.spawn(async move {
-            let mut client = Client::connect(&server).await?;
+            let mut client = Client::connect(server.first()).await?;
             let body = client.open(&path).await?;
             anyhow::Ok(Stream { body, _client: client })
         });

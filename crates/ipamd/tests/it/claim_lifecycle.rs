@@ -9,7 +9,7 @@ use kube::{
 use serde_json::{Value, json};
 use testkit::{allocated_cidr, at, claim, pool, refusal};
 
-use crate::support::{ALLOCATIONS, CLAIMS, Front, POOLS, assert_refused, body, condition, revision, text};
+use super::support::{ALLOCATIONS, CLAIMS, Front, POOLS, assert_refused, body, condition, revision, text};
 
 /// `alloc-` and the first 16 hex digits of SHA-256 of "default/a".
 const ALLOCATION_OF_A: &str = "alloc-9efb36117d50566e";
@@ -236,7 +236,7 @@ async fn the_claim_is_not_changed_under_its_block() {
         );
         assert_refused(&status, 422, "Invalid", &[&format!("spec.{field} is immutable")]);
         let path = format!("spec.{field}");
-        let causes = crate::support::causes(&status);
+        let causes = super::support::causes(&status);
         assert!(
             causes.iter().any(|(cause, field)| *cause == "FieldValueForbidden" && field.starts_with(&path)),
             "{status:?}"

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Claim, claim, pool};
 
-use crate::support::{CLAIMS, Front, assert_causes, assert_refused, causes, failure};
+use super::support::{CLAIMS, Front, assert_causes, assert_refused, causes, failure};
 
 /// An IPv4 pool without a default length, and an IPv6 pool.
 async fn two_pools() -> Front {

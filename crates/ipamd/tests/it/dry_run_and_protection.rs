@@ -5,7 +5,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use testkit::{at, claim, pool, refusal};
 
-use crate::support::{ALLOCATIONS, CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure, revision, text};
+use super::support::{ALLOCATIONS, CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure, revision, text};
 
 const DRY: &str = "dryRun=All";
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testkit::{claim, pool};
 
-use crate::support::{CLAIMS, Front, assert_causes, assert_refused, condition, failure, text};
+use super::support::{CLAIMS, Front, assert_causes, assert_refused, condition, failure, text};
 
 /// A pool of four addresses, all of them taken by claims named after their last byte.
 async fn full_pool() -> Front {
@@ -76,9 +76,9 @@ async fn a_refused_claim_can_come_back_by_the_same_name() {
 async fn a_watch_sees_the_pool_fill_and_recover() {
     let front = Front::open().await;
     front.pool(pool("tiny").cidr("192.0.2.0/31")).await;
-    let list: Value = front.get(crate::support::POOLS).await.json().unwrap();
+    let list: Value = front.get(super::support::POOLS).await.json().unwrap();
     let from = text(&list, "/metadata/resourceVersion");
-    let mut watch = front.watch(&format!("{}?watch=true&resourceVersion={from}", crate::support::POOLS)).await;
+    let mut watch = front.watch(&format!("{}?watch=true&resourceVersion={from}", super::support::POOLS)).await;
     front.claim(claim("a").pool("tiny").length(32)).await;
     front.claim(claim("b").pool("tiny").length(32)).await;
     front.delete_claim("a").await;

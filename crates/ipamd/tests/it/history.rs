@@ -1,8 +1,14 @@
-//! Clients at work while the server is killed again and again. Afterwards what each of them was told must be true, the
+//! Clients at work while a server is killed again and again. Afterwards what each of them was told must be true, the
 //! books must balance, and a watch kept open from the start must tell the same story.
 
+// With their paths, because this file is also part of another binary, which finds it by its path.
+#[path = "history/actor.rs"]
 mod actor;
+#[path = "history/audit.rs"]
 mod audit;
+#[path = "history/onlooker.rs"]
+mod onlooker;
+#[path = "history/recorder.rs"]
 mod recorder;
 
 use std::{
@@ -16,11 +22,12 @@ use std::{
 use futures::future::join_all;
 use kube::core::DynamicObject;
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
-use testkit::{claim, pool};
-use tokio::{sync::watch, time::Instant};
+use serde_json::Value;
+use testkit::{Servers as _, claim, pool};
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 use self::{actor::Actor, audit::Books};
-use crate::support::{CLAIMS, Front, body, revision, seed};
+use super::support::{self, CLAIMS, Front, body, revision, seed};
 
 const CLIENTS: u64 = 32;
 const KILLS: usize = 5;
@@ -47,7 +54,7 @@ const SPACES: [Space; 3] = [
 
 /// Where the run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub enum Phase {
     Up,
     Down,
     Over,
@@ -55,57 +62,94 @@ enum Phase {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_history_with_kills_is_true() {
-    let seed = seed();
-    let mut random = SmallRng::seed_from_u64(seed);
     let mut front = Front::open().await;
-    front.pool(pool("root").cidr(SPACES[0].cidr)).await;
-    front.pool(pool("child").parent("root").cidr(SPACES[1].cidr)).await;
-    front.pool(pool("six").cidr(SPACES[2].cidr)).await;
-
-    let (phase, phases) = watch::channel(Phase::Up);
-    let from = revision(&body(&front.get(CLAIMS).await, 200));
-    let recorder = tokio::spawn(recorder::record(front.server.http(), from, phases.clone()));
-    let done = Arc::new(AtomicU64::new(0));
-    let actors: Vec<_> = (0..CLIENTS)
-        .map(|index| {
-            let random = SmallRng::seed_from_u64(seed.wrapping_add(index + 1));
-            tokio::spawn(Actor::new(index, &front.another_client(), random, phases.clone(), Arc::clone(&done)).run())
-        })
-        .collect();
-    for _ in 0..KILLS {
-        let_work(&done, &mut random).await;
-        phase.send_replace(Phase::Down);
-        front.server.kill();
-        front.server.restart().await;
-        phase.send_replace(Phase::Up);
+    let mut run = Run::begin(&front, CLIENTS).await;
+    for kill in 0..KILLS {
+        run.let_work().await;
+        let victim = kill % front.server.count();
+        if front.server.count() == 1 {
+            run.set(Phase::Down);
+            front.server.kill_one(victim);
+        } else {
+            // The others go on without it, and take over its clients and its watches.
+            front.server.kill_one(victim);
+            run.let_work().await;
+        }
+        front.server.restart_one(victim).await;
+        run.set(Phase::Up);
     }
-    let_work(&done, &mut random).await;
-    phase.send_replace(Phase::Over);
-    let actors: Vec<Actor> = join_all(actors).await.into_iter().map(Result::unwrap).collect();
-    front.claim(claim(LAST).pool("six").length(128)).await;
-
-    let events = recorder.await.unwrap();
-    let books = Books::read(&front).await;
-    books.audit(&actors);
-    audit::replay(&events, &books.claims);
-    let sum = |count: fn(&Actor) -> u64| actors.iter().map(count).sum::<u64>();
-    println!(
-        "history: {} operations checked ({} acknowledged creates, {} deletes, {} unanswered), {KILLS} kills, {} events",
-        sum(|actor| actor.operations),
-        sum(|actor| actor.creates),
-        sum(|actor| actor.deletes),
-        sum(|actor| actor.unanswered),
-        events.len(),
-    );
-    assert!(sum(|actor| actor.creates) > 100, "too little happened to prove anything");
+    run.let_work().await;
+    run.end(&front, &format!("{KILLS} kills")).await;
 }
 
-/// Lets the clients do a random number of operations, or go on for as long as that may take.
-async fn let_work(done: &AtomicU64, random: &mut SmallRng) {
-    let deadline = Instant::now() + BETWEEN_KILLS_MAX;
-    let goal = done.load(Ordering::Relaxed) + random.random_range(BETWEEN_KILLS);
-    while done.load(Ordering::Relaxed) < goal && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_micros(random.random_range(100..2_000))).await;
+/// Clients at work, and watches that look on from the start.
+pub struct Run {
+    random: SmallRng,
+    phase: watch::Sender<Phase>,
+    done: Arc<AtomicU64>,
+    actors: Vec<JoinHandle<Actor>>,
+    recorders: Vec<JoinHandle<Vec<Value>>>,
+    onlooker: JoinHandle<u64>,
+}
+
+impl Run {
+    /// Makes the pools, opens the watches, and lets so many clients begin.
+    pub async fn begin(front: &Front, clients: u64) -> Self {
+        let seed = seed();
+        front.pool(pool("root").cidr(SPACES[0].cidr)).await;
+        front.pool(pool("child").parent("root").cidr(SPACES[1].cidr)).await;
+        front.pool(pool("six").cidr(SPACES[2].cidr)).await;
+        let (phase, phases) = watch::channel(Phase::Up);
+        let from = revision(&body(&front.get(CLAIMS).await, 200));
+        let watching = |http| tokio::spawn(recorder::record(http, from, phases.clone()));
+        let recorders = front.server.each_http().into_iter().map(watching).collect();
+        let onlooker = tokio::spawn(onlooker::look(front.another_client(), phases.clone()));
+        let done = Arc::new(AtomicU64::new(0));
+        let act = |index| {
+            let random = SmallRng::seed_from_u64(seed.wrapping_add(index + 1));
+            tokio::spawn(Actor::new(index, &front.another_client(), random, phases.clone(), Arc::clone(&done)).run())
+        };
+        let actors = (0..clients).map(act).collect();
+        Self { random: SmallRng::seed_from_u64(seed), phase, done, actors, recorders, onlooker }
+    }
+
+    /// Tells all of them where the run is.
+    pub fn set(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+    }
+
+    /// Lets the clients do a random number of operations, or go on for as long as that may take.
+    pub async fn let_work(&mut self) {
+        let deadline = Instant::now() + BETWEEN_KILLS_MAX;
+        let goal = self.done.load(Ordering::Relaxed) + self.random.random_range(BETWEEN_KILLS);
+        while self.done.load(Ordering::Relaxed) < goal && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_micros(self.random.random_range(100..2_000))).await;
+        }
+    }
+
+    /// Ends the work and checks everything that clients and watches were told. `what` has happened meanwhile.
+    pub async fn end(self, front: &Front, what: &str) {
+        self.set(Phase::Over);
+        let actors: Vec<Actor> = join_all(self.actors).await.into_iter().map(Result::unwrap).collect();
+        let looks = self.onlooker.await.unwrap();
+        front.claim(claim(LAST).pool("six").length(128)).await;
+        let books = Books::read(front).await;
+        books.audit(&actors);
+        let mut events = 0;
+        for recorder in self.recorders {
+            let story = recorder.await.unwrap();
+            audit::replay(&story, &books.claims);
+            events += story.len();
+        }
+        let sum = |count: fn(&Actor) -> u64| actors.iter().map(count).sum::<u64>();
+        println!(
+            "history: {} operations checked ({} acknowledged creates, {} deletes, {} unanswered), {looks} looks, {what}, {events} events",
+            sum(|actor| actor.operations),
+            sum(|actor| actor.creates),
+            sum(|actor| actor.deletes),
+            sum(|actor| actor.unanswered),
+        );
+        assert!(sum(|actor| actor.creates) > 100, "too little happened to prove anything");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use testkit::{claim, pool};
 
-use crate::support::{Front, assert_refused, causes};
+use super::support::{Front, assert_refused, causes};
 
 #[tokio::test]
 async fn every_address_of_a_v4_pool_is_ordinary() {

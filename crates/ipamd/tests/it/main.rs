@@ -4,6 +4,7 @@
 //! The tests are written from the contract, not from the code: nothing of the server is linked in.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise, in its helpers too")]
 
+mod setting;
 mod support;
 
 mod claim_lifecycle;
@@ -24,10 +25,12 @@ mod discovery;
 mod errors;
 mod kube_rs;
 mod lists;
+mod moving;
 mod namespaces;
 mod openapi;
 mod owners;
 mod patches;
+mod postgres;
 mod replay;
 mod server_life;
 mod tables;

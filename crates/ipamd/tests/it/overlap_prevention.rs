@@ -12,7 +12,7 @@ use serde_json::json;
 use testkit::{allocated_cidr, claim, claims, pool, pools, refusal};
 use tokio::sync::Barrier;
 
-use crate::support::{Front, assert_disjoint, assert_refused, text};
+use super::support::{Front, assert_disjoint, assert_refused, text};
 
 const CLIENTS: usize = 64;
 

@@ -7,7 +7,7 @@ use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use testkit::{at, claim, pool};
 
-use crate::support::{ALLOCATIONS, CLAIMS, Front, POOLS, assert_disjoint, body, condition, revision, text};
+use super::support::{ALLOCATIONS, CLAIMS, Front, POOLS, assert_disjoint, body, condition, revision, text};
 
 const EVERY_V6_ADDRESS: &str = "340282366920938463463374607431768211456";
 

@@ -4,7 +4,7 @@ use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 use testkit::{allocated_cidr, at, claim, pool, refusal};
 
-use crate::support::{Front, assert_causes, assert_refused, causes, condition, text};
+use super::support::{Front, assert_causes, assert_refused, causes, condition, text};
 
 /// Four pools, one inside the other.
 async fn four_levels() -> Front {

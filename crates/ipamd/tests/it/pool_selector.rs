@@ -4,7 +4,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use testkit::{allocated_cidr, at, claim, pool};
 
-use crate::support::{Front, assert_causes, assert_refused};
+use super::support::{Front, assert_causes, assert_refused};
 
 /// The pool that serves a claim, and the block.
 async fn served(front: &Front, claim: testkit::Claim) -> (String, String) {

@@ -10,7 +10,9 @@ use kube::{
     core::{DynamicObject, Status},
 };
 use serde_json::{Value, json};
-use testkit::{Answer, Claim, Http, Pool, Server, Streamed, allocated_cidr, allocations, claims, pool, pools, refusal};
+use testkit::{Answer, Claim, Http, Pool, Streamed, allocated_cidr, allocations, claims, pool, pools, refusal};
+
+use super::setting::{self, Servers};
 
 /// The server that is tested.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_ipam");
@@ -27,7 +29,7 @@ pub const SOON: Duration = Duration::from_secs(20);
 
 /// A running server and the three kinds behind its front door.
 pub struct Front {
-    pub server: Server,
+    pub server: Servers,
     pub http: Http,
     pub pools: Api<DynamicObject>,
     pub claims: Api<DynamicObject>,
@@ -36,7 +38,7 @@ pub struct Front {
 
 impl Front {
     pub async fn open() -> Self {
-        Self::to(Server::start(BINARY.as_ref()).await)
+        Self::to(setting::start().await)
     }
 
     /// With a pool `root` of 10.0.0.0/16.
@@ -46,7 +48,7 @@ impl Front {
         front
     }
 
-    pub fn to(server: Server) -> Self {
+    pub fn to(server: Servers) -> Self {
         let (client, http) = (server.client(), server.http());
         Self {
             pools: pools(&client),
@@ -70,11 +72,12 @@ impl Front {
         self.claims.create(&PostParams::default(), &claim.into()).await.unwrap()
     }
 
-    /// A claim in another namespace than that of the tests.
+    /// Makes a namespace.
     pub async fn namespace(&self, name: &str) {
         body(&self.post("/api/v1/namespaces", json!({ "metadata": { "name": name } })).await, 201);
     }
 
+    /// A claim in another namespace than that of the tests.
     pub async fn claim_in(&self, namespace: &str, claim: Claim) -> DynamicObject {
         let elsewhere = claims(&self.another_client(), namespace);
         elsewhere.create(&PostParams::default(), &claim.into()).await.unwrap()

@@ -23,6 +23,10 @@ pub struct Nothing;
 impl kind::World for Nothing {
     fn apply(&mut self, _: &Write) {}
 
+    fn moved_by() -> &'static [&'static str] {
+        &[]
+    }
+
     fn settle(&self, _: Time) -> Vec<Write> {
         Vec::new()
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use store::{Span, Store, Write};
+use store::{Span, Store, Write, contract};
 use store_sqlite::OpenError;
 
 use crate::{commit, create, open};
@@ -36,7 +36,7 @@ async fn a_copy_taken_under_load_is_whole() {
     assert_eq!(head.revision.0 % 2, 0, "the copy holds half a commit");
     let expected = store.list("", None, Some(head.revision), usize::MAX).await.unwrap();
     assert_eq!(copy.list("", None, None, usize::MAX).await.unwrap(), expected);
-    let spans = copy.spans(None, usize::MAX).await.unwrap();
+    let spans = contract::spans(&copy, None, usize::MAX).await.unwrap();
     assert!(spans.iter().map(|span| &span.holder).eq(expected.records.iter().map(|record| &record.key)));
     // The copy goes its own way.
     commit(&copy, vec![create("own", "")]).await.unwrap();

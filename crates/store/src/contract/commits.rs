@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    assert_guarded, assert_precondition, commit, commits, create, delete, dump, head, key, replace, span, take,
+    assert_guarded, assert_precondition, commit, commits, create, delete, dump, head, key, replace, span, spans, take,
 };
 use crate::{Head, Record, Revision, Store, Write};
 
@@ -15,7 +15,7 @@ pub async fn a_new_store_is_empty(store: Arc<dyn Store>) {
     assert_eq!(store.get(&key("a")).await.unwrap(), None);
     assert_eq!(store.count("", None, Revision(0), 10).await.unwrap(), 0);
     assert_eq!(store.tail(Revision(0), 10).await.unwrap(), []);
-    assert_eq!(store.spans(None, 10).await.unwrap(), []);
+    assert_eq!(spans(&*store, None, 10).await.unwrap(), []);
     assert_eq!(store.holders("s", 0, u128::MAX, 10).await.unwrap(), []);
     for at in [None, Some(Revision(0))] {
         let page = store.list("", None, at, 10).await.unwrap();
@@ -51,7 +51,7 @@ pub async fn a_refused_commit_leaves_nothing(store: Arc<dyn Store>) {
         assert_eq!(dump(&*store, None).await, "a=");
         assert_eq!(head(&*store).await, 1);
         assert_eq!(store.tail(Revision(1), 10).await.unwrap(), []);
-        assert_eq!(store.spans(None, 10).await.unwrap(), [span("s", 0, 9, "a")]);
+        assert_eq!(spans(&*store, None, 10).await.unwrap(), [span("s", 0, 9, "a")]);
     }
     commit(&*store, vec![create("b", "")]).await.unwrap();
     assert_eq!(head(&*store).await, 2, "a refused commit uses no revision up");

@@ -11,7 +11,7 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use super::{key, span};
+use super::{key, span, spans};
 use crate::memory::MemoryStore;
 use crate::{Error, Key, Revision, Span, Store, Write};
 
@@ -68,7 +68,7 @@ async fn answer(store: &dyn Store, operation: &Operation) -> String {
         Operation::List { prefix, after, at, limit } => shown(store.list(prefix, after.as_ref(), *at, *limit).await),
         Operation::Count { prefix, after, at, limit } => shown(store.count(prefix, after.as_ref(), *at, *limit).await),
         Operation::Tail(after, limit) => shown(store.tail(*after, *limit).await),
-        Operation::Spans(after, limit) => shown(store.spans(*after, *limit).await),
+        Operation::Spans(after, limit) => shown(spans(store, *after, *limit).await),
         Operation::Holders(space, first, last, limit) => shown(store.holders(space, *first, *last, *limit).await),
         Operation::Compact(revision) => shown(store.compact(*revision).await),
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{assert_guarded, commit, commits, create, dump, head, span, take};
+use super::{assert_guarded, commit, commits, create, dump, head, span, spans, take};
 use crate::{Error, Span, Store, Write};
 
 async fn taken(store: &dyn Store, name: &str, first: u128, last: u128) -> Result<(), Error> {
@@ -54,7 +54,7 @@ pub async fn overlaps_are_refused(store: Arc<dyn Store>) {
         assert_guarded(commit(&*store, two.collect()).await);
     }
     assert_eq!((head(&*store).await, dump(&*store, None).await), (3, "a= b= c=".to_owned()));
-    assert_eq!(store.spans(None, 9).await.unwrap().len(), 3);
+    assert_eq!(spans(&*store, None, 9).await.unwrap().len(), 3);
 }
 
 /// Touching is not overlapping.
@@ -62,7 +62,7 @@ pub async fn neighbours_are_accepted(store: Arc<dyn Store>) {
     for (name, first, last) in [("a", 100, 199), ("b", 200, 200), ("c", 0, 99), ("d", 202, 300), ("e", 201, 201)] {
         taken(&*store, name, first, last).await.unwrap();
     }
-    let firsts: Vec<u128> = store.spans(None, 9).await.unwrap().iter().map(|span| span.first).collect();
+    let firsts: Vec<u128> = spans(&*store, None, 9).await.unwrap().iter().map(|span| span.first).collect();
     assert_eq!(firsts, [0, 100, 200, 201, 202]);
 }
 
@@ -81,7 +81,7 @@ pub async fn the_ends_of_the_numbers(store: Arc<dyn Store>) {
     let all = commit(&*store, vec![take("f", span("whole", 0, u128::MAX, "f"))]).await;
     all.unwrap();
     assert_guarded(commit(&*store, vec![take("g", span("whole", 5, 5, "g"))]).await);
-    let held = store.spans(None, 9).await.unwrap();
+    let held = spans(&*store, None, 9).await.unwrap();
     let names: Vec<&str> = held.iter().map(|span| span.holder.as_str()).collect();
     assert_eq!(names, ["a", "d", "c", "e", "b", "f"]);
     assert_eq!((held[4].first, held[4].last), (u128::MAX, u128::MAX));
@@ -97,7 +97,7 @@ pub async fn spaces_are_separate(store: Arc<dyn Store>) {
         assert_guarded(commit(&*store, vec![take("x", span(space, 15, 15, "x"))]).await);
         assert_eq!(store.holders(space, 0, 99, 9).await.unwrap(), [span(space, 10, 20, "k")]);
     }
-    let held = store.spans(None, 9).await.unwrap();
+    let held = spans(&*store, None, 9).await.unwrap();
     assert_eq!(held.iter().map(|span| span.space.as_str()).collect::<Vec<_>>(), spaces);
 }
 
@@ -118,9 +118,9 @@ pub async fn a_release_must_match(store: Arc<dyn Store>) {
     }
     let twice = Write { releases: vec![span("s", 10, 19, "a"), span("s", 10, 19, "a")], ..create("x", "") };
     assert_guarded(commit(&*store, vec![twice]).await);
-    assert_eq!(store.spans(None, 9).await.unwrap(), [span("s", 10, 19, "a")]);
+    assert_eq!(spans(&*store, None, 9).await.unwrap(), [span("s", 10, 19, "a")]);
     commit(&*store, vec![released("x", span("s", 10, 19, "a"))]).await.unwrap();
-    assert_eq!(store.spans(None, 9).await.unwrap(), []);
+    assert_eq!(spans(&*store, None, 9).await.unwrap(), []);
     assert_guarded(commit(&*store, vec![released("y", span("s", 10, 19, "a"))]).await);
     taken(&*store, "b", 10, 19).await.unwrap();
 }
@@ -138,7 +138,7 @@ pub async fn taken_again_in_one_commit(store: Arc<dyn Store>) {
         take("g", span("s", 20, 29, "g")),
     ];
     commit(&*store, batch).await.unwrap();
-    assert_eq!(store.spans(None, 9).await.unwrap(), [span("s", 10, 19, "f"), span("s", 20, 29, "g")]);
+    assert_eq!(spans(&*store, None, 9).await.unwrap(), [span("s", 10, 19, "f"), span("s", 20, 29, "g")]);
     // The other order is refused: at that point of the commit the numbers are still held.
     let early = vec![take("h", span("s", 10, 10, "h")), released("i", span("s", 10, 19, "f"))];
     assert_guarded(commit(&*store, early).await);
@@ -149,7 +149,7 @@ pub async fn backwards_is_refused(store: Arc<dyn Store>) {
     for (first, last) in [(1, 0), (10, 9), (u128::MAX, 0)] {
         assert_guarded(taken(&*store, "a", first, last).await);
     }
-    assert_eq!((head(&*store).await, store.spans(None, 9).await.unwrap()), (0, vec![]));
+    assert_eq!((head(&*store).await, spans(&*store, None, 9).await.unwrap()), (0, vec![]));
 }
 
 /// Of a range, in order, up to the limit.
@@ -197,7 +197,7 @@ pub async fn pages_of_spans(store: Arc<dyn Store>) {
         let mut seen: Vec<Span> = Vec::new();
         loop {
             let after = seen.last().map(|span| (span.space.as_str(), span.first));
-            let page = store.spans(after, limit).await.unwrap();
+            let page = spans(&*store, after, limit).await.unwrap();
             assert!(page.len() <= limit);
             if page.is_empty() {
                 break;
@@ -207,9 +207,9 @@ pub async fn pages_of_spans(store: Arc<dyn Store>) {
         }
         assert_eq!(seen, all, "limit {limit}");
     }
-    assert_eq!(store.spans(Some(("a", 5)), 1).await.unwrap(), all[2..3]);
-    assert_eq!(store.spans(Some(("aa", 5)), 1).await.unwrap(), all[3..4]);
-    assert_eq!(store.spans(None, 0).await.unwrap(), []);
+    assert_eq!(spans(&*store, Some(("a", 5)), 1).await.unwrap(), all[2..3]);
+    assert_eq!(spans(&*store, Some(("aa", 5)), 1).await.unwrap(), all[3..4]);
+    assert_eq!(spans(&*store, None, 0).await.unwrap(), []);
 }
 
 /// What it sees is what its commit will meet.

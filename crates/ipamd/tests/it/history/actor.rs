@@ -18,8 +18,7 @@ use rand::{Rng as _, rngs::SmallRng};
 use testkit::{Claim, allocated_cidr, allocations, claim, claims};
 use tokio::sync::watch;
 
-use super::{Phase, SPACES, Space, field};
-use crate::support::Block;
+use super::{Phase, SPACES, Space, field, support::Block};
 
 /// One client may not work for ever on a fast machine.
 const OPERATIONS_MAX: u64 = 400;
@@ -48,6 +47,8 @@ pub struct Record {
     pub allocation: Fate,
     /// The claim as it was answered.
     pub bound: Option<DynamicObject>,
+    /// A create was not answered, and may still be carried out: by a server that was frozen, and wakes up.
+    may_come: bool,
 }
 
 /// What must be true of an object in the end.
@@ -91,7 +92,8 @@ impl Actor {
 
     pub async fn run(mut self) -> Self {
         while self.is_up().await && self.operations < OPERATIONS_MAX {
-            let live = self.names(|record| record.claim == Fate::Live);
+            // What may come a second time is not deleted: it would come back.
+            let live = self.names(|record| record.claim == Fate::Live && !record.may_come);
             let kept = self.names(|record| record.claim == Fate::Gone && record.allocation == Fate::Live);
             match self.random.random_range(0..10) {
                 0 if !kept.is_empty() => self.free(&kept).await,
@@ -148,13 +150,15 @@ impl Actor {
         let answered = tokio::time::timeout(ANSWER_DEADLINE, self.claims.create(&params, &wanted)).await;
         // Whatever the answer was, and whether it came or not, nothing may have happened.
         self.outcome(answered.ok());
-        self.records.insert(name, Record { retain, claim: Fate::Gone, allocation: Fate::Gone, bound: None });
+        let record = Record { retain, claim: Fate::Gone, allocation: Fate::Gone, bound: None, may_come: false };
+        self.records.insert(name, record);
     }
 
     async fn create(&mut self) {
         let (name, wanted, retain) = self.draw();
         let mut outcome = self.try_create(&wanted).await;
-        if matches!(outcome, Outcome::Unanswered) && self.random.random_bool(0.5) && self.is_up().await {
+        let may_come = matches!(outcome, Outcome::Unanswered);
+        if may_come && self.random.random_bool(0.5) && self.is_up().await {
             // A client whose create was not answered may create again by the same name.
             outcome = match self.try_create(&wanted).await {
                 Outcome::Refused(status) if status.reason == "AlreadyExists" => self.read(&name).await,
@@ -170,11 +174,11 @@ impl Actor {
             Outcome::Refused(status) => {
                 let expected = [(409, "Conflict"), (507, "InsufficientStorage")];
                 assert!(expected.contains(&(status.code, status.reason.as_str())), "{name}: {status:?}");
-                (Fate::Gone, None)
+                (if may_come { Fate::Unknown } else { Fate::Gone }, None)
             }
             Outcome::Unanswered => (Fate::Unknown, None),
         };
-        self.records.insert(name, Record { retain, claim: fate, allocation: fate, bound });
+        self.records.insert(name, Record { retain, claim: fate, allocation: fate, bound, may_come });
     }
 
     async fn try_create(&mut self, wanted: &Claim) -> Outcome<DynamicObject> {

@@ -10,8 +10,8 @@ use super::{
     LAST, SPACES,
     actor::{Actor, Fate, Record},
     field, name,
+    support::{Block, Front, assert_disjoint, revision, text},
 };
-use crate::support::{Block, Front, assert_disjoint, revision, text};
 
 /// Everything that the server holds in the end, by name.
 pub struct Books {

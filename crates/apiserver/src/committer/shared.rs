@@ -1,0 +1,275 @@
+//! Committing to a log that others write to as well.
+//!
+//! Whoever holds the head may commit. So: take the head, catch up with what others committed, decide, commit. Nothing is
+//! decided before the head is held, because a decision on an old world would have to be thrown away, again and again for
+//! whoever loses. What can be done before is done while the head is waited for: reading what the commands want to see, and
+//! following the log.
+
+use std::{
+    pin::pin,
+    sync::{Arc, PoisonError},
+};
+
+use apimachinery::{
+    command::Write,
+    kind::{Span, World},
+    refusal::{Reason, Refusal},
+};
+use store::{Entry, Error, Revision, Transaction};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    Committer, Fatal, Submitted,
+    batch::{self, Batch, Caller, Objects, Wish},
+    convert, flight,
+};
+use crate::{api, hub::Event, limits, standalone};
+
+/// The head, held, and what commands may see behind it.
+struct Held {
+    transaction: Box<dyn Transaction>,
+    objects: Objects,
+    spans: Vec<Vec<Span>>,
+}
+
+/// Why there is no progress.
+enum Trouble {
+    /// The store failed; later it may not.
+    Store(Error),
+    /// This process must not go on.
+    Fatal(Fatal),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Corrupt(_) | Error::Compacted { .. } => Self::Fatal(Fatal(error.to_string())),
+            error => Self::Store(error),
+        }
+    }
+}
+
+impl<W: World> Committer<W> {
+    /// Works on the queue, and follows the log, until the queue is closed and empty.
+    pub(super) async fn run_shared(&self, mut queue: mpsc::Receiver<Submitted>, nudge: &Notify) -> Result<(), Fatal> {
+        let tasks = TaskTracker::new();
+        loop {
+            let mut submitted = Vec::new();
+            tokio::select! {
+                biased;
+                _ = queue.recv_many(&mut submitted, limits::BATCH_COMMANDS_MAX) => {
+                    if submitted.is_empty() {
+                        break;
+                    }
+                    self.metrics.batch_started(submitted.len(), queue.len());
+                    self.turn(submitted, &tasks).await?;
+                }
+                () = self.changed() => self.look().await?,
+                () = nudge.notified() => self.look().await?,
+            }
+        }
+        tasks.close();
+        tasks.wait().await;
+        Ok(())
+    }
+
+    /// Others may have committed what this server does not know.
+    async fn changed(&self) {
+        self.store.changed(Revision(self.hub.head())).await;
+    }
+
+    /// Catches up if the store lets it. If not, it will be asked again.
+    async fn look(&self) -> Result<(), Fatal> {
+        match self.catch_up().await {
+            Ok(()) => Ok(()),
+            Err(Trouble::Fatal(fatal)) => Err(fatal),
+            Err(Trouble::Store(error)) => {
+                tracing::warn!(error = %error, "the log could not be followed; it is tried again");
+                Ok(())
+            }
+        }
+    }
+
+    /// One batch, from the queue to its callers.
+    async fn turn(&self, submitted: Vec<Submitted>, tasks: &TaskTracker) -> Result<(), Fatal> {
+        let wishes = self.wishes(&submitted);
+        let Held { transaction, objects, spans } = match self.take_head(&submitted, &wishes).await {
+            Ok(held) => held,
+            Err(trouble) => return self.refuse_all(submitted, trouble),
+        };
+        let mut batch = Batch::behind(transaction.head().0);
+        batch.objects = objects;
+        let callers = self.decide_all(&mut batch, None, submitted, wishes, spans);
+        self.settle(&mut batch);
+        self.commit(transaction, batch, callers, tasks).await
+    }
+
+    fn refuse_all(&self, submitted: Vec<Submitted>, trouble: Trouble) -> Result<(), Fatal> {
+        let (error, outcome) = match trouble {
+            Trouble::Store(error) => (error, Ok(())),
+            Trouble::Fatal(fatal) => (Error::Corrupt(fatal.to_string()), Err(fatal)),
+        };
+        let crew = self.crew();
+        for caller in batch::refused(submitted, &error) {
+            crew.answer(caller, &Batch::default());
+        }
+        outcome
+    }
+
+    /// Takes the head and moves the world to it.
+    async fn take_head(&self, submitted: &[Submitted], wishes: &[Wish]) -> Result<Held, Trouble> {
+        loop {
+            let known = Revision(self.hub.head());
+            let begun = self.following(self.store.begin_behind(known, limits::NEWS_ENTRIES_MAX));
+            let (begun, objects) = tokio::join!(begun, self.objects(submitted, wishes, |_| false));
+            let ((mut transaction, news), mut objects) = (begun?, objects?);
+            let head = transaction.head();
+            if head < known {
+                let why = format!("the log ends at {head}, and this server has read up to {known}: it lost commits");
+                return Err(Trouble::Fatal(Fatal(why)));
+            }
+            if news.last().map_or(known, |last| last.revision) < head {
+                // Others need not wait while so much is read.
+                drop(transaction);
+                self.catch_up().await?;
+                continue;
+            }
+            self.bring_up(&mut objects, &news)?;
+            self.follow(news)?;
+            let spans = holders(&mut *transaction, wishes).await?;
+            return Ok(Held { transaction, objects, spans });
+        }
+    }
+
+    /// Follows the log while something else is waited for.
+    async fn following<T>(&self, wait: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
+        let mut wait = pin!(wait);
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut wait => return Ok(ended?),
+                () = self.changed() => self.catch_up().await?,
+            }
+        }
+    }
+
+    /// Objects were read somewhere between what was known and the head: here are all changes in between.
+    fn bring_up(&self, objects: &mut Objects, news: &[Entry]) -> Result<(), Trouble> {
+        for Entry { key, value, .. } in news {
+            let known = api::object_key(&self.registry, key.as_str()).and_then(|name| objects.get_mut(&name));
+            if let Some(known) = known {
+                *known = value.as_ref().map(|value| convert::parse(key, value)).transpose()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the log to its end.
+    async fn catch_up(&self) -> Result<(), Trouble> {
+        loop {
+            let news = self.store.tail(Revision(self.hub.head()), limits::NEWS_ENTRIES_MAX).await?;
+            let is_all = news.len() < limits::NEWS_ENTRIES_MAX;
+            self.follow(news)?;
+            if is_all {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Moves the world and the watches on by what others committed, as far as they have not moved already.
+    fn follow(&self, news: Vec<Entry>) -> Result<(), Trouble> {
+        let known = self.hub.head();
+        let mut events = Vec::with_capacity(news.len());
+        let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
+        for entry in news.into_iter().filter(|entry| entry.revision.0 > known) {
+            events.push(self.foreign(&mut world, entry)?);
+        }
+        drop(world);
+        self.hub.publish(events);
+        Ok(())
+    }
+
+    /// Moves the world by a write of somebody else, which is an event then.
+    fn foreign(&self, world: &mut W, entry: Entry) -> Result<Arc<Event>, Trouble> {
+        let Entry { revision, key: place, value, previous } = entry;
+        let versions = previous.iter().map(|record| &record.value).chain(&value);
+        let tied = versions.into_iter().any(|bytes| standalone::may_be_tied(bytes));
+        let old = previous.map(|record| convert::parse(&place, &record.value)).transpose()?;
+        let key = api::object_key(&self.registry, place.as_str());
+        let moved = key.filter(|key| W::moved_by().contains(&key.resource));
+        let event = if let Some(key) = moved {
+            let new = value.map(|bytes| convert::parse(&place, &bytes).map(|object| (bytes, object))).transpose()?;
+            world.apply(&Write { key, old: old.clone(), new: new.as_ref().map(|(_, object)| Arc::clone(object)) });
+            Event::read(revision.0, place.to_string(), old, new)
+        } else {
+            // Most are only passed on to watches.
+            Event::new(revision.0, place.to_string(), old, value)
+        };
+        Ok(Arc::new(if tied { event } else { event.untied() }))
+    }
+
+    async fn commit(
+        &self,
+        transaction: Box<dyn Transaction>,
+        batch: Batch,
+        callers: Vec<Caller>,
+        tasks: &TaskTracker,
+    ) -> Result<(), Fatal> {
+        let crew = self.crew();
+        let written = match convert::all_to_store(&batch) {
+            Ok(writes) => crew.commit_timed(transaction, writes).await.map_err(after_commit),
+            Err(refusal) => Err((refusal, Ok(()))),
+        };
+        match written {
+            Ok(()) => {
+                crew.publish(&batch);
+                tasks.spawn(async move {
+                    for caller in callers {
+                        crew.answer(caller, &batch);
+                    }
+                });
+                Ok(())
+            }
+            Err((refusal, outcome)) => {
+                // If it was written all the same, it comes back by the log.
+                self.undo(&batch);
+                flight::refuse(callers, &refusal);
+                outcome
+            }
+        }
+    }
+}
+
+/// What callers hear of a commit that failed, and whether this process may go on.
+fn after_commit(error: Error) -> (Refusal, Result<(), Fatal>) {
+    tracing::error!(error = %error, "a commit failed");
+    match error {
+        Error::Unknown(_) => (unknown(), Ok(())),
+        Error::Guard(_) | Error::Precondition { .. } | Error::Corrupt(_) => {
+            let fatal = Fatal(format!("what it knows is not what is stored: {error}"));
+            (convert::unavailable(&error), Err(fatal))
+        }
+        error => (convert::unavailable(&error), Ok(())),
+    }
+}
+
+/// For each command the spans that it wants to see.
+async fn holders(transaction: &mut dyn Transaction, wishes: &[Wish]) -> Result<Vec<Vec<Span>>, Error> {
+    let mut spans = Vec::with_capacity(wishes.len());
+    for wish in wishes {
+        spans.push(match wish.space() {
+            None => Vec::new(),
+            Some((space, limit)) => {
+                let held = transaction.holders(space, 0, u128::MAX, limit).await?;
+                held.into_iter().map(convert::span_from_store).collect()
+            }
+        });
+    }
+    Ok(spans)
+}
+
+fn unknown() -> Refusal {
+    let message = "the store did not say whether the write was made: read the object before you repeat it";
+    Refusal::new(Reason::Timeout, message)
+}

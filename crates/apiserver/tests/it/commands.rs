@@ -1,0 +1,70 @@
+//! Commands as handlers submit them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use apimachinery::{
+    command::{Action, Command, Mutation, ObjectKey, Seed},
+    draft::Reader,
+    options::{DeleteOptions, FieldValidation},
+    patch::Patch,
+    schema::Schema,
+};
+use serde_json::{Value, json};
+
+use crate::library::{self, book, book_key};
+
+fn command(key: ObjectKey, action: Action) -> Command {
+    Command {
+        key,
+        action,
+        manager: "tester".to_owned(),
+        dry_run: false,
+        now: "2026-01-01T00:00:00Z".parse().unwrap(),
+        seed: fresh_seed(),
+    }
+}
+
+/// Makes an object.
+pub fn create(key: ObjectKey, body: Value) -> Command {
+    let registry = library::registry();
+    let resource = registry.get(key.resource).unwrap().resource();
+    let schema = Schema::for_resource(resource);
+    let reader = Reader { resource, schema: &schema, name: &key.name, validation: FieldValidation::Strict };
+    let draft = reader.body(body.into()).unwrap();
+    command(key, Action::Create(Box::new(draft)))
+}
+
+/// A book for the shelf `a`.
+pub fn create_book(name: &str) -> Command {
+    create(book_key(name), book(name, "a"))
+}
+
+/// Deletes an object.
+pub fn delete(key: ObjectKey) -> Command {
+    command(key, Action::Delete(DeleteOptions::default()))
+}
+
+/// Gives a book another title.
+pub fn retitle(name: &str, title: &str) -> Command {
+    let patch = json!({ "spec": { "title": title } }).to_string();
+    let patch = Patch::parse("application/merge-patch+json", patch.as_bytes()).unwrap();
+    command(
+        book_key(name),
+        Action::Update { change: Mutation::Patch(patch, FieldValidation::Strict), subresource: None },
+    )
+}
+
+/// Only tries it.
+pub fn dry(command: Command) -> Command {
+    Command { dry_run: true, ..command }
+}
+
+/// No two are the same.
+fn fresh_seed() -> Seed {
+    static DRAWN: AtomicU64 = AtomicU64::new(0);
+    let mut seed = Seed([0; 32]);
+    for place in [0, 16] {
+        seed.0[place..place + 8].copy_from_slice(&DRAWN.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    }
+    seed
+}

@@ -1,0 +1,133 @@
+//! Committers on a log that others write to as well: what each does when the other was there first, and when the store does
+//! not say what became of a commit.
+
+use apimachinery::refusal::Reason;
+use apiserver::limits;
+use store::{Error, Store as _};
+use tokio::time::timeout;
+
+use crate::{
+    commands::{create, create_book, delete, retitle},
+    commits::{Desk, object, queued, reason},
+    faulty::{Fault, FaultyStore},
+    front::SOON,
+    library::{book_key, shelf, shelf_key},
+};
+
+/// Two on one log, where a shelf of five places is called `a`.
+async fn two() -> (Desk, Desk) {
+    let store = FaultyStore::shared();
+    let (one, other) = (Desk::open_on(store.clone(), 0), Desk::open_on(store, 0));
+    one.queue.submit(create(shelf_key("a"), shelf("a", 5))).await.unwrap();
+    (one, other)
+}
+
+/// One on a log that others may write to.
+async fn one() -> Desk {
+    two().await.0
+}
+
+async fn follows(desk: &Desk, head: u64) {
+    let mut known = desk.hub.subscribe();
+    timeout(SOON, known.wait_for(|known| *known >= head)).await.expect("it follows").unwrap();
+}
+
+#[tokio::test]
+async fn each_decides_on_what_the_other_committed() {
+    let (one, other) = two().await;
+    assert_eq!(object(&one.queue.submit(create_book("x")).await)["status"]["place"], 0);
+    assert_eq!(reason(&other.queue.submit(create_book("x")).await), Reason::AlreadyExists);
+    assert_eq!(object(&other.queue.submit(create_book("y")).await)["status"]["place"], 1);
+    assert_eq!(object(&one.queue.submit(retitle("y", "other")).await)["metadata"]["generation"], 2);
+    other.queue.submit(delete(book_key("x"))).await.unwrap();
+    assert_eq!(object(&one.queue.submit(create_book("z")).await)["status"]["place"], 0);
+    let refused = other.queue.submit(delete(shelf_key("a"))).await.unwrap_err();
+    let both = "2 book(s) stand on it: 0 (cards/platform/attic/card-z), 1 (cards/platform/attic/card-y)";
+    assert!(refused.message.ends_with(both), "{}", refused.message);
+}
+
+#[tokio::test]
+async fn whoever_has_nothing_to_write_hears_of_it_too() {
+    let (one, other) = two().await;
+    for name in ["x", "y"] {
+        one.queue.submit(create_book(name)).await.unwrap();
+    }
+    follows(&other, one.hub.head()).await;
+    assert_eq!(other.events(0), one.events(0));
+    assert_eq!(other.world(), one.world());
+}
+
+#[tokio::test]
+async fn a_commit_whose_outcome_is_unknown_comes_back_by_the_log() {
+    for (fault, is_written) in [(Fault::AnswerLost, true), (Fault::CommitLost, false)] {
+        let desk = one().await;
+        desk.store.plan([fault]);
+        let outcome = desk.queue.submit(create_book("x")).await;
+        assert_eq!(reason(&outcome), Reason::Timeout, "the client has to look for itself");
+        let again = desk.queue.submit(create_book("x")).await;
+        if is_written {
+            assert_eq!(reason(&again), Reason::AlreadyExists);
+        } else {
+            assert_eq!(object(&again)["status"]["place"], 0);
+        }
+        assert_eq!(desk.world().books("a"), 1);
+        follows(&desk, desk.store.head().await.unwrap().revision.0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_goes_on_after_it_was_given_up_is_waited_for() {
+    let desk = one().await;
+    desk.store.plan([Fault::AnswerEarly]);
+    assert_eq!(reason(&desk.queue.submit(create_book("x")).await), Reason::Timeout);
+    let again = queued(&desk.queue, vec![create_book("x")]).await.remove(0);
+    assert_eq!(desk.stored(&book_key("x")).await, None, "it has not happened yet");
+    desk.store.release();
+    assert_eq!(reason(&again.await), Reason::AlreadyExists);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_asked_again_next_time() {
+    let desk = one().await;
+    for fault in [
+        Fault::Begin(Error::Unavailable("nobody is there".into())),
+        Fault::Refused(Error::Unavailable("the disk is full".into())),
+    ] {
+        let (world, log) = (desk.world(), desk.store.log().await);
+        desk.store.plan([fault]);
+        for outcome in desk.at_once(vec![create_book("x"), create_book("y")]).await {
+            assert_eq!(reason(&outcome), Reason::ServiceUnavailable);
+        }
+        assert_eq!((desk.world(), desk.store.log().await), (world, log));
+    }
+    assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 0);
+}
+
+#[tokio::test]
+async fn what_a_store_refuses_as_wrong_ends_the_committer() {
+    for error in [Error::Guard("two of one".into()), Error::Corrupt("a page is bad".into())] {
+        let mut desk = one().await;
+        desk.store.plan([Fault::Refused(error)]);
+        assert_eq!(reason(&desk.queue.submit(create_book("x")).await), Reason::InternalError);
+        let fatal = desk.ended().await.unwrap().unwrap_err().to_string();
+        assert!(fatal.contains("what it knows is not what is stored"), "{fatal}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_lost_commits_ends_the_committer() {
+    let mut desk = Desk::open_on(FaultyStore::shared(), 7);
+    let outcome = desk.queue.submit(create(shelf_key("a"), shelf("a", 5))).await;
+    assert_eq!(reason(&outcome), Reason::InternalError);
+    let fatal = desk.ended().await.unwrap().unwrap_err().to_string();
+    assert!(fatal.contains("the log ends at 0, and this server has read up to 7"), "{fatal}");
+}
+
+#[tokio::test]
+async fn whoever_is_far_behind_catches_up_first() {
+    let desk = one().await;
+    let keys = (0..limits::NEWS_ENTRIES_MAX + 10).map(|n| format!("others/{n}"));
+    desk.store.write_many_behind_the_back(keys).await;
+    assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 0);
+    follows(&desk, desk.store.head().await.unwrap().revision.0).await;
+}

@@ -1,0 +1,240 @@
+//! The shared log as replicas reach it: slow, cut off now and then, and silent at bad moments. Time is virtual and chance has a
+//! seed, so that every run can be repeated.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use store::{
+    Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write,
+    memory::MemoryStore,
+};
+use tokio::time::sleep;
+
+/// The longest that one message takes.
+const DELAY_MAX: Duration = Duration::from_millis(20);
+/// How long a commit may go on after its replica has given it up.
+const LATE_MAX: Duration = Duration::from_millis(200);
+/// How long a replica may be frozen while the database takes the head away from it.
+const FROZEN: Duration = Duration::from_millis(300);
+/// The time after which a replica looks at the log without having been told to.
+const POLL: Duration = Duration::from_millis(250);
+/// One of so many messages is lost.
+const LOST_OF: u32 = 80;
+/// One of so many commits ends badly, in one of several ways.
+const BAD_COMMITS_OF: u32 = 8;
+/// One of so many hints does not come.
+const HINTS_LOST_OF: u32 = 3;
+
+/// A mistake that a test wants found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// None.
+    Nothing,
+    /// Replicas decide before they have caught up, and neither preconditions nor the guard stop them.
+    DecideBeforeCatchingUp,
+}
+
+/// One replica's way to the log.
+#[derive(Clone)]
+pub struct Sea {
+    log: MemoryStore,
+    chance: Arc<Mutex<StdRng>>,
+    planted: Planted,
+}
+
+impl Sea {
+    pub fn new(log: MemoryStore, seed: u64, planted: Planted) -> Self {
+        Self { log, chance: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))), planted }
+    }
+
+    fn one_of(&self, count: u32) -> bool {
+        self.chance.lock().unwrap().random_ratio(1, count)
+    }
+
+    fn up_to(&self, time: Duration) -> Duration {
+        time.mul_f64(self.chance.lock().unwrap().random())
+    }
+
+    /// Makes writes such that the store accepts them, right or wrong.
+    async fn open_all_doors(&self, mut revision: Revision, writes: &mut [Write]) -> Result<(), Error> {
+        let mut written = HashMap::new();
+        for write in writes {
+            revision = revision.next();
+            let there = self.log.get(&write.key).await?.map(|record| record.revision);
+            let after = write.value.is_some().then_some(revision);
+            write.expected = written.insert(write.key.clone(), after).unwrap_or(there);
+            (write.takes, write.releases) = (Vec::new(), Vec::new());
+        }
+        Ok(())
+    }
+
+    /// One message, there or back.
+    async fn message(&self) -> Result<(), Error> {
+        sleep(self.up_to(DELAY_MAX)).await;
+        if self.one_of(LOST_OF) { Err(Error::Unavailable("the connection was cut".to_owned())) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Store for Sea {
+    async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
+        self.message().await?;
+        let inner = self.log.begin().await?;
+        self.message().await?;
+        Ok(Box::new(Voyage { inner, sea: self.clone() }))
+    }
+
+    async fn begin_behind(&self, known: Revision, limit: usize) -> Result<(Box<dyn Transaction>, Vec<Entry>), Error> {
+        self.message().await?;
+        let inner = self.log.begin().await?;
+        let mut news = self.log.tail(known, limit).await?;
+        self.message().await?;
+        if self.planted == Planted::DecideBeforeCatchingUp {
+            // The replica believes that this is all there was.
+            news.drain(..news.len().saturating_sub(1));
+        }
+        Ok((Box::new(Voyage { inner, sea: self.clone() }), news))
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn changed(&self, known: Revision) {
+        if self.one_of(HINTS_LOST_OF) {
+            sleep(POLL).await;
+        } else {
+            tokio::select! {
+                () = self.log.changed(known) => sleep(self.up_to(DELAY_MAX)).await,
+                () = sleep(POLL) => {}
+            }
+        }
+    }
+
+    async fn head(&self) -> Result<Head, Error> {
+        self.message().await?;
+        self.log.head().await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
+        self.message().await?;
+        self.log.get(key).await
+    }
+
+    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+        self.message().await?;
+        let found = self.log.read(keys).await;
+        self.message().await?;
+        found
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
+        self.message().await?;
+        self.log.list(prefix, after, at, limit).await
+    }
+
+    async fn count(&self, prefix: &str, after: Option<&Key>, at: Revision, limit: usize) -> Result<usize, Error> {
+        self.message().await?;
+        self.log.count(prefix, after, at, limit).await
+    }
+
+    async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+        self.message().await?;
+        let found = self.log.tail(after, limit).await;
+        self.message().await?;
+        found
+    }
+
+    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+        self.message().await?;
+        self.log.holders(space, first, last, limit).await
+    }
+
+    async fn compact(&self, revision: Revision) -> Result<(), Error> {
+        self.message().await?;
+        self.log.compact(revision).await
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
+        self.message().await?;
+        self.log.snapshot().await
+    }
+
+    async fn load(&self) -> Result<Box<dyn Load>, Error> {
+        self.log.load().await
+    }
+
+    async fn jump(&self, by: u64) -> Result<Revision, Error> {
+        self.log.jump(by).await
+    }
+}
+
+/// The head, held by a replica that may be lost on the way.
+struct Voyage {
+    inner: Box<dyn Transaction>,
+    sea: Sea,
+}
+
+#[async_trait]
+impl Transaction for Voyage {
+    fn head(&self) -> Revision {
+        self.inner.head()
+    }
+
+    async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+        self.sea.message().await?;
+        self.inner.read(keys).await
+    }
+
+    async fn holders(&mut self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+        self.sea.message().await?;
+        self.inner.holders(space, first, last, limit).await
+    }
+
+    async fn commit(self: Box<Self>, mut writes: Vec<Write>) -> Result<(), Error> {
+        let Self { inner, sea } = *self;
+        if sea.planted == Planted::DecideBeforeCatchingUp {
+            sea.open_all_doors(inner.head(), &mut writes).await?;
+        }
+        if writes.is_empty() {
+            return inner.commit(writes).await;
+        }
+        let unknown = || Err(Error::Unknown("the connection was cut in the commit".to_owned()));
+        let way = if sea.one_of(BAD_COMMITS_OF) { sea.chance.lock().unwrap().random_range(0..4) } else { 4 };
+        sleep(sea.up_to(DELAY_MAX)).await;
+        match way {
+            // Lost on the way there.
+            0 => unknown(),
+            // Lost on the way back.
+            1 => {
+                inner.commit(writes).await?;
+                unknown()
+            }
+            // The database goes on with it, while the replica has given it up.
+            2 => {
+                let late = sea.up_to(LATE_MAX);
+                tokio::spawn(async move {
+                    sleep(late).await;
+                    drop(inner.commit(writes).await);
+                });
+                unknown()
+            }
+            // The replica was frozen, and the database took the head away from it.
+            3 => {
+                drop(inner);
+                sleep(FROZEN).await;
+                Err(Error::Unavailable("the database ended the transaction: it was silent for too long".to_owned()))
+            }
+            _ => {
+                inner.commit(writes).await?;
+                sleep(sea.up_to(DELAY_MAX)).await;
+                Ok(())
+            }
+        }
+    }
+}

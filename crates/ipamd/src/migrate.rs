@@ -1,0 +1,63 @@
+//! `ipam migrate`: the schema of a PostgreSQL database. A SQLite file needs none of this: its server sees to it when it starts.
+
+use std::{cmp::Ordering, io::Write, process::ExitCode};
+
+use store_postgres::Status;
+
+use crate::{config::Migrate, database};
+
+/// What `ipam migrate status` ends with when the database is not what this program needs.
+const NOT_CURRENT: u8 = 3;
+
+/// Runs one of the commands; what it found goes to `out`.
+pub async fn run(command: Migrate, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    match command {
+        Migrate::Up(database) => {
+            let pool = store_postgres::connect(database.dsn.expose()).map_err(database::explain)?;
+            let before = store_postgres::migrate(&pool).await.map_err(database::explain)?;
+            writeln!(out, "{}", done(before))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Migrate::Status(database) => {
+            let pool = store_postgres::connect(database.dsn.expose()).map_err(database::explain)?;
+            let status = store_postgres::status(&pool).await.map_err(database::explain)?;
+            writeln!(out, "{}", state(status))?;
+            let is_current = status.version == status.known;
+            Ok(if is_current { ExitCode::SUCCESS } else { ExitCode::from(NOT_CURRENT) })
+        }
+    }
+}
+
+fn done(before: Status) -> String {
+    let Status { version, known } = before;
+    match version.cmp(&known) {
+        Ordering::Less => format!("migrated from schema version {version} to {known}"),
+        Ordering::Equal => format!("schema version {version} is current; nothing to do"),
+        Ordering::Greater => format!("schema version {version} is newer than this program's {known}; nothing to do"),
+    }
+}
+
+fn state(status: Status) -> String {
+    let Status { version, known } = status;
+    let verdict = match version.cmp(&known) {
+        Ordering::Less => "behind: run `ipam migrate up`",
+        Ordering::Equal => "current",
+        Ordering::Greater => "ahead: run a newer ipam",
+    };
+    format!("schema version: {version}\nknown version:  {known}\n{verdict}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_behind_current_or_ahead() {
+        for (version, verdict, done_words) in
+            [(0, "behind", "from schema version 0 to 2"), (2, "current", "nothing to do"), (3, "ahead", "newer")]
+        {
+            let status = Status { version, known: 2 };
+            assert!(state(status).contains(verdict) && done(status).contains(done_words), "{version}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! A store into a file.
+
+use anyhow::Context as _;
+
+use super::{
+    file::Output,
+    format::{self, End},
+    pages::{Pages, Part},
+    progress::{Progress, Unit},
+};
+use crate::{config::Export, database};
+
+/// Runs `ipam export`. A server may go on writing to a store in PostgreSQL meanwhile: what is exported is one snapshot.
+///
+/// # Errors
+/// If the store cannot be read or the file cannot be written; then there is no file.
+pub async fn export(options: Export) -> anyhow::Result<()> {
+    let store = database::open_existing(&options.place).await?;
+    let pages = Pages::of(store.snapshot().await.context("cannot read the store")?);
+    let revision = pages.revision();
+    let mut out = Output::create(&options.file)?;
+    let total = store.count("", None, revision, usize::MAX).await.ok().and_then(|total| u64::try_from(total).ok());
+    let mut progress = Progress::start("exporting", Unit::Objects, total);
+    let end = write(pages, &mut out, &mut progress).await?;
+    out.finish().await?;
+    progress.done();
+    tracing::info!(revision = revision.0, records = end.records, spans = end.spans, "exported");
+    Ok(())
+}
+
+/// Writes the whole file.
+pub async fn write(mut pages: Pages, out: &mut Output, progress: &mut Progress) -> anyhow::Result<End> {
+    out.line(&format::header(pages.revision())).await?;
+    let (mut records, mut spans) = (0, 0);
+    while let Some(part) = pages.next().await.context("cannot read the store")? {
+        match part {
+            Part::Records(page) => {
+                records += page.len() as u64;
+                for record in &page {
+                    out.line(&format::record(record)).await?;
+                }
+            }
+            Part::Spans(page) => {
+                spans += page.len() as u64;
+                for span in &page {
+                    out.line(&format::span(span)).await?;
+                }
+            }
+        }
+        progress.reached(records);
+    }
+    let end = End { records, spans, sha256: out.sha256() };
+    out.line(&format::end(&end)).await?;
+    Ok(end)
+}

@@ -1,0 +1,272 @@
+//! The file: lines of JSON, each in the one form that its writer gives it.
+//!
+//! First a header; then every object in the order of the keys, under the revision that it had; then every span in the order of
+//! (space, first); then an end, which counts both and has the SHA-256 of all bytes before its own line. An object whose bytes
+//! are one line of JSON stands in its line as it is, byte for byte; any other is in base64.
+//!
+//! Reading is strict: what this file does not know is a fault and not a guess. A change of what is written is a new version.
+
+use std::borrow::Cow;
+
+use anyhow::{Context as _, bail};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use store::{Key, Record, Revision, Span};
+
+/// What every file says that it is.
+const FORMAT: &str = "ipam-export";
+/// The version that this program writes, and the only one that it reads.
+const VERSION: u32 = 1;
+
+/// The first line.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Header<'a> {
+    #[serde(borrow)]
+    format: Cow<'a, str>,
+    version: u32,
+    /// The end of the commit that the snapshot was taken at.
+    revision: u64,
+}
+
+/// What the first line of any version says.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow)]
+    format: Cow<'a, str>,
+    version: u32,
+}
+
+/// Any line but the first.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Form<'a> {
+    #[serde(borrow)]
+    Record(RecordForm<'a>),
+    #[serde(borrow)]
+    Span(SpanForm<'a>),
+    End(End),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordForm<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    revision: u64,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    object: Option<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    base64: Option<Cow<'a, str>>,
+}
+
+/// Numbers of 128 bits are text: not every reader of JSON would keep them.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpanForm<'a> {
+    #[serde(borrow)]
+    space: Cow<'a, str>,
+    #[serde(borrow)]
+    first: Cow<'a, str>,
+    #[serde(borrow)]
+    last: Cow<'a, str>,
+    #[serde(borrow)]
+    holder: Cow<'a, str>,
+}
+
+/// The last line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct End {
+    /// Objects in the file.
+    pub records: u64,
+    /// Spans in the file.
+    pub spans: u64,
+    /// Of all bytes before this line, in hexadecimal.
+    pub sha256: String,
+}
+
+/// What a line of a file says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line {
+    /// An object.
+    Record(Record),
+    /// A span.
+    Span(Span),
+    /// That this is all.
+    End(End),
+}
+
+/// The first line of a snapshot at `revision`.
+pub fn header(revision: Revision) -> Vec<u8> {
+    line(&Header { format: FORMAT.into(), version: VERSION, revision: revision.0 })
+}
+
+/// The line of an object.
+pub fn record(record: &Record) -> Vec<u8> {
+    let object = as_one_line(&record.value);
+    let base64 = object.is_none().then(|| STANDARD.encode(&record.value).into());
+    let (key, revision) = (record.key.as_str().into(), record.revision.0);
+    line(&Form::Record(RecordForm { key, revision, object, base64 }))
+}
+
+/// The line of a span.
+pub fn span(span: &Span) -> Vec<u8> {
+    line(&Form::Span(SpanForm {
+        space: span.space.as_str().into(),
+        first: span.first.to_string().into(),
+        last: span.last.to_string().into(),
+        holder: span.holder.as_str().into(),
+    }))
+}
+
+/// The last line.
+pub fn end(end: &End) -> Vec<u8> {
+    line(&Form::End(end.clone()))
+}
+
+/// Reads the first line; answers with the revision of the snapshot.
+pub fn read_header(line: &[u8]) -> anyhow::Result<Revision> {
+    let kind = serde_json::from_slice::<Kind<'_>>(line).ok().filter(|kind| kind.format == FORMAT);
+    let Some(kind) = kind else { bail!("this is not a file that `ipam export` made") };
+    if kind.version > VERSION {
+        bail!(
+            "the file has version {} of the format and this program reads version {VERSION}: import it with a newer ipam",
+            kind.version
+        );
+    }
+    if kind.version < VERSION {
+        bail!("the file has version {} of the format, which never was", kind.version);
+    }
+    let header: Header<'_> = serde_json::from_slice(line).context("the header is damaged")?;
+    Ok(Revision(header.revision))
+}
+
+/// Reads any other line.
+pub fn read(line: &[u8]) -> anyhow::Result<Line> {
+    Ok(match serde_json::from_slice(line)? {
+        Form::Record(form) => Line::Record(form.read()?),
+        Form::Span(form) => Line::Span(form.read()?),
+        Form::End(end) => Line::End(end),
+    })
+}
+
+impl RecordForm<'_> {
+    fn read(self) -> anyhow::Result<Record> {
+        let value = match (self.object, self.base64) {
+            (Some(object), None) => Bytes::copy_from_slice(object.get().as_bytes()),
+            (None, Some(text)) => STANDARD.decode(text.as_bytes())?.into(),
+            _ => bail!("an object is either JSON or base64"),
+        };
+        Ok(Record { key: key(self.key)?, revision: Revision(self.revision), value })
+    }
+}
+
+impl SpanForm<'_> {
+    fn read(self) -> anyhow::Result<Span> {
+        let (first, last) = (self.first.parse()?, self.last.parse()?);
+        if last < first {
+            bail!("a span ends before it begins");
+        }
+        Ok(Span { space: self.space.into_owned(), first, last, holder: key(self.holder)? })
+    }
+}
+
+fn key(text: Cow<'_, str>) -> anyhow::Result<Key> {
+    Key::new(text).map_err(|text| anyhow::anyhow!("{text:?} is no key"))
+}
+
+/// The value as the JSON object that it is, if nothing of it would be lost in a line.
+fn as_one_line(value: &[u8]) -> Option<&RawValue> {
+    if !value.starts_with(b"{") || value.contains(&b'\n') {
+        return None;
+    }
+    let raw: &RawValue = serde_json::from_slice(value).ok()?;
+    (raw.get().len() == value.len()).then_some(raw)
+}
+
+fn line(form: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(form).expect("texts and numbers are JSON");
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example(value: &[u8]) -> Record {
+        let key = Key::new("ipclaims/p/\"quoted\"/ä").unwrap();
+        Record { key, revision: Revision(7), value: Bytes::copy_from_slice(value) }
+    }
+
+    #[test]
+    fn every_value_comes_back_byte_for_byte() {
+        for (value, stands_in_line) in [
+            (&br#"{"a":1.10,"b":"\u00e4 \"x\"","c":[1e5,-0]}"#[..], true),
+            (b"{ \"spaces\" :\t1 }", true),
+            (b"{}", true),
+            (b"{} ", false),
+            (b" {}", false),
+            (b"{\n}", false),
+            (b"{\"a\":1", false),
+            (b"{}{}", false),
+            (b"null", false),
+            (b"", false),
+            (b"\xff\x00{", false),
+            (b"{\"a\":\"\xff\"}", false),
+        ] {
+            let line = record(&example(value));
+            let text = String::from_utf8(line.clone()).unwrap();
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert_eq!(text.contains("\"object\":"), stands_in_line, "{text}");
+            assert_eq!(read(&line).unwrap(), Line::Record(example(value)), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_other_lines_come_back_too() {
+        let span_of = |first, last| Span { space: "s".to_owned(), first, last, holder: Key::new("h").unwrap() };
+        for example in [span_of(0, 0), span_of(1, u128::MAX)] {
+            assert_eq!(read(&span(&example)).unwrap(), Line::Span(example));
+        }
+        let last = End { records: 1, spans: 2, sha256: "00".to_owned() };
+        assert_eq!(read(&end(&last)).unwrap(), Line::End(last));
+        assert_eq!(read_header(&header(Revision(9))).unwrap(), Revision(9));
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_fault() {
+        for line in [
+            "",
+            "{}",
+            "[]",
+            r#"{"object":{}}"#,
+            r#"{"record":{"key":"a","revision":1}}"#,
+            r#"{"record":{"key":"a","revision":1,"object":{},"base64":""}}"#,
+            r#"{"record":{"key":"a","revision":1,"object":{},"more":1}}"#,
+            r#"{"record":{"key":"a","revision":-1,"object":{}}}"#,
+            r#"{"record":{"key":"","revision":1,"object":{}}}"#,
+            r#"{"record":{"key":"a","revision":1,"base64":"?"}}"#,
+            r#"{"span":{"space":"s","first":"2","last":"1","holder":"h"}}"#,
+            r#"{"span":{"space":"s","first":"-2","last":"1","holder":"h"}}"#,
+            r#"{"end":{"records":1,"spans":0}}"#,
+            r#"{"end":{"records":1,"spans":0,"sha256":""}} {}"#,
+        ] {
+            read(line.as_bytes()).expect_err(line);
+        }
+        for (line, words) in [
+            ("", "not a file that `ipam export` made"),
+            ("SQLite format 3", "not a file that `ipam export` made"),
+            (r#"{"format":"other","version":1,"revision":1}"#, "not a file that `ipam export` made"),
+            (r#"{"format":"ipam-export","version":2,"whatever":[]}"#, "newer ipam"),
+            (r#"{"format":"ipam-export","version":0,"revision":1}"#, "never was"),
+            (r#"{"format":"ipam-export","version":1}"#, "header is damaged"),
+        ] {
+            let error = read_header(line.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(words), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A whole snapshot, page by page: first its objects in the order of their keys, then its spans in the order of (space, first).
+
+use store::{Error, Key, Record, Revision, Snapshot, Span};
+
+use super::{RECORDS_PER_PAGE, SPANS_PER_PAGE};
+
+/// Where the reading stands.
+pub struct Pages {
+    snapshot: Box<dyn Snapshot>,
+    next: Next,
+}
+
+/// What comes next.
+enum Next {
+    Records { after: Option<Key> },
+    Spans { after: Option<(String, u128)> },
+    Nothing,
+}
+
+/// A page. Only the last of a kind may be empty.
+pub enum Part {
+    /// Objects.
+    Records(Vec<Record>),
+    /// Spans.
+    Spans(Vec<Span>),
+}
+
+impl Pages {
+    /// From the beginning.
+    pub fn of(snapshot: Box<dyn Snapshot>) -> Self {
+        Self { snapshot, next: Next::Records { after: None } }
+    }
+
+    /// What it is a snapshot of.
+    pub fn revision(&self) -> Revision {
+        self.snapshot.revision()
+    }
+
+    /// The next page; `None` when there is nothing more.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn next(&mut self) -> Result<Option<Part>, Error> {
+        match &self.next {
+            Next::Records { after } => {
+                let page = self.snapshot.list("", after.as_ref(), RECORDS_PER_PAGE).await?;
+                let last = page.records.last().filter(|_| page.more);
+                self.next = match last {
+                    Some(last) => Next::Records { after: Some(last.key.clone()) },
+                    None => Next::Spans { after: None },
+                };
+                Ok(Some(Part::Records(page.records)))
+            }
+            Next::Spans { after } => {
+                let after = after.as_ref().map(|(space, first)| (space.as_str(), *first));
+                let spans = self.snapshot.spans(after, SPANS_PER_PAGE).await?;
+                self.next = match spans.last().filter(|_| spans.len() == SPANS_PER_PAGE) {
+                    Some(last) => Next::Spans { after: Some((last.space.clone(), last.first)) },
+                    None => Next::Nothing,
+                };
+                Ok(Some(Part::Spans(spans)))
+            }
+            Next::Nothing => Ok(None),
+        }
+    }
+}

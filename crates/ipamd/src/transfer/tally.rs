@@ -1,0 +1,130 @@
+//! What a store holds, in three numbers: how many objects, how many spans, and a digest of all of them in their order. It does not
+//! depend on how they were written down.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+use store::{Record, Revision, Span};
+
+/// Counts and digests.
+#[derive(Default)]
+pub struct Tally {
+    records: u64,
+    spans: u64,
+    digest: Sha256,
+}
+
+/// The result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sum {
+    /// Objects.
+    pub records: u64,
+    /// Spans.
+    pub spans: u64,
+    digest: String,
+}
+
+impl Tally {
+    /// One more object.
+    pub fn record(&mut self, record: &Record) {
+        self.records += 1;
+        self.number(record.revision);
+        self.text(record.key.as_str().as_bytes());
+        self.text(&record.value);
+    }
+
+    /// One more span.
+    pub fn span(&mut self, span: &Span) {
+        self.spans += 1;
+        self.text(span.space.as_bytes());
+        self.digest.update(span.first.to_be_bytes());
+        self.digest.update(span.last.to_be_bytes());
+        self.text(span.holder.as_str().as_bytes());
+    }
+
+    /// Objects so far.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Spans so far.
+    pub fn spans(&self) -> u64 {
+        self.spans
+    }
+
+    /// What it comes to.
+    pub fn sum(self) -> Sum {
+        Sum { records: self.records, spans: self.spans, digest: hexadecimal(self.digest) }
+    }
+
+    fn number(&mut self, revision: Revision) {
+        self.digest.update(revision.0.to_be_bytes());
+    }
+
+    /// With its length, so that no two sequences of texts look alike.
+    fn text(&mut self, text: &[u8]) {
+        self.digest.update((text.len() as u64).to_be_bytes());
+        self.digest.update(text);
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} objects and {} spans with digest {}", self.records, self.spans, self.digest)
+    }
+}
+
+/// A digest as people write it.
+pub fn hexadecimal(digest: Sha256) -> String {
+    format!("{:x}", digest.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use store::Key;
+
+    use super::*;
+
+    fn record(key: &str, revision: u64, value: &'static str) -> Record {
+        Record {
+            key: Key::new(key).unwrap(),
+            revision: Revision(revision),
+            value: Bytes::from_static(value.as_bytes()),
+        }
+    }
+
+    fn span(space: &str, first: u128, last: u128, holder: &str) -> Span {
+        Span { space: space.to_owned(), first, last, holder: Key::new(holder).unwrap() }
+    }
+
+    #[test]
+    fn every_part_of_everything_counts() {
+        let sum = |records: &[Record], spans: &[Span]| {
+            let mut tally = Tally::default();
+            for record in records {
+                tally.record(record);
+            }
+            for span in spans {
+                tally.span(span);
+            }
+            tally.sum()
+        };
+        let base = sum(&[record("a", 1, "bc"), record("b", 2, "d")], &[span("s", 1, 2, "a")]);
+        assert_eq!(base, sum(&[record("a", 1, "bc"), record("b", 2, "d")], &[span("s", 1, 2, "a")]));
+        for (records, spans) in [
+            (vec![record("a", 1, "bc")], vec![span("s", 1, 2, "a")]),
+            (vec![record("a", 1, "bc"), record("b", 2, "d")], vec![]),
+            (vec![record("b", 2, "d"), record("a", 1, "bc")], vec![span("s", 1, 2, "a")]),
+            (vec![record("a", 1, "bd"), record("b", 2, "d")], vec![span("s", 1, 2, "a")]),
+            (vec![record("a", 3, "bc"), record("b", 2, "d")], vec![span("s", 1, 2, "a")]),
+            (vec![record("ab", 1, "c"), record("b", 2, "d")], vec![span("s", 1, 2, "a")]),
+            (vec![record("a", 1, "bc"), record("b", 2, "d")], vec![span("s", 1, 3, "a")]),
+            (vec![record("a", 1, "bc"), record("b", 2, "d")], vec![span("s", 0, 2, "a")]),
+            (vec![record("a", 1, "bc"), record("b", 2, "d")], vec![span("t", 1, 2, "a")]),
+            (vec![record("a", 1, "bc"), record("b", 2, "d")], vec![span("s", 1, 2, "b")]),
+        ] {
+            assert_ne!(base, sum(&records, &spans), "{records:?} {spans:?}");
+        }
+    }
+}

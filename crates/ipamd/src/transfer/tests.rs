@@ -1,0 +1,127 @@
+//! Stores of every size around that of a page, there and back.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use store::{Key, Record, Revision, Span, Store, memory::MemoryStore};
+
+use super::{
+    PAGE_BYTES_MAX, RECORDS_PER_PAGE, SPANS_PER_PAGE, export,
+    file::{Input, Output},
+    import,
+    pages::{Pages, Part},
+    progress::{Progress, Unit},
+    tally::Sum,
+};
+
+fn records(count: usize, value_bytes: usize) -> Vec<Record> {
+    let value = format!("{{\"a\":\"{}\"}}", "x".repeat(value_bytes));
+    let record = |index: usize| Record {
+        key: Key::new(format!("k/{index:06}")).unwrap(),
+        // Not in the order of the keys.
+        revision: Revision((index as u64 * 7) % (count as u64 * 7 + 1) + 1),
+        value: Bytes::from(value.clone()),
+    };
+    (0..count).map(record).collect()
+}
+
+fn spans(count: usize) -> Vec<Span> {
+    let holder = Key::new("k/000000").unwrap();
+    let span = |index: usize| {
+        let first = index as u128 * 10;
+        Span { space: format!("s{}", index % 2), first, last: first + 9, holder: holder.clone() }
+    };
+    (0..count).map(span).collect()
+}
+
+async fn store(records: Vec<Record>, spans: Vec<Span>) -> MemoryStore {
+    let head = Revision(records.iter().map(|record| record.revision.0).max().unwrap_or(0) + 5);
+    let store = MemoryStore::new();
+    let mut load = store.load().await.unwrap();
+    load.records(records).await.unwrap();
+    load.spans(spans).await.unwrap();
+    load.finish(head).await.unwrap();
+    store
+}
+
+async fn everything(store: &MemoryStore) -> (Revision, Vec<Record>, Vec<Span>) {
+    let all = store.list("", None, None, usize::MAX).await.unwrap();
+    let mut snapshot = store.snapshot().await.unwrap();
+    (all.revision, all.records, snapshot.spans(None, usize::MAX).await.unwrap())
+}
+
+async fn write(store: &MemoryStore, file: &Path) -> (u64, u64) {
+    let mut out = Output::create(file).unwrap();
+    let pages = Pages::of(store.snapshot().await.unwrap());
+    let mut progress = Progress::start("", Unit::Objects, None);
+    let end = export::write(pages, &mut out, &mut progress).await.unwrap();
+    out.finish().await.unwrap();
+    (end.records, end.spans)
+}
+
+async fn read(store: &MemoryStore, file: &Path) -> (Revision, Sum) {
+    let mut input = Input::open(file).unwrap();
+    let revision = import::read_header(&mut input).await.unwrap();
+    (revision, import::fill(store, revision, &mut input).await.unwrap())
+}
+
+#[tokio::test]
+async fn no_page_is_lost_or_read_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let around = |size: usize| [size - 1, size, size + 1, 2 * size];
+    let sizes = around(RECORDS_PER_PAGE).into_iter().zip(around(SPANS_PER_PAGE)).chain([(0, 0), (1, 0), (0, 1)]);
+    for (record_count, span_count) in sizes {
+        let from = store(records(record_count, 1), spans(span_count)).await;
+        let file = directory.path().join(format!("{record_count}-{span_count}"));
+        assert_eq!(write(&from, &file).await, (record_count as u64, span_count as u64));
+        let to = MemoryStore::new();
+        let (revision, sum) = read(&to, &file).await;
+        assert_eq!((sum.records, sum.spans), (record_count as u64, span_count as u64));
+        assert_eq!(everything(&to).await, everything(&from).await, "{record_count} objects, {span_count} spans");
+        import::verify(&to, revision, &sum).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_bounded() {
+    let store = store(records(RECORDS_PER_PAGE + 1, 1), spans(SPANS_PER_PAGE + 1)).await;
+    let mut pages = Pages::of(store.snapshot().await.unwrap());
+    let mut sizes = Vec::new();
+    while let Some(part) = pages.next().await.unwrap() {
+        sizes.push(match part {
+            Part::Records(page) => page.len(),
+            Part::Spans(page) => page.len(),
+        });
+    }
+    assert_eq!(sizes, [RECORDS_PER_PAGE, 1, SPANS_PER_PAGE, 1]);
+}
+
+#[tokio::test]
+async fn large_objects_arrive_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let (from, file) = (store(records(5, PAGE_BYTES_MAX / 2), Vec::new()).await, directory.path().join("large"));
+    write(&from, &file).await;
+    let to = MemoryStore::new();
+    read(&to, &file).await;
+    assert_eq!(everything(&to).await, everything(&from).await);
+}
+
+#[tokio::test]
+async fn a_store_that_holds_something_else_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    let from = store(records(3, 1), spans(3)).await;
+    write(&from, &file).await;
+    let (revision, sum) = read(&MemoryStore::new(), &file).await;
+    import::verify(&from, revision, &sum).await.unwrap();
+    let mut changed = records(3, 1);
+    changed[1].value = Bytes::from_static(b"{}");
+    for (other, words) in [
+        (store(records(2, 1), spans(3)).await, "do not use it"),
+        (store(records(3, 1), spans(2)).await, "do not use it"),
+        (store(changed, spans(3)).await, "do not use it"),
+    ] {
+        let error = import::verify(&other, revision, &sum).await.unwrap_err().to_string().to_lowercase();
+        assert!(error.contains(words), "{error}");
+    }
+}

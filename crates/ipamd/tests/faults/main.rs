@@ -1,0 +1,231 @@
+//! What three replicas survive. Each time 64 clients are at work on a few pools while something happens to a replica, to the
+//! database or to the line between them. Afterwards what each client was told must be true, the books must balance, the watches on
+//! all replicas must tell one story, and nobody may have seen what is there as gone.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise, in its helpers too")]
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use history::Run;
+use kube::api::PostParams;
+use support::{BINARY, Front};
+use testkit::{
+    Builder, Replicas, Servers as _, claim,
+    postgres::{Cluster, Database},
+    proxy::Proxy,
+};
+
+/// Where the tests run.
+mod setting {
+    use testkit::Replicas;
+
+    /// What a test has to do with.
+    pub type Servers = Replicas;
+
+    pub async fn start() -> Servers {
+        Replicas::start(super::support::BINARY.as_ref(), super::REPLICAS).await
+    }
+}
+
+#[expect(dead_code, reason = "the tests that are not repeated here use the rest")]
+#[path = "../it/support.rs"]
+mod support;
+
+#[path = "../it/history.rs"]
+mod history;
+
+const REPLICAS: usize = 3;
+const CLIENTS: u64 = 64;
+/// How often a fault that is over at once happens.
+const TIMES: usize = 3;
+/// Longer than the database lets a replica be silent.
+const FROZEN: Duration = Duration::from_secs(30);
+/// On each piece in each direction.
+const DELAY: Duration = Duration::from_millis(200);
+/// Where the disk is full: the log's table has grown to this after some hundred claims.
+const FULL: u64 = 2 << 20;
+
+/// Three replicas and the way to their database.
+struct Site {
+    front: Front,
+    cluster: Cluster,
+    line: Proxy,
+}
+
+impl Site {
+    async fn open(cluster: Cluster) -> Self {
+        Self::open_each(cluster, |_, builder| builder).await
+    }
+
+    async fn open_each(cluster: Cluster, way: impl Fn(usize, Builder) -> Builder) -> Self {
+        let line = Proxy::to(cluster.port()).await.unwrap();
+        let database = cluster.database();
+        let dsn = format!("host=127.0.0.1 port={} user=ipam dbname={}", line.port(), database.name);
+        let database = Database { dsn, port: line.port(), ..database };
+        let servers = Replicas::start_each(BINARY.as_ref(), REPLICAS, database, way).await;
+        Self { front: Front::to(servers), cluster, line }
+    }
+
+    async fn usual() -> Self {
+        Self::open(Cluster::start().unwrap()).await
+    }
+
+    async fn work(&self) -> Run {
+        let mut run = Run::begin(&self.front, CLIENTS).await;
+        run.let_work().await;
+        run
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_are_killed() {
+    let mut site = Site::usual().await;
+    let mut run = site.work().await;
+    for victim in 0..REPLICAS {
+        site.front.server.kill_one(victim);
+        run.let_work().await;
+        site.front.server.restart_one(victim).await;
+        run.let_work().await;
+    }
+    run.end(&site.front, &format!("{REPLICAS} replicas killed")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_killed() {
+    let site = Site::usual().await;
+    let mut run = site.work().await;
+    for _ in 0..TIMES {
+        site.cluster.crash().await.unwrap();
+        run.let_work().await;
+        site.cluster.run().unwrap();
+        run.let_work().await;
+    }
+    run.end(&site.front, &format!("{TIMES} crashes of the database")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_cut_in_a_commit() {
+    let site = Site::usual().await;
+    let mut run = site.work().await;
+    site.line.cut_commits(5);
+    for _ in 0..TIMES {
+        run.let_work().await;
+    }
+    site.line.cut_commits(0);
+    for _ in 0..TIMES {
+        site.line.cut();
+        run.let_work().await;
+        site.line.mend();
+        run.let_work().await;
+    }
+    let cuts = site.line.cuts();
+    assert!(cuts > 4, "{cuts} commits were cut");
+    run.end(&site.front, &format!("{cuts} commits cut, the line down {TIMES} times")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_is_slow() {
+    let site = Site::usual().await;
+    let mut run = site.work().await;
+    site.line.delay(DELAY);
+    for _ in 0..TIMES {
+        run.let_work().await;
+    }
+    site.line.delay(Duration::ZERO);
+    run.let_work().await;
+    run.end(&site.front, "every message 200 ms late").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_sleeps_and_wakes_up() {
+    let site = Site::usual().await;
+    let mut run = site.work().await;
+    let began = Instant::now();
+    site.front.server.pause(0);
+    while began.elapsed() < FROZEN {
+        run.let_work().await;
+    }
+    site.front.server.resume(0);
+    for _ in 0..TIMES {
+        run.let_work().await;
+    }
+    run.end(&site.front, "a replica frozen for 30 s").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_an_hour_ahead() {
+    let clock = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(clock.path(), "+0").unwrap();
+    let way = |replica, builder: Builder| match replica {
+        0 => builder
+            .environment("LD_PRELOAD", other_clock())
+            .environment("FAKETIME_TIMESTAMP_FILE", clock.path())
+            .environment("FAKETIME_NO_CACHE", "1")
+            .environment("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        _ => builder,
+    };
+    let site = Site::open_each(Cluster::start().unwrap(), way).await;
+    let mut run = site.work().await;
+    let times = async |name: &str| {
+        let claims = testkit::claims(&site.front.server.server(0).client(), "default");
+        let made = claims.create(&PostParams::default(), &claim(name).pool("six").length(128).into()).await.unwrap();
+        made.metadata.creation_timestamp.unwrap().0
+    };
+    let before = times("zy-before").await;
+    std::fs::write(clock.path(), "+3600").unwrap();
+    let ahead = times("zy-ahead").await.duration_since(before);
+    assert!(ahead.as_secs() >= 3_600, "the clock did not jump: {ahead}");
+    for _ in 0..TIMES {
+        run.let_work().await;
+    }
+    for name in ["zy-before", "zy-ahead"] {
+        site.front.delete_claim(name).await;
+    }
+    run.end(&site.front, "a clock an hour ahead").await;
+}
+
+/// The library that shows a process another time.
+fn other_clock() -> PathBuf {
+    const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
+    let folders = std::fs::read_dir("/usr/lib").unwrap().map(|folder| folder.unwrap().path());
+    let mut libraries = folders.map(|folder| folder.join(LIBRARY)).filter(|library| library.exists());
+    libraries.next().expect("libfaketime is here (Debian: apt-get install faketime)")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_is_full() {
+    let site = Site::open(Cluster::in_small_files().unwrap()).await;
+    let mut run = site.work().await;
+    for _ in 0..TIMES {
+        site.cluster.limit_files(Some(FULL)).unwrap();
+        run.let_work().await;
+        run.let_work().await;
+        site.cluster.limit_files(None).unwrap();
+        run.let_work().await;
+    }
+    let servers = (0..REPLICAS).map(|replica| site.front.server.server(replica));
+    assert!(
+        servers.into_iter().any(|server| server.log().contains("could not extend file")),
+        "the disk was never full"
+    );
+    run.end(&site.front, &format!("a full disk {TIMES} times")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_that_takes_over() {
+    let site = Site::usual().await;
+    let standby = site.cluster.standby().await.unwrap();
+    let mut run = site.work().await;
+    site.cluster.crash().await.unwrap();
+    run.let_work().await;
+    standby.promote().unwrap();
+    site.line.lead_to(standby.port());
+    site.line.cut();
+    site.line.mend();
+    for _ in 0..TIMES {
+        run.let_work().await;
+    }
+    run.end(&site.front, "a synchronous standby took over").await;
+}

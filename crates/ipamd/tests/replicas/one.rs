@@ -1,0 +1,39 @@
+//! One replica.
+
+/// Where the tests run.
+mod setting {
+    use testkit::Replicas;
+
+    /// What a test has to do with.
+    pub type Servers = Replicas;
+
+    pub async fn start() -> Servers {
+        Replicas::start(super::support::BINARY.as_ref(), 1).await
+    }
+}
+
+#[expect(dead_code, reason = "the tests that are not repeated here use the rest")]
+#[path = "../it/support.rs"]
+mod support;
+
+#[path = "../it/claim_lifecycle.rs"]
+mod claim_lifecycle;
+#[path = "../it/claim_validation.rs"]
+mod claim_validation;
+#[path = "../it/dry_run_and_protection.rs"]
+mod dry_run_and_protection;
+#[path = "../it/exhaustion.rs"]
+mod exhaustion;
+#[path = "../it/host_addresses.rs"]
+mod host_addresses;
+#[path = "../it/overlap_prevention.rs"]
+mod overlap_prevention;
+#[path = "../it/pool_capacity.rs"]
+mod pool_capacity;
+#[path = "../it/pool_hierarchy.rs"]
+mod pool_hierarchy;
+#[path = "../it/pool_selector.rs"]
+mod pool_selector;
+
+#[path = "../it/history.rs"]
+mod history;

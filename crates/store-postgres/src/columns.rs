@@ -1,0 +1,35 @@
+//! Spans as the database takes them.
+
+use tokio_postgres::types::{ToSql, Type};
+
+/// Spans column by column, as the database takes them.
+pub struct Columns<'a> {
+    spaces: Vec<&'a str>,
+    firsts: Vec<Vec<u8>>,
+    lasts: Vec<Vec<u8>>,
+    holders: Vec<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    /// The columns of these spans.
+    pub fn of(spans: impl Iterator<Item = &'a store::Span>) -> Self {
+        let mut columns = Self { spaces: Vec::new(), firsts: Vec::new(), lasts: Vec::new(), holders: Vec::new() };
+        for span in spans {
+            columns.spaces.push(&span.space);
+            columns.firsts.push(span.first.to_be_bytes().to_vec());
+            columns.lasts.push(span.last.to_be_bytes().to_vec());
+            columns.holders.push(span.holder.as_str());
+        }
+        columns
+    }
+
+    /// As parameters: spaces, firsts, lasts, holders.
+    pub fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 4] {
+        [
+            (&self.spaces, Type::TEXT_ARRAY),
+            (&self.firsts, Type::BYTEA_ARRAY),
+            (&self.lasts, Type::BYTEA_ARRAY),
+            (&self.holders, Type::TEXT_ARRAY),
+        ]
+    }
+}

@@ -1,0 +1,110 @@
+//! What is read of a connection string, and what is said of one that cannot be read.
+use super::*;
+
+fn encryption(dsn: &str) -> Encryption {
+    parse(dsn).unwrap().1
+}
+
+fn fault(dsn: &str) -> String {
+    let fault = parse(dsn).err().unwrap_or_else(|| panic!("{dsn} was read"));
+    assert!(!fault.contains("secret"), "{fault}");
+    fault
+}
+
+#[test]
+fn modes_are_those_of_libpq() {
+    let file = || Some(Roots::File("/ca".into()));
+    for (said, mode, verify, roots) in [
+        ("", SslMode::Prefer, Verify::Nothing, None),
+        ("sslmode=", SslMode::Prefer, Verify::Nothing, None),
+        ("sslmode=disable sslrootcert=/ca", SslMode::Disable, Verify::Nothing, None),
+        ("sslmode=prefer", SslMode::Prefer, Verify::Nothing, None),
+        ("sslmode=require", SslMode::Require, Verify::Nothing, None),
+        ("sslmode=require sslrootcert=/ca", SslMode::Require, Verify::Authority, file()),
+        ("sslmode=prefer sslrootcert=/ca", SslMode::Prefer, Verify::Authority, file()),
+        ("sslrootcert=/ca", SslMode::Prefer, Verify::Authority, file()),
+        ("sslmode=verify-ca sslrootcert=/ca", SslMode::Require, Verify::Authority, file()),
+        ("sslmode=verify-full sslrootcert=/ca", SslMode::Require, Verify::Name, file()),
+        ("sslmode=verify-full", SslMode::Require, Verify::Name, Some(Roots::System)),
+        ("sslmode=verify-full sslrootcert=system", SslMode::Require, Verify::Name, Some(Roots::System)),
+        ("sslmode=disable sslmode=require", SslMode::Require, Verify::Nothing, None),
+    ] {
+        let url = format!("postgres://u@db/x?{}", said.replace(' ', "&"));
+        for dsn in [format!("host=db {said}"), url] {
+            let (config, found) = parse(&dsn).unwrap();
+            assert_eq!(config.get_ssl_mode(), mode, "{dsn}");
+            assert_eq!(found, Encryption { verify, roots: roots.clone(), identity: None }, "{dsn}");
+        }
+    }
+}
+
+#[test]
+fn what_tls_is_about_is_taken_out_and_the_rest_stays() {
+    for dsn in [
+        "host=db password='se\\'cr \\\\et' sslcert='/my files/c' user = me sslkey=/my\\ files/k sslmode='require' port=5",
+        "postgres://me:se'cr%20%5Cet@db:5/?sslcert=/my%20files/c&ssl%6bey=%2Fmy%20files/k&sslmode=require",
+        "postgresql://me@db?port=5&sslmode=require&sslkey=/my files/k&password=se'cr \\et&sslcert=/my files/c",
+    ] {
+        let (config, encryption) = parse(dsn).unwrap();
+        assert_eq!(config.get_password(), Some(&b"se'cr \\et"[..]), "{dsn}");
+        assert_eq!((config.get_user(), config.get_hosts()), (Some("me"), &[Host::Tcp("db".to_owned())][..]), "{dsn}");
+        assert!(config.get_ports().ends_with(&[5]), "{dsn}");
+        assert_eq!(encryption.identity, Some(("/my files/c".into(), "/my files/k".into())), "{dsn}");
+    }
+}
+
+#[test]
+fn a_question_mark_in_a_password_begins_no_query() {
+    let (config, _) = parse("postgres://me:a?sslmode=x@db/ipam?sslmode=disable&options=-c%20a=b@c").unwrap();
+    assert_eq!(config.get_password(), Some(&b"a?sslmode=x"[..]));
+    assert_eq!((config.get_ssl_mode(), config.get_options()), (SslMode::Disable, Some("-c a=b@c")));
+    let (config, encryption) = parse("postgres://db/ipam?sslmode=verify-full&sslrootcert=/a@b&options=c@d").unwrap();
+    assert_eq!((config.get_user(), config.get_options()), (None, Some("c@d")));
+    assert_eq!(encryption.roots, Some(Roots::File("/a@b".into())));
+}
+
+#[test]
+fn a_socket_is_never_encrypted() {
+    for dsn in ["host=/run sslmode=verify-full", "postgres:///x?host=/run&sslmode=require"] {
+        assert_eq!(parse(dsn).unwrap().0.get_ssl_mode(), SslMode::Disable, "{dsn}");
+    }
+    assert_eq!(parse("host=/run,db sslmode=require").unwrap().0.get_ssl_mode(), SslMode::Require);
+}
+
+#[test]
+fn faults_name_the_parameter_and_show_no_password() {
+    for (said, named) in [
+        ("sslmode=secret", "sslmode: "),
+        ("sslmode=verify-ca", "sslrootcert: "),
+        ("sslmode=require&sslrootcert=system", "sslrootcert: "),
+        ("sslcert=/c", "sslkey: "),
+        ("sslkey=/k", "sslcert: "),
+        ("sslmod=require", "`sslmod`"),
+        ("target_session_attrs=secret", "`target_session_attrs`"),
+    ] {
+        for dsn in [format!("postgres://me:secret@db/x?{said}"), format!("password=secret {}", said.replace('&', " "))]
+        {
+            let fault = fault(&dsn);
+            assert!(fault.contains(named), "{fault}");
+        }
+    }
+    for dsn in [
+        "postgres//me:secret@db",
+        "password='secret",
+        "password='a' secret host=db",
+        "password=a=1 Secret2=3 host=db host",
+        "postgres://me:a/?secret@db/x?sslmode=require",
+        "postgres://me:x@db/x?secret",
+        "postgres://me:secret@db:port/x",
+        "postgres://me:x@db/x?sslcert=%ffsecret",
+    ] {
+        fault(dsn);
+    }
+}
+
+#[test]
+fn an_empty_value_is_none() {
+    let none = Encryption { verify: Verify::Nothing, roots: None, identity: None };
+    assert_eq!(encryption("host=db sslrootcert='' sslcert=''  sslkey=''"), none);
+    assert_eq!(encryption("postgres://db/?sslrootcert=&sslcert=&sslkey="), none);
+}

@@ -1,0 +1,71 @@
+//! What the database says when something goes wrong, in the words of the contract.
+
+use deadpool_postgres::PoolError;
+use store::{Error, Key, Revision};
+use tokio_postgres::error::{DbError, SqlState};
+
+use crate::causes::causes;
+
+/// Raised by `append`: another version is there than was expected.
+const PRECONDITION: &str = "IP001";
+/// Raised by `append`: a span that is not held cannot be released.
+const NOT_HELD: &str = "IP002";
+
+/// A read that failed, or anything before a commit: nothing was written.
+pub fn failed(error: tokio_postgres::Error) -> Error {
+    let Some(database) = error.as_db_error() else {
+        return Error::Unavailable(format!("the connection to PostgreSQL failed: {}", causes(&error)));
+    };
+    let code = database.code();
+    if *code == SqlState::DATA_CORRUPTED || *code == SqlState::INDEX_CORRUPTED {
+        Error::Corrupt(describe(database))
+    } else {
+        Error::Unavailable(describe(database))
+    }
+}
+
+/// No connection could be had.
+pub fn no_connection(error: PoolError) -> Error {
+    match error {
+        PoolError::Backend(error) => failed(error),
+        error => Error::Unavailable(format!("there is no connection to PostgreSQL: {error}")),
+    }
+}
+
+/// What a refused commit was refused for; `expected` knows what each key was expected to be.
+pub fn refused(error: tokio_postgres::Error, expected: impl Fn(&Key) -> Option<Revision>) -> Error {
+    let Some(database) = error.as_db_error() else { return failed(error) };
+    match database.code().code() {
+        PRECONDITION => precondition(database, expected),
+        NOT_HELD => Error::Guard(database.message().to_owned()),
+        _ if *database.code() == SqlState::EXCLUSION_VIOLATION || database.table() == Some("span") => {
+            Error::Guard(describe(database))
+        }
+        _ => failed(error),
+    }
+}
+
+fn precondition(database: &DbError, expected: impl Fn(&Key) -> Option<Revision>) -> Error {
+    let found: u64 = database.detail().and_then(|detail| detail.parse().ok()).unwrap_or_default();
+    match database.column().map(Key::new) {
+        Some(Ok(key)) => {
+            let expected = expected(&key);
+            Error::Precondition { key, expected, found: (found > 0).then_some(Revision(found)) }
+        }
+        _ => Error::Corrupt(format!("a precondition of nothing was refused: {database}")),
+    }
+}
+
+/// Whether the same may be tried again at once: the database chose this transaction to give way to another.
+pub fn gave_way(error: &tokio_postgres::Error) -> bool {
+    let code = error.code();
+    code == Some(&SqlState::T_R_SERIALIZATION_FAILURE) || code == Some(&SqlState::T_R_DEADLOCK_DETECTED)
+}
+
+fn describe(database: &DbError) -> String {
+    let (message, code) = (database.message(), database.code().code());
+    match database.detail() {
+        Some(detail) => format!("{message}: {detail} (SQLSTATE {code})"),
+        None => format!("{message} (SQLSTATE {code})"),
+    }
+}

@@ -1,0 +1,176 @@
+//! What can be read. Each is one statement, and so one consistent sight of the database and one round trip.
+
+use store::{Entry, Error, Head, Key, Page, Record, Revision, Span};
+use tokio_postgres::{
+    Client, Row,
+    types::{ToSql, Type},
+};
+use uuid::Uuid;
+
+use crate::failure::failed;
+use crate::rows::{self, from_limit, from_revision};
+
+const STANDING: &str = "SELECT log_head(), compacted, epoch FROM history";
+
+const NEWEST: &str = "SELECT revision, value FROM newest($1)";
+
+const NEWS: &str = "SELECT * FROM news($1, $2)";
+
+const LIST: &str = "
+SELECT head, compacted, seen, key, revision, (SELECT log.value FROM log WHERE log.revision = walk.revision)
+FROM walk($1, $2, $3, $4) ORDER BY key";
+
+const COUNT: &str = "SELECT min(head), min(compacted), min(seen), count(key) FROM walk($1, $2, $3, $4)";
+
+const SPANS: &str = "
+SELECT space, first, last, holder FROM span
+WHERE (space, first) > ($1, $2) ORDER BY space, first LIMIT $3";
+
+/// Begins at the one span that starts before the range and may reach into it.
+const HOLDERS: &str = "
+SELECT space, first, last, holder FROM span
+WHERE space = $1
+    AND first >= coalesce((SELECT first FROM span WHERE space = $1 AND first <= $2 ORDER BY first DESC LIMIT 1), $2)
+    AND first <= $3 AND last >= $2
+ORDER BY first LIMIT $4";
+
+type Parameters<'a> = [(&'a (dyn ToSql + Sync), Type)];
+
+async fn query(client: &Client, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>, Error> {
+    client.query_typed(sql, parameters).await.map_err(failed)
+}
+
+/// Where the log stands, in which epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The last revision, and where history begins.
+    pub head: Head,
+    /// What the revisions belong to.
+    pub epoch: Uuid,
+}
+
+impl Standing {
+    /// From the first columns of a row.
+    fn of(row: &Row) -> Result<Self, Error> {
+        let head = Head { revision: rows::revision(row, 0)?, compacted: rows::revision(row, 1)? };
+        Ok(Self { head, epoch: rows::column(row, 2)? })
+    }
+
+    /// The head, if the revisions are still those that this process knows.
+    pub fn within(self, epoch: Uuid) -> Result<Head, Error> {
+        if self.epoch == epoch {
+            return Ok(self.head);
+        }
+        let why = "the database was restored, or its revisions were moved, since this process started: start it again";
+        Err(Error::Corrupt(why.to_owned()))
+    }
+}
+
+/// Asks where the log stands.
+pub async fn standing(client: &Client) -> Result<Standing, Error> {
+    let rows = query(client, STANDING, &[]).await?;
+    Standing::of(&rows[0])
+}
+
+/// The current versions under `keys`, in their order.
+pub async fn read(client: &Client, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+    let texts: Vec<&str> = keys.iter().map(Key::as_str).collect();
+    let found = query(client, NEWEST, &[(&texts, Type::TEXT_ARRAY)]).await?;
+    let record = |(row, key): (&Row, &Key)| {
+        let Some(revision) = rows::optional_revision(row, 0)? else { return Ok(None) };
+        let value = rows::value(row, 1)?.ok_or_else(|| rows::version_lost(revision))?;
+        Ok(Some(Record { key: key.clone(), revision, value }))
+    };
+    found.iter().zip(keys).map(record).collect()
+}
+
+/// The snapshot that a row of a walk says it is of.
+fn sight(row: &Row, requested: Option<Revision>) -> Result<Revision, Error> {
+    let (head, compacted) = (rows::revision(row, 0)?, rows::revision(row, 1)?);
+    match requested {
+        Some(requested) if requested > head => Err(Error::Future { requested, head }),
+        Some(requested) if requested < compacted => Err(Error::Compacted { requested, compacted }),
+        _ => rows::revision(row, 2),
+    }
+}
+
+/// A page of the snapshot at `at`.
+pub async fn list(
+    client: &Client,
+    prefix: &str,
+    after: Option<&Key>,
+    at: Option<Revision>,
+    limit: usize,
+) -> Result<Page, Error> {
+    let (after, revision) = (after.map_or("", Key::as_str), at.map(from_revision));
+    let one_more = from_limit(limit.saturating_add(1));
+    let parameters: &Parameters =
+        &[(&prefix, Type::TEXT), (&after, Type::TEXT), (&revision, Type::INT8), (&one_more, Type::INT8)];
+    let found = query(client, LIST, parameters).await?;
+    let revision = sight(&found[0], at)?;
+    let some = found.iter().filter(|row| !matches!(row.try_get::<_, Option<&str>>(3), Ok(None)));
+    let mut records = some.map(|row| rows::record(row, 3)).collect::<Result<Vec<_>, _>>()?;
+    let more = records.len() > limit;
+    records.truncate(limit);
+    Ok(Page { revision, records, more })
+}
+
+/// How many records a list would have, counted up to `limit`.
+pub async fn count(
+    client: &Client,
+    prefix: &str,
+    after: Option<&Key>,
+    at: Revision,
+    limit: usize,
+) -> Result<usize, Error> {
+    let after = after.map_or("", Key::as_str);
+    let (revision, limit) = (Some(from_revision(at)), from_limit(limit));
+    let parameters: &Parameters =
+        &[(&prefix, Type::TEXT), (&after, Type::TEXT), (&revision, Type::INT8), (&limit, Type::INT8)];
+    let found = query(client, COUNT, parameters).await?;
+    sight(&found[0], Some(at))?;
+    let count: i64 = rows::column(&found[0], 3)?;
+    usize::try_from(count).map_err(|_| Error::Corrupt(format!("{count} is no count")))
+}
+
+/// Where the log stands, and the entries behind `after`.
+pub async fn tail(client: &Client, epoch: Uuid, after: Revision, limit: usize) -> Result<(Head, Vec<Entry>), Error> {
+    let (revision, limit) = (from_revision(after), from_limit(limit));
+    let found = query(client, NEWS, &[(&revision, Type::INT8), (&limit, Type::INT8)]).await?;
+    let head = Standing::of(&found[0])?.within(epoch)?;
+    if after < head.compacted {
+        return Err(Error::Compacted { requested: after, compacted: head.compacted });
+    }
+    let some = found.iter().filter(|row| !matches!(row.try_get::<_, Option<i64>>(3), Ok(None)));
+    Ok((head, some.map(entry).collect::<Result<_, _>>()?))
+}
+
+fn entry(row: &Row) -> Result<Entry, Error> {
+    let key = rows::key(row, 4)?;
+    let previous = match rows::optional_revision(row, 6)? {
+        None => None,
+        Some(revision) => {
+            let value = rows::value(row, 7)?.ok_or_else(|| rows::version_lost(revision))?;
+            Some(Record { key: key.clone(), revision, value })
+        }
+    };
+    Ok(Entry { revision: rows::revision(row, 3)?, key, value: rows::value(row, 5)?, previous })
+}
+
+/// A page of all spans.
+pub async fn spans(client: &Client, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
+    // No bytes are before every number.
+    let (space, first) = after.map_or(("", Vec::new()), |(space, first)| (space, first.to_be_bytes().to_vec()));
+    let limit = from_limit(limit);
+    let parameters: &Parameters = &[(&space, Type::TEXT), (&first, Type::BYTEA), (&limit, Type::INT8)];
+    query(client, SPANS, parameters).await?.iter().map(rows::span).collect()
+}
+
+/// The spans of `space` that overlap `first..=last`.
+pub async fn holders(client: &Client, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+    let (first, last) = (first.to_be_bytes().to_vec(), last.to_be_bytes().to_vec());
+    let limit = from_limit(limit);
+    let parameters: &Parameters =
+        &[(&space, Type::TEXT), (&first, Type::BYTEA), (&last, Type::BYTEA), (&limit, Type::INT8)];
+    query(client, HOLDERS, parameters).await?.iter().map(rows::span).collect()
+}

@@ -1,0 +1,89 @@
+//! The contract, call by call.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use deadpool_postgres::Object;
+use store::{Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction};
+
+use crate::{
+    PostgresStore, compaction,
+    failure::no_connection,
+    load::{PostgresLoad, jump},
+    read,
+    snapshot::PostgresSnapshot,
+    transaction::{NO_NEWS, PostgresTransaction},
+};
+
+impl PostgresStore {
+    async fn client(&self) -> Result<Object, Error> {
+        self.pool.get().await.map_err(no_connection)
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
+        Ok(self.begin_behind(NO_NEWS, 0).await?.0)
+    }
+
+    async fn begin_behind(&self, known: Revision, limit: usize) -> Result<(Box<dyn Transaction>, Vec<Entry>), Error> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let begun = PostgresTransaction::begin(self.pool.clone(), self.epoch.get(), turn, known, limit).await;
+        begun.map(|(transaction, news)| -> (Box<dyn Transaction>, _) { (Box::new(transaction), news) })
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn changed(&self, known: Revision) {
+        self.ears.wait(known).await;
+    }
+
+    async fn head(&self) -> Result<Head, Error> {
+        self.reading(read::standing).await?.within(self.epoch.get())
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
+        let found = self.read(std::slice::from_ref(key)).await?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+        self.reading(async |client| read::read(client, keys).await).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
+        self.reading_much(async |client| read::list(client, prefix, after, at, limit).await).await
+    }
+
+    async fn count(&self, prefix: &str, after: Option<&Key>, at: Revision, limit: usize) -> Result<usize, Error> {
+        self.reading_much(async |client| read::count(client, prefix, after, at, limit).await).await
+    }
+
+    async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+        let found = self.reading(async |client| read::tail(client, self.epoch.get(), after, limit).await).await;
+        found.map(|(_, entries)| entries)
+    }
+
+    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+        self.reading(async |client| read::holders(client, space, first, last, limit).await).await
+    }
+
+    async fn compact(&self, revision: Revision) -> Result<(), Error> {
+        compaction::compact(&mut self.client().await?, revision).await
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
+        Ok(Box::new(PostgresSnapshot::begin(&self.pool, self.epoch.get()).await?))
+    }
+
+    async fn load(&self) -> Result<Box<dyn Load>, Error> {
+        Ok(Box::new(PostgresLoad::begin(&self.pool, self.epoch.clone()).await?))
+    }
+
+    async fn jump(&self, by: u64) -> Result<Revision, Error> {
+        jump(&self.pool, &self.epoch, by).await
+    }
+}

@@ -1,0 +1,201 @@
+-- `log` is everything: the row that a write left is the object's version, there is no second copy. Its index finds the
+-- newest version of a key at any revision without touching the rows. `commit_end` is the last revision of the same commit;
+-- `previous` is the version that the write replaced, which is also what compaction may drop once the write itself is old.
+-- `token` is on the last row of a commit: by it a replica that lost the answer finds out what became of its commit.
+CREATE TABLE log (
+    revision bigint PRIMARY KEY CHECK (revision > 0),
+    key text COLLATE "C" NOT NULL,
+    previous bigint,
+    commit_end bigint NOT NULL CHECK (commit_end >= revision),
+    live boolean NOT NULL,
+    value bytea,
+    token uuid,
+    CHECK (live = (value IS NOT NULL))
+);
+CREATE INDEX log_by_key ON log (key, revision DESC) INCLUDE (live);
+-- The values are compressed by nobody: they are small, and the processor is what is short.
+ALTER TABLE log ALTER COLUMN value SET STORAGE EXTERNAL;
+
+-- Who commits holds the lock on this row. It is never written: a row that every commit wrote would leave a dead version behind
+-- each time, through which everybody has to wade while some transaction elsewhere stays open.
+CREATE TABLE head (only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row));
+INSERT INTO head DEFAULT VALUES;
+
+-- `epoch` changes when revisions are no longer what replicas know: after the log was filled, or let go on further ahead.
+CREATE TABLE history (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    compacted bigint NOT NULL DEFAULT 0,
+    compacted_end bigint NOT NULL DEFAULT 0,
+    epoch uuid NOT NULL DEFAULT gen_random_uuid()
+);
+INSERT INTO history DEFAULT VALUES;
+
+-- Numbers are 16 bytes, most significant first, so that bytes and numbers have one order.
+CREATE TABLE span (
+    space text COLLATE "C" NOT NULL,
+    first bytea NOT NULL CHECK (octet_length(first) = 16),
+    last bytea NOT NULL CHECK (octet_length(last) = 16),
+    holder text COLLATE "C" NOT NULL,
+    PRIMARY KEY (space, first),
+    CHECK (first <= last)
+);
+
+-- The guard. Spans change under the head's lock alone, one transaction after the other, and each sees what those before it
+-- committed. Two spans of a space that do not overlap lie one behind the other, so it is enough that each new one ends
+-- before the next begins, and that the one before it ends before it.
+CREATE FUNCTION span_guard() RETURNS trigger LANGUAGE plpgsql SET jit = off SET enable_seqscan = off AS $$
+DECLARE
+    met record;
+BEGIN
+    SELECT taken.space, taken.first, taken.last, taken.holder, other.first AS first2, other.last AS last2, other.holder AS holder2
+    INTO met
+    FROM taken CROSS JOIN LATERAL (
+        (SELECT before.* FROM span AS before
+         WHERE before.space = taken.space AND before.first < taken.first ORDER BY before.first DESC LIMIT 1)
+        UNION ALL
+        (SELECT behind.* FROM span AS behind
+         WHERE behind.space = taken.space AND behind.first > taken.first ORDER BY behind.first LIMIT 1)
+    ) AS other
+    WHERE other.first <= taken.last AND other.last >= taken.first
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'two spans of one space would overlap'
+            USING ERRCODE = 'exclusion_violation', CONSTRAINT = 'span_overlap', TABLE = 'span',
+                DETAIL = format('%s..=%s in %s (holder %s) overlaps %s..=%s (holder %s)', encode(met.first, 'hex'),
+                    encode(met.last, 'hex'), met.space, met.holder, encode(met.first2, 'hex'),
+                    encode(met.last2, 'hex'), met.holder2);
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION span_lock() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'spans change at the isolation level read committed: no other sees what was committed before it';
+    END IF;
+    PERFORM FROM head FOR UPDATE;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION span_unchanged() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a span is taken and released, never changed';
+END $$;
+
+CREATE TRIGGER span_lock BEFORE INSERT OR DELETE ON span FOR EACH STATEMENT EXECUTE FUNCTION span_lock();
+CREATE TRIGGER span_guard AFTER INSERT ON span REFERENCING NEW TABLE AS taken
+    FOR EACH STATEMENT EXECUTE FUNCTION span_guard();
+CREATE TRIGGER span_unchanged BEFORE UPDATE ON span FOR EACH STATEMENT EXECUTE FUNCTION span_unchanged();
+
+-- One commit, whole or not at all, in one round trip. `head_was` is where the log ended when the lock was taken; `expected` of a key
+-- that the commit writes again is 0 and not looked at, because the caller knows.
+CREATE FUNCTION append(
+    head_was bigint, keys text[], bodies bytea[], expected bigint[], checked boolean[], commit_token uuid,
+    released_spaces text[], released_firsts bytea[], released_lasts bytea[], released_holders text[],
+    taken_spaces text[], taken_firsts bytea[], taken_lasts bytea[], taken_holders text[]
+) RETURNS void LANGUAGE plpgsql SET jit = off SET enable_seqscan = off AS $$
+DECLARE
+    size constant bigint := cardinality(keys);
+    met record;
+    changed bigint;
+BEGIN
+    SELECT wanted.key, newest.revision INTO met
+    FROM unnest(keys, expected, checked) WITH ORDINALITY AS wanted (key, expected, checked, place)
+    LEFT JOIN LATERAL (
+        SELECT CASE WHEN log.live THEN log.revision END AS revision
+        FROM log WHERE log.key = wanted.key ORDER BY log.revision DESC LIMIT 1
+    ) AS newest ON true
+    WHERE wanted.checked AND newest.revision IS DISTINCT FROM wanted.expected
+    ORDER BY wanted.place LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'another version is there' USING ERRCODE = 'IP001', COLUMN = met.key, DETAIL = coalesce(met.revision, 0);
+    END IF;
+    INSERT INTO log (revision, key, previous, commit_end, live, value, token)
+    SELECT head_was + written.place, written.key, written.expected, head_was + size, written.body IS NOT NULL, written.body,
+        CASE WHEN written.place = size THEN commit_token END
+    FROM unnest(keys, bodies, expected) WITH ORDINALITY AS written (key, body, expected, place);
+    IF cardinality(released_spaces) > 0 THEN
+        DELETE FROM span USING unnest(released_spaces, released_firsts, released_lasts, released_holders)
+            AS released (space, first, last, holder)
+        WHERE span.space = released.space AND span.first = released.first
+            AND span.last = released.last AND span.holder = released.holder;
+        GET DIAGNOSTICS changed = ROW_COUNT;
+        IF changed <> cardinality(released_spaces) THEN
+            RAISE EXCEPTION 'a span that is not held cannot be released' USING ERRCODE = 'IP002';
+        END IF;
+    END IF;
+    IF cardinality(taken_spaces) > 0 THEN
+        INSERT INTO span SELECT * FROM unnest(taken_spaces, taken_firsts, taken_lasts, taken_holders);
+    END IF;
+    -- A hint for the other replicas, which goes out with the commit.
+    PERFORM pg_notify('ipam_log', (head_was + size)::text);
+END $$;
+
+-- What is read. As functions, so that each session of the database plans them once, also behind a pooler that knows no prepared
+-- statements; and planned for a large log, whatever it was when they were planned: without reading tables from end to end, and
+-- without compiling a plan that runs for a fraction of a millisecond. STABLE: they see what the statement sees that calls them.
+
+-- Where the log ends. After compaction up to a deletion at the head no row carries the head any more: the horizon does.
+CREATE FUNCTION log_head() RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT greatest(coalesce((SELECT max(revision) FROM log), 0), compacted) FROM history
+$$;
+
+-- The current versions under these keys, in their order.
+CREATE FUNCTION newest(keys text[]) RETURNS TABLE (revision bigint, value bytea)
+LANGUAGE plpgsql STABLE SET jit = off SET enable_seqscan = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT newest.revision, newest.value
+    FROM unnest(keys) WITH ORDINALITY AS wanted (key, place)
+    LEFT JOIN LATERAL (
+        SELECT log.revision, log.value FROM log WHERE log.key = wanted.key ORDER BY log.revision DESC LIMIT 1
+    ) AS newest ON newest.value IS NOT NULL
+    ORDER BY wanted.place;
+END $$;
+
+-- Where the log stands, and up to `most` entries behind `known`: one row without an entry if there is none.
+CREATE FUNCTION news(known bigint, most bigint) RETURNS TABLE (
+    head bigint, compacted bigint, epoch uuid,
+    revision bigint, key text, value bytea, previous bigint, replaced bytea
+) LANGUAGE plpgsql STABLE SET jit = off SET enable_seqscan = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT log_head(), history.compacted, history.epoch, entry.revision, entry.key, entry.value, entry.previous,
+        (SELECT log.value FROM log WHERE log.revision = entry.previous)
+    FROM history LEFT JOIN LATERAL (
+        SELECT * FROM log WHERE log.revision > known ORDER BY log.revision LIMIT most
+    ) AS entry ON true
+    ORDER BY entry.revision;
+END $$;
+
+-- The keys of a snapshot, which walks from key to key by the index, whatever number of versions lie in between. `seen` is the end of
+-- the commit in which `at` lies; `at` is NULL for now.
+CREATE FUNCTION walk(prefix text, behind text, at bigint, most bigint) RETURNS TABLE (
+    head bigint, compacted bigint, seen bigint, key text, revision bigint
+) LANGUAGE plpgsql STABLE SET jit = off SET enable_seqscan = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY WITH RECURSIVE horizon AS (
+        SELECT log_head() AS head, compacted, compacted_end FROM history
+    ), sight AS (
+        SELECT head, compacted, CASE
+            WHEN at IS NULL THEN head
+            WHEN at = compacted THEN compacted_end
+            ELSE (SELECT commit_end FROM log WHERE log.revision = at)
+        END AS seen FROM horizon
+    ), keys (key) AS (
+        (SELECT log.key FROM log WHERE log.key >= prefix AND log.key > behind ORDER BY log.key LIMIT 1)
+        UNION ALL
+        SELECT (SELECT log.key FROM log WHERE log.key > keys.key ORDER BY log.key LIMIT 1)
+        FROM keys WHERE starts_with(keys.key, prefix)
+    ), found AS (
+        SELECT newest.key, newest.revision FROM sight CROSS JOIN keys CROSS JOIN LATERAL (
+            SELECT log.key, log.revision, log.live FROM log
+            WHERE log.key = keys.key AND log.revision <= sight.seen ORDER BY log.revision DESC LIMIT 1
+        ) AS newest
+        WHERE newest.live AND starts_with(newest.key, prefix)
+        LIMIT most
+    )
+    SELECT sight.head, sight.compacted, sight.seen, found.key, found.revision
+    FROM sight LEFT JOIN found ON true ORDER BY found.key;
+END $$;

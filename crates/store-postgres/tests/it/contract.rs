@@ -1,0 +1,11 @@
+//! The suite that every store passes, on a database.
+
+use std::sync::Arc;
+
+use store::Store;
+
+async fn open() -> (Arc<dyn Store>, ()) {
+    (Arc::new(crate::open().await), ())
+}
+
+store::contract_tests!(open);

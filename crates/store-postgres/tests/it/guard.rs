@@ -1,0 +1,92 @@
+//! The database refuses overlapping spans by itself: here they are written around all of our code.
+
+use testkit::postgres::Cluster;
+use tokio_postgres::{Client, NoTls, types::Type};
+
+use crate::open_in;
+
+async fn raw(dsn: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(dsn, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// A database with one span, 16..=31 in space "s".
+async fn with_span() -> (String, Client) {
+    let database = Cluster::shared().database();
+    let _store = open_in(&database).await;
+    let client = raw(&database.dsn).await;
+    insert(&client, 16, 31).await.unwrap();
+    (database.dsn, client)
+}
+
+async fn insert(client: &Client, first: u128, last: u128) -> Result<u64, tokio_postgres::Error> {
+    let (first, last) = (first.to_be_bytes().to_vec(), last.to_be_bytes().to_vec());
+    let sql = "INSERT INTO span VALUES ('s', $1, $2, 'raw')";
+    client.execute_typed(sql, &[(&first, Type::BYTEA), (&last, Type::BYTEA)]).await
+}
+
+async fn spans(client: &Client) -> Vec<(u128, u128)> {
+    let number = |bytes: &[u8]| u128::from_be_bytes(bytes.try_into().unwrap());
+    let rows = client.query_typed("SELECT first, last FROM span ORDER BY first", &[]).await.unwrap();
+    rows.iter().map(|row| (number(row.get(0)), number(row.get(1)))).collect()
+}
+
+#[tokio::test]
+async fn no_insert_overlaps() {
+    let (_, client) = with_span().await;
+    for (first, last) in [(16, 31), (16, 16), (31, 31), (20, 21), (0, 16), (31, 40), (0, 99), (0, u128::MAX), (99, 98)]
+    {
+        insert(&client, first, last).await.expect_err(&format!("{first}..={last}"));
+    }
+    let pair =
+        "INSERT INTO span SELECT 's', decode(lpad(first, 32, '0'), 'hex'), decode(lpad(last, 32, '0'), 'hex'), 'raw'
+                FROM (VALUES ('50', '60'), ('60', '70')) AS spans (first, last)";
+    client.batch_execute(pair).await.expect_err("two rows of one statement");
+    let merged =
+        "INSERT INTO span VALUES ('s', decode(lpad('10', 32, '0'), 'hex'), decode(lpad('99', 32, '0'), 'hex'), 'raw')
+                  ON CONFLICT (space, first) DO UPDATE SET last = EXCLUDED.last";
+    client.batch_execute(merged).await.expect_err("an insert that updates");
+    client.batch_execute("UPDATE span SET holder = 'other'").await.expect_err("an update");
+    assert_eq!(spans(&client).await, [(16, 31)]);
+    insert(&client, 0, 15).await.unwrap();
+    insert(&client, 32, 32).await.unwrap();
+}
+
+/// Neither sees the other's row, and each by itself overlaps nothing.
+#[tokio::test]
+async fn two_transactions_at_once_do_not_overlap() {
+    let (dsn, one) = with_span().await;
+    let two = raw(&dsn).await;
+    one.batch_execute("BEGIN").await.unwrap();
+    insert(&one, 100, 199).await.unwrap();
+    two.batch_execute("BEGIN").await.unwrap();
+    let (second, ()) = tokio::join!(insert(&two, 150, 250), async {
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        while one.query_typed(waits, &[]).await.unwrap()[0].get::<_, i64>(0) == 0 {}
+        one.batch_execute("COMMIT").await.unwrap();
+    });
+    second.expect_err("it waited for the first, and then saw it");
+    two.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(spans(&one).await, [(16, 31), (100, 199)]);
+}
+
+#[tokio::test]
+async fn an_isolation_that_sees_less_is_refused() {
+    let (_, client) = with_span().await;
+    for level in ["REPEATABLE READ", "SERIALIZABLE"] {
+        client.batch_execute(&format!("BEGIN ISOLATION LEVEL {level}")).await.unwrap();
+        insert(&client, 100, 199).await.expect_err(level);
+        client.batch_execute("ROLLBACK").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn numbers_are_sixteen_bytes_in_order() {
+    let (_, client) = with_span().await;
+    for (first, last) in [("'\\x00'", "'\\x01'"), ("NULL", "NULL"), ("''", "''")] {
+        let sql = format!("INSERT INTO span VALUES ('s', {first}, {last}, 'raw')");
+        client.batch_execute(&sql).await.expect_err(&sql);
+    }
+}

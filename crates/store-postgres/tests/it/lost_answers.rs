@@ -1,0 +1,94 @@
+//! Connections that are cut at every point of a commit: the store finds out what became of it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use store::{Error, Key, Store};
+use store_postgres::{Options, PostgresStore};
+use testkit::postgres::Cluster;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::{commit, create, open_in};
+
+/// Lets so many bytes of the database's answers through, and then cuts the connection; below zero: all of them.
+struct Proxy {
+    port: u16,
+    left: Arc<AtomicI64>,
+}
+
+impl Proxy {
+    async fn to(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let this = Self { port: listener.local_addr().unwrap().port(), left: Arc::new(AtomicI64::new(-1)) };
+        let left = Arc::clone(&this.left);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                tokio::spawn(forward(client, server, Arc::clone(&left)));
+            }
+        });
+        this
+    }
+}
+
+async fn forward(client: TcpStream, server: TcpStream, left: Arc<AtomicI64>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let requests = async { tokio::io::copy(&mut from_client, &mut to_server).await };
+    let answers = async {
+        let mut buffer = [0; 4096];
+        loop {
+            let read = from_server.read(&mut buffer).await.unwrap_or(0);
+            let allowed = left.load(Ordering::SeqCst);
+            let read_i64 = i64::try_from(read).unwrap();
+            if read == 0 || (allowed >= 0 && left.fetch_sub(read_i64, Ordering::SeqCst) < read_i64) {
+                // Once only: the search for the outcome gets through.
+                left.store(-1, Ordering::SeqCst);
+                return;
+            }
+            if to_client.write_all(&buffer[..read]).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! { _ = requests => {}, () = answers => {} }
+}
+
+/// The answers of begin, append and commit are some hundred bytes: each cut falls somewhere else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_answer_is_lost_is_found() {
+    let database = Cluster::shared().database();
+    let direct = open_in(&database).await;
+    let proxy = Proxy::to(database.port).await;
+    let dsn = format!("host=127.0.0.1 port={} user=ipam dbname={}", proxy.port, database.name);
+    let store = PostgresStore::open(&Options::new(&dsn)).await.unwrap();
+    let (mut found, mut lost) = (0, 0);
+    for cut in 0..400 {
+        let name = format!("k{cut}");
+        let before = direct.head().await.unwrap().revision.0;
+        let transaction = store.begin().await.unwrap();
+        proxy.left.store(cut, Ordering::SeqCst);
+        let outcome = transaction.commit(vec![create(&name, "1"), create(&format!("{name}-2"), "2")]).await;
+        let there = direct.get(&Key::new(name).unwrap()).await.unwrap().is_some();
+        let after = direct.head().await.unwrap().revision.0;
+        match outcome {
+            Ok(()) => {
+                assert!(there && after == before + 2, "cut at {cut}: acknowledged");
+                found += 1;
+            }
+            Err(Error::Unavailable(_)) => {
+                assert!(!there && after == before, "cut at {cut}: said that nothing was written");
+                lost += 1;
+            }
+            other => panic!("cut at {cut}: {other:?}"),
+        }
+        proxy.left.store(-1, Ordering::SeqCst);
+    }
+    assert!(found > 0, "{found} commits were found, {lost} were not made");
+    commit(&store, vec![create("after", "")]).await.unwrap();
+}

@@ -1,0 +1,104 @@
+//! Filling an empty log, and letting one go on further ahead.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, TransactionBehavior};
+use store::{Error, Load, Record, Revision, Span};
+
+use crate::commit::{self, TAKE};
+use crate::compaction::{self, MOVE_HORIZON};
+use crate::failure::{closed, failed};
+use crate::rows::from_revision;
+use crate::snapshot::horizon;
+use crate::transaction::Held;
+use crate::writer::WriterHandle;
+
+const INSERT: &str = "INSERT INTO log (revision, key, to_commit_end, live, value) VALUES (?1, ?2, 0, 1, ?3)";
+
+/// A transaction on the writer that lasts over several jobs. Nobody else writes meanwhile: it holds the head.
+pub struct SqliteLoad {
+    writer: WriterHandle,
+    head: Held,
+    is_open: bool,
+}
+
+impl SqliteLoad {
+    /// Begins, if the log is empty.
+    pub async fn begin(writer: WriterHandle, head: Held) -> Result<Self, Error> {
+        let this = Self { writer, head, is_open: true };
+        let found = this.run(|connection| {
+            connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+            Ok(horizon(connection).map_err(failed)?.head)
+        });
+        match found.await? {
+            Revision(0) => Ok(this),
+            found => Err(Error::Unavailable(format!("only an empty log can be filled, and this one ends at {found}"))),
+        }
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.writer.run(work).await.map_err(|_| closed())?
+    }
+}
+
+#[async_trait]
+impl Load for SqliteLoad {
+    async fn records(&mut self, records: Vec<Record>) -> Result<(), Error> {
+        self.run(move |connection| {
+            let mut insert = connection.prepare_cached(INSERT).map_err(failed)?;
+            for Record { key, revision, value } in &records {
+                insert.execute((from_revision(*revision), key.as_str(), &value[..])).map_err(failed)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn spans(&mut self, spans: Vec<Span>) -> Result<(), Error> {
+        self.run(move |connection| {
+            let mut take = connection.prepare_cached(TAKE).map_err(failed)?;
+            spans.iter().try_for_each(|span| commit::take(connection, &mut take, span))
+        })
+        .await
+    }
+
+    async fn finish(mut self: Box<Self>, head: Revision) -> Result<(), Error> {
+        self.run(move |connection| {
+            let end = from_revision(head);
+            connection.prepare_cached(MOVE_HORIZON).map_err(failed)?.execute((end, end)).map_err(failed)?;
+            connection.execute_batch("COMMIT").map_err(failed)
+        })
+        .await?;
+        self.is_open = false;
+        *self.head = Some(head);
+        Ok(())
+    }
+}
+
+impl Drop for SqliteLoad {
+    fn drop(&mut self) {
+        if !self.is_open {
+            return;
+        }
+        // If the writer is gone, so is the transaction; and if it cannot be rolled back, it is over already.
+        let _ = self.writer.send(Box::new(|connection| drop(connection.execute_batch("ROLLBACK"))));
+    }
+}
+
+/// Moves the end of the log ahead, and its horizon with it.
+pub async fn jump(writer: &WriterHandle, mut head: Held, by: u64) -> Result<Revision, Error> {
+    compaction::compact(writer, Revision(u64::MAX)).await?;
+    let moved = writer.run(move |connection| {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let moved = Revision(horizon(&transaction)?.head.0.saturating_add(by));
+        let end = from_revision(moved);
+        transaction.prepare_cached(MOVE_HORIZON)?.execute((end, end))?;
+        transaction.commit()?;
+        Ok(moved)
+    });
+    let moved = moved.await.map_err(|_| closed())?.map_err(failed)?;
+    *head = Some(moved);
+    Ok(moved)
+}

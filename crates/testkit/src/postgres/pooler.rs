@@ -1,0 +1,84 @@
+//! A real pgbouncer before a cluster, in the mode that gives connections away between transactions.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Lines},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use anyhow::{Context as _, bail};
+
+use super::{Cluster, Database, as_user, free_port, give_away, in_path, private_folder};
+
+/// Where Debian keeps it, which is not in every user's PATH.
+const PLACE: &str = "/usr/sbin";
+
+/// Fewer than a test's committers and readers: they share.
+const CONNECTIONS: u16 = 4;
+
+/// A pooler that runs.
+pub struct Pooler {
+    port: u16,
+    /// Stops it when its standard input ends.
+    _guardian: Child,
+    /// What it says goes nowhere else, and it must be able to say it.
+    _said: Lines<BufReader<ChildStdout>>,
+}
+
+impl Pooler {
+    /// One before all databases of the cluster.
+    pub fn start(cluster: &Cluster) -> anyhow::Result<Self> {
+        let program = find_program()?;
+        let folder = private_folder("ipam-pgbouncer-")?;
+        let port = free_port()?;
+        let config = folder.join("pgbouncer.ini");
+        fs::write(&config, settings(cluster, port))?;
+        give_away(&config)?;
+        let mut guardian = guardian(program, &folder, &config)?;
+        let mut said = BufReader::new(guardian.stdout.take().context("its output is piped")?).lines();
+        let mut before = String::new();
+        for line in &mut said {
+            let line = line?;
+            if line.contains("process up") {
+                return Ok(Self { port, _guardian: guardian, _said: said });
+            }
+            before = before + &line + "\n";
+        }
+        bail!("pgbouncer did not start: {before}")
+    }
+
+    /// The connection string of a database, by way of the pooler.
+    pub fn dsn(&self, database: &Database) -> String {
+        format!("host=127.0.0.1 port={} user=ipam dbname={}", self.port, database.name)
+    }
+}
+
+fn settings(cluster: &Cluster, port: u16) -> String {
+    format!(
+        "[databases]\n* = host={} port={} user=ipam\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+         unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = {CONNECTIONS}\n\
+         log_connections = 0\nlog_disconnections = 0\nlog_stats = 0\n",
+        cluster.folder.display(),
+        cluster.port,
+    )
+}
+
+/// Runs it until the end of the pipe, then stops it and removes its folder.
+fn guardian(program: PathBuf, folder: &Path, config: &Path) -> anyhow::Result<Child> {
+    // A background job of a shell reads from nowhere: the pipe is left to cat.
+    let script = "\"$@\" 2>&1 & { cat; kill $!; wait; rm -rf \"$FOLDER\"; } >/dev/null 2>&1";
+    let pooler = as_user(program);
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(script).arg("sh").arg(pooler.get_program()).args(pooler.get_args()).arg(config);
+    // The end of the test binary by a signal from the terminal must not be its own.
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let piped = command.env("FOLDER", folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    Ok(piped.current_dir("/").spawn()?)
+}
+
+fn find_program() -> anyhow::Result<PathBuf> {
+    let usual = Path::new(PLACE).join("pgbouncer");
+    let found = in_path("pgbouncer").map(|folder| folder.join("pgbouncer")).or_else(|| usual.exists().then_some(usual));
+    found.context("there is no pgbouncer here: install it (Debian: apt-get install pgbouncer), or put it into PATH")
+}
