@@ -1,11 +1,14 @@
 //! Through a pooler in transaction mode, where each transaction may have another connection, and shares them all.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use store::{Key, Revision, Store};
 use store_postgres::{Options, PostgresStore};
 use testkit::postgres::{Cluster, Pooler};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::{commit, create, open_at};
 
@@ -59,5 +62,6 @@ async fn hints_are_listened_for_past_the_pooler() {
     let _store = open_at(options).await;
     let listeners = "SELECT count(*) FROM pg_stat_activity
         WHERE usename = 'listener' AND query = 'LISTEN ipam_log' AND state = 'idle'";
-    while admin.query_typed(listeners, &[]).await.unwrap()[0].get::<_, i64>(0) == 0 {}
+    let listens = async { while admin.query_typed(listeners, &[]).await.unwrap()[0].get::<_, i64>(0) == 0 {} };
+    timeout(Duration::from_secs(30), listens).await.expect("nobody listens at the database itself");
 }
