@@ -12,7 +12,7 @@ use crate::columns::Columns;
 use crate::failure::{self, failed, no_connection};
 use crate::ledger::Ledger;
 use crate::rows::from_revision;
-use crate::transaction::{NO_NEWS, take_head};
+use crate::transaction::take_head;
 
 /// How long the outcome of a commit is searched for when its answer was lost.
 const SEARCH_MAX: Duration = Duration::from_secs(30);
@@ -57,7 +57,7 @@ pub async fn commit(
         }
         // Nothing was written. The same may be tried again only behind the same head.
         client = pool.get().await.map_err(no_connection)?;
-        let (now, _) = take_head(&client, epoch, NO_NEWS, 0).await?;
+        let now = take_head(&client, epoch).await?.revision;
         if now != head {
             release(client).await;
             return Err(Error::Unavailable("another replica committed meanwhile".to_owned()));
@@ -132,7 +132,7 @@ async fn search(pool: &Pool, epoch: Uuid, head: Revision, size: usize, token: Uu
 async fn is_committed(pool: &Pool, epoch: Uuid, head: Revision, size: usize, token: Uuid) -> Result<bool, Error> {
     let client = pool.get().await.map_err(no_connection)?;
     let found = async {
-        take_head(&client, epoch, NO_NEWS, 0).await?;
+        take_head(&client, epoch).await?;
         let end = from_revision(Revision(head.0 + size as u64));
         client.query_typed(TOKEN_AT, &[(&end, Type::INT8), (&token, Type::UUID)]).await.map_err(failed)
     };

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Pool};
-use store::{Error, Key, Load, Record, Revision, Span};
+use store::{Error, Head, Key, Load, Record, Revision, Span};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::epoch::Epoch;
 use crate::failure::{failed, no_connection, refused};
 use crate::read::standing;
 use crate::rows::{self, from_revision};
-use crate::transaction::{NO_NEWS, take_head};
+use crate::transaction::take_head;
 
 /// Without the time limits of a commit: it lasts as long as whoever fills it.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT FROM head FOR UPDATE";
@@ -99,8 +99,7 @@ pub async fn jump(pool: &Pool, epoch: &Epoch, by: u64) -> Result<Revision, Error
 }
 
 async fn jump_under_the_head(client: &Object, epoch: &Epoch, by: u64) -> Result<Revision, Error> {
-    let (head, _) = take_head(client, epoch.get(), NO_NEWS, 0).await?;
-    let compacted = standing(client).await?.head.compacted;
+    let Head { revision: head, compacted } = take_head(client, epoch.get()).await?;
     let (first, last) = (from_revision(compacted), from_revision(head));
     for forget in [DROP_REPLACED, DROP_DELETIONS] {
         client.query_typed(forget, &[(&first, Type::INT8), (&last, Type::INT8)]).await.map_err(failed)?;

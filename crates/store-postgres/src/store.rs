@@ -12,7 +12,7 @@ use crate::{
     load::{PostgresLoad, jump},
     read,
     snapshot::PostgresSnapshot,
-    transaction::{NO_NEWS, PostgresTransaction},
+    transaction::PostgresTransaction,
 };
 
 impl PostgresStore {
@@ -21,16 +21,27 @@ impl PostgresStore {
     }
 }
 
+impl PostgresStore {
+    async fn take_head(&self) -> Result<PostgresTransaction, Error> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        PostgresTransaction::begin(self.pool.clone(), self.epoch.get(), turn).await
+    }
+}
+
 #[async_trait]
 impl Store for PostgresStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
-        Ok(self.begin_behind(NO_NEWS, 0).await?.0)
+        Ok(Box::new(self.take_head().await?))
     }
 
-    async fn begin_behind(&self, known: Revision, limit: usize) -> Result<(Box<dyn Transaction>, Vec<Entry>), Error> {
-        let turn = Arc::clone(&self.turn).lock_owned().await;
-        let begun = PostgresTransaction::begin(self.pool.clone(), self.epoch.get(), turn, known, limit).await;
-        begun.map(|(transaction, news)| -> (Box<dyn Transaction>, _) { (Box::new(transaction), news) })
+    async fn begin_behind(
+        &self,
+        known: &(dyn Fn() -> Revision + Sync),
+        limit: usize,
+    ) -> Result<(Box<dyn Transaction>, Vec<Entry>), Error> {
+        let transaction = self.take_head().await?;
+        let news = transaction.news(known(), limit).await?;
+        Ok((Box::new(transaction), news))
     }
 
     fn is_shared(&self) -> bool {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Pool};
-use store::{Entry, Error, Key, Record, Revision, Span, Transaction, Write};
+use store::{Entry, Error, Head, Key, Record, Revision, Span, Transaction, Write};
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
@@ -19,9 +19,6 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a replica may hold the head without a word, before the database takes it away: it may be frozen, or cut off.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 
-/// Behind this there is never anything.
-pub const NO_NEWS: Revision = Revision(u64::MAX);
-
 /// A transaction that holds the head. It may be dropped at any time.
 pub struct PostgresTransaction {
     pool: Pool,
@@ -33,19 +30,20 @@ pub struct PostgresTransaction {
 }
 
 impl PostgresTransaction {
-    /// Takes the head, in this process's turn, and reads some of the entries behind `known`.
-    pub async fn begin(
-        pool: Pool,
-        epoch: Uuid,
-        turn: OwnedMutexGuard<()>,
-        known: Revision,
-        limit: usize,
-    ) -> Result<(Self, Vec<Entry>), Error> {
+    /// Takes the head, in this process's turn.
+    pub async fn begin(pool: Pool, epoch: Uuid, turn: OwnedMutexGuard<()>) -> Result<Self, Error> {
         let client = pool.get().await.map_err(no_connection)?;
         let mut this = Self { pool, epoch, client: Some(client), turn: Some(turn), head: Revision(0) };
-        let (head, news) = take_head(this.client()?, epoch, known, limit).await?;
-        this.head = head;
-        Ok((this, news))
+        this.head = take_head(this.client()?, epoch).await?.revision;
+        Ok(this)
+    }
+
+    /// Some of the entries behind `known`; none, and no question asked, if there are none.
+    pub async fn news(&self, known: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+        if known >= self.head {
+            return Ok(Vec::new());
+        }
+        Ok(read::tail(self.client()?, self.epoch, known, limit).await?.1)
     }
 
     fn client(&self) -> Result<&Object, Error> {
@@ -53,17 +51,12 @@ impl PostgresTransaction {
     }
 }
 
-/// Begins a transaction and takes the head's lock. Answers with where the log ends, which changes no more until the transaction is
-/// over, and with some of the entries behind `known`.
+/// Begins a transaction and takes the head's lock. Answers with where the log stands, which changes no more until the transaction is
+/// over.
 ///
 /// One round trip: both are sent before the first is answered. At this isolation level each statement sees what was committed before
 /// it began, and the second begins when the first has got the lock.
-pub async fn take_head(
-    client: &Object,
-    epoch: Uuid,
-    known: Revision,
-    limit: usize,
-) -> Result<(Revision, Vec<Entry>), Error> {
+pub async fn take_head(client: &Object, epoch: Uuid) -> Result<Head, Error> {
     let begin = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};
          SET LOCAL idle_in_transaction_session_timeout = {}; SELECT FROM head FOR UPDATE",
@@ -71,9 +64,9 @@ pub async fn take_head(
         STATEMENT_TIMEOUT.as_millis(),
         SILENCE_MAX.as_millis(),
     );
-    let (locked, found) = futures::join!(client.batch_execute(&begin), read::tail(client, epoch, known, limit));
+    let (locked, found) = futures::join!(client.batch_execute(&begin), read::standing(client));
     locked.map_err(failed)?;
-    found.map(|(head, news)| (head.revision, news))
+    found?.within(epoch)
 }
 
 #[async_trait]

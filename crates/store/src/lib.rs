@@ -150,9 +150,15 @@ pub trait Store: Send + Sync + 'static {
     /// Takes the head: nobody else commits, here or elsewhere, until the transaction is committed or dropped.
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error>;
 
-    /// Like [`Store::begin`], and answers with up to `limit` of the entries that lie behind `known` when the head is held.
-    async fn begin_behind(&self, known: Revision, limit: usize) -> Result<(Box<dyn Transaction>, Vec<Entry>), Error> {
+    /// Like [`Store::begin`], and answers with up to `limit` of the entries that lie behind what is known when the head is held:
+    /// `known` is asked then, because it may grow while the head is waited for.
+    async fn begin_behind(
+        &self,
+        known: &(dyn Fn() -> Revision + Sync),
+        limit: usize,
+    ) -> Result<(Box<dyn Transaction>, Vec<Entry>), Error> {
         let transaction = self.begin().await?;
+        let known = known();
         let news = if transaction.head() > known { self.tail(known, limit).await? } else { Vec::new() };
         Ok((transaction, news))
     }

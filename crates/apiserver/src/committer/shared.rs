@@ -2,8 +2,8 @@
 //!
 //! Whoever holds the head may commit. So: take the head, catch up with what others committed, decide, commit. Nothing is
 //! decided before the head is held, because a decision on an old world would have to be thrown away, again and again for
-//! whoever loses. What can be done before is done while the head is waited for: reading what the commands want to see, and
-//! following the log.
+//! whoever loses. What can be done before is done before: reading what the commands want to see, and, while the head is waited
+//! for, following the log.
 
 use std::{
     pin::pin,
@@ -24,7 +24,11 @@ use super::{
     batch::{self, Batch, Caller, Objects, Wish},
     convert, flight,
 };
-use crate::{api, hub::Event, limits, standalone};
+use crate::{
+    api,
+    hub::{Behind, Event},
+    limits, standalone,
+};
 
 /// The head, held, and what commands may see behind it.
 struct Held {
@@ -119,27 +123,34 @@ impl<W: World> Committer<W> {
 
     /// Takes the head and moves the world to it.
     async fn take_head(&self, submitted: &[Submitted], wishes: &[Wish]) -> Result<Held, Trouble> {
+        let known = || Revision(self.hub.head());
         loop {
-            let known = Revision(self.hub.head());
-            let begun = self.following(self.store.begin_behind(known, limits::NEWS_ENTRIES_MAX));
-            let (begun, objects) = tokio::join!(begun, self.objects(submitted, wishes, |_| false));
-            let ((mut transaction, news), mut objects) = (begun?, objects?);
-            let head = transaction.head();
-            if head < known {
-                let why = format!("the log ends at {head}, and this server has read up to {known}: it lost commits");
-                return Err(Trouble::Fatal(Fatal(why)));
-            }
-            if news.last().map_or(known, |last| last.revision) < head {
-                // Others need not wait while so much is read.
-                drop(transaction);
-                self.catch_up().await?;
-                continue;
-            }
-            self.bring_up(&mut objects, &news)?;
+            let before = known();
+            // Not beside the wait for the head: the head may be lost again, by a process that was frozen, and what is read
+            // behind it would be of a later time than the world.
+            let mut objects = self.objects(submitted, wishes, |_| false).await?;
+            let begun = self.following(self.store.begin_behind(&known, limits::NEWS_ENTRIES_MAX)).await;
+            let (mut transaction, news) = begun?;
             self.follow(news)?;
-            let spans = holders(&mut *transaction, wishes).await?;
-            return Ok(Held { transaction, objects, spans });
+            if known() == transaction.head() && self.bring_up(&mut objects, before) {
+                let spans = holders(&mut *transaction, wishes).await?;
+                return Ok(Held { transaction, objects, spans });
+            }
+            // Others need not wait while so much is read; or the head was lost, and others have been there already.
+            drop(transaction);
+            self.catch_up().await?;
+            self.still_there(known()).await?;
         }
+    }
+
+    /// What this server has read must be in the log.
+    async fn still_there(&self, known: Revision) -> Result<(), Trouble> {
+        let head = self.store.head().await?.revision;
+        if head >= known {
+            return Ok(());
+        }
+        let why = format!("the log ends at {head}, and this server has read up to {known}: it lost commits");
+        Err(Trouble::Fatal(Fatal(why)))
     }
 
     /// Follows the log while something else is waited for.
@@ -154,15 +165,17 @@ impl<W: World> Committer<W> {
         }
     }
 
-    /// Objects were read somewhere between what was known and the head: here are all changes in between.
-    fn bring_up(&self, objects: &mut Objects, news: &[Entry]) -> Result<(), Trouble> {
-        for Entry { key, value, .. } in news {
-            let known = api::object_key(&self.registry, key.as_str()).and_then(|name| objects.get_mut(&name));
+    /// Objects were read somewhere between what was known `before` and the head, so all changes in between are put over them; `false`
+    /// if these are too many to be in memory.
+    fn bring_up(&self, objects: &mut Objects, before: Revision) -> bool {
+        let Behind::Events(events, _) = self.hub.behind(before.0, "", usize::MAX) else { return false };
+        for event in events {
+            let known = api::object_key(&self.registry, &event.key).and_then(|name| objects.get_mut(&name));
             if let Some(known) = known {
-                *known = value.as_ref().map(|value| convert::parse(key, value)).transpose()?;
+                *known = event.current().cloned();
             }
         }
-        Ok(())
+        true
     }
 
     /// Reads the log to its end.

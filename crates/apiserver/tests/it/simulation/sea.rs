@@ -25,6 +25,10 @@ const FROZEN: Duration = Duration::from_millis(300);
 const POLL: Duration = Duration::from_millis(250);
 /// One of so many messages is lost.
 const LOST_OF: u32 = 80;
+/// One of so many messages is late by as long as a replica may be frozen.
+const LATE_OF: u32 = 60;
+/// One of so many replicas that take the head freeze before they hear of it, and the database gives it to somebody else.
+const FROZEN_HEADS_OF: u32 = 25;
 /// One of so many commits ends badly, in one of several ways.
 const BAD_COMMITS_OF: u32 = 8;
 /// One of so many hints does not come.
@@ -75,7 +79,7 @@ impl Sea {
 
     /// One message, there or back.
     async fn message(&self) -> Result<(), Error> {
-        sleep(self.up_to(DELAY_MAX)).await;
+        sleep(self.up_to(if self.one_of(LATE_OF) { FROZEN } else { DELAY_MAX })).await;
         if self.one_of(LOST_OF) { Err(Error::Unavailable("the connection was cut".to_owned())) } else { Ok(()) }
     }
 }
@@ -86,19 +90,30 @@ impl Store for Sea {
         self.message().await?;
         let inner = self.log.begin().await?;
         self.message().await?;
-        Ok(Box::new(Voyage { inner, sea: self.clone() }))
+        Ok(Box::new(Voyage { head: inner.head(), inner: Some(inner), sea: self.clone() }))
     }
 
-    async fn begin_behind(&self, known: Revision, limit: usize) -> Result<(Box<dyn Transaction>, Vec<Entry>), Error> {
+    async fn begin_behind(
+        &self,
+        known: &(dyn Fn() -> Revision + Sync),
+        limit: usize,
+    ) -> Result<(Box<dyn Transaction>, Vec<Entry>), Error> {
         self.message().await?;
         let inner = self.log.begin().await?;
-        let mut news = self.log.tail(known, limit).await?;
+        let head = inner.head();
+        let mut inner = Some(inner);
+        self.message().await?;
+        let mut news = self.log.tail(known(), limit).await?;
+        if self.one_of(FROZEN_HEADS_OF) {
+            drop(inner.take());
+            sleep(FROZEN).await;
+        }
         self.message().await?;
         if self.planted == Planted::DecideBeforeCatchingUp {
             // The replica believes that this is all there was.
             news.drain(..news.len().saturating_sub(1));
         }
-        Ok((Box::new(Voyage { inner, sea: self.clone() }), news))
+        Ok((Box::new(Voyage { head, inner, sea: self.clone() }), news))
     }
 
     fn is_shared(&self) -> bool {
@@ -176,30 +191,43 @@ impl Store for Sea {
 
 /// The head, held by a replica that may be lost on the way.
 struct Voyage {
-    inner: Box<dyn Transaction>,
+    head: Revision,
+    /// `None`: the database has taken the head away.
+    inner: Option<Box<dyn Transaction>>,
     sea: Sea,
+}
+
+impl Voyage {
+    fn inner(&mut self) -> Result<&mut Box<dyn Transaction>, Error> {
+        self.inner.as_mut().ok_or_else(silent_for_too_long)
+    }
+}
+
+fn silent_for_too_long() -> Error {
+    Error::Unavailable("the database ended the transaction: it was silent for too long".to_owned())
 }
 
 #[async_trait]
 impl Transaction for Voyage {
     fn head(&self) -> Revision {
-        self.inner.head()
+        self.head
     }
 
     async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
         self.sea.message().await?;
-        self.inner.read(keys).await
+        self.inner()?.read(keys).await
     }
 
     async fn holders(&mut self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
         self.sea.message().await?;
-        self.inner.holders(space, first, last, limit).await
+        self.inner()?.holders(space, first, last, limit).await
     }
 
     async fn commit(self: Box<Self>, mut writes: Vec<Write>) -> Result<(), Error> {
-        let Self { inner, sea } = *self;
+        let Self { head, inner, sea } = *self;
+        let Some(inner) = inner else { return Err(silent_for_too_long()) };
         if sea.planted == Planted::DecideBeforeCatchingUp {
-            sea.open_all_doors(inner.head(), &mut writes).await?;
+            sea.open_all_doors(head, &mut writes).await?;
         }
         if writes.is_empty() {
             return inner.commit(writes).await;
@@ -228,7 +256,7 @@ impl Transaction for Voyage {
             3 => {
                 drop(inner);
                 sleep(FROZEN).await;
-                Err(Error::Unavailable("the database ended the transaction: it was silent for too long".to_owned()))
+                Err(silent_for_too_long())
             }
             _ => {
                 inner.commit(writes).await?;
