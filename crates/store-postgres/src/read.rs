@@ -58,12 +58,16 @@ impl Standing {
 
     /// The head, if the revisions are still those that this process knows.
     pub fn within(self, epoch: Uuid) -> Result<Head, Error> {
-        if self.epoch == epoch {
-            return Ok(self.head);
-        }
-        let why = "the database was restored, or its revisions were moved, since this process started: start it again";
-        Err(Error::Corrupt(why.to_owned()))
+        same_epoch(self.epoch, epoch).map(|()| self.head)
     }
+}
+
+fn same_epoch(found: Uuid, known: Uuid) -> Result<(), Error> {
+    if found == known {
+        return Ok(());
+    }
+    let why = "the database was restored, or its revisions were moved, since this process started: start it again";
+    Err(Error::Corrupt(why.to_owned()))
 }
 
 /// Asks where the log stands.
@@ -133,28 +137,29 @@ pub async fn count(
     usize::try_from(count).map_err(|_| Error::Corrupt(format!("{count} is no count")))
 }
 
-/// Where the log stands, and the entries behind `after`.
-pub async fn tail(client: &Client, epoch: Uuid, after: Revision, limit: usize) -> Result<(Head, Vec<Entry>), Error> {
+/// The entries behind `after`.
+pub async fn tail(client: &Client, epoch: Uuid, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
     let (revision, limit) = (from_revision(after), from_limit(limit));
     let found = query(client, NEWS, &[(&revision, Type::INT8), (&limit, Type::INT8)]).await?;
-    let head = Standing::of(&found[0])?.within(epoch)?;
-    if after < head.compacted {
-        return Err(Error::Compacted { requested: after, compacted: head.compacted });
+    same_epoch(rows::column(&found[0], 0)?, epoch)?;
+    let compacted = rows::revision(&found[0], 1)?;
+    if after < compacted {
+        return Err(Error::Compacted { requested: after, compacted });
     }
-    let some = found.iter().filter(|row| !matches!(row.try_get::<_, Option<i64>>(3), Ok(None)));
-    Ok((head, some.map(entry).collect::<Result<_, _>>()?))
+    let some = found.iter().filter(|row| !matches!(row.try_get::<_, Option<i64>>(2), Ok(None)));
+    some.map(entry).collect()
 }
 
 fn entry(row: &Row) -> Result<Entry, Error> {
-    let key = rows::key(row, 4)?;
-    let previous = match rows::optional_revision(row, 6)? {
+    let key = rows::key(row, 3)?;
+    let previous = match rows::optional_revision(row, 5)? {
         None => None,
         Some(revision) => {
-            let value = rows::value(row, 7)?.ok_or_else(|| rows::version_lost(revision))?;
+            let value = rows::value(row, 6)?.ok_or_else(|| rows::version_lost(revision))?;
             Some(Record { key: key.clone(), revision, value })
         }
     };
-    Ok(Entry { revision: rows::revision(row, 3)?, key, value: rows::value(row, 5)?, previous })
+    Ok(Entry { revision: rows::revision(row, 2)?, key, value: rows::value(row, 4)?, previous })
 }
 
 /// A page of all spans.

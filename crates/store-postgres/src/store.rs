@@ -21,27 +21,11 @@ impl PostgresStore {
     }
 }
 
-impl PostgresStore {
-    async fn take_head(&self) -> Result<PostgresTransaction, Error> {
-        let turn = Arc::clone(&self.turn).lock_owned().await;
-        PostgresTransaction::begin(self.pool.clone(), self.epoch.get(), turn).await
-    }
-}
-
 #[async_trait]
 impl Store for PostgresStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
-        Ok(Box::new(self.take_head().await?))
-    }
-
-    async fn begin_behind(
-        &self,
-        known: &(dyn Fn() -> Revision + Sync),
-        limit: usize,
-    ) -> Result<(Box<dyn Transaction>, Vec<Entry>), Error> {
-        let transaction = self.take_head().await?;
-        let news = transaction.news(known(), limit).await?;
-        Ok((Box::new(transaction), news))
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        Ok(Box::new(PostgresTransaction::begin(self.pool.clone(), self.epoch.get(), turn).await?))
     }
 
     fn is_shared(&self) -> bool {
@@ -74,8 +58,7 @@ impl Store for PostgresStore {
     }
 
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
-        let found = self.reading(async |client| read::tail(client, self.epoch.get(), after, limit).await).await;
-        found.map(|(_, entries)| entries)
+        self.reading(async |client| read::tail(client, self.epoch.get(), after, limit).await).await
     }
 
     async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {

@@ -38,14 +38,6 @@ impl PostgresTransaction {
         Ok(this)
     }
 
-    /// Some of the entries behind `known`; none, and no question asked, if there are none.
-    pub async fn news(&self, known: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
-        if known >= self.head {
-            return Ok(Vec::new());
-        }
-        Ok(read::tail(self.client()?, self.epoch, known, limit).await?.1)
-    }
-
     fn client(&self) -> Result<&Object, Error> {
         self.client.as_ref().ok_or_else(|| Error::Unavailable("the transaction is over".to_owned()))
     }
@@ -75,11 +67,15 @@ impl Transaction for PostgresTransaction {
         self.head
     }
 
-    async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
         read::read(self.client()?, keys).await
     }
 
-    async fn holders(&mut self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+    async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+        read::tail(self.client()?, self.epoch, after, limit).await
+    }
+
+    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
         read::holders(self.client()?, space, first, last, limit).await
     }
 

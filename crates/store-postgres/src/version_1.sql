@@ -153,14 +153,14 @@ BEGIN
     ORDER BY wanted.place;
 END $$;
 
--- Where the log stands, and up to `most` entries behind `known`: one row without an entry if there is none.
+-- Where history begins, in which epoch, and up to `most` entries behind `known`: one row without an entry if there is none.
 CREATE FUNCTION news(known bigint, most bigint) RETURNS TABLE (
-    head bigint, compacted bigint, epoch uuid,
+    epoch uuid, compacted bigint,
     revision bigint, key text, value bytea, previous bigint, replaced bytea
 ) LANGUAGE plpgsql STABLE SET jit = off SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
-    RETURN QUERY SELECT log_head(), history.compacted, history.epoch, entry.revision, entry.key, entry.value, entry.previous,
+    RETURN QUERY SELECT history.epoch, history.compacted, entry.revision, entry.key, entry.value, entry.previous,
         (SELECT log.value FROM log WHERE log.revision = entry.previous)
     FROM history LEFT JOIN LATERAL (
         SELECT * FROM log WHERE log.revision > known ORDER BY log.revision LIMIT most

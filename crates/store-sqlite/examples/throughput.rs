@@ -110,7 +110,7 @@ impl Load {
 
     async fn commit(&self, writes: Vec<Write>) -> Result<(), store::Error> {
         let claims: Vec<Key> = writes.iter().step_by(2).map(|write| write.key.clone()).collect();
-        let mut transaction = self.store.begin().await?;
+        let transaction = self.store.begin().await?;
         transaction.read(&claims).await?;
         transaction.commit(writes).await
     }

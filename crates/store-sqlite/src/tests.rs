@@ -141,7 +141,7 @@ async fn a_head_that_is_not_known_is_asked_for() {
 async fn a_closed_store_says_so() {
     let (store, _directory) = new_store();
     let store = Arc::new(store);
-    let mut transaction = store.begin().await.unwrap();
+    let transaction = store.begin().await.unwrap();
     drop(store);
     assert!(matches!(transaction.read(&[]).await, Err(Error::Unavailable(_))));
     assert!(matches!(transaction.commit(vec![]).await, Err(Error::Unavailable(_))));

@@ -3,8 +3,10 @@
 //! Beginning costs nothing but the wait for the head; a read and the commit are one trip each to the writer, whose
 //! page cache is warm because nobody else changes the file.
 
+use std::sync::{Mutex, PoisonError};
+
 use async_trait::async_trait;
-use store::{Error, Key, Record, Revision, Span, Transaction, Write};
+use store::{Entry, Error, Key, Record, Revision, Span, Transaction, Write};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::commit::{Known, commit, settle};
@@ -20,7 +22,7 @@ pub struct SqliteTransaction {
     writer: WriterHandle,
     lock: Held,
     head: Revision,
-    known: Known,
+    known: Mutex<Known>,
 }
 
 impl SqliteTransaction {
@@ -31,7 +33,7 @@ impl SqliteTransaction {
             None => writer.run(|connection| settle(connection)).await.map_err(|_| closed())?.map_err(failed)?,
         };
         *lock = Some(head);
-        Ok(Self { writer, lock, head, known: Known::new() })
+        Ok(Self { writer, lock, head, known: Mutex::default() })
     }
 }
 
@@ -41,7 +43,7 @@ impl Transaction for SqliteTransaction {
         self.head
     }
 
-    async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
         let keys = keys.to_vec();
         let read = move |connection: &mut rusqlite::Connection| {
             // One SQLite transaction for all of them: opening one costs as much as a look-up.
@@ -51,11 +53,16 @@ impl Transaction for SqliteTransaction {
         };
         let (keys, records) = self.writer.run(read).await.map_err(|_| closed())??;
         let revisions = records.iter().map(|record| record.as_ref().map(|record| record.revision));
-        self.known.extend(keys.into_iter().zip(revisions));
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).extend(keys.into_iter().zip(revisions));
         Ok(records)
     }
 
-    async fn holders(&mut self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+    async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+        let read = move |connection: &mut rusqlite::Connection| snapshot::tail(connection, after, limit);
+        self.writer.run(read).await.map_err(|_| closed())?
+    }
+
+    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
         let space = space.to_owned();
         let read = move |connection: &mut rusqlite::Connection| span::holders(connection, &space, first, last, limit);
         self.writer.run(read).await.map_err(|_| closed())?
@@ -63,6 +70,7 @@ impl Transaction for SqliteTransaction {
 
     async fn commit(self: Box<Self>, writes: Vec<Write>) -> Result<(), Error> {
         let Self { writer, mut lock, head, known } = *self;
+        let known = known.into_inner().unwrap_or_else(PoisonError::into_inner);
         // The lock travels with the job: a caller that goes away does not let the next one in too early.
         let job = move |connection: &mut rusqlite::Connection| {
             *lock = None;

@@ -150,19 +150,6 @@ pub trait Store: Send + Sync + 'static {
     /// Takes the head: nobody else commits, here or elsewhere, until the transaction is committed or dropped.
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error>;
 
-    /// Like [`Store::begin`], and answers with up to `limit` of the entries that lie behind what is known when the head is held:
-    /// `known` is asked then, because it may grow while the head is waited for.
-    async fn begin_behind(
-        &self,
-        known: &(dyn Fn() -> Revision + Sync),
-        limit: usize,
-    ) -> Result<(Box<dyn Transaction>, Vec<Entry>), Error> {
-        let transaction = self.begin().await?;
-        let known = known();
-        let news = if transaction.head() > known { self.tail(known, limit).await? } else { Vec::new() };
-        Ok((transaction, news))
-    }
-
     /// Whether other processes may write to the same log.
     fn is_shared(&self) -> bool {
         false
@@ -240,16 +227,21 @@ pub trait Load: Send {
 }
 
 /// The head, held. Dropping it without a commit changes nothing.
+///
+/// What is asked at once may be answered in one round trip, in any order: until the commit nothing changes.
 #[async_trait]
-pub trait Transaction: Send {
+pub trait Transaction: Send + Sync {
     /// The revision that the next write follows.
     fn head(&self) -> Revision;
 
     /// The current versions under `keys`, in their order.
-    async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error>;
+    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error>;
+
+    /// Like [`Store::tail`], under the head's lock.
+    async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error>;
 
     /// Like [`Store::holders`], under the head's lock.
-    async fn holders(&mut self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error>;
+    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error>;
 
     /// Writes everything or nothing, durably. The n-th write (from 0) gets revision `head + 1 + n`.
     /// One commit may write a key several times; `expected` then refers to the write before.

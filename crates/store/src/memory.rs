@@ -91,12 +91,7 @@ impl Store for MemoryStore {
     }
 
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
-        let log = self.log.read().await;
-        if after < log.compacted {
-            return Err(Error::Compacted { requested: after, compacted: log.compacted });
-        }
-        let behind = log.rows.iter().map(|row| &row.entry).filter(|entry| entry.revision > after);
-        Ok(behind.take(limit).cloned().collect())
+        self.log.read().await.tail(after, limit)
     }
 
     async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
@@ -184,11 +179,15 @@ impl Transaction for MemoryTransaction {
         self.head
     }
 
-    async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
         Ok(self.log.read().await.read(keys))
     }
 
-    async fn holders(&mut self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+    async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+        self.log.read().await.tail(after, limit)
+    }
+
+    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
         Ok(self.log.read().await.holders(space, first, last, limit))
     }
 
@@ -221,6 +220,14 @@ impl Log {
         let more = records.len() > limit;
         records.truncate(limit);
         Ok(Page { revision, records, more })
+    }
+
+    fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+        if after < self.compacted {
+            return Err(Error::Compacted { requested: after, compacted: self.compacted });
+        }
+        let behind = self.rows.iter().map(|row| &row.entry).filter(|entry| entry.revision > after);
+        Ok(behind.take(limit).cloned().collect())
     }
 
     fn spans_behind(&self, after: Option<(&str, u128)>, limit: usize) -> Vec<Span> {

@@ -137,7 +137,11 @@ impl<W: World> Committer<W> {
         let is_known = |name: &ObjectKey| {
             batch.objects.contains_key(name) || before.is_some_and(|before| before.objects.contains_key(name))
         };
-        let loaded = async { Ok((self.objects(&submitted, &wishes, is_known).await?, self.holders(&wishes).await?)) };
+        let (names, keys) = wanted(&submitted, &wishes, is_known);
+        let loaded = async {
+            let records = if keys.is_empty() { Vec::new() } else { self.store.read(&keys).await? };
+            Ok((objects(names, records)?, self.holders(&wishes).await?))
+        };
         let spans = match loaded.await {
             Ok((objects, spans)) => {
                 batch.objects.extend(objects);
@@ -199,29 +203,6 @@ impl<W: World> Committer<W> {
             Wish { reads, home: self.home(command) }
         };
         submitted.iter().map(wish).collect()
-    }
-
-    /// The objects that commands are about and want to see, as the store has them, except those that are known.
-    pub(super) async fn objects(
-        &self,
-        submitted: &[Submitted],
-        wishes: &[Wish],
-        is_known: impl Fn(&ObjectKey) -> bool,
-    ) -> Result<Objects, store::Error> {
-        let others = wishes.iter().flat_map(|wish| wish.reads.keys.iter().chain(&wish.home));
-        // Many commands are about few namespaces.
-        let wanted: BTreeSet<&ObjectKey> = submitted.iter().map(|s| &s.command.key).chain(others).collect();
-        // A key that the store could not hold names no object.
-        let wanted = wanted.into_iter().filter(|name| !is_known(name));
-        let (names, keys): (Vec<_>, Vec<_>) =
-            wanted.filter_map(|name| Some((name.clone(), Key::new(name.to_text()).ok()?))).unzip();
-        if keys.is_empty() {
-            return Ok(Objects::new());
-        }
-        let records = self.store.read(&keys).await?;
-        let object =
-            |record: Option<Record>| record.map(|record| convert::parse(&record.key, &record.value)).transpose();
-        names.into_iter().zip(records).map(|(name, record)| Ok((name, object(record)?))).collect()
     }
 
     /// For each command the spans that it wants to see.
@@ -325,6 +306,26 @@ impl<W: World> Committer<W> {
     fn kind(&self, key: &ObjectKey) -> &dyn Kind<W> {
         self.registry.get(key.resource).expect("keys are made from registered resources only")
     }
+}
+
+/// The objects that commands are about and want to see, except those that are known, and their keys in the store.
+pub fn wanted(
+    submitted: &[Submitted],
+    wishes: &[Wish],
+    is_known: impl Fn(&ObjectKey) -> bool,
+) -> (Vec<ObjectKey>, Vec<Key>) {
+    let others = wishes.iter().flat_map(|wish| wish.reads.keys.iter().chain(&wish.home));
+    // Many commands are about few namespaces.
+    let wanted: BTreeSet<&ObjectKey> = submitted.iter().map(|s| &s.command.key).chain(others).collect();
+    let wanted = wanted.into_iter().filter(|name| !is_known(name));
+    // A key that the store could not hold names no object.
+    wanted.filter_map(|name| Some((name.clone(), Key::new(name.to_text()).ok()?))).unzip()
+}
+
+/// Objects of these names, as the store had them.
+pub fn objects(names: Vec<ObjectKey>, records: Vec<Option<Record>>) -> Result<Objects, store::Error> {
+    let object = |record: Option<Record>| record.map(|record| convert::parse(&record.key, &record.value)).transpose();
+    names.into_iter().zip(records).map(|(name, record)| Ok((name, object(record)?))).collect()
 }
 
 /// All of these are refused because the store could not be read.

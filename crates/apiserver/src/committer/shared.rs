@@ -2,10 +2,10 @@
 //!
 //! Whoever holds the head may commit. So: take the head, catch up with what others committed, decide, commit. Nothing is
 //! decided before the head is held, because a decision on an old world would have to be thrown away, again and again for
-//! whoever loses. What can be done before is done before: reading what the commands want to see, and, while the head is waited
-//! for, following the log.
+//! whoever loses. While the head is waited for the log is followed, and commands gather.
 
 use std::{
+    iter,
     pin::pin,
     sync::{Arc, PoisonError},
 };
@@ -15,6 +15,7 @@ use apimachinery::{
     kind::{Span, World},
     refusal::{Reason, Refusal},
 };
+use futures::try_join;
 use store::{Entry, Error, Revision, Transaction};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
@@ -24,15 +25,12 @@ use super::{
     batch::{self, Batch, Caller, Objects, Wish},
     convert, flight,
 };
-use crate::{
-    api,
-    hub::{Behind, Event},
-    limits, standalone,
-};
+use crate::{api, hub::Event, limits, standalone};
 
-/// The head, held, and what commands may see behind it.
+/// The head, held, and what commands want to see and see behind it.
 struct Held {
     transaction: Box<dyn Transaction>,
+    wishes: Vec<Wish>,
     objects: Objects,
     spans: Vec<Vec<Span>>,
 }
@@ -66,8 +64,7 @@ impl<W: World> Committer<W> {
                     if submitted.is_empty() {
                         break;
                     }
-                    self.metrics.batch_started(submitted.len(), queue.len());
-                    self.turn(submitted, &tasks).await?;
+                    self.turn(submitted, &mut queue, &tasks).await?;
                 }
                 () = self.changed() => self.look().await?,
                 () = nudge.notified() => self.look().await?,
@@ -80,7 +77,7 @@ impl<W: World> Committer<W> {
 
     /// Others may have committed what this server does not know.
     async fn changed(&self) {
-        self.store.changed(Revision(self.hub.head())).await;
+        self.store.changed(self.known()).await;
     }
 
     /// Catches up if the store lets it. If not, it will be asked again.
@@ -96,12 +93,17 @@ impl<W: World> Committer<W> {
     }
 
     /// One batch, from the queue to its callers.
-    async fn turn(&self, submitted: Vec<Submitted>, tasks: &TaskTracker) -> Result<(), Fatal> {
-        let wishes = self.wishes(&submitted);
-        let Held { transaction, objects, spans } = match self.take_head(&submitted, &wishes).await {
+    async fn turn(
+        &self,
+        mut submitted: Vec<Submitted>,
+        queue: &mut mpsc::Receiver<Submitted>,
+        tasks: &TaskTracker,
+    ) -> Result<(), Fatal> {
+        let Held { transaction, wishes, objects, spans } = match self.take_head(&mut submitted, queue).await {
             Ok(held) => held,
             Err(trouble) => return self.refuse_all(submitted, trouble),
         };
+        self.metrics.batch_started(submitted.len(), queue.len());
         let mut batch = Batch::behind(transaction.head().0);
         batch.objects = objects;
         let callers = self.decide_all(&mut batch, None, submitted, wishes, spans);
@@ -121,30 +123,50 @@ impl<W: World> Committer<W> {
         outcome
     }
 
-    /// Takes the head and moves the world to it.
-    async fn take_head(&self, submitted: &[Submitted], wishes: &[Wish]) -> Result<Held, Trouble> {
-        let known = || Revision(self.hub.head());
+    /// Takes the head and moves the world to it. Commands that came meanwhile join in.
+    async fn take_head(
+        &self,
+        submitted: &mut Vec<Submitted>,
+        queue: &mut mpsc::Receiver<Submitted>,
+    ) -> Result<Held, Trouble> {
         loop {
-            let before = known();
-            // Not beside the wait for the head: the head may be lost again, by a process that was frozen, and what is read
-            // behind it would be of a later time than the world.
-            let mut objects = self.objects(submitted, wishes, |_| false).await?;
-            let begun = self.following(self.store.begin_behind(&known, limits::NEWS_ENTRIES_MAX)).await;
-            let (mut transaction, news) = begun?;
+            let transaction = self.following(self.store.begin()).await?;
+            let room = limits::BATCH_COMMANDS_MAX.saturating_sub(submitted.len());
+            submitted.extend(iter::from_fn(|| queue.try_recv().ok()).take(room));
+            let wishes = self.wishes(submitted);
+            let (names, keys) = batch::wanted(submitted, &wishes, |_| false);
+            // By the transaction alone: a process that was frozen may have lost the head, and must not see later times.
+            let (news, records) = try_join!(self.news(&*transaction), transaction.read(&keys))?;
             self.follow(news)?;
-            if known() == transaction.head() && self.bring_up(&mut objects, before) {
-                let spans = holders(&mut *transaction, wishes).await?;
-                return Ok(Held { transaction, objects, spans });
+            if self.known() == transaction.head() {
+                let objects = batch::objects(names, records)?;
+                let spans = holders(&*transaction, &wishes).await?;
+                return Ok(Held { transaction, wishes, objects, spans });
             }
             // Others need not wait while so much is read; or the head was lost, and others have been there already.
             drop(transaction);
             self.catch_up().await?;
-            self.still_there(known()).await?;
+            self.still_there().await?;
         }
     }
 
+    /// How far this server has read the log.
+    fn known(&self) -> Revision {
+        Revision(self.hub.head())
+    }
+
+    /// What others committed, as much as is read while the head is held.
+    async fn news(&self, transaction: &dyn Transaction) -> Result<Vec<Entry>, Error> {
+        let known = self.known();
+        if transaction.head() <= known {
+            return Ok(Vec::new());
+        }
+        transaction.tail(known, limits::NEWS_ENTRIES_MAX).await
+    }
+
     /// What this server has read must be in the log.
-    async fn still_there(&self, known: Revision) -> Result<(), Trouble> {
+    async fn still_there(&self) -> Result<(), Trouble> {
+        let known = self.known();
         let head = self.store.head().await?.revision;
         if head >= known {
             return Ok(());
@@ -165,23 +187,10 @@ impl<W: World> Committer<W> {
         }
     }
 
-    /// Objects were read somewhere between what was known `before` and the head, so all changes in between are put over them; `false`
-    /// if these are too many to be in memory.
-    fn bring_up(&self, objects: &mut Objects, before: Revision) -> bool {
-        let Behind::Events(events, _) = self.hub.behind(before.0, "", usize::MAX) else { return false };
-        for event in events {
-            let known = api::object_key(&self.registry, &event.key).and_then(|name| objects.get_mut(&name));
-            if let Some(known) = known {
-                *known = event.current().cloned();
-            }
-        }
-        true
-    }
-
     /// Reads the log to its end.
     async fn catch_up(&self) -> Result<(), Trouble> {
         loop {
-            let news = self.store.tail(Revision(self.hub.head()), limits::NEWS_ENTRIES_MAX).await?;
+            let news = self.store.tail(self.known(), limits::NEWS_ENTRIES_MAX).await?;
             let is_all = news.len() < limits::NEWS_ENTRIES_MAX;
             self.follow(news)?;
             if is_all {
@@ -268,7 +277,7 @@ fn after_commit(error: Error) -> (Refusal, Result<(), Fatal>) {
 }
 
 /// For each command the spans that it wants to see.
-async fn holders(transaction: &mut dyn Transaction, wishes: &[Wish]) -> Result<Vec<Vec<Span>>, Error> {
+async fn holders(transaction: &dyn Transaction, wishes: &[Wish]) -> Result<Vec<Vec<Span>>, Error> {
     let mut spans = Vec::with_capacity(wishes.len());
     for wish in wishes {
         spans.push(match wish.space() {

@@ -212,11 +212,15 @@ impl Transaction for FaultyTransaction {
         self.inner.head()
     }
 
-    async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
         self.inner.read(keys).await
     }
 
-    async fn holders(&mut self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+    async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+        self.inner.tail(after, limit).await
+    }
+
+    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
         self.inner.holders(space, first, last, limit).await
     }
 

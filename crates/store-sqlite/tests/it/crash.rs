@@ -79,7 +79,7 @@ async fn commit_until_killed(store: &SqliteStore) {
         if random.random_bool(0.1) {
             store.compact(Revision(random.random_range(0..=begun.0))).await.unwrap();
         }
-        let mut transaction = store.begin().await.unwrap();
+        let transaction = store.begin().await.unwrap();
         let names: Vec<Key> = (0..NAMES).map(|number| create(&format!("k{number}"), "").key).collect();
         let records = transaction.read(&names).await.unwrap();
         let end = transaction.head().0;

@@ -75,7 +75,7 @@ pub async fn preconditions_are_checked(store: Arc<dyn Store>) {
         let of = write.key.clone();
         assert_precondition(commit(&*store, vec![write.clone()]).await, of.as_str(), found);
         // The same once the transaction has seen what is there.
-        let mut transaction = store.begin().await.unwrap();
+        let transaction = store.begin().await.unwrap();
         transaction.read(std::slice::from_ref(&of)).await.unwrap();
         assert_precondition(transaction.commit(vec![write]).await, of.as_str(), found);
     }
@@ -93,7 +93,7 @@ pub async fn one_key_several_times_in_one_commit(store: Arc<dyn Store>) {
     assert_precondition(commit(&*store, vec![delete("a", 5), replace("a", 6, "7")]).await, "a", None);
     assert_precondition(commit(&*store, vec![delete("a", 5), create("a", "7"), create("a", "8")]).await, "a", Some(7));
     // What the transaction read before must not hide what its own commit wrote.
-    let mut transaction = store.begin().await.unwrap();
+    let transaction = store.begin().await.unwrap();
     transaction.read(&[key("a")]).await.unwrap();
     transaction.commit(vec![replace("a", 5, "6"), replace("a", 6, "7")]).await.unwrap();
     assert_eq!(dump(&*store, None).await, "a=7");
@@ -103,7 +103,7 @@ pub async fn one_key_several_times_in_one_commit(store: Arc<dyn Store>) {
 pub async fn a_dropped_transaction_changes_nothing(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1")]]).await;
     for _ in 0..3 {
-        let mut transaction = store.begin().await.unwrap();
+        let transaction = store.begin().await.unwrap();
         assert_eq!(transaction.head(), Revision(1));
         transaction.read(&[key("a"), key("b")]).await.unwrap();
         drop(transaction);
@@ -115,7 +115,7 @@ pub async fn a_dropped_transaction_changes_nothing(store: Arc<dyn Store>) {
 /// In the order asked, twice if asked twice, and `None` for what never was or is no more.
 pub async fn a_transaction_reads_what_is_there(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1"), create("b", "2")], vec![replace("a", 1, "3"), delete("b", 2)]]).await;
-    let mut transaction = store.begin().await.unwrap();
+    let transaction = store.begin().await.unwrap();
     let records = transaction.read(&[key("c"), key("a"), key("b"), key("a")]).await.unwrap();
     let a = store.get(&key("a")).await.unwrap();
     assert_eq!(a.as_ref().unwrap().value, "3");

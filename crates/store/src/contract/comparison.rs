@@ -54,12 +54,12 @@ pub async fn compare(store: Arc<dyn Store>, seed: u64, operations: usize) {
 async fn answer(store: &dyn Store, operation: &Operation) -> String {
     match operation {
         Operation::Commit { read, writes } => {
-            let mut transaction = store.begin().await.unwrap();
+            let transaction = store.begin().await.unwrap();
             let records = transaction.read(read).await.unwrap();
             format!("{records:?} {}", shown(transaction.commit(writes.clone()).await))
         }
         Operation::Abandon { read, space, first, last } => {
-            let mut transaction = store.begin().await.unwrap();
+            let transaction = store.begin().await.unwrap();
             let records = transaction.read(read).await.unwrap();
             format!("{records:?} {}", shown(transaction.holders(space, *first, *last, 9).await))
         }

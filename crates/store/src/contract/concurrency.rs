@@ -35,7 +35,7 @@ pub async fn committers_make_one_log(store: Arc<dyn Store>) {
 
 /// One commit of two to four writes. Gives back the revision at which it began.
 async fn raise(store: &dyn Store, committer: u64, round: u64) -> u64 {
-    let mut transaction = store.begin().await.unwrap();
+    let transaction = store.begin().await.unwrap();
     let begun = transaction.head().0;
     let counter = transaction.read(&[key("counter")]).await.unwrap().remove(0);
     // Gives everybody else the time to do wrong.
@@ -91,7 +91,7 @@ pub async fn readers_see_whole_commits(store: Arc<dyn Store>) {
     let mut round = 0;
     while !readers.is_empty() {
         round += 1;
-        let mut transaction = store.begin().await.unwrap();
+        let transaction = store.begin().await.unwrap();
         let records = transaction.read(&names()).await.unwrap();
         transaction.commit(rewrite(&records, round)).await.unwrap();
         while let Some(done) = readers.try_join_next() {

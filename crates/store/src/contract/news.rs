@@ -10,14 +10,15 @@ pub async fn news_come_with_the_head(store: Arc<dyn Store>) {
     commit(&*store, vec![create("a", "1"), create("b", "2")]).await.unwrap();
     commit(&*store, vec![create("c", "3")]).await.unwrap();
     for known in 0..=3 {
-        let (transaction, news) = store.begin_behind(&|| Revision(known), 9).await.unwrap();
+        let transaction = store.begin().await.unwrap();
         assert_eq!(transaction.head(), Revision(3));
+        let news = transaction.tail(Revision(known), 9).await.unwrap();
         assert_eq!(news, store.tail(Revision(known), 9).await.unwrap(), "behind {known}");
     }
-    let (_, news) = store.begin_behind(&|| Revision(0), 2).await.unwrap();
+    let news = store.begin().await.unwrap().tail(Revision(0), 2).await.unwrap();
     assert_eq!(news.last().unwrap().revision, Revision(2));
     store.compact(Revision(2)).await.unwrap();
-    assert_compacted(store.begin_behind(&|| Revision(1), 9).await.map(|_| ()), 1, 2);
+    assert_compacted(store.begin().await.unwrap().tail(Revision(1), 9).await, 1, 2);
     commit(&*store, vec![create("d", "4")]).await.unwrap();
 }
 
@@ -28,8 +29,8 @@ pub async fn news_add_up_beside_others(store: Arc<dyn Store>) {
         tokio::spawn(async move {
             let mut known = Revision(0);
             for turn in 0..25 {
-                let (transaction, news) = store.begin_behind(&|| known, usize::MAX).await.unwrap();
-                for entry in &news {
+                let transaction = store.begin().await.unwrap();
+                for entry in transaction.tail(known, usize::MAX).await.unwrap() {
                     assert_eq!(entry.revision, known.next(), "without a gap");
                     known = entry.revision;
                 }

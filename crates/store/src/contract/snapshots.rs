@@ -69,7 +69,7 @@ pub async fn pages_of_one_snapshot(store: Arc<dyn Store>) {
 
 /// Replaces, deletes and creates something on every page.
 async fn disturb(store: &dyn Store) {
-    let mut transaction = store.begin().await.unwrap();
+    let transaction = store.begin().await.unwrap();
     let head = transaction.head().0;
     let keys: Vec<_> = (0..10).map(|number| key(&format!("k{number}"))).collect();
     let mut writes = vec![create(&format!("k5-{head}"), "new")];

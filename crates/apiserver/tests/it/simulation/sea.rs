@@ -13,7 +13,7 @@ use store::{
     Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write,
     memory::MemoryStore,
 };
-use tokio::time::sleep;
+use tokio::{sync::Mutex as AsyncMutex, time::sleep};
 
 /// The longest that one message takes.
 const DELAY_MAX: Duration = Duration::from_millis(20);
@@ -89,31 +89,10 @@ impl Store for Sea {
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
         self.message().await?;
         let inner = self.log.begin().await?;
+        let voyage = Voyage { head: inner.head(), inner: AsyncMutex::new(Some(inner)), sea: self.clone() };
         self.message().await?;
-        Ok(Box::new(Voyage { head: inner.head(), inner: Some(inner), sea: self.clone() }))
-    }
-
-    async fn begin_behind(
-        &self,
-        known: &(dyn Fn() -> Revision + Sync),
-        limit: usize,
-    ) -> Result<(Box<dyn Transaction>, Vec<Entry>), Error> {
-        self.message().await?;
-        let inner = self.log.begin().await?;
-        let head = inner.head();
-        let mut inner = Some(inner);
-        self.message().await?;
-        let mut news = self.log.tail(known(), limit).await?;
-        if self.one_of(FROZEN_HEADS_OF) {
-            drop(inner.take());
-            sleep(FROZEN).await;
-        }
-        self.message().await?;
-        if self.planted == Planted::DecideBeforeCatchingUp {
-            // The replica believes that this is all there was.
-            news.drain(..news.len().saturating_sub(1));
-        }
-        Ok((Box::new(Voyage { head, inner, sea: self.clone() }), news))
+        voyage.may_freeze().await;
+        Ok(Box::new(voyage))
     }
 
     fn is_shared(&self) -> bool {
@@ -193,13 +172,17 @@ impl Store for Sea {
 struct Voyage {
     head: Revision,
     /// `None`: the database has taken the head away.
-    inner: Option<Box<dyn Transaction>>,
+    inner: AsyncMutex<Option<Box<dyn Transaction>>>,
     sea: Sea,
 }
 
 impl Voyage {
-    fn inner(&mut self) -> Result<&mut Box<dyn Transaction>, Error> {
-        self.inner.as_mut().ok_or_else(silent_for_too_long)
+    /// Who is frozen for too long has lost the head when it wakes up.
+    async fn may_freeze(&self) {
+        if self.sea.one_of(FROZEN_HEADS_OF) {
+            drop(self.inner.lock().await.take());
+            sleep(FROZEN).await;
+        }
     }
 }
 
@@ -213,19 +196,31 @@ impl Transaction for Voyage {
         self.head
     }
 
-    async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
         self.sea.message().await?;
-        self.inner()?.read(keys).await
+        self.inner.lock().await.as_deref().ok_or_else(silent_for_too_long)?.read(keys).await
     }
 
-    async fn holders(&mut self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+    async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
         self.sea.message().await?;
-        self.inner()?.holders(space, first, last, limit).await
+        let mut news = self.inner.lock().await.as_deref().ok_or_else(silent_for_too_long)?.tail(after, limit).await?;
+        self.may_freeze().await;
+        self.sea.message().await?;
+        if self.sea.planted == Planted::DecideBeforeCatchingUp {
+            // The replica believes that this is all there was.
+            news.drain(..news.len().saturating_sub(1));
+        }
+        Ok(news)
+    }
+
+    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+        self.sea.message().await?;
+        self.inner.lock().await.as_deref().ok_or_else(silent_for_too_long)?.holders(space, first, last, limit).await
     }
 
     async fn commit(self: Box<Self>, mut writes: Vec<Write>) -> Result<(), Error> {
         let Self { head, inner, sea } = *self;
-        let Some(inner) = inner else { return Err(silent_for_too_long()) };
+        let Some(inner) = inner.into_inner() else { return Err(silent_for_too_long()) };
         if sea.planted == Planted::DecideBeforeCatchingUp {
             sea.open_all_doors(head, &mut writes).await?;
         }
