@@ -30,7 +30,7 @@ mod transaction;
 use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use tokio::sync::Mutex;
+use tokio::{runtime::Id, sync::Mutex};
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -49,9 +49,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The log in a database.
 pub struct PostgresStore {
+    /// Connections that read.
     pool: Pool,
-    /// Commits of this process queue here, where they do not cost a connection each.
-    turn: Arc<Mutex<()>>,
+    /// The one that commits: it need not wait for those who read.
+    committing: Pool,
+    /// Commits of this process queue here; and which runtime serves the connection that commits.
+    turn: Arc<Mutex<Option<Id>>>,
     epoch: Epoch,
     ears: Ears,
 }
@@ -89,7 +92,8 @@ pub enum OpenError {
 impl PostgresStore {
     /// Opens the log in a database that [`migrate`] brought up to date.
     pub async fn open(options: &Options) -> Result<Self, OpenError> {
-        let pool = pool(&options.dsn, options.connections)?;
+        let committing = pool(&options.dsn, 1)?;
+        let pool = pool(&options.dsn, options.connections - 1)?;
         let listener = Address::of(options.listen_dsn.as_ref().unwrap_or(&options.dsn))?;
         let found = status(&pool).await?;
         match found.version.cmp(&found.known) {
@@ -100,7 +104,7 @@ impl PostgresStore {
         let client = pool.get().await.map_err(|error| OpenError::Connect(causes_of_none(error)))?;
         let found = read::standing(&client).await.map_err(|error| OpenError::Connect(error.to_string()))?;
         drop(client);
-        Ok(Self { pool, turn: Arc::default(), epoch: Epoch::new(found.epoch), ears: Ears::open(listener) })
+        Ok(Self { pool, committing, turn: Arc::default(), epoch: Epoch::new(found.epoch), ears: Ears::open(listener) })
     }
 }
 

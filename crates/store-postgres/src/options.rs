@@ -14,7 +14,7 @@ pub struct Options {
     pub dsn: String,
     /// Where hints of other replicas' commits are listened for: past a pooler, which passes none on. `None`: at `dsn`.
     pub listen_dsn: Option<String>,
-    /// How many connections are open at most, besides the one that listens. Not below two: who commits holds one, while others read.
+    /// How many connections are open at most, besides the one that listens. Not below two: one commits, the others read.
     pub connections: usize,
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use deadpool_postgres::Object;
 use store::{Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction};
+use tokio::runtime::Handle;
 
 use crate::{
     PostgresStore, compaction,
@@ -24,8 +25,14 @@ impl PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
-        let turn = Arc::clone(&self.turn).lock_owned().await;
-        Ok(Box::new(PostgresTransaction::begin(self.pool.clone(), self.epoch.get(), turn).await?))
+        let mut turn = Arc::clone(&self.turn).lock_owned().await;
+        // A connection is served by the runtime that made it: late, if that has much else to do. Whoever begins serves it best.
+        let here = Some(Handle::current().id());
+        if *turn != here {
+            self.committing.retain(|_, _| false);
+            *turn = here;
+        }
+        Ok(Box::new(PostgresTransaction::begin(self.committing.clone(), self.epoch.get(), turn).await?))
     }
 
     fn is_shared(&self) -> bool {

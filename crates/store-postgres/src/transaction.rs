@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Pool};
 use store::{Entry, Error, Head, Key, Record, Revision, Span, Transaction, Write};
-use tokio::sync::OwnedMutexGuard;
+use tokio::{runtime::Id, sync::OwnedMutexGuard};
 use uuid::Uuid;
 
 use crate::commit::{commit, release};
@@ -25,13 +25,13 @@ pub struct PostgresTransaction {
     epoch: Uuid,
     /// `None` once it is committed.
     client: Option<Object>,
-    turn: Option<OwnedMutexGuard<()>>,
+    turn: Option<OwnedMutexGuard<Option<Id>>>,
     head: Revision,
 }
 
 impl PostgresTransaction {
     /// Takes the head, in this process's turn.
-    pub async fn begin(pool: Pool, epoch: Uuid, turn: OwnedMutexGuard<()>) -> Result<Self, Error> {
+    pub async fn begin(pool: Pool, epoch: Uuid, turn: OwnedMutexGuard<Option<Id>>) -> Result<Self, Error> {
         let client = pool.get().await.map_err(no_connection)?;
         let mut this = Self { pool, epoch, client: Some(client), turn: Some(turn), head: Revision(0) };
         this.head = take_head(this.client()?, epoch).await?.revision;

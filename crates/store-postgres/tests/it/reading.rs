@@ -8,10 +8,10 @@ use tokio::time::{pause, resume};
 
 use crate::{commit, create, open_at, pooler::pooler};
 
-/// A store with one object, and with one connection: whoever reads next gets it.
+/// A store with one object, and with one connection to read by: whoever reads next gets it.
 async fn open(dsn: String) -> PostgresStore {
     let mut options = Options::new(dsn);
-    options.connections = 1;
+    options.connections = 2;
     let store = open_at(options).await;
     commit(&store, vec![create("a", "1")]).await.unwrap();
     store
