@@ -147,6 +147,9 @@ impl Site {
         for number in 0..replicas {
             running.push(self.replica(number).await?);
         }
+        for replica in &running {
+            replica.wait_until_idle().await?;
+        }
         Ok(Arc::new(Target::with(running, names.to_vec(), self.made)))
     }
 

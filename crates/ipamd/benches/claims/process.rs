@@ -77,6 +77,28 @@ impl Process {
         Ok(line.split_whitespace().nth(1).context("no number")?.parse::<u64>()? / 1024)
     }
 
+    /// Waits until what it does behind the scenes after its start is over: it reads who owns what.
+    pub async fn wait_until_idle(&self) -> anyhow::Result<()> {
+        let mut before = 0;
+        loop {
+            let used = self.ticks_used()?;
+            if used - before <= 1 {
+                return Ok(());
+            }
+            before = used;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// The processor's time that it has used, in ticks of the kernel (10 ms).
+    fn ticks_used(&self) -> anyhow::Result<u64> {
+        let line = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let (_, fields) = line.rsplit_once(')').context("no name")?;
+        // Fields 14 and 15 of the line, of which the first two are cut off.
+        let used = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+        Ok(used.sum::<Result<u64, _>>()?)
+    }
+
     async fn wait_until_ready(&self) -> anyhow::Result<()> {
         let deadline = std::time::Instant::now() + Duration::from_mins(2);
         while crate::load::Client::connect(self).await?.get("/readyz").await? != 200 {
