@@ -199,12 +199,11 @@ impl<W: World> Committer<W> {
         }
     }
 
-    /// Moves the world and the watches on by what others committed, as far as they have not moved already.
+    /// Moves the world and the watches on by what others committed.
     fn follow(&self, news: Vec<Entry>) -> Result<(), Trouble> {
-        let known = self.hub.head();
         let mut events = Vec::with_capacity(news.len());
         let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
-        for entry in news.into_iter().filter(|entry| entry.revision.0 > known) {
+        for entry in news {
             events.push(self.foreign(&mut world, entry)?);
         }
         drop(world);

@@ -46,6 +46,8 @@ struct Shared {
     blind_spot: Mutex<Option<String>>,
     /// How many have failed so.
     unseen: watch::Sender<usize>,
+    /// How often the head was asked for.
+    begins: watch::Sender<usize>,
     /// Lets held commits go on.
     gate: Semaphore,
     /// How many writes each commit had that was begun, those that failed among them.
@@ -68,6 +70,7 @@ impl FaultyStore {
             faults: Mutex::default(),
             blind_spot: Mutex::default(),
             unseen: watch::Sender::default(),
+            begins: watch::Sender::default(),
             gate: Semaphore::new(0),
             commits: watch::Sender::default(),
             others_write,
@@ -98,6 +101,16 @@ impl FaultyStore {
     /// How many writes the commits had, in order.
     pub fn commits(&self) -> Vec<usize> {
         self.shared.commits.borrow().clone()
+    }
+
+    /// How often the head was asked for.
+    pub fn begins(&self) -> usize {
+        *self.shared.begins.borrow()
+    }
+
+    /// Waits until the head was asked for so often.
+    pub async fn begun(&self, count: usize) {
+        self.shared.begins.subscribe().wait_for(|begins| *begins >= count).await.unwrap();
     }
 
     /// Waits until so many commits have begun.
@@ -137,6 +150,7 @@ impl FaultyStore {
 #[async_trait]
 impl Store for FaultyStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
+        self.shared.begins.send_modify(|begins| *begins += 1);
         if let Some(Fault::Begin(error)) = self.next_fault(|fault| matches!(fault, Fault::Begin(_))) {
             return Err(error);
         }

@@ -3,6 +3,7 @@
 
 use apimachinery::refusal::Reason;
 use apiserver::limits;
+use futures::future::join_all;
 use store::{Error, Store as _};
 use tokio::time::timeout;
 
@@ -44,6 +45,24 @@ async fn each_decides_on_what_the_other_committed() {
     let refused = other.queue.submit(delete(shelf_key("a"))).await.unwrap_err();
     let both = "2 book(s) stand on it: 0 (cards/platform/attic/card-z), 1 (cards/platform/attic/card-y)";
     assert!(refused.message.ends_with(both), "{}", refused.message);
+}
+
+#[tokio::test]
+async fn commands_that_come_while_the_head_is_waited_for_join_the_batch() {
+    let (one, other) = two().await;
+    one.store.plan([Fault::Held]);
+    let held = queued(&other.queue, vec![create_book("x")]).await.remove(0);
+    one.store.commits_begun(2).await;
+    let asked = one.store.begins();
+    let mut waiting = queued(&one.queue, vec![create_book("y")]).await;
+    one.store.begun(asked + 1).await;
+    waiting.extend(queued(&one.queue, vec![create_book("x"), create_book("z")]).await);
+    one.store.release();
+    assert_eq!(object(&held.await)["status"]["place"], 0);
+    let [y, x, z] = join_all(waiting).await.try_into().unwrap();
+    assert_eq!((&object(&y)["status"]["place"], &object(&z)["status"]["place"]), (&1.into(), &2.into()));
+    assert_eq!(reason(&x), Reason::AlreadyExists);
+    assert_eq!(one.store.commits().len(), 3, "one commit for all of them");
 }
 
 #[tokio::test]

@@ -52,7 +52,9 @@ impl Replica {
         };
         let (world, hub) = (Arc::clone(&committer.world), Arc::clone(&committer.hub));
         let (queue, work) = committer.open();
-        Self { queue, sea, world, hub, task: tokio::spawn(work), began }
+        let frozen = sea.clone();
+        let task = tokio::spawn(async move { frozen.freezing(work).await });
+        Self { queue, sea, world, hub, task, began }
     }
 
     /// Ends at once, wherever it is, and starts again. What it told until then must have been so.

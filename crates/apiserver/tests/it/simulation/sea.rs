@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -14,21 +15,24 @@ use store::{
     memory::MemoryStore,
 };
 use tokio::{sync::Mutex as AsyncMutex, time::sleep};
+use tokio_util::task::AbortOnDropHandle;
 
 /// The longest that one message takes.
 const DELAY_MAX: Duration = Duration::from_millis(20);
 /// How long a commit may go on after its replica has given it up.
 const LATE_MAX: Duration = Duration::from_millis(200);
-/// How long a replica may be frozen while the database takes the head away from it.
+/// How long a replica is frozen at a time.
 const FROZEN: Duration = Duration::from_millis(300);
+/// The longest that it is awake in between.
+const AWAKE_MAX: Duration = Duration::from_secs(2);
+/// How long a replica may hold the head without a word, before the database takes it away.
+const SILENCE_MAX: Duration = Duration::from_millis(100);
 /// The time after which a replica looks at the log without having been told to.
 const POLL: Duration = Duration::from_millis(250);
 /// One of so many messages is lost.
 const LOST_OF: u32 = 80;
 /// One of so many messages is late by as long as a replica may be frozen.
 const LATE_OF: u32 = 60;
-/// One of so many replicas that take the head freeze before they hear of it, and the database gives it to somebody else.
-const FROZEN_HEADS_OF: u32 = 25;
 /// One of so many commits ends badly, in one of several ways.
 const BAD_COMMITS_OF: u32 = 8;
 /// One of so many hints does not come.
@@ -77,6 +81,20 @@ impl Sea {
         Ok(())
     }
 
+    /// A process that the system stops now and then: nothing in it moves until it goes on.
+    pub async fn freezing<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            let awake = sleep(self.up_to(AWAKE_MAX));
+            tokio::select! {
+                biased;
+                ended = &mut work => return ended,
+                () = awake => {}
+            }
+            sleep(FROZEN).await;
+        }
+    }
+
     /// One message, there or back.
     async fn message(&self) -> Result<(), Error> {
         sleep(self.up_to(if self.one_of(LATE_OF) { FROZEN } else { DELAY_MAX })).await;
@@ -88,11 +106,11 @@ impl Sea {
 impl Store for Sea {
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
         self.message().await?;
-        let inner = self.log.begin().await?;
-        let voyage = Voyage { head: inner.head(), inner: AsyncMutex::new(Some(inner)), sea: self.clone() };
+        // It is granted whether the replica is awake or not.
+        let sea = self.clone();
+        let voyage = tokio::spawn(async move { sea.log.begin().await.map(|inner| Voyage::new(inner, sea)) }).await;
         self.message().await?;
-        voyage.may_freeze().await;
-        Ok(Box::new(voyage))
+        Ok(Box::new(voyage.expect("the database does not panic")?))
     }
 
     fn is_shared(&self) -> bool {
@@ -104,6 +122,7 @@ impl Store for Sea {
             sleep(POLL).await;
         } else {
             tokio::select! {
+                biased;
                 () = self.log.changed(known) => sleep(self.up_to(DELAY_MAX)).await,
                 () = sleep(POLL) => {}
             }
@@ -168,22 +187,39 @@ impl Store for Sea {
     }
 }
 
+/// What the database knows of a transaction: `None` when it has ended it.
+type Inner = Arc<AsyncMutex<Option<Box<dyn Transaction>>>>;
+
 /// The head, held by a replica that may be lost on the way.
 struct Voyage {
     head: Revision,
-    /// `None`: the database has taken the head away.
-    inner: AsyncMutex<Option<Box<dyn Transaction>>>,
+    inner: Inner,
+    /// The database's patience.
+    patience: Mutex<AbortOnDropHandle<()>>,
     sea: Sea,
 }
 
 impl Voyage {
-    /// Who is frozen for too long has lost the head when it wakes up.
-    async fn may_freeze(&self) {
-        if self.sea.one_of(FROZEN_HEADS_OF) {
-            drop(self.inner.lock().await.take());
-            sleep(FROZEN).await;
-        }
+    fn new(inner: Box<dyn Transaction>, sea: Sea) -> Self {
+        let (head, inner) = (inner.head(), Arc::new(AsyncMutex::new(Some(inner))));
+        Self { head, patience: Mutex::new(patience(&inner)), inner, sea }
     }
+
+    /// A message to the database, which is patient again.
+    async fn message(&self) -> Result<(), Error> {
+        self.sea.message().await?;
+        *self.patience.lock().unwrap() = patience(&self.inner);
+        Ok(())
+    }
+}
+
+/// Ends a transaction when its time is over.
+fn patience(inner: &Inner) -> AbortOnDropHandle<()> {
+    let inner = Arc::clone(inner);
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        sleep(SILENCE_MAX).await;
+        drop(inner.lock().await.take());
+    }))
 }
 
 fn silent_for_too_long() -> Error {
@@ -197,14 +233,15 @@ impl Transaction for Voyage {
     }
 
     async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+        self.message().await?;
+        let found = self.inner.lock().await.as_deref().ok_or_else(silent_for_too_long)?.read(keys).await;
         self.sea.message().await?;
-        self.inner.lock().await.as_deref().ok_or_else(silent_for_too_long)?.read(keys).await
+        found
     }
 
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
-        self.sea.message().await?;
+        self.message().await?;
         let mut news = self.inner.lock().await.as_deref().ok_or_else(silent_for_too_long)?.tail(after, limit).await?;
-        self.may_freeze().await;
         self.sea.message().await?;
         if self.sea.planted == Planted::DecideBeforeCatchingUp {
             // The replica believes that this is all there was.
@@ -214,13 +251,14 @@ impl Transaction for Voyage {
     }
 
     async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
-        self.sea.message().await?;
+        self.message().await?;
         self.inner.lock().await.as_deref().ok_or_else(silent_for_too_long)?.holders(space, first, last, limit).await
     }
 
     async fn commit(self: Box<Self>, mut writes: Vec<Write>) -> Result<(), Error> {
-        let Self { head, inner, sea } = *self;
-        let Some(inner) = inner.into_inner() else { return Err(silent_for_too_long()) };
+        let Self { head, inner, sea, .. } = *self;
+        sleep(sea.up_to(DELAY_MAX)).await;
+        let Some(inner) = inner.lock().await.take() else { return Err(silent_for_too_long()) };
         if sea.planted == Planted::DecideBeforeCatchingUp {
             sea.open_all_doors(head, &mut writes).await?;
         }
@@ -228,8 +266,7 @@ impl Transaction for Voyage {
             return inner.commit(writes).await;
         }
         let unknown = || Err(Error::Unknown("the connection was cut in the commit".to_owned()));
-        let way = if sea.one_of(BAD_COMMITS_OF) { sea.chance.lock().unwrap().random_range(0..4) } else { 4 };
-        sleep(sea.up_to(DELAY_MAX)).await;
+        let way = if sea.one_of(BAD_COMMITS_OF) { sea.chance.lock().unwrap().random_range(0..3) } else { 3 };
         match way {
             // Lost on the way there.
             0 => unknown(),
@@ -246,12 +283,6 @@ impl Transaction for Voyage {
                     drop(inner.commit(writes).await);
                 });
                 unknown()
-            }
-            // The replica was frozen, and the database took the head away from it.
-            3 => {
-                drop(inner);
-                sleep(FROZEN).await;
-                Err(silent_for_too_long())
             }
             _ => {
                 inner.commit(writes).await?;
