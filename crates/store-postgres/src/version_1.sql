@@ -41,8 +41,8 @@ CREATE TABLE span (
 );
 
 -- The guard. Spans change under the head's lock alone, one transaction after the other, and each sees what those before it
--- committed. Two spans of a space that do not overlap lie one behind the other, so it is enough that each new one ends
--- before the next begins, and that the one before it ends before it.
+-- committed. Where any two spans of a space overlap, two neighbours do; so it is enough to look, for each new one, at the last two
+-- that begin before it ends: it should be the last itself, and the other should end before it begins.
 CREATE FUNCTION span_guard() RETURNS trigger LANGUAGE plpgsql SET jit = off SET enable_seqscan = off AS $$
 DECLARE
     met record;
@@ -50,13 +50,9 @@ BEGIN
     SELECT taken.space, taken.first, taken.last, taken.holder, other.first AS first2, other.last AS last2, other.holder AS holder2
     INTO met
     FROM taken CROSS JOIN LATERAL (
-        (SELECT before.* FROM span AS before
-         WHERE before.space = taken.space AND before.first < taken.first ORDER BY before.first DESC LIMIT 1)
-        UNION ALL
-        (SELECT behind.* FROM span AS behind
-         WHERE behind.space = taken.space AND behind.first > taken.first ORDER BY behind.first LIMIT 1)
+        SELECT span.* FROM span WHERE span.space = taken.space AND span.first <= taken.last ORDER BY span.first DESC LIMIT 2
     ) AS other
-    WHERE other.first <= taken.last AND other.last >= taken.first
+    WHERE other.first <> taken.first AND other.last >= taken.first
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'two spans of one space would overlap'
