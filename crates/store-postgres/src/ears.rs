@@ -3,7 +3,10 @@
 //! Nothing depends on it. A hint is lost while the connection is made anew, and all of them are behind a pooler that gives
 //! connections away between transactions; whoever waits for hints looks by himself now and then.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use futures::{StreamExt as _, stream};
 use rand::Rng as _;
@@ -23,6 +26,8 @@ const AGAIN_MAX: Duration = Duration::from_secs(10);
 /// What was heard so far.
 pub struct Ears {
     heard: watch::Sender<Revision>,
+    /// The last hint that somebody was told.
+    told: AtomicU64,
     _listening: AbortOnDropHandle<()>,
 }
 
@@ -31,14 +36,18 @@ impl Ears {
     pub fn open(address: Address) -> Self {
         let heard = watch::Sender::new(Revision(0));
         let listening = tokio::spawn(listen_always(address, heard.clone()));
-        Self { heard, _listening: AbortOnDropHandle::new(listening) }
+        Self { heard, told: AtomicU64::new(0), _listening: AbortOnDropHandle::new(listening) }
     }
 
-    /// Waits for a hint that there is something behind `known`, or for the time to look without one.
+    /// Waits for a hint that there is something behind `known`, or for the time to look without one. A hint is told once: whoever could
+    /// not follow it looks again when it is time, because the database may be gone.
     pub async fn wait(&self, known: Revision) {
         let mut heard = self.heard.subscribe();
+        let known = known.max(Revision(self.told.load(Ordering::Relaxed)));
         tokio::select! {
-            _ = heard.wait_for(|heard| *heard > known) => {}
+            hint = heard.wait_for(|heard| *heard > known) => {
+                self.told.store(hint.map_or(0, |hint| hint.0), Ordering::Relaxed);
+            }
             () = sleep(LOOK_AGAIN) => {}
         }
     }

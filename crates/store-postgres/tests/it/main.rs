@@ -4,6 +4,7 @@
 
 mod contract;
 mod guard;
+mod hints;
 mod lost_answers;
 mod migrations;
 mod pooler;
