@@ -137,6 +137,11 @@ impl Fault {
         Self::with_value(path, FaultType::Duplicate, "Duplicate value", &value.into(), "")
     }
 
+    /// What the value names does not exist.
+    pub fn not_found(path: Path, value: impl Into<Value>) -> Self {
+        Self::with_value(path, FaultType::NotFound, "Not found", &value.into(), "")
+    }
+
     /// The value is longer than `limit` (characters or bytes, as `detail` says).
     pub fn too_long(path: Path, detail: &str) -> Self {
         Self::with_detail(path, FaultType::TooLong, "Too long".to_owned(), detail)
@@ -161,5 +166,27 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In the words of `k8s.io/apimachinery/pkg/util/validation/field/errors.go`.
+    #[test]
+    fn what_is_not_found_and_what_is_too_many() {
+        let path = || Path::new("spec").child("shelf");
+        let cases = [
+            (Fault::not_found(path(), "attic"), "FieldValueNotFound", r#"spec.shelf: Not found: "attic""#),
+            (
+                Fault::too_many(path(), 17, 16),
+                "FieldValueTooMany",
+                "spec.shelf: Too many: 17: must have at most 16 items",
+            ),
+        ];
+        for (fault, fault_type, words) in cases {
+            assert_eq!((fault.fault_type.as_str(), fault.to_string().as_str()), (fault_type, words));
+        }
     }
 }

@@ -44,6 +44,9 @@ pub const HISTORY_AGE_MIN: Duration = Duration::from_mins(10);
 pub const COMPACTION_INTERVAL: Duration = Duration::from_mins(1);
 /// Time until a request is answered; a watch goes on behind its answer.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+/// Time until the write of one object is answered: `requestTimeoutUpperBound` of Kubernetes
+/// (`staging/src/k8s.io/apiserver/pkg/endpoints/handlers/rest.go`).
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(34);
 /// Time that a TLS handshake may take.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time that the head of a request may take, and the first one of a connection to come.

@@ -217,7 +217,7 @@ impl<W: World> Server<W> {
         (self.surroundings == Surroundings::Nothing).then(|| Question::at(target)).flatten()
     }
 
-    /// Bounds everything but watches by the time that the client allots.
+    /// Bounds everything but watches by the time that the client allots, and writes of one object by their own.
     async fn dispatch(
         &self,
         api: &Arc<Api<W>>,
@@ -228,11 +228,12 @@ impl<W: World> Server<W> {
             return watches::watch(api, &place, &request, self.stop_watches.clone()).await;
         }
         let asked = parse_timeout(&request.query)?.filter(|time| !time.is_zero());
-        let performed = self.perform(api, place, request);
-        match asked {
-            Some(time) => tokio::time::timeout(time, performed).await.unwrap_or_else(|_| Err(timed_out())),
-            None => performed.await,
-        }
+        let longest = match place.verb {
+            Verb::Create | Verb::Update | Verb::Patch | Verb::Delete => limits::WRITE_TIMEOUT,
+            Verb::Get | Verb::List | Verb::DeleteCollection | Verb::Watch => limits::REQUEST_TIMEOUT,
+        };
+        let time = asked.map_or(longest, |asked| asked.min(longest));
+        tokio::time::timeout(time, self.perform(api, place, request)).await.unwrap_or_else(|_| Err(timed_out()))
     }
 
     async fn perform(

@@ -183,26 +183,39 @@ async fn who_may_not_is_told_what() {
     assert_eq!((metrics.status, metrics.json()["message"].take()), (403, json!(words)));
 }
 
-#[tokio::test]
-async fn nothing_but_a_watch_takes_longer_than_a_minute() {
-    let front = Front::open().await;
-    let (watcher, writer) = (Client::connect(front.address, false).await, Client::connect(front.address, false).await);
-    let mut watch = watcher.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", front.head().await)).await;
+/// A commit that does not end, in so many seconds and no more.
+async fn times_out(front: &Front, seconds: u64, method: Method, body: Value) {
+    let writer = Client::connect(front.address, false).await;
     let begun = front.store.commits().len();
     front.store.plan([Fault::Held]);
-    let write = tokio::spawn(async move { writer.send(Method::POST, BOOKS, &book("x", "a")).await });
+    let write = tokio::spawn(async move { writer.send(method, BOOKS, &body).await });
     front.store.commits_begun(begun + 1).await;
-    fly(Duration::from_secs(50)).await;
+    fly(Duration::from_secs(seconds - 1)).await;
     assert_eq!(front.get(BOOKS).await.status, 200, "others are answered");
     assert!(!write.is_finished(), "it may take longer than that");
-    fly(Duration::from_secs(10)).await;
+    fly(Duration::from_secs(1)).await;
     let late = write.await.unwrap();
     let status = late.json();
     assert_eq!((late.status, &status["reason"]), (504, &json!("Timeout")));
     let words = "Timeout: request did not complete within the allotted timeout";
     assert!(status["message"].as_str().unwrap().starts_with(words), "{status}");
     front.store.release();
+}
+
+#[tokio::test]
+async fn a_write_of_one_object_takes_no_longer_than_34_seconds() {
+    let front = Front::open().await;
+    let watcher = Client::connect(front.address, false).await;
+    let mut watch = watcher.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", front.head().await)).await;
+    times_out(&front, 34, Method::POST, book("x", "a")).await;
     assert_eq!(name(&watch.expect("ADDED").await), "x", "the write was made all the same, and the watch lives");
+}
+
+#[tokio::test]
+async fn nothing_but_a_watch_takes_longer_than_a_minute() {
+    let front = Front::open().await;
+    front.create(BOOKS, &book("x", "a")).await;
+    times_out(&front, 60, Method::DELETE, json!({})).await;
 }
 
 /// A draw of which the generated name is always the same, but for the draws with these numbers.

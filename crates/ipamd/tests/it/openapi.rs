@@ -182,6 +182,36 @@ async fn every_field_can_be_explained() {
 }
 
 #[tokio::test]
+async fn keys_of_lists_are_required_or_have_a_default() {
+    let front = Front::open().await;
+    let mut keys_seen = 0;
+    for document in all_documents(&front).await {
+        for list in nodes(&document).into_iter().filter(|node| node["x-kubernetes-list-map-keys"].is_array()) {
+            let items = resolve(&document, &list["items"]);
+            for key in list["x-kubernetes-list-map-keys"].as_array().unwrap() {
+                let is_required = items["required"].as_array().is_some_and(|required| required.contains(key));
+                let default = &items["properties"][key.as_str().unwrap()]["default"];
+                assert!(is_required || !default.is_null(), "{key} of {list}");
+                keys_seen += 1;
+            }
+        }
+    }
+    assert!(keys_seen > 1, "conditions and owners have keys");
+}
+
+#[tokio::test]
+async fn there_are_no_patch_strategies_without_strategic_merge_patch() {
+    let front = Front::open().await;
+    for document in all_documents(&front).await {
+        for node in nodes(&document) {
+            let fields = node.as_object().into_iter().flatten();
+            let strategies: Vec<_> = fields.filter(|(name, _)| name.starts_with("x-kubernetes-patch-")).collect();
+            assert!(strategies.is_empty(), "{strategies:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_schema_says_what_merges() {
     let document = document().await;
     let conditions = at(&document, "IPPool", "status.conditions");

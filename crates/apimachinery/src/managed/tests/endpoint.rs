@@ -73,6 +73,18 @@ fn the_manager_of_nobody_is_unknown() {
 }
 
 #[test]
+fn an_update_of_another_version_makes_another_owner_and_an_apply_does_not() {
+    let entry = |operation: &str, version: &str| {
+        json!({"manager": "m", "operation": operation, "apiVersion": version, "time": "2030-01-01T00:00:01Z",
+               "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {}}})
+    };
+    let updates = [entry("Update", "test.io/v1"), entry("Update", "test.io/v2")];
+    assert_eq!(Managers::decode(&updates).unwrap().encode(), updates);
+    let applies = [entry("Apply", "test.io/v1"), entry("Apply", "test.io/v2")];
+    assert_eq!(Managers::decode(&applies).unwrap().encode(), applies[1..]);
+}
+
+#[test]
 fn sort_encoded_managers() {
     let entry = |manager: &str, operation: &str, time: Option<u32>, subresource: &str| {
         let mut entry = json!({"manager": manager, "operation": operation, "apiVersion": VERSION, "fieldsType": "FieldsV1",
