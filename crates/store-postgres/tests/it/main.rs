@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may stop at the first surprise")]
 
 mod contract;
+mod foreign;
 mod guard;
 mod hints;
 mod lost_answers;
