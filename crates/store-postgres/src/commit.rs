@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
 use store::{Error, Key, Revision, Write};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep, timeout_at},
+};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
@@ -33,14 +36,14 @@ pub async fn commit(
     head: Revision,
     writes: &[Write],
 ) -> Result<(), Error> {
-    let ledger = match Ledger::of(head, writes) {
-        Ok(ledger) => ledger,
+    let prepared = Ledger::of(head, writes).and_then(|ledger| Ok((ledger, token()?)));
+    let (ledger, token) = match prepared {
+        Ok(prepared) => prepared,
         Err(refusal) => {
             release(client).await;
             return Err(refusal);
         }
     };
-    let token = token()?;
     for _ in 0..TRIES_MAX {
         let error = match append(&client, head, writes, &ledger, token).await {
             Ok(()) => return Ok(()),
@@ -57,10 +60,13 @@ pub async fn commit(
         }
         // Nothing was written. The same may be tried again only behind the same head.
         client = pool.get().await.map_err(no_connection)?;
-        let now = take_head(&client, epoch).await?.revision;
-        if now != head {
+        let again = take_head(&client, epoch).await.and_then(|now| match now.revision {
+            now if now == head => Ok(()),
+            _ => Err(Error::Unavailable("another replica committed meanwhile".to_owned())),
+        });
+        if let Err(error) = again {
             release(client).await;
-            return Err(Error::Unavailable("another replica committed meanwhile".to_owned()));
+            return Err(error);
         }
     }
     release(client).await;
@@ -78,6 +84,18 @@ fn token() -> Result<Uuid, Error> {
 pub async fn release(client: Object) {
     if client.batch_execute("ROLLBACK").await.is_err() {
         drop(Object::take(client));
+    }
+}
+
+/// Like [`release`], for whoever cannot wait; `held` is held until it is done.
+pub fn release_later(client: Option<Object>, held: impl Send + 'static) {
+    let Some(client) = client else { return };
+    match Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn(async move {
+            release(client).await;
+            drop(held);
+        })),
+        Err(_) => drop(Object::take(client)),
     }
 }
 

@@ -7,7 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use crate::columns::Columns;
-use crate::commit::release;
+use crate::commit::{release, release_later};
 use crate::compaction::{self, DROP_DELETIONS, DROP_REPLACED};
 use crate::epoch::Epoch;
 use crate::failure::{failed, no_connection, refused};
@@ -78,11 +78,7 @@ impl Load for PostgresLoad {
 
 impl Drop for PostgresLoad {
     fn drop(&mut self) {
-        let Some(client) = self.client.take() else { return };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(release(client))),
-            Err(_) => drop(Object::take(client)),
-        }
+        release_later(self.client.take(), ());
     }
 }
 

@@ -5,7 +5,7 @@ use deadpool_postgres::{Object, Pool};
 use store::{Error, Key, Page, Revision, Snapshot, Span};
 use uuid::Uuid;
 
-use crate::commit::release;
+use crate::commit::release_later;
 use crate::failure::{failed, no_connection};
 use crate::read;
 
@@ -49,10 +49,6 @@ impl Snapshot for PostgresSnapshot {
 
 impl Drop for PostgresSnapshot {
     fn drop(&mut self) {
-        let Some(client) = self.client.take() else { return };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(release(client))),
-            Err(_) => drop(Object::take(client)),
-        }
+        release_later(self.client.take(), ());
     }
 }

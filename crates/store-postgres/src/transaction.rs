@@ -8,7 +8,7 @@ use store::{Entry, Error, Head, Key, Record, Revision, Span, Transaction, Write}
 use tokio::{runtime::Id, sync::OwnedMutexGuard};
 use uuid::Uuid;
 
-use crate::commit::{commit, release};
+use crate::commit::{commit, release, release_later};
 use crate::failure::{failed, no_connection};
 use crate::read;
 
@@ -100,14 +100,6 @@ impl Transaction for PostgresTransaction {
 
 impl Drop for PostgresTransaction {
     fn drop(&mut self) {
-        let (client, turn) = (self.client.take(), self.turn.take());
-        let Some(client) = client else { return };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(async move {
-                release(client).await;
-                drop(turn);
-            })),
-            Err(_) => drop(Object::take(client)),
-        }
+        release_later(self.client.take(), self.turn.take());
     }
 }
