@@ -228,12 +228,13 @@ impl<W: World> Server<W> {
             return watches::watch(api, &place, &request, self.stop_watches.clone()).await;
         }
         let asked = parse_timeout(&request.query)?.filter(|time| !time.is_zero());
-        let longest = match place.verb {
-            Verb::Create | Verb::Update | Verb::Patch | Verb::Delete => limits::WRITE_TIMEOUT,
-            Verb::Get | Verb::List | Verb::DeleteCollection | Verb::Watch => limits::REQUEST_TIMEOUT,
-        };
-        let time = asked.map_or(longest, |asked| asked.min(longest));
-        tokio::time::timeout(time, self.perform(api, place, request)).await.unwrap_or_else(|_| Err(timed_out()))
+        let is_of_one_object = matches!(place.verb, Verb::Create | Verb::Update | Verb::Patch | Verb::Delete);
+        let own = is_of_one_object.then_some(limits::WRITE_TIMEOUT);
+        let performed = self.perform(api, place, request);
+        match asked.into_iter().chain(own).min() {
+            Some(time) => tokio::time::timeout(time, performed).await.unwrap_or_else(|_| Err(timed_out())),
+            None => performed.await,
+        }
     }
 
     async fn perform(

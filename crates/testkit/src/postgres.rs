@@ -146,12 +146,6 @@ impl Cluster {
         started.with_context(|| fs::read_to_string(log).unwrap_or_default()).map(drop)
     }
 
-    /// Stops it as a power cut would.
-    pub fn kill(&self) -> anyhow::Result<()> {
-        let mut stop = program(&self.programs, "pg_ctl");
-        run(stop.args(["-w", "-m", "immediate", "-D"]).arg(self.data()).arg("stop")).map(drop)
-    }
-
     /// Where a file of the setup is.
     pub fn file(&self, name: &str) -> PathBuf {
         self.data().join(name)

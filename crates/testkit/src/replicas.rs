@@ -90,7 +90,7 @@ impl Replicas {
 
     /// The administrator's client for exact bytes, spread as [`Replicas::client`] is.
     pub fn http(&self) -> Http {
-        Http::spread(self.servers.iter().map(Server::http).collect(), Arc::clone(&self.balance))
+        Http::spread(self.each_http(), Arc::clone(&self.balance))
     }
 
     /// SIGSTOP. The others get its requests.

@@ -141,20 +141,22 @@ impl Server {
 
     /// SIGSTOP: the process stays where it is, with its connections, its locks and whatever it was doing.
     pub fn pause(&self) {
-        let paused = self.process.as_ref().context("the server does not run").and_then(Process::pause);
-        paused.unwrap_or_else(|error| self.setup.fail(&error));
+        self.signal(Process::pause);
     }
 
     /// SIGCONT after [`Server::pause`].
     pub fn resume(&self) {
-        let resumed = self.process.as_ref().context("the server does not run").and_then(Process::resume);
-        resumed.unwrap_or_else(|error| self.setup.fail(&error));
+        self.signal(Process::resume);
     }
 
     /// Sends SIGTERM and does not wait: the server drains while the test goes on. [`Server::wait`] follows.
     pub fn ask_to_end(&self) {
-        let asked = self.process.as_ref().context("the server does not run").and_then(Process::ask_to_end);
-        asked.unwrap_or_else(|error| self.setup.fail(&error));
+        self.signal(Process::ask_to_end);
+    }
+
+    fn signal(&self, signal: impl FnOnce(&Process) -> anyhow::Result<()>) {
+        let sent = self.process.as_ref().context("the server does not run").and_then(signal);
+        sent.unwrap_or_else(|error| self.setup.fail(&error));
     }
 
     /// Waits until the process has ended by itself.

@@ -15,6 +15,7 @@ use apimachinery::{
     verbs,
 };
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use store::{Key, Record};
 
 use super::{Committer, Reply, Submitted, convert};
@@ -140,7 +141,8 @@ impl<W: World> Committer<W> {
         let (names, keys) = wanted(&submitted, &wishes, is_known);
         let loaded = async {
             let records = if keys.is_empty() { Vec::new() } else { self.store.read(&keys).await? };
-            Ok((objects(names, records)?, self.holders(&wishes).await?))
+            let spans = holders(&wishes, |space, limit| self.store.holders(space, 0, u128::MAX, limit)).await?;
+            Ok((objects(names, records)?, spans))
         };
         let spans = match loaded.await {
             Ok((objects, spans)) => {
@@ -203,21 +205,6 @@ impl<W: World> Committer<W> {
             Wish { reads, home: self.home(command) }
         };
         submitted.iter().map(wish).collect()
-    }
-
-    /// For each command the spans that it wants to see.
-    async fn holders(&self, wishes: &[Wish]) -> Result<Vec<Vec<Span>>, store::Error> {
-        let mut spans = Vec::with_capacity(wishes.len());
-        for wish in wishes {
-            spans.push(match wish.space() {
-                None => Vec::new(),
-                Some((space, limit)) => {
-                    let held = self.store.holders(space, 0, u128::MAX, limit).await?;
-                    held.into_iter().map(convert::span_from_store).collect()
-                }
-            });
-        }
-        Ok(spans)
     }
 
     /// Decides one command and, unless it is a dry run, moves the batch and the world on.
@@ -326,6 +313,21 @@ pub fn wanted(
 pub fn objects(names: Vec<ObjectKey>, records: Vec<Option<Record>>) -> Result<Objects, store::Error> {
     let object = |record: Option<Record>| record.map(|record| convert::parse(&record.key, &record.value)).transpose();
     names.into_iter().zip(records).map(|(name, record)| Ok((name, object(record)?))).collect()
+}
+
+/// For each command the spans that it wants to see; `read` reads so many of a space.
+pub async fn holders<'a>(
+    wishes: &'a [Wish],
+    read: impl Fn(&'a str, usize) -> BoxFuture<'a, Result<Vec<store::Span>, store::Error>>,
+) -> Result<Vec<Vec<Span>>, store::Error> {
+    let mut spans = Vec::with_capacity(wishes.len());
+    for wish in wishes {
+        spans.push(match wish.space() {
+            None => Vec::new(),
+            Some((space, limit)) => read(space, limit).await?.into_iter().map(convert::span_from_store).collect(),
+        });
+    }
+    Ok(spans)
 }
 
 /// All of these are refused because the store could not be read.

@@ -140,7 +140,8 @@ impl<W: World> Committer<W> {
             self.follow(news)?;
             if self.known() == transaction.head() {
                 let objects = batch::objects(names, records)?;
-                let spans = holders(&*transaction, &wishes).await?;
+                let read = |space, limit| transaction.holders(space, 0, u128::MAX, limit);
+                let spans = batch::holders(&wishes, read).await?;
                 return Ok(Held { transaction, wishes, objects, spans });
             }
             // Others need not wait while so much is read; or the head was lost, and others have been there already.
@@ -273,21 +274,6 @@ fn after_commit(error: Error) -> (Refusal, Result<(), Fatal>) {
         }
         error => (convert::unavailable(&error), Ok(())),
     }
-}
-
-/// For each command the spans that it wants to see.
-async fn holders(transaction: &dyn Transaction, wishes: &[Wish]) -> Result<Vec<Vec<Span>>, Error> {
-    let mut spans = Vec::with_capacity(wishes.len());
-    for wish in wishes {
-        spans.push(match wish.space() {
-            None => Vec::new(),
-            Some((space, limit)) => {
-                let held = transaction.holders(space, 0, u128::MAX, limit).await?;
-                held.into_iter().map(convert::span_from_store).collect()
-            }
-        });
-    }
-    Ok(spans)
 }
 
 fn unknown() -> Refusal {

@@ -20,7 +20,7 @@ use apiserver::{
 };
 use futures::{future::join_all, poll};
 use serde_json::Value;
-use store::{Error, Key, Revision, Store as _};
+use store::{Error, Key, Revision, Store};
 use tokio::{
     task::{JoinError, JoinHandle},
     time::timeout,
@@ -34,6 +34,22 @@ use crate::{
 };
 
 pub type Outcome = Result<Committed, Refusal>;
+
+/// A committer of the library that has not begun.
+pub fn committer(store: Arc<dyn Store>, world: World, hub: Hub) -> Committer<World> {
+    let registry = library::registry();
+    let schemas: HashMap<_, _> =
+        registry.iter().map(|kind| (kind.resource().plural, Schema::for_resource(kind.resource()))).collect();
+    Committer {
+        store,
+        registry: Arc::new(registry),
+        schemas: Arc::new(schemas),
+        world: Arc::new(RwLock::new(world)),
+        hub: Arc::new(hub),
+        metrics: Arc::new(Metrics::default()),
+        surroundings: Surroundings::Cluster,
+    }
+}
 
 /// A committer on an empty store, with all that it touches in view.
 pub struct Desk {
@@ -51,18 +67,7 @@ impl Desk {
 
     /// On this store, of which everything up to `head` is known.
     pub fn open_on(store: FaultyStore, head: u64) -> Self {
-        let registry = library::registry();
-        let schemas: HashMap<_, _> =
-            registry.iter().map(|kind| (kind.resource().plural, Schema::for_resource(kind.resource()))).collect();
-        let committer = Committer {
-            store: Arc::new(store.clone()),
-            registry: Arc::new(registry),
-            schemas: Arc::new(schemas),
-            world: Arc::default(),
-            hub: Arc::new(Hub::new(head, 64)),
-            metrics: Arc::new(Metrics::default()),
-            surroundings: Surroundings::Cluster,
-        };
+        let committer = committer(Arc::new(store.clone()), World::default(), Hub::new(head, 64));
         let (world, hub) = (Arc::clone(&committer.world), Arc::clone(&committer.hub));
         let (queue, work) = committer.open();
         let task = tokio::spawn(work);

@@ -1,8 +1,11 @@
 //! Replicas on PostgreSQL, beside the transaction of the service that this one replaces, as bare SQL.
 
-use std::{process::Command, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use testkit::postgres::{Cluster, Database};
+use testkit::{
+    migrate,
+    postgres::{Cluster, Database},
+};
 
 use crate::{
     Settings, embedded,
@@ -121,10 +124,7 @@ struct Site {
 impl Site {
     fn new(cluster: &Cluster) -> anyhow::Result<Self> {
         let database = cluster.database();
-        let migrated = Command::new(env!("CARGO_BIN_EXE_ipam"))
-            .args(["migrate", "up", "--postgres-dsn", &database.dsn])
-            .status()?;
-        anyhow::ensure!(migrated.success(), "the schema could not be made");
+        migrate(env!("CARGO_BIN_EXE_ipam").as_ref(), &database);
         Ok(Self { database, directory: tempfile::tempdir()?, made: 0 })
     }
 

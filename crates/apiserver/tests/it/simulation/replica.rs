@@ -1,23 +1,20 @@
 //! One replica: a real committer, its world and its hub.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, RwLock},
-};
+use std::sync::{Arc, RwLock};
 
-use apimachinery::schema::Schema;
 use apiserver::{
-    committer::{Committer, Fatal, Queue},
+    committer::{Fatal, Queue},
     hub::{Behind, Hub},
-    metrics::Metrics,
     restore,
-    standalone::Surroundings,
 };
 use store::{Revision, Store, memory::MemoryStore};
 use tokio::task::JoinHandle;
 
 use super::sea::Sea;
-use crate::library::{self, World};
+use crate::{
+    commits::committer,
+    library::{self, World},
+};
 
 /// A process, as far as it can be seen from here.
 pub struct Replica {
@@ -33,23 +30,12 @@ pub struct Replica {
 impl Replica {
     /// Reads the world back, as often as it takes, and begins to work.
     pub async fn start(sea: Sea) -> Self {
-        let registry = library::registry();
         let (world, began) = loop {
             if let Some(restored) = restored(&sea).await {
                 break restored;
             }
         };
-        let schemas: HashMap<_, _> =
-            registry.iter().map(|kind| (kind.resource().plural, Schema::for_resource(kind.resource()))).collect();
-        let committer = Committer {
-            store: Arc::new(sea.clone()),
-            registry: Arc::new(registry),
-            schemas: Arc::new(schemas),
-            world: Arc::new(RwLock::new(world)),
-            hub: Arc::new(Hub::new(began, usize::MAX)),
-            metrics: Arc::new(Metrics::default()),
-            surroundings: Surroundings::Cluster,
-        };
+        let committer = committer(Arc::new(sea.clone()), world, Hub::new(began, usize::MAX));
         let (world, hub) = (Arc::clone(&committer.world), Arc::clone(&committer.hub));
         let (queue, work) = committer.open();
         let frozen = sea.clone();
