@@ -1,11 +1,13 @@
 //! One commit: everything or nothing, and what to say when the disk fails in the middle.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, TransactionBehavior, ffi};
+use rusqlite::{CachedStatement, Connection, ErrorCode, TransactionBehavior, ffi};
 use store::{Error, Key, Revision, Span, Write};
 
 use crate::failure::failed;
+use crate::recent::{Layers, Recent};
 use crate::rows::{self, from_revision};
 use crate::{snapshot, span, walk};
 
@@ -22,14 +24,29 @@ const SETTLE: &str = "UPDATE history SET settled = settled + 1";
 pub type Known = HashMap<Key, Option<Revision>>;
 
 /// Writes `writes` behind `head`.
-pub fn commit(connection: &mut Connection, head: Revision, known: &Known, writes: &[Write]) -> Result<(), Error> {
+pub fn commit(
+    connection: &mut Connection,
+    recent: &Recent,
+    head: Revision,
+    known: &Known,
+    writes: &[Write],
+) -> Result<(), Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    Commit::new(&transaction, head, known).map_err(failed)?.write_all(writes)?;
-    match transaction.commit() {
+    Commit::new(&transaction, recent, head, known).map_err(failed)?.write_all(writes)?;
+    let folded = recent.fold(&transaction, head, writes.len()).map_err(failed)?;
+    recent.add(head, writes);
+    let outcome = match transaction.commit() {
         Ok(()) => Ok(()),
         Err(cause) if is_before_the_end(&cause) => Err(failed(cause)),
         Err(cause) => find_out(connection, head, writes.len() as u64, cause),
+    };
+    match outcome {
+        Ok(()) => recent.folded(folded),
+        // Whoever finds out what became of it forgets it if need be.
+        Err(Error::Unknown(_)) => {}
+        Err(_) => recent.forget_after(head),
     }
+    outcome
 }
 
 /// Makes the file's last commit certain, and says which it is.
@@ -68,7 +85,7 @@ pub fn find_out(connection: &Connection, head: Revision, writes: u64, cause: rus
 /// The statements of one commit, and what it has seen and written so far.
 struct Commit<'a> {
     connection: &'a Connection,
-    newest: CachedStatement<'a>,
+    layers: Arc<Layers>,
     insert: CachedStatement<'a>,
     take: CachedStatement<'a>,
     release: CachedStatement<'a>,
@@ -79,10 +96,10 @@ struct Commit<'a> {
 }
 
 impl<'a> Commit<'a> {
-    fn new(connection: &'a Connection, head: Revision, known: &'a Known) -> rusqlite::Result<Self> {
+    fn new(connection: &'a Connection, recent: &Recent, head: Revision, known: &'a Known) -> rusqlite::Result<Self> {
         Ok(Self {
             connection,
-            newest: connection.prepare_cached(walk::NEWEST)?,
+            layers: recent.layers(),
             insert: connection.prepare_cached(INSERT)?,
             take: connection.prepare_cached(TAKE)?,
             release: connection.prepare_cached(RELEASE)?,
@@ -115,11 +132,10 @@ impl<'a> Commit<'a> {
         if let Some(revision) = self.written.get(key.as_str()).or_else(|| self.known.get(key)) {
             return Ok(*revision);
         }
-        let newest = self
-            .newest
-            .query_row((key.as_str(), i64::MAX), |row| Ok((rows::revision(row, 0)?, row.get::<_, bool>(1)?)));
-        let newest = newest.optional().map_err(failed)?;
-        Ok(newest.and_then(|(revision, live)| live.then_some(revision)))
+        match self.layers.newest(key.as_str(), self.head) {
+            Some(version) => Ok(version.live.then_some(version.revision)),
+            None => walk::newest_in_file(self.connection, key.as_str(), self.head),
+        }
     }
 
     fn insert(&mut self, write: &'a Write, to_commit_end: usize) -> Result<(), Error> {

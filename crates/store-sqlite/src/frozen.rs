@@ -10,38 +10,44 @@ use tokio::task::spawn_blocking;
 use crate::data_file::DataFile;
 use crate::failure::{closed, failed};
 use crate::reader::connect;
+use crate::recent::{Layers, Recent};
+use crate::snapshot::{Horizon, View};
 use crate::{snapshot, span};
 
 /// The connection. While it is open the write-ahead log keeps what it sees, and grows.
 pub struct SqliteSnapshot {
     /// `None` if a call was given up half way.
     connection: Option<Connection>,
-    revision: Revision,
+    layers: Arc<Layers>,
+    horizon: Horizon,
     /// Outlives the connection.
     _data: Arc<DataFile>,
 }
 
 impl SqliteSnapshot {
     /// Begins now.
-    pub async fn begin(data: Arc<DataFile>) -> Result<Self, Error> {
+    pub async fn begin(data: Arc<DataFile>, recent: Arc<Recent>) -> Result<Self, Error> {
         let path = data.path().to_owned();
         let begin = move || {
             let connection = connect(&path)?;
-            connection.execute_batch("BEGIN")?;
-            // What is read first says which moment it is.
-            let revision = snapshot::horizon(&connection)?.head;
-            Ok((connection, revision))
+            let (layers, horizon) = snapshot::begin(&connection, &recent)?;
+            Ok((connection, layers, horizon))
         };
-        let (connection, revision) = spawn_blocking(begin).await.map_err(|_| closed())?.map_err(failed)?;
-        Ok(Self { connection: Some(connection), revision, _data: data })
+        let snapshot = spawn_blocking(begin).await.map_err(|_| closed())?;
+        let (connection, layers, horizon) = snapshot.map_err(failed)?;
+        Ok(Self { connection: Some(connection), layers, horizon, _data: data })
     }
 
     async fn run<T: Send + 'static>(
         &mut self,
-        read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        read: impl FnOnce(&View<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let connection = self.connection.take().ok_or_else(closed)?;
-        let work = move || (read(&connection), connection);
+        let (layers, horizon) = (Arc::clone(&self.layers), self.horizon);
+        let work = move || {
+            let found = read(&View { connection: &connection, recent: &layers, horizon });
+            (found, connection)
+        };
         let (found, connection) = spawn_blocking(work).await.map_err(|_| closed())?;
         self.connection = Some(connection);
         found
@@ -51,18 +57,18 @@ impl SqliteSnapshot {
 #[async_trait]
 impl Snapshot for SqliteSnapshot {
     fn revision(&self) -> Revision {
-        self.revision
+        self.horizon.head
     }
 
     async fn list(&mut self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Page, Error> {
         let (prefix, after) = (prefix.to_owned(), after.cloned());
-        self.run(move |connection| snapshot::list(connection, &prefix, after.as_ref(), None, limit)).await
+        self.run(move |view| snapshot::list(view, &prefix, after.as_ref(), None, limit)).await
     }
 
     async fn spans(&mut self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
         let after = after.map(|(space, first)| (space.to_owned(), first));
-        self.run(move |connection| {
-            span::page(connection, after.as_ref().map(|(space, first)| (space.as_str(), *first)), limit)
+        self.run(move |view| {
+            span::page(view.connection, after.as_ref().map(|(space, first)| (space.as_str(), *first)), limit)
         })
         .await
     }

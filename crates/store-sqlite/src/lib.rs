@@ -3,8 +3,9 @@
 //! One thread owns the one connection that writes (`writer.rs`); a few connections read beside it (`reader.rs`), each
 //! read inside one `SQLite` snapshot. The file is in WAL mode with `synchronous=FULL`: a commit that was acknowledged
 //! survives the machine. A third kind moves the write-ahead log into the data file, beside the commits
-//! (`checkpoint.rs`). What the file looks like, and the trigger that refuses overlapping spans whoever writes them, is
-//! in `schema.rs`. A lock beside the file keeps a second process out (`lock.rs`).
+//! (`checkpoint.rs`). The index by key follows the log at a distance, and is in memory until then (`recent.rs`). What the
+//! file looks like, and the trigger that refuses overlapping spans whoever writes them, is in `schema.rs`. A lock beside
+//! the file keeps a second process out (`lock.rs`).
 
 mod backup;
 mod checkpoint;
@@ -17,6 +18,7 @@ mod load;
 mod lock;
 mod open;
 mod reader;
+mod recent;
 mod rows;
 mod schema;
 mod snapshot;
@@ -43,6 +45,7 @@ pub struct SqliteStore {
     data: Arc<data_file::DataFile>,
     /// The head, for whoever may commit next. `None` after a commit failed: ask the file before going on.
     head: Arc<Mutex<Option<Revision>>>,
+    recent: Arc<recent::Recent>,
     readers: Arc<reader::Readers>,
     checkpointer: checkpoint::Checkpointer,
     writer: writer::Writer,

@@ -1,5 +1,7 @@
 //! Filling an empty log, and letting one go on further ahead.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, TransactionBehavior};
 use store::{Error, Load, Record, Revision, Span};
@@ -7,12 +9,15 @@ use store::{Error, Load, Record, Revision, Span};
 use crate::commit::{self, TAKE};
 use crate::compaction::{self, MOVE_HORIZON};
 use crate::failure::{closed, failed};
+use crate::recent::{Recent, SET_INDEXED};
 use crate::rows::from_revision;
 use crate::snapshot::horizon;
 use crate::transaction::Held;
 use crate::writer::WriterHandle;
 
 const INSERT: &str = "INSERT INTO log (revision, key, to_commit_end, live, value) VALUES (?1, ?2, 0, 1, ?3)";
+
+const INDEX: &str = "INSERT INTO version (key, revision, live) VALUES (?1, ?2, 1)";
 
 /// A transaction on the writer that lasts over several jobs. Nobody else writes meanwhile: it holds the head.
 pub struct SqliteLoad {
@@ -48,8 +53,10 @@ impl Load for SqliteLoad {
     async fn records(&mut self, records: Vec<Record>) -> Result<(), Error> {
         self.run(move |connection| {
             let mut insert = connection.prepare_cached(INSERT).map_err(failed)?;
+            let mut index = connection.prepare_cached(INDEX).map_err(failed)?;
             for Record { key, revision, value } in &records {
                 insert.execute((from_revision(*revision), key.as_str(), &value[..])).map_err(failed)?;
+                index.execute((key.as_str(), from_revision(*revision))).map_err(failed)?;
             }
             Ok(())
         })
@@ -68,6 +75,7 @@ impl Load for SqliteLoad {
         self.run(move |connection| {
             let end = from_revision(head);
             connection.prepare_cached(MOVE_HORIZON).map_err(failed)?.execute((end, end)).map_err(failed)?;
+            connection.prepare_cached(SET_INDEXED).map_err(failed)?.execute([end]).map_err(failed)?;
             connection.execute_batch("COMMIT").map_err(failed)
         })
         .await?;
@@ -88,8 +96,8 @@ impl Drop for SqliteLoad {
 }
 
 /// Moves the end of the log ahead, and its horizon with it.
-pub async fn jump(writer: &WriterHandle, mut head: Held, by: u64) -> Result<Revision, Error> {
-    compaction::compact(writer, Revision(u64::MAX)).await?;
+pub async fn jump(writer: &WriterHandle, recent: &Arc<Recent>, mut head: Held, by: u64) -> Result<Revision, Error> {
+    compaction::compact(writer, recent, Revision(u64::MAX)).await?;
     let moved = writer.run(move |connection| {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let moved = Revision(horizon(&transaction)?.head.0.saturating_add(by));

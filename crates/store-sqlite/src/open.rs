@@ -18,6 +18,7 @@ use crate::checkpoint::{self, Checkpointer, Growth};
 use crate::data_file::DataFile;
 use crate::lock::Lock;
 use crate::reader::Readers;
+use crate::recent::{self, Recent};
 use crate::writer::Writer;
 use crate::{schema, snapshot};
 
@@ -110,11 +111,14 @@ impl SqliteStore {
         let growth = Arc::new(Growth::new(checkpoint::LIMITS));
         growth.watch(&mut connection).map_err(database)?;
         let head = snapshot::horizon(&connection).map_err(database)?.head;
+        recent::catch_up(&mut connection, head).map_err(database)?;
+        let recent = Arc::new(Recent::new());
         let writer = Writer::start(connection, lock).map_err(io_error("start the writer thread for", &path))?;
         let checkpointer = Checkpointer::start(Arc::clone(&data), growth, writer.handle().clone());
         Ok(Self {
             head: Arc::new(Mutex::new(Some(head))),
-            readers: Arc::new(Readers::new(Arc::clone(&data))),
+            readers: Arc::new(Readers::new(Arc::clone(&data), Arc::clone(&recent))),
+            recent,
             checkpointer: checkpointer.map_err(io_error("start the checkpoint thread for", &path))?,
             writer,
             data,

@@ -12,6 +12,8 @@ use tokio::sync::Semaphore;
 use crate::data_file::DataFile;
 use crate::failure::{closed, failed};
 use crate::open::configure;
+use crate::recent::Recent;
+use crate::snapshot::{self, View};
 
 /// How many reads go on at a time; further ones wait.
 const READERS_MAX: usize = 8;
@@ -23,26 +25,27 @@ const READER_CACHE_KIB: u32 = 4 * 1024;
 #[derive(Debug)]
 pub struct Readers {
     data: Arc<DataFile>,
+    recent: Arc<Recent>,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
 }
 
 impl Readers {
     /// A pool that opens connections as they are needed and keeps them.
-    pub fn new(data: Arc<DataFile>) -> Self {
-        Self { data, idle: Mutex::default(), permits: Arc::new(Semaphore::new(READERS_MAX)) }
+    pub fn new(data: Arc<DataFile>, recent: Arc<Recent>) -> Self {
+        Self { data, recent, idle: Mutex::default(), permits: Arc::new(Semaphore::new(READERS_MAX)) }
     }
 
     /// Does `read` in one snapshot of the file. Once begun it goes on, even if nobody waits for the answer.
     pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
-        read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        read: impl FnOnce(&View<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| closed())?;
         let pool = Arc::clone(self);
         let work = move || {
             let connection = pool.take().map_err(failed)?;
-            let outcome = in_snapshot(&connection, read);
+            let outcome = in_snapshot(&connection, &pool.recent, read);
             pool.put(connection);
             drop(permit);
             outcome
@@ -62,7 +65,7 @@ impl Readers {
     }
 
     fn put(&self, connection: Connection) {
-        if !self.permits.is_closed() {
+        if !self.permits.is_closed() && connection.is_autocommit() {
             self.idle().push(connection);
         }
     }
@@ -82,7 +85,14 @@ pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn in_snapshot<T>(connection: &Connection, read: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
-    let snapshot = connection.unchecked_transaction().map_err(failed)?;
-    read(&snapshot)
+fn in_snapshot<T>(
+    connection: &Connection,
+    recent: &Recent,
+    read: impl FnOnce(&View<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let begun = snapshot::begin(connection, recent).map_err(failed);
+    let outcome = begun.and_then(|(layers, horizon)| read(&View { connection, recent: &layers, horizon }));
+    // If it is not over now, the connection is not used again.
+    let _ = connection.execute_batch("ROLLBACK");
+    outcome
 }

@@ -1,8 +1,9 @@
 //! What the file holds, and how an older file becomes a current one.
 //!
-//! `log` is everything: the row that a write left is the object's version, there is no second copy. Its index finds
-//! the newest version of a key at any revision without touching the rows; `live` is in it so that counting does not
-//! either. Versions of one key lie newest first, because the newest is what almost everybody wants.
+//! `log` is everything: the row that a write left is the object's version, there is no second copy. `version` is its
+//! index: it finds the newest version of a key at any revision without touching the rows; `live` is in it so that
+//! counting does not either. Versions of one key lie newest first, because the newest is what almost everybody wants.
+//! It is a table of its own, and not an index that SQLite keeps, because it may be behind: [`crate::recent`] has the rest.
 
 use std::path::Path;
 
@@ -14,10 +15,10 @@ use crate::open::OpenError;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"ipam");
 
 /// The schema that this program reads and writes, as the file's `user_version`.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Each entry takes the file from the version of its place to the next.
-const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1];
+pub const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1, VERSION_2];
 
 /// `to_commit_end` is how many writes of the same commit follow; `previous` is the version that the write replaced,
 /// which is also what compaction may drop once the write itself is old.
@@ -63,6 +64,21 @@ BEGIN
 END;
 ";
 
+/// `history.indexed` is the revision up to which `version` is complete.
+const VERSION_2: &str = "
+CREATE TABLE version (
+    key TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    live INTEGER NOT NULL,
+    PRIMARY KEY (key, revision DESC)
+) STRICT, WITHOUT ROWID;
+INSERT INTO version SELECT key, revision, live FROM log ORDER BY key, revision DESC;
+DROP INDEX log_by_key;
+
+ALTER TABLE history ADD COLUMN indexed INTEGER NOT NULL DEFAULT 0;
+UPDATE history SET indexed = (SELECT coalesce(max(revision), 0) FROM log);
+";
+
 /// Makes an empty file ours, brings an older one up to date, refuses any other.
 pub fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let foreign = || OpenError::Foreign { path: path.to_owned() };
@@ -92,7 +108,7 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// One step, whole or not at all.
-fn migrate(connection: &mut Connection, migration: &str, version: u32) -> rusqlite::Result<()> {
+pub fn migrate(connection: &mut Connection, migration: &str, version: u32) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(migration)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

@@ -1,12 +1,14 @@
 //! One consistent sight of the file, and what can be read in it.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 use store::{Entry, Error, Head, Key, Page, Record, Revision};
 
 use crate::failure::failed;
+use crate::recent::{Layers, Recent};
 use crate::rows::{self, from_limit, from_revision};
 use crate::walk;
 
@@ -21,6 +23,30 @@ pub const TAIL: &str = "
 SELECT log.revision, log.key, log.value, log.previous, replaced.value
 FROM log LEFT JOIN log AS replaced ON replaced.revision = log.previous
 WHERE log.revision > ?1 ORDER BY log.revision LIMIT ?2";
+
+/// One moment of the store, to be looked at.
+pub struct View<'a> {
+    /// In a transaction.
+    pub connection: &'a Connection,
+    /// What the index in the file may lack.
+    pub recent: &'a Layers,
+    /// What can be read.
+    pub horizon: Horizon,
+}
+
+/// Begins a transaction in which the file and the layers fit together.
+pub fn begin(connection: &Connection, recent: &Recent) -> rusqlite::Result<(Arc<Layers>, Horizon)> {
+    loop {
+        let layers = recent.layers();
+        connection.execute_batch("BEGIN")?;
+        // What is read first says which moment it is.
+        let horizon = horizon(connection)?;
+        if recent.is_current(&layers) {
+            return Ok((layers, horizon));
+        }
+        connection.execute_batch("ROLLBACK")?;
+    }
+}
 
 /// What can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,42 +83,42 @@ pub fn commit_end(connection: &Connection, horizon: Horizon, revision: Revision)
 }
 
 /// The snapshot that `at` means.
-fn resolve(connection: &Connection, at: Option<Revision>) -> Result<Revision, Error> {
-    let horizon = horizon(connection).map_err(failed)?;
+fn resolve(view: &View<'_>, at: Option<Revision>) -> Result<Revision, Error> {
+    let horizon = view.horizon;
     match at {
         None => Ok(horizon.head),
         Some(at) if at > horizon.head => Err(Error::Future { requested: at, head: horizon.head }),
         Some(at) if at < horizon.compacted => Err(Error::Compacted { requested: at, compacted: horizon.compacted }),
-        Some(at) => commit_end(connection, horizon, at).map_err(failed),
+        Some(at) => commit_end(view.connection, horizon, at).map_err(failed),
     }
 }
 
 /// The current version under `key`.
-pub fn get(connection: &Connection, key: &Key) -> Result<Option<Record>, Error> {
-    let Some(revision) = walk::newest(connection, key.as_str(), Revision(u64::MAX))? else {
+pub fn get(view: &View<'_>, key: &Key) -> Result<Option<Record>, Error> {
+    let Some(revision) = walk::newest(view, key.as_str(), view.horizon.head)? else {
         return Ok(None);
     };
-    let value = value(connection, revision)?;
+    let value = value(view.connection, revision)?;
     Ok(Some(Record { key: key.clone(), revision, value }))
 }
 
 /// The current versions under `keys`, in their order.
-pub fn read(connection: &Connection, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
-    keys.iter().map(|key| get(connection, key)).collect()
+pub fn read(view: &View<'_>, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+    keys.iter().map(|key| get(view, key)).collect()
 }
 
 /// A page of the snapshot at `at`.
 pub fn list(
-    connection: &Connection,
+    view: &View<'_>,
     prefix: &str,
     after: Option<&Key>,
     at: Option<Revision>,
     limit: usize,
 ) -> Result<Page, Error> {
-    let revision = resolve(connection, at)?;
+    let revision = resolve(view, at)?;
     let mut found = Vec::new();
     let mut more = false;
-    walk::walk(connection, prefix, after, revision, |key, revision| {
+    walk::walk(view, prefix, after, revision, |key, revision| {
         if found.len() == limit {
             more = true;
             return ControlFlow::Break(());
@@ -101,23 +127,17 @@ pub fn list(
         ControlFlow::Continue(())
     })?;
     let records = found.into_iter().map(|(key, revision)| {
-        let value = value(connection, revision)?;
+        let value = value(view.connection, revision)?;
         Ok(Record { key: rows::checked_key(key)?, revision, value })
     });
     Ok(Page { revision, records: records.collect::<Result<_, Error>>()?, more })
 }
 
 /// How many records a list would have, counted up to `limit`.
-pub fn count(
-    connection: &Connection,
-    prefix: &str,
-    after: Option<&Key>,
-    at: Revision,
-    limit: usize,
-) -> Result<usize, Error> {
-    let revision = resolve(connection, Some(at))?;
+pub fn count(view: &View<'_>, prefix: &str, after: Option<&Key>, at: Revision, limit: usize) -> Result<usize, Error> {
+    let revision = resolve(view, Some(at))?;
     let mut count = 0;
-    walk::walk(connection, prefix, after, revision, |_, _| {
+    walk::walk(view, prefix, after, revision, |_, _| {
         if count == limit {
             return ControlFlow::Break(());
         }
@@ -128,8 +148,8 @@ pub fn count(
 }
 
 /// The entries behind `after`.
-pub fn tail(connection: &Connection, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
-    let horizon = horizon(connection).map_err(failed)?;
+pub fn tail(view: &View<'_>, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+    let View { connection, horizon, .. } = view;
     if after < horizon.compacted {
         return Err(Error::Compacted { requested: after, compacted: horizon.compacted });
     }

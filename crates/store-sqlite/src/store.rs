@@ -8,56 +8,56 @@ use store::{Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Spa
 use crate::frozen::SqliteSnapshot;
 use crate::load::{SqliteLoad, jump};
 use crate::transaction::SqliteTransaction;
-use crate::{SqliteStore, compaction, failure, snapshot, span};
+use crate::{SqliteStore, compaction, snapshot, span};
 
 #[async_trait]
 impl Store for SqliteStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
         let held = Arc::clone(&self.head).lock_owned().await;
-        let transaction = SqliteTransaction::begin(self.writer.handle().clone(), held).await?;
+        let transaction =
+            SqliteTransaction::begin(self.writer.handle().clone(), Arc::clone(&self.recent), held).await?;
         Ok(Box::new(transaction))
     }
 
     async fn head(&self) -> Result<Head, Error> {
-        let read = |connection: &rusqlite::Connection| snapshot::horizon(connection).map_err(failure::failed);
-        Ok(self.readers.run(read).await?.into())
+        self.readers.run(|view| Ok(view.horizon.into())).await
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
         let key = key.clone();
-        self.readers.run(move |connection| snapshot::get(connection, &key)).await
+        self.readers.run(move |view| snapshot::get(view, &key)).await
     }
 
     async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
         let keys = keys.to_vec();
-        self.readers.run(move |connection| snapshot::read(connection, &keys)).await
+        self.readers.run(move |view| snapshot::read(view, &keys)).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
         let (prefix, after) = (prefix.to_owned(), after.cloned());
-        self.readers.run(move |connection| snapshot::list(connection, &prefix, after.as_ref(), at, limit)).await
+        self.readers.run(move |view| snapshot::list(view, &prefix, after.as_ref(), at, limit)).await
     }
 
     async fn count(&self, prefix: &str, after: Option<&Key>, at: Revision, limit: usize) -> Result<usize, Error> {
         let (prefix, after) = (prefix.to_owned(), after.cloned());
-        self.readers.run(move |connection| snapshot::count(connection, &prefix, after.as_ref(), at, limit)).await
+        self.readers.run(move |view| snapshot::count(view, &prefix, after.as_ref(), at, limit)).await
     }
 
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
-        self.readers.run(move |connection| snapshot::tail(connection, after, limit)).await
+        self.readers.run(move |view| snapshot::tail(view, after, limit)).await
     }
 
     async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
         let space = space.to_owned();
-        self.readers.run(move |connection| span::holders(connection, &space, first, last, limit)).await
+        self.readers.run(move |view| span::holders(view.connection, &space, first, last, limit)).await
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), Error> {
-        compaction::compact(self.writer.handle(), revision).await
+        compaction::compact(self.writer.handle(), &self.recent, revision).await
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
-        Ok(Box::new(SqliteSnapshot::begin(Arc::clone(&self.data)).await?))
+        Ok(Box::new(SqliteSnapshot::begin(Arc::clone(&self.data), Arc::clone(&self.recent)).await?))
     }
 
     async fn load(&self) -> Result<Box<dyn Load>, Error> {
@@ -67,6 +67,6 @@ impl Store for SqliteStore {
 
     async fn jump(&self, by: u64) -> Result<Revision, Error> {
         let held = Arc::clone(&self.head).lock_owned().await;
-        jump(self.writer.handle(), held, by).await
+        jump(self.writer.handle(), &self.recent, held, by).await
     }
 }

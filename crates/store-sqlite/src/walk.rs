@@ -1,6 +1,6 @@
 //! Through the keys in order, to the version that each had at a snapshot.
 //!
-//! It steps along the index. Where a key has many versions it jumps to the next place that matters instead, so that a
+//! It steps along the index, in the file and in memory at once. Where a key has many versions it jumps to the next place that matters instead, so that a
 //! key written a hundred thousand times costs a list no more than one written twenty times.
 
 use std::ops::ControlFlow;
@@ -9,60 +9,97 @@ use rusqlite::{Connection, OptionalExtension};
 use store::{Error, Key, Revision};
 
 use crate::failure::failed;
+use crate::recent::Version;
 use crate::rows::{self, from_revision};
+use crate::snapshot::View;
 
 /// How many versions of one key are stepped over before a jump. A jump costs as much as about twenty steps.
 const STEPS_MAX: u32 = 16;
 
-/// The newest version of a key at or before a revision, from the index alone.
+/// The newest version of a key at or before a revision that the file's index has.
 pub const NEWEST: &str =
-    "SELECT revision, live FROM log WHERE key = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT 1";
+    "SELECT revision, live FROM version WHERE key = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT 1";
 
-/// Every version of every key from one key on, each key's newest first.
-pub const WALK: &str = "SELECT key, revision, live FROM log WHERE key >= ?1 ORDER BY key, revision DESC";
+/// Every version there of every key from one key on, each key's newest first.
+pub const WALK: &str = "SELECT key, revision, live FROM version WHERE key >= ?1 ORDER BY key, revision DESC";
 
 /// Visits, in order of key, the version that each key of the prefix had at `snapshot`, until told to stop.
 pub fn walk(
-    connection: &Connection,
+    view: &View<'_>,
     prefix: &str,
     after: Option<&Key>,
     snapshot: Revision,
     mut visit: impl FnMut(&str, Revision) -> ControlFlow<()>,
 ) -> Result<(), Error> {
+    let start = start(prefix, after);
+    let mut recent = view.recent.walk(prefix, &start, snapshot).peekable();
+    let mut visit_live = |key: &str, Version { revision, live }| {
+        if live { visit(key, revision) } else { ControlFlow::Continue(()) }
+    };
+    // What a key has in memory is newer than what it has in the file.
+    let join = |key: &str, revision| {
+        while let Some((key, version)) = recent.next_if(|(recent, _)| **recent < *key) {
+            visit_live(&key, version)?;
+        }
+        let newer = recent.next_if(|(recent, _)| **recent == *key).map(|(_, version)| version);
+        visit_live(key, newer.unwrap_or(Version { revision, live: true }))
+    };
+    if walk_file(view.connection, prefix, start, snapshot, join)?.is_continue() {
+        // Broken off or not, this is the end.
+        let _ = recent.try_for_each(|(key, version)| visit_live(&key, version));
+    }
+    Ok(())
+}
+
+/// The same, from `start` on, of the file's index.
+fn walk_file(
+    connection: &Connection,
+    prefix: &str,
+    mut start: String,
+    snapshot: Revision,
+    mut visit: impl FnMut(&str, Revision) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, Error> {
     let mut statement = connection.prepare_cached(WALK).map_err(failed)?;
-    let mut start = start(prefix, after);
     let mut place = Place { snapshot, key: String::new(), is_decided: false, steps: 0 };
     'jump: loop {
         let mut found = statement.query([&start]).map_err(failed)?;
         while let Some(row) = found.next().map_err(failed)? {
             let key = row.get_ref(0).and_then(|text| Ok(text.as_str()?)).map_err(failed)?;
             if !key.starts_with(prefix) {
-                return Ok(());
+                return Ok(ControlFlow::Continue(()));
             }
             let revision = rows::revision(row, 1).map_err(failed)?;
             let live = row.get(2).map_err(failed)?;
             let (version, jumps) = match place.step(key, revision, live) {
                 Step::Version => (Some(revision), false),
                 Step::Nothing => (None, false),
-                Step::LookUp => (newest(connection, &place.key, snapshot)?, true),
+                Step::LookUp => (newest_in_file(connection, &place.key, snapshot)?, true),
                 Step::Jump => (None, true),
             };
             if let Some(revision) = version
                 && visit(&place.key, revision).is_break()
             {
-                return Ok(());
+                return Ok(ControlFlow::Break(()));
             }
             if jumps {
                 start = behind(&place.key);
                 continue 'jump;
             }
         }
-        return Ok(());
+        return Ok(ControlFlow::Continue(()));
     }
 }
 
 /// The revision of the version of `key` that was current at `at`, if it existed then.
-pub fn newest(connection: &Connection, key: &str, at: Revision) -> Result<Option<Revision>, Error> {
+pub fn newest(view: &View<'_>, key: &str, at: Revision) -> Result<Option<Revision>, Error> {
+    match view.recent.newest(key, at) {
+        Some(version) => Ok(version.live.then_some(version.revision)),
+        None => newest_in_file(view.connection, key, at),
+    }
+}
+
+/// The same of the file's index.
+pub fn newest_in_file(connection: &Connection, key: &str, at: Revision) -> Result<Option<Revision>, Error> {
     let mut statement = connection.prepare_cached(NEWEST).map_err(failed)?;
     let found = statement.query_row((key, from_revision(at)), |row| Ok((rows::revision(row, 0)?, row.get(1)?)));
     Ok(found.optional().map_err(failed)?.and_then(|(revision, live)| if live { Some(revision) } else { None }))

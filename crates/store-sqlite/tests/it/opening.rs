@@ -116,8 +116,8 @@ fn a_file_of_a_later_release_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");
     drop(open(&path));
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
-    let said = assert_refused(&path, |error| matches!(error, OpenError::Newer { found: 2, known: 1, .. }));
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
+    let said = assert_refused(&path, |error| matches!(error, OpenError::Newer { found: 3, known: 2, .. }));
     assert!(said.contains("run a newer ipam"), "{said}");
 }
 

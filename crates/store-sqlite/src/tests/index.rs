@@ -1,0 +1,164 @@
+//! The index that follows the log at a distance: nobody can tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use rusqlite::Connection;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use store::{Key, Revision, Store, Write};
+
+use super::{commit_all, commit_one, create, fold_all, look, new_log, new_store};
+use crate::recent::Recent;
+use crate::snapshot::View;
+use crate::{SqliteStore, reader, schema, snapshot, walk};
+
+/// One that begins just when a layer has gone into the file and a commit into a new one.
+#[test]
+fn a_read_misses_nothing_while_the_index_is_folded() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.db");
+    let mut writer = Connection::open(&path).unwrap();
+    writer.pragma_update(None, "journal_mode", "wal").unwrap();
+    schema::prepare(&mut writer, &path).unwrap();
+    let recent = Arc::new(Recent::new());
+    commit_all(&mut writer, &recent, &[create("a", "")]);
+    let mut reader = reader::connect(&path).unwrap();
+    let between = Arc::clone(&recent);
+    let mut work = Some(move || {
+        fold_all(&mut writer, &between);
+        commit_all(&mut writer, &between, &[create("b", "")]);
+    });
+    // It is asked before the snapshot begins, and after the layers were looked up.
+    let ask = move |asked: AuthContext<'_>| {
+        if matches!(asked.action, AuthAction::Transaction { .. })
+            && let Some(mut work) = work.take()
+        {
+            work();
+        }
+        Authorization::Allow
+    };
+    reader.authorizer(Some(ask)).unwrap();
+    let (layers, horizon) = snapshot::begin(&reader, &recent).unwrap();
+    let view = View { connection: &reader, recent: &layers, horizon };
+    assert_eq!((horizon.head, snapshot::list(&view, "", None, None, 9).unwrap().records.len()), (Revision(2), 2));
+}
+
+/// What a commit that failed has put there is not there, neither then nor when its revision has come again.
+#[test]
+fn what_failed_is_not_indexed() {
+    let recent = Recent::new();
+    let newest = |key: &str| recent.layers().newest(key, Revision(9)).map(|version| version.revision.0);
+    recent.add(Revision(0), &[create("a", "1"), create("b", "1")]);
+    recent.add(Revision(2), &[create("a", "2"), create("c", "1")]);
+    recent.forget_after(Revision(2));
+    assert_eq!([newest("a"), newest("b"), newest("c")], [Some(1), Some(2), None]);
+    recent.add(Revision(2), &[create("d", "1")]);
+    assert_eq!([newest("a"), newest("c"), newest("d")], [Some(1), None, Some(3)]);
+}
+
+/// Random commits, while the index is folded behind them a slice at a time: every key at every revision, and lists,
+/// compared with what a plain list of all writes says.
+#[test]
+fn an_index_that_is_behind_shows_the_same() {
+    let mut random = SmallRng::seed_from_u64(1);
+    let (mut connection, recent) = new_log();
+    let mut history: Vec<(String, bool)> = Vec::new();
+    let mut layers = Vec::new();
+    for _ in 0..400 {
+        let keys: BTreeSet<String> = (0..random.random_range(1..20)).map(|_| random_key(&mut random)).collect();
+        let present = live(&history);
+        let writes: Vec<Write> = keys.iter().map(|key| random_write(&mut random, &present, key)).collect();
+        commit_all(&mut connection, &recent, &writes);
+        history.extend(writes.iter().map(|write| (write.key.as_str().to_owned(), write.value.is_some())));
+        layers.push(recent.layers().len());
+        for _ in 0..4 {
+            let at = random.random_range(0..=history.len());
+            look(&connection, &recent, |view| assert_same(view, &mut random, at, live(&history[..at])));
+        }
+    }
+    let folded = layers.windows(2).filter(|pair| *pair == [2, 1]).count();
+    assert!(folded > 3, "of {} commits only {folded} folded the last of a layer", layers.len());
+}
+
+/// One key at a revision, and the keys behind one.
+fn assert_same(view: &View<'_>, random: &mut SmallRng, at: usize, expected: BTreeMap<String, u64>) {
+    let (revision, key) = (Revision(at as u64), random_key(random));
+    let newest = walk::newest(view, &key, revision).unwrap();
+    assert_eq!(newest.map(|revision| revision.0), expected.get(&key).copied(), "{key} at {at}");
+    let (after, limit) = (random_key(random), random.random_range(1..600));
+    let mut found = Vec::new();
+    let visit = |key: &str, revision: Revision| {
+        found.push((key.to_owned(), revision.0));
+        if found.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    walk::walk(view, "k", Some(&Key::new(after.as_str()).unwrap()), revision, visit).unwrap();
+    let behind = expected.into_iter().filter(|(key, _)| *key > after);
+    assert_eq!(found, behind.take(limit).collect::<Vec<_>>(), "behind {after} at {at}");
+}
+
+fn random_key(random: &mut SmallRng) -> String {
+    // One of a few now and then: they get many versions.
+    let number = if random.random_bool(0.2) { random.random_range(0..3) } else { random.random_range(0..3_000) };
+    format!("k{number:04}")
+}
+
+fn random_write(random: &mut SmallRng, present: &BTreeMap<String, u64>, key: &str) -> Write {
+    let expected = present.get(key).map(|revision| Revision(*revision));
+    let deletes = expected.is_some() && random.random_bool(0.3);
+    Write { expected, value: (!deletes).then(Bytes::new), ..create(key, "") }
+}
+
+/// What there is after these writes, with its revisions.
+fn live(history: &[(String, bool)]) -> BTreeMap<String, u64> {
+    let mut live = BTreeMap::new();
+    for ((key, is_live), revision) in history.iter().zip(1..) {
+        if *is_live {
+            live.insert(key.clone(), revision)
+        } else {
+            live.remove(key)
+        };
+    }
+    live
+}
+
+/// Whatever was in memory alone when the store was closed, or crashed.
+#[tokio::test]
+async fn the_index_is_complete_after_opening() {
+    let (store, directory) = new_store();
+    let path = directory.path().join("data.db");
+    for round in 0..300 {
+        commit_one(&store, create(&format!("k{round}"), "")).await.unwrap();
+    }
+    drop(store);
+    let count = |sql: &str| Connection::open(&path).unwrap().query_row(sql, [], |row| row.get::<_, u32>(0)).unwrap();
+    assert!(count("SELECT count(*) FROM version") < 300, "the index was not behind");
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.list("", None, None, 999).await.unwrap().records.len(), 300);
+    drop(store);
+    assert_eq!(count("SELECT count(*) FROM version"), 300);
+    assert_eq!(count("SELECT indexed FROM history"), 300);
+}
+
+/// A file of the first release, in which SQLite kept the index.
+#[tokio::test]
+async fn a_file_of_the_first_version_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.db");
+    let mut connection = Connection::open(&path).unwrap();
+    schema::migrate(&mut connection, schema::MIGRATIONS[0], 1).unwrap();
+    let rows = "INSERT INTO log (revision, key, previous, to_commit_end, live, value) VALUES
+        (1, 'a', NULL, 1, 1, x'31'), (2, 'b', NULL, 0, 1, x'32'), (3, 'a', 1, 0, 0, NULL), (4, 'b', 2, 0, 1, x'33')";
+    connection.execute_batch(rows).unwrap();
+    drop(connection);
+    let store = SqliteStore::open(&path).unwrap();
+    let values = async |at| {
+        let page = store.list("", None, Some(Revision(at)), 9).await.unwrap();
+        page.records.iter().map(|record| format!("{}={}", record.key, record.value.escape_ascii())).collect::<Vec<_>>()
+    };
+    assert_eq!((values(2).await, values(4).await), (vec!["a=1".to_owned(), "b=2".to_owned()], vec!["b=3".to_owned()]));
+    commit_one(&store, create("a", "4")).await.unwrap();
+    assert_eq!(values(5).await, ["a=4", "b=3"]);
+}
