@@ -29,6 +29,7 @@ use apimachinery::{
 use bytes::Bytes;
 use store::Store;
 use tokio::{
+    runtime::Handle,
     sync::{Notify, mpsc, oneshot},
     task::JoinHandle,
 };
@@ -37,7 +38,7 @@ use tokio_util::task::TaskTracker;
 pub use self::convert::{parse, span_from_store};
 use self::{
     batch::{Batch, Caller},
-    flight::{Crew, Flight, Landing},
+    flight::{Crew, Flight, Landing, Lost},
 };
 use crate::{
     hub::Hub,
@@ -133,8 +134,17 @@ impl<W: World> Committer<W> {
         let (sender, receiver) = mpsc::channel(limits::QUEUE_COMMANDS_MAX);
         let nudge = Arc::<Notify>::default();
         let queue = Queue { sender, nudge: Arc::clone(&nudge) };
+        // Where this is called from, not where the work is done: there the callers wait for their answers.
+        let answers = Answers { runtime: Handle::current(), tasks: TaskTracker::new() };
         let work = async move {
-            if self.store.is_shared() { self.run_shared(receiver, &nudge).await } else { self.run(receiver).await }
+            if self.store.is_shared() {
+                self.run_shared(receiver, &nudge, &answers).await?;
+            } else {
+                self.run(receiver, &answers).await?;
+            }
+            answers.tasks.close();
+            answers.tasks.wait().await;
+            Ok(())
         };
         (queue, work)
     }
@@ -152,8 +162,7 @@ impl<W: World> Committer<W> {
         Ok((queue, tokio::spawn(end)))
     }
 
-    async fn run(&self, mut queue: mpsc::Receiver<Submitted>) -> Result<(), Fatal> {
-        let tasks = TaskTracker::new();
+    async fn run(&self, mut queue: mpsc::Receiver<Submitted>, answers: &Answers) -> Result<(), Fatal> {
         let mut open = Open::behind(self.hub.head());
         let mut flight: Option<Flight> = None;
         loop {
@@ -163,7 +172,7 @@ impl<W: World> Committer<W> {
                 biased;
                 landing = landed(&mut flight), if flight.is_some() => {
                     if let Some(flown) = flight.take() {
-                        self.land(landing?, &flown.batch, &mut open);
+                        self.land(landing, flown, &mut open, answers)?;
                     }
                 }
                 _ = queue.recv_many(&mut submitted, room.min(limits::DECIDED_COMMANDS_MAX)), if room > 0 => {
@@ -175,39 +184,63 @@ impl<W: World> Committer<W> {
                 }
             }
             if flight.is_none() && !open.callers.is_empty() {
-                flight = Some(self.launch(&tasks, &mut open, queue.len()));
+                flight = Some(self.launch(&mut open, queue.len()));
             }
         }
-        while let Some(flown) = &mut flight {
-            let landing = flown.landed().await?;
-            self.land(landing, &flown.batch, &mut open);
-            flight = (!open.callers.is_empty()).then(|| self.launch(&tasks, &mut open, 0));
+        while let Some(mut flown) = flight.take() {
+            let landing = flown.landed().await;
+            self.land(landing, flown, &mut open, answers)?;
+            flight = (!open.callers.is_empty()).then(|| self.launch(&mut open, 0));
         }
-        tasks.close();
-        tasks.wait().await;
         Ok(())
     }
 
     /// Completes the open batch, sends it off and opens the next.
-    fn launch(&self, tasks: &TaskTracker, open: &mut Open, waiting: usize) -> Flight {
+    fn launch(&self, open: &mut Open, waiting: usize) -> Flight {
         self.metrics.batch_started(open.callers.len(), waiting);
         self.settle(&mut open.batch);
         let next = Open::behind(open.batch.end());
         let Open { batch, callers } = std::mem::replace(open, next);
-        Flight::start(tasks, self.crew(), batch, callers)
+        Flight::new(self.crew(), batch, callers)
     }
 
     fn crew(&self) -> Crew {
         Crew { store: Arc::clone(&self.store), hub: Arc::clone(&self.hub), metrics: Arc::clone(&self.metrics) }
     }
 
-    /// What was decided on top of a batch that was not written goes with it.
-    fn land(&self, landing: Landing, flown: &Batch, open: &mut Open) {
-        let Err(refusal) = landing else { return };
-        self.undo(&open.batch);
-        self.undo(flown);
-        let Open { callers, .. } = std::mem::replace(open, Open::behind(flown.base));
-        flight::refuse(callers, &refusal);
+    /// Has the callers answered. What was decided on top of a batch that was not written goes with it.
+    fn land(
+        &self,
+        landing: Result<Landing, Lost>,
+        flown: Flight,
+        open: &mut Open,
+        answers: &Answers,
+    ) -> Result<(), Fatal> {
+        let Flight { batch, callers, .. } = flown;
+        match landing {
+            Ok(Ok(())) => answers.give(self.crew(), callers, batch),
+            Ok(Err(refusal)) => {
+                self.undo(&open.batch);
+                self.undo(&batch);
+                flight::refuse(callers, &refusal);
+                let Open { callers, .. } = std::mem::replace(open, Open::behind(batch.base));
+                flight::refuse(callers, &refusal);
+            }
+            Err(lost) => return Err(lost.refuse(callers)),
+        }
+        Ok(())
+    }
+}
+
+/// Where callers are answered: not on the committer's thread, which has better things to do.
+struct Answers {
+    runtime: Handle,
+    tasks: TaskTracker,
+}
+
+impl Answers {
+    fn give(&self, crew: Crew, callers: Vec<Caller>, batch: Arc<Batch>) {
+        self.tasks.spawn_on(async move { crew.answer_all(callers, &batch) }, &self.runtime);
     }
 }
 
@@ -224,7 +257,7 @@ impl Open {
 }
 
 /// The end of the flight; never, if there is none.
-async fn landed(flight: &mut Option<Flight>) -> Result<Landing, Fatal> {
+async fn landed(flight: &mut Option<Flight>) -> Result<Landing, Lost> {
     match flight {
         Some(flight) => flight.landed().await,
         None => std::future::pending().await,

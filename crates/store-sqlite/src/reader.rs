@@ -44,13 +44,24 @@ impl Readers {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| closed())?;
         let pool = Arc::clone(self);
         let work = move || {
-            let connection = pool.take().map_err(failed)?;
-            let outcome = in_snapshot(&connection, &pool.recent, read);
-            pool.put(connection);
+            let outcome = pool.look(read);
             drop(permit);
             outcome
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| closed())?
+    }
+
+    /// The same on the caller's thread, which it may block: for callers that have one of their own.
+    pub async fn run_here<T>(&self, read: impl FnOnce(&View<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let _permit = self.permits.acquire().await.map_err(|_| closed())?;
+        self.look(read)
+    }
+
+    fn look<T>(&self, read: impl FnOnce(&View<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let connection = self.take().map_err(failed)?;
+        let outcome = in_snapshot(&connection, &self.recent, read);
+        self.put(connection);
+        outcome
     }
 
     /// Refuses further reads and closes the connections that idle.

@@ -4,9 +4,8 @@ use std::{sync::Arc, time::Instant};
 
 use apimachinery::refusal::Refusal;
 use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
 use store::{Revision, Store, Transaction};
-use tokio::sync::oneshot;
-use tokio_util::task::TaskTracker;
 
 use super::{
     Committed, Fatal,
@@ -22,7 +21,9 @@ use crate::{
 pub struct Flight {
     /// What it writes.
     pub batch: Arc<Batch>,
-    landed: oneshot::Receiver<Result<Landing, Fatal>>,
+    /// Who waits for it.
+    pub callers: Vec<Caller>,
+    commit: BoxFuture<'static, Result<Landing, Lost>>,
 }
 
 /// How a flight ended: written, or refused with nothing written.
@@ -39,47 +40,27 @@ pub struct Crew {
 }
 
 impl Flight {
-    /// Begins to commit a batch. It goes on as one of `tasks`, whether anybody waits for its end or not.
-    pub fn start(tasks: &TaskTracker, crew: Crew, batch: Batch, callers: Vec<Caller>) -> Self {
+    /// A batch that is committed while somebody waits for its landing.
+    pub fn new(crew: Crew, batch: Batch, callers: Vec<Caller>) -> Self {
         let batch = Arc::new(batch);
-        let (tell, landed) = oneshot::channel();
-        tasks.spawn(crew.fly(Arc::clone(&batch), callers, tell));
-        Self { batch, landed }
+        let commit = crew.fly(Arc::clone(&batch)).boxed();
+        Self { batch, callers, commit }
     }
 
-    /// Waits until the store has it, or has refused it. The wait may be given up and taken up again.
-    pub async fn landed(&mut self) -> Result<Landing, Fatal> {
-        (&mut self.landed).await.unwrap_or_else(|_| Err(Fatal("a commit ended in a panic".to_owned())))
+    /// Waits until the store has it and watches know of it, or the store has refused it. The wait may be given up and
+    /// taken up again.
+    pub async fn landed(&mut self) -> Result<Landing, Lost> {
+        (&mut self.commit).await
     }
 }
 
 impl Crew {
-    /// The next flight need not wait for the answers of this one, but for its events.
-    async fn fly(self, batch: Arc<Batch>, callers: Vec<Caller>, tell: oneshot::Sender<Result<Landing, Fatal>>) {
-        let refusal = match self.write(&batch).await {
-            Ok(Ok(())) => {
-                self.publish(&batch);
-                drop(tell.send(Ok(Ok(()))));
-                tokio::task::yield_now().await;
-                for caller in callers {
-                    self.answer(caller, &batch);
-                }
-                return;
-            }
-            Ok(Err(refusal)) => {
-                drop(tell.send(Ok(Err(refusal.clone()))));
-                refusal
-            }
-            Err(Lost::Foreign(why)) => {
-                drop(tell.send(Err(Fatal(why.clone()))));
-                convert::unavailable(&store::Error::Corrupt(why))
-            }
-            Err(Lost::Unknown(why)) => {
-                drop(tell.send(Err(Fatal(why))));
-                return;
-            }
-        };
-        refuse(callers, &refusal);
+    async fn fly(self, batch: Arc<Batch>) -> Result<Landing, Lost> {
+        let landing = self.write(&batch).await?;
+        if landing.is_ok() {
+            self.publish(&batch);
+        }
+        Ok(landing)
     }
 
     async fn write(&self, batch: &Batch) -> Result<Landing, Lost> {
@@ -158,8 +139,14 @@ impl Crew {
         self.hub.publish(events.collect());
     }
 
-    /// Tells a caller what came of it.
-    pub fn answer(&self, caller: Caller, batch: &Batch) {
+    /// Tells callers what came of it.
+    pub fn answer_all(&self, callers: Vec<Caller>, batch: &Batch) {
+        for caller in callers {
+            self.answer(caller, batch);
+        }
+    }
+
+    fn answer(&self, caller: Caller, batch: &Batch) {
         let Caller { reply, counted, outcome } = caller;
         let result = outcome.map(|Outcome { answer, shown, warnings }| {
             let object = match shown {
@@ -183,11 +170,25 @@ impl Crew {
 }
 
 /// Why nobody can go on after a flight.
-enum Lost {
+pub enum Lost {
     /// Nothing was written, and something else writes to the log.
     Foreign(String),
     /// What was written cannot be found out.
     Unknown(String),
+}
+
+impl Lost {
+    /// Tells callers what is known of their writes.
+    pub fn refuse(self, callers: Vec<Caller>) -> Fatal {
+        match self {
+            Self::Foreign(why) => {
+                refuse(callers, &convert::unavailable(&store::Error::Corrupt(why.clone())));
+                Fatal(why)
+            }
+            // That nobody answers says just that.
+            Self::Unknown(why) => Fatal(why),
+        }
+    }
 }
 
 /// Tells all of them the same.

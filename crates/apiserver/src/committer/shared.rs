@@ -18,10 +18,9 @@ use apimachinery::{
 use futures::try_join;
 use store::{Entry, Error, Revision, Transaction};
 use tokio::sync::{Notify, mpsc};
-use tokio_util::task::TaskTracker;
 
 use super::{
-    Committer, Fatal, Submitted,
+    Answers, Committer, Fatal, Submitted,
     batch::{self, Batch, Caller, Objects, Wish},
     convert, flight,
 };
@@ -54,8 +53,12 @@ impl From<Error> for Trouble {
 
 impl<W: World> Committer<W> {
     /// Works on the queue, and follows the log, until the queue is closed and empty.
-    pub(super) async fn run_shared(&self, mut queue: mpsc::Receiver<Submitted>, nudge: &Notify) -> Result<(), Fatal> {
-        let tasks = TaskTracker::new();
+    pub(super) async fn run_shared(
+        &self,
+        mut queue: mpsc::Receiver<Submitted>,
+        nudge: &Notify,
+        answers: &Answers,
+    ) -> Result<(), Fatal> {
         loop {
             let mut submitted = Vec::new();
             tokio::select! {
@@ -64,14 +67,12 @@ impl<W: World> Committer<W> {
                     if submitted.is_empty() {
                         break;
                     }
-                    self.turn(submitted, &mut queue, &tasks).await?;
+                    self.turn(submitted, &mut queue, answers).await?;
                 }
                 () = self.changed() => self.look().await?,
                 () = nudge.notified() => self.look().await?,
             }
         }
-        tasks.close();
-        tasks.wait().await;
         Ok(())
     }
 
@@ -97,7 +98,7 @@ impl<W: World> Committer<W> {
         &self,
         mut submitted: Vec<Submitted>,
         queue: &mut mpsc::Receiver<Submitted>,
-        tasks: &TaskTracker,
+        answers: &Answers,
     ) -> Result<(), Fatal> {
         let Held { transaction, wishes, objects, spans } = match self.take_head(&mut submitted, queue).await {
             Ok(held) => held,
@@ -108,7 +109,7 @@ impl<W: World> Committer<W> {
         batch.objects = objects;
         let callers = self.decide_all(&mut batch, None, submitted, wishes, spans);
         self.settle(&mut batch);
-        self.commit(transaction, batch, callers, tasks).await
+        self.commit(transaction, batch, callers, answers).await
     }
 
     fn refuse_all(&self, submitted: Vec<Submitted>, trouble: Trouble) -> Result<(), Fatal> {
@@ -116,10 +117,7 @@ impl<W: World> Committer<W> {
             Trouble::Store(error) => (error, Ok(())),
             Trouble::Fatal(fatal) => (Error::Corrupt(fatal.to_string()), Err(fatal)),
         };
-        let crew = self.crew();
-        for caller in batch::refused(submitted, &error) {
-            crew.answer(caller, &Batch::default());
-        }
+        self.crew().answer_all(batch::refused(submitted, &error), &Batch::default());
         outcome
     }
 
@@ -236,7 +234,7 @@ impl<W: World> Committer<W> {
         transaction: Box<dyn Transaction>,
         batch: Batch,
         callers: Vec<Caller>,
-        tasks: &TaskTracker,
+        answers: &Answers,
     ) -> Result<(), Fatal> {
         let crew = self.crew();
         let written = match convert::all_to_store(&batch) {
@@ -246,11 +244,7 @@ impl<W: World> Committer<W> {
         match written {
             Ok(()) => {
                 crew.publish(&batch);
-                tasks.spawn(async move {
-                    for caller in callers {
-                        crew.answer(caller, &batch);
-                    }
-                });
+                answers.give(crew, callers, Arc::new(batch));
                 Ok(())
             }
             Err((refusal, outcome)) => {
