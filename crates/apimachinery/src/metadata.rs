@@ -44,9 +44,9 @@ pub fn validate_update(old: &ObjectMeta, new: &ObjectMeta) -> Vec<Fault> {
     let mut faults = Vec::new();
     validate_rest(new, &mut faults);
     let path = Path::new("metadata");
-    let added: Vec<_> = new.finalizers.iter().filter(|name| !old.finalizers.contains(name)).collect();
+    let added: BTreeSet<_> = new.finalizers.iter().filter(|name| !old.finalizers.contains(name)).collect();
     if old.deletion_timestamp.is_some() && !added.is_empty() {
-        // The list as Go prints it.
+        // The set as Go prints it.
         let list = added.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
         let detail = format!(
             "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::{
     command::{Action, Command, Decision, Mutation, ObjectKey},
     draft::Other,
-    field::Fault,
+    field::{Fault, Path},
     kind::{Context, Decided, Kind, Related, Resource},
     object::Object,
     refusal::{Cause, Reason, Refusal},
@@ -50,6 +50,11 @@ fn noticed(action: &Action) -> Vec<String> {
         Action::Create(draft) | Action::Update { change: Mutation::Replace(draft), .. } => draft.warnings.clone(),
         _ => Vec::new(),
     }
+}
+
+/// Whether a fault is in the status, which has a path of its own to be written through.
+fn is_of_status(fault: &Fault) -> bool {
+    Path::new("status").covers(fault.path.as_str())
 }
 
 /// Everything that a decision is about.

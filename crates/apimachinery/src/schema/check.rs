@@ -32,13 +32,13 @@ pub struct Schema {
 pub struct Findings {
     /// The paths of unknown fields.
     pub unknown: Vec<String>,
-    /// Values of a wrong type, or outside an enumeration.
+    /// Values of a wrong type, or outside an enumeration, and fields that are missing.
     pub faults: Vec<Fault>,
 }
 
 #[derive(Clone, Debug)]
 enum Node {
-    Object { fields: BTreeMap<String, Node>, keeps_unknown: bool },
+    Object { fields: BTreeMap<String, Node>, required: Vec<String>, keeps_unknown: bool },
     Map(Box<Node>),
     List { of: Box<Node>, unique: Unique },
     Text { choices: Vec<String> },
@@ -100,7 +100,9 @@ impl Schema {
         let merged = Arc::new(managed::Schema::compile(&schema));
         for list in ["finalizers", "ownerReferences"] {
             // How these are merged is not what they may hold: the rules of metadata see to that.
-            schema["properties"]["metadata"]["properties"][list]["x-kubernetes-list-type"].take();
+            let list = &mut schema["properties"]["metadata"]["properties"][list];
+            list["x-kubernetes-list-type"].take();
+            list["items"]["required"].take();
         }
         Self {
             top: Node::compile(&schema),
@@ -117,7 +119,7 @@ impl Schema {
         }
     }
 
-    /// Walks `value` once: removes unknown fields and explicit nulls, and reports what does not fit.
+    /// Walks `value` once: removes unknown fields and explicit nulls, and reports what does not fit and what is missing.
     pub fn check(&self, value: &mut Value) -> Findings {
         let mut findings = Findings::default();
         self.top.check(value, None, &mut findings);
@@ -139,13 +141,15 @@ impl Node {
         match schema.get("type").and_then(Value::as_str) {
             Some("object") => match (schema.get("properties"), schema.get("additionalProperties")) {
                 (Some(Value::Object(fields)), _) => {
-                    let fields = fields.iter().map(|(name, schema)| (name.clone(), Self::compile(schema)));
-                    Self::Object { fields: fields.collect(), keeps_unknown }
+                    let fields = fields.iter().map(|(name, schema)| (name.clone(), Self::compile(schema))).collect();
+                    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+                    let required = required.filter_map(Value::as_str).map(str::to_owned).collect();
+                    Self::Object { fields, required, keeps_unknown }
                 }
                 (_, Some(of)) if of.is_object() => Self::Map(Box::new(Self::compile(of))),
                 (_, of) => {
                     let keeps_unknown = keeps_unknown || of.is_some_and(|of| of == true);
-                    Self::Object { fields: BTreeMap::new(), keeps_unknown }
+                    Self::Object { fields: BTreeMap::new(), required: Vec::new(), keeps_unknown }
                 }
             },
             Some("array") => {
@@ -171,7 +175,11 @@ impl Node {
     fn check(&self, value: &mut Value, at: Option<&Step<'_>>, findings: &mut Findings) -> bool {
         let expected = match (self, &mut *value) {
             (Self::Anything, _) | (Self::Number, Value::Number(_)) | (Self::Boolean, Value::Bool(_)) => return true,
-            (Self::Object { fields, keeps_unknown }, Value::Object(found)) => {
+            (Self::Object { fields, required, keeps_unknown }, Value::Object(found)) => {
+                for name in required.iter().filter(|name| found.get(*name).is_none_or(Value::is_null)) {
+                    let step = Step { parent: at, name: Name::Field(name) };
+                    findings.fault(|| Fault::required(path(Some(&step)), ""));
+                }
                 found.retain(|name, value| {
                     let node = fields.get(name).or(keeps_unknown.then_some(&Self::Anything));
                     check_field(node, value, &Step { parent: at, name: Name::Field(name) }, findings)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Case;
+use super::{Case, is_of_status};
 use crate::{
     command::{Answer, Decision, Write},
     draft::Draft,
@@ -22,7 +22,7 @@ impl<W> Case<'_, W> {
         current: Option<&Arc<Object>>,
         owners: Option<Vec<Value>>,
     ) -> Result<Decision, Refusal> {
-        let Draft { mut object, mut warnings, faults: of_types, other } = draft;
+        let Draft { mut object, mut warnings, faults: mut of_types, other } = draft;
         if !object.metadata.resource_version.is_empty() {
             return Err(Refusal::bad_request("resourceVersion should not be set on objects to be created"));
         }
@@ -31,6 +31,7 @@ impl<W> Case<'_, W> {
             return Err(self.of_other_kind(&other, &[]));
         }
         self.complete(&mut object);
+        of_types.retain(|fault| !is_of_status(fault));
         let faults = metadata::validate_create(&object.metadata, self.resource);
         let of_finalizers = metadata::finalizer_warnings(&[], &object.metadata.finalizers);
         if let (Some(current), true) = (current, of_types.is_empty() && faults.is_empty()) {

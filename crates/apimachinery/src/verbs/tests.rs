@@ -332,6 +332,14 @@ fn the_part_that_a_status_does_not_write_is_not_judged() {
 }
 
 #[test]
+fn a_status_that_is_dropped_is_not_judged() {
+    let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
+    desk.merge(json!({"status": {"books": "many"}})).unwrap();
+    assert_eq!(refused(desk.merge(json!({"status": {"books": "many"}, "spec": {"colour": 1}}))).0, 422);
+    Desk(None).create(json!({"metadata": {"name": "a"}, "status": {"books": "many"}})).unwrap();
+}
+
+#[test]
 fn what_was_noticed_is_told_with_a_refusal_too() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
     let expected = ["unknown field \"spec.x\""];

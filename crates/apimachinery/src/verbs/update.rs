@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Case;
+use super::{Case, is_of_status};
 use crate::{
     command::{Answer, Decision, Mutation, Write},
     draft::{Draft, Other, Reader},
@@ -51,10 +51,8 @@ impl<W> Case<'_, W> {
         self.check_identity(current, &mut new, replaced)?;
         restore(current, &mut new, subresource);
         let faults = metadata::validate_update(&current.metadata, &new.metadata);
-        if subresource == Some(Subresource::Status) {
-            // The rest of the body is not looked at any further.
-            of_types.retain(|fault| Path::new("status").covers(fault.path.as_str()));
-        }
+        // The rest of the body is not looked at any further.
+        of_types.retain(|fault| is_of_status(fault) == (subresource == Some(Subresource::Status)));
         let matters = |other: &Other| subresource != Some(Subresource::Status) || other.is_of_other_version();
         if let Some(other) = other.filter(matters) {
             return Err(self.of_other_kind(&other, &faults));

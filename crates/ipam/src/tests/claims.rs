@@ -603,7 +603,8 @@ fn only_the_reclaim_policy_may_change() {
 fn users_write_conditions_of_their_own_and_nothing_else_of_a_status() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
     server.create(claim("a"), from("p", json!({"prefixLength": 32}))).unwrap();
-    let used = json!({"type": "InUse", "status": "True"});
+    let used = json!({"type": "InUse", "status": "True", "reason": "Pinged", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"});
     let (object, _) = server
         .update_status(&claim("a"), |claim| {
             claim.fields["status"]["conditions"].as_array_mut().unwrap().push(used.clone());

@@ -571,13 +571,20 @@ fn users_write_conditions_of_their_own_and_nothing_else_of_a_status() {
         conditions.extend([json!({"type": "Routed"}), json!({"type": "Other"})]);
     });
     expect![[r#"
-        422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: [status.conditions[3]: Duplicate value: {"type":"Routed"}, status.capacity.exact.available: Forbidden: is set by the service, status.largestFreePrefix: Forbidden: is set by the service, status.phase: Forbidden: is set by the service, status.conditions[Ready]: Forbidden: is set by the service, status.conditions[4].status: Required value]
+        422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: [status.conditions[3].status: Required value, status.conditions[3].lastTransitionTime: Required value, status.conditions[3].reason: Required value, status.conditions[3].message: Required value, status.conditions[3]: Duplicate value: {"type":"Routed"}, status.conditions[4].status: Required value, status.conditions[4].lastTransitionTime: Required value, status.conditions[4].reason: Required value, status.conditions[4].message: Required value, status.capacity.exact.available: Forbidden: is set by the service, status.largestFreePrefix: Forbidden: is set by the service, status.phase: Forbidden: is set by the service, status.conditions[Ready]: Forbidden: is set by the service]
+        - FieldValueRequired status.conditions[3].status: Required value
+        - FieldValueRequired status.conditions[3].lastTransitionTime: Required value
+        - FieldValueRequired status.conditions[3].reason: Required value
+        - FieldValueRequired status.conditions[3].message: Required value
         - FieldValueDuplicate status.conditions[3]: Duplicate value: {"type":"Routed"}
+        - FieldValueRequired status.conditions[4].status: Required value
+        - FieldValueRequired status.conditions[4].lastTransitionTime: Required value
+        - FieldValueRequired status.conditions[4].reason: Required value
+        - FieldValueRequired status.conditions[4].message: Required value
         - FieldValueForbidden status.capacity.exact.available: Forbidden: is set by the service
         - FieldValueForbidden status.largestFreePrefix: Forbidden: is set by the service
         - FieldValueForbidden status.phase: Forbidden: is set by the service
         - FieldValueForbidden status.conditions[Ready]: Forbidden: is set by the service
-        - FieldValueRequired status.conditions[4].status: Required value
     "#]].assert_eq(&show(&answer));
     let answer = server.update_status(&pool("root"), |pool| drop(pool.fields.remove("status")));
     expect![[r#"

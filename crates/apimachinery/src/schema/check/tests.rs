@@ -43,6 +43,31 @@ fn every_wrong_type_is_named() {
 }
 
 #[test]
+fn what_is_required_and_missing_is_named() {
+    let item = json!({
+        "type": "object", "required": ["name", "size"],
+        "properties": {"name": {"type": "string"}, "size": {"type": "integer"}, "note": {"type": "string"}},
+    });
+    let schema = json!({"type": "object", "properties": {"items": {"type": "array", "items": item}}});
+    let mut value = json!({"items": [{"note": "x"}, {"name": "a", "size": "big"}, {"name": null, "size": 1}]});
+    let mut findings = Findings::default();
+    assert!(Node::compile(&schema).check(&mut value, None, &mut findings));
+    let faults: Vec<_> = findings.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        faults,
+        [
+            "items[0].name: Required value",
+            "items[0].size: Required value",
+            "items[1].size: Invalid value: \"string\": items[1].size in body must be of type integer: \"string\"",
+            "items[2].name: Required value",
+        ],
+        "what has a wrong type is there, and null is not"
+    );
+    let (_, _, faults) = check(json!({"metadata": {"ownerReferences": [{"name": "n"}]}}));
+    assert!(faults.is_empty(), "metadata has rules of its own: {faults:?}");
+}
+
+#[test]
 fn what_a_list_must_not_hold_twice_is_named() {
     let ports = json!({
         "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["port", "protocol"],
