@@ -7,12 +7,14 @@ use serde_json::{Value, json};
 
 use crate::{
     compare::Difference,
-    kinds,
     request::{Body, Request},
+    subject::Subject,
 };
 
 /// Where two answers differ, with all that is around it.
 pub struct Case<'a> {
+    /// What is compared.
+    pub subject: &'static dyn Subject,
     /// What was asked; of an event nobody knows it.
     pub request: Option<&'a Request>,
     /// All that our server answered.
@@ -73,15 +75,23 @@ impl Case<'_> {
         body.pointer("/metadata/deletionTimestamp").is_some() || repeats && request.method == Method::PATCH
     }
 
-    /// Whether a status is written with something beside it that is of another kind, or that has a wrong type.
-    fn is_untypable_beside_status(&self) -> bool {
-        let Some(request) = self.request.filter(|request| request.subresource == "/status") else { return false };
+    /// Whether beside the part that is written there is something of another kind, or of a wrong type.
+    fn is_beside_the_untypable(&self) -> bool {
+        let Some(request) = self.request else { return false };
         let (Body::Json(body) | Body::Current(body)) = &request.body else { return false };
         let mut body = body.clone();
         let is_other =
-            body.get("kind").is_some_and(|kind| kind == "Thing") || body["apiVersion"] == "oracle.example.com/v2";
-        is_other
-            || kinds::compiled().check(&mut body).faults.iter().any(|fault| fault.path.as_str().starts_with("spec"))
+            body.get("kind").is_some_and(|kind| kind == "Thing") || body["apiVersion"] == self.subject.other_version();
+        let writes_status = request.subresource == "/status";
+        let dropped = if writes_status { "spec" } else { "status" };
+        is_other && writes_status
+            || self
+                .subject
+                .schema()
+                .check(&mut body)
+                .faults
+                .iter()
+                .any(|fault| fault.path.as_str().starts_with(dropped))
     }
 
     /// Whether this is about what a Status says.
@@ -119,6 +129,9 @@ impl Case<'_> {
         self.difference.theirs.as_ref() == Some(value)
     }
 }
+
+/// What kube-apiserver says if it did not look at the rules of a CRD.
+const UNCHECKED: &str = "some validation rules were not checked because the object was invalid";
 
 const EXPLANATIONS: &[Explanation] = &[
     Explanation {
@@ -256,11 +269,11 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "owners-beside-the-untypable",
-        reason: "kube-apiserver records no owners of a status if something beside it, which it discards, has a wrong type; ours does",
+        reason: "kube-apiserver records no owners of a part, the status or the rest, if something beside it, which it discards, has a wrong type; ours does",
         applies: |case| {
-            case.codes() == (200, 200)
+            matches!(case.codes(), (200, 200) | (201, 201))
                 && case.difference.pointer.contains("/metadata/managedFields")
-                && case.is_untypable_beside_status()
+                && case.is_beside_the_untypable()
         },
     },
     Explanation {
@@ -276,11 +289,12 @@ const EXPLANATIONS: &[Explanation] = &[
         name: "fields-of-no-version",
         reason: "of a version that does not exist kube-apiserver takes spec and status for unknown fields",
         applies: |case| {
-            let other = "the API version in the data (oracle.example.com/v2) does not match";
-            let in_body = case.codes() == (400, 400) && case.we_say(other);
+            let version = case.subject.other_version();
+            let other = format!("the API version in the data ({version}) does not match");
+            let in_body = case.codes() == (400, 400) && case.we_say(&other);
             let in_patch = case.codes() == (422, 422) && case.they_say("apiVersion: Invalid value");
             let in_strict_patch = case.codes() == (422, 422)
-                && case.we_say("apiVersion: Invalid value: \"oracle.example.com/v2\"")
+                && case.we_say(&format!("apiVersion: Invalid value: \"{version}\""))
                 && case.they_say("strict decoding error: unknown field \"spec\"");
             let strictly = case.they_say("strict decoding error: unknown field \"spec\"") && case.at("/body/message");
             let strict_patch = in_strict_patch && case.at_status();
@@ -292,8 +306,8 @@ const EXPLANATIONS: &[Explanation] = &[
         reason: "of a status in a version that does not exist kube-apiserver drops what it does not know, which is all of it; ours refuses it",
         applies: |case| {
             let is_status = case.request.is_some_and(|request| request.subresource == "/status");
-            let why = "apiVersion: Invalid value: \"oracle.example.com/v2\"";
-            is_status && matches!(case.codes(), (422, 200 | 422)) && case.we_say(why)
+            let why = format!("apiVersion: Invalid value: \"{}\"", case.subject.other_version());
+            is_status && matches!(case.codes(), (422, 200 | 422)) && case.we_say(&why)
         },
     },
     Explanation {
@@ -353,6 +367,52 @@ const EXPLANATIONS: &[Explanation] = &[
             theirs.retain(|cause| !cause.contains("in body must be of type") || !cause.contains("\\\"null\\\""));
             case.codes() == (422, 422) && case.they_say("\"null\"") && case.at_status() && ours == theirs
         },
+    },
+    Explanation {
+        name: "unchecked-rules",
+        reason: "a CRD's rules in CEL are not looked at where something else is wrong, and kube-apiserver says so as another cause, on a field called <nil>; ours says all it can",
+        applies: |case| {
+            let (ours, mut theirs) = case.causes();
+            theirs.retain(|cause| !cause.contains(UNCHECKED));
+            let is_all = theirs.iter().all(|cause| ours.contains(cause))
+                || case.they_say("\"null\"")
+                || case.they_say("integer with format");
+            case.codes() == (422, 422) && case.they_say(UNCHECKED) && case.at_status() && is_all
+        },
+    },
+    Explanation {
+        name: "rules-of-no-version",
+        reason: "of a version that does not exist kube-apiserver takes all fields for gone, and says of each that may not change that it did",
+        applies: |case| {
+            let (ours, mut theirs) = case.causes();
+            theirs.retain(|cause| !cause.contains("is immutable"));
+            case.codes() == (422, 422)
+                && case.they_say("apiVersion: Invalid value")
+                && case.at_status()
+                && ours == theirs
+        },
+    },
+    Explanation {
+        name: "list-as-patch",
+        reason: "kube-apiserver takes a list for a merge patch if fieldValidation is Ignore, and finds that what is left is no object; ours refuses it in all cases",
+        applies: |case| {
+            case.codes() == (400, 422)
+                && case.we_say("it must be a JSON object")
+                && case.they_say("couldn't get version/kind")
+        },
+    },
+    Explanation {
+        name: "name-before-rules",
+        reason: "what a pool must be beyond its schema is judged where it is decided, and so after it is known that its name is free; the rules of a CRD are judged before",
+        applies: |case| {
+            let of_rules = case.they_say("a root pool needs a block") || case.they_say("is only for child pools");
+            case.codes() == (409, 422) && case.we_say("already exists") && of_rules
+        },
+    },
+    Explanation {
+        name: "column-of-names",
+        reason: "ours says of the column what the name is of; kube-apiserver says of all names what names are",
+        applies: |case| case.at("/columnDefinitions/0/description"),
     },
     Explanation {
         name: "method-of-collection",

@@ -6,15 +6,14 @@ use apimachinery::{
     kind::{self, Cell, Column, Context, Decided, Gauge, Kind, Registry, Resource, Span, Subresource, Verb},
     object::Object,
     refusal::Refusal,
-    schema::Schema,
     time::Time,
 };
 use serde_json::{Value, json};
 
 /// The group of both kinds.
-pub const GROUP: &str = "oracle.example.com";
+const GROUP: &str = "oracle.example.com";
 /// Their version.
-pub const VERSION: &str = "v1";
+const VERSION: &str = "v1";
 
 /// Nothing that a decision would need to know.
 #[derive(Default)]
@@ -116,7 +115,8 @@ fn fill_in(schema: &Value, value: &mut Value) {
     }
 }
 
-fn widgets() -> Resource {
+/// The kind in namespaces.
+pub fn widgets() -> Resource {
     Resource {
         group: GROUP,
         version: VERSION,
@@ -144,7 +144,8 @@ fn widgets() -> Resource {
     }
 }
 
-fn gadgets() -> Resource {
+/// The kind without.
+pub fn gadgets() -> Resource {
     Resource {
         kind: "Gadget",
         plural: "gadgets",
@@ -215,56 +216,6 @@ fn schema() -> Value {
         "properties": {
             "spec": { "type": "object", "properties": spec },
             "status": { "type": "object", "properties": status },
-        },
-    })
-}
-
-/// The schema of both kinds, compiled.
-pub fn compiled() -> Schema {
-    Schema::for_resource(&widgets())
-}
-
-/// The CRDs of both kinds, each with the path of its objects.
-pub fn crds() -> Vec<(Value, String)> {
-    [widgets(), gadgets()]
-        .iter()
-        .map(|resource| (crd(resource, None), format!("/apis/{GROUP}/{VERSION}/{}", resource.plural)))
-        .collect()
-}
-
-/// The CRD of a resource, with another schema than its own if one is given.
-pub fn crd(resource: &Resource, schema: Option<Value>) -> Value {
-    let columns = resource.columns.iter().filter(|column| !matches!(column.cell, Cell::Name));
-    let columns = columns.filter_map(|column| {
-        let path = match column.cell {
-            Cell::Age => ".metadata.creationTimestamp".to_owned(),
-            Cell::Pointer(pointer) => pointer.replace('/', "."),
-            _ => return None,
-        };
-        Some(json!({
-            "name": column.name, "type": column.column_type, "jsonPath": path, "description": column.description,
-            "priority": column.priority,
-        }))
-    });
-    let selectable = resource.selectable_fields.iter().map(|field| json!({ "jsonPath": format!(".{field}") }));
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": { "name": format!("{}.{}", resource.plural, resource.group) },
-        "spec": {
-            "group": resource.group,
-            "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
-            "names": {
-                "kind": resource.kind, "plural": resource.plural, "singular": resource.singular,
-                "shortNames": resource.short_names, "categories": resource.categories,
-            },
-            "versions": [{
-                "name": resource.version, "served": true, "storage": true,
-                "schema": { "openAPIV3Schema": schema.unwrap_or_else(|| resource.schema.clone()) },
-                "subresources": { "status": {} },
-                "additionalPrinterColumns": columns.collect::<Vec<_>>(),
-                "selectableFields": selectable.collect::<Vec<_>>(),
-            }],
         },
     })
 }

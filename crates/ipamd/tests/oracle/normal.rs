@@ -1,12 +1,15 @@
 //! What two answers are compared by: all that the servers do not make up themselves.
 
+use ipam::condition::{ALLOCATED, READY};
 use serde_json::{Map, Value, json};
 
-use crate::wire::Answer;
+use crate::{request::is_own, subject::Subject, wire::Answer};
 
 /// How answers are compared.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Rules {
+    /// What is compared.
+    pub subject: &'static dyn Subject,
     /// Whether managedFields count.
     pub managed_fields: bool,
 }
@@ -35,7 +38,7 @@ impl Rules {
     /// A body as it counts.
     pub fn body(self, mut body: Value) -> Value {
         match body["kind"].as_str() {
-            Some("Status") => status(&mut body),
+            Some("Status") => status(&mut body, self),
             Some("Table") => self.table(&mut body),
             _ => self.object(&mut body),
         }
@@ -49,10 +52,14 @@ impl Rules {
             self.object(&mut row["object"]);
             for (index, cell) in row["cells"].as_array_mut().into_iter().flatten().enumerate() {
                 // Later events of a watch do not name the columns: there the last is the age, too.
-                let age = columns[index]["name"] == "Age" || (columns.is_null() && index == 5);
+                let age =
+                    columns[index]["name"] == "Age" || (columns.is_null() && self.subject.age_column() == Some(index));
                 let is_time = cell.as_str().is_some_and(|cell| cell.starts_with(|c: char| c.is_ascii_digit()));
                 if age && is_time {
                     *cell = "<age>".into();
+                }
+                if self.subject.is_service_column(index) {
+                    *cell = "<service>".into();
                 }
                 if let Some(name) = cell.as_str().and_then(generated) {
                     *cell = name.into();
@@ -67,6 +74,9 @@ impl Rules {
             for item in items {
                 self.object(item);
             }
+        }
+        if self.subject.has_service() {
+            without_service(object);
         }
         let Some(meta) = object.get_mut("metadata") else { return };
         metadata(meta);
@@ -85,6 +95,35 @@ impl Rules {
             }
         }
     }
+}
+
+/// Leaves of a status the conditions that others than the service have set, if there are any, and of the owners those of
+/// these. That there is a status, and a list in it, is the service's doing too.
+fn without_service(object: &mut Value) {
+    let Some(fields) = object.as_object_mut() else { return };
+    let mut status = fields.remove("status").unwrap_or_default();
+    if let Some(conditions) = status["conditions"].as_array_mut() {
+        conditions.retain(|condition| !is_own(condition));
+        if !conditions.is_empty() {
+            fields.insert("status".to_owned(), json!({ "conditions": conditions }));
+        }
+    }
+    let entries = object.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut);
+    if let Some(entries) = entries {
+        entries.retain_mut(|entry| entry["subresource"] != "status" || leave_foreign(&mut entry["fieldsV1"]));
+    }
+}
+
+/// Leaves of the owned fields of a status those that are not the service's. Whether there are any.
+fn leave_foreign(owned: &mut Value) -> bool {
+    let Some(conditions) = owned.pointer_mut("/f:status/f:conditions").and_then(Value::as_object_mut) else {
+        return false;
+    };
+    let own = [ALLOCATED, READY].map(|name| format!("k:{}", json!({ "type": name })));
+    conditions.retain(|key, _| key != "." && !own.contains(key));
+    let left = !conditions.is_empty();
+    *owned = json!({ "f:status": { "f:conditions": conditions } });
+    left
 }
 
 fn metadata(meta: &mut Value) {
@@ -137,10 +176,13 @@ fn managed_fields(entries: &[Value]) -> Value {
     keyed.into()
 }
 
-fn status(status: &mut Value) {
+fn status(status: &mut Value, rules: Rules) {
     for pointer in ["/message", "/details/causes"] {
-        if let Some(found) = status.pointer_mut(pointer) {
-            neutral_texts(found);
+        let Some(found) = status.pointer_mut(pointer) else { continue };
+        each_text(found, &neutral);
+        if rules.subject.has_service() {
+            // Before the conditions of others stand those of the service.
+            each_text(found, &|text| without_index(text, "status.conditions["));
         }
     }
     if let Some(details) = status.get_mut("details").and_then(Value::as_object_mut) {
@@ -151,13 +193,20 @@ fn status(status: &mut Value) {
     }
 }
 
-fn neutral_texts(value: &mut Value) {
+fn each_text(value: &mut Value, change: &dyn Fn(&str) -> String) {
     match value {
-        Value::String(text) => *text = neutral(text),
-        Value::Array(items) => items.iter_mut().for_each(neutral_texts),
-        Value::Object(fields) => fields.values_mut().for_each(neutral_texts),
+        Value::String(text) => *text = change(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| each_text(item, change)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| each_text(field, change)),
         _ => {}
     }
+}
+
+/// A text without the numbers behind each `list`.
+fn without_index(text: &str, list: &str) -> String {
+    let mut parts = text.split(list);
+    let start = parts.next().unwrap_or_default().to_owned();
+    parts.fold(start, |out, part| out + list + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
 /// A message without uids, times and resourceVersions.

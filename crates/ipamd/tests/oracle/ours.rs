@@ -1,7 +1,8 @@
-//! Our side: the generic kinds in a server of this process, on a store in memory.
+//! Our side: kinds in a server of this process, on a store in memory.
 
 use std::{sync::Arc, time::Duration};
 
+use apimachinery::kind::{Registry, World};
 use apiserver::{
     limits::Limits,
     serve::Listener,
@@ -13,15 +14,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    kinds::{self, Nothing},
     pki::{HOST, Pki},
     wire::{Access, Client},
 };
 
 /// Starts the server, which lives as long as the process.
-pub async fn start(pki: &Pki) -> anyhow::Result<Client> {
+pub async fn start<W: World>(pki: &Pki, registry: Registry<W>, world: W) -> anyhow::Result<Client> {
     let store = Arc::new(MemoryStore::new());
-    let server = Arc::new(Server::new(store, kinds::registry(), Limits::default(), "oracle"));
+    let server = Arc::new(Server::new(store, registry, Limits::default(), "oracle"));
     let socket = TcpListener::bind("127.0.0.1:0").await?;
     let port = socket.local_addr()?.port();
     let material = TlsMaterial {
@@ -38,7 +38,7 @@ pub async fn start(pki: &Pki) -> anyhow::Result<Client> {
         drain: Duration::from_secs(1),
     };
     tokio::spawn(listener.run());
-    let _ = server.restore(Nothing).await?;
+    let _ = server.restore(world).await?;
     let client = (pki.client.certificate.clone(), pki.client.key());
     Client::connect(Access { host: HOST.to_owned(), port, authority: pki.authority.certificate.clone(), client }).await
 }

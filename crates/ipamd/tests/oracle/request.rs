@@ -4,6 +4,7 @@ use std::{collections::HashMap, fmt};
 
 use bytes::Bytes;
 use http::{Method, Request as Wire};
+use ipam::condition::{ALLOCATED, READY};
 use serde_json::{Value, json};
 
 use crate::wire::Answer;
@@ -18,6 +19,8 @@ pub const UID: &str = "$uid";
 pub const LIST_VERSION: &str = "$list-version";
 /// The continue token of the last list of the collection.
 pub const CONTINUE: &str = "$continue";
+/// Among the conditions of the target: those that the service itself has set, as last seen.
+pub const OWN_CONDITIONS: &str = "$own-conditions";
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -189,6 +192,12 @@ impl Memory {
         self.objects.get(target).map(|known| known.version.as_str())
     }
 
+    fn own_conditions(&self, target: Option<&str>) -> Vec<Value> {
+        let object = target.map_or(&Value::Null, |target| self.object(target));
+        let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+        conditions.filter(|condition| is_own(condition)).cloned().collect()
+    }
+
     fn fill_in(&self, value: &mut Value, target: Option<&str>, collection: &str) {
         match value {
             Value::String(text) if text.starts_with('$') => {
@@ -207,11 +216,23 @@ impl Memory {
                 };
                 *text = found;
             }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.fill_in(item, target, collection)),
+            Value::Array(items) => {
+                if let Some(index) = items.iter().position(|item| item == OWN_CONDITIONS) {
+                    items.splice(index..=index, self.own_conditions(target));
+                }
+                for item in items {
+                    self.fill_in(item, target, collection);
+                }
+            }
             Value::Object(fields) => fields.values_mut().for_each(|field| self.fill_in(field, target, collection)),
             _ => {}
         }
     }
+}
+
+/// Whether this is a condition that the service sets by itself.
+pub fn is_own(condition: &Value) -> bool {
+    [ALLOCATED, READY].iter().any(|own| condition["type"] == *own)
 }
 
 fn or(text: &str, default: &str) -> String {

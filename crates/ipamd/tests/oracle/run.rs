@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::{
     compare::{Difference, differences, shortened, signature},
-    explained::{Case, explain},
-    generate::Collection,
+    explained::{self, Case, explain},
     normal::Rules,
     request::{Body, Memory, Request},
+    subject::Collection,
     watch::{self, Watches},
     wire::{Answer, Client},
 };
@@ -129,14 +129,15 @@ impl Side {
 
 impl Run {
     /// Between two servers that have none of the objects.
-    pub fn new(ours: Side, theirs: Side, rules: Rules, collections: Vec<Collection>) -> Self {
+    pub fn new(ours: Side, theirs: Side, rules: Rules) -> Self {
+        let collections = rules.subject.collections();
         let (histories, tainted, strays) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
         Self { ours, theirs, rules, collections, histories, tainted, strays, report: Report::default() }
     }
 
     /// Sends the requests one after the other, with watches open, and minimises what it finds.
     pub async fn run(mut self, seed: u64, requests: impl Iterator<Item = Request>) -> anyhow::Result<Report> {
-        let mut watches = Watches::open(&self.ours.client, &self.theirs.client, &self.collections).await?;
+        let mut watches = Watches::open(&self.ours.client, &self.theirs.client, self.rules).await?;
         let started = Instant::now();
         let mut first = 0;
         for (step, request) in requests.enumerate() {
@@ -248,7 +249,7 @@ impl Run {
         let Compared { request, ours, theirs, differences, .. } = compared;
         let mut unexplained = Vec::new();
         for difference in differences {
-            match explain(&Case { request: request.as_ref(), ours, theirs, difference }) {
+            match explain(&Case { subject: self.rules.subject, request: request.as_ref(), ours, theirs, difference }) {
                 Some(explanation) => {
                     self.report.explained.entry(explanation.name).or_default().add(compared, difference);
                 }
@@ -381,23 +382,25 @@ impl Report {
         finding.count += 1;
     }
 
-    /// Prints all that was found. Whether nothing is left without an explanation.
-    pub fn print(&self, reasons: &BTreeMap<&str, &str>) -> bool {
+    /// Prints all that was found.
+    pub fn print(&self) {
         let mut findings: Vec<_> = self.unexplained.values().collect();
         findings.sort_by_key(|finding| (std::cmp::Reverse(finding.count), &finding.label));
         for finding in findings {
             println!("DIFFERENCE, {} times: {}", finding.count, finding.text);
         }
+        let reasons = explained::reasons();
         for (name, needed) in &self.explained {
             println!("explained, {} times: {name}: {}", needed.count, reasons.get(name).unwrap_or(&""));
             for (label, example) in &needed.examples {
                 println!("  for example {label}:\n{example}");
             }
         }
-        for (name, reason) in reasons.iter().filter(|(name, _)| !self.explained.contains_key(*name)) {
-            println!("not needed: {name}: {reason}");
-        }
-        self.unexplained.is_empty()
+    }
+
+    /// Whether an explanation was needed.
+    pub fn needed(&self, name: &str) -> bool {
+        self.explained.contains_key(name)
     }
 
     /// The closing line.

@@ -10,10 +10,9 @@ use http::Request as Wire;
 use serde_json::{Value, json};
 
 use crate::{
-    generate::Collection,
-    kinds::{GROUP, VERSION},
     normal::{Rules, generated},
     run::until,
+    subject::Collection,
     wire::{Answer, Client, Events},
 };
 
@@ -47,30 +46,15 @@ pub struct Told {
 
 impl Watches {
     /// Opens them.
-    pub async fn open(ours: &Client, theirs: &Client, collections: &[Collection]) -> anyhow::Result<Self> {
-        let json = "application/json";
-        let partial = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-        let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
-        let kinds = [
-            ("widgets", json, ""),
-            ("widgets", json, "labelSelector=tier%3Da"),
-            ("widgets", partial, ""),
-            ("widgets", json, "fieldSelector=spec.color%3Dred"),
-            ("widgets", table, "labelSelector=tier"),
-            ("namespaces/default/widgets", json, "fieldSelector=metadata.name!%3Da"),
-            ("gadgets", json, ""),
-            ("gadgets", table, ""),
-            ("gadgets", json, "labelSelector=tier+notin+(b)"),
-            ("gadgets", partial, "fieldSelector=status.phase!%3DReady"),
-        ];
+    pub async fn open(ours: &Client, theirs: &Client, rules: Rules) -> anyhow::Result<Self> {
         let mut streams = Vec::new();
-        for (resource, accept, selector) in kinds {
-            let path = format!("/apis/{GROUP}/{VERSION}/{resource}?watch=true&timeoutSeconds=7200&{selector}");
+        for (resource, accept, selector) in rules.subject.streams() {
+            let path = format!("{}?watch=true&timeoutSeconds=7200&{selector}", rules.subject.path(resource));
             let (ours, theirs) = tokio::join!(ours.watch(&path, accept), theirs.watch(&path, accept));
             let path = format!("{resource}?{selector} as {accept}");
             streams.push(Stream { path, ours: ours?, theirs: theirs? });
         }
-        Ok(Self { streams, collections: collections.to_vec(), markers: 0 })
+        Ok(Self { streams, collections: rules.subject.collections(), markers: 0 })
     }
 
     /// The events since the last time, up to a mark that is set now, compared.
@@ -85,13 +69,14 @@ impl Watches {
         let marker = format!("{MARKER}-{}", self.markers);
         for collection in self.collections.iter().filter(|collection| !collection.path.contains("attic")) {
             for client in [ours, theirs] {
-                mark(client, collection, &marker).await?;
+                mark(client, collection, &marker, rules).await?;
             }
         }
         let mut told = Vec::new();
         for stream in &self.streams {
             let what = format!("the end of {marker} in {}", stream.path);
-            let is_last = |event: &Value| event["type"] == "DELETED" && target(event).ends_with(&format!("/{marker}"));
+            let is_last =
+                |event: &Value| event["type"] == "DELETED" && target(event, rules).ends_with(&format!("/{marker}"));
             let wanted = |who| format!("{who} tells {what}");
             let our = until(&wanted("our server"), EVENT_DEADLINE, || stream.ours.take_until(is_last)).await?;
             let their = until(&wanted("kube-apiserver"), EVENT_DEADLINE, || stream.theirs.take_until(is_last)).await?;
@@ -118,18 +103,18 @@ pub fn answer(answer: &Answer, rules: Rules, tainted: &BTreeSet<String>) -> Valu
     shown
 }
 
-/// The events that count, each with the end of the path of its object.
+/// The events that count, each with the path of its object.
 fn clean(events: &[Value], rules: Rules, tainted: &BTreeSet<String>) -> Vec<(String, Value)> {
-    let events = events.iter().map(|event| (target(event), event));
-    let kept = events.filter(|(target, _)| !tainted.iter().any(|path| path.ends_with(target)));
+    let events = events.iter().map(|event| (target(event, rules), event));
+    let kept = events.filter(|(target, _)| !tainted.contains(target));
     kept.map(|(target, event)| (target, rules.event(event))).collect()
 }
 
 /// Creates and deletes an object that every selector lets through.
-async fn mark(client: &Client, collection: &Collection, name: &str) -> anyhow::Result<()> {
+async fn mark(client: &Client, collection: &Collection, name: &str, rules: Rules) -> anyhow::Result<()> {
     let body = json!({
-        "apiVersion": format!("{GROUP}/{VERSION}"), "kind": collection.kind,
-        "metadata": { "name": name, "labels": { "tier": "a" } }, "spec": { "color": "red" },
+        "apiVersion": rules.subject.api_version(), "kind": collection.kind,
+        "metadata": { "name": name, "labels": { "tier": "a" } }, "spec": rules.subject.marker(),
     });
     let create = Wire::post(&collection.path).header("content-type", "application/json");
     let answer = client.send(create.body(Bytes::from(body.to_string()))?).await?;
@@ -171,14 +156,13 @@ fn types(events: &[Value]) -> String {
     events.iter().map(|event| event["type"].as_str().unwrap_or("?")).collect::<Vec<_>>().join(" ")
 }
 
-/// The end of the path of an event's object.
-fn target(event: &Value) -> String {
+/// The path of an event's object.
+fn target(event: &Value, rules: Rules) -> String {
     let object = &event["object"];
     let object = if object["kind"] == "Table" { &object["rows"][0]["object"] } else { object };
     let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
     let name = generated(text("name")).unwrap_or_else(|| text("name").to_owned());
-    match text("namespace") {
-        "" => format!("gadgets/{name}"),
-        namespace => format!("namespaces/{namespace}/widgets/{name}"),
-    }
+    let collections = rules.subject.collections();
+    let collection = collections.iter().find(|collection| collection.holds(text("namespace")));
+    format!("{}/{name}", collection.map_or("", |collection| &collection.path))
 }

@@ -1,0 +1,262 @@
+//! IPPool: the real kind on our side, a CRD with its schema on the other.
+//!
+//! What a schema cannot say is said by rules in CEL, with the words that ours uses. What a CRD cannot do is left out: it
+//! carves no child pools, it keeps no two root pools apart, and it fills in no status.
+
+use std::sync::LazyLock;
+
+use apimachinery::kind::Resource;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    dice::Dice,
+    generate::{JSON, PARTIAL, TABLE_ONLY},
+    request::OWN_CONDITIONS,
+    subject::{NAMES, Oddity, Subject},
+};
+
+/// Root pools.
+pub struct Pools;
+
+static RESOURCES: LazyLock<[Resource; 1]> = LazyLock::new(|| {
+    let registry = ipam::registry();
+    let pools = registry.iter().find(|kind| kind.resource().plural == ipam::pool::PLURAL);
+    [pools.expect("the service has pools").resource().clone()]
+});
+
+/// The fields of a spec that keep the value they had when the pool was made.
+const IMMUTABLE: [&str; 4] = ["cidr", "ipFamily", "parentPoolRef", "prefixLength"];
+
+impl Subject for Pools {
+    fn resources(&self) -> &'static [Resource] {
+        RESOURCES.as_slice()
+    }
+
+    fn namespaces(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn streams(&self) -> &'static [(&'static str, &'static str, &'static str)] {
+        &[
+            ("ippools", JSON, ""),
+            ("ippools", TABLE_ONLY, "labelSelector=tier"),
+            ("ippools", JSON, "labelSelector=tier+notin+(b)"),
+            ("ippools", JSON, "fieldSelector=spec.ipFamily%3DIPv4,metadata.name!%3Da"),
+            ("ippools", PARTIAL, "fieldSelector=spec.parentPoolRef.name%3D"),
+        ]
+    }
+
+    fn crd_schema(&self, resource: &Resource) -> Value {
+        let mut schema = resource.schema.clone();
+        // The family follows from the block; all blocks here are of one.
+        schema["properties"]["spec"]["properties"]["ipFamily"]["default"] = "IPv4".into();
+        let allocation = &mut schema["properties"]["spec"]["properties"]["allocation"];
+        allocation["default"] = json!({});
+        allocation["properties"]["strategy"]["default"] = "FirstFit".into();
+        // What the service sets, nobody sets there.
+        if let Some(status) = schema["properties"]["status"].as_object_mut() {
+            status.remove("required");
+        }
+        let rules = IMMUTABLE.iter().map(|name| immutable(name)).chain(rules_of_roots());
+        schema["x-kubernetes-validations"] = rules.collect();
+        schema
+    }
+
+    fn has_service(&self) -> bool {
+        true
+    }
+
+    fn marker(&self) -> Value {
+        json!({ "cidr": block("marker") })
+    }
+
+    fn spec(&self, dice: &mut Dice, name: &str) -> Value {
+        let mut spec = Map::new();
+        if dice.chance(96) {
+            spec.insert("cidr".to_owned(), block(name).into());
+        }
+        if dice.chance(30) {
+            spec.insert("ipFamily".to_owned(), "IPv4".into());
+        }
+        if dice.chance(3) {
+            spec.insert("prefixLength".to_owned(), 24.into());
+        }
+        if dice.chance(60) {
+            spec.insert("allocation".to_owned(), policy(dice, 50));
+        }
+        if dice.chance(50) {
+            spec.insert("visibility".to_owned(), visibility(dice));
+        }
+        spec.into()
+    }
+
+    fn applied(&self, dice: &mut Dice, name: &str) -> Value {
+        let mut spec = self.spec(dice, name);
+        if dice.chance(25)
+            && let Some(spec) = spec.as_object_mut()
+        {
+            spec.remove("cidr");
+        }
+        spec
+    }
+
+    fn changes(&self, dice: &mut Dice) -> Value {
+        let mut spec = Map::new();
+        if dice.chance(50) {
+            let policy = if dice.chance(15) { Value::Null } else { policy(dice, 30) };
+            spec.insert("allocation".to_owned(), policy);
+        }
+        if dice.chance(40) {
+            let visibility = if dice.chance(20) { Value::Null } else { visibility(dice) };
+            spec.insert("visibility".to_owned(), visibility);
+        }
+        if dice.chance(15) {
+            let cases = [
+                ("cidr", json!("10.99.0.0/16")),
+                ("cidr", Value::Null),
+                ("ipFamily", json!("IPv6")),
+                ("ipFamily", json!("IPv4")),
+                ("ipFamily", Value::Null),
+                ("parentPoolRef", json!({ "name": "b" })),
+                ("prefixLength", json!(20)),
+            ];
+            let (name, value) = cases[dice.index(cases.len())].clone();
+            spec.insert(name.to_owned(), value);
+        }
+        spec.into()
+    }
+
+    fn small_change(&self) -> Value {
+        json!({ "visibility": "shared" })
+    }
+
+    fn doubled(&self, name: &str) -> String {
+        format!(r#"{{"cidr":"{}","visibility":"shared","visibility":"consumer"}}"#, block(name))
+    }
+
+    fn status(&self, dice: &mut Dice) -> Value {
+        let reason = dice.one(&["Good", "Bad"]);
+        let types = &["Checked", "Synced"][..=dice.index(2)];
+        let conditions = types.iter().map(|kind| {
+            json!({
+                "type": kind, "status": "True", "reason": reason, "message": "", "lastTransitionTime": "2024-05-06T07:08:09Z",
+            })
+        });
+        json!({ "conditions": conditions.collect::<Vec<_>>() })
+    }
+
+    fn oddities(&self) -> Vec<Oddity> {
+        vec![
+            ("text for a number", "/spec/allocation/minPrefixLength", json!("three")),
+            ("fraction for a number", "/spec/allocation/maxPrefixLength", json!(28.5)),
+            ("outside the enumeration", "/spec/visibility", json!("mauve")),
+            ("outside another enumeration", "/spec/allocation/strategy", json!("WorstFit")),
+            ("explicit null", "/spec/visibility", Value::Null),
+            ("explicit null of a default", "/spec/allocation", Value::Null),
+            ("a list for an object", "/spec/allocation", json!([1])),
+            ("a number for text", "/spec/cidr", json!(10)),
+            ("beyond 32 bits", "/spec/prefixLength", json!(4_294_967_296_u64)),
+            (
+                "a condition without a reason",
+                "/status/conditions",
+                json!([OWN_CONDITIONS, { "type": "Checked", "status": "True" }]),
+            ),
+            ("an unknown field below", "/spec/allocation/unknown", json!({ "x": 1 })),
+        ]
+    }
+
+    fn misapplied(&self) -> [(&'static str, Value); 3] {
+        [("/spec/allocation", json!({})), ("/spec/allocation", Value::Null), ("/spec/visibility", json!(""))]
+    }
+
+    fn operation(&self, dice: &mut Dice) -> Value {
+        let length = 17 + dice.below(4);
+        match dice.below(14) {
+            0 => json!({ "op": "add", "path": "/spec/allocation/minPrefixLength", "value": length }),
+            1 => json!({ "op": "replace", "path": "/spec/allocation/minPrefixLength", "value": length }),
+            2 => json!({ "op": "remove", "path": "/spec/allocation" }),
+            3 => json!({ "op": "remove", "path": "/spec/allocation/strategy" }),
+            4 => json!({ "op": "test", "path": "/spec/allocation/strategy", "value": "FirstFit" }),
+            5 => json!({ "op": "replace", "path": "/spec/visibility", "value": visibility(dice) }),
+            6 => json!({ "op": "add", "path": "/spec/visibility", "value": visibility(dice) }),
+            7 => json!({ "op": "remove", "path": "/spec/visibility" }),
+            8 => json!({ "op": "replace", "path": "/spec/cidr", "value": "10.99.0.0/16" }),
+            9 => json!({ "op": "copy", "from": "/spec/cidr", "path": "/metadata/annotations/block" }),
+            10 => json!({ "op": "add", "path": "/spec/unknown", "value": 1 }),
+            11 => json!({ "op": "copy", "from": "/spec/ipFamily", "path": "/spec/visibility" }),
+            12 => json!({ "op": "move", "from": "/spec/allocation/minPrefixLength", "path": "/spec/prefixLength" }),
+            _ => json!({ "op": "remove", "path": "/spec/nowhere" }),
+        }
+    }
+
+    fn field_selectors(&self) -> &'static [&'static str] {
+        &[
+            "spec.ipFamily=IPv4",
+            "spec.ipFamily!=IPv4",
+            "spec.parentPoolRef.name=",
+            "spec.visibility=shared",
+            "spec.cidr=x",
+        ]
+    }
+}
+
+/// The block of a pool of this name; no two names have the same.
+fn block(name: &str) -> String {
+    let index = NAMES.iter().position(|known| *known == name).unwrap_or(NAMES.len());
+    format!("10.{}.0.0/16", 1 + index)
+}
+
+/// Bounds that agree with each other however they are put together.
+fn policy(dice: &mut Dice, percent: u32) -> Value {
+    let mut policy = Map::new();
+    for (name, shortest) in [("minPrefixLength", 17), ("defaultPrefixLength", 22), ("maxPrefixLength", 26)] {
+        if dice.chance(percent) {
+            policy.insert(name.to_owned(), (shortest + dice.below(3)).into());
+        }
+    }
+    if dice.chance(percent) {
+        policy.insert("strategy".to_owned(), dice.one(&["FirstFit", "BestFit", "LeastUtilized"]).into());
+    }
+    policy.into()
+}
+
+fn visibility(dice: &mut Dice) -> Value {
+    dice.one(&["platform", "consumer", "shared"]).into()
+}
+
+fn rule(rule: String, field: &str, reason: &str, message: &str) -> Value {
+    json!({
+        "rule": rule, "fieldPath": format!(".spec.{field}"), "reason": reason, "message": message,
+        "optionalOldSelf": true,
+    })
+}
+
+fn immutable(field: &str) -> Value {
+    let old = format!("oldSelf.value().spec.{field}");
+    let has = format!("has(self.spec) && has(self.spec.{field})");
+    let had = format!("has(oldSelf.value().spec) && has({old})");
+    // A default comes back with the spec.
+    let filled_in = if field == "ipFamily" { "!has(self.spec)" } else { "false" };
+    let same = format!("{filled_in} || ({has}) == ({had}) && (!({has}) || self.spec.{field} == {old})");
+    let message = format!("spec.{field} is immutable");
+    rule(format!("!oldSelf.hasValue() || ({same})"), field, "FieldValueForbidden", &message)
+}
+
+/// What a pool without a parent must have, and must not have, when it is made.
+fn rules_of_roots() -> [Value; 2] {
+    let is_old_or = "oldSelf.hasValue() || (has(self.spec) && has(self.spec.parentPoolRef))";
+    [
+        rule(
+            format!("{is_old_or} || (has(self.spec) && has(self.spec.cidr))"),
+            "cidr",
+            "FieldValueRequired",
+            "a root pool needs a block; a child pool needs parentPoolRef",
+        ),
+        rule(
+            format!("{is_old_or} || !has(self.spec) || !has(self.spec.prefixLength)"),
+            "prefixLength",
+            "FieldValueForbidden",
+            "is only for child pools: the length of a root pool stands in spec.cidr",
+        ),
+    ]
+}
