@@ -211,3 +211,13 @@ fn a_length_between_label_and_subdomain_is_kept_to() {
     assert!(validate_create(&meta(100), &resource).is_empty());
     assert_eq!(validate_create(&meta(101), &resource).len(), 1);
 }
+
+#[test]
+fn finalizers_that_come_too_late_are_named_once_and_in_order() {
+    let going = json!({"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x/kept"]});
+    let old: ObjectMeta = serde_json::from_value(going).unwrap();
+    let late = ["x/kept", "x/late", "x/early", "x/late"].map(str::to_owned).to_vec();
+    let faults = validate_update(&old, &ObjectMeta { finalizers: late, ..old.clone() });
+    let [fault] = faults.as_slice() else { panic!("{faults:?}") };
+    assert!(fault.to_string().ends_with(r#"found new finalizers []string{"x/early", "x/late"}"#), "{fault}");
+}

@@ -381,15 +381,43 @@ const EXPLANATIONS: &[Explanation] = &[
         },
     },
     Explanation {
-        name: "rules-of-no-version",
-        reason: "of a version that does not exist kube-apiserver takes all fields for gone, and says of each that may not change that it did",
+        name: "rules-of-others",
+        reason: "kube-apiserver asks the rules of a CRD also of an object of another kind, or of a version that does not exist and of which it takes all fields for gone",
         applies: |case| {
             let (ours, mut theirs) = case.causes();
-            theirs.retain(|cause| !cause.contains("is immutable"));
-            case.codes() == (422, 422)
-                && case.they_say("apiVersion: Invalid value")
-                && case.at_status()
-                && ours == theirs
+            let rules = ["is immutable", "a root pool needs a block", "is only for child pools"];
+            theirs.retain(|cause| !rules.iter().any(|rule| cause.contains(rule)));
+            let is_other = case.they_say("apiVersion: Invalid value") || case.they_say("kind: Invalid value");
+            case.codes() == (422, 422) && is_other && case.at_status() && ours == theirs
+        },
+    },
+    Explanation {
+        name: "rules-before-versions",
+        reason: "a create with a resourceVersion is refused for that by ours, whatever else is wrong; kube-apiserver finds out when it stores the object",
+        applies: |case| case.codes() == (400, 422) && case.we_say("resourceVersion should not be set on objects"),
+    },
+    Explanation {
+        name: "paths-in-a-status",
+        reason: "of a value of a wrong type in a status kube-apiserver gives the path twice, the second time without `status`",
+        applies: |case| {
+            let within = |value: &Option<Value>| {
+                let text = value.as_ref().and_then(Value::as_str).unwrap_or_default();
+                text.contains(" in body must be of type").then(|| text.replace("\": status.", "\": "))
+            };
+            let ours = within(&case.difference.ours);
+            case.codes() == (422, 422) && case.at_status() && ours.is_some() && ours == within(&case.difference.theirs)
+        },
+    },
+    Explanation {
+        name: "unowned-in-a-status",
+        reason: "who gives up what it applied of a status takes with it what nobody owns beside that in kube-apiserver; in ours it stays, because what the service writes by itself is nobody's",
+        applies: |case| {
+            let is_status_apply = case.request.is_some_and(|request| {
+                request.subresource == "/status" && request.content_type.is_some_and(|of| of.contains("apply"))
+            });
+            let stays = case.difference.ours.is_some() && case.difference.theirs.is_none();
+            let of_status = case.difference.pointer.contains("/body/status/");
+            case.codes() == (200, 200) && is_status_apply && stays && of_status
         },
     },
     Explanation {
@@ -399,14 +427,6 @@ const EXPLANATIONS: &[Explanation] = &[
             case.codes() == (400, 422)
                 && case.we_say("it must be a JSON object")
                 && case.they_say("couldn't get version/kind")
-        },
-    },
-    Explanation {
-        name: "name-before-rules",
-        reason: "what a pool must be beyond its schema is judged where it is decided, and so after it is known that its name is free; the rules of a CRD are judged before",
-        applies: |case| {
-            let of_rules = case.they_say("a root pool needs a block") || case.they_say("is only for child pools");
-            case.codes() == (409, 422) && case.we_say("already exists") && of_rules
         },
     },
     Explanation {

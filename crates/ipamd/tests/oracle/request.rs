@@ -178,13 +178,18 @@ impl Memory {
         known.object = object;
     }
 
-    /// Learns from the answer to a list.
-    pub fn see_list(&mut self, collection: &str, answer: &Answer) {
+    /// Learns from the answer to a list. Whether it is newer than those before: some ask for what was.
+    pub fn see_list(&mut self, collection: &str, answer: &Answer) -> bool {
         let list = answer.json();
         let (version, token) = (text(&list, "/metadata/resourceVersion"), text(&list, "/metadata/continue"));
-        if answer.code == 200 && !version.is_empty() {
-            self.lists.insert(collection.to_owned(), (version, token));
+        let known = self.lists.entry(collection.to_owned()).or_default();
+        known.1 = token;
+        let number = |version: &str| version.parse().unwrap_or(0_u64);
+        let is_newer = answer.code == 200 && number(&version) > number(&known.0);
+        if is_newer {
+            known.0 = version;
         }
+        is_newer
     }
 
     /// The resourceVersion of an object, as last seen.

@@ -27,7 +27,7 @@ const MINIMISED_MAX: usize = 40;
 /// Examples of what an explanation was needed for.
 const EXAMPLES_MAX: usize = 6;
 /// Requests on one object from which a difference is minimised.
-const HISTORY_MAX: usize = 30;
+const HISTORY_MAX: usize = 100;
 
 /// One server and what is known of it.
 pub struct Side {
@@ -212,9 +212,10 @@ impl Run {
         let ours = ours.with_context(|| format!("our server is asked: {request}"))?;
         let theirs = theirs.with_context(|| format!("kube-apiserver is asked: {request}"))?;
         if request.method == Method::GET && request.name.is_none() && !request.watches() && ours.code == 200 {
-            self.ours.memory.see_list(&request.collection, &ours);
             self.theirs.memory.see_list(&request.collection, &theirs);
-            self.strays.insert(request.collection.clone(), BTreeSet::new());
+            if self.ours.memory.see_list(&request.collection, &ours) {
+                self.strays.insert(request.collection.clone(), BTreeSet::new());
+            }
         }
         let (mut ours, mut theirs) = if request.watches() {
             let none = BTreeSet::new();
@@ -349,7 +350,7 @@ impl Needed {
         self.count += 1;
         let Some(request) = &compared.request else { return };
         if self.examples.len() < EXAMPLES_MAX {
-            let (ours, theirs) = (brief(&compared.ours), brief(&compared.theirs));
+            let (ours, theirs) = (shown(&compared.ours, 900), shown(&compared.theirs, 900));
             let (label, request) = (request.label, shortened(&request.to_string(), 600));
             let example = || format!("    {request}\n    ours:   {ours}\n    theirs: {theirs}\n    {difference}");
             self.examples.entry(label).or_insert_with(example);
@@ -369,8 +370,8 @@ impl Report {
             let mut text = format!("{label} ({place})\n");
             if let Some((request, compared, _)) = &about {
                 text += &format!("    {}\n", shortened(&request.to_string(), 2500));
-                text += &format!("    ours:   {}\n", brief(&compared.ours));
-                text += &format!("    theirs: {}\n", brief(&compared.theirs));
+                text += &format!("    ours:   {}\n", shown(&compared.ours, 6000));
+                text += &format!("    theirs: {}\n", shown(&compared.theirs, 6000));
             }
             for difference in unexplained {
                 text += &format!("    {difference}\n");
@@ -419,8 +420,8 @@ impl Report {
 }
 
 /// Code and body of an answer.
-fn brief(answer: &Value) -> String {
-    shortened(&format!("{} {}", answer["code"], answer["body"]), 900)
+fn shown(answer: &Value, length: usize) -> String {
+    shortened(&format!("{} {}", answer["code"], answer["body"]), length)
 }
 
 /// Waits for a state, with a deadline.
