@@ -75,6 +75,23 @@ impl Case<'_> {
         body.pointer("/metadata/deletionTimestamp").is_some() || repeats && request.method == Method::PATCH
     }
 
+    /// Whether this is server-side apply of a status.
+    fn applies_status(&self) -> bool {
+        self.request.is_some_and(|request| {
+            request.subresource == "/status" && request.content_type.is_some_and(|of| of.contains("apply"))
+        })
+    }
+
+    /// Whether an owner has a time in kube-apiserver only.
+    fn adds_a_time(&self) -> bool {
+        let owners =
+            |answer: &Value| answer["body"]["metadata"]["managedFields"].as_object().cloned().unwrap_or_default();
+        let ours = owners(self.ours);
+        owners(self.theirs).iter().any(|(name, owner)| {
+            owner.get("time").is_some() && ours.get(name).is_some_and(|owner| owner.get("time").is_none())
+        })
+    }
+
     /// Whether beside the part that is written there is something of another kind, or of a wrong type.
     fn is_beside_the_untypable(&self) -> bool {
         let Some(request) = self.request else { return false };
@@ -409,15 +426,22 @@ const EXPLANATIONS: &[Explanation] = &[
         },
     },
     Explanation {
+        name: "first-time-of-an-owner",
+        reason: "an owner of what was there already has no time; kube-apiserver writes one, and nothing else, with the next apply that says something of metadata, which a status does not write; ours writes nothing",
+        applies: |case| {
+            let (at_time, by_that) = (case.at("/time"), case.at("/moved") || case.at("/changed"));
+            let of_owners = case.difference.pointer.contains("/metadata/managedFields/");
+            let adds_time = at_time && of_owners && case.difference.ours.is_none();
+            case.codes() == (200, 200) && case.applies_status() && case.adds_a_time() && (adds_time || by_that)
+        },
+    },
+    Explanation {
         name: "unowned-in-a-status",
         reason: "who gives up what it applied of a status takes with it what nobody owns beside that in kube-apiserver; in ours it stays, because what the service writes by itself is nobody's",
         applies: |case| {
-            let is_status_apply = case.request.is_some_and(|request| {
-                request.subresource == "/status" && request.content_type.is_some_and(|of| of.contains("apply"))
-            });
             let stays = case.difference.ours.is_some() && case.difference.theirs.is_none();
             let of_status = case.difference.pointer.contains("/body/status/");
-            case.codes() == (200, 200) && is_status_apply && stays && of_status
+            case.codes() == (200, 200) && case.applies_status() && stays && of_status
         },
     },
     Explanation {

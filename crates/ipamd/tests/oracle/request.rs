@@ -192,6 +192,18 @@ impl Memory {
         is_newer
     }
 
+    /// The continue token of the last list of a collection; empty if there is none.
+    pub fn token(&self, collection: &str) -> &str {
+        self.lists.get(collection).map_or("", |list| &list.1)
+    }
+
+    /// Goes on with no list of this collection.
+    pub fn forget_token(&mut self, collection: &str) {
+        if let Some(list) = self.lists.get_mut(collection) {
+            list.1.clear();
+        }
+    }
+
     /// The resourceVersion of an object, as last seen.
     pub fn version(&self, target: &str) -> Option<&str> {
         self.objects.get(target).map(|known| known.version.as_str())
@@ -216,7 +228,7 @@ impl Memory {
                         or(known.object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default(), "no-uid")
                     }
                     LIST_VERSION => list.map_or("", |list| &list.0).to_owned(),
-                    CONTINUE => list.map_or("", |list| &list.1).to_owned(),
+                    CONTINUE => self.token(collection).to_owned(),
                     _ => return,
                 };
                 *text = found;

@@ -216,6 +216,13 @@ impl Run {
             if self.ours.memory.see_list(&request.collection, &ours) {
                 self.strays.insert(request.collection.clone(), BTreeSet::new());
             }
+            let memories = [&mut self.ours.memory, &mut self.theirs.memory];
+            if memories.iter().any(|memory| memory.token(&request.collection).is_empty()) {
+                // Only one of them may have kept to a limit: from there they do not go on alike.
+                for memory in memories {
+                    memory.forget_token(&request.collection);
+                }
+            }
         }
         let (mut ours, mut theirs) = if request.watches() {
             let none = BTreeSet::new();
