@@ -526,12 +526,20 @@ async fn causes_have_the_words_of_kubernetes() {
     assert_refused(&wrong, 422, "Invalid", &["spec.prefixLength: Invalid value: "]);
     assert_causes(&wrong, &[("FieldValueTypeInvalid", "spec.prefixLength")]);
 
-    let condition = json!({
+    let mut condition = json!({
         "type": "Announced", "status": "True", "reason": "Bgp", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
     });
-    let mut twice = body(&front.get(&format!("{POOLS}/root")).await, 200);
-    twice["status"]["conditions"].as_array_mut().unwrap().extend([condition.clone(), condition]);
-    let status = failure(&put(&front, &format!("{POOLS}/root/status"), &twice).await);
+    let root = body(&front.get(&format!("{POOLS}/root")).await, 200);
+    let with = |conditions: &[&Value]| {
+        let mut changed = root.clone();
+        changed["status"]["conditions"].as_array_mut().unwrap().extend(conditions.iter().copied().cloned());
+        changed
+    };
+    let status = failure(&put(&front, &format!("{POOLS}/root/status"), &with(&[&condition, &condition])).await);
     assert_refused(&status, 422, "Invalid", &["Duplicate value: {\"type\":\"Announced\"}"]);
     assert_causes(&status, &[("FieldValueDuplicate", "status.conditions[3]")]);
+    condition.as_object_mut().unwrap().remove("reason");
+    let status = failure(&put(&front, &format!("{POOLS}/root/status"), &with(&[&condition])).await);
+    assert_refused(&status, 422, "Invalid", &["status.conditions[2].reason: Required value"]);
+    assert_causes(&status, &[("FieldValueRequired", "status.conditions[2].reason")]);
 }
