@@ -5,10 +5,13 @@
 //! All documents are made once, at start: kube-apiserver probes `/apis/G/V` to see whether the
 //! server lives.
 
+mod preference;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use self::preference::preference;
 use crate::{
     kind::{Registry, Resource, Verb, api_version},
     negotiate::DiscoveryForm,
@@ -32,9 +35,13 @@ struct GroupVersion {
 }
 
 impl Discovery {
-    /// The documents of these kinds.
+    /// The documents of these kinds. Groups come in the order of their first kinds, and of each the preferred version first.
     pub fn new<W>(registry: &Registry<W>) -> Self {
-        let versions = registry.group_versions().into_iter().map(|(group, version)| {
+        let mut group_versions = registry.group_versions();
+        let groups: Vec<&str> = group_versions.iter().map(|(group, _)| *group).collect();
+        let place = |group: &str| groups.iter().position(|known| *known == group);
+        group_versions.sort_by_cached_key(|(group, version)| (place(group), preference(version)));
+        let versions = group_versions.into_iter().map(|(group, version)| {
             let of_this = |resource: &&Resource| (resource.group, resource.version) == (group, version);
             let resources = || registry.resources().filter(of_this);
             GroupVersion {

@@ -121,3 +121,21 @@ fn groups_are_listed_apart_and_the_core_by_itself() {
     );
     assert!(discovery.api_resource_list("ask.example.com", "v1").is_none());
 }
+
+#[test]
+fn versions_come_in_the_order_in_which_they_are_preferred() {
+    let of = |version: &'static str| Resource { version, plural: "questions", kind: "Question", ..fixture::shelf() };
+    let registry = fixture::registry_of_groups().with_questions(["v2alpha1", "v1", "v2", "v1beta1"].map(of));
+    let discovery = Discovery::new(&registry);
+    let names =
+        |versions: &Value| versions.as_array().unwrap().iter().map(|v| v["version"].clone()).collect::<Vec<_>>();
+    let wanted = ["v2", "v1", "v1beta1", "v2alpha1", "v1alpha1"];
+    let group = discovery.api_group("store.example.com").unwrap();
+    assert_eq!(
+        (names(&group["versions"]), &group["preferredVersion"]["version"]),
+        (wanted.map(Value::from).to_vec(), &json!("v2"))
+    );
+    let aggregated = &discovery.aggregated(DiscoveryForm::AggregatedV2)["items"];
+    assert_eq!(names(&aggregated[0]["versions"]), wanted);
+    assert_eq!(names(&aggregated[1]["versions"]), ["v2"], "other groups have their own");
+}

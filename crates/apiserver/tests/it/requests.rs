@@ -183,6 +183,26 @@ async fn who_may_not_is_told_what() {
     assert_eq!((metrics.status, metrics.json()["message"].take()), (403, json!(words)));
 }
 
+/// So the aggregator asks, in the form without aggregation.
+#[tokio::test]
+async fn who_has_no_groups_may_read_what_describes_the_api() {
+    let front = Front::open().await;
+    let visitor = Client::connect_as(Who::Visitor, front.address, true).await;
+    for (path, kind) in [
+        ("/api", "APIVersions"),
+        ("/apis", "APIGroupList"),
+        ("/apis/library.example.com", "APIGroup"),
+        (API, "APIResourceList"),
+    ] {
+        let document = visitor.send(Method::GET, path, &Value::Null).await;
+        assert_eq!((document.status, &document.json()["kind"]), (200, &json!(kind)), "{path}");
+    }
+    for (path, key) in [("/openapi/v2", "swagger"), ("/openapi/v3", "paths")] {
+        let document = visitor.send(Method::GET, path, &Value::Null).await;
+        assert!(document.status == 200 && !document.json()[key].is_null(), "{path}");
+    }
+}
+
 /// A commit that does not end, in so many seconds and no more.
 async fn times_out(front: &Front, seconds: u64, method: Method, body: Value) {
     let writer = Client::connect(front.address, false).await;

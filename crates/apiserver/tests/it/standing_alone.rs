@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     faulty::FaultyStore,
-    front::{Events, Front, Setup, name, revision},
+    front::{Client, Events, Front, Setup, Who, name, revision},
     library::{API, BOOKS, book, shelf},
 };
 
@@ -263,12 +263,20 @@ async fn callers_learn_what_they_may_do() {
     assert_eq!(ask(access, json!({})).await.status, 422);
     let rules = ask("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", json!({ "namespace": "default" })).await;
     assert_eq!(rules.json()["status"]["resourceRules"][0]["verbs"], json!(["*"]));
-    let who = front.client.send(Method::POST, "/apis/authentication.k8s.io/v1/selfsubjectreviews", &json!({})).await;
-    assert_eq!(
-        who.json()["status"]["userInfo"],
-        json!({ "username": "admin", "groups": ["system:masters", "system:authenticated"] })
-    );
     assert_eq!(front.get(access).await.status, 405);
+}
+
+#[tokio::test]
+async fn callers_are_who_their_certificates_say() {
+    let front = alone().await;
+    let visitor = Client::connect_as(Who::Visitor, front.address, true).await;
+    for (client, name, groups) in [
+        (&front.client, "admin", &["system:masters", "system:authenticated"][..]),
+        (&visitor, "visitor", &["system:authenticated"]),
+    ] {
+        let who = client.send(Method::POST, "/apis/authentication.k8s.io/v1/selfsubjectreviews", &json!({})).await;
+        assert_eq!(who.json()["status"]["userInfo"], json!({ "username": name, "groups": groups }));
+    }
 }
 
 #[tokio::test]
