@@ -38,7 +38,7 @@ use tokio_util::task::TaskTracker;
 pub use self::convert::{parse, span_from_store};
 use self::{
     batch::{Batch, Caller},
-    flight::{Crew, Flight, Landing, Lost},
+    flight::{Crew, End, Flight},
 };
 use crate::{
     hub::Hub,
@@ -170,58 +170,57 @@ impl<W: World> Committer<W> {
             let mut submitted = Vec::new();
             tokio::select! {
                 biased;
-                landing = landed(&mut flight), if flight.is_some() => {
-                    if let Some(flown) = flight.take() {
-                        self.land(landing, flown, &mut open, answers)?;
+                end = landed(&mut flight), if flight.is_some() => {
+                    if let Some(Flight { batch, .. }) = flight.take() {
+                        self.land(end, &batch, &mut open)?;
                     }
                 }
                 _ = queue.recv_many(&mut submitted, room.min(limits::DECIDED_COMMANDS_MAX)), if room > 0 => {
                     if submitted.is_empty() {
                         break;
                     }
-                    let before = flight.as_ref().map(|flight| &*flight.batch);
-                    open.callers.extend(self.decide(&mut open.batch, before, submitted).await);
+                    let callers = match &mut flight {
+                        None => self.decide(&mut open.batch, None, submitted).await,
+                        Some(flight) => {
+                            let before = Arc::clone(&flight.batch);
+                            flight.beside(self.decide(&mut open.batch, Some(&before), submitted)).await
+                        }
+                    };
+                    open.callers.extend(callers);
                 }
             }
             if flight.is_none() && !open.callers.is_empty() {
-                flight = Some(self.launch(&mut open, queue.len()));
+                flight = Some(self.launch(&mut open, queue.len(), answers));
             }
         }
         while let Some(mut flown) = flight.take() {
-            let landing = flown.landed().await;
-            self.land(landing, flown, &mut open, answers)?;
-            flight = (!open.callers.is_empty()).then(|| self.launch(&mut open, 0));
+            let end = flown.landed().await;
+            self.land(end, &flown.batch, &mut open)?;
+            flight = (!open.callers.is_empty()).then(|| self.launch(&mut open, 0, answers));
         }
         Ok(())
     }
 
     /// Completes the open batch, sends it off and opens the next.
-    fn launch(&self, open: &mut Open, waiting: usize) -> Flight {
+    fn launch(&self, open: &mut Open, waiting: usize, answers: &Answers) -> Flight {
         self.metrics.batch_started(open.callers.len(), waiting);
         self.settle(&mut open.batch);
         let next = Open::behind(open.batch.end());
         let Open { batch, callers } = std::mem::replace(open, next);
-        Flight::new(self.crew(), batch, callers)
+        Flight::new(self.crew(), answers.clone(), batch, callers)
     }
 
     fn crew(&self) -> Crew {
         Crew { store: Arc::clone(&self.store), hub: Arc::clone(&self.hub), metrics: Arc::clone(&self.metrics) }
     }
 
-    /// Has the callers answered. What was decided on top of a batch that was not written goes with it.
-    fn land(
-        &self,
-        landing: Result<Landing, Lost>,
-        flown: Flight,
-        open: &mut Open,
-        answers: &Answers,
-    ) -> Result<(), Fatal> {
-        let Flight { batch, callers, .. } = flown;
+    /// Tells those who still wait why. What was decided on top of a batch that was not written goes with it.
+    fn land(&self, (landing, callers): End, batch: &Batch, open: &mut Open) -> Result<(), Fatal> {
         match landing {
-            Ok(Ok(())) => answers.give(self.crew(), callers, batch),
+            Ok(Ok(())) => {}
             Ok(Err(refusal)) => {
                 self.undo(&open.batch);
-                self.undo(&batch);
+                self.undo(batch);
                 flight::refuse(callers, &refusal);
                 let Open { callers, .. } = std::mem::replace(open, Open::behind(batch.base));
                 flight::refuse(callers, &refusal);
@@ -233,6 +232,7 @@ impl<W: World> Committer<W> {
 }
 
 /// Where callers are answered: not on the committer's thread, which has better things to do.
+#[derive(Clone)]
 struct Answers {
     runtime: Handle,
     tasks: TaskTracker,
@@ -257,7 +257,7 @@ impl Open {
 }
 
 /// The end of the flight; never, if there is none.
-async fn landed(flight: &mut Option<Flight>) -> Result<Landing, Lost> {
+async fn landed(flight: &mut Option<Flight>) -> End {
     match flight {
         Some(flight) => flight.landed().await,
         None => std::future::pending().await,

@@ -112,8 +112,10 @@ pub(crate) fn check_status_write(old: &Value, new: &Value) -> Vec<Fault> {
         }
     }
     for (idx, condition) in new.iter().enumerate() {
-        if condition["type"] == "" {
-            faults.push(Fault::required(path.index(idx).child("type"), ""));
+        for name in ["type", "status"] {
+            if condition[name].as_str().unwrap_or_default().is_empty() {
+                faults.push(Fault::required(path.index(idx).child(name), ""));
+            }
         }
     }
     faults

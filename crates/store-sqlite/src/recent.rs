@@ -245,7 +245,12 @@ impl Recent {
     /// Folds some of what there is, however little. Repeated, it leaves nothing up to `head`.
     pub fn fold_now(&self, transaction: &Connection, head: Revision) -> rusqlite::Result<Folded> {
         let mut folding = self.folding();
-        let folding = folding.get_or_insert_with(|| self.begin(head));
+        let folding = folding.get_or_insert_with(|| {
+            // Nobody may have found out yet what became of the last commit. Here it is known: what the transaction does
+            // not see is not there.
+            self.forget_after(head);
+            self.begin(head)
+        });
         slice(Some(folding), transaction, FOLDED_AT_ONCE)
     }
 

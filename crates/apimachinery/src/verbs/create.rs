@@ -11,7 +11,7 @@ use crate::{
     kind::Decided,
     metadata,
     object::Object,
-    refusal::{Reason, Refusal},
+    refusal::Refusal,
 };
 
 impl<W> Case<'_, W> {
@@ -34,13 +34,10 @@ impl<W> Case<'_, W> {
         of_types.retain(|fault| !is_of_status(fault));
         let faults = metadata::validate_create(&object.metadata, self.resource);
         let of_finalizers = metadata::finalizer_warnings(&[], &object.metadata.finalizers);
-        let mut decided = self.kind.create(self.world, self.key, object, &self.ctx);
-        if let Some(current) = current
-            && !matches!(&decided, Err(refusal) if refusal.reason == Reason::Invalid)
-        {
-            // What is wrong with the body is said first, also of a body for a name that is taken.
-            decided = Err(self.taken(current).warned(of_finalizers.clone()));
+        if let (Some(current), true) = (current, of_types.is_empty() && faults.is_empty()) {
+            return Err(self.taken(current).warned(of_finalizers));
         }
+        let decided = self.kind.create(self.world, self.key, object, &self.ctx);
         let Decided { mut object, companions, warnings: more } = self.join(decided, &of_types, &faults)?;
         warnings.extend(of_finalizers.into_iter().chain(more));
         object.metadata.managed_fields = owners.unwrap_or_else(|| self.first_owners(&object));

@@ -1,14 +1,22 @@
 //! A batch on its way into the store: written, told to the watches, answered. The next one is decided meanwhile.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Instant,
+};
 
 use apimachinery::refusal::Refusal;
 use bytes::Bytes;
-use futures::{FutureExt, future::BoxFuture};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Either, MaybeDone, maybe_done, select},
+};
 use store::{Revision, Store, Transaction};
 
 use super::{
-    Committed, Fatal,
+    Answers, Committed, Fatal,
     batch::{Batch, Caller, Outcome, Shown, Staged},
     convert,
 };
@@ -21,13 +29,14 @@ use crate::{
 pub struct Flight {
     /// What it writes.
     pub batch: Arc<Batch>,
-    /// Who waits for it.
-    pub callers: Vec<Caller>,
-    commit: BoxFuture<'static, Result<Landing, Lost>>,
+    commit: MaybeDone<BoxFuture<'static, End>>,
 }
 
 /// How a flight ended: written, or refused with nothing written.
 pub type Landing = Result<(), Refusal>;
+
+/// The same if it can be told, and who still waits for an answer.
+pub type End = (Result<Landing, Lost>, Vec<Caller>);
 
 /// What a flight needs.
 pub struct Crew {
@@ -41,26 +50,38 @@ pub struct Crew {
 
 impl Flight {
     /// A batch that is committed while somebody waits for its landing.
-    pub fn new(crew: Crew, batch: Batch, callers: Vec<Caller>) -> Self {
+    pub fn new(crew: Crew, answers: Answers, batch: Batch, callers: Vec<Caller>) -> Self {
         let batch = Arc::new(batch);
-        let commit = crew.fly(Arc::clone(&batch)).boxed();
-        Self { batch, callers, commit }
+        let commit = maybe_done(crew.fly(Arc::clone(&batch), callers, answers).boxed());
+        Self { batch, commit }
     }
 
-    /// Waits until the store has it and watches know of it, or the store has refused it. The wait may be given up and
-    /// taken up again.
-    pub async fn landed(&mut self) -> Result<Landing, Lost> {
-        (&mut self.commit).await
+    /// Waits until the store has it, watches know of it and its callers are answered, or the store has refused it, and says
+    /// who still waits for an answer. The wait may be given up and taken up again, but its end is told only once.
+    pub async fn landed(&mut self) -> End {
+        (&mut self.commit).await;
+        Pin::new(&mut self.commit).take_output().expect("it has just come to its end")
+    }
+
+    /// Does `work` while this goes on: a commit does not stand still because the next batch waits for a read.
+    pub async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let work = pin!(work);
+        match select(work, &mut self.commit).await {
+            Either::Left((done, _)) => done,
+            Either::Right(((), work)) => work.await,
+        }
     }
 }
 
 impl Crew {
-    async fn fly(self, batch: Arc<Batch>) -> Result<Landing, Lost> {
-        let landing = self.write(&batch).await?;
-        if landing.is_ok() {
-            self.publish(&batch);
+    async fn fly(self, batch: Arc<Batch>, callers: Vec<Caller>, answers: Answers) -> End {
+        let landing = self.write(&batch).await;
+        if !matches!(landing, Ok(Ok(()))) {
+            return (landing, callers);
         }
-        Ok(landing)
+        self.publish(&batch);
+        answers.give(self, callers, batch);
+        (landing, Vec::new())
     }
 
     async fn write(&self, batch: &Batch) -> Result<Landing, Lost> {

@@ -316,6 +316,19 @@ async fn the_next_batch_is_decided_while_one_is_committed() {
 }
 
 #[tokio::test]
+async fn a_commit_ends_while_the_next_batch_waits_for_a_read() {
+    let desk = Desk::with_shelf().await;
+    let first = desk.held(create_book("x")).await;
+    desk.store.hold_reads(true);
+    let second = queued(&desk.queue, vec![create_book("y")]).await.remove(0);
+    desk.store.reads_waited(1).await;
+    desk.store.release();
+    timeout(SOON, first).await.expect("it waits for nobody").unwrap();
+    desk.store.hold_reads(false);
+    second.await.unwrap();
+}
+
+#[tokio::test]
 async fn spans_are_seen_as_the_batch_that_is_being_committed_leaves_them() {
     let desk = Desk::with_shelf().await;
     desk.queue.submit(create_book("x")).await.unwrap();

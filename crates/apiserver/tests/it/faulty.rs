@@ -46,6 +46,10 @@ struct Shared {
     blind_spot: Mutex<Option<String>>,
     /// How many have failed so.
     unseen: watch::Sender<usize>,
+    /// Whether reads of single objects wait.
+    reads_held: watch::Sender<bool>,
+    /// How many have waited.
+    reads_waited: watch::Sender<usize>,
     /// How often the head was asked for.
     begins: watch::Sender<usize>,
     /// Lets held commits go on.
@@ -70,6 +74,8 @@ impl FaultyStore {
             faults: Mutex::default(),
             blind_spot: Mutex::default(),
             unseen: watch::Sender::default(),
+            reads_held: watch::Sender::default(),
+            reads_waited: watch::Sender::default(),
             begins: watch::Sender::default(),
             gate: Semaphore::new(0),
             commits: watch::Sender::default(),
@@ -91,6 +97,16 @@ impl FaultyStore {
     /// Waits until so many reads have failed for that.
     pub async fn unseen(&self, count: usize) {
         self.shared.unseen.subscribe().wait_for(|unseen| *unseen >= count).await.unwrap();
+    }
+
+    /// From now on reads of single objects wait, or go on.
+    pub fn hold_reads(&self, held: bool) {
+        self.shared.reads_held.send_replace(held);
+    }
+
+    /// Waits until so many reads have had to wait.
+    pub async fn reads_waited(&self, count: usize) {
+        self.shared.reads_waited.subscribe().wait_for(|waited| *waited >= count).await.unwrap();
     }
 
     /// Lets one held commit go on.
@@ -179,6 +195,10 @@ impl Store for FaultyStore {
     }
 
     async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+        if *self.shared.reads_held.borrow() {
+            self.shared.reads_waited.send_modify(|waited| *waited += 1);
+            self.shared.reads_held.subscribe().wait_for(|held| !held).await.unwrap();
+        }
         self.inner.read(keys).await
     }
 

@@ -59,6 +59,26 @@ fn what_failed_is_not_indexed() {
     assert_eq!([newest("a"), newest("c"), newest("d")], [Some(1), None, Some(3)]);
 }
 
+/// A commit that may or may not have been written is in the newest layer until somebody has found out, and compaction does
+/// not wait for that.
+#[test]
+fn what_came_to_nothing_is_not_folded() {
+    let (mut connection, recent) = new_log();
+    commit_all(&mut connection, &recent, &[create("a", "1")]);
+    recent.add(Revision(1), &[create("lost", "1")]);
+    let transaction = connection.transaction().unwrap();
+    let folded = recent.fold_now(&transaction, Revision(1)).unwrap();
+    transaction.commit().unwrap();
+    recent.folded(folded);
+    recent.forget_after(Revision(1));
+    commit_all(&mut connection, &recent, &[create("b", "1")]);
+    look(&connection, &recent, |view| {
+        let keys = ["a", "b", "lost"].map(|name| create(name, "").key);
+        let found = snapshot::read(view, &keys).unwrap();
+        assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false]);
+    });
+}
+
 /// Random commits, while the index is folded behind them a slice at a time: every key at every revision, and lists,
 /// compared with what a plain list of all writes says.
 #[test]

@@ -138,16 +138,6 @@ fn faults_of_metadata_and_of_the_kind_come_in_one_answer() {
 }
 
 #[test]
-fn what_is_wrong_with_a_body_is_said_before_that_its_name_is_taken() {
-    let current = created(json!({}), "red");
-    let again = |colour: &str| {
-        let body = json!({"metadata": {"name": "a"}, "spec": {"colour": colour}});
-        run(Some(&current), Action::Create(Desk::draft(body).unwrap())).unwrap_err().reason
-    };
-    assert_eq!(["green", "gold", "red"].map(again), [Reason::Invalid, Reason::AlreadyExists, Reason::AlreadyExists]);
-}
-
-#[test]
 fn a_default_that_changes_nothing_is_no_change() {
     let current = created(json!({"name": "a"}), "");
     let decision = merge(&current, json!({"spec": null})).unwrap();
