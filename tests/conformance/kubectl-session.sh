@@ -26,6 +26,13 @@ kind: IPClaim
 metadata: {name: web, namespace: default, annotations: {note: one}}
 spec: {poolRef: {name: root}, prefixLength: 28}
 EOF
+cat >"$WORK/role.yaml" <<EOF
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: applied}
+rules: [{apiGroups: [ipam.miloapis.com], resources: [ippools], verbs: [get]}]
+EOF
+sed 's/verbs: .get./verbs: [get, list]/' "$WORK/role.yaml" >"$WORK/role-changed.yaml"
 sed 's/note: one/note: two/' "$WORK/claim.yaml" >"$WORK/changed.yaml"
 sed 's/name: web/name: db/; s/prefixLength: 28/prefixLength: 28, colour: blue/' "$WORK/claim.yaml" >"$WORK/unknown.yaml"
 sed 's/name: web/name: cache/' "$WORK/claim.yaml" >"$WORK/cache.yaml"
@@ -82,5 +89,19 @@ k delete ippool root --cascade=foreground --dry-run=server
 k delete ipclaims --all
 k delete ippools -l tier=one
 k auth can-i create ipclaims
+k auth can-i --list
+k auth whoami
+k create clusterrole reader --verb=get,list --resource=ippools
+k create role claimer --verb=create,delete --resource=ipclaims -n default
+k create rolebinding claimer --role=claimer --user=jane -n default
+k create clusterrolebinding reader --clusterrole=reader --group=readers
+k apply -f "$WORK/role.yaml"
+k apply -f "$WORK/role-changed.yaml"
+k auth reconcile -f "$WORK/role.yaml"
+k auth can-i create ipclaims -n default --as jane
+k get ipclaims -n default --as jane
+k get clusterroles,clusterrolebindings,roles,rolebindings -A -o wide
+k describe clusterrole applied
+k describe rolebinding claimer -n default
 k get --raw '/readyz?verbose'
 exit 0

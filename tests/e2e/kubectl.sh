@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The behaviour of the service, through real kubectl only: ten groups of checks against any server.
+# The behaviour of the service, through real kubectl only: eleven groups of checks against any server.
 #
 #   KUBECONFIG   the server (required)
 #   KUBECTL      the kubectl to use (default: kubectl)
@@ -391,6 +391,32 @@ surroundings() {
     does "and the pool" k delete ippool "$p"
 }
 
+access() {
+    section "11. users with some rights"
+    local role=$P-claimer user=$P-jane as
+    as="--as=$user"
+    does "a role" kn create role "$role" --verb=get,list,create --resource="ipclaims.$GROUP"
+    is "that nobody has" "$(kn auth can-i list ipclaims "$as" 2>/dev/null)" no
+    refused "a user without it" 403 Forbidden "User \"$user\" cannot list resource \"ipclaims\"" "" kn get ipclaims "$as"
+    does "is given it" kn create rolebinding "$role" --role="$role" --user="$user"
+    is "and has it" "$(kn auth can-i list ipclaims "$as")" yes
+    is "in this namespace alone" "$(k -n default auth can-i list ipclaims "$as" 2>/dev/null)" no
+    does "may list" kn get ipclaims "$as"
+    refused "may not delete" 403 Forbidden "cannot delete resource" "" kn delete ipclaim "$P-none" "$as"
+    has "what may they" "$(kn auth can-i --list "$as" 2>&1)" "ipclaims.$GROUP"
+    refused "may not give it" 403 Forbidden "cannot create resource \"rolebindings\"" "" \
+        kn create rolebinding "$role-2" --role="$role" --user=joe "$as"
+    kn get role "$role" -o yaml >"$WORK/role.yaml" 2>/dev/null
+    sed -i 's/^  - create$/  - delete/' "$WORK/role.yaml"
+    has "the role is applied as Kubernetes' own are" "$(kn apply -f "$WORK/role.yaml" 2>&1)" "role.rbac.authorization.k8s.io/$role configured"
+    is "and has changed" "$(kn auth can-i delete ipclaims "$as")$(kn auth can-i create ipclaims "$as" 2>/dev/null)" yesno
+    has "a binding is described" "$(kn describe rolebinding "$role" 2>&1)" "Kind:  Role" "User" "$user"
+    has "and shown with its users" "$(kn get rolebindings -o wide 2>&1)" "ROLE" "USERS" "Role/$role" "$user"
+    does "the right is taken" kn delete rolebinding "$role"
+    is "and is gone" "$(kn auth can-i list ipclaims "$as" 2>/dev/null)" no
+    does "and the role" kn delete role "$role"
+}
+
 claim_validation
 claim_lifecycle
 pool_hierarchy
@@ -401,3 +427,4 @@ hosts
 pool_capacity
 dry_run_and_protection
 surroundings
+access

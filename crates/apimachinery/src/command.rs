@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::{
+    access::Rights,
     draft::Draft,
     kind::Subresource,
     object::Object,
@@ -113,6 +114,8 @@ pub struct Command {
     pub now: Time,
     /// Randomness for ids.
     pub seed: Seed,
+    /// What the caller may do in the namespace of the object.
+    pub rights: Rights,
 }
 
 /// Random bytes from which a decision takes its ids.

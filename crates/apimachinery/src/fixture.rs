@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     command::{ObjectKey, Write},
     draft::{Draft, Reader},
-    kind::{Cell, Column, Context, Decided, Kind, Registry, Resource, Subresource, Verb},
+    kind::{Cell, Column, Context, Decided, Kind, Names, Registry, Resource, Subresource, Verb},
     object::Object,
     options::FieldValidation,
     refusal::Refusal,
@@ -28,7 +28,7 @@ pub fn shelf() -> Resource {
         subresources: &[Subresource::Status],
         selectable_fields: &["spec.colour"],
         columns: COLUMNS,
-        name_length_max: 253,
+        names: Names::Subdomain,
         schema: schema("A shelf."),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
+    access::{self, Rights},
     command::{ObjectKey, Scope, Seed, Write},
     object::Object,
     refusal::Refusal,
@@ -129,6 +130,17 @@ pub enum Cell {
     Computed(fn(&Object) -> Value),
 }
 
+/// What objects of a kind may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// A DNS subdomain (RFC 1123): up to 253 characters.
+    Subdomain,
+    /// A DNS label (RFC 1123): up to 63 characters.
+    Label,
+    /// Whatever can be a part of a path, up to 253 bytes: `system:masters`.
+    PathSegment,
+}
+
 /// Everything static about a kind.
 #[derive(Clone, Debug)]
 pub struct Resource {
@@ -157,8 +169,8 @@ pub struct Resource {
     pub selectable_fields: &'static [&'static str],
     /// The columns of its table.
     pub columns: &'static [Column],
-    /// The longest name, in characters: 253 for a DNS subdomain, 63 for a label.
-    pub name_length_max: usize,
+    /// What its objects may be called.
+    pub names: Names,
     /// The OpenAPI v3 schema of an object: `type: object` with `description` and `properties` `spec` and `status`
     /// (without `apiVersion`, `kind` and `metadata`), no `$ref`, no `nullable`.
     pub schema: Value,
@@ -170,10 +182,10 @@ impl Resource {
         api_version(self.group, self.version)
     }
 
-    /// Whether it is of the core group. Its kinds are older than the rules for all others: clients send them strategic
-    /// merge patches and protobuf, and replace them without a version.
-    pub fn is_core(&self) -> bool {
-        self.group.is_empty()
+    /// Whether it is one of Kubernetes' own kinds. These are older than the rules for all others: clients send them
+    /// strategic merge patches and protobuf, and replace them without a version.
+    pub fn is_native(&self) -> bool {
+        self.group.is_empty() || self.group == access::GROUP
     }
 
     /// `plural.group`, as it stands in messages; of the core group the plural alone.
@@ -195,6 +207,8 @@ pub fn qualified(noun: &str, group: &str) -> String {
 /// What a decision may know beside the world and the objects.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
+    /// What the caller may do beside what is being done.
+    pub rights: &'a Rights,
     /// The time of the request.
     pub now: Time,
     /// Whence its ids come.

@@ -3,6 +3,7 @@
 //!
 //! A service describes its kinds by [`kind::Resource`] and [`kind::Kind`]; [`verbs`] decides what a command changes.
 
+pub mod access;
 pub mod command;
 pub mod discovery;
 pub mod draft;

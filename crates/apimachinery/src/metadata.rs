@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     field::{Fault, Path},
-    kind::Resource,
+    kind::{Names, Resource},
     object::{ObjectMeta, OwnerReference},
 };
 
@@ -103,12 +103,12 @@ pub fn finalizer_warnings(old: &[String], new: &[String]) -> Vec<String> {
 
 fn validate_names(meta: &ObjectMeta, resource: &Resource, faults: &mut Vec<Fault>) {
     let path = Path::new("metadata");
-    if let Err(why) = check_base(&meta.generate_name, resource.name_length_max) {
+    if let Err(why) = check_base(&meta.generate_name, resource.names) {
         faults.push(Fault::invalid(path.child("generateName"), meta.generate_name.as_str(), &why));
     }
     if meta.name.is_empty() {
         faults.push(Fault::required(path.child("name"), "name or generateName is required"));
-    } else if let Err(why) = check_name(&meta.name, resource.name_length_max) {
+    } else if let Err(why) = check_name(&meta.name, resource.names) {
         faults.push(Fault::invalid(path.child("name"), meta.name.as_str(), &why));
     }
     match (resource.namespaced, meta.namespace.is_empty()) {
@@ -126,19 +126,34 @@ fn validate_names(meta: &ObjectMeta, resource: &Resource, faults: &mut Vec<Fault
 }
 
 /// Whether names can begin like this. A `-` at the end is what most bases have, and what no name may have.
-fn check_base(base: &str, length_max: usize) -> Result<(), String> {
+fn check_base(base: &str, names: Names) -> Result<(), String> {
     match base.strip_suffix('-') {
         _ if base.is_empty() => Ok(()),
-        Some(front) if !front.is_empty() => check_name(&format!("{front}a"), length_max),
-        _ => check_name(base, length_max),
+        Some(front) if !front.is_empty() => check_name(&format!("{front}a"), names),
+        _ => check_name(base, names),
     }
 }
 
-fn check_name(name: &str, length_max: usize) -> Result<(), String> {
-    if name.len() > length_max {
-        return Err(too_long(length_max));
+fn check_name(name: &str, names: Names) -> Result<(), String> {
+    match names {
+        Names::Subdomain => is_dns_subdomain(name),
+        Names::Label => is_dns_label(name),
+        Names::PathSegment => is_path_segment(name),
     }
-    if length_max <= LABEL_LENGTH_MAX { is_dns_label(name) } else { is_dns_subdomain(name) }
+}
+
+/// Kubernetes' `IsPathSegmentName`, and no longer than other names.
+fn is_path_segment(name: &str) -> Result<(), String> {
+    if [".", ".."].contains(&name) {
+        return Err(format!("may not be '{name}'"));
+    }
+    if let Some(character) = name.chars().find(|character| ['/', '%', '\0'].contains(character)) {
+        return Err(format!("may not contain '{character}'"));
+    }
+    if name.len() > SUBDOMAIN_LENGTH_MAX {
+        return Err(format!("must be no more than {SUBDOMAIN_LENGTH_MAX} bytes"));
+    }
+    Ok(())
 }
 
 fn too_long(length_max: usize) -> String {

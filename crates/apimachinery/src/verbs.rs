@@ -27,8 +27,8 @@ pub fn decide<W>(
     current: Option<&Arc<Object>>,
     related: &Related,
 ) -> Result<Decision, Refusal> {
-    let Command { key, action, manager, dry_run, now, seed } = command;
-    let ctx = Context { now, seed, dry_run, related };
+    let Command { key, action, manager, dry_run, now, seed, rights } = command;
+    let ctx = Context { rights: &rights, now, seed, dry_run, related };
     let case = Case { kind, resource: kind.resource(), schema, world, key: &key, manager: &manager, ctx };
     let noticed = noticed(&action);
     let decided = match (action, current) {

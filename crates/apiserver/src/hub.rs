@@ -162,6 +162,17 @@ impl Hub {
         let upto = looked_at.map_or(cursor, |event| event.revision);
         Behind::Events(events, upto)
     }
+
+    /// Whether nothing that `is_meant` has changed behind `cursor` up to `head`, as far as memory reaches.
+    pub fn is_quiet(&self, cursor: u64, head: u64, is_meant: impl Fn(&str) -> bool) -> bool {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(first) = recent.front().map(|event| event.revision).filter(|first| *first <= cursor + 1) else {
+            return cursor >= head;
+        };
+        let skip = usize::try_from(cursor + 1 - first).unwrap_or(usize::MAX);
+        let mut changed = recent.iter().skip(skip).take_while(|event| event.revision <= head);
+        !changed.any(|event| is_meant(&event.key))
+    }
 }
 
 #[cfg(test)]
@@ -196,6 +207,21 @@ mod tests {
         hub.publish(vec![event(11, "a/1"), event(12, "a/2"), event(13, "a/3")]);
         assert_eq!(revisions(hub.behind(10, "a/", 9)), None, "11 has been dropped");
         assert_eq!(revisions(hub.behind(11, "a/", 9)), Some((vec![12, 13], 13)));
+    }
+
+    #[test]
+    fn silence_is_only_what_is_known() {
+        let hub = Hub::new(10, 3);
+        let quiet = |cursor, head| hub.is_quiet(cursor, head, |key| key.starts_with("a/"));
+        assert!(quiet(10, 10));
+        assert!(!quiet(9, 10), "what was before is not known");
+        hub.publish(vec![event(11, "b/1"), event(12, "b/2"), event(13, "a/1")]);
+        assert!(quiet(10, 12));
+        assert!(!quiet(10, 13));
+        assert!(quiet(13, 13));
+        hub.publish(vec![event(14, "b/3")]);
+        assert!(!quiet(10, 12), "11 has been dropped");
+        assert!(quiet(13, 14));
     }
 
     #[test]

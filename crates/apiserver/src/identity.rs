@@ -1,105 +1,156 @@
-//! Who is asking, and what they may do.
-//!
-//! So far one credential exists: a client certificate of the server's own CA, user = CN and groups = O, as in
-//! kube-apiserver. Members of `system:masters` may do everything; others may read what describes the API.
+//! Who is asking: a client certificate says it, or a bearer token. And what everybody may do who is known.
 
-use apimachinery::{
-    kind::{Verb, qualified},
-    refusal::{Reason, Refusal},
-    request::{RequestInfo, Target},
-};
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use apimachinery::access::{Identity, Rule};
+use http::{HeaderMap, header};
 use rustls_pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
 
-/// The group whose members may do everything.
-const SUPERUSERS: &str = "system:masters";
-/// What everybody who is known may ask about themselves: resources that are created and not stored.
-pub const SELF_QUESTIONS: [&str; 3] = ["selfsubjectaccessreviews", "selfsubjectreviews", "selfsubjectrulesreviews"];
-
-/// An authenticated user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The name.
-    pub user: String,
-    /// The groups.
-    pub groups: Vec<String>,
+/// The identity in a client certificate whose chain the TLS handshake has verified: user = CN and groups = O, as in
+/// kube-apiserver.
+pub fn of_certificate(der: &CertificateDer<'_>) -> Option<Identity> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    let subject = certificate.subject();
+    let user = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
+    let organizations = subject.iter_organization().filter_map(|o| o.as_str().ok());
+    Some(Identity::known(user, String::new(), organizations.map(str::to_owned).collect()))
 }
 
-impl Identity {
-    /// The identity in a client certificate whose chain the TLS handshake has verified.
-    pub fn from_certificate(der: &CertificateDer<'_>) -> Option<Self> {
-        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
-        let subject = certificate.subject();
-        let user = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
-        let organizations = subject.iter_organization().filter_map(|o| o.as_str().ok());
-        let mut groups: Vec<String> = organizations.map(str::to_owned).collect();
-        groups.push("system:authenticated".to_owned());
-        Some(Self { user, groups })
-    }
+/// Bearer tokens that are known from the start. In memory there are only their digests, by which they are found: how long
+/// that takes says nothing about a token.
+#[derive(Default)]
+pub struct Tokens {
+    users: HashMap<[u8; 32], Arc<Identity>>,
+}
 
-    /// Whether this user may do everything.
-    pub fn is_superuser(&self) -> bool {
-        self.groups.iter().any(|group| group == SUPERUSERS)
-    }
+/// The columns of a token file.
+const COLUMNS: &str = "token,user,uid[,\"group1,group2\"]";
 
-    /// Whether this user may read what is at a path that is no object's.
-    pub fn may_read(&self, path: &str) -> bool {
-        self.is_superuser() || describes_the_api(path)
-    }
-
-    /// The paths that everybody who is known may read; `*` is all below.
-    pub fn public_paths() -> impl Iterator<Item = String> {
-        let below = DESCRIPTIONS.into_iter().flat_map(|path| [path.to_owned(), format!("{path}/*")]);
-        below.chain(PROBES.into_iter().map(str::to_owned))
-    }
-
-    /// Whether this user may make this request.
-    pub fn authorize(&self, info: &RequestInfo) -> Result<(), Refusal> {
-        if self.is_superuser() {
-            return Ok(());
-        }
-        match &info.target {
-            Target::Path(path) if describes_the_api(path) => Ok(()),
-            Target::Resource(target)
-                if target.verb == Verb::Create && SELF_QUESTIONS.contains(&target.resource.as_str()) =>
-            {
-                Ok(())
+impl Tokens {
+    /// Reads a token file, as kube-apiserver's `--token-auth-file`: a CSV of token, user, uid and, optionally, groups.
+    ///
+    /// # Errors
+    /// The line at fault and what is wrong with it. Never the token.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut reader = csv::ReaderBuilder::new();
+        let reader = reader.has_headers(false).flexible(true).trim(csv::Trim::All).comment(Some(b'#'));
+        let mut users = HashMap::new();
+        for record in reader.from_reader(text.as_bytes()).records() {
+            let record = record.map_err(|error| format!("it is no CSV: {error}"))?;
+            let line = record.position().map_or(0, csv::Position::line);
+            let fault = |why: &str| format!("line {line}: {why}; a line is {COLUMNS}");
+            let column = |index: usize| record.get(index).unwrap_or_default().to_owned();
+            if !(3..=4).contains(&record.len()) {
+                return Err(fault("it has not three or four columns"));
             }
-            Target::Path(path) => Err(Refusal::new(
-                Reason::Forbidden,
-                format!("forbidden: User \"{}\" cannot {} path \"{path}\"", self.user, info.verb()),
-            )),
-            Target::Resource(target) => {
-                let resource = match &target.subresource {
-                    Some(subresource) => format!("{}/{subresource}", target.resource),
-                    None => target.resource.clone(),
-                };
-                let place = match &target.namespace {
-                    Some(namespace) => format!("in the namespace \"{namespace}\""),
-                    None => "at the cluster scope".to_owned(),
-                };
-                let (group, name) = (&target.group, target.name.as_deref().unwrap_or_default());
-                let message = format!(
-                    "{} {}is forbidden: User \"{}\" cannot {} resource \"{resource}\" in API group \"{group}\" {place}",
-                    qualified(&target.resource, group),
-                    if name.is_empty() { String::new() } else { format!("\"{name}\" ") },
-                    self.user,
-                    target.verb.as_str(),
-                );
-                Err(Refusal::new(Reason::Forbidden, message).about(group, &target.resource, name))
+            if column(0).is_empty() || column(1).is_empty() {
+                return Err(fault("it lacks a token or a user"));
+            }
+            let groups =
+                column(3).split(',').map(|group| group.trim().to_owned()).filter(|group| !group.is_empty()).collect();
+            let identity = Arc::new(Identity::known(column(1), column(2), groups));
+            if users.insert(digest(&column(0)), identity).is_some() {
+                return Err(fault("its token stands in an earlier line, too"));
             }
         }
+        Ok(Self { users })
+    }
+
+    /// Whose token a request shows.
+    pub fn user(&self, headers: &HeaderMap) -> Option<Arc<Identity>> {
+        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, token) = value.trim().split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        self.users.get(&digest(token.trim())).cloned()
     }
 }
 
-/// Where the API is described, with all below it.
-const DESCRIPTIONS: [&str; 4] = ["/api", "/apis", "/openapi", "/version"];
-/// What else may be read by everybody, and nothing below it: the single checks of a probe say what is wrong.
-const PROBES: [&str; 4] = ["/livez", "/readyz", "/healthz", "/swagger-2.0.0.pb-v1"];
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} tokens", self.users.len())
+    }
+}
 
-/// What `system:discovery` grants to every authenticated user.
-fn describes_the_api(path: &str) -> bool {
-    PROBES.contains(&path)
-        || DESCRIPTIONS
-            .iter()
-            .any(|prefix| path == *prefix || path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/')))
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+const AUTHENTICATION: &str = "authentication.k8s.io";
+const AUTHORIZATION: &str = "authorization.k8s.io";
+
+/// What everybody may do who is known: read what describes the API, and ask about themselves. In Kubernetes it is in the
+/// roles `system:discovery`, `system:public-info-viewer` and `system:basic-user`; here it holds before anything is read.
+pub fn rules_of_everybody() -> [Rule; 3] {
+    [
+        Rule::on_resources(&["create"], &[AUTHENTICATION], &["selfsubjectreviews"]),
+        Rule::on_resources(&["create"], &[AUTHORIZATION], &["selfsubjectaccessreviews", "selfsubjectrulesreviews"]),
+        Rule::on_paths(&["get"], &PUBLIC_PATHS),
+    ]
+}
+
+/// Of the probes nothing below them: their single checks say what is wrong.
+const PUBLIC_PATHS: [&str; 12] = [
+    "/api",
+    "/api/*",
+    "/apis",
+    "/apis/*",
+    "/openapi",
+    "/openapi/*",
+    "/version",
+    "/version/*",
+    "/livez",
+    "/readyz",
+    "/healthz",
+    "/swagger-2.0.0.pb-v1",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(tokens: &Tokens, header: &str) -> Option<Identity> {
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, header.parse().unwrap())]);
+        tokens.user(&headers).map(|identity| (*identity).clone())
+    }
+
+    #[test]
+    fn a_token_says_who_asks() {
+        let text =
+            "# who has which\n s3cret , jane,7,\"team-a, team-b\"\nother,joe,\nthird,jim,,system:authenticated\n";
+        let tokens = Tokens::parse(text).unwrap();
+        let known = |user: &str, uid: &str, groups: &[&str]| {
+            let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+            Some(Identity { user: user.to_owned(), uid: uid.to_owned(), groups })
+        };
+        let jane = known("jane", "7", &["team-a", "team-b", "system:authenticated"]);
+        assert_eq!(user(&tokens, "Bearer s3cret"), jane);
+        assert_eq!(user(&tokens, "bearer  s3cret "), jane);
+        assert_eq!(user(&tokens, "Bearer other"), known("joe", "", &["system:authenticated"]));
+        assert_eq!(user(&tokens, "Bearer third"), known("jim", "", &["system:authenticated"]));
+        for wrong in ["Bearer", "Bearer ", "Bearer s3cre", "Bearer s3crets", "Basic s3cret", "s3cret"] {
+            assert_eq!(user(&tokens, wrong), None, "{wrong}");
+        }
+        assert_eq!(tokens.user(&HeaderMap::new()), None);
+        assert!(!format!("{tokens:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_bad_token_file_is_refused_by_line_and_without_its_tokens() {
+        for (text, line) in [
+            ("good,jane,1\ns3cret,joe", "line 2"),
+            ("s3cret,a,b,c,d", "line 1"),
+            (",joe,1", "line 1"),
+            ("s3cret,,1", "line 1"),
+            ("good,jane,1\n\ns3cret,joe,2\ns3cret,jim,3", "line 4"),
+        ] {
+            let fault = Tokens::parse(text).unwrap_err();
+            assert!(
+                fault.starts_with(line) && fault.contains("token,user,uid") && !fault.contains("s3cret"),
+                "{fault}"
+            );
+        }
+    }
 }

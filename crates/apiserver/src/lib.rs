@@ -1,10 +1,12 @@
 //! The HTTP edge of a Kubernetes-style API server, generic over kinds and stores. It knows nothing about addresses.
 //!
-//! A connection ([`serve`], [`tls`]) carries requests through [`stages`] to the file of their verb ([`get`], [`lists`],
+//! A connection ([`serve`], [`tls`]) carries requests through [`stages`] (who asks: [`identity`], [`impersonation`]; whether
+//! they may: [`access`]) to the file of their verb ([`get`], [`lists`],
 //! [`watches`], [`writes`]); [`mod@form`] is how the answer leaves. Every write goes through the [`committer`]; what it
 //! commits reaches watches through the [`hub`]. [`server`] puts it together; [`standalone`] is what it needs where there is
 //! no cluster around it.
 
+pub mod access;
 pub mod api;
 pub mod committer;
 pub mod compaction;
@@ -14,6 +16,7 @@ pub mod get;
 pub mod health;
 pub mod hub;
 pub mod identity;
+pub mod impersonation;
 pub mod limits;
 pub mod lists;
 pub mod metrics;

@@ -18,7 +18,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{identity::Identity, limits, metrics::Metrics};
+use apimachinery::access::Identity;
+
+use crate::{identity, limits, metrics::Metrics};
 
 /// The body of an answer: whole, or a stream.
 pub type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Infallible>>;
@@ -169,5 +171,5 @@ fn builder() -> auto::Builder<TokioExecutor> {
 
 fn identity_of(stream: &TlsStream<TcpStream>) -> Option<Identity> {
     let (_, session) = stream.get_ref();
-    session.peer_certificates().and_then(<[_]>::first).and_then(Identity::from_certificate)
+    session.peer_certificates().and_then(<[_]>::first).and_then(identity::of_certificate)
 }

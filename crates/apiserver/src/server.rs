@@ -9,6 +9,7 @@ use std::{
 };
 
 use apimachinery::{
+    access::{Identity, Policy, Rights},
     kind::{Gauge, Kind, Registry, Subresource, Verb, World},
     options::parse_timeout,
     patch::is_apply,
@@ -25,6 +26,7 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
+    access::Access,
     api::{self, Api, Draw, Place},
     committer::{Committer, Fatal},
     documents::Documents,
@@ -32,14 +34,14 @@ use crate::{
     get,
     health::{self, Check, Health, Probe},
     hub::Hub,
-    identity::Identity,
+    identity::Tokens,
     limits::{self, Limits},
     lists,
     metrics::{Metrics, RequestLabels, Whole},
     respond,
     restore::{self, RestoreError, Restored},
     serve::{Body, Handler},
-    stages::{Authorized, Received},
+    stages::{Authorized, Judge, Received},
     standalone::{
         self, Surroundings,
         review::{self, Question},
@@ -57,6 +59,8 @@ pub struct Server<W> {
     store: Arc<dyn Store>,
     registry: Arc<Registry<W>>,
     documents: Documents,
+    tokens: Tokens,
+    access: Access,
     health: Health,
     metrics: Arc<Metrics>,
     limits: Limits,
@@ -91,6 +95,8 @@ impl<W: World> Server<W> {
         Self {
             store,
             documents: Documents::new(&registry, build),
+            tokens: Tokens::default(),
+            access: Access::default(),
             registry: Arc::new(registry),
             health: Health::default(),
             metrics: Arc::default(),
@@ -107,6 +113,12 @@ impl<W: World> Server<W> {
     #[must_use]
     pub fn drawing(self, draw: Draw) -> Self {
         Self { draw, ..self }
+    }
+
+    /// The same, which knows the users of these tokens, too.
+    #[must_use]
+    pub fn knowing(self, tokens: Tokens) -> Self {
+        Self { tokens, ..self }
     }
 
     /// Its metrics.
@@ -184,7 +196,8 @@ impl<W: World> Server<W> {
         if let Some(response) = self.probe(&request).await? {
             return Ok(response);
         }
-        let request = request.authenticate()?.authorize()?;
+        let request = request.authenticate(&self.tokens)?;
+        let request = request.authorize(self).await.map_err(|refusal| self.unless_starting(refusal))?;
         match request.info.target.clone() {
             Target::Path(path) => self.path(&path, &request).await,
             Target::Resource(target) => {
@@ -195,7 +208,8 @@ impl<W: World> Server<W> {
                 labels.dry_run = if request.query.get_all("dryRun").any(|value| value == "All") { "All" } else { "" };
                 let api = self.api.get().filter(|_| self.health.is_restored()).ok_or_else(starting)?;
                 if let Some(question) = self.question(&target) {
-                    return review::answer(question, request.decode(self.limits.body_bytes).await?);
+                    let (body, policy) = (request.decode(self.limits.body_bytes).await?, self.policy().await?);
+                    return review::answer(question, &body, &policy);
                 }
                 let Some(place) = api.place(&target)? else { return Ok(no_such_path()) };
                 labels.place.group = place.resource.group;
@@ -210,6 +224,20 @@ impl<W: World> Server<W> {
                 self.dispatch(api, place, request).await
             }
         }
+    }
+
+    /// The rules as they are now. Before the state has been read they are those of everybody.
+    async fn policy(&self) -> Result<Arc<Policy>, Refusal> {
+        match self.api.get() {
+            Some(api) => self.access.policy(api).await,
+            None => Ok(self.access.of_everybody()),
+        }
+    }
+
+    /// While the rules are not known yet, nobody is refused for want of one.
+    fn unless_starting(&self, refusal: Refusal) -> Refusal {
+        let knows = self.api.get().is_some() || self.surroundings == Surroundings::Cluster;
+        if refusal.reason == Reason::Forbidden && !knows { starting() } else { refusal }
     }
 
     /// What is asked about the caller, if the path is such a question's.
@@ -312,6 +340,15 @@ impl<W: World> Server<W> {
     async fn answer_in_time(&self, request: Received, labels: &mut RequestLabels) -> Result<Response<Body>, Refusal> {
         let answered = tokio::time::timeout(limits::REQUEST_TIMEOUT, self.answer(request, labels)).await;
         answered.unwrap_or_else(|_| Err(timed_out()))
+    }
+}
+
+impl<W: World> Judge for Server<W> {
+    async fn rights(&self, identity: &Arc<Identity>, namespace: &str) -> Result<Rights, Refusal> {
+        if identity.is_superuser() {
+            return Ok(Rights::Everything);
+        }
+        Ok(Rights::of(identity, namespace, &self.policy().await?))
     }
 }
 

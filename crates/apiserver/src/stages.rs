@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use apimachinery::{
+    access::{Ask, Identity, Rights},
     options::Query,
     refusal::{Reason, Refusal},
     request::{Method, RequestInfo},
@@ -13,7 +14,14 @@ use http::{HeaderMap, Request, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-use crate::identity::Identity;
+use crate::{identity::Tokens, impersonation::Guise};
+
+/// Who knows what users may do.
+pub trait Judge: Sync {
+    /// What this user may do in a namespace; empty is across all, and with what is in none.
+    fn rights(&self, identity: &Arc<Identity>, namespace: &str)
+    -> impl Future<Output = Result<Rights, Refusal>> + Send;
+}
 
 /// A request of nobody known.
 pub struct Received {
@@ -39,6 +47,8 @@ pub struct Authorized {
     pub headers: HeaderMap,
     /// Who asks.
     pub identity: Arc<Identity>,
+    /// What they may do there.
+    pub rights: Rights,
     body: Incoming,
 }
 
@@ -52,6 +62,8 @@ pub struct Decoded {
     pub headers: HeaderMap,
     /// Who asks.
     pub identity: Arc<Identity>,
+    /// What they may do there.
+    pub rights: Rights,
     /// The body, not yet parsed.
     pub body: Bytes,
 }
@@ -78,9 +90,9 @@ impl Received {
         self.parts.headers.get(name)?.to_str().ok()
     }
 
-    /// Who asks.
-    pub fn authenticate(self) -> Result<Authenticated, Refusal> {
-        match self.identity {
+    /// Who asks: whose certificate it is, or else whose token.
+    pub fn authenticate(self, tokens: &Tokens) -> Result<Authenticated, Refusal> {
+        match self.identity.or_else(|| tokens.user(&self.parts.headers)) {
             Some(identity) => Ok(Authenticated { identity, parts: self.parts, body: self.body }),
             None => Err(Refusal::new(Reason::Unauthorized, "Unauthorized")),
         }
@@ -88,12 +100,21 @@ impl Received {
 }
 
 impl Authenticated {
-    /// Whether they may.
-    pub fn authorize(self) -> Result<Authorized, Refusal> {
-        let query = Query::parse(self.parts.uri.query().unwrap_or_default())?;
-        let info = RequestInfo::parse(method(&self.parts.method)?, self.parts.uri.path(), &query)?;
-        self.identity.authorize(&info)?;
-        Ok(Authorized { info, query, headers: self.parts.headers, identity: self.identity, body: self.body })
+    /// Whether they may, and as whom.
+    pub async fn authorize(self, judge: &impl Judge) -> Result<Authorized, Refusal> {
+        let Self { mut identity, parts, body } = self;
+        let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+        let info = RequestInfo::parse(method(&parts.method)?, parts.uri.path(), &query)?;
+        if let Some(guise) = Guise::of(&parts.headers)? {
+            for ask in guise.asks() {
+                judge.rights(&identity, ask.namespace()).await?.require(&ask)?;
+            }
+            identity = Arc::new(guise.identity());
+        }
+        let ask = Ask::of(&info);
+        let rights = judge.rights(&identity, ask.namespace()).await?;
+        rights.require(&ask)?;
+        Ok(Authorized { info, query, headers: parts.headers, identity, rights, body })
     }
 }
 
@@ -110,7 +131,7 @@ impl Authorized {
 
     /// Reads the body, up to `limit` bytes.
     pub async fn decode(self, limit: usize) -> Result<Decoded, Refusal> {
-        let Self { info, query, headers, identity, body } = self;
+        let Self { info, query, headers, identity, rights, body } = self;
         let body = Limited::new(body, limit).collect().await.map_err(|error| {
             if error.downcast_ref::<LengthLimitError>().is_some() {
                 let message = format!("Request entity too large: limit is {limit}");
@@ -119,7 +140,7 @@ impl Authorized {
                 Refusal::bad_request(format!("the body could not be read: {error}"))
             }
         })?;
-        Ok(Decoded { info, query, headers, identity, body: body.to_bytes() })
+        Ok(Decoded { info, query, headers, identity, rights, body: body.to_bytes() })
     }
 }
 

@@ -1,5 +1,5 @@
 //! What a server that stands alone has to bring itself, because no cluster around it does: namespaces, a garbage
-//! collector, answers to those who ask what they may do, config maps for clients that keep books, and empty lists of what
+//! collector, rules of access and answers to those who ask what they may do, config maps for clients that keep books, and empty lists of what
 //! they look for everywhere.
 //!
 //! It is switched on in one place, [`crate::server::Server::alone`]. Behind an aggregation layer all of this is
@@ -12,6 +12,7 @@ mod empty;
 mod follower;
 pub(crate) mod namespace;
 mod purge;
+pub(crate) mod rbac;
 pub(crate) mod review;
 
 pub(crate) use collector::{is_tied, may_be_tied};
@@ -19,13 +20,13 @@ pub(crate) use collector::{is_tied, may_be_tied};
 use std::{collections::BTreeSet, sync::Arc};
 
 use apimachinery::{
-    command::Scope,
+    command::{ObjectKey, Scope},
     draft::Reader,
     kind::{Kind, Registry, World, key_prefix},
     options::FieldValidation,
     schema::Decoded,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use store::Key;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -45,17 +46,21 @@ pub enum Surroundings {
 pub(crate) fn registry<W: World>(service: Registry<W>) -> Registry<W> {
     let kept: [Box<dyn Kind<W>>; 2] = [Box::new(namespace::Namespaces::new()), Box::new(config_map::ConfigMaps::new())];
     let empty = empty::resources().into_iter().map(|resource| Box::new(empty::Empty(resource)) as Box<dyn Kind<W>>);
-    service.with(kept).with(empty).with_questions(review::resources())
+    service.with(kept).with(rbac::kinds()).with(empty).with_questions(review::resources())
 }
 
-/// Makes the namespaces that are always there, and those of objects that were stored before there were namespaces.
+/// Makes the namespaces that are always there, those of objects that were stored before there were namespaces, and the
+/// roles that everybody expects.
 pub(crate) async fn begin<W: World>(api: &Api<W>) -> Result<(), Trouble> {
     let mut names = BTreeSet::from(namespace::IMMORTAL.map(str::to_owned));
     for kind in api.registry.iter().filter(|kind| kind.resource().namespaced) {
         names.extend(in_use(api, kind.resource().plural).await?);
     }
     for name in names {
-        make_namespace(api, &name).await?;
+        make(api, namespace::PLURAL, json!({"metadata": {"name": name}})).await?;
+    }
+    for (resource, object) in rbac::defaults(&api.registry) {
+        make(api, resource, object).await?;
     }
     Ok(())
 }
@@ -74,13 +79,14 @@ async fn in_use<W: World>(api: &Api<W>, resource: &str) -> Result<Vec<String>, s
     }
 }
 
-async fn make_namespace<W: World>(api: &Api<W>, name: &str) -> Result<(), Trouble> {
-    let kind = api.registry.get(namespace::PLURAL).expect("a server that stands alone has namespaces");
-    let value = json!({"metadata": {"name": name}});
-    let (resource, schema) = (kind.resource(), &api.schemas[namespace::PLURAL]);
-    let reader = Reader { resource, schema, name, validation: FieldValidation::Strict };
+/// Makes an object that is in no namespace, unless it is there.
+async fn make<W: World>(api: &Api<W>, plural: &str, value: Value) -> Result<(), Trouble> {
+    let resource = api.registry.get(plural).expect("a server that stands alone has it").resource();
+    let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let reader = Reader { resource, schema: &api.schemas[plural], name: &name, validation: FieldValidation::Strict };
     let draft = reader.body(Decoded { value, duplicates: Vec::new() }).map_err(Trouble::Refused)?;
-    follower::create(api, namespace::key(&Scope::platform(), name), draft, "ipam").await
+    let key = ObjectKey { resource: resource.plural, scope: Scope::platform(), namespace: String::new(), name };
+    follower::create(api, key, draft, "ipam").await
 }
 
 /// The work behind the scenes. It ends when the handles are dropped.

@@ -15,8 +15,8 @@ pub struct TlsMaterial {
     pub chain: Vec<CertificateDer<'static>>,
     /// Its key.
     pub key: PrivateKeyDer<'static>,
-    /// Who signs client certificates.
-    pub client_ca: CertificateDer<'static>,
+    /// Who signs client certificates, each of them.
+    pub client_authorities: Vec<CertificateDer<'static>>,
 }
 
 /// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, a client certificate asked for and not required.
@@ -25,15 +25,17 @@ pub struct TlsMaterial {
 /// What rustls finds wrong with the material.
 pub fn server_config(material: TlsMaterial) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder()
-        .with_client_cert_verifier(client_verifier(material.client_ca)?)
+        .with_client_cert_verifier(client_verifier(material.client_authorities)?)
         .with_single_cert(material.chain, material.key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
-fn client_verifier(ca: CertificateDer<'static>) -> Result<Arc<dyn ClientCertVerifier>, rustls::Error> {
+fn client_verifier(authorities: Vec<CertificateDer<'static>>) -> Result<Arc<dyn ClientCertVerifier>, rustls::Error> {
     let mut roots = RootCertStore::empty();
-    roots.add(ca)?;
+    for authority in authorities {
+        roots.add(authority)?;
+    }
     WebPkiClientVerifier::builder(Arc::new(roots))
         .allow_unauthenticated()
         .build()

@@ -46,6 +46,7 @@ pub async fn create<W: World>(
             dry_run: options.dry_run,
             now: api::now(),
             seed,
+            rights: request.rights.clone(),
         };
         api.queue.submit(command).await
     };
@@ -101,7 +102,7 @@ pub async fn patch<W: World>(
     if is_apply(content_type) {
         return apply(api, place, name, request).await;
     }
-    let patch_type = if is_strategic(content_type) && place.resource.is_core() {
+    let patch_type = if is_strategic(content_type) && place.resource.is_native() {
         PatchType::Strategic
     } else {
         PatchType::of(content_type)?
@@ -166,6 +167,7 @@ async fn submit<W: World>(
         dry_run: options.dry_run,
         now: api::now(),
         seed: (api.draw)()?,
+        rights: request.rights.clone(),
     };
     answer(representation, place, api.queue.submit(command).await?)
 }
@@ -186,7 +188,7 @@ pub async fn delete<W: World>(
     let representation = representation(request)?;
     let options = delete_options(request)?;
     let cascades = options.cascades;
-    let committed = api.queue.submit(deletion(api, place.key(name), options)?).await?;
+    let committed = api.queue.submit(deletion(api, place.key(name), options, request)?).await?;
     let gone = matches!(committed.answer, Answer::Deleted(_));
     let mut response = answer(representation, place, committed)?;
     if cascades && !gone {
@@ -214,7 +216,7 @@ pub async fn delete_collection<W: World>(
         let object = api::parse(bytes)?;
         let mut key = place.key(&object.metadata.name);
         key.namespace.clone_from(&object.metadata.namespace);
-        match api.queue.submit(deletion(api, key, options.clone())?).await {
+        match api.queue.submit(deletion(api, key, options.clone(), request)?).await {
             Ok(_) => items.push(bytes.clone()),
             // Somebody else was quicker: it is gone, which is what was asked.
             Err(refusal) if refusal.reason == Reason::NotFound => {}
@@ -235,10 +237,10 @@ fn delete_options(request: &Decoded) -> Result<DeleteOptions, Refusal> {
     DeleteOptions::parse(body.as_ref(), &request.query)
 }
 
-fn deletion<W>(api: &Api<W>, key: ObjectKey, options: DeleteOptions) -> Result<Command, Refusal> {
-    let manager = String::new();
+fn deletion<W>(api: &Api<W>, key: ObjectKey, options: DeleteOptions, request: &Decoded) -> Result<Command, Refusal> {
+    let (manager, rights) = (String::new(), request.rights.clone());
     let (dry_run, action) = (options.dry_run, Action::Delete(options));
-    Ok(Command { key, action, manager, dry_run, now: api::now(), seed: (api.draw)()? })
+    Ok(Command { key, action, manager, dry_run, now: api::now(), seed: (api.draw)()?, rights })
 }
 
 /// What the caller is told.

@@ -61,6 +61,10 @@ pub struct Serve {
     #[command(flatten)]
     pub postgres: Postgres,
 
+    /// Whom the server knows.
+    #[command(flatten)]
+    pub users: Users,
+
     /// How and what to log.
     #[command(flatten)]
     pub logging: Logging,
@@ -125,6 +129,19 @@ pub struct BumpRevision {
     /// Whose log.
     #[command(flatten)]
     pub place: Place,
+}
+
+/// Flags for users beside the administrator. What they may do is said by roles and bindings.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Users")]
+pub struct Users {
+    /// A CSV file of bearer tokens and whose they are: token,user,uid,"group1,group2"; read at start
+    #[arg(long = "token-auth-file", value_name = "FILE", env = "IPAM_TOKEN_AUTH_FILE")]
+    pub tokens: Option<PathBuf>,
+
+    /// A PEM file of authorities, beside the server's own, whose client certificates say who asks (CN: user, O: groups)
+    #[arg(long = "client-ca-file", value_name = "FILE", env = "IPAM_CLIENT_CA_FILE")]
+    pub authorities: Option<PathBuf>,
 }
 
 /// Flags for the log, which goes to standard error.

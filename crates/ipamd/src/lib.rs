@@ -12,3 +12,4 @@ pub mod migrate;
 pub mod serve;
 pub mod signals;
 pub mod transfer;
+pub mod users;

@@ -16,6 +16,7 @@ use apiserver::{
     tls::{self, TlsMaterial},
 };
 use ipam::world::World;
+use rustls_pki_types::CertificateDer;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,7 @@ use crate::{
     credentials::{self, Credentials, ServingNames},
     database, files, kubeconfig,
     signals::Signals,
+    users,
 };
 
 /// The version of this program.
@@ -38,6 +40,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
     let store = database::open(&options).await?;
     let names = ServingNames::new(options.bind_address, credentials::hostname().as_deref());
     let credentials = credentials::ensure(&options.data_dir, &names, now().into())?;
+    let (tokens, authorities) = (users::tokens(&options.users)?, users::authorities(&options.users)?);
     let socket = TcpListener::bind((options.bind_address, options.secure_port)).await.with_context(|| {
         format!(
             "cannot listen on {}:{}; choose another --secure-port (0: any free one)",
@@ -47,9 +50,11 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
     let address = socket.local_addr()?;
     kubeconfig::write(&options.data_dir, address, &credentials)?;
 
-    let server = Arc::new(Server::<World>::alone(Arc::clone(&store), ipam::registry(), limits(&options), VERSION));
+    let server = Server::<World>::alone(Arc::clone(&store), ipam::registry(), limits(&options), VERSION);
+    let server = Arc::new(server.knowing(tokens));
     let stop = CancellationToken::new();
-    let listening = listen(&options, &server, socket, credentials, stop.clone())?;
+    let material = material(credentials, authorities);
+    let listening = listen(&options, &server, socket, material, stop.clone())?;
     let started = Instant::now();
     let (restored, mut committer) = server.restore(World::default()).await.context("cannot read the state back")?;
     announce(address, restored, started);
@@ -94,15 +99,21 @@ fn limits(options: &Serve) -> Limits {
     }
 }
 
+fn material(credentials: Credentials, others: Vec<CertificateDer<'static>>) -> TlsMaterial {
+    TlsMaterial {
+        chain: credentials.serving_chain,
+        key: credentials.serving_key,
+        client_authorities: [vec![credentials.ca_der], others].concat(),
+    }
+}
+
 fn listen(
     options: &Serve,
     server: &Arc<Server<World>>,
     socket: TcpListener,
-    credentials: Credentials,
+    material: TlsMaterial,
     stop: CancellationToken,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let material =
-        TlsMaterial { chain: credentials.serving_chain, key: credentials.serving_key, client_ca: credentials.ca_der };
     let listener = Listener {
         socket,
         tls: tls::server_config(material).context("the certificates cannot be used")?,

@@ -85,7 +85,7 @@ fn a_base_of_names_is_checked_like_a_name_but_for_its_end() {
 
 #[test]
 fn a_kind_may_want_shorter_names() {
-    let resource = Resource { name_length_max: 63, ..fixture::book() };
+    let resource = Resource { names: Names::Label, ..fixture::book() };
     let paths = |name: &str, namespace: &str| -> Vec<String> {
         let meta = ObjectMeta { name: name.to_owned(), namespace: namespace.to_owned(), ..ObjectMeta::default() };
         validate_create(&meta, &resource).iter().map(|fault| fault.path.to_string()).collect()
@@ -205,11 +205,24 @@ fn what_is_allowed_for_history_s_sake_is_allowed() {
 }
 
 #[test]
-fn a_length_between_label_and_subdomain_is_kept_to() {
-    let resource = Resource { name_length_max: 100, ..fixture::shelf() };
-    let meta = |length| ObjectMeta { name: "a".repeat(length), ..ObjectMeta::default() };
-    assert!(validate_create(&meta(100), &resource).is_empty());
-    assert_eq!(validate_create(&meta(101), &resource).len(), 1);
+fn a_kind_may_take_any_name_that_fits_in_a_path() {
+    let resource = Resource { names: Names::PathSegment, ..fixture::shelf() };
+    let faults = |name: &str| -> Vec<String> {
+        let meta = ObjectMeta { name: name.to_owned(), ..ObjectMeta::default() };
+        validate_create(&meta, &resource).iter().map(ToString::to_string).collect()
+    };
+    for good in ["system:masters", "Über uns", "a..b", "...", "-", &"a".repeat(253)] {
+        assert_eq!(faults(good), Vec::<String>::new(), "{good}");
+    }
+    for (bad, why) in [
+        (".", "may not be '.'"),
+        ("..", "may not be '..'"),
+        ("a/b", "may not contain '/'"),
+        ("a%", "may not contain '%'"),
+        (&"a".repeat(254), "must be no more than 253 bytes"),
+    ] {
+        assert_eq!(faults(bad), [format!("metadata.name: Invalid value: {bad:?}: {why}")]);
+    }
 }
 
 #[test]

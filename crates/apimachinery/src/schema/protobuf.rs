@@ -1,5 +1,5 @@
-//! Bodies in protobuf, of those few kinds that clients know by heart and send in no other form: kubectl namespaces, questions
-//! about oneself, and the options of a delete; Helm config maps. The kinds of a service are never sent so.
+//! Bodies in protobuf, of those few kinds that clients know by heart and send in no other form: kubectl namespaces, roles
+//! and bindings, questions about oneself, and the options of a delete; Helm config maps. The kinds of a service are never sent so.
 //!
 //! A body is an envelope (`runtime.Unknown`) behind four bytes. What is read of it is what the tables below name; the
 //! rest is the server's to say, and is passed over.
@@ -98,6 +98,29 @@ const DELETE_OPTIONS: &[Field] = &[
     (5, "dryRun", Texts),
 ];
 
+/// The rules of a role. That it aggregates others is read to be refused.
+const ROLE: &[Field] = &[
+    METADATA,
+    (
+        2,
+        "rules",
+        Messages(&[
+            (1, "verbs", Texts),
+            (2, "apiGroups", Texts),
+            (3, "resources", Texts),
+            (4, "resourceNames", Texts),
+            (5, "nonResourceURLs", Texts),
+        ]),
+    ),
+    (3, "aggregationRule", Message(&[])),
+];
+
+const BINDING: &[Field] = &[
+    METADATA,
+    (2, "subjects", Messages(&[(1, "kind", Text), (2, "apiGroup", Text), (3, "name", Text), (4, "namespace", Text)])),
+    (3, "roleRef", Message(&[(1, "apiGroup", Text), (2, "kind", Text), (3, "name", Text)])),
+];
+
 /// What is known, by version and kind. Options come in the version of what is deleted.
 const KINDS: &[(&str, &str, &[Field])] = &[
     ("v1", "Namespace", &[METADATA, (2, "spec", Message(&[(1, "finalizers", Texts)]))]),
@@ -106,6 +129,10 @@ const KINDS: &[(&str, &str, &[Field])] = &[
     ("authentication.k8s.io/v1", "SelfSubjectReview", &[METADATA]),
     ("authorization.k8s.io/v1", "SelfSubjectAccessReview", &[METADATA, (2, "spec", Message(ACCESS))]),
     ("authorization.k8s.io/v1", "SelfSubjectRulesReview", &[METADATA, (2, "spec", Message(&[(1, "namespace", Text)]))]),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole", ROLE),
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", BINDING),
+    ("rbac.authorization.k8s.io/v1", "Role", ROLE),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding", BINDING),
 ];
 
 /// A value as it stands in a message.
@@ -231,6 +258,35 @@ mod tests {
             json!({
                 "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "v1"},
                 "data": {"release": "text"}, "binaryData": {"release": "AAH/"}, "immutable": true,
+            })
+        );
+    }
+
+    #[test]
+    fn roles_and_bindings_as_kubectl_sends_them() {
+        let version = "rbac.authorization.k8s.io/v1";
+        let rule = [bytes(1, b"get"), bytes(2, b""), bytes(3, b"pods"), bytes(4, b"x")].concat();
+        let paths = [bytes(1, b"get"), bytes(5, b"/metrics")].concat();
+        let raw = [bytes(1, &bytes(1, b"r")), bytes(2, &rule), bytes(2, &paths), bytes(3, &bytes(1, b"x"))].concat();
+        assert_eq!(
+            decode(&body(version, "ClusterRole", &raw)).unwrap(),
+            json!({
+                "apiVersion": version, "kind": "ClusterRole", "metadata": {"name": "r"}, "aggregationRule": {},
+                "rules": [
+                    {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["x"]},
+                    {"verbs": ["get"], "nonResourceURLs": ["/metrics"]},
+                ],
+            })
+        );
+        let subject = [bytes(1, b"User"), bytes(2, b"g"), bytes(3, b"jane"), bytes(4, b"")].concat();
+        let bound = [bytes(1, b"g"), bytes(2, b"Role"), bytes(3, b"r")].concat();
+        let raw = [bytes(1, &bytes(1, b"b")), bytes(2, &subject), bytes(3, &bound)].concat();
+        assert_eq!(
+            decode(&body(version, "RoleBinding", &raw)).unwrap(),
+            json!({
+                "apiVersion": version, "kind": "RoleBinding", "metadata": {"name": "b"},
+                "subjects": [{"kind": "User", "apiGroup": "g", "name": "jane"}],
+                "roleRef": {"apiGroup": "g", "kind": "Role", "name": "r"},
             })
         );
     }

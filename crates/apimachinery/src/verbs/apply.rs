@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::{Case, update::Wanted};
 use crate::{
+    access::{Ask, ResourceAsk},
     command::{Apply, Decision},
     draft::Reader,
-    kind::Subresource,
+    kind::{Subresource, Verb},
     managed::{Applied, OnConflict},
     object::Object,
     options::FieldValidation,
@@ -31,6 +32,7 @@ impl<W> Case<'_, W> {
         let meta = |name: &str| config["metadata"][name].as_str().unwrap_or_default();
         if current.is_none() {
             self.may_begin(subresource, meta("uid"))?;
+            self.ctx.rights.require(&self.creation())?;
         }
         let live = current.map(|current| current.to_value());
         let endpoint = self.schema.endpoint(subresource);
@@ -54,6 +56,18 @@ impl<W> Case<'_, W> {
                 self.change(current, wanted, subresource)
             }
         }
+    }
+
+    /// An apply was allowed as a patch; one that creates must be allowed as that, too.
+    fn creation(&self) -> Ask<'_> {
+        Ask::Resource(ResourceAsk {
+            verb: Verb::Create.as_str(),
+            group: self.resource.group,
+            resource: self.resource.plural,
+            name: &self.key.name,
+            namespace: &self.key.namespace,
+            ..ResourceAsk::default()
+        })
     }
 
     /// Whether an object may be made by applying it.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    access::Rights,
     command::{Answer, Mutation, Scope, Seed},
     draft::Draft,
     fixture,
@@ -41,6 +42,7 @@ impl Desk {
             dry_run: false,
             now: "2026-01-02T03:04:05Z".parse::<Time>().unwrap(),
             seed: Seed([7; 32]),
+            rights: Rights::Everything,
         }
     }
 

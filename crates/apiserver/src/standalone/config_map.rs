@@ -4,7 +4,7 @@
 use apimachinery::{
     command::{ObjectKey, Write},
     field::{Fault, Path},
-    kind::{Cell, Column, Context, Decided, Kind, Resource, Subresource, Verb},
+    kind::{Cell, Column, Context, Decided, Kind, Names, Resource, Subresource, Verb},
     object::Object,
     refusal::Refusal,
 };
@@ -13,6 +13,8 @@ use serde_json::{Map, Value, json};
 
 use super::empty::{NAME, text};
 
+/// The plural resource.
+pub const PLURAL: &str = "configmaps";
 /// How much one may hold, in bytes of its values (core/v1 `MaxSecretSize`).
 const BYTES_MAX: usize = 1 << 20;
 const KEY_BYTES_MAX: usize = 253;
@@ -140,7 +142,7 @@ fn resource() -> Resource {
         group: "",
         version: "v1",
         kind: "ConfigMap",
-        plural: "configmaps",
+        plural: PLURAL,
         singular: "configmap",
         short_names: &["cm"],
         categories: &[],
@@ -149,7 +151,7 @@ fn resource() -> Resource {
         subresources: &[],
         selectable_fields: &[],
         columns: const { &[NAME, text("Data", Cell::Computed(count)), Column::AGE] },
-        name_length_max: 253,
+        names: Names::Subdomain,
         schema: schema(),
     }
 }

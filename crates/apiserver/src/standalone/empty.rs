@@ -3,7 +3,7 @@
 
 use apimachinery::{
     command::{ObjectKey, Write},
-    kind::{Cell, Column, Context, Decided, Kind, Resource, Subresource, Verb},
+    kind::{Cell, Column, Context, Decided, Kind, Names, Resource, Subresource, Verb},
     object::Object,
     refusal::{Reason, Refusal},
 };
@@ -87,7 +87,7 @@ fn events() -> Resource {
                 text("Message", Cell::Pointer("/message")),
             ]
         },
-        name_length_max: 253,
+        names: Names::Subdomain,
         schema: schema(
             "Event is a report of an event. This server makes none.",
             &["type", "reason", "message", "lastTimestamp", "firstTimestamp", "reportingComponent"],

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use apimachinery::{
+    access::Rights,
     command::{Action, Command, Mutation, ObjectKey},
     draft::Draft,
     kind::{Subresource, World},
@@ -114,7 +115,8 @@ async fn submit<W: World>(
     done: Reason,
 ) -> Result<(), Trouble> {
     let seed = (api.draw)().map_err(Trouble::Refused)?;
-    let command = Command { key, action, manager: manager.to_owned(), dry_run: false, now: api::now(), seed };
+    let (manager, rights) = (manager.to_owned(), Rights::Everything);
+    let command = Command { key, action, manager, dry_run: false, now: api::now(), seed, rights };
     match api.queue.submit(command).await {
         Ok(Committed { .. }) => Ok(()),
         Err(refusal) if refusal.reason == done => Ok(()),

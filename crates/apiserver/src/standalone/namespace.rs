@@ -2,7 +2,7 @@
 
 use apimachinery::{
     command::{ObjectKey, Scope, Write},
-    kind::{Cell, Column, Context, Decided, Kind, Resource, Subresource, Verb},
+    kind::{Cell, Column, Context, Decided, Kind, Names, Resource, Subresource, Verb},
     object::Object,
     refusal::{Cause, Reason, Refusal},
 };
@@ -145,7 +145,7 @@ fn resource() -> Resource {
         subresources: &[Subresource::Finalize, Subresource::Status],
         selectable_fields: &["status.phase"],
         columns: const { &[NAME, text("Status", Cell::Pointer("/status/phase")), Column::AGE] },
-        name_length_max: 63,
+        names: Names::Label,
         schema: schema(),
     }
 }

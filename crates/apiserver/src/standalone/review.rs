@@ -1,9 +1,12 @@
 //! Questions of a caller about themselves: who am I, what may I do. They look like objects that are created, and nothing
 //! of them is stored (`authentication.k8s.io/v1`, `authorization.k8s.io/v1`).
 
+use std::sync::Arc;
+
 use apimachinery::{
+    access::{Ask, Identity, Policy, ResourceAsk, Rights, Rule},
     field::{Fault, Path},
-    kind::{Resource, Verb},
+    kind::{Names, Resource, Verb},
     refusal::{Reason, Refusal},
     request::ResourceTarget,
     schema,
@@ -11,12 +14,7 @@ use apimachinery::{
 use http::Response;
 use serde_json::{Value, json};
 
-use crate::{
-    identity::{Identity, SELF_QUESTIONS},
-    respond,
-    serve::Body,
-    stages::Decoded,
-};
+use crate::{respond, serve::Body, stages::Decoded};
 
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
@@ -86,7 +84,7 @@ impl Question {
             subresources: &[],
             selectable_fields: &[],
             columns: &[],
-            name_length_max: 253,
+            names: Names::Subdomain,
             schema: self.schema(),
         }
     }
@@ -112,7 +110,7 @@ pub fn resources() -> Vec<Resource> {
 }
 
 /// Answers a question.
-pub fn answer(question: Question, request: Decoded) -> Result<Response<Body>, Refusal> {
+pub fn answer(question: Question, request: &Decoded, policy: &Arc<Policy>) -> Result<Response<Body>, Refusal> {
     let target = request.info.target.resource().filter(|target| {
         target.verb == Verb::Create
             && target.name.is_none()
@@ -127,9 +125,9 @@ pub fn answer(question: Question, request: Decoded) -> Result<Response<Body>, Re
     let spec = body.get("spec").cloned().unwrap_or_default();
     let identity = &request.identity;
     let status = match question {
-        Question::Who => json!({"userInfo": {"username": identity.user, "groups": identity.groups}}),
-        Question::Access => access(identity, &spec)?,
-        Question::Rules => rules(identity, &spec)?,
+        Question::Who => json!({"userInfo": user_info(identity)}),
+        Question::Access => access(&spec, |namespace| Rights::of(identity, namespace, policy))?,
+        Question::Rules => rules(&spec, |namespace| Rights::of(identity, namespace, policy))?,
     };
     let mut review = json!({
         "kind": question.kind(),
@@ -143,17 +141,26 @@ pub fn answer(question: Question, request: Decoded) -> Result<Response<Body>, Re
     Ok(respond::json(201, &review))
 }
 
-fn access(identity: &Identity, spec: &Value) -> Result<Value, Refusal> {
+fn user_info(identity: &Identity) -> Value {
+    let mut info = json!({"username": identity.user, "groups": identity.groups});
+    if !identity.uid.is_empty() {
+        info["uid"] = identity.uid.as_str().into();
+    }
+    info
+}
+
+fn access(spec: &Value, rights: impl FnOnce(&str) -> Rights) -> Result<Value, Refusal> {
     let part = |name: &str| spec.get(name).filter(|value| value.is_object());
-    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let allowed = match (part("resourceAttributes"), part("nonResourceAttributes")) {
-        (Some(what), None) => {
-            let asks = text(what, "verb") == "create" && SELF_QUESTIONS.contains(&text(what, "resource").as_str());
-            identity.is_superuser() || asks
-        }
-        (None, Some(what)) => {
-            identity.is_superuser() || (text(what, "verb") == "get" && identity.may_read(&text(what, "path")))
-        }
+    let ask = match (part("resourceAttributes"), part("nonResourceAttributes")) {
+        (Some(what), None) => Ask::Resource(ResourceAsk {
+            verb: text(what, "verb"),
+            group: text(what, "group"),
+            resource: text(what, "resource"),
+            subresource: text(what, "subresource"),
+            name: text(what, "name"),
+            namespace: text(what, "namespace"),
+        }),
+        (None, Some(what)) => Ask::Path { verb: text(what, "verb"), path: text(what, "path") },
         (both, _) => {
             let path = Path::new("spec").child("resourceAttributes");
             let what = if both.is_some() { "cannot be specified in combination with" } else { "exactly one of it and" };
@@ -162,34 +169,26 @@ fn access(identity: &Identity, spec: &Value) -> Result<Value, Refusal> {
             return Err(Refusal::invalid(AUTHORIZATION, Question::Access.kind(), "", &[fault]));
         }
     };
-    let mut status = json!({"allowed": allowed});
-    if identity.is_superuser() {
+    let rights = rights(ask.namespace());
+    let mut status = json!({"allowed": rights.include(&ask)});
+    if rights.rules().is_none() {
         status["reason"] = "the group system:masters may do everything".into();
     }
     Ok(status)
 }
 
-fn rules(identity: &Identity, spec: &Value) -> Result<Value, Refusal> {
-    if spec.get("namespace").and_then(Value::as_str).unwrap_or_default().is_empty() {
+fn rules(spec: &Value, rights: impl FnOnce(&str) -> Rights) -> Result<Value, Refusal> {
+    let namespace = text(spec, "namespace");
+    if namespace.is_empty() {
         return Err(Refusal::bad_request("no namespace on request"));
     }
-    if identity.is_superuser() {
-        return Ok(json!({
-            "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
-            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
-            "incomplete": false,
-        }));
-    }
-    let paths: Vec<String> = Identity::public_paths().collect();
-    let questions = |group: &str| -> Vec<&str> {
-        Question::ALL.into_iter().filter(|question| question.group() == group).map(Question::plural).collect()
-    };
-    Ok(json!({
-        "resourceRules": [
-            {"verbs": ["create"], "apiGroups": [AUTHENTICATION], "resources": questions(AUTHENTICATION)},
-            {"verbs": ["create"], "apiGroups": [AUTHORIZATION], "resources": questions(AUTHORIZATION)},
-        ],
-        "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": paths}],
-        "incomplete": false,
-    }))
+    let rights = rights(namespace);
+    let everything = || [Rule::on_resources(&["*"], &["*"], &["*"]), Rule::on_paths(&["*"], &["*"])].map(Arc::new);
+    let rules = rights.rules().map_or_else(|| everything().to_vec(), <[_]>::to_vec);
+    let (on_resources, on_paths): (Vec<_>, Vec<_>) = rules.iter().partition(|rule| rule.non_resource_urls.is_empty());
+    Ok(json!({"resourceRules": on_resources, "nonResourceRules": on_paths, "incomplete": false}))
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
 }

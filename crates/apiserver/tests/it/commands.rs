@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use apimachinery::{
+    access::Rights,
     command::{Action, Command, Mutation, ObjectKey, Seed},
     draft::Reader,
     options::{DeleteOptions, FieldValidation},
@@ -21,6 +22,7 @@ fn command(key: ObjectKey, action: Action) -> Command {
         dry_run: false,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         seed: fresh_seed(),
+        rights: Rights::Everything,
     }
 }
 

@@ -42,7 +42,7 @@ pub struct FaultyStore {
 
 struct Shared {
     faults: Mutex<VecDeque<Fault>>,
-    /// Reads of single objects whose keys end so fail.
+    /// Reads of single objects whose keys end so fail, and of all under a prefix that does.
     blind_spot: Mutex<Option<String>>,
     /// How many have failed so.
     unseen: watch::Sender<usize>,
@@ -57,6 +57,16 @@ struct Shared {
     /// How many writes each commit had that was begun, those that failed among them.
     commits: watch::Sender<Vec<usize>>,
     others_write: bool,
+}
+
+impl Shared {
+    fn see(&self, key: &str) -> Result<(), Error> {
+        if self.blind_spot.lock().unwrap().as_ref().is_some_and(|spot| key.ends_with(spot)) {
+            self.unseen.send_modify(|unseen| *unseen += 1);
+            return Err(Error::Unavailable("it does not answer".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 impl FaultyStore {
@@ -89,7 +99,7 @@ impl FaultyStore {
         self.shared.faults.lock().unwrap().extend(faults);
     }
 
-    /// From now on single objects whose keys end so cannot be read; with `None` all can.
+    /// From now on single objects whose keys end so cannot be read, nor all under a prefix that does; with `None` all can.
     pub fn blind(&self, spot: Option<&str>) {
         *self.shared.blind_spot.lock().unwrap() = spot.map(str::to_owned);
     }
@@ -187,10 +197,7 @@ impl Store for FaultyStore {
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
-        if self.shared.blind_spot.lock().unwrap().as_ref().is_some_and(|spot| key.as_str().ends_with(spot)) {
-            self.shared.unseen.send_modify(|unseen| *unseen += 1);
-            return Err(Error::Unavailable("it does not answer".to_owned()));
-        }
+        self.shared.see(key.as_str())?;
         self.inner.get(key).await
     }
 
@@ -203,6 +210,7 @@ impl Store for FaultyStore {
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
+        self.shared.see(prefix)?;
         self.inner.list(prefix, after, at, limit).await
     }
 

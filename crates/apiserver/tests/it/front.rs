@@ -9,6 +9,7 @@ use std::{
 use apiserver::{
     api::Draw,
     committer::Fatal,
+    identity::Tokens,
     limits::Limits,
     serve::Listener,
     server::Server,
@@ -72,11 +73,13 @@ pub struct Setup {
     pub surroundings: Surroundings,
     /// What it gets by chance; `None`: chance.
     pub draw: Option<Draw>,
+    /// The file of its tokens.
+    pub tokens: &'static str,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { limits: Limits::default(), drain: SOON, surroundings: Surroundings::Cluster, draw: None }
+        Self { limits: Limits::default(), drain: SOON, surroundings: Surroundings::Cluster, draw: None, tokens: "" }
     }
 }
 
@@ -115,6 +118,7 @@ impl Front {
             Surroundings::Nothing => Server::alone,
         };
         let server = make(Arc::new(store.clone()), library::registry(), setup.limits, "test");
+        let server = server.knowing(Tokens::parse(setup.tokens).unwrap());
         let server = Arc::new(match setup.draw {
             Some(draw) => server.drawing(draw),
             None => server,
@@ -126,7 +130,7 @@ impl Front {
         let material = TlsMaterial {
             chain: vec![pki.server.0.clone()],
             key: pki.server.1.clone_key(),
-            client_ca: pki.authority.clone(),
+            client_authorities: vec![pki.authority.clone()],
         };
         let listener = Listener {
             socket,
@@ -386,7 +390,7 @@ pub async fn handshake(address: SocketAddr, protocol: &[u8], who: Who) -> TlsStr
     TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
 }
 
-fn request(method: Method, path: &str, body: &Value) -> http::request::Builder {
+pub fn request(method: Method, path: &str, body: &Value) -> http::request::Builder {
     let uri = format!("https://localhost{path}");
     let request = Request::builder().method(method).uri(uri).header("host", "localhost");
     if body.is_object() && request.method_ref() != Some(&Method::PATCH) {

@@ -10,7 +10,9 @@ use std::{
 
 use apimachinery::{
     command::{ObjectKey, Scope, Write},
-    kind::{self, Cell, Column, Context, Decided, Gauge, Kind, Reads, Registry, Resource, Span, Subresource, Verb},
+    kind::{
+        self, Cell, Column, Context, Decided, Gauge, Kind, Names, Reads, Registry, Resource, Span, Subresource, Verb,
+    },
     object::{Object, ObjectMeta},
     refusal::{Reason, Refusal},
     time::Time,
@@ -332,7 +334,7 @@ fn shelves() -> Resource {
         subresources: &[Subresource::Status],
         selectable_fields: &[],
         columns: const { &[column("Name", Cell::Name), column("Books", Cell::Pointer("/status/books"))] },
-        name_length_max: 253,
+        names: Names::Subdomain,
         schema: schema(json!({ "places": { "type": "integer" } }), json!({ "books": { "type": "integer" } })),
     }
 }

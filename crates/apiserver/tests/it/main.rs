@@ -9,6 +9,7 @@ mod faulty;
 mod front;
 mod library;
 
+mod access;
 mod collecting;
 mod commits;
 mod documents;

@@ -37,7 +37,13 @@ async fn every_group_is_discovered() {
     let groups: Vec<_> = groups["groups"].as_array().unwrap().iter().map(|group| group["name"].clone()).collect();
     assert_eq!(
         groups,
-        ["library.example.com", "apiextensions.k8s.io", "authentication.k8s.io", "authorization.k8s.io"]
+        [
+            "library.example.com",
+            "rbac.authorization.k8s.io",
+            "apiextensions.k8s.io",
+            "authentication.k8s.io",
+            "authorization.k8s.io"
+        ]
     );
     for (path, first) in
         [("/api/v1", "namespaces"), (API, "shelves"), ("/apis/authorization.k8s.io/v1", "selfsubjectaccessreviews")]

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use apimachinery::kind::{Cell, Column, Resource, Subresource, Verb};
+use apimachinery::kind::{Cell, Column, Names, Resource, Subresource, Verb};
 
 use super::{KIND, PLURAL, types::IpAllocation};
 use crate::{GROUP, VERSION, schema, schema::column};
@@ -20,7 +20,7 @@ pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {
     subresources: &[Subresource::Status],
     selectable_fields: &["spec.ipFamily", "spec.poolRef.name", "status.allocatedCIDR", "status.phase"],
     columns: COLUMNS,
-    name_length_max: 253,
+    names: Names::Subdomain,
     schema: schema::of::<IpAllocation>(),
 });
 

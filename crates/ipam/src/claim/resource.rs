@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use address::Prefix;
 use apimachinery::{
-    kind::{Cell, Column, Resource, Subresource, Verb},
+    kind::{Cell, Column, Names, Resource, Subresource, Verb},
     object::Object,
 };
 use serde_json::Value;
@@ -31,7 +31,7 @@ pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {
         "status.allocatedCIDR",
     ],
     columns: COLUMNS,
-    name_length_max: 253,
+    names: Names::Subdomain,
     schema: schema::of::<IpClaim>(),
 });
 

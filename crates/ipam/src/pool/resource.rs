@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use apimachinery::{
-    kind::{Cell, Column, Resource, Subresource, Verb},
+    kind::{Cell, Column, Names, Resource, Subresource, Verb},
     object::Object,
 };
 use serde_json::Value;
@@ -24,7 +24,7 @@ pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {
     subresources: &[Subresource::Status],
     selectable_fields: &["spec.ipFamily", "spec.parentPoolRef.name", "status.phase"],
     columns: COLUMNS,
-    name_length_max: 253,
+    names: Names::Subdomain,
     schema: schema::of::<IpPool>(),
 });
 

@@ -1,6 +1,6 @@
 //! Contract §1.3.
 
-use apimachinery::{kind::Context, kind::Related, object::Object};
+use apimachinery::{access::Rights, kind::Context, kind::Related, object::Object};
 use expect_test::expect;
 use serde_json::json;
 
@@ -79,8 +79,8 @@ fn a_retained_allocation_is_nobodys_and_frees_its_block() {
 fn users_create_none() {
     let server = Server::new();
     let related = Related::default();
-    let ctx =
-        Context { now: server.now(), seed: apimachinery::command::Seed([7; 32]), dry_run: false, related: &related };
+    let (rights, seed) = (Rights::Everything, apimachinery::command::Seed([7; 32]));
+    let ctx = Context { rights: &rights, now: server.now(), seed, dry_run: false, related: &related };
     let key = key("ipallocations", "mine");
     let refusal = kind_of(&key).create(&server.world, &key, Object::default(), &ctx).unwrap_err();
     assert_eq!(refusal.reason.code(), 405);

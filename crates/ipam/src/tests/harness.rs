@@ -10,6 +10,7 @@ use std::{
 };
 
 use apimachinery::{
+    access::Rights,
     command::{Action, Answer as Answered, Command, Decision, Mutation, ObjectKey, Scope, Seed, Write},
     draft::{Draft, Reader},
     kind::{Kind, Registry, Related, Span, Subresource, World as _},
@@ -151,8 +152,9 @@ impl Server {
     fn decide(&mut self, key: &ObjectKey, action: Action, dry_run: bool) -> Result<Decision, Refusal> {
         self.clock += 1;
         let kind = kind_of(key);
-        let manager = "tester".to_owned();
-        let command = Command { key: key.clone(), action, manager, dry_run, now: self.now(), seed: self.seed() };
+        let (manager, rights) = ("tester".to_owned(), Rights::Everything);
+        let command =
+            Command { key: key.clone(), action, manager, dry_run, now: self.now(), seed: self.seed(), rights };
         let related = self.related(kind, key);
         let schema = &SCHEMAS[key.resource];
         verbs::decide(kind, schema, &self.world, command, self.objects.get(key), &related)

@@ -2,8 +2,8 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use apimachinery::access::Identity;
 use apiserver::{
-    identity::Identity,
     metrics::Metrics,
     respond,
     serve::{Body, Handler, Listener},
@@ -37,8 +37,11 @@ pub async fn serve(directory: &Path) -> anyhow::Result<()> {
     let credentials = crate::process::read_credentials(directory)?;
     let socket = TcpListener::bind("127.0.0.1:0").await?;
     std::fs::write(directory.join(PORT_FILE), socket.local_addr()?.port().to_string())?;
-    let material =
-        TlsMaterial { chain: credentials.serving_chain, key: credentials.serving_key, client_ca: credentials.ca_der };
+    let material = TlsMaterial {
+        chain: credentials.serving_chain,
+        key: credentials.serving_key,
+        client_authorities: vec![credentials.ca_der],
+    };
     let listener = Listener {
         socket,
         tls: tls::server_config(material)?,

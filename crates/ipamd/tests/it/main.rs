@@ -18,6 +18,7 @@ mod pool_hierarchy;
 mod pool_selector;
 mod pool_validation;
 
+mod access;
 mod applies;
 mod compatibility;
 mod deletes;

@@ -3,7 +3,7 @@
 
 use apimachinery::{
     command::{ObjectKey, Write},
-    kind::{self, Cell, Column, Context, Decided, Gauge, Kind, Registry, Resource, Span, Subresource, Verb},
+    kind::{self, Cell, Column, Context, Decided, Gauge, Kind, Names, Registry, Resource, Span, Subresource, Verb},
     object::Object,
     refusal::Refusal,
     time::Time,
@@ -139,7 +139,7 @@ pub fn widgets() -> Resource {
                 column("Age", "date", Cell::Age),
             ]
         },
-        name_length_max: 253,
+        names: Names::Subdomain,
         schema: schema(),
     }
 }

@@ -27,7 +27,7 @@ pub async fn start<W: World>(pki: &Pki, registry: Registry<W>, world: W) -> anyh
     let material = TlsMaterial {
         chain: vec![pki.server.certificate.clone()],
         key: pki.server.key(),
-        client_ca: pki.authority.certificate.clone(),
+        client_authorities: vec![pki.authority.certificate.clone()],
     };
     let listener = Listener {
         socket,

@@ -39,3 +39,4 @@ mod pool_selector;
 mod history;
 
 mod outages;
+mod rights;

@@ -50,7 +50,7 @@ type answer struct {
 }
 
 // The headers that a server may act upon, but for compression, which belongs to the connection.
-var kept = []string{"Accept", "Content-Type", "User-Agent"}
+var kept = []string{"Accept", "Content-Type", "Impersonate-User", "User-Agent"}
 
 // Another run gives other uids; a request without them asks for the same.
 var uid = regexp.MustCompile(`,\s*"uid":\s*"[0-9a-f-]{36}"|"uid":\s*"[0-9a-f-]{36}"(,\s*)?`)

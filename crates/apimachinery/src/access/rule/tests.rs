@@ -1,0 +1,163 @@
+//! What rules allow and cover, and that nobody gains by giving.
+
+use proptest::{collection::vec, prelude::*, sample::select};
+
+use super::*;
+
+fn resource_ask<'a>(verb: &'a str, group: &'a str, resource: &'a str, name: &'a str) -> Ask<'a> {
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    Ask::Resource(ResourceAsk { verb, group, resource, subresource, name, namespace: "" })
+}
+
+fn held(rules: &[Rule]) -> Vec<Arc<Rule>> {
+    rules.iter().cloned().map(Arc::new).collect()
+}
+
+#[test]
+fn a_rule_allows_what_stands_in_it() {
+    let rule = Rule::on_resources(&["get", "list"], &["g"], &["pools", "claims/status"]);
+    for (verb, group, resource, expected) in [
+        ("get", "g", "pools", true),
+        ("list", "g", "pools", true),
+        ("watch", "g", "pools", false),
+        ("get", "", "pools", false),
+        ("get", "g", "pools/status", false),
+        ("get", "g", "claims", false),
+        ("get", "g", "claims/status", true),
+        ("get", "g", "claims/finalize", false),
+    ] {
+        assert_eq!(rule.allows(&resource_ask(verb, group, resource, "x")), expected, "{verb} {group} {resource}");
+    }
+    assert!(!rule.allows(&Ask::Path { verb: "get", path: "/pools" }));
+}
+
+#[test]
+fn a_star_is_anything() {
+    let all = Rule::on_resources(&["*"], &["*"], &["*"]);
+    assert!(all.allows(&resource_ask("get", "", "pods/log", "x")));
+    assert!(!all.allows(&Ask::Path { verb: "get", path: "/" }));
+    let statuses = Rule::on_resources(&["update"], &[""], &["*/status"]);
+    assert!(statuses.allows(&resource_ask("update", "", "pods/status", "")));
+    assert!(!statuses.allows(&resource_ask("update", "", "pods", "")));
+    assert!(!statuses.allows(&resource_ask("update", "", "pods/log", "")));
+}
+
+#[test]
+fn names_narrow_a_rule() {
+    let rule = Rule { resource_names: owned(&["a", "b"]), ..Rule::on_resources(&["get"], &["g"], &["pools"]) };
+    for (name, expected) in [("a", true), ("b", true), ("c", false), ("", false)] {
+        assert_eq!(rule.allows(&resource_ask("get", "g", "pools", name)), expected, "{name}");
+    }
+}
+
+#[test]
+fn paths_are_whole_unless_they_end_with_a_star() {
+    let rule = Rule::on_paths(&["get"], &["/metrics", "/logs/*"]);
+    for (path, expected) in [
+        ("/metrics", true),
+        ("/metrics/x", false),
+        ("/logs/", true),
+        ("/logs/a/b", true),
+        ("/logs", false),
+        ("/", false),
+    ] {
+        assert_eq!(rule.allows(&Ask::Path { verb: "get", path }), expected, "{path}");
+    }
+    assert!(!rule.allows(&Ask::Path { verb: "post", path: "/metrics" }));
+    assert!(Rule::on_paths(&["*"], &["*"]).allows(&Ask::Path { verb: "post", path: "/metrics" }));
+}
+
+#[test]
+fn what_is_missing_is_told_by_thing() {
+    let own = held(&[Rule::on_resources(&["get"], &["g"], &["pools"]), Rule::on_paths(&["get"], &["/a/*"])]);
+    let wanted = [
+        Rule::on_resources(&["get", "list", "watch"], &["g"], &["pools", "claims"]),
+        Rule { resource_names: owned(&["x"]), ..Rule::on_resources(&["get", "delete"], &["g"], &["pools"]) },
+        Rule::on_paths(&["get"], &["/a/b", "/b"]),
+    ];
+    assert_eq!(
+        uncovered(&own, &wanted),
+        [
+            r#"{APIGroups:["g"], Resources:["claims"], Verbs:["get" "list" "watch"]}"#,
+            r#"{APIGroups:["g"], Resources:["pools"], ResourceNames:["x"], Verbs:["delete"]}"#,
+            r#"{APIGroups:["g"], Resources:["pools"], Verbs:["list" "watch"]}"#,
+            r#"{NonResourceURLs:["/b"], Verbs:["get"]}"#,
+        ]
+    );
+    assert_eq!(uncovered(&own, &[Rule::on_paths(&["get"], &["/a/*", "/a/b*"])]), Vec::<String>::new());
+}
+
+#[test]
+fn a_star_is_covered_by_a_star_alone() {
+    let many = held(&[Rule::on_resources(&["get", "list"], &["", "g"], &["pools", "pools/status"])]);
+    for wanted in [
+        Rule::on_resources(&["*"], &["g"], &["pools"]),
+        Rule::on_resources(&["get"], &["*"], &["pools"]),
+        Rule::on_resources(&["get"], &["g"], &["*"]),
+        Rule::on_resources(&["get"], &["g"], &["*/status"]),
+    ] {
+        assert_eq!(uncovered(&many, [&wanted]).len(), 1, "{wanted:?}");
+        assert!(uncovered(&held(std::slice::from_ref(&wanted)), [&wanted]).is_empty(), "{wanted:?}");
+    }
+}
+
+fn some(words: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
+    vec(select(words).prop_map(str::to_owned), 0..3)
+}
+
+const VERBS: &[&str] = &["get", "list", "*"];
+const GROUPS: &[&str] = &["", "g", "*"];
+const RESOURCES: &[&str] = &["a", "b", "a/s", "b/t", "*/s", "*/t", "*"];
+const NAMES: &[&str] = &["x", "y"];
+const PATHS: &[&str] = &["/a", "/a/*", "/a/b", "/a/b*", "/*", "*"];
+
+fn rules() -> impl Strategy<Value = Vec<Rule>> {
+    let rule = (some(VERBS), some(GROUPS), some(RESOURCES), some(NAMES), some(PATHS)).prop_map(
+        |(verbs, api_groups, resources, resource_names, non_resource_urls)| Rule {
+            verbs,
+            api_groups,
+            resources,
+            resource_names,
+            non_resource_urls,
+        },
+    );
+    vec(rule, 0..4)
+}
+
+/// Everything that somebody might ask in this small world, and a little beside it.
+fn asks() -> Vec<Ask<'static>> {
+    let mut asks = Vec::new();
+    for verb in ["get", "list", "other"] {
+        for path in ["/", "/a", "/a/", "/a/b", "/a/bc", "/a/c", "/c"] {
+            asks.push(Ask::Path { verb, path });
+        }
+        for group in ["", "g", "other"] {
+            for resource in ["a", "b", "c", "a/s", "b/t", "c/s", "a/u"] {
+                for name in ["", "x", "y", "z"] {
+                    asks.push(resource_ask(verb, group, resource, name));
+                }
+            }
+        }
+    }
+    asks
+}
+
+proptest! {
+    /// Nobody can do more through a role that they could give.
+    #[test]
+    fn what_is_covered_is_allowed(own in rules(), wanted in rules()) {
+        let own = held(&own);
+        let given: Vec<&Rule> = wanted.iter().filter(|rule| uncovered(&own, [*rule]).is_empty()).collect();
+        for ask in asks() {
+            if given.iter().any(|rule| rule.allows(&ask)) {
+                prop_assert!(own.iter().any(|rule| rule.allows(&ask)), "{ask:?}");
+            }
+        }
+    }
+
+    /// Everybody can give what they have.
+    #[test]
+    fn what_one_has_is_covered(own in rules()) {
+        prop_assert_eq!(uncovered(&held(&own), &own), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,177 @@
+//! Acting as somebody else: the `Impersonate-*` headers (`kubectl --as`). Who may not is refused; nobody is heard as
+//! themselves who asked to be heard as another.
+
+use apimachinery::{
+    access::{AUTHENTICATED, Ask, Identity, ResourceAsk},
+    refusal::{Reason, Refusal},
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+const HEADERS: &str = "impersonate-";
+const USER: &str = "impersonate-user";
+const GROUP: &str = "impersonate-group";
+const UID: &str = "impersonate-uid";
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+const ANONYMOUS: &str = "system:anonymous";
+const UNAUTHENTICATED: &str = "system:unauthenticated";
+
+/// Whom a caller wants to be.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Guise {
+    user: String,
+    uid: String,
+    groups: Vec<String>,
+}
+
+impl Guise {
+    /// What the headers say of it; `None`: the caller is who they are.
+    ///
+    /// # Errors
+    /// 400 for headers that say nothing sensible, 403 for extras, which users do not have here.
+    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
+        let names: Vec<_> = headers.keys().map(HeaderName::as_str).filter(|name| name.starts_with(HEADERS)).collect();
+        if names.is_empty() {
+            return Ok(None);
+        }
+        if let Some(unknown) = names.iter().find(|name| ![USER, GROUP, UID].contains(name)) {
+            let message = format!("forbidden: the header {unknown} is not supported; {USER}, {GROUP} and {UID} are");
+            return Err(Refusal::new(Reason::Forbidden, message));
+        }
+        let mut groups = values(headers, GROUP)?;
+        let single = |name: &str| values(headers, name).map(|values| values.into_iter().next().unwrap_or_default());
+        let (user, uid) = (single(USER)?, single(UID)?);
+        if user.is_empty() {
+            return Err(Refusal::bad_request(
+                "groups or a uid can be impersonated only together with a user: Impersonate-User",
+            ));
+        }
+        if groups.is_empty()
+            && let Some((namespace, _)) = service_account(&user)
+        {
+            groups = vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
+        }
+        Ok(Some(Self { user, uid, groups }))
+    }
+
+    /// What the caller must be allowed to do for it, each of these.
+    pub fn asks(&self) -> Vec<Ask<'_>> {
+        let ask = |group, resource, namespace, name| {
+            Ask::Resource(ResourceAsk { verb: "impersonate", group, resource, subresource: "", name, namespace })
+        };
+        let mut asks = vec![match service_account(&self.user) {
+            Some((namespace, name)) => ask("", "serviceaccounts", namespace, name),
+            None => ask("", "users", "", &self.user),
+        }];
+        asks.extend(self.groups.iter().map(|group| ask("", "groups", "", group)));
+        if !self.uid.is_empty() {
+            asks.push(ask("authentication.k8s.io", "uids", "", &self.uid));
+        }
+        asks
+    }
+
+    /// The user that it makes.
+    pub fn identity(self) -> Identity {
+        let Self { user, uid, mut groups } = self;
+        let has = |wanted: &str| groups.iter().any(|group| group == wanted);
+        if user == ANONYMOUS {
+            if !has(UNAUTHENTICATED) {
+                groups.push(UNAUTHENTICATED.to_owned());
+            }
+        } else if !has(AUTHENTICATED) && !has(UNAUTHENTICATED) {
+            groups.push(AUTHENTICATED.to_owned());
+        }
+        Identity { user, uid, groups }
+    }
+}
+
+fn values(headers: &HeaderMap, name: &str) -> Result<Vec<String>, Refusal> {
+    let text = |value: &HeaderValue| {
+        let text = std::str::from_utf8(value.as_bytes()).map(str::to_owned);
+        text.map_err(|_| Refusal::bad_request(format!("the header {name} is not UTF-8")))
+    };
+    headers.get_all(name).iter().map(text).collect()
+}
+
+/// Namespace and name of a service account, if a user is one.
+fn service_account(user: &str) -> Option<(&str, &str)> {
+    let parts = user.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')?;
+    (!parts.0.is_empty() && !parts.1.is_empty() && !parts.1.contains(':')).then_some(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guise(headers: &[(&'static str, &'static str)]) -> Result<Option<Guise>, Refusal> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap()));
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name, value);
+        }
+        Guise::of(&map)
+    }
+
+    fn identity(headers: &[(&'static str, &'static str)]) -> (String, String, Vec<String>) {
+        let Identity { user, uid, groups } = guise(headers).unwrap().unwrap().identity();
+        (user, uid, groups)
+    }
+
+    fn asks(guise: &Guise) -> Vec<String> {
+        guise.asks().iter().map(|ask| ask.refusal("me").message).collect()
+    }
+
+    #[test]
+    fn nobody_acts_as_another_unasked() {
+        assert_eq!(guise(&[("authorization", "x")]), Ok(None));
+    }
+
+    #[test]
+    fn each_part_of_a_guise_is_asked_for() {
+        let headers = [
+            ("Impersonate-User", "jane"),
+            ("Impersonate-Group", "a"),
+            ("Impersonate-Group", "b"),
+            ("Impersonate-Uid", "7"),
+        ];
+        let guise = guise(&headers).unwrap().unwrap();
+        assert_eq!(
+            asks(&guise),
+            [
+                r#"users "jane" is forbidden: User "me" cannot impersonate resource "users" in API group "" at the cluster scope"#,
+                r#"groups "a" is forbidden: User "me" cannot impersonate resource "groups" in API group "" at the cluster scope"#,
+                r#"groups "b" is forbidden: User "me" cannot impersonate resource "groups" in API group "" at the cluster scope"#,
+                r#"uids.authentication.k8s.io "7" is forbidden: User "me" cannot impersonate resource "uids" in API group "authentication.k8s.io" at the cluster scope"#,
+            ]
+        );
+        assert_eq!(
+            identity(&headers),
+            ("jane".into(), "7".into(), ["a", "b", AUTHENTICATED].map(str::to_owned).to_vec())
+        );
+    }
+
+    #[test]
+    fn a_service_account_has_its_groups_and_its_place() {
+        let headers = [("impersonate-user", "system:serviceaccount:team:robot")];
+        assert_eq!(
+            asks(&guise(&headers).unwrap().unwrap())[0],
+            r#"serviceaccounts "robot" is forbidden: User "me" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "team""#
+        );
+        assert_eq!(identity(&headers).2, ["system:serviceaccounts", "system:serviceaccounts:team", AUTHENTICATED]);
+    }
+
+    #[test]
+    fn nobody_known_is_not_authenticated() {
+        assert_eq!(identity(&[("impersonate-user", ANONYMOUS)]).2, [UNAUTHENTICATED]);
+        assert_eq!(identity(&[("impersonate-user", "x"), ("impersonate-group", UNAUTHENTICATED)]).2, [UNAUTHENTICATED]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        assert_eq!(guise(&[("impersonate-group", "a")]).unwrap_err().reason, Reason::BadRequest);
+        assert_eq!(guise(&[("impersonate-user", "")]).unwrap_err().reason, Reason::BadRequest);
+        let extra = [("impersonate-user", "jane"), ("impersonate-extra-scopes", "x")];
+        assert_eq!(guise(&extra).unwrap_err().reason, Reason::Forbidden);
+    }
+}

@@ -1,0 +1,106 @@
+//! Roles and bindings (`rbac.authorization.k8s.io/v1`): who may do what, as objects like others. What they mean stands in
+//! [`apimachinery::access`], and when it begins to hold in [`crate::access`].
+//!
+//! Nobody can give what they do not have: who writes a role must have all of its rules, or the verb `escalate` on it; who
+//! binds one all of its rules, or the verb `bind` on it (`k8s.io/kubernetes/pkg/registry/rbac`).
+
+mod binding;
+mod defaults;
+mod role;
+mod schema;
+
+use apimachinery::{
+    access::GROUP,
+    command::ObjectKey,
+    field::Fault,
+    kind::{Column, Kind, Names, Resource, Verb},
+    object::Object,
+    refusal::{Reason, Refusal},
+};
+
+pub(super) use self::defaults::defaults;
+use self::{binding::Bindings, role::Roles};
+
+/// Roles for all namespaces, and for what is in none.
+pub const CLUSTER_ROLES: &str = "clusterroles";
+const CLUSTER_ROLE_BINDINGS: &str = "clusterrolebindings";
+const ROLES: &str = "roles";
+const ROLE_BINDINGS: &str = "rolebindings";
+/// The plurals of all of them.
+pub const ALL: [&str; 4] = [CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS];
+
+/// Whether a resource is one of roles; the others are of bindings.
+pub fn is_role(resource: &str) -> bool {
+    [CLUSTER_ROLES, ROLES].contains(&resource)
+}
+
+/// Whether the key of an object is that of a role or a binding.
+pub fn is_rule(key: &str) -> bool {
+    key.split('/').next().is_some_and(|resource| ALL.contains(&resource))
+}
+
+/// The four kinds.
+pub fn kinds<W>() -> [Box<dyn Kind<W>>; 4] {
+    let roles = |kind, plural, singular, namespaced| {
+        let columns = const { &[super::empty::NAME, role::CREATED_AT] };
+        Box::new(Roles { resource: resource(kind, plural, singular, namespaced, columns, schema::role(kind)) })
+    };
+    let bindings = |kind, plural, singular, namespaced| {
+        Box::new(Bindings {
+            resource: resource(kind, plural, singular, namespaced, binding::COLUMNS, schema::binding(kind)),
+        })
+    };
+    [
+        roles("ClusterRole", CLUSTER_ROLES, "clusterrole", false),
+        bindings("ClusterRoleBinding", CLUSTER_ROLE_BINDINGS, "clusterrolebinding", false),
+        roles("Role", ROLES, "role", true),
+        bindings("RoleBinding", ROLE_BINDINGS, "rolebinding", true),
+    ]
+}
+
+fn resource(
+    kind: &'static str,
+    plural: &'static str,
+    singular: &'static str,
+    namespaced: bool,
+    columns: &'static [Column],
+    schema: serde_json::Value,
+) -> Resource {
+    Resource {
+        group: GROUP,
+        version: "v1",
+        kind,
+        plural,
+        singular,
+        short_names: &[],
+        categories: &[],
+        namespaced,
+        verbs: Verb::ALL,
+        subresources: &[],
+        selectable_fields: &[],
+        columns,
+        names: Names::PathSegment,
+        schema,
+    }
+}
+
+/// All that is wrong with an object, or nothing.
+fn check(resource: &Resource, key: &ObjectKey, faults: &[Fault]) -> Result<(), Refusal> {
+    if faults.is_empty() { Ok(()) } else { Err(Refusal::invalid(resource.group, resource.kind, &key.name, faults)) }
+}
+
+/// 403 for somebody who gives what they do not have.
+fn escalates(resource: &Resource, key: &ObjectKey, why: &str) -> Refusal {
+    let message = format!("{} \"{}\" is forbidden: {why}", resource.qualified(), key.name);
+    Refusal::new(Reason::Forbidden, message).about(resource.group, resource.plural, &key.name)
+}
+
+/// Whether a change gives nobody anything: only owners and finalizers differ, as when a garbage collector does its work.
+fn is_of_the_collector(old: &Object, new: &Object) -> bool {
+    let mut rest = new.clone();
+    rest.metadata.owner_references.clone_from(&old.metadata.owner_references);
+    rest.metadata.finalizers.clone_from(&old.metadata.finalizers);
+    rest.metadata.managed_fields.clone_from(&old.metadata.managed_fields);
+    rest.metadata.generation = old.metadata.generation;
+    rest == *old
+}

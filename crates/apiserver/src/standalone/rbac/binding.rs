@@ -1,0 +1,176 @@
+//! RoleBinding and ClusterRoleBinding: who has the rules of a role.
+
+use apimachinery::{
+    access::{Ask, CLUSTER_ROLE, GROUP, ROLE, ResourceAsk, RoleRef, Subject},
+    command::{ObjectKey, Write},
+    field::{Fault, Path},
+    kind::{Cell, Column, Context, Decided, Kind, Resource, Subresource},
+    object::Object,
+    refusal::Refusal,
+};
+use serde_json::Value;
+
+use super::{
+    super::empty::{NAME, text},
+    CLUSTER_ROLES, ROLES, check, escalates, is_of_the_collector,
+};
+
+const ROLE_REF: &str = "roleRef";
+const SUBJECTS: &str = "subjects";
+const API_GROUP: &str = "apiGroup";
+const USER: &str = "User";
+const GROUP_KIND: &str = "Group";
+const SERVICE_ACCOUNT: &str = "ServiceAccount";
+
+/// The columns; the last three stand in the wide table alone.
+pub(super) const COLUMNS: &[Column] = &[
+    NAME,
+    text("Role", Cell::Computed(role)),
+    Column::AGE,
+    wide("Users", Cell::Computed(|binding| named(binding, USER))),
+    wide("Groups", Cell::Computed(|binding| named(binding, GROUP_KIND))),
+    wide("ServiceAccounts", Cell::Computed(|binding| named(binding, SERVICE_ACCOUNT))),
+];
+
+const fn wide(name: &'static str, cell: Cell) -> Column {
+    Column { priority: 1, ..text(name, cell) }
+}
+
+fn role(binding: &Object) -> Value {
+    format!("{}/{}", binding.text("/roleRef/kind"), binding.text("/roleRef/name")).into()
+}
+
+/// The names of the subjects of a kind.
+fn named(binding: &Object, kind: &str) -> Value {
+    let name = |subject: Subject| match subject.namespace.as_str() {
+        "" => subject.name,
+        namespace => format!("{namespace}/{}", subject.name),
+    };
+    let of_kind = subjects(binding).into_iter().filter(|subject| subject.kind == kind);
+    of_kind.map(name).collect::<Vec<_>>().join(", ").into()
+}
+
+/// The kind RoleBinding or ClusterRoleBinding.
+pub struct Bindings {
+    pub(super) resource: Resource,
+}
+
+impl<W> Kind<W> for Bindings {
+    fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    fn create(&self, _: &W, key: &ObjectKey, object: Object, ctx: &Context<'_>) -> Result<Decided, Refusal> {
+        let object = completed(object);
+        check(&self.resource, key, &self.faults_of(&object))?;
+        self.may_bind(key, &object, ctx)?;
+        Ok(Decided { object, companions: Vec::new(), warnings: Vec::new() })
+    }
+
+    fn update(
+        &self,
+        _: &W,
+        key: &ObjectKey,
+        old: &Object,
+        new: Object,
+        _: Option<Subresource>,
+        ctx: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        let object = completed(new);
+        let mut faults = self.faults_of(&object);
+        if object.field(ROLE_REF) != old.field(ROLE_REF) {
+            faults.push(Fault::invalid(Path::new(ROLE_REF), object.field(ROLE_REF).clone(), "cannot change roleRef"));
+        }
+        check(&self.resource, key, &faults)?;
+        if !is_of_the_collector(old, &object) {
+            self.may_bind(key, &object, ctx)?;
+        }
+        Ok(Decided { object, companions: Vec::new(), warnings: Vec::new() })
+    }
+
+    fn may_delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+        Ok(Vec::new())
+    }
+}
+
+impl Bindings {
+    /// Kubernetes' `ValidateRoleBinding` and `ValidateClusterRoleBinding`.
+    fn faults_of(&self, binding: &Object) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let (path, role) = (Path::new(ROLE_REF), role_ref(binding));
+        let kinds: &[&str] = if self.resource.namespaced { &[ROLE, CLUSTER_ROLE] } else { &[CLUSTER_ROLE] };
+        faults.extend(unless_in(&path.child(API_GROUP), &role.api_group, &[GROUP]));
+        faults.extend(unless_in(&path.child("kind"), &role.kind, kinds));
+        if role.name.is_empty() {
+            faults.push(Fault::required(path.child("name"), ""));
+        }
+        for (index, subject) in subjects(binding).iter().enumerate() {
+            self.faults_of_subject(&Path::new(SUBJECTS).index(index), subject, &mut faults);
+        }
+        faults
+    }
+
+    fn faults_of_subject(&self, path: &Path, subject: &Subject, faults: &mut Vec<Fault>) {
+        if subject.name.is_empty() {
+            faults.push(Fault::required(path.child("name"), ""));
+        }
+        match subject.kind.as_str() {
+            SERVICE_ACCOUNT => {
+                faults.extend(unless_in(&path.child(API_GROUP), &subject.api_group, &[""]));
+                if subject.namespace.is_empty() && !self.resource.namespaced {
+                    faults.push(Fault::required(path.child("namespace"), ""));
+                }
+            }
+            USER | GROUP_KIND => faults.extend(unless_in(&path.child(API_GROUP), &subject.api_group, &[GROUP])),
+            kind => faults.extend(unless_in(&path.child("kind"), kind, &[SERVICE_ACCOUNT, USER, GROUP_KIND])),
+        }
+    }
+
+    fn may_bind(&self, key: &ObjectKey, binding: &Object, ctx: &Context<'_>) -> Result<(), Refusal> {
+        let role = role_ref(binding);
+        let resource = if role.kind == CLUSTER_ROLE { CLUSTER_ROLES } else { ROLES };
+        let bind = ResourceAsk { verb: "bind", group: GROUP, resource, name: &role.name, ..ResourceAsk::default() };
+        if ctx.rights.include(&Ask::Resource(bind)) {
+            return Ok(());
+        }
+        let Some(rules) = ctx.rights.rules_of_role(&role) else {
+            return Err(Refusal::not_found(GROUP, resource, &role.name));
+        };
+        ctx.rights.cover(rules.iter().map(AsRef::as_ref)).map_err(|why| escalates(&self.resource, key, &why))
+    }
+}
+
+fn unless_in(path: &Path, value: &str, supported: &[&str]) -> Option<Fault> {
+    (!supported.contains(&value)).then(|| Fault::not_supported(path.clone(), value, supported))
+}
+
+fn role_ref(binding: &Object) -> RoleRef {
+    serde_json::from_value(binding.field(ROLE_REF).clone()).unwrap_or_default()
+}
+
+fn subjects(binding: &Object) -> Vec<Subject> {
+    serde_json::from_value(binding.field(SUBJECTS).clone()).unwrap_or_default()
+}
+
+/// The same with the groups that go without saying: of roles, users and groups.
+fn completed(mut binding: Object) -> Object {
+    let complete = |value: &mut Value| {
+        let Some(fields) = value.as_object_mut() else { return };
+        if fields.get(API_GROUP).and_then(Value::as_str).unwrap_or_default().is_empty() {
+            fields.insert(API_GROUP.to_owned(), GROUP.into());
+        }
+    };
+    let mut role = binding.field(ROLE_REF).clone();
+    complete(&mut role);
+    binding.set_field(ROLE_REF, role);
+    let mut subjects = binding.field(SUBJECTS).clone();
+    let of_the_group =
+        |subject: &&mut Value| [USER, GROUP_KIND].contains(&subject["kind"].as_str().unwrap_or_default());
+    subjects.as_array_mut().into_iter().flatten().filter(of_the_group).for_each(complete);
+    binding.set_field(SUBJECTS, subjects);
+    binding
+}

@@ -1,0 +1,119 @@
+//! Role and ClusterRole: rules under a name.
+
+use apimachinery::{
+    access::{Ask, ResourceAsk, Rule},
+    command::{ObjectKey, Write},
+    field::{Fault, Path},
+    kind::{Cell, Column, Context, Decided, Kind, Resource, Subresource},
+    object::Object,
+    refusal::Refusal,
+};
+use serde_json::Value;
+
+use super::{super::empty::text, check, escalates, is_of_the_collector};
+
+pub(super) const CREATED_AT: Column = text("Created At", Cell::Pointer("/metadata/creationTimestamp"));
+
+const RULES: &str = "rules";
+const AGGREGATION: &str = "aggregationRule";
+
+/// The kind Role or ClusterRole.
+pub struct Roles {
+    pub(super) resource: Resource,
+}
+
+impl<W> Kind<W> for Roles {
+    fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    fn create(&self, _: &W, key: &ObjectKey, object: Object, ctx: &Context<'_>) -> Result<Decided, Refusal> {
+        let rules = self.judge(key, &object)?;
+        self.may_give(key, &rules, ctx)?;
+        Ok(Decided { object, companions: Vec::new(), warnings: Vec::new() })
+    }
+
+    fn update(
+        &self,
+        _: &W,
+        key: &ObjectKey,
+        old: &Object,
+        new: Object,
+        _: Option<Subresource>,
+        ctx: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        let rules = self.judge(key, &new)?;
+        if !is_of_the_collector(old, &new) {
+            self.may_give(key, &rules, ctx)?;
+        }
+        Ok(Decided { object: new, companions: Vec::new(), warnings: Vec::new() })
+    }
+
+    fn may_delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+        Ok(Vec::new())
+    }
+}
+
+impl Roles {
+    /// The rules, if they are rules.
+    fn judge(&self, key: &ObjectKey, object: &Object) -> Result<Vec<Rule>, Refusal> {
+        let (mut rules, mut faults) = (Vec::new(), Vec::new());
+        let path = Path::new(RULES);
+        for (index, value) in object.field(RULES).as_array().into_iter().flatten().enumerate() {
+            let rule: Rule = serde_json::from_value(value.clone()).unwrap_or_default();
+            faults.extend(faults_of(&path.index(index), &rule, value, self.resource.namespaced));
+            rules.push(rule);
+        }
+        if !object.field(AGGREGATION).is_null() {
+            let why = "roles are not aggregated here: list the rules of the role itself";
+            faults.push(Fault::forbidden(Path::new(AGGREGATION), why));
+        }
+        check(&self.resource, key, &faults)?;
+        Ok(rules)
+    }
+
+    fn may_give(&self, key: &ObjectKey, rules: &[Rule], ctx: &Context<'_>) -> Result<(), Refusal> {
+        let escalate = Ask::Resource(ResourceAsk {
+            verb: "escalate",
+            group: self.resource.group,
+            resource: self.resource.plural,
+            name: &key.name,
+            ..ResourceAsk::default()
+        });
+        if ctx.rights.include(&escalate) {
+            return Ok(());
+        }
+        ctx.rights.cover(rules).map_err(|why| escalates(&self.resource, key, &why))
+    }
+}
+
+/// Kubernetes' `ValidatePolicyRule`.
+fn faults_of(path: &Path, rule: &Rule, value: &Value, namespaced: bool) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let required = |name: &str, why: &str| Fault::required(path.child(name), why);
+    if rule.verbs.is_empty() {
+        faults.push(required("verbs", "verbs must contain at least one value"));
+    }
+    if !rule.non_resource_urls.is_empty() {
+        let urls = || value.get("nonResourceURLs").cloned().unwrap_or_default();
+        let invalid = |why: &str| Fault::invalid(path.child("nonResourceURLs"), urls(), why);
+        if namespaced {
+            faults.push(invalid("namespaced rules cannot apply to non-resource URLs"));
+        }
+        if !(rule.api_groups.is_empty() && rule.resources.is_empty() && rule.resource_names.is_empty()) {
+            faults.push(invalid("rules cannot apply to both regular resources and non-resource URLs"));
+        }
+        return faults;
+    }
+    if rule.api_groups.is_empty() {
+        faults.push(required("apiGroups", "resource rules must supply at least one api group"));
+    }
+    if rule.resources.is_empty() {
+        faults.push(required("resources", "resource rules must supply at least one resource"));
+    }
+    faults
+}

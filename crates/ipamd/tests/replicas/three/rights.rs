@@ -1,0 +1,46 @@
+//! What one replica has been told of rights, and another is asked.
+
+use http::{Method, Request};
+use serde_json::json;
+
+use super::support::{CLAIMS, Front, revision};
+
+const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
+
+/// Whether `jane` may list claims by the replica, which has seen `revision` before it is asked.
+async fn may_list(front: &Front, replica: usize, revision: u64) -> bool {
+    let http = front.server.server(replica).http();
+    let seen = http.get(&format!("{CLAIMS}?resourceVersion={revision}")).await.unwrap();
+    assert_eq!(seen.status, 200, "{}", seen.text());
+    let request = Request::get(CLAIMS).header("impersonate-user", "jane").body(Vec::new()).unwrap();
+    match http.send(request).await.unwrap().status.as_u16() {
+        200 => true,
+        403 => false,
+        status => panic!("{status}"),
+    }
+}
+
+#[tokio::test]
+async fn a_right_is_there_and_gone_with_the_revision_that_says_so() {
+    let front = Front::open().await;
+    let admin = front.server.server(0).http();
+    for _ in 0..3 {
+        let binding = json!({
+            "metadata": { "name": "jane" }, "roleRef": { "kind": "ClusterRole", "name": "view" },
+            "subjects": [{ "kind": "User", "name": "jane" }],
+        });
+        let given = admin.send_json(Method::POST, BINDINGS, &binding).await.unwrap();
+        assert_eq!(given.status, 201, "{}", given.text());
+        let given = revision(&given.json().unwrap());
+        for replica in 0..3 {
+            assert!(may_list(&front, replica, given).await, "{replica}");
+        }
+        let path = format!("{BINDINGS}/jane");
+        let taken = admin.send_json(Method::DELETE, &path, &json!({})).await.unwrap();
+        assert_eq!(taken.status, 200, "{}", taken.text());
+        let taken = revision(&admin.get(BINDINGS).await.unwrap().json().unwrap());
+        for replica in 0..3 {
+            assert!(!may_list(&front, replica, taken).await, "{replica}");
+        }
+    }
+}
