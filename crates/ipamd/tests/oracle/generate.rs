@@ -7,16 +7,22 @@ use crate::{
     dice::Dice,
     oddities::{self, GENERATED_NAME, owner},
     request::{Body, CONTINUE, LIST_VERSION, OWN_CONDITIONS, RIGHT_VERSION, Request, STALE_VERSION, UID},
-    subject::{Collection, NAMES, Subject},
+    subject::{Collection, NAMES, Specs, Subject},
 };
 
-const AGENTS: [&str; 3] = ["kubectl/v1.37.2 (linux/amd64)", "controller/0.1", "go-client"];
+/// Who sends requests.
+pub const AGENTS: [&str; 3] = ["kubectl/v1.37.2 (linux/amd64)", "controller/0.1", "go-client"];
 const MANAGERS: [&str; 4] = ["alice", "bob", "carol", "kubectl"];
-const MERGE: &str = "application/merge-patch+json";
-const JSON_PATCH: &str = "application/json-patch+json";
-const STRATEGIC: &str = "application/strategic-merge-patch+json";
-const APPLY: &str = "application/apply-patch+yaml";
-const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+/// A merge patch.
+pub const MERGE: &str = "application/merge-patch+json";
+/// A JSON patch.
+pub const JSON_PATCH: &str = "application/json-patch+json";
+/// A strategic merge patch.
+pub const STRATEGIC: &str = "application/strategic-merge-patch+json";
+/// Server-side apply.
+pub const APPLY: &str = "application/apply-patch+yaml";
+/// A table, or else plain objects.
+pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
 /// Plain objects.
@@ -29,6 +35,7 @@ pub const TABLE_ONLY: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 /// Makes requests.
 pub struct Generator {
     subject: &'static dyn Subject,
+    specs: &'static dyn Specs,
     dice: Dice,
     apply: bool,
     collections: Vec<Collection>,
@@ -36,8 +43,9 @@ pub struct Generator {
 
 impl Generator {
     /// From a seed.
-    pub fn new(subject: &'static dyn Subject, seed: u64, apply: bool) -> Self {
-        Self { subject, dice: Dice::new(seed), apply, collections: subject.collections() }
+    pub fn new(specs: &'static dyn Specs, seed: u64, apply: bool) -> Self {
+        let subject: &dyn Subject = specs;
+        Self { subject, specs, dice: Dice::new(seed), apply, collections: subject.collections() }
     }
 
     /// The next request.
@@ -76,6 +84,7 @@ impl Generator {
             content_type: None,
             accept: None,
             user_agent: self.dice.one(&AGENTS),
+            guise: None,
             body: Body::Empty,
         }
     }
@@ -106,11 +115,11 @@ impl Generator {
         self.write_options(&mut request);
         let (api_version, kind) = (self.subject.api_version(), self.kind_of(&request));
         let name = self.dice.one(&NAMES);
-        let (metadata, spec) = (self.metadata(), self.subject.spec(&mut self.dice, name));
+        let (metadata, spec) = (self.metadata(), self.specs.spec(&mut self.dice, name));
         let mut body = json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec });
         body["metadata"]["name"] = name.into();
         if self.dice.chance(12) {
-            body["status"] = self.subject.status(&mut self.dice);
+            body["status"] = self.specs.status(&mut self.dice);
         }
         if self.dice.chance(22) {
             request.label = self.spoil(&mut body);
@@ -118,14 +127,14 @@ impl Generator {
         if request.label == GENERATED_NAME {
             // What it makes cannot be found again by the same name on both sides.
             request.query = vec![("dryRun", "All".to_owned())];
-            body["spec"] = self.subject.marker();
+            body["spec"] = self.subject.marker(kind)["spec"].take();
         }
         request.body = Body::Json(body);
         if self.dice.chance(3) {
             request.label = "create from bytes";
             let start =
                 format!(r#"{{"apiVersion":"{api_version}","kind":"{kind}","metadata":{{"name":"{name}"}},"spec":"#);
-            let doubled = self.subject.doubled(name);
+            let doubled = self.specs.doubled(name);
             let odd = [
                 format!("{start}{doubled}}}"),
                 format!("{start}{}", &doubled[..doubled.len() / 2]),
@@ -148,7 +157,8 @@ impl Generator {
         let metadata = json!({ "generateName": "made-", "labels": { "made": "yes" } });
         let kind = self.kind_of(&request);
         request.body = Body::Json(json!({
-            "apiVersion": self.subject.api_version(), "kind": kind, "metadata": metadata, "spec": self.subject.marker(),
+            "apiVersion": self.subject.api_version(), "kind": kind, "metadata": metadata,
+            "spec": self.subject.marker(kind)["spec"],
         }));
         if self.subject.has_service() {
             // There is not room for two that are alike.
@@ -159,7 +169,7 @@ impl Generator {
 
     /// Puts something wrong, or unusual, into an object. The answer is what it is.
     fn spoil(&mut self, body: &mut Value) -> &'static str {
-        let cases = oddities::of(self.subject);
+        let cases = oddities::of(self.specs);
         let (label, pointer, value) = cases[self.dice.index(cases.len())].clone();
         if label == GENERATED_NAME {
             put(body, "/metadata/name", Value::Null);
@@ -177,7 +187,7 @@ impl Generator {
         let mut changes = identity.clone();
         changes["metadata"] = self.metadata_change();
         if self.dice.chance(75) {
-            changes["spec"] = self.subject.changes(&mut self.dice);
+            changes["spec"] = self.specs.changes(&mut self.dice);
         }
         if self.dice.chance(20) {
             changes["status"] = self.status_change();
@@ -222,7 +232,7 @@ impl Generator {
             patch["metadata"] = self.metadata_change();
         }
         if self.dice.chance(70) {
-            patch["spec"] = self.subject.changes(&mut self.dice);
+            patch["spec"] = self.specs.changes(&mut self.dice);
         }
         if self.dice.chance(30) {
             request.label = "status merge patch";
@@ -246,7 +256,7 @@ impl Generator {
         request.body = match self.dice.below(100) {
             0 => Body::Raw("[]".to_owned()),
             1 => Body::Raw("{\"spec\":".to_owned()),
-            2 => Body::Raw(format!(r#"{{"spec":{}}}"#, self.subject.doubled(&name))),
+            2 => Body::Raw(format!(r#"{{"spec":{}}}"#, self.specs.doubled(&name))),
             3 => Body::Raw(String::new()),
             4..7 => Body::Json(json!({})),
             _ => Body::Json(patch),
@@ -256,7 +266,7 @@ impl Generator {
 
     /// A status for a body that lists are replaced by: what the service has in them stays.
     fn status_change(&mut self) -> Value {
-        let mut status = self.subject.status(&mut self.dice);
+        let mut status = self.specs.status(&mut self.dice);
         if self.subject.has_service()
             && let Some(conditions) = status["conditions"].as_array_mut()
         {
@@ -301,7 +311,7 @@ impl Generator {
             9 => json!({ "op": "remove", "path": "/metadata/ownerReferences" }),
             10 => json!({ "op": "add", "path": "/metadata/annotations/a~1b", "value": text }),
             11 => json!({ "op": "add", "path": "/metadata/annotations", "value": { "note": text } }),
-            _ => self.subject.operation(&mut self.dice),
+            _ => self.specs.operation(&mut self.dice),
         }
     }
 
@@ -330,14 +340,14 @@ impl Generator {
         }
         let mut body = json!({ "apiVersion": self.subject.api_version(), "kind": kind, "metadata": metadata });
         if self.dice.chance(85) {
-            body["spec"] = self.subject.applied(&mut self.dice, request.name.as_deref().unwrap_or_default());
+            body["spec"] = self.specs.applied(&mut self.dice, request.name.as_deref().unwrap_or_default());
         }
         if self.dice.chance(20) {
             request.label = "status apply";
             request.subresource = "/status";
-            body["status"] = self.subject.status(&mut self.dice);
+            body["status"] = self.specs.status(&mut self.dice);
         } else if self.dice.chance(6) {
-            body["status"] = self.subject.status(&mut self.dice);
+            body["status"] = self.specs.status(&mut self.dice);
         }
         match self.dice.below(100) {
             0..2 => put(&mut body, "/metadata/resourceVersion", RIGHT_VERSION.into()),
@@ -345,7 +355,7 @@ impl Generator {
             4..5 => put(&mut body, "/metadata/uid", "11111111-1111-4111-8111-111111111111".into()),
             5..6 => put(&mut body, "/metadata/managedFields", json!([{ "manager": "x" }])),
             6..9 => {
-                let cases = self.subject.misapplied();
+                let cases = self.specs.misapplied();
                 let (pointer, value) = cases[self.dice.index(cases.len())].clone();
                 put(&mut body, pointer, value);
             }
@@ -443,7 +453,7 @@ impl Generator {
         }
         if self.dice.chance(30) {
             let general = ["metadata.name=a", "metadata.name!=a", "metadata.namespace=default", "nonsense"];
-            let fields = [&general, self.subject.field_selectors()].concat();
+            let fields = [&general, self.specs.field_selectors()].concat();
             request.query.push(("fieldSelector", self.dice.one(&fields).to_owned()));
         }
         if self.dice.chance(30) {
@@ -488,7 +498,7 @@ impl Generator {
             request.query.push(("labelSelector", self.dice.one(&selectors).to_owned()));
         }
         if self.dice.chance(30) {
-            let selectors = [&["metadata.name=a"], self.subject.field_selectors()].concat();
+            let selectors = [&["metadata.name=a"], self.specs.field_selectors()].concat();
             request.query.push(("fieldSelector", self.dice.one(&selectors).to_owned()));
         }
         if self.dice.chance(30) {
@@ -502,7 +512,7 @@ impl Generator {
 
     fn odd(&mut self) -> Request {
         let mut request = self.object("odd request", Method::PATCH);
-        request.body = Body::Json(json!({ "spec": self.subject.small_change() }));
+        request.body = Body::Json(json!({ "spec": self.specs.small_change() }));
         match self.dice.below(10) {
             0 => request.content_type = Some(STRATEGIC),
             1 => request.content_type = Some(JSON),
@@ -582,7 +592,7 @@ impl Generator {
 const HOLD: &str = "oracle.example.com/hold";
 
 /// Sets a field, and what is missing on the way to it.
-fn put(value: &mut Value, pointer: &str, new: Value) {
+pub fn put(value: &mut Value, pointer: &str, new: Value) {
     let mut at = value;
     for step in pointer.split('/').skip(1) {
         if !at.is_object() {

@@ -9,7 +9,7 @@ use crate::{
     dice::Dice,
     generate::{JSON, PARTIAL, TABLE_ONLY},
     kinds,
-    subject::{Oddity, Subject},
+    subject::{Oddity, Specs, Subject},
 };
 
 /// Widgets and gadgets.
@@ -46,10 +46,12 @@ impl Subject for Generic {
         ]
     }
 
-    fn marker(&self) -> Value {
-        json!({ "color": "red" })
+    fn marker(&self, _: &str) -> Value {
+        json!({ "spec": { "color": "red" } })
     }
+}
 
+impl Specs for Generic {
     fn spec(&self, dice: &mut Dice, _: &str) -> Value {
         let mut spec = Map::new();
         for name in FIELDS {

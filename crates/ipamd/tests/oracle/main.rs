@@ -4,6 +4,7 @@
 //! builds and names them. Two things are looked at: the generic part, which every kind has in common, through two kinds
 //! without rules of their own; and IPPool, whose CRD says its rules in CEL.
 
+mod access;
 mod compare;
 mod crd;
 mod dice;
@@ -29,14 +30,16 @@ use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 
 use crate::{
+    access::{Access, Draw, Settler},
     generate::Generator,
     generic::Generic,
     kinds::Nothing,
     normal::Rules,
     pki::Pki,
     pools::Pools,
+    request::Request,
     run::{Report, Run, Side},
-    subject::Subject,
+    subject::{Specs, Subject},
     theirs::{Programs, Theirs},
     wire::Client,
 };
@@ -51,7 +54,7 @@ struct Options {
     #[arg(long, default_value_t = 10_000)]
     operations: usize,
     /// What is compared.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kinds::Generic, Kinds::Pools])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kinds::Generic, Kinds::Pools, Kinds::Access])]
     kinds: Vec<Kinds>,
     /// Whether server-side apply is among them, and managedFields are compared.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
@@ -64,6 +67,8 @@ enum Kinds {
     Generic,
     /// IPPool.
     Pools,
+    /// Roles and bindings.
+    Access,
 }
 
 impl Kinds {
@@ -71,6 +76,26 @@ impl Kinds {
         match self {
             Self::Generic => &Generic,
             Self::Pools => &Pools,
+            Self::Access => &Access,
+        }
+    }
+
+    /// The same of those that kube-apiserver has only as CRDs.
+    fn specs(self) -> Option<&'static dyn Specs> {
+        match self {
+            Self::Generic => Some(&Generic),
+            Self::Pools => Some(&Pools),
+            Self::Access => None,
+        }
+    }
+
+    fn requests(self, seed: u64, apply: bool) -> Box<dyn Iterator<Item = Request>> {
+        match self.specs() {
+            Some(specs) => {
+                let mut generator = Generator::new(specs, seed, apply);
+                Box::new(std::iter::from_fn(move || Some(generator.next())))
+            }
+            None => Box::new(Draw::new(seed, apply)),
         }
     }
 
@@ -78,6 +103,7 @@ impl Kinds {
         match self {
             Self::Generic => ours::start(pki, kinds::registry(), Nothing).await,
             Self::Pools => ours::start(pki, ipam::registry(), ipam::World::default()).await,
+            Self::Access => ours::start_alone(pki, kinds::registry(), Nothing).await,
         }
     }
 }
@@ -97,7 +123,7 @@ async fn compare_servers(options: Options, programs: Programs) -> anyhow::Result
     testkit::install_crypto();
     let pki = Pki::new()?;
     let theirs = Theirs::start(&programs, &pki).await.context("kube-apiserver does not start")?;
-    theirs.create_namespace("attic").await?;
+    theirs.client.create_namespace("attic").await?;
     let mut reports = Vec::new();
     for kinds in &options.kinds {
         let report = compare_kinds(*kinds, &options, &pki, &theirs).await?;
@@ -118,14 +144,18 @@ async fn compare_servers(options: Options, programs: Programs) -> anyhow::Result
 
 async fn compare_kinds(kinds: Kinds, options: &Options, pki: &Pki, theirs: &Theirs) -> anyhow::Result<Report> {
     let subject = kinds.subject();
-    for resource in subject.resources() {
-        let crd = crd::crd(resource, subject.crd_schema(resource));
-        theirs.install(&crd, &subject.path(resource.plural)).await?;
+    let (ours, mut theirs_side) = (kinds.served_by_us(pki).await?, Side::new(theirs.client.clone()));
+    if let Some(specs) = kinds.specs() {
+        for resource in subject.resources() {
+            let crd = crd::crd(resource, specs.crd_schema(resource));
+            theirs.install(&crd, &subject.path(resource.plural)).await?;
+        }
+    } else {
+        ours.create_namespace("attic").await?;
+        theirs_side = theirs_side.settling(Settler::new(theirs.client.clone()).await?);
     }
-    let ours = kinds.served_by_us(pki).await?;
     let Options { seed, operations, apply, .. } = *options;
-    let mut generator = Generator::new(subject, seed, apply);
-    let requests = std::iter::from_fn(|| Some(generator.next())).take(operations);
+    let requests = kinds.requests(seed, apply).take(operations);
     let rules = Rules { subject, managed_fields: apply };
-    Run::new(Side::new(ours), Side::new(theirs.client.clone()), rules).run(seed, requests).await
+    Run::new(Side::new(ours), theirs_side, rules).run(seed, requests).await
 }

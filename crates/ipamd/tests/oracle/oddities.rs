@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::subject::{Oddity, Subject};
+use crate::subject::{Oddity, Specs, Subject};
 
 /// The label of what has a name that the server makes up.
 pub const GENERATED_NAME: &str = "generated name";
 
 /// Of identity and metadata, then of this subject's specs.
-pub fn of(subject: &'static dyn Subject) -> Vec<Oddity> {
+pub fn of(specs: &'static dyn Specs) -> Vec<Oddity> {
+    let subject: &dyn Subject = specs;
     let foreign_fields = json!([{
         "manager": "x", "operation": "Update", "apiVersion": subject.api_version(), "fieldsType": "FieldsV1",
         "fieldsV1": { "f:metadata": { "f:labels": { "f:tier": {} } } }, "time": "2020-01-01T00:00:00Z",
@@ -44,7 +45,7 @@ pub fn of(subject: &'static dyn Subject) -> Vec<Oddity> {
         ("unknown field", "/spec/unknown", json!({ "x": 1 })),
         ("unknown field on top", "/extra", json!(true)),
     ];
-    all.extend(subject.oddities());
+    all.extend(specs.oddities());
     all
 }
 

@@ -18,10 +18,18 @@ use crate::{
     wire::{Access, Client},
 };
 
-/// Starts the server, which lives as long as the process.
+/// Starts a server of these kinds as in a cluster. It lives as long as the process.
 pub async fn start<W: World>(pki: &Pki, registry: Registry<W>, world: W) -> anyhow::Result<Client> {
-    let store = Arc::new(MemoryStore::new());
-    let server = Arc::new(Server::new(store, registry, Limits::default(), "oracle"));
+    serve(pki, Server::new(Arc::new(MemoryStore::new()), registry, Limits::default(), "oracle"), world).await
+}
+
+/// The same of a server that stands alone, and so has namespaces, roles and bindings as well.
+pub async fn start_alone<W: World>(pki: &Pki, registry: Registry<W>, world: W) -> anyhow::Result<Client> {
+    serve(pki, Server::alone(Arc::new(MemoryStore::new()), registry, Limits::default(), "oracle"), world).await
+}
+
+async fn serve<W: World>(pki: &Pki, server: Server<W>, world: W) -> anyhow::Result<Client> {
+    let server = Arc::new(server);
     let socket = TcpListener::bind("127.0.0.1:0").await?;
     let port = socket.local_addr()?.port();
     let material = TlsMaterial {

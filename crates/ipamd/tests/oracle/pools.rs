@@ -12,7 +12,7 @@ use crate::{
     dice::Dice,
     generate::{JSON, PARTIAL, TABLE_ONLY},
     request::OWN_CONDITIONS,
-    subject::{NAMES, Oddity, Subject},
+    subject::{NAMES, Oddity, Specs, Subject},
 };
 
 /// Root pools.
@@ -46,6 +46,16 @@ impl Subject for Pools {
         ]
     }
 
+    fn has_service(&self) -> bool {
+        true
+    }
+
+    fn marker(&self, _: &str) -> Value {
+        json!({ "spec": { "cidr": block("marker") } })
+    }
+}
+
+impl Specs for Pools {
     fn crd_schema(&self, resource: &Resource) -> Value {
         let mut schema = resource.schema.clone();
         // The family follows from the block; all blocks here are of one.
@@ -60,14 +70,6 @@ impl Subject for Pools {
         let rules = IMMUTABLE.iter().map(|name| immutable(name)).chain(rules_of_roots());
         schema["x-kubernetes-validations"] = rules.collect();
         schema
-    }
-
-    fn has_service(&self) -> bool {
-        true
-    }
-
-    fn marker(&self) -> Value {
-        json!({ "cidr": block("marker") })
     }
 
     fn spec(&self, dice: &mut Dice, name: &str) -> Value {

@@ -41,10 +41,21 @@ pub struct Request {
     pub content_type: Option<&'static str>,
     /// What is asked for.
     pub accept: Option<&'static str>,
-    /// Who asks.
+    /// The program that asks.
     pub user_agent: &'static str,
+    /// As whom the administrator asks; none is as themselves.
+    pub guise: Option<Guise>,
     /// The body.
     pub body: Body,
+}
+
+/// Somebody as whom the administrator acts.
+#[derive(Clone, Copy, Debug)]
+pub struct Guise {
+    /// The name.
+    pub user: &'static str,
+    /// The groups.
+    pub groups: &'static [&'static str],
 }
 
 /// The body of a request.
@@ -107,6 +118,10 @@ impl Request {
         if let Some(accept) = self.accept {
             request = request.header("accept", accept);
         }
+        if let Some(guise) = self.guise {
+            request = request.header("impersonate-user", guise.user);
+            request = guise.groups.iter().fold(request, |request, group| request.header("impersonate-group", *group));
+        }
         let body = match &self.body {
             Body::Empty => String::new(),
             Body::Raw(text) => text.clone(),
@@ -148,6 +163,9 @@ impl fmt::Display for Request {
             write!(f, "  [accept {accept}]")?;
         }
         write!(f, "  [by {}]", self.user_agent)?;
+        if let Some(Guise { user, groups }) = self.guise {
+            write!(f, "  [as {user} of {groups:?}]")?;
+        }
         match &self.body {
             Body::Empty => Ok(()),
             Body::Raw(text) => write!(f, "  {text}"),

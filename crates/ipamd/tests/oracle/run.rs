@@ -11,6 +11,7 @@ use http::{Method, Request as Wire};
 use serde_json::{Value, json};
 
 use crate::{
+    access::Settler,
     compare::{Difference, differences, shortened, signature},
     explained::{self, Case, explain},
     normal::Rules,
@@ -34,6 +35,8 @@ pub struct Side {
     /// The way to it.
     pub client: Client,
     memory: Memory,
+    /// Of a server whose rules hold some time after they were written.
+    settler: Option<Settler>,
 }
 
 /// A comparison under way.
@@ -96,7 +99,19 @@ struct Compared {
 impl Side {
     /// A server of which nothing is known.
     pub fn new(client: Client) -> Self {
-        Self { client, memory: Memory::default() }
+        Self { client, memory: Memory::default(), settler: None }
+    }
+
+    /// The same, waiting after each write until what was written holds.
+    pub fn settling(self, settler: Settler) -> Self {
+        Self { settler: Some(settler), ..self }
+    }
+
+    async fn settle(&mut self, collection: &str) -> anyhow::Result<()> {
+        match &mut self.settler {
+            Some(settler) => settler.settle(collection).await,
+            None => Ok(()),
+        }
     }
 
     async fn get(&self, path: &str) -> anyhow::Result<Answer> {
@@ -123,7 +138,7 @@ impl Side {
         let answer = self.get(target).await?;
         anyhow::ensure!(answer.code == 404, "{target} cannot be removed: {}", answer.json());
         self.memory.see(target, &answer);
-        Ok(())
+        self.settle(target.rsplit_once('/').map_or("", |(collection, _)| collection)).await
     }
 }
 
@@ -211,6 +226,9 @@ impl Run {
         let (ours, theirs) = tokio::join!(self.ours.client.send(ours), self.theirs.client.send(theirs));
         let ours = ours.with_context(|| format!("our server is asked: {request}"))?;
         let theirs = theirs.with_context(|| format!("kube-apiserver is asked: {request}"))?;
+        if request.writes() {
+            self.theirs.settle(&request.collection).await?;
+        }
         if request.method == Method::GET && request.name.is_none() && !request.watches() && ours.code == 200 {
             self.theirs.memory.see_list(&request.collection, &theirs);
             if self.ours.memory.see_list(&request.collection, &ours) {

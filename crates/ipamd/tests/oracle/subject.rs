@@ -22,18 +22,21 @@ pub trait Subject: Sync {
     /// The watches that are open over the whole run: the end of the path, what is accepted, and the selector.
     fn streams(&self) -> &'static [(&'static str, &'static str, &'static str)];
 
-    /// The schema of a kind's CRD.
-    fn crd_schema(&self, resource: &Resource) -> Value {
-        resource.schema.clone()
-    }
+    /// The fields, beside those of every object, of one of this kind that every watch lets through, with the label `tier: a`.
+    fn marker(&self, kind: &str) -> Value;
 
     /// Whether our server writes into the status by itself, which nobody does for a CRD: that part is left out then.
     fn has_service(&self) -> bool {
         false
     }
+}
 
-    /// The spec of an object of this name that every watch lets through, with the label `tier: a`.
-    fn marker(&self) -> Value;
+/// A subject whose kinds have a spec and a status, and are CRDs for kube-apiserver.
+pub trait Specs: Subject {
+    /// The schema of a kind's CRD.
+    fn crd_schema(&self, resource: &Resource) -> Value {
+        resource.schema.clone()
+    }
 
     /// The spec of an object of this name.
     fn spec(&self, dice: &mut Dice, name: &str) -> Value;

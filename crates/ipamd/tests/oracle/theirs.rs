@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http::Request;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
@@ -92,15 +92,6 @@ impl Theirs {
         }
         // The CRD's own handler is swapped once more when its names are accepted everywhere.
         tokio::time::sleep(Duration::from_secs(2)).await;
-        Ok(())
-    }
-
-    /// Creates a namespace.
-    pub async fn create_namespace(&self, name: &str) -> anyhow::Result<()> {
-        let request = Request::post("/api/v1/namespaces").header("content-type", "application/json");
-        let body = json!({ "metadata": { "name": name } }).to_string();
-        let answer = self.client.send(request.body(Bytes::from(body))?).await?;
-        anyhow::ensure!(answer.code == 201, "the namespace is refused: {}", answer.json());
         Ok(())
     }
 }

@@ -112,10 +112,10 @@ fn clean(events: &[Value], rules: Rules, tainted: &BTreeSet<String>) -> Vec<(Str
 
 /// Creates and deletes an object that every selector lets through.
 async fn mark(client: &Client, collection: &Collection, name: &str, rules: Rules) -> anyhow::Result<()> {
-    let body = json!({
-        "apiVersion": rules.subject.api_version(), "kind": collection.kind,
-        "metadata": { "name": name, "labels": { "tier": "a" } }, "spec": rules.subject.marker(),
-    });
+    let mut body = rules.subject.marker(collection.kind);
+    body["apiVersion"] = rules.subject.api_version().into();
+    body["kind"] = collection.kind.into();
+    body["metadata"] = json!({ "name": name, "labels": { "tier": "a" } });
     let create = Wire::post(&collection.path).header("content-type", "application/json");
     let answer = client.send(create.body(Bytes::from(body.to_string()))?).await?;
     anyhow::ensure!(answer.code == 201, "the marker is refused: {}", answer.json());
@@ -163,6 +163,8 @@ fn target(event: &Value, rules: Rules) -> String {
     let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
     let name = generated(text("name")).unwrap_or_else(|| text("name").to_owned());
     let collections = rules.subject.collections();
-    let collection = collections.iter().find(|collection| collection.holds(text("namespace")));
+    let holds = || collections.iter().filter(|collection| collection.holds(text("namespace")));
+    // Of a table's rows nobody knows the kind.
+    let collection = holds().find(|collection| object["kind"] == collection.kind).or_else(|| holds().next());
     format!("{}/{name}", collection.map_or("", |collection| &collection.path))
 }

@@ -13,7 +13,7 @@ use hyper::{body::Incoming, client::conn::http2::SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_rustls::TlsConnector;
 
@@ -85,6 +85,15 @@ impl Client {
             anyhow::Ok(Answer { code: head.status.as_u16(), headers: head.headers, body })
         };
         tokio::time::timeout(ANSWER_DEADLINE, exchange).await.context("no answer")?
+    }
+
+    /// Creates a namespace.
+    pub async fn create_namespace(&self, name: &str) -> anyhow::Result<()> {
+        let request = Request::post("/api/v1/namespaces").header("content-type", "application/json");
+        let body = json!({ "metadata": { "name": name } }).to_string();
+        let answer = self.send(request.body(Bytes::from(body))?).await?;
+        anyhow::ensure!(answer.code == 201, "the namespace is refused: {}", answer.json());
+        Ok(())
     }
 
     /// Opens a watch and keeps its events.

@@ -1,0 +1,306 @@
+//! Writes of roles and bindings from a seed, by somebody, and questions after each of them.
+
+mod bodies;
+
+use std::collections::VecDeque;
+
+use apimachinery::access::{CLUSTER_ROLE, GROUP};
+use http::Method;
+use serde_json::{Value, json};
+
+use self::bodies::{GROUPS, PATHS, VERBS};
+use super::{
+    Access, CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GUISES, NAMESPACES, ROLE_BINDINGS, is_role, role_ref, subject,
+};
+use crate::{
+    dice::Dice,
+    generate::{AGENTS, APPLY, JSON, JSON_PATCH, MERGE, STRATEGIC, TABLE, put},
+    request::{Body, Guise, Request, STALE_VERSION},
+    subject::{Collection, NAMES, Subject},
+};
+
+const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+/// Questions after a write.
+const QUESTIONS: u32 = 3;
+/// Names that are not asked for again: they are only tried.
+const ODD_NAMES: [&str; 5] = ["system:x", "a/b", "..", "A b%", ""];
+const ASKED_RESOURCES: [&str; 5] = ["pods", "roles", "rolebindings", "clusterroles", "clusterrolebindings"];
+
+/// Makes requests.
+pub struct Draw {
+    dice: Dice,
+    apply: bool,
+    collections: Vec<Collection>,
+    next: VecDeque<Request>,
+}
+
+impl Draw {
+    /// From a seed.
+    pub fn new(seed: u64, apply: bool) -> Self {
+        let collections = (&Access as &dyn Subject).collections();
+        Self { dice: Dice::new(seed), apply, collections, next: beginning().into() }
+    }
+
+    fn write(&mut self) -> Request {
+        let mut request = match self.dice.below(100) {
+            0..28 => self.create(),
+            28..44 => self.replace(),
+            44..58 => self.patch(),
+            58..66 => self.json_patch(),
+            66..80 if self.apply => self.apply(),
+            66..80 => self.create(),
+            80..92 => self.object("delete", Method::DELETE),
+            92..95 => self.delete_collection(),
+            95..98 => self.object("get", Method::GET),
+            _ => self.list(),
+        };
+        if self.dice.chance(60) {
+            request.guise = Some(self.dice.one(&GUISES));
+        }
+        if request.writes() && self.dice.chance(5) && request.query.is_empty() {
+            request.query.push(("dryRun", "All".to_owned()));
+        }
+        request
+    }
+
+    fn object(&mut self, label: &'static str, method: Method) -> Request {
+        let name = self.dice.one(&NAMES).to_owned();
+        let index = self.dice.index(self.collections.len());
+        Request { name: Some(name), ..request(label, method, &self.collections[index].path) }
+    }
+
+    fn kind_of(&self, request: &Request) -> &'static str {
+        self.collections.iter().find(|known| known.path == request.collection).map_or("", |known| known.kind)
+    }
+
+    /// The fields of an object, without an identity.
+    fn fields(&mut self, kind: &str) -> Value {
+        if is_role(kind) { bodies::role(&mut self.dice, kind) } else { bodies::binding(&mut self.dice, kind) }
+    }
+
+    /// A whole object, and perhaps something wrong with it.
+    fn whole(&mut self, request: &mut Request) -> Value {
+        let kind = self.kind_of(request);
+        let mut body = self.fields(kind);
+        body["apiVersion"] = format!("{GROUP}/v1").into();
+        body["kind"] = kind.into();
+        body["metadata"] = json!({ "name": request.name });
+        if self.dice.chance(40) {
+            body["metadata"]["labels"] = json!({ "tier": self.dice.one(&["a", "b"]) });
+        }
+        self.spoil(request, kind, &mut body);
+        body
+    }
+
+    fn spoil(&mut self, request: &mut Request, kind: &str, body: &mut Value) {
+        if self.dice.chance(18) {
+            let (label, pointer, value) = bodies::oddity(&mut self.dice, kind);
+            request.label = label;
+            put(body, pointer, value);
+        }
+    }
+
+    fn create(&mut self) -> Request {
+        let mut request = self.object("create", Method::POST);
+        let mut body = self.whole(&mut request);
+        request.name = None;
+        request.content_type = Some(JSON);
+        if self.dice.chance(4) {
+            request.label = "odd name";
+            request.query.push(("dryRun", "All".to_owned()));
+            body["metadata"]["name"] = self.dice.one(&ODD_NAMES).into();
+        }
+        if self.dice.chance(10) {
+            request.query.push(("fieldValidation", "Strict".to_owned()));
+        }
+        request.body = Body::Json(body);
+        request
+    }
+
+    /// With what is there, or with something new in its place.
+    fn replace(&mut self) -> Request {
+        let mut request = self.object("update", Method::PUT);
+        request.content_type = Some(JSON);
+        if self.dice.chance(50) {
+            request.label = "replace";
+            let body = self.whole(&mut request);
+            request.body = Body::Json(body);
+            return request;
+        }
+        let mut changes = self.changes(&mut request);
+        changes["apiVersion"] = format!("{GROUP}/v1").into();
+        changes["kind"] = self.kind_of(&request).into();
+        if self.dice.chance(5) {
+            changes["metadata"]["resourceVersion"] = STALE_VERSION.into();
+        }
+        request.body = Body::Current(changes);
+        request
+    }
+
+    /// A merge patch.
+    fn changes(&mut self, request: &mut Request) -> Value {
+        let kind = self.kind_of(request);
+        let mut changes = match self.dice.below(10) {
+            0..6 => self.fields(kind),
+            6 => json!({ "metadata": { "finalizers": ["oracle.example.com/hold"] } }),
+            7 => json!({ "metadata": { "finalizers": null } }),
+            8 => json!({}),
+            _ => json!({ "metadata": { "labels": { "tier": self.dice.one(&["a", "b"]) } } }),
+        };
+        if self.dice.chance(85)
+            && let Some(fields) = changes.as_object_mut()
+        {
+            // To change it is a fault.
+            fields.remove("roleRef");
+        }
+        self.spoil(request, kind, &mut changes);
+        changes
+    }
+
+    fn patch(&mut self) -> Request {
+        let mut request = self.object("merge patch", Method::PATCH);
+        request.content_type = Some(MERGE);
+        if self.dice.chance(40) {
+            request.label = "strategic merge patch";
+            request.content_type = Some(STRATEGIC);
+        }
+        let changes = self.changes(&mut request);
+        request.body = Body::Json(changes);
+        request
+    }
+
+    fn json_patch(&mut self) -> Request {
+        let mut request = self.object("json patch", Method::PATCH);
+        request.content_type = Some(JSON_PATCH);
+        let kind = self.kind_of(&request);
+        let operations = (0..=self.dice.below(2)).map(|_| bodies::operation(&mut self.dice, kind));
+        request.body = Body::Json(operations.collect());
+        request
+    }
+
+    fn apply(&mut self) -> Request {
+        let mut request = self.object("apply", Method::PATCH);
+        request.content_type = Some(APPLY);
+        request.query.push(("fieldManager", self.dice.one(&["alice", "bob"]).to_owned()));
+        if self.dice.chance(50) {
+            request.query.push(("force", "true".to_owned()));
+        }
+        let body = self.whole(&mut request);
+        request.body = Body::Json(body);
+        request
+    }
+
+    /// Of those with a label: others are of the server itself, or give rights from the beginning.
+    fn delete_collection(&mut self) -> Request {
+        let mut request = self.object("delete collection", Method::DELETE);
+        request.name = None;
+        request.query.push(("labelSelector", "tier=a".to_owned()));
+        request
+    }
+
+    fn list(&mut self) -> Request {
+        let mut request = self.object("list", Method::GET);
+        request.name = None;
+        request.query.push(("labelSelector", "tier".to_owned()));
+        if self.dice.chance(50) {
+            request.accept = Some(TABLE);
+        }
+        request
+    }
+
+    /// Whether somebody may do something.
+    fn question(&mut self) -> Request {
+        let spec = if self.dice.chance(15) {
+            let (verb, path) = (self.dice.one(&["get", "post", "*"]), self.dice.one(&PATHS));
+            json!({ "nonResourceAttributes": { "verb": verb, "path": path } })
+        } else {
+            let resource = self.dice.one(&ASKED_RESOURCES);
+            let group = if self.dice.chance(10) {
+                self.dice.one(&GROUPS)
+            } else if resource == "pods" {
+                ""
+            } else {
+                GROUP
+            };
+            json!({ "resourceAttributes": {
+                "verb": self.dice.one(&VERBS),
+                "group": group,
+                "resource": resource,
+                "subresource": self.dice.one(&["", "", "", "log", "status"]),
+                "name": self.dice.one(&["", "", "a", "b"]),
+                "namespace": self.dice.one(&["", NAMESPACES[0], NAMESPACES[0], NAMESPACES[1], "nowhere"]),
+            } })
+        };
+        let guise: Guise = self.dice.one(&GUISES);
+        review(guise, &spec)
+    }
+}
+
+impl Iterator for Draw {
+    type Item = Request;
+
+    fn next(&mut self) -> Option<Request> {
+        if let Some(next) = self.next.pop_front() {
+            return Some(next);
+        }
+        let write = self.write();
+        if write.writes() {
+            for _ in 0..QUESTIONS {
+                let question = self.question();
+                self.next.push_back(question);
+            }
+        }
+        Some(write)
+    }
+}
+
+fn request(label: &'static str, method: Method, collection: &str) -> Request {
+    Request {
+        label,
+        method,
+        collection: collection.to_owned(),
+        name: None,
+        subresource: "",
+        query: Vec::new(),
+        content_type: None,
+        accept: None,
+        user_agent: AGENTS[0],
+        guise: None,
+        body: Body::Empty,
+    }
+}
+
+fn review(guise: Guise, spec: &Value) -> Request {
+    let kind = "SelfSubjectAccessReview";
+    let body = json!({ "apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec });
+    Request {
+        content_type: Some(JSON),
+        guise: Some(guise),
+        body: Body::Json(body),
+        ..request("question", Method::POST, REVIEWS)
+    }
+}
+
+/// Some may write roles and bindings from the beginning, or nobody but the administrator ever could.
+fn beginning() -> Vec<Request> {
+    let verbs = ["create", "update", "patch", "delete", "deletecollection", "get", "list"];
+    let rules = json!([
+        { "verbs": verbs, "apiGroups": [GROUP], "resources": ["*"] },
+        { "verbs": ["get"], "apiGroups": [""], "resources": ["pods"] },
+    ]);
+    let role = role_ref(CLUSTER_ROLE, "keeper");
+    let everywhere = json!([subject("Group", "team")]);
+    let robot = json!({ "kind": "ServiceAccount", "name": "robot" });
+    let here = json!([subject("User", "joe"), robot]);
+    let in_default = format!("namespaces/{}/{ROLE_BINDINGS}", NAMESPACES[0]);
+    let make = |place: &str, mut body: Value| {
+        body["metadata"] = json!({ "name": "keeper" });
+        let request = request("create", Method::POST, &format!("/apis/{GROUP}/v1/{place}"));
+        Request { content_type: Some(JSON), body: Body::Json(body), ..request }
+    };
+    vec![
+        make(CLUSTER_ROLES, json!({ "rules": rules })),
+        make(CLUSTER_ROLE_BINDINGS, json!({ "roleRef": role, "subjects": everywhere })),
+        make(&in_default, json!({ "roleRef": role, "subjects": here })),
+    ]
+}

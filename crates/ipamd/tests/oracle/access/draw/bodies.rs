@@ -1,0 +1,146 @@
+//! What stands in roles and bindings: few verbs, groups, resources and names, so that rules cover one another often, and
+//! often not quite.
+
+use apimachinery::access::{CLUSTER_ROLE, GROUP, ROLE};
+use serde_json::{Value, json};
+
+use super::super::{is_role, role_ref, subject};
+use crate::{dice::Dice, subject::Oddity};
+
+/// The verbs.
+pub const VERBS: [&str; 8] = ["get", "get", "create", "update", "escalate", "bind", "impersonate", "*"];
+/// The API groups.
+pub const GROUPS: [&str; 5] = ["", GROUP, GROUP, "apps", "*"];
+/// Paths that are no resource's.
+pub const PATHS: [&str; 7] = ["/metrics", "/logs/x", "/logs", "/healthz", "/apis/x", "/", "*"];
+const RESOURCES: [&str; 9] =
+    ["pods", "pods/log", "pods/*", "*/log", "roles", "rolebindings", "clusterroles", "clusterrolebindings", "*"];
+const URLS: [&str; 6] = ["/metrics", "/logs/*", "/logs*", "/healthz", "/*", "*"];
+const USERS: [&str; 4] = ["jane", "joe", "jim", "system:serviceaccount:default:robot"];
+const TEAMS: [&str; 4] = ["team", "ops", "system:authenticated", "system:serviceaccounts"];
+const ROLE_NAMES: [&str; 8] = ["a", "a", "b", "b", "c", "keeper", "cluster-admin", "nobody-s"];
+
+/// One or two of these.
+fn some(dice: &mut Dice, of: &[&str]) -> Value {
+    (0..=dice.below(2)).map(|_| dice.one(of)).collect()
+}
+
+fn rule(dice: &mut Dice, kind: &str) -> Value {
+    if kind == CLUSTER_ROLE && dice.chance(15) {
+        return json!({ "verbs": some(dice, &["get", "post", "*"]), "nonResourceURLs": some(dice, &URLS) });
+    }
+    let mut rule = json!({
+        "verbs": some(dice, &VERBS), "apiGroups": some(dice, &GROUPS), "resources": some(dice, &RESOURCES),
+    });
+    if dice.chance(25) {
+        rule["resourceNames"] = some(dice, &["a", "b", ""]);
+    }
+    rule
+}
+
+/// The rules of a role.
+pub fn role(dice: &mut Dice, kind: &str) -> Value {
+    let rules: Vec<Value> = (0..dice.below(4)).map(|_| rule(dice, kind)).collect();
+    json!({ "rules": rules })
+}
+
+fn holder(dice: &mut Dice, kind: &str) -> Value {
+    match dice.below(5) {
+        0 => json!({ "kind": "User", "name": dice.one(&USERS) }),
+        1 | 2 => subject("User", dice.one(&USERS)),
+        3 => subject("Group", dice.one(&TEAMS)),
+        _ => {
+            let mut account = json!({ "kind": "ServiceAccount", "name": dice.one(&["robot", "other"]) });
+            if kind.starts_with(CLUSTER_ROLE) || dice.chance(50) {
+                account["namespace"] = dice.one(&["default", "attic"]).into();
+            }
+            account
+        }
+    }
+}
+
+/// The role and the subjects of a binding.
+pub fn binding(dice: &mut Dice, kind: &str) -> Value {
+    let of = if kind.starts_with(CLUSTER_ROLE) || dice.chance(40) { CLUSTER_ROLE } else { ROLE };
+    let mut role = role_ref(of, dice.one(&ROLE_NAMES));
+    if dice.chance(15)
+        && let Some(role) = role.as_object_mut()
+    {
+        role.remove("apiGroup");
+    }
+    let subjects: Vec<Value> = (0..dice.below(4)).map(|_| holder(dice, kind)).collect();
+    json!({ "roleRef": role, "subjects": subjects })
+}
+
+/// Something wrong or unusual in an object of this kind.
+pub fn oddity(dice: &mut Dice, kind: &str) -> Oddity {
+    let oddities = if is_role(kind) { of_roles() } else { of_bindings() };
+    oddities[dice.index(oddities.len())].clone()
+}
+
+fn of_roles() -> Vec<Oddity> {
+    let rule = |body: Value| json!([{ "verbs": ["get"], "apiGroups": [""], "resources": ["pods"] }, body]);
+    let mixed = json!({ "verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "nonResourceURLs": ["/x"] });
+    let named = json!({ "verbs": ["get"], "nonResourceURLs": ["/x"], "resourceNames": ["a"] });
+    let extra = json!({ "verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "colour": "red" });
+    let aggregation = json!({ "clusterRoleSelectors": [{ "matchLabels": { "tier": "a" } }] });
+    vec![
+        ("no verbs", "/rules", rule(json!({ "verbs": [], "apiGroups": [""], "resources": ["pods"] }))),
+        ("verbs left out", "/rules", rule(json!({ "apiGroups": [""], "resources": ["pods"] }))),
+        ("no groups", "/rules", rule(json!({ "verbs": ["get"], "resources": ["pods"] }))),
+        ("no resources", "/rules", rule(json!({ "verbs": ["get"], "apiGroups": [""] }))),
+        ("a path", "/rules", rule(json!({ "verbs": ["get"], "nonResourceURLs": ["/x"] }))),
+        ("paths and resources", "/rules", rule(mixed)),
+        ("paths and names", "/rules", rule(named)),
+        ("an empty rule", "/rules", rule(json!({}))),
+        ("rules of null", "/rules", Value::Null),
+        ("unknown field", "/rules", rule(extra)),
+        ("a text for verbs", "/rules", rule(json!({ "verbs": "get" }))),
+        ("an empty verb", "/rules", rule(json!({ "verbs": [""], "apiGroups": [""], "resources": [""] }))),
+        ("aggregation", "/aggregationRule", aggregation),
+        ("aggregation of nothing", "/aggregationRule", json!({})),
+    ]
+}
+
+fn of_bindings() -> Vec<Oddity> {
+    let user = |field: &str, value: &str| {
+        let mut user = subject("User", "joe");
+        user[field] = value.into();
+        json!([subject("Group", "team"), user])
+    };
+    let account = |body: Value| json!([body, { "kind": "ServiceAccount", "name": "robot" }]);
+    vec![
+        ("a Role for everywhere", "/roleRef", role_ref(ROLE, "a")),
+        ("another kind of role", "/roleRef", role_ref("Robot", "a")),
+        ("another group of role", "/roleRef", json!({ "apiGroup": "x", "kind": CLUSTER_ROLE, "name": "a" })),
+        ("a role without a name", "/roleRef", json!({ "apiGroup": GROUP, "kind": CLUSTER_ROLE, "name": "" })),
+        ("an odd name of a role", "/roleRef", role_ref(CLUSTER_ROLE, "a/b")),
+        ("an empty role", "/roleRef", json!({})),
+        ("no role", "/roleRef", Value::Null),
+        ("another role", "/roleRef/name", json!("d")),
+        ("a nameless subject", "/subjects", user("name", "")),
+        ("another kind of subject", "/subjects", user("kind", "Robot")),
+        ("another group of subject", "/subjects", user("apiGroup", "x")),
+        ("a user in a namespace", "/subjects", user("namespace", "default")),
+        ("unknown field", "/subjects", user("colour", "red")),
+        ("an account of a group", "/subjects", account(subject("ServiceAccount", "robot"))),
+        ("an account with an odd name", "/subjects", account(json!({ "kind": "ServiceAccount", "name": "No_Name" }))),
+        ("subjects of null", "/subjects", Value::Null),
+        ("a text for a subject", "/subjects", json!(["jane"])),
+    ]
+}
+
+/// An operation of a JSON patch.
+pub fn operation(dice: &mut Dice, kind: &str) -> Value {
+    let (list, item) = if is_role(kind) { ("/rules", rule(dice, kind)) } else { ("/subjects", holder(dice, kind)) };
+    match dice.below(9) {
+        0..3 => json!({ "op": "add", "path": format!("{list}/-"), "value": item }),
+        3 => json!({ "op": "replace", "path": format!("{list}/0"), "value": item }),
+        4 => json!({ "op": "remove", "path": format!("{list}/0") }),
+        5 => json!({ "op": "remove", "path": list }),
+        6 => json!({ "op": "add", "path": "/metadata/labels", "value": { "tier": "a" } }),
+        7 if !is_role(kind) => json!({ "op": "replace", "path": "/roleRef/name", "value": "c" }),
+        7 => json!({ "op": "add", "path": "/rules/0/verbs/-", "value": dice.one(&VERBS) }),
+        _ => json!({ "op": "test", "path": format!("{list}/1"), "value": item }),
+    }
+}
