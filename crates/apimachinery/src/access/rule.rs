@@ -138,7 +138,7 @@ impl Thing<'_> {
     }
 }
 
-/// What of `wanted` no rule of `held` covers, a line for each thing, in order. What only several rules together cover is
+/// What of `wanted` no rule of `held` covers, a line for each resource, and for each verb on a path, in order. What only several rules together cover is
 /// not covered, as in Kubernetes.
 pub fn uncovered<'a>(held: &[Arc<Rule>], wanted: impl IntoIterator<Item = &'a Rule>) -> Vec<String> {
     let mut missing: BTreeMap<Thing<'_>, Vec<&str>> = BTreeMap::new();
@@ -148,7 +148,11 @@ pub fn uncovered<'a>(held: &[Arc<Rule>], wanted: impl IntoIterator<Item = &'a Ru
             missing.entry(atom.thing).or_default().push(atom.verb);
         }
     }
-    let mut lines: Vec<String> = missing.into_iter().map(|(thing, verbs)| thing.describe(&verbs)).collect();
+    let describe = |(thing, verbs): (Thing<'_>, Vec<&str>)| match thing {
+        Thing::Path(_) => verbs.iter().map(|verb| thing.describe(&[verb])).collect(),
+        Thing::Resource { .. } => vec![thing.describe(&verbs)],
+    };
+    let mut lines: Vec<String> = missing.into_iter().flat_map(describe).collect();
     lines.sort();
     lines
 }

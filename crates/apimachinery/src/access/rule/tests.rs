@@ -73,7 +73,7 @@ fn what_is_missing_is_told_by_thing() {
     let wanted = [
         Rule::on_resources(&["get", "list", "watch"], &["g"], &["pools", "claims"]),
         Rule { resource_names: owned(&["x"]), ..Rule::on_resources(&["get", "delete"], &["g"], &["pools"]) },
-        Rule::on_paths(&["get"], &["/a/b", "/b"]),
+        Rule::on_paths(&["get", "post"], &["/a/b", "/b"]),
     ];
     assert_eq!(
         uncovered(&own, &wanted),
@@ -81,7 +81,9 @@ fn what_is_missing_is_told_by_thing() {
             r#"{APIGroups:["g"], Resources:["claims"], Verbs:["get" "list" "watch"]}"#,
             r#"{APIGroups:["g"], Resources:["pools"], ResourceNames:["x"], Verbs:["delete"]}"#,
             r#"{APIGroups:["g"], Resources:["pools"], Verbs:["list" "watch"]}"#,
+            r#"{NonResourceURLs:["/a/b"], Verbs:["post"]}"#,
             r#"{NonResourceURLs:["/b"], Verbs:["get"]}"#,
+            r#"{NonResourceURLs:["/b"], Verbs:["post"]}"#,
         ]
     );
     assert_eq!(uncovered(&own, &[Rule::on_paths(&["get"], &["/a/*", "/a/b*"])]), Vec::<String>::new());
