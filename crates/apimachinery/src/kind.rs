@@ -188,6 +188,12 @@ impl Resource {
         self.group.is_empty() || self.group == access::GROUP
     }
 
+    /// Whether its objects have a generation, which goes up with what is desired of them. Those of Kubernetes' own that
+    /// are served here have none.
+    pub fn counts_generations(&self) -> bool {
+        !self.is_native()
+    }
+
     /// `plural.group`, as it stands in messages; of the core group the plural alone.
     pub fn qualified(&self) -> String {
         qualified(self.plural, self.group)

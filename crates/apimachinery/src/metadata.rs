@@ -134,7 +134,11 @@ fn check_base(base: &str, names: Names) -> Result<(), String> {
     }
 }
 
-fn check_name(name: &str, names: Names) -> Result<(), String> {
+/// Whether an object whose names are of this form can have this one.
+///
+/// # Errors
+/// Why it cannot.
+pub fn check_name(name: &str, names: Names) -> Result<(), String> {
     match names {
         Names::Subdomain => is_dns_subdomain(name),
         Names::Label => is_dns_label(name),

@@ -55,7 +55,7 @@ impl<W> Case<'_, W> {
         meta.creation_timestamp = Some(self.ctx.now);
         meta.deletion_timestamp = None;
         meta.deletion_grace_period_seconds = None;
-        meta.generation = Some(1);
+        meta.generation = self.resource.counts_generations().then_some(1);
         meta.self_link.clear();
     }
 

@@ -32,7 +32,9 @@ impl<W> Case<'_, W> {
             let meta = &mut marked.metadata;
             meta.deletion_timestamp = Some(self.ctx.now);
             meta.deletion_grace_period_seconds = Some(0);
-            meta.generation = Some(meta.generation.unwrap_or(0) + 1);
+            if self.resource.counts_generations() {
+                meta.generation = Some(meta.generation.unwrap_or(0) + 1);
+            }
             self.kind.mark_terminating(&mut marked);
         }
         let write = Write { key: self.key.clone(), old: Some(Arc::clone(current)), new: Some(Arc::new(marked)) };

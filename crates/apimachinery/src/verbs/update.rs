@@ -61,7 +61,7 @@ impl<W> Case<'_, W> {
         let decided = self.kind.update(self.world, self.key, current, new, subresource, &self.ctx);
         let Decided { object: mut new, companions, warnings: more } = self.join(decided, &of_types, &faults)?;
         warnings.extend(of_finalizers.into_iter().chain(more));
-        if subresource.is_none() && is_other_desire(current, &new) {
+        if subresource.is_none() && self.resource.counts_generations() && is_other_desire(current, &new) {
             new.metadata.generation = Some(current.metadata.generation.unwrap_or(0) + 1);
         }
         let owners = owners.unwrap_or_else(|| self.next_owners(current, &new, subresource));

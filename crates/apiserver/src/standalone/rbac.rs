@@ -101,6 +101,5 @@ fn is_of_the_collector(old: &Object, new: &Object) -> bool {
     rest.metadata.owner_references.clone_from(&old.metadata.owner_references);
     rest.metadata.finalizers.clone_from(&old.metadata.finalizers);
     rest.metadata.managed_fields.clone_from(&old.metadata.managed_fields);
-    rest.metadata.generation = old.metadata.generation;
     rest == *old
 }

@@ -132,7 +132,7 @@ pub fn answer(question: Question, request: &Decoded, policy: &Arc<Policy>) -> Re
     let mut review = json!({
         "kind": question.kind(),
         "apiVersion": format!("{}/{VERSION}", question.group()),
-        "metadata": {"creationTimestamp": null},
+        "metadata": {},
         "status": status,
     });
     if !spec.is_null() {

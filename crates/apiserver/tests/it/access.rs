@@ -301,6 +301,45 @@ async fn bad_roles_and_bindings_are_refused_with_every_fault() {
             "subjects[2].namespace: Required value",
         ]
     );
+    let bad = json!({
+        "metadata": { "name": "x" },
+        "roleRef": { "kind": "Role", "name": "a/b" },
+        "subjects": [{ "kind": "User", "name": "Jane/Joe" }, { "kind": "ServiceAccount", "name": "No_Name" }],
+    });
+    let nothing = faults(&in_attic("rolebindings"), json!({ "metadata": { "name": "x" } })).await;
+    let kinds = "roleRef.kind: Unsupported value: \"\": supported values: \"Role\", \"ClusterRole\"";
+    assert_eq!(nothing, [kinds, "roleRef.name: Required value"]);
+    let faults = faults(&in_attic("rolebindings"), bad).await;
+    assert_eq!(faults[0], "roleRef.name: Invalid value: \"a/b\": may not contain '/'");
+    assert!(faults[1].starts_with("subjects[1].name: Invalid value: \"No_Name\": a lowercase RFC 1123"), "{faults:?}");
+    assert_eq!(faults.len(), 2, "{faults:?}");
+}
+
+#[tokio::test]
+async fn what_kinds_of_kubernetes_own_do_not_show_is_not_there() {
+    let front = alone().await;
+    let bindings = in_attic("rolebindings");
+    let mut nobody = binding("view", ("ClusterRole", "view"), "jane");
+    nobody["subjects"] = json!([]);
+    let name = name(&nobody).to_owned();
+    front.create(&bindings, &nobody).await;
+    let path = format!("{bindings}/{name}");
+    let change =
+        json!({ "metadata": { "finalizers": ["example.com/x"] }, "subjects": [{ "kind": "User", "name": "joe" }] });
+    front.patch(&path, &change).await;
+    assert_eq!(front.get(&path).await.json()["subjects"][0]["name"], "joe");
+    front.patch(&path, &json!({ "subjects": [] })).await;
+    front.delete(&path).await;
+    let left = front.get(&path).await.json();
+    assert!(left.get("subjects").is_none(), "{left}");
+    assert!(left["metadata"]["deletionTimestamp"].is_string() && left["metadata"]["generation"].is_null(), "{left}");
+    front.create(&in_attic("roles"), &json!({ "metadata": { "name": "nothing" } })).await;
+    let role = front.patch(&format!("{}/nothing", in_attic("roles")), &json!({ "rules": null })).await;
+    assert_eq!(role["rules"], json!([]), "a role has rules, if only none");
+    let review = json!({ "spec": { "nonResourceAttributes": { "verb": "get", "path": "/" } } });
+    let answer =
+        front.client.send(Method::POST, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await;
+    assert_eq!(answer.json()["metadata"], json!({}));
 }
 
 #[tokio::test]
@@ -314,12 +353,12 @@ async fn a_binding_names_its_groups_by_itself_and_keeps_its_role() {
     assert_eq!(bound["subjects"], json!([{ "apiGroup": group, "kind": "User", "name": "jane" }]));
     // As kubectl changes kinds of Kubernetes' own, and replaces them without a version.
     let admin = User::admin(&front, &[]);
-    let change = json!({ "subjects": [{ "kind": "Group", "name": "readers" }, { "kind": "ServiceAccount", "name": "robot", "namespace": "n" }] });
+    let change = json!({ "subjects": [{ "kind": "Group", "name": "readers" }, { "kind": "ServiceAccount", "name": "robot", "namespace": "n" }, { "kind": "ServiceAccount", "name": "own" }] });
     let strategic = "application/strategic-merge-patch+json";
     let changed = admin.send_as(strategic, Method::PATCH, &path, &change).await;
     assert_eq!(changed.json()["subjects"][0]["apiGroup"], group, "{}", changed.text());
     let wide = front.get_with(&path, &[("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")]).await.json();
-    assert_eq!(wide["rows"][0]["cells"].as_array().unwrap()[3..], ["", "readers", "n/robot"].map(Value::from));
+    assert_eq!(wide["rows"][0]["cells"].as_array().unwrap()[3..], ["", "readers", "n/robot, /own"].map(Value::from));
     let other = admin.send(Method::PUT, &path, &binding("view-jane", ("ClusterRole", "edit"), "jane")).await;
     let text = message(&other);
     assert!(

@@ -4,11 +4,12 @@ use apimachinery::{
     access::{Ask, CLUSTER_ROLE, GROUP, ROLE, ResourceAsk, RoleRef, Subject},
     command::{ObjectKey, Write},
     field::{Fault, Path},
-    kind::{Cell, Column, Context, Decided, Kind, Resource, Subresource},
+    kind::{Cell, Column, Context, Decided, Kind, Names, Resource, Subresource},
+    metadata::check_name,
     object::Object,
     refusal::Refusal,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     super::empty::{NAME, text},
@@ -42,9 +43,9 @@ fn role(binding: &Object) -> Value {
 
 /// The names of the subjects of a kind.
 fn named(binding: &Object, kind: &str) -> Value {
-    let name = |subject: Subject| match subject.namespace.as_str() {
-        "" => subject.name,
-        namespace => format!("{namespace}/{}", subject.name),
+    let name = |Subject { kind, name, namespace, .. }: Subject| match kind.as_str() {
+        SERVICE_ACCOUNT => format!("{namespace}/{name}"),
+        _ => name,
     };
     let of_kind = subjects(binding).into_iter().filter(|subject| subject.kind == kind);
     of_kind.map(name).collect::<Vec<_>>().join(", ").into()
@@ -105,9 +106,7 @@ impl Bindings {
         let kinds: &[&str] = if self.resource.namespaced { &[ROLE, CLUSTER_ROLE] } else { &[CLUSTER_ROLE] };
         faults.extend(unless_in(&path.child(API_GROUP), &role.api_group, &[GROUP]));
         faults.extend(unless_in(&path.child("kind"), &role.kind, kinds));
-        if role.name.is_empty() {
-            faults.push(Fault::required(path.child("name"), ""));
-        }
+        faults.extend(fault_of_name(path.child("name"), &role.name, Names::PathSegment));
         for (index, subject) in subjects(binding).iter().enumerate() {
             self.faults_of_subject(&Path::new(SUBJECTS).index(index), subject, &mut faults);
         }
@@ -115,8 +114,9 @@ impl Bindings {
     }
 
     fn faults_of_subject(&self, path: &Path, subject: &Subject, faults: &mut Vec<Fault>) {
-        if subject.name.is_empty() {
-            faults.push(Fault::required(path.child("name"), ""));
+        // What users and groups are called is for those to say who know them.
+        if subject.kind == SERVICE_ACCOUNT || subject.name.is_empty() {
+            faults.extend(fault_of_name(path.child("name"), &subject.name, Names::Subdomain));
         }
         match subject.kind.as_str() {
             SERVICE_ACCOUNT => {
@@ -148,6 +148,13 @@ fn unless_in(path: &Path, value: &str, supported: &[&str]) -> Option<Fault> {
     (!supported.contains(&value)).then(|| Fault::not_supported(path.clone(), value, supported))
 }
 
+fn fault_of_name(path: Path, name: &str, names: Names) -> Option<Fault> {
+    if name.is_empty() {
+        return Some(Fault::required(path, ""));
+    }
+    check_name(name, names).err().map(|why| Fault::invalid(path, name, &why))
+}
+
 fn role_ref(binding: &Object) -> RoleRef {
     serde_json::from_value(binding.field(ROLE_REF).clone()).unwrap_or_default()
 }
@@ -156,7 +163,7 @@ fn subjects(binding: &Object) -> Vec<Subject> {
     serde_json::from_value(binding.field(SUBJECTS).clone()).unwrap_or_default()
 }
 
-/// The same with the groups that go without saying: of roles, users and groups.
+/// The same with the groups that go without saying: of roles, users and groups. A list of nobody is left out.
 fn completed(mut binding: Object) -> Object {
     let complete = |value: &mut Value| {
         let Some(fields) = value.as_object_mut() else { return };
@@ -164,13 +171,20 @@ fn completed(mut binding: Object) -> Object {
             fields.insert(API_GROUP.to_owned(), GROUP.into());
         }
     };
-    let mut role = binding.field(ROLE_REF).clone();
+    let mut role = match binding.field(ROLE_REF) {
+        Value::Null => Value::Object(Map::new()),
+        role => role.clone(),
+    };
     complete(&mut role);
     binding.set_field(ROLE_REF, role);
     let mut subjects = binding.field(SUBJECTS).clone();
     let of_the_group =
         |subject: &&mut Value| [USER, GROUP_KIND].contains(&subject["kind"].as_str().unwrap_or_default());
     subjects.as_array_mut().into_iter().flatten().filter(of_the_group).for_each(complete);
-    binding.set_field(SUBJECTS, subjects);
+    if subjects.is_null() || subjects == Value::Array(Vec::new()) {
+        binding.fields.remove(SUBJECTS);
+    } else {
+        binding.set_field(SUBJECTS, subjects);
+    }
     binding
 }

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::{super::empty::text, check, escalates, is_of_the_collector};
 
-pub(super) const CREATED_AT: Column = text("Created At", Cell::Pointer("/metadata/creationTimestamp"));
+pub(super) const CREATED_AT: Column =
+    Column { column_type: "date", ..text("Created At", Cell::Pointer("/metadata/creationTimestamp")) };
 
 const RULES: &str = "rules";
 const AGGREGATION: &str = "aggregationRule";
@@ -28,6 +29,7 @@ impl<W> Kind<W> for Roles {
     }
 
     fn create(&self, _: &W, key: &ObjectKey, object: Object, ctx: &Context<'_>) -> Result<Decided, Refusal> {
+        let object = completed(object);
         let rules = self.judge(key, &object)?;
         self.may_give(key, &rules, ctx)?;
         Ok(Decided { object, companions: Vec::new(), warnings: Vec::new() })
@@ -42,6 +44,7 @@ impl<W> Kind<W> for Roles {
         _: Option<Subresource>,
         ctx: &Context<'_>,
     ) -> Result<Decided, Refusal> {
+        let new = completed(new);
         let rules = self.judge(key, &new)?;
         if !is_of_the_collector(old, &new) {
             self.may_give(key, &rules, ctx)?;
@@ -89,6 +92,14 @@ impl Roles {
         }
         ctx.rights.cover(rules).map_err(|why| escalates(&self.resource, key, &why))
     }
+}
+
+/// The same with a list of rules, if only an empty one: Kubernetes has it in each role.
+fn completed(mut role: Object) -> Object {
+    if role.field(RULES).is_null() {
+        role.set_field(RULES, Value::Array(Vec::new()));
+    }
+    role
 }
 
 /// Kubernetes' `ValidatePolicyRule`.
