@@ -67,12 +67,36 @@ impl Subject for Access {
         ]
     }
 
+    /// Go tells no empty list from none: kube-apiserver leaves one out or shows it as null, and nobody owns it.
+    fn simplify(&self, object: &mut Value) {
+        for list in ["rules", "subjects"] {
+            let is_filled = object[list].as_array().is_some_and(|list| !list.is_empty());
+            let Some(fields) = object.as_object_mut().filter(|_| !is_filled) else { continue };
+            fields.remove(list);
+            disown(&mut object["metadata"], &format!("f:{list}"));
+        }
+    }
+
     fn marker(&self, kind: &str) -> Value {
         if is_role(kind) {
             json!({ "rules": [] })
         } else {
             json!({ "roleRef": role_ref(CLUSTER_ROLE, "a"), "subjects": [] })
         }
+    }
+}
+
+/// Nobody owns this field, and who owned nothing else is not there.
+fn disown(metadata: &mut Value, field: &str) {
+    let Some(owners) = metadata.get_mut("managedFields").and_then(Value::as_array_mut) else { return };
+    owners.retain_mut(|owner| {
+        let owned = owner["fieldsV1"].as_object_mut();
+        owned.is_none_or(|owned| owned.remove(field).is_none() || !owned.is_empty())
+    });
+    if owners.is_empty()
+        && let Some(metadata) = metadata.as_object_mut()
+    {
+        metadata.remove("managedFields");
     }
 }
 

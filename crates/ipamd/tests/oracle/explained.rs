@@ -1,5 +1,7 @@
 //! The differences that are meant, each with its reason.
 
+mod access;
+
 use std::collections::BTreeMap;
 
 use http::Method;
@@ -36,7 +38,8 @@ pub struct Explanation {
 
 /// The explanation of a difference, if there is one.
 pub fn explain(case: &Case<'_>) -> Option<&'static Explanation> {
-    EXPLANATIONS.iter().find(|explanation| (explanation.applies)(case))
+    let of_access: &[Explanation] = if case.subject.is_native() { access::EXPLANATIONS } else { &[] };
+    of_access.iter().chain(EXPLANATIONS).find(|explanation| (explanation.applies)(case))
 }
 
 impl Case<'_> {
@@ -475,5 +478,5 @@ const EXPLANATIONS: &[Explanation] = &[
 
 /// The reason of each explanation, by name.
 pub fn reasons() -> BTreeMap<&'static str, &'static str> {
-    EXPLANATIONS.iter().map(|explanation| (explanation.name, explanation.reason)).collect()
+    EXPLANATIONS.iter().chain(access::EXPLANATIONS).map(|explanation| (explanation.name, explanation.reason)).collect()
 }

@@ -52,8 +52,8 @@ impl Rules {
             self.object(&mut row["object"]);
             for (index, cell) in row["cells"].as_array_mut().into_iter().flatten().enumerate() {
                 // Later events of a watch do not name the columns: there the last is the age, too.
-                let age =
-                    columns[index]["name"] == "Age" || (columns.is_null() && self.subject.age_column() == Some(index));
+                let age = ["Age", "Created At"].iter().any(|name| columns[index]["name"] == *name)
+                    || (columns.is_null() && self.subject.age_column() == Some(index));
                 let is_time = cell.as_str().is_some_and(|cell| cell.starts_with(|c: char| c.is_ascii_digit()));
                 if age && is_time {
                     *cell = "<age>".into();
@@ -78,6 +78,7 @@ impl Rules {
         if self.subject.has_service() {
             without_service(object);
         }
+        self.subject.simplify(object);
         let Some(meta) = object.get_mut("metadata") else { return };
         metadata(meta);
         let Some(meta) = meta.as_object_mut() else { return };

@@ -22,6 +22,9 @@ pub trait Subject: Sync {
     /// The watches that are open over the whole run: the end of the path, what is accepted, and the selector.
     fn streams(&self) -> &'static [(&'static str, &'static str, &'static str)];
 
+    /// Leaves out of an object what the two servers show in forms of their own that mean the same.
+    fn simplify(&self, _: &mut Value) {}
+
     /// The fields, beside those of every object, of one of this kind that every watch lets through, with the label `tier: a`.
     fn marker(&self, kind: &str) -> Value;
 
@@ -135,6 +138,11 @@ impl dyn Subject {
     /// Where the age stands in a table.
     pub fn age_column(&self) -> Option<usize> {
         self.resource().columns.iter().position(|column| matches!(column.cell, Cell::Age))
+    }
+
+    /// Whether its kinds are Kubernetes' own.
+    pub fn is_native(&self) -> bool {
+        self.resource().is_native()
     }
 
     /// Whether a column of a table shows what the service wrote.

@@ -23,7 +23,7 @@ const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 /// Questions after a write.
 const QUESTIONS: u32 = 3;
 /// Names that are not asked for again: they are only tried.
-const ODD_NAMES: [&str; 5] = ["system:x", "a/b", "..", "A b%", ""];
+const ODD_NAMES: [&str; 5] = ["system:x", "a/bc", "..", "A b%", ""];
 const ASKED_RESOURCES: [&str; 5] = ["pods", "roles", "rolebindings", "clusterroles", "clusterrolebindings"];
 
 /// Makes requests.
@@ -222,14 +222,16 @@ impl Draw {
             } else {
                 GROUP
             };
-            json!({ "resourceAttributes": {
+            let mut attributes = json!({
                 "verb": self.dice.one(&VERBS),
                 "group": group,
                 "resource": resource,
                 "subresource": self.dice.one(&["", "", "", "log", "status"]),
                 "name": self.dice.one(&["", "", "a", "b"]),
                 "namespace": self.dice.one(&["", NAMESPACES[0], NAMESPACES[0], NAMESPACES[1], "nowhere"]),
-            } })
+            });
+            attributes.as_object_mut().into_iter().for_each(|fields| fields.retain(|_, value| value != ""));
+            json!({ "resourceAttributes": attributes })
         };
         let guise: Guise = self.dice.one(&GUISES);
         review(guise, &spec)
@@ -281,26 +283,34 @@ fn review(guise: Guise, spec: &Value) -> Request {
     }
 }
 
-/// Some may write roles and bindings from the beginning, or nobody but the administrator ever could.
+/// Some may write roles and bindings from the beginning, or nobody but the administrator ever could; and one may give more
+/// than they have, by roles of a certain name.
 fn beginning() -> Vec<Request> {
     let verbs = ["create", "update", "patch", "delete", "deletecollection", "get", "list"];
-    let rules = json!([
+    let keeping = json!([
         { "verbs": verbs, "apiGroups": [GROUP], "resources": ["*"] },
         { "verbs": ["get"], "apiGroups": [""], "resources": ["pods"] },
     ]);
-    let role = role_ref(CLUSTER_ROLE, "keeper");
-    let everywhere = json!([subject("Group", "team")]);
+    let giving = json!([
+        { "verbs": ["escalate"], "apiGroups": [GROUP], "resources": ["roles"], "resourceNames": ["a"] },
+        { "verbs": ["bind"], "apiGroups": [GROUP], "resources": ["clusterroles", "roles"], "resourceNames": ["b"] },
+    ]);
+    let (keeper, giver) = (role_ref(CLUSTER_ROLE, "keeper"), role_ref(CLUSTER_ROLE, "giver"));
     let robot = json!({ "kind": "ServiceAccount", "name": "robot" });
-    let here = json!([subject("User", "joe"), robot]);
     let in_default = format!("namespaces/{}/{ROLE_BINDINGS}", NAMESPACES[0]);
-    let make = |place: &str, mut body: Value| {
-        body["metadata"] = json!({ "name": "keeper" });
+    let make = |place: &str, name: &str, mut body: Value| {
+        body["metadata"] = json!({ "name": name });
         let request = request("create", Method::POST, &format!("/apis/{GROUP}/v1/{place}"));
         Request { content_type: Some(JSON), body: Body::Json(body), ..request }
     };
+    let bind = |place: &str, role: &Value, subjects: Value| {
+        make(place, role["name"].as_str().unwrap_or_default(), json!({ "roleRef": role, "subjects": subjects }))
+    };
     vec![
-        make(CLUSTER_ROLES, json!({ "rules": rules })),
-        make(CLUSTER_ROLE_BINDINGS, json!({ "roleRef": role, "subjects": everywhere })),
-        make(&in_default, json!({ "roleRef": role, "subjects": here })),
+        make(CLUSTER_ROLES, "keeper", json!({ "rules": keeping })),
+        make(CLUSTER_ROLES, "giver", json!({ "rules": giving })),
+        bind(CLUSTER_ROLE_BINDINGS, &keeper, json!([subject("Group", "team")])),
+        bind(&in_default, &keeper, json!([subject("User", "joe"), robot])),
+        bind(&in_default, &giver, json!([subject("User", "joe")])),
     ]
 }

@@ -18,7 +18,9 @@ const RESOURCES: [&str; 9] =
 const URLS: [&str; 6] = ["/metrics", "/logs/*", "/logs*", "/healthz", "/*", "*"];
 const USERS: [&str; 4] = ["jane", "joe", "jim", "system:serviceaccount:default:robot"];
 const TEAMS: [&str; 4] = ["team", "ops", "system:authenticated", "system:serviceaccounts"];
-const ROLE_NAMES: [&str; 8] = ["a", "a", "b", "b", "c", "keeper", "cluster-admin", "nobody-s"];
+/// Roles that may be there, and one that never is. Who has the last has no more to gain, and so it is rare.
+const ROLE_NAMES: [&str; 14] =
+    ["a", "a", "a", "b", "b", "b", "c", "c", "c", "d", "keeper", "keeper", "nobody-s", "cluster-admin"];
 
 /// One or two of these.
 fn some(dice: &mut Dice, of: &[&str]) -> Value {
@@ -29,9 +31,12 @@ fn rule(dice: &mut Dice, kind: &str) -> Value {
     if kind == CLUSTER_ROLE && dice.chance(15) {
         return json!({ "verbs": some(dice, &["get", "post", "*"]), "nonResourceURLs": some(dice, &URLS) });
     }
-    let mut rule = json!({
-        "verbs": some(dice, &VERBS), "apiGroups": some(dice, &GROUPS), "resources": some(dice, &RESOURCES),
-    });
+    let mut rule = if dice.chance(15) {
+        // What lets somebody give more than they have.
+        json!({ "verbs": some(dice, &["escalate", "bind"]), "apiGroups": [GROUP], "resources": some(dice, &["roles", "clusterroles"]) })
+    } else {
+        json!({ "verbs": some(dice, &VERBS), "apiGroups": some(dice, &GROUPS), "resources": some(dice, &RESOURCES) })
+    };
     if dice.chance(25) {
         rule["resourceNames"] = some(dice, &["a", "b", ""]);
     }

@@ -1,0 +1,193 @@
+//! The differences that are meant in roles, bindings and questions of access.
+
+use std::collections::BTreeSet;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{Case, Explanation};
+use crate::request::{Body, Request};
+
+/// What kube-apiserver says to who gives what they do not have.
+const ESCALATION: &str = "is attempting to grant RBAC permissions";
+
+pub(super) const EXPLANATIONS: &[Explanation] = &[
+    Explanation {
+        name: "owners-of-reviews",
+        reason: "kube-apiserver records who asked, in a question that nobody keeps",
+        applies: |case| {
+            let is_review = case.ours["body"]["kind"] == "SelfSubjectAccessReview";
+            is_review && case.difference.pointer == "/body/metadata/managedFields"
+        },
+    },
+    Explanation {
+        name: "reasons-of-reviews",
+        reason: "kube-apiserver says by which binding something is allowed, ours only that all is to system:masters; nobody decides by that",
+        applies: |case| case.same_codes() && case.difference.pointer == "/body/status/reason",
+    },
+    Explanation {
+        name: "no-create-by-put",
+        reason: "a PUT creates some kinds of Kubernetes' own if they are not there, roles and bindings among them; in ours none, as of custom resources: kubectl and controllers create with POST or apply",
+        applies: |case| {
+            let Some(request) = case.request.filter(|request| request.method == Method::PUT) else { return false };
+            let absent = format!("\"{}\" not found", request.name.as_deref().unwrap_or_default());
+            case.codes().0 == 404 && case.codes().1 != 200 && case.we_say(&absent)
+        },
+    },
+    Explanation {
+        name: "missing-role",
+        reason: "who binds a role that is not there hears which it is; kube-apiserver takes it for a binding of that name",
+        applies: |case| {
+            let is_of_role = ["clusterroles", "roles"].iter().any(|kind| case.ours["body"]["details"]["kind"] == *kind);
+            case.codes() == (404, 404) && case.at_status() && is_of_role && case.they_say("bindings.rbac")
+        },
+    },
+    Explanation {
+        name: "words-of-faults",
+        reason: "ours says that a rule needs verbs and that a roleRef cannot change, as Kubernetes did up to 1.36; now it says only that something is required, or immutable, and quotes Go",
+        applies: |case| {
+            let (ours, theirs) = case.causes();
+            let ours: BTreeSet<_> = ours.iter().map(|cause| words_of_faults(cause)).collect();
+            let theirs: BTreeSet<_> = theirs.iter().map(|cause| words_of_faults(cause)).collect();
+            case.codes() == (422, 422) && case.at_status() && ours == theirs
+        },
+    },
+    Explanation {
+        name: "faults-before-rights",
+        reason: "kube-apiserver asks whether a writer may give what an object gives before it looks for faults in it, for its name and for its version; ours afterwards",
+        applies: |case| {
+            let of_rights = [
+                ESCALATION,
+                "must have cluster-admin privileges to use the aggregationRule",
+                "bindings.rbac.authorization.k8s.io \"",
+                "Name parameter ",
+                "Namespace parameter required",
+                "unsupported role reference kind",
+            ];
+            matches!(case.codes(), (422 | 409 | 400, 400 | 403 | 404 | 500))
+                && of_rights.iter().any(|text| case.they_say(text))
+        },
+    },
+    Explanation {
+        name: "name-before-faults",
+        reason: "the same of roles and bindings: that the name is taken comes before what is wrong with the rules or the subjects",
+        applies: |case| case.codes() == (409, 422) && case.we_say("already exists") && case.they_say("rbac"),
+    },
+    Explanation {
+        name: "unresolved-roles",
+        reason: "kube-apiserver ends a refusal with the roles that are bound and not there; ours does not name to a caller roles that they may not read",
+        applies: |case| {
+            let rest = case.rest_of_their_message();
+            let ends = [": rbac: RBAC: ", ": RBAC: ", "; resolution errors: ["];
+            case.codes() == (403, 403) && rest.is_some_and(|rest| ends.iter().any(|end| rest.starts_with(end)))
+        },
+    },
+    Explanation {
+        name: "repeated-verbs",
+        reason: "of what a writer would give and does not have kube-apiserver names a verb as often as rules ask for it; ours once",
+        applies: |case| {
+            case.codes() == (403, 403)
+                && case.they_say(ESCALATION)
+                && case.at("/body/message")
+                && case.says_verbs_once()
+        },
+    },
+    Explanation {
+        name: "typed-items",
+        reason: "the items of a list of Kubernetes' own kinds do not say of which kind they are; ours do, like those of custom resources",
+        applies: |case| {
+            let is_item = case.difference.pointer.starts_with("/body/items/") && case.difference.theirs.is_none();
+            is_item && (case.at("/apiVersion") || case.at("/kind"))
+        },
+    },
+    Explanation {
+        name: "columns-of-bindings",
+        reason: "what kube-apiserver says of the columns of roles and bindings is the documentation of its fields, and it takes an age for text",
+        applies: |case| {
+            let is_age =
+                case.at("/type") && case.theirs_is(&json!("string")) && case.difference.ours == Some(json!("date"));
+            let of_columns = case.difference.pointer.starts_with("/body/columnDefinitions/");
+            of_columns && case.codes() == (200, 200) && (case.at("/description") || is_age)
+        },
+    },
+    Explanation {
+        name: "no-aggregation",
+        reason: "a cluster role whose rules come from others is refused: nobody is there who would fill it",
+        applies: |case| case.codes().0 == 422 && case.we_say("roles are not aggregated here"),
+    },
+    Explanation {
+        name: "types-of-go",
+        reason: "of a value of a wrong type kube-apiserver says 400, and which field of Go cannot hold it, for its own kinds; ours says all that is wrong, as for custom resources",
+        applies: |case| {
+            let in_patch = case.codes() == (422, 422)
+                && case.at_status()
+                && (case.they_say("into Go struct field") || case.they_say("cannot restore s"));
+            in_patch || matches!(case.codes(), (422 | 409, 400)) && case.they_say("cannot be handled as a")
+        },
+    },
+    Explanation {
+        name: "empty-rules",
+        reason: "a role without rules has an empty list in ours and null in kube-apiserver, onto which nothing can be added and from which an empty list differs",
+        applies: |case| {
+            let Some(Request { body: Body::Json(body), .. }) = case.request else { return false };
+            let is_of_rule =
+                |operation: &Value| operation["path"].as_str().is_some_and(|path| path.starts_with("/rules/"));
+            let adds = body.as_array().is_some_and(|operations| operations.iter().any(is_of_rule));
+            let (mut ours, theirs) = case.causes();
+            ours.retain(|cause| !theirs.contains(cause));
+            let of_rules = |causes: &[String]| causes.iter().all(|cause| cause.contains("\".rules\""));
+            match case.codes() {
+                (200 | 403, 422) => {
+                    adds && case.they_say("the server rejected our request due to an error in our request")
+                }
+                (200, 409) => body["rules"] == json!([]) && of_rules(&theirs),
+                (409, 200) => !ours.is_empty() && of_rules(&ours),
+                (200, 200) => body["rules"] == json!([]) && case.at("/time") && case.difference.ours.is_none(),
+                (409, 409) => case.at_status() && of_rules(&ours),
+                _ => false,
+            }
+        },
+    },
+    Explanation {
+        name: "nothing-given",
+        reason: "who replaces a role or a binding with the same gives nobody anything; kube-apiserver compares what a body cannot know, too, such as the version",
+        applies: |case| {
+            let name = case.request.and_then(|request| request.name.as_deref()).unwrap_or_default();
+            let is_same = case.ours["after"][name]["changed"] == false;
+            case.codes() == (200, 403) && is_same && case.they_say(ESCALATION)
+        },
+    },
+];
+
+impl Case<'_> {
+    /// What kube-apiserver says behind all that ours does.
+    fn rest_of_their_message(&self) -> Option<&str> {
+        let [ours, theirs] = [self.ours, self.theirs].map(|answer| answer["body"]["message"].as_str());
+        theirs?.strip_prefix(ours?)
+    }
+
+    /// Whether both messages list the same verbs, ours each of them once.
+    fn says_verbs_once(&self) -> bool {
+        let [ours, theirs] =
+            [self.ours, self.theirs].map(|answer| answer["body"]["message"].as_str().unwrap_or_default());
+        let theirs = theirs.split_once("; resolution errors: ").map_or(theirs, |(theirs, _)| theirs);
+        let once = |line: &str| {
+            let Some((thing, verbs)) = line.split_once("Verbs:[") else { return line.to_owned() };
+            let mut seen = BTreeSet::new();
+            let verbs = verbs.trim_end_matches("]}").split(' ').filter(|verb| seen.insert(*verb));
+            format!("{thing}Verbs:[{}]}}", verbs.collect::<Vec<_>>().join(" "))
+        };
+        ours.lines().eq(theirs.lines().map(once))
+    }
+}
+
+/// A cause in the words of 1.37, without a roleRef that it quotes.
+fn words_of_faults(cause: &str) -> String {
+    let cause = cause
+        .replace(": verbs must contain at least one value", "")
+        .replace("cannot change roleRef", "field is immutable");
+    match (cause.find("Invalid value: "), cause.find(": field is immutable")) {
+        (Some(start), Some(end)) => format!("{}{}", &cause[..start], &cause[end..]),
+        _ => cause,
+    }
+}
