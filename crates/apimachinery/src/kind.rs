@@ -221,6 +221,8 @@ pub struct Context<'a> {
     pub seed: Seed,
     /// Whether nothing will be persisted: the answer should say so where it matters.
     pub dry_run: bool,
+    /// Whether the path names the object. That of a create does not, and what is allowed by name does not allow it.
+    pub named: bool,
     /// The objects that [`Kind::reads`] named and that exist.
     pub related: &'a Related,
 }

@@ -28,7 +28,8 @@ pub fn decide<W>(
     related: &Related,
 ) -> Result<Decision, Refusal> {
     let Command { key, action, manager, dry_run, now, seed, rights } = command;
-    let ctx = Context { rights: &rights, now, seed, dry_run, related };
+    let named = !matches!(action, Action::Create(_));
+    let ctx = Context { rights: &rights, now, seed, dry_run, named, related };
     let case = Case { kind, resource: kind.resource(), schema, world, key: &key, manager: &manager, ctx };
     let noticed = noticed(&action);
     let decided = match (action, current) {

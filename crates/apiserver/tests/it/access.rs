@@ -253,6 +253,28 @@ async fn to_give_can_be_a_right_of_its_own() {
 }
 
 #[tokio::test]
+async fn who_may_give_by_one_name_does_not_create_it() {
+    let front = alone().await;
+    let joe = User::with_token(&front, "joe-s-token").await;
+    let on_roles = |verbs: &[&str], names: &[&str]| {
+        json!({
+            "verbs": verbs, "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles"], "resourceNames": names,
+        })
+    };
+    let allowed = json!([on_roles(&["create", "patch"], &[]), on_roles(&["escalate"], &["reader"])]);
+    front.create(&format!("{RBAC}/clusterroles"), &role("giver", &allowed)).await;
+    front.bind("giver", "joe").await;
+    let (roles, reader) = (in_attic("roles"), role("reader", &on_books(&["get"])));
+    assert_eq!(joe.post(&roles, &reader).await.status, 403, "the path of a create names nothing");
+    let mut config = reader;
+    config["apiVersion"] = "rbac.authorization.k8s.io/v1".into();
+    config["kind"] = "Role".into();
+    assert_eq!(joe.apply(&format!("{roles}/reader"), &config).await.status, 201);
+    config["metadata"]["name"] = "writer".into();
+    assert_eq!(joe.apply(&format!("{roles}/writer"), &config).await.status, 403);
+}
+
+#[tokio::test]
 async fn bad_roles_and_bindings_are_refused_with_every_fault() {
     let front = alone().await;
     let faults = async |path: &str, body: Value| -> Vec<String> {

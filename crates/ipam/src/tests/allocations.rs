@@ -80,7 +80,7 @@ fn users_create_none() {
     let server = Server::new();
     let related = Related::default();
     let (rights, seed) = (Rights::Everything, apimachinery::command::Seed([7; 32]));
-    let ctx = Context { rights: &rights, now: server.now(), seed, dry_run: false, related: &related };
+    let ctx = Context { rights: &rights, now: server.now(), seed, dry_run: false, named: false, related: &related };
     let key = key("ipallocations", "mine");
     let refusal = kind_of(&key).create(&server.world, &key, Object::default(), &ctx).unwrap_err();
     assert_eq!(refusal.reason.code(), 405);

@@ -84,7 +84,7 @@ impl Roles {
             verb: "escalate",
             group: self.resource.group,
             resource: self.resource.plural,
-            name: &key.name,
+            name: if ctx.named { &key.name } else { "" },
             ..ResourceAsk::default()
         });
         if ctx.rights.include(&escalate) {
