@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compares our server with a real kube-apiserver: `scripts/oracle.sh [--seed N] [--operations N] [--kinds generic,pools] [--apply false]`.
+# Compares our server with a real kube-apiserver: `scripts/oracle.sh [--seed N] [--operations N] [--kinds generic,pools,access] [--apply false]`.
 #
 # kube-apiserver and etcd are built from their Go modules, once per version, into ORACLE_CACHE; that takes some ten minutes on two
 # cores the first time. ORACLE_KUBE_APISERVER and ORACLE_ETCD name programs that are there already.

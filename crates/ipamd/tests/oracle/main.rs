@@ -1,8 +1,8 @@
 //! The same requests to our server and to a real kube-apiserver, and what the answers differ in.
 //!
 //! It runs only when it is told where the two programs are, in `ORACLE_KUBE_APISERVER` and `ORACLE_ETCD`; `make oracle`
-//! builds and names them. Two things are looked at: the generic part, which every kind has in common, through two kinds
-//! without rules of their own; and IPPool, whose CRD says its rules in CEL.
+//! builds and names them. Three things are looked at: the generic part, which every kind has in common, through two kinds
+//! without rules of their own; IPPool, whose CRD says its rules in CEL; and roles and bindings, with what they allow.
 
 mod access;
 mod compare;

@@ -32,8 +32,7 @@ impl Settler {
     /// On a server that has no marks.
     pub async fn new(client: Client) -> anyhow::Result<Self> {
         let settler = Self { client, marks: 0 };
-        let holder = |plural: &str| subject("User", &holder(plural, 0));
-        let bound = |kind, plural| binding(plural, &role_ref(kind, plural), &holder(plural));
+        let bound = |kind, plural| binding(plural, &role_ref(kind, plural), &subject("User", &holder(plural, 0)));
         settler.put(CLUSTER_ROLES, &role(EVERY_MARK, None)).await?;
         settler.put(CLUSTER_ROLE_BINDINGS, &bound(CLUSTER_ROLE, CLUSTER_ROLES)).await?;
         settler.put(ROLE_BINDINGS, &bound(ROLE, ROLES)).await?;

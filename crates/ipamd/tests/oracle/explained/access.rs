@@ -141,7 +141,8 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
                     adds && case.they_say("the server rejected our request due to an error in our request")
                 }
                 (200, 409) => body["rules"] == json!([]) && of_rules(&theirs),
-                (409, 200) => !ours.is_empty() && of_rules(&ours),
+                (422, 409) => of_rules(&theirs),
+                (409, 200 | 422) => !ours.is_empty() && of_rules(&ours),
                 (200, 200) => body["rules"] == json!([]) && case.at("/time") && case.difference.ours.is_none(),
                 (409, 409) => case.at_status() && of_rules(&ours),
                 _ => false,
@@ -154,7 +155,8 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
         applies: |case| {
             let name = case.request.and_then(|request| request.name.as_deref()).unwrap_or_default();
             let is_same = case.ours["after"][name]["changed"] == false;
-            case.codes() == (200, 403) && is_same && case.they_say(ESCALATION)
+            let of_rights = case.they_say(ESCALATION) || case.they_say("bindings.rbac.authorization.k8s.io \"");
+            matches!(case.codes(), (200, 403 | 404)) && is_same && of_rights
         },
     },
 ];
