@@ -127,24 +127,29 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "empty-rules",
-        reason: "a role without rules has an empty list in ours and null in kube-apiserver, onto which nothing can be added and from which an empty list differs",
+        reason: "a role without rules has an empty list in ours and null in kube-apiserver, onto which nothing can be added, from which an empty list differs, and which nobody owns",
         applies: |case| {
             let Some(Request { body: Body::Json(body), .. }) = case.request else { return false };
             let is_of_rule =
                 |operation: &Value| operation["path"].as_str().is_some_and(|path| path.starts_with("/rules/"));
             let adds = body.as_array().is_some_and(|operations| operations.iter().any(is_of_rule));
-            let (mut ours, theirs) = case.causes();
-            ours.retain(|cause| !theirs.contains(cause));
-            let of_rules = |causes: &[String]| causes.iter().all(|cause| cause.contains("\".rules\""));
+            let (ours, theirs) = case.causes();
+            let only = |these: &[String], those: &[String]| -> Vec<String> {
+                these.iter().filter(|cause| !those.contains(cause)).cloned().collect()
+            };
+            let (only_ours, only_theirs) = (only(&ours, &theirs), only(&theirs, &ours));
+            let of_rules =
+                |causes: &[String]| !causes.is_empty() && causes.iter().all(|cause| cause.contains("\".rules\""));
             match case.codes() {
                 (200 | 403, 422) => {
                     adds && case.they_say("the server rejected our request due to an error in our request")
                 }
                 (200, 409) => body["rules"] == json!([]) && of_rules(&theirs),
                 (422, 409) => of_rules(&theirs),
-                (409, 200 | 422) => !ours.is_empty() && of_rules(&ours),
+                (409, 200 | 422) => of_rules(&only_ours),
+                (200, 200) if case.difference.theirs.is_none() => case.owners_have_rules_alone(),
                 (200, 200) => body["rules"] == json!([]) && case.at("/time") && case.difference.ours.is_none(),
-                (409, 409) => case.at_status() && of_rules(&ours),
+                (409, 409) => case.at_status() && of_rules(&[only_ours, only_theirs].concat()),
                 _ => false,
             }
         },
@@ -162,6 +167,13 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
 ];
 
 impl Case<'_> {
+    /// Whether the difference is owners of rules who own nothing else.
+    fn owners_have_rules_alone(&self) -> bool {
+        let owners = self.difference.ours.as_ref().and_then(Value::as_object).filter(|_| self.at("/managedFields"));
+        let has_rules_alone = |owner: &Value| owner["fieldsV1"] == json!({"f:rules": {}});
+        owners.is_some_and(|owners| owners.values().all(has_rules_alone))
+    }
+
     /// What kube-apiserver says behind all that ours does.
     fn rest_of_their_message(&self) -> Option<&str> {
         let [ours, theirs] = [self.ours, self.theirs].map(|answer| answer["body"]["message"].as_str());
