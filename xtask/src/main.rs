@@ -1,9 +1,10 @@
 //! `cargo xtask`: chores of this repository that are written in Rust.
 //!
 //! `tidy` checks the tree and fails on a fault; `cargo test` runs the same checks, so nobody has to remember it.
-//! `compatibility` makes a page of a list. `sizes` only reports. Building, formatting, linting and testing stay with cargo and the Makefile.
+//! `compatibility` and `limits` generate pages. `sizes` only reports. Building, formatting, linting and testing stay with cargo and the Makefile.
 
 mod compatibility;
+mod limits;
 mod sizes;
 mod tidy;
 mod tree;
@@ -16,8 +17,9 @@ const USAGE: &str = "\
 Usage: cargo xtask <COMMAND>
 
 Commands:
-  tidy           Check the tree: arrows between crates, purity, links, openings, text and what the list of compatibility says
+  tidy           Check the tree: arrows between crates, purity, links, openings, text, limits and what the list of compatibility says
   compatibility  Write docs/compatibility.md from docs/compatibility.toml
+  limits         Write docs/limits.md from the limits.rs files of the crates
   sizes          Report the sizes of files and functions; never fails
 ";
 
@@ -40,6 +42,13 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{}: {error}", compatibility::LIST);
+                ExitCode::FAILURE
+            }
+        },
+        "limits" => match fs::write(tree::root().join(limits::PAGE), limits::page(&tree)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{}: {error}", limits::PAGE);
                 ExitCode::FAILURE
             }
         },

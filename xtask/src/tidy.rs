@@ -4,6 +4,7 @@
 
 mod arrows;
 mod compatibility;
+mod limits;
 mod links;
 mod opening;
 mod purity;
@@ -41,7 +42,7 @@ impl fmt::Display for Fault {
 
 /// Every fault of the tree.
 pub fn faults(tree: &Tree) -> Vec<Fault> {
-    [arrows::check, purity::check, links::check, opening::check, text::check, compatibility::check]
+    [arrows::check, purity::check, links::check, opening::check, text::check, compatibility::check, limits::check]
         .iter()
         .flat_map(|check| check(tree))
         .collect()
@@ -68,7 +69,7 @@ mod tests {
             }
         )*};
     }
-    this_repository!(arrows, purity, links, opening, text, compatibility);
+    this_repository!(arrows, purity, links, opening, text, compatibility, limits);
 
     #[test]
     fn one_fault_of_each_check_reaches_the_command() {

@@ -47,6 +47,9 @@ use crate::{
     standalone::Surroundings,
 };
 
+/// Commands that are decided in one go, before the committer looks whether the store is free for the next commit.
+const DECIDED_COMMANDS_MAX: usize = 32;
+
 /// What a write was answered with, once it is durable.
 #[derive(Clone, Debug)]
 pub struct Committed {
@@ -175,7 +178,7 @@ impl<W: World> Committer<W> {
                         self.land(end, &batch, &mut open)?;
                     }
                 }
-                _ = queue.recv_many(&mut submitted, room.min(limits::DECIDED_COMMANDS_MAX)), if room > 0 => {
+                _ = queue.recv_many(&mut submitted, room.min(DECIDED_COMMANDS_MAX)), if room > 0 => {
                     if submitted.is_empty() {
                         break;
                     }

@@ -46,7 +46,31 @@ pub async fn run(store: Arc<dyn Store>) {
 
 #[cfg(test)]
 mod tests {
+    use store::memory::MemoryStore;
+
     use super::*;
+
+    /// The first look is at once and sees the revision; a little more than the age later it is compacted.
+    #[tokio::test(start_paused = true)]
+    async fn history_is_compacted_once_a_minute_and_kept_for_ten() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let write = store::Write {
+            key: store::Key::new("k").unwrap(),
+            value: Some("v".into()),
+            expected: None,
+            releases: Vec::new(),
+            takes: Vec::new(),
+        };
+        store.begin().await.unwrap().commit(vec![write]).await.unwrap();
+        let started = Instant::now();
+        let running = tokio::spawn(run(Arc::clone(&store)));
+        while store.head().await.unwrap().compacted == Revision(0) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let (kept, interval) = (started.elapsed(), Duration::from_mins(1));
+        assert!((Duration::from_mins(10)..Duration::from_mins(10) + interval).contains(&kept), "{kept:?}");
+        running.abort();
+    }
 
     #[test]
     fn history_goes_only_when_it_is_old_enough() {

@@ -1,78 +1,141 @@
-//! Every limit of the server, with its unit. What an operator may want to change is a flag of the binary.
+//! Every limit of the server, with its unit. What an operator may want to change is a flag of the binary. The page
+//! `docs/limits.md` is generated from this file.
 
 use std::time::Duration;
 
 /// The longest request body: 3 MiB, as kube-apiserver's.
+///
+/// Unit: bytes. Flag: `--max-body`. Test: `crates/ipamd/tests/it/errors.rs::too_long_a_body_is_413`.
 pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// Answers longer than this, in bytes, are compressed for clients that take gzip: upstream's value.
+///
+/// Unit: bytes. Test: `crates/apiserver/src/form.rs::large_bodies_are_compressed_and_small_ones_are_not`.
 pub const COMPRESSED_BYTES_MIN: u64 = 128 * 1024;
 /// The longest request head.
+///
+/// Unit: bytes. Test: `crates/ipamd/tests/it/errors.rs::head_of_more_than_the_limit_is_431`.
 pub const HEADER_BYTES_MAX: u32 = 1024 * 1024;
 /// Commands that wait for the committer; one more is answered with 429.
+///
+/// Unit: commands. Test: `crates/apiserver/tests/it/commits.rs::a_full_queue_is_said_at_once_and_safe_to_come_back_to`.
 pub const QUEUE_COMMANDS_MAX: usize = 8_192;
 /// Commands of one commit.
+///
+/// Unit: commands. Test: `crates/apiserver/tests/it/commits.rs::commit_holds_no_more_commands_than_the_batch_limit`.
 pub const BATCH_COMMANDS_MAX: usize = 1_024;
-/// Commands that are decided in one go, before the committer looks whether the store is free for the next commit.
-pub const DECIDED_COMMANDS_MAX: usize = 32;
 /// Entries of the log that are read at once to catch up with other replicas, also while the head is held.
+///
+/// Unit: entries. Test: `crates/apiserver/tests/it/replicas.rs::whoever_is_far_behind_catches_up_first`.
 pub const NEWS_ENTRIES_MAX: usize = 8_192;
 /// Writing requests under way at once; one more is answered with 429.
+///
+/// Unit: requests. Flag: `--max-mutating-requests-inflight`. Test:
+/// `crates/ipamd/tests/it/server_life.rs::writes_are_refused_cleanly_when_too_many_wait`.
 pub const MUTATING_REQUESTS_MAX: usize = 4_096;
 /// Reading requests under way at once, watches not counted; one more is answered with 429.
+///
+/// Unit: requests. Flag: `--max-requests-inflight`. Test:
+/// `crates/apiserver/tests/it/requests.rs::what_was_not_done_is_counted`.
 pub const READ_REQUESTS_MAX: usize = 4_096;
 /// Open watches; one more is answered with 429.
+///
+/// Unit: watches. Test: `crates/apiserver/tests/it/watching.rs::watches_are_limited_and_make_room_when_they_end`.
 pub const WATCHES_MAX: usize = 16_384;
 /// Events that are kept in memory for watches; older ones are read from the store.
+///
+/// Unit: events. Test: `crates/apiserver/src/hub.rs::a_cursor_before_the_oldest_event_is_sent_to_the_store`.
 pub const RECENT_EVENTS_MAX: usize = 8_192;
 /// Events that a watch takes from memory or from the store at once.
+///
+/// Unit: events. Test: `crates/apiserver/src/hub.rs::no_more_is_taken_at_once_than_asked_for`.
 pub const TAIL_EVENTS_MAX: usize = 128;
 /// Watches that read from the store what is no longer in memory, at the same time: decisions read from it too.
+///
+/// Unit: reads. Test: `crates/apiserver/src/tails.rs::whoever_lags_gets_what_was_read_for_others_and_no_gap`.
 pub const TAILS_AT_ONCE: usize = 1;
 /// Such reads that are kept for other watches; together as many events as are in memory anyway.
+///
+/// Unit: reads. Test: `crates/apiserver/src/tails.rs::whoever_lags_gets_what_was_read_for_others_and_no_gap`.
 pub const TAILS_KEPT: usize = RECENT_EVENTS_MAX / TAIL_EVENTS_MAX;
 /// Watches that are told something at the same time, before everything else has its turn again.
+///
+/// Unit: watches. Test: `crates/apiserver/src/turns.rs::everybody_else_comes_between_two_turns`.
 pub const TURNS_AT_ONCE: usize = 4;
 /// Objects that a list or a watch takes from the store at once.
+///
+/// Unit: records. Test: `crates/apiserver/tests/it/listing.rs::a_filtered_page_is_full_or_the_last`.
 pub const PAGE_RECORDS_MAX: usize = 1_000;
-/// Spans that a restart takes from the store at once.
-pub const RESTORED_SPANS_MAX: usize = 10_000;
 /// Objects behind a page up to which a list counts what remains.
+///
+/// Unit: records. Test: `crates/apiserver/tests/it/listing.rs::remaining_items_are_counted_up_to_the_limit_only`.
 pub const REMAINING_COUNTED_MAX: usize = 10_000;
 /// History that is kept for watches and for the pages of a list, in time.
+///
+/// Unit: time. Test: `crates/apiserver/src/compaction.rs::history_is_compacted_once_a_minute_and_kept_for_ten`.
 pub const HISTORY_AGE_MIN: Duration = Duration::from_mins(10);
 /// Time between two compactions of the history.
+///
+/// Unit: time. Test: `crates/apiserver/src/compaction.rs::history_is_compacted_once_a_minute_and_kept_for_ten`.
 pub const COMPACTION_INTERVAL: Duration = Duration::from_mins(1);
 /// Time until a request is answered; a watch goes on behind its answer.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/requests.rs::nothing_but_a_watch_takes_longer_than_a_minute`.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// Time until the write of one object is answered: `requestTimeoutUpperBound` of Kubernetes
 /// (`staging/src/k8s.io/apiserver/pkg/endpoints/handlers/rest.go`).
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/requests.rs::a_write_of_one_object_takes_no_longer_than_34_seconds`.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(34);
 /// Time that a TLS handshake may take.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/draining.rs::who_says_nothing_is_not_waited_for`.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time that the head of a request may take, and the first one of a connection to come.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/draining.rs::who_says_nothing_is_not_waited_for`.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
 /// How long a read waits for a revision that lies in the future.
+///
+/// Unit: time. Test:
+/// `crates/apiserver/tests/it/listing.rs::a_revision_that_has_not_come_is_waited_for_and_then_refused`.
 pub const FUTURE_REVISION_WAIT: Duration = Duration::from_secs(3);
 /// Time between two bookmarks of a watch.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/watching.rs::a_bookmark_comes_every_minute`.
 pub const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 /// How long before its end a watch sends its last bookmark.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/watching.rs::a_watch_ends_at_its_timeout_behind_a_bookmark`.
 pub const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// The shortest life of a watch that names no timeout; the longest is twice that.
+///
+/// Unit: time. Test:
+/// `crates/apiserver/tests/it/watching.rs::chance_says_how_long_a_watch_lives_that_does_not_say_it_itself`.
 pub const WATCH_TIMEOUT_MIN: Duration = Duration::from_mins(30);
 /// The longest life of a watch, whatever it asks for.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/watching.rs::the_longest_timeout_is_no_trouble`.
 pub const WATCH_TIMEOUT_MAX: Duration = Duration::from_hours(24);
 /// Streams of one HTTP/2 connection: upstream's value for aggregated servers.
+///
+/// Unit: streams. Test: `crates/apiserver/tests/it/watching.rs::a_connection_carries_a_thousand_watches`.
 pub const HTTP2_STREAMS_MAX: u32 = 1_000;
 /// How often a generated name that is taken is drawn anew.
+///
+/// Unit: tries. Test: `crates/apiserver/tests/it/requests.rs::a_generated_name_that_is_taken_is_drawn_anew`.
 pub const GENERATED_NAME_TRIES: usize = 8;
 
 /// Deletions and changes of the garbage collector, and of a namespace's deletion, that are under way at once.
+///
+/// Unit: requests. Test: `crates/apiserver/src/standalone/agenda.rs::no_more_is_taken_than_asked_for`.
 pub const BACKGROUND_WRITES_MAX: usize = 64;
-/// How long background work leaves the log alone before it reads on.
-pub const BACKGROUND_NAP: Duration = Duration::from_millis(10);
 /// How long background work waits after a failure; each time twice as long.
+///
+/// Unit: time. Test: `crates/apiserver/src/standalone/agenda.rs::what_fails_comes_back_later_and_later`.
 pub const BACKGROUND_RETRY_MIN: Duration = Duration::from_millis(100);
 /// The longest that it waits.
+///
+/// Unit: time. Test: `crates/apiserver/src/standalone/agenda.rs::what_fails_comes_back_later_and_later`.
 pub const BACKGROUND_RETRY_MAX: Duration = Duration::from_mins(1);
 
 /// The limits that an operator sets.

@@ -12,6 +12,9 @@ use crate::{api, committer, limits};
 /// The key of the first entry of every log. No resource has a dot in its name.
 const FIRST_ENTRY: &str = ".log";
 
+/// Spans that a restart takes from the store at once.
+const SPANS_PER_PAGE: usize = 10_000;
+
 /// What a restart read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
@@ -101,7 +104,7 @@ async fn restore_spans<W: World>(snapshot: &mut dyn Snapshot, world: &mut W) -> 
     let (mut count, mut after) = (0, None::<(String, u128)>);
     loop {
         let cursor = after.as_ref().map(|(space, first)| (space.as_str(), *first));
-        let spans = snapshot.spans(cursor, limits::RESTORED_SPANS_MAX).await?;
+        let spans = snapshot.spans(cursor, SPANS_PER_PAGE).await?;
         let Some(last) = spans.last() else { return Ok(count) };
         after = Some((last.space.clone(), last.first));
         count += spans.len();

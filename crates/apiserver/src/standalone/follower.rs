@@ -1,6 +1,6 @@
 //! What the tasks behind the scenes share: they follow the log, and change objects as anybody else does.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use apimachinery::{
     access::Rights,
@@ -21,6 +21,9 @@ use crate::{
     hub::Event,
     limits,
 };
+
+/// How long a controller leaves the log alone before it reads on: events that come together are then read together.
+const QUIET_TIME: Duration = Duration::from_millis(10);
 
 /// A place in the log.
 pub struct Follower<'a, W> {
@@ -52,7 +55,7 @@ impl<'a, W: World> Follower<'a, W> {
     pub async fn rest(&mut self, agenda: &Agenda) {
         if agenda.is_idle() {
             tokio::select! {
-                _ = self.head.changed() => tokio::time::sleep(limits::BACKGROUND_NAP).await,
+                _ = self.head.changed() => tokio::time::sleep(QUIET_TIME).await,
                 () = agenda.wait() => {}
             }
         }

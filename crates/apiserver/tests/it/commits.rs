@@ -448,6 +448,21 @@ async fn a_world_that_panics_ends_the_committer_and_leaves_nobody_waiting() {
 }
 
 #[tokio::test]
+async fn commit_holds_no_more_commands_than_the_batch_limit() {
+    let desk = Desk::open();
+    let room = u32::try_from(limits::BATCH_COMMANDS_MAX).unwrap() + 3;
+    let held = desk.held(create(shelf_key("a"), shelf("a", room))).await;
+    let books = (0..room).map(|n| create_book(&format!("b{n}"))).collect();
+    let waiting = queued(&desk.queue, books).await;
+    desk.decided(limits::BATCH_COMMANDS_MAX).await;
+    desk.store.release();
+    held.await.unwrap();
+    assert!(join_all(waiting).await.iter().all(Result::is_ok));
+    // Two writes a book, and one of the shelf.
+    assert_eq!(desk.store.commits(), [1, 2 * limits::BATCH_COMMANDS_MAX + 1, 2 * 3 + 1]);
+}
+
+#[tokio::test]
 async fn a_full_queue_is_said_at_once_and_safe_to_come_back_to() {
     let desk = Desk::with_shelf().await;
     let held = desk.held(create_book("w")).await;

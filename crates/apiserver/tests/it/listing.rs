@@ -1,5 +1,6 @@
 //! Lists: one snapshot, whatever happens between its pages.
 
+use apiserver::limits;
 use http::Method;
 use serde_json::{Value, json};
 use store::{Revision, Store as _};
@@ -64,6 +65,18 @@ async fn pages_show_one_snapshot_while_writes_go_on() {
     let changed = front.watch(&watch).await.rest().await;
     let changed: Vec<_> = changed.iter().map(|event| name(&event["object"])).collect();
     assert_eq!(changed, ["b011", "b03", "b05"], "a watch goes on exactly where the list stood");
+}
+
+#[tokio::test]
+async fn remaining_items_are_counted_up_to_the_limit_only() {
+    let store = FaultyStore::new();
+    let front = Front::starting(Setup::default(), store.clone()).await.restored().await;
+    let shelf = |n: usize| format!("shelves/platform//s{n:05}");
+    store.write_many_behind_the_back((0..limits::REMAINING_COUNTED_MAX).map(shelf)).await;
+    let first = async || front.get(&format!("{API}/shelves?limit=1")).await.json()["metadata"].clone();
+    assert_eq!(first().await["remainingItemCount"], limits::REMAINING_COUNTED_MAX - 1);
+    store.write_many_behind_the_back([shelf(limits::REMAINING_COUNTED_MAX)]).await;
+    assert_eq!(first().await.get("remainingItemCount"), None);
 }
 
 #[tokio::test]

@@ -111,6 +111,16 @@ async fn too_long_a_body_is_413() {
 }
 
 #[tokio::test]
+async fn head_of_more_than_the_limit_is_431() {
+    let front = Front::open().await;
+    let long = "x".repeat(apiserver::limits::HEADER_BYTES_MAX as usize);
+    for http in [front.server.http(), front.server.http().over_http2()] {
+        let request = http::Request::get(POOLS).header("x-long", long.as_str()).body("").unwrap();
+        assert_eq!(http.send(request).await.unwrap().status, 431);
+    }
+}
+
+#[tokio::test]
 async fn a_body_in_another_language_is_415() {
     let front = Front::open().await;
     let body = serde_json::Value::from(pool("p").cidr("10.0.0.0/8")).to_string();
