@@ -95,11 +95,12 @@ fn no_match() -> Refusal {
     Refusal::bad_request(message).because(&fault)
 }
 
-/// An allocation of an earlier claim of this name stands in the way: its block must not be lost track of.
+/// An allocation of the name that this claim's would have is still there: its block must not be lost track of. As a rule it
+/// was retained from an earlier claim of this name; the name alone, which is a hash, does not prove it.
 fn still_retained(key: &ObjectKey, allocation: &ObjectKey, object: &Object) -> Refusal {
     let why = format!(
-        "IPAllocation \"{}\" of an earlier claim of this name still keeps {}; delete that allocation, or give the claim \
-         another name",
+        "IPAllocation \"{}\", whose name this claim's allocation would have, still keeps {}; delete that allocation, or \
+         give the claim another name",
         allocation.name,
         object.text("/status/allocatedCIDR")
     );

@@ -1,6 +1,6 @@
 //! What can be said of the spec of an IPClaim without looking at any pool.
 
-use address::{Family, Prefix};
+use address::{Family, ParseError, Prefix};
 use apimachinery::{
     field::{Fault, Path},
     selector::LabelSelector,
@@ -49,30 +49,42 @@ pub(super) fn check(claim: ClaimSpec) -> Result<(Source, Request), Vec<Fault>> {
 
 /// An exact address is a block of one. Host bits are refused: they leave open whether the block or the address is meant.
 fn check_address(text: &str, family: Option<Family>, faults: &mut Vec<Fault>) -> Option<Prefix> {
-    let path = spec::path("address");
-    let parsed = match address::parse_address_or_cidr(text) {
-        Ok((parsed, _)) => parsed,
-        Err(error) => {
-            faults.push(Fault::invalid(path, text, &error.to_string()));
+    let block = match read_address(text) {
+        Ok(block) if block.length() > 0 => block,
+        Ok(_) => {
+            faults.push(Fault::invalid(spec::path("address"), text, "its prefix length must be greater than 0"));
+            return None;
+        }
+        Err(detail) => {
+            faults.push(Fault::invalid(spec::path("address"), text, &detail));
             return None;
         }
     };
-    if parsed.host_bits {
-        let address = text.split('/').next().unwrap_or_default();
-        let detail = format!(
-            "has bits set beyond its prefix length; write {} for the block, {address} for the address",
-            parsed.prefix
-        );
-        faults.push(Fault::invalid(path, text, &detail));
-        return None;
-    }
-    let of_address = parsed.prefix.family();
+    let of_address = block.family();
     if let Some(family) = family.filter(|family| *family != of_address) {
         let detail = format!("address family {family} does not match spec.address, which is {of_address}");
         faults.push(Fault::invalid(spec::path("ipFamily"), family.to_string(), &detail));
         return None;
     }
-    Some(parsed.prefix)
+    Some(block)
+}
+
+fn read_address(text: &str) -> Result<Prefix, String> {
+    match address::parse_address_or_cidr(text) {
+        Ok((parsed, _)) if parsed.host_bits => {
+            let address = text.split('/').next().unwrap_or_default();
+            Err(format!(
+                "has bits set beyond its prefix length; write {} for the block, {address} for the address",
+                parsed.prefix
+            ))
+        }
+        Ok((parsed, _)) => Ok(parsed.prefix),
+        // A block that prints as IPv4-mapped can be asked for in the very form in which a status shows it.
+        Err(error @ ParseError::Ipv4Mapped { .. }) => {
+            spec::stored_block(text).filter(|block| block.to_string() == text).ok_or_else(|| error.to_string())
+        }
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn check_length(

@@ -405,6 +405,13 @@ fn an_address_of_ones_own() {
     "#]],
     );
     check(
+        from("four", json!({"address": "0.0.0.0/0"})),
+        expect![[r#"
+        422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.address: Invalid value: "0.0.0.0/0": its prefix length must be greater than 0
+        - FieldValueInvalid spec.address: Invalid value: "0.0.0.0/0": its prefix length must be greater than 0
+    "#]],
+    );
+    check(
         from("four", json!({"address": "10.1.0.1"})),
         expect![[r#"
         422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.address: Invalid value: "10.1.0.1/32": must be inside IPPool "four", which is 10.0.0.0/16
@@ -696,7 +703,7 @@ fn a_retained_allocation_bars_its_name_until_it_is_deleted() {
     let allocation = server.allocation_of(&claim("a"));
     server.delete(&claim("a")).unwrap();
     expect![[r#"
-        409 Conflict: Operation cannot be fulfilled on ipclaims.ipam.miloapis.com "a": IPAllocation "alloc-9efb36117d50566e" of an earlier claim of this name still keeps 10.0.0.0/32; delete that allocation, or give the claim another name
+        409 Conflict: Operation cannot be fulfilled on ipclaims.ipam.miloapis.com "a": IPAllocation "alloc-9efb36117d50566e", whose name this claim's allocation would have, still keeps 10.0.0.0/32; delete that allocation, or give the claim another name
     "#]].assert_eq(&show(&server.create(claim("a"), spec.clone())));
     let (other, _) = server.create(claim("b"), spec.clone()).unwrap();
     assert_eq!(other.text("/status/allocatedCIDR"), "10.0.0.1/32", "the retained block is held");

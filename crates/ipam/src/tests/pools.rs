@@ -411,9 +411,9 @@ fn capacity_is_exact_up_to_all_of_ipv6() {
     expect![[r#"{"allocated":9223372036854775807,"available":0,"exact":{"allocated":"340282366920938463463374607431768211456","available":"0","total":"340282366920938463463374607431768211456"},"total":9223372036854775807} 100 null"#]].assert_eq(&status(&server));
 }
 
-/// The text of such a block reads as an IPv4-mapped address, which people may not write, but the service must read.
+/// The text of such a block reads as an IPv4-mapped address. A claim may name it in that form alone: it is what a status shows.
 #[test]
-fn blocks_that_print_as_ipv4_mapped_are_handed_out_too() {
+fn blocks_that_print_as_ipv4_mapped_are_handed_out_and_can_be_claimed_again() {
     let mut server = Server::with_pool("p", "::fffe:0:0/95");
     server.create(claim("a"), json!({"poolRef": {"name": "p"}, "prefixLength": 96})).unwrap();
     let answer = server.create(claim("b"), json!({"poolRef": {"name": "p"}, "prefixLength": 104}));
@@ -423,6 +423,15 @@ fn blocks_that_print_as_ipv4_mapped_are_handed_out_too() {
     .assert_eq(&show(&answer));
     server.delete(&claim("b")).unwrap();
     assert_eq!(server.get(&pool("p")).field("status")["largestFreePrefix"], 96);
+    let mut again =
+        |name: &str, text: &str| show(&server.create(claim(name), json!({"poolRef": {"name": "p"}, "address": text})));
+    expect![[r#"
+        Bound ::ffff:0.0.0.0/104
+    "#]]
+    .assert_eq(&again("c", "::ffff:0.0.0.0/104"));
+    for other in ["::ffff:1.0.0.0", "::ffff:100:0/104"] {
+        assert!(again("d", other).contains("spec.address: Invalid value"), "{other}");
+    }
 }
 
 #[test]
