@@ -62,13 +62,16 @@ impl Access {
     }
 }
 
+/// All rules as they were at one revision: an old role with a new binding is a right that nobody ever had.
 async fn read<W: World>(api: &Api<W>) -> Result<Policy, store::Error> {
     let mut policy = Policy::new(rules_of_everybody());
+    let mut at = None;
     for resource in rbac::ALL {
         let prefix = format!("{resource}/");
         let mut after: Option<Key> = None;
         loop {
-            let page = api.store.list(&prefix, after.as_ref(), None, limits::PAGE_RECORDS_MAX).await?;
+            let page = api.store.list(&prefix, after.as_ref(), at, limits::PAGE_RECORDS_MAX).await?;
+            at = Some(page.revision);
             for record in &page.records {
                 let object = committer::parse(&record.key, &record.value)?;
                 if rbac::is_role(resource) {

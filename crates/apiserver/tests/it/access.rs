@@ -475,6 +475,21 @@ async fn who_may_acts_as_another() {
 }
 
 #[tokio::test]
+async fn rules_of_one_request_are_read_at_one_revision() {
+    let front = alone().await;
+    let jane = User::with_token(&front, "jane-s-token").await;
+    front.create(&format!("{RBAC}/clusterroles"), &role("keeper", &on_books(&["get", "list"]))).await;
+    front.store.hold_lists(Some("clusterrolebindings/"));
+    let asked = tokio::spawn(async move { jane.get(BOOKS).await });
+    front.store.lists_waited(1).await;
+    // What the role allowed is taken away before jane is bound to it.
+    front.patch(&format!("{RBAC}/clusterroles/keeper"), &json!({ "rules": [] })).await;
+    front.create(&format!("{RBAC}/clusterrolebindings"), &binding("keeper", ("ClusterRole", "keeper"), "jane")).await;
+    front.store.hold_lists(None);
+    assert_eq!(asked.await.unwrap(), 403, "she never had that right");
+}
+
+#[tokio::test]
 async fn while_the_rules_are_not_known_nobody_is_told_that_they_may_not() {
     let front = Front::starting(Setup { tokens: TOKENS, ..Setup::alone() }, FaultyStore::new()).await;
     let jane = User::with_token(&front, "jane-s-token").await;

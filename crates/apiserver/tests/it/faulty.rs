@@ -46,11 +46,21 @@ struct Shared {
     blind_spot: Mutex<Option<String>>,
     /// How many have failed so.
     unseen: watch::Sender<usize>,
+    /// A list of what is under this prefix panics once.
+    trap: Mutex<Option<String>>,
+    /// Lists of what is under this prefix wait.
+    lists_held: watch::Sender<Option<String>>,
+    /// How many have waited.
+    lists_waited: watch::Sender<usize>,
+    /// Whether questions for the head wait.
+    heads_held: watch::Sender<bool>,
+    /// How often the head was asked for.
+    heads: watch::Sender<usize>,
     /// Whether reads of single objects wait.
     reads_held: watch::Sender<bool>,
     /// How many have waited.
     reads_waited: watch::Sender<usize>,
-    /// How often the head was asked for.
+    /// How often the head was to be taken.
     begins: watch::Sender<usize>,
     /// Lets held commits go on.
     gate: Semaphore,
@@ -66,6 +76,19 @@ impl Shared {
             return Err(Error::Unavailable("it does not answer".to_owned()));
         }
         Ok(())
+    }
+
+    fn spring(&self, prefix: &str) {
+        let trap = self.trap.lock().unwrap().take_if(|trap| prefix.starts_with(&**trap));
+        assert_eq!(trap, None, "a trap");
+    }
+
+    async fn wait_to_list(&self, prefix: &str) {
+        let goes_on = |held: &Option<String>| held.as_ref().is_none_or(|held| !prefix.starts_with(&**held));
+        if !goes_on(&self.lists_held.borrow()) {
+            self.lists_waited.send_modify(|waited| *waited += 1);
+            self.lists_held.subscribe().wait_for(goes_on).await.unwrap();
+        }
     }
 }
 
@@ -84,6 +107,11 @@ impl FaultyStore {
             faults: Mutex::default(),
             blind_spot: Mutex::default(),
             unseen: watch::Sender::default(),
+            trap: Mutex::default(),
+            lists_held: watch::Sender::default(),
+            lists_waited: watch::Sender::default(),
+            heads_held: watch::Sender::default(),
+            heads: watch::Sender::default(),
             reads_held: watch::Sender::default(),
             reads_waited: watch::Sender::default(),
             begins: watch::Sender::default(),
@@ -109,6 +137,41 @@ impl FaultyStore {
         self.shared.unseen.subscribe().wait_for(|unseen| *unseen >= count).await.unwrap();
     }
 
+    /// The next list of what is under this prefix panics.
+    pub fn panic_at(&self, prefix: &str) {
+        *self.shared.trap.lock().unwrap() = Some(prefix.to_owned());
+    }
+
+    /// Whether a panic is still to come.
+    pub fn is_trapped(&self) -> bool {
+        self.shared.trap.lock().unwrap().is_some()
+    }
+
+    /// From now on lists of what is under this prefix wait; with `None` all go on.
+    pub fn hold_lists(&self, prefix: Option<&str>) {
+        self.shared.lists_held.send_replace(prefix.map(str::to_owned));
+    }
+
+    /// Waits until so many lists have had to wait.
+    pub async fn lists_waited(&self, count: usize) {
+        self.shared.lists_waited.subscribe().wait_for(|waited| *waited >= count).await.unwrap();
+    }
+
+    /// From now on questions for the head wait, or go on.
+    pub fn hold_heads(&self, held: bool) {
+        self.shared.heads_held.send_replace(held);
+    }
+
+    /// How often the head was asked for.
+    pub fn heads(&self) -> usize {
+        *self.shared.heads.borrow()
+    }
+
+    /// Waits until the head was asked for so often.
+    pub async fn heads_asked(&self, count: usize) {
+        self.shared.heads.subscribe().wait_for(|heads| *heads >= count).await.unwrap();
+    }
+
     /// From now on reads of single objects wait, or go on.
     pub fn hold_reads(&self, held: bool) {
         self.shared.reads_held.send_replace(held);
@@ -129,12 +192,12 @@ impl FaultyStore {
         self.shared.commits.borrow().clone()
     }
 
-    /// How often the head was asked for.
+    /// How often the head was to be taken.
     pub fn begins(&self) -> usize {
         *self.shared.begins.borrow()
     }
 
-    /// Waits until the head was asked for so often.
+    /// Waits until the head was to be taken so often.
     pub async fn begun(&self, count: usize) {
         self.shared.begins.subscribe().wait_for(|begins| *begins >= count).await.unwrap();
     }
@@ -152,6 +215,16 @@ impl FaultyStore {
     /// A write that nobody of the server made.
     pub async fn write_behind_the_back(&self, key: &str) {
         self.write_many_behind_the_back([key.to_owned()]).await;
+    }
+
+    /// A write of these bytes that nobody of the server made; `None` deletes.
+    pub async fn write_bytes_behind_the_back(&self, key: &str, value: Option<&'static str>) {
+        let key = Key::new(key).unwrap();
+        let transaction = self.inner.begin().await.unwrap();
+        let current = transaction.read(std::slice::from_ref(&key)).await.unwrap().remove(0);
+        let expected = current.map(|record| record.revision);
+        let write = Write { key, value: value.map(Into::into), expected, releases: Vec::new(), takes: Vec::new() };
+        transaction.commit(vec![write]).await.unwrap();
     }
 
     /// The same, of so many keys in one commit.
@@ -193,6 +266,8 @@ impl Store for FaultyStore {
     }
 
     async fn head(&self) -> Result<Head, Error> {
+        self.shared.heads.send_modify(|heads| *heads += 1);
+        self.shared.heads_held.subscribe().wait_for(|held| !held).await.unwrap();
         self.inner.head().await
     }
 
@@ -211,6 +286,8 @@ impl Store for FaultyStore {
 
     async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
         self.shared.see(prefix)?;
+        self.shared.spring(prefix);
+        self.shared.wait_to_list(prefix).await;
         self.inner.list(prefix, after, at, limit).await
     }
 
