@@ -62,7 +62,7 @@ impl Access {
     }
 }
 
-/// All rules as they were at one revision: an old role with a new binding is a right that nobody ever had.
+/// All rules as they were at one revision: an old role with a new binding is a right that never existed.
 async fn read<W: World>(api: &Api<W>) -> Result<Policy, store::Error> {
     let mut policy = Policy::new(rules_of_everybody());
     let mut at = None;

@@ -11,6 +11,7 @@
 mod batch;
 mod convert;
 mod flight;
+mod heartbeat;
 mod shared;
 
 use std::{
@@ -31,7 +32,6 @@ use store::Store;
 use tokio::{
     runtime::Handle,
     sync::{Notify, mpsc, oneshot},
-    task::JoinHandle,
 };
 use tokio_util::task::TaskTracker;
 
@@ -45,6 +45,7 @@ use crate::{
     limits,
     metrics::{Decided, Metrics},
     standalone::Surroundings,
+    write_path::{Ticket, WritePath},
 };
 
 /// Commands that are decided in one go, before the committer looks whether the store is free for the next commit.
@@ -61,7 +62,18 @@ pub struct Committed {
     pub warnings: Vec<String>,
 }
 
-type Reply = oneshot::Sender<Result<Committed, Refusal>>;
+/// Where a caller waits. Its command counts as waiting until it is answered, whether anybody listens or not.
+struct Reply {
+    caller: oneshot::Sender<Result<Committed, Refusal>>,
+    _ticket: Ticket,
+}
+
+impl Reply {
+    /// Answers. A caller that has gone away misses its answer, not its write.
+    fn send(self, result: Result<Committed, Refusal>) {
+        drop(self.caller.send(result));
+    }
+}
 
 /// A command in the queue, and where its caller waits.
 struct Submitted {
@@ -80,6 +92,7 @@ impl Submitted {
 pub struct Queue {
     sender: mpsc::Sender<Submitted>,
     nudge: Arc<Notify>,
+    writes: Arc<WritePath>,
 }
 
 impl Queue {
@@ -90,7 +103,8 @@ impl Queue {
 
     /// Submits a command and waits for its answer. Giving up the wait does not take the command back.
     pub async fn submit(&self, command: Command) -> Result<Committed, Refusal> {
-        let (reply, answer) = oneshot::channel();
+        let (caller, answer) = oneshot::channel();
+        let reply = Reply { caller, _ticket: self.writes.enter() };
         self.sender.try_send(Submitted { command, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 Refusal::new(Reason::TooManyRequests, "too many writes are waiting, please try again later")
@@ -122,6 +136,8 @@ pub struct Committer<W> {
     pub hub: Arc<Hub>,
     /// What operators learn.
     pub metrics: Arc<Metrics>,
+    /// What probes learn.
+    pub writes: Arc<WritePath>,
     /// Whose namespaces are.
     pub surroundings: Surroundings,
 }
@@ -136,7 +152,7 @@ impl<W: World> Committer<W> {
     pub fn open(self) -> (Queue, impl Future<Output = Result<(), Fatal>> + Send) {
         let (sender, receiver) = mpsc::channel(limits::QUEUE_COMMANDS_MAX);
         let nudge = Arc::<Notify>::default();
-        let queue = Queue { sender, nudge: Arc::clone(&nudge) };
+        let queue = Queue { sender, nudge: Arc::clone(&nudge), writes: Arc::clone(&self.writes) };
         // Where this is called from, not where the work is done: there the callers wait for their answers.
         let answers = Answers { runtime: Handle::current(), tasks: TaskTracker::new() };
         let work = async move {
@@ -152,8 +168,9 @@ impl<W: World> Committer<W> {
         (queue, work)
     }
 
-    /// Works on the queue in a thread of its own: whatever else the server does, the store need not wait for it.
-    pub fn start(self) -> io::Result<(Queue, JoinHandle<Result<(), Fatal>>)> {
+    /// Works on the queue in a thread of its own: whatever else the server does, the store need not wait for it. The future
+    /// waits for the end of the thread.
+    pub fn start(self) -> io::Result<(Queue, impl Future<Output = Result<(), Fatal>> + Send + 'static)> {
         let (queue, work) = self.open();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (tell, ended) = oneshot::channel();
@@ -162,7 +179,7 @@ impl<W: World> Committer<W> {
             drop(tell.send(runtime.block_on(work)));
         })?;
         let end = async { ended.await.unwrap_or_else(|_| Err(Fatal("it ended in a panic".to_owned()))) };
-        Ok((queue, tokio::spawn(end)))
+        Ok((queue, end))
     }
 
     async fn run(&self, mut queue: mpsc::Receiver<Submitted>, answers: &Answers) -> Result<(), Fatal> {
@@ -191,6 +208,10 @@ impl<W: World> Committer<W> {
                     };
                     open.callers.extend(callers);
                 }
+                () = self.writes.heartbeat_asked(), if flight.is_none() => {
+                    self.heartbeat().await?;
+                    open = Open::behind(self.hub.head());
+                }
             }
             if flight.is_none() && !open.callers.is_empty() {
                 flight = Some(self.launch(&mut open, queue.len(), answers));
@@ -214,7 +235,12 @@ impl<W: World> Committer<W> {
     }
 
     fn crew(&self) -> Crew {
-        Crew { store: Arc::clone(&self.store), hub: Arc::clone(&self.hub), metrics: Arc::clone(&self.metrics) }
+        Crew {
+            store: Arc::clone(&self.store),
+            hub: Arc::clone(&self.hub),
+            metrics: Arc::clone(&self.metrics),
+            writes: Arc::clone(&self.writes),
+        }
     }
 
     /// Tells those who still wait why. What was decided on top of a batch that was not written goes with it.

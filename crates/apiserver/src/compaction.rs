@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use store::{Revision, Store};
 use tokio::time::{Duration, Instant};
 
-use crate::limits;
+use crate::{limits, outage::Outage};
 
 /// Where the log ended at points in time, oldest first.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl Marks {
 
 /// Compacts at every interval, until dropped. A failure is logged and tried again at the next.
 pub async fn run(store: Arc<dyn Store>) {
-    let mut marks = Marks::default();
+    let (mut marks, outage) = (Marks::default(), Outage::new("history cannot be compacted"));
     let mut interval = tokio::time::interval(limits::COMPACTION_INTERVAL);
     loop {
         interval.tick().await;
@@ -37,9 +37,12 @@ pub async fn run(store: Arc<dyn Store>) {
             Err(error) => Err(error),
         };
         match result {
-            Ok(Some(revision)) => tracing::debug!(%revision, "history was compacted"),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(error = %error, "history could not be compacted; it is tried again"),
+            Ok(Some(revision)) => {
+                outage.over();
+                tracing::debug!(%revision, "history was compacted");
+            }
+            Ok(None) => outage.over(),
+            Err(error) => outage.failed(&error),
         }
     }
 }

@@ -1,12 +1,22 @@
-//! `/livez`, `/readyz` and `/healthz`: named checks, in the words of kube-apiserver.
+//! `/livez`, `/readyz` and `/healthz`: named checks, in the words of kube-apiserver. They are answered from memory.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use apimachinery::{kind::Gauge, options::Query};
+use store::Store;
+use tokio::time::Instant;
+
+use crate::{prober::Prober, write_path::WritePath};
 
 /// What the checks look at.
 #[derive(Debug, Default)]
 pub struct Health {
+    /// How writes fare.
+    pub writes: Arc<WritePath>,
+    prober: Prober,
     restored: AtomicBool,
     stopping: AtomicBool,
 }
@@ -56,12 +66,19 @@ impl Health {
         self.restored.load(Ordering::Acquire)
     }
 
-    /// All checks of a probe; `store` is what the store answered just now.
-    pub fn checks(&self, probe: Probe, store: Result<(), String>) -> Vec<Check> {
+    /// Keeps what the checks look at up to date, until it is dropped.
+    pub async fn probe(&self, store: &Arc<dyn Store>) {
+        self.prober.run(store, &self.writes).await;
+    }
+
+    /// All checks of a probe.
+    pub fn checks(&self, probe: Probe) -> Vec<Check> {
         let check = |name, failed: bool, why: &str| Check { name, failure: failed.then(|| why.to_owned()) };
         let mut checks = vec![check("ping", false, "")];
         if probe == Probe::Ready {
-            checks.push(Check { name: "store", failure: store.err() });
+            let now = Instant::now();
+            checks.push(Check { name: "store", failure: self.prober.check(now).err() });
+            checks.push(Check { name: "commits", failure: self.writes.check(now).err() });
             checks.push(check("restore", !self.is_restored(), "the state is being read back from the store"));
             checks.push(check("shutdown", self.stopping.load(Ordering::Acquire), "process is shutting down"));
         }
@@ -102,9 +119,21 @@ pub fn answer_one(check: &Check) -> (u16, String) {
     }
 }
 
-/// The outcome of every check, as it is measured: 1 if it passed.
-pub fn gauge(probes: [(&'static str, Vec<Check>); 2]) -> Gauge {
-    let samples = probes.into_iter().flat_map(|(probe, checks)| checks.into_iter().map(move |check| (probe, check)));
+/// The outcome of every check, as it is measured (1 if it passed), and how long writes wait.
+pub fn gauges(health: &Health) -> [Gauge; 2] {
+    let age = health.writes.oldest_age(Instant::now()).unwrap_or_default();
+    let oldest = Gauge {
+        name: "ipam_commit_oldest_command_age_seconds",
+        help: "How long the oldest write has been waiting for its commit",
+        samples: vec![(Vec::new(), age.as_secs_f64())],
+    };
+    [checks_gauge(health), oldest]
+}
+
+fn checks_gauge(health: &Health) -> Gauge {
+    let probes = [("livez", Probe::Live), ("readyz", Probe::Ready)];
+    let samples =
+        probes.iter().flat_map(|(name, probe)| health.checks(*probe).into_iter().map(move |check| (*name, check)));
     let sample = |(probe, Check { name, failure }): (&str, Check)| {
         let labels = vec![("name", name.to_owned()), ("type", probe.to_owned())];
         (labels, f64::from(u8::from(failure.is_none())))
@@ -116,43 +145,51 @@ pub fn gauge(probes: [(&'static str, Vec<Check>); 2]) -> Gauge {
 mod tests {
     use super::*;
 
-    fn ask(health: &Health, store: Result<(), String>, query: &str) -> (u16, String) {
+    /// A server whose store has answered so.
+    fn answered(answer: Result<(), &str>) -> Health {
+        let health = Health::default();
+        health.prober.answered(answer.map_err(ToOwned::to_owned));
+        health
+    }
+
+    fn ask(health: &Health, query: &str) -> (u16, String) {
         let query = Query::parse(query).unwrap();
-        answer("readyz", health.checks(Probe::Ready, store), &query)
+        answer("readyz", health.checks(Probe::Ready), &query)
     }
 
     #[test]
     fn a_failing_check_is_named_and_its_reason_withheld() {
-        let health = Health::default();
-        let (code, text) = ask(&health, Err("disk gone".into()), "");
+        let (code, text) = ask(&answered(Err("disk gone")), "");
         assert_eq!(code, 500);
         assert_eq!(
             text,
-            "[+]ping ok\n[-]store failed: reason withheld\n[-]restore failed: reason withheld\n[+]shutdown ok\nreadyz check failed\n"
+            "[+]ping ok\n[-]store failed: reason withheld\n[+]commits ok\n[-]restore failed: reason withheld\n\
+             [+]shutdown ok\nreadyz check failed\n"
         );
     }
 
     #[test]
     fn a_ready_server_says_ok_and_the_checks_only_when_asked() {
-        let health = Health::default();
+        let health = answered(Ok(()));
         health.set_restored();
-        assert_eq!(ask(&health, Ok(()), ""), (200, "ok".to_owned()));
-        let (code, text) = ask(&health, Ok(()), "verbose");
+        assert_eq!(ask(&health, ""), (200, "ok".to_owned()));
+        let (code, text) = ask(&health, "verbose");
         assert_eq!((code, text.ends_with("[+]shutdown ok\nreadyz check passed\n")), (200, true), "{text}");
         health.set_stopping();
-        assert_eq!(ask(&health, Ok(()), "").0, 500);
-        assert_eq!(ask(&health, Ok(()), "exclude=shutdown").0, 200);
+        assert_eq!(ask(&health, "").0, 500);
+        assert_eq!(ask(&health, "exclude=shutdown").0, 200);
     }
 
     #[test]
     fn an_unknown_exclusion_is_pointed_out() {
-        let (_, text) = ask(&Health::default(), Ok(()), "exclude=nothing&verbose");
+        let (_, text) = ask(&answered(Ok(())), "exclude=nothing&verbose");
         assert!(text.contains("warn: some health checks cannot be excluded: no matches for \"nothing\"\n"), "{text}");
     }
 
     #[test]
     fn liveness_depends_on_nothing_that_may_be_away_for_a_while() {
-        let checks = Health::default().checks(Probe::Live, Err("away".into()));
-        assert!(checks.iter().all(|check| check.failure.is_none()));
+        let health = answered(Err("away"));
+        health.writes.failed(&store::Error::Unavailable("away".to_owned()));
+        assert!(health.checks(Probe::Live).iter().all(|check| check.failure.is_none()));
     }
 }

@@ -30,7 +30,16 @@ pub struct Event {
 #[derive(Debug)]
 struct Version {
     bytes: Bytes,
-    object: OnceLock<Arc<Object>>,
+    object: OnceLock<Result<Arc<Object>, Unreadable>>,
+}
+
+/// The bytes of an object, which another program may have written, are not those of an object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} at revision {revision} is not an object: {why}")]
+pub struct Unreadable {
+    key: String,
+    revision: u64,
+    why: String,
 }
 
 impl Event {
@@ -53,7 +62,7 @@ impl Event {
 
     /// An event of which the version after it has been read already.
     pub fn read(revision: u64, key: String, old: Option<Arc<Object>>, new: Option<(Bytes, Arc<Object>)>) -> Self {
-        let new = new.map(|(bytes, object)| Version { bytes, object: OnceLock::from(object) });
+        let new = new.map(|(bytes, object)| Version { bytes, object: OnceLock::from(Ok(object)) });
         Self { revision, key, old, new, tied: true, frames: Default::default() }
     }
 
@@ -63,38 +72,47 @@ impl Event {
     }
 
     /// The version after; `None`: it was deleted. Read once for all watches.
-    pub fn current(&self) -> Option<&Arc<Object>> {
-        let read = |bytes: &Bytes| Arc::new(Object::from_bytes(bytes).expect("what this server encoded can be read"));
-        self.new.as_ref().map(|new| new.object.get_or_init(|| read(&new.bytes)))
+    pub fn current(&self) -> Result<Option<&Arc<Object>>, Unreadable> {
+        let Some(new) = &self.new else { return Ok(None) };
+        let unreadable = |why: serde_json::Error| Unreadable {
+            key: self.key.clone(),
+            revision: self.revision,
+            why: why.to_string(),
+        };
+        let read = || Object::from_bytes(&new.bytes).map(Arc::new).map_err(unreadable);
+        new.object.get_or_init(read).as_ref().map(Some).map_err(Clone::clone)
     }
 
     /// What a watch shows of it as `event_type`: the new object, or the old one with this revision when it is gone from
     /// the watch's sight.
-    pub fn object(&self, event_type: watch::EventType) -> Arc<Object> {
-        let shown = match event_type {
-            watch::EventType::Deleted => self.old.as_ref().or_else(|| self.current()),
-            _ => self.current().or(self.old.as_ref()),
+    pub fn object(&self, event_type: watch::EventType) -> Result<Arc<Object>, Unreadable> {
+        let shown = match (&self.old, event_type) {
+            (Some(old), watch::EventType::Deleted) => Some(old),
+            (old, _) => self.current()?.or(old.as_ref()),
         };
         let mut object = shown.cloned().unwrap_or_default();
         let revision = self.revision.to_string();
         if object.metadata.resource_version != revision {
             Arc::make_mut(&mut object).metadata.resource_version = revision;
         }
-        object
+        Ok(object)
     }
 
     /// The line of a plain JSON watch; made once for all watches.
-    pub fn frame(&self, event_type: watch::EventType) -> Bytes {
+    pub fn frame(&self, event_type: watch::EventType) -> Result<Bytes, Unreadable> {
         let slot = match event_type {
             watch::EventType::Added => &self.frames[0],
             watch::EventType::Modified => &self.frames[1],
             _ => &self.frames[2],
         };
-        slot.get_or_init(|| match (&self.new, event_type) {
+        if let Some(frame) = slot.get() {
+            return Ok(frame.clone());
+        }
+        let frame = match (&self.new, event_type) {
             (Some(new), watch::EventType::Added | watch::EventType::Modified) => watch::frame(event_type, &new.bytes),
-            _ => watch::frame(event_type, &self.object(event_type).to_bytes()),
-        })
-        .clone()
+            _ => watch::frame(event_type, &self.object(event_type)?.to_bytes()),
+        };
+        Ok(slot.get_or_init(|| frame).clone())
     }
 }
 

@@ -3,7 +3,7 @@
 //! A connection ([`serve`], [`tls`]) carries requests through [`stages`] (who asks: [`identity`], [`impersonation`]; whether
 //! they may: [`access`]) to the file of their verb ([`get`], [`lists`],
 //! [`watches`], [`writes`]); [`mod@form`] is how the answer leaves. Every write goes through the [`committer`]; what it
-//! commits reaches watches through the [`hub`]. [`server`] puts it together; [`standalone`] is what it needs where there is
+//! commits reaches watches through the [`hub`]. [`server`] puts it together, [`supervisor`] runs its tasks; [`standalone`] is what it needs where there is
 //! no cluster around it.
 
 pub mod access;
@@ -20,14 +20,18 @@ pub mod impersonation;
 pub mod limits;
 pub mod lists;
 pub mod metrics;
+pub mod outage;
+pub mod prober;
 pub mod respond;
 pub mod restore;
 pub mod serve;
 pub mod server;
 pub mod stages;
 pub mod standalone;
+pub mod supervisor;
 pub mod tails;
 pub mod tls;
 pub mod turns;
 pub mod watches;
+pub mod write_path;
 pub mod writes;

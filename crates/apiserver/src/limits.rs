@@ -131,12 +131,35 @@ pub const GENERATED_NAME_TRIES: usize = 8;
 pub const BACKGROUND_WRITES_MAX: usize = 64;
 /// How long background work waits after a failure; each time twice as long.
 ///
-/// Unit: time. Test: `crates/apiserver/src/standalone/agenda.rs::what_fails_comes_back_later_and_later`.
+/// Unit: time. Test: `crates/apiserver/src/standalone/agenda.rs::what_fails_comes_back_later_and_later`,
+/// `crates/apiserver/src/supervisor.rs::task_that_panics_is_started_again_after_longer_and_longer_pauses`.
 pub const BACKGROUND_RETRY_MIN: Duration = Duration::from_millis(100);
 /// The longest that it waits.
 ///
-/// Unit: time. Test: `crates/apiserver/src/standalone/agenda.rs::what_fails_comes_back_later_and_later`.
+/// Unit: time. Test: `crates/apiserver/src/standalone/agenda.rs::what_fails_comes_back_later_and_later`,
+/// `crates/apiserver/src/supervisor.rs::task_that_panics_is_started_again_after_longer_and_longer_pauses`.
 pub const BACKGROUND_RETRY_MAX: Duration = Duration::from_mins(1);
+
+/// The time between two questions to the store, whose answers probes are given.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/readiness.rs::probes_do_not_reach_the_store`.
+pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the store may take to answer such a question before the server is not ready.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/readiness.rs::store_that_hangs_makes_the_server_unready`.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a write may wait for its commit before the server is not ready.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/readiness.rs::commit_that_hangs_makes_the_server_unready`.
+pub const COMMAND_AGE_MAX: Duration = Duration::from_secs(5);
+/// The time between two log lines about a fault that goes on.
+///
+/// Unit: time. Test: `crates/apiserver/src/outage.rs::outage_is_logged_when_it_begins_and_then_at_intervals`.
+pub const OUTAGE_LOG_INTERVAL: Duration = Duration::from_mins(1);
+/// Reports of ended tasks that wait to be read; a task that ends then waits with its own.
+///
+/// Unit: reports. Test: `crates/apiserver/src/supervisor.rs::wait_for_one_task_reports_the_failure_of_another`.
+pub const SUPERVISED_ENDS_MAX: usize = 16;
 
 /// The limits that an operator sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

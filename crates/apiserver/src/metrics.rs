@@ -15,7 +15,9 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use self::labels::{AbortLabels, AnswerLabels, CommandLabels, KindLabels, LatencyLabels, TerminationLabels};
+use self::labels::{
+    AbortLabels, AnswerLabels, CommandLabels, KindLabels, LatencyLabels, TaskLabels, TerminationLabels,
+};
 pub use self::labels::{RequestLabels, WatchLabels, WatchListLabels};
 
 /// The upper bounds of request latencies in seconds, as kube-apiserver's.
@@ -101,6 +103,7 @@ pub struct Metrics {
     commit_seconds: Histogram,
     commit_writes: Counter,
     handshake_errors: Counter,
+    task_restarts: Family<TaskLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -125,6 +128,7 @@ impl Default for Metrics {
             commit_seconds: Histogram::new(COMMIT_SECONDS),
             commit_writes: Counter::default(),
             handshake_errors: Counter::default(),
+            task_restarts: Family::default(),
         };
         metrics.register_requests();
         metrics.register_watches();
@@ -201,6 +205,11 @@ impl Metrics {
             self.commit_seconds.clone(),
         );
         r.register("ipam_commit_writes", "Object versions written", self.commit_writes.clone());
+        r.register(
+            "ipam_task_restarts",
+            "Background tasks that ended and were started again",
+            self.task_restarts.clone(),
+        );
     }
 
     /// A request was answered. `whole` is `None` for a watch, whose answer goes on.
@@ -266,6 +275,11 @@ impl Metrics {
     /// A TLS handshake failed.
     pub fn handshake_failed(&self) {
         self.handshake_errors.inc();
+    }
+
+    /// A background task ended and is started again.
+    pub fn task_restarted(&self, task: &'static str) {
+        self.task_restarts.get_or_create(&TaskLabels { task }).inc();
     }
 
     /// Everything as OpenMetrics text, with what the process uses and the gauges that are computed at this moment.

@@ -10,7 +10,7 @@ use store::{Key, Revision, Snapshot, Store};
 use crate::{api, committer, limits};
 
 /// The key of the first entry of every log. No resource has a dot in its name.
-const FIRST_ENTRY: &str = ".log";
+pub const FIRST_ENTRY: &str = ".log";
 
 /// Spans that a restart takes from the store at once.
 const SPANS_PER_PAGE: usize = 10_000;

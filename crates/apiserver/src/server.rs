@@ -22,17 +22,17 @@ use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use store::Store;
-use tokio::{sync::Semaphore, task::JoinHandle};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::Access,
     api::{self, Api, Draw, Place},
-    committer::{Committer, Fatal},
+    committer::Committer,
     documents::Documents,
     form::Form,
     get,
-    health::{self, Check, Health, Probe},
+    health::{self, Health, Probe},
     hub::Hub,
     identity::Tokens,
     limits::{self, Limits},
@@ -46,6 +46,7 @@ use crate::{
         self, Surroundings,
         review::{self, Question},
     },
+    supervisor::Supervisor,
     tails::Tails,
     turns::Turns,
     watches, writes,
@@ -54,6 +55,9 @@ use crate::{
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
+/// The task that makes all writes. It ends after the server was dropped.
+pub const COMMITTER: &str = "committer";
+
 /// A server of the kinds of one registry.
 pub struct Server<W> {
     store: Arc<dyn Store>,
@@ -61,14 +65,12 @@ pub struct Server<W> {
     documents: Documents,
     tokens: Tokens,
     access: Access,
-    health: Health,
+    health: Arc<Health>,
     metrics: Arc<Metrics>,
     limits: Limits,
     surroundings: Surroundings,
     draw: Draw,
     api: OnceLock<Arc<Api<W>>>,
-    /// Ends with the server.
-    work: OnceLock<[AbortOnDropHandle<()>; 2]>,
     /// Ends all watches.
     stop_watches: CancellationToken,
 }
@@ -98,13 +100,12 @@ impl<W: World> Server<W> {
             tokens: Tokens::default(),
             access: Access::default(),
             registry: Arc::new(registry),
-            health: Health::default(),
+            health: Arc::default(),
             metrics: Arc::default(),
             limits,
             surroundings,
             draw: Arc::new(api::seed),
             api: OnceLock::new(),
-            work: OnceLock::new(),
             stop_watches: CancellationToken::new(),
         }
     }
@@ -121,14 +122,29 @@ impl<W: World> Server<W> {
         Self { tokens, ..self }
     }
 
+    /// The same, which counts here.
+    #[must_use]
+    pub fn counting(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
+    }
+
     /// Its metrics.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }
 
-    /// Reads the world back from the store and begins to serve. The task ends when the committer cannot go on: the process
-    /// should then end too.
-    pub async fn restore(&self, mut world: W) -> Result<(Restored, JoinHandle<Result<(), Fatal>>), RestoreError> {
+    /// Begins to ask the store how it is: probes are answered from that.
+    pub fn begin_probing(&self, tasks: &Supervisor) {
+        let (health, store) = (Arc::clone(&self.health), Arc::clone(&self.store));
+        tasks.restarted("prober", move || {
+            let (health, store) = (Arc::clone(&health), Arc::clone(&store));
+            async move { health.probe(&store).await }
+        });
+    }
+
+    /// Reads the world back from the store and begins to serve. The task [`COMMITTER`] ends when it cannot go on, and after the
+    /// server was dropped.
+    pub async fn restore(&self, mut world: W, tasks: &Supervisor) -> Result<Restored, RestoreError> {
         restore::begin_log(&*self.store).await?;
         let restored = restore::restore(&*self.store, &self.registry, &mut world).await?;
         let resources = self.registry.iter().map(Kind::resource);
@@ -140,6 +156,7 @@ impl<W: World> Server<W> {
             world: Arc::new(RwLock::new(world)),
             hub: Arc::new(Hub::new(restored.revision, self.limits.recent_events)),
             metrics: Arc::clone(&self.metrics),
+            writes: Arc::clone(&self.health.writes),
             surroundings: self.surroundings,
         };
         let (store, registry, schemas, world, hub, metrics) = (
@@ -150,12 +167,15 @@ impl<W: World> Server<W> {
             Arc::clone(&committer.hub),
             Arc::clone(&committer.metrics),
         );
-        let (queue, task) = committer.start()?;
+        let (queue, committing) = committer.start()?;
+        tasks.draining(COMMITTER, committing);
         let readers = Arc::new(Semaphore::new(self.limits.read_requests));
         let writers = Arc::new(Semaphore::new(self.limits.mutating_requests));
         let watchers = Arc::new(Semaphore::new(self.limits.watches));
         let tails = Tails::new(Arc::clone(&store));
-        let (turns, draw) = (Turns::begin(), Arc::clone(&self.draw));
+        let (turns, draw) = (Turns::default(), Arc::clone(&self.draw));
+        let calling = turns.clone();
+        tasks.restarted("caller of watches", move || calling.clone().call());
         let api = Arc::new(Api {
             store,
             registry,
@@ -176,10 +196,10 @@ impl<W: World> Server<W> {
         }
         if self.surroundings == Surroundings::Nothing {
             standalone::begin(&api).await.map_err(|trouble| RestoreError::Namespaces(trouble.to_string()))?;
-            self.work.get_or_init(|| standalone::work(&api));
+            standalone::work(&api, tasks);
         }
         self.health.set_restored();
-        Ok((restored, task))
+        Ok(restored)
     }
 
     /// Begins to stop: not ready any more, still serving.
@@ -193,13 +213,13 @@ impl<W: World> Server<W> {
     }
 
     async fn answer(&self, request: Received, labels: &mut RequestLabels) -> Result<Response<Body>, Refusal> {
-        if let Some(response) = self.probe(&request).await? {
+        if let Some(response) = self.probe(&request)? {
             return Ok(response);
         }
         let request = request.authenticate(&self.tokens)?;
         let request = request.authorize(self).await.map_err(|refusal| self.unless_starting(refusal))?;
         match request.info.target.clone() {
-            Target::Path(path) => self.path(&path, &request).await,
+            Target::Path(path) => self.path(&path, &request),
             Target::Resource(target) => {
                 labels.verb = match target.verb {
                     Verb::Patch if request.content_type().is_some_and(is_apply) => "APPLY",
@@ -288,34 +308,26 @@ impl<W: World> Server<W> {
     }
 
     /// Probes need no credential: kubelets have none. Single checks do, and say what is wrong.
-    async fn probe(&self, request: &Received) -> Result<Option<Response<Body>>, Refusal> {
+    fn probe(&self, request: &Received) -> Result<Option<Response<Body>>, Refusal> {
         let name = request.path().trim_matches('/');
         let Some(probe) = Probe::named(name) else { return Ok(None) };
-        let (code, text) = health::answer(name, self.checks(probe).await, &request.query()?);
+        let (code, text) = health::answer(name, self.health.checks(probe), &request.query()?);
         Ok(Some(respond::text(code, text)))
     }
 
     /// `/readyz/<check>` and the like.
-    async fn check(&self, path: &str) -> Option<Response<Body>> {
+    fn check(&self, path: &str) -> Option<Response<Body>> {
         let (name, check) = path.trim_matches('/').split_once('/')?;
-        let checks = self.checks(Probe::named(name)?).await;
+        let checks = self.health.checks(Probe::named(name)?);
         let (code, text) = health::answer_one(checks.iter().find(|found| found.name == check)?);
         Some(respond::text(code, text))
     }
 
-    async fn checks(&self, probe: Probe) -> Vec<Check> {
-        let store = match probe {
-            Probe::Ready => self.store.head().await.map(drop).map_err(|error| error.to_string()),
-            Probe::Live => Ok(()),
-        };
-        self.health.checks(probe, store)
-    }
-
-    async fn path(&self, path: &str, request: &Authorized) -> Result<Response<Body>, Refusal> {
+    fn path(&self, path: &str, request: &Authorized) -> Result<Response<Body>, Refusal> {
         if path == "/metrics" {
-            return Ok(respond::body(200, OPEN_METRICS, self.metrics.render(&self.gauges().await)));
+            return Ok(respond::body(200, OPEN_METRICS, self.metrics.render(&self.gauges())));
         }
-        if let Some(response) = self.check(path).await {
+        if let Some(response) = self.check(path) {
             return Ok(response);
         }
         match self.documents.serve(path, request)? {
@@ -326,13 +338,10 @@ impl<W: World> Server<W> {
     }
 
     /// What is measured at the moment when somebody asks.
-    async fn gauges(&self) -> Vec<Gauge> {
+    fn gauges(&self) -> Vec<Gauge> {
         let mut gauges = self.api.get().map(|api| api.gauges()).unwrap_or_default();
         gauges.push(self.documents.build());
-        gauges.push(health::gauge([
-            ("livez", self.checks(Probe::Live).await),
-            ("readyz", self.checks(Probe::Ready).await),
-        ]));
+        gauges.extend(health::gauges(&self.health));
         gauges
     }
 

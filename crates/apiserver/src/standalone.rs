@@ -28,10 +28,9 @@ use apimachinery::{
 };
 use serde_json::{Value, json};
 use store::Key;
-use tokio_util::task::AbortOnDropHandle;
 
 use self::follower::Trouble;
-use crate::api::Api;
+use crate::{api::Api, supervisor::Supervisor};
 
 /// What is around a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,11 +88,9 @@ async fn make<W: World>(api: &Api<W>, plural: &str, value: Value) -> Result<(), 
     follower::create(api, key, draft, "ipam").await
 }
 
-/// The work behind the scenes. It ends when the handles are dropped.
-pub(crate) fn work<W: World>(api: &Arc<Api<W>>) -> [AbortOnDropHandle<()>; 2] {
+/// The work behind the scenes.
+pub(crate) fn work<W: World>(api: &Arc<Api<W>>, tasks: &Supervisor) {
     let (for_purge, for_collector) = (Arc::clone(api), Arc::clone(api));
-    [
-        AbortOnDropHandle::new(tokio::spawn(purge::run(for_purge))),
-        AbortOnDropHandle::new(tokio::spawn(collector::run(for_collector))),
-    ]
+    tasks.restarted("namespace controller", move || purge::run(Arc::clone(&for_purge)));
+    tasks.restarted("garbage collector", move || collector::run(Arc::clone(&for_collector)));
 }

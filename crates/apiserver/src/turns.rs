@@ -10,15 +10,13 @@ use std::{
 };
 
 use tokio::sync::{Notify, oneshot};
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::limits;
 
-/// The queue. Clones share it; with the last of them it ends.
-#[derive(Clone, Debug)]
+/// The queue. Clones share it.
+#[derive(Clone, Debug, Default)]
 pub struct Turns {
     queue: Arc<Queue>,
-    _caller: Arc<AbortOnDropHandle<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -29,11 +27,14 @@ struct Queue {
 }
 
 impl Turns {
-    /// An empty queue, and the task that calls who waits in it.
-    pub fn begin() -> Self {
-        let queue = Arc::new(Queue::default());
-        let caller = AbortOnDropHandle::new(tokio::spawn(call(Arc::clone(&queue))));
-        Self { queue, _caller: Arc::new(caller) }
+    /// Calls a few, lets everybody else go first, and calls the next, until it is dropped. One task does this for all.
+    pub async fn call(self) {
+        loop {
+            if !self.queue.call_some(limits::TURNS_AT_ONCE) {
+                self.queue.came.notified().await;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Waits for a turn. Giving up the wait gives up the turn.
@@ -41,18 +42,8 @@ impl Turns {
         let (call, called) = oneshot::channel();
         self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(call);
         self.queue.came.notify_one();
-        // If nobody calls any more the server ends, and the watch with it.
+        // The queue keeps the other end until it calls.
         called.await.ok();
-    }
-}
-
-/// Calls a few, lets everybody else go first, and calls the next.
-async fn call(queue: Arc<Queue>) {
-    loop {
-        if !queue.call_some(limits::TURNS_AT_ONCE) {
-            queue.came.notified().await;
-        }
-        tokio::task::yield_now().await;
     }
 }
 
@@ -74,8 +65,16 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use tokio::task::JoinHandle;
+    use tokio_util::task::AbortOnDropHandle;
 
     use super::*;
+
+    /// An empty queue, and the task that calls who waits in it.
+    fn begin() -> (Turns, AbortOnDropHandle<()>) {
+        let turns = Turns::default();
+        let calling = AbortOnDropHandle::new(tokio::spawn(turns.clone().call()));
+        (turns, calling)
+    }
 
     /// Watches that wait for a turn, and in which order they had it.
     fn waiting(turns: &Turns, count: usize) -> (Vec<JoinHandle<()>>, Arc<Mutex<Vec<usize>>>) {
@@ -92,7 +91,8 @@ mod tests {
 
     #[tokio::test]
     async fn turns_come_in_order_and_those_who_gave_up_are_passed_over() {
-        let (waits, told) = waiting(&Turns::begin(), 3 * limits::TURNS_AT_ONCE);
+        let (turns, _calling) = begin();
+        let (waits, told) = waiting(&turns, 3 * limits::TURNS_AT_ONCE);
         tokio::task::yield_now().await;
         waits[1].abort();
         for wait in waits {
@@ -105,7 +105,8 @@ mod tests {
     #[tokio::test]
     async fn everybody_else_comes_between_two_turns() {
         const COUNT: usize = 50 * limits::TURNS_AT_ONCE;
-        let (_waits, told) = waiting(&Turns::begin(), COUNT);
+        let (turns, _calling) = begin();
+        let (_waits, told) = waiting(&turns, COUNT);
         let mut before = 0;
         while before < COUNT {
             tokio::task::yield_now().await;

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{self, Api, Draw, Place},
     committer,
-    hub::Event,
+    hub::{Event, Unreadable},
     limits,
     metrics::{Metrics, Told, WatchLabels, WatchListLabels},
     respond,
@@ -258,8 +258,14 @@ impl<W: World> Watch<W> {
         self.phase = Phase::Live { cursor: upto };
         let mut chunk = BytesMut::new();
         for event in &events {
-            let frame = self.look(event);
-            self.tell(&mut chunk, frame);
+            match self.look(event) {
+                Ok(frame) => self.tell(&mut chunk, frame),
+                Err(unreadable) => {
+                    // What came before it is still shown.
+                    self.push(chunk);
+                    return Err(not_an_object(&unreadable));
+                }
+            }
         }
         self.push(chunk);
         if self.ready.is_empty() && upto >= self.api.hub.head() {
@@ -269,17 +275,18 @@ impl<W: World> Watch<W> {
     }
 
     /// How an event looks to this watch.
-    fn look(&mut self, event: &Event) -> Option<Bytes> {
+    fn look(&mut self, event: &Event) -> Result<Option<Bytes>, Unreadable> {
         let event_type = if self.filter.is_everything() {
-            watch::change(event.old.is_some(), event.exists())?
+            watch::change(event.old.is_some(), event.exists())
         } else {
-            watch::transition(&self.filter, event.old.as_deref(), event.current().map(AsRef::as_ref))?
+            watch::transition(&self.filter, event.old.as_deref(), event.current()?.map(AsRef::as_ref))
         };
+        let Some(event_type) = event_type else { return Ok(None) };
         if self.representation == Representation::Json {
-            return Some(event.frame(event_type));
+            return event.frame(event_type).map(Some);
         }
-        let object = event.object(event_type);
-        Some(self.encode(event_type, &object))
+        let object = event.object(event_type)?;
+        Ok(Some(self.encode(event_type, &object)))
     }
 
     /// Waits until the head moves, something is due or the watch is stopped.
@@ -362,6 +369,11 @@ fn failure(error: &store::Error) -> Status {
             Refusal::new(Reason::InternalError, "the store could not be read").to_status()
         }
     }
+}
+
+fn not_an_object(unreadable: &Unreadable) -> Status {
+    tracing::error!(error = %unreadable, "a watch met something that is not an object");
+    Refusal::new(Reason::InternalError, "the stored object cannot be read").to_status()
 }
 
 /// Counts a watch and keeps its place for as long as it is open.

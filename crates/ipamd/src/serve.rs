@@ -1,6 +1,8 @@
 //! `ipam serve`: the parts of the server put together, from the first start to the last answer.
 
 use std::{
+    convert::Infallible,
+    fs::File,
     net::SocketAddr,
     sync::Arc,
     time::{Instant, SystemTime},
@@ -10,34 +12,76 @@ use anyhow::Context;
 use apiserver::{
     compaction,
     limits::Limits,
+    metrics::Metrics,
     restore::Restored,
     serve::Listener,
-    server::Server,
+    server::{COMMITTER, Server},
+    supervisor::{Ends, Failure, Supervisor},
     tls::{self, TlsMaterial},
 };
+use futures::FutureExt as _;
 use ipam::world::World;
 use rustls_pki_types::CertificateDer;
-use tokio::{net::TcpListener, task::JoinHandle};
+use store::Store;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Serve,
+    config::{Serve, Shutdown},
     credentials::{self, Credentials, ServingNames},
     database, files, kubeconfig,
     signals::Signals,
     users,
 };
 
+/// The task that accepts connections.
+const LISTENER: &str = "listener";
+
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Serves until a signal, or until a fault after which going on would be wrong.
 pub async fn serve(options: Serve) -> anyhow::Result<()> {
-    let mut signals = Signals::new()?;
+    let signals = Signals::listen()?;
+    let metrics = Arc::<Metrics>::default();
+    let (tasks, mut ends) = Supervisor::new(Arc::clone(&metrics));
+    let started = tokio::select! {
+        biased;
+        failure = ends.failure() => return Err(failure.into()),
+        signal = signals.asked() => {
+            tracing::info!(signal, "stopped before the server was ready");
+            return Ok(());
+        }
+        started = start(&options, metrics, &tasks) => started?,
+    };
+    let ended = tokio::select! {
+        signal = signals.asked() => {
+            tracing::info!(signal, "stopping");
+            Ok(())
+        }
+        failure = ends.failure() => Err(failure),
+    };
+    stop(&options.shutdown, started, &tasks, &mut ends, ended).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What a server that is up consists of, in the order in which it goes down.
+struct Started {
+    server: Arc<Server<World>>,
+    /// Ends accepting.
+    stop: CancellationToken,
+    store: Arc<dyn Store>,
+    /// Keeps other processes out of the data directory.
+    _directory: File,
+}
+
+/// From nothing to a server that is ready.
+async fn start(options: &Serve, metrics: Arc<Metrics>, tasks: &Supervisor) -> anyhow::Result<Started> {
     files::create_private_dir(&options.data_dir)?;
     // First of all the lock: it keeps a second process away from everything in the directory.
     let directory = files::lock_dir(&options.data_dir)?;
-    let store = database::open(&options).await?;
+    let store = database::open(options).await?;
     let names = ServingNames::new(options.bind_address, credentials::hostname().as_deref());
     let credentials = credentials::ensure(&options.data_dir, &names, now().into())?;
     let (tokens, authorities) = (users::tokens(&options.users)?, users::authorities(&options.users)?);
@@ -50,39 +94,48 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
     let address = socket.local_addr()?;
     kubeconfig::write(&options.data_dir, address, &credentials)?;
 
-    let server = Server::<World>::alone(Arc::clone(&store), ipam::registry(), limits(&options), VERSION);
-    let server = Arc::new(server.knowing(tokens));
+    let server = Server::<World>::alone(Arc::clone(&store), ipam::registry(), limits(options), VERSION);
+    let server = Arc::new(server.knowing(tokens).counting(metrics));
     let stop = CancellationToken::new();
     let material = material(credentials, authorities);
-    let listening = listen(&options, &server, socket, material, stop.clone())?;
+    tasks
+        .draining(LISTENER, listener(options, &server, socket, material, stop.clone())?.run().map(Ok::<_, Infallible>));
+    server.begin_probing(tasks);
     let started = Instant::now();
-    let (restored, mut committer) = server.restore(World::default()).await.context("cannot read the state back")?;
+    let restored = server.restore(World::default(), tasks).await.context("cannot read the state back")?;
     announce(address, restored, started);
-    let compaction = tokio::spawn(compaction::run(Arc::clone(&store)));
+    let compacted = Arc::clone(&store);
+    tasks.restarted("compaction", move || compaction::run(Arc::clone(&compacted)));
+    Ok(Started { server, stop, store, _directory: directory })
+}
 
-    let ended = tokio::select! {
-        signal = signals.next() => {
-            tracing::info!(signal, "stopping");
-            Ok(())
-        }
-        ended = &mut committer => ended.context("the committer panicked")?.context("the committer ended"),
-    };
+/// From a server that is up to nothing, in order, unless something has failed already: then there is nothing to wait for but the
+/// requests that are under way.
+async fn stop(
+    shutdown: &Shutdown,
+    started: Started,
+    tasks: &Supervisor,
+    ends: &mut Ends,
+    mut ended: Result<(), Failure>,
+) -> anyhow::Result<()> {
+    let Started { server, stop, store, _directory } = started;
     server.begin_stop();
     if ended.is_ok() {
-        tokio::time::sleep(options.shutdown.delay).await;
+        ended = tokio::select! {
+            () = tokio::time::sleep(shutdown.delay) => Ok(()),
+            failure = ends.failure() => Err(failure),
+        };
     }
     server.end_watches();
     stop.cancel();
-    listening.await.context("the listener panicked")?;
-    compaction.abort();
+    ended = ended.and(ends.finished(LISTENER).await);
+    tasks.stop().await;
     drop(server);
     if ended.is_ok() {
-        committer.await.context("the committer panicked")?.context("the last writes")?;
+        ended = ends.finished(COMMITTER).await;
     }
     drop(store);
-    drop(directory);
-    tracing::info!("stopped");
-    ended
+    Ok(ended?)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the process starts here: this is where its time comes from")]
@@ -107,22 +160,21 @@ fn material(credentials: Credentials, others: Vec<CertificateDer<'static>>) -> T
     }
 }
 
-fn listen(
+fn listener(
     options: &Serve,
     server: &Arc<Server<World>>,
     socket: TcpListener,
     material: TlsMaterial,
     stop: CancellationToken,
-) -> anyhow::Result<JoinHandle<()>> {
-    let listener = Listener {
+) -> anyhow::Result<Listener<Server<World>>> {
+    Ok(Listener {
         socket,
         tls: tls::server_config(material).context("the certificates cannot be used")?,
         handler: Arc::clone(server),
         metrics: server.metrics(),
         stop,
         drain: options.shutdown.drain,
-    };
-    Ok(tokio::spawn(listener.run()))
+    })
 }
 
 fn announce(address: SocketAddr, restored: Restored, started: Instant) {

@@ -149,7 +149,10 @@ impl<W: World> Committer<W> {
                 batch.objects.extend(objects);
                 spans
             }
-            Err(error) => return refused(submitted, &error),
+            Err(error) => {
+                self.writes.failed(&error);
+                return refused(submitted, &error);
+            }
         };
         self.decide_all(batch, before, submitted, wishes, spans)
     }
@@ -332,7 +335,6 @@ pub async fn holders<'a>(
 
 /// All of these are refused because the store could not be read.
 pub fn refused(submitted: Vec<Submitted>, error: &store::Error) -> Vec<Caller> {
-    tracing::error!(error = %error, commands = submitted.len(), "the store does not answer");
     let refusal = convert::unavailable(error);
     submitted.into_iter().map(|submitted| submitted.refused(refusal.clone())).collect()
 }

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     hub::{Event, Hub},
     metrics::Metrics,
+    write_path::WritePath,
 };
 
 /// A batch that is being committed.
@@ -46,6 +47,8 @@ pub struct Crew {
     pub hub: Arc<Hub>,
     /// What operators learn.
     pub metrics: Arc<Metrics>,
+    /// What probes learn.
+    pub writes: Arc<WritePath>,
 }
 
 impl Flight {
@@ -101,7 +104,7 @@ impl Crew {
             }
             Ok(transaction) => self.commit(transaction, batch, writes).await,
             Err(error) => {
-                tracing::error!(error = %error, writes = batch.writes.len(), "the store does not answer; nothing was written");
+                self.writes.failed(&error);
                 Ok(Err(convert::unavailable(&error)))
             }
         }
@@ -115,15 +118,12 @@ impl Crew {
     ) -> Result<Landing, Lost> {
         match self.commit_timed(transaction, writes).await {
             Ok(()) => Ok(Ok(())),
-            Err(store::Error::Unknown(why)) => self.find_out(batch, &why).await,
-            Err(error) => {
-                tracing::error!(error = %error, writes = batch.writes.len(), "a commit failed; nothing was written");
-                Ok(Err(convert::unavailable(&error)))
-            }
+            Err(store::Error::Unknown(why)) => self.find_out(Revision(batch.base), Revision(batch.end()), &why).await,
+            Err(error) => Ok(Err(convert::unavailable(&error))),
         }
     }
 
-    /// Commits, and measures how long that took.
+    /// Commits, measures how long that took and notes how it went.
     pub async fn commit_timed(
         &self,
         transaction: Box<dyn Transaction>,
@@ -132,17 +132,22 @@ impl Crew {
         let (started, count) = (Instant::now(), writes.len());
         let result = transaction.commit(writes).await;
         self.metrics.commit_finished(started.elapsed(), count);
+        match &result {
+            Ok(()) => self.writes.succeeded(),
+            Err(error) => self.writes.failed(error),
+        }
         result
     }
 
     /// A commit whose outcome the store does not know is there or not: the head tells. It is taken, not just looked at,
     /// because the commit may still be going on; whoever takes the head has waited for it.
-    async fn find_out(&self, batch: &Batch, why: &str) -> Result<Landing, Lost> {
+    pub async fn find_out(&self, base: Revision, end: Revision, why: &str) -> Result<Landing, Lost> {
         match self.store.begin().await.map(|transaction| transaction.head()) {
-            Ok(Revision(head)) if head == batch.end() => Ok(Ok(())),
-            Ok(Revision(head)) if head == batch.base => {
-                Ok(Err(convert::unavailable(&store::Error::Unavailable(why.to_owned()))))
+            Ok(head) if head == end => {
+                self.writes.succeeded();
+                Ok(Ok(()))
             }
+            Ok(head) if head == base => Ok(Err(convert::unavailable(&store::Error::Unavailable(why.to_owned())))),
             Ok(head) => {
                 Err(Lost::Unknown(format!("{why}; the log ends at {head}, neither before nor behind the commit")))
             }
@@ -185,8 +190,7 @@ impl Crew {
         });
         self.metrics
             .command_finished(counted, result.as_ref().map_or_else(|refusal| refusal.reason.as_str(), |_| "ok"));
-        // A caller that has gone away misses its answer, not its write.
-        drop(reply.send(result));
+        reply.send(result);
     }
 }
 
@@ -215,6 +219,6 @@ impl Lost {
 /// Tells all of them the same.
 pub fn refuse(callers: Vec<Caller>, refusal: &Refusal) {
     for caller in callers {
-        drop(caller.reply.send(Err(refusal.clone())));
+        caller.reply.send(Err(refusal.clone()));
     }
 }

@@ -24,7 +24,7 @@ use super::{
     batch::{self, Batch, Caller, Objects, Wish},
     convert, flight,
 };
-use crate::{api, hub::Event, limits, standalone};
+use crate::{api, hub::Event, limits, outage::Outage, standalone};
 
 /// The head, held, and what commands want to see and see behind it.
 struct Held {
@@ -59,6 +59,7 @@ impl<W: World> Committer<W> {
         nudge: &Notify,
         answers: &Answers,
     ) -> Result<(), Fatal> {
+        let outage = Outage::new("the log cannot be followed");
         loop {
             let mut submitted = Vec::new();
             tokio::select! {
@@ -69,8 +70,9 @@ impl<W: World> Committer<W> {
                     }
                     self.turn(submitted, &mut queue, answers).await?;
                 }
-                () = self.changed() => self.look().await?,
-                () = nudge.notified() => self.look().await?,
+                () = self.changed() => self.look(&outage).await?,
+                () = nudge.notified() => self.look(&outage).await?,
+                () = self.writes.heartbeat_asked() => self.heartbeat().await?,
             }
         }
         Ok(())
@@ -82,12 +84,15 @@ impl<W: World> Committer<W> {
     }
 
     /// Catches up if the store lets it. If not, it will be asked again.
-    async fn look(&self) -> Result<(), Fatal> {
+    async fn look(&self, outage: &Outage) -> Result<(), Fatal> {
         match self.catch_up().await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                outage.over();
+                Ok(())
+            }
             Err(Trouble::Fatal(fatal)) => Err(fatal),
             Err(Trouble::Store(error)) => {
-                tracing::warn!(error = %error, "the log could not be followed; it is tried again");
+                outage.failed(&error);
                 Ok(())
             }
         }
@@ -114,7 +119,10 @@ impl<W: World> Committer<W> {
 
     fn refuse_all(&self, submitted: Vec<Submitted>, trouble: Trouble) -> Result<(), Fatal> {
         let (error, outcome) = match trouble {
-            Trouble::Store(error) => (error, Ok(())),
+            Trouble::Store(error) => {
+                self.writes.failed(&error);
+                (error, Ok(()))
+            }
             Trouble::Fatal(fatal) => (Error::Corrupt(fatal.to_string()), Err(fatal)),
         };
         self.crew().answer_all(batch::refused(submitted, &error), &Batch::default());
@@ -215,9 +223,15 @@ impl<W: World> Committer<W> {
         let Entry { revision, key: place, value, previous } = entry;
         let versions = previous.iter().map(|record| &record.value).chain(&value);
         let tied = versions.into_iter().any(|bytes| standalone::may_be_tied(bytes));
-        let old = previous.map(|record| convert::parse(&place, &record.value)).transpose()?;
         let key = api::object_key(&self.registry, place.as_str());
         let moved = key.filter(|key| W::moved_by().contains(&key.resource));
+        let old = match previous.map(|record| convert::parse(&place, &record.value)).transpose() {
+            Err(error) if moved.is_none() => {
+                tracing::error!(error = %error, "what was written before is passed over");
+                None
+            }
+            old => old?,
+        };
         let event = if let Some(key) = moved {
             let new = value.map(|bytes| convert::parse(&place, &bytes).map(|object| (bytes, object))).transpose()?;
             world.apply(&Write { key, old: old.clone(), new: new.as_ref().map(|(_, object)| Arc::clone(object)) });
@@ -259,7 +273,6 @@ impl<W: World> Committer<W> {
 
 /// What callers hear of a commit that failed, and whether this process may go on.
 fn after_commit(error: Error) -> (Refusal, Result<(), Fatal>) {
-    tracing::error!(error = %error, "a commit failed");
     match error {
         Error::Unknown(_) => (unknown(), Ok(())),
         Error::Guard(_) | Error::Precondition { .. } | Error::Corrupt(_) => {

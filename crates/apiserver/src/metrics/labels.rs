@@ -148,3 +148,10 @@ pub struct KindLabels {
     /// `mutating` or `readOnly`.
     pub request_kind: &'static str,
 }
+
+/// A background task.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TaskLabels {
+    /// Its name.
+    pub task: &'static str,
+}

@@ -30,6 +30,7 @@ use crate::{
     committer,
     hub::Event,
     limits,
+    outage::Outage,
 };
 
 /// Who owns the fields that the collector sets.
@@ -37,11 +38,13 @@ const MANAGER: &str = "garbage-collector";
 
 /// Works until it is dropped.
 pub async fn run<W: World>(api: Arc<Api<W>>) {
+    let outage = Outage::new("the garbage collector cannot read who owns what");
     let work = async || {
         let (collector, follower) = Collector::read(&api).await?;
+        outage.over();
         collector.follow(follower).await
     };
-    again_and_again("owners could not be read; the garbage collector begins again", work).await;
+    again_and_again(&outage, work).await;
 }
 
 /// Whether a garbage collector has to know of an object.
@@ -85,10 +88,13 @@ impl<'a, W: World> Collector<'a, W> {
         loop {
             let page = self.api.store.list(&prefix, after.as_ref(), Some(at), limits::PAGE_RECORDS_MAX).await?;
             for record in page.records.iter().filter(|record| may_be_tied(&record.value)) {
-                let object = committer::parse(&record.key, &record.value)?;
-                if is_tied(&object) {
-                    self.agenda.add(record.key.as_str());
-                    self.graph.put(record.key.as_str(), &object);
+                match committer::parse(&record.key, &record.value) {
+                    Ok(object) if is_tied(&object) => {
+                        self.agenda.add(record.key.as_str());
+                        self.graph.put(record.key.as_str(), &object);
+                    }
+                    Ok(_) => {}
+                    Err(unreadable) => tracing::error!(error = %unreadable, "the owners of an object are not known"),
                 }
             }
             after = page.records.into_iter().next_back().map(|record| record.key);
@@ -131,7 +137,11 @@ impl<'a, W: World> Collector<'a, W> {
             if !event.is_tied() || self.followers.contains(resource) {
                 return;
             }
-            let Some(object) = event.current() else { return };
+            let object = match event.current() {
+                Ok(Some(object)) => object,
+                Ok(None) => return,
+                Err(unreadable) => return tracing::error!(error = %unreadable, "the owners of an object are not known"),
+            };
             let freed =
                 if is_tied(object) { self.graph.put(&event.key, object) } else { self.graph.remove(&event.key) };
             self.agenda.extend(freed);

@@ -20,6 +20,7 @@ use crate::{
     committer::Committed,
     hub::Event,
     limits,
+    outage::Outage,
 };
 
 /// How long a controller leaves the log alone before it reads on: events that come together are then read together.
@@ -62,14 +63,14 @@ impl<'a, W: World> Follower<'a, W> {
     }
 }
 
-/// Begins a work again whenever a read of the store ended it, and says that with `warning`.
-pub async fn again_and_again<F>(warning: &str, work: impl Fn() -> F)
+/// Begins a work again whenever a read of the store ended it.
+pub async fn again_and_again<F>(outage: &Outage, work: impl Fn() -> F)
 where
     F: Future<Output = Result<Infallible, store::Error>>,
 {
     loop {
         let Err(error) = work().await;
-        tracing::warn!(error = %error, "{warning}");
+        outage.failed(&error);
         tokio::time::sleep(limits::BACKGROUND_RETRY_MIN).await;
     }
 }

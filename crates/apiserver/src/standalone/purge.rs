@@ -23,15 +23,18 @@ use super::{
 use crate::{
     api::{self, Api},
     committer, limits,
+    outage::Outage,
 };
 
 /// Works until it is dropped.
 pub async fn run<W: World>(api: Arc<Api<W>>) {
+    let outage = Outage::new("namespaces that are being deleted cannot be read");
     let work = async || {
         let (purge, follower) = Purge::read(&api).await?;
+        outage.over();
         purge.follow(follower).await
     };
-    again_and_again("namespaces that are being deleted could not be read; it is tried again", work).await;
+    again_and_again(&outage, work).await;
 }
 
 struct Purge<'a, W> {
@@ -57,8 +60,10 @@ impl<'a, W: World> Purge<'a, W> {
         loop {
             let page = api.store.list(namespace::PREFIX, after.as_ref(), at, limits::PAGE_RECORDS_MAX).await?;
             for record in &page.records {
-                if committer::parse(&record.key, &record.value)?.is_terminating() {
-                    purge.begin(record.key.as_str());
+                match committer::parse(&record.key, &record.value) {
+                    Ok(namespace) if namespace.is_terminating() => purge.begin(record.key.as_str()),
+                    Ok(_) => {}
+                    Err(unreadable) => tracing::error!(error = %unreadable, "a namespace is passed over"),
                 }
             }
             (at, after) = (Some(page.revision), page.records.into_iter().next_back().map(|record| record.key));
@@ -89,9 +94,10 @@ impl<'a, W: World> Purge<'a, W> {
     fn observe(&mut self, event: &crate::hub::Event) {
         if event.key.starts_with(namespace::PREFIX) {
             match event.current() {
-                Some(namespace) if namespace.is_terminating() => self.begin(&event.key),
-                Some(_) => {}
-                None => drop(self.terminating.remove(&event.key)),
+                Ok(Some(namespace)) if namespace.is_terminating() => self.begin(&event.key),
+                Ok(Some(_)) => {}
+                Ok(None) => drop(self.terminating.remove(&event.key)),
+                Err(unreadable) => tracing::error!(error = %unreadable, "a namespace is passed over"),
             }
         } else if !event.exists() {
             // What was waited for may be gone.

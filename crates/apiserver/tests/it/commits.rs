@@ -47,6 +47,7 @@ pub fn committer(store: Arc<dyn Store>, world: World, hub: Hub) -> Committer<Wor
         world: Arc::new(RwLock::new(world)),
         hub: Arc::new(hub),
         metrics: Arc::new(Metrics::default()),
+        writes: Arc::default(),
         surroundings: Surroundings::Cluster,
     }
 }

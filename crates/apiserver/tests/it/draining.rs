@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apiserver::limits;
+use apiserver::{limits, server::COMMITTER};
 use http::Method;
 use serde_json::Value;
 use tokio::{
@@ -113,8 +113,9 @@ async fn the_committer_ends_when_the_server_is_let_go() {
     timeout(SOON, front.listening).await.expect("an end").unwrap();
     assert!(write.await.unwrap_err().is_panic(), "the client is cut off");
     front.store.release();
+    front.tasks.stop().await;
     drop(front.server);
-    timeout(SOON, front.committer.take().unwrap()).await.expect("nothing holds on to the queue").unwrap().unwrap();
+    timeout(SOON, front.ends.finished(COMMITTER)).await.expect("nothing holds on to the queue").unwrap();
     let written = front.store.log().await.iter().any(|entry| entry.key.as_str() == "books/platform/attic/x");
     assert!(written, "what was under way is done");
 }

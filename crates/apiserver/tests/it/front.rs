@@ -8,12 +8,12 @@ use std::{
 
 use apiserver::{
     api::Draw,
-    committer::Fatal,
     identity::Tokens,
     limits::Limits,
     serve::Listener,
     server::Server,
     standalone::Surroundings,
+    supervisor::{Ends, Supervisor},
     tls::{self, TlsMaterial},
 };
 use bytes::{Bytes, BytesMut};
@@ -44,6 +44,9 @@ use crate::{
 /// Nothing here takes as long; what does is a failure. Longer than the server gives itself for a request.
 pub const SOON: Duration = Duration::from_mins(2);
 
+/// The time between two looks at a state that is waited for.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
 /// Lets so much time go by at once for every timer that runs. Time does not fly by itself meanwhile: what is on its way over the
 /// network takes its own, and a timer that begins later too.
 pub async fn fly(time: Duration) {
@@ -62,7 +65,8 @@ pub struct Front {
     pub listening: JoinHandle<()>,
     /// A client over HTTP/2, with one connection for all requests.
     pub client: Client,
-    pub committer: Option<JoinHandle<Result<(), Fatal>>>,
+    pub tasks: Supervisor,
+    pub ends: Ends,
 }
 
 /// How a server is made.
@@ -141,15 +145,27 @@ impl Front {
             drain: setup.drain,
         };
         let listening = tokio::spawn(listener.run());
+        let (tasks, ends) = Supervisor::new(server.metrics());
+        server.begin_probing(&tasks);
         let client = Client::connect(address, true).await;
-        Self { server, store, address, stop, listening, client, committer: None }
+        Self { server, store, address, stop, listening, client, tasks, ends }
     }
 
     /// Has it read its state.
-    pub async fn restored(mut self) -> Self {
-        let (_, committer) = self.server.restore(World::default()).await.unwrap();
-        self.committer = Some(committer);
+    pub async fn restored(self) -> Self {
+        self.server.restore(World::default(), &self.tasks).await.unwrap();
         self
+    }
+
+    /// Waits until `/readyz` answers so.
+    pub async fn until_ready(&self, ready: bool) {
+        let status = if ready { 200 } else { 500 };
+        let answered = async {
+            while self.get("/readyz").await.status != status {
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+        };
+        timeout(SOON, answered).await.unwrap_or_else(|_| panic!("/readyz never answers {status}"));
     }
 
     /// Creates an object and returns it.

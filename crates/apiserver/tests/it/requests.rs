@@ -443,6 +443,7 @@ async fn a_single_check_says_more_to_those_who_may_know() {
         ("/healthz/ping", 200, "ok"),
         ("/readyz/restore", 500, "internal server error: the state is being read back from the store\n"),
         ("/readyz/store", 200, "ok"),
+        ("/readyz/commits", 200, "ok"),
         ("/readyz/nothing", 404, "404 page not found\n"),
         ("/livez/restore", 404, "404 page not found\n"),
     ] {
@@ -451,7 +452,7 @@ async fn a_single_check_says_more_to_those_who_may_know() {
     }
     let front = front.restored().await;
     assert_eq!(front.get("/readyz/restore").await.text(), "ok");
-    let verbose = "[+]ping ok\n[+]store excluded: ok\n[+]restore ok\n[+]shutdown ok\n\
+    let verbose = "[+]ping ok\n[+]store excluded: ok\n[+]commits ok\n[+]restore ok\n[+]shutdown ok\n\
                    warn: some health checks cannot be excluded: no matches for \"x\"\nreadyz check passed\n";
     assert_eq!(front.get("/readyz?verbose&exclude=store&exclude=x").await.text(), verbose);
 }
@@ -479,7 +480,7 @@ async fn the_process_its_build_and_its_checks_are_measured() {
     };
     assert_eq!(check(&front, "restore", "readyz").await.as_deref(), Some("0"));
     let front = front.restored().await;
-    for (name, probe) in [("restore", "readyz"), ("store", "readyz"), ("ping", "livez")] {
+    for (name, probe) in [("restore", "readyz"), ("store", "readyz"), ("commits", "readyz"), ("ping", "livez")] {
         assert_eq!(check(&front, name, probe).await.as_deref(), Some("1"), "{name}");
     }
     let version = front.get("/version").await.json();

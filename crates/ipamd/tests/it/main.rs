@@ -29,11 +29,13 @@ mod lists;
 mod moving;
 mod namespaces;
 mod openapi;
+mod outages;
 mod owners;
 mod patches;
 mod postgres;
 mod replay;
 mod server_life;
+mod stopping;
 mod tables;
 mod watches;
 

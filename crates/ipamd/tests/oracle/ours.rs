@@ -7,6 +7,7 @@ use apiserver::{
     limits::Limits,
     serve::Listener,
     server::Server,
+    supervisor::Supervisor,
     tls::{self, TlsMaterial},
 };
 use store::memory::MemoryStore;
@@ -30,6 +31,7 @@ pub async fn start_alone<W: World>(pki: &Pki, registry: Registry<W>, world: W) -
 
 async fn serve<W: World>(pki: &Pki, server: Server<W>, world: W) -> anyhow::Result<Client> {
     let server = Arc::new(server);
+    let (tasks, mut ends) = Supervisor::new(server.metrics());
     let socket = TcpListener::bind("127.0.0.1:0").await?;
     let port = socket.local_addr()?.port();
     let material = TlsMaterial {
@@ -46,7 +48,13 @@ async fn serve<W: World>(pki: &Pki, server: Server<W>, world: W) -> anyhow::Resu
         drain: Duration::from_secs(1),
     };
     tokio::spawn(listener.run());
-    let _ = server.restore(world).await?;
+    server.begin_probing(&tasks);
+    server.restore(world, &tasks).await?;
+    tokio::spawn(async move {
+        let failure = ends.failure().await;
+        drop(tasks);
+        eprintln!("the server ended: {failure}");
+    });
     let client = (pki.client.certificate.clone(), pki.client.key());
     Client::connect(Access { host: HOST.to_owned(), port, authority: pki.authority.certificate.clone(), client }).await
 }

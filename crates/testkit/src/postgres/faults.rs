@@ -29,6 +29,26 @@ impl Cluster {
         until("processes that were killed are still there", || !processes.iter().any(is_there)).await
     }
 
+    /// SIGSTOP to all of its processes: connections stay open, and nothing answers.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// SIGCONT after [`Cluster::pause`].
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        for process in self.processes()? {
+            // A connection may have ended meanwhile.
+            if kill_process(process, signal).is_err() && test_kill_process(process).is_ok() {
+                anyhow::bail!("{signal:?} does not reach {process:?}");
+            }
+        }
+        Ok(())
+    }
+
     /// From now on no file of it grows beyond so many bytes, as on a full disk; `None`: as they like.
     pub fn limit_files(&self, bytes: Option<u64>) -> anyhow::Result<()> {
         let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());

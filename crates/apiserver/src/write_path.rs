@@ -1,0 +1,199 @@
+//! How writes fare: which commands still wait for their answers, and how the last commit went.
+//!
+//! The committer reports here, the check `commits` of `/readyz` reads it. After a commit has failed nothing may be written for a
+//! long time, because a server that is not ready gets no requests; so the committer is asked for a heartbeat, a small commit of its
+//! own, until one succeeds.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use store::Error;
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{limits, outage::Outage};
+
+/// The state of all writes of a server.
+#[derive(Debug)]
+pub struct WritePath {
+    waiting: Mutex<Waiting>,
+    failure: Mutex<Option<Failure>>,
+    heartbeat: Notify,
+    outage: Outage,
+}
+
+/// Commands by the order in which they came. There are no more of them than fit into the committer's queue and its batches.
+#[derive(Debug, Default)]
+struct Waiting {
+    next: u64,
+    since: BTreeMap<u64, Instant>,
+}
+
+/// A commit that failed, and no other has succeeded since.
+#[derive(Clone, Debug)]
+struct Failure {
+    at: Instant,
+    error: String,
+}
+
+/// A command that waits for its answer, for as long as this exists.
+#[derive(Debug)]
+pub struct Ticket {
+    path: Arc<WritePath>,
+    number: u64,
+}
+
+impl Default for WritePath {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            failure: Mutex::default(),
+            heartbeat: Notify::new(),
+            outage: Outage::new("writes cannot be committed"),
+        }
+    }
+}
+
+impl WritePath {
+    /// A command has come.
+    pub fn enter(self: &Arc<Self>) -> Ticket {
+        let mut waiting = self.waiting();
+        let number = waiting.next;
+        waiting.next += 1;
+        waiting.since.insert(number, Instant::now());
+        Ticket { path: Arc::clone(self), number }
+    }
+
+    /// A commit succeeded.
+    pub fn succeeded(&self) {
+        let failure = self.failure().take();
+        if failure.is_some() {
+            self.outage.over();
+        }
+    }
+
+    /// The store failed when something was to be written. That it refuses what contradicts itself is no failure of the store.
+    pub fn failed(&self, error: &Error) {
+        let is_refusal = matches!(
+            error,
+            Error::Guard(_) | Error::Precondition { .. } | Error::Compacted { .. } | Error::Future { .. }
+        );
+        if is_refusal {
+            tracing::error!(error = %error, "the store refused a commit");
+            return;
+        }
+        *self.failure() = Some(Failure { at: Instant::now(), error: error.to_string() });
+        self.outage.failed(error);
+    }
+
+    /// Asks the committer for a heartbeat if the last commit failed.
+    pub fn ask_for_heartbeat(&self) {
+        if self.failure().is_some() {
+            self.heartbeat.notify_one();
+        }
+    }
+
+    /// Waits until a heartbeat is asked for.
+    pub async fn heartbeat_asked(&self) {
+        loop {
+            self.heartbeat.notified().await;
+            // A commit may have succeeded since.
+            if self.failure().is_some() {
+                return;
+            }
+        }
+    }
+
+    /// How long the oldest command has been waiting.
+    pub fn oldest_age(&self, now: Instant) -> Option<Duration> {
+        self.waiting().since.values().next().map(|since| now.saturating_duration_since(*since))
+    }
+
+    /// Whether writes are committed, and why not.
+    pub fn check(&self, now: Instant) -> Result<(), String> {
+        if let Some(age) = self.oldest_age(now).filter(|age| *age > limits::COMMAND_AGE_MAX) {
+            return Err(format!("the oldest write has been waiting for its commit for {} s", age.as_secs()));
+        }
+        match &*self.failure() {
+            Some(Failure { at, error }) => {
+                let age = now.saturating_duration_since(*at).as_secs();
+                Err(format!("the last commit failed {age} s ago, and none has succeeded since: {error}"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.path.waiting().since.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    fn unavailable() -> Error {
+        Error::Unavailable("the disk is full".to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn oldest_command_counts_until_it_is_answered() {
+        let path = Arc::<WritePath>::default();
+        assert_eq!((path.oldest_age(Instant::now()), path.check(Instant::now())), (None, Ok(())));
+        let first = path.enter();
+        tokio::time::advance(limits::COMMAND_AGE_MAX).await;
+        let second = path.enter();
+        assert_eq!(path.check(Instant::now()), Ok(()), "as long as it may wait");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let why = path.check(Instant::now()).unwrap_err();
+        assert_eq!(why, "the oldest write has been waiting for its commit for 7 s");
+        drop(first);
+        assert_eq!(path.oldest_age(Instant::now()), Some(Duration::from_secs(2)));
+        assert_eq!(path.check(Instant::now()), Ok(()));
+        drop(second);
+        assert_eq!(path.oldest_age(Instant::now()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failed_commit_counts_until_another_succeeds() {
+        let path = WritePath::default();
+        path.failed(&unavailable());
+        tokio::time::advance(Duration::from_secs(12)).await;
+        let why = path.check(Instant::now()).unwrap_err();
+        assert_eq!(
+            why,
+            "the last commit failed 12 s ago, and none has succeeded since: the store is unavailable: the disk is full"
+        );
+        path.succeeded();
+        assert_eq!(path.check(Instant::now()), Ok(()));
+        path.failed(&Error::Guard("two of one".to_owned()));
+        assert_eq!(path.check(Instant::now()), Ok(()), "the store works, and refuses");
+    }
+
+    #[tokio::test]
+    async fn heartbeat_is_asked_for_after_a_failure_alone() {
+        let path = WritePath::default();
+        path.ask_for_heartbeat();
+        assert!(path.heartbeat_asked().now_or_never().is_none(), "nothing has failed");
+        path.failed(&unavailable());
+        path.ask_for_heartbeat();
+        path.heartbeat_asked().await;
+        path.ask_for_heartbeat();
+        path.succeeded();
+        assert!(path.heartbeat_asked().now_or_never().is_none(), "it is over");
+    }
+}

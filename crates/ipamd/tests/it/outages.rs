@@ -1,0 +1,110 @@
+//! A database that hangs or is away: the server says so by itself, neither often nor late, and notices when it is over.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use testkit::{Server, claim, migrate, pool, postgres::Cluster};
+use tokio::time::timeout;
+
+use crate::support::{BINARY, CLAIMS, Front, SOON};
+
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// How long a database is away: twelve looks at its log would fail in that time.
+const AWAY: Duration = Duration::from_secs(3);
+
+/// Where the disk is full: the log's table has grown to this after some hundred claims.
+const FULL: u64 = 2 << 20;
+/// Claims that are asked for at once to fill it.
+const CLAIMS_AT_ONCE: usize = 100;
+
+async fn on(cluster: &Cluster) -> Front {
+    let database = cluster.database();
+    migrate(BINARY.as_ref(), &database);
+    let front = Front::to(Server::builder(BINARY.as_ref()).database(&database).start().await);
+    front.pool(pool("root").cidr("10.0.0.0/16")).await;
+    front
+}
+
+/// Waits until `/readyz` answers so, and says how long that took.
+async fn until_ready(front: &Front, ready: bool) -> Duration {
+    let (began, status) = (Instant::now(), if ready { 200 } else { 500 });
+    let answered = async {
+        while front.get("/readyz").await.status != status {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    };
+    timeout(2 * SOON, answered)
+        .await
+        .unwrap_or_else(|_| panic!("/readyz never answers {status}: {}", front.server.log()));
+    began.elapsed()
+}
+
+#[tokio::test]
+async fn database_that_hangs_makes_the_server_unready() {
+    let cluster = Cluster::start().unwrap();
+    let front = on(&cluster).await;
+    cluster.pause().unwrap();
+    let noticed = until_ready(&front, false).await;
+    let why = front.get("/readyz/store").await.text();
+    assert!(why.contains("no answer for "), "{why}");
+    let (http, body) = (front.server.http(), serde_json::Value::from(claim("a").pool("root").length(24)));
+    let write = tokio::spawn(async move { http.send_json(http::Method::POST, CLAIMS, &body).await });
+    let hangs = async { while !front.get("/readyz/commits").await.text().contains("the oldest write") {} };
+    timeout(SOON, hangs).await.expect("the write that hangs is noticed");
+    assert_eq!(front.get("/livez").await.status, 200);
+    cluster.resume().unwrap();
+    let over = until_ready(&front, true).await;
+    println!("a database that hangs: unready after {noticed:?}, ready again after {over:?}");
+    write.await.unwrap().unwrap();
+    front.block(claim("b").pool("root").length(24)).await;
+}
+
+#[tokio::test]
+async fn disk_that_is_full_makes_the_server_unready_until_there_is_space() {
+    let cluster = Cluster::in_small_files().unwrap();
+    let front = on(&cluster).await;
+    cluster.limit_files(Some(FULL)).unwrap();
+    let fill = async {
+        for round in 0.. {
+            let make = |n| front.post(CLAIMS, claim(&format!("c{round}-{n}")).pool("root").length(28));
+            if join_all((0..CLAIMS_AT_ONCE).map(make)).await.iter().any(|answer| answer.status == 503) {
+                break;
+            }
+        }
+    };
+    timeout(2 * SOON, fill).await.expect("the disk is full");
+    until_ready(&front, false).await;
+    let why = front.get("/readyz/commits").await.text();
+    assert!(why.contains("the last commit failed") && why.contains("could not extend file"), "{why}");
+    assert_eq!(front.get("/readyz/store").await.text(), "ok", "reads go on");
+    cluster.limit_files(None).unwrap();
+    until_ready(&front, true).await;
+    front.block(claim("after").pool("root").length(28)).await;
+}
+
+#[tokio::test]
+async fn outage_is_logged_when_it_begins_and_when_it_is_over() {
+    let cluster = Cluster::start().unwrap();
+    let front = on(&cluster).await;
+    let before = front.server.log().len();
+    cluster.crash().await.unwrap();
+    until_ready(&front, false).await;
+    let began = Instant::now();
+    while began.elapsed() < AWAY {
+        assert_eq!(front.get("/readyz").await.status, 500);
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    let log = front.server.log();
+    let ours = |line: &&str| line.contains("\"WARN\"") && line.contains("\"target\":\"apiserver");
+    let warnings: Vec<_> = log[before..].lines().filter(ours).collect();
+    for what in ["the store does not answer", "the log cannot be followed"] {
+        assert_eq!(warnings.iter().filter(|line| line.contains(what)).count(), 1, "{what}: {warnings:#?}");
+    }
+    // The background tasks may have something to say as well, each of them once.
+    assert!(warnings.len() <= 4, "{warnings:#?}");
+    cluster.run().unwrap();
+    until_ready(&front, true).await;
+    front.block(claim("a").pool("root").length(24)).await;
+    let over = async { while !front.server.log().contains("this is over: the log cannot be followed") {} };
+    timeout(SOON, over).await.expect("the log says that it is over");
+}
