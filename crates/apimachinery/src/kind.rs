@@ -261,8 +261,8 @@ pub struct Span {
 
 /// What the decisions of a service's kinds need to know of all objects, kept in memory.
 ///
-/// It moves only by [`World::apply`], and `apply` with `old` and `new` exchanged takes a write back.
-pub trait World: Send + Sync + 'static {
+/// The default is the world of an empty log. It moves only by [`World::apply`], and `apply` with `old` and `new` exchanged takes a write back.
+pub trait World: Default + Send + Sync + 'static {
     /// Moves on by one write; `new` carries its resourceVersion.
     fn apply(&mut self, write: &Write);
 

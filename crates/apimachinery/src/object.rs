@@ -96,8 +96,39 @@ pub struct Object {
     pub kind: String,
     /// Metadata.
     pub metadata: ObjectMeta,
+    /// Fields of the metadata that this version of the program does not know: a newer one has stored them. They are kept.
+    pub unknown_metadata: Map<String, Value>,
     /// Everything else at the top level.
     pub fields: Map<String, Value>,
+}
+
+/// Takes the fields out that [`ObjectMeta`] does not have.
+fn without_known(metadata: &mut Map<String, Value>) -> Map<String, Value> {
+    let is_known = |name: &str| {
+        matches!(
+            name,
+            "annotations"
+                | "creationTimestamp"
+                | "deletionGracePeriodSeconds"
+                | "deletionTimestamp"
+                | "finalizers"
+                | "generateName"
+                | "generation"
+                | "labels"
+                | "managedFields"
+                | "name"
+                | "namespace"
+                | "ownerReferences"
+                | "resourceVersion"
+                | "selfLink"
+                | "uid"
+        )
+    };
+    if metadata.keys().all(|name| is_known(name)) {
+        return Map::new();
+    }
+    let unknown: Vec<String> = metadata.keys().filter(|name| !is_known(name)).cloned().collect();
+    unknown.into_iter().filter_map(|name| metadata.remove_entry(&name)).collect()
 }
 
 impl Object {
@@ -112,11 +143,17 @@ impl Object {
             Some(value) => serde_json::from_value(value),
         };
         let (api_version, kind) = (text("apiVersion")?, text("kind")?);
+        let mut unknown_metadata = Map::new();
         let metadata = match fields.remove("metadata") {
             None | Some(Value::Null) => ObjectMeta::default(),
-            Some(value) => serde_json::from_value(value)?,
+            Some(mut value) => {
+                if let Some(metadata) = value.as_object_mut() {
+                    unknown_metadata = without_known(metadata);
+                }
+                serde_json::from_value(value)?
+            }
         };
-        Ok(Self { api_version, kind, metadata, fields })
+        Ok(Self { api_version, kind, metadata, unknown_metadata, fields })
     }
 
     /// Reads back what [`Object::to_bytes`] wrote.
@@ -131,13 +168,21 @@ impl Object {
 
     /// As JSON, without the field `name` at the top level.
     pub fn to_value_without(&self, name: &str) -> Value {
-        let metadata = serde_json::to_value(&self.metadata).expect("metadata has only strings for keys");
+        let metadata = self.metadata_value();
         let others = self.fields.iter().filter(|(other, _)| *other != name);
         let mut value: Map<String, Value> = others.map(|(name, value)| (name.clone(), value.clone())).collect();
         value.insert("apiVersion".to_owned(), self.api_version.as_str().into());
         value.insert("kind".to_owned(), self.kind.as_str().into());
         value.insert("metadata".to_owned(), metadata);
         Value::Object(value)
+    }
+
+    fn metadata_value(&self) -> Value {
+        let mut metadata = serde_json::to_value(&self.metadata).expect("metadata has only strings for keys");
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.extend(self.unknown_metadata.clone());
+        }
+        metadata
     }
 
     /// As JSON text, keys in order.
@@ -183,7 +228,11 @@ impl Serialize for Object {
         let mut map = serializer.serialize_map(Some(self.fields.len() + 3))?;
         map.serialize_entry("apiVersion", &self.api_version)?;
         map.serialize_entry("kind", &self.kind)?;
-        map.serialize_entry("metadata", &self.metadata)?;
+        if self.unknown_metadata.is_empty() {
+            map.serialize_entry("metadata", &self.metadata)?;
+        } else {
+            map.serialize_entry("metadata", &self.metadata_value())?;
+        }
         for (name, value) in &self.fields {
             map.serialize_entry(name, value)?;
         }

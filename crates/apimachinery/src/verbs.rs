@@ -32,6 +32,10 @@ pub fn decide<W>(
     let ctx = Context { rights: &rights, now, seed, dry_run, named, related };
     let case = Case { kind, resource: kind.resource(), schema, world, key: &key, manager: &manager, ctx };
     let noticed = noticed(&action);
+    let changes = !matches!(action, Action::Create(_));
+    if changes && current.is_some_and(|current| !schema.understands(current)) {
+        return Err(case.is_newer());
+    }
     let decided = match (action, current) {
         (Action::Create(draft), current) => case.create(*draft, current, None),
         (Action::Apply { apply, subresource }, current) => case.apply(current, apply, subresource),
@@ -76,6 +80,17 @@ impl<W> Case<'_, W> {
 
     fn conflict(&self, why: &str) -> Refusal {
         Refusal::conflict(self.resource.group, self.resource.plural, &self.key.name, why)
+    }
+
+    /// The object has something that this version does not know: a change by it might break what a newer one relies on.
+    fn is_newer(&self) -> Refusal {
+        let Resource { group, kind, plural, .. } = self.resource;
+        let message = format!(
+            "{kind} \"{}\" was written by a newer version of this server, and this one does not know all of its fields \
+             or values; nothing was written: repeat the request, another replica may serve it, or upgrade this one",
+            self.key.name
+        );
+        Refusal::new(Reason::ServiceUnavailable, message).about(group, plural, &self.key.name).retry_after(1)
     }
 
     /// A refusal that says which object it is about.

@@ -12,12 +12,13 @@ mod batch;
 mod convert;
 mod flight;
 mod heartbeat;
+mod reload;
 mod shared;
 
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, RwLock},
+    sync::{Arc, RwLock, atomic::AtomicBool},
 };
 
 use apimachinery::{
@@ -140,6 +141,8 @@ pub struct Committer<W> {
     pub writes: Arc<WritePath>,
     /// Whose namespaces are.
     pub surroundings: Surroundings,
+    /// Whether the world may lack spans that kinds of a newer version hold; see [`reload`].
+    pub outdated: AtomicBool,
 }
 
 /// A fault after which this process must not go on: what it knows may not be what is stored.

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
-    sync::{Arc, OnceLock, RwLock},
+    sync::{Arc, OnceLock, RwLock, atomic::AtomicBool},
     time::Instant,
 };
 
@@ -158,6 +158,7 @@ impl<W: World> Server<W> {
             metrics: Arc::clone(&self.metrics),
             writes: Arc::clone(&self.health.writes),
             surroundings: self.surroundings,
+            outdated: AtomicBool::new(false),
         };
         let (store, registry, schemas, world, hub, metrics) = (
             Arc::clone(&committer.store),

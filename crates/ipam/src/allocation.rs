@@ -82,7 +82,13 @@ pub(crate) fn for_claim(key: &ObjectKey, claim: &Object, pool: &str, block: Pref
     let mut fields = Map::new();
     fields.insert("spec".to_owned(), serde_json::to_value(spec).expect("a spec has only strings for keys"));
     fields.insert("status".to_owned(), condition::status_with(conditions, &status));
-    Object { api_version: API_VERSION.to_owned(), kind: KIND.to_owned(), metadata: metadata(key, claim, ctx), fields }
+    Object {
+        api_version: API_VERSION.to_owned(),
+        kind: KIND.to_owned(),
+        metadata: metadata(key, claim, ctx),
+        fields,
+        ..Object::default()
+    }
 }
 
 fn metadata(key: &ObjectKey, claim: &Object, ctx: &Context<'_>) -> ObjectMeta {

@@ -70,6 +70,8 @@ pub(crate) enum Misfit {
     Taken(Prefix),
     /// Nothing of this length is free.
     Exhausted(u8),
+    /// It was written by a newer version, and this one does not know all that it says.
+    Newer,
 }
 
 impl Misfit {
@@ -80,6 +82,7 @@ impl Misfit {
             Self::Never(_) => 1,
             Self::Taken(_) => 2,
             Self::Exhausted(_) => 3,
+            Self::Newer => 4,
         }
     }
 
@@ -99,8 +102,18 @@ impl Misfit {
                 Refusal::conflict(GROUP, plural, name, &why)
             }
             Self::Exhausted(length) => exhausted(pool, *length, others).about(GROUP, plural, name),
+            Self::Newer => newer(pool).about(GROUP, plural, name),
         }
     }
+}
+
+fn newer(pool: &Pool) -> Refusal {
+    let message = format!(
+        "IPPool \"{}\" was written by a newer version of this server, and this one does not know all of its fields or \
+         values: it hands out nothing of it; repeat the request, another replica may serve it, or upgrade this one",
+        pool.name()
+    );
+    Refusal::new(Reason::ServiceUnavailable, message).retry_after(1)
 }
 
 fn exhausted(pool: &Pool, length: u8, others: usize) -> Refusal {
@@ -124,6 +137,9 @@ fn exhausted(pool: &Pool, length: u8, others: usize) -> Refusal {
 
 /// The block that the pool would hand out.
 pub(crate) fn fit(pool: &Pool, request: Request) -> Result<Prefix, Misfit> {
+    if !pool.understood {
+        return Err(Misfit::Newer);
+    }
     let length = check(pool, request)?;
     match request.block {
         Some(block) if pool.free.is_free(block) => Ok(block),

@@ -165,7 +165,7 @@ impl Kind<World> for Pools {
 
     fn may_delete(&self, world: &World, key: &ObjectKey, _: &Object, ctx: &Context<'_>) -> Result<(), Refusal> {
         let pool = world.pool(&key.scope, &key.name).ok_or_else(|| unknown(&key.name))?;
-        let held = pool.allocations + pool.children;
+        let held = pool.allocations + pool.children + pool.unknown_holders;
         if held == 0 {
             return Ok(());
         }

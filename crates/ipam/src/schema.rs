@@ -27,6 +27,10 @@ fn tidy(schema: &mut Value) {
     for keyword in ["$schema", "title", "nullable", "default"] {
         keywords.remove(keyword);
     }
+    // What is unknown is pruned, as with custom resources; it is not refused by the schema.
+    if keywords.get("additionalProperties") == Some(&Value::Bool(false)) {
+        keywords.remove("additionalProperties");
+    }
     unwrap_option(keywords);
     join_lines(keywords);
     join_variants(keywords);

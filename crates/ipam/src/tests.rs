@@ -6,6 +6,7 @@ mod claims;
 mod harness;
 mod histories;
 mod model;
+mod newer;
 mod pools;
 mod selectors;
 mod wire;

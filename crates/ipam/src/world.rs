@@ -22,7 +22,7 @@ use apimachinery::{
     time::Time,
 };
 
-use self::space::{Space, block_between};
+use self::space::{Space, block_between, blocks_of};
 pub(crate) use self::{
     pool::Pool,
     space::{space_of_pool, space_of_roots, span},
@@ -91,7 +91,10 @@ impl World {
                     None => Ok(()),
                 }
             }
-            (Some(_), Some(new)) => self.change(scope, name, |pool| pool.replace(new.clone())),
+            (Some(_), Some(new)) => self.change(scope, name, |pool| {
+                pool.replace(new.clone());
+                Ok(())
+            }),
             (None, None) => Ok(()),
         }
     }
@@ -214,20 +217,25 @@ impl kind::World for World {
     }
 
     fn restore_span(&mut self, span: &Span) -> Result<(), String> {
-        let space = Space::parse(&span.space).ok_or_else(|| format!("unknown space \"{}\"", span.space))?;
-        let Space::Pool { scope, name } = space else {
-            // Root pools are known by their objects; the span only guards them in the store.
+        let Some(Space::Pool { scope, name }) = Space::parse(&span.space) else {
+            // Root pools are known by their objects; the span only guards them in the store. Spaces of kinds that this
+            // version does not know are theirs alone.
             return Ok(());
         };
         let pool = self.tenants.get(scope).and_then(|tenant| tenant.pools.get(name)).ok_or_else(|| missing(name))?;
-        let scope = pool.scope.clone();
-        let block = block_between(pool.free.pool().family(), span.first, span.last)
-            .ok_or_else(|| format!("{} holds {} to {}, which is no block", span.holder, span.first, span.last))?;
+        let (scope, family, all) = (pool.scope.clone(), pool.block().family(), pool.block());
         let take = match span.holder.split('/').next() {
             Some(allocation::PLURAL) => Pool::take_allocation,
             Some(POOLS) => Pool::take_child,
-            _ => return Err(format!("{} cannot hold {block}", span.holder)),
+            // A kind of a newer version. Its spans need not be blocks.
+            _ => {
+                let inside = blocks_of(family, span.first, span.last).into_iter().filter(|block| all.contains(*block));
+                return self
+                    .change(&scope, name, |pool| inside.into_iter().try_for_each(|block| pool.take_unknown(block)));
+            }
         };
+        let block = block_between(family, span.first, span.last)
+            .ok_or_else(|| format!("{} holds {} to {}, which is no block", span.holder, span.first, span.last))?;
         self.change(&scope, name, |pool| take(pool, block))
     }
 

@@ -13,6 +13,7 @@ use crate::{
     field::{Fault, Path},
     kind::{Resource, Subresource},
     managed::{self, Endpoint},
+    object::Object,
     time::Time,
 };
 
@@ -127,6 +128,16 @@ impl Schema {
     }
 }
 
+impl Schema {
+    /// Whether an object that was stored holds nothing but fields, types and enumeration values of this schema. A newer
+    /// version of the program may have stored more.
+    pub fn understands(&self, object: &Object) -> bool {
+        let Node::Object { fields, .. } = &self.top else { return true };
+        let field = |(name, value): (&String, &Value)| fields.get(name).is_some_and(|node| node.understands(value));
+        object.unknown_metadata.is_empty() && object.fields.iter().all(field)
+    }
+}
+
 impl Findings {
     fn fault(&mut self, fault: impl FnOnce() -> Fault) {
         if self.faults.len() < FINDINGS_MAX {
@@ -168,6 +179,26 @@ impl Node {
             Some("number") => Self::Number,
             Some("boolean") => Self::Boolean,
             _ => Self::Anything,
+        }
+    }
+
+    fn understands(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Anything, _) | (_, Value::Null) => true,
+            (Self::Object { fields, keeps_unknown, .. }, Value::Object(found)) => {
+                let field = |(name, value): (&String, &Value)| match fields.get(name) {
+                    Some(node) => node.understands(value),
+                    None => *keeps_unknown,
+                };
+                found.iter().all(field)
+            }
+            (Self::Map(of), Value::Object(found)) => found.values().all(|value| of.understands(value)),
+            (Self::List { of, .. }, Value::Array(items)) => items.iter().all(|item| of.understands(item)),
+            (Self::Text { choices }, Value::String(text)) => choices.is_empty() || choices.contains(text),
+            (Self::Time, Value::String(text)) => text.parse::<Time>().is_ok(),
+            (Self::Integer { .. }, Value::Number(number)) => number.is_i64(),
+            (Self::Number, Value::Number(_)) | (Self::Boolean, Value::Bool(_)) => true,
+            _ => false,
         }
     }
 

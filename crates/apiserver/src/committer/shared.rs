@@ -24,7 +24,7 @@ use super::{
     batch::{self, Batch, Caller, Objects, Wish},
     convert, flight,
 };
-use crate::{api, hub::Event, limits, outage::Outage, standalone};
+use crate::{api, hub::Event, limits, outage::Outage, restore, standalone};
 
 /// The head, held, and what commands want to see and see behind it.
 struct Held {
@@ -35,7 +35,7 @@ struct Held {
 }
 
 /// Why there is no progress.
-enum Trouble {
+pub(super) enum Trouble {
     /// The store failed; later it may not.
     Store(Error),
     /// This process must not go on.
@@ -135,7 +135,9 @@ impl<W: World> Committer<W> {
         submitted: &mut Vec<Submitted>,
         queue: &mut mpsc::Receiver<Submitted>,
     ) -> Result<Held, Trouble> {
+        let mut reloads = 0;
         loop {
+            self.reload_if_outdated(&mut reloads).await?;
             let transaction = self.following(self.store.begin()).await?;
             let room = limits::BATCH_COMMANDS_MAX.saturating_sub(submitted.len());
             submitted.extend(iter::from_fn(|| queue.try_recv().ok()).take(room));
@@ -144,6 +146,9 @@ impl<W: World> Committer<W> {
             // By the transaction alone: a process that was frozen may have lost the head, and must not see later times.
             let (news, records) = try_join!(self.news(&*transaction), transaction.read(&keys))?;
             self.follow(news)?;
+            if self.is_outdated() {
+                continue;
+            }
             if self.known() == transaction.head() {
                 let objects = batch::objects(names, records)?;
                 let read = |space, limit| transaction.holders(space, 0, u128::MAX, limit);
@@ -207,7 +212,7 @@ impl<W: World> Committer<W> {
     }
 
     /// Moves the world and the watches on by what others committed.
-    fn follow(&self, news: Vec<Entry>) -> Result<(), Trouble> {
+    pub(super) fn follow(&self, news: Vec<Entry>) -> Result<(), Trouble> {
         let mut events = Vec::with_capacity(news.len());
         let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
         for entry in news {
@@ -224,6 +229,9 @@ impl<W: World> Committer<W> {
         let versions = previous.iter().map(|record| &record.value).chain(&value);
         let tied = versions.into_iter().any(|bytes| standalone::may_be_tied(bytes));
         let key = api::object_key(&self.registry, place.as_str());
+        if key.is_none() && place.as_str() != restore::FIRST_ENTRY {
+            self.set_outdated();
+        }
         let moved = key.filter(|key| W::moved_by().contains(&key.resource));
         let old = match previous.map(|record| convert::parse(&place, &record.value)).transpose() {
             Err(error) if moved.is_none() => {

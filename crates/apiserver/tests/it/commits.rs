@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{Arc, RwLock},
+    sync::{Arc, RwLock, atomic::AtomicBool},
 };
 
 use apimachinery::{
@@ -49,6 +49,7 @@ pub fn committer(store: Arc<dyn Store>, world: World, hub: Hub) -> Committer<Wor
         metrics: Arc::new(Metrics::default()),
         writes: Arc::default(),
         surroundings: Surroundings::Cluster,
+        outdated: AtomicBool::new(false),
     }
 }
 

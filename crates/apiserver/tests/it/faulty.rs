@@ -240,6 +240,14 @@ impl FaultyStore {
         self.inner.begin().await.unwrap().commit(writes).await.unwrap();
     }
 
+    /// A write that no kind of the server made and that takes a span.
+    pub async fn write_span_behind_the_back(&self, key: &str, space: &str, number: u128) {
+        let key = Key::new(key).unwrap();
+        let span = Span { space: space.to_owned(), first: number, last: number, holder: key.clone() };
+        let write = Write { key, value: Some("{}".into()), expected: None, releases: Vec::new(), takes: vec![span] };
+        self.inner.begin().await.unwrap().commit(vec![write]).await.unwrap();
+    }
+
     fn next_fault(&self, wanted: fn(&Fault) -> bool) -> Option<Fault> {
         let mut faults = self.shared.faults.lock().unwrap();
         if faults.front().is_some_and(wanted) { faults.pop_front() } else { None }

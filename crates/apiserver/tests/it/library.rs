@@ -240,6 +240,7 @@ impl Kind<World> for Books {
                 ..ObjectMeta::default()
             },
             fields: serde_json::Map::from_iter([("spec".to_owned(), json!({ "shelf": name, "place": place }))]),
+            ..Object::default()
         };
         let card = Write { key: card_key(key), old: None, new: Some(Arc::new(card)) };
         Ok(Decided { object, companions: vec![card], warnings: vec!["books are heavy".to_owned()] })

@@ -2,7 +2,7 @@
 //! not say what became of a commit.
 
 use apimachinery::refusal::Reason;
-use apiserver::limits;
+use apiserver::{hub::Behind, limits};
 use futures::future::join_all;
 use store::{Error, Store as _};
 use tokio::time::timeout;
@@ -45,6 +45,19 @@ async fn each_decides_on_what_the_other_committed() {
     let refused = other.queue.submit(delete(shelf_key("a"))).await.unwrap_err();
     let both = "2 book(s) stand on it: 0 (cards/platform/attic/card-z), 1 (cards/platform/attic/card-y)";
     assert!(refused.message.ends_with(both), "{}", refused.message);
+}
+
+/// The kind is of a newer version; its object takes the first place of the shelf.
+#[tokio::test]
+async fn span_of_an_unknown_kind_is_known_before_the_next_decision() {
+    let desk = one().await;
+    desk.store.write_span_behind_the_back("ornaments/platform//o", "a", 0).await;
+    assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 1);
+    let shelf = desk.stored(&shelf_key("a")).await.unwrap();
+    assert_eq!(shelf["status"]["books"], 2, "what the shelf shows agrees with the other replica");
+    follows(&desk, desk.store.head().await.unwrap().revision.0).await;
+    let Behind::Events(events, _) = desk.hub.behind(1, "", usize::MAX) else { panic!("the hub forgot") };
+    assert_eq!(events.iter().map(|event| event.revision).collect::<Vec<_>>(), [2, 3, 4, 5], "watches miss nothing");
 }
 
 #[tokio::test]

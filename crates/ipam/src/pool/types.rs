@@ -23,7 +23,7 @@ pub struct IpPool {
 
 /// The desired state of an IPPool.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct PoolSpec {
     /// The block, such as 10.0.0.0/8 or 2001:db8::/32. Required for a root pool. A child pool may name the very block of
     /// its parent that it shall be. Immutable.
@@ -51,7 +51,7 @@ pub struct PoolSpec {
 
 /// What a pool hands out, and how it chooses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct AllocationPolicy {
     /// The shortest prefix length (the largest block) that a claim or a child pool may take.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +96,7 @@ pub enum Visibility {
 
 /// The observed state of an IPPool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PoolStatus {
     /// Where the pool stands: Ready, or Exhausted when nothing is free.
     pub phase: PoolPhase,
@@ -142,6 +142,7 @@ pub enum PoolPhase {
 /// Numbers of addresses. The integers stop at 9223372036854775807, which large IPv6 pools exceed; the strings under
 /// exact do not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Capacity {
     /// All addresses of the pool.
     pub total: i64,
@@ -155,6 +156,7 @@ pub struct Capacity {
 
 /// Numbers of addresses as decimal strings, exact for pools of every size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ExactCapacity {
     /// All addresses of the pool.
     pub total: String,

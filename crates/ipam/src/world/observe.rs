@@ -22,8 +22,8 @@ impl World {
 
 impl Pool {
     fn observe(&self) -> String {
-        let Self { object, scope, parent, policy, free, allocations, children, shown, stale } = self;
-        let counts = (free.allocated(), free.free(), free.largest_free());
+        let Self { object, scope, parent, policy, free, allocations, children, shown, stale, .. } = self;
+        let counts = (free.allocated(), free.free(), free.largest_free(), self.unknown_holders, self.understood);
         let block = free.pool();
         let next = |strategy| {
             (block.length()..=block.family().bits()).map(|length| free.find(length, strategy)).collect::<Vec<_>>()

@@ -1,4 +1,7 @@
-//! A pool as decisions see it: its policy, its free space, and whether its stored status is behind.
+//! A pool as decisions see it: its policy, its free space, and whether its stored status is out of date.
+//!
+//! A pool that a newer version of the program has written may have fields and values that this one does not know. Its space
+//! is tracked all the same; it hands out nothing new here, and a status write changes the figures alone.
 
 use std::sync::Arc;
 
@@ -9,11 +12,15 @@ use apimachinery::{
     time::Time,
 };
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::{
     pool::{self, Policy, PoolSpec, PoolStatus},
     spec,
 };
+
+/// The fields of a status that follow from the free space alone.
+const FIGURES: [&str; 3] = ["capacity", "largestFreePrefix", "utilizationPercent"];
 
 /// A pool as decisions see it.
 #[derive(Debug)]
@@ -32,6 +39,10 @@ pub(crate) struct Pool {
     pub(crate) allocations: u64,
     /// How many pools were carved from it.
     pub(crate) children: u64,
+    /// How many spans of it are held by kinds that this version does not know.
+    pub(crate) unknown_holders: u64,
+    /// Whether this version knows every field and value of its spec and status.
+    pub(crate) understood: bool,
     /// What its stored status says; `None` when that cannot be read.
     pub(super) shown: Option<Shown>,
     /// Whether the world has it among those that are behind.
@@ -59,11 +70,13 @@ impl Pool {
             free: FreeSpace::new(block),
             allocations: 0,
             children: 0,
+            unknown_holders: 0,
+            understood: true,
             shown: None,
             stale: false,
             object: object.clone(),
         };
-        pool.replace(object)?;
+        pool.replace(object);
         Ok(pool)
     }
 
@@ -83,13 +96,14 @@ impl Pool {
     }
 
     /// Takes over a new version of the object. Which block it is and what was taken of it stay.
-    pub(super) fn replace(&mut self, object: Arc<Object>) -> Result<(), String> {
-        let spec: PoolSpec = spec::read(&object).map_err(|refusal| refusal.message)?;
-        self.parent = spec.parent_pool_ref.map(|parent| parent.name);
-        self.policy = Policy::of(spec.allocation.as_ref());
+    pub(super) fn replace(&mut self, object: Arc<Object>) {
+        let spec = spec::read::<PoolSpec>(&object).ok();
+        let parent = object.text("/spec/parentPoolRef/name");
+        self.parent = (!parent.is_empty()).then(|| parent.to_owned());
+        self.understood = spec.is_some() && PoolStatus::deserialize(object.field("status")).is_ok();
+        self.policy = spec.map(|spec| Policy::of(spec.allocation.as_ref())).unwrap_or_default();
         self.shown = Shown::of(&object);
         self.object = object;
-        Ok(())
     }
 
     /// An allocation takes this block.
@@ -101,6 +115,12 @@ impl Pool {
     /// A child pool is carved out of it.
     pub(super) fn take_child(&mut self, block: Prefix) -> Result<(), String> {
         self.children += 1;
+        self.take(block)
+    }
+
+    /// Something of a kind that this version does not know holds this block.
+    pub(super) fn take_unknown(&mut self, block: Prefix) -> Result<(), String> {
+        self.unknown_holders += 1;
         self.take(block)
     }
 
@@ -126,33 +146,58 @@ impl Pool {
 
     /// Whether its stored status says something else than its free space.
     pub(super) fn is_behind(&self) -> bool {
-        let due = Shown {
-            allocated: self.free.allocated(),
-            largest_free: self.free.largest_free(),
-            generation: self.object.metadata.generation,
+        let generation = match &self.shown {
+            Some(shown) if !self.understood => shown.generation,
+            _ => self.object.metadata.generation,
         };
+        let due = Shown { allocated: self.free.allocated(), largest_free: self.free.largest_free(), generation };
         self.shown.as_ref() != Some(&due)
     }
 
-    /// The object with the status that is due.
+    /// The object with the status that is due. Fields of the status that this version does not know stay as they are, and
+    /// of a pool that it does not fully understand everything but the figures does.
     pub(super) fn with_fresh_status(&self, now: Time) -> Object {
         let mut object = (*self.object).clone();
-        let status = PoolStatus::fresh(&object, &self.free, self.parent.as_deref(), now);
-        object.set_field("status", status.to_value());
+        let fresh = PoolStatus::fresh(&object, &self.free, self.parent.as_deref(), now).to_value();
+        let Value::Object(mut fresh) = fresh else { return object };
+        if !self.understood {
+            fresh.retain(|name, _| FIGURES.contains(&name.as_str()));
+        }
+        let mut status = match object.fields.remove("status") {
+            Some(Value::Object(status)) => status,
+            _ => Map::new(),
+        };
+        status.remove("largestFreePrefix");
+        overlay(&mut status, fresh);
+        object.set_field("status", Value::Object(status));
         object
     }
 }
 
+/// Puts the fields of `new` in the place of those of the same name, inside objects too; others stay.
+fn overlay(old: &mut Map<String, Value>, new: Map<String, Value>) {
+    for (name, value) in new {
+        match (old.get_mut(&name), value) {
+            (Some(Value::Object(old)), Value::Object(new)) => overlay(old, new),
+            (_, value) => drop(old.insert(name, value)),
+        }
+    }
+}
+
 impl Shown {
+    /// Reads the figures alone: whatever else a newer version may have put into the status.
     fn of(object: &Object) -> Option<Self> {
-        let status = PoolStatus::deserialize(object.field("status")).ok()?;
-        let allocated = status.capacity.exact.allocated;
+        let allocated = object.text("/status/capacity/exact/allocated");
         let allocated = match allocated.parse() {
             Ok(count) => Count::new(count),
             Err(_) if allocated == Count::MAX.to_string() => Count::MAX,
             Err(_) => return None,
         };
-        let largest_free = status.largest_free_prefix.map(u8::try_from).transpose().ok()?;
-        Some(Self { allocated, largest_free, generation: status.observed_generation })
+        let status = object.field("status");
+        let largest_free = match status.get("largestFreePrefix") {
+            None | Some(Value::Null) => None,
+            Some(length) => Some(u8::try_from(length.as_u64()?).ok()?),
+        };
+        Some(Self { allocated, largest_free, generation: status.get("observedGeneration").and_then(Value::as_i64) })
     }
 }

@@ -46,6 +46,22 @@ pub(crate) fn span(space: String, block: Prefix, holder: &ObjectKey) -> Span {
     Span { space, first: block.first(), last: block.last(), holder: holder.to_text() }
 }
 
+/// The fewest blocks that together are the addresses from the first to the last: at most two of each length.
+pub(super) fn blocks_of(family: Family, first: u128, last: u128) -> Vec<Prefix> {
+    let mut blocks = Vec::new();
+    let mut next = Some(first);
+    while let Some(first) = next.filter(|first| *first <= last) {
+        let fits = |length: &u8| Prefix::new(family, first, *length).is_ok_and(|block| block.last() <= last);
+        let Some(block) = (0..=family.bits()).find(fits).and_then(|length| Prefix::new(family, first, length).ok())
+        else {
+            break;
+        };
+        next = block.last().checked_add(1);
+        blocks.push(block);
+    }
+    blocks
+}
+
 /// The block from the first to the last address, if they are the ends of one.
 pub(super) fn block_between(family: Family, first: u128, last: u128) -> Option<Prefix> {
     let host_bits = 128 - last.checked_sub(first)?.leading_zeros();

@@ -1,0 +1,66 @@
+//! Reading the state again, because kinds that this version does not know have changed.
+//!
+//! Another replica may be of a newer version and have kinds whose objects hold spans. The log names the objects and not the
+//! spans, so that after such an entry the state is read again from the store before anything is decided on it.
+
+use std::sync::{PoisonError, atomic::Ordering};
+
+use apimachinery::kind::World;
+use store::{Error, Revision};
+
+use super::{Committer, Fatal, shared::Trouble};
+use crate::{
+    limits,
+    restore::{self, RestoreError},
+};
+
+/// How often a batch waits for the state to be read again, if such entries come again and again.
+const RELOADS_PER_BATCH_MAX: usize = 3;
+
+impl<W: World> Committer<W> {
+    /// Whether the state may lack spans.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.outdated.load(Ordering::Relaxed)
+    }
+
+    /// An entry is of no kind that this version knows.
+    pub(super) fn set_outdated(&self) {
+        self.outdated.store(true, Ordering::Relaxed);
+    }
+
+    /// Reads the state again if it may lack spans. `reloads` counts how often that was done for one batch.
+    pub(super) async fn reload_if_outdated(&self, reloads: &mut usize) -> Result<(), Trouble> {
+        if !self.is_outdated() {
+            return Ok(());
+        }
+        if *reloads == RELOADS_PER_BATCH_MAX {
+            let why =
+                "a newer version of the server writes kinds that this one does not know, and its state is not current";
+            return Err(Trouble::Store(Error::Unavailable(why.to_owned())));
+        }
+        *reloads += 1;
+        self.reload().await
+    }
+
+    async fn reload(&self) -> Result<(), Trouble> {
+        let mut world = W::default();
+        let restored =
+            restore::restore(&*self.store, &self.registry, &mut world).await.map_err(|error| match error {
+                RestoreError::Store(error) => Trouble::from(error),
+                error => Trouble::Fatal(Fatal(format!("the state could not be read again: {error}"))),
+            })?;
+        // Watches get every entry up to there; the state that they move is replaced afterwards.
+        while let Some(missing) = restored.revision.checked_sub(self.hub.head()).filter(|missing| *missing > 0) {
+            let limit = usize::try_from(missing).unwrap_or(usize::MAX).min(limits::NEWS_ENTRIES_MAX);
+            let entries = self.store.tail(Revision(self.hub.head()), limit).await?;
+            self.follow(entries)?;
+        }
+        *self.world.write().unwrap_or_else(PoisonError::into_inner) = world;
+        self.outdated.store(false, Ordering::Relaxed);
+        tracing::info!(
+            revision = restored.revision,
+            "the state was read again: a newer version wrote kinds unknown here"
+        );
+        Ok(())
+    }
+}

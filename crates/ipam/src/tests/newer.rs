@@ -1,0 +1,150 @@
+//! What a newer version of the program has stored: fields, values and kinds that this one does not know.
+
+use apimachinery::{
+    command::{Scope, Write},
+    kind::{Span, World as _},
+    object::Object,
+    refusal::Refusal,
+};
+use serde_json::{Value, json};
+
+use super::harness::{Server, claim, pool};
+use crate::{World, world};
+
+/// A change that another replica has made and this one reads from the log.
+fn change(server: &mut Server, name: &str, change: impl FnOnce(&mut Object)) {
+    let old = server.objects[&pool(name)].clone();
+    let mut new = (*old).clone();
+    change(&mut new);
+    server.commit(vec![Write { key: pool(name), old: Some(old), new: Some(new.into()) }]);
+}
+
+fn set(object: &mut Object, pointer: &str, value: Value) {
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    let mut whole = object.to_value();
+    whole.pointer_mut(parent).unwrap()[name] = value;
+    *object = Object::from_value(whole).unwrap();
+}
+
+/// A server with a pool that holds one claim, of which a newer version then stored `value` under `pointer`.
+fn with_newer(pointer: &str, value: Value) -> Server {
+    let mut server = Server::with_pool("p", "10.0.0.0/24");
+    server.create(claim("a"), json!({"poolRef": {"name": "p"}, "prefixLength": 26})).unwrap();
+    server.settles = false;
+    change(&mut server, "p", |object| set(object, pointer, value));
+    server
+}
+
+/// One of each place where a newer version may say more.
+fn newer_places() -> [(&'static str, Value); 6] {
+    [
+        ("/spec/allocation/strategy", json!("Scattered")),
+        ("/spec/reservations", json!({"leading": 1})),
+        ("/spec/allocation/spare", json!(3)),
+        ("/status/phase", json!("Closed")),
+        ("/status/capacity/reserved", json!(1)),
+        ("/metadata/shard", json!("a")),
+    ]
+}
+
+fn without_figures(object: &Object) -> Value {
+    let mut value = object.to_value();
+    value["metadata"]["resourceVersion"].take();
+    let status = value["status"].as_object_mut().unwrap();
+    status.retain(|name, _| !["largestFreePrefix", "utilizationPercent"].contains(&name.as_str()));
+    let capacity = status["capacity"].as_object_mut().unwrap();
+    capacity.retain(|name, _| !["total", "allocated", "available", "exact"].contains(&name.as_str()));
+    value
+}
+
+fn is_unavailable<T>(answer: Result<T, Refusal>) -> bool {
+    answer.is_err_and(|refusal| {
+        let newer = refusal.message.contains("was written by a newer version of this server");
+        newer && refusal.reason.code() == 503 && refusal.details.retry_after_seconds > 0
+    })
+}
+
+#[test]
+fn status_write_changes_only_the_figures_of_a_pool_of_a_newer_version() {
+    for (pointer, value) in newer_places() {
+        let mut server = with_newer(pointer, value.clone());
+        let before = server.objects[&pool("p")].clone();
+        assert_eq!(before.to_value().pointer(pointer), Some(&value), "{pointer} is read");
+        server.delete(&claim("a")).unwrap();
+        assert_eq!(server.settle(), ["p"], "{pointer}");
+        let after = &server.objects[&pool("p")];
+        assert_eq!(without_figures(after), without_figures(&before), "{pointer}");
+        assert_eq!(after.field("status")["capacity"]["exact"]["allocated"], "0", "{pointer}");
+        assert_eq!(after.field("status")["largestFreePrefix"], 24, "{pointer}");
+        assert_eq!(Object::from_bytes(&after.to_bytes()).unwrap(), **after, "{pointer} is stored");
+    }
+}
+
+#[test]
+fn change_by_a_user_is_unavailable_where_a_newer_version_has_written() {
+    for (pointer, value) in newer_places() {
+        let mut server = with_newer(pointer, value);
+        let label = |object: &mut Object| drop(object.metadata.labels.insert("a".to_owned(), "b".to_owned()));
+        // What the client does not know of, it leaves out.
+        let known = server.objects[&pool("p")].clone();
+        let body = |object: &mut Object| {
+            set(object, "/spec", json!({"cidr": "10.0.0.0/24"}));
+            object.fields.remove("status");
+            object.unknown_metadata.clear();
+            label(object);
+        };
+        assert!(is_unavailable(server.update(&pool("p"), body)), "{pointer}");
+        assert!(is_unavailable(server.update_status(&pool("p"), body)), "{pointer}");
+        assert!(is_unavailable(server.delete(&pool("p"))), "{pointer}");
+        assert_eq!(server.objects[&pool("p")], known, "{pointer}");
+    }
+}
+
+#[test]
+fn pool_of_a_newer_version_takes_no_new_claims_or_child_pools() {
+    for (pointer, value) in newer_places() {
+        let mut server = with_newer(pointer, value);
+        // A field of the metadata says nothing about how addresses are handed out.
+        let takes = pointer.starts_with("/metadata");
+        let named = json!({"poolRef": {"name": "p"}, "prefixLength": 28});
+        assert_eq!(is_unavailable(server.create(claim("b"), named)), !takes, "{pointer}");
+        let child = json!({"parentPoolRef": {"name": "p"}, "prefixLength": 28});
+        assert_eq!(is_unavailable(server.create(pool("c"), child)), !takes, "{pointer}");
+    }
+}
+
+#[test]
+fn selector_passes_over_a_pool_of_a_newer_version() {
+    let mut server = Server::new();
+    for (name, cidr) in [("p", "10.0.0.0/24"), ("q", "10.0.1.0/30")] {
+        let labeled = |meta: &mut apimachinery::object::ObjectMeta| {
+            meta.labels.insert("tier".to_owned(), "web".to_owned());
+        };
+        server.create_with(pool(name), json!({ "cidr": cidr }), labeled).unwrap();
+    }
+    server.settles = false;
+    change(&mut server, "p", |object| set(object, "/spec/allocation/strategy", json!("Scattered")));
+    let selecting = |length: u8| json!({"poolSelector": {"matchLabels": {"tier": "web"}}, "prefixLength": length});
+    let (found, _) = server.create(claim("a"), selecting(30)).unwrap();
+    assert_eq!(found.text("/status/allocatedCIDR"), "10.0.1.0/30");
+    assert!(is_unavailable(server.create(claim("b"), selecting(30))), "another replica may serve it");
+}
+
+#[test]
+fn span_of_an_unknown_kind_is_never_handed_out() {
+    let server = Server::with_pool("p", "10.0.0.0/24");
+    let mut restored = World::default();
+    restored.restore_object(pool("p"), (*server.objects[&pool("p")]).clone()).unwrap();
+    let space = world::space_of_pool(&Scope::platform(), "p");
+    let first = u128::from(u32::from_be_bytes([10, 0, 0, 3]));
+    let holder = "ipholds/platform//h".to_owned();
+    restored.restore_span(&Span { space, first, last: first + 6, holder: holder.clone() }).unwrap();
+    let elsewhere = Span { space: "vault/platform/v".to_owned(), first: 0, last: 9, holder };
+    restored.restore_span(&elsewhere).unwrap();
+    let found = restored.pool(&Scope::platform(), "p").unwrap();
+    let free = |last: u8| {
+        found.free.is_free(address::Prefix::new(address::Family::V4, first - 3 + u128::from(last), 32).unwrap())
+    };
+    assert_eq!((0..12).filter(|last| !free(*last)).collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8, 9]);
+    assert!(found.unknown_holders > 0, "the pool cannot be deleted");
+}
