@@ -153,6 +153,8 @@ fn within(pool: &Pool) -> Strategy {
     match pool.policy.strategy {
         PoolStrategy::BestFit => Strategy::BestFit,
         PoolStrategy::FirstFit | PoolStrategy::LeastUtilized => Strategy::FirstFit,
+        #[cfg(feature = "newer")]
+        PoolStrategy::Scattered => Strategy::FirstFit,
     }
 }
 

@@ -9,6 +9,8 @@ pub mod allocation;
 mod choose;
 pub mod claim;
 pub mod condition;
+#[cfg(feature = "newer")]
+mod newer;
 pub mod pool;
 mod schema;
 mod spec;
@@ -33,5 +35,7 @@ pub fn registry() -> Registry<World> {
         Box::new(pool::Pools::new()),
         Box::new(claim::Claims::new()),
         Box::new(allocation::Allocations::new()),
+        #[cfg(feature = "newer")]
+        Box::new(newer::Holds::new()),
     ])
 }

@@ -38,6 +38,14 @@ pub const KIND: &str = "IPPool";
 /// How many holders a refused deletion names.
 const HOLDERS_NAMED_MAX: usize = 3;
 
+/// The fields of the spec that may change.
+const MUTABLE: &[&str] = &[
+    "allocation",
+    "visibility",
+    #[cfg(feature = "newer")]
+    "site",
+];
+
 /// The key of a pool.
 pub(crate) fn key(scope: &Scope, name: &str) -> ObjectKey {
     ObjectKey { resource: PLURAL, scope: scope.clone(), namespace: String::new(), name: name.to_owned() }
@@ -151,7 +159,7 @@ impl Kind<World> for Pools {
             let pool = world.pool(&key.scope, &key.name).ok_or_else(|| unknown(&key.name))?;
             let family = pool.block().family();
             set_defaults(&mut new, pool.parent.is_none().then_some(family));
-            faults.extend(spec::immutable_faults(old, &new, &["allocation", "visibility"]));
+            faults.extend(spec::immutable_faults(old, &new, MUTABLE));
             let changed: PoolSpec = spec::read(&new)?;
             check_policy(changed.allocation.as_ref(), Some(family), &mut faults);
             spec::observe_change(old, &mut new);

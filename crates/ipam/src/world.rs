@@ -114,6 +114,28 @@ impl World {
         Ok(())
     }
 
+    #[cfg(feature = "newer")]
+    fn apply_hold(&mut self, write: &Write) -> Result<(), String> {
+        let held = |object: &Option<Arc<Object>>| crate::newer::held(&write.key, object.as_deref()?);
+        if let Some(span) = held(&write.old) {
+            let (pool, blocks) = self.blocks_in_pool(&span)?;
+            self.change(&write.key.scope, &pool, |pool| {
+                blocks.into_iter().try_for_each(|block| pool.release_unknown(block))
+            })?;
+        }
+        match held(&write.new) {
+            Some(span) => kind::World::restore_span(self, &span),
+            None => Ok(()),
+        }
+    }
+
+    #[cfg(feature = "newer")]
+    fn blocks_in_pool(&self, span: &Span) -> Result<(String, Vec<Prefix>), String> {
+        let Some(Space::Pool { scope, name }) = Space::parse(&span.space) else { return Err("no pool".to_owned()) };
+        let pool = self.tenants.get(scope).and_then(|tenant| tenant.pools.get(name)).ok_or_else(|| missing(name))?;
+        Ok((name.to_owned(), blocks_of(pool.block().family(), span.first, span.last)))
+    }
+
     /// Adds a pool of which nothing is taken yet, and says which block it is. Its parent is left alone.
     fn insert(&mut self, scope: &Scope, name: &str, object: Arc<Object>) -> Result<Prefix, String> {
         let pool = Pool::new(scope.clone(), object)?;
@@ -189,13 +211,20 @@ impl kind::World for World {
         let applied = match write.key.resource {
             POOLS => self.apply_pool(write),
             allocation::PLURAL => self.apply_allocation(write),
+            #[cfg(feature = "newer")]
+            crate::newer::PLURAL => self.apply_hold(write),
             _ => Ok(()),
         };
         applied.expect("a committed write was decided on this world, and the store refuses what overlaps");
     }
 
     fn moved_by() -> &'static [&'static str] {
-        &[POOLS, allocation::PLURAL]
+        &[
+            POOLS,
+            allocation::PLURAL,
+            #[cfg(feature = "newer")]
+            crate::newer::PLURAL,
+        ]
     }
 
     fn settle(&self, now: Time) -> Vec<Write> {

@@ -12,7 +12,8 @@ use ipamd::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> anyhow::Result<ExitCode> {
+/// Runs the command line of the process.
+pub fn main() -> anyhow::Result<ExitCode> {
     let line = CommandLine::parse();
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         anyhow::bail!("another TLS provider is installed already");

@@ -200,6 +200,13 @@ impl Drop for Server {
 }
 
 impl Builder {
+    /// Another program in the place of the one that was named.
+    #[must_use]
+    pub fn binary(mut self, binary: &Path) -> Self {
+        binary.clone_into(&mut self.binary);
+        self
+    }
+
     /// One more argument after `ipam serve`.
     #[must_use]
     pub fn argument(mut self, argument: impl Into<OsString>) -> Self {

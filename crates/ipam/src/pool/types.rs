@@ -47,6 +47,10 @@ pub struct PoolSpec {
     /// Who may claim from the pool; consumer if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub visibility: Option<Visibility>,
+    /// What a newer version might add.
+    #[cfg(feature = "newer")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
 }
 
 /// What a pool hands out, and how it chooses.
@@ -80,6 +84,9 @@ pub enum PoolStrategy {
     BestFit,
     /// A claim by selector takes from the matching pool with the greatest free share; inside a pool as FirstFit.
     LeastUtilized,
+    /// What a newer version might add.
+    #[cfg(feature = "newer")]
+    Scattered,
 }
 
 /// Who may claim from a pool.

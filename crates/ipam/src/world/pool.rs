@@ -124,6 +124,13 @@ impl Pool {
         self.take(block)
     }
 
+    /// What such an object held is free again.
+    #[cfg(feature = "newer")]
+    pub(super) fn release_unknown(&mut self, block: Prefix) -> Result<(), String> {
+        self.unknown_holders = self.unknown_holders.checked_sub(1).ok_or("a span went that never came")?;
+        self.release(block)
+    }
+
     /// An allocation gives this block back.
     pub(super) fn release_allocation(&mut self, block: Prefix) -> Result<(), String> {
         self.allocations = self.allocations.checked_sub(1).ok_or("an allocation went that never came")?;

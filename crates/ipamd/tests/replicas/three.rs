@@ -40,3 +40,4 @@ mod history;
 
 mod outages;
 mod rights;
+mod versions;

@@ -1,0 +1,90 @@
+//! What a newer version might add: a value, a field and a kind. Compiled with the feature `newer` alone, for the tests that
+//! run two versions on one database; it is in no build that anyone uses.
+
+use apimachinery::{
+    command::{ObjectKey, Write},
+    kind::{Column, Context, Decided, Kind, Names, Resource, Span, Subresource, Verb},
+    object::Object,
+    refusal::Refusal,
+};
+use serde_json::json;
+
+use crate::{
+    GROUP, VERSION, spec,
+    world::{self, World},
+};
+
+/// The plural resource.
+pub(crate) const PLURAL: &str = "ipholds";
+
+/// A kind whose objects hold a range of a pool's addresses.
+pub(crate) struct Holds {
+    resource: Resource,
+}
+
+impl Holds {
+    /// The kind, with its schema.
+    pub(crate) fn new() -> Self {
+        let text = json!({"type": "string"});
+        let fields = json!({"pool": text, "first": text, "last": text});
+        let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": fields}}});
+        let resource = Resource {
+            group: GROUP,
+            version: VERSION,
+            kind: "IPHold",
+            plural: PLURAL,
+            singular: "iphold",
+            short_names: &[],
+            categories: &[],
+            namespaced: false,
+            verbs: &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Watch],
+            subresources: &[],
+            selectable_fields: &[],
+            columns: &[Column::AGE],
+            names: Names::Subdomain,
+            schema,
+        };
+        Self { resource }
+    }
+}
+
+/// The span that an object of the kind holds.
+pub(crate) fn held(key: &ObjectKey, object: &Object) -> Option<Span> {
+    let number = |field: &str| Some(spec::stored_block(&format!("{}/32", object.text(field)))?.first());
+    let space = world::space_of_pool(&key.scope, object.text("/spec/pool"));
+    Some(Span { space, first: number("/spec/first")?, last: number("/spec/last")?, holder: key.to_text() })
+}
+
+impl Kind<World> for Holds {
+    fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    fn create(&self, _: &World, _: &ObjectKey, object: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
+        Ok(Decided { object, companions: Vec::new(), warnings: Vec::new() })
+    }
+
+    fn update(
+        &self,
+        _: &World,
+        _: &ObjectKey,
+        _: &Object,
+        new: Object,
+        _: Option<Subresource>,
+        _: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        Ok(Decided { object: new, companions: Vec::new(), warnings: Vec::new() })
+    }
+
+    fn may_delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+        Ok(Vec::new())
+    }
+
+    fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
+        held(key, object).into_iter().collect()
+    }
+}
