@@ -7,16 +7,30 @@ use super::Fault;
 use crate::tree::Tree;
 
 /// Each crate and the crates of ours that its code may use.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("address", &[]),
     ("apimachinery", &[]),
+    ("consistency", &[]),
     ("store", &[]),
     ("store-sqlite", &["store"]),
     ("store-postgres", &["store"]),
     ("apiserver", &["apimachinery", "store"]),
     ("ipam", &["address", "apimachinery"]),
     ("cli", &["ipam"]),
-    ("ipamd", &["address", "apimachinery", "apiserver", "cli", "ipam", "store", "store-postgres", "store-sqlite"]),
+    (
+        "ipamd",
+        &[
+            "address",
+            "apimachinery",
+            "apiserver",
+            "cli",
+            "consistency",
+            "ipam",
+            "store",
+            "store-postgres",
+            "store-sqlite",
+        ],
+    ),
     (TESTKIT, &["cli", "ipamd"]),
     ("xtask", &[]),
 ];

@@ -1,0 +1,134 @@
+//! The names of objects, as short as they can be kept.
+//!
+//! An allocation is named by a hash of its claim, so that its name is eight bytes and not text. Names of another form are
+//! faults; they are kept as text.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sha2::{Digest as _, Sha256};
+
+/// The scope of the platform itself, whose objects are shown without a scope.
+const PLATFORM: &str = "platform";
+/// How the name of every allocation begins.
+const ALLOCATION: &str = "alloc-";
+/// Hexadecimal digits behind it.
+const HASH_DIGITS: usize = 16;
+
+/// The name of an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Name {
+    /// `alloc-` and this number.
+    Hash(u64),
+    /// Another text, by its place in [`Texts`].
+    Text(u32),
+}
+
+/// Texts by number.
+#[derive(Default)]
+pub struct Texts {
+    texts: Vec<Box<str>>,
+    places: HashMap<Box<str>, u32>,
+}
+
+/// A namespace of a scope, and what is in it.
+#[derive(Clone, Debug, Default)]
+pub struct Namespace {
+    pub scope: Box<str>,
+    pub name: Box<str>,
+    pub exists: bool,
+    pub claims: u64,
+    pub allocations: u64,
+}
+
+/// Namespaces by number.
+#[derive(Default)]
+pub struct Namespaces {
+    list: Vec<Namespace>,
+    places: BTreeMap<(Box<str>, Box<str>), u32>,
+    /// The one that was asked for last: objects come in the order of their namespaces.
+    latest: Option<u32>,
+}
+
+/// The name that the allocation of a claim has.
+pub fn of_claim(namespace: &str, claim: &str) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(namespace.as_bytes());
+    hash.update(b"/");
+    hash.update(claim.as_bytes());
+    hash.finalize().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// The name of an allocation as text.
+pub fn allocation(hash: u64) -> String {
+    format!("{ALLOCATION}{hash:0HASH_DIGITS$x}")
+}
+
+/// An object's name with its namespace and, unless it is the platform's, its scope.
+pub fn path(scope: &str, namespace: &str, name: &str) -> String {
+    let parts = [if scope == PLATFORM { "" } else { scope }, namespace, name];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
+}
+
+impl Texts {
+    /// The name of an allocation, which is kept if it is no hash.
+    pub fn intern(&mut self, text: &str) -> Name {
+        self.find(text).unwrap_or_else(|| {
+            let place = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+            self.texts.push(text.into());
+            self.places.insert(text.into(), place);
+            Name::Text(place)
+        })
+    }
+
+    /// The name of an allocation; `None` if it is no hash and was never kept.
+    pub fn find(&self, text: &str) -> Option<Name> {
+        let digits = text.strip_prefix(ALLOCATION).filter(|digits| {
+            digits.len() == HASH_DIGITS && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        });
+        match digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
+            Some(hash) => Some(Name::Hash(hash)),
+            None => self.places.get(text).copied().map(Name::Text),
+        }
+    }
+
+    /// A name as text.
+    pub fn text(&self, name: Name) -> String {
+        match name {
+            Name::Hash(hash) => allocation(hash),
+            Name::Text(place) => self.texts.get(place as usize).map_or_else(String::new, ToString::to_string),
+        }
+    }
+}
+
+impl Namespaces {
+    /// The number of a namespace, given when it is first seen.
+    pub fn number(&mut self, scope: &str, name: &str) -> u32 {
+        if let Some(latest) = self.latest
+            && self.list.get(latest as usize).is_some_and(|found| &*found.scope == scope && &*found.name == name)
+        {
+            return latest;
+        }
+        let next = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        let number = *self.places.entry((scope.into(), name.into())).or_insert(next);
+        if number == next {
+            self.list.push(Namespace { scope: scope.into(), name: name.into(), ..Namespace::default() });
+        }
+        self.latest = Some(number);
+        number
+    }
+
+    /// The namespace of a number.
+    pub fn get(&self, number: u32) -> &Namespace {
+        &self.list[number as usize]
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, number: u32) -> &mut Namespace {
+        &mut self.list[number as usize]
+    }
+
+    /// All that were seen.
+    pub fn all(&self) -> &[Namespace] {
+        &self.list
+    }
+}

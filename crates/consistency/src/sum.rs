@@ -1,0 +1,71 @@
+//! Numbers of addresses, exact beyond 128 bits.
+
+use std::fmt;
+
+/// A digit of the numbers: a power of ten, so that they print without a division.
+const BASE: u128 = 1_000_000_000_000_000_000_000_000_000_000;
+/// Decimal digits of a [`BASE`] digit.
+const DIGITS: usize = 30;
+/// 2^128 in two digits.
+const ALL_OF_IPV6: Sum = Sum { high: 340_282_366, low: 920_938_463_463_374_607_431_768_211_456 };
+
+/// A number of addresses. The sum of more blocks than a machine can hold still fits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sum {
+    // The order of the fields is the order of the numbers.
+    high: u128,
+    low: u128,
+}
+
+impl Sum {
+    /// 2^`host_bits`, the size of a block.
+    pub fn power_of_two(host_bits: u8) -> Self {
+        1_u128.checked_shl(host_bits.into()).map_or(ALL_OF_IPV6, |size| Self { high: size / BASE, low: size % BASE })
+    }
+
+    /// The sum of both.
+    pub fn plus(self, other: Self) -> Self {
+        let low = self.low + other.low;
+        Self { high: self.high + other.high + low / BASE, low: low % BASE }
+    }
+
+    /// The difference, unless it were negative.
+    pub fn minus(self, other: Self) -> Option<Self> {
+        let borrow = u128::from(self.low < other.low);
+        let high = self.high.checked_sub(other.high)?.checked_sub(borrow)?;
+        Some(Self { high, low: self.low + borrow * BASE - other.low })
+    }
+
+    /// As an `int64` of the API shows it: at most its largest number.
+    pub fn saturating_i64(self) -> i64 {
+        if self.high > 0 { i64::MAX } else { i64::try_from(self.low).unwrap_or(i64::MAX) }
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.high {
+            0 => self.low.fmt(f),
+            high => write!(f, "{high}{:0width$}", self.low, width = DIGITS),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_exact_around_2_to_the_128() {
+        let (all, half) = (Sum::power_of_two(128), Sum::power_of_two(127));
+        assert_eq!(all.to_string(), "340282366920938463463374607431768211456");
+        assert_eq!(half.to_string(), (1_u128 << 127).to_string());
+        assert_eq!(half.plus(half), all);
+        assert_eq!(all.minus(half), Some(half));
+        assert_eq!(all.minus(Sum::power_of_two(0)).unwrap().to_string(), u128::MAX.to_string());
+        assert_eq!(half.minus(all), None);
+        assert_eq!(Sum::power_of_two(100).plus(Sum::power_of_two(0)).to_string(), ((1_u128 << 100) + 1).to_string());
+        assert_eq!((Sum::power_of_two(10).saturating_i64(), all.saturating_i64()), (1024, i64::MAX));
+        assert_eq!(Sum::power_of_two(64).saturating_i64(), i64::MAX);
+    }
+}
