@@ -1,63 +1,344 @@
 //! A copy of the running store.
+//!
+//! The copy is made of one snapshot, some pages at a time. Commits go on meanwhile and append to the write-ahead log, which
+//! cannot start anew before the copy is done; how long it may become is limited. Between two steps the caller may give up.
+//!
+//! What comes out is one file, complete with its index and without a log of its own, so that it can be read where it lies.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 use store::Head;
 
+use crate::data_file::DataFile;
+use crate::limits::BACKUP_LOG_BYTES_MAX;
 use crate::open::{OpenError, beside, io_error, sync_directory};
-use crate::{SqliteStore, open, reader, snapshot};
+use crate::{SqliteStore, open, reader, recent, snapshot};
 
-/// Every page in one step, and so from one snapshot. A backup in several steps would start again at each commit.
-const ALL_PAGES: i32 = -1;
+/// Pages that are copied before the caller is asked whether to go on: 4 MiB.
+const PAGES_PER_STEP: i32 = 1_024;
+
+/// Bytes that are copied before they are synced. Otherwise the end of the copy would hand the disk all of them at once, and
+/// commits would wait for it.
+const BYTES_PER_SYNC: u64 = 64 * 1024 * 1024;
+
+/// Files that SQLite may have beside a database.
+const COMPANIONS: [&str; 3] = ["-journal", "-wal", "-shm"];
+
+/// How far a backup is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackupProgress {
+    /// Bytes that are copied.
+    pub copied: u64,
+    /// Bytes that there are.
+    pub total: u64,
+}
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// There is a file of that name.
+    #[error("{path} exists already and was left as it is: name a new file")]
+    Exists {
+        /// The name.
+        path: PathBuf,
+    },
+    /// Another backup goes to the same file.
+    #[error("another backup is being written to {path}: name another file, or wait for it")]
+    Busy {
+        /// The name.
+        path: PathBuf,
+    },
+    /// The disk has no room for it.
+    #[error(
+        "the disk of {path} has {free} bytes free, and the backup needs {needed}: free some space or name another disk"
+    )]
+    NoSpace {
+        /// The name.
+        path: PathBuf,
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that it needs.
+        needed: u64,
+    },
+    /// Commits came so quickly that the write-ahead log became too long.
+    #[error(
+        "the backup was given up: the write-ahead log grew by {grown} bytes while it was made, and {limit} are allowed; write \
+         it to a quicker disk, or when fewer writes arrive"
+    )]
+    LogTooLong {
+        /// How much it grew.
+        grown: u64,
+        /// How much it may.
+        limit: u64,
+    },
+    /// The caller gave it up.
+    #[error("the backup was given up")]
+    GivenUp,
+    /// The files or the database failed.
+    #[error(transparent)]
+    Failed(#[from] OpenError),
+}
 
 impl SqliteStore {
-    /// Copies the store as it is now to a new file `to`, and says where the copy's log ends. Others read and write
-    /// meanwhile; only the write-ahead log grows until the copy is done. `to` appears whole or not at all.
+    /// Copies the store as it is now to a new file `to`, and says where the copy's log ends. Others read and write meanwhile.
+    /// `to` appears whole or not at all. After every step `watch` decides whether to go on; it may block.
     ///
     /// # Errors
-    /// [`OpenError`] with what failed; an existing `to` is left as it is.
-    pub async fn backup(&self, to: &Path) -> Result<Head, OpenError> {
-        let (from, to) = (Arc::clone(&self.data), to.to_owned());
+    /// [`BackupError`]; an existing `to` is left as it is, and no other file stays behind.
+    pub async fn backup(
+        &self,
+        to: &Path,
+        watch: impl FnMut(BackupProgress) -> ControlFlow<()> + Send + 'static,
+    ) -> Result<Head, BackupError> {
+        let (data, to) = (Arc::clone(&self.data), to.to_owned());
         let failed = io_error("finish the backup", &to);
-        let copied = tokio::task::spawn_blocking(move || copy_to(from.path(), &to)).await;
-        copied.map_err(|error| failed(io::Error::other(error)))?
+        // A long read: the writer must not wait for its end.
+        let patience = self.checkpointer.be_patient();
+        let work = move || {
+            let done = Copying { data: &data, to: &to, watch: Box::new(watch), limit: BACKUP_LOG_BYTES_MAX }.run();
+            drop(patience);
+            done
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| failed(io::Error::other(error)))?
     }
 }
 
-fn copy_to(from: &Path, to: &Path) -> Result<Head, OpenError> {
-    let partial = beside(to, ".partial");
-    let create = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial);
-    let file = create.map_err(io_error("create", &partial))?;
-    let copied = copy_pages(from, &partial)
-        .map_err(|source| OpenError::Database { path: partial.clone(), source })
-        .and_then(|head| file.sync_all().map(|()| head).map_err(io_error("sync", &partial)))
-        // A link, because a rename would replace a file that is there.
-        .and_then(|head| fs::hard_link(&partial, to).map(|()| head).map_err(io_error("create", to)));
-    fs::remove_file(&partial).map_err(io_error("remove", &partial))?;
-    let head = copied?;
-    sync_directory(to)?;
-    Ok(head)
+/// A backup under way.
+struct Copying<'a> {
+    data: &'a DataFile,
+    to: &'a Path,
+    watch: Box<dyn FnMut(BackupProgress) -> ControlFlow<()> + Send>,
+    /// How much longer the write-ahead log may become at most.
+    limit: u64,
 }
 
-fn copy_pages(from: &Path, partial: &Path) -> rusqlite::Result<Head> {
-    let source = reader::connect(from)?;
-    let mut copy = open::connect_writer(partial)?;
-    // The whole file is synced once at the end.
-    copy.pragma_update(None, "synchronous", "off")?;
-    match Backup::new(&source, &mut copy)?.step(ALL_PAGES)? {
-        StepResult::Done => {}
-        _ => return Err(busy()),
+impl Copying<'_> {
+    fn run(&mut self) -> Result<Head, BackupError> {
+        if fs::symlink_metadata(self.to).is_ok() {
+            return Err(BackupError::Exists { path: self.to.to_owned() });
+        }
+        let partial = Partial::create(self.to)?;
+        let limit = self.room()?;
+        let copied = self.copy(&partial, limit)?;
+        // Not before SQLite has closed it, which writes to it.
+        partial.file.sync_all().map_err(io_error("sync", &partial.path))?;
+        partial.name(self.to)?;
+        Ok(copied)
     }
+
+    /// Makes sure that the copy fits, and answers how much longer the write-ahead log may become.
+    fn room(&self) -> Result<u64, BackupError> {
+        let directory = open::directory(self.to);
+        let needed = file_bytes(self.data.path()).map_err(io_error("look at", self.data.path()))?;
+        let free = free_bytes(directory).map_err(io_error("look at the disk of", directory))?;
+        if free < needed {
+            return Err(BackupError::NoSpace { path: self.to.to_owned(), free, needed });
+        }
+        let data_directory = open::directory(self.data.path());
+        let is_same = device(directory).is_some_and(|device_of_copy| Some(device_of_copy) == device(data_directory));
+        let left = if is_same {
+            free - needed
+        } else {
+            free_bytes(data_directory).map_err(io_error("look at the disk of", data_directory))?
+        };
+        Ok(self.limit.min(left / 2))
+    }
+
+    fn copy(&mut self, partial: &Partial, limit: u64) -> Result<Head, BackupError> {
+        let database = |source: rusqlite::Error| OpenError::Database { path: partial.path.clone(), source };
+        let mut copy = open::connect_writer(&partial.path).map_err(database)?;
+        // The whole file is synced at the end, and given up if anything fails before.
+        copy.pragma_update(None, "synchronous", "off").map_err(database)?;
+        self.copy_pages(&mut copy, partial, limit)?;
+        finish(&mut copy).map_err(|source| database(source).into())
+    }
+
+    fn copy_pages(&mut self, copy: &mut Connection, partial: &Partial, limit: u64) -> Result<(), BackupError> {
+        let database = |source: rusqlite::Error| OpenError::Database { path: partial.path.clone(), source };
+        let log = open::beside(self.data.path(), "-wal");
+        let log_before = file_bytes(&log).unwrap_or(0);
+        let source = reader::connect(self.data.path()).map_err(database)?;
+        // All steps see one snapshot: without it every commit would make the copy begin again.
+        source.execute_batch("BEGIN").map_err(database)?;
+        snapshot::horizon(&source).map_err(database)?;
+        let page_bytes: u32 = source.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(database)?;
+        let steps = Backup::new(&source, copy).map_err(database)?;
+        let mut synced = 0;
+        loop {
+            let step = steps.step(PAGES_PER_STEP).map_err(database)?;
+            let progress = steps.progress();
+            let pages = |count: i32| u64::try_from(count).unwrap_or(0) * u64::from(page_bytes);
+            let (total, left) = (pages(progress.pagecount), pages(progress.remaining));
+            let copied = total.saturating_sub(left);
+            match step {
+                StepResult::Done => return Ok(()),
+                StepResult::More => {}
+                _ => return Err(database(busy()).into()),
+            }
+            if (self.watch)(BackupProgress { copied, total }).is_break() {
+                return Err(BackupError::GivenUp);
+            }
+            let grown = file_bytes(&log).unwrap_or(0).saturating_sub(log_before);
+            if grown > limit {
+                return Err(BackupError::LogTooLong { grown, limit });
+            }
+            if copied.saturating_sub(synced) >= BYTES_PER_SYNC {
+                partial.file.sync_data().map_err(io_error("sync", &partial.path))?;
+                synced = copied;
+            }
+        }
+    }
+}
+
+/// Completes the index of a copy, and makes it a file that needs no write-ahead log to be read.
+fn finish(copy: &mut Connection) -> rusqlite::Result<Head> {
+    copy.pragma_update(None, "journal_mode", "delete")?;
     // The copy's own head: the source may have moved on.
-    Ok(snapshot::horizon(&copy)?.into())
+    let horizon = snapshot::horizon(copy)?;
+    recent::catch_up(copy, horizon.head)?;
+    Ok(horizon.into())
+}
+
+/// The file in the making, under a name of its own. It is removed when this is dropped.
+struct Partial {
+    path: PathBuf,
+    /// Locked, so that a second backup to the same name does not take it for one that was left behind.
+    file: File,
+}
+
+impl Partial {
+    fn create(to: &Path) -> Result<Self, BackupError> {
+        let path = beside(to, ".partial");
+        let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let made = create().or_else(|error| {
+            if error.kind() != io::ErrorKind::AlreadyExists {
+                return Err(error);
+            }
+            // Of a backup that is under way, or of a process that was killed.
+            let left = File::open(&path)?;
+            match left.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            remove(&path)?;
+            create()
+        });
+        let file = made.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => BackupError::Busy { path: to.to_owned() },
+            _ => io_error("create", &path)(error).into(),
+        })?;
+        let partial = Self { path, file };
+        match partial.file.try_lock() {
+            Ok(()) => Ok(partial),
+            Err(TryLockError::WouldBlock) => Err(BackupError::Busy { path: to.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(io_error("lock", &partial.path)(error).into()),
+        }
+    }
+
+    /// Gives it its final name, and makes that durable.
+    fn name(&self, to: &Path) -> Result<(), BackupError> {
+        // A link, because a rename would replace a file that is there.
+        let named = match fs::hard_link(&self.path, to) {
+            // Not every file system has links.
+            Err(error) if has_no_links(&error) && fs::symlink_metadata(to).is_err() => fs::rename(&self.path, to),
+            named => named,
+        };
+        named.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => BackupError::Exists { path: to.to_owned() },
+            _ => io_error("create", to)(error).into(),
+        })?;
+        Ok(sync_directory(to)?)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // What stays is of no use, and the next backup to this name removes it.
+        let _ = remove(&self.path);
+    }
+}
+
+/// Removes an unfinished copy and what SQLite has left beside it.
+fn remove(path: &Path) -> io::Result<()> {
+    for companion in COMPANIONS {
+        match fs::remove_file(beside(path, companion)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    fs::remove_file(path)
+}
+
+fn has_no_links(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
+}
+
+fn file_bytes(path: &Path) -> io::Result<u64> {
+    fs::metadata(path).map(|file| file.len())
+}
+
+fn device(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|directory| directory.dev())
+}
+
+fn free_bytes(directory: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(directory)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn busy() -> rusqlite::Error {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
     rusqlite::Error::SqliteFailure(code, Some("the data file is locked by another program".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use store::{Key, Store, Write};
+    use tokio::runtime::Handle;
+
+    use super::*;
+
+    async fn commit(store: &SqliteStore, key: String) {
+        let write = Write {
+            key: Key::new(key).unwrap(),
+            value: Some(Bytes::from(vec![b'v'; 1 << 20])),
+            expected: None,
+            releases: vec![],
+            takes: vec![],
+        };
+        store.begin().await.unwrap().commit(vec![write]).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_backup_is_given_up_when_the_log_grows_too_long() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteStore::open(directory.path().join("data.db")).unwrap());
+        for number in 0..16 {
+            commit(&store, format!("k{number}")).await;
+        }
+        let (data, to) = (Arc::clone(&store.data), directory.path().join("copy.db"));
+        let (committing, handle, mut number) = (Arc::clone(&store), Handle::current(), 0);
+        let watch = move |_| {
+            // More than the log has room for, whatever of it is used already.
+            for _ in 0..64 {
+                number += 1;
+                handle.block_on(commit(&committing, format!("more{number}")));
+            }
+            ControlFlow::Continue(())
+        };
+        let work = move || Copying { data: &data, to: &to, watch: Box::new(watch), limit: 8 << 20 }.run();
+        let error = tokio::task::spawn_blocking(work).await.unwrap().unwrap_err();
+        assert!(matches!(error, BackupError::LogTooLong { grown, limit } if grown > limit), "{error:?}");
+        assert!(error.to_string().contains("quicker disk"), "{error}");
+        assert!(!directory.path().join("copy.db").exists() && !directory.path().join("copy.db.partial").exists());
+    }
 }

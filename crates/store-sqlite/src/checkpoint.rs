@@ -72,7 +72,19 @@ struct State {
     frames: u32,
     /// At how many of them the thread is to begin.
     due: u32,
+    /// How many reads take so long that to wait for them is of no use.
+    long_reads: u32,
     is_closing: bool,
+}
+
+/// As long as this is held, the writer does not wait for readers.
+#[derive(Debug)]
+pub struct Patience(Arc<Growth>);
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        self.0.state().long_reads -= 1;
+    }
 }
 
 /// Why the log was not moved.
@@ -98,6 +110,12 @@ impl Checkpointer {
         };
         let thread = thread::Builder::new().name("store-checkpoint".to_owned()).spawn(work)?;
         Ok(Self { growth, thread: Some(thread) })
+    }
+
+    /// For a read that takes long: the write-ahead log grows meanwhile, and no commit waits for the read to end.
+    pub fn be_patient(&self) -> Patience {
+        self.growth.state().long_reads += 1;
+        Patience(Arc::clone(&self.growth))
     }
 
     /// Ends the thread after the pass under way, and waits until it has closed its connection.
@@ -140,6 +158,7 @@ impl Checkpoint {
         match limits.end(frames, left) {
             End::Later => {}
             End::Rest => self.on_writer(|connection| pass(connection, "passive").map(|_| ()))?,
+            End::Insist if self.growth.state().long_reads > 0 => {}
             End::Insist => self.on_writer(insist)?,
         }
         Ok(())
@@ -196,7 +215,7 @@ fn complain(failure: &Failure, frames: u32) {
 impl Growth {
     /// Of a log that is not known yet.
     pub fn new(limits: Limits) -> Self {
-        let state = State { limits, frames: 0, due: limits.begin, is_closing: false };
+        let state = State { limits, frames: 0, due: limits.begin, long_reads: 0, is_closing: false };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -248,6 +267,7 @@ impl Growth {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::Duration;
 
     use bytes::Bytes;
     use store::{Key, Store, Write};
@@ -349,6 +369,29 @@ mod tests {
         store.writer.handle().run(|connection| insist(connection)).await.unwrap().unwrap();
         commit(&store).await;
         assert!(frames(&store) < before);
+    }
+
+    /// Far beyond the limit: the writer would have moved all that it may.
+    #[tokio::test]
+    async fn writer_does_not_wait_for_a_read_that_takes_long() {
+        let (store, _directory) = new_store(Limits { begin: u32::MAX, insist: 10, ..SMALL });
+        grow_to(&store, 100).await;
+        let reader = reader::connect(store.data.path()).unwrap();
+        let snapshot = reader.unchecked_transaction().unwrap();
+        snapshot.query_row("SELECT count(*) FROM log", [], |_| Ok(())).unwrap();
+        let patience = store.checkpointer.be_patient();
+        let (data, growth) = (Arc::clone(&store.data), Arc::clone(&store.checkpointer.growth));
+        // Nobody is there to do what the writer would be asked for.
+        let (release, held) = mpsc::channel::<()>();
+        store.writer.handle().send(Box::new(move |_| drop(held.recv()))).unwrap();
+        let writer = store.writer.handle().clone();
+        let frames = frames(&store);
+        let (done, ended) = mpsc::channel();
+        thread::spawn(move || done.send(Checkpoint { connection: None, data, growth, writer }.run(frames)));
+        let ended = ended.recv_timeout(Duration::from_secs(20));
+        drop(patience);
+        release.send(()).unwrap();
+        ended.expect("the checkpoint asks the writer for nothing").unwrap();
     }
 
     #[test]

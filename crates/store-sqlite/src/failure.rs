@@ -8,6 +8,9 @@ use store::Error;
 /// Takes the error by value so that it fits `map_err`.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err calls")]
 pub fn failed(error: rusqlite::Error) -> Error {
+    if is_unreadable(&error) {
+        return Error::Corrupt(format!("{error}: stop the server and restore a backup of the data file"));
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             Error::Corrupt(format!("{error}: stop the server and restore a backup of the data file"))
@@ -23,6 +26,21 @@ pub fn failed(error: rusqlite::Error) -> Error {
         }
         _ => Error::Unavailable(format!("{error}: repeat the call; if it fails again, look at the server's log")),
     }
+}
+
+/// Whether a row holds what no program of ours has written.
+fn is_unreadable(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, QueryReturnedNoRows, Utf8Error,
+    };
+    matches!(
+        error,
+        FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | InvalidColumnType(..)
+            | QueryReturnedNoRows
+            | Utf8Error(..)
+    )
 }
 
 /// The store was closed under the caller's feet.

@@ -20,21 +20,21 @@ pub struct SqliteSnapshot {
     connection: Option<Connection>,
     layers: Arc<Layers>,
     horizon: Horizon,
-    /// Outlives the connection.
-    _data: Arc<DataFile>,
+    /// Outlives the connection. `None` for a file that no store has open.
+    _data: Option<Arc<DataFile>>,
 }
 
 impl SqliteSnapshot {
-    /// Begins now.
+    /// Begins now, in a store.
     pub async fn begin(data: Arc<DataFile>, recent: Arc<Recent>) -> Result<Self, Error> {
         let path = data.path().to_owned();
-        let begin = move || {
-            let connection = connect(&path)?;
-            let (layers, horizon) = snapshot::begin(&connection, &recent)?;
-            Ok((connection, layers, horizon))
-        };
-        let snapshot = spawn_blocking(begin).await.map_err(|_| closed())?;
-        let (connection, layers, horizon) = snapshot.map_err(failed)?;
+        let begin = move || Self::on(connect(&path).map_err(failed)?, &recent, Some(data));
+        spawn_blocking(begin).await.map_err(|_| closed())?
+    }
+
+    /// Begins now, on a connection.
+    pub fn on(connection: Connection, recent: &Recent, data: Option<Arc<DataFile>>) -> Result<Self, Error> {
+        let (layers, horizon) = snapshot::begin(&connection, recent).map_err(failed)?;
         Ok(Self { connection: Some(connection), layers, horizon, _data: data })
     }
 

@@ -12,8 +12,11 @@ mod checkpoint;
 mod commit;
 mod compaction;
 mod data_file;
+mod detached;
 mod failure;
 mod frozen;
+mod integrity;
+pub mod limits;
 mod load;
 mod lock;
 mod open;
@@ -35,6 +38,8 @@ use std::sync::Arc;
 use ::store::Revision;
 use tokio::sync::Mutex;
 
+pub use backup::{BackupError, BackupProgress};
+pub use detached::DetachedFile;
 pub use open::OpenError;
 
 /// A store in one `SQLite` file.

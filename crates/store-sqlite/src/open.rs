@@ -68,6 +68,28 @@ pub enum OpenError {
         /// The newest version that this program knows.
         known: u32,
     },
+    /// An earlier release made it, and it is not to be changed.
+    #[error(
+        "{path} has schema version {found} and this program reads version {known}: put it into a data directory, where it is \
+         brought up to date when it is opened"
+    )]
+    Older {
+        /// The data file.
+        path: PathBuf,
+        /// Its schema version.
+        found: u32,
+        /// The version that this program reads.
+        known: u32,
+    },
+    /// It is in use, or was left by a crash: the write-ahead log beside it has a part of its contents.
+    #[error(
+        "{path} has a write-ahead log beside it: it is the data file of a store and no backup of one; stop its server and name \
+         its data directory, or make a backup"
+    )]
+    NotAlone {
+        /// The data file.
+        path: PathBuf,
+    },
     /// The program was linked with a `SQLite` that can corrupt the file.
     #[error("SQLite {found} can lose writes; version 3.51.3 or later is needed: use the bundled library")]
     Library {
@@ -145,12 +167,14 @@ fn create(path: &Path) -> Result<PathBuf, OpenError> {
     fs::canonicalize(path).map_err(io_error("find", path))
 }
 
+/// The directory that a file is in.
+pub fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Makes the name of a new file durable.
 pub fn sync_directory(path: &Path) -> Result<(), OpenError> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let directory = directory(path);
     File::open(directory).and_then(|opened| opened.sync_all()).map_err(io_error("sync the directory", directory))
 }
 

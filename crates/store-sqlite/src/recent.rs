@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use rusqlite::Connection;
 use store::{Revision, Write};
 
-use crate::rows::from_revision;
+use crate::rows::{self, from_revision};
 
 /// A layer is folded when it has a version for so many pages of the file. The file has about four versions to a page
 /// and its index sixty, so a page of the index takes eight new ones whenever it changes, however large the file is.
@@ -48,12 +48,28 @@ const CATCH_UP: &str = "
 INSERT OR IGNORE INTO version (key, revision, live)
 SELECT key, revision, live FROM log WHERE revision > (SELECT indexed FROM history) ORDER BY key, revision DESC";
 
+const MISSING: &str = "
+SELECT key, revision, live FROM log WHERE revision > (SELECT indexed FROM history) ORDER BY revision";
+
 /// Completes the file's index: it is behind after a crash, and no further than a layer or two.
 pub fn catch_up(connection: &mut Connection, head: Revision) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute(CATCH_UP, [])?;
     transaction.execute(SET_INDEXED, [from_revision(head)])?;
     transaction.commit()
+}
+
+/// What the file's index lacks, for a file that is not to be changed.
+pub fn missing(connection: &Connection) -> rusqlite::Result<Recent> {
+    let mut layer = Layer::default();
+    let mut statement = connection.prepare(MISSING)?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        let key: String = row.get(0)?;
+        layer.add(&key, Version { revision: rows::revision(row, 1)?, live: row.get(2)? });
+    }
+    let layers = Layers(vec![Arc::new(RwLock::new(layer))]);
+    Ok(Recent { layers: RwLock::new(Arc::new(layers)), folding: Mutex::default() })
 }
 
 /// A version of some key.

@@ -81,26 +81,47 @@ UPDATE history SET indexed = (SELECT coalesce(max(revision), 0) FROM log);
 
 /// Makes an empty file ours, brings an older one up to date, refuses any other.
 pub fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    let foreign = || OpenError::Foreign { path: path.to_owned() };
-    let database = |source: rusqlite::Error| match source.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => foreign(),
-        _ => OpenError::Database { path: path.to_owned(), source },
-    };
-    let is_empty = is_empty(connection).map_err(database)?;
-    let application_id: i32 =
-        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(database)?;
-    let is_new = is_empty && application_id == 0;
-    if !is_new && application_id != APPLICATION_ID {
-        return Err(foreign());
-    }
-    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
-    if found > VERSION {
-        return Err(OpenError::Newer { path: path.to_owned(), found, known: VERSION });
-    }
+    let database = |source| foreign_or_failed(path, source);
+    let found = if is_new(connection).map_err(database)? { 0 } else { version(connection, path)? };
     for (version, migration) in (1..).zip(MIGRATIONS).skip(found as usize) {
         migrate(connection, migration, version).map_err(database)?;
     }
     Ok(())
+}
+
+/// Refuses a file that this program could only read after changing it.
+pub fn check_current(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    match version(connection, path)? {
+        VERSION => Ok(()),
+        found => Err(OpenError::Older { path: path.to_owned(), found, known: VERSION }),
+    }
+}
+
+/// The schema version of a file that is ours.
+fn version(connection: &Connection, path: &Path) -> Result<u32, OpenError> {
+    let database = |source| foreign_or_failed(path, source);
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(database);
+    if number("application_id")? != APPLICATION_ID.into() {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    let found = u32::try_from(number("user_version")?).unwrap_or(u32::MAX);
+    if found > VERSION {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known: VERSION });
+    }
+    Ok(found)
+}
+
+fn foreign_or_failed(path: &Path, source: rusqlite::Error) -> OpenError {
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::Foreign { path: path.to_owned() },
+        _ => OpenError::Database { path: path.to_owned(), source },
+    }
+}
+
+/// Whether nothing was ever written to a file.
+fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
+    let id: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    Ok(id == 0 && is_empty(connection)?)
 }
 
 fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {

@@ -1,11 +1,15 @@
 //! A copy of a running store is a store.
 
-use std::fs;
+use std::fs::{self, File};
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use store::{Span, Store, Write, contract};
-use store_sqlite::OpenError;
+use store_sqlite::{BackupError, BackupProgress, DetachedFile, SqliteStore};
+use tokio::runtime::Handle;
 
 use crate::{commit, create, open};
 
@@ -15,14 +19,66 @@ fn claim(number: u128) -> Write {
     Write { takes: vec![span], ..write }
 }
 
+/// A store of more pages than a backup copies at a time.
+async fn filled(path: &Path) -> Arc<SqliteStore> {
+    let store = Arc::new(open(path));
+    for start in [0, 5_000, 10_000] {
+        commit(&store, (start..start + 5_000).map(claim).collect()).await.unwrap();
+    }
+    store
+}
+
+fn go_on(_: BackupProgress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = entries.collect();
+    names.sort();
+    names
+}
+
+/// A commit after every step: the copy goes on from where it was, with what it saw first.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_taken_under_load_is_whole() {
+async fn commits_between_the_steps_neither_wait_nor_make_the_copy_begin_again() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Arc::new(open(&directory.path().join("data.db")));
-    commit(&store, (0..5_000).map(claim).collect()).await.unwrap();
+    let store = filled(&directory.path().join("data.db")).await;
+    let before = store.head().await.unwrap();
     let path = directory.path().join("copy.db");
-    let mut backup = std::pin::pin!(store.backup(&path));
-    let mut next = 5_000;
+    let steps = Arc::new(AtomicU32::new(0));
+    let (committing, counted, handle) = (Arc::clone(&store), Arc::clone(&steps), Handle::current());
+    let watch = move |progress: BackupProgress| {
+        assert!(progress.copied < progress.total, "{progress:?}");
+        let number = 100_000 + u128::from(counted.fetch_add(1, Ordering::Relaxed));
+        handle.block_on(commit(&committing, vec![claim(number)])).unwrap();
+        if number < 100_500 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    let head = store.backup(&path, watch).await.unwrap();
+    assert_eq!(head, before, "the copy is of the moment at which it began");
+    let steps = steps.load(Ordering::Relaxed);
+    assert!((2..20).contains(&steps), "{steps} steps");
+    assert_eq!(store.head().await.unwrap().revision.0, before.revision.0 + u64::from(steps));
+
+    let expected = store.list("", None, Some(head.revision), usize::MAX).await.unwrap();
+    assert_eq!(names(directory.path()), ["copy.db", "data.db", "data.db-shm", "data.db-wal", "data.db.lock"]);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let copy = open(&path);
+    assert_eq!(copy.head().await.unwrap(), head);
+    assert_eq!(copy.list("", None, None, usize::MAX).await.unwrap(), expected);
+    let spans = contract::spans(&copy, None, usize::MAX).await.unwrap();
+    assert!(spans.iter().map(|span| &span.holder).eq(expected.records.iter().map(|record| &record.key)));
+    // The copy goes its own way.
+    commit(&copy, vec![create("own", "")]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_under_load_holds_whole_commits() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(&directory.path().join("data.db")).await;
+    let path = directory.path().join("copy.db");
+    let mut backup = std::pin::pin!(store.backup(&path, go_on));
+    let mut next = 20_000;
     let head = loop {
         tokio::select! {
             biased;
@@ -31,27 +87,92 @@ async fn a_copy_taken_under_load_is_whole() {
         }
         next += 2;
     };
-    let copy = open(&path);
-    assert_eq!(copy.head().await.unwrap(), head);
     assert_eq!(head.revision.0 % 2, 0, "the copy holds half a commit");
-    let expected = store.list("", None, Some(head.revision), usize::MAX).await.unwrap();
-    assert_eq!(copy.list("", None, None, usize::MAX).await.unwrap(), expected);
-    let spans = contract::spans(&copy, None, usize::MAX).await.unwrap();
-    assert!(spans.iter().map(|span| &span.holder).eq(expected.records.iter().map(|record| &record.key)));
-    // The copy goes its own way.
-    commit(&copy, vec![create("own", "")]).await.unwrap();
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(!directory.path().join("copy.db.partial").exists());
+    assert_eq!(open(&path).head().await.unwrap(), head);
+}
+
+/// Where it lies, without a lock, a log or any other file beside it, even on a medium that cannot be written.
+#[tokio::test]
+async fn backup_is_read_without_changing_anything() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(&directory.path().join("data.db")).await;
+    commit(&store, vec![create("k000001/more", "later")]).await.unwrap();
+    let backups = directory.path().join("100% #1?");
+    fs::create_dir(&backups).unwrap();
+    let path = backups.join("copy.db");
+    store.backup(&path, go_on).await.unwrap();
+    let bytes = fs::read(&path).unwrap();
+    fs::set_permissions(&backups, fs::Permissions::from_mode(0o500)).unwrap();
+
+    let file = DetachedFile::open(&path).unwrap();
+    assert_eq!(file.integrity().await.unwrap(), [""; 0]);
+    let mut snapshot = file.snapshot().await.unwrap();
+    let expected = store.list("", None, None, usize::MAX).await.unwrap();
+    assert_eq!(snapshot.list("", None, usize::MAX).await.unwrap(), expected);
+    assert_eq!(snapshot.spans(None, usize::MAX).await.unwrap().len(), 15_000);
+    assert_eq!((names(&backups), fs::read(&path).unwrap() == bytes), (vec!["copy.db".to_owned()], true));
+}
+
+/// The index in the file of a store that has ended is behind its log.
+#[tokio::test]
+async fn file_of_a_stopped_store_is_read_with_all_that_its_index_lacks() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.db");
+    let store = filled(&path).await;
+    commit(&store, vec![create("last", "v")]).await.unwrap();
+    let expected = store.list("", None, None, usize::MAX).await.unwrap();
+    drop(store);
+    let mut snapshot = DetachedFile::open(&path).unwrap().snapshot().await.unwrap();
+    assert_eq!(snapshot.list("", None, usize::MAX).await.unwrap(), expected);
 }
 
 #[tokio::test]
-async fn a_file_that_is_there_is_not_replaced() {
+async fn file_of_a_running_store_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.db");
+    let _store = filled(&path).await;
+    let error = DetachedFile::open(&path).unwrap_err().to_string();
+    assert!(error.contains("write-ahead log beside it"), "{error}");
+}
+
+#[tokio::test]
+async fn existing_file_is_not_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory.path().join("data.db"));
     let path = directory.path().join("precious");
     fs::write(&path, "precious").unwrap();
-    let error = store.backup(&path).await.unwrap_err();
-    assert!(matches!(error, OpenError::Io { .. }), "{error:?}");
+    let error = store.backup(&path, go_on).await.unwrap_err();
+    assert!(matches!(error, BackupError::Exists { .. }), "{error:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 5, "nothing is left behind");
+}
+
+#[tokio::test]
+async fn backup_that_is_given_up_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(&directory.path().join("data.db")).await;
+    let backups = tempfile::tempdir().unwrap();
+    let path = backups.path().join("copy.db");
+    let error = store.backup(&path, |_| ControlFlow::Break(())).await.unwrap_err();
+    assert!(matches!(error, BackupError::GivenUp), "{error:?}");
+    assert_eq!(names(backups.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_a_killed_backup_left_is_replaced_and_a_running_one_is_not_disturbed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("data.db"));
+    commit(&store, vec![create("k", "v")]).await.unwrap();
+    let backups = tempfile::tempdir().unwrap();
+    let (path, left) = (backups.path().join("copy.db"), backups.path().join("copy.db.partial"));
+    fs::write(&left, "half").unwrap();
+    fs::write(backups.path().join("copy.db.partial-journal"), "half").unwrap();
+    let running = File::open(&left).unwrap();
+    running.lock().unwrap();
+    let error = store.backup(&path, go_on).await.unwrap_err();
+    assert!(matches!(error, BackupError::Busy { .. }), "{error:?}");
+    assert_eq!(fs::read_to_string(&left).unwrap(), "half");
+    drop(running);
+    store.backup(&path, go_on).await.unwrap();
+    assert_eq!(names(backups.path()), ["copy.db"]);
 }

@@ -1,0 +1,82 @@
+//! A data file that no store has open, such as a backup: it can be read where it lies, and is never changed.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+use store::{Error, Snapshot};
+use tokio::task::spawn_blocking;
+
+use crate::failure::{closed, failed};
+use crate::frozen::SqliteSnapshot;
+use crate::open::{OpenError, beside, configure, io_error};
+use crate::{integrity, recent, schema};
+
+/// The file.
+#[derive(Debug)]
+pub struct DetachedFile {
+    path: PathBuf,
+}
+
+impl DetachedFile {
+    /// Looks whether `path` can be read as it is.
+    ///
+    /// # Errors
+    /// [`OpenError`] if it is no data file, one of another schema, or one that a store has or had open: then its write-ahead
+    /// log lies beside it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = fs::canonicalize(&path).map_err(io_error("find", path.as_ref()))?;
+        if fs::metadata(beside(&path, "-wal")).is_ok_and(|log| log.len() > 0) {
+            return Err(OpenError::NotAlone { path });
+        }
+        let file = Self { path };
+        let connection = file.connect().map_err(|source| OpenError::Database { path: file.path.clone(), source })?;
+        schema::check_current(&connection, &file.path)?;
+        Ok(file)
+    }
+
+    /// Everything that is in it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
+        let connection = self.connect().map_err(failed)?;
+        let begin = move || {
+            let recent = recent::missing(&connection).map_err(failed)?;
+            SqliteSnapshot::on(connection, &recent, None)
+        };
+        Ok(Box::new(spawn_blocking(begin).await.map_err(|_| closed())??))
+    }
+
+    /// What SQLite finds wrong in it, in its own words.
+    ///
+    /// # Errors
+    /// If it cannot be read at all.
+    pub async fn integrity(&self) -> Result<Vec<String>, Error> {
+        let connection = self.connect().map_err(failed)?;
+        spawn_blocking(move || integrity::check(&connection)).await.map_err(|_| closed())?
+    }
+
+    /// A connection that takes no lock and makes no file beside it, so that a medium that cannot be written will do.
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(uri(&self.path), flags)?;
+        configure(&connection)?;
+        Ok(connection)
+    }
+}
+
+/// The file as the URI of an immutable one.
+fn uri(path: &Path) -> PathBuf {
+    let mut uri = b"file:".to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02x}").bytes()),
+            byte => uri.push(*byte),
+        }
+    }
+    uri.extend(b"?immutable=1");
+    OsString::from_vec(uri).into()
+}
