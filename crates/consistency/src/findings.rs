@@ -198,16 +198,19 @@ impl Findings {
         Check::ALL.into_iter().filter(|check| self.of_store || !check.needs_store())
     }
 
-    /// For people.
-    pub fn to_text(&self, revision: u64, took: Duration) -> String {
+    /// For people. Without a revision nothing could be read.
+    pub fn to_text(&self, revision: Option<u64>, took: Duration) -> String {
         let Counts { pools, claims, allocations, namespaces } = self.counts;
-        let mut text = format!(
-            "checked at revision {revision}: {}, {}, {}, {}\n\n",
-            counted(pools, "pool"),
-            counted(claims, "claim"),
-            counted(allocations, "allocation"),
-            counted(namespaces, "namespace")
-        );
+        let mut text = match revision {
+            Some(revision) => format!(
+                "checked at revision {revision}: {}, {}, {}, {}\n\n",
+                counted(pools, "pool"),
+                counted(claims, "claim"),
+                counted(allocations, "allocation"),
+                counted(namespaces, "namespace")
+            ),
+            None => "checked nothing: the store cannot be read\n\n".to_owned(),
+        };
         for check in self.made() {
             self.write_check(check, &mut text);
         }

@@ -1,6 +1,9 @@
 //! The command line. Every flag of the server has a twin in the environment, and every limit its unit.
 
+#[cfg(test)]
+mod repeated;
 mod store;
+mod store_command;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -8,12 +11,14 @@ use apiserver::limits;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-pub use self::store::{Database, Dsn, Place, Postgres};
-use crate::bump;
+pub use self::{
+    store::{Database, Dsn, Place, Postgres},
+    store_command::{Backup, BumpRevision, Check, CheckFormat, Export, Import, Migrate, Source, StoreCommand},
+};
 
 /// IP address management with a Kubernetes-style API: a claim is answered with its block.
 #[derive(Debug, Parser)]
-#[command(name = "ipam", version, arg_required_else_help = true)]
+#[command(name = "ipam", version, arg_required_else_help = true, args_override_self = true)]
 pub struct CommandLine {
     /// Where the client commands find a server.
     #[command(flatten)]
@@ -28,15 +33,9 @@ pub struct CommandLine {
 pub enum Command {
     /// Run the server
     Serve(Box<Serve>),
-    /// See to the schema of a PostgreSQL database
+    /// Work on a store: export, import, migrate, bump-revision, backup, check
     #[command(subcommand)]
-    Migrate(Migrate),
-    /// Write everything that a store holds to a file
-    Export(Export),
-    /// Fill an empty store with what was exported from another
-    Import(Import),
-    /// Let the log of a store go on far behind its end, after a backup was restored
-    BumpRevision(BumpRevision),
+    Store(StoreCommand),
     /// What the client does with a running server.
     #[command(flatten)]
     Client(cli::Command),
@@ -76,59 +75,6 @@ pub struct Serve {
     /// What the server takes on at once.
     #[command(flatten)]
     pub limits: Limits,
-}
-
-/// What can be done about a database's schema.
-#[derive(Debug, Subcommand)]
-pub enum Migrate {
-    /// Bring the schema up to date; safe to repeat, and beside running servers
-    Up(Database),
-    /// Show the schema's version and the one that this program knows; exit code 3 unless they are the same
-    Status(Database),
-}
-
-/// Arguments of `ipam export`.
-#[derive(Args, Clone, Debug)]
-pub struct Export {
-    /// The file to make; "-" is standard output
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-
-    /// What to export.
-    #[command(flatten)]
-    pub place: Place,
-
-    /// How and what to log.
-    #[command(flatten)]
-    pub logging: Logging,
-}
-
-/// Arguments of `ipam import`.
-#[derive(Args, Clone, Debug)]
-pub struct Import {
-    /// The file to read; "-" is standard input
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-
-    /// What to fill; a directory is made, a database has been prepared by `ipam migrate up`.
-    #[command(flatten)]
-    pub place: Place,
-
-    /// How and what to log.
-    #[command(flatten)]
-    pub logging: Logging,
-}
-
-/// Arguments of `ipam bump-revision`. No server may run on the store.
-#[derive(Args, Clone, Debug)]
-pub struct BumpRevision {
-    /// How many revisions to leave out: more than were written since the backup
-    #[arg(long, value_name = "REVISIONS", default_value_t = bump::REVISIONS_DEFAULT, value_parser = clap::value_parser!(u64).range(bump::REVISIONS))]
-    pub by: u64,
-
-    /// Whose log.
-    #[command(flatten)]
-    pub place: Place,
 }
 
 /// Flags for users beside the administrator. What they may do is said by roles and bindings.

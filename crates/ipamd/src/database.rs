@@ -5,12 +5,12 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, anyhow, bail};
-use store::Store;
+use store::{Error, Revision, Snapshot, Store};
 use store_postgres::{OpenError, Options, PostgresStore};
-use store_sqlite::SqliteStore;
+use store_sqlite::{DetachedFile, SqliteStore};
 
 use crate::{
-    config::{Place, Serve},
+    config::{Place, Serve, Source},
     files,
 };
 
@@ -21,32 +21,115 @@ pub const FILE: &str = "ipam.db";
 const UNKNOWN_PARAMETER: &str = "unknown option";
 
 /// The store of a server.
-pub async fn open(options: &Serve) -> anyhow::Result<Arc<dyn Store>> {
+pub struct Opened {
+    /// What it serves.
+    pub store: Arc<dyn Store>,
+    /// The same, if it is a file.
+    pub file: Option<Arc<SqliteStore>>,
+}
+
+/// What a store is read from.
+pub enum Reading {
+    /// A file that this process has open.
+    File(SqliteStore),
+    /// A file that is only looked at.
+    Backup(DetachedFile),
+    /// A database.
+    Database(Arc<dyn Store>),
+}
+
+impl Reading {
+    /// Everything that is in it.
+    pub async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
+        match self {
+            Self::File(store) => store.snapshot().await,
+            Self::Backup(file) => file.snapshot().await,
+            Self::Database(store) => store.snapshot().await,
+        }
+    }
+
+    /// How many objects there are at a revision, if that can be told.
+    pub async fn count(&self, at: Revision) -> Option<u64> {
+        let store: &dyn Store = match self {
+            Self::File(store) => store,
+            Self::Backup(_) => return None,
+            Self::Database(store) => &**store,
+        };
+        store.count("", None, at, usize::MAX).await.ok().and_then(|total| u64::try_from(total).ok())
+    }
+
+    /// What SQLite finds wrong in the file; `None` if it is none.
+    pub async fn integrity(&self) -> Result<Option<Vec<String>>, Error> {
+        match self {
+            Self::File(store) => store.integrity().await.map(Some),
+            Self::Backup(file) => file.integrity().await.map(Some),
+            Self::Database(_) => Ok(None),
+        }
+    }
+}
+
+/// The store of a server.
+pub async fn open(options: &Serve) -> anyhow::Result<Opened> {
     let file = options.data_dir.join(FILE);
-    let Some(dsn) = &options.postgres.dsn else { return open_file(&file) };
+    let Some(dsn) = &options.postgres.dsn else {
+        let file = Arc::new(open_file(&file)?);
+        return Ok(Opened { store: Arc::<SqliteStore>::clone(&file), file: Some(file) });
+    };
     if file.exists() {
         tracing::warn!(file = %file.display(), "the store is in PostgreSQL: the file that is here is left as it is");
     }
     let listen_dsn = options.postgres.listen_dsn.as_ref().map(|dsn| dsn.expose().to_owned());
     let connections = options.postgres.connections;
-    open_postgres(Options { dsn: dsn.expose().to_owned(), listen_dsn, connections }).await
+    let options = Options { dsn: dsn.expose().to_owned(), listen_dsn, connections };
+    Ok(Opened { store: open_postgres(options).await?, file: None })
 }
 
 /// A store that is there already.
 pub async fn open_existing(place: &Place) -> anyhow::Result<Arc<dyn Store>> {
-    let file = place.data_dir.as_ref().map(|directory| directory.join(FILE));
-    if let Some(file) = file.filter(|file| !file.exists()) {
-        bail!("there is no store in {}: {} is missing", file.parent().unwrap_or(Path::new(".")).display(), FILE);
+    match &place.data_dir {
+        Some(directory) => Ok(Arc::new(open_file_in(directory)?)),
+        None => open_or_make(place).await,
     }
-    open_or_make(place).await
 }
 
-/// A store that may have to be made. A schema is made by `ipam migrate up` alone.
+/// The file in a data directory, which must be there already.
+pub fn open_file_in(directory: &Path) -> anyhow::Result<SqliteStore> {
+    let file = directory.join(FILE);
+    if !file.exists() {
+        bail!("there is no store in {}: {} is missing", directory.display(), FILE);
+    }
+    open_file(&file)
+}
+
+/// A store, or a backup of one, to be read.
+pub async fn open_source(source: &Source) -> anyhow::Result<Reading> {
+    match (&source.data_dir, &source.backup, &source.dsn) {
+        (Some(directory), ..) => {
+            let held =
+                |error: &anyhow::Error| matches!(error.downcast_ref(), Some(store_sqlite::OpenError::Held { .. }));
+            open_file_in(directory).map(Reading::File).map_err(|error| match held(&error) {
+                true => {
+                    error.context("a server has the store: `ipam store backup` copies it, and --backup names the copy")
+                }
+                false => error,
+            })
+        }
+        (None, Some(file), _) => {
+            let opened =
+                DetachedFile::open(file).with_context(|| format!("cannot read the backup {}", file.display()))?;
+            Ok(Reading::Backup(opened))
+        }
+        (None, None, Some(dsn)) => Ok(Reading::Database(open_postgres(Options::new(dsn.expose())).await?)),
+        (None, None, None) => bail!("none of --data-dir, --postgres-dsn and --backup says where the store is"),
+    }
+}
+
+/// A store that may have to be made. A schema is made by `ipam store migrate up` alone.
 pub async fn open_or_make(place: &Place) -> anyhow::Result<Arc<dyn Store>> {
     match (&place.data_dir, &place.dsn) {
         (Some(directory), _) => {
             files::create_private_dir(directory)?;
-            open_file(&directory.join(FILE))
+            Ok(Arc::new(open_file(&directory.join(FILE))?))
         }
         (None, Some(dsn)) => open_postgres(Options::new(dsn.expose())).await,
         (None, None) => bail!("neither --data-dir nor --postgres-dsn says where the store is"),
@@ -64,9 +147,8 @@ pub fn explain(error: OpenError) -> anyhow::Error {
     )
 }
 
-fn open_file(path: &Path) -> anyhow::Result<Arc<dyn Store>> {
-    let store = SqliteStore::open(path).with_context(|| format!("cannot open the database {}", path.display()))?;
-    Ok(Arc::new(store))
+fn open_file(path: &Path) -> anyhow::Result<SqliteStore> {
+    SqliteStore::open(path).with_context(|| format!("cannot open the database {}", path.display()))
 }
 
 async fn open_postgres(options: Options) -> anyhow::Result<Arc<dyn Store>> {

@@ -4,9 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ipamd::{
-    bump,
     config::{Command, CommandLine},
-    logging, migrate, serve, transfer,
+    logging, serve, store_commands,
 };
 
 #[global_allocator]
@@ -25,21 +24,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
             runtime.block_on(serve::serve(*options))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Migrate(command) => runtime.block_on(migrate::run(command, &mut std::io::stdout())),
-        Command::Export(options) => {
-            logging::start(options.logging.format, &options.logging.level)?;
-            runtime.block_on(transfer::export(options))?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Import(options) => {
-            logging::start(options.logging.format, &options.logging.level)?;
-            runtime.block_on(transfer::import(options))?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::BumpRevision(options) => {
-            runtime.block_on(bump::run(options, &mut std::io::stdout()))?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Store(command) => runtime.block_on(store_commands::run(command, &mut std::io::stdout())),
         Command::Client(command) => {
             runtime.block_on(cli::run(&line.connection, command, &mut std::io::stdout(), &mut std::io::stderr()))
         }

@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     fs::File,
     net::SocketAddr,
+    path::Path,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -23,13 +24,16 @@ use futures::FutureExt as _;
 use ipam::world::World;
 use rustls_pki_types::CertificateDer;
 use store::Store;
+use store_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admin::server::Admin,
     config::{Serve, Shutdown},
     credentials::{self, Credentials, ServingNames},
-    database, files, kubeconfig,
+    database::{self, Opened},
+    files, kubeconfig,
     signals::Signals,
     users,
 };
@@ -72,6 +76,8 @@ struct Started {
     /// Ends accepting.
     stop: CancellationToken,
     store: Arc<dyn Store>,
+    /// Makes backups of it.
+    admin: Option<Admin>,
     /// Keeps other processes out of the data directory.
     _directory: File,
 }
@@ -81,7 +87,8 @@ async fn start(options: &Serve, metrics: Arc<Metrics>, tasks: &Supervisor) -> an
     files::create_private_dir(&options.data_dir)?;
     // First of all the lock: it keeps a second process away from everything in the directory.
     let directory = files::lock_dir(&options.data_dir)?;
-    let store = database::open(options).await?;
+    let Opened { store, file } = database::open(options).await?;
+    let admin = listen_for_backups(&options.data_dir, file);
     let names = ServingNames::new(options.bind_address, credentials::hostname().as_deref());
     let credentials = credentials::ensure(&options.data_dir, &names, now().into())?;
     let (tokens, authorities) = (users::tokens(&options.users)?, users::authorities(&options.users)?);
@@ -106,7 +113,7 @@ async fn start(options: &Serve, metrics: Arc<Metrics>, tasks: &Supervisor) -> an
     announce(address, restored, started);
     let compacted = Arc::clone(&store);
     tasks.restarted("compaction", move || compaction::run(Arc::clone(&compacted)));
-    Ok(Started { server, stop, store, _directory: directory })
+    Ok(Started { server, stop, store, admin, _directory: directory })
 }
 
 /// From a server that is up to nothing, in order, unless something has failed already: then there is nothing to wait for but the
@@ -118,7 +125,7 @@ async fn stop(
     ends: &mut Ends,
     mut ended: Result<(), Failure>,
 ) -> anyhow::Result<()> {
-    let Started { server, stop, store, _directory } = started;
+    let Started { server, stop, store, admin, _directory } = started;
     server.begin_stop();
     if ended.is_ok() {
         ended = tokio::select! {
@@ -131,11 +138,22 @@ async fn stop(
     ended = ended.and(ends.finished(LISTENER).await);
     tasks.stop().await;
     drop(server);
+    if let Some(admin) = admin {
+        admin.stop().await;
+    }
     if ended.is_ok() {
         ended = ends.finished(COMMITTER).await;
     }
     drop(store);
     Ok(ended?)
+}
+
+/// The socket for backups. Without it there are none of a running server, which is no reason not to run.
+fn listen_for_backups(directory: &Path, file: Option<Arc<SqliteStore>>) -> Option<Admin> {
+    let started = Admin::start(directory, file);
+    started
+        .inspect_err(|error| tracing::warn!(%error, "no socket in the data directory: backups need a stopped server"))
+        .ok()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the process starts here: this is where its time comes from")]

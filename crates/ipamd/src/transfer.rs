@@ -1,4 +1,4 @@
-//! `ipam export` and `ipam import`: everything that a store holds, to a file and from one, whatever the store is kept in.
+//! `ipam store export` and `ipam store import`: everything that a store holds, to a file and from one, whatever the store is kept in.
 //!
 //! What leaves is one snapshot, page by page; what enters is seen by nobody before all of it is there and was checked against the
 //! end of the file. Afterwards it is read once more, from the store, and compared with what the file said. Neither way holds
@@ -9,7 +9,7 @@ mod file;
 mod format;
 mod import;
 mod pages;
-mod progress;
+pub mod progress;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -17,8 +17,8 @@ mod tests;
 pub use self::{export::export, import::import};
 
 /// Objects that are read from a store, or written to one, at a time.
-const RECORDS_PER_PAGE: usize = 256;
+pub const RECORDS_PER_PAGE: usize = 256;
 /// Objects of more bytes than this together are written without waiting for a full page.
 const PAGE_BYTES_MAX: usize = 4 << 20;
 /// Spans that are read or written at a time.
-const SPANS_PER_PAGE: usize = 4_096;
+pub const SPANS_PER_PAGE: usize = 4_096;

@@ -80,7 +80,7 @@ pub enum OpenError {
         known: i32,
     },
     /// The database was made by an older program, or by none.
-    #[error("the database has schema version {found}, and this program needs {known}: run `ipam migrate up`")]
+    #[error("the database has schema version {found}, and this program needs {known}: run `ipam store migrate up`")]
     Older {
         /// The version that is there; 0: nothing is.
         found: i32,

@@ -81,7 +81,15 @@ pub enum BackupError {
     /// The caller gave it up.
     #[error("the backup was given up")]
     GivenUp,
-    /// The files or the database failed.
+    /// The copy cannot be made, because its disk is full, or the store's file cannot be read.
+    #[error("cannot copy the store to {path}")]
+    Copy {
+        /// The name.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// The files failed.
     #[error(transparent)]
     Failed(#[from] OpenError),
 }
@@ -152,16 +160,16 @@ impl Copying<'_> {
     }
 
     fn copy(&mut self, partial: &Partial, limit: u64) -> Result<Head, BackupError> {
-        let database = |source: rusqlite::Error| OpenError::Database { path: partial.path.clone(), source };
+        let database = |source: rusqlite::Error| BackupError::Copy { path: self.to.to_owned(), source };
         let mut copy = open::connect_writer(&partial.path).map_err(database)?;
         // The whole file is synced at the end, and given up if anything fails before.
         copy.pragma_update(None, "synchronous", "off").map_err(database)?;
         self.copy_pages(&mut copy, partial, limit)?;
-        finish(&mut copy).map_err(|source| database(source).into())
+        finish(&mut copy).map_err(database)
     }
 
     fn copy_pages(&mut self, copy: &mut Connection, partial: &Partial, limit: u64) -> Result<(), BackupError> {
-        let database = |source: rusqlite::Error| OpenError::Database { path: partial.path.clone(), source };
+        let database = |source: rusqlite::Error| BackupError::Copy { path: self.to.to_owned(), source };
         let log = open::beside(self.data.path(), "-wal");
         let log_before = file_bytes(&log).unwrap_or(0);
         let source = reader::connect(self.data.path()).map_err(database)?;
@@ -180,7 +188,7 @@ impl Copying<'_> {
             match step {
                 StepResult::Done => return Ok(()),
                 StepResult::More => {}
-                _ => return Err(database(busy()).into()),
+                _ => return Err(database(busy())),
             }
             if (self.watch)(BackupProgress { copied, total }).is_break() {
                 return Err(BackupError::GivenUp);

@@ -116,6 +116,14 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Whether the file is ours and damaged.
+    pub fn is_damage(&self) -> bool {
+        let Self::Database { source, .. } = self else { return false };
+        source.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt)
+    }
+}
+
 impl SqliteStore {
     /// Opens the data file at `path`, and makes it if there is none. The directory must exist.
     ///

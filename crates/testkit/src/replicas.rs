@@ -145,12 +145,12 @@ impl Servers for Replicas {
     }
 }
 
-/// Runs `ipam migrate up`.
+/// Runs `ipam store migrate up`.
 pub fn migrate(binary: &Path, database: &Database) {
-    let done = command(binary).args(["migrate", "up"]).env("POSTGRES_DSN", &database.dsn).output();
+    let done = command(binary).args(["store", "migrate", "up"]).env("POSTGRES_DSN", &database.dsn).output();
     match done {
         Ok(Output { status, .. }) if status.success() => {}
-        other => panic!("ipam migrate up: {other:?}"),
+        other => panic!("ipam store migrate up: {other:?}"),
     }
 }
 

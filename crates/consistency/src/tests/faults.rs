@@ -50,9 +50,9 @@ fn healthy_store_passes() {
 
         0 faults, 0 notes, 0.4 s
     "]]
-    .assert_eq(&findings.to_text(1_909, Duration::from_millis(430)));
+    .assert_eq(&findings.to_text(Some(1_909), Duration::from_millis(430)));
     let of_objects = healthy().check_in(Inventory::of_objects());
-    assert!(!of_objects.to_text(1, Duration::ZERO).contains("S1"), "there is no store to look at");
+    assert!(!of_objects.to_text(Some(1), Duration::ZERO).contains("S1"), "there is no store to look at");
     assert_eq!(findings.to_jsonl(), "");
 }
 
@@ -353,7 +353,7 @@ fn faults_beyond_the_limit_are_counted() {
     }
     let findings = store.check();
     assert_eq!(findings.of(Check::Roots).count as usize, more - 1);
-    let text = findings.to_text(1, Duration::ZERO);
+    let text = findings.to_text(Some(1), Duration::ZERO);
     assert!(text.contains("106 FAULTS") && text.contains("\n      and 6 more\n"), "{text}");
     let last = findings.to_jsonl().lines().rfind(|line| line.contains("C3")).map(str::to_owned).unwrap();
     assert_eq!(last, r#"{"check":"C3","severity":"fault","message":"further ones are not shown","more":6}"#);

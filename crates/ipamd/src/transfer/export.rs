@@ -10,16 +10,16 @@ use super::{
 };
 use crate::{config::Export, database};
 
-/// Runs `ipam export`. A server may go on writing to a store in PostgreSQL meanwhile: what is exported is one snapshot.
+/// Runs `ipam store export`. A server may go on writing to a store in PostgreSQL meanwhile: what is exported is one snapshot.
 ///
 /// # Errors
 /// If the store cannot be read or the file cannot be written; then there is no file.
 pub async fn export(options: Export) -> anyhow::Result<()> {
-    let store = database::open_existing(&options.place).await?;
+    let store = database::open_source(&options.source).await?;
     let pages = Pages::of(store.snapshot().await.context("cannot read the store")?);
     let revision = pages.revision();
     let mut out = Output::create(&options.file)?;
-    let total = store.count("", None, revision, usize::MAX).await.ok().and_then(|total| u64::try_from(total).ok());
+    let total = store.count(revision).await;
     let mut progress = Progress::start("exporting", Unit::Objects, total);
     let end = write(pages, &mut out, &mut progress).await?;
     out.finish().await?;

@@ -130,7 +130,7 @@ pub fn end(end: &End) -> Vec<u8> {
 /// Reads the first line; answers with the revision of the snapshot.
 pub fn read_header(line: &[u8]) -> anyhow::Result<Revision> {
     let kind = serde_json::from_slice::<Kind<'_>>(line).ok().filter(|kind| kind.format == FORMAT);
-    let Some(kind) = kind else { bail!("this is not a file that `ipam export` made") };
+    let Some(kind) = kind else { bail!("this is not a file that `ipam store export` made") };
     if kind.version > VERSION {
         bail!(
             "the file has version {} of the format and this program reads version {VERSION}: import it with a newer ipam",
@@ -258,9 +258,9 @@ mod tests {
             read(line.as_bytes()).expect_err(line);
         }
         for (line, words) in [
-            ("", "not a file that `ipam export` made"),
-            ("SQLite format 3", "not a file that `ipam export` made"),
-            (r#"{"format":"other","version":1,"revision":1}"#, "not a file that `ipam export` made"),
+            ("", "not a file that `ipam store export` made"),
+            ("SQLite format 3", "not a file that `ipam store export` made"),
+            (r#"{"format":"other","version":1,"revision":1}"#, "not a file that `ipam store export` made"),
             (r#"{"format":"ipam-export","version":2,"whatever":[]}"#, "newer ipam"),
             (r#"{"format":"ipam-export","version":0,"revision":1}"#, "never was"),
             (r#"{"format":"ipam-export","version":1}"#, "header is damaged"),

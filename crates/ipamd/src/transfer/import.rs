@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{config::Import, database};
 
-/// Runs `ipam import`.
+/// Runs `ipam store import`.
 ///
 /// # Errors
 /// If the file is not one that was exported, is damaged or was cut off, or the store is not empty: then the store is as it was.

@@ -50,6 +50,14 @@ impl Progress {
         }
     }
 
+    /// It has come so far of so much, which is known only now.
+    pub fn reached_of(&mut self, position: u64, total: u64) {
+        if total > 0 {
+            self.bar.set_length(total);
+        }
+        self.reached(position);
+    }
+
     /// It is done, and the line is free for others.
     pub fn done(self) {
         self.bar.finish_and_clear();

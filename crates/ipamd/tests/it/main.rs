@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise, in its helpers too")]
 
 mod setting;
+mod store_commands;
 mod support;
 
 mod claim_lifecycle;

@@ -95,7 +95,7 @@ async fn exported(directory: &TempDir) -> (Store, Value, PathBuf) {
     let everything = front.everything().await;
     front.server.terminate().await;
     let file = directory.path().join("export.jsonl");
-    store.run(&["export", path(&file)]);
+    store.run(&["store", "export", path(&file)]);
     (store, everything, file)
 }
 
@@ -113,12 +113,12 @@ async fn what_arrives_is_what_left() {
     let directory = tempfile::tempdir().unwrap();
     let (_, everything, first) = exported(&directory).await;
     let postgres = Store::new_database();
-    postgres.run(&["import", path(&first)]);
+    postgres.run(&["store", "import", path(&first)]);
     let second = directory.path().join("second.jsonl");
-    postgres.run(&["export", path(&second)]);
+    postgres.run(&["store", "export", path(&second)]);
     let file = Store::new_file(&directory, "arrived");
-    file.run(&["import", path(&second)]);
-    let third = file.run(&["export", "-"]);
+    file.run(&["store", "import", path(&second)]);
+    let third = file.run(&["store", "export", "-"]);
     assert_eq!(fs::read_to_string(&first).unwrap(), fs::read_to_string(&second).unwrap(), "byte for byte");
     assert_eq!(fs::read_to_string(&first).unwrap(), third, "byte for byte");
     assert_eq!(fs::metadata(&first).unwrap().permissions().mode() & 0o777, 0o600, "it is everything there is");
@@ -158,7 +158,7 @@ async fn an_export_beside_writes_is_one_moment() {
         }
     };
     let exporting = tokio::task::spawn_blocking({
-        let mut commands: Vec<Command> = (0..4).map(|_| store.command(&["export", "-"])).collect();
+        let mut commands: Vec<Command> = (0..4).map(|_| store.command(&["store", "export", "-"])).collect();
         move || commands.iter_mut().map(|command| command.output().unwrap()).collect::<Vec<_>>()
     });
     let ((), exports) = tokio::join!(writing, exporting);
@@ -186,10 +186,10 @@ fn assert_refused(directory: &TempDir, contents: &[u8], words: &str) {
     fs::write(&file, contents).unwrap();
     let target = TempDir::new_in(directory.path()).unwrap();
     for store in [Store::new_file(&target, "target"), Store::new_database()] {
-        let said = store.refuse(&["import", path(&file)]);
+        let said = store.refuse(&["store", "import", path(&file)]);
         assert!(said.contains(words), "{words:?} is missing: {said}");
         let good = directory.path().join("export.jsonl");
-        store.run(&["import", path(&good)]);
+        store.run(&["store", "import", path(&good)]);
     }
 }
 
@@ -202,9 +202,9 @@ async fn what_is_damaged_arrives_nowhere() {
     let without = |index: usize| [&lines[..index], &lines[index + 1..]].concat().concat();
     let last = lines.len() - 1;
     assert_refused(&directory, b"", "empty");
-    assert_refused(&directory, b"SQLite format 3\0\n", "not a file that `ipam export` made");
+    assert_refused(&directory, b"SQLite format 3\0\n", "not a file that `ipam store export` made");
     assert_refused(&directory, &vec![b'x'; 300_000], "cut off");
-    assert_refused(&directory, without(0).as_bytes(), "not a file that `ipam export` made");
+    assert_refused(&directory, without(0).as_bytes(), "not a file that `ipam store export` made");
     assert_refused(&directory, whole.replacen("\"version\":1", "\"version\":2", 1).as_bytes(), "newer ipam");
     assert_refused(&directory, &whole.as_bytes()[..whole.len() / 2], "cut off");
     assert_refused(&directory, without(last).as_bytes(), "cut off");
@@ -224,13 +224,13 @@ async fn what_is_damaged_arrives_nowhere() {
 async fn only_an_empty_store_is_filled() {
     let directory = tempfile::tempdir().unwrap();
     let (full, _, file) = exported(&directory).await;
-    let said = full.refuse(&["import", path(&file)]);
+    let said = full.refuse(&["store", "import", path(&file)]);
     assert!(said.contains("not empty"), "{said}");
-    assert_eq!(full.run(&["export", "-"]), fs::read_to_string(&file).unwrap(), "nothing of it was touched");
+    assert_eq!(full.run(&["store", "export", "-"]), fs::read_to_string(&file).unwrap(), "nothing of it was touched");
 
     let unprepared = Store::Postgres(Cluster::shared().database());
-    let said = unprepared.refuse(&["import", path(&file)]);
-    assert!(said.contains("ipam migrate up"), "{said}");
+    let said = unprepared.refuse(&["store", "import", path(&file)]);
+    assert!(said.contains("ipam store migrate up"), "{said}");
 }
 
 #[tokio::test]
@@ -243,7 +243,7 @@ async fn a_store_that_does_not_keep_what_it_is_given_is_not_trusted() {
                   $$ BEGIN NEW.value := NEW.value || ' '; RETURN NEW; END $$; \
                   CREATE TRIGGER forget BEFORE INSERT ON log FOR EACH ROW EXECUTE FUNCTION forget()";
     Cluster::shared().execute(&database.name, forget);
-    let said = store.refuse(&["import", path(&file)]);
+    let said = store.refuse(&["store", "import", path(&file)]);
     assert!(said.contains("do not use it"), "{said}");
 }
 
@@ -252,17 +252,17 @@ async fn an_export_gets_in_nobodys_way() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::new_file(&directory, "data");
     let file = directory.path().join("export.jsonl");
-    let said = store.refuse(&["export", path(&file)]);
+    let said = store.refuse(&["store", "export", path(&file)]);
     assert!(said.contains("there is no store"), "{said}");
     assert!(!directory.path().join("data").exists(), "and none was made");
 
     let mut front = store.serve().await;
-    let said = store.refuse(&["export", path(&file)]);
+    let said = store.refuse(&["store", "export", path(&file)]);
     assert!(said.contains("in use"), "{said}");
     front.server.terminate().await;
 
     fs::write(&file, "precious").unwrap();
-    let said = store.refuse(&["export", path(&file)]);
+    let said = store.refuse(&["store", "export", path(&file)]);
     assert!(said.contains("there already"), "{said}");
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
     let left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -274,19 +274,20 @@ async fn a_pipe_will_do() {
     let directory = tempfile::tempdir().unwrap();
     let (_, _, file) = exported(&directory).await;
     let store = Store::new_database();
-    let mut import = store.command(&["import", "-"]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut import =
+        store.command(&["store", "import", "-"]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     import.stdin.take().unwrap().write_all(&fs::read(&file).unwrap()).unwrap();
     assert!(import.wait().unwrap().success());
-    assert_eq!(store.run(&["export", "-"]), fs::read_to_string(&file).unwrap());
+    assert_eq!(store.run(&["store", "export", "-"]), fs::read_to_string(&file).unwrap());
 }
 
 #[tokio::test]
 async fn a_store_is_named_once() {
     let directory = tempfile::tempdir().unwrap();
     let (store, _, _) = exported(&directory).await;
-    let both = store.command(&["export", "-"]).env("POSTGRES_DSN", "host=nowhere").output().unwrap();
+    let both = store.command(&["store", "export", "-"]).env("POSTGRES_DSN", "host=nowhere").output().unwrap();
     assert_eq!(both.status.code(), Some(2), "{}", String::from_utf8_lossy(&both.stderr));
-    let neither = command(BINARY.as_ref()).args(["export", "-"]).output().unwrap();
+    let neither = command(BINARY.as_ref()).args(["store", "export", "-"]).output().unwrap();
     assert_eq!(neither.status.code(), Some(2), "{}", String::from_utf8_lossy(&neither.stderr));
 }
 
@@ -295,11 +296,12 @@ async fn a_bar_is_for_terminals() {
     let directory = tempfile::tempdir().unwrap();
     let (store, _, file) = exported(&directory).await;
     let Store::File(data) = &store else { panic!("a file") };
-    let line = format!("{BINARY} export --data-dir {} {}", path(data), path(&directory.path().join("again.jsonl")));
+    let line =
+        format!("{BINARY} store export --data-dir {} {}", path(data), path(&directory.path().join("again.jsonl")));
     let seen = Command::new("script").args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
     let shown = String::from_utf8_lossy(&seen.stdout).into_owned();
     assert!(seen.status.success() && shown.contains("exporting"), "{shown}");
-    let piped = Store::new_database().command(&["import", path(&file)]).output().unwrap();
+    let piped = Store::new_database().command(&["store", "import", path(&file)]).output().unwrap();
     let logged = String::from_utf8_lossy(&piped.stderr).into_owned();
     for line in logged.lines() {
         serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("not a line of the log: {line:?}"));
@@ -316,7 +318,7 @@ async fn behind_a_bump_every_old_revision_is_gone() {
         let before = front.everything().await;
         let last = revision(&body(&front.get(CLAIMS).await, 200));
         front.server.terminate().await;
-        let said = store.run(&["bump-revision"]);
+        let said = store.run(&["store", "bump-revision"]);
         assert!(said.contains(&format!("ended at revision {last}")), "{said}");
 
         let front = store.serve().await;

@@ -26,7 +26,7 @@ async fn many_at_once_make_each_step_once() {
 async fn what_is_not_current_is_not_opened() {
     let database = Cluster::shared().database();
     let empty = PostgresStore::open(&Options::new(&database.dsn)).await.err().unwrap();
-    assert!(matches!(empty, OpenError::Older { found: 0, .. }) && empty.to_string().contains("ipam migrate up"));
+    assert!(matches!(empty, OpenError::Older { found: 0, .. }) && empty.to_string().contains("ipam store migrate up"));
     let pool = connect(&database.dsn).unwrap();
     migrate(&pool).await.unwrap();
     let client = pool.get().await.unwrap();

@@ -4,6 +4,8 @@
 //! that the write-ahead log or the data file cannot grow. The shell in between makes the child survive the signal that
 //! comes with it.
 
+use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -43,6 +45,28 @@ fn in_child<F: Future<Output = ()>>(test: &str, variable: &str, body: impl FnOnc
     let said = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("the child is done"), "{said}{complaint}");
+}
+
+const BACKUP_CHILD: &str = "STORE_SQLITE_FULL_DISK_BACKUP";
+
+#[test]
+fn backup_that_does_not_fit_leaves_nothing() {
+    in_child("full_disk::backup_that_does_not_fit_leaves_nothing", BACKUP_CHILD, |path| async move {
+        let store = open(&path);
+        commit_bytes(&store, 16 << 20).await;
+        drop(store);
+        let store = open(&path);
+        let to = path.with_file_name("copy.db");
+        let unlimited = limit_files(4 << 20);
+        let error = store.backup(&to, |_| ControlFlow::Continue(())).await.unwrap_err();
+        setrlimit(Resource::Fsize, unlimited).unwrap();
+        assert!(error.to_string().contains("cannot copy the store to"), "{error}");
+        let mut names: Vec<_> =
+            fs::read_dir(path.parent().unwrap()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        names.retain(|name| name.to_string_lossy().starts_with("copy"));
+        assert!(names.is_empty(), "{names:?}");
+        store.backup(&to, |_| ControlFlow::Continue(())).await.unwrap();
+    });
 }
 
 const CHECKPOINT_CHILD: &str = "STORE_SQLITE_FULL_DISK_CHECKPOINT";

@@ -1,4 +1,4 @@
-//! `ipam bump-revision`: the step behind the restore of a backup.
+//! `ipam store bump-revision`: the step behind the restore of a backup.
 //!
 //! A backup ends at a revision, and clients have seen later ones from the store that was lost. If the log went on from its end,
 //! the same numbers would come again with other contents, and a watch that resumes from one of them would miss what it does not

@@ -1,4 +1,4 @@
-//! `ipam migrate`: the schema of a PostgreSQL database. A SQLite file needs none of this: its server sees to it when it starts.
+//! `ipam store migrate`: the schema of a PostgreSQL database. A SQLite file needs none of this: its server sees to it when it starts.
 
 use std::{cmp::Ordering, io::Write, process::ExitCode};
 
@@ -6,8 +6,8 @@ use store_postgres::Status;
 
 use crate::{config::Migrate, database};
 
-/// What `ipam migrate status` ends with when the database is not what this program needs.
-const NOT_CURRENT: u8 = 3;
+/// What `ipam store migrate status` ends with when the database is not what this program needs.
+const NOT_CURRENT: u8 = 1;
 
 /// Runs one of the commands; what it found goes to `out`.
 pub async fn run(command: Migrate, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
@@ -40,7 +40,7 @@ fn done(before: Status) -> String {
 fn state(status: Status) -> String {
     let Status { version, known } = status;
     let verdict = match version.cmp(&known) {
-        Ordering::Less => "behind: run `ipam migrate up`",
+        Ordering::Less => "behind: run `ipam store migrate up`",
         Ordering::Equal => "current",
         Ordering::Greater => "ahead: run a newer ipam",
     };

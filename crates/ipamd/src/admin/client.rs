@@ -1,0 +1,101 @@
+//! The caller's side.
+
+use std::{io, path::Path, time::Duration};
+
+use anyhow::{Context as _, bail};
+use tokio::{io::BufReader, net::UnixStream, time::timeout};
+
+use super::{
+    protocol::{self, Event, Request},
+    socket,
+};
+use crate::limits::ADMIN_SILENCE_TIMEOUT;
+
+/// A connection to the server of a data directory.
+pub struct Connection {
+    stream: UnixStream,
+    /// How long it waits for the next line.
+    patience: Duration,
+}
+
+/// Reaches the server of a data directory; `None` if none runs.
+pub async fn connect(directory: &Path) -> anyhow::Result<Option<Connection>> {
+    let path = directory.join(socket::NAME);
+    match socket::connect(directory).await {
+        Ok(stream) => Ok(stream.map(|stream| Connection { stream, patience: ADMIN_SILENCE_TIMEOUT })),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(error).with_context(|| format!("cannot ask the server by {}: run this as its user", path.display()))
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot ask the server by {}", path.display())),
+    }
+}
+
+impl Connection {
+    /// Asks for a backup and follows it; answers where the log of the copy ends. Dropped, it gives the backup up.
+    pub async fn back_up(self, to: &Path, mut progress: impl FnMut(u64, u64)) -> anyhow::Result<u64> {
+        let (reader, mut writer) = self.stream.into_split();
+        let mut reader = BufReader::new(reader);
+        protocol::send(&mut writer, &Request::Backup { to: to.to_owned() }).await.context("cannot ask the server")?;
+        loop {
+            let event = timeout(self.patience, protocol::receive(&mut reader)).await;
+            let event = event.with_context(|| {
+                format!("the server has said nothing for {:?}: see whether it still runs", self.patience)
+            })?;
+            match event.context("cannot understand the server")? {
+                Some(Event::Progress { copied, total }) => progress(copied, total),
+                Some(Event::Done { revision }) => return Ok(revision),
+                Some(Event::Refused { message }) => bail!("the server made no backup: {message}"),
+                None => bail!("the server ended before the backup was done: there is none"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn silent_server_is_given_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = socket::listen(directory.path()).unwrap();
+        let connection = connect(directory.path()).await.unwrap().unwrap();
+        let connection = Connection { patience: Duration::from_millis(50), ..connection };
+        let _silent = listener.accept().await.unwrap();
+        let error = connection.back_up(Path::new("/b"), |_, _| ()).await.unwrap_err();
+        assert!(error.to_string().contains("said nothing for 50ms"), "{error:#}");
+    }
+
+    #[tokio::test]
+    async fn server_that_ends_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = socket::listen(directory.path()).unwrap();
+        let connection = connect(directory.path()).await.unwrap().unwrap();
+        drop(listener.accept().await.unwrap());
+        let error = connection.back_up(Path::new("/b"), |_, _| ()).await.unwrap_err();
+        let said = format!("{error:#}");
+        assert!(said.contains("ended before the backup was done") || said.contains("cannot"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn socket_of_a_dead_server_is_none_and_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(connect(directory.path()).await.unwrap().is_none(), "no socket at all");
+        drop(socket::listen(directory.path()).unwrap());
+        assert!(directory.path().join(socket::NAME).exists());
+        assert!(connect(directory.path()).await.unwrap().is_none());
+        let _listener = socket::listen(directory.path()).unwrap();
+        assert!(connect(directory.path()).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn directory_with_a_long_path_is_reached() {
+        let directory = tempfile::tempdir().unwrap();
+        let deep = directory.path().join("d".repeat(200));
+        fs::create_dir(&deep).unwrap();
+        let _listener = socket::listen(&deep).unwrap();
+        assert!(connect(&deep).await.unwrap().is_some());
+    }
+}

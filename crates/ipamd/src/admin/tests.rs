@@ -1,0 +1,157 @@
+//! The server's side, with callers that behave and others.
+
+use std::{fs, future};
+
+use bytes::Bytes;
+use store::{Key, Store as _, Write};
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+
+use super::*;
+
+/// A store of several steps of a backup, and what connections share of it.
+async fn shared(directory: &TempDir) -> Shared {
+    let store = SqliteStore::open(directory.path().join("ipam.db")).unwrap();
+    let write = |number: u32| Write {
+        key: Key::new(format!("k{number:03}")).unwrap(),
+        value: Some(Bytes::from(vec![b'v'; 100_000])),
+        expected: None,
+        releases: vec![],
+        takes: vec![],
+    };
+    store.begin().await.unwrap().commit((0..150).map(write).collect()).await.unwrap();
+    Shared::new(Some(Arc::new(store)), CancellationToken::new())
+}
+
+/// What a server answers to these bytes.
+async fn answer(shared: Shared, sent: &[u8]) -> Vec<Event> {
+    let (mut caller, stream) = UnixStream::pair().unwrap();
+    let server = tokio::spawn(serve(stream, Arc::new(shared)));
+    caller.write_all(sent).await.unwrap();
+    let mut events = Vec::new();
+    let mut reader = BufReader::new(caller);
+    while let Some(event) = protocol::receive(&mut reader).await.unwrap() {
+        events.push(event);
+    }
+    server.await.unwrap();
+    events
+}
+
+fn request(to: &Path) -> Vec<u8> {
+    let mut line = serde_json::to_vec(&Request::Backup { to: to.to_owned() }).unwrap();
+    line.push(b'\n');
+    line
+}
+
+#[track_caller]
+fn assert_refused(events: &[Event], words: &str) {
+    let Some(Event::Refused { message }) = events.last() else { panic!("{events:?}") };
+    assert!(message.contains(words), "{message}");
+}
+
+#[tokio::test]
+async fn backup_is_made_and_its_revision_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let to = directory.path().join("copy.db");
+    let events = answer(shared(&directory).await, &request(&to)).await;
+    assert_eq!(events.last(), Some(&Event::Done { revision: 150 }), "{events:?}");
+    assert!(to.exists());
+    let again = answer(shared_again(&directory), &request(&to)).await;
+    assert_refused(&again, "exists already");
+}
+
+fn shared_again(directory: &TempDir) -> Shared {
+    let store = SqliteStore::open(directory.path().join("ipam.db")).unwrap();
+    Shared::new(Some(Arc::new(store)), CancellationToken::new())
+}
+
+#[tokio::test]
+async fn wrong_requests_are_refused_with_the_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    shared(&directory).await;
+    for (sent, words) in [
+        (&b"nonsense\n"[..], "no request"),
+        (b"{\"backup\":{}}\n", "missing field `to`"),
+        (b"{\"backup\":{\"to\":\"copy.db\"}}\n", "no absolute path"),
+        (b"{\"backup\":{\"to\":\"/nowhere/at/all/copy.db\"}}\n", "/nowhere/at/all"),
+    ] {
+        assert_refused(&answer(shared_again(&directory), sent).await, words);
+    }
+    assert_refused(&answer(Shared::new(None, CancellationToken::new()), &request(Path::new("/b"))).await, "pg_dump");
+}
+
+#[tokio::test]
+async fn long_line_is_refused() {
+    let line = vec![b' '; usize::try_from(crate::limits::ADMIN_LINE_BYTES_MAX).unwrap() + 1];
+    let (mut caller, stream) = UnixStream::pair().unwrap();
+    let server = tokio::spawn(serve(stream, Arc::new(Shared::new(None, CancellationToken::new()))));
+    // The server reads no further, so that the end of it may not be taken any more.
+    let _ = caller.write_all(&line).await;
+    let mut reader = BufReader::new(caller);
+    assert_refused(&[protocol::receive(&mut reader).await.unwrap().unwrap()], "too long");
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn silent_caller_is_turned_away() {
+    let shared = Shared { patience: Duration::from_millis(50), ..Shared::new(None, CancellationToken::new()) };
+    assert_refused(&answer(shared, b"{\"backup\"").await, "in time");
+}
+
+#[tokio::test]
+async fn second_backup_is_refused_while_one_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let shared = shared(&directory).await;
+    let _first = prepare(Path::new("/a"), &shared).unwrap();
+    let error = prepare(Path::new("/b"), &shared).err().unwrap();
+    assert!(error.contains("another backup"), "{error}");
+}
+
+#[tokio::test]
+async fn backup_of_a_caller_that_has_gone_is_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let shared = shared(&directory).await;
+    let (_caller, stream) = UnixStream::pair().unwrap();
+    let (_reader, mut writer) = stream.into_split();
+    let store = shared.store.as_ref().unwrap();
+    let to = directory.path().join("copy.db");
+    let done = copy(store, &to, &CancellationToken::new(), future::ready(()), &mut writer).await;
+    assert!(matches!(done, Err(BackupError::GivenUp)), "{done:?}");
+    let left = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(left.into_iter().all(|name| !name.starts_with("copy")));
+}
+
+#[tokio::test]
+async fn backup_of_a_server_that_stops_is_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let shared = shared(&directory).await;
+    shared.stop.cancel();
+    assert_refused(&answer(shared, &request(&directory.path().join("copy.db"))).await, "the server stops");
+}
+
+#[tokio::test]
+async fn other_users_are_refused() {
+    assert!(is_allowed(0) && is_allowed(rustix::process::geteuid().as_raw()));
+    assert!(!is_allowed(rustix::process::geteuid().as_raw() + 1));
+}
+
+#[tokio::test]
+async fn callers_beyond_the_limit_wait() {
+    let directory = tempfile::tempdir().unwrap();
+    let admin = Admin::start(directory.path(), None).unwrap();
+    let mut callers = Vec::new();
+    for _ in 0..ADMIN_CONNECTIONS_MAX {
+        callers.push(socket::connect(directory.path()).await.unwrap().unwrap());
+    }
+    let mut late = socket::connect(directory.path()).await.unwrap().unwrap();
+    late.write_all(&request(Path::new("/b"))).await.unwrap();
+    let mut reader = BufReader::new(late);
+    let waiting = timeout(Duration::from_millis(200), protocol::receive::<Event>(&mut reader)).await;
+    assert!(waiting.is_err(), "{waiting:?}");
+    callers.pop();
+    let served = timeout(Duration::from_secs(20), protocol::receive::<Event>(&mut reader)).await.unwrap();
+    assert_refused(&[served.unwrap().unwrap()], "PostgreSQL");
+    drop((callers, reader));
+    admin.stop().await;
+    assert!(!directory.path().join(socket::NAME).exists());
+}

@@ -1,0 +1,50 @@
+//! `ipam store`: what is done to a store beside serving it.
+
+mod backup;
+pub mod bump;
+mod check;
+mod migrate;
+
+use std::{io::Write, process::ExitCode};
+
+use crate::{config::StoreCommand, logging, transfer};
+
+/// What a command ends with if the database does not answer.
+const NO_ANSWER: u8 = 8;
+
+/// Runs one of the commands; what it found goes to `out`.
+///
+/// # Errors
+/// If it could not be done.
+pub async fn run(command: StoreCommand, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    match dispatch(command, out).await {
+        Err(error) if is_unanswered(&error) => {
+            eprintln!("Error: {error:?}");
+            Ok(ExitCode::from(NO_ANSWER))
+        }
+        done => done,
+    }
+}
+
+async fn dispatch(command: StoreCommand, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    match command {
+        StoreCommand::Export(options) => {
+            logging::start(options.logging.format, &options.logging.level)?;
+            transfer::export(options).await?;
+        }
+        StoreCommand::Import(options) => {
+            logging::start(options.logging.format, &options.logging.level)?;
+            transfer::import(options).await?;
+        }
+        StoreCommand::BumpRevision(options) => bump::run(options, out).await?,
+        StoreCommand::Migrate(command) => return migrate::run(command, out).await,
+        StoreCommand::Backup(options) => return backup::run(&options, out).await,
+        StoreCommand::Check(options) => return check::run(&options, out).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn is_unanswered(error: &anyhow::Error) -> bool {
+    let connect = |cause: &store_postgres::OpenError| matches!(cause, store_postgres::OpenError::Connect(_));
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(connect))
+}
