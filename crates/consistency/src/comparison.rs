@@ -19,6 +19,9 @@ pub struct Comparison {
     inventory: Inventory,
     /// The places of the allocations in what is taken, in the order of their namespaces and names.
     by_name: Vec<u32>,
+    /// How many blocks were looked at to find those of the spans.
+    #[cfg(test)]
+    pub(crate) looked_at: usize,
 }
 
 /// What a claim says that it has.
@@ -34,7 +37,12 @@ impl Comparison {
         let places = (0..).zip(taken).filter(|(_, one)| one.holder.as_allocation().is_some());
         let mut by_name: Vec<u32> = places.map(|(place, _)| place).collect();
         by_name.sort_unstable_by_key(|place| taken[*place as usize].holder.as_allocation());
-        Self { inventory, by_name }
+        Self {
+            inventory,
+            by_name,
+            #[cfg(test)]
+            looked_at: 0,
+        }
     }
 
     /// An IPClaim of a scope, as JSON.
@@ -113,12 +121,17 @@ impl Comparison {
 
     fn span_of_pool(&mut self, (scope, name): (&str, &str), (first, last): (u128, u128), holder: &str) -> bool {
         let Some(pool) = self.inventory.pools.find(scope, name) else { return false };
-        let range = pools::range_of(&self.inventory.taken, pool);
-        let matching = range.filter(|place| {
+        let starting =
+            [false, true].into_iter().flat_map(|is_v6| pools::range_at(&self.inventory.taken, pool, is_v6, first));
+        #[cfg(test)]
+        {
+            self.looked_at += starting.clone().count();
+        }
+        let mut starting = starting;
+        let found = starting.find(|place| {
             let taken = &self.inventory.taken[*place];
-            taken.first() == first && taken.block().last() == last && !taken.is_guarded
+            taken.block().last() == last && !taken.is_guarded && self.inventory.key(taken) == holder
         });
-        let found = matching.into_iter().find(|place| self.inventory.key(&self.inventory.taken[*place]) == holder);
         if let Some(place) = found {
             self.inventory.taken[place].is_guarded = true;
         }

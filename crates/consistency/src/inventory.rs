@@ -139,7 +139,7 @@ impl Inventory {
             self.findings.skip(Check::Namespaces, reason);
         }
         pools::check_roots(&self.pools, &mut self.findings);
-        self.taken.sort_unstable_by_key(|taken| (taken.pool, taken.is_v6, taken.first(), taken.length));
+        self.taken.sort_unstable_by_key(|taken| (taken.place(), taken.length));
         let mut findings = std::mem::replace(&mut self.findings, Findings::new(self.of_store));
         for (number, pool) in self.pools.all() {
             let taken = pools::of_pool(&self.taken, number);

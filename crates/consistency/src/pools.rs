@@ -116,6 +116,11 @@ impl Taken {
         Block { is_v6: self.is_v6, first: self.first(), length: self.length }
     }
 
+    /// By what the blocks are in order; equal ones begin together and the largest comes first.
+    pub fn place(&self) -> (u32, bool, u128) {
+        (self.pool, self.is_v6, self.first())
+    }
+
     /// Its first address.
     pub fn first(&self) -> u128 {
         u128::from(self.high) << 64 | u128::from(self.low)
@@ -185,14 +190,16 @@ pub fn key(pool: &Pool) -> String {
 
 /// What is taken of one pool, of all that is taken in the order of pools.
 pub fn of_pool(taken: &[Taken], pool: u32) -> &[Taken] {
-    let range = range_of(taken, pool);
-    &taken[range]
+    let start = taken.partition_point(|one| one.pool < pool);
+    let behind = taken.partition_point(|one| one.pool <= pool);
+    &taken[start..behind]
 }
 
-/// Where that lies.
-pub fn range_of(taken: &[Taken], pool: u32) -> Range<usize> {
-    let start = taken.partition_point(|one| one.pool < pool);
-    start..taken.partition_point(|one| one.pool <= pool)
+/// Where the blocks of a pool lie that begin at an address: usually one.
+pub fn range_at(taken: &[Taken], pool: u32, is_v6: bool, first: u128) -> Range<usize> {
+    let place = (pool, is_v6, first);
+    let start = taken.partition_point(|one| one.place() < place);
+    start..taken.partition_point(|one| one.place() <= place)
 }
 
 /// Root pools of one scope and family.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Findings, Inventory, names};
+use crate::{Comparison, Findings, Inventory, names};
 
 /// What a store holds.
 #[derive(Clone)]
@@ -104,7 +104,11 @@ impl Fixture {
         self.check_in(Inventory::of_store())
     }
 
-    pub fn check_in(&self, mut inventory: Inventory) -> Findings {
+    pub fn check_in(&self, inventory: Inventory) -> Findings {
+        self.compare(inventory).finish()
+    }
+
+    pub fn compare(&self, mut inventory: Inventory) -> Comparison {
         let bytes = |value: &Value| serde_json::to_vec(value).unwrap();
         // The child before its parent, as the order of names may have it.
         self.allocations.iter().for_each(|object| inventory.allocation("platform", &bytes(object)));
@@ -113,6 +117,6 @@ impl Fixture {
         let mut comparison = inventory.complete();
         self.claims.iter().for_each(|object| comparison.claim("platform", &bytes(object)));
         self.spans.iter().for_each(|span| comparison.span(span.space, span.first, span.last, &span.holder));
-        comparison.finish()
+        comparison
     }
 }
