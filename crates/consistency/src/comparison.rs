@@ -77,7 +77,7 @@ impl Comparison {
 
     fn compare(&mut self, place: usize, said: &Said<'_>) {
         let taken = &mut self.inventory.taken[place];
-        taken.is_confirmed = true;
+        taken.seen.is_confirmed = true;
         let taken = *taken;
         let (held, holder) = (taken.block(), self.inventory.holder(&taken));
         let pool = &self.inventory.pools.get(taken.pool).name;
@@ -89,7 +89,7 @@ impl Comparison {
         if said.pool != &**pool {
             differences.push(format!("has its block of pool {:?}, and its {holder} of pool {:?}", said.pool, pool));
         }
-        if !taken.is_claimed {
+        if !taken.seen.is_claimed {
             differences.push(format!("is bound to {holder}, which names no claim"));
         }
         for difference in differences {
@@ -130,10 +130,10 @@ impl Comparison {
         let mut starting = starting;
         let found = starting.find(|place| {
             let taken = &self.inventory.taken[*place];
-            taken.block().last() == last && !taken.is_guarded && self.inventory.key(taken) == holder
+            taken.block().last() == last && !taken.seen.is_guarded && self.inventory.key(taken) == holder
         });
         if let Some(place) = found {
-            self.inventory.taken[place].is_guarded = true;
+            self.inventory.taken[place].seen.is_guarded = true;
         }
         found.is_some()
     }
@@ -153,11 +153,11 @@ impl Comparison {
         let mut findings = std::mem::replace(&mut self.inventory.findings, Findings::new(false));
         let inventory = &self.inventory;
         for taken in &inventory.taken {
-            if taken.is_claimed && !taken.is_confirmed {
+            if taken.seen.is_claimed && !taken.seen.is_confirmed {
                 let message = format!("holds {} for a claim that does not exist or is not bound to it", taken.block());
                 findings.add(Check::Allocations, inventory.holder(taken), message);
             }
-            if inventory.of_store && !taken.is_guarded {
+            if inventory.of_store && !taken.seen.is_guarded {
                 let pool = inventory.pools.get(taken.pool).label();
                 let message = format!("holds {} of pool {pool}, and the store has no span for it", taken.block());
                 findings.add(Check::Spans, inventory.holder(taken), message);

@@ -33,22 +33,28 @@ pub struct Pools {
     places: BTreeMap<(Box<str>, Box<str>), u32>,
 }
 
-/// A block that is taken of a pool. There is one for each allocation, so it is kept small: 48 bytes.
+/// A block that is taken of a pool. There is one for each allocation, so it is kept small: 40 bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken {
-    /// The first address in two halves: a `u128` would be aligned to 16 bytes.
-    high: u64,
-    low: u64,
+    /// The first address as bytes: a `u128` would be aligned to 16 of them.
+    first: [u8; 16],
     pub holder: Holder,
     pub pool: u32,
     pub length: u8,
     /// Of the block, which may be another one than the pool's.
     pub is_v6: bool,
-    /// Whether it names a claim.
+    /// What else is known of it.
+    pub seen: Seen,
+}
+
+/// What was said of a block that is taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// By its allocation: that it is for a claim.
     pub is_claimed: bool,
-    /// Whether a claim says that it is its own.
+    /// By a claim: that it is its own.
     pub is_confirmed: bool,
-    /// Whether the store has its span.
+    /// By the store, in a span.
     pub is_guarded: bool,
 }
 
@@ -99,15 +105,12 @@ impl Taken {
     /// A block of a pool.
     pub fn new(pool: u32, block: Block, holder: Holder, is_claimed: bool) -> Self {
         Self {
-            high: (block.first >> 64) as u64,
-            low: (block.first & u128::from(u64::MAX)) as u64,
+            first: block.first.to_be_bytes(),
             holder,
             pool,
             length: block.length,
             is_v6: block.is_v6,
-            is_claimed,
-            is_confirmed: false,
-            is_guarded: false,
+            seen: Seen { is_claimed, ..Seen::default() },
         }
     }
 
@@ -123,7 +126,7 @@ impl Taken {
 
     /// Its first address.
     pub fn first(&self) -> u128 {
-        u128::from(self.high) << 64 | u128::from(self.low)
+        u128::from_be_bytes(self.first)
     }
 }
 

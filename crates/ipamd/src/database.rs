@@ -105,14 +105,12 @@ pub fn open_file_in(directory: &Path) -> anyhow::Result<SqliteStore> {
 pub async fn open_source(source: &Source) -> anyhow::Result<Reading> {
     match (&source.data_dir, &source.backup, &source.dsn) {
         (Some(directory), ..) => {
-            let held =
-                |error: &anyhow::Error| matches!(error.downcast_ref(), Some(store_sqlite::OpenError::Held { .. }));
-            open_file_in(directory).map(Reading::File).map_err(|error| match held(&error) {
-                true => {
-                    error.context("a server has the store: `ipam store backup` copies it, and --backup names the copy")
-                }
-                false => error,
-            })
+            let opened = open_file_in(directory).map_err(|error| {
+                let is_held = matches!(error.downcast_ref(), Some(store_sqlite::OpenError::Held { .. }));
+                let hint = "a server has the store: `ipam store backup` copies it, and --backup names the copy";
+                if is_held { error.context(hint) } else { error }
+            });
+            Ok(Reading::File(opened?))
         }
         (None, Some(file), _) => {
             let opened =

@@ -383,7 +383,7 @@ mod tests {
         let (data, growth) = (Arc::clone(&store.data), Arc::clone(&store.checkpointer.growth));
         // Nobody is there to do what the writer would be asked for.
         let (release, held) = mpsc::channel::<()>();
-        store.writer.handle().send(Box::new(move |_| drop(held.recv()))).unwrap();
+        store.writer.handle().send(Box::new(move |_| held.recv().unwrap_or(()))).unwrap();
         let writer = store.writer.handle().clone();
         let frames = frames(&store);
         let (done, ended) = mpsc::channel();

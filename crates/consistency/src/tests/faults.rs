@@ -63,14 +63,14 @@ fn c1_overlapping_blocks_are_found() {
             store.allocations.push(allocation(&name("b"), Some("b"), "eu", "10.0.0.128/25"));
             store.claims.push(claim("b", &name("b"), "eu", "10.0.0.128/25"));
         },
-        expect![[r#"
+        expect![[r"
             C1 ipallocation default/alloc-d2d9d39bc4b54c72: holds 10.0.0.128/25 of pool eu, and ipallocation default/alloc-82b3ade9d00cd164 holds 10.0.0.0/24
             C4 eu: status.capacity.exact.allocated 320, allocations and child pools add up to 448
             C4 eu: status.capacity.allocated 320, allocations and child pools add up to 448
             C4 eu: status.capacity.exact.available 3776, what is not taken adds up to 3648
             C4 eu: status.capacity.available 3776, what is not taken adds up to 3648
             S2 ipallocation default/alloc-d2d9d39bc4b54c72: holds 10.0.0.128/25 of pool eu, and the store has no span for it
-        "#]],
+        "]],
     );
 }
 
@@ -78,11 +78,11 @@ fn c1_overlapping_blocks_are_found() {
 fn c1_child_pool_over_an_allocation_is_found() {
     check(
         |store| set(&mut store.allocations[2], "/status/allocatedCIDR", "10.0.15.0/24"),
-        expect![[r#"
+        expect![[r"
         C1 ipallocation default/alloc-6d8685aa1a4a6211: holds 10.0.15.0/24 of pool corp, and eu holds 10.0.0.0/20
         S2 ipallocations/platform/default/alloc-6d8685aa1a4a6211: the store has 10.0.16.0 to 10.0.16.255 in pool/platform/corp, and the object does not hold that
         S2 ipallocation default/alloc-6d8685aa1a4a6211: holds 10.0.15.0/24 of pool corp, and the store has no span for it
-    "#]],
+    "]],
     );
 }
 
@@ -90,7 +90,7 @@ fn c1_child_pool_over_an_allocation_is_found() {
 fn c2_blocks_outside_their_pool_are_found() {
     check(
         |store| set(&mut store.pools[1], "/status/allocatedCIDR", "10.0.8.0/21"),
-        expect![[r#"
+        expect![[r"
         C2 ipallocation default/alloc-82b3ade9d00cd164: holds 10.0.0.0/24, which is outside pool eu (10.0.8.0/21)
         C2 ipallocation default/alloc-60ac3cfdd52479c2: holds 10.0.1.0/26, which is outside pool eu (10.0.8.0/21)
         C4 eu: status.capacity.exact.total 4096, 10.0.8.0/21 has 2048
@@ -103,7 +103,7 @@ fn c2_blocks_outside_their_pool_are_found() {
         C4 corp: status.capacity.available 61184, what is not taken adds up to 63232
         S2 ippools/platform//eu: the store has 10.0.0.0 to 10.0.15.255 in pool/platform/corp, and the object does not hold that
         S2 eu: holds 10.0.8.0/21 of pool corp, and the store has no span for it
-    "#]],
+    "]],
     );
     check(
         |store| set(&mut store.allocations[0], "/spec/poolRef/name", "lost"),
@@ -124,10 +124,10 @@ fn c2_blocks_outside_their_pool_are_found() {
 fn c3_overlapping_root_pools_are_found() {
     check(
         |store| store.pools.push(pool("more", None, "10.0.128.0/17", ["32768", "0", "32768"], Some(17))),
-        expect![[r#"
+        expect![[r"
             C3 more: 10.0.128.0/17 overlaps with corp, which is 10.0.0.0/16
             S2 more: is the root pool 10.0.128.0/17, and the store has no span for it
-        "#]],
+        "]],
     );
 }
 
@@ -135,32 +135,32 @@ fn c3_overlapping_root_pools_are_found() {
 fn c4_wrong_capacity_is_found() {
     check(
         |store| set(&mut store.pools[1], "/status/capacity/exact/allocated", "576"),
-        expect![[r#"
+        expect![[r"
         C4 eu: status.capacity.exact.allocated 576, allocations and child pools add up to 320
-    "#]],
+    "]],
     );
     check(
         |store| set(&mut store.pools[2], "/status/capacity/exact/total", "340282366920938463463374607431768211455"),
-        expect![[r#"
+        expect![[r"
         C4 six: status.capacity.exact.total 340282366920938463463374607431768211455, ::/0 has 340282366920938463463374607431768211456
-    "#]],
+    "]],
     );
     check(
         |store| set(&mut store.pools[0], "/status/capacity/available", 5),
-        expect![[r#"
+        expect![[r"
         C4 corp: status.capacity.available 5, what is not taken adds up to 61184
-    "#]],
+    "]],
     );
     check(
         |store| set(&mut store.pools[0], "/status/capacity", Value::Null),
-        expect![[r#"
+        expect![[r"
         C4 corp: status.capacity.exact.total absent, 10.0.0.0/16 has 65536
         C4 corp: status.capacity.total absent, 10.0.0.0/16 has 65536
         C4 corp: status.capacity.exact.allocated absent, allocations and child pools add up to 4352
         C4 corp: status.capacity.allocated absent, allocations and child pools add up to 4352
         C4 corp: status.capacity.exact.available absent, what is not taken adds up to 61184
         C4 corp: status.capacity.available absent, what is not taken adds up to 61184
-    "#]],
+    "]],
     );
 }
 
@@ -168,20 +168,20 @@ fn c4_wrong_capacity_is_found() {
 fn c5_claim_without_its_allocation_is_found() {
     check(
         |store| drop(store.allocations.remove(1)),
-        expect![[r#"
+        expect![[r"
         C4 eu: status.capacity.exact.allocated 320, allocations and child pools add up to 256
         C4 eu: status.capacity.allocated 320, allocations and child pools add up to 256
         C4 eu: status.capacity.exact.available 3776, what is not taken adds up to 3840
         C4 eu: status.capacity.available 3776, what is not taken adds up to 3840
         C5 ipclaim default/dns: is bound to ipallocation alloc-60ac3cfdd52479c2, which holds no block
         S2 ipallocations/platform/default/alloc-60ac3cfdd52479c2: the store has 10.0.1.0 to 10.0.1.63 in pool/platform/eu, and the object does not hold that
-    "#]],
+    "]],
     );
     check(
         |store| set(&mut store.claims[0], "/status/allocatedCIDR", "10.0.2.0/24"),
-        expect![[r#"
+        expect![[r"
         C5 ipclaim default/web: has 10.0.2.0/24, and its ipallocation default/alloc-82b3ade9d00cd164 holds 10.0.0.0/24
-    "#]],
+    "]],
     );
     check(
         |store| set(&mut store.claims[0], "/status/poolRef/name", "corp"),
@@ -191,10 +191,10 @@ fn c5_claim_without_its_allocation_is_found() {
     );
     check(
         |store| set(&mut store.claims[0], "/status/boundAllocationRef", Value::Null),
-        expect![[r#"
+        expect![[r"
         C5 ipclaim default/web: is bound, and status.boundAllocationRef names no allocation
         C6 ipallocation default/alloc-82b3ade9d00cd164: holds 10.0.0.0/24 for a claim that does not exist or is not bound to it
-    "#]],
+    "]],
     );
 }
 
@@ -202,27 +202,27 @@ fn c5_claim_without_its_allocation_is_found() {
 fn c6_allocation_without_its_claim_is_found() {
     check(
         |store| drop(store.claims.remove(0)),
-        expect![[r#"
+        expect![[r"
         C6 ipallocation default/alloc-82b3ade9d00cd164: holds 10.0.0.0/24 for a claim that does not exist or is not bound to it
-    "#]],
+    "]],
     );
     check(
         |store| set(&mut store.claims[0], "/status/phase", "Pending"),
-        expect![[r#"
+        expect![[r"
         C6 ipallocation default/alloc-82b3ade9d00cd164: holds 10.0.0.0/24 for a claim that does not exist or is not bound to it
-    "#]],
+    "]],
     );
     check(
         |store| set(&mut store.allocations[2], "/status/phase", "Ready"),
-        expect![[r#"
+        expect![[r"
         C6 ipallocation default/alloc-6d8685aa1a4a6211: has no spec.claimRef, and its phase is Ready
-    "#]],
+    "]],
     );
     check(
         |store| set(&mut store.allocations[0], "/status/phase", "Retained"),
-        expect![[r#"
+        expect![[r"
         C6 ipallocation default/alloc-82b3ade9d00cd164: its phase is Retained, and spec.claimRef names web
-    "#]],
+    "]],
     );
 }
 
@@ -234,10 +234,10 @@ fn c7_name_that_does_not_follow_is_found() {
             set(&mut store.claims[0], "/status/boundAllocationRef/name", "renamed");
             store.spans[2].holder = "ipallocations/platform/default/renamed".to_owned();
         },
-        expect![[r#"
+        expect![[r"
             C7 ipallocation default/renamed: the allocation of ipclaim default/web is called alloc-82b3ade9d00cd164
             C7 ipclaim default/web: is bound to ipallocation renamed; its own is called alloc-82b3ade9d00cd164
-        "#]],
+        "]],
     );
 }
 
@@ -245,9 +245,9 @@ fn c7_name_that_does_not_follow_is_found() {
 fn c8_missing_namespace_is_found() {
     check(
         |store| set(&mut store.namespaces[0], "/metadata/name", "other"),
-        expect![[r#"
+        expect![[r"
         C8 namespace default: does not exist, and 2 claims and 3 allocations are in it
-    "#]],
+    "]],
     );
 }
 
@@ -255,9 +255,9 @@ fn c8_missing_namespace_is_found() {
 fn c8_is_left_out_where_namespaces_belong_to_a_cluster() {
     check(
         |store| store.namespaces.clear(),
-        expect![[r#"
+        expect![[r"
         C8 skipped: there are no Namespaces here; they belong to the cluster around the service
-    "#]],
+    "]],
     );
 }
 
@@ -269,9 +269,9 @@ fn c9_length_outside_the_bounds_is_a_note() {
     assert_eq!((findings.faults(), findings.notes()), (0, 1));
     check(
         |store| set(&mut store.pools[1], "/spec/allocation/minPrefixLength", 25),
-        expect![[r#"
+        expect![[r"
         C9 ipallocation default/alloc-82b3ade9d00cd164: holds 10.0.0.0/24, which pool eu would not hand out today
-    "#]],
+    "]],
     );
 }
 
@@ -279,15 +279,15 @@ fn c9_length_outside_the_bounds_is_a_note() {
 fn c10_wrong_largest_free_block_is_found() {
     check(
         |store| set(&mut store.pools[0], "/status/largestFreePrefix", 18),
-        expect![[r#"
+        expect![[r"
         C10 corp: status.largestFreePrefix 18, the largest free block makes it 17
-    "#]],
+    "]],
     );
     check(
         |store| set(&mut store.pools[2], "/status/largestFreePrefix", Value::Null),
-        expect![[r#"
+        expect![[r"
         C10 six: status.largestFreePrefix absent, the largest free block makes it 0
-    "#]],
+    "]],
     );
 }
 
@@ -295,36 +295,36 @@ fn c10_wrong_largest_free_block_is_found() {
 fn s2_spans_that_differ_are_found() {
     check(
         |store| drop(store.spans.remove(2)),
-        expect![[r#"
+        expect![[r"
         S2 ipallocation default/alloc-82b3ade9d00cd164: holds 10.0.0.0/24 of pool eu, and the store has no span for it
-    "#]],
+    "]],
     );
     check(
         |store| drop(store.spans.remove(4)),
-        expect![[r#"
+        expect![[r"
         S2 corp: is the root pool 10.0.0.0/16, and the store has no span for it
-    "#]],
+    "]],
     );
     check(
         |store| store.spans[3].last += 1,
-        expect![[r#"
+        expect![[r"
         S2 ipallocations/platform/default/alloc-60ac3cfdd52479c2: the store has 10.0.1.0 to 10.0.1.64 in pool/platform/eu, and the object does not hold that
         S2 ipallocation default/alloc-60ac3cfdd52479c2: holds 10.0.1.0/26 of pool eu, and the store has no span for it
-    "#]],
+    "]],
     );
     check(
         |store| store.spans[3].holder = "ipallocations/platform/default/other".to_owned(),
-        expect![[r#"
+        expect![[r"
         S2 ipallocations/platform/default/other: the store has 10.0.1.0 to 10.0.1.63 in pool/platform/eu, and the object does not hold that
         S2 ipallocation default/alloc-60ac3cfdd52479c2: holds 10.0.1.0/26 of pool eu, and the store has no span for it
-    "#]],
+    "]],
     );
     check(
         |store| store.spans[0].space = "nonsense",
-        expect![[r#"
+        expect![[r"
         S2 ippools/platform//eu: the store has 10.0.0.0 to 10.0.15.255 in nonsense, and the object does not hold that
         S2 eu: holds 10.0.0.0/20 of pool corp, and the store has no span for it
-    "#]],
+    "]],
     );
 }
 
@@ -335,11 +335,11 @@ fn objects_that_cannot_be_read_are_faults() {
             set(&mut store.pools[2], "/status", 5);
             store.claims.push(json!([]));
         },
-        expect![[r#"
+        expect![[r"
             C2 ippool six: cannot be read: invalid type: integer `5`, expected struct PoolStatus at line 1 column 124
             C5 ipclaim (no name): cannot be read: invalid length 0, expected struct Object with 3 elements at line 1 column 2
             S2 ippools/platform//six: the store has 0.0.0.0 to ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff in root/platform/IPv6, and the object does not hold that
-        "#]],
+        "]],
     );
 }
 
@@ -352,7 +352,7 @@ fn faults_beyond_the_limit_are_counted() {
         store.pools.push(pool(&label, None, "10.1.0.0/32", ["1", "0", "1"], Some(32)));
     }
     let findings = store.check();
-    assert_eq!(findings.of(Check::Roots).count as usize, more - 1);
+    assert_eq!(findings.of(Check::Roots).count, more as u64 - 1);
     let text = findings.to_text(Some(1), Duration::ZERO);
     assert!(text.contains("106 FAULTS") && text.contains("\n      and 6 more\n"), "{text}");
     let last = findings.to_jsonl().lines().rfind(|line| line.contains("C3")).map(str::to_owned).unwrap();

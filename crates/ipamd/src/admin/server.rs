@@ -173,11 +173,11 @@ async fn copy(
     writer: &mut OwnedWriteHalf,
 ) -> Result<u64, BackupError> {
     let (tell, told) = watch::channel(BackupProgress { copied: 0, total: 0 });
-    let stop = given_up.clone();
+    let is_given_up = given_up.clone();
     let step = move |progress| {
         // If nobody looks, the backup is about to be given up.
         let _ = tell.send(progress);
-        if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if is_given_up.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let mut backup = std::pin::pin!(store.backup(to, step));
     let mut gone = std::pin::pin!(gone);

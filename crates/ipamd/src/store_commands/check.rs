@@ -103,19 +103,25 @@ async fn compare(snapshot: &mut dyn Snapshot, progress: &mut Progress) -> Result
     ] {
         let mut after = None;
         while let Some(page) = records(snapshot, prefix, &mut after).await? {
-            page.iter().for_each(|record| add(&mut inventory, scope(&record.key), &record.value));
+            for record in &page {
+                add(&mut inventory, scope(&record.key), &record.value);
+            }
             counted(&page);
         }
     }
     let mut comparison = inventory.complete();
     let mut after = None;
     while let Some(page) = records(snapshot, "ipclaims/", &mut after).await? {
-        page.iter().for_each(|record| comparison.claim(scope(&record.key), &record.value));
+        for record in &page {
+            comparison.claim(scope(&record.key), &record.value);
+        }
         counted(&page);
     }
     let mut after = None;
     while let Some(page) = spans(snapshot, &mut after).await? {
-        page.iter().for_each(|span| comparison.span(&span.space, span.first, span.last, span.holder.as_str()));
+        for span in &page {
+            comparison.span(&span.space, span.first, span.last, span.holder.as_str());
+        }
     }
     Ok(comparison.finish())
 }
