@@ -22,11 +22,17 @@ ORDER BY first LIMIT ?4";
 
 /// A page of all spans.
 pub fn page(connection: &Connection, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
-    match after {
+    let spans = match after {
         // Shorter than every number, and so before them all.
         None => query(connection, PAGE, ("", [0_u8; 0], from_limit(limit))),
         Some((space, first)) => query(connection, PAGE, (space, first.to_be_bytes(), from_limit(limit))),
+    }?;
+    // Of a damaged file, whoever goes on behind the last span would go round for ever.
+    let places = after.into_iter().chain(spans.iter().map(|span| (span.space.as_str(), span.first)));
+    if places.is_sorted_by(|one, next| one < next) {
+        return Ok(spans);
     }
+    Err(Error::Corrupt("the data file has spans in a wrong order: restore a backup".to_owned()))
 }
 
 /// The spans of `space` that overlap `first..=last`.

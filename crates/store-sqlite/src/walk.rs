@@ -68,6 +68,10 @@ fn walk_file(
             if !key.starts_with(prefix) {
                 return Ok(ControlFlow::Continue(()));
             }
+            // Of a damaged index, whoever goes on behind the last key would go round for ever.
+            if key < start.as_str() || key < place.key.as_str() {
+                return Err(out_of_order(key));
+            }
             let revision = rows::revision(row, 1).map_err(failed)?;
             let live = row.get(2).map_err(failed)?;
             let (version, jumps) = match place.step(key, revision, live) {
@@ -88,6 +92,10 @@ fn walk_file(
         }
         return Ok(ControlFlow::Continue(()));
     }
+}
+
+fn out_of_order(key: &str) -> Error {
+    Error::Corrupt(format!("the index of the data file has the key {key:?} in a wrong place: restore a backup"))
 }
 
 /// The revision of the version of `key` that was current at `at`, if it existed then.

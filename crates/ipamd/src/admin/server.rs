@@ -103,7 +103,11 @@ async fn serve(stream: UnixStream, shared: Arc<Shared>) {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let message = if allowed {
-        match timeout(shared.patience, protocol::receive(&mut reader)).await {
+        let request = tokio::select! {
+            request = timeout(shared.patience, protocol::receive(&mut reader)) => request,
+            () = shared.stop.cancelled() => return,
+        };
+        match request {
             Ok(Ok(Some(Request::Backup { to }))) => {
                 let gone = async move {
                     // Nothing more is sent by a caller that waits, so this ends when it goes away.
@@ -118,8 +122,12 @@ async fn serve(stream: UnixStream, shared: Arc<Shared>) {
     } else {
         "only the user that the server runs as, and root, may use this socket".to_owned()
     };
-    // Whoever is gone need not know.
-    let _ = protocol::send(&mut writer, &Event::Refused { message }).await;
+    say_last(&mut writer, &Event::Refused { message }).await;
+}
+
+/// Says how it ended. Whoever has gone, or does not read, need not know.
+async fn say_last(writer: &mut OwnedWriteHalf, last: &Event) {
+    let _ = timeout(PROGRESS_INTERVAL, protocol::send(writer, last)).await;
 }
 
 fn is_allowed(user: u32) -> bool {
@@ -151,8 +159,7 @@ async fn back_up(to: &Path, shared: &Shared, gone: impl Future<Output = ()>, mut
             }
         }
     };
-    // Whoever is gone need not know.
-    let _ = protocol::send(&mut writer, &last).await;
+    say_last(&mut writer, &last).await;
 }
 
 /// The store to copy, and the right to be the one who does.

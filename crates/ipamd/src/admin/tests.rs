@@ -126,7 +126,27 @@ async fn backup_of_a_server_that_stops_is_given_up() {
     let directory = tempfile::tempdir().unwrap();
     let shared = shared(&directory).await;
     shared.stop.cancel();
-    assert_refused(&answer(shared, &request(&directory.path().join("copy.db"))).await, "the server stops");
+    let (caller, stream) = UnixStream::pair().unwrap();
+    let (_reader, writer) = stream.into_split();
+    back_up(&directory.path().join("copy.db"), &shared, future::pending(), writer).await;
+    let (mut reader, mut events) = (BufReader::new(caller), Vec::new());
+    while let Ok(Some(event)) = protocol::receive(&mut reader).await {
+        events.push(event);
+        if matches!(events.last(), Some(Event::Refused { .. })) {
+            break;
+        }
+    }
+    assert_refused(&events, "the server stops");
+    assert!(!directory.path().join("copy.db").exists());
+}
+
+/// It has not asked for anything yet, and would have had ten seconds more for that.
+#[tokio::test]
+async fn silent_caller_does_not_keep_a_server_from_stopping() {
+    let shared = Shared { patience: Duration::from_secs(3_600), ..Shared::new(None, CancellationToken::new()) };
+    let (_caller, stream) = UnixStream::pair().unwrap();
+    shared.stop.cancel();
+    timeout(Duration::from_secs(20), serve(stream, Arc::new(shared))).await.unwrap();
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 use testkit::{Server, allocated_cidr, claim, claims, command, pool, postgres::Cluster};
 
-use crate::support::{BINARY, Front, seed};
+use crate::support::{BINARY, CLAIMS, Front, SOON, body, seed};
 
 /// What a check ends with when it finds something.
 const FAULTS: Option<i32> = Some(10);
@@ -28,6 +28,13 @@ fn ipam(words: &[&str]) -> Command {
     let mut ipam = command(BINARY.as_ref());
     ipam.args(words).env("RUST_BACKTRACE", "0").env("RUST_LIB_BACKTRACE", "0");
     ipam
+}
+
+/// What becomes of a command that must end.
+async fn outcome(words: &[&str]) -> Output {
+    let mut command = tokio::process::Command::from(ipam(words));
+    let ended = tokio::time::timeout(SOON, command.kill_on_drop(true).output()).await;
+    ended.unwrap_or_else(|_| panic!("{words:?} does not end")).unwrap()
 }
 
 fn said(output: &Output) -> String {
@@ -137,6 +144,12 @@ async fn backup_of_a_running_server_is_restored_with_all_that_was_acknowledged_b
         let name = format!("before{number}");
         let block = front.block(claim(&name).pool("corp").length(32)).await;
         before.push((name, block));
+    }
+    // More than a backup copies in one step.
+    for number in 0..60 {
+        let metadata = json!({"name": format!("large{number}"), "annotations": {"text": "x".repeat(200_000)}});
+        let spec = json!({"poolRef": {"name": "six"}, "prefixLength": 64});
+        body(&front.post(CLAIMS, json!({"metadata": metadata, "spec": spec})).await, 201);
     }
     let load = Load::start(&front);
     let (from, to) = (path(&data).to_owned(), path(&backup).to_owned());
@@ -383,14 +396,14 @@ async fn damaged_files_are_told_and_never_panic() {
         }
         let copy = directory.path().join("ipam.db");
         fs::write(&copy, &bytes).unwrap();
-        let output = ipam(&["store", "check", "--backup", path(&copy)]).output().unwrap();
+        let output = outcome(&["store", "check", "--backup", path(&copy)]).await;
         let shown = said(&output);
         assert!(matches!(output.status.code(), Some(0 | 1 | 10)), "round {round}: {:?} {shown}", output.status);
         found += u32::from(output.status.code() == FAULTS);
         if output.status.code() == Some(0) {
             continue;
         }
-        let output = ipam(&["store", "check", "--data-dir", path(directory.path())]).output().unwrap();
+        let output = outcome(&["store", "check", "--data-dir", path(directory.path())]).await;
         let shown = said(&output);
         assert!(matches!(output.status.code(), Some(1 | 10)), "round {round}: {:?} {shown}", output.status);
         let _ = fs::remove_file(directory.path().join("ipam.db-wal"));

@@ -176,3 +176,30 @@ async fn what_a_killed_backup_left_is_replaced_and_a_running_one_is_not_disturbe
     store.backup(&path, go_on).await.unwrap();
     assert_eq!(names(backups.path()), ["copy.db"]);
 }
+
+/// Every page ends with a key or a span that lies before the page: reading on from there must end all the same.
+#[tokio::test]
+async fn pages_of_a_file_whose_keys_are_out_of_order_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(&directory.path().join("data.db")).await;
+    let path = directory.path().join("copy.db");
+    store.backup(&path, go_on).await.unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    for place in 0..bytes.len() - 7 {
+        if &bytes[place..place + 7] == b"k000500" {
+            bytes[place] = b'a';
+        }
+    }
+    fs::write(&path, bytes).unwrap();
+    let mut snapshot = DetachedFile::open(&path).unwrap().snapshot().await.unwrap();
+    let (mut after, mut pages) = (None, 0);
+    let error = loop {
+        match snapshot.list("", after.as_ref(), 1).await {
+            Ok(page) => after = Some(page.records.last().expect("the damage lies before the end").key.clone()),
+            Err(error) => break error,
+        }
+        pages += 1;
+        assert!(pages < 15_000, "it goes round");
+    };
+    assert!(matches!(error, store::Error::Corrupt(_)), "{error}");
+}
