@@ -1,7 +1,7 @@
 //! The HTTP edge of a Kubernetes-style API server, generic over kinds and stores. It knows nothing about addresses.
 //!
 //! A connection ([`serve`], [`tls`]) carries requests through [`stages`] (who asks: [`identity`], [`impersonation`]; whether
-//! they may: [`access`]) to the file of their verb ([`get`], [`lists`],
+//! they may: [`access`]; whether a page of another site sent it: [`cross_origin`]) to the file of their verb ([`get`], [`lists`],
 //! [`watches`], [`writes`]); [`mod@form`] is how the answer leaves. Every write goes through the [`committer`]; what it
 //! commits reaches watches through the [`hub`]. [`server`] puts it together, [`supervisor`] runs its tasks; [`standalone`] is what it needs where there is
 //! no cluster around it.
@@ -10,6 +10,7 @@ pub mod access;
 pub mod api;
 pub mod committer;
 pub mod compaction;
+pub mod cross_origin;
 pub mod documents;
 pub mod form;
 pub mod get;

@@ -32,11 +32,9 @@ pub fn json(code: u16, value: &Value) -> Response<Body> {
     body(code, JSON, value.to_string())
 }
 
-/// A text answer that a browser must not take for anything else.
+/// A text answer.
 pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
-    let mut response = body(code, TEXT, text);
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+    body(code, TEXT, text)
 }
 
 /// A refusal.
@@ -49,9 +47,6 @@ pub fn status(status: &Status) -> Response<Body> {
     let code = if status.code == 0 { 200 } else { status.code };
     let bytes = serde_json::to_vec(status).expect("a Status is strings and numbers");
     let mut response = body(code, JSON, bytes);
-    if code == 401 || code == 403 {
-        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    }
     let retry_after = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
     if retry_after > 0 {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after));

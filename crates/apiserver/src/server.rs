@@ -29,6 +29,7 @@ use crate::{
     access::Access,
     api::{self, Api, Draw, Place},
     committer::Committer,
+    cross_origin,
     documents::Documents,
     form::Form,
     get,
@@ -214,6 +215,7 @@ impl<W: World> Server<W> {
     }
 
     async fn answer(&self, request: Received, labels: &mut RequestLabels) -> Result<Response<Body>, Refusal> {
+        request.refuse_other_sites()?;
         if let Some(response) = self.probe(&request)? {
             return Ok(response);
         }
@@ -229,6 +231,7 @@ impl<W: World> Server<W> {
                 labels.dry_run = if request.query.get_all("dryRun").any(|value| value == "All") { "All" } else { "" };
                 let api = self.api.get().filter(|_| self.health.is_restored()).ok_or_else(starting)?;
                 if let Some(question) = self.question(&target) {
+                    let _permit = Api::<W>::admit(&api.writers)?;
                     let (body, policy) = (request.decode(self.limits.body_bytes).await?, self.policy().await?);
                     return review::answer(question, &body, &policy);
                 }
@@ -379,6 +382,7 @@ impl<W: World> Handler for Server<W> {
             Err(_) => respond::refusal(&api::panicked()),
         };
         response = form.give(response).await;
+        cross_origin::protect(response.headers_mut());
         if let Some(audit_id) = audit_id {
             response.headers_mut().insert(AUDIT_ID, audit_id);
         }

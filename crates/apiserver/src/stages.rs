@@ -14,7 +14,7 @@ use http::{HeaderMap, Request, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-use crate::{identity::Tokens, impersonation::Guise};
+use crate::{cross_origin, identity::Tokens, impersonation::Guise};
 
 /// Who knows what users may do.
 pub trait Judge: Sync {
@@ -88,6 +88,11 @@ impl Received {
     /// Its header, if it is text.
     pub fn header(&self, name: header::HeaderName) -> Option<&str> {
         self.parts.headers.get(name)?.to_str().ok()
+    }
+
+    /// Refuses it if a page of another site caused it.
+    pub fn refuse_other_sites(&self) -> Result<(), Refusal> {
+        cross_origin::guard(&self.parts)
     }
 
     /// Who asks: whose certificate it is, or else whose token.

@@ -510,6 +510,15 @@ async fn what_was_not_done_is_counted() {
 }
 
 #[tokio::test]
+async fn a_review_takes_a_place_among_the_writing_requests() {
+    let limits = Limits { mutating_requests: 0, ..Limits::default() };
+    let front = Front::starting(Setup { limits, ..Setup::alone() }, FaultyStore::new()).await.restored().await;
+    let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let body = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
+    assert_eq!(front.client.send(Method::POST, path, &body).await.status, 429);
+}
+
+#[tokio::test]
 async fn requests_are_counted_as_dashboards_know_them() {
     let front = Front::open().await;
     let dry_run = front.client.send(Method::POST, &format!("{BOOKS}?dryRun=All"), &book("x", "a")).await;

@@ -1,0 +1,61 @@
+//! What a page of another site may make a browser do here: read nothing, change nothing.
+//!
+//! A browser adds its user's client certificate to requests that pages of other sites cause. Such a page cannot read the
+//! answers, and a write needs no answer to take effect. The rule is the one of Go's `http.CrossOriginProtection`: browsers
+//! mark their requests with `Sec-Fetch-Site`, or at least with `Origin`, and other clients send neither.
+
+use apimachinery::refusal::{Reason, Refusal};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// Refuses a request that changes something, or opens a stream in both directions, when a page of another site caused it.
+///
+/// # Errors
+/// Such a request is forbidden.
+pub fn guard(request: &Parts) -> Result<(), Refusal> {
+    if is_safe(request) {
+        return Ok(());
+    }
+    let mut sites = request.headers.get_all(SEC_FETCH_SITE).iter().peekable();
+    if sites.peek().is_some() {
+        let foreign = sites.find(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
+        return foreign.map_or(Ok(()), |_| Err(forbidden("Sec-Fetch-Site")));
+    }
+    let own = host(request);
+    let mut origins = request.headers.get_all(header::ORIGIN).iter();
+    let foreign = origins.find(|origin| !own.is_some_and(|own| is_of_host(origin, own)));
+    foreign.map_or(Ok(()), |_| Err(forbidden("Origin")))
+}
+
+/// Keeps an answer from other sites, and browsers from taking it for another type than it is.
+pub fn protect(headers: &mut HeaderMap) {
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+fn is_safe(request: &Parts) -> bool {
+    matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS)
+        && !request.headers.contains_key(header::UPGRADE)
+}
+
+/// The host that the client asked: of the URI over HTTP/2, of the `Host` header otherwise.
+fn host(request: &Parts) -> Option<&str> {
+    let of_uri = request.uri.authority().map(http::uri::Authority::as_str);
+    of_uri.or_else(|| request.headers.get(header::HOST)?.to_str().ok())
+}
+
+/// An opaque origin is `null`, which is of no host.
+fn is_of_host(origin: &HeaderValue, host: &str) -> bool {
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    origin.is_some_and(|(_, of_origin)| of_origin.eq_ignore_ascii_case(host))
+}
+
+fn forbidden(header: &str) -> Refusal {
+    let message = format!(
+        "requests from other sites are refused, and the header {header} says that this is one; send it from a page of \
+         this server's own origin, or with a client that is not a browser"
+    );
+    Refusal::new(Reason::Forbidden, message)
+}

@@ -1,0 +1,126 @@
+//! Requests that a page of another site makes a browser send, and the headers that keep its answers from other sites.
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::Full;
+use serde_json::Value;
+
+use crate::{
+    front::{Answer, Client, Front, Setup, Who, request},
+    library::{BOOKS, book},
+};
+
+/// What a browser adds to a request, and whether the server acts on a write with it.
+const CASES: [(&[(&str, &str)], bool); 14] = [
+    (&[], true),
+    (&[("sec-fetch-site", "same-origin")], true),
+    (&[("sec-fetch-site", "none")], true),
+    (&[("sec-fetch-site", "same-origin"), ("origin", "https://localhost")], true),
+    (&[("origin", "https://localhost")], true),
+    (&[("origin", "https://LOCALHOST")], true),
+    (&[("sec-fetch-site", "cross-site")], false),
+    (&[("sec-fetch-site", "same-site")], false),
+    (&[("sec-fetch-site", "cross-site"), ("origin", "https://localhost")], false),
+    (&[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")], false),
+    (&[("sec-fetch-site", "")], false),
+    (&[("origin", "https://evil.example")], false),
+    (&[("origin", "https://localhost:8443")], false),
+    (&[("origin", "null")], false),
+];
+
+async fn send(client: &Client, method: Method, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+    let request = request(method, path, &Value::Null);
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let text = if body.is_null() { String::new() } else { body.to_string() };
+    client.request(request.body(Full::from(text)).unwrap()).await
+}
+
+#[tokio::test]
+async fn writes_of_other_sites_are_refused_before_authentication() {
+    let front = Front::open().await;
+    for over_http2 in [false, true] {
+        let client = Client::connect(front.address, over_http2).await;
+        for (index, (headers, acts)) in CASES.into_iter().enumerate() {
+            let name = format!("b{index}-{over_http2}");
+            // Without a content type, as a page sends it that must not ask first.
+            let answer = send(&client, Method::POST, BOOKS, headers, &book(&name, "a")).await;
+            assert_eq!(answer.status, if acts { 201 } else { 403 }, "{headers:?}: {}", answer.text());
+            if !acts {
+                let status = answer.json();
+                assert_eq!(status["reason"], "Forbidden");
+                let message = status["message"].as_str().unwrap();
+                assert!(message.contains("requests from other sites are refused"), "{message}");
+            }
+            let found = front.get(&format!("{BOOKS}/{name}")).await.status;
+            assert_eq!(found, if acts { 200 } else { 404 }, "{headers:?}");
+        }
+    }
+    let nobody = Client::connect_as(Who::Nobody, front.address, false).await;
+    let cross = [("sec-fetch-site", "cross-site")];
+    assert_eq!(send(&nobody, Method::POST, BOOKS, &cross, &book("x", "a")).await.status, 403, "before authentication");
+    assert_eq!(send(&nobody, Method::POST, BOOKS, &[], &book("x", "a")).await.status, 401);
+}
+
+#[tokio::test]
+async fn every_method_that_is_not_safe_and_every_upgrade_are_refused_to_other_sites() {
+    let front = Front::open().await;
+    let book = front.book("x").await;
+    let path = format!("{BOOKS}/x");
+    for over_http2 in [false, true] {
+        let client = Client::connect(front.address, over_http2).await;
+        for method in [Method::PUT, Method::PATCH, Method::DELETE, Method::POST] {
+            let answer = send(&client, method.clone(), &path, &[("sec-fetch-site", "cross-site")], &book).await;
+            assert_eq!(answer.status, 403, "{method}");
+        }
+        for method in [Method::GET, Method::HEAD] {
+            let answer = send(&client, method.clone(), &path, &[("sec-fetch-site", "cross-site")], &Value::Null).await;
+            assert_eq!(answer.status, 200, "{method}: another site cannot read it");
+        }
+    }
+    let client = Client::connect(front.address, false).await;
+    let upgrade = [("upgrade", "websocket"), ("connection", "upgrade"), ("origin", "https://evil.example")];
+    assert_eq!(send(&client, Method::GET, &path, &upgrade, &Value::Null).await.status, 403);
+    assert_eq!(front.get(&path).await.json(), book, "nothing was changed");
+}
+
+#[tokio::test]
+async fn every_answer_is_kept_from_other_sites() {
+    let front = Front::set_up(Setup::alone()).await;
+    front.book("x").await;
+    let expect = |what: &str, headers: &http::HeaderMap| {
+        let header =
+            |name: &str| headers.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect::<Vec<_>>();
+        assert_eq!(header("cross-origin-resource-policy"), ["same-origin"], "{what}");
+        assert_eq!(header("x-content-type-options"), ["nosniff"], "{what}");
+    };
+    for over_http2 in [false, true] {
+        let client = Client::connect(front.address, over_http2).await;
+        let nobody = Client::connect_as(Who::Nobody, front.address, over_http2).await;
+        for path in [
+            BOOKS,
+            "/livez",
+            "/readyz?verbose",
+            "/metrics",
+            "/version",
+            "/",
+            "/openapi/v2",
+            "/apis",
+            "/nowhere",
+            "/apis/library.example.com/v1/shelves/none",
+            "/apis/library.example.com/v1/shelves?limit=x",
+        ] {
+            for client in [&client, &nobody] {
+                for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST] {
+                    let answer = client.send(method.clone(), path, &Value::Null).await;
+                    expect(&format!("{method} {path}: {}", answer.status), &answer.headers);
+                }
+            }
+        }
+        let cross = send(&client, Method::POST, BOOKS, &[("sec-fetch-site", "cross-site")], &book("y", "a")).await;
+        expect("a refused write", &cross.headers);
+        let watch = Request::get(format!("https://localhost{BOOKS}?watch=true")).header("host", "localhost");
+        let watch = client.open(watch.body(Full::<Bytes>::default()).unwrap()).await;
+        assert_eq!(watch.status(), 200);
+        expect("a watch", watch.headers());
+    }
+}
