@@ -3,6 +3,7 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use apimachinery::access::{Identity, Rule};
+use arc_swap::ArcSwap;
 use http::{HeaderMap, header};
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
@@ -17,11 +18,29 @@ pub fn of_certificate(der: &CertificateDer<'_>) -> Option<Identity> {
     Some(Identity::known(user, String::new(), organizations.map(str::to_owned).collect()))
 }
 
-/// Bearer tokens that are known from the start. In memory there are only their digests, by which they are found: how long
+/// Bearer tokens. In memory there are only their digests, by which they are found: how long
 /// that takes says nothing about a token.
 #[derive(Default)]
 pub struct Tokens {
     users: HashMap<[u8; 32], Arc<Identity>>,
+}
+
+/// The tokens of the moment.
+#[derive(Debug, Default)]
+pub struct KnownTokens {
+    current: ArcSwap<Tokens>,
+}
+
+impl KnownTokens {
+    /// From the next request on these are known, and no others.
+    pub fn replace(&self, tokens: Tokens) {
+        self.current.store(Arc::new(tokens));
+    }
+
+    /// Whose token a request shows.
+    pub fn user(&self, headers: &HeaderMap) -> Option<Arc<Identity>> {
+        self.current.load().user(headers)
+    }
 }
 
 /// The columns of a token file.

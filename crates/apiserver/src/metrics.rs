@@ -16,7 +16,8 @@ use prometheus_client::{
 };
 
 use self::labels::{
-    AbortLabels, AnswerLabels, CommandLabels, KindLabels, LatencyLabels, TaskLabels, TerminationLabels,
+    AbortLabels, AnswerLabels, CertificateLabels, CommandLabels, KindLabels, LatencyLabels, ReloadLabels, TaskLabels,
+    TerminationLabels,
 };
 pub use self::labels::{RequestLabels, WatchLabels, WatchListLabels};
 
@@ -104,6 +105,8 @@ pub struct Metrics {
     commit_writes: Counter,
     handshake_errors: Counter,
     task_restarts: Family<TaskLabels, Counter>,
+    certificate_ends: Family<CertificateLabels, PrometheusGauge>,
+    reloads: Family<ReloadLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -129,10 +132,13 @@ impl Default for Metrics {
             commit_writes: Counter::default(),
             handshake_errors: Counter::default(),
             task_restarts: Family::default(),
+            certificate_ends: Family::default(),
+            reloads: Family::default(),
         };
         metrics.register_requests();
         metrics.register_watches();
         metrics.register_commits();
+        metrics.register_files();
         metrics
     }
 }
@@ -212,6 +218,21 @@ impl Metrics {
         );
     }
 
+    fn register_files(&mut self) {
+        let r = &mut self.registry;
+        r.register_with_unit(
+            "ipam_certificate_expiration_timestamp",
+            "When a certificate of the server ends, since 1970: from a file, its own, the administrator's, its authority's",
+            Unit::Seconds,
+            self.certificate_ends.clone(),
+        );
+        r.register(
+            "ipam_file_reloads",
+            "Changed files that were read again, and looks at changed files that cannot be used",
+            self.reloads.clone(),
+        );
+    }
+
     /// A request was answered. `whole` is `None` for a watch, whose answer goes on.
     pub fn request_finished(&self, labels: RequestLabels, whole: Option<Whole>) {
         if let Some(Whole { elapsed, bytes }) = whole {
@@ -280,6 +301,17 @@ impl Metrics {
     /// A background task ended and is started again.
     pub fn task_restarted(&self, task: &'static str) {
         self.task_restarts.get_or_create(&TaskLabels { task }).inc();
+    }
+
+    /// A certificate ends at this time, in seconds since 1970.
+    pub fn certificate_ends(&self, certificate: &'static str, seconds: i64) {
+        self.certificate_ends.get_or_create(&CertificateLabels { certificate }).set(seconds);
+    }
+
+    /// Changed files were read again, or could not be used.
+    pub fn reloaded(&self, files: &'static str, success: bool) {
+        let result = if success { "success" } else { "failure" };
+        self.reloads.get_or_create(&ReloadLabels { files, result }).inc();
     }
 
     /// Everything as OpenMetrics text, with what the process uses and the gauges that are computed at this moment.

@@ -13,14 +13,13 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use apimachinery::access::Identity;
 
-use crate::{identity, limits, metrics::Metrics};
+use crate::{identity, limits, metrics::Metrics, tls::Tls};
 
 /// The body of an answer: whole, or a stream.
 pub type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Infallible>>;
@@ -40,7 +39,7 @@ pub struct Listener<H> {
     /// The bound socket.
     pub socket: TcpListener,
     /// Certificates.
-    pub tls: Arc<ServerConfig>,
+    pub tls: Arc<Tls>,
     /// What answers.
     pub handler: Arc<H>,
     /// Counts failed handshakes.
@@ -56,7 +55,6 @@ impl<H: Handler> Listener<H> {
     pub async fn run(self) {
         let connections = TaskTracker::new();
         let abort = CancellationToken::new();
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
         loop {
             let stream = tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -71,7 +69,7 @@ impl<H: Handler> Listener<H> {
                 },
             };
             let connection = Connection {
-                acceptor: acceptor.clone(),
+                acceptor: TlsAcceptor::from(self.tls.config()),
                 handler: Arc::clone(&self.handler),
                 metrics: Arc::clone(&self.metrics),
                 stop: self.stop.clone(),

@@ -35,7 +35,7 @@ use crate::{
     get,
     health::{self, Health, Probe},
     hub::Hub,
-    identity::Tokens,
+    identity::KnownTokens,
     limits::{self, Limits},
     lists,
     metrics::{Metrics, RequestLabels, Whole},
@@ -64,7 +64,7 @@ pub struct Server<W> {
     store: Arc<dyn Store>,
     registry: Arc<Registry<W>>,
     documents: Documents,
-    tokens: Tokens,
+    tokens: Arc<KnownTokens>,
     access: Access,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
@@ -98,7 +98,7 @@ impl<W: World> Server<W> {
         Self {
             store,
             documents: Documents::new(&registry, build),
-            tokens: Tokens::default(),
+            tokens: Arc::default(),
             access: Access::default(),
             registry: Arc::new(registry),
             health: Arc::default(),
@@ -117,10 +117,9 @@ impl<W: World> Server<W> {
         Self { draw, ..self }
     }
 
-    /// The same, which knows the users of these tokens, too.
-    #[must_use]
-    pub fn knowing(self, tokens: Tokens) -> Self {
-        Self { tokens, ..self }
+    /// The tokens by which it knows users; there are none at first.
+    pub fn tokens(&self) -> Arc<KnownTokens> {
+        Arc::clone(&self.tokens)
     }
 
     /// The same, which counts here.

@@ -14,7 +14,7 @@ use http::{HeaderMap, Request, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-use crate::{cross_origin, identity::Tokens, impersonation::Guise};
+use crate::{cross_origin, identity::KnownTokens, impersonation::Guise};
 
 /// Who knows what users may do.
 pub trait Judge: Sync {
@@ -96,7 +96,7 @@ impl Received {
     }
 
     /// Who asks: whose certificate it is, or else whose token.
-    pub fn authenticate(self, tokens: &Tokens) -> Result<Authenticated, Refusal> {
+    pub fn authenticate(self, tokens: &KnownTokens) -> Result<Authenticated, Refusal> {
         match self.identity.or_else(|| tokens.user(&self.parts.headers)) {
             Some(identity) => Ok(Authenticated { identity, parts: self.parts, body: self.body }),
             None => Err(Refusal::new(Reason::Unauthorized, "Unauthorized")),

@@ -15,6 +15,7 @@ pub use self::{
     store::{Database, Dsn, Place, Postgres},
     store_command::{Backup, BumpRevision, Check, CheckFormat, Export, Import, Migrate, Source, StoreCommand},
 };
+use crate::credentials::SubjectName;
 
 /// IP address management with a Kubernetes-style API: a claim is answered with its block.
 #[derive(Debug, Parser)]
@@ -60,6 +61,10 @@ pub struct Serve {
     #[command(flatten)]
     pub postgres: Postgres,
 
+    /// What the server shows to its clients.
+    #[command(flatten)]
+    pub certificates: Certificates,
+
     /// Whom the server knows.
     #[command(flatten)]
     pub users: Users,
@@ -77,15 +82,38 @@ pub struct Serve {
     pub limits: Limits,
 }
 
+/// Flags for the certificates that the server shows.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Certificates")]
+pub struct Certificates {
+    /// A PEM file of a certificate and what leads to its authority, for clients that ask for a name in it or for none of the server's own; read again when it changes
+    #[arg(long = "tls-cert-file", value_name = "FILE", env = "IPAM_TLS_CERT_FILE", requires = "key")]
+    pub certificate: Option<PathBuf>,
+
+    /// A PEM file of its key; read again when it changes
+    #[arg(
+        long = "tls-private-key-file",
+        id = "key",
+        value_name = "FILE",
+        env = "IPAM_TLS_PRIVATE_KEY_FILE",
+        requires = "certificate"
+    )]
+    pub key: Option<PathBuf>,
+
+    /// More DNS names and addresses for the certificate that the server makes for itself, separated by commas
+    #[arg(long = "tls-san", value_name = "NAMES", env = "IPAM_TLS_SAN", value_delimiter = ',')]
+    pub names: Vec<SubjectName>,
+}
+
 /// Flags for users beside the administrator. What they may do is said by roles and bindings.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Users")]
 pub struct Users {
-    /// A CSV file of bearer tokens and whose they are: token,user,uid,"group1,group2"; read at start
+    /// A CSV file of bearer tokens and whose they are: token,user,uid,"group1,group2"; read again when it changes
     #[arg(long = "token-auth-file", value_name = "FILE", env = "IPAM_TOKEN_AUTH_FILE")]
     pub tokens: Option<PathBuf>,
 
-    /// A PEM file of authorities, beside the server's own, whose client certificates say who asks (CN: user, O: groups)
+    /// A PEM file of authorities, beside the server's own, whose client certificates say who asks (CN: user, O: groups); read again when it changes
     #[arg(long = "client-ca-file", value_name = "FILE", env = "IPAM_CLIENT_CA_FILE")]
     pub authorities: Option<PathBuf>,
 }

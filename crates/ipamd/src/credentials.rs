@@ -3,15 +3,17 @@
 //!
 //! Every file is written whole or not at all, each key before its certificate, so a start that was cut off at any point
 //! leaves a state that the next start completes. An authority that exists is never replaced: clients trust it. Keys are
-//! kept when a certificate is renewed; whoever wants a new key removes the old one. Certificates of other authorities are
-//! not managed here.
+//! kept when a certificate is renewed; whoever wants a new key removes the old one. Certificates are renewed at start and
+//! while the server runs. Certificates of other authorities are not managed here.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use anyhow::{Context as _, bail};
+use apiserver::tls::ServingCertificate;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PublicKeyData as _, SanType,
@@ -27,7 +29,7 @@ pub const DIRECTORY_NAME: &str = "pki";
 
 const AUTHORITY_LIFETIME: Duration = Duration::days(3_652);
 const CERTIFICATE_LIFETIME: Duration = Duration::days(365);
-/// A certificate that is this close to its end is renewed at start.
+/// A certificate that is this close to its end is renewed.
 const RENEWAL_BEFORE_END: Duration = Duration::days(30);
 /// Certificates are valid from a little before they were made, for clients whose clock is behind.
 const CLOCK_SKEW: Duration = Duration::hours(1);
@@ -40,14 +42,16 @@ pub struct Credentials {
     /// The same, for rustls.
     pub ca_der: CertificateDer<'static>,
     /// The certificate to serve with; its authority is not part of the chain.
-    pub serving_chain: Vec<CertificateDer<'static>>,
-    /// Its key.
-    pub serving_key: PrivateKeyDer<'static>,
+    pub serving: ServingCertificate,
     /// The certificate of user `admin` in group `system:masters`.
     pub admin_cert_pem: String,
     /// Its key.
     pub admin_key_pem: String,
 }
+
+/// The name in the server's own certificate that no other certificate carries. The administrator's kubeconfig asks for it
+/// where the server has a certificate from elsewhere as well.
+pub const OWN_NAME: &str = "self.ipam.invalid";
 
 /// The names and addresses under which clients may reach the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,23 +61,53 @@ pub struct ServingNames {
 }
 
 impl ServingNames {
-    /// The loopback names, those of a Service `ipam` in namespace `default`, the machine's name and the address that the
-    /// server binds.
-    pub fn new(bind: IpAddr, hostname: Option<&str>) -> Self {
-        let fixed = ["localhost", "ipam", "ipam.default", "ipam.default.svc", "ipam.default.svc.cluster.local"];
-        let mut dns: Vec<String> = fixed.map(str::to_owned).into();
-        dns.extend(
-            hostname.map(str::to_ascii_lowercase).filter(|name| is_dns_name(name) && !fixed.contains(&name.as_str())),
-        );
-        let mut addresses = vec![IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
-        if !bind.is_unspecified() && !addresses.contains(&bind) {
-            addresses.push(bind);
+    /// The loopback names, those of a Service `ipam` in namespace `default`, the machine's name, the address that the
+    /// server binds, and what the operator adds.
+    pub fn new(bind: IpAddr, hostname: Option<&str>, others: &[SubjectName]) -> Self {
+        let fixed =
+            ["localhost", "ipam", "ipam.default", "ipam.default.svc", "ipam.default.svc.cluster.local", OWN_NAME];
+        let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        let mut names = Self { dns: fixed.map(str::to_owned).into(), addresses: loopback.into() };
+        let hostname = hostname.map(str::to_ascii_lowercase).filter(|name| is_dns_name(name));
+        let bound = (!bind.is_unspecified()).then_some(SubjectName::Address(bind));
+        for name in hostname.map(SubjectName::Dns).into_iter().chain(bound).chain(others.iter().cloned()) {
+            names.add(name);
         }
-        Self { dns, addresses }
+        names
+    }
+
+    fn add(&mut self, name: SubjectName) {
+        match name {
+            SubjectName::Dns(name) if !self.dns.contains(&name) => self.dns.push(name),
+            SubjectName::Address(address) if !self.addresses.contains(&address) => self.addresses.push(address),
+            SubjectName::Dns(_) | SubjectName::Address(_) => {}
+        }
     }
 
     fn none() -> Self {
         Self { dns: Vec::new(), addresses: Vec::new() }
+    }
+}
+
+/// One name or address in a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubjectName {
+    /// A DNS name in lower case.
+    Dns(String),
+    /// An address.
+    Address(IpAddr),
+}
+
+impl FromStr for SubjectName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        let name = text.to_ascii_lowercase();
+        let is_name = is_dns_name(&name);
+        is_name.then_some(Self::Dns(name)).ok_or_else(|| "this must be a DNS name or an IP address".to_owned())
     }
 }
 
@@ -90,15 +124,58 @@ pub fn ensure(data_dir: &Path, names: &ServingNames, now: OffsetDateTime) -> any
     files::create_private_dir(&directory)?;
     files::restrict(&directory)?;
     let authority = Authority::ensure(&Place::new(&directory, "ca"), now)?;
-    let serving = ensure_certificate(&Place::new(&directory, "serving"), &Profile::serving(names), &authority, now)?;
-    let admin = ensure_certificate(&Place::new(&directory, "admin"), &Profile::admin(), &authority, now)?;
+    signed_by(&authority, &directory, names, now)
+}
+
+/// Renews what ends soon, while the server runs, and reads the rest. The authority must still be the one of `present`: its
+/// clients trust no other.
+pub fn renew(
+    data_dir: &Path,
+    names: &ServingNames,
+    present: &Credentials,
+    now: OffsetDateTime,
+) -> anyhow::Result<Credentials> {
+    let directory = data_dir.join(DIRECTORY_NAME);
+    let place = Place::new(&directory, "ca");
+    let Some(pem) = place.read_certificate()?.filter(|pem| *pem == present.ca_pem) else {
+        bail!(
+            "{} is not the authority that this server started with; put that back, or restart the server to use another",
+            place.certificate.display()
+        );
+    };
+    signed_by(&Authority::existing(pem, place, now)?, &directory, names, now)
+}
+
+/// When the first certificate of these is due to be renewed.
+pub fn due(credentials: &Credentials) -> anyhow::Result<OffsetDateTime> {
+    let serving = credentials.serving.chain.first().context("the chain is empty").and_then(end)?;
+    let admin = end(&read_certificate(&credentials.admin_cert_pem)?)?;
+    Ok(serving.min(admin) - RENEWAL_BEFORE_END)
+}
+
+/// The end of a certificate's validity.
+pub fn end(der: &CertificateDer<'_>) -> anyhow::Result<OffsetDateTime> {
+    not_after(&parse(der)?)
+}
+
+/// What this authority has signed, or signs now.
+fn signed_by(
+    authority: &Authority,
+    directory: &Path,
+    names: &ServingNames,
+    now: OffsetDateTime,
+) -> anyhow::Result<Credentials> {
+    let serving = ensure_certificate(&Place::new(directory, "serving"), &Profile::serving(names), authority, now)?;
+    let admin = ensure_certificate(&Place::new(directory, "admin"), &Profile::admin(), authority, now)?;
     Ok(Credentials {
-        serving_chain: vec![read_certificate(&serving.certificate)?],
-        serving_key: PrivateKeyDer::from_pem_slice(serving.key.as_bytes())?,
+        serving: ServingCertificate {
+            chain: vec![read_certificate(&serving.certificate)?],
+            key: PrivateKeyDer::from_pem_slice(serving.key.as_bytes())?,
+        },
         admin_cert_pem: admin.certificate,
         admin_key_pem: admin.key,
-        ca_pem: authority.pem,
-        ca_der: authority.der,
+        ca_pem: authority.pem.clone(),
+        ca_der: authority.der.clone(),
     })
 }
 

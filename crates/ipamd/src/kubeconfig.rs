@@ -14,9 +14,16 @@ pub const FILE_NAME: &str = "admin.kubeconfig";
 
 /// Writes it into the data directory for a server that listens on `listening`, and answers its path. It is written anew
 /// at every start: the port may be another one.
-pub fn write(data_dir: &Path, listening: SocketAddr, credentials: &Credentials) -> anyhow::Result<PathBuf> {
+///
+/// `server_name` is the name to ask for in the handshake, where that is not the host of the URL.
+pub fn write(
+    data_dir: &Path,
+    listening: SocketAddr,
+    credentials: &Credentials,
+    server_name: Option<&str>,
+) -> anyhow::Result<PathBuf> {
     let path = data_dir.join(FILE_NAME);
-    files::write_private(&path, text(listening, credentials).as_bytes())?;
+    files::write_private(&path, text(listening, credentials, server_name).as_bytes())?;
     Ok(path)
 }
 
@@ -31,7 +38,8 @@ pub fn server_url(listening: SocketAddr) -> String {
 }
 
 /// Everything in it is base64, a URL or a fixed word, so nothing needs quoting.
-fn text(listening: SocketAddr, credentials: &Credentials) -> String {
+fn text(listening: SocketAddr, credentials: &Credentials, server_name: Option<&str>) -> String {
+    let server_name = server_name.map(|name| format!("\n    tls-server-name: {name}")).unwrap_or_default();
     format!(
         "apiVersion: v1
 kind: Config
@@ -39,7 +47,7 @@ clusters:
 - name: ipam
   cluster:
     server: {server}
-    certificate-authority-data: {authority}
+    certificate-authority-data: {authority}{server_name}
 users:
 - name: ipam
   user:
@@ -88,14 +96,15 @@ mod tests {
     async fn a_client_reads_it() {
         let directory = tempfile::tempdir().unwrap();
         let now = time::OffsetDateTime::now_utc();
-        let names = ServingNames::new(IpAddr::from(Ipv6Addr::UNSPECIFIED), None);
+        let names = ServingNames::new(IpAddr::from(Ipv6Addr::UNSPECIFIED), None, &[]);
         let credentials = credentials::ensure(directory.path(), &names, now).unwrap();
-        let path = write(directory.path(), "[::]:4711".parse().unwrap(), &credentials).unwrap();
+        let path = write(directory.path(), "[::]:4711".parse().unwrap(), &credentials, Some("self.example")).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 
         let kubeconfig = Kubeconfig::read_from(&path).unwrap();
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         assert_eq!(config.cluster_url.to_string(), "https://[::1]:4711/");
+        assert_eq!(config.tls_server_name.as_deref(), Some("self.example"));
         assert_eq!(config.default_namespace, "default");
         assert_eq!(config.root_cert.as_deref(), Some(&[credentials.ca_der.to_vec()][..]));
         let certificate = config.auth_info.client_certificate_data.unwrap();

@@ -21,3 +21,16 @@ pub const ADMIN_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// Unit: time. Test: `crates/ipamd/src/admin/client.rs::silent_server_is_given_up`.
 pub const ADMIN_SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a change of a certificate, a key, an authority or a token file may go unnoticed.
+///
+/// Unit: time. Test: `crates/ipamd/tests/it/certificates.rs::certificates_given_as_files_are_read_again`.
+pub const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
+/// The longest file of certificates, authorities or tokens.
+///
+/// Unit: bytes. Test: `crates/ipamd/src/watched.rs::a_file_that_is_too_long_is_refused`.
+pub const CREDENTIAL_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Time until a renewal of the server's own certificates that failed is tried again.
+///
+/// Unit: time. Test: `crates/ipamd/src/reload/tests.rs::a_renewal_that_failed_is_tried_again_after_an_hour`.
+pub const RENEWAL_RETRY_INTERVAL: Duration = Duration::from_hours(1);

@@ -18,11 +18,10 @@ use apiserver::{
     serve::Listener,
     server::{COMMITTER, Server},
     supervisor::{Ends, Failure, Supervisor},
-    tls::{self, TlsMaterial},
+    tls::Tls,
 };
 use futures::FutureExt as _;
 use ipam::world::World;
-use rustls_pki_types::CertificateDer;
 use store::Store;
 use store_sqlite::SqliteStore;
 use tokio::net::TcpListener;
@@ -31,11 +30,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::server::Admin,
     config::{Serve, Shutdown},
-    credentials::{self, Credentials, ServingNames},
+    credentials,
     database::{self, Opened},
-    files, kubeconfig,
+    files,
+    reload::{Material, Reload},
     signals::Signals,
-    users,
 };
 
 /// The task that accepts connections.
@@ -89,9 +88,7 @@ async fn start(options: &Serve, metrics: Arc<Metrics>, tasks: &Supervisor) -> an
     let directory = files::lock_dir(&options.data_dir)?;
     let Opened { store, file } = database::open(options).await?;
     let admin = listen_for_backups(&options.data_dir, file);
-    let names = ServingNames::new(options.bind_address, credentials::hostname().as_deref());
-    let credentials = credentials::ensure(&options.data_dir, &names, now().into())?;
-    let (tokens, authorities) = (users::tokens(&options.users)?, users::authorities(&options.users)?);
+    let (material, tokens) = Material::read(options, credentials::hostname().as_deref(), now().into()).await?;
     let socket = TcpListener::bind((options.bind_address, options.secure_port)).await.with_context(|| {
         format!(
             "cannot listen on {}:{}; choose another --secure-port (0: any free one)",
@@ -99,14 +96,17 @@ async fn start(options: &Serve, metrics: Arc<Metrics>, tasks: &Supervisor) -> an
         )
     })?;
     let address = socket.local_addr()?;
-    kubeconfig::write(&options.data_dir, address, &credentials)?;
+    material.write_kubeconfig(address)?;
 
     let server = Server::<World>::alone(Arc::clone(&store), ipam::registry(), limits(options), VERSION);
-    let server = Arc::new(server.knowing(tokens).counting(metrics));
+    let server = Arc::new(server.counting(metrics));
+    server.tokens().replace(tokens);
     let stop = CancellationToken::new();
-    let material = material(credentials, authorities);
-    tasks
-        .draining(LISTENER, listener(options, &server, socket, material, stop.clone())?.run().map(Ok::<_, Infallible>));
+    let tls = Arc::new(Tls::new(material.tls()).context("the certificates cannot be used")?);
+    let reload = Reload::new(material, address, Arc::clone(&tls), server.tokens(), server.metrics(), now)?;
+    tasks.needed("reload of certificates and tokens", reload.run());
+    let listener = listener(options, &server, socket, tls, stop.clone());
+    tasks.draining(LISTENER, listener.run().map(Ok::<_, Infallible>));
     server.begin_probing(tasks);
     let started = Instant::now();
     let restored = server.restore(World::default(), tasks).await.context("cannot read the state back")?;
@@ -156,7 +156,7 @@ fn listen_for_backups(directory: &Path, file: Option<Arc<SqliteStore>>) -> Optio
         .ok()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the process starts here: this is where its time comes from")]
+#[expect(clippy::disallowed_methods, reason = "the one place from which the process around the server takes its time")]
 fn now() -> SystemTime {
     SystemTime::now()
 }
@@ -170,29 +170,21 @@ fn limits(options: &Serve) -> Limits {
     }
 }
 
-fn material(credentials: Credentials, others: Vec<CertificateDer<'static>>) -> TlsMaterial {
-    TlsMaterial {
-        chain: credentials.serving_chain,
-        key: credentials.serving_key,
-        client_authorities: [vec![credentials.ca_der], others].concat(),
-    }
-}
-
 fn listener(
     options: &Serve,
     server: &Arc<Server<World>>,
     socket: TcpListener,
-    material: TlsMaterial,
+    tls: Arc<Tls>,
     stop: CancellationToken,
-) -> anyhow::Result<Listener<Server<World>>> {
-    Ok(Listener {
+) -> Listener<Server<World>> {
+    Listener {
         socket,
-        tls: tls::server_config(material).context("the certificates cannot be used")?,
+        tls,
         handler: Arc::clone(server),
         metrics: server.metrics(),
         stop,
         drain: options.shutdown.drain,
-    })
+    }
 }
 
 fn announce(address: SocketAddr, restored: Restored, started: Instant) {

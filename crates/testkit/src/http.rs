@@ -38,6 +38,8 @@ pub struct Http {
 struct Target {
     authority: String,
     host: String,
+    /// The name that the handshake asks for.
+    server_name: ServerName<'static>,
     port: u16,
     tls: Arc<ClientConfig>,
 }
@@ -184,7 +186,7 @@ impl Target {
         tls.alpn_protocols = vec![wanted.to_vec()];
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
-        let name = ServerName::try_from(self.host.clone())?;
+        let name = self.server_name.clone();
         let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.context("no TLS")?;
         let agreed = stream.get_ref().1.alpn_protocol();
         if protocol == Protocol::Http2 && agreed != Some(wanted) {
@@ -296,7 +298,9 @@ impl Entry {
         let authority = server.authority().context("the server's URL has no host")?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let (port, authority) = (authority.port_u16().unwrap_or(443), authority.to_string());
-        let target = Target { authority, host, port, tls: Arc::new(tls) };
+        let named = self.text("/clusters/0/cluster/tls-server-name").map(str::to_owned);
+        let server_name = ServerName::try_from(named.unwrap_or_else(|_| host.clone()))?;
+        let target = Target { authority, host, server_name, port, tls: Arc::new(tls) };
         Ok(Http { targets: vec![target], balance: Arc::new(Balance::of(1)), protocol: Protocol::Http1 })
     }
 }

@@ -21,12 +21,14 @@ pub mod postgres;
 pub mod proxy;
 
 mod balance;
+mod clock;
 mod http;
 mod kinds;
 mod process;
 mod replicas;
 mod server;
 
+pub use clock::other_clock;
 pub use http::{Answer, Http, Streamed};
 pub use kinds::{Claim, GROUP, Pool, VERSION, allocated_cidr, allocations, at, claim, claims, pool, pools, refusal};
 pub use process::command;

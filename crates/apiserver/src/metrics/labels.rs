@@ -155,3 +155,19 @@ pub struct TaskLabels {
     /// Its name.
     pub task: &'static str,
 }
+
+/// A certificate of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CertificateLabels {
+    /// `file`, `own`, `admin` or `authority`.
+    pub certificate: &'static str,
+}
+
+/// Files that are read while the server runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReloadLabels {
+    /// `certificate`, `client-ca`, `tokens` or `own`.
+    pub files: &'static str,
+    /// `success` or `failure`.
+    pub result: &'static str,
+}

@@ -14,7 +14,7 @@ use apiserver::{
     server::Server,
     standalone::Surroundings,
     supervisor::{Ends, Supervisor},
-    tls::{self, TlsMaterial},
+    tls::{ServingCertificate, Tls, TlsMaterial},
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, Response};
@@ -122,7 +122,7 @@ impl Front {
             Surroundings::Nothing => Server::alone,
         };
         let server = make(Arc::new(store.clone()), library::registry(), setup.limits, "test");
-        let server = server.knowing(Tokens::parse(setup.tokens).unwrap());
+        server.tokens().replace(Tokens::parse(setup.tokens).unwrap());
         let server = Arc::new(match setup.draw {
             Some(draw) => server.drawing(draw),
             None => server,
@@ -132,13 +132,12 @@ impl Front {
         let stop = CancellationToken::new();
         let pki = Pki::get();
         let material = TlsMaterial {
-            chain: vec![pki.server.0.clone()],
-            key: pki.server.1.clone_key(),
+            certificates: vec![ServingCertificate { chain: vec![pki.server.0.clone()], key: pki.server.1.clone_key() }],
             client_authorities: vec![pki.authority.clone()],
         };
         let listener = Listener {
             socket,
-            tls: tls::server_config(material).unwrap(),
+            tls: Arc::new(Tls::new(material).unwrap()),
             handler: Arc::clone(&server),
             metrics: server.metrics(),
             stop: stop.clone(),

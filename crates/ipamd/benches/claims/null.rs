@@ -7,7 +7,7 @@ use apiserver::{
     metrics::Metrics,
     respond,
     serve::{Body, Handler, Listener},
-    tls::{self, TlsMaterial},
+    tls::{Tls, TlsMaterial},
 };
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -37,14 +37,11 @@ pub async fn serve(directory: &Path) -> anyhow::Result<()> {
     let credentials = crate::process::read_credentials(directory)?;
     let socket = TcpListener::bind("127.0.0.1:0").await?;
     std::fs::write(directory.join(PORT_FILE), socket.local_addr()?.port().to_string())?;
-    let material = TlsMaterial {
-        chain: credentials.serving_chain,
-        key: credentials.serving_key,
-        client_authorities: vec![credentials.ca_der],
-    };
+    let material =
+        TlsMaterial { certificates: vec![credentials.serving], client_authorities: vec![credentials.ca_der] };
     let listener = Listener {
         socket,
-        tls: tls::server_config(material)?,
+        tls: Arc::new(Tls::new(material)?),
         handler: Arc::new(Null),
         metrics: Arc::<Metrics>::default(),
         stop: CancellationToken::new(),

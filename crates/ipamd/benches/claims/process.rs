@@ -146,6 +146,6 @@ pub fn connector(directory: &Path) -> anyhow::Result<TlsConnector> {
 /// The credentials in `directory`.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures in real time")]
 pub fn read_credentials(directory: &Path) -> anyhow::Result<credentials::Credentials> {
-    let names = ServingNames::new([127, 0, 0, 1].into(), credentials::hostname().as_deref());
+    let names = ServingNames::new([127, 0, 0, 1].into(), credentials::hostname().as_deref(), &[]);
     credentials::ensure(directory, &names, SystemTime::now().into())
 }

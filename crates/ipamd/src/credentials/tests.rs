@@ -13,7 +13,7 @@ use super::*;
 const NOW: OffsetDateTime = datetime!(2026-12-01 12:00 UTC);
 
 fn local() -> ServingNames {
-    ServingNames::new(Ipv4Addr::LOCALHOST.into(), Some("Machine-7"))
+    ServingNames::new(Ipv4Addr::LOCALHOST.into(), Some("Machine-7"), &[])
 }
 
 fn files_of(data_dir: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -40,7 +40,7 @@ fn handshake(credentials: &Credentials, name: &str) -> Result<(), rustls::Error>
     let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(credentials.serving_chain.clone(), credentials.serving_key.clone_key())?;
+        .with_single_cert(credentials.serving.chain.clone(), credentials.serving.key.clone_key())?;
     let client = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
@@ -81,9 +81,21 @@ fn both_sides_accept_the_certificates() {
     let directory = tempfile::tempdir().unwrap();
     // The handshake looks at the real clock.
     let now = OffsetDateTime::now_utc();
-    let names = ServingNames::new("192.0.2.7".parse().unwrap(), Some("Machine-7"));
+    let others = ["IPAM.example.net", "2001:db8::7", "192.0.2.7"].map(|name| name.parse().unwrap());
+    let names = ServingNames::new("192.0.2.7".parse().unwrap(), Some("Machine-7"), &others);
     let credentials = ensure(directory.path(), &names, now).unwrap();
-    for name in ["127.0.0.1", "::1", "192.0.2.7", "localhost", "machine-7", "ipam", "ipam.default.svc"] {
+    for name in [
+        "127.0.0.1",
+        "::1",
+        "192.0.2.7",
+        "localhost",
+        "machine-7",
+        "ipam",
+        "ipam.default.svc",
+        "ipam.example.net",
+        "2001:db8::7",
+        OWN_NAME,
+    ] {
         handshake(&credentials, name).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     for name in ["192.0.2.8", "example.org"] {
@@ -148,8 +160,43 @@ fn a_new_address_or_name_gets_a_new_serving_certificate() {
         ("127.0.0.1", Some("not_a_dns_name"), &[]),
     ] {
         let before = files_of(directory.path());
-        ensure(directory.path(), &ServingNames::new(bind.parse().unwrap(), hostname), NOW).unwrap();
+        ensure(directory.path(), &ServingNames::new(bind.parse().unwrap(), hostname, &[]), NOW).unwrap();
         assert_eq!(changed(&before, &files_of(directory.path())), expected, "{bind} {hostname:?}");
+    }
+}
+
+#[test]
+fn a_running_server_renews_what_is_due_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let present = ensure(directory.path(), &local(), NOW).unwrap();
+    let due = due(&present).unwrap();
+    assert_eq!(due, NOW + CERTIFICATE_LIFETIME - RENEWAL_BEFORE_END);
+    let before = files_of(directory.path());
+    renew(directory.path(), &local(), &present, due - Duration::SECOND).unwrap();
+    assert_eq!(changed(&before, &files_of(directory.path())), Vec::<String>::new());
+    let next = renew(directory.path(), &local(), &present, due).unwrap();
+    assert_eq!(changed(&before, &files_of(directory.path())), ["admin.crt", "serving.crt"]);
+    assert_eq!(end(&next.serving.chain[0]).unwrap(), due + CERTIFICATE_LIFETIME);
+    assert_eq!(next.ca_pem, present.ca_pem);
+}
+
+#[test]
+fn a_running_server_makes_no_other_authority() {
+    let (ours, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let present = ensure(ours.path(), &local(), NOW).unwrap();
+    ensure(other.path(), &local(), NOW).unwrap();
+    let authority = |directory: &tempfile::TempDir| directory.path().join(DIRECTORY_NAME).join("ca.crt");
+    let later = NOW + Duration::days(340);
+    for replaced in [false, true] {
+        fs::remove_file(authority(&ours)).unwrap();
+        if replaced {
+            fs::copy(authority(&other), authority(&ours)).unwrap();
+        }
+        let before = files_of(ours.path());
+        let error = format!("{:#}", renew(ours.path(), &local(), &present, later).err().unwrap());
+        assert!(error.contains("ca.crt is not the authority that this server started with"), "{error}");
+        assert_eq!(changed(&before, &files_of(ours.path())), Vec::<String>::new());
+        fs::write(authority(&ours), &present.ca_pem).unwrap();
     }
 }
 

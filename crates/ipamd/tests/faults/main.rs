@@ -3,10 +3,7 @@
 //! all replicas must tell one story, and nobody may have seen what is there as gone.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise, in its helpers too")]
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use history::Run;
 use kube::api::PostParams;
@@ -160,7 +157,7 @@ async fn a_clock_that_is_an_hour_ahead() {
     std::fs::write(clock.path(), "+0").unwrap();
     let way = |replica, builder: Builder| match replica {
         0 => builder
-            .environment("LD_PRELOAD", other_clock())
+            .environment("LD_PRELOAD", testkit::other_clock())
             .environment("FAKETIME_TIMESTAMP_FILE", clock.path())
             .environment("FAKETIME_NO_CACHE", "1")
             .environment("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
@@ -184,14 +181,6 @@ async fn a_clock_that_is_an_hour_ahead() {
         site.front.delete_claim(name).await;
     }
     run.end(&site.front, "a clock an hour ahead").await;
-}
-
-/// The library that shows a process another time.
-fn other_clock() -> PathBuf {
-    const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
-    let folders = std::fs::read_dir("/usr/lib").unwrap().map(|folder| folder.unwrap().path());
-    let mut libraries = folders.map(|folder| folder.join(LIBRARY)).filter(|library| library.exists());
-    libraries.next().expect("libfaketime is here (Debian: apt-get install faketime)")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

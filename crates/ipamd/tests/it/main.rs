@@ -21,6 +21,7 @@ mod pool_validation;
 
 mod access;
 mod applies;
+mod certificates;
 mod compatibility;
 mod deletes;
 mod discovery;

@@ -8,7 +8,7 @@ use apiserver::{
     serve::Listener,
     server::Server,
     supervisor::Supervisor,
-    tls::{self, TlsMaterial},
+    tls::{ServingCertificate, Tls, TlsMaterial},
 };
 use store::memory::MemoryStore;
 use tokio::net::TcpListener;
@@ -35,13 +35,12 @@ async fn serve<W: World>(pki: &Pki, server: Server<W>, world: W) -> anyhow::Resu
     let socket = TcpListener::bind("127.0.0.1:0").await?;
     let port = socket.local_addr()?.port();
     let material = TlsMaterial {
-        chain: vec![pki.server.certificate.clone()],
-        key: pki.server.key(),
+        certificates: vec![ServingCertificate { chain: vec![pki.server.certificate.clone()], key: pki.server.key() }],
         client_authorities: vec![pki.authority.certificate.clone()],
     };
     let listener = Listener {
         socket,
-        tls: tls::server_config(material)?,
+        tls: Arc::new(Tls::new(material)?),
         handler: Arc::clone(&server),
         metrics: server.metrics(),
         stop: CancellationToken::new(),

@@ -1,0 +1,258 @@
+//! What the server shows to its clients and by what it knows them, kept current while it runs: its own certificates are
+//! renewed before they end, and files that an operator replaces are read again.
+//!
+//! What cannot be used changes nothing: what was read before stays in use, a log line says why, and a metric counts it until
+//! the files are good again.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::SystemTime};
+
+use anyhow::Context as _;
+use apiserver::{
+    identity::{KnownTokens, Tokens},
+    metrics::Metrics,
+    tls::{ServingCertificate, Tls, TlsMaterial},
+};
+use rustls::{crypto::CryptoProvider, sign::CertifiedKey};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use time::OffsetDateTime;
+
+use crate::{
+    config::Serve,
+    credentials::{self, Credentials, OWN_NAME, ServingNames},
+    kubeconfig, limits, users,
+    watched::{Contents, Watched},
+};
+
+/// Everything that is read at start, and where it comes from.
+pub struct Material {
+    options: Serve,
+    names: ServingNames,
+    own: Credentials,
+    certificate: Source<Option<ServingCertificate>>,
+    authorities: Source<Vec<CertificateDer<'static>>>,
+    tokens: Watched<Tokens>,
+}
+
+/// What files hold, and the files.
+struct Source<T> {
+    current: T,
+    files: Watched<T>,
+}
+
+impl<T> Source<T> {
+    async fn read(mut files: Watched<T>) -> anyhow::Result<Self> {
+        let current = first(&mut files).await?;
+        Ok(Self { current, files })
+    }
+}
+
+async fn first<T>(files: &mut Watched<T>) -> anyhow::Result<T> {
+    files.changed().await.context("files are read for the first time only once")?
+}
+
+impl Material {
+    /// Reads all of it, and makes what the server makes for itself.
+    ///
+    /// # Errors
+    /// The file that cannot be used, and why.
+    pub async fn read(options: &Serve, hostname: Option<&str>, now: OffsetDateTime) -> anyhow::Result<(Self, Tokens)> {
+        let names = ServingNames::new(options.bind_address, hostname, &options.certificates.names);
+        let own = credentials::ensure(&options.data_dir, &names, now)?;
+        let given = options.certificates.certificate.iter().chain(&options.certificates.key).cloned().collect();
+        let authorities = options.users.authorities.iter().cloned().collect();
+        let mut token_file = Watched::new(options.users.tokens.iter().cloned().collect(), users::tokens);
+        let tokens = first(&mut token_file).await?;
+        let material = Self {
+            options: options.clone(),
+            names,
+            own,
+            certificate: Source::read(Watched::new(given, serving_certificate)).await?,
+            authorities: Source::read(Watched::new(authorities, users::authorities)).await?,
+            tokens: token_file,
+        };
+        Ok((material, tokens))
+    }
+
+    /// What TLS needs of it. A certificate from a file comes first; the server's own is for those who ask for its names.
+    pub fn tls(&self) -> TlsMaterial {
+        let certificates = self.certificate.current.iter().chain([&self.own.serving]).cloned().collect();
+        let authorities = [vec![self.own.ca_der.clone()], self.authorities.current.clone()].concat();
+        TlsMaterial { certificates, client_authorities: authorities }
+    }
+
+    /// Writes the administrator's kubeconfig.
+    pub fn write_kubeconfig(&self, address: SocketAddr) -> anyhow::Result<()> {
+        // Its authority has signed the server's own certificate only.
+        let server_name = self.certificate.current.is_some().then_some(OWN_NAME);
+        kubeconfig::write(&self.options.data_dir, address, &self.own, server_name).map(drop)
+    }
+
+    fn measure(&self, metrics: &Metrics) -> anyhow::Result<()> {
+        let given = self.certificate.current.as_ref().and_then(|given| given.chain.first());
+        let own = self.own.serving.chain.first();
+        let admin = CertificateDer::from_pem_slice(self.own.admin_cert_pem.as_bytes())?;
+        let all = [("file", given), ("own", own), ("admin", Some(&admin)), ("authority", Some(&self.own.ca_der))];
+        for (name, certificate) in all {
+            if let Some(certificate) = certificate {
+                metrics.certificate_ends(name, credentials::end(certificate)?.unix_timestamp());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A certificate and its key, in this order; no files are no certificate.
+fn serving_certificate(files: &[Contents]) -> anyhow::Result<Option<ServingCertificate>> {
+    let [certificate, key] = files else { return Ok(None) };
+    let chain = users::certificates(certificate)?;
+    let not_a_key = || format!("{} is not a PEM file of a private key", key.path.display());
+    let private = PrivateKeyDer::from_pem_slice(&key.bytes).with_context(not_a_key)?;
+    let provider = CryptoProvider::get_default().context("no TLS provider is installed")?;
+    CertifiedKey::from_der(chain.clone(), private.clone_key(), provider).with_context(|| {
+        format!(
+            "the certificate in {} and the key in {} cannot be used together",
+            certificate.path.display(),
+            key.path.display()
+        )
+    })?;
+    Ok(Some(ServingCertificate { chain, key: private }))
+}
+
+/// What keeps it current.
+pub struct Reload {
+    material: Material,
+    address: SocketAddr,
+    tls: Arc<Tls>,
+    tokens: Arc<KnownTokens>,
+    metrics: Arc<Metrics>,
+    clock: fn() -> SystemTime,
+    /// When the server's own certificates are next looked at.
+    due: OffsetDateTime,
+    faulty: Faulty,
+}
+
+/// Which of the files are faulty at present.
+#[derive(Default)]
+struct Faulty {
+    certificate: bool,
+    authorities: bool,
+    tokens: bool,
+}
+
+impl Reload {
+    /// For a server that listens on `address` and reads its certificates and tokens from these.
+    ///
+    /// # Errors
+    /// The server's own certificates cannot be read.
+    pub fn new(
+        material: Material,
+        address: SocketAddr,
+        tls: Arc<Tls>,
+        tokens: Arc<KnownTokens>,
+        metrics: Arc<Metrics>,
+        clock: fn() -> SystemTime,
+    ) -> anyhow::Result<Self> {
+        let due = credentials::due(&material.own)?;
+        material.measure(&metrics)?;
+        Ok(Self { material, address, tls, tokens, metrics, clock, due, faulty: Faulty::default() })
+    }
+
+    /// Goes on for ever.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn run(mut self) -> Result<(), Infallible> {
+        loop {
+            tokio::time::sleep(limits::RELOAD_INTERVAL).await;
+            self.look().await;
+        }
+    }
+
+    async fn look(&mut self) {
+        let now = OffsetDateTime::from((self.clock)());
+        let certificate = self.material.certificate.files.changed().await;
+        let certificate = settle(certificate, &mut self.faulty.certificate, "certificate", &self.metrics);
+        let authorities = self.material.authorities.files.changed().await;
+        let authorities = settle(authorities, &mut self.faulty.authorities, "client-ca", &self.metrics);
+        let tokens = settle(self.material.tokens.changed().await, &mut self.faulty.tokens, "tokens", &self.metrics);
+        if let Some(tokens) = tokens {
+            self.tokens.replace(tokens);
+        }
+        let own = (self.due <= now).then(|| self.renew(now)).flatten();
+        if certificate.is_none() && authorities.is_none() && own.is_none() {
+            return;
+        }
+        if let Some(certificate) = certificate {
+            self.material.certificate.current = certificate;
+        }
+        if let Some(authorities) = authorities {
+            self.material.authorities.current = authorities;
+        }
+        if let Some(own) = own {
+            self.material.own = own;
+        }
+        if let Err(error) = self.use_it() {
+            tracing::error!(error = format!("{error:#}"), "changed certificates cannot be used");
+        }
+    }
+
+    /// The server's own certificates when they have been renewed.
+    fn renew(&mut self, now: OffsetDateTime) -> Option<Credentials> {
+        let Material { options, names, own, .. } = &self.material;
+        let renewed = credentials::renew(&options.data_dir, names, own, now);
+        match renewed.and_then(|own| Ok((credentials::due(&own)?, own))) {
+            Ok((due, own)) => {
+                self.metrics.reloaded("own", true);
+                self.due = due;
+                Some(own)
+            }
+            Err(error) => {
+                self.metrics.reloaded("own", false);
+                self.due = now + limits::RENEWAL_RETRY_INTERVAL;
+                let error = format!("{error:#}");
+                tracing::error!(error, retry = %self.due, "the server's own certificates cannot be renewed");
+                None
+            }
+        }
+    }
+
+    fn use_it(&self) -> anyhow::Result<()> {
+        self.tls.replace(self.material.tls()).context("TLS")?;
+        self.material.measure(&self.metrics)?;
+        self.material.write_kubeconfig(self.address)
+    }
+}
+
+/// What was read anew, if it can be used.
+fn settle<T>(
+    changed: Option<anyhow::Result<T>>,
+    faulty: &mut bool,
+    files: &'static str,
+    metrics: &Metrics,
+) -> Option<T> {
+    let read = match changed {
+        Some(Ok(read)) => {
+            tracing::info!(files, "read again");
+            metrics.reloaded(files, true);
+            *faulty = false;
+            return Some(read);
+        }
+        Some(Err(error)) => Some(error),
+        None => None,
+    };
+    if let Some(error) = read {
+        tracing::warn!(
+            files,
+            error = format!("{error:#}"),
+            "changed files cannot be used; what was read before stays in use"
+        );
+        *faulty = true;
+    }
+    if *faulty {
+        metrics.reloaded(files, false);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! Files that an operator replaces while the server runs, and what is made of them.
+//!
+//! They are compared by their contents, again and again. Kubernetes mounts secrets behind symbolic links that are replaced,
+//! other tools write in place, and some file systems send no notifications: contents tell in all of these cases.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncReadExt as _;
+
+use crate::limits;
+
+/// Files that together make a `T`.
+pub struct Watched<T> {
+    paths: Vec<PathBuf>,
+    parse: fn(&[Contents]) -> anyhow::Result<T>,
+    /// Of what the files held, or why they could not be read, when they were last looked at.
+    seen: Option<[u8; 32]>,
+}
+
+/// One file.
+pub struct Contents {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+}
+
+impl<T> Watched<T> {
+    /// These files, of which `parse` makes something or says which of them is wrong and why.
+    pub fn new(paths: Vec<PathBuf>, parse: fn(&[Contents]) -> anyhow::Result<T>) -> Self {
+        Self { paths, parse, seen: None }
+    }
+
+    /// What the files hold, if that has changed since the last look: also when they cannot be used, or no longer be read.
+    pub async fn changed(&mut self) -> Option<anyhow::Result<T>> {
+        let read = self.read().await;
+        let seen = match &read {
+            Ok(files) => digest(files.iter().map(|file| file.bytes.as_slice())),
+            Err(error) => digest([format!("{error:#}").as_bytes()]),
+        };
+        if self.seen.replace(seen) == Some(seen) {
+            return None;
+        }
+        Some(read.and_then(|files| (self.parse)(&files)))
+    }
+
+    async fn read(&self) -> anyhow::Result<Vec<Contents>> {
+        let mut files = Vec::with_capacity(self.paths.len());
+        for path in &self.paths {
+            let bytes = read(path).await.with_context(|| format!("cannot read {}", path.display()))?;
+            files.push(Contents { path: path.clone(), bytes });
+        }
+        Ok(files)
+    }
+}
+
+async fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = tokio::fs::File::open(path).await?;
+    file.take(limits::CREDENTIAL_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).await?;
+    let limit = limits::CREDENTIAL_FILE_BYTES_MAX;
+    ensure!(bytes.len() as u64 <= limit, "it has more than {limit} bytes");
+    Ok(bytes)
+}
+
+fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    digest.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn text(files: &[Contents]) -> anyhow::Result<String> {
+        let texts = files.iter().map(|file| Ok(std::str::from_utf8(&file.bytes)?.to_owned()));
+        Ok(texts.collect::<anyhow::Result<Vec<_>>>()?.join("+"))
+    }
+
+    #[tokio::test]
+    async fn a_change_of_any_file_is_seen_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let [one, two] = ["one", "two"].map(|name| directory.path().join(name));
+        fs::write(&one, "a").unwrap();
+        let mut watched = Watched::new(vec![one.clone(), two.clone()], text);
+        assert!(format!("{:#}", watched.changed().await.unwrap().unwrap_err()).contains("two: "));
+        assert!(watched.changed().await.is_none(), "a fault is told once");
+        fs::write(&two, "b").unwrap();
+        assert_eq!(watched.changed().await.unwrap().unwrap(), "a+b");
+        assert!(watched.changed().await.is_none());
+        fs::write(&one, "").unwrap();
+        fs::write(&two, "ab").unwrap();
+        assert_eq!(watched.changed().await.unwrap().unwrap(), "+ab");
+        fs::write(&two, [0xff]).unwrap();
+        assert!(watched.changed().await.unwrap().is_err());
+        assert!(watched.changed().await.is_none());
+        fs::write(&two, "ab").unwrap();
+        assert_eq!(watched.changed().await.unwrap().unwrap(), "+ab", "what is good again is told too");
+    }
+
+    #[tokio::test]
+    async fn a_link_to_another_file_is_a_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let [one, two, link, next] = ["one", "two", "link", "next"].map(|name| directory.path().join(name));
+        fs::write(&one, "a").unwrap();
+        fs::write(&two, "b").unwrap();
+        std::os::unix::fs::symlink(&one, &link).unwrap();
+        let mut watched = Watched::new(vec![link.clone()], text);
+        assert_eq!(watched.changed().await.unwrap().unwrap(), "a");
+        std::os::unix::fs::symlink(&two, &next).unwrap();
+        fs::rename(&next, &link).unwrap();
+        assert_eq!(watched.changed().await.unwrap().unwrap(), "b");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_too_long_is_refused() {
+        let mut watched = Watched::new(vec!["/dev/zero".into()], text);
+        let error = format!("{:#}", watched.changed().await.unwrap().unwrap_err());
+        assert_eq!(error, "cannot read /dev/zero: it has more than 16777216 bytes");
+    }
+}
