@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e conformance oracle bench lint
+.PHONY: help demo test e2e browser conformance oracle bench lint
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -20,6 +20,10 @@ test: ## Every test: cargo's, then those through real kubectl against a fresh se
 e2e: ## The tests through real kubectl; against any server with KUBECONFIG=file
 	@scripts/need.sh
 	@$(if $(filter command,$(firstword $(origin KUBECONFIG))),env KUBECONFIG='$(KUBECONFIG)',env -u KUBECONFIG) scripts/e2e.sh
+
+browser: ## A page of another site in a real Chromium, which must change nothing; needs root
+	@scripts/need.sh browser
+	@scripts/browser.sh
 
 oracle: ## Compare with a real kube-apiserver, built from its Go module; ORACLE='--seed 2 --operations 50000'
 	@scripts/need.sh

@@ -3,7 +3,11 @@
 #
 # Installs what is missing where that is possible (Debian and its kin, as root or with a sudo that asks nothing), and says
 # exactly what is missing where it is not. Changes nothing on a machine that has everything.
+#
+# With the word `browser` it sees to what scripts/browser.sh needs as well.
 set -euo pipefail
+
+WITH=${1:-}
 
 say() { printf 'need: %s\n' "$*" >&2; }
 
@@ -18,6 +22,13 @@ missing_packages() {
     has_postgresql || echo postgresql
     has_pgbouncer || echo pgbouncer
     has_other_clocks || echo faketime
+    if [ "$WITH" = browser ]; then
+        command -v chromium >/dev/null || echo chromium
+        command -v certutil >/dev/null || echo libnss3-tools
+        command -v openssl >/dev/null || echo openssl
+        command -v curl >/dev/null || echo curl
+        command -v python3 >/dev/null || echo python3
+    fi
 }
 
 # The tests look in the same places; Debian keeps both out of PATH.

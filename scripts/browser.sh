@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# A page of another site, in a real Chromium that holds the administrator's certificate, must change nothing.
+#
+# Needs root, for the policy by which Chromium shows the certificate without asking; it is removed afterwards.
+# shellcheck disable=SC2317
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/server.sh
+. scripts/server.sh
+
+POLICY=/etc/chromium/policies/managed/ipam-test.json
+PAGES_PID=
+BROWSER_SECONDS=120
+passed=0
+failed=0
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "browser: SKIPPED: only root may set the policy that it needs"
+    exit 0
+fi
+
+finish() {
+    local status=$?
+    trap - EXIT
+    rm -f "$POLICY"
+    if [ -n "$PAGES_PID" ]; then kill "$PAGES_PID" 2>/dev/null || true; fi
+    server_stop || status=1
+    exit "$status"
+}
+
+# check NAME COMMAND...
+check() {
+    local name=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+        printf 'ok %d - %s\n' "$((passed + failed))" "$name"
+    else
+        failed=$((failed + 1))
+        printf 'not ok %d - %s\n' "$((passed + failed))" "$name"
+    fi
+}
+
+# The administrator's certificate and the server's authority in the store that Chromium looks into.
+give_certificate() {
+    local store=sql:$SERVER_DIR/home/.pki/nssdb pki=$SERVER_DIR/data/pki
+    mkdir -p "$SERVER_DIR/home/.pki/nssdb" "$(dirname "$POLICY")"
+    certutil -d "$store" -N --empty-password
+    certutil -d "$store" -A -t C,, -n authority -i "$pki/ca.crt"
+    openssl pkcs12 -export -in "$pki/admin.crt" -inkey "$pki/admin.key" -name admin -passout pass: -out "$SERVER_DIR/admin.p12"
+    pk12util -d "$store" -i "$SERVER_DIR/admin.p12" -W '' >/dev/null
+    printf '{"AutoSelectCertificateForUrls": ["{\\"pattern\\": \\"%s\\", \\"filter\\": {}}"]}\n' "$URL" >"$POLICY"
+}
+
+# A site of its own with one page: it sends a claim without a content type, which needs no permission of the server.
+serve_pages() {
+    mkdir "$SERVER_DIR/site"
+    cat >"$SERVER_DIR/site/page.html" <<PAGE
+<!doctype html><body><script>
+const claim = { apiVersion: "ipam.miloapis.com/v1alpha1", kind: "IPClaim", metadata: { name: "from-another-site" },
+    spec: { poolRef: { name: "root" }, prefixLength: 28 } };
+const request = { method: "POST", mode: "no-cors", credentials: "include", body: new Blob([JSON.stringify(claim)]) };
+fetch("$URL$CLAIMS", request).then(() => "an answer", error => String(error)).then(text => document.body.append("got " + text));
+</script></body>
+PAGE
+    PYTHONUNBUFFERED=1 python3 -m http.server 0 --bind 127.0.0.1 --directory "$SERVER_DIR/site" >"$SERVER_DIR/pages.log" 2>&1 &
+    PAGES_PID=$!
+    until grep -q ' port [0-9]' "$SERVER_DIR/pages.log"; do sleep 0.1; done
+    PAGES=http://localhost:$(sed -n 's/.* port \([0-9]*\).*/\1/p' "$SERVER_DIR/pages.log")
+}
+
+# What a page looks like when it has done what it does.
+browse() {
+    HOME=$SERVER_DIR/home timeout "$BROWSER_SECONDS" chromium --headless=new --no-sandbox --disable-gpu \
+        --user-data-dir="$SERVER_DIR/profile" --virtual-time-budget=20000 --dump-dom "$1" 2>"$SERVER_DIR/chromium.log"
+}
+
+ask() {
+    curl -sS --cacert "$SERVER_DIR/data/pki/ca.crt" --cert "$SERVER_DIR/data/pki/admin.crt" --key "$SERVER_DIR/data/pki/admin.key" "$@"
+}
+
+shows_pools() { browse "$URL/apis/ipam.miloapis.com/v1alpha1/ippools" | grep '"root"' >/dev/null; }
+page_runs() { browse "$PAGES/page.html" | grep 'got TypeError: Failed to fetch' >/dev/null; }
+was_asked() { ask "$URL/metrics" | grep 'apiserver_request_total{verb="OTHER".*code="403"} 1' >/dev/null; }
+has_no_claim() { [ "$(ask -o /dev/null -w '%{http_code}' "$URL$CLAIMS/from-another-site")" = 404 ]; }
+
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+server_start
+URL=$(sed -n 's/^ *server: //p' "$SERVER_KUBECONFIG")
+CLAIMS=/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipclaims
+ask -o /dev/null -H 'content-type: application/json' "$URL/apis/ipam.miloapis.com/v1alpha1/ippools" \
+    -d '{"apiVersion":"ipam.miloapis.com/v1alpha1","kind":"IPPool","metadata":{"name":"root"},"spec":{"cidr":"10.0.0.0/8"}}'
+give_certificate
+serve_pages
+check "the browser shows the administrator's certificate" shows_pools
+check "a page of another site sends a claim, and may not read the answer" page_runs
+check "the server refused the request" was_asked
+check "there is no claim" has_no_claim
+printf '%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]
