@@ -11,9 +11,9 @@ pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 ///
 /// Unit: bytes. Test: `crates/apiserver/src/form.rs::large_bodies_are_compressed_and_small_ones_are_not`.
 pub const COMPRESSED_BYTES_MIN: u64 = 128 * 1024;
-/// The longest request head.
+/// The longest head of a request, over HTTP/1 and HTTP/2: upstream's value.
 ///
-/// Unit: bytes. Test: `crates/ipamd/tests/it/errors.rs::head_of_more_than_the_limit_is_431`.
+/// Unit: bytes. Test: `crates/apiserver/tests/it/connections.rs::a_head_that_is_too_long_is_refused`.
 pub const HEADER_BYTES_MAX: u32 = 1024 * 1024;
 /// Commands that wait for the committer; one more is answered with 429.
 ///
@@ -86,14 +86,71 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/requests.rs::a_write_of_one_object_takes_no_longer_than_34_seconds`.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(34);
+/// Open connections; one more is closed at once. No more than the process may open files, less some for itself.
+///
+/// Unit: connections. Flag: `--max-connections`. Test: `crates/apiserver/tests/it/connections.rs::a_connection_over_the_limit_is_closed_at_once`.
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// Connections whose client has shown no credential yet; the oldest gives way to one more.
+///
+/// Unit: connections. Test: `crates/apiserver/tests/it/connections.rs::the_oldest_unknown_connection_gives_way`.
+pub const NEWCOMERS_MAX: usize = 2_048;
+/// Time until a connection is accepted again after the system could not.
+///
+/// Unit: time. Test: `crates/ipamd/tests/it/connections.rs::a_server_without_file_descriptors_goes_on`.
+pub const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
+/// Time between two lines of the log about connections that were not accepted.
+///
+/// Unit: time. Test: `crates/apiserver/src/serve.rs::what_happens_often_is_logged_now_and_then`.
+pub const CONNECTION_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Time that a TLS handshake may take.
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/draining.rs::who_says_nothing_is_not_waited_for`.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time that the head of a request may take, and the first one of a connection to come.
+/// Time that the head of a request may take, and the first one of a connection to come: upstream's value.
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/draining.rs::who_says_nothing_is_not_waited_for`.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
+/// Time that a connection stays open without a request: upstream's value, and that of clients, which would otherwise send
+/// requests while the server closes.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/connections.rs::an_idle_connection_is_kept_for_a_while`.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Time that an idle connection has to close after the client was told.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/connections.rs::an_idle_connection_is_kept_for_a_while`.
+pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time in which a client takes one piece of an answer, and a socket anything at all.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/connections.rs::a_client_that_does_not_read_is_cut_off`.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest piece in which an answer is handed to its connection.
+///
+/// Unit: bytes. Test: `crates/apiserver/src/serve/body.rs::a_long_answer_goes_out_in_pieces`.
+pub const PIECE_BYTES_MAX: usize = 64 * 1024;
+/// Requests that the client of one HTTP/2 connection may give up at once.
+///
+/// Unit: requests. Test: `crates/apiserver/tests/it/connections.rs::rapid_resets_end_their_connection`.
+pub const RESETS_BURST: u32 = 1_000;
+/// Requests that it may give up for ever.
+///
+/// Unit: requests per second. Test: `crates/apiserver/src/serve/pace.rs::resets_are_earned_with_time`.
+pub const RESETS_PER_SECOND: u32 = 100;
+/// Time after which the system asks whether a silent client is still there: upstream's value.
+///
+/// Unit: time. Test: `crates/ipamd/tests/it/connections.rs::connections_have_tcp_keep_alive`.
+pub const TCP_KEEPALIVE: Duration = Duration::from_mins(3);
+/// Time between two such questions.
+///
+/// Unit: time. Test: `crates/ipamd/tests/it/connections.rs::connections_have_tcp_keep_alive`.
+pub const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// Time after which an HTTP/2 client is asked whether it is still there.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/connections.rs::an_http2_client_that_does_not_answer_pings_is_cut_off`.
+pub const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
+/// Time that it has for its answer.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/connections.rs::an_http2_client_that_does_not_answer_pings_is_cut_off`.
+pub const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a read waits for a revision that lies in the future.
 ///
 /// Unit: time. Test:
@@ -116,10 +173,30 @@ pub const WATCH_TIMEOUT_MIN: Duration = Duration::from_mins(30);
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/watching.rs::the_longest_timeout_is_no_trouble`.
 pub const WATCH_TIMEOUT_MAX: Duration = Duration::from_hours(24);
-/// Streams of one HTTP/2 connection: upstream's value for aggregated servers.
+/// Streams of one HTTP/2 connection, which are its requests and watches at once: upstream's value.
 ///
-/// Unit: streams. Test: `crates/apiserver/tests/it/watching.rs::a_connection_carries_a_thousand_watches`.
-pub const HTTP2_STREAMS_MAX: u32 = 1_000;
+/// Unit: streams. Flag: `--http2-max-streams-per-connection`. Test: `crates/apiserver/tests/it/connections.rs::http2_settings_bound_what_a_client_may_send`.
+pub const HTTP2_STREAMS_MAX: u32 = 100;
+/// What the client of one HTTP/2 stream may send before it is read; of one connection as much for each stream. Upstream's value.
+///
+/// Unit: bytes. Test: `crates/apiserver/tests/it/connections.rs::http2_settings_bound_what_a_client_may_send`.
+pub const HTTP2_WINDOW_BYTES: u32 = 256 * 1024;
+/// The longest frame of HTTP/2 that the server takes.
+///
+/// Unit: bytes. Test: `crates/apiserver/tests/it/connections.rs::a_frame_that_is_too_long_ends_its_connection`.
+pub const HTTP2_FRAME_BYTES_MAX: u32 = 16 * 1024;
+/// What waits to be sent on one HTTP/2 stream, besides one piece of the answer.
+///
+/// Unit: bytes. Test: `crates/apiserver/tests/it/connections.rs::a_client_that_does_not_read_is_cut_off`.
+pub const HTTP2_SEND_BYTES_MAX: usize = 64 * 1024;
+/// Streams that a client opens and resets before the server has looked at them.
+///
+/// Unit: streams. Test: `crates/apiserver/tests/it/connections.rs::rapid_resets_end_their_connection`.
+pub const HTTP2_PENDING_RESETS_MAX: usize = 20;
+/// Streams of one connection that the server resets for a fault of the client.
+///
+/// Unit: streams. Test: `crates/apiserver/tests/it/connections.rs::faulty_streams_end_their_connection`.
+pub const HTTP2_ERRORS_MAX: usize = 256;
 /// How often a generated name that is taken is drawn anew.
 ///
 /// Unit: tries. Test: `crates/apiserver/tests/it/requests.rs::a_generated_name_that_is_taken_is_drawn_anew`.
@@ -174,6 +251,12 @@ pub struct Limits {
     pub watches: usize,
     /// Events that are kept in memory; see [`RECENT_EVENTS_MAX`].
     pub recent_events: usize,
+    /// Open connections; see [`CONNECTIONS_MAX`].
+    pub connections: usize,
+    /// Connections of clients that are not known yet; see [`NEWCOMERS_MAX`].
+    pub newcomers: usize,
+    /// Streams of one HTTP/2 connection; see [`HTTP2_STREAMS_MAX`].
+    pub http2_streams: u32,
 }
 
 impl Default for Limits {
@@ -184,6 +267,9 @@ impl Default for Limits {
             body_bytes: BODY_BYTES_MAX,
             watches: WATCHES_MAX,
             recent_events: RECENT_EVENTS_MAX,
+            connections: CONNECTIONS_MAX,
+            newcomers: NEWCOMERS_MAX,
+            http2_streams: HTTP2_STREAMS_MAX,
         }
     }
 }

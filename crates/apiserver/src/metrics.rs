@@ -16,8 +16,8 @@ use prometheus_client::{
 };
 
 use self::labels::{
-    AbortLabels, AnswerLabels, CertificateLabels, CommandLabels, KindLabels, LatencyLabels, ReloadLabels, TaskLabels,
-    TerminationLabels,
+    AbortLabels, AnswerLabels, CertificateLabels, CommandLabels, EndLabels, KindLabels, LatencyLabels, ReloadLabels,
+    TaskLabels, TerminationLabels,
 };
 pub use self::labels::{RequestLabels, WatchLabels, WatchListLabels};
 
@@ -63,6 +63,16 @@ impl Told {
     }
 }
 
+/// An open connection, as it is counted.
+#[derive(Debug)]
+pub struct OpenConnection(PrometheusGauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// A command, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decided {
@@ -105,6 +115,8 @@ pub struct Metrics {
     commit_writes: Counter,
     handshake_errors: Counter,
     task_restarts: Family<TaskLabels, Counter>,
+    connections: PrometheusGauge,
+    connection_ends: Family<EndLabels, Counter>,
     certificate_ends: Family<CertificateLabels, PrometheusGauge>,
     reloads: Family<ReloadLabels, Counter>,
 }
@@ -132,11 +144,14 @@ impl Default for Metrics {
             commit_writes: Counter::default(),
             handshake_errors: Counter::default(),
             task_restarts: Family::default(),
+            connections: PrometheusGauge::default(),
+            connection_ends: Family::default(),
             certificate_ends: Family::default(),
             reloads: Family::default(),
         };
         metrics.register_requests();
         metrics.register_watches();
+        metrics.register_connections();
         metrics.register_commits();
         metrics.register_files();
         metrics
@@ -175,7 +190,17 @@ impl Metrics {
             "Requests whose client did not wait for the answer",
             self.aborts.clone(),
         );
+    }
+
+    fn register_connections(&mut self) {
+        let r = &mut self.registry;
         r.register("apiserver_tls_handshake_errors", "Failed TLS handshakes", self.handshake_errors.clone());
+        r.register("ipam_connections", "Open connections", self.connections.clone());
+        r.register(
+            "ipam_connection_ends",
+            "Connections, and streams of one, that the server ended because of what their client did or left undone",
+            self.connection_ends.clone(),
+        );
     }
 
     fn register_watches(&mut self) {
@@ -312,6 +337,17 @@ impl Metrics {
     pub fn reloaded(&self, files: &'static str, success: bool) {
         let result = if success { "success" } else { "failure" };
         self.reloads.get_or_create(&ReloadLabels { files, result }).inc();
+    }
+
+    /// A connection is open until what is returned is dropped.
+    pub fn connection(&self) -> OpenConnection {
+        self.connections.inc();
+        OpenConnection(self.connections.clone())
+    }
+
+    /// The server ended a connection, or a stream of one.
+    pub fn connection_ended(&self, reason: &'static str) {
+        self.connection_ends.get_or_create(&EndLabels { reason }).inc();
     }
 
     /// Everything as OpenMetrics text, with what the process uses and the gauges that are computed at this moment.

@@ -1,37 +1,48 @@
-//! Connections: accepting them, the TLS handshake, HTTP/1.1 and HTTP/2, and their end.
+//! Connections: how many there may be, the TLS handshake, HTTP/1.1 and HTTP/2, and their end.
+//!
+//! Nothing that a client does or leaves undone holds a connection for ever: [`pace`] bounds the time of each step, [`body`]
+//! and [`streams`] notice a client that does not read, [`newcomers`] make room for clients that the server knows.
 //!
 //! Draining: no new connection is accepted, the open ones finish the requests they have (watches are told to end by the
 //! handler's own signal), and what is left at the deadline is cut off.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+mod body;
+mod connection;
+mod newcomers;
+mod pace;
+mod socket;
+mod streams;
+
+use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Either, Full, combinators::UnsyncBoxBody};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
+use hyper::body::Incoming;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::Instant,
 };
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use apimachinery::access::Identity;
-
-use crate::{identity, limits, metrics::Metrics, tls::Tls};
+pub use self::newcomers::Peer;
+use self::{connection::Connection, newcomers::Newcomers};
+use crate::{
+    limits::{self, Limits},
+    metrics::Metrics,
+    tls::Tls,
+};
 
 /// The body of an answer: whole, or a stream.
 pub type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Infallible>>;
 
-/// What answers requests. `identity` is `None` for a connection without a client certificate.
+/// What answers requests.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request.
-    fn handle(
-        &self,
-        identity: Option<Arc<Identity>>,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = Response<Body>> + Send;
+    /// Answers one request of this client.
+    fn handle(&self, peer: Arc<Peer>, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// The accepting side of a server.
@@ -42,8 +53,10 @@ pub struct Listener<H> {
     pub tls: Arc<Tls>,
     /// What answers.
     pub handler: Arc<H>,
-    /// Counts failed handshakes.
+    /// Counts connections, and why the server ended them.
     pub metrics: Arc<Metrics>,
+    /// How many connections, and streams of one.
+    pub limits: Limits,
     /// Ends accepting and begins to drain.
     pub stop: CancellationToken,
     /// How long the open connections have to finish.
@@ -55,28 +68,41 @@ impl<H: Handler> Listener<H> {
     pub async fn run(self) {
         let connections = TaskTracker::new();
         let abort = CancellationToken::new();
+        let places = Arc::new(Semaphore::new(self.limits.connections));
+        let newcomers = Arc::new(Newcomers::new(self.limits.newcomers));
+        let (mut failed, mut refused) = (Occasionally::default(), Occasionally::default());
         loop {
             let stream = tokio::select! {
                 () = self.stop.cancelled() => break,
                 accepted = self.socket.accept() => match accepted {
                     Ok((stream, _)) => stream,
                     Err(error) => {
-                        // Out of file descriptors, most likely: others must close before this helps.
-                        tracing::warn!(error = %error, "a connection could not be accepted");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        self.not_accepted(&error, &mut failed).await;
                         continue;
                     }
                 },
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                // Closed at once: a client that is refused tries elsewhere, one that waits in the backlog does not.
+                self.metrics.connection_ended("limit");
+                if let Some(times) = refused.now() {
+                    tracing::warn!(limit = self.limits.connections, times, "too many connections: new ones are closed");
+                }
+                continue;
             };
             let connection = Connection {
                 acceptor: TlsAcceptor::from(self.tls.config()),
                 handler: Arc::clone(&self.handler),
                 metrics: Arc::clone(&self.metrics),
+                newcomer: newcomers.enter(),
+                streams_max: self.limits.http2_streams,
                 stop: self.stop.clone(),
             };
-            let abort = abort.clone();
+            let (abort, metrics) = (abort.clone(), Arc::clone(&self.metrics));
             connections.spawn(async move {
+                let _open = metrics.connection();
                 tokio::select! { () = connection.run(stream) => {}, () = abort.cancelled() => {} }
+                drop(place);
             });
         }
         drop(self.socket);
@@ -90,84 +116,57 @@ impl<H: Handler> Listener<H> {
             connections.wait().await;
         }
     }
-}
 
-struct Connection<H> {
-    acceptor: TlsAcceptor,
-    handler: Arc<H>,
-    metrics: Arc<Metrics>,
-    stop: CancellationToken,
-}
-
-impl<H: Handler> Connection<H> {
-    async fn run(self, stream: TcpStream) {
-        // Answers are small and latency matters; without this a delayed ACK may hold one back for 40 ms.
-        drop(stream.set_nodelay(true));
-        let handshake = tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, self.acceptor.accept(stream));
-        let stream = tokio::select! {
-            () = self.stop.cancelled() => return,
-            finished = handshake => match finished {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => {
-                    self.metrics.handshake_failed();
-                    tracing::debug!(error = %error, "a TLS handshake failed");
-                    return;
-                }
-                Err(_) => return self.metrics.handshake_failed(),
-            },
-        };
-        self.talk(stream).await;
-    }
-
-    async fn talk(self, stream: TlsStream<TcpStream>) {
-        let identity = identity_of(&stream).map(Arc::new);
-        let handler = self.handler;
-        let spoken = CancellationToken::new();
-        let first_request = spoken.clone();
-        let service = service_fn(move |request| {
-            first_request.cancel();
-            let (handler, identity) = (Arc::clone(&handler), identity.clone());
-            async move { Ok::<_, Infallible>(handler.handle(identity, request).await) }
-        });
-        let builder = builder();
-        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let result = tokio::select! {
-            // In this order: a request that has come just in time is read before anybody asks whether there was one.
-            biased;
-            result = connection.as_mut() => result,
-            () = self.stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-            () = silence(&spoken) => return,
-        };
-        if let Err(error) = result {
-            tracing::debug!(error = %error, "a connection ended with an error");
+    /// Out of file descriptors, most likely: others must close before another attempt helps.
+    async fn not_accepted(&self, error: &io::Error, failed: &mut Occasionally) {
+        self.metrics.connection_ended("accept");
+        if let Some(times) = failed.now() {
+            tracing::warn!(%error, times, "connections could not be accepted");
         }
+        tokio::time::sleep(limits::ACCEPT_RETRY_INTERVAL).await;
     }
 }
 
-/// Ends when no request has come in the time that a first one may take. hyper's own timer begins with the first byte.
-async fn silence(spoken: &CancellationToken) {
-    if tokio::time::timeout(limits::HEADER_TIMEOUT, spoken.cancelled()).await.is_ok() {
-        std::future::pending::<()>().await;
+/// Something that may happen often, and is logged now and then.
+#[derive(Default)]
+struct Occasionally {
+    logged: Option<Instant>,
+    times: u64,
+}
+
+impl Occasionally {
+    /// It happened. How often since the last time that this was answered, when it is time to log it again.
+    fn now(&mut self) -> Option<u64> {
+        self.times += 1;
+        if self.logged.is_some_and(|logged| logged.elapsed() < limits::CONNECTION_LOG_INTERVAL) {
+            return None;
+        }
+        self.logged = Some(Instant::now());
+        Some(std::mem::take(&mut self.times))
     }
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits::HEADER_TIMEOUT);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits::HTTP2_STREAMS_MAX)
-        .max_header_list_size(limits::HEADER_BYTES_MAX)
-        .keep_alive_interval(Some(Duration::from_secs(30)))
-        .keep_alive_timeout(Duration::from_secs(20));
-    builder
+/// Options of an accepted socket. A system that refuses one is no reason to refuse the client.
+fn set_up(stream: &TcpStream) {
+    // Answers are small and latency matters; without this a delayed ACK may hold one back for 40 ms.
+    drop(stream.set_nodelay(true));
+    let keepalive = TcpKeepalive::new().with_time(limits::TCP_KEEPALIVE).with_interval(limits::TCP_KEEPALIVE_INTERVAL);
+    drop(SockRef::from(stream).set_tcp_keepalive(&keepalive));
 }
 
-fn identity_of(stream: &TlsStream<TcpStream>) -> Option<Identity> {
-    let (_, session) = stream.get_ref();
-    session.peer_certificates().and_then(<[_]>::first).and_then(identity::of_certificate)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_happens_often_is_logged_now_and_then() {
+        let mut often = Occasionally::default();
+        assert_eq!(often.now(), Some(1));
+        for _ in 0..1_000 {
+            assert_eq!(often.now(), None);
+        }
+        tokio::time::advance(limits::CONNECTION_LOG_INTERVAL).await;
+        assert_eq!(often.now(), Some(1_001));
+        assert_eq!(often.now(), None);
+    }
 }

@@ -41,7 +41,7 @@ use crate::{
     metrics::{Metrics, RequestLabels, Whole},
     respond,
     restore::{self, RestoreError, Restored},
-    serve::{Body, Handler},
+    serve::{Body, Handler, Peer},
     stages::{Authorized, Judge, Received},
     standalone::{
         self, Surroundings,
@@ -365,12 +365,12 @@ impl<W: World> Judge for Server<W> {
 }
 
 impl<W: World> Handler for Server<W> {
-    async fn handle(&self, identity: Option<Arc<Identity>>, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(&self, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
         let started = Instant::now();
         let head_only = request.method() == Method::HEAD;
         let mutating = !head_only && request.method() != Method::GET;
         let form = Form::of(&request);
-        let request = Received::new(identity, request);
+        let request = Received::new(peer, request);
         let audit_id = audit_id(&request);
         let mut under_way = UnderWay::new(&self.metrics, mutating);
         let answered = AssertUnwindSafe(self.answer_in_time(request, &mut under_way.labels)).catch_unwind().await;

@@ -14,7 +14,7 @@ use http::{HeaderMap, Request, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-use crate::{cross_origin, identity::KnownTokens, impersonation::Guise};
+use crate::{cross_origin, identity::KnownTokens, impersonation::Guise, serve::Peer};
 
 /// Who knows what users may do.
 pub trait Judge: Sync {
@@ -25,7 +25,7 @@ pub trait Judge: Sync {
 
 /// A request of nobody known.
 pub struct Received {
-    identity: Option<Arc<Identity>>,
+    peer: Arc<Peer>,
     parts: Parts,
     body: Incoming,
 }
@@ -70,9 +70,9 @@ pub struct Decoded {
 
 impl Received {
     /// A request as it came in.
-    pub fn new(identity: Option<Arc<Identity>>, request: Request<Incoming>) -> Self {
+    pub fn new(peer: Arc<Peer>, request: Request<Incoming>) -> Self {
         let (parts, body) = request.into_parts();
-        Self { identity, parts, body }
+        Self { peer, parts, body }
     }
 
     /// Its path.
@@ -97,8 +97,11 @@ impl Received {
 
     /// Who asks: whose certificate it is, or else whose token.
     pub fn authenticate(self, tokens: &KnownTokens) -> Result<Authenticated, Refusal> {
-        match self.identity.or_else(|| tokens.user(&self.parts.headers)) {
-            Some(identity) => Ok(Authenticated { identity, parts: self.parts, body: self.body }),
+        match self.peer.certificate().or_else(|| tokens.user(&self.parts.headers)) {
+            Some(identity) => {
+                self.peer.is_known();
+                Ok(Authenticated { identity, parts: self.parts, body: self.body })
+            }
             None => Err(Refusal::new(Reason::Unauthorized, "Unauthorized")),
         }
     }

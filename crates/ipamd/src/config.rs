@@ -167,6 +167,14 @@ pub struct Limits {
     #[arg(long = "max-mutating-requests-inflight", value_name = "REQUESTS", env = "IPAM_MAX_MUTATING_REQUESTS_INFLIGHT", default_value_t = limits::MUTATING_REQUESTS_MAX, value_parser = at_least_one)]
     pub mutating_requests_inflight: usize,
 
+    /// Open connections; one more is closed at once
+    #[arg(long = "max-connections", id = "open_connections", value_name = "CONNECTIONS", env = "IPAM_MAX_CONNECTIONS", default_value_t = limits::CONNECTIONS_MAX, value_parser = at_least_one)]
+    pub connections: usize,
+
+    /// Requests and watches at once on one HTTP/2 connection; a client that needs more opens another connection
+    #[arg(long = "http2-max-streams-per-connection", value_name = "STREAMS", env = "IPAM_HTTP2_MAX_STREAMS_PER_CONNECTION", default_value_t = limits::HTTP2_STREAMS_MAX, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub http2_streams: u32,
+
     /// The longest request body, in bytes or with Ki, Mi or Gi; a longer one is answered with 413
     #[arg(long = "max-body", value_name = "BYTES", env = "IPAM_MAX_BODY", default_value = "3Mi", value_parser = bytes)]
     pub body_bytes: usize,
@@ -245,13 +253,17 @@ mod tests {
     fn flags_are_read() {
         let serve = serve(
             "--data-dir d --bind-address ::1 --secure-port 0 --log-format json --log-level info,apiserver=debug \
-             --shutdown-delay 15s --drain-timeout 2m --max-requests-inflight 7 --max-body 1Mi",
+             --shutdown-delay 15s --drain-timeout 2m --max-requests-inflight 7 --max-body 1Mi --max-connections 9 \
+             --http2-max-streams-per-connection 250 --tls-san a.example.org,192.0.2.7 --tls-cert-file c --tls-private-key-file k",
         )
         .unwrap();
         assert_eq!((serve.bind_address.to_string().as_str(), serve.secure_port), ("::1", 0));
         assert_eq!(serve.logging.format, LogFormat::Json);
         assert_eq!((serve.shutdown.delay, serve.shutdown.drain), (Duration::from_secs(15), Duration::from_mins(2)));
         assert_eq!((serve.limits.requests_inflight, serve.limits.body_bytes), (7, 1 << 20));
+        assert_eq!((serve.limits.connections, serve.limits.http2_streams), (9, 250));
+        let names = [SubjectName::Dns("a.example.org".to_owned()), SubjectName::Address([192, 0, 2, 7].into())];
+        assert_eq!(serve.certificates.names, names);
     }
 
     #[test]
@@ -272,6 +284,11 @@ mod tests {
             "--data-dir d --max-requests-inflight 0",
             "--data-dir d --max-body 0",
             "--data-dir d --max-body 3MB",
+            "--data-dir d --max-connections 0",
+            "--data-dir d --http2-max-streams-per-connection 0",
+            "--data-dir d --tls-san a_b",
+            "--data-dir d --tls-cert-file c",
+            "--data-dir d --tls-private-key-file k",
             "--data-dir d --postgres-listen-dsn host=h",
             "--data-dir d --postgres-dsn host=h --postgres-connections 1",
         ] {

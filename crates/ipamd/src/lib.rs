@@ -5,6 +5,7 @@ pub mod admin;
 pub mod config;
 pub mod credentials;
 pub mod database;
+pub mod descriptors;
 pub mod files;
 pub mod kubeconfig;
 pub mod limits;

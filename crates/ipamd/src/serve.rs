@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::Context;
@@ -32,7 +32,7 @@ use crate::{
     config::{Serve, Shutdown},
     credentials,
     database::{self, Opened},
-    files,
+    descriptors, files,
     reload::{Material, Reload},
     signals::Signals,
 };
@@ -98,14 +98,15 @@ async fn start(options: &Serve, metrics: Arc<Metrics>, tasks: &Supervisor) -> an
     let address = socket.local_addr()?;
     material.write_kubeconfig(address)?;
 
-    let server = Server::<World>::alone(Arc::clone(&store), ipam::registry(), limits(options), VERSION);
+    let limits = limits(options);
+    let server = Server::<World>::alone(Arc::clone(&store), ipam::registry(), limits, VERSION);
     let server = Arc::new(server.counting(metrics));
     server.tokens().replace(tokens);
     let stop = CancellationToken::new();
     let tls = Arc::new(Tls::new(material.tls()).context("the certificates cannot be used")?);
     let reload = Reload::new(material, address, Arc::clone(&tls), server.tokens(), server.metrics(), now)?;
     tasks.needed("reload of certificates and tokens", reload.run());
-    let listener = listener(options, &server, socket, tls, stop.clone());
+    let listener = listener(options.shutdown.drain, limits, &server, socket, tls, stop.clone());
     tasks.draining(LISTENER, listener.run().map(Ok::<_, Infallible>));
     server.begin_probing(tasks);
     let started = Instant::now();
@@ -166,25 +167,21 @@ fn limits(options: &Serve) -> Limits {
         read_requests: options.limits.requests_inflight,
         mutating_requests: options.limits.mutating_requests_inflight,
         body_bytes: options.limits.body_bytes,
+        connections: descriptors::for_connections(options.limits.connections),
+        http2_streams: options.limits.http2_streams,
         ..Limits::default()
     }
 }
 
 fn listener(
-    options: &Serve,
+    drain: Duration,
+    limits: Limits,
     server: &Arc<Server<World>>,
     socket: TcpListener,
     tls: Arc<Tls>,
     stop: CancellationToken,
 ) -> Listener<Server<World>> {
-    Listener {
-        socket,
-        tls,
-        handler: Arc::clone(server),
-        metrics: server.metrics(),
-        stop,
-        drain: options.shutdown.drain,
-    }
+    Listener { socket, tls, handler: Arc::clone(server), metrics: server.metrics(), limits, stop, drain }
 }
 
 fn announce(address: SocketAddr, restored: Restored, started: Instant) {

@@ -171,3 +171,10 @@ pub struct ReloadLabels {
     /// `success` or `failure`.
     pub result: &'static str,
 }
+
+/// A connection, or a stream of one, that the server ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EndLabels {
+    /// `limit`, `accept`, `unknown`, `head`, `idle`, `send`, `stream` or `resets`.
+    pub reason: &'static str,
+}

@@ -140,6 +140,7 @@ impl Front {
             tls: Arc::new(Tls::new(material).unwrap()),
             handler: Arc::clone(&server),
             metrics: server.metrics(),
+            limits: setup.limits,
             stop: stop.clone(),
             drain: setup.drain,
         };
@@ -223,16 +224,44 @@ impl Front {
     }
 }
 
-/// One connection.
+/// One connection, and another one when the server has closed it because there was no request for long.
 #[derive(Clone)]
 pub struct Client {
-    sender: Sender,
+    who: Who,
+    address: SocketAddr,
+    over_http2: bool,
+    sender: Arc<tokio::sync::Mutex<Sender>>,
 }
 
 #[derive(Clone)]
 enum Sender {
     Http1(Arc<tokio::sync::Mutex<http1::SendRequest<Full<Bytes>>>>),
     Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+impl Sender {
+    async fn connect(who: Who, address: SocketAddr, over_http2: bool) -> Self {
+        let protocol: &[u8] = if over_http2 { b"h2" } else { b"http/1.1" };
+        let stream = TokioIo::new(handshake(address, protocol, who).await);
+        if over_http2 {
+            // A small window: what a reader has not taken, the server still has.
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder.initial_stream_window_size(65_535).initial_connection_window_size(4 << 20);
+            let (sender, connection) = builder.handshake(stream).await.unwrap();
+            tokio::spawn(connection);
+            return Self::Http2(sender);
+        }
+        let (sender, connection) = http1::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        Self::Http1(Arc::new(tokio::sync::Mutex::new(sender)))
+    }
+
+    async fn is_open(&self) -> bool {
+        match self {
+            Self::Http1(sender) => !sender.lock().await.is_closed(),
+            Self::Http2(sender) => !sender.is_closed(),
+        }
+    }
 }
 
 /// A whole answer.
@@ -257,19 +286,21 @@ impl Client {
 
     /// Connects as somebody.
     pub async fn connect_as(who: Who, address: SocketAddr, over_http2: bool) -> Self {
-        let protocol: &[u8] = if over_http2 { b"h2" } else { b"http/1.1" };
-        let stream = TokioIo::new(handshake(address, protocol, who).await);
-        if over_http2 {
-            // A small window: what a reader has not taken, the server still has.
-            let mut builder = http2::Builder::new(TokioExecutor::new());
-            builder.initial_stream_window_size(65_535).initial_connection_window_size(4 << 20);
-            let (sender, connection) = builder.handshake(stream).await.unwrap();
-            tokio::spawn(connection);
-            return Self { sender: Sender::Http2(sender) };
+        let sender = Sender::connect(who, address, over_http2).await;
+        Self { who, address, over_http2, sender: Arc::new(tokio::sync::Mutex::new(sender)) }
+    }
+
+    async fn sender(&self) -> Sender {
+        let mut sender = self.sender.lock().await;
+        if !sender.is_open().await {
+            *sender = Sender::connect(self.who, self.address, self.over_http2).await;
         }
-        let (sender, connection) = http1::handshake(stream).await.unwrap();
-        tokio::spawn(connection);
-        Self { sender: Sender::Http1(Arc::new(tokio::sync::Mutex::new(sender))) }
+        sender.clone()
+    }
+
+    /// Whether the server still takes requests on it.
+    pub async fn is_open(&self) -> bool {
+        self.sender.lock().await.is_open().await
     }
 
     /// Sends a request with a JSON body; `null` is none.
@@ -286,16 +317,23 @@ impl Client {
 
     /// Sends a request and leaves the body of the answer unread.
     pub async fn open(&self, mut request: Request<Full<Bytes>>) -> Response<Incoming> {
+        if !self.over_http2 {
+            *request.uri_mut() = request.uri().path_and_query().unwrap().as_str().parse().unwrap();
+        }
         let answer = async {
-            match &self.sender {
-                Sender::Http1(sender) => {
-                    *request.uri_mut() = request.uri().path_and_query().unwrap().as_str().parse().unwrap();
-                    sender.lock().await.send_request(request).await
+            loop {
+                let sent = match self.sender().await {
+                    Sender::Http1(sender) => sender.lock().await.send_request(request.clone()).await,
+                    Sender::Http2(mut sender) => sender.send_request(request.clone()).await,
+                };
+                match sent {
+                    // The server closed an idle connection at this very moment, and has not seen the request.
+                    Err(error) if error.is_canceled() => {}
+                    sent => break sent.unwrap(),
                 }
-                Sender::Http2(sender) => sender.clone().send_request(request).await,
             }
         };
-        timeout(SOON, answer).await.expect("an answer").unwrap()
+        timeout(SOON, answer).await.expect("an answer")
     }
 
     /// Opens a watch that must be let in.
@@ -387,6 +425,11 @@ pub enum Who {
 
 /// A TLS connection.
 pub async fn handshake(address: SocketAddr, protocol: &[u8], who: Who) -> TlsStream<TcpStream> {
+    handshake_over(TcpStream::connect(address).await.unwrap(), protocol, who).await
+}
+
+/// A TLS connection over this one.
+pub async fn handshake_over(stream: TcpStream, protocol: &[u8], who: Who) -> TlsStream<TcpStream> {
     let pki = Pki::get();
     let mut roots = RootCertStore::empty();
     roots.add(pki.authority.clone()).unwrap();
@@ -400,7 +443,6 @@ pub async fn handshake(address: SocketAddr, protocol: &[u8], who: Who) -> TlsStr
         Who::Nobody => builder.clone().with_no_client_auth(),
     };
     config.alpn_protocols = vec![protocol.to_vec()];
-    let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
 }

@@ -12,6 +12,7 @@ mod library;
 mod access;
 mod collecting;
 mod commits;
+mod connections;
 mod cross_origin;
 mod documents;
 mod draining;

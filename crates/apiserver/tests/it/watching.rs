@@ -310,7 +310,8 @@ async fn chance_says_how_long_a_watch_lives_that_does_not_say_it_itself() {
 
 #[tokio::test]
 async fn a_connection_carries_a_thousand_watches() {
-    let front = Front::open().await;
+    let limits = Limits { http2_streams: 1_000, ..Limits::default() };
+    let front = Front::set_up(Setup { limits, ..Setup::default() }).await;
     let client = Client::connect(front.address, true).await;
     let path = format!("{BOOKS}?watch=true&resourceVersion={}", front.head().await);
     let watches = futures::future::join_all((0..1_000).map(|_| client.watch(&path))).await;

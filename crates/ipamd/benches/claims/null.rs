@@ -2,11 +2,11 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use apimachinery::access::Identity;
 use apiserver::{
+    limits::Limits,
     metrics::Metrics,
     respond,
-    serve::{Body, Handler, Listener},
+    serve::{Body, Handler, Listener, Peer},
     tls::{Tls, TlsMaterial},
 };
 use http::{Request, Response};
@@ -23,7 +23,7 @@ pub const PORT_FILE: &str = "null.port";
 struct Null;
 
 impl Handler for Null {
-    async fn handle(&self, _: Option<Arc<Identity>>, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(&self, _: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
         let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         match serde_json::from_slice::<serde_json::Value>(&body) {
             Ok(value) => respond::body(201, respond::JSON, value.to_string()),
@@ -44,6 +44,7 @@ pub async fn serve(directory: &Path) -> anyhow::Result<()> {
         tls: Arc::new(Tls::new(material)?),
         handler: Arc::new(Null),
         metrics: Arc::<Metrics>::default(),
+        limits: Limits::default(),
         stop: CancellationToken::new(),
         drain: Duration::ZERO,
     };

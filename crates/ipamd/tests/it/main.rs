@@ -23,6 +23,7 @@ mod access;
 mod applies;
 mod certificates;
 mod compatibility;
+mod connections;
 mod deletes;
 mod discovery;
 mod errors;

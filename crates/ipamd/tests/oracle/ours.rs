@@ -43,6 +43,7 @@ async fn serve<W: World>(pki: &Pki, server: Server<W>, world: W) -> anyhow::Resu
         tls: Arc::new(Tls::new(material)?),
         handler: Arc::clone(&server),
         metrics: server.metrics(),
+        limits: Limits::default(),
         stop: CancellationToken::new(),
         drain: Duration::from_secs(1),
     };

@@ -1,0 +1,113 @@
+//! The body of an answer on its way out: in pieces, so that no more of it is in the buffers of a connection than its client
+//! takes, and so that it shows when the client takes nothing.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+
+use super::{
+    Body,
+    pace::{Delivery, Request},
+};
+use crate::limits;
+
+/// The body of one answer. While it exists, its request is under way.
+pub struct Outgoing {
+    body: Body,
+    /// What is left of a frame of the body.
+    rest: Bytes,
+    delivery: Arc<Delivery>,
+    _request: Request,
+}
+
+impl Outgoing {
+    /// This body, whose progress is told to `delivery`.
+    pub fn new(body: Body, delivery: Arc<Delivery>, request: Request) -> Self {
+        if body.is_end_stream() {
+            delivery.whole();
+        }
+        Self { body, rest: Bytes::new(), delivery, _request: request }
+    }
+
+    fn piece(&mut self) -> Frame<Bytes> {
+        let piece = self.rest.split_to(self.rest.len().min(limits::PIECE_BYTES_MAX));
+        self.delivery.offered(self.is_end_stream());
+        Frame::data(piece)
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.delivery.wanted();
+    }
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.delivery.wanted();
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(self.piece())));
+        }
+        let Some(Ok(frame)) = ready!(Pin::new(&mut self.body).poll_frame(ctx)) else {
+            self.delivery.whole();
+            return Poll::Ready(None);
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                self.rest = data;
+                Poll::Ready(Some(Ok(self.piece())))
+            }
+            Err(trailers) => Poll::Ready(Some(Ok(trailers))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut all = SizeHint::new();
+        all.set_lower(hint.lower() + rest);
+        if let Some(upper) = hint.upper() {
+            all.set_upper(upper + rest);
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt as _, Either, Full};
+
+    use super::{super::pace::Pace, *};
+
+    #[tokio::test]
+    async fn a_long_answer_goes_out_in_pieces() {
+        let bytes: Bytes = (0..=250).cycle().take(3 * limits::PIECE_BYTES_MAX + 7).collect();
+        let pace = Pace::new(true);
+        let delivery = Arc::new(Delivery::default());
+        let mut body = Outgoing::new(Either::Left(Full::new(bytes.clone())), Arc::clone(&delivery), pace.request());
+        let (mut sent, mut lengths) = (Vec::new(), Vec::new());
+        while !body.is_end_stream() {
+            assert_eq!(body.size_hint().exact(), Some((bytes.len() - sent.len()) as u64));
+            assert!(!delivery.is_whole());
+            let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            lengths.push(piece.len());
+            sent.extend_from_slice(&piece);
+        }
+        assert!(delivery.is_whole());
+        assert_eq!(lengths, [limits::PIECE_BYTES_MAX, limits::PIECE_BYTES_MAX, limits::PIECE_BYTES_MAX, 7]);
+        assert_eq!(sent, bytes);
+        assert!(body.frame().await.is_none());
+    }
+}

@@ -1,0 +1,191 @@
+//! One connection, from its handshake to its end.
+
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::{Arc, OnceLock},
+    task::Poll,
+};
+
+use apimachinery::access::Identity;
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Handler,
+    body::Outgoing,
+    newcomers::{Newcomer, Peer},
+    pace::{Alarm, Delivery, Overdue, Pace, Watchdog},
+    set_up,
+    socket::Socket,
+    streams::{self, Streams},
+};
+use crate::{identity, limits, metrics::Metrics};
+
+type Stream = TlsStream<Socket>;
+
+/// What a connection needs.
+pub struct Connection<H> {
+    pub acceptor: TlsAcceptor,
+    pub handler: Arc<H>,
+    pub metrics: Arc<Metrics>,
+    pub newcomer: Newcomer,
+    pub streams_max: u32,
+    pub stop: CancellationToken,
+}
+
+impl<H: Handler> Connection<H> {
+    /// Serves it to its end.
+    pub async fn run(self, stream: TcpStream) {
+        set_up(&stream);
+        let gives_way = self.newcomer.gives_way();
+        let metrics = Arc::clone(&self.metrics);
+        tokio::select! {
+            () = Box::pin(self.shake_hands(stream)) => {}
+            () = gives_way.cancelled() => metrics.connection_ended("unknown"),
+        }
+    }
+
+    async fn shake_hands(self, stream: TcpStream) {
+        let pace = Arc::new(OnceLock::new());
+        let socket = Socket::new(stream, Arc::clone(&pace));
+        let handshake = tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, self.acceptor.accept(socket));
+        let stream = tokio::select! {
+            () = self.stop.cancelled() => return,
+            finished = handshake => match finished {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => {
+                    self.metrics.handshake_failed();
+                    tracing::debug!(error = %error, "a TLS handshake failed");
+                    return;
+                }
+                Err(_) => return self.metrics.handshake_failed(),
+            },
+        };
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let pace = pace.get_or_init(|| Pace::new(!is_http2));
+        if is_http2 { self.talk_http2(stream, pace).await } else { self.talk_http1(stream, pace).await }
+    }
+
+    async fn talk_http1(self, stream: Stream, pace: &Arc<Pace>) {
+        let Self { handler, metrics, newcomer, stop, .. } = self;
+        let peer = Arc::new(Peer::new(identity_of(&stream), newcomer));
+        let service = service_fn(|request| answer(&handler, &peer, pace, request));
+        let connection = http1_builder().serve_connection(TokioIo::new(stream), service);
+        drive(pin!(connection), http1::Connection::graceful_shutdown, pace, &stop, &metrics).await;
+    }
+
+    async fn talk_http2(self, stream: Stream, pace: &Arc<Pace>) {
+        let Self { handler, metrics, newcomer, stop, streams_max, .. } = self;
+        let peer = Arc::new(Peer::new(identity_of(&stream), newcomer));
+        let streams = Streams { pace: Arc::clone(pace), metrics: Arc::clone(&metrics) };
+        let of_connection = Arc::clone(pace);
+        let service = service_fn(move |request| answer(&handler, &peer, &of_connection, request));
+        let connection = http2_builder(streams, streams_max).serve_connection(TokioIo::new(stream), service);
+        drive(pin!(connection), http2::Connection::graceful_shutdown, pace, &stop, &metrics).await;
+    }
+}
+
+/// Answers one request. From its head to the last piece of its answer it is under way.
+fn answer<H: Handler>(
+    handler: &Arc<H>,
+    peer: &Arc<Peer>,
+    pace: &Arc<Pace>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<Outgoing>, Infallible>> + Send + use<H> {
+    let (handler, peer, under_way) = (Arc::clone(handler), Arc::clone(peer), pace.request());
+    async move {
+        let response = handler.handle(peer, request).await;
+        Ok(response.map(|body| Outgoing::new(body, streams::delivery(), under_way)))
+    }
+}
+
+/// Drives a connection until it ends, is overdue, or the server stops and what is under way has been answered.
+async fn drive<C, E>(
+    mut connection: Pin<&mut C>,
+    shut_down: impl Fn(Pin<&mut C>),
+    pace: &Pace,
+    stop: &CancellationToken,
+    metrics: &Metrics,
+) where
+    C: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
+    let mut stopping = pin!(stop.cancelled());
+    let (mut watchdog, mut alarm, mut is_stopping) = (Watchdog::default(), Alarm::default(), false);
+    // Over HTTP/1 one answer after the other; over HTTP/2 each stream has a task and a delivery of its own.
+    let delivery = Arc::new(Delivery::default());
+    let mut run = async |connection: &mut Pin<&mut C>| {
+        poll_fn(|ctx| {
+            // First of all: a request that has come just in time is read before anything asks whether there was one.
+            if let Poll::Ready(result) = streams::with_delivery(&delivery, || connection.as_mut().poll(ctx)) {
+                return Poll::Ready(Ok(result));
+            }
+            if !is_stopping && stopping.as_mut().poll(ctx).is_ready() {
+                is_stopping = true;
+                shut_down(connection.as_mut());
+                ctx.waker().wake_by_ref();
+            }
+            if delivery.poll_overdue(&mut alarm, ctx).is_ready() {
+                return Poll::Ready(Err(Overdue::Send));
+            }
+            watchdog.poll(pace, ctx).map(Err)
+        })
+        .await
+    };
+    let mut ended = run(&mut connection).await;
+    if let Err(Overdue::Idle) = ended {
+        // The client is told, so that it sends its next request elsewhere.
+        metrics.connection_ended(Overdue::Idle.as_str());
+        shut_down(connection.as_mut());
+        let rest = tokio::time::timeout(limits::GOODBYE_TIMEOUT, connection);
+        ended = rest.await.map_or(Ok(Ok(())), Ok);
+    }
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection ended with an error"),
+        Err(overdue) => metrics.connection_ended(overdue.as_str()),
+    }
+}
+
+fn http1_builder() -> http1::Builder {
+    let head = limits::HEADER_BYTES_MAX as usize;
+    let mut builder = http1::Builder::new();
+    // The pace of a connection tells a head that is on its way from none, which this timer does not.
+    builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(head).max_header_size(head);
+    builder
+}
+
+fn http2_builder(streams: Streams, streams_max: u32) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(streams);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(streams_max)
+        .initial_stream_window_size(limits::HTTP2_WINDOW_BYTES)
+        .initial_connection_window_size(limits::HTTP2_WINDOW_BYTES.saturating_mul(streams_max).min(WINDOW_MAX))
+        .max_frame_size(limits::HTTP2_FRAME_BYTES_MAX)
+        .max_header_list_size(limits::HEADER_BYTES_MAX)
+        .max_send_buf_size(limits::HTTP2_SEND_BYTES_MAX)
+        .max_pending_accept_reset_streams(limits::HTTP2_PENDING_RESETS_MAX)
+        .max_local_error_reset_streams(limits::HTTP2_ERRORS_MAX)
+        .keep_alive_interval(limits::HTTP2_PING_INTERVAL)
+        .keep_alive_timeout(limits::HTTP2_PING_TIMEOUT);
+    builder
+}
+
+/// The largest window that HTTP/2 knows.
+const WINDOW_MAX: u32 = (1 << 31) - 1;
+
+fn identity_of(stream: &Stream) -> Option<Identity> {
+    let (_, session) = stream.get_ref();
+    session.peer_certificates().and_then(<[_]>::first).and_then(identity::of_certificate)
+}

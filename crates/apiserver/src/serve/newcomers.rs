@@ -1,0 +1,118 @@
+//! Connections whose client the server does not know yet, and the one that gives way when there are too many of them.
+//!
+//! A handshake, or a connection without a credential, costs a stranger almost nothing. Were such connections refused at a
+//! limit, a few thousand that say nothing would keep everybody out until their time is over. So the oldest of them is closed
+//! instead: a client that shows a certificate or a token is known after one round trip and stays.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use apimachinery::access::Identity;
+use tokio_util::sync::CancellationToken;
+
+/// All of them.
+pub struct Newcomers {
+    max: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    next: u64,
+    by_age: BTreeMap<u64, CancellationToken>,
+}
+
+/// One of them, until this is dropped.
+pub struct Newcomer {
+    age: u64,
+    all: Arc<Newcomers>,
+    gives_way: CancellationToken,
+}
+
+impl Newcomers {
+    /// Up to `max` at once.
+    pub fn new(max: usize) -> Self {
+        Self { max, open: Mutex::default() }
+    }
+
+    /// One more.
+    pub fn enter(self: &Arc<Self>) -> Newcomer {
+        let gives_way = CancellationToken::new();
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = open.next;
+        open.next += 1;
+        open.by_age.insert(age, gives_way.clone());
+        if open.by_age.len() > self.max
+            && let Some((_, oldest)) = open.by_age.pop_first()
+        {
+            oldest.cancel();
+        }
+        Newcomer { age, all: Arc::clone(self), gives_way }
+    }
+}
+
+impl Newcomer {
+    /// Cancelled when it must give way.
+    pub fn gives_way(&self) -> CancellationToken {
+        self.gives_way.clone()
+    }
+}
+
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        self.all.open.lock().unwrap_or_else(PoisonError::into_inner).by_age.remove(&self.age);
+    }
+}
+
+/// The client of a connection.
+pub struct Peer {
+    certificate: Option<Arc<Identity>>,
+    newcomer: Mutex<Option<Newcomer>>,
+}
+
+impl Peer {
+    /// A client that has shown a certificate in the handshake is known.
+    pub(super) fn new(certificate: Option<Identity>, newcomer: Newcomer) -> Self {
+        let newcomer = certificate.is_none().then_some(newcomer);
+        Self { certificate: certificate.map(Arc::new), newcomer: Mutex::new(newcomer) }
+    }
+
+    /// Who the client's certificate says it is.
+    pub fn certificate(&self) -> Option<Arc<Identity>> {
+        self.certificate.clone()
+    }
+
+    /// A request of it has shown a credential: the connection does not give way to others any more.
+    pub fn is_known(&self) {
+        drop(self.newcomer.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gave_way(newcomers: &[Newcomer]) -> Vec<usize> {
+        let all = newcomers.iter().enumerate();
+        all.filter(|(_, one)| one.gives_way.is_cancelled()).map(|(index, _)| index).collect()
+    }
+
+    #[test]
+    fn the_oldest_gives_way() {
+        let all = Arc::new(Newcomers::new(3));
+        let mut open: Vec<_> = (0..3).map(|_| all.enter()).collect();
+        assert_eq!(gave_way(&open), Vec::<usize>::new());
+        open.push(all.enter());
+        assert_eq!(gave_way(&open), [0]);
+        // One becomes known, and another may come in its place.
+        drop(open.remove(1));
+        open.push(all.enter());
+        assert_eq!(gave_way(&open), [0]);
+        open.push(all.enter());
+        assert_eq!(gave_way(&open), [0, 1]);
+        drop(open);
+        assert!(all.open.lock().unwrap().by_age.is_empty());
+    }
+}

@@ -1,0 +1,79 @@
+//! The TCP side of a connection, below TLS: tells its [`Pace`] what comes and goes.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use super::pace::Pace;
+
+/// A socket. There is nothing to tell before the handshake is done, which has a time of its own.
+pub struct Socket {
+    stream: TcpStream,
+    pace: Arc<OnceLock<Arc<Pace>>>,
+}
+
+impl Socket {
+    /// Around a stream.
+    pub fn new(stream: TcpStream, pace: Arc<OnceLock<Arc<Pace>>>) -> Self {
+        Self { stream, pace }
+    }
+
+    fn told(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match (self.pace.get(), &poll) {
+            (Some(pace), Poll::Ready(Ok(_))) => pace.sent(),
+            (Some(pace), Poll::Pending) => pace.blocked(),
+            _ => {}
+        }
+        poll
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, ctx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(ctx, buf);
+        if poll.is_ready()
+            && buf.filled().len() > before
+            && let Some(pace) = self.pace.get()
+        {
+            pace.received();
+        }
+        poll
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, ctx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(ctx, buf);
+        self.told(poll)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        ctx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(ctx, bufs);
+        self.told(poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(ctx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(ctx)
+    }
+}

@@ -1,0 +1,52 @@
+//! How many files this process may have open, which bounds its connections.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::limits::DESCRIPTORS_RESERVED;
+
+/// Takes all the descriptors that the process may have, and answers for how many of `wanted` connections they are enough.
+///
+/// Shells and service managers give 1,024 and let a process that knows what it does have more.
+pub fn for_connections(wanted: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        // What cannot be raised stays as it is.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    }
+    let open_max =
+        getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    let connections = enough(open_max, wanted);
+    if connections < wanted {
+        tracing::warn!(
+            open_max,
+            connections,
+            wanted,
+            "fewer connections than wanted: the process may not open more files"
+        );
+    }
+    connections
+}
+
+/// A process that may open very few files keeps half of them for itself.
+fn enough(open_max: usize, wanted: usize) -> usize {
+    wanted.min(open_max.saturating_sub(DESCRIPTORS_RESERVED).max(open_max / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_are_kept_for_the_server_itself() {
+        for (open_max, wanted, expected) in [
+            (usize::MAX, 16_384, 16_384),
+            (20_000, 16_384, 16_384),
+            (16_384, 16_384, 16_384 - DESCRIPTORS_RESERVED),
+            (1_024, 16_384, 1_024 - DESCRIPTORS_RESERVED),
+            (1_024, 100, 100),
+            (100, 16_384, 50),
+        ] {
+            assert_eq!(enough(open_max, wanted), expected, "{open_max} {wanted}");
+        }
+    }
+}
