@@ -1,36 +1,82 @@
 //! Faults of fields: where, what kind, and the words that Kubernetes uses for them
 //! (`k8s.io/apimachinery/pkg/util/validation/field`).
 
-use std::fmt;
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+};
 
 use serde_json::Value;
 
-/// The place of a field, such as `spec.ranges[0].start` or `metadata.labels[a/b]`.
+use crate::limits::{PATH_BYTES_MAX, PATH_NAME_BYTES_MAX, QUOTED_BYTES_MAX};
+
+/// What stands for the rest of a text that was cut.
+const CUT: &str = "...";
+
+/// The text, or as much of it as fits into so many bytes.
+pub fn cut(text: &str, bytes_max: usize) -> Cow<'_, str> {
+    if text.len() <= bytes_max {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("{}{CUT}", &text[..text.floor_char_boundary(bytes_max)]))
+}
+
+/// A text that is written up to a limit. Writing more fails, so that the writer of a large value stops.
+struct Excerpt(String);
+
+impl fmt::Write for Excerpt {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = QUOTED_BYTES_MAX - self.0.len();
+        if text.len() <= room {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        Err(fmt::Error)
+    }
+}
+
+/// A value as messages quote it: its JSON, or the beginning of that.
+pub fn excerpt(value: &Value) -> String {
+    let mut out = Excerpt(String::new());
+    match write!(out, "{value}") {
+        Ok(()) => out.0,
+        Err(fmt::Error) => out.0 + CUT,
+    }
+}
+
+/// The place of a field, such as `spec.ranges[0].start` or `metadata.labels[a/b]`. It is never longer than
+/// [`PATH_BYTES_MAX`] and a little: the rest is cut.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path(String);
 
 impl Path {
     /// A field at the top.
     pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
+        let name = name.into();
+        match cut(&name, PATH_BYTES_MAX) {
+            Cow::Borrowed(_) => Self(name),
+            Cow::Owned(cut) => Self(cut),
+        }
     }
 
     /// The field `name` inside this one.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
+        let name = cut(name, PATH_NAME_BYTES_MAX);
+        if self.0.is_empty() { Self(name.into_owned()) } else { Self::new(format!("{}.{name}", self.0)) }
     }
 
     /// The item at `index` of this list.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
-        Self(format!("{}[{index}]", self.0))
+        Self::new(format!("{}[{index}]", self.0))
     }
 
     /// The value under `key` of this map.
     #[must_use]
     pub fn key(&self, key: &str) -> Self {
-        Self(format!("{}[{key}]", self.0))
+        Self::new(format!("{}[{}]", self.0, cut(key, PATH_NAME_BYTES_MAX)))
     }
 
     /// Its text.
@@ -154,7 +200,7 @@ impl Fault {
     }
 
     fn with_value(path: Path, fault_type: FaultType, what: &str, value: &Value, detail: &str) -> Self {
-        Self::with_detail(path, fault_type, format!("{what}: {value}"), detail)
+        Self::with_detail(path, fault_type, format!("{what}: {}", excerpt(value)), detail)
     }
 
     fn with_detail(path: Path, fault_type: FaultType, what: String, detail: &str) -> Self {
@@ -188,5 +234,25 @@ mod tests {
         for (fault, fault_type, words) in cases {
             assert_eq!((fault.fault_type.as_str(), fault.to_string().as_str()), (fault_type, words));
         }
+    }
+
+    #[test]
+    fn a_long_value_is_quoted_by_its_beginning() {
+        let long: Value = vec!["é".repeat(10); 100_000].into();
+        let message = Fault::invalid(Path::new("a"), long, "must be short").message;
+        assert!(message.starts_with("Invalid value: [\"éé") && message.ends_with("...: must be short"), "{message}");
+        assert!(message.len() <= QUOTED_BYTES_MAX + 50, "{}", message.len());
+        let short = Fault::invalid(Path::new("a"), "x", "must be y").message;
+        assert_eq!(short, "Invalid value: \"x\": must be y");
+    }
+
+    #[test]
+    fn a_long_path_is_cut() {
+        let long = "k".repeat(PATH_NAME_BYTES_MAX * 10);
+        let once = Path::new("a").key(&long);
+        assert_eq!(once.as_str().len(), "a[]...".len() + PATH_NAME_BYTES_MAX);
+        let often = (0..100).fold(Path::new(long.repeat(10)), |path, _| path.child(&long).key(&long).index(7));
+        assert!(often.as_str().len() <= PATH_BYTES_MAX + CUT.len(), "{}", often.as_str().len());
+        assert!(Path::new("a").covers(once.as_str()));
     }
 }

@@ -9,6 +9,7 @@ pub mod discovery;
 pub mod draft;
 pub mod field;
 pub mod kind;
+pub mod limits;
 pub mod list;
 pub mod managed;
 pub mod metadata;

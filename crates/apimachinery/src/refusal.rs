@@ -6,7 +6,11 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{field::Fault, kind::qualified};
+use crate::{
+    field::Fault,
+    kind::qualified,
+    limits::{CAUSES_BYTES_MAX, CAUSES_MAX, MESSAGE_BYTES_MAX, QUOTED_BYTES_MAX},
+};
 
 /// What a client can tell refusals apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -187,14 +191,18 @@ impl Refusal {
         Self::invalid_for(group, kind, name, faults.iter().map(Cause::from).collect())
     }
 
-    /// 422 for causes of which some came from another refusal.
-    pub fn invalid_for(group: &str, kind: &str, name: &str, causes: Vec<Cause>) -> Self {
+    /// 422 for causes of which some came from another refusal. It keeps [`CAUSES_MAX`] of them, and says how many more
+    /// there are.
+    pub fn invalid_for(group: &str, kind: &str, name: &str, mut causes: Vec<Cause>) -> Self {
+        let more = causes.len().saturating_sub(CAUSES_MAX);
+        causes.truncate(CAUSES_MAX);
         let mut seen = BTreeSet::new();
         let texts = causes
             .iter()
             .map(|cause| format!("{}: {}", cause.field, cause.message))
             .filter(|text| seen.insert(text.clone()));
-        let texts: Vec<String> = texts.collect();
+        let more = (more > 0).then(|| format!("and {more} more"));
+        let texts: Vec<String> = texts.chain(more).collect();
         let list = match texts.as_slice() {
             [only] => only.clone(),
             several => format!("[{}]", several.join(", ")),
@@ -235,18 +243,73 @@ impl Refusal {
         self
     }
 
-    /// The wire form.
+    /// The wire form. This is where every refusal gets its limit: whatever texts of a request it repeats, it stays below
+    /// 64 KiB.
     pub fn to_status(&self) -> Status {
+        let details = (*self.details != Details::default()).then(|| self.details.bounded());
         Status {
             kind: "Status".to_owned(),
             api_version: "v1".to_owned(),
             metadata: serde_json::Map::new(),
             status: "Failure".to_owned(),
-            message: self.message.clone(),
+            message: bounded(&self.message, MESSAGE_BYTES_MAX),
             reason: self.reason.as_str().to_owned(),
-            details: (*self.details != Details::default()).then(|| (*self.details).clone()),
+            details,
             code: self.reason.code(),
         }
+    }
+}
+
+impl Details {
+    /// The same within the limits of an answer.
+    fn bounded(&self) -> Self {
+        let mut room = CAUSES_BYTES_MAX;
+        let causes = self.causes.iter().take(CAUSES_MAX).map(|cause| Cause {
+            reason: bounded(&cause.reason, QUOTED_BYTES_MAX),
+            message: bounded(&cause.message, 4 * QUOTED_BYTES_MAX),
+            field: bounded(&cause.field, 4 * QUOTED_BYTES_MAX),
+        });
+        let fits = |cause: &Cause| {
+            let bytes = [&cause.reason, &cause.message, &cause.field].map(|text| json_bytes(text)).iter().sum();
+            room.checked_sub(bytes).is_some_and(|left| {
+                room = left;
+                true
+            })
+        };
+        Self {
+            name: bounded(&self.name, QUOTED_BYTES_MAX),
+            group: bounded(&self.group, QUOTED_BYTES_MAX),
+            kind: bounded(&self.kind, QUOTED_BYTES_MAX),
+            uid: bounded(&self.uid, QUOTED_BYTES_MAX),
+            causes: causes.take_while(fits).collect(),
+            retry_after_seconds: self.retry_after_seconds,
+        }
+    }
+}
+
+/// A text that takes no more than so many bytes as JSON. One that would says how much of it is left out.
+fn bounded(text: &str, json_bytes_max: usize) -> String {
+    let mut bytes = 0;
+    let end = text.char_indices().find(|(_, character)| {
+        bytes += json_bytes_of(*character);
+        bytes > json_bytes_max
+    });
+    match end {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}... ({} more bytes)", &text[..end], text.len() - end),
+    }
+}
+
+fn json_bytes(text: &str) -> usize {
+    text.chars().map(json_bytes_of).sum()
+}
+
+/// What a character takes inside a JSON string.
+fn json_bytes_of(character: char) -> usize {
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' => 6,
+        other => other.len_utf8(),
     }
 }
 
@@ -325,5 +388,22 @@ mod tests {
         assert_eq!(invalid(&[fault("a"), fault("a")]), (once.to_owned(), 2));
         let both = "K.g \"n\" is invalid: [a: Required value, b: Required value]";
         assert_eq!(invalid(&[fault("a"), fault("b"), fault("a")]), (both.to_owned(), 3));
+    }
+
+    #[test]
+    fn a_refusal_is_bounded_whatever_it_is_about() {
+        for text in ["x", "\u{1}", "\"", "é\n"] {
+            let long = text.repeat(50_000);
+            let cause = Cause { reason: long.clone(), message: long.clone(), field: long.clone() };
+            let few = Refusal::invalid_for(&long, &long, &long, vec![cause; 10]);
+            let many = (0..5_000).map(|n| Fault::invalid(Path::new(format!("{n}{text}")), text.repeat(500), "why"));
+            let many = Refusal::invalid("g", "K", "n", &many.collect::<Vec<_>>());
+            assert_eq!(many.details.causes.len(), CAUSES_MAX);
+            assert!(many.message.ends_with(", and 4900 more]"), "{:.50}", many.message);
+            for refusal in [few, many, Refusal::bad_request(long)] {
+                let status = serde_json::to_vec_pretty(&refusal.to_status()).unwrap();
+                assert!(status.len() < 64 * 1024, "{} bytes of {text:?}", status.len());
+            }
+        }
     }
 }

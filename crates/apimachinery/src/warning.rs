@@ -1,6 +1,8 @@
 //! Warnings that come with an answer: values of the `Warning` header (RFC 7234, section 5.5),
 //! within the bounds that kube-apiserver keeps so that no client chokes on them.
 
+use std::collections::HashSet;
+
 /// All texts of an answer together, in characters. Beyond it each is cut.
 const TOTAL_CHARS_MAX: usize = 4096;
 
@@ -12,12 +14,9 @@ const CUT_CHARS_MAX: usize = 256;
 ///
 /// A value may hold any character but control characters: UTF-8 is meant to be sent as it is.
 pub fn headers(warnings: &[String]) -> Vec<String> {
-    let mut texts: Vec<&str> = Vec::new();
-    for text in warnings.iter().map(String::as_str) {
-        if !text.is_empty() && !texts.contains(&text) {
-            texts.push(text);
-        }
-    }
+    let mut seen = HashSet::new();
+    let texts = warnings.iter().map(String::as_str).filter(|text| !text.is_empty() && seen.insert(*text));
+    let mut texts: Vec<&str> = texts.collect();
     if texts.iter().map(|text| text.chars().count()).sum::<usize>() > TOTAL_CHARS_MAX {
         texts = cut(&texts);
     }
@@ -28,15 +27,16 @@ pub fn headers(warnings: &[String]) -> Vec<String> {
 fn cut<'a>(texts: &[&'a str]) -> Vec<&'a str> {
     let mut written = 0;
     let mut kept: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     for text in texts {
+        if written >= TOTAL_CHARS_MAX {
+            break;
+        }
         let end = text.char_indices().nth(CUT_CHARS_MAX).map_or(text.len(), |(end, _)| end);
         let short = &text[..end];
         // Two texts may have become one.
-        if kept.contains(&short) {
+        if !seen.insert(short) {
             continue;
-        }
-        if written >= TOTAL_CHARS_MAX {
-            break;
         }
         written += short.chars().count();
         kept.push(short);
