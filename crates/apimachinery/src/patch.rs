@@ -9,7 +9,7 @@ pub use self::operations::Operations;
 use crate::{
     field::{Fault, FaultType, Path},
     refusal::{Reason, Refusal},
-    schema::{Decoded, decode},
+    schema::{Decoded, check_size, decode, decode_operations},
 };
 
 /// The type of a server-side apply, which is no change of what is there but a statement of what shall be.
@@ -18,12 +18,6 @@ pub const APPLY: &str = "application/apply-patch+yaml";
 pub const PATCH_TYPES: &[&str] = &["application/json-patch+json", "application/merge-patch+json", APPLY];
 /// The patch type that is understood for kinds of the core group, and for no others.
 pub const STRATEGIC: &str = "application/strategic-merge-patch+json";
-/// Operations of one JSON Patch.
-pub const OPERATIONS_MAX: usize = 10_000;
-/// What `copy` and `move` of one JSON Patch may carry around, all together, in bytes of JSON. A few `copy`s that each
-/// double what is there would otherwise make gigabytes, or a tree that is too deep to walk.
-pub const CARRIED_BYTES_MAX: usize = 3 * 1024 * 1024;
-
 /// Whether a body of this `Content-Type` is a server-side apply.
 pub fn is_apply(content_type: &str) -> bool {
     content_type.split(';').next().unwrap_or_default().trim() == APPLY
@@ -67,6 +61,7 @@ impl Patch {
             Self::Strategic(patch) => strategic::merge(&mut patched, &patch.value),
             Self::Json(operations) => operations.apply(&mut patched)?,
         }
+        check_size(&patched)?;
         Ok(patched)
     }
 }
@@ -100,14 +95,16 @@ impl PatchType {
 
     /// Reads a patch of this type.
     pub fn read(self, body: &[u8]) -> Result<Patch, Refusal> {
+        if self == Self::Json {
+            return Operations::parse(decode_operations(body)?.value).map(Patch::Json);
+        }
         let decoded = decode(None, body)?;
         match self {
-            Self::Json => Operations::parse(decoded.value).map(Patch::Json),
             _ if !decoded.value.is_object() => {
                 Err(Refusal::bad_request("error decoding merge patch: it must be a JSON object"))
             }
-            Self::Merge => Ok(Patch::Merge(decoded)),
             Self::Strategic => Ok(Patch::Strategic(decoded)),
+            Self::Json | Self::Merge => Ok(Patch::Merge(decoded)),
         }
     }
 }

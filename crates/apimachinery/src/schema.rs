@@ -7,8 +7,10 @@ mod check;
 mod decode;
 mod meta;
 mod protobuf;
+mod weight;
 
 pub use check::{Findings, Schema};
-pub(crate) use decode::DEPTH_MAX;
-pub use decode::{Decoded, decode};
+pub(crate) use decode::decode_element;
+pub use decode::{Decoded, decode, decode_operations};
 pub use meta::object_meta_schema;
+pub(crate) use weight::{Budget, Exceeded, check_object_size, check_size};

@@ -15,7 +15,7 @@ use crate::{
     kind::{Context, Decided, Kind, Related, Resource},
     object::Object,
     refusal::{Cause, Reason, Refusal},
-    schema::Schema,
+    schema::{Schema, check_object_size},
 };
 
 /// Decides a command on `current`, the object of its key.
@@ -91,6 +91,11 @@ impl<W> Case<'_, W> {
             self.key.name
         );
         Refusal::new(Reason::ServiceUnavailable, message).about(group, plural, &self.key.name).retry_after(1)
+    }
+
+    /// Refuses an object that takes too much memory with all that its managers own.
+    fn check_size(&self, object: &Object) -> Result<(), Refusal> {
+        check_object_size(object).map_err(|refusal| self.about_this(refusal))
     }
 
     /// A refusal that says which object it is about.

@@ -3,10 +3,11 @@
 
 use serde_json::{Map, Value};
 
-use super::{CARRIED_BYTES_MAX, OPERATIONS_MAX, unprocessable};
+use super::unprocessable;
 use crate::{
+    limits::{CARRIED_BYTES_MAX, DEPTH_MAX, ITEMS_SHIFTED_MAX, OPERATIONS_MAX},
     refusal::{Reason, Refusal},
-    schema::DEPTH_MAX,
+    schema::{Budget, Exceeded},
 };
 
 /// Operations, one after the other.
@@ -45,27 +46,34 @@ impl Operations {
 
     /// Does them all on `value`, which is of no use any more if one fails.
     pub fn apply(&self, value: &mut Value) -> Result<(), Refusal> {
-        let mut carried = 0;
+        let (mut carried, mut shifted) = (Budget::new(CARRIED_BYTES_MAX), 0);
         for (index, operation) in self.0.iter().enumerate() {
-            let size = Size::of(operation.subtree(value));
+            let subtree = operation.subtree(value);
             if matches!(operation.op.as_str(), "copy" | "move") {
-                carried += size.bytes;
-            }
-            if carried > CARRIED_BYTES_MAX {
-                let message = format!("the patch copies and moves more than the limit of {CARRIED_BYTES_MAX} bytes");
-                return Err(Refusal::new(Reason::RequestEntityTooLarge, message));
+                // An item more for what a value takes that has nothing in it.
+                let within = carried.item().and_then(|()| carried.tree(subtree));
+                within.map_err(|Exceeded| too_much("copies and moves", CARRIED_BYTES_MAX, "bytes"))?;
             }
             let levels = operation.path.as_deref().unwrap_or_default().matches('/').count();
-            if levels + size.depth > DEPTH_MAX {
+            if levels + depth(subtree) > DEPTH_MAX {
                 return Err(unprocessable(&format!("the patched object nests deeper than {DEPTH_MAX} levels")));
             }
-            operation.apply(value).map_err(|why| {
+            shifted += operation.apply(value).map_err(|why| {
                 let path = operation.path.as_deref().unwrap_or_default();
                 unprocessable(&format!("operation {index} ({} {path:?}): {why}", operation.op))
             })?;
+            if shifted > ITEMS_SHIFTED_MAX {
+                return Err(too_much("shifts", ITEMS_SHIFTED_MAX, "items of lists"));
+            }
         }
         Ok(())
     }
+}
+
+fn too_much(verb: &str, limit: usize, unit: &str) -> Refusal {
+    let message =
+        format!("the patch {verb} more than the limit of {limit} {unit}; split it, or replace the list as a whole");
+    Refusal::new(Reason::RequestEntityTooLarge, message)
 }
 
 impl Operation {
@@ -89,20 +97,22 @@ impl Operation {
         }
     }
 
-    fn apply(&self, value: &mut Value) -> Result<(), Fault> {
+    /// Does it. What is returned is how many items of a list took another place by it.
+    fn apply(&self, value: &mut Value) -> Result<usize, Fault> {
         match self.op.as_str() {
             "add" => Place::find(value, self.path()?)?.add(self.value.clone()),
-            "remove" => Place::find(value, self.path()?)?.remove().map(drop),
-            "replace" => self.replace(value),
+            "remove" => Place::find(value, self.path()?)?.remove().map(|(_, shifted)| shifted),
+            "replace" => self.replace(value).map(|()| 0),
             "move" => {
-                let moved = Place::find(value, self.from()?)?.remove()?;
-                Place::find(value, self.path()?)?.add(moved)
+                let (moved, closed) = Place::find(value, self.from()?)?.remove()?;
+                let opened = Place::find(value, self.path()?)?.add(moved)?;
+                Ok(closed + opened)
             }
             "copy" => {
                 let copied = Place::find(value, self.from()?)?.get()?.clone();
                 Place::find(value, self.path()?)?.add(copied)
             }
-            "test" => self.test(value),
+            "test" => self.test(value).map(|()| 0),
             other => Err(format!("there is no operation {other:?}; add, remove, replace, move, copy and test are")),
         }
     }
@@ -178,19 +188,31 @@ impl<'a> Place<'a> {
         Ok(())
     }
 
-    fn add(self, value: Value) -> Result<(), Fault> {
+    /// Puts a value there; how many items come after it.
+    fn add(self, value: Value) -> Result<usize, Fault> {
         match self {
             Self::Field(fields, name) => drop(fields.insert(name, value)),
             Self::Item(items, step) if step == "-" => items.push(value),
-            Self::Item(items, step) => items.insert(existing(&step, items.len() + 1)?, value),
+            Self::Item(items, step) => {
+                let index = existing(&step, items.len() + 1)?;
+                items.insert(index, value);
+                return Ok(items.len() - index);
+            }
         }
-        Ok(())
+        Ok(0)
     }
 
-    fn remove(self) -> Result<Value, Fault> {
+    /// Takes the value away; how many items came after it.
+    fn remove(self) -> Result<(Value, usize), Fault> {
         match self {
-            Self::Field(fields, name) => fields.remove(&name).ok_or_else(|| format!("there is no field {name:?}")),
-            Self::Item(items, step) => Ok(items.remove(existing(&step, items.len())?)),
+            Self::Field(fields, name) => {
+                let removed = fields.remove(&name);
+                removed.map(|value| (value, 0)).ok_or_else(|| format!("there is no field {name:?}"))
+            }
+            Self::Item(items, step) => {
+                let index = existing(&step, items.len())?;
+                Ok((items.remove(index), items.len() - index))
+            }
         }
     }
 }
@@ -219,29 +241,11 @@ fn index(step: &str, length: usize) -> Option<usize> {
     usize::try_from(index).ok().filter(|_| index < length)
 }
 
-/// How large a value is.
-#[derive(Clone, Copy, Debug, Default)]
-struct Size {
-    /// As JSON; near enough for a limit.
-    bytes: usize,
-    /// Levels below it.
-    depth: usize,
-}
-
-impl Size {
-    fn of(value: &Value) -> Self {
-        match value {
-            Value::Null | Value::Bool(_) | Value::Number(_) => Self { bytes: 4, depth: 0 },
-            Value::String(text) => Self { bytes: text.len() + 2, depth: 0 },
-            Value::Array(items) => Self::around(items.iter().map(|item| (0, item))),
-            Value::Object(fields) => Self::around(fields.iter().map(|(name, value)| (name.len() + 3, value))),
-        }
-    }
-
-    fn around<'a>(parts: impl Iterator<Item = (usize, &'a Value)>) -> Self {
-        parts.fold(Self { bytes: 2, depth: 1 }, |all, (extra, value)| {
-            let part = Self::of(value);
-            Self { bytes: all.bytes + extra + part.bytes + 1, depth: all.depth.max(part.depth + 1) }
-        })
+/// The levels of a value.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
     }
 }

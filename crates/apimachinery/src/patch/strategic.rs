@@ -3,6 +3,8 @@
 //!
 //! It is a merge patch in which a few lists are merged too, and objects and lists may hold directives.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 /// The lists that are merged, by name: those of maps by this key, those of texts without one.
@@ -23,9 +25,9 @@ pub fn merge(object: &mut Value, patch: &Value) {
     }
     for (name, value) in patch {
         if let Some(list) = name.strip_prefix(DELETED_TEXTS) {
-            let gone = value.as_array().map_or(&[][..], Vec::as_slice);
+            let gone: HashSet<String> = value.as_array().into_iter().flatten().map(Value::to_string).collect();
             if let Some(Value::Array(present)) = fields.get_mut(list) {
-                present.retain(|item| !gone.contains(item));
+                present.retain(|item| !gone.contains(&item.to_string()));
             }
         } else if name.starts_with('$') {
             // Orders of lists do not matter here, and the other directives are read above and below.
@@ -54,21 +56,64 @@ fn merge_list(list: &mut Value, patch: &[Value], key: Option<&str>) {
         *present = patch.iter().filter(|item| directive(item).is_none()).cloned().collect();
         return;
     }
+    let mut items = Items::of(std::mem::take(present), key);
     for item in patch {
-        let same = |other: &Value| match key {
-            Some(key) => other.get(key) == item.get(key),
-            None => other == item,
-        };
         if directive(item).as_deref() == Some("delete") {
-            present.retain(|other| !same(other));
-        } else if let Some(found) = present.iter_mut().find(|other| same(other)) {
+            items.delete(item);
+        } else if let Some(found) = items.find(item) {
             merge(found, item);
             if !item.is_object() {
                 found.clone_from(item);
             }
         } else {
-            present.push(item.clone());
+            items.push(item.clone());
         }
+    }
+    *present = items.places.into_iter().flatten().collect();
+}
+
+/// The items of a list, and where those that stand for the same are.
+struct Items<'a> {
+    key: Option<&'a str>,
+    /// Deleted ones leave their places empty.
+    places: Vec<Option<Value>>,
+    by_identity: HashMap<Identity, Vec<usize>>,
+}
+
+/// What tells an item apart from others: the value of its key, or all of it.
+type Identity = Option<String>;
+
+impl<'a> Items<'a> {
+    fn of(list: Vec<Value>, key: Option<&'a str>) -> Self {
+        let mut items = Self { key, places: Vec::with_capacity(list.len()), by_identity: HashMap::new() };
+        for item in list {
+            items.push(item);
+        }
+        items
+    }
+
+    fn identity(&self, item: &Value) -> Identity {
+        match self.key {
+            Some(key) => item.get(key).map(Value::to_string),
+            None => Some(item.to_string()),
+        }
+    }
+
+    fn push(&mut self, item: Value) {
+        self.by_identity.entry(self.identity(&item)).or_default().push(self.places.len());
+        self.places.push(Some(item));
+    }
+
+    fn delete(&mut self, item: &Value) {
+        for place in self.by_identity.remove(&self.identity(item)).unwrap_or_default() {
+            self.places[place] = None;
+        }
+    }
+
+    /// The first item that stands for the same.
+    fn find(&mut self, item: &Value) -> Option<&mut Value> {
+        let place = *self.by_identity.get(&self.identity(item))?.first()?;
+        self.places[place].as_mut()
     }
 }
 
@@ -113,5 +158,33 @@ mod tests {
         );
         assert_eq!(object["metadata"]["labels"], Value::Null);
         assert_eq!(object["metadata"]["ownerReferences"], json!([]));
+    }
+
+    #[test]
+    fn lists_of_any_length_are_merged_in_one_go() {
+        const COUNT: usize = 20_000;
+        let names = |from: usize| -> Vec<String> { (from..from + COUNT).map(|n| format!("f{n}")).collect() };
+        let owners = |from: usize| -> Vec<Value> { names(from).into_iter().map(|uid| json!({"uid": uid})).collect() };
+        let mut object = json!({"finalizers": names(0), "ownerReferences": owners(0)});
+        merge(&mut object, &json!({"finalizers": names(COUNT / 2), "ownerReferences": owners(COUNT / 2)}));
+        for list in ["finalizers", "ownerReferences"] {
+            assert_eq!(object[list].as_array().unwrap().len(), COUNT + COUNT / 2, "{list}");
+        }
+        let gone: Vec<Value> = names(0).into_iter().map(|uid| json!({"uid": uid, "$patch": "delete"})).collect();
+        merge(&mut object, &json!({"$deleteFromPrimitiveList/finalizers": names(0), "ownerReferences": gone}));
+        assert_eq!(object["ownerReferences"], Value::from(owners(COUNT)[..COUNT / 2].to_vec()));
+        assert_eq!(object["finalizers"], Value::from(names(COUNT)[..COUNT / 2].to_vec()));
+    }
+
+    #[test]
+    fn of_items_that_stand_for_the_same_the_first_is_changed_and_all_are_deleted() {
+        let list = || json!({"ownerReferences": [{"uid": "1", "n": 1}, {"n": 0}, {"uid": "1", "n": 2}]});
+        let merged = |change: Value| {
+            let mut object = list();
+            merge(&mut object, &json!({"ownerReferences": [change]}));
+            object["ownerReferences"].clone()
+        };
+        assert_eq!(merged(json!({"uid": "1", "n": 3})), json!([{"uid": "1", "n": 3}, {"n": 0}, {"uid": "1", "n": 2}]));
+        assert_eq!(merged(json!({"uid": "1", "$patch": "delete"})), json!([{"n": 0}]));
     }
 }

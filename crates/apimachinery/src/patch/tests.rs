@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::schema::DEPTH_MAX;
+use crate::limits::{DEPTH_MAX, ITEMS_SHIFTED_MAX, OPERATIONS_MAX};
 
 fn apply(content_type: &str, patch: &str, to: Value) -> Result<Value, u16> {
     Patch::parse(content_type, patch.as_bytes()).and_then(|patch| patch.apply(&to)).map_err(|r| r.reason.code())
@@ -127,5 +127,43 @@ proptest! {
         for patch_type in PATCH_TYPES {
             drop(Patch::parse(patch_type, &body));
         }
+    }
+}
+
+#[test]
+fn a_json_patch_may_have_as_many_operations_as_it_may() {
+    let operation =
+        |n: usize| json!({"op": "add", "path": format!("/data/key-{}", n % 100), "value": format!("value-{n}")});
+    let patch: Value = (0..OPERATIONS_MAX).map(operation).collect();
+    let patched = apply(PATCH_TYPES[0], &patch.to_string(), json!({"data": {}})).unwrap();
+    assert_eq!(patched["data"].as_object().unwrap().len(), 100);
+}
+
+#[test]
+fn shifted_items_are_bounded() {
+    let items = ITEMS_SHIFTED_MAX / 100;
+    let list = |count: usize| json!({"a": vec![0; count]});
+    for operations in [
+        r#"{"op":"move","from":"/a/0","path":"/a/-"}"#,
+        r#"{"op":"add","path":"/a/0","value":1},{"op":"remove","path":"/a/-1"}"#,
+        r#"{"op":"remove","path":"/a/0"},{"op":"add","path":"/a/-","value":1}"#,
+        r#"{"op":"copy","from":"/a/0","path":"/a/0"},{"op":"remove","path":"/a/-1"}"#,
+    ] {
+        let patch = |times: usize| format!("[{}]", vec![operations; times].join(","));
+        assert!(apply(PATCH_TYPES[0], &patch(50), list(items)).is_ok(), "{operations}");
+        assert_eq!(apply(PATCH_TYPES[0], &patch(110), list(items)), Err(413), "{operations}");
+    }
+    let appended = format!("[{}]", vec![r#"{"op":"add","path":"/a/-","value":1}"#; OPERATIONS_MAX].join(","));
+    assert!(apply(PATCH_TYPES[0], &appended, list(items)).is_ok(), "what comes last shifts nothing");
+}
+
+#[test]
+fn what_a_patch_makes_is_no_larger_than_a_body_may_be() {
+    let full: Value = vec![json!([0]); 90_000].into();
+    for (content_type, patch) in
+        [(PATCH_TYPES[0], json!([{"op": "add", "path": "/b", "value": &full}])), (PATCH_TYPES[1], json!({"b": &full}))]
+    {
+        assert!(apply(content_type, &patch.to_string(), json!({"a": 1})).is_ok(), "{content_type}");
+        assert_eq!(apply(content_type, &patch.to_string(), json!({"a": &full})), Err(413), "{content_type}");
     }
 }

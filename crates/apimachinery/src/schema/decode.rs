@@ -1,20 +1,25 @@
 //! Bodies: JSON or YAML, with the repeated keys that a plain map would hide; a few kinds of Kubernetes' own in protobuf.
 
-use std::{cell::RefCell, fmt};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+};
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::protobuf;
-use crate::refusal::{Reason, Refusal};
+use super::{
+    protobuf,
+    weight::{Budget, Exceeded, too_large},
+};
+use crate::{
+    field::cut,
+    limits::{ALIASED_NODES_MAX, DECODED_BYTES_MAX, DECODED_PATCH_BYTES_MAX, DEPTH_MAX, PATH_NAME_BYTES_MAX},
+    refusal::{Reason, Refusal},
+};
 
-/// How deep a body may nest, and what a patch makes of an object.
-pub(crate) const DEPTH_MAX: usize = 64;
 /// Repeated keys that are reported; a body may have millions.
 const DUPLICATES_MAX: usize = 100;
-/// How many nodes the aliases of a YAML body may stand for, all together: a few lines of aliases to aliases would
-/// otherwise become gigabytes.
-const ALIASED_NODES_MAX: usize = 10_000;
 
 /// A decoded body.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,22 +36,86 @@ impl From<Value> for Decoded {
     }
 }
 
-impl<'de> Deserialize<'de> for Decoded {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let duplicates = RefCell::default();
-        let value = Seed { path: None, depth: 0, duplicates: &duplicates }.deserialize(deserializer)?;
-        Ok(Self { value, duplicates: duplicates.into_inner() })
-    }
-}
-
 /// Decodes a body. No content type is JSON.
 pub fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Decoded, Refusal> {
     let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let reading = Reading::new(DECODED_BYTES_MAX);
     match essence.to_ascii_lowercase().as_str() {
-        "" | "application/json" => serde_json::from_slice(body).map_err(|error| malformed(&error.to_string())),
-        "application/yaml" => decode_yaml(body),
-        protobuf::MEDIA_TYPE => protobuf::decode(body).map(Decoded::from).ok_or_else(unknown_format),
+        "" | "application/json" => reading.json(body),
+        "application/yaml" => reading.yaml(body),
+        protobuf::MEDIA_TYPE => reading.protobuf(body),
         _ => Err(unknown_format()),
+    }
+}
+
+/// Decodes a JSON patch: a list of operations, which may take more memory than an object.
+pub fn decode_operations(body: &[u8]) -> Result<Decoded, Refusal> {
+    Reading::new(DECODED_PATCH_BYTES_MAX).json(body)
+}
+
+/// Decodes the JSON text of a value that is part of a path. Its tree may take little more memory than the text.
+pub(crate) fn decode_element(text: &str) -> Result<Value, serde_json::Error> {
+    let reading = Reading::new(4096 + 2 * text.len());
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = reading.seed().deserialize(&mut deserializer)?;
+    deserializer.end().map(|()| value)
+}
+
+/// One decoding: what it may still take, and what it has found.
+struct Reading {
+    limit: usize,
+    budget: RefCell<Budget>,
+    exceeded: Cell<bool>,
+    duplicates: RefCell<Vec<String>>,
+}
+
+impl Reading {
+    fn new(limit: usize) -> Self {
+        let (exceeded, duplicates) = (Cell::new(false), RefCell::default());
+        Self { limit, budget: RefCell::new(Budget::new(limit)), exceeded, duplicates }
+    }
+
+    fn seed(&self) -> Seed<'_> {
+        Seed { path: None, depth: 0, reading: self }
+    }
+
+    fn json(self, body: &[u8]) -> Result<Decoded, Refusal> {
+        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        let value = self.seed().deserialize(&mut deserializer);
+        let value = value.and_then(|value| deserializer.end().map(|()| value));
+        self.finish(value)
+    }
+
+    /// One YAML document. Plain scalars mean what they mean in YAML 1.2: `no` is text.
+    fn yaml(self, body: &[u8]) -> Result<Decoded, Refusal> {
+        let options = serde_saphyr::options! {
+            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIASED_NODES_MAX },
+            budget: serde_saphyr::budget! { max_depth: DEPTH_MAX },
+            duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
+            emit_comments: false,
+            strict_booleans: true,
+            with_snippet: false,
+        };
+        let value = serde_saphyr::with_deserializer_from_slice_with_options(body, options, |deserializer| {
+            self.seed().deserialize(deserializer)
+        });
+        self.finish(value)
+    }
+
+    fn protobuf(self, body: &[u8]) -> Result<Decoded, Refusal> {
+        match protobuf::decode(body, &mut self.budget.borrow_mut()) {
+            Ok(value) => Ok(Decoded::from(value)),
+            Err(protobuf::Failure::TooLarge) => Err(too_large("body", self.limit)),
+            Err(protobuf::Failure::Malformed) => Err(unknown_format()),
+        }
+    }
+
+    fn finish<E: fmt::Display>(self, value: Result<Value, E>) -> Result<Decoded, Refusal> {
+        match value {
+            Ok(value) => Ok(Decoded { value, duplicates: self.duplicates.into_inner() }),
+            Err(_) if self.exceeded.get() => Err(too_large("body", self.limit)),
+            Err(error) => Err(malformed(&error.to_string())),
+        }
     }
 }
 
@@ -56,19 +125,6 @@ fn unknown_format() -> Refusal {
         "the body of the request was in an unknown format - accepted media types include: application/json, \
          application/yaml",
     )
-}
-
-/// One YAML document. Plain scalars mean what they mean in YAML 1.2: `no` is text.
-fn decode_yaml(body: &[u8]) -> Result<Decoded, Refusal> {
-    let options = serde_saphyr::options! {
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIASED_NODES_MAX },
-        budget: serde_saphyr::budget! { max_depth: DEPTH_MAX },
-        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
-        emit_comments: false,
-        strict_booleans: true,
-        with_snippet: false,
-    };
-    serde_saphyr::from_slice_with_options(body, options).map_err(|error| malformed(&error.to_string()))
 }
 
 fn malformed(why: &str) -> Refusal {
@@ -92,8 +148,8 @@ impl fmt::Display for Step<'_> {
             parent.fmt(f)?;
         }
         match self.name {
-            Name::Key(key) if self.parent.is_none() => f.write_str(key),
-            Name::Key(key) => write!(f, ".{key}"),
+            Name::Key(key) if self.parent.is_none() => f.write_str(&cut(key, PATH_NAME_BYTES_MAX)),
+            Name::Key(key) => write!(f, ".{}", cut(key, PATH_NAME_BYTES_MAX)),
             Name::Index(index) => write!(f, "[{index}]"),
         }
     }
@@ -103,7 +159,7 @@ impl fmt::Display for Step<'_> {
 struct Seed<'a> {
     path: Option<&'a Step<'a>>,
     depth: usize,
-    duplicates: &'a RefCell<Vec<String>>,
+    reading: &'a Reading,
 }
 
 impl Seed<'_> {
@@ -112,6 +168,14 @@ impl Seed<'_> {
             return Err(E::custom(format!("it nests deeper than {DEPTH_MAX} levels")));
         }
         Ok(Self { depth: self.depth + 1, ..self })
+    }
+
+    /// Takes something of the budget; a reader that has no more ends at once.
+    fn take<E: Error>(self, take: impl FnOnce(&mut Budget) -> Result<(), Exceeded>) -> Result<(), E> {
+        take(&mut self.reading.budget.borrow_mut()).map_err(|Exceeded| {
+            self.reading.exceeded.set(true);
+            E::custom("it is too large")
+        })
     }
 }
 
@@ -150,11 +214,13 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        self.take(|budget| budget.text(value.len()))?;
         Ok(value.into())
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        self.take(|budget| budget.text(value.len()))?;
         Ok(Value::String(value))
     }
 
@@ -164,10 +230,16 @@ impl<'de> Visitor<'de> for Seed<'_> {
         loop {
             let step = Step { parent: self.path, name: Name::Index(items.len()) };
             match access.next_element_seed(Seed { path: Some(&step), ..below })? {
-                Some(item) => items.push(item),
-                None => return Ok(Value::Array(items)),
+                Some(item) => {
+                    self.take(Budget::item)?;
+                    items.push(item);
+                }
+                None => break,
             }
         }
+        // A list of one item would keep room for four.
+        items.shrink_to_fit();
+        Ok(Value::Array(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
@@ -175,9 +247,11 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let mut fields = Map::new();
         while let Some(key) = access.next_key::<String>()? {
             let step = Step { parent: self.path, name: Name::Key(&key) };
+            self.take(|budget| budget.key(&key, fields.len()))?;
             let value = access.next_value_seed(Seed { path: Some(&step), ..below })?;
-            if fields.contains_key(&key) && self.duplicates.borrow().len() < DUPLICATES_MAX {
-                self.duplicates.borrow_mut().push(step.to_string());
+            let mut duplicates = self.reading.duplicates.borrow_mut();
+            if fields.contains_key(&key) && duplicates.len() < DUPLICATES_MAX {
+                duplicates.push(step.to_string());
             }
             fields.insert(key, value);
         }

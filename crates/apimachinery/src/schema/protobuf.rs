@@ -7,22 +7,41 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
+use super::weight::{Budget, Exceeded};
+
 /// The media type.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 const MAGIC: &[u8] = b"k8s\0";
 
-/// Reads a body as JSON; `None` if it is malformed or of a kind that is not known here.
-pub fn decode(body: &[u8]) -> Option<Value> {
-    let mut raw = Vec::new();
-    let envelope = message(body.strip_prefix(MAGIC)?, ENVELOPE, &mut raw)?;
+/// Why a body cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It is malformed, or of a kind that is not known here.
+    Malformed,
+    /// As JSON it takes too much memory.
+    TooLarge,
+}
+
+impl From<Exceeded> for Failure {
+    fn from(Exceeded: Exceeded) -> Self {
+        Self::TooLarge
+    }
+}
+
+/// Reads a body as JSON.
+pub fn decode(body: &[u8], budget: &mut Budget) -> Result<Value, Failure> {
+    let mut raw: &[u8] = &[];
+    let body = body.strip_prefix(MAGIC).ok_or(Failure::Malformed)?;
+    let envelope = message(body, ENVELOPE, &mut raw, budget)?;
     let text = |pointer: &str| envelope.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("/typeMeta/apiVersion"), text("/typeMeta/kind"));
     let is_this = |version: &str, name: &str| name == kind && (version == api_version || kind == "DeleteOptions");
-    let (.., fields) = KINDS.iter().find(|(version, name, _)| is_this(version, name))?;
-    let mut object = message(&raw, fields, &mut Vec::new())?;
+    let known = KINDS.iter().find(|(version, name, _)| is_this(version, name));
+    let (.., fields) = known.ok_or(Failure::Malformed)?;
+    let mut object = message(raw, fields, &mut &[][..], budget)?;
     object["apiVersion"] = api_version.into();
     object["kind"] = kind.into();
-    Some(object)
+    Ok(object)
 }
 
 /// A field of a message: its number, its name in JSON, what it is.
@@ -143,50 +162,95 @@ enum Wire<'a> {
 }
 
 /// Reads the fields of a message that are named; empty texts are what Go writes for absent ones.
-fn message(mut bytes: &[u8], fields: &[Field], raw: &mut Vec<u8>) -> Option<Value> {
+fn message<'a>(
+    mut bytes: &'a [u8],
+    fields: &[Field],
+    raw: &mut &'a [u8],
+    budget: &mut Budget,
+) -> Result<Value, Failure> {
     let mut object = Map::new();
     while !bytes.is_empty() {
-        let (number, wire) = field(&mut bytes)?;
+        let (number, wire) = field(&mut bytes).ok_or(Failure::Malformed)?;
         let Some((_, name, shape)) = fields.iter().find(|(known, ..)| *known == number) else { continue };
+        if !object.contains_key(*name) {
+            budget.key(name, object.len())?;
+        }
         let name = (*name).to_owned();
         match (shape, wire) {
-            (Text, Wire::Bytes(text)) => {
-                let text = str::from_utf8(text).ok()?;
+            (Text, Wire::Bytes(bytes)) => {
+                let text = text(bytes, budget)?;
                 if !text.is_empty() {
                     object.insert(name, text.into());
                 }
             }
-            (Texts, Wire::Bytes(text)) => append(&mut object, name, str::from_utf8(text).ok()?.into()),
+            (Texts, Wire::Bytes(bytes)) => {
+                let text = text(bytes, budget)?;
+                append(&mut object, name, text.into(), budget)?;
+            }
             (Integer, Wire::Number(number)) => drop(object.insert(name, number.cast_signed().into())),
             (Boolean, Wire::Number(number)) => drop(object.insert(name, (number != 0).into())),
             (TextMap, Wire::Bytes(entry)) => {
-                let entry = message(entry, &[(1, "key", Text), (2, "value", Text)], raw)?;
-                insert(&mut object, name, &entry, entry["value"].as_str().unwrap_or_default());
+                let (key, value) = self::entry(entry)?;
+                let value = text(value, budget)?;
+                insert(&mut object, name, text(key, budget)?, value.into(), budget)?;
             }
             (BytesMap, Wire::Bytes(entry)) => {
-                let mut value = Vec::new();
-                let entry = message(entry, &[(1, "key", Text), (2, "", Raw)], &mut value)?;
-                insert(&mut object, name, &entry, &STANDARD.encode(value));
+                let (key, value) = self::entry(entry)?;
+                budget.text(value.len() / 3 * 4 + 4)?;
+                insert(&mut object, name, text(key, budget)?, STANDARD.encode(value).into(), budget)?;
             }
-            (Message(fields), Wire::Bytes(inner)) => drop(object.insert(name, message(inner, fields, raw)?)),
-            (Messages(fields), Wire::Bytes(inner)) => append(&mut object, name, message(inner, fields, raw)?),
-            (Raw, Wire::Bytes(inner)) => *raw = inner.to_vec(),
-            _ => return None,
+            (Message(fields), Wire::Bytes(inner)) => drop(object.insert(name, message(inner, fields, raw, budget)?)),
+            (Messages(fields), Wire::Bytes(inner)) => {
+                let inner = message(inner, fields, raw, budget)?;
+                append(&mut object, name, inner, budget)?;
+            }
+            (Raw, Wire::Bytes(inner)) => *raw = inner,
+            _ => return Err(Failure::Malformed),
         }
     }
-    Some(Value::Object(object))
+    Ok(Value::Object(object))
 }
 
-fn append(object: &mut Map<String, Value>, name: String, value: Value) {
+fn text<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<&'a str, Failure> {
+    budget.text(bytes.len())?;
+    str::from_utf8(bytes).map_err(|_| Failure::Malformed)
+}
+
+/// The key and the value in an entry of a map.
+fn entry(mut bytes: &[u8]) -> Result<(&[u8], &[u8]), Failure> {
+    let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
+    while !bytes.is_empty() {
+        match field(&mut bytes) {
+            Some((1, Wire::Bytes(found))) => key = found,
+            Some((2, Wire::Bytes(found))) => value = found,
+            Some((1 | 2, _)) | None => return Err(Failure::Malformed),
+            Some(_) => {}
+        }
+    }
+    Ok((key, value))
+}
+
+fn append(object: &mut Map<String, Value>, name: String, value: Value, budget: &mut Budget) -> Result<(), Failure> {
+    budget.item()?;
     if let Value::Array(list) = object.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
         list.push(value);
     }
+    Ok(())
 }
 
-/// Puts a value into a map, under the key of its entry.
-fn insert(object: &mut Map<String, Value>, name: String, entry: &Value, value: &str) {
-    let map = object.entry(name).or_insert_with(|| Value::Object(Map::new()));
-    map[entry["key"].as_str().unwrap_or_default()] = value.into();
+/// Puts a value into a map, under its key.
+fn insert(
+    object: &mut Map<String, Value>,
+    name: String,
+    key: &str,
+    value: Value,
+    budget: &mut Budget,
+) -> Result<(), Failure> {
+    if let Value::Object(map) = object.entry(name).or_insert_with(|| Value::Object(Map::new())) {
+        budget.key(key, map.len())?;
+        map.insert(key.to_owned(), value);
+    }
+    Ok(())
 }
 
 /// Takes the next field off the front.
@@ -222,6 +286,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn decode(body: &[u8]) -> Option<Value> {
+        super::decode(body, &mut Budget::new(1 << 20)).ok()
+    }
 
     /// A field with bytes in it.
     fn bytes(number: u8, inner: &[u8]) -> Vec<u8> {
@@ -315,5 +383,19 @@ mod tests {
         }
         assert_eq!(decode(&whole[..whole.len() - 5]), None, "inside a field");
         assert_eq!(decode(&[MAGIC, &[0xff; 12]].concat()), None, "a number that never ends");
+    }
+
+    #[test]
+    fn many_small_values_are_too_large() {
+        let long = |raw: &[u8]| {
+            let type_meta = [bytes(1, b"rbac.authorization.k8s.io/v1"), bytes(2, b"Role")].concat();
+            let length = u32::try_from(raw.len()).unwrap();
+            let varint = (0..5).map(|n| u8::try_from(length >> (7 * n) & 0x7f).unwrap() | if n < 4 { 0x80 } else { 0 });
+            [MAGIC.to_vec(), bytes(1, &type_meta), vec![2 << 3 | 2], varint.collect(), raw.to_vec()].concat()
+        };
+        let rule = bytes(2, &bytes(1, b""));
+        assert!(decode(&long(&rule.repeat(100))).is_some());
+        let refused = super::decode(&long(&rule.repeat(10_000)), &mut Budget::new(1 << 20));
+        assert_eq!(refused, Err(Failure::TooLarge));
     }
 }

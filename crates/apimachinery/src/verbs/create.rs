@@ -41,6 +41,7 @@ impl<W> Case<'_, W> {
         let Decided { mut object, companions, warnings: more } = self.join(decided, &of_types, &faults)?;
         warnings.extend(of_finalizers.into_iter().chain(more));
         object.metadata.managed_fields = owners.unwrap_or_else(|| self.first_owners(&object));
+        self.check_size(&object)?;
         let mut writes = vec![Write { key: self.key.clone(), old: None, new: Some(Arc::new(object)) }];
         writes.extend(companions);
         Ok(Decision { writes, answer: Answer::Created, warnings })

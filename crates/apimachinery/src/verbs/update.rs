@@ -70,6 +70,7 @@ impl<W> Case<'_, W> {
         } else {
             owners
         };
+        self.check_size(&new)?;
         if new.is_terminating() && new.metadata.finalizers.is_empty() && !self.kind.is_held(&new) {
             return self.last_finalizer_gone(current, new, warnings);
         }

@@ -65,13 +65,34 @@ fn yaml_is_understood_as_yaml_1_2() {
 
 #[test]
 fn yaml_that_is_malformed_or_out_of_bounds_is_a_bad_request() {
+    let deep = "[".repeat(DEPTH_MAX + 1) + &"]".repeat(DEPTH_MAX + 1);
+    for body in ["a: [", "a: 1\n---\nb: 2\n", "a: .nan", "a: *b", &deep] {
+        assert_eq!(yaml(body), Err(400), "{body:.40}");
+    }
+}
+
+#[test]
+fn aliases_are_bounded() {
     let bomb = (1..9).fold("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned(), |bomb, n| {
         format!("{bomb}a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", "))
     });
-    let deep = "[".repeat(DEPTH_MAX + 1) + &"]".repeat(DEPTH_MAX + 1);
-    for body in ["a: [", "a: 1\n---\nb: 2\n", "a: .nan", "a: *b", &bomb, &deep] {
-        assert_eq!(yaml(body), Err(400), "{body:.40}");
+    assert_eq!(yaml(&bomb), Err(400));
+}
+
+#[test]
+fn a_body_of_many_small_values_is_too_large() {
+    let many = |item: &str| format!("[{}]", vec![item; 200_000].join(","));
+    for body in [many("[0]"), many("{\"\":0}"), many("\"\""), many("[[]]")] {
+        for content_type in ["application/json", "application/yaml"] {
+            let refusal = decode(Some(content_type), body.as_bytes()).unwrap_err();
+            assert_eq!(refusal.reason.code(), 413, "{content_type} {body:.20}: {}", refusal.message);
+            assert!(refusal.message.contains("limit of 6291456 bytes"), "{}", refusal.message);
+        }
     }
+    let keys: Map<String, Value> = (0..100_000).map(|n| (n.to_string(), 0.into())).collect();
+    assert_eq!(decode(None, Value::from(keys).to_string().as_bytes()).unwrap_err().reason.code(), 413);
+    let long = json!({"a": "x".repeat(3 << 20)}).to_string();
+    assert!(decode(None, long.as_bytes()).is_ok(), "one long text is as long in memory as it is in the body");
 }
 
 proptest! {
