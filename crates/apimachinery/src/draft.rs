@@ -102,7 +102,7 @@ impl Reader<'_> {
         }
         let other = self.check_type(&value, source)?;
         let Findings { unknown, faults } = self.schema.check(&mut value);
-        if let Some(fault) = faults.iter().find(|fault| is_read_first(&fault.path)) {
+        if let Some(fault) = faults.iter().find(|fault| is_read_first(fault)) {
             return Err(self.unreadable(&fault.to_string(), source));
         }
         // Of another kind nobody knows which fields it has.
@@ -176,7 +176,9 @@ impl Reader<'_> {
     }
 }
 
-/// Whether nothing can be done with an object before this part of it has been read.
-fn is_read_first(path: &Path) -> bool {
-    ["apiVersion", "kind", "metadata"].iter().any(|top| Path::new(*top).covers(path.as_str()))
+/// Whether nothing can be done with an object before this part of it has been read. A list that is too long can be done
+/// without.
+fn is_read_first(fault: &Fault) -> bool {
+    let is_there = || ["apiVersion", "kind", "metadata"].iter().any(|top| Path::new(*top).covers(fault.path.as_str()));
+    fault.fault_type != FaultType::TooMany && is_there()
 }

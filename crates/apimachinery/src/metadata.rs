@@ -1,13 +1,14 @@
 //! Rules of metadata: names, labels, annotations, finalizers, owners
 //! (`k8s.io/apimachinery/pkg/api/validation` and `pkg/util/validation`, whose words clients may know).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Value, json};
 
 use crate::{
-    field::{Fault, Path},
+    field::{Fault, Path, cut},
     kind::{Names, Resource},
+    limits::{ANNOTATIONS_BYTES_MAX, QUOTED_BYTES_MAX},
     object::{ObjectMeta, OwnerReference},
 };
 
@@ -15,8 +16,6 @@ use crate::{
 const LABEL_LENGTH_MAX: usize = 63;
 /// The longest DNS subdomain, in characters.
 const SUBDOMAIN_LENGTH_MAX: usize = 253;
-/// All annotations of an object together, in bytes.
-const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
 /// The part of `generateName` that is kept, in bytes.
 const GENERATED_BASE_LENGTH_MAX: usize = 58;
 /// The letters of generated names: no vowels, so no words.
@@ -44,7 +43,7 @@ pub fn validate_update(old: &ObjectMeta, new: &ObjectMeta) -> Vec<Fault> {
     let mut faults = Vec::new();
     validate_rest(new, &mut faults);
     let path = Path::new("metadata");
-    let added: BTreeSet<_> = new.finalizers.iter().filter(|name| !old.finalizers.contains(name)).collect();
+    let added = added_finalizers(&old.finalizers, &new.finalizers);
     if old.deletion_timestamp.is_some() && !added.is_empty() {
         // The set as Go prints it.
         let list = added.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
@@ -73,24 +72,23 @@ pub fn validate_update(old: &ObjectMeta, new: &ObjectMeta) -> Vec<Fault> {
 
 /// Removes repeated owners, as Kubernetes does: their uids.
 pub fn drop_repeated_owners(meta: &mut ObjectMeta) -> Vec<String> {
-    let mut kept: Vec<OwnerReference> = Vec::new();
-    let mut repeated: Vec<String> = Vec::new();
-    for owner in meta.owner_references.drain(..) {
-        if kept.contains(&owner) {
-            repeated.push(owner.uid);
-        } else {
-            kept.push(owner);
-        }
-    }
-    meta.owner_references = kept;
-    repeated
+    let mut seen: HashSet<&OwnerReference> = HashSet::new();
+    let repeated: Vec<bool> = meta.owner_references.iter().map(|owner| !seen.insert(owner)).collect();
+    let mut repeated = repeated.into_iter();
+    let gone = meta.owner_references.extract_if(.., |_| repeated.next().unwrap_or_default());
+    gone.map(|owner| owner.uid).collect()
+}
+
+/// The finalizers in `new` that are not in `old`.
+pub fn added_finalizers<'a>(old: &[String], new: &'a [String]) -> BTreeSet<&'a String> {
+    let old: HashSet<&String> = old.iter().collect();
+    new.iter().filter(|name| !old.contains(name)).collect()
 }
 
 /// Warnings of finalizers, new ones, whose names others might think of too.
 pub fn finalizer_warnings(old: &[String], new: &[String]) -> Vec<String> {
     let is_common = |name: &str| [FINALIZER_ORPHAN, FINALIZER_FOREGROUND, "kubernetes"].contains(&name);
-    let added: BTreeSet<&String> = new.iter().filter(|name| !old.contains(name)).collect();
-    let bare = added.into_iter().filter(|name| !name.contains('/') && !is_common(name));
+    let bare = added_finalizers(old, new).into_iter().filter(|name| !name.contains('/') && !is_common(name));
     let warning = |name: &String| {
         let path = if name.contains('.') { " including a path (/)" } else { "" };
         format!(
@@ -209,7 +207,6 @@ fn validate_finalizers(meta: &ObjectMeta, path: &Path, faults: &mut Vec<Fault>) 
 }
 
 fn validate_owners(owners: &[OwnerReference], path: &Path, faults: &mut Vec<Fault>) {
-    let mut controller: Option<&OwnerReference> = None;
     for (index, owner) in owners.iter().enumerate() {
         let path_of = |field: &str| path.index(index).child(field);
         for (field, value) in
@@ -219,22 +216,20 @@ fn validate_owners(owners: &[OwnerReference], path: &Path, faults: &mut Vec<Faul
                 faults.push(Fault::required(path_of(field), "must not be empty"));
             }
         }
-        if owner.controller != Some(true) {
-            continue;
-        }
-        if let Some(first) = controller {
-            let detail = format!(
-                "Only one reference can have Controller set to true. Found \"true\" in references for {}/{} and {}/{}",
-                first.kind, first.name, owner.kind, owner.name
-            );
-            faults.push(Fault::invalid(
-                path.clone(),
-                owners.iter().map(|owner| json!(owner)).collect::<Value>(),
-                &detail,
-            ));
-        } else {
-            controller = Some(owner);
-        }
+    }
+    // However many there are, two of them say all that there is to say.
+    let mut controllers = owners.iter().filter(|owner| owner.controller == Some(true));
+    if let (Some(first), Some(second)) = (controllers.next(), controllers.next()) {
+        let name = |owner: &OwnerReference| {
+            format!("{}/{}", cut(&owner.kind, QUOTED_BYTES_MAX), cut(&owner.name, QUOTED_BYTES_MAX))
+        };
+        let detail = format!(
+            "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
+            name(first),
+            name(second)
+        );
+        let all: Value = owners.iter().map(|owner| json!(owner)).collect();
+        faults.push(Fault::invalid(path.clone(), all, &detail));
     }
 }
 

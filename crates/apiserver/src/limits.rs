@@ -202,6 +202,27 @@ pub const HTTP2_ERRORS_MAX: usize = 256;
 /// Unit: tries. Test: `crates/apiserver/tests/it/requests.rs::a_generated_name_that_is_taken_is_drawn_anew`.
 pub const GENERATED_NAME_TRIES: usize = 8;
 
+/// The groups that one request may impersonate.
+///
+/// Unit: groups. Test: `crates/apiserver/src/impersonation.rs::groups_are_bounded`.
+pub const IMPERSONATED_GROUPS_MAX: usize = 1_000;
+/// The rules of one role. What they multiply out to is [`apimachinery::limits::RULE_PAIRS_MAX`].
+///
+/// Unit: rules. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
+pub const ROLE_RULES_MAX: usize = 1_000;
+/// The subjects of one binding.
+///
+/// Unit: subjects. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
+pub const BINDING_SUBJECTS_MAX: usize = 5_000;
+/// The entries of `data`, and of `binaryData`, of one ConfigMap.
+///
+/// Unit: entries. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
+pub const CONFIG_MAP_ENTRIES_MAX: usize = 16_384;
+/// The conditions of one namespace.
+///
+/// Unit: conditions. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
+pub const NAMESPACE_CONDITIONS_MAX: usize = 100;
+
 /// Deletions and changes of the garbage collector, and of a namespace's deletion, that are under way at once.
 ///
 /// Unit: requests. Test: `crates/apiserver/src/standalone/agenda.rs::no_more_is_taken_than_asked_for`.

@@ -10,6 +10,7 @@ use apimachinery::{
     command::{ObjectKey, Write},
     field::{Fault, Path},
     kind::{Context, Decided, Kind, Resource, Span, Subresource},
+    metadata::added_finalizers,
     object::{Object, ObjectMeta, OwnerReference},
     refusal::{Reason, Refusal},
     time::Time,
@@ -202,7 +203,7 @@ fn metadata_faults(old: &Object, new: &Object) -> Vec<Fault> {
     let path = Path::new("metadata");
     let mut faults = Vec::new();
     let (before, after) = (&old.metadata, &new.metadata);
-    if after.finalizers.iter().any(|finalizer| !before.finalizers.contains(finalizer)) {
+    if !added_finalizers(&before.finalizers, &after.finalizers).is_empty() {
         let detail = "an IPAllocation goes with its IPClaim; put the finalizer on the claim";
         faults.push(Fault::forbidden(path.child("finalizers"), detail));
     }

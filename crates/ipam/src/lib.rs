@@ -11,6 +11,7 @@ pub mod claim;
 pub mod condition;
 #[cfg(feature = "newer")]
 mod newer;
+pub mod limits;
 pub mod pool;
 mod schema;
 mod spec;

@@ -9,6 +9,8 @@ use address::Family;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::limits::{SELECTOR_EXPRESSIONS_MAX, SELECTOR_LABELS_MAX, SELECTOR_VALUES_MAX};
+
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum IpFamily {
@@ -69,10 +71,11 @@ pub struct PoolRef {
 pub struct PoolSelector {
     /// Labels that a pool must have, with these values. All of them must match.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = SELECTOR_LABELS_MAX))]
     pub match_labels: BTreeMap<String, String>,
     /// Requirements on labels. All of them must be met.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(extend("maxItems" = SELECTOR_EXPRESSIONS_MAX, "x-kubernetes-list-type" = "atomic"))]
     pub match_expressions: Vec<LabelRequirement>,
     /// The project whose pools are meant. Left out: the caller's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,7 +93,7 @@ pub struct LabelRequirement {
     pub operator: String,
     /// The values; needed for In and NotIn, forbidden for Exists and DoesNotExist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(extend("maxItems" = SELECTOR_VALUES_MAX, "x-kubernetes-list-type" = "atomic"))]
     pub values: Vec<String>,
 }
 

@@ -234,3 +234,25 @@ fn finalizers_that_come_too_late_are_named_once_and_in_order() {
     let [fault] = faults.as_slice() else { panic!("{faults:?}") };
     assert!(fault.to_string().ends_with(r#"found new finalizers []string{"x/early", "x/late"}"#), "{fault}");
 }
+
+#[test]
+fn a_second_controller_is_one_fault_however_many_there_are() {
+    let owner =
+        |n: usize| json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": n.to_string(), "controller": true});
+    let owners: Vec<_> = (0..1000).map(owner).collect();
+    let faults = faults(json!({"name": "a", "ownerReferences": owners}));
+    assert_eq!(faults.len(), 1);
+    assert!(faults[0].len() < 2000 && faults[0].contains("references for K/n and K/n"), "{}", faults[0]);
+}
+
+#[test]
+fn owners_and_finalizers_of_any_number_are_gone_through_once() {
+    const COUNT: usize = 100_000;
+    let owner = |n: usize| OwnerReference { uid: n.to_string(), ..OwnerReference::default() };
+    let owners = (0..COUNT).chain([7, 3, 7]).map(owner).collect();
+    let mut meta = ObjectMeta { owner_references: owners, ..ObjectMeta::default() };
+    assert_eq!(drop_repeated_owners(&mut meta), ["7", "3", "7"]);
+    assert_eq!(meta.owner_references.len(), COUNT);
+    let names = |from: usize| -> Vec<String> { (from..from + COUNT).map(|n| n.to_string()).collect() };
+    assert_eq!(added_finalizers(&names(0), &names(10)).len(), 10);
+}

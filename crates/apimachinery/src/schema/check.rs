@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::meta::object_meta_schema;
 use crate::{
-    field::{Fault, Path},
+    field::{Fault, Path, cut},
     kind::{Resource, Subresource},
+    limits::PATH_NAME_BYTES_MAX,
     managed::{self, Endpoint},
     object::Object,
     time::Time,
@@ -40,8 +41,8 @@ pub struct Findings {
 #[derive(Clone, Debug)]
 enum Node {
     Object { fields: BTreeMap<String, Node>, required: Vec<String>, keeps_unknown: bool },
-    Map(Box<Node>),
-    List { of: Box<Node>, unique: Unique },
+    Map { of: Box<Node>, max: usize },
+    List { of: Box<Node>, unique: Unique, max: usize },
     Text { choices: Vec<String> },
     Time,
     Integer { min: i64, max: i64, format: &'static str },
@@ -157,7 +158,9 @@ impl Node {
                     let required = required.filter_map(Value::as_str).map(str::to_owned).collect();
                     Self::Object { fields, required, keeps_unknown }
                 }
-                (_, Some(of)) if of.is_object() => Self::Map(Box::new(Self::compile(of))),
+                (_, Some(of)) if of.is_object() => {
+                    Self::Map { of: Box::new(Self::compile(of)), max: limit(schema, "maxProperties") }
+                }
                 (_, of) => {
                     let keeps_unknown = keeps_unknown || of.is_some_and(|of| of == true);
                     Self::Object { fields: BTreeMap::new(), required: Vec::new(), keeps_unknown }
@@ -165,7 +168,7 @@ impl Node {
             },
             Some("array") => {
                 let of = Box::new(schema.get("items").map_or(Self::Anything, Self::compile));
-                Self::List { of, unique: Unique::compile(schema) }
+                Self::List { of, unique: Unique::compile(schema), max: limit(schema, "maxItems") }
             }
             Some("string") if schema.get("format").is_some_and(|format| format == "date-time") => Self::Time,
             Some("string") => {
@@ -192,7 +195,7 @@ impl Node {
                 };
                 found.iter().all(field)
             }
-            (Self::Map(of), Value::Object(found)) => found.values().all(|value| of.understands(value)),
+            (Self::Map { of, .. }, Value::Object(found)) => found.values().all(|value| of.understands(value)),
             (Self::List { of, .. }, Value::Array(items)) => items.iter().all(|item| of.understands(item)),
             (Self::Text { choices }, Value::String(text)) => choices.is_empty() || choices.contains(text),
             (Self::Time, Value::String(text)) => text.parse::<Time>().is_ok(),
@@ -217,13 +220,21 @@ impl Node {
                 });
                 return true;
             }
-            (Self::Map(of), Value::Object(found)) => {
+            (Self::Map { max, .. }, Value::Object(found)) if found.len() > *max => {
+                findings.fault(|| Fault::too_many(path(at), found.len(), *max));
+                return false;
+            }
+            (Self::List { max, .. }, Value::Array(items)) if items.len() > *max => {
+                findings.fault(|| Fault::too_many(path(at), items.len(), *max));
+                return false;
+            }
+            (Self::Map { of, .. }, Value::Object(found)) => {
                 found.retain(|key, value| {
                     check_field(Some(of.as_ref()), value, &Step { parent: at, name: Name::Key(key) }, findings)
                 });
                 return true;
             }
-            (Self::List { of, unique }, Value::Array(items)) => {
+            (Self::List { of, unique, .. }, Value::Array(items)) => {
                 check_items(of, unique, items, at, findings);
                 return true;
             }
@@ -241,7 +252,7 @@ impl Node {
                 None if number.is_u64() => format,
                 None => "integer",
             },
-            (Self::Object { .. } | Self::Map(_), _) => "object",
+            (Self::Object { .. } | Self::Map { .. }, _) => "object",
             (Self::List { .. }, _) => "array",
             (Self::Time, Value::String(text)) => {
                 if text.parse::<Time>().is_ok() {
@@ -263,6 +274,12 @@ impl Node {
         });
         false
     }
+}
+
+/// How many entries a list or a map may have.
+fn limit(schema: &Value, keyword: &str) -> usize {
+    let limit = schema.get(keyword).and_then(Value::as_u64);
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// Leaves the items that are of the right type. Those that are there twice stay: the others keep their places.
@@ -331,9 +348,9 @@ impl fmt::Display for Step<'_> {
             parent.fmt(f)?;
         }
         match self.name {
-            Name::Field(name) if self.parent.is_none() => f.write_str(name),
-            Name::Field(name) => write!(f, ".{name}"),
-            Name::Key(key) => write!(f, "[{key}]"),
+            Name::Field(name) if self.parent.is_none() => f.write_str(&cut(name, PATH_NAME_BYTES_MAX)),
+            Name::Field(name) => write!(f, ".{}", cut(name, PATH_NAME_BYTES_MAX)),
+            Name::Key(key) => write!(f, "[{}]", cut(key, PATH_NAME_BYTES_MAX)),
             Name::Index(index) => write!(f, "[{index}]"),
         }
     }

@@ -2,16 +2,23 @@
 
 use serde_json::{Value, json};
 
+use crate::limits::{ANNOTATIONS_MAX, FINALIZERS_MAX, LABELS_MAX, MANAGERS_MAX, OWNERS_MAX};
+
 /// The schema of metadata, as it is published and checked.
 pub fn object_meta_schema() -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
     let time = |description: &str| json!({"type": "string", "format": "date-time", "description": description});
-    let texts = |description: &str| json!({"type": "object", "description": description, "additionalProperties": {"type": "string"}});
+    let texts = |description: &str, max: usize| {
+        json!({
+            "type": "object", "additionalProperties": {"type": "string"}, "maxProperties": max,
+            "description": description,
+        })
+    };
     json!({
         "type": "object",
         "description": "Metadata that every object has: its name, its version, and who relates to it.",
         "properties": {
-            "annotations": texts("Free-form text by key, for tools. Not for selection. All together at most 256 KiB."),
+            "annotations": texts("Free-form text by key, for tools. Not for selection. All together at most 256 KiB.", ANNOTATIONS_MAX),
             "creationTimestamp": time("When the object was created. Set by the server."),
             "deletionGracePeriodSeconds": {
                 "type": "integer", "format": "int64",
@@ -19,7 +26,7 @@ pub fn object_meta_schema() -> Value {
             },
             "deletionTimestamp": time("When the deletion began that the finalizers hold up. Set by the server."),
             "finalizers": {
-                "type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set",
+                "type": "array", "items": {"type": "string"}, "maxItems": FINALIZERS_MAX, "x-kubernetes-list-type": "set",
                 "description": "Who must agree before the object goes. Each removes its own entry.",
             },
             "generateName": text("The beginning of the name that the server makes when no name is given."),
@@ -27,16 +34,17 @@ pub fn object_meta_schema() -> Value {
                 "type": "integer", "format": "int64",
                 "description": "Counts the changes of the desired state. Set by the server.",
             },
-            "labels": texts("Short text by key, for selection."),
+            "labels": texts("Short text by key, for selection.", LABELS_MAX),
             "managedFields": {
-                "type": "array", "items": managed_fields_schema(), "x-kubernetes-list-type": "atomic",
+                "type": "array", "items": managed_fields_schema(), "maxItems": MANAGERS_MAX,
+                "x-kubernetes-list-type": "atomic",
                 "description": "Who set which field. Kept by the server.",
             },
             "name": text("The name, unique among the objects of its kind in its namespace. Cannot be changed."),
             "namespace": text("The namespace in which the name is unique. Cannot be changed."),
             "ownerReferences": {
-                "type": "array", "items": owner_reference_schema(), "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["uid"],
+                "type": "array", "items": owner_reference_schema(), "maxItems": OWNERS_MAX,
+                "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"],
                 "description": "The objects that this one depends on.",
             },
             "resourceVersion": text("The version of the object, opaque to clients: what an update names to be refused if the object has changed since, and where a watch goes on."),

@@ -12,6 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
 use super::empty::{NAME, text};
+use crate::limits::CONFIG_MAP_ENTRIES_MAX;
 
 /// The plural resource.
 pub const PLURAL: &str = "configmaps";
@@ -162,11 +163,12 @@ fn schema() -> Value {
         "description": "ConfigMap holds texts and bytes under names, for clients to keep; the server does not read them.",
         "properties": {
             "data": {
-                "type": "object", "additionalProperties": {"type": "string"},
+                "type": "object", "additionalProperties": {"type": "string"}, "maxProperties": CONFIG_MAP_ENTRIES_MAX,
                 "description": "Texts by name. Names are of letters, digits, '-', '_' and '.'. All values together have at most 1 MiB.",
             },
             "binaryData": {
                 "type": "object", "additionalProperties": {"type": "string", "format": "byte"},
+                "maxProperties": CONFIG_MAP_ENTRIES_MAX,
                 "description": "Bytes in base64 by name, under names that are not in data.",
             },
             "immutable": {"type": "boolean", "description": "Whether neither data nor binaryData may change again."},

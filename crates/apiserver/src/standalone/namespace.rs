@@ -3,12 +3,14 @@
 use apimachinery::{
     command::{ObjectKey, Scope, Write},
     kind::{Cell, Column, Context, Decided, Kind, Names, Resource, Subresource, Verb},
+    limits::FINALIZERS_MAX,
     object::Object,
     refusal::{Cause, Reason, Refusal},
 };
 use serde_json::{Value, json};
 
 use super::empty::{NAME, text};
+use crate::limits::NAMESPACE_CONDITIONS_MAX;
 
 /// The plural resource.
 pub const PLURAL: &str = "namespaces";
@@ -161,7 +163,8 @@ fn schema() -> Value {
                 "description": "How the namespace behaves.",
                 "properties": {
                     "finalizers": {
-                        "type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "atomic",
+                        "type": "array", "items": {"type": "string"}, "maxItems": FINALIZERS_MAX,
+                        "x-kubernetes-list-type": "atomic",
                         "description": "Who must agree before the namespace goes. The server adds its own, and removes it when the namespace is empty.",
                     },
                 },
@@ -172,7 +175,8 @@ fn schema() -> Value {
                 "properties": {
                     "phase": text("Active, or Terminating while everything in it is being deleted."),
                     "conditions": {
-                        "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],
+                        "type": "array", "maxItems": NAMESPACE_CONDITIONS_MAX,
+                        "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],
                         "description": "What is to be known of the namespace beside its phase.",
                         "items": {
                             "type": "object",

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     condition::Condition,
+    limits::CONDITIONS_MAX,
     types::{IpFamily, NameRef},
 };
 
@@ -51,7 +52,7 @@ pub struct AllocationStatus {
     #[serde(default)]
     #[schemars(
         with = "Vec<Condition>",
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
+        extend("maxItems" = CONDITIONS_MAX, "x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
     )]
     pub conditions: Vec<Value>,
 }

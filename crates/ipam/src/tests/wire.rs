@@ -111,6 +111,8 @@ fn schemas_are_structural() {
         format int32
         format int64
         items
+        maxItems
+        maxProperties
         maximum
         minimum
         properties

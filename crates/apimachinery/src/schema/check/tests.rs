@@ -164,3 +164,41 @@ fn times_are_times() {
         assert_eq!(meta(bad), ["FieldValueInvalid metadata.creationTimestamp"], "{bad}");
     }
 }
+
+#[test]
+fn lists_of_metadata_are_bounded() {
+    use crate::limits::{ANNOTATIONS_MAX, FINALIZERS_MAX, LABELS_MAX, MANAGERS_MAX, OWNERS_MAX};
+    let texts = |count: usize| -> Value { (0..count).map(|n| format!("f{n}")).collect() };
+    let map = |count: usize| -> Value {
+        (0..count).map(|n| (format!("k{n}"), json!("v"))).collect::<serde_json::Map<_, _>>().into()
+    };
+    let objects = |count: usize| -> Value { (0..count).map(|n| json!({"uid": n.to_string()})).collect() };
+    let entries = |count: usize| -> Value { vec![json!({}); count].into() };
+    for (field, limit, make) in [
+        ("labels", LABELS_MAX, &map as &dyn Fn(usize) -> Value),
+        ("annotations", ANNOTATIONS_MAX, &map),
+        ("finalizers", FINALIZERS_MAX, &texts),
+        ("ownerReferences", OWNERS_MAX, &objects),
+        ("managedFields", MANAGERS_MAX, &entries),
+    ] {
+        assert_eq!(check(json!({"metadata": {field: make(limit)}})).2, Vec::<String>::new(), "{field}");
+        let (value, _, faults) = check(json!({"metadata": {field: make(limit + 1)}}));
+        assert_eq!((faults, value), (vec![format!("FieldValueTooMany metadata.{field}")], json!({"metadata": {}})));
+    }
+}
+
+#[test]
+fn a_list_that_is_too_long_is_invalid_and_not_unreadable() {
+    let body = json!({"metadata": {"name": "a", "finalizers": vec!["x"; 2000]}, "spec": {"colour": 1}});
+    let draft = fixture::draft(&fixture::shelf(), body.into(), crate::options::FieldValidation::Warn).unwrap();
+    let faults: Vec<String> = draft.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults[0], "metadata.finalizers: Too many: 2000: must have at most 1000 items");
+    assert!(faults[1].starts_with("spec.colour: Invalid value"), "{faults:?}");
+}
+
+#[test]
+fn paths_of_findings_are_bounded() {
+    let long = "k".repeat(100_000);
+    let (_, unknown, faults) = check(json!({"metadata": {"labels": {&long: 1}}, "spec": {&long: 1}}));
+    assert!(unknown[0].len() < 1000 && faults[0].len() < 1000, "{} {}", unknown[0].len(), faults[0].len());
+}

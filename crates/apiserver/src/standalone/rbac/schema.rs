@@ -1,6 +1,9 @@
 //! What roles and bindings look like.
 
+use apimachinery::limits::RULE_PAIRS_MAX;
 use serde_json::{Value, json};
+
+use crate::limits::{BINDING_SUBJECTS_MAX, ROLE_RULES_MAX};
 
 fn text(description: &str) -> Value {
     json!({"type": "string", "description": description})
@@ -8,7 +11,8 @@ fn text(description: &str) -> Value {
 
 fn texts(description: &str) -> Value {
     json!({
-        "type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "atomic", "description": description,
+        "type": "array", "items": {"type": "string"}, "maxItems": RULE_PAIRS_MAX, "x-kubernetes-list-type": "atomic",
+        "description": description,
     })
 }
 
@@ -19,8 +23,8 @@ pub fn role(kind: &str) -> Value {
         "description": format!("{kind} is a set of rules, each of which allows something. A binding says who has them."),
         "properties": {
             "rules": {
-                "type": "array", "x-kubernetes-list-type": "atomic",
-                "description": "What the role allows. What no rule allows is refused.",
+                "type": "array", "maxItems": ROLE_RULES_MAX, "x-kubernetes-list-type": "atomic",
+                "description": format!("What the role allows. What no rule allows is refused. All rules together multiply out to at most {RULE_PAIRS_MAX} pairs of a verb and a resource or path."),
                 "items": rule(),
             },
         },
@@ -64,7 +68,7 @@ pub fn binding(kind: &str) -> Value {
                 },
             },
             "subjects": {
-                "type": "array", "x-kubernetes-list-type": "atomic",
+                "type": "array", "maxItems": BINDING_SUBJECTS_MAX, "x-kubernetes-list-type": "atomic",
                 "description": "Who has the rules.",
                 "items": {
                     "type": "object", "x-kubernetes-map-type": "atomic",
