@@ -8,7 +8,7 @@ use super::{
     set::FieldSet,
     value::quote,
 };
-use crate::refusal::Cause;
+use crate::{limits::CAUSES_MAX, refusal::Cause};
 
 /// One field that another manager owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,16 +19,52 @@ pub struct Conflict {
     pub path: Path,
 }
 
-/// All fields that others own, by their owners; not empty. It prints as the message of the 409 response.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Conflicts(pub Vec<Conflict>);
+/// What each of several managers owns of what an applier wants to change.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Contested(Vec<(Manager, FieldSet)>);
 
-impl Conflicts {
-    pub(super) fn add(&mut self, manager: &Manager, paths: &FieldSet) {
-        let conflicts = paths.paths().into_iter().map(|path| Conflict { manager: manager.clone(), path });
-        self.0.extend(conflicts);
+impl Contested {
+    pub(super) fn add(&mut self, manager: &Manager, paths: FieldSet) {
+        if !paths.is_empty() {
+            self.0.push((manager.clone(), paths));
+        }
     }
 
+    /// The same but for these paths.
+    pub(super) fn without(self, paths: &FieldSet) -> Self {
+        let mut rest = Self::default();
+        for (manager, contested) in self.0 {
+            rest.add(&manager, contested.difference(paths));
+        }
+        rest
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The fields that others own, by their owners; not empty. It prints as the message of the 409 response.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conflicts {
+    /// The first [`CAUSES_MAX`] of them.
+    pub first: Vec<Conflict>,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl From<Contested> for Conflicts {
+    fn from(contested: Contested) -> Self {
+        let mut first = Vec::new();
+        for (manager, paths) in &contested.0 {
+            let paths = paths.first_paths(CAUSES_MAX - first.len());
+            first.extend(paths.into_iter().map(|path| Conflict { manager: manager.clone(), path }));
+        }
+        Self { first, count: contested.0.iter().map(|(_, paths)| paths.len()).sum() }
+    }
+}
+
+impl Conflicts {
     /// One cause for each, in the order of the fields.
     pub fn causes(&self) -> Vec<Cause> {
         let cause = |conflict: &Conflict| Cause {
@@ -36,7 +72,7 @@ impl Conflicts {
             message: format!("conflict with {}", conflict.manager),
             field: conflict.path.to_string(),
         };
-        let mut causes: Vec<Cause> = self.0.iter().map(cause).collect();
+        let mut causes: Vec<Cause> = self.first.iter().map(cause).collect();
         causes.sort_by(|left, right| left.field.cmp(&right.field));
         causes
     }
@@ -44,14 +80,16 @@ impl Conflicts {
 
 impl fmt::Display for Conflicts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let [Conflict { manager, path }] = self.0.as_slice() {
+        if let [Conflict { manager, path }] = self.first.as_slice() {
             return write!(f, "Apply failed with 1 conflict: conflict with {manager}: {path}");
         }
-        let lines = self.0.chunk_by(|left, right| left.manager == right.manager).flat_map(|of_one| {
+        let lines = self.first.chunk_by(|left, right| left.manager == right.manager).flat_map(|of_one| {
             let heading = of_one.first().map(|conflict| format!("conflicts with {}:", conflict.manager));
             heading.into_iter().chain(of_one.iter().map(|conflict| format!("- {}", conflict.path)))
         });
-        write!(f, "Apply failed with {} conflicts: {}", self.0.len(), lines.collect::<Vec<_>>().join("\n"))
+        let more = self.count - self.first.len();
+        let lines = lines.chain((more > 0).then(|| format!("and {more} more")));
+        write!(f, "Apply failed with {} conflicts: {}", self.count, lines.collect::<Vec<_>>().join("\n"))
     }
 }
 

@@ -5,6 +5,7 @@ use std::{cmp::Ordering, fmt};
 use serde_json::Value;
 
 use super::value::{self, Html, describe};
+use crate::schema::decode_element;
 
 /// One step of a path (structured-merge-diff `fieldpath.PathElement`).
 #[derive(Clone, Debug)]
@@ -69,7 +70,7 @@ impl PathElement {
         }
         // Both are ASCII, or the second would not be a colon.
         let content = text.get(2..).unwrap_or_default();
-        let json = || serde_json::from_str::<Value>(content).map_err(|error| format!("{text}: {error}"));
+        let json = || decode_element(content).map_err(|error| format!("{text}: {error}"));
         match kind {
             b'f' => Ok(Some(Self::Field(content.to_owned()))),
             b'k' => match json()? {

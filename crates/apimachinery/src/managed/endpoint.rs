@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use serde_json::{Map, Value};
 
 use super::{
-    conflict::Conflicts,
+    conflict::{Conflicts, Contested},
     element::Path,
     entries::{EntriesError, Manager, Managers, Operation, Owned, entries_of, is_reset},
     last_applied,
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     kind::Resource,
+    limits::APPLIERS_MAX,
     refusal::{Reason, Refusal},
     time::Time,
 };
@@ -78,6 +79,12 @@ pub enum ApplyError {
     /// 400: the configuration does not fit the schema. Which object, and how.
     #[error("failed to create typed patch object ({0}): {1}")]
     Config(String, Misfits),
+    /// 422: a manager more would be too many.
+    #[error(
+        "the object has {APPLIERS_MAX} managers that apply to it, and may not have more: apply as one of them, or remove \
+         entries from metadata.managedFields"
+    )]
+    Managers,
     /// 500: the stored object does not fit the schema. Which object, and how.
     #[error("failed to create typed live object ({0}): {1}")]
     Live(String, Misfits),
@@ -91,6 +98,7 @@ impl From<ApplyError> for Refusal {
         let reason = match &error {
             ApplyError::Conflicts(_) => Reason::Conflict,
             ApplyError::Type(_) | ApplyError::ManagedFieldsGiven | ApplyError::Config(..) => Reason::BadRequest,
+            ApplyError::Managers => Reason::Invalid,
             ApplyError::Live(..) | ApplyError::Entries(_) => Reason::InternalError,
         };
         let mut refusal = Refusal::new(reason, error.to_string());
@@ -184,8 +192,12 @@ impl Endpoint {
             self.record_update(&empty, &live_typed, &mut managers, BEFORE_FIRST_APPLY, now);
         }
         let id = self.manager(manager, Operation::Apply);
+        let is_new = !managers.0.contains_key(&id);
         let mut object = self.merge(&live_typed, &config_typed, &mut managers, &id, on_conflict)?;
         strip(&mut managers, &id);
+        if is_new && managers.appliers() > APPLIERS_MAX {
+            return Err(ApplyError::Managers);
+        }
         // As in Kubernetes, coming to own what is there already is not a change that has a time.
         if let Some(owned) = managers.0.get_mut(&id)
             && !value::equal(&object, live)
@@ -214,21 +226,21 @@ impl Endpoint {
         let apply = |managers: &mut Managers, on_conflict| {
             self.updater().apply(live, config, managers, (id, &self.api_version), on_conflict)
         };
-        let conflicts = match apply(managers, on_conflict) {
+        let contested = match apply(managers, on_conflict) {
             Ok(object) => return Ok(object),
-            Err(conflicts) => conflicts,
+            Err(contested) => contested,
         };
+        let refused = |contested: Contested| ApplyError::Conflicts(contested.into());
         let forgiven = retry.is_some().then(|| last_applied::still_true(&self.schema, &self.api_version, live));
         let (Some(forgiven), Some(retry)) = (forgiven.flatten(), retry) else {
-            return Err(ApplyError::Conflicts(conflicts));
+            return Err(refused(contested));
         };
-        let others = conflicts.0.into_iter().filter(|conflict| !forgiven.contains(&conflict.path.0));
-        let others = Conflicts(others.collect());
-        if !others.0.is_empty() {
-            return Err(ApplyError::Conflicts(others));
+        let others = contested.without(&forgiven);
+        if !others.is_empty() {
+            return Err(refused(others));
         }
         *managers = retry;
-        apply(managers, OnConflict::TakeOver).map_err(ApplyError::Conflicts)
+        apply(managers, OnConflict::TakeOver).map_err(refused)
     }
 
     fn record_update(&self, live: &Typed<'_>, new: &Typed<'_>, managers: &mut Managers, manager: &str, now: Time) {

@@ -138,7 +138,7 @@ impl Managers {
 
     /// All that any of them owns.
     pub(super) fn all_owned(&self) -> FieldSet {
-        self.0.values().fold(FieldSet::new(), |all, owned| all.union(&owned.set))
+        FieldSet::union_all(self.0.values().map(|owned| &owned.set))
     }
 
     /// Merges the oldest updaters of each version until there are no more than [`UPDATE_MANAGERS_MAX`].
@@ -153,13 +153,14 @@ impl Managers {
         let updaters: Vec<Manager> = updaters.into_iter().cloned().collect();
         // Of each version the first stays under its own name until there is a second to merge it with.
         let mut firsts: BTreeMap<String, Manager> = BTreeMap::new();
+        let mut buckets: BTreeMap<Manager, Vec<Manager>> = BTreeMap::new();
         for manager in updaters {
             let Some(first) = firsts.get(&manager.api_version) else {
                 firsts.insert(manager.api_version.clone(), manager);
                 continue;
             };
             if surplus == 0 {
-                return;
+                break;
             }
             let bucket = Manager {
                 name: ANCIENT_CHANGES.to_owned(),
@@ -167,29 +168,33 @@ impl Managers {
                 api_version: manager.api_version.clone(),
                 subresource: String::new(),
             };
-            self.merge(first, &bucket);
-            self.merge(&manager, &bucket);
+            buckets.entry(bucket.clone()).or_default().extend([first.clone(), manager]);
             firsts.insert(bucket.api_version.clone(), bucket);
             surplus -= 1;
+        }
+        for (bucket, managers) in buckets {
+            self.merge(&managers, bucket);
         }
     }
 }
 
 impl Managers {
-    /// Makes one manager of two. The time is the later one.
-    fn merge(&mut self, manager: &Manager, into: &Manager) {
-        let Some(merged) = self.0.remove(manager) else {
-            return;
-        };
-        match self.0.get_mut(into) {
-            None => drop(self.0.insert(into.clone(), merged)),
-            Some(owned) => {
-                owned.set = owned.set.union(&merged.set);
-                if seconds(owned) < seconds(&merged) {
-                    owned.time = merged.time;
-                }
+    /// Makes one manager of all of these, and of `into` if there is one. The time is the latest.
+    fn merge(&mut self, managers: &[Manager], into: Manager) {
+        let merged: Vec<Owned> = [&into].into_iter().chain(managers).filter_map(|name| self.0.remove(name)).collect();
+        let Some(Owned { api_version, mut time, .. }) = merged.first().cloned() else { return };
+        for owned in &merged {
+            if time.map_or(0, Time::as_second) < seconds(owned) {
+                time = owned.time;
             }
         }
+        let set = FieldSet::union_all(merged.iter().map(|owned| &owned.set));
+        self.0.insert(into, Owned { set, api_version, time });
+    }
+
+    /// How many managers apply.
+    pub(super) fn appliers(&self) -> usize {
+        self.0.keys().filter(|manager| manager.operation == Operation::Apply).count()
     }
 }
 

@@ -10,18 +10,17 @@ use super::{
     typed::{Fit, Typed},
     value,
 };
+use crate::{limits::ANNOTATIONS_BYTES_MAX, schema::decode};
 
 /// The manager that this is for.
 pub(super) const KUBECTL: &str = "kubectl";
 /// Where `kubectl` keeps what it last applied.
 const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
-/// All annotations of an object together, in bytes: with a longer text the annotation goes.
-const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
 
 /// The paths whose values are still those that were last applied; `None` if that cannot be told.
 pub(super) fn still_true(schema: &Schema, api_version: &str, live: &Typed<'_>) -> Option<FieldSet> {
     let text = live.value().pointer("/metadata/annotations")?.get(ANNOTATION)?.as_str()?;
-    let last: Value = serde_json::from_str(text).ok()?;
+    let last = decode(None, text.as_bytes()).ok()?.value;
     if last.get("apiVersion")? != api_version {
         return None;
     }

@@ -3,6 +3,8 @@
 //! A set is a tree with the elements of paths on its edges. A path may be a member without its parent being one, and the
 //! other way round: owning a map is not owning what is in it (structured-merge-diff `fieldpath.Set`).
 
+use std::cmp::Ordering;
+
 use super::element::{Path, PathElement};
 
 /// A set of paths of one object. The top of the object itself is never a member: nobody owns it whole.
@@ -66,12 +68,30 @@ impl FieldSet {
 
     /// The set with these elements, in any order, also more than once.
     pub(super) fn from_nodes(mut nodes: Vec<Node>) -> Self {
+        nodes.retain(|node| node.member || !node.below.is_empty());
         nodes.sort_by(|left, right| left.element.cmp(&right.element));
-        let mut set = Self { nodes: Vec::with_capacity(nodes.len()) };
-        for Node { element, member, below } in nodes {
-            set.attach(element, member, below);
+        if nodes.is_sorted_by(|left, right| left.element < right.element) {
+            return Self { nodes };
         }
-        set
+        Self::of_all(nodes.iter().collect())
+    }
+
+    /// Paths in any of these sets. It takes no longer the more sets there are, only the more elements.
+    pub(super) fn union_all<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Self {
+        Self::of_all(sets.into_iter().flat_map(|set| &set.nodes).collect())
+    }
+
+    fn of_all(mut nodes: Vec<&Node>) -> Self {
+        nodes.sort_by(|left, right| left.element.cmp(&right.element));
+        let of_one = |same: &[&Node]| match same {
+            [only] => (*only).clone(),
+            several => Node {
+                element: several[0].element.clone(),
+                member: several.iter().any(|node| node.member),
+                below: Self::union_all(several.iter().map(|node| &node.below)),
+            },
+        };
+        Self { nodes: nodes.chunk_by(|left, right| left.element == right.element).map(of_one).collect() }
     }
 
     fn position(&self, element: &PathElement) -> Result<usize, usize> {
@@ -114,19 +134,28 @@ impl FieldSet {
 
     /// The members in the order of messages: those at one level before those below them.
     pub fn paths(&self) -> Vec<Path> {
-        let mut paths = Vec::with_capacity(self.len());
-        self.collect_paths(&mut Vec::new(), &mut paths);
+        self.first_paths(usize::MAX)
+    }
+
+    /// As many of the members as `limit` says, the first ones in the order of messages.
+    pub(super) fn first_paths(&self, limit: usize) -> Vec<Path> {
+        let mut paths = Vec::new();
+        self.collect_paths(&mut Vec::new(), limit, &mut paths);
         paths
     }
 
-    fn collect_paths(&self, prefix: &mut Vec<PathElement>, paths: &mut Vec<Path>) {
-        for node in self.nodes.iter().filter(|node| node.member) {
+    fn collect_paths(&self, prefix: &mut Vec<PathElement>, limit: usize, paths: &mut Vec<Path>) {
+        let room = limit - paths.len();
+        for node in self.nodes.iter().filter(|node| node.member).take(room) {
             let elements = prefix.iter().chain([&node.element]);
             paths.push(Path(elements.cloned().collect()));
         }
         for node in self.nodes.iter().filter(|node| !node.below.is_empty()) {
+            if paths.len() == limit {
+                return;
+            }
             prefix.push(node.element.clone());
-            node.below.collect_paths(prefix, paths);
+            node.below.collect_paths(prefix, limit, paths);
             prefix.pop();
         }
     }
@@ -134,7 +163,7 @@ impl FieldSet {
     /// Paths in either.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        self.zip(other, |left, right| (left.member || right.member, left.below.union(&right.below)), Keep::Both)
+        Self::union_all([self, other])
     }
 
     /// Paths in either, without a copy if one is empty.
@@ -150,8 +179,20 @@ impl FieldSet {
     /// Paths in both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        let both = |left: &Node, right: &Node| (left.member && right.member, left.below.intersection(&right.below));
-        self.zip(other, both, Keep::Common)
+        let mut out = Self::new();
+        let (mut left, mut right) = (self.nodes.as_slice(), other.nodes.as_slice());
+        while let (Some(here), Some(there)) = (left.first(), right.first()) {
+            match here.element.cmp(&there.element) {
+                Ordering::Less => left = from(left, &there.element),
+                Ordering::Greater => right = from(right, &here.element),
+                Ordering::Equal => {
+                    let below = here.below.intersection(&there.below);
+                    out.attach(here.element.clone(), here.member && there.member, below);
+                    (left, right) = (&left[1..], &right[1..]);
+                }
+            }
+        }
+        out
     }
 
     /// Paths in this and not in the other. What is below a path of the other stays.
@@ -191,10 +232,10 @@ impl FieldSet {
 
     /// Changes the elements that both mention, and drops those that say nothing any more.
     fn retain_besides(&mut self, other: &Self, change: impl Fn(&mut Node, &Node)) {
-        let mut others = other.nodes.iter().peekable();
+        let mut others = other.nodes.as_slice();
         self.nodes.retain_mut(|node| {
-            while others.next_if(|other| other.element < node.element).is_some() {}
-            if let Some(other) = others.next_if(|other| other.element == node.element) {
+            others = from(others, &node.element);
+            if let Some(other) = others.first().filter(|other| other.element == node.element) {
                 change(node, other);
             }
             node.member || !node.below.is_empty()
@@ -211,39 +252,18 @@ impl FieldSet {
         };
         Self { nodes: self.nodes.iter().map(leaf).collect() }
     }
-
-    /// Goes over two sets in step.
-    fn zip(&self, other: &Self, both: impl Fn(&Node, &Node) -> (bool, Self), keep: Keep) -> Self {
-        let (mut left, mut right) = (self.nodes.iter().peekable(), other.nodes.iter().peekable());
-        let mut out = Self::new();
-        loop {
-            let order = match (left.peek(), right.peek()) {
-                (Some(left), Some(right)) => left.element.cmp(&right.element),
-                (Some(_), None) => std::cmp::Ordering::Less,
-                (None, Some(_)) => std::cmp::Ordering::Greater,
-                (None, None) => return out,
-            };
-            let l = if order.is_le() { left.next() } else { None };
-            let r = if order.is_ge() { right.next() } else { None };
-            match (l, r) {
-                (Some(l), Some(r)) => {
-                    let (member, below) = both(l, r);
-                    out.attach(l.element.clone(), member, below);
-                }
-                (Some(only), None) | (None, Some(only)) if keep == Keep::Both => out.nodes.push(only.clone()),
-                _ => {}
-            }
-        }
-    }
 }
 
-/// Which elements an operation keeps.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
-    /// Those of both sets.
-    Both,
-    /// Only those that both mention.
-    Common,
+/// The nodes from this element on. Those before it are passed over in ever longer steps, so that a small set is compared
+/// with a large one in the time that the small one takes.
+fn from<'a>(nodes: &'a [Node], element: &PathElement) -> &'a [Node] {
+    let is_before = |node: &Node| node.element < *element;
+    let mut reach = 1;
+    while nodes.get(reach).is_some_and(is_before) {
+        reach *= 2;
+    }
+    let near = &nodes[..nodes.len().min(reach)];
+    &nodes[near.partition_point(is_before)..]
 }
 
 impl FromIterator<Path> for FieldSet {

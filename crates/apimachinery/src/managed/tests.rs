@@ -19,7 +19,7 @@ use expect_test::Expect;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::time::Time;
+use crate::{limits::APPLIERS_MAX, time::Time};
 
 const VERSION: &str = "store.example.com/v1";
 

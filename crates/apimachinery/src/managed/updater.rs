@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::{
-    conflict::Conflicts,
+    conflict::Contested,
     entries::{Manager, Managers, Owned},
     schema::Schema,
     set::FieldSet,
@@ -48,7 +48,7 @@ impl Updater<'_> {
         managers: &mut Managers,
         (manager, api_version): (&Manager, &str),
         on_conflict: OnConflict,
-    ) -> Result<Value, Conflicts> {
+    ) -> Result<Value, Contested> {
         let merged = live.merge(config);
         let mut set = config.to_field_set();
         set.remove_recursively(self.reset);
@@ -61,9 +61,9 @@ impl Updater<'_> {
         let Comparison { removed, modified, added } = live.compare(&self.schema.made(&new)).without(self.reset);
         let changed = modified.join(added);
         if on_conflict == OnConflict::Refuse {
-            let conflicts = conflicts(managers, manager, &changed);
-            if !conflicts.0.is_empty() {
-                return Err(conflicts);
+            let contested = contested(managers, manager, &changed);
+            if !contested.is_empty() {
+                return Err(contested);
             }
         }
         settle(managers, Some(manager), &removed, &changed);
@@ -96,12 +96,12 @@ impl Updater<'_> {
 }
 
 /// What others own of what changed.
-fn conflicts(managers: &Managers, applier: &Manager, changed: &FieldSet) -> Conflicts {
-    let mut conflicts = Conflicts::default();
+fn contested(managers: &Managers, applier: &Manager, changed: &FieldSet) -> Contested {
+    let mut contested = Contested::default();
     for (manager, owned) in managers.0.iter().filter(|(manager, _)| *manager != applier) {
-        conflicts.add(manager, &owned.set.intersection(changed));
+        contested.add(manager, owned.set.intersection(changed));
     }
-    conflicts
+    contested
 }
 
 /// Takes what changed, and what is gone, from everyone but the applier.

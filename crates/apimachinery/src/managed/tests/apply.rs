@@ -507,3 +507,36 @@ fn obsolete_versions_are_dropped_when_the_object_changes() {
     "#]]
     .assert_eq(&bench.run("apply a: {b: true}"));
 }
+
+#[test]
+fn appliers_of_one_object_are_bounded() {
+    let mut bench = Bench::new(&schema());
+    bench.run("apply a0: {n: 1}");
+    let entry = bench.entries().remove(0);
+    let named = |n: usize| {
+        let mut entry = entry.clone();
+        entry["manager"] = format!("a{n}").into();
+        entry
+    };
+    bench.live.as_mut().unwrap()["metadata"]["managedFields"] = (0..APPLIERS_MAX).map(named).collect();
+    let refused = bench.apply("more", &thing(json!({"n": 1})), OnConflict::Refuse);
+    assert_eq!(refused, Err(ApplyError::Managers));
+    assert_eq!(crate::refusal::Refusal::from(ApplyError::Managers).reason.code(), 422);
+    bench.apply("a7", &thing(json!({"n": 1, "t": "x"})), OnConflict::Refuse).unwrap();
+}
+
+#[test]
+fn a_refusal_names_some_of_many_conflicts_and_counts_all() {
+    let many = |value: &str| -> Value {
+        let labels: serde_json::Map<String, Value> = (0..5000).map(|n| (format!("k{n}"), value.into())).collect();
+        let mut object = thing(json!({}));
+        object["metadata"]["labels"] = labels.into();
+        object
+    };
+    let mut bench = Bench::new(&schema());
+    bench.apply("a", &many("x"), OnConflict::Refuse).unwrap();
+    let Err(ApplyError::Conflicts(conflicts)) = bench.apply("b", &many("y"), OnConflict::Refuse) else { panic!() };
+    assert_eq!((conflicts.count, conflicts.first.len()), (5000, crate::limits::CAUSES_MAX));
+    let text = conflicts.to_string();
+    assert!(text.starts_with("Apply failed with 5000 conflicts: ") && text.ends_with("\nand 4900 more"), "{text}");
+}

@@ -195,3 +195,36 @@ fn depth_is_bounded() {
     assert!(any.typed(&deep["a"], Fit::Exact).is_ok());
     assert!(any.typed(&deep, Fit::Exact).unwrap_err().to_string().ends_with("nests deeper than 128 levels"));
 }
+
+/// Sets of many managers that own much, and much that changes: the work grows with the elements, not with their product.
+#[test]
+fn sets_of_many_managers_are_joined_and_compared_in_one_go() {
+    const COUNT: usize = 3000;
+    let of = |names: &mut dyn Iterator<Item = usize>| -> FieldSet {
+        names.map(|n| Path::fields(["metadata".to_owned(), format!("f{n:06}")].iter().map(String::as_str))).collect()
+    };
+    let sets: Vec<FieldSet> = (0..COUNT).map(|n| of(&mut [n, n + COUNT].into_iter())).collect();
+    let all = FieldSet::union_all(&sets);
+    assert_eq!(all, of(&mut (0..2 * COUNT)));
+    let folded = sets[..50].iter().fold(FieldSet::new(), |all, set| all.union(set));
+    assert_eq!(folded, FieldSet::union_all(&sets[..50]));
+    for (n, set) in sets.iter().enumerate() {
+        assert_eq!(set.intersection(&all).len(), 2);
+        assert!(set.difference(&all).is_empty());
+        assert_eq!(all.intersection(set), *set, "{n}");
+    }
+}
+
+#[test]
+fn elements_of_one_meaning_are_one_however_they_are_written() {
+    let written = (0..2000).map(|n| (format!("v:{}1", " ".repeat(n)), json!({format!("f:a{n}"): {}})));
+    let set = FieldSet::from_fields_v1(&Value::Object(written.collect())).unwrap();
+    assert_eq!((set.nodes().len(), set.len()), (1, 2000));
+}
+
+#[test]
+fn keys_of_elements_take_no_more_memory_than_their_text() {
+    let read = |content: String| PathElement::from_text(&format!("k:{content}"));
+    assert!(read(json!({"type": "x".repeat(1 << 20)}).to_string()).is_ok());
+    assert!(read(format!("{{\"a\":[{}0]}}", "[0],".repeat(100_000))).is_err());
+}

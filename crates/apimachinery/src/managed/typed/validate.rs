@@ -12,6 +12,10 @@ use super::{
     },
     Fit, Misfit, Misfits, item_element,
 };
+use crate::{
+    field::{cut, excerpt},
+    limits::{PATH_BYTES_MAX, PATH_NAME_BYTES_MAX},
+};
 
 /// Misfits that are reported of one value; it may have hundreds of thousands.
 const MISFITS_MAX: usize = 100;
@@ -50,8 +54,8 @@ impl<'a> At<'a> {
         let mut path = self.parent.map(At::path).unwrap_or_default();
         path += &match self.step {
             Step::Top => String::new(),
-            Step::Field(name) => format!(".{name}"),
-            Step::Item(element) => element.to_string(),
+            Step::Field(name) => format!(".{}", cut(name, PATH_NAME_BYTES_MAX)),
+            Step::Item(element) => cut(&element.to_string(), PATH_NAME_BYTES_MAX).into_owned(),
             Step::Index(index) => format!("[{index}]"),
         };
         path
@@ -61,7 +65,7 @@ impl<'a> At<'a> {
 impl Walk {
     fn fault(&mut self, at: &At<'_>, message: String) {
         if self.misfits.len() < MISFITS_MAX {
-            self.misfits.push(Misfit { path: at.path(), message });
+            self.misfits.push(Misfit { path: at.path(), message: cut(&message, PATH_BYTES_MAX).into_owned() });
         }
     }
 
@@ -73,13 +77,13 @@ impl Walk {
             (Shape::Ignored, _) | (_, Value::Null) => {}
             (Shape::Scalar(scalar), _) => {
                 if let Some(expected) = unexpected(scalar, value) {
-                    self.fault(at, format!("expected {expected}, got {value}"));
+                    self.fault(at, format!("expected {expected}, got {}", excerpt(value)));
                 }
             }
             (Shape::List(list), Value::Array(items)) => self.check_items(list, items, at),
             (Shape::Map(map), Value::Object(fields)) => self.check_fields(map, fields, at),
-            (Shape::List(_), _) => self.fault(at, format!("expected list, got {value}")),
-            (Shape::Map(_), _) => self.fault(at, format!("expected map, got {value}")),
+            (Shape::List(_), _) => self.fault(at, format!("expected list, got {}", excerpt(value))),
+            (Shape::Map(_), _) => self.fault(at, format!("expected map, got {}", excerpt(value))),
         }
     }
 
