@@ -1,13 +1,22 @@
 //! One rule, what it allows, and whether some rules cover others. The meaning of each part is that of Kubernetes
 //! (`k8s.io/kubernetes/pkg/apis/rbac/v1/evaluation_helpers.go`, `component-helpers/auth/rbac/validation`).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Ask, ResourceAsk};
+use crate::{
+    field::cut,
+    limits::{MISSING_RULES_MAX, QUOTED_BYTES_MAX, RULE_COMPARISONS_MAX},
+};
 
 const ALL: &str = "*";
+/// A name as a message shows it, in bytes: the longest that an object can have.
+const NAME_BYTES_MAX: usize = 253;
 
 /// What is allowed: verbs on resources, or on paths. `*` is any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
@@ -65,44 +74,152 @@ impl Rule {
         self.resources.iter().any(is_meant)
     }
 
-    /// The rules of one verb on one thing that make it up.
-    fn atoms(&self) -> Vec<Atom<'_>> {
-        let mut atoms = Vec::new();
-        for verb in &self.verbs {
-            for url in &self.non_resource_urls {
-                atoms.push(Atom { verb, thing: Thing::Path(url) });
-            }
-            for group in &self.api_groups {
-                for resource in &self.resources {
-                    let of = |name| Atom { verb, thing: Thing::Resource { group, resource, name } };
-                    if self.resource_names.is_empty() {
-                        atoms.push(of(None));
-                    }
-                    atoms.extend(self.resource_names.iter().map(|name| of(Some(name))));
-                }
+    /// How many rules of one verb on one thing make it up. It may be more than could ever be gone through.
+    pub fn pairs(&self) -> usize {
+        let names = self.resource_names.len().max(1);
+        let resources = self.api_groups.len().saturating_mul(self.resources.len()).saturating_mul(names);
+        self.verbs.len().saturating_mul(resources.saturating_add(self.non_resource_urls.len()))
+    }
+
+    /// How many texts it has.
+    fn length(&self) -> usize {
+        let lists = [&self.verbs, &self.api_groups, &self.resources, &self.resource_names, &self.non_resource_urls];
+        lists.iter().map(|list| list.len()).sum()
+    }
+}
+
+/// A set of the rules that somebody has, by their numbers.
+#[derive(Clone)]
+struct Numbers(Vec<u64>);
+
+impl Numbers {
+    fn insert(&mut self, number: usize) {
+        self.0[number / 64] |= 1 << (number % 64);
+    }
+
+    /// Whether some number is in all of these sets.
+    fn meet([a, b, c, d]: [&Self; 4]) -> bool {
+        a.0.iter().zip(&b.0).zip(&c.0).zip(&d.0).any(|(((a, b), c), d)| a & b & c & d != 0)
+    }
+}
+
+/// Which rules list a text in one of their parts.
+struct Index<'a> {
+    words: usize,
+    by_text: HashMap<&'a str, Vec<usize>>,
+}
+
+impl<'a> Index<'a> {
+    fn of(held: &'a [Arc<Rule>], part: impl Fn(&'a Rule) -> &'a [String]) -> Self {
+        let mut by_text: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (number, rule) in held.iter().enumerate() {
+            for text in part(rule) {
+                by_text.entry(text).or_default().push(number);
             }
         }
-        atoms
+        Self { words: held.len().div_ceil(64), by_text }
     }
 
-    fn covers(&self, atom: &Atom<'_>) -> bool {
-        has(&self.verbs, atom.verb)
-            && match atom.thing {
-                Thing::Path(path) => self.non_resource_urls.iter().any(|url| is_below(path, url)),
-                Thing::Resource { group, resource, name } => {
-                    has(&self.api_groups, group) && self.covers_resource(resource) && self.covers_name(name)
-                }
-            }
+    /// The rules that list any of these texts.
+    fn with<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Numbers {
+        let mut numbers = Numbers(vec![0; self.words]);
+        let listed = texts.into_iter().filter_map(|text| self.by_text.get(text));
+        listed.flatten().for_each(|number| numbers.insert(*number));
+        numbers
+    }
+}
+
+/// The rules that somebody has, by what they list.
+struct Held<'a> {
+    rules: &'a [Arc<Rule>],
+    verbs: Index<'a>,
+    groups: Index<'a>,
+    resources: Index<'a>,
+    names: Index<'a>,
+    /// Those for every name.
+    unnamed: Numbers,
+}
+
+impl<'a> Held<'a> {
+    fn of(rules: &'a [Arc<Rule>]) -> Self {
+        let names = Index::of(rules, |rule| &rule.resource_names);
+        let mut unnamed = names.with([]);
+        let of_all = rules.iter().enumerate().filter(|(_, rule)| rule.resource_names.is_empty());
+        of_all.for_each(|(number, _)| unnamed.insert(number));
+        Self {
+            rules,
+            verbs: Index::of(rules, |rule| &rule.verbs),
+            groups: Index::of(rules, |rule| &rule.api_groups),
+            resources: Index::of(rules, |rule| &rule.resources),
+            names,
+            unnamed,
+        }
     }
 
-    fn covers_resource(&self, wanted: &str) -> bool {
+    fn with_resource(&self, wanted: &str) -> Numbers {
         let of_any = wanted.split_once('/').map(|(_, subresource)| format!("*/{subresource}"));
-        has(&self.resources, wanted) || of_any.is_some_and(|of_any| self.resources.contains(&of_any))
+        self.resources.with([ALL, wanted].into_iter().chain(of_any.as_deref()))
     }
 
-    fn covers_name(&self, wanted: Option<&str>) -> bool {
-        self.resource_names.is_empty()
-            || wanted.is_some_and(|wanted| self.resource_names.iter().any(|name| name == wanted))
+    fn with_name(&self, wanted: &str) -> Numbers {
+        let mut numbers = self.names.with([wanted]);
+        numbers.0.iter_mut().zip(&self.unnamed.0).for_each(|(word, unnamed)| *word |= unnamed);
+        numbers
+    }
+
+    fn with_path(&self, path: &str) -> Numbers {
+        let mut numbers = self.names.with([]);
+        let covers = |rule: &Rule| rule.non_resource_urls.iter().any(|url| is_below(path, url));
+        let covering = self.rules.iter().enumerate().filter(|(_, rule)| covers(rule));
+        covering.for_each(|(number, _)| numbers.insert(number));
+        numbers
+    }
+}
+
+/// The parts of a rule that is to be given, and which of the rules held list each.
+struct Wanted<'a> {
+    verbs: Vec<(&'a str, Numbers)>,
+    groups: Vec<(&'a str, Numbers)>,
+    resources: Vec<(&'a str, Numbers)>,
+    names: Vec<(Option<&'a str>, Numbers)>,
+    paths: Vec<(&'a str, Numbers)>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(rule: &'a Rule, held: &Held<'_>) -> Self {
+        fn each(list: &[String], numbers: impl Fn(&str) -> Numbers) -> Vec<(&str, Numbers)> {
+            list.iter().map(|text| (text.as_str(), numbers(text))).collect()
+        }
+        let mut names: Vec<(Option<&str>, Numbers)> =
+            rule.resource_names.iter().map(|name| (Some(name.as_str()), held.with_name(name))).collect();
+        if names.is_empty() {
+            names.push((None, held.unnamed.clone()));
+        }
+        Self {
+            verbs: each(&rule.verbs, |verb| held.verbs.with([ALL, verb])),
+            groups: each(&rule.api_groups, |group| held.groups.with([ALL, group])),
+            resources: each(&rule.resources, |resource| held.with_resource(resource)),
+            names,
+            paths: each(&rule.non_resource_urls, |path| held.with_path(path)),
+        }
+    }
+
+    /// The rules of one verb on one thing that make it up, and whether one of the rules held covers each.
+    fn atoms(&self) -> impl Iterator<Item = (Atom<'a>, bool)> {
+        self.verbs.iter().flat_map(|(verb, with_verb)| {
+            let atoms = self.things().map(move |(thing, [a, b, c])| (Atom { verb, thing }, [with_verb, a, b, c]));
+            atoms.map(|(atom, parts)| (atom, Numbers::meet(parts)))
+        })
+    }
+
+    fn things(&self) -> impl Iterator<Item = (Thing<'a>, [&Numbers; 3])> {
+        let paths = self.paths.iter().map(|(path, numbers)| (Thing::Path(path), [numbers; 3]));
+        let resources = self.groups.iter().flat_map(|group| self.resources.iter().map(move |it| (group, it)));
+        let resources = resources.flat_map(|((group, in_group), (resource, of_resource))| {
+            let thing = |name| Thing::Resource { group, resource, name };
+            self.names.iter().map(move |(name, of_name)| (thing(*name), [in_group, of_resource, of_name]))
+        });
+        paths.chain(resources)
     }
 }
 
@@ -112,7 +229,7 @@ struct Atom<'a> {
     thing: Thing<'a>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Thing<'a> {
     Path(&'a str),
     Resource { group: &'a str, resource: &'a str, name: Option<&'a str> },
@@ -122,7 +239,8 @@ impl Thing<'_> {
     /// As it stands in Kubernetes' messages (`CompactString`).
     fn describe(self, verbs: &[&str]) -> String {
         let list = |name: &str, values: &[&str]| {
-            let values = values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(" ");
+            let values = values.iter().map(|value| format!("{:?}", cut(value, NAME_BYTES_MAX)));
+            let values = values.collect::<Vec<_>>().join(" ");
             format!("{name}:[{values}]")
         };
         let mut parts = match self {
@@ -138,23 +256,70 @@ impl Thing<'_> {
     }
 }
 
-/// What of `wanted` no rule of `held` covers, a line for each resource, and for each verb on a path, in order. What only several rules together cover is
-/// not covered, as in Kubernetes.
+/// What of `wanted` no rule of `held` covers, a line for each resource, and for each verb on a path, in order. What only
+/// several rules together cover is not covered, as in Kubernetes. What is beyond a limit counts as not covered.
 pub fn uncovered<'a>(held: &[Arc<Rule>], wanted: impl IntoIterator<Item = &'a Rule>) -> Vec<String> {
-    let mut missing: BTreeMap<Thing<'_>, Vec<&str>> = BTreeMap::new();
-    for atom in wanted.into_iter().flat_map(Rule::atoms) {
-        let verbs = missing.get(&atom.thing);
-        if !verbs.is_some_and(|verbs| verbs.contains(&atom.verb)) && !held.iter().any(|rule| rule.covers(&atom)) {
-            missing.entry(atom.thing).or_default().push(atom.verb);
+    let mut missing = Missing::default();
+    let mut comparisons: usize = held.iter().map(|rule| rule.length()).sum();
+    if comparisons > RULE_COMPARISONS_MAX {
+        return missing.beyond_comparing();
+    }
+    let held = Held::of(held);
+    let paths: usize = held.rules.iter().map(|rule| rule.non_resource_urls.len()).sum();
+    for rule in wanted {
+        comparisons += rule.length() * held.names.words + rule.non_resource_urls.len() * paths;
+        if comparisons > RULE_COMPARISONS_MAX {
+            return missing.beyond_comparing();
+        }
+        for (atom, is_covered) in Wanted::of(rule, &held).atoms() {
+            comparisons += 1 + held.names.words;
+            if comparisons > RULE_COMPARISONS_MAX {
+                return missing.beyond_comparing();
+            }
+            if !is_covered {
+                missing.add(&atom);
+            }
+            if missing.by_thing.len() > MISSING_RULES_MAX {
+                return missing.lines(Some(format!("and more than {MISSING_RULES_MAX} others")));
+            }
         }
     }
-    let describe = |(thing, verbs): (Thing<'_>, Vec<&str>)| match thing {
-        Thing::Path(_) => verbs.iter().map(|verb| thing.describe(&[verb])).collect(),
-        Thing::Resource { .. } => vec![thing.describe(&verbs)],
-    };
-    let mut lines: Vec<String> = missing.into_iter().flat_map(describe).collect();
-    lines.sort();
-    lines
+    missing.lines(None)
+}
+
+/// What is not covered.
+#[derive(Default)]
+struct Missing<'a> {
+    by_thing: BTreeMap<Thing<'a>, Vec<&'a str>>,
+    known: HashSet<(Thing<'a>, &'a str)>,
+}
+
+impl<'a> Missing<'a> {
+    fn add(&mut self, atom: &Atom<'a>) {
+        if self.known.insert((atom.thing, atom.verb)) {
+            self.by_thing.entry(atom.thing).or_default().push(atom.verb);
+        }
+    }
+
+    fn beyond_comparing(self) -> Vec<String> {
+        let rest = format!(
+            "what would take more than {RULE_COMPARISONS_MAX} comparisons with rules currently held: use fewer or shorter rules"
+        );
+        self.lines(Some(rest))
+    }
+
+    /// A line for each; `rest` stands for what was not gone through.
+    fn lines(self, rest: Option<String>) -> Vec<String> {
+        let describe = |(thing, verbs): (Thing<'_>, Vec<&str>)| match thing {
+            Thing::Path(_) => verbs.iter().map(|verb| thing.describe(&[verb])).collect(),
+            Thing::Resource { .. } => vec![thing.describe(&verbs)],
+        };
+        let lines = self.by_thing.into_iter().take(MISSING_RULES_MAX).flat_map(describe);
+        let mut lines: Vec<String> = lines.map(|line| cut(&line, QUOTED_BYTES_MAX).into_owned()).collect();
+        lines.sort();
+        lines.extend(rest);
+        lines
+    }
 }
 
 fn owned(texts: &[&str]) -> Vec<String> {

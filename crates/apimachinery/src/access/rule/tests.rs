@@ -163,3 +163,38 @@ proptest! {
         prop_assert_eq!(uncovered(&held(&own), &own), Vec::<String>::new());
     }
 }
+
+#[test]
+fn rules_are_counted_without_being_multiplied_out() {
+    let many = |count: usize| -> Vec<String> { (0..count).map(|n| n.to_string()).collect() };
+    let count = |rule: &Rule| (rule.pairs(), Wanted::of(rule, &Held::of(&[])).atoms().count());
+    let rule = Rule { verbs: many(3), api_groups: many(5), resources: many(7), ..Rule::default() };
+    assert_eq!(count(&rule), (105, 105));
+    assert_eq!(count(&Rule { resource_names: many(2), ..rule.clone() }), (210, 210));
+    let on_paths = Rule { verbs: many(3), non_resource_urls: many(4), ..Rule::default() };
+    assert_eq!(count(&on_paths), (12, 12));
+    let huge = Rule { verbs: many(100_000), api_groups: many(100_000), resources: many(100_000), ..rule };
+    assert_eq!(Rule { resource_names: many(100_000), ..huge }.pairs(), usize::MAX);
+}
+
+#[test]
+fn missing_permissions_are_named_up_to_a_limit() {
+    let many: Vec<String> = (0..100_000).map(|n| format!("r{n:06}")).collect();
+    let huge = Rule { verbs: many.clone(), api_groups: many.clone(), resources: many, ..Rule::default() };
+    let lines = uncovered(&[], [&huge]);
+    assert_eq!((lines.len(), lines[100].as_str()), (MISSING_RULES_MAX + 1, "and more than 100 others"));
+    let long = Rule::on_resources(&[&"v".repeat(1_000_000)], &["g"], &["a", "b"]);
+    assert!(uncovered(&[], [&long]).iter().all(|line| line.len() < 2000));
+}
+
+#[test]
+fn comparisons_of_rules_are_bounded() {
+    let names = |count: usize| -> Vec<String> { (0..count).map(|n| n.to_string()).collect() };
+    let of_names = |names| Rule { resource_names: names, ..Rule::on_resources(&["get"], &["g"], &["a"]) };
+    let own = held(&names(6400).into_iter().map(|name| of_names(vec![name])).collect::<Vec<_>>());
+    assert_eq!(uncovered(&own, [&of_names(names(1000))]), Vec::<String>::new());
+    let lines = uncovered(&own, [&of_names(names(6400))]);
+    assert!(lines.len() == 1 && lines[0].contains("more than 1000000 comparisons"), "{lines:?}");
+    let long = held(&[of_names(names(RULE_COMPARISONS_MAX))]);
+    assert!(uncovered(&long, [&of_names(names(1))])[0].contains("more than 1000000 comparisons"));
+}

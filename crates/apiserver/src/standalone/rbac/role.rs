@@ -3,8 +3,9 @@
 use apimachinery::{
     access::{Ask, ResourceAsk, Rule},
     command::{ObjectKey, Write},
-    field::{Fault, Path},
+    field::{Fault, FaultType, Path},
     kind::{Cell, Column, Context, Decided, Kind, Resource, Subresource},
+    limits::RULE_PAIRS_MAX,
     object::Object,
     refusal::Refusal,
 };
@@ -71,6 +72,7 @@ impl Roles {
             faults.extend(faults_of(&path.index(index), &rule, value, self.resource.namespaced));
             rules.push(rule);
         }
+        faults.extend(fault_of_product(path, &rules));
         if !object.field(AGGREGATION).is_null() {
             let why = "roles are not aggregated here: list the rules of the role itself";
             faults.push(Fault::forbidden(Path::new(AGGREGATION), why));
@@ -100,6 +102,16 @@ fn completed(mut role: Object) -> Object {
         role.set_field(RULES, Value::Array(Vec::new()));
     }
     role
+}
+
+/// Whether there are more pairs of verb and thing than anybody will compare.
+fn fault_of_product(path: Path, rules: &[Rule]) -> Option<Fault> {
+    let pairs = rules.iter().map(Rule::pairs).fold(0, usize::saturating_add);
+    let message = format!(
+        "Too many: {pairs}: the rules multiply out to {pairs} pairs of a verb and a resource or path (verbs x apiGroups x \
+         resources x resourceNames), and may to {RULE_PAIRS_MAX}; use '*', or spread the rules over several roles"
+    );
+    (pairs > RULE_PAIRS_MAX).then_some(Fault { path, fault_type: FaultType::TooMany, message })
 }
 
 /// Kubernetes' `ValidatePolicyRule`.
