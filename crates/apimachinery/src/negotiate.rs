@@ -5,13 +5,14 @@
 
 mod indent;
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, fmt};
 
 use serde_json::Value;
 
 pub use self::indent::indent;
 use crate::{
     field::{Fault, Path},
+    limits::{LAYOUT_BYTES_MIN, LAYOUT_GROWTH_MAX, MEDIA_TYPES_MAX},
     options::Query,
     refusal::{Reason, Refusal},
 };
@@ -174,7 +175,8 @@ pub fn accepts(accept: Option<&str>, media: &[&str]) -> Result<usize, Refusal> {
 /// Whether the client takes a body in gzip, as its `Accept-Encoding` says, and no less gladly than
 /// as it is.
 pub fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
-    let clauses: Vec<Clause<'_>> = accept_encoding.unwrap_or_default().split(',').filter_map(Clause::read).collect();
+    let clauses: Vec<Clause<'_>> =
+        accept_encoding.unwrap_or_default().split(',').take(MEDIA_TYPES_MAX).filter_map(Clause::read).collect();
     let quality = |names: &[&str]| {
         let named = |name: &&str| clauses.iter().find(|clause| clause.media_type.eq_ignore_ascii_case(name));
         names.iter().find_map(named).map_or(0, |clause| clause.quality)
@@ -192,10 +194,48 @@ pub fn pretty(query: &Query, user_agent: Option<&str>) -> bool {
     }
 }
 
-/// JSON as YAML, for those who asked for it.
+/// JSON as YAML, for those who asked for it. What nests so deep that YAML would be far longer stays JSON, which is YAML
+/// too.
 pub fn to_yaml(value: &Value) -> Result<String, Refusal> {
-    serde_saphyr::to_string(value)
-        .map_err(|error| Refusal::new(Reason::InternalError, format!("the answer cannot be written as YAML: {error}")))
+    let json = value.to_string();
+    let mut yaml = Layout::of(json.len());
+    match serde_saphyr::to_fmt_writer(&mut yaml, value) {
+        Ok(()) => Ok(yaml.text),
+        Err(_) if yaml.is_full => Ok(json),
+        Err(error) => {
+            let message = format!("the answer cannot be written as YAML: {error}");
+            Err(Refusal::new(Reason::InternalError, message))
+        }
+    }
+}
+
+/// How long JSON of this length may become by being laid out for people.
+fn layout_bytes_max(json_bytes: usize) -> usize {
+    LAYOUT_BYTES_MIN.max(json_bytes.saturating_mul(LAYOUT_GROWTH_MAX))
+}
+
+/// A text that is written up to a limit.
+struct Layout {
+    text: String,
+    bytes_max: usize,
+    is_full: bool,
+}
+
+impl Layout {
+    fn of(json_bytes: usize) -> Self {
+        Self { text: String::new(), bytes_max: layout_bytes_max(json_bytes), is_full: false }
+    }
+}
+
+impl fmt::Write for Layout {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.is_full |= self.text.len() + text.len() > self.bytes_max;
+        if self.is_full {
+            return Err(fmt::Error);
+        }
+        self.text.push_str(text);
+        Ok(())
+    }
 }
 
 const JSON: &str = "application/json";
@@ -222,7 +262,7 @@ struct Clause<'a> {
 /// but for wildcards, which come after what is named. A header that wishes nothing wishes anything.
 fn clauses(accept: Option<&str>) -> Vec<Clause<'_>> {
     let accept = accept.map(str::trim).filter(|accept| !accept.is_empty()).unwrap_or("*/*");
-    let mut clauses: Vec<Clause<'_>> = accept.split(',').filter_map(Clause::parse).collect();
+    let mut clauses: Vec<Clause<'_>> = accept.split(',').take(MEDIA_TYPES_MAX).filter_map(Clause::parse).collect();
     clauses.sort_by_key(|clause| (Reverse(clause.quality), clause.media_type.matches('*').count()));
     clauses
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     field::{Fault, Path},
     kind::Resource,
+    limits::QUERY_PARAMETERS_MAX,
     metadata::manager_fault,
     refusal::Refusal,
     selector::{FieldSelector, LabelSelector},
@@ -22,7 +23,12 @@ pub struct Query(Vec<(String, String)>);
 impl Query {
     /// Decodes `raw`, the part of a URL behind the question mark.
     pub fn parse(raw: &str) -> Result<Self, Refusal> {
-        let pairs = raw.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let pairs = raw.split('&').filter(|pair| !pair.is_empty());
+        if pairs.clone().count() > QUERY_PARAMETERS_MAX {
+            let message = format!("the query has more than the limit of {QUERY_PARAMETERS_MAX} parameters");
+            return Err(Refusal::bad_request(message));
+        }
+        let pairs = pairs.map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             Ok((percent_decode(&name.replace('+', " "))?, percent_decode(&value.replace('+', " "))?))
         });

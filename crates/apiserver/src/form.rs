@@ -39,8 +39,8 @@ impl Form {
         }
         let Ok(collected) = whole.collect().await;
         let mut bytes = collected.to_bytes();
-        if indents {
-            bytes = negotiate::indent(&bytes).into();
+        if let Some(indented) = indents.then(|| negotiate::indent(&bytes)).flatten() {
+            bytes = indented.into();
         }
         if large && !head.headers.contains_key(header::CONTENT_ENCODING) {
             head.headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));

@@ -7,6 +7,8 @@ use apimachinery::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::limits::IMPERSONATED_GROUPS_MAX;
+
 const HEADERS: &str = "impersonate-";
 const USER: &str = "impersonate-user";
 const GROUP: &str = "impersonate-group";
@@ -36,6 +38,11 @@ impl Guise {
         if let Some(unknown) = names.iter().find(|name| ![USER, GROUP, UID].contains(name)) {
             let message = format!("forbidden: the header {unknown} is not supported; {USER}, {GROUP} and {UID} are");
             return Err(Refusal::new(Reason::Forbidden, message));
+        }
+        let count = headers.get_all(GROUP).iter().count();
+        if count > IMPERSONATED_GROUPS_MAX {
+            let message = format!("{count} groups are impersonated; at most {IMPERSONATED_GROUPS_MAX} can be");
+            return Err(Refusal::bad_request(message));
         }
         let mut groups = values(headers, GROUP)?;
         let single = |name: &str| values(headers, name).map(|values| values.into_iter().next().unwrap_or_default());
@@ -165,6 +172,14 @@ mod tests {
     fn nobody_known_is_not_authenticated() {
         assert_eq!(identity(&[("impersonate-user", ANONYMOUS)]).2, [UNAUTHENTICATED]);
         assert_eq!(identity(&[("impersonate-user", "x"), ("impersonate-group", UNAUTHENTICATED)]).2, [UNAUTHENTICATED]);
+    }
+
+    #[test]
+    fn groups_are_bounded() {
+        let group = ("impersonate-group", "g");
+        let with = |count: usize| guise(&[vec![("impersonate-user", "x")], vec![group; count]].concat());
+        assert!(with(IMPERSONATED_GROUPS_MAX).is_ok());
+        assert_eq!(with(IMPERSONATED_GROUPS_MAX + 1).unwrap_err().reason, Reason::BadRequest);
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! JSON for people: one field a line.
 
+use super::layout_bytes_max;
+
 /// The same JSON, laid out anew with two spaces a level. Numbers, texts and the order of fields stay as they are written.
-pub fn indent(json: &[u8]) -> Vec<u8> {
+/// `None`: it nests so deep that it would be far longer.
+pub fn indent(json: &[u8]) -> Option<Vec<u8>> {
+    let bytes_max = layout_bytes_max(json.len());
     let mut out = Vec::with_capacity(json.len() * 2);
     let mut depth: usize = 0;
     let mut text = Text::Outside;
@@ -38,8 +42,11 @@ pub fn indent(json: &[u8]) -> Vec<u8> {
                 text = text.step(byte);
             }
         }
+        if out.len() > bytes_max {
+            return None;
+        }
     }
-    out
+    (out.len() <= bytes_max).then_some(out)
 }
 
 fn break_line(out: &mut Vec<u8>, depth: usize) {

@@ -218,6 +218,29 @@ fn people_get_indented_json() {
 }
 
 #[test]
+fn deep_nesting_is_not_indented() {
+    let nested = |count: usize| {
+        let list = vec!["0"; count].join(",");
+        format!("{}{list}{}", "[".repeat(60), "]".repeat(60))
+    };
+    let (short, long) = (nested(100), nested(100_000));
+    assert!(indent(short.as_bytes()).is_some());
+    assert_eq!(indent(long.as_bytes()), None);
+    let yaml = |json: &str| to_yaml(&serde_json::from_str(json).unwrap()).unwrap();
+    assert!(yaml(&short).starts_with("- "), "{:.20}", yaml(&short));
+    assert_eq!(yaml(&long), long, "JSON is YAML, too");
+    let flat = format!("[{}]", vec!["\"some text\""; 100_000].join(","));
+    assert!(indent(flat.as_bytes()).is_some());
+}
+
+#[test]
+fn the_first_media_types_count() {
+    let accept = |others: usize| format!("{}application/json", "text/html,".repeat(others));
+    assert!(negotiate_discovery(Some(&accept(MEDIA_TYPES_MAX - 1))).is_ok());
+    assert_eq!(negotiate_discovery(Some(&accept(MEDIA_TYPES_MAX))).unwrap_err().reason.code(), 406);
+}
+
+#[test]
 fn qualities_are_read_in_thousandths() {
     let cases = [("1", 1000), ("0", 0), ("0.5", 500), ("0.05", 50), ("0.123", 123), ("1.0", 1000), (".3", 300)];
     for (text, expected) in cases {
@@ -274,9 +297,9 @@ proptest! {
 
     #[test]
     fn indented_json_is_laid_out_as_everywhere(value in json_value()) {
-        let indented = String::from_utf8(indent(value.to_string().as_bytes())).unwrap();
+        let indented = String::from_utf8(indent(value.to_string().as_bytes()).unwrap()).unwrap();
         prop_assert_eq!(&indented, &serde_json::to_string_pretty(&value).unwrap());
-        prop_assert_eq!(indent(indented.as_bytes()), indented.as_bytes(), "once is enough");
+        prop_assert_eq!(indent(indented.as_bytes()).unwrap(), indented.as_bytes(), "once is enough");
     }
 
     #[test]

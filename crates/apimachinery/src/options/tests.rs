@@ -196,3 +196,11 @@ fn timeouts_are_go_durations() {
         assert!(parse_timeout(&query(malformed)).is_err(), "{malformed}");
     }
 }
+
+#[test]
+fn parameters_are_bounded() {
+    let parse = |count: usize| Query::parse(&vec!["a=1"; count].join("&"));
+    assert!(parse(QUERY_PARAMETERS_MAX).is_ok());
+    let refusal = parse(QUERY_PARAMETERS_MAX + 1).unwrap_err();
+    assert_eq!((refusal.reason.code(), refusal.message.contains("limit of 1000 parameters")), (400, true), "{refusal}");
+}

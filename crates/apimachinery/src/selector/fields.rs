@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{kind::Resource, object::Object, refusal::Refusal};
+use crate::{field::excerpt, kind::Resource, limits::REQUIREMENTS_MAX, object::Object, refusal::Refusal};
 
 const NAME: &str = "metadata.name";
 const NAMESPACE: &str = "metadata.namespace";
@@ -23,10 +23,17 @@ struct Requirement {
 impl FieldSelector {
     /// Parses the text form; the empty text selects everything.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        let terms = split_terms(text).into_iter().filter(|term| !term.is_empty());
-        let requirements = terms.map(|term| {
-            parse_term(term)
-                .ok_or_else(|| Refusal::bad_request(format!("invalid selector: {text:?}; can't understand {term:?}")))
+        let mut terms = split_terms(text);
+        terms.retain(|term| !term.is_empty());
+        if terms.len() > REQUIREMENTS_MAX {
+            let message = format!("invalid selector: there are more than {REQUIREMENTS_MAX} requirements");
+            return Err(Refusal::bad_request(message));
+        }
+        let requirements = terms.into_iter().map(|term| {
+            parse_term(term).ok_or_else(|| {
+                let (text, term) = (excerpt(&text.into()), excerpt(&term.into()));
+                Refusal::bad_request(format!("invalid selector: {text}; can't understand {term}"))
+            })
         });
         requirements.collect::<Result<_, _>>().map(Self)
     }

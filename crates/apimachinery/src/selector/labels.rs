@@ -1,11 +1,15 @@
 //! Label selectors, as text (`app=web,tier in (a,b),!old`) and as `meta.k8s.io/v1 LabelSelector`.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde_json::Value;
 
 use crate::{
-    field::{Fault, Path},
+    field::{Fault, Path, excerpt},
+    limits::REQUIREMENTS_MAX,
     metadata::{is_label_value, is_qualified_name},
     refusal::Refusal,
 };
@@ -22,8 +26,8 @@ struct Requirement {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Operator {
-    In(Vec<String>),
-    NotIn(Vec<String>),
+    In(BTreeSet<String>),
+    NotIn(BTreeSet<String>),
     Exists,
     DoesNotExist,
     GreaterThan(i64),
@@ -35,7 +39,9 @@ impl LabelSelector {
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         Parser { tokens: tokens(text), at: 0 }
             .selector()
-            .map_err(|why| Refusal::bad_request(format!("unable to parse requirement: {why} in {text:?}")))
+            .map_err(|why| {
+                Refusal::bad_request(format!("unable to parse requirement: {why} in {}", excerpt(&text.into())))
+            })
             .map(Self)
     }
 
@@ -54,7 +60,8 @@ impl LabelSelector {
                 continue;
             };
             check_value(value, path.key(key), &mut faults);
-            requirements.push(Requirement { key: key.clone(), operator: Operator::In(vec![value.to_owned()]) });
+            requirements
+                .push(Requirement { key: key.clone(), operator: Operator::In(BTreeSet::from([value.to_owned()])) });
         }
         let expressions = part(value, "matchExpressions", path, "array", Value::as_array, &mut faults);
         for (index, expression) in expressions.into_iter().flatten().enumerate() {
@@ -133,8 +140,8 @@ fn expression_from_json(expression: &Value, path: &Path, faults: &mut Vec<Fault>
     operator.map(|operator| Requirement { key: key.to_owned(), operator })
 }
 
-fn values_from_json(expression: &Value, path: &Path, faults: &mut Vec<Fault>) -> Vec<String> {
-    let mut values = Vec::new();
+fn values_from_json(expression: &Value, path: &Path, faults: &mut Vec<Fault>) -> BTreeSet<String> {
+    let mut values = BTreeSet::new();
     let items = part(expression, "values", path, "array", Value::as_array, faults);
     for (index, item) in items.into_iter().flatten().enumerate() {
         let path = path.child("values").index(index);
@@ -142,7 +149,7 @@ fn values_from_json(expression: &Value, path: &Path, faults: &mut Vec<Fault>) ->
             Some(value) => check_value(value, path, faults),
             None => faults.push(mistyped(path, "string", item)),
         }
-        values.push(item.as_str().unwrap_or_default().to_owned());
+        values.insert(item.as_str().unwrap_or_default().to_owned());
     }
     values
 }
@@ -173,8 +180,8 @@ impl fmt::Display for LabelSelector {
         for (index, Requirement { key, operator }) in self.0.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             match operator {
-                Operator::In(values) => write!(f, "{comma}{key} in ({})", values.join(",")),
-                Operator::NotIn(values) => write!(f, "{comma}{key} notin ({})", values.join(",")),
+                Operator::In(values) => write!(f, "{comma}{key} in ({})", joined(values)),
+                Operator::NotIn(values) => write!(f, "{comma}{key} notin ({})", joined(values)),
                 Operator::Exists => write!(f, "{comma}{key}"),
                 Operator::DoesNotExist => write!(f, "{comma}!{key}"),
                 Operator::GreaterThan(bound) => write!(f, "{comma}{key}>{bound}"),
@@ -183,6 +190,10 @@ impl fmt::Display for LabelSelector {
         }
         Ok(())
     }
+}
+
+fn joined(values: &BTreeSet<String>) -> String {
+    values.iter().map(String::as_str).collect::<Vec<_>>().join(",")
 }
 
 /// Words and punctuation of the text form.
@@ -215,6 +226,9 @@ impl<'a> Parser<'a> {
             return Ok(requirements);
         }
         loop {
+            if requirements.len() == REQUIREMENTS_MAX {
+                return Err(format!("there are more than {REQUIREMENTS_MAX} requirements"));
+            }
             requirements.push(self.requirement()?);
             match self.next() {
                 None => return Ok(requirements),
@@ -233,8 +247,8 @@ impl<'a> Parser<'a> {
         let key = self.key()?;
         let operator = match self.peek() {
             None | Some(",") => Operator::Exists,
-            Some("=" | "==") => Operator::In(vec![self.value_behind()?]),
-            Some("!=") => Operator::NotIn(vec![self.value_behind()?]),
+            Some("=" | "==") => Operator::In(BTreeSet::from([self.value_behind()?])),
+            Some("!=") => Operator::NotIn(BTreeSet::from([self.value_behind()?])),
             Some(">") => Operator::GreaterThan(self.number_behind()?),
             Some("<") => Operator::LessThan(self.number_behind()?),
             Some("in") => Operator::In(self.values_behind()?),
@@ -274,14 +288,14 @@ impl<'a> Parser<'a> {
         value.parse().map_err(|_| format!("{value:?} must be an integer for > and <"))
     }
 
-    fn values_behind(&mut self) -> Result<Vec<String>, String> {
+    fn values_behind(&mut self) -> Result<BTreeSet<String>, String> {
         self.at += 1;
         if self.next() != Some("(") {
             return Err("expected: '(' behind in or notin".to_owned());
         }
-        let mut values = Vec::new();
+        let mut values = BTreeSet::new();
         loop {
-            values.push(self.value()?);
+            values.insert(self.value()?);
             match self.next() {
                 Some(",") => {}
                 Some(")") => return Ok(values),

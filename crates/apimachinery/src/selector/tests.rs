@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::{field::Path, fixture, kind::Resource, object::Object};
+use crate::{field::Path, fixture, kind::Resource, limits::REQUIREMENTS_MAX, object::Object};
 
 fn labels(text: &str) -> BTreeMap<String, String> {
     let pairs = text.split(',').filter(|pair| !pair.is_empty());
@@ -131,6 +131,17 @@ fn an_unknown_field_is_refused_with_the_known_ones() {
     assert!(check("metadata.namespace=n", fixture::book()).is_ok());
     for malformed in ["metadata.name", "metadata.name=a=b", r"metadata.name=\n", "metadata.name!a"] {
         assert!(FieldSelector::parse(malformed).is_err(), "{malformed}");
+    }
+}
+
+#[test]
+fn requirements_are_bounded() {
+    let labels = |count: usize| LabelSelector::parse(&vec!["a"; count].join(","));
+    let fields = |count: usize| FieldSelector::parse(&vec!["metadata.name=a"; count].join(","));
+    assert!(labels(REQUIREMENTS_MAX).is_ok() && fields(REQUIREMENTS_MAX).is_ok());
+    for refusal in [labels(REQUIREMENTS_MAX + 1).unwrap_err(), fields(REQUIREMENTS_MAX + 1).unwrap_err()] {
+        assert!(refusal.message.contains("more than 1000 requirements"), "{}", refusal.message);
+        assert!(refusal.message.len() < 2000, "{}", refusal.message.len());
     }
 }
 
