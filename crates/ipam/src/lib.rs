@@ -9,9 +9,9 @@ pub mod allocation;
 mod choose;
 pub mod claim;
 pub mod condition;
+pub mod limits;
 #[cfg(feature = "newer")]
 mod newer;
-pub mod limits;
 pub mod pool;
 mod schema;
 mod spec;

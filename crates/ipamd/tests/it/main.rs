@@ -44,3 +44,4 @@ mod watches;
 
 mod history;
 mod junk;
+mod worst_bodies;
