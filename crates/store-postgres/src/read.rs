@@ -1,6 +1,6 @@
 //! What can be read. Each is one statement, and so one consistent sight of the database and one round trip.
 
-use store::{Entry, Error, Head, Key, Page, Record, Revision, Span};
+use store::{Entry, Error, Head, Key, Page, Record, Revision, Span, limits};
 use tokio_postgres::{
     Client, Row,
     types::{ToSql, Type},
@@ -14,11 +14,18 @@ const STANDING: &str = "SELECT log_head(), compacted, epoch FROM history";
 
 const NEWEST: &str = "SELECT revision, value FROM newest($1)";
 
-const NEWS: &str = "SELECT * FROM news($1, $2)";
+const NEWS: &str = "SELECT * FROM news($1, $2, $3)";
 
+/// The values that are beyond the size of a page stay where they are: only their lengths are looked at.
 const LIST: &str = "
-SELECT head, compacted, seen, key, revision, (SELECT log.value FROM log WHERE log.revision = walk.revision)
-FROM walk($1, $2, $3, $4) ORDER BY key";
+WITH found AS MATERIALIZED (
+    SELECT walk.*, (SELECT log.value FROM log WHERE log.revision = walk.revision) AS value FROM walk($1, $2, $3, $4)
+), page AS (
+    SELECT found.*, coalesce(sum(octet_length(value))
+        OVER (ORDER BY key COLLATE \"C\" ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) < $5 AS fits
+    FROM found
+)
+SELECT head, compacted, seen, key, revision, CASE WHEN fits THEN value END, fits FROM page ORDER BY key COLLATE \"C\"";
 
 const COUNT: &str = "SELECT min(head), min(compacted), min(seen), count(key) FROM walk($1, $2, $3, $4)";
 
@@ -108,15 +115,24 @@ pub async fn list(
 ) -> Result<Page, Error> {
     let (after, revision) = (after.map_or("", Key::as_str), at.map(from_revision));
     let one_more = from_limit(limit.saturating_add(1));
-    let parameters: &Parameters =
-        &[(&prefix, Type::TEXT), (&after, Type::TEXT), (&revision, Type::INT8), (&one_more, Type::INT8)];
+    let bytes = from_limit(limits::PAGE_BYTES_MAX);
+    let parameters: &Parameters = &[
+        (&prefix, Type::TEXT),
+        (&after, Type::TEXT),
+        (&revision, Type::INT8),
+        (&one_more, Type::INT8),
+        (&bytes, Type::INT8),
+    ];
     let found = query(client, LIST, parameters).await?;
     let revision = sight(&found[0], at)?;
-    let some = found.iter().filter(|row| !matches!(row.try_get::<_, Option<&str>>(3), Ok(None)));
-    let mut records = some.map(|row| rows::record(row, 3)).collect::<Result<Vec<_>, _>>()?;
-    let more = records.len() > limit;
-    records.truncate(limit);
-    Ok(Page { revision, records, more })
+    let mut records = Vec::with_capacity(found.len());
+    for row in found.iter().filter(|row| !matches!(row.try_get::<_, Option<&str>>(3), Ok(None))) {
+        if records.len() == limit || !rows::column::<bool>(row, 6)? {
+            return Ok(Page { revision, records, more: true });
+        }
+        records.push(rows::record(row, 3)?);
+    }
+    Ok(Page { revision, records, more: false })
 }
 
 /// How many records a list would have, counted up to `limit`.
@@ -140,7 +156,9 @@ pub async fn count(
 /// The entries behind `after`.
 pub async fn tail(client: &Client, epoch: Uuid, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
     let (revision, limit) = (from_revision(after), from_limit(limit));
-    let found = query(client, NEWS, &[(&revision, Type::INT8), (&limit, Type::INT8)]).await?;
+    let bytes = from_limit(limits::PAGE_BYTES_MAX);
+    let parameters: &Parameters = &[(&revision, Type::INT8), (&limit, Type::INT8), (&bytes, Type::INT8)];
+    let found = query(client, NEWS, parameters).await?;
     same_epoch(rows::column(&found[0], 0)?, epoch)?;
     let compacted = rows::revision(&found[0], 1)?;
     if after < compacted {

@@ -149,18 +149,24 @@ BEGIN
     ORDER BY wanted.place;
 END $$;
 
--- Where history begins, in which epoch, and up to `most` entries behind `known`: one row without an entry if there is none.
-CREATE FUNCTION news(known bigint, most bigint) RETURNS TABLE (
+-- Where history begins, in which epoch, and a page of the entries behind `known`: one row without an entry if there is none. The
+-- page ends with the entry that is the `most`th, or that brings its values to `most_bytes`; no longer value is read for its length.
+CREATE FUNCTION news(known bigint, most bigint, most_bytes bigint) RETURNS TABLE (
     epoch uuid, compacted bigint,
     revision bigint, key text, value bytea, previous bigint, replaced bytea
 ) LANGUAGE plpgsql STABLE SET jit = off SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
-    RETURN QUERY SELECT history.epoch, history.compacted, entry.revision, entry.key, entry.value, entry.previous,
-        (SELECT log.value FROM log WHERE log.revision = entry.previous)
-    FROM history LEFT JOIN LATERAL (
-        SELECT * FROM log WHERE log.revision > known ORDER BY log.revision LIMIT most
-    ) AS entry ON true
+    RETURN QUERY SELECT history.epoch, history.compacted, entry.revision, entry.key, entry.value, entry.previous, entry.replaced
+    FROM history LEFT JOIN (
+        SELECT *, sum(coalesce(octet_length(value), 0) + coalesce(octet_length(replaced), 0))
+            OVER (ORDER BY revision ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
+        FROM (
+            SELECT log.revision, log.key, log.value, log.previous,
+                (SELECT older.value FROM log AS older WHERE older.revision = log.previous) AS replaced
+            FROM log WHERE log.revision > known ORDER BY log.revision LIMIT most
+        ) AS next
+    ) AS entry ON coalesce(entry.bytes_before, 0) < most_bytes
     ORDER BY entry.revision;
 END $$;
 

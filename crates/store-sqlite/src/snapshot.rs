@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
-use store::{Entry, Error, Head, Key, Page, Record, Revision};
+use store::{Entry, Error, Head, Key, Page, Record, Revision, page::Filled};
 
 use crate::failure::failed;
 use crate::recent::{Layers, Recent};
@@ -126,11 +126,18 @@ pub fn list(
         found.push((key.to_owned(), revision));
         ControlFlow::Continue(())
     })?;
-    let records = found.into_iter().map(|(key, revision)| {
+    let (mut filled, mut records) = (Filled::empty(limit), Vec::with_capacity(found.len()));
+    for (key, revision) in found {
+        if filled.is_full() {
+            more = true;
+            break;
+        }
         let value = value(view.connection, revision)?;
-        Ok(Record { key: rows::checked_key(key)?, revision, value })
-    });
-    Ok(Page { revision, records: records.collect::<Result<_, Error>>()?, more })
+        let record = Record { key: rows::checked_key(key)?, revision, value };
+        filled.add(record.bytes());
+        records.push(record);
+    }
+    Ok(Page { revision, records, more })
 }
 
 /// How many records a list would have, counted up to `limit`.
@@ -155,9 +162,13 @@ pub fn tail(view: &View<'_>, after: Revision, limit: usize) -> Result<Vec<Entry>
     }
     let mut statement = connection.prepare_cached(TAIL).map_err(failed)?;
     let mut found = statement.query((from_revision(after), from_limit(limit))).map_err(failed)?;
-    let mut entries = Vec::new();
-    while let Some(row) = found.next().map_err(failed)? {
-        entries.push(entry(row)?);
+    let (mut filled, mut entries) = (Filled::empty(limit), Vec::new());
+    while !filled.is_full()
+        && let Some(row) = found.next().map_err(failed)?
+    {
+        let entry = entry(row)?;
+        filled.add(entry.bytes());
+        entries.push(entry);
     }
     Ok(entries)
 }

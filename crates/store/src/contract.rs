@@ -22,13 +22,14 @@ pub mod concurrency;
 pub mod keys;
 pub mod moves;
 pub mod news;
+pub mod pages;
 pub mod snapshots;
 pub mod spans;
 pub mod tails;
 
 use bytes::Bytes;
 
-use crate::{Error, Key, Page, Record, Revision, Span, Store, Write};
+use crate::{Entry, Error, Key, Page, Record, Revision, Span, Store, Write, page};
 
 /// Makes a test of each case. `$open` is an async function that gives an empty `Arc<dyn Store>`, and whatever must
 /// live as long as it.
@@ -48,6 +49,7 @@ macro_rules! contract_tests {
             moves: a_snapshot_stays_as_it_was, a_filled_log_is_what_was_read, a_filling_that_is_given_up_leaves_nothing,
                 only_an_empty_log_is_filled, a_filling_is_guarded, a_jump_goes_ahead, a_jump_forgets;
             news: news_come_with_the_head, news_add_up_beside_others;
+            pages: a_page_of_records_ends_at_its_size, a_page_of_entries_ends_at_its_size;
             snapshots: an_old_revision_is_as_it_was, inside_a_commit_means_its_end, pages_of_one_snapshot,
                 many_versions_of_one_key, the_future_is_refused, counts, a_page_knows_whether_there_is_more;
             spans: overlaps_are_refused, neighbours_are_accepted, the_ends_of_the_numbers, spaces_are_separate,
@@ -127,6 +129,34 @@ pub async fn commit(store: &dyn Store, writes: Vec<Write>) -> Result<(), Error> 
 /// A page of all spans that are held.
 pub async fn spans(store: &dyn Store, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
     store.snapshot().await?.spans(after, limit).await
+}
+
+/// All records of the prefix as of `at`, page by page.
+pub async fn records(store: &dyn Store, prefix: &str, at: Option<u64>) -> Vec<Record> {
+    let (mut at, mut records) = (at.map(Revision), Vec::<Record>::new());
+    loop {
+        let after = records.last().map(|record| record.key.clone());
+        let page = store.list(prefix, after.as_ref(), at, usize::MAX).await.unwrap();
+        at = Some(page.revision);
+        records.extend(page.records);
+        if !page.more {
+            return records;
+        }
+    }
+}
+
+/// All entries behind `after`, page by page.
+pub async fn entries(store: &dyn Store, after: Revision) -> Vec<Entry> {
+    let mut entries = Vec::<Entry>::new();
+    loop {
+        let known = entries.last().map_or(after, |entry| entry.revision);
+        let page = store.tail(known, usize::MAX).await.unwrap();
+        let is_all = !page::is_full(&page, usize::MAX);
+        entries.extend(page);
+        if is_all {
+            return entries;
+        }
+    }
 }
 
 /// Commits that must succeed.

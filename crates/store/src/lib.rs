@@ -14,13 +14,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub mod contract;
+pub mod limits;
 pub mod memory;
+pub mod page;
 
 /// A position in the log. The first write has revision 1; 0 is the empty log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
-/// The name of an object in the store: UTF-8 text, ordered by its bytes, at most [`KEY_BYTES_MAX`] bytes.
+/// The name of an object in the store: UTF-8 text, ordered by its bytes, at most [`limits::KEY_BYTES_MAX`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(String);
 
@@ -171,14 +173,16 @@ pub trait Store: Send + Sync + 'static {
     /// The current versions under `keys`, in their order, all of one snapshot.
     async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error>;
 
-    /// Up to `limit` records whose key starts with `prefix` and lies behind `after`, in order of key, as they were
-    /// at revision `at` (`None`: now). If `at` lies inside a commit, the snapshot is the end of that commit.
+    /// A page of the records whose key starts with `prefix` and lies behind `after`, in order of key, as they were
+    /// at revision `at` (`None`: now). If `at` lies inside a commit, the snapshot is the end of that commit. The page ends with the
+    /// record that is its `limit`th, or that brings it to [`limits::PAGE_BYTES_MAX`].
     async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error>;
 
     /// How many records start with `prefix` and lie behind `after` at snapshot `at`, counted up to `limit`.
     async fn count(&self, prefix: &str, after: Option<&Key>, at: Revision, limit: usize) -> Result<usize, Error>;
 
-    /// Up to `limit` entries with a revision above `after`, in order.
+    /// A page of the entries with a revision above `after`, in order. It ends with the entry that is its `limit`th, or that brings
+    /// it to [`limits::PAGE_BYTES_MAX`]; [`page::is_full`] tells whether it did, so that there may be more.
     /// [`Error::Compacted`] if entries behind `after` are gone; [`Error::Future`] never: beyond the head it is empty.
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error>;
 
@@ -206,7 +210,8 @@ pub trait Snapshot: Send {
     /// The moment: the end of a commit.
     fn revision(&self) -> Revision;
 
-    /// Up to `limit` records whose key starts with `prefix` and lies behind `after`, in order of key.
+    /// A page of the records whose key starts with `prefix` and lies behind `after`, in order of key; it ends as one of
+    /// [`Store::list`].
     async fn list(&mut self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Page, Error>;
 
     /// Up to `limit` spans behind `after` in order of (space, first).
@@ -249,17 +254,14 @@ pub trait Transaction: Send + Sync {
     async fn commit(self: Box<Self>, writes: Vec<Write>) -> Result<(), Error>;
 }
 
-/// The longest key, in bytes.
-pub const KEY_BYTES_MAX: usize = 1024;
-
 impl Key {
     /// A key from its text.
     ///
     /// # Errors
-    /// The text, if it is empty, longer than [`KEY_BYTES_MAX`] bytes or holds a NUL.
+    /// The text, if it is empty, longer than [`limits::KEY_BYTES_MAX`] bytes or holds a NUL.
     pub fn new(text: impl Into<String>) -> Result<Self, String> {
         let text = text.into();
-        if text.is_empty() || text.len() > KEY_BYTES_MAX || text.contains('\0') {
+        if text.is_empty() || text.len() > limits::KEY_BYTES_MAX || text.contains('\0') {
             return Err(text);
         }
         Ok(Self(text))

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OwnedMutexGuard, RwLock, watch};
 
-use crate::{Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write};
+use crate::{
+    Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write, page::Filled,
+};
 
 /// A store in memory. Clones are handles on the same log.
 #[derive(Clone, Debug, Default)]
@@ -216,18 +218,17 @@ impl Log {
 
     fn page(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
         let revision = self.snapshot(at.unwrap_or(self.head))?;
-        let mut records = self.records(prefix, after, revision);
-        let more = records.len() > limit;
-        records.truncate(limit);
-        Ok(Page { revision, records, more })
+        let mut all = self.records(prefix, after, revision).into_iter();
+        let records = fill(&mut all, limit, Record::bytes);
+        Ok(Page { revision, records, more: all.next().is_some() })
     }
 
     fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
         if after < self.compacted {
             return Err(Error::Compacted { requested: after, compacted: self.compacted });
         }
-        let behind = self.rows.iter().map(|row| &row.entry).filter(|entry| entry.revision > after);
-        Ok(behind.take(limit).cloned().collect())
+        let mut behind = self.rows.iter().map(|row| &row.entry).filter(|entry| entry.revision > after).cloned();
+        Ok(fill(&mut behind, limit, Entry::bytes))
     }
 
     fn spans_behind(&self, after: Option<(&str, u128)>, limit: usize) -> Vec<Span> {
@@ -331,6 +332,19 @@ impl Entry {
         let value = self.value.clone()?;
         Some(Record { key: self.key.clone(), revision: self.revision, value })
     }
+}
+
+/// Takes what is on a page from the front.
+fn fill<T>(all: &mut impl Iterator<Item = T>, limit: usize, bytes: fn(&T) -> usize) -> Vec<T> {
+    let mut filled = Filled::empty(limit);
+    let mut page = Vec::new();
+    while !filled.is_full()
+        && let Some(next) = all.next()
+    {
+        filled.add(bytes(&next));
+        page.push(next);
+    }
+    page
 }
 
 fn ordered<'a>(spans: impl Iterator<Item = &'a Span>, limit: usize) -> Vec<Span> {

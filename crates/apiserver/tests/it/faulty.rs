@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use store::{
-    Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write,
+    Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write, contract,
     memory::MemoryStore,
 };
 use tokio::sync::{Semaphore, watch};
@@ -209,7 +209,7 @@ impl FaultyStore {
 
     /// The whole log.
     pub async fn log(&self) -> Vec<Entry> {
-        self.inner.tail(Revision(0), usize::MAX).await.unwrap()
+        contract::entries(&self.inner, Revision(0)).await
     }
 
     /// A write that nobody of the server made.

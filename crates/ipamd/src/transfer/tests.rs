@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use store::{Key, Record, Revision, Span, Store, memory::MemoryStore};
+use store::{Key, Record, Revision, Span, Store, contract, memory::MemoryStore};
 
 use super::{
     PAGE_BYTES_MAX, RECORDS_PER_PAGE, SPANS_PER_PAGE, export,
@@ -45,9 +45,9 @@ async fn store(records: Vec<Record>, spans: Vec<Span>) -> MemoryStore {
 }
 
 async fn everything(store: &MemoryStore) -> (Revision, Vec<Record>, Vec<Span>) {
-    let all = store.list("", None, None, usize::MAX).await.unwrap();
+    let records = contract::records(store, "", None).await;
     let mut snapshot = store.snapshot().await.unwrap();
-    (all.revision, all.records, snapshot.spans(None, usize::MAX).await.unwrap())
+    (store.head().await.unwrap().revision, records, snapshot.spans(None, usize::MAX).await.unwrap())
 }
 
 async fn write(store: &MemoryStore, file: &Path) -> (u64, u64) {

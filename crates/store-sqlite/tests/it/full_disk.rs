@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use store::{Error, Revision, Store};
+use store::{Error, Revision, Store, contract};
 use store_sqlite::SqliteStore;
 
 use crate::{again, commit, create, open};
@@ -90,11 +90,11 @@ fn a_checkpoint_that_does_not_fit_loses_nothing() {
         while store.statistics().await.unwrap().file_bytes == full {
             commit_bytes(&store, 1 << 20).await;
         }
-        let before = (store.head().await.unwrap(), store.list("", None, None, usize::MAX).await.unwrap());
-        assert!(before.0.revision > head && before.1.records.len() as u64 == before.0.revision.0);
+        let before = (store.head().await.unwrap(), contract::records(&store, "", None).await);
+        assert!(before.0.revision > head && before.1.len() as u64 == before.0.revision.0);
         drop(store);
         let store = open(&path);
-        let after = (store.head().await.unwrap(), store.list("", None, None, usize::MAX).await.unwrap());
+        let after = (store.head().await.unwrap(), contract::records(&store, "", None).await);
         assert!(after == before, "{:?} instead of {:?}", after.0, before.0);
     });
 }

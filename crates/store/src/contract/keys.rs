@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{commit, create, key};
-use crate::{KEY_BYTES_MAX, Revision, Store};
+use crate::{Revision, Store, limits::KEY_BYTES_MAX};
 
 async fn fill(store: &dyn Store, keys: &[&str]) {
     commit(store, keys.iter().map(|key| create(key, "")).collect()).await.unwrap();

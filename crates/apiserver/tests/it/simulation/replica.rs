@@ -7,7 +7,7 @@ use apiserver::{
     hub::{Behind, Hub},
     restore,
 };
-use store::{Revision, Store, memory::MemoryStore};
+use store::{Revision, Store, contract, memory::MemoryStore};
 use tokio::task::JoinHandle;
 
 use super::sea::Sea;
@@ -77,8 +77,8 @@ impl Replica {
             return Err("the hub forgot something".to_owned());
         };
         let told = events.iter().map(|event| (event.revision, event.key.clone(), event.old.is_some(), event.exists()));
-        let entries = log.tail(Revision(self.began), events.len()).await.unwrap();
-        let written = entries.iter().map(|entry| {
+        let entries = contract::entries(log, Revision(self.began)).await;
+        let written = entries.iter().take(events.len()).map(|entry| {
             (entry.revision.0, entry.key.as_str().to_owned(), entry.previous.is_some(), entry.value.is_some())
         });
         let (told, written): (Vec<_>, Vec<_>) = (told.collect(), written.collect());
