@@ -1,12 +1,12 @@
-//! Lists: which state a list shows, how its pages hang together, how its body is written.
+//! Lists: which state a list shows, how its pages hang together, how its body is written ([`document`]).
+
+pub mod document;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    kind::Resource,
     options::{ListOptions, ResourceVersion, VersionMatch},
     refusal::{Cause, Reason, Refusal, Status},
 };
@@ -176,27 +176,6 @@ impl ListMeta {
         }
         Value::Object(fields)
     }
-}
-
-/// The body of a list. `items` are JSON already, and are not looked at.
-pub fn list_bytes(resource: &Resource, items: &[Bytes], meta: &ListMeta) -> Vec<u8> {
-    let head = format!(
-        "{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":{},\"items\":[",
-        resource.kind,
-        resource.api_version(),
-        meta.to_value(),
-    );
-    let length = head.len() + items.iter().map(|item| item.len() + 1).sum::<usize>() + 2;
-    let mut body = Vec::with_capacity(length);
-    body.extend_from_slice(head.as_bytes());
-    for (n, item) in items.iter().enumerate() {
-        if n > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(item);
-    }
-    body.extend_from_slice(b"]}");
-    body
 }
 
 #[cfg(test)]

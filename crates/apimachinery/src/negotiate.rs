@@ -9,7 +9,7 @@ use std::{cmp::Reverse, fmt};
 
 use serde_json::Value;
 
-pub use self::indent::indent;
+pub use self::indent::{Indenter, indent};
 use crate::{
     field::{Fault, Path},
     limits::{LAYOUT_BYTES_MIN, LAYOUT_GROWTH_MAX, MEDIA_TYPES_MAX},

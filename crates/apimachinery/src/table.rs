@@ -23,7 +23,7 @@ pub fn table<O: Borrow<Object>>(
     now: Time,
     with_columns: bool,
 ) -> Value {
-    let columns = if with_columns { resource.columns.iter().map(definition).collect() } else { Value::Null };
+    let columns = if with_columns { definitions(resource) } else { Value::Null };
     let rows: Vec<Value> = objects.iter().map(|object| row(resource, object.borrow(), include, v1beta1, now)).collect();
     json!({
         "kind": "Table",
@@ -40,17 +40,6 @@ pub fn partial(object: &Object, v1beta1: bool) -> Value {
         "kind": "PartialObjectMetadata",
         "apiVersion": meta_version(v1beta1),
         "metadata": object.metadata,
-    })
-}
-
-/// The objects' metadata as a `PartialObjectMetadataList`.
-pub fn partial_list<O: Borrow<Object>>(objects: &[O], meta: &ListMeta, v1beta1: bool) -> Value {
-    let items: Vec<Value> = objects.iter().map(|object| partial(object.borrow(), v1beta1)).collect();
-    json!({
-        "kind": "PartialObjectMetadataList",
-        "apiVersion": meta_version(v1beta1),
-        "metadata": meta.to_value(),
-        "items": items,
     })
 }
 
@@ -85,8 +74,14 @@ fn two_units(seconds: i64, (large, large_name): (i64, &str), (small, small_name)
     }
 }
 
-fn meta_version(v1beta1: bool) -> &'static str {
+/// The version of `meta.k8s.io` in which tables and metadata are written.
+pub fn meta_version(v1beta1: bool) -> &'static str {
     if v1beta1 { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" }
+}
+
+/// The definitions of the columns of a table.
+pub fn definitions(resource: &Resource) -> Value {
+    resource.columns.iter().map(definition).collect()
 }
 
 fn definition(column: &Column) -> Value {
@@ -99,7 +94,8 @@ fn definition(column: &Column) -> Value {
     })
 }
 
-fn row(resource: &Resource, object: &Object, include: IncludeObject, v1beta1: bool, now: Time) -> Value {
+/// The row of an object in a table.
+pub fn row(resource: &Resource, object: &Object, include: IncludeObject, v1beta1: bool, now: Time) -> Value {
     let cells: Vec<Value> = resource.columns.iter().map(|column| cell(column, object, now)).collect();
     let object = match include {
         IncludeObject::Metadata => partial(object, v1beta1),

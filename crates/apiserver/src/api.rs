@@ -23,12 +23,12 @@ use store::{Key, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
+    body::Body,
     committer::Queue,
     hub::{Behind, Event, Hub},
     limits,
     metrics::Metrics,
     respond,
-    serve::Body,
     standalone::namespace,
     tails::Tails,
     turns::Turns,

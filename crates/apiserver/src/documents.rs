@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{api, form, respond, serve::Body, stages::Authorized};
+use crate::{api, body::Body, form, respond, stages::Authorized};
 
 /// The Kubernetes release whose behaviour is served; tools parse it.
 const KUBERNETES_VERSION: (&str, &str, &str) = ("1", "34", "v1.34.0");

@@ -1,15 +1,21 @@
-//! The form in which a finished answer leaves: indented for people, compressed for who wants it. Streams leave as they are.
+//! The form in which an answer leaves: indented for people, compressed for clients that take it. Events leave as they are.
 
 use std::io::Write as _;
 
-use apimachinery::{negotiate, options::Query};
+use apimachinery::{
+    negotiate::{self, Indenter},
+    options::Query,
+};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
+use futures::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Body as _;
-use http_body_util::{BodyExt as _, Either};
 
-use crate::{limits, respond, serve::Body};
+use crate::{
+    body::{Body, Broken, Content, Pieces},
+    limits, respond,
+};
 
 /// What a client wishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,25 +37,84 @@ impl Form {
     /// Gives `response` this form.
     pub async fn give(self, response: Response<Body>) -> Response<Body> {
         let (mut head, body) = response.into_parts();
-        let Either::Left(whole) = body else { return Response::from_parts(head, body) };
         let indents = self.pretty && is_plain_json(&head.headers);
-        let large = whole.size_hint().lower() > limits::COMPRESSED_BYTES_MIN;
-        if !indents && !large {
-            return Response::from_parts(head, Either::Left(whole));
-        }
-        let Ok(collected) = whole.collect().await;
-        let mut bytes = collected.to_bytes();
-        if let Some(indented) = indents.then(|| negotiate::indent(&bytes)).flatten() {
-            bytes = indented.into();
-        }
+        // A document that is written while it is sent would not be, if it were short.
+        let large =
+            !body.is_events() && body.size_hint().exact().is_none_or(|length| length > limits::COMPRESSED_BYTES_MIN);
+        let mut gzip = false;
         if large && !head.headers.contains_key(header::CONTENT_ENCODING) {
             head.headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
             if self.gzip {
                 head.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                bytes = gzip_aside(bytes).await;
+                gzip = true;
             }
         }
-        Response::from_parts(head, Either::Left(bytes.into()))
+        let body = body.map(async |content| match content {
+            Content::Whole(bytes) => Content::Whole(whole(bytes, indents, gzip).await),
+            Content::Document(pieces) if indents || gzip => Content::Document(while_sent(pieces, indents, gzip)),
+            as_it_is => as_it_is,
+        });
+        Response::from_parts(head, body.await)
+    }
+}
+
+async fn whole(mut bytes: Bytes, indents: bool, gzip: bool) -> Bytes {
+    if let Some(indented) = indents.then(|| negotiate::indent(&bytes)).flatten() {
+        bytes = indented.into();
+    }
+    if gzip { gzip_aside(bytes).await } else { bytes }
+}
+
+/// The same, piece by piece.
+fn while_sent(pieces: Pieces, indents: bool, gzip: bool) -> Pieces {
+    let press = Press {
+        pieces,
+        indenter: indents.then(Indenter::default),
+        encoder: gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast())),
+        is_over: false,
+    };
+    stream::unfold(press, |mut press| async move { press.next().await.map(|piece| (piece, press)) }).boxed()
+}
+
+/// Gives a document its form while it is sent.
+struct Press {
+    pieces: Pieces,
+    indenter: Option<Indenter>,
+    encoder: Option<GzEncoder<Vec<u8>>>,
+    is_over: bool,
+}
+
+impl Press {
+    async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
+        while !self.is_over {
+            let formed = match self.pieces.next().await {
+                Some(Ok(piece)) => self.push(piece),
+                Some(Err(broken)) => {
+                    self.is_over = true;
+                    return Some(Err(broken));
+                }
+                None => {
+                    self.is_over = true;
+                    self.encoder.take().map_or_else(Bytes::new, finish)
+                }
+            };
+            // A compressor keeps what it has until it is worth writing.
+            if !formed.is_empty() {
+                return Some(Ok(formed));
+            }
+        }
+        None
+    }
+
+    fn push(&mut self, mut piece: Bytes) -> Bytes {
+        if let Some(indenter) = &mut self.indenter {
+            let mut indented = Vec::with_capacity(piece.len() * 2);
+            indenter.push(&piece, &mut indented);
+            piece = indented.into();
+        }
+        let Some(encoder) = &mut self.encoder else { return piece };
+        encoder.write_all(&piece).expect("writing to memory does not fail");
+        std::mem::take(encoder.get_mut()).into()
     }
 }
 
@@ -63,8 +128,12 @@ pub fn accepts_gzip(headers: &HeaderMap) -> bool {
 /// Compresses quickly rather than well.
 pub fn gzip(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
-    let compressed = encoder.write_all(bytes).and_then(|()| encoder.finish());
-    compressed.expect("writing to memory does not fail").into()
+    encoder.write_all(bytes).expect("writing to memory does not fail");
+    finish(encoder)
+}
+
+fn finish(encoder: GzEncoder<Vec<u8>>) -> Bytes {
+    encoder.finish().expect("writing to memory does not fail").into()
 }
 
 /// The same in a thread where it holds nobody up: a long list takes many milliseconds.
@@ -82,6 +151,8 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
+
+    use http_body_util::BodyExt as _;
 
     use super::*;
 
@@ -119,6 +190,47 @@ mod tests {
         let (headers, body) = given(plain, respond::body(200, respond::JSON, longer.clone())).await;
         assert!(!headers.contains_key("content-encoding") && headers["vary"] == "Accept-Encoding", "{headers:?}");
         assert_eq!(body, longer);
+    }
+
+    #[tokio::test]
+    async fn document_is_formed_while_it_is_sent() {
+        let text = format!("{{\"items\":[{}]}}", vec!["{\"a\":\"b\"}"; 50_000].join(","));
+        let expected = negotiate::indent(text.as_bytes());
+        for (pretty, gzip) in [(false, false), (true, false), (false, true), (true, true)] {
+            let pieces: Vec<_> = text.as_bytes().chunks(1_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+            let response = respond::body(200, respond::JSON, Body::document(stream::iter(pieces)));
+            let (headers, body) = given(Form { pretty, gzip }, response).await;
+            assert_eq!(headers["vary"], "Accept-Encoding");
+            assert_eq!(headers.contains_key("content-encoding"), gzip);
+            let mut back = Vec::new();
+            if gzip {
+                flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut back).unwrap();
+            } else {
+                back = body.into();
+            }
+            assert_eq!(back, if pretty { &expected[..] } else { text.as_bytes() }, "pretty {pretty}, gzip {gzip}");
+        }
+    }
+
+    #[tokio::test]
+    async fn broken_document_stays_broken_in_every_form() {
+        for (pretty, gzip) in [(false, false), (true, false), (false, true), (true, true)] {
+            let pieces = stream::iter([Ok(Bytes::from("[1,")), Err(Broken("x".to_owned())), Ok(Bytes::from("2]"))]);
+            let response = respond::body(200, respond::JSON, Body::document(pieces));
+            let broken = Form { pretty, gzip }.give(response).await.into_body().collect().await.unwrap_err();
+            assert_eq!(broken, Broken("x".to_owned()));
+        }
+    }
+
+    #[tokio::test]
+    async fn events_leave_as_they_are() {
+        let events = stream::iter([Bytes::from("{\"a\":1}\n")]);
+        let response = respond::body(200, respond::JSON, Body::events(events));
+        let (headers, body) = given(Form { pretty: true, gzip: true }, response).await;
+        assert_eq!(
+            (headers.get("vary"), headers.get("content-encoding"), &body[..]),
+            (None, None, &b"{\"a\":1}\n"[..])
+        );
     }
 
     #[tokio::test]

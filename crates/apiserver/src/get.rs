@@ -10,8 +10,8 @@ use http::Response;
 
 use crate::{
     api::{self, Api, Place},
+    body::Body,
     respond,
-    serve::Body,
     stages::Authorized,
 };
 

@@ -8,6 +8,8 @@
 
 pub mod access;
 pub mod api;
+pub mod body;
+pub mod collections;
 pub mod committer;
 pub mod compaction;
 pub mod cross_origin;

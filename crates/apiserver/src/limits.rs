@@ -65,10 +65,27 @@ pub const TURNS_AT_ONCE: usize = 4;
 ///
 /// Unit: records. Test: `crates/apiserver/tests/it/listing.rs::a_filtered_page_is_full_or_the_last`.
 pub const PAGE_RECORDS_MAX: usize = 1_000;
-/// Objects behind a page up to which a list counts what remains.
+/// Items behind a page that are counted for `remainingItemCount`; where there are as many, it is left out.
 ///
-/// Unit: records. Test: `crates/apiserver/tests/it/listing.rs::remaining_items_are_counted_up_to_the_limit_only`.
-pub const REMAINING_COUNTED_MAX: usize = 10_000;
+/// Unit: items. Test: `crates/apiserver/tests/it/listing.rs::remaining_items_are_counted_up_to_the_limit_only`.
+pub const REMAINING_COUNTED_MAX: usize = 1_000;
+/// The size at which a page of a list ends, however few items it has: it may be exceeded by the last of them alone.
+///
+/// Unit: bytes. Test: `crates/apiserver/tests/it/listing.rs::page_of_a_list_ends_at_its_size`.
+pub const LIST_PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Time in which a list without a limit must be sent; what is left then is not. It is shorter than the history is kept, so
+/// that compaction does not reach the revision of a list that is still sent.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/streaming.rs::list_that_is_read_too_slowly_is_broken_off`.
+pub const LIST_TIME_MAX: Duration = Duration::from_mins(8);
+/// What an answer hands over to its connection at once.
+///
+/// Unit: bytes. Test: `crates/apiserver/src/body.rs::whole_body_is_handed_over_in_pieces_and_lets_go_with_the_last`.
+pub const BODY_PIECE_BYTES: usize = 64 * 1024;
+/// Deletions of one `deletecollection` that are under way at once.
+///
+/// Unit: commands. Test: `crates/apiserver/tests/it/deleting.rs::collection_is_deleted_by_few_commits`.
+pub const COLLECTION_DELETIONS_MAX: usize = 64;
 /// History that is kept for watches and for the pages of a list, in time.
 ///
 /// Unit: time. Test: `crates/apiserver/src/compaction.rs::history_is_compacted_once_a_minute_and_kept_for_ten`.

@@ -1,23 +1,29 @@
 //! GET on a collection: one snapshot, in pages.
+//!
+//! A list with a limit is one page, whole, and says where the next begins. One without a limit is sent as it is read, page by
+//! page, so that it costs the server no more than a page of it however long it is.
+
+mod sent;
+
+use std::sync::Arc;
 
 use apimachinery::{
     kind::World,
-    list::{self, ContinueToken, ListMeta, Snapshot},
-    negotiate::{self, Representation, Shape, to_yaml},
-    object::Object,
-    options::ListOptions,
+    list::{self, ContinueToken, ListMeta, Snapshot, document::Document},
+    negotiate::{self, Representation, Shape},
+    options::{ListOptions, parse_timeout},
     refusal::{Refusal, Status},
-    table,
     watch::Filter,
 };
 use bytes::Bytes;
 use http::Response;
 use store::{Key, Record, Revision};
+use tokio::time::Instant;
 
 use crate::{
     api::{self, Api, Place},
+    body::Body,
     limits, respond,
-    serve::Body,
     stages::Authorized,
 };
 
@@ -35,103 +41,142 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// The part of a collection that a request gets.
-pub struct Listed {
-    /// The encoded objects.
-    pub items: Vec<Bytes>,
-    /// Their list's metadata.
-    pub meta: ListMeta,
+impl Failure {
+    /// As an answer.
+    pub fn answer(self) -> Result<Response<Body>, Refusal> {
+        match self {
+            Self::Refused(refusal) => Err(refusal),
+            Self::Expired(status) => Ok(respond::status(&status)),
+        }
+    }
 }
 
 /// Answers with the collection, or a page of it.
 pub async fn list<W: World>(
-    api: &Api<W>,
+    api: &Arc<Api<W>>,
     place: &Place<'_, W>,
     request: &Authorized,
 ) -> Result<Response<Body>, Refusal> {
+    let began = Instant::now();
     let representation = negotiate::negotiate(request.accept().as_deref(), Shape::List, &request.query)?;
     let options = ListOptions::parse(&request.query, place.resource)?;
-    match collect(api, place, &options).await {
-        Ok(listed) => show(representation, place, &listed),
-        Err(Failure::Refused(refusal)) => Err(refusal),
-        Err(Failure::Expired(status)) => Ok(respond::status(&status)),
-    }
+    let asked = parse_timeout(&request.query)?.filter(|time| !time.is_zero());
+    let ends = began + asked.unwrap_or(limits::LIST_TIME_MAX).min(limits::LIST_TIME_MAX);
+    let listed = match options.limit {
+        Some(limit) => page(api, place, &options, limit, representation).await,
+        None => all(api, place, &options, representation, ends).await,
+    };
+    listed.or_else(Failure::answer)
 }
 
-/// Reads what `options` ask for.
-pub async fn collect<W: World>(api: &Api<W>, place: &Place<'_, W>, options: &ListOptions) -> Result<Listed, Failure> {
-    let prefix = place.prefix();
-    let filter = Filter { labels: options.labels.clone(), fields: options.fields.clone() };
-    let mut reader = Reader { narrowed: narrow(&prefix, place, &filter), at: None, after: None, more: true };
-    let snapshot = list::snapshot(options, &prefix)?;
-    match &snapshot {
-        Snapshot::Latest | Snapshot::NotOlderThan(0) => {}
-        Snapshot::NotOlderThan(revision) => api.wait_for(*revision).await?,
-        Snapshot::Exact(revision) => {
-            api.wait_for(*revision).await?;
-            reader.at = Some(Revision(*revision));
-        }
-        Snapshot::Continue { revision, after } => {
-            reader.at = revision.map(Revision);
-            let after =
-                Key::new(after.as_str()).map_err(|_| Refusal::bad_request("invalid continue token: bad start"))?;
-            reader.after = Some(after);
+/// Up to `limit` items, and where to go on.
+async fn page<W: World>(
+    api: &Arc<Api<W>>,
+    place: &Place<'_, W>,
+    options: &ListOptions,
+    limit: usize,
+    representation: Representation,
+) -> Result<Response<Body>, Failure> {
+    let mut reader = Reader::open(api, place, options).await?;
+    let (mut items, mut bytes) = (Vec::new(), 0);
+    while reader.more && items.len() < limit && bytes < limits::LIST_PAGE_BYTES_MAX {
+        for record in reader.next(limit - items.len()).await? {
+            bytes += record.bytes();
+            items.push(record.value);
         }
     }
-    let limit = options.limit.unwrap_or(usize::MAX);
-    let mut items = Vec::new();
-    while reader.more && items.len() < limit {
-        let wanted = if filter.is_everything() { limit - items.len() } else { limits::PAGE_RECORDS_MAX };
-        let records = reader.next(api, &snapshot, wanted.min(limits::PAGE_RECORDS_MAX)).await?;
-        for record in records {
-            if items.len() == limit {
-                // A filtered page was fuller than needed: the next one starts behind what was taken.
-                reader.more = true;
-                break;
-            }
-            reader.after = Some(record.key);
-            if filter.is_everything() || filter.matches(&api::parse(&record.value)?) {
-                items.push(record.value);
-            }
-        }
-    }
-    let meta = reader.meta(api, filter.is_everything()).await?;
-    Ok(Listed { items, meta })
+    let meta = reader.meta().await?;
+    Ok(show(representation, place, items, &meta)?)
 }
 
-/// A list of one name reads one key, not the collection.
-fn narrow<W>(prefix: &str, place: &Place<'_, W>, filter: &Filter) -> String {
-    let exact = place.namespace.is_some() || !place.resource.namespaced;
-    match filter.fields.name().filter(|_| exact) {
-        Some(name) => format!("{prefix}{name}"),
-        None => prefix.to_owned(),
+/// All that there is.
+async fn all<W: World>(
+    api: &Arc<Api<W>>,
+    place: &Place<'_, W>,
+    options: &ListOptions,
+    representation: Representation,
+    ends: Instant,
+) -> Result<Response<Body>, Failure> {
+    let mut reader = Reader::open(api, place, options).await?;
+    let items: Vec<Bytes> = reader.next(usize::MAX).await?.into_iter().map(|record| record.value).collect();
+    let meta = ListMeta { resource_version: reader.revision().0, ..ListMeta::default() };
+    if !reader.more {
+        return Ok(show(representation, place, items, &meta)?);
     }
+    let document = Document { resource: place.resource, representation, now: api::now() };
+    let head = document.head(&meta)?;
+    let form = sent::Form { plural: place.resource.plural, representation, now: document.now };
+    let body = sent::body(reader, form, head, items, ends);
+    Ok(respond::body(200, representation.content_type(), body))
 }
 
 /// Reads a snapshot page by page.
-struct Reader {
-    narrowed: String,
+pub struct Reader<W> {
+    api: Arc<Api<W>>,
+    snapshot: Snapshot,
+    /// What its keys begin with.
+    prefix: String,
+    filter: Filter,
     at: Option<Revision>,
     after: Option<Key>,
-    more: bool,
+    /// Whether there may be more.
+    pub more: bool,
 }
 
-impl Reader {
-    async fn next<W: World>(
-        &mut self,
-        api: &Api<W>,
-        snapshot: &Snapshot,
-        limit: usize,
-    ) -> Result<Vec<Record>, Failure> {
-        let page = api.store.list(&self.narrowed, self.after.as_ref(), self.at, limit).await;
-        let page = page.map_err(|error| self.failure(snapshot, &error))?;
-        self.at = Some(page.revision);
-        self.more = page.more;
-        Ok(page.records)
+impl<W: World> Reader<W> {
+    /// At the beginning of what `options` ask for.
+    pub async fn open(api: &Arc<Api<W>>, place: &Place<'_, W>, options: &ListOptions) -> Result<Self, Failure> {
+        let prefix = place.prefix();
+        let filter = Filter { labels: options.labels.clone(), fields: options.fields.clone() };
+        let snapshot = list::snapshot(options, &prefix)?;
+        let (mut at, mut after) = (None, None);
+        match &snapshot {
+            Snapshot::Latest | Snapshot::NotOlderThan(0) => {}
+            Snapshot::NotOlderThan(revision) => api.wait_for(*revision).await?,
+            Snapshot::Exact(revision) => {
+                api.wait_for(*revision).await?;
+                at = Some(Revision(*revision));
+            }
+            Snapshot::Continue { revision, after: key } => {
+                at = revision.map(Revision);
+                let key =
+                    Key::new(key.as_str()).map_err(|_| Refusal::bad_request("invalid continue token: bad start"))?;
+                after = Some(key);
+            }
+        }
+        let prefix = narrow(prefix, place, &filter);
+        Ok(Self { api: Arc::clone(api), snapshot, prefix, filter, at, after, more: true })
     }
 
-    fn failure(&self, snapshot: &Snapshot, error: &store::Error) -> Failure {
-        match (error, snapshot, &self.after) {
+    /// Up to `limit` records that the filter shows, of one page of the store.
+    pub async fn next(&mut self, limit: usize) -> Result<Vec<Record>, Failure> {
+        let everything = self.filter.is_everything();
+        let wanted = if everything { limit } else { usize::MAX }.min(limits::PAGE_RECORDS_MAX);
+        let page = self.api.store.list(&self.prefix, self.after.as_ref(), self.at, wanted).await;
+        let page = page.map_err(|error| self.failure(&error))?;
+        (self.at, self.more) = (Some(page.revision), page.more);
+        let mut records = Vec::with_capacity(if everything { page.records.len() } else { 0 });
+        for record in page.records {
+            if records.len() == limit {
+                // A page with what the filter does not show was fuller than needed: the next one starts behind what was taken.
+                self.more = true;
+                break;
+            }
+            self.after = Some(record.key.clone());
+            if everything || self.filter.matches(&api::parse(&record.value)?) {
+                records.push(record);
+            }
+        }
+        Ok(records)
+    }
+
+    /// The revision of the snapshot.
+    pub fn revision(&self) -> Revision {
+        self.at.unwrap_or(Revision(self.api.hub.head()))
+    }
+
+    fn failure(&self, error: &store::Error) -> Failure {
+        match (error, &self.snapshot, &self.after) {
             (store::Error::Compacted { .. }, Snapshot::Continue { .. }, Some(after)) => {
                 Failure::Expired(Box::new(list::expired_continue(ContinueToken::encode_latest(after.as_str()))))
             }
@@ -141,18 +186,19 @@ impl Reader {
         }
     }
 
-    async fn meta<W: World>(&self, api: &Api<W>, unfiltered: bool) -> Result<ListMeta, Failure> {
-        let revision = self.at.unwrap_or(Revision(api.hub.head()));
+    /// The metadata of a list that ends here.
+    async fn meta(&self) -> Result<ListMeta, Failure> {
+        let revision = self.revision();
         let mut meta = ListMeta { resource_version: revision.0, ..ListMeta::default() };
         if let (true, Some(after)) = (self.more, &self.after) {
             meta.continue_token = Some(ContinueToken::encode(revision.0, after.as_str()));
-            if unfiltered {
-                let counted =
-                    api.store.count(&self.narrowed, Some(after), revision, limits::REMAINING_COUNTED_MAX).await;
+            if self.filter.is_everything() {
+                let most = limits::REMAINING_COUNTED_MAX;
+                let counted = self.api.store.count(&self.prefix, Some(after), revision, most).await;
                 meta.remaining = match counted {
                     // More than is worth counting: clients must live without the number anyway.
-                    Ok(counted) => (counted < limits::REMAINING_COUNTED_MAX).then_some(counted as u64),
-                    // The page is whole all the same; whoever continues it learns that the next one is gone.
+                    Ok(counted) => (counted < most).then_some(counted as u64),
+                    // The page is whole all the same; a client that continues it learns that the next one is gone.
                     Err(store::Error::Compacted { .. }) => None,
                     Err(error) => return Err(Failure::Refused(api::read_failed(&error))),
                 };
@@ -162,28 +208,22 @@ impl Reader {
     }
 }
 
+/// A list of one name reads one key, not the collection.
+fn narrow<W>(prefix: String, place: &Place<'_, W>, filter: &Filter) -> String {
+    let exact = place.namespace.is_some() || !place.resource.namespaced;
+    match filter.fields.name().filter(|_| exact) {
+        Some(name) => format!("{prefix}{name}"),
+        None => prefix,
+    }
+}
+
 /// The list in the form that the client wants.
 pub fn show<W>(
     representation: Representation,
     place: &Place<'_, W>,
-    listed: &Listed,
+    items: Vec<Bytes>,
+    meta: &ListMeta,
 ) -> Result<Response<Body>, Refusal> {
-    let content_type = representation.content_type();
-    let plain = || list::list_bytes(place.resource, &listed.items, &listed.meta);
-    let value = match representation {
-        Representation::Json => return Ok(respond::body(200, content_type, plain())),
-        Representation::Yaml => {
-            let value = serde_json::from_slice(&plain()).unwrap_or_default();
-            return Ok(respond::body(200, content_type, to_yaml(&value)?));
-        }
-        Representation::Table { v1beta1, include } => {
-            table::table(place.resource, &objects(listed)?, &listed.meta, include, v1beta1, api::now(), true)
-        }
-        Representation::Partial { v1beta1 } => table::partial_list(&objects(listed)?, &listed.meta, v1beta1),
-    };
-    Ok(respond::body(200, content_type, value.to_string()))
-}
-
-fn objects(listed: &Listed) -> Result<Vec<Object>, Refusal> {
-    listed.items.iter().map(|bytes| api::parse(bytes)).collect()
+    let document = Document { resource: place.resource, representation, now: api::now() };
+    Ok(respond::body(200, representation.content_type(), document.whole(meta, items)?))
 }

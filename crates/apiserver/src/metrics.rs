@@ -258,17 +258,19 @@ impl Metrics {
         );
     }
 
-    /// A request was answered. `whole` is `None` for a watch, whose answer goes on.
-    pub fn request_finished(&self, labels: RequestLabels, whole: Option<Whole>) {
-        if let Some(Whole { elapsed, bytes }) = whole {
-            self.request_seconds.get_or_create(&labels.latency()).observe(elapsed.as_secs_f64());
-            self.request_sli_seconds.get_or_create(&labels.answer()).observe(elapsed.as_secs_f64());
-            self.response_bytes.get_or_create(&labels.answer()).observe(bytes as f64);
-        }
+    /// The answer to a request was sent, as far as it is known.
+    pub fn answered(&self, labels: &RequestLabels, Whole { elapsed, bytes }: Whole) {
+        self.request_seconds.get_or_create(&labels.latency()).observe(elapsed.as_secs_f64());
+        self.request_sli_seconds.get_or_create(&labels.answer()).observe(elapsed.as_secs_f64());
+        self.response_bytes.get_or_create(&labels.answer()).observe(bytes as f64);
+    }
+
+    /// A request has an answer, which may go on.
+    pub fn request_finished(&self, labels: &RequestLabels) {
         if TERMINATING.contains(&labels.code) {
             self.terminations.get_or_create(&labels.termination()).inc();
         }
-        self.requests.get_or_create(&labels).inc();
+        self.requests.get_or_create(labels).inc();
     }
 
     /// The client of a request did not wait for its answer.

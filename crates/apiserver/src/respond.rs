@@ -7,10 +7,9 @@ use apimachinery::{
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
-use http_body_util::{Either, Full};
 use serde_json::Value;
 
-use crate::serve::Body;
+use crate::body::Body;
 
 /// The plain JSON of the API: without a charset, which old clients do not expect.
 pub const JSON: &str = "application/json";
@@ -18,8 +17,8 @@ pub const JSON: &str = "application/json";
 pub const TEXT: &str = "text/plain; charset=utf-8";
 
 /// An answer with a body of a known type.
-pub fn body(code: u16, content_type: &'static str, bytes: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Either::Left(Full::new(bytes.into())));
+pub fn body(code: u16, content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -60,7 +59,7 @@ pub fn without_body(response: Response<Body>) -> Response<Body> {
     if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
         head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
-    Response::from_parts(head, Either::Left(Full::default()))
+    Response::from_parts(head, Body::from(Bytes::new()))
 }
 
 /// Adds `Warning` headers.

@@ -13,11 +13,9 @@ mod pace;
 mod socket;
 mod streams;
 
-use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{Either, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -31,13 +29,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::newcomers::Peer;
 use self::{connection::Connection, newcomers::Newcomers};
 use crate::{
+    body::Body,
     limits::{self, Limits},
     metrics::Metrics,
     tls::Tls,
 };
-
-/// The body of an answer: whole, or a stream.
-pub type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Infallible>>;
 
 /// What answers requests.
 pub trait Handler: Send + Sync + 'static {

@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     access::Access,
     api::{self, Api, Draw, Place},
+    body::Body,
+    collections,
     committer::Committer,
     cross_origin,
     documents::Documents,
@@ -41,7 +43,7 @@ use crate::{
     metrics::{Metrics, RequestLabels, Whole},
     respond,
     restore::{self, RestoreError, Restored},
-    serve::{Body, Handler, Peer},
+    serve::{Handler, Peer},
     stages::{Authorized, Judge, Received},
     standalone::{
         self, Surroundings,
@@ -297,17 +299,19 @@ impl<W: World> Server<W> {
         let name = place.name.clone().unwrap_or_default();
         let body_bytes = self.limits.body_bytes;
         let reading = matches!(place.verb, Verb::Get | Verb::List);
-        let _permit = Api::<W>::admit(if reading { &api.readers } else { &api.writers })?;
-        match place.verb {
+        let permit = Api::<W>::admit(if reading { &api.readers } else { &api.writers })?;
+        let response = match place.verb {
             Verb::Get => get::get(api, &place, &name, &request).await,
             Verb::List => lists::list(api, &place, &request).await,
             Verb::Create => writes::create(api, &place, &request.decode(body_bytes).await?).await,
             Verb::Update => writes::replace(api, &place, &name, &request.decode(body_bytes).await?).await,
             Verb::Patch => writes::patch(api, &place, &name, &request.decode(body_bytes).await?).await,
             Verb::Delete => writes::delete(api, &place, &name, &request.decode(body_bytes).await?).await,
-            Verb::DeleteCollection => writes::delete_collection(api, &place, &request.decode(body_bytes).await?).await,
+            Verb::DeleteCollection => collections::delete(api, &place, &request.decode(body_bytes).await?).await,
             Verb::Watch => Err(Refusal::new(Reason::InternalError, "a watch is answered before")),
-        }
+        };
+        // The request is under way until the last byte of its answer is.
+        response.map(|response| response.map(|body| body.holding(permit)))
     }
 
     /// Probes need no credential: kubelets have none. Single checks do, and say what is wrong.
@@ -348,6 +352,20 @@ impl<W: World> Server<W> {
         gauges
     }
 
+    /// Measures an answer: one that is written while it is sent when it has been sent. Watches are not measured.
+    fn measure(&self, body: Body, labels: RequestLabels, started: Instant, in_flight: Option<InFlight>) -> Body {
+        if body.is_events() {
+            return body;
+        }
+        if let Some(bytes) = body.size_hint().exact() {
+            self.metrics.answered(&labels, Whole { elapsed: started.elapsed(), bytes });
+            return body.holding(in_flight);
+        }
+        let metrics = self.metrics();
+        let sent = move |bytes| metrics.answered(&labels, Whole { elapsed: started.elapsed(), bytes });
+        body.holding(in_flight).telling(sent)
+    }
+
     /// The answer, or what is said when it takes too long.
     async fn answer_in_time(&self, request: Received, labels: &mut RequestLabels) -> Result<Response<Body>, Refusal> {
         let answered = tokio::time::timeout(limits::REQUEST_TIMEOUT, self.answer(request, labels)).await;
@@ -374,7 +392,7 @@ impl<W: World> Handler for Server<W> {
         let audit_id = audit_id(&request);
         let mut under_way = UnderWay::new(&self.metrics, mutating);
         let answered = AssertUnwindSafe(self.answer_in_time(request, &mut under_way.labels)).catch_unwind().await;
-        let mut labels = under_way.answered();
+        let (mut labels, in_flight) = under_way.answered();
         let mut response = match answered {
             Ok(Ok(response)) => response,
             Ok(Err(refusal)) => respond::refusal(&refusal),
@@ -386,40 +404,56 @@ impl<W: World> Handler for Server<W> {
             response.headers_mut().insert(AUDIT_ID, audit_id);
         }
         labels.code = response.status().as_u16();
-        let bytes = response.body().size_hint().exact();
-        let whole = bytes.map(|bytes| Whole { elapsed: started.elapsed(), bytes });
-        self.metrics.request_finished(labels, whole);
+        self.metrics.request_finished(&labels);
+        let response = response.map(|body| self.measure(body, labels, started, in_flight));
         if head_only { respond::without_body(response) } else { response }
     }
 }
 
-/// Counts a request until it is answered, or given up because its client is gone.
-struct UnderWay<'a> {
-    metrics: &'a Metrics,
-    mutating: bool,
+/// A request until it is answered, or given up because its client is gone.
+struct UnderWay {
+    metrics: Arc<Metrics>,
     labels: RequestLabels,
-    is_answered: bool,
+    /// Taken when it is answered.
+    in_flight: Option<InFlight>,
 }
 
-impl<'a> UnderWay<'a> {
-    fn new(metrics: &'a Metrics, mutating: bool) -> Self {
-        metrics.inflight(mutating, 1);
-        Self { metrics, mutating, labels: RequestLabels::default(), is_answered: false }
+impl UnderWay {
+    fn new(metrics: &Arc<Metrics>, mutating: bool) -> Self {
+        let in_flight = Some(InFlight::new(Arc::clone(metrics), mutating));
+        Self { metrics: Arc::clone(metrics), labels: RequestLabels::default(), in_flight }
     }
 
-    /// What it turned out to be.
-    fn answered(mut self) -> RequestLabels {
-        self.is_answered = true;
-        self.labels.clone()
+    /// What it turned out to be. It stays in flight until its answer is sent.
+    fn answered(mut self) -> (RequestLabels, Option<InFlight>) {
+        (self.labels.clone(), self.in_flight.take())
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.metrics.inflight(self.mutating, -1);
-        if !self.is_answered {
+        if self.in_flight.is_some() {
             self.metrics.request_aborted(&self.labels);
         }
+    }
+}
+
+/// Counts a request among those in flight.
+struct InFlight {
+    metrics: Arc<Metrics>,
+    mutating: bool,
+}
+
+impl InFlight {
+    fn new(metrics: Arc<Metrics>, mutating: bool) -> Self {
+        metrics.inflight(mutating, 1);
+        Self { metrics, mutating }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.metrics.inflight(self.mutating, -1);
     }
 }
 

@@ -19,8 +19,6 @@ use apimachinery::{
 use bytes::{Bytes, BytesMut};
 use futures::stream;
 use http::Response;
-use http_body_util::{BodyExt, Either, StreamBody};
-use hyper::body::Frame;
 use store::{Entry, Key, Revision};
 use tokio::{
     sync::{OwnedSemaphorePermit, watch::Receiver},
@@ -30,12 +28,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{self, Api, Draw, Place},
+    body::Body,
     committer,
     hub::{Event, Unreadable},
     limits,
     metrics::{Metrics, Told, WatchLabels, WatchListLabels},
     respond,
-    serve::Body,
     stages::Authorized,
 };
 
@@ -167,11 +165,9 @@ impl<W: World> Watch<W> {
         let open = OpenWatch::new(&self.api, permit);
         let frames = stream::unfold((self, open), |(mut watch, open)| async move {
             let bytes = watch.next().await?;
-            Some((Ok(Frame::data(bytes)), (watch, open)))
+            Some((bytes, (watch, open)))
         });
-        let mut response = respond::body(200, content_type, Bytes::new());
-        *response.body_mut() = Either::Right(StreamBody::new(frames).boxed_unsync());
-        response
+        respond::body(200, content_type, Body::events(frames))
     }
 
     /// The next bytes, or the end.

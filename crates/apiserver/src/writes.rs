@@ -1,13 +1,12 @@
-//! POST, PUT, PATCH and DELETE: from a body to a command, and from what was committed to an answer.
+//! POST, PUT, PATCH and DELETE of one object: from a body to a command, and from what was committed to an answer.
 
 use apimachinery::{
     command::{Action, Answer, Apply, Command, Mutation, ObjectKey},
     draft::{Draft, Reader},
     kind::World,
-    list::ListMeta,
     metadata,
     negotiate::{self, Representation, Shape},
-    options::{DeleteOptions, FieldValidation, ListOptions, OptionsKind, WriteOptions},
+    options::{DeleteOptions, FieldValidation, OptionsKind, WriteOptions},
     patch::{PatchType, is_apply, is_strategic},
     refusal::{Reason, Refusal, Status},
     schema,
@@ -17,11 +16,9 @@ use http::{Response, StatusCode};
 
 use crate::{
     api::{self, Api, Place},
+    body::Body,
     committer::Committed,
-    limits,
-    lists::{self, Failure, Listed},
-    respond,
-    serve::Body,
+    limits, respond,
     stages::Decoded,
 };
 
@@ -197,47 +194,24 @@ pub async fn delete<W: World>(
     Ok(response)
 }
 
-/// Deletes what a list would show, object by object, and answers with that list.
-pub async fn delete_collection<W: World>(
-    api: &Api<W>,
-    place: &Place<'_, W>,
-    request: &Decoded,
-) -> Result<Response<Body>, Refusal> {
-    let representation = negotiate::negotiate(request.accept().as_deref(), Shape::List, &request.query)?;
-    let options = delete_options(request)?;
-    let list_options = ListOptions::parse(&request.query, place.resource)?;
-    let listed = match lists::collect(api, place, &list_options).await {
-        Ok(listed) => listed,
-        Err(Failure::Refused(refusal)) => return Err(refusal),
-        Err(Failure::Expired(status)) => return Ok(respond::status(&status)),
-    };
-    let mut items = Vec::new();
-    for bytes in &listed.items {
-        let object = api::parse(bytes)?;
-        let mut key = place.key(&object.metadata.name);
-        key.namespace.clone_from(&object.metadata.namespace);
-        match api.queue.submit(deletion(api, key, options.clone(), request)?).await {
-            Ok(_) => items.push(bytes.clone()),
-            // Somebody else was quicker: it is gone, which is what was asked.
-            Err(refusal) if refusal.reason == Reason::NotFound => {}
-            Err(refusal) => return Err(refusal),
-        }
-    }
-    let meta = ListMeta { resource_version: api.hub.head(), ..ListMeta::default() };
-    lists::show(representation, place, &Listed { items, meta })
-}
-
 fn representation(request: &Decoded) -> Result<Representation, Refusal> {
     negotiate::negotiate(request.accept().as_deref(), Shape::Object, &request.query)
 }
 
-fn delete_options(request: &Decoded) -> Result<DeleteOptions, Refusal> {
+/// What a deletion asks for beside its object.
+pub fn delete_options(request: &Decoded) -> Result<DeleteOptions, Refusal> {
     let body =
         if request.body.is_empty() { None } else { Some(schema::decode(request.content_type(), &request.body)?.value) };
     DeleteOptions::parse(body.as_ref(), &request.query)
 }
 
-fn deletion<W>(api: &Api<W>, key: ObjectKey, options: DeleteOptions, request: &Decoded) -> Result<Command, Refusal> {
+/// The command that deletes an object.
+pub fn deletion<W>(
+    api: &Api<W>,
+    key: ObjectKey,
+    options: DeleteOptions,
+    request: &Decoded,
+) -> Result<Command, Refusal> {
     let (manager, rights) = (String::new(), request.rights.clone());
     let (dry_run, action) = (options.dry_run, Action::Delete(options));
     Ok(Command { key, action, manager, dry_run, now: api::now(), seed: (api.draw)()?, rights })

@@ -229,6 +229,15 @@ impl Streamed {
             .with_context(|| format!("no line within {deadline:?}"))?
     }
 
+    /// Reads what is left and throws it away; how long it was. Fails if the body does not end as it should.
+    pub async fn drain(mut self) -> anyhow::Result<u64> {
+        let mut length = self.buffer.len() as u64;
+        while let Some(frame) = self.body.frame().await {
+            length += frame?.into_data().unwrap_or_default().len() as u64;
+        }
+        Ok(length)
+    }
+
     async fn next_line(&mut self) -> anyhow::Result<Option<Bytes>> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {

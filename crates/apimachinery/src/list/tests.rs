@@ -86,28 +86,6 @@ fn a_token_has_the_form_of_kubernetes() {
 }
 
 #[test]
-fn bodies_are_lists_of_what_was_encoded() {
-    let meta = ListMeta { resource_version: 12, continue_token: Some("abc".to_owned()), remaining: Some(3) };
-    let items = [Bytes::from_static(b"{\"a\":1}"), Bytes::from_static(b"{\"b\":2}")];
-    let body = list_bytes(&fixture::book(), &items, &meta);
-    let value: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(
-        value,
-        serde_json::json!({
-            "kind": "BookList",
-            "apiVersion": "store.example.com/v1alpha1",
-            "metadata": {"resourceVersion": "12", "continue": "abc", "remainingItemCount": 3},
-            "items": [{"a": 1}, {"b": 2}],
-        })
-    );
-    let empty = list_bytes(&fixture::book(), &[], &ListMeta { resource_version: 1, ..ListMeta::default() });
-    expect![[
-        r#"{"kind":"BookList","apiVersion":"store.example.com/v1alpha1","metadata":{"resourceVersion":"1"},"items":[]}"#
-    ]]
-    .assert_eq(&String::from_utf8(empty).unwrap());
-}
-
-#[test]
 fn an_expired_page_says_how_to_go_on() {
     let status = serde_json::to_value(expired_continue("fresh".to_owned())).unwrap();
     assert_eq!(status["code"], 410);

@@ -2,61 +2,77 @@
 
 use super::layout_bytes_max;
 
+/// After how many bytes it is looked whether the layout has become too long.
+const CHECKED_BYTES: usize = 4 * 1024;
+
 /// The same JSON, laid out anew with two spaces a level. Numbers, texts and the order of fields stay as they are written.
 /// `None`: it nests so deep that it would be far longer.
 pub fn indent(json: &[u8]) -> Option<Vec<u8>> {
     let bytes_max = layout_bytes_max(json.len());
     let mut out = Vec::with_capacity(json.len() * 2);
-    let mut depth: usize = 0;
-    let mut text = Text::Outside;
-    for &byte in json {
-        if text != Text::Outside {
-            out.push(byte);
-            text = text.step(byte);
-            continue;
-        }
-        match byte {
-            b' ' | b'\t' | b'\r' | b'\n' => {}
-            b'{' | b'[' => {
-                out.push(byte);
-                depth += 1;
-                break_line(&mut out, depth);
-            }
-            b'}' | b']' => {
-                depth = depth.saturating_sub(1);
-                // Nothing but the break stands after the opening bracket of what is empty.
-                let end = out.trim_ascii_end().len();
-                out.truncate(end);
-                if !matches!(out.last(), Some(b'{' | b'[')) {
-                    break_line(&mut out, depth);
-                }
-                out.push(byte);
-            }
-            b',' => {
-                out.push(byte);
-                break_line(&mut out, depth);
-            }
-            b':' => out.extend_from_slice(b": "),
-            _ => {
-                out.push(byte);
-                text = text.step(byte);
-            }
-        }
+    let mut indenter = Indenter::default();
+    for piece in json.chunks(CHECKED_BYTES) {
+        indenter.push(piece, &mut out);
         if out.len() > bytes_max {
             return None;
         }
     }
-    (out.len() <= bytes_max).then_some(out)
+    Some(out)
 }
 
-fn break_line(out: &mut Vec<u8>, depth: usize) {
-    out.push(b'\n');
-    out.resize(out.len() + depth * 2, b' ');
+/// Lays out JSON that comes in pieces.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Indenter {
+    depth: usize,
+    text: Text,
+    /// Whether a bracket was opened and nothing has followed: its line breaks unless it is closed at once.
+    is_open: bool,
+}
+
+impl Indenter {
+    /// Appends the next piece to `out`.
+    pub fn push(&mut self, json: &[u8], out: &mut Vec<u8>) {
+        for &byte in json {
+            if self.text == Text::Outside {
+                self.push_outside(byte, out);
+            } else {
+                out.push(byte);
+                self.text = self.text.step(byte);
+            }
+        }
+    }
+
+    fn push_outside(&mut self, byte: u8, out: &mut Vec<u8>) {
+        if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+            return;
+        }
+        let closes = matches!(byte, b'}' | b']');
+        if closes {
+            self.depth = self.depth.saturating_sub(1);
+        }
+        if self.is_open != closes {
+            self.break_line(out);
+        }
+        out.push(byte);
+        self.is_open = matches!(byte, b'{' | b'[');
+        match byte {
+            b'{' | b'[' => self.depth += 1,
+            b',' => self.break_line(out),
+            b':' => out.push(b' '),
+            _ => self.text = self.text.step(byte),
+        }
+    }
+
+    fn break_line(self, out: &mut Vec<u8>) {
+        out.push(b'\n');
+        out.resize(out.len() + self.depth * 2, b' ');
+    }
 }
 
 /// Whether a byte is part of a text, where it means nothing but itself.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Text {
+    #[default]
     Outside,
     Inside,
     /// Behind a backslash.
@@ -70,6 +86,30 @@ impl Text {
             (Self::Inside, b'\\') => Self::Escaped,
             (Self::Inside, b'"') => Self::Outside,
             (same, _) => same,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_laid_out_as_the_whole() {
+        let json = br#"{"a" : [ ], "b":{"c":[1,{"d":"[\"}\\"}],"e":{}},"f":"\\","g":[[],[2]]}"#;
+        let whole = indent(json).unwrap();
+        assert_eq!(
+            serde_json::to_string_pretty(&serde_json::from_slice::<serde_json::Value>(json).unwrap())
+                .unwrap()
+                .as_bytes(),
+            whole
+        );
+        for size in 1..json.len() {
+            let (mut indenter, mut out) = (Indenter::default(), Vec::new());
+            for piece in json.chunks(size) {
+                indenter.push(piece, &mut out);
+            }
+            assert_eq!(out, whole, "in pieces of {size}");
         }
     }
 }

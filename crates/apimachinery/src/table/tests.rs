@@ -104,17 +104,6 @@ fn old_clients_are_answered_in_their_version() {
     let old = table(&fixture::shelf(), &[shelf()], &meta(), IncludeObject::Metadata, true, now(), true);
     assert_eq!(old["apiVersion"], "meta.k8s.io/v1beta1");
     assert_eq!(old["rows"][0]["object"]["apiVersion"], "meta.k8s.io/v1beta1");
-    assert_eq!(partial_list(&[shelf()], &meta(), true)["items"][0]["apiVersion"], "meta.k8s.io/v1beta1");
-}
-
-#[test]
-fn a_list_of_metadata_says_where_it_continues() {
-    let meta = ListMeta { resource_version: 9, continue_token: Some("t".to_owned()), remaining: Some(2) };
-    let list = partial_list(&[shelf()], &meta, false);
-    assert_eq!(list["kind"], "PartialObjectMetadataList");
-    assert_eq!(list["metadata"], json!({"resourceVersion": "9", "continue": "t", "remainingItemCount": 2}));
-    assert_eq!(list["items"], json!([partial(&shelf(), false)]));
-    assert_eq!(partial_list::<Object>(&[], &meta, false)["items"], json!([]));
 }
 
 #[test]

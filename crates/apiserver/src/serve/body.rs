@@ -2,7 +2,6 @@
 //! takes, and so that it shows when the client takes nothing.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -11,11 +10,11 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::{
-    Body,
-    pace::{Delivery, Request},
+use super::pace::{Delivery, Request};
+use crate::{
+    body::{Body, Broken},
+    limits,
 };
-use crate::limits;
 
 /// The body of one answer. While it exists, its request is under way.
 pub struct Outgoing {
@@ -50,16 +49,19 @@ impl Drop for Outgoing {
 
 impl http_body::Body for Outgoing {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         self.delivery.wanted();
         if !self.rest.is_empty() {
             return Poll::Ready(Some(Ok(self.piece())));
         }
-        let Some(Ok(frame)) = ready!(Pin::new(&mut self.body).poll_frame(ctx)) else {
-            self.delivery.whole();
-            return Poll::Ready(None);
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(ctx)) {
+            Some(Ok(frame)) => frame,
+            end => {
+                self.delivery.whole();
+                return Poll::Ready(end);
+            }
         };
         match frame.into_data() {
             Ok(data) => {
@@ -87,7 +89,7 @@ impl http_body::Body for Outgoing {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::{BodyExt as _, Either, Full};
+    use http_body_util::BodyExt as _;
 
     use super::{super::pace::Pace, *};
 
@@ -96,7 +98,7 @@ mod tests {
         let bytes: Bytes = (0..=250).cycle().take(3 * limits::PIECE_BYTES_MAX + 7).collect();
         let pace = Pace::new(true);
         let delivery = Arc::new(Delivery::default());
-        let mut body = Outgoing::new(Either::Left(Full::new(bytes.clone())), Arc::clone(&delivery), pace.request());
+        let mut body = Outgoing::new(Body::from(bytes.clone()), Arc::clone(&delivery), pace.request());
         let (mut sent, mut lengths) = (Vec::new(), Vec::new());
         while !body.is_end_stream() {
             assert_eq!(body.size_hint().exact(), Some((bytes.len() - sent.len()) as u64));

@@ -14,7 +14,7 @@ use apimachinery::{
 use http::Response;
 use serde_json::{Value, json};
 
-use crate::{respond, serve::Body, stages::Decoded};
+use crate::{body::Body, respond, stages::Decoded};
 
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";

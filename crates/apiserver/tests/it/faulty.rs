@@ -6,6 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use serde_json::json;
 use store::{
     Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write, contract,
     memory::MemoryStore,
@@ -122,6 +123,31 @@ impl FaultyStore {
         Self { inner: MemoryStore::new(), shared: Arc::new(shared) }
     }
 
+    /// One in which so many books called `x0000` and so on stand in the attic, with titles of so many bytes. Their revisions begin
+    /// with 1.
+    pub async fn with_books(count: usize, title_bytes: usize) -> Self {
+        let store = Self::new();
+        let write = |n: usize| {
+            let object = json!({
+                "apiVersion": "library.example.com/v1", "kind": "Book",
+                "metadata": {
+                    "name": format!("x{n:04}"), "namespace": "attic", "resourceVersion": (n + 1).to_string(),
+                    "labels": { "third": (n % 3).to_string() },
+                },
+                "spec": { "title": "x".repeat(title_bytes) },
+            });
+            Write {
+                key: Key::new(format!("books/platform/attic/x{n:04}")).unwrap(),
+                value: Some(object.to_string().into()),
+                expected: None,
+                releases: Vec::new(),
+                takes: Vec::new(),
+            }
+        };
+        store.inner.begin().await.unwrap().commit((0..count).map(write).collect()).await.unwrap();
+        store
+    }
+
     /// What is to happen at the next transactions, one after the other.
     pub fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
         self.shared.faults.lock().unwrap().extend(faults);
@@ -229,14 +255,19 @@ impl FaultyStore {
 
     /// The same, of so many keys in one commit.
     pub async fn write_many_behind_the_back(&self, keys: impl IntoIterator<Item = String>) {
-        let write = |key| Write {
+        self.write_values_behind_the_back(keys.into_iter().map(|key| (key, "{}".into()))).await;
+    }
+
+    /// The same with values.
+    pub async fn write_values_behind_the_back(&self, objects: impl IntoIterator<Item = (String, Vec<u8>)>) {
+        let write = |(key, value): (String, Vec<u8>)| Write {
             key: Key::new(key).unwrap(),
-            value: Some("{}".into()),
+            value: Some(value.into()),
             expected: None,
             releases: Vec::new(),
             takes: Vec::new(),
         };
-        let writes = keys.into_iter().map(write).collect();
+        let writes = objects.into_iter().map(write).collect();
         self.inner.begin().await.unwrap().commit(writes).await.unwrap();
     }
 

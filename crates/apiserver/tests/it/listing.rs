@@ -1,7 +1,6 @@
 //! Lists: one snapshot, whatever happens between its pages.
 
 use apiserver::limits;
-use http::Method;
 use serde_json::{Value, json};
 use store::{Revision, Store as _};
 
@@ -134,13 +133,29 @@ async fn a_revision_that_has_not_come_is_waited_for_and_then_refused() {
     assert_eq!(answer.json()["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
 }
 
+/// A server with so many books, whose titles have so many bytes.
+async fn filled(count: usize, title_bytes: usize) -> Front {
+    let store = FaultyStore::with_books(count, title_bytes).await;
+    Front::starting(Setup::default(), store).await.restored().await
+}
+
 #[tokio::test]
-async fn a_collection_is_deleted_as_far_as_it_was_selected() {
-    let front = with_books(3).await;
-    let answer =
-        front.client.send(Method::DELETE, &format!("{BOOKS}?fieldSelector=metadata.name!=b01"), &Value::Null).await;
-    assert_eq!(names(&answer.json()), ["b00", "b02"]);
-    assert_eq!(names(&page(&front, "").await), ["b01"]);
-    let everywhere = front.client.send(Method::DELETE, &format!("{API}/books"), &Value::Null).await;
-    assert_eq!(everywhere.status, 405, "not across namespaces");
+async fn page_of_a_list_ends_at_its_size() {
+    const TITLE: usize = 100 * 1024;
+    let front = filled(50, TITLE).await;
+    for (query, count) in [("", 50), ("&labelSelector=third%3D1", 17), ("&fieldSelector=metadata.name!%3Dx0003", 49)] {
+        let (mut seen, mut pages, mut at) = (Vec::new(), 0, String::new());
+        loop {
+            let list = page(&front, &format!("limit=500{query}&continue={at}")).await;
+            let most = limits::LIST_PAGE_BYTES_MAX / TITLE + store::limits::PAGE_BYTES_MAX / TITLE + 1;
+            assert!(names(&list).len() <= most, "{} of {most}", names(&list).len());
+            seen.extend(names(&list).into_iter().map(str::to_owned));
+            (pages, at) = (pages + 1, token(&list).to_owned());
+            if at.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(seen.len(), count, "{query}");
+        assert!(seen.is_sorted() && (pages > 1 || count < 20), "{query}: {pages} pages");
+    }
 }

@@ -6,7 +6,7 @@ use apimachinery::command::Seed;
 use apiserver::limits::{self, Limits};
 use http::Method;
 use serde_json::{Value, json};
-use store::{Key, Revision, Store as _, Write};
+use store::{Revision, Store as _};
 
 use crate::{
     faulty::FaultyStore,
@@ -391,24 +391,7 @@ async fn watches_are_limited_and_make_room_when_they_end() {
 /// A store with more events than connection, window and chunk take up together; whoever watches it without reading has
 /// most of it still before them.
 async fn backlog(count: usize) -> FaultyStore {
-    let store = FaultyStore::new();
-    let write = |n: usize| {
-        let (key, text) = (format!("books/platform/attic/x{n}"), "x".repeat(16 * 1024));
-        let object = json!({
-            "apiVersion": "library.example.com/v1", "kind": "Book",
-            "metadata": { "name": format!("x{n}"), "namespace": "attic", "resourceVersion": (n + 1).to_string() },
-            "spec": { "title": text },
-        });
-        Write {
-            key: Key::new(key).unwrap(),
-            value: Some(object.to_string().into()),
-            expected: None,
-            releases: Vec::new(),
-            takes: Vec::new(),
-        }
-    };
-    store.begin().await.unwrap().commit((0..count).map(write).collect()).await.unwrap();
-    store
+    FaultyStore::with_books(count, 16 * 1024).await
 }
 
 #[tokio::test]

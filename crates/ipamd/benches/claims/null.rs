@@ -3,10 +3,11 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use apiserver::{
+    body::Body,
     limits::Limits,
     metrics::Metrics,
     respond,
-    serve::{Body, Handler, Listener, Peer},
+    serve::{Handler, Listener, Peer},
     tls::{Tls, TlsMaterial},
 };
 use http::{Request, Response};

@@ -29,6 +29,7 @@ mod discovery;
 mod errors;
 mod kube_rs;
 mod lists;
+mod memory;
 mod moving;
 mod namespaces;
 mod openapi;

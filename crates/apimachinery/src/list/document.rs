@@ -1,0 +1,222 @@
+//! How the document of a list is written: its head, its items one after another, its end.
+//!
+//! No part needs the others, so a list of any length is written as its objects are read.
+
+use serde_json::{Value, json};
+
+use super::ListMeta;
+use crate::{
+    kind::Resource,
+    negotiate::{Representation, to_yaml},
+    object::Object,
+    refusal::{Reason, Refusal},
+    table,
+    time::Time,
+};
+
+/// The document of a list in one representation.
+#[derive(Clone, Copy, Debug)]
+pub struct Document<'a> {
+    /// What is listed.
+    pub resource: &'a Resource,
+    /// How it is written.
+    pub representation: Representation,
+    /// The time from which ages are counted.
+    pub now: Time,
+}
+
+impl Document<'_> {
+    /// Everything before the first item.
+    pub fn head(&self, meta: &ListMeta) -> Result<Vec<u8>, Refusal> {
+        let (kind, version, items) = match self.representation {
+            Representation::Table { v1beta1, .. } => {
+                ("Table".to_owned(), table::meta_version(v1beta1).to_owned(), "rows")
+            }
+            Representation::Partial { v1beta1 } => {
+                ("PartialObjectMetadataList".to_owned(), table::meta_version(v1beta1).to_owned(), "items")
+            }
+            Representation::Json | Representation::Yaml => {
+                (format!("{}List", self.resource.kind), self.resource.api_version(), "items")
+            }
+        };
+        let meta = meta.to_value();
+        if self.representation == Representation::Yaml {
+            let fields = to_yaml(&json!({ "kind": kind, "apiVersion": version, "metadata": meta }))?;
+            return Ok(format!("{fields}{items}:").into_bytes());
+        }
+        let columns = match self.representation {
+            Representation::Table { .. } => format!(",\"columnDefinitions\":{}", table::definitions(self.resource)),
+            _ => String::new(),
+        };
+        let head =
+            format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{version}\",\"metadata\":{meta}{columns},\"{items}\":[");
+        Ok(head.into_bytes())
+    }
+
+    /// Appends an item, of which `object` is the JSON. The first has no separator before it.
+    pub fn item(&self, document: &mut Vec<u8>, object: &[u8], is_first: bool) -> Result<(), Refusal> {
+        match (self.representation, is_first) {
+            (Representation::Yaml, true) => document.push(b'\n'),
+            (Representation::Yaml, false) | (_, true) => {}
+            (_, false) => document.push(b','),
+        }
+        match self.representation {
+            Representation::Json => document.extend_from_slice(object),
+            Representation::Yaml => {
+                let value: Value = serde_json::from_slice(object).map_err(|error| unreadable(&error))?;
+                document.extend_from_slice(to_yaml(&Value::Array(vec![value]))?.as_bytes());
+            }
+            Representation::Table { v1beta1, include } => {
+                let row = table::row(self.resource, &read(object)?, include, v1beta1, self.now);
+                document.extend_from_slice(row.to_string().as_bytes());
+            }
+            Representation::Partial { v1beta1 } => {
+                let partial = table::partial(&read(object)?, v1beta1);
+                document.extend_from_slice(partial.to_string().as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything after the last item.
+    pub fn end(&self, has_items: bool) -> &'static [u8] {
+        match (self.representation, has_items) {
+            (Representation::Yaml, true) => b"",
+            (Representation::Yaml, false) => b" []\n",
+            _ => b"]}",
+        }
+    }
+
+    /// The whole document, of which `items` are the objects as JSON.
+    pub fn whole(&self, meta: &ListMeta, items: impl IntoIterator<Item: AsRef<[u8]>>) -> Result<Vec<u8>, Refusal> {
+        let mut document = self.head(meta)?;
+        let mut has_items = false;
+        for item in items {
+            self.item(&mut document, item.as_ref(), !has_items)?;
+            has_items = true;
+        }
+        document.extend_from_slice(self.end(has_items));
+        Ok(document)
+    }
+}
+
+fn read(object: &[u8]) -> Result<Object, Refusal> {
+    Object::from_bytes(object).map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &serde_json::Error) -> Refusal {
+    Refusal::new(Reason::InternalError, format!("a stored object cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixture,
+        negotiate::{IncludeObject, indent},
+    };
+
+    const REPRESENTATIONS: [Representation; 6] = [
+        Representation::Json,
+        Representation::Yaml,
+        Representation::Table { v1beta1: false, include: IncludeObject::Metadata },
+        Representation::Table { v1beta1: true, include: IncludeObject::Object },
+        Representation::Partial { v1beta1: false },
+        Representation::Partial { v1beta1: true },
+    ];
+
+    fn document(resource: &Resource, representation: Representation) -> Document<'_> {
+        Document { resource, representation, now: "2026-01-02T03:04:05Z".parse().unwrap() }
+    }
+
+    fn object(name: &str) -> Value {
+        json!({
+            "apiVersion": "library.example.com/v1", "kind": "Book",
+            "metadata": {"name": name, "labels": {"a": "- b: #c"}, "resourceVersion": "7"},
+            "spec": {"title": "line\nbreak \"quoted\"", "pages": [1, [2.5, null], {}], "none": [], "text": "yes"},
+        })
+    }
+
+    /// What the document says, however it is written.
+    fn read(representation: Representation, document: &[u8]) -> Value {
+        match representation {
+            Representation::Yaml => serde_saphyr::from_slice(document).unwrap(),
+            _ => serde_json::from_slice(document).unwrap(),
+        }
+    }
+
+    #[test]
+    fn document_holds_all_items_in_every_representation() {
+        let resource = fixture::book();
+        let meta = ListMeta { resource_version: 9, continue_token: Some("t".to_owned()), remaining: Some(2) };
+        for representation in REPRESENTATIONS {
+            for count in 0..3 {
+                let objects: Vec<Value> = (0..count).map(|n| object(&format!("b{n}"))).collect();
+                let items: Vec<String> = objects.iter().map(Value::to_string).collect();
+                let whole = document(&resource, representation).whole(&meta, &items).unwrap();
+                let found = read(representation, &whole);
+                let shown = |object: &Value| Object::from_value(object.clone()).unwrap();
+                let (kind, place, expected): (_, _, Vec<Value>) = match representation {
+                    Representation::Json | Representation::Yaml => ("BookList", "items", objects.clone()),
+                    Representation::Partial { v1beta1 } => {
+                        let partial = objects.iter().map(|object| table::partial(&shown(object), v1beta1));
+                        ("PartialObjectMetadataList", "items", partial.collect())
+                    }
+                    Representation::Table { v1beta1, include } => {
+                        let document = document(&resource, representation);
+                        let row = |object| table::row(&resource, &shown(object), include, v1beta1, document.now);
+                        assert_eq!(found["columnDefinitions"], table::definitions(&resource));
+                        ("Table", "rows", objects.iter().map(row).collect())
+                    }
+                };
+                assert_eq!(found[place], Value::from(expected), "{representation:?} of {count}");
+                assert_eq!(found["kind"], kind);
+                let metadata = json!({"resourceVersion": "9", "continue": "t", "remainingItemCount": 2});
+                assert_eq!(found["metadata"], metadata, "{representation:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn plain_document_is_what_was_encoded() {
+        let meta = ListMeta { resource_version: 12, continue_token: Some("abc".to_owned()), remaining: Some(3) };
+        let resource = fixture::book();
+        let whole = document(&resource, Representation::Json).whole(&meta, ["{\"a\":1}", "{\"b\":2}"]).unwrap();
+        let expected = concat!(
+            r#"{"kind":"BookList","apiVersion":"store.example.com/v1alpha1","#,
+            r#""metadata":{"continue":"abc","remainingItemCount":3,"resourceVersion":"12"},"items":[{"a":1},{"b":2}]}"#,
+        );
+        assert_eq!(String::from_utf8(whole).unwrap(), expected);
+    }
+
+    #[test]
+    fn document_of_metadata_names_the_version_that_was_asked_for() {
+        let resource = fixture::book();
+        let item = object("a").to_string();
+        for (v1beta1, version) in [(false, "meta.k8s.io/v1"), (true, "meta.k8s.io/v1beta1")] {
+            let representation = Representation::Partial { v1beta1 };
+            let whole = document(&resource, representation).whole(&ListMeta::default(), [&item]).unwrap();
+            let found = read(representation, &whole);
+            assert_eq!((&found["apiVersion"], &found["items"][0]["apiVersion"]), (&json!(version), &json!(version)));
+        }
+    }
+
+    #[test]
+    fn indented_document_says_the_same() {
+        let resource = fixture::book();
+        let items = [object("a").to_string(), object("b").to_string()];
+        let whole = document(&resource, Representation::Json).whole(&ListMeta::default(), &items).unwrap();
+        assert_eq!(read(Representation::Json, &indent(&whole).unwrap()), read(Representation::Json, &whole));
+    }
+
+    #[test]
+    fn unreadable_object_is_an_internal_error() {
+        let resource = fixture::book();
+        for representation in
+            REPRESENTATIONS.into_iter().filter(|representation| *representation != Representation::Json)
+        {
+            let refused = document(&resource, representation).whole(&ListMeta::default(), ["{"]).unwrap_err();
+            assert_eq!(refused.reason, Reason::InternalError, "{representation:?}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The body of an answer: whole, a document that is written while it is sent, or the events of a watch.
+//!
+//! What a body holds (the place of its request among those in flight) is let go with its last byte, or when the connection
+//! gives it up. It is handed over in pieces, so that a client that does not read holds a piece of it in the connection's
+//! buffers and not the rest.
+
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _, stream::BoxStream};
+use http_body::{Frame, SizeHint};
+
+use crate::limits;
+
+/// The body of an answer.
+pub struct Body {
+    content: Content,
+    /// Dropped when the last byte is handed over.
+    held: Option<Box<dyn Send>>,
+    /// Told how many bytes there were, when the last is handed over.
+    ended: Option<Box<dyn FnOnce(u64) + Send>>,
+    sent: u64,
+}
+
+/// What is sent.
+pub enum Content {
+    /// Known to its end.
+    Whole(Bytes),
+    /// A document, written while it is sent.
+    Document(Pieces),
+    /// Events, as they happen. Each must reach the client at once.
+    Events(Pieces),
+}
+
+/// Pieces of a body. After an error nothing comes.
+pub type Pieces = BoxStream<'static, Result<Bytes, Broken>>;
+
+/// A body cannot be sent to its end. The connection must show that: what was sent of it is not the whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken(pub String);
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the answer was broken off: {}", self.0)
+    }
+}
+
+impl Error for Broken {}
+
+impl From<Content> for Body {
+    fn from(content: Content) -> Self {
+        Self { content, held: None, ended: None, sent: 0 }
+    }
+}
+
+impl<B: Into<Bytes>> From<B> for Body {
+    fn from(bytes: B) -> Self {
+        Content::Whole(bytes.into()).into()
+    }
+}
+
+impl Body {
+    /// A document.
+    pub fn document(pieces: impl Stream<Item = Result<Bytes, Broken>> + Send + 'static) -> Self {
+        Content::Document(pieces.boxed()).into()
+    }
+
+    /// Events.
+    pub fn events(events: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Content::Events(events.map(Ok).boxed()).into()
+    }
+
+    /// The same, which keeps `held` until its last byte is handed over, beside what it keeps already.
+    #[must_use]
+    pub fn holding(mut self, held: impl Send + 'static) -> Self {
+        if !self.is_handed_over() {
+            self.held = Some(Box::new((self.held.take(), held)));
+        }
+        self
+    }
+
+    /// The same, which calls `ended` with its length when its last byte is handed over. One that ends early never does.
+    #[must_use]
+    pub fn telling(mut self, ended: impl FnOnce(u64) + Send + 'static) -> Self {
+        self.ended = Some(Box::new(ended));
+        if self.is_handed_over() {
+            self.end();
+        }
+        self
+    }
+
+    /// Whether it goes on as long as there are events.
+    pub fn is_events(&self) -> bool {
+        matches!(self.content, Content::Events(_))
+    }
+
+    /// The same with other content. What is measured and held stays.
+    pub async fn map(self, change: impl AsyncFnOnce(Content) -> Content) -> Self {
+        Self { content: change(self.content).await, ..self }
+    }
+
+    fn is_handed_over(&self) -> bool {
+        matches!(&self.content, Content::Whole(rest) if rest.is_empty())
+    }
+
+    fn end(&mut self) {
+        self.held = None;
+        if let Some(ended) = self.ended.take() {
+            ended(self.sent);
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let next = match &mut self.content {
+            Content::Whole(rest) => {
+                let piece = rest.split_to(rest.len().min(limits::BODY_PIECE_BYTES));
+                Poll::Ready((!piece.is_empty()).then_some(Ok(piece)))
+            }
+            Content::Document(pieces) | Content::Events(pieces) => pieces.poll_next_unpin(ctx),
+        };
+        let Poll::Ready(next) = next else { return Poll::Pending };
+        match &next {
+            Some(Ok(piece)) => {
+                self.sent += piece.len() as u64;
+                // Before it is handed over: a client that has seen the last byte finds the place free.
+                if self.is_handed_over() {
+                    self.end();
+                }
+            }
+            Some(Err(_)) => self.held = None,
+            None => self.end(),
+        }
+        Poll::Ready(next.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_handed_over()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(rest) => SizeHint::with_exact(rest.len() as u64),
+            Content::Document(_) | Content::Events(_) => SizeHint::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::{FutureExt as _, stream};
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    async fn piece(body: &mut Body) -> Option<Result<Bytes, Broken>> {
+        body.frame().await.map(|frame| frame.map(|frame| frame.into_data().unwrap()))
+    }
+
+    #[tokio::test]
+    async fn whole_body_is_handed_over_in_pieces_and_lets_go_with_the_last() {
+        let held = Arc::new(());
+        let text = "x".repeat(limits::BODY_PIECE_BYTES + 1);
+        let mut body = Body::from(text).holding(Arc::clone(&held)).holding(Arc::clone(&held));
+        assert_eq!(http_body::Body::size_hint(&body).exact(), Some(limits::BODY_PIECE_BYTES as u64 + 1));
+        assert_eq!(piece(&mut body).await.unwrap().unwrap().len(), limits::BODY_PIECE_BYTES);
+        assert_eq!((Arc::strong_count(&held), http_body::Body::is_end_stream(&body)), (3, false));
+        assert_eq!(piece(&mut body).await.unwrap().unwrap().len(), 1);
+        assert_eq!((Arc::strong_count(&held), http_body::Body::is_end_stream(&body)), (1, true));
+        assert_eq!(piece(&mut body).await, None);
+        assert_eq!(Arc::strong_count(&held), 1, "there was nothing to hold it for");
+        drop(Body::from("").holding(Arc::clone(&held)));
+    }
+
+    #[tokio::test]
+    async fn document_lets_go_at_its_end_when_it_breaks_and_when_it_is_dropped() {
+        let (held, told) = (Arc::new(()), Arc::new(std::sync::Mutex::new(None)));
+        let start = |pieces: Vec<Result<Bytes, Broken>>| {
+            let told = Arc::clone(&told);
+            let body = Body::document(stream::iter(pieces)).holding(Arc::clone(&held));
+            body.telling(move |bytes| *told.lock().unwrap() = Some(bytes))
+        };
+        let mut body = start(vec![Ok("ab".into()), Ok("c".into())]);
+        assert_eq!(piece(&mut body).await, Some(Ok("ab".into())));
+        assert_eq!(piece(&mut body).await, Some(Ok("c".into())));
+        assert_eq!((Arc::strong_count(&held), *told.lock().unwrap()), (2, None));
+        assert_eq!(piece(&mut body).now_or_never(), Some(None));
+        assert_eq!((Arc::strong_count(&held), told.lock().unwrap().take()), (1, Some(3)));
+        let mut body = start(vec![Ok("ab".into()), Err(Broken("x".to_owned()))]);
+        piece(&mut body).await.unwrap().unwrap();
+        assert_eq!(piece(&mut body).await, Some(Err(Broken("x".to_owned()))));
+        assert_eq!((Arc::strong_count(&held), *told.lock().unwrap()), (1, None), "it did not end");
+        drop(start(vec![Ok("ab".into())]));
+        assert_eq!((Arc::strong_count(&held), *told.lock().unwrap()), (1, None));
+    }
+}

@@ -1,0 +1,129 @@
+//! DELETE on a collection.
+//!
+//! What a list would show is deleted page by page, some objects at once, so that they share commits. Each deletion is a write of
+//! its own: when one is refused those before it stay done, and the answer says how many that were.
+
+use std::sync::Arc;
+
+use apimachinery::{
+    kind::World,
+    list::ListMeta,
+    negotiate::{self, Representation, Shape},
+    options::{DeleteOptions, ListOptions},
+    refusal::{Details, Reason, Refusal, Status},
+};
+use bytes::Bytes;
+use futures::future::join_all;
+use http::Response;
+use store::Record;
+
+use crate::{
+    api::{self, Api, Place},
+    body::Body,
+    limits,
+    lists::{self, Failure, Reader},
+    respond,
+    stages::Decoded,
+    writes,
+};
+
+/// Deletes what a list would show.
+pub async fn delete<W: World>(
+    api: &Arc<Api<W>>,
+    place: &Place<'_, W>,
+    request: &Decoded,
+) -> Result<Response<Body>, Refusal> {
+    let representation = negotiate::negotiate(request.accept().as_deref(), Shape::List, &request.query)?;
+    let options = writes::delete_options(request)?;
+    let listed = ListOptions::parse(&request.query, place.resource)?;
+    let mut left = listed.limit.unwrap_or(usize::MAX);
+    let mut reader = match Reader::open(api, place, &listed).await {
+        Ok(reader) => reader,
+        Err(failure) => return failure.answer(),
+    };
+    let mut deleted = Deleted::default();
+    while reader.more && left > 0 {
+        let records = match reader.next(left.min(limits::PAGE_RECORDS_MAX)).await {
+            Ok(records) => records,
+            Err(Failure::Expired(status)) if deleted.count == 0 => return Ok(respond::status(&status)),
+            Err(Failure::Expired(status)) => return Err(deleted.before(Refusal::new(Reason::Expired, status.message))),
+            Err(Failure::Refused(refusal)) => return Err(deleted.before(refusal)),
+        };
+        left -= records.len();
+        for records in records.chunks(limits::COLLECTION_DELETIONS_MAX) {
+            let outcomes = join_all(records.iter().map(|record| delete_one(api, record, &options, request))).await;
+            for (record, outcome) in records.iter().zip(&outcomes) {
+                if matches!(outcome, Ok(true)) {
+                    deleted.add(&record.value);
+                }
+            }
+            if let Some(refusal) = outcomes.into_iter().find_map(Result::err) {
+                return Err(deleted.before(refusal));
+            }
+        }
+    }
+    deleted.answer(api, place, representation)
+}
+
+/// Deletes one object. Whether it was there: another request may have been quicker, and it is gone, which is what was asked.
+async fn delete_one<W: World>(
+    api: &Api<W>,
+    record: &Record,
+    options: &DeleteOptions,
+    request: &Decoded,
+) -> Result<bool, Refusal> {
+    let key = api::object_key(&api.registry, record.key.as_str()).ok_or_else(|| {
+        Refusal::new(Reason::InternalError, format!("{} is not the key of an object", record.key.as_str()))
+    })?;
+    match api.queue.submit(writes::deletion(api, key, options.clone(), request)?).await {
+        Ok(_) => Ok(true),
+        Err(refusal) if refusal.reason == Reason::NotFound => Ok(false),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// What was deleted.
+#[derive(Default)]
+struct Deleted {
+    count: usize,
+    /// The objects; empty once they are too many for an answer.
+    items: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl Deleted {
+    fn add(&mut self, object: &Bytes) {
+        self.count += 1;
+        self.bytes += object.len();
+        if self.bytes <= limits::LIST_PAGE_BYTES_MAX {
+            self.items.push(object.clone());
+        } else {
+            self.items = Vec::new();
+        }
+    }
+
+    /// The refusal of a later deletion.
+    fn before(&self, mut refusal: Refusal) -> Refusal {
+        if self.count > 0 {
+            refusal.message.push_str(&format!("; {} objects of the collection were deleted before that", self.count));
+        }
+        refusal
+    }
+
+    /// The list of them as upstream answers, or, if it were long, their number.
+    fn answer<W: World>(
+        self,
+        api: &Api<W>,
+        place: &Place<'_, W>,
+        representation: Representation,
+    ) -> Result<Response<Body>, Refusal> {
+        if self.bytes > limits::LIST_PAGE_BYTES_MAX {
+            let (group, kind) = (place.resource.group.to_owned(), place.resource.plural.to_owned());
+            let mut status = Status::success(Details { group, kind, ..Details::default() });
+            status.message = format!("{} objects were deleted", self.count);
+            return Ok(respond::status(&status));
+        }
+        let meta = ListMeta { resource_version: api.hub.head(), ..ListMeta::default() };
+        lists::show(representation, place, self.items, &meta)
+    }
+}

@@ -1,0 +1,115 @@
+//! A list that is sent while it is read.
+//!
+//! Its answer has begun when something goes wrong, so that there is no code left to say it with. What is sent must then not
+//! look like the whole: the connection is broken, and the client asks again.
+
+use std::vec;
+
+use apimachinery::{kind::World, list::document::Document, negotiate::Representation, refusal::Refusal, time::Time};
+use bytes::Bytes;
+use futures::stream;
+use tokio::time::Instant;
+
+use super::{Failure, Reader};
+use crate::{
+    body::{Body, Broken},
+    limits,
+};
+
+/// A document that begins with `head` and `items`, and goes on with what `reader` has not read. It is broken off at `ends`.
+pub fn body<W: World>(reader: Reader<W>, form: Form, head: Vec<u8>, items: Vec<Bytes>, ends: Instant) -> Body {
+    let list = Sent { reader, form, piece: head, items: items.into_iter(), has_items: false, ends };
+    // After the end or an error there is no list any more, and with it goes what it had read.
+    Body::document(stream::unfold(Some(list), move |list| async move {
+        let mut list = list?;
+        match list.next().await {
+            Ok(Next::Piece(piece)) => Some((Ok(piece), Some(list))),
+            Ok(Next::Last(piece)) => Some((Ok(piece), None)),
+            Err(broken) => {
+                tracing::warn!(resource = form.plural, why = broken.0, "a list was broken off");
+                Some((Err(broken), None))
+            }
+        }
+    }))
+}
+
+/// How a list is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    /// The plural of what is listed.
+    pub plural: &'static str,
+    /// What the client asked for.
+    pub representation: Representation,
+    /// The time from which ages are counted.
+    pub now: Time,
+}
+
+impl Form {
+    fn document<W: World>(self, reader: &Reader<W>) -> Document<'_> {
+        let kind = reader.api.registry.get(self.plural).expect("what is listed is registered");
+        Document { resource: kind.resource(), representation: self.representation, now: self.now }
+    }
+}
+
+/// A list on its way.
+struct Sent<W> {
+    reader: Reader<W>,
+    form: Form,
+    /// What is written and not yet sent.
+    piece: Vec<u8>,
+    /// What is read and not yet written.
+    items: vec::IntoIter<Bytes>,
+    has_items: bool,
+    ends: Instant,
+}
+
+/// What comes next.
+enum Next {
+    Piece(Bytes),
+    Last(Bytes),
+}
+
+impl<W: World> Sent<W> {
+    async fn next(&mut self) -> Result<Next, Broken> {
+        loop {
+            if Instant::now() >= self.ends {
+                return Err(Broken("it took too long".to_owned()));
+            }
+            self.write().map_err(|refusal| Broken(refusal.message))?;
+            if self.piece.len() >= limits::BODY_PIECE_BYTES {
+                return Ok(Next::Piece(self.take_piece()));
+            }
+            if !self.reader.more {
+                let end = self.form.document(&self.reader).end(self.has_items);
+                self.piece.extend_from_slice(end);
+                return Ok(Next::Last(self.take_piece()));
+            }
+            self.items = self.read().await?.into_iter();
+        }
+    }
+
+    /// Writes items until there is enough of them to send, or no more.
+    fn write(&mut self) -> Result<(), Refusal> {
+        let document = self.form.document(&self.reader);
+        while self.piece.len() < limits::BODY_PIECE_BYTES
+            && let Some(item) = self.items.next()
+        {
+            document.item(&mut self.piece, &item, !self.has_items)?;
+            self.has_items = true;
+        }
+        Ok(())
+    }
+
+    fn take_piece(&mut self) -> Bytes {
+        std::mem::take(&mut self.piece).into()
+    }
+
+    async fn read(&mut self) -> Result<Vec<Bytes>, Broken> {
+        let read = tokio::time::timeout_at(self.ends, self.reader.next(usize::MAX)).await;
+        match read.map_err(|_| Broken("the store took too long".to_owned()))? {
+            Ok(records) => Ok(records.into_iter().map(|record| record.value).collect()),
+            Err(Failure::Refused(refusal)) => Err(Broken(refusal.message)),
+            Err(Failure::Expired(status)) => Err(Broken(status.message)),
+        }
+    }
+}
