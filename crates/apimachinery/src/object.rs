@@ -1,6 +1,6 @@
 //! An object of any kind: typed metadata, and the rest as JSON.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
@@ -192,6 +192,13 @@ impl Object {
         bytes
     }
 
+    /// The length of what [`Object::to_bytes`] writes.
+    pub fn encoded_len(&self) -> usize {
+        let mut length = Length(0);
+        serde_json::to_writer(&mut length, self).expect("keys are strings and nothing in an object refuses to be JSON");
+        length.0
+    }
+
     /// The field `name` at the top level; `null` if there is none.
     pub fn field(&self, name: &str) -> &Value {
         self.fields.get(name).unwrap_or(&Value::Null)
@@ -220,6 +227,20 @@ impl Object {
     /// Whether its deletion has begun.
     pub fn is_terminating(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
+    }
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -167,7 +167,8 @@ impl<W: World> Api<W> {
     /// Some of the events behind `cursor` whose key starts with `prefix`, and the revision up to which these are all: recent
     /// ones from the hub, older ones from the store.
     pub async fn behind(&self, cursor: u64, prefix: &str) -> Result<(Vec<Arc<Event>>, u64), store::Error> {
-        if let Behind::Events(events, upto) = self.hub.behind(cursor, prefix, limits::TAIL_EVENTS_MAX) {
+        let recent = self.hub.behind(cursor, prefix, limits::TAIL_EVENTS_MAX, limits::WATCH_BYTES_MAX);
+        if let Behind::Events(events, upto) = recent {
             return Ok((events, upto));
         }
         let mut events = self.tails.behind(cursor).await?;

@@ -27,6 +27,11 @@ pub const BATCH_COMMANDS_MAX: usize = 1_024;
 ///
 /// Unit: entries. Test: `crates/apiserver/tests/it/replicas.rs::whoever_is_far_behind_catches_up_first`.
 pub const NEWS_ENTRIES_MAX: usize = 8_192;
+/// The pages of the log that are read to catch up with other replicas while the head is held.
+///
+/// Unit: pages. Test:
+/// `crates/apiserver/tests/it/replicas.rs::replica_that_is_many_bytes_behind_catches_up_first`.
+pub const NEWS_PAGES_MAX: usize = 16;
 /// Writing requests under way at once; one more is answered with 429.
 ///
 /// Unit: requests. Flag: `--max-mutating-requests-inflight`. Test:
@@ -45,10 +50,19 @@ pub const WATCHES_MAX: usize = 16_384;
 ///
 /// Unit: events. Test: `crates/apiserver/src/hub.rs::a_cursor_before_the_oldest_event_is_sent_to_the_store`.
 pub const RECENT_EVENTS_MAX: usize = 8_192;
+/// The size of the events that are kept in memory for watches, however few they are: of their keys, and of the versions before
+/// and after them as they are encoded.
+///
+/// Unit: bytes. Test: `crates/apiserver/src/hub.rs::hub_is_bounded_in_bytes`.
+pub const RECENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Events that a watch takes from memory or from the store at once.
 ///
 /// Unit: events. Test: `crates/apiserver/src/hub.rs::no_more_is_taken_at_once_than_asked_for`.
 pub const TAIL_EVENTS_MAX: usize = 128;
+/// The size at which a watch takes no more events at once: it may be exceeded by the last of them alone.
+///
+/// Unit: bytes. Test: `crates/apiserver/src/hub.rs::events_are_taken_up_to_a_size`.
+pub const WATCH_BYTES_MAX: usize = 128 * 1024;
 /// Watches that read from the store what is no longer in memory, at the same time: decisions read from it too.
 ///
 /// Unit: reads. Test: `crates/apiserver/src/tails.rs::whoever_lags_gets_what_was_read_for_others_and_no_gap`.
@@ -57,6 +71,10 @@ pub const TAILS_AT_ONCE: usize = 1;
 ///
 /// Unit: reads. Test: `crates/apiserver/src/tails.rs::whoever_lags_gets_what_was_read_for_others_and_no_gap`.
 pub const TAILS_KEPT: usize = RECENT_EVENTS_MAX / TAIL_EVENTS_MAX;
+/// The size of what is kept of such reads, however few they are.
+///
+/// Unit: bytes. Test: `crates/apiserver/src/tails.rs::kept_reads_are_bounded_in_bytes`.
+pub const TAILS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Watches that are told something at the same time, before everything else has its turn again.
 ///
 /// Unit: watches. Test: `crates/apiserver/src/turns.rs::everybody_else_comes_between_two_turns`.

@@ -1,7 +1,7 @@
 //! Events that the hub no longer has, read from the store for those who lag: watches, and the tasks behind the scenes.
 //!
 //! One read goes on at a time, however many watches lag: decisions read from the store too, and go first. What was read stays
-//! here for a while, because those who lag do so together, and is read into objects once for all of them.
+//! here for a while, because those who lag do so together, and is read into objects once for all of them, when a selector asks for it.
 
 use std::{
     collections::VecDeque,
@@ -26,8 +26,35 @@ pub struct Tails {
 struct Shared {
     store: Arc<dyn Store>,
     places: Semaphore,
-    /// The latest last.
-    read: Mutex<VecDeque<Arc<Chunk>>>,
+    read: Mutex<Kept>,
+}
+
+/// What was read, the latest last.
+#[derive(Default)]
+struct Kept {
+    chunks: VecDeque<Arc<Chunk>>,
+    /// What they have together.
+    bytes: usize,
+}
+
+impl Kept {
+    /// Keeps one more. Those for which there is no room come back.
+    fn add(&mut self, chunk: Arc<Chunk>) -> Vec<Arc<Chunk>> {
+        self.bytes += bytes(&chunk);
+        self.chunks.push_back(chunk);
+        let mut gone = Vec::new();
+        while (self.chunks.len() > limits::TAILS_KEPT || self.bytes > limits::TAILS_BYTES_MAX)
+            && let Some(chunk) = self.chunks.pop_front()
+        {
+            self.bytes -= bytes(&chunk);
+            gone.push(chunk);
+        }
+        gone
+    }
+}
+
+fn bytes(chunk: &Chunk) -> usize {
+    chunk.iter().map(|event| event.bytes()).sum()
 }
 
 impl Tails {
@@ -53,24 +80,32 @@ impl Shared {
             return Ok(known);
         }
         let entries = self.store.tail(Revision(cursor), limits::TAIL_EVENTS_MAX).await?;
-        let chunk: Chunk = entries.into_iter().map(watches::event).collect::<Result<_, _>>()?;
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.len() == limits::TAILS_KEPT {
-            read.pop_front();
-        }
-        read.push_back(Arc::new(chunk.clone()));
-        Ok(chunk)
+        let chunk: Arc<Chunk> = Arc::new(entries.into_iter().map(watches::event).collect());
+        let gone = self.read.lock().unwrap_or_else(PoisonError::into_inner).add(Arc::clone(&chunk));
+        drop(gone);
+        Ok(first_of(&chunk))
     }
 
     /// The events behind `cursor` that were read before.
     fn known(&self, cursor: u64) -> Option<Vec<Arc<Event>>> {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        read.iter().rev().find_map(|chunk| {
+        read.chunks.iter().rev().find_map(|chunk| {
             let first = chunk.first()?.revision;
             let skip = usize::try_from((cursor + 1).checked_sub(first)?).ok()?;
-            chunk.get(skip..).filter(|rest| !rest.is_empty()).map(<[_]>::to_vec)
+            chunk.get(skip..).filter(|rest| !rest.is_empty()).map(first_of)
         })
     }
+}
+
+/// As many of the events as a watch takes at once.
+fn first_of(events: &[Arc<Event>]) -> Vec<Arc<Event>> {
+    let mut taken = 0;
+    let fits = |event: &&Arc<Event>| {
+        let before = taken;
+        taken += event.bytes();
+        before < limits::WATCH_BYTES_MAX
+    };
+    events.iter().take_while(fits).cloned().collect()
 }
 
 #[cfg(test)]
@@ -113,5 +148,52 @@ mod tests {
         assert_eq!(revisions(&tails.behind(count).await.unwrap()), Vec::<u64>::new());
         let (one, other) = (tails.behind(7).await.unwrap(), tails.behind(7).await.unwrap());
         assert!(Arc::ptr_eq(&one[0], &other[0]), "it was read once");
+    }
+    #[tokio::test]
+    async fn kept_reads_are_bounded_in_bytes() {
+        let store = Arc::new(MemoryStore::default());
+        let part = store::limits::PAGE_BYTES_MAX;
+        let count = 2 * (limits::TAILS_BYTES_MAX / part) as u64;
+        for n in 0..count {
+            let write = Write {
+                key: Key::new(format!("books/platform/attic/x{n}")).unwrap(),
+                value: Some(vec![b' '; part].into()),
+                expected: None,
+                releases: Vec::new(),
+                takes: Vec::new(),
+            };
+            store.begin().await.unwrap().commit(vec![write]).await.unwrap();
+        }
+        let tails = Tails::new(store);
+        for cursor in 0..count {
+            assert_eq!(revisions(&tails.behind(cursor).await.unwrap()), [cursor + 1]);
+            let read = tails.shared.read.lock().unwrap();
+            let kept: usize = read.chunks.iter().map(|chunk| bytes(chunk)).sum();
+            assert!(kept == read.bytes && kept <= limits::TAILS_BYTES_MAX, "{kept} bytes");
+            assert!(!read.chunks.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn large_events_are_taken_a_few_at_once() {
+        let store = Arc::new(MemoryStore::default());
+        let write = |n: usize| Write {
+            key: Key::new(format!("books/platform/attic/x{n}")).unwrap(),
+            value: Some(vec![b' '; limits::WATCH_BYTES_MAX / 2].into()),
+            expected: None,
+            releases: Vec::new(),
+            takes: Vec::new(),
+        };
+        store.begin().await.unwrap().commit((0..6).map(write).collect()).await.unwrap();
+        let tails = Tails::new(store);
+        let (mut cursor, mut seen) = (0, Vec::new());
+        while cursor < 6 {
+            let events = tails.behind(cursor).await.unwrap();
+            assert!(events.len() <= 2, "{} at once", events.len());
+            seen.extend(revisions(&events));
+            cursor = *seen.last().unwrap();
+        }
+        assert_eq!(seen, [1, 2, 3, 4, 5, 6]);
+        assert_eq!(tails.shared.read.lock().unwrap().chunks.len(), 1, "it was read once");
     }
 }

@@ -29,8 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{self, Api, Draw, Place},
     body::Body,
-    committer,
-    hub::{Event, Unreadable},
+    hub::{Event, Unreadable, Version},
     limits,
     metrics::{Metrics, Told, WatchLabels, WatchListLabels},
     respond,
@@ -273,9 +272,10 @@ impl<W: World> Watch<W> {
     /// How an event looks to this watch.
     fn look(&mut self, event: &Event) -> Result<Option<Bytes>, Unreadable> {
         let event_type = if self.filter.is_everything() {
-            watch::change(event.old.is_some(), event.exists())
+            watch::change(event.existed(), event.exists())
         } else {
-            watch::transition(&self.filter, event.old.as_deref(), event.current()?.map(AsRef::as_ref))
+            let (old, new) = (event.previous()?, event.current()?);
+            watch::transition(&self.filter, old.map(AsRef::as_ref), new.map(AsRef::as_ref))
         };
         let Some(event_type) = event_type else { return Ok(None) };
         if self.representation == Representation::Json {
@@ -350,11 +350,10 @@ impl<W: World> Watch<W> {
 }
 
 /// An entry of the store's tail as the hub would have had it.
-pub fn event(entry: Entry) -> Result<Arc<Event>, store::Error> {
+pub fn event(entry: Entry) -> Arc<Event> {
     let Entry { revision, key, value, previous } = entry;
-    let old = previous.map(|record| committer::parse(&record.key, &record.value)).transpose()?;
-    let new = value.map(|bytes| committer::parse(&key, &bytes).map(|object| (bytes, object))).transpose()?;
-    Ok(Arc::new(Event::read(revision.0, key.to_string(), old, new)))
+    let old = previous.map(|record| Version::encoded(record.value));
+    Arc::new(Event::new(revision.0, key.to_string(), old, value.map(Version::encoded)))
 }
 
 fn failure(error: &store::Error) -> Status {

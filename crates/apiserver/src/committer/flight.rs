@@ -21,7 +21,7 @@ use super::{
     convert,
 };
 use crate::{
-    hub::{Event, Hub},
+    hub::{Event, Hub, Version},
     metrics::Metrics,
     write_path::WritePath,
 };
@@ -158,8 +158,9 @@ impl Crew {
     /// Tells the watches.
     pub fn publish(&self, batch: &Batch) {
         let events = batch.writes.iter().zip(batch.base + 1..).map(|(Staged { write, bytes, tied, .. }, revision)| {
-            let new = write.new.as_ref().map(|_| bytes.clone());
-            let event = Event::new(revision, write.key.to_text(), write.old.clone(), new);
+            let old = write.old.clone().map(Version::object);
+            let new = write.new.as_ref().map(|_| Version::encoded(bytes.clone()));
+            let event = Event::new(revision, write.key.to_text(), old, new);
             Arc::new(if *tied { event } else { event.untied() })
         });
         self.hub.publish(events.collect());

@@ -10,7 +10,10 @@ use bytes::Bytes;
 use store::{Error, Key, Revision, Write};
 
 use super::{Committer, Fatal, flight::Lost};
-use crate::{hub::Event, restore::FIRST_ENTRY};
+use crate::{
+    hub::{Event, Version},
+    restore::FIRST_ENTRY,
+};
 
 /// How large its value is, in bytes: as an object is. What is left of the last page of a table on a full disk must not suffice.
 const VALUE_BYTES: usize = 1_024;
@@ -34,7 +37,7 @@ impl<W: World> Committer<W> {
                     format!("the log ends at {revision}, this server wrote up to {known}: something else writes to it");
                 return Err(Fatal(why));
             }
-            let event = Event::new(revision.0, FIRST_ENTRY.to_owned(), None, Some(value())).untied();
+            let event = Event::new(revision.0, FIRST_ENTRY.to_owned(), None, Some(Version::encoded(value()))).untied();
             self.hub.publish(vec![Arc::new(event)]);
         }
         Ok(())

@@ -16,7 +16,7 @@ use apimachinery::{
     refusal::{Reason, Refusal},
 };
 use futures::try_join;
-use store::{Entry, Error, Revision, Transaction};
+use store::{Entry, Error, Revision, Transaction, page};
 use tokio::sync::{Notify, mpsc};
 
 use super::{
@@ -24,7 +24,13 @@ use super::{
     batch::{self, Batch, Caller, Objects, Wish},
     convert, flight,
 };
-use crate::{api, hub::Event, limits, outage::Outage, restore, standalone};
+use crate::{
+    api,
+    hub::{Event, Unreadable, Version},
+    limits,
+    outage::Outage,
+    restore, standalone,
+};
 
 /// The head, held, and what commands want to see and see behind it.
 struct Held {
@@ -48,6 +54,13 @@ impl From<Error> for Trouble {
             Error::Corrupt(_) | Error::Compacted { .. } => Self::Fatal(Fatal(error.to_string())),
             error => Self::Store(error),
         }
+    }
+}
+
+impl From<Unreadable> for Trouble {
+    /// The world moves by what cannot be read.
+    fn from(unreadable: Unreadable) -> Self {
+        Self::Fatal(Fatal(unreadable.to_string()))
     }
 }
 
@@ -145,7 +158,9 @@ impl<W: World> Committer<W> {
             let (names, keys) = batch::wanted(submitted, &wishes, |_| false);
             // By the transaction alone: a process that was frozen may have lost the head, and must not see later times.
             let (news, records) = try_join!(self.news(&*transaction), transaction.read(&keys))?;
+            let read = news.len();
             self.follow(news)?;
+            self.follow_on(&*transaction, read).await?;
             if self.is_outdated() {
                 continue;
             }
@@ -167,7 +182,21 @@ impl<W: World> Committer<W> {
         Revision(self.hub.head())
     }
 
-    /// What others committed, as much as is read while the head is held.
+    /// Reads on when others committed more than the `read` entries of one page, as much as is read while the head is held.
+    async fn follow_on(&self, transaction: &dyn Transaction, mut read: usize) -> Result<(), Trouble> {
+        for _ in 1..limits::NEWS_PAGES_MAX {
+            let (known, left) = (self.known(), limits::NEWS_ENTRIES_MAX.saturating_sub(read));
+            if known >= transaction.head() || left == 0 {
+                return Ok(());
+            }
+            let news = transaction.tail(known, left).await?;
+            read += news.len();
+            self.follow(news)?;
+        }
+        Ok(())
+    }
+
+    /// What others committed: the first page of it.
     async fn news(&self, transaction: &dyn Transaction) -> Result<Vec<Entry>, Error> {
         let known = self.known();
         if transaction.head() <= known {
@@ -203,7 +232,7 @@ impl<W: World> Committer<W> {
     async fn catch_up(&self) -> Result<(), Trouble> {
         loop {
             let news = self.store.tail(self.known(), limits::NEWS_ENTRIES_MAX).await?;
-            let is_all = news.len() < limits::NEWS_ENTRIES_MAX;
+            let is_all = !page::is_full(&news, limits::NEWS_ENTRIES_MAX);
             self.follow(news)?;
             if is_all {
                 return Ok(());
@@ -228,26 +257,16 @@ impl<W: World> Committer<W> {
         let Entry { revision, key: place, value, previous } = entry;
         let versions = previous.iter().map(|record| &record.value).chain(&value);
         let tied = versions.into_iter().any(|bytes| standalone::may_be_tied(bytes));
+        let (old, new) = (previous.map(|record| Version::encoded(record.value)), value.map(Version::encoded));
+        let event = Event::new(revision.0, place.to_string(), old, new);
         let key = api::object_key(&self.registry, place.as_str());
         if key.is_none() && place.as_str() != restore::FIRST_ENTRY {
             self.set_outdated();
         }
-        let moved = key.filter(|key| W::moved_by().contains(&key.resource));
-        let old = match previous.map(|record| convert::parse(&place, &record.value)).transpose() {
-            Err(error) if moved.is_none() => {
-                tracing::error!(error = %error, "what was written before is passed over");
-                None
-            }
-            old => old?,
-        };
-        let event = if let Some(key) = moved {
-            let new = value.map(|bytes| convert::parse(&place, &bytes).map(|object| (bytes, object))).transpose()?;
-            world.apply(&Write { key, old: old.clone(), new: new.as_ref().map(|(_, object)| Arc::clone(object)) });
-            Event::read(revision.0, place.to_string(), old, new)
-        } else {
-            // Most are only passed on to watches.
-            Event::new(revision.0, place.to_string(), old, value)
-        };
+        // Most are only passed on to watches.
+        if let Some(key) = key.filter(|key| W::moved_by().contains(&key.resource)) {
+            world.apply(&Write { key, old: event.previous()?.cloned(), new: event.current()?.cloned() });
+        }
         Ok(Arc::new(if tied { event } else { event.untied() }))
     }
 

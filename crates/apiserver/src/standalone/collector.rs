@@ -150,7 +150,13 @@ impl<'a, W: World> Collector<'a, W> {
             }
         } else {
             let freed = self.graph.remove(&event.key);
-            let uid = event.old.as_ref().map_or("", |old| old.metadata.uid.as_str());
+            let uid = match event.previous() {
+                Ok(old) => old.map_or("", |old| old.metadata.uid.as_str()),
+                Err(unreadable) => {
+                    tracing::error!(error = %unreadable, "the dependents of an object are not known");
+                    ""
+                }
+            };
             let bereft = self.graph.dependents(uid).map(str::to_owned).collect::<Vec<_>>();
             self.agenda.extend(freed.into_iter().chain(bereft));
         }

@@ -108,7 +108,7 @@ impl Desk {
 
     /// What [`Hub::behind`] has after `cursor`, as (key, what happened).
     pub fn events(&self, cursor: u64) -> Vec<(String, &'static str)> {
-        let Behind::Events(events, _) = self.hub.behind(cursor, "", usize::MAX) else {
+        let Behind::Events(events, _) = self.hub.behind(cursor, "", usize::MAX, usize::MAX) else {
             panic!("the hub is large enough")
         };
         let what = |old: bool, new: bool| match (old, new) {
@@ -116,7 +116,7 @@ impl Desk {
             (true, true) => "changed",
             (true, false) => "deleted",
         };
-        events.iter().map(|event| (event.key.clone(), what(event.old.is_some(), event.exists()))).collect()
+        events.iter().map(|event| (event.key.clone(), what(event.existed(), event.exists()))).collect()
     }
 
     /// Waits until so many books stand on the shelf `a`, by what has been decided.

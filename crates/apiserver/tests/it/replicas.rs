@@ -163,3 +163,12 @@ async fn whoever_is_far_behind_catches_up_first() {
     assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 0);
     follows(&desk, desk.store.head().await.unwrap().revision.0).await;
 }
+
+#[tokio::test]
+async fn replica_that_is_many_bytes_behind_catches_up_first() {
+    let desk = one().await;
+    let large = (0..20).map(|n| (format!("others/{n}"), vec![b' '; store::limits::PAGE_BYTES_MAX]));
+    desk.store.write_values_behind_the_back(large).await;
+    assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 0);
+    follows(&desk, desk.store.head().await.unwrap().revision.0).await;
+}

@@ -73,10 +73,10 @@ impl Replica {
 
     /// What its watches heard is what the log says.
     async fn audit_story(&self, log: &MemoryStore) -> Result<(), String> {
-        let Behind::Events(events, _) = self.hub.behind(self.began, "", usize::MAX) else {
+        let Behind::Events(events, _) = self.hub.behind(self.began, "", usize::MAX, usize::MAX) else {
             return Err("the hub forgot something".to_owned());
         };
-        let told = events.iter().map(|event| (event.revision, event.key.clone(), event.old.is_some(), event.exists()));
+        let told = events.iter().map(|event| (event.revision, event.key.clone(), event.existed(), event.exists()));
         let entries = contract::entries(log, Revision(self.began)).await;
         let written = entries.iter().take(events.len()).map(|entry| {
             (entry.revision.0, entry.key.as_str().to_owned(), entry.previous.is_some(), entry.value.is_some())
