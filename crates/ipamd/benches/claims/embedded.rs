@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Settings,
+    Settings, lists,
     load::{Load, Outcome, Target},
     pools,
     process::Process,
@@ -13,11 +13,14 @@ use crate::{
 /// Clients of one pool.
 const CLIENTS: [usize; 3] = [1, 32, 256];
 
-/// Measures claims, or what watches cost.
+/// Measures claims, or what watches or lists cost.
 pub async fn measure(settings: &Settings) -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let server = Arc::new(Target::new(vec![Process::ipam(directory.path()).await?], pools::ONE));
     pools::create_one(server.first()).await?;
+    if settings.lists > 0 {
+        return lists::measure(&server, settings.lists, settings.claims).await;
+    }
     if settings.watches > 0 {
         return watchers::measure(&server, settings.watches, settings.claims).await;
     }

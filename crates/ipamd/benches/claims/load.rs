@@ -191,7 +191,12 @@ impl Client {
 
     /// The body of the answer to a GET, which is still to be read.
     pub async fn open(&mut self, path: &str) -> anyhow::Result<Incoming> {
-        let response = self.request(Request::get(path), String::new()).await?;
+        self.open_as(path, "application/json").await
+    }
+
+    /// The same in another form.
+    pub async fn open_as(&mut self, path: &str, accept: &str) -> anyhow::Result<Incoming> {
+        let response = self.request_as(Request::get(path), String::new(), accept).await?;
         anyhow::ensure!(response.status() == 200, "{path} was answered with {}", response.status());
         Ok(response.into_body())
     }
@@ -208,10 +213,19 @@ impl Client {
         request: http::request::Builder,
         body: String,
     ) -> anyhow::Result<http::Response<Incoming>> {
+        self.request_as(request, body, "application/json").await
+    }
+
+    async fn request_as(
+        &mut self,
+        request: http::request::Builder,
+        body: String,
+        accept: &str,
+    ) -> anyhow::Result<http::Response<Incoming>> {
         let request = request
             .header(header::HOST, "localhost")
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT, accept)
             .body(Full::new(Bytes::from(body)))?;
         self.sender.ready().await?;
         Ok(self.sender.send_request(request).await?)

@@ -1,11 +1,12 @@
 //! Claims per second and their latency, end to end over TLS, against real `ipam` processes.
 //!
 //! `cargo bench -p ipamd --bench claims [-- --seconds 10 --claims 1000000]`, or, for what many watches cost,
-//! `-- --watches 5000 --claims 1000`, or, for replicas over PostgreSQL, `-- --postgres`. Beside each figure stands that of a server of
+//! `-- --watches 5000 --claims 1000`, or, for the memory that lists take, `-- --lists 64 --claims 1000000`, or, for replicas over PostgreSQL, `-- --postgres`. Beside each figure stands that of a server of
 //! the same stack (TLS, HTTP, JSON) that only parses the body and answers it, measured in the same run by the same
 //! clients: the machine's share of the time. It does not check answers beyond their status; the tests do that.
 
 mod embedded;
+mod lists;
 mod load;
 mod null;
 mod pools;
@@ -19,6 +20,8 @@ struct Settings {
     claims: u64,
     /// Measure with so many open watches instead; 0: do not.
     watches: usize,
+    /// Measure so many lists at once instead; 0: do not.
+    lists: usize,
     /// Measure replicas on PostgreSQL instead.
     postgres: bool,
 }
@@ -34,6 +37,7 @@ impl Settings {
             seconds: number("--seconds", 10),
             claims: number("--claims", 1_000_000),
             watches: usize::try_from(number("--watches", 0)).unwrap_or(usize::MAX),
+            lists: usize::try_from(number("--lists", 0)).unwrap_or(usize::MAX),
             postgres: args.iter().any(|arg| arg == "--postgres"),
         }
     }

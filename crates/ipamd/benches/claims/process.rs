@@ -72,8 +72,23 @@ impl Process {
 
     /// Resident memory.
     pub fn resident_mib(&self) -> anyhow::Result<u64> {
+        self.memory_mib("VmRSS:")
+    }
+
+    /// The most that it was since [`Process::forget_peak`].
+    pub fn peak_mib(&self) -> anyhow::Result<u64> {
+        self.memory_mib("VmHWM:")
+    }
+
+    /// Counts the peak of the resident memory from now on, and says what it is now.
+    pub fn forget_peak(&self) -> anyhow::Result<u64> {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?;
+        self.resident_mib()
+    }
+
+    fn memory_mib(&self, name: &str) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+        let line = status.lines().find(|line| line.starts_with(name)).with_context(|| format!("no {name}"))?;
         Ok(line.split_whitespace().nth(1).context("no number")?.parse::<u64>()? / 1024)
     }
 
