@@ -143,7 +143,7 @@ async fn backup_of_a_server_that_stops_is_given_up() {
 /// It has not asked for anything yet, and would have had ten seconds more for that.
 #[tokio::test]
 async fn silent_caller_does_not_keep_a_server_from_stopping() {
-    let shared = Shared { patience: Duration::from_secs(3_600), ..Shared::new(None, CancellationToken::new()) };
+    let shared = Shared { patience: Duration::from_hours(1), ..Shared::new(None, CancellationToken::new()) };
     let (_caller, stream) = UnixStream::pair().unwrap();
     shared.stop.cancel();
     timeout(Duration::from_secs(20), serve(stream, Arc::new(shared))).await.unwrap();
