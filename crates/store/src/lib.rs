@@ -139,9 +139,14 @@ pub enum Error {
     /// The database failed in a commit and whether it was written is not known.
     #[error("the outcome of the commit is unknown: {0}")]
     Unknown(String),
-    /// What the store holds contradicts itself. Repeating the call will not help.
+    /// What the store holds contradicts itself. Repeating the call will not help. Of a commit it is not known whether it was written.
     #[error("the store is damaged: {0}")]
     Corrupt(String),
+    /// The log is not the one that this store has read so far: it lost commits, was filled, or its revisions were moved. What was made of
+    /// it must not be used any more, and a store that is opened now reads the log as it is. Of a commit it is not known whether it
+    /// was written.
+    #[error("the log is not the one that was read before: {0}")]
+    Diverged(String),
 }
 
 /// The ordered log of one database.

@@ -335,7 +335,7 @@ pub async fn holders<'a>(
 
 /// All of these are refused because the store could not be read.
 pub fn refused(submitted: Vec<Submitted>, error: &store::Error) -> Vec<Caller> {
-    let refusal = convert::unavailable(error);
+    let refusal = convert::not_written(error);
     submitted.into_iter().map(|submitted| submitted.refused(refusal.clone())).collect()
 }
 

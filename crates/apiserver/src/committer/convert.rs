@@ -58,8 +58,8 @@ fn revision_of(object: &Object) -> Result<Revision, Refusal> {
         .map_err(|_| Refusal::new(Reason::InternalError, format!("{} has no resourceVersion", object.metadata.name)))
 }
 
-/// The refusal of a write that the store did not make.
-pub fn unavailable(error: &store::Error) -> Refusal {
+/// The refusal of a write that never came to its commit, or of which the store knows that nothing was written.
+pub fn not_written(error: &store::Error) -> Refusal {
     match error {
         store::Error::Unavailable(_) => Refusal::new(
             Reason::ServiceUnavailable,
@@ -70,5 +70,49 @@ pub fn unavailable(error: &store::Error) -> Refusal {
             Reason::InternalError,
             "the store refused the write; nothing was written (the server's log says why)",
         ),
+    }
+}
+
+/// The refusal of a write whose commit failed. Only what the contract of the store promises is said.
+pub fn commit_failed(error: &store::Error) -> Refusal {
+    match error {
+        store::Error::Unavailable(_) | store::Error::Guard(_) | store::Error::Precondition { .. } => not_written(error),
+        store::Error::Unknown(_) => Refusal::new(
+            Reason::Timeout,
+            "the store did not say whether the write was made: read the object before you repeat it",
+        ),
+        _ => Refusal::new(
+            Reason::InternalError,
+            "the store failed in the commit; whether the write was made is not known: read the object before you repeat it \
+             (the server's log says why)",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::Error;
+
+    use super::*;
+
+    #[test]
+    fn refusal_says_that_nothing_was_written_only_where_that_is_certain() {
+        let precondition = || Error::Precondition { key: Key::new("k").unwrap(), expected: None, found: None };
+        let (compacted, future) = (Revision(1), Revision(2));
+        for (error, is_certain) in [
+            (Error::Unavailable(String::new()), true),
+            (Error::Guard(String::new()), true),
+            (precondition(), true),
+            (Error::Unknown(String::new()), false),
+            (Error::Corrupt(String::new()), false),
+            (Error::Diverged(String::new()), false),
+            (Error::Compacted { requested: compacted, compacted: future }, false),
+            (Error::Future { requested: future, head: compacted }, false),
+        ] {
+            let message = commit_failed(&error).message;
+            assert_eq!(message.contains("nothing was written"), is_certain, "{error}: {message}");
+            assert_eq!(message.contains("read the object before you repeat it"), !is_certain, "{error}: {message}");
+            assert!(not_written(&error).message.contains("nothing was written"), "{error}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use futures::{
     FutureExt,
     future::{BoxFuture, Either, MaybeDone, maybe_done, select},
 };
-use store::{Revision, Store, Transaction};
+use store::{Error, Revision, Store, Transaction};
 
 use super::{
     Answers, Committed, Fatal,
@@ -105,7 +105,7 @@ impl Crew {
             Ok(transaction) => self.commit(transaction, batch, writes).await,
             Err(error) => {
                 self.writes.failed(&error);
-                Ok(Err(convert::unavailable(&error)))
+                Ok(Err(convert::not_written(&error)))
             }
         }
     }
@@ -118,8 +118,10 @@ impl Crew {
     ) -> Result<Landing, Lost> {
         match self.commit_timed(transaction, writes).await {
             Ok(()) => Ok(Ok(())),
-            Err(store::Error::Unknown(why)) => self.find_out(Revision(batch.base), Revision(batch.end()), &why).await,
-            Err(error) => Ok(Err(convert::unavailable(&error))),
+            Err(error @ (Error::Unavailable(_) | Error::Guard(_) | Error::Precondition { .. })) => {
+                Ok(Err(convert::commit_failed(&error)))
+            }
+            Err(error) => self.find_out(Revision(batch.base), Revision(batch.end()), error).await,
         }
     }
 
@@ -128,7 +130,7 @@ impl Crew {
         &self,
         transaction: Box<dyn Transaction>,
         writes: Vec<store::Write>,
-    ) -> Result<(), store::Error> {
+    ) -> Result<(), Error> {
         let (started, count) = (Instant::now(), writes.len());
         let result = transaction.commit(writes).await;
         self.metrics.commit_finished(started.elapsed(), count);
@@ -141,13 +143,16 @@ impl Crew {
 
     /// A commit whose outcome the store does not know is there or not: the head tells. It is taken, not just looked at,
     /// because the commit may still be going on; whoever takes the head has waited for it.
-    pub async fn find_out(&self, base: Revision, end: Revision, why: &str) -> Result<Landing, Lost> {
+    pub async fn find_out(&self, base: Revision, end: Revision, why: Error) -> Result<Landing, Lost> {
         match self.store.begin().await.map(|transaction| transaction.head()) {
             Ok(head) if head == end => {
                 self.writes.succeeded();
                 Ok(Ok(()))
             }
-            Ok(head) if head == base => Ok(Err(convert::unavailable(&store::Error::Unavailable(why.to_owned())))),
+            Ok(head) if head == base => {
+                let why = if let Error::Unknown(why) = why { Error::Unavailable(why) } else { why };
+                Ok(Err(convert::not_written(&why)))
+            }
             Ok(head) => {
                 Err(Lost::Unknown(format!("{why}; the log ends at {head}, neither before nor behind the commit")))
             }
@@ -208,7 +213,7 @@ impl Lost {
     pub fn refuse(self, callers: Vec<Caller>) -> Fatal {
         match self {
             Self::Foreign(why) => {
-                refuse(callers, &convert::unavailable(&store::Error::Corrupt(why.clone())));
+                refuse(callers, &convert::not_written(&Error::Corrupt(why.clone())));
                 Fatal(why)
             }
             // That nobody answers says just that.

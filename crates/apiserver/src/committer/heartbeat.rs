@@ -23,7 +23,7 @@ impl<W: World> Committer<W> {
     pub(super) async fn heartbeat(&self) -> Result<(), Fatal> {
         let written = match self.write_heartbeat().await {
             Ok(revision) => Some(revision),
-            Err(Error::Unknown(why)) if !self.store.is_shared() => self.find_out(&why).await?,
+            Err(error @ Error::Unknown(_)) if !self.store.is_shared() => self.find_out(error).await?,
             Err(error) => {
                 self.writes.failed(&error);
                 None
@@ -60,7 +60,7 @@ impl<W: World> Committer<W> {
     }
 
     /// Whether a heartbeat was written although its answer was lost.
-    async fn find_out(&self, why: &str) -> Result<Option<Revision>, Fatal> {
+    async fn find_out(&self, why: Error) -> Result<Option<Revision>, Fatal> {
         let base = Revision(self.hub.head());
         match self.crew().find_out(base, base.next(), why).await {
             Ok(landing) => Ok(landing.is_ok().then(|| base.next())),

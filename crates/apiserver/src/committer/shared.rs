@@ -13,7 +13,7 @@ use std::{
 use apimachinery::{
     command::Write,
     kind::{Span, World},
-    refusal::{Reason, Refusal},
+    refusal::Refusal,
 };
 use futures::try_join;
 use store::{Entry, Error, Revision, Transaction, page};
@@ -51,7 +51,7 @@ pub(super) enum Trouble {
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         match error {
-            Error::Corrupt(_) | Error::Compacted { .. } => Self::Fatal(Fatal(error.to_string())),
+            Error::Corrupt(_) | Error::Diverged(_) | Error::Compacted { .. } => Self::Fatal(Fatal(error.to_string())),
             error => Self::Store(error),
         }
     }
@@ -298,19 +298,13 @@ impl<W: World> Committer<W> {
     }
 }
 
-/// What callers hear of a commit that failed, and whether this process may go on.
+/// What callers are told of a commit that failed, and whether this process may go on.
 fn after_commit(error: Error) -> (Refusal, Result<(), Fatal>) {
+    let refusal = convert::commit_failed(&error);
     match error {
-        Error::Unknown(_) => (unknown(), Ok(())),
-        Error::Guard(_) | Error::Precondition { .. } | Error::Corrupt(_) => {
-            let fatal = Fatal(format!("what it knows is not what is stored: {error}"));
-            (convert::unavailable(&error), Err(fatal))
+        Error::Guard(_) | Error::Precondition { .. } | Error::Corrupt(_) | Error::Diverged(_) => {
+            (refusal, Err(Fatal(format!("what it knows is not what is stored: {error}"))))
         }
-        error => (convert::unavailable(&error), Ok(())),
+        _ => (refusal, Ok(())),
     }
-}
-
-fn unknown() -> Refusal {
-    let message = "the store did not say whether the write was made: read the object before you repeat it";
-    Refusal::new(Reason::Timeout, message)
 }

@@ -393,6 +393,15 @@ async fn a_commit_that_goes_on_after_its_answer_was_lost_is_waited_for() {
 }
 
 #[tokio::test]
+async fn damage_that_a_commit_meets_does_not_decide_whether_it_was_written() {
+    let desk = Desk::with_shelf().await;
+    desk.store.plan([Fault::Written(Error::Corrupt("a page is bad".into()))]);
+    let outcome = desk.queue.submit(create_book("x")).await;
+    assert_eq!(desk.stored(&book_key("x")).await.unwrap(), object(&outcome), "it was written, and the answer says so");
+    desk.queue.submit(create_book("y")).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_cannot_be_found_out_ends_the_committer() {
     let mut desk = Desk::with_shelf().await;
     desk.store.plan([Fault::AnswerLost, Fault::Begin(Error::Unavailable("gone".into()))]);

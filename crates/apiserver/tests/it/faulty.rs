@@ -22,6 +22,8 @@ pub enum Fault {
     Refused(Error),
     /// All is written, and the answer is lost.
     AnswerLost,
+    /// All is written, and the store says this.
+    Written(Error),
     /// Nothing is written, and nobody can tell.
     CommitLost,
     /// The answer is lost while the commit still goes on: it ends when [`FaultyStore::release`] lets it.
@@ -393,6 +395,10 @@ impl Transaction for FaultyTransaction {
             Some(Fault::AnswerLost) => {
                 inner.commit(writes).await?;
                 unknown()
+            }
+            Some(Fault::Written(error)) => {
+                inner.commit(writes).await?;
+                Err(error)
             }
             Some(Fault::AnswerEarly) => {
                 tokio::spawn(async move {

@@ -147,6 +147,18 @@ async fn what_a_store_refuses_as_wrong_ends_the_committer() {
 }
 
 #[tokio::test]
+async fn damage_that_a_shared_commit_meets_is_never_told_as_nothing_written() {
+    for error in [Error::Corrupt("a page is bad".into()), Error::Diverged("it lost commits".into())] {
+        let mut desk = one().await;
+        desk.store.plan([Fault::Written(error)]);
+        let refusal = desk.queue.submit(create_book("x")).await.unwrap_err();
+        assert_eq!(refusal.reason, Reason::InternalError);
+        assert!(refusal.message.contains("whether the write was made is not known"), "{}", refusal.message);
+        assert!(desk.ended().await.unwrap().is_err());
+    }
+}
+
+#[tokio::test]
 async fn a_log_that_lost_commits_ends_the_committer() {
     let mut desk = Desk::open_on(FaultyStore::shared(), 7);
     let outcome = desk.queue.submit(create(shelf_key("a"), shelf("a", 5))).await;
