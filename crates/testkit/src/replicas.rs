@@ -1,7 +1,12 @@
 //! Several servers over one database, each with a data directory of its own, and clients that do not care which one answers.
 #![expect(clippy::panic, reason = "a test ends where its servers fail")]
 
-use std::{fs, path::Path, process::Output, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    process::{ExitStatus, Output},
+    sync::Arc,
+};
 
 use ::http::Request;
 use kube::client::Body;
@@ -91,6 +96,12 @@ impl Replicas {
     /// The administrator's client for exact bytes, spread as [`Replicas::client`] is.
     pub fn http(&self) -> Http {
         Http::spread(self.each_http(), Arc::clone(&self.balance))
+    }
+
+    /// Waits until one has ended by itself, and says how. The others get its requests.
+    pub async fn wait_one(&mut self, server: usize) -> ExitStatus {
+        self.balance.set(server, false);
+        self.servers[server].wait().await
     }
 
     /// SIGSTOP. The others get its requests.

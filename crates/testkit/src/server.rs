@@ -328,7 +328,9 @@ impl Setup {
 
     async fn access(&self) -> anyhow::Result<Access> {
         let kubeconfig = Kubeconfig::read_from(self.kubeconfig())?;
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        // A test is to see what the server answers, and what was refused or not known is not repeated behind its back.
+        config.default_retry = false;
         let port = config.cluster_url.port_u16().context("the kubeconfig names no port")?;
         Ok(Access { port, config })
     }

@@ -11,7 +11,7 @@ use support::{BINARY, Front};
 use testkit::{
     Builder, Replicas, Servers as _, claim,
     postgres::{Cluster, Database},
-    proxy::Proxy,
+    proxy::{Fault, Proxy},
 };
 
 /// Where the tests run.
@@ -106,18 +106,18 @@ async fn a_database_that_is_killed() {
 async fn connections_that_are_cut_in_a_commit() {
     let site = Site::usual().await;
     let mut run = site.work().await;
-    site.line.cut_commits(5);
+    site.line.fail_commits(5, Fault::Cut);
     for _ in 0..TIMES {
         run.let_work().await;
     }
-    site.line.cut_commits(0);
+    site.line.fail_commits(0, Fault::Cut);
     for _ in 0..TIMES {
         site.line.cut();
         run.let_work().await;
         site.line.mend();
         run.let_work().await;
     }
-    let cuts = site.line.cuts();
+    let cuts = site.line.faults();
     assert!(cuts > 4, "{cuts} commits were cut");
     run.end(&site.front, &format!("{cuts} commits cut, the line down {TIMES} times")).await;
 }

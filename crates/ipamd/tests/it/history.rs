@@ -90,6 +90,7 @@ pub struct Run {
     actors: Vec<JoinHandle<Actor>>,
     recorders: Vec<JoinHandle<Vec<Value>>>,
     onlooker: JoinHandle<u64>,
+    begun: Instant,
 }
 
 impl Run {
@@ -110,7 +111,7 @@ impl Run {
             tokio::spawn(Actor::new(index, &front.another_client(), random, phases.clone(), Arc::clone(&done)).run())
         };
         let actors = (0..clients).map(act).collect();
-        Self { random: SmallRng::seed_from_u64(seed), phase, done, actors, recorders, onlooker }
+        Self { random: SmallRng::seed_from_u64(seed), phase, done, actors, recorders, onlooker, begun: Instant::now() }
     }
 
     /// Tells all of them where the run is.
@@ -143,11 +144,13 @@ impl Run {
         }
         let sum = |count: fn(&Actor) -> u64| actors.iter().map(count).sum::<u64>();
         println!(
-            "history: {} operations checked ({} acknowledged creates, {} deletes, {} unanswered), {looks} looks, {what}, {events} events",
+            "history: {} operations checked ({} acknowledged creates, {} deletes, {} refused with nothing written, {} unanswered), {looks} looks, {what}, {events} events, {} s",
             sum(|actor| actor.operations),
             sum(|actor| actor.creates),
             sum(|actor| actor.deletes),
+            sum(|actor| actor.not_written),
             sum(|actor| actor.unanswered),
+            self.begun.elapsed().as_secs(),
         );
         assert!(sum(|actor| actor.creates) > 100, "too little happened to prove anything");
     }

@@ -67,18 +67,27 @@ impl Cluster {
 
     /// Another cluster that follows this one, and whose copy every commit waits for from now on.
     pub async fn standby(&self) -> anyhow::Result<Self> {
-        let standby = Self::empty()?;
-        let mut copy = program(&self.programs, "pg_basebackup");
-        copy.args(["-U", "ipam", "-h", "127.0.0.1", "-p", &self.port.to_string(), "-R", "-c", "fast", "-D"]);
-        run(copy.arg(standby.data()))?;
-        let mut settings = fs::OpenOptions::new().append(true).open(standby.data().join(SETTINGS))?;
-        settings.write_all(standby.place().as_bytes())?;
-        standby.run()?;
+        let standby = self.follower().await?;
         self.execute("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'");
         self.execute("postgres", "SELECT pg_reload_conf()");
         let followed = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
         until("the standby does not follow", || self.execute("postgres", followed).trim() == "1").await?;
         Ok(standby)
+    }
+
+    /// Another cluster that follows this one, and that no commit waits for. It has all that was committed before.
+    pub async fn follower(&self) -> anyhow::Result<Self> {
+        let follower = Self::empty()?;
+        let mut copy = program(&self.programs, "pg_basebackup");
+        copy.args(["-U", "ipam", "-h", "127.0.0.1", "-p", &self.port.to_string(), "-R", "-c", "fast", "-D"]);
+        run(copy.arg(follower.data()))?;
+        let mut settings = fs::OpenOptions::new().append(true).open(follower.data().join(SETTINGS))?;
+        settings.write_all(follower.place().as_bytes())?;
+        follower.run()?;
+        let end = self.execute("postgres", "SELECT pg_current_wal_flush_lsn()");
+        let has_all = format!("SELECT count(*) FROM pg_stat_replication WHERE replay_lsn >= '{}'", end.trim());
+        until("the follower does not follow", || self.execute("postgres", &has_all).trim() == "1").await?;
+        Ok(follower)
     }
 
     /// Makes a standby the one that is written to.

@@ -9,6 +9,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+use crate::proxy::Proxy;
+
 use super::{Cluster, Database, as_user, free_port, give_away, in_path, private_folder};
 
 /// Where Debian keeps it, which is not in every user's PATH.
@@ -29,11 +31,20 @@ pub struct Pooler {
 impl Pooler {
     /// One before all databases of the cluster.
     pub fn start(cluster: &Cluster) -> anyhow::Result<Self> {
+        Self::before(&cluster.folder.display().to_string(), cluster.port)
+    }
+
+    /// One that reaches its database through a proxy.
+    pub fn start_through(proxy: &Proxy) -> anyhow::Result<Self> {
+        Self::before("127.0.0.1", proxy.port())
+    }
+
+    fn before(host: &str, target: u16) -> anyhow::Result<Self> {
         let program = find_program()?;
         let folder = private_folder("ipam-pgbouncer-")?;
         let port = free_port()?;
         let config = folder.join("pgbouncer.ini");
-        fs::write(&config, settings(cluster, port))?;
+        fs::write(&config, settings(host, target, port))?;
         give_away(&config)?;
         let mut guardian = guardian(program, &folder, &config)?;
         let mut said = BufReader::new(guardian.stdout.take().context("its output is piped")?).lines();
@@ -54,13 +65,11 @@ impl Pooler {
     }
 }
 
-fn settings(cluster: &Cluster, port: u16) -> String {
+fn settings(host: &str, target: u16, port: u16) -> String {
     format!(
-        "[databases]\n* = host={} port={} user=ipam\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+        "[databases]\n* = host={host} port={target} user=ipam\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
          unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = {CONNECTIONS}\n\
-         log_connections = 0\nlog_disconnections = 0\nlog_stats = 0\n",
-        cluster.folder.display(),
-        cluster.port,
+         log_connections = 0\nlog_disconnections = 0\nlog_stats = 0\nserver_login_retry = 0.1\n"
     )
 }
 

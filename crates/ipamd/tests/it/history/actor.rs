@@ -38,6 +38,7 @@ pub struct Actor {
     pub creates: u64,
     pub deletes: u64,
     pub unanswered: u64,
+    pub not_written: u64,
 }
 
 /// What a client knows about one name.
@@ -64,8 +65,13 @@ pub enum Fate {
 enum Outcome<T> {
     Done(T),
     Refused(Box<Status>),
+    /// The server could not do it, and says that it wrote nothing: that must be true.
+    NotWritten,
     Unanswered,
 }
+
+/// What the message of such an answer says.
+const NOT_WRITTEN: &str = "nothing was written";
 
 impl Actor {
     pub fn new(
@@ -87,6 +93,7 @@ impl Actor {
             creates: 0,
             deletes: 0,
             unanswered: 0,
+            not_written: 0,
         }
     }
 
@@ -176,6 +183,8 @@ impl Actor {
                 assert!(expected.contains(&(status.code, status.reason.as_str())), "{name}: {status:?}");
                 (if may_come { Fate::Unknown } else { Fate::Gone }, None)
             }
+            // By itself it leaves no trace; an earlier try that was not answered may.
+            Outcome::NotWritten => (if may_come { Fate::Unknown } else { Fate::Gone }, None),
             Outcome::Unanswered => (Fate::Unknown, None),
         };
         self.records.insert(name, Record { retain, claim: fate, allocation: fate, bound, may_come });
@@ -220,6 +229,7 @@ impl Actor {
             Outcome::Refused(status) => {
                 panic!("{name} was acknowledged and cannot be deleted: {status:?}")
             }
+            Outcome::NotWritten => return Fate::Live,
             Outcome::Unanswered => {}
         }
         if !self.random.random_bool(0.5) || !self.is_up().await {
@@ -229,7 +239,7 @@ impl Actor {
             Outcome::Done(()) => Fate::Gone,
             Outcome::Refused(status) if status.code == 404 => Fate::Gone,
             Outcome::Refused(status) => panic!("{name}: {status:?}"),
-            Outcome::Unanswered => Fate::Unknown,
+            Outcome::NotWritten | Outcome::Unanswered => Fate::Unknown,
         }
     }
 
@@ -244,6 +254,10 @@ impl Actor {
         match answered {
             Some(Ok(done)) => Outcome::Done(done),
             Some(Err(Error::Api(status))) if status.code < 500 || status.code == 507 => Outcome::Refused(status),
+            Some(Err(Error::Api(status))) if status.message.contains(NOT_WRITTEN) => {
+                self.not_written += 1;
+                Outcome::NotWritten
+            }
             _ => {
                 self.unanswered += 1;
                 Outcome::Unanswered
