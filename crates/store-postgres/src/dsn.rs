@@ -1,6 +1,7 @@
 //! Connection strings, as libpq reads them: URLs, or `key=value` pairs.
 //!
-//! What is said about TLS is taken out here, because tokio-postgres knows little of it; the rest goes on to tokio-postgres.
+//! What is said about TLS is taken out here, because tokio-postgres knows little of it, and what is said about time, because it knows
+//! that by other names and units than libpq; the rest goes on to tokio-postgres.
 //! Nothing is read from the environment or from files of the user's, and no error repeats a value: it may be a password.
 
 use std::path::PathBuf;
@@ -11,7 +12,10 @@ use tokio_postgres::{
     config::{Host, SslMode},
 };
 
+use self::timing::Timing;
 use crate::causes::causes;
+
+mod timing;
 
 /// How far the server is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,17 +61,19 @@ pub fn parse(dsn: &str) -> Result<(Config, Encryption), String> {
     if !config.get_hosts().is_empty() && config.get_hosts().iter().all(is_local) {
         said.mode = Some("disable".to_owned());
     }
+    said.timing.apply(&mut config)?;
     let encryption = said.encryption(&mut config)?;
     Ok((config, encryption))
 }
 
-/// The parameters about TLS, as they were written. An empty one is one that is not there.
+/// The parameters that are taken out, as they were written. An empty one is one that is not there.
 #[derive(Default)]
 struct Said {
     mode: Option<String>,
     roots: Option<String>,
     certificate: Option<String>,
     key: Option<String>,
+    timing: Timing,
 }
 
 impl Said {
@@ -77,7 +83,7 @@ impl Said {
             "sslrootcert" => Some(&mut self.roots),
             "sslcert" => Some(&mut self.certificate),
             "sslkey" => Some(&mut self.key),
-            _ => None,
+            _ => self.timing.parameter(key),
         }
     }
 

@@ -11,17 +11,14 @@ use std::{
 use futures::{StreamExt as _, stream};
 use rand::Rng as _;
 use store::Revision;
-use tokio::{sync::watch, time::sleep};
-use tokio_postgres::AsyncMessage;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tokio_postgres::{AsyncMessage, Client};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{Address, causes::causes};
-
-/// The time after which whoever waits looks without a hint.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// The first wait after the connection was lost, and the longest. Each is twice the one before, and up to half of it is left to chance.
-const AGAIN_MIN: Duration = Duration::from_millis(100);
-const AGAIN_MAX: Duration = Duration::from_secs(10);
+use crate::{address::Address, causes::causes, limits, session::late};
 
 /// What was heard so far.
 pub struct Ears {
@@ -48,50 +45,59 @@ impl Ears {
             hint = heard.wait_for(|heard| *heard > known) => {
                 self.told.store(hint.map_or(0, |hint| hint.0), Ordering::Relaxed);
             }
-            () = sleep(LOOK_AGAIN) => {}
+            () = sleep(limits::LOOK_INTERVAL) => {}
         }
     }
 }
 
 async fn listen_always(address: Address, heard: watch::Sender<Revision>) {
-    let mut again = AGAIN_MIN;
+    let mut again = limits::LISTEN_RETRY_MIN;
     loop {
         if let Err(error) = listen(&address, &heard, &mut again).await {
-            tracing::debug!(
-                error = causes(&error),
-                "hints of other replicas' commits are not heard; the log is looked at instead"
-            );
+            tracing::debug!(error, "hints of other replicas' commits are not heard; the log is looked at instead");
         }
+        // Up to half of the wait is left to chance: replicas that lost the database together do not come back together.
         let wait = again.mul_f64(rand::rng().random_range(0.5..=1.0));
         sleep(wait).await;
-        again = (again * 2).min(AGAIN_MAX);
+        again = (again * 2).min(limits::LISTEN_RETRY_MAX);
     }
 }
 
 /// Listens until the connection is lost.
-async fn listen(
-    address: &Address,
-    heard: &watch::Sender<Revision>,
-    again: &mut Duration,
-) -> Result<(), tokio_postgres::Error> {
-    let (client, mut connection) = address.config.connect(address.tls.clone()).await?;
+async fn listen(address: &Address, heard: &watch::Sender<Revision>, again: &mut Duration) -> Result<(), String> {
+    let (client, mut connection) = address.connect().await?;
     let mut messages = stream::poll_fn(move |context| connection.poll_message(context));
-    let asked = tokio::spawn(async move {
-        let answer = client.batch_execute("LISTEN ipam_log").await;
-        (client, answer)
-    });
-    let _asked = AbortOnDropHandle::new(asked);
-    while let Some(message) = messages.next().await {
-        if let AsyncMessage::Notification(hint) = message?
-            && let Ok(revision) = hint.payload().parse()
-        {
-            *again = AGAIN_MIN;
-            heard.send_if_modified(|heard| {
-                let is_news = *heard < Revision(revision);
-                *heard = (*heard).max(Revision(revision));
-                is_news
-            });
+    let hints = async {
+        while let Some(message) = messages.next().await {
+            if let AsyncMessage::Notification(hint) = message.map_err(|error| causes(&error))?
+                && let Ok(revision) = hint.payload().parse()
+            {
+                *again = limits::LISTEN_RETRY_MIN;
+                heard.send_if_modified(|heard| {
+                    let is_news = *heard < Revision(revision);
+                    *heard = (*heard).max(Revision(revision));
+                    is_news
+                });
+            }
         }
+        Ok(())
+    };
+    tokio::select! {
+        ended = hints => ended,
+        lost = stay(&client) => Err(lost),
     }
-    Ok(())
+}
+
+/// Asks for hints, and then, again and again, whether the database is still there. Ends when it does not answer.
+async fn stay(client: &Client) -> String {
+    let mut ask = "LISTEN ipam_log";
+    loop {
+        match timeout(limits::STATEMENT_MAX + limits::ANSWER_MARGIN, client.batch_execute(ask)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return causes(&error),
+            Err(_) => return late("whether it is there", limits::STATEMENT_MAX).to_string(),
+        }
+        ask = "";
+        sleep(limits::LISTEN_CHECK_INTERVAL).await;
+    }
 }

@@ -2,7 +2,7 @@
 
 use deadpool_postgres::PoolError;
 use store::{Error, Key, Revision};
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::causes::causes;
 
@@ -30,6 +30,18 @@ pub fn no_connection(error: PoolError) -> Error {
         PoolError::Backend(error) => failed(error),
         error => Error::Unavailable(format!("there is no connection to PostgreSQL: {error}")),
     }
+}
+
+/// Classes of codes that say nothing of the statement: trouble of the connection, of an operator, of the system, of PostgreSQL itself.
+/// A pooler that loses its connection to the database answers in one of them, whatever became of the transaction.
+const CLASSES_OF_TROUBLE: [&str; 4] = ["08", "57", "58", "XX"];
+
+/// Whether the database itself refused the statement, and so nothing of its transaction is ever written.
+pub fn is_refusal(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|database| {
+        let is_of_the_statement = database.parsed_severity() == Some(Severity::Error);
+        is_of_the_statement && !CLASSES_OF_TROUBLE.iter().any(|class| database.code().code().starts_with(class))
+    })
 }
 
 /// What a refused commit was refused for; `expected` knows what each key was expected to be.

@@ -7,34 +7,37 @@
 //! A commit whose answer is lost is looked up: each commit leaves a token behind on its last row, and whether that is there is
 //! asked under the head's lock, when the commit is over either way.
 
+mod address;
 mod causes;
 mod columns;
 mod commit;
 mod compaction;
 mod dsn;
 mod ears;
-mod epoch;
 mod failure;
+mod known;
 mod ledger;
+mod limits;
 mod load;
 mod migrate;
 mod options;
 mod read;
 mod reading;
 mod rows;
+mod search;
+mod session;
 mod snapshot;
 mod store;
 mod tls;
 mod transaction;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio::{runtime::Id, sync::Mutex};
 use tokio_postgres::Config;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-use self::{causes::causes_of_none, ears::Ears, epoch::Epoch};
+use self::{address::Address, ears::Ears, known::Known, session::Session};
 
 pub use self::{
     migrate::{Status, migrate, status},
@@ -44,9 +47,6 @@ pub use self::{
 /// How many connections somebody has who only looks at the schema, or changes it: who changes it also looks.
 const CONNECTIONS_OF_A_VISITOR: usize = 2;
 
-/// How long a connection may take to be made or to become free.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// The log in a database.
 pub struct PostgresStore {
     /// Connections that read.
@@ -55,7 +55,7 @@ pub struct PostgresStore {
     committing: Pool,
     /// Commits of this process queue here; and which runtime serves the connection that commits.
     turn: Arc<Mutex<Option<Id>>>,
-    epoch: Epoch,
+    known: Known,
     ears: Ears,
 }
 
@@ -101,11 +101,18 @@ impl PostgresStore {
             std::cmp::Ordering::Greater => return Err(OpenError::Newer { found: found.version, known: found.known }),
             std::cmp::Ordering::Equal => {}
         }
-        let client = pool.get().await.map_err(|error| OpenError::Connect(causes_of_none(error)))?;
-        let found = read::standing(&client).await.map_err(|error| OpenError::Connect(error.to_string()))?;
-        drop(client);
-        Ok(Self { pool, committing, turn: Arc::default(), epoch: Epoch::new(found.epoch), ears: Ears::open(listener) })
+        let known = first_sight(&pool).await.map_err(|error| OpenError::Connect(error.to_string()))?;
+        Ok(Self { pool, committing, turn: Arc::default(), known, ears: Ears::open(listener) })
     }
+}
+
+/// The epoch of the log, and where it ends.
+async fn first_sight(pool: &Pool) -> Result<Known, ::store::Error> {
+    let session = Session::open(pool).await?;
+    let found = session.step("a read", limits::STATEMENT_MAX, read::standing(&session, None)).await?;
+    let known = Known::new(found.epoch);
+    known.check(&found, None)?;
+    Ok(known)
 }
 
 /// Connections to the database of a connection string, for [`migrate`] and [`status`]. None is made yet.
@@ -115,27 +122,14 @@ pub fn connect(dsn: &str) -> Result<Pool, OpenError> {
 
 fn pool(dsn: &str, connections: usize) -> Result<Pool, OpenError> {
     let address = Address::of(dsn)?;
+    let create_max = address.connect_max();
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(address.config, address.tls, recycling);
+    let manager = Manager::from_connect(Config::new(), address, recycling);
     let pool = Pool::builder(manager)
         .max_size(connections)
         .runtime(Runtime::Tokio1)
-        .wait_timeout(Some(CONNECT_TIMEOUT))
-        .create_timeout(Some(CONNECT_TIMEOUT))
+        .wait_timeout(Some(limits::CONNECT_MAX))
+        .create_timeout(Some(create_max))
         .build();
     pool.map_err(|error| OpenError::Connect(error.to_string()))
-}
-
-/// Where a database is, and how it is spoken to.
-struct Address {
-    config: Config,
-    tls: MakeRustlsConnect,
-}
-
-impl Address {
-    fn of(dsn: &str) -> Result<Self, OpenError> {
-        let (mut config, encryption) = dsn::parse(dsn).map_err(OpenError::Dsn)?;
-        config.application_name("ipam").connect_timeout(CONNECT_TIMEOUT);
-        Ok(Self { config, tls: tls::connector(&encryption).map_err(OpenError::Dsn)? })
-    }
 }

@@ -1,22 +1,22 @@
 //! Filling an empty log, and letting one go on further ahead. Both begin another epoch.
 
 use async_trait::async_trait;
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::Pool;
 use store::{Error, Head, Key, Load, Record, Revision, Span};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use crate::columns::Columns;
-use crate::commit::{release, release_later};
+use crate::commit::token;
 use crate::compaction::{self, DROP_DELETIONS, DROP_REPLACED};
-use crate::epoch::Epoch;
-use crate::failure::{failed, no_connection, refused};
+use crate::failure::{failed, is_refusal, refused};
+use crate::known::Known;
+use crate::limits;
 use crate::read::standing;
-use crate::rows::{self, from_revision};
+use crate::rows::from_revision;
+use crate::search::Trace;
+use crate::session::{Session, late};
 use crate::transaction::take_head;
-
-/// Without the time limits of a commit: it lasts as long as whoever fills it.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT FROM head FOR UPDATE";
 
 const RECORDS: &str = "
 INSERT INTO log (revision, key, commit_end, live, value)
@@ -24,31 +24,52 @@ SELECT revision, key, revision, true, value FROM unnest($1::bigint[], $2::text[]
 
 const SPANS: &str = "INSERT INTO span SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::text[])";
 
-const BEGIN_EPOCH: &str = "
-UPDATE history SET compacted = $1, compacted_end = $1, epoch = gen_random_uuid() RETURNING epoch";
+const MOVE_HORIZON: &str = "
+INSERT INTO horizon VALUES ($1, $1, $2) ON CONFLICT (compacted) DO UPDATE SET ends = EXCLUDED.ends, token = EXCLUDED.token";
+
+const DROP_HORIZONS: &str = "DELETE FROM horizon WHERE compacted < $1";
+
+const BEGIN_EPOCH: &str = "UPDATE history SET epoch = $1";
 
 /// A transaction that fills the log.
 pub struct PostgresLoad {
+    /// For the search, if the answer to the end is lost.
+    pool: Pool,
     /// `None` once it is finished.
-    client: Option<Object>,
-    epoch: Epoch,
+    session: Option<Session>,
+    known: Known,
 }
 
 impl PostgresLoad {
     /// Begins, if the log is empty.
-    pub async fn begin(pool: &Pool, epoch: Epoch) -> Result<Self, Error> {
-        let client = pool.get().await.map_err(no_connection)?;
-        let this = Self { client: Some(client), epoch };
-        this.client()?.batch_execute(BEGIN).await.map_err(failed)?;
-        match standing(this.client()?).await?.head.revision {
+    pub async fn begin(pool: &Pool, known: Known) -> Result<Self, Error> {
+        let session = Session::open(pool).await?;
+        let this = Self { pool: pool.clone(), session: Some(session), known };
+        // The limits are those of single statements: the whole lasts as long as its caller needs.
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};
+             SELECT FROM head FOR UPDATE",
+            limits::LOCK_MAX.as_millis(),
+            limits::BULK_STATEMENT_MAX.as_millis(),
+        );
+        let taken = this.step(async |session| {
+            session.batch_execute(&begin).await.map_err(failed)?;
+            standing(session, None).await
+        });
+        match taken.await?.head.revision {
             Revision(0) => Ok(this),
             found => Err(Error::Unavailable(format!("only an empty log can be filled, and this one ends at {found}"))),
         }
     }
 
-    fn client(&self) -> Result<&Object, Error> {
-        self.client.as_ref().ok_or_else(|| Error::Unavailable("the log is filled".to_owned()))
+    async fn step<T>(&self, step: impl AsyncFnOnce(&Session) -> Result<T, Error>) -> Result<T, Error> {
+        let session = self.session.as_ref().ok_or_else(over)?;
+        session.step("filling the log", limits::BULK_STATEMENT_MAX, step(session)).await
     }
+}
+
+fn over() -> Error {
+    Error::Unavailable("the log is filled".to_owned())
 }
 
 #[async_trait]
@@ -59,56 +80,94 @@ impl Load for PostgresLoad {
         let values: Vec<&[u8]> = records.iter().map(|record| &record.value[..]).collect();
         let parameters: [(&(dyn ToSql + Sync), Type); 3] =
             [(&revisions, Type::INT8_ARRAY), (&keys, Type::TEXT_ARRAY), (&values, Type::BYTEA_ARRAY)];
-        self.client()?.query_typed(RECORDS, &parameters).await.map(drop).map_err(failed)
+        let step = async |session: &Session| session.query_typed(RECORDS, &parameters).await.map(drop).map_err(failed);
+        self.step(step).await
     }
 
     async fn spans(&mut self, spans: Vec<Span>) -> Result<(), Error> {
         let columns = Columns::of(spans.iter());
-        let inserted = self.client()?.query_typed(SPANS, &columns.parameters()).await;
-        inserted.map(drop).map_err(|error| refused(error, |_: &Key| None))
+        let step = async |session: &Session| {
+            let inserted = session.query_typed(SPANS, &columns.parameters()).await;
+            inserted.map(drop).map_err(|error| refused(error, |_: &Key| None))
+        };
+        self.step(step).await
     }
 
     async fn finish(mut self: Box<Self>, head: Revision) -> Result<(), Error> {
-        let epoch = begin_epoch(self.client()?, head).await?;
-        self.epoch.set(epoch);
-        self.client = None;
-        Ok(())
+        let session = self.session.take().ok_or_else(over)?;
+        begin_epoch(&self.pool, &self.known, session, head).await
     }
 }
 
 impl Drop for PostgresLoad {
     fn drop(&mut self) {
-        release_later(self.client.take(), ());
+        if let Some(session) = self.session.take() {
+            session.release_later(());
+        }
     }
 }
 
 /// Moves the end of the log ahead, and its horizon with it.
-pub async fn jump(pool: &Pool, epoch: &Epoch, by: u64) -> Result<Revision, Error> {
-    let mut client = pool.get().await.map_err(no_connection)?;
+pub async fn jump(pool: &Pool, known: &Known, by: u64) -> Result<Revision, Error> {
     // Most of what is history goes before the head is held.
-    compaction::compact(&mut client, Revision(u64::MAX)).await?;
-    let moved = jump_under_the_head(&client, epoch, by).await;
-    if moved.is_err() {
-        release(client).await;
+    compaction::compact(pool, Revision(u64::MAX)).await?;
+    let session = Session::open(pool).await?;
+    match forget_the_rest(&session, known).await {
+        Ok(head) => {
+            let moved = Revision(head.0.saturating_add(by));
+            begin_epoch(pool, known, session, moved).await?;
+            Ok(moved)
+        }
+        Err(error) => {
+            session.release().await;
+            Err(error)
+        }
     }
-    moved
 }
 
-async fn jump_under_the_head(client: &Object, epoch: &Epoch, by: u64) -> Result<Revision, Error> {
-    let Head { revision: head, compacted } = take_head(client, epoch.get()).await?;
+/// Takes the head, and forgets what was written since the compaction.
+async fn forget_the_rest(session: &Session, known: &Known) -> Result<Revision, Error> {
+    let Head { revision: head, compacted } = take_head(session, known).await?;
     let (first, last) = (from_revision(compacted), from_revision(head));
     for forget in [DROP_REPLACED, DROP_DELETIONS] {
-        client.query_typed(forget, &[(&first, Type::INT8), (&last, Type::INT8)]).await.map_err(failed)?;
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&first, Type::INT8), (&last, Type::INT8)];
+        let forgotten = async { session.query_typed(forget, &parameters).await.map(drop).map_err(failed) };
+        session.step("forgetting history", limits::STATEMENT_MAX, forgotten).await?;
     }
-    let moved = Revision(head.0.saturating_add(by));
-    epoch.set(begin_epoch(client, moved).await?);
-    Ok(moved)
+    Ok(head)
 }
 
-/// Ends the transaction with a log that has no history, and another epoch.
-async fn begin_epoch(client: &Object, head: Revision) -> Result<Uuid, Error> {
-    let rows = client.query_typed(BEGIN_EPOCH, &[(&from_revision(head), Type::INT8)]).await.map_err(failed)?;
-    let epoch = rows::column(&rows[0], 0)?;
-    client.batch_execute("COMMIT").await.map_err(failed)?;
-    Ok(epoch)
+/// Ends the transaction with a log that ends at `head`, has no history, and belongs to another epoch.
+async fn begin_epoch(pool: &Pool, known: &Known, session: Session, head: Revision) -> Result<(), Error> {
+    let epoch = token()?;
+    let ended = session.wait(limits::BULK_STATEMENT_MAX, end_with(&session, epoch, head)).await;
+    let why = match ended {
+        Some(Ok(())) => {
+            known.begin(epoch);
+            return Ok(());
+        }
+        Some(Err(error)) if is_refusal(&error) => {
+            session.release().await;
+            return Err(failed(error));
+        }
+        Some(Err(error)) => failed(error),
+        None => late("the end of the transaction", limits::BULK_STATEMENT_MAX),
+    };
+    session.close();
+    match Trace::Epoch(epoch).search(pool).await {
+        Ok(true) => {
+            known.begin(epoch);
+            Ok(())
+        }
+        Ok(false) => Err(Error::Unavailable(format!("the answer was lost, and nothing was written: {why}"))),
+        Err(last) => Err(Error::Unknown(format!("the answer was lost ({why}), and since then: {last}"))),
+    }
+}
+
+async fn end_with(session: &Session, epoch: Uuid, head: Revision) -> Result<(), tokio_postgres::Error> {
+    let head = from_revision(head);
+    session.query_typed(MOVE_HORIZON, &[(&head, Type::INT8), (&epoch, Type::UUID)]).await?;
+    session.query_typed(DROP_HORIZONS, &[(&head, Type::INT8)]).await?;
+    session.query_typed(BEGIN_EPOCH, &[(&epoch, Type::UUID)]).await?;
+    session.batch_execute("COMMIT").await
 }

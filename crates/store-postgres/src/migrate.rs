@@ -3,10 +3,17 @@
 //! Each step is one transaction, taken under a lock on the table that notes it, so that of two replicas that begin together
 //! one makes the step and the other finds it made.
 
+use std::time::Duration;
+
 use deadpool_postgres::Pool;
 use tokio_postgres::types::Type;
 
-use crate::{OpenError, causes::causes_of_none};
+use crate::{
+    OpenError,
+    causes::causes_of_none,
+    limits,
+    session::{Session, late},
+};
 
 /// Each entry takes the database from the version of its place to the next.
 const STEPS: [&str; 1] = [include_str!("version_1.sql")];
@@ -30,41 +37,80 @@ fn known() -> i32 {
 
 /// Asks where the database stands, and changes nothing.
 pub async fn status(pool: &Pool) -> Result<Status, OpenError> {
-    let client = pool.get().await.map_err(|error| OpenError::Connect(causes_of_none(error)))?;
-    let there = "SELECT to_regclass('migration') IS NOT NULL";
-    let there: bool = client.query_typed(there, &[]).await?[0].get(0);
-    let version = if there {
-        client.query_typed("SELECT coalesce(max(version), 0) FROM migration", &[]).await?[0].get(0)
-    } else {
-        0
+    let session = open(pool).await?;
+    let asked = async {
+        let there = "SELECT to_regclass('migration') IS NOT NULL";
+        let there: bool = session.query_typed(there, &[]).await?[0].get(0);
+        if there { version(&session).await } else { Ok(0) }
     };
+    let version = wait(&session, "where the schema stands", limits::STATEMENT_MAX, asked).await?;
     Ok(Status { version, known: known() })
 }
 
 /// Brings the database up to date; of a current one nothing changes. Answers with where it stood before.
 pub async fn migrate(pool: &Pool) -> Result<Status, OpenError> {
-    let mut client = pool.get().await.map_err(|error| OpenError::Connect(causes_of_none(error)))?;
     // Two that make the table at the same moment meet in the catalogue, where IF NOT EXISTS does not look.
     if status(pool).await?.version == 0
-        && let Err(error) = client.batch_execute(TABLE).await
+        && let Err(error) = make_table(pool).await
         && status(pool).await.is_err()
     {
-        return Err(error.into());
+        return Err(error);
     }
     let mut before = None;
     loop {
-        let transaction = client.transaction().await?;
-        transaction.batch_execute("LOCK TABLE migration IN SHARE ROW EXCLUSIVE MODE").await?;
-        let rows = transaction.query_typed("SELECT coalesce(max(version), 0) FROM migration", &[]).await?;
-        let version: i32 = rows[0].get(0);
-        let before = before.get_or_insert(version);
-        let Some(step) = usize::try_from(version).ok().and_then(|place| STEPS.get(place)) else {
-            return Ok(Status { version: *before, known: known() });
-        };
-        transaction.batch_execute(step).await?;
-        let note = "INSERT INTO migration (version) VALUES ($1)";
-        transaction.query_typed(note, &[(&(version + 1), Type::INT4)]).await?;
-        transaction.commit().await?;
+        let session = open(pool).await?;
+        let made = wait(&session, "a step of the migration", limits::MIGRATION_STATEMENT_MAX, step(&session)).await;
+        if !matches!(made, Ok((_, true))) {
+            session.release().await;
+        }
+        let (version, is_made) = made?;
+        let before = *before.get_or_insert(version);
+        if !is_made {
+            return Ok(Status { version: before, known: known() });
+        }
         tracing::info!(version = version + 1, "the database was migrated");
     }
+}
+
+async fn make_table(pool: &Pool) -> Result<(), OpenError> {
+    let session = open(pool).await?;
+    wait(&session, "the table of migrations", limits::STATEMENT_MAX, session.batch_execute(TABLE)).await
+}
+
+/// The next step in a transaction of its own. Answers with the version that was there, and whether there was a step to make.
+async fn step(session: &Session) -> Result<(i32, bool), tokio_postgres::Error> {
+    let begin = format!(
+        "BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};
+         LOCK TABLE migration IN SHARE ROW EXCLUSIVE MODE",
+        limits::LOCK_MAX.as_millis(),
+        limits::MIGRATION_STATEMENT_MAX.as_millis(),
+    );
+    session.batch_execute(&begin).await?;
+    let version = version(session).await?;
+    let Some(step) = usize::try_from(version).ok().and_then(|place| STEPS.get(place)) else {
+        return Ok((version, false));
+    };
+    session.batch_execute(step).await?;
+    let note = "INSERT INTO migration (version) VALUES ($1)";
+    session.query_typed(note, &[(&(version + 1), Type::INT4)]).await?;
+    session.batch_execute("COMMIT").await?;
+    Ok((version, true))
+}
+
+async fn version(session: &Session) -> Result<i32, tokio_postgres::Error> {
+    Ok(session.query_typed("SELECT coalesce(max(version), 0) FROM migration", &[]).await?[0].get(0))
+}
+
+async fn wait<T>(
+    session: &Session,
+    what: &str,
+    database_max: Duration,
+    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, OpenError> {
+    let late = || OpenError::Connect(late(what, database_max).to_string());
+    Ok(session.wait(database_max, work).await.ok_or_else(late)??)
+}
+
+async fn open(pool: &Pool) -> Result<Session, OpenError> {
+    pool.get().await.map(Session::of).map_err(|error| OpenError::Connect(causes_of_none(error)))
 }

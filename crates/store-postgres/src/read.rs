@@ -8,9 +8,10 @@ use tokio_postgres::{
 use uuid::Uuid;
 
 use crate::failure::failed;
+use crate::known::{Known, same_epoch};
 use crate::rows::{self, from_limit, from_revision};
 
-const STANDING: &str = "SELECT log_head(), compacted, epoch FROM history";
+const STANDING: &str = "SELECT head, compacted, epoch, token, marked, is_standby FROM standing($1)";
 
 const NEWEST: &str = "SELECT revision, value FROM newest($1)";
 
@@ -47,40 +48,43 @@ async fn query(client: &Client, sql: &str, parameters: &Parameters<'_>) -> Resul
     client.query_typed(sql, parameters).await.map_err(failed)
 }
 
-/// Where the log stands, in which epoch.
+/// Where the log stands, and by what it is recognized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// The last revision, and where history begins.
     pub head: Head,
     /// What the revisions belong to.
     pub epoch: Uuid,
+    /// The token of the last commit.
+    pub token: Option<Uuid>,
+    /// The token at the revision that was asked for.
+    pub marked: Option<Uuid>,
+    /// Whether the database only follows another one.
+    pub is_standby: bool,
 }
 
 impl Standing {
-    /// From the first columns of a row.
     fn of(row: &Row) -> Result<Self, Error> {
-        let head = Head { revision: rows::revision(row, 0)?, compacted: rows::revision(row, 1)? };
-        Ok(Self { head, epoch: rows::column(row, 2)? })
-    }
-
-    /// The head, if the revisions are still those that this process knows.
-    pub fn within(self, epoch: Uuid) -> Result<Head, Error> {
-        same_epoch(self.epoch, epoch).map(|()| self.head)
+        Ok(Self {
+            head: Head { revision: rows::revision(row, 0)?, compacted: rows::revision(row, 1)? },
+            epoch: rows::column(row, 2)?,
+            token: rows::column(row, 3)?,
+            marked: rows::column(row, 4)?,
+            is_standby: rows::column(row, 5)?,
+        })
     }
 }
 
-fn same_epoch(found: Uuid, known: Uuid) -> Result<(), Error> {
-    if found == known {
-        return Ok(());
-    }
-    let why = "the database was restored, or its revisions were moved, since this process started: start it again";
-    Err(Error::Corrupt(why.to_owned()))
-}
-
-/// Asks where the log stands.
-pub async fn standing(client: &Client) -> Result<Standing, Error> {
-    let rows = query(client, STANDING, &[]).await?;
+/// Asks where the log stands, and which token is at `mark`.
+pub async fn standing(client: &Client, mark: Option<Revision>) -> Result<Standing, Error> {
+    let rows = query(client, STANDING, &[(&mark.map(from_revision), Type::INT8)]).await?;
     Standing::of(&rows[0])
+}
+
+/// Where the log stands, if it is the log that this process knows.
+pub async fn head(client: &Client, known: &Known) -> Result<Head, Error> {
+    let asked = known.end();
+    known.check(&standing(client, asked.map(|end| end.revision)).await?, asked)
 }
 
 /// The current versions under `keys`, in their order.
@@ -154,12 +158,12 @@ pub async fn count(
 }
 
 /// The entries behind `after`.
-pub async fn tail(client: &Client, epoch: Uuid, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+pub async fn tail(client: &Client, known: &Known, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
     let (revision, limit) = (from_revision(after), from_limit(limit));
     let bytes = from_limit(limits::PAGE_BYTES_MAX);
     let parameters: &Parameters = &[(&revision, Type::INT8), (&limit, Type::INT8), (&bytes, Type::INT8)];
     let found = query(client, NEWS, parameters).await?;
-    same_epoch(rows::column(&found[0], 0)?, epoch)?;
+    same_epoch(rows::column(&found[0], 0)?, known.epoch())?;
     let compacted = rows::revision(&found[0], 1)?;
     if after < compacted {
         return Err(Error::Compacted { requested: after, compacted });

@@ -1,34 +1,42 @@
 //! Everything as it was at one moment: a transaction that reads only, and sees nothing of what is committed after it began.
 
 use async_trait::async_trait;
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::Pool;
 use store::{Error, Key, Page, Revision, Snapshot, Span};
-use uuid::Uuid;
 
-use crate::commit::release_later;
-use crate::failure::{failed, no_connection};
+use crate::failure::failed;
+use crate::known::Known;
+use crate::limits;
 use crate::read;
-
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+use crate::session::Session;
 
 /// The transaction. Dropping it ends it.
 pub struct PostgresSnapshot {
-    client: Option<Object>,
+    /// `None` when it is dropped.
+    session: Option<Session>,
     revision: Revision,
 }
 
 impl PostgresSnapshot {
     /// Begins now.
-    pub async fn begin(pool: &Pool, epoch: Uuid) -> Result<Self, Error> {
-        let client = pool.get().await.map_err(no_connection)?;
-        let mut this = Self { client: Some(client), revision: Revision(0) };
-        this.client()?.batch_execute(BEGIN).await.map_err(failed)?;
-        this.revision = read::standing(this.client()?).await?.within(epoch)?.revision;
+    pub async fn begin(pool: &Pool, known: &Known) -> Result<Self, Error> {
+        let mut this = Self { session: Some(Session::open(pool).await?), revision: Revision(0) };
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}",
+            limits::LONG_READ_MAX.as_millis()
+        );
+        let taken = this.read(async |session| {
+            session.batch_execute(&begin).await.map_err(failed)?;
+            read::head(session, known).await
+        });
+        this.revision = taken.await?.revision;
         Ok(this)
     }
 
-    fn client(&self) -> Result<&Object, Error> {
-        self.client.as_ref().ok_or_else(|| Error::Unavailable("the snapshot is over".to_owned()))
+    async fn read<T>(&self, read: impl AsyncFnOnce(&Session) -> Result<T, Error>) -> Result<T, Error> {
+        let over = || Error::Unavailable("the snapshot is over".to_owned());
+        let session = self.session.as_ref().ok_or_else(over)?;
+        session.step("a page of a snapshot", limits::LONG_READ_MAX, read(session)).await
     }
 }
 
@@ -39,16 +47,18 @@ impl Snapshot for PostgresSnapshot {
     }
 
     async fn list(&mut self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Page, Error> {
-        read::list(self.client()?, prefix, after, None, limit).await
+        self.read(async |session| read::list(session, prefix, after, None, limit).await).await
     }
 
     async fn spans(&mut self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
-        read::spans(self.client()?, after, limit).await
+        self.read(async |session| read::spans(session, after, limit).await).await
     }
 }
 
 impl Drop for PostgresSnapshot {
     fn drop(&mut self) {
-        release_later(self.client.take(), ());
+        if let Some(session) = self.session.take() {
+            session.release_later(());
+        }
     }
 }

@@ -3,24 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use deadpool_postgres::Object;
 use store::{Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction};
 use tokio::runtime::Handle;
+use tokio_postgres::Client;
 
 use crate::{
     PostgresStore, compaction,
-    failure::no_connection,
     load::{PostgresLoad, jump},
     read,
     snapshot::PostgresSnapshot,
     transaction::PostgresTransaction,
 };
-
-impl PostgresStore {
-    async fn client(&self) -> Result<Object, Error> {
-        self.pool.get().await.map_err(no_connection)
-    }
-}
 
 #[async_trait]
 impl Store for PostgresStore {
@@ -32,7 +25,7 @@ impl Store for PostgresStore {
             self.committing.retain(|_, _| false);
             *turn = here;
         }
-        Ok(Box::new(PostgresTransaction::begin(self.committing.clone(), self.epoch.get(), turn).await?))
+        Ok(Box::new(PostgresTransaction::begin(self.committing.clone(), self.known.clone(), turn).await?))
     }
 
     fn is_shared(&self) -> bool {
@@ -44,7 +37,7 @@ impl Store for PostgresStore {
     }
 
     async fn head(&self) -> Result<Head, Error> {
-        self.reading(read::standing).await?.within(self.epoch.get())
+        self.reading(async |client| read::head(client, &self.known).await).await
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
@@ -65,7 +58,14 @@ impl Store for PostgresStore {
     }
 
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
-        self.reading(async |client| read::tail(client, self.epoch.get(), after, limit).await).await
+        // Both are sent before the first is answered: what is read belongs to the log that this process knows.
+        let read = async |client: &Client| {
+            let (head, entries) =
+                futures::join!(read::head(client, &self.known), read::tail(client, &self.known, after, limit));
+            head?;
+            entries
+        };
+        self.reading(read).await
     }
 
     async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
@@ -73,18 +73,18 @@ impl Store for PostgresStore {
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), Error> {
-        compaction::compact(&mut self.client().await?, revision).await
+        compaction::compact(&self.pool, revision).await
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
-        Ok(Box::new(PostgresSnapshot::begin(&self.pool, self.epoch.get()).await?))
+        Ok(Box::new(PostgresSnapshot::begin(&self.pool, &self.known).await?))
     }
 
     async fn load(&self) -> Result<Box<dyn Load>, Error> {
-        Ok(Box::new(PostgresLoad::begin(&self.pool, self.epoch.clone()).await?))
+        Ok(Box::new(PostgresLoad::begin(&self.pool, self.known.clone()).await?))
     }
 
     async fn jump(&self, by: u64) -> Result<Revision, Error> {
-        jump(&self.pool, &self.epoch, by).await
+        jump(&self.pool, &self.known, by).await
     }
 }

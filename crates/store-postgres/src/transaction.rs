@@ -1,45 +1,43 @@
 //! The head, held.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::Pool;
 use store::{Entry, Error, Head, Key, Record, Revision, Span, Transaction, Write};
 use tokio::{runtime::Id, sync::OwnedMutexGuard};
-use uuid::Uuid;
 
-use crate::commit::{commit, release, release_later};
-use crate::failure::{failed, no_connection};
+use crate::commit::commit;
+use crate::failure::failed;
+use crate::known::Known;
+use crate::limits;
 use crate::read;
-
-/// How long the head is waited for, and how long a statement may take.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a replica may hold the head without a word, before the database takes it away: it may be frozen, or cut off.
-const SILENCE_MAX: Duration = Duration::from_secs(3);
+use crate::session::Session;
 
 /// A transaction that holds the head. It may be dropped at any time.
 pub struct PostgresTransaction {
     pool: Pool,
-    epoch: Uuid,
+    known: Known,
     /// `None` once it is committed.
-    client: Option<Object>,
+    session: Option<Session>,
     turn: Option<OwnedMutexGuard<Option<Id>>>,
     head: Revision,
 }
 
 impl PostgresTransaction {
     /// Takes the head, in this process's turn.
-    pub async fn begin(pool: Pool, epoch: Uuid, turn: OwnedMutexGuard<Option<Id>>) -> Result<Self, Error> {
-        let client = pool.get().await.map_err(no_connection)?;
-        let mut this = Self { pool, epoch, client: Some(client), turn: Some(turn), head: Revision(0) };
-        this.head = take_head(this.client()?, epoch).await?.revision;
+    pub async fn begin(pool: Pool, known: Known, turn: OwnedMutexGuard<Option<Id>>) -> Result<Self, Error> {
+        let session = Session::open(&pool).await?;
+        let mut this = Self { pool, known, session: Some(session), turn: Some(turn), head: Revision(0) };
+        this.head = take_head(this.session()?, &this.known).await?.revision;
         Ok(this)
     }
 
-    fn client(&self) -> Result<&Object, Error> {
-        self.client.as_ref().ok_or_else(|| Error::Unavailable("the transaction is over".to_owned()))
+    fn session(&self) -> Result<&Session, Error> {
+        self.session.as_ref().ok_or_else(|| Error::Unavailable("the transaction is over".to_owned()))
+    }
+
+    async fn read<T>(&self, read: impl AsyncFnOnce(&Session) -> Result<T, Error>) -> Result<T, Error> {
+        let session = self.session()?;
+        session.step("a read of a transaction", limits::STATEMENT_MAX, read(session)).await
     }
 }
 
@@ -48,17 +46,24 @@ impl PostgresTransaction {
 ///
 /// One round trip: both are sent before the first is answered. At this isolation level each statement sees what was committed before
 /// it began, and the second begins when the first has got the lock.
-pub async fn take_head(client: &Object, epoch: Uuid) -> Result<Head, Error> {
-    let begin = format!(
+pub async fn take_head(session: &Session, known: &Known) -> Result<Head, Error> {
+    let begin = begin_with_the_head();
+    let taken = async {
+        let (locked, found) = futures::join!(session.batch_execute(&begin), read::head(session, known));
+        locked.map_err(failed)?;
+        found
+    };
+    session.step("taking the head of the log", limits::LOCK_MAX, taken).await
+}
+
+fn begin_with_the_head() -> String {
+    format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};
          SET LOCAL idle_in_transaction_session_timeout = {}; SELECT FROM head FOR UPDATE",
-        LOCK_TIMEOUT.as_millis(),
-        STATEMENT_TIMEOUT.as_millis(),
-        SILENCE_MAX.as_millis(),
-    );
-    let (locked, found) = futures::join!(client.batch_execute(&begin), read::standing(client));
-    locked.map_err(failed)?;
-    found?.within(epoch)
+        limits::LOCK_MAX.as_millis(),
+        limits::STATEMENT_MAX.as_millis(),
+        limits::SILENCE_MAX.as_millis(),
+    )
 }
 
 #[async_trait]
@@ -68,28 +73,28 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
-        read::read(self.client()?, keys).await
+        self.read(async |session| read::read(session, keys).await).await
     }
 
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
-        read::tail(self.client()?, self.epoch, after, limit).await
+        self.read(async |session| read::tail(session, &self.known, after, limit).await).await
     }
 
     async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
-        read::holders(self.client()?, space, first, last, limit).await
+        self.read(async |session| read::holders(session, space, first, last, limit).await).await
     }
 
     async fn commit(mut self: Box<Self>, writes: Vec<Write>) -> Result<(), Error> {
-        let (pool, epoch, head) = (self.pool.clone(), self.epoch, self.head);
-        let (client, turn) = (self.client.take(), self.turn.take());
-        let Some(client) = client else { return Err(Error::Unavailable("the transaction is over".to_owned())) };
+        let (pool, known, head) = (self.pool.clone(), self.known.clone(), self.head);
+        let (session, turn) = (self.session.take(), self.turn.take());
+        let Some(session) = session else { return Err(Error::Unavailable("the transaction is over".to_owned())) };
         // A caller that goes away does not stop it half way.
         let job = tokio::spawn(async move {
             let outcome = if writes.is_empty() {
-                release(client).await;
+                session.release().await;
                 Ok(())
             } else {
-                commit(&pool, epoch, client, head, &writes).await
+                commit(&pool, &known, session, head, &writes).await
             };
             drop(turn);
             outcome
@@ -100,6 +105,8 @@ impl Transaction for PostgresTransaction {
 
 impl Drop for PostgresTransaction {
     fn drop(&mut self) {
-        release_later(self.client.take(), self.turn.take());
+        if let Some(session) = self.session.take() {
+            session.release_later(self.turn.take());
+        }
     }
 }

@@ -1,3 +1,7 @@
+-- The functions below find their tables where they were made, whatever the `search_path` of the session that calls them: otherwise
+-- one that names another schema first would be guarded by that schema's tables.
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+
 -- `log` is everything: the row that a write left is the object's version, there is no second copy. Its index finds the
 -- newest version of a key at any revision without touching the rows. `commit_end` is the last revision of the same commit;
 -- `previous` is the version that the write replaced, which is also what compaction may drop once the write itself is old.
@@ -16,19 +20,29 @@ CREATE INDEX log_by_key ON log (key, revision DESC) INCLUDE (live);
 -- The values are compressed by nobody: they are small, and the processor is what is short.
 ALTER TABLE log ALTER COLUMN value SET STORAGE EXTERNAL;
 
--- Who commits holds the lock on this row. It is never written: a row that every commit wrote would leave a dead version behind
--- each time, through which everybody has to wade while some transaction elsewhere stays open.
+-- Who commits holds the lock on this row. It is locked and never updated: the lock marks the row and leaves no dead version. An
+-- update would leave one for each commit, and while some transaction elsewhere stays open every later commit reads all of them.
+-- (An advisory lock would write nothing at all; but its number belongs to the whole database, and every role may take it.)
 CREATE TABLE head (only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row));
 INSERT INTO head DEFAULT VALUES;
 
--- `epoch` changes when revisions are no longer what replicas know: after the log was filled, or let go on further ahead.
+-- `epoch` changes when revisions are no longer what replicas know: after the log was filled, or let go on further ahead. Compactions
+-- take turns by the lock on this row.
 CREATE TABLE history (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    compacted bigint NOT NULL DEFAULT 0,
-    compacted_end bigint NOT NULL DEFAULT 0,
     epoch uuid NOT NULL DEFAULT gen_random_uuid()
 );
 INSERT INTO history DEFAULT VALUES;
+
+-- Up to where history is gone: the greatest row counts. `ends` is the last revision of the commit in which `compacted` lies, `token`
+-- what the row of the log had there, which may be gone. Compaction adds a row and deletes the one before. Dead versions lie
+-- below the greatest then, where no index scan for it comes by: the table is read by every commit.
+CREATE TABLE horizon (
+    compacted bigint PRIMARY KEY,
+    ends bigint NOT NULL CHECK (ends >= compacted),
+    token uuid
+);
+INSERT INTO horizon VALUES (0, 0, gen_random_uuid());
 
 -- Numbers are 16 bytes, most significant first, so that bytes and numbers have one order.
 CREATE TABLE span (
@@ -40,10 +54,14 @@ CREATE TABLE span (
     CHECK (first <= last)
 );
 
+-- By default a fifth of a table is dead before it is vacuumed: of a large log that is a gigabyte.
+ALTER TABLE log SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);
+ALTER TABLE span SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);
+
 -- The guard. Spans change under the head's lock alone, one transaction after the other, and each sees what those before it
 -- committed. Where any two spans of a space overlap, two neighbours do; so it is enough to look, for each new one, at the last two
 -- that begin before it ends: it should be the last itself, and the other should end before it begins.
-CREATE FUNCTION span_guard() RETURNS trigger LANGUAGE plpgsql SET jit = off SET enable_seqscan = off AS $$
+CREATE FUNCTION span_guard() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off SET enable_seqscan = off AS $$
 DECLARE
     met record;
 BEGIN
@@ -64,7 +82,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION span_lock() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION span_lock() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'spans change at the isolation level read committed: no other sees what was committed before it';
@@ -89,7 +107,7 @@ CREATE FUNCTION append(
     head_was bigint, keys text[], bodies bytea[], expected bigint[], checked boolean[], commit_token uuid,
     released_spaces text[], released_firsts bytea[], released_lasts bytea[], released_holders text[],
     taken_spaces text[], taken_firsts bytea[], taken_lasts bytea[], taken_holders text[]
-) RETURNS void LANGUAGE plpgsql SET jit = off SET enable_seqscan = off AS $$
+) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off SET enable_seqscan = off AS $$
 DECLARE
     size constant bigint := cardinality(keys);
     met record;
@@ -131,14 +149,26 @@ END $$;
 -- statements; and planned for a large log, whatever it was when they were planned: without reading tables from end to end, and
 -- without compiling a plan that runs for a fraction of a millisecond. STABLE: they see what the statement sees that calls them.
 
--- Where the log ends. After compaction up to a deletion at the head no row carries the head any more: the horizon does.
-CREATE FUNCTION log_head() RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT greatest(coalesce((SELECT max(revision) FROM log), 0), compacted) FROM history
-$$;
+-- Where the log ends, and by what token; where its history begins; and the token at `mark`. After compaction up to a deletion at the
+-- head no row of the log carries the head any more: the horizon does.
+CREATE FUNCTION standing(mark bigint) RETURNS TABLE (
+    head bigint, compacted bigint, epoch uuid, token uuid, marked uuid, is_standby boolean
+) LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET jit = off SET enable_seqscan = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT greatest(latest.revision, horizon.compacted), horizon.compacted, history.epoch,
+        CASE WHEN latest.revision > horizon.compacted THEN latest.token ELSE horizon.token END,
+        coalesce((SELECT log.token FROM log WHERE log.revision = mark), at_mark.token),
+        pg_is_in_recovery()
+    FROM history
+    CROSS JOIN LATERAL (SELECT * FROM horizon ORDER BY horizon.compacted DESC LIMIT 1) AS horizon
+    LEFT JOIN LATERAL (SELECT * FROM log ORDER BY log.revision DESC LIMIT 1) AS latest ON true
+    LEFT JOIN horizon AS at_mark ON at_mark.compacted = mark;
+END $$;
 
 -- The current versions under these keys, in their order.
 CREATE FUNCTION newest(keys text[]) RETURNS TABLE (revision bigint, value bytea)
-LANGUAGE plpgsql STABLE SET jit = off SET enable_seqscan = off AS $$
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET jit = off SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY SELECT newest.revision, newest.value
@@ -154,11 +184,13 @@ END $$;
 CREATE FUNCTION news(known bigint, most bigint, most_bytes bigint) RETURNS TABLE (
     epoch uuid, compacted bigint,
     revision bigint, key text, value bytea, previous bigint, replaced bytea
-) LANGUAGE plpgsql STABLE SET jit = off SET enable_seqscan = off AS $$
+) LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET jit = off SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
-    RETURN QUERY SELECT history.epoch, history.compacted, entry.revision, entry.key, entry.value, entry.previous, entry.replaced
-    FROM history LEFT JOIN (
+    RETURN QUERY SELECT history.epoch, horizon.compacted, entry.revision, entry.key, entry.value, entry.previous, entry.replaced
+    FROM history
+    CROSS JOIN LATERAL (SELECT compacted FROM horizon ORDER BY compacted DESC LIMIT 1) AS horizon
+    LEFT JOIN (
         SELECT *, sum(coalesce(octet_length(value), 0) + coalesce(octet_length(replaced), 0))
             OVER (ORDER BY revision ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
         FROM (
@@ -174,17 +206,18 @@ END $$;
 -- the commit in which `at` lies; `at` is NULL for now.
 CREATE FUNCTION walk(prefix text, behind text, at bigint, most bigint) RETURNS TABLE (
     head bigint, compacted bigint, seen bigint, key text, revision bigint
-) LANGUAGE plpgsql STABLE SET jit = off SET enable_seqscan = off AS $$
+) LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET jit = off SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
-    RETURN QUERY WITH RECURSIVE horizon AS (
-        SELECT log_head() AS head, compacted, compacted_end FROM history
+    RETURN QUERY WITH RECURSIVE latest AS (
+        SELECT greatest((SELECT max(log.revision) FROM log), horizon.compacted) AS head, horizon.compacted, horizon.ends
+        FROM horizon ORDER BY horizon.compacted DESC LIMIT 1
     ), sight AS (
         SELECT head, compacted, CASE
             WHEN at IS NULL THEN head
-            WHEN at = compacted THEN compacted_end
+            WHEN at = compacted THEN ends
             ELSE (SELECT commit_end FROM log WHERE log.revision = at)
-        END AS seen FROM horizon
+        END AS seen FROM latest
     ), keys (key) AS (
         (SELECT log.key FROM log WHERE log.key >= prefix AND log.key > behind ORDER BY log.key LIMIT 1)
         UNION ALL

@@ -10,7 +10,7 @@ use kube::api::PostParams;
 use support::{BINARY, Front};
 use testkit::{
     Builder, Replicas, Servers as _, claim,
-    postgres::{Cluster, Database},
+    postgres::{Cluster, Database, Pooler},
     proxy::{Fault, Proxy},
 };
 
@@ -33,12 +33,20 @@ mod support;
 #[path = "../it/history.rs"]
 mod history;
 
+mod divergence;
+mod hangs;
+mod pooler;
+
 const REPLICAS: usize = 3;
 const CLIENTS: u64 = 64;
 /// How often a fault that is over at once happens.
 const TIMES: usize = 3;
-/// Longer than the database lets a replica be silent.
-const FROZEN: Duration = Duration::from_secs(30);
+/// Twice as long as the database lets a replica be silent that holds the head of the log.
+const FROZEN: Duration = Duration::from_secs(6);
+/// Within this time a request to a server whose database hangs is answered: what its steps take, one after the other.
+const HANG_NOTICED: Duration = Duration::from_secs(40);
+/// Within this time a fault has happened often enough.
+const FAULTS_MAX: Duration = Duration::from_mins(2);
 /// On each piece in each direction.
 const DELAY: Duration = Duration::from_millis(200);
 /// Where the disk is full: the log's table has grown to this after some hundred claims.
@@ -58,15 +66,38 @@ impl Site {
 
     async fn open_each(cluster: Cluster, way: impl Fn(usize, Builder) -> Builder) -> Self {
         let line = Proxy::to(cluster.port()).await.unwrap();
-        let database = cluster.database();
-        let dsn = format!("host=127.0.0.1 port={} user=ipam dbname={}", line.port(), database.name);
-        let database = Database { dsn, port: line.port(), ..database };
+        let database = through(line.port(), &cluster.database());
         let servers = Replicas::start_each(BINARY.as_ref(), REPLICAS, database, way).await;
         Self { front: Front::to(servers), cluster, line }
     }
 
+    /// The replicas reach a pooler, and the line is between the pooler and the database.
+    async fn behind_a_pooler() -> (Self, Pooler) {
+        let cluster = Cluster::start().unwrap();
+        let line = Proxy::to(cluster.port()).await.unwrap();
+        let pooler = Pooler::start_through(&line).unwrap();
+        let database = cluster.database();
+        let database = Database { dsn: pooler.dsn(&database), ..database };
+        let servers = Replicas::start_on(BINARY.as_ref(), REPLICAS, database).await;
+        (Self { front: Front::to(servers), cluster, line }, pooler)
+    }
+
     async fn usual() -> Self {
         Self::open(Cluster::start().unwrap()).await
+    }
+
+    /// Lets clients work until so many commits have failed.
+    async fn work_through_faults(&self, run: &mut Run, faults: u32) {
+        let begun = Instant::now();
+        while self.line.faults() < faults {
+            assert!(begun.elapsed() < FAULTS_MAX, "{} commits have failed so far", self.line.faults());
+            run.let_work().await;
+        }
+    }
+
+    /// Whether the database has told a replica that its disk is full.
+    fn was_full(&self) -> bool {
+        (0..REPLICAS).any(|replica| self.front.server.server(replica).log().contains("could not extend file"))
     }
 
     async fn work(&self) -> Run {
@@ -74,6 +105,12 @@ impl Site {
         run.let_work().await;
         run
     }
+}
+
+/// A database by way of another port.
+fn through(port: u16, database: &Database) -> Database {
+    let dsn = format!("host=127.0.0.1 port={port} user=ipam dbname={}", database.name);
+    Database { dsn, port, ..database.clone() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,7 +185,7 @@ async fn a_replica_that_sleeps_and_wakes_up() {
     for _ in 0..TIMES {
         run.let_work().await;
     }
-    run.end(&site.front, "a replica frozen for 30 s").await;
+    run.end(&site.front, "a replica frozen for 6 s").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -189,16 +226,15 @@ async fn a_disk_that_is_full() {
     let mut run = site.work().await;
     for _ in 0..TIMES {
         site.cluster.limit_files(Some(FULL)).unwrap();
-        run.let_work().await;
+        let begun = Instant::now();
+        while !site.was_full() {
+            assert!(begun.elapsed() < FAULTS_MAX, "the disk was never full");
+            run.let_work().await;
+        }
         run.let_work().await;
         site.cluster.limit_files(None).unwrap();
         run.let_work().await;
     }
-    let servers = (0..REPLICAS).map(|replica| site.front.server.server(replica));
-    assert!(
-        servers.into_iter().any(|server| server.log().contains("could not extend file")),
-        "the disk was never full"
-    );
     run.end(&site.front, &format!("a full disk {TIMES} times")).await;
 }
 

@@ -79,6 +79,8 @@ fn faults_name_the_parameter_and_show_no_password() {
         ("sslmode=require&sslrootcert=system", "sslrootcert: "),
         ("sslcert=/c", "sslkey: "),
         ("sslkey=/k", "sslcert: "),
+        ("tcp_user_timeout=secret", "tcp_user_timeout: "),
+        ("keepalives_count=-1", "keepalives_count: "),
         ("sslmod=require", "`sslmod`"),
         ("target_session_attrs=secret", "`target_session_attrs`"),
     ] {
@@ -107,4 +109,28 @@ fn an_empty_value_is_none() {
     let none = Encryption { verify: Verify::Nothing, roots: None, identity: None };
     assert_eq!(encryption("host=db sslrootcert='' sslcert=''  sslkey=''"), none);
     assert_eq!(encryption("postgres://db/?sslrootcert=&sslcert=&sslkey="), none);
+}
+
+#[test]
+fn dead_peers_are_noticed_unless_the_string_says_otherwise() {
+    let of = |said: &str| {
+        let (config, _) = parse(&format!("host=db user=me {said}")).unwrap();
+        (
+            config.get_connect_timeout().copied().map(|limit| limit.as_secs()),
+            config.get_tcp_user_timeout().copied().map(|limit| limit.as_millis()),
+            config.get_keepalives_idle().as_secs(),
+            config.get_keepalives_interval().map(|interval| interval.as_secs()),
+            config.get_keepalives_retries(),
+        )
+    };
+    assert_eq!(of(""), (Some(5), Some(10_000), 10, Some(5), Some(3)));
+    let said = "connect_timeout=7 tcp_user_timeout=8500 keepalives_idle=9 keepalives_interval=10 keepalives_count=11";
+    assert_eq!(of(said), (Some(7), Some(8_500), 9, Some(10), Some(11)));
+    let system = Config::new().get_keepalives_idle().as_secs();
+    let said = "connect_timeout=0 tcp_user_timeout=0 keepalives_idle=0 keepalives_interval=0 keepalives_count=0";
+    assert_eq!(of(said), (Some(5), None, system, None, None));
+    assert_eq!(
+        parse("postgres://me@db/x?tcp_user_timeout=20").unwrap().0.get_tcp_user_timeout().unwrap().as_millis(),
+        20
+    );
 }

@@ -1,8 +1,9 @@
-//! A transaction of somebody else that stays open, such as that of a forgotten `psql` or of a backup.
+//! A transaction of another program that stays open, such as that of a forgotten `psql` or of a backup: vacuum keeps everything that
+//! was deleted since it began.
 
 use store::{Revision, Store as _};
 use store_postgres::connect;
-use testkit::postgres::Cluster;
+use testkit::postgres::{Cluster, Database};
 
 use crate::{commit, create, open_in};
 
@@ -12,14 +13,25 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT count(*) FROM log;
 INSERT INTO elsewhere SELECT 1";
 
+/// What a commit reads of the database before all else, in pages: a plan's line is `Buffers: shared hit=12 read=3`.
+fn pages_read_for_the_head(database: &Database) -> u64 {
+    let ask = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF) SELECT * FROM standing(1)";
+    // The first time in a session the catalogue is read, too.
+    let plans = Cluster::shared().execute(&database.name, &format!("SELECT * FROM standing(1); {ask}"));
+    let buffers = plans.lines().find(|line| line.contains("Buffers: shared")).unwrap_or_else(|| panic!("{plans}"));
+    let numbers = buffers.split_whitespace().filter_map(|word| word.split_once('='));
+    numbers.map(|(_, number)| number.parse::<u64>().unwrap()).sum()
+}
+
 #[tokio::test]
-async fn an_open_transaction_elsewhere_hides_and_stalls_nothing() {
+async fn commits_beside_an_open_transaction_are_seen_and_leave_no_dead_versions() {
     let database = Cluster::shared().database();
     let (one, other) = (open_in(&database).await, open_in(&database).await);
     commit(&one, vec![create("before", "1")]).await.unwrap();
     let foreign = connect(&database.dsn).unwrap().get().await.unwrap();
     foreign.batch_execute("CREATE TABLE elsewhere (n int)").await.unwrap();
     foreign.batch_execute(FOREIGN).await.unwrap();
+    let before = pages_read_for_the_head(&database);
     for turn in 0..20 {
         let (writer, reader) = if turn % 2 == 0 { (&one, &other) } else { (&other, &one) };
         commit(writer, vec![create(&format!("key-{turn:02}"), "1")]).await.unwrap();
@@ -30,5 +42,33 @@ async fn an_open_transaction_elsewhere_hides_and_stalls_nothing() {
     }
     one.compact(Revision(10)).await.unwrap();
     assert_eq!(other.head().await.unwrap().compacted, Revision(10));
+    assert!(pages_read_for_the_head(&database) <= before + 4);
+    let updated = "SELECT count(*) FROM head WHERE xmin::text::bigint > (SELECT min(xmin::text::bigint) FROM log)";
+    assert_eq!(Cluster::shared().execute(&database.name, updated).trim(), "0", "the head is never updated");
+    foreign.batch_execute("COMMIT").await.unwrap();
+}
+
+/// Compaction goes in many transactions, and each says how far it went. However many there were, a commit must not read them all.
+#[tokio::test]
+async fn compaction_leaves_nothing_that_every_commit_reads() {
+    const CHUNKS: u64 = 300;
+    let database = Cluster::shared().database();
+    let store = open_in(&database).await;
+    commit(&store, vec![create("a", "1")]).await.unwrap();
+    // Of a log that is mostly forgotten a row here and there is left.
+    let sparse = format!(
+        "INSERT INTO log (revision, key, commit_end, live, value)
+         SELECT 1024 * n, 'key-' || n, 1024 * n, true, '' FROM generate_series(1, {CHUNKS}) AS n"
+    );
+    Cluster::shared().execute(&database.name, &sparse);
+    let foreign = connect(&database.dsn).unwrap().get().await.unwrap();
+    foreign.batch_execute("CREATE TABLE elsewhere (n int)").await.unwrap();
+    foreign.batch_execute(FOREIGN).await.unwrap();
+    let before = pages_read_for_the_head(&database);
+    store.compact(Revision(u64::MAX)).await.unwrap();
+    assert_eq!(store.head().await.unwrap().compacted, Revision(1024 * CHUNKS));
+    let after = pages_read_for_the_head(&database);
+    println!("the head costs {before} pages before {CHUNKS} chunks of compaction, {after} after");
+    assert!(after <= before + 8, "{before} pages before, {after} after");
     foreign.batch_execute("COMMIT").await.unwrap();
 }

@@ -1,29 +1,57 @@
 //! Hints of what others commit.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use store::{Revision, Store as _};
-use store_postgres::connect;
-use testkit::postgres::Cluster;
+use store_postgres::{Options, connect};
+use testkit::{
+    postgres::Cluster,
+    proxy::{Hang, Proxy},
+};
+use tokio::time::{Instant, pause, resume};
 
-use crate::{commit, create, open_in};
+use crate::{commit, create, open_at, open_in};
 
-/// The time after which a store lets somebody look who was told nothing.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// The time after which a store that heard no hint lets its caller look all the same.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Whoever cannot follow a hint, because the database is gone, must not be told it again and again.
+const LISTENING: &str = "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN ipam_log' AND state = 'idle'
+    AND datname = current_database()";
+
+/// A caller that cannot follow a hint, because the database is gone, must not be told it again and again.
 #[tokio::test]
 async fn a_hint_is_told_once() {
     let database = Cluster::shared().database();
     let store = open_in(&database).await;
     let onlooker = connect(&database.dsn).unwrap().get().await.unwrap();
-    let listening = "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN ipam_log' AND state = 'idle'
-        AND datname = current_database()";
-    while onlooker.query_typed(listening, &[]).await.unwrap()[0].get::<_, i64>(0) == 0 {}
+    while onlooker.query_typed(LISTENING, &[]).await.unwrap()[0].get::<_, i64>(0) == 0 {}
     commit(&store, vec![create("a", "1")]).await.unwrap();
+    pause();
     let begun = Instant::now();
     for _ in 0..6 {
         store.changed(Revision(0)).await;
     }
-    assert!(begun.elapsed() >= LOOK_AGAIN * 5, "one hint, and five looks without one");
+    assert!(begun.elapsed() >= LOOK_INTERVAL * 5, "one hint, and five looks without one");
+}
+
+/// A connection that hangs is as good as none, and does not say so.
+#[tokio::test]
+async fn listening_goes_on_after_the_connection_hung() {
+    let database = Cluster::shared().database();
+    let line = Proxy::to(database.port).await.unwrap();
+    let mut options = Options::new(&database.dsn);
+    options.listen_dsn = Some(format!("host=127.0.0.1 port={} user=ipam dbname={}", line.port(), database.name));
+    let store = open_at(options).await;
+    let onlooker = connect(&database.dsn).unwrap().get().await.unwrap();
+    while onlooker.query_typed(LISTENING, &[]).await.unwrap()[0].get::<_, i64>(0) == 0 {}
+    line.hang(Hang::Both);
+    line.mend();
+    let before = line.connections();
+    // Time flies until the store gives the connection up and makes another.
+    pause();
+    while line.connections() == before {
+        store.changed(Revision(0)).await;
+    }
+    resume();
+    while onlooker.query_typed(LISTENING, &[]).await.unwrap()[0].get::<_, i64>(0) == 0 {}
 }

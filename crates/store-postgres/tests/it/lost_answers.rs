@@ -7,7 +7,10 @@ use std::sync::{
 
 use store::{Error, Key, Store};
 use store_postgres::{Options, PostgresStore};
-use testkit::postgres::Cluster;
+use testkit::{
+    postgres::{Cluster, Pooler},
+    proxy::{self, Fault},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -91,4 +94,69 @@ async fn a_commit_whose_answer_is_lost_is_found() {
     }
     assert!(found > 0, "{found} commits were found, {lost} were not made");
     commit(&store, vec![create("after", "")]).await.unwrap();
+}
+
+/// Behind a pooler a lost answer is not a closed connection but an error, in the words of the database's protocol.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_lost_behind_a_pooler_are_looked_for() {
+    const COMMITS: u32 = 30;
+    let cluster = Cluster::shared();
+    let database = cluster.database();
+    let direct = open_in(&database).await;
+    let line = proxy::Proxy::to(cluster.port()).await.unwrap();
+    let pooler = Pooler::start_through(&line).unwrap();
+    let store = PostgresStore::open(&Options::new(pooler.dsn(&database))).await.unwrap();
+    line.fail_commits(1, Fault::Cut);
+    let (mut found, mut lost) = (0, 0);
+    for number in 0..COMMITS {
+        let name = format!("k{number}");
+        let outcome = commit(&store, vec![create(&name, "1")]).await;
+        let is_there = direct.get(&Key::new(name).unwrap()).await.unwrap().is_some();
+        match outcome {
+            Ok(()) if is_there => found += 1,
+            Err(Error::Unavailable(_)) if !is_there => lost += 1,
+            other => panic!("commit {number}, stored: {is_there}: {other:?}"),
+        }
+    }
+    assert!(found > COMMITS / 3 && lost > COMMITS / 3, "{found} commits were found, {lost} were not made");
+}
+
+/// A connection that hangs in a commit, before the database has it and after.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_never_come_are_looked_for() {
+    let database = Cluster::shared().database();
+    let direct = open_in(&database).await;
+    let line = proxy::Proxy::to(database.port).await.unwrap();
+    let dsn = format!("host=127.0.0.1 port={} user=ipam dbname={}", line.port(), database.name);
+    let store = PostgresStore::open(&Options::new(dsn)).await.unwrap();
+    line.fail_commits(1, Fault::Hang);
+    for (name, is_made) in [("before", false), ("after", true)] {
+        let outcome = commit(&store, vec![create(name, "1")]).await;
+        let is_there = direct.get(&Key::new(name).unwrap()).await.unwrap().is_some();
+        let is_true = if is_made { outcome.is_ok() } else { matches!(outcome, Err(Error::Unavailable(_))) };
+        assert!(is_true && is_there == is_made, "{name}, stored: {is_there}: {outcome:?}");
+    }
+    line.fail_commits(0, Fault::Hang);
+    commit(&store, vec![create("at last", "")]).await.unwrap();
+}
+
+/// The database may refuse a commit for the sake of another one, and then it is made again.
+#[tokio::test]
+async fn commit_that_gives_way_is_tried_again() {
+    let database = Cluster::shared().database();
+    let store = open_in(&database).await;
+    let execute = |statement: &str| Cluster::shared().execute(&database.name, statement);
+    // Numbers of a sequence are not given back when a transaction fails.
+    execute(
+        "CREATE SEQUENCE tries; CREATE TABLE patience AS SELECT 2 AS most;
+         CREATE FUNCTION give_way() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN IF nextval('tries') <= (SELECT most FROM patience) THEN RAISE EXCEPTION USING ERRCODE = '40001'; END IF; RETURN NULL; END $$;
+         CREATE TRIGGER give_way BEFORE INSERT ON log FOR EACH STATEMENT EXECUTE FUNCTION give_way()",
+    );
+    commit(&store, vec![create("a", "1")]).await.unwrap();
+    assert_eq!(execute("SELECT last_value FROM tries").trim(), "3");
+    execute("UPDATE patience SET most = 100");
+    let refused = commit(&store, vec![create("b", "1")]).await;
+    assert!(matches!(&refused, Err(Error::Unavailable(why)) if why.contains("give way 5 times")), "{refused:?}");
+    assert_eq!(execute("SELECT last_value FROM tries").trim(), "8");
 }

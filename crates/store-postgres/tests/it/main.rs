@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may stop at the first surprise")]
 
 mod contract;
+mod diverged;
 mod foreign;
 mod guard;
+mod hangs;
 mod hints;
 mod lost_answers;
 mod migrations;
+mod plans;
 mod pooler;
 mod reading;
 mod tls;

@@ -1,0 +1,203 @@
+//! A database that hangs: its connections stay open and nothing comes of what is sent. Every call ends, and what it answers is true.
+//!
+//! Time stands still in these tests while something is under way and flies when nothing is, so that they do not wait themselves.
+
+use std::{pin::Pin, time::Duration};
+
+use store::{Error, Key, Revision, Store, Transaction};
+use store_postgres::{Options, PostgresStore, connect, migrate};
+use testkit::{
+    postgres::{Cluster, Database},
+    proxy::{Hang, Proxy},
+};
+use tokio::time::{Instant, pause, resume};
+
+use crate::{commit, create, open_at, open_in};
+
+/// No call takes longer, whatever it is.
+const CALL_MAX: Duration = Duration::from_secs(40);
+
+/// A store that reaches its database through a proxy.
+async fn open() -> (PostgresStore, Proxy, Database) {
+    let database = Cluster::shared().database();
+    let line = Proxy::to(database.port).await.unwrap();
+    (open_at(through(&line, &database)).await, line, database)
+}
+
+fn through(line: &Proxy, database: &Database) -> Options {
+    Options::new(format!("host=127.0.0.1 port={} user=ipam dbname={}", line.port(), database.name))
+}
+
+type Call = for<'a> fn(&'a PostgresStore) -> Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
+
+/// Every call, and its name.
+const CALLS: [(&str, Call); 12] = [
+    ("begin", |store| Box::pin(async { store.begin().await.map(drop) })),
+    ("head", |store| Box::pin(async { store.head().await.map(drop) })),
+    ("get", |store| Box::pin(async { store.get(&Key::new("a").unwrap()).await.map(drop) })),
+    ("read", |store| Box::pin(async { store.read(&[Key::new("a").unwrap()]).await.map(drop) })),
+    ("list", |store| Box::pin(async { store.list("", None, None, 1).await.map(drop) })),
+    ("count", |store| Box::pin(async { store.count("", None, Revision(1), 1).await.map(drop) })),
+    ("tail", |store| Box::pin(async { store.tail(Revision(0), 1).await.map(drop) })),
+    ("holders", |store| Box::pin(async { store.holders("s", 0, 1, 1).await.map(drop) })),
+    ("compact", |store| Box::pin(async { store.compact(Revision(1)).await })),
+    ("snapshot", |store| Box::pin(async { store.snapshot().await.map(drop) })),
+    ("load", |store| Box::pin(async { store.load().await.map(drop) })),
+    ("jump", |store| Box::pin(async { store.jump(1).await.map(drop) })),
+];
+
+#[tokio::test]
+async fn every_call_ends_when_the_database_hangs() {
+    for hang in [Hang::Both, Hang::Requests, Hang::Answers] {
+        let (first, line, database) = open().await;
+        commit(&first, vec![create("a", "1")]).await.unwrap();
+        for (name, call) in CALLS {
+            let store = PostgresStore::open(&through(&line, &database)).await.unwrap();
+            // What reads and what commits have a connection that works, and hangs from now on.
+            store.head().await.unwrap();
+            drop(store.begin().await.unwrap());
+            drop(store.begin().await.unwrap());
+            line.hang(hang);
+            pause();
+            let begun = Instant::now();
+            let outcome = call(&store).await;
+            let took = begun.elapsed();
+            resume();
+            line.mend();
+            assert!(matches!(outcome, Err(Error::Unavailable(_))), "{name}, {hang:?}: {outcome:?}");
+            assert!(took < CALL_MAX, "{name}, {hang:?}: {took:?}");
+            println!("{hang:?}: {name} ended after {took:?}");
+        }
+    }
+}
+
+/// What a transaction and a snapshot are asked when they have begun.
+#[tokio::test]
+async fn transaction_that_hangs_ends_and_holds_nobody_up() {
+    let (store, line, _) = open().await;
+    commit(&store, vec![create("a", "1")]).await.unwrap();
+    let key = Key::new("a").unwrap();
+    let mut snapshot = store.snapshot().await.unwrap();
+    let transaction = store.begin().await.unwrap();
+    line.hang(Hang::Both);
+    pause();
+    assert!(matches!(transaction.read(std::slice::from_ref(&key)).await, Err(Error::Unavailable(_))));
+    assert!(matches!(snapshot.list("", None, 1).await, Err(Error::Unavailable(_))));
+    resume();
+    drop((transaction, snapshot));
+    line.mend();
+    let transaction = store.begin().await.unwrap();
+    line.hang(Hang::Both);
+    pause();
+    // Its end is not answered either: the next one has its turn all the same.
+    drop(transaction);
+    let begun = Instant::now();
+    assert!(matches!(store.begin().await, Err(Error::Unavailable(_))));
+    assert!(begun.elapsed() < CALL_MAX);
+    resume();
+    line.mend();
+    commit(&store, vec![create("b", "1")]).await.unwrap();
+}
+
+/// The database is back, and what was open hangs on: one call finds out, and the next has a connection that works.
+#[tokio::test]
+async fn idle_connections_that_hang_are_not_tried_one_after_the_other() {
+    let (store, line, _) = open().await;
+    let (one, two, three) = tokio::join!(store.head(), store.head(), store.head());
+    assert!(one.is_ok() && two.is_ok() && three.is_ok());
+    line.hang(Hang::Both);
+    line.mend();
+    pause();
+    assert!(matches!(store.head().await, Err(Error::Unavailable(_))));
+    resume();
+    store.head().await.unwrap();
+}
+
+#[tokio::test]
+async fn commit_whose_outcome_cannot_be_found_is_unknown() {
+    for hang in [Hang::Both, Hang::Answers] {
+        let (store, line, database) = open().await;
+        let transaction = store.begin().await.unwrap();
+        line.hang(hang);
+        pause();
+        let begun = Instant::now();
+        let outcome = transaction.commit(vec![create("a", "1")]).await;
+        assert!(begun.elapsed() < CALL_MAX);
+        resume();
+        assert!(matches!(outcome, Err(Error::Unknown(_))), "{hang:?}: {outcome:?}");
+        line.mend();
+        // The head waits for what may still be under way.
+        let made = hang == Hang::Answers;
+        assert_eq!(store.begin().await.unwrap().head(), Revision(u64::from(made)));
+        let direct = PostgresStore::open(&Options::new(&database.dsn)).await.unwrap();
+        assert_eq!(direct.get(&Key::new("a").unwrap()).await.unwrap().is_some(), made);
+    }
+}
+
+/// The first host accepts connections and says nothing, as a machine does that stands still.
+#[tokio::test]
+async fn next_host_is_tried_when_one_does_not_answer() {
+    let database = Cluster::shared().database();
+    drop(open_in(&database).await);
+    let line = Proxy::to(database.port).await.unwrap();
+    line.hang(Hang::Both);
+    let (dead, alive, name) = (line.port(), database.port, &database.name);
+    let hosts = format!("host=127.0.0.1,127.0.0.1 port={dead},{alive} connect_timeout=1");
+    let store = PostgresStore::open(&Options::new(format!("{hosts} user=ipam dbname={name}"))).await.unwrap();
+    commit(&store, vec![create("a", "1")]).await.unwrap();
+    assert!(line.connections() >= 2, "it was tried first, to read and to commit");
+}
+
+/// The settings of the transaction that asks.
+const SETTINGS: &str = "concat_ws(' ', current_setting('lock_timeout'), current_setting('statement_timeout'),
+    current_setting('idle_in_transaction_session_timeout'))";
+
+#[tokio::test]
+async fn every_transaction_limits_its_statements() {
+    let database = Cluster::shared().database();
+    let admin = connect(&database.dsn).unwrap().get().await.unwrap();
+    migrate(&connect(&database.dsn).unwrap()).await.unwrap();
+    let note = format!(
+        "CREATE TABLE noted (what text, settings text);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN INSERT INTO noted VALUES (TG_TABLE_NAME, {SETTINGS}); RETURN NULL; END $$;
+         CREATE TRIGGER noted AFTER INSERT ON log FOR EACH STATEMENT EXECUTE FUNCTION note();
+         CREATE TRIGGER noted AFTER INSERT ON horizon FOR EACH STATEMENT EXECUTE FUNCTION note();
+         CREATE TRIGGER noted AFTER INSERT ON migration FOR EACH STATEMENT EXECUTE FUNCTION note()"
+    );
+    admin.batch_execute(&note).await.unwrap();
+    let noted = async || {
+        let rows = admin.query_typed("DELETE FROM noted RETURNING what || ': ' || settings", &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
+    };
+    let store = PostgresStore::open(&Options::new(&database.dsn)).await.unwrap();
+    let load = store.load().await.unwrap();
+    load.finish(Revision(5)).await.unwrap();
+    assert_eq!(noted().await, ["horizon: 5s 30s 0"], "filling");
+    commit(&store, vec![create("a", "1")]).await.unwrap();
+    assert_eq!(noted().await, ["log: 5s 5s 3s"], "a commit");
+    store.compact(Revision(6)).await.unwrap();
+    assert_eq!(noted().await, ["horizon: 5s 30s 0"], "a compaction");
+    admin
+        .batch_execute("DELETE FROM migration; ALTER SCHEMA public RENAME TO old; CREATE SCHEMA public")
+        .await
+        .unwrap();
+    let moved = "ALTER TABLE old.migration SET SCHEMA public; ALTER TABLE old.noted SET SCHEMA public";
+    admin.batch_execute(moved).await.unwrap();
+    migrate(&connect(&database.dsn).unwrap()).await.unwrap();
+    assert_eq!(noted().await, ["migration: 5s 10min 0"], "a migration");
+}
+
+/// What another holds is waited for by the database, which gives up first.
+#[tokio::test]
+async fn head_that_another_holds_is_not_waited_for_without_end() {
+    let database = Cluster::shared().database();
+    let store = open_in(&database).await;
+    let holder = connect(&database.dsn).unwrap().get().await.unwrap();
+    holder.batch_execute("BEGIN; SELECT FROM head FOR UPDATE").await.unwrap();
+    let refused: Result<Box<dyn Transaction>, Error> = store.begin().await;
+    let why = refused.err().unwrap().to_string();
+    assert!(why.contains("canceling statement due to"), "{why}");
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    commit(&store, vec![create("a", "1")]).await.unwrap();
+}
