@@ -31,6 +31,10 @@ const VERSIONS: &str = "/usr/lib/postgresql";
 /// As root PostgreSQL refuses to run; its packages make this user.
 const USER: &str = "postgres";
 
+/// Where clusters and poolers listen.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+const PORTS_TRIED_MAX: usize = 100;
+
 /// The file of settings that is read last.
 const SETTINGS: &str = "postgresql.auto.conf";
 
@@ -186,8 +190,12 @@ fn guardian(programs: &Path, folder: &Path) -> anyhow::Result<Child> {
     Ok(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/").spawn()?)
 }
 
+/// A port that nothing listens on. It lies below those that a system gives to outgoing connections, of which one could have taken it
+/// by the time that a program has started, or has started again.
 fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let mut drawn = std::iter::repeat_with(|| rand::random_range(PORTS)).take(PORTS_TRIED_MAX);
+    drawn.find(is_free).context("no port is free")
 }
 
 /// A folder of the user's that the programs run as. Whoever stops them removes it.
