@@ -83,7 +83,8 @@ pub fn same_epoch(found: Uuid, known: Uuid) -> Result<(), Error> {
     if found == known {
         return Ok(());
     }
-    let why = "the log was filled, or its revisions were moved (`ipam store bump-revision`), since this process started";
+    let why =
+        "the log was filled, or its revisions were moved (`ipam store bump-revision`), since this process started";
     Err(Error::Diverged(why.to_owned()))
 }
 
