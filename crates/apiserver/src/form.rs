@@ -195,7 +195,7 @@ mod tests {
     #[tokio::test]
     async fn document_is_formed_while_it_is_sent() {
         let text = format!("{{\"items\":[{}]}}", vec!["{\"a\":\"b\"}"; 50_000].join(","));
-        let expected = negotiate::indent(text.as_bytes());
+        let expected = negotiate::indent(text.as_bytes()).unwrap();
         for (pretty, gzip) in [(false, false), (true, false), (false, true), (true, true)] {
             let pieces: Vec<_> = text.as_bytes().chunks(1_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
             let response = respond::body(200, respond::JSON, Body::document(stream::iter(pieces)));

@@ -56,7 +56,7 @@ async fn span_of_an_unknown_kind_is_known_before_the_next_decision() {
     let shelf = desk.stored(&shelf_key("a")).await.unwrap();
     assert_eq!(shelf["status"]["books"], 2, "what the shelf shows agrees with the other replica");
     follows(&desk, desk.store.head().await.unwrap().revision.0).await;
-    let Behind::Events(events, _) = desk.hub.behind(1, "", usize::MAX) else { panic!("the hub forgot") };
+    let Behind::Events(events, _) = desk.hub.behind(1, "", usize::MAX, usize::MAX) else { panic!("the hub forgot") };
     assert_eq!(events.iter().map(|event| event.revision).collect::<Vec<_>>(), [2, 3, 4, 5], "watches miss nothing");
 }
 
