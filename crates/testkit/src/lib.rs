@@ -22,6 +22,7 @@ pub mod proxy;
 
 mod balance;
 mod clock;
+mod disk;
 mod http;
 mod kinds;
 mod process;
@@ -29,6 +30,7 @@ mod replicas;
 mod server;
 
 pub use clock::other_clock;
+pub use disk::{Disk, Part};
 pub use http::{Answer, Http, Streamed};
 pub use kinds::{Claim, GROUP, Pool, VERSION, allocated_cidr, allocations, at, claim, claims, pool, pools, refusal};
 pub use process::command;

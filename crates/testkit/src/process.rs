@@ -3,6 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::OpenOptions,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -26,6 +27,8 @@ pub(crate) struct Recipe {
     pub(crate) environment: Vec<(OsString, OsString)>,
     /// Output is appended here.
     pub(crate) log: PathBuf,
+    /// But standard error goes here, if anywhere else.
+    pub(crate) stderr: Option<OwnedFd>,
 }
 
 /// The binary as a command, without a developer's own settings: they must not reach it.
@@ -45,7 +48,9 @@ impl Process {
         // A panic shows where it happened; an error says so itself.
         command.env("RUST_LIB_BACKTRACE", "0");
         command.args(&recipe.arguments).envs(recipe.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?);
+        let stderr = recipe.stderr.as_ref().map(OwnedFd::try_clone).transpose()?;
+        command.stderr(stderr.map_or_else(|| Stdio::from(log), Stdio::from));
         let child = command.spawn().with_context(|| format!("cannot run {}", recipe.binary.display()))?;
         Ok(Self { child })
     }
@@ -124,6 +129,7 @@ mod tests {
             arguments: vec!["-c".into(), script.into()],
             environment: vec![("GREETING".into(), "hello".into())],
             log: directory.join("log"),
+            stderr: None,
         }
     }
 

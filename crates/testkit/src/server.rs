@@ -4,7 +4,7 @@
 use std::{
     ffi::OsString,
     fs::{self, Metadata},
-    os::unix::fs::MetadataExt as _,
+    os::{fd::OwnedFd, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
     process::ExitStatus,
     time::{Duration, Instant},
@@ -17,7 +17,7 @@ use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use tempfile::TempDir;
 
 use crate::{
-    Answer, Http, install_crypto,
+    Answer, Disk, Http, install_crypto,
     postgres::Database,
     process::{Process, Recipe, tail},
 };
@@ -41,6 +41,7 @@ pub struct Builder {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     data_dir: Option<PathBuf>,
+    stderr: Option<OwnedFd>,
     prepare: Option<Prepare>,
     port: u16,
 }
@@ -55,6 +56,7 @@ struct Setup {
     environment: Vec<(OsString, OsString)>,
     data_dir: PathBuf,
     log: PathBuf,
+    stderr: Option<OwnedFd>,
     /// Holds the log, and the data unless the test brought its own directory.
     _directory: TempDir,
 }
@@ -78,6 +80,7 @@ impl Server {
             arguments: Vec::new(),
             environment: Vec::new(),
             data_dir: None,
+            stderr: None,
             prepare: None,
             port: 0,
         }
@@ -228,6 +231,20 @@ impl Builder {
         self
     }
 
+    /// Puts this disk under the data directory, which is the disk's.
+    #[must_use]
+    pub fn disk(mut self, disk: &Disk) -> Self {
+        self.environment.extend(disk.environment());
+        self.data_dir(disk.data_dir())
+    }
+
+    /// Where the server's standard error goes instead of into the log that [`Server::log`] reads.
+    #[must_use]
+    pub fn stderr(mut self, stderr: impl Into<OwnedFd>) -> Self {
+        self.stderr = Some(stderr.into());
+        self
+    }
+
     /// Puts something into the data directory first.
     #[must_use]
     pub fn prepare(mut self, prepare: impl FnOnce(&Path) -> std::io::Result<()> + Send + 'static) -> Self {
@@ -263,6 +280,7 @@ impl Builder {
             environment: self.environment,
             data_dir: self.data_dir.unwrap_or_else(|| directory.path().join("data")),
             log: directory.path().join("server.log"),
+            stderr: self.stderr,
             _directory: directory,
         };
         if let Some(prepare) = self.prepare {
@@ -280,11 +298,17 @@ impl Setup {
         self.data_dir.join(KUBECONFIG)
     }
 
-    fn recipe(&self, port: u16) -> Recipe {
+    fn recipe(&self, port: u16) -> anyhow::Result<Recipe> {
         let mut arguments: Vec<OsString> = vec!["serve".into(), "--data-dir".into(), self.data_dir.clone().into()];
         arguments.extend(["--secure-port".into(), port.to_string().into()]);
         arguments.extend(self.arguments.iter().cloned());
-        Recipe { binary: self.binary.clone(), arguments, environment: self.environment.clone(), log: self.log.clone() }
+        Ok(Recipe {
+            binary: self.binary.clone(),
+            arguments,
+            environment: self.environment.clone(),
+            log: self.log.clone(),
+            stderr: self.stderr.as_ref().map(OwnedFd::try_clone).transpose()?,
+        })
     }
 
     /// Starts a process and follows it until it is ready. Between two starts on one port somebody else's connection may
@@ -305,7 +329,7 @@ impl Setup {
     async fn launch_once(&self, port: u16, start: Instant) -> anyhow::Result<(Process, Access)> {
         // The file of an earlier start may name another port: wait for the one that this process writes.
         let earlier = identity(&self.kubeconfig());
-        let mut process = Process::start(&self.recipe(port))?;
+        let mut process = Process::start(&self.recipe(port)?)?;
         loop {
             if identity(&self.kubeconfig()).is_some_and(|now| Some(now) != earlier) {
                 break;
