@@ -249,7 +249,7 @@ pub fn parse(bytes: &[u8]) -> Result<Object, Refusal> {
 pub fn read_failed(error: &store::Error) -> Refusal {
     tracing::error!(error = %error, "a read of the store failed");
     match error {
-        store::Error::Unavailable(_) => {
+        store::Error::Unavailable(_) | store::Error::Full(_) => {
             Refusal::new(Reason::ServiceUnavailable, "the store is unavailable, please try again later").retry_after(1)
         }
         _ => Refusal::new(Reason::InternalError, "the store could not be read (the server's log says why)"),

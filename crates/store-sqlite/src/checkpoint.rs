@@ -3,12 +3,15 @@
 //! A thread with a connection of its own does the bulk of it while commits go on. They add to the log meanwhile, so it
 //! passes over the log until little is left; that little the writer moves itself, between two commits, because only a
 //! log of which nothing is left starts anew. While a reader holds an old snapshot that is not to be had: the log grows,
-//! and the thread tries again later. Nothing is lost when any of this fails or the process dies, for what was not moved
-//! is in the log, and durable there.
+//! and the thread tries again later.
+//!
+//! A frame stays in the log until the data file has it for certain, so a full disk, or a crash at any moment, loses nothing. A
+//! failed sync would: `SQLite` has already noted the frames of the pass as moved, a later sync succeeds without writing their
+//! pages, and the log would start anew. So the store fails ([`crate::condition`]), and the next process moves all frames again.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
@@ -100,15 +103,9 @@ impl Checkpointer {
     /// Starts the thread.
     pub fn start(data: Arc<DataFile>, growth: Arc<Growth>, writer: WriterHandle) -> io::Result<Self> {
         let told = Arc::clone(&growth);
-        let work = move || {
-            let mut checkpoint = Checkpoint { connection: None, data, growth: told, writer };
-            while let Some(frames) = checkpoint.growth.wait_until_due() {
-                if let Err(failure) = checkpoint.run(frames) {
-                    complain(&failure, frames);
-                }
-            }
-        };
-        let thread = thread::Builder::new().name("store-checkpoint".to_owned()).spawn(work)?;
+        let condition = Arc::clone(writer.condition());
+        let work = move || Checkpoint { connection: None, data, growth: told, writer }.run_until_closed();
+        let thread = condition.spawn("store-checkpoint", work)?;
         Ok(Self { growth, thread: Some(thread) })
     }
 
@@ -121,10 +118,9 @@ impl Checkpointer {
     /// Ends the thread after the pass under way, and waits until it has closed its connection.
     pub fn stop(&mut self) {
         self.growth.close();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the store's checkpoint thread ended in a panic");
+        if let Some(thread) = self.thread.take() {
+            // A panic was reported by the condition.
+            let _ = thread.join();
         }
     }
 }
@@ -139,6 +135,30 @@ struct Checkpoint {
 }
 
 impl Checkpoint {
+    fn run_until_closed(mut self) {
+        while let Some(frames) = self.growth.wait_until_due() {
+            let Err(failure) = self.run(frames) else { continue };
+            self.check(&failure);
+            if self.writer.condition().is_failed() {
+                break;
+            }
+            complain(&failure, frames);
+        }
+        if let Some(connection) = self.connection.take() {
+            self.writer.condition().close(connection);
+        }
+    }
+
+    /// The store fails if this is a failed sync.
+    fn check(&self, failure: &Failure) {
+        match failure {
+            Failure::Database(error) => self.writer.condition().check(error),
+            Failure::Sync(error) => {
+                self.writer.condition().fail(format!("the data file could not be synced ({error}): check the disk"));
+            }
+        }
+    }
+
     fn run(&mut self, frames: u32) -> Result<(), Failure> {
         let limits = self.growth.state().limits;
         let connection = match &self.connection {
@@ -167,9 +187,13 @@ impl Checkpoint {
     /// Has `work` done between two commits, and waits for it: two checkpoints at once would be in each other's way.
     fn on_writer(&self, work: fn(&Connection) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
         let (answer, answered) = mpsc::channel();
+        let condition = Arc::clone(self.writer.condition());
         let job = move |connection: &mut Connection| {
+            let done = work(connection);
+            // Before the next commit.
+            let _ = done.as_ref().inspect_err(|error| condition.check(error));
             // The thread that asked waits.
-            let _ = answer.send(work(connection));
+            let _ = answer.send(done);
         };
         // A writer that is gone has moved everything when it closed the file.
         self.writer.send(Box::new(job)).map_or(Ok(()), |()| answered.recv().unwrap_or(Ok(())))
@@ -387,7 +411,7 @@ mod tests {
         let writer = store.writer.handle().clone();
         let frames = frames(&store);
         let (done, ended) = mpsc::channel();
-        thread::spawn(move || done.send(Checkpoint { connection: None, data, growth, writer }.run(frames)));
+        std::thread::spawn(move || done.send(Checkpoint { connection: None, data, growth, writer }.run(frames)));
         let ended = ended.recv_timeout(Duration::from_secs(20));
         drop(patience);
         release.send(()).unwrap();

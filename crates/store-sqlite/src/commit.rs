@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::{CachedStatement, Connection, ErrorCode, TransactionBehavior, ffi};
 use store::{Error, Key, Revision, Span, Write};
 
+use crate::condition::{Condition, is_sync};
 use crate::failure::failed;
 use crate::recent::{Layers, Recent};
 use crate::rows::{self, from_revision};
@@ -26,19 +27,22 @@ pub type Known = HashMap<Key, Option<Revision>>;
 /// Writes `writes` behind `head`.
 pub fn commit(
     connection: &mut Connection,
+    condition: &Condition,
     recent: &Recent,
     head: Revision,
     known: &Known,
     writes: &[Write],
 ) -> Result<(), Error> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    Commit::new(&transaction, recent, head, known).map_err(failed)?.write_all(writes)?;
-    let folded = recent.fold(&transaction, head, writes.len()).map_err(failed)?;
+    let written = |error| condition.written(error);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(written)?;
+    Commit::new(&transaction, condition, recent, head, known).map_err(written)?.write_all(writes)?;
+    let folded = recent.fold(&transaction, head, writes.len()).map_err(written)?;
     recent.add(head, writes);
     let outcome = match transaction.commit() {
         Ok(()) => Ok(()),
         Err(cause) if is_before_the_end(&cause) => Err(failed(cause)),
-        Err(cause) => find_out(connection, head, writes.len() as u64, cause),
+        Err(cause) if is_sync(&cause) => Err(condition.written(cause)),
+        Err(cause) => find_out(connection, condition, head, writes.len() as u64, cause),
     };
     match outcome {
         Ok(()) => recent.folded(folded),
@@ -49,10 +53,10 @@ pub fn commit(
     outcome
 }
 
-/// Makes the file's last commit certain, and says which it is.
+/// Makes the file's last commit certain, and returns where the log ends.
 ///
-/// When `SQLite` fails to sync a commit it takes it back, but its pages may lie in the write-ahead log complete, where
-/// a crash would bring them to life again. The next commit overwrites them; so this is one, of no other meaning.
+/// When `SQLite` fails after the sync of a commit, it rolls the commit back in memory, but its frames are complete in the
+/// write-ahead log, and a crash would replay them. This commit changes nothing else and overwrites those frames.
 pub fn settle(connection: &Connection) -> rusqlite::Result<Revision> {
     connection.prepare_cached(SETTLE)?.execute([])?;
     Ok(snapshot::horizon(connection)?.head)
@@ -60,31 +64,41 @@ pub fn settle(connection: &Connection) -> rusqlite::Result<Revision> {
 
 /// Whether the commit failed while it was still being written.
 ///
-/// What makes it count comes last, and a failed write leaves that incomplete. Only what follows, the sync, can fail
-/// with everything in place.
+/// What makes it count comes last, and a failed write leaves that incomplete. Only what follows, the sync and the index of the
+/// write-ahead log, can fail with everything in place.
 fn is_before_the_end(cause: &rusqlite::Error) -> bool {
     let code = cause.sqlite_error().map(|error| error.extended_code);
     matches!(code, Some(ffi::SQLITE_FULL | ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_BUSY))
 }
 
-/// Answers for a commit that failed at its very end.
-pub fn find_out(connection: &Connection, head: Revision, writes: u64, cause: rusqlite::Error) -> Result<(), Error> {
+/// Answers for a commit that failed after its sync.
+pub fn find_out(
+    connection: &Connection,
+    condition: &Condition,
+    head: Revision,
+    writes: u64,
+    cause: rusqlite::Error,
+) -> Result<(), Error> {
     match settle(connection) {
         Ok(found) if found == head => Err(failed(cause)),
         Ok(found) if found == Revision(head.0 + writes) => Ok(()),
-        Ok(found) => Err(Error::Corrupt(format!(
-            "the log ends at {found} and should end at {head}: another program writes the data file; stop it"
+        Ok(found) => Err(Error::Unknown(format!(
+            "{cause}; the log ends at {found} and should end at {head}: another program writes the data file; stop it"
         ))),
-        Err(error) => Err(Error::Unknown(format!(
-            "{cause}; looking what became of it failed as well ({error}): \
-             check the data file's disk, then read the objects again before repeating the call"
-        ))),
+        Err(error) => {
+            condition.check(&error);
+            Err(Error::Unknown(format!(
+                "{cause}; looking what became of it failed as well ({error}): \
+                 check the data file's disk, then read the objects again before repeating the call"
+            )))
+        }
     }
 }
 
 /// The statements of one commit, and what it has seen and written so far.
 struct Commit<'a> {
     connection: &'a Connection,
+    condition: &'a Condition,
     layers: Arc<Layers>,
     insert: CachedStatement<'a>,
     take: CachedStatement<'a>,
@@ -96,9 +110,16 @@ struct Commit<'a> {
 }
 
 impl<'a> Commit<'a> {
-    fn new(connection: &'a Connection, recent: &Recent, head: Revision, known: &'a Known) -> rusqlite::Result<Self> {
+    fn new(
+        connection: &'a Connection,
+        condition: &'a Condition,
+        recent: &Recent,
+        head: Revision,
+        known: &'a Known,
+    ) -> rusqlite::Result<Self> {
         Ok(Self {
             connection,
+            condition,
             layers: recent.layers(),
             insert: connection.prepare_cached(INSERT)?,
             take: connection.prepare_cached(TAKE)?,
@@ -153,7 +174,7 @@ impl<'a> Commit<'a> {
                 "revision {} is there already ({error}): another program writes the data file; stop it",
                 self.head
             ))),
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(self.condition.written(error)),
             Ok(_) => {
                 self.written.insert(write.key.as_str(), write.value.is_some().then_some(self.head));
                 Ok(())
@@ -163,8 +184,8 @@ impl<'a> Commit<'a> {
 
     fn release(&mut self, span: &Span) -> Result<(), Error> {
         let (first, last) = (span.first.to_be_bytes(), span.last.to_be_bytes());
-        let released =
-            self.release.execute((span.space.as_str(), first, last, span.holder.as_str())).map_err(failed)?;
+        let released = self.release.execute((span.space.as_str(), first, last, span.holder.as_str()));
+        let released = released.map_err(|error| self.condition.written(error))?;
         if released == 0 {
             return Err(Error::Guard(format!("{span} is not held, so it cannot be released")));
         }
@@ -172,17 +193,22 @@ impl<'a> Commit<'a> {
     }
 
     fn take(&mut self, span: &Span) -> Result<(), Error> {
-        take(self.connection, &mut self.take, span)
+        take(self.connection, self.condition, &mut self.take, span)
     }
 }
 
 /// Takes a span by the statement [`TAKE`].
-pub fn take(connection: &Connection, statement: &mut CachedStatement<'_>, span: &Span) -> Result<(), Error> {
+pub fn take(
+    connection: &Connection,
+    condition: &Condition,
+    statement: &mut CachedStatement<'_>,
+    span: &Span,
+) -> Result<(), Error> {
     let (first, last) = (span.first.to_be_bytes(), span.last.to_be_bytes());
     match statement.execute((span.space.as_str(), first, last, span.holder.as_str())) {
         Ok(_) => Ok(()),
         Err(error) if is_refusal(&error) => Err(refused(connection, span, &error)),
-        Err(error) => Err(failed(error)),
+        Err(error) => Err(condition.written(error)),
     }
 }
 

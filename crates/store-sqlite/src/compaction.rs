@@ -10,7 +10,6 @@ use std::sync::Arc;
 use rusqlite::{Connection, TransactionBehavior};
 use store::{Error, Revision};
 
-use crate::failure::{closed, failed};
 use crate::recent::Recent;
 use crate::rows::{self, from_revision};
 use crate::snapshot::{commit_end, horizon};
@@ -44,7 +43,7 @@ pub async fn compact(writer: &WriterHandle, recent: &Arc<Recent>, mut target: Re
     loop {
         let recent = Arc::clone(recent);
         let chunk = move |connection: &mut Connection| compact_chunk(connection, &recent, target);
-        let progress = writer.run(chunk).await.map_err(|_| closed())?.map_err(failed)?;
+        let progress = writer.write(chunk).await?;
         target = target.min(progress.head);
         if progress.reached >= target {
             return Ok(());

@@ -2,6 +2,7 @@
 
 use rusqlite::ErrorCode;
 use store::Error;
+use tokio::task::JoinError;
 
 /// A failure after which nothing was written.
 ///
@@ -16,7 +17,7 @@ pub fn failed(error: rusqlite::Error) -> Error {
             Error::Corrupt(format!("{error}: stop the server and restore a backup of the data file"))
         }
         Some(ErrorCode::DiskFull) => {
-            Error::Unavailable(format!("{error}: free some space on the data file's disk, then repeat the call"))
+            Error::Full(format!("{error}: free some space on the data file's disk, then repeat the call"))
         }
         Some(ErrorCode::SystemIoFailure) => {
             Error::Unavailable(format!("{error}: check the data file's disk, then repeat the call"))
@@ -43,7 +44,15 @@ fn is_unreadable(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// The store was closed under the caller's feet.
+/// The store was closed, or has failed, before it did what it was asked.
 pub fn closed() -> Error {
-    Error::Unavailable("the store has been closed: start the server again".to_owned())
+    Error::Unavailable("the store has been closed or has failed: start the server again".to_owned())
+}
+
+/// A blocking read that did not come to its end, by a panic or because the program ends.
+pub fn broken_off(error: &JoinError) -> Error {
+    if error.is_panic() {
+        return Error::Unavailable("the read panicked: the server's log says where".to_owned());
+    }
+    closed()
 }

@@ -8,7 +8,7 @@ use store::{Error, Key, Page, Revision, Snapshot, Span};
 use tokio::task::spawn_blocking;
 
 use crate::data_file::DataFile;
-use crate::failure::{closed, failed};
+use crate::failure::{broken_off, closed, failed};
 use crate::reader::connect;
 use crate::recent::{Layers, Recent};
 use crate::snapshot::{Horizon, View};
@@ -29,7 +29,7 @@ impl SqliteSnapshot {
     pub async fn begin(data: Arc<DataFile>, recent: Arc<Recent>) -> Result<Self, Error> {
         let path = data.path().to_owned();
         let begin = move || Self::on(connect(&path).map_err(failed)?, &recent, Some(data));
-        spawn_blocking(begin).await.map_err(|_| closed())?
+        spawn_blocking(begin).await.map_err(|error| broken_off(&error))?
     }
 
     /// Begins now, on a connection.
@@ -48,7 +48,7 @@ impl SqliteSnapshot {
             let found = read(&View { connection: &connection, recent: &layers, horizon });
             (found, connection)
         };
-        let (found, connection) = spawn_blocking(work).await.map_err(|_| closed())?;
+        let (found, connection) = spawn_blocking(work).await.map_err(|error| broken_off(&error))?;
         self.connection = Some(connection);
         found
     }

@@ -11,6 +11,7 @@ mod backup;
 mod checkpoint;
 mod commit;
 mod compaction;
+mod condition;
 mod data_file;
 mod detached;
 mod failure;
@@ -22,6 +23,7 @@ mod lock;
 mod open;
 mod reader;
 mod recent;
+mod recovery;
 mod rows;
 mod schema;
 mod snapshot;
@@ -52,6 +54,8 @@ pub struct SqliteStore {
     head: Arc<Mutex<Option<Revision>>>,
     recent: Arc<recent::Recent>,
     readers: Arc<reader::Readers>,
+    /// What decisions are made from: reads of users do not hold it.
+    decisions: reader::Readers,
     checkpointer: checkpoint::Checkpointer,
     writer: writer::Writer,
 }
@@ -81,6 +85,7 @@ impl Drop for SqliteStore {
     fn drop(&mut self) {
         // The writer last: the connection that closes last leaves no write-ahead log behind.
         self.readers.close();
+        self.decisions.close();
         self.checkpointer.stop();
         self.writer.stop();
     }

@@ -5,3 +5,18 @@
 ///
 /// Unit: bytes. Test: `crates/store-sqlite/src/backup.rs::a_backup_is_given_up_when_the_log_grows_too_long`.
 pub const BACKUP_LOG_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// The reads of users that go on at a time; further ones wait.
+///
+/// Unit: connections. Test: `crates/store-sqlite/src/tests/failing.rs::decisions_do_not_wait_for_reads_of_users`.
+pub const READERS_MAX: usize = 8;
+
+/// The reads that decisions are made from, at a time: there is one committer.
+///
+/// Unit: connections. Test: `crates/store-sqlite/src/tests/failing.rs::decisions_do_not_wait_for_reads_of_users`.
+pub const DECISION_READERS_MAX: usize = 1;
+
+/// Each reader's page cache. `SQLite` empties it after every commit of the writer, so a large one would not pay.
+///
+/// Unit: KiB. Test: `crates/store-sqlite/src/tests/failing.rs::caches_are_bounded`.
+pub const READER_CACHE_KIB: u32 = 4 * 1024;

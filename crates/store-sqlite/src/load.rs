@@ -30,55 +30,51 @@ impl SqliteLoad {
     /// Begins, if the log is empty.
     pub async fn begin(writer: WriterHandle, head: Held) -> Result<Self, Error> {
         let this = Self { writer, head, is_open: true };
-        let found = this.run(|connection| {
-            connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
-            Ok(horizon(connection).map_err(failed)?.head)
+        let found = this.writer.write(|connection| {
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+            Ok(horizon(connection)?.head)
         });
         match found.await? {
             Revision(0) => Ok(this),
             found => Err(Error::Unavailable(format!("only an empty log can be filled, and this one ends at {found}"))),
         }
     }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Connection) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        self.writer.run(work).await.map_err(|_| closed())?
-    }
 }
 
 #[async_trait]
 impl Load for SqliteLoad {
     async fn records(&mut self, records: Vec<Record>) -> Result<(), Error> {
-        self.run(move |connection| {
-            let mut insert = connection.prepare_cached(INSERT).map_err(failed)?;
-            let mut index = connection.prepare_cached(INDEX).map_err(failed)?;
-            for Record { key, revision, value } in &records {
-                insert.execute((from_revision(*revision), key.as_str(), &value[..])).map_err(failed)?;
-                index.execute((key.as_str(), from_revision(*revision))).map_err(failed)?;
-            }
-            Ok(())
-        })
-        .await
+        self.writer
+            .write(move |connection| {
+                let mut insert = connection.prepare_cached(INSERT)?;
+                let mut index = connection.prepare_cached(INDEX)?;
+                for Record { key, revision, value } in &records {
+                    insert.execute((from_revision(*revision), key.as_str(), &value[..]))?;
+                    index.execute((key.as_str(), from_revision(*revision)))?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     async fn spans(&mut self, spans: Vec<Span>) -> Result<(), Error> {
-        self.run(move |connection| {
+        let condition = Arc::clone(self.writer.condition());
+        let work = move |connection: &mut Connection| {
             let mut take = connection.prepare_cached(TAKE).map_err(failed)?;
-            spans.iter().try_for_each(|span| commit::take(connection, &mut take, span))
-        })
-        .await
+            spans.iter().try_for_each(|span| commit::take(connection, &condition, &mut take, span))
+        };
+        self.writer.run(work).await.map_err(|_| closed())?
     }
 
     async fn finish(mut self: Box<Self>, head: Revision) -> Result<(), Error> {
-        self.run(move |connection| {
-            let end = from_revision(head);
-            connection.prepare_cached(MOVE_HORIZON).map_err(failed)?.execute((end, end)).map_err(failed)?;
-            connection.prepare_cached(SET_INDEXED).map_err(failed)?.execute([end]).map_err(failed)?;
-            connection.execute_batch("COMMIT").map_err(failed)
-        })
-        .await?;
+        self.writer
+            .write(move |connection| {
+                let end = from_revision(head);
+                connection.prepare_cached(MOVE_HORIZON)?.execute((end, end))?;
+                connection.prepare_cached(SET_INDEXED)?.execute([end])?;
+                connection.execute_batch("COMMIT")
+            })
+            .await?;
         self.is_open = false;
         *self.head = Some(head);
         Ok(())
@@ -98,7 +94,7 @@ impl Drop for SqliteLoad {
 /// Moves the end of the log ahead, and its horizon with it.
 pub async fn jump(writer: &WriterHandle, recent: &Arc<Recent>, mut head: Held, by: u64) -> Result<Revision, Error> {
     compaction::compact(writer, recent, Revision(u64::MAX)).await?;
-    let moved = writer.run(move |connection| {
+    let moved = writer.write(move |connection| {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let moved = Revision(horizon(&transaction)?.head.0.saturating_add(by));
         let end = from_revision(moved);
@@ -106,7 +102,7 @@ pub async fn jump(writer: &WriterHandle, recent: &Arc<Recent>, mut head: Held, b
         transaction.commit()?;
         Ok(moved)
     });
-    let moved = moved.await.map_err(|_| closed())?.map_err(failed)?;
+    let moved = moved.await?;
     *head = Some(moved);
     Ok(moved)
 }

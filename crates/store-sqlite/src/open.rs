@@ -16,9 +16,11 @@ use tokio::sync::Mutex;
 use crate::SqliteStore;
 use crate::checkpoint::{self, Checkpointer, Growth};
 use crate::data_file::DataFile;
+use crate::limits::{DECISION_READERS_MAX, READERS_MAX};
 use crate::lock::Lock;
 use crate::reader::Readers;
 use crate::recent::{self, Recent};
+use crate::recovery::recover;
 use crate::writer::Writer;
 use crate::{schema, snapshot};
 
@@ -51,6 +53,15 @@ pub enum OpenError {
         path: PathBuf,
         /// What the lock file says about the holder.
         process: String,
+    },
+    /// A program that is no store has it open.
+    #[error(
+        "{path} was not closed when it was last used, and another program has it open (a database shell, a backup tool): close \
+         that program, then start again"
+    )]
+    Shared {
+        /// The data file.
+        path: PathBuf,
     },
     /// It is some other file.
     #[error("{path} is not an ipam data file; name another file, this one was left as it is")]
@@ -135,6 +146,7 @@ impl SqliteStore {
         let lock = Lock::take(&path)?;
         let data = Arc::new(DataFile::open(path.clone()).map_err(io_error("open", &path))?);
         let database = |source| OpenError::Database { path: path.clone(), source };
+        recover(&path)?;
         let mut connection = connect_writer(&path).map_err(database)?;
         schema::prepare(&mut connection, &path)?;
         configure_writer(&connection).map_err(database)?;
@@ -143,11 +155,13 @@ impl SqliteStore {
         let head = snapshot::horizon(&connection).map_err(database)?.head;
         recent::catch_up(&mut connection, head).map_err(database)?;
         let recent = Arc::new(Recent::new());
-        let writer = Writer::start(connection, lock).map_err(io_error("start the writer thread for", &path))?;
+        let writer = Writer::start(connection, lock, Arc::default());
+        let writer = writer.map_err(io_error("start the writer thread for", &path))?;
         let checkpointer = Checkpointer::start(Arc::clone(&data), growth, writer.handle().clone());
         Ok(Self {
             head: Arc::new(Mutex::new(Some(head))),
-            readers: Arc::new(Readers::new(Arc::clone(&data), Arc::clone(&recent))),
+            readers: Arc::new(Readers::new(Arc::clone(&data), Arc::clone(&recent), READERS_MAX)),
+            decisions: Readers::new(Arc::clone(&data), Arc::clone(&recent), DECISION_READERS_MAX),
             recent,
             checkpointer: checkpointer.map_err(io_error("start the checkpoint thread for", &path))?,
             writer,

@@ -10,16 +10,11 @@ use store::Error;
 use tokio::sync::Semaphore;
 
 use crate::data_file::DataFile;
-use crate::failure::{closed, failed};
+use crate::failure::{broken_off, closed, failed};
+use crate::limits::READER_CACHE_KIB;
 use crate::open::configure;
 use crate::recent::Recent;
 use crate::snapshot::{self, View};
-
-/// How many reads go on at a time; further ones wait.
-const READERS_MAX: usize = 8;
-
-/// Each reader's page cache. `SQLite` empties it after every commit of the writer, so a large one would not pay.
-const READER_CACHE_KIB: u32 = 4 * 1024;
 
 /// The pool of reader connections.
 #[derive(Debug)]
@@ -31,9 +26,9 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// A pool that opens connections as they are needed and keeps them.
-    pub fn new(data: Arc<DataFile>, recent: Arc<Recent>) -> Self {
-        Self { data, recent, idle: Mutex::default(), permits: Arc::new(Semaphore::new(READERS_MAX)) }
+    /// A pool that opens up to `most` connections as they are needed and keeps them.
+    pub fn new(data: Arc<DataFile>, recent: Arc<Recent>, most: usize) -> Self {
+        Self { data, recent, idle: Mutex::default(), permits: Arc::new(Semaphore::new(most)) }
     }
 
     /// Does `read` in one snapshot of the file. Once begun it goes on, even if nobody waits for the answer.
@@ -48,7 +43,7 @@ impl Readers {
             drop(permit);
             outcome
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| closed())?
+        tokio::task::spawn_blocking(work).await.map_err(|error| broken_off(&error))?
     }
 
     /// The same on the caller's thread, which it may block: for callers that have one of their own.

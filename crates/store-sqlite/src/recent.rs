@@ -94,6 +94,21 @@ impl Layer {
         self.len += 1;
     }
 
+    /// The versions that are not done, by key, of each the newest first. What is done is not stepped over one by one: a key
+    /// may have tens of thousands of versions, and each commit folds a few of them.
+    fn behind<'a>(&'a self, done: &'a Done) -> impl Iterator<Item = (&'a str, Version)> {
+        let begun = self.versions.get_key_value(&done.key).map(|(key, versions)| {
+            let left = versions.len().saturating_sub(done.versions);
+            (key, &versions[..left])
+        });
+        let others = self.versions.range::<str, _>((Bound::Excluded(&*done.key), Bound::Unbounded));
+        let others = others.map(|(key, versions)| (key, &versions[..]));
+        begun
+            .into_iter()
+            .chain(others)
+            .flat_map(|(key, versions)| versions.iter().rev().map(move |version| (&**key, *version)))
+    }
+
     fn forget_after(&mut self, head: Revision) {
         self.versions.retain(|_, versions| {
             versions.retain(|version| version.revision <= head);
@@ -314,20 +329,18 @@ impl Recent {
 fn slice(folding: Option<&Folding>, transaction: &Connection, count: usize) -> rusqlite::Result<Folded> {
     let Some(Folding { layer, until, done }) = folding else { return Ok(Folded::Nothing) };
     let layer = read(layer);
-    let keys = layer.versions.range::<str, _>((Bound::Included(&*done.key), Bound::Unbounded));
-    let skipped = if layer.versions.contains_key(&done.key) { done.versions } else { 0 };
-    let mut versions = keys.flat_map(|(key, versions)| versions.iter().rev().map(move |version| (key, version)));
     let mut insert = transaction.prepare_cached(INSERT)?;
-    let mut done = done.clone();
-    for (key, Version { revision, live }) in versions.by_ref().skip(skipped).take(count) {
-        insert.execute((&**key, from_revision(*revision), live))?;
-        if done.key != *key {
-            done = Done { key: key.clone(), versions: 0 };
+    let mut reached = done.clone();
+    let mut left = layer.behind(done);
+    for (key, Version { revision, live }) in left.by_ref().take(count) {
+        insert.execute((key, from_revision(revision), live))?;
+        if *reached.key != *key {
+            reached = Done { key: key.into(), versions: 0 };
         }
-        done.versions += 1;
+        reached.versions += 1;
     }
-    if versions.next().is_some() {
-        return Ok(Folded::Slice(done));
+    if left.next().is_some() {
+        return Ok(Folded::Slice(reached));
     }
     transaction.prepare_cached(SET_INDEXED)?.execute([from_revision(*until)])?;
     Ok(Folded::Last)

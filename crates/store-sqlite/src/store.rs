@@ -19,6 +19,10 @@ impl Store for SqliteStore {
         Ok(Box::new(transaction))
     }
 
+    async fn failed(&self) -> String {
+        self.writer.handle().condition().failed().await
+    }
+
     async fn head(&self) -> Result<Head, Error> {
         self.readers.run(|view| Ok(view.horizon.into())).await
     }
@@ -30,7 +34,7 @@ impl Store for SqliteStore {
 
     async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
         // Handing a few look-ups to another thread costs more than they do.
-        self.readers.run_here(|view| snapshot::read(view, keys)).await
+        self.decisions.run_here(|view| snapshot::read(view, keys)).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
@@ -48,8 +52,7 @@ impl Store for SqliteStore {
     }
 
     async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
-        let space = space.to_owned();
-        self.readers.run(move |view| span::holders(view.connection, &space, first, last, limit)).await
+        self.decisions.run_here(|view| span::holders(view.connection, space, first, last, limit)).await
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! What cannot be seen through the trait: settings, plans of queries, the cost of long histories, failures of `SQLite`.
 
+mod failing;
 mod index;
 
 use std::path::Path;
@@ -11,6 +12,7 @@ use rusqlite::Connection;
 use store::{Error, Key, Revision, Store, Write};
 use tempfile::TempDir;
 
+use crate::condition::Condition;
 use crate::recent::{Folded, Recent};
 use crate::snapshot::View;
 use crate::{SqliteStore, commit, compaction, schema, snapshot, span, walk};
@@ -130,7 +132,7 @@ async fn a_full_file_takes_the_commit_back() {
     set(&store, "max_page_count", 10).await;
     for _ in 0..2 {
         let error = commit_one(&store, create("b", vec![b'x'; 100_000])).await.unwrap_err();
-        assert!(matches!(&error, Error::Unavailable(text) if text.contains("free some space")), "{error:?}");
+        assert!(matches!(&error, Error::Full(text) if text.contains("free some space")), "{error:?}");
         assert_eq!(store.head().await.unwrap().revision, Revision(1));
     }
     commit_one(&store, create("c", "fits")).await.unwrap();
@@ -145,14 +147,16 @@ fn the_outcome_of_a_failed_commit_is_found_out() {
     let (mut connection, recent) = new_log();
     commit_all(&mut connection, &recent, &[create("a", "1"), create("b", "2")]);
     let cause = || {
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
         rusqlite::Error::SqliteFailure(code, None)
     };
-    let find_out =
-        |connection: &Connection, head, writes| commit::find_out(connection, Revision(head), writes, cause());
+    let condition = Condition::default();
+    let find_out = |connection: &Connection, head, writes| {
+        commit::find_out(connection, &condition, Revision(head), writes, cause())
+    };
     assert!(matches!(find_out(&connection, 0, 2), Ok(())));
     assert!(matches!(find_out(&connection, 2, 5), Err(Error::Unavailable(_))));
-    assert!(matches!(find_out(&connection, 1, 5), Err(Error::Corrupt(_))));
+    assert!(matches!(find_out(&connection, 1, 5), Err(Error::Unknown(_))));
     connection.pragma_update(None, "query_only", true).unwrap();
     assert!(matches!(find_out(&connection, 2, 5), Err(Error::Unknown(_))));
 }
@@ -224,7 +228,7 @@ fn steps(connection: &mut Connection, work: impl FnOnce(&mut Connection)) -> u64
 
 fn commit_all(connection: &mut Connection, recent: &Recent, writes: &[Write]) {
     let head = snapshot::horizon(connection).unwrap().head;
-    commit::commit(connection, recent, head, &commit::Known::new(), writes).unwrap();
+    commit::commit(connection, &Condition::default(), recent, head, &commit::Known::new(), writes).unwrap();
 }
 
 /// Ten keys of one version each, and one among them with `versions`: the revisions behind 10.

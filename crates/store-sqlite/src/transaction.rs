@@ -31,10 +31,13 @@ pub struct SqliteTransaction {
 impl SqliteTransaction {
     /// Begins under the lock. After a failed commit the file is asked first where the log ends.
     pub async fn begin(writer: WriterHandle, recent: Arc<Recent>, mut lock: Held) -> Result<Self, Error> {
+        if writer.condition().is_failed() {
+            return Err(closed());
+        }
         let head = if let Some(head) = *lock {
             head
         } else {
-            let head = writer.run(|connection| settle(connection)).await.map_err(|_| closed())?.map_err(failed)?;
+            let head = writer.write(|connection| settle(connection)).await?;
             recent.forget_after(head);
             head
         };
@@ -88,9 +91,10 @@ impl Transaction for SqliteTransaction {
         let Self { writer, recent, mut lock, head, known } = *self;
         let known = known.into_inner().unwrap_or_else(PoisonError::into_inner);
         // The lock travels with the job: a caller that goes away does not let the next one in too early.
+        let condition = Arc::clone(writer.condition());
         let job = move |connection: &mut rusqlite::Connection| {
             *lock = None;
-            let outcome = commit(connection, &recent, head, &known, &writes);
+            let outcome = commit(connection, &condition, &recent, head, &known, &writes);
             *lock = match outcome {
                 Ok(()) => Some(Revision(head.0 + writes.len() as u64)),
                 Err(Error::Precondition { .. } | Error::Guard(_)) => Some(head),

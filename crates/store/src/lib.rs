@@ -136,6 +136,9 @@ pub enum Error {
     /// The database failed and nothing was written: the call may be repeated.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The database's disk is full and nothing was written: the call may be repeated once there is space again.
+    #[error("the store's disk is full: {0}")]
+    Full(String),
     /// The database failed in a commit and whether it was written is not known.
     #[error("the outcome of the commit is unknown: {0}")]
     Unknown(String),
@@ -169,6 +172,12 @@ pub trait Store: Send + Sync + 'static {
         std::future::pending::<()>().await;
     }
 
+    /// Waits until the store cannot go on in this process, and returns the reason: the process should end then, and the next
+    /// one recovers the store. Every call is safe meanwhile; none commits.
+    async fn failed(&self) -> String {
+        std::future::pending().await
+    }
+
     /// Where the log stands, as of now: after a commit was acknowledged anywhere, this shows it.
     async fn head(&self) -> Result<Head, Error>;
 
@@ -176,6 +185,8 @@ pub trait Store: Send + Sync + 'static {
     async fn get(&self, key: &Key) -> Result<Option<Record>, Error>;
 
     /// The current versions under `keys`, in their order, all of one snapshot.
+    ///
+    /// This and [`Store::holders`] are what decisions are made from: they do not wait for the other reads.
     async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error>;
 
     /// A page of the records whose key starts with `prefix` and lies behind `after`, in order of key, as they were

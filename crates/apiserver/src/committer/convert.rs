@@ -66,6 +66,11 @@ pub fn not_written(error: &store::Error) -> Refusal {
             "the store is unavailable; nothing was written, the request may be repeated",
         )
         .retry_after(1),
+        store::Error::Full(_) => Refusal::new(
+            Reason::ServiceUnavailable,
+            "the disk of the server's store is full; nothing was written, the request may be repeated once there is space on it",
+        )
+        .retry_after(1),
         _ => Refusal::new(
             Reason::InternalError,
             "the store refused the write; nothing was written (the server's log says why)",

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use store::{Key, Revision, Store, Write};
+use store::{Error, Key, Revision, Store, Write};
 
 use super::{commit_all, commit_one, create, fold_all, look, new_log, new_store};
-use crate::recent::Recent;
+use crate::recent::{Folded, Recent};
 use crate::snapshot::View;
 use crate::{SqliteStore, reader, schema, snapshot, walk};
 
@@ -144,6 +145,36 @@ fn live(history: &[(String, bool)]) -> BTreeMap<String, u64> {
     live
 }
 
+/// Processor time, because what would be too much is done outside of the database. A cost that grew with the versions that are
+/// done already would be a hundred times as high.
+#[test]
+fn folding_does_not_pay_for_the_versions_that_are_folded() {
+    let cost = |versions: u64| {
+        let (mut connection, recent) = new_log();
+        let writes: Vec<Write> = (0..versions).map(|_| create("hot", "")).collect();
+        recent.add(Revision(0), &writes);
+        let transaction = connection.transaction().unwrap();
+        let begun = processor_time();
+        loop {
+            let folded = recent.fold(&transaction, Revision(versions), 1).unwrap();
+            let is_last = matches!(folded, Folded::Last);
+            recent.folded(folded);
+            if is_last {
+                return processor_time().saturating_sub(begun);
+            }
+        }
+    };
+    let (few, many) = (cost(4_000), cost(40_000));
+    println!("{few:?} for 4,000 versions, {many:?} for 40,000");
+    assert!(many < few * 30, "{many:?} instead of ten times {few:?}");
+}
+
+/// Of this thread.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+}
+
 /// Whatever was in memory alone when the store was closed, or crashed.
 #[tokio::test]
 async fn the_index_is_complete_after_opening() {
@@ -181,4 +212,81 @@ async fn a_file_of_the_first_version_is_brought_up_to_date() {
     assert_eq!((values(2).await, values(4).await), (vec!["a=1".to_owned(), "b=2".to_owned()], vec!["b=3".to_owned()]));
     commit_one(&store, create("a", "4")).await.unwrap();
     assert_eq!(values(5).await, ["a=4", "b=3"]);
+}
+
+/// How many commits the writer makes beside readers and compactions: enough for many layers.
+const COMMITS: u64 = 600;
+
+/// How many keys each of them writes.
+const KEYS: u64 = 12;
+
+/// Each commit writes every key, so a read that sees one moment sees one number everywhere. Nothing here waits for anything else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn reads_see_whole_commits_while_the_index_is_folded_and_compacted() {
+    let (store, _directory) = new_store();
+    let store = Arc::new(store);
+    commit_round(&store, 0).await;
+    let readers: Vec<_> = (0..3).map(|seed| tokio::spawn(read_until_last(Arc::clone(&store), seed))).collect();
+    let compaction = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            while !is_last(&store).await {
+                let head = store.head().await.unwrap().revision;
+                store.compact(Revision(head.0.saturating_sub(40 * KEYS))).await.unwrap();
+            }
+        })
+    };
+    let mut layers = Vec::new();
+    for round in 1..COMMITS {
+        commit_round(&store, round).await;
+        layers.push(store.recent.layers().len());
+    }
+    compaction.await.unwrap();
+    let mut reads = 0;
+    for reader in readers {
+        reads += reader.await.unwrap();
+    }
+    let folded = layers.windows(2).filter(|pair| *pair == [2, 1]).count();
+    println!("{reads} reads, {folded} layers");
+    assert!(reads > 100 && folded > 3, "{reads} reads beside {folded} layers");
+}
+
+async fn is_last(store: &SqliteStore) -> bool {
+    store.head().await.unwrap().revision.0 >= COMMITS * KEYS
+}
+
+async fn commit_round(store: &SqliteStore, round: u64) {
+    let before = |number: u64| round.checked_sub(1).map(|before| Revision(before * KEYS + number + 1));
+    let write = |number: u64| Write { expected: before(number), ..create(&format!("k{number:02}"), round.to_string()) };
+    store.begin().await.unwrap().commit((0..KEYS).map(write).collect()).await.unwrap();
+}
+
+/// Lists, reads and decides until the writer is done; gives back how often.
+async fn read_until_last(store: Arc<SqliteStore>, seed: u64) -> u64 {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let keys: Vec<Key> = (0..KEYS).map(|number| create(&format!("k{number:02}"), "").key).collect();
+    let mut reads = 0;
+    let mut newest: u64 = 0;
+    while !is_last(&store).await {
+        let back = random.random_range(0..newest.min(8) + 1);
+        let at = random.random_bool(0.5).then(|| Revision((newest + 1 - back) * KEYS));
+        match store.list("", None, at, usize::MAX).await {
+            Ok(page) => {
+                let rounds: BTreeSet<&Bytes> = page.records.iter().map(|record| &record.value).collect();
+                let round = page.revision.0 / KEYS - 1;
+                assert_eq!(rounds, BTreeSet::from([&Bytes::from(round.to_string())]), "at {}", page.revision);
+                assert_eq!(page.records.len() as u64, KEYS);
+                assert!(at.is_some() || round >= newest, "{round} after {newest}");
+                newest = newest.max(round);
+            }
+            Err(Error::Compacted { .. }) => assert!(at.is_some(), "the present is compacted"),
+            Err(error) => panic!("{error}"),
+        }
+        let records = store.read(&keys).await.unwrap();
+        let rounds: BTreeSet<Option<&Bytes>> =
+            records.iter().map(|record| record.as_ref().map(|record| &record.value)).collect();
+        assert_eq!(rounds.len(), 1, "{rounds:?}");
+        reads += 1;
+    }
+    reads
 }

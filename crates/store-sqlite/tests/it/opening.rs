@@ -127,3 +127,27 @@ fn a_missing_directory_is_named() {
     let error = SqliteStore::open(directory.path().join("nowhere/data.db")).unwrap_err();
     assert!(error.to_string().contains("nowhere/data.db"), "{error}");
 }
+
+/// Files as a process leaves them that is killed. A program that has them open keeps what it knows of the log, which may be wrong.
+#[tokio::test]
+async fn a_log_is_recovered_by_a_process_that_has_the_file_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.db");
+    let store = open(&path);
+    commit(&store, vec![create("a", "1")]).await.unwrap();
+    let left = directory.path().join("left.db");
+    for suffix in ["", "-wal"] {
+        let name = |path: &Path| format!("{}{suffix}", path.display());
+        fs::copy(name(&path), name(&left)).unwrap();
+    }
+    let shell = Connection::open(&left).unwrap();
+    let count =
+        |shell: &Connection| shell.query_row("SELECT count(*) FROM log", [], |row| row.get::<_, u32>(0)).unwrap();
+    assert_eq!(count(&shell), 1);
+    let error = SqliteStore::open(&left).unwrap_err();
+    assert!(matches!(error, OpenError::Shared { .. }), "{error:?}");
+    assert!(error.to_string().contains("another program has it open"), "{error}");
+    assert_eq!(count(&shell), 1, "it was left as it was");
+    drop(shell);
+    assert_eq!(open(&left).head().await.unwrap().revision, Revision(1));
+}

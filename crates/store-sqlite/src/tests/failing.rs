@@ -1,0 +1,130 @@
+//! A store that cannot go on, and who waits for whom.
+
+use std::fs;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use store::{Error, Revision, Store};
+use tokio::time::timeout;
+
+use super::{commit_one, create, new_store, on_writer};
+use crate::SqliteStore;
+use crate::condition::Condition;
+use crate::limits::{DECISION_READERS_MAX, READER_CACHE_KIB, READERS_MAX};
+use crate::writer::Gone;
+
+/// How long something may take that comes at once.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Reads of users hold every connection that they may have, and one more waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_do_not_wait_for_reads_of_users() {
+    let (store, _directory) = new_store();
+    let store = Arc::new(store);
+    commit_one(&store, create("a", "1")).await.unwrap();
+    let (begun, begins) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Arc::new(std::sync::Mutex::new(released));
+    let readers: Vec<_> = (0..READERS_MAX)
+        .map(|_| {
+            let (store, begun, released) = (Arc::clone(&store), begun.clone(), Arc::clone(&released));
+            let read = async move {
+                let wait = move |_: &crate::snapshot::View<'_>| {
+                    begun.send(()).unwrap();
+                    let _ = released.lock().unwrap().recv();
+                    Ok(())
+                };
+                store.readers.run(wait).await.unwrap();
+            };
+            tokio::spawn(read)
+        })
+        .collect();
+    (0..READERS_MAX).for_each(|_| begins.recv_timeout(SOON).unwrap());
+    let list = store.list("", None, None, 9);
+    let mut list = std::pin::pin!(list);
+    assert!(futures::poll!(list.as_mut()).is_pending(), "a list has a connection beyond the limit");
+    let key = create("a", "").key;
+    for _ in 0..2 * DECISION_READERS_MAX {
+        let decided = async {
+            assert_eq!(store.read(std::slice::from_ref(&key)).await.unwrap().len(), 1);
+            assert_eq!(store.holders("s", 0, u128::MAX, 9).await.unwrap(), []);
+            let head = store.begin().await.unwrap().head();
+            commit_one(&store, create(&format!("b{head}"), "1")).await.unwrap();
+        };
+        timeout(SOON, decided).await.expect("a decision waits for reads of users");
+    }
+    drop(release);
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    assert_eq!(list.await.unwrap().records.len(), 1 + 2 * DECISION_READERS_MAX);
+}
+
+#[tokio::test]
+async fn caches_are_bounded() {
+    let (store, _directory) = new_store();
+    for readers in [&*store.readers, &store.decisions] {
+        let cache = readers.run_here(|view| {
+            Ok(view.connection.pragma_query_value(None, "cache_size", |row| row.get::<_, i64>(0)).unwrap())
+        });
+        assert_eq!(cache.await.unwrap(), -i64::from(READER_CACHE_KIB), "in KiB, if negative");
+    }
+}
+
+/// Whatever job it was.
+#[tokio::test]
+async fn a_panic_of_the_writer_is_the_end_of_the_store() {
+    let (store, _directory) = new_store();
+    commit_one(&store, create("a", "1")).await.unwrap();
+    let gone = store.writer.handle().run(|_| panic!("as a test wants it")).await;
+    assert_eq!(gone, Err::<(), _>(Gone::During));
+    let reason = timeout(SOON, store.failed()).await.unwrap();
+    assert!(reason.contains("store-writer panicked"), "{reason}");
+    assert!(matches!(store.begin().await.err(), Some(Error::Unavailable(_))));
+    assert_eq!(store.head().await.unwrap().revision, Revision(1), "it can be read");
+}
+
+#[tokio::test]
+async fn a_panic_of_a_thread_is_told_once() {
+    let condition = Arc::new(Condition::default());
+    condition.spawn("healthy", || {}).unwrap().join().unwrap();
+    assert!(!condition.is_failed());
+    for name in ["first", "second"] {
+        condition.spawn(name, || panic!("as a test wants it")).unwrap().join().unwrap();
+    }
+    assert_eq!(condition.failed().await, "the thread first panicked");
+}
+
+/// One of them has begun before, and nothing of either is there.
+#[tokio::test]
+async fn a_failed_store_commits_nothing() {
+    let (store, directory) = new_store();
+    commit_one(&store, create("a", "1")).await.unwrap();
+    let transaction = store.begin().await.unwrap();
+    store.writer.handle().condition().fail("as a test wants it".to_owned());
+    let refused = transaction.commit(vec![create("b", "1")]).await;
+    assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+    assert!(matches!(store.begin().await.err(), Some(Error::Unavailable(_))));
+    assert!(matches!(store.compact(Revision(1)).await, Err(Error::Unavailable(_))));
+    drop(store);
+    let store = SqliteStore::open(directory.path().join("data.db")).unwrap();
+    assert_eq!(store.head().await.unwrap().revision, Revision(1));
+}
+
+/// `SQLite` would move what it takes for not moved yet, and remove the log.
+#[tokio::test]
+async fn a_failed_store_keeps_its_log() {
+    let (store, directory) = new_store();
+    commit_one(&store, create("a", "1")).await.unwrap();
+    let moved = on_writer(&store, |connection| {
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, u32>(2)).unwrap()
+    });
+    assert!(moved.await > 0, "there is something to move");
+    store.writer.handle().condition().fail("as a test wants it".to_owned());
+    drop(store);
+    let path = directory.path().join("data.db");
+    let log = crate::open::beside(&path, "-wal");
+    assert!(fs::metadata(&log).unwrap().len() > 0);
+    drop(SqliteStore::open(&path).unwrap());
+    assert!(!log.exists());
+}
