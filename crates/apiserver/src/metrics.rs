@@ -3,7 +3,7 @@
 mod labels;
 mod process;
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, sync::OnceLock, time::Duration};
 
 use apimachinery::{
     command::{Action, Command},
@@ -119,7 +119,11 @@ pub struct Metrics {
     connection_ends: Family<EndLabels, Counter>,
     certificate_ends: Family<CertificateLabels, PrometheusGauge>,
     reloads: Family<ReloadLabels, Counter>,
+    lost_log_lines: OnceLock<LostLogLines>,
 }
+
+/// How many lines the program's log has lost so far.
+type LostLogLines = Box<dyn Fn() -> u64 + Send + Sync>;
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -148,6 +152,7 @@ impl Default for Metrics {
             connection_ends: Family::default(),
             certificate_ends: Family::default(),
             reloads: Family::default(),
+            lost_log_lines: OnceLock::new(),
         };
         metrics.register_requests();
         metrics.register_watches();
@@ -352,6 +357,11 @@ impl Metrics {
         self.connection_ends.get_or_create(&EndLabels { reason }).inc();
     }
 
+    /// From now on `count` says how many lines the log has lost. Only the first call counts.
+    pub fn count_lost_log_lines(&self, count: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.lost_log_lines.get_or_init(|| Box::new(count));
+    }
+
     /// Everything as OpenMetrics text, with what the process uses and the gauges that are computed at this moment.
     pub fn render(&self, gauges: &[Gauge]) -> String {
         let mut text = String::new();
@@ -359,6 +369,11 @@ impl Metrics {
         let end = text.strip_suffix("# EOF\n").map_or(text.len(), str::len);
         text.truncate(end);
         process::render(&mut text).expect("writing to a string does not fail");
+        if let Some(count) = self.lost_log_lines.get() {
+            text +=
+                "# HELP ipam_log_lines_lost Log lines that were not written: standard error took none, or too slowly\n";
+            text += &format!("# TYPE ipam_log_lines_lost counter\nipam_log_lines_lost_total {}\n", count());
+        }
         for gauge in gauges {
             render_gauge(&mut text, gauge).expect("writing to a string does not fail");
         }

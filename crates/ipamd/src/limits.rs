@@ -38,3 +38,13 @@ pub const RENEWAL_RETRY_INTERVAL: Duration = Duration::from_hours(1);
 ///
 /// Unit: files. Test: `crates/ipamd/src/descriptors.rs::some_are_kept_for_the_server_itself`.
 pub const DESCRIPTORS_RESERVED: usize = 256;
+
+/// Log lines that wait to be written; further ones are lost.
+///
+/// Unit: lines. Test: `crates/ipamd/tests/it/log_output.rs::a_pipe_that_is_not_read_loses_log_lines_alone`.
+pub const LOG_LINES_MAX: usize = 8_192;
+
+/// How long the end of the program waits until its error is printed.
+///
+/// Unit: time. Test: `crates/ipamd/tests/it/log_output.rs::a_pipe_that_is_not_read_holds_no_process_that_cannot_start`.
+pub const ERROR_PRINT_TIMEOUT: Duration = Duration::from_secs(1);

@@ -12,7 +12,14 @@ use ipamd::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs the command line of the process.
-pub fn main() -> anyhow::Result<ExitCode> {
+pub fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        logging::print_error(&error);
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> anyhow::Result<ExitCode> {
     let line = CommandLine::parse();
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         anyhow::bail!("another TLS provider is installed already");
@@ -20,8 +27,8 @@ pub fn main() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match line.command {
         Command::Serve(options) => {
-            logging::start(options.logging.format, &options.logging.level)?;
-            runtime.block_on(serve::serve(*options))?;
+            let log = logging::start(options.logging.format, &options.logging.level)?;
+            runtime.block_on(serve::serve(*options, log.lost.clone()))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Store(command) => runtime.block_on(store_commands::run(command, &mut std::io::stdout())),

@@ -33,6 +33,7 @@ use crate::{
     credentials,
     database::{self, Opened},
     descriptors, files,
+    logging::LostLines,
     reload::{Material, Reload},
     signals::Signals,
 };
@@ -40,13 +41,17 @@ use crate::{
 /// The task that accepts connections.
 const LISTENER: &str = "listener";
 
+/// The task that waits until the store cannot go on.
+const STORE: &str = "store";
+
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Serves until a signal, or until a fault after which going on would be wrong.
-pub async fn serve(options: Serve) -> anyhow::Result<()> {
+pub async fn serve(options: Serve, lost_lines: LostLines) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let metrics = Arc::<Metrics>::default();
+    metrics.count_lost_log_lines(move || lost_lines.count());
     let (tasks, mut ends) = Supervisor::new(Arc::clone(&metrics));
     let started = tokio::select! {
         biased;
@@ -88,6 +93,8 @@ async fn start(options: &Serve, metrics: Arc<Metrics>, tasks: &Supervisor) -> an
     let directory = files::lock_dir(&options.data_dir)?;
     let Opened { store, file } = database::open(options).await?;
     let admin = listen_for_backups(&options.data_dir, file);
+    let watched = Arc::clone(&store);
+    tasks.needed(STORE, async move { Err::<(), _>(watched.failed().await) });
     let (material, tokens) = Material::read(options, credentials::hostname().as_deref(), now().into()).await?;
     let socket = TcpListener::bind((options.bind_address, options.secure_port)).await.with_context(|| {
         format!(

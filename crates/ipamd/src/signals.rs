@@ -7,6 +7,8 @@ use tokio::{
     sync::watch,
 };
 
+use crate::logging;
+
 /// The exit code after a second signal, as in Kubernetes.
 const EXIT_CODE: i32 = 1;
 
@@ -56,5 +58,6 @@ impl Pair {
 
 #[expect(clippy::disallowed_methods, reason = "the way out of main is what the second signal cuts short")]
 fn end() {
+    logging::end();
     std::process::exit(EXIT_CODE);
 }

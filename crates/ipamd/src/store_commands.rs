@@ -29,11 +29,11 @@ pub async fn run(command: StoreCommand, out: &mut dyn Write) -> anyhow::Result<E
 async fn dispatch(command: StoreCommand, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match command {
         StoreCommand::Export(options) => {
-            logging::start(options.logging.format, &options.logging.level)?;
+            let _log = logging::start(options.logging.format, &options.logging.level)?;
             transfer::export(options).await?;
         }
         StoreCommand::Import(options) => {
-            logging::start(options.logging.format, &options.logging.level)?;
+            let _log = logging::start(options.logging.format, &options.logging.level)?;
             transfer::import(options).await?;
         }
         StoreCommand::BumpRevision(options) => bump::run(options, out).await?,

@@ -1,0 +1,41 @@
+//! The disk is full: what does not fit is refused, nothing is lost, and all goes on once there is space.
+
+use super::{
+    load::{Books, Known, audit},
+    start_after_power_loss, start_with_pool,
+};
+use crate::support::{CLAIMS, assert_refused, failure};
+use serde_json::json;
+use testkit::{allocated_cidr, claim};
+
+use super::POOL;
+
+#[tokio::test]
+async fn a_full_disk_is_said_and_survived() {
+    let directory = tempfile::tempdir().unwrap();
+    let (disk, mut front) = start_with_pool(&directory.path().join("data")).await;
+    let mut books = Books::new();
+    for number in 0..3 {
+        let name = format!("before-{number}");
+        let made = front.claim(claim(&name).pool(POOL).length(24)).await;
+        books.insert(name, Known::Live(allocated_cidr(&made).to_owned()));
+    }
+    disk.set_full(true);
+    for number in 0..3 {
+        let name = format!("refused-{number}");
+        let body = json!({ "metadata": { "name": name }, "spec": { "poolRef": { "name": POOL }, "prefixLength": 24 } });
+        let refusal = failure(&front.post(CLAIMS, body).await);
+        assert_refused(&refusal, 503, "ServiceUnavailable", &["disk", "full", "nothing was written"]);
+        books.insert(name, Known::Gone);
+    }
+    let commits = front.get("/readyz/commits").await;
+    assert_eq!(commits.status, 500);
+    assert!(commits.text().contains("disk is full"), "{}", commits.text());
+    audit(&front, &books).await;
+    disk.set_full(false);
+    let made = front.claim(claim("after").pool(POOL).length(24)).await;
+    books.insert("after".to_owned(), Known::Live(allocated_cidr(&made).to_owned()));
+    front.server.kill();
+    let (_disk, front) = start_after_power_loss(&disk, &directory.path().join("later")).await;
+    audit(&front, &books).await;
+}

@@ -1,0 +1,124 @@
+//! A sync fails: the server ends, and the next one goes on with everything that was acknowledged.
+
+use futures::future::join_all;
+use http::Method;
+use kube::api::DeleteParams;
+use serde_json::json;
+use testkit::{allocated_cidr, claim};
+
+use super::{
+    BINARY, Front, POOL, Part, Server,
+    load::{Books, Known, Load, audit},
+    start, start_after_power_loss, start_with_pool,
+};
+use crate::support::SOON;
+
+/// So many claims that their spans lie on several pages.
+const SPREAD: usize = 200;
+
+/// A ConfigMap of this size is some 200 pages of the store.
+const LARGE_BYTES: usize = 800_000;
+
+/// More such objects than a checkpoint takes to come: it comes after 16,000 pages.
+const LARGE_MAX: usize = 400;
+
+/// The failed frames may be in the kernel's memory and not on the disk. So the next server does not build on them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_sync_of_the_log_ends_the_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let (disk, mut front) = start_with_pool(&directory.path().join("data")).await;
+    let load = Load::begin(&front, "before");
+    load.answered(40).await;
+    disk.fail_sync(Part::Log);
+    let mut books = ended_by_its_disk(&mut front, load).await;
+    assert!(!disk.still_fails(Part::Log), "the sync has failed");
+    let mut front = start(&disk).await;
+    audit(&front, &books).await;
+    let load = Load::begin(&front, "after");
+    load.answered(40).await;
+    front.server.kill();
+    books.extend(load.end().await);
+    let (_disk, front) = start_after_power_loss(&disk, &directory.path().join("later")).await;
+    audit(&front, &books).await;
+}
+
+/// What the next server recovers is in the kernel's memory alone, and the power fails after each of its syncs.
+///
+/// The commit that failed has changed a page that no other commit in the log has: if the data file had that page and the log
+/// had lost the commit, the block of the claim would be free while the claim is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_power_loss_in_the_recovery_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (disk, mut front) = start_with_pool(&directory.path().join("data")).await;
+    let mut books = Books::new();
+    books.extend(join_all((0..SPREAD).map(|number| make(&front, format!("early-{number}")))).await);
+    assert_eq!(front.server.terminate().await.code(), Some(0));
+    let mut front = start(&disk).await;
+    books.extend([make(&front, "late".to_owned()).await]);
+    disk.fail_sync(Part::Log);
+    let (victim, _) = books.iter().find(|(_, known)| **known == Known::Live("10.0.0.0/24".to_owned())).unwrap();
+    let victim = victim.clone();
+    front.claims.delete(&victim, &DeleteParams::default()).await.unwrap_err();
+    books.insert(victim, Known::Unknown);
+    front.server.wait().await;
+    for syncs in 1.. {
+        let copy = disk.copy_that_ends(&directory.path().join(format!("copy-{syncs}")), syncs);
+        let started = Server::builder(BINARY.as_ref()).disk(&copy).try_start().await;
+        let is_recovered = started.is_ok();
+        drop(started);
+        let (_disk, front) = start_after_power_loss(&copy, &directory.path().join(format!("later-{syncs}"))).await;
+        let later = make(&front, "later".to_owned()).await;
+        audit(&front, &books.clone().into_iter().chain([later]).collect()).await;
+        if is_recovered {
+            println!("{syncs} syncs");
+            assert!(syncs > 3, "a recovery has at least so many syncs");
+            break;
+        }
+    }
+}
+
+async fn make(front: &Front, name: String) -> (String, Known) {
+    let made = front.claim(claim(&name).pool(POOL).length(24)).await;
+    (name, Known::Live(allocated_cidr(&made).to_owned()))
+}
+
+/// `SQLite` takes the frames of the checkpoint for moved, and the kernel takes the pages for clean.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_sync_of_the_data_file_ends_the_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let (disk, mut front) = start_with_pool(&directory.path().join("data")).await;
+    let load = Load::begin(&front, "before");
+    disk.fail_sync(Part::Data);
+    grow(&front, || !disk.still_fails(Part::Data)).await;
+    let books = ended_by_its_disk(&mut front, load).await;
+    let (_disk, front) = start_after_power_loss(&disk, &directory.path().join("later")).await;
+    audit(&front, &books).await;
+    let mut front = start(&disk).await;
+    audit(&front, &books).await;
+    front.server.kill();
+    let (_disk, front) = start_after_power_loss(&disk, &directory.path().join("much-later")).await;
+    audit(&front, &books).await;
+}
+
+/// The server ends by itself, with an error that says why; what its clients know.
+async fn ended_by_its_disk(front: &mut Front, load: Load) -> Books {
+    let status = front.server.wait().await;
+    assert_eq!(status.code(), Some(1), "{status}");
+    let log = front.server.log();
+    assert!(log.contains("the store cannot go on") && log.contains("sync"), "{log}");
+    load.end().await
+}
+
+/// Writes large objects until `done` or the server is gone.
+async fn grow(front: &Front, done: impl Fn() -> bool) {
+    let text = "x".repeat(LARGE_BYTES);
+    let path = "/api/v1/namespaces/default/configmaps";
+    for number in 0..LARGE_MAX {
+        let object = json!({ "metadata": { "name": format!("large-{number}") }, "data": { "text": text } });
+        let sent = tokio::time::timeout(SOON, front.http.send_json(Method::POST, path, &object)).await.unwrap();
+        if done() || sent.is_err() {
+            return;
+        }
+    }
+    panic!("no checkpoint after {LARGE_MAX} objects");
+}

@@ -1,0 +1,110 @@
+//! Standard error that takes no lines: the log loses them, and nothing else happens.
+
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader},
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
+
+use testkit::{Server, claim, pool};
+
+use crate::support::{BINARY, Front, SOON};
+
+/// Lines for every frame of every connection.
+const EVERYTHING: &str = "trace";
+
+const LOST: &str = "ipam_log_lines_lost_total";
+
+/// More requests than the lines of which fit into a pipe and into the server's memory, unless they are few.
+const CLAIMS_MAX: usize = 500;
+
+#[tokio::test]
+async fn a_full_disk_loses_log_lines_alone() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let mut front = start(full).await;
+    until_lines_are_lost(&front).await;
+    end(&mut front).await;
+}
+
+#[tokio::test]
+async fn a_closed_pipe_loses_log_lines_alone() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut front = start(writer).await;
+    until_lines_are_lost(&front).await;
+    end(&mut front).await;
+}
+
+/// It does not fail, it waits for ever. What fits into it is whole lines.
+#[tokio::test]
+async fn a_pipe_that_is_not_read_loses_log_lines_alone() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut front = start(writer).await;
+    until_lines_are_lost(&front).await;
+    let begun = Instant::now();
+    end(&mut front).await;
+    println!("ended after {:?}", begun.elapsed());
+    drop(front);
+    let lines: Vec<String> = BufReader::new(reader).lines().map(Result::unwrap).collect();
+    let (_, whole) = lines.split_last().unwrap();
+    assert!(whole.len() > 100, "{} lines", whole.len());
+    for line in whole {
+        serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
+}
+
+/// An error at the start is printed if that is possible, and the process ends either way.
+#[tokio::test]
+async fn a_pipe_that_is_not_read_holds_no_process_that_cannot_start() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    fill(writer.try_clone().unwrap());
+    let refused = Server::builder(BINARY.as_ref()).argument("--bind-address").argument("192.0.2.1").stderr(writer);
+    let error = refused.try_start().await.err().unwrap().to_string();
+    assert!(error.contains("ended with exit status: 1"), "{error}");
+    drop(reader);
+}
+
+async fn start(stderr: impl Into<OwnedFd>) -> Front {
+    let server = Server::builder(BINARY.as_ref()).stderr(stderr).argument("--log-level").argument(EVERYTHING);
+    Front::to(server.start().await)
+}
+
+/// Makes claims until the server says that it has lost lines, and some more. Each frame of HTTP/2 is some lines.
+async fn until_lines_are_lost(front: &Front) {
+    front.pool(pool("root").cidr("10.0.0.0/8")).await;
+    for number in 0..CLAIMS_MAX {
+        front.claim(claim(&format!("c{number}")).pool("root").length(24)).await;
+        if lost(front).await > 0.0 {
+            for more in 0..10 {
+                front.claim(claim(&format!("more-{more}")).pool("root").length(24)).await;
+            }
+            return;
+        }
+    }
+    panic!("no line was lost in {CLAIMS_MAX} requests");
+}
+
+async fn lost(front: &Front) -> f64 {
+    let metrics = front.http.clone().over_http2().get("/metrics").await.unwrap().text();
+    let line = metrics.lines().find_map(|line| line.strip_prefix(LOST)).unwrap_or_else(|| panic!("no {LOST}"));
+    line.trim().parse().unwrap()
+}
+
+async fn end(front: &mut Front) {
+    let ended = tokio::time::timeout(SOON, front.server.terminate()).await.expect("it does not end");
+    assert_eq!(ended.code(), Some(0), "{ended}");
+}
+
+/// Writes into a pipe until there is no more room.
+fn fill(pipe: std::io::PipeWriter) {
+    let (full, is_full) = std::sync::mpsc::channel();
+    // The last write of it waits until the reader is gone.
+    std::thread::spawn(move || {
+        let mut pipe = pipe;
+        while std::io::Write::write_all(&mut pipe, &[b'x'; 4096]).is_ok() {
+            let _ = full.send(());
+        }
+    });
+    while is_full.recv_timeout(Duration::from_millis(500)).is_ok() {}
+}
