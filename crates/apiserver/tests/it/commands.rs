@@ -1,18 +1,33 @@
 //! Commands as handlers submit them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::HashMap,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use apimachinery::{
     access::Rights,
     command::{Action, Command, Mutation, ObjectKey, Seed},
     draft::Reader,
+    kind::{Registry, Resource},
     options::{DeleteOptions, FieldValidation},
     patch::Patch,
     schema::Schema,
 };
 use serde_json::{Value, json};
 
-use crate::library::{self, book, book_key};
+use crate::library::{self, World, book, book_key};
+
+/// The kinds of the library.
+static REGISTRY: LazyLock<Registry<World>> = LazyLock::new(library::registry);
+/// Their schemas, which tests with thousands of commands make once.
+static SCHEMAS: LazyLock<HashMap<&'static str, Schema>> = LazyLock::new(|| {
+    let schema = |resource: &Resource| (resource.plural, Schema::for_resource(resource));
+    REGISTRY.iter().map(|kind| schema(kind.resource())).collect()
+});
 
 fn command(key: ObjectKey, action: Action) -> Command {
     Command {
@@ -28,10 +43,9 @@ fn command(key: ObjectKey, action: Action) -> Command {
 
 /// Makes an object.
 pub fn create(key: ObjectKey, body: Value) -> Command {
-    let registry = library::registry();
-    let resource = registry.get(key.resource).unwrap().resource();
-    let schema = Schema::for_resource(resource);
-    let reader = Reader { resource, schema: &schema, name: &key.name, validation: FieldValidation::Strict };
+    let resource = REGISTRY.get(key.resource).unwrap().resource();
+    let schema = &SCHEMAS[key.resource];
+    let reader = Reader { resource, schema, name: &key.name, validation: FieldValidation::Strict };
     let draft = reader.body(body.into()).unwrap();
     command(key, Action::Create(Box::new(draft)))
 }

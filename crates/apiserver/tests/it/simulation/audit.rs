@@ -1,35 +1,32 @@
-//! What clients heard, held against the log.
+//! What clients were answered, held against the log.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::AddAssign,
 };
 
-use apimachinery::refusal::{Reason, Refusal};
+use apimachinery::{
+    command::Action,
+    kind::Kind,
+    refusal::{Reason, Refusal},
+};
 use apiserver::committer::Committed;
-use serde_json::Value;
-use store::{Entry, Revision, contract, memory::MemoryStore};
+use store::{Entry, Revision, Store as _, contract, memory::MemoryStore};
 
-use super::PLACES;
+use super::{Domain, Request};
 
-/// What a client wanted of a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
-    Create,
-    Delete,
-    Change,
-}
+/// What a client is answered whose time is over.
+pub const TIMED_OUT: &str = "the time of the request is over";
 
-/// A command that was answered.
+/// A request that was answered.
 #[derive(Clone, Debug)]
 pub struct Done {
-    pub deed: Deed,
-    pub name: &'static str,
-    /// The uid that a creation gives.
-    pub uid: String,
+    pub request: Request,
     /// Where the log ended before it was submitted, and when it had been answered.
     pub begun: u64,
     pub ended: u64,
+    /// Whether the server was not ready while it waited.
+    pub was_noticed: bool,
     pub outcome: Result<Committed, Refusal>,
 }
 
@@ -37,118 +34,168 @@ pub struct Done {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     pub made: usize,
+    pub tried: usize,
     pub refused: usize,
+    /// Refused because nothing could be written.
+    pub unavailable: usize,
     pub unknown: usize,
+    pub timed_out: usize,
+    /// Requests that waited until their server was not ready.
+    pub noticed: usize,
+    pub hangs: usize,
     pub revisions: u64,
 }
 
 impl AddAssign for Summary {
     fn add_assign(&mut self, other: Self) {
         self.made += other.made;
+        self.tried += other.tried;
         self.refused += other.refused;
+        self.unavailable += other.unavailable;
         self.unknown += other.unknown;
+        self.timed_out += other.timed_out;
+        self.noticed += other.noticed;
+        self.hangs += other.hangs;
         self.revisions += other.revisions;
     }
 }
 
-/// The library after a write.
-#[derive(Clone, Debug, Default)]
-struct Moment {
-    /// The uid of each book, by name.
-    books: BTreeMap<String, String>,
-    /// Places by card.
-    cards: BTreeMap<String, u64>,
+/// The log, ready to be asked.
+struct History<'a, D: Domain> {
+    /// The objects at each revision, from 0 on.
+    moments: Vec<D::Moment>,
+    by_key: BTreeMap<&'a str, Vec<&'a Entry>>,
 }
 
 /// Checks everything, and says how much that was.
-pub async fn audit(log: &MemoryStore, deeds: &[Done]) -> Result<Summary, String> {
+pub async fn audit<D: Domain>(log: &MemoryStore, done: &[Done]) -> Result<Summary, String> {
     let entries = contract::entries(log, Revision(0)).await;
-    let moments = moments(&entries)?;
+    let history = History::<D>::read(log, &entries).await?;
     let mut summary = Summary { revisions: entries.len() as u64, ..Summary::default() };
-    for done in deeds {
-        let seen = &moments[usize::try_from(done.begun).unwrap()..=usize::try_from(done.ended).unwrap()];
-        match &done.outcome {
+    for one in done {
+        summary.noticed += usize::from(one.was_noticed);
+        match &one.outcome {
+            Ok(_) if one.request.command.dry_run => {
+                summary.tried += 1;
+                history.absent(one)?;
+            }
             Ok(committed) => {
                 summary.made += 1;
-                acknowledged(done, committed, &entries)?;
+                history.acknowledged(one, committed)?;
             }
-            Err(refusal) if is_unknown(refusal) => summary.unknown += 1,
+            Err(refusal) if is_unknown(refusal) => {
+                summary.unknown += 1;
+                summary.timed_out += usize::from(refusal.message == TIMED_OUT);
+            }
             Err(refusal) => {
                 summary.refused += 1;
-                refused(done, refusal, seen, &entries)?;
+                summary.unavailable += usize::from(refusal.reason == Reason::ServiceUnavailable);
+                history.refused(one, refusal)?;
             }
         }
     }
+    history.deletions(done)?;
     Ok(summary)
 }
 
-/// The library behind each revision, from 0 on. No place is ever taken twice, and the sum is right wherever it is written.
-fn moments(entries: &[Entry]) -> Result<Vec<Moment>, String> {
-    let mut moments = vec![Moment::default()];
-    for entry in entries {
-        let mut next = moments[moments.len() - 1].clone();
-        let object: Option<Value> = entry.value.as_deref().map(|bytes| serde_json::from_slice(bytes).unwrap());
-        let key = entry.key.as_str();
-        let name = key.rsplit('/').next().unwrap_or_default().to_owned();
-        if key.starts_with("books/") {
-            match object {
-                Some(object) => next.books.insert(name, object["metadata"]["uid"].as_str().unwrap().to_owned()),
-                None => next.books.remove(&name),
-            };
-        } else if key.starts_with("cards/") {
-            match object {
-                Some(object) => next.cards.insert(name, object["spec"]["place"].as_u64().unwrap()),
-                None => next.cards.remove(&name),
-            };
-            let places: BTreeSet<_> = next.cards.values().collect();
-            if places.len() < next.cards.len() {
-                return Err(format!("revision {}: a place was given out twice: {:?}", entry.revision, next.cards));
+impl<'a, D: Domain> History<'a, D> {
+    async fn read(log: &MemoryStore, entries: &'a [Entry]) -> Result<Self, String> {
+        let (mut moments, mut by_key) = (vec![D::Moment::default()], BTreeMap::<_, Vec<_>>::new());
+        let ends = ends(log, entries.len() as u64).await;
+        for entry in entries {
+            let mut next = moments[moments.len() - 1].clone();
+            let at = |found| format!("revision {}: {found}", entry.revision);
+            D::advance(&mut next, entry).map_err(at)?;
+            if ends.contains(&entry.revision.0) {
+                D::settled(&next).map_err(at)?;
             }
-        } else if let Some(sum) = object.and_then(|object| object["status"]["books"].as_u64())
-            && sum != next.cards.len() as u64
-        {
-            return Err(format!("revision {}: the sum is {sum}, the cards are {:?}", entry.revision, next.cards));
+            moments.push(next);
+            by_key.entry(entry.key.as_str()).or_default().push(entry);
         }
-        moments.push(next);
+        Ok(Self { moments, by_key })
     }
-    Ok(moments)
+
+    /// The writes of the object of a request.
+    fn writes(&self, done: &Done) -> &[&'a Entry] {
+        self.by_key.get(done.request.command.key.to_text().as_str()).map_or(&[], Vec::as_slice)
+    }
+
+    /// What was acknowledged is in the log, once, within the time of the request.
+    fn acknowledged(&self, done: &Done, committed: &Committed) -> Result<(), String> {
+        let Request { command, token } = &done.request;
+        let within = |entry: &&&Entry| (done.begun + 1..=done.ended).contains(&entry.revision.0);
+        let mut writes = self.writes(done).iter().filter(within);
+        let is_there = match &command.action {
+            Action::Delete(_) => writes.any(|entry| entry.value.is_none()),
+            action => {
+                let creates = matches!(action, Action::Create(_));
+                let creations = self.writes(done).iter().filter(|entry| entry.previous.is_none());
+                let once = !creates || creations.filter(|entry| has(entry, token)).count() == 1;
+                let bytes = committed.object.as_ref().map(|(_, bytes)| bytes);
+                once && writes.any(|entry| has(entry, token) && entry.value.as_ref() == bytes)
+            }
+        };
+        if is_there { Ok(()) } else { Err(format!("it is not in the log: {done:?}")) }
+    }
+
+    /// What was refused left nothing behind, and at some moment of its time there was a reason.
+    fn refused(&self, done: &Done, refusal: &Refusal) -> Result<(), String> {
+        self.absent(done)?;
+        let [begun, ended] = [done.begun, done.ended].map(|revision| usize::try_from(revision).unwrap());
+        let mut seen = self.moments[begun..=ended].iter();
+        let command = &done.request.command;
+        let is_explained =
+            refusal.reason == Reason::ServiceUnavailable || seen.any(|moment| D::explains(moment, command, refusal));
+        if is_explained { Ok(()) } else { Err(format!("there was no reason for it: {done:?}")) }
+    }
+
+    fn absent(&self, done: &Done) -> Result<(), String> {
+        let token = &done.request.token;
+        if !token.is_empty() && self.writes(done).iter().any(|entry| has(entry, token)) {
+            return Err(format!("nothing was to be written, and it is in the log: {done:?}"));
+        }
+        Ok(())
+    }
+
+    /// A deletion leaves no token, so they are counted: as many as were acknowledged, and at most those of which nothing is
+    /// known in addition.
+    fn deletions(&self, done: &[Done]) -> Result<(), String> {
+        let registry = D::registry();
+        let is_deletion = |done: &&Done| matches!(done.request.command.action, Action::Delete(_));
+        let keys: BTreeSet<_> = done.iter().filter(is_deletion).map(|done| &done.request.command.key).collect();
+        for key in keys {
+            if registry.get(key.resource).is_some_and(Kind::follows) {
+                // Others take it along.
+                continue;
+            }
+            let of_key = || done.iter().filter(is_deletion).filter(|done| done.request.command.key == *key);
+            let real = || of_key().filter(|done| !done.request.command.dry_run);
+            let acknowledged = real().filter(|done| done.outcome.is_ok()).count();
+            let unknown = real().filter(|done| done.outcome.as_ref().is_err_and(is_unknown)).count();
+            let text = key.to_text();
+            let writes = self.by_key.get(text.as_str()).map_or(&[][..], Vec::as_slice);
+            let gone = writes.iter().filter(|entry| entry.value.is_none()).count();
+            if !(acknowledged..=acknowledged + unknown).contains(&gone) {
+                return Err(format!(
+                    "{text} was deleted {gone} times; {acknowledged} deletions were acknowledged, {unknown} unknown"
+                ));
+            }
+        }
+        Ok(())
+    }
 }
 
-/// What was acknowledged is in the log, once, within the time of the command.
-fn acknowledged(done: &Done, committed: &Committed, entries: &[Entry]) -> Result<(), String> {
-    let within = |entry: &&Entry| (done.begun + 1..=done.ended).contains(&entry.revision.0);
-    let found = match (done.deed, &committed.object) {
-        (Deed::Delete, _) => {
-            let gone = |entry: &&Entry| is_book(entry, done.name) && entry.value.is_none();
-            entries.iter().filter(within).any(|entry| gone(&entry))
-        }
-        // A change that changes nothing is not written.
-        (Deed::Change, _) => true,
-        (Deed::Create, Some((_, bytes))) => {
-            let written: Vec<_> = entries.iter().filter(|entry| has_uid(entry, &done.uid)).collect();
-            let creations = written.iter().filter(|entry| entry.previous.is_none()).count();
-            creations == 1 && written.iter().any(|entry| within(entry) && entry.value.as_ref() == Some(bytes))
-        }
-        (Deed::Create, None) => false,
-    };
-    if found { Ok(()) } else { Err(format!("it is not in the log: {done:?}")) }
-}
-
-/// What was refused left nothing behind, and at some moment of its time there was a reason.
-fn refused(done: &Done, refusal: &Refusal, seen: &[Moment], entries: &[Entry]) -> Result<(), String> {
-    if done.deed == Deed::Create && entries.iter().any(|entry| has_uid(entry, &done.uid)) {
-        return Err(format!("it was refused, and is in the log: {done:?}"));
+/// The revisions at which commits end.
+async fn ends(log: &MemoryStore, head: u64) -> BTreeSet<u64> {
+    let mut ends = BTreeSet::new();
+    let mut revision = 1;
+    while revision <= head {
+        // No key begins like this; the page tells its snapshot all the same.
+        let page = log.list("\u{1}", None, Some(Revision(revision)), 1).await.unwrap();
+        ends.insert(page.revision.0);
+        revision = page.revision.0 + 1;
     }
-    let reason = match refusal.reason {
-        Reason::AlreadyExists => seen.iter().any(|moment| moment.books.contains_key(done.name)),
-        Reason::NotFound => seen.iter().any(|moment| !moment.books.contains_key(done.name)),
-        Reason::InsufficientStorage => seen.iter().any(|moment| moment.cards.len() == PLACES as usize),
-        // Until the shelf is there.
-        Reason::BadRequest => false,
-        Reason::ServiceUnavailable => true,
-        _ => false,
-    };
-    if reason { Ok(()) } else { Err(format!("there was no reason for it: {done:?}")) }
+    ends
 }
 
 /// Whether the client was told that it must look for itself.
@@ -156,11 +203,7 @@ fn is_unknown(refusal: &Refusal) -> bool {
     refusal.reason == Reason::Timeout || refusal.message.contains("not known")
 }
 
-fn is_book(entry: &Entry, name: &str) -> bool {
-    entry.key.as_str() == format!("books/platform/attic/{name}")
-}
-
-fn has_uid(entry: &Entry, uid: &str) -> bool {
+fn has(entry: &Entry, token: &str) -> bool {
     let text = entry.value.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
-    entry.key.as_str().starts_with("books/") && text.is_some_and(|text| text.contains(uid))
+    text.is_some_and(|text| text.contains(token))
 }

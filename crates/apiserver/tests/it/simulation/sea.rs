@@ -1,21 +1,31 @@
-//! The shared log as replicas reach it: slow, cut off now and then, and silent at bad moments. Time is virtual and chance has a
-//! seed, so that every run can be repeated.
+//! The log as servers reach it: slow, cut off now and then, silent at bad moments, and hanging for longer than a caller waits. Time
+//! is virtual and chance has a seed, so that every run can be repeated.
+
+mod voyage;
 
 use std::{
     collections::HashMap,
     pin::pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use serde_json::Value;
 use store::{
     Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write,
     memory::MemoryStore,
 };
-use tokio::{sync::Mutex as AsyncMutex, time::sleep};
-use tokio_util::task::AbortOnDropHandle;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use self::voyage::Voyage;
 
 /// The longest that one message takes.
 const DELAY_MAX: Duration = Duration::from_millis(20);
@@ -28,7 +38,7 @@ const AWAKE_MAX: Duration = Duration::from_secs(2);
 /// How long a replica may hold the head without a word, before the database takes it away.
 const SILENCE_MAX: Duration = Duration::from_millis(100);
 /// The time after which a replica looks at the log without having been told to.
-const POLL: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_secs(1);
 /// One of so many messages is lost.
 const LOST_OF: u32 = 80;
 /// One of so many messages is late by as long as a replica may be frozen.
@@ -37,35 +47,164 @@ const LATE_OF: u32 = 60;
 const BAD_COMMITS_OF: u32 = 8;
 /// One of so many hints does not come.
 const HINTS_LOST_OF: u32 = 3;
+/// One of so many messages is the first of a hang.
+const HANGS_OF: u32 = 400;
+/// The longest of most hangs: a server is not ready meanwhile.
+const SHORT_HANG_MAX: Duration = Duration::from_secs(8);
+/// The longest of all: longer than a client waits.
+const HANG_MAX: Duration = Duration::from_mins(1);
+/// One of so many hangs may be as long as that.
+const LONG_HANGS_OF: u32 = 3;
+/// How long a call waits for its answer, where calls have a deadline.
+pub const CALL_MAX: Duration = Duration::from_secs(10);
 
 /// A mistake that a test wants found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Planted {
     /// None.
     Nothing,
     /// Replicas decide before they have caught up, and neither preconditions nor the guard stop them.
     DecideBeforeCatchingUp,
+    /// Of a commit that hung and was made after all the store says that nothing was written.
+    DenyCommitsThatHung,
+    /// Replicas do not see this field of what others wrote below this prefix, and neither preconditions nor the guard stop them.
+    Overlook { prefix: &'static str, field: &'static str },
 }
 
-/// One replica's way to the log.
+/// How servers reach the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Each replica by a network. Half of the seeds have a deadline for each call; the database may go on with what was given up.
+    Network,
+    /// One server by a disk, which loses nothing, hangs without a deadline, and does nothing for a process that has ended.
+    Disk,
+}
+
+/// One server's way to the log.
 #[derive(Clone)]
 pub struct Sea {
     log: MemoryStore,
     chance: Arc<Mutex<StdRng>>,
+    way: Way,
     planted: Planted,
+    /// How long a call waits for its answer.
+    call_max: Option<Duration>,
+    /// Until when nothing gets through.
+    hung_until: Arc<Mutex<Instant>>,
+    hangs: Arc<AtomicUsize>,
+    /// Whether there are no faults.
+    is_calm: watch::Sender<bool>,
 }
 
 impl Sea {
-    pub fn new(log: MemoryStore, seed: u64, planted: Planted) -> Self {
-        Self { log, chance: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))), planted }
+    /// It is calm at first.
+    pub fn new(log: MemoryStore, seed: u64, way: Way, planted: Planted) -> Self {
+        let mut chance = StdRng::seed_from_u64(seed);
+        let call_max = (way == Way::Network && chance.random()).then_some(CALL_MAX);
+        Self {
+            log,
+            chance: Arc::new(Mutex::new(chance)),
+            way,
+            planted,
+            call_max,
+            hung_until: Arc::new(Mutex::new(Instant::now())),
+            hangs: Arc::default(),
+            is_calm: watch::Sender::new(true),
+        }
+    }
+
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    pub fn set_calm(&self, is_calm: bool) {
+        self.is_calm.send_replace(is_calm);
+    }
+
+    /// Ends the faults, hangs too, and says how many of those there were.
+    pub fn calm_down(&self) -> usize {
+        self.set_calm(true);
+        self.hangs.load(Ordering::Relaxed)
+    }
+
+    fn is_calm(&self) -> bool {
+        *self.is_calm.borrow()
     }
 
     fn one_of(&self, count: u32) -> bool {
-        self.chance.lock().unwrap().random_ratio(1, count)
+        !self.is_calm() && self.chance.lock().unwrap().random_ratio(1, count)
     }
 
     fn up_to(&self, time: Duration) -> Duration {
         time.mul_f64(self.chance.lock().unwrap().random())
+    }
+
+    /// How long something hangs.
+    fn draw_hang(&self) -> Duration {
+        self.hangs.fetch_add(1, Ordering::Relaxed);
+        self.up_to(if self.one_of(LONG_HANGS_OF) { HANG_MAX } else { SHORT_HANG_MAX })
+    }
+
+    /// Nothing gets through from now on for some time.
+    fn hang(&self) {
+        let until = Instant::now() + self.draw_hang();
+        let mut hung_until = self.hung_until.lock().unwrap();
+        *hung_until = until.max(*hung_until);
+    }
+
+    /// Waits while nothing gets through, but no longer than a call waits: `false` then.
+    async fn pass(&self) -> bool {
+        let until = *self.hung_until.lock().unwrap();
+        let given_up = self.call_max.map_or(until, |call_max| Instant::now() + call_max);
+        self.stall(until.min(given_up)).await;
+        until <= given_up || self.is_calm()
+    }
+
+    /// Waits for the end of a hang.
+    async fn stall(&self, until: Instant) {
+        let mut is_calm = self.is_calm.subscribe();
+        tokio::select! {
+            biased;
+            () = sleep_until(until) => {}
+            _ = is_calm.wait_for(|is_calm| *is_calm) => {}
+        }
+    }
+
+    /// Waits for what the database does, but no longer than a call waits; the database goes on.
+    async fn in_time<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let work = tokio::spawn(work);
+        let ended = match self.call_max {
+            Some(call_max) => timeout(call_max, work).await.ok()?,
+            None => work.await,
+        };
+        Some(ended.expect("the database does not panic"))
+    }
+
+    /// Whether the store accepts writes whether they are right or not.
+    fn has_open_doors(&self) -> bool {
+        matches!(self.planted, Planted::DecideBeforeCatchingUp | Planted::Overlook { .. })
+    }
+
+    /// What a server sees of what was written.
+    fn seen(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        let Planted::Overlook { prefix, field } = self.planted else { return entries };
+        for entry in entries.iter_mut().filter(|entry| entry.key.as_str().starts_with(prefix)) {
+            let versions = entry.previous.iter_mut().map(|record| &mut record.value).chain(&mut entry.value);
+            for bytes in versions {
+                let mut object: Value = serde_json::from_slice(bytes).unwrap();
+                object.pointer_mut(field).unwrap().take();
+                *bytes = object.to_string().into();
+            }
+        }
+        entries
+    }
+
+    /// What is said of a commit that was given up.
+    fn given_up(&self) -> Error {
+        if matches!(self.planted, Planted::DenyCommitsThatHung) {
+            return Error::Unavailable("no answer in time".to_owned());
+        }
+        Error::Unknown("no answer in time".to_owned())
     }
 
     /// Makes writes such that the store accepts them, right or wrong.
@@ -91,14 +230,26 @@ impl Sea {
                 ended = &mut work => return ended,
                 () = awake => {}
             }
-            sleep(FROZEN).await;
+            if !self.is_calm() {
+                sleep(FROZEN).await;
+            }
         }
     }
 
     /// One message, there or back.
     async fn message(&self) -> Result<(), Error> {
         sleep(self.up_to(if self.one_of(LATE_OF) { FROZEN } else { DELAY_MAX })).await;
-        if self.one_of(LOST_OF) { Err(Error::Unavailable("the connection was cut".to_owned())) } else { Ok(()) }
+        if self.one_of(HANGS_OF) {
+            self.hang();
+        }
+        if !self.pass().await {
+            return Err(Error::Unavailable("no answer in time".to_owned()));
+        }
+        if self.way == Way::Network && self.one_of(LOST_OF) {
+            Err(Error::Unavailable("the connection was cut".to_owned()))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -106,18 +257,26 @@ impl Sea {
 impl Store for Sea {
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
         self.message().await?;
-        // It is granted whether the replica is awake or not.
         let sea = self.clone();
-        let voyage = tokio::spawn(async move { sea.log.begin().await.map(|inner| Voyage::new(inner, sea)) }).await;
+        let granted = async move { sea.log.begin().await.map(|inner| Voyage::new(inner, sea)) };
+        if self.way == Way::Disk {
+            return Ok(Box::new(granted.await?));
+        }
+        // It is granted whether the replica is awake, and still waits for it, or not.
+        let voyage =
+            self.in_time(granted).await.ok_or_else(|| Error::Unavailable("the head was not free".to_owned()))?;
         self.message().await?;
-        Ok(Box::new(voyage.expect("the database does not panic")?))
+        Ok(Box::new(voyage?))
     }
 
     fn is_shared(&self) -> bool {
-        true
+        self.way == Way::Network
     }
 
     async fn changed(&self, known: Revision) {
+        if !self.is_shared() {
+            std::future::pending::<()>().await;
+        }
         if self.one_of(HINTS_LOST_OF) {
             sleep(POLL).await;
         } else {
@@ -158,9 +317,9 @@ impl Store for Sea {
 
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
         self.message().await?;
-        let found = self.log.tail(after, limit).await;
+        let found = self.log.tail(after, limit).await?;
         self.message().await?;
-        found
+        Ok(self.seen(found))
     }
 
     async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
@@ -184,111 +343,5 @@ impl Store for Sea {
 
     async fn jump(&self, by: u64) -> Result<Revision, Error> {
         self.log.jump(by).await
-    }
-}
-
-/// What the database knows of a transaction: `None` when it has ended it.
-type Inner = Arc<AsyncMutex<Option<Box<dyn Transaction>>>>;
-
-/// The head, held by a replica that may be lost on the way.
-struct Voyage {
-    head: Revision,
-    inner: Inner,
-    /// The database's patience.
-    patience: Mutex<AbortOnDropHandle<()>>,
-    sea: Sea,
-}
-
-impl Voyage {
-    fn new(inner: Box<dyn Transaction>, sea: Sea) -> Self {
-        let (head, inner) = (inner.head(), Arc::new(AsyncMutex::new(Some(inner))));
-        Self { head, patience: Mutex::new(patience(&inner)), inner, sea }
-    }
-
-    /// A message to the database, which is patient again.
-    async fn message(&self) -> Result<(), Error> {
-        self.sea.message().await?;
-        *self.patience.lock().unwrap() = patience(&self.inner);
-        Ok(())
-    }
-}
-
-/// Ends a transaction when its time is over.
-fn patience(inner: &Inner) -> AbortOnDropHandle<()> {
-    let inner = Arc::clone(inner);
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        sleep(SILENCE_MAX).await;
-        drop(inner.lock().await.take());
-    }))
-}
-
-fn silent_for_too_long() -> Error {
-    Error::Unavailable("the database ended the transaction: it was silent for too long".to_owned())
-}
-
-#[async_trait]
-impl Transaction for Voyage {
-    fn head(&self) -> Revision {
-        self.head
-    }
-
-    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
-        self.message().await?;
-        let found = self.inner.lock().await.as_deref().ok_or_else(silent_for_too_long)?.read(keys).await;
-        self.sea.message().await?;
-        found
-    }
-
-    async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
-        self.message().await?;
-        let mut news = self.inner.lock().await.as_deref().ok_or_else(silent_for_too_long)?.tail(after, limit).await?;
-        self.sea.message().await?;
-        if self.sea.planted == Planted::DecideBeforeCatchingUp {
-            // The replica believes that this is all there was.
-            news.drain(..news.len().saturating_sub(1));
-        }
-        Ok(news)
-    }
-
-    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
-        self.message().await?;
-        self.inner.lock().await.as_deref().ok_or_else(silent_for_too_long)?.holders(space, first, last, limit).await
-    }
-
-    async fn commit(self: Box<Self>, mut writes: Vec<Write>) -> Result<(), Error> {
-        let Self { head, inner, sea, .. } = *self;
-        sleep(sea.up_to(DELAY_MAX)).await;
-        let Some(inner) = inner.lock().await.take() else { return Err(silent_for_too_long()) };
-        if sea.planted == Planted::DecideBeforeCatchingUp {
-            sea.open_all_doors(head, &mut writes).await?;
-        }
-        if writes.is_empty() {
-            return inner.commit(writes).await;
-        }
-        let unknown = || Err(Error::Unknown("the connection was cut in the commit".to_owned()));
-        let way = if sea.one_of(BAD_COMMITS_OF) { sea.chance.lock().unwrap().random_range(0..3) } else { 3 };
-        match way {
-            // Lost on the way there.
-            0 => unknown(),
-            // Lost on the way back.
-            1 => {
-                inner.commit(writes).await?;
-                unknown()
-            }
-            // The database goes on with it, while the replica has given it up.
-            2 => {
-                let late = sea.up_to(LATE_MAX);
-                tokio::spawn(async move {
-                    sleep(late).await;
-                    drop(inner.commit(writes).await);
-                });
-                unknown()
-            }
-            _ => {
-                inner.commit(writes).await?;
-                sleep(sea.up_to(DELAY_MAX)).await;
-                Ok(())
-            }
-        }
     }
 }

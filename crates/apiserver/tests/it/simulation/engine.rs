@@ -1,0 +1,222 @@
+//! The simulation itself, for kinds of any domain: replicas with real committers, clients, faults, and what must be true.
+//!
+//! It knows no other file of the tests that it is part of, so that the tests of another crate can include it by its path.
+
+mod audit;
+mod replica;
+mod sea;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use apimachinery::{
+    command::Command,
+    kind::{Registry, World},
+    refusal::{Reason, Refusal},
+};
+use apiserver::{committer::Committer, hub::Hub, limits};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use store::{Entry, Record, Span, Store, memory::MemoryStore};
+use tokio::{
+    pin,
+    sync::Mutex,
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+
+pub use self::{
+    audit::{Done, Summary},
+    sea::{Planted, Way},
+};
+use self::{replica::Replica, sea::Sea};
+
+/// Replicas of a shared log; a log that is not shared has one.
+const REPLICAS: u64 = 3;
+const CLIENTS: u64 = 5;
+const COMMANDS_OF_A_CLIENT: usize = 24;
+const CRASHES: u64 = 4;
+/// A client thinks no longer than this between two commands.
+const THOUGHT_MAX: Duration = Duration::from_millis(60);
+/// The longest time between two crashes.
+const CRASH_INTERVAL_MAX: Duration = Duration::from_millis(500);
+/// A server whose client has waited for this long has noticed that it is not ready.
+const NOTICED_MAX: Duration = limits::COMMAND_AGE_MAX.saturating_add(Duration::from_secs(1));
+/// Longer than anything may go on that began before the faults ended.
+const SILENCE: Duration = sea::CALL_MAX.saturating_add(Duration::from_secs(5));
+/// A command is answered within this time when there are no faults.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Kinds, what clients do with them, and what must be true of the log.
+pub trait Domain: 'static {
+    type World: World + Default;
+    /// The objects as they are after a write, as far as they matter here.
+    type Moment: Clone + Default + fmt::Debug;
+
+    fn registry() -> Arc<Registry<Self::World>>;
+
+    /// A committer that has not begun.
+    fn committer(store: Arc<dyn Store>, world: Self::World, hub: Hub) -> Committer<Self::World>;
+
+    /// What must be there before clients come.
+    fn foundation() -> Vec<Command>;
+
+    fn request(chance: &mut StdRng) -> Request;
+
+    /// Everything that a world knows. Two that know the same are described alike.
+    fn describe(world: &Self::World) -> String;
+
+    /// Moves on by one write; an error if there must be no such write.
+    fn advance(moment: &mut Self::Moment, entry: &Entry) -> Result<(), String>;
+
+    /// An error if this cannot be the end of a commit.
+    fn settled(moment: &Self::Moment) -> Result<(), String>;
+
+    /// An error if this cannot be all that there is in the end.
+    fn complete(records: &[Record], spans: &[Span]) -> Result<(), String> {
+        let _ = (records, spans);
+        Ok(())
+    }
+
+    /// Whether the command could be refused like this at this moment.
+    fn explains(moment: &Self::Moment, command: &Command, refusal: &Refusal) -> bool;
+}
+
+/// What a client wants.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub command: Command,
+    /// What the object contains after the command, and no object before; empty for a deletion.
+    pub token: String,
+}
+
+type Replicas<D> = Vec<Arc<Mutex<Replica<D>>>>;
+
+/// Runs one seed in virtual time, alone on a thread: how much was checked, or what was found.
+pub fn run<D: Domain>(seed: u64, way: Way, planted: Planted) -> Result<Summary, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(explore::<D>(seed, way, planted))
+}
+
+/// Runs many seeds without a mistake.
+pub fn run_all<D: Domain>(seeds: impl Iterator<Item = u64>, way: Way) -> Summary {
+    let mut all = Summary::default();
+    for seed in seeds {
+        match run::<D>(seed, way, Planted::Nothing) {
+            Ok(summary) => all += summary,
+            Err(found) => panic!("seed {seed}: {found}"),
+        }
+    }
+    println!("{all:?}");
+    all
+}
+
+/// What the first of these seeds finds of a mistake, if it is about this.
+pub fn find<D: Domain>(seeds: impl Iterator<Item = u64>, way: Way, planted: Planted, about: &str) -> Option<String> {
+    let mut found = seeds.filter_map(|seed| run::<D>(seed, way, planted).err());
+    found.find(|found| found.contains(about))
+}
+
+async fn explore<D: Domain>(seed: u64, way: Way, planted: Planted) -> Result<Summary, String> {
+    let log = MemoryStore::new();
+    let mut replicas = Replicas::<D>::new();
+    let count = if way == Way::Disk { 1 } else { REPLICAS };
+    for place in 0..count {
+        let sea = Sea::new(log.clone(), seed * 100 + place, way, planted);
+        replicas.push(Arc::new(Mutex::new(Replica::start(sea).await)));
+    }
+    for command in D::foundation() {
+        let queue = replicas[0].lock().await.queue.clone();
+        queue.submit(command).await.map_err(|refusal| format!("without faults: {refusal:?}"))?;
+    }
+    for replica in &replicas {
+        replica.lock().await.sea.set_calm(false);
+    }
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        clients.spawn(work(StdRng::seed_from_u64(seed * 1_000 + client), log.clone(), replicas.clone()));
+    }
+    let mut chance = StdRng::seed_from_u64(seed);
+    let mut stories = Ok(());
+    for crash in 0..CRASHES {
+        sleep(CRASH_INTERVAL_MAX.mul_f64(chance.random())).await;
+        let place = usize::try_from((crash + 1) % count).unwrap();
+        stories = stories.and(replicas[place].lock().await.crash(&log).await);
+    }
+    let mut done = Vec::new();
+    for (of_client, story) in clients.join_all().await {
+        done.extend(of_client);
+        stories = stories.and(story);
+    }
+    let mut hangs = 0;
+    for replica in &replicas {
+        let mut replica = replica.lock().await;
+        hangs += replica.sea.calm_down();
+        stories = stories.and(replica.revive(&log).await);
+    }
+    sleep(SILENCE).await;
+    for replica in &replicas {
+        let served = serve(&mut chance, &log, &*replica.lock().await).await;
+        stories = stories.and(served.map(|served| done.push(served)));
+    }
+    sleep(SOON).await;
+    // What is stored comes first: what replicas know follows from it.
+    let summary = audit::audit::<D>(&log, &done).await?;
+    let mut all = log.snapshot().await.unwrap();
+    let page = all.list("", None, usize::MAX).await.unwrap();
+    assert!(!page.more, "so few objects are one page");
+    D::complete(&page.records, &all.spans(None, usize::MAX).await.unwrap())?;
+    for replica in &replicas {
+        stories = stories.and(replica.lock().await.audit_at_rest(&log).await);
+    }
+    stories.map(|()| Summary { hangs, ..summary })
+}
+
+/// What one client does, what it is answered, and what it finds.
+async fn work<D: Domain>(
+    mut chance: StdRng,
+    log: MemoryStore,
+    replicas: Replicas<D>,
+) -> (Vec<Done>, Result<(), String>) {
+    let (mut done, mut story) = (Vec::new(), Ok(()));
+    for _ in 0..COMMANDS_OF_A_CLIENT {
+        sleep(THOUGHT_MAX.mul_f64(chance.random())).await;
+        let request = D::request(&mut chance);
+        let (queue, writes) = {
+            let mut replica = replicas[chance.random_range(0..replicas.len())].lock().await;
+            story = story.and(replica.revive(&log).await);
+            (replica.queue.clone(), Arc::clone(&replica.writes))
+        };
+        let begun = log.head().await.unwrap().revision.0;
+        let submitted = queue.submit(request.command.clone());
+        pin!(submitted);
+        let mut was_noticed = false;
+        let outcome = if let Ok(outcome) = timeout(NOTICED_MAX, &mut submitted).await {
+            outcome
+        } else {
+            was_noticed = writes.check(Instant::now()).is_err();
+            if !was_noticed {
+                story =
+                    Err(format!("a replica is ready although a command has waited for {NOTICED_MAX:?}: {request:?}"));
+            }
+            let left = limits::WRITE_TIMEOUT.saturating_sub(NOTICED_MAX);
+            timeout(left, submitted).await.unwrap_or_else(|_| Err(Refusal::new(Reason::Timeout, audit::TIMED_OUT)))
+        };
+        let ended = log.head().await.unwrap().revision.0;
+        done.push(Done { request, begun, ended, was_noticed, outcome });
+    }
+    (done, story)
+}
+
+/// A replica must serve when there are no faults any more.
+async fn serve<D: Domain>(chance: &mut StdRng, log: &MemoryStore, replica: &Replica<D>) -> Result<Done, String> {
+    let request = D::request(chance);
+    let begun = log.head().await.unwrap().revision.0;
+    let answered = timeout(SOON, replica.queue.submit(request.command.clone())).await;
+    let outcome = answered.map_err(|_| "a replica does not answer after the faults have ended".to_owned())?;
+    if let Err(refusal) = &outcome
+        && matches!(refusal.reason, Reason::ServiceUnavailable | Reason::Timeout | Reason::InternalError)
+    {
+        return Err(format!("a replica does not serve after the faults have ended: {refusal:?}"));
+    }
+    let ended = log.head().await.unwrap().revision.0;
+    Ok(Done { request, begun, ended, was_noticed: false, outcome })
+}

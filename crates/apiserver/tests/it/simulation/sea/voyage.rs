@@ -1,0 +1,203 @@
+//! The head of the log, held by a server that may be lost on the way, and how its commit ends.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use rand::Rng as _;
+use store::{Entry, Error, Key, Record, Revision, Span, Transaction, Write};
+use tokio::{
+    runtime::Handle,
+    sync::Mutex as AsyncMutex,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{BAD_COMMITS_OF, DELAY_MAX, LATE_MAX, Planted, SILENCE_MAX, Sea, Way};
+
+/// What the database knows of a transaction: `None` when it has ended it.
+type Inner = Arc<AsyncMutex<Option<Box<dyn Transaction>>>>;
+
+/// The head, held by a server that may be lost on the way.
+pub struct Voyage {
+    head: Revision,
+    inner: Inner,
+    /// The database's patience with a replica.
+    patience: Mutex<Option<AbortOnDropHandle<()>>>,
+    sea: Sea,
+}
+
+impl Voyage {
+    pub fn new(inner: Box<dyn Transaction>, sea: Sea) -> Self {
+        let (head, inner) = (inner.head(), Arc::new(AsyncMutex::new(Some(inner))));
+        let voyage = Self { head, patience: Mutex::new(None), inner, sea };
+        voyage.renew_patience();
+        voyage
+    }
+
+    fn renew_patience(&self) {
+        if self.sea.way == Way::Network {
+            *self.patience.lock().unwrap() = Some(patience(&self.inner));
+        }
+    }
+
+    /// A message to the database, which is patient again.
+    async fn message(&self) -> Result<(), Error> {
+        self.sea.message().await?;
+        self.renew_patience();
+        Ok(())
+    }
+}
+
+impl Drop for Voyage {
+    /// The end of a transaction is a message, too: it may come late, or not before the database's patience is over.
+    fn drop(&mut self) {
+        let Ok(mut inner) = self.inner.try_lock() else { return };
+        let Some(inner) = inner.take().filter(|_| self.sea.way == Way::Network) else { return };
+        let Ok(runtime) = Handle::try_current() else { return };
+        let sea = self.sea.clone();
+        runtime.spawn(async move {
+            let _held = inner;
+            let _ = timeout(SILENCE_MAX, sea.message()).await;
+        });
+    }
+}
+
+/// Ends a transaction when its time is over.
+fn patience(inner: &Inner) -> AbortOnDropHandle<()> {
+    let inner = Arc::clone(inner);
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        sleep(SILENCE_MAX).await;
+        drop(inner.lock().await.take());
+    }))
+}
+
+fn silent_for_too_long() -> Error {
+    Error::Unavailable("the database ended the transaction: it was silent for too long".to_owned())
+}
+
+#[async_trait]
+impl Transaction for Voyage {
+    fn head(&self) -> Revision {
+        self.head
+    }
+
+    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+        self.message().await?;
+        let found = self.inner.lock().await.as_deref().ok_or_else(silent_for_too_long)?.read(keys).await;
+        self.sea.message().await?;
+        found
+    }
+
+    async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+        self.message().await?;
+        let mut news = self.inner.lock().await.as_deref().ok_or_else(silent_for_too_long)?.tail(after, limit).await?;
+        self.sea.message().await?;
+        if matches!(self.sea.planted, Planted::DecideBeforeCatchingUp) {
+            // The replica believes that this is all there was.
+            news.drain(..news.len().saturating_sub(1));
+        }
+        Ok(self.sea.seen(news))
+    }
+
+    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+        self.message().await?;
+        self.inner.lock().await.as_deref().ok_or_else(silent_for_too_long)?.holders(space, first, last, limit).await
+    }
+
+    async fn commit(self: Box<Self>, mut writes: Vec<Write>) -> Result<(), Error> {
+        let sea = self.sea.clone();
+        sleep(sea.up_to(DELAY_MAX)).await;
+        if !sea.pass().await {
+            // It hung on the way there, and the database has not waited for so long.
+            return Err(sea.given_up());
+        }
+        let Some(inner) = self.inner.lock().await.take() else { return Err(silent_for_too_long()) };
+        if sea.has_open_doors() {
+            sea.open_all_doors(self.head, &mut writes).await?;
+        }
+        if writes.is_empty() {
+            return inner.commit(writes).await;
+        }
+        match (sea.one_of(BAD_COMMITS_OF), sea.way) {
+            (false, _) => {
+                inner.commit(writes).await?;
+                sleep(sea.up_to(DELAY_MAX)).await;
+                Ok(())
+            }
+            (true, Way::Network) => sea.bad_commit(inner, writes).await,
+            (true, Way::Disk) => sea.bad_write(inner, writes).await,
+        }
+    }
+}
+
+impl Sea {
+    /// A commit that ends badly, on the way to a database or there.
+    async fn bad_commit(&self, inner: Box<dyn Transaction>, writes: Vec<Write>) -> Result<(), Error> {
+        let unknown = || Err(Error::Unknown("the connection was cut in the commit".to_owned()));
+        let case = self.chance.lock().unwrap().random_range(0..6);
+        match case {
+            // Lost on the way there.
+            0 => unknown(),
+            // Lost on the way back.
+            1 => {
+                inner.commit(writes).await?;
+                unknown()
+            }
+            // The database goes on with it, while the replica has given it up.
+            2 => {
+                let late = self.up_to(LATE_MAX);
+                tokio::spawn(async move {
+                    sleep(late).await;
+                    drop(inner.commit(writes).await);
+                });
+                unknown()
+            }
+            // The answer hangs.
+            3 => {
+                inner.commit(writes).await?;
+                self.hang();
+                if self.pass().await { Ok(()) } else { Err(self.given_up()) }
+            }
+            // The database hangs: nobody gets the head meanwhile.
+            4 => {
+                let (sea, until) = (self.clone(), Instant::now() + self.draw_hang());
+                let work = async move {
+                    sea.stall(until).await;
+                    inner.commit(writes).await
+                };
+                self.in_time(work).await.unwrap_or_else(|| Err(self.given_up()))
+            }
+            // It hangs, and nothing comes of it; the store knows.
+            _ => {
+                self.hang();
+                self.pass().await;
+                drop(inner);
+                Err(Error::Unavailable("the database gave the commit up".to_owned()))
+            }
+        }
+    }
+
+    /// A commit that a disk takes badly.
+    async fn bad_write(&self, inner: Box<dyn Transaction>, writes: Vec<Write>) -> Result<(), Error> {
+        let case = self.chance.lock().unwrap().random_range(0..5);
+        match case {
+            0 => Err(Error::Unavailable("the disk is full".to_owned())),
+            1 => Err(Error::Unknown("the disk failed before it was written".to_owned())),
+            2 => {
+                inner.commit(writes).await?;
+                Err(Error::Unknown("the disk failed after it was written".to_owned()))
+            }
+            3 => {
+                self.hang();
+                self.pass().await;
+                inner.commit(writes).await
+            }
+            _ => {
+                inner.commit(writes).await?;
+                self.hang();
+                self.pass().await;
+                Ok(())
+            }
+        }
+    }
+}
