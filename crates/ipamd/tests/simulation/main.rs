@@ -1,0 +1,58 @@
+//! Several replicas, and one server on its disk, with the real kinds and everything around them simulated: the machinery is that of
+//! `apiserver`'s own tests, which may not know the kinds.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise, in its helpers too")]
+
+mod block;
+#[path = "../../../apiserver/tests/it/simulation/engine.rs"]
+mod engine;
+mod moment;
+mod pools;
+
+use self::{
+    engine::{Planted, Way, find, run, run_all},
+    pools::Pools,
+};
+
+const SEEDS: u64 = 100;
+
+#[test]
+fn replicas_give_out_every_block_once_whatever_is_lost_or_hangs() {
+    let all = run_all::<Pools>(0..SEEDS, Way::Network);
+    assert!(all.made > 1_000 && all.unknown > 100 && all.refused > 1_000, "too little happened: {all:?}");
+    assert!(all.hangs > 100 && all.timed_out > 10 && all.noticed > 100 && all.tried > 100, "too little hung: {all:?}");
+}
+
+#[test]
+fn server_gives_out_every_block_once_whatever_its_disk_does() {
+    let all = run_all::<Pools>(0..SEEDS, Way::Disk);
+    assert!(all.made > 1_000 && all.unavailable > 100 && all.refused > 1_000, "too little happened: {all:?}");
+    assert!(all.hangs > 100 && all.timed_out > 10 && all.noticed > 100 && all.tried > 100, "too little hung: {all:?}");
+}
+
+#[test]
+fn world_that_overlooks_blocks_of_others_is_found() {
+    let planted = Planted::Overlook { prefix: "ipallocations/", field: "/status/allocatedCIDR" };
+    let found = find::<Pools>(0..20, Way::Network, planted, "overlaps");
+    println!("{}", found.expect("replicas that do not see the blocks of others give them out again"));
+}
+
+#[test]
+fn deciding_before_catching_up_is_found() {
+    let found = find::<Pools>(0..20, Way::Network, Planted::DecideBeforeCatchingUp, "overlaps");
+    println!("{}", found.expect("replicas that do not catch up give blocks out again"));
+}
+
+#[test]
+fn denying_a_commit_that_hung_is_found() {
+    let about = "nothing was to be written, and it is in the log";
+    let found = find::<Pools>(0..20, Way::Network, Planted::DenyCommitsThatHung, about);
+    println!("{}", found.expect("a client was told that nothing was written, and it was"));
+}
+
+#[test]
+fn seed_that_is_run_again_does_the_same_again() {
+    for way in [Way::Network, Way::Disk] {
+        let one = run::<Pools>(7, way, Planted::Nothing).unwrap();
+        assert_eq!(one, run::<Pools>(7, way, Planted::Nothing).unwrap());
+    }
+}

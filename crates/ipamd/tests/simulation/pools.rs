@@ -1,0 +1,266 @@
+//! Pools, child pools, claims and allocations as a domain of the simulation.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, RwLock, atomic::AtomicBool},
+};
+
+use apimachinery::{
+    access::Rights,
+    command::{Action, Command, Mutation, ObjectKey, Scope, Seed},
+    draft::Reader,
+    kind::{Kind, Registry},
+    options::{DeleteOptions, FieldValidation},
+    patch::Patch,
+    refusal::{Reason, Refusal},
+    schema::Schema,
+};
+use apiserver::{committer::Committer, hub::Hub, metrics::Metrics, standalone::Surroundings};
+use consistency::Inventory;
+use ipam::World;
+use rand::{Rng as _, rngs::StdRng, seq::IndexedRandom as _};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use store::{Entry, Record, Span, Store};
+
+use super::{
+    engine::{Domain, Request},
+    moment::Moment,
+};
+
+const NAMESPACE: &str = "default";
+const CLAIMS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+/// Pools that are always there: name, block, and the lengths of their claims. They are full now and then.
+const ROOTS: [(&str, &str, [u32; 2]); 3] =
+    [("first", "10.0.0.0/26", [28, 29]), ("second", "10.0.1.0/27", [28, 30]), ("sixth", "fd00::/122", [124, 126])];
+/// Pools that come out of the first, and go: name, length, and the lengths of their claims.
+const CHILDREN: [(&str, u32, [u32; 2]); 2] = [("half", 27, [29, 30]), ("quarter", 28, [29, 30])];
+/// The pools that a selector finds.
+const TIER: &str = "gold";
+
+static REGISTRY: LazyLock<Arc<Registry<World>>> = LazyLock::new(|| Arc::new(ipam::registry()));
+static SCHEMAS: LazyLock<Arc<HashMap<&'static str, Schema>>> = LazyLock::new(|| {
+    let resources = REGISTRY.iter().map(Kind::resource);
+    Arc::new(resources.map(|resource| (resource.plural, Schema::for_resource(resource))).collect())
+});
+
+pub struct Pools;
+
+impl Domain for Pools {
+    type World = World;
+    type Moment = Moment;
+
+    fn registry() -> Arc<Registry<World>> {
+        Arc::clone(&REGISTRY)
+    }
+
+    fn committer(store: Arc<dyn Store>, world: World, hub: Hub) -> Committer<World> {
+        Committer {
+            store,
+            registry: Arc::clone(&REGISTRY),
+            schemas: Arc::clone(&SCHEMAS),
+            world: Arc::new(RwLock::new(world)),
+            hub: Arc::new(hub),
+            metrics: Arc::new(Metrics::default()),
+            writes: Arc::default(),
+            surroundings: Surroundings::Cluster,
+            outdated: AtomicBool::new(false),
+        }
+    }
+
+    fn foundation() -> Vec<Command> {
+        let seed = |place: usize| Seed([u8::try_from(place).unwrap(); 32]);
+        let of = |(place, (name, cidr, _)): (usize, &(&str, &str, _))| {
+            let labels = if *name == "second" { json!({}) } else { json!({ "tier": TIER }) };
+            create(pool_key(name), json!({ "metadata": { "labels": labels }, "spec": { "cidr": cidr } }), seed(place))
+        };
+        ROOTS.iter().enumerate().map(of).collect()
+    }
+
+    fn request(chance: &mut StdRng) -> Request {
+        let seed = Seed(chance.random());
+        let claim = claim_key(CLAIMS.choose(chance).unwrap());
+        let (child, length, _) = *CHILDREN.choose(chance).unwrap();
+        let dry_run = chance.random_ratio(1, 12);
+        let action = chance.random_range(0..32);
+        let mut command = match action {
+            0..16 => create(claim, draw_claim(chance), seed),
+            16..23 => delete(claim, seed),
+            23..25 => delete(ObjectKey { resource: "ipallocations", name: allocation_of(&claim), ..claim }, seed),
+            25..27 => {
+                let spec = json!({ "parentPoolRef": { "name": "first" }, "prefixLength": length });
+                create(pool_key(child), json!({ "metadata": { "labels": { "tier": "iron" } }, "spec": spec }), seed)
+            }
+            27 => delete(pool_key(child), seed),
+            28..30 => {
+                let policy = ["Retain", "Delete"].choose(chance).unwrap();
+                patch(claim, json!({ "reclaimPolicy": policy }), seed)
+            }
+            30 => {
+                let strategy = ["FirstFit", "BestFit", "LeastUtilized"].choose(chance).unwrap();
+                let name = ROOTS.choose(chance).unwrap().0;
+                patch(pool_key(name), json!({ "allocation": { "strategy": strategy } }), seed)
+            }
+            _ => patch(pool_key(child), json!({}), seed),
+        };
+        command.dry_run = dry_run;
+        let token = if matches!(command.action, Action::Delete(_)) { String::new() } else { seed.uid() };
+        Request { command, token }
+    }
+
+    fn describe(world: &World) -> String {
+        // How many lengths without a free block are listed depends on the way there, and means nothing.
+        let mut text = format!("{world:?}");
+        while text.contains("Narrow({})]") {
+            text = text.replace(", Narrow({})]", "]").replace("[Narrow({})]", "[]");
+        }
+        text
+    }
+
+    fn advance(moment: &mut Moment, entry: &Entry) -> Result<(), String> {
+        moment.advance(entry)
+    }
+
+    fn settled(moment: &Moment) -> Result<(), String> {
+        moment.settled()
+    }
+
+    /// What `ipam store check` compares.
+    fn complete(records: &[Record], spans: &[Span]) -> Result<(), String> {
+        let scope = Scope::platform();
+        let of = |resource: &str| {
+            let prefix = format!("{resource}/{}/", scope.as_str());
+            records.iter().filter(move |record| record.key.as_str().starts_with(&prefix))
+        };
+        let mut inventory = Inventory::of_store();
+        of("ippools").for_each(|pool| inventory.pool(scope.as_str(), &pool.value));
+        of("ipallocations").for_each(|allocation| inventory.allocation(scope.as_str(), &allocation.value));
+        let mut comparison = inventory.complete();
+        of("ipclaims").for_each(|claim| comparison.claim(scope.as_str(), &claim.value));
+        for Span { space, first, last, holder } in spans {
+            comparison.span(space, *first, *last, holder.as_str());
+        }
+        let findings = comparison.finish();
+        if findings.faults() == 0 { Ok(()) } else { Err(findings.to_jsonl()) }
+    }
+
+    fn explains(moment: &Moment, command: &Command, refusal: &Refusal) -> bool {
+        let (key, reason) = (&command.key, refusal.reason);
+        match (key.resource, &command.action) {
+            ("ipclaims", Action::Create(draft)) => match reason {
+                Reason::AlreadyExists => moment.claims.contains_key(&key.name),
+                Reason::Conflict => moment.allocations.contains_key(&allocation_of(key)),
+                _ => explains_claim(moment, draft.object.field("spec"), reason),
+            },
+            ("ipclaims", _) => reason == Reason::NotFound && !moment.claims.contains_key(&key.name),
+            ("ipallocations", _) => {
+                let found = moment.allocations.get(&key.name);
+                match reason {
+                    Reason::NotFound => found.is_none(),
+                    Reason::Invalid => found.is_some_and(|found| !found.claim.is_empty()),
+                    _ => false,
+                }
+            }
+            (_, Action::Create(draft)) => match reason {
+                Reason::AlreadyExists => moment.pools.contains_key(&key.name),
+                Reason::InsufficientStorage => !has_room(moment, "first", &draft.object.field("spec")["prefixLength"]),
+                _ => false,
+            },
+            (_, action) => match reason {
+                Reason::NotFound => !moment.pools.contains_key(&key.name),
+                Reason::Conflict => matches!(action, Action::Delete(_)) && !moment.held(&key.name).is_empty(),
+                _ => false,
+            },
+        }
+    }
+}
+
+/// Whether a claim with this spec could be refused for the pools that there are.
+fn explains_claim(moment: &Moment, spec: &Value, reason: Reason) -> bool {
+    let length = &spec["prefixLength"];
+    match (spec["poolRef"]["name"].as_str(), reason) {
+        (Some(pool), Reason::BadRequest) => !moment.pools.contains_key(pool),
+        (Some(pool), Reason::InsufficientStorage) => !has_room(moment, pool, length),
+        (None, Reason::InsufficientStorage) => {
+            let is_v4 = length.as_u64() <= Some(32);
+            let matching = ROOTS
+                .iter()
+                .filter(|(name, cidr, _)| moment.pools[*name].labels["tier"] == TIER && cidr.contains('.') == is_v4);
+            !matching.clone().any(|(name, _, _)| has_room(moment, name, length))
+        }
+        _ => false,
+    }
+}
+
+fn has_room(moment: &Moment, pool: &str, length: &Value) -> bool {
+    let length = u32::try_from(length.as_u64().unwrap()).unwrap();
+    moment.pools.get(pool).is_some_and(|found| found.block.has_room(length, &moment.held(pool)))
+}
+
+/// A claim for any pool, by name or by label.
+fn draw_claim(chance: &mut StdRng) -> Value {
+    let pools = ROOTS.map(|(name, _, lengths)| (name, lengths)).into_iter();
+    let pools: Vec<_> = pools.chain(CHILDREN.map(|(name, _, lengths)| (name, lengths))).collect();
+    let (pool, lengths) = *pools.choose(chance).unwrap();
+    let mut spec = json!({ "prefixLength": lengths.choose(chance).unwrap() });
+    if chance.random_ratio(1, 3) && matches!(pool, "first" | "sixth") {
+        spec["poolSelector"] = json!({ "matchLabels": { "tier": TIER } });
+        spec["ipFamily"] = (if pool == "first" { "IPv4" } else { "IPv6" }).into();
+    } else {
+        spec["poolRef"] = json!({ "name": pool });
+    }
+    if chance.random_ratio(1, 4) {
+        spec["reclaimPolicy"] = "Retain".into();
+    }
+    json!({ "spec": spec })
+}
+
+fn pool_key(name: &str) -> ObjectKey {
+    ObjectKey { resource: "ippools", scope: Scope::platform(), namespace: String::new(), name: name.to_owned() }
+}
+
+fn claim_key(name: &str) -> ObjectKey {
+    ObjectKey { resource: "ipclaims", namespace: NAMESPACE.to_owned(), ..pool_key(name) }
+}
+
+/// The name of the allocation of a claim, which follows from the claim's.
+fn allocation_of(claim: &ObjectKey) -> String {
+    let digest = Sha256::digest(format!("{}/{}", claim.namespace, claim.name));
+    let head = digest.first_chunk().unwrap();
+    format!("alloc-{:016x}", u64::from_be_bytes(*head))
+}
+
+fn create(key: ObjectKey, body: Value, seed: Seed) -> Command {
+    let resource = REGISTRY.get(key.resource).unwrap().resource();
+    let (schema, validation) = (&SCHEMAS[key.resource], FieldValidation::Strict);
+    let draft = Reader { resource, schema, name: &key.name, validation }.body(named(&key, body).into()).unwrap();
+    command(key, Action::Create(Box::new(draft)), seed)
+}
+
+fn named(key: &ObjectKey, mut body: Value) -> Value {
+    body["metadata"]["name"] = key.name.clone().into();
+    body
+}
+
+fn delete(key: ObjectKey, seed: Seed) -> Command {
+    command(key, Action::Delete(DeleteOptions::default()), seed)
+}
+
+/// Changes the spec, and leaves a trace in an annotation.
+fn patch(key: ObjectKey, spec: Value, seed: Seed) -> Command {
+    let patch = json!({ "metadata": { "annotations": { "example.com/trace": seed.uid() } }, "spec": spec });
+    let patch = Patch::parse("application/merge-patch+json", patch.to_string().as_bytes()).unwrap();
+    command(key, Action::Update { change: Mutation::Patch(patch, FieldValidation::Strict), subresource: None }, seed)
+}
+
+fn command(key: ObjectKey, action: Action, seed: Seed) -> Command {
+    Command {
+        key,
+        action,
+        manager: "tester".to_owned(),
+        dry_run: false,
+        now: "2026-01-01T00:00:00Z".parse().unwrap(),
+        seed,
+        rights: Rights::Everything,
+    }
+}
