@@ -33,6 +33,15 @@ impl BlockSet {
         }
     }
 
+    /// Whether there are at least two numbers.
+    pub(crate) fn has_two(&self) -> bool {
+        match self {
+            BlockSet::Narrow(set) => set.len() > 1,
+            BlockSet::Middle(set) => set.len() > 1,
+            BlockSet::Wide(set) => set.len() > 1,
+        }
+    }
+
     pub(crate) fn contains(&self, number: u128) -> bool {
         match self {
             BlockSet::Narrow(set) => set.contains(&to_u32(number)),

@@ -39,6 +39,16 @@ impl Buddies {
         (0..=block.depth).map(|depth| block.ancestor(depth)).find(|ancestor| self.contains(*ancestor))
     }
 
+    /// The depth of the largest free block that is left when `block` is cut out of the free block `around` it.
+    pub(crate) fn shallowest_without(&self, block: Block, around: Block) -> Option<u8> {
+        // The largest of the halves that stay free is the first: the buddy one below `around`.
+        let half = (block != around).then(|| around.depth.saturating_add(1));
+        let others = (0..=u8::MAX).zip(&self.free).find(|(depth, set)| {
+            set.first().is_some_and(|first| *depth != around.depth || first != around.number || set.has_two())
+        });
+        half.into_iter().chain(others.map(|(depth, _)| depth)).min()
+    }
+
     /// Whether any address of the block is free.
     pub(crate) fn touches_free(&self, block: Block) -> bool {
         self.free_around(block).is_some() || self.has_free_inside(block)

@@ -119,6 +119,14 @@ impl FreeSpace {
         Some(largest.prefix_in(self.pool).length())
     }
 
+    /// The same after `block` will have been taken, if it can be. Nothing is copied: the cost is that of a look-up.
+    pub fn largest_free_without(&self, block: Prefix) -> Option<u8> {
+        let cut = Block::locate(self.pool, block).and_then(|place| Some((place, self.buddies.free_around(place)?)));
+        let Some((place, around)) = cut else { return self.largest_free() };
+        let depth = self.buddies.shallowest_without(place, around)?;
+        Some(self.pool.length().saturating_add(depth))
+    }
+
     /// How full the pool is, 0..=100 percent, rounded down: 100 only when nothing is free.
     pub fn utilization_percent(&self) -> u8 {
         self.allocated().percent_of(self.total())

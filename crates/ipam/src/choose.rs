@@ -270,21 +270,18 @@ fn note<'w>(nearest: &mut Option<Nearest<'w>>, pool: &'w Pool, misfit: Misfit) {
 }
 
 /// What a dry run adds to its answer: that it took nothing, and how the pool would stand if it had.
-///
-/// The copy of the free space costs in proportion to how fragmented the pool is, which only dry runs pay.
 pub(crate) fn dry_run_warning(pool: &Pool, block: Prefix) -> String {
-    let mut after = pool.free.clone();
-    after.take(block).expect("the block was just found free");
-    let largest = match after.largest_free() {
+    let free = &pool.free;
+    let left = free.free().checked_sub(block.size()).expect("the block was just found free");
+    let largest = match free.largest_free_without(block) {
         Some(length) => format!("largest free block /{length}"),
         None => "no free block".to_owned(),
     };
     format!(
         "dry run: {block} was not allocated, and a later request may get another block; with it, IPPool \"{}\" would have \
-         {} of {} addresses free, {largest}",
+         {left} of {} addresses free, {largest}",
         pool.name(),
-        after.free(),
-        after.total()
+        free.total()
     )
 }
 

@@ -90,13 +90,12 @@ impl Model {
         match step {
             Step::Claim { length, strategy } => {
                 if let Some(block) = real.find(self.length(length), strategy) {
-                    assert_eq!(real.take(block), Ok(()), "take {block}, which was found");
-                    assert_eq!(self.take(block), Ok(()), "{block} was found");
+                    assert_eq!(self.take_both(block, real), Ok(()), "take {block}, which was found");
                 }
             }
             Step::Take { length, place } => {
                 let block = self.block(length, place);
-                assert_eq!(real.take(block), self.take(block), "take {block}");
+                let _ = self.take_both(block, real);
             }
             Step::Release { length, place } => {
                 let block = self.block(length, place);
@@ -109,6 +108,15 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// Takes the block from both, and compares what was foretold of it.
+    fn take_both(&mut self, block: Prefix, real: &mut FreeSpace) -> Result<(), TakeError> {
+        let foretold = real.largest_free_without(block);
+        let taken = real.take(block);
+        assert_eq!(taken, self.take(block), "take {block}");
+        assert_eq!(real.largest_free(), foretold, "the largest free block without {block}");
+        taken
     }
 
     fn take(&mut self, block: Prefix) -> Result<(), TakeError> {
