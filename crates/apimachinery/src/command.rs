@@ -8,7 +8,7 @@ use crate::{
     access::Rights,
     draft::Draft,
     kind::Subresource,
-    object::Object,
+    object::{Object, Template},
     options::{DeleteOptions, FieldValidation},
     patch::Patch,
     refusal::{Details, Refusal},
@@ -79,6 +79,18 @@ pub enum Action {
     Delete(DeleteOptions),
 }
 
+impl Action {
+    /// Whether it deletes.
+    pub fn is_delete(&self) -> bool {
+        matches!(self, Self::Delete(_))
+    }
+
+    /// Whether its result may be much larger than its body and the object together: only what copies makes more of them.
+    pub fn multiplies(&self) -> bool {
+        matches!(self, Self::Update { change: Mutation::Patch(Patch::Json(operations), _), .. } if operations.copy())
+    }
+}
+
 /// What one manager wants of an object: server-side apply.
 #[derive(Clone, Debug)]
 pub struct Apply {
@@ -116,6 +128,8 @@ pub struct Command {
     pub seed: Seed,
     /// What the caller may do in the namespace of the object.
     pub rights: Rights,
+    /// How long the body of the request was, in bytes.
+    pub body_bytes: usize,
 }
 
 /// Random bytes from which a decision takes its ids.
@@ -166,6 +180,8 @@ pub struct Decision {
     pub answer: Answer,
     /// For the `Warning` header.
     pub warnings: Vec<String>,
+    /// The new version of the first write, if it has been encoded before.
+    pub encoded: Option<Template>,
 }
 
 /// What the caller is told.

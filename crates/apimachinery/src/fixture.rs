@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     command::{ObjectKey, Write},
     draft::{Draft, Reader},
-    kind::{Cell, Column, Context, Decided, Kind, Names, Registry, Resource, Subresource, Verb},
+    kind::{Cell, Column, Context, Kind, Names, Prepared, Registry, RequestContext, Resource, Subresource, Verb},
     object::Object,
     options::FieldValidation,
     refusal::Refusal,
@@ -149,20 +149,19 @@ impl Kind<()> for Inert {
         &self.0
     }
 
-    fn create(&self, (): &(), _: &ObjectKey, object: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
-        Ok(Decided { object, companions: Vec::new(), warnings: Vec::new() })
+    fn prepare_create(&self, _: &ObjectKey, object: Object, _: &RequestContext<'_>) -> Result<Prepared<()>, Refusal> {
+        Ok(Prepared::complete(object))
     }
 
-    fn update(
+    fn prepare_update(
         &self,
-        (): &(),
         _: &ObjectKey,
         _: &Object,
         new: Object,
         _: Option<Subresource>,
-        _: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
-        Ok(Decided { object: new, companions: Vec::new(), warnings: Vec::new() })
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<()>, Refusal> {
+        Ok(Prepared::complete(new))
     }
 
     fn may_delete(&self, (): &(), _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {

@@ -210,9 +210,9 @@ pub fn qualified(noun: &str, group: &str) -> String {
     if group.is_empty() { noun.to_owned() } else { format!("{noun}.{group}") }
 }
 
-/// What a decision may know beside the world and the objects.
+/// What is known of a request where it comes in, before its turn.
 #[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
+pub struct RequestContext<'a> {
     /// What the caller may do beside what is being done.
     pub rights: &'a Rights,
     /// The time of the request.
@@ -223,6 +223,17 @@ pub struct Context<'a> {
     pub dry_run: bool,
     /// Whether the path names the object. That of a create does not, and what is allowed by name does not allow it.
     pub named: bool,
+}
+
+/// What a decision may know beside the world and the object.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The time of the request.
+    pub now: Time,
+    /// Whence its ids come.
+    pub seed: Seed,
+    /// Whether nothing will be persisted: the answer should say so where it matters.
+    pub dry_run: bool,
     /// The objects that [`Kind::reads`] named and that exist.
     pub related: &'a Related,
 }
@@ -298,32 +309,37 @@ pub struct Gauge {
 }
 
 /// A kind's own rules. All methods are pure; [`crate::verbs`] has done the generic part before, and does the rest after.
+///
+/// What needs no world is done where the request comes in, beside other requests: [`Kind::prepare_create`] and
+/// [`Kind::prepare_update`] default and validate. What they leave to be decided ([`Decide`]) runs in the committer, one
+/// command at a time, and costs every writer its time: it looks into the world and computes nothing that could have been
+/// computed before.
 pub trait Kind<W>: Send + Sync {
     /// What is static about it.
     fn resource(&self) -> &Resource;
 
-    /// What the decision about `key` wants to see beside the object itself; `create`: whether it is one.
+    /// What the decision about `key` wants to see beside the object itself.
     fn reads(&self, key: &ObjectKey) -> Reads {
         let _ = key;
         Reads::default()
     }
 
-    /// Defaults, validates and decides a new object. Its metadata is complete, unknown fields are gone, types agree with
-    /// the schema, and there is no `status`. If its metadata is at fault nothing comes of the decision: it is asked for
-    /// all the same, so that one answer names all that is wrong.
-    fn create(&self, world: &W, key: &ObjectKey, object: Object, ctx: &Context<'_>) -> Result<Decided, Refusal>;
+    /// Defaults and validates a new object. Its metadata is complete, unknown fields are gone, types agree with the
+    /// schema, and there is no `status`. If its metadata is at fault nothing comes of it: the kind is asked for all the
+    /// same, so that one answer names all that is wrong.
+    fn prepare_create(&self, key: &ObjectKey, object: Object, ctx: &RequestContext<'_>)
+    -> Result<Prepared<W>, Refusal>;
 
-    /// Defaults, validates and decides a change. `new` has `old`'s system metadata; through the main resource it also has
+    /// Defaults and validates a change of `old`. `new` has `old`'s system metadata; through the main resource it also has
     /// its status, through `/status` it has its spec.
-    fn update(
+    fn prepare_update(
         &self,
-        world: &W,
         key: &ObjectKey,
         old: &Object,
         new: Object,
         subresource: Option<Subresource>,
-        ctx: &Context<'_>,
-    ) -> Result<Decided, Refusal>;
+        ctx: &RequestContext<'_>,
+    ) -> Result<Prepared<W>, Refusal>;
 
     /// Whether `object` may begin to go. Called before it is marked as terminating, and again before it is gone.
     fn may_delete(&self, world: &W, key: &ObjectKey, object: &Object, ctx: &Context<'_>) -> Result<(), Refusal>;
@@ -355,8 +371,36 @@ pub trait Kind<W>: Send + Sync {
     }
 }
 
+/// An object that is valid by itself, and what is left to decide about it.
+pub struct Prepared<W> {
+    /// The object as it shall be, as far as that can be told without the world.
+    pub object: Object,
+    /// For the `Warning` header.
+    pub warnings: Vec<String>,
+    /// What is left; `None`: nothing.
+    pub decide: Option<Decide<W>>,
+}
+
+/// The part of a kind's rules for one object that needs the world. What it adds to the object has no field manager.
+pub type Decide<W> = Box<dyn FnOnce(&W, &ObjectKey, Object, &Context<'_>) -> Result<Decided, Refusal> + Send>;
+
+impl<W> Prepared<W> {
+    /// Nothing is left to decide.
+    pub fn complete(object: Object) -> Self {
+        Self { object, warnings: Vec::new(), decide: None }
+    }
+
+    /// The world decides the rest.
+    pub fn undecided(
+        object: Object,
+        decide: impl FnOnce(&W, &ObjectKey, Object, &Context<'_>) -> Result<Decided, Refusal> + Send + 'static,
+    ) -> Self {
+        Self { object, warnings: Vec::new(), decide: Some(Box::new(decide)) }
+    }
+}
+
 /// What a kind decided about one object.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Decided {
     /// The object as it shall be.
     pub object: Object,

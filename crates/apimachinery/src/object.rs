@@ -86,6 +86,20 @@ fn or_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(d
     Option::<T>::deserialize(de).map(Option::unwrap_or_default)
 }
 
+/// An object as JSON text without its resourceVersion: what can be encoded before it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
+impl Template {
+    /// The text with this resourceVersion; the same as [`Object::to_bytes`] of an object that has it.
+    pub fn with_version(&self, version: &str) -> Vec<u8> {
+        [&self.before, version.as_bytes(), &self.after].concat()
+    }
+}
+
 /// An object of any kind. `apiVersion`, `kind` and `metadata` are fields of their own; `fields` holds the others
 /// (`spec`, `status`).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -199,6 +213,41 @@ impl Object {
         length.0
     }
 
+    /// As JSON text in which the resourceVersion, a number, is left out; `None` if there are fields of the metadata that this
+    /// version does not know: they stand anywhere among the others.
+    pub fn to_template(&mut self) -> Option<Template> {
+        if !self.unknown_metadata.is_empty() {
+            return None;
+        }
+        // Behind the resourceVersion stands the uid and nothing else.
+        self.metadata.self_link.clear();
+        let version = std::mem::replace(&mut self.metadata.resource_version, "0".to_owned());
+        let text = |value: &str| serde_json::to_string(value).expect("a string is JSON");
+        let uid = match self.metadata.uid.as_str() {
+            "" => String::new(),
+            uid => format!(",\"uid\":{}", text(uid)),
+        };
+        let mut before = Vec::with_capacity(TYPICAL_BYTES);
+        before.extend_from_slice(b"{\"apiVersion\":");
+        before.extend_from_slice(text(&self.api_version).as_bytes());
+        before.extend_from_slice(b",\"kind\":");
+        before.extend_from_slice(text(&self.kind).as_bytes());
+        before.extend_from_slice(b",\"metadata\":");
+        serde_json::to_writer(&mut before, &self.metadata).expect("metadata has only strings for keys");
+        self.metadata.resource_version = version;
+        let version_ends = before.len() - "\"}".len() - uid.len();
+        let mut after = before.split_off(version_ends);
+        before.truncate(version_ends - "0".len());
+        for (name, value) in &self.fields {
+            after.push(b',');
+            after.extend_from_slice(text(name).as_bytes());
+            after.push(b':');
+            serde_json::to_writer(&mut after, value).expect("keys are strings");
+        }
+        after.push(b'}');
+        Some(Template { before, after })
+    }
+
     /// The field `name` at the top level; `null` if there is none.
     pub fn field(&self, name: &str) -> &Value {
         self.fields.get(name).unwrap_or(&Value::Null)
@@ -258,5 +307,32 @@ impl Serialize for Object {
             map.serialize_entry(name, value)?;
         }
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn template_with_a_version_is_the_text_of_the_object() {
+        for value in [
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "uid": "u-\"1", "selfLink": "/x"}}),
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"resourceVersion": "77"}, "data": {"0": "0"}}),
+            json!({
+                "apiVersion": "g/v1", "kind": "K",
+                "metadata": {"labels": {"resourceVersion": "\"resourceVersion\":\"0\""}, "uid": "\",\"uid\":\"x"},
+                "spec": {"a": [1, null]}, "status": {},
+            }),
+        ] {
+            let mut object = Object::from_value(value).unwrap();
+            let template = object.to_template().unwrap();
+            for version in ["1", "18446744073709551615"] {
+                object.metadata.resource_version = version.to_owned();
+                assert_eq!(template.with_version(version), object.to_bytes());
+            }
+        }
     }
 }

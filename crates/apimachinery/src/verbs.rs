@@ -1,52 +1,59 @@
 //! What a command changes: the part of create, update and delete that is the same for every kind. The kind's own rules
-//! ([`Kind`]) are asked in the middle. Nothing here does anything; it decides.
+//! ([`Kind`]) are asked in the middle. Nothing here does anything; it computes.
+//!
+//! It does so in two steps. [`prepare`] needs the command and the version of the object that it is about, and does nearly
+//! all the work: it patches, applies, defaults, validates, and computes managed fields. It runs where the request comes in.
+//! [`Plan::decide`] needs the world, and the plan to be for the version that is current then ([`Plan::suits`]). It runs in
+//! the committer, which does nothing else meanwhile.
 
 mod apply;
 mod create;
 mod delete;
+mod plan;
 mod update;
 
 use std::sync::Arc;
 
 use crate::{
-    command::{Action, Command, Decision, Mutation, ObjectKey},
-    draft::Other,
+    command::{Action, Command, Mutation, ObjectKey},
+    draft::{Draft, Other},
     field::{Fault, Path},
-    kind::{Context, Decided, Kind, Related, Resource},
-    object::Object,
+    kind::{Kind, Prepared, RequestContext, Resource},
+    object::{Object, ObjectMeta},
     refusal::{Cause, Reason, Refusal},
     schema::{Schema, check_object_size},
 };
 
-/// Decides a command on `current`, the object of its key.
-pub fn decide<W>(
+use self::plan::Step;
+pub use self::plan::{Plan, Present, Spent};
+
+/// Prepares a command on `current`, the version of the object of its key that the caller has read. A create needs none: a
+/// name that is taken is refused by the decision.
+pub fn prepare<W>(
     kind: &dyn Kind<W>,
     schema: &Schema,
-    world: &W,
     command: Command,
     current: Option<&Arc<Object>>,
-    related: &Related,
-) -> Result<Decision, Refusal> {
-    let Command { key, action, manager, dry_run, now, seed, rights } = command;
+) -> Result<Plan<W>, Refusal> {
+    let Command { key, action, manager, dry_run, now, seed, rights, body_bytes } = command;
     let named = !matches!(action, Action::Create(_));
-    let ctx = Context { rights: &rights, now, seed, dry_run, named, related };
-    let case = Case { kind, resource: kind.resource(), schema, world, key: &key, manager: &manager, ctx };
+    let ctx = RequestContext { rights: &rights, now, seed, dry_run, named };
+    let case = Case { kind, resource: kind.resource(), schema, key: &key, manager: &manager, ctx };
     let noticed = noticed(&action);
     let changes = !matches!(action, Action::Create(_));
     if changes && current.is_some_and(|current| !schema.understands(current)) {
         return Err(case.is_newer());
     }
-    let decided = match (action, current) {
-        (Action::Create(draft), current) => case.create(*draft, current, None),
-        (Action::Apply { apply, subresource }, current) => case.apply(current, apply, subresource),
-        (Action::Update { change: Mutation::Replace(mut draft), .. }, None) => {
-            case.check_place(&mut draft.object).and_then(|()| Err(case.not_found()))
-        }
-        (_, None) => Err(case.not_found()),
-        (Action::Update { change, subresource }, Some(current)) => case.update(current, change, subresource),
-        (Action::Delete(options), Some(current)) => case.delete(current, &options),
+    // A create suits whatever there is, and is prepared once: its object is moved into the plan.
+    let (proposal, repeat) = match action {
+        Action::Create(draft) => (case.create(*draft, None), None),
+        action => (case.propose(&action, current), Some(action)),
     };
-    decided.map_err(|refusal| refusal.warned(noticed))
+    let Proposal { step, warnings } = proposal.map_err(|refusal| refusal.warned(noticed))?;
+    let command = repeat
+        .map(|action| Command { key: key.clone(), action, manager, dry_run, now, seed, rights, body_bytes })
+        .map(Box::new);
+    Ok(Plan { key, now, dry_run, seed, step, warnings, command, encoded: None })
 }
 
 /// What was noticed of a body when it was read: its sender is told even if nothing comes of it.
@@ -62,18 +69,36 @@ fn is_of_status(fault: &Fault) -> bool {
     Path::new("status").covers(fault.path.as_str())
 }
 
-/// Everything that a decision is about.
+/// The first step of a plan, and the warnings so far.
+struct Proposal<W> {
+    step: Step<W>,
+    warnings: Vec<String>,
+}
+
+/// Everything that a preparation is about.
 struct Case<'a, W> {
     kind: &'a dyn Kind<W>,
     resource: &'a Resource,
     schema: &'a Schema,
-    world: &'a W,
     key: &'a ObjectKey,
     manager: &'a str,
-    ctx: Context<'a>,
+    ctx: RequestContext<'a>,
 }
 
 impl<W> Case<'_, W> {
+    fn propose(&self, action: &Action, current: Option<&Arc<Object>>) -> Result<Proposal<W>, Refusal> {
+        match (action, current) {
+            (Action::Create(draft), _) => self.create(Draft::clone(draft), None),
+            (Action::Apply { apply, subresource }, current) => self.apply(current, apply, *subresource),
+            (Action::Update { change: Mutation::Replace(draft), .. }, None) => {
+                self.check_place(&mut draft.object.metadata.clone()).and_then(|()| Err(self.not_found()))
+            }
+            (_, None) => Err(self.not_found()),
+            (Action::Update { change, subresource }, Some(current)) => self.update(current, change, *subresource),
+            (Action::Delete(options), Some(current)) => self.delete(current, options),
+        }
+    }
+
     fn not_found(&self) -> Refusal {
         Refusal::not_found(self.resource.group, self.resource.plural, &self.key.name)
     }
@@ -111,19 +136,19 @@ impl<W> Case<'_, W> {
         Refusal::invalid(&other.group, &other.kind, &self.key.name, &faults)
     }
 
-    /// What the kind decided, unless it, the schema or the rules of metadata refuse: all that is wrong with fields is in
-    /// one answer. What was left out for its type looks to the others as if it were missing; of that they are not heard.
+    /// What the kind prepared, unless it, the schema or the rules of metadata refuse: one answer has all faults of fields. A
+    /// value that was left out for its type would be reported again as missing; those faults are dropped.
     fn join(
         &self,
-        decided: Result<Decided, Refusal>,
+        prepared: Result<Prepared<W>, Refusal>,
         of_types: &[Fault],
         of_metadata: &[Fault],
-    ) -> Result<Decided, Refusal> {
+    ) -> Result<Prepared<W>, Refusal> {
         if of_types.is_empty() && of_metadata.is_empty() {
-            return decided;
+            return prepared;
         }
         let mut causes: Vec<Cause> = of_metadata.iter().chain(of_types).map(Cause::from).collect();
-        let of_kind = match decided {
+        let of_kind = match prepared {
             Err(refusal) if refusal.reason == Reason::Invalid => refusal.details.causes,
             _ => Vec::new(),
         };
@@ -134,8 +159,8 @@ impl<W> Case<'_, W> {
     }
 
     /// Fills in the namespace of the URL; another one in the body is refused.
-    fn settle_namespace(&self, object: &mut Object) -> Result<(), Refusal> {
-        let namespace = &mut object.metadata.namespace;
+    fn settle_namespace(&self, meta: &mut ObjectMeta) -> Result<(), Refusal> {
+        let namespace = &mut meta.namespace;
         if !self.resource.namespaced || namespace.is_empty() {
             namespace.clone_from(&self.key.namespace);
         }

@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     body::Body,
+    budget::Budget,
     committer::Queue,
     hub::{Behind, Event, Hub},
     limits,
@@ -45,7 +46,7 @@ pub struct Api<W> {
     /// Recent events.
     pub hub: Arc<Hub>,
     /// The way to the committer.
-    pub queue: Queue,
+    pub queue: Queue<W>,
     /// What operators measure.
     pub metrics: Arc<Metrics>,
     /// What decisions know; here only for its gauges.
@@ -54,6 +55,8 @@ pub struct Api<W> {
     pub readers: Arc<Semaphore>,
     /// Places for writing requests.
     pub writers: Arc<Semaphore>,
+    /// Bytes for their bodies.
+    pub bodies: Budget,
     /// Places for watches.
     pub watchers: Arc<Semaphore>,
     /// Older events.

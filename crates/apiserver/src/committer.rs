@@ -12,8 +12,10 @@ mod batch;
 mod convert;
 mod flight;
 mod heartbeat;
+mod queue;
 mod reload;
 mod shared;
+mod version;
 
 use std::{
     collections::HashMap,
@@ -22,10 +24,9 @@ use std::{
 };
 
 use apimachinery::{
-    command::{Answer, Command},
+    command::Answer,
     kind::{Registry, World},
     object::Object,
-    refusal::{Reason, Refusal},
     schema::Schema,
 };
 use bytes::Bytes;
@@ -36,18 +37,16 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-pub use self::convert::{parse, span_from_store};
 use self::{
-    batch::{Batch, Caller},
+    batch::{Batch, Caller, Deciding},
     flight::{Crew, End, Flight},
+    queue::{Planner, Submitted, Waiting},
 };
-use crate::{
-    hub::Hub,
-    limits,
-    metrics::{Decided, Metrics},
-    standalone::Surroundings,
-    write_path::{Ticket, WritePath},
+pub use self::{
+    convert::{parse, span_from_store},
+    queue::Queue,
 };
+use crate::{hub::Hub, limits, metrics::Metrics, standalone::Surroundings, write_path::WritePath};
 
 /// Commands that are decided in one go, before the committer looks whether the store is free for the next commit.
 const DECIDED_COMMANDS_MAX: usize = 32;
@@ -61,66 +60,6 @@ pub struct Committed {
     pub object: Option<(Arc<Object>, Bytes)>,
     /// For the `Warning` header.
     pub warnings: Vec<String>,
-}
-
-/// Where a caller waits. Its command counts as waiting until it is answered, whether anybody listens or not.
-struct Reply {
-    caller: oneshot::Sender<Result<Committed, Refusal>>,
-    _ticket: Ticket,
-}
-
-impl Reply {
-    /// Answers. A caller that has gone away misses its answer, not its write.
-    fn send(self, result: Result<Committed, Refusal>) {
-        drop(self.caller.send(result));
-    }
-}
-
-/// A command in the queue, and where its caller waits.
-struct Submitted {
-    command: Command,
-    reply: Reply,
-}
-
-impl Submitted {
-    fn refused(self, refusal: Refusal) -> Caller {
-        Caller { reply: self.reply, counted: Decided::of(&self.command), outcome: Err(refusal) }
-    }
-}
-
-/// The queue of the committer.
-#[derive(Clone)]
-pub struct Queue {
-    sender: mpsc::Sender<Submitted>,
-    nudge: Arc<Notify>,
-    writes: Arc<WritePath>,
-}
-
-impl Queue {
-    /// Asks the committer to look whether others have committed: somebody waits for that.
-    pub fn nudge(&self) {
-        self.nudge.notify_one();
-    }
-
-    /// Submits a command and waits for its answer. Giving up the wait does not take the command back.
-    pub async fn submit(&self, command: Command) -> Result<Committed, Refusal> {
-        let (caller, answer) = oneshot::channel();
-        let reply = Reply { caller, _ticket: self.writes.enter() };
-        self.sender.try_send(Submitted { command, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                Refusal::new(Reason::TooManyRequests, "too many writes are waiting, please try again later")
-                    .retry_after(1)
-            }
-            mpsc::error::TrySendError::Closed(_) => {
-                Refusal::new(Reason::ServiceUnavailable, "the server is shutting down").retry_after(1)
-            }
-        })?;
-        answer.await.unwrap_or_else(|_| {
-            let message =
-                "the write was abandoned; whether it was made is not known: read the object before you repeat it";
-            Err(Refusal::new(Reason::InternalError, message))
-        })
-    }
 }
 
 /// The committer: owns the order of all writes of this server.
@@ -152,17 +91,18 @@ pub struct Fatal(String);
 
 impl<W: World> Committer<W> {
     /// The queue, and the work on it, which goes on until the queue is closed and empty.
-    pub fn open(self) -> (Queue, impl Future<Output = Result<(), Fatal>> + Send) {
+    pub fn open(self) -> (Queue<W>, impl Future<Output = Result<(), Fatal>> + Send) {
         let (sender, receiver) = mpsc::channel(limits::QUEUE_COMMANDS_MAX);
         let nudge = Arc::<Notify>::default();
-        let queue = Queue { sender, nudge: Arc::clone(&nudge), writes: Arc::clone(&self.writes) };
+        let queue = Queue::new(sender, Arc::clone(&nudge), Planner::new(&self), Arc::clone(&self.writes));
+        let waiting = Waiting::new(receiver);
         // Where this is called from, not where the work is done: there the callers wait for their answers.
         let answers = Answers { runtime: Handle::current(), tasks: TaskTracker::new() };
         let work = async move {
             if self.store.is_shared() {
-                self.run_shared(receiver, &nudge, &answers).await?;
+                self.run_shared(waiting, &nudge, &answers).await?;
             } else {
-                self.run(receiver, &answers).await?;
+                self.run(waiting, &answers).await?;
             }
             answers.tasks.close();
             answers.tasks.wait().await;
@@ -173,7 +113,7 @@ impl<W: World> Committer<W> {
 
     /// Works on the queue in a thread of its own: whatever else the server does, the store need not wait for it. The future
     /// waits for the end of the thread.
-    pub fn start(self) -> io::Result<(Queue, impl Future<Output = Result<(), Fatal>> + Send + 'static)> {
+    pub fn start(self) -> io::Result<(Queue<W>, impl Future<Output = Result<(), Fatal>> + Send + 'static)> {
         let (queue, work) = self.open();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (tell, ended) = oneshot::channel();
@@ -185,31 +125,27 @@ impl<W: World> Committer<W> {
         Ok((queue, end))
     }
 
-    async fn run(&self, mut queue: mpsc::Receiver<Submitted>, answers: &Answers) -> Result<(), Fatal> {
+    async fn run(&self, mut waiting: Waiting<W>, answers: &Answers) -> Result<(), Fatal> {
         let mut open = Open::behind(self.hub.head());
         let mut flight: Option<Flight> = None;
         loop {
-            let room = limits::BATCH_COMMANDS_MAX.saturating_sub(open.callers.len());
-            let mut submitted = Vec::new();
+            // Nothing more is decided on top of a commit that hangs: what waits can still be given up.
+            let decides = open.has_room() && !flight.as_ref().is_some_and(Flight::is_slow);
             tokio::select! {
                 biased;
                 end = landed(&mut flight), if flight.is_some() => {
-                    if let Some(Flight { batch, .. }) = flight.take() {
-                        self.land(end, &batch, &mut open)?;
+                    if let Some(flown) = flight.take() {
+                        self.land(end, &flown, &mut open)?;
+                        answers.discard(flown);
                     }
                 }
-                _ = queue.recv_many(&mut submitted, room.min(DECIDED_COMMANDS_MAX)), if room > 0 => {
-                    if submitted.is_empty() {
+                any = waiting.any(), if decides => {
+                    if !any {
                         break;
                     }
-                    let callers = match &mut flight {
-                        None => self.decide(&mut open.batch, None, submitted).await,
-                        Some(flight) => {
-                            let before = Arc::clone(&flight.batch);
-                            flight.beside(self.decide(&mut open.batch, Some(&before), submitted)).await
-                        }
-                    };
-                    open.callers.extend(callers);
+                    if !flight.as_ref().is_some_and(Flight::is_slow) {
+                        self.decide_more(&mut waiting, &mut open, flight.as_mut(), answers).await;
+                    }
                 }
                 () = self.writes.heartbeat_asked(), if flight.is_none() => {
                     self.heartbeat().await?;
@@ -217,15 +153,54 @@ impl<W: World> Committer<W> {
                 }
             }
             if flight.is_none() && !open.callers.is_empty() {
-                flight = Some(self.launch(&mut open, queue.len(), answers));
+                flight = Some(self.launch(&mut open, waiting.len(), answers));
             }
         }
         while let Some(mut flown) = flight.take() {
             let end = flown.landed().await;
-            self.land(end, &flown.batch, &mut open)?;
+            self.land(end, &flown, &mut open)?;
             flight = (!open.callers.is_empty()).then(|| self.launch(&mut open, 0, answers));
         }
         Ok(())
+    }
+
+    /// Decides some of the commands that wait, as far as the open batch has room.
+    async fn decide_more(
+        &self,
+        waiting: &mut Waiting<W>,
+        open: &mut Open,
+        flight: Option<&mut Flight>,
+        answers: &Answers,
+    ) {
+        let mut chunk = Vec::new();
+        let room = limits::BATCH_COMMANDS_MAX.saturating_sub(open.callers.len());
+        let bytes = limits::BATCH_BYTES_MAX.saturating_sub(open.batch.bytes);
+        waiting.take(&mut chunk, room.min(DECIDED_COMMANDS_MAX), bytes);
+        self.abandon(waiting.abandoned(), answers);
+        if chunk.is_empty() {
+            return;
+        }
+        let deciding = match flight {
+            None => self.decide(&mut open.batch, None, chunk).await,
+            Some(flight) => {
+                let before = Arc::clone(&flight.batch);
+                flight.beside(self.decide(&mut open.batch, Some(&before), chunk)).await
+            }
+        };
+        let Deciding { callers, rest, abandoned } = deciding;
+        open.callers.extend(callers);
+        waiting.put_back(rest);
+        self.abandon(abandoned, answers);
+    }
+
+    /// Drops commands whose callers have been answered otherwise, or are gone.
+    fn abandon(&self, submitted: Vec<Submitted<W>>, answers: &Answers) {
+        for submitted in &submitted {
+            self.metrics.command_finished(submitted.counted, "abandoned");
+        }
+        if !submitted.is_empty() {
+            answers.discard(submitted);
+        }
     }
 
     /// Completes the open batch, sends it off and opens the next.
@@ -246,9 +221,16 @@ impl<W: World> Committer<W> {
         }
     }
 
-    /// Tells those who still wait why. What was decided on top of a batch that was not written goes with it.
-    fn land(&self, (landing, callers): End, batch: &Batch, open: &mut Open) -> Result<(), Fatal> {
+    /// Tells those who still wait why. What was decided on top of a batch that was not written goes with it; so does what
+    /// was decided on top of one that hung, if callers have been answered meanwhile.
+    fn land(&self, (landing, callers): End, flight: &Flight, open: &mut Open) -> Result<(), Fatal> {
+        let batch = &*flight.batch;
         match landing {
+            Ok(Ok(())) if flight.is_slow() && flight::is_abandoned(&open.callers) => {
+                self.undo(&open.batch);
+                let Open { callers, .. } = std::mem::replace(open, Open::behind(batch.end()));
+                flight::refuse(callers, &flight::stalled());
+            }
             Ok(Ok(())) => {}
             Ok(Err(refusal)) => {
                 self.undo(&open.batch);
@@ -274,6 +256,11 @@ impl Answers {
     fn give(&self, crew: Crew, callers: Vec<Caller>, batch: Arc<Batch>) {
         self.tasks.spawn_on(async move { crew.answer_all(callers, &batch) }, &self.runtime);
     }
+
+    /// Drops what may be large where that holds up no decision.
+    fn discard(&self, large: impl Send + 'static) {
+        self.tasks.spawn_on(async move { drop(large) }, &self.runtime);
+    }
 }
 
 /// The batch that is being decided, and who waits for it.
@@ -285,6 +272,10 @@ struct Open {
 impl Open {
     fn behind(base: u64) -> Self {
         Self { batch: Batch::behind(base), callers: Vec::new() }
+    }
+
+    fn has_room(&self) -> bool {
+        self.callers.len() < limits::BATCH_COMMANDS_MAX && !self.batch.is_full()
     }
 }
 

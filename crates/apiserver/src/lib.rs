@@ -9,6 +9,7 @@
 pub mod access;
 pub mod api;
 pub mod body;
+pub mod budget;
 pub mod collections;
 pub mod committer;
 pub mod compaction;

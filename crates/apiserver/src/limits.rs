@@ -19,10 +19,43 @@ pub const HEADER_BYTES_MAX: u32 = 1024 * 1024;
 ///
 /// Unit: commands. Test: `crates/apiserver/tests/it/commits.rs::a_full_queue_is_said_at_once_and_safe_to_come_back_to`.
 pub const QUEUE_COMMANDS_MAX: usize = 8_192;
+/// What commands that wait for the committer may hold, counted as the length of their bodies and of the versions that they
+/// were prepared for: so much for the first [`SMALL_BYTES_MAX`] of each, and as much for what they have beyond that. One more
+/// is answered with 429.
+///
+/// Unit: bytes. Test: `crates/apiserver/tests/it/large.rs::commands_that_wait_are_bounded_in_bytes`.
+pub const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What the bodies of writing requests under way may hold, in the same two accounts. One more is answered with 429.
+///
+/// Unit: bytes. Test: `crates/apiserver/tests/it/large.rs::bodies_under_way_are_bounded_in_bytes`.
+pub const BODIES_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What is small: the body and the present version of the object together. A small command may be prepared again by the
+/// committer when its object has changed; a larger one goes back to its request.
+///
+/// Unit: bytes. Test: `crates/apiserver/tests/it/large.rs::large_changes_are_never_prepared_by_the_committer`.
+pub const SMALL_BYTES_MAX: usize = 64 * 1024;
+/// How often a command that is not small is prepared again for a version that has changed meanwhile, before it is answered
+/// with 409: `maxRetryWhenPatchConflicts` of Kubernetes (`staging/src/k8s.io/apiserver/pkg/endpoints/handlers/patch.go`).
+///
+/// Unit: times. Test: `crates/apiserver/tests/it/large.rs::large_change_of_a_busy_object_is_a_conflict`.
+pub const PREPARED_AGAIN_MAX: usize = 5;
+/// Commands that are not small and are prepared at the same time.
+///
+/// Unit: commands. Test: `crates/apiserver/tests/it/large.rs::only_so_many_large_commands_are_prepared_at_the_same_time`.
+pub const LARGE_PREPARATIONS_MAX: usize = 2;
 /// Commands of one commit.
 ///
 /// Unit: commands. Test: `crates/apiserver/tests/it/commits.rs::commit_holds_no_more_commands_than_the_batch_limit`.
 pub const BATCH_COMMANDS_MAX: usize = 1_024;
+/// The versions that one commit writes, together; the last one may exceed it.
+///
+/// Unit: bytes. Test: `crates/apiserver/tests/it/large.rs::commits_are_bounded_in_bytes`.
+pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long a commit may take while more is decided on top of it. After that commands wait undecided, and those whose callers
+/// are answered meanwhile are dropped.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/commits.rs::nothing_is_written_for_callers_that_were_answered_while_the_store_hung`.
+pub const DECIDED_AHEAD_TIME_MAX: Duration = Duration::from_secs(1);
 /// Entries of the log that are read at once to catch up with other replicas, also while the head is held.
 ///
 /// Unit: entries. Test: `crates/apiserver/tests/it/replicas.rs::whoever_is_far_behind_catches_up_first`.

@@ -16,8 +16,8 @@ use prometheus_client::{
 };
 
 use self::labels::{
-    AbortLabels, AnswerLabels, CertificateLabels, CommandLabels, EndLabels, KindLabels, LatencyLabels, ReloadLabels,
-    TaskLabels, TerminationLabels,
+    AbortLabels, AnswerLabels, CertificateLabels, CommandLabels, EndLabels, KindLabels, LatencyLabels, PreparedLabels,
+    ReloadLabels, TaskLabels, TerminationLabels,
 };
 pub use self::labels::{RequestLabels, WatchLabels, WatchListLabels};
 
@@ -94,6 +94,15 @@ impl Decided {
     }
 }
 
+/// What prepares a command again whose object has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreparedBy {
+    /// The committer, at once.
+    Committer,
+    /// The task of its request.
+    Request,
+}
+
 /// All counters of a server.
 pub struct Metrics {
     registry: Registry,
@@ -109,6 +118,7 @@ pub struct Metrics {
     watch_event_bytes: Family<WatchLabels, Histogram, fn() -> Histogram>,
     watch_list_seconds: Family<WatchListLabels, Histogram, fn() -> Histogram>,
     commands: Family<CommandLabels, Counter>,
+    prepared_again: Family<PreparedLabels, Counter>,
     batch_commands: Histogram,
     queue_commands: PrometheusGauge,
     commit_seconds: Histogram,
@@ -142,6 +152,7 @@ impl Default for Metrics {
             watch_event_bytes: Family::new_with_constructor(|| Histogram::new(EVENT_BYTES)),
             watch_list_seconds: Family::new_with_constructor(|| Histogram::new(WATCH_LIST_SECONDS)),
             commands: Family::default(),
+            prepared_again: Family::default(),
             batch_commands: Histogram::new(BATCH_SIZES),
             queue_commands: PrometheusGauge::default(),
             commit_seconds: Histogram::new(COMMIT_SECONDS),
@@ -228,6 +239,11 @@ impl Metrics {
     fn register_commits(&mut self) {
         let r = &mut self.registry;
         r.register("ipam_commands", "Decided writes by resource, action and result", self.commands.clone());
+        r.register(
+            "ipam_commands_prepared_again",
+            "Writes that were computed again because the object had changed, by what computed them",
+            self.prepared_again.clone(),
+        );
         r.register("ipam_commit_batch_commands", "Commands decided together", self.batch_commands.clone());
         r.register(
             "ipam_commit_queue_commands",
@@ -323,6 +339,15 @@ impl Metrics {
     pub fn command_finished(&self, command: Decided, result: &'static str) {
         let Decided { resource, action, dry_run } = command;
         self.commands.get_or_create(&CommandLabels { resource, action, dry_run, result }).inc();
+    }
+
+    /// A command had to be prepared again, because its object had changed.
+    pub fn prepared_again(&self, by: PreparedBy) {
+        let by = match by {
+            PreparedBy::Committer => "committer",
+            PreparedBy::Request => "request",
+        };
+        self.prepared_again.get_or_create(&PreparedLabels { by }).inc();
     }
 
     /// A TLS handshake failed.

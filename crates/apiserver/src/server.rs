@@ -29,6 +29,7 @@ use crate::{
     access::Access,
     api::{self, Api, Draw, Place},
     body::Body,
+    budget::Budget,
     collections,
     committer::Committer,
     cross_origin,
@@ -189,6 +190,7 @@ impl<W: World> Server<W> {
             world,
             readers,
             writers,
+            bodies: Budget::new(limits::BODIES_BYTES_MAX),
             watchers,
             tails,
             turns,
@@ -233,7 +235,8 @@ impl<W: World> Server<W> {
                 let api = self.api.get().filter(|_| self.health.is_restored()).ok_or_else(starting)?;
                 if let Some(question) = self.question(&target) {
                     let _permit = Api::<W>::admit(&api.writers)?;
-                    let (body, policy) = (request.decode(self.limits.body_bytes).await?, self.policy().await?);
+                    let (body, policy) =
+                        (request.decode(self.limits.body_bytes, &api.bodies).await?, self.policy().await?);
                     return review::answer(question, &body, &policy);
                 }
                 let Some(place) = api.place(&target)? else { return Ok(no_such_path()) };
@@ -297,17 +300,19 @@ impl<W: World> Server<W> {
         request: Authorized,
     ) -> Result<Response<Body>, Refusal> {
         let name = place.name.clone().unwrap_or_default();
-        let body_bytes = self.limits.body_bytes;
+        let (body_bytes, bodies) = (self.limits.body_bytes, &api.bodies);
         let reading = matches!(place.verb, Verb::Get | Verb::List);
         let permit = Api::<W>::admit(if reading { &api.readers } else { &api.writers })?;
         let response = match place.verb {
             Verb::Get => get::get(api, &place, &name, &request).await,
             Verb::List => lists::list(api, &place, &request).await,
-            Verb::Create => writes::create(api, &place, &request.decode(body_bytes).await?).await,
-            Verb::Update => writes::replace(api, &place, &name, &request.decode(body_bytes).await?).await,
-            Verb::Patch => writes::patch(api, &place, &name, &request.decode(body_bytes).await?).await,
-            Verb::Delete => writes::delete(api, &place, &name, &request.decode(body_bytes).await?).await,
-            Verb::DeleteCollection => collections::delete(api, &place, &request.decode(body_bytes).await?).await,
+            Verb::Create => writes::create(api, &place, &request.decode(body_bytes, bodies).await?).await,
+            Verb::Update => writes::replace(api, &place, &name, &request.decode(body_bytes, bodies).await?).await,
+            Verb::Patch => writes::patch(api, &place, &name, &request.decode(body_bytes, bodies).await?).await,
+            Verb::Delete => writes::delete(api, &place, &name, &request.decode(body_bytes, bodies).await?).await,
+            Verb::DeleteCollection => {
+                collections::delete(api, &place, &request.decode(body_bytes, bodies).await?).await
+            }
             Verb::Watch => Err(Refusal::new(Reason::InternalError, "a watch is answered before")),
         };
         // The request is under way until the last byte of its answer is.

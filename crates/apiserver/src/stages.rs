@@ -1,7 +1,7 @@
 //! The stages of a request, as types: Received → Authenticated → Authorized → Decoded. Each is made from the one before
 //! and from nothing else, so a handler that takes the last cannot be reached around the others.
 
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 
 use apimachinery::{
     access::{Ask, Identity, Rights},
@@ -9,12 +9,19 @@ use apimachinery::{
     refusal::{Reason, Refusal},
     request::{Method, RequestInfo},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, header, request::Parts};
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-use crate::{cross_origin, identity::KnownTokens, impersonation::Guise, serve::Peer};
+use crate::{
+    budget::{Budget, Charge},
+    cross_origin,
+    identity::KnownTokens,
+    impersonation::Guise,
+    serve::Peer,
+};
 
 /// Who knows what users may do.
 pub trait Judge: Sync {
@@ -66,6 +73,8 @@ pub struct Decoded {
     pub rights: Rights,
     /// The body, not yet parsed.
     pub body: Bytes,
+    /// Its part of the bytes that bodies may have.
+    _charge: Charge,
 }
 
 impl Received {
@@ -137,19 +146,41 @@ impl Authorized {
         accept(&self.headers)
     }
 
-    /// Reads the body, up to `limit` bytes.
-    pub async fn decode(self, limit: usize) -> Result<Decoded, Refusal> {
+    /// Reads the body, up to `limit` bytes, which are charged to `budget` as they come.
+    pub async fn decode(self, limit: usize, budget: &Budget) -> Result<Decoded, Refusal> {
         let Self { info, query, headers, identity, rights, body } = self;
-        let body = Limited::new(body, limit).collect().await.map_err(|error| {
-            if error.downcast_ref::<LengthLimitError>().is_some() {
+        let mut charge = Charge::default();
+        let body = read(Limited::new(body, limit), budget, &mut charge).await.map_err(|error| match error {
+            Unread::Refused(refusal) => refusal,
+            Unread::Failed(error) if error.is::<LengthLimitError>() => {
                 let message = format!("Request entity too large: limit is {limit}");
                 Refusal::new(Reason::RequestEntityTooLarge, message)
-            } else {
-                Refusal::bad_request(format!("the body could not be read: {error}"))
             }
+            Unread::Failed(error) => Refusal::bad_request(format!("the body could not be read: {error}")),
         })?;
-        Ok(Decoded { info, query, headers, identity, rights, body: body.to_bytes() })
+        Ok(Decoded { info, query, headers, identity, rights, body, _charge: charge })
     }
+}
+
+/// Why a body was not read.
+enum Unread {
+    /// There is no room for it.
+    Refused(Refusal),
+    /// It did not come, or is too long.
+    Failed(Box<dyn Error + Send + Sync>),
+}
+
+async fn read(mut body: Limited<Incoming>, budget: &Budget, charge: &mut Charge) -> Result<Bytes, Unread> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(Unread::Failed)?.into_data() else { continue };
+        budget.grow(charge, data.len()).map_err(Unread::Refused)?;
+        if whole.is_empty() && body.is_end_stream() {
+            return Ok(data);
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
 }
 
 impl Decoded {

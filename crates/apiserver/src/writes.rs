@@ -44,6 +44,7 @@ pub async fn create<W: World>(
             now: api::now(),
             seed,
             rights: request.rights.clone(),
+            body_bytes: request.body.len(),
         };
         api.queue.submit(command).await
     };
@@ -88,7 +89,8 @@ pub async fn replace<W: World>(
     update(api, place, name, request, Mutation::Replace(draft), &options).await
 }
 
-/// Changes the object by a patch. It is applied where nothing can come between: see the committer.
+/// Changes the object by a patch. It is applied to the version that is stored now, and again if another one is current when
+/// its turn comes.
 pub async fn patch<W: World>(
     api: &Api<W>,
     place: &Place<'_, W>,
@@ -165,6 +167,7 @@ async fn submit<W: World>(
         now: api::now(),
         seed: (api.draw)()?,
         rights: request.rights.clone(),
+        body_bytes: request.body.len(),
     };
     answer(representation, place, api.queue.submit(command).await?)
 }
@@ -214,7 +217,8 @@ pub fn deletion<W>(
 ) -> Result<Command, Refusal> {
     let (manager, rights) = (String::new(), request.rights.clone());
     let (dry_run, action) = (options.dry_run, Action::Delete(options));
-    Ok(Command { key, action, manager, dry_run, now: api::now(), seed: (api.draw)()?, rights })
+    let body_bytes = request.body.len();
+    Ok(Command { key, action, manager, dry_run, now: api::now(), seed: (api.draw)()?, rights, body_bytes })
 }
 
 /// What the caller is told.

@@ -9,7 +9,7 @@ use address::Prefix;
 use apimachinery::{
     command::{ObjectKey, Write},
     field::{Fault, Path},
-    kind::{Context, Decided, Kind, Resource, Span, Subresource},
+    kind::{Context, Kind, Prepared, RequestContext, Resource, Span, Subresource},
     metadata::added_finalizers,
     object::{Object, ObjectMeta, OwnerReference},
     refusal::{Reason, Refusal},
@@ -146,20 +146,19 @@ impl Kind<World> for Allocations {
         &self.resource
     }
 
-    fn create(&self, _: &World, _: &ObjectKey, _: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
+    fn prepare_create(&self, _: &ObjectKey, _: Object, _: &RequestContext<'_>) -> Result<Prepared<World>, Refusal> {
         let message = "an IPAllocation is created by the service together with its IPClaim; create an IPClaim instead";
         Err(Refusal::new(Reason::MethodNotAllowed, message))
     }
 
-    fn update(
+    fn prepare_update(
         &self,
-        _world: &World,
         key: &ObjectKey,
         old: &Object,
         new: Object,
         subresource: Option<Subresource>,
-        _ctx: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<World>, Refusal> {
         let faults = if subresource == Some(Subresource::Status) {
             condition::check_status_write(old.field("status"), new.field("status"))
         } else {
@@ -168,7 +167,7 @@ impl Kind<World> for Allocations {
             faults
         };
         if faults.is_empty() {
-            Ok(Decided { object: new, companions: Vec::new(), warnings: Vec::new() })
+            Ok(Prepared::complete(new))
         } else {
             Err(Refusal::invalid(GROUP, KIND, &key.name, &faults))
         }

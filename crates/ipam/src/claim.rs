@@ -13,7 +13,7 @@ use address::Prefix;
 use apimachinery::{
     command::{ObjectKey, Write},
     field::{Fault, FaultType},
-    kind::{Context, Decided, Kind, Reads, Resource, Subresource},
+    kind::{Context, Decided, Kind, Prepared, Reads, RequestContext, Resource, Subresource},
     object::Object,
     refusal::{Reason, Refusal},
     time::Time,
@@ -137,6 +137,28 @@ fn set_defaults(object: &mut Object) {
     }
 }
 
+/// Gives a valid claim its block: the claim with its status, and its allocation.
+fn allocate(
+    world: &World,
+    key: &ObjectKey,
+    mut object: Object,
+    source: &Source,
+    request: Request,
+    ctx: &Context<'_>,
+) -> Result<Decided, Refusal> {
+    let allocation_key = allocation::key_for(key);
+    if let Some(earlier) = ctx.related.objects.get(&allocation_key) {
+        return Err(still_retained(key, &allocation_key, earlier));
+    }
+    let (pool, block) = find(world, key, source, request)?;
+    let status = bound(&object, pool.name(), &allocation_key.name, block, ctx.now);
+    object.set_field("status", status);
+    let allocation = allocation::for_claim(&allocation_key, &object, pool.name(), block, ctx);
+    let warnings = if ctx.dry_run { vec![choose::dry_run_warning(pool, block)] } else { Vec::new() };
+    let companion = Write { key: allocation_key, old: None, new: Some(Arc::new(allocation)) };
+    Ok(Decided { object, companions: vec![companion], warnings })
+}
+
 /// The kind IPClaim.
 pub(crate) struct Claims {
     resource: Resource,
@@ -158,38 +180,28 @@ impl Kind<World> for Claims {
         Reads { keys: vec![allocation::key_for(key)], spans: None }
     }
 
-    fn create(
+    fn prepare_create(
         &self,
-        world: &World,
         key: &ObjectKey,
         mut object: Object,
-        ctx: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<World>, Refusal> {
         let claim = spec::read(&object)?;
         let (source, request) = check(claim).map_err(|faults| Refusal::invalid(GROUP, KIND, &key.name, &faults))?;
-        let allocation_key = allocation::key_for(key);
-        if let Some(earlier) = ctx.related.objects.get(&allocation_key) {
-            return Err(still_retained(key, &allocation_key, earlier));
-        }
-        let (pool, block) = find(world, key, &source, request)?;
         set_defaults(&mut object);
-        let status = bound(&object, pool.name(), &allocation_key.name, block, ctx.now);
-        object.set_field("status", status);
-        let allocation = allocation::for_claim(&allocation_key, &object, pool.name(), block, ctx);
-        let warnings = if ctx.dry_run { vec![choose::dry_run_warning(pool, block)] } else { Vec::new() };
-        let companion = Write { key: allocation_key, old: None, new: Some(Arc::new(allocation)) };
-        Ok(Decided { object, companions: vec![companion], warnings })
+        Ok(Prepared::undecided(object, move |world, key, object, ctx| {
+            allocate(world, key, object, &source, request, ctx)
+        }))
     }
 
-    fn update(
+    fn prepare_update(
         &self,
-        _world: &World,
         key: &ObjectKey,
         old: &Object,
         mut new: Object,
         subresource: Option<Subresource>,
-        _ctx: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<World>, Refusal> {
         let faults = if subresource == Some(Subresource::Status) {
             condition::check_status_write(old.field("status"), new.field("status"))
         } else {
@@ -198,7 +210,7 @@ impl Kind<World> for Claims {
             spec::immutable_faults(old, &new, &["reclaimPolicy"])
         };
         if faults.is_empty() {
-            Ok(Decided { object: new, companions: Vec::new(), warnings: Vec::new() })
+            Ok(Prepared::complete(new))
         } else {
             Err(Refusal::invalid(GROUP, KIND, &key.name, &faults))
         }

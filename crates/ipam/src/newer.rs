@@ -3,7 +3,7 @@
 
 use apimachinery::{
     command::{ObjectKey, Write},
-    kind::{Column, Context, Decided, Kind, Names, Resource, Span, Subresource, Verb},
+    kind::{Column, Context, Kind, Names, Prepared, RequestContext, Resource, Span, Subresource, Verb},
     object::Object,
     refusal::Refusal,
 };
@@ -60,20 +60,24 @@ impl Kind<World> for Holds {
         &self.resource
     }
 
-    fn create(&self, _: &World, _: &ObjectKey, object: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
-        Ok(Decided { object, companions: Vec::new(), warnings: Vec::new() })
+    fn prepare_create(
+        &self,
+        _: &ObjectKey,
+        object: Object,
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<World>, Refusal> {
+        Ok(Prepared::complete(object))
     }
 
-    fn update(
+    fn prepare_update(
         &self,
-        _: &World,
         _: &ObjectKey,
         _: &Object,
         new: Object,
         _: Option<Subresource>,
-        _: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
-        Ok(Decided { object: new, companions: Vec::new(), warnings: Vec::new() })
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<World>, Refusal> {
+        Ok(Prepared::complete(new))
     }
 
     fn may_delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {

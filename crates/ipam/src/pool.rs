@@ -9,7 +9,7 @@ use address::{FreeSpace, Prefix};
 use apimachinery::{
     command::{ObjectKey, Scope, Write},
     field::Fault,
-    kind::{Context, Decided, Kind, Reads, Resource, Span, Subresource},
+    kind::{Context, Decided, Kind, Prepared, Reads, RequestContext, Resource, Span, Subresource},
     object::Object,
     refusal::{Reason, Refusal},
 };
@@ -104,6 +104,34 @@ impl Pools {
     }
 }
 
+/// Gives a valid pool its block: one of its own, or a part of its parent.
+fn found(
+    world: &World,
+    key: &ObjectKey,
+    mut object: Object,
+    pool: &PoolSpec,
+    origin: &Origin,
+    ctx: &Context<'_>,
+) -> Result<Decided, Refusal> {
+    let mut warnings = Vec::new();
+    let (parent, block) = match origin {
+        Origin::Root { block, .. } => {
+            Pools::root(world, key, *block)?;
+            (None, *block)
+        }
+        Origin::Child { parent, length, block, .. } => {
+            let (parent, block) = Pools::child(world, key, pool, parent, (*length, *block))?;
+            if ctx.dry_run {
+                warnings.push(choose::dry_run_warning(parent, block));
+            }
+            (Some(parent), block)
+        }
+    };
+    let status = PoolStatus::fresh(&object, &FreeSpace::new(block), parent.map(Pool::name), ctx.now);
+    object.set_field("status", status.to_value());
+    Ok(Decided { object, warnings, ..Decided::default() })
+}
+
 impl Kind<World> for Pools {
     fn resource(&self) -> &Resource {
         &self.resource
@@ -114,61 +142,47 @@ impl Kind<World> for Pools {
         Reads { keys: Vec::new(), spans: Some((space, HOLDERS_NAMED_MAX)) }
     }
 
-    fn create(
+    fn prepare_create(
         &self,
-        world: &World,
         key: &ObjectKey,
         mut object: Object,
-        ctx: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<World>, Refusal> {
         let pool: PoolSpec = spec::read(&object)?;
         let origin = Origin::of(&pool).map_err(|faults| Self::invalid(&key.name, &faults))?;
-        let mut warnings: Vec<String> = origin.warning().into_iter().collect();
-        let (parent, block) = match origin {
-            Origin::Root { block, .. } => {
-                Self::root(world, key, block)?;
-                (None, block)
-            }
-            Origin::Child { parent, length, block, .. } => {
-                let (parent, block) = Self::child(world, key, &pool, &parent, (length, block))?;
-                if ctx.dry_run {
-                    warnings.push(choose::dry_run_warning(parent, block));
-                }
-                (Some(parent), block)
-            }
+        let root_family = match origin {
+            Origin::Root { block, .. } => Some(block.family()),
+            Origin::Child { .. } => None,
         };
-        set_defaults(&mut object, parent.is_none().then_some(block.family()));
-        let status = PoolStatus::fresh(&object, &FreeSpace::new(block), parent.map(Pool::name), ctx.now);
-        object.set_field("status", status.to_value());
-        Ok(Decided { object, companions: Vec::new(), warnings })
+        set_defaults(&mut object, root_family);
+        let warnings = origin.warning().into_iter().collect();
+        let prepared =
+            Prepared::undecided(object, move |world, key, object, ctx| found(world, key, object, &pool, &origin, ctx));
+        Ok(Prepared { warnings, ..prepared })
     }
 
-    fn update(
+    fn prepare_update(
         &self,
-        world: &World,
         key: &ObjectKey,
         old: &Object,
         mut new: Object,
         subresource: Option<Subresource>,
-        _ctx: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<World>, Refusal> {
         let mut faults = Vec::new();
         if subresource == Some(Subresource::Status) {
             faults = condition::check_status_write(old.field("status"), new.field("status"));
         } else {
-            let pool = world.pool(&key.scope, &key.name).ok_or_else(|| unknown(&key.name))?;
-            let family = pool.block().family();
-            set_defaults(&mut new, pool.parent.is_none().then_some(family));
+            let block = spec::stored_block(old.text("/status/allocatedCIDR"));
+            let family = block.ok_or_else(|| unreadable(&key.name))?.family();
+            let is_root = old.text("/spec/parentPoolRef/name").is_empty();
+            set_defaults(&mut new, is_root.then_some(family));
             faults.extend(spec::immutable_faults(old, &new, MUTABLE));
             let changed: PoolSpec = spec::read(&new)?;
             check_policy(changed.allocation.as_ref(), Some(family), &mut faults);
             spec::observe_change(old, &mut new);
         }
-        if faults.is_empty() {
-            Ok(Decided { object: new, companions: Vec::new(), warnings: Vec::new() })
-        } else {
-            Err(Self::invalid(&key.name, &faults))
-        }
+        if faults.is_empty() { Ok(Prepared::complete(new)) } else { Err(Self::invalid(&key.name, &faults)) }
     }
 
     fn may_delete(&self, world: &World, key: &ObjectKey, _: &Object, ctx: &Context<'_>) -> Result<(), Refusal> {
@@ -225,6 +239,11 @@ fn set_defaults(object: &mut Object, root_family: Option<address::Family>) {
     if let Some(policy) = spec.entry("allocation").or_insert_with(|| json!({})).as_object_mut() {
         policy.entry("strategy").or_insert_with(|| "FirstFit".into());
     }
+}
+
+/// The service has written the status, so it must be able to read it.
+fn unreadable(name: &str) -> Refusal {
+    Refusal::new(Reason::InternalError, format!("IPPool \"{name}\" is stored without the block that it is"))
 }
 
 /// The object exists, so the world must know it.

@@ -44,6 +44,11 @@ impl Operations {
         operations.collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether some of them copy, so that what they make may be larger than what they are given.
+    pub fn copy(&self) -> bool {
+        self.0.iter().any(|operation| operation.op == "copy")
+    }
+
     /// Does them all on `value`, which is of no use any more if one fails.
     pub fn apply(&self, value: &mut Value) -> Result<(), Refusal> {
         let (mut carried, mut shifted) = (Budget::new(CARRIED_BYTES_MAX), 0);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Case, update::Wanted};
+use super::{Case, Proposal, update::Wanted};
 use crate::{
     access::{Ask, ResourceAsk},
-    command::{Apply, Decision},
+    command::Apply,
     draft::Reader,
     kind::{Subresource, Verb},
     managed::{Applied, OnConflict},
@@ -20,9 +20,9 @@ impl<W> Case<'_, W> {
     pub(super) fn apply(
         &self,
         current: Option<&Arc<Object>>,
-        apply: Apply,
+        apply: &Apply,
         subresource: Option<Subresource>,
-    ) -> Result<Decision, Refusal> {
+    ) -> Result<Proposal<W>, Refusal> {
         let Apply { config, force } = apply;
         if !config.is_object() || !config.get("metadata").is_none_or(Value::is_object) {
             return Err(Refusal::bad_request(
@@ -36,10 +36,10 @@ impl<W> Case<'_, W> {
         }
         let live = current.map(|current| current.to_value());
         let endpoint = self.schema.endpoint(subresource);
-        let on_conflict = if force { OnConflict::TakeOver } else { OnConflict::Refuse };
+        let on_conflict = if *force { OnConflict::TakeOver } else { OnConflict::Refuse };
         // As in Kubernetes: what is said of an apply that fails does not name the object.
         let Applied { object, managed_fields } =
-            endpoint.apply(live.as_ref(), &config, self.manager, on_conflict, self.ctx.now).map_err(Refusal::from)?;
+            endpoint.apply(live.as_ref(), config, self.manager, on_conflict, self.ctx.now).map_err(Refusal::from)?;
         // What the configuration has is known to the schema; what only the object has is not the applier's fault.
         let validation = FieldValidation::Ignore;
         let reader = Reader { resource: self.resource, schema: self.schema, name: &self.key.name, validation };
@@ -48,8 +48,8 @@ impl<W> Case<'_, W> {
             None => {
                 // A version that the object should have had is as good as none.
                 draft.object.metadata.resource_version.clear();
-                self.check_place(&mut draft.object)?;
-                self.create(draft, None, Some(managed_fields))
+                self.check_place(&mut draft.object.metadata)?;
+                self.create(draft, Some(managed_fields))
             }
             Some(current) => {
                 let wanted = Wanted { draft, replaced: false, owners: Some(managed_fields) };

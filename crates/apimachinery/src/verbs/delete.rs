@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use super::Case;
+use super::{Case, Proposal, plan::Step};
 use crate::{
-    command::{Answer, Decision, Write},
     kind::Resource,
     metadata::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN},
     object::Object,
@@ -13,32 +12,46 @@ use crate::{
     refusal::{Details, Refusal},
 };
 
+/// What a delete does.
+pub(super) enum Deletion {
+    /// Nothing: it has begun already, and something holds it up.
+    Waits,
+    /// It begins: the object is left like this until nothing holds it up.
+    Begins(Box<Object>),
+    /// The object goes.
+    Ends(Details),
+}
+
 impl<W> Case<'_, W> {
-    pub(super) fn delete(&self, current: &Arc<Object>, options: &DeleteOptions) -> Result<Decision, Refusal> {
+    pub(super) fn delete(&self, current: &Arc<Object>, options: &DeleteOptions) -> Result<Proposal<W>, Refusal> {
         self.check_preconditions(current, options)?;
         let finalizers = finalizers(&current.metadata.finalizers, options.propagation);
         let held = !finalizers.is_empty() || self.kind.is_held(current);
-        if held && current.is_terminating() && finalizers == current.metadata.finalizers {
-            let answer = Answer::Unchanged(Arc::clone(current));
-            return Ok(Decision { writes: Vec::new(), answer, warnings: Vec::new() });
-        }
-        self.kind.may_delete(self.world, self.key, current, &self.ctx)?;
-        if !held {
-            return self.remove(current);
-        }
-        let mut marked = (**current).clone();
+        let deletion = if !held {
+            Deletion::Ends(self.details(current))
+        } else if current.is_terminating() && finalizers == current.metadata.finalizers {
+            Deletion::Waits
+        } else {
+            Deletion::Begins(Box::new(self.marked(current, finalizers)))
+        };
+        Ok(Proposal { step: Step::Delete(Arc::clone(current), deletion), warnings: Vec::new() })
+    }
+
+    /// The object with these finalizers, and the marks of a deletion that has begun.
+    fn marked(&self, current: &Object, finalizers: Vec<String>) -> Object {
+        let mut marked = current.clone();
         marked.metadata.finalizers = finalizers;
-        if !current.is_terminating() {
-            let meta = &mut marked.metadata;
-            meta.deletion_timestamp = Some(self.ctx.now);
-            meta.deletion_grace_period_seconds = Some(0);
-            if self.resource.counts_generations() {
-                meta.generation = Some(meta.generation.unwrap_or(0) + 1);
-            }
-            self.kind.mark_terminating(&mut marked);
+        if current.is_terminating() {
+            return marked;
         }
-        let write = Write { key: self.key.clone(), old: Some(Arc::clone(current)), new: Some(Arc::new(marked)) };
-        Ok(Decision { writes: vec![write], answer: Answer::Changed, warnings: Vec::new() })
+        let meta = &mut marked.metadata;
+        meta.deletion_timestamp = Some(self.ctx.now);
+        meta.deletion_grace_period_seconds = Some(0);
+        if self.resource.counts_generations() {
+            meta.generation = Some(meta.generation.unwrap_or(0) + 1);
+        }
+        self.kind.mark_terminating(&mut marked);
+        marked
     }
 
     fn check_preconditions(&self, current: &Object, options: &DeleteOptions) -> Result<(), Refusal> {
@@ -59,17 +72,14 @@ impl<W> Case<'_, W> {
         Ok(())
     }
 
-    fn remove(&self, current: &Arc<Object>) -> Result<Decision, Refusal> {
-        let mut writes = vec![Write { key: self.key.clone(), old: Some(Arc::clone(current)), new: None }];
-        writes.extend(self.kind.delete(self.world, self.key, current, &self.ctx)?);
-        let details = Details {
+    fn details(&self, current: &Object) -> Details {
+        Details {
             name: self.key.name.clone(),
             group: self.resource.group.to_owned(),
             kind: self.resource.plural.to_owned(),
             uid: current.metadata.uid.clone(),
             ..Details::default()
-        };
-        Ok(Decision { writes, answer: Answer::Deleted(details), warnings: Vec::new() })
+        }
     }
 }
 

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     access::Rights,
-    command::{Answer, Mutation, Scope, Seed},
+    command::{Answer, Decision, Mutation, Scope, Seed},
     draft::Draft,
     fixture,
-    kind::Subresource,
+    kind::{Related, Subresource},
     options::{DeleteOptions, FieldValidation, Propagation},
     patch::Patch,
     schema::{Decoded, decode},
@@ -18,6 +18,19 @@ use crate::{
 };
 
 mod hooks;
+
+/// Both steps at once.
+fn decide(
+    kind: &dyn Kind<()>,
+    schema: &Schema,
+    command: Command,
+    current: Option<&Arc<Object>>,
+) -> Result<Decision, Refusal> {
+    let plan = prepare(kind, schema, command, current)?;
+    let version = current.map(|current| current.metadata.resource_version.as_str());
+    assert!(plan.suits(version), "it was prepared for what is there");
+    plan.decide(kind, &(), Present::of(current.map(AsRef::as_ref)), &Related::default())
+}
 
 /// A shelf, and what commands make of it.
 struct Desk(Option<Arc<Object>>);
@@ -43,6 +56,7 @@ impl Desk {
             now: "2026-01-02T03:04:05Z".parse::<Time>().unwrap(),
             seed: Seed([7; 32]),
             rights: Rights::Everything,
+            body_bytes: 0,
         }
     }
 
@@ -50,7 +64,7 @@ impl Desk {
         let registry = fixture::registry();
         let kind = registry.get("shelves").unwrap();
         let schema = Schema::for_resource(kind.resource());
-        let mut decision = decide(kind, &schema, &(), command, self.0.as_ref(), &Related::default())?;
+        let mut decision = decide(kind, &schema, command, self.0.as_ref())?;
         if let Some(write) = decision.writes.first_mut() {
             if let Some(new) = &mut write.new {
                 let last = self.0.as_ref().map_or(0, |object| object.metadata.resource_version.parse::<u64>().unwrap());
@@ -391,7 +405,7 @@ fn another_namespace_than_the_paths_is_refused() {
         let draft = fixture::draft(book.resource(), body, FieldValidation::Warn)?;
         let mut command = Desk::command(Action::Create(draft));
         command.key = ObjectKey { resource: "books", namespace: "n".to_owned(), ..command.key };
-        decide(book, &schema, &(), command, None, &Related::default())
+        decide(book, &schema, command, None)
     };
     let text = "the namespace of the provided object does not match the namespace sent on the request";
     assert_eq!(refused(create("m")), (400, text.to_owned()));

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Case, is_of_status};
+use super::{Case, Proposal, is_of_status, plan::Step};
 use crate::{
-    command::{Answer, Decision, Mutation, Write},
+    command::Mutation,
     draft::{Draft, Other, Reader},
     field::{Fault, Path},
-    kind::{Decided, Resource, Subresource},
+    kind::{Prepared, Resource, Subresource},
     managed::is_same_but_for_times,
     metadata,
-    object::Object,
+    object::{Object, ObjectMeta},
     refusal::Refusal,
 };
 
@@ -29,14 +29,14 @@ impl<W> Case<'_, W> {
     pub(super) fn update(
         &self,
         current: &Arc<Object>,
-        change: Mutation,
+        change: &Mutation,
         subresource: Option<Subresource>,
-    ) -> Result<Decision, Refusal> {
+    ) -> Result<Proposal<W>, Refusal> {
         let replaced = matches!(change, Mutation::Replace(_));
         let draft = self.changed(current, change)?;
         let noticed = draft.warnings.clone();
-        let decided = self.change(current, Wanted { draft, replaced, owners: None }, subresource);
-        decided.map_err(|refusal| if replaced { refusal } else { refusal.warned(noticed) })
+        let proposed = self.change(current, Wanted { draft, replaced, owners: None }, subresource);
+        proposed.map_err(|refusal| if replaced { refusal } else { refusal.warned(noticed) })
     }
 
     /// Puts what is wanted in the place of the object, or of a part of it.
@@ -45,7 +45,7 @@ impl<W> Case<'_, W> {
         current: &Arc<Object>,
         wanted: Wanted,
         subresource: Option<Subresource>,
-    ) -> Result<Decision, Refusal> {
+    ) -> Result<Proposal<W>, Refusal> {
         let Wanted { draft, replaced, owners } = wanted;
         let Draft { object: mut new, mut warnings, faults: mut of_types, other } = draft;
         self.check_identity(current, &mut new, replaced)?;
@@ -58,8 +58,8 @@ impl<W> Case<'_, W> {
             return Err(self.of_other_kind(&other, &faults));
         }
         let of_finalizers = metadata::finalizer_warnings(&current.metadata.finalizers, &new.metadata.finalizers);
-        let decided = self.kind.update(self.world, self.key, current, new, subresource, &self.ctx);
-        let Decided { object: mut new, companions, warnings: more } = self.join(decided, &of_types, &faults)?;
+        let prepared = self.kind.prepare_update(self.key, current, new, subresource, &self.ctx);
+        let Prepared { object: mut new, warnings: more, decide } = self.join(prepared, &of_types, &faults)?;
         warnings.extend(of_finalizers.into_iter().chain(more));
         if subresource.is_none() && self.resource.counts_generations() && is_other_desire(current, &new) {
             new.metadata.generation = Some(current.metadata.generation.unwrap_or(0) + 1);
@@ -71,24 +71,16 @@ impl<W> Case<'_, W> {
             owners
         };
         self.check_size(&new)?;
-        if new.is_terminating() && new.metadata.finalizers.is_empty() && !self.kind.is_held(&new) {
-            return self.last_finalizer_gone(current, new, warnings);
-        }
-        if new == **current && companions.is_empty() {
-            return Ok(Decision { writes: Vec::new(), answer: Answer::Unchanged(Arc::clone(current)), warnings });
-        }
-        let mut writes =
-            vec![Write { key: self.key.clone(), old: Some(Arc::clone(current)), new: Some(Arc::new(new)) }];
-        writes.extend(companions);
-        Ok(Decision { writes, answer: Answer::Changed, warnings })
+        let (old, unchanged) = (Arc::clone(current), new == **current);
+        Ok(Proposal { step: Step::Update { old, new, unchanged, decide }, warnings })
     }
 
     /// The object that the caller wants, as the caller sees it.
-    fn changed(&self, current: &Object, change: Mutation) -> Result<Draft, Refusal> {
+    fn changed(&self, current: &Object, change: &Mutation) -> Result<Draft, Refusal> {
         let (patch, validation) = match change {
-            Mutation::Replace(draft) => return Ok(*draft),
-            Mutation::Patch(patch, validation) => (patch, validation),
-            Mutation::Unreadable(refusal) => return Err(refusal),
+            Mutation::Replace(draft) => return Ok(Draft::clone(draft)),
+            Mutation::Patch(patch, validation) => (patch, *validation),
+            Mutation::Unreadable(refusal) => return Err(refusal.clone()),
         };
         let patched = patch.apply(&current.to_value()).map_err(|refusal| self.about_this(refusal))?;
         let reader = Reader { resource: self.resource, schema: self.schema, name: &self.key.name, validation };
@@ -104,9 +96,9 @@ impl<W> Case<'_, W> {
     }
 
     /// Whether the object is meant for where it is sent to.
-    pub(super) fn check_place(&self, object: &mut Object) -> Result<(), Refusal> {
-        self.settle_namespace(object)?;
-        let (name, own) = (&object.metadata.name, &self.key.name);
+    pub(super) fn check_place(&self, meta: &mut ObjectMeta) -> Result<(), Refusal> {
+        self.settle_namespace(meta)?;
+        let (name, own) = (&meta.name, &self.key.name);
         if name == own {
             return Ok(());
         }
@@ -119,7 +111,7 @@ impl<W> Case<'_, W> {
 
     /// Name, namespace, uid and resourceVersion must be those of the object, as far as they are given.
     fn check_identity(&self, current: &Object, new: &mut Object, replaced: bool) -> Result<(), Refusal> {
-        self.check_place(new)?;
+        self.check_place(&mut new.metadata)?;
         let now = &current.metadata;
         let meta = &mut new.metadata;
         if meta.uid.is_empty() {
@@ -144,20 +136,6 @@ impl<W> Case<'_, W> {
             ));
         }
         Ok(())
-    }
-
-    /// The update that removes the last finalizer completes the deletion.
-    fn last_finalizer_gone(
-        &self,
-        current: &Arc<Object>,
-        new: Object,
-        warnings: Vec<String>,
-    ) -> Result<Decision, Refusal> {
-        self.kind.may_delete(self.world, self.key, &new, &self.ctx)?;
-        let companions = self.kind.delete(self.world, self.key, &new, &self.ctx)?;
-        let mut writes = vec![Write { key: self.key.clone(), old: Some(Arc::clone(current)), new: None }];
-        writes.extend(companions);
-        Ok(Decision { writes, answer: Answer::DeletedBy(Arc::new(new)), warnings })
     }
 }
 

@@ -7,26 +7,30 @@ use std::{
 };
 
 use apimachinery::{
-    command::{Action, Answer, Command, Decision, ObjectKey, Write},
+    command::{Answer, Command, Decision, ObjectKey, Write},
     kind::{Kind, Reads, Related, Span, World},
-    object::Object,
+    object::{Object, Template},
     refusal::Refusal,
     time::Time,
-    verbs,
+    verbs::{self, Plan, Present, Spent},
 };
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use store::{Key, Record};
 
-use super::{Committer, Reply, Submitted, convert};
+use super::{
+    Committer, convert,
+    queue::{Outdated, Reply, Submitted, Work},
+    version::Version,
+};
 use crate::{
-    api,
-    metrics::Decided,
-    standalone::{self, Surroundings, namespace},
+    api, limits,
+    metrics::{Decided, PreparedBy},
+    standalone::{self, namespace},
 };
 
 /// Objects as they are behind a batch: read from the store, or written by a command of the batch.
-pub type Objects = HashMap<ObjectKey, Option<Arc<Object>>>;
+pub type Objects = HashMap<ObjectKey, Option<Version>>;
 
 /// What one commit will be, so far.
 #[derive(Debug, Default)]
@@ -37,6 +41,8 @@ pub struct Batch {
     pub writes: Vec<Staged>,
     /// What its commands see.
     pub objects: Objects,
+    /// The length of all versions that it writes.
+    pub bytes: usize,
     /// The latest time of its commands.
     now: Option<Time>,
 }
@@ -46,6 +52,8 @@ pub struct Batch {
 pub struct Staged {
     /// Which object, and from what to what.
     pub write: Write,
+    /// The version that is replaced or deleted, encoded, if that is at hand.
+    pub old_bytes: Option<Bytes>,
     /// The new version, encoded; empty for a deletion.
     pub bytes: Bytes,
     /// The spans that it gives back.
@@ -63,7 +71,36 @@ pub struct Caller {
     /// What they wanted, as it is counted.
     pub counted: Decided,
     /// What was decided.
-    pub outcome: Result<Outcome, Refusal>,
+    pub verdict: Verdict,
+    /// What the decision has left over. It may be large, and is dropped where the caller is answered.
+    pub spent: Spent,
+}
+
+/// What a caller will hear.
+pub enum Verdict {
+    /// It is done.
+    Done(Outcome),
+    /// It is not.
+    Refused(Refusal),
+    /// It has to be prepared again.
+    Outdated(Box<Outdated>),
+}
+
+/// Commands that were decided together.
+pub struct Deciding<W> {
+    /// Who waits for the commit.
+    pub callers: Vec<Caller>,
+    /// Those for which the batch had no room left.
+    pub rest: Vec<Submitted<W>>,
+    /// Those whose callers had been answered otherwise, or were gone: nothing was decided of them.
+    pub abandoned: Vec<Submitted<W>>,
+}
+
+impl<W> Deciding<W> {
+    /// All of these are refused because the store could not be read.
+    fn refused(submitted: Vec<Submitted<W>>, error: &store::Error) -> Self {
+        Self { callers: refused(submitted, error), rest: Vec::new(), abandoned: Vec::new() }
+    }
 }
 
 /// What a command came to.
@@ -86,21 +123,6 @@ pub enum Shown {
     Nothing,
 }
 
-/// What a command wants to see beside the object that it is about.
-pub struct Wish {
-    /// Other objects, and a space whose holders it wants to see.
-    reads: Reads,
-    /// The namespace that something new may come into.
-    home: Option<ObjectKey>,
-}
-
-impl Wish {
-    /// The space whose holders are wanted, and how many.
-    pub fn space(&self) -> Option<(&str, usize)> {
-        self.reads.spans.as_ref().map(|(space, limit)| (space.as_str(), *limit))
-    }
-}
-
 impl Batch {
     /// An empty batch whose first write will follow `base`.
     pub fn behind(base: u64) -> Self {
@@ -110,6 +132,11 @@ impl Batch {
     /// The last revision of the batch.
     pub fn end(&self) -> u64 {
         self.base + self.writes.len() as u64
+    }
+
+    /// Whether it is as long as a batch may be.
+    pub fn is_full(&self) -> bool {
+        self.bytes >= limits::BATCH_BYTES_MAX
     }
 
     /// Spans as this batch has left them. Whoever read them may or may not have seen it already.
@@ -132,17 +159,17 @@ impl<W: World> Committer<W> {
         &self,
         batch: &mut Batch,
         before: Option<&Batch>,
-        submitted: Vec<Submitted>,
-    ) -> Vec<Caller> {
-        let wishes = self.wishes(&submitted);
+        submitted: Vec<Submitted<W>>,
+    ) -> Deciding<W> {
         let is_known = |name: &ObjectKey| {
             batch.objects.contains_key(name) || before.is_some_and(|before| before.objects.contains_key(name))
         };
-        let (names, keys) = wanted(&submitted, &wishes, is_known);
+        let (names, keys) = wanted(&submitted, is_known);
+        let spaces = spaces(&submitted);
         let loaded = async {
             let records = if keys.is_empty() { Vec::new() } else { self.store.read(&keys).await? };
-            let spans = holders(&wishes, |space, limit| self.store.holders(space, 0, u128::MAX, limit)).await?;
-            Ok((objects(names, records)?, spans))
+            let spans = holders(&spaces, |space, limit| self.store.holders(space, 0, u128::MAX, limit)).await?;
+            Ok((objects(names, records), spans))
         };
         let spans = match loaded.await {
             Ok((objects, spans)) => {
@@ -151,10 +178,10 @@ impl<W: World> Committer<W> {
             }
             Err(error) => {
                 self.writes.failed(&error);
-                return refused(submitted, &error);
+                return Deciding::refused(submitted, &error);
             }
         };
-        self.decide_all(batch, before, submitted, wishes, spans)
+        self.decide_all(batch, before, submitted, spans)
     }
 
     /// Decides commands that may see these spans; the objects are in the batches.
@@ -162,18 +189,21 @@ impl<W: World> Committer<W> {
         &self,
         batch: &mut Batch,
         before: Option<&Batch>,
-        submitted: Vec<Submitted>,
-        wishes: Vec<Wish>,
+        submitted: Vec<Submitted<W>>,
         spans: Vec<Vec<Span>>,
-    ) -> Vec<Caller> {
-        let mut callers = Vec::with_capacity(submitted.len());
-        for ((Submitted { command, reply }, wish), spans) in submitted.into_iter().zip(wishes).zip(spans) {
-            batch.now = batch.now.max(Some(command.now));
-            let counted = Decided::of(&command);
-            let outcome = self.decide_one(batch, before, command, wish, spans);
-            callers.push(Caller { reply, counted, outcome });
+    ) -> Deciding<W> {
+        let callers = Vec::with_capacity(submitted.len());
+        let mut deciding = Deciding { callers, rest: Vec::new(), abandoned: Vec::new() };
+        for (submitted, spans) in submitted.into_iter().zip(spans) {
+            if submitted.is_abandoned() {
+                deciding.abandoned.push(submitted);
+            } else if batch.is_full() {
+                deciding.rest.push(submitted);
+            } else {
+                deciding.callers.push(self.decide_one(batch, before, submitted, spans));
+            }
         }
-        callers
+        deciding
     }
 
     /// Adds the writes that sum up what the batch did: it is complete then.
@@ -181,7 +211,7 @@ impl<W: World> Committer<W> {
         let Some(now) = batch.now else { return };
         let sums = self.world.read().unwrap_or_else(PoisonError::into_inner).settle(now);
         for write in sums {
-            self.stage(batch, write);
+            self.stage(batch, write, None);
         }
     }
 
@@ -193,93 +223,127 @@ impl<W: World> Committer<W> {
         }
     }
 
-    /// The namespace that something new may come into.
-    fn home(&self, command: &Command) -> Option<ObjectKey> {
-        let makes = matches!(command.action, Action::Create(_) | Action::Apply { subresource: None, .. });
-        let ours = self.surroundings == Surroundings::Nothing && !command.key.namespace.is_empty();
-        (makes && ours).then(|| namespace::key(&command.key.scope, &command.key.namespace))
-    }
-
-    /// What each of these commands wants to see.
-    pub(super) fn wishes(&self, submitted: &[Submitted]) -> Vec<Wish> {
-        let wish = |Submitted { command, .. }: &Submitted| {
-            let kind = self.registry.get(command.key.resource);
-            let reads = kind.map(|kind| kind.reads(&command.key)).unwrap_or_default();
-            Wish { reads, home: self.home(command) }
-        };
-        submitted.iter().map(wish).collect()
-    }
-
     /// Decides one command and, unless it is a dry run, moves the batch and the world on.
     fn decide_one(
         &self,
         batch: &mut Batch,
         before: Option<&Batch>,
-        command: Command,
-        wish: Wish,
-        mut spans: Vec<Span>,
-    ) -> Result<Outcome, Refusal> {
-        let Wish { reads: Reads { keys, spans: spaces }, home } = wish;
+        submitted: Submitted<W>,
+        spans: Vec<Span>,
+    ) -> Caller {
+        let Submitted { work, reads, home, counted, reply, .. } = submitted;
+        let answered = |verdict, spent| Caller { reply, counted, verdict, spent };
+        let versions = Versions { batch, before };
+        let mut plan = match self.planned(work, &versions) {
+            Ok(Ok(plan)) => plan,
+            Ok(Err(outdated)) => return answered(Verdict::Outdated(outdated), None),
+            Err(refusal) => return answered(Verdict::Refused(refusal), None),
+        };
+        let spent = plan.spend();
+        let (dry_run, now) = (plan.dry_run, plan.now);
+        let decided = self.decide_plan(plan, &versions, reads, home, spans);
+        batch.now = batch.now.max(Some(now));
+        let verdict = match decided {
+            Ok(decision) => Verdict::Done(self.take(batch, decision, dry_run)),
+            Err(refusal) => Verdict::Refused(refusal),
+        };
+        answered(verdict, spent)
+    }
+
+    /// A plan for the version that is current. One for another version is made again here, unless that is too much work.
+    fn planned(&self, work: Work<W>, versions: &Versions<'_>) -> Result<Result<Plan<W>, Box<Outdated>>, Refusal> {
+        let current = versions.get(work.key());
+        let command = match work {
+            Work::Plan(plan) if plan.suits(current.map(Version::resource_version)) => return Ok(Ok(*plan)),
+            Work::Plan(plan) => plan.into_command().expect("what suits not everything can be prepared again"),
+            Work::Command(command) => *command,
+        };
+        let bytes = command.body_bytes + current.map_or(0, Version::len);
+        if bytes > limits::SMALL_BYTES_MAX || command.action.multiplies() {
+            return Ok(Err(Box::new(Outdated { command, current: current.cloned() })));
+        }
+        if !command.action.is_delete() {
+            self.metrics.prepared_again(PreparedBy::Committer);
+        }
+        let current = current.map(Version::object).transpose().map_err(|error| convert::not_written(&error))?;
+        self.prepare(command, current).map(Ok)
+    }
+
+    fn prepare(&self, command: Command, current: Option<&Arc<Object>>) -> Result<Plan<W>, Refusal> {
         let kind = self.kind(&command.key);
         let schema = &self.schemas[command.key.resource];
-        let object = |key: &ObjectKey| {
-            let known = batch.objects.get(key).or_else(|| before?.objects.get(key));
-            known.cloned().flatten()
-        };
-        let current = object(&command.key);
-        if let Some(home) = home.as_ref().filter(|_| current.is_none() || matches!(command.action, Action::Create(_))) {
-            namespace::admit(kind.resource(), &command.key, object(home).as_deref())?;
+        let prepare = || verbs::prepare(kind, schema, command, current);
+        panic::catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err(api::panicked()))
+    }
+
+    fn decide_plan(
+        &self,
+        plan: Plan<W>,
+        versions: &Versions<'_>,
+        reads: Reads,
+        home: Option<ObjectKey>,
+        spans: Vec<Span>,
+    ) -> Result<Decision, Refusal> {
+        let kind = self.kind(&plan.key);
+        let corrupt = |error: store::Error| convert::not_written(&error);
+        let present = |key: &ObjectKey| versions.get(key).map(Version::present).transpose().map_err(corrupt);
+        if let Some(home) = home.filter(|_| plan.creates()) {
+            namespace::admit(kind.resource(), &plan.key, present(&home)?)?;
         }
-        let objects: BTreeMap<_, _> =
-            keys.into_iter().filter_map(|key| object(&key).map(|found| (key, found))).collect();
-        if let Some((space, limit)) = spaces {
-            for earlier in before.into_iter().chain([&*batch]) {
-                earlier.pass_over(&space, &mut spans);
-            }
-            spans.sort_by_key(|span| span.first);
-            spans.truncate(limit);
-        }
-        let related = Related { objects, spans };
-        let dry_run = command.dry_run;
-        let Decision { writes, answer, warnings } = {
-            let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
-            let decide = || verbs::decide(kind, schema, &*world, command, current.as_ref(), &related);
-            // It only looks: one that panics leaves nothing half done.
-            panic::catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| Err(api::panicked()))?
+        let related = versions.related(reads, spans).map_err(corrupt)?;
+        let present = match plan.basis() {
+            Some(basis) => Present::of(Some(basis)),
+            None => present(&plan.key)?.unwrap_or(Present::Nothing),
         };
+        let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
+        let decide = || plan.decide(kind, &*world, present, &related);
+        // It only looks: one that panics leaves nothing half done.
+        panic::catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| Err(api::panicked()))
+    }
+
+    /// Moves the batch and the world on by a decision; a dry run only shows it.
+    fn take(&self, batch: &mut Batch, decision: Decision, dry_run: bool) -> Outcome {
+        let Decision { writes, answer, warnings, encoded } = decision;
         let first = if dry_run {
             writes.into_iter().next().map_or(Shown::Nothing, rehearse)
         } else {
-            self.stage_all(batch, writes)
+            self.stage_all(batch, writes, encoded)
         };
         let shown = match &answer {
             Answer::Unchanged(object) | Answer::DeletedBy(object) => Shown::Object(Arc::clone(object)),
             Answer::Created | Answer::Changed => first,
             Answer::Deleted(_) => Shown::Nothing,
         };
-        Ok(Outcome { answer, shown, warnings })
+        Outcome { answer, shown, warnings }
     }
 
-    fn stage_all(&self, batch: &mut Batch, writes: Vec<Write>) -> Shown {
+    fn stage_all(&self, batch: &mut Batch, writes: Vec<Write>, mut encoded: Option<Template>) -> Shown {
         let first = batch.writes.len();
         for write in writes {
-            self.stage(batch, write);
+            self.stage(batch, write, encoded.take());
         }
         Shown::Write(first)
     }
 
-    /// Gives a write its revision, moves the world on and adds it to the batch.
-    fn stage(&self, batch: &mut Batch, mut write: Write) {
-        if let Some(new) = &mut write.new {
-            Arc::make_mut(new).metadata.resource_version = (batch.end() + 1).to_string();
-        }
+    /// Gives a write its revision, moves the world on and adds it to the batch. `encoded` is its new version, if that has
+    /// been encoded before.
+    fn stage(&self, batch: &mut Batch, mut write: Write, encoded: Option<Template>) {
+        let version = (batch.end() + 1).to_string();
+        let bytes = write.new.as_mut().map(|new| {
+            let bytes = encoded.map(|encoded| encoded.with_version(&version));
+            Arc::make_mut(new).metadata.resource_version = version;
+            Bytes::from(bytes.unwrap_or_else(|| new.to_bytes()))
+        });
+        let bytes = bytes.unwrap_or_default();
         self.world.write().unwrap_or_else(PoisonError::into_inner).apply(&write);
-        batch.objects.insert(write.key.clone(), write.new.clone());
-        let bytes = write.new.as_ref().map(|new| Bytes::from(new.to_bytes())).unwrap_or_default();
+        let version = write.new.as_ref().map(|new| Version::decided(Arc::clone(new), bytes.clone()));
+        let old = batch.objects.insert(write.key.clone(), version).flatten();
+        let old_bytes = old.filter(|_| write.old.is_some()).map(Version::into_bytes);
+        batch.bytes += bytes.len();
         let (releases, takes) = self.spans_moved(&write);
         let tied = [&write.old, &write.new].into_iter().flatten().any(|object| standalone::is_tied(object))
             && !self.kind(&write.key).follows();
-        batch.writes.push(Staged { write, bytes, releases, takes, tied });
+        batch.writes.push(Staged { write, old_bytes, bytes, releases, takes, tied });
     }
 
     /// The spans that a write gives back, and those that it takes.
@@ -298,43 +362,75 @@ impl<W: World> Committer<W> {
     }
 }
 
-/// The objects that commands are about and want to see, except those that are known, and their keys in the store.
-pub fn wanted(
-    submitted: &[Submitted],
-    wishes: &[Wish],
-    is_known: impl Fn(&ObjectKey) -> bool,
-) -> (Vec<ObjectKey>, Vec<Key>) {
-    let others = wishes.iter().flat_map(|wish| wish.reads.keys.iter().chain(&wish.home));
+/// What commands see: the batch, before it the one that is being committed, and what was read for them.
+struct Versions<'a> {
+    batch: &'a Batch,
+    before: Option<&'a Batch>,
+}
+
+impl<'a> Versions<'a> {
+    fn get(&self, key: &ObjectKey) -> Option<&'a Version> {
+        let before = || self.before?.objects.get(key);
+        self.batch.objects.get(key).or_else(before)?.as_ref()
+    }
+
+    /// What a decision reads. `spans` are those that the store had.
+    fn related(&self, reads: Reads, mut spans: Vec<Span>) -> Result<Related, store::Error> {
+        let Reads { keys, spans: spaces } = reads;
+        let mut objects = BTreeMap::new();
+        for key in keys {
+            if let Some(version) = self.get(&key) {
+                objects.insert(key, Arc::clone(version.object()?));
+            }
+        }
+        if let Some((space, limit)) = spaces {
+            for earlier in self.before.into_iter().chain([self.batch]) {
+                earlier.pass_over(&space, &mut spans);
+            }
+            spans.sort_by_key(|span| span.first);
+            spans.truncate(limit);
+        }
+        Ok(Related { objects, spans })
+    }
+}
+
+/// The objects that commands are about and read, except those that are known, and their keys in the store.
+pub fn wanted<W>(submitted: &[Submitted<W>], is_known: impl Fn(&ObjectKey) -> bool) -> (Vec<ObjectKey>, Vec<Key>) {
+    let others = submitted.iter().flat_map(|submitted| submitted.reads.keys.iter().chain(&submitted.home));
     // Many commands are about few namespaces.
-    let wanted: BTreeSet<&ObjectKey> = submitted.iter().map(|s| &s.command.key).chain(others).collect();
+    let wanted: BTreeSet<&ObjectKey> = submitted.iter().map(|submitted| submitted.work.key()).chain(others).collect();
     let wanted = wanted.into_iter().filter(|name| !is_known(name));
     // A key that the store could not hold names no object.
     wanted.filter_map(|name| Some((name.clone(), Key::new(name.to_text()).ok()?))).unzip()
 }
 
-/// Objects of these names, as the store had them.
-pub fn objects(names: Vec<ObjectKey>, records: Vec<Option<Record>>) -> Result<Objects, store::Error> {
-    let object = |record: Option<Record>| record.map(|record| convert::parse(&record.key, &record.value)).transpose();
-    names.into_iter().zip(records).map(|(name, record)| Ok((name, object(record)?))).collect()
+/// For each command the space whose first holders it reads, and how many.
+pub fn spaces<W>(submitted: &[Submitted<W>]) -> Vec<Option<(String, usize)>> {
+    submitted.iter().map(|submitted| submitted.reads.spans.clone()).collect()
 }
 
-/// For each command the spans that it wants to see; `read` reads so many of a space.
+/// Objects of these names, as the store had them.
+pub fn objects(names: Vec<ObjectKey>, records: Vec<Option<Record>>) -> Objects {
+    names.into_iter().zip(records).map(|(name, record)| (name, record.map(Version::stored))).collect()
+}
+
+/// The holders in each of these spaces; `read` reads so many of one.
 pub async fn holders<'a>(
-    wishes: &'a [Wish],
+    spaces: &'a [Option<(String, usize)>],
     read: impl Fn(&'a str, usize) -> BoxFuture<'a, Result<Vec<store::Span>, store::Error>>,
 ) -> Result<Vec<Vec<Span>>, store::Error> {
-    let mut spans = Vec::with_capacity(wishes.len());
-    for wish in wishes {
-        spans.push(match wish.space() {
+    let mut spans = Vec::with_capacity(spaces.len());
+    for space in spaces {
+        spans.push(match space {
             None => Vec::new(),
-            Some((space, limit)) => read(space, limit).await?.into_iter().map(convert::span_from_store).collect(),
+            Some((space, limit)) => read(space, *limit).await?.into_iter().map(convert::span_from_store).collect(),
         });
     }
     Ok(spans)
 }
 
 /// All of these are refused because the store could not be read.
-pub fn refused(submitted: Vec<Submitted>, error: &store::Error) -> Vec<Caller> {
+pub fn refused<W>(submitted: Vec<Submitted<W>>, error: &store::Error) -> Vec<Caller> {
     let refusal = convert::not_written(error);
     submitted.into_iter().map(|submitted| submitted.refused(refusal.clone())).collect()
 }
@@ -361,7 +457,8 @@ mod tests {
     fn staged(releases: Vec<Span>, takes: Vec<Span>) -> Staged {
         let key =
             ObjectKey { resource: "cards", scope: Scope::platform(), namespace: String::new(), name: "c".to_owned() };
-        Staged { write: Write { key, old: None, new: None }, bytes: Bytes::new(), releases, takes, tied: false }
+        let write = Write { key, old: None, new: None };
+        Staged { write, old_bytes: None, bytes: Bytes::new(), releases, takes, tied: false }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use apimachinery::refusal::Refusal;
+use apimachinery::refusal::{Reason, Refusal};
 use bytes::Bytes;
 use futures::{
     FutureExt,
@@ -17,11 +17,13 @@ use store::{Error, Revision, Store, Transaction};
 
 use super::{
     Answers, Committed, Fatal,
-    batch::{Batch, Caller, Outcome, Shown, Staged},
+    batch::{Batch, Caller, Outcome, Shown, Staged, Verdict},
     convert,
+    queue::Settled,
 };
 use crate::{
     hub::{Event, Hub, Version},
+    limits,
     metrics::Metrics,
     write_path::WritePath,
 };
@@ -30,6 +32,7 @@ use crate::{
 pub struct Flight {
     /// What it writes.
     pub batch: Arc<Batch>,
+    clock: Clock,
     commit: MaybeDone<BoxFuture<'static, End>>,
 }
 
@@ -54,9 +57,14 @@ pub struct Crew {
 impl Flight {
     /// A batch that is committed while somebody waits for its landing.
     pub fn new(crew: Crew, answers: Answers, batch: Batch, callers: Vec<Caller>) -> Self {
-        let batch = Arc::new(batch);
-        let commit = maybe_done(crew.fly(Arc::clone(&batch), callers, answers).boxed());
-        Self { batch, commit }
+        let (batch, clock) = (Arc::new(batch), Clock::start());
+        let commit = maybe_done(crew.fly(Arc::clone(&batch), callers, answers, clock).boxed());
+        Self { batch, clock, commit }
+    }
+
+    /// Whether it has taken so long that callers may have been answered meanwhile.
+    pub fn is_slow(&self) -> bool {
+        self.clock.is_slow()
     }
 
     /// Waits until the store has it, watches know of it and its callers are answered, or the store has refused it, and says
@@ -76,9 +84,23 @@ impl Flight {
     }
 }
 
+/// When a commit was begun.
+#[derive(Clone, Copy)]
+struct Clock(tokio::time::Instant);
+
+impl Clock {
+    fn start() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+
+    fn is_slow(self) -> bool {
+        self.0.elapsed() > limits::DECIDED_AHEAD_TIME_MAX
+    }
+}
+
 impl Crew {
-    async fn fly(self, batch: Arc<Batch>, callers: Vec<Caller>, answers: Answers) -> End {
-        let landing = self.write(&batch).await;
+    async fn fly(self, batch: Arc<Batch>, callers: Vec<Caller>, answers: Answers, clock: Clock) -> End {
+        let landing = self.write(&batch, &callers, clock).await;
         if !matches!(landing, Ok(Ok(()))) {
             return (landing, callers);
         }
@@ -87,7 +109,7 @@ impl Crew {
         (landing, Vec::new())
     }
 
-    async fn write(&self, batch: &Batch) -> Result<Landing, Lost> {
+    async fn write(&self, batch: &Batch, callers: &[Caller], clock: Clock) -> Result<Landing, Lost> {
         if batch.writes.is_empty() {
             return Ok(Ok(()));
         }
@@ -102,6 +124,8 @@ impl Crew {
                     "the log ends at {log}, this server wrote up to {ours}: something else writes to it"
                 )))
             }
+            // Nothing of those who have been answered is written.
+            Ok(_) if clock.is_slow() && is_abandoned(callers) => Ok(Err(stalled())),
             Ok(transaction) => self.commit(transaction, batch, writes).await,
             Err(error) => {
                 self.writes.failed(&error);
@@ -162,8 +186,12 @@ impl Crew {
 
     /// Tells the watches.
     pub fn publish(&self, batch: &Batch) {
-        let events = batch.writes.iter().zip(batch.base + 1..).map(|(Staged { write, bytes, tied, .. }, revision)| {
-            let old = write.old.clone().map(Version::object);
+        let events = batch.writes.iter().zip(batch.base + 1..).map(|(staged, revision)| {
+            let Staged { write, old_bytes, bytes, tied, .. } = staged;
+            let old = match old_bytes {
+                Some(bytes) => Some(Version::encoded(bytes.clone())),
+                None => write.old.clone().map(Version::object),
+            };
             let new = write.new.as_ref().map(|_| Version::encoded(bytes.clone()));
             let event = Event::new(revision, write.key.to_text(), old, new);
             Arc::new(if *tied { event } else { event.untied() })
@@ -179,25 +207,47 @@ impl Crew {
     }
 
     fn answer(&self, caller: Caller, batch: &Batch) {
-        let Caller { reply, counted, outcome } = caller;
-        let result = outcome.map(|Outcome { answer, shown, warnings }| {
-            let object = match shown {
-                Shown::Write(place) => {
-                    let Staged { write, bytes, .. } = &batch.writes[place];
-                    write.new.as_ref().map(|object| (Arc::clone(object), bytes.clone()))
-                }
-                Shown::Object(object) => {
-                    let bytes = Bytes::from(object.to_bytes());
-                    Some((object, bytes))
-                }
-                Shown::Nothing => None,
-            };
-            Committed { answer, object, warnings }
-        });
-        self.metrics
-            .command_finished(counted, result.as_ref().map_or_else(|refusal| refusal.reason.as_str(), |_| "ok"));
-        reply.send(result);
+        let Caller { reply, counted, verdict, spent } = caller;
+        let (answer, result) = match verdict {
+            Verdict::Done(outcome) => (Ok(Settled::Committed(committed(outcome, batch))), "ok"),
+            Verdict::Refused(refusal) => {
+                let reason = refusal.reason.as_str();
+                (Err(refusal), reason)
+            }
+            // It comes again, and is counted then.
+            Verdict::Outdated(outdated) => return reply.send(Ok(Settled::Outdated(outdated))),
+        };
+        self.metrics.command_finished(counted, result);
+        reply.send(answer);
+        drop(spent);
     }
+}
+
+/// What a caller is answered when its batch is durable.
+fn committed(Outcome { answer, shown, warnings }: Outcome, batch: &Batch) -> Committed {
+    let object = match shown {
+        Shown::Write(place) => {
+            let Staged { write, bytes, .. } = &batch.writes[place];
+            write.new.as_ref().map(|object| (Arc::clone(object), bytes.clone()))
+        }
+        Shown::Object(object) => {
+            let bytes = Bytes::from(object.to_bytes());
+            Some((object, bytes))
+        }
+        Shown::Nothing => None,
+    };
+    Committed { answer, object, warnings }
+}
+
+/// Whether one of these has been answered otherwise, or is gone.
+pub fn is_abandoned(callers: &[Caller]) -> bool {
+    callers.iter().any(|caller| caller.reply.is_closed())
+}
+
+/// What the callers of a batch are told that was decided before the store stalled, if others of them have been answered.
+pub fn stalled() -> Refusal {
+    let message = "the store did not answer for some time; nothing was written, the request may be repeated";
+    Refusal::new(Reason::ServiceUnavailable, message).retry_after(1)
 }
 
 /// Why nobody can go on after a flight.

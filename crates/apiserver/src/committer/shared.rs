@@ -5,7 +5,6 @@
 //! whoever loses. While the head is waited for the log is followed, and commands gather.
 
 use std::{
-    iter,
     pin::pin,
     sync::{Arc, PoisonError},
 };
@@ -17,12 +16,13 @@ use apimachinery::{
 };
 use futures::try_join;
 use store::{Entry, Error, Revision, Transaction, page};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use super::{
-    Answers, Committer, Fatal, Submitted,
-    batch::{self, Batch, Caller, Objects, Wish},
+    Answers, Committer, Fatal,
+    batch::{self, Batch, Caller, Deciding, Objects},
     convert, flight,
+    queue::{Submitted, Waiting},
 };
 use crate::{
     api,
@@ -32,10 +32,9 @@ use crate::{
     restore, standalone,
 };
 
-/// The head, held, and what commands want to see and see behind it.
+/// The head, held, and what commands see behind it.
 struct Held {
     transaction: Box<dyn Transaction>,
-    wishes: Vec<Wish>,
     objects: Objects,
     spans: Vec<Vec<Span>>,
 }
@@ -68,20 +67,19 @@ impl<W: World> Committer<W> {
     /// Works on the queue, and follows the log, until the queue is closed and empty.
     pub(super) async fn run_shared(
         &self,
-        mut queue: mpsc::Receiver<Submitted>,
+        mut waiting: Waiting<W>,
         nudge: &Notify,
         answers: &Answers,
     ) -> Result<(), Fatal> {
         let outage = Outage::new("the log cannot be followed");
         loop {
-            let mut submitted = Vec::new();
             tokio::select! {
                 biased;
-                _ = queue.recv_many(&mut submitted, limits::BATCH_COMMANDS_MAX) => {
-                    if submitted.is_empty() {
+                any = waiting.any() => {
+                    if !any {
                         break;
                     }
-                    self.turn(submitted, &mut queue, answers).await?;
+                    self.turn(&mut waiting, answers).await?;
                 }
                 () = self.changed() => self.look(&outage).await?,
                 () = nudge.notified() => self.look(&outage).await?,
@@ -112,25 +110,33 @@ impl<W: World> Committer<W> {
     }
 
     /// One batch, from the queue to its callers.
-    async fn turn(
-        &self,
-        mut submitted: Vec<Submitted>,
-        queue: &mut mpsc::Receiver<Submitted>,
-        answers: &Answers,
-    ) -> Result<(), Fatal> {
-        let Held { transaction, wishes, objects, spans } = match self.take_head(&mut submitted, queue).await {
+    async fn turn(&self, waiting: &mut Waiting<W>, answers: &Answers) -> Result<(), Fatal> {
+        let mut submitted = Vec::new();
+        self.gather(&mut submitted, waiting, answers);
+        if submitted.is_empty() {
+            return Ok(());
+        }
+        let Held { transaction, objects, spans } = match self.take_head(&mut submitted, waiting, answers).await {
             Ok(held) => held,
             Err(trouble) => return self.refuse_all(submitted, trouble),
         };
-        self.metrics.batch_started(submitted.len(), queue.len());
+        self.metrics.batch_started(submitted.len(), waiting.len());
         let mut batch = Batch::behind(transaction.head().0);
         batch.objects = objects;
-        let callers = self.decide_all(&mut batch, None, submitted, wishes, spans);
+        let Deciding { callers, rest, abandoned } = self.decide_all(&mut batch, None, submitted, spans);
+        waiting.put_back(rest);
+        self.abandon(abandoned, answers);
         self.settle(&mut batch);
         self.commit(transaction, batch, callers, answers).await
     }
 
-    fn refuse_all(&self, submitted: Vec<Submitted>, trouble: Trouble) -> Result<(), Fatal> {
+    /// Fills a batch with commands that wait.
+    fn gather(&self, submitted: &mut Vec<Submitted<W>>, waiting: &mut Waiting<W>, answers: &Answers) {
+        waiting.take(submitted, limits::BATCH_COMMANDS_MAX, limits::BATCH_BYTES_MAX);
+        self.abandon(waiting.abandoned(), answers);
+    }
+
+    fn refuse_all(&self, submitted: Vec<Submitted<W>>, trouble: Trouble) -> Result<(), Fatal> {
         let (error, outcome) = match trouble {
             Trouble::Store(error) => {
                 self.writes.failed(&error);
@@ -145,17 +151,17 @@ impl<W: World> Committer<W> {
     /// Takes the head and moves the world to it. Commands that came meanwhile join in.
     async fn take_head(
         &self,
-        submitted: &mut Vec<Submitted>,
-        queue: &mut mpsc::Receiver<Submitted>,
+        submitted: &mut Vec<Submitted<W>>,
+        waiting: &mut Waiting<W>,
+        answers: &Answers,
     ) -> Result<Held, Trouble> {
         let mut reloads = 0;
         loop {
             self.reload_if_outdated(&mut reloads).await?;
             let transaction = self.following(self.store.begin()).await?;
-            let room = limits::BATCH_COMMANDS_MAX.saturating_sub(submitted.len());
-            submitted.extend(iter::from_fn(|| queue.try_recv().ok()).take(room));
-            let wishes = self.wishes(submitted);
-            let (names, keys) = batch::wanted(submitted, &wishes, |_| false);
+            self.gather(submitted, waiting, answers);
+            let (names, keys) = batch::wanted(submitted, |_| false);
+            let spaces = batch::spaces(submitted);
             // By the transaction alone: a process that was frozen may have lost the head, and must not see later times.
             let (news, records) = try_join!(self.news(&*transaction), transaction.read(&keys))?;
             let read = news.len();
@@ -165,10 +171,10 @@ impl<W: World> Committer<W> {
                 continue;
             }
             if self.known() == transaction.head() {
-                let objects = batch::objects(names, records)?;
+                let objects = batch::objects(names, records);
                 let read = |space, limit| transaction.holders(space, 0, u128::MAX, limit);
-                let spans = batch::holders(&wishes, read).await?;
-                return Ok(Held { transaction, wishes, objects, spans });
+                let spans = batch::holders(&spaces, read).await?;
+                return Ok(Held { transaction, objects, spans });
             }
             // Others need not wait while so much is read; or the head was lost, and others have been there already.
             drop(transaction);

@@ -138,8 +138,15 @@ pub struct CommandLabels {
     pub action: &'static str,
     /// Whether nothing was to be written.
     pub dry_run: &'static str,
-    /// `ok` or the reason of a refusal.
+    /// `ok`, `abandoned` (the caller was answered otherwise, or gone, before its turn) or the reason of a refusal.
     pub result: &'static str,
+}
+
+/// A command that is prepared again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PreparedLabels {
+    /// `committer` or `request`.
+    pub by: &'static str,
 }
 
 /// Requests under way.

@@ -4,7 +4,7 @@
 use apimachinery::{
     command::{ObjectKey, Write},
     field::{Fault, Path},
-    kind::{Cell, Column, Context, Decided, Kind, Names, Resource, Subresource, Verb},
+    kind::{Cell, Column, Context, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
     object::Object,
     refusal::Refusal,
 };
@@ -39,19 +39,18 @@ impl<W> Kind<W> for ConfigMaps {
         &self.resource
     }
 
-    fn create(&self, _: &W, key: &ObjectKey, object: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
+    fn prepare_create(&self, key: &ObjectKey, object: Object, _: &RequestContext<'_>) -> Result<Prepared<W>, Refusal> {
         judge(key, object, Vec::new())
     }
 
-    fn update(
+    fn prepare_update(
         &self,
-        _: &W,
         key: &ObjectKey,
         old: &Object,
         new: Object,
         _: Option<Subresource>,
-        _: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<W>, Refusal> {
         let faults = changes_of_the_immutable(old, &new);
         judge(key, new, faults)
     }
@@ -65,10 +64,10 @@ impl<W> Kind<W> for ConfigMaps {
     }
 }
 
-fn judge(key: &ObjectKey, object: Object, mut faults: Vec<Fault>) -> Result<Decided, Refusal> {
+fn judge<W>(key: &ObjectKey, object: Object, mut faults: Vec<Fault>) -> Result<Prepared<W>, Refusal> {
     faults.extend(faults_of(&object));
     if faults.is_empty() {
-        Ok(Decided { object, companions: Vec::new(), warnings: Vec::new() })
+        Ok(Prepared::complete(object))
     } else {
         Err(Refusal::invalid("", "ConfigMap", &key.name, &faults))
     }

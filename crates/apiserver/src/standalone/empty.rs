@@ -3,7 +3,7 @@
 
 use apimachinery::{
     command::{ObjectKey, Write},
-    kind::{Cell, Column, Context, Decided, Kind, Names, Resource, Subresource, Verb},
+    kind::{Cell, Column, Context, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
     object::Object,
     refusal::{Reason, Refusal},
 };
@@ -17,19 +17,18 @@ impl<W> Kind<W> for Empty {
         &self.0
     }
 
-    fn create(&self, _: &W, _: &ObjectKey, _: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
+    fn prepare_create(&self, _: &ObjectKey, _: Object, _: &RequestContext<'_>) -> Result<Prepared<W>, Refusal> {
         Err(read_only(&self.0))
     }
 
-    fn update(
+    fn prepare_update(
         &self,
-        _: &W,
         _: &ObjectKey,
         _: &Object,
         _: Object,
         _: Option<Subresource>,
-        _: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<W>, Refusal> {
         Err(read_only(&self.0))
     }
 

@@ -120,7 +120,7 @@ async fn submit<W: World>(
 ) -> Result<(), Trouble> {
     let seed = (api.draw)().map_err(Trouble::Refused)?;
     let (manager, rights) = (manager.to_owned(), Rights::Everything);
-    let command = Command { key, action, manager, dry_run: false, now: api::now(), seed, rights };
+    let command = Command { key, action, manager, dry_run: false, now: api::now(), seed, rights, body_bytes: 0 };
     match api.queue.submit(command).await {
         Ok(Committed { .. }) => Ok(()),
         Err(refusal) if refusal.reason == done => Ok(()),

@@ -2,10 +2,11 @@
 
 use apimachinery::{
     command::{ObjectKey, Scope, Write},
-    kind::{Cell, Column, Context, Decided, Kind, Names, Resource, Subresource, Verb},
+    kind::{Cell, Column, Context, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
     limits::FINALIZERS_MAX,
     object::Object,
     refusal::{Cause, Reason, Refusal},
+    verbs::Present,
 };
 use serde_json::{Value, json};
 
@@ -29,11 +30,11 @@ pub fn key(scope: &Scope, name: &str) -> ObjectKey {
 }
 
 /// Whether something new may come into a namespace (the admission plugin NamespaceLifecycle of kube-apiserver).
-pub fn admit(resource: &Resource, object: &ObjectKey, namespace: Option<&Object>) -> Result<(), Refusal> {
-    match namespace {
-        Some(namespace) if namespace.is_terminating() => Err(terminating(resource, object)),
-        Some(_) => Ok(()),
-        None => Err(Refusal::not_found("", PLURAL, &object.namespace)),
+pub fn admit(resource: &Resource, object: &ObjectKey, namespace: Option<Present>) -> Result<(), Refusal> {
+    match namespace.unwrap_or(Present::Nothing) {
+        Present::Object => Ok(()),
+        Present::Terminating => Err(terminating(resource, object)),
+        Present::Nothing => Err(Refusal::not_found("", PLURAL, &object.namespace)),
     }
 }
 
@@ -75,7 +76,12 @@ impl<W> Kind<W> for Namespaces {
         &self.resource
     }
 
-    fn create(&self, _: &W, key: &ObjectKey, mut object: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
+    fn prepare_create(
+        &self,
+        key: &ObjectKey,
+        mut object: Object,
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<W>, Refusal> {
         let mut finalizers: Vec<Value> = finalizers(&object).into_iter().map(Value::from).collect();
         if !finalizers.iter().any(|name| name == FINALIZER) {
             finalizers.push(FINALIZER.into());
@@ -86,15 +92,14 @@ impl<W> Kind<W> for Namespaces {
     }
 
     /// The finalizers in the spec are changed by `/finalize` alone, and the phase by nobody.
-    fn update(
+    fn prepare_update(
         &self,
-        _: &W,
         key: &ObjectKey,
         old: &Object,
         mut new: Object,
         subresource: Option<Subresource>,
-        _: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<W>, Refusal> {
         if subresource != Some(Subresource::Finalize) {
             new.set_field("spec", old.field("spec").clone());
         }
@@ -128,9 +133,9 @@ impl<W> Kind<W> for Namespaces {
     }
 }
 
-fn named(key: &ObjectKey, mut object: Object) -> Decided {
+fn named<W>(key: &ObjectKey, mut object: Object) -> Prepared<W> {
     object.metadata.labels.insert(NAME_LABEL.to_owned(), key.name.clone());
-    Decided { object, companions: Vec::new(), warnings: Vec::new() }
+    Prepared::complete(object)
 }
 
 fn resource() -> Resource {

@@ -38,6 +38,7 @@ fn command(key: ObjectKey, action: Action) -> Command {
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         seed: fresh_seed(),
         rights: Rights::Everything,
+        body_bytes: 0,
     }
 }
 
@@ -68,6 +69,22 @@ pub fn retitle(name: &str, title: &str) -> Command {
         book_key(name),
         Action::Update { change: Mutation::Patch(patch, FieldValidation::Strict), subresource: None },
     )
+}
+
+/// The same with a body of at least so many bytes, which are in an annotation if it has a body at all.
+pub fn large(command: Command, bytes: usize) -> Command {
+    let filler = "x".repeat(bytes);
+    let mut command = Command { body_bytes: bytes, ..command };
+    match &mut command.action {
+        Action::Create(draft) => {
+            draft.object.fields["spec"]["title"] = filler.into();
+        }
+        Action::Update { change: Mutation::Patch(Patch::Merge(patch), _), .. } => {
+            patch.value["spec"]["title"] = filler.into();
+        }
+        _ => {}
+    }
+    command
 }
 
 /// Only tries it.

@@ -30,7 +30,7 @@ use crate::{
     commands::{create, create_book, delete, dry, retitle},
     faulty::{Fault, FaultyStore},
     front::SOON,
-    library::{self, UNBEARABLE, UNTHINKABLE, World, book, book_key, shelf, shelf_key},
+    library::{self, UNBEARABLE, UNREADABLE, UNTHINKABLE, World, book, book_key, shelf, shelf_key},
 };
 
 pub type Outcome = Result<Committed, Refusal>;
@@ -55,10 +55,11 @@ pub fn committer(store: Arc<dyn Store>, world: World, hub: Hub) -> Committer<Wor
 
 /// A committer on an empty store, with all that it touches in view.
 pub struct Desk {
-    pub queue: Queue,
+    pub queue: Queue<World>,
     pub store: FaultyStore,
     world: Arc<RwLock<World>>,
     pub hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
     task: JoinHandle<Result<(), Fatal>>,
 }
 
@@ -71,13 +72,14 @@ impl Desk {
     pub fn open_on(store: FaultyStore, head: u64) -> Self {
         let committer = committer(Arc::new(store.clone()), World::default(), Hub::new(head, 64));
         let (world, hub) = (Arc::clone(&committer.world), Arc::clone(&committer.hub));
+        let metrics = Arc::clone(&committer.metrics);
         let (queue, work) = committer.open();
         let task = tokio::spawn(work);
-        Self { queue, store, world, hub, task }
+        Self { queue, store, world, hub, metrics, task }
     }
 
     /// With a shelf of five places called `a`.
-    async fn with_shelf() -> Self {
+    pub async fn with_shelf() -> Self {
         let desk = Self::open();
         desk.queue.submit(create(shelf_key("a"), shelf("a", 5))).await.unwrap();
         desk
@@ -129,6 +131,15 @@ impl Desk {
         timeout(SOON, decided).await.expect("a decision");
     }
 
+    /// How often commands were prepared again by the committer, and by their requests.
+    pub fn prepared_again(&self) -> [u64; 2] {
+        let text = self.metrics.render(&[]);
+        ["committer", "request"].map(|by| {
+            let name = format!("ipam_commands_prepared_again_total{{by=\"{by}\"}} ");
+            text.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
+        })
+    }
+
     /// How the committer ended.
     pub async fn ended(&mut self) -> Result<Result<(), Fatal>, JoinError> {
         timeout(SOON, &mut self.task).await.expect("an end")
@@ -141,7 +152,7 @@ impl Desk {
 }
 
 /// Submits all of them, in this order; a first poll is what puts a command into the queue.
-pub async fn queued(queue: &Queue, commands: Vec<Command>) -> Vec<Pin<Box<impl Future<Output = Outcome>>>> {
+pub async fn queued(queue: &Queue<World>, commands: Vec<Command>) -> Vec<Pin<Box<impl Future<Output = Outcome>>>> {
     let mut waiting: Vec<_> = commands.into_iter().map(|command| Box::pin(queue.submit(command))).collect();
     for outcome in &mut waiting {
         assert!(poll!(outcome).is_pending());
@@ -277,7 +288,7 @@ async fn a_commit_that_fails_moves_nothing() {
         let commands = vec![
             create(shelf_key("b"), shelf("b", 1)),
             create_book("y"),
-            retitle("y", "other"),
+            retitle("x", "other"),
             delete(book_key("x")),
             create_book("x"),
             dry(create_book("z")),
@@ -294,26 +305,27 @@ async fn a_commit_that_fails_moves_nothing() {
     assert_eq!(object(&outcome)["status"]["place"], 1, "all goes on where it was");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_next_batch_is_decided_while_one_is_committed() {
     let desk = Desk::with_shelf().await;
+    desk.queue.submit(create_book("w")).await.unwrap();
     let held = desk.held(create_book("x")).await;
-    let mut waiting = queued(&desk.queue, vec![create_book("y"), retitle("x", "other")]).await;
-    desk.decided(2).await;
+    let mut waiting = queued(&desk.queue, vec![create_book("y"), retitle("w", "other")]).await;
+    desk.decided(3).await;
     // What comes later still joins the batch that waits.
     let later = vec![create_book("x"), delete(book_key("y")), create_book("z"), create_book("v")];
     waiting.extend(queued(&desk.queue, later).await);
-    desk.decided(3).await;
+    desk.decided(4).await;
     assert!(poll!(&mut waiting[0]).is_pending(), "decided is not durable");
-    assert_eq!((desk.store.commits(), desk.hub.head()), (vec![1, 3], 1), "nothing of it has left");
+    assert_eq!((desk.store.commits(), desk.hub.head()), (vec![1, 3, 3], 4), "nothing of it has left");
     desk.store.release();
-    assert_eq!(object(&held.await)["status"]["place"], 0);
+    assert_eq!(object(&held.await)["status"]["place"], 1);
     let outcomes = join_all(waiting).await;
-    assert_eq!(object(&outcomes[0])["status"]["place"], 1, "it saw what was not yet durable");
+    assert_eq!(object(&outcomes[0])["status"]["place"], 2, "it saw what was not yet durable");
     assert_eq!(object(&outcomes[1])["metadata"]["generation"], 2);
     assert_eq!(reason(&outcomes[2]), Reason::AlreadyExists);
-    assert_eq!(object(&outcomes[4])["status"]["place"], 1);
-    assert_eq!(desk.store.commits(), [1, 3, 10], "one commit for all that waited");
+    assert_eq!(object(&outcomes[4])["status"]["place"], 2);
+    assert_eq!(desk.store.commits(), [1, 3, 3, 10], "one commit for all that waited");
     assert_eq!(desk.hub.head(), desk.store.log().await.last().unwrap().revision.0);
 }
 
@@ -330,7 +342,7 @@ async fn a_commit_ends_while_the_next_batch_waits_for_a_read() {
     second.await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn spans_are_seen_as_the_batch_that_is_being_committed_leaves_them() {
     let desk = Desk::with_shelf().await;
     desk.queue.submit(create_book("x")).await.unwrap();
@@ -348,7 +360,7 @@ async fn spans_are_seen_as_the_batch_that_is_being_committed_leaves_them() {
     assert!(why(&outcomes[2]).ends_with(both), "{}", why(&outcomes[2]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_batch_that_fails_takes_along_what_was_decided_on_top_of_it() {
     let desk = Desk::with_shelf().await;
     desk.queue.submit(create_book("w")).await.unwrap();
@@ -356,7 +368,7 @@ async fn a_batch_that_fails_takes_along_what_was_decided_on_top_of_it() {
     let full = Error::Unavailable("the disk is full".into());
     let held = desk.held_for(Fault::HeldAndRefused(full), create_book("x")).await;
     let commands =
-        vec![create_book("y"), retitle("x", "other"), delete(book_key("w")), dry(create_book("z")), create_book("v")];
+        vec![create_book("y"), retitle("w", "other"), delete(book_key("w")), dry(create_book("z")), create_book("v")];
     let waiting = queued(&desk.queue, commands).await;
     desk.decided(3).await;
     desk.store.release();
@@ -458,7 +470,7 @@ async fn a_world_that_panics_ends_the_committer_and_leaves_nobody_waiting() {
     assert_eq!(reason(&desk.queue.submit(create_book("z")).await), Reason::ServiceUnavailable);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn commit_holds_no_more_commands_than_the_batch_limit() {
     let desk = Desk::open();
     let room = u32::try_from(limits::BATCH_COMMANDS_MAX).unwrap() + 3;
@@ -505,41 +517,92 @@ async fn a_dry_run_sees_all_and_leaves_nothing() {
             dry(create_book("z")),
             dry(create_book("z")),
             create_book("z"),
-            dry(retitle("y", "t")),
+            dry(retitle("x", "t")),
         ])
         .await;
     let places: Vec<_> = outcomes.iter().map(|outcome| object(outcome)["status"]["place"].clone()).collect();
-    assert_eq!(places, [1, 2, 2, 2, 1]);
+    assert_eq!(places, [1, 2, 2, 2, 0]);
     assert_eq!(object(&outcomes[1])["metadata"].get("resourceVersion"), None, "it has no version");
-    let version = &object(&outcomes[0])["metadata"]["resourceVersion"];
+    let stored = desk.stored(&book_key("x")).await.unwrap();
+    let version = &stored["metadata"]["resourceVersion"];
     assert_eq!(&object(&outcomes[4])["metadata"]["resourceVersion"], version, "it keeps the one that it has");
-    assert_eq!(desk.stored(&book_key("y")).await.unwrap()["spec"]["title"], "y");
+    assert_eq!(stored["spec"]["title"], "x");
     assert_eq!(desk.store.commits().last(), Some(&5));
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_away_does_not_take_its_command_back() {
+async fn preparation_that_panics_is_the_answer_to_one_command_alone() {
+    let desk = Desk::with_shelf().await;
+    let outcome = desk.queue.submit(create(book_key("u"), book("u", UNREADABLE))).await;
+    assert_eq!((reason(&outcome), may_repeat(&outcome)), (Reason::InternalError, false));
+    desk.queue.submit(create_book("x")).await.unwrap();
+}
+
+#[tokio::test]
+async fn command_whose_caller_is_gone_before_its_turn_is_not_executed() {
     let desk = Desk::with_shelf().await;
     let held = desk.held(create_book("x")).await;
     drop((held, queued(&desk.queue, vec![create_book("y")]).await));
     desk.store.release();
     desk.queue.submit(create_book("z")).await.unwrap();
-    for name in ["x", "y"] {
-        assert!(desk.stored(&book_key(name)).await.is_some(), "{name} is there");
+    assert!(desk.stored(&book_key("x")).await.is_some(), "it was being committed");
+    assert_eq!(desk.stored(&book_key("y")).await, None, "nobody waits for it");
+}
+
+/// What the callers of a store that hangs are answered, and what is written when it goes on.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_for_callers_that_were_answered_while_the_store_hung() {
+    let desk = Desk::with_shelf().await;
+    let held = desk.held(create_book("v")).await;
+    // Decided at once, on top of the commit that hangs.
+    let ahead = queued(&desk.queue, vec![create_book("w"), create_book("x")]).await;
+    desk.decided(3).await;
+    tokio::time::advance(limits::DECIDED_AHEAD_TIME_MAX * 2).await;
+    // These wait: y is not decided any more.
+    let mut waiting = queued(&desk.queue, vec![create_book("y"), create_book("z")]).await;
+    let y = waiting.remove(0);
+    let mut ahead = ahead.into_iter();
+    let (w, x) = (ahead.next().unwrap(), ahead.next().unwrap());
+    // The callers of w and y are answered by their time-outs.
+    drop((w, y));
+    let world = desk.world();
+    desk.store.release();
+    held.await.unwrap();
+    let x = x.await;
+    assert_eq!((reason(&x), may_repeat(&x)), (Reason::ServiceUnavailable, true), "it was decided on top of w");
+    let z = waiting.remove(0).await;
+    assert_eq!(object(&z)["status"]["place"], 1, "nothing was taken by w and x");
+    assert_eq!(world.books("a"), 3);
+    for (name, is_there) in [("v", true), ("w", false), ("x", false), ("y", false), ("z", true)] {
+        assert_eq!(desk.stored(&book_key(name)).await.is_some(), is_there, "{name}");
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn batch_that_waited_for_the_head_is_not_written_for_callers_that_were_answered() {
+    let desk = Desk::with_shelf().await;
+    desk.store.plan([Fault::BeginHeld]);
+    let mut waiting = queued(&desk.queue, vec![create_book("x"), create_book("y")]).await;
+    desk.store.begun(2).await;
+    drop(waiting.remove(0));
+    tokio::time::advance(limits::DECIDED_AHEAD_TIME_MAX * 2).await;
+    desk.store.release();
+    let y = waiting.remove(0).await;
+    assert_eq!((reason(&y), may_repeat(&y)), (Reason::ServiceUnavailable, true));
+    assert_eq!(desk.world().books("a"), 0);
+    assert_eq!(desk.store.commits(), [1], "nothing was written");
+    desk.queue.submit(create_book("y")).await.unwrap();
+}
+
 #[tokio::test]
-async fn what_waits_at_the_end_is_still_done() {
+async fn committer_ends_when_its_queue_is_closed() {
     let desk = Desk::with_shelf().await;
     let held = desk.held(create_book("x")).await;
-    drop((held, queued(&desk.queue, vec![create_book("y")]).await));
+    drop(held);
     let Desk { queue, store, task, .. } = desk;
     drop(queue);
     store.release();
     timeout(SOON, task).await.expect("an end").unwrap().unwrap();
-    for name in ["x", "y"] {
-        let key = Key::new(book_key(name).to_text()).unwrap();
-        assert!(store.get(&key).await.unwrap().is_some(), "{name} is there");
-    }
+    let key = Key::new(book_key("x").to_text()).unwrap();
+    assert!(store.get(&key).await.unwrap().is_some(), "it was being committed");
 }

@@ -18,6 +18,8 @@ use tokio::sync::{Semaphore, watch};
 pub enum Fault {
     /// The head cannot be taken.
     Begin(Error),
+    /// The head is not given before [`FaultyStore::release`].
+    BeginHeld,
     /// Nothing is written, and the store says so.
     Refused(Error),
     /// All is written, and the answer is lost.
@@ -69,6 +71,10 @@ struct Shared {
     gate: Semaphore,
     /// How many writes each commit had that was begun, those that failed among them.
     commits: watch::Sender<Vec<usize>>,
+    /// How many bytes they wrote.
+    bytes: Mutex<Vec<usize>>,
+    /// What somebody else changes whenever the head is asked for, and how often still.
+    busy: Mutex<Option<(Key, usize)>>,
     others_write: bool,
 }
 
@@ -120,6 +126,8 @@ impl FaultyStore {
             begins: watch::Sender::default(),
             gate: Semaphore::new(0),
             commits: watch::Sender::default(),
+            bytes: Mutex::default(),
+            busy: Mutex::default(),
             others_write,
         };
         Self { inner: MemoryStore::new(), shared: Arc::new(shared) }
@@ -220,6 +228,39 @@ impl FaultyStore {
         self.shared.commits.borrow().clone()
     }
 
+    /// How many bytes the commits wrote, in order.
+    pub fn commit_bytes(&self) -> Vec<usize> {
+        self.shared.bytes.lock().unwrap().clone()
+    }
+
+    /// Has somebody else change an object before each of so many coming transactions.
+    pub fn keep_busy(&self, key: &str, times: usize) {
+        *self.shared.busy.lock().unwrap() = Some((Key::new(key).unwrap(), times));
+    }
+
+    async fn change_what_is_busy(&self) {
+        let key = match &mut *self.shared.busy.lock().unwrap() {
+            Some((key, times)) if *times > 0 => {
+                *times -= 1;
+                key.clone()
+            }
+            _ => return,
+        };
+        let record = self.inner.get(&key).await.unwrap().unwrap();
+        let mut object: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
+        let revision = self.inner.head().await.unwrap().revision.next();
+        object["metadata"]["resourceVersion"] = revision.to_string().into();
+        object["metadata"]["labels"] = serde_json::json!({ "changed-in": revision.to_string() });
+        let write = Write {
+            key,
+            value: Some(object.to_string().into()),
+            expected: Some(record.revision),
+            releases: Vec::new(),
+            takes: Vec::new(),
+        };
+        self.inner.begin().await.unwrap().commit(vec![write]).await.unwrap();
+    }
+
     /// How often the head was to be taken.
     pub fn begins(&self) -> usize {
         *self.shared.begins.borrow()
@@ -291,9 +332,12 @@ impl FaultyStore {
 impl Store for FaultyStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
         self.shared.begins.send_modify(|begins| *begins += 1);
-        if let Some(Fault::Begin(error)) = self.next_fault(|fault| matches!(fault, Fault::Begin(_))) {
-            return Err(error);
+        match self.next_fault(|fault| matches!(fault, Fault::Begin(_) | Fault::BeginHeld)) {
+            Some(Fault::Begin(error)) => return Err(error),
+            Some(Fault::BeginHeld) => self.shared.gate.acquire().await.unwrap().forget(),
+            _ => {}
         }
+        self.change_what_is_busy().await;
         let transaction = self.inner.begin().await?;
         Ok(Box::new(FaultyTransaction { inner: transaction, store: self.clone() }))
     }
@@ -387,9 +431,11 @@ impl Transaction for FaultyTransaction {
     async fn commit(self: Box<Self>, writes: Vec<Write>) -> Result<(), Error> {
         let Self { inner, store } = *self;
         store.shared.commits.send_modify(|commits| commits.push(writes.len()));
+        let bytes = writes.iter().filter_map(|write| write.value.as_ref()).map(bytes::Bytes::len).sum();
+        store.shared.bytes.lock().unwrap().push(bytes);
         let unknown = || Err(Error::Unknown("the connection was lost".to_owned()));
-        match store.next_fault(|fault| !matches!(fault, Fault::Begin(_))) {
-            None | Some(Fault::Begin(_)) => inner.commit(writes).await,
+        match store.next_fault(|fault| !matches!(fault, Fault::Begin(_) | Fault::BeginHeld)) {
+            None | Some(Fault::Begin(_) | Fault::BeginHeld) => inner.commit(writes).await,
             Some(Fault::Refused(error)) => Err(error),
             Some(Fault::CommitLost) => unknown(),
             Some(Fault::AnswerLost) => {

@@ -5,13 +5,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Condvar, Mutex},
 };
 
 use apimachinery::{
     command::{ObjectKey, Scope, Write},
     kind::{
-        self, Cell, Column, Context, Decided, Gauge, Kind, Names, Reads, Registry, Resource, Span, Subresource, Verb,
+        self, Cell, Column, Context, Decided, Gauge, Kind, Names, Prepared, Reads, Registry, RequestContext, Resource,
+        Span, Subresource, Verb,
     },
     object::{Object, ObjectMeta},
     refusal::{Reason, Refusal},
@@ -26,8 +27,13 @@ pub const API: &str = "/apis/library.example.com/v1";
 pub const BOOKS: &str = "/apis/library.example.com/v1/namespaces/attic/books";
 /// A book for this shelf makes the decision panic.
 pub const UNTHINKABLE: &str = "unthinkable";
+/// A book for this shelf makes its preparation panic.
+pub const UNREADABLE: &str = "unreadable";
 /// A shelf of this name is more than the world can take in.
 pub const UNBEARABLE: &str = "unbearable";
+/// Books for this shelf are prepared when [`GATE`] lets them.
+pub const GATED: &str = "gated";
+pub static GATE: Gate = Gate::new();
 /// A book of this title cannot be shown in a table.
 pub const UNSPEAKABLE: &str = "unspeakable";
 /// Places named when a shelf cannot go.
@@ -125,6 +131,48 @@ impl kind::World for World {
     }
 }
 
+/// Holds preparations up, and counts those that it holds.
+pub struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+struct GateState {
+    is_open: bool,
+    held: usize,
+    held_max: usize,
+}
+
+impl Gate {
+    const fn new() -> Self {
+        let state = GateState { is_open: false, held: 0, held_max: 0 };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.held += 1;
+        state.held_max = state.held_max.max(state.held);
+        let mut state = self.changed.wait_while(state, |state| !state.is_open).unwrap();
+        state.held -= 1;
+    }
+
+    /// How many it holds.
+    pub fn held(&self) -> usize {
+        self.state.lock().unwrap().held
+    }
+
+    /// How many it held at the same time.
+    pub fn held_max(&self) -> usize {
+        self.state.lock().unwrap().held_max
+    }
+
+    pub fn open(&self) {
+        self.state.lock().unwrap().is_open = true;
+        self.changed.notify_all();
+    }
+}
+
 /// All kinds of the library.
 pub fn registry() -> Registry<World> {
     Registry::new(vec![Box::new(Shelves(shelves())), Box::new(Books(books())), Box::new(Cards(cards()))])
@@ -168,21 +216,25 @@ impl Kind<World> for Shelves {
         Reads { keys: Vec::new(), spans: Some((key.name.clone(), NAMED_MAX)) }
     }
 
-    fn create(&self, _: &World, _: &ObjectKey, mut object: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
+    fn prepare_create(
+        &self,
+        _: &ObjectKey,
+        mut object: Object,
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<World>, Refusal> {
         object.set_field("status", json!({ "books": 0 }));
-        Ok(decided(object))
+        Ok(Prepared::complete(object))
     }
 
-    fn update(
+    fn prepare_update(
         &self,
-        _: &World,
         _: &ObjectKey,
         _: &Object,
         new: Object,
         _: Option<Subresource>,
-        _: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
-        Ok(decided(new))
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<World>, Refusal> {
+        Ok(Prepared::complete(new))
     }
 
     fn may_delete(&self, world: &World, key: &ObjectKey, _: &Object, ctx: &Context<'_>) -> Result<(), Refusal> {
@@ -211,51 +263,28 @@ impl Kind<World> for Books {
         Reads { keys: vec![card_key(key)], spans: None }
     }
 
-    fn create(
+    fn prepare_create(
         &self,
-        world: &World,
-        key: &ObjectKey,
-        mut object: Object,
-        ctx: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
-        let name = object.text("/spec/shelf").to_owned();
-        assert_ne!(name, UNTHINKABLE, "what nobody thought of");
-        let Some(chosen) = world.shelves.get(&name) else {
-            return Err(Refusal::bad_request(format!("there is no shelf {name:?}")));
-        };
-        let places = chosen.object.field("spec")["places"].as_u64().unwrap_or_default();
-        let Some(place) = (0..places).find(|place| !chosen.taken.contains(&u128::from(*place))) else {
-            return Err(Refusal::new(Reason::InsufficientStorage, format!("the shelf {name:?} is full")));
-        };
-        object.set_field("status", json!({ "place": place }));
-        let card = Object {
-            api_version: object.api_version.clone(),
-            kind: "Card".to_owned(),
-            metadata: ObjectMeta {
-                name: card_key(key).name,
-                namespace: key.namespace.clone(),
-                uid: ctx.seed.companion_uid(),
-                creation_timestamp: Some(ctx.now),
-                generation: Some(1),
-                ..ObjectMeta::default()
-            },
-            fields: serde_json::Map::from_iter([("spec".to_owned(), json!({ "shelf": name, "place": place }))]),
-            ..Object::default()
-        };
-        let card = Write { key: card_key(key), old: None, new: Some(Arc::new(card)) };
-        Ok(Decided { object, companions: vec![card], warnings: vec!["books are heavy".to_owned()] })
+        _: &ObjectKey,
+        object: Object,
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<World>, Refusal> {
+        assert_ne!(object.text("/spec/shelf"), UNREADABLE, "what nobody can read");
+        if object.text("/spec/shelf") == GATED {
+            GATE.pass();
+        }
+        Ok(Prepared::undecided(object, place))
     }
 
-    fn update(
+    fn prepare_update(
         &self,
-        _: &World,
         _: &ObjectKey,
         _: &Object,
         new: Object,
         _: Option<Subresource>,
-        _: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
-        Ok(decided(new))
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<World>, Refusal> {
+        Ok(Prepared::complete(new))
     }
 
     fn may_delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
@@ -273,6 +302,36 @@ impl Kind<World> for Books {
     }
 }
 
+/// The first free place on the shelf of a book, and its card.
+fn place(world: &World, key: &ObjectKey, mut object: Object, ctx: &Context<'_>) -> Result<Decided, Refusal> {
+    let name = object.text("/spec/shelf").to_owned();
+    assert_ne!(name, UNTHINKABLE, "what nobody thought of");
+    let Some(chosen) = world.shelves.get(&name) else {
+        return Err(Refusal::bad_request(format!("there is no shelf {name:?}")));
+    };
+    let places = chosen.object.field("spec")["places"].as_u64().unwrap_or_default();
+    let Some(place) = (0..places).find(|place| !chosen.taken.contains(&u128::from(*place))) else {
+        return Err(Refusal::new(Reason::InsufficientStorage, format!("the shelf {name:?} is full")));
+    };
+    object.set_field("status", json!({ "place": place }));
+    let card = Object {
+        api_version: object.api_version.clone(),
+        kind: "Card".to_owned(),
+        metadata: ObjectMeta {
+            name: card_key(key).name,
+            namespace: key.namespace.clone(),
+            uid: ctx.seed.companion_uid(),
+            creation_timestamp: Some(ctx.now),
+            generation: Some(1),
+            ..ObjectMeta::default()
+        },
+        fields: serde_json::Map::from_iter([("spec".to_owned(), json!({ "shelf": name, "place": place }))]),
+        ..Object::default()
+    };
+    let card = Write { key: card_key(key), old: None, new: Some(Arc::new(card)) };
+    Ok(Decided { object, companions: vec![card], warnings: vec!["books are heavy".to_owned()] })
+}
+
 /// What users neither create nor delete.
 struct Cards(Resource);
 
@@ -281,20 +340,19 @@ impl Kind<World> for Cards {
         &self.0
     }
 
-    fn create(&self, _: &World, _: &ObjectKey, _: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
+    fn prepare_create(&self, _: &ObjectKey, _: Object, _: &RequestContext<'_>) -> Result<Prepared<World>, Refusal> {
         panic!("the verb is not offered")
     }
 
-    fn update(
+    fn prepare_update(
         &self,
-        _: &World,
         _: &ObjectKey,
         _: &Object,
         new: Object,
         _: Option<Subresource>,
-        _: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
-        Ok(decided(new))
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<World>, Refusal> {
+        Ok(Prepared::complete(new))
     }
 
     fn may_delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
@@ -315,10 +373,6 @@ impl Kind<World> for Cards {
         });
         span.into_iter().collect()
     }
-}
-
-fn decided(object: Object) -> Decided {
-    Decided { object, companions: Vec::new(), warnings: Vec::new() }
 }
 
 fn shelves() -> Resource {

@@ -17,6 +17,7 @@ mod cross_origin;
 mod deleting;
 mod documents;
 mod draining;
+mod large;
 mod listing;
 mod readiness;
 mod replicas;

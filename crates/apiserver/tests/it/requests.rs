@@ -550,3 +550,62 @@ async fn requests_are_counted_as_dashboards_know_them() {
         assert_eq!(front.metric(&name).await.as_deref(), Some(value), "{name}");
     }
 }
+
+#[tokio::test]
+async fn write_that_timed_out_is_not_made_when_the_store_goes_on() {
+    let front = Front::open().await;
+    front.store.plan([Fault::Held]);
+    let begun = front.store.commits().len();
+    let held = tokio::spawn({
+        let client = front.client.clone();
+        async move { client.send(Method::POST, BOOKS, &book("held", "a")).await }
+    });
+    front.store.commits_begun(begun + 1).await;
+    // Longer than the committer decides ahead: the first is decided at once, the second is left in the queue.
+    for name in ["decided", "queued"] {
+        let answer = front.client.send(Method::POST, &format!("{BOOKS}?timeout=1100ms"), &book(name, "a")).await;
+        assert_eq!((answer.status, answer.json()["reason"].as_str()), (504, Some("Timeout")), "{name}");
+    }
+    front.store.release();
+    assert_eq!(held.await.unwrap().status, 201);
+    assert_eq!(front.book("after").await["status"]["place"], 1, "nothing was taken by those that timed out");
+    for name in ["decided", "queued"] {
+        assert_eq!(front.get(&format!("{BOOKS}/{name}")).await.status, 404, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_that_need_no_world_do_not_wait_for_a_commit() {
+    let front = Front::set_up(Setup::alone()).await;
+    let book_x = front.book("x").await;
+    front.store.plan([Fault::Held]);
+    let begun = front.store.commits().len();
+    let held = tokio::spawn({
+        let client = front.client.clone();
+        async move { client.send(Method::POST, BOOKS, &book("held", "a")).await }
+    });
+    front.store.commits_begun(begun + 1).await;
+    let path = format!("{BOOKS}/x");
+    let mut invalid = book("new", "a");
+    invalid["metadata"]["labels"] = json!({ "-": "" });
+    let mut outdated = book_x.clone();
+    outdated["metadata"]["resourceVersion"] = json!("1");
+    let mut other = book_x;
+    other["metadata"]["name"] = json!("y");
+    let cellar = format!("{API}/namespaces/cellar/books");
+    for (method, path, body, code) in [
+        (Method::POST, BOOKS, &invalid, 422),
+        (Method::POST, &format!("{BOOKS}?dryRun=All"), &invalid, 422),
+        // That the namespace is missing is said first.
+        (Method::POST, &cellar, &invalid, 404),
+        (Method::PUT, &path, &outdated, 409),
+        (Method::PUT, &path, &other, 400),
+        (Method::PUT, &format!("{BOOKS}/none"), &book("none", "a"), 404),
+    ] {
+        let answer = front.client.send(method, path, body).await;
+        assert_eq!(answer.status, code, "{}", answer.text());
+    }
+    assert!(!held.is_finished(), "the commit was still going on");
+    front.store.release();
+    assert_eq!(held.await.unwrap().status, 201);
+}

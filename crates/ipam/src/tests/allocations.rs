@@ -1,6 +1,6 @@
 //! Contract §1.3.
 
-use apimachinery::{access::Rights, kind::Context, kind::Related, object::Object};
+use apimachinery::{access::Rights, kind::RequestContext, object::Object};
 use expect_test::expect;
 use serde_json::json;
 
@@ -78,11 +78,10 @@ fn a_retained_allocation_is_nobodys_and_frees_its_block() {
 #[test]
 fn users_create_none() {
     let server = Server::new();
-    let related = Related::default();
     let (rights, seed) = (Rights::Everything, apimachinery::command::Seed([7; 32]));
-    let ctx = Context { rights: &rights, now: server.now(), seed, dry_run: false, named: false, related: &related };
+    let ctx = RequestContext { rights: &rights, now: server.now(), seed, dry_run: false, named: false };
     let key = key("ipallocations", "mine");
-    let refusal = kind_of(&key).create(&server.world, &key, Object::default(), &ctx).unwrap_err();
+    let refusal = kind_of(&key).prepare_create(&key, Object::default(), &ctx).err().expect("it is no verb of users");
     assert_eq!(refusal.reason.code(), 405);
 }
 

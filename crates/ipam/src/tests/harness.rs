@@ -19,7 +19,7 @@ use apimachinery::{
     refusal::Refusal,
     schema::Schema,
     time::Time,
-    verbs,
+    verbs::{self, Present},
 };
 use serde_json::{Value, json};
 
@@ -153,11 +153,11 @@ impl Server {
         self.clock += 1;
         let kind = kind_of(key);
         let (manager, rights) = ("tester".to_owned(), Rights::Everything);
-        let command =
-            Command { key: key.clone(), action, manager, dry_run, now: self.now(), seed: self.seed(), rights };
-        let related = self.related(kind, key);
-        let schema = &SCHEMAS[key.resource];
-        verbs::decide(kind, schema, &self.world, command, self.objects.get(key), &related)
+        let (seed, body_bytes) = (self.seed(), 0);
+        let command = Command { key: key.clone(), action, manager, dry_run, now: self.now(), seed, rights, body_bytes };
+        let current = self.objects.get(key);
+        let plan = verbs::prepare(kind, &SCHEMAS[key.resource], command, current)?;
+        plan.decide(kind, &self.world, Present::of(current.map(AsRef::as_ref)), &self.related(kind, key))
     }
 
     /// What a store does with the writes of a decision, and then with those that settle the pools.

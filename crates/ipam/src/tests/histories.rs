@@ -221,7 +221,7 @@ fn expected(model: &mut Model, step: &Step) -> Outcome {
     match step {
         Step::Root { name, place, strategy, cap } => {
             let block = ROOTS[*place];
-            if cap.is_some_and(|cap| cap > if block.six { 128 } else { 32 }) && !model.has_pool(&format!("p{name}")) {
+            if cap.is_some_and(|cap| cap > if block.six { 128 } else { 32 }) {
                 return Err(422);
             }
             model.create_root(&format!("p{name}"), block, (*strategy, *cap), tier(*name))
@@ -230,7 +230,7 @@ fn expected(model: &mut Model, step: &Step) -> Outcome {
             let (name_text, parent) = (format!("p{name}"), format!("p{parent}"));
             let exact = wish.wish().exact;
             let contradicts = exact.is_some_and(|block| !block.six && cap.is_some_and(|cap| cap > 32));
-            if contradicts && !model.has_pool(&name_text) {
+            if contradicts {
                 return Err(422);
             }
             model.create_child(&name_text, &parent, wish.wish(), (*strategy, *cap), tier(*name))

@@ -237,10 +237,6 @@ impl Model {
         }
     }
 
-    pub(super) fn has_pool(&self, name: &str) -> bool {
-        self.pools.contains_key(name)
-    }
-
     /// Of every pool: its name, how many addresses are free, and the length of the largest free block.
     pub(super) fn capacities(&self) -> Vec<(String, u128, Option<u8>)> {
         let largest =

@@ -29,6 +29,7 @@ mod discovery;
 mod disks;
 mod errors;
 mod kube_rs;
+mod large_objects;
 mod lists;
 mod log_output;
 mod memory;

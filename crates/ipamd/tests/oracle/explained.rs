@@ -457,14 +457,6 @@ const EXPLANATIONS: &[Explanation] = &[
         },
     },
     Explanation {
-        name: "name-before-rules",
-        reason: "what is asked of a pool beyond its schema may change with the pools around it, and he who repeats a create shall hear what he heard before: that the name is taken comes first; a CRD's rules are asked before",
-        applies: |case| {
-            let of_rules = case.they_say("a root pool needs a block") || case.they_say("is only for child pools");
-            case.codes() == (409, 422) && case.we_say("already exists") && of_rules
-        },
-    },
-    Explanation {
         name: "column-of-names",
         reason: "ours says of the column what the name is of; kube-apiserver says of all names what names are",
         applies: |case| case.at("/columnDefinitions/0/description"),

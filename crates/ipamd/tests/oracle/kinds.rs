@@ -3,7 +3,10 @@
 
 use apimachinery::{
     command::{ObjectKey, Write},
-    kind::{self, Cell, Column, Context, Decided, Gauge, Kind, Names, Registry, Resource, Span, Subresource, Verb},
+    kind::{
+        self, Cell, Column, Context, Gauge, Kind, Names, Prepared, Registry, RequestContext, Resource, Span,
+        Subresource, Verb,
+    },
     object::Object,
     refusal::Refusal,
     time::Time,
@@ -56,7 +59,7 @@ pub fn registry() -> Registry<Nothing> {
 struct Plain(Resource);
 
 impl Plain {
-    fn decided(&self, mut object: Object) -> Decided {
+    fn prepared(&self, mut object: Object) -> Prepared<Nothing> {
         for field in ["spec", "status"] {
             let mut value = object.field(field).clone();
             if !value.is_null() {
@@ -64,7 +67,7 @@ impl Plain {
                 object.set_field(field, value);
             }
         }
-        Decided { object, companions: Vec::new(), warnings: Vec::new() }
+        Prepared::complete(object)
     }
 }
 
@@ -73,20 +76,24 @@ impl Kind<Nothing> for Plain {
         &self.0
     }
 
-    fn create(&self, _: &Nothing, _: &ObjectKey, object: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
-        Ok(self.decided(object))
+    fn prepare_create(
+        &self,
+        _: &ObjectKey,
+        object: Object,
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<Nothing>, Refusal> {
+        Ok(self.prepared(object))
     }
 
-    fn update(
+    fn prepare_update(
         &self,
-        _: &Nothing,
         _: &ObjectKey,
         _: &Object,
         new: Object,
         _: Option<Subresource>,
-        _: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
-        Ok(self.decided(new))
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<Nothing>, Refusal> {
+        Ok(self.prepared(new))
     }
 
     fn may_delete(&self, _: &Nothing, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {

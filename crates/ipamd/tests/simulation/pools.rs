@@ -262,5 +262,6 @@ fn command(key: ObjectKey, action: Action, seed: Seed) -> Command {
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         seed,
         rights: Rights::Everything,
+        body_bytes: 0,
     }
 }

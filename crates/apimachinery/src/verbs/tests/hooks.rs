@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     command::Write,
     field::{FaultType, Path},
+    kind::{Context, Decided},
 };
 
 /// A shelf that is never green, is not given away while it is red, and has one book, which comes and goes with it.
@@ -14,13 +15,11 @@ impl Guarded {
         ObjectKey { resource: "books", ..key.clone() }
     }
 
-    fn decided(&self, key: &ObjectKey, mut object: Object) -> Result<Decided, Refusal> {
+    /// What a colour leads to without the world: it is at fault, or filled in.
+    fn prepared(&self, key: &ObjectKey, mut object: Object) -> Result<Prepared<()>, Refusal> {
         if object.text("/spec/colour") == "green" {
             let fault = Fault::invalid(Path::new("spec").child("colour"), "green", "must not be green");
             return Err(Refusal::invalid(self.0.group, self.0.kind, &key.name, &[fault]));
-        }
-        if object.text("/spec/colour") == "gold" {
-            return Err(Refusal::new(Reason::InsufficientStorage, "no gold"));
         }
         if object.text("/spec/colour") == "grey" {
             object.set_field("status", json!({"books": 7}));
@@ -28,11 +27,19 @@ impl Guarded {
         if object.text("/spec/colour").is_empty() {
             object.set_field("spec", json!({"colour": "blue"}));
         }
+        let prepared = Prepared::undecided(object, |(), key, object, _| Self::decided(key, object));
+        Ok(Prepared { warnings: vec!["mind the step".to_owned()], ..prepared })
+    }
+
+    fn decided(key: &ObjectKey, object: Object) -> Result<Decided, Refusal> {
+        if object.text("/spec/colour") == "gold" {
+            return Err(Refusal::new(Reason::InsufficientStorage, "no gold"));
+        }
         let companions = match object.text("/spec/colour") {
             "brown" => vec![Write { key: Self::book(key), old: None, new: Some(Arc::default()) }],
             _ => Vec::new(),
         };
-        Ok(Decided { object, companions, warnings: vec!["mind the step".to_owned()] })
+        Ok(Decided { object, companions, ..Decided::default() })
     }
 }
 
@@ -41,20 +48,19 @@ impl Kind<()> for Guarded {
         &self.0
     }
 
-    fn create(&self, (): &(), key: &ObjectKey, object: Object, _: &Context<'_>) -> Result<Decided, Refusal> {
-        self.decided(key, object)
+    fn prepare_create(&self, key: &ObjectKey, object: Object, _: &RequestContext<'_>) -> Result<Prepared<()>, Refusal> {
+        self.prepared(key, object)
     }
 
-    fn update(
+    fn prepare_update(
         &self,
-        (): &(),
         key: &ObjectKey,
         _: &Object,
         new: Object,
         _: Option<Subresource>,
-        _: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
-        self.decided(key, new)
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<()>, Refusal> {
+        self.prepared(key, new)
     }
 
     fn may_delete(&self, (): &(), key: &ObjectKey, object: &Object, _: &Context<'_>) -> Result<(), Refusal> {
@@ -76,7 +82,7 @@ impl Kind<()> for Guarded {
 fn run(current: Option<&Arc<Object>>, action: Action) -> Result<Decision, Refusal> {
     let kind = Guarded(fixture::shelf());
     let schema = Schema::for_resource(kind.resource());
-    decide(&kind, &schema, &(), Desk::command(action), current, &Related::default())
+    decide(&kind, &schema, Desk::command(action), current)
 }
 
 fn create(meta: Value, colour: &str) -> Result<Decision, Refusal> {

@@ -4,7 +4,7 @@ use apimachinery::{
     access::{Ask, CLUSTER_ROLE, GROUP, ROLE, ResourceAsk, RoleRef, Subject},
     command::{ObjectKey, Write},
     field::{Fault, Path},
-    kind::{Cell, Column, Context, Decided, Kind, Names, Resource, Subresource},
+    kind::{Cell, Column, Context, Kind, Names, Prepared, RequestContext, Resource, Subresource},
     metadata::check_name,
     object::Object,
     refusal::Refusal,
@@ -61,22 +61,26 @@ impl<W> Kind<W> for Bindings {
         &self.resource
     }
 
-    fn create(&self, _: &W, key: &ObjectKey, object: Object, ctx: &Context<'_>) -> Result<Decided, Refusal> {
+    fn prepare_create(
+        &self,
+        key: &ObjectKey,
+        object: Object,
+        ctx: &RequestContext<'_>,
+    ) -> Result<Prepared<W>, Refusal> {
         let object = completed(object);
         check(&self.resource, key, &self.faults_of(&object))?;
         self.may_bind(key, &object, ctx)?;
-        Ok(Decided { object, companions: Vec::new(), warnings: Vec::new() })
+        Ok(Prepared::complete(object))
     }
 
-    fn update(
+    fn prepare_update(
         &self,
-        _: &W,
         key: &ObjectKey,
         old: &Object,
         new: Object,
         _: Option<Subresource>,
-        ctx: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
+        ctx: &RequestContext<'_>,
+    ) -> Result<Prepared<W>, Refusal> {
         let object = completed(new);
         let mut faults = self.faults_of(&object);
         if object.field(ROLE_REF) != old.field(ROLE_REF) {
@@ -86,7 +90,7 @@ impl<W> Kind<W> for Bindings {
         if !is_of_the_collector(old, &object) {
             self.may_bind(key, &object, ctx)?;
         }
-        Ok(Decided { object, companions: Vec::new(), warnings: Vec::new() })
+        Ok(Prepared::complete(object))
     }
 
     fn may_delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
@@ -130,7 +134,7 @@ impl Bindings {
         }
     }
 
-    fn may_bind(&self, key: &ObjectKey, binding: &Object, ctx: &Context<'_>) -> Result<(), Refusal> {
+    fn may_bind(&self, key: &ObjectKey, binding: &Object, ctx: &RequestContext<'_>) -> Result<(), Refusal> {
         let role = role_ref(binding);
         let resource = if role.kind == CLUSTER_ROLE { CLUSTER_ROLES } else { ROLES };
         let bind = ResourceAsk { verb: "bind", group: GROUP, resource, name: &role.name, ..ResourceAsk::default() };

@@ -4,7 +4,7 @@ use apimachinery::{
     access::{Ask, ResourceAsk, Rule},
     command::{ObjectKey, Write},
     field::{Fault, FaultType, Path},
-    kind::{Cell, Column, Context, Decided, Kind, Resource, Subresource},
+    kind::{Cell, Column, Context, Kind, Prepared, RequestContext, Resource, Subresource},
     limits::RULE_PAIRS_MAX,
     object::Object,
     refusal::Refusal,
@@ -29,28 +29,32 @@ impl<W> Kind<W> for Roles {
         &self.resource
     }
 
-    fn create(&self, _: &W, key: &ObjectKey, object: Object, ctx: &Context<'_>) -> Result<Decided, Refusal> {
+    fn prepare_create(
+        &self,
+        key: &ObjectKey,
+        object: Object,
+        ctx: &RequestContext<'_>,
+    ) -> Result<Prepared<W>, Refusal> {
         let object = completed(object);
         let rules = self.judge(key, &object)?;
         self.may_give(key, &rules, ctx)?;
-        Ok(Decided { object, companions: Vec::new(), warnings: Vec::new() })
+        Ok(Prepared::complete(object))
     }
 
-    fn update(
+    fn prepare_update(
         &self,
-        _: &W,
         key: &ObjectKey,
         old: &Object,
         new: Object,
         _: Option<Subresource>,
-        ctx: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
+        ctx: &RequestContext<'_>,
+    ) -> Result<Prepared<W>, Refusal> {
         let new = completed(new);
         let rules = self.judge(key, &new)?;
         if !is_of_the_collector(old, &new) {
             self.may_give(key, &rules, ctx)?;
         }
-        Ok(Decided { object: new, companions: Vec::new(), warnings: Vec::new() })
+        Ok(Prepared::complete(new))
     }
 
     fn may_delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
@@ -81,7 +85,7 @@ impl Roles {
         Ok(rules)
     }
 
-    fn may_give(&self, key: &ObjectKey, rules: &[Rule], ctx: &Context<'_>) -> Result<(), Refusal> {
+    fn may_give(&self, key: &ObjectKey, rules: &[Rule], ctx: &RequestContext<'_>) -> Result<(), Refusal> {
         let escalate = Ask::Resource(ResourceAsk {
             verb: "escalate",
             group: self.resource.group,

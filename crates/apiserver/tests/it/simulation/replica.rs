@@ -23,7 +23,7 @@ use super::{
 
 /// A process, as far as it can be seen from here.
 pub struct Replica<D: Domain> {
-    pub queue: Queue,
+    pub queue: Queue<D::World>,
     /// What its probes are answered from.
     pub writes: Arc<WritePath>,
     pub sea: Sea,

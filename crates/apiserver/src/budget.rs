@@ -1,0 +1,116 @@
+//! How many bytes may be held at the same time: of request bodies, and of commands that wait for the committer.
+//!
+//! The first bytes of each holder come out of one account, and what it has beyond them out of another. However many large
+//! ones there are, they leave room for small ones: a claim is never refused because of somebody's large objects.
+
+use std::sync::Arc;
+
+use apimachinery::refusal::{Reason, Refusal};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::limits;
+
+/// Bytes that can be taken.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    bytes: usize,
+    small: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+}
+
+/// Bytes that are taken until this is dropped.
+#[derive(Debug, Default)]
+pub struct Charge {
+    bytes: usize,
+    permits: [Option<OwnedSemaphorePermit>; 2],
+}
+
+impl Budget {
+    /// So many bytes for the first [`limits::SMALL_BYTES_MAX`] of each holder, and as many for the rest. A holder that is
+    /// larger than all of it takes all of it.
+    pub fn new(bytes: usize) -> Self {
+        Self { bytes, small: Arc::new(Semaphore::new(bytes)), large: Arc::new(Semaphore::new(bytes)) }
+    }
+
+    /// Takes so many bytes.
+    ///
+    /// # Errors
+    /// 429 if they are not left.
+    pub fn charge(&self, bytes: usize) -> Result<Charge, Refusal> {
+        let mut charge = Charge::default();
+        self.grow(&mut charge, bytes)?;
+        Ok(charge)
+    }
+
+    /// Takes so many bytes more.
+    ///
+    /// # Errors
+    /// 429 if they are not left. The charge is as it was.
+    pub fn grow(&self, charge: &mut Charge, bytes: usize) -> Result<(), Refusal> {
+        let (before, after) = (charge.bytes, charge.bytes.saturating_add(bytes));
+        let small = |bytes: usize| bytes.min(limits::SMALL_BYTES_MAX);
+        let large = |bytes: usize| bytes.saturating_sub(limits::SMALL_BYTES_MAX).min(self.bytes);
+        let small = take(&self.small, small(after) - small(before))?;
+        let large = take(&self.large, large(after) - large(before))?;
+        for (held, new) in charge.permits.iter_mut().zip([small, large]) {
+            match (held, new) {
+                (Some(held), Some(new)) => held.merge(new),
+                (held, Some(new)) => *held = Some(new),
+                (_, None) => {}
+            }
+        }
+        charge.bytes = after;
+        Ok(())
+    }
+}
+
+fn take(account: &Arc<Semaphore>, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+    if bytes == 0 {
+        return Ok(None);
+    }
+    let permit = u32::try_from(bytes).ok().and_then(|bytes| Arc::clone(account).try_acquire_many_owned(bytes).ok());
+    permit.map(Some).ok_or_else(exhausted)
+}
+
+fn exhausted() -> Refusal {
+    let message = "the server holds as many bytes of writing requests as it may, please try again later";
+    Refusal::new(Reason::TooManyRequests, message).retry_after(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_charges_leave_room_for_small_ones() {
+        let budget = Budget::new(4 * limits::SMALL_BYTES_MAX);
+        let large = budget.charge(4 * limits::SMALL_BYTES_MAX).unwrap();
+        let refused = budget.charge(3 * limits::SMALL_BYTES_MAX).unwrap_err();
+        assert_eq!((refused.reason, refused.details.retry_after_seconds), (Reason::TooManyRequests, 1));
+        let small: Vec<_> = (0..3).map(|_| budget.charge(limits::SMALL_BYTES_MAX).unwrap()).collect();
+        assert!(budget.charge(1).is_err(), "the small ones have a bound, too");
+        drop((large, small));
+        budget.charge(4 * limits::SMALL_BYTES_MAX).unwrap();
+    }
+
+    #[test]
+    fn holder_larger_than_the_budget_is_alone() {
+        let budget = Budget::new(4 * limits::SMALL_BYTES_MAX);
+        let large = budget.charge(100 * limits::SMALL_BYTES_MAX).unwrap();
+        assert!(budget.charge(2 * limits::SMALL_BYTES_MAX).is_err());
+        drop(large);
+        budget.charge(2 * limits::SMALL_BYTES_MAX).unwrap();
+    }
+
+    #[test]
+    fn charge_grows_and_is_returned_whole() {
+        let budget = Budget::new(2 * limits::SMALL_BYTES_MAX);
+        let mut charge = Charge::default();
+        for _ in 0..6 {
+            budget.grow(&mut charge, limits::SMALL_BYTES_MAX / 2).unwrap();
+        }
+        assert!(budget.charge(2 * limits::SMALL_BYTES_MAX).is_err(), "nothing is left of the large account");
+        drop(charge);
+        budget.charge(3 * limits::SMALL_BYTES_MAX).unwrap();
+    }
+}

@@ -1,0 +1,383 @@
+//! The way to the committer. A command is prepared by the task that submits it, beside others, and only then waits for its
+//! turn: what can be refused without the world is refused before.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    mem,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+};
+
+use apimachinery::{
+    command::{Action, Command, ObjectKey},
+    kind::{Kind, Reads, Registry, World},
+    refusal::{Reason, Refusal},
+    schema::Schema,
+    verbs::{self, Plan},
+};
+use store::Store;
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+
+use super::{
+    Committed, Committer,
+    batch::{Caller, Verdict},
+    version::Version,
+};
+use crate::{
+    api,
+    budget::{Budget, Charge},
+    limits,
+    metrics::{Decided, Metrics, PreparedBy},
+    standalone::{Surroundings, namespace},
+    write_path::{Ticket, WritePath},
+};
+
+/// What the committer answers.
+pub enum Settled {
+    /// It is done, and durable.
+    Committed(Committed),
+    /// The object has changed since the command was prepared, and to prepare it again is too much work for the committer.
+    Outdated(Box<Outdated>),
+}
+
+/// A command to be prepared again.
+pub struct Outdated {
+    /// The command.
+    pub command: Command,
+    /// The object as it is now.
+    pub current: Option<Version>,
+}
+
+/// Where a caller waits. Its command counts as waiting until it is answered, whether anybody listens or not.
+pub struct Reply {
+    caller: oneshot::Sender<Result<Settled, Refusal>>,
+    _ticket: Ticket,
+}
+
+impl Reply {
+    /// Whether the caller has been answered otherwise, or is gone.
+    pub fn is_closed(&self) -> bool {
+        self.caller.is_closed()
+    }
+
+    /// Answers. A caller that has gone away since the decision misses its answer, not its write.
+    pub fn send(self, result: Result<Settled, Refusal>) {
+        drop(self.caller.send(result));
+    }
+}
+
+/// A command in the queue, and where its caller waits.
+pub struct Submitted<W> {
+    pub work: Work<W>,
+    /// What its decision reads beside the object itself.
+    pub reads: Reads,
+    /// The namespace that must be there for something new.
+    pub home: Option<ObjectKey>,
+    /// As it is counted.
+    pub counted: Decided,
+    /// How much of the batch it takes, as far as that can be told before.
+    pub bytes: usize,
+    pub reply: Reply,
+    /// Its part of the queue's bytes.
+    _charge: Charge,
+}
+
+/// Work for the committer, before it is in the queue.
+struct Order<W> {
+    work: Work<W>,
+    /// How long the body and the version of the object that it was prepared for are.
+    bytes: usize,
+}
+
+/// What is to be decided.
+pub enum Work<W> {
+    /// A command that has been prepared.
+    Plan(Box<Plan<W>>),
+    /// One that needs no preparation, because it carries nothing: the deletion of an object that nobody has read yet.
+    Command(Box<Command>),
+}
+
+impl<W> Work<W> {
+    /// The address of its object.
+    pub fn key(&self) -> &ObjectKey {
+        match self {
+            Self::Plan(plan) => &plan.key,
+            Self::Command(command) => &command.key,
+        }
+    }
+}
+
+impl<W> Submitted<W> {
+    /// Whether its caller has been answered otherwise, or is gone.
+    pub fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    pub fn refused(self, refusal: Refusal) -> Caller {
+        Caller { reply: self.reply, counted: self.counted, verdict: Verdict::Refused(refusal), spent: None }
+    }
+}
+
+/// The queue of the committer.
+pub struct Queue<W> {
+    sender: mpsc::Sender<Submitted<W>>,
+    nudge: Arc<Notify>,
+    planner: Arc<Planner<W>>,
+    writes: Arc<WritePath>,
+    bytes: Budget,
+}
+
+impl<W> Clone for Queue<W> {
+    fn clone(&self) -> Self {
+        Self {
+            sender: self.sender.clone(),
+            nudge: Arc::clone(&self.nudge),
+            planner: Arc::clone(&self.planner),
+            writes: Arc::clone(&self.writes),
+            bytes: self.bytes.clone(),
+        }
+    }
+}
+
+impl<W: World> Queue<W> {
+    pub(super) fn new(
+        sender: mpsc::Sender<Submitted<W>>,
+        nudge: Arc<Notify>,
+        planner: Planner<W>,
+        writes: Arc<WritePath>,
+    ) -> Self {
+        let (planner, bytes) = (Arc::new(planner), Budget::new(limits::QUEUE_BYTES_MAX));
+        Self { sender, nudge, planner, writes, bytes }
+    }
+
+    /// Asks the committer to look whether others have committed: somebody waits for that.
+    pub fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    /// Prepares a command, submits it, and waits for its answer. A caller that gives up the wait takes the command back,
+    /// unless it has been decided already.
+    pub async fn submit(&self, command: Command) -> Result<Committed, Refusal> {
+        // While it is prepared, which may read the store, the command counts as waiting already.
+        let _preparing = self.writes.enter();
+        let (key, counted) = (command.key.clone(), Decided::of(&command));
+        let home = self.planner.home(&command);
+        let refused = |refusal: Refusal| {
+            self.planner.metrics.command_finished(counted, refusal.reason.as_str());
+            refusal
+        };
+        let mut order = self.planner.begin(command).await.map_err(refused)?;
+        for again in 0.. {
+            let (caller, answer) = oneshot::channel();
+            let reply = Reply { caller, _ticket: self.writes.enter() };
+            self.enqueue(&key, order, home.clone(), counted, reply)?;
+            match answer.await.unwrap_or_else(|_| Err(abandoned()))? {
+                Settled::Committed(committed) => return Ok(committed),
+                Settled::Outdated(_) if again == limits::PREPARED_AGAIN_MAX => break,
+                Settled::Outdated(outdated) => {
+                    let Outdated { command, current } = *outdated;
+                    self.planner.metrics.prepared_again(PreparedBy::Request);
+                    order = self.planner.plan(command, current).await.map_err(refused)?;
+                }
+            }
+        }
+        Err(refused(self.planner.modified(&key)))
+    }
+
+    fn enqueue(
+        &self,
+        key: &ObjectKey,
+        order: Order<W>,
+        home: Option<ObjectKey>,
+        counted: Decided,
+        reply: Reply,
+    ) -> Result<(), Refusal> {
+        let Order { work, bytes } = order;
+        let reads = self.planner.kind(key).reads(key);
+        let submitted = Submitted { work, reads, home, counted, bytes, reply, _charge: self.bytes.charge(bytes)? };
+        self.sender.try_send(submitted).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                Refusal::new(Reason::TooManyRequests, "too many writes are waiting, please try again later")
+                    .retry_after(1)
+            }
+            mpsc::error::TrySendError::Closed(_) => {
+                Refusal::new(Reason::ServiceUnavailable, "the server is shutting down").retry_after(1)
+            }
+        })
+    }
+}
+
+/// The receiving end of the queue, with commands that were taken from it and found no room.
+pub struct Waiting<W> {
+    receiver: mpsc::Receiver<Submitted<W>>,
+    first: VecDeque<Submitted<W>>,
+    /// Those whose callers have been answered otherwise, or are gone.
+    abandoned: Vec<Submitted<W>>,
+}
+
+impl<W> Waiting<W> {
+    pub(super) fn new(receiver: mpsc::Receiver<Submitted<W>>) -> Self {
+        Self { receiver, first: VecDeque::new(), abandoned: Vec::new() }
+    }
+
+    /// Waits for a command; `false`: none will come. Giving up the wait loses none.
+    pub async fn any(&mut self) -> bool {
+        if self.first.is_empty() {
+            let Some(submitted) = self.receiver.recv().await else { return false };
+            self.first.push_back(submitted);
+        }
+        true
+    }
+
+    /// Moves commands into `chunk` until it has so many, or so many bytes; the last may have more.
+    pub fn take(&mut self, chunk: &mut Vec<Submitted<W>>, commands: usize, bytes: usize) {
+        let mut taken: usize = chunk.iter().map(|submitted| submitted.bytes).sum();
+        while chunk.len() < commands && taken < bytes {
+            let next = self.first.pop_front().or_else(|| self.receiver.try_recv().ok());
+            let Some(submitted) = next else { return };
+            if submitted.is_abandoned() {
+                self.abandoned.push(submitted);
+            } else {
+                taken += submitted.bytes;
+                chunk.push(submitted);
+            }
+        }
+    }
+
+    /// Takes back what had no room. It comes first the next time.
+    pub fn put_back(&mut self, rest: Vec<Submitted<W>>) {
+        for submitted in rest.into_iter().rev() {
+            self.first.push_front(submitted);
+        }
+    }
+
+    /// Takes out the abandoned ones.
+    pub fn abandoned(&mut self) -> Vec<Submitted<W>> {
+        mem::take(&mut self.abandoned)
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.first.len() + self.receiver.len()
+    }
+}
+
+fn abandoned() -> Refusal {
+    let message = "the write was abandoned; whether it was made is not known: read the object before you repeat it";
+    Refusal::new(Reason::InternalError, message)
+}
+
+/// What prepares commands: everything but the world.
+pub struct Planner<W> {
+    store: Arc<dyn Store>,
+    registry: Arc<Registry<W>>,
+    schemas: Arc<HashMap<&'static str, Schema>>,
+    metrics: Arc<Metrics>,
+    surroundings: Surroundings,
+    /// Places for large preparations.
+    large: Arc<Semaphore>,
+}
+
+impl<W: World> Planner<W> {
+    pub(super) fn new(committer: &Committer<W>) -> Self {
+        Self {
+            store: Arc::clone(&committer.store),
+            registry: Arc::clone(&committer.registry),
+            schemas: Arc::clone(&committer.schemas),
+            metrics: Arc::clone(&committer.metrics),
+            surroundings: committer.surroundings,
+            large: Arc::new(Semaphore::new(limits::LARGE_PREPARATIONS_MAX)),
+        }
+    }
+
+    fn kind(&self, key: &ObjectKey) -> &dyn Kind<W> {
+        self.registry.get(key.resource).expect("keys are made from registered resources only")
+    }
+
+    /// The namespace that something new may come into.
+    fn home(&self, command: &Command) -> Option<ObjectKey> {
+        let makes = matches!(command.action, Action::Create(_) | Action::Apply { subresource: None, .. });
+        let ours = self.surroundings == Surroundings::Nothing && !command.key.namespace.is_empty();
+        (makes && ours).then(|| namespace::key(&command.key.scope, &command.key.namespace))
+    }
+
+    /// Prepares a command for the version of its object that is stored.
+    async fn begin(self: &Arc<Self>, command: Command) -> Result<Order<W>, Refusal> {
+        match &command.action {
+            Action::Delete(_) => {
+                let bytes = command.body_bytes;
+                Ok(Order { work: Work::Command(Box::new(command)), bytes })
+            }
+            Action::Create(_) => self.plan(command, None).await,
+            Action::Update { .. } | Action::Apply { .. } => {
+                let current = self.read(&command.key).await?;
+                self.plan(command, current).await
+            }
+        }
+    }
+
+    async fn read(&self, key: &ObjectKey) -> Result<Option<Version>, Refusal> {
+        // A key that the store could not hold names no object.
+        let Some(key) = api::store_key(key) else { return Ok(None) };
+        let record = self.store.get(&key).await.map_err(|error| api::read_failed(&error))?;
+        Ok(record.map(Version::stored))
+    }
+
+    /// Prepares a command for this version of its object. What is large takes its time on a thread that may block, and only
+    /// so many do so at once.
+    async fn plan(self: &Arc<Self>, command: Command, current: Option<Version>) -> Result<Order<W>, Refusal> {
+        let bytes = command.body_bytes + current.as_ref().map_or(0, Version::len);
+        let key = command.key.clone();
+        let home = self.home(&command).filter(|_| current.is_none());
+        let planned = if bytes <= limits::SMALL_BYTES_MAX && !command.action.multiplies() {
+            self.prepare(command, current)
+        } else {
+            let turn = Arc::clone(&self.large).acquire_owned().await;
+            let this = Arc::clone(self);
+            let prepare = move || {
+                let mut plan = this.prepare(command, current)?;
+                plan.encode();
+                drop(turn);
+                Ok(plan)
+            };
+            tokio::task::spawn_blocking(prepare).await.unwrap_or_else(|_| Err(api::panicked()))
+        };
+        match (planned, home) {
+            (Ok(plan), _) => Ok(Order { work: Work::Plan(Box::new(plan)), bytes }),
+            (Err(refusal), None) => Err(refusal),
+            (Err(refusal), Some(home)) => Err(self.unless_homeless(&key, &home, refusal).await),
+        }
+    }
+
+    fn prepare(&self, command: Command, current: Option<Version>) -> Result<Plan<W>, Refusal> {
+        let kind = self.kind(&command.key);
+        let schema = &self.schemas[command.key.resource];
+        let prepare = || {
+            let current =
+                current.as_ref().map(Version::object).transpose().map_err(|error| api::read_failed(&error))?;
+            verbs::prepare(kind, schema, command, current)
+        };
+        // It changes nothing: one that panics leaves nothing half done.
+        panic::catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err(api::panicked()))
+    }
+
+    /// The refusal of something new; that its namespace is missing or being deleted is said first.
+    async fn unless_homeless(&self, key: &ObjectKey, home: &ObjectKey, refusal: Refusal) -> Refusal {
+        let present = match self.read(home).await {
+            Ok(version) => version.map(|version| version.present()).transpose(),
+            Err(_) => return refusal,
+        };
+        let admitted = present.map(|present| namespace::admit(self.kind(key).resource(), key, present));
+        match admitted {
+            Ok(Err(homeless)) => homeless,
+            Ok(Ok(())) | Err(_) => refusal,
+        }
+    }
+
+    /// 409 for a command that was prepared again and again, and each time for a version that was not current any more.
+    fn modified(&self, key: &ObjectKey) -> Refusal {
+        let resource = self.kind(key).resource();
+        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        Refusal::conflict(resource.group, resource.plural, &key.name, why)
+    }
+}

@@ -1,0 +1,88 @@
+//! A version of an object as the committer has it: its bytes, which it reads only if it must.
+
+use std::sync::{Arc, OnceLock};
+
+use apimachinery::{object::Object, verbs::Present};
+use bytes::Bytes;
+use serde::{Deserialize, de::IgnoredAny};
+use store::{Error, Record};
+
+/// A version of an object. Its tree is made when something inside is asked for: of a large object that takes tens of
+/// milliseconds.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// Its resourceVersion.
+    revision: String,
+    bytes: Bytes,
+    object: OnceLock<Arc<Object>>,
+}
+
+/// The part of an object that says whether its deletion has begun.
+#[derive(Deserialize)]
+struct Head {
+    metadata: HeadMeta,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HeadMeta {
+    deletion_timestamp: Option<IgnoredAny>,
+}
+
+impl Version {
+    /// A version that was read from the store.
+    pub fn stored(record: Record) -> Self {
+        let Record { key: _, revision, value } = record;
+        Self { revision: revision.to_string(), bytes: value, object: OnceLock::new() }
+    }
+
+    /// A version that has been decided, and its bytes.
+    pub fn decided(object: Arc<Object>, bytes: Bytes) -> Self {
+        let revision = object.metadata.resource_version.clone();
+        Self { revision, bytes, object: OnceLock::from(object) }
+    }
+
+    /// Its resourceVersion.
+    pub fn resource_version(&self) -> &str {
+        &self.revision
+    }
+
+    /// How long it is, in bytes.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The bytes.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// The object.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the bytes are none.
+    pub fn object(&self) -> Result<&Arc<Object>, Error> {
+        if let Some(object) = self.object.get() {
+            return Ok(object);
+        }
+        let object = Object::from_bytes(&self.bytes).map_err(|error| self.corrupt(&error))?;
+        Ok(self.object.get_or_init(|| Arc::new(object)))
+    }
+
+    /// Whether its deletion has begun, found without making its tree.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the bytes are no object.
+    pub fn present(&self) -> Result<Present, Error> {
+        if let Some(object) = self.object.get() {
+            return Ok(Present::of(Some(object)));
+        }
+        let head: Head = serde_json::from_slice(&self.bytes).map_err(|error| self.corrupt(&error))?;
+        let terminating = head.metadata.deletion_timestamp.is_some();
+        Ok(if terminating { Present::Terminating } else { Present::Object })
+    }
+
+    fn corrupt(&self, error: &serde_json::Error) -> Error {
+        Error::Corrupt(format!("what revision {} wrote is not an object: {error}", self.revision))
+    }
+}

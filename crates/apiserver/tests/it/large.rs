@@ -1,0 +1,208 @@
+//! What large commands cost the others: they are prepared by their requests and not by the committer, and what they hold is
+//! bounded in bytes everywhere.
+
+use apimachinery::{
+    command::{Action, Command, Mutation},
+    options::FieldValidation,
+    patch::Patch,
+    refusal::Reason,
+};
+use apiserver::limits;
+use futures::future::join_all;
+use http::Method;
+use serde_json::json;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
+use tokio_rustls::client::TlsStream;
+
+use crate::{
+    commands::{create, create_book, delete, dry, large, retitle},
+    commits::{Desk, Outcome, may_repeat, object, queued, reason},
+    faulty::{Fault, FaultyStore},
+    front::{Answer, Front, SOON, Who, handshake},
+    library::{BOOKS, GATE, GATED, book, book_key, shelf, shelf_key},
+};
+
+const LARGE: usize = 2 * limits::SMALL_BYTES_MAX;
+const LARGEST: usize = limits::BODY_BYTES_MAX;
+
+/// A book `x`, in a log that others write to.
+async fn shared() -> Desk {
+    let desk = Desk::open_on(FaultyStore::shared(), 0);
+    desk.queue.submit(create(shelf_key("a"), shelf("a", 5))).await.unwrap();
+    desk.queue.submit(create_book("x")).await.unwrap();
+    desk
+}
+
+/// A patch that copies what is there, so that it becomes larger than patch and object together.
+fn copying(name: &str) -> Command {
+    let patch = json!([{ "op": "copy", "from": "/spec/shelf", "path": "/spec/title" }]).to_string();
+    let patch = Patch::parse("application/json-patch+json", patch.as_bytes()).unwrap();
+    let change = Mutation::Patch(patch, FieldValidation::Strict);
+    Command { action: Action::Update { change, subresource: None }, ..retitle(name, "") }
+}
+
+fn is_conflict(outcome: &Outcome) -> bool {
+    let modified = "the object has been modified; please apply your changes to the latest version and try again";
+    reason(outcome) == Reason::Conflict && outcome.as_ref().unwrap_err().message.ends_with(modified)
+}
+
+#[tokio::test]
+async fn large_changes_are_never_prepared_by_the_committer() {
+    let desk = Desk::with_shelf().await;
+    desk.queue.submit(large(create_book("x"), LARGE)).await.unwrap();
+    desk.queue.submit(large(retitle("x", ""), LARGE)).await.unwrap();
+    desk.queue.submit(retitle("x", "small, of what is large")).await.unwrap();
+    desk.queue.submit(large(retitle("x", ""), LARGE)).await.unwrap();
+    desk.queue.submit(create_book("y")).await.unwrap();
+    desk.queue.submit(copying("y")).await.unwrap();
+    assert_eq!(desk.prepared_again(), [0, 0], "each was prepared once");
+    // The second is prepared before the first is decided.
+    let both = desk.at_once(vec![retitle("y", "first"), large(retitle("y", ""), LARGE)]).await;
+    assert!(both.iter().all(Result::is_ok), "{both:?}");
+    assert_eq!(desk.stored(&book_key("y")).await.unwrap()["spec"]["title"].as_str().unwrap().len(), LARGE);
+    assert_eq!(desk.prepared_again(), [0, 1]);
+    desk.queue.submit(delete(book_key("x"))).await.unwrap();
+    assert_eq!(desk.prepared_again(), [0, 2], "what is large was not read by the committer");
+}
+
+#[tokio::test]
+async fn only_so_many_large_commands_are_prepared_at_the_same_time() {
+    let desk = Desk::with_shelf().await;
+    let names = ["1", "2", "3", "4", "5", "6"];
+    let large = names.map(|name| large(create(book_key(name), book(name, GATED)), LARGE));
+    let waiting = queued(&desk.queue, large.into()).await;
+    let prepared = async {
+        while GATE.held() < limits::LARGE_PREPARATIONS_MAX {
+            // Small ones do not wait for large ones.
+            desk.queue.submit(dry(create_book("small"))).await.unwrap();
+        }
+    };
+    timeout(SOON, prepared).await.expect("preparations");
+    GATE.open();
+    assert!(
+        join_all(waiting).await.iter().all(|outcome| reason(outcome) == Reason::BadRequest),
+        "there is no such shelf"
+    );
+    assert_eq!(GATE.held_max(), limits::LARGE_PREPARATIONS_MAX);
+}
+
+#[tokio::test]
+async fn small_change_of_a_busy_object_is_made() {
+    for desk in [Desk::with_shelf().await, shared().await] {
+        drop(desk.queue.submit(create_book("x")).await);
+        let changes = (0..20).map(|count| retitle("x", &count.to_string())).collect();
+        let outcomes = desk.at_once(changes).await;
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        assert_eq!(object(&outcomes[19])["metadata"]["generation"], 21);
+        assert_eq!(desk.prepared_again(), [19, 0]);
+    }
+}
+
+#[tokio::test]
+async fn large_change_is_prepared_again_by_its_request() {
+    let desk = shared().await;
+    desk.store.keep_busy("books/platform/attic/x", 2);
+    let outcome = desk.queue.submit(large(retitle("x", ""), LARGE)).await;
+    assert_eq!(object(&outcome)["spec"]["title"].as_str().unwrap().len(), LARGE);
+    assert!(
+        object(&outcome)["metadata"]["labels"]["changed-in"].is_string(),
+        "and loses nothing of the others' changes"
+    );
+    assert_eq!(desk.prepared_again(), [0, 2]);
+}
+
+#[tokio::test]
+async fn large_change_of_a_busy_object_is_a_conflict() {
+    let desk = shared().await;
+    desk.store.keep_busy("books/platform/attic/x", usize::MAX);
+    let outcome = desk.queue.submit(large(retitle("x", ""), LARGE)).await;
+    assert!(is_conflict(&outcome), "{outcome:?}");
+    let again = u64::try_from(limits::PREPARED_AGAIN_MAX).unwrap();
+    assert_eq!(desk.prepared_again(), [0, again]);
+    let outcome = desk.queue.submit(copying("x")).await;
+    assert!(is_conflict(&outcome), "{outcome:?}");
+    assert_eq!(desk.prepared_again(), [0, 2 * again], "it is small, and what it makes may be large");
+    desk.queue.submit(retitle("x", "small")).await.unwrap();
+}
+
+#[tokio::test]
+async fn commits_are_bounded_in_bytes() {
+    for desk in [Desk::with_shelf().await, shared().await] {
+        drop(desk.queue.submit(delete(book_key("x"))).await);
+        desk.queue.submit(create(shelf_key("b"), shelf("b", 100))).await.unwrap();
+        let before = desk.store.commit_bytes().len();
+        let books =
+            ["1", "2", "3", "4", "5", "6", "7"].map(|name| large(create(book_key(name), book(name, "b")), LARGEST));
+        let outcomes = desk.at_once(books.into()).await;
+        assert!(outcomes.iter().all(Result::is_ok));
+        let bytes = desk.store.commit_bytes().split_off(before);
+        assert!(bytes.iter().all(|bytes| *bytes < limits::BATCH_BYTES_MAX + LARGEST + 64 * 1024), "{bytes:?}");
+        assert!(bytes.iter().sum::<usize>() > 7 * LARGEST, "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn commands_that_wait_are_bounded_in_bytes() {
+    let desk = Desk::with_shelf().await;
+    let begun = desk.store.commits().len();
+    desk.store.plan([Fault::Held]);
+    desk.store.hold_reads(true);
+    let first = queued(&desk.queue, vec![create_book("x")]).await;
+    desk.store.reads_waited(1).await;
+    let deletion = || large(delete(book_key("nothing")), LARGEST);
+    let room = limits::QUEUE_BYTES_MAX / (LARGEST - limits::SMALL_BYTES_MAX);
+    let waiting = queued(&desk.queue, (0..room).map(|_| deletion()).collect()).await;
+    let refused = timeout(SOON, desk.queue.submit(deletion())).await.expect("a refusal at once");
+    assert_eq!((reason(&refused), may_repeat(&refused)), (Reason::TooManyRequests, true));
+    // Small ones are not kept out by large ones.
+    let small = queued(&desk.queue, vec![create_book("y")]).await;
+    desk.store.hold_reads(false);
+    desk.store.commits_begun(begun + 1).await;
+    desk.store.release();
+    assert!(join_all(first.into_iter().chain(small)).await.iter().all(Result::is_ok));
+    assert!(join_all(waiting).await.iter().all(|outcome| reason(outcome) == Reason::NotFound));
+    assert_eq!(reason(&desk.queue.submit(deletion()).await), Reason::NotFound, "there is room again");
+}
+
+/// A connection on which a large body is on its way, all but its last byte.
+async fn upload(front: &Front) -> TlsStream<TcpStream> {
+    let mut stream = handshake(front.address, b"http/1.1", Who::Admin).await;
+    let length = LARGEST - 1024;
+    let head = format!(
+        "POST {BOOKS} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b' '; length - 1]).await.unwrap();
+    stream.flush().await.unwrap();
+    stream
+}
+
+/// Tries to make a large book until the answer is this.
+async fn try_until(front: &Front, status: u16) -> Answer {
+    let mut body = book("large", "a");
+    body["spec"]["title"] = "x".repeat(LARGEST - 1024).into();
+    let path = format!("{BOOKS}?dryRun=All");
+    let answered = async {
+        loop {
+            let answer = front.client.send(Method::POST, &path, &body).await;
+            if answer.status == status {
+                return answer;
+            }
+        }
+    };
+    timeout(SOON, answered).await.expect("this answer")
+}
+
+#[tokio::test]
+async fn bodies_under_way_are_bounded_in_bytes() {
+    let front = Front::open().await;
+    let room = limits::BODIES_BYTES_MAX / (LARGEST - limits::SMALL_BYTES_MAX);
+    let uploads = join_all((0..room).map(|_| upload(&front))).await;
+    let refused = try_until(&front, 429).await;
+    assert_eq!(refused.header("retry-after"), "1", "{}", refused.text());
+    // Neither reading nor small requests are kept out by them.
+    assert_eq!(front.get(BOOKS).await.status, 200);
+    front.book("small").await;
+    drop(uploads);
+    try_until(&front, 201).await;
+}

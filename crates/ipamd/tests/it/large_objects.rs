@@ -1,0 +1,77 @@
+//! What the largest bodies cost the one thread that makes all writes: everybody else waits for it.
+
+use std::{fs, time::Duration};
+
+use http::Method;
+use serde_json::{Map, Value, json};
+use testkit::Answer;
+
+use super::support::{Front, body};
+
+const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const CONFIG_MAP: &str = "/api/v1/namespaces/default/configmaps/large";
+/// What no request may take of the committer's processor time.
+const COMMITTER_TIME_MAX: Duration = Duration::from_millis(50);
+/// The longest body that the server takes; without optimisation a part of it, which is large all the same.
+const BODY_BYTES_MAX: usize = if cfg!(debug_assertions) { 256 * 1024 } else { 3 * 1024 * 1024 };
+
+/// A config map as large as a body may be, of as many entries as there is room for.
+fn large(first: usize) -> Value {
+    let entry = |number: usize| (format!("k{number:06}"), Value::from(""));
+    let entries = (BODY_BYTES_MAX - 1024) / "\"k000000\":\"\",".len();
+    let data: Map<String, Value> = (first..first + entries).map(entry).collect();
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "large" }, "data": data })
+}
+
+/// The processor time that the committer has used.
+fn committer_time(process: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap().map(|thread| thread.unwrap().path());
+    let committer = threads.into_iter().find(|thread| fs::read(thread.join("comm")).unwrap() == b"committer\n");
+    let stat = fs::read_to_string(committer.expect("a committer").join("schedstat")).unwrap();
+    Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// Does a request and says what it took of the committer's time.
+async fn measured(front: &Front, what: &str, answer: impl Future<Output = Answer>, code: u16) -> Value {
+    let process = front.server.process_id().unwrap();
+    let before = committer_time(process);
+    let answer = answer.await;
+    let took = committer_time(process).checked_sub(before).unwrap();
+    println!("{what}: {took:?} of the committer, an answer of {} bytes", answer.body.len());
+    assert!(took < COMMITTER_TIME_MAX, "{what}: {took:?}");
+    body(&answer, code)
+}
+
+#[tokio::test]
+async fn no_large_body_takes_long_of_the_committer() {
+    let front = Front::open().await;
+    let large_text = large(0).to_string();
+    assert!((BODY_BYTES_MAX - 2048..=BODY_BYTES_MAX).contains(&large_text.len()), "{}", large_text.len());
+    let json_body = [("content-type", "application/json")];
+    let create = front.send(Method::POST, CONFIG_MAPS, &json_body, large_text.clone());
+    measured(&front, "create", create, 201).await;
+    let create = front.send(Method::POST, CONFIG_MAPS, &json_body, large_text.clone());
+    measured(&front, "create again", create, 409).await;
+    let change = json!([{ "op": "replace", "path": "/data/k000007", "value": "seven" }]);
+    measured(&front, "small JSON patch", front.patch(CONFIG_MAP, "json", &change), 200).await;
+    let changes: Vec<_> =
+        (0..9_000).map(|number| json!({ "op": "add", "path": format!("/data/n{number}"), "value": "x" })).collect();
+    measured(&front, "long JSON patch", front.patch(CONFIG_MAP, "json", &changes.into()), 200).await;
+    measured(&front, "merge patch", front.patch(CONFIG_MAP, "merge", &large(100_000)), 200).await;
+    measured(&front, "strategic patch", front.patch(CONFIG_MAP, "strategic-merge", &large(0)), 200).await;
+    measured(&front, "replace", front.send(Method::PUT, CONFIG_MAP, &json_body, large_text.clone()), 200).await;
+    let held = json!({ "metadata": { "finalizers": ["example.com/hold"] } });
+    measured(&front, "finalizer", front.patch(CONFIG_MAP, "merge", &held), 200).await;
+    measured(&front, "delete", front.send(Method::DELETE, CONFIG_MAP, &[], ""), 200).await;
+    let released = json!({ "metadata": { "finalizers": [] } });
+    measured(&front, "last finalizer", front.patch(CONFIG_MAP, "merge", &released), 200).await;
+    let media = [("content-type", "application/apply-patch+yaml")];
+    let path = format!("{CONFIG_MAP}?fieldManager=one");
+    measured(&front, "apply", front.send(Method::PATCH, &path, &media, large_text.clone()), 201).await;
+    let path = format!("{CONFIG_MAP}?fieldManager=two&force=true");
+    let other = large(100_000).to_string();
+    measured(&front, "apply by another manager", front.send(Method::PATCH, &path, &media, other), 200).await;
+    measured(&front, "delete at once", front.send(Method::DELETE, CONFIG_MAP, &[], ""), 200).await;
+    let metrics = front.get("/metrics").await.text();
+    assert!(!metrics.contains("ipam_commands_prepared_again_total{by=\"committer\"}"), "{metrics}");
+}
