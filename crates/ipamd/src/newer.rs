@@ -5,6 +5,6 @@ use std::process::ExitCode;
 #[path = "main.rs"]
 mod program;
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
     program::main()
 }

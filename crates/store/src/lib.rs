@@ -152,6 +152,13 @@ pub enum Error {
     Diverged(String),
 }
 
+impl Error {
+    /// Whether a commit that failed so has certainly written nothing.
+    pub fn nothing_was_written(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Full(_) | Self::Guard(_) | Self::Precondition { .. })
+    }
+}
+
 /// The ordered log of one database.
 ///
 /// Reads go on beside a transaction and beside each other, and see whole commits only.

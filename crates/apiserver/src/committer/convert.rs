@@ -81,7 +81,7 @@ pub fn not_written(error: &store::Error) -> Refusal {
 /// The refusal of a write whose commit failed. Only what the contract of the store promises is said.
 pub fn commit_failed(error: &store::Error) -> Refusal {
     match error {
-        store::Error::Unavailable(_) | store::Error::Guard(_) | store::Error::Precondition { .. } => not_written(error),
+        error if error.nothing_was_written() => not_written(error),
         store::Error::Unknown(_) => Refusal::new(
             Reason::Timeout,
             "the store did not say whether the write was made: read the object before you repeat it",
@@ -106,6 +106,7 @@ mod tests {
         let (compacted, future) = (Revision(1), Revision(2));
         for (error, is_certain) in [
             (Error::Unavailable(String::new()), true),
+            (Error::Full(String::new()), true),
             (Error::Guard(String::new()), true),
             (precondition(), true),
             (Error::Unknown(String::new()), false),

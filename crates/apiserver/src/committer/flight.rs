@@ -142,9 +142,7 @@ impl Crew {
     ) -> Result<Landing, Lost> {
         match self.commit_timed(transaction, writes).await {
             Ok(()) => Ok(Ok(())),
-            Err(error @ (Error::Unavailable(_) | Error::Guard(_) | Error::Precondition { .. })) => {
-                Ok(Err(convert::commit_failed(&error)))
-            }
+            Err(error) if error.nothing_was_written() => Ok(Err(convert::not_written(&error))),
             Err(error) => self.find_out(Revision(batch.base), Revision(batch.end()), error).await,
         }
     }

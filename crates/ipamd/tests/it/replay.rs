@@ -41,13 +41,37 @@ impl Entry {
         self.query.split('&').any(|parameter| ["watch=true", "watch=1"].contains(&parameter))
     }
 
+    /// The body, naming the present version of the object where the recorded one named what was then the present version. How
+    /// many revisions requests take together depends on how they meet in commits.
+    async fn body(&self, front: &Front) -> String {
+        let recorded = serde_json::from_str(&self.body).ok().filter(|_| self.answer.reason != "Conflict");
+        let Some(mut body): Option<Value> = recorded else { return self.body.clone() };
+        let places: Vec<&mut Value> = match &mut body {
+            Value::Array(operations) => {
+                let named =
+                    operations.iter_mut().filter(|operation| text(operation, "/path") == "/metadata/resourceVersion");
+                named.filter_map(|operation| operation.get_mut("value")).collect()
+            }
+            whole => whole.pointer_mut("/metadata/resourceVersion").into_iter().collect(),
+        };
+        if places.is_empty() {
+            return self.body.clone();
+        }
+        let object = self.path.trim_end_matches("/status");
+        let present: Value = front.get(object).await.json().unwrap();
+        for place in places {
+            *place = present["metadata"]["resourceVersion"].clone();
+        }
+        body.to_string()
+    }
+
     async fn replay(&self, front: &Front) -> Outline {
         let target = if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) };
         let mut request = Request::builder().method(self.method.as_str()).uri(target);
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let request = request.body(Bytes::from(self.body.clone())).unwrap();
+        let request = request.body(Bytes::from(self.body(front).await)).unwrap();
         let content_type = |headers: &http::HeaderMap| {
             headers.get("content-type").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
         };
