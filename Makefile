@@ -13,7 +13,7 @@ demo: ## Build, start a server on a temporary directory, create pools and claims
 
 test: ## Every test: cargo's, then those through real kubectl against a fresh server
 	@scripts/need.sh
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --locked --no-fail-fast
 	@env -u KUBECONFIG scripts/e2e.sh
 
 # Only a KUBECONFIG that was named on the command line counts: nobody's cluster is met by accident.
