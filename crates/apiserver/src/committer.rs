@@ -94,7 +94,7 @@ impl<W: World> Committer<W> {
     pub fn open(self) -> (Queue<W>, impl Future<Output = Result<(), Fatal>> + Send) {
         let (sender, receiver) = mpsc::channel(limits::QUEUE_COMMANDS_MAX);
         let nudge = Arc::<Notify>::default();
-        let queue = Queue::new(sender, Arc::clone(&nudge), Planner::new(&self), Arc::clone(&self.writes));
+        let queue = Queue::new(sender, Arc::clone(&nudge), Planner::new(&self));
         let waiting = Waiting::new(receiver);
         // Where this is called from, not where the work is done: there the callers wait for their answers.
         let answers = Answers { runtime: Handle::current(), tasks: TaskTracker::new() };

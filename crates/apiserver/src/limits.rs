@@ -336,6 +336,8 @@ pub struct Limits {
     pub mutating_requests: usize,
     /// The longest request body, in bytes; see [`BODY_BYTES_MAX`].
     pub body_bytes: usize,
+    /// Bytes of the bodies of writing requests under way; see [`BODIES_BYTES_MAX`].
+    pub bodies_bytes: usize,
     /// Open watches; see [`WATCHES_MAX`].
     pub watches: usize,
     /// Events that are kept in memory; see [`RECENT_EVENTS_MAX`].
@@ -354,6 +356,7 @@ impl Default for Limits {
             read_requests: READ_REQUESTS_MAX,
             mutating_requests: MUTATING_REQUESTS_MAX,
             body_bytes: BODY_BYTES_MAX,
+            bodies_bytes: BODIES_BYTES_MAX,
             watches: WATCHES_MAX,
             recent_events: RECENT_EVENTS_MAX,
             connections: CONNECTIONS_MAX,

@@ -190,7 +190,7 @@ impl<W: World> Server<W> {
             world,
             readers,
             writers,
-            bodies: Budget::new(limits::BODIES_BYTES_MAX),
+            bodies: Budget::new(self.limits.bodies_bytes),
             watchers,
             tails,
             turns,

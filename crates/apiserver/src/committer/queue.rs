@@ -87,6 +87,7 @@ struct Order<W> {
     work: Work<W>,
     /// How long the body and the version of the object that it was prepared for are.
     bytes: usize,
+    ticket: Ticket,
 }
 
 /// What is to be decided.
@@ -123,7 +124,6 @@ pub struct Queue<W> {
     sender: mpsc::Sender<Submitted<W>>,
     nudge: Arc<Notify>,
     planner: Arc<Planner<W>>,
-    writes: Arc<WritePath>,
     bytes: Budget,
 }
 
@@ -133,21 +133,14 @@ impl<W> Clone for Queue<W> {
             sender: self.sender.clone(),
             nudge: Arc::clone(&self.nudge),
             planner: Arc::clone(&self.planner),
-            writes: Arc::clone(&self.writes),
             bytes: self.bytes.clone(),
         }
     }
 }
 
 impl<W: World> Queue<W> {
-    pub(super) fn new(
-        sender: mpsc::Sender<Submitted<W>>,
-        nudge: Arc<Notify>,
-        planner: Planner<W>,
-        writes: Arc<WritePath>,
-    ) -> Self {
-        let (planner, bytes) = (Arc::new(planner), Budget::new(limits::QUEUE_BYTES_MAX));
-        Self { sender, nudge, planner, writes, bytes }
+    pub(super) fn new(sender: mpsc::Sender<Submitted<W>>, nudge: Arc<Notify>, planner: Planner<W>) -> Self {
+        Self { sender, nudge, planner: Arc::new(planner), bytes: Budget::new(limits::QUEUE_BYTES_MAX) }
     }
 
     /// Asks the committer to look whether others have committed: somebody waits for that.
@@ -158,8 +151,6 @@ impl<W: World> Queue<W> {
     /// Prepares a command, submits it, and waits for its answer. A caller that gives up the wait takes the command back,
     /// unless it has been decided already.
     pub async fn submit(&self, command: Command) -> Result<Committed, Refusal> {
-        // While it is prepared, which may read the store, the command counts as waiting already.
-        let _preparing = self.writes.enter();
         let (key, counted) = (command.key.clone(), Decided::of(&command));
         let home = self.planner.home(&command);
         let refused = |refusal: Refusal| {
@@ -169,15 +160,15 @@ impl<W: World> Queue<W> {
         let mut order = self.planner.begin(command).await.map_err(refused)?;
         for again in 0.. {
             let (caller, answer) = oneshot::channel();
-            let reply = Reply { caller, _ticket: self.writes.enter() };
-            self.enqueue(&key, order, home.clone(), counted, reply)?;
+            self.enqueue(&key, order, home.clone(), counted, caller)?;
             match answer.await.unwrap_or_else(|_| Err(abandoned()))? {
                 Settled::Committed(committed) => return Ok(committed),
                 Settled::Outdated(_) if again == limits::PREPARED_AGAIN_MAX => break,
                 Settled::Outdated(outdated) => {
                     let Outdated { command, current } = *outdated;
                     self.planner.metrics.prepared_again(PreparedBy::Request);
-                    order = self.planner.plan(command, current).await.map_err(refused)?;
+                    let ticket = self.planner.writes.enter();
+                    order = self.planner.plan(command, current, ticket).await.map_err(refused)?;
                 }
             }
         }
@@ -190,9 +181,10 @@ impl<W: World> Queue<W> {
         order: Order<W>,
         home: Option<ObjectKey>,
         counted: Decided,
-        reply: Reply,
+        caller: oneshot::Sender<Result<Settled, Refusal>>,
     ) -> Result<(), Refusal> {
-        let Order { work, bytes } = order;
+        let Order { work, bytes, ticket } = order;
+        let reply = Reply { caller, _ticket: ticket };
         let reads = self.planner.kind(key).reads(key);
         let submitted = Submitted { work, reads, home, counted, bytes, reply, _charge: self.bytes.charge(bytes)? };
         self.sender.try_send(submitted).map_err(|error| match error {
@@ -273,6 +265,7 @@ pub struct Planner<W> {
     registry: Arc<Registry<W>>,
     schemas: Arc<HashMap<&'static str, Schema>>,
     metrics: Arc<Metrics>,
+    writes: Arc<WritePath>,
     surroundings: Surroundings,
     /// Places for large preparations.
     large: Arc<Semaphore>,
@@ -285,6 +278,7 @@ impl<W: World> Planner<W> {
             registry: Arc::clone(&committer.registry),
             schemas: Arc::clone(&committer.schemas),
             metrics: Arc::clone(&committer.metrics),
+            writes: Arc::clone(&committer.writes),
             surroundings: committer.surroundings,
             large: Arc::new(Semaphore::new(limits::LARGE_PREPARATIONS_MAX)),
         }
@@ -301,17 +295,19 @@ impl<W: World> Planner<W> {
         (makes && ours).then(|| namespace::key(&command.key.scope, &command.key.namespace))
     }
 
-    /// Prepares a command for the version of its object that is stored.
+    /// Prepares a command for the version of its object that is stored. It counts as waiting from here on: the store may hang
+    /// when it is read, too.
     async fn begin(self: &Arc<Self>, command: Command) -> Result<Order<W>, Refusal> {
+        let ticket = self.writes.enter();
         match &command.action {
             Action::Delete(_) => {
                 let bytes = command.body_bytes;
-                Ok(Order { work: Work::Command(Box::new(command)), bytes })
+                Ok(Order { work: Work::Command(Box::new(command)), bytes, ticket })
             }
-            Action::Create(_) => self.plan(command, None).await,
+            Action::Create(_) => self.plan(command, None, ticket).await,
             Action::Update { .. } | Action::Apply { .. } => {
                 let current = self.read(&command.key).await?;
-                self.plan(command, current).await
+                self.plan(command, current, ticket).await
             }
         }
     }
@@ -324,14 +320,20 @@ impl<W: World> Planner<W> {
     }
 
     /// Prepares a command for this version of its object. What is large takes its time on a thread that may block, and only
-    /// so many do so at once.
-    async fn plan(self: &Arc<Self>, command: Command, current: Option<Version>) -> Result<Order<W>, Refusal> {
+    /// so many do so at once. It does not count as waiting meanwhile: the store is not asked for anything.
+    async fn plan(
+        self: &Arc<Self>,
+        command: Command,
+        current: Option<Version>,
+        mut ticket: Ticket,
+    ) -> Result<Order<W>, Refusal> {
         let bytes = command.body_bytes + current.as_ref().map_or(0, Version::len);
         let key = command.key.clone();
         let home = self.home(&command).filter(|_| current.is_none());
         let planned = if bytes <= limits::SMALL_BYTES_MAX && !command.action.multiplies() {
             self.prepare(command, current)
         } else {
+            drop(ticket);
             let turn = Arc::clone(&self.large).acquire_owned().await;
             let this = Arc::clone(self);
             let prepare = move || {
@@ -340,10 +342,12 @@ impl<W: World> Planner<W> {
                 drop(turn);
                 Ok(plan)
             };
-            tokio::task::spawn_blocking(prepare).await.unwrap_or_else(|_| Err(api::panicked()))
+            let planned = tokio::task::spawn_blocking(prepare).await.unwrap_or_else(|_| Err(api::panicked()));
+            ticket = self.writes.enter();
+            planned
         };
         match (planned, home) {
-            (Ok(plan), _) => Ok(Order { work: Work::Plan(Box::new(plan)), bytes }),
+            (Ok(plan), _) => Ok(Order { work: Work::Plan(Box::new(plan)), bytes, ticket }),
             (Err(refusal), None) => Err(refusal),
             (Err(refusal), Some(home)) => Err(self.unless_homeless(&key, &home, refusal).await),
         }

@@ -7,7 +7,7 @@ use apimachinery::{
     patch::Patch,
     refusal::Reason,
 };
-use apiserver::limits;
+use apiserver::limits::{self, Limits};
 use futures::future::join_all;
 use http::Method;
 use serde_json::json;
@@ -18,7 +18,7 @@ use crate::{
     commands::{create, create_book, delete, dry, large, retitle},
     commits::{Desk, Outcome, may_repeat, object, queued, reason},
     faulty::{Fault, FaultyStore},
-    front::{Answer, Front, SOON, Who, handshake},
+    front::{Answer, Front, SOON, Setup, Who, handshake},
     library::{BOOKS, GATE, GATED, book, book_key, shelf, shelf_key},
 };
 
@@ -164,15 +164,14 @@ async fn commands_that_wait_are_bounded_in_bytes() {
     assert_eq!(reason(&desk.queue.submit(deletion()).await), Reason::NotFound, "there is room again");
 }
 
-/// A connection on which a large body is on its way, all but its last byte.
-async fn upload(front: &Front) -> TlsStream<TcpStream> {
+/// A connection on which a body is on its way, all but its last byte.
+async fn upload(front: &Front, bytes: usize) -> TlsStream<TcpStream> {
     let mut stream = handshake(front.address, b"http/1.1", Who::Admin).await;
-    let length = LARGEST - 1024;
     let head = format!(
-        "POST {BOOKS} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        "POST {BOOKS} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {bytes}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(&vec![b' '; length - 1]).await.unwrap();
+    stream.write_all(&vec![b' '; bytes - 1]).await.unwrap();
     stream.flush().await.unwrap();
     stream
 }
@@ -180,7 +179,7 @@ async fn upload(front: &Front) -> TlsStream<TcpStream> {
 /// Tries to make a large book until the answer is this.
 async fn try_until(front: &Front, status: u16) -> Answer {
     let mut body = book("large", "a");
-    body["spec"]["title"] = "x".repeat(LARGEST - 1024).into();
+    body["spec"]["title"] = "x".repeat(LARGE).into();
     let path = format!("{BOOKS}?dryRun=All");
     let answered = async {
         loop {
@@ -195,9 +194,10 @@ async fn try_until(front: &Front, status: u16) -> Answer {
 
 #[tokio::test]
 async fn bodies_under_way_are_bounded_in_bytes() {
-    let front = Front::open().await;
-    let room = limits::BODIES_BYTES_MAX / (LARGEST - limits::SMALL_BYTES_MAX);
-    let uploads = join_all((0..room).map(|_| upload(&front))).await;
+    assert_eq!(Limits::default().bodies_bytes, limits::BODIES_BYTES_MAX);
+    let limits = Limits { bodies_bytes: 2 * LARGE, ..Limits::default() };
+    let front = Front::set_up(Setup { limits, ..Setup::default() }).await;
+    let uploads = [upload(&front, LARGE).await, upload(&front, 2 * LARGE).await];
     let refused = try_until(&front, 429).await;
     assert_eq!(refused.header("retry-after"), "1", "{}", refused.text());
     // Neither reading nor small requests are kept out by them.
