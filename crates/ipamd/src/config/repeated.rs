@@ -6,7 +6,15 @@ use super::CommandLine;
 
 /// Words that make a command complete, by its name; the first that a flag can stand beside is taken.
 const COMPLETE: [(&str, &[&str]); 14] = [
-    ("serve", &["--data-dir d", "--data-dir d --postgres-dsn host=h"]),
+    (
+        "serve",
+        &[
+            "--data-dir d",
+            "--data-dir d --postgres-dsn host=h",
+            "--data-dir d --tls-private-key-file k",
+            "--data-dir d --tls-cert-file c",
+        ],
+    ),
     ("store export", &["f --data-dir d", "f"]),
     ("store import", &["f --data-dir d", "f"]),
     ("store migrate up", &["--postgres-dsn host=h"]),
