@@ -31,8 +31,8 @@ const MEMORY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The processor time of one request, of all threads, three times what is measured. A server that is built for tests is
 /// about ten times as slow as one that is built for use; a request whose work grows faster than its body takes minutes.
 const PROCESS_TIME_MAX: Duration = Duration::from_secs(4);
-/// Of that, the time of the thread that decides.
-const COMMITTER_TIME_MAX: Duration = Duration::from_millis(1200);
+/// Of that, the time of the thread that decides: three times the 50 ms that no request may take of it.
+const COMMITTER_TIME_MAX: Duration = Duration::from_millis(150);
 /// A body that is twice as long may cost so many times as much: twice, with room for what differs from run to run.
 const TIMES_FOR_TWICE_MAX: u32 = 3;
 /// Below this nobody can tell what grows how.
