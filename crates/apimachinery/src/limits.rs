@@ -13,6 +13,26 @@ pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 ///
 /// Unit: bytes. Test: `crates/apimachinery/src/refusal.rs::a_refusal_is_bounded_whatever_it_is_about`.
 pub const CAUSES_BYTES_MAX: usize = 24 * 1024;
+/// The unknown fields that one answer names, and the faults that are found in one body.
+///
+/// Unit: fields. Test: `crates/apimachinery/src/schema/check/tests.rs::what_is_reported_is_bounded_and_all_is_removed`.
+pub const FINDINGS_MAX: usize = 100;
+/// The repeated keys of one body that an answer names.
+///
+/// Unit: keys. Test: `crates/apimachinery/src/schema/decode/tests.rs::repeated_keys_are_named_up_to_a_limit`.
+pub const DUPLICATES_MAX: usize = 100;
+/// The faults that an apply names in one configuration.
+///
+/// Unit: faults. Test: `crates/apimachinery/src/managed/tests/typed.rs::misfits_are_named_up_to_a_limit`.
+pub const MISFITS_MAX: usize = 100;
+/// The warnings of one answer, all together; beyond this each is cut to [`WARNING_CHARS_MAX`]: as kube-apiserver does.
+///
+/// Unit: characters. Test: `crates/apimachinery/src/warning.rs::texts_are_cut_only_when_they_are_too_long_together`.
+pub const WARNINGS_CHARS_MAX: usize = 4096;
+/// One warning of an answer whose warnings are too long together.
+///
+/// Unit: characters. Test: `crates/apimachinery/src/warning.rs::texts_are_cut_only_when_they_are_too_long_together`.
+pub const WARNING_CHARS_MAX: usize = 256;
 /// A value as a fault quotes it.
 ///
 /// Unit: bytes. Test: `crates/apimachinery/src/field.rs::a_long_value_is_quoted_by_its_beginning`.
@@ -93,6 +113,32 @@ pub const MANAGERS_MAX: usize = 1_000;
 ///
 /// Unit: managers. Test: `crates/apimachinery/src/managed/tests/apply.rs::appliers_of_one_object_are_bounded`.
 pub const APPLIERS_MAX: usize = 900;
+/// The managers of one object that only ever updated it; beyond this the oldest are merged into one, called
+/// `ancient-changes`.
+///
+/// Unit: managers. Test: `crates/apimachinery/src/managed/tests/endpoint.rs::cap_update_managers`.
+pub const UPDATE_MANAGERS_MAX: usize = 10;
+/// The longest path of a field in `managedFields`: one that nests deeper belongs to no object that could have been stored.
+///
+/// Unit: elements. Test: `crates/apimachinery/src/managed/tests/sets.rs::depth_is_bounded`.
+pub const FIELD_PATH_ELEMENTS_MAX: usize = 128;
+
+/// The longest DNS label, label value, and name part of a label key (RFC 1123).
+///
+/// Unit: bytes. Test: `crates/apimachinery/src/metadata/tests.rs::the_words_are_those_of_kubernetes`.
+pub const LABEL_BYTES_MAX: usize = 63;
+/// The longest DNS subdomain, which is the longest name of most objects (RFC 1123).
+///
+/// Unit: bytes. Test: `crates/apimachinery/src/metadata/tests.rs::the_words_are_those_of_kubernetes`.
+pub const SUBDOMAIN_BYTES_MAX: usize = 253;
+/// The part of `generateName` that is kept before the random letters.
+///
+/// Unit: bytes. Test: `crates/apimachinery/src/metadata/tests.rs::generated_names_keep_what_fits`.
+pub const GENERATED_BASE_BYTES_MAX: usize = 58;
+/// The longest name of a field manager.
+///
+/// Unit: bytes. Test: `crates/apimachinery/src/metadata/tests.rs::names_of_field_managers_are_bounded`.
+pub const MANAGER_BYTES_MAX: usize = 128;
 
 /// The pairs of verb and thing that the rules of one role multiply out to.
 ///
@@ -119,3 +165,7 @@ pub const REQUIREMENTS_MAX: usize = 1_000;
 ///
 /// Unit: media types. Test: `crates/apimachinery/src/negotiate/tests.rs::the_first_media_types_count`.
 pub const MEDIA_TYPES_MAX: usize = 100;
+/// The longest `continue` token; those that the service gives are far shorter.
+///
+/// Unit: bytes. Test: `crates/apimachinery/src/list/tests.rs::a_malformed_token_is_refused`.
+pub const CONTINUE_TOKEN_BYTES_MAX: usize = 4096;

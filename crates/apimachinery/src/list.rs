@@ -7,12 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
+    limits::CONTINUE_TOKEN_BYTES_MAX,
     options::{ListOptions, ResourceVersion, VersionMatch},
     refusal::{Cause, Reason, Refusal, Status},
 };
-
-/// The longest continue token that is looked at, in bytes. A key is far shorter.
-const TOKEN_BYTES_MAX: usize = 4096;
 
 /// Which state a list shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +92,7 @@ impl ContinueToken {
 
     /// Reads a token back, or refuses it with 400.
     pub fn decode(token: &str) -> Result<Self, Refusal> {
-        if token.len() > TOKEN_BYTES_MAX {
+        if token.len() > CONTINUE_TOKEN_BYTES_MAX {
             return Err(invalid_token("it is too long"));
         }
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid_token("it is not base64"))?;

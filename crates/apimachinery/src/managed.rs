@@ -26,13 +26,11 @@ mod typed;
 mod updater;
 mod value;
 
-pub use codec::{FieldsError, PATH_LENGTH_MAX};
+pub use codec::FieldsError;
 pub use conflict::{Conflict, Conflicts};
 pub use element::{Path, PathElement};
 pub use endpoint::{Applied, ApplyError, BEFORE_FIRST_APPLY, Endpoint};
-pub use entries::{
-    ANCIENT_CHANGES, EntriesError, Manager, Managers, Operation, Owned, UPDATE_MANAGERS_MAX, is_same_but_for_times,
-};
+pub use entries::{ANCIENT_CHANGES, EntriesError, Manager, Managers, Operation, Owned, is_same_but_for_times};
 pub use schema::Schema;
 pub use set::FieldSet;
 pub use typed::{Comparison, Fit, Misfit, Misfits, Typed};

@@ -8,20 +8,15 @@ use serde_json::{Value, json};
 use crate::{
     field::{Fault, Path, cut},
     kind::{Names, Resource},
-    limits::{ANNOTATIONS_BYTES_MAX, QUOTED_BYTES_MAX},
+    limits::{
+        ANNOTATIONS_BYTES_MAX, GENERATED_BASE_BYTES_MAX, LABEL_BYTES_MAX, MANAGER_BYTES_MAX, QUOTED_BYTES_MAX,
+        SUBDOMAIN_BYTES_MAX,
+    },
     object::{ObjectMeta, OwnerReference},
 };
 
-/// The longest DNS label, label value, and name part of a label key, in characters.
-const LABEL_LENGTH_MAX: usize = 63;
-/// The longest DNS subdomain, in characters.
-const SUBDOMAIN_LENGTH_MAX: usize = 253;
-/// The part of `generateName` that is kept, in bytes.
-const GENERATED_BASE_LENGTH_MAX: usize = 58;
 /// The letters of generated names: no vowels, so no words.
 const GENERATED_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
-/// The longest name of a field manager, in bytes.
-pub(crate) const MANAGER_LENGTH_MAX: usize = 128;
 
 const IMMUTABLE: &str = "field is immutable";
 
@@ -152,8 +147,8 @@ fn is_path_segment(name: &str) -> Result<(), String> {
     if let Some(character) = name.chars().find(|character| ['/', '%', '\0'].contains(character)) {
         return Err(format!("may not contain '{character}'"));
     }
-    if name.len() > SUBDOMAIN_LENGTH_MAX {
-        return Err(format!("must be no more than {SUBDOMAIN_LENGTH_MAX} bytes"));
+    if name.len() > SUBDOMAIN_BYTES_MAX {
+        return Err(format!("must be no more than {SUBDOMAIN_BYTES_MAX} bytes"));
     }
     Ok(())
 }
@@ -237,13 +232,13 @@ fn validate_owners(owners: &[OwnerReference], path: &Path, faults: &mut Vec<Faul
 pub fn manager_of_agent(user_agent: &str) -> String {
     let program = user_agent.split('/').next().unwrap_or_default();
     let printable: String = program.chars().filter(|c| !c.is_control()).collect();
-    printable[..printable.floor_char_boundary(MANAGER_LENGTH_MAX)].to_owned()
+    printable[..printable.floor_char_boundary(MANAGER_BYTES_MAX)].to_owned()
 }
 
 /// What is wrong with the name of a field manager.
 pub(crate) fn manager_fault(name: &str, path: Path) -> Option<Fault> {
-    if name.len() > MANAGER_LENGTH_MAX {
-        return Some(Fault::too_long(path, &format!("may not be more than {MANAGER_LENGTH_MAX} bytes")));
+    if name.len() > MANAGER_BYTES_MAX {
+        return Some(Fault::too_long(path, &format!("may not be more than {MANAGER_BYTES_MAX} bytes")));
     }
     let printable = !name.chars().any(char::is_control);
     (!printable).then(|| Fault::invalid(path, name, "should only contain printable characters"))
@@ -258,8 +253,8 @@ fn must(sentence: &str, examples: &[&str], regex: &str) -> String {
 
 /// Lower case letters, digits, `-` and `.`; up to 253 characters (RFC 1123).
 pub fn is_dns_subdomain(text: &str) -> Result<(), String> {
-    if text.len() > SUBDOMAIN_LENGTH_MAX {
-        return Err(too_long(SUBDOMAIN_LENGTH_MAX));
+    if text.len() > SUBDOMAIN_BYTES_MAX {
+        return Err(too_long(SUBDOMAIN_BYTES_MAX));
     }
     if text.split('.').all(is_label_text) {
         return Ok(());
@@ -274,8 +269,8 @@ pub fn is_dns_subdomain(text: &str) -> Result<(), String> {
 
 /// Lower case letters, digits and `-`; up to 63 characters (RFC 1123).
 pub fn is_dns_label(text: &str) -> Result<(), String> {
-    if text.len() > LABEL_LENGTH_MAX {
-        return Err(too_long(LABEL_LENGTH_MAX));
+    if text.len() > LABEL_BYTES_MAX {
+        return Err(too_long(LABEL_BYTES_MAX));
     }
     if is_label_text(text) {
         return Ok(());
@@ -314,7 +309,7 @@ pub fn is_qualified_name(text: &str) -> Result<(), String> {
     };
     match name {
         "" => Err("name part must be non-empty".to_owned()),
-        _ if name.len() > LABEL_LENGTH_MAX => Err(format!("name part {}", too_long(LABEL_LENGTH_MAX))),
+        _ if name.len() > LABEL_BYTES_MAX => Err(format!("name part {}", too_long(LABEL_BYTES_MAX))),
         _ if is_label_characters(name) => Ok(()),
         _ => Err(must(&format!("name part {QUALIFIED}"), QUALIFIED_EXAMPLES, QUALIFIED_REGEX)),
     }
@@ -322,8 +317,8 @@ pub fn is_qualified_name(text: &str) -> Result<(), String> {
 
 /// A label's value: empty, or up to 63 letters, digits, `-`, `_` and `.`.
 pub fn is_label_value(text: &str) -> Result<(), String> {
-    if text.len() > LABEL_LENGTH_MAX {
-        return Err(too_long(LABEL_LENGTH_MAX));
+    if text.len() > LABEL_BYTES_MAX {
+        return Err(too_long(LABEL_BYTES_MAX));
     }
     if text.is_empty() || is_label_characters(text) {
         return Ok(());
@@ -343,7 +338,7 @@ fn is_label_characters(text: &str) -> bool {
 
 /// A name from `generateName`: the base, cut if need be, and five letters.
 pub fn generate_name(base: &str, random: [u8; 5]) -> String {
-    let end = base.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= GENERATED_BASE_LENGTH_MAX);
+    let end = base.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= GENERATED_BASE_BYTES_MAX);
     let mut name = base[..end.last().unwrap_or(0)].to_owned();
     name.extend(
         random.iter().map(|byte| char::from(GENERATED_ALPHABET[usize::from(*byte) % GENERATED_ALPHABET.len()])),

@@ -3,11 +3,7 @@
 
 use std::collections::HashSet;
 
-/// All texts of an answer together, in characters. Beyond it each is cut.
-const TOTAL_CHARS_MAX: usize = 4096;
-
-/// One text of an answer whose texts are too long together, in characters.
-const CUT_CHARS_MAX: usize = 256;
+use crate::limits::{WARNING_CHARS_MAX, WARNINGS_CHARS_MAX};
 
 /// The values of the `Warning` headers for these texts, one header each: without repetitions and
 /// empty texts, in order.
@@ -17,7 +13,7 @@ pub fn headers(warnings: &[String]) -> Vec<String> {
     let mut seen = HashSet::new();
     let texts = warnings.iter().map(String::as_str).filter(|text| !text.is_empty() && seen.insert(*text));
     let mut texts: Vec<&str> = texts.collect();
-    if texts.iter().map(|text| text.chars().count()).sum::<usize>() > TOTAL_CHARS_MAX {
+    if texts.iter().map(|text| text.chars().count()).sum::<usize>() > WARNINGS_CHARS_MAX {
         texts = cut(&texts);
     }
     texts.into_iter().map(header).collect()
@@ -29,10 +25,10 @@ fn cut<'a>(texts: &[&'a str]) -> Vec<&'a str> {
     let mut kept: Vec<&str> = Vec::new();
     let mut seen = HashSet::new();
     for text in texts {
-        if written >= TOTAL_CHARS_MAX {
+        if written >= WARNINGS_CHARS_MAX {
             break;
         }
-        let end = text.char_indices().nth(CUT_CHARS_MAX).map_or(text.len(), |(end, _)| end);
+        let end = text.char_indices().nth(WARNING_CHARS_MAX).map_or(text.len(), |(end, _)| end);
         let short = &text[..end];
         // Two texts may have become one.
         if !seen.insert(short) {

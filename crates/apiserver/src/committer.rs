@@ -49,7 +49,7 @@ pub use self::{
 use crate::{hub::Hub, limits, metrics::Metrics, standalone::Surroundings, write_path::WritePath};
 
 /// Commands that are decided in one go, before the committer looks whether the store is free for the next commit.
-const DECIDED_COMMANDS_MAX: usize = 32;
+const COMMANDS_PER_DECISION: usize = 32;
 
 /// What a write was answered with, once it is durable.
 #[derive(Clone, Debug)]
@@ -175,7 +175,7 @@ impl<W: World> Committer<W> {
         let mut chunk = Vec::new();
         let room = limits::BATCH_COMMANDS_MAX.saturating_sub(open.callers.len());
         let bytes = limits::BATCH_BYTES_MAX.saturating_sub(open.batch.bytes);
-        waiting.take(&mut chunk, room.min(DECIDED_COMMANDS_MAX), bytes);
+        waiting.take(&mut chunk, room.min(COMMANDS_PER_DECISION), bytes);
         self.abandon(waiting.abandoned(), answers);
         if chunk.is_empty() {
             return;

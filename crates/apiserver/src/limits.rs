@@ -47,6 +47,11 @@ pub const LARGE_PREPARATIONS_MAX: usize = 2;
 ///
 /// Unit: commands. Test: `crates/apiserver/tests/it/commits.rs::commit_holds_no_more_commands_than_the_batch_limit`.
 pub const BATCH_COMMANDS_MAX: usize = 1_024;
+/// How often one batch waits for the state to be read again because another replica of a newer version wrote kinds that
+/// this one does not know; then its commands are answered with 503.
+///
+/// Unit: times. Test: `crates/apiserver/tests/it/replicas.rs::state_is_read_again_only_so_often_for_one_batch`.
+pub const RELOADS_PER_BATCH_MAX: usize = 3;
 /// The versions that one commit writes, together; the last one may exceed it.
 ///
 /// Unit: bytes. Test: `crates/apiserver/tests/it/large.rs::commits_are_bounded_in_bytes`.
@@ -286,6 +291,14 @@ pub const BINDING_SUBJECTS_MAX: usize = 5_000;
 ///
 /// Unit: entries. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
 pub const CONFIG_MAP_ENTRIES_MAX: usize = 16_384;
+/// The values of one ConfigMap, all together (`MaxSecretSize` of core/v1).
+///
+/// Unit: bytes. Test: `crates/apiserver/tests/it/standing_alone.rs::bad_config_maps_are_refused_with_every_fault`.
+pub const CONFIG_MAP_BYTES_MAX: usize = 1024 * 1024;
+/// The longest key of a ConfigMap.
+///
+/// Unit: bytes. Test: `crates/apiserver/tests/it/standing_alone.rs::bad_config_maps_are_refused_with_every_fault`.
+pub const CONFIG_MAP_KEY_BYTES_MAX: usize = 253;
 /// The conditions of one namespace.
 ///
 /// Unit: conditions. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
@@ -365,3 +378,7 @@ impl Default for Limits {
         }
     }
 }
+/// The objects that a start names in its log because their stored status differs from the addresses that are held.
+///
+/// Unit: objects. Test: `crates/apiserver/tests/it/requests.rs::stored_status_that_disagrees_with_the_spans_is_counted`.
+pub const DISAGREEMENTS_LOGGED_MAX: usize = 10;

@@ -129,6 +129,7 @@ pub struct Metrics {
     connection_ends: Family<EndLabels, Counter>,
     certificate_ends: Family<CertificateLabels, PrometheusGauge>,
     reloads: Family<ReloadLabels, Counter>,
+    disagreements: Counter,
     lost_log_lines: OnceLock<LostLogLines>,
 }
 
@@ -163,6 +164,7 @@ impl Default for Metrics {
             connection_ends: Family::default(),
             certificate_ends: Family::default(),
             reloads: Family::default(),
+            disagreements: Counter::default(),
             lost_log_lines: OnceLock::new(),
         };
         metrics.register_requests();
@@ -277,6 +279,11 @@ impl Metrics {
             "Changed files that were read again, and looks at changed files that cannot be used",
             self.reloads.clone(),
         );
+        r.register(
+            "ipam_restored_status_disagreements",
+            "Objects whose stored status differed from the addresses that are held when the state was read",
+            self.disagreements.clone(),
+        );
     }
 
     /// The answer to a request was sent, as far as it is known.
@@ -369,6 +376,11 @@ impl Metrics {
     pub fn reloaded(&self, files: &'static str, success: bool) {
         let result = if success { "success" } else { "failure" };
         self.reloads.get_or_create(&ReloadLabels { files, result }).inc();
+    }
+
+    /// The state was read, and so many objects' stored status differed from their spans.
+    pub fn disagreed(&self, objects: usize) {
+        self.disagreements.inc_by(objects as u64);
     }
 
     /// A connection is open until what is returned is dropped.

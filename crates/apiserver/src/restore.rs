@@ -1,5 +1,7 @@
 //! Reading the world back from the store.
 
+use std::sync::Arc;
+
 use apimachinery::{
     kind::{Registry, World},
     object::Object,
@@ -24,6 +26,8 @@ pub struct Restored {
     pub objects: usize,
     /// Held spans.
     pub spans: usize,
+    /// Objects whose stored status is not what their spans say.
+    pub disagreements: usize,
 }
 
 /// The state in the store does not make a world.
@@ -66,13 +70,33 @@ pub async fn restore<W: World>(
     world: &mut W,
 ) -> Result<Restored, RestoreError> {
     let mut snapshot = store.snapshot().await?;
-    let mut restored = Restored { revision: snapshot.revision().0, objects: 0, spans: 0 };
+    let mut restored = Restored { revision: snapshot.revision().0, objects: 0, spans: 0, disagreements: 0 };
     let kept = world.kept();
     for kind in registry.iter().filter(|kind| kept.contains(&kind.resource().plural)) {
         restored.objects += restore_objects(&mut *snapshot, registry, kind.resource().plural, world).await?;
     }
     restored.spans = restore_spans(&mut *snapshot, world).await?;
+    restored.disagreements = report_disagreements(world);
     Ok(restored)
+}
+
+/// Every commit writes the status that its spans lead to, so the two agree unless something else wrote to the store. The next
+/// commit writes such a status again: what it was is in the log lines alone.
+fn report_disagreements<W: World>(world: &W) -> usize {
+    let disagreeing = world.settle(api::now());
+    for write in disagreeing.iter().take(limits::DISAGREEMENTS_LOGGED_MAX) {
+        let status = |object: &Option<Arc<Object>>| {
+            object.as_ref().and_then(|object| object.fields.get("status")).map(ToString::to_string).unwrap_or_default()
+        };
+        tracing::warn!(
+            object = write.key.to_text(),
+            stored = status(&write.old),
+            computed = status(&write.new),
+            "the stored status differs from the addresses that are held; the next commit writes the computed one. Run \
+             `ipam store check` on a backup"
+        );
+    }
+    disagreeing.len()
 }
 
 async fn restore_objects<W: World>(

@@ -150,6 +150,7 @@ impl<W: World> Server<W> {
     pub async fn restore(&self, mut world: W, tasks: &Supervisor) -> Result<Restored, RestoreError> {
         restore::begin_log(&*self.store).await?;
         let restored = restore::restore(&*self.store, &self.registry, &mut world).await?;
+        self.metrics.disagreed(restored.disagreements);
         let resources = self.registry.iter().map(Kind::resource);
         let schemas = resources.map(|resource| (resource.plural, Schema::for_resource(resource)));
         let committer = Committer {

@@ -16,3 +16,7 @@ pub const SELECTOR_EXPRESSIONS_MAX: usize = 100;
 ///
 /// Unit: values. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
 pub const SELECTOR_VALUES_MAX: usize = 1_000;
+/// The holders that a refused deletion of a pool names; the message says how many more there are.
+///
+/// Unit: holders. Test: `crates/ipam/src/tests/pools.rs::a_pool_in_use_stays`.
+pub const HOLDERS_NAMED_MAX: usize = 3;

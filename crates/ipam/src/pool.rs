@@ -26,7 +26,9 @@ use self::{
 use crate::{
     GROUP,
     choose::{self, Purpose, Request},
-    condition, spec,
+    condition,
+    limits::HOLDERS_NAMED_MAX,
+    spec,
     world::{self, Pool, World},
 };
 
@@ -34,9 +36,6 @@ use crate::{
 pub const PLURAL: &str = "ippools";
 /// The kind.
 pub const KIND: &str = "IPPool";
-
-/// How many holders a refused deletion names.
-const HOLDERS_NAMED_MAX: usize = 3;
 
 /// The fields of the spec that may change.
 const MUTABLE: &[&str] = &[

@@ -48,3 +48,14 @@ pub const LOG_LINES_MAX: usize = 8_192;
 ///
 /// Unit: time. Test: `crates/ipamd/tests/it/log_output.rs::a_pipe_that_is_not_read_holds_no_process_that_cannot_start`.
 pub const ERROR_PRINT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The longest line of a file that `ipam store import` reads. Far above the longest object, it keeps a file of another kind out
+/// of memory.
+///
+/// Unit: bytes. Test: `crates/ipamd/src/transfer/tests.rs::long_line_is_refused`.
+pub const EXPORT_LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// The objects that `ipam store import` writes to the store at a time; the last one may exceed it.
+///
+/// Unit: bytes. Test: `crates/ipamd/src/transfer/tests.rs::large_objects_are_written_in_pages_bounded_in_bytes`.
+pub const IMPORT_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -18,7 +18,5 @@ pub use self::{export::export, import::import};
 
 /// Objects that are read from a store, or written to one, at a time.
 pub const RECORDS_PER_PAGE: usize = 256;
-/// Objects of more bytes than this together are written without waiting for a full page.
-const PAGE_BYTES_MAX: usize = 4 << 20;
 /// Spans that are read or written at a time.
 pub const SPANS_PER_PAGE: usize = 4_096;

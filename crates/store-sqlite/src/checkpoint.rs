@@ -17,6 +17,7 @@ use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
 use crate::data_file::DataFile;
+use crate::limits::{LOG_FRAMES_CHECKPOINT, LOG_FRAMES_MAX};
 use crate::open::{BUSY_MS, connect_writer};
 use crate::writer::WriterHandle;
 
@@ -46,10 +47,10 @@ enum End {
     Insist,
 }
 
-pub const LIMITS: Limits = Limits { begin: 16_000, retry: 4_000, rest: 1_000, insist: 64_000 };
+pub const LIMITS: Limits = Limits { begin: LOG_FRAMES_CHECKPOINT, retry: 4_000, rest: 1_000, insist: LOG_FRAMES_MAX };
 
 /// How often the thread passes over the log before it leaves the rest for another time.
-const PASSES_MAX: u32 = 6;
+const PASSES: u32 = 6;
 
 /// How long the writer waits for readers when it insists.
 const INSIST_MS: u32 = 100;
@@ -166,7 +167,7 @@ impl Checkpoint {
             None => self.connection.insert(connect_writer(self.data.path())?),
         };
         let mut left = frames;
-        for _ in 0..PASSES_MAX {
+        for _ in 0..PASSES {
             let moved = pass(connection, "passive")?;
             // A pass syncs only if no commit came in between; then the writer would have to, for all of it.
             self.data.sync()?;

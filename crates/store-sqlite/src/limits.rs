@@ -20,3 +20,18 @@ pub const DECISION_READERS_MAX: usize = 1;
 ///
 /// Unit: KiB. Test: `crates/store-sqlite/src/tests/failing.rs::caches_are_bounded`.
 pub const READER_CACHE_KIB: u32 = 4 * 1024;
+
+/// The newest versions that are indexed in memory alone until they are folded into the data file: about 30 MiB.
+///
+/// Unit: versions. Test: `crates/store-sqlite/src/recent.rs::layer_is_full_by_the_size_of_the_file`.
+pub const LAYER_VERSIONS_MAX: u32 = 256 * 1024;
+
+/// The length of the write-ahead log from which on a thread moves it into the data file while commits go on.
+///
+/// Unit: frames of 4 KiB. Test: `crates/store-sqlite/src/checkpoint.rs::the_log_starts_anew_while_commits_go_on`.
+pub const LOG_FRAMES_CHECKPOINT: u32 = 16_000;
+
+/// The length of the write-ahead log from which on the writer itself moves all of it, and waits 100 ms for readers.
+///
+/// Unit: frames of 4 KiB. Test: `crates/store-sqlite/src/checkpoint.rs::the_writer_moves_little_unless_the_log_grows_too_long`.
+pub const LOG_FRAMES_MAX: u32 = 64_000;

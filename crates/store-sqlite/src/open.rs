@@ -41,7 +41,7 @@ const WRITER_CACHE_KIB: u32 = 32 * 1024;
 pub const BUSY_MS: u32 = 5_000;
 
 /// How many statements each connection keeps prepared; more than there are.
-const STATEMENTS_MAX: usize = 32;
+const STATEMENTS_KEPT: usize = 32;
 
 /// Why a data file cannot be opened as a store.
 #[derive(Debug, thiserror::Error)]
@@ -213,7 +213,7 @@ pub fn connect_writer(path: &Path) -> rusqlite::Result<Connection> {
 /// Without the planner's stability guarantee a statement with a range is planned anew whenever another value is bound
 /// to it, which costs several times as much as running it.
 pub fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "busy_timeout", BUSY_MS)
 }

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use rusqlite::Connection;
 use store::{Revision, Write};
 
+use crate::limits::LAYER_VERSIONS_MAX;
 use crate::rows::{self, from_revision};
 
 /// A layer is folded when it has a version for so many pages of the file. The file has about four versions to a page
@@ -25,10 +26,12 @@ use crate::rows::{self, from_revision};
 const PAGES_PER_VERSION: u32 = 2;
 
 /// The fewest versions that are worth it.
-const LAYER_VERSIONS_MIN: usize = 256;
+const LAYER_VERSIONS_MIN: u32 = 256;
 
-/// The most versions of a layer, some 30 MiB.
-const LAYER_VERSIONS_MAX: u32 = 256 * 1024;
+/// The versions with which a layer is full when the file has so many pages.
+fn versions_of_full_layer(pages: u32) -> usize {
+    (pages / PAGES_PER_VERSION).clamp(LAYER_VERSIONS_MIN, LAYER_VERSIONS_MAX) as usize
+}
 
 /// How many versions are folded for each that is written: a layer is in the file before the next one is full.
 const FOLDED_PER_WRITE: usize = 2;
@@ -301,11 +304,11 @@ impl Recent {
     /// Whether the newest layer has enough versions for the size of the file.
     fn is_full(&self, connection: &Connection) -> rusqlite::Result<bool> {
         let versions = read(&self.layers().0[0]).len;
-        if versions < LAYER_VERSIONS_MIN {
+        if versions < LAYER_VERSIONS_MIN as usize {
             return Ok(false);
         }
-        let pages: u32 = connection.prepare_cached("PRAGMA page_count")?.query_row([], |row| row.get(0))?;
-        Ok(versions >= (pages / PAGES_PER_VERSION).min(LAYER_VERSIONS_MAX) as usize)
+        let pages = connection.prepare_cached("PRAGMA page_count")?.query_row([], |row| row.get(0))?;
+        Ok(versions >= versions_of_full_layer(pages))
     }
 
     /// Puts an empty layer before the newest one, which is complete up to `head`.
@@ -353,4 +356,17 @@ fn read(layer: &RwLock<Layer>) -> RwLockReadGuard<'_, Layer> {
 
 fn write(layer: &RwLock<Layer>) -> RwLockWriteGuard<'_, Layer> {
     layer.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layer_is_full_by_the_size_of_the_file() {
+        let sizes = [(1, 256), (513, 256), (1_000, 500), (524_288, 262_144), (u32::MAX, 262_144)];
+        for (pages, versions) in sizes {
+            assert_eq!(versions_of_full_layer(pages), versions, "{pages} pages");
+        }
+    }
 }

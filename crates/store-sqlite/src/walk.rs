@@ -14,7 +14,7 @@ use crate::rows::{self, from_revision};
 use crate::snapshot::View;
 
 /// How many versions of one key are stepped over before a jump. A jump costs as much as about twenty steps.
-const STEPS_MAX: u32 = 16;
+const STEPS_BEFORE_JUMP: u32 = 16;
 
 /// The newest version of a key at or before a revision that the file's index has.
 pub const NEWEST: &str =
@@ -145,7 +145,7 @@ impl Place {
             return if live { Step::Version } else { Step::Nothing };
         }
         self.steps += 1;
-        match (self.steps > STEPS_MAX, self.is_decided) {
+        match (self.steps > STEPS_BEFORE_JUMP, self.is_decided) {
             (false, _) => Step::Nothing,
             (true, false) => Step::LookUp,
             (true, true) => Step::Jump,

@@ -15,8 +15,29 @@ pub fn check(tree: &Tree) -> Vec<Fault> {
             faults.extend(messages.map(|message| Fault::new(path, limit.line, format!("{}: {message}", limit.name))));
         }
     }
+    faults.extend(limits_elsewhere(tree));
     if limits::files(tree).next().is_some() && tree.text(PAGE) != Some(&limits::page(tree)) {
         faults.push(Fault::new(PAGE, 0, "differs from the limits.rs files: run `cargo xtask limits`"));
+    }
+    faults
+}
+
+/// Constants called a limit, in a crate that has a `limits.rs`, that are in another file.
+fn limits_elsewhere(tree: &Tree) -> Vec<Fault> {
+    let roots: Vec<_> = limits::files(tree).map(|(path, _)| path.trim_end_matches("limits.rs")).collect();
+    let mut faults = Vec::new();
+    for (path, text) in tree.files() {
+        let is_source = path.ends_with(".rs") && roots.iter().any(|root| path.starts_with(root));
+        if !is_source || path.contains("/tests") || path.ends_with("/src/limits.rs") {
+            continue;
+        }
+        let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").enumerate();
+        faults.extend(lines.filter_map(|(index, line)| {
+            let (_, declaration) = line.split_once("const ")?;
+            let name = declaration.split(':').next()?;
+            let message = || format!("{name}: a limit belongs into limits.rs, where its unit and its test are named");
+            name.ends_with("_MAX").then(|| Fault::new(path, index + 1, message()))
+        }));
     }
     faults
 }
@@ -71,6 +92,22 @@ pub const B: usize = 1;
             crates/x/src/limits.rs:6: B: there is no test d
         "]]
         .assert_eq(&lines(&check(&tree(source))));
+    }
+
+    #[test]
+    fn limit_in_another_file_is_a_fault() {
+        let source = "pub const A_MAX: usize = 1;\nconst A: usize = 1;\n#[cfg(test)]\nmod tests {\n    const B_MAX: usize = 1;\n}\n";
+        let limits = tree("");
+        let mut files: Vec<_> = limits.files().collect();
+        files.extend([
+            ("crates/x/src/a.rs", source),
+            ("crates/x/src/tests/a.rs", source),
+            ("crates/y/src/a.rs", source),
+        ]);
+        expect![[r"
+            crates/x/src/a.rs:1: A_MAX: a limit belongs into limits.rs, where its unit and its test are named
+        "]]
+        .assert_eq(&lines(&check(&Tree::planted(&files))));
     }
 
     #[test]

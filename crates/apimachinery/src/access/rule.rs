@@ -11,12 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::{Ask, ResourceAsk};
 use crate::{
     field::cut,
-    limits::{MISSING_RULES_MAX, QUOTED_BYTES_MAX, RULE_COMPARISONS_MAX},
+    limits::{MISSING_RULES_MAX, QUOTED_BYTES_MAX, RULE_COMPARISONS_MAX, SUBDOMAIN_BYTES_MAX},
 };
 
 const ALL: &str = "*";
-/// A name as a message shows it, in bytes: the longest that an object can have.
-const NAME_BYTES_MAX: usize = 253;
 
 /// What is allowed: verbs on resources, or on paths. `*` is any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
@@ -239,7 +237,7 @@ impl Thing<'_> {
     /// As it stands in Kubernetes' messages (`CompactString`).
     fn describe(self, verbs: &[&str]) -> String {
         let list = |name: &str, values: &[&str]| {
-            let values = values.iter().map(|value| format!("{:?}", cut(value, NAME_BYTES_MAX)));
+            let values = values.iter().map(|value| format!("{:?}", cut(value, SUBDOMAIN_BYTES_MAX)));
             let values = values.collect::<Vec<_>>().join(" ");
             format!("{name}:[{values}]")
         };

@@ -69,7 +69,7 @@ fn a_malformed_token_is_refused() {
         token(&format!(r#"{{"v":"meta.k8s.io/v1","rv":7,"start":"{key}"}}"#)),
         token(r#"{"v":"meta.k8s.io/v1","rv":7,"start":"\u0000"}"#),
         // As it should be, but for its length.
-        ContinueToken::encode(7, &"x".repeat(TOKEN_BYTES_MAX)),
+        ContinueToken::encode(7, &"x".repeat(CONTINUE_TOKEN_BYTES_MAX)),
     ];
     for case in cases {
         let refusal = ContinueToken::decode(&case).expect_err(&case);

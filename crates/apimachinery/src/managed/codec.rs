@@ -10,9 +10,7 @@ use super::{
     set::{FieldSet, Node},
     value::{Html, separate, write_string},
 };
-
-/// The longest path that is read, in elements: what nests deeper belongs to no object that could have been stored.
-pub const PATH_LENGTH_MAX: usize = 128;
+use crate::limits::FIELD_PATH_ELEMENTS_MAX;
 
 /// Why something is not a set of fields.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,8 +21,8 @@ pub enum FieldsError {
     /// Something else than an object.
     #[error("expected an object, got {0}")]
     NoObject(Value),
-    /// Deeper than [`PATH_LENGTH_MAX`].
-    #[error("paths of more than {PATH_LENGTH_MAX} elements")]
+    /// Deeper than [`FIELD_PATH_ELEMENTS_MAX`].
+    #[error("paths of more than {FIELD_PATH_ELEMENTS_MAX} elements")]
     TooDeep,
     /// No JSON.
     #[error("{0}")]
@@ -89,7 +87,7 @@ enum Itself {
 
 /// The set below a place, and whether the place itself is a member.
 fn read(fields: &Value, depth: usize) -> Result<(FieldSet, bool), FieldsError> {
-    if depth > PATH_LENGTH_MAX {
+    if depth > FIELD_PATH_ELEMENTS_MAX {
         return Err(FieldsError::TooDeep);
     }
     let nothing = Map::new();

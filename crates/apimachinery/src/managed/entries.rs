@@ -5,11 +5,9 @@ use std::{cmp::Ordering, collections::BTreeMap};
 use serde_json::{Map, Value, json};
 
 use super::{codec::FieldsError, set::FieldSet};
-use crate::time::Time;
+use crate::{limits::UPDATE_MANAGERS_MAX, time::Time};
 
-/// How many managers an object may have that only ever updated it; the oldest are merged into one.
-pub const UPDATE_MANAGERS_MAX: usize = 10;
-/// The name under which they are merged.
+/// The name under which the oldest managers are merged that only ever updated the object.
 pub const ANCIENT_CHANGES: &str = "ancient-changes";
 /// The format of all sets.
 const FIELDS_TYPE: &str = "FieldsV1";

@@ -256,3 +256,12 @@ fn owners_and_finalizers_of_any_number_are_gone_through_once() {
     let names = |from: usize| -> Vec<String> { (from..from + COUNT).map(|n| n.to_string()).collect() };
     assert_eq!(added_finalizers(&names(0), &names(10)).len(), 10);
 }
+
+#[test]
+fn names_of_field_managers_are_bounded() {
+    let fault = |name: &str| manager_fault(name, Path::new("fieldManager"));
+    assert_eq!(fault(&"m".repeat(128)), None);
+    let too_long = fault(&"m".repeat(129)).unwrap().to_string();
+    assert_eq!(too_long, "fieldManager: Too long: may not be more than 128 bytes");
+    assert_eq!(manager_of_agent(&format!("{}/1.0", "é".repeat(100))), "é".repeat(64));
+}

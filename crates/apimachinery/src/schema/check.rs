@@ -12,14 +12,11 @@ use super::meta::object_meta_schema;
 use crate::{
     field::{Fault, Path, cut},
     kind::{Resource, Subresource},
-    limits::PATH_NAME_BYTES_MAX,
+    limits::{FINDINGS_MAX, PATH_NAME_BYTES_MAX},
     managed::{self, Endpoint},
     object::Object,
     time::Time,
 };
-
-/// Unknown fields, and faults, that are reported of one body; it may have hundreds of thousands.
-const FINDINGS_MAX: usize = 100;
 
 /// The compiled schema of a kind: what its objects may look like, and who can own which part of them.
 #[derive(Clone, Debug)]

@@ -14,12 +14,11 @@ use super::{
 };
 use crate::{
     field::cut,
-    limits::{ALIASED_NODES_MAX, DECODED_BYTES_MAX, DECODED_PATCH_BYTES_MAX, DEPTH_MAX, PATH_NAME_BYTES_MAX},
+    limits::{
+        ALIASED_NODES_MAX, DECODED_BYTES_MAX, DECODED_PATCH_BYTES_MAX, DEPTH_MAX, DUPLICATES_MAX, PATH_NAME_BYTES_MAX,
+    },
     refusal::{Reason, Refusal},
 };
-
-/// Repeated keys that are reported; a body may have millions.
-const DUPLICATES_MAX: usize = 100;
 
 /// A decoded body.
 #[derive(Clone, Debug, Default, PartialEq)]

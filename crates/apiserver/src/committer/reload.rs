@@ -14,9 +14,6 @@ use crate::{
     restore::{self, RestoreError},
 };
 
-/// How often a batch waits for the state to be read again, if such entries come again and again.
-const RELOADS_PER_BATCH_MAX: usize = 3;
-
 impl<W: World> Committer<W> {
     /// Whether the state may lack spans.
     pub(super) fn is_outdated(&self) -> bool {
@@ -33,7 +30,7 @@ impl<W: World> Committer<W> {
         if !self.is_outdated() {
             return Ok(());
         }
-        if *reloads == RELOADS_PER_BATCH_MAX {
+        if *reloads == limits::RELOADS_PER_BATCH_MAX {
             let why =
                 "a newer version of the server writes kinds that this one does not know, and its state is not current";
             return Err(Trouble::Store(Error::Unavailable(why.to_owned())));

@@ -171,7 +171,7 @@ fn http2_builder(streams: Streams, streams_max: u32) -> http2::Builder<Streams> 
         .timer(TokioTimer::new())
         .max_concurrent_streams(streams_max)
         .initial_stream_window_size(limits::HTTP2_WINDOW_BYTES)
-        .initial_connection_window_size(limits::HTTP2_WINDOW_BYTES.saturating_mul(streams_max).min(WINDOW_MAX))
+        .initial_connection_window_size(limits::HTTP2_WINDOW_BYTES.saturating_mul(streams_max).min(LARGEST_WINDOW))
         .max_frame_size(limits::HTTP2_FRAME_BYTES_MAX)
         .max_header_list_size(limits::HEADER_BYTES_MAX)
         .max_send_buf_size(limits::HTTP2_SEND_BYTES_MAX)
@@ -183,7 +183,7 @@ fn http2_builder(streams: Streams, streams_max: u32) -> http2::Builder<Streams> 
 }
 
 /// The largest window that HTTP/2 knows.
-const WINDOW_MAX: u32 = (1 << 31) - 1;
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
 fn identity_of(stream: &Stream) -> Option<Identity> {
     let (_, session) = stream.get_ref();

@@ -12,13 +12,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
 use super::empty::{NAME, text};
-use crate::limits::CONFIG_MAP_ENTRIES_MAX;
+use crate::limits::{CONFIG_MAP_BYTES_MAX, CONFIG_MAP_ENTRIES_MAX, CONFIG_MAP_KEY_BYTES_MAX};
 
 /// The plural resource.
 pub const PLURAL: &str = "configmaps";
-/// How much one may hold, in bytes of its values (core/v1 `MaxSecretSize`).
-const BYTES_MAX: usize = 1 << 20;
-const KEY_BYTES_MAX: usize = 253;
 const DATA: &str = "data";
 const BINARY_DATA: &str = "binaryData";
 
@@ -98,15 +95,15 @@ fn faults_of(object: &Object) -> Vec<Fault> {
         }
         faults.extend(fault_of_key(path, name));
     }
-    if bytes > BYTES_MAX {
-        faults.push(Fault::too_long(Path::new(DATA), &format!("may not be more than {BYTES_MAX} bytes")));
+    if bytes > CONFIG_MAP_BYTES_MAX {
+        faults.push(Fault::too_long(Path::new(DATA), &format!("may not be more than {CONFIG_MAP_BYTES_MAX} bytes")));
     }
     faults
 }
 
 fn fault_of_key(path: Path, name: &str) -> Option<Fault> {
-    let detail = if name.len() > KEY_BYTES_MAX {
-        format!("must be no more than {KEY_BYTES_MAX} characters")
+    let detail = if name.len() > CONFIG_MAP_KEY_BYTES_MAX {
+        format!("must be no more than {CONFIG_MAP_KEY_BYTES_MAX} characters")
     } else if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
         "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')".to_owned()
     } else if name == "." || name.starts_with("..") {

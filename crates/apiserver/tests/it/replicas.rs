@@ -181,6 +181,20 @@ async fn replica_that_is_many_bytes_behind_catches_up_first() {
     let desk = one().await;
     let large = (0..20).map(|n| (format!("others/{n}"), vec![b' '; store::limits::PAGE_BYTES_MAX]));
     desk.store.write_values_behind_the_back(large).await;
+    let before = desk.store.begins();
     assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 0);
+    assert_eq!(desk.store.begins() - before, 2, "the head is given back while so much is read");
     follows(&desk, desk.store.head().await.unwrap().revision.0).await;
+}
+
+/// An object of an unknown kind changes before each transaction.
+#[tokio::test]
+async fn state_is_read_again_only_so_often_for_one_batch() {
+    let desk = one().await;
+    desk.store.write_behind_the_back("ornaments/platform//o").await;
+    desk.store.keep_busy("ornaments/platform//o", limits::RELOADS_PER_BATCH_MAX);
+    assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 0);
+    desk.store.keep_busy("ornaments/platform//o", limits::RELOADS_PER_BATCH_MAX + 1);
+    assert_eq!(reason(&desk.queue.submit(create_book("y")).await), Reason::ServiceUnavailable);
+    assert_eq!(object(&desk.queue.submit(create_book("y")).await)["status"]["place"], 1);
 }

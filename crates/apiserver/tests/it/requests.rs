@@ -59,6 +59,23 @@ async fn a_restart_reads_back_what_was_there() {
     assert_eq!(again.metric("library_books{shelf=\"a\"}").await.as_deref(), Some("2"));
 }
 
+/// Something else took a place of each shelf and left its status as it was.
+#[tokio::test]
+async fn stored_status_that_disagrees_with_the_spans_is_counted() {
+    let store = FaultyStore::new();
+    let front = Front::starting(Setup::default(), store.clone()).await.restored().await;
+    let count = "ipam_restored_status_disagreements_total";
+    for name in ["a", "b"] {
+        front.create(&format!("{API}/shelves"), &shelf(name, 3)).await;
+    }
+    for name in ["a", "b"] {
+        store.write_span_behind_the_back(&format!("cards/platform/attic/card-{name}"), name, 0).await;
+    }
+    assert_eq!(front.metric(count).await.as_deref(), Some("0"));
+    let again = Front::starting(Setup::default(), store).await.restored().await;
+    assert_eq!(again.metric(count).await.as_deref(), Some("2"));
+}
+
 #[tokio::test]
 async fn nobody_known_gets_nothing_but_probes() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 pub const NAME: &str = "admin.sock";
 
 /// The longest path of a socket that the system takes, without the zero at its end.
-const PATH_BYTES_MAX: usize = 107;
+const SUN_PATH_BYTES: usize = 107;
 
 /// Listens in a directory that this process has locked: what an earlier server left there is replaced.
 pub fn listen(directory: &Path) -> io::Result<UnixListener> {
@@ -45,7 +45,7 @@ pub async fn connect(directory: &Path) -> io::Result<Option<UnixStream>> {
 /// A path of the socket that is not too long, and what has to stay open as long as it is used.
 fn short_name(directory: &Path) -> io::Result<(PathBuf, Option<File>)> {
     let path = directory.join(NAME);
-    if path.as_os_str().len() <= PATH_BYTES_MAX {
+    if path.as_os_str().len() <= SUN_PATH_BYTES {
         return Ok((path, None));
     }
     let directory = File::open(directory)?;

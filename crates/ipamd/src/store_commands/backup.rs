@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long a server may take between the lock of its store and its socket, when it starts or ends.
-const SERVER_CHANGES_MAX: Duration = Duration::from_secs(5);
+const SERVER_CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is looked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// What the command ends with if it was interrupted.
@@ -83,7 +83,7 @@ enum Reached {
 
 /// The server of a data directory, or its store if none runs.
 async fn reach(directory: &Path) -> anyhow::Result<Reached> {
-    let deadline = Instant::now() + SERVER_CHANGES_MAX;
+    let deadline = Instant::now() + SERVER_CHANGE_TIMEOUT;
     loop {
         if let Some(server) = client::connect(directory).await? {
             return Ok(Reached::Server(server));

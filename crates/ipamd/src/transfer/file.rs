@@ -16,13 +16,12 @@ use tokio::{
 };
 
 use super::tally::hexadecimal;
+use crate::limits::EXPORT_LINE_BYTES_MAX;
 
 /// Standard output or input.
 const STANDARD: &str = "-";
 /// Bytes between the program and the system.
 const BUFFER_BYTES: usize = 256 << 10;
-/// The longest line. Far above the longest object, it keeps a file of another kind out of memory.
-const LINE_BYTES_MAX: u64 = 64 << 20;
 
 /// A file in the making. Until [`Output::finish`] it has another name.
 pub struct Output {
@@ -158,7 +157,7 @@ impl Input {
     pub async fn line(&mut self) -> anyhow::Result<Option<&[u8]>> {
         self.digest.update(&self.line);
         self.line.clear();
-        let mut limited = (&mut self.file).take(LINE_BYTES_MAX);
+        let mut limited = (&mut self.file).take(EXPORT_LINE_BYTES_MAX);
         let read = limited.read_until(b'\n', &mut self.line).await.context("cannot read the file")?;
         if read == 0 {
             return Ok(None);
@@ -166,7 +165,7 @@ impl Input {
         self.bytes += read as u64;
         self.number += 1;
         if !self.line.ends_with(b"\n") {
-            let is_too_long = read as u64 == LINE_BYTES_MAX;
+            let is_too_long = read as u64 == EXPORT_LINE_BYTES_MAX;
             bail!(
                 "{}",
                 if is_too_long { "the line is too long" } else { "the file ends inside this line: it was cut off" }

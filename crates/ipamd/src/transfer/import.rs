@@ -4,14 +4,14 @@ use anyhow::{Context as _, bail, ensure};
 use store::{Key, Load, Record, Revision, Span, Store};
 
 use super::{
-    PAGE_BYTES_MAX, RECORDS_PER_PAGE, SPANS_PER_PAGE,
+    RECORDS_PER_PAGE, SPANS_PER_PAGE,
     file::Input,
     format::{self, End, Line},
     pages::{Pages, Part},
     progress::{Progress, Unit},
     tally::{Sum, Tally},
 };
-use crate::{config::Import, database};
+use crate::{config::Import, database, limits::IMPORT_PAGE_BYTES_MAX};
 
 /// Runs `ipam store import`.
 ///
@@ -33,8 +33,12 @@ pub async fn import(options: Import) -> anyhow::Result<()> {
 pub async fn fill(store: &dyn Store, revision: Revision, input: &mut Input) -> anyhow::Result<Sum> {
     let head = store.head().await.context("cannot read the store")?.revision;
     ensure!(head == Revision(0), "the store is not empty (its revision is {head}): only an empty one can be filled");
-    let filling = Filling::begin(store.load().await.context("cannot fill the store")?, revision);
-    filling.run(input).await.with_context(|| format!("line {}", input.number()))
+    load(store.load().await.context("cannot fill the store")?, revision, input).await
+}
+
+/// Loads what follows the header of a file.
+pub async fn load(load: Box<dyn Load>, revision: Revision, input: &mut Input) -> anyhow::Result<Sum> {
+    Filling::begin(load, revision).run(input).await.with_context(|| format!("line {}", input.number()))
 }
 
 /// The revision of the snapshot that a file holds.
@@ -105,7 +109,7 @@ impl Filling {
         self.last_key = Some(record.key.clone());
         self.record_bytes += record.value.len();
         self.records.push(record);
-        if self.records.len() == RECORDS_PER_PAGE || self.record_bytes >= PAGE_BYTES_MAX {
+        if self.records.len() == RECORDS_PER_PAGE || self.record_bytes >= IMPORT_PAGE_BYTES_MAX {
             self.flush().await?;
         }
         Ok(())

@@ -1,18 +1,23 @@
 //! Stores of every size around that of a page, there and back.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use store::{Key, Record, Revision, Span, Store, contract, memory::MemoryStore};
+use store::{Error, Key, Load, Record, Revision, Span, Store, contract, memory::MemoryStore};
 
 use super::{
-    PAGE_BYTES_MAX, RECORDS_PER_PAGE, SPANS_PER_PAGE, export,
+    RECORDS_PER_PAGE, SPANS_PER_PAGE, export,
     file::{Input, Output},
     import,
     pages::{Pages, Part},
     progress::{Progress, Unit},
     tally::Sum,
 };
+use crate::limits::{EXPORT_LINE_BYTES_MAX, IMPORT_PAGE_BYTES_MAX};
 
 fn records(count: usize, value_bytes: usize) -> Vec<Record> {
     let value = format!("{{\"a\":\"{}\"}}", "x".repeat(value_bytes));
@@ -59,6 +64,28 @@ async fn write(store: &MemoryStore, file: &Path) -> (u64, u64) {
     (end.records, end.spans)
 }
 
+/// Counts the objects of each page.
+struct Counted {
+    load: Box<dyn Load>,
+    pages: Arc<Mutex<Vec<usize>>>,
+}
+
+#[async_trait]
+impl Load for Counted {
+    async fn records(&mut self, records: Vec<Record>) -> Result<(), Error> {
+        self.pages.lock().unwrap().push(records.len());
+        self.load.records(records).await
+    }
+
+    async fn spans(&mut self, spans: Vec<Span>) -> Result<(), Error> {
+        self.load.spans(spans).await
+    }
+
+    async fn finish(self: Box<Self>, head: Revision) -> Result<(), Error> {
+        self.load.finish(head).await
+    }
+}
+
 async fn read(store: &MemoryStore, file: &Path) -> (Revision, Sum) {
     let mut input = Input::open(file).unwrap();
     let revision = import::read_header(&mut input).await.unwrap();
@@ -97,13 +124,17 @@ async fn a_page_is_bounded() {
 }
 
 #[tokio::test]
-async fn large_objects_arrive_too() {
+async fn large_objects_are_written_in_pages_bounded_in_bytes() {
     let directory = tempfile::tempdir().unwrap();
-    let (from, file) = (store(records(5, PAGE_BYTES_MAX / 2), Vec::new()).await, directory.path().join("large"));
+    let (from, file) = (store(records(5, IMPORT_PAGE_BYTES_MAX / 2), Vec::new()).await, directory.path().join("large"));
     write(&from, &file).await;
-    let to = MemoryStore::new();
-    read(&to, &file).await;
+    let (to, pages) = (MemoryStore::new(), Arc::default());
+    let counted = Counted { load: to.load().await.unwrap(), pages: Arc::clone(&pages) };
+    let mut input = Input::open(&file).unwrap();
+    let revision = import::read_header(&mut input).await.unwrap();
+    import::load(Box::new(counted), revision, &mut input).await.unwrap();
     assert_eq!(everything(&to).await, everything(&from).await);
+    assert_eq!(*pages.lock().unwrap(), [2, 2, 1]);
 }
 
 #[tokio::test]
@@ -124,4 +155,13 @@ async fn a_store_that_holds_something_else_is_noticed() {
         let error = import::verify(&other, revision, &sum).await.unwrap_err().to_string().to_lowercase();
         assert!(error.contains(words), "{error}");
     }
+}
+
+#[tokio::test]
+async fn long_line_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("long");
+    std::fs::File::create(&file).unwrap().set_len(EXPORT_LINE_BYTES_MAX + 1).unwrap();
+    let error = Input::open(&file).unwrap().line().await.unwrap_err();
+    assert!(error.to_string().contains("the line is too long"), "{error}");
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::limits::FIELD_PATH_ELEMENTS_MAX;
 
 fn element() -> impl Strategy<Value = PathElement> {
     let scalar = prop_oneof![
@@ -188,9 +189,9 @@ fn what_is_not_understood_is_ignored_and_what_is_wrong_is_refused() {
 #[test]
 fn depth_is_bounded() {
     let nested = |depth: usize| (0..depth).fold(json!({}), |inner, _| json!({"f:a": inner}));
-    assert_eq!(FieldSet::from_fields_v1(&nested(PATH_LENGTH_MAX)).map(|set| set.len()), Ok(1));
-    assert_eq!(FieldSet::from_fields_v1(&nested(PATH_LENGTH_MAX + 1)), Err(FieldsError::TooDeep));
-    let deep = (0..=PATH_LENGTH_MAX).fold(json!(1), |inner, _| json!({"a": inner}));
+    assert_eq!(FieldSet::from_fields_v1(&nested(FIELD_PATH_ELEMENTS_MAX)).map(|set| set.len()), Ok(1));
+    assert_eq!(FieldSet::from_fields_v1(&nested(FIELD_PATH_ELEMENTS_MAX + 1)), Err(FieldsError::TooDeep));
+    let deep = (0..=FIELD_PATH_ELEMENTS_MAX).fold(json!(1), |inner, _| json!({"a": inner}));
     let any = Schema::compile(&json!({}));
     assert!(any.typed(&deep["a"], Fit::Exact).is_ok());
     assert!(any.typed(&deep, Fit::Exact).unwrap_err().to_string().ends_with("nests deeper than 128 levels"));

@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::{
     super::{
-        codec::PATH_LENGTH_MAX,
         element::PathElement,
         schema::{ListMerge, ListShape, MapShape, Scalar, Shape, Type},
     },
@@ -14,11 +13,8 @@ use super::{
 };
 use crate::{
     field::{cut, excerpt},
-    limits::{PATH_BYTES_MAX, PATH_NAME_BYTES_MAX},
+    limits::{FIELD_PATH_ELEMENTS_MAX, MISFITS_MAX, PATH_BYTES_MAX, PATH_NAME_BYTES_MAX},
 };
-
-/// Misfits that are reported of one value; it may have hundreds of thousands.
-const MISFITS_MAX: usize = 100;
 
 pub(super) fn check(of: &Type, value: &Value, fit: Fit) -> Result<(), Misfits> {
     let mut walk = Walk { fit, misfits: Vec::new() };
@@ -70,8 +66,8 @@ impl Walk {
     }
 
     fn check(&mut self, of: &Type, value: &Value, at: &At<'_>) {
-        if at.depth > PATH_LENGTH_MAX {
-            return self.fault(at, format!("nests deeper than {PATH_LENGTH_MAX} levels"));
+        if at.depth > FIELD_PATH_ELEMENTS_MAX {
+            return self.fault(at, format!("nests deeper than {FIELD_PATH_ELEMENTS_MAX} levels"));
         }
         match (of.shape(value), value) {
             (Shape::Ignored, _) | (_, Value::Null) => {}

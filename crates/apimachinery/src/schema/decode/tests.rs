@@ -102,3 +102,10 @@ proptest! {
         drop(decode(Some("application/yaml"), &body));
     }
 }
+
+#[test]
+fn repeated_keys_are_named_up_to_a_limit() {
+    let members: Vec<_> = (0..1_000).map(|n| format!(r#""k{n:03}":1,"k{n:03}":2"#)).collect();
+    let decoded = decode(None, format!("{{{}}}", members.join(",")).as_bytes()).unwrap();
+    assert_eq!((decoded.duplicates.len(), &decoded.value["k999"]), (DUPLICATES_MAX, &json!(2)));
+}
