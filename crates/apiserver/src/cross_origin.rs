@@ -2,10 +2,16 @@
 //!
 //! A browser adds its user's client certificate to requests that pages of other sites cause. Such a page cannot read the
 //! answers, and a write needs no answer to take effect. The rule is the one of Go's `http.CrossOriginProtection`: browsers
-//! mark their requests with `Sec-Fetch-Site`, or at least with `Origin`, and other clients send neither.
+//! mark their requests with `Sec-Fetch-Site`, or at least with `Origin`, and other clients send neither. Clients that open a
+//! WebSocket as browsers do send `Origin`, too, with their server's own host.
+//!
+//! A page of another site may open a WebSocket with a token among its subprotocols: its user gave the token to the page, and
+//! nothing that the browser adds by itself counts beside it ([`websocket`]).
 
 use apimachinery::refusal::{Reason, Refusal};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
+
+use crate::websocket;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -15,7 +21,7 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-
 /// # Errors
 /// Such a request is forbidden.
 pub fn guard(request: &Parts) -> Result<(), Refusal> {
-    if is_safe(request) {
+    if is_safe(request) || websocket::carries_token(request) {
         return Ok(());
     }
     let mut sites = request.headers.get_all(SEC_FETCH_SITE).iter().peekable();
@@ -49,7 +55,13 @@ fn host(request: &Parts) -> Option<&str> {
 /// An opaque origin is `null`, which is of no host.
 fn is_of_host(origin: &HeaderValue, host: &str) -> bool {
     let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-    origin.is_some_and(|(_, of_origin)| of_origin.eq_ignore_ascii_case(host))
+    origin
+        .is_some_and(|(_, of_origin)| without_default_port(of_origin).eq_ignore_ascii_case(without_default_port(host)))
+}
+
+/// Browsers leave the port of HTTPS out of both headers; other clients leave it in one of them.
+fn without_default_port(host: &str) -> &str {
+    host.strip_suffix(":443").unwrap_or(host)
 }
 
 fn forbidden(header: &str) -> Refusal {

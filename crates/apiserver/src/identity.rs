@@ -41,6 +41,11 @@ impl KnownTokens {
     pub fn user(&self, headers: &HeaderMap) -> Option<Arc<Identity>> {
         self.current.load().user(headers)
     }
+
+    /// Whose token this is.
+    pub fn holder(&self, token: &str) -> Option<Arc<Identity>> {
+        self.current.load().holder(token)
+    }
 }
 
 /// The columns of a token file.
@@ -83,7 +88,12 @@ impl Tokens {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return None;
         }
-        self.users.get(&digest(token.trim())).cloned()
+        self.holder(token.trim())
+    }
+
+    /// Whose token this is.
+    pub fn holder(&self, token: &str) -> Option<Arc<Identity>> {
+        self.users.get(&digest(token)).cloned()
     }
 }
 

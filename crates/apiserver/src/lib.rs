@@ -37,5 +37,6 @@ pub mod tails;
 pub mod tls;
 pub mod turns;
 pub mod watches;
+pub mod websocket;
 pub mod write_path;
 pub mod writes;

@@ -188,9 +188,14 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/connections.rs::an_idle_connection_is_kept_for_a_while`.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
-/// Time that an idle connection has to close after the client was told.
+/// The longest message that the client of a WebSocket may send. None is expected of it, and what it sends is thrown away.
 ///
-/// Unit: time. Test: `crates/apiserver/tests/it/connections.rs::an_idle_connection_is_kept_for_a_while`.
+/// Unit: bytes. Test: `crates/apiserver/tests/it/websockets.rs::what_breaks_the_protocol_ends_its_connection_alone`.
+pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 4096;
+/// Time that an idle connection, or a WebSocket, has to close after the client was told.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/connections.rs::an_idle_connection_is_kept_for_a_while`,
+/// `crates/apiserver/tests/it/websockets.rs::client_that_does_not_confirm_the_end_is_not_waited_for`.
 pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time in which a client takes one piece of an answer, and a socket anything at all.
 ///

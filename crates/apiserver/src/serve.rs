@@ -1,4 +1,4 @@
-//! Connections: how many there may be, the TLS handshake, HTTP/1.1 and HTTP/2, and their end.
+//! Connections: how many there may be, the TLS handshake, HTTP/1.1, HTTP/2 and WebSockets, and their end.
 //!
 //! Nothing that a client does or leaves undone holds a connection for ever: [`pace`] bounds the time of each step, [`body`]
 //! and [`streams`] notice a client that does not read, [`newcomers`] make room for clients that the server knows.
@@ -12,6 +12,7 @@ mod newcomers;
 mod pace;
 mod socket;
 mod streams;
+mod websocket;
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
@@ -27,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::newcomers::Peer;
+pub(crate) use self::websocket::{Switch, put_text};
 use self::{connection::Connection, newcomers::Newcomers};
 use crate::{
     body::Body,

@@ -21,6 +21,7 @@ use crate::{
     identity::KnownTokens,
     impersonation::Guise,
     serve::Peer,
+    websocket,
 };
 
 /// Who knows what users may do.
@@ -56,6 +57,8 @@ pub struct Authorized {
     pub identity: Arc<Identity>,
     /// What they may do there.
     pub rights: Rights,
+    /// Whether the answer is to be a WebSocket, if it goes on.
+    pub is_websocket: bool,
     body: Incoming,
 }
 
@@ -104,9 +107,13 @@ impl Received {
         cross_origin::guard(&self.parts)
     }
 
-    /// Who asks: whose certificate it is, or else whose token.
+    /// Who asks: whose certificate it is, or else whose token. A token among the subprotocols of a WebSocket counts alone.
     pub fn authenticate(self, tokens: &KnownTokens) -> Result<Authenticated, Refusal> {
-        match self.peer.certificate().or_else(|| tokens.user(&self.parts.headers)) {
+        let identity = match websocket::token(&self.parts)? {
+            Some(token) => tokens.holder(&token),
+            None => self.peer.certificate().or_else(|| tokens.user(&self.parts.headers)),
+        };
+        match identity {
             Some(identity) => {
                 self.peer.is_known();
                 Ok(Authenticated { identity, parts: self.parts, body: self.body })
@@ -131,7 +138,8 @@ impl Authenticated {
         let ask = Ask::of(&info);
         let rights = judge.rights(&identity, ask.namespace()).await?;
         rights.require(&ask)?;
-        Ok(Authorized { info, query, headers: parts.headers, identity, rights, body })
+        let is_websocket = websocket::is_asked_for(&parts);
+        Ok(Authorized { info, query, headers: parts.headers, identity, rights, is_websocket, body })
     }
 }
 
@@ -148,7 +156,7 @@ impl Authorized {
 
     /// Reads the body, up to `limit` bytes, which are charged to `budget` as they come.
     pub async fn decode(self, limit: usize, budget: &Budget) -> Result<Decoded, Refusal> {
-        let Self { info, query, headers, identity, rights, body } = self;
+        let Self { info, query, headers, identity, rights, body, .. } = self;
         let mut charge = Charge::default();
         let body = read(Limited::new(body, limit), budget, &mut charge).await.map_err(|error| match error {
             Unread::Refused(refusal) => refusal,

@@ -1,4 +1,4 @@
-//! GET on a collection with `watch`: the tail of the log, as a stream of events.
+//! GET on a collection with `watch`: the tail of the log, as a stream of events or as the messages of a WebSocket.
 //!
 //! A watch is a cursor into the log. It is asked for its next bytes by the connection and does nothing in between, so a
 //! slow client holds its cursor and what it was about to read, nothing else; when history has moved past it, it ends with 410.
@@ -33,10 +33,12 @@ use crate::{
     limits,
     metrics::{Metrics, Told, WatchLabels, WatchListLabels},
     respond,
+    serve::put_text,
     stages::Authorized,
+    websocket::{self, Handshake},
 };
 
-/// Answers with the stream.
+/// Answers with the stream, or with the handshake of a WebSocket.
 pub async fn watch<W: World>(
     api: &Arc<Api<W>>,
     place: &Place<'_, W>,
@@ -47,6 +49,12 @@ pub async fn watch<W: World>(
         // A stream that ends before its first event looks like a fault to clients.
         return Err(Refusal::new(Reason::ServiceUnavailable, "the server is shutting down").retry_after(1));
     }
+    if request.is_websocket
+        && let Some(refused) = websocket::refuse_other_version(&request.headers)
+    {
+        return Ok(refused);
+    }
+    let handshake = request.is_websocket.then(|| Handshake::of(&request.headers)).transpose()?;
     let representation = negotiate::negotiate(request.accept().as_deref(), Shape::Watch, &request.query)?;
     let options = ListOptions::parse(&request.query, place.resource)?;
     let fields = with_name(options.fields.clone(), place)?;
@@ -74,6 +82,7 @@ pub async fn watch<W: World>(
         prefix: place.prefix(),
         filter: Filter { labels: options.labels, fields },
         representation,
+        framing: if handshake.is_some() { Framing::Messages } else { Framing::Lines },
         phase,
         head: api.hub.subscribe(),
         ends,
@@ -82,7 +91,7 @@ pub async fn watch<W: World>(
         stop,
         ready: VecDeque::new(),
     };
-    Ok(stream.into_response(permit))
+    Ok(stream.into_response(permit, handshake))
 }
 
 /// The old paths `/watch/.../{name}` say with the path what others say with a field selector.
@@ -110,6 +119,15 @@ enum Phase {
     Live { cursor: u64 },
     /// Nothing more comes.
     Ended,
+}
+
+/// How events are told apart on their way.
+#[derive(Clone, Copy)]
+enum Framing {
+    /// Each is a line.
+    Lines,
+    /// Each is a text message of a WebSocket.
+    Messages,
 }
 
 /// When the next bookmarks are due.
@@ -142,12 +160,14 @@ struct Watch<W> {
     prefix: String,
     filter: Filter,
     representation: Representation,
+    framing: Framing,
     phase: Phase,
     head: Receiver<u64>,
     ends: Instant,
     bookmarks: Option<Bookmarks>,
     columns_sent: bool,
     stop: CancellationToken,
+    /// Events that are yet to be handed over.
     ready: VecDeque<Bytes>,
     told: Told,
     began: Instant,
@@ -156,7 +176,8 @@ struct Watch<W> {
 }
 
 impl<W: World> Watch<W> {
-    fn into_response(self, permit: OwnedSemaphorePermit) -> Response<Body> {
+    fn into_response(self, permit: OwnedSemaphorePermit, handshake: Option<Handshake>) -> Response<Body> {
+        let stop = self.stop.clone();
         let content_type = match self.representation {
             Representation::Yaml => respond::JSON,
             representation => representation.content_type(),
@@ -166,14 +187,18 @@ impl<W: World> Watch<W> {
             let bytes = watch.next().await?;
             Some((bytes, (watch, open)))
         });
-        respond::body(200, content_type, Body::events(frames))
+        let events = Body::events(frames);
+        match handshake {
+            Some(handshake) => handshake.answer(events, stop),
+            None => respond::body(200, content_type, events),
+        }
     }
 
     /// The next bytes, or the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(bytes) = self.ready.pop_front() {
-                return Some(bytes);
+            if !self.ready.is_empty() {
+                return Some(self.take());
             }
             if self.stop.is_cancelled() {
                 return None;
@@ -194,6 +219,20 @@ impl<W: World> Watch<W> {
         }
     }
 
+    /// Some of the events that are ready, framed.
+    fn take(&mut self) -> Bytes {
+        let mut chunk = BytesMut::new();
+        while chunk.len() < limits::WATCH_BYTES_MAX
+            && let Some(event) = self.ready.pop_front()
+        {
+            match self.framing {
+                Framing::Lines => chunk.extend_from_slice(&event),
+                Framing::Messages => put_text(&mut chunk, &event),
+            }
+        }
+        chunk.freeze()
+    }
+
     /// Whether there is something to look at, so that it need not wait for it.
     fn has_news(&self) -> bool {
         match self.phase {
@@ -210,19 +249,18 @@ impl<W: World> Watch<W> {
         let page = page.map_err(|error| failure(&error))?;
         (*at, *after) = (Some(page.revision), page.records.last().map(|record| record.key.clone()));
         let bookmark = *bookmark;
-        let mut chunk = BytesMut::new();
         for record in &page.records {
-            let frame = self.look_at_first(&record.value).map_err(|refusal| refusal.to_status())?;
-            self.tell(&mut chunk, frame);
+            let event = self.look_at_first(&record.value).map_err(|refusal| refusal.to_status())?;
+            self.tell(event);
         }
         if !page.more {
             self.phase = Phase::Live { cursor: page.revision.0 };
             if bookmark {
-                chunk.extend_from_slice(&self.bookmark(page.revision.0, true));
+                let bookmark = self.bookmark(page.revision.0, true);
+                self.ready.push_back(bookmark);
             }
             self.listed();
         }
-        self.push(chunk);
         Ok(())
     }
 
@@ -251,18 +289,11 @@ impl<W: World> Watch<W> {
         let behind = self.api.behind(cursor, &self.prefix).await;
         let (events, upto) = behind.map_err(|error| failure(&error))?;
         self.phase = Phase::Live { cursor: upto };
-        let mut chunk = BytesMut::new();
         for event in &events {
-            match self.look(event) {
-                Ok(frame) => self.tell(&mut chunk, frame),
-                Err(unreadable) => {
-                    // What came before it is still shown.
-                    self.push(chunk);
-                    return Err(not_an_object(&unreadable));
-                }
-            }
+            // What came before one that cannot be read is still shown.
+            let event = self.look(event).map_err(|unreadable| not_an_object(&unreadable))?;
+            self.tell(event);
         }
-        self.push(chunk);
         if self.ready.is_empty() && upto >= self.api.hub.head() {
             self.wait(upto).await;
         }
@@ -335,16 +366,10 @@ impl<W: World> Watch<W> {
         self.api.registry.get(self.plural).expect("what is watched is registered").resource()
     }
 
-    fn tell(&self, chunk: &mut BytesMut, frame: Option<Bytes>) {
-        if let Some(frame) = frame {
-            self.told.event(frame.len());
-            chunk.extend_from_slice(&frame);
-        }
-    }
-
-    fn push(&mut self, chunk: BytesMut) {
-        if !chunk.is_empty() {
-            self.ready.push_back(chunk.freeze());
+    fn tell(&mut self, event: Option<Bytes>) {
+        if let Some(event) = event {
+            self.told.event(event.len());
+            self.ready.push_back(event);
         }
     }
 }

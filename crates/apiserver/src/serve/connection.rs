@@ -3,17 +3,20 @@
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
+    mem,
     pin::{Pin, pin},
-    sync::{Arc, OnceLock},
-    task::Poll,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    task::{Context, Poll},
 };
 
 use apimachinery::access::Identity;
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
     service::service_fn,
+    upgrade,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
@@ -28,10 +31,14 @@ use super::{
     set_up,
     socket::Socket,
     streams::{self, Streams},
+    websocket::{Switch, WebSocket},
 };
-use crate::{identity, limits, metrics::Metrics};
+use crate::{body::Body, identity, limits, metrics::Metrics};
 
 type Stream = TlsStream<Socket>;
+
+/// What a connection becomes after an answer that says so. Over HTTP/2 there is no such answer.
+type Successor = Arc<Mutex<Option<WebSocket>>>;
 
 /// What a connection needs.
 pub struct Connection<H> {
@@ -79,9 +86,16 @@ impl<H: Handler> Connection<H> {
     async fn talk_http1(self, stream: Stream, pace: &Arc<Pace>) {
         let Self { handler, metrics, newcomer, stop, .. } = self;
         let peer = Arc::new(Peer::new(identity_of(&stream), newcomer));
-        let service = service_fn(|request| answer(&handler, &peer, pace, request));
-        let connection = http1_builder().serve_connection(TokioIo::new(stream), service);
-        drive(pin!(connection), http1::Connection::graceful_shutdown, pace, &stop, &metrics).await;
+        let successor = Successor::default();
+        {
+            let service = service_fn(|request| answer(&handler, &peer, pace, &successor, request));
+            let connection = http1_builder().serve_connection(TokioIo::new(stream), service).with_upgrades();
+            drive(pin!(connection), http1::UpgradeableConnection::graceful_shutdown, pace, &stop, &metrics).await;
+        }
+        let websocket = successor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(websocket) = websocket {
+            talk_websocket(websocket, pace, &metrics).await;
+        }
     }
 
     async fn talk_http2(self, stream: Stream, pace: &Arc<Pace>) {
@@ -89,7 +103,8 @@ impl<H: Handler> Connection<H> {
         let peer = Arc::new(Peer::new(identity_of(&stream), newcomer));
         let streams = Streams { pace: Arc::clone(pace), metrics: Arc::clone(&metrics) };
         let of_connection = Arc::clone(pace);
-        let service = service_fn(move |request| answer(&handler, &peer, &of_connection, request));
+        let none = Successor::default();
+        let service = service_fn(move |request| answer(&handler, &peer, &of_connection, &none, request));
         let connection = http2_builder(streams, streams_max).serve_connection(TokioIo::new(stream), service);
         drive(pin!(connection), http2::Connection::graceful_shutdown, pace, &stop, &metrics).await;
     }
@@ -100,11 +115,19 @@ fn answer<H: Handler>(
     handler: &Arc<H>,
     peer: &Arc<Peer>,
     pace: &Arc<Pace>,
-    request: Request<Incoming>,
+    successor: &Successor,
+    mut request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Outgoing>, Infallible>> + Send + use<H> {
-    let (handler, peer, under_way) = (Arc::clone(handler), Arc::clone(peer), pace.request());
+    let (handler, peer, pace) = (Arc::clone(handler), Arc::clone(peer), Arc::clone(pace));
+    let (successor, under_way) = (Arc::clone(successor), pace.request());
+    let upgrade = upgrade::on(&mut request);
     async move {
-        let response = handler.handle(peer, request).await;
+        let mut response = handler.handle(peer, request).await;
+        if let Some(switch) = response.extensions_mut().remove::<Switch>() {
+            let frames = mem::replace(response.body_mut(), Body::from(Bytes::new()));
+            let websocket = WebSocket::new(upgrade, frames, switch, pace.request());
+            *successor.lock().unwrap_or_else(PoisonError::into_inner) = Some(websocket);
+        }
         Ok(response.map(|body| Outgoing::new(body, streams::delivery(), under_way)))
     }
 }
@@ -121,9 +144,9 @@ async fn drive<C, E>(
     E: std::fmt::Display,
 {
     let mut stopping = pin!(stop.cancelled());
-    let (mut watchdog, mut alarm, mut is_stopping) = (Watchdog::default(), Alarm::default(), false);
     // Over HTTP/1 one answer after the other; over HTTP/2 each stream has a task and a delivery of its own.
-    let delivery = Arc::new(Delivery::default());
+    let (mut vigil, mut is_stopping) = (Vigil::default(), false);
+    let delivery = Arc::clone(&vigil.delivery);
     let mut run = async |connection: &mut Pin<&mut C>| {
         poll_fn(|ctx| {
             // First of all: a request that has come just in time is read before anything asks whether there was one.
@@ -135,10 +158,7 @@ async fn drive<C, E>(
                 shut_down(connection.as_mut());
                 ctx.waker().wake_by_ref();
             }
-            if delivery.poll_overdue(&mut alarm, ctx).is_ready() {
-                return Poll::Ready(Err(Overdue::Send));
-            }
-            watchdog.poll(pace, ctx).map(Err)
+            vigil.poll(pace, ctx).map(Err)
         })
         .await
     };
@@ -154,6 +174,37 @@ async fn drive<C, E>(
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a connection ended with an error"),
         Err(overdue) => metrics.connection_ended(overdue.as_str()),
+    }
+}
+
+/// Drives a connection that has become a WebSocket until it ends or is overdue. When the server stops, its events end.
+async fn talk_websocket(websocket: WebSocket, pace: &Pace, metrics: &Metrics) {
+    let mut vigil = Vigil::default();
+    let mut run = pin!(websocket.run(Arc::clone(&vigil.delivery)));
+    let ended = poll_fn(|ctx| match run.as_mut().poll(ctx) {
+        Poll::Ready(()) => Poll::Ready(Ok(())),
+        Poll::Pending => vigil.poll(pace, ctx).map(Err),
+    });
+    if let Err(overdue) = ended.await {
+        metrics.connection_ended(overdue.as_str());
+    }
+}
+
+/// Looks whether a connection is overdue, in the task that drives it: whenever that has run, and when time is over.
+#[derive(Default)]
+struct Vigil {
+    /// Of the answers whose tasks are the connection's own.
+    delivery: Arc<Delivery>,
+    alarm: Alarm,
+    watchdog: Watchdog,
+}
+
+impl Vigil {
+    fn poll(&mut self, pace: &Pace, ctx: &mut Context<'_>) -> Poll<Overdue> {
+        if self.delivery.poll_overdue(&mut self.alarm, ctx).is_ready() {
+            return Poll::Ready(Overdue::Send);
+        }
+        self.watchdog.poll(pace, ctx)
     }
 }
 

@@ -63,7 +63,7 @@ fn code_of_goaway(frames: &[(u8, Vec<u8>)]) -> Option<u32> {
 }
 
 /// Whether the server has ended a connection; what it still sent does not count.
-async fn is_ended(stream: &mut (impl AsyncRead + Unpin)) -> bool {
+pub async fn is_ended(stream: &mut (impl AsyncRead + Unpin)) -> bool {
     let mut rest = [0; 4096];
     loop {
         match timeout(Duration::from_millis(50), stream.read(&mut rest)).await {
@@ -75,7 +75,12 @@ async fn is_ended(stream: &mut (impl AsyncRead + Unpin)) -> bool {
 }
 
 /// Lets time go by in steps until it is so, and answers how much went by.
-async fn fly_until(front: &Front, step: Duration, most: Duration, mut is_so: impl AsyncFnMut() -> bool) -> Duration {
+pub async fn fly_until(
+    front: &Front,
+    step: Duration,
+    most: Duration,
+    mut is_so: impl AsyncFnMut() -> bool,
+) -> Duration {
     let mut flown = Duration::ZERO;
     while !is_so().await {
         assert!(flown < most, "not within {most:?}");
@@ -88,7 +93,7 @@ async fn fly_until(front: &Front, step: Duration, most: Duration, mut is_so: imp
     flown
 }
 
-async fn ends(front: &Front, reason: &str) -> u64 {
+pub async fn ends(front: &Front, reason: &str) -> u64 {
     let client = Client::connect(front.address, false).await;
     let text = client.send(Method::GET, "/metrics", &Value::Null).await.text();
     let name = format!("ipam_connection_ends_total{{reason=\"{reason}\"}} ");
@@ -108,7 +113,7 @@ async fn with_a_long_list() -> Front {
 }
 
 /// A connection whose client takes little at once.
-async fn narrow(address: SocketAddr) -> TcpStream {
+pub async fn narrow(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(address).await.unwrap()

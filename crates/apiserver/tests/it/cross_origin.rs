@@ -11,13 +11,14 @@ use crate::{
 };
 
 /// What a browser adds to a request, and whether the server acts on a write with it.
-const CASES: [(&[(&str, &str)], bool); 14] = [
+const CASES: [(&[(&str, &str)], bool); 15] = [
     (&[], true),
     (&[("sec-fetch-site", "same-origin")], true),
     (&[("sec-fetch-site", "none")], true),
     (&[("sec-fetch-site", "same-origin"), ("origin", "https://localhost")], true),
     (&[("origin", "https://localhost")], true),
     (&[("origin", "https://LOCALHOST")], true),
+    (&[("origin", "https://localhost:443")], true),
     (&[("sec-fetch-site", "cross-site")], false),
     (&[("sec-fetch-site", "same-site")], false),
     (&[("sec-fetch-site", "cross-site"), ("origin", "https://localhost")], false),

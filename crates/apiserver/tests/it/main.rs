@@ -27,3 +27,4 @@ mod standing_alone;
 mod streaming;
 mod supervision;
 mod watching;
+mod websockets;

@@ -1,0 +1,124 @@
+//! The handshake by which a watch becomes a WebSocket (RFC 6455), and the credential that it may carry.
+//!
+//! A script can add nothing to the handshake of a browser's WebSocket but the subprotocols that it offers. One of them may be
+//! a bearer token, as in kube-apiserver. Such a token is the only credential of its request: a page cannot know the token of
+//! another user, while a browser adds a client certificate to the requests of every page.
+
+use apimachinery::refusal::{Reason, Refusal};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request::Parts};
+use tokio_util::sync::CancellationToken;
+use tungstenite::handshake::derive_accept_key;
+
+use crate::{body::Body, respond, serve::Switch};
+
+/// A subprotocol that begins so is a token: what follows is its base64url without padding.
+const TOKEN_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
+/// The version of the protocol in RFC 6455.
+const VERSION: HeaderValue = HeaderValue::from_static("13");
+
+/// Whether a request asks for a WebSocket.
+pub fn is_asked_for(request: &Parts) -> bool {
+    let names = |name: HeaderName, token: &str| {
+        elements(&request.headers, name).any(|element| element.eq_ignore_ascii_case(token))
+    };
+    request.method == Method::GET
+        && request.version == Version::HTTP_11
+        && names(header::UPGRADE, "websocket")
+        && names(header::CONNECTION, "upgrade")
+}
+
+/// Whether a request asks for a WebSocket and offers a token as subprotocol.
+pub fn carries_token(request: &Parts) -> bool {
+    is_asked_for(request) && offered(&request.headers).any(is_token)
+}
+
+/// The token that a request for a WebSocket offers as subprotocol.
+///
+/// # Errors
+/// An offer that kube-apiserver does not accept either is unauthorized.
+pub fn token(request: &Parts) -> Result<Option<String>, Refusal> {
+    if !is_asked_for(request) {
+        return Ok(None);
+    }
+    let (tokens, others): (Vec<&str>, Vec<&str>) = offered(&request.headers).partition(|protocol| is_token(protocol));
+    match tokens[..] {
+        [] => Ok(None),
+        [_] if others.is_empty() => Err(unauthorized(
+            "the token is the only subprotocol that is offered; offer another one, which the answer can name",
+        )),
+        [token] => decode(&token[TOKEN_PREFIX.len()..]).map(Some),
+        _ => Err(unauthorized("several of the subprotocols that are offered are tokens; offer one")),
+    }
+}
+
+/// The refusal of a handshake of another version of the protocol, which must name the one that is spoken here.
+pub fn refuse_other_version(headers: &HeaderMap) -> Option<Response<Body>> {
+    if headers.get(header::SEC_WEBSOCKET_VERSION) == Some(&VERSION) {
+        return None;
+    }
+    let mut response = respond::refusal(&Refusal::bad_request("Sec-WebSocket-Version must be 13"));
+    response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, VERSION);
+    Some(response)
+}
+
+/// A handshake as it will be answered.
+pub struct Handshake {
+    accept: HeaderValue,
+    protocol: Option<HeaderValue>,
+}
+
+impl Handshake {
+    /// The handshake in these headers. Of the subprotocols that are offered the answer names the first that is no token.
+    ///
+    /// # Errors
+    /// One without a key is a bad request.
+    pub fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| !key.is_empty());
+        let key = key.ok_or_else(|| Refusal::bad_request("Sec-WebSocket-Key is missing; it is a nonce in base64"))?;
+        let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).expect("base64 is ASCII");
+        let protocol = offered(headers).find(|protocol| !is_token(protocol));
+        Ok(Self { accept, protocol: protocol.and_then(|protocol| HeaderValue::from_str(protocol).ok()) })
+    }
+
+    /// The answer after which `frames` are sent. They end with `stop`, or by themselves.
+    pub fn answer(self, frames: Body, stop: CancellationToken) -> Response<Body> {
+        let mut response = Response::new(frames);
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        response.extensions_mut().insert(Switch { stop });
+        let headers = response.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept);
+        if let Some(protocol) = self.protocol {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        }
+        response
+    }
+}
+
+/// The subprotocols that a client offers.
+fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    elements(headers, header::SEC_WEBSOCKET_PROTOCOL)
+}
+
+/// The elements of a header that is a list; several lines count as one.
+fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|element| !element.is_empty())
+}
+
+fn is_token(protocol: &str) -> bool {
+    protocol.starts_with(TOKEN_PREFIX)
+}
+
+fn decode(encoded: &str) -> Result<String, Refusal> {
+    let decoded = BASE64_URL_SAFE_NO_PAD.decode(encoded);
+    let decoded =
+        decoded.map_err(|_| unauthorized("the token among the subprotocols is not base64url without padding"))?;
+    String::from_utf8(decoded).map_err(|_| unauthorized("the token among the subprotocols is not UTF-8"))
+}
+
+fn unauthorized(why: &str) -> Refusal {
+    Refusal::new(Reason::Unauthorized, format!("Unauthorized: {why}"))
+}
