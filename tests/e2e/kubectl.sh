@@ -136,6 +136,9 @@ END
     does "deleting it" kn delete ipclaim "$r"
     is "leaves the allocation" "$(field ipallocation "$kept" '{.status.phase} {.status.allocatedCIDR} [{.spec.claimRef.name}]')" \
         "Retained $V4.32.16/28 []"
+    is "which says whose it was" "$(field ipallocation "$kept" '{.metadata.annotations.ipam\.miloapis\.com/retained-claim} {.metadata.labels.e2e}')" \
+        "$r $RUN"
+    claim "$r" "$ref" | refused "and keeps the name" 422 Invalid "$kept" AllocationRetained@metadata.name kn create -f -
     is "and its block taken" "$(capacity "$p")" "256/32/224"
     does "deleting the allocation" kn delete ipallocation "$kept"
     is "frees the block" "$(capacity "$p")" "256/16/240"
@@ -144,7 +147,7 @@ END
     is "this very block" "$(create_claim "$P-life-asked" "\"poolRef\":{\"name\":\"$p\"},\"address\":\"$V4.32.128/28\"" 2>&1)" \
         "Bound $V4.32.128/28"
     claim "$P-life-again" "\"poolRef\":{\"name\":\"$p\"},\"address\":\"$V4.32.128/28\"" |
-        refused "taken" 409 Conflict "$V4.32.128" "" kn create -f -
+        refused "taken" 422 Invalid "held by IPClaim $NS/$P-life-asked" HeldBy@spec.address kn create -f -
     is "consumes nothing" "$(capacity "$p")" "256/32/224"
 }
 
@@ -214,10 +217,10 @@ overlap() {
     section "5. overlap prevention"
     local p=$P-over n
     does "a root pool" create_pool "$p" "\"cidr\":\"$(block 6 22)\""
-    pool "$P-over-same" "\"cidr\":\"$(block 6 22)\"" | refused "the same block again" 409 Conflict "$p" "" k create -f -
-    pool "$P-over-in" "\"cidr\":\"$V4.97.0/24\"" | refused "a block inside it" 409 Conflict "$p" "" k create -f -
+    pool "$P-over-same" "\"cidr\":\"$(block 6 22)\"" | refused "the same block again" 422 Invalid "$p" PoolOverlap@spec.cidr k create -f -
+    pool "$P-over-in" "\"cidr\":\"$V4.97.0/24\"" | refused "a block inside it" 422 Invalid "$p" PoolOverlap@spec.cidr k create -f -
     has "names both blocks" "$REFUSAL" "$V4.96.0/22" "$V4.97.0/24"
-    pool "$P-over-out" "\"cidr\":\"$(block 6 21)\"" | refused "a block around it" 409 Conflict "$p" "" k create -f -
+    pool "$P-over-out" "\"cidr\":\"$(block 6 21)\"" | refused "a block around it" 422 Invalid "$p" PoolOverlap@spec.cidr k create -f -
     does "a block beside it" create_pool "$P-over-beside" "\"cidr\":\"$V4.100.0/22\""
 
     for n in 1 2 3 4 5 6 7 8; do
@@ -225,7 +228,7 @@ overlap() {
     done
     wait
     is "of eight at once, one wins" "$(grep -lxF "$V4.112.0/24" "$WORK"/race-* | wc -l | tr -d ' ')" 1
-    is "and seven are in conflict" "$(grep -l '(Conflict)' "$WORK"/race-* | wc -l | tr -d ' ')" 7
+    is "and seven overlap with it" "$(grep -l 'overlaps with IPPool' "$WORK"/race-* | wc -l | tr -d ' ')" 7
 
     for n in $(seq 1 64); do
         create_claim "$P-over-$n" "\"poolRef\":{\"name\":\"$p\"},\"prefixLength\":28" >"$WORK/claim-$n" 2>&1 &
@@ -283,7 +286,7 @@ hosts() {
     is "the second" "$(create_claim "$p-5" "\"poolRef\":{\"name\":\"$p-v6\"},\"ipFamily\":\"IPv6\",\"prefixLength\":128" 2>&1)" "Bound $V6:9::1/128"
     is "an address is written in its canonical form" \
         "$(create_claim "$p-6" "\"poolRef\":{\"name\":\"$p-v6\"},\"address\":\"$V6:0009:0:0:0:0:AB\"" 2>&1)" "Bound $V6:9::ab/128"
-    claim "$p-7" "\"poolRef\":{\"name\":\"$p-v6\"},\"address\":\"$V6:9::ab\"" | refused "taken" 409 Conflict "$V6:9::ab" "" kn create -f -
+    claim "$p-7" "\"poolRef\":{\"name\":\"$p-v6\"},\"address\":\"$V6:9::ab\"" | refused "taken" 422 Invalid "$V6:9::ab" AddressTaken@spec.address kn create -f -
     claim "$p-7" "\"poolRef\":{\"name\":\"$p-v6\"},\"address\":\"$V4.144.2\"" |
         refused "an address of the other family" 422 Invalid address FieldValueInvalid@spec.address kn create -f -
 }
@@ -338,7 +341,7 @@ dry_run_and_protection() {
     is "deletes nothing" "$(field ipclaim "$p-2" '{.status.phase}') $(capacity "$p")" "Bound 256/128/128"
 
     refused "a pool in use stays" 409 Conflict "active allocation(s)" "" k delete ippool "$p"
-    has "and says how many, and whose" "$REFUSAL" "2 active allocation(s)" "alloc-$(printf %s "$NS/$p-1" | sha256sum | cut -c 1-16)"
+    has "and says how many, and whose" "$REFUSAL" "2 active allocation(s)" "IPClaim $NS/$p-1" "IPClaim $NS/$p-2"
     does "it is as it was" k get ippool "$p"
     refused "its block is immutable" 422 Invalid "spec.cidr is immutable" FieldValueForbidden@spec.cidr \
         k patch ippool "$p" --type=merge -p "{\"spec\":{\"cidr\":\"$(block 13 24)\"}}"

@@ -172,6 +172,15 @@ impl Rights {
         }))
     }
 
+    /// What the same caller may do in another namespace; empty is across all.
+    #[must_use]
+    pub fn elsewhere(&self, namespace: &str) -> Self {
+        match self {
+            Self::Everything => Self::Everything,
+            Self::Ruled(holder) => Self::of(&holder.identity, namespace, &holder.policy),
+        }
+    }
+
     /// Whether they include this. The namespace of the question is not looked at: it is that of the rights.
     pub fn include(&self, ask: &Ask<'_>) -> bool {
         match self {

@@ -238,22 +238,11 @@ pub struct Context<'a> {
     pub related: &'a Related,
 }
 
-/// Objects and spans read under the head's lock for one decision.
+/// Objects read under the head's lock for one decision.
 #[derive(Clone, Debug, Default)]
 pub struct Related {
     /// By key; a key without an object is absent.
     pub objects: BTreeMap<ObjectKey, std::sync::Arc<Object>>,
-    /// For each of [`Reads::spans`], the first few that are held.
-    pub spans: Vec<Span>,
-}
-
-/// What a kind wants to see beside the object itself.
-#[derive(Clone, Debug, Default)]
-pub struct Reads {
-    /// Other objects.
-    pub keys: Vec<ObjectKey>,
-    /// The first holders in this space: the space and how many.
-    pub spans: Option<(String, usize)>,
 }
 
 /// A range of numbers, both ends included, that one object has to itself inside a named space. The store refuses
@@ -268,6 +257,15 @@ pub struct Span {
     pub last: u128,
     /// The text of the holder's [`ObjectKey`].
     pub holder: String,
+}
+
+/// Who holds a span, as a refusal names them to a caller who needed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The object that is named, to callers who may get it.
+    pub key: ObjectKey,
+    /// What else is said of it; empty: nothing.
+    pub note: String,
 }
 
 /// What the decisions of a service's kinds need to know of all objects, kept in memory.
@@ -318,10 +316,10 @@ pub trait Kind<W>: Send + Sync {
     /// What is static about it.
     fn resource(&self) -> &Resource;
 
-    /// What the decision about `key` wants to see beside the object itself.
-    fn reads(&self, key: &ObjectKey) -> Reads {
+    /// The objects that the decision about `key` wants to see beside that of `key`.
+    fn reads(&self, key: &ObjectKey) -> Vec<ObjectKey> {
         let _ = key;
-        Reads::default()
+        Vec::new()
     }
 
     /// Defaults and validates a new object. Its metadata is complete, unknown fields are gone, types agree with the
@@ -368,6 +366,12 @@ pub trait Kind<W>: Send + Sync {
     fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
         let _ = (key, object);
         Vec::new()
+    }
+
+    /// Who is named as the holder of the spans of `object`: itself, unless it holds them for another.
+    fn holder(&self, key: &ObjectKey, object: &Object) -> Holder {
+        let _ = object;
+        Holder { key: key.clone(), note: String::new() }
     }
 }
 

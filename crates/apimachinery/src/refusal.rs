@@ -29,7 +29,8 @@ pub enum Reason {
     NotAcceptable,
     /// 409: the name is taken.
     AlreadyExists,
-    /// 409: the state of the object or of its surroundings does not allow it now.
+    /// 409: the state of the object or of its surroundings does not allow it now. Not for a create: clients take it for a
+    /// stale version of something that exists.
     Conflict,
     /// 410: the history that the request needs is gone.
     Expired,
@@ -155,12 +156,25 @@ pub struct Refusal {
     pub details: Box<Details>,
     /// For the `Warning` header: what was noticed before it was refused.
     pub warnings: Vec<String>,
+    /// What the request needed and others hold, until the holders are named ([`Refusal::held_by`]).
+    pub occupied: Option<Box<Occupied>>,
+}
+
+/// The numbers of a space that a request needed and that others hold, all or some of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occupied {
+    /// The space.
+    pub space: String,
+    /// The first number.
+    pub first: u128,
+    /// The last number.
+    pub last: u128,
 }
 
 impl Refusal {
     /// A refusal without details.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), details: Box::default(), warnings: Vec::new() }
+        Self { reason, message: message.into(), details: Box::default(), warnings: Vec::new(), occupied: None }
     }
 
     /// 400.
@@ -226,6 +240,33 @@ impl Refusal {
     #[must_use]
     pub fn because(mut self, fault: &Fault) -> Self {
         self.details.causes.push(Cause::from(fault));
+        self
+    }
+
+    /// Says what the request needed and others hold. A decision does not know the holders; they are named later.
+    #[must_use]
+    pub fn occupied(mut self, occupied: Occupied) -> Self {
+        self.occupied = Some(Box::new(occupied));
+        self
+    }
+
+    /// Names holders of what the request needed: in a cause for each, on the field of the first cause, and in the message.
+    #[must_use]
+    pub fn held_by(mut self, holders: &[String]) -> Self {
+        if holders.is_empty() {
+            return self;
+        }
+        let field = self.details.causes.first().map(|cause| cause.field.clone()).unwrap_or_default();
+        let texts: Vec<String> = holders.iter().map(|holder| format!("held by {holder}")).collect();
+        let list = texts.join(", ");
+        let causes =
+            texts.into_iter().map(|message| Cause { reason: "HeldBy".to_owned(), message, field: field.clone() });
+        self.details.causes.extend(causes);
+        if self.reason == Reason::Invalid {
+            let Details { group, kind, name, causes, .. } = *self.details;
+            return Self::invalid_for(&group, &kind, &name, causes).warned(self.warnings);
+        }
+        self.message = format!("{}; {list}", self.message);
         self
     }
 
@@ -374,7 +415,7 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::field::Path;
+    use crate::field::{FaultType, Path};
 
     #[test]
     fn a_message_says_a_thing_once_and_the_causes_keep_all() {
@@ -388,6 +429,27 @@ mod tests {
         assert_eq!(invalid(&[fault("a"), fault("a")]), (once.to_owned(), 2));
         let both = "K.g \"n\" is invalid: [a: Required value, b: Required value]";
         assert_eq!(invalid(&[fault("a"), fault("b"), fault("a")]), (both.to_owned(), 3));
+    }
+
+    #[test]
+    fn holders_are_named_in_message_and_causes() {
+        let holders = ["A x/a", "B b", "others"].map(str::to_owned);
+        let taken = Fault { path: Path::new("a"), fault_type: FaultType::Other("Taken"), message: "taken".to_owned() };
+        let warned = |refusal: Refusal| refusal.warned(vec!["w".to_owned()]);
+        let invalid = warned(Refusal::invalid("g", "K", "n", std::slice::from_ref(&taken))).held_by(&holders);
+        let message = "K.g \"n\" is invalid: [a: taken, a: held by A x/a, a: held by B b, a: held by others]";
+        let conflict = warned(Refusal::conflict("g", "ks", "n", "in use")).held_by(&holders);
+        let in_use = "Operation cannot be fulfilled on ks.g \"n\": in use; held by A x/a, held by B b, held by others";
+        for (refusal, reason, message, field) in
+            [(invalid, Reason::Invalid, message, "a"), (conflict, Reason::Conflict, in_use, "")]
+        {
+            assert_eq!((refusal.reason, refusal.message.as_str(), refusal.warnings.len()), (reason, message, 1));
+            let last = refusal.details.causes.last().unwrap();
+            let words = (last.reason.as_str(), last.message.as_str(), last.field.as_str());
+            assert_eq!(words, ("HeldBy", "held by others", field));
+        }
+        let unnamed = Refusal::invalid("g", "K", "n", &[taken]);
+        assert_eq!(unnamed.clone().held_by(&[]), unnamed);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A connection ([`serve`], [`tls`]) carries requests through [`stages`] (who asks: [`identity`], [`impersonation`]; whether
 //! they may: [`access`]; whether a page of another site sent it: [`cross_origin`]) to the file of their verb ([`get`], [`lists`],
 //! [`watches`], [`writes`]); [`mod@form`] is how the answer leaves. Every write goes through the [`committer`]; what it
-//! commits reaches watches through the [`hub`]. [`server`] puts it together, [`supervisor`] runs its tasks; [`standalone`] is what it needs where there is
+//! commits reaches watches through the [`hub`]; what it refuses because it is held names its holder ([`holders`]). [`server`] puts it
+//! together, [`supervisor`] runs its tasks; [`standalone`] is what it needs where there is
 //! no cluster around it.
 
 pub mod access;
@@ -18,6 +19,7 @@ pub mod documents;
 pub mod form;
 pub mod get;
 pub mod health;
+pub mod holders;
 pub mod hub;
 pub mod identity;
 pub mod impersonation;

@@ -39,6 +39,10 @@ pub const SMALL_BYTES_MAX: usize = 64 * 1024;
 ///
 /// Unit: times. Test: `crates/apiserver/tests/it/large.rs::large_change_of_a_busy_object_is_a_conflict`.
 pub const PREPARED_AGAIN_MAX: usize = 5;
+/// The holders that a refusal names, of what its request needed. Each is one object that is read.
+///
+/// Unit: objects. Test: `crates/ipamd/tests/it/pool_hierarchy.rs::many_users_of_a_pool_are_counted_and_the_first_are_named`.
+pub const HOLDERS_NAMED_MAX: usize = 3;
 /// Commands that are not small and are prepared at the same time.
 ///
 /// Unit: commands. Test: `crates/apiserver/tests/it/large.rs::only_so_many_large_commands_are_prepared_at_the_same_time`.

@@ -8,8 +8,9 @@ mod types;
 use address::Prefix;
 use apimachinery::{
     command::{ObjectKey, Write},
-    field::{Fault, Path},
-    kind::{Context, Kind, Prepared, RequestContext, Resource, Span, Subresource},
+    field::{Fault, Path, cut},
+    kind::{Context, Holder, Kind, Prepared, RequestContext, Resource, Span, Subresource},
+    limits::{LABELS_MAX, QUOTED_BYTES_MAX},
     metadata::added_finalizers,
     object::{Object, ObjectMeta, OwnerReference},
     refusal::{Reason, Refusal},
@@ -32,6 +33,9 @@ use crate::{
 pub const PLURAL: &str = "ipallocations";
 /// The kind.
 pub const KIND: &str = "IPAllocation";
+
+/// The annotation of a retained allocation that has the name of its former claim.
+pub const RETAINED_CLAIM: &str = "ipam.miloapis.com/retained-claim";
 
 /// What an allocation takes of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,11 +115,17 @@ fn metadata(key: &ObjectKey, claim: &Object, ctx: &Context<'_>) -> ObjectMeta {
     }
 }
 
-/// The allocation once its claim is gone and the block is kept.
-pub(crate) fn retained(allocation: &Object, claim_uid: &str, now: Time) -> Object {
+/// The allocation once its claim is gone and the block is kept. It says whose it was: by name, and by the claim's labels as
+/// far as there is room for them beside its own.
+pub(crate) fn retained(allocation: &Object, claim: &Object, now: Time) -> Object {
     let mut object = allocation.clone();
-    object.metadata.owner_references.retain(|owner| owner.uid != claim_uid);
-    object.metadata.generation = object.metadata.generation.map(|generation| generation.saturating_add(1));
+    let meta = &mut object.metadata;
+    meta.owner_references.retain(|owner| owner.uid != claim.metadata.uid);
+    meta.generation = meta.generation.map(|generation| generation.saturating_add(1));
+    meta.annotations.insert(RETAINED_CLAIM.to_owned(), claim.metadata.name.clone());
+    let room = LABELS_MAX.saturating_sub(meta.labels.len());
+    let labels = claim.metadata.labels.iter().take(room);
+    meta.labels.extend(labels.map(|(name, value)| (name.clone(), value.clone())));
     if let Some(spec) = spec::edit(&mut object) {
         spec.remove("claimRef");
     }
@@ -188,6 +198,20 @@ impl Kind<World> for Allocations {
 
     fn delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
         Ok(Vec::new())
+    }
+
+    /// The claim, or a retained allocation itself.
+    fn holder(&self, key: &ObjectKey, object: &Object) -> Holder {
+        let claim = object.text("/spec/claimRef/name");
+        if !claim.is_empty() {
+            let key = ObjectKey { resource: claim::PLURAL, name: claim.to_owned(), ..key.clone() };
+            return Holder { key, note: String::new() };
+        }
+        let note = match object.metadata.annotations.get(RETAINED_CLAIM) {
+            Some(claim) => format!("retained from IPClaim {}", cut(claim, QUOTED_BYTES_MAX)),
+            None => "retained".to_owned(),
+        };
+        Holder { key: key.clone(), note }
     }
 
     fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {

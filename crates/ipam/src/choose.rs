@@ -3,15 +3,20 @@
 //! Nothing is taken here. A pool that cannot serve says why ([`Misfit`]), so that a selector can pass over it and still
 //! answer the most helpful of all reasons in the end.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, ops::RangeInclusive};
 
 use address::{Family, Prefix, Strategy};
 use apimachinery::{
     field::{Fault, FaultType},
-    refusal::{Reason, Refusal},
+    refusal::{Cause, Reason, Refusal},
 };
 
-use crate::{GROUP, pool::PoolStrategy, spec, world::Pool};
+use crate::{
+    GROUP,
+    pool::PoolStrategy,
+    spec,
+    world::{self, Pool},
+};
 
 /// What is asked of a pool.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +46,14 @@ impl Purpose {
         match self {
             Self::Claim => "address",
             Self::ChildPool => "cidr",
+        }
+    }
+
+    /// The field of the spec that names the pool to take from.
+    fn pool_field(self) -> &'static str {
+        match self {
+            Self::Claim => "poolRef",
+            Self::ChildPool => "parentPoolRef",
         }
     }
 
@@ -88,19 +101,12 @@ impl Misfit {
 
     /// The refusal of `request`, made by the object called `name`. `others` is how many other pools refuse alike.
     pub(crate) fn refuse(&self, request: Request, name: &str, pool: &Pool, others: usize) -> Refusal {
-        let (plural, pool_name) = (request.purpose.plural(), pool.name());
+        let plural = request.purpose.plural();
         match self {
             Self::OtherFamily(faults) | Self::Never(faults) => {
                 Refusal::invalid(GROUP, request.purpose.kind(), name, faults)
             }
-            Self::Taken(block) => {
-                let why = format!(
-                    "{block} is not entirely free in IPPool \"{pool_name}\"; ask for another block, or leave out \
-                     spec.{} to get the next free one",
-                    request.purpose.block_field()
-                );
-                Refusal::conflict(GROUP, plural, name, &why)
-            }
+            Self::Taken(block) => taken(request.purpose, name, pool, *block),
             Self::Exhausted(length) => exhausted(pool, *length, others).about(GROUP, plural, name),
             Self::Newer => newer(pool).about(GROUP, plural, name),
         }
@@ -116,8 +122,23 @@ fn newer(pool: &Pool) -> Refusal {
     Refusal::new(Reason::ServiceUnavailable, message).retry_after(1)
 }
 
+fn taken(purpose: Purpose, name: &str, pool: &Pool, block: Prefix) -> Refusal {
+    let field = purpose.block_field();
+    let detail = format!(
+        "is not entirely free in IPPool \"{}\"; ask for another block, or give spec.prefixLength in place of spec.{field} \
+         to get the next free one",
+        pool.name()
+    );
+    let fault = Fault {
+        fault_type: FaultType::Other("AddressTaken"),
+        ..Fault::invalid(spec::path(field), block.to_string(), &detail)
+    };
+    Refusal::invalid(GROUP, purpose.kind(), name, &[fault]).occupied(world::occupied(pool, block))
+}
+
 fn exhausted(pool: &Pool, length: u8, others: usize) -> Refusal {
-    let left = match pool.free.largest_free() {
+    let largest = pool.free.largest_free();
+    let left = match largest {
         Some(largest) => format!("its largest free block is a /{largest}"),
         None => "nothing of it is free".to_owned(),
     };
@@ -132,7 +153,11 @@ fn exhausted(pool: &Pool, length: u8, others: usize) -> Refusal {
         fault_type: FaultType::Other("PoolExhausted"),
         message: message.clone(),
     };
-    Refusal::new(Reason::InsufficientStorage, message).because(&fault)
+    let mut refusal = Refusal::new(Reason::InsufficientStorage, message).because(&fault);
+    let facts = [("LargestFree", largest.map(|length| length.to_string())), ("Pool", Some(pool.name().to_owned()))];
+    let facts = facts.into_iter().filter_map(|(reason, fact)| Some((reason.to_owned(), fact?)));
+    refusal.details.causes.extend(facts.map(|(reason, message)| Cause { reason, message, field: String::new() }));
+    refusal
 }
 
 /// The block that the pool would hand out.
@@ -163,14 +188,9 @@ fn check(pool: &Pool, request: Request) -> Result<u8, Misfit> {
     let mut faults = Vec::new();
     let family_differs = check_family(pool, request, &mut faults);
     let length = request.block.map(Prefix::length).or(request.length).or(pool.policy.own_length());
-    match length {
-        // The length of a block of the other family says nothing about this pool.
-        Some(_) if request.block.is_some() && family_differs => {}
-        Some(length) => check_bounds(pool, request, length, &mut faults),
-        None => faults.push(Fault::required(
-            spec::path("prefixLength"),
-            &format!("IPPool \"{}\" has no allocation.defaultPrefixLength", pool.name()),
-        )),
+    // The length of a block of the other family says nothing about this pool.
+    if request.block.is_none() || !family_differs {
+        check_length(pool, request, length, &mut faults);
     }
     if let Some(block) = request.block
         && !family_differs
@@ -203,29 +223,58 @@ fn check_family(pool: &Pool, request: Request, faults: &mut Vec<Fault>) -> bool 
 }
 
 /// The length must be one that the pool hands out. A block that is named by its CIDR alone is at fault itself.
-fn check_bounds(pool: &Pool, request: Request, length: u8, faults: &mut Vec<Fault>) {
-    let own = pool.block().length();
-    let longer = match request.purpose {
-        Purpose::Claim => own,
-        Purpose::ChildPool => own.saturating_add(1),
+fn check_length(pool: &Pool, request: Request, length: Option<u8>, faults: &mut Vec<Fault>) {
+    let detail = match (bounds(pool, request.purpose), length) {
+        (Ok(bounds), Some(length)) if bounds.contains(&length) => return,
+        (Ok(bounds), Some(length)) => outside(pool, request, length, &bounds),
+        (Ok(_), None) => format!("IPPool \"{}\" has no allocation.defaultPrefixLength", pool.name()),
+        (Err(nothing), _) => nothing,
     };
-    let shortest = pool.policy.min.map_or(longer, |min| min.max(longer));
-    let bits = pool.block().family().bits();
-    let longest = pool.policy.max.map_or(bits, |max| max.min(bits));
-    if (shortest..=longest).contains(&length) {
-        return;
-    }
-    let detail = format!(
-        "prefixLength /{length} is outside the bounds of IPPool \"{}\" ({}): /{shortest} to /{longest}",
-        pool.name(),
-        pool.block()
-    );
-    faults.push(match request.block {
-        Some(block) if request.length.is_none() => {
+    let path = spec::path("prefixLength");
+    faults.push(match (request.block, length) {
+        (Some(block), _) if request.length.is_none() => {
             Fault::invalid(spec::path(request.purpose.block_field()), block.to_string(), &detail)
         }
-        _ => Fault::invalid(spec::path("prefixLength"), length, &detail),
+        (_, Some(length)) => Fault::invalid(path, length, &detail),
+        (_, None) => Fault::required(path, &detail),
     });
+}
+
+/// The lengths that a pool hands out. The error says why there are none, and what would work.
+fn bounds(pool: &Pool, purpose: Purpose) -> Result<RangeInclusive<u8>, String> {
+    let (own, bits) = (pool.block().length(), pool.block().family().bits());
+    let (longer, taken, other) = match purpose {
+        Purpose::Claim => (own, "claimed", "pool"),
+        Purpose::ChildPool => (own.saturating_add(1), "carved", "parent"),
+    };
+    let shortest = pool.policy.min.map_or(longer, |min| min.max(longer));
+    let longest = pool.policy.max.map_or(bits, |max| max.min(bits));
+    if shortest <= longest {
+        return Ok(shortest..=longest);
+    }
+    let nothing = format!("nothing can be {taken} from IPPool \"{}\" ({})", pool.name(), pool.block());
+    Err(if longer > bits {
+        format!("{nothing}: it is a single address; name a larger {other}, or claim the address itself")
+    } else {
+        format!(
+            "{nothing}: its allocation.maxPrefixLength is {longest}; raise that to {longer} or more, or name another {other}"
+        )
+    })
+}
+
+fn outside(pool: &Pool, request: Request, length: u8, bounds: &RangeInclusive<u8>) -> String {
+    let (name, block) = (pool.name(), pool.block());
+    let fitting = match (bounds.start(), bounds.end()) {
+        (shortest, longest) if shortest == longest => format!("only /{longest}"),
+        (shortest, longest) => format!("/{shortest} to /{longest}"),
+    };
+    if request.block.is_none() && request.length.is_none() {
+        return format!(
+            "prefixLength /{length}, the default of IPPool \"{name}\" ({block}), is outside its bounds: {fitting}; give one of \
+             these"
+        );
+    }
+    format!("prefixLength /{length} is outside the bounds of IPPool \"{name}\" ({block}): {fitting}")
 }
 
 /// The pool that came nearest to serving, why it could not, and how many others failed alike.
@@ -298,6 +347,10 @@ pub(crate) fn pool_not_found(field: &str, name: &str) -> Refusal {
 
 /// What is answered when the pool that was named is on its way out.
 pub(crate) fn pool_terminating(purpose: Purpose, name: &str, pool: &Pool) -> Refusal {
-    let why = format!("IPPool \"{}\" is being deleted and hands out nothing new; name another pool", pool.name());
-    Refusal::conflict(GROUP, purpose.plural(), name, &why)
+    let path = spec::path(purpose.pool_field()).child("name");
+    let fault = Fault {
+        fault_type: FaultType::Other("PoolTerminating"),
+        ..Fault::invalid(path, pool.name(), "the pool is being deleted and hands out nothing new; name another pool")
+    };
+    Refusal::invalid(GROUP, purpose.kind(), name, &[fault])
 }

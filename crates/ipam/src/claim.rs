@@ -12,8 +12,8 @@ use std::sync::Arc;
 use address::Prefix;
 use apimachinery::{
     command::{ObjectKey, Write},
-    field::{Fault, FaultType},
-    kind::{Context, Decided, Kind, Prepared, Reads, RequestContext, Resource, Subresource},
+    field::{Fault, FaultType, Path},
+    kind::{Context, Decided, Kind, Prepared, RequestContext, Resource, Subresource},
     object::Object,
     refusal::{Reason, Refusal},
     time::Time,
@@ -98,13 +98,17 @@ fn no_match() -> Refusal {
 /// An allocation of the name that this claim's would have is still there: its block must not be lost track of. As a rule it
 /// was retained from an earlier claim of this name; the name alone, which is a hash, does not prove it.
 fn still_retained(key: &ObjectKey, allocation: &ObjectKey, object: &Object) -> Refusal {
-    let why = format!(
+    let detail = format!(
         "IPAllocation \"{}\", whose name this claim's allocation would have, still keeps {}; delete that allocation, or \
          give the claim another name",
         allocation.name,
         object.text("/status/allocatedCIDR")
     );
-    Refusal::conflict(GROUP, PLURAL, &key.name, &why)
+    let fault = Fault {
+        fault_type: FaultType::Other("AllocationRetained"),
+        ..Fault::invalid(Path::new("metadata").child("name"), key.name.as_str(), &detail)
+    };
+    Refusal::invalid(GROUP, KIND, &key.name, &[fault])
 }
 
 /// The claim says that it has a block, and nothing records it: whatever led there, freeing a block now would be a guess.
@@ -176,8 +180,8 @@ impl Kind<World> for Claims {
         &self.resource
     }
 
-    fn reads(&self, key: &ObjectKey) -> Reads {
-        Reads { keys: vec![allocation::key_for(key)], spans: None }
+    fn reads(&self, key: &ObjectKey) -> Vec<ObjectKey> {
+        vec![allocation::key_for(key)]
     }
 
     fn prepare_create(
@@ -245,7 +249,7 @@ impl Kind<World> for Claims {
             return Err(lost(key, &allocation_key));
         };
         let new = (object.text("/spec/reclaimPolicy") == "Retain")
-            .then(|| Arc::new(allocation::retained(old, &object.metadata.uid, ctx.now)));
+            .then(|| Arc::new(allocation::retained(old, object, ctx.now)));
         Ok(vec![Write { key: allocation_key, old: Some(old.clone()), new }])
     }
 }

@@ -8,8 +8,8 @@ mod types;
 use address::{FreeSpace, Prefix};
 use apimachinery::{
     command::{ObjectKey, Scope, Write},
-    field::Fault,
-    kind::{Context, Decided, Kind, Prepared, Reads, RequestContext, Resource, Span, Subresource},
+    field::{Fault, FaultType},
+    kind::{Context, Decided, Kind, Prepared, RequestContext, Resource, Span, Subresource},
     object::Object,
     refusal::{Reason, Refusal},
 };
@@ -69,8 +69,16 @@ impl Pools {
         let Some((other, name)) = world.root_overlapping(&key.scope, block) else {
             return Ok(());
         };
-        let why = format!("{block} overlaps with IPPool \"{name}\", which is {other}; root pools must not overlap");
-        Err(Refusal::conflict(GROUP, PLURAL, &key.name, &why))
+        let carve =
+            if other.contains(block) { ", or carve this one from that pool with spec.parentPoolRef" } else { "" };
+        let detail = format!(
+            "overlaps with IPPool \"{name}\", which is {other}; root pools must not overlap: choose a block outside it{carve}"
+        );
+        let fault = Fault {
+            fault_type: FaultType::Other("PoolOverlap"),
+            ..Fault::invalid(spec::path("cidr"), block.to_string(), &detail)
+        };
+        Err(Self::invalid(&key.name, &[fault]))
     }
 
     /// The parent, and the block to carve from it.
@@ -136,11 +144,6 @@ impl Kind<World> for Pools {
         &self.resource
     }
 
-    fn reads(&self, key: &ObjectKey) -> Reads {
-        let space = world::space_of_pool(&key.scope, &key.name);
-        Reads { keys: Vec::new(), spans: Some((space, HOLDERS_NAMED_MAX)) }
-    }
-
     fn prepare_create(
         &self,
         key: &ObjectKey,
@@ -184,24 +187,16 @@ impl Kind<World> for Pools {
         if faults.is_empty() { Ok(Prepared::complete(new)) } else { Err(Self::invalid(&key.name, &faults)) }
     }
 
-    fn may_delete(&self, world: &World, key: &ObjectKey, _: &Object, ctx: &Context<'_>) -> Result<(), Refusal> {
+    fn may_delete(&self, world: &World, key: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
         let pool = world.pool(&key.scope, &key.name).ok_or_else(|| unknown(&key.name))?;
         let held = pool.allocations + pool.children + pool.unknown_holders;
         if held == 0 {
             return Ok(());
         }
-        let holders: Vec<String> = ctx.related.spans.iter().map(|span| holder(&span.holder)).collect();
-        let more = held.saturating_sub(holders.len() as u64);
-        let among = match (holders.is_empty(), more) {
-            (true, _) => String::new(),
-            (false, 0) => format!(": {}", holders.join(", ")),
-            (false, more) => format!(": {} and {more} more", holders.join(", ")),
-        };
         let why = format!(
-            "the pool has {held} active allocation(s){among}; delete their claims, retained allocations and child pools \
-             first"
+            "the pool has {held} active allocation(s); delete their claims, retained allocations and child pools first"
         );
-        Err(Refusal::conflict(GROUP, PLURAL, &key.name, &why))
+        Err(Refusal::conflict(GROUP, PLURAL, &key.name, &why).occupied(world::occupied(pool, pool.block())))
     }
 
     fn mark_terminating(&self, object: &mut Object) {
@@ -248,14 +243,4 @@ fn unreadable(name: &str) -> Refusal {
 /// The object exists, so the world must know it.
 fn unknown(name: &str) -> Refusal {
     Refusal::new(Reason::InternalError, format!("IPPool \"{name}\" is stored, but not in the allocator's state"))
-}
-
-/// A holder's key, `resource/scope/namespace/name`, as people write it.
-fn holder(key: &str) -> String {
-    let mut parts = key.splitn(4, '/');
-    match (parts.next(), parts.nth(1), parts.next()) {
-        (Some(PLURAL), _, Some(name)) => format!("IPPool {name}"),
-        (Some(_), Some(namespace), Some(name)) => format!("IPAllocation {namespace}/{name}"),
-        _ => key.to_owned(),
-    }
 }

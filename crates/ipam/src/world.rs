@@ -25,7 +25,7 @@ use apimachinery::{
 use self::space::{Space, block_between, blocks_of};
 pub(crate) use self::{
     pool::Pool,
-    space::{space_of_pool, space_of_roots, span},
+    space::{occupied, space_of_pool, space_of_roots, span},
 };
 use crate::{
     allocation::{self, Held},

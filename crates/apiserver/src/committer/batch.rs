@@ -8,14 +8,13 @@ use std::{
 
 use apimachinery::{
     command::{Answer, Command, Decision, ObjectKey, Write},
-    kind::{Kind, Reads, Related, Span, World},
+    kind::{Kind, Related, Span, World},
     object::{Object, Template},
     refusal::Refusal,
     time::Time,
     verbs::{self, Plan, Present, Spent},
 };
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use store::{Key, Record};
 
 use super::{
@@ -138,18 +137,6 @@ impl Batch {
     pub fn is_full(&self) -> bool {
         self.bytes >= limits::BATCH_BYTES_MAX
     }
-
-    /// Spans as this batch has left them. Whoever read them may or may not have seen it already.
-    fn pass_over(&self, space: &str, spans: &mut Vec<Span>) {
-        for Staged { releases, takes, .. } in &self.writes {
-            spans.retain(|span| !releases.contains(span));
-            for span in takes.iter().filter(|span| span.space == *space) {
-                if !spans.contains(span) {
-                    spans.push(span.clone());
-                }
-            }
-        }
-    }
 }
 
 impl<W: World> Committer<W> {
@@ -165,42 +152,33 @@ impl<W: World> Committer<W> {
             batch.objects.contains_key(name) || before.is_some_and(|before| before.objects.contains_key(name))
         };
         let (names, keys) = wanted(&submitted, is_known);
-        let spaces = spaces(&submitted);
-        let loaded = async {
-            let records = if keys.is_empty() { Vec::new() } else { self.store.read(&keys).await? };
-            let spans = holders(&spaces, |space, limit| self.store.holders(space, 0, u128::MAX, limit)).await?;
-            Ok((objects(names, records), spans))
-        };
-        let spans = match loaded.await {
-            Ok((objects, spans)) => {
-                batch.objects.extend(objects);
-                spans
-            }
+        let records = if keys.is_empty() { Ok(Vec::new()) } else { self.store.read(&keys).await };
+        match records {
+            Ok(records) => batch.objects.extend(objects(names, records)),
             Err(error) => {
                 self.writes.failed(&error);
                 return Deciding::refused(submitted, &error);
             }
-        };
-        self.decide_all(batch, before, submitted, spans)
+        }
+        self.decide_all(batch, before, submitted)
     }
 
-    /// Decides commands that may see these spans; the objects are in the batches.
+    /// Decides commands; the objects that they see are in the batches.
     pub(super) fn decide_all(
         &self,
         batch: &mut Batch,
         before: Option<&Batch>,
         submitted: Vec<Submitted<W>>,
-        spans: Vec<Vec<Span>>,
     ) -> Deciding<W> {
         let callers = Vec::with_capacity(submitted.len());
         let mut deciding = Deciding { callers, rest: Vec::new(), abandoned: Vec::new() };
-        for (submitted, spans) in submitted.into_iter().zip(spans) {
+        for submitted in submitted {
             if submitted.is_abandoned() {
                 deciding.abandoned.push(submitted);
             } else if batch.is_full() {
                 deciding.rest.push(submitted);
             } else {
-                deciding.callers.push(self.decide_one(batch, before, submitted, spans));
+                deciding.callers.push(self.decide_one(batch, before, submitted));
             }
         }
         deciding
@@ -224,13 +202,7 @@ impl<W: World> Committer<W> {
     }
 
     /// Decides one command and, unless it is a dry run, moves the batch and the world on.
-    fn decide_one(
-        &self,
-        batch: &mut Batch,
-        before: Option<&Batch>,
-        submitted: Submitted<W>,
-        spans: Vec<Span>,
-    ) -> Caller {
+    fn decide_one(&self, batch: &mut Batch, before: Option<&Batch>, submitted: Submitted<W>) -> Caller {
         let Submitted { work, reads, home, counted, reply, .. } = submitted;
         let answered = |verdict, spent| Caller { reply, counted, verdict, spent };
         let versions = Versions { batch, before };
@@ -241,7 +213,7 @@ impl<W: World> Committer<W> {
         };
         let spent = plan.spend();
         let (dry_run, now) = (plan.dry_run, plan.now);
-        let decided = self.decide_plan(plan, &versions, reads, home, spans);
+        let decided = self.decide_plan(plan, &versions, reads, home);
         batch.now = batch.now.max(Some(now));
         let verdict = match decided {
             Ok(decision) => Verdict::Done(self.take(batch, decision, dry_run)),
@@ -280,9 +252,8 @@ impl<W: World> Committer<W> {
         &self,
         plan: Plan<W>,
         versions: &Versions<'_>,
-        reads: Reads,
+        reads: Vec<ObjectKey>,
         home: Option<ObjectKey>,
-        spans: Vec<Span>,
     ) -> Result<Decision, Refusal> {
         let kind = self.kind(&plan.key);
         let corrupt = |error: store::Error| convert::not_written(&error);
@@ -290,7 +261,7 @@ impl<W: World> Committer<W> {
         if let Some(home) = home.filter(|_| plan.creates()) {
             namespace::admit(kind.resource(), &plan.key, present(&home)?)?;
         }
-        let related = versions.related(reads, spans).map_err(corrupt)?;
+        let related = versions.related(reads).map_err(corrupt)?;
         let present = match plan.basis() {
             Some(basis) => Present::of(Some(basis)),
             None => present(&plan.key)?.unwrap_or(Present::Nothing),
@@ -374,29 +345,21 @@ impl<'a> Versions<'a> {
         self.batch.objects.get(key).or_else(before)?.as_ref()
     }
 
-    /// What a decision reads. `spans` are those that the store had.
-    fn related(&self, reads: Reads, mut spans: Vec<Span>) -> Result<Related, store::Error> {
-        let Reads { keys, spans: spaces } = reads;
+    /// What a decision reads.
+    fn related(&self, reads: Vec<ObjectKey>) -> Result<Related, store::Error> {
         let mut objects = BTreeMap::new();
-        for key in keys {
+        for key in reads {
             if let Some(version) = self.get(&key) {
                 objects.insert(key, Arc::clone(version.object()?));
             }
         }
-        if let Some((space, limit)) = spaces {
-            for earlier in self.before.into_iter().chain([self.batch]) {
-                earlier.pass_over(&space, &mut spans);
-            }
-            spans.sort_by_key(|span| span.first);
-            spans.truncate(limit);
-        }
-        Ok(Related { objects, spans })
+        Ok(Related { objects })
     }
 }
 
 /// The objects that commands are about and read, except those that are known, and their keys in the store.
 pub fn wanted<W>(submitted: &[Submitted<W>], is_known: impl Fn(&ObjectKey) -> bool) -> (Vec<ObjectKey>, Vec<Key>) {
-    let others = submitted.iter().flat_map(|submitted| submitted.reads.keys.iter().chain(&submitted.home));
+    let others = submitted.iter().flat_map(|submitted| submitted.reads.iter().chain(&submitted.home));
     // Many commands are about few namespaces.
     let wanted: BTreeSet<&ObjectKey> = submitted.iter().map(|submitted| submitted.work.key()).chain(others).collect();
     let wanted = wanted.into_iter().filter(|name| !is_known(name));
@@ -404,29 +367,9 @@ pub fn wanted<W>(submitted: &[Submitted<W>], is_known: impl Fn(&ObjectKey) -> bo
     wanted.filter_map(|name| Some((name.clone(), Key::new(name.to_text()).ok()?))).unzip()
 }
 
-/// For each command the space whose first holders it reads, and how many.
-pub fn spaces<W>(submitted: &[Submitted<W>]) -> Vec<Option<(String, usize)>> {
-    submitted.iter().map(|submitted| submitted.reads.spans.clone()).collect()
-}
-
 /// Objects of these names, as the store had them.
 pub fn objects(names: Vec<ObjectKey>, records: Vec<Option<Record>>) -> Objects {
     names.into_iter().zip(records).map(|(name, record)| (name, record.map(Version::stored))).collect()
-}
-
-/// The holders in each of these spaces; `read` reads so many of one.
-pub async fn holders<'a>(
-    spaces: &'a [Option<(String, usize)>],
-    read: impl Fn(&'a str, usize) -> BoxFuture<'a, Result<Vec<store::Span>, store::Error>>,
-) -> Result<Vec<Vec<Span>>, store::Error> {
-    let mut spans = Vec::with_capacity(spaces.len());
-    for space in spaces {
-        spans.push(match space {
-            None => Vec::new(),
-            Some((space, limit)) => read(space, *limit).await?.into_iter().map(convert::span_from_store).collect(),
-        });
-    }
-    Ok(spans)
 }
 
 /// All of these are refused because the store could not be read.
@@ -442,34 +385,4 @@ fn rehearse(mut write: Write) -> Shown {
         Arc::make_mut(&mut new).metadata.resource_version = revision;
         Shown::Object(new)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use apimachinery::command::Scope;
-
-    use super::*;
-
-    fn span(first: u128) -> Span {
-        Span { space: "s".to_owned(), first, last: first, holder: format!("h{first}") }
-    }
-
-    fn staged(releases: Vec<Span>, takes: Vec<Span>) -> Staged {
-        let key =
-            ObjectKey { resource: "cards", scope: Scope::platform(), namespace: String::new(), name: "c".to_owned() };
-        let write = Write { key, old: None, new: None };
-        Staged { write, old_bytes: None, bytes: Bytes::new(), releases, takes, tied: false }
-    }
-
-    #[test]
-    fn spans_look_the_same_whether_the_batch_was_seen_or_not() {
-        let writes = vec![staged(vec![span(1)], vec![span(2)]), staged(vec![span(2)], vec![span(3), span(1)])];
-        let batch = Batch { writes, ..Batch::default() };
-        for read in [vec![span(0), span(1)], vec![span(0), span(3), span(1)]] {
-            let mut spans = read;
-            batch.pass_over("s", &mut spans);
-            spans.sort_by_key(|span| span.first);
-            assert_eq!(spans, [span(0), span(1), span(3)]);
-        }
-    }
 }

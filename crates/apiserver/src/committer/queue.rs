@@ -9,8 +9,9 @@ use std::{
 };
 
 use apimachinery::{
+    access::Rights,
     command::{Action, Command, ObjectKey},
-    kind::{Kind, Reads, Registry, World},
+    kind::{Kind, Registry, World},
     refusal::{Reason, Refusal},
     schema::Schema,
     verbs::{self, Plan},
@@ -26,7 +27,7 @@ use super::{
 use crate::{
     api,
     budget::{Budget, Charge},
-    limits,
+    holders, limits,
     metrics::{Decided, Metrics, PreparedBy},
     standalone::{Surroundings, namespace},
     write_path::{Ticket, WritePath},
@@ -70,7 +71,7 @@ impl Reply {
 pub struct Submitted<W> {
     pub work: Work<W>,
     /// What its decision reads beside the object itself.
-    pub reads: Reads,
+    pub reads: Vec<ObjectKey>,
     /// The namespace that must be there for something new.
     pub home: Option<ObjectKey>,
     /// As it is counted.
@@ -149,8 +150,17 @@ impl<W: World> Queue<W> {
     }
 
     /// Prepares a command, submits it, and waits for its answer. A caller that gives up the wait takes the command back,
-    /// unless it has been decided already.
+    /// unless it has been decided already. A refusal names who holds what the command needed, as far as the caller may see
+    /// them.
     pub async fn submit(&self, command: Command) -> Result<Committed, Refusal> {
+        let rights = command.rights.clone();
+        match self.settle(command).await {
+            Err(refusal) => Err(self.planner.name_holders(refusal, &rights).await),
+            committed => committed,
+        }
+    }
+
+    async fn settle(&self, command: Command) -> Result<Committed, Refusal> {
         let (key, counted) = (command.key.clone(), Decided::of(&command));
         let home = self.planner.home(&command);
         let refused = |refusal: Refusal| {
@@ -376,6 +386,10 @@ impl<W: World> Planner<W> {
             Ok(Err(homeless)) => homeless,
             Ok(Ok(())) | Err(_) => refusal,
         }
+    }
+
+    async fn name_holders(&self, refusal: Refusal, rights: &Rights) -> Refusal {
+        holders::name(&*self.store, &self.registry, rights, refusal).await
     }
 
     /// 409 for a command that was prepared again and again, and each time for a version that was not current any more.

@@ -9,11 +9,7 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use apimachinery::{
-    command::Write,
-    kind::{Span, World},
-    refusal::Refusal,
-};
+use apimachinery::{command::Write, kind::World, refusal::Refusal};
 use futures::try_join;
 use store::{Entry, Error, Revision, Transaction, page};
 use tokio::sync::Notify;
@@ -36,7 +32,6 @@ use crate::{
 struct Held {
     transaction: Box<dyn Transaction>,
     objects: Objects,
-    spans: Vec<Vec<Span>>,
 }
 
 /// Why there is no progress.
@@ -116,14 +111,14 @@ impl<W: World> Committer<W> {
         if submitted.is_empty() {
             return Ok(());
         }
-        let Held { transaction, objects, spans } = match self.take_head(&mut submitted, waiting, answers).await {
+        let Held { transaction, objects } = match self.take_head(&mut submitted, waiting, answers).await {
             Ok(held) => held,
             Err(trouble) => return self.refuse_all(submitted, trouble),
         };
         self.metrics.batch_started(submitted.len(), waiting.len());
         let mut batch = Batch::behind(transaction.head().0);
         batch.objects = objects;
-        let Deciding { callers, rest, abandoned } = self.decide_all(&mut batch, None, submitted, spans);
+        let Deciding { callers, rest, abandoned } = self.decide_all(&mut batch, None, submitted);
         waiting.put_back(rest);
         self.abandon(abandoned, answers);
         self.settle(&mut batch);
@@ -161,7 +156,6 @@ impl<W: World> Committer<W> {
             let transaction = self.following(self.store.begin()).await?;
             self.gather(submitted, waiting, answers);
             let (names, keys) = batch::wanted(submitted, |_| false);
-            let spaces = batch::spaces(submitted);
             // By the transaction alone: a process that was frozen may have lost the head, and must not see later times.
             let (news, records) = try_join!(self.news(&*transaction), transaction.read(&keys))?;
             let read = news.len();
@@ -171,10 +165,7 @@ impl<W: World> Committer<W> {
                 continue;
             }
             if self.known() == transaction.head() {
-                let objects = batch::objects(names, records);
-                let read = |space, limit| transaction.holders(space, 0, u128::MAX, limit);
-                let spans = batch::holders(&spaces, read).await?;
-                return Ok(Held { transaction, objects, spans });
+                return Ok(Held { transaction, objects: batch::objects(names, records) });
             }
             // Others need not wait while so much is read; or the head was lost, and others have been there already.
             drop(transaction);

@@ -11,11 +11,11 @@ use std::{
 use apimachinery::{
     command::{ObjectKey, Scope, Write},
     kind::{
-        self, Cell, Column, Context, Decided, Gauge, Kind, Names, Prepared, Reads, Registry, RequestContext, Resource,
-        Span, Subresource, Verb,
+        self, Cell, Column, Context, Decided, Gauge, Kind, Names, Prepared, Registry, RequestContext, Resource, Span,
+        Subresource, Verb,
     },
     object::{Object, ObjectMeta},
-    refusal::{Reason, Refusal},
+    refusal::{Occupied, Reason, Refusal},
     time::Time,
 };
 use serde_json::{Value, json};
@@ -36,8 +36,6 @@ pub const GATED: &str = "gated";
 pub static GATE: Gate = Gate::new();
 /// A book of this title cannot be shown in a table.
 pub const UNSPEAKABLE: &str = "unspeakable";
-/// Places named when a shelf cannot go.
-const NAMED_MAX: usize = 3;
 
 /// What decisions know: the shelves and their places.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -212,10 +210,6 @@ impl Kind<World> for Shelves {
         &self.0
     }
 
-    fn reads(&self, key: &ObjectKey) -> Reads {
-        Reads { keys: Vec::new(), spans: Some((key.name.clone(), NAMED_MAX)) }
-    }
-
     fn prepare_create(
         &self,
         _: &ObjectKey,
@@ -237,14 +231,14 @@ impl Kind<World> for Shelves {
         Ok(Prepared::complete(new))
     }
 
-    fn may_delete(&self, world: &World, key: &ObjectKey, _: &Object, ctx: &Context<'_>) -> Result<(), Refusal> {
+    fn may_delete(&self, world: &World, key: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
         let books = world.shelves[&key.name].taken.len();
         if books == 0 {
             return Ok(());
         }
-        let named: Vec<_> = ctx.related.spans.iter().map(|span| format!("{} ({})", span.first, span.holder)).collect();
-        let why = format!("{books} book(s) stand on it: {}", named.join(", "));
-        Err(Refusal::conflict(GROUP, "shelves", &key.name, &why))
+        let why = format!("{books} book(s) stand on it");
+        let places = Occupied { space: key.name.clone(), first: 0, last: u128::MAX };
+        Err(Refusal::conflict(GROUP, "shelves", &key.name, &why).occupied(places))
     }
 
     fn delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
@@ -259,8 +253,8 @@ impl Kind<World> for Books {
         &self.0
     }
 
-    fn reads(&self, key: &ObjectKey) -> Reads {
-        Reads { keys: vec![card_key(key)], spans: None }
+    fn reads(&self, key: &ObjectKey) -> Vec<ObjectKey> {
+        vec![card_key(key)]
     }
 
     fn prepare_create(

@@ -43,7 +43,7 @@ async fn each_decides_on_what_the_other_committed() {
     other.queue.submit(delete(book_key("x"))).await.unwrap();
     assert_eq!(object(&one.queue.submit(create_book("z")).await)["status"]["place"], 0);
     let refused = other.queue.submit(delete(shelf_key("a"))).await.unwrap_err();
-    let both = "2 book(s) stand on it: 0 (cards/platform/attic/card-z), 1 (cards/platform/attic/card-y)";
+    let both = "2 book(s) stand on it; held by Card attic/card-z, held by Card attic/card-y";
     assert!(refused.message.ends_with(both), "{}", refused.message);
 }
 
@@ -55,6 +55,9 @@ async fn span_of_an_unknown_kind_is_known_before_the_next_decision() {
     assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 1);
     let shelf = desk.stored(&shelf_key("a")).await.unwrap();
     assert_eq!(shelf["status"]["books"], 2, "what the shelf shows agrees with the other replica");
+    let refused = desk.queue.submit(delete(shelf_key("a"))).await.unwrap_err();
+    let both = "held by an object of a kind that this version of the server does not know, held by Card attic/card-x";
+    assert!(refused.message.ends_with(both), "{}", refused.message);
     follows(&desk, desk.store.head().await.unwrap().revision.0).await;
     let Behind::Events(events, _) = desk.hub.behind(1, "", usize::MAX, usize::MAX) else { panic!("the hub forgot") };
     assert_eq!(events.iter().map(|event| event.revision).collect::<Vec<_>>(), [2, 3, 4, 5], "watches miss nothing");

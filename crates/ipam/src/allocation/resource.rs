@@ -2,9 +2,13 @@
 
 use std::sync::LazyLock;
 
-use apimachinery::kind::{Cell, Column, Names, Resource, Subresource, Verb};
+use apimachinery::{
+    kind::{Cell, Column, Names, Resource, Subresource, Verb},
+    object::Object,
+};
+use serde_json::Value;
 
-use super::{KIND, PLURAL, types::IpAllocation};
+use super::{KIND, PLURAL, RETAINED_CLAIM, types::IpAllocation};
 use crate::{GROUP, VERSION, schema, schema::column};
 
 pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {
@@ -35,7 +39,14 @@ const COLUMNS: &[Column] = &[
     },
     column("CIDR", "The block", 0, Cell::Pointer("/status/allocatedCIDR")),
     column("Pool", "The pool that the block belongs to", 0, Cell::Pointer("/spec/poolRef/name")),
-    column("Claim", "The claim that holds the block", 0, Cell::Pointer("/spec/claimRef/name")),
+    column("Claim", "The claim that holds the block, or whose it was", 0, Cell::Computed(claim)),
     column("Phase", "Whether a claim holds the block", 0, Cell::Pointer("/status/phase")),
     Column::AGE,
 ];
+
+fn claim(allocation: &Object) -> Value {
+    match allocation.text("/spec/claimRef/name") {
+        "" => allocation.metadata.annotations.get(RETAINED_CLAIM).cloned().map_or(Value::Null, Value::from),
+        claim => claim.into(),
+    }
+}

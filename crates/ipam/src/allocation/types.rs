@@ -31,7 +31,8 @@ pub struct AllocationSpec {
     pub ip_family: Option<IpFamily>,
     /// The pool that the block belongs to.
     pub pool_ref: NameRef,
-    /// The claim that holds the block, in the same namespace. Absent once a claim with the policy Retain is gone.
+    /// The claim that holds the block, in the same namespace. Absent once a claim with the policy Retain is gone; the
+    /// annotation ipam.miloapis.com/retained-claim then has its name, and the allocation has its labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim_ref: Option<NameRef>,
     /// What the block is for: Claim.

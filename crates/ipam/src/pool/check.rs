@@ -104,11 +104,13 @@ pub(super) fn check_policy(policy: Option<&AllocationPolicy>, family: Option<Fam
     {
         let detail = format!("must be at most maxPrefixLength, which is {max}");
         faults.push(Fault::invalid(path("minPrefixLength"), min, &detail));
-    } else if let Some(default) = default
-        && (min.is_some_and(|min| default < min) || max.is_some_and(|max| default > max))
-    {
-        let detail = "must be from minPrefixLength to maxPrefixLength";
-        faults.push(Fault::invalid(path("defaultPrefixLength"), default, detail));
+    } else if let Some(default) = default {
+        let below = min.filter(|min| default < *min).map(|min| format!("at least minPrefixLength, which is {min}"));
+        let above = max.filter(|max| default > *max).map(|max| format!("at most maxPrefixLength, which is {max}"));
+        let outside = below.or(above);
+        faults.extend(
+            outside.map(|bound| Fault::invalid(path("defaultPrefixLength"), default, &format!("must be {bound}"))),
+        );
     }
 }
 

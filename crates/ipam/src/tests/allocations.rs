@@ -1,6 +1,6 @@
 //! Contract §1.3.
 
-use apimachinery::{access::Rights, kind::RequestContext, object::Object};
+use apimachinery::{access::Rights, kind::RequestContext, limits::LABELS_MAX, object::Object};
 use expect_test::expect;
 use serde_json::json;
 
@@ -73,6 +73,17 @@ fn a_retained_allocation_is_nobodys_and_frees_its_block() {
     server.delete(&allocation).unwrap();
     assert!(server.holders("p").is_empty());
     assert_eq!(server.get(&pool("p")).field("status")["largestFreePrefix"], 24);
+}
+
+#[test]
+fn labels_of_the_claim_are_kept_as_far_as_there_is_room() {
+    let (mut server, allocation) = claimed("Retain");
+    let labels = |prefix: &'static str, count: usize| (0..count).map(move |n| (format!("{prefix}{n}"), String::new()));
+    server.update(&claim("a"), |claim| claim.metadata.labels.extend(labels("c", 5))).unwrap();
+    server.update(&allocation, |object| object.metadata.labels.extend(labels("a", LABELS_MAX - 2))).unwrap();
+    server.delete(&claim("a")).unwrap();
+    let kept = &server.get(&allocation).metadata.labels;
+    assert_eq!((kept.len(), kept.contains_key("c1"), kept.contains_key("c2")), (LABELS_MAX, true, false));
 }
 
 #[test]

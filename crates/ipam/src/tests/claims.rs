@@ -436,14 +436,16 @@ fn an_address_of_ones_own() {
     check(
         from("tiny", json!({"address": "10.2.0.0"})),
         expect![[r#"
-        409 Conflict: Operation cannot be fulfilled on ipclaims.ipam.miloapis.com "new": 10.2.0.0/32 is not entirely free in IPPool "tiny"; ask for another block, or leave out spec.address to get the next free one
-    "#]],
+            422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.address: Invalid value: "10.2.0.0/32": is not entirely free in IPPool "tiny"; ask for another block, or give spec.prefixLength in place of spec.address to get the next free one
+            - AddressTaken spec.address: Invalid value: "10.2.0.0/32": is not entirely free in IPPool "tiny"; ask for another block, or give spec.prefixLength in place of spec.address to get the next free one
+        "#]],
     );
     check(
         from("tiny", json!({"address": "10.2.0.0/31"})),
         expect![[r#"
-        409 Conflict: Operation cannot be fulfilled on ipclaims.ipam.miloapis.com "new": 10.2.0.0/31 is not entirely free in IPPool "tiny"; ask for another block, or leave out spec.address to get the next free one
-    "#]],
+            422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.address: Invalid value: "10.2.0.0/31": is not entirely free in IPPool "tiny"; ask for another block, or give spec.prefixLength in place of spec.address to get the next free one
+            - AddressTaken spec.address: Invalid value: "10.2.0.0/31": is not entirely free in IPPool "tiny"; ask for another block, or give spec.prefixLength in place of spec.address to get the next free one
+        "#]],
     );
     check(
         from("tiny", json!({"address": "10.2.0.1"})),
@@ -458,15 +460,18 @@ fn an_exhausted_pool_says_what_it_has_left() {
     check(
         from("tiny", json!({"prefixLength": 31})),
         expect![[r#"
-        507 InsufficientStorage: IPPool "tiny" is exhausted: no free block of length /31, its largest free block is a /32
-        - PoolExhausted spec.prefixLength: IPPool "tiny" is exhausted: no free block of length /31, its largest free block is a /32
-    "#]],
+            507 InsufficientStorage: IPPool "tiny" is exhausted: no free block of length /31, its largest free block is a /32
+            - PoolExhausted spec.prefixLength: IPPool "tiny" is exhausted: no free block of length /31, its largest free block is a /32
+            - LargestFree : 32
+            - Pool : tiny
+        "#]],
     );
     let mut server = Server::with_pool("p", "10.0.0.0/32");
     server.create(claim("a"), from("p", json!({"prefixLength": 32}))).unwrap();
     expect![[r#"
         507 InsufficientStorage: IPPool "p" is exhausted: no free block of length /32, nothing of it is free
         - PoolExhausted spec.prefixLength: IPPool "p" is exhausted: no free block of length /32, nothing of it is free
+        - Pool : p
     "#]]
     .assert_eq(&show(&server.create(claim("b"), from("p", json!({"prefixLength": 32})))));
 }
@@ -703,7 +708,8 @@ fn a_retained_allocation_bars_its_name_until_it_is_deleted() {
     let allocation = server.allocation_of(&claim("a"));
     server.delete(&claim("a")).unwrap();
     expect![[r#"
-        409 Conflict: Operation cannot be fulfilled on ipclaims.ipam.miloapis.com "a": IPAllocation "alloc-9efb36117d50566e", whose name this claim's allocation would have, still keeps 10.0.0.0/32; delete that allocation, or give the claim another name
+        422 Invalid: IPClaim.ipam.miloapis.com "a" is invalid: metadata.name: Invalid value: "a": IPAllocation "alloc-9efb36117d50566e", whose name this claim's allocation would have, still keeps 10.0.0.0/32; delete that allocation, or give the claim another name
+        - AllocationRetained metadata.name: Invalid value: "a": IPAllocation "alloc-9efb36117d50566e", whose name this claim's allocation would have, still keeps 10.0.0.0/32; delete that allocation, or give the claim another name
     "#]].assert_eq(&show(&server.create(claim("a"), spec.clone())));
     let (other, _) = server.create(claim("b"), spec.clone()).unwrap();
     assert_eq!(other.text("/status/allocatedCIDR"), "10.0.0.1/32", "the retained block is held");

@@ -248,12 +248,9 @@ impl Server {
     }
 
     fn related(&self, kind: &dyn Kind<World>, key: &ObjectKey) -> Related {
-        let reads = kind.reads(key);
-        let objects = reads.keys.into_iter().filter_map(|key| Some((key.clone(), self.objects.get(&key)?.clone())));
-        let spans = reads.spans.map_or_else(Vec::new, |(space, count)| {
-            self.spans.values().filter(|span| span.space == space).take(count).cloned().collect()
-        });
-        Related { objects: objects.collect(), spans }
+        let reads = kind.reads(key).into_iter();
+        let objects = reads.filter_map(|key| Some((key.clone(), self.objects.get(&key)?.clone())));
+        Related { objects: objects.collect() }
     }
 
     fn seed(&self) -> Seed {

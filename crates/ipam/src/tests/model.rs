@@ -96,7 +96,7 @@ impl Model {
         }
         let clash = |pool: &Pool| pool.parent.is_none() && (pool.block.contains(block) || block.contains(pool.block));
         if self.pools.values().any(clash) {
-            return Err(409);
+            return Err(422);
         }
         self.add_pool(name, block, None, tune, tier);
         Ok(block.cidr())
@@ -157,8 +157,11 @@ impl Model {
     }
 
     pub(super) fn create_claim(&mut self, name: &str, source: &Source, wish: Wish, retain: bool) -> Outcome {
-        if self.claims.contains_key(name) || self.allocations.contains_key(name) {
+        if self.claims.contains_key(name) {
             return Err(409);
+        }
+        if self.allocations.contains_key(name) {
+            return Err(422);
         }
         let (pool, block) = match source {
             Source::Pool(pool) => {
@@ -180,7 +183,7 @@ impl Model {
         let mut able = answers.iter().filter_map(|(name, pool, answer)| Some((*name, *pool, answer.ok()?)));
         let Some((name, pool, block)) = able.next() else {
             let codes: Vec<u16> = answers.iter().filter_map(|(_, _, answer)| answer.err()).collect();
-            return Err(*[507, 409, 422].iter().find(|code| codes.contains(code)).unwrap_or(&400));
+            return Err(*[507, 422].iter().find(|code| codes.contains(code)).unwrap_or(&400));
         };
         if pool.strategy != Choice::LeastUtilized {
             return Ok((name.clone(), block));
@@ -258,7 +261,7 @@ impl Pool {
                 if self.is_free(block) {
                     Ok(block)
                 } else {
-                    Err(409)
+                    Err(422)
                 }
             }
             None => self.next(length).ok_or(507),

@@ -242,16 +242,16 @@ fn bounds_of_a_policy_must_agree() {
     check(
         policy(json!({"minPrefixLength": 26, "defaultPrefixLength": 25})),
         expect![[r#"
-        422 Invalid: IPPool.ipam.miloapis.com "new" is invalid: spec.allocation.defaultPrefixLength: Invalid value: 25: must be from minPrefixLength to maxPrefixLength
-        - FieldValueInvalid spec.allocation.defaultPrefixLength: Invalid value: 25: must be from minPrefixLength to maxPrefixLength
-    "#]],
+            422 Invalid: IPPool.ipam.miloapis.com "new" is invalid: spec.allocation.defaultPrefixLength: Invalid value: 25: must be at least minPrefixLength, which is 26
+            - FieldValueInvalid spec.allocation.defaultPrefixLength: Invalid value: 25: must be at least minPrefixLength, which is 26
+        "#]],
     );
     check(
         policy(json!({"maxPrefixLength": 26, "defaultPrefixLength": 27})),
         expect![[r#"
-        422 Invalid: IPPool.ipam.miloapis.com "new" is invalid: spec.allocation.defaultPrefixLength: Invalid value: 27: must be from minPrefixLength to maxPrefixLength
-        - FieldValueInvalid spec.allocation.defaultPrefixLength: Invalid value: 27: must be from minPrefixLength to maxPrefixLength
-    "#]],
+            422 Invalid: IPPool.ipam.miloapis.com "new" is invalid: spec.allocation.defaultPrefixLength: Invalid value: 27: must be at most maxPrefixLength, which is 26
+            - FieldValueInvalid spec.allocation.defaultPrefixLength: Invalid value: 27: must be at most maxPrefixLength, which is 26
+        "#]],
     );
     check(
         policy(json!({"minPrefixLength": 0, "maxPrefixLength": 33, "defaultPrefixLength": -1})),
@@ -341,16 +341,20 @@ fn root_pools_never_overlap() {
     server.create(pool("six"), json!({"cidr": "::/8"})).unwrap();
     let mut refused = |cidr: &str| show(&server.create(pool("new"), json!({"cidr": cidr})));
     expect![[r#"
-        409 Conflict: Operation cannot be fulfilled on ippools.ipam.miloapis.com "new": 10.0.0.0/8 overlaps with IPPool "upper", which is 10.4.0.0/14; root pools must not overlap
+        422 Invalid: IPPool.ipam.miloapis.com "new" is invalid: spec.cidr: Invalid value: "10.0.0.0/8": overlaps with IPPool "upper", which is 10.4.0.0/14; root pools must not overlap: choose a block outside it
+        - PoolOverlap spec.cidr: Invalid value: "10.0.0.0/8": overlaps with IPPool "upper", which is 10.4.0.0/14; root pools must not overlap: choose a block outside it
     "#]].assert_eq(&refused("10.0.0.0/8"));
     expect![[r#"
-        409 Conflict: Operation cannot be fulfilled on ippools.ipam.miloapis.com "new": 10.1.2.0/24 overlaps with IPPool "middle", which is 10.1.0.0/16; root pools must not overlap
+        422 Invalid: IPPool.ipam.miloapis.com "new" is invalid: spec.cidr: Invalid value: "10.1.2.0/24": overlaps with IPPool "middle", which is 10.1.0.0/16; root pools must not overlap: choose a block outside it, or carve this one from that pool with spec.parentPoolRef
+        - PoolOverlap spec.cidr: Invalid value: "10.1.2.0/24": overlaps with IPPool "middle", which is 10.1.0.0/16; root pools must not overlap: choose a block outside it, or carve this one from that pool with spec.parentPoolRef
     "#]].assert_eq(&refused("10.1.2.0/24"));
     expect![[r#"
-        409 Conflict: Operation cannot be fulfilled on ippools.ipam.miloapis.com "new": 10.1.0.0/16 overlaps with IPPool "middle", which is 10.1.0.0/16; root pools must not overlap
+        422 Invalid: IPPool.ipam.miloapis.com "new" is invalid: spec.cidr: Invalid value: "10.1.0.0/16": overlaps with IPPool "middle", which is 10.1.0.0/16; root pools must not overlap: choose a block outside it, or carve this one from that pool with spec.parentPoolRef
+        - PoolOverlap spec.cidr: Invalid value: "10.1.0.0/16": overlaps with IPPool "middle", which is 10.1.0.0/16; root pools must not overlap: choose a block outside it, or carve this one from that pool with spec.parentPoolRef
     "#]].assert_eq(&refused("10.1.0.0/16"));
     expect![[r#"
-        409 Conflict: Operation cannot be fulfilled on ippools.ipam.miloapis.com "new": 10.7.255.255/32 overlaps with IPPool "upper", which is 10.4.0.0/14; root pools must not overlap
+        422 Invalid: IPPool.ipam.miloapis.com "new" is invalid: spec.cidr: Invalid value: "10.7.255.255/32": overlaps with IPPool "upper", which is 10.4.0.0/14; root pools must not overlap: choose a block outside it, or carve this one from that pool with spec.parentPoolRef
+        - PoolOverlap spec.cidr: Invalid value: "10.7.255.255/32": overlaps with IPPool "upper", which is 10.4.0.0/14; root pools must not overlap: choose a block outside it, or carve this one from that pool with spec.parentPoolRef
     "#]].assert_eq(&refused("10.7.255.255/32"));
     expect![[r#"
         Ready 10.2.0.0/16
@@ -367,13 +371,15 @@ fn a_block_of_the_parent_is_handed_out_once() {
     let child = |cidr: &str| json!({"parentPoolRef": {"name": "root"}, "cidr": cidr});
     server.create(pool("a"), child("10.0.0.0/31")).unwrap();
     expect![[r#"
-        409 Conflict: Operation cannot be fulfilled on ippools.ipam.miloapis.com "b": 10.0.0.1/32 is not entirely free in IPPool "root"; ask for another block, or leave out spec.cidr to get the next free one
+        422 Invalid: IPPool.ipam.miloapis.com "b" is invalid: spec.cidr: Invalid value: "10.0.0.1/32": is not entirely free in IPPool "root"; ask for another block, or give spec.prefixLength in place of spec.cidr to get the next free one
+        - AddressTaken spec.cidr: Invalid value: "10.0.0.1/32": is not entirely free in IPPool "root"; ask for another block, or give spec.prefixLength in place of spec.cidr to get the next free one
     "#]].assert_eq(&show(&server.create(pool("b"), child("10.0.0.1/32"))));
     server.create(pool("c"), child("10.0.0.2/31")).unwrap();
     let next = json!({"parentPoolRef": {"name": "root"}, "prefixLength": 32});
     expect![[r#"
         507 InsufficientStorage: IPPool "root" is exhausted: no free block of length /32, nothing of it is free
         - PoolExhausted spec.prefixLength: IPPool "root" is exhausted: no free block of length /32, nothing of it is free
+        - Pool : root
     "#]].assert_eq(&show(&server.create(pool("d"), next)));
 }
 
@@ -484,13 +490,13 @@ fn a_pool_in_use_stays() {
     let mut server = Server::with_pool("root", "10.0.0.0/16");
     server.create(pool("child"), json!({"parentPoolRef": {"name": "root"}, "prefixLength": 24})).unwrap();
     expect![[r#"
-        409 Conflict: Operation cannot be fulfilled on ippools.ipam.miloapis.com "root": the pool has 1 active allocation(s): IPPool child; delete their claims, retained allocations and child pools first
+        409 Conflict: Operation cannot be fulfilled on ippools.ipam.miloapis.com "root": the pool has 1 active allocation(s); delete their claims, retained allocations and child pools first
     "#]].assert_eq(&show_refusal(&server.delete(&pool("root")).unwrap_err()));
     for n in 0..4 {
         server.create(claim(&format!("c{n}")), json!({"poolRef": {"name": "root"}, "prefixLength": 32})).unwrap();
     }
     expect![[r#"
-        409 Conflict: Operation cannot be fulfilled on ippools.ipam.miloapis.com "root": the pool has 5 active allocation(s): IPPool child, IPAllocation default/alloc-7ea086832a831719, IPAllocation default/alloc-3a4ba0ad328f407b and 2 more; delete their claims, retained allocations and child pools first
+        409 Conflict: Operation cannot be fulfilled on ippools.ipam.miloapis.com "root": the pool has 5 active allocation(s); delete their claims, retained allocations and child pools first
     "#]].assert_eq(&show_refusal(&server.delete(&pool("root")).unwrap_err()));
     for n in 0..4 {
         server.delete(&claim(&format!("c{n}"))).unwrap();
@@ -509,7 +515,7 @@ fn a_retained_allocation_keeps_its_pool() {
     let allocation = server.allocation_of(&claim("c"));
     server.delete(&claim("c")).unwrap();
     expect![[r#"
-        409 Conflict: Operation cannot be fulfilled on ippools.ipam.miloapis.com "root": the pool has 1 active allocation(s): IPAllocation default/alloc-95fe02fe3ce10009; delete their claims, retained allocations and child pools first
+        409 Conflict: Operation cannot be fulfilled on ippools.ipam.miloapis.com "root": the pool has 1 active allocation(s); delete their claims, retained allocations and child pools first
     "#]].assert_eq(&show_refusal(&server.delete(&pool("root")).unwrap_err()));
     server.delete(&allocation).unwrap();
     server.delete(&pool("root")).unwrap();
@@ -527,11 +533,13 @@ fn a_terminating_pool_serves_nothing_new() {
     server.delete(&pool("p")).unwrap();
     let child = json!({"parentPoolRef": {"name": "p"}, "prefixLength": 28});
     expect![[r#"
-        409 Conflict: Operation cannot be fulfilled on ippools.ipam.miloapis.com "child": IPPool "p" is being deleted and hands out nothing new; name another pool
+        422 Invalid: IPPool.ipam.miloapis.com "child" is invalid: spec.parentPoolRef.name: Invalid value: "p": the pool is being deleted and hands out nothing new; name another pool
+        - PoolTerminating spec.parentPoolRef.name: Invalid value: "p": the pool is being deleted and hands out nothing new; name another pool
     "#]].assert_eq(&show(&server.create(pool("child"), child)));
     let spec = json!({"poolRef": {"name": "p"}, "prefixLength": 32});
     expect![[r#"
-        409 Conflict: Operation cannot be fulfilled on ipclaims.ipam.miloapis.com "c": IPPool "p" is being deleted and hands out nothing new; name another pool
+        422 Invalid: IPClaim.ipam.miloapis.com "c" is invalid: spec.poolRef.name: Invalid value: "p": the pool is being deleted and hands out nothing new; name another pool
+        - PoolTerminating spec.poolRef.name: Invalid value: "p": the pool is being deleted and hands out nothing new; name another pool
     "#]].assert_eq(&show(&server.create(claim("c"), spec)));
     let spec = json!({"poolSelector": {}, "prefixLength": 32});
     expect![[r#"
@@ -540,7 +548,7 @@ fn a_terminating_pool_serves_nothing_new() {
     "#]]
     .assert_eq(&show(&server.create(claim("c"), spec)));
     let overlapping = server.create(pool("q"), json!({"cidr": "10.0.0.0/24"}));
-    assert_eq!(overlapping.unwrap_err().reason.code(), 409, "its block is its own until it is gone");
+    assert_eq!(overlapping.unwrap_err().reason.code(), 422, "its block is its own until it is gone");
     server.update(&pool("p"), |pool| pool.metadata.finalizers.clear()).unwrap();
     server.create(pool("q"), json!({"cidr": "10.0.0.0/24"})).unwrap();
 }

@@ -165,6 +165,8 @@ fn the_answer_is_the_most_helpful_refusal() {
         expect![[r#"
             507 InsufficientStorage: IPPool "c" is exhausted: no free block of length /24, its largest free block is a /25; so is 1 other pool that matches spec.poolSelector
             - PoolExhausted spec.prefixLength: IPPool "c" is exhausted: no free block of length /24, its largest free block is a /25; so is 1 other pool that matches spec.poolSelector
+            - LargestFree : 25
+            - Pool : c
             from: nowhere
         "#]],
     );
@@ -190,7 +192,8 @@ fn the_answer_is_the_most_helpful_refusal() {
         &full,
         json!({"address": "10.3.0.7"}),
         expect![[r#"
-            409 Conflict: Operation cannot be fulfilled on ipclaims.ipam.miloapis.com "new": 10.3.0.7/32 is not entirely free in IPPool "d"; ask for another block, or leave out spec.address to get the next free one
+            422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.address: Invalid value: "10.3.0.7/32": is not entirely free in IPPool "d"; ask for another block, or give spec.prefixLength in place of spec.address to get the next free one
+            - AddressTaken spec.address: Invalid value: "10.3.0.7/32": is not entirely free in IPPool "d"; ask for another block, or give spec.prefixLength in place of spec.address to get the next free one
             from: nowhere
         "#]],
     );

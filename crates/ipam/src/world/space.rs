@@ -4,7 +4,10 @@ use address::{Family, Prefix};
 use apimachinery::{
     command::{ObjectKey, Scope},
     kind::Span,
+    refusal::Occupied,
 };
+
+use super::Pool;
 
 /// A space in which the store lets nothing overlap, taken apart.
 pub(super) enum Space<'t> {
@@ -44,6 +47,11 @@ pub(crate) fn space_of_roots(scope: &Scope, family: Family) -> String {
 /// What an object holds when it holds `block` in `space`.
 pub(crate) fn span(space: String, block: Prefix, holder: &ObjectKey) -> Span {
     Span { space, first: block.first(), last: block.last(), holder: holder.to_text() }
+}
+
+/// What stands in the way of a request for `block` of a pool.
+pub(crate) fn occupied(pool: &Pool, block: Prefix) -> Occupied {
+    Occupied { space: space_of_pool(&pool.scope, pool.name()), first: block.first(), last: block.last() }
 }
 
 /// The fewest blocks that together are the addresses from the first to the last: at most two of each length.

@@ -3,13 +3,15 @@
 use http::Method;
 use kube::{
     Api,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
     core::DynamicObject,
 };
 use serde_json::{Value, json};
 use testkit::{allocated_cidr, at, claim, pool, refusal};
 
-use super::support::{ALLOCATIONS, CLAIMS, Front, POOLS, assert_refused, body, condition, revision, text};
+use super::support::{
+    ALLOCATIONS, CLAIMS, Front, POOLS, assert_causes, assert_refused, body, condition, revision, text,
+};
 
 /// `alloc-` and the first 16 hex digits of SHA-256 of "default/a".
 const ALLOCATION_OF_A: &str = "alloc-9efb36117d50566e";
@@ -89,12 +91,18 @@ async fn a_delete_gives_the_block_back_at_once() {
 #[tokio::test]
 async fn a_retained_block_outlives_its_claim() {
     let front = Front::with_pool().await;
-    assert_eq!(front.block(claim("kept").pool("root").length(24).retain()).await, "10.0.0.0/24");
+    let kept = claim("kept").pool("root").length(24).retain().label("team", "billing").label("tier", "db");
+    assert_eq!(front.block(kept).await, "10.0.0.0/24");
+    let own = json!({ "metadata": { "labels": { "rack": "7", "tier": "unknown" } } });
+    front.allocations.patch(ALLOCATION_OF_KEPT, &PatchParams::default(), &Patch::Merge(&own)).await.unwrap();
     front.delete_claim("kept").await;
     assert!(is_gone(&front.claims, "kept").await);
     let allocation = front.allocations.get(ALLOCATION_OF_KEPT).await.unwrap();
     assert_eq!((at(&allocation, "/status/phase"), allocated_cidr(&allocation)), (&json!("Retained"), "10.0.0.0/24"));
     assert_eq!(at(&allocation, "/spec/claimRef/name"), &Value::Null, "spec.claimRef is cleared");
+    let whose = (json!(allocation.metadata.annotations), json!(allocation.metadata.labels));
+    let labels = json!({ "rack": "7", "team": "billing", "tier": "db" });
+    assert_eq!(whose, (json!({ "ipam.miloapis.com/retained-claim": "kept" }), labels), "it says whose it was");
     assert_eq!(allocation.metadata.owner_references.unwrap_or_default(), [], "no owner, or a collector would take it");
     assert_eq!(front.addresses("root").await.1, 256);
     assert_eq!(front.block(claim("b").pool("root").length(24)).await, "10.0.1.0/24", "the block stays taken");
@@ -121,11 +129,9 @@ async fn a_claim_named_as_a_retained_one_does_not_take_its_record() {
     front.claim(claim("kept").pool("root").length(24).retain()).await;
     front.delete_claim("kept").await;
     let retained = front.allocations.get(ALLOCATION_OF_KEPT).await.unwrap();
-    let second = front.claims.create(&PostParams::default(), &claim("kept").pool("root").length(24).into()).await;
-    match second {
-        Ok(bound) => assert_ne!(allocated_cidr(&bound), "10.0.0.0/24"),
-        Err(error) => assert_eq!(refusal::<()>(Err(error)).code, 409),
-    }
+    let second = front.refused_claim(claim("kept").pool("root").length(24)).await;
+    assert_refused(&second, 422, "Invalid", &[ALLOCATION_OF_KEPT, "10.0.0.0/24"]);
+    assert_causes(&second, &[("AllocationRetained", "metadata.name")]);
     let still = front.allocations.get(ALLOCATION_OF_KEPT).await.unwrap();
     assert_eq!(
         (still.metadata.uid, &still.data["status"]["allocatedCIDR"]),

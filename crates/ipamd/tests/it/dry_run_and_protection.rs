@@ -65,12 +65,12 @@ async fn dry_creates_are_checked_like_real_ones() {
     assert_refused(&failure(&front.post(&claims, claim("b").pool("nowhere").length(24)).await), 400, "BadRequest", &[]);
     assert_refused(
         &failure(&front.post(&claims, claim("b").pool("root").address("10.0.0.1")).await),
-        409,
-        "Conflict",
-        &[],
+        422,
+        "Invalid",
+        &["held by IPClaim"],
     );
     let pools = format!("{POOLS}?{DRY}");
-    assert_refused(&failure(&front.post(&pools, pool("q").cidr("10.0.0.0/8")).await), 409, "Conflict", &["root"]);
+    assert_refused(&failure(&front.post(&pools, pool("q").cidr("10.0.0.0/8")).await), 422, "Invalid", &["root"]);
     for (made, cidr) in
         [(pool("p").cidr("172.16.0.0/12"), "172.16.0.0/12"), (pool("p").parent("root").length(20), "10.0.16.0/20")]
     {

@@ -25,7 +25,7 @@ async fn a_full_pool_refuses_with_507() {
     let answer = front.post(CLAIMS, claim("late").pool("tiny").length(32)).await;
     let status = failure(&answer);
     assert_refused(&status, 507, "InsufficientStorage", &["exhausted", "tiny", "/32"]);
-    assert_causes(&status, &[("PoolExhausted", "spec.prefixLength")]);
+    assert_causes(&status, &[("PoolExhausted", "spec.prefixLength"), ("Pool", "")]);
     assert_eq!(front.everything().await, before, "a refusal leaves no trace");
 }
 
@@ -59,7 +59,9 @@ async fn free_space_in_pieces_is_named_by_its_largest() {
     front.delete_claim("c2").await;
     let refused = front.refused_claim(claim("pair").pool("tiny").length(31)).await;
     assert_refused(&refused, 507, "InsufficientStorage", &["exhausted", "tiny", "/31", "/32"]);
-    assert_causes(&refused, &[("PoolExhausted", "spec.prefixLength")]);
+    let causes = refused.details.iter().flat_map(|details| &details.causes);
+    let facts: Vec<_> = causes.skip(1).map(|cause| (cause.reason.as_str(), cause.message.as_str())).collect();
+    assert_eq!(facts, [("LargestFree", "32"), ("Pool", "tiny")]);
     front.delete_claim("c3").await;
     assert_eq!(front.block(claim("pair").pool("tiny").length(31)).await, "192.0.2.2/31", "released neighbours join");
 }

@@ -2,7 +2,7 @@
 
 use testkit::{claim, pool};
 
-use super::support::{Front, assert_refused, causes};
+use super::support::{Front, assert_causes, assert_refused, causes};
 
 #[tokio::test]
 async fn every_address_of_a_v4_pool_is_ordinary() {
@@ -61,7 +61,7 @@ async fn a_requested_address_is_the_one_given() {
 }
 
 #[tokio::test]
-async fn a_taken_address_is_a_conflict() {
+async fn a_taken_address_is_refused_and_its_holder_named() {
     let front = Front::open().await;
     front.pool(pool("root").cidr("192.0.2.0/24")).await;
     front.claim(claim("holder").pool("root").address("192.0.2.64/28")).await;
@@ -70,7 +70,8 @@ async fn a_taken_address_is_a_conflict() {
         ["192.0.2.64", "192.0.2.79", "192.0.2.64/28", "192.0.2.72/29", "192.0.2.64/26", "192.0.2.0/25", "192.0.2.0/24"]
     {
         let status = front.refused_claim(claim("late").pool("root").address(address)).await;
-        assert_refused(&status, 409, "Conflict", &[address, "root"]);
+        assert_refused(&status, 422, "Invalid", &[address, "IPPool \"root\"", "held by IPClaim default/holder"]);
+        assert_causes(&status, &[("AddressTaken", "spec.address"), ("HeldBy", "spec.address")]);
     }
     assert_eq!(front.everything().await, before);
     front.claim(claim("below").pool("root").address("192.0.2.63")).await;
@@ -133,6 +134,6 @@ async fn a_child_pool_is_not_handed_out_again() {
     front.pool(pool("root").cidr("192.0.2.0/24")).await;
     front.pool(pool("child").parent("root").cidr("192.0.2.128/25")).await;
     let status = front.refused_claim(claim("a").pool("root").address("192.0.2.200")).await;
-    assert_refused(&status, 409, "Conflict", &["192.0.2.200"]);
+    assert_refused(&status, 422, "Invalid", &["192.0.2.200", "held by IPPool child"]);
     assert_eq!(front.block(claim("a").pool("child").address("192.0.2.200")).await, "192.0.2.200/32");
 }

@@ -18,6 +18,7 @@ mod pool_capacity;
 mod pool_hierarchy;
 mod pool_selector;
 mod pool_validation;
+mod refusals;
 
 mod access;
 mod applies;

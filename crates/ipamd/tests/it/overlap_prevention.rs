@@ -12,7 +12,7 @@ use serde_json::json;
 use testkit::{allocated_cidr, claim, claims, pool, pools, refusal};
 use tokio::sync::Barrier;
 
-use super::support::{Front, assert_disjoint, assert_refused, text};
+use super::support::{Front, assert_causes, assert_disjoint, assert_refused, text};
 
 const CLIENTS: usize = 64;
 
@@ -95,8 +95,9 @@ async fn one_address_goes_to_one_client() {
     .await;
     let (granted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     assert_eq!(granted.len(), 1);
+    let holder = granted[0].as_ref().unwrap().metadata.name.as_deref().unwrap();
     for refusal in refused.into_iter().map(refusal) {
-        assert_refused(&refusal, 409, "Conflict", &["10.0.0.77"]);
+        assert_refused(&refusal, 422, "Invalid", &["10.0.0.77", &format!("held by IPClaim default/{holder}")]);
     }
     assert_eq!(front.addresses("root").await, (256, 1, 255));
 }
@@ -151,7 +152,8 @@ async fn root_pools_do_not_overlap() {
         ("2001:db8:1::/48", "six", "2001:db8::/32"),
     ] {
         let status = front.refused_pool(pool("second").cidr(cidr)).await;
-        assert_refused(&status, 409, "Conflict", &[other, cidr, taken]);
+        assert_refused(&status, 422, "Invalid", &[other, cidr, taken]);
+        assert_causes(&status, &[("PoolOverlap", "spec.cidr")]);
     }
     for (name, beside) in [("below", "10.0.0.0/13"), ("above", "10.16.0.0/12"), ("v4-like", "a00::/8")] {
         front.pool(pool(name).cidr(beside)).await;
@@ -170,7 +172,8 @@ async fn of_two_roots_made_at_the_same_instant_one_wins() {
         let (wide, narrow) = (pool("wide").cidr("10.0.0.0/8").into(), pool("narrow").cidr("10.200.0.0/16").into());
         let made = futures::join!(left.create(&create, &wide), right.create(&create, &narrow));
         let (winner, loser) = winner(round, made);
-        assert_refused(&loser, 409, "Conflict", &[winner, "10.0.0.0/8", "10.200.0.0/16"]);
+        assert_refused(&loser, 422, "Invalid", &[winner, "10.0.0.0/8", "10.200.0.0/16"]);
+        assert_causes(&loser, &[("PoolOverlap", "spec.cidr")]);
         let left_over = front.pools.list(&ListParams::default()).await.unwrap().items;
         assert_eq!(left_over.len(), 1, "round {round}");
         front.pools.delete(winner, &DeleteParams::default()).await.unwrap();

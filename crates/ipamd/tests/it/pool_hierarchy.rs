@@ -67,7 +67,9 @@ async fn a_child_can_be_carved_exactly() {
 
     let refuse = async |child: testkit::Pool| front.refused_pool(child.parent("root")).await;
     for overlapping in ["10.64.0.0/12", "10.64.0.0/16", "10.64.0.0/11"] {
-        assert_refused(&refuse(pool("p").cidr(overlapping)).await, 409, "Conflict", &[]);
+        let status = refuse(pool("p").cidr(overlapping)).await;
+        assert_refused(&status, 422, "Invalid", &[overlapping, "held by IPPool exact"]);
+        assert!(causes(&status).contains(&("AddressTaken", "spec.cidr")), "{status:?}");
     }
     for outside in ["11.0.0.0/12", "2001:db8::/64"] {
         let status = refuse(pool("p").cidr(outside)).await;
@@ -105,7 +107,7 @@ async fn a_parent_must_exist_and_have_room() {
     front.pool(pool("right").parent("root").length(31)).await;
     let full = front.refused_pool(pool("p").parent("root").length(31)).await;
     assert_refused(&full, 507, "InsufficientStorage", &["exhausted", "root", "31"]);
-    assert_causes(&full, &[("PoolExhausted", "spec.prefixLength")]);
+    assert_causes(&full, &[("PoolExhausted", "spec.prefixLength"), ("Pool", "")]);
     assert!(front.pools.get_opt("p").await.unwrap().is_none());
     assert_eq!(text(&front.status("root").await, "/phase"), "Exhausted");
 }
@@ -117,10 +119,10 @@ async fn pools_in_use_cannot_go() {
     front.claim(claim("b").pool("host").length(24)).await;
     let before = front.everything().await;
     for (name, words) in [
-        ("region", ["1 active allocation(s)", "zone"].as_slice()),
-        ("zone", &["1 active allocation(s)", "rack"]),
-        ("rack", &["1 active allocation(s)", "host"]),
-        ("host", &["2 active allocation(s)", "a", "b"]),
+        ("region", ["1 active allocation(s)", "held by IPPool zone"].as_slice()),
+        ("zone", &["1 active allocation(s)", "held by IPPool rack"]),
+        ("rack", &["1 active allocation(s)", "held by IPPool host"]),
+        ("host", &["2 active allocation(s)", "held by IPClaim default/a, held by IPClaim default/b"]),
     ] {
         assert_refused(&refused_delete(&front, name).await, 409, "Conflict", words);
     }
@@ -148,9 +150,8 @@ async fn many_users_of_a_pool_are_counted_and_the_first_are_named() {
         front.claim(claim(&format!("claim-{index:02}")).pool("root").length(28)).await;
     }
     let status = refused_delete(&front, "root").await;
-    assert_refused(&status, 409, "Conflict", &["23 active allocation(s)"]);
-    assert!(status.message.contains("child-a") || status.message.contains("claim-00"), "{}", status.message);
-    assert!(status.message.len() < 500, "only the first few are named: {}", status.message);
+    let first = "held by IPPool child-a, held by IPPool child-b, held by IPClaim default/claim-00, held by others";
+    assert_refused(&status, 409, "Conflict", &["23 active allocation(s)", first]);
 }
 
 #[tokio::test]
@@ -160,7 +161,8 @@ async fn a_retained_block_holds_its_pool() {
     let claim = front.claim(claim("a").pool("root").length(24).retain()).await;
     let allocation = at(&claim, "/status/boundAllocationRef/name").as_str().unwrap().to_owned();
     front.delete_claim("a").await;
-    assert_refused(&refused_delete(&front, "root").await, 409, "Conflict", &["1 active allocation(s)"]);
+    let holder = format!("held by IPAllocation default/{allocation} (retained from IPClaim a)");
+    assert_refused(&refused_delete(&front, "root").await, 409, "Conflict", &["1 active allocation(s)", &holder]);
     front.allocations.delete(&allocation, &DeleteParams::default()).await.unwrap();
     front.delete_pool("root").await;
 }

@@ -95,6 +95,16 @@ async fn claims_and_allocations_have_theirs() {
 }
 
 #[tokio::test]
+async fn retained_allocation_shows_whose_it_was() {
+    let front = populated().await;
+    front.claim(claim("kept").pool("root").length(24).retain()).await;
+    front.delete_claim("a").await;
+    front.delete_claim("kept").await;
+    let allocations = table(&front, ALLOCATIONS).await;
+    assert_eq!((cell(&allocations, 0, "Claim"), cell(&allocations, 0, "Phase")), (&json!("kept"), &json!("Retained")));
+}
+
+#[tokio::test]
 async fn rows_carry_as_much_as_is_asked() {
     let front = populated().await;
     let plain = table(&front, CLAIMS).await;

@@ -34,6 +34,8 @@ mod pool_capacity;
 mod pool_hierarchy;
 #[path = "../it/pool_selector.rs"]
 mod pool_selector;
+#[path = "../it/refusals.rs"]
+mod refusals;
 
 #[path = "../it/history.rs"]
 mod history;

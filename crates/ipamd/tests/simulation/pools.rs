@@ -149,7 +149,7 @@ impl Domain for Pools {
         match (key.resource, &command.action) {
             ("ipclaims", Action::Create(draft)) => match reason {
                 Reason::AlreadyExists => moment.claims.contains_key(&key.name),
-                Reason::Conflict => moment.allocations.contains_key(&allocation_of(key)),
+                Reason::Invalid => moment.allocations.contains_key(&allocation_of(key)),
                 _ => explains_claim(moment, draft.object.field("spec"), reason),
             },
             ("ipclaims", _) => reason == Reason::NotFound && !moment.claims.contains_key(&key.name),

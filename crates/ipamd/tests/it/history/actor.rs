@@ -179,7 +179,7 @@ impl Actor {
                 (Fate::Live, Some(bound))
             }
             Outcome::Refused(status) => {
-                let expected = [(409, "Conflict"), (507, "InsufficientStorage")];
+                let expected = [(422, "Invalid"), (507, "InsufficientStorage")];
                 assert!(expected.contains(&(status.code, status.reason.as_str())), "{name}: {status:?}");
                 (if may_come { Fate::Unknown } else { Fate::Gone }, None)
             }

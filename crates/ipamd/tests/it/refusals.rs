@@ -1,0 +1,208 @@
+//! What a refusal tells: of a create never that it conflicts, who holds what was asked for, and no bounds that cannot be.
+
+use http::Method;
+use kube::core::Status;
+use serde_json::{Value, json};
+use testkit::{Claim, claim, pool};
+
+use super::support::{API, CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure};
+
+/// The allocation of the claim `kept`, which is gone.
+const KEPT: &str = "IPAllocation default/alloc-6d8685aa1a4a6211 (retained from IPClaim kept)";
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+
+/// Creates by every way there is: by POST, dry and not, and by a server-side apply, dry and not.
+async fn by_every_way(front: &Front, collection: &str, object: Value) -> Vec<Status> {
+    let media = [("content-type", "application/apply-patch+yaml")];
+    let place = format!("{collection}/{}?fieldManager=f", object["metadata"]["name"].as_str().unwrap());
+    let apply =
+        async |query: &str| front.send(Method::PATCH, &format!("{place}{query}"), &media, object.to_string()).await;
+    let answers = [
+        front.post(collection, object.clone()).await,
+        front.post(&format!("{collection}?dryRun=All"), object.clone()).await,
+        apply("").await,
+        apply("&force=true&dryRun=All").await,
+    ];
+    answers.iter().map(failure).collect()
+}
+
+#[tokio::test]
+async fn refused_create_is_never_a_conflict() {
+    let front = Front::open().await;
+    front.pool(pool("corp").cidr("10.0.0.0/8")).await;
+    front.pool(pool("lan").parent("corp").cidr("10.1.0.0/16")).await;
+    front.pool(pool("hosts").cidr("192.0.2.0/24")).await;
+    front.claim(claim("taken").pool("hosts").address("192.0.2.1")).await;
+    front.claim(claim("kept").pool("hosts").address("192.0.2.2").retain()).await;
+    front.delete_claim("kept").await;
+    let mut going: Value = pool("going").cidr("172.16.0.0/16").into();
+    going["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    body(&front.post(POOLS, going).await, 201);
+    front.send(Method::DELETE, &format!("{POOLS}/going"), &[], "").await;
+
+    let taken = |field| vec![("AddressTaken", field), ("HeldBy", field)];
+    for (collection, object, causes, words) in [
+        (
+            POOLS,
+            pool("a").cidr("10.5.0.0/16").into(),
+            vec![("PoolOverlap", "spec.cidr")],
+            "\"corp\", which is 10.0.0.0/8",
+        ),
+        (POOLS, pool("a").parent("corp").cidr("10.1.2.0/24").into(), taken("spec.cidr"), "held by IPPool lan"),
+        (
+            POOLS,
+            pool("a").parent("going").length(24).into(),
+            vec![("PoolTerminating", "spec.parentPoolRef.name")],
+            "another",
+        ),
+        (CLAIMS, claim("a").pool("going").length(24).into(), vec![("PoolTerminating", "spec.poolRef.name")], "another"),
+        (
+            CLAIMS,
+            claim("a").pool("hosts").address("192.0.2.1").into(),
+            taken("spec.address"),
+            "held by IPClaim default/taken",
+        ),
+        (
+            CLAIMS,
+            claim("a").pool("hosts").address("192.0.2.2").into(),
+            taken("spec.address"),
+            &format!("held by {KEPT}"),
+        ),
+        (
+            CLAIMS,
+            claim("kept").pool("hosts").length(32).into(),
+            vec![("AllocationRetained", "metadata.name")],
+            "192.0.2.2/32",
+        ),
+    ] {
+        let object: Value = object;
+        for status in by_every_way(&front, collection, object).await {
+            assert_refused(&status, 422, "Invalid", &[words]);
+            assert_causes(&status, &causes);
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_holders_are_named_in_the_order_of_their_blocks() {
+    let front = Front::open().await;
+    front.pool(pool("root").cidr("10.0.0.0/16")).await;
+    front.namespace("web").await;
+    front.claim_in("web", claim("b").pool("root").address("10.0.0.64/26")).await;
+    front.claim(claim("a").pool("root").address("10.0.0.0/26")).await;
+    let status = front.refused_claim(claim("c").pool("root").address("10.0.0.0/24")).await;
+    let both = "spec.address: held by IPClaim default/a, spec.address: held by IPClaim web/b]";
+    assert_refused(&status, 422, "Invalid", &[both]);
+    for index in 0..2 {
+        front.claim(claim(&format!("d{index}")).pool("root").length(26)).await;
+    }
+    let status = front.refused_claim(claim("c").pool("root").address("10.0.0.0/24")).await;
+    let named = "spec.address: held by IPClaim default/d0, spec.address: held by others]";
+    assert_refused(&status, 422, "Invalid", &[named]);
+}
+
+/// What jane is told who asks for a block, or for the end of a pool.
+async fn as_jane(front: &Front, method: Method, path: &str, body: Value) -> Status {
+    let headers = [("impersonate-user", "jane"), ("content-type", "application/json")];
+    failure(&front.send(method, path, &headers, body.to_string()).await)
+}
+
+async fn allow(front: &Front, collection: &str, role: &str) {
+    let subject = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "jane" });
+    let reference = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role });
+    let binding = json!({ "metadata": { "name": role }, "roleRef": reference, "subjects": [subject] });
+    body(&front.post(&format!("{RBAC}/{collection}"), binding).await, 201);
+}
+
+#[tokio::test]
+async fn holder_is_named_to_callers_who_may_get_it() {
+    let front = Front::with_pool().await;
+    front.namespace("vault").await;
+    front.claim_in("vault", claim("secret").pool("root").address("10.0.0.7")).await;
+    front.pool(pool("hidden").parent("root").cidr("10.0.1.0/24")).await;
+    let rule = json!({ "apiGroups": ["ipam.miloapis.com"], "resources": ["ippools"], "verbs": ["delete"] });
+    let remover = json!({ "metadata": { "name": "remover" }, "rules": [rule] });
+    body(&front.post(&format!("{RBAC}/clusterroles"), remover).await, 201);
+    allow(&front, "clusterrolebindings", "remover").await;
+    allow(&front, "namespaces/default/rolebindings", "edit").await;
+
+    let ask = async |address: &str| {
+        let wanted: Claim = claim("mine").pool("root").address(address);
+        as_jane(&front, Method::POST, CLAIMS, wanted.into()).await
+    };
+    let remove = async || as_jane(&front, Method::DELETE, &format!("{API}/ippools/root"), json!({})).await;
+    let unnamed = "held by an object of kind IPClaim that you may not get";
+    for status in [ask("10.0.0.7").await, remove().await] {
+        assert!(status.message.contains(unnamed), "{}", status.message);
+        let told = serde_json::to_string(&status).unwrap();
+        assert!(!["vault", "secret", "hidden"].iter().any(|name| told.contains(name)), "{told}");
+    }
+    assert_refused(&ask("10.0.1.7").await, 422, "Invalid", &["held by an object of kind IPPool that you may not get"]);
+
+    allow(&front, "namespaces/vault/rolebindings", "view").await;
+    assert_refused(&ask("10.0.0.7").await, 422, "Invalid", &["held by IPClaim vault/secret"]);
+    let both = "held by IPClaim vault/secret, held by an object of kind IPPool that you may not get";
+    assert_refused(&remove().await, 409, "Conflict", &["2 active allocation(s)", both]);
+}
+
+#[tokio::test]
+async fn bounds_that_cannot_be_are_not_named() {
+    let front = Front::open().await;
+    front.pool(pool("address").cidr("10.0.0.1/32")).await;
+    front.pool(pool("whole").cidr("10.1.0.0/24").bounds(24, 24)).await;
+    front.pool(pool("shut").cidr("10.2.0.0/26").bounds(20, 24)).await;
+    let child = |parent: &str| pool("a").parent(parent);
+    for (status, field, words) in [
+        (
+            front.refused_pool(child("address").length(32)).await,
+            "spec.prefixLength",
+            "nothing can be carved from IPPool \"address\" (10.0.0.1/32): it is a single address",
+        ),
+        (front.refused_pool(child("address").cidr("10.0.0.1/32")).await, "spec.cidr", "nothing can be carved"),
+        (
+            front.refused_pool(child("whole").length(25)).await,
+            "spec.prefixLength",
+            "maxPrefixLength is 24; raise that to 25 or more",
+        ),
+        (
+            front.refused_claim(claim("a").pool("shut").length(28)).await,
+            "spec.prefixLength",
+            "nothing can be claimed from IPPool \"shut\" (10.2.0.0/26)",
+        ),
+        (
+            front.refused_claim(claim("a").pool("shut").address("10.2.0.1")).await,
+            "spec.address",
+            "raise that to 26 or more",
+        ),
+    ] {
+        assert_refused(&status, 422, "Invalid", &[words, "name a"]);
+        assert_causes(&status, &[("FieldValueInvalid", field)]);
+        assert!(!status.message.contains(" to /"), "{}", status.message);
+    }
+    let status = front.refused_claim(claim("a").pool("shut")).await;
+    assert_refused(&status, 422, "Invalid", &["nothing can be claimed"]);
+    assert_causes(&status, &[("FieldValueRequired", "spec.prefixLength")]);
+}
+
+#[tokio::test]
+async fn bounds_that_are_one_length_are_said_as_one() {
+    let front = Front::open().await;
+    front.pool(pool("equal").cidr("10.0.0.0/16").bounds(28, 28)).await;
+    let status = front.refused_claim(claim("a").pool("equal").length(29)).await;
+    assert_refused(
+        &status,
+        422,
+        "Invalid",
+        &["prefixLength /29 is outside the bounds of IPPool \"equal\" (10.0.0.0/16): only /28"],
+    );
+    front.pool(pool("odd").cidr("10.1.0.0/24").default_length(20)).await;
+    let status = front.refused_claim(claim("a").pool("odd")).await;
+    let words = "prefixLength /20, the default of IPPool \"odd\" (10.1.0.0/24), is outside its bounds: /24 to /32; give one of these";
+    assert_refused(&status, 422, "Invalid", &[words]);
+    for (default, words) in
+        [(19, "at least minPrefixLength, which is 20"), (25, "at most maxPrefixLength, which is 24")]
+    {
+        let status = front.refused_pool(pool("b").cidr("10.2.0.0/16").bounds(20, 24).default_length(default)).await;
+        assert_refused(&status, 422, "Invalid", &["spec.allocation.defaultPrefixLength", words]);
+    }
+}
