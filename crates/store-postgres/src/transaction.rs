@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use deadpool_postgres::Pool;
-use store::{Entry, Error, Head, Key, Record, Revision, Span, Transaction, Write};
+use store::{Entry, Error, Head, Key, Record, Revision, Transaction, Write};
 use tokio::{runtime::Id, sync::OwnedMutexGuard};
 
 use crate::commit::commit;
@@ -78,10 +78,6 @@ impl Transaction for PostgresTransaction {
 
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
         self.read(async |session| read::tail(session, &self.known, after, limit).await).await
-    }
-
-    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
-        self.read(async |session| read::holders(session, space, first, last, limit).await).await
     }
 
     async fn commit(mut self: Box<Self>, writes: Vec<Write>) -> Result<(), Error> {

@@ -52,7 +52,8 @@ impl Store for SqliteStore {
     }
 
     async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
-        self.decisions.run_here(|view| span::holders(view.connection, space, first, last, limit)).await
+        let space = space.to_owned();
+        self.readers.run(move |view| span::holders(view.connection, &space, first, last, limit)).await
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), Error> {

@@ -6,15 +6,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use store::{Entry, Error, Key, Record, Revision, Span, Transaction, Write};
+use store::{Entry, Error, Key, Record, Revision, Transaction, Write};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::commit::{Known, commit, settle};
 use crate::failure::{closed, failed};
 use crate::recent::Recent;
-use crate::snapshot::View;
+use crate::snapshot::{self, View};
 use crate::writer::{Gone, WriterHandle};
-use crate::{snapshot, span};
 
 /// What holds the head: the lock, and inside it the head itself where it is known.
 pub type Held = OwnedMutexGuard<Option<Revision>>;
@@ -80,11 +79,6 @@ impl Transaction for SqliteTransaction {
 
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
         self.look(move |view| snapshot::tail(view, after, limit)).await
-    }
-
-    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
-        let space = space.to_owned();
-        self.look(move |view| span::holders(view.connection, &space, first, last, limit)).await
     }
 
     async fn commit(self: Box<Self>, writes: Vec<Write>) -> Result<(), Error> {

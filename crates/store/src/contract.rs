@@ -54,7 +54,7 @@ macro_rules! contract_tests {
                 many_versions_of_one_key, the_future_is_refused, counts, a_page_knows_whether_there_is_more;
             spans: overlaps_are_refused, neighbours_are_accepted, the_ends_of_the_numbers, spaces_are_separate,
                 a_release_must_match, taken_again_in_one_commit, backwards_is_refused, holders_are_found,
-                pages_of_spans, a_transaction_sees_holders;
+                pages_of_spans;
             tails: from_each_revision, beyond_the_head_is_empty, previous_versions;
         }
         $crate::contract_tests! { @random $open =>

@@ -193,7 +193,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// The current versions under `keys`, in their order, all of one snapshot.
     ///
-    /// This and [`Store::holders`] are what decisions are made from: they do not wait for the other reads.
+    /// This is what decisions are made from: it does not wait for the other reads.
     async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error>;
 
     /// A page of the records whose key starts with `prefix` and lies behind `after`, in order of key, as they were
@@ -267,9 +267,6 @@ pub trait Transaction: Send + Sync {
 
     /// Like [`Store::tail`], under the head's lock.
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error>;
-
-    /// Like [`Store::holders`], under the head's lock.
-    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error>;
 
     /// Writes everything or nothing, durably. The n-th write (from 0) gets revision `head + 1 + n`.
     /// One commit may write a key several times; `expected` then refers to the write before.

@@ -189,10 +189,6 @@ impl Transaction for MemoryTransaction {
         self.log.read().await.tail(after, limit)
     }
 
-    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
-        Ok(self.log.read().await.holders(space, first, last, limit))
-    }
-
     async fn commit(self: Box<Self>, writes: Vec<Write>) -> Result<(), Error> {
         let mut log = self.log.write().await;
         let mut next = log.clone();

@@ -424,10 +424,6 @@ impl Transaction for FaultyTransaction {
         self.inner.tail(after, limit).await
     }
 
-    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
-        self.inner.holders(space, first, last, limit).await
-    }
-
     async fn commit(self: Box<Self>, writes: Vec<Write>) -> Result<(), Error> {
         let Self { inner, store } = *self;
         store.shared.commits.send_modify(|commits| commits.push(writes.len()));

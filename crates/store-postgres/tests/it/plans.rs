@@ -61,7 +61,6 @@ async fn every_statement_goes_by_an_index() {
     let transaction = store.begin().await.unwrap();
     transaction.read(std::slice::from_ref(&key)).await.unwrap();
     transaction.tail(Revision(ROWS - 10), 10).await.unwrap();
-    transaction.holders("s", 20, 30, 10).await.unwrap();
     let write = Write { takes: vec![span(25)], releases: vec![span(26)], ..create("new", "1") };
     transaction.commit(vec![write]).await.unwrap();
     store.compact(COMPACTED).await.unwrap();

@@ -25,7 +25,7 @@ const NUMBERS: u128 = 48;
 #[derive(Debug)]
 enum Operation {
     Commit { read: Vec<Key>, writes: Vec<Write> },
-    Abandon { read: Vec<Key>, space: String, first: u128, last: u128 },
+    Abandon { read: Vec<Key>, after: Revision, limit: usize },
     Get(Key),
     Read(Vec<Key>),
     List { prefix: &'static str, after: Option<Key>, at: Option<Revision>, limit: usize },
@@ -58,10 +58,10 @@ async fn answer(store: &dyn Store, operation: &Operation) -> String {
             let records = transaction.read(read).await.unwrap();
             format!("{records:?} {}", shown(transaction.commit(writes.clone()).await))
         }
-        Operation::Abandon { read, space, first, last } => {
+        Operation::Abandon { read, after, limit } => {
             let transaction = store.begin().await.unwrap();
             let records = transaction.read(read).await.unwrap();
-            format!("{records:?} {}", shown(transaction.holders(space, *first, *last, 9).await))
+            format!("{records:?} {}", shown(transaction.tail(*after, *limit).await))
         }
         Operation::Get(key) => shown(store.get(key).await),
         Operation::Read(keys) => shown(store.read(keys).await),
@@ -104,8 +104,8 @@ impl Author {
             0..40 => self.commit(),
             40..50 => self.faulty_commit(),
             50..53 => {
-                let (first, last) = self.range();
-                Operation::Abandon { read: self.keys(), space: self.space().to_owned(), first, last }
+                let after = self.revision();
+                Operation::Abandon { read: self.keys(), after, limit: self.limit() }
             }
             53..55 => Operation::Get(key(self.name())),
             55..58 => Operation::Read(self.keys()),

@@ -211,15 +211,3 @@ pub async fn pages_of_spans(store: Arc<dyn Store>) {
     assert_eq!(spans(&*store, Some(("aa", 5)), 1).await.unwrap(), all[3..4]);
     assert_eq!(spans(&*store, None, 0).await.unwrap(), []);
 }
-
-/// What it sees is what its commit will meet.
-pub async fn a_transaction_sees_holders(store: Arc<dyn Store>) {
-    taken(&*store, "a", 10, 19).await.unwrap();
-    let transaction = store.begin().await.unwrap();
-    assert_eq!(transaction.holders("s", 0, 10, 9).await.unwrap(), [span("s", 10, 19, "a")]);
-    assert_eq!(transaction.holders("s", 20, 29, 9).await.unwrap(), []);
-    transaction.commit(vec![take("b", span("s", 20, 29, "b"))]).await.unwrap();
-    let transaction = store.begin().await.unwrap();
-    assert_eq!(transaction.holders("s", 0, 99, 9).await.unwrap().len(), 2);
-    assert_eq!(transaction.holders("s", 0, 99, 1).await.unwrap(), [span("s", 10, 19, "a")]);
-}

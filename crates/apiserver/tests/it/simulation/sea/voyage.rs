@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use rand::Rng as _;
-use store::{Entry, Error, Key, Record, Revision, Span, Transaction, Write};
+use store::{Entry, Error, Key, Record, Revision, Transaction, Write};
 use tokio::{
     runtime::Handle,
     sync::Mutex as AsyncMutex,
@@ -97,11 +97,6 @@ impl Transaction for Voyage {
             news.drain(..news.len().saturating_sub(1));
         }
         Ok(self.sea.seen(news))
-    }
-
-    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
-        self.message().await?;
-        self.inner.lock().await.as_deref().ok_or_else(silent_for_too_long)?.holders(space, first, last, limit).await
     }
 
     async fn commit(self: Box<Self>, mut writes: Vec<Write>) -> Result<(), Error> {
