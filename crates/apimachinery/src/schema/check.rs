@@ -3,10 +3,11 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
+    ops::RangeInclusive,
     sync::Arc,
 };
 
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
 use super::meta::object_meta_schema;
 use crate::{
@@ -243,8 +244,11 @@ impl Node {
                 findings.fault(|| Fault::not_supported(path(at), text.as_str(), &choices));
                 return false;
             }
-            (Self::Integer { min, max, format }, Value::Number(number)) => match number.as_i64() {
-                Some(number) if (*min..=*max).contains(&number) => return true,
+            (Self::Integer { min, max, format }, Value::Number(number)) => match whole(number) {
+                Some(integer) if (*min..=*max).contains(&integer) => {
+                    *number = integer.into();
+                    return true;
+                }
                 Some(_) => format,
                 None if number.is_u64() => format,
                 None => "integer",
@@ -271,6 +275,18 @@ impl Node {
         });
         false
     }
+}
+
+/// The doubles among which every integer has one of its own.
+const EXACT_DOUBLES: RangeInclusive<f64> = -9_007_199_254_740_991.0..=9_007_199_254_740_991.0;
+
+/// The integer that a number is. As for custom resources, `24.0` and `2.4e1` are 24: some clients have only doubles.
+fn whole(number: &Number) -> Option<i64> {
+    let of_double = || {
+        let double = number.as_f64().filter(|double| EXACT_DOUBLES.contains(double))?;
+        double.to_string().parse().ok()
+    };
+    number.as_i64().or_else(of_double)
 }
 
 /// How many entries a list or a map may have.

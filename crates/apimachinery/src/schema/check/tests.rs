@@ -157,6 +157,37 @@ fn numbers_and_choices_have_bounds() {
 }
 
 #[test]
+fn whole_number_written_as_a_double_is_an_integer() {
+    let schema = json!({"type": "object", "properties": {
+        "n": {"type": "integer", "format": "int32"}, "m": {"type": "integer", "format": "int64"}, "r": {"type": "number"},
+        "list": {"type": "array", "items": {"type": "integer"}},
+    }});
+    let node = Node::compile(&schema);
+    let check = |text: &str| {
+        let mut value = serde_json::from_str(text).unwrap();
+        let mut findings = Findings::default();
+        node.check(&mut value, None, &mut findings);
+        (value.to_string(), findings.faults.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    for (written, expected) in [
+        (r#"{"n":24.0}"#, r#"{"n":24}"#),
+        (r#"{"n":2.4e1}"#, r#"{"n":24}"#),
+        (r#"{"n":-0.0}"#, r#"{"n":0}"#),
+        (r#"{"m":9.007199254740991e+15}"#, r#"{"m":9007199254740991}"#),
+        (r#"{"m":-9007199254740991.0}"#, r#"{"m":-9007199254740991}"#),
+        (r#"{"m":9223372036854775807}"#, r#"{"m":9223372036854775807}"#),
+        (r#"{"list":[1.0,2]}"#, r#"{"list":[1,2]}"#),
+        (r#"{"r":1.0}"#, r#"{"r":1.0}"#),
+    ] {
+        assert_eq!(check(written), (expected.to_owned(), Vec::new()), "{written}");
+    }
+    for written in [r#"{"n":24.5}"#, r#"{"n":2147483648.0}"#, r#"{"m":9007199254740992.0}"#, r#"{"m":1e300}"#] {
+        let (value, faults) = check(written);
+        assert_eq!((value.as_str(), faults.len()), ("{}", 1), "{written}: {faults:?}");
+    }
+}
+
+#[test]
 fn times_are_times() {
     let meta = |time: &str| check(json!({"metadata": {"creationTimestamp": time}})).2;
     assert!(meta("2026-01-02T03:04:05Z").is_empty() && meta("2026-01-02T03:04:05.5+01:00").is_empty());
