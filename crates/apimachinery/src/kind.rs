@@ -223,6 +223,9 @@ pub struct RequestContext<'a> {
     pub dry_run: bool,
     /// Whether the path names the object. That of a create does not, and what is allowed by name does not allow it.
     pub named: bool,
+    /// The status in the body of a create, such as one restored from a backup; null otherwise. It is not stored: a kind
+    /// may warn of what it says.
+    pub status: &'a Value,
 }
 
 /// What a decision may know beside the world and the object.

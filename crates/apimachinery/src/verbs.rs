@@ -14,6 +14,8 @@ mod update;
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::{
     command::{Action, Command, Mutation, ObjectKey},
     draft::{Draft, Other},
@@ -37,7 +39,7 @@ pub fn prepare<W>(
 ) -> Result<Plan<W>, Refusal> {
     let Command { key, action, manager, dry_run, now, seed, rights, body_bytes } = command;
     let named = !matches!(action, Action::Create(_));
-    let ctx = RequestContext { rights: &rights, now, seed, dry_run, named };
+    let ctx = RequestContext { rights: &rights, now, seed, dry_run, named, status: &Value::Null };
     let case = Case { kind, resource: kind.resource(), schema, key: &key, manager: &manager, ctx };
     let noticed = noticed(&action);
     let changes = !matches!(action, Action::Create(_));

@@ -3,7 +3,13 @@
 use serde_json::Value;
 
 use super::{Case, Proposal, is_of_status, plan::Step};
-use crate::{draft::Draft, kind::Prepared, metadata, object::Object, refusal::Refusal};
+use crate::{
+    draft::Draft,
+    kind::{Prepared, RequestContext},
+    metadata,
+    object::Object,
+    refusal::Refusal,
+};
 
 impl<W> Case<'_, W> {
     /// `owners` are the object's entries of managed fields, if they are known already.
@@ -16,11 +22,13 @@ impl<W> Case<'_, W> {
         if let Some(other) = other {
             return Err(self.of_other_kind(&other, &[]));
         }
+        let status = object.fields.remove("status").unwrap_or_default();
         self.complete(&mut object);
         of_types.retain(|fault| !is_of_status(fault));
         let faults = metadata::validate_create(&object.metadata, self.resource);
         let of_finalizers = metadata::finalizer_warnings(&[], &object.metadata.finalizers);
-        let prepared = self.kind.prepare_create(self.key, object, &self.ctx);
+        let ctx = RequestContext { status: &status, ..self.ctx };
+        let prepared = self.kind.prepare_create(self.key, object, &ctx);
         let Prepared { mut object, warnings: more, decide } = self.join(prepared, &of_types, &faults)?;
         warnings.extend(of_finalizers.into_iter().chain(more));
         object.metadata.managed_fields = owners.unwrap_or_else(|| self.first_owners(&object));
@@ -30,7 +38,6 @@ impl<W> Case<'_, W> {
 
     /// What the server sets, whatever the body says.
     fn complete(&self, object: &mut Object) {
-        object.fields.remove("status");
         let meta = &mut object.metadata;
         self.key.name.clone_into(&mut meta.name);
         meta.uid = self.ctx.seed.uid();

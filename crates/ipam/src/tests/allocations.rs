@@ -90,7 +90,8 @@ fn labels_of_the_claim_are_kept_as_far_as_there_is_room() {
 fn users_create_none() {
     let server = Server::new();
     let (rights, seed) = (Rights::Everything, apimachinery::command::Seed([7; 32]));
-    let ctx = RequestContext { rights: &rights, now: server.now(), seed, dry_run: false, named: false };
+    let status = &serde_json::Value::Null;
+    let ctx = RequestContext { rights: &rights, now: server.now(), seed, dry_run: false, named: false, status };
     let key = key("ipallocations", "mine");
     let refusal = kind_of(&key).prepare_create(&key, Object::default(), &ctx).err().expect("it is no verb of users");
     assert_eq!(refusal.reason.code(), 405);
