@@ -348,7 +348,7 @@ impl ListOptions {
             _ => None,
         };
         let resource_version = resource_version(query);
-        let options = Self {
+        let mut options = Self {
             labels: LabelSelector::parse(query.get("labelSelector").unwrap_or_default())?,
             fields: FieldSelector::parse(query.get("fieldSelector").unwrap_or_default())?,
             limit: limit(query)?,

@@ -1,6 +1,6 @@
 //! Field selectors: `metadata.name=a,status.phase!=Ready`.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use crate::{field::excerpt, kind::Resource, limits::REQUIREMENTS_MAX, object::Object, refusal::Refusal};
 
@@ -38,9 +38,16 @@ impl FieldSelector {
         requirements.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether `resource` has the fields.
-    pub fn check(&self, resource: &Resource) -> Result<(), Refusal> {
-        self.0.iter().try_for_each(|requirement| check_field(&requirement.field, resource))
+    /// Whether `resource` has the fields. From now on a block (`format: cidr` in the schema) is selected however its address
+    /// is spelled.
+    pub fn check(&mut self, resource: &Resource) -> Result<(), Refusal> {
+        for Requirement { field, value, .. } in &mut self.0 {
+            check_field(field, resource)?;
+            if let Some(canonical) = canonical_cidr(value).filter(|_| is_cidr(field, resource)) {
+                *value = canonical;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the object satisfies it. A field that is absent is as good as empty.
@@ -95,6 +102,18 @@ fn check_field(field: &str, resource: &Resource) -> Result<(), Refusal> {
     }
     let list = supported().map(|known| format!("\"{known}\"")).collect::<Vec<_>>().join(", ");
     Err(Refusal::bad_request(format!("\"{field}\" is not a known field selector: only {list}")))
+}
+
+fn is_cidr(field: &str, resource: &Resource) -> bool {
+    let pointer = format!("/properties/{}", field.replace('.', "/properties/"));
+    resource.schema.pointer(&pointer).is_some_and(|schema| schema["format"] == "cidr")
+}
+
+/// A CIDR with its address in the form that addresses are written in.
+fn canonical_cidr(text: &str) -> Option<String> {
+    let (address, length) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    Some(format!("{address}/{length}"))
 }
 
 /// Splits at commas that are not escaped.
