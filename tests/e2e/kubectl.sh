@@ -312,7 +312,7 @@ pool_capacity() {
 
     does "an IPv6 pool" create_pool "$p-v6" "\"cidr\":\"$V6:a::/56\""
     does "a /64 of it" create_claim "$p-v6-1" "\"poolRef\":{\"name\":\"$p-v6\"},\"prefixLength\":64"
-    local max=9223372036854775807
+    local max=9007199254740991
     is "saturates, and is exact beside it" "$(field ippool "$p-v6" "$status")" \
         "$max/$max/$max 4722366482869645213696/18446744073709551616/4703919738795935662080 0% /57"
     does "host bits are accepted" create_pool "$p-bits" "\"cidr\":\"$V4.176.77/24\""
@@ -321,7 +321,7 @@ pool_capacity() {
 
 dry_run_and_protection() {
     section "9. dry run and protection"
-    local p=$P-dry ref answer
+    local p=$P-dry ref answer code
     ref="\"poolRef\":{\"name\":\"$p\"},\"prefixLength\":26"
     does "a pool" create_pool "$p" "\"cidr\":\"$(block 12 24)\""
     is "a first claim" "$(create_claim "$p-1" "$ref" 2>&1)" "Bound $V4.192.0/26"
@@ -337,6 +337,13 @@ dry_run_and_protection() {
     is "a pool's dry run" "$(pool "$p-x" "\"parentPoolRef\":{\"name\":\"$p\"},\"prefixLength\":26" |
         k create --dry-run=server -f - -o 'jsonpath={.status.allocatedCIDR}' 2>/dev/null)" "$V4.192.128/26"
     is "leaves none" "$(k get ippool "$p-x" -o name --ignore-not-found) $(capacity "$p")" " 256/128/128"
+    { pool "$p-new" "\"cidr\":\"$(block 13 24)\""; claim "$p-new" "\"poolRef\":{\"name\":\"$p-new\"},\"prefixLength\":26"; } >"$WORK/set"
+    is "a set of a pool and a claim is dry-run as a whole" \
+        "$(kn create --dry-run=server -f "$WORK/set" -o 'jsonpath={.status.phase} ' 2>/dev/null)" "Ready Pending "
+    code=0
+    answer=$(kn diff -f "$WORK/set" 2>&1) || code=$?
+    is "a set of a pool and a claim has a diff" "$code" 1
+    has "of both" "$answer" "+kind: IPPool" "+kind: IPClaim"
     does "a deletion's dry run" kn delete ipclaim "$p-2" --dry-run=server
     is "deletes nothing" "$(field ipclaim "$p-2" '{.status.phase}') $(capacity "$p")" "Bound 256/128/128"
 
@@ -348,7 +355,8 @@ dry_run_and_protection() {
     does "its bounds are not" k patch ippool "$p" --type=merge -p '{"spec":{"allocation":{"maxPrefixLength":28}}}'
     is "a status is not the user's" \
         "$(pool "$p-s" "\"cidr\":\"$(block 14 24)\"" | sed 's/}$/,"status":{"phase":"Error","allocatedCIDR":"1.2.3.0\/24"}}/' |
-            k create -f - -o 'jsonpath={.status.phase} {.status.allocatedCIDR}' 2>&1)" "Ready $V4.224.0/24"
+            k create -f - -o 'jsonpath={.status.phase} {.status.allocatedCIDR}' 2>"$WORK/status")" "Ready $V4.224.0/24"
+    has "and the answer says so" "$(cat "$WORK/status")" "status.allocatedCIDR" "1.2.3.0/24" "spec.cidr"
     does "the claims go" kn delete ipclaim "$p-1" "$p-2"
     does "and now the pool may" k delete ippool "$p"
 }

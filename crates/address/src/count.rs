@@ -65,12 +65,14 @@ impl Count {
         (self >= other).then(|| Count::new(self.low.wrapping_sub(other.low)))
     }
 
-    /// The count as an `i64`, or 2^63-1 when it is greater: what an API's integer field can show.
-    pub fn to_i64_saturating(self) -> i64 {
+    /// The count, or 2^53-1 when it is greater: an integer that clients which read numbers as doubles
+    /// write back unchanged.
+    pub fn to_safe_integer(self) -> i64 {
+        let greatest = (1 << 53) - 1;
         if self.all_of_ipv6 {
-            return i64::MAX;
+            return greatest;
         }
-        i64::try_from(self.low).unwrap_or(i64::MAX)
+        i64::try_from(self.low).unwrap_or(greatest).min(greatest)
     }
 
     /// How many percent of `total` this is, 0..=100, rounded down from the exact quotient.

@@ -267,9 +267,9 @@ fn check_capacity(pool: &Pool, block: Block, allocated: Sum, findings: &mut Find
                 format!("status.capacity.exact.{field} {exact}, {words} {due}"),
             );
         }
-        if rounded != Some(due.saturating_i64()) {
+        if rounded != Some(due.safe_integer()) {
             let rounded = rounded.map_or_else(|| "absent".to_owned(), |number| number.to_string());
-            let message = format!("status.capacity.{field} {rounded}, {words} {}", due.saturating_i64());
+            let message = format!("status.capacity.{field} {rounded}, {words} {}", due.safe_integer());
             findings.add(Check::Capacity, pool.label(), message);
         }
     }

@@ -36,9 +36,10 @@ impl Sum {
         Some(Self { high, low: self.low + borrow * BASE - other.low })
     }
 
-    /// As an `int64` of the API shows it: at most its largest number.
-    pub fn saturating_i64(self) -> i64 {
-        if self.high > 0 { i64::MAX } else { i64::try_from(self.low).unwrap_or(i64::MAX) }
+    /// As an integer of the API shows it: at most 2^53-1, which every double holds exactly.
+    pub fn safe_integer(self) -> i64 {
+        let greatest = (1 << 53) - 1;
+        if self.high > 0 { greatest } else { i64::try_from(self.low).unwrap_or(greatest).min(greatest) }
     }
 }
 
@@ -65,7 +66,10 @@ mod tests {
         assert_eq!(all.minus(Sum::power_of_two(0)).unwrap().to_string(), u128::MAX.to_string());
         assert_eq!(half.minus(all), None);
         assert_eq!(Sum::power_of_two(100).plus(Sum::power_of_two(0)).to_string(), ((1_u128 << 100) + 1).to_string());
-        assert_eq!((Sum::power_of_two(10).saturating_i64(), all.saturating_i64()), (1024, i64::MAX));
-        assert_eq!(Sum::power_of_two(64).saturating_i64(), i64::MAX);
+        let greatest = 9_007_199_254_740_991;
+        assert_eq!((Sum::power_of_two(10).safe_integer(), all.safe_integer()), (1024, greatest));
+        for host_bits in [53, 63, 64] {
+            assert_eq!(Sum::power_of_two(host_bits).safe_integer(), greatest, "2^{host_bits}");
+        }
     }
 }

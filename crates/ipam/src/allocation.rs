@@ -165,12 +165,12 @@ impl Kind<World> for Allocations {
         &self,
         key: &ObjectKey,
         old: &Object,
-        new: Object,
+        mut new: Object,
         subresource: Option<Subresource>,
         _: &RequestContext<'_>,
     ) -> Result<Prepared<World>, Refusal> {
         let faults = if subresource == Some(Subresource::Status) {
-            condition::check_status_write(old.field("status"), new.field("status"))
+            condition::check_status_write(old, &mut new)
         } else {
             let mut faults = spec::immutable_faults(old, &new, &[]);
             faults.extend(metadata_faults(old, &new));

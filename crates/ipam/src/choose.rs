@@ -42,7 +42,7 @@ pub(crate) enum Purpose {
 
 impl Purpose {
     /// The field of the spec that names an exact block.
-    fn block_field(self) -> &'static str {
+    pub(crate) fn block_field(self) -> &'static str {
         match self {
             Self::Claim => "address",
             Self::ChildPool => "cidr",
@@ -69,6 +69,28 @@ impl Purpose {
             Self::Claim => crate::claim::KIND,
             Self::ChildPool => crate::pool::KIND,
         }
+    }
+}
+
+impl Request {
+    /// Whether pools of both families could be meant. IPv6 alone has lengths beyond 32.
+    pub(crate) fn leaves_family_open(self) -> bool {
+        self.family.is_none() && self.block.is_none() && self.length.is_none_or(|length| length <= Family::V4.bits())
+    }
+}
+
+/// Why no pool serves a request.
+pub(crate) enum Unserved {
+    /// The pool that it names, or every pool that could match, is not there. A dry run is answered all the same: what is
+    /// not there may be part of the same set of objects.
+    Absent(Refusal),
+    /// Whatever else is wrong.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Unserved {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
@@ -332,6 +354,23 @@ pub(crate) fn dry_run_warning(pool: &Pool, block: Prefix) -> String {
         pool.name(),
         free.total()
     )
+}
+
+/// What a dry run adds to its answer when the pool is not there.
+pub(crate) fn absent_warning(refusal: &Refusal) -> String {
+    format!("dry run: {}, and no block was computed; the request itself is refused until that changes", refusal.message)
+}
+
+/// What is answered when pools of both families could serve and the claim does not say which.
+pub(crate) fn both_families(name: &str, four: &Pool, six: &Pool) -> Refusal {
+    let detail = format!(
+        "spec.poolSelector matches IPPool \"{}\", which has IPv4 addresses, and IPPool \"{}\", which has IPv6 addresses: \
+         say which",
+        four.name(),
+        six.name()
+    );
+    let fault = Fault::required(spec::path("ipFamily"), &detail);
+    Refusal::invalid(GROUP, Purpose::Claim.kind(), name, &[fault])
 }
 
 /// What is answered when a pool is not there.

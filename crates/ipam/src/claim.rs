@@ -3,7 +3,9 @@
 //! Claim, allocation record and free space change in one decision. The allocation's name follows from the claim's, so
 //! that one read under the head's lock tells whether it is there.
 
+mod change;
 mod check;
+mod find;
 mod resource;
 mod types;
 
@@ -22,78 +24,25 @@ use serde_json::{Value, json};
 
 pub use self::types::{ClaimPhase, ClaimSpec, ClaimStatus, IpClaim, OwnerRef, ReclaimPolicy};
 use self::{
+    change::check_change,
     check::{Source, check},
+    find::find,
     resource::RESOURCE,
 };
 use crate::{
     GROUP, allocation,
-    choose::{self, Purpose, Request},
+    choose::{self, Purpose, Request, Unserved},
     condition::{self, ALLOCATED, ConditionStatus, READY},
+    restored::Restored,
     spec,
-    types::{NameRef, PoolRef},
-    world::{Pool, World},
+    types::NameRef,
+    world::World,
 };
 
 /// The plural resource.
 pub const PLURAL: &str = "ipclaims";
 /// The kind.
 pub const KIND: &str = "IPClaim";
-
-/// The pool and the block for a claim.
-fn find<'w>(
-    world: &'w World,
-    key: &ObjectKey,
-    source: &Source,
-    request: Request,
-) -> Result<(&'w Pool, Prefix), Refusal> {
-    match source {
-        Source::Named(pool) => {
-            let pool = named(world, key, pool)?;
-            let found = choose::fit(pool, request);
-            Ok((pool, found.map_err(|misfit| misfit.refuse(request, &key.name, pool, 0))?))
-        }
-        Source::Matching(labels, project) => {
-            let scope = project.is_none().then(|| world.pools(&key.scope));
-            let matching = scope
-                .into_iter()
-                .flatten()
-                .filter(|pool| !pool.object.is_terminating() && labels.matches(&pool.object.metadata.labels));
-            choose::among(matching, request).map_err(|nearest| match nearest {
-                Some((pool, misfit, others)) => misfit.refuse(request, &key.name, pool, others),
-                None => no_match(),
-            })
-        }
-    }
-}
-
-/// The pool that a claim names.
-///
-/// This, and the scope that a selector looks into, is where a `projectRef` will lead to another project's pools once
-/// there are tenants. Until then nobody is permitted any.
-fn named<'w>(world: &'w World, key: &ObjectKey, pool: &PoolRef) -> Result<&'w Pool, Refusal> {
-    if let Some(project) = &pool.project_ref {
-        let message = format!(
-            "{PLURAL}.{GROUP} \"{}\" is forbidden: no permission to use IPPool \"{}\" of project \"{}\"",
-            key.name, pool.name, project.name
-        );
-        return Err(Refusal::new(Reason::Forbidden, message).about(GROUP, PLURAL, &key.name));
-    }
-    let found = world.pool(&key.scope, &pool.name).ok_or_else(|| choose::pool_not_found("poolRef", &pool.name))?;
-    if found.object.is_terminating() {
-        return Err(choose::pool_terminating(Purpose::Claim, &key.name, found));
-    }
-    Ok(found)
-}
-
-fn no_match() -> Refusal {
-    let message = "no IPPool matches spec.poolSelector";
-    let fault = Fault {
-        path: spec::path("poolSelector"),
-        fault_type: FaultType::Other("NoPoolMatch"),
-        message: message.to_owned(),
-    };
-    Refusal::bad_request(message).because(&fault)
-}
 
 /// An allocation of the name that this claim's would have is still there: its block must not be lost track of. As a rule it
 /// was retained from an earlier claim of this name; the name alone, which is a hash, does not prove it.
@@ -125,13 +74,27 @@ fn bound(object: &Object, pool: &str, allocation: &str, block: Prefix, now: Time
     condition::set(&mut conditions, READY, ConditionStatus::True, ("Bound", "the block can be used"), now);
     let status = ClaimStatus {
         phase: ClaimPhase::Bound,
-        allocated_cidr: block.to_string(),
-        pool_ref: NameRef::new(pool),
-        bound_allocation_ref: NameRef::new(allocation),
+        allocated_cidr: Some(block.to_string()),
+        pool_ref: Some(NameRef::new(pool)),
+        bound_allocation_ref: Some(NameRef::new(allocation)),
         observed_generation: object.metadata.generation,
         conditions: Vec::new(),
     };
     condition::status_with(conditions, &status)
+}
+
+/// The answer to the dry run of a claim whose pool is not there.
+fn pending(mut object: Object, why: &Refusal, now: Time) -> Decided {
+    let status = ClaimStatus {
+        phase: ClaimPhase::Pending,
+        allocated_cidr: None,
+        pool_ref: None,
+        bound_allocation_ref: None,
+        observed_generation: object.metadata.generation,
+        conditions: Vec::new(),
+    };
+    object.set_field("status", condition::status_with(condition::pending(why, now), &status));
+    Decided { object, warnings: vec![choose::absent_warning(why)], ..Decided::default() }
 }
 
 /// Writes into the spec what it leaves out.
@@ -141,25 +104,45 @@ fn set_defaults(object: &mut Object) {
     }
 }
 
+/// Writes the family of the block into a spec that leaves it to the pool.
+fn set_family(object: &mut Object, block: Prefix) {
+    if let Some(spec) = spec::edit(object) {
+        spec.entry("ipFamily").or_insert_with(|| block.family().to_string().into());
+    }
+}
+
+/// What a valid claim asks for.
+struct Asked {
+    source: Source,
+    request: Request,
+    restored: Option<Restored>,
+}
+
 /// Gives a valid claim its block: the claim with its status, and its allocation.
 fn allocate(
     world: &World,
     key: &ObjectKey,
     mut object: Object,
-    source: &Source,
-    request: Request,
+    asked: &Asked,
     ctx: &Context<'_>,
 ) -> Result<Decided, Refusal> {
     let allocation_key = allocation::key_for(key);
     if let Some(earlier) = ctx.related.objects.get(&allocation_key) {
         return Err(still_retained(key, &allocation_key, earlier));
     }
-    let (pool, block) = find(world, key, source, request)?;
+    let (pool, block) = match find(world, key, &asked.source, asked.request) {
+        Ok(found) => found,
+        Err(Unserved::Absent(why)) if ctx.dry_run => return Ok(pending(object, &why, ctx.now)),
+        Err(Unserved::Absent(refusal) | Unserved::Refused(refusal)) => return Err(refusal),
+    };
     let status = bound(&object, pool.name(), &allocation_key.name, block, ctx.now);
     object.set_field("status", status);
+    set_family(&mut object, block);
     let allocation = allocation::for_claim(&allocation_key, &object, pool.name(), block, ctx);
-    let warnings = if ctx.dry_run { vec![choose::dry_run_warning(pool, block)] } else { Vec::new() };
+    let of_dry_run = ctx.dry_run.then(|| choose::dry_run_warning(pool, block));
+    let of_restored = asked.restored.as_ref().and_then(|restored| restored.warning(Purpose::Claim, block));
     let companion = Write { key: allocation_key, old: None, new: Some(Arc::new(allocation)) };
+    let warnings = of_dry_run.into_iter().chain(of_restored).collect();
     Ok(Decided { object, companions: vec![companion], warnings })
 }
 
@@ -188,14 +171,13 @@ impl Kind<World> for Claims {
         &self,
         key: &ObjectKey,
         mut object: Object,
-        _: &RequestContext<'_>,
+        ctx: &RequestContext<'_>,
     ) -> Result<Prepared<World>, Refusal> {
         let claim = spec::read(&object)?;
         let (source, request) = check(claim).map_err(|faults| Refusal::invalid(GROUP, KIND, &key.name, &faults))?;
         set_defaults(&mut object);
-        Ok(Prepared::undecided(object, move |world, key, object, ctx| {
-            allocate(world, key, object, &source, request, ctx)
-        }))
+        let asked = Asked { source, request, restored: Restored::of(ctx.status) };
+        Ok(Prepared::undecided(object, move |world, key, object, ctx| allocate(world, key, object, &asked, ctx)))
     }
 
     fn prepare_update(
@@ -207,11 +189,11 @@ impl Kind<World> for Claims {
         _: &RequestContext<'_>,
     ) -> Result<Prepared<World>, Refusal> {
         let faults = if subresource == Some(Subresource::Status) {
-            condition::check_status_write(old.field("status"), new.field("status"))
+            condition::check_status_write(old, &mut new)
         } else {
-            set_defaults(&mut new);
+            spec::keep(old, &mut new, &["ipFamily", "ownerRef", "reclaimPolicy"]);
             spec::observe_change(old, &mut new);
-            spec::immutable_faults(old, &new, &["reclaimPolicy"])
+            check_change(old, &new)
         };
         if faults.is_empty() {
             Ok(Prepared::complete(new))

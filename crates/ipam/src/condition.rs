@@ -7,11 +7,15 @@
 
 use apimachinery::{
     field::{Fault, Path},
+    object::Object,
+    refusal::Refusal,
     time::Time,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+
+use crate::spec;
 
 /// The condition that says whether there is a block.
 pub const ALLOCATED: &str = "Allocated";
@@ -87,6 +91,16 @@ pub(crate) fn set(
     }
 }
 
+/// The conditions of an object that a dry run leaves without a block.
+pub(crate) fn pending(why: &Refusal, now: Time) -> Vec<Value> {
+    let reason = why.details.causes.first().map_or("PoolNotFound", |cause| cause.reason.as_str());
+    let mut conditions = Vec::with_capacity(2);
+    for condition_type in [ALLOCATED, READY] {
+        set(&mut conditions, condition_type, ConditionStatus::False, (reason, &why.message), now);
+    }
+    conditions
+}
+
 /// A status as JSON, with these conditions: they are moved into it, not copied.
 pub(crate) fn status_with(conditions: Vec<Value>, status: &impl Serialize) -> Value {
     let mut value = serde_json::to_value(status).expect("a status has only strings for keys");
@@ -99,8 +113,15 @@ pub(crate) fn in_status(status: &Value) -> Vec<Value> {
     status["conditions"].as_array().cloned().unwrap_or_default()
 }
 
-/// What is wrong with a status that a user wrote through `/status` in place of `old`.
-pub(crate) fn check_status_write(old: &Value, new: &Value) -> Vec<Fault> {
+/// What is wrong with a status that a user wrote through `/status` in place of that of `old`. The block may be spelled in
+/// any way; it is kept in the service's own.
+pub(crate) fn check_status_write(old: &Object, new: &mut Object) -> Vec<Fault> {
+    let block = |object: &Object| spec::stored_block(object.text("/status/allocatedCIDR"));
+    let is_same = block(old).is_some_and(|held| block(new) == Some(held));
+    if let Some(status) = new.fields.get_mut("status").filter(|_| is_same) {
+        status["allocatedCIDR"] = old.field("status")["allocatedCIDR"].clone();
+    }
+    let (old, new) = (old.field("status"), new.field("status"));
     let path = Path::new("status");
     let mut faults = Vec::new();
     compare_owned(&path, old, new, &mut faults);

@@ -13,6 +13,7 @@ pub mod limits;
 #[cfg(feature = "newer")]
 mod newer;
 pub mod pool;
+mod restored;
 mod schema;
 mod spec;
 #[cfg(test)]

@@ -12,22 +12,24 @@ use apimachinery::{
     kind::{Context, Decided, Kind, Prepared, RequestContext, Resource, Span, Subresource},
     object::Object,
     refusal::{Reason, Refusal},
+    time::Time,
 };
 use serde_json::json;
 
-pub(crate) use self::check::Policy;
 pub use self::types::{
     AllocationPolicy, Capacity, ExactCapacity, IpPool, PoolPhase, PoolSpec, PoolStatus, PoolStrategy, Visibility,
 };
+pub(crate) use self::{check::Policy, status::Standing};
 use self::{
-    check::{Origin, check_policy},
+    check::{Origin, check_policy, host_bits_warning},
     resource::RESOURCE,
 };
 use crate::{
     GROUP,
-    choose::{self, Purpose, Request},
+    choose::{self, Purpose, Request, Unserved},
     condition,
     limits::HOLDERS_NAMED_MAX,
+    restored::Restored,
     spec,
     world::{self, Pool, World},
 };
@@ -37,9 +39,10 @@ pub const PLURAL: &str = "ippools";
 /// The kind.
 pub const KIND: &str = "IPPool";
 
-/// The fields of the spec that may change.
+/// The fields of the spec that may change; the block in its spelling.
 const MUTABLE: &[&str] = &[
     "allocation",
+    "cidr",
     "visibility",
     #[cfg(feature = "newer")]
     "site",
@@ -88,12 +91,12 @@ impl Pools {
         spec: &PoolSpec,
         parent: &str,
         (length, block): (Option<u8>, Option<Prefix>),
-    ) -> Result<(&'w Pool, Prefix), Refusal> {
+    ) -> Result<(&'w Pool, Prefix), Unserved> {
         let Some(parent) = world.pool(&key.scope, parent) else {
-            return Err(choose::pool_not_found("parentPoolRef", parent));
+            return Err(Unserved::Absent(choose::pool_not_found("parentPoolRef", parent)));
         };
         if parent.object.is_terminating() {
-            return Err(choose::pool_terminating(Purpose::ChildPool, &key.name, parent));
+            return Err(choose::pool_terminating(Purpose::ChildPool, &key.name, parent).into());
         }
         let mut faults = Vec::new();
         check_policy(spec.allocation.as_ref(), Some(parent.block().family()), &mut faults);
@@ -102,13 +105,20 @@ impl Pools {
             Ok(block) if faults.is_empty() => Ok((parent, block)),
             Err(choose::Misfit::Never(more) | choose::Misfit::OtherFamily(more)) => {
                 faults.extend(more);
-                Err(Self::invalid(&key.name, &faults))
+                Err(Self::invalid(&key.name, &faults).into())
             }
-            _ if !faults.is_empty() => Err(Self::invalid(&key.name, &faults)),
+            _ if !faults.is_empty() => Err(Self::invalid(&key.name, &faults).into()),
             Ok(block) => Ok((parent, block)),
-            Err(misfit) => Err(misfit.refuse(request, &key.name, parent, 0)),
+            Err(misfit) => Err(misfit.refuse(request, &key.name, parent, 0).into()),
         }
     }
+}
+
+/// What a valid pool asks for.
+struct Asked {
+    spec: PoolSpec,
+    origin: Origin,
+    restored: Option<Restored>,
 }
 
 /// Gives a valid pool its block: one of its own, or a part of its parent.
@@ -116,27 +126,53 @@ fn found(
     world: &World,
     key: &ObjectKey,
     mut object: Object,
-    pool: &PoolSpec,
-    origin: &Origin,
+    asked: &Asked,
     ctx: &Context<'_>,
 ) -> Result<Decided, Refusal> {
     let mut warnings = Vec::new();
-    let (parent, block) = match origin {
+    let (parent, block) = match &asked.origin {
         Origin::Root { block, .. } => {
             Pools::root(world, key, *block)?;
             (None, *block)
         }
         Origin::Child { parent, length, block, .. } => {
-            let (parent, block) = Pools::child(world, key, pool, parent, (*length, *block))?;
+            let (parent, block) = match Pools::child(world, key, &asked.spec, parent, (*length, *block)) {
+                Ok(found) => found,
+                Err(Unserved::Absent(why)) if ctx.dry_run => return Ok(pending(object, &why, ctx.now)),
+                Err(Unserved::Absent(refusal) | Unserved::Refused(refusal)) => return Err(refusal),
+            };
             if ctx.dry_run {
                 warnings.push(choose::dry_run_warning(parent, block));
             }
             (Some(parent), block)
         }
     };
-    let status = PoolStatus::fresh(&object, &FreeSpace::new(block), parent.map(Pool::name), ctx.now);
+    warnings.extend(asked.restored.as_ref().and_then(|restored| restored.warning(Purpose::ChildPool, block)));
+    let (free, parent) = (FreeSpace::new(block), parent.map(Pool::name));
+    let status = PoolStatus::fresh(&object, &free, Standing::Available, parent, ctx.now);
     object.set_field("status", status.to_value());
     Ok(Decided { object, warnings, ..Decided::default() })
+}
+
+/// The answer to the dry run of a child pool whose parent is not there.
+fn pending(mut object: Object, why: &Refusal, now: Time) -> Decided {
+    let status = PoolStatus::pending(&object, why, now);
+    object.set_field("status", status.to_value());
+    Decided { object, warnings: vec![choose::absent_warning(why)], ..Decided::default() }
+}
+
+/// A block may be spelled anew. The warning is of host bits.
+fn check_cidr_change(old: &Object, new: &Object, block: Prefix, faults: &mut Vec<Fault>) -> Option<String> {
+    let (before, after) = (old.text("/spec/cidr"), new.text("/spec/cidr"));
+    if before == after {
+        return None;
+    }
+    let parsed = address::parse_cidr(after).ok().filter(|parsed| !before.is_empty() && parsed.prefix == block);
+    let Some(parsed) = parsed else {
+        faults.push(Fault::forbidden(spec::path("cidr"), "spec.cidr is immutable"));
+        return None;
+    };
+    parsed.host_bits.then(|| host_bits_warning(after, block))
 }
 
 impl Kind<World> for Pools {
@@ -148,7 +184,7 @@ impl Kind<World> for Pools {
         &self,
         key: &ObjectKey,
         mut object: Object,
-        _: &RequestContext<'_>,
+        ctx: &RequestContext<'_>,
     ) -> Result<Prepared<World>, Refusal> {
         let pool: PoolSpec = spec::read(&object)?;
         let origin = Origin::of(&pool).map_err(|faults| Self::invalid(&key.name, &faults))?;
@@ -158,8 +194,9 @@ impl Kind<World> for Pools {
         };
         set_defaults(&mut object, root_family);
         let warnings = origin.warning().into_iter().collect();
+        let asked = Asked { spec: pool, origin, restored: Restored::of(ctx.status) };
         let prepared =
-            Prepared::undecided(object, move |world, key, object, ctx| found(world, key, object, &pool, &origin, ctx));
+            Prepared::undecided(object, move |world, key, object, ctx| found(world, key, object, &asked, ctx));
         Ok(Prepared { warnings, ..prepared })
     }
 
@@ -171,20 +208,25 @@ impl Kind<World> for Pools {
         subresource: Option<Subresource>,
         _: &RequestContext<'_>,
     ) -> Result<Prepared<World>, Refusal> {
-        let mut faults = Vec::new();
+        let (mut faults, mut warning) = (Vec::new(), None);
         if subresource == Some(Subresource::Status) {
-            faults = condition::check_status_write(old.field("status"), new.field("status"));
+            faults = condition::check_status_write(old, &mut new);
         } else {
             let block = spec::stored_block(old.text("/status/allocatedCIDR"));
-            let family = block.ok_or_else(|| unreadable(&key.name))?.family();
+            let block = block.ok_or_else(|| unreadable(&key.name))?;
+            let family = block.family();
             let is_root = old.text("/spec/parentPoolRef/name").is_empty();
             set_defaults(&mut new, is_root.then_some(family));
             faults.extend(spec::immutable_faults(old, &new, MUTABLE));
+            warning = check_cidr_change(old, &new, block, &mut faults);
             let changed: PoolSpec = spec::read(&new)?;
             check_policy(changed.allocation.as_ref(), Some(family), &mut faults);
             spec::observe_change(old, &mut new);
         }
-        if faults.is_empty() { Ok(Prepared::complete(new)) } else { Err(Self::invalid(&key.name, &faults)) }
+        if !faults.is_empty() {
+            return Err(Self::invalid(&key.name, &faults));
+        }
+        Ok(Prepared { warnings: warning.into_iter().collect(), ..Prepared::complete(new) })
     }
 
     fn may_delete(&self, world: &World, key: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
@@ -202,6 +244,7 @@ impl Kind<World> for Pools {
     fn mark_terminating(&self, object: &mut Object) {
         let generation = object.metadata.generation;
         spec::observe(object, generation);
+        status::mark_terminating(object);
     }
 
     fn delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {

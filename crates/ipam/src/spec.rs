@@ -45,6 +45,15 @@ pub(crate) fn immutable_faults(old: &Object, new: &Object, mutable: &[&str]) -> 
     all.iter().map(|name| Fault::forbidden(path(name), &format!("spec.{name} is immutable"))).collect()
 }
 
+/// Fields of the spec that the service may have filled in: what an update leaves out keeps its value.
+pub(crate) fn keep(old: &Object, new: &mut Object, names: &[&str]) {
+    let left_out = names.iter().filter(|name| value(new, name).is_none());
+    let kept: Vec<_> = left_out.filter_map(|name| Some(((*name).to_owned(), value(old, name)?.clone()))).collect();
+    if let Some(spec) = edit(new) {
+        spec.extend(kept);
+    }
+}
+
 /// A field of the spec, where `""` is as good as absent.
 fn value<'o>(object: &'o Object, name: &str) -> Option<&'o Value> {
     object.field("spec").get(name).filter(|value| !value.is_null() && *value != "")

@@ -65,7 +65,8 @@ pub struct PoolRef {
     pub project_ref: Option<NameRef>,
 }
 
-/// A label selector over pools, in the caller's own project or in another. An empty selector matches every pool.
+/// A label selector over pools, in the caller's own project or in another. It must have at least one label or
+/// requirement.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolSelector {

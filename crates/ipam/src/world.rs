@@ -66,6 +66,14 @@ impl World {
         self.tenants.get(scope.as_str()).into_iter().flat_map(|tenant| tenant.pools.values())
     }
 
+    /// Whether a scope has pools of both families. Child pools are of their roots' families.
+    pub(crate) fn has_both_families(&self, scope: &Scope) -> bool {
+        let Some(tenant) = self.tenants.get(scope.as_str()) else { return false };
+        let ends = [tenant.roots.first_key_value(), tenant.roots.last_key_value()];
+        let [first, last] = ends.map(|root| root.map(|((family, _), _)| *family));
+        first != last
+    }
+
     /// The root pool that has an address in common with `block`, and its name.
     pub(crate) fn root_overlapping(&self, scope: &Scope, block: Prefix) -> Option<(Prefix, &str)> {
         let roots = &self.tenants.get(scope.as_str())?.roots;
@@ -278,7 +286,12 @@ impl kind::World for World {
         let mut ratios = Vec::new();
         for pool in self.all_pools() {
             let free = &pool.free;
-            let states = [("allocated", free.allocated()), ("free", free.free()), ("total", free.total())];
+            let states = [
+                ("allocated", free.allocated()),
+                ("carved", pool.carved),
+                ("free", free.free()),
+                ("total", free.total()),
+            ];
             for (state, count) in states {
                 let mut labels = labels(pool);
                 labels.push(("state", state.to_owned()));
@@ -288,7 +301,11 @@ impl kind::World for World {
         }
         let pools = vec![(Vec::new(), approximate(Count::new(ratios.len() as u128)))];
         vec![
-            Gauge { name: "ipam_pool_addresses", help: "Addresses of a pool, by state.", samples: addresses },
+            Gauge {
+                name: "ipam_pool_addresses",
+                help: "Addresses of a pool, by state. Carved are those allocated to child pools.",
+                samples: addresses,
+            },
             Gauge {
                 name: "ipam_pool_utilization_ratio",
                 help: "Share of a pool's addresses that is allocated, 0 to 1.",

@@ -67,16 +67,21 @@ fn counts_print_as_plain_decimals() {
 }
 
 #[test]
-fn api_integers_saturate() {
-    let limit = 1_u128 << 63;
-    assert_eq!(Count::ZERO.to_i64_saturating(), 0);
-    assert_eq!(Count::new(limit - 2).to_i64_saturating(), i64::MAX - 1);
-    assert_eq!(Count::new(limit - 1).to_i64_saturating(), i64::MAX);
-    assert_eq!(Count::new(limit).to_i64_saturating(), i64::MAX);
-    assert_eq!(Count::new(2 * limit).to_i64_saturating(), i64::MAX);
-    assert_eq!(Count::new(2 * limit + 1).to_i64_saturating(), i64::MAX);
-    assert_eq!(Count::new(u128::MAX).to_i64_saturating(), i64::MAX);
-    assert_eq!(Count::MAX.to_i64_saturating(), i64::MAX);
+fn safe_integers_stop_at_the_last_that_every_double_holds() {
+    let greatest = (1_i64 << 53) - 1;
+    let limit = 1_u128 << 53;
+    for (count, expected) in [
+        (Count::ZERO, 0),
+        (Count::new(limit - 2), greatest - 1),
+        (Count::new(limit - 1), greatest),
+        (Count::new(limit), greatest),
+        (Count::new(1 << 63), greatest),
+        (Count::new((1 << 64) + 1), greatest),
+        (Count::new(u128::MAX), greatest),
+        (Count::MAX, greatest),
+    ] {
+        assert_eq!(count.to_safe_integer(), expected, "{count}");
+    }
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub fn name(claim: &str) -> String {
 }
 
 pub fn pool(name: &str, parent: Option<&str>, block: &str, exact: [&str; 3], largest: Option<u8>) -> Value {
-    let rounded = |text: &str| text.parse::<i64>().unwrap_or(i64::MAX);
+    let rounded = |text: &str| text.parse::<i64>().unwrap_or(i64::MAX).min((1 << 53) - 1);
     json!({
         "metadata": {"name": name},
         "spec": {

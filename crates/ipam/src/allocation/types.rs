@@ -47,6 +47,7 @@ pub struct AllocationStatus {
     pub phase: AllocationPhase,
     /// The block.
     #[serde(rename = "allocatedCIDR")]
+    #[schemars(extend("format" = "cidr"))]
     pub allocated_cidr: String,
     /// The allocation's state, aspect by aspect. Allocated and Ready are set by the service; other types are free for
     /// use.

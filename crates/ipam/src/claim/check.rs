@@ -1,6 +1,6 @@
 //! What can be said of the spec of an IPClaim without looking at any pool.
 
-use address::{Family, ParseError, Prefix};
+use address::{Family, ParseError, Parsed, Prefix};
 use apimachinery::{
     field::{Fault, Path},
     selector::LabelSelector,
@@ -26,8 +26,11 @@ pub(super) enum Source {
 pub(super) fn check(claim: ClaimSpec) -> Result<(Source, Request), Vec<Fault>> {
     let mut faults = Vec::new();
     let family = claim.ip_family.map(Family::from);
-    let block = claim.address.as_deref().and_then(|text| check_address(text, family, &mut faults));
-    let length = check_length(claim.prefix_length, family, block, &mut faults);
+    let address = claim.address.as_deref();
+    let of_address = address.and_then(|text| check_family(text, family, &mut faults));
+    let path = spec::path("prefixLength");
+    let length = spec::check_length(path, claim.prefix_length, family.or(of_address), &mut faults);
+    let block = address.filter(|_| of_address.is_some()).and_then(|text| check_address(text, length, &mut faults));
     check_owner(claim.owner_ref.as_ref(), &mut faults);
     let source = match (claim.pool_ref, claim.pool_selector) {
         (Some(pool), None) => Some(Source::Named(check_pool_ref(pool, &mut faults))),
@@ -47,58 +50,78 @@ pub(super) fn check(claim: ClaimSpec) -> Result<(Source, Request), Vec<Fault>> {
     }
 }
 
-/// An exact address is a block of one. Host bits are refused: they leave open whether the block or the address is meant.
-fn check_address(text: &str, family: Option<Family>, faults: &mut Vec<Fault>) -> Option<Prefix> {
-    let block = match read_address(text) {
-        Ok(block) if block.length() > 0 => block,
-        Ok(_) => {
-            faults.push(Fault::invalid(spec::path("address"), text, "its prefix length must be greater than 0"));
-            return None;
-        }
+/// The family of an address, if it can be read and agrees with the one that is asked for.
+fn check_family(text: &str, family: Option<Family>, faults: &mut Vec<Fault>) -> Option<Family> {
+    let of_address = match read(text) {
+        Ok(parsed) => parsed.prefix.family(),
         Err(detail) => {
             faults.push(Fault::invalid(spec::path("address"), text, &detail));
             return None;
         }
     };
-    let of_address = block.family();
     if let Some(family) = family.filter(|family| *family != of_address) {
         let detail = format!("address family {family} does not match spec.address, which is {of_address}");
         faults.push(Fault::invalid(spec::path("ipFamily"), family.to_string(), &detail));
         return None;
     }
+    Some(of_address)
+}
+
+/// The block that an address means beside a prefix length, if they agree.
+fn check_address(text: &str, length: Option<u8>, faults: &mut Vec<Fault>) -> Option<Prefix> {
+    let block = match block_of(text, length) {
+        Ok(block) => block,
+        Err(detail) => {
+            faults.push(Fault::invalid(spec::path("address"), text, &detail));
+            return None;
+        }
+    };
+    if let Some(length) = length.filter(|length| *length != block.length()) {
+        let detail = format!("does not agree with spec.address, which is {block}");
+        faults.push(Fault::invalid(spec::path("prefixLength"), length, &detail));
+    }
     Some(block)
 }
 
-fn read_address(text: &str) -> Result<Prefix, String> {
-    match address::parse_address_or_cidr(text) {
-        Ok((parsed, _)) if parsed.host_bits => {
-            let address = text.split('/').next().unwrap_or_default();
-            Err(format!(
-                "has bits set beyond its prefix length; write {} for the block, {address} for the address",
-                parsed.prefix
-            ))
-        }
-        Ok((parsed, _)) => Ok(parsed.prefix),
-        // A block that prints as IPv4-mapped can be asked for in the very form in which a status shows it.
-        Err(error @ ParseError::Ipv4Mapped { .. }) => {
-            spec::stored_block(text).filter(|block| block.to_string() == text).ok_or_else(|| error.to_string())
-        }
-        Err(error) => Err(error.to_string()),
+/// The block that an address means: of the length in its text, else of the length beside it, else a block of one. Host bits
+/// are refused: they leave open whether the block or the address is meant.
+pub(super) fn block_of(text: &str, beside: Option<u8>) -> Result<Prefix, String> {
+    let beside = beside.filter(|_| !text.contains('/'));
+    let parsed = match beside {
+        Some(length) => read(&format!("{text}/{length}"))?,
+        None => read(text)?,
+    };
+    let block = parsed.prefix;
+    if block.length() == 0 {
+        return Err("its prefix length must be greater than 0".to_owned());
     }
+    if !parsed.host_bits {
+        return Ok(block);
+    }
+    let address = text.split('/').next().unwrap_or_default();
+    Err(match beside {
+        None => {
+            format!("has bits set beyond its prefix length; write {block} for the block, {address} for the address")
+        }
+        Some(length) => format!(
+            "has bits set beyond spec.prefixLength, which is {length}; write {block} for the block, or leave out \
+             spec.prefixLength for the address {address}"
+        ),
+    })
 }
 
-fn check_length(
-    length: Option<i64>,
-    family: Option<Family>,
-    block: Option<Prefix>,
-    faults: &mut Vec<Fault>,
-) -> Option<u8> {
-    let path = spec::path("prefixLength");
-    let checked = spec::check_length(path.clone(), length, family.or(block.map(Prefix::family)), faults)?;
-    if let Some(block) = block.filter(|block| block.length() != checked) {
-        faults.push(Fault::invalid(path, checked, &format!("does not agree with spec.address, which is {block}")));
+/// What an address says.
+fn read(text: &str) -> Result<Parsed, String> {
+    let error = match address::parse_address_or_cidr(text) {
+        Ok((parsed, _)) => return Ok(parsed),
+        Err(error) => error,
+    };
+    // A block that prints as IPv4-mapped can be asked for in the very form in which a status shows it.
+    let mapped = matches!(error, ParseError::Ipv4Mapped { .. }).then(|| spec::stored_block(text)).flatten();
+    match mapped.filter(|block| block.to_string() == text) {
+        Some(prefix) => Ok(Parsed { prefix, host_bits: false, address: prefix.first() }),
+        None => Err(error.to_string()),
     }
-    Some(checked)
 }
 
 fn check_owner(owner: Option<&OwnerRef>, faults: &mut Vec<Fault>) {
@@ -122,6 +145,11 @@ fn check_pool_ref(pool: PoolRef, faults: &mut Vec<Fault>) -> PoolRef {
 fn check_selector(selector: PoolSelector, faults: &mut Vec<Fault>) -> Option<Source> {
     let path = spec::path("poolSelector");
     check_project(selector.project_ref.as_ref(), &path, faults);
+    if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
+        let detail = "it must have matchLabels or matchExpressions: an empty selector would mean every pool";
+        faults.push(Fault::required(path, detail));
+        return None;
+    }
     let labels = json!({
         "matchLabels": selector.match_labels,
         "matchExpressions": selector.match_expressions,

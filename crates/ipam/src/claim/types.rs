@@ -33,14 +33,17 @@ pub struct ClaimSpec {
     /// serve are passed over. Exactly one of poolRef and poolSelector must be given. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool_selector: Option<PoolSelector>,
-    /// The address family. If given, it must be the pool's. Immutable.
+    /// The address family. If given, it must be the pool's; if left out, it is filled in from the pool. Needed where
+    /// poolSelector matches pools of both families. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_family: Option<IpFamily>,
     /// The length of the block: 32 or 128 for a single address. Left out: the pool's default. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int32"))]
     pub prefix_length: Option<i64>,
-    /// This very address, or this very block in CIDR notation. Left out: the next free block. Immutable.
+    /// This very address, or this very block in CIDR notation; an address beside a prefixLength is the block that begins
+    /// there. Left out: the next free block. Immutable, except that the block that the claim has may be written here
+    /// later, and removed again.
     #[serde(deserialize_with = "unless_empty", skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// What becomes of the block when the claim is deleted; Delete if left out.
@@ -83,12 +86,15 @@ pub struct ClaimStatus {
     /// Where the claim stands.
     pub phase: ClaimPhase,
     /// The block.
-    #[serde(rename = "allocatedCIDR")]
-    pub allocated_cidr: String,
+    #[serde(default, rename = "allocatedCIDR", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "cidr"))]
+    pub allocated_cidr: Option<String>,
     /// The pool that the block belongs to.
-    pub pool_ref: NameRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_ref: Option<NameRef>,
     /// The IPAllocation that records the block, in the same namespace.
-    pub bound_allocation_ref: NameRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound_allocation_ref: Option<NameRef>,
     /// The generation of the spec that this status reflects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
@@ -104,7 +110,7 @@ pub struct ClaimStatus {
 /// Where a claim stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ClaimPhase {
-    /// It has no block yet.
+    /// It has no block: in the answer to a dry run, when its pool is not there.
     Pending,
     /// It has its block.
     Bound,

@@ -50,8 +50,13 @@ impl Origin {
         let (Self::Root { block, .. } | Self::Child { block: Some(block), .. }) = self else {
             return None;
         };
-        Some(format!("spec.cidr: {text} has bits set beyond its prefix length; the pool is {block}"))
+        Some(host_bits_warning(text, *block))
     }
+}
+
+/// What to tell the user about host bits.
+pub(super) fn host_bits_warning(text: &str, block: Prefix) -> String {
+    format!("spec.cidr: {text} has bits set beyond its prefix length; the pool is {block}")
 }
 
 fn check_root(spec: &PoolSpec, family: Option<Family>, faults: &mut Vec<Fault>) {

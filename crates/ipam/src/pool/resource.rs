@@ -38,7 +38,7 @@ const COLUMNS: &[Column] = &[
         cell: Cell::Name,
     },
     column("CIDR", "The block of the pool", 0, Cell::Pointer("/status/allocatedCIDR")),
-    column("Phase", "Where the pool stands", 0, Cell::Pointer("/status/phase")),
+    column("Phase", "Where the pool stands", 0, Cell::Computed(phase)),
     column("Family", "Address family", 0, Cell::Pointer("/status/ipFamily")),
     column("Largest Free", "The largest free block", 0, Cell::Computed(largest_free)),
     Column {
@@ -55,6 +55,11 @@ const COLUMNS: &[Column] = &[
     column("Strategy", "How a free block is chosen", 1, Cell::Pointer("/spec/allocation/strategy")),
     column("Available", "Free addresses", 1, Cell::Pointer("/status/capacity/exact/available")),
 ];
+
+/// A pool that is being deleted is Terminating, as a pod is in its column.
+fn phase(object: &Object) -> Value {
+    if object.is_terminating() { "Terminating".into() } else { object.field("status")["phase"].clone() }
+}
 
 fn largest_free(object: &Object) -> Value {
     match object.field("status")["largestFreePrefix"].as_i64() {

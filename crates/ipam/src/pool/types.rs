@@ -106,18 +106,22 @@ pub enum Visibility {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PoolStatus {
-    /// Where the pool stands: Ready, or Exhausted when nothing is free.
+    /// Where the pool stands: Ready, Exhausted when nothing is free, or Pending when it is out of service.
     pub phase: PoolPhase,
     /// The block of the pool, in canonical form.
-    #[serde(rename = "allocatedCIDR")]
-    pub allocated_cidr: String,
+    #[serde(default, rename = "allocatedCIDR", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "cidr"))]
+    pub allocated_cidr: Option<String>,
     /// The address family of the pool.
-    pub ip_family: IpFamily,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_family: Option<IpFamily>,
     /// How many addresses the pool has, and how many are left.
-    pub capacity: Capacity,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
     /// How full the pool is, in percent, rounded down: 100 only when nothing is free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100), extend("format" = "int32"))]
-    pub utilization_percent: i64,
+    pub utilization_percent: Option<i64>,
     /// The prefix length of the largest free block. Absent when nothing is free.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int32"))]
@@ -137,26 +141,29 @@ pub struct PoolStatus {
 /// Where a pool stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PoolPhase {
-    /// It has no block yet.
+    /// It is out of service: it is being deleted, or, in the answer to a dry run, its parent is not there.
     Pending,
     /// It has free addresses.
     Ready,
-    /// Nothing of it is free.
+    /// Nothing of it is free. The reason of the condition Ready says whether child pools have all of it (FullyCarved).
     Exhausted,
     /// It cannot be used.
     Error,
 }
 
-/// Numbers of addresses. The integers stop at 9223372036854775807, which large IPv6 pools exceed; the strings under
-/// exact do not.
+/// Numbers of addresses. The integers stop at 9007199254740991, the greatest that clients with doubles write back
+/// unchanged; large IPv6 pools exceed it. The strings under exact do not stop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Capacity {
     /// All addresses of the pool.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub total: i64,
     /// The addresses that claims, retained allocations and child pools hold.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub allocated: i64,
     /// The addresses that are free.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub available: i64,
     /// The same as exact decimal numbers.
     pub exact: ExactCapacity,

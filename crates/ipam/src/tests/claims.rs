@@ -32,6 +32,7 @@ fn a_claim_is_bound_in_the_answer() {
     expect![[r#"
         {
           "spec": {
+            "ipFamily": "IPv4",
             "poolRef": {
               "name": "p"
             },
@@ -183,7 +184,7 @@ fn another_projects_pool_is_forbidden() {
     "#]],
     );
     check(
-        json!({"poolSelector": {"projectRef": project}, "prefixLength": 24}),
+        json!({"poolSelector": {"projectRef": project, "matchLabels": {"a": "b"}}, "prefixLength": 24}),
         expect![[r#"
         400 BadRequest: no IPPool matches spec.poolSelector
         - NoPoolMatch spec.poolSelector: no IPPool matches spec.poolSelector
@@ -393,8 +394,7 @@ fn an_address_of_ones_own() {
     check(
         from("four", json!({"address": "10.0.3.0", "prefixLength": 24})),
         expect![[r#"
-        422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.prefixLength: Invalid value: 24: does not agree with spec.address, which is 10.0.3.0/32
-        - FieldValueInvalid spec.prefixLength: Invalid value: 24: does not agree with spec.address, which is 10.0.3.0/32
+        Bound 10.0.3.0/24
     "#]],
     );
     check(
@@ -494,9 +494,10 @@ fn every_bad_field_is_reported_at_once() {
     check(
         json!({"poolSelector": {"projectRef": {"name": ""}}, "prefixLength": -1}),
         expect![[r#"
-        422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: [spec.prefixLength: Invalid value: -1: must be greater than 0, spec.poolSelector.projectRef.name: Required value]
+        422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: [spec.prefixLength: Invalid value: -1: must be greater than 0, spec.poolSelector.projectRef.name: Required value, spec.poolSelector: Required value: it must have matchLabels or matchExpressions: an empty selector would mean every pool]
         - FieldValueInvalid spec.prefixLength: Invalid value: -1: must be greater than 0
         - FieldValueRequired spec.poolSelector.projectRef.name: Required value
+        - FieldValueRequired spec.poolSelector: Required value: it must have matchLabels or matchExpressions: an empty selector would mean every pool
     "#]],
     );
 }
@@ -579,15 +580,15 @@ fn only_the_reclaim_policy_may_change() {
     server.create(claim("a"), spec.clone()).unwrap();
     let mut change = |spec: Value| show(&server.update(&claim("a"), |claim| claim.set_field("spec", spec)));
     expect![[r#"
-        422 Invalid: IPClaim.ipam.miloapis.com "a" is invalid: [spec.address: Forbidden: spec.address is immutable, spec.ipFamily: Forbidden: spec.ipFamily is immutable, spec.ownerRef: Forbidden: spec.ownerRef is immutable, spec.poolRef: Forbidden: spec.poolRef is immutable, spec.poolSelector: Forbidden: spec.poolSelector is immutable, spec.prefixLength: Forbidden: spec.prefixLength is immutable]
-        - FieldValueForbidden spec.address: Forbidden: spec.address is immutable
+        422 Invalid: IPClaim.ipam.miloapis.com "a" is invalid: [spec.ipFamily: Forbidden: spec.ipFamily is immutable, spec.ownerRef: Forbidden: spec.ownerRef is immutable, spec.poolRef: Forbidden: spec.poolRef is immutable, spec.poolSelector: Forbidden: spec.poolSelector is immutable, spec.prefixLength: Forbidden: spec.prefixLength is immutable, spec.address: Forbidden: spec.address is immutable, except that it may name the block of the claim, 10.0.0.0/32]
         - FieldValueForbidden spec.ipFamily: Forbidden: spec.ipFamily is immutable
         - FieldValueForbidden spec.ownerRef: Forbidden: spec.ownerRef is immutable
         - FieldValueForbidden spec.poolRef: Forbidden: spec.poolRef is immutable
         - FieldValueForbidden spec.poolSelector: Forbidden: spec.poolSelector is immutable
         - FieldValueForbidden spec.prefixLength: Forbidden: spec.prefixLength is immutable
+        - FieldValueForbidden spec.address: Forbidden: spec.address is immutable, except that it may name the block of the claim, 10.0.0.0/32
     "#]].assert_eq(&change(json!({
-        "poolSelector": {}, "ipFamily": "IPv4", "prefixLength": 31, "address": "10.0.0.9",
+        "poolSelector": {}, "ipFamily": "IPv6", "prefixLength": 31, "address": "10.0.0.9/32",
         "ownerRef": {"kind": "Pod", "name": "b"},
     })));
     expect![[r#"

@@ -223,7 +223,18 @@ impl Server {
             assert_eq!(shown["allocated"], held.to_string(), "pool {}", key.name);
             assert_eq!(shown["available"], (total - held).to_string(), "pool {}", key.name);
             assert_eq!(status["utilizationPercent"], json!(percent(held, total)), "pool {}", key.name);
-            assert_eq!(status["phase"], if held == total { "Exhausted" } else { "Ready" });
+            let carved = self.carved(&key.name);
+            let (phase, reason) = match total - held {
+                _ if object.is_terminating() => ("Pending", "Terminating"),
+                0 if carved == total => ("Exhausted", "FullyCarved"),
+                0 => ("Exhausted", "PoolExhausted"),
+                _ => ("Ready", "AddressesAvailable"),
+            };
+            let ready = status["conditions"].as_array().and_then(|all| all.iter().find(|one| one["type"] == "Ready"));
+            assert_eq!(
+                (&status["phase"], &ready.expect("a condition Ready")["reason"]),
+                (&json!(phase), &json!(reason))
+            );
             assert_eq!(status["observedGeneration"], json!(object.metadata.generation));
         }
     }
@@ -236,6 +247,13 @@ impl Server {
             _ => false,
         });
         held.map(|(_, object)| object.text("/status/allocatedCIDR")).collect()
+    }
+
+    /// How many addresses the child pools of a pool have.
+    fn carved(&self, pool: &str) -> u128 {
+        let pools = self.objects.iter().filter(|(key, _)| key.resource == "ippools").map(|(_, object)| object);
+        let children = pools.filter(|object| object.text("/spec/parentPoolRef/name") == pool);
+        children.filter_map(|object| size(object.text("/status/allocatedCIDR"))).sum()
     }
 
     pub(super) fn get(&self, key: &ObjectKey) -> &Object {

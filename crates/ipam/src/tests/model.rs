@@ -178,6 +178,11 @@ impl Model {
 
     fn select(&self, tier: u8, wish: Wish) -> Result<(String, Block), u16> {
         let matching: Vec<_> = self.pools.iter().filter(|(_, pool)| pool.tier == tier).collect();
+        let of_family = |six: bool| matching.iter().any(|(_, pool)| pool.block.six == six);
+        if wish.exact.is_none() && wish.length.is_none_or(|length| length <= 32) && of_family(false) && of_family(true)
+        {
+            return Err(422);
+        }
         let answers: Vec<_> =
             matching.iter().map(|(name, pool)| (*name, *pool, pool.serve(wish, pool.block.length))).collect();
         let mut able = answers.iter().filter_map(|(name, pool, answer)| Some((*name, *pool, answer.ok()?)));

@@ -405,16 +405,16 @@ fn capacity_is_exact_up_to_all_of_ipv6() {
         let status = server.get(&pool("all")).field("status");
         format!("{} {} {}", status["capacity"], status["utilizationPercent"], status["largestFreePrefix"])
     };
-    expect![[r#"{"allocated":0,"available":9223372036854775807,"exact":{"allocated":"0","available":"340282366920938463463374607431768211456","total":"340282366920938463463374607431768211456"},"total":9223372036854775807} 0 0"#]].assert_eq(&status(&server));
+    expect![[r#"{"allocated":0,"available":9007199254740991,"exact":{"allocated":"0","available":"340282366920938463463374607431768211456","total":"340282366920938463463374607431768211456"},"total":9007199254740991} 0 0"#]].assert_eq(&status(&server));
     server.settles = false;
     server.create(claim("half"), json!({"poolRef": {"name": "all"}, "prefixLength": 1})).unwrap();
     server.create(claim("one"), json!({"poolRef": {"name": "all"}, "prefixLength": 128})).unwrap();
     server.settle();
-    expect![[r#"{"allocated":9223372036854775807,"available":9223372036854775807,"exact":{"allocated":"170141183460469231731687303715884105729","available":"170141183460469231731687303715884105727","total":"340282366920938463463374607431768211456"},"total":9223372036854775807} 50 2"#]].assert_eq(&status(&server));
+    expect![[r#"{"allocated":9007199254740991,"available":9007199254740991,"exact":{"allocated":"170141183460469231731687303715884105729","available":"170141183460469231731687303715884105727","total":"340282366920938463463374607431768211456"},"total":9007199254740991} 50 2"#]].assert_eq(&status(&server));
     server.delete(&claim("one")).unwrap();
     server.create(claim("other-half"), json!({"poolRef": {"name": "all"}, "prefixLength": 1})).unwrap();
     server.settle();
-    expect![[r#"{"allocated":9223372036854775807,"available":0,"exact":{"allocated":"340282366920938463463374607431768211456","available":"0","total":"340282366920938463463374607431768211456"},"total":9223372036854775807} 100 null"#]].assert_eq(&status(&server));
+    expect![[r#"{"allocated":9007199254740991,"available":0,"exact":{"allocated":"340282366920938463463374607431768211456","available":"0","total":"340282366920938463463374607431768211456"},"total":9007199254740991} 100 null"#]].assert_eq(&status(&server));
 }
 
 /// The text of such a block reads as an IPv4-mapped address. A claim may name it in that form alone: it is what a status shows.
@@ -446,10 +446,10 @@ fn what_is_fixed_cannot_change_and_what_is_not_can() {
     server.create(pool("child"), json!({"parentPoolRef": {"name": "root"}, "prefixLength": 24})).unwrap();
     let mut change = |name: &str, spec: Value| show(&server.update(&pool(name), |pool| pool.set_field("spec", spec)));
     expect![[r#"
-        422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: [spec.cidr: Forbidden: spec.cidr is immutable, spec.ipFamily: Forbidden: spec.ipFamily is immutable, spec.prefixLength: Forbidden: spec.prefixLength is immutable]
-        - FieldValueForbidden spec.cidr: Forbidden: spec.cidr is immutable
+        422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: [spec.ipFamily: Forbidden: spec.ipFamily is immutable, spec.prefixLength: Forbidden: spec.prefixLength is immutable, spec.cidr: Forbidden: spec.cidr is immutable]
         - FieldValueForbidden spec.ipFamily: Forbidden: spec.ipFamily is immutable
         - FieldValueForbidden spec.prefixLength: Forbidden: spec.prefixLength is immutable
+        - FieldValueForbidden spec.cidr: Forbidden: spec.cidr is immutable
     "#]].assert_eq(&change("root", json!({"cidr": "10.0.0.0/15", "ipFamily": "IPv6", "prefixLength": 3})));
     expect![[r#"
         422 Invalid: IPPool.ipam.miloapis.com "child" is invalid: [spec.parentPoolRef: Forbidden: spec.parentPoolRef is immutable, spec.prefixLength: Forbidden: spec.prefixLength is immutable]
@@ -457,9 +457,9 @@ fn what_is_fixed_cannot_change_and_what_is_not_can() {
         - FieldValueForbidden spec.prefixLength: Forbidden: spec.prefixLength is immutable
     "#]].assert_eq(&change("child", json!({"parentPoolRef": {"name": "x"}, "prefixLength": 25})));
     expect![[r#"
-        422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: [spec.cidr: Forbidden: spec.cidr is immutable, spec.parentPoolRef: Forbidden: spec.parentPoolRef is immutable]
-        - FieldValueForbidden spec.cidr: Forbidden: spec.cidr is immutable
+        422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: [spec.parentPoolRef: Forbidden: spec.parentPoolRef is immutable, spec.cidr: Forbidden: spec.cidr is immutable]
         - FieldValueForbidden spec.parentPoolRef: Forbidden: spec.parentPoolRef is immutable
+        - FieldValueForbidden spec.cidr: Forbidden: spec.cidr is immutable
     "#]].assert_eq(&change("root", json!({"parentPoolRef": {"name": "child"}})));
     expect![[r#"
         422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: spec.allocation.maxPrefixLength: Invalid value: 33: must be at most 32 for IPv4
@@ -541,10 +541,11 @@ fn a_terminating_pool_serves_nothing_new() {
         422 Invalid: IPClaim.ipam.miloapis.com "c" is invalid: spec.poolRef.name: Invalid value: "p": the pool is being deleted and hands out nothing new; name another pool
         - PoolTerminating spec.poolRef.name: Invalid value: "p": the pool is being deleted and hands out nothing new; name another pool
     "#]].assert_eq(&show(&server.create(claim("c"), spec)));
-    let spec = json!({"poolSelector": {}, "prefixLength": 32});
+    let unlabeled = json!({"matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]});
+    let spec = json!({"poolSelector": unlabeled, "prefixLength": 32});
     expect![[r#"
-        400 BadRequest: no IPPool matches spec.poolSelector
-        - NoPoolMatch spec.poolSelector: no IPPool matches spec.poolSelector
+        400 BadRequest: no IPPool matches spec.poolSelector but "p", which is being deleted and hands out nothing new
+        - NoPoolMatch spec.poolSelector: no IPPool matches spec.poolSelector but "p", which is being deleted and hands out nothing new
     "#]]
     .assert_eq(&show(&server.create(claim("c"), spec)));
     let overlapping = server.create(pool("q"), json!({"cidr": "10.0.0.0/24"}));
@@ -649,6 +650,22 @@ fn a_batch_that_only_scatters_what_is_free_is_settled() {
     assert_eq!(server.settle(), ["p"]);
     let status = server.get(&pool("p")).field("status");
     assert_eq!(status["largestFreePrefix"], 32);
+}
+
+/// The same number of addresses can be held by others.
+#[test]
+fn batch_that_only_changes_who_fills_a_pool_is_settled() {
+    let mut server = Server::with_pool("p", "10.0.0.0/30");
+    let child = |cidr: &str| json!({"parentPoolRef": {"name": "p"}, "cidr": cidr});
+    server.create(pool("low"), child("10.0.0.0/31")).unwrap();
+    server.create(claim("high"), json!({"poolRef": {"name": "p"}, "address": "10.0.0.2/31"})).unwrap();
+    let ready = |server: &Server| server.get(&pool("p")).field("status")["conditions"][1]["reason"].clone();
+    assert_eq!(ready(&server), "PoolExhausted");
+    server.settles = false;
+    server.delete(&claim("high")).unwrap();
+    server.create(pool("high"), child("10.0.0.2/31")).unwrap();
+    assert_eq!(server.settle(), ["p"]);
+    assert_eq!(ready(&server), "FullyCarved");
 }
 
 #[test]

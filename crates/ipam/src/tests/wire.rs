@@ -107,6 +107,7 @@ fn schemas_are_structural() {
         description
         enum
         format
+        format cidr
         format date-time
         format int32
         format int64
@@ -155,11 +156,13 @@ fn explanations() {
     check(
         "/properties/status/properties/capacity/properties/total",
         expect![[r#"
-        {
-          "description": "All addresses of the pool.",
-          "format": "int64",
-          "type": "integer"
-        }"#]],
+            {
+              "description": "All addresses of the pool.",
+              "format": "int64",
+              "maximum": 9007199254740991,
+              "minimum": 0,
+              "type": "integer"
+            }"#]],
     );
 }
 
@@ -176,9 +179,11 @@ fn gauges() {
     }
     expect![[r#"
         ipam_pool_addresses [("scope", "platform"), ("pool", "all"), ("state", "allocated")] 0
+        ipam_pool_addresses [("scope", "platform"), ("pool", "all"), ("state", "carved")] 0
         ipam_pool_addresses [("scope", "platform"), ("pool", "all"), ("state", "free")] 340282366920938500000000000000000000000
         ipam_pool_addresses [("scope", "platform"), ("pool", "all"), ("state", "total")] 340282366920938500000000000000000000000
         ipam_pool_addresses [("scope", "platform"), ("pool", "p"), ("state", "allocated")] 1
+        ipam_pool_addresses [("scope", "platform"), ("pool", "p"), ("state", "carved")] 0
         ipam_pool_addresses [("scope", "platform"), ("pool", "p"), ("state", "free")] 3
         ipam_pool_addresses [("scope", "platform"), ("pool", "p"), ("state", "total")] 4
         ipam_pool_utilization_ratio [("scope", "platform"), ("pool", "all")] 0

@@ -22,7 +22,7 @@ impl World {
 
 impl Pool {
     fn observe(&self) -> String {
-        let Self { object, scope, parent, policy, free, allocations, children, shown, stale, .. } = self;
+        let Self { object, scope, parent, policy, free, allocations, children, carved, shown, stale, .. } = self;
         let counts = (free.allocated(), free.free(), free.largest_free(), self.unknown_holders, self.understood);
         let block = free.pool();
         let next = |strategy| {
@@ -35,7 +35,7 @@ impl Pool {
             .map(|address| if free.is_free(single(address)) { '.' } else { '#' })
             .collect();
         format!(
-            "{scope:?} {parent:?} {policy:?} {allocations} {children} {shown:?} {stale} {counts:?} {found:?} {map} {object:?}"
+            "{scope:?} {parent:?} {policy:?} {allocations} {children} {carved} {shown:?} {stale} {counts:?} {found:?} {map} {object:?}"
         )
     }
 }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    pool::{self, Policy, PoolSpec, PoolStatus},
+    pool::{self, Policy, PoolSpec, PoolStatus, Standing},
     spec,
 };
 
@@ -39,6 +39,8 @@ pub(crate) struct Pool {
     pub(crate) allocations: u64,
     /// How many pools were carved from it.
     pub(crate) children: u64,
+    /// How many addresses those pools have.
+    pub(crate) carved: Count,
     /// How many spans of it are held by kinds that this version does not know.
     pub(crate) unknown_holders: u64,
     /// Whether this version knows every field and value of its spec and status.
@@ -55,6 +57,8 @@ pub(super) struct Shown {
     allocated: Count,
     largest_free: Option<u8>,
     generation: Option<i64>,
+    /// `None` when its reason is not one of this version's.
+    standing: Option<Standing>,
 }
 
 impl Pool {
@@ -70,6 +74,7 @@ impl Pool {
             free: FreeSpace::new(block),
             allocations: 0,
             children: 0,
+            carved: Count::ZERO,
             unknown_holders: 0,
             understood: true,
             shown: None,
@@ -115,6 +120,7 @@ impl Pool {
     /// A child pool is carved out of it.
     pub(super) fn take_child(&mut self, block: Prefix) -> Result<(), String> {
         self.children += 1;
+        self.carved = self.carved.checked_add(block.size()).ok_or("child pools have more than there is")?;
         self.take(block)
     }
 
@@ -140,6 +146,7 @@ impl Pool {
     /// A child pool goes back.
     pub(super) fn release_child(&mut self, block: Prefix) -> Result<(), String> {
         self.children = self.children.checked_sub(1).ok_or("a child pool went that never came")?;
+        self.carved = self.carved.checked_sub(block.size()).ok_or("a child pool went that had never come")?;
         self.release(block)
     }
 
@@ -153,19 +160,23 @@ impl Pool {
 
     /// Whether its stored status says something else than its free space.
     pub(super) fn is_behind(&self) -> bool {
-        let generation = match &self.shown {
-            Some(shown) if !self.understood => shown.generation,
-            _ => self.object.metadata.generation,
+        let (generation, standing) = match &self.shown {
+            Some(shown) if !self.understood => (shown.generation, shown.standing),
+            _ => (self.object.metadata.generation, Some(self.standing())),
         };
-        let due = Shown { allocated: self.free.allocated(), largest_free: self.free.largest_free(), generation };
-        self.shown.as_ref() != Some(&due)
+        let (allocated, largest_free) = (self.free.allocated(), self.free.largest_free());
+        self.shown.as_ref() != Some(&Shown { allocated, largest_free, generation, standing })
+    }
+
+    fn standing(&self) -> Standing {
+        Standing::of(&self.object, &self.free, self.carved)
     }
 
     /// The object with the status that is due. Fields of the status that this version does not know stay as they are, and
     /// of a pool that it does not fully understand everything but the figures does.
     pub(super) fn with_fresh_status(&self, now: Time) -> Object {
         let mut object = (*self.object).clone();
-        let fresh = PoolStatus::fresh(&object, &self.free, self.parent.as_deref(), now).to_value();
+        let fresh = PoolStatus::fresh(&object, &self.free, self.standing(), self.parent.as_deref(), now).to_value();
         let Value::Object(mut fresh) = fresh else { return object };
         if !self.understood {
             fresh.retain(|name, _| FIGURES.contains(&name.as_str()));
@@ -205,6 +216,7 @@ impl Shown {
             None | Some(Value::Null) => None,
             Some(length) => Some(u8::try_from(length.as_u64()?).ok()?),
         };
-        Some(Self { allocated, largest_free, generation: status.get("observedGeneration").and_then(Value::as_i64) })
+        let generation = status.get("observedGeneration").and_then(Value::as_i64);
+        Some(Self { allocated, largest_free, generation, standing: Standing::shown(status) })
     }
 }

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Claim, claim, pool};
 
-use super::support::{CLAIMS, Front, assert_causes, assert_refused, causes, failure};
+use super::support::{CLAIMS, Front, assert_causes, assert_refused, causes, failure, warnings};
 
 /// An IPv4 pool without a default length, and an IPv6 pool.
 async fn two_pools() -> Front {
@@ -121,6 +121,22 @@ async fn a_bad_selector_is_named() {
         let expected = format!("spec.poolSelector.matchExpressions[0].{field}");
         assert!(causes(&status).iter().all(|(_, field)| field.starts_with(&expected)), "{status:?}");
         assert!(!causes(&status).is_empty(), "{status:?}");
+    }
+    assert_nothing_taken(&front).await;
+}
+
+#[tokio::test]
+async fn selector_that_selects_nothing_in_particular_is_required() {
+    let front = two_pools().await;
+    for selector in [
+        json!({}),
+        json!({ "matchLabels": {} }),
+        json!({ "matchLabels": {}, "matchExpressions": [] }),
+        json!({ "projectRef": { "name": "p" } }),
+    ] {
+        let status = front.refused_claim(claim("a").length(24).spec("poolSelector", selector)).await;
+        assert_refused(&status, 422, "Invalid", &["every pool"]);
+        assert_causes(&status, &[("FieldValueRequired", "spec.poolSelector")]);
     }
     assert_nothing_taken(&front).await;
 }
@@ -247,7 +263,7 @@ async fn unknown_and_repeated_fields_are_told() {
     assert_refused(&bad, 422, "Invalid", &["fieldValidation"]);
     let warned = send(CLAIMS.to_owned()).await;
     assert_eq!(warned.status, 201, "{}", warned.text());
-    let warnings: Vec<_> = warned.headers.get_all("warning").iter().map(|value| value.to_str().unwrap()).collect();
+    let warnings = warnings(&warned);
     assert!(warnings.contains(&r#"299 - "unknown field \"spec.colour\"""#), "{warnings:?}");
     assert!(warnings.iter().any(|warning| warning.contains("prefixLength")), "{warnings:?}");
 }

@@ -118,6 +118,30 @@ async fn an_address_and_a_length_agree() {
 }
 
 #[tokio::test]
+async fn address_beside_a_length_is_the_block_that_begins_there() {
+    let front = Front::open().await;
+    front.pool(pool("four").cidr("10.45.0.0/16")).await;
+    front.pool(pool("six").cidr("2001:db8::/32")).await;
+    let ask = |pool: &str, address: &str, length| claim("a").pool(pool).address(address).length(length);
+    for (pool, address, length, block) in
+        [("four", "10.45.5.0", 24, "10.45.5.0/24"), ("six", "2001:DB8:5::", 48, "2001:db8:5::/48")]
+    {
+        assert_eq!(front.block(ask(pool, address, length)).await, block);
+        front.delete_claim("a").await;
+    }
+    for (asked, words) in [
+        (ask("four", "10.45.5.7", 24), ["10.45.5.0/24 for the block", "for the address 10.45.5.7"]),
+        (claim("a").pool("four").address("10.45.5.7/24"), ["10.45.5.0/24 for the block", "10.45.5.7 for the address"]),
+    ] {
+        let status = front.refused_claim(asked).await;
+        assert_refused(&status, 422, "Invalid", &words);
+        assert_eq!(causes(&status), [("FieldValueInvalid", "spec.address")]);
+    }
+    let status = front.refused_claim(ask("four", "10.45.5.0", 64)).await;
+    assert_eq!(causes(&status), [("FieldValueInvalid", "spec.prefixLength")], "{}", status.message);
+}
+
+#[tokio::test]
 async fn an_address_keeps_the_pools_bounds() {
     let front = Front::open().await;
     front.pool(pool("root").cidr("192.0.2.0/24").bounds(26, 30)).await;

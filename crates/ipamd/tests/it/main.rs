@@ -10,15 +10,20 @@ mod support;
 
 mod claim_lifecycle;
 mod claim_validation;
+mod doubles;
 mod dry_run_and_protection;
+mod dry_run_of_sets;
 mod exhaustion;
 mod host_addresses;
 mod overlap_prevention;
+mod pinned;
 mod pool_capacity;
 mod pool_hierarchy;
 mod pool_selector;
 mod pool_validation;
 mod refusals;
+mod restored;
+mod terminating_pools;
 
 mod access;
 mod applies;

@@ -113,6 +113,33 @@ async fn a_parent_must_exist_and_have_room() {
 }
 
 #[tokio::test]
+async fn parent_that_children_fill_is_fully_carved_and_not_exhausted_by_use() {
+    let front = Front::open().await;
+    front.pool(pool("root").cidr("10.0.0.0/23")).await;
+    front.pool(pool("left").parent("root").length(24)).await;
+    front.pool(pool("right").parent("root").length(24)).await;
+    let metric = async |state: &str| {
+        let text = front.get("/metrics").await.text();
+        let name = format!("ipam_pool_addresses{{scope=\"platform\",pool=\"root\",state=\"{state}\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or_else(|| panic!("{name} in {text}"));
+        line.parse::<f64>().unwrap()
+    };
+    let status = front.status("root").await;
+    assert_eq!((text(&status, "/phase"), condition(&status, "Ready")), ("Exhausted", ("False", "FullyCarved")));
+    assert_eq!((&status["utilizationPercent"], &status["capacity"]["available"]), (&json!(100), &json!(0)));
+    assert_eq!((metric("carved").await, metric("total").await, metric("free").await), (512.0, 512.0, 0.0));
+
+    front.delete_pool("right").await;
+    assert_eq!(condition(&front.status("root").await, "Ready"), ("True", "AddressesAvailable"));
+    assert_eq!(metric("carved").await, 256.0);
+    front.claim(claim("a").pool("root").length(24)).await;
+    let status = front.status("root").await;
+    assert_eq!((text(&status, "/phase"), condition(&status, "Ready")), ("Exhausted", ("False", "PoolExhausted")));
+    front.claim(claim("b").pool("left").length(24)).await;
+    assert_eq!(condition(&front.status("left").await, "Ready"), ("False", "PoolExhausted"));
+}
+
+#[tokio::test]
 async fn pools_in_use_cannot_go() {
     let front = four_levels().await;
     front.claim(claim("a").pool("host").length(24)).await;

@@ -109,6 +109,26 @@ async fn the_least_utilized_pool_serves() {
 }
 
 #[tokio::test]
+async fn claim_says_which_family_where_pools_of_both_match() {
+    let front = Front::open().await;
+    front.pool(pool("a-six").cidr("2001:d00::/24").label("tier", "edge")).await;
+    front.pool(pool("b-four").cidr("10.1.0.0/16").label("tier", "edge").label("site", "ams")).await;
+    let edge = |name: &str| claim(name).select("tier", "edge");
+    let status = front.refused_claim(edge("open").length(28)).await;
+    assert_refused(&status, 422, "Invalid", &["say which", "a-six", "b-four"]);
+    assert_causes(&status, &[("FieldValueRequired", "spec.ipFamily")]);
+    let status = front.refused_claim(edge("open")).await;
+    assert_causes(&status, &[("FieldValueRequired", "spec.ipFamily")]);
+
+    assert_eq!(served(&front, edge("four").length(28).family("IPv4")).await, pair("b-four", "10.1.0.0/28"));
+    assert_eq!(served(&front, edge("six").length(28).family("IPv6")).await, pair("a-six", "2001:d00::/28"));
+    assert_eq!(served(&front, edge("exact").address("10.1.0.99")).await, pair("b-four", "10.1.0.99/32"));
+    assert_eq!(served(&front, edge("long").length(64)).await, pair("a-six", "2001:d10::/64"), "no IPv4 block is a /64");
+    let narrower = edge("narrower").select("site", "ams").length(28);
+    assert_eq!(served(&front, narrower).await, pair("b-four", "10.1.0.16/28"), "one family matches");
+}
+
+#[tokio::test]
 async fn no_match_is_a_bad_request() {
     let front = Front::open().await;
     front.pool(pool("a").cidr("10.1.0.0/16").label("tier", "edge")).await;

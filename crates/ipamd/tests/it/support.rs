@@ -293,6 +293,11 @@ pub fn body(answer: &Answer, status: u16) -> Value {
     answer.json().unwrap()
 }
 
+/// The warnings of an answer.
+pub fn warnings(answer: &Answer) -> Vec<&str> {
+    answer.headers.get_all("warning").iter().map(|value| value.to_str().unwrap()).collect()
+}
+
 /// The text at a JSON pointer; empty if there is none.
 pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()

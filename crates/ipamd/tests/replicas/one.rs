@@ -20,14 +20,20 @@ mod support;
 mod claim_lifecycle;
 #[path = "../it/claim_validation.rs"]
 mod claim_validation;
+#[path = "../it/doubles.rs"]
+mod doubles;
 #[path = "../it/dry_run_and_protection.rs"]
 mod dry_run_and_protection;
+#[path = "../it/dry_run_of_sets.rs"]
+mod dry_run_of_sets;
 #[path = "../it/exhaustion.rs"]
 mod exhaustion;
 #[path = "../it/host_addresses.rs"]
 mod host_addresses;
 #[path = "../it/overlap_prevention.rs"]
 mod overlap_prevention;
+#[path = "../it/pinned.rs"]
+mod pinned;
 #[path = "../it/pool_capacity.rs"]
 mod pool_capacity;
 #[path = "../it/pool_hierarchy.rs"]
@@ -36,6 +42,10 @@ mod pool_hierarchy;
 mod pool_selector;
 #[path = "../it/refusals.rs"]
 mod refusals;
+#[path = "../it/restored.rs"]
+mod restored;
+#[path = "../it/terminating_pools.rs"]
+mod terminating_pools;
 
 #[path = "../it/history.rs"]
 mod history;
