@@ -28,7 +28,6 @@ use crate::{
     GROUP,
     choose::{self, Purpose, Request, Unserved},
     condition,
-    limits::HOLDERS_NAMED_MAX,
     restored::Restored,
     spec,
     world::{self, Pool, World},
