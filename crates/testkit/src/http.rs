@@ -18,6 +18,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::client::IntoClientRequest as _};
 
 use crate::balance::Balance;
 
@@ -133,6 +134,18 @@ impl Http {
         let (head, body) = response.into_parts();
         let buffer = BytesMut::new();
         Ok(Streamed { status: head.status, headers: head.headers, body, buffer, _connection: connection })
+    }
+
+    /// Opens a WebSocket.
+    pub async fn websocket(&self, path: &str) -> anyhow::Result<WebSocketStream<TlsStream<TcpStream>>> {
+        let target = self.target();
+        let opened = async {
+            let stream = target.connect(Protocol::Http1).await?;
+            let request = format!("wss://{}{path}", target.authority).into_client_request()?;
+            let (socket, _) = client_async(request, stream).await?;
+            Ok(socket)
+        };
+        within(Box::pin(opened)).await
     }
 
     /// Sends bytes that need not be HTTP at all, and reads until the server closes the connection. What the server sent

@@ -51,6 +51,7 @@ mod server_life;
 mod stopping;
 mod tables;
 mod watches;
+mod websockets;
 
 mod history;
 mod junk;
