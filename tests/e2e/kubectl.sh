@@ -211,6 +211,17 @@ exhaustion() {
         refused "half is free and no block is large enough" 507 InsufficientStorage exhausted PoolExhausted@spec.prefixLength kn create -f -
     has "the largest free block is named" "$REFUSAL" "/30" "/31"
     is "the free block is handed out again" "$(create_claim "$P-full-6" "$ref,\"prefixLength\":31" 2>&1)" "Bound $V4.80.2/31"
+
+    section "4a. events about the pool"
+    tells() { [ -n "$(k -n default get events --field-selector "involvedObject.name=$p,reason=$1" -o name)" ]; }
+    does "it was exhausted" eventually 20 tells PoolExhausted
+    does "it was available again" eventually 20 tells PoolAvailable
+    does "claims were refused" eventually 20 tells ClaimRefused
+    has "the description of the pool tells it" "$(k describe ippool "$p" 2>&1)" Events: PoolExhausted PoolAvailable ClaimRefused "IPClaim $NS/$P-full-"
+    has "and so do the events of default" "$(k -n default events 2>&1)" "IPPool/$p" PoolExhausted "nothing of $(block 5 29) is free"
+    has "and a table of them" "$(k -n default get events 2>&1)" "LAST SEEN" REASON "ippool/$p" ClaimRefused
+    has "events have two versions" "$(k api-resources 2>&1 | grep '^events ' | tr -s ' ')" "events ev v1 true Event" "events ev events.k8s.io/v1 true Event"
+    has "which are explained" "$(k explain events --api-version=events.k8s.io/v1 2>&1)" regarding note
 }
 
 overlap() {
@@ -396,6 +407,11 @@ surroundings() {
     does "what may I" k auth can-i --list
     has "who am I" "$(k auth whoami 2>&1)" Username
     does "events" kn get events
+    does "a lease" kn create -f - <<END
+{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"$p"},"spec":{"holderIdentity":"me","leaseDurationSeconds":15}}
+END
+    has "with its holder" "$(kn get leases 2>&1)" HOLDER "$p" me
+    does "goes" kn delete lease "$p"
     does "all" k get all -A
     has "a description ends with events" "$(kn describe ipclaim "$p-owned" 2>&1)" Events:
     does "the orphan goes" kn delete ipclaim "$p-owned"

@@ -13,6 +13,7 @@ use crate::{
     patch::Patch,
     refusal::{Details, Refusal},
     time::Time,
+    view::View,
 };
 
 /// Whose names these are. Every key, uniqueness and overlap is inside one scope.
@@ -116,6 +117,8 @@ pub enum Mutation {
 pub struct Command {
     /// Whose object, and which.
     pub key: ObjectKey,
+    /// How its caller sees it, if that is not as it is stored.
+    pub view: Option<&'static View>,
     /// What to do with it.
     pub action: Action,
     /// Who will own the fields that it sets.

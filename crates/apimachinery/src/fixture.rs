@@ -27,6 +27,7 @@ pub fn shelf() -> Resource {
         verbs: Verb::ALL,
         subresources: &[Subresource::Status],
         selectable_fields: &["spec.colour"],
+        computed_fields: &[],
         columns: COLUMNS,
         names: Names::Subdomain,
         schema: schema("A shelf."),

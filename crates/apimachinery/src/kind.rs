@@ -8,9 +8,14 @@ use crate::{
     access::{self, Rights},
     command::{ObjectKey, Scope, Seed, Write},
     object::Object,
+    occasion::{Narrator, Telling},
     refusal::Refusal,
     time::Time,
+    view::View,
 };
+
+/// Kubernetes' own groups, as far as they are served here.
+const NATIVE_GROUPS: [&str; 4] = ["", access::GROUP, "coordination.k8s.io", "events.k8s.io"];
 
 /// A part of an object with a path of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,6 +133,8 @@ pub enum Cell {
     Pointer(&'static str),
     /// Computed from the object.
     Computed(fn(&Object) -> Value),
+    /// The time since a point in time that is computed from the object.
+    Since(fn(&Object) -> Option<Time>),
 }
 
 /// What objects of a kind may be called.
@@ -167,6 +174,8 @@ pub struct Resource {
     /// Field selectors beside `metadata.name` and `metadata.namespace`: path and JSON pointer are the same but for
     /// the separators (`spec.ipFamily`).
     pub selectable_fields: &'static [&'static str],
+    /// More of them, of which the values are computed from the object.
+    pub computed_fields: &'static [(&'static str, fn(&Object) -> &str)],
     /// The columns of its table.
     pub columns: &'static [Column],
     /// What its objects may be called.
@@ -183,9 +192,15 @@ impl Resource {
     }
 
     /// Whether it is one of Kubernetes' own kinds. These are older than the rules for all others: clients send them
-    /// strategic merge patches and protobuf, and replace them without a version.
+    /// strategic merge patches and protobuf.
     pub fn is_native(&self) -> bool {
-        self.group.is_empty() || self.group == access::GROUP
+        NATIVE_GROUPS.contains(&self.group)
+    }
+
+    /// Whether its objects are replaced without a version, as Kubernetes allows of its own kinds but for leases
+    /// (`AllowUnconditionalUpdate`).
+    pub fn is_replaced_blindly(&self) -> bool {
+        self.is_native() && self.group != "coordination.k8s.io"
     }
 
     /// Whether its objects have a generation, which goes up with what is desired of them. Those of Kubernetes' own that
@@ -319,6 +334,29 @@ pub trait Kind<W>: Send + Sync {
     /// What is static about it.
     fn resource(&self) -> &Resource;
 
+    /// How objects of this kind are shown, if they are stored as another kind of the same plural
+    /// ([`Registry::with_views`]). The rules of this kind see them as they are shown, and leave nothing to the world.
+    fn view(&self) -> Option<&'static View> {
+        None
+    }
+
+    /// Whether replacing an object that is not there creates it (`AllowCreateOnUpdate` in Kubernetes).
+    fn is_made_by_updates(&self) -> bool {
+        false
+    }
+
+    /// What is told by events about objects of this kind as they change.
+    fn narrator(&self) -> Option<&dyn Narrator> {
+        None
+    }
+
+    /// What is told by an event about the object that a refusal regards ([`Refusal::regarding`]), when it was `key` that
+    /// was refused.
+    fn told_of_refusal(&self, key: &ObjectKey, refusal: &Refusal) -> Option<Telling> {
+        let _ = (key, refusal);
+        None
+    }
+
     /// The objects that the decision about `key` wants to see beside that of `key`.
     fn reads(&self, key: &ObjectKey) -> Vec<ObjectKey> {
         let _ = key;
@@ -417,16 +455,17 @@ pub struct Decided {
     pub warnings: Vec<String>,
 }
 
-/// The kinds of a service. No two have the same plural, whatever their groups: keys begin with it.
+/// The kinds of a service. No two of which objects are stored have the same plural, in any groups: keys begin with it.
 pub struct Registry<W> {
     kinds: Vec<Box<dyn Kind<W>>>,
+    views: Vec<Box<dyn Kind<W>>>,
     questions: Vec<Resource>,
 }
 
 impl<W> Registry<W> {
     /// The registry of these kinds.
     pub fn new(kinds: Vec<Box<dyn Kind<W>>>) -> Self {
-        Self { kinds, questions: Vec::new() }
+        Self { kinds, views: Vec::new(), questions: Vec::new() }
     }
 
     /// And these.
@@ -440,6 +479,20 @@ impl<W> Registry<W> {
         self
     }
 
+    /// And these, whose objects are stored as others' of the same plural, and shown in another group ([`Kind::view`]).
+    #[must_use]
+    pub fn with_views(mut self, views: impl IntoIterator<Item = Box<dyn Kind<W>>>) -> Self {
+        for view in views {
+            let plural = view.resource().plural;
+            assert!(
+                view.view().is_some() && self.get(plural).is_some(),
+                "there is nothing that {plural} are stored as"
+            );
+            self.views.push(view);
+        }
+        self
+    }
+
     /// And these, which are described with the others but answered elsewhere: they are created to ask something, and
     /// nothing of them is stored.
     #[must_use]
@@ -448,24 +501,43 @@ impl<W> Registry<W> {
         self
     }
 
-    /// All kinds, in the order in which they were registered.
+    /// All kinds of which objects are stored, in the order in which they were registered.
     pub fn iter(&self) -> impl Iterator<Item = &dyn Kind<W>> {
         self.kinds.iter().map(AsRef::as_ref)
     }
 
-    /// The kind of a plural resource.
+    /// The kind as which objects of a plural resource are stored.
     pub fn get(&self, plural: &str) -> Option<&dyn Kind<W>> {
         self.iter().find(|kind| kind.resource().plural == plural)
     }
 
+    /// The same, or the kind of this view of it.
+    pub fn seen_by(&self, plural: &str, view: Option<&View>) -> Option<&dyn Kind<W>> {
+        let Some(View { shown, .. }) = view else { return self.get(plural) };
+        let views = self.views.iter().map(AsRef::as_ref);
+        views
+            .filter(|kind| kind.resource().plural == plural)
+            .find(|kind| kind.view().is_some_and(|known| known.shown == *shown))
+    }
+
+    /// Every kind that is served: those of which objects are stored, and views of them.
+    pub fn served(&self) -> impl Iterator<Item = &dyn Kind<W>> {
+        self.iter().chain(self.views.iter().map(AsRef::as_ref))
+    }
+
+    /// The kind that is served in a group under a plural.
+    pub fn find_served(&self, group: &str, plural: &str) -> Option<&dyn Kind<W>> {
+        self.served().find(|kind| kind.resource().group == group && kind.resource().plural == plural)
+    }
+
     /// The kind that an owner reference means.
     pub fn find(&self, api_version: &str, kind: &str) -> Option<&dyn Kind<W>> {
-        self.iter().find(|known| known.resource().kind == kind && known.resource().api_version() == api_version)
+        self.served().find(|known| known.resource().kind == kind && known.resource().api_version() == api_version)
     }
 
     /// Everything that is described to clients.
     pub fn resources(&self) -> impl Iterator<Item = &Resource> {
-        self.iter().map(Kind::resource).chain(&self.questions)
+        self.served().map(Kind::resource).chain(&self.questions)
     }
 
     /// Every group and version, in the order in which their first kinds were registered.

@@ -15,6 +15,7 @@ pub mod managed;
 pub mod metadata;
 pub mod negotiate;
 pub mod object;
+pub mod occasion;
 pub mod openapi;
 pub mod options;
 pub mod patch;
@@ -25,6 +26,7 @@ pub mod selector;
 pub mod table;
 pub mod time;
 pub mod verbs;
+pub mod view;
 pub mod warning;
 pub mod watch;
 

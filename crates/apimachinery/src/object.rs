@@ -11,7 +11,7 @@ use crate::time::Time;
 const TYPICAL_BYTES: usize = 1024;
 
 /// `meta.k8s.io/v1 ObjectMeta`, as far as a server without kubelets needs it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ObjectMeta {
     /// Annotations: anything, for tools.
@@ -102,7 +102,7 @@ impl Template {
 
 /// An object of any kind. `apiVersion`, `kind` and `metadata` are fields of their own; `fields` holds the others
 /// (`spec`, `status`).
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Object {
     /// Group and version.
     pub api_version: String,

@@ -367,7 +367,7 @@ impl ListOptions {
             options.check_list(wanted_match, &mut faults);
         }
         refuse("ListOptions", &faults)?;
-        options.fields.check(resource)?;
+        options.fields = options.fields.of(resource)?;
         if options.continue_token.is_some() && matches!(options.resource_version, ResourceVersion::At(_)) {
             return Err(Refusal::bad_request("specifying resource version is not allowed when using continue"));
         }

@@ -2,7 +2,7 @@
 //!
 //! One closed list of reasons serves the whole project; a new one is only worth it where a client acts differently.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use crate::{
     field::Fault,
     kind::qualified,
     limits::{CAUSES_BYTES_MAX, CAUSES_MAX, MESSAGE_BYTES_MAX, QUOTED_BYTES_MAX},
+    object::Object,
 };
 
 /// What a client can tell refusals apart by.
@@ -158,6 +159,9 @@ pub struct Refusal {
     pub warnings: Vec<String>,
     /// What the request needed and others hold, until the holders are named ([`Refusal::held_by`]).
     pub occupied: Option<Box<Occupied>>,
+    /// The other object that it was refused for, if that is worth an event about it
+    /// ([`crate::kind::Kind::told_of_refusal`]).
+    pub regarding: Option<Arc<Object>>,
 }
 
 /// The numbers of a space that a request needed and that others hold, all or some of them.
@@ -174,7 +178,14 @@ pub struct Occupied {
 impl Refusal {
     /// A refusal without details.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), details: Box::default(), warnings: Vec::new(), occupied: None }
+        Self {
+            reason,
+            message: message.into(),
+            details: Box::default(),
+            warnings: Vec::new(),
+            occupied: None,
+            regarding: None,
+        }
     }
 
     /// 400.
@@ -274,6 +285,13 @@ impl Refusal {
     #[must_use]
     pub fn warned(mut self, warnings: Vec<String>) -> Self {
         self.warnings.splice(..0, warnings);
+        self
+    }
+
+    /// Says for which other object it was refused.
+    #[must_use]
+    pub fn regarding(mut self, object: &Arc<Object>) -> Self {
+        self.regarding = Some(Arc::clone(object));
         self
     }
 

@@ -111,6 +111,7 @@ fn cell(column: &Column, object: &Object, now: Time) -> Value {
         Cell::Age => Value::from(age(object.metadata.creation_timestamp, now)),
         Cell::Pointer(pointer) => typed(column.column_type, find(object, pointer), now),
         Cell::Computed(compute) => compute(object),
+        Cell::Since(compute) => Value::from(age(compute(object), now)),
     }
 }
 

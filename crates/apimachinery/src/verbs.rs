@@ -29,33 +29,39 @@ use crate::{
 use self::plan::Step;
 pub use self::plan::{Plan, Present, Spent};
 
-/// Prepares a command on `current`, the version of the object of its key that the caller has read. A create needs none: a
-/// name that is taken is refused by the decision.
+/// Prepares a command on `current`, the stored version of the object of its key that the caller has read. A create needs none:
+/// a name that is taken is refused by the decision. `kind` is the one that the command's view shows.
 pub fn prepare<W>(
     kind: &dyn Kind<W>,
     schema: &Schema,
     command: Command,
     current: Option<&Arc<Object>>,
 ) -> Result<Plan<W>, Refusal> {
-    let Command { key, action, manager, dry_run, now, seed, rights, body_bytes } = command;
+    let Command { key, view, action, manager, dry_run, now, seed, rights, body_bytes } = command;
+    let shown = view.zip(current).map(|(view, current)| Arc::new(view.show(Object::clone(current))));
+    let seen = shown.as_ref().or(current);
     let named = !matches!(action, Action::Create(_));
     let ctx = RequestContext { rights: &rights, now, seed, dry_run, named, status: &Value::Null };
     let case = Case { kind, resource: kind.resource(), schema, key: &key, manager: &manager, ctx };
     let noticed = noticed(&action);
     let changes = !matches!(action, Action::Create(_));
-    if changes && current.is_some_and(|current| !schema.understands(current)) {
+    if changes && seen.is_some_and(|seen| !schema.understands(seen)) {
         return Err(case.is_newer());
     }
     // A create suits whatever there is, and is prepared once: its object is moved into the plan.
     let (proposal, repeat) = match action {
         Action::Create(draft) => (case.create(*draft, None), None),
-        action => (case.propose(&action, current), Some(action)),
+        action => (case.propose(&action, seen), Some(action)),
     };
     let Proposal { step, warnings } = proposal.map_err(|refusal| refusal.warned(noticed))?;
+    let step = match view {
+        Some(view) => step.stored(view, current),
+        None => step,
+    };
     let command = repeat
-        .map(|action| Command { key: key.clone(), action, manager, dry_run, now, seed, rights, body_bytes })
+        .map(|action| Command { key: key.clone(), view, action, manager, dry_run, now, seed, rights, body_bytes })
         .map(Box::new);
-    Ok(Plan { key, now, dry_run, seed, step, warnings, command, encoded: None })
+    Ok(Plan { key, view, now, dry_run, seed, step, warnings, command, encoded: None })
 }
 
 /// What was noticed of a body when it was read: its sender is told even if nothing comes of it.
@@ -92,6 +98,11 @@ impl<W> Case<'_, W> {
         match (action, current) {
             (Action::Create(draft), _) => self.create(Draft::clone(draft), None),
             (Action::Apply { apply, subresource }, current) => self.apply(current, apply, *subresource),
+            (Action::Update { change: Mutation::Replace(draft), subresource: None }, None)
+                if self.kind.is_made_by_updates() =>
+            {
+                self.create_by_update(Draft::clone(draft))
+            }
             (Action::Update { change: Mutation::Replace(draft), .. }, None) => {
                 self.check_place(&mut draft.object.metadata.clone()).and_then(|()| Err(self.not_found()))
             }

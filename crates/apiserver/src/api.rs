@@ -1,9 +1,6 @@
 //! What all verbs share: where a request points, waiting for a revision, and how an object is shown.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use apimachinery::{
     command::{ObjectKey, Scope, Seed},
@@ -13,9 +10,10 @@ use apimachinery::{
     object::Object,
     refusal::{Reason, Refusal},
     request::ResourceTarget,
-    schema::Schema,
+    schema::{Schema, Schemas},
     table,
     time::Time,
+    view::View,
 };
 use bytes::Bytes;
 use http::Response;
@@ -29,6 +27,7 @@ use crate::{
     hub::{Behind, Event, Hub},
     limits,
     metrics::Metrics,
+    occasions::Occasions,
     respond,
     standalone::namespace,
     tails::Tails,
@@ -41,12 +40,14 @@ pub struct Api<W> {
     pub store: Arc<dyn Store>,
     /// The kinds.
     pub registry: Arc<Registry<W>>,
-    /// Their schemas, by plural resource.
-    pub schemas: Arc<HashMap<&'static str, Schema>>,
+    /// Their schemas.
+    pub schemas: Arc<Schemas>,
     /// Recent events.
     pub hub: Arc<Hub>,
     /// The way to the committer.
     pub queue: Queue<W>,
+    /// What is to be told by events; `None`: nothing is.
+    pub occasions: Option<Arc<Occasions>>,
     /// What operators measure.
     pub metrics: Arc<Metrics>,
     /// What decisions know; here only for its gauges.
@@ -107,6 +108,19 @@ impl<W> Place<'_, W> {
         key_prefix(self.resource.plural, &self.scope, namespace)
     }
 
+    /// How objects look here, if that is not as they are stored.
+    pub fn view(&self) -> Option<&'static View> {
+        self.kind.view()
+    }
+
+    /// An object, and its plain JSON, as it looks here.
+    pub fn shown(&self, object: Arc<Object>, bytes: Bytes) -> (Arc<Object>, Bytes) {
+        let Some(view) = self.view() else { return (object, bytes) };
+        let shown = view.show(Object::clone(&object));
+        let bytes = shown.to_bytes().into();
+        (Arc::new(shown), bytes)
+    }
+
     /// 404 for this object.
     pub fn not_found(&self, name: &str) -> Refusal {
         Refusal::not_found(self.resource.group, self.resource.plural, name)
@@ -116,12 +130,11 @@ impl<W> Place<'_, W> {
 impl<W: World> Api<W> {
     /// Where `target` points; `None` if there is no such path.
     pub fn place(&self, target: &ResourceTarget) -> Result<Option<Place<'_, W>>, Refusal> {
-        let Some(kind) = self.registry.get(&target.resource) else { return Ok(None) };
+        let Some(kind) = self.registry.find_served(&target.group, &target.resource) else { return Ok(None) };
         let resource = kind.resource();
-        let known = target.group == resource.group && target.version == resource.version;
         // The path of a namespace says its name twice: it is also where other objects are.
         let namespace = target.namespace.clone().filter(|_| !is_namespace(target));
-        if !known || (namespace.is_some() && !resource.namespaced) {
+        if target.version != resource.version || (namespace.is_some() && !resource.namespaced) {
             return Ok(None);
         }
         let subresource = subresource(resource, target)?;
@@ -146,7 +159,7 @@ impl<W: World> Api<W> {
         Ok(Some(Place {
             kind,
             resource,
-            schema: &self.schemas[resource.plural],
+            schema: self.schemas.get(resource),
             scope: Scope::platform(),
             namespace,
             name: target.name.clone().filter(|_| !collection || target.verb == Verb::Watch),
@@ -164,7 +177,13 @@ impl<W: World> Api<W> {
 
     /// The service's gauges as of now.
     pub fn gauges(&self) -> Vec<Gauge> {
-        self.world.read().unwrap_or_else(PoisonError::into_inner).gauges()
+        let mut gauges = self.world.read().unwrap_or_else(PoisonError::into_inner).gauges();
+        gauges.extend(self.occasions.as_ref().map(|occasions| Gauge {
+            name: "ipam_events_dropped",
+            help: "Occasions for events of the server's own that were dropped because there were too many at once.",
+            samples: vec![(Vec::new(), occasions.dropped() as f64)],
+        }));
+        gauges
     }
 
     /// Some of the events behind `cursor` whose key starts with `prefix`, and the revision up to which these are all: recent
@@ -246,6 +265,11 @@ pub fn parse(bytes: &[u8]) -> Result<Object, Refusal> {
         tracing::error!(error = %error, "the store holds something that is not an object");
         Refusal::new(Reason::InternalError, "the stored object cannot be read")
     })
+}
+
+/// The stored bytes of an object as a view shows it.
+pub fn show_bytes(view: &View, bytes: &[u8]) -> Result<Bytes, Refusal> {
+    parse(bytes).map(|object| view.show(object).to_bytes().into())
 }
 
 /// A read of the store failed. Never a 404 or an empty list: others would act on those.

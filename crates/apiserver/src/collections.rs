@@ -51,7 +51,8 @@ pub async fn delete<W: World>(
         };
         left -= records.len();
         for records in records.chunks(limits::COLLECTION_DELETIONS_MAX) {
-            let outcomes = join_all(records.iter().map(|record| delete_one(api, record, &options, request))).await;
+            let outcomes =
+                join_all(records.iter().map(|record| delete_one(api, place, record, &options, request))).await;
             for (record, outcome) in records.iter().zip(&outcomes) {
                 if matches!(outcome, Ok(true)) {
                     deleted.add(&record.value);
@@ -68,6 +69,7 @@ pub async fn delete<W: World>(
 /// Deletes one object. Whether it was there: another request may have been quicker, and it is gone, which is what was asked.
 async fn delete_one<W: World>(
     api: &Api<W>,
+    place: &Place<'_, W>,
     record: &Record,
     options: &DeleteOptions,
     request: &Decoded,
@@ -75,7 +77,7 @@ async fn delete_one<W: World>(
     let key = api::object_key(&api.registry, record.key.as_str()).ok_or_else(|| {
         Refusal::new(Reason::InternalError, format!("{} is not the key of an object", record.key.as_str()))
     })?;
-    match api.queue.submit(writes::deletion(api, key, options.clone(), request)?).await {
+    match api.queue.submit(writes::deletion(api, key, place.view(), options.clone(), request)?).await {
         Ok(_) => Ok(true),
         Err(refusal) if refusal.reason == Reason::NotFound => Ok(false),
         Err(refusal) => Err(refusal),

@@ -18,7 +18,6 @@ mod shared;
 mod version;
 
 use std::{
-    collections::HashMap,
     io,
     sync::{Arc, RwLock, atomic::AtomicBool},
 };
@@ -27,7 +26,7 @@ use apimachinery::{
     command::Answer,
     kind::{Registry, World},
     object::Object,
-    schema::Schema,
+    schema::Schemas,
 };
 use bytes::Bytes;
 use store::Store;
@@ -68,8 +67,8 @@ pub struct Committer<W> {
     pub store: Arc<dyn Store>,
     /// The kinds.
     pub registry: Arc<Registry<W>>,
-    /// Their schemas, by plural resource.
-    pub schemas: Arc<HashMap<&'static str, Schema>>,
+    /// Their schemas.
+    pub schemas: Arc<Schemas>,
     /// What decisions know. Only the committer writes it.
     pub world: Arc<RwLock<W>>,
     /// Where watches learn of commits.

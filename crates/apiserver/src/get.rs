@@ -1,5 +1,7 @@
 //! GET on one object.
 
+use std::sync::Arc;
+
 use apimachinery::{
     kind::World,
     negotiate::{self, Representation, Shape},
@@ -29,9 +31,9 @@ pub async fn get<W: World>(
     let Some(key) = api::store_key(&place.key(name)) else { return Err(place.not_found(name)) };
     let record = api.store.get(&key).await.map_err(|error| api::read_failed(&error))?;
     let Some(record) = record else { return Err(place.not_found(name)) };
-    if representation == Representation::Json {
+    if representation == Representation::Json && place.view().is_none() {
         return Ok(respond::body(200, representation.content_type(), record.value));
     }
-    let object = api::parse(&record.value)?;
-    api::show(representation, place.resource, &object, record.value, 200)
+    let (object, bytes) = place.shown(Arc::new(api::parse(&record.value)?), record.value);
+    api::show(representation, place.resource, &object, bytes, 200)
 }

@@ -24,6 +24,7 @@ pub struct Event {
     old: Option<Version>,
     new: Option<Version>,
     tied: bool,
+    own: bool,
     frames: [OnceLock<Bytes>; 3],
 }
 
@@ -74,13 +75,29 @@ pub struct Unreadable {
 impl Event {
     /// An event: the versions before and after it, `None` where the object does not exist.
     pub fn new(revision: u64, key: String, old: Option<Version>, new: Option<Version>) -> Self {
-        Self { revision, key, old, new, tied: true, frames: Default::default() }
+        Self { revision, key, old, new, tied: true, own: false, frames: Default::default() }
     }
 
     /// The event, of an object that no garbage collector need look at.
     #[must_use]
     pub fn untied(self) -> Self {
         Self { tied: false, ..self }
+    }
+
+    /// The event, committed by this server.
+    #[must_use]
+    pub fn own(self) -> Self {
+        Self { own: true, ..self }
+    }
+
+    /// Whether this server has committed it. Of one that was read from the log that is not known.
+    pub fn is_own(&self) -> bool {
+        self.own
+    }
+
+    /// The length of the version after it, encoded; 0: it was deleted.
+    pub fn current_bytes(&self) -> usize {
+        self.new.as_ref().map_or(0, |new| new.bytes)
     }
 
     /// Whether the object may have, or have had, to do with owners or dependents.

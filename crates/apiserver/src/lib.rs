@@ -26,6 +26,7 @@ pub mod impersonation;
 pub mod limits;
 pub mod lists;
 pub mod metrics;
+pub mod occasions;
 pub mod outage;
 pub mod prober;
 pub mod respond;

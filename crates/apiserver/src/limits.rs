@@ -328,6 +328,28 @@ pub const BACKGROUND_RETRY_MIN: Duration = Duration::from_millis(100);
 /// `crates/apiserver/src/supervisor.rs::task_that_panics_is_started_again_after_longer_and_longer_pauses`.
 pub const BACKGROUND_RETRY_MAX: Duration = Duration::from_mins(1);
 
+/// How long an event is kept after it was last written: `--event-ttl` of kube-apiserver.
+///
+/// Unit: time. Test: `crates/apiserver/tests/it/events.rs::events_are_kept_for_an_hour`.
+pub const EVENT_AGE_MAX: Duration = Duration::from_hours(1);
+/// The events of one namespace; beyond that the oldest go.
+///
+/// Unit: events. Test: `crates/apiserver/tests/it/events.rs::oldest_events_of_a_namespace_go_beyond_the_bound`.
+pub const EVENTS_PER_NAMESPACE_MAX: usize = 4_096;
+/// The size of the events of one namespace, as they are encoded; beyond that the oldest go.
+///
+/// Unit: bytes. Test: `crates/apiserver/src/standalone/events/retention.rs::events_of_a_namespace_are_bounded_in_number_and_bytes`.
+pub const EVENTS_BYTES_PER_NAMESPACE_MAX: usize = 8 * 1024 * 1024;
+/// What is to be told by events of the server's own, or was told lately, by object and reason; beyond that the oldest is dropped.
+///
+/// Unit: occasions. Test: `crates/apiserver/src/occasions.rs::oldest_occasion_is_dropped_beyond_the_bound`.
+pub const OCCASIONS_MAX: usize = 1_024;
+/// The time between two writes of an event of the server's own about the same object for the same reason. What happens
+/// meanwhile is counted.
+///
+/// Unit: time. Test: `crates/apiserver/src/occasions.rs::occasions_are_counted_between_two_writes`.
+pub const EVENT_WRITE_INTERVAL: Duration = Duration::from_secs(10);
+
 /// The time between two questions to the store, whose answers probes are given.
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/readiness.rs::probes_do_not_reach_the_store`.
@@ -364,6 +386,8 @@ pub struct Limits {
     pub watches: usize,
     /// Events that are kept in memory; see [`RECENT_EVENTS_MAX`].
     pub recent_events: usize,
+    /// The objects of the kind Event in one namespace; see [`EVENTS_PER_NAMESPACE_MAX`].
+    pub events_per_namespace: usize,
     /// Open connections; see [`CONNECTIONS_MAX`].
     pub connections: usize,
     /// Connections of clients that are not known yet; see [`NEWCOMERS_MAX`].
@@ -381,6 +405,7 @@ impl Default for Limits {
             bodies_bytes: BODIES_BYTES_MAX,
             watches: WATCHES_MAX,
             recent_events: RECENT_EVENTS_MAX,
+            events_per_namespace: EVENTS_PER_NAMESPACE_MAX,
             connections: CONNECTIONS_MAX,
             newcomers: NEWCOMERS_MAX,
             http2_streams: HTTP2_STREAMS_MAX,

@@ -13,6 +13,7 @@ use apimachinery::{
     negotiate::{self, Representation, Shape},
     options::{ListOptions, parse_timeout},
     refusal::{Refusal, Status},
+    view::View,
     watch::Filter,
 };
 use bytes::Bytes;
@@ -105,7 +106,7 @@ async fn all<W: World>(
     }
     let document = Document { resource: place.resource, representation, now: api::now() };
     let head = document.head(&meta)?;
-    let form = sent::Form { plural: place.resource.plural, representation, now: document.now };
+    let form = sent::Form { plural: place.resource.plural, view: place.view(), representation, now: document.now };
     let body = sent::body(reader, form, head, items, ends);
     Ok(respond::body(200, representation.content_type(), body))
 }
@@ -116,6 +117,8 @@ pub struct Reader<W> {
     snapshot: Snapshot,
     /// What its keys begin with.
     prefix: String,
+    /// How its objects are shown.
+    view: Option<&'static View>,
     filter: Filter,
     at: Option<Revision>,
     after: Option<Key>,
@@ -145,7 +148,7 @@ impl<W: World> Reader<W> {
             }
         }
         let prefix = narrow(prefix, place, &filter);
-        Ok(Self { api: Arc::clone(api), snapshot, prefix, filter, at, after, more: true })
+        Ok(Self { api: Arc::clone(api), snapshot, prefix, view: place.view(), filter, at, after, more: true })
     }
 
     /// Up to `limit` records that the filter shows, of one page of the store.
@@ -156,13 +159,16 @@ impl<W: World> Reader<W> {
         let page = page.map_err(|error| self.failure(&error))?;
         (self.at, self.more) = (Some(page.revision), page.more);
         let mut records = Vec::with_capacity(if everything { page.records.len() } else { 0 });
-        for record in page.records {
+        for mut record in page.records {
             if records.len() == limit {
                 // A page with what the filter does not show was fuller than needed: the next one starts behind what was taken.
                 self.more = true;
                 break;
             }
             self.after = Some(record.key.clone());
+            if let Some(view) = self.view {
+                record.value = api::show_bytes(view, &record.value)?;
+            }
             if everything || self.filter.matches(&api::parse(&record.value)?) {
                 records.push(record);
             }

@@ -2,7 +2,6 @@
 //! its state back from the store, then it serves.
 
 use std::{
-    collections::HashMap,
     panic::AssertUnwindSafe,
     sync::{Arc, OnceLock, RwLock, atomic::AtomicBool},
     time::Instant,
@@ -10,12 +9,12 @@ use std::{
 
 use apimachinery::{
     access::{Identity, Policy, Rights},
-    kind::{Gauge, Kind, Registry, Subresource, Verb, World},
+    kind::{Gauge, Registry, Subresource, Verb, World},
     options::parse_timeout,
     patch::is_apply,
     refusal::{Reason, Refusal},
     request::{ResourceTarget, Target},
-    schema::Schema,
+    schema::Schemas,
 };
 use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
@@ -151,12 +150,10 @@ impl<W: World> Server<W> {
         restore::begin_log(&*self.store).await?;
         let restored = restore::restore(&*self.store, &self.registry, &mut world).await?;
         self.metrics.disagreed(restored.disagreements);
-        let resources = self.registry.iter().map(Kind::resource);
-        let schemas = resources.map(|resource| (resource.plural, Schema::for_resource(resource)));
         let committer = Committer {
             store: Arc::clone(&self.store),
             registry: Arc::clone(&self.registry),
-            schemas: Arc::new(schemas.collect::<HashMap<_, _>>()),
+            schemas: Arc::new(Schemas::of(&self.registry)),
             world: Arc::new(RwLock::new(world)),
             hub: Arc::new(Hub::new(restored.revision, self.limits.recent_events)),
             metrics: Arc::clone(&self.metrics),
@@ -187,6 +184,7 @@ impl<W: World> Server<W> {
             schemas,
             hub,
             queue,
+            occasions: (self.surroundings == Surroundings::Nothing).then(Arc::default),
             metrics,
             world,
             readers,
@@ -202,7 +200,7 @@ impl<W: World> Server<W> {
         }
         if self.surroundings == Surroundings::Nothing {
             standalone::begin(&api).await.map_err(|trouble| RestoreError::Namespaces(trouble.to_string()))?;
-            standalone::work(&api, tasks);
+            standalone::work(&api, self.limits, tasks);
         }
         self.health.set_restored();
         Ok(restored)

@@ -1,6 +1,6 @@
 //! What a server that stands alone has to bring itself, because no cluster around it does: namespaces, a garbage
-//! collector, rules of access and answers to those who ask what they may do, config maps for clients that keep books, and empty lists of what
-//! they look for everywhere.
+//! collector, rules of access and answers to those who ask what they may do, config maps for clients that keep books, leases and events for
+//! controllers, and empty lists of what they look for everywhere.
 //!
 //! It is switched on in one place, [`crate::server::Server::alone`]. Behind an aggregation layer all of this is
 //! somebody else's, and nothing here exists.
@@ -9,7 +9,9 @@ mod agenda;
 mod collector;
 mod config_map;
 mod empty;
-mod follower;
+pub(crate) mod events;
+pub(crate) mod follower;
+mod lease;
 pub(crate) mod namespace;
 mod purge;
 pub(crate) mod rbac;
@@ -30,7 +32,7 @@ use serde_json::{Value, json};
 use store::Key;
 
 use self::follower::Trouble;
-use crate::{api::Api, supervisor::Supervisor};
+use crate::{api::Api, limits::Limits, occasions::observer, supervisor::Supervisor};
 
 /// What is around a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +45,15 @@ pub enum Surroundings {
 
 /// The kinds of a service, and those that it needs to stand alone.
 pub(crate) fn registry<W: World>(service: Registry<W>) -> Registry<W> {
-    let kept: [Box<dyn Kind<W>>; 2] = [Box::new(namespace::Namespaces::new()), Box::new(config_map::ConfigMaps::new())];
+    let kept: [Box<dyn Kind<W>>; 4] = [
+        Box::new(namespace::Namespaces::new()),
+        Box::new(config_map::ConfigMaps::new()),
+        events::stored(),
+        Box::new(lease::Leases::new()),
+    ];
     let empty = empty::resources().into_iter().map(|resource| Box::new(empty::Empty(resource)) as Box<dyn Kind<W>>);
-    service.with(kept).with(rbac::kinds()).with(empty).with_questions(review::resources())
+    let service = service.with(kept).with(rbac::kinds()).with(empty);
+    service.with_views([events::shown()]).with_questions(review::resources())
 }
 
 /// Makes the namespaces that are always there, those of objects that were stored before there were namespaces, and the
@@ -82,15 +90,20 @@ async fn in_use<W: World>(api: &Api<W>, resource: &str) -> Result<Vec<String>, s
 async fn make<W: World>(api: &Api<W>, plural: &str, value: Value) -> Result<(), Trouble> {
     let resource = api.registry.get(plural).expect("a server that stands alone has it").resource();
     let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let reader = Reader { resource, schema: &api.schemas[plural], name: &name, validation: FieldValidation::Strict };
+    let reader =
+        Reader { resource, schema: api.schemas.get(resource), name: &name, validation: FieldValidation::Strict };
     let draft = reader.body(Decoded { value, duplicates: Vec::new() }).map_err(Trouble::Refused)?;
     let key = ObjectKey { resource: resource.plural, scope: Scope::platform(), namespace: String::new(), name };
     follower::create(api, key, draft, "ipam").await
 }
 
-/// The work behind the scenes.
-pub(crate) fn work<W: World>(api: &Arc<Api<W>>, tasks: &Supervisor) {
+/// The tasks in the background.
+pub(crate) fn work<W: World>(api: &Arc<Api<W>>, limits: Limits, tasks: &Supervisor) {
     let (for_purge, for_collector) = (Arc::clone(api), Arc::clone(api));
     tasks.restarted("namespace controller", move || purge::run(Arc::clone(&for_purge)));
     tasks.restarted("garbage collector", move || collector::run(Arc::clone(&for_collector)));
+    let (for_retention, for_observer, for_recorder) = (Arc::clone(api), Arc::clone(api), Arc::clone(api));
+    tasks.restarted("retention of events", move || events::retention::run(Arc::clone(&for_retention), limits));
+    tasks.restarted("observer", move || observer::run(Arc::clone(&for_observer)));
+    tasks.restarted("event recorder", move || events::recorder::run(Arc::clone(&for_recorder)));
 }

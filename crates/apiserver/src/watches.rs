@@ -3,7 +3,7 @@
 //! A watch is a cursor into the log. It is asked for its next bytes by the connection and does nothing in between, so a
 //! slow client holds its cursor and what it was about to read, nothing else; when history has moved past it, it ends with 410.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 
 use apimachinery::{
     kind::{Resource, World},
@@ -14,6 +14,7 @@ use apimachinery::{
     refusal::{Reason, Refusal, Status},
     selector::FieldSelector,
     table,
+    view::View,
     watch::{self, EventType, Filter, Start},
 };
 use bytes::{Bytes, BytesMut};
@@ -79,6 +80,7 @@ pub async fn watch<W: World>(
         began: now,
         namespaced: place.namespace.is_some(),
         plural: place.resource.plural,
+        view: place.view(),
         prefix: place.prefix(),
         filter: Filter { labels: options.labels, fields },
         representation,
@@ -99,7 +101,7 @@ fn with_name<W>(fields: FieldSelector, place: &Place<'_, W>) -> Result<FieldSele
     match &place.name {
         Some(name) if fields.name() != Some(name) => {
             let name = name.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=");
-            FieldSelector::parse(&format!("{fields},metadata.name={name}"))
+            FieldSelector::parse(&format!("{fields},metadata.name={name}"))?.of(place.resource)
         }
         _ => Ok(fields),
     }
@@ -157,6 +159,8 @@ struct Watch<W> {
     api: Arc<Api<W>>,
     /// The plural of what is watched.
     plural: &'static str,
+    /// How it is shown.
+    view: Option<&'static View>,
     prefix: String,
     filter: Filter,
     representation: Representation,
@@ -266,10 +270,11 @@ impl<W: World> Watch<W> {
 
     /// How an object of the snapshot looks to this watch.
     fn look_at_first(&mut self, value: &[u8]) -> Result<Option<Bytes>, Refusal> {
-        if self.representation == Representation::Json && self.filter.is_everything() {
+        if self.representation == Representation::Json && self.view.is_none() && self.filter.is_everything() {
             return Ok(Some(watch::frame(EventType::Added, value)));
         }
         let object = api::parse(value)?;
+        let object = self.shown(&object);
         Ok(self.filter.matches(&object).then(|| self.encode(EventType::Added, &object)))
     }
 
@@ -306,13 +311,15 @@ impl<W: World> Watch<W> {
             watch::change(event.existed(), event.exists())
         } else {
             let (old, new) = (event.previous()?, event.current()?);
-            watch::transition(&self.filter, old.map(AsRef::as_ref), new.map(AsRef::as_ref))
+            let (old, new) = (old.map(|old| self.shown(old)), new.map(|new| self.shown(new)));
+            watch::transition(&self.filter, old.as_deref(), new.as_deref())
         };
         let Some(event_type) = event_type else { return Ok(None) };
-        if self.representation == Representation::Json {
+        if self.representation == Representation::Json && self.view.is_none() {
             return event.frame(event_type).map(Some);
         }
         let object = event.object(event_type)?;
+        let object = self.shown(&object);
         Ok(Some(self.encode(event_type, &object)))
     }
 
@@ -363,7 +370,15 @@ impl<W: World> Watch<W> {
     }
 
     fn resource(&self) -> &Resource {
-        self.api.registry.get(self.plural).expect("what is watched is registered").resource()
+        self.api.registry.seen_by(self.plural, self.view).expect("what is watched is registered").resource()
+    }
+
+    /// A stored object as this watch shows it.
+    fn shown<'a>(&self, object: &'a Object) -> Cow<'a, Object> {
+        match self.view {
+            None => Cow::Borrowed(object),
+            Some(view) => Cow::Owned(view.show(object.clone())),
+        }
     }
 
     fn tell(&mut self, event: Option<Bytes>) {

@@ -1,15 +1,19 @@
 //! POST, PUT, PATCH and DELETE of one object: from a body to a command, and from what was committed to an answer.
 
+use std::sync::Arc;
+
 use apimachinery::{
     command::{Action, Answer, Apply, Command, Mutation, ObjectKey},
     draft::{Draft, Reader},
     kind::World,
     metadata,
     negotiate::{self, Representation, Shape},
+    occasion::Occasion,
     options::{DeleteOptions, FieldValidation, OptionsKind, WriteOptions},
     patch::{PatchType, is_apply, is_strategic},
     refusal::{Reason, Refusal, Status},
     schema,
+    view::View,
 };
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -38,6 +42,7 @@ pub async fn create<W: World>(
         let name = if generated { metadata::generate_name(&base, seed.suffix()) } else { given.clone() };
         let command = Command {
             key: place.key(&name),
+            view: place.view(),
             action: Action::Create(draft),
             manager: manager(request, &options),
             dry_run: options.dry_run,
@@ -46,7 +51,7 @@ pub async fn create<W: World>(
             rights: request.rights.clone(),
             body_bytes: request.body.len(),
         };
-        api.queue.submit(command).await
+        commit(api, place, &name, command).await
     };
     let is_taken = |refusal: &Refusal| generated && refusal.reason == Reason::AlreadyExists;
     let tries = if generated { limits::GENERATED_NAME_TRIES } else { 1 };
@@ -161,6 +166,7 @@ async fn submit<W: World>(
     let representation = representation(request)?;
     let command = Command {
         key: place.key(name),
+        view: place.view(),
         action,
         manager: manager(request, options),
         dry_run: options.dry_run,
@@ -169,7 +175,27 @@ async fn submit<W: World>(
         rights: request.rights.clone(),
         body_bytes: request.body.len(),
     };
-    answer(representation, place, api.queue.submit(command).await?)
+    answer(representation, place, commit(api, place, name, command).await?)
+}
+
+/// Submits the command about the object `name`. Its refusal may be worth an event about another object: that is noted by the
+/// task of the request, after the committer has answered.
+async fn commit<W: World>(
+    api: &Api<W>,
+    place: &Place<'_, W>,
+    name: &str,
+    command: Command,
+) -> Result<Committed, Refusal> {
+    let is_meant = !command.dry_run;
+    let outcome = api.queue.submit(command).await;
+    if let (Err(refusal), Some(occasions)) = (&outcome, api.occasions.as_ref().filter(|_| is_meant))
+        && let Some(regarding) = &refusal.regarding
+        && let Some(telling) = place.kind.told_of_refusal(&place.key(name), refusal)
+    {
+        let (regarding, scope) = (Arc::clone(regarding), place.scope.clone());
+        occasions.tell(Occasion { regarding, scope, telling }, api::now());
+    }
+    outcome
 }
 
 /// Who writes: whom the request names, or else the program that sends it.
@@ -188,7 +214,7 @@ pub async fn delete<W: World>(
     let representation = representation(request)?;
     let options = delete_options(request)?;
     let cascades = options.cascades;
-    let committed = api.queue.submit(deletion(api, place.key(name), options, request)?).await?;
+    let committed = api.queue.submit(deletion(api, place.key(name), place.view(), options, request)?).await?;
     let gone = matches!(committed.answer, Answer::Deleted(_));
     let mut response = answer(representation, place, committed)?;
     if cascades && !gone {
@@ -212,13 +238,14 @@ pub fn delete_options(request: &Decoded) -> Result<DeleteOptions, Refusal> {
 pub fn deletion<W>(
     api: &Api<W>,
     key: ObjectKey,
+    view: Option<&'static View>,
     options: DeleteOptions,
     request: &Decoded,
 ) -> Result<Command, Refusal> {
     let (manager, rights) = (String::new(), request.rights.clone());
     let (dry_run, action) = (options.dry_run, Action::Delete(options));
     let body_bytes = request.body.len();
-    Ok(Command { key, action, manager, dry_run, now: api::now(), seed: (api.draw)()?, rights, body_bytes })
+    Ok(Command { key, view, action, manager, dry_run, now: api::now(), seed: (api.draw)()?, rights, body_bytes })
 }
 
 /// What the caller is told.
@@ -231,7 +258,10 @@ fn answer<W>(
     let code = if matches!(answer, Answer::Created) { 201 } else { 200 };
     let response = match (answer, object) {
         (Answer::Deleted(details), _) => respond::status(&Status::success(details)),
-        (_, Some((object, bytes))) => api::show(representation, place.resource, &object, bytes, code)?,
+        (_, Some((object, bytes))) => {
+            let (object, bytes) = place.shown(object, bytes);
+            api::show(representation, place.resource, &object, bytes, code)?
+        }
         (_, None) => respond::body(code, respond::JSON, Bytes::from_static(b"{}")),
     };
     Ok(respond::warn(response, &warnings))

@@ -129,7 +129,9 @@ impl Misfit {
                 Refusal::invalid(GROUP, request.purpose.kind(), name, faults)
             }
             Self::Taken(block) => taken(request.purpose, name, pool, *block),
-            Self::Exhausted(length) => exhausted(pool, *length, others).about(GROUP, plural, name),
+            Self::Exhausted(length) => {
+                exhausted(pool, *length, others).about(GROUP, plural, name).regarding(&pool.object)
+            }
             Self::Newer => newer(pool).about(GROUP, plural, name),
         }
     }

@@ -17,6 +17,7 @@ use apimachinery::{
     field::{Fault, FaultType, Path},
     kind::{Context, Decided, Kind, Prepared, RequestContext, Resource, Subresource},
     object::Object,
+    occasion::{Severity, Telling},
     refusal::{Reason, Refusal},
     time::Time,
 };
@@ -165,6 +166,12 @@ impl Kind<World> for Claims {
 
     fn reads(&self, key: &ObjectKey) -> Vec<ObjectKey> {
         vec![allocation::key_for(key)]
+    }
+
+    /// About the pool that is exhausted, in whose events operators look for it.
+    fn told_of_refusal(&self, key: &ObjectKey, refusal: &Refusal) -> Option<Telling> {
+        let note = format!("{KIND} {}/{} was refused: {}", key.namespace, key.name, refusal.message);
+        Some(Telling { reason: "ClaimRefused", severity: Severity::Warning, note })
     }
 
     fn prepare_create(

@@ -40,6 +40,7 @@ impl Holds {
             verbs: &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Watch],
             subresources: &[],
             selectable_fields: &[],
+            computed_fields: &[],
             columns: &[Column::AGE],
             names: Names::Subdomain,
             schema,

@@ -1,6 +1,7 @@
 //! IPPool: a block of addresses to hand out, a root of its own or carved from another pool.
 
 mod check;
+mod events;
 mod resource;
 mod status;
 mod types;
@@ -11,6 +12,7 @@ use apimachinery::{
     field::{Fault, FaultType},
     kind::{Context, Decided, Kind, Prepared, RequestContext, Resource, Span, Subresource},
     object::Object,
+    occasion::Narrator,
     refusal::{Reason, Refusal},
     time::Time,
 };
@@ -177,6 +179,10 @@ fn check_cidr_change(old: &Object, new: &Object, block: Prefix, faults: &mut Vec
 impl Kind<World> for Pools {
     fn resource(&self) -> &Resource {
         &self.resource
+    }
+
+    fn narrator(&self) -> Option<&dyn Narrator> {
+        Some(self)
     }
 
     fn prepare_create(

@@ -3,6 +3,7 @@
 
 mod allocations;
 mod claims;
+mod events;
 mod harness;
 mod histories;
 mod model;

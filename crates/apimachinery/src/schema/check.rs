@@ -12,7 +12,7 @@ use serde_json::{Number, Value, json};
 use super::meta::object_meta_schema;
 use crate::{
     field::{Fault, Path, cut},
-    kind::{Resource, Subresource},
+    kind::{Kind, Registry, Resource, Subresource},
     limits::{FINDINGS_MAX, PATH_NAME_BYTES_MAX},
     managed::{self, Endpoint},
     object::Object,
@@ -25,6 +25,23 @@ pub struct Schema {
     top: Node,
     object: Endpoint,
     status: Endpoint,
+}
+
+/// The schemas of all kinds that are served.
+#[derive(Clone, Debug)]
+pub struct Schemas(HashMap<(&'static str, &'static str), Schema>);
+
+impl Schemas {
+    /// The schemas of the kinds of a registry.
+    pub fn of<W>(registry: &Registry<W>) -> Self {
+        let resources = registry.served().map(Kind::resource);
+        Self(resources.map(|resource| ((resource.group, resource.plural), Schema::for_resource(resource))).collect())
+    }
+
+    /// The schema of one of these kinds.
+    pub fn get(&self, resource: &Resource) -> &Schema {
+        &self.0[&(resource.group, resource.plural)]
+    }
 }
 
 /// What a walk found. What is unknown or of a wrong type has been removed, so that the rest can be looked at further.

@@ -1,10 +1,12 @@
 //! Bodies in protobuf, of those few kinds that clients know by heart and send in no other form: kubectl namespaces, roles
-//! and bindings, questions about oneself, and the options of a delete; Helm config maps. The kinds of a service are never sent so.
+//! and bindings, questions about oneself, and the options of a delete; Helm config maps; controllers leases and events. The kinds
+//! of a service are never sent so.
 //!
 //! A body is an envelope (`runtime.Unknown`) behind four bytes. What is read of it is what the tables below name; the
 //! rest is the server's to say, and is passed over.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::weight::{Budget, Exceeded};
@@ -12,6 +14,9 @@ use super::weight::{Budget, Exceeded};
 /// The media type.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 const MAGIC: &[u8] = b"k8s\0";
+
+/// How long a point in time is as text, at most.
+const TIME_BYTES: usize = 32;
 
 /// Why a body cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +64,13 @@ enum Shape {
     BytesMap,
     Message(&'static [Field]),
     Messages(&'static [Field]),
+    /// A point in time: seconds and nanoseconds. None of them is none.
+    Time,
     /// Bytes that are not part of the JSON.
     Raw,
 }
 
-use Shape::{Boolean, BytesMap, Integer, Map as TextMap, Message, Messages, Raw, Text, Texts};
+use Shape::{Boolean, BytesMap, Integer, Map as TextMap, Message, Messages, Raw, Text, Texts, Time};
 
 const ENVELOPE: &[Field] = &[(1, "typeMeta", Message(&[(1, "apiVersion", Text), (2, "kind", Text)])), (2, "", Raw)];
 
@@ -140,11 +147,81 @@ const BINDING: &[Field] = &[
     (3, "roleRef", Message(&[(1, "apiGroup", Text), (2, "kind", Text), (3, "name", Text)])),
 ];
 
+const OBJECT_REFERENCE: &[Field] = &[
+    (1, "kind", Text),
+    (2, "namespace", Text),
+    (3, "name", Text),
+    (4, "uid", Text),
+    (5, "apiVersion", Text),
+    (6, "resourceVersion", Text),
+    (7, "fieldPath", Text),
+];
+
+const EVENT_SOURCE: &[Field] = &[(1, "component", Text), (2, "host", Text)];
+
+const EVENT_SERIES: &[Field] = &[(1, "count", Integer), (2, "lastObservedTime", Time)];
+
+/// An event of the core group.
+const CORE_EVENT: &[Field] = &[
+    METADATA,
+    (2, "involvedObject", Message(OBJECT_REFERENCE)),
+    (3, "reason", Text),
+    (4, "message", Text),
+    (5, "source", Message(EVENT_SOURCE)),
+    (6, "firstTimestamp", Time),
+    (7, "lastTimestamp", Time),
+    (8, "count", Integer),
+    (9, "type", Text),
+    (10, "eventTime", Time),
+    (11, "series", Message(EVENT_SERIES)),
+    (12, "action", Text),
+    (13, "related", Message(OBJECT_REFERENCE)),
+    (14, "reportingComponent", Text),
+    (15, "reportingInstance", Text),
+];
+
+/// The same as it is shown in a group of its own.
+const EVENT: &[Field] = &[
+    METADATA,
+    (2, "eventTime", Time),
+    (3, "series", Message(EVENT_SERIES)),
+    (4, "reportingController", Text),
+    (5, "reportingInstance", Text),
+    (6, "action", Text),
+    (7, "reason", Text),
+    (8, "regarding", Message(OBJECT_REFERENCE)),
+    (9, "related", Message(OBJECT_REFERENCE)),
+    (10, "note", Text),
+    (11, "type", Text),
+    (12, "deprecatedSource", Message(EVENT_SOURCE)),
+    (13, "deprecatedFirstTimestamp", Time),
+    (14, "deprecatedLastTimestamp", Time),
+    (15, "deprecatedCount", Integer),
+];
+
+const LEASE: &[Field] = &[
+    METADATA,
+    (
+        2,
+        "spec",
+        Message(&[
+            (1, "holderIdentity", Text),
+            (2, "leaseDurationSeconds", Integer),
+            (3, "acquireTime", Time),
+            (4, "renewTime", Time),
+            (5, "leaseTransitions", Integer),
+        ]),
+    ),
+];
+
 /// What is known, by version and kind. Options come in the version of what is deleted.
 const KINDS: &[(&str, &str, &[Field])] = &[
     ("v1", "Namespace", &[METADATA, (2, "spec", Message(&[(1, "finalizers", Texts)]))]),
     ("v1", "ConfigMap", &[METADATA, (2, "data", TextMap), (3, "binaryData", BytesMap), (4, "immutable", Boolean)]),
     ("v1", "DeleteOptions", DELETE_OPTIONS),
+    ("v1", "Event", CORE_EVENT),
+    ("events.k8s.io/v1", "Event", EVENT),
+    ("coordination.k8s.io/v1", "Lease", LEASE),
     ("authentication.k8s.io/v1", "SelfSubjectReview", &[METADATA]),
     ("authorization.k8s.io/v1", "SelfSubjectAccessReview", &[METADATA, (2, "spec", Message(ACCESS))]),
     ("authorization.k8s.io/v1", "SelfSubjectRulesReview", &[METADATA, (2, "spec", Message(&[(1, "namespace", Text)]))]),
@@ -204,6 +281,12 @@ fn message<'a>(
                 let inner = message(inner, fields, raw, budget)?;
                 append(&mut object, name, inner, budget)?;
             }
+            (Time, Wire::Bytes(inner)) => {
+                budget.text(TIME_BYTES)?;
+                if let Some(time) = time(inner)? {
+                    object.insert(name, time.into());
+                }
+            }
             (Raw, Wire::Bytes(inner)) => *raw = inner,
             _ => return Err(Failure::Malformed),
         }
@@ -214,6 +297,24 @@ fn message<'a>(
 fn text<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<&'a str, Failure> {
     budget.text(bytes.len())?;
     str::from_utf8(bytes).map_err(|_| Failure::Malformed)
+}
+
+/// A point in time as JSON has it. Go writes the zero time as nothing.
+fn time(mut bytes: &[u8]) -> Result<Option<String>, Failure> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let (mut seconds, mut nanoseconds) = (0, 0);
+    while !bytes.is_empty() {
+        match field(&mut bytes) {
+            Some((1, Wire::Number(number))) => seconds = number.cast_signed(),
+            Some((2, Wire::Number(number))) => nanoseconds = i32::try_from(number).map_err(|_| Failure::Malformed)?,
+            Some((1 | 2, _)) | None => return Err(Failure::Malformed),
+            Some(_) => {}
+        }
+    }
+    let time = Timestamp::new(seconds, nanoseconds).map_err(|_| Failure::Malformed)?;
+    Ok(Some(time.to_string()))
 }
 
 /// The key and the value in an entry of a map.
@@ -312,6 +413,23 @@ mod tests {
             json!({
                 "apiVersion": "v1", "kind": "Namespace",
                 "metadata": {"name": "team", "labels": {"a": "b"}}, "spec": {"finalizers": ["kubernetes"]},
+            })
+        );
+    }
+
+    #[test]
+    fn a_lease_as_a_controller_sends_it() {
+        let time = bytes(4, &[1 << 3, 0x80, 0x92, 0xb8, 0xc3, 0x06, 2 << 3, 0xc0, 0x84, 0x3d]);
+        let spec = [bytes(1, b"me"), vec![2 << 3, 15], bytes(3, b""), time, vec![5 << 3, 0]].concat();
+        let raw = [bytes(1, &bytes(1, b"lock")), bytes(2, &spec)].concat();
+        assert_eq!(
+            decode(&body("coordination.k8s.io/v1", "Lease", &raw)).unwrap(),
+            json!({
+                "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "lock"},
+                "spec": {
+                    "holderIdentity": "me", "leaseDurationSeconds": 15, "renewTime": "2025-07-09T06:15:28.001Z",
+                    "leaseTransitions": 0,
+                },
             })
         );
     }

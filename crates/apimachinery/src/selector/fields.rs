@@ -18,7 +18,21 @@ struct Requirement {
     pointer: String,
     equal: bool,
     value: String,
+    /// Where its value comes from, if it is computed.
+    computed: Option<Computed>,
 }
+
+/// How the value of a field is computed. It follows from the field.
+#[derive(Clone, Copy, Debug)]
+struct Computed(fn(&Object) -> &str);
+
+impl PartialEq for Computed {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Computed {}
 
 impl FieldSelector {
     /// Parses the text form; the empty text selects everything.
@@ -38,25 +52,28 @@ impl FieldSelector {
         requirements.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether `resource` has the fields. From now on a block (`format: cidr` in the schema) is selected however its address
-    /// is spelled.
-    pub fn check(&mut self, resource: &Resource) -> Result<(), Refusal> {
-        for Requirement { field, value, .. } in &mut self.0 {
-            check_field(field, resource)?;
-            if let Some(canonical) = canonical_cidr(value).filter(|_| is_cidr(field, resource)) {
-                *value = canonical;
+    /// The same for the objects of `resource`, which must have the fields. A block (`format: cidr` in the schema) is selected
+    /// however its address is spelled.
+    pub fn of(mut self, resource: &Resource) -> Result<Self, Refusal> {
+        for requirement in &mut self.0 {
+            check_field(&requirement.field, resource)?;
+            let computed = resource.computed_fields.iter().find(|(field, _)| *field == requirement.field);
+            requirement.computed = computed.map(|(_, compute)| Computed(*compute));
+            if let Some(canonical) = canonical_cidr(&requirement.value).filter(|_| is_cidr(&requirement.field, resource)) {
+                requirement.value = canonical;
             }
         }
-        Ok(())
+        Ok(self)
     }
 
     /// Whether the object satisfies it. A field that is absent is as good as empty.
     pub fn matches(&self, object: &Object) -> bool {
         self.0.iter().all(|requirement| {
-            let found = match requirement.field.as_str() {
-                NAME => &object.metadata.name,
-                NAMESPACE => &object.metadata.namespace,
-                _ => object.text(&requirement.pointer),
+            let found = match (requirement.computed, requirement.field.as_str()) {
+                (Some(Computed(compute)), _) => compute(object),
+                (None, NAME) => &object.metadata.name,
+                (None, NAMESPACE) => &object.metadata.namespace,
+                (None, _) => object.text(&requirement.pointer),
             };
             (found == requirement.value) == requirement.equal
         })
@@ -96,7 +113,8 @@ impl fmt::Display for FieldSelector {
 
 fn check_field(field: &str, resource: &Resource) -> Result<(), Refusal> {
     let of_metadata = if resource.namespaced { &[NAME, NAMESPACE][..] } else { &[NAME] };
-    let supported = || of_metadata.iter().chain(resource.selectable_fields).copied();
+    let computed = || resource.computed_fields.iter().map(|(field, _)| *field);
+    let supported = || of_metadata.iter().chain(resource.selectable_fields).copied().chain(computed());
     if supported().any(|known| known == field) {
         return Ok(());
     }
@@ -142,7 +160,7 @@ fn parse_term(term: &str) -> Option<Requirement> {
         None => (true, rest.strip_prefix("==").or_else(|| rest.strip_prefix('='))?),
     };
     let pointer = format!("/{}", field.replace('.', "/"));
-    Some(Requirement { field: field.to_owned(), pointer, equal, value: unescape(value)? })
+    Some(Requirement { field: field.to_owned(), pointer, equal, value: unescape(value)?, computed: None })
 }
 
 /// Undoes `\\`, `\,` and `\=`; any other escape, and a bare `=`, is malformed.

@@ -124,7 +124,7 @@ fn field_selectors_match_what_they_say() {
 
 #[test]
 fn an_unknown_field_is_refused_with_the_known_ones() {
-    let check = |selector, resource: Resource| FieldSelector::parse(selector).unwrap().check(&resource);
+    let check = |selector, resource: Resource| FieldSelector::parse(selector).unwrap().of(&resource).map(drop);
     let refusal = check("spec.size=1", fixture::shelf()).unwrap_err();
     assert_eq!(refusal.message, "\"spec.size\" is not a known field selector: only \"metadata.name\", \"spec.colour\"");
     assert!(check("metadata.namespace=n", fixture::shelf()).is_err(), "it is in none");

@@ -58,8 +58,8 @@ impl<W> Case<'_, W> {
         }
     }
 
-    /// An apply was allowed as a patch; one that creates must be allowed as that, too.
-    fn creation(&self) -> Ask<'_> {
+    /// What a write that was allowed as a change, and creates the object, must be allowed as, too.
+    pub(super) fn creation(&self) -> Ask<'_> {
         Ask::Resource(ResourceAsk {
             verb: Verb::Create.as_str(),
             group: self.resource.group,
@@ -70,8 +70,8 @@ impl<W> Case<'_, W> {
         })
     }
 
-    /// Whether an object may be made by applying it.
-    fn may_begin(&self, subresource: Option<Subresource>, uid: &str) -> Result<(), Refusal> {
+    /// Whether an object that is not there may be made by what changes it.
+    pub(super) fn may_begin(&self, subresource: Option<Subresource>, uid: &str) -> Result<(), Refusal> {
         if subresource.is_some() {
             return Err(self.not_found());
         }

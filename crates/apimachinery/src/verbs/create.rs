@@ -36,6 +36,17 @@ impl<W> Case<'_, W> {
         Ok(Proposal { step: Step::Create(object, decide), warnings })
     }
 
+    /// Replaces an object that is not there: it must be allowed as a creation, too.
+    pub(super) fn create_by_update(&self, mut draft: Draft) -> Result<Proposal<W>, Refusal> {
+        let meta = &mut draft.object.metadata;
+        self.check_place(meta)?;
+        self.may_begin(None, &meta.uid)?;
+        self.ctx.rights.require(&self.creation())?;
+        // A version that the object should have had is as good as none.
+        meta.resource_version.clear();
+        self.create(draft, None)
+    }
+
     /// What the server sets, whatever the body says.
     fn complete(&self, object: &mut Object) {
         let meta = &mut object.metadata;

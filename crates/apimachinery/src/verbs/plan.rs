@@ -9,12 +9,15 @@ use crate::{
     object::{Object, Template},
     refusal::Refusal,
     time::Time,
+    view::View,
 };
 
 /// A command as far as it can be decided without the world.
 pub struct Plan<W> {
     /// The address of its object.
     pub key: ObjectKey,
+    /// How its caller sees the object, if that is not as it is stored. The plan is about it as it is stored.
+    pub view: Option<&'static View>,
     /// When it was received.
     pub now: Time,
     /// Compute and validate everything, persist nothing.
@@ -40,6 +43,24 @@ pub(super) enum Step<W> {
     },
     /// The deletion of an object, or its beginning.
     Delete(Arc<Object>, Deletion),
+}
+
+impl<W> Step<W> {
+    /// The same of the object as it is stored; `current` is the version that is.
+    pub(super) fn stored(self, view: &View, current: Option<&Arc<Object>>) -> Self {
+        match (self, current) {
+            (Self::Create(object, decide), _) => Self::Create(view.store(object), decide),
+            (Self::Update { new, unchanged, decide, .. }, Some(current)) => {
+                Self::Update { old: Arc::clone(current), new: view.store(new), unchanged, decide }
+            }
+            (Self::Delete(_, Deletion::Begins(marked)), Some(current)) => {
+                Self::Delete(Arc::clone(current), Deletion::Begins(Box::new(view.store(*marked))))
+            }
+            (Self::Delete(_, deletion), Some(current)) => Self::Delete(Arc::clone(current), deletion),
+            // What changes or deletes has a version to start from.
+            (step, None) => step,
+        }
+    }
 }
 
 /// What is there under the name of a plan.
@@ -121,7 +142,7 @@ impl<W> Plan<W> {
         present: Present,
         related: &Related,
     ) -> Result<Decision, Refusal> {
-        let Self { key, now, dry_run, seed, step, warnings, command: _, encoded } = self;
+        let Self { key, view: _, now, dry_run, seed, step, warnings, command: _, encoded } = self;
         let ctx = Context { now, seed, dry_run, related };
         let case = Case { kind, resource: kind.resource(), world, key: &key, ctx };
         let decided = match step {

@@ -50,6 +50,7 @@ impl Desk {
                 namespace: String::new(),
                 name: "a".into(),
             },
+            view: None,
             action,
             manager: "tester".to_owned(),
             dry_run: false,

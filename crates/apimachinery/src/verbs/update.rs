@@ -124,7 +124,7 @@ impl<W> Case<'_, W> {
                 meta.uid, now.uid
             )));
         }
-        if meta.resource_version.is_empty() && replaced && !self.resource.is_native() {
+        if meta.resource_version.is_empty() && replaced && !self.resource.is_replaced_blindly() {
             let path = Path::new("metadata").child("resourceVersion");
             let fault = Fault::invalid(path, 0, "must be specified for an update");
             let Resource { group, plural, .. } = self.resource;

@@ -13,6 +13,7 @@ use apimachinery::{
     refusal::Refusal,
     time::Time,
     verbs::{self, Plan, Present, Spent},
+    view::View,
 };
 use bytes::Bytes;
 use store::{Key, Record};
@@ -242,8 +243,8 @@ impl<W: World> Committer<W> {
     }
 
     fn prepare(&self, command: Command, current: Option<&Arc<Object>>) -> Result<Plan<W>, Refusal> {
-        let kind = self.kind(&command.key);
-        let schema = &self.schemas[command.key.resource];
+        let kind = self.seen_by(&command.key, command.view);
+        let schema = self.schemas.get(kind.resource());
         let prepare = || verbs::prepare(kind, schema, command, current);
         panic::catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err(api::panicked()))
     }
@@ -255,7 +256,7 @@ impl<W: World> Committer<W> {
         reads: Vec<ObjectKey>,
         home: Option<ObjectKey>,
     ) -> Result<Decision, Refusal> {
-        let kind = self.kind(&plan.key);
+        let kind = self.seen_by(&plan.key, plan.view);
         let corrupt = |error: store::Error| convert::not_written(&error);
         let present = |key: &ObjectKey| versions.get(key).map(Version::present).transpose().map_err(corrupt);
         if let Some(home) = home.filter(|_| plan.creates()) {
@@ -329,7 +330,11 @@ impl<W: World> Committer<W> {
     }
 
     fn kind(&self, key: &ObjectKey) -> &dyn Kind<W> {
-        self.registry.get(key.resource).expect("keys are made from registered resources only")
+        self.seen_by(key, None)
+    }
+
+    fn seen_by(&self, key: &ObjectKey, view: Option<&View>) -> &dyn Kind<W> {
+        self.registry.seen_by(key.resource, view).expect("keys are made from registered resources only")
     }
 }
 

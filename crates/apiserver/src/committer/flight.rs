@@ -192,7 +192,7 @@ impl Crew {
             };
             let new = write.new.as_ref().map(|_| Version::encoded(bytes.clone()));
             let event = Event::new(revision, write.key.to_text(), old, new);
-            Arc::new(if *tied { event } else { event.untied() })
+            Arc::new(if *tied { event.own() } else { event.own().untied() })
         });
         self.hub.publish(events.collect());
     }

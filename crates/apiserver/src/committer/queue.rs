@@ -2,7 +2,7 @@
 //! turn: what can be refused without the world is refused before.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     mem,
     panic::{self, AssertUnwindSafe},
     sync::Arc,
@@ -10,11 +10,12 @@ use std::{
 
 use apimachinery::{
     access::Rights,
-    command::{Action, Command, ObjectKey},
+    command::{Action, Command, Mutation, ObjectKey},
     kind::{Kind, Registry, World},
     refusal::{Reason, Refusal},
-    schema::Schema,
+    schema::Schemas,
     verbs::{self, Plan},
+    view::View,
 };
 use store::Store;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
@@ -161,7 +162,7 @@ impl<W: World> Queue<W> {
     }
 
     async fn settle(&self, command: Command) -> Result<Committed, Refusal> {
-        let (key, counted) = (command.key.clone(), Decided::of(&command));
+        let (key, view, counted) = (command.key.clone(), command.view, Decided::of(&command));
         let home = self.planner.home(&command);
         let refused = |refusal: Refusal| {
             self.planner.metrics.command_finished(counted, refusal.reason.as_str());
@@ -182,7 +183,7 @@ impl<W: World> Queue<W> {
                 }
             }
         }
-        Err(refused(self.planner.modified(&key)))
+        Err(refused(self.planner.modified(&key, view)))
     }
 
     fn enqueue(
@@ -195,7 +196,7 @@ impl<W: World> Queue<W> {
     ) -> Result<(), Refusal> {
         let Order { work, bytes, ticket } = order;
         let reply = Reply { caller, _ticket: ticket };
-        let reads = self.planner.kind(key).reads(key);
+        let reads = self.planner.kind(key, None).reads(key);
         let submitted = Submitted { work, reads, home, counted, bytes, reply, _charge: self.bytes.charge(bytes)? };
         self.sender.try_send(submitted).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
@@ -273,7 +274,7 @@ fn abandoned() -> Refusal {
 pub struct Planner<W> {
     store: Arc<dyn Store>,
     registry: Arc<Registry<W>>,
-    schemas: Arc<HashMap<&'static str, Schema>>,
+    schemas: Arc<Schemas>,
     metrics: Arc<Metrics>,
     writes: Arc<WritePath>,
     surroundings: Surroundings,
@@ -294,13 +295,19 @@ impl<W: World> Planner<W> {
         }
     }
 
-    fn kind(&self, key: &ObjectKey) -> &dyn Kind<W> {
-        self.registry.get(key.resource).expect("keys are made from registered resources only")
+    fn kind(&self, key: &ObjectKey, view: Option<&View>) -> &dyn Kind<W> {
+        self.registry.seen_by(key.resource, view).expect("keys are made from registered resources only")
     }
 
     /// The namespace that something new may come into.
     fn home(&self, command: &Command) -> Option<ObjectKey> {
-        let makes = matches!(command.action, Action::Create(_) | Action::Apply { subresource: None, .. });
+        let makes = match command.action {
+            Action::Create(_) | Action::Apply { subresource: None, .. } => true,
+            Action::Update { change: Mutation::Replace(_), subresource: None } => {
+                self.kind(&command.key, command.view).is_made_by_updates()
+            }
+            _ => false,
+        };
         let ours = self.surroundings == Surroundings::Nothing && !command.key.namespace.is_empty();
         (makes && ours).then(|| namespace::key(&command.key.scope, &command.key.namespace))
     }
@@ -338,7 +345,7 @@ impl<W: World> Planner<W> {
         mut ticket: Ticket,
     ) -> Result<Order<W>, Refusal> {
         let bytes = command.body_bytes + current.as_ref().map_or(0, Version::len);
-        let key = command.key.clone();
+        let (key, view) = (command.key.clone(), command.view);
         let home = self.home(&command).filter(|_| current.is_none());
         let planned = if bytes <= limits::SMALL_BYTES_MAX && !command.action.multiplies() {
             self.prepare(command, current)
@@ -359,13 +366,13 @@ impl<W: World> Planner<W> {
         match (planned, home) {
             (Ok(plan), _) => Ok(Order { work: Work::Plan(Box::new(plan)), bytes, ticket }),
             (Err(refusal), None) => Err(refusal),
-            (Err(refusal), Some(home)) => Err(self.unless_homeless(&key, &home, refusal).await),
+            (Err(refusal), Some(home)) => Err(self.unless_homeless(&key, view, &home, refusal).await),
         }
     }
 
     fn prepare(&self, command: Command, current: Option<Version>) -> Result<Plan<W>, Refusal> {
-        let kind = self.kind(&command.key);
-        let schema = &self.schemas[command.key.resource];
+        let kind = self.kind(&command.key, command.view);
+        let schema = self.schemas.get(kind.resource());
         let prepare = || {
             let current =
                 current.as_ref().map(Version::object).transpose().map_err(|error| api::read_failed(&error))?;
@@ -376,12 +383,18 @@ impl<W: World> Planner<W> {
     }
 
     /// The refusal of something new; that its namespace is missing or being deleted is said first.
-    async fn unless_homeless(&self, key: &ObjectKey, home: &ObjectKey, refusal: Refusal) -> Refusal {
+    async fn unless_homeless(
+        &self,
+        key: &ObjectKey,
+        view: Option<&View>,
+        home: &ObjectKey,
+        refusal: Refusal,
+    ) -> Refusal {
         let present = match self.read(home).await {
             Ok(version) => version.map(|version| version.present()).transpose(),
             Err(_) => return refusal,
         };
-        let admitted = present.map(|present| namespace::admit(self.kind(key).resource(), key, present));
+        let admitted = present.map(|present| namespace::admit(self.kind(key, view).resource(), key, present));
         match admitted {
             Ok(Err(homeless)) => homeless,
             Ok(Ok(())) | Err(_) => refusal,
@@ -393,8 +406,8 @@ impl<W: World> Planner<W> {
     }
 
     /// 409 for a command that was prepared again and again, and each time for a version that was not current any more.
-    fn modified(&self, key: &ObjectKey) -> Refusal {
-        let resource = self.kind(key).resource();
+    fn modified(&self, key: &ObjectKey, view: Option<&View>) -> Refusal {
+        let resource = self.kind(key, view).resource();
         let why = "the object has been modified; please apply your changes to the latest version and try again";
         Refusal::conflict(resource.group, resource.plural, &key.name, why)
     }

@@ -5,7 +5,9 @@
 
 use std::vec;
 
-use apimachinery::{kind::World, list::document::Document, negotiate::Representation, refusal::Refusal, time::Time};
+use apimachinery::{
+    kind::World, list::document::Document, negotiate::Representation, refusal::Refusal, time::Time, view::View,
+};
 use bytes::Bytes;
 use futures::stream;
 use tokio::time::Instant;
@@ -38,6 +40,8 @@ pub fn body<W: World>(reader: Reader<W>, form: Form, head: Vec<u8>, items: Vec<B
 pub struct Form {
     /// The plural of what is listed.
     pub plural: &'static str,
+    /// How it is shown.
+    pub view: Option<&'static View>,
     /// What the client asked for.
     pub representation: Representation,
     /// The time from which ages are counted.
@@ -46,7 +50,7 @@ pub struct Form {
 
 impl Form {
     fn document<W: World>(self, reader: &Reader<W>) -> Document<'_> {
-        let kind = reader.api.registry.get(self.plural).expect("what is listed is registered");
+        let kind = reader.api.registry.seen_by(self.plural, self.view).expect("what is listed is registered");
         Document { resource: kind.resource(), representation: self.representation, now: self.now }
     }
 }

@@ -225,7 +225,7 @@ impl<'a, W: World> Collector<'a, W> {
     async fn change(&self, key: ObjectKey, object: &Object, field: &str, value: Value) -> Result<(), Trouble> {
         let meta = &object.metadata;
         let change = json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, field: value}});
-        patch(self.api, key, &change, None, MANAGER).await
+        patch(self.api, key, &change, None, MANAGER).await.map(drop)
     }
 
     /// Deletes an object if none of its owners is left; if some are, it forgets the others.

@@ -147,6 +147,7 @@ fn resource() -> Resource {
         verbs: Verb::ALL,
         subresources: &[],
         selectable_fields: &[],
+        computed_fields: &[],
         columns: const { &[NAME, text("Data", Cell::Computed(count)), Column::AGE] },
         names: Names::Subdomain,
         schema: schema(),

@@ -1,5 +1,5 @@
-//! Kinds of a cluster of which there is never anything here. Clients look for them, some give up without: `kubectl
-//! describe` asks for events, k9s for secrets, Argo and Terraform for custom resource definitions.
+//! Kinds of a cluster of which there is never anything here. Clients look for them, some give up without: k9s for secrets,
+//! Argo and Terraform for custom resource definitions.
 
 use apimachinery::{
     command::{ObjectKey, Write},
@@ -47,65 +47,28 @@ fn read_only(resource: &Resource) -> Refusal {
 
 /// All of them.
 pub fn resources() -> Vec<Resource> {
-    vec![events(), secrets(), definitions()]
+    vec![secrets(), definitions()]
 }
 
-fn events() -> Resource {
+fn secrets() -> Resource {
     Resource {
         group: "",
         version: "v1",
-        kind: "Event",
-        plural: "events",
-        singular: "event",
-        short_names: &["ev"],
+        kind: "Secret",
+        plural: "secrets",
+        singular: "secret",
+        short_names: &[],
         // Without any kind in this category `kubectl get all` is an error. The service's own are better not in it: people
         // delete all.
         categories: &["all"],
         namespaced: true,
         verbs: &[Verb::Get, Verb::List, Verb::Watch],
         subresources: &[],
-        selectable_fields: &[
-            "involvedObject.apiVersion",
-            "involvedObject.fieldPath",
-            "involvedObject.kind",
-            "involvedObject.name",
-            "involvedObject.namespace",
-            "involvedObject.resourceVersion",
-            "involvedObject.uid",
-            "reason",
-            "reportingComponent",
-            "source",
-            "type",
-        ],
-        columns: const {
-            &[
-                text("Last Seen", Cell::Pointer("/lastTimestamp")),
-                text("Type", Cell::Pointer("/type")),
-                text("Reason", Cell::Pointer("/reason")),
-                text("Object", Cell::Pointer("/involvedObject/name")),
-                text("Message", Cell::Pointer("/message")),
-            ]
-        },
-        names: Names::Subdomain,
-        schema: schema(
-            "Event is a report of an event. This server makes none.",
-            &["type", "reason", "message", "lastTimestamp", "firstTimestamp", "reportingComponent"],
-            &["involvedObject", "source"],
-        ),
-    }
-}
-
-fn secrets() -> Resource {
-    Resource {
-        kind: "Secret",
-        plural: "secrets",
-        singular: "secret",
-        short_names: &[],
-        categories: &[],
         selectable_fields: &["type"],
+        computed_fields: &[],
         columns: const { &[NAME, text("Type", Cell::Pointer("/type")), Column::AGE] },
+        names: Names::Subdomain,
         schema: schema("Secret holds secret data. This server keeps none.", &["type"], &["data", "stringData"]),
-        ..events()
     }
 }
 
@@ -121,7 +84,7 @@ fn definitions() -> Resource {
         selectable_fields: &[],
         columns: const { &[NAME, Column::AGE] },
         schema: schema("CustomResourceDefinition defines a kind. This server takes none.", &[], &["spec", "status"]),
-        ..events()
+        ..secrets()
     }
 }
 

@@ -55,10 +55,15 @@ impl<'a, W: World> Follower<'a, W> {
     /// Waits until there is something to do: what is on the agenda, or what happened since the last [`Self::catch_up`].
     pub async fn rest(&mut self, agenda: &Agenda) {
         if agenda.is_idle() {
-            tokio::select! {
-                _ = self.head.changed() => tokio::time::sleep(QUIET_TIME).await,
-                () = agenda.wait() => {}
-            }
+            self.rest_until(agenda.wait()).await;
+        }
+    }
+
+    /// Waits until something happened since the last [`Self::catch_up`], or until `due`.
+    pub async fn rest_until(&mut self, due: impl Future<Output = ()>) {
+        tokio::select! {
+            _ = self.head.changed() => tokio::time::sleep(QUIET_TIME).await,
+            () = due => {}
         }
     }
 }
@@ -88,42 +93,43 @@ pub enum Trouble {
 
 /// Creates an object; that it is there already is no trouble.
 pub async fn create<W: World>(api: &Api<W>, key: ObjectKey, draft: Draft, manager: &str) -> Result<(), Trouble> {
-    submit(api, key, Action::Create(Box::new(draft)), manager, Reason::AlreadyExists).await
+    submit(api, key, Action::Create(Box::new(draft)), manager, Reason::AlreadyExists).await.map(drop)
 }
 
 /// Deletes an object; that it is gone already is no trouble.
 pub async fn delete<W: World>(api: &Api<W>, key: ObjectKey, options: DeleteOptions) -> Result<(), Trouble> {
-    submit(api, key, Action::Delete(options), "", Reason::NotFound).await
+    submit(api, key, Action::Delete(options), "", Reason::NotFound).await.map(drop)
 }
 
-/// Changes an object by a merge patch; that it is gone already is no trouble.
+/// Changes an object by a merge patch, if it is still there; whether it is.
 pub async fn patch<W: World>(
     api: &Api<W>,
     key: ObjectKey,
     change: &Value,
     subresource: Option<Subresource>,
     manager: &str,
-) -> Result<(), Trouble> {
+) -> Result<bool, Trouble> {
     let patch =
         Patch::parse("application/merge-patch+json", change.to_string().as_bytes()).map_err(Trouble::Refused)?;
     let action = Action::Update { change: Mutation::Patch(patch, FieldValidation::Ignore), subresource };
     submit(api, key, action, manager, Reason::NotFound).await
 }
 
-/// Submits a command. A refusal for the reason `done` says that there is nothing left to do.
+/// Submits a command. A refusal for the reason `done` says that there is nothing left to do: `false`.
 async fn submit<W: World>(
     api: &Api<W>,
     key: ObjectKey,
     action: Action,
     manager: &str,
     done: Reason,
-) -> Result<(), Trouble> {
+) -> Result<bool, Trouble> {
     let seed = (api.draw)().map_err(Trouble::Refused)?;
     let (manager, rights) = (manager.to_owned(), Rights::Everything);
-    let command = Command { key, action, manager, dry_run: false, now: api::now(), seed, rights, body_bytes: 0 };
+    let now = api::now();
+    let command = Command { key, view: None, action, manager, dry_run: false, now, seed, rights, body_bytes: 0 };
     match api.queue.submit(command).await {
-        Ok(Committed { .. }) => Ok(()),
-        Err(refusal) if refusal.reason == done => Ok(()),
+        Ok(Committed { .. }) => Ok(true),
+        Err(refusal) if refusal.reason == done => Ok(false),
         Err(refusal) => Err(Trouble::Refused(refusal)),
     }
 }

@@ -151,6 +151,7 @@ fn resource() -> Resource {
         verbs: &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch],
         subresources: &[Subresource::Finalize, Subresource::Status],
         selectable_fields: &["status.phase"],
+        computed_fields: &[],
         columns: const { &[NAME, text("Status", Cell::Pointer("/status/phase")), Column::AGE] },
         names: Names::Label,
         schema: schema(),

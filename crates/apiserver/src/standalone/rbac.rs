@@ -78,6 +78,7 @@ fn resource(
         verbs: Verb::ALL,
         subresources: &[],
         selectable_fields: &[],
+        computed_fields: &[],
         columns,
         names: Names::PathSegment,
         schema,

@@ -83,6 +83,7 @@ impl Question {
             verbs: &[Verb::Create],
             subresources: &[],
             selectable_fields: &[],
+            computed_fields: &[],
             columns: &[],
             names: Names::Subdomain,
             schema: self.schema(),

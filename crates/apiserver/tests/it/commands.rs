@@ -32,6 +32,7 @@ static SCHEMAS: LazyLock<HashMap<&'static str, Schema>> = LazyLock::new(|| {
 fn command(key: ObjectKey, action: Action) -> Command {
     Command {
         key,
+        view: None,
         action,
         manager: "tester".to_owned(),
         dry_run: false,

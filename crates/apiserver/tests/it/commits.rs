@@ -1,7 +1,6 @@
 //! The committer by itself: what waits is committed together, in order, and a commit that fails was never there.
 
 use std::{
-    collections::HashMap,
     pin::Pin,
     sync::{Arc, RwLock, atomic::AtomicBool},
 };
@@ -9,7 +8,7 @@ use std::{
 use apimachinery::{
     command::{Answer, Command, ObjectKey},
     refusal::{Reason, Refusal},
-    schema::Schema,
+    schema::Schemas,
 };
 use apiserver::{
     committer::{Committed, Committer, Fatal, Queue},
@@ -38,8 +37,7 @@ pub type Outcome = Result<Committed, Refusal>;
 /// A committer of the library that has not begun.
 pub fn committer(store: Arc<dyn Store>, world: World, hub: Hub) -> Committer<World> {
     let registry = library::registry();
-    let schemas: HashMap<_, _> =
-        registry.iter().map(|kind| (kind.resource().plural, Schema::for_resource(kind.resource()))).collect();
+    let schemas = Schemas::of(&registry);
     Committer {
         store,
         registry: Arc::new(registry),

@@ -15,6 +15,7 @@ use apimachinery::{
         Subresource, Verb,
     },
     object::{Object, ObjectMeta},
+    occasion::{Narrator, Severity, Standing, Telling},
     refusal::{Occupied, Reason, Refusal},
     time::Time,
 };
@@ -205,9 +206,31 @@ fn place_of(card: &Object) -> Option<(&str, u128)> {
 
 struct Shelves(Resource);
 
+/// A shelf tells when it is full, and when it is not any more.
+impl Narrator for Shelves {
+    fn begin(&self, shelf: &Object, _: Option<&str>) -> Standing {
+        Standing(u8::from(is_full(shelf)))
+    }
+
+    fn go_on(&self, shelf: &Object, before: Standing) -> (Standing, Option<Telling>) {
+        let now = self.begin(shelf, None);
+        let reason = if is_full(shelf) { "ShelfFull" } else { "ShelfOpen" };
+        let telling = Telling { reason, severity: Severity::Normal, note: "so it is".to_owned() };
+        (now, (now != before).then_some(telling))
+    }
+}
+
+fn is_full(shelf: &Object) -> bool {
+    shelf.field("status")["books"] == shelf.field("spec")["places"]
+}
+
 impl Kind<World> for Shelves {
     fn resource(&self) -> &Resource {
         &self.0
+    }
+
+    fn narrator(&self) -> Option<&dyn Narrator> {
+        Some(self)
     }
 
     fn prepare_create(
@@ -251,6 +274,11 @@ struct Books(Resource);
 impl Kind<World> for Books {
     fn resource(&self) -> &Resource {
         &self.0
+    }
+
+    fn told_of_refusal(&self, key: &ObjectKey, refusal: &Refusal) -> Option<Telling> {
+        let note = format!("{}: {}", key.name, refusal.message);
+        Some(Telling { reason: "BookRefused", severity: Severity::Warning, note })
     }
 
     fn reads(&self, key: &ObjectKey) -> Vec<ObjectKey> {
@@ -305,7 +333,8 @@ fn place(world: &World, key: &ObjectKey, mut object: Object, ctx: &Context<'_>) 
     };
     let places = chosen.object.field("spec")["places"].as_u64().unwrap_or_default();
     let Some(place) = (0..places).find(|place| !chosen.taken.contains(&u128::from(*place))) else {
-        return Err(Refusal::new(Reason::InsufficientStorage, format!("the shelf {name:?} is full")));
+        let refusal = Refusal::new(Reason::InsufficientStorage, format!("the shelf {name:?} is full"));
+        return Err(refusal.regarding(&chosen.object));
     };
     object.set_field("status", json!({ "place": place }));
     let card = Object {
@@ -382,6 +411,7 @@ fn shelves() -> Resource {
         verbs: Verb::ALL,
         subresources: &[Subresource::Status],
         selectable_fields: &[],
+        computed_fields: &[],
         columns: const { &[column("Name", Cell::Name), column("Books", Cell::Pointer("/status/books"))] },
         names: Names::Subdomain,
         schema: schema(json!({ "places": { "type": "integer" } }), json!({ "books": { "type": "integer" } })),

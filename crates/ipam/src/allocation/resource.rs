@@ -23,6 +23,7 @@ pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {
     verbs: &[Verb::Delete, Verb::DeleteCollection, Verb::Get, Verb::List, Verb::Patch, Verb::Watch],
     subresources: &[Subresource::Status],
     selectable_fields: &["spec.ipFamily", "spec.poolRef.name", "status.allocatedCIDR", "status.phase"],
+    computed_fields: &[],
     columns: COLUMNS,
     names: Names::Subdomain,
     schema: schema::of::<IpAllocation>(),

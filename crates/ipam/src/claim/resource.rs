@@ -30,6 +30,7 @@ pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {
         "status.phase",
         "status.allocatedCIDR",
     ],
+    computed_fields: &[],
     columns: COLUMNS,
     names: Names::Subdomain,
     schema: schema::of::<IpClaim>(),

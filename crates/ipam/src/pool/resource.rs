@@ -23,6 +23,7 @@ pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {
     verbs: Verb::ALL,
     subresources: &[Subresource::Status],
     selectable_fields: &["spec.ipFamily", "spec.parentPoolRef.name", "status.phase"],
+    computed_fields: &[],
     columns: COLUMNS,
     names: Names::Subdomain,
     schema: schema::of::<IpPool>(),

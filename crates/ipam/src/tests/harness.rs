@@ -154,7 +154,8 @@ impl Server {
         let kind = kind_of(key);
         let (manager, rights) = ("tester".to_owned(), Rights::Everything);
         let (seed, body_bytes) = (self.seed(), 0);
-        let command = Command { key: key.clone(), action, manager, dry_run, now: self.now(), seed, rights, body_bytes };
+        let (key_of_it, now) = (key.clone(), self.now());
+        let command = Command { key: key_of_it, view: None, action, manager, dry_run, now, seed, rights, body_bytes };
         let current = self.objects.get(key);
         let plan = verbs::prepare(kind, &SCHEMAS[key.resource], command, current)?;
         plan.decide(kind, &self.world, Present::of(current.map(AsRef::as_ref)), &self.related(kind, key))

@@ -18,6 +18,7 @@ mod host_addresses;
 mod overlap_prevention;
 mod pinned;
 mod pool_capacity;
+mod pool_events;
 mod pool_hierarchy;
 mod pool_selector;
 mod pool_validation;

@@ -136,6 +136,7 @@ pub fn widgets() -> Resource {
         verbs: Verb::ALL,
         subresources: &[Subresource::Status],
         selectable_fields: &["spec.color", "spec.text", "status.phase"],
+        computed_fields: &[],
         columns: const {
             &[
                 column("Name", "string", Cell::Name),

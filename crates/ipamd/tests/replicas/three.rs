@@ -30,6 +30,8 @@ mod host_addresses;
 mod overlap_prevention;
 #[path = "../it/pool_capacity.rs"]
 mod pool_capacity;
+#[path = "../it/pool_events.rs"]
+mod pool_events;
 #[path = "../it/pool_hierarchy.rs"]
 mod pool_hierarchy;
 #[path = "../it/pool_selector.rs"]

@@ -256,6 +256,7 @@ fn patch(key: ObjectKey, spec: Value, seed: Seed) -> Command {
 fn command(key: ObjectKey, action: Action, seed: Seed) -> Command {
     Command {
         key,
+        view: None,
         action,
         manager: "tester".to_owned(),
         dry_run: false,

@@ -1,5 +1,5 @@
-// controller-runtime against the server of KUBECONFIG: a manager with its cache, a watch of metadata alone, and a client that
-// patches, applies and writes the status.
+// controller-runtime against the server of KUBECONFIG: a manager with its cache, a watch of metadata alone, a client that
+// patches, applies and writes the status, leader election and event recorders.
 package main
 
 import (
@@ -62,6 +62,8 @@ func (w *world) run() {
 		{Name: "patches: merge, merge with optimistic lock, status", Run: w.patches},
 		{Name: "CreateOrUpdate and CreateOrPatch", Run: w.createOr},
 		{Name: "a manager reconciles through its cache, watching allocations by metadata alone", Run: w.manager},
+		{Name: "managers with leader election take turns", Run: w.leaders},
+		{Name: "event recorders of both versions", Run: w.recorders},
 		{Name: "a cache by field and by namespace", Run: w.caches},
 		{Name: "client.Patch with client.Apply", Run: w.patchApply},
 		{Name: "client.Apply", Run: w.apply},

@@ -7,7 +7,10 @@ use apimachinery::{
 };
 use serde_json::{Value, json};
 
-use super::{super::config_map, CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES};
+use super::{
+    super::{config_map, events, lease},
+    CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES,
+};
 
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["create", "delete", "deletecollection", "patch", "update"];
@@ -16,10 +19,11 @@ const WRITE: &[&str] = &["create", "delete", "deletecollection", "patch", "updat
 pub fn defaults<W>(registry: &Registry<W>) -> Vec<(&'static str, Value)> {
     let own = || registry.iter().map(Kind::resource).filter(|resource| !resource.is_native());
     let mut view: Vec<Rule> = own().filter_map(|resource| rule(READ, resource)).collect();
-    view.push(Rule::on_resources(READ, &[""], &["namespaces", config_map::PLURAL, "events"]));
+    view.push(Rule::on_resources(READ, &[""], &["namespaces", config_map::PLURAL, events::PLURAL]));
     let mut edit = view.clone();
     edit.extend(own().filter(|resource| resource.namespaced).filter_map(|resource| rule(WRITE, resource)));
-    edit.push(Rule::on_resources(WRITE, &[""], &[config_map::PLURAL]));
+    edit.push(Rule::on_resources(WRITE, &[""], &[config_map::PLURAL, events::PLURAL]));
+    edit.push(Rule::on_resources(&[READ, WRITE].concat(), &[lease::GROUP], &[lease::PLURAL]));
     let mut admin = edit.clone();
     admin.push(Rule::on_resources(&[READ, WRITE].concat(), &[GROUP], &[ROLES, ROLE_BINDINGS]));
     let everything = vec![Rule::on_resources(&["*"], &["*"], &["*"]), Rule::on_paths(&["*"], &["*"])];

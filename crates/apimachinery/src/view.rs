@@ -1,0 +1,93 @@
+//! Objects that are served in two API groups and stored once, as Events are: in one group they are as they are stored, in the
+//! other some fields at the top level have other names ([`crate::kind::Kind::view`]).
+//!
+//! Everything is computed in the version that a client uses; the conversion is at the two ends ([`crate::verbs::prepare`], and
+//! wherever an answer is written). Who owns which field is converted too: the entries of `managedFields` name fields as they
+//! are named where the object is read.
+
+use serde_json::{Map, Value};
+
+use crate::object::Object;
+
+/// How objects of a kind are shown that are stored as another kind of the same plural.
+#[derive(Debug)]
+pub struct View {
+    /// The API version of the stored objects.
+    pub stored: &'static str,
+    /// The API version in which they are shown.
+    pub shown: &'static str,
+    /// The fields at the top level that have two names: as stored, and as shown.
+    pub fields: &'static [(&'static str, &'static str)],
+}
+
+impl View {
+    /// A stored object, as it is shown.
+    #[must_use]
+    pub fn show(&self, object: Object) -> Object {
+        convert(object, self.stored, self.shown, |name| self.name(name))
+    }
+
+    /// An object that is shown, as it is stored.
+    #[must_use]
+    pub fn store(&self, object: Object) -> Object {
+        convert(object, self.shown, self.stored, |name| {
+            self.fields.iter().find(|(_, shown)| *shown == name).map_or(name, |(stored, _)| *stored)
+        })
+    }
+
+    /// The name under which a stored field is shown.
+    pub fn name<'a>(&self, stored: &'a str) -> &'a str {
+        self.fields.iter().find(|(name, _)| *name == stored).map_or(stored, |(_, shown)| *shown)
+    }
+}
+
+fn convert(mut object: Object, from: &str, to: &str, name: impl for<'a> Fn(&'a str) -> &'a str) -> Object {
+    to.clone_into(&mut object.api_version);
+    object.fields = object.fields.into_iter().map(|(field, value)| (name(&field).to_owned(), value)).collect();
+    for entry in &mut object.metadata.managed_fields {
+        convert_entry(entry, from, to, &name);
+    }
+    object
+}
+
+/// Converts an entry of `managedFields`. One of a third version stays as it is.
+fn convert_entry(entry: &mut Value, from: &str, to: &str, name: impl for<'a> Fn(&'a str) -> &'a str) {
+    let Some(entry) = entry.as_object_mut().filter(|entry| entry.get("apiVersion").is_some_and(|known| known == from))
+    else {
+        return;
+    };
+    entry.insert("apiVersion".to_owned(), to.into());
+    let Some(Value::Object(owned)) = entry.get_mut("fieldsV1") else { return };
+    let renamed = |(path, inner): (String, Value)| match path.strip_prefix("f:") {
+        Some(field) => (format!("f:{}", name(field)), inner),
+        None => (path, inner),
+    };
+    *owned = std::mem::take(owned).into_iter().map(renamed).collect::<Map<_, _>>();
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn view_shows_what_was_stored_and_stores_what_is_shown() {
+        let view = View { stored: "v1", shown: "events.k8s.io/v1", fields: &[("message", "note")] };
+        let object = |version: &str, name: &str| {
+            let owned = Map::from_iter([("f:reason".to_owned(), json!({})), (format!("f:{name}"), json!({}))]);
+            let mut value = json!({
+                "apiVersion": version, "kind": "Event", "reason": "message",
+                "metadata": {"name": "a", "managedFields": [
+                    {"apiVersion": version, "manager": "m", "fieldsV1": owned},
+                    {"apiVersion": "v9", "manager": "n", "fieldsV1": {"f:message": {}}},
+                ]},
+            });
+            value[name] = json!({"message": "text"});
+            Object::from_value(value).unwrap()
+        };
+        let (stored, shown) = (object("v1", "message"), object("events.k8s.io/v1", "note"));
+        assert_eq!(view.show(stored.clone()), shown);
+        assert_eq!(view.store(shown), stored);
+    }
+}

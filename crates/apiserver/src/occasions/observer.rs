@@ -1,0 +1,158 @@
+//! Follows the objects of kinds that tell how they stand ([`Narrator`]), and takes note of what is to be told of them.
+//!
+//! Each replica follows all changes and tells of those that it has committed itself, so that each is told once. How objects
+//! stood before the server was there follows from what they say and from the events that are left; nothing is told of that.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    convert::Infallible,
+    sync::Arc,
+};
+
+use apimachinery::{
+    command::Scope,
+    kind::{Kind, World},
+    object::Object,
+    occasion::{Narrator, Occasion, Standing},
+};
+use store::{Key, Record, Revision};
+
+use super::Occasions;
+use crate::{
+    api::{self, Api},
+    committer,
+    hub::Event,
+    limits,
+    outage::Outage,
+    standalone::{
+        events,
+        follower::{Follower, again_and_again},
+    },
+};
+
+/// Works until it is dropped.
+pub async fn run<W: World>(api: Arc<Api<W>>) {
+    let Some(occasions) = &api.occasions else { return std::future::pending().await };
+    let outage = Outage::new("how objects stand cannot be read");
+    let work = async || {
+        let (observer, follower) = Observer::read(&api, occasions).await?;
+        outage.over();
+        observer.follow(follower).await
+    };
+    again_and_again(&outage, work).await;
+}
+
+struct Observer<'a, W> {
+    api: &'a Api<W>,
+    occasions: &'a Occasions,
+    /// By resource.
+    narrators: BTreeMap<&'static str, &'a dyn Narrator>,
+    /// How objects stand, by their keys; none: as the default says.
+    standings: HashMap<String, Standing>,
+}
+
+impl<'a, W: World> Observer<'a, W> {
+    async fn read(api: &'a Api<W>, occasions: &'a Occasions) -> Result<(Self, Follower<'a, W>), store::Error> {
+        let narrator = |kind: &'a dyn Kind<W>| Some((kind.resource().plural, kind.narrator()?));
+        let narrators: BTreeMap<_, _> = api.registry.iter().filter_map(narrator).collect();
+        let mut observer = Self { api, occasions, narrators, standings: HashMap::new() };
+        let at = api.store.head().await?.revision;
+        let told = observer.read_events(at).await?;
+        for (resource, narrator) in observer.narrators.clone() {
+            let standings = &mut observer.standings;
+            let begin = |record: &Record, object: &Object| {
+                let last = told.get(&object.metadata.uid).map(|(_, reason)| reason.as_str());
+                remember(standings, record.key.as_str(), narrator.begin(object, last));
+            };
+            for_each(api, &format!("{resource}/"), at, begin).await?;
+        }
+        Ok((observer, Follower::behind(api, at.0)))
+    }
+
+    /// The reason of the last event about each object that the server itself has told of, by uid, and when that was.
+    async fn read_events(&self, at: Revision) -> Result<HashMap<String, (u64, String)>, store::Error> {
+        let mut told: HashMap<String, (u64, String)> = HashMap::new();
+        if self.narrators.is_empty() {
+            return Ok(told);
+        }
+        let note = |record: &Record, event: &Object| {
+            if let Some((uid, reason)) = events::recorder::recorded(event) {
+                let last = told.entry(uid.to_owned()).or_default();
+                if record.revision.0 > last.0 {
+                    *last = (record.revision.0, reason.to_owned());
+                }
+            }
+        };
+        for_each(self.api, events::PREFIX, at, note).await?;
+        Ok(told)
+    }
+
+    /// Follows the log until it cannot be read.
+    async fn follow(mut self, mut follower: Follower<'a, W>) -> Result<Infallible, store::Error> {
+        // Most servers have one kind that tells something.
+        let only = self.narrators.keys().next().filter(|_| self.narrators.len() == 1);
+        let prefix = only.map(|resource| format!("{resource}/")).unwrap_or_default();
+        if self.narrators.is_empty() {
+            return std::future::pending().await;
+        }
+        loop {
+            follower.catch_up(&prefix, |event| self.observe(event)).await?;
+            follower.rest_until(std::future::pending()).await;
+        }
+    }
+
+    fn observe(&mut self, event: &Event) {
+        let mut parts = event.key.split('/');
+        let (resource, scope) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let Some(narrator) = self.narrators.get(resource) else { return };
+        let object = match event.current() {
+            Ok(Some(object)) => object,
+            Ok(None) => {
+                self.standings.remove(&event.key);
+                return;
+            }
+            Err(unreadable) => return tracing::error!(error = %unreadable, "how an object stands is not known"),
+        };
+        let before = self.standings.get(&event.key).copied().unwrap_or_default();
+        let (standing, telling) = narrator.go_on(object, before);
+        remember(&mut self.standings, &event.key, standing);
+        let is_ours = event.is_own() || !self.api.store.is_shared();
+        if let Some(telling) = telling.filter(|_| is_ours) {
+            let (regarding, scope) = (Arc::clone(object), Scope::from_key(scope));
+            self.occasions.tell(Occasion { regarding, scope, telling }, api::now());
+        }
+    }
+}
+
+fn remember(standings: &mut HashMap<String, Standing>, key: &str, standing: Standing) {
+    if standing == Standing::default() {
+        standings.remove(key);
+    } else if let Some(known) = standings.get_mut(key) {
+        *known = standing;
+    } else {
+        standings.insert(key.to_owned(), standing);
+    }
+}
+
+/// Reads every object whose key begins with `prefix`, as they were at one revision.
+async fn for_each<W: World>(
+    api: &Api<W>,
+    prefix: &str,
+    at: Revision,
+    mut look: impl FnMut(&Record, &Object),
+) -> Result<(), store::Error> {
+    let mut after: Option<Key> = None;
+    loop {
+        let page = api.store.list(prefix, after.as_ref(), Some(at), limits::PAGE_RECORDS_MAX).await?;
+        for record in &page.records {
+            match committer::parse(&record.key, &record.value) {
+                Ok(object) => look(record, &object),
+                Err(unreadable) => tracing::error!(error = %unreadable, "an object is passed over"),
+            }
+        }
+        after = page.records.into_iter().next_back().map(|record| record.key);
+        if !page.more {
+            return Ok(());
+        }
+    }
+}

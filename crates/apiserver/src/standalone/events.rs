@@ -1,0 +1,62 @@
+//! Event (core/v1 and events.k8s.io/v1): what components tell about objects. Both versions are of the same stored objects
+//! ([`VIEW`], [`apimachinery::view`]). They are kept for an hour and bounded in each namespace ([`retention`]); the server's
+//! own are written by [`recorder`].
+
+mod check;
+mod columns;
+mod kind;
+pub mod recorder;
+pub(super) mod retention;
+mod schema;
+
+use apimachinery::{kind::Kind, object::Object, view::View};
+use serde_json::Value;
+
+use self::kind::Events;
+
+/// The plural resource.
+pub const PLURAL: &str = "events";
+/// How the keys of all of them begin, and no others.
+pub const PREFIX: &str = "events/";
+/// The group of the newer version; the older one is of the core group.
+pub const GROUP: &str = "events.k8s.io";
+
+/// How the newer version names what is stored as the older one (`k8s.io/kubernetes/pkg/apis/events/v1/conversion.go`).
+pub static VIEW: View = View {
+    stored: "v1",
+    shown: "events.k8s.io/v1",
+    fields: &[
+        ("count", "deprecatedCount"),
+        ("firstTimestamp", "deprecatedFirstTimestamp"),
+        ("involvedObject", "regarding"),
+        ("lastTimestamp", "deprecatedLastTimestamp"),
+        ("message", "note"),
+        ("reportingComponent", "reportingController"),
+        ("source", "deprecatedSource"),
+    ],
+};
+
+/// The kind of which objects are stored.
+pub fn stored<W>() -> Box<dyn Kind<W>> {
+    Box::new(Events::stored())
+}
+
+/// The newer version.
+pub fn shown<W>() -> Box<dyn Kind<W>> {
+    Box::new(Events::shown())
+}
+
+/// A field of an event of either version, by its name in the older one.
+fn field<'a>(event: &'a Object, name: &str) -> &'a Value {
+    event.fields.get(name).unwrap_or_else(|| event.field(VIEW.name(name)))
+}
+
+/// The same as a text; empty if there is none.
+fn text<'a>(event: &'a Object, name: &str) -> &'a str {
+    field(event, name).as_str().unwrap_or_default()
+}
+
+/// A text inside a field.
+fn inner<'a>(event: &'a Object, name: &str, part: &str) -> &'a str {
+    field(event, name)[part].as_str().unwrap_or_default()
+}

@@ -1,0 +1,176 @@
+//! Which events are valid (`k8s.io/kubernetes/pkg/apis/core/validation/events.go`). Faults name fields as the version does
+//! through which they came.
+
+use apimachinery::{
+    field::{Fault, Path},
+    metadata::is_qualified_name,
+    object::Object,
+    view::View,
+};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::super::namespace::IMMORTAL;
+
+const REPORTING_INSTANCE_BYTES_MAX: usize = 128;
+const ACTION_BYTES_MAX: usize = 128;
+const REASON_BYTES_MAX: usize = 128;
+/// The longest note of an event that has a time of its own.
+pub const NOTE_BYTES_MAX: usize = 1024;
+const TYPES: [&str; 2] = ["Normal", "Warning"];
+
+/// What the newer version does not set.
+const DEPRECATED: [&str; 4] = ["firstTimestamp", "lastTimestamp", "count", "source"];
+/// What the newer version does not change.
+const IMMUTABLE: [&str; 13] = [
+    "involvedObject",
+    "reason",
+    "message",
+    "source",
+    "firstTimestamp",
+    "lastTimestamp",
+    "count",
+    "type",
+    "eventTime",
+    "action",
+    "related",
+    "reportingComponent",
+    "reportingInstance",
+];
+
+/// An event, and the version in which it is shown.
+pub struct Case<'a> {
+    pub event: &'a Object,
+    pub view: Option<&'static View>,
+}
+
+impl Case<'_> {
+    fn name(&self, stored: &'static str) -> &'static str {
+        self.view.map_or(stored, |view| view.name(stored))
+    }
+
+    fn path(&self, stored: &'static str) -> Path {
+        Path::new(self.name(stored))
+    }
+
+    fn field(&self, stored: &'static str) -> &Value {
+        self.event.field(self.name(stored))
+    }
+
+    fn text(&self, stored: &'static str) -> &str {
+        self.field(stored).as_str().unwrap_or_default()
+    }
+
+    /// The faults that every event may have. One without a time is of the older way of telling.
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults: Vec<Fault> = self.fault_of_namespace().into_iter().collect();
+        if self.text("eventTime").is_empty() {
+            return faults;
+        }
+        for (name, bytes_max) in [
+            ("reportingComponent", usize::MAX),
+            ("reportingInstance", REPORTING_INSTANCE_BYTES_MAX),
+            ("action", ACTION_BYTES_MAX),
+            ("reason", REASON_BYTES_MAX),
+        ] {
+            faults.extend(self.text(name).is_empty().then(|| Fault::required(self.path(name), "")));
+            faults.extend(self.fault_of_length(name, bytes_max));
+        }
+        let component = self.text("reportingComponent");
+        if !component.is_empty() {
+            let unqualified = is_qualified_name(component).err();
+            faults.extend(unqualified.map(|why| Fault::invalid(self.path("reportingComponent"), component, &why)));
+        }
+        faults.extend(self.fault_of_length("message", NOTE_BYTES_MAX));
+        faults
+    }
+
+    /// Events are in the namespace of their object; those about objects that are in none are in `default`.
+    fn fault_of_namespace(&self) -> Option<Fault> {
+        let own = self.event.metadata.namespace.as_str();
+        let regarded = self.field("involvedObject")["namespace"].as_str().unwrap_or_default();
+        let has_time = !self.text("eventTime").is_empty();
+        let agrees = match regarded {
+            "" if has_time => IMMORTAL.contains(&own),
+            "" => own == "default",
+            regarded => has_time || regarded == own,
+        };
+        let path = self.path("involvedObject").child("namespace");
+        (!agrees).then(|| Fault::invalid(path, regarded, "does not match event.namespace"))
+    }
+
+    fn fault_of_length(&self, name: &'static str, bytes_max: usize) -> Option<Fault> {
+        let detail = || format!("can have at most {bytes_max} characters");
+        (self.text(name).len() > bytes_max).then(|| Fault::invalid(self.path(name), "", &detail()))
+    }
+
+    fn faults_of_series(&self) -> Vec<Fault> {
+        let (path, series) = (self.path("series"), self.field("series"));
+        if series.is_null() {
+            return Vec::new();
+        }
+        let few = series["count"].as_i64().unwrap_or_default() < 2;
+        let few = few.then(|| Fault::invalid(path.child("count"), "", "should be at least 2"));
+        let untimed = series["lastObservedTime"].is_null();
+        let untimed = untimed.then(|| Fault::required(path.child("lastObservedTime"), ""));
+        few.into_iter().chain(untimed).collect()
+    }
+}
+
+/// All that is wrong with a new event.
+pub fn create(case: &Case<'_>) -> Vec<Fault> {
+    let mut faults = case.faults();
+    if case.view.is_none() {
+        return faults;
+    }
+    faults.extend(case.faults_of_series());
+    if case.text("eventTime").is_empty() {
+        faults.push(Fault::required(case.path("eventTime"), ""));
+    }
+    let severity = case.text("type");
+    if !TYPES.contains(&severity) {
+        faults.push(Fault::invalid(case.path("type"), "", &format!("has invalid value: {severity}")));
+    }
+    let set = DEPRECATED.into_iter().filter(|name| !is_nothing(case.field(*name)));
+    faults.extend(set.map(|name| Fault::invalid(case.path(name), "", "needs to be unset")));
+    faults
+}
+
+/// All that is wrong with a change.
+pub fn update(old: &Object, case: &Case<'_>) -> Vec<Fault> {
+    let mut faults = case.faults();
+    if case.view.is_none() {
+        return faults;
+    }
+    let old = Case { event: old, view: case.view };
+    if !is_same(old.field("series"), case.field("series")) {
+        faults.extend(case.faults_of_series());
+    }
+    let changed = IMMUTABLE.into_iter().filter(|name| !is_same(old.field(*name), case.field(*name)));
+    faults.extend(changed.map(|name| Fault::invalid(case.path(name), case.field(name).clone(), "field is immutable")));
+    faults
+}
+
+/// For Go an empty text, a zero and an object without anything are as good as absent.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::Object(fields) => fields.values().all(is_nothing),
+        Value::Bool(_) | Value::Array(_) => false,
+    }
+}
+
+/// Whether two fields say the same. A point in time may be written in several ways.
+fn is_same(one: &Value, other: &Value) -> bool {
+    let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    match (one, other) {
+        (Value::Object(fields), Value::Object(others)) => {
+            let mut names = fields.keys().chain(others.keys());
+            names.all(|name| is_same(&one[name.as_str()], &other[name.as_str()]))
+        }
+        (one, other) if is_nothing(one) => is_nothing(other),
+        (one, other) => one == other || time(one).is_some_and(|one| time(other) == Some(one)),
+    }
+}

@@ -1,0 +1,131 @@
+//! The kind Event in its two versions.
+
+use apimachinery::{
+    command::{ObjectKey, Write},
+    field::Fault,
+    kind::{Context, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
+    object::Object,
+    refusal::Refusal,
+    view::View,
+};
+
+use super::{
+    GROUP, PLURAL, VIEW,
+    check::{self, Case},
+    columns::{COLUMNS, source},
+    schema,
+};
+
+/// A version of the kind.
+pub struct Events {
+    resource: Resource,
+    view: Option<&'static View>,
+}
+
+impl Events {
+    /// The version that is stored.
+    pub fn stored() -> Self {
+        Self { resource: resource(), view: None }
+    }
+
+    /// The other one.
+    pub fn shown() -> Self {
+        let resource = Resource {
+            group: GROUP,
+            selectable_fields: &[
+                "reason",
+                "regarding.apiVersion",
+                "regarding.fieldPath",
+                "regarding.kind",
+                "regarding.name",
+                "regarding.namespace",
+                "regarding.resourceVersion",
+                "regarding.uid",
+                "reportingController",
+                "type",
+            ],
+            computed_fields: &[],
+            schema: schema::of(Some(&VIEW)),
+            ..resource()
+        };
+        Self { resource, view: Some(&VIEW) }
+    }
+
+    fn judge<W>(&self, key: &ObjectKey, event: Object, faults: &[Fault]) -> Result<Prepared<W>, Refusal> {
+        if faults.is_empty() {
+            Ok(Prepared::complete(event))
+        } else {
+            Err(Refusal::invalid(self.resource.group, self.resource.kind, &key.name, faults))
+        }
+    }
+}
+
+impl<W> Kind<W> for Events {
+    fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    fn view(&self) -> Option<&'static View> {
+        self.view
+    }
+
+    fn is_made_by_updates(&self) -> bool {
+        true
+    }
+
+    fn prepare_create(&self, key: &ObjectKey, event: Object, _: &RequestContext<'_>) -> Result<Prepared<W>, Refusal> {
+        let faults = check::create(&Case { event: &event, view: self.view });
+        self.judge(key, event, &faults)
+    }
+
+    fn prepare_update(
+        &self,
+        key: &ObjectKey,
+        old: &Object,
+        new: Object,
+        _: Option<Subresource>,
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<W>, Refusal> {
+        let faults = check::update(old, &Case { event: &new, view: self.view });
+        self.judge(key, new, &faults)
+    }
+
+    fn may_delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+        Ok(Vec::new())
+    }
+}
+
+fn resource() -> Resource {
+    Resource {
+        group: "",
+        version: "v1",
+        kind: "Event",
+        plural: PLURAL,
+        singular: "event",
+        short_names: &["ev"],
+        categories: &[],
+        namespaced: true,
+        verbs: Verb::ALL,
+        subresources: &[],
+        selectable_fields: &[
+            "involvedObject.apiVersion",
+            "involvedObject.fieldPath",
+            "involvedObject.kind",
+            "involvedObject.name",
+            "involvedObject.namespace",
+            "involvedObject.resourceVersion",
+            "involvedObject.uid",
+            "reason",
+            "reportingComponent",
+            "type",
+        ],
+        computed_fields: const { &[("source", source)] },
+        columns: COLUMNS,
+        names: Names::Subdomain,
+        schema: schema::of(None),
+    }
+}

@@ -1,0 +1,130 @@
+//! Writes the server's own events, as a client of its own.
+//!
+//! An event is counted up as long as it is there and this server has written it; then another one is made. One is written at a
+//! time, so that no commit has more than one of them, however much there is to tell.
+
+use std::sync::Arc;
+
+use apimachinery::{
+    command::ObjectKey, draft::Reader, kind::World, object::Object, options::FieldValidation, schema::Decoded,
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{PLURAL, check::NOTE_BYTES_MAX};
+use crate::{
+    api::Api,
+    limits,
+    occasions::{Due, Occasions, Written},
+    standalone::follower::{self, Trouble},
+};
+
+/// Who tells.
+const COMPONENT: &str = "ipam";
+/// The namespace of events about objects that are in none, as Kubernetes has it.
+const NAMESPACE_OF_OTHERS: &str = "default";
+/// What is left of the name of the object in the name of an event.
+const STEM_BYTES_MAX: usize = 200;
+
+/// Works until it is dropped.
+pub async fn run<W: World>(api: Arc<Api<W>>) {
+    let Some(occasions) = &api.occasions else { return std::future::pending().await };
+    let mut failures = 0;
+    loop {
+        occasions.any().await;
+        while let Some(due) = occasions.take(Instant::now()) {
+            match write(&api, &due).await {
+                Ok(written) => {
+                    failures = 0;
+                    occasions.written(due.topic, written, Instant::now());
+                }
+                Err(trouble) => {
+                    put_back(occasions, due, &trouble, failures);
+                    failures += 1;
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The longer it fails, the later it is tried again.
+fn put_back(occasions: &Occasions, due: Due, trouble: &Trouble, failures: u32) {
+    tracing::warn!(error = %trouble, reason = due.occasion.telling.reason, "an event could not be written; it is tried again");
+    let delay = limits::BACKGROUND_RETRY_MIN.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
+    occasions.put_back(due, Instant::now() + delay.min(limits::BACKGROUND_RETRY_MAX));
+}
+
+/// Counts the event up that was written before, or makes one.
+async fn write<W: World>(api: &Api<W>, due: &Due) -> Result<Written, Trouble> {
+    if let Some(Written { key, count }) = &due.written {
+        let count = count.saturating_add(due.count);
+        let change = json!({
+            "count": shown(count), "lastTimestamp": due.last, "message": note(due),
+            "involvedObject": {"resourceVersion": due.occasion.regarding.metadata.resource_version},
+        });
+        if follower::patch(api, key.clone(), &change, None, COMPONENT).await? {
+            return Ok(Written { key: key.clone(), count });
+        }
+    }
+    create(api, due).await
+}
+
+async fn create<W: World>(api: &Api<W>, due: &Due) -> Result<Written, Trouble> {
+    let seed = (api.draw)().map_err(Trouble::Refused)?;
+    let key = key(due, u64::from_be_bytes(*seed.0.first_chunk().expect("a seed has 32 bytes")));
+    let resource = api.registry.get(PLURAL).expect("a server that stands alone has events").resource();
+    let schema = api.schemas.get(resource);
+    let reader = Reader { resource, schema, name: &key.name, validation: FieldValidation::Strict };
+    let decoded = Decoded { value: event(&key, due), duplicates: Vec::new() };
+    let draft = reader.body(decoded).map_err(Trouble::Refused)?;
+    follower::create(api, key.clone(), draft, COMPONENT).await?;
+    Ok(Written { key, count: due.count })
+}
+
+fn key(due: &Due, random: u64) -> ObjectKey {
+    let meta = &due.occasion.regarding.metadata;
+    // The stem may end where a name must not.
+    let stem = cut_at(&meta.name, STEM_BYTES_MAX).trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+    let namespace = if meta.namespace.is_empty() { NAMESPACE_OF_OTHERS } else { &meta.namespace };
+    ObjectKey {
+        resource: PLURAL,
+        scope: due.occasion.scope.clone(),
+        namespace: namespace.to_owned(),
+        name: format!("{stem}.{random:016x}"),
+    }
+}
+
+fn event(key: &ObjectKey, due: &Due) -> Value {
+    let (object, telling) = (&due.occasion.regarding, &due.occasion.telling);
+    let meta = &object.metadata;
+    json!({
+        "metadata": {"name": key.name, "namespace": key.namespace},
+        "involvedObject": {
+            "apiVersion": object.api_version, "kind": object.kind, "name": meta.name, "namespace": meta.namespace,
+            "uid": meta.uid, "resourceVersion": meta.resource_version,
+        },
+        "type": telling.severity.as_str(), "reason": telling.reason, "message": note(due),
+        "firstTimestamp": due.first, "lastTimestamp": due.last, "count": shown(due.count),
+        "source": {"component": COMPONENT}, "reportingComponent": COMPONENT,
+    })
+}
+
+fn note(due: &Due) -> &str {
+    cut_at(&due.occasion.telling.note, NOTE_BYTES_MAX)
+}
+
+fn cut_at(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+/// A count as an event has it.
+fn shown(count: u64) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// The uid of the object of an event of the server's own, and the reason.
+pub fn recorded(event: &Object) -> Option<(&str, &str)> {
+    let is_own = event.text("/source/component") == COMPONENT;
+    is_own.then(|| (event.text("/involvedObject/uid"), event.text("/reason")))
+}

@@ -1,0 +1,310 @@
+//! Keeps events for an hour after they were last written, and of each namespace no more than so many, the latest. What goes is
+//! deleted like anything else, so that watches are told.
+//!
+//! A create is never refused for the bound: what is too much goes at once afterwards. Every replica does this; what
+//! another one has deleted is gone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
+
+use apimachinery::{
+    kind::World,
+    object::Object,
+    options::{DeleteOptions, Propagation},
+    time::Time,
+};
+use futures::future::join_all;
+use serde_json::json;
+use store::Key;
+
+use super::{PREFIX, columns};
+use crate::{
+    api::{self, Api},
+    committer,
+    hub::Event,
+    limits::{self, Limits},
+    outage::Outage,
+    standalone::follower::{Follower, Trouble, again_and_again, delete, patch},
+};
+
+/// Works until it is dropped.
+pub async fn run<W: World>(api: Arc<Api<W>>, limits: Limits) {
+    let outage = Outage::new("events that are too old cannot be read");
+    let work = async || {
+        let (retention, follower) = Retention::read(&api, limits).await?;
+        outage.over();
+        retention.follow(follower).await
+    };
+    again_and_again(&outage, work).await;
+}
+
+struct Retention<'a, W> {
+    api: &'a Api<W>,
+    book: Book,
+}
+
+impl<'a, W: World> Retention<'a, W> {
+    /// Reads which events there are, once; from there on the log tells.
+    async fn read(api: &'a Api<W>, limits: Limits) -> Result<(Self, Follower<'a, W>), store::Error> {
+        let mut book = Book::new(limits.events_per_namespace, limits::EVENTS_BYTES_PER_NAMESPACE_MAX);
+        let (mut at, mut after) = (None, None::<Key>);
+        let now = api::now().as_second();
+        loop {
+            let page = api.store.list(PREFIX, after.as_ref(), at, limits::PAGE_RECORDS_MAX).await?;
+            for record in &page.records {
+                let (key, bytes) = (record.key.as_str(), record.value.len());
+                match committer::parse(&record.key, &record.value) {
+                    Ok(event) => book.put(key, Entry::of(&event, record.revision.0, bytes, last_written(&event, now))),
+                    Err(unreadable) => tracing::error!(error = %unreadable, "an event is passed over"),
+                }
+            }
+            (at, after) = (Some(page.revision), page.records.into_iter().next_back().map(|record| record.key));
+            if !page.more {
+                return Ok((Self { api, book }, Follower::behind(api, page.revision.0)));
+            }
+        }
+    }
+
+    /// Follows the log until it cannot be read.
+    async fn follow(mut self, mut follower: Follower<'a, W>) -> Result<Infallible, store::Error> {
+        let mut pause = limits::BACKGROUND_RETRY_MIN;
+        loop {
+            let now = api::now().as_second();
+            follower.catch_up(PREFIX, |event| self.book.observe(event, now)).await?;
+            let surplus = self.book.surplus(now, limits::BACKGROUND_WRITES_MAX);
+            if surplus.is_empty() {
+                follower.rest_until(until(self.book.next_end())).await;
+                continue;
+            }
+            let dropped = join_all(surplus.into_iter().map(|(key, entry)| self.delete(key, entry))).await;
+            match dropped.into_iter().find_map(Result::err) {
+                None => pause = limits::BACKGROUND_RETRY_MIN,
+                Some(trouble) => {
+                    tracing::warn!(error = %trouble, "events could not be deleted; it is tried again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(limits::BACKGROUND_RETRY_MAX);
+                }
+            }
+        }
+    }
+
+    /// Deletes this version of an event; one that was written meanwhile stays. Nothing holds an event: as in Kubernetes,
+    /// finalizers do not keep it.
+    async fn delete(&self, key: Arc<str>, entry: Entry) -> Result<(), Trouble> {
+        let Some(key) = api::object_key(&self.api.registry, &key) else { return Ok(()) };
+        let mut version = Some(entry.revision.to_string());
+        if entry.has_finalizers {
+            let change = json!({"metadata": {"resourceVersion": version.take(), "finalizers": null}});
+            patch(self.api, key.clone(), &change, None, "").await?;
+        }
+        let propagation = Some(Propagation::Background);
+        let options = DeleteOptions { resource_version: version, propagation, ..DeleteOptions::default() };
+        delete(self.api, key, options).await
+    }
+}
+
+async fn until(end: Option<i64>) {
+    match end {
+        None => std::future::pending().await,
+        Some(end) => {
+            let left = u64::try_from(end - api::now().as_second()).unwrap_or_default();
+            tokio::time::sleep(Duration::from_secs(left)).await;
+        }
+    }
+}
+
+/// When an event was last written, in seconds since the Unix epoch, as far as it tells: none of its times counts that lies in
+/// the future.
+fn last_written(event: &Object, now: i64) -> i64 {
+    let managed = event.metadata.managed_fields.iter().filter_map(|entry| entry["time"].as_str()?.parse::<Time>().ok());
+    let told = [event.metadata.creation_timestamp, columns::first_seen(event), columns::last_seen(event)];
+    let times = told.into_iter().flatten().chain(managed).map(Time::as_second);
+    times.filter(|time| *time <= now).max().unwrap_or(now)
+}
+
+/// An event as far as it matters when it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    revision: u64,
+    bytes: usize,
+    /// In seconds since the Unix epoch.
+    written: i64,
+    has_finalizers: bool,
+}
+
+impl Entry {
+    fn of(event: &Object, revision: u64, bytes: usize, written: i64) -> Self {
+        Self { revision, bytes, written, has_finalizers: !event.metadata.finalizers.is_empty() }
+    }
+}
+
+/// Which events there are, in the order in which they go.
+struct Book {
+    events_max: usize,
+    bytes_max: usize,
+    entries: HashMap<Arc<str>, Entry>,
+    /// By the time and the revision of the last write.
+    by_time: BTreeMap<(i64, u64), Arc<str>>,
+    /// By the beginning of their keys.
+    namespaces: HashMap<Box<str>, Namespace>,
+    /// Those over their bounds.
+    crowded: BTreeSet<Box<str>>,
+}
+
+#[derive(Default)]
+struct Namespace {
+    /// By the revision of the last write.
+    events: BTreeMap<u64, Arc<str>>,
+    bytes: usize,
+}
+
+impl Book {
+    fn new(events_max: usize, bytes_max: usize) -> Self {
+        let (entries, by_time, namespaces) = (HashMap::new(), BTreeMap::new(), HashMap::new());
+        Self { events_max, bytes_max, entries, by_time, namespaces, crowded: BTreeSet::new() }
+    }
+
+    /// Takes a change in that was seen at this time.
+    fn observe(&mut self, event: &Event, now: i64) {
+        match event.current() {
+            Ok(Some(object)) => {
+                self.put(&event.key, Entry::of(object, event.revision, event.current_bytes(), now));
+            }
+            Ok(None) => self.remove(&event.key),
+            Err(unreadable) => tracing::error!(error = %unreadable, "an event is passed over"),
+        }
+    }
+
+    fn put(&mut self, key: &str, entry: Entry) {
+        self.remove(key);
+        let key: Arc<str> = key.into();
+        let namespace = self.namespaces.entry(place(&key).into()).or_default();
+        namespace.events.insert(entry.revision, Arc::clone(&key));
+        namespace.bytes += entry.bytes;
+        self.by_time.insert((entry.written, entry.revision), Arc::clone(&key));
+        let place = place(&key).to_owned();
+        self.entries.insert(key, entry);
+        self.judge(&place);
+    }
+
+    fn remove(&mut self, key: &str) {
+        let Some(entry) = self.entries.remove(key) else { return };
+        self.by_time.remove(&(entry.written, entry.revision));
+        let place = place(key);
+        if let Some(namespace) = self.namespaces.get_mut(place) {
+            namespace.events.remove(&entry.revision);
+            namespace.bytes -= entry.bytes;
+            if namespace.events.is_empty() {
+                self.namespaces.remove(place);
+            }
+        }
+        self.judge(place);
+    }
+
+    fn judge(&mut self, place: &str) {
+        let is_over =
+            |namespace: &Namespace| namespace.events.len() > self.events_max || namespace.bytes > self.bytes_max;
+        if self.namespaces.get(place).is_some_and(is_over) {
+            self.crowded.insert(place.into());
+        } else {
+            self.crowded.remove(place);
+        }
+    }
+
+    /// Up to `limit` events that have to go now.
+    fn surplus(&self, now: i64, limit: usize) -> Vec<(Arc<str>, Entry)> {
+        let expired = self.by_time.range(..=(now - seconds(limits::EVENT_AGE_MAX), u64::MAX)).map(|(_, key)| key);
+        let crowding = self.crowded.iter().filter_map(|place| self.namespaces.get(place)).flat_map(|namespace| {
+            let (mut left, mut bytes) = (namespace.events.len(), namespace.bytes);
+            namespace.events.values().take_while(move |key| {
+                let is_too_much = left > self.events_max || bytes > self.bytes_max;
+                left -= 1;
+                bytes -= self.entries[*key].bytes;
+                is_too_much
+            })
+        });
+        let mut seen = BTreeSet::new();
+        let once = expired.chain(crowding).filter(|key| seen.insert(Arc::clone(key)));
+        once.take(limit).map(|key| (Arc::clone(key), self.entries[key])).collect()
+    }
+
+    /// When the next event ends, in seconds since the Unix epoch.
+    fn next_end(&self) -> Option<i64> {
+        self.by_time.first_key_value().map(|((written, _), _)| written + seconds(limits::EVENT_AGE_MAX))
+    }
+}
+
+/// Resource, scope and namespace of a key.
+fn place(key: &str) -> &str {
+    key.rsplit_once('/').map_or(key, |(place, _)| place)
+}
+
+fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600;
+
+    fn entry(revision: u64, bytes: usize, written: i64) -> Entry {
+        Entry { revision, bytes, written, has_finalizers: false }
+    }
+
+    fn names(book: &Book, now: i64, limit: usize) -> Vec<String> {
+        let name = |(key, _): (Arc<str>, Entry)| key.rsplit_once('/').unwrap().1.to_owned();
+        book.surplus(now, limit).into_iter().map(name).collect()
+    }
+
+    #[test]
+    fn event_ends_an_hour_after_it_was_last_written() {
+        let mut book = Book::new(9, 900);
+        book.put("events/p/n/a", entry(1, 10, 100));
+        book.put("events/p/n/b", entry(2, 10, 200));
+        assert_eq!((book.next_end(), names(&book, 99 + HOUR, 9)), (Some(100 + HOUR), vec![]));
+        assert_eq!(names(&book, 100 + HOUR, 9), ["a"]);
+        book.put("events/p/n/a", entry(3, 10, 300));
+        assert_eq!((book.next_end(), names(&book, 200 + HOUR, 9)), (Some(200 + HOUR), vec!["b".to_owned()]));
+        assert_eq!(names(&book, 300 + HOUR, 1), ["b"], "no more than asked for");
+        book.remove("events/p/n/b");
+        book.remove("events/p/n/a");
+        assert!(book.entries.is_empty() && book.by_time.is_empty() && book.namespaces.is_empty());
+    }
+
+    #[test]
+    fn events_of_a_namespace_are_bounded_in_number_and_bytes() {
+        let mut book = Book::new(3, 100);
+        for (revision, name) in ["a", "b", "c", "d"].iter().enumerate() {
+            book.put(&format!("events/p/n/{name}"), entry(revision as u64, 10, 0));
+            book.put(&format!("events/p/m/{name}"), entry(10 + revision as u64, 10, 0));
+        }
+        book.remove("events/p/m/b");
+        assert_eq!(names(&book, 0, 9), ["a"], "the oldest of the one namespace that has too many");
+        book.put("events/p/n/a", entry(20, 10, 0));
+        assert_eq!(names(&book, 0, 9), ["b"], "what was written lately is not old");
+        book.put("events/p/m/e", entry(21, 60, 0));
+        assert_eq!(names(&book, 0, 9), ["a", "b"], "{:?}", book.crowded);
+        book.put("events/p/m/e", entry(22, 95, 0));
+        assert_eq!(names(&book, 0, 9), ["a", "c", "d", "b"]);
+        book.put("events/p/m/e", entry(23, 101, 0));
+        assert_eq!(names(&book, 0, 9), ["a", "c", "d", "e", "b"], "what is too large by itself does not stay");
+    }
+
+    #[test]
+    fn time_in_the_future_does_not_keep_an_event() {
+        let event = |last: &str| {
+            Object::from_value(json!({
+                "metadata": {"name": "a", "creationTimestamp": "1970-01-01T00:01:40Z"}, "lastTimestamp": last,
+            }))
+            .unwrap()
+        };
+        assert_eq!(last_written(&event("1970-01-01T00:03:20Z"), 300), 200);
+        assert_eq!(last_written(&event("2970-01-01T00:00:00Z"), 300), 100);
+    }
+}

@@ -1,0 +1,128 @@
+//! Lease (coordination.k8s.io/v1): who holds something for how long. Controllers elect their leader by one; the server does
+//! not read them.
+
+use apimachinery::{
+    command::{ObjectKey, Write},
+    field::{Fault, Path},
+    kind::{Cell, Column, Context, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
+    object::Object,
+    refusal::Refusal,
+};
+use serde_json::{Value, json};
+
+use super::empty::{NAME, text};
+
+/// The API group.
+pub const GROUP: &str = "coordination.k8s.io";
+/// The plural resource.
+pub const PLURAL: &str = "leases";
+
+/// The kind Lease.
+pub struct Leases {
+    resource: Resource,
+}
+
+impl Leases {
+    /// The kind, with its schema.
+    pub fn new() -> Self {
+        Self { resource: resource() }
+    }
+}
+
+impl<W> Kind<W> for Leases {
+    fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    fn is_made_by_updates(&self) -> bool {
+        true
+    }
+
+    fn prepare_create(&self, key: &ObjectKey, object: Object, _: &RequestContext<'_>) -> Result<Prepared<W>, Refusal> {
+        judge(key, object)
+    }
+
+    fn prepare_update(
+        &self,
+        key: &ObjectKey,
+        _: &Object,
+        new: Object,
+        _: Option<Subresource>,
+        _: &RequestContext<'_>,
+    ) -> Result<Prepared<W>, Refusal> {
+        judge(key, new)
+    }
+
+    fn may_delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+        Ok(Vec::new())
+    }
+}
+
+fn judge<W>(key: &ObjectKey, object: Object) -> Result<Prepared<W>, Refusal> {
+    let faults = faults_of(&object);
+    if faults.is_empty() {
+        Ok(Prepared::complete(object))
+    } else {
+        Err(Refusal::invalid(GROUP, "Lease", &key.name, &faults))
+    }
+}
+
+/// Kubernetes' `ValidateLeaseSpec`.
+fn faults_of(lease: &Object) -> Vec<Fault> {
+    let bounds = [
+        ("leaseDurationSeconds", 1, "must be greater than 0"),
+        ("leaseTransitions", 0, "must be greater than or equal to 0"),
+    ];
+    let fault = |(name, least, detail): (&str, i64, &str)| {
+        let value = lease.field("spec")[name].as_i64().filter(|value| *value < least)?;
+        Some(Fault::invalid(Path::new("spec").child(name), value, detail))
+    };
+    bounds.into_iter().filter_map(fault).collect()
+}
+
+fn resource() -> Resource {
+    Resource {
+        group: GROUP,
+        version: "v1",
+        kind: "Lease",
+        plural: PLURAL,
+        singular: "lease",
+        short_names: &[],
+        categories: &[],
+        namespaced: true,
+        verbs: Verb::ALL,
+        subresources: &[],
+        selectable_fields: &[],
+        computed_fields: &[],
+        columns: const { &[NAME, text("Holder", Cell::Pointer("/spec/holderIdentity")), Column::AGE] },
+        names: Names::Subdomain,
+        schema: schema(),
+    }
+}
+
+fn schema() -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    let integer = |description: &str| json!({"type": "integer", "format": "int32", "description": description});
+    let time = |description: &str| json!({"type": "string", "format": "date-time", "description": description});
+    json!({
+        "type": "object",
+        "description": "Lease says who holds something, and for how long. Controllers elect their leader by one; the server does not read it.",
+        "properties": {
+            "spec": {
+                "type": "object",
+                "description": "Who holds the lease, and since when.",
+                "properties": {
+                    "acquireTime": time("When the present holder acquired the lease."),
+                    "holderIdentity": text("The present holder; empty or absent: none."),
+                    "leaseDurationSeconds": integer("Seconds after renewTime for which candidates wait before they take the lease over. Greater than 0."),
+                    "leaseTransitions": integer("How often the lease has gone from one holder to another. At least 0."),
+                    "renewTime": time("When the present holder last renewed the lease."),
+                },
+            },
+        },
+    })
+}

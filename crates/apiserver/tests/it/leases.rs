@@ -1,0 +1,90 @@
+//! Leases, by which controllers elect their leader.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::front::{Client, Front, Setup, Who, revision};
+
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/attic/leases";
+
+async fn alone() -> Front {
+    Front::set_up(Setup::alone()).await
+}
+
+fn lease(holder: &str) -> Value {
+    json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "lock", "namespace": "attic"},
+        "spec": {
+            "holderIdentity": holder, "leaseDurationSeconds": 15, "acquireTime": "2026-01-01T00:00:00.000000Z",
+            "renewTime": "2026-01-01T00:00:01.500000Z", "leaseTransitions": 0,
+        },
+    })
+}
+
+#[tokio::test]
+async fn lease_goes_from_holder_to_holder_by_its_version() {
+    let front = alone().await;
+    let created = front.create(LEASES, &lease("one")).await;
+    assert_eq!((&created["spec"], &created["metadata"]["generation"]), (&lease("one")["spec"], &Value::Null));
+    let path = format!("{LEASES}/lock");
+    let replace = async |holder: &str, version: Option<u64>| {
+        let mut body = lease(holder);
+        body["metadata"]["resourceVersion"] = version.map(|version| version.to_string()).into();
+        front.client.send(Method::PUT, &path, &body).await
+    };
+    let renewed = replace("two", Some(revision(&created))).await;
+    assert_eq!((renewed.status, &renewed.json()["spec"]["holderIdentity"]), (200, &json!("two")));
+    assert_eq!(replace("three", Some(revision(&created))).await.status, 409, "another candidate was quicker");
+    let blind = replace("three", None).await;
+    let message = "leases.coordination.k8s.io \"lock\" is invalid: metadata.resourceVersion: Invalid value: 0: must be \
+                   specified for an update";
+    assert_eq!((blind.status, &blind.json()["message"]), (422, &json!(message)));
+    let accept = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    let table = front.get_with(LEASES, &accept).await.json();
+    let columns: Vec<_> = table["columnDefinitions"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
+    assert_eq!(columns, ["Name", "Holder", "Age"]);
+    assert_eq!(table["rows"][0]["cells"][1], "two");
+}
+
+#[tokio::test]
+async fn replacing_a_lease_that_is_not_there_creates_it() {
+    let front = alone().await;
+    let path = format!("{LEASES}/lock");
+    let mut gone = lease("one");
+    gone["metadata"]["uid"] = json!("f3b0a3a4-0000-4000-8000-000000000000");
+    assert_eq!(front.client.send(Method::PUT, &path, &gone).await.status, 409, "it was deleted meanwhile");
+    let visitor = Client::connect_as(Who::Visitor, front.address, true).await;
+    let rules = |verbs: &[&str]| {
+        json!({
+            "metadata": {"name": "leases"},
+            "rules": [{"verbs": verbs, "apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}],
+        })
+    };
+    let binding = json!({
+        "metadata": {"name": "leases"}, "roleRef": {"kind": "Role", "name": "leases"},
+        "subjects": [{"kind": "User", "name": "visitor"}],
+    });
+    let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/attic";
+    front.create(&format!("{rbac}/roles"), &rules(&["update"])).await;
+    front.create(&format!("{rbac}/rolebindings"), &binding).await;
+    assert_eq!(visitor.send(Method::PUT, &path, &lease("one")).await.status, 403, "it may update alone");
+    front.patch(&format!("{rbac}/roles/leases"), &rules(&["update", "create"])).await;
+    assert_eq!(visitor.send(Method::PUT, &path, &lease("one")).await.status, 201);
+    let nowhere = "/apis/coordination.k8s.io/v1/namespaces/cellar/leases/lock";
+    let mut homeless = lease("one");
+    homeless["metadata"]["namespace"] = json!("cellar");
+    let refused = front.client.send(Method::PUT, nowhere, &homeless).await;
+    assert_eq!((refused.status, &refused.json()["message"]), (404, &json!("namespaces \"cellar\" not found")));
+}
+
+#[tokio::test]
+async fn bad_leases_are_refused_with_every_fault() {
+    let front = alone().await;
+    let mut bad = lease("one");
+    bad["spec"]["leaseDurationSeconds"] = json!(0);
+    bad["spec"]["leaseTransitions"] = json!(-1);
+    let refused = front.client.send(Method::POST, LEASES, &bad).await;
+    let message = "Lease.coordination.k8s.io \"lock\" is invalid: [spec.leaseDurationSeconds: Invalid value: 0: must be \
+                   greater than 0, spec.leaseTransitions: Invalid value: -1: must be greater than or equal to 0]";
+    assert_eq!((refused.status, &refused.json()["message"]), (422, &json!(message)));
+}

@@ -1,0 +1,71 @@
+//! What is told about IPPools by events: that one is exhausted, nearly so, or available again.
+//!
+//! That it is nearly exhausted is told again only after it was clearly not: a pool at the brink is not worth an event for
+//! each claim that comes and goes.
+
+use apimachinery::{
+    object::Object,
+    occasion::{Narrator, Severity, Standing, Telling},
+};
+
+use super::Pools;
+
+const EXHAUSTED: &str = "PoolExhausted";
+const NEARLY_EXHAUSTED: &str = "PoolNearlyExhausted";
+const AVAILABLE: &str = "PoolAvailable";
+
+/// From here on a pool is nearly exhausted, in percent.
+const NEARLY_FROM: i64 = 95;
+/// Below this it is not any more, in percent.
+const NEARLY_UNTIL: i64 = 90;
+
+/// There is nothing to remember.
+const PLENTY: Standing = Standing(0);
+/// Told to be nearly exhausted.
+const SCARCE: Standing = Standing(1);
+/// Told to be exhausted.
+const NOTHING_LEFT: Standing = Standing(2);
+/// Told to be available after it was exhausted, and still not far from it.
+const RECOVERING: Standing = Standing(3);
+
+impl Narrator for Pools {
+    fn begin(&self, pool: &Object, last: Option<&str>) -> Standing {
+        match (utilization(pool), last) {
+            (100.., _) => NOTHING_LEFT,
+            (NEARLY_UNTIL.., Some(AVAILABLE | EXHAUSTED)) => RECOVERING,
+            (NEARLY_FROM.., _) | (NEARLY_UNTIL.., Some(NEARLY_EXHAUSTED)) => SCARCE,
+            _ => PLENTY,
+        }
+    }
+
+    fn go_on(&self, pool: &Object, before: Standing) -> (Standing, Option<Telling>) {
+        let utilization = utilization(pool);
+        let (standing, reason) = match (utilization, before) {
+            (100.., NOTHING_LEFT) => (NOTHING_LEFT, None),
+            (100.., _) => (NOTHING_LEFT, Some(EXHAUSTED)),
+            (NEARLY_FROM.., PLENTY) => (SCARCE, Some(NEARLY_EXHAUSTED)),
+            (NEARLY_UNTIL.., NOTHING_LEFT) => (RECOVERING, Some(AVAILABLE)),
+            (NEARLY_UNTIL.., standing) => (standing, None),
+            (_, NOTHING_LEFT | SCARCE) => (PLENTY, Some(AVAILABLE)),
+            (_, _) => (PLENTY, None),
+        };
+        (standing, reason.map(|reason| telling(pool, reason, utilization)))
+    }
+}
+
+fn telling(pool: &Object, reason: &'static str, utilization: i64) -> Telling {
+    let (block, free) = (pool.text("/status/allocatedCIDR"), pool.text("/status/capacity/exact/available"));
+    let note = match pool.field("status")["largestFreePrefix"].as_i64() {
+        Some(length) => {
+            let free = if free == "1" { "1 address is free".to_owned() } else { format!("{free} addresses are free") };
+            format!("{utilization}% of {block} is in use; {free}, the largest free block is a /{length}")
+        }
+        None => format!("nothing of {block} is free"),
+    };
+    let severity = if reason == AVAILABLE { Severity::Normal } else { Severity::Warning };
+    Telling { reason, severity, note }
+}
+
+fn utilization(pool: &Object) -> i64 {
+    pool.field("status")["utilizationPercent"].as_i64().unwrap_or_default()
+}

@@ -1,0 +1,94 @@
+//! What is told about pools by events.
+
+use std::sync::Arc;
+
+use apimachinery::{
+    kind::Kind,
+    object::Object,
+    occasion::{Narrator, Standing},
+};
+use serde_json::json;
+
+use super::harness::{Server, claim, kind_of, pool};
+
+fn narrator() -> &'static dyn Narrator {
+    kind_of(&pool("p")).narrator().unwrap()
+}
+
+/// A pool that is used to this percentage.
+fn used(percent: i64) -> Object {
+    let mut status = json!({
+        "utilizationPercent": percent, "allocatedCIDR": "10.0.0.0/24", "capacity": {"exact": {"available": "9"}},
+    });
+    if percent < 100 {
+        status["largestFreePrefix"] = json!(29);
+    }
+    Object::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap()
+}
+
+/// What is told while a pool goes through these percentages, from where it stands.
+fn tell(mut standing: Standing, percents: &[i64]) -> Vec<(i64, &'static str)> {
+    let mut told = Vec::new();
+    for percent in percents {
+        let (next, telling) = narrator().go_on(&used(*percent), standing);
+        standing = next;
+        told.extend(telling.map(|telling| (*percent, telling.reason)));
+    }
+    told
+}
+
+#[test]
+fn nearly_exhausted_pool_is_told_again_only_after_it_was_below_90_percent() {
+    let (nearly, available) = ("PoolNearlyExhausted", "PoolAvailable");
+    assert_eq!(tell(Standing::default(), &[0, 94, 95, 99, 94, 90, 95, 96]), [(95, nearly)]);
+    assert_eq!(tell(Standing::default(), &[95, 89, 94, 95]), [(95, nearly), (89, available), (95, nearly)]);
+}
+
+#[test]
+fn exhausted_pool_is_told_and_so_is_the_first_address_that_is_free_again() {
+    let (nearly, exhausted, available) = ("PoolNearlyExhausted", "PoolExhausted", "PoolAvailable");
+    assert_eq!(tell(Standing::default(), &[95, 100, 100, 99]), [(95, nearly), (100, exhausted), (99, available)]);
+    assert_eq!(tell(Standing::default(), &[50, 100, 50, 95]), [(100, exhausted), (50, available), (95, nearly)]);
+    assert_eq!(
+        tell(Standing::default(), &[100, 97, 98, 100, 92, 95, 89, 95]),
+        [(100, exhausted), (97, available), (100, exhausted), (92, available), (95, nearly)],
+        "it was told already that little is left"
+    );
+}
+
+#[test]
+fn restart_remembers_what_was_told() {
+    let after = |percent, last, percents: &[i64]| tell(narrator().begin(&used(percent), last), percents);
+    assert_eq!(after(100, None, &[100]), []);
+    assert_eq!(after(97, None, &[98]), []);
+    assert_eq!(after(92, Some("PoolNearlyExhausted"), &[95]), []);
+    assert_eq!(after(92, Some("PoolAvailable"), &[95]), []);
+    assert_eq!(after(92, None, &[95]), [(95, "PoolNearlyExhausted")], "the last event has expired");
+    assert_eq!(after(50, Some("PoolExhausted"), &[95]), [(95, "PoolNearlyExhausted")]);
+    assert_eq!(after(97, Some("PoolAvailable"), &[80]), [], "that was told");
+    assert_eq!(after(97, Some("PoolNearlyExhausted"), &[80]), [(80, "PoolAvailable")]);
+}
+
+#[test]
+fn notes_say_how_much_is_left() {
+    let note = |percent, standing| narrator().go_on(&used(percent), standing).1.unwrap().note;
+    let nearly = "96% of 10.0.0.0/24 is in use; 9 addresses are free, the largest free block is a /29";
+    assert_eq!(note(96, Standing::default()), nearly);
+    assert_eq!(note(100, Standing::default()), "nothing of 10.0.0.0/24 is free");
+}
+
+/// It costs the committer a reference, and no copy.
+#[test]
+fn refusal_of_an_exhausted_pool_carries_the_pool_without_copying_it() {
+    let mut server = Server::with_pool("p", "10.0.0.0/32");
+    let spec = json!({"poolRef": {"name": "p"}, "prefixLength": 32});
+    server.create(claim("first"), spec.clone()).unwrap();
+    let refusal = server.create(claim("late"), spec).unwrap_err();
+    let regarding = refusal.regarding.as_ref().unwrap();
+    assert!(Arc::ptr_eq(regarding, &server.objects[&pool("p")]), "{regarding:?}");
+    let telling = kind_of(&claim("late")).told_of_refusal(&claim("late"), &refusal).unwrap();
+    let note = "IPClaim default/late was refused: IPPool \"p\" is exhausted: no free block of length /32, nothing of it is free";
+    assert_eq!((telling.reason, &*telling.note), ("ClaimRefused", note));
+    let taken = server.create(claim("first"), json!({"poolRef": {"name": "p"}, "prefixLength": 32})).unwrap_err();
+    assert!(taken.regarding.is_none(), "the pool has nothing to do with it");
+}
