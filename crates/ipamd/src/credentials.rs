@@ -6,6 +6,8 @@
 //! kept when a certificate is renewed; whoever wants a new key removes the old one. Certificates are renewed at start and
 //! while the server runs. Certificates of other authorities are not managed here.
 
+mod key;
+
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
@@ -15,13 +17,14 @@ use std::{
 use anyhow::{Context as _, bail};
 use apiserver::tls::ServingCertificate;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose,
     PublicKeyData as _, SanType,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use time::{Duration, OffsetDateTime};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName};
 
+use self::key::Key;
 use crate::files;
 
 /// Where the credentials stand in the data directory.
@@ -31,6 +34,8 @@ const AUTHORITY_LIFETIME: Duration = Duration::days(3_652);
 const CERTIFICATE_LIFETIME: Duration = Duration::days(365);
 /// A certificate that is this close to its end is renewed.
 const RENEWAL_BEFORE_END: Duration = Duration::days(30);
+/// A certificate that is this close to its end should have been replaced.
+const WARNING_BEFORE_END: Duration = Duration::days(14);
 /// Certificates are valid from a little before they were made, for clients whose clock is behind.
 const CLOCK_SKEW: Duration = Duration::hours(1);
 const SERIAL_NUMBER_BYTES: usize = 16;
@@ -158,6 +163,16 @@ pub fn end(der: &CertificateDer<'_>) -> anyhow::Result<OffsetDateTime> {
     not_after(&parse(der)?)
 }
 
+/// The end of a certificate that is in the last fifth of its life, and in the last two weeks: one that is replaced regularly has
+/// been replaced by then.
+pub fn end_if_soon(der: &CertificateDer<'_>, now: OffsetDateTime) -> anyhow::Result<Option<OffsetDateTime>> {
+    let parsed = parse(der)?;
+    let (start, end) = (not_before(&parsed)?, not_after(&parsed)?);
+    let fifth: Duration = (end - start) / 5_i32;
+    let last = fifth.min(WARNING_BEFORE_END);
+    Ok((end - last <= now).then_some(end))
+}
+
 /// What this authority has signed, or signs now.
 fn signed_by(
     authority: &Authority,
@@ -197,7 +212,7 @@ impl Place {
         Ok(Some(String::from_utf8(contents).with_context(|| not_a("certificate", &self.certificate))?))
     }
 
-    fn read_key(&self) -> anyhow::Result<Option<KeyPair>> {
+    fn read_key(&self) -> anyhow::Result<Option<Key>> {
         let Some(contents) = files::read(&self.key)? else {
             return Ok(None);
         };
@@ -205,15 +220,15 @@ impl Place {
             tracing::warn!(path = %self.key.display(), "a private key was open to others; its mode is 0600 now");
         }
         let text = String::from_utf8(contents).with_context(|| not_a("private key", &self.key))?;
-        Ok(Some(KeyPair::from_pem(&text).with_context(|| not_a("private key", &self.key))?))
+        Ok(Some(Key::from_pem(&text).with_context(|| not_a("private key", &self.key))?))
     }
 
-    fn key_or_new(&self) -> anyhow::Result<KeyPair> {
+    fn key_or_new(&self) -> anyhow::Result<Key> {
         if let Some(key) = self.read_key()? {
             return Ok(key);
         }
-        let key = KeyPair::generate()?;
-        files::write_private(&self.key, key.serialize_pem().as_bytes())?;
+        let key = Key::generate()?;
+        files::write_private(&self.key, key.pem.as_bytes())?;
         Ok(key)
     }
 }
@@ -223,7 +238,7 @@ impl Place {
 struct Authority {
     pem: String,
     der: CertificateDer<'static>,
-    key: Option<KeyPair>,
+    key: Option<Key>,
     place: Place,
 }
 
@@ -234,7 +249,7 @@ impl Authority {
             return Self::existing(pem, place, now);
         }
         let key = place.key_or_new()?;
-        let pem = authority_params(now)?.self_signed(&key)?.pem();
+        let pem = authority_params(now)?.self_signed(&key.pair)?.pem();
         files::write_private(&place.certificate, pem.as_bytes())?;
         tracing::info!(path = %place.certificate.display(), "made a certificate authority");
         Ok(Self { der: read_certificate(&pem)?, pem, key: Some(key), place })
@@ -257,12 +272,12 @@ impl Authority {
         Ok(Self { pem, der, key, place })
     }
 
-    fn sign(&self, params: &CertificateParams, key: &KeyPair) -> anyhow::Result<String> {
+    fn sign(&self, params: &CertificateParams, key: &Key) -> anyhow::Result<String> {
         let Some(own) = &self.key else {
             bail!("{} is missing, and a certificate must be signed with it", self.place.key.display());
         };
-        let issuer = Issuer::from_ca_cert_der(&self.der, own)?;
-        Ok(params.signed_by(key, &issuer)?.pem())
+        let issuer = Issuer::from_ca_cert_der(&self.der, &own.pair)?;
+        Ok(params.signed_by(&key.pair, &issuer)?.pem())
     }
 }
 
@@ -301,20 +316,18 @@ fn ensure_certificate(
     let path = place.certificate.display();
     if let Some(certificate) = place.read_certificate()? {
         match reason_to_renew(&certificate, &key, profile, authority, now) {
-            None => {
-                return Ok(Pair { certificate, key: key.serialize_pem() });
-            }
+            None => return Ok(Pair { certificate, key: key.pem }),
             Some(reason) => tracing::info!(path = %path, reason, "renewing a certificate"),
         }
     }
     let certificate = authority.sign(&certificate_params(profile, now)?, &key)?;
     files::write_private(&place.certificate, certificate.as_bytes())?;
-    Ok(Pair { certificate, key: key.serialize_pem() })
+    Ok(Pair { certificate, key: key.pem })
 }
 
 fn reason_to_renew(
     certificate: &str,
-    key: &KeyPair,
+    key: &Key,
     profile: &Profile,
     authority: &Authority,
     now: OffsetDateTime,
@@ -398,8 +411,8 @@ fn not_after(certificate: &X509Certificate<'_>) -> anyhow::Result<OffsetDateTime
     Ok(OffsetDateTime::from_unix_timestamp(certificate.validity().not_after.timestamp())?)
 }
 
-fn belongs(key: &KeyPair, certificate: &X509Certificate<'_>) -> bool {
-    certificate.public_key().raw == key.subject_public_key_info()
+fn belongs(key: &Key, certificate: &X509Certificate<'_>) -> bool {
+    certificate.public_key().raw == key.pair.subject_public_key_info()
 }
 
 fn carries(certificate: &X509Certificate<'_>, names: &ServingNames) -> bool {

@@ -34,6 +34,10 @@ pub const CREDENTIAL_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 ///
 /// Unit: time. Test: `crates/ipamd/src/reload/tests.rs::a_renewal_that_failed_is_tried_again_after_an_hour`.
 pub const RENEWAL_RETRY_INTERVAL: Duration = Duration::from_hours(1);
+/// Time between two log lines about a certificate that ends soon.
+///
+/// Unit: time. Test: `crates/ipamd/tests/it/certificates.rs::certificate_that_ends_soon_is_logged_once_a_day`.
+pub const END_WARNING_INTERVAL: Duration = Duration::from_hours(24);
 /// Open files that are kept for the store, the log and the like; the rest may be connections.
 ///
 /// Unit: files. Test: `crates/ipamd/src/descriptors.rs::some_are_kept_for_the_server_itself`.

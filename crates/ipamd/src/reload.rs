@@ -88,16 +88,32 @@ impl Material {
     }
 
     fn measure(&self, metrics: &Metrics) -> anyhow::Result<()> {
+        for (name, certificate) in self.certificates()? {
+            metrics.certificate_ends(name, credentials::end(&certificate)?.unix_timestamp());
+        }
+        Ok(())
+    }
+
+    /// Logs which certificates end soon or have ended, because they were not replaced in time or could not be renewed.
+    fn warn_of_ends(&self, now: OffsetDateTime) -> anyhow::Result<()> {
+        for (certificate, der) in self.certificates()? {
+            let Some(end) = credentials::end_if_soon(&der, now)? else { continue };
+            if end <= now {
+                tracing::error!(certificate, %end, "a certificate has ended; clients refuse it");
+            } else {
+                tracing::warn!(certificate, %end, "a certificate ends soon and has not been replaced");
+            }
+        }
+        Ok(())
+    }
+
+    /// The certificates that can end, under the names that they have in the metrics.
+    fn certificates(&self) -> anyhow::Result<Vec<(&'static str, CertificateDer<'static>)>> {
         let given = self.certificate.current.as_ref().and_then(|given| given.chain.first());
         let own = self.own.serving.chain.first();
         let admin = CertificateDer::from_pem_slice(self.own.admin_cert_pem.as_bytes())?;
         let all = [("file", given), ("own", own), ("admin", Some(&admin)), ("authority", Some(&self.own.ca_der))];
-        for (name, certificate) in all {
-            if let Some(certificate) = certificate {
-                metrics.certificate_ends(name, credentials::end(certificate)?.unix_timestamp());
-            }
-        }
-        Ok(())
+        Ok(all.into_iter().filter_map(|(name, certificate)| Some((name, certificate?.clone()))).collect())
     }
 }
 
@@ -128,6 +144,8 @@ pub struct Reload {
     clock: fn() -> SystemTime,
     /// When the server's own certificates are next looked at.
     due: OffsetDateTime,
+    /// When it is next looked which certificates end soon.
+    warns: OffsetDateTime,
     faulty: Faulty,
 }
 
@@ -154,7 +172,8 @@ impl Reload {
     ) -> anyhow::Result<Self> {
         let due = credentials::due(&material.own)?;
         material.measure(&metrics)?;
-        Ok(Self { material, address, tls, tokens, metrics, clock, due, faulty: Faulty::default() })
+        let warns = OffsetDateTime::from(clock());
+        Ok(Self { material, address, tls, tokens, metrics, clock, due, warns, faulty: Faulty::default() })
     }
 
     /// Goes on for ever.
@@ -179,6 +198,16 @@ impl Reload {
             self.tokens.replace(tokens);
         }
         let own = (self.due <= now).then(|| self.renew(now)).flatten();
+        self.use_changes(certificate, authorities, own);
+        self.warn_of_ends(now);
+    }
+
+    fn use_changes(
+        &mut self,
+        certificate: Option<Option<ServingCertificate>>,
+        authorities: Option<Vec<CertificateDer<'static>>>,
+        own: Option<Credentials>,
+    ) {
         if certificate.is_none() && authorities.is_none() && own.is_none() {
             return;
         }
@@ -193,6 +222,17 @@ impl Reload {
         }
         if let Err(error) = self.use_it() {
             tracing::error!(error = format!("{error:#}"), "changed certificates cannot be used");
+        }
+    }
+
+    /// Once a day: after what is due has been renewed.
+    fn warn_of_ends(&mut self, now: OffsetDateTime) {
+        if now < self.warns {
+            return;
+        }
+        self.warns = now + limits::END_WARNING_INTERVAL;
+        if let Err(error) = self.material.warn_of_ends(now) {
+            tracing::error!(error = format!("{error:#}"), "the ends of certificates cannot be read");
         }
     }
 

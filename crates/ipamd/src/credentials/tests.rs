@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, sync::Arc};
 
+use rcgen::KeyPair;
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, server::WebPkiClientVerifier,
 };
@@ -181,6 +182,22 @@ fn a_running_server_renews_what_is_due_and_nothing_else() {
 }
 
 #[test]
+fn certificate_ends_soon_in_the_last_fifth_of_its_life_and_the_last_two_weeks() {
+    let key = KeyPair::generate().unwrap();
+    for (life, soon) in [(Duration::days(365), Duration::days(14)), (Duration::days(10), Duration::days(2))] {
+        let mut params = CertificateParams::default();
+        (params.not_before, params.not_after) = (NOW, NOW + life);
+        let certificate = params.self_signed(&key).unwrap();
+        let end = NOW + life;
+        for (at, expected) in
+            [(end - soon - Duration::SECOND, None), (end - soon, Some(end)), (end + Duration::DAY, Some(end))]
+        {
+            assert_eq!(end_if_soon(certificate.der(), at).unwrap(), expected, "{life} at {at}");
+        }
+    }
+}
+
+#[test]
 fn a_running_server_makes_no_other_authority() {
     let (ours, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let present = ensure(ours.path(), &local(), NOW).unwrap();
@@ -236,6 +253,26 @@ fn an_authority_is_never_replaced() {
         let error = format!("{:#}", ensure(directory.path(), &local(), NOW).err().unwrap());
         assert!(error.contains(expected), "{error}");
         assert_eq!(changed(&before, &files_of(directory.path())), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn key_that_was_brought_is_given_to_clients_as_what_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    ensure(directory.path(), &local(), NOW).unwrap();
+    let path = directory.path().join(DIRECTORY_NAME).join("admin.key");
+    let (ec, rsa) = (KeyPair::generate().unwrap(), KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap());
+    // An RSA key of 2048 bits in PKCS #8 is that of PKCS #1 after 26 bytes.
+    let pkcs1 = pem::encode(&pem::Pem::new("RSA PRIVATE KEY", &rsa.serialized_der()[26..]));
+    for (text, label) in
+        [(ec.serialize_pem(), "EC PRIVATE KEY"), (rsa.serialize_pem(), "PRIVATE KEY"), (pkcs1, "RSA PRIVATE KEY")]
+    {
+        fs::write(&path, &text).unwrap();
+        let credentials = ensure(directory.path(), &local(), NOW).unwrap();
+        assert_eq!(pem::parse(&credentials.admin_key_pem).unwrap().tag(), label);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text, "the file stays as it is");
+        let renewed = Key::from_pem(&credentials.admin_key_pem).unwrap();
+        assert!(belongs(&renewed, &parse(&read_certificate(&credentials.admin_cert_pem).unwrap()).unwrap()), "{label}");
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{fs, net::Ipv4Addr, path::PathBuf, sync::Arc};
 
+use aws_lc_rs::encoding::{AsDer as _, EcPrivateKeyRfc5915Der};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Bytes, client::conn::http1};
@@ -249,6 +251,138 @@ async fn tokens_are_read_again() {
     assert_eq!(connection.whoami(Some("other")).await.as_deref(), Some("joe"));
 }
 
+/// The text of a file in the directory of the server's certificates.
+fn pki(server: &Server, name: &str) -> String {
+    fs::read_to_string(server.data_dir().join("pki").join(name)).unwrap()
+}
+
+/// A value of the kubeconfig, which is one line of base64, decoded.
+fn kubeconfig_data(kubeconfig: &str, field: &str) -> String {
+    let line = kubeconfig.lines().find_map(|line| line.trim().strip_prefix(&format!("{field}: "))).unwrap();
+    String::from_utf8(STANDARD.decode(line).unwrap()).unwrap()
+}
+
+/// The key is one in SEC1, and says its curve and its public key, which some libraries do not compute.
+#[track_caller]
+fn assert_sec1(pem: &str, what: &str) {
+    let lines: Vec<_> = pem.split('\n').collect();
+    assert_eq!((lines[0], lines[lines.len() - 1]), ("-----BEGIN EC PRIVATE KEY-----", ""), "{what}");
+    assert!(lines.iter().all(|line| line.len() <= 64 && !line.ends_with('\r')), "{what}");
+    let PrivateKeyDer::Sec1(key) = PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap() else {
+        panic!("{what} is no SEC1")
+    };
+    let der = key.secret_sec1_der();
+    let has = |part: &[u8]| der.windows(part.len()).any(|window| window == part);
+    assert!(has(b"\xa0\x0a\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"), "{what} does not say prime256v1");
+    assert!(has(b"\xa1\x44\x03\x42\x00\x04"), "{what} has no public key");
+}
+
+#[tokio::test]
+async fn keys_of_the_kubeconfig_and_of_the_server_are_sec1() {
+    let server = Server::start(BINARY.as_ref()).await;
+    let kubeconfig = fs::read_to_string(server.kubeconfig_path()).unwrap();
+    assert_sec1(&kubeconfig_data(&kubeconfig, "client-key-data"), "client-key-data");
+    for name in ["ca.key", "serving.key", "admin.key"] {
+        assert_sec1(&pki(&server, name), name);
+    }
+    assert_eq!(kubeconfig_data(&kubeconfig, "client-certificate-data"), pki(&server, "admin.crt"));
+    assert_eq!(kubeconfig_data(&kubeconfig, "certificate-authority-data"), pki(&server, "ca.crt"));
+    assert_eq!(server.http().get(POOLS).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn certificates_have_what_old_libraries_look_for() {
+    let server = Server::start(BINARY.as_ref()).await;
+    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+    for (name, subject) in
+        [("ca.crt", "CN=ipam-ca"), ("serving.crt", "CN=ipam"), ("admin.crt", "O=system:masters, CN=admin")]
+    {
+        let text = pki(&server, name);
+        assert!(text.starts_with("-----BEGIN CERTIFICATE-----\n") && !text.contains('\r'), "{name}");
+        let der = der(&text);
+        let (rest, certificate) = x509_parser::parse_x509_certificate(&der).unwrap();
+        assert!(rest.is_empty(), "{name}");
+        let serial = certificate.raw_serial();
+        assert!((8..=20).contains(&serial.len()) && (1..0x80).contains(&serial[0]), "{name}: {serial:?}");
+        assert_eq!(
+            (certificate.subject().to_string(), certificate.issuer().to_string()),
+            (subject.into(), "CN=ipam-ca".into())
+        );
+        let validity = certificate.validity();
+        assert!(validity.not_before.is_utctime() && validity.not_after.is_utctime(), "{name}: before 2050");
+        assert!(validity.not_before.timestamp() <= now - 30 * 60, "{name} holds for clocks that are behind");
+        assert_eq!(
+            certificate.signature_algorithm.algorithm.to_id_string(),
+            "1.2.840.10045.4.3.2",
+            "{name}: ECDSA, SHA-256"
+        );
+        let constraints = certificate.basic_constraints().unwrap().unwrap();
+        assert_eq!((constraints.critical, constraints.value.ca), (true, name == "ca.crt"), "{name}");
+        let usage = certificate.key_usage().unwrap().unwrap();
+        assert!(usage.critical && usage.value.digital_signature(), "{name}");
+        assert_eq!(usage.value.key_cert_sign(), name == "ca.crt", "{name}");
+        let names = certificate.subject_alternative_name().unwrap();
+        assert_eq!(names.is_some_and(|names| !names.value.general_names.is_empty()), name == "serving.crt", "{name}");
+    }
+}
+
+/// A key of each form in which tools write keys.
+fn keys_of_every_form() -> Vec<(&'static str, KeyPair, String)> {
+    let pem = |tag: &str, der: &[u8]| pem::encode(&pem::Pem::new(tag, der));
+    let (ec, rsa) = (KeyPair::generate().unwrap(), KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap());
+    let (ec_text, rsa_text) = (ec.serialize_pem(), rsa.serialize_pem());
+    // An RSA key of 2048 bits in PKCS #8 is that of PKCS #1 after 26 bytes.
+    let pkcs1 = pem("RSA PRIVATE KEY", &rsa.serialized_der()[26..]);
+    let again = |text: &str| KeyPair::from_pem(text).unwrap();
+    let sec1 = format!("{}{}", pem("EC PARAMETERS", b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"), sec1(&ec));
+    vec![
+        ("PKCS #8, EC", again(&ec_text), ec_text),
+        ("SEC1 after EC PARAMETERS", ec, sec1),
+        ("PKCS #8, RSA", again(&rsa_text), rsa_text),
+        ("PKCS #1", rsa, pkcs1),
+    ]
+}
+
+/// A key on P-256 as the old `openssl ecparam -genkey` writes it.
+fn sec1(key: &KeyPair) -> String {
+    let curve = &aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING;
+    let pair = aws_lc_rs::signature::EcdsaKeyPair::from_pkcs8(curve, key.serialized_der()).unwrap();
+    let der: EcPrivateKeyRfc5915Der<'_> = pair.private_key().as_der().unwrap();
+    pem::encode(&pem::Pem::new("EC PRIVATE KEY", der.as_ref()))
+}
+
+#[tokio::test]
+async fn keys_are_read_in_every_form() {
+    let server = Server::start(BINARY.as_ref()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let kubeconfig = fs::read_to_string(server.kubeconfig_path()).unwrap();
+    let own = own_authority(&server);
+    let authority = KeyPair::from_pem(&pki(&server, "ca.key")).unwrap();
+    for (form, key, text) in keys_of_every_form() {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "jane");
+        params.distinguished_name.push(DnType::OrganizationName, "system:masters");
+        let certificate = params.signed_by(&key, &Issuer::from_ca_cert_der(&own, &authority).unwrap()).unwrap().pem();
+        // By the client, as a user's key.
+        let own = |field: &str| format!("{field}: {}", STANDARD.encode(kubeconfig_data(&kubeconfig, field)));
+        let of_user = |field: &str, text: &str| format!("{field}: {}", STANDARD.encode(text));
+        let of_jane = kubeconfig
+            .replace(&own("client-certificate-data"), &of_user("client-certificate-data", &certificate))
+            .replace(&own("client-key-data"), &of_user("client-key-data", &text));
+        let mut ipam = testkit::command(BINARY.as_ref());
+        ipam.arg("--kubeconfig").arg(file(&directory, "jane.kubeconfig", &of_jane)).args(["get", "ippools"]);
+        let output = ipam.output().unwrap();
+        assert!(output.status.success(), "{form}: {}", String::from_utf8_lossy(&output.stderr));
+        // By the server, as its key in a file.
+        let given = Server::builder(BINARY.as_ref())
+            .argument("--tls-cert-file")
+            .argument(file(&directory, "tls.crt", &certificate))
+            .argument("--tls-private-key-file")
+            .argument(file(&directory, "tls.key", &text));
+        assert!(given.try_start().await.is_ok(), "{form}");
+    }
+}
+
 /// The server starts in a past in which its certificates are new, and comes to the present, in which they end soon.
 #[tokio::test]
 async fn own_certificates_are_renewed_while_the_server_runs() {
@@ -277,4 +411,34 @@ async fn own_certificates_are_renewed_while_the_server_runs() {
     assert_eq!(front.get(POOLS).await.status, 200, "with the one from before, which has not ended");
     assert_eq!(front.block(claim("a").pool("root").length(24)).await, "10.0.0.0/24", "open connections go on");
     assert_eq!(own_authority(server), own);
+}
+
+#[tokio::test]
+async fn certificate_that_ends_soon_is_logged_once_a_day() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = file(&directory, "clock", "+0");
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![HOST.to_owned()]).unwrap();
+    let now = time::OffsetDateTime::now_utc();
+    (params.not_before, params.not_after) = (now - time::Duration::days(90), now + time::Duration::days(3));
+    let certificate = params.signed_by(&key, &Authority::new("elsewhere").issuer).unwrap().pem();
+    let server = Server::builder(BINARY.as_ref())
+        .environment("LD_PRELOAD", testkit::other_clock())
+        .environment("FAKETIME_TIMESTAMP_FILE", &clock)
+        .environment("FAKETIME_NO_CACHE", "1")
+        .environment("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .argument("--tls-cert-file")
+        .argument(file(&directory, "tls.crt", &certificate))
+        .argument("--tls-private-key-file")
+        .argument(file(&directory, "tls.key", &key.serialize_pem()));
+    let server = server.start().await;
+    let logged = |message: &str| server.log().lines().filter(|line| line.contains(message)).count();
+    let soon = "a certificate ends soon and has not been replaced";
+    eventually("the end is logged", async || logged(soon) == 1).await;
+    assert!(server.log().lines().any(|line| line.contains(soon) && line.contains("file")), "{}", server.log());
+    fs::write(&clock, "+25h").unwrap();
+    eventually("it is logged again", async || logged(soon) == 2).await;
+    fs::write(&clock, "+4d").unwrap();
+    eventually("that it has ended is logged", async || logged("a certificate has ended") == 1).await;
+    assert_eq!(logged(soon), 2, "not each time that it is looked at, and only what is not replaced");
 }

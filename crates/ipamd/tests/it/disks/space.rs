@@ -4,7 +4,7 @@ use super::{
     load::{Books, Known, audit},
     start_after_power_loss, start_with_pool,
 };
-use crate::support::{CLAIMS, assert_refused, failure};
+use crate::support::{CLAIMS, SOON, assert_refused, failure};
 use serde_json::json;
 use testkit::{allocated_cidr, claim};
 
@@ -28,11 +28,18 @@ async fn a_full_disk_is_said_and_survived() {
         assert_refused(&refusal, 503, "ServiceUnavailable", &["disk", "full", "nothing was written"]);
         books.insert(name, Known::Gone);
     }
+    assert_eq!(front.get("/readyz").await.status, 500);
     let commits = front.get("/readyz/commits").await;
     assert_eq!(commits.status, 500);
     assert!(commits.text().contains("disk is full"), "{}", commits.text());
     audit(&front, &books).await;
     disk.set_full(false);
+    let ready = async {
+        while front.get("/readyz").await.status != 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(SOON, ready).await.expect("it is ready again without a write of a client");
     let made = front.claim(claim("after").pool(POOL).length(24)).await;
     books.insert("after".to_owned(), Known::Live(allocated_cidr(&made).to_owned()));
     front.server.kill();
