@@ -6,11 +6,13 @@
 
 mod apply;
 mod args;
+mod client;
 mod create;
 mod delete;
 mod get;
 mod manifest;
 mod output;
+mod proxy;
 mod report;
 mod resource;
 mod table;

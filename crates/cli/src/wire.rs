@@ -14,6 +14,8 @@ use serde_json::Value;
 
 use crate::{
     args::{Connection, DryRun},
+    client,
+    proxy::Proxy,
     report::{Failure, Report, printable},
 };
 
@@ -30,6 +32,7 @@ pub(crate) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,app
 /// A connection to a server.
 pub(crate) struct Wire {
     client: Client,
+    /// Its URL, and how it is reached.
     server: String,
     /// The namespace of the context.
     pub(crate) namespace: String,
@@ -91,9 +94,19 @@ impl Call {
 
 impl Wire {
     pub(crate) async fn connect(connection: &Connection) -> Result<Self, Failure> {
-        let config = configuration(connection).await.map_err(|error| Failure::Misunderstood(error_text(&*error)))?;
-        let (server, namespace) = (config.cluster_url.to_string(), config.default_namespace.clone());
-        let client = Client::try_from(config).map_err(|error| Failure::Misunderstood(error_text(&error)))?;
+        let (config, proxy_url) =
+            configuration(connection).await.map_err(|error| Failure::Misunderstood(error_text(&*error)))?;
+        let environment = |name: &str| std::env::var(name).ok();
+        let proxy =
+            Proxy::of(&config.cluster_url, proxy_url.as_deref(), environment).map_err(Failure::Misunderstood)?;
+        let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let server = match &proxy {
+            Some(proxy) => format!("{server} (through the proxy {})", proxy.uri.to_string().trim_end_matches('/')),
+            None => server,
+        };
+        let namespace = config.default_namespace.clone();
+        let client =
+            client::client(config, proxy.as_ref()).map_err(|error| Failure::Misunderstood(error_text(&error)))?;
         Ok(Self { client, server, namespace })
     }
 
@@ -105,11 +118,7 @@ impl Wire {
     /// Sends a request and reads the answer, which is JSON.
     pub(crate) async fn call(&self, call: Call, report: &mut Report<'_>) -> Result<Value, Failure> {
         let unreachable = |error: &(dyn Error + 'static)| {
-            Failure::Unreachable(format!(
-                "{} cannot be reached: {}",
-                self.server.trim_end_matches('/'),
-                error_text(error)
-            ))
+            Failure::Unreachable(format!("{} cannot be reached: {}", self.server, error_text(error)))
         };
         let request = call.into_request().map_err(|error| Failure::Misunderstood(error.to_string()))?;
         let response = self.client.send(request).await.map_err(|error| match error {
@@ -126,13 +135,14 @@ impl Wire {
     }
 }
 
-async fn configuration(connection: &Connection) -> Result<Config, Box<dyn Error + Send + Sync>> {
+/// What the kubeconfig says, and the proxy that it names.
+async fn configuration(connection: &Connection) -> Result<(Config, Option<String>), Box<dyn Error + Send + Sync>> {
     let options = KubeConfigOptions { context: connection.context.clone(), ..KubeConfigOptions::default() };
-    let Some(path) = &connection.kubeconfig else {
-        return Ok(Config::from_kubeconfig(&options).await?);
+    let kubeconfig = match &connection.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path)?,
+        None => Kubeconfig::read()?,
     };
-    let kubeconfig = Kubeconfig::read_from(path)?;
-    Ok(Config::from_custom_kubeconfig(kubeconfig, &options).await?)
+    Ok(client::configuration(kubeconfig, &options).await?)
 }
 
 fn understand(response: &Response<&[u8]>) -> Result<Value, Failure> {

@@ -355,6 +355,8 @@ impl Setup {
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         // A test is to see what the server answers, and what was refused or not known is not repeated behind its back.
         config.default_retry = false;
+        // The server is on this machine, whatever proxy the developer's environment names.
+        config.proxy_url = None;
         let port = config.cluster_url.port_u16().context("the kubeconfig names no port")?;
         Ok(Access { port, config })
     }

@@ -1,0 +1,109 @@
+//! The HTTP client: as kube makes it, but for the proxy, which [`crate::proxy`] chooses. kube looks up the proxy, not the server,
+//! in `NO_PROXY`, and refuses to run when it cannot read that variable.
+
+use std::error::Error;
+
+use http::Uri;
+use hyper::rt::{Read, Write};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::{
+    client::{
+        legacy::{
+            Client as HyperClient,
+            connect::{
+                Connection, HttpConnector,
+                proxy::{SocksV5, Tunnel},
+            },
+        },
+        proxy::matcher::Intercept,
+    },
+    rt::TokioExecutor,
+};
+use kube::{
+    Client, Config,
+    client::{Body, ConfigExt as _, retry::RetryPolicy},
+    config::{Cluster, KubeConfigOptions, Kubeconfig, KubeconfigError},
+};
+use tower::{BoxError, Service, ServiceBuilder, retry::RetryLayer};
+
+use crate::proxy::{Protocol, Proxy};
+
+/// An address for kube to find, so that it does not look for one in the environment.
+const NO_PROXY_URL: &str = "none";
+
+/// Reads the context of a kubeconfig, and the `proxy-url` of its cluster.
+pub(crate) async fn configuration(
+    mut kubeconfig: Kubeconfig,
+    options: &KubeConfigOptions,
+) -> Result<(Config, Option<String>), KubeconfigError> {
+    let proxy_url = cluster(&mut kubeconfig, options).and_then(|cluster| {
+        let own = cluster.proxy_url.take().filter(|url| !url.is_empty());
+        cluster.proxy_url = Some(NO_PROXY_URL.to_owned());
+        own
+    });
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, options).await?;
+    config.proxy_url = None;
+    // What a program is told that is asked for a credential.
+    if let Some(told) = config.auth_info.exec.as_mut().and_then(|exec| exec.cluster.as_mut()) {
+        told.proxy_url.clone_from(&proxy_url);
+    }
+    Ok((config, proxy_url))
+}
+
+/// The cluster of the context. That there is none is said by kube.
+fn cluster<'k>(kubeconfig: &'k mut Kubeconfig, options: &KubeConfigOptions) -> Option<&'k mut Cluster> {
+    let name = options.context.as_ref().or(kubeconfig.current_context.as_ref())?;
+    let context = kubeconfig.contexts.iter().find(|named| named.name == *name)?.context.as_ref()?;
+    kubeconfig.clusters.iter_mut().find(|named| named.name == context.cluster)?.cluster.as_mut()
+}
+
+/// A client that reaches its server through this proxy.
+pub(crate) fn client(config: Config, proxy: Option<&Proxy>) -> Result<Client, kube::Error> {
+    let mut direct = HttpConnector::new();
+    direct.enforce_http(false);
+    let Some(Proxy { uri, intercept, protocol }) = proxy else { return through(config, direct) };
+    match protocol {
+        Protocol::Http => through(config, with_credential(Tunnel::new(uri.clone(), direct), intercept)),
+        Protocol::Https => {
+            // As in Go, the proxy is trusted as the server is.
+            let secure = config.rustls_https_connector_with_connector(direct)?;
+            through(config, with_credential(Tunnel::new(uri.clone(), secure), intercept))
+        }
+        Protocol::Socks5 => {
+            let socks = SocksV5::new(uri.clone(), direct);
+            match intercept.raw_auth() {
+                Some((user, password)) => through(config, socks.with_auth(user.to_owned(), password.to_owned())),
+                None => through(config, socks),
+            }
+        }
+    }
+}
+
+fn with_credential<C>(tunnel: Tunnel<C>, intercept: &Intercept) -> Tunnel<C> {
+    match intercept.basic_auth() {
+        Some(credential) => tunnel.with_auth(credential.clone()),
+        None => tunnel,
+    }
+}
+
+/// A client that opens its connections so.
+fn through<C>(config: Config, connector: C) -> Result<Client, kube::Error>
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: Connection + Read + Write + Send + Unpin + 'static,
+    C::Future: Send + 'static,
+    C::Error: Error + Send + Sync + 'static,
+{
+    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
+    connector.set_connect_timeout(config.connect_timeout);
+    connector.set_read_timeout(config.read_timeout);
+    connector.set_write_timeout(config.write_timeout);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.default_retry.then(|| RetryLayer::new(RetryPolicy::server_retry())))
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(HyperClient::builder(TokioExecutor::new()).build::<_, Body>(connector));
+    Ok(Client::new(service, config.default_namespace))
+}
