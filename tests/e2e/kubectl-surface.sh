@@ -45,6 +45,7 @@ discovery() {
     # shellcheck disable=SC2086
     has "$V explain from OpenAPI v2" "$(k explain $older ipclaim.spec 2>&1)" "poolRef" "prefixLength" "<integer>" "reclaimPolicy"
     is "$V ready" "$(k get --raw /readyz 2>&1)" ok
+    is "$V raw JSON ends with a newline" "$(k get --raw "/apis/$GROUP" | tail -c 1 | od -An -c | tr -d ' ')" '\n'
     has "$V ready, verbosely" "$(k get --raw '/readyz?verbose' 2>&1)" "[+]ping ok" "readyz check passed"
     is "$V alive" "$(k get --raw /livez 2>&1)" ok
     has "$V metrics" "$(k get --raw /metrics 2>&1)" "# TYPE "

@@ -70,7 +70,7 @@ impl Documents {
         let trimmed = path.trim_end_matches('/');
         let segments: Vec<&str> = trimmed.split('/').skip(1).collect();
         Ok(Some(match segments.as_slice() {
-            [] => respond::json(200, &self.root()),
+            [] => respond::raw_json(&self.root()),
             ["api"] => self.discovery(request, Discovery::core)?,
             ["api", "v1"] => respond::json(200, &self.discovery.core_resource_list()),
             ["apis"] => self.discovery(request, Discovery::aggregated)?,
@@ -93,7 +93,7 @@ impl Documents {
                 Some((place, document)) => openapi_v3(place, document, request)?,
                 None => return Ok(None),
             },
-            ["version"] => respond::json(200, &self.version),
+            ["version"] => respond::raw_json(&self.version),
             _ => return Ok(None),
         }))
     }
@@ -197,7 +197,8 @@ impl Document {
             response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-        response
+        // What the document is known by, its hash, is that of these bytes.
+        respond::verbatim(response)
     }
 }
 

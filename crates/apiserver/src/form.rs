@@ -1,4 +1,5 @@
-//! The form in which an answer leaves: indented for people, compressed for clients that take it. Events leave as they are.
+//! The form in which an answer leaves: indented for people, with a newline at its end otherwise, compressed for clients that
+//! take it. Events leave as they are.
 
 use std::io::Write as _;
 
@@ -6,15 +7,16 @@ use apimachinery::{
     negotiate::{self, Indenter},
     options::Query,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flate2::{Compression, write::GzEncoder};
 use futures::{StreamExt as _, stream};
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header, response};
 use http_body::Body as _;
 
 use crate::{
     body::{Body, Broken, Content, Pieces},
-    limits, respond,
+    limits,
+    respond::{self, Verbatim},
 };
 
 /// What a client wishes.
@@ -37,7 +39,7 @@ impl Form {
     /// Gives `response` this form.
     pub async fn give(self, response: Response<Body>) -> Response<Body> {
         let (mut head, body) = response.into_parts();
-        let indents = self.pretty && is_plain_json(&head.headers);
+        let layout = self.layout(&head);
         // A document that is written while it is sent would not be, if it were short.
         let large =
             !body.is_events() && body.size_hint().exact().is_none_or(|length| length > limits::COMPRESSED_BYTES_MIN);
@@ -50,26 +52,62 @@ impl Form {
             }
         }
         let body = body.map(async |content| match content {
-            Content::Whole(bytes) => Content::Whole(whole(bytes, indents, gzip).await),
-            Content::Document(pieces) if indents || gzip => Content::Document(while_sent(pieces, indents, gzip)),
-            as_it_is => as_it_is,
+            Content::Whole(bytes) => Content::Whole(whole(bytes, layout, gzip).await),
+            Content::Document(pieces) => Content::Document(while_sent(pieces, layout, gzip)),
+            events @ Content::Events(_) => events,
         });
         Response::from_parts(head, body.await)
     }
+
+    fn layout(self, head: &response::Parts) -> Layout {
+        if head.extensions.get::<Verbatim>().is_some() || !is_json(&head.headers) {
+            Layout::AsItIs
+        } else if self.pretty {
+            Layout::Indented
+        } else {
+            Layout::Line
+        }
+    }
 }
 
-async fn whole(mut bytes: Bytes, indents: bool, gzip: bool) -> Bytes {
-    if let Some(indented) = indents.then(|| negotiate::indent(&bytes)).flatten() {
-        bytes = indented.into();
-    }
+/// How a body is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    /// As it was written.
+    AsItIs,
+    /// Compact JSON with a newline at its end.
+    Line,
+    /// JSON with one field a line and, as kube-apiserver sends it, no newline at its end.
+    Indented,
+}
+
+async fn whole(bytes: Bytes, layout: Layout, gzip: bool) -> Bytes {
+    let indented = (layout == Layout::Indented).then(|| negotiate::indent(&bytes)).flatten();
+    let bytes = match indented {
+        Some(indented) => indented.into(),
+        None if layout == Layout::AsItIs || bytes.is_empty() => bytes,
+        None => with_newline(bytes),
+    };
     if gzip { gzip_aside(bytes).await } else { bytes }
 }
 
+/// The bytes and a newline. They are copied only if others refer to them.
+fn with_newline(bytes: Bytes) -> Bytes {
+    let mut line = bytes.try_into_mut().unwrap_or_else(|shared| {
+        let mut copy = BytesMut::with_capacity(shared.len() + 1);
+        copy.extend_from_slice(&shared);
+        copy
+    });
+    line.extend_from_slice(b"\n");
+    line.freeze()
+}
+
 /// The same, piece by piece.
-fn while_sent(pieces: Pieces, indents: bool, gzip: bool) -> Pieces {
+fn while_sent(pieces: Pieces, layout: Layout, gzip: bool) -> Pieces {
     let press = Press {
         pieces,
-        indenter: indents.then(Indenter::default),
+        layout,
+        indenter: Indenter::default(),
         encoder: gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast())),
         is_over: false,
     };
@@ -79,7 +117,8 @@ fn while_sent(pieces: Pieces, indents: bool, gzip: bool) -> Pieces {
 /// Gives a document its form while it is sent.
 struct Press {
     pieces: Pieces,
-    indenter: Option<Indenter>,
+    layout: Layout,
+    indenter: Indenter,
     encoder: Option<GzEncoder<Vec<u8>>>,
     is_over: bool,
 }
@@ -95,7 +134,7 @@ impl Press {
                 }
                 None => {
                     self.is_over = true;
-                    self.encoder.take().map_or_else(Bytes::new, finish)
+                    self.end()
                 }
             };
             // A compressor keeps what it has until it is worth writing.
@@ -107,14 +146,23 @@ impl Press {
     }
 
     fn push(&mut self, mut piece: Bytes) -> Bytes {
-        if let Some(indenter) = &mut self.indenter {
+        if self.layout == Layout::Indented {
             let mut indented = Vec::with_capacity(piece.len() * 2);
-            indenter.push(&piece, &mut indented);
+            self.indenter.push(&piece, &mut indented);
             piece = indented.into();
         }
         let Some(encoder) = &mut self.encoder else { return piece };
         encoder.write_all(&piece).expect("writing to memory does not fail");
         std::mem::take(encoder.get_mut()).into()
+    }
+
+    fn end(&mut self) -> Bytes {
+        let newline: &'static [u8] = if self.layout == Layout::Line { b"\n" } else { b"" };
+        let last = self.push(Bytes::from_static(newline));
+        match self.encoder.take() {
+            Some(encoder) => [last, finish(encoder)].concat().into(),
+            None => last,
+        }
     }
 }
 
@@ -142,10 +190,10 @@ async fn gzip_aside(bytes: Bytes) -> Bytes {
     compressed.expect("the thread runs to its end: compressing does not panic")
 }
 
-/// Whether the body is JSON that may be laid out anew. What carries a tag is known by its bytes.
-fn is_plain_json(headers: &HeaderMap) -> bool {
-    let json = headers.get(header::CONTENT_TYPE).is_some_and(|media| media == respond::JSON);
-    json && !headers.contains_key(header::ETAG)
+/// Whether the body is JSON, with parameters or without.
+fn is_json(headers: &HeaderMap) -> bool {
+    let media = headers.get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok());
+    media.and_then(|media| media.split(';').next()).is_some_and(|media| media == respond::JSON)
 }
 
 #[cfg(test)]
@@ -178,16 +226,16 @@ mod tests {
     async fn large_bodies_are_compressed_and_small_ones_are_not() {
         let form = Form { pretty: false, gzip: true };
         let long = "x".repeat(usize::try_from(limits::COMPRESSED_BYTES_MIN).unwrap());
-        let (headers, body) = given(form, respond::body(200, respond::JSON, long.clone())).await;
+        let (headers, body) = given(form, respond::body(200, respond::TEXT, long.clone())).await;
         assert_eq!((headers.get("content-encoding"), headers.get("vary"), &body[..]), (None, None, long.as_bytes()));
         let longer = format!("{long}x");
-        let (headers, body) = given(form, respond::body(200, respond::JSON, longer.clone())).await;
+        let (headers, body) = given(form, respond::body(200, respond::TEXT, longer.clone())).await;
         assert!(headers["content-encoding"] == "gzip" && headers["vary"] == "Accept-Encoding", "{headers:?}");
         let mut back = String::new();
         flate2::read::GzDecoder::new(&body[..]).read_to_string(&mut back).unwrap();
         assert_eq!(back, longer);
         let plain = Form { gzip: false, ..form };
-        let (headers, body) = given(plain, respond::body(200, respond::JSON, longer.clone())).await;
+        let (headers, body) = given(plain, respond::body(200, respond::TEXT, longer.clone())).await;
         assert!(!headers.contains_key("content-encoding") && headers["vary"] == "Accept-Encoding", "{headers:?}");
         assert_eq!(body, longer);
     }
@@ -195,7 +243,8 @@ mod tests {
     #[tokio::test]
     async fn document_is_formed_while_it_is_sent() {
         let text = format!("{{\"items\":[{}]}}", vec!["{\"a\":\"b\"}"; 50_000].join(","));
-        let expected = negotiate::indent(text.as_bytes()).unwrap();
+        let indented = negotiate::indent(text.as_bytes()).unwrap();
+        let line = format!("{text}\n").into_bytes();
         for (pretty, gzip) in [(false, false), (true, false), (false, true), (true, true)] {
             let pieces: Vec<_> = text.as_bytes().chunks(1_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
             let response = respond::body(200, respond::JSON, Body::document(stream::iter(pieces)));
@@ -208,7 +257,7 @@ mod tests {
             } else {
                 back = body.into();
             }
-            assert_eq!(back, if pretty { &expected[..] } else { text.as_bytes() }, "pretty {pretty}, gzip {gzip}");
+            assert_eq!(&back, if pretty { &indented } else { &line }, "pretty {pretty}, gzip {gzip}");
         }
     }
 
@@ -237,20 +286,41 @@ mod tests {
     async fn what_is_compressed_already_stays() {
         let form = Form { pretty: false, gzip: true };
         let long = "x".repeat(usize::try_from(limits::COMPRESSED_BYTES_MIN).unwrap() + 1);
-        let mut response = respond::body(200, respond::JSON, long.clone());
+        let mut response = respond::verbatim(respond::body(200, respond::JSON, long.clone()));
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         assert_eq!(given(form, response).await.1, long);
     }
 
     #[tokio::test]
-    async fn only_json_without_a_tag_is_indented() {
-        let form = Form { pretty: true, gzip: false };
-        assert_eq!(given(form, respond::body(200, respond::JSON, "{\"a\":[]}")).await.1, "{\n  \"a\": []\n}");
-        for media in ["application/yaml", respond::TEXT] {
-            assert_eq!(given(form, respond::body(200, media, "{\"a\":[]}")).await.1, "{\"a\":[]}", "{media}");
+    async fn json_is_indented_or_ends_with_a_newline() {
+        let given = async |pretty, media: &'static str, text: &'static str| {
+            given(Form { pretty, gzip: false }, respond::body(200, media, text)).await.1
+        };
+        for media in [respond::JSON, "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"] {
+            assert_eq!(given(true, media, "{\"a\":[]}").await, "{\n  \"a\": []\n}", "{media}");
+            assert_eq!(given(false, media, "{\"a\":[]}").await, "{\"a\":[]}\n", "{media}");
+            assert_eq!(given(false, media, "").await, "", "{media}");
         }
-        let mut tagged = respond::body(200, respond::JSON, "{\"a\":[]}");
-        tagged.headers_mut().insert(header::ETAG, HeaderValue::from_static("\"x\""));
-        assert_eq!(given(form, tagged).await.1, "{\"a\":[]}");
+        for media in ["application/yaml", "application/json-seq", respond::TEXT] {
+            for pretty in [false, true] {
+                assert_eq!(given(pretty, media, "{\"a\":[]}").await, "{\"a\":[]}", "{media}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn newline_is_added_to_bytes_that_others_refer_to_without_changing_them() {
+        let shared = Bytes::from("{}".to_owned());
+        let form = Form { pretty: false, gzip: false };
+        assert_eq!(given(form, respond::body(200, respond::JSON, shared.clone())).await.1, "{}\n");
+        assert_eq!(shared, "{}");
+    }
+
+    #[tokio::test]
+    async fn verbatim_answers_keep_their_bytes() {
+        for pretty in [false, true] {
+            let response = respond::verbatim(respond::body(200, respond::JSON, "{\"a\":[]}"));
+            assert_eq!(given(Form { pretty, gzip: false }, response).await.1, "{\"a\":[]}");
+        }
     }
 }

@@ -31,6 +31,21 @@ pub fn json(code: u16, value: &Value) -> Response<Body> {
     body(code, JSON, value.to_string())
 }
 
+/// A JSON answer that is indented for every client, and has no newline at its end: what kube-apiserver calls raw JSON.
+pub fn raw_json(value: &Value) -> Response<Body> {
+    verbatim(body(200, JSON, format!("{value:#}")))
+}
+
+/// Marks an answer of which the bytes are sent as they are, in whatever layout the client wishes JSON.
+#[derive(Clone, Copy, Debug)]
+pub struct Verbatim;
+
+/// The answer with this mark.
+pub fn verbatim(mut response: Response<Body>) -> Response<Body> {
+    response.extensions_mut().insert(Verbatim);
+    response
+}
+
 /// A text answer.
 pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
     body(code, TEXT, text)

@@ -27,8 +27,10 @@ mod restored;
 mod terminating_pools;
 
 mod access;
+mod answer_bytes;
 mod applies;
 mod certificates;
+mod client_proxy;
 mod compatibility;
 mod connections;
 mod deletes;
