@@ -395,6 +395,12 @@ pub trait Kind<W>: Send + Sync {
         false
     }
 
+    /// What the deletion of a namespace does with objects of this kind beside deleting them. The conditions of the namespace
+    /// say it.
+    fn end_with_namespace(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Marks an object whose finalizers hold its deletion up (`phase: Releasing`).
     fn mark_terminating(&self, object: &mut Object) {
         let _ = object;

@@ -61,6 +61,14 @@ pub struct Committed {
     pub warnings: Vec<String>,
 }
 
+impl Committed {
+    /// The same with more warnings.
+    fn warned(mut self, warnings: Vec<String>) -> Self {
+        self.warnings.extend(warnings);
+        self
+    }
+}
+
 /// The committer: owns the order of all writes of this server.
 pub struct Committer<W> {
     /// Where everything is kept. Nobody else may write to it, unless it says that it is shared.

@@ -312,6 +312,15 @@ pub const CONFIG_MAP_KEY_BYTES_MAX: usize = 253;
 ///
 /// Unit: conditions. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
 pub const NAMESPACE_CONDITIONS_MAX: usize = 100;
+/// The finalizers that the condition of a namespace names, of what is left in it.
+///
+/// Unit: finalizers. Test: `crates/apiserver/src/standalone/purge/conditions.rs::finalizers_beyond_the_limit_are_not_named`.
+pub const CONDITION_FINALIZERS_MAX: usize = 20;
+
+/// The owners of one object that a write looks up to warn of those that are not there.
+///
+/// Unit: owner references. Test: `crates/apiserver/tests/it/collecting.rs::owners_beyond_the_limit_are_not_looked_up`.
+pub const OWNERS_LOOKED_UP_MAX: usize = 8;
 
 /// Deletions and changes of the garbage collector, and of a namespace's deletion, that are under way at once.
 ///

@@ -13,6 +13,7 @@ pub(crate) mod events;
 pub(crate) mod follower;
 mod lease;
 pub(crate) mod namespace;
+pub(crate) mod owners;
 mod purge;
 pub(crate) mod rbac;
 pub(crate) mod review;

@@ -188,6 +188,10 @@ impl Kind<World> for Allocations {
         true
     }
 
+    fn end_with_namespace(&self) -> Option<&'static str> {
+        Some("retained IPAllocations are deleted as well, and their blocks are free")
+    }
+
     fn may_delete(&self, _: &World, key: &ObjectKey, object: &Object, _: &Context<'_>) -> Result<(), Refusal> {
         if object.field("spec").get("claimRef").is_none() {
             return Ok(());

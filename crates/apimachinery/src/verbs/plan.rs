@@ -115,6 +115,14 @@ impl<W> Plan<W> {
         }
     }
 
+    /// The version that it is to make, as far as that is known before the decision; `None` for a deletion.
+    pub fn proposed(&self) -> Option<&Object> {
+        match &self.step {
+            Step::Create(new, _) | Step::Update { new, .. } => Some(new),
+            Step::Delete(..) => None,
+        }
+    }
+
     /// The command, to prepare it again for another version; `None` for a create, which suits any.
     pub fn into_command(self) -> Option<Command> {
         self.command.map(|command| *command)

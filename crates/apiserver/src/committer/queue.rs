@@ -30,7 +30,7 @@ use crate::{
     budget::{Budget, Charge},
     holders, limits,
     metrics::{Decided, Metrics, PreparedBy},
-    standalone::{Surroundings, namespace},
+    standalone::{Surroundings, namespace, owners},
     write_path::{Ticket, WritePath},
 };
 
@@ -90,6 +90,8 @@ struct Order<W> {
     /// How long the body and the version of the object that it was prepared for are.
     bytes: usize,
     ticket: Ticket,
+    /// What its caller is told beside what the decision says.
+    warnings: Vec<String>,
 }
 
 /// What is to be decided.
@@ -171,9 +173,10 @@ impl<W: World> Queue<W> {
         let mut order = self.planner.begin(command).await.map_err(refused)?;
         for again in 0.. {
             let (caller, answer) = oneshot::channel();
+            let warnings = mem::take(&mut order.warnings);
             self.enqueue(&key, order, home.clone(), counted, caller)?;
             match answer.await.unwrap_or_else(|_| Err(abandoned()))? {
-                Settled::Committed(committed) => return Ok(committed),
+                Settled::Committed(committed) => return Ok(committed.warned(warnings)),
                 Settled::Outdated(_) if again == limits::PREPARED_AGAIN_MAX => break,
                 Settled::Outdated(outdated) => {
                     let Outdated { command, current } = *outdated;
@@ -194,7 +197,7 @@ impl<W: World> Queue<W> {
         counted: Decided,
         caller: oneshot::Sender<Result<Settled, Refusal>>,
     ) -> Result<(), Refusal> {
-        let Order { work, bytes, ticket } = order;
+        let Order { work, bytes, ticket, warnings: _ } = order;
         let reply = Reply { caller, _ticket: ticket };
         let reads = self.planner.kind(key, None).reads(key);
         let submitted = Submitted { work, reads, home, counted, bytes, reply, _charge: self.bytes.charge(bytes)? };
@@ -319,7 +322,7 @@ impl<W: World> Planner<W> {
         match &command.action {
             Action::Delete(_) => {
                 let bytes = command.body_bytes;
-                Ok(Order { work: Work::Command(Box::new(command)), bytes, ticket })
+                Ok(Order { work: Work::Command(Box::new(command)), bytes, ticket, warnings: Vec::new() })
             }
             Action::Create(_) => self.plan(command, None, ticket).await,
             Action::Update { .. } | Action::Apply { .. } => {
@@ -364,10 +367,22 @@ impl<W: World> Planner<W> {
             planned
         };
         match (planned, home) {
-            (Ok(plan), _) => Ok(Order { work: Work::Plan(Box::new(plan)), bytes, ticket }),
+            (Ok(plan), _) => {
+                let warnings = match self.added_owners(&plan) {
+                    Some(added) => added.warnings(&*self.store, &self.registry).await,
+                    None => Vec::new(),
+                };
+                Ok(Order { work: Work::Plan(Box::new(plan)), bytes, ticket, warnings })
+            }
             (Err(refusal), None) => Err(refusal),
             (Err(refusal), Some(home)) => Err(self.unless_homeless(&key, view, &home, refusal).await),
         }
+    }
+
+    /// The owners that a plan adds, where the garbage collector is ours.
+    fn added_owners(&self, plan: &Plan<W>) -> Option<owners::Added> {
+        let new = plan.proposed().filter(|_| self.surroundings == Surroundings::Nothing)?;
+        owners::Added::of(&plan.key, plan.basis().map(Arc::as_ref), new)
     }
 
     fn prepare(&self, command: Command, current: Option<Version>) -> Result<Plan<W>, Refusal> {

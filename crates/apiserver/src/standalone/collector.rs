@@ -24,6 +24,7 @@ use self::graph::Graph;
 use super::{
     agenda::Agenda,
     follower::{Follower, Trouble, again_and_again, delete, patch},
+    owners::Place,
 };
 use crate::{
     api::{self, Api},
@@ -273,19 +274,9 @@ impl<'a, W: World> Collector<'a, W> {
         self.set_owners(key, object, &owners).await
     }
 
-    /// What the store says of an owner. One of a kind that is not served here is there as far as anybody can tell.
+    /// What the store says of an owner. One that cannot be in this store is there as far as anybody can tell.
     async fn state_of(&self, owner: &OwnerReference, dependent: &ObjectKey) -> Result<Owner, Trouble> {
-        let Some(kind) = self.api.registry.find(&owner.api_version, &owner.kind) else { return Ok(Owner::There) };
-        let resource = kind.resource();
-        if resource.namespaced && dependent.namespace.is_empty() {
-            return Ok(Owner::There);
-        }
-        let key = ObjectKey {
-            resource: resource.plural,
-            scope: dependent.scope.clone(),
-            namespace: if resource.namespaced { dependent.namespace.clone() } else { String::new() },
-            name: owner.name.clone(),
-        };
+        let Place::At(key) = Place::of(owner, dependent, &self.api.registry) else { return Ok(Owner::There) };
         Ok(match self.get(&key).await? {
             Some(found) if found.metadata.uid != owner.uid => Owner::Gone,
             Some(found) if awaits(&found, FINALIZER_FOREGROUND) => Owner::Waiting,

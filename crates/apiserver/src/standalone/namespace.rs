@@ -162,7 +162,7 @@ fn schema() -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
     json!({
         "type": "object",
-        "description": "Namespace provides a scope for names: claims of different namespaces may have the same name. Deleting one deletes everything in it.",
+        "description": "Namespace provides a scope for names: claims of different namespaces may have the same name. Deleting one deletes everything in it, also what outlives its owner otherwise, such as retained allocations.",
         "properties": {
             "spec": {
                 "type": "object",

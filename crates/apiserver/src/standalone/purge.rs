@@ -1,20 +1,25 @@
 //! Empties namespaces that are being deleted, and lets them go when nothing is in them any more.
 //!
 //! The committer lets nothing new into a namespace from the moment in which its deletion is committed, so that a list
-//! from then on shows all that there will ever be.
+//! from then on shows all that there will ever be. While something is left, the conditions of the namespace say what.
+
+mod conditions;
 
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
 use apimachinery::{
     command::{ObjectKey, Scope},
-    kind::{Kind, Subresource, Verb, World, key_prefix},
+    kind::{Kind, Resource, Subresource, Verb, World, key_prefix},
+    object::Object,
     options::{DeleteOptions, Propagation},
+    refusal::Reason,
 };
 use futures::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{Key, Record};
 use tokio::time::Instant;
 
+use self::conditions::Left;
 use super::{
     agenda::Agenda,
     follower::{Follower, Trouble, again_and_again, delete, patch},
@@ -22,9 +27,14 @@ use super::{
 };
 use crate::{
     api::{self, Api},
-    committer, limits,
+    committer,
+    hub::Event,
+    limits,
     outage::Outage,
 };
+
+/// The owner of the conditions.
+const MANAGER: &str = "namespace-controller";
 
 /// Works until it is dropped.
 pub async fn run<W: World>(api: Arc<Api<W>>) {
@@ -45,11 +55,11 @@ struct Purge<'a, W> {
 }
 
 /// What became of an attempt.
-enum Emptied {
-    /// The namespace may go.
-    Entirely,
-    /// So many objects are left; what the first of those says that could not be deleted.
-    But(usize, Option<Trouble>),
+enum Attempt {
+    /// There is nothing left to do, unless an event says so.
+    Done,
+    /// Something is left in the namespace.
+    Left(Left),
 }
 
 impl<'a, W: World> Purge<'a, W> {
@@ -91,7 +101,7 @@ impl<'a, W: World> Purge<'a, W> {
         self.agenda.add(key);
     }
 
-    fn observe(&mut self, event: &crate::hub::Event) {
+    fn observe(&mut self, event: &Event) {
         if event.key.starts_with(namespace::PREFIX) {
             match event.current() {
                 Ok(Some(namespace)) if namespace.is_terminating() => self.begin(&event.key),
@@ -99,12 +109,11 @@ impl<'a, W: World> Purge<'a, W> {
                 Ok(None) => drop(self.terminating.remove(&event.key)),
                 Err(unreadable) => tracing::error!(error = %unreadable, "a namespace is passed over"),
             }
-        } else if !event.exists() {
-            // What was waited for may be gone.
+        } else {
             let mut parts = event.key.splitn(4, '/').skip(1);
             if let (Some(scope), Some(namespace)) = (parts.next(), parts.next()) {
                 let key = namespace::key(&Scope::from_key(scope), namespace).to_text();
-                if self.terminating.contains(&key) {
+                if self.terminating.contains(&key) && may_release(event) {
                     self.agenda.add(key);
                 }
             }
@@ -114,10 +123,10 @@ impl<'a, W: World> Purge<'a, W> {
     async fn attend(&mut self, key: String) {
         let Some(namespace) = api::object_key(&self.api.registry, &key) else { return };
         match self.finish(&namespace).await {
-            Ok(Emptied::Entirely) => self.agenda.done(&key),
-            Ok(Emptied::But(left, trouble)) => {
-                let why = trouble.map(|trouble| trouble.to_string());
-                tracing::info!(namespace = namespace.name, left, why, "a namespace that is being deleted is not empty");
+            Ok(Attempt::Done) => self.agenda.done(&key),
+            Ok(Attempt::Left(left)) => {
+                let (name, count, why) = (&namespace.name, left.count(), left.refusal());
+                tracing::info!(namespace = name, left = count, why, "a namespace that is being deleted is not empty");
                 self.agenda.failed(key, Instant::now());
             }
             Err(error) => {
@@ -127,64 +136,141 @@ impl<'a, W: World> Purge<'a, W> {
         }
     }
 
-    async fn finish(&self, namespace: &ObjectKey) -> Result<Emptied, Trouble> {
-        let Ok(key) = Key::new(namespace.to_text()) else { return Ok(Emptied::Entirely) };
-        let Some(record) = self.api.store.get(&key).await? else { return Ok(Emptied::Entirely) };
+    async fn finish(&self, namespace: &ObjectKey) -> Result<Attempt, Trouble> {
+        let Ok(key) = Key::new(namespace.to_text()) else { return Ok(Attempt::Done) };
+        let Some(record) = self.api.store.get(&key).await? else { return Ok(Attempt::Done) };
         let object = committer::parse(&key, &record.value)?;
         let finalizers = namespace::finalizers(&object);
         if !object.is_terminating() || !finalizers.contains(&namespace::FINALIZER) {
-            return Ok(Emptied::Entirely);
+            return Ok(Attempt::Done);
         }
-        let emptied = self.empty(namespace).await?;
-        if matches!(emptied, Emptied::Entirely) {
-            let kept: Vec<_> = finalizers.into_iter().filter(|name| *name != namespace::FINALIZER).collect();
-            let meta = &object.metadata;
-            let change = json!({
-                "metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version},
-                "spec": {"finalizers": kept},
-            });
-            patch(self.api, namespace.clone(), &change, Some(Subresource::Finalize), "").await?;
+        let mut left = Left::default();
+        self.empty(namespace, &mut left).await?;
+        self.count(namespace, &mut left).await?;
+        let kept: Vec<_> = finalizers.into_iter().filter(|name| *name != namespace::FINALIZER).collect();
+        let goes = left.count() == 0 && kept.is_empty() && object.metadata.finalizers.is_empty();
+        // Their change is an event, after which this namespace is looked at again.
+        let has_told = !goes && self.tell(namespace, &object, &left).await;
+        if left.count() > 0 {
+            return Ok(Attempt::Left(left));
+        }
+        if !has_told {
+            self.change(namespace, &object, ("spec", json!({"finalizers": kept})), Subresource::Finalize, "").await?;
             tracing::info!(namespace = namespace.name, "a namespace was deleted with all that was in it");
         }
-        Ok(emptied)
+        Ok(Attempt::Done)
     }
 
-    /// Deletes everything in a namespace, kind by kind in the order of their registration, and counts what is left then.
-    async fn empty(&self, namespace: &ObjectKey) -> Result<Emptied, Trouble> {
-        let kinds = || self.api.registry.iter().map(Kind::resource).filter(|resource| resource.namespaced);
-        let mut trouble = None;
-        for resource in kinds().filter(|resource| resource.verbs.contains(&Verb::Delete)) {
-            let prefix = key_prefix(resource.plural, &namespace.scope, Some(&namespace.name));
-            let mut after = None;
-            loop {
-                let limit = limits::BACKGROUND_WRITES_MAX;
-                let page = self.api.store.list(&prefix, after.as_ref(), None, limit).await?;
-                let deletions = join_all(page.records.iter().map(|record| self.delete(record))).await;
-                for refused in deletions.into_iter().filter_map(Result::err) {
-                    trouble.get_or_insert(refused);
-                }
-                after = page.records.into_iter().next_back().map(|record| record.key);
-                if !page.more {
-                    break;
+    /// Deletes everything in a namespace, kind by kind in the order of their registration.
+    async fn empty(&self, namespace: &ObjectKey, left: &mut Left) -> Result<(), Trouble> {
+        for kind in self.kinds().filter(|kind| kind.resource().verbs.contains(&Verb::Delete)) {
+            let mut refusal = None;
+            let mut pages = Pages::of(self.api, kind.resource(), namespace, limits::BACKGROUND_WRITES_MAX);
+            while let Some(records) = pages.next().await? {
+                let deletions = join_all(records.iter().map(|record| self.delete(kind, record))).await;
+                refusal = refusal.or(deletions.into_iter().find_map(Result::err));
+            }
+            if let Some(refusal) = refusal {
+                left.refused(refusal.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what is in a namespace.
+    async fn count(&self, namespace: &ObjectKey, left: &mut Left) -> Result<(), Trouble> {
+        for kind in self.kinds() {
+            let mut pages = Pages::of(self.api, kind.resource(), namespace, limits::PAGE_RECORDS_MAX);
+            while let Some(records) = pages.next().await? {
+                for record in records {
+                    let object = committer::parse(&record.key, &record.value)?;
+                    left.add(kind.resource(), &object);
                 }
             }
         }
-        let mut left = 0;
-        for resource in kinds() {
-            let prefix = key_prefix(resource.plural, &namespace.scope, Some(&namespace.name));
-            left += self.api.store.list(&prefix, None, None, limits::PAGE_RECORDS_MAX).await?.records.len();
-        }
-        Ok(if left == 0 { Emptied::Entirely } else { Emptied::But(left, trouble) })
+        Ok(())
     }
 
-    async fn delete(&self, record: &Record) -> Result<(), Trouble> {
+    /// Brings the conditions of a namespace up to date. Whether that changed the namespace.
+    async fn tell(&self, namespace: &ObjectKey, object: &Object, left: &Left) -> bool {
+        let notes: Vec<_> = self.kinds().filter_map(Kind::end_with_namespace).collect();
+        let Some(conditions) = conditions::updated(object, left, &notes, api::now()) else { return false };
+        let status = ("status", json!({"conditions": conditions}));
+        match self.change(namespace, object, status, Subresource::Status, MANAGER).await {
+            Ok(()) => true,
+            // Another replica was first.
+            Err(Trouble::Refused(refusal)) if refusal.reason == Reason::Conflict => true,
+            Err(trouble) => {
+                let name = &namespace.name;
+                tracing::warn!(namespace = name, error = %trouble, "the conditions of a namespace cannot be changed");
+                false
+            }
+        }
+    }
+
+    /// Changes a part of exactly this version of a namespace.
+    async fn change(
+        &self,
+        namespace: &ObjectKey,
+        object: &Object,
+        (field, value): (&str, Value),
+        part: Subresource,
+        manager: &str,
+    ) -> Result<(), Trouble> {
+        let meta = &object.metadata;
+        let change = json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version}, field: value});
+        patch(self.api, namespace.clone(), &change, Some(part), manager).await
+    }
+
+    /// The kinds of objects in namespaces.
+    fn kinds(&self) -> impl Iterator<Item = &dyn Kind<W>> {
+        self.api.registry.iter().filter(|kind| kind.resource().namespaced)
+    }
+
+    async fn delete(&self, kind: &dyn Kind<W>, record: &Record) -> Result<(), Trouble> {
         let object = committer::parse(&record.key, &record.value)?;
         let Some(key) = api::object_key(&self.api.registry, record.key.as_str()) else { return Ok(()) };
-        if object.is_terminating() {
+        // What comes and goes with its owner cannot be deleted by itself.
+        let goes_with_owner = kind.follows() && !object.metadata.owner_references.is_empty();
+        if object.is_terminating() || goes_with_owner {
             return Ok(());
         }
         let uid = Some(object.metadata.uid.clone());
         let options = DeleteOptions { uid, propagation: Some(Propagation::Background), ..DeleteOptions::default() };
         delete(self.api, key, options).await
+    }
+}
+
+/// Whether what a namespace waits for may be over with this event: an object is gone, or one of its finalizers.
+fn may_release(event: &Event) -> bool {
+    let (Ok(old), Ok(new)) = (event.previous(), event.current()) else { return true };
+    let finalizers = |object: Option<&Arc<Object>>| object.map(|object| object.metadata.finalizers.clone());
+    new.is_none() || finalizers(old) != finalizers(new)
+}
+
+/// The objects of a kind in a namespace, page by page.
+struct Pages<'a, W> {
+    api: &'a Api<W>,
+    prefix: String,
+    after: Option<Key>,
+    more: bool,
+    limit: usize,
+}
+
+impl<'a, W: World> Pages<'a, W> {
+    fn of(api: &'a Api<W>, resource: &Resource, namespace: &ObjectKey, limit: usize) -> Self {
+        let prefix = key_prefix(resource.plural, &namespace.scope, Some(&namespace.name));
+        Self { api, prefix, after: None, more: true, limit }
+    }
+
+    /// The next page; `None` when there is none.
+    async fn next(&mut self) -> Result<Option<Vec<Record>>, store::Error> {
+        if !self.more {
+            return Ok(None);
+        }
+        let page = self.api.store.list(&self.prefix, self.after.as_ref(), None, self.limit).await?;
+        self.more = page.more;
+        self.after = page.records.last().map(|record| record.key.clone());
+        Ok(Some(page.records))
     }
 }

@@ -217,3 +217,40 @@ async fn a_collector_that_lags_reads_the_store() {
     delete(&front, "root", "Background").await;
     assert_eq!(gone(&mut events, 51).await.len(), 51);
 }
+
+#[tokio::test]
+async fn owners_beyond_the_limit_are_not_looked_up() {
+    let front = alone().await;
+    let missing = |index: usize| {
+        let (name, uid) = (format!("never-{index}"), index.to_string());
+        json!({ "apiVersion": "library.example.com/v1", "kind": "Book", "name": name, "uid": uid })
+    };
+    let mut body = book("of-many", "a");
+    body["metadata"]["ownerReferences"] = (0..20).map(missing).collect();
+    let created = front.client.send(Method::POST, BOOKS, &body).await;
+    let warnings: Vec<_> = created.headers.get_all("warning").iter().map(|it| it.to_str().unwrap()).collect();
+    assert_eq!((created.status, warnings.len()), (201, 8), "{warnings:?}");
+    let fate = "removes this reference, or deletes this object if none of its owners exists";
+    assert!(warnings.iter().all(|warning| warning.contains(fate)), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn owners_that_cannot_be_read_are_not_warned_of() {
+    let front = alone().await;
+    front.store.blind(Some("/never"));
+    let never = json!({ "apiVersion": "library.example.com/v1", "kind": "Book", "name": "never", "uid": "1" });
+    let mut body = book("bereft", "a");
+    body["metadata"]["ownerReferences"] = json!([never]);
+    let created = front.client.send(Method::POST, BOOKS, &body).await;
+    assert_eq!((created.status, created.header("warning")), (201, ""));
+}
+
+#[tokio::test]
+async fn owners_are_not_warned_of_where_a_cluster_collects() {
+    let front = Front::open().await;
+    let never = json!({ "apiVersion": "library.example.com/v1", "kind": "Book", "name": "never", "uid": "1" });
+    let mut body = book("bereft", "a");
+    body["metadata"]["ownerReferences"] = json!([never]);
+    let created = front.client.send(Method::POST, BOOKS, &body).await;
+    assert_eq!((created.status, created.header("warning")), (201, ""));
+}

@@ -134,7 +134,7 @@ async fn json_is_indented_for_people() {
     let front = Front::open().await;
     let path = format!("{API}/shelves/a");
     let plain = front.get(&path).await;
-    assert!(!plain.text().contains('\n'));
+    assert_eq!(plain.text().find('\n'), Some(plain.body.len() - 1), "one line");
     let indented = serde_json::to_string_pretty(&plain.json()).unwrap().len();
     let curl = [("user-agent", "curl/8.14.1")];
     for answer in [front.get(&format!("{path}?pretty=true")).await, front.get_with(&path, &curl).await] {

@@ -247,6 +247,9 @@ async fn finalizers_of_a_namespace_are_removed_by_finalize() {
     let mut events = front.watch(&format!("{NAMESPACES}?watch=true&resourceVersion={from}")).await;
     front.delete(&format!("{NAMESPACES}/team")).await;
     events.expect("MODIFIED").await;
+    let told = events.expect("MODIFIED").await;
+    let conditions: Vec<_> = told["status"]["conditions"].as_array().unwrap().iter().map(|it| &it["status"]).collect();
+    assert_eq!(conditions, ["False"; 5], "nothing is left, and the conditions say so");
     let mut waiting = events.expect("MODIFIED").await;
     assert_eq!(waiting["spec"]["finalizers"], json!(["example.com/audit"]), "the server is done, somebody else is not");
     waiting["spec"]["finalizers"] = json!([]);

@@ -11,7 +11,8 @@ use crate::{
 };
 
 /// An IPAllocation records that a block of a pool is held. It is created and deleted by the service together with its
-/// IPClaim; labels and annotations may be changed.
+/// IPClaim; labels and annotations may be changed. One that its claim's policy Retain kept is deleted by itself, or with its
+/// namespace, and its block is free then.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IpAllocation {
     /// Who holds what. Immutable.

@@ -46,7 +46,8 @@ pub struct ClaimSpec {
     /// later, and removed again.
     #[serde(deserialize_with = "unless_empty", skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// What becomes of the block when the claim is deleted; Delete if left out.
+    /// What becomes of the block when the claim is deleted; Delete if left out. Deleting the namespace deletes retained
+    /// allocations, too, and frees their blocks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reclaim_policy: Option<ReclaimPolicy>,
     /// For whom the block is, for information. Immutable.
@@ -60,7 +61,7 @@ pub enum ReclaimPolicy {
     /// It is free at once.
     #[default]
     Delete,
-    /// The allocation stays, without a claim, until it is deleted itself.
+    /// The allocation stays, without a claim, until it is deleted itself or with its namespace.
     Retain,
 }
 

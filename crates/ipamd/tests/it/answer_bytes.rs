@@ -86,7 +86,7 @@ async fn indented_json_and_documents_end_with_their_last_bracket() {
 }
 
 #[tokio::test]
-async fn compressed_and_streamed_lists_end_with_a_newline() {
+async fn compressed_lists_end_with_a_newline() {
     let front = Front::with_pool().await;
     for index in 0..2 {
         // Each annotation makes the list longer than what is sent uncompressed.

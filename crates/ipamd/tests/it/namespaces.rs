@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::claim;
 
-use crate::support::{API, Front, assert_refused, body, failure, names, text};
+use crate::support::{API, Front, Watch, assert_refused, body, failure, names, text};
 
 const NAMESPACES: &str = "/api/v1/namespaces";
 const TEAM: &str = "/api/v1/namespaces/team";
@@ -87,6 +87,84 @@ async fn a_finalizer_is_waited_for_over_a_restart() {
     let claim = body(&front.get(&held).await, 200);
     assert_eq!(text(&claim, "/status/phase"), "Releasing");
     assert_eq!(front.addresses("root").await.1, 256);
+    body(&front.patch(&held, "merge", &json!({ "metadata": { "finalizers": null } })).await, 200);
+    front.gone(TEAM).await;
+    assert_eq!(front.addresses("root").await.1, 0);
+}
+
+/// The next version of the namespace of which the conditions say this: type, status, reason and message.
+async fn told(watch: &mut Watch, conditions: &[[&str; 4]]) -> Value {
+    loop {
+        let event = watch.next().await;
+        assert_eq!(event["type"], "MODIFIED", "{event}");
+        let present: Vec<_> = event["object"]["status"]["conditions"].as_array().into_iter().flatten().collect();
+        let is_told = conditions.iter().all(|wanted| {
+            present.iter().any(|it| [&it["type"], &it["status"], &it["reason"], &it["message"]] == *wanted)
+        });
+        if is_told {
+            return event["object"].clone();
+        }
+    }
+}
+
+#[tokio::test]
+async fn conditions_say_why_a_namespace_hangs() {
+    let front = Front::with_pool().await;
+    front.namespace("team").await;
+    let held = claim("held").pool("root").length(24).finalizer("example.com/hold").finalizer("example.com/audit");
+    front.claim_in("team", held).await;
+    let kept = json!({
+        "metadata": { "name": "kept" },
+        "spec": { "poolRef": { "name": "root" }, "prefixLength": 24, "reclaimPolicy": "Retain" },
+    });
+    body(&front.post(&format!("{API}/namespaces/team/ipclaims"), kept).await, 201);
+    let from = text(&body(&front.get(NAMESPACES).await, 200), "/metadata/resourceVersion").to_owned();
+    let selector = "fieldSelector=metadata.name%3Dteam";
+    let mut watch = front.watch(&format!("{NAMESPACES}?watch=true&{selector}&resourceVersion={from}")).await;
+    body(&front.send(Method::DELETE, TEAM, &[], "").await, 200);
+
+    let finalizers = |names: &str| format!("Some content in the namespace has finalizers remaining: {names}");
+    let both = finalizers("example.com/audit in 1 resource instances, example.com/hold in 1 resource instances");
+    let namespace = told(
+        &mut watch,
+        &[
+            [
+                "NamespaceDeletionDiscoveryFailure",
+                "False",
+                "ResourcesDiscovered",
+                "All resources successfully discovered",
+            ],
+            [
+                "NamespaceDeletionGroupVersionParsingFailure",
+                "False",
+                "ParsedGroupVersions",
+                "All legacy kube types successfully parsed",
+            ],
+            [
+                "NamespaceDeletionContentFailure",
+                "False",
+                "ContentDeleted",
+                "All content successfully deleted, may be waiting on finalization; retained IPAllocations are deleted as \
+                 well, and their blocks are free",
+            ],
+            [
+                "NamespaceContentRemaining",
+                "True",
+                "SomeResourcesRemain",
+                "Some resources are remaining: ipallocations.ipam.miloapis.com has 1 resource instances, \
+                 ipclaims.ipam.miloapis.com has 1 resource instances",
+            ],
+            ["NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain", &both],
+        ],
+    )
+    .await;
+    assert_eq!(text(&namespace, "/status/phase"), "Terminating");
+    assert_eq!(front.addresses("root").await.1, 256, "the block of the retained allocation is free");
+
+    let held = format!("{API}/namespaces/team/ipclaims/held");
+    body(&front.patch(&held, "merge", &json!({ "metadata": { "finalizers": ["example.com/audit"] } })).await, 200);
+    let audit = finalizers("example.com/audit in 1 resource instances");
+    told(&mut watch, &[["NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain", &audit]]).await;
     body(&front.patch(&held, "merge", &json!({ "metadata": { "finalizers": null } })).await, 200);
     front.gone(TEAM).await;
     assert_eq!(front.addresses("root").await.1, 0);

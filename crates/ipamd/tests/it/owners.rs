@@ -1,10 +1,12 @@
 //! Owners of claims, and the one owner that the service itself writes.
 
+use std::slice;
+
 use http::Method;
 use serde_json::{Value, json};
 use testkit::{Answer, claim};
 
-use crate::support::{ALLOCATIONS, CLAIMS, Front, body, names, text};
+use crate::support::{ALLOCATIONS, CLAIMS, Front, POOLS, body, names, text};
 
 async fn delete(front: &Front, name: &str, policy: &str) -> Answer {
     let options = json!({ "propagationPolicy": policy });
@@ -85,4 +87,124 @@ async fn a_restart_finishes_what_was_begun() {
     front.gone(&format!("{CLAIMS}/first")).await;
     assert_eq!(names(&body(&front.get(CLAIMS).await, 200)), [""; 0]);
     assert_eq!(front.addresses("root").await.1, 0);
+}
+
+/// The warnings of an answer.
+fn warnings(answer: &Answer) -> Vec<String> {
+    let values = answer.headers.get_all("warning").iter();
+    values.map(|value| value.to_str().unwrap().replace('\\', "")).collect()
+}
+
+/// A claim `name` in the body of a create, with these owners.
+fn claim_of(name: &str, owners: &[Value]) -> Value {
+    json!({
+        "metadata": { "name": name, "ownerReferences": owners },
+        "spec": { "poolRef": { "name": "root" }, "prefixLength": 24 },
+    })
+}
+
+fn reference(kind: &str, name: &str, uid: &str) -> Value {
+    json!({ "apiVersion": "ipam.miloapis.com/v1alpha1", "kind": kind, "name": name, "uid": uid })
+}
+
+const NO_UID: &str = "11111111-2222-3333-4444-555555555555";
+
+#[tokio::test]
+async fn owner_that_is_not_there_is_warned_of() {
+    let front = Front::with_pool().await;
+    let missing = reference("IPClaim", "never-was", NO_UID);
+    let created = front.post(CLAIMS, claim_of("a", slice::from_ref(&missing))).await;
+    assert_eq!(text(&body(&created, 201), "/status/phase"), "Bound");
+    assert_eq!(
+        warnings(&created),
+        [format!(
+            "299 - \"metadata.ownerReferences[0]: there is no IPClaim \"never-was\" with uid \"{NO_UID}\" in namespace \
+             \"default\" (an owner must be in the namespace of what it owns); the garbage collector deletes this object, \
+             because none of its owners exists\""
+        )]
+    );
+    front.gone(&format!("{CLAIMS}/a")).await;
+
+    // Of the same name, and in another namespace.
+    let here = first(&front).await;
+    front.namespace("team").await;
+    front.claim_in("team", claim("there").pool("root").length(24)).await;
+    let there = body(&front.get("/apis/ipam.miloapis.com/v1alpha1/namespaces/team/ipclaims/there").await, 200);
+    let elsewhere = reference("IPClaim", "there", text(&there, "/metadata/uid"));
+    for owner in [reference("IPClaim", "first", NO_UID), reference("IPPool", "root", NO_UID), elsewhere] {
+        let dry = front.post(&format!("{CLAIMS}?dryRun=All"), claim_of("b", slice::from_ref(&owner))).await;
+        let warned = warnings(&dry);
+        assert!(warned[0].contains("the garbage collector deletes this object"), "{warned:?}");
+    }
+    let uid = text(&here, "/metadata/uid");
+    let both = front.post(CLAIMS, claim_of("b", &[reference("IPClaim", "first", uid), missing.clone()])).await;
+    let warned = warnings(&both);
+    assert!(
+        warned.len() == 1
+            && warned[0].contains("metadata.ownerReferences[1]: there is no IPClaim")
+            && warned[0].contains("the garbage collector removes this reference"),
+        "{warned:?}"
+    );
+    for known in [
+        reference("IPClaim", "first", uid),
+        json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "d", "uid": NO_UID }),
+    ] {
+        let created = front.post(CLAIMS, claim_of("c", slice::from_ref(&known))).await;
+        assert_eq!((created.status.as_u16(), warnings(&created)), (201, Vec::new()), "{known}");
+        front.delete_claim("c").await;
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_add_an_owner_warns_and_others_do_not() {
+    let front = Front::with_pool().await;
+    // A finalizer keeps the claims from being collected.
+    let held = |name: &str, owners: &[Value]| {
+        let mut claim = claim_of(name, owners);
+        claim["metadata"]["finalizers"] = json!(["example.com/hold"]);
+        claim
+    };
+    let foreign = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "d", "uid": NO_UID });
+    let missing = reference("IPClaim", "never-was", NO_UID);
+    let owners = json!({ "metadata": { "ownerReferences": [foreign, missing] } });
+    let plain = body(&front.post(CLAIMS, held("a", slice::from_ref(&foreign))).await, 201);
+    let one = format!("{CLAIMS}/a?dryRun=All");
+
+    let patched = front.patch(&one, "merge", &owners).await;
+    assert_eq!((patched.status.as_u16(), warnings(&patched).len()), (200, 1), "a patch");
+    let mut replaced = plain.clone();
+    replaced["metadata"]["ownerReferences"] = owners["metadata"]["ownerReferences"].clone();
+    let replaced = front.http.send_json(Method::PUT, &one, &replaced).await.unwrap();
+    assert_eq!((replaced.status.as_u16(), warnings(&replaced).len()), (200, 1), "a replacement");
+    let applied = json!({
+        "apiVersion": "ipam.miloapis.com/v1alpha1", "kind": "IPClaim",
+        "metadata": { "name": "b", "ownerReferences": [missing] },
+        "spec": { "poolRef": { "name": "root" }, "prefixLength": 24 },
+    });
+    let apply = [("content-type", "application/apply-patch+yaml")];
+    let path = format!("{CLAIMS}/b?fieldManager=m&dryRun=All");
+    let applied = front.send(Method::PATCH, &path, &apply, applied.to_string()).await;
+    assert_eq!((applied.status.as_u16(), warnings(&applied).len()), (201, 1), "an apply");
+
+    let labels = json!({ "metadata": { "labels": { "x": "y" } } });
+    let labelled = front.patch(&format!("{CLAIMS}/a"), "merge", &labels).await;
+    assert_eq!((labelled.status.as_u16(), warnings(&labelled)), (200, Vec::new()), "another change");
+    let removed = front.patch(&one, "merge", &json!({ "metadata": { "ownerReferences": null } })).await;
+    assert_eq!((removed.status.as_u16(), warnings(&removed)), (200, Vec::new()), "a removal");
+}
+
+#[tokio::test]
+async fn owner_in_a_namespace_is_none_of_a_pool() {
+    let front = Front::with_pool().await;
+    let owner = first(&front).await;
+    let pool = json!({
+        "metadata": {
+            "name": "owned", "ownerReferences": [reference("IPClaim", "first", text(&owner, "/metadata/uid"))],
+        },
+        "spec": { "cidr": "10.1.0.0/16" },
+    });
+    let created = front.post(POOLS, pool).await;
+    assert_eq!(created.status, 201, "{}", created.text());
+    let warned = warnings(&created);
+    assert!(warned.len() == 1 && warned[0].contains("is in a namespace, and this object is not"), "{warned:?}");
 }
