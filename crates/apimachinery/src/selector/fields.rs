@@ -59,7 +59,9 @@ impl FieldSelector {
             check_field(&requirement.field, resource)?;
             let computed = resource.computed_fields.iter().find(|(field, _)| *field == requirement.field);
             requirement.computed = computed.map(|(_, compute)| Computed(*compute));
-            if let Some(canonical) = canonical_cidr(&requirement.value).filter(|_| is_cidr(&requirement.field, resource)) {
+            if let Some(canonical) =
+                canonical_cidr(&requirement.value).filter(|_| is_cidr(&requirement.field, resource))
+            {
                 requirement.value = canonical;
             }
         }

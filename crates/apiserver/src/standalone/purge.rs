@@ -219,7 +219,7 @@ impl<'a, W: World> Purge<'a, W> {
     ) -> Result<(), Trouble> {
         let meta = &object.metadata;
         let change = json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version}, field: value});
-        patch(self.api, namespace.clone(), &change, Some(part), manager).await
+        patch(self.api, namespace.clone(), &change, Some(part), manager).await.map(drop)
     }
 
     /// The kinds of objects in namespaces.

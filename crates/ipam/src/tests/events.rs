@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use apimachinery::{
-    kind::Kind,
     object::Object,
     occasion::{Narrator, Standing},
 };

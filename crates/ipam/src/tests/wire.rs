@@ -46,7 +46,7 @@ fn discovery() {
 fn cell(column: &Column, object: &Object) -> Value {
     match column.cell {
         Cell::Name => object.metadata.name.clone().into(),
-        Cell::Age => "age".into(),
+        Cell::Age | Cell::Since(_) => "age".into(),
         Cell::Pointer(pointer) => object.to_value().pointer(pointer).cloned().unwrap_or_default(),
         Cell::Computed(cell) => cell(object),
     }

@@ -1,19 +1,16 @@
 //! Pools, child pools, claims and allocations as a domain of the simulation.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, LazyLock, RwLock, atomic::AtomicBool},
-};
+use std::sync::{Arc, LazyLock, RwLock, atomic::AtomicBool};
 
 use apimachinery::{
     access::Rights,
     command::{Action, Command, Mutation, ObjectKey, Scope, Seed},
     draft::Reader,
-    kind::{Kind, Registry},
+    kind::Registry,
     options::{DeleteOptions, FieldValidation},
     patch::Patch,
     refusal::{Reason, Refusal},
-    schema::Schema,
+    schema::Schemas,
 };
 use apiserver::{committer::Committer, hub::Hub, metrics::Metrics, standalone::Surroundings};
 use consistency::Inventory;
@@ -39,10 +36,7 @@ const CHILDREN: [(&str, u32, [u32; 2]); 2] = [("half", 27, [29, 30]), ("quarter"
 const TIER: &str = "gold";
 
 static REGISTRY: LazyLock<Arc<Registry<World>>> = LazyLock::new(|| Arc::new(ipam::registry()));
-static SCHEMAS: LazyLock<Arc<HashMap<&'static str, Schema>>> = LazyLock::new(|| {
-    let resources = REGISTRY.iter().map(Kind::resource);
-    Arc::new(resources.map(|resource| (resource.plural, Schema::for_resource(resource))).collect())
-});
+static SCHEMAS: LazyLock<Arc<Schemas>> = LazyLock::new(|| Arc::new(Schemas::of(&REGISTRY)));
 
 pub struct Pools;
 
@@ -232,7 +226,7 @@ fn allocation_of(claim: &ObjectKey) -> String {
 
 fn create(key: ObjectKey, body: Value, seed: Seed) -> Command {
     let resource = REGISTRY.get(key.resource).unwrap().resource();
-    let (schema, validation) = (&SCHEMAS[key.resource], FieldValidation::Strict);
+    let (schema, validation) = (SCHEMAS.get(resource), FieldValidation::Strict);
     let draft = Reader { resource, schema, name: &key.name, validation }.body(named(&key, body).into()).unwrap();
     command(key, Action::Create(Box::new(draft)), seed)
 }
