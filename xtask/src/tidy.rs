@@ -8,6 +8,7 @@ mod limits;
 mod links;
 mod opening;
 mod purity;
+mod shown;
 mod text;
 
 use std::fmt;
@@ -42,10 +43,19 @@ impl fmt::Display for Fault {
 
 /// Every fault of the tree.
 pub fn faults(tree: &Tree) -> Vec<Fault> {
-    [arrows::check, purity::check, links::check, opening::check, text::check, compatibility::check, limits::check]
-        .iter()
-        .flat_map(|check| check(tree))
-        .collect()
+    [
+        arrows::check,
+        purity::check,
+        links::check,
+        opening::check,
+        shown::check,
+        text::check,
+        compatibility::check,
+        limits::check,
+    ]
+    .iter()
+    .flat_map(|check| check(tree))
+    .collect()
 }
 
 /// The faults as lines, for the tests of the checks.
@@ -69,7 +79,7 @@ mod tests {
             }
         )*};
     }
-    this_repository!(arrows, purity, links, opening, text, compatibility, limits);
+    this_repository!(arrows, purity, links, opening, shown, text, compatibility, limits);
 
     #[test]
     fn one_fault_of_each_check_reaches_the_command() {
