@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.."
 WATCH_LIST_SINCE=0.30
 PYTHON_MINOR_NEEDED=10
 SUITE_SECONDS=${SUITE_SECONDS:-1800}
-SUITES=${CONFORMANCE:-"client-go-0.26 client-go-0.30 client-go-0.34 client-go-0.37 controller-runtime python helm-3 helm-4"}
+SUITES=${CONFORMANCE:-"client-go-0.26 client-go-0.30 client-go-0.34 client-go-0.37 controller-runtime python helm-3 helm-4 gitops"}
 export IPAM_EXPECT_APPLY=${IPAM_EXPECT_APPLY:-1}
 # An older Go gets itself the one that a module asks for.
 export GOTOOLCHAIN=${GOTOOLCHAIN:-auto}
@@ -133,6 +133,21 @@ helm_suite() {
         "$ROOT/tests/conformance/helm/session.sh"
 }
 
+# With an empty server of its own: the blocks of the examples are fixed.
+empty_server() { server_stop && server_start; }
+
+gitops_suite() {
+    local kubectls
+    # The oldest and the newest.
+    kubectls=$(find_kubectls | xargs -n 1 | sed -n '1p;$p' | uniq | xargs)
+    if [ -z "$kubectls" ] || ! { command -v jq >/dev/null || install jq; }; then
+        echo "gitops: SKIPPED: it needs kubectl 1.27 or later and jq"
+        return
+    fi
+    empty_server
+    run gitops env KUBECTLS="$kubectls" IPAM="$IPAM" DATA_DIR="$SERVER_DIR/data" "$ROOT/tests/conformance/gitops/session.sh"
+}
+
 python_suite() {
     if ! need_python; then
         echo "python: SKIPPED: it needs Python 3.$PYTHON_MINOR_NEEDED or later with venv, and that is neither here nor in Debian's packages"
@@ -153,6 +168,7 @@ for suite in $SUITES; do
     client-go-* | controller-runtime) go_suite "$suite" ;;
     python) python_suite ;;
     helm-*) helm_suite "$suite" ;;
+    gitops) gitops_suite ;;
     *) echo "conformance: there is no suite $suite" >&2; exit 2 ;;
     esac
 done

@@ -9,18 +9,6 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/server.sh
 . scripts/server.sh
 
-# The kubectl in PATH and the versions that some distributions lay beside it, as far as they are recent enough.
-find_kubectls() {
-    local first folder candidate found=
-    first=$(command -v kubectl) || return 0
-    folder=$(dirname "$(readlink -f "$first")")
-    for candidate in "$folder"/kubectl.1.*; do
-        if [ -x "$candidate" ] && kubectl_is_recent "$candidate"; then found="$found $candidate"; fi
-    done
-    if [ -z "$found" ] && kubectl_is_recent "$first"; then found=$first; fi
-    echo "$found"
-}
-
 KUBECTLS=${KUBECTLS:-$(find_kubectls)}
 # The newest of them, which is the last.
 KUBECTL=${KUBECTL:-${KUBECTLS##* }}

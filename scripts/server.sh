@@ -73,3 +73,15 @@ kubectl_is_recent() {
     minor=$("$1" version --client -o json 2>/dev/null | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p' | head -n 1)
     [ "${minor:-0}" -ge 27 ]
 }
+
+# The kubectl in PATH and the versions that some distributions lay beside it, as far as they are recent enough.
+find_kubectls() {
+    local first folder candidate found=
+    first=$(command -v kubectl) || return 0
+    folder=$(dirname "$(readlink -f "$first")")
+    for candidate in "$folder"/kubectl.1.*; do
+        if [ -x "$candidate" ] && kubectl_is_recent "$candidate"; then found="$found $candidate"; fi
+    done
+    if [ -z "$found" ] && kubectl_is_recent "$first"; then found=$first; fi
+    echo "$found"
+}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The life of two releases through Helm, whose books are kept in config maps.
+# The life of two releases of the charts in examples/gitops/helm, whose records Helm keeps in config maps.
 #
 #   HELM              the helm to use (required)
 #   KUBECONFIG        the server (required)
@@ -8,9 +8,10 @@
 set -uo pipefail
 export HELM_DRIVER=configmap
 export E2E_V4=$CONFORMANCE_NET
-cd "$(dirname "$0")" || exit 1
+cd "$(dirname "$0")/../../.." || exit 1
 # shellcheck source=tests/e2e/common.sh
-. ../../e2e/common.sh
+. tests/e2e/common.sh
+CHARTS=examples/gitops/helm
 
 VERSION=$("$HELM" version --template '{{.Version}}')
 NS=helm-$RUN-${CONFORMANCE_NET##*.}
@@ -30,23 +31,23 @@ finish() {
 trap finish EXIT
 
 # block: what the notes of the release say of its claim now.
-block() { h upgrade web claims --reuse-values --dry-run=server 2>&1 | grep '^block='; }
+block() { h upgrade web "$CHARTS/claims" --reuse-values --dry-run=server 2>&1 | grep '^block='; }
 
-does "install makes its namespace" h install "$POOL" pools --create-namespace --wait --timeout 60s --set "cidr=$E2E_V4.0.0/24"
-does "install of a claim" h install web claims --wait --timeout 60s --set "pool=$POOL"
+does "install makes its namespace" h install "$POOL" "$CHARTS/pools" --create-namespace --wait --timeout 60s --set "cidr=$E2E_V4.0.0/24"
+does "install of a claim" h install web "$CHARTS/claims" --wait --timeout 60s --set "pool=$POOL"
 is "lookup finds the block" "$(block)" "block=$E2E_V4.0.0/25 tier=one"
 # Helm 4 shows them unasked.
 SHOW=()
 if [[ $VERSION == v3.* ]]; then SHOW=(--show-resources); fi
 has "status shows the claim" "$(h status web "${SHOW[@]}" 2>&1)" "STATUS: deployed" IPClaim
-does "the same again" h upgrade web claims --wait --timeout 60s --reuse-values
-does "upgrade" h upgrade web claims --wait --timeout 60s --reuse-values --set tier=two
+does "the same again" h upgrade web "$CHARTS/claims" --wait --timeout 60s --reuse-values
+does "upgrade" h upgrade web "$CHARTS/claims" --wait --timeout 60s --reuse-values --set tier=two
 is "changes the claim, not its block" "$(block)" "block=$E2E_V4.0.0/25 tier=two"
 does "rollback" h rollback web 1 --wait --timeout 60s
 is "takes the change back" "$(block)" "block=$E2E_V4.0.0/25 tier=one"
 is "history" "$(h history web -o json | grep -o '"revision":[0-9]*' | tr '\n' ' ')" \
     '"revision":1 "revision":2 "revision":3 "revision":4 '
-if OUT=$(h install taken claims --wait --set "pool=nowhere" 2>&1); then
+if OUT=$(h install taken "$CHARTS/claims" --wait --set "pool=nowhere" 2>&1); then
     fail "a claim on no pool is refused" "$OUT"
 else
     has "a claim on no pool is refused, and says why" "$OUT" 'IPPool "nowhere" not found'
