@@ -4,6 +4,7 @@
 #   CONFORMANCE          the suites to run, separated by spaces (default: all)
 #   IPAM_EXPECT_APPLY    1: a server that does not serve server-side apply fails (default); 0: those checks are skipped
 #
+# A suite has its server restarted by the command in CONFORMANCE_RESTART.
 # Each suite ends with a line `SUITE: N passed, N failed, N skipped (N s)`; the last line is `N passed, N failed`.
 # A suite whose toolchain is missing and cannot be installed is skipped, and says so.
 # shellcheck disable=SC2317
@@ -15,11 +16,16 @@ cd "$(dirname "$0")/.."
 # The oldest client-go that can hold its lists and watches in one stream.
 WATCH_LIST_SINCE=0.30
 PYTHON_MINOR_NEEDED=10
+ANSIBLE_PYTHON_MINOR_NEEDED=11
+JAVA_NEEDED=17
+NODE_NEEDED=18
 SUITE_SECONDS=${SUITE_SECONDS:-1800}
-SUITES=${CONFORMANCE:-"client-go-0.26 client-go-0.30 client-go-0.34 client-go-0.37 controller-runtime python helm-3 helm-4 gitops"}
+SUITES=${CONFORMANCE:-"client-go-0.26 client-go-0.30 client-go-0.34 client-go-0.37 controller-runtime python helm-3 helm-4 gitops fabric8 javascript ansible"}
 export IPAM_EXPECT_APPLY=${IPAM_EXPECT_APPLY:-1}
 # An older Go gets itself the one that a module asks for.
 export GOTOOLCHAIN=${GOTOOLCHAIN:-auto}
+export CONFORMANCE_REFUSALS=$PWD/tests/conformance/refusals.json
+export CONFORMANCE_RESTART=$PWD/tests/conformance/restart.sh
 
 ROOT=$PWD
 WORK=$(mktemp -d)
@@ -27,10 +33,16 @@ passed=0
 failed=0
 # Each suite has a /16 of 10.0.0.0/8 to itself.
 net=0
+SUITE_PID=
+restarts=0
+export CONFORMANCE_PID=$$
+export CONFORMANCE_RESTARTS=$WORK/restarts
+echo 0 >"$CONFORMANCE_RESTARTS"
 
 finish() {
     local status=$?
     trap - EXIT
+    if [ -n "$SUITE_PID" ]; then kill "$SUITE_PID" 2>/dev/null || true; fi
     if [ "$status" -ne 0 ] && [ -n "$SERVER_DIR" ]; then
         echo "the server's last words:" >&2
         tail -n 20 "$SERVER_DIR/log" >&2
@@ -44,6 +56,14 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# What tests/conformance/restart.sh asks for.
+restart() {
+    server_restart || exit 1
+    restarts=$((restarts + 1))
+    echo "$restarts" >"$CONFORMANCE_RESTARTS"
+}
+trap restart USR1
+
 # install PACKAGE: from Debian, where that is possible.
 install() {
     local -a root=()
@@ -54,16 +74,30 @@ install() {
         "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >&2
 }
 
+# need_program PROGRAM PACKAGE
+need_program() { command -v "$1" >/dev/null || install "$2"; }
+
 # need_go MODULE: there is a Go that can build it, or one that fetches such a Go itself.
 need_go() {
     command -v go >/dev/null || install golang || return 1
     (cd "$1" && go list -m >/dev/null 2>&1)
 }
 
+# need_python MINOR: there is a Python 3 of that minor version or a later one, with venv.
 need_python() {
     # Debian has the module in a package of its own, and without it the program ends badly only later.
     python3 -c 'import ensurepip, venv' 2>/dev/null || install python3-venv || return 1
-    python3 -c "import sys, ensurepip; sys.exit(sys.version_info < (3, $PYTHON_MINOR_NEEDED))"
+    python3 -c "import sys, ensurepip; sys.exit(sys.version_info < (3, $1))"
+}
+
+need_java() {
+    need_program javac default-jdk-headless && need_program mvn maven || return 1
+    at_least "$(javac -version 2>&1 | sed 's/^javac //')" "$JAVA_NEEDED"
+}
+
+need_node() {
+    need_program node nodejs && need_program npm npm || return 1
+    at_least "$(node --version | sed 's/^v//')" "$NODE_NEEDED"
 }
 
 # count NAME STATUS LOG: adds up the closing line of a suite; one that has none has failed.
@@ -82,11 +116,15 @@ count() {
 
 # run NAME COMMAND...: one suite against the server, and its closing line.
 run() {
-    local name=$1 status=0
+    local name=$1 status before
     shift
     net=$((net + 1))
     echo "== $name"
-    KUBECONFIG=$SERVER_KUBECONFIG CONFORMANCE_NET=10.$net timeout "$SUITE_SECONDS" "$@" >"$WORK/log" 2>"$WORK/stderr" || status=$?
+    KUBECONFIG=$SERVER_KUBECONFIG CONFORMANCE_NET=10.$net timeout "$SUITE_SECONDS" "$@" >"$WORK/log" 2>"$WORK/stderr" &
+    SUITE_PID=$!
+    # A restart of the server interrupts the wait.
+    until before=$restarts; status=0; wait "$SUITE_PID" || status=$?; [ "$before" -eq "$restarts" ]; do :; done
+    SUITE_PID=
     cat "$WORK/log"
     if [ "$status" -ne 0 ]; then tail -n 40 "$WORK/stderr" >&2; fi
     count "$name" "$status" "$WORK/log"
@@ -148,18 +186,74 @@ gitops_suite() {
     run gitops env KUBECTLS="$kubectls" IPAM="$IPAM" DATA_DIR="$SERVER_DIR/data" "$ROOT/tests/conformance/gitops/session.sh"
 }
 
+# installed NAME COMMAND...: the command, which installs what the suite NAME needs, succeeds; else the suite has failed.
+installed() {
+    local name=$1
+    shift
+    if ! "$@" >"$WORK/log" 2>&1; then
+        tail -n 20 "$WORK/log" >&2
+        failed=$((failed + 1))
+        echo "$name: 0 passed, 1 failed, 0 skipped: its packages could not be installed"
+        return 1
+    fi
+}
+
+# python_packages FOLDER REQUIREMENTS: a virtual environment with these packages.
+python_packages() {
+    python3 -m venv "$1" && "$1/bin/pip" install -q --disable-pip-version-check -r "$2"
+}
+
 python_suite() {
-    if ! need_python; then
+    if ! need_python "$PYTHON_MINOR_NEEDED"; then
         echo "python: SKIPPED: it needs Python 3.$PYTHON_MINOR_NEEDED or later with venv, and that is neither here nor in Debian's packages"
         return
     fi
-    if ! { python3 -m venv "$WORK/venv" && "$WORK/venv/bin/pip" install -q --disable-pip-version-check -r tests/conformance/python/requirements.txt; } >"$WORK/log" 2>&1; then
-        tail -n 20 "$WORK/log" >&2
-        failed=$((failed + 1))
-        echo "python: 0 passed, 1 failed, 0 skipped: its packages could not be installed"
+    installed python python_packages "$WORK/venv" tests/conformance/python/requirements.txt || return 0
+    run python "$WORK/venv/bin/python" "$ROOT/tests/conformance/python/suite.py"
+}
+
+ansible_packages() {
+    python_packages "$WORK/ansible" tests/conformance/ansible/requirements.txt &&
+        "$WORK/ansible/bin/python" tests/conformance/ansible/collection.py "$WORK/collections"
+}
+
+ansible_suite() {
+    if ! need_python "$ANSIBLE_PYTHON_MINOR_NEEDED"; then
+        echo "ansible: SKIPPED: it needs Python 3.$ANSIBLE_PYTHON_MINOR_NEEDED or later with venv, and that is neither here nor in Debian's packages"
         return
     fi
-    run python "$WORK/venv/bin/python" "$ROOT/tests/conformance/python/suite.py"
+    installed ansible ansible_packages || return 0
+    run ansible env ANSIBLE_CONFIG="$ROOT/tests/conformance/ansible/ansible.cfg" ANSIBLE_HOME="$WORK/ansible-home" \
+        ANSIBLE_COLLECTIONS_PATH="$WORK/collections" \
+        "$WORK/ansible/bin/ansible-playbook" "$ROOT/tests/conformance/ansible/playbook.yaml"
+}
+
+fabric8_packages() {
+    mvn -q -B -f tests/conformance/fabric8/pom.xml dependency:copy-dependencies -DoutputDirectory="$WORK/fabric8" &&
+        javac -Xlint:all,-try -Werror -cp "$WORK/fabric8/*" -d "$WORK/fabric8" tests/conformance/fabric8/*.java
+}
+
+fabric8_suite() {
+    if ! need_java; then
+        echo "fabric8: SKIPPED: it needs Java $JAVA_NEEDED or later with Maven, and that is neither here nor in Debian's packages"
+        return
+    fi
+    installed fabric8 fabric8_packages || return 0
+    run "fabric8 on Vert.x" java -cp "$WORK/fabric8:$WORK/fabric8/*" conformance.Suite vertx
+    run "fabric8 on the JDK's client" java -cp "$WORK/fabric8:$WORK/fabric8/*" conformance.Suite jdk
+}
+
+javascript_packages() {
+    cp -r tests/conformance/javascript "$WORK/javascript" && npm --prefix "$WORK/javascript" ci --ignore-scripts
+}
+
+javascript_suite() {
+    if ! need_node; then
+        echo "javascript: SKIPPED: it needs Node.js $NODE_NEEDED or later with npm, and that is neither here nor in Debian's packages"
+        return
+    fi
+    installed javascript javascript_packages || return 0
+    run javascript node "$WORK/javascript/suite.mjs"
 }
 
 server_start
@@ -169,6 +263,9 @@ for suite in $SUITES; do
     python) python_suite ;;
     helm-*) helm_suite "$suite" ;;
     gitops) gitops_suite ;;
+    fabric8) fabric8_suite ;;
+    javascript) javascript_suite ;;
+    ansible) ansible_suite ;;
     *) echo "conformance: there is no suite $suite" >&2; exit 2 ;;
     esac
 done

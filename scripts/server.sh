@@ -2,6 +2,7 @@
 # A server of its own for a script: to be sourced, not run.
 #
 #   server_start    builds ipam if IPAM does not name a binary, and starts it on an empty data directory and a free port
+#   server_restart  stops it and starts it again on the same directory and port
 #   server_stop     stops it and removes the directory; to be called from a trap, any number of times
 #
 # Afterwards IPAM is the binary, SERVER_DIR the directory and SERVER_KUBECONFIG the kubeconfig that the server wrote.
@@ -22,7 +23,19 @@ server_start() {
     server_build
     SERVER_DIR=$(mktemp -d)
     SERVER_KUBECONFIG=$SERVER_DIR/data/admin.kubeconfig
-    env -u POSTGRES_DSN "$IPAM" serve --data-dir "$SERVER_DIR/data" --secure-port 0 >"$SERVER_DIR/log" 2>&1 &
+    server_run 0
+}
+
+server_restart() {
+    local port
+    port=$(sed -n 's/^ *server: .*:\([0-9]*\)$/\1/p' "$SERVER_KUBECONFIG")
+    server_end
+    server_run "$port"
+}
+
+# server_run PORT: starts the server and waits until it is ready.
+server_run() {
+    env -u POSTGRES_DSN "$IPAM" serve --data-dir "$SERVER_DIR/data" --secure-port "$1" >>"$SERVER_DIR/log" 2>&1 &
     SERVER_PID=$!
     local deadline=$((SECONDS + SERVER_READY_SECONDS))
     until server_is_ready; do
@@ -47,24 +60,28 @@ server_is_ready() {
 
 server_stop() {
     local status=0
-    if [ -n "$SERVER_PID" ]; then
-        kill -TERM "$SERVER_PID" 2>/dev/null || true
-        local deadline=$((SECONDS + SERVER_STOP_SECONDS))
-        while kill -0 "$SERVER_PID" 2>/dev/null; do
-            if [ "$SECONDS" -ge "$deadline" ]; then
-                echo "the server did not stop within $SERVER_STOP_SECONDS s and is killed" >&2
-                kill -KILL "$SERVER_PID" 2>/dev/null || true
-            fi
-            sleep 0.1
-        done
-        wait "$SERVER_PID" || status=$?
-        SERVER_PID=
-    fi
+    server_end || status=$?
     if [ -n "$SERVER_DIR" ]; then
         rm -rf "$SERVER_DIR"
         SERVER_DIR=
     fi
     return "$status"
+}
+
+# Ends the process, if there is one; the exit status is the server's.
+server_end() {
+    if [ -z "$SERVER_PID" ]; then return 0; fi
+    local pid=$SERVER_PID deadline=$((SECONDS + SERVER_STOP_SECONDS))
+    SERVER_PID=
+    kill -TERM "$pid" 2>/dev/null || true
+    while kill -0 "$pid" 2>/dev/null; do
+        if [ "$SECONDS" -ge "$deadline" ]; then
+            echo "the server did not stop within $SERVER_STOP_SECONDS s and is killed" >&2
+            kill -KILL "$pid" 2>/dev/null || true
+        fi
+        sleep 0.1
+    done
+    wait "$pid"
 }
 
 # Whether kubectl $1 is one of those that this server is tested with: 1.27 and later are.
