@@ -24,7 +24,7 @@ func Main() {
 			name += " and its inconsistency detector"
 		}
 	default:
-		for _, more := range [][]Check{Discoveries(w), Lists(w), Writes(w), Applies(w), Loops(w)} {
+		for _, more := range [][]Check{Discoveries(w), Lists(w), Writes(w), Applies(w), Loops(w), Refusals(w)} {
 			checks = append(checks, more...)
 		}
 	}

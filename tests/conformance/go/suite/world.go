@@ -120,6 +120,9 @@ func (w *World) Close() {
 	for range 3 {
 		_ = w.Dynamic.Resource(Pools).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "conformance=" + w.Pool})
 	}
+	for _, end := range []string{"-full", "-bounded"} {
+		_ = w.Dynamic.Resource(Pools).Delete(ctx, w.Pool+end, metav1.DeleteOptions{})
+	}
 	_ = w.Dynamic.Resource(Pools).Delete(ctx, w.Pool, metav1.DeleteOptions{})
 	if w.Namespace != metav1.NamespaceDefault {
 		_ = w.Dynamic.Resource(namespaces).Delete(ctx, w.Namespace, metav1.DeleteOptions{})
