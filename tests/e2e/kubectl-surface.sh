@@ -197,6 +197,35 @@ tables() {
     has "$V describe of a claim" "$(kn describe ipclaim "$N-1" 2>&1)" "Allocated CIDR:  $V4.$((16 * I)).0/25" "Bound Allocation Ref:"
 }
 
+# reported WHAT TEXT: diff, apply and server-side apply of the manifest on stdin each report the refusal, with its text.
+reported() {
+    local manifest=$WORK/refused.json said
+    cat >"$manifest"
+    # A difference is 1, and an error is more.
+    said=$(kn diff -f "$manifest" 2>&1)
+    is "$V diff of $1 ends with an error" "$(($? > 1))" 1
+    has "$V and says why" "$said" "$2"
+    lacks "$V and does not panic" "$said" goroutine
+    if said=$(kn apply -f "$manifest" 2>&1); then fail "$V apply of $1 fails" "$said"; else has "$V apply of $1 fails" "$said" "$2"; fi
+    if said=$(kn apply --server-side -f "$manifest" 2>&1); then
+        fail "$V apply --server-side of $1 fails" "$said"
+    else
+        has "$V apply --server-side of $1 fails" "$said" "$2"
+    fi
+    lacks "$V and does not advise to force conflicts" "$said" force-conflicts
+}
+
+refusals() {
+    local net=$V4.$((16 * I))
+    pool "$N-overlap" "\"cidr\":\"$net.0/24\"" | reported "an overlapping pool" "overlaps with IPPool \"$N-root\""
+    claim "$N-taken" "\"poolRef\":{\"name\":\"$N-root\"},\"address\":\"$net.0/25\"" | reported "a taken block" "held by IPClaim $NS/$N-1"
+    claim "$N-kept" "\"poolRef\":{\"name\":\"$N-root\"},\"prefixLength\":30,\"reclaimPolicy\":\"Retain\"" >"$WORK/kept.json"
+    kn create -f "$WORK/kept.json" >/dev/null 2>&1
+    kn delete ipclaim "$N-kept" >/dev/null 2>&1
+    reported "a claim whose name is kept" "still keeps $net." <"$WORK/kept.json"
+    kn delete ipallocations --field-selector status.phase=Retained >/dev/null 2>&1
+}
+
 waiting() {
     does "$V wait for a field" kn wait --for='jsonpath={.status.phase}'=Bound "ipclaim/$N-1" --timeout=10s
     does "$V wait for a condition" kn wait --for=condition=Ready "ipclaim/$N-1" --timeout=10s
@@ -245,6 +274,7 @@ for KUBECTL in $KUBECTLS; do
     tables
     subresources
     finalizers
+    refusals
     waiting
     I=$((I + 1))
 done
