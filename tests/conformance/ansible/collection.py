@@ -1,0 +1,17 @@
+"""Puts the collection kubernetes.core into a folder: out of the package `ansible`, which is large, and nothing else of it."""
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+PREFIX = "ansible_collections/kubernetes/core/"
+PACKAGE = Path(__file__).parent / "collection.txt"
+
+with tempfile.TemporaryDirectory() as folder:
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
+    subprocess.run([*pip, "--require-hashes", "-r", PACKAGE, "-d", folder], check=True)
+    (wheel,) = Path(folder).glob("*.whl")
+    with zipfile.ZipFile(wheel) as package:
+        package.extractall(sys.argv[1], [name for name in package.namelist() if name.startswith(PREFIX)])
