@@ -29,7 +29,7 @@ oracle: ## Compare with a real kube-apiserver, built from its Go module; ORACLE=
 	@scripts/need.sh
 	@scripts/oracle.sh $(ORACLE)
 
-conformance: ## The service through client-go, controller-runtime and Python's client; needs Go and Python
+conformance: ## The service through the clients of tests/conformance; needs Go, Python, Java with Maven, and Node.js
 	@scripts/need.sh
 	@scripts/conformance.sh
 
