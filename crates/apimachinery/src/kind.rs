@@ -8,7 +8,7 @@ use crate::{
     access::{self, Rights},
     command::{ObjectKey, Scope, Seed, Write},
     object::Object,
-    occasion::{Narrator, Telling},
+    occurrence::{EventContent, EventRules},
     refusal::Refusal,
     time::Time,
     view::View,
@@ -346,13 +346,13 @@ pub trait Kind<W>: Send + Sync {
     }
 
     /// What is told by events about objects of this kind as they change.
-    fn narrator(&self) -> Option<&dyn Narrator> {
+    fn event_rules(&self) -> Option<&dyn EventRules> {
         None
     }
 
     /// What is told by an event about the object that a refusal regards ([`Refusal::regarding`]), when it was `key` that
     /// was refused.
-    fn told_of_refusal(&self, key: &ObjectKey, refusal: &Refusal) -> Option<Telling> {
+    fn event_of_refusal(&self, key: &ObjectKey, refusal: &Refusal) -> Option<EventContent> {
         let _ = (key, refusal);
         None
     }

@@ -15,7 +15,7 @@ pub mod managed;
 pub mod metadata;
 pub mod negotiate;
 pub mod object;
-pub mod occasion;
+pub mod occurrence;
 pub mod openapi;
 pub mod options;
 pub mod patch;

@@ -160,7 +160,7 @@ pub struct Refusal {
     /// What the request needed and others hold, until the holders are named ([`Refusal::held_by`]).
     pub occupied: Option<Box<Occupied>>,
     /// The other object that it was refused for, if that is worth an event about it
-    /// ([`crate::kind::Kind::told_of_refusal`]).
+    /// ([`crate::kind::Kind::event_of_refusal`]).
     pub regarding: Option<Arc<Object>>,
 }
 

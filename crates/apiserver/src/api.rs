@@ -24,10 +24,10 @@ use crate::{
     body::Body,
     budget::Budget,
     committer::Queue,
+    event_queue::EventQueue,
     hub::{Behind, Event, Hub},
     limits,
     metrics::Metrics,
-    occasions::Occasions,
     respond,
     standalone::namespace,
     tails::Tails,
@@ -47,7 +47,7 @@ pub struct Api<W> {
     /// The way to the committer.
     pub queue: Queue<W>,
     /// What is to be told by events; `None`: nothing is.
-    pub occasions: Option<Arc<Occasions>>,
+    pub event_queue: Option<Arc<EventQueue>>,
     /// What operators measure.
     pub metrics: Arc<Metrics>,
     /// What decisions know; here only for its gauges.
@@ -178,10 +178,10 @@ impl<W: World> Api<W> {
     /// The service's gauges as of now.
     pub fn gauges(&self) -> Vec<Gauge> {
         let mut gauges = self.world.read().unwrap_or_else(PoisonError::into_inner).gauges();
-        gauges.extend(self.occasions.as_ref().map(|occasions| Gauge {
+        gauges.extend(self.event_queue.as_ref().map(|event_queue| Gauge {
             name: "ipam_events_dropped",
-            help: "Occasions for events of the server's own that were dropped because there were too many at once.",
-            samples: vec![(Vec::new(), occasions.dropped() as f64)],
+            help: "Occurrences for the server's own events that were dropped because there were too many at once.",
+            samples: vec![(Vec::new(), event_queue.dropped() as f64)],
         }));
         gauges
     }

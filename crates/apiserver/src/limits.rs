@@ -351,12 +351,12 @@ pub const EVENTS_PER_NAMESPACE_MAX: usize = 4_096;
 pub const EVENTS_BYTES_PER_NAMESPACE_MAX: usize = 8 * 1024 * 1024;
 /// What is to be told by events of the server's own, or was told lately, by object and reason; beyond that the oldest is dropped.
 ///
-/// Unit: occasions. Test: `crates/apiserver/src/occasions.rs::oldest_occasion_is_dropped_beyond_the_bound`.
-pub const OCCASIONS_MAX: usize = 1_024;
+/// Unit: occurrences. Test: `crates/apiserver/src/event_queue.rs::oldest_occurrence_is_dropped_beyond_the_bound`.
+pub const EVENT_QUEUE_MAX: usize = 1_024;
 /// The time between two writes of an event of the server's own about the same object for the same reason. What happens
 /// meanwhile is counted.
 ///
-/// Unit: time. Test: `crates/apiserver/src/occasions.rs::occasions_are_counted_between_two_writes`.
+/// Unit: time. Test: `crates/apiserver/src/event_queue.rs::occurrences_are_counted_between_two_writes`.
 pub const EVENT_WRITE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The time between two questions to the store, whose answers probes are given.

@@ -184,7 +184,7 @@ impl<W: World> Server<W> {
             schemas,
             hub,
             queue,
-            occasions: (self.surroundings == Surroundings::Nothing).then(Arc::default),
+            event_queue: (self.surroundings == Surroundings::Nothing).then(Arc::default),
             metrics,
             world,
             readers,

@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 use store::Key;
 
 use self::follower::Trouble;
-use crate::{api::Api, limits::Limits, occasions::observer, supervisor::Supervisor};
+use crate::{api::Api, event_queue::observer, limits::Limits, supervisor::Supervisor};
 
 /// What is around a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use apimachinery::{
     kind::World,
     metadata,
     negotiate::{self, Representation, Shape},
-    occasion::Occasion,
+    occurrence::Occurrence,
     options::{DeleteOptions, FieldValidation, OptionsKind, WriteOptions},
     patch::{PatchType, is_apply, is_strategic},
     refusal::{Reason, Refusal, Status},
@@ -188,12 +188,12 @@ async fn commit<W: World>(
 ) -> Result<Committed, Refusal> {
     let is_meant = !command.dry_run;
     let outcome = api.queue.submit(command).await;
-    if let (Err(refusal), Some(occasions)) = (&outcome, api.occasions.as_ref().filter(|_| is_meant))
+    if let (Err(refusal), Some(event_queue)) = (&outcome, api.event_queue.as_ref().filter(|_| is_meant))
         && let Some(regarding) = &refusal.regarding
-        && let Some(telling) = place.kind.told_of_refusal(&place.key(name), refusal)
+        && let Some(content) = place.kind.event_of_refusal(&place.key(name), refusal)
     {
         let (regarding, scope) = (Arc::clone(regarding), place.scope.clone());
-        occasions.tell(Occasion { regarding, scope, telling }, api::now());
+        event_queue.tell(Occurrence { regarding, scope, content }, api::now());
     }
     outcome
 }

@@ -17,7 +17,7 @@ use apimachinery::{
     field::{Fault, FaultType, Path},
     kind::{Context, Decided, Kind, Prepared, RequestContext, Resource, Subresource},
     object::Object,
-    occasion::{Severity, Telling},
+    occurrence::{EventContent, EventType},
     refusal::{Reason, Refusal},
     time::Time,
 };
@@ -169,9 +169,9 @@ impl Kind<World> for Claims {
     }
 
     /// About the pool that is exhausted, in whose events operators look for it.
-    fn told_of_refusal(&self, key: &ObjectKey, refusal: &Refusal) -> Option<Telling> {
+    fn event_of_refusal(&self, key: &ObjectKey, refusal: &Refusal) -> Option<EventContent> {
         let note = format!("{KIND} {}/{} was refused: {}", key.namespace, key.name, refusal.message);
-        Some(Telling { reason: "ClaimRefused", severity: Severity::Warning, note })
+        Some(EventContent { reason: "ClaimRefused", severity: EventType::Warning, note })
     }
 
     fn prepare_create(

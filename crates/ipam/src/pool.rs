@@ -12,7 +12,7 @@ use apimachinery::{
     field::{Fault, FaultType},
     kind::{Context, Decided, Kind, Prepared, RequestContext, Resource, Span, Subresource},
     object::Object,
-    occasion::Narrator,
+    occurrence::EventRules,
     refusal::{Reason, Refusal},
     time::Time,
 };
@@ -181,7 +181,7 @@ impl Kind<World> for Pools {
         &self.resource
     }
 
-    fn narrator(&self) -> Option<&dyn Narrator> {
+    fn event_rules(&self) -> Option<&dyn EventRules> {
         Some(self)
     }
 

@@ -15,7 +15,7 @@ use apimachinery::{
         Subresource, Verb,
     },
     object::{Object, ObjectMeta},
-    occasion::{Narrator, Severity, Standing, Telling},
+    occurrence::{EventContent, EventRules, EventState, EventType},
     refusal::{Occupied, Reason, Refusal},
     time::Time,
 };
@@ -207,16 +207,16 @@ fn place_of(card: &Object) -> Option<(&str, u128)> {
 struct Shelves(Resource);
 
 /// A shelf tells when it is full, and when it is not any more.
-impl Narrator for Shelves {
-    fn begin(&self, shelf: &Object, _: Option<&str>) -> Standing {
-        Standing(u8::from(is_full(shelf)))
+impl EventRules for Shelves {
+    fn begin(&self, shelf: &Object, _: Option<&str>) -> EventState {
+        EventState(u8::from(is_full(shelf)))
     }
 
-    fn go_on(&self, shelf: &Object, before: Standing) -> (Standing, Option<Telling>) {
+    fn on_change(&self, shelf: &Object, before: EventState) -> (EventState, Option<EventContent>) {
         let now = self.begin(shelf, None);
         let reason = if is_full(shelf) { "ShelfFull" } else { "ShelfOpen" };
-        let telling = Telling { reason, severity: Severity::Normal, note: "so it is".to_owned() };
-        (now, (now != before).then_some(telling))
+        let content = EventContent { reason, severity: EventType::Normal, note: "so it is".to_owned() };
+        (now, (now != before).then_some(content))
     }
 }
 
@@ -229,7 +229,7 @@ impl Kind<World> for Shelves {
         &self.0
     }
 
-    fn narrator(&self) -> Option<&dyn Narrator> {
+    fn event_rules(&self) -> Option<&dyn EventRules> {
         Some(self)
     }
 
@@ -276,9 +276,9 @@ impl Kind<World> for Books {
         &self.0
     }
 
-    fn told_of_refusal(&self, key: &ObjectKey, refusal: &Refusal) -> Option<Telling> {
+    fn event_of_refusal(&self, key: &ObjectKey, refusal: &Refusal) -> Option<EventContent> {
         let note = format!("{}: {}", key.name, refusal.message);
-        Some(Telling { reason: "BookRefused", severity: Severity::Warning, note })
+        Some(EventContent { reason: "BookRefused", severity: EventType::Warning, note })
     }
 
     fn reads(&self, key: &ObjectKey) -> Vec<ObjectKey> {

@@ -5,7 +5,7 @@
 
 use apimachinery::{
     object::Object,
-    occasion::{Narrator, Severity, Standing, Telling},
+    occurrence::{EventContent, EventRules, EventState, EventType},
 };
 
 use super::Pools;
@@ -20,16 +20,16 @@ const NEARLY_FROM: i64 = 95;
 const NEARLY_UNTIL: i64 = 90;
 
 /// There is nothing to remember.
-const PLENTY: Standing = Standing(0);
+const PLENTY: EventState = EventState(0);
 /// Told to be nearly exhausted.
-const SCARCE: Standing = Standing(1);
+const SCARCE: EventState = EventState(1);
 /// Told to be exhausted.
-const NOTHING_LEFT: Standing = Standing(2);
+const NOTHING_LEFT: EventState = EventState(2);
 /// Told to be available after it was exhausted, and still not far from it.
-const RECOVERING: Standing = Standing(3);
+const RECOVERING: EventState = EventState(3);
 
-impl Narrator for Pools {
-    fn begin(&self, pool: &Object, last: Option<&str>) -> Standing {
+impl EventRules for Pools {
+    fn begin(&self, pool: &Object, last: Option<&str>) -> EventState {
         match (utilization(pool), last) {
             (100.., _) => NOTHING_LEFT,
             (NEARLY_UNTIL.., Some(AVAILABLE | EXHAUSTED)) => RECOVERING,
@@ -38,22 +38,22 @@ impl Narrator for Pools {
         }
     }
 
-    fn go_on(&self, pool: &Object, before: Standing) -> (Standing, Option<Telling>) {
+    fn on_change(&self, pool: &Object, before: EventState) -> (EventState, Option<EventContent>) {
         let utilization = utilization(pool);
-        let (standing, reason) = match (utilization, before) {
+        let (state, reason) = match (utilization, before) {
             (100.., NOTHING_LEFT) => (NOTHING_LEFT, None),
             (100.., _) => (NOTHING_LEFT, Some(EXHAUSTED)),
             (NEARLY_FROM.., PLENTY) => (SCARCE, Some(NEARLY_EXHAUSTED)),
             (NEARLY_UNTIL.., NOTHING_LEFT) => (RECOVERING, Some(AVAILABLE)),
-            (NEARLY_UNTIL.., standing) => (standing, None),
+            (NEARLY_UNTIL.., state) => (state, None),
             (_, NOTHING_LEFT | SCARCE) => (PLENTY, Some(AVAILABLE)),
             (_, _) => (PLENTY, None),
         };
-        (standing, reason.map(|reason| telling(pool, reason, utilization)))
+        (state, reason.map(|reason| content(pool, reason, utilization)))
     }
 }
 
-fn telling(pool: &Object, reason: &'static str, utilization: i64) -> Telling {
+fn content(pool: &Object, reason: &'static str, utilization: i64) -> EventContent {
     let (block, free) = (pool.text("/status/allocatedCIDR"), pool.text("/status/capacity/exact/available"));
     let note = match pool.field("status")["largestFreePrefix"].as_i64() {
         Some(length) => {
@@ -62,8 +62,8 @@ fn telling(pool: &Object, reason: &'static str, utilization: i64) -> Telling {
         }
         None => format!("nothing of {block} is free"),
     };
-    let severity = if reason == AVAILABLE { Severity::Normal } else { Severity::Warning };
-    Telling { reason, severity, note }
+    let severity = if reason == AVAILABLE { EventType::Normal } else { EventType::Warning };
+    EventContent { reason, severity, note }
 }
 
 fn utilization(pool: &Object) -> i64 {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use apimachinery::{
     object::Object,
-    occasion::{Narrator, Standing},
+    occurrence::{EventRules, EventState},
 };
 use serde_json::json;
 
 use super::harness::{Server, claim, kind_of, pool};
 
-fn narrator() -> &'static dyn Narrator {
-    kind_of(&pool("p")).narrator().unwrap()
+fn event_rules() -> &'static dyn EventRules {
+    kind_of(&pool("p")).event_rules().unwrap()
 }
 
 /// A pool that is used to this percentage.
@@ -26,12 +26,12 @@ fn used(percent: i64) -> Object {
 }
 
 /// What is told while a pool goes through these percentages, from where it stands.
-fn tell(mut standing: Standing, percents: &[i64]) -> Vec<(i64, &'static str)> {
+fn tell(mut state: EventState, percents: &[i64]) -> Vec<(i64, &'static str)> {
     let mut told = Vec::new();
     for percent in percents {
-        let (next, telling) = narrator().go_on(&used(*percent), standing);
-        standing = next;
-        told.extend(telling.map(|telling| (*percent, telling.reason)));
+        let (next, content) = event_rules().on_change(&used(*percent), state);
+        state = next;
+        told.extend(content.map(|content| (*percent, content.reason)));
     }
     told
 }
@@ -39,17 +39,17 @@ fn tell(mut standing: Standing, percents: &[i64]) -> Vec<(i64, &'static str)> {
 #[test]
 fn nearly_exhausted_pool_is_told_again_only_after_it_was_below_90_percent() {
     let (nearly, available) = ("PoolNearlyExhausted", "PoolAvailable");
-    assert_eq!(tell(Standing::default(), &[0, 94, 95, 99, 94, 90, 95, 96]), [(95, nearly)]);
-    assert_eq!(tell(Standing::default(), &[95, 89, 94, 95]), [(95, nearly), (89, available), (95, nearly)]);
+    assert_eq!(tell(EventState::default(), &[0, 94, 95, 99, 94, 90, 95, 96]), [(95, nearly)]);
+    assert_eq!(tell(EventState::default(), &[95, 89, 94, 95]), [(95, nearly), (89, available), (95, nearly)]);
 }
 
 #[test]
 fn exhausted_pool_is_told_and_so_is_the_first_address_that_is_free_again() {
     let (nearly, exhausted, available) = ("PoolNearlyExhausted", "PoolExhausted", "PoolAvailable");
-    assert_eq!(tell(Standing::default(), &[95, 100, 100, 99]), [(95, nearly), (100, exhausted), (99, available)]);
-    assert_eq!(tell(Standing::default(), &[50, 100, 50, 95]), [(100, exhausted), (50, available), (95, nearly)]);
+    assert_eq!(tell(EventState::default(), &[95, 100, 100, 99]), [(95, nearly), (100, exhausted), (99, available)]);
+    assert_eq!(tell(EventState::default(), &[50, 100, 50, 95]), [(100, exhausted), (50, available), (95, nearly)]);
     assert_eq!(
-        tell(Standing::default(), &[100, 97, 98, 100, 92, 95, 89, 95]),
+        tell(EventState::default(), &[100, 97, 98, 100, 92, 95, 89, 95]),
         [(100, exhausted), (97, available), (100, exhausted), (92, available), (95, nearly)],
         "it was told already that little is left"
     );
@@ -57,7 +57,7 @@ fn exhausted_pool_is_told_and_so_is_the_first_address_that_is_free_again() {
 
 #[test]
 fn restart_remembers_what_was_told() {
-    let after = |percent, last, percents: &[i64]| tell(narrator().begin(&used(percent), last), percents);
+    let after = |percent, last, percents: &[i64]| tell(event_rules().begin(&used(percent), last), percents);
     assert_eq!(after(100, None, &[100]), []);
     assert_eq!(after(97, None, &[98]), []);
     assert_eq!(after(92, Some("PoolNearlyExhausted"), &[95]), []);
@@ -70,10 +70,10 @@ fn restart_remembers_what_was_told() {
 
 #[test]
 fn notes_say_how_much_is_left() {
-    let note = |percent, standing| narrator().go_on(&used(percent), standing).1.unwrap().note;
+    let note = |percent, state| event_rules().on_change(&used(percent), state).1.unwrap().note;
     let nearly = "96% of 10.0.0.0/24 is in use; 9 addresses are free, the largest free block is a /29";
-    assert_eq!(note(96, Standing::default()), nearly);
-    assert_eq!(note(100, Standing::default()), "nothing of 10.0.0.0/24 is free");
+    assert_eq!(note(96, EventState::default()), nearly);
+    assert_eq!(note(100, EventState::default()), "nothing of 10.0.0.0/24 is free");
 }
 
 /// It costs the committer a reference, and no copy.
@@ -85,9 +85,9 @@ fn refusal_of_an_exhausted_pool_carries_the_pool_without_copying_it() {
     let refusal = server.create(claim("late"), spec).unwrap_err();
     let regarding = refusal.regarding.as_ref().unwrap();
     assert!(Arc::ptr_eq(regarding, &server.objects[&pool("p")]), "{regarding:?}");
-    let telling = kind_of(&claim("late")).told_of_refusal(&claim("late"), &refusal).unwrap();
+    let content = kind_of(&claim("late")).event_of_refusal(&claim("late"), &refusal).unwrap();
     let note = "IPClaim default/late was refused: IPPool \"p\" is exhausted: no free block of length /32, nothing of it is free";
-    assert_eq!((telling.reason, &*telling.note), ("ClaimRefused", note));
+    assert_eq!((content.reason, &*content.note), ("ClaimRefused", note));
     let taken = server.create(claim("first"), json!({"poolRef": {"name": "p"}, "prefixLength": 32})).unwrap_err();
     assert!(taken.regarding.is_none(), "the pool has nothing to do with it");
 }

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use super::{PLURAL, check::NOTE_BYTES_MAX};
 use crate::{
     api::Api,
+    event_queue::{DueEvent, EventQueue, WrittenEvent},
     limits,
-    occasions::{Due, Occasions, Written},
     standalone::follower::{self, Trouble},
 };
 
@@ -28,18 +28,18 @@ const STEM_BYTES_MAX: usize = 200;
 
 /// Works until it is dropped.
 pub async fn run<W: World>(api: Arc<Api<W>>) {
-    let Some(occasions) = &api.occasions else { return std::future::pending().await };
+    let Some(event_queue) = &api.event_queue else { return std::future::pending().await };
     let mut failures = 0;
     loop {
-        occasions.any().await;
-        while let Some(due) = occasions.take(Instant::now()) {
+        event_queue.any().await;
+        while let Some(due) = event_queue.take(Instant::now()) {
             match write(&api, &due).await {
                 Ok(written) => {
                     failures = 0;
-                    occasions.written(due.topic, written, Instant::now());
+                    event_queue.written(due.key, written, Instant::now());
                 }
                 Err(trouble) => {
-                    put_back(occasions, due, &trouble, failures);
+                    put_back(event_queue, due, &trouble, failures);
                     failures += 1;
                     break;
                 }
@@ -49,28 +49,28 @@ pub async fn run<W: World>(api: Arc<Api<W>>) {
 }
 
 /// The longer it fails, the later it is tried again.
-fn put_back(occasions: &Occasions, due: Due, trouble: &Trouble, failures: u32) {
-    tracing::warn!(error = %trouble, reason = due.occasion.telling.reason, "an event could not be written; it is tried again");
+fn put_back(event_queue: &EventQueue, due: DueEvent, trouble: &Trouble, failures: u32) {
+    tracing::warn!(error = %trouble, reason = due.occurrence.content.reason, "an event could not be written; it is tried again");
     let delay = limits::BACKGROUND_RETRY_MIN.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
-    occasions.put_back(due, Instant::now() + delay.min(limits::BACKGROUND_RETRY_MAX));
+    event_queue.put_back(due, Instant::now() + delay.min(limits::BACKGROUND_RETRY_MAX));
 }
 
 /// Counts the event up that was written before, or makes one.
-async fn write<W: World>(api: &Api<W>, due: &Due) -> Result<Written, Trouble> {
-    if let Some(Written { key, count }) = &due.written {
+async fn write<W: World>(api: &Api<W>, due: &DueEvent) -> Result<WrittenEvent, Trouble> {
+    if let Some(WrittenEvent { key, count }) = &due.written {
         let count = count.saturating_add(due.count);
         let change = json!({
             "count": shown(count), "lastTimestamp": due.last, "message": note(due),
-            "involvedObject": {"resourceVersion": due.occasion.regarding.metadata.resource_version},
+            "involvedObject": {"resourceVersion": due.occurrence.regarding.metadata.resource_version},
         });
         if follower::patch(api, key.clone(), &change, None, COMPONENT).await? {
-            return Ok(Written { key: key.clone(), count });
+            return Ok(WrittenEvent { key: key.clone(), count });
         }
     }
     create(api, due).await
 }
 
-async fn create<W: World>(api: &Api<W>, due: &Due) -> Result<Written, Trouble> {
+async fn create<W: World>(api: &Api<W>, due: &DueEvent) -> Result<WrittenEvent, Trouble> {
     let seed = (api.draw)().map_err(Trouble::Refused)?;
     let key = key(due, u64::from_be_bytes(*seed.0.first_chunk().expect("a seed has 32 bytes")));
     let resource = api.registry.get(PLURAL).expect("a server that stands alone has events").resource();
@@ -79,24 +79,24 @@ async fn create<W: World>(api: &Api<W>, due: &Due) -> Result<Written, Trouble> {
     let decoded = Decoded { value: event(&key, due), duplicates: Vec::new() };
     let draft = reader.body(decoded).map_err(Trouble::Refused)?;
     follower::create(api, key.clone(), draft, COMPONENT).await?;
-    Ok(Written { key, count: due.count })
+    Ok(WrittenEvent { key, count: due.count })
 }
 
-fn key(due: &Due, random: u64) -> ObjectKey {
-    let meta = &due.occasion.regarding.metadata;
+fn key(due: &DueEvent, random: u64) -> ObjectKey {
+    let meta = &due.occurrence.regarding.metadata;
     // The stem may end where a name must not.
     let stem = cut_at(&meta.name, STEM_BYTES_MAX).trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
     let namespace = if meta.namespace.is_empty() { NAMESPACE_OF_OTHERS } else { &meta.namespace };
     ObjectKey {
         resource: PLURAL,
-        scope: due.occasion.scope.clone(),
+        scope: due.occurrence.scope.clone(),
         namespace: namespace.to_owned(),
         name: format!("{stem}.{random:016x}"),
     }
 }
 
-fn event(key: &ObjectKey, due: &Due) -> Value {
-    let (object, telling) = (&due.occasion.regarding, &due.occasion.telling);
+fn event(key: &ObjectKey, due: &DueEvent) -> Value {
+    let (object, content) = (&due.occurrence.regarding, &due.occurrence.content);
     let meta = &object.metadata;
     json!({
         "metadata": {"name": key.name, "namespace": key.namespace},
@@ -104,14 +104,14 @@ fn event(key: &ObjectKey, due: &Due) -> Value {
             "apiVersion": object.api_version, "kind": object.kind, "name": meta.name, "namespace": meta.namespace,
             "uid": meta.uid, "resourceVersion": meta.resource_version,
         },
-        "type": telling.severity.as_str(), "reason": telling.reason, "message": note(due),
+        "type": content.severity.as_str(), "reason": content.reason, "message": note(due),
         "firstTimestamp": due.first, "lastTimestamp": due.last, "count": shown(due.count),
         "source": {"component": COMPONENT}, "reportingComponent": COMPONENT,
     })
 }
 
-fn note(due: &Due) -> &str {
-    cut_at(&due.occasion.telling.note, NOTE_BYTES_MAX)
+fn note(due: &DueEvent) -> &str {
+    cut_at(&due.occurrence.content.note, NOTE_BYTES_MAX)
 }
 
 fn cut_at(text: &str, bytes_max: usize) -> &str {

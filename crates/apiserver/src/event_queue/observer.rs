@@ -1,4 +1,4 @@
-//! Follows the objects of kinds that tell how they stand ([`Narrator`]), and takes note of what is to be told of them.
+//! Follows the objects of kinds that tell how they stand ([`EventRules`]), and takes note of what is to be told of them.
 //!
 //! Each replica follows all changes and tells of those that it has committed itself, so that each is told once. How objects
 //! stood before the server was there follows from what they say and from the events that are left; nothing is told of that.
@@ -13,11 +13,11 @@ use apimachinery::{
     command::Scope,
     kind::{Kind, World},
     object::Object,
-    occasion::{Narrator, Occasion, Standing},
+    occurrence::{EventRules, EventState, Occurrence},
 };
 use store::{Key, Record, Revision};
 
-use super::Occasions;
+use super::EventQueue;
 use crate::{
     api::{self, Api},
     committer,
@@ -32,10 +32,10 @@ use crate::{
 
 /// Works until it is dropped.
 pub async fn run<W: World>(api: Arc<Api<W>>) {
-    let Some(occasions) = &api.occasions else { return std::future::pending().await };
+    let Some(event_queue) = &api.event_queue else { return std::future::pending().await };
     let outage = Outage::new("how objects stand cannot be read");
     let work = async || {
-        let (observer, follower) = Observer::read(&api, occasions).await?;
+        let (observer, follower) = Observer::read(&api, event_queue).await?;
         outage.over();
         observer.follow(follower).await
     };
@@ -44,25 +44,25 @@ pub async fn run<W: World>(api: Arc<Api<W>>) {
 
 struct Observer<'a, W> {
     api: &'a Api<W>,
-    occasions: &'a Occasions,
+    event_queue: &'a EventQueue,
     /// By resource.
-    narrators: BTreeMap<&'static str, &'a dyn Narrator>,
+    rules: BTreeMap<&'static str, &'a dyn EventRules>,
     /// How objects stand, by their keys; none: as the default says.
-    standings: HashMap<String, Standing>,
+    states: HashMap<String, EventState>,
 }
 
 impl<'a, W: World> Observer<'a, W> {
-    async fn read(api: &'a Api<W>, occasions: &'a Occasions) -> Result<(Self, Follower<'a, W>), store::Error> {
-        let narrator = |kind: &'a dyn Kind<W>| Some((kind.resource().plural, kind.narrator()?));
-        let narrators: BTreeMap<_, _> = api.registry.iter().filter_map(narrator).collect();
-        let mut observer = Self { api, occasions, narrators, standings: HashMap::new() };
+    async fn read(api: &'a Api<W>, event_queue: &'a EventQueue) -> Result<(Self, Follower<'a, W>), store::Error> {
+        let event_rules = |kind: &'a dyn Kind<W>| Some((kind.resource().plural, kind.event_rules()?));
+        let rules: BTreeMap<_, _> = api.registry.iter().filter_map(event_rules).collect();
+        let mut observer = Self { api, event_queue, rules, states: HashMap::new() };
         let at = api.store.head().await?.revision;
         let told = observer.read_events(at).await?;
-        for (resource, narrator) in observer.narrators.clone() {
-            let standings = &mut observer.standings;
+        for (resource, event_rules) in observer.rules.clone() {
+            let states = &mut observer.states;
             let begin = |record: &Record, object: &Object| {
                 let last = told.get(&object.metadata.uid).map(|(_, reason)| reason.as_str());
-                remember(standings, record.key.as_str(), narrator.begin(object, last));
+                remember(states, record.key.as_str(), event_rules.begin(object, last));
             };
             for_each(api, &format!("{resource}/"), at, begin).await?;
         }
@@ -72,7 +72,7 @@ impl<'a, W: World> Observer<'a, W> {
     /// The reason of the last event about each object that the server itself has told of, by uid, and when that was.
     async fn read_events(&self, at: Revision) -> Result<HashMap<String, (u64, String)>, store::Error> {
         let mut told: HashMap<String, (u64, String)> = HashMap::new();
-        if self.narrators.is_empty() {
+        if self.rules.is_empty() {
             return Ok(told);
         }
         let note = |record: &Record, event: &Object| {
@@ -90,9 +90,9 @@ impl<'a, W: World> Observer<'a, W> {
     /// Follows the log until it cannot be read.
     async fn follow(mut self, mut follower: Follower<'a, W>) -> Result<Infallible, store::Error> {
         // Most servers have one kind that tells something.
-        let only = self.narrators.keys().next().filter(|_| self.narrators.len() == 1);
+        let only = self.rules.keys().next().filter(|_| self.rules.len() == 1);
         let prefix = only.map(|resource| format!("{resource}/")).unwrap_or_default();
-        if self.narrators.is_empty() {
+        if self.rules.is_empty() {
             return std::future::pending().await;
         }
         loop {
@@ -104,33 +104,33 @@ impl<'a, W: World> Observer<'a, W> {
     fn observe(&mut self, event: &Event) {
         let mut parts = event.key.split('/');
         let (resource, scope) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let Some(narrator) = self.narrators.get(resource) else { return };
+        let Some(event_rules) = self.rules.get(resource) else { return };
         let object = match event.current() {
             Ok(Some(object)) => object,
             Ok(None) => {
-                self.standings.remove(&event.key);
+                self.states.remove(&event.key);
                 return;
             }
             Err(unreadable) => return tracing::error!(error = %unreadable, "how an object stands is not known"),
         };
-        let before = self.standings.get(&event.key).copied().unwrap_or_default();
-        let (standing, telling) = narrator.go_on(object, before);
-        remember(&mut self.standings, &event.key, standing);
+        let before = self.states.get(&event.key).copied().unwrap_or_default();
+        let (state, content) = event_rules.on_change(object, before);
+        remember(&mut self.states, &event.key, state);
         let is_ours = event.is_own() || !self.api.store.is_shared();
-        if let Some(telling) = telling.filter(|_| is_ours) {
+        if let Some(content) = content.filter(|_| is_ours) {
             let (regarding, scope) = (Arc::clone(object), Scope::from_key(scope));
-            self.occasions.tell(Occasion { regarding, scope, telling }, api::now());
+            self.event_queue.tell(Occurrence { regarding, scope, content }, api::now());
         }
     }
 }
 
-fn remember(standings: &mut HashMap<String, Standing>, key: &str, standing: Standing) {
-    if standing == Standing::default() {
-        standings.remove(key);
-    } else if let Some(known) = standings.get_mut(key) {
-        *known = standing;
+fn remember(states: &mut HashMap<String, EventState>, key: &str, state: EventState) {
+    if state == EventState::default() {
+        states.remove(key);
+    } else if let Some(known) = states.get_mut(key) {
+        *known = state;
     } else {
-        standings.insert(key.to_owned(), standing);
+        states.insert(key.to_owned(), state);
     }
 }
 
