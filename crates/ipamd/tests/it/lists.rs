@@ -136,7 +136,7 @@ async fn field_selectors_are_those_of_the_contract() {
         (&format!("{claims}status.poolRef.name=six"), 1),
         (&format!("{claims}status.phase=Bound"), 3),
         (&format!("{claims}status.allocatedCIDR=10.0.0.16/28"), 1),
-        (&format!("{claims}spec.ipFamily==IPv6"), 0),
+        (&format!("{claims}spec.ipFamily==IPv6"), 1),
         (&format!("{allocations}spec.ipFamily=IPv6"), 1),
         (&format!("{allocations}spec.poolRef.name=root"), 2),
         (&format!("{allocations}status.allocatedCIDR=10.0.0.0/28"), 1),

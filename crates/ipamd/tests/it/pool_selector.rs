@@ -147,7 +147,7 @@ async fn when_every_match_is_full_the_claim_is_refused() {
     }
     let status = front.refused_claim(claim("x").select("tier", "edge").length(32)).await;
     assert_refused(&status, 507, "InsufficientStorage", &["exhausted", "/32"]);
-    assert_causes(&status, &[("PoolExhausted", "spec.prefixLength")]);
+    assert_causes(&status, &[("Pool", ""), ("PoolExhausted", "spec.prefixLength")]);
 }
 
 #[tokio::test]
