@@ -1,6 +1,7 @@
 //! The differences that are meant, each with its reason.
 
 mod access;
+mod pools;
 
 use std::collections::BTreeMap;
 
@@ -38,8 +39,12 @@ pub struct Explanation {
 
 /// The explanation of a difference, if there is one.
 pub fn explain(case: &Case<'_>) -> Option<&'static Explanation> {
-    let of_access: &[Explanation] = if case.subject.is_native() { access::EXPLANATIONS } else { &[] };
-    of_access.iter().chain(EXPLANATIONS).find(|explanation| (explanation.applies)(case))
+    let of_kind = match case.subject {
+        subject if subject.is_native() => access::EXPLANATIONS,
+        subject if subject.has_service() => pools::EXPLANATIONS,
+        _ => &[],
+    };
+    of_kind.iter().chain(EXPLANATIONS).find(|explanation| (explanation.applies)(case))
 }
 
 impl Case<'_> {
@@ -470,5 +475,6 @@ const EXPLANATIONS: &[Explanation] = &[
 
 /// The reason of each explanation, by name.
 pub fn reasons() -> BTreeMap<&'static str, &'static str> {
-    EXPLANATIONS.iter().chain(access::EXPLANATIONS).map(|explanation| (explanation.name, explanation.reason)).collect()
+    let of_kinds = access::EXPLANATIONS.iter().chain(pools::EXPLANATIONS);
+    EXPLANATIONS.iter().chain(of_kinds).map(|explanation| (explanation.name, explanation.reason)).collect()
 }

@@ -7,6 +7,7 @@
 mod access;
 mod compare;
 mod crd;
+mod creates;
 mod dice;
 mod explained;
 mod generate;

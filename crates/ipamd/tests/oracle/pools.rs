@@ -1,7 +1,8 @@
 //! IPPool: the real kind on our side, a CRD with its schema on the other.
 //!
-//! What a schema cannot say is said by rules in CEL, with the words that ours uses. What a CRD cannot do is left out: it
-//! carves no child pools, it keeps no two root pools apart, and it fills in no status.
+//! What a schema cannot say is said by rules in CEL, with the words that ours uses. A CRD knows nothing of other pools and
+//! fills in no status: how ours refuses a block that another pool has, or a parent that does not exist, is judged by the class
+//! of the answer alone ([`crate::creates`]), and child pools are left out.
 
 use std::sync::LazyLock;
 
@@ -23,6 +24,11 @@ static RESOURCES: LazyLock<[Resource; 1]> = LazyLock::new(|| {
     let pools = registry.iter().find(|kind| kind.resource().plural == ipam::pool::PLURAL);
     [pools.expect("the service has pools").resource().clone()]
 });
+
+/// A pool that does not exist.
+pub const ABSENT: &str = "none";
+/// The block of the first pool that asks for it.
+const SHARED: &str = "10.98.0.0/16";
 
 /// The fields of a spec that keep the value they had when the pool was made.
 const IMMUTABLE: [&str; 4] = ["cidr", "ipFamily", "parentPoolRef", "prefixLength"];
@@ -74,8 +80,12 @@ impl Specs for Pools {
 
     fn spec(&self, dice: &mut Dice, name: &str) -> Value {
         let mut spec = Map::new();
+        if dice.chance(3) {
+            return json!({ "parentPoolRef": { "name": ABSENT }, "prefixLength": 24 });
+        }
         if dice.chance(96) {
-            spec.insert("cidr".to_owned(), block(name).into());
+            let block = if dice.chance(8) { SHARED.to_owned() } else { block(name) };
+            spec.insert("cidr".to_owned(), block.into());
         }
         if dice.chance(30) {
             spec.insert("ipFamily".to_owned(), "IPv4".into());

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     access::Settler,
     compare::{Difference, differences, shortened, signature},
+    creates,
     explained::{self, Case, explain},
     normal::Rules,
     request::{Body, Memory, Request},
@@ -273,7 +274,8 @@ impl Run {
 
     fn unexplained(&mut self, compared: &Compared) -> Vec<Difference> {
         let Compared { request, ours, theirs, differences, .. } = compared;
-        let mut unexplained = Vec::new();
+        let fault = request.as_ref().and_then(|request| creates::fault(request, ours, theirs));
+        let mut unexplained = Vec::from_iter(fault);
         for difference in differences {
             match explain(&Case { subject: self.rules.subject, request: request.as_ref(), ours, theirs, difference }) {
                 Some(explanation) => {
