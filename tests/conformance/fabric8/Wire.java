@@ -11,6 +11,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 
 /** How many watches were asked for, and how many of them had an answer that was no WebSocket. */
 final class Wire implements Interceptor {
+    private static final int SWITCHING_PROTOCOLS = 101;
     private final AtomicInteger asked = new AtomicInteger();
     private final AtomicInteger plain = new AtomicInteger();
 
@@ -19,10 +20,11 @@ final class Wire implements Interceptor {
         count(request, asked);
     }
 
-    /** Called for answers by plain HTTP alone. */
     @Override
     public void after(HttpRequest request, HttpResponse<?> response, AsyncBody.Consumer<List<ByteBuffer>> consumer) {
-        count(request, plain);
+        if (response.code() != SWITCHING_PROTOCOLS) {
+            count(request, plain);
+        }
     }
 
     private static void count(HttpRequest request, AtomicInteger counter) {
