@@ -148,6 +148,9 @@ pub enum Names {
     PathSegment,
 }
 
+/// A field selector and how its value is computed.
+pub type ComputedField = (&'static str, fn(&Object) -> &str);
+
 /// Everything static about a kind.
 #[derive(Clone, Debug)]
 pub struct Resource {
@@ -175,7 +178,7 @@ pub struct Resource {
     /// the separators (`spec.ipFamily`).
     pub selectable_fields: &'static [&'static str],
     /// More of them, of which the values are computed from the object.
-    pub computed_fields: &'static [(&'static str, fn(&Object) -> &str)],
+    pub computed_fields: &'static [ComputedField],
     /// The columns of its table.
     pub columns: &'static [Column],
     /// What its objects may be called.

@@ -198,19 +198,7 @@ impl Reload {
             self.tokens.replace(tokens);
         }
         let own = (self.due <= now).then(|| self.renew(now)).flatten();
-        self.use_changes(certificate, authorities, own);
-        self.warn_of_ends(now);
-    }
-
-    fn use_changes(
-        &mut self,
-        certificate: Option<Option<ServingCertificate>>,
-        authorities: Option<Vec<CertificateDer<'static>>>,
-        own: Option<Credentials>,
-    ) {
-        if certificate.is_none() && authorities.is_none() && own.is_none() {
-            return;
-        }
+        let is_changed = certificate.is_some() || authorities.is_some() || own.is_some();
         if let Some(certificate) = certificate {
             self.material.certificate.current = certificate;
         }
@@ -220,9 +208,10 @@ impl Reload {
         if let Some(own) = own {
             self.material.own = own;
         }
-        if let Err(error) = self.use_it() {
+        if is_changed && let Err(error) = self.use_it() {
             tracing::error!(error = format!("{error:#}"), "changed certificates cannot be used");
         }
+        self.warn_of_ends(now);
     }
 
     /// Once a day: after what is due has been renewed.

@@ -27,7 +27,8 @@ fn limits_elsewhere(tree: &Tree) -> Vec<Fault> {
     let roots: Vec<_> = limits::files(tree).map(|(path, _)| path.trim_end_matches("limits.rs")).collect();
     let mut faults = Vec::new();
     for (path, text) in tree.files() {
-        let is_source = path.ends_with(".rs") && roots.iter().any(|root| path.starts_with(root));
+        let is_source = path.rsplit_once('.').is_some_and(|(_, extension)| extension == "rs")
+            && roots.iter().any(|root| path.starts_with(root));
         if !is_source || path.contains("/tests") || path.ends_with("/src/limits.rs") {
             continue;
         }

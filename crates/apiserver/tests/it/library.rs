@@ -208,13 +208,13 @@ struct Shelves(Resource);
 
 /// A shelf tells when it is full, and when it is not any more.
 impl EventRules for Shelves {
-    fn begin(&self, shelf: &Object, _: Option<&str>) -> EventState {
-        EventState(u8::from(is_full(shelf)))
+    fn begin(&self, object: &Object, _: Option<&str>) -> EventState {
+        EventState(u8::from(is_full(object)))
     }
 
-    fn on_change(&self, shelf: &Object, before: EventState) -> (EventState, Option<EventContent>) {
-        let now = self.begin(shelf, None);
-        let reason = if is_full(shelf) { "ShelfFull" } else { "ShelfOpen" };
+    fn on_change(&self, object: &Object, before: EventState) -> (EventState, Option<EventContent>) {
+        let now = self.begin(object, None);
+        let reason = if is_full(object) { "ShelfFull" } else { "ShelfOpen" };
         let content = EventContent { reason, severity: EventType::Normal, note: "so it is".to_owned() };
         (now, (now != before).then_some(content))
     }

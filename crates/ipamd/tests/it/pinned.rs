@@ -121,9 +121,9 @@ async fn field_that_an_update_leaves_out_keeps_its_value() {
     filled_in(&body(&front.http.send_json(Method::PUT, CLAIM, &replaced).await.unwrap(), 200));
     filled_in(&body(&set(&front, "ipFamily", Value::Null).await, 200));
     filled_in(&body(&apply(&front, bare.clone()).await, 200));
-    let mut owned = bare.clone();
-    owned["ipFamily"] = "IPv4".into();
-    filled_in(&body(&apply(&front, owned).await, 200));
+    let mut with_family = bare.clone();
+    with_family["ipFamily"] = "IPv4".into();
+    filled_in(&body(&apply(&front, with_family).await, 200));
     filled_in(&body(&apply(&front, bare).await, 200));
     let other = failure(&set(&front, "ipFamily", "IPv6").await);
     assert_refused(&other, 422, "Invalid", &["spec.ipFamily is immutable"]);

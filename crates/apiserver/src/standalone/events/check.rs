@@ -131,7 +131,7 @@ pub fn create(case: &Case<'_>) -> Vec<Fault> {
     if !TYPES.contains(&severity) {
         faults.push(Fault::invalid(case.path("type"), "", &format!("has invalid value: {severity}")));
     }
-    let set = DEPRECATED.into_iter().filter(|name| !is_nothing(case.field(*name)));
+    let set = DEPRECATED.into_iter().filter(|name| !is_nothing(case.field(name)));
     faults.extend(set.map(|name| Fault::invalid(case.path(name), "", "needs to be unset")));
     faults
 }
@@ -146,7 +146,7 @@ pub fn update(old: &Object, case: &Case<'_>) -> Vec<Fault> {
     if !is_same(old.field("series"), case.field("series")) {
         faults.extend(case.faults_of_series());
     }
-    let changed = IMMUTABLE.into_iter().filter(|name| !is_same(old.field(*name), case.field(*name)));
+    let changed = IMMUTABLE.into_iter().filter(|name| !is_same(old.field(name), case.field(name)));
     faults.extend(changed.map(|name| Fault::invalid(case.path(name), case.field(name).clone(), "field is immutable")));
     faults
 }
