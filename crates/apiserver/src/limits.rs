@@ -349,6 +349,14 @@ pub const EVENTS_PER_NAMESPACE_MAX: usize = 4_096;
 ///
 /// Unit: bytes. Test: `crates/apiserver/src/standalone/events/retention.rs::events_of_a_namespace_are_bounded_in_number_and_bytes`.
 pub const EVENTS_BYTES_PER_NAMESPACE_MAX: usize = 8 * 1024 * 1024;
+/// The reporting instance, the action and the reason of an event of `events.k8s.io/v1`, each, as in Kubernetes.
+///
+/// Unit: bytes. Test: `crates/apiserver/tests/it/events.rs::bad_events_are_refused_in_the_words_of_their_version`.
+pub const EVENT_WORD_BYTES_MAX: usize = 128;
+/// The note of an event of `events.k8s.io/v1`, as in Kubernetes.
+///
+/// Unit: bytes. Test: `crates/apiserver/tests/it/events.rs::bad_events_are_refused_in_the_words_of_their_version`.
+pub const EVENT_NOTE_BYTES_MAX: usize = 1024;
 /// What is to be told by events of the server's own, or was told lately, by object and reason; beyond that the oldest is dropped.
 ///
 /// Unit: occurrences. Test: `crates/apiserver/src/event_queue.rs::oldest_occurrence_is_dropped_beyond_the_bound`.

@@ -198,7 +198,7 @@ impl Kind<World> for Claims {
         let faults = if subresource == Some(Subresource::Status) {
             condition::check_status_write(old, &mut new)
         } else {
-            spec::keep(old, &mut new, &["ipFamily", "ownerRef", "reclaimPolicy"]);
+            spec::keep(old, &mut new, &["ipFamily", "ownerRef"]);
             spec::observe_change(old, &mut new);
             check_change(old, &new)
         };

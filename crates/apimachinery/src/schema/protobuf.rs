@@ -64,13 +64,15 @@ enum Shape {
     BytesMap,
     Message(&'static [Field]),
     Messages(&'static [Field]),
-    /// A point in time: seconds and nanoseconds. None of them is none.
+    /// A point in time in whole seconds. The zero time is none.
     Time,
+    /// The same in microseconds, of which Go's clients read exactly six digits.
+    MicroTime,
     /// Bytes that are not part of the JSON.
     Raw,
 }
 
-use Shape::{Boolean, BytesMap, Integer, Map as TextMap, Message, Messages, Raw, Text, Texts, Time};
+use Shape::{Boolean, BytesMap, Integer, Map as TextMap, Message, Messages, MicroTime, Raw, Text, Texts, Time};
 
 const ENVELOPE: &[Field] = &[(1, "typeMeta", Message(&[(1, "apiVersion", Text), (2, "kind", Text)])), (2, "", Raw)];
 
@@ -159,7 +161,7 @@ const OBJECT_REFERENCE: &[Field] = &[
 
 const EVENT_SOURCE: &[Field] = &[(1, "component", Text), (2, "host", Text)];
 
-const EVENT_SERIES: &[Field] = &[(1, "count", Integer), (2, "lastObservedTime", Time)];
+const EVENT_SERIES: &[Field] = &[(1, "count", Integer), (2, "lastObservedTime", MicroTime)];
 
 /// An event of the core group.
 const CORE_EVENT: &[Field] = &[
@@ -172,7 +174,7 @@ const CORE_EVENT: &[Field] = &[
     (7, "lastTimestamp", Time),
     (8, "count", Integer),
     (9, "type", Text),
-    (10, "eventTime", Time),
+    (10, "eventTime", MicroTime),
     (11, "series", Message(EVENT_SERIES)),
     (12, "action", Text),
     (13, "related", Message(OBJECT_REFERENCE)),
@@ -183,7 +185,7 @@ const CORE_EVENT: &[Field] = &[
 /// The same as it is shown in a group of its own.
 const EVENT: &[Field] = &[
     METADATA,
-    (2, "eventTime", Time),
+    (2, "eventTime", MicroTime),
     (3, "series", Message(EVENT_SERIES)),
     (4, "reportingController", Text),
     (5, "reportingInstance", Text),
@@ -207,8 +209,8 @@ const LEASE: &[Field] = &[
         Message(&[
             (1, "holderIdentity", Text),
             (2, "leaseDurationSeconds", Integer),
-            (3, "acquireTime", Time),
-            (4, "renewTime", Time),
+            (3, "acquireTime", MicroTime),
+            (4, "renewTime", MicroTime),
             (5, "leaseTransitions", Integer),
         ]),
     ),
@@ -283,9 +285,11 @@ fn message<'a>(
             }
             (Time, Wire::Bytes(inner)) => {
                 budget.text(TIME_BYTES)?;
-                if let Some(time) = time(inner)? {
-                    object.insert(name, time.into());
-                }
+                object.extend(time(inner)?.map(|time| (name, format!("{time:.0}").into())));
+            }
+            (MicroTime, Wire::Bytes(inner)) => {
+                budget.text(TIME_BYTES)?;
+                object.extend(time(inner)?.map(|time| (name, format!("{time:.6}").into())));
             }
             (Raw, Wire::Bytes(inner)) => *raw = inner,
             _ => return Err(Failure::Malformed),
@@ -299,8 +303,8 @@ fn text<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<&'a str, Failure> {
     str::from_utf8(bytes).map_err(|_| Failure::Malformed)
 }
 
-/// A point in time as JSON has it. Go writes the zero time as nothing.
-fn time(mut bytes: &[u8]) -> Result<Option<String>, Failure> {
+/// A point in time. Go writes the zero time as nothing.
+fn time(mut bytes: &[u8]) -> Result<Option<Timestamp>, Failure> {
     if bytes.is_empty() {
         return Ok(None);
     }
@@ -313,8 +317,7 @@ fn time(mut bytes: &[u8]) -> Result<Option<String>, Failure> {
             Some(_) => {}
         }
     }
-    let time = Timestamp::new(seconds, nanoseconds).map_err(|_| Failure::Malformed)?;
-    Ok(Some(time.to_string()))
+    Timestamp::new(seconds, nanoseconds).map(Some).map_err(|_| Failure::Malformed)
 }
 
 /// The key and the value in an entry of a map.
@@ -427,7 +430,7 @@ mod tests {
             json!({
                 "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "lock"},
                 "spec": {
-                    "holderIdentity": "me", "leaseDurationSeconds": 15, "renewTime": "2025-07-09T06:15:28.001Z",
+                    "holderIdentity": "me", "leaseDurationSeconds": 15, "renewTime": "2025-07-09T06:15:28.001000Z",
                     "leaseTransitions": 0,
                 },
             })

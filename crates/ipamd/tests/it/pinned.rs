@@ -104,14 +104,14 @@ async fn another_block_cannot_be_pinned() {
 async fn field_that_an_update_leaves_out_keeps_its_value() {
     let front = Front::with_pool().await;
     let owner = json!({ "kind": "Pod", "name": "p", "apiGroup": "" });
-    let wanted = claim("a").pool("root").length(24).retain().spec("ownerRef", owner.clone());
+    let wanted = claim("a").pool("root").length(24).spec("ownerRef", owner.clone());
     let created = body(&front.post(CLAIMS, wanted).await, 201);
     assert_eq!(text(&created, "/spec/ipFamily"), "IPv4", "filled in from the pool");
     let filled_in = |object: &Value| {
         let spec = &object["spec"];
         assert_eq!(
             (&spec["ipFamily"], &spec["reclaimPolicy"], &spec["ownerRef"]),
-            (&json!("IPv4"), &json!("Retain"), &owner)
+            (&json!("IPv4"), &json!("Delete"), &owner)
         );
         assert_eq!(object["metadata"]["generation"], 1, "nothing has changed: {object}");
     };

@@ -11,12 +11,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::super::namespace::IMMORTAL;
+use crate::limits::{EVENT_NOTE_BYTES_MAX, EVENT_WORD_BYTES_MAX};
 
-const REPORTING_INSTANCE_BYTES_MAX: usize = 128;
-const ACTION_BYTES_MAX: usize = 128;
-const REASON_BYTES_MAX: usize = 128;
-/// The longest note of an event that has a time of its own.
-pub const NOTE_BYTES_MAX: usize = 1024;
 const TYPES: [&str; 2] = ["Normal", "Warning"];
 
 /// What the newer version does not set.
@@ -69,9 +65,9 @@ impl Case<'_> {
         }
         for (name, bytes_max) in [
             ("reportingComponent", usize::MAX),
-            ("reportingInstance", REPORTING_INSTANCE_BYTES_MAX),
-            ("action", ACTION_BYTES_MAX),
-            ("reason", REASON_BYTES_MAX),
+            ("reportingInstance", EVENT_WORD_BYTES_MAX),
+            ("action", EVENT_WORD_BYTES_MAX),
+            ("reason", EVENT_WORD_BYTES_MAX),
         ] {
             faults.extend(self.text(name).is_empty().then(|| Fault::required(self.path(name), "")));
             faults.extend(self.fault_of_length(name, bytes_max));
@@ -81,7 +77,7 @@ impl Case<'_> {
             let unqualified = is_qualified_name(component).err();
             faults.extend(unqualified.map(|why| Fault::invalid(self.path("reportingComponent"), component, &why)));
         }
-        faults.extend(self.fault_of_length("message", NOTE_BYTES_MAX));
+        faults.extend(self.fault_of_length("message", EVENT_NOTE_BYTES_MAX));
         faults
     }
 

@@ -11,7 +11,7 @@ use apimachinery::{
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{PLURAL, check::NOTE_BYTES_MAX};
+use super::PLURAL;
 use crate::{
     api::Api,
     event_queue::{DueEvent, EventQueue, WrittenEvent},
@@ -23,8 +23,8 @@ use crate::{
 const COMPONENT: &str = "ipam";
 /// The namespace of events about objects that are in none, as Kubernetes has it.
 const NAMESPACE_OF_OTHERS: &str = "default";
-/// What is left of the name of the object in the name of an event.
-const STEM_BYTES_MAX: usize = 200;
+/// What is left of the name of the object in the name of an event, in bytes.
+const STEM_BYTES: usize = 200;
 
 /// Works until it is dropped.
 pub async fn run<W: World>(api: Arc<Api<W>>) {
@@ -85,7 +85,7 @@ async fn create<W: World>(api: &Api<W>, due: &DueEvent) -> Result<WrittenEvent, 
 fn key(due: &DueEvent, random: u64) -> ObjectKey {
     let meta = &due.occurrence.regarding.metadata;
     // The stem may end where a name must not.
-    let stem = cut_at(&meta.name, STEM_BYTES_MAX).trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+    let stem = cut_at(&meta.name, STEM_BYTES).trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
     let namespace = if meta.namespace.is_empty() { NAMESPACE_OF_OTHERS } else { &meta.namespace };
     ObjectKey {
         resource: PLURAL,
@@ -111,7 +111,7 @@ fn event(key: &ObjectKey, due: &DueEvent) -> Value {
 }
 
 fn note(due: &DueEvent) -> &str {
-    cut_at(&due.occurrence.content.note, NOTE_BYTES_MAX)
+    cut_at(&due.occurrence.content.note, limits::EVENT_NOTE_BYTES_MAX)
 }
 
 fn cut_at(text: &str, bytes_max: usize) -> &str {
