@@ -83,8 +83,8 @@ const watch = (name, protocols) => {
         tell(name + " " + event.type + " " + event.object.metadata.name);
     };
 };
-// With this request the browser has shown the certificate to the server.
-fetch("$URL/version", { mode: "no-cors", credentials: "include" }).then(() => {
+// With this request the browser has shown the certificate to the server. It may not read the answer.
+fetch("$URL/version", { mode: "no-cors", credentials: "include" }).catch(() => {}).then(() => {
     watch("bare", []);
     watch("token", ["base64url.bearer.authorization.k8s.io.$(base64url s3cret)", "v1.watch"]);
 });

@@ -271,7 +271,7 @@ selector() {
     is "pools that cannot serve are passed over" \
         "$(create_claim "$s-1" "$select,\"ipFamily\":\"IPv4\",\"prefixLength\":28" 2>&1)" "Bound $V4.130.128/28"
     is "the pool that served is named" "$(field ipclaim "$s-1" '{.status.poolRef.name}')" "$s-d"
-    is "the first in order of name that can" "$(create_claim "$s-2" "$select,\"prefixLength\":31" 2>&1)" "Bound $V4.129.0/31"
+    is "the first in order of name that can" "$(create_claim "$s-2" "$select,\"ipFamily\":\"IPv4\",\"prefixLength\":31" 2>&1)" "Bound $V4.129.0/31"
     is "expressions choose, child pools too" \
         "$(create_claim "$s-3" "\"poolSelector\":{\"matchLabels\":{$label},\"matchExpressions\":[{\"key\":\"e2e-child\",\"operator\":\"Exists\"}]},\"prefixLength\":28" 2>&1)" \
         "Bound $V4.130.0/28"

@@ -199,6 +199,7 @@ impl Kind<World> for Claims {
             condition::check_status_write(old, &mut new)
         } else {
             spec::keep(old, &mut new, &["ipFamily", "ownerRef"]);
+            set_defaults(&mut new);
             spec::observe_change(old, &mut new);
             check_change(old, &new)
         };
