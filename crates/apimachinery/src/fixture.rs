@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    command::{ObjectKey, Write},
+    command::ObjectKey,
     draft::{Draft, Reader},
     kind::{Cell, Column, Context, Kind, Names, Prepared, Registry, RequestContext, Resource, Subresource, Verb},
     object::Object,
@@ -167,9 +167,5 @@ impl Kind<()> for Inert {
 
     fn may_delete(&self, (): &(), _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
         Ok(())
-    }
-
-    fn delete(&self, (): &(), _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
-        Ok(Vec::new())
     }
 }

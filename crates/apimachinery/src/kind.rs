@@ -348,13 +348,12 @@ pub trait Kind<W>: Send + Sync {
         false
     }
 
-    /// What is told by events about objects of this kind as they change.
+    /// Which changes of objects of this kind make events.
     fn event_rules(&self) -> Option<&dyn EventRules> {
         None
     }
 
-    /// What is told by an event about the object that a refusal regards ([`Refusal::regarding`]), when it was `key` that
-    /// was refused.
+    /// The event about the object that a refusal regards ([`Refusal::regarding`]), when `key` was refused.
     fn event_of_refusal(&self, key: &ObjectKey, refusal: &Refusal) -> Option<EventContent> {
         let _ = (key, refusal);
         None
@@ -384,7 +383,10 @@ pub trait Kind<W>: Send + Sync {
     ) -> Result<Prepared<W>, Refusal>;
 
     /// Whether `object` may begin to go. Called before it is marked as terminating, and again before it is gone.
-    fn may_delete(&self, world: &W, key: &ObjectKey, object: &Object, ctx: &Context<'_>) -> Result<(), Refusal>;
+    fn may_delete(&self, world: &W, key: &ObjectKey, object: &Object, ctx: &Context<'_>) -> Result<(), Refusal> {
+        let _ = (world, key, object, ctx);
+        Ok(())
+    }
 
     /// Whether something beside the finalizers of its metadata holds the deletion of `object` up.
     fn is_held(&self, object: &Object) -> bool {
@@ -410,7 +412,10 @@ pub trait Kind<W>: Send + Sync {
     }
 
     /// What else changes when `object` goes.
-    fn delete(&self, world: &W, key: &ObjectKey, object: &Object, ctx: &Context<'_>) -> Result<Vec<Write>, Refusal>;
+    fn delete(&self, world: &W, key: &ObjectKey, object: &Object, ctx: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+        let _ = (world, key, object, ctx);
+        Ok(Vec::new())
+    }
 
     /// The spans that an object holds; what a write takes and gives back is the difference.
     fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {

@@ -7,15 +7,14 @@
 use std::sync::Arc;
 
 use apimachinery::{access::Policy, kind::World, refusal::Refusal};
-use store::Key;
+use store::Record;
 use tokio::sync::Mutex;
 
 use crate::{
     api::{self, Api},
     committer,
     identity::rules_of_everybody,
-    limits,
-    standalone::rbac,
+    standalone::{follower::each_record, rbac},
 };
 
 /// The rules of access.
@@ -68,23 +67,16 @@ async fn read<W: World>(api: &Api<W>) -> Result<Policy, store::Error> {
     let mut at = None;
     for resource in rbac::ALL {
         let prefix = format!("{resource}/");
-        let mut after: Option<Key> = None;
-        loop {
-            let page = api.store.list(&prefix, after.as_ref(), at, limits::PAGE_RECORDS_MAX).await?;
-            at = Some(page.revision);
-            for record in &page.records {
-                let object = committer::parse(&record.key, &record.value)?;
-                if rbac::is_role(resource) {
-                    policy.add_role(&object);
-                } else {
-                    policy.add_binding(&object);
-                }
+        let add = |record: &Record| {
+            let object = committer::parse(&record.key, &record.value)?;
+            if rbac::is_role(resource) {
+                policy.add_role(&object);
+            } else {
+                policy.add_binding(&object);
             }
-            after = page.records.into_iter().next_back().map(|record| record.key);
-            if !page.more {
-                break;
-            }
-        }
+            Ok(())
+        };
+        at = Some(each_record(api, &prefix, at, add).await?);
     }
     Ok(policy)
 }

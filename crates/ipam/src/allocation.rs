@@ -7,7 +7,7 @@ mod types;
 
 use address::Prefix;
 use apimachinery::{
-    command::{ObjectKey, Write},
+    command::ObjectKey,
     field::{Fault, Path, cut},
     kind::{Context, Holder, Kind, Prepared, RequestContext, Resource, Span, Subresource},
     limits::{LABELS_MAX, QUOTED_BYTES_MAX},
@@ -198,10 +198,6 @@ impl Kind<World> for Allocations {
         }
         let fault = Fault::forbidden(spec::path("claimRef"), "managed by its owning IPClaim; delete the claim instead");
         Err(Refusal::invalid(GROUP, KIND, &key.name, &[fault]))
-    }
-
-    fn delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
-        Ok(Vec::new())
     }
 
     /// The claim, or a retained allocation itself.

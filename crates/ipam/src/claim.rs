@@ -210,10 +210,6 @@ impl Kind<World> for Claims {
         }
     }
 
-    fn may_delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
-        Ok(())
-    }
-
     fn mark_terminating(&self, object: &mut Object) {
         let generation = object.metadata.generation;
         spec::observe(object, generation);

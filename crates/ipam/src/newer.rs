@@ -81,14 +81,6 @@ impl Kind<World> for Holds {
         Ok(Prepared::complete(new))
     }
 
-    fn may_delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
-        Ok(Vec::new())
-    }
-
     fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
         held(key, object).into_iter().collect()
     }

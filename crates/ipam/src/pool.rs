@@ -8,7 +8,7 @@ mod types;
 
 use address::{FreeSpace, Prefix};
 use apimachinery::{
-    command::{ObjectKey, Scope, Write},
+    command::{ObjectKey, Scope},
     field::{Fault, FaultType},
     kind::{Context, Decided, Kind, Prepared, RequestContext, Resource, Span, Subresource},
     object::Object,
@@ -250,10 +250,6 @@ impl Kind<World> for Pools {
         let generation = object.metadata.generation;
         spec::observe(object, generation);
         status::mark_terminating(object);
-    }
-
-    fn delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
-        Ok(Vec::new())
     }
 
     fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {

@@ -1,7 +1,7 @@
-//! Follows the objects of kinds that tell how they stand ([`EventRules`]), and takes note of what is to be told of them.
+//! Follows the objects of kinds with [`EventRules`], and queues the events that their changes make.
 //!
-//! Each replica follows all changes and tells of those that it has committed itself, so that each is told once. How objects
-//! stood before the server was there follows from what they say and from the events that are left; nothing is told of that.
+//! Each replica follows all changes and reports those that it has committed itself, so that each is reported once. The state of
+//! an object at the start follows from the object and from the events that are still there; the start itself makes no event.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,18 +15,16 @@ use apimachinery::{
     object::Object,
     occurrence::{EventRules, EventState, Occurrence},
 };
-use store::{Key, Record, Revision};
+use store::{Record, Revision};
 
 use super::EventQueue;
 use crate::{
     api::{self, Api},
-    committer,
     hub::Event,
-    limits,
     outage::Outage,
     standalone::{
         events,
-        follower::{Follower, again_and_again},
+        follower::{Follower, again_and_again, each_object},
     },
 };
 
@@ -47,7 +45,7 @@ struct Observer<'a, W> {
     event_queue: &'a EventQueue,
     /// By resource.
     rules: BTreeMap<&'static str, &'a dyn EventRules>,
-    /// How objects stand, by their keys; none: as the default says.
+    /// The states of objects, by their keys; one that is not there is the default.
     states: HashMap<String, EventState>,
 }
 
@@ -64,7 +62,7 @@ impl<'a, W: World> Observer<'a, W> {
                 let last = told.get(&object.metadata.uid).map(|(_, reason)| reason.as_str());
                 remember(states, record.key.as_str(), event_rules.begin(object, last));
             };
-            for_each(api, &format!("{resource}/"), at, begin).await?;
+            each_object(api, &format!("{resource}/"), Some(at), begin).await?;
         }
         Ok((observer, Follower::behind(api, at.0)))
     }
@@ -83,7 +81,7 @@ impl<'a, W: World> Observer<'a, W> {
                 }
             }
         };
-        for_each(self.api, events::PREFIX, at, note).await?;
+        each_object(self.api, events::PREFIX, Some(at), note).await?;
         Ok(told)
     }
 
@@ -111,7 +109,7 @@ impl<'a, W: World> Observer<'a, W> {
                 self.states.remove(&event.key);
                 return;
             }
-            Err(unreadable) => return tracing::error!(error = %unreadable, "how an object stands is not known"),
+            Err(unreadable) => return tracing::error!(error = %unreadable, "the state of an object is not known"),
         };
         let before = self.states.get(&event.key).copied().unwrap_or_default();
         let (state, content) = event_rules.on_change(object, before);
@@ -131,28 +129,5 @@ fn remember(states: &mut HashMap<String, EventState>, key: &str, state: EventSta
         *known = state;
     } else {
         states.insert(key.to_owned(), state);
-    }
-}
-
-/// Reads every object whose key begins with `prefix`, as they were at one revision.
-async fn for_each<W: World>(
-    api: &Api<W>,
-    prefix: &str,
-    at: Revision,
-    mut look: impl FnMut(&Record, &Object),
-) -> Result<(), store::Error> {
-    let mut after: Option<Key> = None;
-    loop {
-        let page = api.store.list(prefix, after.as_ref(), Some(at), limits::PAGE_RECORDS_MAX).await?;
-        for record in &page.records {
-            match committer::parse(&record.key, &record.value) {
-                Ok(object) => look(record, &object),
-                Err(unreadable) => tracing::error!(error = %unreadable, "an object is passed over"),
-            }
-        }
-        after = page.records.into_iter().next_back().map(|record| record.key);
-        if !page.more {
-            return Ok(());
-        }
     }
 }

@@ -17,13 +17,13 @@ use apimachinery::{
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
-use store::{Key, Revision};
+use store::{Key, Record, Revision};
 use tokio::time::Instant;
 
 use self::graph::Graph;
 use super::{
     agenda::Agenda,
-    follower::{Follower, Trouble, again_and_again, delete, patch},
+    follower::{Follower, Trouble, again_and_again, delete, each_record, patch},
     owners::Place,
 };
 use crate::{
@@ -84,11 +84,8 @@ impl<'a, W: World> Collector<'a, W> {
     }
 
     async fn read_kind(&mut self, resource: &str, at: Revision) -> Result<(), store::Error> {
-        let prefix = format!("{resource}/");
-        let mut after: Option<Key> = None;
-        loop {
-            let page = self.api.store.list(&prefix, after.as_ref(), Some(at), limits::PAGE_RECORDS_MAX).await?;
-            for record in page.records.iter().filter(|record| may_be_tied(&record.value)) {
+        let put = |record: &Record| {
+            if may_be_tied(&record.value) {
                 match committer::parse(&record.key, &record.value) {
                     Ok(object) if is_tied(&object) => {
                         self.agenda.add(record.key.as_str());
@@ -98,11 +95,9 @@ impl<'a, W: World> Collector<'a, W> {
                     Err(unreadable) => tracing::error!(error = %unreadable, "the owners of an object are not known"),
                 }
             }
-            after = page.records.into_iter().next_back().map(|record| record.key);
-            if !page.more {
-                return Ok(());
-            }
-        }
+            Ok(())
+        };
+        each_record(self.api, &format!("{resource}/"), Some(at), put).await.map(drop)
     }
 
     /// Follows the log until it cannot be read.

@@ -2,9 +2,9 @@
 //! its releases (`HELM_DRIVER=configmap`).
 
 use apimachinery::{
-    command::{ObjectKey, Write},
+    command::ObjectKey,
     field::{Fault, Path},
-    kind::{Cell, Column, Context, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
+    kind::{Cell, Column, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
     object::Object,
     refusal::Refusal,
 };
@@ -50,14 +50,6 @@ impl<W> Kind<W> for ConfigMaps {
     ) -> Result<Prepared<W>, Refusal> {
         let faults = changes_of_the_immutable(old, &new);
         judge(key, new, faults)
-    }
-
-    fn may_delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
-        Ok(Vec::new())
     }
 }
 

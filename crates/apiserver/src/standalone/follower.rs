@@ -7,17 +7,19 @@ use apimachinery::{
     command::{Action, Command, Mutation, ObjectKey},
     draft::Draft,
     kind::{Subresource, World},
+    object::Object,
     options::{DeleteOptions, FieldValidation},
     patch::Patch,
     refusal::{Reason, Refusal},
 };
 use serde_json::Value;
+use store::{Key, Record, Revision};
 use tokio::sync::watch::Receiver;
 
 use super::agenda::Agenda;
 use crate::{
     api::{self, Api},
-    committer::Committed,
+    committer::{self, Committed},
     hub::Event,
     limits,
     outage::Outage,
@@ -66,6 +68,41 @@ impl<'a, W: World> Follower<'a, W> {
             () = due => {}
         }
     }
+}
+
+/// Reads every record whose key begins with `prefix` as of one revision, the newest if none is given, and returns that revision.
+pub async fn each_record<W: World>(
+    api: &Api<W>,
+    prefix: &str,
+    mut at: Option<Revision>,
+    mut look: impl FnMut(&Record) -> Result<(), store::Error>,
+) -> Result<Revision, store::Error> {
+    let mut after: Option<Key> = None;
+    loop {
+        let page = api.store.list(prefix, after.as_ref(), at, limits::PAGE_RECORDS_MAX).await?;
+        page.records.iter().try_for_each(&mut look)?;
+        (at, after) = (Some(page.revision), page.records.into_iter().next_back().map(|record| record.key));
+        if !page.more {
+            return Ok(page.revision);
+        }
+    }
+}
+
+/// The same with the objects. One that cannot be parsed is logged and left out.
+pub async fn each_object<W: World>(
+    api: &Api<W>,
+    prefix: &str,
+    at: Option<Revision>,
+    mut look: impl FnMut(&Record, &Object),
+) -> Result<Revision, store::Error> {
+    let parsed = |record: &Record| {
+        match committer::parse(&record.key, &record.value) {
+            Ok(object) => look(record, &object),
+            Err(unreadable) => tracing::error!(error = %unreadable, "an object is passed over"),
+        }
+        Ok(())
+    };
+    each_record(api, prefix, at, parsed).await
 }
 
 /// Begins a work again whenever a read of the store ended it.

@@ -2,9 +2,9 @@
 //! not read them.
 
 use apimachinery::{
-    command::{ObjectKey, Write},
+    command::ObjectKey,
     field::{Fault, Path},
-    kind::{Cell, Column, Context, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
+    kind::{Cell, Column, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
     object::Object,
     refusal::Refusal,
 };
@@ -51,14 +51,6 @@ impl<W> Kind<W> for Leases {
         _: &RequestContext<'_>,
     ) -> Result<Prepared<W>, Refusal> {
         judge(key, new)
-    }
-
-    fn may_delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
-        Ok(Vec::new())
     }
 }
 

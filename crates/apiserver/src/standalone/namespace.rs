@@ -1,7 +1,7 @@
 //! Namespace (core/v1), and what it means for what is in it: nothing new comes into one that is missing or being deleted.
 
 use apimachinery::{
-    command::{ObjectKey, Scope, Write},
+    command::{ObjectKey, Scope},
     kind::{Cell, Column, Context, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
     limits::FINALIZERS_MAX,
     object::Object,
@@ -126,10 +126,6 @@ impl<W> Kind<W> for Namespaces {
         let mut status = object.field("status").as_object().cloned().unwrap_or_default();
         status.insert("phase".to_owned(), "Terminating".into());
         object.set_field("status", Value::Object(status));
-    }
-
-    fn delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
-        Ok(Vec::new())
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use self::conditions::Left;
 use super::{
     agenda::Agenda,
-    follower::{Follower, Trouble, again_and_again, delete, patch},
+    follower::{Follower, Trouble, again_and_again, delete, each_object, patch},
     namespace,
 };
 use crate::{
@@ -66,21 +66,13 @@ impl<'a, W: World> Purge<'a, W> {
     /// Finds what was not finished.
     async fn read(api: &'a Api<W>) -> Result<(Self, Follower<'a, W>), store::Error> {
         let mut purge = Self { api, terminating: BTreeSet::new(), agenda: Agenda::default() };
-        let (mut at, mut after) = (None, None);
-        loop {
-            let page = api.store.list(namespace::PREFIX, after.as_ref(), at, limits::PAGE_RECORDS_MAX).await?;
-            for record in &page.records {
-                match committer::parse(&record.key, &record.value) {
-                    Ok(namespace) if namespace.is_terminating() => purge.begin(record.key.as_str()),
-                    Ok(_) => {}
-                    Err(unreadable) => tracing::error!(error = %unreadable, "a namespace is passed over"),
-                }
+        let find = |record: &Record, namespace: &Object| {
+            if namespace.is_terminating() {
+                purge.begin(record.key.as_str());
             }
-            (at, after) = (Some(page.revision), page.records.into_iter().next_back().map(|record| record.key));
-            if !page.more {
-                return Ok((purge, Follower::behind(api, page.revision.0)));
-            }
-        }
+        };
+        let revision = each_object(api, namespace::PREFIX, None, find).await?;
+        Ok((purge, Follower::behind(api, revision.0)))
     }
 
     /// Follows the log until it cannot be read.

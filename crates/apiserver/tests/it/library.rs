@@ -263,10 +263,6 @@ impl Kind<World> for Shelves {
         let places = Occupied { space: key.name.clone(), first: 0, last: u128::MAX };
         Err(Refusal::conflict(GROUP, "shelves", &key.name, &why).occupied(places))
     }
-
-    fn delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
-        Ok(Vec::new())
-    }
 }
 
 struct Books(Resource);
@@ -307,10 +303,6 @@ impl Kind<World> for Books {
         _: &RequestContext<'_>,
     ) -> Result<Prepared<World>, Refusal> {
         Ok(Prepared::complete(new))
-    }
-
-    fn may_delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
-        Ok(())
     }
 
     fn mark_terminating(&self, object: &mut Object) {

@@ -4,8 +4,7 @@
 use apimachinery::{
     command::{ObjectKey, Write},
     kind::{
-        self, Cell, Column, Context, Gauge, Kind, Names, Prepared, Registry, RequestContext, Resource, Span,
-        Subresource, Verb,
+        self, Cell, Column, Gauge, Kind, Names, Prepared, Registry, RequestContext, Resource, Span, Subresource, Verb,
     },
     object::Object,
     refusal::Refusal,
@@ -94,14 +93,6 @@ impl Kind<Nothing> for Plain {
         _: &RequestContext<'_>,
     ) -> Result<Prepared<Nothing>, Refusal> {
         Ok(self.prepared(new))
-    }
-
-    fn may_delete(&self, _: &Nothing, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn delete(&self, _: &Nothing, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
-        Ok(Vec::new())
     }
 }
 

@@ -1,9 +1,9 @@
 //! The kind Event in its two versions.
 
 use apimachinery::{
-    command::{ObjectKey, Write},
+    command::ObjectKey,
     field::Fault,
-    kind::{Context, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
+    kind::{Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
     object::Object,
     refusal::Refusal,
     view::View,
@@ -88,14 +88,6 @@ impl<W> Kind<W> for Events {
     ) -> Result<Prepared<W>, Refusal> {
         let faults = check::update(old, &Case { event: &new, view: self.view });
         self.judge(key, new, &faults)
-    }
-
-    fn may_delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
-        Ok(Vec::new())
     }
 }
 

@@ -19,16 +19,15 @@ use apimachinery::{
 };
 use futures::future::join_all;
 use serde_json::json;
-use store::Key;
+use store::Record;
 
 use super::{PREFIX, columns};
 use crate::{
     api::{self, Api},
-    committer,
     hub::Event,
     limits::{self, Limits},
     outage::Outage,
-    standalone::follower::{Follower, Trouble, again_and_again, delete, patch},
+    standalone::follower::{Follower, Trouble, again_and_again, delete, each_object, patch},
 };
 
 /// Works until it is dropped.
@@ -51,22 +50,13 @@ impl<'a, W: World> Retention<'a, W> {
     /// Reads which events there are, once; from there on the log tells.
     async fn read(api: &'a Api<W>, limits: Limits) -> Result<(Self, Follower<'a, W>), store::Error> {
         let mut book = Book::new(limits.events_per_namespace, limits::EVENTS_BYTES_PER_NAMESPACE_MAX);
-        let (mut at, mut after) = (None, None::<Key>);
         let now = api::now().as_second();
-        loop {
-            let page = api.store.list(PREFIX, after.as_ref(), at, limits::PAGE_RECORDS_MAX).await?;
-            for record in &page.records {
-                let (key, bytes) = (record.key.as_str(), record.value.len());
-                match committer::parse(&record.key, &record.value) {
-                    Ok(event) => book.put(key, Entry::of(&event, record.revision.0, bytes, last_written(&event, now))),
-                    Err(unreadable) => tracing::error!(error = %unreadable, "an event is passed over"),
-                }
-            }
-            (at, after) = (Some(page.revision), page.records.into_iter().next_back().map(|record| record.key));
-            if !page.more {
-                return Ok((Self { api, book }, Follower::behind(api, page.revision.0)));
-            }
-        }
+        let put = |record: &Record, event: &Object| {
+            let entry = Entry::of(event, record.revision.0, record.value.len(), last_written(event, now));
+            book.put(record.key.as_str(), entry);
+        };
+        let revision = each_object(api, PREFIX, None, put).await?;
+        Ok((Self { api, book }, Follower::behind(api, revision.0)))
     }
 
     /// Follows the log until it cannot be read.

@@ -2,9 +2,9 @@
 
 use apimachinery::{
     access::{Ask, CLUSTER_ROLE, GROUP, ROLE, ResourceAsk, RoleRef, Subject},
-    command::{ObjectKey, Write},
+    command::ObjectKey,
     field::{Fault, Path},
-    kind::{Cell, Column, Context, Kind, Names, Prepared, RequestContext, Resource, Subresource},
+    kind::{Cell, Column, Kind, Names, Prepared, RequestContext, Resource, Subresource},
     metadata::check_name,
     object::Object,
     refusal::Refusal,
@@ -91,14 +91,6 @@ impl<W> Kind<W> for Bindings {
             self.may_bind(key, &object, ctx)?;
         }
         Ok(Prepared::complete(object))
-    }
-
-    fn may_delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
-        Ok(Vec::new())
     }
 }
 

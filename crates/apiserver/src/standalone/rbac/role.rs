@@ -2,9 +2,9 @@
 
 use apimachinery::{
     access::{Ask, ResourceAsk, Rule},
-    command::{ObjectKey, Write},
+    command::ObjectKey,
     field::{Fault, FaultType, Path},
-    kind::{Cell, Column, Context, Kind, Prepared, RequestContext, Resource, Subresource},
+    kind::{Cell, Column, Kind, Prepared, RequestContext, Resource, Subresource},
     limits::RULE_PAIRS_MAX,
     object::Object,
     refusal::Refusal,
@@ -55,14 +55,6 @@ impl<W> Kind<W> for Roles {
             self.may_give(key, &rules, ctx)?;
         }
         Ok(Prepared::complete(new))
-    }
-
-    fn may_delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
-        Ok(Vec::new())
     }
 }
 
