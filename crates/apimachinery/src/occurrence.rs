@@ -1,27 +1,27 @@
-//! What a service tells about its objects by events: which change of an object, or which refusal, makes one. How an
-//! event looks, how often it is written and where it goes is not said here.
+//! Which changes of an object, and which refusals, make an event. The form of the event and how often it is written are the
+//! recorder's.
 
 use std::sync::Arc;
 
 use crate::{command::Scope, object::Object};
 
-/// Something that is to be told about an object.
+/// Something that happened to an object and that an event reports.
 #[derive(Clone, Debug)]
 pub struct Occurrence {
     /// The object, as it was then.
     pub regarding: Arc<Object>,
-    /// Whose it is.
+    /// The tenant of the object.
     pub scope: Scope,
-    /// What is told.
+    /// What the event says.
     pub content: EventContent,
 }
 
-/// What is told.
+/// What an event says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventContent {
-    /// Why, in a word: `PoolExhausted`.
+    /// Why, in one word: `PoolExhausted`.
     pub reason: &'static str,
-    /// How it is meant.
+    /// Whether something may have to be done.
     pub severity: EventType,
     /// The same for people.
     pub note: String,
@@ -46,16 +46,16 @@ impl EventType {
     }
 }
 
-/// How an object stands, as far as that decides what is told of its next change. What the numbers mean is the kind's to
-/// know; the default needs not be remembered.
+/// What the rules of a kind remember of an object between two of its changes. Each kind defines its numbers; the default is not
+/// stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventState(pub u8);
 
-/// What a kind tells about its objects as they change.
+/// Which changes of the objects of a kind make events.
 pub trait EventRules: Send + Sync {
-    /// How an object stands of which nothing is remembered. `last` is the reason of the last event about it that is left.
+    /// The state of an object that has none yet. `last` is the reason of the latest event about it that is still there.
     fn begin(&self, object: &Object, last: Option<&str>) -> EventState;
 
-    /// How an object stands that has changed and stood like this before, and what is to be told of that.
+    /// The state of an object that has changed and had this state before, and the event that reports the change.
     fn on_change(&self, object: &Object, before: EventState) -> (EventState, Option<EventContent>);
 }

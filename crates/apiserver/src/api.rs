@@ -46,7 +46,7 @@ pub struct Api<W> {
     pub hub: Arc<Hub>,
     /// The way to the committer.
     pub queue: Queue<W>,
-    /// What is to be told by events; `None`: nothing is.
+    /// The queue of the server's own events; `None`: it writes none.
     pub event_queue: Option<Arc<EventQueue>>,
     /// What operators measure.
     pub metrics: Arc<Metrics>,

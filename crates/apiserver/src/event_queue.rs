@@ -1,4 +1,4 @@
-//! The queue of what is to be told by events ([`EventQueue`]).
+//! The queue of the server's own events ([`EventQueue`]).
 //!
 //! Tasks of requests and the [`observer`] put occurrences in, and never wait. A recorder takes them out and writes events. Where
 //! there is no cluster around the server that is [`crate::standalone`]'s; elsewhere another one can take its place. The
@@ -19,7 +19,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::limits;
 
-/// What is to be told, and what was told lately.
+/// The events that wait to be written, and those that were written lately.
 #[derive(Default)]
 pub struct EventQueue {
     book: Mutex<Book>,

@@ -357,7 +357,8 @@ pub const EVENT_WORD_BYTES_MAX: usize = 128;
 ///
 /// Unit: bytes. Test: `crates/apiserver/tests/it/events.rs::bad_events_are_refused_in_the_words_of_their_version`.
 pub const EVENT_NOTE_BYTES_MAX: usize = 1024;
-/// What is to be told by events of the server's own, or was told lately, by object and reason; beyond that the oldest is dropped.
+/// Pairs of object and reason of the server's own events that wait to be written or were written lately; beyond this the oldest
+/// is dropped.
 ///
 /// Unit: occurrences. Test: `crates/apiserver/src/event_queue.rs::oldest_occurrence_is_dropped_beyond_the_bound`.
 pub const EVENT_QUEUE_MAX: usize = 1_024;

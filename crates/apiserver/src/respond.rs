@@ -36,7 +36,7 @@ pub fn raw_json(value: &Value) -> Response<Body> {
     verbatim(body(200, JSON, format!("{value:#}")))
 }
 
-/// Marks an answer of which the bytes are sent as they are, in whatever layout the client wishes JSON.
+/// Marks an answer whose bytes are sent as they are, also to a client that asks for indented JSON.
 #[derive(Clone, Copy, Debug)]
 pub struct Verbatim;
 

@@ -90,7 +90,7 @@ struct Order<W> {
     /// How long the body and the version of the object that it was prepared for are.
     bytes: usize,
     ticket: Ticket,
-    /// What its caller is told beside what the decision says.
+    /// Warnings for the caller beside those of the decision.
     warnings: Vec<String>,
 }
 

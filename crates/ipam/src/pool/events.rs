@@ -1,4 +1,4 @@
-//! What is told about IPPools by events: that one is exhausted, nearly so, or available again.
+//! Events about IPPools: that one is exhausted, nearly so, or available again.
 //!
 //! That it is nearly exhausted is told again only after it was clearly not: a pool at the brink is not worth an event for
 //! each claim that comes and goes.

@@ -1,4 +1,4 @@
-//! What is told about pools by events.
+//! Events about pools.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ fn used(percent: i64) -> Object {
     Object::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap()
 }
 
-/// What is told while a pool goes through these percentages, from where it stands.
+/// The events of a pool whose utilization goes through these percentages, from this state on.
 fn tell(mut state: EventState, percents: &[i64]) -> Vec<(i64, &'static str)> {
     let mut told = Vec::new();
     for percent in percents {
