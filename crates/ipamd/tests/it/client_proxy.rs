@@ -27,9 +27,11 @@ const HOST: &str = "ipam.invalid:6443";
 /// A proxy that knows one server, whatever it is called.
 struct Proxy {
     port: u16,
-    /// What it was asked for.
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Asked,
 }
+
+/// What each connection asked the proxy for, in lines.
+type Asked = Arc<Mutex<Vec<Vec<String>>>>;
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -51,7 +53,7 @@ impl Kind {
 impl Proxy {
     async fn start(kind: Kind, server: &Server) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let (port, asked) = (listener.local_addr().unwrap().port(), Arc::<Mutex<Vec<String>>>::default());
+        let (port, asked) = (listener.local_addr().unwrap().port(), Asked::default());
         let (record, target, tls) = (Arc::clone(&asked), server.port(), acceptor(server));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -72,9 +74,12 @@ impl Proxy {
         format!("{}://{credential}127.0.0.1:{}", kind.scheme(), self.port)
     }
 
-    /// What it was asked for since the last call.
-    fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut *self.asked.lock().unwrap())
+    /// Asserts that a connection was made since the last call, and that each asked for `expected`: a client opens a second one
+    /// where its next request comes before the first connection is known to be idle.
+    #[track_caller]
+    fn assert_asked(&self, expected: &[String]) {
+        let asked = std::mem::take(&mut *self.asked.lock().unwrap());
+        assert!(!asked.is_empty() && asked.iter().all(|lines| lines == expected), "{asked:?} instead of {expected:?}");
     }
 }
 
@@ -89,19 +94,19 @@ fn acceptor(server: &Server) -> TlsAcceptor {
 }
 
 /// `CONNECT host:port HTTP/1.1`; its lines are recorded.
-async fn connect(mut client: impl AsyncRead + AsyncWrite + Unpin, target: u16, record: &Mutex<Vec<String>>) {
+async fn connect(mut client: impl AsyncRead + AsyncWrite + Unpin, target: u16, record: &Asked) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(client.read_u8().await.unwrap());
     }
     let head = String::from_utf8(head).unwrap();
-    record.lock().unwrap().extend(head.lines().filter(|line| !line.is_empty()).map(str::to_owned));
+    record.lock().unwrap().push(head.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect());
     client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
     forward(client, target).await;
 }
 
 /// RFC 1928 with a name for the address, and RFC 1929; what comes is recorded.
-async fn socks(mut client: TcpStream, target: u16, record: &Mutex<Vec<String>>) {
+async fn socks(mut client: TcpStream, target: u16, record: &Asked) {
     assert_eq!(client.read_u8().await.unwrap(), 5);
     let methods = text(&mut client).await;
     assert!(methods.contains('\u{2}'), "a user and a password are offered");
@@ -113,7 +118,7 @@ async fn socks(mut client: TcpStream, target: u16, record: &Mutex<Vec<String>>) 
     client.read_exact(&mut head).await.unwrap();
     assert_eq!(head, [5, 1, 0, 3], "a connection to a name");
     let (name, port) = (text(&mut client).await, client.read_u16().await.unwrap());
-    record.lock().unwrap().push(format!("{user} {password} {name}:{port}"));
+    record.lock().unwrap().push(vec![format!("{user} {password} {name}:{port}")]);
     client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
     forward(client, target).await;
 }
@@ -194,12 +199,12 @@ async fn server_is_reached_through_proxies_of_every_kind() {
         let url = proxy.url(kind, "jane:p%40ss@");
         let plain = kubeconfig(&directory, &front, "");
         assert_shows_the_pool(&get_pools(&plain, &[("HTTPS_PROXY", &url)]).await, &url);
-        assert_eq!(proxy.asked(), expected, "{kind:?}");
+        proxy.assert_asked(&expected);
         // What the kubeconfig says comes before the environment, and NO_PROXY is not about it.
         let named = kubeconfig(&directory, &front, &format!("\n    proxy-url: {url}"));
         let environment = [("HTTPS_PROXY", "http://127.0.0.1:9"), ("NO_PROXY", "*,,")];
         assert_shows_the_pool(&get_pools(&named, &environment).await, &url);
-        assert_eq!(proxy.asked(), expected, "{kind:?}");
+        proxy.assert_asked(&expected);
     }
 }
 
