@@ -110,7 +110,7 @@ impl fmt::Display for ParseError {
             ParseError::LeadingZero => f.write_str("an IPv4 octet has a leading zero; write 10, not 010"),
             ParseError::Zone => f.write_str("an address here has no zone; leave out the % and what follows it"),
             ParseError::Ipv4Mapped { inner } => {
-                write!(f, "an IPv4 address in IPv6 clothing; write it as IPv4, {inner}")
+                write!(f, "an IPv4-mapped IPv6 address; write it as IPv4, {inner}")
             }
             ParseError::NoLength => f.write_str("there is no prefix length; write one after a slash, as in 10.0.0.0/8"),
             ParseError::BadLength => f.write_str(

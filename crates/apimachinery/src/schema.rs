@@ -9,7 +9,7 @@ mod meta;
 mod protobuf;
 mod weight;
 
-pub use check::{Findings, Schema, Schemas};
+pub use check::{Findings, Schema, Schemas, micro_time};
 pub(crate) use decode::decode_element;
 pub use decode::{Decoded, decode, decode_operations};
 pub use meta::object_meta_schema;

@@ -84,7 +84,8 @@ pub(crate) fn check_length(
 
 /// A block as it was written.
 pub(crate) fn check_cidr(path: Path, text: &str, faults: &mut Vec<Fault>) -> Option<Parsed> {
-    address::parse_cidr(text).map_err(|error| faults.push(Fault::invalid(path, text, &error.to_string()))).ok()
+    let parsed = address::parse_cidr(text);
+    parsed.map_err(|error| faults.push(Fault::invalid(path, text, &format!("invalid CIDR: {error}")))).ok()
 }
 
 /// A block that the service itself has written into a status. Unlike what people write, it may lie in the part of IPv6

@@ -174,7 +174,7 @@ fn lengths_stop_at_the_family() {
 fn each_trap_has_its_own_words() {
     let leading_zero = "error: an IPv4 octet has a leading zero; write 10, not 010";
     let zone = "error: an address here has no zone; leave out the % and what follows it";
-    let mapped = "error: an IPv4 address in IPv6 clothing; write it as IPv4, 10.0.0.1";
+    let mapped = "error: an IPv4-mapped IPv6 address; write it as IPv4, 10.0.0.1";
     let no_address = "error: there is no address; write one such as 10.0.0.0 or 2001:db8::";
     for (text, expected) in [
         ("010.0.0.0/8", leading_zero),

@@ -7,6 +7,7 @@ use apimachinery::{
     kind::{Cell, Column, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
     object::Object,
     refusal::Refusal,
+    schema::micro_time,
 };
 use serde_json::{Value, json};
 
@@ -99,7 +100,6 @@ fn resource() -> Resource {
 fn schema() -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
     let integer = |description: &str| json!({"type": "integer", "format": "int32", "description": description});
-    let time = |description: &str| json!({"type": "string", "format": "date-time", "description": description});
     json!({
         "type": "object",
         "description": "Lease says who holds something, and for how long. Controllers elect their leader by one; the server does not read it.",
@@ -108,11 +108,11 @@ fn schema() -> Value {
                 "type": "object",
                 "description": "Who holds the lease, and since when.",
                 "properties": {
-                    "acquireTime": time("When the present holder acquired the lease."),
+                    "acquireTime": micro_time("When the present holder acquired the lease."),
                     "holderIdentity": text("The present holder; empty or absent: none."),
                     "leaseDurationSeconds": integer("Seconds after renewTime for which candidates wait before they take the lease over. Greater than 0."),
                     "leaseTransitions": integer("How often the lease has gone from one holder to another. At least 0."),
-                    "renewTime": time("When the present holder last renewed the lease."),
+                    "renewTime": micro_time("When the present holder last renewed the lease."),
                 },
             },
         },

@@ -226,7 +226,7 @@ async fn bad_events_are_refused_in_the_words_of_their_version() {
     elsewhere["involvedObject"]["namespace"] = json!("cellar");
     assert_eq!(causes(Method::POST, CORE, &elsewhere).await, ["involvedObject.namespace"]);
     let timed = json!({
-        "metadata": {"name": "e"}, "eventTime": "2026-01-01T00:00:00Z", "involvedObject": {},
+        "metadata": {"name": "e"}, "eventTime": "2026-01-01T00:00:00.000000Z", "involvedObject": {},
         "message": "m".repeat(1025), "reportingComponent": "a b", "reason": "r".repeat(129),
     });
     let wanted = ["action", "involvedObject.namespace", "message", "reason", "reportingComponent", "reportingInstance"];
@@ -250,7 +250,7 @@ async fn events_are_shown_in_a_table_as_kubernetes_shows_them() {
     let front = alone().await;
     front.create(CORE, &core_event("old")).await;
     let mut new = newer_event("new");
-    new["series"] = json!({"count": 3, "lastObservedTime": "2026-01-01T00:00:00Z"});
+    new["series"] = json!({"count": 3, "lastObservedTime": "2026-01-01T00:00:00.000000Z"});
     front.create(NEWER, &new).await;
     for path in [CORE, NEWER] {
         let accept = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];

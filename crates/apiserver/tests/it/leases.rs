@@ -46,6 +46,27 @@ async fn lease_goes_from_holder_to_holder_by_its_version() {
     assert_eq!(table["rows"][0]["cells"][1], "two");
 }
 
+/// Go's clients, and with them every informer of leases, cannot read other times.
+#[tokio::test]
+async fn times_of_leases_have_six_digits_after_the_second() {
+    let front = alone().await;
+    let created = |time: &str| {
+        let mut body = lease("one");
+        body["spec"]["renewTime"] = json!(time);
+        let front = &front;
+        async move { front.client.send(Method::POST, &format!("{LEASES}?dryRun=All"), &body).await }
+    };
+    for time in ["2026-01-01T00:00:01.000000Z", "2026-01-01T00:00:01.123456+01:00"] {
+        assert_eq!(created(time).await.status, 201, "{time}");
+    }
+    for time in ["2026-01-01T00:00:01Z", "2026-01-01T00:00:01.12345Z", "2026-01-01T00:00:01.1234567Z", ".123456Z", ""] {
+        let refused = created(time).await;
+        let cause = &refused.json()["details"]["causes"][0];
+        assert_eq!((refused.status, &cause["field"]), (422, &json!("spec.renewTime")), "{time}");
+        assert!(cause["message"].as_str().unwrap().contains("six digits after the second"), "{cause}");
+    }
+}
+
 #[tokio::test]
 async fn replacing_a_lease_that_is_not_there_creates_it() {
     let front = alone().await;

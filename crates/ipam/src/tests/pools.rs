@@ -68,6 +68,24 @@ fn a_root_pool_needs_a_block_and_no_length() {
 }
 
 #[test]
+fn text_that_is_no_block_is_an_invalid_cidr() {
+    for (cidr, detail) in [
+        ("10.0.0.0", "there is no prefix length;"),
+        ("/8", "there is no address;"),
+        ("10.0.0/8", "not an IP address;"),
+        ("10.0.0.0/33", "the prefix length is too long for IPv4;"),
+        ("10.0.0.0/08", "the prefix length is not a plain decimal number;"),
+        ("10.0.0.010/32", "an IPv4 octet has a leading zero;"),
+        ("fe80::%eth0/64", "an address here has no zone;"),
+        ("::ffff:10.0.0.0/104", "an IPv4-mapped IPv6 address;"),
+    ] {
+        let refused = Server::with_pool("root", "10.0.0.0/16").create(pool("new"), json!({"cidr": cidr}));
+        let expected = format!("spec.cidr: Invalid value: \"{cidr}\": invalid CIDR: {detail}");
+        assert!(show(&refused).contains(&expected), "{}", show(&refused));
+    }
+}
+
+#[test]
 fn a_block_is_read_strictly() {
     for cidr in ["010.0.0.0/8", "fe80::%eth0/64", "::ffff:10.0.0.0/104", "10.0.0.0", "10.0.0.0/33", "10.0.0/8", "x"] {
         let mut server = Server::new();

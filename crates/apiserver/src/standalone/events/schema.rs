@@ -1,6 +1,6 @@
 //! What an event looks like.
 
-use apimachinery::view::View;
+use apimachinery::{schema::micro_time, view::View};
 use serde_json::{Map, Value, json};
 
 fn text(description: &str) -> Value {
@@ -31,7 +31,7 @@ fn properties() -> [(&'static str, Value); 14] {
     [
         ("action", text("What was done or failed, in a word.")),
         ("count", integer("How often this was seen, of events without eventTime.")),
-        ("eventTime", time("When this was first seen. Events without it are of the older way of telling.")),
+        ("eventTime", micro_time("When this was first seen. Events without it are of the older way of telling.")),
         ("firstTimestamp", time("When this was first seen, of events without eventTime.")),
         ("involvedObject", reference("The object that this is about.")),
         ("lastTimestamp", time("When this was last seen, of events without eventTime.")),
@@ -67,7 +67,7 @@ fn series() -> Value {
         "description": "How this went on, of events with eventTime; absent: it was seen once.",
         "properties": {
             "count": integer("How often this was seen."),
-            "lastObservedTime": time("When this was last seen."),
+            "lastObservedTime": micro_time("When this was last seen."),
         },
     })
 }
