@@ -11,6 +11,7 @@ import io.fabric8.kubernetes.client.ConfigBuilder;
 import io.fabric8.kubernetes.client.KubernetesClient;
 import io.fabric8.kubernetes.client.KubernetesClientBuilder;
 import io.fabric8.kubernetes.client.KubernetesClientException;
+import io.fabric8.kubernetes.client.Version;
 import io.fabric8.kubernetes.client.Watch;
 import io.fabric8.kubernetes.client.dsl.NonDeletingOperation;
 import io.fabric8.kubernetes.client.dsl.NonNamespaceOperation;
@@ -58,8 +59,7 @@ public final class Suite {
         Suite suite = new Suite(factory);
         suite.checks();
         suite.remove();
-        String version = KubernetesClient.class.getPackage().getImplementationVersion();
-        System.exit(suite.harness.close("fabric8 " + version + " on " + arguments[0]));
+        System.exit(suite.harness.close("fabric8 " + Version.clientVersion() + " on " + arguments[0]));
     }
 
     private Suite(HttpClient.Factory factory) {
