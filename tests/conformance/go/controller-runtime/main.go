@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -55,7 +54,7 @@ func main() {
 }
 
 func (w *world) run() {
-	checks := suite.Open("controller-runtime " + version())
+	checks := suite.Open("controller-runtime " + suite.VersionOf("sigs.k8s.io/controller-runtime"))
 	for _, check := range []suite.Check{
 		{Name: "the client finds scope and resource of each kind", Run: w.scopes},
 		{Name: "a client creates, gets, lists, updates and deletes", Run: w.crud},
@@ -73,16 +72,6 @@ func (w *world) run() {
 	}
 	w.Close()
 	checks.Close()
-}
-
-func version() string {
-	info, _ := debug.ReadBuildInfo()
-	for _, module := range info.Deps {
-		if module.Path == "sigs.k8s.io/controller-runtime" {
-			return module.Version
-		}
-	}
-	return "unknown"
 }
 
 func empty(kind string) *unstructured.Unstructured {

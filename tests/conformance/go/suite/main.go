@@ -13,7 +13,7 @@ func Main() {
 		fmt.Printf("not ok 1 - a world to check in: %v\n", err)
 		os.Exit(1)
 	}
-	name := "client-go " + ClientVersion()
+	name := "client-go " + VersionOf("k8s.io/client-go")
 	checks := Informers(w)
 	switch {
 	case len(os.Args) > 1 && os.Args[1] == "record":

@@ -28,14 +28,19 @@ type refusal struct {
 	Object       map[string]any
 }
 
+// Create makes an object by the verb of one client.
+type Create func(*T, *unstructured.Unstructured) error
+
 // Refusals checks that each refused create comes back as an error with our code, message and causes.
-func Refusals(w *World) []Check {
+func Refusals(w *World) []Check { return RefusalsBy(w, w.createAny, nil) }
+
+// RefusalsBy checks the same of a client that creates in a way of its own. The server says `instead` about some of the objects.
+func RefusalsBy(w *World, create Create, instead map[string]string) []Check {
 	table, err := w.refusalTable()
 	prepare := func(t *T) {
 		t.NoError(err, "reading the table")
 		for _, object := range table.Before {
-			_, err := w.createAny(t, object)
-			t.NoError(err, "creating what the refusals need")
+			t.NoError(create(t, &unstructured.Unstructured{Object: object}), "creating what the refusals need")
 		}
 		for _, name := range table.Deleted {
 			w.Delete(t, name)
@@ -43,7 +48,10 @@ func Refusals(w *World) []Check {
 	}
 	checks := []Check{{"what the refusals need", prepare}}
 	for _, wanted := range table.Refusals {
-		checks = append(checks, Check{"refused: " + wanted.What, func(t *T) { w.refused(t, wanted) }})
+		if text, is := instead[wanted.What]; is {
+			wanted.Says = []string{text}
+		}
+		checks = append(checks, Check{"refused: " + wanted.What, func(t *T) { refused(t, wanted, create) }})
 	}
 	return checks
 }
@@ -58,19 +66,19 @@ func (w *World) refusalTable() (table refusalTable, err error) {
 	return table, err
 }
 
-func (w *World) createAny(t *T, fields map[string]any) (*unstructured.Unstructured, error) {
-	object := &unstructured.Unstructured{Object: fields}
+func (w *World) createAny(t *T, object *unstructured.Unstructured) error {
 	resources := map[string]schema.GroupVersionResource{"IPPool": Pools, "IPClaim": Claims, "IPAllocation": Allocations}
 	resource := w.Dynamic.Resource(resources[object.GetKind()])
 	var place dynamic.ResourceInterface = resource
 	if namespace := object.GetNamespace(); namespace != "" {
 		place = resource.Namespace(namespace)
 	}
-	return place.Create(t.Ctx, object, metav1.CreateOptions{})
+	_, err := place.Create(t.Ctx, object, metav1.CreateOptions{})
+	return err
 }
 
-func (w *World) refused(t *T, wanted refusal) {
-	_, err := w.createAny(t, wanted.Object)
+func refused(t *T, wanted refusal, create Create) {
+	err := create(t, &unstructured.Unstructured{Object: wanted.Object})
 	var refusal apierrors.APIStatus
 	if !errors.As(err, &refusal) {
 		t.Fatalf("is no refusal: %v", err)

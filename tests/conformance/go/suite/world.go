@@ -51,11 +51,11 @@ type World struct {
 	requests             requestLog
 }
 
-// ClientVersion is the version of client-go that was built in.
-func ClientVersion() string {
+// VersionOf is the version of a module that was built in.
+func VersionOf(path string) string {
 	info, _ := debug.ReadBuildInfo()
 	for _, module := range info.Deps {
-		if module.Path == "k8s.io/client-go" {
+		if module.Path == path {
 			return module.Version
 		}
 	}
