@@ -20,11 +20,13 @@ ANSIBLE_PYTHON_MINOR_NEEDED=11
 JAVA_NEEDED=17
 NODE_NEEDED=18
 SUITE_SECONDS=${SUITE_SECONDS:-1800}
-SUITES=${CONFORMANCE:-"client-go-0.26 client-go-0.30 client-go-0.34 client-go-0.37 controller-runtime python helm-3 helm-4 gitops fabric8 javascript ansible"}
+SUITES=${CONFORMANCE:-"client-go-0.26 client-go-0.30 client-go-0.34 client-go-0.37 controller-runtime python helm-3 helm-4 gitops flux fabric8 javascript ansible"}
 export IPAM_EXPECT_APPLY=${IPAM_EXPECT_APPLY:-1}
 # An older Go gets itself the one that a module asks for.
 export GOTOOLCHAIN=${GOTOOLCHAIN:-auto}
 export CONFORMANCE_REFUSALS=$PWD/tests/conformance/refusals.json
+# The repository that tools read which apply from one.
+export CONFORMANCE_REPOSITORY=$PWD
 export CONFORMANCE_RESTART=$PWD/tests/conformance/restart.sh
 
 ROOT=$PWD
@@ -147,13 +149,15 @@ go_build() {
     fi
 }
 
+# go_program NAME: a module of its own that is not the suite of client-go.
+go_program() {
+    go_build "$1" . || return 0
+    run "$1" "$WORK/$1"
+}
+
 go_suite() {
     local name=$1 version=${1##*-}
     go_build "$name" . || return 0
-    if [ "$name" = controller-runtime ]; then
-        run "$name" "$WORK/$name"
-        return
-    fi
     run "$name" env KUBE_FEATURE_WatchListClient=false "$WORK/$name"
     if at_least "$version" "$WATCH_LIST_SINCE"; then
         # Before its feature gates client-go read the second of these.
@@ -184,6 +188,12 @@ gitops_suite() {
     fi
     empty_server
     run gitops env KUBECTLS="$kubectls" IPAM="$IPAM" DATA_DIR="$SERVER_DIR/data" "$ROOT/tests/conformance/gitops/session.sh"
+}
+
+# What applies from a repository: the same examples as gitops.
+repository_suite() {
+    empty_server
+    go_program "$1"
 }
 
 # installed NAME COMMAND...: the command, which installs what the suite NAME needs, succeeds; else the suite has failed.
@@ -259,10 +269,12 @@ javascript_suite() {
 server_start
 for suite in $SUITES; do
     case $suite in
-    client-go-* | controller-runtime) go_suite "$suite" ;;
+    client-go-*) go_suite "$suite" ;;
+    controller-runtime) go_program "$suite" ;;
     python) python_suite ;;
     helm-*) helm_suite "$suite" ;;
     gitops) gitops_suite ;;
+    flux) repository_suite "$suite" ;;
     fabric8) fabric8_suite ;;
     javascript) javascript_suite ;;
     ansible) ansible_suite ;;
