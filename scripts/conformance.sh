@@ -20,7 +20,7 @@ ANSIBLE_PYTHON_MINOR_NEEDED=11
 JAVA_NEEDED=17
 NODE_NEEDED=18
 SUITE_SECONDS=${SUITE_SECONDS:-1800}
-SUITES=${CONFORMANCE:-"client-go-0.26 client-go-0.30 client-go-0.34 client-go-0.37 controller-runtime python helm-3 helm-4 gitops flux fabric8 javascript ansible"}
+SUITES=${CONFORMANCE:-"client-go-0.26 client-go-0.30 client-go-0.34 client-go-0.37 controller-runtime python helm-3 helm-4 gitops flux argocd fabric8 javascript ansible"}
 export IPAM_EXPECT_APPLY=${IPAM_EXPECT_APPLY:-1}
 # An older Go gets itself the one that a module asks for.
 export GOTOOLCHAIN=${GOTOOLCHAIN:-auto}
@@ -274,7 +274,7 @@ for suite in $SUITES; do
     python) python_suite ;;
     helm-*) helm_suite "$suite" ;;
     gitops) gitops_suite ;;
-    flux) repository_suite "$suite" ;;
+    flux | argocd) repository_suite "$suite" ;;
     fabric8) fabric8_suite ;;
     javascript) javascript_suite ;;
     ansible) ansible_suite ;;
