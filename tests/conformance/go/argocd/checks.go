@@ -225,7 +225,7 @@ func (w *world) immutable(t *suite.T, a *application) {
 }
 
 func (w *world) prune(t *suite.T, a *application) {
-	done := fails(t, a, nil, "fleet-eu: ")
+	done := fails(t, a, nil, "fleet-eu: ", "retained from IPClaim archive")
 	t.Equal(len(w.claims(t)), 0, "claims")
 	t.Equal(w.pools(t), "[fleet fleet-eu]", "pools while a block is retained")
 	// The last wave did not come to its end, and the first not to its beginning.

@@ -340,7 +340,7 @@ func (w *world) pruneClaim(t *suite.T) {
 
 func (w *world) pruneAll(t *suite.T) {
 	changes, err := w.reconcile(t.Ctx, w.pools, nil)
-	says(t, err, "IPPool/fleet-eu delete failed", "IPPool/fleet delete failed")
+	says(t, err, "IPPool/fleet-eu delete failed", "held by IPClaim default/", "IPPool/fleet delete failed", "held by IPPool fleet-eu")
 	each(t, changes, ssa.UnknownAction)
 	t.Equal(w.names(t, "IPPool"), "[fleet fleet-eu]", "pools after the refusal")
 
@@ -348,7 +348,7 @@ func (w *world) pruneAll(t *suite.T) {
 	t.NoError(err, "pruning claims")
 	each(t, changes, ssa.DeletedAction)
 	_, err = w.reconcile(t.Ctx, w.pools, nil)
-	says(t, err, "IPPool/fleet-eu delete failed")
+	says(t, err, "IPPool/fleet-eu delete failed", "retained from IPClaim archive")
 	t.Equal(len(w.all(t, "IPAllocation")), 1, "allocations: the retained one, which Flux does not own")
 	retained := &unstructured.Unstructured{}
 	retained.SetGroupVersionKind(suite.Version.WithKind("IPAllocation"))
