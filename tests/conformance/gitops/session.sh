@@ -9,10 +9,11 @@
 set -uo pipefail
 cd "$(dirname "$0")/../../.." || exit 1
 ROOT=$PWD
-PAGE=$ROOT/docs/operating/gitops.md
 KUBECTL=${KUBECTLS##* }
 # shellcheck source=tests/e2e/common.sh
 . tests/e2e/common.sh
+# shellcheck source=tests/conformance/gitops/page.sh
+. tests/conformance/gitops/page.sh
 # The commands name these without a path, and change the examples.
 mkdir "$WORK/bin"
 ln -s "$KUBECTL" "$WORK/bin/kubectl"
@@ -44,15 +45,6 @@ finish() {
     exit 0
 }
 trap finish EXIT
-
-# shown COMMAND: runs the command, which stands on the page.
-shown() {
-    if ! grep -qxF -- "\$ $1" "$PAGE"; then
-        echo "the page does not show: $1"
-        return 1
-    fi
-    bash -o pipefail -c "$1"
-}
 
 # differs NAME COMMAND...: a kubectl diff that finds differences, and nothing else.
 differs() {
@@ -105,6 +97,14 @@ is "nothing else is" "$(k get ipclaims -n default -o name)" ipclaim.ipam.miloapi
 k delete configmap addresses -n default >/dev/null
 take_everything_away
 
+# as_velero FILE...: creates one object after the other, without its status and what else a server writes.
+as_velero() {
+    local file
+    for file in "$@"; do
+        jq 'del(.status) | .metadata |= with_entries(select(.key | IN("name", "namespace", "labels", "annotations")))' "$file" | k create -f - 2>&1
+    done
+}
+
 section "restoring"
 cp -r "$ROOT/examples" .
 does "pools and claims" k apply -k examples/gitops
@@ -140,6 +140,14 @@ saved "objects of Velero" \
 take_everything_away
 OUT=$(k create -f backup.yaml 2>&1)
 has "a create without pins warns of other blocks" "$OUT" Warning spec.address
+isnt "and there are other blocks" "$(holdings)" "$WHOLE"
+take_everything_away
+POOLS=(resources/ippools.ipam.miloapis.com/cluster/*.json)
+OUT=$(as_velero "${POOLS[@]}")
+has "Velero's creates refuse a child whose file comes before its parent's" "$OUT" 'IPPool "fleet" not found'
+OUT=$(as_velero "${POOLS[@]}" resources/ipclaims.ipam.miloapis.com/namespaces/*/*.json)
+is "a second restore has every level of pools, and the claims" "$(k get ippools,ipclaims -A -o name | wc -l)" 5
+lacks "without a status there is no warning" "$OUT" Warning
 isnt "and there are other blocks" "$(holdings)" "$WHOLE"
 for from in "objects with their status" "objects that were saved as they are" "objects of the store" "objects of Velero"; do
     take_everything_away

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The life of two releases of the charts in examples/gitops/helm, whose records Helm keeps in config maps.
+# The life of two releases of the charts in examples/gitops/helm, whose records Helm keeps in config maps, and what
+# docs/operating/gitops.md has its readers type for them, in the default namespace.
 #
 #   HELM              the helm to use (required)
 #   KUBECONFIG        the server (required)
@@ -11,6 +12,12 @@ export E2E_V4=$CONFORMANCE_NET
 cd "$(dirname "$0")/../../.." || exit 1
 # shellcheck source=tests/e2e/common.sh
 . tests/e2e/common.sh
+# shellcheck source=tests/conformance/gitops/page.sh
+. tests/conformance/gitops/page.sh
+# The commands name it without a path.
+mkdir "$WORK/bin"
+ln -s "$HELM" "$WORK/bin/helm"
+PATH=$WORK/bin:$PATH
 CHARTS=examples/gitops/helm
 
 VERSION=$("$HELM" version --template '{{.Version}}')
@@ -22,6 +29,7 @@ finish() {
     local status=$?
     trap - EXIT
     h uninstall web "$POOL" >/dev/null 2>&1
+    helm uninstall web fleet >/dev/null 2>&1
     rm -rf "$WORK"
     if [ "$status" -ne 0 ]; then fail "the script ran to its end" "exit status $status"; fi
     echo "# helm $VERSION: $passed passed, $failed failed, 0 skipped ($SECONDS s)"
@@ -56,3 +64,11 @@ does "uninstall of what failed" h uninstall taken
 does "uninstall" h uninstall web --wait --timeout 60s
 does "and of the pool, which nothing holds any more" h uninstall "$POOL" --wait --timeout 60s
 is "nothing is left" "$(h list -q)" ""
+
+section "the commands of the page"
+does "the driver that this script uses" shown "export HELM_DRIVER=$HELM_DRIVER"
+does "install of a pool" shown 'helm install fleet examples/gitops/helm/pools --set cidr=172.16.0.0/12'
+does "install of a claim on it" shown 'helm install web examples/gitops/helm/claims --set pool=fleet'
+has "lookup finds the block" "$(helm upgrade web "$CHARTS/claims" --reuse-values --dry-run=server 2>&1)" "block=172.16.0.0/25 tier=one"
+does "uninstall" helm uninstall web
+does "and of the pool" helm uninstall fleet
