@@ -25,7 +25,7 @@ export IPAM_EXPECT_APPLY=${IPAM_EXPECT_APPLY:-1}
 # An older Go gets itself the one that a module asks for.
 export GOTOOLCHAIN=${GOTOOLCHAIN:-auto}
 export CONFORMANCE_REFUSALS=$PWD/tests/conformance/refusals.json
-# The repository that tools read which apply from one.
+# The repository that Flux and Argo CD apply from.
 export CONFORMANCE_REPOSITORY=$PWD
 export CONFORMANCE_RESTART=$PWD/tests/conformance/restart.sh
 
