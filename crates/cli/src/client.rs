@@ -107,3 +107,32 @@ where
         .service(HyperClient::builder(TokioExecutor::new()).build::<_, Body>(connector));
     Ok(Client::new(service, config.default_namespace))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// It may have to reach the cluster itself.
+    #[tokio::test]
+    async fn program_that_is_asked_for_a_credential_is_told_the_proxy_of_its_cluster() {
+        let exec = json!({
+            "apiVersion": "client.authentication.k8s.io/v1", "command": "login", "interactiveMode": "Never",
+            "provideClusterInfo": true,
+        });
+        let told = async |proxy_url: Option<&str>| {
+            let kubeconfig = json!({
+                "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                "clusters": [{"name": "c", "cluster": {"server": "https://192.0.2.1", "proxy-url": proxy_url}}],
+                "users": [{"name": "u", "user": {"exec": exec}}],
+            });
+            let kubeconfig = Kubeconfig::from_yaml(&kubeconfig.to_string()).unwrap();
+            let (config, own) = configuration(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+            assert_eq!((own.as_deref(), config.proxy_url), (proxy_url, None));
+            config.auth_info.exec.unwrap().cluster.unwrap().proxy_url
+        };
+        assert_eq!(told(None).await, None);
+        assert_eq!(told(Some("http://192.0.2.9:3128")).await.as_deref(), Some("http://192.0.2.9:3128"));
+    }
+}

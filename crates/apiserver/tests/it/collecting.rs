@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     faulty::FaultyStore,
-    front::{Events, Front, Setup, name},
+    front::{Answer, Events, Front, Setup, name},
     library::{API, BOOKS, book, shelf},
 };
 
@@ -222,8 +222,54 @@ async fn a_collector_that_lags_reads_the_store() {
 async fn owner_warnings(front: &Front, book: &Value) -> Vec<String> {
     let created = front.client.send(Method::POST, BOOKS, book).await;
     assert_eq!(created.status, 201, "{}", created.text());
-    let warnings = created.headers.get_all("warning").iter().map(|warning| warning.to_str().unwrap().to_owned());
+    of_owners(&created)
+}
+
+fn of_owners(answer: &Answer) -> Vec<String> {
+    let warnings = answer.headers.get_all("warning").iter().map(|warning| warning.to_str().unwrap().to_owned());
     warnings.filter(|warning| warning.contains("ownerReferences")).collect()
+}
+
+fn never() -> Value {
+    json!({ "apiVersion": "library.example.com/v1", "kind": "Book", "name": "never", "uid": "1" })
+}
+
+fn foreign() -> Value {
+    json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "d", "uid": "2" })
+}
+
+#[tokio::test]
+async fn foreign_owner_keeps_an_object_for_all_that_is_known() {
+    let front = alone().await;
+    let mut body = book("x", "a");
+    body["metadata"]["ownerReferences"] = json!([never(), foreign()]);
+    let warnings = owner_warnings(&front, &body).await;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("the garbage collector removes this reference"), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn owners_that_were_named_before_are_not_warned_of_again() {
+    let front = alone().await;
+    // A shelf is in no namespace, and is never collected because of a book.
+    let mut body = shelf("s", 1);
+    body["metadata"]["ownerReferences"] = json!([never()]);
+    let created = front.client.send(Method::POST, &format!("{API}/shelves"), &body).await;
+    assert_eq!(of_owners(&created).len(), 1, "{}", created.text());
+    let mut changed = created.json();
+    changed["metadata"]["ownerReferences"] = json!([never(), foreign()]);
+    let changed = front.client.send(Method::PUT, &format!("{API}/shelves/s"), &changed).await;
+    assert_eq!((changed.status, of_owners(&changed)), (200, Vec::new()), "{}", changed.text());
+}
+
+#[tokio::test]
+async fn owners_of_what_is_being_deleted_are_not_warned_of() {
+    let front = alone().await;
+    owned(&front, "going", &[], &["example.com/held"]).await;
+    let mut going = delete(&front, "going", "Background").await;
+    going["metadata"]["ownerReferences"] = json!([never()]);
+    let changed = front.client.send(Method::PUT, &format!("{BOOKS}/going"), &going).await;
+    assert_eq!((changed.status, of_owners(&changed)), (200, Vec::new()), "{}", changed.text());
 }
 
 #[tokio::test]
@@ -245,17 +291,15 @@ async fn owners_beyond_the_limit_are_not_looked_up() {
 async fn owners_that_cannot_be_read_are_not_warned_of() {
     let front = alone().await;
     front.store.blind(Some("/never"));
-    let never = json!({ "apiVersion": "library.example.com/v1", "kind": "Book", "name": "never", "uid": "1" });
     let mut body = book("bereft", "a");
-    body["metadata"]["ownerReferences"] = json!([never]);
+    body["metadata"]["ownerReferences"] = json!([never()]);
     assert_eq!(owner_warnings(&front, &body).await, Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn owners_are_not_warned_of_where_a_cluster_collects() {
     let front = Front::open().await;
-    let never = json!({ "apiVersion": "library.example.com/v1", "kind": "Book", "name": "never", "uid": "1" });
     let mut body = book("bereft", "a");
-    body["metadata"]["ownerReferences"] = json!([never]);
+    body["metadata"]["ownerReferences"] = json!([never()]);
     assert_eq!(owner_warnings(&front, &body).await, Vec::<String>::new());
 }

@@ -208,8 +208,8 @@ struct Shelves(Resource);
 
 /// A shelf tells when it is full, and when it is not any more.
 impl EventRules for Shelves {
-    fn begin(&self, object: &Object, _: Option<&str>) -> EventState {
-        EventState(u8::from(is_full(object)))
+    fn begin(&self, object: &Object, last: Option<&str>) -> EventState {
+        EventState(u8::from(last.map_or(is_full(object), |last| last == "ShelfFull")))
     }
 
     fn on_change(&self, object: &Object, before: EventState) -> (EventState, Option<EventContent>) {

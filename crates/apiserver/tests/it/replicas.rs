@@ -173,16 +173,18 @@ async fn a_log_that_lost_commits_ends_the_committer() {
 #[tokio::test]
 async fn whoever_is_far_behind_catches_up_first() {
     let desk = one().await;
-    let keys = (0..limits::NEWS_ENTRIES_MAX + 10).map(|n| format!("others/{n}"));
+    let keys = (0..limits::NEWS_ENTRIES_MAX + 10).map(|n| format!("books/platform/cellar/{n}"));
     desk.store.write_many_behind_the_back(keys).await;
+    let before = desk.store.begins();
     assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 0);
+    assert_eq!(desk.store.begins() - before, 2, "the head is given back while so much is read");
     follows(&desk, desk.store.head().await.unwrap().revision.0).await;
 }
 
 #[tokio::test]
 async fn replica_that_is_many_bytes_behind_catches_up_first() {
     let desk = one().await;
-    let large = (0..20).map(|n| (format!("others/{n}"), vec![b' '; store::limits::PAGE_BYTES_MAX]));
+    let large = (0..20).map(|n| (format!("books/platform/cellar/{n}"), vec![b' '; store::limits::PAGE_BYTES_MAX]));
     desk.store.write_values_behind_the_back(large).await;
     let before = desk.store.begins();
     assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 0);

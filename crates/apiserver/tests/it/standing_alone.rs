@@ -1,12 +1,14 @@
 //! What a server brings where there is no cluster around it: groups, namespaces, questions, empty lists.
 
+use apiserver::limits;
 use http::Method;
 use http_body_util::Full;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::{
     faulty::FaultyStore,
-    front::{Client, Events, Front, Setup, Who, name, revision},
+    front::{Client, Events, Front, Setup, Who, fly, name, revision},
     library::{API, BOOKS, book, shelf},
 };
 
@@ -154,6 +156,32 @@ async fn a_namespace_goes_with_all_that_is_in_it() {
     front.make_namespace("attic").await;
     let again = front.get(&path).await.json();
     assert_ne!(again["metadata"]["uid"], namespace["metadata"]["uid"], "it is another one");
+}
+
+#[tokio::test]
+async fn namespace_that_has_hung_for_long_says_at_once_that_a_finalizer_is_gone() {
+    let front = alone().await;
+    let mut held = book("held", "a");
+    held["metadata"]["finalizers"] = json!(["example.com/a", "example.com/b"]);
+    front.create(BOOKS, &held).await;
+    front.delete(&format!("{NAMESPACES}/attic")).await;
+    let path = format!("{NAMESPACES}/attic");
+    let remaining = async || {
+        let namespace = front.get(&path).await.json();
+        let conditions = namespace["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let of_kind = conditions.iter().find(|condition| condition["type"] == "NamespaceFinalizersRemaining");
+        of_kind.map_or(String::new(), |condition| condition["message"].to_string())
+    };
+    while !remaining().await.contains("example.com/a") {}
+    // It is looked at ever more rarely.
+    for _ in 0..20 {
+        fly(limits::BACKGROUND_RETRY_MAX).await;
+        remaining().await;
+    }
+    let change = json!({ "metadata": { "finalizers": ["example.com/b"] } });
+    front.patch(&format!("{BOOKS}/held"), &change).await;
+    let told = async { while remaining().await.contains("example.com/a") {} };
+    timeout(limits::BACKGROUND_RETRY_MAX / 2, told).await.expect("what is left is told");
 }
 
 #[tokio::test]

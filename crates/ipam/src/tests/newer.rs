@@ -132,7 +132,7 @@ fn selector_passes_over_a_pool_of_a_newer_version() {
 
 #[test]
 fn span_of_an_unknown_kind_is_never_handed_out() {
-    let server = Server::with_pool("p", "10.0.0.0/24");
+    let mut server = Server::with_pool("p", "10.0.0.0/24");
     let mut restored = World::default();
     restored.restore_object(pool("p"), (*server.objects[&pool("p")]).clone()).unwrap();
     let space = world::space_of_pool(&Scope::platform(), "p");
@@ -146,5 +146,7 @@ fn span_of_an_unknown_kind_is_never_handed_out() {
         found.free.is_free(address::Prefix::new(address::Family::V4, first - 3 + u128::from(last), 32).unwrap())
     };
     assert_eq!((0..12).filter(|last| !free(*last)).collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8, 9]);
-    assert!(found.unknown_holders > 0, "the pool cannot be deleted");
+    server.world = restored;
+    let refused = server.delete(&pool("p")).unwrap_err();
+    assert!(refused.message.contains("3 active allocation(s)"), "{}", refused.message);
 }

@@ -176,6 +176,7 @@ async fn server_on_this_machine_is_reached_without_the_proxy_of_the_environment(
         &[("HTTPS_PROXY", nobody), ("NO_PROXY", "127.0.0.1")][..],
         &[("HTTPS_PROXY", nobody)],
         &[("https_proxy", nobody), ("no_proxy", "a, ,b/c,")],
+        &[("HTTPS_PROXY", "http://a b")],
     ] {
         let output = get_pools(&front.server.kubeconfig_path(), environment).await;
         assert_shows_the_pool(&output, &format!("{environment:?}"));

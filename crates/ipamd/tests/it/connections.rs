@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use apiserver::limits::ACCEPT_RETRY_INTERVAL;
 use hdrhistogram::Histogram;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use rustls::{ClientConfig, RootCertStore};
@@ -207,14 +208,19 @@ async fn a_server_without_file_descriptors_goes_on() {
     let open = fs::read_dir(format!("/proc/{}/fd", server.process_id().unwrap())).unwrap().count();
     let kept = site.connect(b"http/1.1", site.tcp().await).await;
     let limited = Rlimit { current: Some(open as u64), ..getrlimit(Resource::Nofile) };
-    let before = prlimit(pid, Resource::Nofile, limited).unwrap();
+    let (before, begun) = (prlimit(pid, Resource::Nofile, limited).unwrap(), Instant::now());
     let waiting = futures::future::join_all((0..20).map(|_| site.tcp())).await;
     let refused = "ipam_connection_ends_total{reason=\"accept\"} ";
     let mut kept = Kept(kept);
     let deadline = Instant::now() + SOON;
-    while kept.metric(refused).await < 5.0 {
-        assert!(Instant::now() < deadline, "the limit is not reached");
-    }
+    let refusals = loop {
+        match kept.metric(refused).await {
+            few if few < 5.0 => assert!(Instant::now() < deadline, "the limit is not reached"),
+            refusals => break refusals,
+        }
+    };
+    let most = 2.0 + begun.elapsed().div_duration_f64(ACCEPT_RETRY_INTERVAL);
+    assert!(refusals <= most, "{refusals} attempts, at most {most} in this time");
     let lines = server.log().matches("connections could not be accepted").count();
     assert!((1..=2).contains(&lines), "{lines} lines of the log");
     prlimit(pid, Resource::Nofile, before).unwrap();

@@ -70,5 +70,7 @@ async fn compaction_leaves_nothing_that_every_commit_reads() {
     let after = pages_read_for_the_head(&database);
     println!("the head costs {before} pages before {CHUNKS} chunks of compaction, {after} after");
     assert!(after <= before + 8, "{before} pages before, {after} after");
+    let horizons = Cluster::shared().execute(&database.name, "SELECT count(*) FROM horizon");
+    assert_eq!(horizons.trim(), "1", "only the last chunk is still told of");
     foreign.batch_execute("COMMIT").await.unwrap();
 }

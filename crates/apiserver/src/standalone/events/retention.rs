@@ -284,6 +284,12 @@ mod tests {
         assert_eq!(names(&book, 0, 9), ["a", "c", "d", "b"]);
         book.put("events/p/m/e", entry(23, 101, 0));
         assert_eq!(names(&book, 0, 9), ["a", "c", "d", "e", "b"], "what is too large by itself does not stay");
+        let mut book = Book::new(3, 100);
+        book.put("events/p/n/a", entry(1, 60, 0));
+        book.put("events/p/n/b", entry(2, 40, 0));
+        assert_eq!(names(&book, 0, 9), Vec::<String>::new());
+        book.put("events/p/n/c", entry(3, 1, 0));
+        assert_eq!(names(&book, 0, 9), ["a"], "a few that are too large together");
     }
 
     #[test]
@@ -296,5 +302,8 @@ mod tests {
         };
         assert_eq!(last_written(&event("1970-01-01T00:03:20Z"), 300), 200);
         assert_eq!(last_written(&event("2970-01-01T00:00:00Z"), 300), 100);
+        let mut series = event("1970-01-01T00:03:20Z");
+        series.set_field("series", json!({"count": 2, "lastObservedTime": "1970-01-01T00:04:10.000000Z"}));
+        assert_eq!(last_written(&series, 300), 250, "a series says when it was last seen");
     }
 }
