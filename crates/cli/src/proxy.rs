@@ -45,8 +45,9 @@ impl Proxy {
     ) -> Result<Option<Self>, String> {
         if let Some(address) = proxy_url {
             let proxy = address.contains("://").then(|| Self::read(address)).flatten();
+            let shown = address.rsplit_once('@').map_or(address, |(_, host)| host);
             let why =
-                format!("the proxy-url {address:?} cannot be used: it must be an http://, https:// or socks5:// URL");
+                format!("the proxy-url {shown:?} cannot be used: it must be an http://, https:// or socks5:// URL");
             return proxy.ok_or(why).map(Some);
         }
         let variable = |name: &str| {
@@ -215,5 +216,7 @@ mod tests {
                 "{address}"
             );
         }
+        let with_credential = of(SERVER, Some("ftp://user:secret@proxy.example.net"), &[]).unwrap_err();
+        assert!(with_credential.contains("\"proxy.example.net\"") && !with_credential.contains("secret"));
     }
 }
