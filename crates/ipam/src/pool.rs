@@ -222,8 +222,8 @@ impl Kind<World> for Pools {
             let family = block.family();
             let is_root = old.text("/spec/parentPoolRef/name").is_empty();
             set_defaults(&mut new, is_root.then_some(family));
-            faults.extend(spec::immutable_faults(old, &new, MUTABLE));
             warning = check_cidr_change(old, &new, block, &mut faults);
+            faults.extend(spec::immutable_faults(old, &new, MUTABLE));
             let changed: PoolSpec = spec::read(&new)?;
             check_policy(changed.allocation.as_ref(), Some(family), &mut faults);
             spec::observe_change(old, &mut new);
