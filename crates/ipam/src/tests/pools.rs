@@ -464,10 +464,10 @@ fn what_is_fixed_cannot_change_and_what_is_not_can() {
     server.create(pool("child"), json!({"parentPoolRef": {"name": "root"}, "prefixLength": 24})).unwrap();
     let mut change = |name: &str, spec: Value| show(&server.update(&pool(name), |pool| pool.set_field("spec", spec)));
     expect![[r#"
-        422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: [spec.ipFamily: Forbidden: spec.ipFamily is immutable, spec.prefixLength: Forbidden: spec.prefixLength is immutable, spec.cidr: Forbidden: spec.cidr is immutable]
+        422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: [spec.cidr: Forbidden: spec.cidr is immutable, spec.ipFamily: Forbidden: spec.ipFamily is immutable, spec.prefixLength: Forbidden: spec.prefixLength is immutable]
+        - FieldValueForbidden spec.cidr: Forbidden: spec.cidr is immutable
         - FieldValueForbidden spec.ipFamily: Forbidden: spec.ipFamily is immutable
         - FieldValueForbidden spec.prefixLength: Forbidden: spec.prefixLength is immutable
-        - FieldValueForbidden spec.cidr: Forbidden: spec.cidr is immutable
     "#]].assert_eq(&change("root", json!({"cidr": "10.0.0.0/15", "ipFamily": "IPv6", "prefixLength": 3})));
     expect![[r#"
         422 Invalid: IPPool.ipam.miloapis.com "child" is invalid: [spec.parentPoolRef: Forbidden: spec.parentPoolRef is immutable, spec.prefixLength: Forbidden: spec.prefixLength is immutable]
@@ -475,9 +475,9 @@ fn what_is_fixed_cannot_change_and_what_is_not_can() {
         - FieldValueForbidden spec.prefixLength: Forbidden: spec.prefixLength is immutable
     "#]].assert_eq(&change("child", json!({"parentPoolRef": {"name": "x"}, "prefixLength": 25})));
     expect![[r#"
-        422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: [spec.parentPoolRef: Forbidden: spec.parentPoolRef is immutable, spec.cidr: Forbidden: spec.cidr is immutable]
-        - FieldValueForbidden spec.parentPoolRef: Forbidden: spec.parentPoolRef is immutable
+        422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: [spec.cidr: Forbidden: spec.cidr is immutable, spec.parentPoolRef: Forbidden: spec.parentPoolRef is immutable]
         - FieldValueForbidden spec.cidr: Forbidden: spec.cidr is immutable
+        - FieldValueForbidden spec.parentPoolRef: Forbidden: spec.parentPoolRef is immutable
     "#]].assert_eq(&change("root", json!({"parentPoolRef": {"name": "child"}})));
     expect![[r#"
         422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: spec.allocation.maxPrefixLength: Invalid value: 33: must be at most 32 for IPv4
