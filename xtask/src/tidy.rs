@@ -4,12 +4,14 @@
 
 mod arrows;
 mod compatibility;
+mod cycles;
 mod limits;
 mod links;
 mod opening;
 mod purity;
 mod shown;
 mod text;
+mod words;
 
 use std::fmt;
 
@@ -45,6 +47,7 @@ impl fmt::Display for Fault {
 pub fn faults(tree: &Tree) -> Vec<Fault> {
     [
         arrows::check,
+        cycles::check,
         purity::check,
         links::check,
         opening::check,
@@ -52,6 +55,7 @@ pub fn faults(tree: &Tree) -> Vec<Fault> {
         text::check,
         compatibility::check,
         limits::check,
+        words::check,
     ]
     .iter()
     .flat_map(|check| check(tree))
@@ -79,7 +83,7 @@ mod tests {
             }
         )*};
     }
-    this_repository!(arrows, purity, links, opening, shown, text, compatibility, limits);
+    this_repository!(arrows, cycles, purity, links, opening, shown, text, compatibility, limits, words);
 
     #[test]
     fn one_fault_of_each_check_reaches_the_command() {

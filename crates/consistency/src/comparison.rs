@@ -31,6 +31,28 @@ struct Said<'c> {
     pool: &'c str,
 }
 
+impl Inventory {
+    /// Checks what concerns these objects alone. Claims and spans are compared afterwards.
+    pub fn complete(mut self) -> Comparison {
+        if !self.has_namespaces {
+            let reason = "there are no Namespaces here; they belong to the cluster around the service";
+            self.findings.skip(Check::Namespaces, reason);
+        }
+        pools::check_roots(&self.pools, &mut self.findings);
+        self.taken.sort_unstable_by_key(|taken| (taken.place(), taken.length));
+        let mut findings = std::mem::replace(&mut self.findings, Findings::new(self.of_store));
+        for (number, pool) in self.pools.all() {
+            let taken = pools::of_pool(&self.taken, number);
+            self.check_taken(pool, taken, &mut findings);
+            if let Some(block) = pool.block {
+                pools::check_status(pool, block, taken, &mut findings);
+            }
+        }
+        self.findings = findings;
+        Comparison::new(self)
+    }
+}
+
 impl Comparison {
     pub(crate) fn new(inventory: Inventory) -> Self {
         let taken = &inventory.taken;

@@ -4,7 +4,6 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
     block::Block,
-    comparison::Comparison,
     findings::{Check, Findings},
     names::{self, Name, Namespaces, Texts},
     objects::{self, Named, Object},
@@ -19,7 +18,7 @@ pub struct Inventory {
     pub(crate) taken: Vec<Taken>,
     pub(crate) findings: Findings,
     pub(crate) of_store: bool,
-    has_namespaces: bool,
+    pub(crate) has_namespaces: bool,
 }
 
 impl Inventory {
@@ -132,28 +131,8 @@ impl Inventory {
         }
     }
 
-    /// Checks what concerns these objects alone. Claims and spans are compared afterwards.
-    pub fn complete(mut self) -> Comparison {
-        if !self.has_namespaces {
-            let reason = "there are no Namespaces here; they belong to the cluster around the service";
-            self.findings.skip(Check::Namespaces, reason);
-        }
-        pools::check_roots(&self.pools, &mut self.findings);
-        self.taken.sort_unstable_by_key(|taken| (taken.place(), taken.length));
-        let mut findings = std::mem::replace(&mut self.findings, Findings::new(self.of_store));
-        for (number, pool) in self.pools.all() {
-            let taken = pools::of_pool(&self.taken, number);
-            self.check_taken(pool, taken, &mut findings);
-            if let Some(block) = pool.block {
-                pools::check_status(pool, block, taken, &mut findings);
-            }
-        }
-        self.findings = findings;
-        Comparison::new(self)
-    }
-
     /// What is taken of one pool, in order of address.
-    fn check_taken(&self, pool: &Pool, taken: &[Taken], findings: &mut Findings) {
+    pub(crate) fn check_taken(&self, pool: &Pool, taken: &[Taken], findings: &mut Findings) {
         let mut widest: Option<&Taken> = None;
         for one in taken {
             let block = one.block();

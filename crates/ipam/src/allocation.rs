@@ -3,7 +3,6 @@
 //! It comes and goes with its claim, in the claim's transaction, or stays behind when the claim says Retain.
 
 mod resource;
-mod types;
 
 use address::Prefix;
 use apimachinery::{
@@ -20,39 +19,18 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use self::resource::RESOURCE;
-pub use self::types::{AllocationPhase, AllocationSpec, AllocationStatus, IpAllocation};
+pub use crate::names::{ALLOCATION as KIND, ALLOCATIONS as PLURAL};
+pub use crate::types::allocation::{AllocationPhase, AllocationSpec, AllocationStatus, IpAllocation};
 use crate::{
-    API_VERSION, GROUP, claim,
+    API_VERSION, GROUP,
     condition::{self, ALLOCATED, ConditionStatus, READY},
-    spec,
+    names, spec,
     types::NameRef,
-    world::{self, World},
+    world::{self, Held, World},
 };
-
-/// The plural resource.
-pub const PLURAL: &str = "ipallocations";
-/// The kind.
-pub const KIND: &str = "IPAllocation";
 
 /// The annotation of a retained allocation that has the name of its former claim.
 pub const RETAINED_CLAIM: &str = "ipam.miloapis.com/retained-claim";
-
-/// What an allocation takes of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Held<'o> {
-    /// The pool.
-    pub(crate) pool: &'o str,
-    /// The block.
-    pub(crate) block: Prefix,
-}
-
-impl<'o> Held<'o> {
-    /// What this allocation holds.
-    pub(crate) fn of(object: &'o Object) -> Option<Self> {
-        let block = spec::stored_block(object.text("/status/allocatedCIDR"))?;
-        Some(Self { pool: object.text("/spec/poolRef/name"), block })
-    }
-}
 
 /// The key of the allocation of the claim `claim`: a client that knows the claim's name can tell the allocation's.
 pub(crate) fn key_for(claim: &ObjectKey) -> ObjectKey {
@@ -105,7 +83,7 @@ fn metadata(key: &ObjectKey, claim: &Object, ctx: &Context<'_>) -> ObjectMeta {
         generation: Some(1),
         owner_references: vec![OwnerReference {
             api_version: API_VERSION.to_owned(),
-            kind: claim::KIND.to_owned(),
+            kind: names::CLAIM.to_owned(),
             name: claim.metadata.name.clone(),
             uid: claim.metadata.uid.clone(),
             controller: Some(true),
@@ -204,7 +182,7 @@ impl Kind<World> for Allocations {
     fn holder(&self, key: &ObjectKey, object: &Object) -> Holder {
         let claim = object.text("/spec/claimRef/name");
         if !claim.is_empty() {
-            let key = ObjectKey { resource: claim::PLURAL, name: claim.to_owned(), ..key.clone() };
+            let key = ObjectKey { resource: names::CLAIMS, name: claim.to_owned(), ..key.clone() };
             return Holder { key, note: String::new() };
         }
         let note = match object.metadata.annotations.get(RETAINED_CLAIM) {

@@ -12,9 +12,8 @@ use apimachinery::{
 };
 
 use crate::{
-    GROUP,
-    pool::PoolStrategy,
-    spec,
+    GROUP, names, spec,
+    types::pool::PoolStrategy,
     world::{self, Pool},
 };
 
@@ -59,15 +58,15 @@ impl Purpose {
 
     fn plural(self) -> &'static str {
         match self {
-            Self::Claim => crate::claim::PLURAL,
-            Self::ChildPool => crate::pool::PLURAL,
+            Self::Claim => names::CLAIMS,
+            Self::ChildPool => names::POOLS,
         }
     }
 
     fn kind(self) -> &'static str {
         match self {
-            Self::Claim => crate::claim::KIND,
-            Self::ChildPool => crate::pool::KIND,
+            Self::Claim => names::CLAIM,
+            Self::ChildPool => names::POOL,
         }
     }
 }

@@ -7,7 +7,6 @@ mod change;
 mod check;
 mod find;
 mod resource;
-mod types;
 
 use std::sync::Arc;
 
@@ -23,13 +22,14 @@ use apimachinery::{
 };
 use serde_json::{Value, json};
 
-pub use self::types::{ClaimPhase, ClaimSpec, ClaimStatus, IpClaim, OwnerRef, ReclaimPolicy};
 use self::{
     change::check_change,
     check::{Source, check},
     find::find,
     resource::RESOURCE,
 };
+pub use crate::names::{CLAIM as KIND, CLAIMS as PLURAL};
+pub use crate::types::claim::{ClaimPhase, ClaimSpec, ClaimStatus, IpClaim, OwnerRef, ReclaimPolicy};
 use crate::{
     GROUP, allocation,
     choose::{self, Purpose, Request, Unserved},
@@ -39,11 +39,6 @@ use crate::{
     types::NameRef,
     world::World,
 };
-
-/// The plural resource.
-pub const PLURAL: &str = "ipclaims";
-/// The kind.
-pub const KIND: &str = "IPClaim";
 
 /// An allocation of the name that this claim's would have is still there: its block must not be lost track of. As a rule it
 /// was retained from an earlier claim of this name; the name alone, which is a hash, does not prove it.

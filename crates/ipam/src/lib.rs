@@ -10,6 +10,7 @@ mod choose;
 pub mod claim;
 pub mod condition;
 pub mod limits;
+pub mod names;
 #[cfg(feature = "newer")]
 mod newer;
 pub mod pool;

@@ -10,12 +10,10 @@ use apimachinery::{
 use serde_json::json;
 
 use crate::{
-    GROUP, VERSION, spec,
-    world::{self, World},
+    GROUP, VERSION,
+    names::HOLDS,
+    world::{World, span_of_hold},
 };
-
-/// The plural resource.
-pub(crate) const PLURAL: &str = "ipholds";
 
 /// A kind whose objects hold a range of a pool's addresses.
 pub(crate) struct Holds {
@@ -32,7 +30,7 @@ impl Holds {
             group: GROUP,
             version: VERSION,
             kind: "IPHold",
-            plural: PLURAL,
+            plural: HOLDS,
             singular: "iphold",
             short_names: &[],
             categories: &[],
@@ -47,13 +45,6 @@ impl Holds {
         };
         Self { resource }
     }
-}
-
-/// The span that an object of the kind holds.
-pub(crate) fn held(key: &ObjectKey, object: &Object) -> Option<Span> {
-    let number = |field: &str| Some(spec::stored_block(&format!("{}/32", object.text(field)))?.first());
-    let space = world::space_of_pool(&key.scope, object.text("/spec/pool"));
-    Some(Span { space, first: number("/spec/first")?, last: number("/spec/last")?, holder: key.to_text() })
 }
 
 impl Kind<World> for Holds {
@@ -82,6 +73,6 @@ impl Kind<World> for Holds {
     }
 
     fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
-        held(key, object).into_iter().collect()
+        span_of_hold(key, object).into_iter().collect()
     }
 }

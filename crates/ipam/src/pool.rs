@@ -3,8 +3,6 @@
 mod check;
 mod events;
 mod resource;
-mod status;
-mod types;
 
 use address::{FreeSpace, Prefix};
 use apimachinery::{
@@ -18,13 +16,13 @@ use apimachinery::{
 };
 use serde_json::json;
 
-pub use self::types::{
-    AllocationPolicy, Capacity, ExactCapacity, IpPool, PoolPhase, PoolSpec, PoolStatus, PoolStrategy, Visibility,
-};
-pub(crate) use self::{check::Policy, status::Standing};
 use self::{
     check::{Origin, check_policy, host_bits_warning},
     resource::RESOURCE,
+};
+pub use crate::names::{POOL as KIND, POOLS as PLURAL};
+pub use crate::types::pool::{
+    AllocationPolicy, Capacity, ExactCapacity, IpPool, PoolPhase, PoolSpec, PoolStatus, PoolStrategy, Visibility,
 };
 use crate::{
     GROUP,
@@ -32,13 +30,8 @@ use crate::{
     condition,
     restored::Restored,
     spec,
-    world::{self, Pool, World},
+    world::{self, Pool, Standing, World},
 };
-
-/// The plural resource.
-pub const PLURAL: &str = "ippools";
-/// The kind.
-pub const KIND: &str = "IPPool";
 
 /// The fields of the spec that may change; the block in its spelling.
 const MUTABLE: &[&str] = &[
@@ -48,11 +41,6 @@ const MUTABLE: &[&str] = &[
     #[cfg(feature = "newer")]
     "site",
 ];
-
-/// The key of a pool.
-pub(crate) fn key(scope: &Scope, name: &str) -> ObjectKey {
-    ObjectKey { resource: PLURAL, scope: scope.clone(), namespace: String::new(), name: name.to_owned() }
-}
 
 /// The kind IPPool.
 pub(crate) struct Pools {
@@ -249,7 +237,7 @@ impl Kind<World> for Pools {
     fn mark_terminating(&self, object: &mut Object) {
         let generation = object.metadata.generation;
         spec::observe(object, generation);
-        status::mark_terminating(object);
+        world::mark_terminating(object);
     }
 
     fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {

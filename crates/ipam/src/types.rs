@@ -1,7 +1,11 @@
-//! The words that several kinds share on the wire: families, references, selectors.
+//! The kinds on the wire, a module each, and what they share: families, references, selectors.
 //!
 //! Types here are as lenient as JSON needs them to be (any `i64`, empty strings): what a value may be is said by the
 //! kinds, which can name the field in their refusal. Their comments are what `kubectl explain` prints.
+
+pub mod allocation;
+pub mod claim;
+pub mod pool;
 
 use std::collections::BTreeMap;
 

@@ -4,10 +4,13 @@
 //! determined by the objects that exist and the spans they hold, never by the way there; that is why taking a write back
 //! is applying its reverse, and why a restart reads the same world as the one that ended.
 
+mod held;
 #[cfg(test)]
 mod observe;
+mod policy;
 mod pool;
 mod space;
+mod status;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,15 +25,17 @@ use apimachinery::{
     time::Time,
 };
 
+#[cfg(feature = "newer")]
+pub(crate) use self::held::span_of_hold;
 use self::space::{Space, block_between, blocks_of};
 pub(crate) use self::{
+    held::Held,
+    policy::Policy,
     pool::Pool,
     space::{occupied, space_of_pool, space_of_roots, span},
+    status::{Standing, mark_terminating},
 };
-use crate::{
-    allocation::{self, Held},
-    pool::PLURAL as POOLS,
-};
+use crate::names::{ALLOCATIONS, POOLS};
 
 /// All pools of all tenants.
 #[derive(Debug, Default)]
@@ -124,7 +129,7 @@ impl World {
 
     #[cfg(feature = "newer")]
     fn apply_hold(&mut self, write: &Write) -> Result<(), String> {
-        let held = |object: &Option<Arc<Object>>| crate::newer::held(&write.key, object.as_deref()?);
+        let held = |object: &Option<Arc<Object>>| span_of_hold(&write.key, object.as_deref()?);
         if let Some(span) = held(&write.old) {
             let (pool, blocks) = self.blocks_in_pool(&span)?;
             self.change(&write.key.scope, &pool, |pool| {
@@ -218,9 +223,9 @@ impl kind::World for World {
     fn apply(&mut self, write: &Write) {
         let applied = match write.key.resource {
             POOLS => self.apply_pool(write),
-            allocation::PLURAL => self.apply_allocation(write),
+            ALLOCATIONS => self.apply_allocation(write),
             #[cfg(feature = "newer")]
-            crate::newer::PLURAL => self.apply_hold(write),
+            crate::names::HOLDS => self.apply_hold(write),
             _ => Ok(()),
         };
         applied.expect("a committed write was decided on this world, and the store refuses what overlaps");
@@ -229,9 +234,9 @@ impl kind::World for World {
     fn moved_by() -> &'static [&'static str] {
         &[
             POOLS,
-            allocation::PLURAL,
+            ALLOCATIONS,
             #[cfg(feature = "newer")]
-            crate::newer::PLURAL,
+            crate::names::HOLDS,
         ]
     }
 
@@ -262,7 +267,7 @@ impl kind::World for World {
         let pool = self.tenants.get(scope).and_then(|tenant| tenant.pools.get(name)).ok_or_else(|| missing(name))?;
         let (scope, family, all) = (pool.scope.clone(), pool.block().family(), pool.block());
         let take = match span.holder.split('/').next() {
-            Some(allocation::PLURAL) => Pool::take_allocation,
+            Some(ALLOCATIONS) => Pool::take_allocation,
             Some(POOLS) => Pool::take_child,
             // A kind of a newer version. Its spans need not be blocks.
             _ => {

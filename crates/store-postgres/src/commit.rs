@@ -8,13 +8,13 @@ use uuid::Uuid;
 use crate::causes::causes;
 use crate::columns::Columns;
 use crate::failure;
+use crate::head::take_head;
 use crate::known::{End, Known};
 use crate::ledger::Ledger;
 use crate::limits;
 use crate::rows::from_revision;
 use crate::search::Trace;
 use crate::session::{Session, late};
-use crate::transaction::take_head;
 
 const APPEND: &str = "SELECT append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
 

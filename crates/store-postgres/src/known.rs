@@ -9,8 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::{Error, Head, Revision};
 use uuid::Uuid;
 
-use crate::read::Standing;
-
 /// Clones are the same knowledge.
 #[derive(Clone, Debug)]
 pub struct Known(Arc<Mutex<Inner>>);
@@ -28,6 +26,21 @@ pub struct End {
     pub revision: Revision,
     /// What the commit left there.
     pub token: Uuid,
+}
+
+/// Where the log stands, and by what it is recognized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The last revision, and where history begins.
+    pub head: Head,
+    /// What the revisions belong to.
+    pub epoch: Uuid,
+    /// The token of the last commit.
+    pub token: Option<Uuid>,
+    /// The token at the revision that was asked for.
+    pub marked: Option<Uuid>,
+    /// Whether the database only follows another one.
+    pub is_standby: bool,
 }
 
 impl Known {

@@ -15,6 +15,7 @@ mod compaction;
 mod dsn;
 mod ears;
 mod failure;
+mod head;
 mod known;
 mod ledger;
 mod limits;

@@ -10,13 +10,13 @@ use crate::columns::Columns;
 use crate::commit::token;
 use crate::compaction::{self, DROP_DELETIONS, DROP_REPLACED};
 use crate::failure::{failed, is_refusal, refused};
+use crate::head::take_head;
 use crate::known::Known;
 use crate::limits;
 use crate::read::standing;
 use crate::rows::from_revision;
 use crate::search::Trace;
 use crate::session::{Session, late};
-use crate::transaction::take_head;
 
 const RECORDS: &str = "
 INSERT INTO log (revision, key, commit_end, live, value)

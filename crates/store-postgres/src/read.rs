@@ -5,10 +5,9 @@ use tokio_postgres::{
     Client, Row,
     types::{ToSql, Type},
 };
-use uuid::Uuid;
 
 use crate::failure::failed;
-use crate::known::{Known, same_epoch};
+use crate::known::{Known, Standing, same_epoch};
 use crate::rows::{self, from_limit, from_revision};
 
 const STANDING: &str = "SELECT head, compacted, epoch, token, marked, is_standby FROM standing($1)";
@@ -46,21 +45,6 @@ type Parameters<'a> = [(&'a (dyn ToSql + Sync), Type)];
 
 async fn query(client: &Client, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>, Error> {
     client.query_typed(sql, parameters).await.map_err(failed)
-}
-
-/// Where the log stands, and by what it is recognized.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// The last revision, and where history begins.
-    pub head: Head,
-    /// What the revisions belong to.
-    pub epoch: Uuid,
-    /// The token of the last commit.
-    pub token: Option<Uuid>,
-    /// The token at the revision that was asked for.
-    pub marked: Option<Uuid>,
-    /// Whether the database only follows another one.
-    pub is_standby: bool,
 }
 
 impl Standing {

@@ -10,11 +10,11 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::failure::failed;
+use crate::head::take_head;
 use crate::known::{End, Known};
 use crate::limits;
 use crate::rows::from_revision;
 use crate::session::Session;
-use crate::transaction::take_head;
 
 const TOKEN_AT: &str = "SELECT count(*) FROM log WHERE revision = $1 AND token = $2";
 

@@ -18,8 +18,9 @@ use store::Head;
 
 use crate::data_file::DataFile;
 use crate::limits::BACKUP_LOG_BYTES_MAX;
-use crate::open::{OpenError, beside, io_error, sync_directory};
-use crate::{SqliteStore, open, reader, recent, snapshot};
+use crate::open_error::{OpenError, io_error};
+use crate::paths::{beside, directory, sync_directory};
+use crate::{SqliteStore, connection, paths, reader, recent, view};
 
 /// Pages that are copied before the caller is asked whether to go on: 4 MiB.
 const PAGES_PER_STEP: i32 = 1_024;
@@ -143,13 +144,13 @@ impl Copying<'_> {
 
     /// Makes sure that the copy fits, and answers how much longer the write-ahead log may become.
     fn room(&self) -> Result<u64, BackupError> {
-        let directory = open::directory(self.to);
+        let directory = directory(self.to);
         let needed = file_bytes(self.data.path()).map_err(io_error("look at", self.data.path()))?;
         let free = free_bytes(directory).map_err(io_error("look at the disk of", directory))?;
         if free < needed {
             return Err(BackupError::NoSpace { path: self.to.to_owned(), free, needed });
         }
-        let data_directory = open::directory(self.data.path());
+        let data_directory = paths::directory(self.data.path());
         let is_same = device(directory).is_some_and(|device_of_copy| Some(device_of_copy) == device(data_directory));
         let left = if is_same {
             free - needed
@@ -161,7 +162,7 @@ impl Copying<'_> {
 
     fn copy(&mut self, partial: &Partial, limit: u64) -> Result<Head, BackupError> {
         let database = |source: rusqlite::Error| BackupError::Copy { path: self.to.to_owned(), source };
-        let mut copy = open::connect_writer(&partial.path).map_err(database)?;
+        let mut copy = connection::connect_writer(&partial.path).map_err(database)?;
         // The whole file is synced at the end, and given up if anything fails before.
         copy.pragma_update(None, "synchronous", "off").map_err(database)?;
         self.copy_pages(&mut copy, partial, limit)?;
@@ -170,12 +171,12 @@ impl Copying<'_> {
 
     fn copy_pages(&mut self, copy: &mut Connection, partial: &Partial, limit: u64) -> Result<(), BackupError> {
         let database = |source: rusqlite::Error| BackupError::Copy { path: self.to.to_owned(), source };
-        let log = open::beside(self.data.path(), "-wal");
+        let log = beside(self.data.path(), "-wal");
         let log_before = file_bytes(&log).unwrap_or(0);
         let source = reader::connect(self.data.path()).map_err(database)?;
         // All steps see one snapshot: without it every commit would make the copy begin again.
         source.execute_batch("BEGIN").map_err(database)?;
-        snapshot::horizon(&source).map_err(database)?;
+        view::horizon(&source).map_err(database)?;
         let page_bytes: u32 = source.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(database)?;
         let steps = Backup::new(&source, copy).map_err(database)?;
         let mut synced = 0;
@@ -209,7 +210,7 @@ impl Copying<'_> {
 fn finish(copy: &mut Connection) -> rusqlite::Result<Head> {
     copy.pragma_update(None, "journal_mode", "delete")?;
     // The copy's own head: the source may have moved on.
-    let horizon = snapshot::horizon(copy)?;
+    let horizon = view::horizon(copy)?;
     recent::catch_up(copy, horizon.head)?;
     Ok(horizon.into())
 }

@@ -16,9 +16,9 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
+use crate::connection::{BUSY_MS, connect_writer};
 use crate::data_file::DataFile;
 use crate::limits::{LOG_FRAMES_CHECKPOINT, LOG_FRAMES_MAX};
-use crate::open::{BUSY_MS, connect_writer};
 use crate::writer::WriterHandle;
 
 /// When to do what, in frames: a frame is a page in the log.

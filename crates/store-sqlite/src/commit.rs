@@ -10,7 +10,7 @@ use crate::condition::{Condition, is_sync};
 use crate::failure::failed;
 use crate::recent::{Layers, Recent};
 use crate::rows::{self, from_revision};
-use crate::{snapshot, span, walk};
+use crate::{span, view, walk};
 
 const INSERT: &str = "
 INSERT INTO log (revision, key, previous, to_commit_end, live, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -59,7 +59,7 @@ pub fn commit(
 /// write-ahead log, and a crash would replay them. This commit changes nothing else and overwrites those frames.
 pub fn settle(connection: &Connection) -> rusqlite::Result<Revision> {
     connection.prepare_cached(SETTLE)?.execute([])?;
-    Ok(snapshot::horizon(connection)?.head)
+    Ok(view::horizon(connection)?.head)
 }
 
 /// Whether the commit failed while it was still being written.

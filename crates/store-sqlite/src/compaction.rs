@@ -12,7 +12,7 @@ use store::{Error, Revision};
 
 use crate::recent::Recent;
 use crate::rows::{self, from_revision};
-use crate::snapshot::{commit_end, horizon};
+use crate::view::{commit_end, horizon};
 use crate::writer::WriterHandle;
 
 /// How many revisions one chunk covers: a few milliseconds of the writer's time.

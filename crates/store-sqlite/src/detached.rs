@@ -9,9 +9,11 @@ use rusqlite::{Connection, OpenFlags};
 use store::{Error, Snapshot};
 use tokio::task::spawn_blocking;
 
+use crate::connection::configure;
 use crate::failure::{closed, failed};
 use crate::frozen::SqliteSnapshot;
-use crate::open::{OpenError, beside, configure, io_error};
+use crate::open_error::{OpenError, io_error};
+use crate::paths::beside;
 use crate::{integrity, recent, schema};
 
 /// The file.

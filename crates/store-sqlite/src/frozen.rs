@@ -11,8 +11,8 @@ use crate::data_file::DataFile;
 use crate::failure::{broken_off, closed, failed};
 use crate::reader::connect;
 use crate::recent::{Layers, Recent};
-use crate::snapshot::{Horizon, View};
-use crate::{snapshot, span};
+use crate::view::{Horizon, View};
+use crate::{snapshot, span, view};
 
 /// The connection. While it is open the write-ahead log keeps what it sees, and grows.
 pub struct SqliteSnapshot {
@@ -34,7 +34,7 @@ impl SqliteSnapshot {
 
     /// Begins now, on a connection.
     pub fn on(connection: Connection, recent: &Recent, data: Option<Arc<DataFile>>) -> Result<Self, Error> {
-        let (layers, horizon) = snapshot::begin(&connection, recent).map_err(failed)?;
+        let (layers, horizon) = view::begin(&connection, recent).map_err(failed)?;
         Ok(Self { connection: Some(connection), layers, horizon, _data: data })
     }
 

@@ -12,6 +12,7 @@ mod checkpoint;
 mod commit;
 mod compaction;
 mod condition;
+mod connection;
 mod data_file;
 mod detached;
 mod failure;
@@ -21,6 +22,8 @@ pub mod limits;
 mod load;
 mod lock;
 mod open;
+mod open_error;
+mod paths;
 mod reader;
 mod recent;
 mod recovery;
@@ -32,6 +35,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod view;
 mod walk;
 mod writer;
 
@@ -42,7 +46,7 @@ use tokio::sync::Mutex;
 
 pub use backup::{BackupError, BackupProgress};
 pub use detached::DetachedFile;
-pub use open::OpenError;
+pub use open_error::OpenError;
 
 /// A store in one `SQLite` file.
 ///
@@ -76,7 +80,7 @@ impl SqliteStore {
     /// If the data file's size cannot be read.
     pub async fn statistics(&self) -> std::io::Result<Statistics> {
         let file_bytes = tokio::fs::metadata(self.data.path()).await?.len();
-        let wal = tokio::fs::metadata(open::beside(self.data.path(), "-wal")).await;
+        let wal = tokio::fs::metadata(paths::beside(self.data.path(), "-wal")).await;
         Ok(Statistics { file_bytes, wal_bytes: wal.map_or(0, |wal| wal.len()) })
     }
 }

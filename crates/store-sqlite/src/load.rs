@@ -11,8 +11,8 @@ use crate::compaction::{self, MOVE_HORIZON};
 use crate::failure::{closed, failed};
 use crate::recent::{Recent, SET_INDEXED};
 use crate::rows::from_revision;
-use crate::snapshot::horizon;
 use crate::transaction::Held;
+use crate::view::horizon;
 use crate::writer::WriterHandle;
 
 const INSERT: &str = "INSERT INTO log (revision, key, to_commit_end, live, value) VALUES (?1, ?2, 0, 1, ?3)";

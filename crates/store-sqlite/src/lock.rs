@@ -8,7 +8,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use crate::open::{OpenError, beside, io_error};
+use crate::open_error::{OpenError, io_error};
+use crate::paths::beside;
 
 /// The lock on one data file, held until it is dropped.
 #[derive(Debug)]

@@ -9,12 +9,12 @@ use rusqlite::{Connection, OpenFlags};
 use store::Error;
 use tokio::sync::Semaphore;
 
+use crate::connection::configure;
 use crate::data_file::DataFile;
 use crate::failure::{broken_off, closed, failed};
 use crate::limits::READER_CACHE_KIB;
-use crate::open::configure;
 use crate::recent::Recent;
-use crate::snapshot::{self, View};
+use crate::view::{self, View};
 
 /// The pool of reader connections.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ fn in_snapshot<T>(
     recent: &Recent,
     read: impl FnOnce(&View<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let begun = snapshot::begin(connection, recent).map_err(failed);
+    let begun = view::begin(connection, recent).map_err(failed);
     let outcome = begun.and_then(|(layers, horizon)| read(&View { connection, recent: &layers, horizon }));
     // If it is not over now, the connection is not used again.
     let _ = connection.execute_batch("ROLLBACK");

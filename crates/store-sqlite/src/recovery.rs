@@ -15,7 +15,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
-use crate::open::{OpenError, beside, connect_writer, io_error};
+use crate::connection::connect_writer;
+use crate::open_error::{OpenError, io_error};
+use crate::paths::beside;
 
 /// How much of the log is written again at once.
 const CHUNK_BYTES: usize = 1 << 20;

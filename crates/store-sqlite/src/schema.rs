@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use crate::open::OpenError;
+use crate::open_error::OpenError;
 
 /// Marks a `SQLite` file as ours ("ipam").
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"ipam");

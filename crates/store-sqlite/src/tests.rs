@@ -14,8 +14,8 @@ use tempfile::TempDir;
 
 use crate::condition::Condition;
 use crate::recent::{Folded, Recent};
-use crate::snapshot::View;
-use crate::{SqliteStore, commit, compaction, schema, snapshot, span, walk};
+use crate::view::View;
+use crate::{SqliteStore, commit, compaction, schema, snapshot, span, view, walk};
 
 fn new_store() -> (SqliteStore, TempDir) {
     let directory = tempfile::tempdir().unwrap();
@@ -31,13 +31,13 @@ fn new_log() -> (Connection, Recent) {
 
 /// What there is to see now, with everything in the file's index or as little as possible.
 fn look<T>(connection: &Connection, recent: &Recent, look: impl FnOnce(&View<'_>) -> T) -> T {
-    let horizon = snapshot::horizon(connection).unwrap();
+    let horizon = view::horizon(connection).unwrap();
     look(&View { connection, recent: &recent.layers(), horizon })
 }
 
 /// Brings the file's index up to date.
 fn fold_all(connection: &mut Connection, recent: &Recent) {
-    let head = snapshot::horizon(connection).unwrap().head;
+    let head = view::horizon(connection).unwrap().head;
     loop {
         let transaction = connection.transaction().unwrap();
         let folded = recent.fold_now(&transaction, head).unwrap();
@@ -117,7 +117,7 @@ async fn a_read_sees_one_moment() {
         runtime.block_on(commit_one(&writer, delete)).unwrap();
         runtime.block_on(commit_one(&writer, create("c", "1"))).unwrap();
         runtime.block_on(writer.compact(Revision(3))).unwrap();
-        Ok((view.horizon == snapshot::horizon(view.connection).unwrap(), before, keys(view)))
+        Ok((view.horizon == view::horizon(view.connection).unwrap(), before, keys(view)))
     };
     let (is_same, before, after) = store.readers.run(read).await.unwrap();
     assert!(is_same && before == ["a", "b"] && after == before, "{before:?}, then {after:?}");
@@ -227,7 +227,7 @@ fn steps(connection: &mut Connection, work: impl FnOnce(&mut Connection)) -> u64
 }
 
 fn commit_all(connection: &mut Connection, recent: &Recent, writes: &[Write]) {
-    let head = snapshot::horizon(connection).unwrap().head;
+    let head = view::horizon(connection).unwrap().head;
     commit::commit(connection, &Condition::default(), recent, head, &commit::Known::new(), writes).unwrap();
 }
 
@@ -288,7 +288,7 @@ fn compaction_goes_in_chunks() {
     let mut reached = Vec::new();
     while reached.last() != Some(&2_500) {
         reached.push(compaction::compact_chunk(&mut connection, &recent, Revision(2_500)).unwrap().reached.0);
-        let horizon = snapshot::horizon(&connection).unwrap();
+        let horizon = view::horizon(&connection).unwrap();
         assert_eq!(Some(&horizon.compacted.0), reached.last());
         assert_eq!(
             look(&connection, &recent, |view| snapshot::tail(view, horizon.compacted, 9_999)).unwrap().len() as u64,

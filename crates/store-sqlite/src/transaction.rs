@@ -12,7 +12,8 @@ use tokio::sync::OwnedMutexGuard;
 use crate::commit::{Known, commit, settle};
 use crate::failure::{closed, failed};
 use crate::recent::Recent;
-use crate::snapshot::{self, View};
+use crate::snapshot;
+use crate::view::{self, View};
 use crate::writer::{Gone, WriterHandle};
 
 /// What holds the head: the lock, and inside it the head itself where it is known.
@@ -52,7 +53,7 @@ impl SqliteTransaction {
         let recent = Arc::clone(&self.recent);
         let look = move |connection: &mut rusqlite::Connection| {
             let file = connection.transaction().map_err(failed)?;
-            let horizon = snapshot::horizon(&file).map_err(failed)?;
+            let horizon = view::horizon(&file).map_err(failed)?;
             read(&View { connection: &file, recent: &recent.layers(), horizon })
         };
         self.writer.run(look).await.map_err(|_| closed())?

@@ -11,7 +11,7 @@ use store::{Error, Key, Revision};
 use crate::failure::failed;
 use crate::recent::Version;
 use crate::rows::{self, from_revision};
-use crate::snapshot::View;
+use crate::view::View;
 
 /// How many versions of one key are stepped over before a jump. A jump costs as much as about twenty steps.
 const STEPS_BEFORE_JUMP: u32 = 16;

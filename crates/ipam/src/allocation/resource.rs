@@ -8,7 +8,7 @@ use apimachinery::{
 };
 use serde_json::Value;
 
-use super::{KIND, PLURAL, RETAINED_CLAIM, types::IpAllocation};
+use super::{IpAllocation, KIND, PLURAL, RETAINED_CLAIM};
 use crate::{GROUP, VERSION, schema, schema::column};
 
 pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {

@@ -7,7 +7,7 @@ use apimachinery::{
 };
 use serde_json::json;
 
-use super::types::{ClaimSpec, OwnerRef};
+use super::{ClaimSpec, OwnerRef};
 use crate::{
     choose::{Purpose, Request},
     spec,

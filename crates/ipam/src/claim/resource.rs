@@ -9,7 +9,7 @@ use apimachinery::{
 };
 use serde_json::Value;
 
-use super::{KIND, PLURAL, types::IpClaim};
+use super::{IpClaim, KIND, PLURAL};
 use crate::{GROUP, VERSION, schema, schema::column, spec};
 
 pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {

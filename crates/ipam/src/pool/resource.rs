@@ -8,7 +8,7 @@ use apimachinery::{
 };
 use serde_json::Value;
 
-use super::{KIND, PLURAL, types::IpPool};
+use super::{IpPool, KIND, PLURAL};
 use crate::{GROUP, VERSION, schema, schema::column};
 
 pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {

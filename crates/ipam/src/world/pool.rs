@@ -14,9 +14,11 @@ use apimachinery::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::{Policy, Standing};
 use crate::{
-    pool::{self, Policy, PoolSpec, PoolStatus, Standing},
+    names::POOLS,
     spec,
+    types::pool::{PoolSpec, PoolStatus},
 };
 
 /// The fields of a status that follow from the free space alone.
@@ -97,7 +99,7 @@ impl Pool {
 
     /// The key of its object.
     pub(super) fn key(&self) -> ObjectKey {
-        pool::key(&self.scope, self.name())
+        ObjectKey { resource: POOLS, scope: self.scope.clone(), namespace: String::new(), name: self.name().to_owned() }
     }
 
     /// Takes over a new version of the object. Which block it is and what was taken of it stay.

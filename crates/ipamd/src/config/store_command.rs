@@ -1,11 +1,15 @@
 //! The command line of `ipam store`.
 
-use std::path::PathBuf;
+use std::{ops::RangeInclusive, path::PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Database, Dsn, Logging, Place};
-use crate::store_commands::bump;
+
+/// More writes than the lost store can have made since the backup. etcd's documentation names the same number.
+const BUMP_REVISIONS_DEFAULT: u64 = 1_000_000_000;
+/// Revisions stay far below 2⁶³, the largest number of the stores, for a thousand times the largest step.
+const BUMP_REVISIONS: RangeInclusive<u64> = 1..=1_000_000_000_000_000;
 
 /// What is done to a store beside serving it.
 #[derive(Debug, Subcommand)]
@@ -70,7 +74,7 @@ pub struct Import {
 #[derive(Args, Clone, Debug)]
 pub struct BumpRevision {
     /// How many revisions to leave out: more than were written since the backup
-    #[arg(long, value_name = "REVISIONS", default_value_t = bump::REVISIONS_DEFAULT, value_parser = clap::value_parser!(u64).range(bump::REVISIONS))]
+    #[arg(long, value_name = "REVISIONS", default_value_t = BUMP_REVISIONS_DEFAULT, value_parser = clap::value_parser!(u64).range(BUMP_REVISIONS))]
     pub by: u64,
 
     /// Whose log.

@@ -4,16 +4,11 @@
 //! the same numbers would come again with other contents, and a watch that resumes from one of them would miss what it does not
 //! know of. Behind the jump every number that a client may hold is old: it is told so (410), and lists anew.
 
-use std::{io::Write, ops::RangeInclusive};
+use std::io::Write;
 
 use anyhow::Context as _;
 
 use crate::{config::BumpRevision, database};
-
-/// More writes than the lost store can have made since the backup. etcd's documentation names the same number.
-pub const REVISIONS_DEFAULT: u64 = 1_000_000_000;
-/// Revisions stay far below 2⁶³, the largest number of the stores, for a thousand jumps.
-pub const REVISIONS: RangeInclusive<u64> = 1..=1_000_000_000_000_000;
 
 /// Runs it; what was done goes to `out`.
 ///

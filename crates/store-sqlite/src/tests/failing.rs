@@ -29,7 +29,7 @@ async fn decisions_do_not_wait_for_reads_of_users() {
         .map(|_| {
             let (store, begun, released) = (Arc::clone(&store), begun.clone(), Arc::clone(&released));
             let read = async move {
-                let wait = move |_: &crate::snapshot::View<'_>| {
+                let wait = move |_: &crate::view::View<'_>| {
                     begun.send(()).unwrap();
                     let _ = released.lock().unwrap().recv();
                     Ok(())
@@ -122,7 +122,7 @@ async fn a_failed_store_keeps_its_log() {
     store.writer.handle().condition().fail("as a test wants it".to_owned());
     drop(store);
     let path = directory.path().join("data.db");
-    let log = crate::open::beside(&path, "-wal");
+    let log = crate::paths::beside(&path, "-wal");
     assert!(fs::metadata(&log).unwrap().len() > 0);
     drop(SqliteStore::open(&path).unwrap());
     assert!(!log.exists());

@@ -13,8 +13,8 @@ use store::{Error, Key, Revision, Store, Write};
 
 use super::{commit_all, commit_one, create, fold_all, look, new_log, new_store};
 use crate::recent::{Folded, Recent};
-use crate::snapshot::View;
-use crate::{SqliteStore, reader, schema, snapshot, walk};
+use crate::view::View;
+use crate::{SqliteStore, reader, schema, snapshot, view, walk};
 
 /// One that begins just when a layer has gone into the file and a commit into a new one.
 #[test]
@@ -42,7 +42,7 @@ fn a_read_misses_nothing_while_the_index_is_folded() {
         Authorization::Allow
     };
     reader.authorizer(Some(ask)).unwrap();
-    let (layers, horizon) = snapshot::begin(&reader, &recent).unwrap();
+    let (layers, horizon) = view::begin(&reader, &recent).unwrap();
     let view = View { connection: &reader, recent: &layers, horizon };
     assert_eq!((horizon.head, snapshot::list(&view, "", None, None, 9).unwrap().records.len()), (Revision(2), 2));
 }

@@ -4,8 +4,10 @@ use address::{Count, FreeSpace};
 use apimachinery::{object::Object, refusal::Refusal, time::Time};
 use serde_json::{Value, json};
 
-use super::types::{Capacity, ExactCapacity, PoolPhase, PoolStatus};
-use crate::condition::{self, ALLOCATED, ConditionStatus, READY};
+use crate::{
+    condition::{self, ALLOCATED, ConditionStatus, READY},
+    types::pool::{Capacity, ExactCapacity, PoolPhase, PoolStatus},
+};
 
 /// Whether a pool hands out addresses, or why not: the phase and the condition Ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +67,7 @@ impl Standing {
 }
 
 /// Says in the status that the deletion of the pool has begun.
-pub(super) fn mark_terminating(object: &mut Object) {
+pub(crate) fn mark_terminating(object: &mut Object) {
     let Some(since) = object.metadata.deletion_timestamp else { return };
     let mut conditions = condition::in_status(object.field("status"));
     Standing::Terminating.set_ready(&mut conditions, since);
@@ -105,7 +107,7 @@ impl PoolStatus {
     }
 
     /// The status in the answer to the dry run of a child pool whose parent is not there.
-    pub(super) fn pending(object: &Object, why: &Refusal, now: Time) -> Self {
+    pub(crate) fn pending(object: &Object, why: &Refusal, now: Time) -> Self {
         Self {
             phase: PoolPhase::Pending,
             allocated_cidr: None,

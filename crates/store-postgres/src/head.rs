@@ -1,0 +1,34 @@
+//! The lock on the head of the log.
+
+use store::{Error, Head};
+
+use crate::failure::failed;
+use crate::known::Known;
+use crate::limits;
+use crate::read;
+use crate::session::Session;
+
+/// Begins a transaction and takes the head's lock. Answers with where the log stands, which changes no more until the transaction is
+/// over.
+///
+/// One round trip: both are sent before the first is answered. At this isolation level each statement sees what was committed before
+/// it began, and the second begins when the first has got the lock.
+pub async fn take_head(session: &Session, known: &Known) -> Result<Head, Error> {
+    let begin = begin_with_the_head();
+    let taken = async {
+        let (locked, found) = futures::join!(session.batch_execute(&begin), read::head(session, known));
+        locked.map_err(failed)?;
+        found
+    };
+    session.step("taking the head of the log", limits::LOCK_MAX, taken).await
+}
+
+fn begin_with_the_head() -> String {
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};
+         SET LOCAL idle_in_transaction_session_timeout = {}; SELECT FROM head FOR UPDATE",
+        limits::LOCK_MAX.as_millis(),
+        limits::STATEMENT_MAX.as_millis(),
+        limits::SILENCE_MAX.as_millis(),
+    )
+}
