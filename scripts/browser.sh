@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A page of another site, in a real Chromium that holds the administrator's certificate, must change nothing, and may watch
-# with a token alone.
+# Tests cross-origin protection with a real Chromium that has the administrator's certificate: a page of another site must not
+# change anything, and may watch only with a token.
 #
-# Needs root, for the policy by which Chromium shows the certificate without asking; it is removed afterwards.
+# Needs root to write the Chromium policy that selects the certificate without a prompt; the policy is removed afterwards.
 # shellcheck disable=SC2317
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,7 +17,7 @@ passed=0
 failed=0
 
 if [ "$(id -u)" -ne 0 ]; then
-    echo "browser: SKIPPED: only root may set the policy that it needs"
+    echo "browser: SKIPPED: it needs root to write the Chromium policy"
     exit 0
 fi
 TOKENS=$(mktemp)
@@ -48,7 +48,7 @@ check() {
     fi
 }
 
-# The administrator's certificate and the server's authority in the store that Chromium looks into.
+# Adds the administrator's certificate and the server's CA to Chromium's certificate store.
 give_certificate() {
     local store=sql:$SERVER_DIR/home/.pki/nssdb pki=$SERVER_DIR/data/pki
     mkdir -p "$SERVER_DIR/home/.pki/nssdb" "$(dirname "$POLICY")"
@@ -59,8 +59,8 @@ give_certificate() {
     printf '{"AutoSelectCertificateForUrls": ["{\\"pattern\\": \\"%s\\", \\"filter\\": {}}"]}\n' "$URL" >"$POLICY"
 }
 
-# A site of its own with two pages. One sends a claim without a content type, which needs no permission of the server. The
-# other opens a WebSocket as it is and one with a token, and tells its own site what came of them.
+# Serves another site with two pages. One sends a claim without a content type, which needs no CORS preflight. The other opens
+# one WebSocket without and one with a token, and reports the results to its own site.
 serve_pages() {
     mkdir "$SERVER_DIR/site"
     cat >"$SERVER_DIR/site/page.html" <<PAGE
@@ -96,7 +96,7 @@ PAGE
     PAGES=http://localhost:$(sed -n 's/.* port \([0-9]*\).*/\1/p' "$SERVER_DIR/pages.log")
 }
 
-# What a page looks like when it has done what it does.
+# Prints the DOM of a page after its script has finished.
 browse() {
     HOME=$SERVER_DIR/home timeout "$BROWSER_SECONDS" chromium --headless=new --no-sandbox --disable-gpu \
         --user-data-dir="$SERVER_DIR/profile" --virtual-time-budget=20000 --dump-dom "$1" 2>"$SERVER_DIR/chromium.log"
@@ -104,14 +104,14 @@ browse() {
 
 base64url() { printf %s "$1" | base64 -w 0 | tr '+/' '-_' | tr -d '='; }
 
-# Opens a page that goes on.
+# Opens a page in a browser that keeps running.
 stay_on() {
     HOME=$SERVER_DIR/home chromium --headless=new --no-sandbox --disable-gpu --user-data-dir="$SERVER_DIR/profile" \
         "$1" >"$SERVER_DIR/chromium.log" 2>&1 &
     BROWSER_PID=$!
 }
 
-# told TEXT: waits until the page has told its site so.
+# told TEXT: waits until the page has reported TEXT to its site.
 told() {
     local deadline=$((SECONDS + BROWSER_SECONDS))
     until grep -F "GET /told?${1// /+} " "$SERVER_DIR/pages.log" >/dev/null; do

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# The service through clients that others wrote: tests/conformance, against one fresh server.
+# Runs the suites of tests/conformance, which use third-party clients, against one new server.
 #
 #   CONFORMANCE          the suites to run, separated by spaces (default: all)
-#   IPAM_EXPECT_APPLY    1: a server that does not serve server-side apply fails (default); 0: those checks are skipped
+#   IPAM_EXPECT_APPLY    1: a server without server-side apply fails (default); 0: those checks are skipped
 #
-# A suite has its server restarted by the command in CONFORMANCE_RESTART.
+# Suites restart their server with the command in CONFORMANCE_RESTART.
 # Each suite ends with a line `SUITE: N passed, N failed, N skipped (N s)`; the last line is `N passed, N failed`.
-# A suite whose toolchain is missing and cannot be installed is skipped, and says so.
+# A suite whose toolchain is missing and cannot be installed is skipped with a message.
 # shellcheck disable=SC2317
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/server.sh
 . scripts/server.sh
 
-# The oldest client-go that can hold its lists and watches in one stream.
+# The oldest client-go that supports WatchList.
 WATCH_LIST_SINCE=0.30
 PYTHON_MINOR_NEEDED=10
 ANSIBLE_PYTHON_MINOR_NEEDED=11
@@ -22,7 +22,7 @@ NODE_NEEDED=18
 SUITE_SECONDS=${SUITE_SECONDS:-1800}
 SUITES=${CONFORMANCE:-"client-go-0.26 client-go-0.30 client-go-0.34 client-go-0.37 controller-runtime python helm-3 helm-4 gitops flux argocd fabric8 javascript ansible"}
 export IPAM_EXPECT_APPLY=${IPAM_EXPECT_APPLY:-1}
-# An older Go gets itself the one that a module asks for.
+# An older Go downloads the version that a module requires.
 export GOTOOLCHAIN=${GOTOOLCHAIN:-auto}
 export CONFORMANCE_REFUSALS=$PWD/tests/conformance/refusals.json
 # The repository that Flux and Argo CD apply from.
@@ -33,7 +33,7 @@ ROOT=$PWD
 WORK=$(mktemp -d)
 passed=0
 failed=0
-# Each suite has a /16 of 10.0.0.0/8 to itself.
+# Each suite has its own /16 of 10.0.0.0/8.
 net=0
 SUITE_PID=
 restarts=0
@@ -46,7 +46,7 @@ finish() {
     trap - EXIT
     if [ -n "$SUITE_PID" ]; then kill "$SUITE_PID" 2>/dev/null || true; fi
     if [ "$status" -ne 0 ] && [ -n "$SERVER_DIR" ]; then
-        echo "the server's last words:" >&2
+        echo "the end of the server's log:" >&2
         tail -n 20 "$SERVER_DIR/log" >&2
     fi
     server_stop || { echo "the server did not end cleanly" >&2; status=1; }
@@ -58,7 +58,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# What tests/conformance/restart.sh asks for.
+# Restarts the server for tests/conformance/restart.sh.
 restart() {
     server_restart || exit 1
     restarts=$((restarts + 1))
@@ -66,7 +66,7 @@ restart() {
 }
 trap restart USR1
 
-# install PACKAGE: from Debian, where that is possible.
+# install PACKAGE: installs a Debian package, if possible.
 install() {
     local -a root=()
     if [ "$(id -u)" -ne 0 ]; then root=(sudo -n); fi
@@ -79,15 +79,15 @@ install() {
 # need_program PROGRAM PACKAGE
 need_program() { command -v "$1" >/dev/null || install "$2"; }
 
-# need_go MODULE: there is a Go that can build it, or one that fetches such a Go itself.
+# need_go MODULE: checks for a Go that can build the module, or that can download a Go that can.
 need_go() {
     command -v go >/dev/null || install golang || return 1
     (cd "$1" && go list -m >/dev/null 2>&1)
 }
 
-# need_python MINOR: there is a Python 3 of that minor version or a later one, with venv.
+# need_python MINOR: checks for Python 3.MINOR or later with venv.
 need_python() {
-    # Debian has the module in a package of its own, and without it the program ends badly only later.
+    # On Debian venv needs a separate package, and without it the command fails only later.
     python3 -c 'import ensurepip, venv' 2>/dev/null || install python3-venv || return 1
     python3 -c "import sys, ensurepip; sys.exit(sys.version_info < (3, $1))"
 }
@@ -102,13 +102,13 @@ need_node() {
     at_least "$(node --version | sed 's/^v//')" "$NODE_NEEDED"
 }
 
-# count NAME STATUS LOG: adds up the closing line of a suite; one that has none has failed.
+# count NAME STATUS LOG: adds the summary line of a suite to the totals; a suite without one has failed.
 count() {
     local name=$1 status=$2 log=$3 closing
     closing=$(grep -E '^# .*: [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped' "$log" | tail -n 1 || true)
     if [ -z "$closing" ]; then
         failed=$((failed + 1))
-        echo "$name: 0 passed, 1 failed, 0 skipped: it did not come to its end (exit status $status)"
+        echo "$name: 0 passed, 1 failed, 0 skipped: it did not finish (exit status $status)"
         return
     fi
     passed=$((passed + $(sed -E 's/.*: ([0-9]+) passed.*/\1/' <<<"$closing")))
@@ -116,7 +116,7 @@ count() {
     echo "${closing#\# }"
 }
 
-# run NAME COMMAND...: one suite against the server, and its closing line.
+# run NAME COMMAND...: runs one suite against the server and prints its summary line.
 run() {
     local name=$1 status before
     shift
@@ -124,7 +124,7 @@ run() {
     echo "== $name"
     KUBECONFIG=$SERVER_KUBECONFIG CONFORMANCE_NET=10.$net timeout "$SUITE_SECONDS" "$@" >"$WORK/log" 2>"$WORK/stderr" &
     SUITE_PID=$!
-    # A restart of the server interrupts the wait.
+    # The signal for a restart interrupts the wait.
     until before=$restarts; status=0; wait "$SUITE_PID" || status=$?; [ "$before" -eq "$restarts" ]; do :; done
     SUITE_PID=
     cat "$WORK/log"
@@ -134,11 +134,11 @@ run() {
 
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
-# go_build NAME PACKAGE: the package in the module NAME, as a program of this name; fails and says so where it cannot be.
+# go_build NAME PACKAGE: builds the package in the module NAME as a program of that name; prints a message on failure.
 go_build() {
     local name=$1 module=tests/conformance/go/$1
     if ! need_go "$module"; then
-        echo "$name: SKIPPED: it needs Go $(sed -n 's/^go //p' "$module/go.mod") or later, and that is neither here nor to be had"
+        echo "$name: SKIPPED: it needs Go $(sed -n 's/^go //p' "$module/go.mod") or later, which is not installed and cannot be downloaded"
         return 1
     fi
     if ! (cd "$module" && CGO_ENABLED=0 go build -p 2 -ldflags '-s -w' -o "$WORK/$name" "$2") 2>"$WORK/stderr"; then
@@ -160,7 +160,7 @@ go_suite() {
     go_build "$name" . || return 0
     run "$name" env KUBE_FEATURE_WatchListClient=false "$WORK/$name"
     if at_least "$version" "$WATCH_LIST_SINCE"; then
-        # Before its feature gates client-go read the second of these.
+        # Versions of client-go without feature gates read the second variable.
         local streams=(KUBE_FEATURE_WatchListClient=true ENABLE_CLIENT_GO_WATCH_LIST_ALPHA=true)
         run "$name with WatchList" env "${streams[@]}" "$WORK/$name" informers
         run "$name with WatchList and its inconsistency detector" \
@@ -175,12 +175,12 @@ helm_suite() {
         "$ROOT/tests/conformance/helm/session.sh"
 }
 
-# With an empty server of its own: the blocks of the examples are fixed.
+# Uses a separate empty server, because the blocks of the examples are fixed.
 empty_server() { server_stop && server_start; }
 
 gitops_suite() {
     local kubectls
-    # The oldest and the newest.
+    # The oldest and the newest kubectl.
     kubectls=$(find_kubectls | xargs -n 1 | sed -n '1p;$p' | uniq | xargs)
     if [ -z "$kubectls" ] || ! { command -v jq >/dev/null || install jq; }; then
         echo "gitops: SKIPPED: it needs kubectl 1.27 or later and jq"
@@ -190,13 +190,13 @@ gitops_suite() {
     run gitops env KUBECTLS="$kubectls" IPAM="$IPAM" DATA_DIR="$SERVER_DIR/data" "$ROOT/tests/conformance/gitops/session.sh"
 }
 
-# What applies from a repository: the same examples as gitops.
+# Suites that apply from a repository: the same examples as gitops.
 repository_suite() {
     empty_server
     go_program "$1"
 }
 
-# installed NAME COMMAND...: the command, which installs what the suite NAME needs, succeeds; else the suite has failed.
+# installed NAME COMMAND...: runs the command that installs the packages of the suite NAME; if it fails, the suite has failed.
 installed() {
     local name=$1
     shift
@@ -208,14 +208,14 @@ installed() {
     fi
 }
 
-# python_packages FOLDER REQUIREMENTS: a virtual environment with these packages.
+# python_packages FOLDER REQUIREMENTS: creates a virtual environment with these packages.
 python_packages() {
     python3 -m venv "$1" && "$1/bin/pip" install -q --disable-pip-version-check -r "$2"
 }
 
 python_suite() {
     if ! need_python "$PYTHON_MINOR_NEEDED"; then
-        echo "python: SKIPPED: it needs Python 3.$PYTHON_MINOR_NEEDED or later with venv, and that is neither here nor in Debian's packages"
+        echo "python: SKIPPED: it needs Python 3.$PYTHON_MINOR_NEEDED or later with venv, which is neither installed nor in Debian's packages"
         return
     fi
     installed python python_packages "$WORK/venv" tests/conformance/python/requirements.txt || return 0
@@ -229,7 +229,7 @@ ansible_packages() {
 
 ansible_suite() {
     if ! need_python "$ANSIBLE_PYTHON_MINOR_NEEDED"; then
-        echo "ansible: SKIPPED: it needs Python 3.$ANSIBLE_PYTHON_MINOR_NEEDED or later with venv, and that is neither here nor in Debian's packages"
+        echo "ansible: SKIPPED: it needs Python 3.$ANSIBLE_PYTHON_MINOR_NEEDED or later with venv, which is neither installed nor in Debian's packages"
         return
     fi
     installed ansible ansible_packages || return 0
@@ -245,7 +245,7 @@ fabric8_packages() {
 
 fabric8_suite() {
     if ! need_java; then
-        echo "fabric8: SKIPPED: it needs Java $JAVA_NEEDED or later with Maven, and that is neither here nor in Debian's packages"
+        echo "fabric8: SKIPPED: it needs Java $JAVA_NEEDED or later with Maven, which is neither installed nor in Debian's packages"
         return
     fi
     installed fabric8 fabric8_packages || return 0
@@ -259,7 +259,7 @@ javascript_packages() {
 
 javascript_suite() {
     if ! need_node; then
-        echo "javascript: SKIPPED: it needs Node.js $NODE_NEEDED or later with npm, and that is neither here nor in Debian's packages"
+        echo "javascript: SKIPPED: it needs Node.js $NODE_NEEDED or later with npm, which is neither installed nor in Debian's packages"
         return
     fi
     installed javascript javascript_packages || return 0

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The demonstration: a server on an empty data directory, pools and claims from examples/, the answers, and the end.
+# Starts a server on an empty data directory, applies pools and claims from examples/, shows the responses, and stops the server.
 #
-# Uses kubectl if there is one, else the client in the ipam binary. CLIENT=kubectl or CLIENT=builtin decides by hand.
+# Uses kubectl if installed, otherwise the client in the ipam binary. CLIENT=kubectl or CLIENT=builtin overrides that.
 # shellcheck disable=SC2317
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,7 +28,7 @@ choose_client() {
     esac
 }
 
-# Shows a command as a person would type it, then runs it against the demonstration's server.
+# Prints a command as a user would type it, then runs it against the server.
 client() {
     if [ "$CLIENT" = kubectl ]; then
         printf '$ kubectl %s\n' "$*"
@@ -39,10 +39,10 @@ client() {
     fi
 }
 
-# The same for a command that is to be refused; that it succeeds would be a fault.
+# The same for a command that must fail.
 client_refused() {
     if client "$@" 2>&1; then
-        echo "this should have been refused" >&2
+        echo "this command should have failed" >&2
         return 1
     fi
 }
@@ -51,7 +51,7 @@ finish() {
     local status=$?
     trap - EXIT
     if server_stop; then
-        echo "The server has ended and its data directory is gone."
+        echo "The server has ended and its data directory is deleted."
     else
         echo "the server did not end cleanly" >&2
         status=1
@@ -66,38 +66,38 @@ trap 'exit 143' TERM
 server_start
 choose_client
 export KUBECONFIG=$SERVER_KUBECONFIG
-echo "It listens on $(sed -n 's/^ *server: *//p' "$KUBECONFIG" | head -n 1); KUBECONFIG is set to the file that it wrote."
+echo "It listens on $(sed -n 's/^ *server: *//p' "$KUBECONFIG" | head -n 1); KUBECONFIG is set to the file that the server wrote."
 
 title "Two root pools and three child pools, carved out of them"
 for file in examples/0*.yaml; do client apply -f "$file"; done
 client get ippools -o wide
 
-title "Claims: every answer already carries its block"
+title "Claims: every response contains the allocated block"
 for file in examples/1*.yaml; do client apply -f "$file"; done
 client get ipclaims -n default
 
-title "The allocation records behind them"
+title "The allocation records of these claims"
 client get ipallocations -A
 
-title "What cannot be had is refused, with the reason"
+title "Requests that cannot be served fail with the reason"
 for file in examples/refused/*.yaml; do client_refused apply -f "$file"; done
 
-title "A pool in use cannot be deleted; a claim's block is free again with the answer"
+title "A pool in use cannot be deleted; deleting a claim frees its block before the response"
 client_refused delete ippool corp-hosts
 client delete ipclaim dns -n default
 client apply -f examples/refused/address-taken.yaml
 client get ipclaims -n default
 
-title "How to go on"
+title "Next steps"
 cat <<'END'
-Start a server that stays, in one terminal:
+Start a server in one terminal:
     cargo run --bin ipam -- serve --data-dir data
 and use it from another:
     export KUBECONFIG=$PWD/data/admin.kubeconfig
     kubectl apply -f examples/
     kubectl get ippools,ipclaims,ipallocations -A
     kubectl explain ipclaim.spec
-Without kubectl, the binary is a client as well:
+The binary is also a client, for machines without kubectl:
     cargo run --bin ipam -- --kubeconfig data/admin.kubeconfig get ippools
 END
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The tests through real kubectl: tests/e2e/kubectl.sh and tests/e2e/kubectl-surface.sh.
+# Runs the tests with real kubectl: tests/e2e/kubectl.sh and tests/e2e/kubectl-surface.sh.
 #
-# Against the server of KUBECONFIG if that is set, else against a fresh one that it starts and stops.
-# KUBECTL is the kubectl of the ten behaviours, KUBECTLS the list for the surface; both are found if unset.
+# Uses the server of KUBECONFIG if set, otherwise starts and stops a new one.
+# KUBECTL is the kubectl for kubectl.sh, KUBECTLS the list for kubectl-surface.sh; by default both are searched for.
 # shellcheck disable=SC2317
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,11 +10,11 @@ cd "$(dirname "$0")/.."
 . scripts/server.sh
 
 KUBECTLS=${KUBECTLS:-$(find_kubectls)}
-# The newest of them, which is the last.
+# The last is the newest.
 KUBECTL=${KUBECTL:-${KUBECTLS##* }}
 export KUBECTL KUBECTLS
 if [ -z "$KUBECTL" ]; then
-    echo "e2e: SKIPPED: no kubectl of version 1.27 or later in PATH; the tests through kubectl did not run"
+    echo "e2e: SKIPPED: no kubectl of version 1.27 or later in PATH; the tests with kubectl did not run"
     exit 0
 fi
 
@@ -22,7 +22,7 @@ finish() {
     local status=$?
     trap - EXIT
     if [ "$status" -ne 0 ] && [ -n "$SERVER_DIR" ]; then
-        echo "the server's last words:" >&2
+        echo "the end of the server's log:" >&2
         tail -n 40 "$SERVER_DIR/log" >&2
     fi
     server_stop || { echo "the server did not end cleanly" >&2; status=1; }

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Sees to it that this machine can build and test ipam.
+# Checks that this machine can build and test ipam, and installs missing packages.
 #
-# Installs what is missing where that is possible (Debian and its kin, as root or with a sudo that asks nothing), and says
-# exactly what is missing where it is not. Changes nothing on a machine that has everything.
+# Installs packages on Debian and its derivatives, as root or with passwordless sudo; otherwise lists the missing packages.
+# Changes nothing if all packages are installed.
 #
-# With the word `browser` it sees to what scripts/browser.sh needs as well.
+# The argument `browser` adds the packages for scripts/browser.sh.
 set -euo pipefail
 
 WITH=${1:-}
 
 say() { printf 'need: %s\n' "$*" >&2; }
 
-# Debian packages whose program or header is missing.
+# Prints the Debian packages whose program or header is missing.
 missing_packages() {
     command -v cc >/dev/null || echo gcc
     command -v make >/dev/null || echo make
-    # The bundled SQLite and the cryptography are C: they need the C library's headers.
+    # The bundled SQLite and aws-lc are C and need the C library's headers.
     if command -v cc >/dev/null && ! echo '#include <stdlib.h>' | cc -E -x c - >/dev/null 2>&1; then
         echo libc6-dev
     fi
@@ -31,7 +31,7 @@ missing_packages() {
     fi
 }
 
-# The tests look in the same places; Debian keeps both out of PATH.
+# The tests search the same paths; on Debian neither program is in PATH.
 has_postgresql() {
     command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
 }
@@ -40,12 +40,12 @@ has_pgbouncer() {
     command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]
 }
 
-# A library that shows a process another time.
+# libfaketime, which changes the time that a process sees.
 has_other_clocks() {
     compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null
 }
 
-# How to become root without a question; fails where that cannot be.
+# Runs a command as root without a prompt; fails if that is not possible.
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
@@ -58,7 +58,7 @@ can_install() {
     command -v apt-get >/dev/null && as_root true 2>/dev/null
 }
 
-# Debian's packages would start a database and a pooler of their own, which nobody here asked for: the tests start theirs.
+# Prevents Debian's packages from starting a database and a pooler; the tests start their own.
 install_packages() {
     local no_cluster=/etc/postgresql-common/createcluster.d/ipam.conf
     say "installing: $*"
@@ -72,7 +72,7 @@ install_packages() {
 
 silence_pgbouncer() {
     as_root service pgbouncer stop >&2 && as_root update-rc.d pgbouncer disable >&2 ||
-        say "the service pgbouncer could not be stopped and disabled; nothing here needs it"
+        say "the service pgbouncer could not be stopped and disabled; it is not needed"
 }
 
 need_packages() {

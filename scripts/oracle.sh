@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Compares our server with a real kube-apiserver: `scripts/oracle.sh [--seed N] [--operations N] [--kinds generic,pools,access] [--apply false]`.
 #
-# kube-apiserver and etcd are built from their Go modules, once per version, into ORACLE_CACHE; that takes some ten minutes on two
-# cores the first time. ORACLE_KUBE_APISERVER and ORACLE_ETCD name programs that are there already.
+# kube-apiserver and etcd are built from their Go modules, once per version, into ORACLE_CACHE; that takes about ten minutes on two
+# cores. ORACLE_KUBE_APISERVER and ORACLE_ETCD name existing programs instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,7 +15,7 @@ cache=${ORACLE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ipam-oracle}/kubernetes-$k
 build() {
     if [ ! -x "$cache/$1" ]; then
         command -v go >/dev/null || {
-            echo "$1 is built with Go, which is not here: install Go, or name the program in ORACLE_KUBE_APISERVER and ORACLE_ETCD" >&2
+            echo "$1 is built with Go, which is not installed: install Go, or set ORACLE_KUBE_APISERVER and ORACLE_ETCD to existing programs" >&2
             exit 2
         }
         echo "building $1 into $cache" >&2

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Records anew what clients send, for crates/ipamd/tests/it/replay.rs: kubectl, client-go and Python's client, each through
-# tests/conformance/go/recorder against a server of its own. Needs Go and Python.
+# Records the requests of clients for crates/ipamd/tests/it/replay.rs: kubectl, client-go and Python's client, each through
+# tests/conformance/go/recorder and with its own server. Needs Go and Python.
 #
 #   KUBECTLS   the kubectls to record, separated by spaces
-#   RECORDS    where the records go (default: crates/ipamd/tests/fixtures/requests)
+#   RECORDS    the output directory (default: crates/ipamd/tests/fixtures/requests)
 # shellcheck disable=SC2317
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -35,7 +35,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# record NAME COMMAND...: runs the command against a fresh server and keeps what it sent.
+# record NAME COMMAND...: runs the command against a new server and records its requests.
 record() {
     local name=$1
     shift
@@ -44,7 +44,7 @@ record() {
     RECORDER_PID=$!
     until [ -s "$WORK/kubeconfig" ]; do sleep 0.1; done
     KUBECONFIG=$WORK/kubeconfig CONFORMANCE_NAME=recorded CONFORMANCE_NET=10.1 IPAM_EXPECT_APPLY=1 \
-        "$@" >"$WORK/log" 2>&1 || { echo "$name did not end well:" >&2; tail -n 20 "$WORK/log" >&2; }
+        "$@" >"$WORK/log" 2>&1 || { echo "$name failed:" >&2; tail -n 20 "$WORK/log" >&2; }
     stop
     mv "$WORK/record" "$RECORDS/$name.jsonl"
     rm "$WORK/kubeconfig"

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# A server of its own for a script: to be sourced, not run.
+# Starts a server for a script. Source this file; do not run it.
 #
-#   server_start    builds ipam if IPAM does not name a binary, and starts it on an empty data directory and a free port
+#   server_start    builds ipam unless IPAM names a binary, and starts it on an empty data directory and a free port
 #   server_restart  stops it and starts it again on the same directory and port
-#   server_stop     stops it and removes the directory; to be called from a trap, any number of times
+#   server_stop     stops it and deletes the directory; may be called repeatedly, also from a trap
 #
-# Afterwards IPAM is the binary, SERVER_DIR the directory and SERVER_KUBECONFIG the kubeconfig that the server wrote.
+# Sets IPAM to the binary, SERVER_DIR to the directory and SERVER_KUBECONFIG to the kubeconfig that the server wrote.
 
 SERVER_READY_SECONDS=${SERVER_READY_SECONDS:-60}
 SERVER_STOP_SECONDS=${SERVER_STOP_SECONDS:-30}
@@ -53,7 +53,7 @@ server_run() {
     done
 }
 
-# Ready is: it answers a question that needs the credential and the store.
+# Succeeds if the server answers a request that needs the credential and the store.
 server_is_ready() {
     [ -s "$SERVER_KUBECONFIG" ] && "$IPAM" --kubeconfig "$SERVER_KUBECONFIG" get ippools >/dev/null 2>&1
 }
@@ -68,7 +68,7 @@ server_stop() {
     return "$status"
 }
 
-# Ends the process, if there is one; the exit status is the server's.
+# Ends the process, if it runs, and returns its exit status.
 server_end() {
     if [ -z "$SERVER_PID" ]; then return 0; fi
     local pid=$SERVER_PID deadline=$((SECONDS + SERVER_STOP_SECONDS))
@@ -84,14 +84,14 @@ server_end() {
     wait "$pid"
 }
 
-# Whether kubectl $1 is one of those that this server is tested with: 1.27 and later are.
+# Succeeds if kubectl $1 is a tested version, 1.27 or later.
 kubectl_is_recent() {
     local minor
     minor=$("$1" version --client -o json 2>/dev/null | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p' | head -n 1)
     [ "${minor:-0}" -ge 27 ]
 }
 
-# The kubectl in PATH and the versions that some distributions lay beside it, as far as they are recent enough.
+# Prints the kubectl in PATH and the versions that some distributions install next to it, if they are recent enough.
 find_kubectls() {
     local first folder candidate found=
     first=$(command -v kubectl) || return 0

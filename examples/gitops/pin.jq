@@ -1,4 +1,4 @@
-# From a list of claims: a command for each that does not name its block, which writes it into the spec.
+# Input: a list of claims. Output: for each claim without spec.address, a command that sets it to the claim's block.
 .items[]
 | select(.spec.address | not)
 | ({spec: {address: .status.allocatedCIDR}} | tojson) as $pin

@@ -1,7 +1,7 @@
-//! `fieldsV1` of arbitrary text: never a panic, what is read is written and read back as the same, and the algebra of sets
-//! is that of sets of whole paths.
+//! Fuzzes `fieldsV1` with arbitrary text: parsing never panics, parsed sets survive a round trip, and the set operations agree with
+//! those of a `BTreeSet` of paths.
 //!
-//! `cargo +nightly fuzz run fields_v1` in the root of the repository. The input is two texts with a line break between.
+//! Run `cargo +nightly fuzz run fields_v1` in the root of the repository. The input is two texts, separated by a line break.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -31,7 +31,7 @@ fuzz_target!(|text: &str| {
     assert_eq!(paths(&a.leaves()), left.iter().filter(leaf).cloned().collect());
 });
 
-/// The members, each named once.
+/// Returns the members, and asserts that each occurs once.
 fn paths(set: &FieldSet) -> BTreeSet<Path> {
     let named = set.paths();
     let paths: BTreeSet<Path> = named.iter().cloned().collect();

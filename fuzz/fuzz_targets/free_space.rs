@@ -1,7 +1,7 @@
-//! The free space against the slow model: the property tests' histories, chosen by libFuzzer.
+//! Compares the free space with a slow model, for histories that libFuzzer generates.
 //!
-//! `cargo +nightly fuzz run free_space` in the root of the repository. The model and what is compared are the
-//! property tests' own; here is only how bytes become a history.
+//! Run `cargo +nightly fuzz run free_space` in the root of the repository. The model and the comparison are those of the property
+//! tests; this file only converts bytes to a history.
 #![no_main]
 
 use address::{Family, Prefix};
@@ -12,7 +12,7 @@ mod model;
 
 use model::{History, Step};
 
-/// The model goes through all it knows at every step; longer histories would only be slow.
+/// A step of the model takes time linear in its size, so histories are short.
 const STEPS_MAX: usize = 64;
 const STEP_BYTES: usize = 8;
 
@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// The first two bytes choose a pool: its family and length, and where it lies.
+/// Decodes a pool from the first two bytes: its family, prefix length and position.
 fn pool(bytes: &[u8]) -> Option<(Prefix, &[u8])> {
     let (&[length, place], rest) = bytes.split_first_chunk()?;
     let family = if place & 1 == 0 {
@@ -50,12 +50,12 @@ fn step(bytes: &[u8]) -> Step {
     let low = bytes[4..]
         .iter()
         .fold(0, |low, byte| low << 8 | u128::from(*byte));
-    // The four bytes reach both ends of a wide pool, and between.
+    // The four bytes set low and high bits, so that positions are at both ends of a wide pool and between them.
     let bits = low | low.reverse_bits();
     Step::from_numbers(bytes[0], bytes[1], bytes[2], bytes[3], bits)
 }
 
-/// Seven bits over the whole width: all zeros and all ones stay what they are.
+/// Spreads seven bits over 128 bits. All zeros and all ones are kept.
 fn spread(bits: u8) -> u128 {
     u128::MAX / 127 * u128::from(bits) | if bits == 127 { u128::MAX } else { 0 }
 }

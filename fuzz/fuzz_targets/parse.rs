@@ -1,6 +1,6 @@
-//! Parsing of arbitrary text: never a panic, and what is accepted reads back as the same.
+//! Fuzzes the parsers of addresses and prefixes: they never panic, and accepted text survives a round trip.
 //!
-//! `cargo +nightly fuzz run parse` in the root of the repository.
+//! Run `cargo +nightly fuzz run parse` in the root of the repository.
 #![no_main]
 
 use address::{Prefix, parse_address_or_cidr, parse_cidr};

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# What a user does with kubectl in an hour, for the record: always the same, one command after the other.
+# A fixed sequence of typical kubectl commands, for recorded requests.
 #
 #   KUBECONFIG   the server, which is empty
 #   KUBECTL      the kubectl
-# The first argument is a directory for the files that this needs.
+# The first argument is a directory for temporary files.
 set -uo pipefail
 : "${KUBECONFIG:?names the kubeconfig of the server}"
 WORK=${1:?a directory}
@@ -83,7 +83,7 @@ k delete ippool root --wait=false
 k create -f "$WORK/held.yaml"
 k delete ipclaim held --wait=false
 k patch ipclaim held --type=merge -p '{"metadata":{"finalizers":null}}'
-# What the garbage collector does comes when it comes, and a record has one order: here it is only asked for.
+# The garbage collector runs at no fixed time, but a record has one order: the session only requests the deletion.
 k delete ipclaim cache --cascade=orphan --dry-run=server
 k delete ippool root --cascade=foreground --dry-run=server
 k delete ipclaims --all

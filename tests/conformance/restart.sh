@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Has scripts/conformance.sh restart the server, and waits until it is ready again.
+# Signals scripts/conformance.sh to restart the server, and waits until it is ready again.
 set -euo pipefail
 RESTART_SECONDS=90
 before=$(cat "$CONFORMANCE_RESTARTS")

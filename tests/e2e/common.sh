@@ -1,20 +1,20 @@
 # shellcheck shell=bash disable=SC2034,SC2317
-# What both scripts of this folder need: to be sourced, not run.
+# Functions for both scripts of this folder. Source this file; do not run it.
 #
-# Results are TAP lines (`ok N - name`, `not ok N - name`), one for each check, and at the end `N passed, N failed`.
-# Objects are named after the run and carry its label; their blocks come from a corner of the address space that depends on
-# the run's number. So a script can run again and again, and beside others, on a server that has pools of its own.
+# Output: one TAP line for each check (`ok N - name`, `not ok N - name`), and at the end `N passed, N failed`.
+# Objects have the run's name and label; their blocks are in a part of the address space that depends on the run's number. So a
+# script can run repeatedly, and concurrently with others, on a server with other pools.
 
 : "${KUBECONFIG:?names the kubeconfig of the server}"
-# The last part of a pipe runs in this shell, so that `claim ... | refused ...` counts.
+# The last part of a pipe runs in this shell, so that `claim ... | refused ...` updates the counters.
 shopt -s lastpipe
 GROUP=ipam.miloapis.com
 VERSION=$GROUP/v1alpha1
 
-# The run: a number. By default the time in seconds.
+# The number of the run, by default the time in seconds.
 RUN=${E2E_RUN:-$(date +%s)}
 SLOT=$((10#$RUN % 3840))
-# Two octets, and two groups of IPv6: the run has this /16 and this /32 to itself.
+# Two octets, and two groups of IPv6: the /16 and the /32 that only this run uses.
 V4=${E2E_V4:-$((240 + SLOT / 256)).$((SLOT % 256))}
 V6=${E2E_V6:-$(printf 'fd%x:%x' "$((16 + SLOT / 256))" "$((SLOT % 256 + 1))")}
 WORK=$(mktemp -d)
@@ -86,10 +86,10 @@ claim() {
         "$VERSION" "$1" "$RUN" "${3:+,$3}" "$2"
 }
 
-# create_pool NAME SPEC [LABELS]: creates it, prints its block; what went wrong goes to stderr.
+# create_pool NAME SPEC [LABELS]: creates the pool and prints its block; errors are printed to stderr.
 create_pool() { pool "$@" | k create -f - -o 'jsonpath={.status.allocatedCIDR}'; }
 
-# create_claim NAME SPEC [METADATA]: creates it, prints phase and block as the answer to the creation has them.
+# create_claim NAME SPEC [METADATA]: creates the claim and prints phase and block from the response.
 create_claim() { claim "$@" | kn create -f - -o 'jsonpath={.status.phase} {.status.allocatedCIDR}'; }
 
 # field RESOURCE NAME JSONPATH
@@ -98,19 +98,19 @@ field() { kn get "$1" "$2" -o "jsonpath=$3"; }
 # capacity POOL: total/allocated/available
 capacity() { field ippool "$1" '{.status.capacity.total}/{.status.capacity.allocated}/{.status.capacity.available}'; }
 
-# refused NAME CODE REASON TEXT CAUSES COMMAND...: the command fails with a Status of this code and reason, whose message
-# has the text, and whose causes include CAUSES, words of the form Reason@field. The manifest comes on stdin, if one does.
+# refused NAME CODE REASON TEXT CAUSES COMMAND...: the command fails with a Status with this code and reason, whose message
+# contains the text, and whose causes include CAUSES, words of the form Reason@field. A manifest may be passed on stdin.
 refused() {
     local name=$1 code=$2 reason=$3 text=$4 causes=$5 said status cause
     shift 5
     if said=$("$@" -v=9 2>&1); then
-        fail "$name" "was not refused: $(printf '%s' "$said" | tail -n 3)"
+        fail "$name" "was not rejected: $(printf '%s' "$said" | tail -n 3)"
         return
     fi
-    # The body of the answer stands in the log, in some versions of kubectl quoted once more: without backslashes both are one.
+    # kubectl logs the response body, in some versions with another level of quotes; removing backslashes makes them equal.
     status=$(printf '%s' "$said" | tr -d '\\\n\t')
     if [[ "$status" != *'{"kind":"Status"'* ]]; then
-        fail "$name" "no Status in the answer: $(printf '%s' "$said" | tail -n 3)"
+        fail "$name" "no Status in the response: $(printf '%s' "$said" | tail -n 3)"
         return
     fi
     status='{"kind":"Status"'${status##*'{"kind":"Status"'}
@@ -138,10 +138,10 @@ eventually() {
     done
 }
 
-# A namespace, where the server keeps any; one that does not takes every valid name.
+# Creates the namespace, if the server has namespaces; otherwise every valid name is accepted.
 open_namespace() { k create namespace "$NS" >/dev/null 2>&1 || true; }
 
-# Everything of this run goes: claims, then what they left, then pools from the leaves up.
+# Deletes all objects of this run: claims, retained allocations, then pools from the leaves up.
 clean_up() {
     kn patch ipclaims -l "e2e=$RUN" --type=merge -p '{"metadata":{"finalizers":null}}' >/dev/null 2>&1 || true
     kn delete ipclaims --all --wait=false >/dev/null 2>&1 || true
@@ -155,14 +155,14 @@ clean_up() {
     rm -rf "$WORK"
 }
 
-# To be called from a trap on EXIT: cleans up and says how it went.
+# Call from a trap on EXIT: cleans up and prints the result.
 finish() {
     local status=$?
     trap - EXIT
     clean_up
     if [ "$status" -ne 0 ]; then failed=$((failed + 1)); echo "not ok $((passed + failed)) - the script ran to its end"; fi
     printf '1..%d\n%d passed, %d failed\n' "$((passed + failed))" "$passed" "$failed"
-    # In a trap a bare `exit` would repeat the status from before it.
+    # In a trap, `exit` without an argument would return the status from before the trap.
     if [ "$failed" -gt 0 ]; then exit 1; fi
     exit 0
 }

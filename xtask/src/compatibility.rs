@@ -1,7 +1,7 @@
-//! What clients of Kubernetes expect of a server, and what proves each of it.
+//! The list of compatibility promises and their tests.
 //!
-//! `docs/compatibility.toml` is the list, which people write; `docs/compatibility.md` is the page that is made of it. Whether
-//! what the list says can be true is looked at in `tidy/compatibility.rs`; nothing here runs a test.
+//! `docs/compatibility.toml` is the list, and `docs/compatibility.md` is generated from it. `tidy/compatibility.rs` checks that the
+//! tests exist. Nothing here runs a test.
 
 use std::fmt::{self, Write as _};
 
@@ -15,14 +15,14 @@ pub const PAGE: &str = "docs/compatibility.md";
 const OPENING: &str = "\
 # Compatibility
 
-What clients of Kubernetes expect of an API server, one promise a row, and what proves that this server keeps it.
-**M**: without it a common client breaks, or data is at risk. **S**: clients work better with it. **N**: nice to have.
-*pass* means that the test in the last column asserts it; every other row says why there is none.
+The behavior that Kubernetes clients expect of an API server, one promise in each row, and the tests that assert it for this server.
+**M** (must): without it a common client fails, or data is at risk. **S** (should): clients work better with it. **N**: nice to have.
+*pass* means that the test in the last column asserts the promise; any other result is the reason why there is no test.
 
 This page is generated from [compatibility.toml](compatibility.toml): edit that, and run `cargo xtask compatibility`.
 ";
 
-/// Some promises that belong together.
+/// A group of promises.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Section {
     pub id: String,
@@ -33,17 +33,17 @@ pub struct Section {
 /// One promise.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Item {
-    /// The section's id, and behind a hyphen its own.
+    /// The ID: that of the section, a hyphen, and a number or name.
     pub id: String,
     pub rank: Rank,
     pub promise: String,
-    /// The tests that fail when it is broken: `crate::module::name`, or `path: name` for a check of a script.
+    /// The tests that assert it: `crate::module::name`, or `path: name` for a check of a script.
     pub tests: Vec<String>,
-    /// Why there are none.
+    /// The reason if there are no tests; otherwise empty.
     pub reason: String,
 }
 
-/// How much depends on a promise.
+/// The importance of a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rank {
     Must,
@@ -69,14 +69,14 @@ impl fmt::Display for Rank {
     }
 }
 
-/// Reads the list.
+/// Parses the list.
 pub fn parse(text: &str) -> Result<Vec<Section>, String> {
     let list: Table = text.parse().map_err(|error| format!("cannot be read: {error}"))?;
     only(&list, &["section"])?;
     tables(&list, "section")?.into_iter().map(section).collect()
 }
 
-/// The page that the list makes.
+/// Returns the page for the list.
 pub fn page(sections: &[Section], tree: &Tree) -> String {
     let mut text = OPENING.to_owned() + "\n" + &counts(sections);
     for section in sections {
@@ -103,7 +103,7 @@ pub fn page(sections: &[Section], tree: &Tree) -> String {
     text
 }
 
-/// The file in which a test stands.
+/// Returns the path of the file that contains a test.
 pub fn place(tree: &Tree, test: &str) -> Option<String> {
     if let Some((path, name)) = test.split_once(": ") {
         return tree.text(path).is_some_and(|text| has_check(text, name)).then(|| path.to_owned());
@@ -111,7 +111,7 @@ pub fn place(tree: &Tree, test: &str) -> Option<String> {
     let (module, name) = test.rsplit_once("::")?;
     let (crate_name, module) = module.split_once("::")?;
     let module = module.replace("::", "/");
-    // The tests of a small module stand in its own file.
+    // The tests of a small module are in the file of the module.
     let modules = [Some(module.as_str()), module.strip_suffix("/tests")].into_iter().flatten();
     let folders = ["tests/it", "tests", "src"];
     let mut files =
@@ -119,7 +119,7 @@ pub fn place(tree: &Tree, test: &str) -> Option<String> {
     files.find(|path| tree.text(path).is_some_and(|text| has_test(text, name)))
 }
 
-/// Whether a function of this name is marked as a test.
+/// True if the text has a test function of this name.
 fn has_test(text: &str, name: &str) -> bool {
     let signature = format!("fn {name}(");
     let lines: Vec<_> = text.lines().map(str::trim_start).collect();
@@ -130,7 +130,7 @@ fn has_test(text: &str, name: &str) -> bool {
     })
 }
 
-/// Whether a script has a check of this name: as a text in quotes, behind `$V` for those of several versions, or as a function.
+/// True if a script has a check of this name: a quoted text, possibly with the prefix `$V ` (kubectl version), or a function.
 fn has_check(text: &str, name: &str) -> bool {
     let quoted = ["\"", "'", "`"].iter().any(|quote| text.contains(&format!("{quote}{name}{quote}")));
     let function = text.contains(&format!(" {name}("));
@@ -156,7 +156,7 @@ fn link(tree: &Tree, test: &str) -> String {
     }
 }
 
-/// A text that does not end the cell that it stands in.
+/// Escapes a text for a table cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
@@ -167,7 +167,7 @@ fn section(table: &Table) -> Result<Section, String> {
     let items: Result<Vec<_>, _> = tables(table, "item")?.into_iter().map(item).collect();
     let items = items?;
     if let Some(item) = items.iter().find(|item| !item.id.starts_with(&format!("{id}-"))) {
-        return Err(format!("{} stands in section {id}", item.id));
+        return Err(format!("{} is in section {id}", item.id));
     }
     Ok(Section { id, title: text(table, "title")?, items })
 }
@@ -181,16 +181,16 @@ fn item(table: &Table) -> Result<Item, String> {
         let tests = table.get("tests").map_or(Some(Vec::new()), texts);
         Ok(Item {
             id: id.clone(),
-            rank: rank.ok_or("the rank is none of M, S and N")?,
+            rank: rank.ok_or("the rank must be M, S or N")?,
             promise: text(table, "promise")?,
-            tests: tests.ok_or("tests are a list of names")?,
+            tests: tests.ok_or("tests must be a list of names")?,
             reason: if table.contains_key("reason") { text(table, "reason")? } else { String::new() },
         })
     };
     read().map_err(|error: String| format!("{id}: {error}"))
 }
 
-/// No other keys than these: a misspelt one would go unseen.
+/// Rejects unknown keys, such as misspelled ones.
 fn only(table: &Table, known: &[&str]) -> Result<(), String> {
     let unknown = table.keys().find(|key| !known.contains(&key.as_str()));
     unknown.map_or(Ok(()), |key| Err(format!("unknown key {key}")))
@@ -295,8 +295,8 @@ mod tests {
     fn a_list_that_is_misspelt_is_not_read() {
         let with = |from: &str, to: &str| parse(&SHORT.replacen(from, to, 1)).unwrap_err();
         assert_eq!(with("tests", "test"), "2.4-1: unknown key test");
-        assert_eq!(with("\"M\"", "\"X\""), "2.4-1: the rank is none of M, S and N");
-        assert_eq!(with("2.4-2", "2.5-2"), "2.5-2 stands in section 2.4");
+        assert_eq!(with("\"M\"", "\"X\""), "2.4-1: the rank must be M, S or N");
+        assert_eq!(with("2.4-2", "2.5-2"), "2.5-2 is in section 2.4");
         assert_eq!(with("title = \"Update\"", ""), "title must be a text");
         assert_eq!(with("\"not served yet\"", "1"), "2.4-2: reason must be a text");
         assert!(with("[[section]]", "[[section").starts_with("cannot be read: "));

@@ -1,8 +1,8 @@
-//! The limits of the service: the constants of every `limits.rs`, and the page that is made of them.
+//! The limits of the service: the constants of every `limits.rs`, and the page that is generated from them.
 //!
-//! A constant says in its documentation what it bounds and, in a last paragraph of the form
-//! `Unit: bytes. Flag: --max-body. Test: path::function.`, in what unit, by which flag an operator sets it and which test
-//! fails without it. `docs/limits.md` is generated from that; whether it can be true is checked in `tidy/limits.rs`.
+//! The documentation of a constant describes the limit. Its last paragraph has the form
+//! `Unit: bytes. Flag: --max-body. Test: path::function.`: the unit, the flag that sets the limit (optional), and the tests that
+//! fail without it. `docs/limits.md` is generated from it; `tidy/limits.rs` checks it.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -13,8 +13,8 @@ pub const PAGE: &str = "docs/limits.md";
 const OPENING: &str = "\
 # Limits
 
-Every limit of the service: what it bounds, its value, the flag that sets it if there is one, and the test that holds it.
-Where a flag is named, the value is its default.
+Every limit of the service: its meaning, its value, the flag that sets it if there is one, and the tests of it.
+The value of a limit with a flag is the default.
 
 This page is generated from the `limits.rs` files of the crates: edit those, and run `cargo xtask limits`.
 ";
@@ -27,7 +27,7 @@ pub struct Limit {
     pub line: usize,
     /// The first paragraph of its documentation.
     pub text: String,
-    /// The expression as it is written.
+    /// The expression in the source.
     pub expression: String,
     pub unit: String,
     pub flag: Option<String>,
@@ -35,12 +35,12 @@ pub struct Limit {
     pub tests: Vec<String>,
 }
 
-/// The files that hold limits, in order of path.
+/// Returns the files with limits, in the order of their paths.
 pub fn files(tree: &Tree) -> impl Iterator<Item = (&str, &str)> {
     tree.files().filter(|(path, _)| path.starts_with("crates/") && path.ends_with("/src/limits.rs"))
 }
 
-/// The constants of one file, in its order.
+/// Parses the constants of a file, in their order.
 pub fn parse(text: &str) -> Vec<Limit> {
     let mut limits = Vec::new();
     let mut documentation: Vec<&str> = Vec::new();
@@ -52,7 +52,7 @@ pub fn parse(text: &str) -> Vec<Limit> {
         }
         let declaration = line.strip_prefix("pub const ").or_else(|| line.strip_prefix("pub(crate) const "));
         if let Some(declaration) = declaration {
-            // rustfmt breaks a long constant after the sign.
+            // rustfmt breaks a long constant after the equals sign.
             let whole = lines[index..].iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
             let expression =
                 whole.split_once("= ").and_then(|(_, rest)| rest.split_once(';')).map_or("", |found| found.0);
@@ -64,7 +64,7 @@ pub fn parse(text: &str) -> Vec<Limit> {
     limits
 }
 
-/// The page that the files make.
+/// Returns the page for the files.
 pub fn page(tree: &Tree) -> String {
     let mut page = OPENING.to_owned();
     for (path, text) in files(tree) {
@@ -89,7 +89,7 @@ pub fn page(tree: &Tree) -> String {
     page
 }
 
-/// The file and the function of a test.
+/// Splits the name of a test into the file and the function.
 pub fn split(test: &str) -> Option<(&str, &str)> {
     test.rsplit_once("::")
 }
@@ -120,7 +120,7 @@ fn limit(name: &str, line: usize, documentation: &[&str], expression: &str) -> L
     }
 }
 
-/// The values of all constants that are whole numbers or durations; a duration in milliseconds.
+/// Returns the values of all constants that are integers or durations; durations in milliseconds.
 fn values(limits: &[Limit]) -> BTreeMap<&str, u128> {
     let mut values = BTreeMap::new();
     for limit in limits {
@@ -131,7 +131,8 @@ fn values(limits: &[Limit]) -> BTreeMap<&str, u128> {
     values
 }
 
-/// A product, quotient or shift of numbers and earlier constants, or a duration of one.
+/// Evaluates a product, quotient or shift of numbers and earlier constants, or a duration of one. Returns `None` for other
+/// expressions.
 fn evaluate(expression: &str, known: &BTreeMap<&str, u128>) -> Option<u128> {
     let expression = expression.trim();
     if let Some(call) = expression.strip_prefix("Duration::from_") {
@@ -163,7 +164,7 @@ fn operand(word: &str, known: &BTreeMap<&str, u128>) -> Option<u128> {
     known.get(word).copied().or_else(|| word.replace('_', "").parse().ok())
 }
 
-/// A value as a reader wants it: bytes and time in the largest unit that they fill, and counts with commas.
+/// Formats a value: bytes and times in the largest unit that divides them, counts with thousands separators.
 fn shown(value: u128, unit: &str) -> String {
     let fills = |units: &[(u128, &str)]| {
         let fitting = units.iter().find(|(size, _)| value >= *size && value.is_multiple_of(*size));
@@ -191,7 +192,7 @@ fn link(test: &str) -> String {
     }
 }
 
-/// A text that does not end its cell. Links of the source's documentation lead nowhere on the page.
+/// Escapes a text for a table cell, and removes rustdoc links, which are invalid on the page.
 fn cell(text: &str) -> String {
     text.replace("[`", "`").replace("`]", "`").replace('|', "\\|")
 }

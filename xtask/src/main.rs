@@ -1,7 +1,7 @@
-//! `cargo xtask`: chores of this repository that are written in Rust.
+//! `cargo xtask`: maintenance commands of this repository.
 //!
-//! `tidy` checks the tree and fails on a fault; `cargo test` runs the same checks, so nobody has to remember it.
-//! `compatibility` and `limits` generate pages. `sizes` only reports. Building, formatting, linting and testing stay with cargo and the Makefile.
+//! `tidy` checks the tree and fails if it finds a fault; `cargo test` runs the same checks. `compatibility` and `limits` generate
+//! pages. `sizes` prints a report. Building, formatting, linting and testing are done by cargo and the Makefile.
 
 mod compatibility;
 mod limits;
@@ -17,7 +17,8 @@ const USAGE: &str = "\
 Usage: cargo xtask <COMMAND>
 
 Commands:
-  tidy           Check the tree: arrows between crates, purity, links, openings, text, limits and what the list of compatibility says
+  tidy           Check the tree: dependencies between crates and modules, pure crates, links, module documentation, text, limits and
+                 the compatibility list
   compatibility  Write docs/compatibility.md from docs/compatibility.toml
   limits         Write docs/limits.md from the limits.rs files of the crates
   sizes          Report the sizes of files and functions; never fails
@@ -70,7 +71,7 @@ fn report(faults: &[tidy::Fault]) -> ExitCode {
     if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Writes the page of compatibility; what is wrong with the list beyond its form, `tidy` says.
+/// Writes the compatibility page. Checks only the form of the list; `tidy` checks its contents.
 fn write_compatibility(tree: &Tree) -> Result<(), String> {
     let list = tree.text(compatibility::LIST).ok_or("is missing")?;
     let page = compatibility::page(&compatibility::parse(list)?, tree);

@@ -1,17 +1,17 @@
-//! How large files and functions are. A report to think about, not a gate: size follows from one idea per place.
+//! A report of the sizes of files and functions. It never fails.
 //!
-//! It trusts rustfmt: a function ends at the first closing brace that stands as far left as the function began.
+//! It relies on rustfmt: a function ends at the first closing brace with the indentation of its signature.
 
 use std::fmt::Write as _;
 
 use crate::tree::Tree;
 
-/// Functions longer than this are named.
+/// Functions with more lines are listed.
 const FUNCTION_LINES: usize = 70;
-/// Files longer than this are named.
+/// Files with more lines are listed.
 const FILE_LINES: usize = 400;
 
-/// Sizes of the sources, tests left out.
+/// Returns the report of all sources, without tests.
 pub fn report(tree: &Tree) -> String {
     let sources = || tree.with_extension("rs").filter(|(path, _)| path.contains("/src/"));
     let files: Vec<(usize, String)> =
@@ -34,12 +34,12 @@ fn section(what: &str, mut sizes: Vec<(usize, String)>, named: usize) -> String 
     text
 }
 
-/// The lines before the tests of the file.
+/// Returns the lines before the tests of the file.
 fn source_lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().take_while(|line| *line != "#[cfg(test)]")
 }
 
-/// The functions of a file that have a body, and their lines.
+/// Returns the names and line counts of the functions that have a body.
 fn functions(text: &str) -> Vec<(String, usize)> {
     let mut found = Vec::new();
     let mut open: Vec<(usize, String, usize)> = Vec::new();
@@ -57,7 +57,7 @@ fn functions(text: &str) -> Vec<(String, usize)> {
     found
 }
 
-/// The name of the function whose signature begins in this line.
+/// Returns the name of the function whose signature begins in this line.
 fn function_name(line: &str) -> Option<&str> {
     let (before, after) = line.split_once("fn ")?;
     let is_signature = before.split_whitespace().all(|word| {

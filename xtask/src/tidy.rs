@@ -1,6 +1,6 @@
-//! What is checked in the tree. Each check is a function from the tree to its faults.
+//! The checks of the tree. Each check is a function from the tree to its faults.
 //!
-//! Formatting and lints are not here: rustfmt and clippy do those.
+//! Formatting and lints are checked by rustfmt and clippy.
 
 mod arrows;
 mod compatibility;
@@ -17,14 +17,14 @@ use std::fmt;
 
 use crate::tree::Tree;
 
-/// Something that must not be in the tree.
+/// A fault in the tree.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     /// The file.
     path: String,
-    /// The line, from 1; 0 is the file as a whole.
+    /// The line, from 1; 0 for the whole file.
     line: usize,
-    /// What is wrong.
+    /// The description.
     message: String,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Every fault of the tree.
+/// Returns the faults of all checks.
 pub fn faults(tree: &Tree) -> Vec<Fault> {
     [
         arrows::check,
@@ -62,7 +62,7 @@ pub fn faults(tree: &Tree) -> Vec<Fault> {
     .collect()
 }
 
-/// The faults as lines, for the tests of the checks.
+/// Formats faults as lines, for the tests of the checks.
 #[cfg(test)]
 fn lines(faults: &[Fault]) -> String {
     faults.iter().map(ToString::to_string).map(|line| line + "\n").collect()
@@ -72,7 +72,7 @@ fn lines(faults: &[Fault]) -> String {
 mod tests {
     use super::*;
 
-    /// The checks of this repository, one test each, so that `cargo test` names the one that fails.
+    /// One test for each check of this repository, so that `cargo test` reports the check that fails.
     macro_rules! this_repository {
         ($($check:ident),*) => {$(
             #[test]

@@ -1,6 +1,6 @@
 //! The files of a repository, in memory.
 //!
-//! The checks look at this instead of at a disk, so that a test plants a fault by writing a line of text.
+//! The checks read this instead of the disk, so that a test can plant a fault.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,30 +8,30 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What holds nothing that a person wrote; `.git` is a file in a linked worktree.
+/// Names without files that people write; `.git` is a file in a linked worktree.
 const SKIPPED: [&str; 6] = [".git", "target", "data", "corpus", "artifacts", "node_modules"];
 
-/// Text files by their path from the root, with `/` between the parts.
+/// Text files by their path relative to the root, with `/` as the separator.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     files: BTreeMap<String, String>,
     folders: BTreeSet<String>,
 }
 
-/// The folder of the repository that this program was built from.
+/// Returns the folder of the repository that this program was built from.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 impl Tree {
-    /// The repository that this program was built from.
+    /// Reads the repository that this program was built from.
     pub fn of_this_repository() -> io::Result<Self> {
         let mut tree = Self::default();
         tree.read(&root(), "")?;
         Ok(tree)
     }
 
-    /// A tree of these files.
+    /// Creates a tree of the given files.
     #[cfg(test)]
     pub fn planted(files: &[(&str, &str)]) -> Self {
         let mut tree = Self::default();
@@ -41,22 +41,22 @@ impl Tree {
         tree
     }
 
-    /// All files, in order of path.
+    /// Returns all files, in the order of their paths.
     pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
         self.files.iter().map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
-    /// The files whose name ends with `.extension`.
+    /// Returns the files with an extension.
     pub fn with_extension(&self, extension: &str) -> impl Iterator<Item = (&str, &str)> {
         self.files().filter(move |(path, _)| Path::new(path).extension().is_some_and(|found| found == extension))
     }
 
-    /// The text of a file.
+    /// Returns the text of a file.
     pub fn text(&self, path: &str) -> Option<&str> {
         self.files.get(path).map(String::as_str)
     }
 
-    /// Whether there is a file or a folder of this path; the root's is empty.
+    /// True if the file or folder exists; the path of the root is empty.
     pub fn has(&self, path: &str) -> bool {
         path.is_empty() || self.files.contains_key(path) || self.folders.contains(path)
     }
@@ -73,7 +73,7 @@ impl Tree {
             if file_type.is_dir() {
                 self.read(&entry.path(), &format!("{path}/"))?;
             } else if file_type.is_file() {
-                // What is no UTF-8 is no text: it exists, and no check looks into it.
+                // A file that is not UTF-8 gets an empty text, so that it exists and no check reads it.
                 self.add(path, String::from_utf8(fs::read(entry.path())?).unwrap_or_default());
             }
         }

@@ -1,8 +1,7 @@
-//! How many bytes the free space of a pool keeps for each allocation.
+//! Benchmark of the memory per allocation of the free space of a pool.
 //!
-//! `cargo bench -p address` prints a table of the bytes that are requested from the allocator and
-//! held once the pool is filled; what an allocator adds to each request for itself is not in it. It
-//! deliberately does not measure time: see `time`.
+//! `cargo bench -p address` prints a table of the bytes that are requested from the allocator and in use when the pool
+//! is filled. The allocator's own overhead per request is not included. `time` measures time.
 
 mod scenarios;
 
@@ -12,12 +11,12 @@ use cap::Cap;
 
 use scenarios::{SCENARIOS, Scenario};
 
-/// Counts the bytes in use; it limits nothing.
+/// Counts the bytes in use; there is no limit.
 #[global_allocator]
 static COUNTING: Cap<System> = Cap::new(System, usize::MAX);
 
 fn main() {
-    // `cargo test --all-targets` runs this too, unoptimised and for nothing.
+    // `cargo test --all-targets` runs this as well, without optimization, where it is not useful.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }

@@ -1,12 +1,10 @@
-//! How long it takes to allocate a block and to give it back, however full the pool is.
+//! Benchmark of the time to allocate and release a block, depending on the utilization of the pool.
 //!
-//! `cargo bench -p address` prints a table: the time of one allocate and release together
-//! (`find`, `take`, `release`), as the median over many short batches, so that another process
-//! that takes the processor for a while does not show. "Next" allocates what the strategy finds and
-//! releases it at once; "any" releases a random one of the taken blocks, looks for a block and takes
-//! the released one again, which touches memory all over. "Fill" is what an allocation cost on
-//! average while the pool was filled. It deliberately does not measure memory: counting would cost
-//! time.
+//! `cargo bench -p address` prints a table of the time of one allocation and release together (`find`, `take`,
+//! `release`): the median over many short batches, so that other processes do not affect it. "Next" allocates the block
+//! that the strategy finds and releases it immediately; "any" releases a random allocated block, searches for a block
+//! and allocates the released one again, which accesses memory at random. "Fill" is the average time of an allocation
+//! while the pool is filled. `memory` measures memory, because counting would cost time.
 
 mod scenarios;
 
@@ -21,7 +19,7 @@ const BATCHES: usize = 301;
 const OPERATIONS_PER_BATCH: usize = 1_000;
 
 fn main() {
-    // `cargo test --all-targets` runs this too, unoptimised and for nothing.
+    // `cargo test --all-targets` runs this as well, without optimization, where it is not useful.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -59,7 +57,7 @@ fn next(pool: &mut FreeSpace, length: u8, strategy: Strategy) -> u128 {
 
 fn any(pool: &mut FreeSpace, scenario: &Scenario) -> u128 {
     median_ns(|operation| {
-        // A large prime's multiples are all over the pool.
+        // Multiples of a large prime are spread over the pool.
         let number = (operation as u64 * 2_654_435_761) % u64::from(scenario.allocations);
         let number = u32::try_from(number).expect("a remainder is below its divisor");
         let block = scenario.taken(pool, number);
@@ -69,7 +67,7 @@ fn any(pool: &mut FreeSpace, scenario: &Scenario) -> u128 {
     })
 }
 
-/// What one call takes, in nanoseconds.
+/// Returns the time of one call in nanoseconds.
 fn median_ns(mut operation: impl FnMut(usize)) -> u128 {
     let mut batches: Vec<Duration> = (0..BATCHES)
         .map(|batch| {

@@ -1,8 +1,8 @@
-//! A block named by its place in a pool, not by its addresses.
+//! A block identified by its position in a pool instead of by its addresses.
 //!
-//! Halving a pool `depth` times gives `2^depth` blocks, numbered from the lowest address. In these
-//! terms the neighbours of a buddy system are one bit operation away, and the numbers stay small:
-//! a `/64` in a `/32` needs 32 bits. Nothing here knows addresses or what is free.
+//! Halving a pool `depth` times gives `2^depth` blocks, numbered from the lowest address. With this numbering the
+//! parent and the buddy of a block are one bit operation away, and the numbers stay small: a `/64` in a `/32` needs 32
+//! bits.
 
 use crate::{Prefix, shift};
 
@@ -17,7 +17,7 @@ impl Block {
     /// The whole pool.
     pub(crate) const POOL: Block = Block { depth: 0, number: 0 };
 
-    /// Where a prefix stands in the pool; `None` when it is not inside.
+    /// Returns the block of a prefix in the pool; `None` if the prefix is outside the pool.
     pub(crate) fn locate(pool: Prefix, prefix: Prefix) -> Option<Block> {
         if !pool.contains(prefix) {
             return None;
@@ -29,31 +29,31 @@ impl Block {
         })
     }
 
-    /// The prefix at this place of the pool.
+    /// Returns the prefix of this block in `pool`.
     pub(crate) fn prefix_in(self, pool: Prefix) -> Prefix {
         let length = pool.length().saturating_add(self.depth);
         let offset = shift::left(self.number, pool.host_bits().saturating_sub(self.depth));
         Prefix::covering(pool.family(), pool.first() | offset, length)
     }
 
-    /// The block of that lesser (or the same) depth that contains this one.
+    /// Returns the block of depth `depth` that contains this one. `depth` must not exceed this block's depth.
     pub(crate) fn ancestor(self, depth: u8) -> Block {
         Block { depth, number: shift::right(self.number, self.depth.saturating_sub(depth)) }
     }
 
-    /// The block that contains this one and its buddy; `None` for the whole pool.
+    /// Returns the block that contains this block and its buddy; `None` for the whole pool.
     pub(crate) fn parent(self) -> Option<Block> {
         let depth = self.depth.checked_sub(1)?;
         Some(self.ancestor(depth))
     }
 
-    /// The other half of the parent. The whole pool has none, and must not be asked.
+    /// Returns the other half of the parent. Must not be called for the whole pool, which has no buddy.
     pub(crate) fn buddy(self) -> Block {
         Block { depth: self.depth, number: self.number ^ 1 }
     }
 
-    /// The first and the last number of the blocks of that greater (or the same) depth inside this
-    /// one.
+    /// Returns the first and the last number of the blocks of depth `depth` inside this one. `depth` must not be less
+    /// than this block's depth.
     pub(crate) fn descendants(self, depth: u8) -> (u128, u128) {
         let generations = depth.saturating_sub(self.depth);
         let first = shift::left(self.number, generations);

@@ -1,12 +1,11 @@
-//! An ordered set of block numbers of one depth, each stored no wider than it need be.
+//! An ordered set of block numbers of one depth, stored in the smallest sufficient integer type.
 //!
-//! A block number at depth `d` has `d` bits, so the depth alone tells the width: four bytes serve
-//! everything in IPv4 and the usual `/64`s of an IPv6 `/32`. It deliberately knows nothing of
-//! buddies.
+//! A block number at depth `d` has `d` bits, so the depth determines the integer type: 4 bytes are enough for all of
+//! IPv4 and for the usual `/64`s of an IPv6 `/32`.
 
 use alloc::collections::BTreeSet;
 
-/// The numbers of some blocks of one depth.
+/// Numbers of blocks of one depth.
 #[derive(Clone, Debug)]
 pub(crate) enum BlockSet {
     Narrow(BTreeSet<u32>),
@@ -15,7 +14,7 @@ pub(crate) enum BlockSet {
 }
 
 impl BlockSet {
-    /// An empty set for numbers of `depth` bits.
+    /// Creates an empty set for numbers of `depth` bits.
     pub(crate) fn for_depth(depth: u8) -> BlockSet {
         match depth {
             0..=32 => BlockSet::Narrow(BTreeSet::new()),
@@ -24,7 +23,7 @@ impl BlockSet {
         }
     }
 
-    /// The lowest number.
+    /// Returns the lowest number.
     pub(crate) fn first(&self) -> Option<u128> {
         match self {
             BlockSet::Narrow(set) => set.first().map(|&number| number.into()),
@@ -33,7 +32,7 @@ impl BlockSet {
         }
     }
 
-    /// Whether there are at least two numbers.
+    /// True if the set has at least two numbers.
     pub(crate) fn has_two(&self) -> bool {
         match self {
             BlockSet::Narrow(set) => set.len() > 1,
@@ -50,7 +49,7 @@ impl BlockSet {
         }
     }
 
-    /// Whether some number of the range, both ends included, is in the set.
+    /// True if the set has a number in the range (both ends included).
     pub(crate) fn meets(&self, (first, last): (u128, u128)) -> bool {
         match self {
             BlockSet::Narrow(set) => set.range(to_u32(first)..=to_u32(last)).next().is_some(),
@@ -67,7 +66,7 @@ impl BlockSet {
         };
     }
 
-    /// Removes the number and says whether it was there.
+    /// Removes a number; false if it was not in the set.
     pub(crate) fn remove(&mut self, number: u128) -> bool {
         match self {
             BlockSet::Narrow(set) => set.remove(&to_u32(number)),

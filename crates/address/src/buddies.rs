@@ -1,9 +1,9 @@
-//! The free blocks of a pool as a buddy system: per depth an ordered set of free blocks.
+//! The free blocks of a pool as a buddy allocator: an ordered set of free blocks per depth.
 //!
-//! Every free address is in exactly one free block, and no two buddies are free at once: they
-//! would be their parent. So the free blocks of a pool are determined by its free addresses, and
-//! by nothing else of its history. Callers pass only blocks inside the pool, and only take what is
-//! free and give back what is not; addresses, counts and errors are `free_space`'s.
+//! Every free address is in exactly one free block, and two buddies are never both free, because they are merged into
+//! their parent. The free blocks therefore depend only on the free addresses, not on the order of operations.
+//! Preconditions: blocks are inside the pool; `take` gets a free block, `release` an allocated one. `free_space` checks
+//! them and tracks addresses and counts.
 
 use alloc::vec::Vec;
 
@@ -13,20 +13,20 @@ use crate::block_set::BlockSet;
 /// The free blocks of one pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Buddies {
-    /// By depth. As long as the deepest block that was ever free, not as the pool allows: a pool
-    /// that was never cut finely stays small itself.
+    /// Indexed by depth. Only as long as the greatest depth at which a block was ever free, so that a pool without
+    /// small blocks needs little memory.
     free: Vec<BlockSet>,
 }
 
 impl Buddies {
-    /// A pool that is one free block.
+    /// Creates a pool that is one free block.
     pub(crate) fn new() -> Buddies {
         let mut buddies = Buddies { free: Vec::new() };
         buddies.insert(Block::POOL);
         buddies
     }
 
-    /// The lowest free block of each depth down to `deepest`, the largest block first.
+    /// Returns the lowest free block of each depth up to `deepest`, the largest block first.
     pub(crate) fn lowest_by_depth(&self, deepest: u8) -> impl DoubleEndedIterator<Item = Block> + use<'_> {
         (0..=deepest).zip(&self.free).filter_map(|(depth, set)| {
             let number = set.first()?;
@@ -34,14 +34,14 @@ impl Buddies {
         })
     }
 
-    /// The free block that `block` lies in, itself perhaps.
+    /// Returns the free block that contains `block` (or is `block`).
     pub(crate) fn free_around(&self, block: Block) -> Option<Block> {
         (0..=block.depth).map(|depth| block.ancestor(depth)).find(|ancestor| self.contains(*ancestor))
     }
 
-    /// The depth of the largest free block that is left when `block` is cut out of the free block `around` it.
+    /// Returns the depth of the largest free block that remains after `block` is cut out of the free block `around`.
     pub(crate) fn shallowest_without(&self, block: Block, around: Block) -> Option<u8> {
-        // The largest of the halves that stay free is the first: the buddy one below `around`.
+        // The largest half that stays free is the first one: the buddy one depth below `around`.
         let half = (block != around).then(|| around.depth.saturating_add(1));
         let others = (0..=u8::MAX).zip(&self.free).find(|(depth, set)| {
             set.first().is_some_and(|first| *depth != around.depth || first != around.number || set.has_two())
@@ -49,12 +49,12 @@ impl Buddies {
         half.into_iter().chain(others.map(|(depth, _)| depth)).min()
     }
 
-    /// Whether any address of the block is free.
+    /// True if any address of the block is free.
     pub(crate) fn touches_free(&self, block: Block) -> bool {
         self.free_around(block).is_some() || self.has_free_inside(block)
     }
 
-    /// Cuts `block` out of the free block `around` it; the halves not on the way stay free.
+    /// Allocates `block`, which is inside the free block `around`. The rest of `around` stays free as smaller blocks.
     pub(crate) fn take(&mut self, block: Block, around: Block) {
         self.remove(around);
         let mut rest = block;
@@ -64,7 +64,7 @@ impl Buddies {
         }
     }
 
-    /// Makes the block free, as part of the largest free block that this completes.
+    /// Frees the block and merges it with its free buddies.
     pub(crate) fn release(&mut self, block: Block) {
         let mut whole = block;
         while let Some(parent) = whole.parent()
@@ -75,7 +75,7 @@ impl Buddies {
         self.insert(whole);
     }
 
-    /// Whether a block smaller than `block` and inside it is free.
+    /// True if a smaller block inside `block` is free.
     fn has_free_inside(&self, block: Block) -> bool {
         (0..=u8::MAX)
             .zip(&self.free)

@@ -1,51 +1,50 @@
-//! A number of addresses, exact from none to all of IPv6.
+//! A number of addresses, exact from 0 to 2^128.
 //!
-//! 2^128 is one more than a `u128` holds, so a plain integer would wrap for `::/0`. A [`Count`] has
-//! only the arithmetic that capacity needs; it is not a general 129-bit integer.
+//! 2^128 does not fit in a `u128`, so a plain integer would overflow for `::/0`. A [`Count`] has only the arithmetic
+//! that capacities need; it is not a general 129-bit integer.
 
 use core::fmt;
 
 use crate::{Family, shift};
 
-/// How many addresses: 0..=2^128, exactly. Prints as a decimal number.
+/// A number of addresses, 0..=2^128. Displayed as a decimal number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Count {
-    // The order of the fields is the order of the counts. `low` is zero when `all_of_ipv6` is set,
-    // which makes the count exactly 2^128.
+    // The derived order depends on the order of the fields. `low` is 0 if `all_of_ipv6` is set; the count is then
+    // exactly 2^128.
     all_of_ipv6: bool,
     low: u128,
 }
 
 impl Count {
-    /// No address.
+    /// Zero addresses.
     pub const ZERO: Count = Count::new(0);
 
-    /// The greatest count, 2^128: every IPv6 address.
+    /// The greatest count, 2^128: all IPv6 addresses.
     pub const MAX: Count = Count { all_of_ipv6: true, low: 0 };
 
-    /// Exactly this many addresses.
+    /// Creates a count.
     pub const fn new(addresses: u128) -> Count {
         Count { all_of_ipv6: false, low: addresses }
     }
 
-    /// The size of a block of this prefix length; `None` when the length exceeds the family's
-    /// 32 or 128.
+    /// Returns the size of a block of this prefix length; `None` if the length exceeds 32 (IPv4) or 128 (IPv6).
     pub fn from_prefix_length(family: Family, length: u8) -> Option<Count> {
         family.bits().checked_sub(length).map(Count::power_of_two)
     }
 
-    /// `2^exponent` addresses; the exponent is at most 128.
+    /// Returns `2^exponent`; the exponent is at most 128.
     pub(crate) fn power_of_two(exponent: u8) -> Count {
         Count::new(1).times_power_of_two(exponent)
     }
 
-    /// This many addresses `2^exponent` times. The product is at most 2^128.
+    /// Returns the product with `2^exponent`, which must be at most 2^128.
     pub(crate) fn times_power_of_two(self, exponent: u8) -> Count {
         let low = shift::left(self.low, exponent);
         Count { all_of_ipv6: low == 0 && self != Count::ZERO, low }
     }
 
-    /// The sum; `None` when it exceeds 2^128.
+    /// Returns the sum; `None` if it exceeds 2^128.
     pub fn checked_add(self, other: Count) -> Option<Count> {
         match self.low.checked_add(other.low) {
             Some(low) if !self.all_of_ipv6 && !other.all_of_ipv6 => Some(Count::new(low)),
@@ -55,18 +54,17 @@ impl Count {
         }
     }
 
-    /// The difference; `None` when `other` is the greater.
+    /// Returns the difference; `None` if `other` is greater.
     pub fn checked_sub(self, other: Count) -> Option<Count> {
         if other == Count::ZERO {
             return Some(self);
         }
-        // The difference is below 2^128 now; from 2^128 the subtraction borrows the bit that `low`
-        // does not have.
+        // The difference is less than 2^128 here. If `self` is 2^128, the wrapping subtraction borrows from the bit
+        // that `low` does not have.
         (self >= other).then(|| Count::new(self.low.wrapping_sub(other.low)))
     }
 
-    /// The count, or 2^53-1 when it is greater: an integer that clients which read numbers as doubles
-    /// write back unchanged.
+    /// Returns the count, at most 2^53-1: the greatest integer that clients with double-precision numbers preserve.
     pub fn to_safe_integer(self) -> i64 {
         let greatest = (1 << 53) - 1;
         if self.all_of_ipv6 {
@@ -75,16 +73,16 @@ impl Count {
         i64::try_from(self.low).unwrap_or(greatest).min(greatest)
     }
 
-    /// How many percent of `total` this is, 0..=100, rounded down from the exact quotient.
+    /// Returns the percentage of `total`, 0..=100, rounded down.
     ///
-    /// So it is 100 only when the count is at least the whole total: a pool with a single free
-    /// address is not full. Of a total of zero, everything is 0 percent.
+    /// The result is 100 only if the count is at least `total`: a pool with one free address is not full. It is 0 if
+    /// `total` is 0.
     pub fn percent_of(self, total: Count) -> u8 {
         if total == Count::ZERO {
             return 0;
         }
-        // The greatest percentage p with p * total <= 100 * self, by bisection: division of
-        // 136-bit numbers would be longer than the seven comparisons.
+        // Bisection for the greatest p with p * total <= 100 * self. Seven comparisons are shorter than a division of
+        // 136-bit numbers.
         let hundredfold = self.times(100);
         let (mut reached, mut beyond) = (0_u8, 101_u8);
         while beyond != reached.saturating_add(1) {
@@ -98,7 +96,7 @@ impl Count {
         reached
     }
 
-    /// The product as (multiples of 2^64, the rest): pairs that sort as the products do.
+    /// Returns the product as (multiples of 2^64, remainder). The pairs sort like the products.
     fn times(self, factor: u8) -> (u128, u128) {
         let low_half = u128::from(u64::MAX);
         let wide = |half: u128| half.checked_mul(factor.into()).expect("65 bits times 8 bits is at most 73 bits");

@@ -1,6 +1,6 @@
-//! The two address families, and how wide their addresses are.
+//! The two address families and their address widths.
 //!
-//! It deliberately has no third member for IPv4-mapped IPv6: such text is refused at the door.
+//! IPv4-mapped IPv6 is not a family: the parser rejects such text.
 
 use core::fmt;
 
@@ -14,7 +14,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// The width of an address, in bits: 32 or 128. Also the longest prefix length.
+    /// Returns the width of an address in bits, which is also the longest prefix length: 32 or 128.
     pub const fn bits(self) -> u8 {
         match self {
             Family::V4 => 32,
@@ -23,7 +23,7 @@ impl Family {
     }
 }
 
-/// `IPv4` or `IPv6`, as the API spells them.
+/// `IPv4` or `IPv6`, as in the API.
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -1,13 +1,13 @@
-//! The free space of a pool: which blocks can be handed out, and how full the pool is.
+//! The free space of a pool: which blocks can be allocated, and the utilization.
 //!
-//! The free space is all there is: taken blocks are its complement and are not remembered one by
-//! one, so the caller decides what may be given back. Looking and changing are separate steps, so
-//! that a decision can be made before anything happens.
+//! Only free blocks are stored. Allocated blocks are the complement and are not recorded individually, so the caller
+//! decides which blocks may be freed. Searching and allocating are separate calls, so that a caller can decide before
+//! it changes anything.
 //!
-//! Every call costs O(prefix lengths) look-ups in ordered sets, whatever the pool's size and
-//! however full it is. Memory follows fragmentation: a densely filled pool is a few free blocks, a
-//! checkerboard one for each taken block. A taken block in the middle of nowhere has a free block
-//! beside it for every halving that led there, which in IPv6 can be dozens.
+//! Every call takes O(prefix length) look-ups in ordered sets, regardless of the size and the utilization of the pool.
+//! Memory depends on fragmentation: a densely filled pool has few free blocks; a checkerboard pattern has one per
+//! allocated block. A single allocated block in an otherwise free pool leaves one free block per halving, which can be
+//! dozens in IPv6.
 
 use core::cmp::Ordering;
 use core::error::Error;
@@ -17,40 +17,40 @@ use crate::block::Block;
 use crate::buddies::Buddies;
 use crate::{Count, Prefix};
 
-/// The addresses of one pool that are free.
+/// The free addresses of one pool.
 #[derive(Clone, Debug)]
 pub struct FreeSpace {
     pool: Prefix,
     buddies: Buddies,
-    /// Kept in step with `buddies`, so that capacity need not be added up.
+    /// The sum of the sizes of the free blocks.
     free: Count,
 }
 
-/// Which free block to choose inside one pool. Both are deterministic: they depend on what is free
-/// now, and on nothing else of the pool's history.
+/// How a free block is chosen inside one pool. Both strategies are deterministic: they depend only on the current free
+/// addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Strategy {
-    /// The lowest free address where an aligned block of the length fits.
+    /// The lowest free address at which an aligned block of the requested length fits.
     FirstFit,
-    /// From the smallest free aligned region that is large enough; the lowest on a tie.
+    /// From the smallest free aligned region that is large enough; on a tie, the lowest one.
     BestFit,
 }
 
 impl FreeSpace {
-    /// A pool of which everything is free.
+    /// Creates a pool in which every address is free.
     pub fn new(pool: Prefix) -> FreeSpace {
         FreeSpace { pool, buddies: Buddies::new(), free: pool.size() }
     }
 
-    /// The block that the pool consists of.
+    /// Returns the block of the pool.
     pub fn pool(&self) -> Prefix {
         self.pool
     }
 
-    /// The block of this prefix length to hand out next, or `None` when none is free. A length
-    /// shorter than the pool's or longer than the family's addresses has no block.
+    /// Returns the next block of this prefix length to allocate; `None` if none is free. A length that is shorter than
+    /// the pool's or longer than the family's addresses has no block.
     ///
-    /// Changes nothing: the block is still to be taken.
+    /// Does not allocate the block.
     pub fn find(&self, length: u8, strategy: Strategy) -> Option<Prefix> {
         let depth = length.checked_sub(self.pool.length())?;
         if length > self.pool.family().bits() {
@@ -65,15 +65,15 @@ impl FreeSpace {
         Some(Block { depth, number }.prefix_in(self.pool))
     }
 
-    /// Whether the block is inside the pool and every address of it is free.
+    /// True if the block is inside the pool and every address of it is free.
     pub fn is_free(&self, block: Prefix) -> bool {
         Block::locate(self.pool, block).is_some_and(|block| self.buddies.free_around(block).is_some())
     }
 
-    /// Takes exactly this block.
+    /// Allocates exactly this block.
     ///
     /// # Errors
-    /// When the block is not inside the pool, or not entirely free; then nothing changes.
+    /// If the block is outside the pool or not entirely free; nothing changes then.
     pub fn take(&mut self, block: Prefix) -> Result<(), TakeError> {
         let place = Block::locate(self.pool, block).ok_or(TakeError::Outside)?;
         let around = self.buddies.free_around(place).ok_or(TakeError::Taken)?;
@@ -82,11 +82,11 @@ impl FreeSpace {
         Ok(())
     }
 
-    /// Gives back a block, every address of which is taken. It need not have been taken at once:
-    /// the parts or the whole of what was taken may be given back.
+    /// Frees a block of which every address is allocated. It may be a part of an allocated block, or several adjacent
+    /// ones.
     ///
     /// # Errors
-    /// When the block is not inside the pool, or an address of it is free; then nothing changes.
+    /// If the block is outside the pool, or an address of it is free; nothing changes then.
     pub fn release(&mut self, block: Prefix) -> Result<(), ReleaseError> {
         let place = Block::locate(self.pool, block).ok_or(ReleaseError::Outside)?;
         if self.buddies.touches_free(place) {
@@ -98,28 +98,29 @@ impl FreeSpace {
         Ok(())
     }
 
-    /// How many addresses the pool has.
+    /// Returns the number of addresses of the pool.
     pub fn total(&self) -> Count {
         self.pool.size()
     }
 
-    /// How many addresses are taken.
+    /// Returns the number of allocated addresses.
     pub fn allocated(&self) -> Count {
-        self.total().checked_sub(self.free).expect("no more is free than there is")
+        self.total().checked_sub(self.free).expect("at most the whole pool is free")
     }
 
-    /// How many addresses are free.
+    /// Returns the number of free addresses.
     pub fn free(&self) -> Count {
         self.free
     }
 
-    /// The prefix length of the largest free aligned block; `None` when nothing is free.
+    /// Returns the prefix length of the largest free aligned block; `None` if no address is free.
     pub fn largest_free(&self) -> Option<u8> {
         let largest = self.buddies.lowest_by_depth(u8::MAX).next()?;
         Some(largest.prefix_in(self.pool).length())
     }
 
-    /// The same after `block` will have been taken, if it can be. Nothing is copied: the cost is that of a look-up.
+    /// Returns `largest_free` as it would be after allocating `block`. If `block` cannot be allocated, the result is
+    /// the present one. Costs one look-up; nothing is copied.
     pub fn largest_free_without(&self, block: Prefix) -> Option<u8> {
         let cut = Block::locate(self.pool, block).and_then(|place| Some((place, self.buddies.free_around(place)?)));
         let Some((place, around)) = cut else { return self.largest_free() };
@@ -127,15 +128,15 @@ impl FreeSpace {
         Some(self.pool.length().saturating_add(depth))
     }
 
-    /// How full the pool is, 0..=100 percent, rounded down: 100 only when nothing is free.
+    /// Returns the utilization, 0..=100 percent, rounded down: 100 only if no address is free.
     pub fn utilization_percent(&self) -> u8 {
         self.allocated().percent_of(self.total())
     }
 
-    /// Compares what share of each pool is free, exactly: `Greater` when this pool's is greater.
+    /// Compares the exact ratios of free addresses of two pools: `Greater` if this pool's ratio is greater.
     pub fn free_share_cmp(&self, other: &FreeSpace) -> Ordering {
-        // Both shares with the larger pool's size as the denominator. No share exceeds one, so no
-        // numerator exceeds that size.
+        // Both ratios are scaled to the size of the larger pool. A ratio is at most 1, so neither numerator exceeds
+        // that size.
         let (own_bits, other_bits) = (self.pool.host_bits(), other.pool.host_bits());
         let own = self.free.times_power_of_two(other_bits.saturating_sub(own_bits));
         let others = other.free.times_power_of_two(own_bits.saturating_sub(other_bits));
@@ -143,12 +144,12 @@ impl FreeSpace {
     }
 }
 
-/// Why a block cannot be taken.
+/// The reason why a block cannot be allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakeError {
-    /// The block is not inside the pool.
+    /// The block is outside the pool.
     Outside,
-    /// At least one address of the block is taken.
+    /// At least one address of the block is allocated.
     Taken,
 }
 
@@ -163,10 +164,10 @@ impl fmt::Display for TakeError {
 
 impl Error for TakeError {}
 
-/// Why a block cannot be given back.
+/// The reason why a block cannot be freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReleaseError {
-    /// The block is not inside the pool.
+    /// The block is outside the pool.
     Outside,
     /// At least one address of the block is free already.
     NotTaken,

@@ -1,11 +1,10 @@
-//! IP prefixes and the free space of a pool: choosing, taking and giving back blocks.
+//! IP prefixes and the free space of a pool.
 //!
-//! This is the bottom of the tree: it depends on nothing, and everything that knows about
-//! addresses depends on it. The same calls give the same answers, always: nothing here reads a
-//! clock, draws randomness, performs I/O or keeps state outside the values it returns.
+//! This crate depends on no other crate of the workspace. It is deterministic: no clock, no randomness, no I/O, no
+//! global state.
 //!
-//! It deliberately does not know pools by name, claims, tenants or policy. [`FreeSpace`] remembers
-//! which addresses are taken, not who took them; that is the `ipam` crate's business.
+//! It has no notion of pool names, claims, tenants or policies. [`FreeSpace`] stores which addresses are allocated, not
+//! for which object; that is done by the `ipam` crate.
 #![no_std]
 #![deny(clippy::arithmetic_side_effects)]
 

@@ -1,9 +1,8 @@
-//! Reading addresses and prefixes from text that people write.
+//! Parser for addresses and prefixes written by users.
 //!
-//! One spelling mistake must never select other addresses than were meant, so everything that
-//! some parser somewhere reads differently is refused: leading zeros (octal to some), zones,
-//! IPv4-mapped IPv6, blanks, signs. Host bits are unambiguous: the lenient entry points accept and
-//! flag them, and the caller decides whether to warn. Nothing here resolves names or ranges.
+//! Text that different parsers read differently is rejected, because a spelling mistake must not select other
+//! addresses: leading zeros (octal for some parsers), zones, IPv4-mapped IPv6, blanks, signs. Host bits are
+//! unambiguous; they are accepted and flagged, and the caller decides whether to warn.
 
 use core::error::Error;
 use core::fmt;
@@ -12,21 +11,21 @@ use core::str::FromStr;
 
 use crate::{Family, Prefix};
 
-/// What a text meant, and how it was written.
+/// A parsed address or prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parsed {
     /// The canonical block.
     pub prefix: Prefix,
-    /// Whether `address` has bits set beyond the prefix length: it is not the block's first.
+    /// True if `address` has bits set beyond the prefix length, so that it is not the first address of the block.
     pub host_bits: bool,
     /// The address as written, as a number.
     pub address: u128,
 }
 
-/// Reads CIDR text, `address/length`. Host bits are accepted, normalised and flagged.
+/// Parses CIDR text, `address/length`. Host bits are accepted and flagged; the prefix is canonical.
 ///
 /// # Errors
-/// When the text is not exactly one address and one length in the strict spelling.
+/// If the text is not exactly one address and one length in strict spelling.
 pub fn parse_cidr(text: &str) -> Result<Parsed, ParseError> {
     match parse_address_or_cidr(text)? {
         (parsed, true) => Ok(parsed),
@@ -34,11 +33,11 @@ pub fn parse_cidr(text: &str) -> Result<Parsed, ParseError> {
     }
 }
 
-/// Reads an address or CIDR text; a bare address is a block of one. The flag says whether the text
-/// named a length.
+/// Parses an address or CIDR text; an address without a length is a block of one address. The flag is true if the text
+/// has a length.
 ///
 /// # Errors
-/// When the text is neither in the strict spelling.
+/// If the text is neither, in strict spelling.
 pub fn parse_address_or_cidr(text: &str) -> Result<(Parsed, bool), ParseError> {
     let (address_text, length_text) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
@@ -54,7 +53,7 @@ pub fn parse_address_or_cidr(text: &str) -> Result<(Parsed, bool), ParseError> {
     Ok((parsed, length_text.is_some()))
 }
 
-/// Reads strict CIDR text that is also canonical: host bits are an error.
+/// Parses canonical CIDR text: host bits are an error.
 impl FromStr for Prefix {
     type Err = ParseError;
 
@@ -67,34 +66,34 @@ impl FromStr for Prefix {
     }
 }
 
-/// Why a text is not an address or a prefix. Prints what is wrong and what would work.
+/// The reason why a text is not an address or a prefix. The message says what is wrong and how to write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParseError {
-    /// Nothing before the length, or nothing at all.
+    /// No text before the length, or no text at all.
     NoAddress,
     /// Neither four decimal octets nor IPv6 groups.
     BadAddress,
-    /// An IPv4 octet such as `010`, which some read as octal.
+    /// An IPv4 octet such as `010`, which some parsers read as octal.
     LeadingZero,
-    /// An IPv6 zone such as `%eth0`: it names a link, not an address.
+    /// An IPv6 zone such as `%eth0`, which names a link.
     Zone,
-    /// IPv6 text for an IPv4 address: `::ffff:10.0.0.1`, in dotted or hexadecimal form.
+    /// An IPv4-mapped IPv6 address such as `::ffff:10.0.0.1`, in dotted or hexadecimal form.
     Ipv4Mapped {
-        /// The IPv4 address inside.
+        /// The mapped IPv4 address.
         inner: Ipv4Addr,
     },
-    /// No `/length` where one is needed.
+    /// No `/length`, but one is required.
     NoLength,
     /// The length is not a plain decimal number.
     BadLength,
-    /// The length exceeds the family's 32 or 128.
+    /// The length exceeds 32 (IPv4) or 128 (IPv6).
     LengthTooLong {
         /// The family of the address.
         family: Family,
     },
     /// The address has bits set beyond the length.
     HostBits {
-        /// The block that contains it.
+        /// The block that contains the address.
         meant: Prefix,
     },
 }
@@ -129,7 +128,7 @@ impl fmt::Display for ParseError {
 
 impl Error for ParseError {}
 
-/// The family is told by the first separator: only IPv6 has colons.
+/// The family is IPv6 if the text has a colon.
 fn parse_address(text: &str) -> Result<(Family, u128), ParseError> {
     if text.is_empty() {
         return Err(ParseError::NoAddress);
@@ -146,12 +145,12 @@ fn parse_ipv4(text: &str) -> Result<u128, ParseError> {
     }
 }
 
-/// Whether dropping leading zeros is all that the text needs to be an IPv4 address.
+/// True if the text would be an IPv4 address without leading zeros.
 fn has_leading_zero(text: &str) -> bool {
     let mut octets = 0_u8;
     let all_numbers = text.split('.').all(|octet| {
         octets = octets.saturating_add(1);
-        // `u8`'s own parser would also take a sign.
+        // `u8::from_str` also accepts a sign.
         octet.bytes().all(|byte| byte.is_ascii_digit()) && octet.parse::<u8>().is_ok()
     });
     all_numbers && octets == 4
@@ -177,7 +176,7 @@ fn parse_length(family: Family, text: &str) -> Result<u8, ParseError> {
     if !plain {
         return Err(ParseError::BadLength);
     }
-    // A number too great for a byte is a fortiori too long.
+    // A number that does not fit in a `u8` is also too long.
     match text.parse() {
         Ok(length) if length <= family.bits() => Ok(length),
         _ => Err(ParseError::LengthTooLong { family }),

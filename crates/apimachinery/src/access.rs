@@ -1,7 +1,7 @@
-//! Who may do what: role-based access control as Kubernetes has it (`rbac.authorization.k8s.io/v1`).
+//! Role-based access control as in Kubernetes (`rbac.authorization.k8s.io/v1`).
 //!
-//! [`Rule`] says what is allowed, [`Policy`] who has which rules, and [`Rights`] what the caller of one request may do. It
-//! only ever allows: what no rule allows is refused.
+//! A [`Rule`] describes permissions, [`Policy`] maps users and groups to rules, and [`Rights`] are the permissions of
+//! the caller of one request. Rules only allow; everything else is denied.
 
 mod policy;
 mod rule;
@@ -18,24 +18,24 @@ use crate::{
     request::{RequestInfo, Target},
 };
 
-/// The group whose members may do everything, whatever any rule says.
+/// Group whose members are allowed everything, independent of rules.
 pub const SUPERUSERS: &str = "system:masters";
-/// The group of everybody who is known.
+/// Group of all authenticated users.
 pub const AUTHENTICATED: &str = "system:authenticated";
 
 /// An authenticated user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The name.
+    /// User name.
     pub user: String,
-    /// What tells users of the same name apart; empty if nothing does.
+    /// Distinguishes users of the same name; may be empty.
     pub uid: String,
-    /// The groups.
+    /// Groups.
     pub groups: Vec<String>,
 }
 
 impl Identity {
-    /// A user who is known, and therefore in the group of those.
+    /// Creates an authenticated user, and adds the group [`AUTHENTICATED`].
     pub fn known(user: String, uid: String, mut groups: Vec<String>) -> Self {
         if !groups.iter().any(|group| group == AUTHENTICATED) {
             groups.push(AUTHENTICATED.to_owned());
@@ -43,34 +43,34 @@ impl Identity {
         Self { user, uid, groups }
     }
 
-    /// Whether this user may do everything.
+    /// True if the user is in [`SUPERUSERS`].
     pub fn is_superuser(&self) -> bool {
         self.groups.iter().any(|group| group == SUPERUSERS)
     }
 }
 
-/// What somebody wants to do.
+/// Authorization attributes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask<'a> {
-    /// Something with objects.
+    /// Access to a resource.
     Resource(ResourceAsk<'a>),
-    /// Something with a path that is no object's.
+    /// Access to a non-resource path.
     Path {
-        /// The method, in lower case.
+        /// Method in lower case.
         verb: &'a str,
-        /// The path, from the root on.
+        /// Absolute path.
         path: &'a str,
     },
 }
 
-/// What somebody wants to do with objects. A part that is empty is not said: no subresource, no single name, no namespace.
+/// Authorization attributes of access to a resource. Subresource, name and namespace may be empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResourceAsk<'a> {
     /// The verb.
     pub verb: &'a str,
-    /// The API group; empty is the core group.
+    /// API group; empty for the core group.
     pub group: &'a str,
-    /// The plural resource.
+    /// Plural resource.
     pub resource: &'a str,
     /// The subresource.
     pub subresource: &'a str,
@@ -81,7 +81,7 @@ pub struct ResourceAsk<'a> {
 }
 
 impl<'a> Ask<'a> {
-    /// What a request wants to do.
+    /// Returns the authorization attributes of a request.
     pub fn of(info: &'a RequestInfo) -> Self {
         match &info.target {
             Target::Path(path) => Self::Path { verb: info.verb(), path },
@@ -96,7 +96,7 @@ impl<'a> Ask<'a> {
         }
     }
 
-    /// The namespace in which rules are looked for; empty: only those that hold everywhere count.
+    /// Namespace of the request; empty if only cluster-wide bindings apply.
     pub fn namespace(&self) -> &'a str {
         match self {
             Self::Resource(ask) => ask.namespace,
@@ -104,7 +104,7 @@ impl<'a> Ask<'a> {
         }
     }
 
-    /// 403, in the words of kube-apiserver (`responsewriters.Forbidden`).
+    /// Returns a 403 worded as kube-apiserver does (`responsewriters.Forbidden`).
     pub fn refusal(&self, user: &str) -> Refusal {
         match self {
             Self::Path { verb, path } => {
@@ -116,7 +116,7 @@ impl<'a> Ask<'a> {
 }
 
 impl ResourceAsk<'_> {
-    /// Resource and subresource, as they stand in rules.
+    /// Resource and subresource, as rules spell them.
     fn combined(&self) -> String {
         match self.subresource {
             "" => self.resource.to_owned(),
@@ -140,16 +140,16 @@ impl ResourceAsk<'_> {
     }
 }
 
-/// What a caller may do in the namespace of a request.
+/// Permissions of a caller in the namespace of a request.
 #[derive(Clone, Debug)]
 pub enum Rights {
-    /// Everything.
+    /// Unrestricted.
     Everything,
-    /// What rules allow.
+    /// Restricted to rules.
     Ruled(Arc<Holder>),
 }
 
-/// Who has the rights of a request, and from what.
+/// A caller with its rules in one namespace.
 #[derive(Debug)]
 pub struct Holder {
     identity: Arc<Identity>,
@@ -159,7 +159,7 @@ pub struct Holder {
 }
 
 impl Rights {
-    /// What this user may do in this namespace; empty is across all.
+    /// Returns the permissions of a user in a namespace; with an empty namespace, only cluster-wide bindings apply.
     pub fn of(identity: &Arc<Identity>, namespace: &str, policy: &Arc<Policy>) -> Self {
         if identity.is_superuser() {
             return Self::Everything;
@@ -172,7 +172,7 @@ impl Rights {
         }))
     }
 
-    /// What the same caller may do in another namespace; empty is across all.
+    /// Returns the permissions of the same caller in another namespace (empty: cluster-wide).
     #[must_use]
     pub fn elsewhere(&self, namespace: &str) -> Self {
         match self {
@@ -181,7 +181,7 @@ impl Rights {
         }
     }
 
-    /// Whether they include this. The namespace of the question is not looked at: it is that of the rights.
+    /// True if the access is allowed. The namespace in `ask` is ignored; the permissions are those of one namespace.
     pub fn include(&self, ask: &Ask<'_>) -> bool {
         match self {
             Self::Everything => true,
@@ -189,7 +189,7 @@ impl Rights {
         }
     }
 
-    /// Refuses what they do not include.
+    /// Returns an error if the access is not allowed.
     ///
     /// # Errors
     /// 403 Forbidden.
@@ -200,7 +200,7 @@ impl Rights {
         }
     }
 
-    /// The rules; `None` is everything.
+    /// The rules; `None` if unrestricted.
     pub fn rules(&self) -> Option<&[Arc<Rule>]> {
         match self {
             Self::Everything => None,
@@ -208,11 +208,11 @@ impl Rights {
         }
     }
 
-    /// Whether rules may be given to others by somebody with these rights: only who has them (Kubernetes'
-    /// `ConfirmNoEscalation`).
+    /// Checks that the caller may grant these rules to others, that is, has all permissions in them
+    /// (`ConfirmNoEscalation` in Kubernetes).
     ///
     /// # Errors
-    /// What is missing, in the words of Kubernetes.
+    /// The missing permissions, worded as Kubernetes does.
     pub fn cover<'a>(&self, wanted: impl IntoIterator<Item = &'a Rule>) -> Result<(), String> {
         let Self::Ruled(holder) = self else { return Ok(()) };
         let missing = rule::uncovered(&holder.rules, wanted);
@@ -227,7 +227,7 @@ impl Rights {
         ))
     }
 
-    /// The rules of a role, seen from the namespace of the request; `None`: there is no such role.
+    /// Rules of a role, looked up from the namespace of the request; `None` if there is no such role.
     pub fn rules_of_role(&self, role: &RoleRef) -> Option<&[Arc<Rule>]> {
         match self {
             Self::Everything => None,

@@ -1,4 +1,4 @@
-//! What a caller wants to change, decoded, and what that changes: the two ends of a decision.
+//! A decoded write request ([`Command`]), and the result of deciding it ([`Decision`]).
 
 use std::sync::Arc;
 
@@ -16,33 +16,33 @@ use crate::{
     view::View,
 };
 
-/// Whose names these are. Every key, uniqueness and overlap is inside one scope.
+/// The tenant that names belong to. Keys, uniqueness and overlap checks are separate for each scope.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(Arc<str>);
 
 impl Scope {
-    /// The platform's own scope: callers without a tenant.
+    /// The platform scope, for callers without a tenant.
     pub fn platform() -> Self {
         Self(Arc::from("platform"))
     }
 
-    /// The scope whose part of a key this is.
+    /// The scope whose text in a key is `text`.
     pub fn from_key(text: &str) -> Self {
         Self(Arc::from(text))
     }
 
-    /// As a part of a key: no `/` in it.
+    /// The scope as text in a key; contains no `/`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The address of an object.
+/// Identifies an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     /// The plural resource.
     pub resource: &'static str,
-    /// Whose.
+    /// The scope.
     pub scope: Scope,
     /// The namespace; empty for cluster-scoped kinds.
     pub namespace: String,
@@ -51,29 +51,29 @@ pub struct ObjectKey {
 }
 
 impl ObjectKey {
-    /// Its text in the store: `resource/scope/namespace/name`.
+    /// Returns the key as stored: `resource/scope/namespace/name`.
     pub fn to_text(&self) -> String {
         format!("{}/{}/{}/{}", self.resource, self.scope.as_str(), self.namespace, self.name)
     }
 }
 
-/// What to do with an object.
+/// A write on an object.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Create this object, under the name of the command's key: `generateName` was resolved before.
+    /// Create this object under the name in the command's key; `generateName` is resolved already.
     Create(Box<Draft>),
     /// Change the object, or one part of it.
     Update {
-        /// How.
+        /// The change.
         change: Mutation,
-        /// Which part; `None` is the object without its subresources.
+        /// The subresource; `None` for the main resource.
         subresource: Option<Subresource>,
     },
-    /// Make it, or the part of it, what its manager wants it to be; create it if there is none.
+    /// Server-side apply on the object or a subresource; creates the object if it does not exist.
     Apply {
-        /// What is wanted, and how.
+        /// The applied configuration and options.
         apply: Apply,
-        /// Which part; `None` is the object without its subresources.
+        /// The subresource; `None` for the main resource.
         subresource: Option<Subresource>,
     },
     /// Delete it.
@@ -81,76 +81,76 @@ pub enum Action {
 }
 
 impl Action {
-    /// Whether it deletes.
+    /// True for a delete.
     pub fn is_delete(&self) -> bool {
         matches!(self, Self::Delete(_))
     }
 
-    /// Whether its result may be much larger than its body and the object together: only what copies makes more of them.
+    /// True if the result may be much larger than body and object together: for a JSON patch with `copy`.
     pub fn multiplies(&self) -> bool {
         matches!(self, Self::Update { change: Mutation::Patch(Patch::Json(operations), _), .. } if operations.copy())
     }
 }
 
-/// What one manager wants of an object: server-side apply.
+/// A server-side apply request.
 #[derive(Clone, Debug)]
 pub struct Apply {
-    /// The fields that it wants, and nothing else.
+    /// The applied configuration: the fields that the manager owns after it.
     pub config: Value,
-    /// Take fields over that others own.
+    /// Take over fields that other managers own, instead of failing with a conflict.
     pub force: bool,
 }
 
-/// How an existing object is to change.
+/// The change of an existing object.
 #[derive(Clone, Debug)]
 pub enum Mutation {
-    /// Put this object in its place.
+    /// Replace it by this object (PUT).
     Replace(Box<Draft>),
-    /// Patch it, and meet unknown and repeated fields of the result like this.
+    /// Apply a patch, and treat unknown and repeated fields of the result as given.
     Patch(Patch, FieldValidation),
-    /// A patch that makes no sense as it stands. Whether there is such an object is to be said first.
+    /// A malformed patch. A missing object is reported first (404), then this error.
     Unreadable(Refusal),
 }
 
 /// A decoded write request.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// Whose object, and which.
+    /// The object.
     pub key: ObjectKey,
-    /// How its caller sees it, if that is not as it is stored.
+    /// Conversion between the stored and the served form, if they differ.
     pub view: Option<&'static View>,
-    /// What to do with it.
+    /// The write.
     pub action: Action,
-    /// Who will own the fields that it sets.
+    /// Field manager that will own the changed fields.
     pub manager: String,
     /// Compute and validate everything, persist nothing.
     pub dry_run: bool,
-    /// When it was received.
+    /// Time at which the request was received.
     pub now: Time,
-    /// Randomness for ids.
+    /// Random bytes for ids.
     pub seed: Seed,
-    /// What the caller may do in the namespace of the object.
+    /// The caller's permissions in the namespace of the object.
     pub rights: Rights,
-    /// How long the body of the request was, in bytes.
+    /// Length of the request body, in bytes.
     pub body_bytes: usize,
 }
 
-/// Random bytes from which a decision takes its ids.
+/// Random bytes of a request, from which ids and generated names are derived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(pub [u8; 32]);
 
 impl Seed {
-    /// The first uid of a decision: the object's own (UUID version 4).
+    /// The uid of the object itself (UUID version 4).
     pub fn uid(self) -> String {
         Self::uuid(self.0.first_chunk())
     }
 
-    /// The second: of the object that comes with it.
+    /// The uid of an object that is created with it.
     pub fn companion_uid(self) -> String {
         Self::uuid(self.0.last_chunk())
     }
 
-    /// Five bytes for the letters of a generated name.
+    /// Five bytes for the suffix of a generated name.
     pub fn suffix(self) -> [u8; 5] {
         let mut suffix = [0; 5];
         suffix.copy_from_slice(&self.0[11..16]);
@@ -163,41 +163,41 @@ impl Seed {
     }
 }
 
-/// One object that changes. `old` or `new`, never neither.
+/// A change of one object. At least one of `old` and `new` is set.
 #[derive(Clone, Debug)]
 pub struct Write {
-    /// Which.
+    /// The object.
     pub key: ObjectKey,
-    /// The version that is replaced or deleted; `None`: it is created.
+    /// The version that is replaced or deleted; `None` for a create.
     pub old: Option<Arc<Object>>,
-    /// The new version; `None`: it is deleted. Its resourceVersion is set when it is committed.
+    /// The new version; `None` for a delete. Its resourceVersion is set at commit.
     pub new: Option<Arc<Object>>,
 }
 
-/// What a decision answers.
+/// The result of deciding a command.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// What changes; empty for a no-op. The first is the object of the command.
+    /// The changes; empty for a no-op. The first is that of the command's object.
     pub writes: Vec<Write>,
-    /// What the caller is told.
+    /// The response.
     pub answer: Answer,
     /// For the `Warning` header.
     pub warnings: Vec<String>,
-    /// The new version of the first write, if it has been encoded before.
+    /// The first write's new version in encoded form, if it was encoded in advance.
     pub encoded: Option<Template>,
 }
 
-/// What the caller is told.
+/// The response to a write.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// 201 and the new object: the first write's.
+    /// 201 and the new object (of the first write).
     Created,
-    /// 200 and the changed object: the first write's.
+    /// 200 and the changed object (of the first write).
     Changed,
-    /// 200 and the object, which stays as it is.
+    /// 200 and the unchanged object.
     Unchanged(Arc<Object>),
-    /// 200 and a `Status`: it is gone.
+    /// 200 and a `Status`: the object is deleted.
     Deleted(Details),
-    /// 200 and the object's last state: an update removed the last finalizer.
+    /// 200 and the last state of the object: an update removed the last finalizer.
     DeletedBy(Arc<Object>),
 }

@@ -1,9 +1,9 @@
-//! Discovery: which kinds a server has, in the forms that clients of all ages ask for.
+//! Discovery documents in the legacy and the aggregated format.
 //!
-//! The core group, whose name is empty, has paths of its own: `/api` and `/api/v1`.
+//! The core group, whose name is empty, has separate paths: `/api` and `/api/v1`.
 //!
-//! All documents are made once, at start: kube-apiserver probes `/apis/G/V` to see whether the
-//! server lives.
+//! The entries of all resources are computed once, by [`Discovery::new`], because kube-apiserver requests `/apis/G/V`
+//! repeatedly to check availability.
 
 mod preference;
 
@@ -17,25 +17,26 @@ use crate::{
     negotiate::DiscoveryForm,
 };
 
-/// The discovery documents of a server.
+/// The discovery entries of a server.
 #[derive(Clone, Debug)]
 pub struct Discovery {
     versions: Vec<GroupVersion>,
 }
 
-/// What is said of one group and version.
+/// The entries of one group and version.
 #[derive(Clone, Debug)]
 struct GroupVersion {
     group: &'static str,
     version: &'static str,
-    /// The entries of the `APIResourceList`.
+    /// Entries of the `APIResourceList`.
     resources: Vec<Value>,
-    /// The entries of the aggregated form.
+    /// Entries of the aggregated format.
     aggregated: Vec<Value>,
 }
 
 impl Discovery {
-    /// The documents of these kinds. Groups come in the order of their first kinds, and of each the preferred version first.
+    /// Computes the entries of all kinds. Groups are in the order of registration, the versions of a group in the order
+    /// of preference.
     pub fn new<W>(registry: &Registry<W>) -> Self {
         let mut group_versions = registry.group_versions();
         let groups: Vec<&str> = group_versions.iter().map(|(group, _)| *group).collect();
@@ -70,20 +71,20 @@ impl Discovery {
         })
     }
 
-    /// `GET /apis/G/V`, and of the core group, whose name is empty, `GET /api/V`.
+    /// `GET /apis/G/V`, or for the core group, whose name is empty, `GET /api/V`.
     pub fn api_resource_list(&self, group: &str, version: &str) -> Option<Value> {
         let found = self.versions.iter().find(|known| (known.group, known.version) == (group, version))?;
         Some(resource_list(&api_version(group, version), &found.resources))
     }
 
-    /// `GET /apis` in the form that was negotiated.
+    /// `GET /apis` in the negotiated format.
     pub fn aggregated(&self, form: DiscoveryForm) -> Value {
         let groups = self.groups().map(|group| self.aggregated_group(group)).collect();
         group_discovery_list(form, groups).unwrap_or_else(|| self.api_group_list())
     }
 
-    /// `GET /api` in the form that was negotiated. A server without core kinds has a core version all the same: clients
-    /// ask, and some give up when there is none.
+    /// `GET /api` in the negotiated format. Without core kinds, version `v1` is listed nevertheless, because some
+    /// clients fail if it is missing.
     pub fn core(&self, form: DiscoveryForm) -> Value {
         let groups = self.has_core().then(|| self.aggregated_group("")).into_iter().collect();
         group_discovery_list(form, groups)
@@ -99,7 +100,7 @@ impl Discovery {
         self.versions.iter().any(|known| known.group.is_empty())
     }
 
-    /// The names of all groups but the core's.
+    /// Names of all groups except the core group.
     fn groups(&self) -> impl Iterator<Item = &'static str> {
         let mut seen = Vec::new();
         let names = self.versions.iter().map(|known| known.group).filter(|group| !group.is_empty());
@@ -114,8 +115,8 @@ impl Discovery {
         self.versions.iter().filter(move |known| known.group == group)
     }
 
-    /// The group in an `APIGroupList`. Clients look the preferred version up among the versions, as
-    /// an equal object.
+    /// The group in an `APIGroupList`. Clients search the preferred version among the versions, comparing whole
+    /// objects.
     fn group_entry(&self, group: &str) -> Value {
         let versions: Vec<Value> = self
             .versions_of(group)
@@ -148,7 +149,7 @@ fn group_discovery_list(form: DiscoveryForm, items: Vec<Value>) -> Option<Value>
     Some(list)
 }
 
-/// The resource and its subresources in an `APIResourceList`.
+/// The entries of a resource and its subresources in an `APIResourceList`.
 fn entries(resource: &Resource) -> Vec<Value> {
     let parts = resource.subresources.iter().map(|part| {
         json!({
@@ -198,7 +199,7 @@ fn aggregated_entry(resource: &Resource) -> Value {
     entry
 }
 
-/// Short names and categories; an empty list is left out.
+/// Adds short names and categories; empty lists are omitted.
 fn add_names(entry: &mut Value, resource: &Resource) {
     for (key, names) in [("shortNames", resource.short_names), ("categories", resource.categories)] {
         if !names.is_empty() {
@@ -207,8 +208,7 @@ fn add_names(entry: &mut Value, resource: &Resource) {
     }
 }
 
-/// Tells storage formats apart: it changes when objects are stored in another version or under
-/// another kind.
+/// Hash that changes if objects are stored in another version or as another kind.
 fn storage_version_hash(resource: &Resource) -> String {
     let digest = Sha256::digest(format!("{}/{}/{}", resource.group, resource.version, resource.kind));
     STANDARD.encode(&digest[..8])

@@ -1,5 +1,5 @@
-//! What a caller wants an object to be, as far as it can be told from the body alone: read, checked against the schema,
-//! not yet decided. It needs nothing that changes, so that it is made where requests come in, side by side.
+//! A request body decoded and checked against the schema. Needs no server state, so it runs concurrently, one task per
+//! request.
 
 use serde_json::Value;
 
@@ -13,61 +13,61 @@ use crate::{
     schema::{Decoded, Findings, Schema},
 };
 
-/// An object as far as it could be read.
+/// A decoded object.
 #[derive(Clone, Debug)]
 pub struct Draft {
     /// The object, without unknown fields and without values of a wrong type.
     pub object: Object,
     /// For the `Warning` header.
     pub warnings: Vec<String>,
-    /// What could not be read, for its type.
+    /// Errors of values that were dropped because of their type or number.
     pub faults: Vec<Fault>,
-    /// What it says to be instead, if it says to be of another kind.
+    /// The kind in the body, if it is not the kind of the request.
     pub other: Option<Other>,
 }
 
-/// Another kind than the one that is written.
+/// A kind that differs from the one of the request.
 #[derive(Clone, Debug)]
 pub struct Other {
-    /// Its group.
+    /// The group.
     pub group: String,
-    /// Its name.
+    /// The kind.
     pub kind: String,
-    /// That it should be another.
+    /// Field errors on `kind` and `apiVersion`.
     pub faults: Vec<Fault>,
 }
 
-/// What a body is read by.
+/// Parameters for decoding a body.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
-    /// The kind that it must be of.
+    /// The expected kind.
     pub resource: &'a Resource,
     /// The schema of that kind.
     pub schema: &'a Schema,
-    /// The name of the object, for refusals.
+    /// Name of the object, for API errors.
     pub name: &'a str,
-    /// How unknown and repeated fields are met.
+    /// Treatment of unknown and repeated fields.
     pub validation: FieldValidation,
 }
 
-/// Where an object comes from.
+/// Source of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// From a body that describes it.
+    /// A body with the whole object.
     Body,
-    /// From a patch of the present one.
+    /// The result of a patch on the current object.
     Patch,
 }
 
 impl Other {
-    /// Whether it is of another version, so that not even its fields are known.
+    /// True if the API version differs, in which case the fields of the kind are unknown.
     pub fn is_of_other_version(&self) -> bool {
         self.faults.iter().any(|fault| fault.path.as_str() == "apiVersion")
     }
 }
 
 impl Source {
-    /// The warning of owners that were named several times, in the words of Kubernetes.
+    /// Warning about repeated owner references, worded as Kubernetes does.
     fn on_repeated_owners(self, uids: &[String]) -> String {
         let when = match self {
             Self::Body => "",
@@ -82,20 +82,21 @@ impl Source {
 }
 
 impl Reader<'_> {
-    /// Reads a body that describes an object.
+    /// Decodes a body that contains an object.
     pub fn body(&self, body: Decoded) -> Result<Draft, Refusal> {
         self.read(body.value, &body.duplicates, Source::Body)
     }
 
-    /// Reads what a patch made of an object. `duplicates` are the fields that the patch repeats.
+    /// Decodes the result of a patch. `duplicates` are the paths that the patch repeats.
     pub(crate) fn patched(&self, value: Value, duplicates: &[String]) -> Result<Draft, Refusal> {
         if !value.is_object() {
-            return Err(self.unpatchable("the patch leaves something that is not an object"));
+            return Err(self.unpatchable("the result of the patch is not an object"));
         }
         self.read(value, duplicates, Source::Patch)
     }
 
-    /// Unknown and repeated fields become warnings or a refusal; values of a wrong type are left out and become faults.
+    /// Decodes an object. Unknown and repeated fields become warnings or an API error; values of a wrong type are
+    /// dropped and become field errors.
     fn read(&self, mut value: Value, duplicates: &[String], source: Source) -> Result<Draft, Refusal> {
         if !value.is_object() {
             return Err(Refusal::bad_request("the object provided is unrecognized: it must be a JSON object"));
@@ -105,7 +106,7 @@ impl Reader<'_> {
         if let Some(fault) = faults.iter().find(|fault| is_read_first(fault)) {
             return Err(self.unreadable(&fault.to_string(), source));
         }
-        // Of another kind nobody knows which fields it has.
+        // The fields of another kind are unknown, so none are reported.
         let unknown = if other.is_none() { unknown } else { Vec::new() };
         let mut warnings = self.meet(&unknown, duplicates, source)?;
         let mut object = Object::from_value(value).map_err(|error| self.unreadable(&error.to_string(), source))?;
@@ -118,13 +119,13 @@ impl Reader<'_> {
         Ok(Draft { object, warnings, faults, other })
     }
 
-    /// `apiVersion` and `kind` may be left out of a body, but a patch may not take them away.
+    /// Compares `apiVersion` and `kind` with those expected. A body may omit them, but a patch may not remove them.
     fn check_type(&self, value: &Value, source: Source) -> Result<Option<Other>, Refusal> {
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
         let is_gone = |name: &&str| value.get(name).is_none_or(|value| value.is_null() || value == "");
         let removed = ["kind", "apiVersion"].into_iter().find(is_gone).filter(|_| source == Source::Patch);
         if let Some(name) = removed {
-            return Err(self.unpatchable(&format!("the patch takes {name} away")));
+            return Err(self.unpatchable(&format!("the patch removes {name}")));
         }
         let (found, expected) = (text("apiVersion"), self.resource.api_version());
         let is_other = |found: &str, expected: &str| !found.is_empty() && found != expected;
@@ -142,7 +143,7 @@ impl Reader<'_> {
         Ok((!faults.is_empty()).then(|| Other { group, kind: text("kind").to_owned(), faults }))
     }
 
-    /// What `fieldValidation` makes of unknown and repeated fields.
+    /// Applies `fieldValidation` to unknown and repeated fields: returns warnings, or an API error if strict.
     fn meet(&self, unknown: &[String], duplicates: &[String], source: Source) -> Result<Vec<String>, Refusal> {
         let unknown = unknown.iter().map(|path| format!("unknown field \"{path}\""));
         let repeated = duplicates.iter().map(|path| format!("duplicate field \"{path}\""));
@@ -157,7 +158,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Of what is no object of the kind.
+    /// API error for an object that cannot be decoded.
     fn unreadable(&self, why: &str, source: Source) -> Refusal {
         let (kind, version) = (self.resource.kind, self.resource.version);
         match source {
@@ -168,7 +169,7 @@ impl Reader<'_> {
         }
     }
 
-    /// 422: it is the patch that leads to something that cannot be.
+    /// 422 on the field `patch`.
     fn unpatchable(&self, why: &str) -> Refusal {
         let path = Path::new("patch");
         let fault = Fault { path, fault_type: FaultType::Invalid, message: format!("Invalid value: {why}") };
@@ -176,8 +177,8 @@ impl Reader<'_> {
     }
 }
 
-/// Whether nothing can be done with an object before this part of it has been read. A list that is too long can be done
-/// without.
+/// True if this error prevents all further processing: it is in `apiVersion`, `kind` or `metadata`. A list that is too
+/// long does not.
 fn is_read_first(fault: &Fault) -> bool {
     let is_there = || ["apiVersion", "kind", "metadata"].iter().any(|top| Path::new(*top).covers(fault.path.as_str()));
     fault.fault_type != FaultType::TooMany && is_there()

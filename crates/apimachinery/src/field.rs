@@ -1,5 +1,4 @@
-//! Faults of fields: where, what kind, and the words that Kubernetes uses for them
-//! (`k8s.io/apimachinery/pkg/util/validation/field`).
+//! Field errors: path, type and message, worded as Kubernetes does (`k8s.io/apimachinery/pkg/util/validation/field`).
 
 use std::{
     borrow::Cow,
@@ -10,10 +9,10 @@ use serde_json::Value;
 
 use crate::limits::{PATH_BYTES_MAX, PATH_NAME_BYTES_MAX, QUOTED_BYTES_MAX};
 
-/// What stands for the rest of a text that was cut.
+/// Marks the end of a truncated text.
 const CUT: &str = "...";
 
-/// The text, or as much of it as fits into so many bytes.
+/// Returns the text, truncated to at most `bytes_max` bytes plus [`CUT`].
 pub fn cut(text: &str, bytes_max: usize) -> Cow<'_, str> {
     if text.len() <= bytes_max {
         return Cow::Borrowed(text);
@@ -21,7 +20,7 @@ pub fn cut(text: &str, bytes_max: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}{CUT}", &text[..text.floor_char_boundary(bytes_max)]))
 }
 
-/// A text that is written up to a limit. Writing more fails, so that the writer of a large value stops.
+/// A text with a size limit. Writing more fails, so that encoding a large value stops early.
 struct Excerpt(String);
 
 impl fmt::Write for Excerpt {
@@ -36,7 +35,7 @@ impl fmt::Write for Excerpt {
     }
 }
 
-/// A value as messages quote it: its JSON, or the beginning of that.
+/// The JSON of a value for use in a message, truncated to [`QUOTED_BYTES_MAX`].
 pub fn excerpt(value: &Value) -> String {
     let mut out = Excerpt(String::new());
     match write!(out, "{value}") {
@@ -45,13 +44,13 @@ pub fn excerpt(value: &Value) -> String {
     }
 }
 
-/// The place of a field, such as `spec.ranges[0].start` or `metadata.labels[a/b]`. It is never longer than
-/// [`PATH_BYTES_MAX`] and a little: the rest is cut.
+/// Path of a field, such as `spec.ranges[0].start` or `metadata.labels[a/b]`. Truncated to [`PATH_BYTES_MAX`] plus
+/// [`CUT`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path(String);
 
 impl Path {
-    /// A field at the top.
+    /// A top-level field.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         match cut(&name, PATH_BYTES_MAX) {
@@ -79,12 +78,12 @@ impl Path {
         Self::new(format!("{}[{}]", self.0, cut(key, PATH_NAME_BYTES_MAX)))
     }
 
-    /// Its text.
+    /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether `other` is this place or one inside it.
+    /// True if `other` is this field or one inside it.
     pub fn covers(&self, other: &str) -> bool {
         other.strip_prefix(self.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     }
@@ -96,10 +95,10 @@ impl fmt::Display for Path {
     }
 }
 
-/// The type of a fault: the `reason` of a cause in a Status.
+/// Type of a field error: the `reason` of a cause in a Status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultType {
-    /// The field must be given.
+    /// The field is missing.
     Required,
     /// The value is malformed or out of bounds.
     Invalid,
@@ -107,22 +106,22 @@ pub enum FaultType {
     NotSupported,
     /// The value is well-formed, but not allowed here.
     Forbidden,
-    /// The value collides with another.
+    /// The value duplicates another.
     Duplicate,
-    /// What the value names does not exist.
+    /// The value names something that does not exist.
     NotFound,
     /// Too many characters.
     TooLong,
     /// Too many items.
     TooMany,
-    /// A string where a number belongs, and the like.
+    /// The value has the wrong JSON type, such as a string instead of a number.
     TypeInvalid,
-    /// A cause of the service's own, such as `PoolExhausted`.
+    /// A reason defined by the service, such as `PoolExhausted`.
     Other(&'static str),
 }
 
 impl FaultType {
-    /// As it stands in a Status.
+    /// The reason as a Status spells it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Required => "FieldValueRequired",
@@ -139,19 +138,19 @@ impl FaultType {
     }
 }
 
-/// One fault of one field.
+/// An error in one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where.
+    /// The field.
     pub path: Path,
-    /// What kind.
+    /// The type.
     pub fault_type: FaultType,
-    /// What is wrong, without the path: `Invalid value: "10.0.0.0/33": must be a CIDR`.
+    /// The message without the path: `Invalid value: "10.0.0.0/33": must be a CIDR`.
     pub message: String,
 }
 
 impl Fault {
-    /// The field must be given.
+    /// The field is missing.
     pub fn required(path: Path, detail: &str) -> Self {
         Self::with_detail(path, FaultType::Required, "Required value".to_owned(), detail)
     }
@@ -178,17 +177,17 @@ impl Fault {
         Self::with_detail(path, FaultType::Forbidden, "Forbidden".to_owned(), detail)
     }
 
-    /// The value collides with another.
+    /// The value duplicates another.
     pub fn duplicate(path: Path, value: impl Into<Value>) -> Self {
         Self::with_value(path, FaultType::Duplicate, "Duplicate value", &value.into(), "")
     }
 
-    /// What the value names does not exist.
+    /// The value names something that does not exist.
     pub fn not_found(path: Path, value: impl Into<Value>) -> Self {
         Self::with_value(path, FaultType::NotFound, "Not found", &value.into(), "")
     }
 
-    /// The value is longer than `limit` (characters or bytes, as `detail` says).
+    /// The value is too long; `detail` states the limit and its unit.
     pub fn too_long(path: Path, detail: &str) -> Self {
         Self::with_detail(path, FaultType::TooLong, "Too long".to_owned(), detail)
     }
@@ -219,7 +218,7 @@ impl fmt::Display for Fault {
 mod tests {
     use super::*;
 
-    /// In the words of `k8s.io/apimachinery/pkg/util/validation/field/errors.go`.
+    /// Expected texts are those of `k8s.io/apimachinery/pkg/util/validation/field/errors.go`.
     #[test]
     fn what_is_not_found_and_what_is_too_many() {
         let path = || Path::new("spec").child("shelf");

@@ -1,5 +1,4 @@
-//! Kinds for the tests of this crate: one in namespaces and one without, neither of any real
-//! service.
+//! Example kinds for the tests of this crate, one namespaced and one cluster-scoped.
 
 use serde_json::{Value, json};
 
@@ -13,7 +12,7 @@ use crate::{
     schema::{Decoded, Schema},
 };
 
-/// A cluster-scoped kind that does everything.
+/// A cluster-scoped kind with all verbs.
 pub fn shelf() -> Resource {
     Resource {
         group: "store.example.com",
@@ -34,7 +33,7 @@ pub fn shelf() -> Resource {
     }
 }
 
-/// A kind in namespaces that users neither create nor replace.
+/// A namespaced kind that users neither create nor replace.
 pub fn book() -> Resource {
     Resource {
         kind: "Book",
@@ -49,12 +48,12 @@ pub fn book() -> Resource {
     }
 }
 
-/// Both kinds. The world of their decisions is nothing.
+/// Both kinds. Their decision state is empty.
 pub fn registry() -> Registry<()> {
     Registry::new(vec![Box::new(Inert(shelf())), Box::new(Inert(book()))])
 }
 
-/// And with them one of the core group, and a question of a third.
+/// Both kinds, one of the core group, and a virtual one (create only) of a third group.
 pub fn registry_of_groups() -> Registry<()> {
     let core = Resource {
         group: "",
@@ -81,7 +80,7 @@ pub fn registry_of_groups() -> Registry<()> {
     registry().with([core]).with_questions([question])
 }
 
-/// What a body says, or why it is refused.
+/// Decodes a body.
 pub fn draft(resource: &Resource, body: Decoded, validation: FieldValidation) -> Result<Box<Draft>, Refusal> {
     let schema = Schema::for_resource(resource);
     Reader { resource, schema: &schema, name: "a", validation }.body(body).map(Box::new)
@@ -127,12 +126,12 @@ fn schema(description: &str) -> Value {
         "properties": {
             "spec": {
                 "type": "object",
-                "description": "What is wanted.",
+                "description": "Desired state.",
                 "properties": {"colour": {"type": "string", "description": "Its colour."}},
             },
             "status": {
                 "type": "object",
-                "description": "What is.",
+                "description": "Observed state.",
                 "properties": {
                     "books": {"type": "integer", "format": "int64"},
                     "full": {"type": "boolean"},
@@ -142,7 +141,7 @@ fn schema(description: &str) -> Value {
     })
 }
 
-/// A kind that has a description and no rules.
+/// A kind without rules.
 struct Inert(Resource);
 
 impl Kind<()> for Inert {

@@ -1,4 +1,4 @@
-//! What a service says of its kinds, and the two traits through which the rest meets them.
+//! Definition of a service's kinds ([`Resource`], [`Kind`]) and of its in-memory state ([`World`]).
 
 use std::collections::BTreeMap;
 
@@ -14,20 +14,20 @@ use crate::{
     view::View,
 };
 
-/// Kubernetes' own groups, as far as they are served here.
+/// Kubernetes API groups that are served here.
 const NATIVE_GROUPS: [&str; 4] = ["", access::GROUP, "coordination.k8s.io", "events.k8s.io"];
 
-/// A part of an object with a path of its own.
+/// A subresource of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subresource {
     /// `/status`.
     Status,
-    /// `/finalize`: `spec.finalizers` alone, of kinds that are held up by them.
+    /// `/finalize`: only `spec.finalizers`, for kinds whose deletion waits for these.
     Finalize,
 }
 
 impl Subresource {
-    /// As it stands in paths.
+    /// The name in paths.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Status => "status",
@@ -35,7 +35,7 @@ impl Subresource {
         }
     }
 
-    /// What can be done with it.
+    /// The verbs that it supports.
     pub fn verbs(self) -> &'static [Verb] {
         match self {
             Self::Status => &[Verb::Get, Verb::Patch, Verb::Update],
@@ -44,7 +44,7 @@ impl Subresource {
     }
 }
 
-/// The verbs of discovery and authorisation.
+/// Verbs of discovery and authorization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verb {
     /// POST on the collection.
@@ -78,7 +78,7 @@ impl Verb {
         Self::Watch,
     ];
 
-    /// As it stands in discovery.
+    /// The name in discovery.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -100,36 +100,36 @@ pub struct Column {
     pub name: &'static str,
     /// `string`, `integer`, `number`, `boolean` or `date` (OpenAPI).
     pub column_type: &'static str,
-    /// `name` for the object's name; else mostly empty.
+    /// `name` for the object's name; otherwise usually empty.
     pub format: &'static str,
-    /// For `kubectl explain`-like tools.
+    /// Description for clients.
     pub description: &'static str,
-    /// 0: always shown; above: only with `-o wide`.
+    /// 0: always shown; greater: shown with `-o wide` only.
     pub priority: i32,
-    /// Where its cells come from.
+    /// Source of the cells.
     pub cell: Cell,
 }
 
 impl Column {
-    /// The age of the object, which most tables show.
+    /// Age of the object.
     pub const AGE: Self = Self {
         name: "Age",
         column_type: "date",
         format: "",
-        description: "Time since the creation",
+        description: "Time since creation",
         priority: 0,
         cell: Cell::Age,
     };
 }
 
-/// Where the cells of a column come from.
+/// Source of the cells of a column.
 #[derive(Clone, Copy, Debug)]
 pub enum Cell {
     /// `metadata.name`.
     Name,
     /// The time since `metadata.creationTimestamp`, as kubectl writes it.
     Age,
-    /// A JSON pointer below the object (`/status/phase`); nothing is an empty cell.
+    /// A JSON pointer into the object (`/status/phase`); the cell is empty if there is no value.
     Pointer(&'static str),
     /// Computed from the object.
     Computed(fn(&Object) -> Value),
@@ -137,21 +137,21 @@ pub enum Cell {
     Since(fn(&Object) -> Option<Time>),
 }
 
-/// What objects of a kind may be called.
+/// Rule for the names of a kind's objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names {
     /// A DNS subdomain (RFC 1123): up to 253 characters.
     Subdomain,
     /// A DNS label (RFC 1123): up to 63 characters.
     Label,
-    /// Whatever can be a part of a path, up to 253 bytes: `system:masters`.
+    /// Any text that can be a path segment, such as `system:masters`, up to 253 bytes.
     PathSegment,
 }
 
-/// A field selector and how its value is computed.
+/// A field selector and the function that computes its value.
 pub type ComputedField = (&'static str, fn(&Object) -> &str);
 
-/// Everything static about a kind.
+/// Static description of a kind.
 #[derive(Clone, Debug)]
 pub struct Resource {
     /// The API group; empty for the core group.
@@ -168,20 +168,20 @@ pub struct Resource {
     pub short_names: &'static [&'static str],
     /// Categories for kubectl.
     pub categories: &'static [&'static str],
-    /// Whether its objects live in namespaces.
+    /// True if its objects are namespaced.
     pub namespaced: bool,
-    /// What it does, in alphabetical order.
+    /// Supported verbs, in alphabetical order.
     pub verbs: &'static [Verb],
-    /// The parts of its objects that have paths of their own.
+    /// Subresources.
     pub subresources: &'static [Subresource],
-    /// Field selectors beside `metadata.name` and `metadata.namespace`: path and JSON pointer are the same but for
-    /// the separators (`spec.ipFamily`).
+    /// Field selectors in addition to `metadata.name` and `metadata.namespace`, as paths such as `spec.ipFamily`. The
+    /// JSON pointer is the same with `/` as separator.
     pub selectable_fields: &'static [&'static str],
-    /// More of them, of which the values are computed from the object.
+    /// Field selectors whose values are computed from the object.
     pub computed_fields: &'static [ComputedField],
-    /// The columns of its table.
+    /// Columns of its table.
     pub columns: &'static [Column],
-    /// What its objects may be called.
+    /// Rule for the names of its objects.
     pub names: Names,
     /// The OpenAPI v3 schema of an object: `type: object` with `description` and `properties` `spec` and `status`
     /// (without `apiVersion`, `kind` and `metadata`), no `$ref`, no `nullable`.
@@ -189,85 +189,84 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// `group/version`; of the core group the version alone.
+    /// `group/version`; for the core group only the version.
     pub fn api_version(&self) -> String {
         api_version(self.group, self.version)
     }
 
-    /// Whether it is one of Kubernetes' own kinds. These are older than the rules for all others: clients send them
-    /// strategic merge patches and protobuf.
+    /// True for Kubernetes' own kinds. Clients send these strategic merge patches and protobuf.
     pub fn is_native(&self) -> bool {
         NATIVE_GROUPS.contains(&self.group)
     }
 
-    /// Whether its objects are replaced without a version, as Kubernetes allows of its own kinds but for leases
+    /// True if PUT without a resourceVersion is allowed, as for Kubernetes' own kinds except leases
     /// (`AllowUnconditionalUpdate`).
     pub fn is_replaced_blindly(&self) -> bool {
         self.is_native() && self.group != "coordination.k8s.io"
     }
 
-    /// Whether its objects have a generation, which goes up with what is desired of them. Those of Kubernetes' own that
-    /// are served here have none.
+    /// True if its objects have `metadata.generation`. The Kubernetes kinds served here have none.
     pub fn counts_generations(&self) -> bool {
         !self.is_native()
     }
 
-    /// `plural.group`, as it stands in messages; of the core group the plural alone.
+    /// `plural.group` for messages; for the core group only the plural.
     pub fn qualified(&self) -> String {
         qualified(self.plural, self.group)
     }
 }
 
-/// `group/version`; of the core group the version alone.
+/// `group/version`; for the core group only the version.
 pub fn api_version(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }
 
-/// `noun.group`, as it stands in messages; of the core group the noun alone.
+/// `noun.group` for messages; for the core group only the noun.
 pub fn qualified(noun: &str, group: &str) -> String {
     if group.is_empty() { noun.to_owned() } else { format!("{noun}.{group}") }
 }
 
-/// What is known of a request where it comes in, before its turn.
+/// Request data available while a command is prepared, before it is queued for the committer.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestContext<'a> {
-    /// What the caller may do beside what is being done.
+    /// The caller's permissions, for checks beyond the request itself.
     pub rights: &'a Rights,
     /// The time of the request.
     pub now: Time,
-    /// Whence its ids come.
+    /// Random bytes for ids.
     pub seed: Seed,
-    /// Whether nothing will be persisted: the answer should say so where it matters.
+    /// True if nothing will be persisted; kinds say so in the response where it matters.
     pub dry_run: bool,
-    /// Whether the path names the object. That of a create does not, and what is allowed by name does not allow it.
+    /// True if the path names the object. The path of a create does not, so a rule with `resourceNames` does not allow
+    /// it.
     pub named: bool,
-    /// The status in the body of a create, such as one restored from a backup; null otherwise. It is not stored: a kind
-    /// may warn of what it says.
+    /// Status in the body of a create, for example restored from a backup; null otherwise. It is not stored, but a kind
+    /// may return a warning about it.
     pub status: &'a Value,
 }
 
-/// What a decision may know beside the world and the object.
+/// Data for a decision, in addition to the decision state and the object.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The time of the request.
     pub now: Time,
-    /// Whence its ids come.
+    /// Random bytes for ids.
     pub seed: Seed,
-    /// Whether nothing will be persisted: the answer should say so where it matters.
+    /// True if nothing will be persisted; kinds say so in the response where it matters.
     pub dry_run: bool,
-    /// The objects that [`Kind::reads`] named and that exist.
+    /// The existing objects among those that [`Kind::reads`] requested.
     pub related: &'a Related,
 }
 
-/// Objects read under the head's lock for one decision.
+/// Objects read for one decision, while the head is locked.
 #[derive(Clone, Debug, Default)]
 pub struct Related {
-    /// By key; a key without an object is absent.
+    /// Objects by key; a missing object has no entry.
     pub objects: BTreeMap<ObjectKey, std::sync::Arc<Object>>,
 }
 
-/// A range of numbers, both ends included, that one object has to itself inside a named space. The store refuses
-/// overlaps in one space, as the second guard behind the decision.
+/// A range of numbers, both ends included, held exclusively by one object within a named space. The store rejects
+/// overlapping spans in a space, independently of the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
     /// The space.
@@ -276,43 +275,42 @@ pub struct Span {
     pub first: u128,
     /// The last number.
     pub last: u128,
-    /// The text of the holder's [`ObjectKey`].
+    /// [`ObjectKey::to_text`] of the holder.
     pub holder: String,
 }
 
-/// Who holds a span, as a refusal names them to a caller who needed it.
+/// The holder of a span, as an API error names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// The object that is named, to callers who may get it.
+    /// The object to name, for callers who may get it.
     pub key: ObjectKey,
-    /// What else is said of it; empty: nothing.
+    /// Additional text; may be empty.
     pub note: String,
 }
 
-/// What the decisions of a service's kinds need to know of all objects, kept in memory.
-///
-/// The default is the world of an empty log. It moves only by [`World::apply`], and `apply` with `old` and `new` exchanged takes a write back.
+/// In-memory decision state: what the kinds need to know of all objects. The default is the state of an empty log. It
+/// changes only by [`World::apply`]; applying a write with `old` and `new` exchanged undoes it.
 pub trait World: Default + Send + Sync + 'static {
-    /// Moves on by one write; `new` carries its resourceVersion.
+    /// Applies one write; `new` has its resourceVersion.
     fn apply(&mut self, write: &Write);
 
-    /// The resources by whose writes it moves.
+    /// Resources whose writes change the state.
     fn moved_by() -> &'static [&'static str];
 
-    /// The writes that sum up what happened since the last call, such as capacities: they join the same commit.
-    /// They are applied like all others.
+    /// Returns derived writes, such as pool capacities, for the changes since the last call. They are part of the same
+    /// commit and are applied like all others.
     fn settle(&self, now: Time) -> Vec<Write>;
 
-    /// Restart, first: an object of a resource in [`World::kept`].
+    /// Loads an object of a resource in [`World::kept`] at startup, before all spans.
     fn restore_object(&mut self, key: ObjectKey, object: Object) -> Result<(), String>;
 
-    /// Restart, then: a held span.
+    /// Loads a held span at startup, after all objects.
     fn restore_span(&mut self, span: &Span) -> Result<(), String>;
 
-    /// The resources whose objects are kept whole and wanted at restart.
+    /// Resources whose objects are kept whole and are loaded at startup.
     fn kept(&self) -> &'static [&'static str];
 
-    /// Gauges for metrics: name, help, and per labels a value.
+    /// Gauges for metrics.
     fn gauges(&self) -> Vec<Gauge>;
 }
 
@@ -321,58 +319,59 @@ pub trait World: Default + Send + Sync + 'static {
 pub struct Gauge {
     /// Metric name.
     pub name: &'static str,
-    /// What it says, with its unit.
+    /// Description, with the unit.
     pub help: &'static str,
-    /// Labels and value of each.
+    /// Labels and value of each sample.
     pub samples: Vec<(Vec<(&'static str, String)>, f64)>,
 }
 
-/// A kind's own rules. All methods are pure; [`crate::verbs`] has done the generic part before, and does the rest after.
+/// Rules of a kind. All methods are pure; [`crate::verbs`] does the generic part before and after.
 ///
-/// What needs no world is done where the request comes in, beside other requests: [`Kind::prepare_create`] and
-/// [`Kind::prepare_update`] default and validate. What they leave to be decided ([`Decide`]) runs in the committer, one
-/// command at a time, and costs every writer its time: it looks into the world and computes nothing that could have been
-/// computed before.
+/// [`Kind::prepare_create`] and [`Kind::prepare_update`] default and validate without the decision state, on the task
+/// of the request, in parallel with other requests. The remaining part ([`Decide`]) runs in the committer, one command
+/// at a time, and delays all writers: it uses the decision state and should compute nothing that could be computed
+/// before.
 pub trait Kind<W>: Send + Sync {
-    /// What is static about it.
+    /// The static description.
     fn resource(&self) -> &Resource;
 
-    /// How objects of this kind are shown, if they are stored as another kind of the same plural
-    /// ([`Registry::with_views`]). The rules of this kind see them as they are shown, and leave nothing to the world.
+    /// Conversion, if objects of this kind are stored as another kind of the same plural ([`Registry::with_views`]).
+    /// The rules of this kind get objects in the served form, and do not use the decision state.
     fn view(&self) -> Option<&'static View> {
         None
     }
 
-    /// Whether replacing an object that is not there creates it (`AllowCreateOnUpdate` in Kubernetes).
+    /// True if a PUT of a missing object creates it (`AllowCreateOnUpdate` in Kubernetes).
     fn is_made_by_updates(&self) -> bool {
         false
     }
 
-    /// Which changes of objects of this kind make events.
+    /// Rules for events about changes of objects of this kind.
     fn event_rules(&self) -> Option<&dyn EventRules> {
         None
     }
 
-    /// The event about the object that a refusal regards ([`Refusal::regarding`]), when `key` was refused.
+    /// The event about the object that an API error regards ([`Refusal::regarding`]), when a request for `key` failed
+    /// with it.
     fn event_of_refusal(&self, key: &ObjectKey, refusal: &Refusal) -> Option<EventContent> {
         let _ = (key, refusal);
         None
     }
 
-    /// The objects that the decision about `key` wants to see beside that of `key`.
+    /// Keys of the other objects that a decision about `key` reads.
     fn reads(&self, key: &ObjectKey) -> Vec<ObjectKey> {
         let _ = key;
         Vec::new()
     }
 
-    /// Defaults and validates a new object. Its metadata is complete, unknown fields are gone, types agree with the
-    /// schema, and there is no `status`. If its metadata is at fault nothing comes of it: the kind is asked for all the
-    /// same, so that one answer names all that is wrong.
+    /// Defaults and validates a new object. Its metadata is complete, unknown fields are removed, types match the
+    /// schema, and there is no `status`. It is called even if the metadata is invalid, so that one response reports all
+    /// field errors.
     fn prepare_create(&self, key: &ObjectKey, object: Object, ctx: &RequestContext<'_>)
     -> Result<Prepared<W>, Refusal>;
 
-    /// Defaults and validates a change of `old`. `new` has `old`'s system metadata; through the main resource it also has
-    /// its status, through `/status` it has its spec.
+    /// Defaults and validates a change of `old`. `new` has the system metadata of `old`; for the main resource it also
+    /// has its status, for `/status` its spec.
     fn prepare_update(
         &self,
         key: &ObjectKey,
@@ -382,74 +381,74 @@ pub trait Kind<W>: Send + Sync {
         ctx: &RequestContext<'_>,
     ) -> Result<Prepared<W>, Refusal>;
 
-    /// Whether `object` may begin to go. Called before it is marked as terminating, and again before it is gone.
+    /// Checks that `object` may be deleted. Called before it is marked as terminating, and again before it is deleted.
     fn may_delete(&self, world: &W, key: &ObjectKey, object: &Object, ctx: &Context<'_>) -> Result<(), Refusal> {
         let _ = (world, key, object, ctx);
         Ok(())
     }
 
-    /// Whether something beside the finalizers of its metadata holds the deletion of `object` up.
+    /// True if something other than `metadata.finalizers` delays the deletion of `object`.
     fn is_held(&self, object: &Object) -> bool {
         let _ = object;
         false
     }
 
-    /// Whether objects of this kind come and go with others by the decisions of those alone. A garbage collector then
-    /// leaves them alone, whatever owners they name.
+    /// True if objects of this kind are created and deleted only in the decisions of others. The garbage collector
+    /// ignores them.
     fn follows(&self) -> bool {
         false
     }
 
-    /// What the deletion of a namespace does with objects of this kind beside deleting them. The conditions of the namespace
-    /// say it.
+    /// Effect of a namespace deletion on objects of this kind besides deleting them, as text for the conditions
+    /// of the namespace.
     fn end_with_namespace(&self) -> Option<&'static str> {
         None
     }
 
-    /// Marks an object whose finalizers hold its deletion up (`phase: Releasing`).
+    /// Changes an object whose deletion waits for finalizers, such as to `phase: Releasing`.
     fn mark_terminating(&self, object: &mut Object) {
         let _ = object;
     }
 
-    /// What else changes when `object` goes.
+    /// Returns the secondary writes for the deletion of `object`.
     fn delete(&self, world: &W, key: &ObjectKey, object: &Object, ctx: &Context<'_>) -> Result<Vec<Write>, Refusal> {
         let _ = (world, key, object, ctx);
         Ok(Vec::new())
     }
 
-    /// The spans that an object holds; what a write takes and gives back is the difference.
+    /// Spans held by an object. A write acquires and releases the difference between old and new.
     fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
         let _ = (key, object);
         Vec::new()
     }
 
-    /// Who is named as the holder of the spans of `object`: itself, unless it holds them for another.
+    /// The object to name as holder of the spans of `object`: itself, unless it holds them for another.
     fn holder(&self, key: &ObjectKey, object: &Object) -> Holder {
         let _ = object;
         Holder { key: key.clone(), note: String::new() }
     }
 }
 
-/// An object that is valid by itself, and what is left to decide about it.
+/// An object that is valid by itself, and the remaining decision about it.
 pub struct Prepared<W> {
-    /// The object as it shall be, as far as that can be told without the world.
+    /// The object, as far as it is known without the decision state.
     pub object: Object,
     /// For the `Warning` header.
     pub warnings: Vec<String>,
-    /// What is left; `None`: nothing.
+    /// The remaining decision, if any.
     pub decide: Option<Decide<W>>,
 }
 
-/// The part of a kind's rules for one object that needs the world. What it adds to the object has no field manager.
+/// The part of a kind's rules that needs the decision state. Fields that it adds to the object have no field manager.
 pub type Decide<W> = Box<dyn FnOnce(&W, &ObjectKey, Object, &Context<'_>) -> Result<Decided, Refusal> + Send>;
 
 impl<W> Prepared<W> {
-    /// Nothing is left to decide.
+    /// Nothing remains to be decided.
     pub fn complete(object: Object) -> Self {
         Self { object, warnings: Vec::new(), decide: None }
     }
 
-    /// The world decides the rest.
+    /// `decide` computes the rest from the decision state.
     pub fn undecided(
         object: Object,
         decide: impl FnOnce(&W, &ObjectKey, Object, &Context<'_>) -> Result<Decided, Refusal> + Send + 'static,
@@ -458,18 +457,19 @@ impl<W> Prepared<W> {
     }
 }
 
-/// What a kind decided about one object.
+/// The result of a kind's decision about one object.
 #[derive(Clone, Debug, Default)]
 pub struct Decided {
-    /// The object as it shall be.
+    /// The object to store.
     pub object: Object,
-    /// What else changes with it.
+    /// Secondary writes.
     pub companions: Vec<Write>,
     /// For the `Warning` header.
     pub warnings: Vec<String>,
 }
 
-/// The kinds of a service. No two of which objects are stored have the same plural, in any groups: keys begin with it.
+/// The kinds of a service. Stored kinds have distinct plurals, whatever their groups, because keys begin with the
+/// plural.
 pub struct Registry<W> {
     kinds: Vec<Box<dyn Kind<W>>>,
     views: Vec<Box<dyn Kind<W>>>,
@@ -477,12 +477,12 @@ pub struct Registry<W> {
 }
 
 impl<W> Registry<W> {
-    /// The registry of these kinds.
+    /// A registry of these kinds.
     pub fn new(kinds: Vec<Box<dyn Kind<W>>>) -> Self {
         Self { kinds, views: Vec::new(), questions: Vec::new() }
     }
 
-    /// And these.
+    /// Adds stored kinds. Panics if a plural is registered already.
     #[must_use]
     pub fn with(mut self, kinds: impl IntoIterator<Item = Box<dyn Kind<W>>>) -> Self {
         for kind in kinds {
@@ -493,39 +493,37 @@ impl<W> Registry<W> {
         self
     }
 
-    /// And these, whose objects are stored as others' of the same plural, and shown in another group ([`Kind::view`]).
+    /// Adds kinds whose objects are stored as another kind of the same plural, and served in another group
+    /// ([`Kind::view`]).
     #[must_use]
     pub fn with_views(mut self, views: impl IntoIterator<Item = Box<dyn Kind<W>>>) -> Self {
         for view in views {
             let plural = view.resource().plural;
-            assert!(
-                view.view().is_some() && self.get(plural).is_some(),
-                "there is nothing that {plural} are stored as"
-            );
+            assert!(view.view().is_some() && self.get(plural).is_some(), "{plural} has no view, or no stored kind");
             self.views.push(view);
         }
         self
     }
 
-    /// And these, which are described with the others but answered elsewhere: they are created to ask something, and
-    /// nothing of them is stored.
+    /// Adds kinds that are part of discovery and OpenAPI but are served elsewhere: only create is supported, and no
+    /// object is stored (reviews).
     #[must_use]
     pub fn with_questions(mut self, questions: impl IntoIterator<Item = Resource>) -> Self {
         self.questions.extend(questions);
         self
     }
 
-    /// All kinds of which objects are stored, in the order in which they were registered.
+    /// All stored kinds, in the order of registration.
     pub fn iter(&self) -> impl Iterator<Item = &dyn Kind<W>> {
         self.kinds.iter().map(AsRef::as_ref)
     }
 
-    /// The kind as which objects of a plural resource are stored.
+    /// The stored kind of a plural.
     pub fn get(&self, plural: &str) -> Option<&dyn Kind<W>> {
         self.iter().find(|kind| kind.resource().plural == plural)
     }
 
-    /// The same, or the kind of this view of it.
+    /// The kind of this view of a plural; without a view, the stored kind.
     pub fn seen_by(&self, plural: &str, view: Option<&View>) -> Option<&dyn Kind<W>> {
         let Some(View { shown, .. }) = view else { return self.get(plural) };
         let views = self.views.iter().map(AsRef::as_ref);
@@ -534,27 +532,27 @@ impl<W> Registry<W> {
             .find(|kind| kind.view().is_some_and(|known| known.shown == *shown))
     }
 
-    /// Every kind that is served: those of which objects are stored, and views of them.
+    /// All served kinds: the stored ones, then the views.
     pub fn served(&self) -> impl Iterator<Item = &dyn Kind<W>> {
         self.iter().chain(self.views.iter().map(AsRef::as_ref))
     }
 
-    /// The kind that is served in a group under a plural.
+    /// The served kind of a group and plural.
     pub fn find_served(&self, group: &str, plural: &str) -> Option<&dyn Kind<W>> {
         self.served().find(|kind| kind.resource().group == group && kind.resource().plural == plural)
     }
 
-    /// The kind that an owner reference means.
+    /// The kind that an owner reference names.
     pub fn find(&self, api_version: &str, kind: &str) -> Option<&dyn Kind<W>> {
         self.served().find(|known| known.resource().kind == kind && known.resource().api_version() == api_version)
     }
 
-    /// Everything that is described to clients.
+    /// All resources in discovery and OpenAPI.
     pub fn resources(&self) -> impl Iterator<Item = &Resource> {
         self.served().map(Kind::resource).chain(&self.questions)
     }
 
-    /// Every group and version, in the order in which their first kinds were registered.
+    /// All groups and versions, in the order of registration of their first kinds.
     pub fn group_versions(&self) -> Vec<(&'static str, &'static str)> {
         let mut found = Vec::new();
         for Resource { group, version, .. } in self.resources() {
@@ -566,7 +564,7 @@ impl<W> Registry<W> {
     }
 }
 
-/// The text of a prefix that covers all objects of a resource in a scope, and in a namespace if one is given.
+/// Prefix of the keys of all objects of a resource in a scope, optionally in one namespace.
 pub fn key_prefix(resource: &str, scope: &Scope, namespace: Option<&str>) -> String {
     match namespace {
         Some(namespace) => format!("{resource}/{}/{namespace}/", scope.as_str()),

@@ -1,7 +1,7 @@
-//! The semantics of a Kubernetes-style API, without I/O: what a request means, what an object may look like, what an
-//! answer says. It knows no kind, no clock, no randomness and no socket; time, ids and seeds are arguments.
+//! Semantics of a Kubernetes-style API, without I/O: request parsing, validation, decisions on writes, and response
+//! documents. It contains no kind and uses no clock, randomness or socket; time, ids and random bytes are arguments.
 //!
-//! A service describes its kinds by [`kind::Resource`] and [`kind::Kind`]; [`verbs`] decides what a command changes.
+//! A service describes its kinds by [`kind::Resource`] and [`kind::Kind`]; [`verbs`] computes what a command changes.
 
 pub mod access;
 pub mod command;

@@ -1,4 +1,4 @@
-//! Lists: which state a list shows, how its pages hang together, how its body is written ([`document`]).
+//! Lists: the state to return, continue tokens, and the encoding of list documents ([`document`]).
 
 pub mod document;
 
@@ -12,27 +12,26 @@ use crate::{
     refusal::{Cause, Reason, Refusal, Status},
 };
 
-/// Which state a list shows.
+/// The state that a list returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Snapshot {
-    /// The most recent.
+    /// The latest state.
     Latest,
-    /// Any that has reached this revision; 0: any at all.
+    /// Any state of at least this revision; 0 allows any.
     NotOlderThan(u64),
-    /// That of this very revision; if it is gone, [`expired_list`].
+    /// The state at exactly this revision; if compacted, [`expired_list`].
     Exact(u64),
-    /// A later page.
+    /// A page after the first.
     Continue {
-        /// Of the state of this revision, and if it is gone [`expired_continue`]; `None`: of the
-        /// most recent.
+        /// The revision of the first page (if compacted, [`expired_continue`]); `None` for the latest state.
         revision: Option<u64>,
-        /// The page starts after this key.
+        /// Key after which the page starts.
         after: String,
     },
 }
 
-/// Which state a list request asks for. `prefix` is common to all keys that it may see: no continue
-/// token leads out of it. The options agree with each other: [`ListOptions::parse`] saw to it.
+/// Returns the state that a list request asks for. `prefix` is the common prefix of all keys that the request may read;
+/// a continue token for another prefix is rejected. `options` must be consistent, as [`ListOptions::parse`] ensures.
 pub fn snapshot(options: &ListOptions, prefix: &str) -> Result<Snapshot, Refusal> {
     if let Some(token) = options.continue_token.as_deref() {
         let ContinueToken { revision, after } = ContinueToken::decode(token)?;
@@ -45,23 +44,22 @@ pub fn snapshot(options: &ListOptions, prefix: &str) -> Result<Snapshot, Refusal
         (ResourceVersion::Unset, _) => Snapshot::Latest,
         (ResourceVersion::Any, _) => Snapshot::NotOlderThan(0),
         (ResourceVersion::At(revision), Some(VersionMatch::Exact)) => Snapshot::Exact(revision),
-        // Its pages must agree with each other, so the first one says which state they show.
+        // The pages of a list must be consistent, so the first page fixes the revision.
         (ResourceVersion::At(revision), None) if options.limit.is_some() => Snapshot::Exact(revision),
         (ResourceVersion::At(revision), _) => Snapshot::NotOlderThan(revision),
     })
 }
 
-/// The place between two pages of a list. Clients hand its text back and know nothing of its
-/// inside.
+/// Position between two pages of a list. Its text is opaque to clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContinueToken {
-    /// The revision of the first page; `None`: the rest comes from the most recent state.
+    /// Revision of the first page; `None` to continue in the latest state.
     pub revision: Option<u64>,
-    /// The key of the last item that was sent.
+    /// Key of the last item sent.
     pub after: String,
 }
 
-/// The inside of a token, in the form that kube-apiserver gave it.
+/// Content of a token, in the format of kube-apiserver.
 #[derive(Serialize, Deserialize)]
 struct TokenText<'a> {
     v: &'a str,
@@ -69,35 +67,35 @@ struct TokenText<'a> {
     start: String,
 }
 
-/// What kube-apiserver calls the form of its tokens.
+/// Version of the token format.
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 
 impl ContinueToken {
-    /// The token that continues after this key in the state of `revision`.
+    /// Encodes a token that continues after this key in the state of `revision`.
     pub fn encode(revision: u64, after_key: &str) -> String {
-        // A revision beyond 2^63 is no revision; the most recent state is the honest answer to it.
+        // Revisions beyond 2^63 do not occur; if one did, the list would continue in the latest state.
         Self::write(i64::try_from(revision).unwrap_or(-1), after_key)
     }
 
-    /// The token that continues after this key in the state that is the most recent then.
+    /// Encodes a token that continues after this key in the latest state.
     pub fn encode_latest(after_key: &str) -> String {
         Self::write(-1, after_key)
     }
 
     fn write(rv: i64, after_key: &str) -> String {
-        // The smallest key after this one, which is where the next page starts.
+        // The smallest key after `after_key`, at which the next page starts.
         let text = TokenText { v: TOKEN_VERSION, rv, start: format!("{after_key}\0") };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&text).expect("text and numbers are always JSON"))
     }
 
-    /// Reads a token back, or refuses it with 400.
+    /// Decodes a token; 400 if it is malformed.
     pub fn decode(token: &str) -> Result<Self, Refusal> {
         if token.len() > CONTINUE_TOKEN_BYTES_MAX {
             return Err(invalid_token("it is too long"));
         }
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid_token("it is not base64"))?;
         let Ok(text) = serde_json::from_slice::<TokenText<'_>>(&bytes) else {
-            return Err(invalid_token("it is not one of this server's"));
+            return Err(invalid_token("it was not issued by this server"));
         };
         if text.v != TOKEN_VERSION {
             return Err(invalid_token("its version is unknown"));
@@ -116,8 +114,7 @@ fn invalid_token(why: &str) -> Refusal {
     Refusal::bad_request(format!("invalid continue token: {why}"))
 }
 
-/// 410: the state that a continue token belongs to is gone. `fresh_token` continues in the most
-/// recent one.
+/// 410: the state of a continue token has been compacted. `fresh_token` continues in the latest state.
 pub fn expired_continue(fresh_token: String) -> Status {
     let refusal = Refusal::new(
         Reason::Expired,
@@ -131,12 +128,12 @@ pub fn expired_continue(fresh_token: String) -> Status {
     status
 }
 
-/// 410: the state of the very revision that was asked for is gone.
+/// 410: the state of the requested revision has been compacted.
 pub fn expired_list() -> Refusal {
     Refusal::new(Reason::Expired, "The resourceVersion for the provided list is too old.")
 }
 
-/// 504: no state has reached the revision that was asked for. Reflectors look for the cause.
+/// 504: the requested revision is in the future. Reflectors of client-go check for the cause.
 pub fn too_large(requested: u64, current: u64) -> Refusal {
     let message = format!("Timeout: Too large resource version: {requested}, current: {current}");
     let mut refusal = Refusal::new(Reason::Timeout, message).retry_after(1);
@@ -148,19 +145,19 @@ pub fn too_large(requested: u64, current: u64) -> Refusal {
     refusal
 }
 
-/// The metadata of a list.
+/// Metadata of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListMeta {
-    /// The revision of the state that it shows; 0: it shows what was never stored.
+    /// Revision of the state; 0 if the list was not read from the store.
     pub resource_version: u64,
-    /// Where the next page starts; `None`: this is the last.
+    /// Token for the next page; `None` for the last page.
     pub continue_token: Option<String>,
-    /// How many items are left for later pages, where that is known.
+    /// Number of items on later pages, if known.
     pub remaining: Option<u64>,
 }
 
 impl ListMeta {
-    /// As it stands on the wire.
+    /// Encodes the metadata.
     pub fn to_value(&self) -> Value {
         let mut fields = Map::new();
         if self.resource_version > 0 {

@@ -1,18 +1,17 @@
-//! Who owns which field: `metadata.managedFields` and server-side apply (KEP-555, structured-merge-diff).
+//! Field ownership: `metadata.managedFields` and server-side apply (KEP-555, structured-merge-diff).
 //!
-//! An [`Endpoint`] is where objects of a kind are written. For every write that is no apply, [`Endpoint::update`] says what
-//! the object's entries are afterwards; [`Endpoint::apply`] merges a configuration into an object and says both. They work on
-//! JSON, know nothing of defaults, validation or storage, and do nothing but compute.
+//! An [`Endpoint`] is the main resource or a subresource of a kind. [`Endpoint::update`] computes the entries after a
+//! write other than apply; [`Endpoint::apply`] merges a configuration into an object and computes object and entries.
+//! Both are pure functions on JSON, without defaulting, validation and storage.
 //!
-//! Below that: [`FieldSet`] is a set of paths and its encoding, [`Schema`] says how a kind's objects are merged,
-//! [`Typed`] is an object with its schema.
+//! The layers below: [`FieldSet`] is a set of paths with its encoding, [`Schema`] describes how objects of a kind are
+//! merged, [`Typed`] is an object with its schema.
 //!
-//! One version of each kind is served: entries of other versions are dropped when the object changes.
+//! Each kind is served in one version; entries of other versions are dropped when the object changes.
 //!
-//! Where this is not as Kubernetes is: an applier who comes to own what is there already gets a time; the oldest updaters
-//! are merged without a loss where times are equal; fields that a schema no longer declares do not keep an object from being
-//! applied to; all undeclared fields of a configuration are named, not only the first; large numbers in the keys of lists
-//! are exact.
+//! Differences from Kubernetes: an applier that becomes owner of existing values gets a time; the oldest update entries
+//! are merged without loss if their times are equal; fields that the schema no longer declares do not prevent an apply;
+//! all undeclared fields of a configuration are reported, not only the first; large numbers in list keys are exact.
 
 mod codec;
 mod conflict;

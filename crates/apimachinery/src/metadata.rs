@@ -1,5 +1,5 @@
-//! Rules of metadata: names, labels, annotations, finalizers, owners
-//! (`k8s.io/apimachinery/pkg/api/validation` and `pkg/util/validation`, whose words clients may know).
+//! Validation of metadata: names, labels, annotations, finalizers, owner references. Messages are those of
+//! `k8s.io/apimachinery/pkg/api/validation` and `pkg/util/validation`.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -15,17 +15,17 @@ use crate::{
     object::{ObjectMeta, OwnerReference},
 };
 
-/// The letters of generated names: no vowels, so no words.
+/// Alphabet of generated suffixes, without vowels to avoid forming words.
 const GENERATED_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 const IMMUTABLE: &str = "field is immutable";
 
-/// Keeps dependents when the object goes.
+/// Finalizer: keep the dependents when the object is deleted.
 pub const FINALIZER_ORPHAN: &str = "orphan";
-/// Deletes dependents before the object.
+/// Finalizer: delete the dependents before the object.
 pub const FINALIZER_FOREGROUND: &str = "foregroundDeletion";
 
-/// The faults of a new object's metadata.
+/// Validates the metadata of a new object.
 pub fn validate_create(meta: &ObjectMeta, resource: &Resource) -> Vec<Fault> {
     let mut faults = Vec::new();
     validate_names(meta, resource, &mut faults);
@@ -33,14 +33,14 @@ pub fn validate_create(meta: &ObjectMeta, resource: &Resource) -> Vec<Fault> {
     faults
 }
 
-/// The faults of changed metadata. What the server keeps by itself has been restored before.
+/// Validates changed metadata. System fields have been restored before.
 pub fn validate_update(old: &ObjectMeta, new: &ObjectMeta) -> Vec<Fault> {
     let mut faults = Vec::new();
     validate_rest(new, &mut faults);
     let path = Path::new("metadata");
     let added = added_finalizers(&old.finalizers, &new.finalizers);
     if old.deletion_timestamp.is_some() && !added.is_empty() {
-        // The set as Go prints it.
+        // Formatted as a Go slice.
         let list = added.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
         let detail = format!(
             "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"
@@ -65,7 +65,7 @@ pub fn validate_update(old: &ObjectMeta, new: &ObjectMeta) -> Vec<Fault> {
     faults
 }
 
-/// Removes repeated owners, as Kubernetes does: their uids.
+/// Removes duplicate owner references, as Kubernetes does, and returns the uids of those removed.
 pub fn drop_repeated_owners(meta: &mut ObjectMeta) -> Vec<String> {
     let mut seen: HashSet<&OwnerReference> = HashSet::new();
     let repeated: Vec<bool> = meta.owner_references.iter().map(|owner| !seen.insert(owner)).collect();
@@ -74,13 +74,13 @@ pub fn drop_repeated_owners(meta: &mut ObjectMeta) -> Vec<String> {
     gone.map(|owner| owner.uid).collect()
 }
 
-/// The finalizers in `new` that are not in `old`.
+/// Returns the finalizers in `new` that are not in `old`.
 pub fn added_finalizers<'a>(old: &[String], new: &'a [String]) -> BTreeSet<&'a String> {
     let old: HashSet<&String> = old.iter().collect();
     new.iter().filter(|name| !old.contains(name)).collect()
 }
 
-/// Warnings of finalizers, new ones, whose names others might think of too.
+/// Returns warnings about new finalizers without a domain-qualified name.
 pub fn finalizer_warnings(old: &[String], new: &[String]) -> Vec<String> {
     let is_common = |name: &str| [FINALIZER_ORPHAN, FINALIZER_FOREGROUND, "kubernetes"].contains(&name);
     let bare = added_finalizers(old, new).into_iter().filter(|name| !name.contains('/') && !is_common(name));
@@ -118,7 +118,7 @@ fn validate_names(meta: &ObjectMeta, resource: &Resource, faults: &mut Vec<Fault
     }
 }
 
-/// Whether names can begin like this. A `-` at the end is what most bases have, and what no name may have.
+/// Checks a `generateName`. A trailing `-` is allowed, although no name may end with it.
 fn check_base(base: &str, names: Names) -> Result<(), String> {
     match base.strip_suffix('-') {
         _ if base.is_empty() => Ok(()),
@@ -127,10 +127,10 @@ fn check_base(base: &str, names: Names) -> Result<(), String> {
     }
 }
 
-/// Whether an object whose names are of this form can have this one.
+/// Checks a name against the rule of its kind.
 ///
 /// # Errors
-/// Why it cannot.
+/// Returns the reason, worded as Kubernetes does.
 pub fn check_name(name: &str, names: Names) -> Result<(), String> {
     match names {
         Names::Subdomain => is_dns_subdomain(name),
@@ -139,7 +139,7 @@ pub fn check_name(name: &str, names: Names) -> Result<(), String> {
     }
 }
 
-/// Kubernetes' `IsPathSegmentName`, and no longer than other names.
+/// As `IsPathSegmentName` of Kubernetes, plus a length limit.
 fn is_path_segment(name: &str) -> Result<(), String> {
     if [".", ".."].contains(&name) {
         return Err(format!("may not be '{name}'"));
@@ -176,7 +176,7 @@ fn validate_rest(meta: &ObjectMeta, faults: &mut Vec<Fault>) {
 fn validate_annotations(meta: &ObjectMeta, faults: &mut Vec<Fault>) {
     let path = || Path::new("metadata").child("annotations");
     for key in meta.annotations.keys() {
-        // Upper case was once allowed in the prefix, and is for ever.
+        // Kubernetes once allowed upper case in the prefix, and still does.
         if let Err(why) = is_qualified_name(&key.to_ascii_lowercase()) {
             faults.push(Fault::invalid(path(), key.as_str(), &why));
         }
@@ -212,7 +212,7 @@ fn validate_owners(owners: &[OwnerReference], path: &Path, faults: &mut Vec<Faul
             }
         }
     }
-    // However many there are, two of them say all that there is to say.
+    // Two controllers are enough for the message, so further ones are not looked for.
     let mut controllers = owners.iter().filter(|owner| owner.controller == Some(true));
     if let (Some(first), Some(second)) = (controllers.next(), controllers.next()) {
         let name = |owner: &OwnerReference| {
@@ -228,14 +228,15 @@ fn validate_owners(owners: &[OwnerReference], path: &Path, faults: &mut Vec<Faul
     }
 }
 
-/// The field manager of a request that names none: its `User-Agent` up to the first `/`, as far as it can be a name.
+/// Derives a field manager from the `User-Agent` of a request without one: the part before the first `/`, without
+/// control characters, truncated to [`MANAGER_BYTES_MAX`].
 pub fn manager_of_agent(user_agent: &str) -> String {
     let program = user_agent.split('/').next().unwrap_or_default();
     let printable: String = program.chars().filter(|c| !c.is_control()).collect();
     printable[..printable.floor_char_boundary(MANAGER_BYTES_MAX)].to_owned()
 }
 
-/// What is wrong with the name of a field manager.
+/// Validates the name of a field manager.
 pub(crate) fn manager_fault(name: &str, path: Path) -> Option<Fault> {
     if name.len() > MANAGER_BYTES_MAX {
         return Some(Fault::too_long(path, &format!("may not be more than {MANAGER_BYTES_MAX} bytes")));
@@ -244,14 +245,14 @@ pub(crate) fn manager_fault(name: &str, path: Path) -> Option<Fault> {
     (!printable).then(|| Fault::invalid(path, name, "should only contain printable characters"))
 }
 
-/// What a text must look like, in the words of Kubernetes: a sentence, examples, and a regular expression that is only
-/// told, not run.
+/// Formats a validation message as Kubernetes does: a sentence, examples, and a regular expression. The expression is
+/// documentation only; it is not evaluated.
 fn must(sentence: &str, examples: &[&str], regex: &str) -> String {
     let examples = examples.iter().map(|example| format!("'{example}', ")).collect::<Vec<_>>().join(" or ");
     format!("{sentence} (e.g. {examples}regex used for validation is '{regex}')")
 }
 
-/// Lower case letters, digits, `-` and `.`; up to 253 characters (RFC 1123).
+/// Checks for a DNS subdomain: lower case letters, digits, `-` and `.`; up to 253 characters (RFC 1123).
 pub fn is_dns_subdomain(text: &str) -> Result<(), String> {
     if text.len() > SUBDOMAIN_BYTES_MAX {
         return Err(too_long(SUBDOMAIN_BYTES_MAX));
@@ -267,7 +268,7 @@ pub fn is_dns_subdomain(text: &str) -> Result<(), String> {
     ))
 }
 
-/// Lower case letters, digits and `-`; up to 63 characters (RFC 1123).
+/// Checks for a DNS label: lower case letters, digits and `-`; up to 63 characters (RFC 1123).
 pub fn is_dns_label(text: &str) -> Result<(), String> {
     if text.len() > LABEL_BYTES_MAX {
         return Err(too_long(LABEL_BYTES_MAX));
@@ -293,7 +294,7 @@ const QUALIFIED: &str = "must consist of alphanumeric characters, '-', '_' or '.
 const QUALIFIED_EXAMPLES: &[&str] = &["MyName", "my.name", "123-abc"];
 const QUALIFIED_REGEX: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 
-/// `name` or `prefix/name`, as keys of labels.
+/// Checks for a label key: `name` or `prefix/name`.
 pub fn is_qualified_name(text: &str) -> Result<(), String> {
     let name = match text.split_once('/') {
         None => text,
@@ -315,7 +316,7 @@ pub fn is_qualified_name(text: &str) -> Result<(), String> {
     }
 }
 
-/// A label's value: empty, or up to 63 letters, digits, `-`, `_` and `.`.
+/// Checks for a label value: empty, or up to 63 letters, digits, `-`, `_` and `.`.
 pub fn is_label_value(text: &str) -> Result<(), String> {
     if text.len() > LABEL_BYTES_MAX {
         return Err(too_long(LABEL_BYTES_MAX));
@@ -336,7 +337,7 @@ fn is_label_characters(text: &str) -> bool {
     text.bytes().all(inner) && edge(text.chars().next()) && edge(text.chars().next_back())
 }
 
-/// A name from `generateName`: the base, cut if need be, and five letters.
+/// Generates a name: `base`, truncated to [`GENERATED_BASE_BYTES_MAX`], and five random characters.
 pub fn generate_name(base: &str, random: [u8; 5]) -> String {
     let end = base.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= GENERATED_BASE_BYTES_MAX);
     let mut name = base[..end.last().unwrap_or(0)].to_owned();

@@ -1,7 +1,7 @@
-//! Which representation a client gets, picked from its `Accept` header.
+//! Content negotiation by the `Accept` header.
 //!
-//! The header is read by hand: real clients send media types with `@`, parameters in any order, and
-//! clauses (Protobuf, CBOR) that are to be passed over rather than refused.
+//! The header is parsed by hand: real clients send media types with `@`, parameters in any order, and clauses
+//! (Protobuf, CBOR) that must be ignored instead of rejected.
 
 mod indent;
 
@@ -17,30 +17,29 @@ use crate::{
     refusal::{Reason, Refusal},
 };
 
-/// How an object, a list or the events of a watch are written.
+/// Representation of an object, a list or the events of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Representation {
-    /// As they are, in JSON.
+    /// Objects in JSON.
     Json,
-    /// As they are, in YAML.
+    /// Objects in YAML.
     Yaml,
-    /// As rows of a table, in JSON.
+    /// Table rows, in JSON.
     Table {
-        /// Whether as `meta.k8s.io/v1beta1` instead of `v1`.
+        /// `meta.k8s.io/v1beta1` instead of `v1`.
         v1beta1: bool,
-        /// What a row says of its object beside the cells.
+        /// The object in a row besides the cells.
         include: IncludeObject,
     },
-    /// Metadata alone, in JSON.
+    /// Partial metadata, in JSON.
     Partial {
-        /// Whether as `meta.k8s.io/v1beta1` instead of `v1`.
+        /// `meta.k8s.io/v1beta1` instead of `v1`.
         v1beta1: bool,
     },
 }
 
 impl Representation {
-    /// The `Content-Type` of the answer. A table's is that of plain JSON: its `kind` says what it
-    /// is.
+    /// The `Content-Type` of the response. Tables have that of plain JSON; clients recognize them by `kind`.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Yaml => YAML,
@@ -49,15 +48,15 @@ impl Representation {
     }
 }
 
-/// What a row of a table says of its object beside the cells (query parameter `includeObject`).
+/// The object in a table row besides the cells (query parameter `includeObject`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IncludeObject {
-    /// Its metadata.
+    /// Only metadata.
     #[default]
     Metadata,
-    /// All of it.
+    /// The whole object.
     Object,
-    /// Nothing.
+    /// No object.
     None,
 }
 
@@ -76,19 +75,19 @@ impl IncludeObject {
     }
 }
 
-/// The shape of an answer; not each comes in each representation.
+/// Type of a response; not every type has every representation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// One object.
     Object,
-    /// A list.
+    /// A list of objects.
     List,
-    /// A stream of events.
+    /// A stream of watch events.
     Watch,
 }
 
-/// Picks the representation of an answer: the first that the client lists and that can be served;
-/// 406 if there is none. A client without wishes gets JSON.
+/// Selects the representation of a response: the client's first choice that can be served; 406 if there is none. The
+/// default is JSON.
 pub fn negotiate(accept: Option<&str>, shape: Shape, query: &Query) -> Result<Representation, Refusal> {
     let clauses = clauses(accept);
     let picked = clauses.iter().find_map(|clause| representation(clause, shape));
@@ -123,19 +122,19 @@ fn representation(clause: &Clause<'_>, shape: Shape) -> Option<Representation> {
     }
 }
 
-/// The forms of discovery at `/apis` and `/api`.
+/// Formats of discovery at `/apis` and `/api`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiscoveryForm {
-    /// One document per group and per version.
+    /// One document per group and version.
     Legacy,
-    /// All in one, as `apidiscovery.k8s.io/v2`.
+    /// One document, as `apidiscovery.k8s.io/v2`.
     AggregatedV2,
-    /// All in one, as `apidiscovery.k8s.io/v2beta1`.
+    /// One document, as `apidiscovery.k8s.io/v2beta1`.
     AggregatedV2Beta1,
 }
 
 impl DiscoveryForm {
-    /// The `Content-Type` of the answer, to the letter: clients compare it as text.
+    /// The `Content-Type` of the response. Must be exactly this text, because clients compare it as text.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Legacy => JSON,
@@ -145,8 +144,7 @@ impl DiscoveryForm {
     }
 }
 
-/// Picks the form of discovery: the first that the client lists and that can be served; 406 if
-/// there is none.
+/// Selects the format of discovery: the client's first choice that can be served; 406 if there is none.
 pub fn negotiate_discovery(accept: Option<&str>) -> Result<DiscoveryForm, Refusal> {
     clauses(accept).iter().find_map(discovery_form).ok_or_else(not_acceptable)
 }
@@ -165,15 +163,14 @@ fn discovery_form(clause: &Clause<'_>) -> Option<DiscoveryForm> {
     }
 }
 
-/// The index of the one among these media types that the client likes best; 406 if there is none.
-/// Parameters do not count; without wishes, and for a wildcard, it is the first that fits.
+/// Returns the index of the client's first choice among the media types; 406 if there is none. Parameters are ignored;
+/// without a header, and for a wildcard, the first media type that matches is used.
 pub fn accepts(accept: Option<&str>, media: &[&str]) -> Result<usize, Refusal> {
     let picked = clauses(accept).iter().find_map(|clause| media.iter().position(|media| clause.matches(media)));
     picked.ok_or_else(|| only(media))
 }
 
-/// Whether the client takes a body in gzip, as its `Accept-Encoding` says, and no less gladly than
-/// as it is.
+/// True if the client accepts gzip (`Accept-Encoding`) with at least the quality of `identity`.
 pub fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
     let clauses: Vec<Clause<'_>> =
         accept_encoding.unwrap_or_default().split(',').take(MEDIA_TYPES_MAX).filter_map(Clause::read).collect();
@@ -185,8 +182,7 @@ pub fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
     gzip > 0 && gzip >= quality(&["identity"])
 }
 
-/// Whether JSON is to be indented: the query parameter `pretty` says so, or says nothing and the
-/// client is one that people look at.
+/// True if JSON should be indented: the query parameter `pretty` decides; without it, true for browsers, curl and Wget.
 pub fn pretty(query: &Query, user_agent: Option<&str>) -> bool {
     match query.get("pretty") {
         Some(value) if !value.is_empty() => matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True"),
@@ -194,8 +190,7 @@ pub fn pretty(query: &Query, user_agent: Option<&str>) -> bool {
     }
 }
 
-/// JSON as YAML, for those who asked for it. What nests so deep that YAML would be far longer stays JSON, which is YAML
-/// too.
+/// Encodes a value as YAML. A value whose YAML exceeds the limits of layout is encoded as JSON, which is valid YAML.
 pub fn to_yaml(value: &Value) -> Result<String, Refusal> {
     let json = value.to_string();
     let mut yaml = Layout::of(json.len());
@@ -203,18 +198,18 @@ pub fn to_yaml(value: &Value) -> Result<String, Refusal> {
         Ok(()) => Ok(yaml.text),
         Err(_) if yaml.is_full => Ok(json),
         Err(error) => {
-            let message = format!("the answer cannot be written as YAML: {error}");
+            let message = format!("the response cannot be encoded as YAML: {error}");
             Err(Refusal::new(Reason::InternalError, message))
         }
     }
 }
 
-/// How long JSON of this length may become by being laid out for people.
+/// Maximum size of indented JSON or YAML for JSON of this length.
 fn layout_bytes_max(json_bytes: usize) -> usize {
     LAYOUT_BYTES_MIN.max(json_bytes.saturating_mul(LAYOUT_GROWTH_MAX))
 }
 
-/// A text that is written up to a limit.
+/// A text with a size limit.
 struct Layout {
     text: String,
     bytes_max: usize,
@@ -249,7 +244,7 @@ fn only(media: &[&str]) -> Refusal {
     Refusal::new(Reason::NotAcceptable, format!("only the following media types are accepted: {}", media.join(", ")))
 }
 
-/// One wish of an `Accept` header.
+/// A clause of an `Accept` header.
 #[derive(Debug)]
 struct Clause<'a> {
     media_type: &'a str,
@@ -258,8 +253,8 @@ struct Clause<'a> {
     quality: u32,
 }
 
-/// The wishes of an `Accept` header, the dearest first. Those of equal quality keep their order,
-/// but for wildcards, which come after what is named. A header that wishes nothing wishes anything.
+/// Parses an `Accept` header, highest quality first. Clauses of equal quality keep their order, except that wildcards
+/// follow specific types. An empty header accepts everything.
 fn clauses(accept: Option<&str>) -> Vec<Clause<'_>> {
     let accept = accept.map(str::trim).filter(|accept| !accept.is_empty()).unwrap_or("*/*");
     let mut clauses: Vec<Clause<'_>> = accept.split(',').take(MEDIA_TYPES_MAX).filter_map(Clause::parse).collect();
@@ -268,12 +263,12 @@ fn clauses(accept: Option<&str>) -> Vec<Clause<'_>> {
 }
 
 impl<'a> Clause<'a> {
-    /// Reads a clause that wishes for something; `None` for one that refuses what it names (`q=0`).
+    /// Parses a clause; `None` if it is empty or excludes its media type (`q=0`).
     fn parse(text: &'a str) -> Option<Self> {
         Self::read(text).filter(|clause| clause.quality > 0)
     }
 
-    /// Reads a clause; `None` for one that names nothing.
+    /// Parses a clause; `None` if it is empty.
     fn read(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let media_type = parts.next().filter(|media_type| !media_type.is_empty())?;
@@ -301,7 +296,7 @@ impl<'a> Clause<'a> {
     }
 }
 
-/// A quality in thousandths; what is none counts as the highest, as for a client that gave none.
+/// Parses a quality in thousandths; a malformed one counts as 1000, as if absent.
 fn thousandths(quality: &str) -> u32 {
     let Some((whole, fraction)) = quality.split_once('.').or(Some((quality, ""))) else {
         return 1000;

@@ -7,56 +7,56 @@ use serde_json::{Map, Value};
 
 use crate::time::Time;
 
-/// What most objects need as JSON text, in bytes: written into less, it would be moved several times.
+/// Initial capacity of the buffer for an object's JSON, in bytes. Most objects fit, so the buffer rarely grows.
 const TYPICAL_BYTES: usize = 1024;
 
-/// `meta.k8s.io/v1 ObjectMeta`, as far as a server without kubelets needs it.
+/// `meta.k8s.io/v1 ObjectMeta`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ObjectMeta {
-    /// Annotations: anything, for tools.
+    /// Annotations: free-form metadata for tools.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "or_default")]
     pub annotations: BTreeMap<String, String>,
-    /// When it was created.
+    /// Time of creation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creation_timestamp: Option<Time>,
-    /// Always 0 once deletion began: no kind here is deleted gracefully.
+    /// Always 0 once deletion has begun: no kind here has a grace period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_grace_period_seconds: Option<i64>,
-    /// When its deletion began; it ends with the last finalizer.
+    /// Time at which deletion began. The object is deleted when its last finalizer is removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_timestamp: Option<Time>,
-    /// Who must agree before it goes.
+    /// Finalizers: the object is deleted only when this list is empty.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
     pub finalizers: Vec<String>,
-    /// The prefix of a generated name.
+    /// Prefix of a generated name.
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub generate_name: String,
-    /// Counts the changes of the desired state.
+    /// Number of changes of the desired state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
-    /// Labels: for selectors.
+    /// Labels, which selectors match.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "or_default")]
     pub labels: BTreeMap<String, String>,
-    /// Who set which field.
+    /// Field ownership by manager.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
     pub managed_fields: Vec<Value>,
-    /// The name.
+    /// Name, unique among the objects of the resource in one namespace.
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub name: String,
-    /// The namespace; empty for cluster-scoped kinds.
+    /// Namespace; empty for cluster-scoped kinds.
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub namespace: String,
-    /// Who owns it.
+    /// Owners of the object, for garbage collection.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
     pub owner_references: Vec<OwnerReference>,
-    /// The revision of this version, a decimal number; empty before it is stored.
+    /// Revision of the commit that wrote this version, a decimal number; empty before it is stored.
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub resource_version: String,
-    /// Long obsolete in Kubernetes; accepted and dropped.
+    /// Deprecated in Kubernetes; accepted and dropped.
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub self_link: String,
-    /// Identifies this incarnation of the name for ever.
+    /// Unique id of this object; a later object of the same name has another.
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub uid: String,
 }
@@ -67,10 +67,10 @@ pub struct ObjectMeta {
 pub struct OwnerReference {
     /// Group and version of the owner.
     pub api_version: String,
-    /// Whether the owner's deletion in the foreground waits for this object.
+    /// If true, foreground deletion of the owner waits until this object is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_owner_deletion: Option<bool>,
-    /// Whether the owner is the managing controller.
+    /// True if the owner is the managing controller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub controller: Option<bool>,
     /// Kind of the owner.
@@ -81,12 +81,12 @@ pub struct OwnerReference {
     pub uid: String,
 }
 
-/// JSON `null` stands for the empty value, as it does for Go.
+/// Reads JSON `null` as the empty value, as Go's decoder does.
 fn or_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(de: D) -> Result<T, D::Error> {
     Option::<T>::deserialize(de).map(Option::unwrap_or_default)
 }
 
-/// An object as JSON text without its resourceVersion: what can be encoded before it is known.
+/// An object as JSON text without its resourceVersion, so that it can be encoded before the revision is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     before: Vec<u8>,
@@ -94,14 +94,14 @@ pub struct Template {
 }
 
 impl Template {
-    /// The text with this resourceVersion; the same as [`Object::to_bytes`] of an object that has it.
+    /// Returns the text with this resourceVersion, equal to [`Object::to_bytes`] of an object that has it.
     pub fn with_version(&self, version: &str) -> Vec<u8> {
         [&self.before, version.as_bytes(), &self.after].concat()
     }
 }
 
-/// An object of any kind. `apiVersion`, `kind` and `metadata` are fields of their own; `fields` holds the others
-/// (`spec`, `status`).
+/// An object of any kind. `apiVersion`, `kind` and `metadata` are separate fields; `fields` holds the others (`spec`,
+/// `status`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Object {
     /// Group and version.
@@ -110,13 +110,13 @@ pub struct Object {
     pub kind: String,
     /// Metadata.
     pub metadata: ObjectMeta,
-    /// Fields of the metadata that this version of the program does not know: a newer one has stored them. They are kept.
+    /// Metadata fields that this version of the program does not know, stored by a newer version. They are kept.
     pub unknown_metadata: Map<String, Value>,
-    /// Everything else at the top level.
+    /// All other fields at the top level.
     pub fields: Map<String, Value>,
 }
 
-/// Takes the fields out that [`ObjectMeta`] does not have.
+/// Removes from `metadata` and returns the fields that [`ObjectMeta`] does not have.
 fn without_known(metadata: &mut Map<String, Value>) -> Map<String, Value> {
     let is_known = |name: &str| {
         matches!(
@@ -146,7 +146,7 @@ fn without_known(metadata: &mut Map<String, Value>) -> Map<String, Value> {
 }
 
 impl Object {
-    /// Splits a JSON object; the error says what has the wrong type.
+    /// Builds an object from a JSON object; the error names the value of the wrong type.
     pub fn from_value(value: Value) -> Result<Self, serde_json::Error> {
         let mut fields = match value {
             Value::Object(fields) => fields,
@@ -170,17 +170,17 @@ impl Object {
         Ok(Self { api_version, kind, metadata, unknown_metadata, fields })
     }
 
-    /// Reads back what [`Object::to_bytes`] wrote.
+    /// Reads JSON written by [`Object::to_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         Self::from_value(serde_json::from_slice(bytes)?)
     }
 
-    /// As JSON.
+    /// Returns the object as JSON.
     pub fn to_value(&self) -> Value {
         self.to_value_without("")
     }
 
-    /// As JSON, without the field `name` at the top level.
+    /// Returns the object as JSON, without the top-level field `name`.
     pub fn to_value_without(&self, name: &str) -> Value {
         let metadata = self.metadata_value();
         let others = self.fields.iter().filter(|(other, _)| *other != name);
@@ -199,27 +199,27 @@ impl Object {
         metadata
     }
 
-    /// As JSON text, keys in order.
+    /// Encodes the object as JSON text, keys in order.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(TYPICAL_BYTES);
-        serde_json::to_writer(&mut bytes, self).expect("keys are strings and nothing in an object refuses to be JSON");
+        serde_json::to_writer(&mut bytes, self).expect("keys are strings and every value is JSON");
         bytes
     }
 
-    /// The length of what [`Object::to_bytes`] writes.
+    /// Length of the text that [`Object::to_bytes`] returns, in bytes.
     pub fn encoded_len(&self) -> usize {
         let mut length = Length(0);
-        serde_json::to_writer(&mut length, self).expect("keys are strings and nothing in an object refuses to be JSON");
+        serde_json::to_writer(&mut length, self).expect("keys are strings and every value is JSON");
         length.0
     }
 
-    /// As JSON text in which the resourceVersion, a number, is left out; `None` if there are fields of the metadata that this
-    /// version does not know: they stand anywhere among the others.
+    /// Encodes the object as JSON text without the resourceVersion. Returns `None` if the object has unknown metadata
+    /// fields, because these may be anywhere among the others.
     pub fn to_template(&mut self) -> Option<Template> {
         if !self.unknown_metadata.is_empty() {
             return None;
         }
-        // Behind the resourceVersion stands the uid and nothing else.
+        // After the resourceVersion, only the uid follows.
         self.metadata.self_link.clear();
         let version = std::mem::replace(&mut self.metadata.resource_version, "0".to_owned());
         let text = |value: &str| serde_json::to_string(value).expect("a string is JSON");
@@ -248,12 +248,12 @@ impl Object {
         Some(Template { before, after })
     }
 
-    /// The field `name` at the top level; `null` if there is none.
+    /// The top-level field `name`; `null` if absent.
     pub fn field(&self, name: &str) -> &Value {
         self.fields.get(name).unwrap_or(&Value::Null)
     }
 
-    /// Sets or, with `null`, removes a field at the top level.
+    /// Sets a top-level field, or removes it if `value` is `null`.
     pub fn set_field(&mut self, name: &str, value: Value) {
         if value.is_null() {
             self.fields.remove(name);
@@ -262,7 +262,7 @@ impl Object {
         }
     }
 
-    /// A string inside, by JSON pointer below the top-level fields (`/status/phase`); empty if there is none.
+    /// The string at a JSON pointer below the top level (`/status/phase`); empty if there is none.
     pub fn text(&self, pointer: &str) -> &str {
         let mut parts = pointer.trim_start_matches('/').splitn(2, '/');
         let top = self.field(parts.next().unwrap_or_default());
@@ -273,13 +273,13 @@ impl Object {
         .unwrap_or_default()
     }
 
-    /// Whether its deletion has begun.
+    /// True if deletion has begun.
     pub fn is_terminating(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
     }
 }
 
-/// Counts what is written.
+/// A writer that counts bytes.
 struct Length(usize);
 
 impl io::Write for Length {

@@ -1,43 +1,43 @@
-//! Which changes of an object, and which refusals, make an event. The form of the event and how often it is written are the
-//! recorder's.
+//! Rules for events: which changes and failed requests are reported. The recorder builds the Event objects and limits
+//! their rate.
 
 use std::sync::Arc;
 
 use crate::{command::Scope, object::Object};
 
-/// Something that happened to an object and that an event reports.
+/// A fact about an object that an event reports.
 #[derive(Clone, Debug)]
 pub struct Occurrence {
-    /// The object, as it was then.
+    /// The object at that time.
     pub regarding: Arc<Object>,
-    /// The tenant of the object.
+    /// The scope of the object.
     pub scope: Scope,
-    /// What the event says.
+    /// Content of the event.
     pub content: EventContent,
 }
 
-/// What an event says.
+/// Content of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventContent {
-    /// Why, in one word: `PoolExhausted`.
+    /// Machine-readable reason: `PoolExhausted`.
     pub reason: &'static str,
-    /// Whether something may have to be done.
+    /// Severity.
     pub severity: EventType,
-    /// The same for people.
+    /// Human-readable description.
     pub note: String,
 }
 
 /// The type of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
-    /// For information.
+    /// Informational.
     Normal,
-    /// Something may have to be done.
+    /// A user may have to act.
     Warning,
 }
 
 impl EventType {
-    /// As it stands in an event.
+    /// The spelling in an Event.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Normal => "Normal",
@@ -46,16 +46,16 @@ impl EventType {
     }
 }
 
-/// What the rules of a kind remember of an object between two of its changes. Each kind defines its numbers; the default is not
-/// stored.
+/// State that a kind's event rules keep for an object between two changes. Each kind defines its numbers; the default
+/// is not stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventState(pub u8);
 
-/// Which changes of the objects of a kind make events.
+/// Rules for events about changes of a kind's objects.
 pub trait EventRules: Send + Sync {
-    /// The state of an object that has none yet. `last` is the reason of the latest event about it that is still there.
+    /// Initial state of an object. `last` is the reason of its latest stored event.
     fn begin(&self, object: &Object, last: Option<&str>) -> EventState;
 
-    /// The state of an object that has changed and had this state before, and the event that reports the change.
+    /// Computes the new state of a changed object from the previous one, and the event that reports the change, if any.
     fn on_change(&self, object: &Object, before: EventState) -> (EventState, Option<EventContent>);
 }

@@ -1,11 +1,9 @@
-//! The document of a group and version in `OpenAPI` v3: what kubectl explains and validates with,
-//! and what kube-apiserver publishes beside its own. [`v2`] and [`v2_protobuf`] say the same to
-//! older clients.
+//! `OpenAPI` v3 documents, one per group and version, which kubectl uses for explain and validation, and which
+//! kube-apiserver aggregates. [`v2`] and [`v2_protobuf`] are for older clients.
 //!
-//! kube-apiserver merges it with the documents of other servers, so a careless one breaks tools far
-//! away: component names have no `/`, shared `meta/v1` types carry no group-version-kind, nothing
-//! is `nullable`, every reference resolves, and a PATCH names exactly the formats that are
-//! accepted. The tests hold it to that.
+//! kube-apiserver merges the documents with those of other servers, so an error here breaks tools for the whole
+//! cluster: component names must not contain `/`, shared `meta/v1` types have no group-version-kind, nothing is
+//! `nullable`, every reference resolves, and PATCH lists exactly the accepted formats. The tests check this.
 
 mod gnostic;
 mod meta;
@@ -17,7 +15,7 @@ use serde_json::{Map, Value, json};
 pub use self::{gnostic::encode as v2_protobuf, v2::v2};
 use crate::kind::{Registry, Resource, Verb};
 
-/// `GET /openapi/v3`: where the documents are, each by the end of its path and its hash.
+/// `GET /openapi/v3`: the URLs of the documents, from the end of the path and the hash of each.
 pub fn v3_root<'a>(documents: impl IntoIterator<Item = (&'a str, &'a str)>) -> Value {
     let paths = documents.into_iter().map(|(place, hash)| {
         let url = format!("/openapi/v3/{place}?hash={hash}");
@@ -26,12 +24,12 @@ pub fn v3_root<'a>(documents: impl IntoIterator<Item = (&'a str, &'a str)>) -> V
     json!({"paths": paths.collect::<Map<_, _>>()})
 }
 
-/// Where the kinds of a group and version are: `apis/G/V`, and `api/V` those of the core group.
+/// Path of the kinds of a group and version: `apis/G/V`, or `api/V` for the core group.
 pub fn place(group: &str, version: &str) -> String {
     if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
 }
 
-/// `GET /openapi/v3/apis/G/V`: the whole document of a group and version.
+/// `GET /openapi/v3/apis/G/V`: the document of a group and version.
 pub fn v3<W>(registry: &Registry<W>, group: &str, version: &str) -> Value {
     let mut schemas = meta::schemas();
     let mut all_paths = Map::new();
@@ -51,8 +49,8 @@ pub fn v3<W>(registry: &Registry<W>, group: &str, version: &str) -> Value {
     })
 }
 
-/// The name of a kind's component in Kubernetes' style, such as
-/// `com.miloapis.ipam.v1alpha1.IPPool`. Kubernetes' own have the names that they have there.
+/// Component name of a kind in Kubernetes' style, such as `com.miloapis.ipam.v1alpha1.IPPool`. Built-in kinds have the
+/// same names as in Kubernetes.
 fn component_name(resource: &Resource, suffix: &str) -> String {
     let package = match (resource.group, resource.group.strip_suffix(".k8s.io")) {
         ("", _) => "io.k8s.api.core".to_owned(),
@@ -70,8 +68,7 @@ fn reference(component: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{component}")})
 }
 
-/// A reference to a type of `meta/v1` with a description of its own, which a plain `$ref` could not
-/// have.
+/// A reference to a type of `meta/v1` with its own description, which a plain `$ref` cannot have.
 fn described(description: &str, component: &str) -> Value {
     json!({"description": description, "allOf": [reference(component)]})
 }
@@ -80,7 +77,7 @@ fn group_version_kind(resource: &Resource, suffix: &str) -> Value {
     json!({"group": resource.group, "version": resource.version, "kind": format!("{}{suffix}", resource.kind)})
 }
 
-/// The kind's own schema, and what all objects have.
+/// The schema of a kind, with `apiVersion`, `kind` and `metadata`.
 fn object_schema(resource: &Resource) -> Value {
     let mut schema = resource.schema.clone();
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
@@ -96,7 +93,7 @@ fn list_schema(resource: &Resource) -> Value {
     let mut properties = type_meta();
     properties.insert("metadata".to_owned(), described("Metadata of the list.", &meta::name("ListMeta")));
     let items = json!({
-        "description": "The objects.",
+        "description": "The objects of the list.",
         "type": "array",
         "items": reference(&component_name(resource, "")),
     });
@@ -110,11 +107,11 @@ fn list_schema(resource: &Resource) -> Value {
     })
 }
 
-/// What every top-level type begins with.
+/// Properties of every top-level type.
 fn type_meta() -> Map<String, Value> {
     let texts = [
-        ("apiVersion", "Group and version of this representation. The server may change it to the latest it knows."),
-        ("kind", "The kind of this representation, in CamelCase. It cannot be changed."),
+        ("apiVersion", "API group and version of the object."),
+        ("kind", "Kind of the object, in CamelCase. Immutable."),
     ];
     let property = |description: &str| json!({"type": "string", "description": description});
     texts.into_iter().map(|(name, description)| (name.to_owned(), property(description))).collect()

@@ -1,4 +1,4 @@
-//! Query parameters and option bodies: of writes, of deletes, of lists and watches.
+//! Query parameters and option bodies of writes, deletes, lists and watches.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::{
     selector::{FieldSelector, LabelSelector},
 };
 
-/// The group of option objects in refusals.
+/// API group of option objects, for API errors.
 const META: &str = "meta.k8s.io";
 
-/// A decoded query string: names and values in their order.
+/// A decoded query string: names and values in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Decodes `raw`, the part of a URL behind the question mark.
+    /// Decodes `raw`, the part of a URL after the question mark.
     pub fn parse(raw: &str) -> Result<Self, Refusal> {
         let pairs = raw.split('&').filter(|pair| !pair.is_empty());
         if pairs.clone().count() > QUERY_PARAMETERS_MAX {
@@ -45,13 +45,13 @@ impl Query {
         self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// A switch: absent, `0` and `false` are off; anything else, even nothing, is on.
+    /// A boolean parameter: false if absent, `0` or `false`; otherwise true, even if empty.
     pub fn flag(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 }
 
-/// Decodes `%xx`; 400 if that is malformed or not UTF-8.
+/// Decodes `%xx`; returns 400 if malformed or not UTF-8.
 fn percent_decode(text: &str) -> Result<String, Refusal> {
     if !text.contains('%') {
         return Ok(text.to_owned());
@@ -72,16 +72,16 @@ fn percent_decode(text: &str) -> Result<String, Refusal> {
     String::from_utf8(bytes).map_err(|_| malformed())
 }
 
-/// Which options a write has.
+/// The type of a write, which determines its options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OptionsKind {
-    /// Of a create.
+    /// Create.
     Create,
-    /// Of a replace.
+    /// Replace (PUT).
     Update,
-    /// Of a patch.
+    /// Patch.
     Patch,
-    /// Of a server-side apply.
+    /// Server-side apply.
     Apply,
 }
 
@@ -93,25 +93,25 @@ pub enum FieldValidation {
     /// Drop them and warn.
     #[default]
     Warn,
-    /// Refuse them.
+    /// Return an error.
     Strict,
 }
 
-/// The options of a create, a replace, a patch or an apply.
+/// Options of a create, replace, patch or apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriteOptions {
-    /// Do everything but persist.
+    /// Compute and validate everything, persist nothing.
     pub dry_run: bool,
-    /// How unknown and repeated fields are met.
+    /// Treatment of unknown and repeated fields.
     pub field_validation: FieldValidation,
-    /// Who writes; `None`: not said.
+    /// Field manager, if given.
     pub field_manager: Option<String>,
-    /// Of an apply: take over what others own.
+    /// For apply: take over fields that other managers own.
     pub force: bool,
 }
 
 impl WriteOptions {
-    /// Reads them; 422 that names every bad one.
+    /// Parses the options; returns 422 with all invalid ones.
     pub fn parse(query: &Query, kind: OptionsKind) -> Result<Self, Refusal> {
         let mut faults = Vec::new();
         let field_manager = query.get("fieldManager").filter(|name| !name.is_empty());
@@ -156,7 +156,7 @@ fn dry_run(query: &Query, faults: &mut Vec<Fault>) -> bool {
     check_dry_run(&values, faults)
 }
 
-/// Whether nothing shall be persisted.
+/// Validates the values, and returns true for a dry run.
 fn check_dry_run(values: &[Value], faults: &mut Vec<Fault>) -> bool {
     if values.iter().any(|value| value != "All") {
         faults.push(Fault::not_supported(Path::new("dryRun"), values, &["All"]));
@@ -168,35 +168,36 @@ fn refuse(kind: &str, faults: &[Fault]) -> Result<(), Refusal> {
     if faults.is_empty() { Ok(()) } else { Err(Refusal::invalid(META, kind, "", faults)) }
 }
 
-/// What becomes of the objects that a deleted one owns.
+/// Treatment of the dependents of a deleted object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Propagation {
-    /// They go afterwards.
+    /// Delete them after the object.
     Background,
-    /// They go first.
+    /// Delete them before the object.
     Foreground,
-    /// They stay.
+    /// Keep them.
     Orphan,
 }
 
-/// The options of a delete.
+/// Options of a delete.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeleteOptions {
-    /// The uid that the object must have.
+    /// Precondition: the uid of the object.
     pub uid: Option<String>,
-    /// The resourceVersion that it must have.
+    /// Precondition: the resourceVersion of the object.
     pub resource_version: Option<String>,
-    /// What becomes of its dependents; `None`: the default.
+    /// Treatment of its dependents; `None` for the default.
     pub propagation: Option<Propagation>,
-    /// Whether `orphanDependents=false` says the last: such a caller is told apart what is gone and what is only going.
+    /// The client sent `orphanDependents=false`: it gets 202 while finalizers are pending and 200 when the object is
+    /// deleted.
     pub cascades: bool,
-    /// Do everything but persist.
+    /// Compute and validate everything, persist nothing.
     pub dry_run: bool,
 }
 
 impl DeleteOptions {
-    /// From the body if there is one, else from the query. Only `dryRun` counts wherever it stands: whoever says it does
-    /// not want anything deleted.
+    /// Parses the options from the body if there is one, otherwise from the query. `dryRun` in the query counts in
+    /// either case, so that such a request never deletes anything.
     pub fn parse(body: Option<&Value>, query: &Query) -> Result<Self, Refusal> {
         let mut faults = Vec::new();
         let options = match body {
@@ -209,7 +210,7 @@ impl DeleteOptions {
     }
 
     fn from_query(query: &Query, faults: &mut Vec<Fault>) -> Result<Self, Refusal> {
-        // Accepted and of no effect: no kind here is deleted gracefully.
+        // Accepted without effect: no kind here has a grace period.
         number(query, "gracePeriodSeconds")?;
         let orphan = query.get("orphanDependents").map(|_| query.flag("orphanDependents"));
         let propagation = propagation(query.get("propagationPolicy"), orphan, faults);
@@ -249,7 +250,7 @@ impl DeleteOptions {
     }
 }
 
-/// Clients send `DeleteOptions` of `v1`, of `meta.k8s.io/v1` and of the group that they delete from, or say nothing.
+/// Clients send `DeleteOptions` of `v1`, of `meta.k8s.io/v1` or of the group of the object, or no type.
 fn check_type(api_version: &str, kind: &str) -> Result<(), Refusal> {
     let known_version = match api_version.split_once('/') {
         None => api_version.is_empty() || api_version == "v1",
@@ -294,51 +295,51 @@ fn propagation(policy: Option<&str>, orphan: Option<bool>, faults: &mut Vec<Faul
 /// The query parameter `resourceVersion`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResourceVersion {
-    /// Not given: the most recent.
+    /// Not given: the latest state.
     #[default]
     Unset,
-    /// `0`: any.
+    /// `0`: any state.
     Any,
-    /// A revision.
+    /// A revision (not 0).
     At(u64),
 }
 
 /// The query parameter `resourceVersionMatch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionMatch {
-    /// This state.
+    /// Exactly this state.
     Exact,
     /// This state or a later one.
     NotOlderThan,
 }
 
-/// The options of a get, a list or a watch.
+/// Options of a get, list or watch.
 #[derive(Clone, Debug, Default)]
 pub struct ListOptions {
-    /// Labels that objects must have.
+    /// Label selector.
     pub labels: LabelSelector,
-    /// Fields that objects must have.
+    /// Field selector.
     pub fields: FieldSelector,
-    /// How many objects at most; `None`: all.
+    /// Page size; `None` for no limit.
     pub limit: Option<usize>,
-    /// Where to go on.
+    /// Token to continue a list.
     pub continue_token: Option<String>,
-    /// Which state.
+    /// Requested revision.
     pub resource_version: ResourceVersion,
-    /// How exactly.
+    /// Meaning of the requested revision.
     pub version_match: Option<VersionMatch>,
-    /// Whether to watch.
+    /// True for a watch.
     pub watch: bool,
-    /// Whether a watch may carry bookmarks.
+    /// The client accepts bookmarks.
     pub allow_bookmarks: bool,
-    /// Whether a watch begins with the current objects.
+    /// Send the current objects first, as events.
     pub send_initial_events: Option<bool>,
-    /// How long a watch lasts, in seconds.
+    /// Duration of a watch, in seconds.
     pub timeout_seconds: Option<u64>,
 }
 
 impl ListOptions {
-    /// Reads and checks them.
+    /// Parses and validates the options.
     pub fn parse(query: &Query, resource: &Resource) -> Result<Self, Refusal> {
         let mut faults = Vec::new();
         let wanted_match = query.get("resourceVersionMatch").unwrap_or_default();
@@ -353,7 +354,7 @@ impl ListOptions {
             fields: FieldSelector::parse(query.get("fieldSelector").unwrap_or_default())?,
             limit: limit(query)?,
             continue_token: query.get("continue").filter(|token| !token.is_empty()).map(str::to_owned),
-            // What is no version is at least none of those with a meaning of their own. It is refused in its turn.
+            // An invalid version is treated as a revision here and rejected below, in the order of Kubernetes.
             resource_version: resource_version.clone().unwrap_or(ResourceVersion::At(0)),
             version_match,
             watch: query.flag("watch"),
@@ -428,12 +429,12 @@ fn resource_version(query: &Query) -> Result<ResourceVersion, Refusal> {
         Some(0) => Ok(ResourceVersion::Any),
         Some(revision) => Ok(ResourceVersion::At(revision)),
         None => Err(Refusal::bad_request(format!(
-            "invalid resource version {text:?}: it must be a number that this server gave"
+            "invalid resource version {text:?}: it must be a number returned by this server"
         ))),
     }
 }
 
-/// No positive number is no limit, as in Kubernetes.
+/// Zero and negative limits mean no limit, as in Kubernetes.
 fn limit(query: &Query) -> Result<Option<usize>, Refusal> {
     let text = query.get("limit").unwrap_or_default();
     if text.strip_prefix('-').and_then(digits).is_some_and(|n| i64::try_from(n).is_ok()) {
@@ -452,12 +453,12 @@ fn number(query: &Query, name: &str) -> Result<Option<u64>, Refusal> {
     }
 }
 
-/// A number without sign, blanks or the like.
+/// Parses a decimal number without sign or blanks.
 fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// The query parameter `timeout` of a request that is not a watch, in Go's notation (`34s`, `1m30s`).
+/// Parses the query parameter `timeout` of a request that is not a watch, a Go duration (`34s`, `1m30s`).
 pub fn parse_timeout(query: &Query) -> Result<Option<Duration>, Refusal> {
     match query.get("timeout").unwrap_or_default() {
         "" => Ok(None),

@@ -1,4 +1,5 @@
-//! Patches: RFC 6902 (JSON Patch) and RFC 7396 (JSON Merge Patch); for Kubernetes' own kinds also the strategic kind.
+//! Patches: JSON Patch (RFC 6902) and JSON Merge Patch (RFC 7396); for Kubernetes' own kinds also strategic
+//! merge patch.
 
 mod operations;
 mod strategic;
@@ -12,40 +13,40 @@ use crate::{
     schema::{Decoded, check_size, decode, decode_operations},
 };
 
-/// The type of a server-side apply, which is no change of what is there but a statement of what shall be.
+/// Media type of a server-side apply, which is not a patch of the current object but a configuration.
 pub const APPLY: &str = "application/apply-patch+yaml";
-/// The patch types that are understood, as in `Content-Type`.
+/// Supported values of `Content-Type` for PATCH.
 pub const PATCH_TYPES: &[&str] = &["application/json-patch+json", "application/merge-patch+json", APPLY];
-/// The patch type that is understood for kinds of the core group, and for no others.
+/// Media type of strategic merge patch, supported for Kubernetes' own kinds only.
 pub const STRATEGIC: &str = "application/strategic-merge-patch+json";
-/// Whether a body of this `Content-Type` is a server-side apply.
+/// True if this `Content-Type` is server-side apply.
 pub fn is_apply(content_type: &str) -> bool {
     content_type.split(';').next().unwrap_or_default().trim() == APPLY
 }
 
-/// Whether a body of this `Content-Type` is a strategic merge patch.
+/// True if this `Content-Type` is strategic merge patch.
 pub fn is_strategic(content_type: &str) -> bool {
     content_type.split(';').next().unwrap_or_default().trim() == STRATEGIC
 }
 
-/// A change of an object.
+/// A decoded patch.
 #[derive(Clone, Debug)]
 pub enum Patch {
-    /// Operations, one after the other.
+    /// JSON Patch.
     Json(Operations),
-    /// Fields to set, or with `null` to remove.
+    /// JSON Merge Patch.
     Merge(Decoded),
-    /// The same, with lists that are merged.
+    /// Strategic merge patch.
     Strategic(Decoded),
 }
 
 impl Patch {
-    /// Reads a patch of the type that `content_type` names.
+    /// Decodes a patch; `content_type` determines its type.
     pub fn parse(content_type: &str, body: &[u8]) -> Result<Self, Refusal> {
         PatchType::of(content_type)?.read(body)
     }
 
-    /// The paths of fields that the patch itself repeats.
+    /// Paths of fields that are repeated in the patch.
     pub fn duplicates(&self) -> &[String] {
         match self {
             Self::Json(_) => &[],
@@ -53,7 +54,7 @@ impl Patch {
         }
     }
 
-    /// What `value` becomes. Refusals are without kind and name: see [`Refusal::about`].
+    /// Applies the patch to a copy of `value`. Errors have no kind and name yet: see [`Refusal::about`].
     pub fn apply(&self, value: &Value) -> Result<Value, Refusal> {
         let mut patched = value.clone();
         match self {
@@ -66,19 +67,20 @@ impl Patch {
     }
 }
 
-/// How a patch is written.
+/// Type of a patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchType {
     /// RFC 6902.
     Json,
     /// RFC 7396.
     Merge,
-    /// Kubernetes' own, of the core group's kinds alone.
+    /// Strategic merge patch, for Kubernetes' own kinds only.
     Strategic,
 }
 
 impl PatchType {
-    /// The type that `content_type` names; never the strategic one, which not every kind understands: see [`is_strategic`].
+    /// Determines the type from `content_type`. Strategic merge patch is not included, because only some kinds support
+    /// it: see [`is_strategic`].
     pub fn of(content_type: &str) -> Result<Self, Refusal> {
         match content_type.split(';').next().unwrap_or_default().trim() {
             "application/json-patch+json" => Ok(Self::Json),
@@ -93,7 +95,7 @@ impl PatchType {
         }
     }
 
-    /// Reads a patch of this type.
+    /// Decodes a patch of this type.
     pub fn read(self, body: &[u8]) -> Result<Patch, Refusal> {
         if self == Self::Json {
             return Operations::parse(decode_operations(body)?.value).map(Patch::Json);

@@ -1,6 +1,6 @@
-//! Why a request was refused, and how that looks on the wire (`meta.k8s.io/v1 Status`).
+//! API errors: the reason why a request failed, and its encoding as `meta.k8s.io/v1 Status`.
 //!
-//! One closed list of reasons serves the whole project; a new one is only worth it where a client acts differently.
+//! The whole project uses one closed list of reasons; a new reason is added only if clients act differently on it.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -13,43 +13,43 @@ use crate::{
     object::Object,
 };
 
-/// What a client can tell refusals apart by.
+/// The reason of an API error, on which clients branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// 400: the request makes no sense as it stands.
+    /// 400: the request is malformed.
     BadRequest,
-    /// 401: nobody known is asking.
+    /// 401: the caller is not authenticated.
     Unauthorized,
-    /// 403: who is asking may not.
+    /// 403: the caller is not authorized.
     Forbidden,
-    /// 404: there is no such object.
+    /// 404: the object does not exist.
     NotFound,
-    /// 405: the resource does not do this.
+    /// 405: the resource does not support this verb.
     MethodNotAllowed,
     /// 406: no representation that the client accepts.
     NotAcceptable,
-    /// 409: the name is taken.
+    /// 409: an object of this name exists.
     AlreadyExists,
-    /// 409: the state of the object or of its surroundings does not allow it now. Not for a create: clients take it for a
-    /// stale version of something that exists.
+    /// 409: the current state of the object, or of related objects, does not allow the request. Not used for a create,
+    /// because clients then assume a stale version of an existing object.
     Conflict,
-    /// 410: the history that the request needs is gone.
+    /// 410: the requested history has been compacted.
     Expired,
     /// 413: larger than a limit.
     RequestEntityTooLarge,
-    /// 415: a body in an unknown format.
+    /// 415: the format of the body is not supported.
     UnsupportedMediaType,
-    /// 422: fields are at fault.
+    /// 422: field errors.
     Invalid,
-    /// 429: try again a little later.
+    /// 429: retry later.
     TooManyRequests,
-    /// 500: a fault of ours.
+    /// 500: an internal error.
     InternalError,
-    /// 503: not now, for example while starting or stopping.
+    /// 503: temporarily unavailable, for example during startup or shutdown.
     ServiceUnavailable,
-    /// 504: the time allotted is over.
+    /// 504: the time limit of the request is exceeded.
     Timeout,
-    /// 507: no free block of the length asked for.
+    /// 507: no free block of the requested length.
     InsufficientStorage,
 }
 
@@ -76,7 +76,7 @@ impl Reason {
         }
     }
 
-    /// As it stands in a Status.
+    /// The spelling in a Status.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BadRequest => "BadRequest",
@@ -100,71 +100,70 @@ impl Reason {
     }
 }
 
-/// One cause of a refusal.
+/// One cause of an API error.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cause {
-    /// Its type, such as `FieldValueInvalid`.
+    /// Type of the cause, such as `FieldValueInvalid`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// For people.
+    /// Human-readable description.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// The field, as a path.
+    /// Path of the field.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub field: String,
 }
 
-/// What a Status says beyond its message.
+/// Structured part of a Status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Details {
-    /// The object's name.
+    /// Name of the object.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// The API group.
+    /// API group of the object.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub group: String,
-    /// The plural resource; for [`Reason::Invalid`] the kind.
+    /// Plural resource; for [`Reason::Invalid`] the kind.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
-    /// The object's uid.
+    /// Uid of the object.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub uid: String,
-    /// What led to it, one by one.
+    /// The causes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<Cause>,
-    /// Seconds after which a retry is safe and sensible; 0: do not retry.
+    /// Seconds after which the client should retry; 0: do not retry.
     #[serde(skip_serializing_if = "is_zero")]
     pub retry_after_seconds: u32,
 }
 
-/// Serde hands the field by reference.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
 fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
-/// A refused request. [`Refusal::to_status`] is its form on the wire.
+/// An API error. [`Refusal::to_status`] is its form on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// What clients branch on.
+    /// The reason.
     pub reason: Reason,
-    /// For people: what was refused, why, and what would work.
+    /// Human-readable: the request, why it failed, and possibly what would work.
     pub message: String,
-    /// The rest.
+    /// Object and causes.
     pub details: Box<Details>,
-    /// For the `Warning` header: what was noticed before it was refused.
+    /// Values for the `Warning` header from before the failure.
     pub warnings: Vec<String>,
-    /// What the request needed and others hold, until the holders are named ([`Refusal::held_by`]).
+    /// The numbers that the request needed and that others hold, until [`Refusal::held_by`] adds the holders.
     pub occupied: Option<Box<Occupied>>,
-    /// The other object that it was refused for, if that is worth an event about it
+    /// Another object because of which the request failed, if an event about that object should be recorded
     /// ([`crate::kind::Kind::event_of_refusal`]).
     pub regarding: Option<Arc<Object>>,
 }
 
-/// The numbers of a space that a request needed and that others hold, all or some of them.
+/// Numbers of a space that a request needed and of which others hold some or all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Occupied {
     /// The space.
@@ -176,7 +175,7 @@ pub struct Occupied {
 }
 
 impl Refusal {
-    /// A refusal without details.
+    /// Creates an API error without details.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
@@ -199,7 +198,7 @@ impl Refusal {
             .about(group, plural, name)
     }
 
-    /// 409: the name is taken.
+    /// 409: an object of this name exists.
     pub fn already_exists(group: &str, plural: &str, name: &str) -> Self {
         Self::new(Reason::AlreadyExists, format!("{} \"{name}\" already exists", qualified(plural, group)))
             .about(group, plural, name)
@@ -211,13 +210,13 @@ impl Refusal {
         Self::new(Reason::Conflict, message).about(group, plural, name)
     }
 
-    /// 422: `IPPool.ipam.miloapis.com "x" is invalid: <faults>`. The message drops repeated faults, the causes keep all.
+    /// 422: `IPPool.ipam.miloapis.com "x" is invalid: <faults>`. The message omits duplicates, the causes do not.
     pub fn invalid(group: &str, kind: &str, name: &str, faults: &[Fault]) -> Self {
         Self::invalid_for(group, kind, name, faults.iter().map(Cause::from).collect())
     }
 
-    /// 422 for causes of which some came from another refusal. It keeps [`CAUSES_MAX`] of them, and says how many more
-    /// there are.
+    /// 422 from causes, some of which may come from another API error. Keeps [`CAUSES_MAX`] causes and states the
+    /// number of the others.
     pub fn invalid_for(group: &str, kind: &str, name: &str, mut causes: Vec<Cause>) -> Self {
         let more = causes.len().saturating_sub(CAUSES_MAX);
         causes.truncate(CAUSES_MAX);
@@ -238,7 +237,7 @@ impl Refusal {
         refusal
     }
 
-    /// Adds what the refusal is about: group, plural resource (or kind) and name.
+    /// Sets the object in the details: group, plural resource (or kind) and name.
     #[must_use]
     pub fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
         group.clone_into(&mut self.details.group);
@@ -254,14 +253,15 @@ impl Refusal {
         self
     }
 
-    /// Says what the request needed and others hold. A decision does not know the holders; they are named later.
+    /// Sets the numbers that the request needed and that others hold. The holders are added later, because a decision
+    /// does not know them.
     #[must_use]
     pub fn occupied(mut self, occupied: Occupied) -> Self {
         self.occupied = Some(Box::new(occupied));
         self
     }
 
-    /// Names holders of what the request needed: in a cause for each, on the field of the first cause, and in the message.
+    /// Adds the holders of the needed numbers: one cause each, on the field of the first cause, and in the message.
     #[must_use]
     pub fn held_by(mut self, holders: &[String]) -> Self {
         if holders.is_empty() {
@@ -281,29 +281,29 @@ impl Refusal {
         self
     }
 
-    /// Adds what was noticed before.
+    /// Inserts earlier warnings before its own.
     #[must_use]
     pub fn warned(mut self, warnings: Vec<String>) -> Self {
         self.warnings.splice(..0, warnings);
         self
     }
 
-    /// Says for which other object it was refused.
+    /// Sets the other object because of which the request failed.
     #[must_use]
     pub fn regarding(mut self, object: &Arc<Object>) -> Self {
         self.regarding = Some(Arc::clone(object));
         self
     }
 
-    /// Says that a retry is safe, and after how many seconds it is sensible.
+    /// Sets the seconds after which the client may retry.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.details.retry_after_seconds = seconds;
         self
     }
 
-    /// The wire form. This is where every refusal gets its limit: whatever texts of a request it repeats, it stays below
-    /// 64 KiB.
+    /// Encodes the error as a Status. All size limits are applied here: the JSON stays below 64 KiB, whatever texts of
+    /// the request it repeats.
     pub fn to_status(&self) -> Status {
         let details = (*self.details != Details::default()).then(|| self.details.bounded());
         Status {
@@ -320,7 +320,7 @@ impl Refusal {
 }
 
 impl Details {
-    /// The same within the limits of an answer.
+    /// Returns the details within the limits.
     fn bounded(&self) -> Self {
         let mut room = CAUSES_BYTES_MAX;
         let causes = self.causes.iter().take(CAUSES_MAX).map(|cause| Cause {
@@ -346,7 +346,7 @@ impl Details {
     }
 }
 
-/// A text that takes no more than so many bytes as JSON. One that would says how much of it is left out.
+/// Truncates a text to `json_bytes_max` bytes of JSON, and then appends how many bytes are omitted.
 fn bounded(text: &str, json_bytes_max: usize) -> String {
     let mut bytes = 0;
     let end = text.char_indices().find(|(_, character)| {
@@ -363,7 +363,7 @@ fn json_bytes(text: &str) -> usize {
     text.chars().map(json_bytes_of).sum()
 }
 
-/// What a character takes inside a JSON string.
+/// Length of a character in a JSON string, in bytes.
 fn json_bytes_of(character: char) -> usize {
     match character {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
@@ -390,32 +390,32 @@ pub struct Status {
     pub kind: String,
     /// Always `v1`.
     pub api_version: String,
-    /// Empty, or a list's `continue`.
+    /// Empty, or `continue` of a list.
     #[serde(default)]
     pub metadata: serde_json::Map<String, serde_json::Value>,
     /// `Success` or `Failure`.
     pub status: String,
-    /// For people.
+    /// Human-readable description.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// For programs.
+    /// Machine-readable reason.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// The rest.
+    /// Object and causes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Details>,
-    /// The HTTP status code; absent in a success.
+    /// HTTP status code; 0 and omitted for success.
     #[serde(default, skip_serializing_if = "is_zero_code")]
     pub code: u16,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
 fn is_zero_code(n: &u16) -> bool {
     *n == 0
 }
 
 impl Status {
-    /// The answer to a delete that is done.
+    /// The response to a completed delete.
     pub fn success(details: Details) -> Self {
         Self {
             kind: "Status".to_owned(),

@@ -1,9 +1,8 @@
-//! What a request is about, read from its method, path and query as kube-apiserver reads them
+//! Parses a request's method, path and query into the verb and target for authorization, as kube-apiserver does
 //! (`RequestInfo`).
 //!
-//! Authorisation asks about what stands here. Whether such a resource exists, and whether it does
-//! what is asked, is the caller's to say: a POST to one object is read without complaint, and so is
-//! one across all namespaces.
+//! The existence of the resource and the verbs it supports are not checked here: a POST to one object, or across all
+//! namespaces, parses without error.
 
 use crate::{
     kind::Verb,
@@ -11,12 +10,12 @@ use crate::{
     refusal::{Reason, Refusal},
 };
 
-/// The methods of HTTP that the API knows.
+/// HTTP methods that the API supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
     /// GET.
     Get,
-    /// HEAD: a GET without a body in the answer.
+    /// HEAD: a GET without a body in the response.
     Head,
     /// POST.
     Post,
@@ -29,7 +28,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method of this name, if the API knows it. Names are upper case.
+    /// Parses a method name (upper case); `None` if it is not supported.
     pub fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "GET" => Self::Get,
@@ -43,16 +42,16 @@ impl Method {
     }
 }
 
-/// What a request is about.
+/// Target and method of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestInfo {
-    /// Its method.
+    /// HTTP method.
     pub method: Method,
-    /// On what.
+    /// Target.
     pub target: Target,
 }
 
-/// On what a request is.
+/// Target of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Objects, or a single one.
@@ -62,7 +61,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// The objects, if it is on objects.
+    /// The resource target, if it is one.
     pub fn resource(&self) -> Option<&ResourceTarget> {
         match self {
             Self::Resource(target) => Some(target),
@@ -71,7 +70,7 @@ impl Target {
     }
 }
 
-/// A request on objects.
+/// Objects that a request addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceTarget {
     /// The API group; empty for the core group.
@@ -80,21 +79,20 @@ pub struct ResourceTarget {
     pub version: String,
     /// The plural resource.
     pub resource: String,
-    /// The namespace; `None` is all of them, or a kind without namespaces.
+    /// The namespace; `None` for all namespaces or a cluster-scoped kind.
     pub namespace: Option<String>,
-    /// The name. For list, watch and deletecollection: what is asked for is this one object of the
-    /// collection.
+    /// The name. For list, watch and deletecollection: the single name that the field selector allows.
     pub name: Option<String>,
     /// The subresource.
     pub subresource: Option<String>,
-    /// What authorisation is asked for.
+    /// The verb for authorization.
     pub verb: Verb,
-    /// Whether it opens a watch.
+    /// True for a watch.
     pub watch: bool,
 }
 
 impl RequestInfo {
-    /// Reads method, path (as sent, percent-encoded) and query.
+    /// Parses method, path (as sent, percent-encoded) and query.
     pub fn parse(method: Method, path: &str, query: &Query) -> Result<Self, Refusal> {
         let segments = split(path)?;
         let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -108,7 +106,7 @@ impl RequestInfo {
         Ok(Self { method, target })
     }
 
-    /// The verb that authorisation is asked for. For a plain path it is the method, in lower case.
+    /// The verb for authorization. For a plain path it is the method in lower case.
     pub fn verb(&self) -> &'static str {
         match (&self.target, self.method) {
             (Target::Resource(target), _) => target.verb.as_str(),
@@ -121,7 +119,7 @@ impl RequestInfo {
     }
 }
 
-/// What a path below a group and version is about; `None`: it is no resource's.
+/// Parses a path after group and version; `None` if it does not address a resource.
 fn resource_target(
     method: Method,
     group: &str,
@@ -150,7 +148,7 @@ fn resource_target(
     }))
 }
 
-/// The parts of a path below a group and version.
+/// Parts of a path after group and version.
 struct Place<'a> {
     namespace: Option<&'a str>,
     resource: &'a str,
@@ -161,7 +159,7 @@ struct Place<'a> {
 impl<'a> Place<'a> {
     fn of(parts: &[&'a str]) -> Result<Option<Self>, Refusal> {
         let (namespace, parts) = match *parts {
-            // A namespace is an object too, with subresources of its own.
+            // A namespace is itself an object, with its own subresources.
             ["namespaces", namespace] | ["namespaces", namespace, "status" | "finalize"] => (Some(namespace), parts),
             ["namespaces", namespace, ref rest @ ..] => (Some(namespace), rest),
             _ => (None, parts),
@@ -182,7 +180,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Refuses what can be no name because it would not survive in a path.
+/// Rejects names that are not valid path segments.
 fn check_name(name: &str) -> Result<(), Refusal> {
     match name_fault(name) {
         None => Ok(()),
@@ -200,7 +198,7 @@ fn name_fault(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The verb of authorisation, and whether it is a watch.
+/// The verb for authorization, and true for a watch.
 fn verb_of(method: Method, watch_path: bool, named: bool, query: &Query) -> Result<(Verb, bool), Refusal> {
     let reads = matches!(method, Method::Get | Method::Head);
     if watch_path && !reads {
@@ -221,20 +219,18 @@ fn verb_of(method: Method, watch_path: bool, named: bool, query: &Query) -> Resu
     Ok((verb, verb == Verb::Watch))
 }
 
-/// The name that `fieldSelector=metadata.name=x` restricts a collection to: roles may be granted by
-/// name.
+/// The name to which `fieldSelector=metadata.name=x` restricts a collection, so that roles with `resourceNames` apply.
 fn selected_name(verb: Verb, query: &Query) -> Option<String> {
     if !matches!(verb, Verb::List | Verb::Watch | Verb::DeleteCollection) {
         return None;
     }
     let name = exact_name(query.get("fieldSelector")?)?;
-    // What cannot be a name is no reason to refuse here: the selector is judged where it is
-    // applied.
+    // An invalid name is not an error here, because the selector is validated when it is applied.
     (!name.is_empty() && name_fault(&name).is_none()).then_some(name)
 }
 
-/// The value of the first requirement `metadata.name=x` or `metadata.name==x`, its escapes (`\\`,
-/// `\,`, `\=`) resolved.
+/// The value of the first requirement `metadata.name=x` or `metadata.name==x`, with escapes (`\\`, `\,`, `\=`)
+/// resolved.
 fn exact_name(selector: &str) -> Option<String> {
     let mut term = String::new();
     let mut chars = selector.chars();
@@ -260,8 +256,8 @@ fn unescape(term: &str) -> Option<String> {
     Some(name)
 }
 
-/// The decoded segments of a path; slashes at its ends do not count. A slash that was
-/// percent-encoded stays inside its segment, so that no decoding changes what a path is about.
+/// Decodes the segments of a path, without a slash at either end. A percent-encoded slash stays in its segment, so that
+/// decoding never changes the target of a path.
 fn split(path: &str) -> Result<Vec<String>, Refusal> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.strip_suffix('/').unwrap_or(path);

@@ -1,7 +1,7 @@
-//! Bodies and schemas: from bytes to JSON, and from JSON to what a kind may look like.
+//! Decoding of bodies, and checking of JSON against the schema of a kind.
 //!
-//! [`decode`] finds repeated keys, [`Schema::check`] unknown fields and wrong types; whether those are refused, warned
-//! about or ignored is the caller's matter (`fieldValidation`).
+//! [`decode`] finds repeated keys, [`Schema::check`] unknown fields and wrong types. The caller decides whether to
+//! reject them, to warn or to ignore them (`fieldValidation`).
 
 mod check;
 mod decode;

@@ -1,4 +1,4 @@
-//! Label selectors and field selectors: parsing, matching, and the words for what is wrong with them.
+//! Label selectors and field selectors: parsing, matching and errors.
 
 mod fields;
 mod labels;

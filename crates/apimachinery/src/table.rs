@@ -1,4 +1,4 @@
-//! Tables for `kubectl get`, and metadata alone for controllers that need no more.
+//! Tables for `kubectl get`, and `PartialObjectMetadata` for controllers.
 
 use std::borrow::Borrow;
 
@@ -12,8 +12,8 @@ use crate::{
     time::Time,
 };
 
-/// The objects as a `meta.k8s.io Table`. `with_columns`: whether the definitions of its columns
-/// come along; in a watch only the first event has them.
+/// Converts objects to a `meta.k8s.io Table`. `with_columns` includes the column definitions; in a watch only the first
+/// event has them.
 pub fn table<O: Borrow<Object>>(
     resource: &Resource,
     objects: &[O],
@@ -34,7 +34,7 @@ pub fn table<O: Borrow<Object>>(
     })
 }
 
-/// The object's metadata as a `PartialObjectMetadata`.
+/// Converts an object to a `PartialObjectMetadata`.
 pub fn partial(object: &Object, v1beta1: bool) -> Value {
     json!({
         "kind": "PartialObjectMetadata",
@@ -43,15 +43,15 @@ pub fn partial(object: &Object, v1beta1: bool) -> Value {
     })
 }
 
-/// A span of time as kubectl writes ages: the two greatest units where the second still matters,
-/// such as `45s`, `3h12m`, `5d` (`k8s.io/apimachinery/pkg/util/duration`).
+/// Formats a duration as kubectl formats ages: with two units while the smaller is relevant, such as `45s`, `3h12m`,
+/// `5d` (`k8s.io/apimachinery/pkg/util/duration`).
 pub fn human_duration(seconds: i64) -> String {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;
     const DAY: i64 = 24 * HOUR;
     const YEAR: i64 = 365 * DAY;
     match seconds {
-        // Clocks differ by a second or so; by more, something is wrong.
+        // Clocks may differ by about a second.
         i64::MIN..-1 => "<invalid>".to_owned(),
         -1 => "0s".to_owned(),
         0..120 => format!("{seconds}s"),
@@ -66,7 +66,7 @@ pub fn human_duration(seconds: i64) -> String {
     }
 }
 
-/// `3h12m`, or `3h` when nothing is left for the smaller unit.
+/// `3h12m`, or `3h` if the smaller unit is zero.
 fn two_units(seconds: i64, (large, large_name): (i64, &str), (small, small_name): (i64, &str)) -> String {
     match seconds % large / small {
         0 => format!("{}{large_name}", seconds / large),
@@ -74,12 +74,12 @@ fn two_units(seconds: i64, (large, large_name): (i64, &str), (small, small_name)
     }
 }
 
-/// The version of `meta.k8s.io` in which tables and metadata are written.
+/// The `meta.k8s.io` version of tables and partial metadata.
 pub fn meta_version(v1beta1: bool) -> &'static str {
     if v1beta1 { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" }
 }
 
-/// The definitions of the columns of a table.
+/// Column definitions of a table.
 pub fn definitions(resource: &Resource) -> Value {
     resource.columns.iter().map(definition).collect()
 }
@@ -94,7 +94,7 @@ fn definition(column: &Column) -> Value {
     })
 }
 
-/// The row of an object in a table.
+/// The table row of an object.
 pub fn row(resource: &Resource, object: &Object, include: IncludeObject, v1beta1: bool, now: Time) -> Value {
     let cells: Vec<Value> = resource.columns.iter().map(|column| cell(column, object, now)).collect();
     let object = match include {
@@ -115,12 +115,12 @@ fn cell(column: &Column, object: &Object, now: Time) -> Value {
     }
 }
 
-/// The time since a point in time. Without one, as in the object of a bookmark, it is unknown.
+/// Formats the time since `since`. Without a time, as in a bookmark, it is `<unknown>`.
 fn age(since: Option<Time>, now: Time) -> String {
     since.map_or_else(|| "<unknown>".to_owned(), |since| human_duration(now.as_second() - since.as_second()))
 }
 
-/// What a JSON pointer leads to below an object.
+/// The value at a JSON pointer in an object.
 fn find(object: &Object, pointer: &str) -> Value {
     let path = pointer.strip_prefix('/').unwrap_or(pointer);
     let (top, rest) =
@@ -131,8 +131,8 @@ fn find(object: &Object, pointer: &str) -> Value {
     object.field(top).pointer(rest).cloned().unwrap_or_default()
 }
 
-/// A value as a cell of a column of this type, as the columns of custom resources are filled:
-/// kubectl prints cells as they are, and nothing for `null`.
+/// Converts a value to a cell of a column type, as Kubernetes does for custom resources. kubectl prints cells
+/// unchanged, and nothing for `null`.
 fn typed(column_type: &str, value: Value, now: Time) -> Value {
     match (column_type, value) {
         (_, Value::Null) => Value::Null,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Time(Timestamp);
 
 impl Time {
-    /// A point in time; what is finer than a second is dropped.
+    /// Truncates to whole seconds.
     pub fn new(at: Timestamp) -> Self {
         Self(Timestamp::from_second(at.as_second()).unwrap_or(at))
     }
@@ -20,7 +20,7 @@ impl Time {
 }
 
 impl Time {
-    /// The time `seconds` later as HTTP headers say it; `None` when there is no such time.
+    /// The time `seconds` later in HTTP date format (RFC 9110); `None` if it is out of range.
     pub fn http_date_after(self, seconds: i64) -> Option<String> {
         let later = Timestamp::from_second(self.as_second().checked_add(seconds)?).ok()?;
         jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&later).ok()
@@ -29,7 +29,7 @@ impl Time {
 
 impl std::fmt::Display for Time {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // In whole seconds, which it is, this is RFC 3339 without a fraction.
+        // Without a fraction of a second, this is RFC 3339 in whole seconds.
         self.0.fmt(f)
     }
 }

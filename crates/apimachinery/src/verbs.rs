@@ -1,10 +1,10 @@
-//! What a command changes: the part of create, update and delete that is the same for every kind. The kind's own rules
-//! ([`Kind`]) are asked in the middle. Nothing here does anything; it computes.
+//! The generic part of create, update, apply and delete, the same for every kind, with calls to the kind's own rules
+//! ([`Kind`]). All functions are pure.
 //!
-//! It does so in two steps. [`prepare`] needs the command and the version of the object that it is about, and does nearly
-//! all the work: it patches, applies, defaults, validates, and computes managed fields. It runs where the request comes in.
-//! [`Plan::decide`] needs the world, and the plan to be for the version that is current then ([`Plan::suits`]). It runs in
-//! the committer, which does nothing else meanwhile.
+//! There are two steps. [`prepare`] takes the command and the stored version of its object, and does nearly all the
+//! work: it patches, applies, defaults, validates, and computes managed fields. It runs on the task of the request.
+//! [`Plan::decide`] takes the decision state, and requires that the command was prepared for the version that is
+//! current ([`Plan::suits`]). It runs in the committer, one command at a time.
 
 mod apply;
 mod create;
@@ -29,8 +29,8 @@ use crate::{
 use self::plan::Step;
 pub use self::plan::{Plan, Present, Spent};
 
-/// Prepares a command on `current`, the stored version of the object of its key that the caller has read. A create needs none:
-/// a name that is taken is refused by the decision. `kind` is the one that the command's view shows.
+/// Prepares a command on `current`, the stored version of its object that the caller has read. A create needs no
+/// version: the decision rejects a name that is taken. `kind` is the kind in the view of the command.
 pub fn prepare<W>(
     kind: &dyn Kind<W>,
     schema: &Schema,
@@ -48,7 +48,7 @@ pub fn prepare<W>(
     if changes && seen.is_some_and(|seen| !schema.understands(seen)) {
         return Err(case.is_newer());
     }
-    // A create suits whatever there is, and is prepared once: its object is moved into the plan.
+    // A create is valid for any current version and is never prepared again, so its object is moved, not cloned.
     let (proposal, repeat) = match action {
         Action::Create(draft) => (case.create(*draft, None), None),
         action => (case.propose(&action, seen), Some(action)),
@@ -64,7 +64,7 @@ pub fn prepare<W>(
     Ok(Plan { key, view, now, dry_run, seed, step, warnings, command, encoded: None })
 }
 
-/// What was noticed of a body when it was read: its sender is told even if nothing comes of it.
+/// Returns the warnings from decoding the body. They are sent even if the request fails.
 fn noticed(action: &Action) -> Vec<String> {
     match action {
         Action::Create(draft) | Action::Update { change: Mutation::Replace(draft), .. } => draft.warnings.clone(),
@@ -72,18 +72,18 @@ fn noticed(action: &Action) -> Vec<String> {
     }
 }
 
-/// Whether a fault is in the status, which has a path of its own to be written through.
+/// True if a field error is in the status, which is written through its own path.
 fn is_of_status(fault: &Fault) -> bool {
     Path::new("status").covers(fault.path.as_str())
 }
 
-/// The first step of a plan, and the warnings so far.
+/// The prepared step and its warnings.
 struct Proposal<W> {
     step: Step<W>,
     warnings: Vec<String>,
 }
 
-/// Everything that a preparation is about.
+/// Context of one preparation.
 struct Case<'a, W> {
     kind: &'a dyn Kind<W>,
     resource: &'a Resource,
@@ -120,7 +120,8 @@ impl<W> Case<'_, W> {
         Refusal::conflict(self.resource.group, self.resource.plural, &self.key.name, why)
     }
 
-    /// The object has something that this version does not know: a change by it might break what a newer one relies on.
+    /// API error for an object with fields or values that this version does not know: changing it might break a newer
+    /// version.
     fn is_newer(&self) -> Refusal {
         let Resource { group, kind, plural, .. } = self.resource;
         let message = format!(
@@ -131,26 +132,26 @@ impl<W> Case<'_, W> {
         Refusal::new(Reason::ServiceUnavailable, message).about(group, plural, &self.key.name).retry_after(1)
     }
 
-    /// Refuses an object that takes too much memory with all that its managers own.
+    /// Checks the memory size of an object including its managed fields.
     fn check_size(&self, object: &Object) -> Result<(), Refusal> {
         check_object_size(object).map_err(|refusal| self.about_this(refusal))
     }
 
-    /// A refusal that says which object it is about.
+    /// Adds the object to the details of an API error.
     fn about_this(&self, refusal: Refusal) -> Refusal {
         let Resource { group, kind, plural, .. } = self.resource;
         let noun = if refusal.reason == Reason::Invalid { kind } else { plural };
         refusal.about(group, noun, &self.key.name)
     }
 
-    /// A refusal of what says to be of another kind.
+    /// API error for a body of another kind.
     fn of_other_kind(&self, other: &Other, of_metadata: &[Fault]) -> Refusal {
         let faults = [of_metadata, &other.faults].concat();
         Refusal::invalid(&other.group, &other.kind, &self.key.name, &faults)
     }
 
-    /// What the kind prepared, unless it, the schema or the rules of metadata refuse: one answer has all faults of fields. A
-    /// value that was left out for its type would be reported again as missing; those faults are dropped.
+    /// Merges the field errors of schema (`of_types`), metadata and kind into one 422. A value dropped for its type
+    /// would be reported again by the kind as missing, so those errors are omitted.
     fn join(
         &self,
         prepared: Result<Prepared<W>, Refusal>,
@@ -171,7 +172,7 @@ impl<W> Case<'_, W> {
         Err(Refusal::invalid_for(group, kind, &self.key.name, causes))
     }
 
-    /// Fills in the namespace of the URL; another one in the body is refused.
+    /// Sets the namespace from the URL; fails if the body has another one.
     fn settle_namespace(&self, meta: &mut ObjectMeta) -> Result<(), Refusal> {
         let namespace = &mut meta.namespace;
         if !self.resource.namespaced || namespace.is_empty() {

@@ -1,33 +1,33 @@
-//! Objects that are served in two API groups and stored once, as Events are: in one group they are as they are stored, in the
-//! other some fields at the top level have other names ([`crate::kind::Kind::view`]).
+//! Views: objects that are served in two API groups and stored once, such as Events. One group serves them as stored,
+//! in the other some top-level fields have other names ([`crate::kind::Kind::view`]).
 //!
-//! Everything is computed in the version that a client uses; the conversion is at the two ends ([`crate::verbs::prepare`], and
-//! wherever an answer is written). Who owns which field is converted too: the entries of `managedFields` name fields as they
-//! are named where the object is read.
+//! Commands are computed in the served version. Conversion is at the two ends: [`crate::verbs::prepare`], and the
+//! encoding of responses. Entries of `managedFields` are converted too, so that they use the field names of the version
+//! that is read.
 
 use serde_json::{Map, Value};
 
 use crate::object::Object;
 
-/// How objects of a kind are shown that are stored as another kind of the same plural.
+/// Conversion between stored objects and their served form in another group.
 #[derive(Debug)]
 pub struct View {
-    /// The API version of the stored objects.
+    /// API version of the stored objects.
     pub stored: &'static str,
-    /// The API version in which they are shown.
+    /// API version in which they are served.
     pub shown: &'static str,
-    /// The fields at the top level that have two names: as stored, and as shown.
+    /// Top-level fields with two names: stored, served.
     pub fields: &'static [(&'static str, &'static str)],
 }
 
 impl View {
-    /// A stored object, as it is shown.
+    /// Converts a stored object to the served form.
     #[must_use]
     pub fn show(&self, object: Object) -> Object {
         convert(object, self.stored, self.shown, |name| self.name(name))
     }
 
-    /// An object that is shown, as it is stored.
+    /// Converts a served object to the stored form.
     #[must_use]
     pub fn store(&self, object: Object) -> Object {
         convert(object, self.shown, self.stored, |name| {
@@ -35,7 +35,7 @@ impl View {
         })
     }
 
-    /// The name under which a stored field is shown.
+    /// The served name of a stored field.
     pub fn name<'a>(&self, stored: &'a str) -> &'a str {
         self.fields.iter().find(|(name, _)| *name == stored).map_or(stored, |(_, shown)| *shown)
     }
@@ -50,7 +50,7 @@ fn convert(mut object: Object, from: &str, to: &str, name: impl for<'a> Fn(&'a s
     object
 }
 
-/// Converts an entry of `managedFields`. One of a third version stays as it is.
+/// Converts an entry of `managedFields`. One of another version is left unchanged.
 fn convert_entry(entry: &mut Value, from: &str, to: &str, name: impl for<'a> Fn(&'a str) -> &'a str) {
     let Some(entry) = entry.as_object_mut().filter(|entry| entry.get("apiVersion").is_some_and(|known| known == from))
     else {

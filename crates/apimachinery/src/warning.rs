@@ -1,14 +1,12 @@
-//! Warnings that come with an answer: values of the `Warning` header (RFC 7234, section 5.5),
-//! within the bounds that kube-apiserver keeps so that no client chokes on them.
+//! Values of the `Warning` header (RFC 7234, section 5.5), within the limits of kube-apiserver.
 
 use std::collections::HashSet;
 
 use crate::limits::{WARNING_CHARS_MAX, WARNINGS_CHARS_MAX};
 
-/// The values of the `Warning` headers for these texts, one header each: without repetitions and
-/// empty texts, in order.
+/// Returns one header value for each warning, in order, without duplicates and empty texts.
 ///
-/// A value may hold any character but control characters: UTF-8 is meant to be sent as it is.
+/// A value may contain any character except control characters; UTF-8 is sent unescaped.
 pub fn headers(warnings: &[String]) -> Vec<String> {
     let mut seen = HashSet::new();
     let texts = warnings.iter().map(String::as_str).filter(|text| !text.is_empty() && seen.insert(*text));
@@ -19,7 +17,7 @@ pub fn headers(warnings: &[String]) -> Vec<String> {
     texts.into_iter().map(header).collect()
 }
 
-/// The texts, each shortened, and as many of them as it takes to reach the bound.
+/// Truncates each text to [`WARNING_CHARS_MAX`], and drops those that exceed the total.
 fn cut<'a>(texts: &[&'a str]) -> Vec<&'a str> {
     let mut written = 0;
     let mut kept: Vec<&str> = Vec::new();
@@ -30,7 +28,7 @@ fn cut<'a>(texts: &[&'a str]) -> Vec<&'a str> {
         }
         let end = text.char_indices().nth(WARNING_CHARS_MAX).map_or(text.len(), |(end, _)| end);
         let short = &text[..end];
-        // Two texts may have become one.
+        // Truncation may have made two texts equal.
         if !seen.insert(short) {
             continue;
         }
@@ -40,15 +38,14 @@ fn cut<'a>(texts: &[&'a str]) -> Vec<&'a str> {
     kept
 }
 
-/// `299 - "text"`: code 299 is "miscellaneous persistent warning", and `-` stands for an agent that
-/// stays unnamed.
+/// `299 - "text"`: code 299 is "miscellaneous persistent warning", and `-` is an unnamed agent.
 fn header(text: &str) -> String {
     let mut value = String::with_capacity(text.len() + 10);
     value.push_str("299 - \"");
     for c in text.chars() {
         match c {
             '"' | '\\' => value.extend(['\\', c]),
-            // A line break would end the header, and with it begin whatever the text says.
+            // A line break would end the header and start another one.
             c if c.is_control() => value.push(' '),
             c => value.push(c),
         }

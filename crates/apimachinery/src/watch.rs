@@ -1,7 +1,6 @@
-//! Watches: where a stream starts, what a change looks like through a filter, how an event looks on
-//! the wire.
+//! Watches: the start of a stream, the filtering of changes, and the encoding of events.
 //!
-//! Who is served, with what history, and when a stream ends is the server's.
+//! Delivery, history and the end of a stream are up to the server.
 
 use std::collections::BTreeMap;
 
@@ -15,28 +14,26 @@ use crate::{
     selector::{FieldSelector, LabelSelector},
 };
 
-/// Marks the bookmark after the last initial event; client-go waits for it.
+/// Annotation of the bookmark after the last initial event; client-go waits for it.
 pub const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
-/// Where a watch starts.
+/// The start of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// With what happens from now on.
+    /// Only later changes.
     Now,
-    /// With all current objects as `Added`, then with what happens after that.
+    /// All current objects as `Added`, then later changes.
     Initial {
-        /// The current state must have reached this revision; 0: any will do; `None`: it must be
-        /// the most recent.
+        /// Minimum revision of the current state; 0 allows any, `None` requires the latest.
         not_older_than: Option<u64>,
-        /// Whether a [`bookmark`] with `initial_end` follows the last of them.
+        /// Send a [`bookmark`] with `initial_end` after the initial events.
         bookmark: bool,
     },
-    /// With what happened after this revision.
+    /// All changes after this revision.
     After(u64),
 }
 
-/// Where a watch request wants to start. The options agree with each other: [`ListOptions::parse`]
-/// saw to it.
+/// Returns the start that a watch request asks for. `options` must be consistent, as [`ListOptions::parse`] ensures.
 pub fn start(options: &ListOptions) -> Start {
     let not_older_than = match options.resource_version {
         ResourceVersion::Unset => None,
@@ -47,49 +44,49 @@ pub fn start(options: &ListOptions) -> Start {
         (Some(true), _) => Start::Initial { not_older_than, bookmark: options.allow_bookmarks },
         (_, ResourceVersion::At(revision)) => Start::After(revision),
         (Some(false), _) => Start::Now,
-        // Clients from before WatchList do not wait for the bookmark.
+        // Legacy clients (before WatchList) do not wait for the bookmark.
         (None, _) => Start::Initial { not_older_than, bookmark: false },
     }
 }
 
-/// What a watch or a list looks at.
+/// The selectors of a watch or list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// By labels.
+    /// Label selector.
     pub labels: LabelSelector,
-    /// By fields.
+    /// Field selector.
     pub fields: FieldSelector,
 }
 
 impl Filter {
-    /// Whether it shows this object.
+    /// True if the object matches both selectors.
     pub fn matches(&self, object: &Object) -> bool {
         self.labels.matches(&object.metadata.labels) && self.fields.matches(object)
     }
 
-    /// Whether it shows all objects.
+    /// True if all objects match.
     pub fn is_everything(&self) -> bool {
         self.labels.is_everything() && self.fields.is_everything()
     }
 }
 
-/// The type of an event.
+/// Type of a watch event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventType {
-    /// The object came into view.
+    /// The object was created, or matches the filter now.
     Added,
-    /// It changed.
+    /// The object was changed.
     Modified,
-    /// It went out of view.
+    /// The object was deleted, or does not match the filter any more.
     Deleted,
-    /// All up to this revision was sent.
+    /// All events up to a revision have been sent.
     Bookmark,
-    /// The stream cannot go on.
+    /// The watch ends with an error.
     Error,
 }
 
 impl EventType {
-    /// As it stands on the wire.
+    /// The type as encoded.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Added => "ADDED",
@@ -101,14 +98,14 @@ impl EventType {
     }
 }
 
-/// How a change looks through a filter; `None`: it is out of sight. `Added` and `Modified` carry
-/// `new`, `Deleted` carries what [`last_seen`] makes of `old`.
+/// The event of a change for a filter; `None` if neither version matches. `Added` and `Modified` contain `new`,
+/// `Deleted` contains `old` as changed by [`last_seen`].
 pub fn transition(filter: &Filter, old: Option<&Object>, new: Option<&Object>) -> Option<EventType> {
     let shows = |object: Option<&Object>| object.is_some_and(|object| filter.matches(object));
     change(shows(old), shows(new))
 }
 
-/// How a change looks to whom showed, or shows, the object before and after it.
+/// The event of a change, from whether the filter matches the object before and after it.
 pub fn change(before: bool, after: bool) -> Option<EventType> {
     match (before, after) {
         (false, false) => None,
@@ -118,8 +115,7 @@ pub fn change(before: bool, after: bool) -> Option<EventType> {
     }
 }
 
-/// What a `Deleted` event carries: the last content that was in view, at the revision at which it
-/// went.
+/// The object in a `Deleted` event: the last version that matched, with the revision of the change.
 #[must_use]
 pub fn last_seen(old: &Object, revision: u64) -> Object {
     let mut object = old.clone();
@@ -127,7 +123,7 @@ pub fn last_seen(old: &Object, revision: u64) -> Object {
     object
 }
 
-/// An event on the wire, a line of JSON. `object` is JSON already.
+/// Encodes an event as a line of JSON. `object` is JSON.
 pub fn frame(event: EventType, object: &[u8]) -> Bytes {
     let event = event.as_str();
     let mut line = Vec::with_capacity(object.len() + event.len() + 24);
@@ -139,8 +135,8 @@ pub fn frame(event: EventType, object: &[u8]) -> Bytes {
     Bytes::from(line)
 }
 
-/// The object of a bookmark: of the watched kind, since reflectors drop others. `initial_end`:
-/// whether it ends the initial events.
+/// The object of a bookmark. It has the watched kind, because reflectors ignore others. `initial_end` marks the end of
+/// the initial events.
 pub fn bookmark(resource: &Resource, revision: u64, initial_end: bool) -> Object {
     let annotations = if initial_end {
         BTreeMap::from([(INITIAL_EVENTS_END.to_owned(), "true".to_owned())])
@@ -155,8 +151,8 @@ pub fn bookmark(resource: &Resource, revision: u64, initial_end: bool) -> Object
     }
 }
 
-/// The object of the `Error` event for a watch after `requested`, when history is kept only after
-/// `oldest`.
+/// The object of the `Error` event for a watch after revision `requested`, if history before `oldest` has been
+/// compacted.
 pub fn expired(requested: u64, oldest: u64) -> Status {
     Refusal::new(Reason::Expired, format!("too old resource version: {requested} ({oldest})")).to_status()
 }

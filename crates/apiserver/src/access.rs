@@ -1,8 +1,8 @@
-//! The rules of access as of now, in memory.
+//! The current RBAC policy, cached in memory.
 //!
-//! They are objects like others, in the log like others ([`crate::standalone::rbac`]). Before they are asked it is made sure
-//! that they are those of the end of the log: a right that was granted or taken by an answered write is there, or gone,
-//! with the next request. They change seldom and are read whole when they do; that nothing has changed is told by the hub.
+//! Roles and bindings are stored objects ([`crate::standalone::rbac`]). Before each use the cache is checked against
+//! the end of the log: a permission that an answered write granted or removed applies from the next request on. All
+//! rules are read again when one of them has changed; the watch cache reports whether one has.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
     standalone::{follower::each_record, rbac},
 };
 
-/// The rules of access.
+/// The RBAC policy and its cache.
 pub struct Access {
     everybody: Arc<Policy>,
     kept: Mutex<Option<Kept>>,
@@ -25,7 +25,7 @@ pub struct Access {
 
 struct Kept {
     policy: Arc<Policy>,
-    /// The revision of which they are, or one behind it up to which none has changed.
+    /// All rules are unchanged up to this revision.
     revision: u64,
 }
 
@@ -36,17 +36,17 @@ impl Default for Access {
 }
 
 impl Access {
-    /// What everybody may do who is known, and nobody more.
+    /// The default policy, which is all that a server without stored rules has.
     pub fn of_everybody(&self) -> Arc<Policy> {
         Arc::clone(&self.everybody)
     }
 
-    /// The rules as they are at the end of the log. Where rules are not kept they are those of everybody.
+    /// The policy at the end of the log. A server that stores no rules uses the default policy.
     pub async fn policy<W: World>(&self, api: &Api<W>) -> Result<Arc<Policy>, Refusal> {
         if api.registry.get(rbac::CLUSTER_ROLES).is_none() {
             return Ok(self.of_everybody());
         }
-        // Whoever comes meanwhile waits for the same reading.
+        // Concurrent requests wait for one read.
         let mut kept = self.kept.lock().await;
         let head = api.hub.head();
         if let Some(kept) = &mut *kept
@@ -61,7 +61,8 @@ impl Access {
     }
 }
 
-/// All rules as they were at one revision: an old role with a new binding is a right that never existed.
+/// Reads all rules at one revision: an old role combined with a new binding would grant a permission that never
+/// existed.
 async fn read<W: World>(api: &Api<W>) -> Result<Policy, store::Error> {
     let mut policy = Policy::new(rules_of_everybody());
     let mut at = None;

@@ -1,4 +1,4 @@
-//! What all verbs share: where a request points, waiting for a revision, and how an object is shown.
+//! Code shared by all verbs: resolving the path of a request, waiting for a revision, encoding an object as a response.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -34,65 +34,65 @@ use crate::{
     turns::Turns,
 };
 
-/// A served API: everything that a handler needs.
+/// The served API: everything that a request handler needs.
 pub struct Api<W> {
-    /// Where everything is kept.
+    /// The store.
     pub store: Arc<dyn Store>,
     /// The kinds.
     pub registry: Arc<Registry<W>>,
-    /// Their schemas.
+    /// The schemas of the kinds.
     pub schemas: Arc<Schemas>,
-    /// Recent events.
+    /// The watch cache.
     pub hub: Arc<Hub>,
-    /// The way to the committer.
+    /// The queue of the committer.
     pub queue: Queue<W>,
-    /// The queue of the server's own events; `None`: it writes none.
+    /// The queue of the server's own events; `None` if the server writes none.
     pub event_queue: Option<Arc<EventQueue>>,
-    /// What operators measure.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// What decisions know; here only for its gauges.
+    /// The decision state; used here only for its gauges.
     pub world: Arc<RwLock<W>>,
-    /// Places for reading requests.
+    /// Permits for reading requests.
     pub readers: Arc<Semaphore>,
-    /// Places for writing requests.
+    /// Permits for writing requests.
     pub writers: Arc<Semaphore>,
-    /// Bytes for their bodies.
+    /// The budget of bytes for request bodies.
     pub bodies: Budget,
-    /// Places for watches.
+    /// Permits for watches.
     pub watchers: Arc<Semaphore>,
-    /// Older events.
+    /// Reads events that are older than the watch cache.
     pub tails: Tails,
-    /// The order in which watches are told what happened.
+    /// Schedules the watches.
     pub turns: Turns,
-    /// Where its randomness comes from.
+    /// The source of random bytes.
     pub draw: Draw,
 }
 
-/// Draws random bytes; a refusal if there are none.
+/// Returns random bytes for one request, or an API error if the system has none.
 pub type Draw = Arc<dyn Fn() -> Result<Seed, Refusal> + Send + Sync>;
 
-/// Where a request points.
+/// The resource, object and verb that a request addresses.
 pub struct Place<'a, W> {
     /// The kind.
     pub kind: &'a dyn Kind<W>,
-    /// What is static about it.
+    /// The static description of the kind.
     pub resource: &'a Resource,
-    /// What its objects may look like.
+    /// The schema of its objects.
     pub schema: &'a Schema,
-    /// Whose names.
+    /// The scope: the platform or a tenant.
     pub scope: Scope,
     /// The namespace, if the path names one.
     pub namespace: Option<String>,
-    /// The name, if the request is about one object. For a watch its path or its selector names it.
+    /// The name, if the request is about one object. A watch may name it in the path or in a selector.
     pub name: Option<String>,
-    /// The part of the object.
+    /// The subresource, if the path names one.
     pub subresource: Option<Subresource>,
-    /// What to do there.
+    /// The verb.
     pub verb: Verb,
 }
 
 impl<W> Place<'_, W> {
-    /// The address of the object `name`.
+    /// The key of the object `name`.
     pub fn key(&self, name: &str) -> ObjectKey {
         ObjectKey {
             resource: self.resource.plural,
@@ -102,18 +102,18 @@ impl<W> Place<'_, W> {
         }
     }
 
-    /// The prefix of all keys that a collection request may see.
+    /// The key prefix of all objects that a collection request may return.
     pub fn prefix(&self) -> String {
         let namespace = if self.resource.namespaced { self.namespace.as_deref() } else { Some("") };
         key_prefix(self.resource.plural, &self.scope, namespace)
     }
 
-    /// How objects look here, if that is not as they are stored.
+    /// The view in which this API version serves its objects; `None` if they are served as stored.
     pub fn view(&self) -> Option<&'static View> {
         self.kind.view()
     }
 
-    /// An object, and its plain JSON, as it looks here.
+    /// The object and its plain JSON, converted to the served API version.
     pub fn shown(&self, object: Arc<Object>, bytes: Bytes) -> (Arc<Object>, Bytes) {
         let Some(view) = self.view() else { return (object, bytes) };
         let shown = view.show(Object::clone(&object));
@@ -121,18 +121,18 @@ impl<W> Place<'_, W> {
         (Arc::new(shown), bytes)
     }
 
-    /// 404 for this object.
+    /// 404 for the object `name`.
     pub fn not_found(&self, name: &str) -> Refusal {
         Refusal::not_found(self.resource.group, self.resource.plural, name)
     }
 }
 
 impl<W: World> Api<W> {
-    /// Where `target` points; `None` if there is no such path.
+    /// Resolves `target`; `None` if no such path is served.
     pub fn place(&self, target: &ResourceTarget) -> Result<Option<Place<'_, W>>, Refusal> {
         let Some(kind) = self.registry.find_served(&target.group, &target.resource) else { return Ok(None) };
         let resource = kind.resource();
-        // The path of a namespace says its name twice: it is also where other objects are.
+        // The path of a Namespace contains its name as both namespace and name.
         let namespace = target.namespace.clone().filter(|_| !is_namespace(target));
         if target.version != resource.version || (namespace.is_some() && !resource.namespaced) {
             return Ok(None);
@@ -147,7 +147,7 @@ impl<W: World> Api<W> {
             None => resource.verbs.contains(&target.verb),
             Some(part) => part.verbs().contains(&target.verb),
         };
-        // Objects are created in collections, under the name in the body, and changed under their own.
+        // Create takes the name from the body; update and patch need it in the path.
         let misplaced = match target.verb {
             Verb::Create => target.name.is_some(),
             Verb::Update | Verb::Patch => target.name.is_none(),
@@ -168,14 +168,14 @@ impl<W: World> Api<W> {
         }))
     }
 
-    /// One of the places for requests under way, or 429.
+    /// Takes one of the permits for concurrent requests, or returns 429.
     pub fn admit(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
         Arc::clone(places).try_acquire_owned().map_err(|_| {
             Refusal::new(Reason::TooManyRequests, "Too many requests, please try again later.").retry_after(1)
         })
     }
 
-    /// The service's gauges as of now.
+    /// The current values of the gauges.
     pub fn gauges(&self) -> Vec<Gauge> {
         let mut gauges = self.world.read().unwrap_or_else(PoisonError::into_inner).gauges();
         gauges.extend(self.event_queue.as_ref().map(|event_queue| Gauge {
@@ -186,8 +186,8 @@ impl<W: World> Api<W> {
         gauges
     }
 
-    /// Some of the events behind `cursor` whose key starts with `prefix`, and the revision up to which these are all: recent
-    /// ones from the hub, older ones from the store.
+    /// Returns up to [`limits::TAIL_EVENTS_MAX`] events after `cursor` whose key starts with `prefix`, and the revision
+    /// up to which the result is complete. Served from the watch cache, or from the store if `cursor` is older.
     pub async fn behind(&self, cursor: u64, prefix: &str) -> Result<(Vec<Arc<Event>>, u64), store::Error> {
         let recent = self.hub.behind(cursor, prefix, limits::TAIL_EVENTS_MAX, limits::WATCH_BYTES_MAX);
         if let Behind::Events(events, upto) = recent {
@@ -199,7 +199,7 @@ impl<W: World> Api<W> {
         Ok((events, upto))
     }
 
-    /// Waits a little until this server has seen `revision`; 504 if it does not come.
+    /// Waits until this server has applied `revision`, at most [`limits::FUTURE_REVISION_WAIT`]; 504 after that.
     pub async fn wait_for(&self, revision: u64) -> Result<(), Refusal> {
         let mut head = self.hub.subscribe();
         if *head.borrow() < revision {
@@ -213,7 +213,7 @@ impl<W: World> Api<W> {
     }
 }
 
-/// The part of the object that is meant. One that is not there is, as with custom resources, an object that is not there.
+/// The subresource that the path names. An unknown one is a 404 for the object, as with custom resources.
 fn subresource(resource: &Resource, target: &ResourceTarget) -> Result<Option<Subresource>, Refusal> {
     let Some(part) = target.subresource.as_deref() else { return Ok(None) };
     let known = resource.subresources.iter().find(|known| known.as_str() == part).copied();
@@ -232,7 +232,7 @@ fn not_allowed(target: &ResourceTarget) -> Refusal {
     Refusal::new(Reason::MethodNotAllowed, message).about(&target.group, &target.resource, "")
 }
 
-/// An answer that shows one object. `bytes` is its plain JSON.
+/// Encodes one object as a response. `bytes` is its plain JSON.
 pub fn show(
     representation: Representation,
     resource: &Resource,
@@ -254,12 +254,12 @@ pub fn show(
     Ok(respond::body(code, content_type, value.to_string()))
 }
 
-/// What a request is told that ran into a fault of ours.
+/// The API error of a request that caused a panic.
 pub fn panicked() -> Refusal {
     Refusal::new(Reason::InternalError, "This request caused the server to panic; its log says why")
 }
 
-/// The stored bytes as an object; they were written by this server.
+/// Parses stored bytes into an object; this server has written them.
 pub fn parse(bytes: &[u8]) -> Result<Object, Refusal> {
     Object::from_bytes(bytes).map_err(|error| {
         tracing::error!(error = %error, "the store holds something that is not an object");
@@ -267,12 +267,12 @@ pub fn parse(bytes: &[u8]) -> Result<Object, Refusal> {
     })
 }
 
-/// The stored bytes of an object as a view shows it.
+/// Converts the stored bytes of an object to a view.
 pub fn show_bytes(view: &View, bytes: &[u8]) -> Result<Bytes, Refusal> {
     parse(bytes).map(|object| view.show(object).to_bytes().into())
 }
 
-/// A read of the store failed. Never a 404 or an empty list: others would act on those.
+/// The API error of a failed store read. Never 404 or an empty list, on which clients would act.
 pub fn read_failed(error: &store::Error) -> Refusal {
     tracing::error!(error = %error, "a read of the store failed");
     match error {
@@ -283,30 +283,30 @@ pub fn read_failed(error: &store::Error) -> Refusal {
     }
 }
 
-/// The address of an object by the text of its key.
+/// The object key that the text of a store key denotes; `None` if its resource is unknown.
 pub fn object_key<W>(registry: &Registry<W>, text: &str) -> Option<ObjectKey> {
     let [resource, scope, namespace, name] = text.splitn(4, '/').collect::<Vec<_>>()[..] else { return None };
     let resource = registry.get(resource)?.resource().plural;
     Some(ObjectKey { resource, scope: Scope::from_key(scope), namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
-/// The key in the store, or `None` if the text could never be one.
+/// The store key of an object, or `None` if the text is not a valid key.
 pub fn store_key(key: &ObjectKey) -> Option<Key> {
     Key::new(key.to_text()).ok()
 }
 
-/// The clock of the HTTP edge: the only place where time enters.
-#[expect(clippy::disallowed_methods, reason = "the edge is where time comes from")]
+/// The current time. The only place where the HTTP layer reads the clock.
+#[expect(clippy::disallowed_methods, reason = "the HTTP layer is the source of time")]
 pub fn now() -> Time {
     Time::new(jiff::Timestamp::now())
 }
 
-/// The randomness of the HTTP edge.
+/// Random bytes from the operating system.
 pub fn seed() -> Result<Seed, Refusal> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| {
-        tracing::error!(error = %error, "the system gives no randomness");
-        Refusal::new(Reason::InternalError, "no randomness for ids; nothing was written")
+        tracing::error!(error = %error, "reading random bytes from the system failed");
+        Refusal::new(Reason::InternalError, "cannot generate ids; nothing was written (the server's log says why)")
     })?;
     Ok(Seed(bytes))
 }

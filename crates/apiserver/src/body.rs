@@ -1,8 +1,8 @@
-//! The body of an answer: whole, a document that is written while it is sent, or the events of a watch.
+//! Response bodies: a complete body, a document that is written while it is sent, or the events of a watch.
 //!
-//! What a body holds (the place of its request among those in flight) is let go with its last byte, or when the connection
-//! gives it up. It is handed over in pieces, so that a client that does not read holds a piece of it in the connection's
-//! buffers and not the rest.
+//! A body keeps resources, such as the permit of its request, until its last byte is handed over or the connection
+//! drops the body. It is handed over in pieces, so that a client that does not read occupies one piece of it in the
+//! connection's buffers.
 
 use std::{
     error::Error,
@@ -17,36 +17,37 @@ use http_body::{Frame, SizeHint};
 
 use crate::limits;
 
-/// The body of an answer.
+/// A response body.
 pub struct Body {
     content: Content,
     /// Dropped when the last byte is handed over.
     held: Option<Box<dyn Send>>,
-    /// Told how many bytes there were, when the last is handed over.
+    /// Called with the number of bytes sent when the last byte is handed over.
     ended: Option<Box<dyn FnOnce(u64) + Send>>,
     sent: u64,
 }
 
-/// What is sent.
+/// The content of a body.
 pub enum Content {
-    /// Known to its end.
+    /// A complete body.
     Whole(Bytes),
-    /// A document, written while it is sent.
+    /// A document that is written while it is sent.
     Document(Pieces),
-    /// Events, as they happen. Each must reach the client at once.
+    /// Watch events. Each is sent to the client immediately.
     Events(Pieces),
 }
 
-/// Pieces of a body. After an error nothing comes.
+/// Pieces of a body. Nothing follows an error.
 pub type Pieces = BoxStream<'static, Result<Bytes, Broken>>;
 
-/// A body cannot be sent to its end. The connection must show that: what was sent of it is not the whole.
+/// A body could not be sent completely. The connection is broken, so that the client does not take the sent part for
+/// the whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken(pub String);
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the answer was broken off: {}", self.0)
+        write!(f, "the response was aborted: {}", self.0)
     }
 }
 
@@ -65,17 +66,17 @@ impl<B: Into<Bytes>> From<B> for Body {
 }
 
 impl Body {
-    /// A document.
+    /// A document that is written while it is sent.
     pub fn document(pieces: impl Stream<Item = Result<Bytes, Broken>> + Send + 'static) -> Self {
         Content::Document(pieces.boxed()).into()
     }
 
-    /// Events.
+    /// The body of a watch.
     pub fn events(events: impl Stream<Item = Bytes> + Send + 'static) -> Self {
         Content::Events(events.map(Ok).boxed()).into()
     }
 
-    /// The same, which keeps `held` until its last byte is handed over, beside what it keeps already.
+    /// Keeps `held` until the last byte is handed over, in addition to what the body already keeps.
     #[must_use]
     pub fn holding(mut self, held: impl Send + 'static) -> Self {
         if !self.is_handed_over() {
@@ -84,7 +85,8 @@ impl Body {
         self
     }
 
-    /// The same, which calls `ended` with its length when its last byte is handed over. One that ends early never does.
+    /// Calls `ended` with the number of bytes when the last byte is handed over. It is never called for a body that
+    /// ends early.
     #[must_use]
     pub fn telling(mut self, ended: impl FnOnce(u64) + Send + 'static) -> Self {
         self.ended = Some(Box::new(ended));
@@ -94,12 +96,12 @@ impl Body {
         self
     }
 
-    /// Whether it goes on as long as there are events.
+    /// True for the body of a watch.
     pub fn is_events(&self) -> bool {
         matches!(self.content, Content::Events(_))
     }
 
-    /// The same with other content. What is measured and held stays.
+    /// Replaces the content. Measurements and kept values remain.
     pub async fn map(self, change: impl AsyncFnOnce(Content) -> Content) -> Self {
         Self { content: change(self.content).await, ..self }
     }
@@ -132,7 +134,8 @@ impl http_body::Body for Body {
         match &next {
             Some(Ok(piece)) => {
                 self.sent += piece.len() as u64;
-                // Before it is handed over: a client that has seen the last byte finds the place free.
+                // Before the last piece is handed over: a client that has received the last byte finds the permit
+                // released.
                 if self.is_handed_over() {
                     self.end();
                 }
@@ -179,7 +182,7 @@ mod tests {
         assert_eq!(piece(&mut body).await.unwrap().unwrap().len(), 1);
         assert_eq!((Arc::strong_count(&held), http_body::Body::is_end_stream(&body)), (1, true));
         assert_eq!(piece(&mut body).await, None);
-        assert_eq!(Arc::strong_count(&held), 1, "there was nothing to hold it for");
+        assert_eq!(Arc::strong_count(&held), 1, "an empty body keeps nothing");
         drop(Body::from("").holding(Arc::clone(&held)));
     }
 

@@ -1,7 +1,7 @@
-//! How many bytes may be held at the same time: of request bodies, and of commands that wait for the committer.
+//! A bound on bytes held at the same time: of request bodies, and of commands in the committer's queue.
 //!
-//! The first bytes of each holder come out of one account, and what it has beyond them out of another. However many large
-//! ones there are, they leave room for small ones: a claim is never refused because of somebody's large objects.
+//! The first bytes of each holder are charged to one account, and those beyond to another. Large holders therefore
+//! leave room for small ones: a small write is never rejected because of other requests' large objects.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits;
 
-/// Bytes that can be taken.
+/// The bytes that can be charged.
 #[derive(Clone, Debug)]
 pub struct Budget {
     bytes: usize,
@@ -18,7 +18,7 @@ pub struct Budget {
     large: Arc<Semaphore>,
 }
 
-/// Bytes that are taken until this is dropped.
+/// Charged bytes, returned when this is dropped.
 #[derive(Debug, Default)]
 pub struct Charge {
     bytes: usize,
@@ -26,26 +26,26 @@ pub struct Charge {
 }
 
 impl Budget {
-    /// So many bytes for the first [`limits::SMALL_BYTES_MAX`] of each holder, and as many for the rest. A holder that is
-    /// larger than all of it takes all of it.
+    /// A budget of `bytes` for the first [`limits::SMALL_BYTES_MAX`] of each holder, and another of `bytes` for the
+    /// rest. A holder larger than the whole budget is charged the whole budget.
     pub fn new(bytes: usize) -> Self {
         Self { bytes, small: Arc::new(Semaphore::new(bytes)), large: Arc::new(Semaphore::new(bytes)) }
     }
 
-    /// Takes so many bytes.
+    /// Charges `bytes`.
     ///
     /// # Errors
-    /// 429 if they are not left.
+    /// 429 if the budget does not have them.
     pub fn charge(&self, bytes: usize) -> Result<Charge, Refusal> {
         let mut charge = Charge::default();
         self.grow(&mut charge, bytes)?;
         Ok(charge)
     }
 
-    /// Takes so many bytes more.
+    /// Adds `bytes` to a charge.
     ///
     /// # Errors
-    /// 429 if they are not left. The charge is as it was.
+    /// 429 if the budget does not have them. The charge is unchanged.
     pub fn grow(&self, charge: &mut Charge, bytes: usize) -> Result<(), Refusal> {
         let (before, after) = (charge.bytes, charge.bytes.saturating_add(bytes));
         let small = |bytes: usize| bytes.min(limits::SMALL_BYTES_MAX);
@@ -73,7 +73,7 @@ fn take(account: &Arc<Semaphore>, bytes: usize) -> Result<Option<OwnedSemaphoreP
 }
 
 fn exhausted() -> Refusal {
-    let message = "the server holds as many bytes of writing requests as it may, please try again later";
+    let message = "the writing requests in progress hold too many bytes, please try again later";
     Refusal::new(Reason::TooManyRequests, message).retry_after(1)
 }
 

@@ -1,7 +1,8 @@
 //! DELETE on a collection.
 //!
-//! What a list would show is deleted page by page, some objects at once, so that they share commits. Each deletion is a write of
-//! its own: when one is refused those before it stay done, and the answer says how many that were.
+//! The objects that a list would return are deleted page by page, several concurrently, so that they share commits.
+//! Each deletion is a separate write: when one fails, those before it remain done, and the response says how many there
+//! were.
 
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use crate::{
     writes,
 };
 
-/// Deletes what a list would show.
+/// Deletes the objects that a list would return.
 pub async fn delete<W: World>(
     api: &Arc<Api<W>>,
     place: &Place<'_, W>,
@@ -66,7 +67,7 @@ pub async fn delete<W: World>(
     deleted.answer(api, place, representation)
 }
 
-/// Deletes one object. Whether it was there: another request may have been quicker, and it is gone, which is what was asked.
+/// Deletes one object. False if it no longer existed.
 async fn delete_one<W: World>(
     api: &Api<W>,
     place: &Place<'_, W>,
@@ -84,11 +85,11 @@ async fn delete_one<W: World>(
     }
 }
 
-/// What was deleted.
+/// The deleted objects.
 #[derive(Default)]
 struct Deleted {
     count: usize,
-    /// The objects; empty once they are too many for an answer.
+    /// The objects; empty if they are too large for the response.
     items: Vec<Bytes>,
     bytes: usize,
 }
@@ -104,7 +105,7 @@ impl Deleted {
         }
     }
 
-    /// The refusal of a later deletion.
+    /// Adds the number of completed deletions to the error of a later one.
     fn before(&self, mut refusal: Refusal) -> Refusal {
         if self.count > 0 {
             refusal.message.push_str(&format!("; {} objects of the collection were deleted before that", self.count));
@@ -112,7 +113,7 @@ impl Deleted {
         refusal
     }
 
-    /// The list of them as upstream answers, or, if it were long, their number.
+    /// The list of the deleted objects, as kube-apiserver returns it, or their number if the list is too large.
     fn answer<W: World>(
         self,
         api: &Api<W>,

@@ -1,12 +1,13 @@
-//! The one door through which everything is written.
+//! The only writer of the server.
 //!
-//! Commands queue here. The committer takes all that wait and decides them one after the other against the world, which
-//! moves with each, so that a command sees those before it. Decided commands make a batch; while one batch is on its way
-//! into the store ([`flight`]) the next is decided on top of it ([`batch`]), and leaves when the one before has arrived.
-//! Callers are answered, and watches told, when their batch is durable. A batch that cannot be written takes the one
-//! decided on top of it along: the world moves back, write by write, and all of them hear that nothing was written.
+//! Commands wait in a queue. The committer takes all that are waiting and decides them one after the other against the
+//! decision state, which it updates after each, so that a command sees those before it. The decided commands form a
+//! batch; while one batch is being committed ([`flight`]) the next is decided on top of it ([`batch`]), and its commit
+//! starts when the first has finished. Callers are answered and watch events published when their batch is durable. If
+//! a batch cannot be written, the batch decided on top of it fails with it: the state is rolled back write by write,
+//! and all callers of both get an error that says that nothing was written.
 //!
-//! Where others write to the same log, a batch is decided under the head's lock instead ([`shared`]).
+//! Where other replicas write to the same log, a batch is decided while the head's lock is held ([`shared`]).
 
 mod batch;
 mod convert;
@@ -47,63 +48,63 @@ pub use self::{
 };
 use crate::{hub::Hub, limits, metrics::Metrics, standalone::Surroundings, write_path::WritePath};
 
-/// Commands that are decided in one go, before the committer looks whether the store is free for the next commit.
+/// Number of commands decided in one step, before the committer checks whether the previous commit has finished.
 const COMMANDS_PER_DECISION: usize = 32;
 
-/// What a write was answered with, once it is durable.
+/// The result of a write, once it is durable.
 #[derive(Clone, Debug)]
 pub struct Committed {
-    /// The kind of answer.
+    /// The kind of response.
     pub answer: Answer,
-    /// The object of the answer and its stored bytes; `None` for [`Answer::Deleted`].
+    /// The object of the response and its stored bytes; `None` for [`Answer::Deleted`].
     pub object: Option<(Arc<Object>, Bytes)>,
-    /// For the `Warning` header.
+    /// Texts for the `Warning` header.
     pub warnings: Vec<String>,
 }
 
 impl Committed {
-    /// The same with more warnings.
+    /// Adds warnings.
     fn warned(mut self, warnings: Vec<String>) -> Self {
         self.warnings.extend(warnings);
         self
     }
 }
 
-/// The committer: owns the order of all writes of this server.
+/// The committer: it decides the order of all writes of this server.
 pub struct Committer<W> {
-    /// Where everything is kept. Nobody else may write to it, unless it says that it is shared.
+    /// The store. Only this committer may write to it, unless [`Store::is_shared`].
     pub store: Arc<dyn Store>,
     /// The kinds.
     pub registry: Arc<Registry<W>>,
-    /// Their schemas.
+    /// The schemas of the kinds.
     pub schemas: Arc<Schemas>,
-    /// What decisions know. Only the committer writes it.
+    /// The decision state. Only the committer writes it.
     pub world: Arc<RwLock<W>>,
-    /// Where watches learn of commits.
+    /// The watch cache, which receives the events of each commit.
     pub hub: Arc<Hub>,
-    /// What operators learn.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// What probes learn.
+    /// The health of the write path, for the probes.
     pub writes: Arc<WritePath>,
-    /// Whose namespaces are.
+    /// The deployment mode: who manages namespaces.
     pub surroundings: Surroundings,
-    /// Whether the world may lack spans that kinds of a newer version hold; see [`reload`].
+    /// True if the state may lack spans that kinds of a newer version hold; see [`reload`].
     pub outdated: AtomicBool,
 }
 
-/// A fault after which this process must not go on: what it knows may not be what is stored.
+/// An error after which this process must end: its state may differ from the store.
 #[derive(Debug, thiserror::Error)]
-#[error("the committer cannot go on: {0}")]
+#[error("the committer cannot continue: {0}")]
 pub struct Fatal(String);
 
 impl<W: World> Committer<W> {
-    /// The queue, and the work on it, which goes on until the queue is closed and empty.
+    /// Returns the queue and the future that works on it until the queue is closed and empty.
     pub fn open(self) -> (Queue<W>, impl Future<Output = Result<(), Fatal>> + Send) {
         let (sender, receiver) = mpsc::channel(limits::QUEUE_COMMANDS_MAX);
         let nudge = Arc::<Notify>::default();
         let queue = Queue::new(sender, Arc::clone(&nudge), Planner::new(&self));
         let waiting = Waiting::new(receiver);
-        // Where this is called from, not where the work is done: there the callers wait for their answers.
+        // The runtime of the caller, where the requests run, and not that of the committer's thread.
         let answers = Answers { runtime: Handle::current(), tasks: TaskTracker::new() };
         let work = async move {
             if self.store.is_shared() {
@@ -118,17 +119,17 @@ impl<W: World> Committer<W> {
         (queue, work)
     }
 
-    /// Works on the queue in a thread of its own: whatever else the server does, the store need not wait for it. The future
-    /// waits for the end of the thread.
+    /// Works on the queue in a separate thread, so that other tasks of the server do not delay commits. The returned
+    /// future completes when the thread ends.
     pub fn start(self) -> io::Result<(Queue<W>, impl Future<Output = Result<(), Fatal>> + Send + 'static)> {
         let (queue, work) = self.open();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (tell, ended) = oneshot::channel();
         std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
-            // Nobody listens any more when the program ends.
+            // The receiver is dropped when the program ends.
             drop(tell.send(runtime.block_on(work)));
         })?;
-        let end = async { ended.await.unwrap_or_else(|_| Err(Fatal("it ended in a panic".to_owned()))) };
+        let end = async { ended.await.unwrap_or_else(|_| Err(Fatal("its thread panicked".to_owned()))) };
         Ok((queue, end))
     }
 
@@ -136,7 +137,8 @@ impl<W: World> Committer<W> {
         let mut open = Open::behind(self.hub.head());
         let mut flight: Option<Flight> = None;
         loop {
-            // Nothing more is decided on top of a commit that hangs: what waits can still be given up.
+            // Nothing more is decided on top of a commit that hangs, so that callers of waiting commands can still give
+            // them up.
             let decides = open.has_room() && !flight.as_ref().is_some_and(Flight::is_slow);
             tokio::select! {
                 biased;
@@ -171,7 +173,7 @@ impl<W: World> Committer<W> {
         Ok(())
     }
 
-    /// Decides some of the commands that wait, as far as the open batch has room.
+    /// Decides some of the waiting commands, as far as the open batch has room.
     async fn decide_more(
         &self,
         waiting: &mut Waiting<W>,
@@ -200,7 +202,7 @@ impl<W: World> Committer<W> {
         self.abandon(abandoned, answers);
     }
 
-    /// Drops commands whose callers have been answered otherwise, or are gone.
+    /// Drops commands whose callers have been answered otherwise or have disconnected.
     fn abandon(&self, submitted: Vec<Submitted<W>>, answers: &Answers) {
         for submitted in &submitted {
             self.metrics.command_finished(submitted.counted, "abandoned");
@@ -210,7 +212,7 @@ impl<W: World> Committer<W> {
         }
     }
 
-    /// Completes the open batch, sends it off and opens the next.
+    /// Completes the open batch, starts its commit and opens the next batch.
     fn launch(&self, open: &mut Open, waiting: usize, answers: &Answers) -> Flight {
         self.metrics.batch_started(open.callers.len(), waiting);
         self.settle(&mut open.batch);
@@ -228,8 +230,9 @@ impl<W: World> Committer<W> {
         }
     }
 
-    /// Tells those who still wait why. What was decided on top of a batch that was not written goes with it; so does what
-    /// was decided on top of one that hung, if callers have been answered meanwhile.
+    /// Handles the end of a commit. If it failed, the batch decided on top of it is rolled back too, and the callers of
+    /// both get the error. If it succeeded but was slow, and a caller of the next batch has been answered otherwise,
+    /// the next batch is rolled back.
     fn land(&self, (landing, callers): End, flight: &Flight, open: &mut Open) -> Result<(), Fatal> {
         let batch = &*flight.batch;
         match landing {
@@ -252,7 +255,7 @@ impl<W: World> Committer<W> {
     }
 }
 
-/// Where callers are answered: not on the committer's thread, which has better things to do.
+/// Answers callers on their runtime, not on the committer's thread, which would delay the next decision.
 #[derive(Clone)]
 struct Answers {
     runtime: Handle,
@@ -264,13 +267,13 @@ impl Answers {
         self.tasks.spawn_on(async move { crew.answer_all(callers, &batch) }, &self.runtime);
     }
 
-    /// Drops what may be large where that holds up no decision.
+    /// Drops a possibly large value outside the committer's thread.
     fn discard(&self, large: impl Send + 'static) {
         self.tasks.spawn_on(async move { drop(large) }, &self.runtime);
     }
 }
 
-/// The batch that is being decided, and who waits for it.
+/// The batch that is being decided, and its callers.
 struct Open {
     batch: Batch,
     callers: Vec<Caller>,
@@ -286,7 +289,7 @@ impl Open {
     }
 }
 
-/// The end of the flight; never, if there is none.
+/// Waits for the end of the commit; never completes if there is none.
 async fn landed(flight: &mut Option<Flight>) -> End {
     match flight {
         Some(flight) => flight.landed().await,

@@ -1,4 +1,5 @@
-//! Lets go of old history: replaced versions and deletions older than watches and list pages may ask for.
+//! Removes old history from the store: replaced versions and deletions that are older than watches and list pages may
+//! request.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -7,12 +8,12 @@ use tokio::time::{Duration, Instant};
 
 use crate::{limits, outage::Outage};
 
-/// Where the log ended at points in time, oldest first.
+/// The head of the log at points in time, oldest first.
 #[derive(Debug, Default)]
 struct Marks(VecDeque<(Instant, Revision)>);
 
 impl Marks {
-    /// Notes where the log ends; tells up to where history is older than `age`.
+    /// Records the head, and returns the revision up to which history is older than `age`.
     fn mark(&mut self, now: Instant, head: Revision, age: Duration) -> Option<Revision> {
         self.0.push_back((now, head));
         let mut old = None;
@@ -23,7 +24,7 @@ impl Marks {
     }
 }
 
-/// Compacts at every interval, until dropped. A failure is logged and tried again at the next.
+/// Compacts at every interval until dropped. A failure is logged; the next interval tries again.
 pub async fn run(store: Arc<dyn Store>) {
     let (mut marks, outage) = (Marks::default(), Outage::new("history cannot be compacted"));
     let mut interval = tokio::time::interval(limits::COMPACTION_INTERVAL);
@@ -53,7 +54,7 @@ mod tests {
 
     use super::*;
 
-    /// The first look is at once and sees the revision; a little more than the age later it is compacted.
+    /// The first tick is immediate and records the revision; it is compacted a little more than the age later.
     #[tokio::test(start_paused = true)]
     async fn history_is_compacted_once_a_minute_and_kept_for_ten() {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());

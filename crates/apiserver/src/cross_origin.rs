@@ -1,12 +1,12 @@
-//! What a page of another site may make a browser do here: read nothing, change nothing.
+//! Protection against cross-origin requests: a page of another site can read and change nothing.
 //!
-//! A browser adds its user's client certificate to requests that pages of other sites cause. Such a page cannot read the
-//! answers, and a write needs no answer to take effect. The rule is the one of Go's `http.CrossOriginProtection`: browsers
-//! mark their requests with `Sec-Fetch-Site`, or at least with `Origin`, and other clients send neither. Clients that open a
-//! WebSocket as browsers do send `Origin`, too, with their server's own host.
+//! A browser adds its user's client certificate to requests that pages of other sites cause. Such a page cannot read
+//! the responses, but a write takes effect without one. The rule is that of Go's `http.CrossOriginProtection`: browsers
+//! mark their requests with `Sec-Fetch-Site`, or at least with `Origin`; other clients send neither. WebSocket clients
+//! send `Origin`, too, with the host of their server.
 //!
-//! A page of another site may open a WebSocket with a token among its subprotocols: its user gave the token to the page, and
-//! nothing that the browser adds by itself counts beside it ([`websocket`]).
+//! A page of another site may open a WebSocket with a token among its subprotocols: its user gave the token to the
+//! page, and the credentials that a browser adds are ignored for that request ([`websocket`]).
 
 use apimachinery::refusal::{Reason, Refusal};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
@@ -16,10 +16,10 @@ use crate::websocket;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// Refuses a request that changes something, or opens a stream in both directions, when a page of another site caused it.
+/// Rejects a request that writes, or that upgrades the connection, if a page of another site caused it.
 ///
 /// # Errors
-/// Such a request is forbidden.
+/// 403 for such a request.
 pub fn guard(request: &Parts) -> Result<(), Refusal> {
     if is_safe(request) || websocket::carries_token(request) {
         return Ok(());
@@ -35,7 +35,7 @@ pub fn guard(request: &Parts) -> Result<(), Refusal> {
     foreign.map_or(Ok(()), |_| Err(forbidden("Origin")))
 }
 
-/// Keeps an answer from other sites, and browsers from taking it for another type than it is.
+/// Forbids other sites to load the response, and browsers to guess its media type.
 pub fn protect(headers: &mut HeaderMap) {
     headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -46,20 +46,20 @@ fn is_safe(request: &Parts) -> bool {
         && !request.headers.contains_key(header::UPGRADE)
 }
 
-/// The host that the client asked: of the URI over HTTP/2, of the `Host` header otherwise.
+/// The host that the client addressed: of the URI over HTTP/2, of the `Host` header otherwise.
 fn host(request: &Parts) -> Option<&str> {
     let of_uri = request.uri.authority().map(http::uri::Authority::as_str);
     of_uri.or_else(|| request.headers.get(header::HOST)?.to_str().ok())
 }
 
-/// An opaque origin is `null`, which is of no host.
+/// An opaque origin is `null`, which matches no host.
 fn is_of_host(origin: &HeaderValue, host: &str) -> bool {
     let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     origin
         .is_some_and(|(_, of_origin)| without_default_port(of_origin).eq_ignore_ascii_case(without_default_port(host)))
 }
 
-/// Browsers leave the port of HTTPS out of both headers; other clients leave it in one of them.
+/// Browsers omit the default port of HTTPS from both headers; other clients may send it in one of them.
 fn without_default_port(host: &str) -> &str {
     host.strip_suffix(":443").unwrap_or(host)
 }

@@ -1,4 +1,4 @@
-//! The documents that describe the API: discovery, OpenAPI, version. Made once, served from memory.
+//! The documents that describe the API: discovery, OpenAPI and version. OpenAPI documents are built once, at start.
 
 use std::collections::BTreeMap;
 
@@ -16,15 +16,15 @@ use sha2::{Digest, Sha256};
 
 use crate::{api, body::Body, form, respond, stages::Authorized};
 
-/// The Kubernetes release whose behaviour is served; tools parse it.
+/// The Kubernetes release whose behavior is served; tools parse it.
 const KUBERNETES_VERSION: (&str, &str, &str) = ("1", "34", "v1.34.0");
 
-/// The media types in which OpenAPI v2 can be asked for: JSON, and two spellings of protobuf.
+/// The media types in which OpenAPI v2 is served: JSON, and two spellings of protobuf.
 const OPENAPI_V2_TYPES: [&str; 3] =
     [respond::JSON, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf", OPENAPI_V2_PROTOBUF];
-/// What the protobuf is called in the answer, whatever it was asked as: a media type has no `@`.
+/// The content type of the protobuf response, for both spellings: a media type has no `@`.
 const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-/// How long a document with a hash in its address stays as it is: a year, in seconds.
+/// How long a document with a hash in its URL may be cached, in seconds: a year.
 const IMMUTABLE_SECONDS: i64 = 31_536_000;
 
 /// All documents of a server.
@@ -38,7 +38,7 @@ pub struct Documents {
     version: Value,
 }
 
-/// A document that was tagged and compressed once.
+/// A document with its hash and its compressed form.
 struct Document {
     content_type: &'static str,
     hash: String,
@@ -47,7 +47,7 @@ struct Document {
 }
 
 impl Documents {
-    /// The documents of these kinds; `build` is the server's own version.
+    /// Builds the documents of these kinds; `build` is the server's own version.
     pub fn new<W>(registry: &Registry<W>, build: &str) -> Self {
         let versions = registry.group_versions();
         let v3: Vec<Value> = versions.iter().map(|(group, version)| openapi::v3(registry, group, version)).collect();
@@ -83,7 +83,7 @@ impl Documents {
                 None => return Ok(None),
             },
             ["openapi", "v2"] => self.openapi_v2(request)?,
-            // Where kubectl 1.27 looks when it finds no v2.
+            // kubectl 1.27 requests this path when it finds no v2.
             ["swagger-2.0.0.pb-v1"] => self.openapi_v2_protobuf.answer(&request.headers),
             ["openapi", "v3"] => {
                 negotiate::accepts(request.accept().as_deref(), &[respond::JSON])?;
@@ -98,7 +98,7 @@ impl Documents {
         }))
     }
 
-    /// The version as a metric: its labels say it.
+    /// The version as a metric with labels.
     pub fn build(&self) -> Gauge {
         let named = [
             ("major", "major"),
@@ -136,7 +136,7 @@ impl Documents {
         Ok(document.answer(&request.headers))
     }
 
-    /// `GET /`: the paths that there are, beside those of objects.
+    /// `GET /`: the paths other than those of objects.
     fn root(&self) -> Value {
         let mut paths: Vec<String> = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2"]
             .into_iter()
@@ -170,7 +170,7 @@ fn openapi_v3(place: &str, document: &Document, request: &Authorized) -> Result<
     Ok(response)
 }
 
-/// Whoever asks for an old document is sent to the present one.
+/// Redirects a request for an old document to the current one.
 fn openapi_moved(place: &str, hash: &str) -> Response<Body> {
     let mut response = respond::body(301, respond::TEXT, Bytes::new());
     if let Ok(url) = HeaderValue::from_str(&format!("/openapi/v3/{place}?hash={hash}")) {
@@ -188,7 +188,7 @@ impl Document {
         Self::new(respond::JSON, value.to_string().into())
     }
 
-    /// The document, compressed for who takes that however short it is: everybody asks for it.
+    /// The document, compressed for clients that accept gzip, regardless of its size.
     fn answer(&self, headers: &HeaderMap) -> Response<Body> {
         let gzip = form::accepts_gzip(headers);
         let bytes = if gzip { &self.gzipped } else { &self.bytes };
@@ -197,12 +197,12 @@ impl Document {
             response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-        // What the document is known by, its hash, is that of these bytes.
+        // The hash is that of exactly these bytes.
         respond::verbatim(response)
     }
 }
 
-/// A document with its tag, or 304 if the client has it.
+/// A document with its ETag, or 304 if the client has it.
 fn tagged(headers: &HeaderMap, hash: &str, content_type: &'static str, bytes: Bytes) -> Response<Body> {
     let etag = format!("\"{hash}\"");
     let known = is_known(headers, &etag);
@@ -217,7 +217,7 @@ fn tagged(headers: &HeaderMap, hash: &str, content_type: &'static str, bytes: By
     response
 }
 
-/// Whether `If-None-Match` names the tag. A cache in between may have weakened it.
+/// True if `If-None-Match` contains the tag. A cache may have made it a weak one.
 fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let lines = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut tags = lines.flat_map(|line| line.split(',')).map(str::trim);

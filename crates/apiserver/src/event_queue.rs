@@ -1,11 +1,11 @@
 //! The queue of the server's own events ([`EventQueue`]).
 //!
-//! Tasks of requests and the [`observer`] put occurrences in, and never wait. A recorder takes them out and writes events. Where
-//! there is no cluster around the server that is [`crate::standalone`]'s; elsewhere another one can take its place. The
-//! committer has nothing to do with either.
+//! Request tasks and the [`observer`] add occurrences and never wait. A recorder takes them out and writes events: that
+//! of [`crate::standalone`] in standalone mode; another one can replace it. The committer uses neither.
 //!
-//! An occurrence is known by its object and its reason: of what happens again before it was written, the number and the last note
-//! are kept, and an event is written again only after a while. There are no more than [`limits::EVENT_QUEUE_MAX`] of them.
+//! Occurrences with the same object and reason are merged: until an event is written, their number and the last note
+//! are kept, and after it is written, the next is written only after an interval. The queue holds at most
+//! [`limits::EVENT_QUEUE_MAX`] entries.
 
 pub mod observer;
 
@@ -19,50 +19,50 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::limits;
 
-/// The events that wait to be written, and those that were written lately.
+/// Occurrences to be written, and events that were written recently.
 #[derive(Default)]
 pub struct EventQueue {
     book: Mutex<Book>,
     news: Notify,
 }
 
-/// What an event is about: the uid of the object, and the reason.
+/// The key of an entry: the uid of the object, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventKey {
     uid: String,
     reason: &'static str,
 }
 
-/// What happened for one reason to one object since an event was last written of it.
+/// All occurrences of one reason for one object since an event was last written for them.
 #[derive(Clone, Debug)]
 pub struct DueEvent {
-    /// What it is known by.
+    /// The key.
     pub key: EventKey,
-    /// The last time.
+    /// The last occurrence.
     pub occurrence: Occurrence,
-    /// How often.
+    /// The number of occurrences.
     pub count: u64,
-    /// When first.
+    /// The time of the first one.
     pub first: Time,
-    /// When last.
+    /// The time of the last one.
     pub last: Time,
-    /// The event that was written of it lately.
+    /// The event that was written for this key recently, if any.
     pub written: Option<WrittenEvent>,
 }
 
 /// An event that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrittenEvent {
-    /// Its key.
+    /// The key of the event object.
     pub key: ObjectKey,
-    /// How often it says that this happened.
+    /// The count that the event has.
     pub count: u64,
 }
 
 #[derive(Default)]
 struct Book {
     entries: HashMap<EventKey, Entry>,
-    /// The topics in the order in which they came.
+    /// The keys in order of arrival.
     order: VecDeque<EventKey>,
     dropped: u64,
 }
@@ -71,7 +71,7 @@ struct Book {
 struct Entry {
     pending: Option<Pending>,
     written: Option<WrittenEvent>,
-    /// When an event may be written again.
+    /// The earliest time of the next write.
     quiet_until: Option<Instant>,
 }
 
@@ -83,18 +83,18 @@ struct Pending {
 }
 
 impl EventQueue {
-    /// Takes note of an occurrence. Beyond the bound the oldest one is dropped.
+    /// Adds an occurrence. If the queue is full the oldest entry is dropped.
     pub fn tell(&self, occurrence: Occurrence, now: Time) {
         self.book().tell(occurrence, now);
         self.news.notify_one();
     }
 
-    /// The oldest of what may be written now, which is taken out.
+    /// Takes the oldest entry that may be written now.
     pub fn take(&self, now: Instant) -> Option<DueEvent> {
         self.book().take(now)
     }
 
-    /// Takes note that an event was written; its key is quiet for a while then.
+    /// Records that an event was written; the next one with its key is delayed by [`limits::EVENT_WRITE_INTERVAL`].
     pub fn written(&self, key: EventKey, written: WrittenEvent, now: Instant) {
         if let Some(entry) = self.book().entries.get_mut(&key) {
             entry.written = Some(written);
@@ -102,12 +102,12 @@ impl EventQueue {
         }
     }
 
-    /// Puts back what could not be written; it is due again at this time.
+    /// Returns an entry that could not be written; it is due again at `at`.
     pub fn put_back(&self, due: DueEvent, at: Instant) {
         self.book().put_back(due, at);
     }
 
-    /// Waits until something may be written.
+    /// Waits until an entry may be due. Spurious returns are possible.
     pub async fn any(&self) {
         let next = self.book().next();
         tokio::select! {
@@ -116,7 +116,7 @@ impl EventQueue {
         }
     }
 
-    /// How many were dropped so far.
+    /// The number of occurrences dropped so far.
     pub fn dropped(&self) -> u64 {
         self.book().dropped
     }
@@ -146,7 +146,7 @@ impl Book {
         }
     }
 
-    /// The entry of a key, for which the oldest one makes room if it must.
+    /// The entry of a key; a new one replaces the oldest one if the queue is full.
     fn entry(&mut self, key: EventKey) -> &mut Entry {
         if !self.entries.contains_key(&key) {
             if self.order.len() >= limits::EVENT_QUEUE_MAX
@@ -170,7 +170,7 @@ impl Book {
 
     fn put_back(&mut self, due: DueEvent, at: Instant) {
         let DueEvent { key, occurrence, count, first, last, .. } = due;
-        // What was dropped meanwhile stays dropped.
+        // An entry that was dropped in the meantime is not restored.
         let hash_map::Entry::Occupied(mut entry) = self.entries.entry(key) else { return };
         let entry = entry.get_mut();
         entry.quiet_until = Some(at);
@@ -183,7 +183,7 @@ impl Book {
         }
     }
 
-    /// When something may be written that waits.
+    /// The earliest time at which a waiting entry may be written.
     fn next(&self) -> Option<Instant> {
         let pending = self.entries.values().filter(|entry| entry.pending.is_some());
         pending.map(|entry| entry.quiet_until.unwrap_or_else(Instant::now)).min()

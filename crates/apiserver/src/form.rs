@@ -1,5 +1,5 @@
-//! The form in which an answer leaves: indented for people, with a newline at its end otherwise, compressed for clients that
-//! take it. Events leave as they are.
+//! The encoding of a response: indented if the client wants it readable, otherwise with a trailing newline; compressed
+//! for clients that accept gzip. Watch events are sent unchanged.
 
 use std::io::Write as _;
 
@@ -19,7 +19,7 @@ use crate::{
     respond::{self, Verbatim},
 };
 
-/// What a client wishes.
+/// The encoding that a client requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
     pretty: bool,
@@ -27,20 +27,20 @@ pub struct Form {
 }
 
 impl Form {
-    /// What the client of `request` wishes.
+    /// The encoding that `request` asks for.
     pub fn of<B>(request: &Request<B>) -> Self {
         let raw = request.uri().query().filter(|query| query.contains("pretty")).unwrap_or_default();
-        // A query that cannot be read is refused in time; the refusal needs no form.
+        // A query that cannot be parsed is rejected later; that response needs no special encoding.
         let query = Query::parse(raw).unwrap_or_default();
         let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         Self { pretty: negotiate::pretty(&query, agent), gzip: accepts_gzip(request.headers()) }
     }
 
-    /// Gives `response` this form.
+    /// Applies the encoding to `response`.
     pub async fn give(self, response: Response<Body>) -> Response<Body> {
         let (mut head, body) = response.into_parts();
         let layout = self.layout(&head);
-        // A document that is written while it is sent would not be, if it were short.
+        // A document written while it is sent has no known length, and is large.
         let large =
             !body.is_events() && body.size_hint().exact().is_none_or(|length| length > limits::COMPRESSED_BYTES_MIN);
         let mut gzip = false;
@@ -70,14 +70,14 @@ impl Form {
     }
 }
 
-/// How a body is laid out.
+/// The layout of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layout {
-    /// As it was written.
+    /// Unchanged.
     AsItIs,
-    /// Compact JSON with a newline at its end.
+    /// Compact JSON with a trailing newline.
     Line,
-    /// JSON with one field a line and, as kube-apiserver sends it, no newline at its end.
+    /// JSON with one field per line and, as kube-apiserver sends it, no trailing newline.
     Indented,
 }
 
@@ -91,7 +91,7 @@ async fn whole(bytes: Bytes, layout: Layout, gzip: bool) -> Bytes {
     if gzip { gzip_aside(bytes).await } else { bytes }
 }
 
-/// The bytes and a newline. They are copied only if others refer to them.
+/// The bytes with a newline. They are copied only if they are shared.
 fn with_newline(bytes: Bytes) -> Bytes {
     let mut line = bytes.try_into_mut().unwrap_or_else(|shared| {
         let mut copy = BytesMut::with_capacity(shared.len() + 1);
@@ -102,7 +102,7 @@ fn with_newline(bytes: Bytes) -> Bytes {
     line.freeze()
 }
 
-/// The same, piece by piece.
+/// Encodes a document piece by piece.
 fn while_sent(pieces: Pieces, layout: Layout, gzip: bool) -> Pieces {
     let press = Press {
         pieces,
@@ -114,7 +114,7 @@ fn while_sent(pieces: Pieces, layout: Layout, gzip: bool) -> Pieces {
     stream::unfold(press, |mut press| async move { press.next().await.map(|piece| (piece, press)) }).boxed()
 }
 
-/// Gives a document its form while it is sent.
+/// Encodes a document while it is sent.
 struct Press {
     pieces: Pieces,
     layout: Layout,
@@ -137,7 +137,7 @@ impl Press {
                     self.end()
                 }
             };
-            // A compressor keeps what it has until it is worth writing.
+            // The compressor buffers its output, so a piece may yield nothing.
             if !formed.is_empty() {
                 return Some(Ok(formed));
             }
@@ -166,14 +166,14 @@ impl Press {
     }
 }
 
-/// Whether a client takes gzip; several lines count as one list.
+/// True if the client accepts gzip; several header lines count as one list.
 pub fn accepts_gzip(headers: &HeaderMap) -> bool {
     let lines: Vec<&str> =
         headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).collect();
     negotiate::accepts_gzip(Some(&lines.join(",")))
 }
 
-/// Compresses quickly rather than well.
+/// Compresses with the fastest level.
 pub fn gzip(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
     encoder.write_all(bytes).expect("writing to memory does not fail");
@@ -184,13 +184,13 @@ fn finish(encoder: GzEncoder<Vec<u8>>) -> Bytes {
     encoder.finish().expect("writing to memory does not fail").into()
 }
 
-/// The same in a thread where it holds nobody up: a long list takes many milliseconds.
+/// Compresses on a blocking thread, because a long list takes many milliseconds.
 async fn gzip_aside(bytes: Bytes) -> Bytes {
     let compressed = tokio::task::spawn_blocking(move || gzip(&bytes)).await;
     compressed.expect("the thread runs to its end: compressing does not panic")
 }
 
-/// Whether the body is JSON, with parameters or without.
+/// True if the media type of the body is JSON, with or without parameters.
 fn is_json(headers: &HeaderMap) -> bool {
     let media = headers.get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok());
     media.and_then(|media| media.split(';').next()).is_some_and(|media| media == respond::JSON)

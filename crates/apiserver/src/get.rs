@@ -17,7 +17,7 @@ use crate::{
     stages::Authorized,
 };
 
-/// Answers with the object's current version.
+/// Returns the current version of the object.
 pub async fn get<W: World>(
     api: &Api<W>,
     place: &Place<'_, W>,

@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/healthz`: named checks, in the words of kube-apiserver. They are answered from memory.
+//! `/livez`, `/readyz` and `/healthz`: named checks, worded as in kube-apiserver. They are answered from memory.
 
 use std::sync::{
     Arc,
@@ -11,27 +11,27 @@ use tokio::time::Instant;
 
 use crate::{prober::Prober, write_path::WritePath};
 
-/// What the checks look at.
+/// The state that the checks read.
 #[derive(Debug, Default)]
 pub struct Health {
-    /// How writes fare.
+    /// The health of the write path.
     pub writes: Arc<WritePath>,
     prober: Prober,
     restored: AtomicBool,
     stopping: AtomicBool,
 }
 
-/// Which question is asked.
+/// The kind of probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// Whether the process should go on living: `/livez`, `/healthz`.
+    /// Liveness, whether the process should keep running: `/livez`, `/healthz`.
     Live,
-    /// Whether it should get requests: `/readyz`.
+    /// Readiness, whether it should get requests: `/readyz`.
     Ready,
 }
 
 impl Probe {
-    /// The probe at `/name`.
+    /// The probe at the path `/name`.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "livez" | "healthz" => Some(Self::Live),
@@ -51,22 +51,22 @@ pub struct Check {
 }
 
 impl Health {
-    /// The world is as the store has it: requests can be served.
+    /// Records that the state has been read from the store, so that requests can be served.
     pub fn set_restored(&self) {
         self.restored.store(true, Ordering::Release);
     }
 
-    /// The server begins to stop.
+    /// Records that the server is shutting down.
     pub fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Release);
     }
 
-    /// Whether requests can be served.
+    /// True if requests can be served.
     pub fn is_restored(&self) -> bool {
         self.restored.load(Ordering::Acquire)
     }
 
-    /// Keeps what the checks look at up to date, until it is dropped.
+    /// Probes the store at intervals until dropped.
     pub async fn probe(&self, store: &Arc<dyn Store>) {
         self.prober.run(store, &self.writes).await;
     }
@@ -86,7 +86,7 @@ impl Health {
     }
 }
 
-/// Status code and text of an answer.
+/// The status code and text of a probe's response.
 pub fn answer(name: &str, mut checks: Vec<Check>, query: &Query) -> (u16, String) {
     let mut text = String::new();
     let excluded: Vec<&str> = query.get_all("exclude").collect();
@@ -111,7 +111,7 @@ pub fn answer(name: &str, mut checks: Vec<Check>, query: &Query) -> (u16, String
     if query.flag("verbose") { (200, format!("{text}{name} check passed\n")) } else { (200, "ok".to_owned()) }
 }
 
-/// Status code and text of the answer to one check, for those who may know more.
+/// The status code and text of the response for one check, which includes the reason.
 pub fn answer_one(check: &Check) -> (u16, String) {
     match &check.failure {
         None => (200, "ok".to_owned()),
@@ -119,7 +119,7 @@ pub fn answer_one(check: &Check) -> (u16, String) {
     }
 }
 
-/// The outcome of every check, as it is measured (1 if it passed), and how long writes wait.
+/// The result of every check as a gauge (1 if it passed), and the age of the oldest waiting write.
 pub fn gauges(health: &Health) -> [Gauge; 2] {
     let age = health.writes.oldest_age(Instant::now()).unwrap_or_default();
     let oldest = Gauge {
@@ -145,7 +145,7 @@ fn checks_gauge(health: &Health) -> Gauge {
 mod tests {
     use super::*;
 
-    /// A server whose store has answered so.
+    /// A server whose store has answered the probe with `answer`.
     fn answered(answer: Result<(), &str>) -> Health {
         let health = Health::default();
         health.prober.answered(answer.map_err(ToOwned::to_owned));

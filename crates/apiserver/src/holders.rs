@@ -1,7 +1,7 @@
-//! Who holds what a refused request needed: named in its refusal, as far as its caller may see them.
+//! Adds to an API error the holders of what its request needed, as far as the caller may read them.
 //!
-//! A decision knows that something is held, and not by whom. The task of the request reads that from the store afterwards, so
-//! that the committer does no work for it. What has been released since the decision is not named.
+//! A decision knows that a range is taken, but not by which object. The request's task looks that up in the store
+//! afterwards, so that the committer does no work for it. Holders that have released the range since are not named.
 
 use apimachinery::{
     access::{Ask, ResourceAsk, Rights},
@@ -13,7 +13,7 @@ use store::{Error, Key, Store};
 
 use crate::{api, committer, limits::HOLDERS_NAMED_MAX};
 
-/// The refusal, with the first holders of what its request needed.
+/// The API error, with the first holders of what its request needed.
 pub async fn name<W: World>(
     store: &dyn Store,
     registry: &Registry<W>,
@@ -24,7 +24,7 @@ pub async fn name<W: World>(
     match find(store, registry, rights, &occupied).await {
         Ok(holders) => refusal.held_by(&holders),
         Err(error) => {
-            tracing::warn!(error = %error, "the holders of what a refused request needed could not be read");
+            tracing::warn!(error = %error, "the holders of a taken range could not be read");
             refusal
         }
     }
@@ -48,7 +48,7 @@ async fn find<W: World>(
     Ok(named)
 }
 
-/// The holder of a span; `None`: it is gone.
+/// Describes the holder of a span; `None` if it no longer exists.
 async fn describe<W: World>(
     store: &dyn Store,
     registry: &Registry<W>,

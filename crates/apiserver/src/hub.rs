@@ -1,7 +1,7 @@
-//! The live end of the log in memory: recent events by revision, shared by all watches.
+//! The watch cache: recent events by revision, shared by all watches.
 //!
-//! A watch keeps nothing here but its own cursor. It asks for what lies behind it, and waits for the head to move; one
-//! that lags behind the oldest event in memory reads the store's tail instead. Writers never wait for a watch.
+//! A watch keeps only a cursor. It reads the events after the cursor and waits for the head to advance; a watch whose
+//! cursor is older than the oldest cached event reads the log from the store instead. Writers never wait for a watch.
 
 use std::{
     collections::VecDeque,
@@ -14,12 +14,12 @@ use tokio::sync::watch as signal;
 
 use crate::limits;
 
-/// One change of one object.
+/// A change of one object.
 #[derive(Debug)]
 pub struct Event {
-    /// The revision that made it.
+    /// The revision of the change.
     pub revision: u64,
-    /// The text of its key: resource, scope, namespace and name.
+    /// The text of the key: resource, scope, namespace and name.
     pub key: String,
     old: Option<Version>,
     new: Option<Version>,
@@ -28,27 +28,28 @@ pub struct Event {
     frames: [OnceLock<Bytes>; 3],
 }
 
-/// A version of an object, encoded, read or both. Most are never looked into: a watch without a selector sends them as they are.
+/// A version of an object: encoded, parsed or both. Most are never parsed, because a watch without a selector sends the
+/// encoded bytes.
 #[derive(Debug)]
 pub struct Version {
     encoded: Option<Bytes>,
     object: OnceLock<Result<Arc<Object>, Unreadable>>,
-    /// The length of its encoding.
+    /// The size of the encoding in bytes.
     bytes: usize,
 }
 
 impl Version {
-    /// As it is stored.
+    /// A version from its stored bytes.
     pub fn encoded(encoded: Bytes) -> Self {
         Self { bytes: encoded.len(), encoded: Some(encoded), object: OnceLock::new() }
     }
 
-    /// Whose encoding is not at hand.
+    /// A version from an object whose encoding is not available.
     pub fn object(object: Arc<Object>) -> Self {
         Self { bytes: object.encoded_len(), encoded: None, object: OnceLock::from(Ok(object)) }
     }
 
-    /// Reads it, once for all watches.
+    /// The parsed object, cached for all watches.
     fn get(&self, event: &Event) -> Result<&Arc<Object>, Unreadable> {
         let read = || {
             let object = Object::from_bytes(self.encoded.as_deref().unwrap_or_default()).map(Arc::new);
@@ -63,7 +64,7 @@ impl Version {
     }
 }
 
-/// The bytes of an object, which another program may have written, are not those of an object.
+/// The stored bytes, which another program may have written, are not an object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key} at revision {revision} is not an object: {why}")]
 pub struct Unreadable {
@@ -73,66 +74,66 @@ pub struct Unreadable {
 }
 
 impl Event {
-    /// An event: the versions before and after it, `None` where the object does not exist.
+    /// An event with the versions before and after it, `None` where the object does not exist.
     pub fn new(revision: u64, key: String, old: Option<Version>, new: Option<Version>) -> Self {
         Self { revision, key, old, new, tied: true, own: false, frames: Default::default() }
     }
 
-    /// The event, of an object that no garbage collector need look at.
+    /// Marks the event as irrelevant for the garbage collector.
     #[must_use]
     pub fn untied(self) -> Self {
         Self { tied: false, ..self }
     }
 
-    /// The event, committed by this server.
+    /// Marks the event as committed by this server.
     #[must_use]
     pub fn own(self) -> Self {
         Self { own: true, ..self }
     }
 
-    /// Whether this server has committed it. Of one that was read from the log that is not known.
+    /// True if this server is known to have committed the event; false for events that were read from the log.
     pub fn is_own(&self) -> bool {
         self.own
     }
 
-    /// The length of the version after it, encoded; 0: it was deleted.
+    /// The size of the version after the event in bytes; 0 for a deletion.
     pub fn current_bytes(&self) -> usize {
         self.new.as_ref().map_or(0, |new| new.bytes)
     }
 
-    /// Whether the object may have, or have had, to do with owners or dependents.
+    /// True if the object may have, or may have had, owners or dependents.
     pub fn is_tied(&self) -> bool {
         self.tied
     }
 
-    /// Whether the object existed before it.
+    /// True if the object existed before the event.
     pub fn existed(&self) -> bool {
         self.old.is_some()
     }
 
-    /// Whether the object exists behind it.
+    /// True if the object exists after the event.
     pub fn exists(&self) -> bool {
         self.new.is_some()
     }
 
-    /// The length of its key and its versions, encoded.
+    /// The size of the key and of both versions in bytes.
     pub fn bytes(&self) -> usize {
         let versions = [&self.old, &self.new].into_iter().flatten();
         self.key.len() + versions.map(|version| version.bytes).sum::<usize>()
     }
 
-    /// The version before; `None`: it was created.
+    /// The version before the event; `None` for a creation.
     pub fn previous(&self) -> Result<Option<&Arc<Object>>, Unreadable> {
         self.old.as_ref().map(|old| old.get(self)).transpose()
     }
 
-    /// The version after; `None`: it was deleted.
+    /// The version after the event; `None` for a deletion.
     pub fn current(&self) -> Result<Option<&Arc<Object>>, Unreadable> {
         self.new.as_ref().map(|new| new.get(self)).transpose()
     }
 
-    /// What a watch shows of it as `event_type`: the new object, or the old one with this revision when it is gone from
-    /// the watch's sight.
+    /// The object that a watch sends for `event_type`: the new version, or, if the watch no longer selects the object,
+    /// the old version with the revision of this event.
     pub fn object(&self, event_type: watch::EventType) -> Result<Arc<Object>, Unreadable> {
         let shown = match event_type {
             watch::EventType::Deleted => self.previous()?.map_or_else(|| self.current(), |old| Ok(Some(old)))?,
@@ -146,7 +147,7 @@ impl Event {
         Ok(object)
     }
 
-    /// The line of a plain JSON watch; made once for all watches.
+    /// The line of a watch in plain JSON, encoded once for all watches.
     pub fn frame(&self, event_type: watch::EventType) -> Result<Bytes, Unreadable> {
         let slot = match event_type {
             watch::EventType::Added => &self.frames[0],
@@ -165,20 +166,20 @@ impl Event {
     }
 }
 
-/// What lies behind a cursor.
+/// The result of reading events after a cursor.
 #[derive(Debug)]
 pub enum Behind {
-    /// These events, in order, and no other of the prefix up to the revision.
+    /// Events in order, and the revision up to which they are all events with the prefix.
     Events(Vec<Arc<Event>>, u64),
-    /// The cursor is older than what is in memory: read the store.
+    /// The cursor is older than the cache: read the store.
     Older,
 }
 
-/// Recent events and the head.
+/// The recent events and the head.
 #[derive(Debug)]
 pub struct Hub {
     recent: RwLock<Recent>,
-    /// How many events it keeps, unless they are large.
+    /// The maximum number of events, unless [`limits::RECENT_BYTES_MAX`] is reached before.
     capacity: usize,
     head: signal::Sender<u64>,
 }
@@ -186,19 +187,19 @@ pub struct Hub {
 #[derive(Debug, Default)]
 struct Recent {
     events: VecDeque<Arc<Event>>,
-    /// What they have together.
+    /// The size of all events in bytes.
     bytes: usize,
 }
 
 impl Recent {
-    /// Where the first event behind `cursor` is; `None` if it is no longer here. Revisions have no gaps, so its place follows
-    /// from its number.
+    /// The index of the first event after `cursor`; `None` if it is no longer cached. Revisions have no gaps, so the
+    /// index follows from the revision.
     fn place_behind(&self, cursor: u64) -> Option<usize> {
         let first = self.events.front()?.revision;
         usize::try_from((cursor + 1).checked_sub(first)?).ok()
     }
 
-    /// Takes out what is too much.
+    /// Removes the oldest events beyond the limits and returns them.
     fn trim(&mut self, capacity: usize) -> Vec<Arc<Event>> {
         let mut gone = Vec::new();
         while (self.events.len() > capacity || self.bytes > limits::RECENT_BYTES_MAX)
@@ -212,7 +213,7 @@ impl Recent {
 }
 
 impl Hub {
-    /// A hub at the end of the log `head`, that keeps up to `capacity` events.
+    /// An empty cache at the revision `head`, with up to `capacity` events.
     pub fn new(head: u64, capacity: usize) -> Self {
         Self { recent: RwLock::default(), capacity, head: signal::Sender::new(head) }
     }
@@ -222,12 +223,12 @@ impl Hub {
         *self.head.borrow()
     }
 
-    /// Tells when the head has moved.
+    /// Returns a receiver of the head, which is notified when the head advances.
     pub fn subscribe(&self) -> signal::Receiver<u64> {
         self.head.subscribe()
     }
 
-    /// Adds the events of one commit, which follow the head without a gap.
+    /// Adds the events of one commit. Their revisions follow the head without a gap.
     pub fn publish(&self, events: Vec<Arc<Event>>) {
         let Some(last) = events.last().map(|event| event.revision) else { return };
         let bytes: usize = events.iter().map(|event| event.bytes()).sum();
@@ -238,12 +239,12 @@ impl Hub {
             recent.trim(self.capacity)
         };
         self.head.send_replace(last);
-        // Freeing many objects takes a while: not under the lock.
+        // Freeing many objects takes time, so it is done after the lock is released.
         drop(gone);
     }
 
-    /// The first events behind `cursor` whose key starts with `prefix`: up to `limit`, and none behind the one that brings them
-    /// to `bytes`.
+    /// The first events after `cursor` whose key starts with `prefix`: at most `limit`, and none after the one with
+    /// which their size reaches `bytes`.
     pub fn behind(&self, cursor: u64, prefix: &str, limit: usize, bytes: usize) -> Behind {
         let head = self.head();
         if cursor >= head {
@@ -257,14 +258,15 @@ impl Hub {
             taken += event.bytes();
             events.push(Arc::clone(event));
             if events.len() == limit || taken >= bytes {
-                // What lies behind it was not looked at.
+                // Later events were not examined.
                 return Behind::Events(events, event.revision);
             }
         }
         Behind::Events(events, recent.events.back().map_or(cursor, |event| event.revision))
     }
 
-    /// Whether nothing that `is_meant` has changed behind `cursor` up to `head`, as far as memory reaches.
+    /// True if no cached event in `(cursor, head]` has a key for which `is_meant` is true; false if the cache no longer
+    /// covers that range.
     pub fn is_quiet(&self, cursor: u64, head: u64, is_meant: impl Fn(&str) -> bool) -> bool {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         let Some(skip) = recent.place_behind(cursor) else { return cursor >= head };
@@ -298,7 +300,7 @@ mod tests {
         assert_eq!(
             revisions(hub.behind(20, "a/", 9, usize::MAX)),
             Some((vec![], 20)),
-            "a cursor in the future stays there"
+            "a cursor in the future is unchanged"
         );
     }
 
@@ -311,7 +313,7 @@ mod tests {
         assert_eq!(revisions(hub.behind(11, "a/", 9, usize::MAX)), Some((vec![12, 13], 13)));
     }
 
-    /// An event of so many bytes.
+    /// An event of `bytes` bytes.
     fn large(revision: u64, bytes: usize) -> Arc<Event> {
         let version = Version::encoded(vec![b'x'; bytes - "a/1".len()].into());
         Arc::new(Event::new(revision, "a/1".to_owned(), None, Some(version)))
@@ -328,7 +330,7 @@ mod tests {
         assert_eq!(revisions(hub.behind(11, "", 9, usize::MAX)), None);
         assert_eq!(revisions(hub.behind(12, "", 9, usize::MAX)), Some(((13..=20).collect(), 20)));
         hub.publish(vec![large(21, limits::RECENT_BYTES_MAX + 1), large(22, 10)]);
-        assert_eq!(revisions(hub.behind(20, "", 9, usize::MAX)), None, "what is too large is not kept at all");
+        assert_eq!(revisions(hub.behind(20, "", 9, usize::MAX)), None, "an event larger than the limit is not kept");
         assert_eq!(revisions(hub.behind(21, "", 9, usize::MAX)), Some((vec![22], 22)));
         assert_eq!(hub.recent.read().unwrap().bytes, 10);
     }
@@ -339,7 +341,11 @@ mod tests {
         hub.publish(vec![large(11, 100), large(12, 100), event(13, "b/1"), large(14, 500), large(15, 100)]);
         assert_eq!(revisions(hub.behind(10, "a/", 9, 1)), Some((vec![11], 11)), "one at least");
         assert_eq!(revisions(hub.behind(10, "a/", 9, 101)), Some((vec![11, 12], 12)));
-        assert_eq!(revisions(hub.behind(12, "a/", 9, 600)), Some((vec![14, 15], 15)), "to the end: all was looked at");
+        assert_eq!(
+            revisions(hub.behind(12, "a/", 9, 600)),
+            Some((vec![14, 15], 15)),
+            "up to the end: all events were examined"
+        );
         assert_eq!(revisions(hub.behind(12, "a/", 9, 100)), Some((vec![14], 14)));
     }
 
@@ -353,7 +359,7 @@ mod tests {
         assert_eq!(
             event.frame(watch::EventType::Modified).unwrap(),
             "{\"type\":\"MODIFIED\",\"object\":{}\n",
-            "as it is"
+            "the stored bytes, unparsed"
         );
     }
 
@@ -362,7 +368,7 @@ mod tests {
         let hub = Hub::new(10, 3);
         let quiet = |cursor, head| hub.is_quiet(cursor, head, |key| key.starts_with("a/"));
         assert!(quiet(10, 10));
-        assert!(!quiet(9, 10), "what was before is not known");
+        assert!(!quiet(9, 10), "events before the cache are unknown");
         hub.publish(vec![event(11, "b/1"), event(12, "b/2"), event(13, "a/1")]);
         assert!(quiet(10, 12));
         assert!(!quiet(10, 13));
@@ -379,7 +385,7 @@ mod tests {
         assert_eq!(
             revisions(hub.behind(10, "a/", 2, usize::MAX)),
             Some((vec![11, 13], 13)),
-            "what follows is still to come"
+            "later events were not examined"
         );
         assert_eq!(revisions(hub.behind(13, "a/", 2, usize::MAX)), Some((vec![14], 15)));
         assert_eq!(revisions(hub.behind(10, "a/", 3, usize::MAX)), Some((vec![11, 13, 14], 14)));

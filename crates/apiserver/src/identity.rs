@@ -1,4 +1,4 @@
-//! Who is asking: a client certificate says it, or a bearer token. And what everybody may do who is known.
+//! Authentication by client certificate or bearer token, and the default rules for authenticated users.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -18,31 +18,31 @@ pub fn of_certificate(der: &CertificateDer<'_>) -> Option<Identity> {
     Some(Identity::known(user, String::new(), organizations.map(str::to_owned).collect()))
 }
 
-/// Bearer tokens. In memory there are only their digests, by which they are found: how long
-/// that takes says nothing about a token.
+/// Bearer tokens and their users. Only digests are kept in memory, and tokens are looked up by digest, so the time of a
+/// lookup reveals nothing about a token.
 #[derive(Default)]
 pub struct Tokens {
     users: HashMap<[u8; 32], Arc<Identity>>,
 }
 
-/// The tokens of the moment.
+/// The current tokens, which can be replaced while the server runs.
 #[derive(Debug, Default)]
 pub struct KnownTokens {
     current: ArcSwap<Tokens>,
 }
 
 impl KnownTokens {
-    /// From the next request on these are known, and no others.
+    /// Replaces all tokens, from the next request on.
     pub fn replace(&self, tokens: Tokens) {
         self.current.store(Arc::new(tokens));
     }
 
-    /// Whose token a request shows.
+    /// The user of the token in a request's headers.
     pub fn user(&self, headers: &HeaderMap) -> Option<Arc<Identity>> {
         self.current.load().user(headers)
     }
 
-    /// Whose token this is.
+    /// The user of a token.
     pub fn holder(&self, token: &str) -> Option<Arc<Identity>> {
         self.current.load().holder(token)
     }
@@ -52,21 +52,22 @@ impl KnownTokens {
 const COLUMNS: &str = "token,user,uid[,\"group1,group2\"]";
 
 impl Tokens {
-    /// Reads a token file, as kube-apiserver's `--token-auth-file`: a CSV of token, user, uid and, optionally, groups.
+    /// Parses a token file like that of kube-apiserver's `--token-auth-file`: a CSV of token, user, uid and,
+    /// optionally, groups.
     ///
     /// # Errors
-    /// The line at fault and what is wrong with it. Never the token.
+    /// The number of the invalid line and the reason, never the token.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut reader = csv::ReaderBuilder::new();
         let reader = reader.has_headers(false).flexible(true).trim(csv::Trim::All).comment(Some(b'#'));
         let mut users = HashMap::new();
         for record in reader.from_reader(text.as_bytes()).records() {
-            let record = record.map_err(|error| format!("it is no CSV: {error}"))?;
+            let record = record.map_err(|error| format!("it is not valid CSV: {error}"))?;
             let line = record.position().map_or(0, csv::Position::line);
             let fault = |why: &str| format!("line {line}: {why}; a line is {COLUMNS}");
             let column = |index: usize| record.get(index).unwrap_or_default().to_owned();
             if !(3..=4).contains(&record.len()) {
-                return Err(fault("it has not three or four columns"));
+                return Err(fault("it does not have three or four columns"));
             }
             if column(0).is_empty() || column(1).is_empty() {
                 return Err(fault("it lacks a token or a user"));
@@ -75,13 +76,13 @@ impl Tokens {
                 column(3).split(',').map(|group| group.trim().to_owned()).filter(|group| !group.is_empty()).collect();
             let identity = Arc::new(Identity::known(column(1), column(2), groups));
             if users.insert(digest(&column(0)), identity).is_some() {
-                return Err(fault("its token stands in an earlier line, too"));
+                return Err(fault("its token is already in an earlier line"));
             }
         }
         Ok(Self { users })
     }
 
-    /// Whose token a request shows.
+    /// The user of the token in a request's headers.
     pub fn user(&self, headers: &HeaderMap) -> Option<Arc<Identity>> {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let (scheme, token) = value.trim().split_once(' ')?;
@@ -91,7 +92,7 @@ impl Tokens {
         self.holder(token.trim())
     }
 
-    /// Whose token this is.
+    /// The user of a token.
     pub fn holder(&self, token: &str) -> Option<Arc<Identity>> {
         self.users.get(&digest(token)).cloned()
     }
@@ -110,8 +111,9 @@ fn digest(token: &str) -> [u8; 32] {
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
 
-/// What everybody may do who is known: read what describes the API, and ask about themselves. In Kubernetes it is in the
-/// roles `system:discovery`, `system:public-info-viewer` and `system:basic-user`; here it holds before anything is read.
+/// The default rules of every authenticated user: read the documents that describe the API, and create self-subject
+/// reviews. In Kubernetes these are in the roles `system:discovery`, `system:public-info-viewer` and
+/// `system:basic-user`; here they apply even before the stored rules have been read.
 pub fn rules_of_everybody() -> [Rule; 3] {
     [
         Rule::on_resources(&["create"], &[AUTHENTICATION], &["selfsubjectreviews"]),
@@ -120,7 +122,7 @@ pub fn rules_of_everybody() -> [Rule; 3] {
     ]
 }
 
-/// Of the probes nothing below them: their single checks say what is wrong.
+/// Subpaths of the probes are not included, because single checks show the reason of a failure.
 const PUBLIC_PATHS: [&str; 12] = [
     "/api",
     "/api/*",

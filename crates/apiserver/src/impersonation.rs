@@ -1,5 +1,5 @@
-//! Acting as somebody else: the `Impersonate-*` headers (`kubectl --as`). Who may not is refused; nobody is heard as
-//! themselves who asked to be heard as another.
+//! Impersonation: the `Impersonate-*` headers (`kubectl --as`). A request that may not impersonate is rejected; it
+//! never falls back to the caller's own identity.
 
 use apimachinery::{
     access::{AUTHENTICATED, Ask, Identity, ResourceAsk},
@@ -17,7 +17,7 @@ const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 const ANONYMOUS: &str = "system:anonymous";
 const UNAUTHENTICATED: &str = "system:unauthenticated";
 
-/// Whom a caller wants to be.
+/// The user that a caller impersonates.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Guise {
     user: String,
@@ -26,10 +26,11 @@ pub struct Guise {
 }
 
 impl Guise {
-    /// What the headers say of it; `None`: the caller is who they are.
+    /// Reads the headers; `None` if the request does not impersonate.
     ///
     /// # Errors
-    /// 400 for headers that say nothing sensible, 403 for extras, which users do not have here.
+    /// 400 for inconsistent or malformed headers, 403 for unsupported ones such as extras, which users do not have
+    /// here.
     pub fn of(headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
         let names: Vec<_> = headers.keys().map(HeaderName::as_str).filter(|name| name.starts_with(HEADERS)).collect();
         if names.is_empty() {
@@ -41,7 +42,7 @@ impl Guise {
         }
         let count = headers.get_all(GROUP).iter().count();
         if count > IMPERSONATED_GROUPS_MAX {
-            let message = format!("{count} groups are impersonated; at most {IMPERSONATED_GROUPS_MAX} can be");
+            let message = format!("{count} impersonated groups; at most {IMPERSONATED_GROUPS_MAX} are allowed");
             return Err(Refusal::bad_request(message));
         }
         let mut groups = values(headers, GROUP)?;
@@ -60,7 +61,7 @@ impl Guise {
         Ok(Some(Self { user, uid, groups }))
     }
 
-    /// What the caller must be allowed to do for it, each of these.
+    /// The permissions that the caller needs, all of them.
     pub fn asks(&self) -> Vec<Ask<'_>> {
         let ask = |group, resource, namespace, name| {
             Ask::Resource(ResourceAsk { verb: "impersonate", group, resource, subresource: "", name, namespace })
@@ -76,7 +77,7 @@ impl Guise {
         asks
     }
 
-    /// The user that it makes.
+    /// The resulting identity.
     pub fn identity(self) -> Identity {
         let Self { user, uid, mut groups } = self;
         let has = |wanted: &str| groups.iter().any(|group| group == wanted);
@@ -99,7 +100,7 @@ fn values(headers: &HeaderMap, name: &str) -> Result<Vec<String>, Refusal> {
     headers.get_all(name).iter().map(text).collect()
 }
 
-/// Namespace and name of a service account, if a user is one.
+/// The namespace and name of a service account, if the user is one.
 fn service_account(user: &str) -> Option<(&str, &str)> {
     let parts = user.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')?;
     (!parts.0.is_empty() && !parts.1.is_empty() && !parts.1.contains(':')).then_some(parts)

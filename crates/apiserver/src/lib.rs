@@ -1,11 +1,12 @@
-//! The HTTP edge of a Kubernetes-style API server, generic over kinds and stores. It knows nothing about addresses.
+//! The HTTP layer of a Kubernetes-style API server, generic over kinds and stores. It contains nothing specific to IP
+//! addresses.
 //!
-//! A connection ([`serve`], [`tls`]) carries requests through [`stages`] (who asks: [`identity`], [`impersonation`]; whether
-//! they may: [`access`]; whether a page of another site sent it: [`cross_origin`]) to the file of their verb ([`get`], [`lists`],
-//! [`watches`], [`writes`]); [`mod@form`] is how the answer leaves. Every write goes through the [`committer`]; what it
-//! commits reaches watches through the [`hub`]; what it refuses because it is held names its holder ([`holders`]). [`server`] puts it
-//! together, [`supervisor`] runs its tasks; [`standalone`] is what it needs where there is
-//! no cluster around it.
+//! A connection ([`serve`], [`tls`]) passes requests through [`stages`] (authentication: [`identity`],
+//! [`impersonation`]; authorization: [`access`]; protection against other sites: [`cross_origin`]) to the module of
+//! their verb ([`get`], [`lists`], [`watches`], [`writes`]); [`mod@form`] encodes the response. Every write goes
+//! through the [`committer`], whose commits reach watches through the [`hub`]; an API error for a taken range names its
+//! holders ([`holders`]). [`server`] assembles the parts, [`supervisor`] runs the tasks; [`standalone`] replaces what a
+//! cluster would provide.
 
 pub mod access;
 pub mod api;

@@ -1,7 +1,7 @@
 //! GET on a collection: one snapshot, in pages.
 //!
-//! A list with a limit is one page, whole, and says where the next begins. One without a limit is sent as it is read, page by
-//! page, so that it costs the server no more than a page of it however long it is.
+//! A list with a limit is one page, sent as a whole, with a token for the next. A list without a limit is sent while it
+//! is read, page by page, so that it needs the memory of about one page, whatever its size.
 
 mod sent;
 
@@ -28,11 +28,11 @@ use crate::{
     stages::Authorized,
 };
 
-/// Why there is no list.
+/// Why a list failed.
 pub enum Failure {
-    /// An ordinary refusal.
+    /// An ordinary API error.
     Refused(Refusal),
-    /// A Status with metadata: an expired page has a fresh token.
+    /// A Status with metadata: the error of an expired continue token contains a new one.
     Expired(Box<Status>),
 }
 
@@ -43,7 +43,7 @@ impl From<Refusal> for Failure {
 }
 
 impl Failure {
-    /// As an answer.
+    /// The response for this failure.
     pub fn answer(self) -> Result<Response<Body>, Refusal> {
         match self {
             Self::Refused(refusal) => Err(refusal),
@@ -52,7 +52,7 @@ impl Failure {
     }
 }
 
-/// Answers with the collection, or a page of it.
+/// Returns the collection, or a page of it.
 pub async fn list<W: World>(
     api: &Arc<Api<W>>,
     place: &Place<'_, W>,
@@ -70,7 +70,7 @@ pub async fn list<W: World>(
     listed.or_else(Failure::answer)
 }
 
-/// Up to `limit` items, and where to go on.
+/// A page of up to `limit` items, with a continue token if there are more.
 async fn page<W: World>(
     api: &Arc<Api<W>>,
     place: &Place<'_, W>,
@@ -90,7 +90,7 @@ async fn page<W: World>(
     Ok(show(representation, place, items, &meta)?)
 }
 
-/// All that there is.
+/// The whole collection.
 async fn all<W: World>(
     api: &Arc<Api<W>>,
     place: &Place<'_, W>,
@@ -115,19 +115,19 @@ async fn all<W: World>(
 pub struct Reader<W> {
     api: Arc<Api<W>>,
     snapshot: Snapshot,
-    /// What its keys begin with.
+    /// The prefix of the keys.
     prefix: String,
-    /// How its objects are shown.
+    /// The view of the requested API version, if any.
     view: Option<&'static View>,
     filter: Filter,
     at: Option<Revision>,
     after: Option<Key>,
-    /// Whether there may be more.
+    /// True if there may be more.
     pub more: bool,
 }
 
 impl<W: World> Reader<W> {
-    /// At the beginning of what `options` ask for.
+    /// Opens the snapshot that `options` ask for, at its first item.
     pub async fn open(api: &Arc<Api<W>>, place: &Place<'_, W>, options: &ListOptions) -> Result<Self, Failure> {
         let prefix = place.prefix();
         let filter = Filter { labels: options.labels.clone(), fields: options.fields.clone() };
@@ -151,7 +151,7 @@ impl<W: World> Reader<W> {
         Ok(Self { api: Arc::clone(api), snapshot, prefix, view: place.view(), filter, at, after, more: true })
     }
 
-    /// Up to `limit` records that the filter shows, of one page of the store.
+    /// Returns up to `limit` records that match the filter, from one page of the store.
     pub async fn next(&mut self, limit: usize) -> Result<Vec<Record>, Failure> {
         let everything = self.filter.is_everything();
         let wanted = if everything { limit } else { usize::MAX }.min(limits::PAGE_RECORDS_MAX);
@@ -161,7 +161,8 @@ impl<W: World> Reader<W> {
         let mut records = Vec::with_capacity(if everything { page.records.len() } else { 0 });
         for mut record in page.records {
             if records.len() == limit {
-                // A page with what the filter does not show was fuller than needed: the next one starts behind what was taken.
+                // The filter can leave a page with more matches than needed: the next one starts after the last record
+                // taken.
                 self.more = true;
                 break;
             }
@@ -192,7 +193,7 @@ impl<W: World> Reader<W> {
         }
     }
 
-    /// The metadata of a list that ends here.
+    /// The metadata of a list that ends at the current position.
     async fn meta(&self) -> Result<ListMeta, Failure> {
         let revision = self.revision();
         let mut meta = ListMeta { resource_version: revision.0, ..ListMeta::default() };
@@ -202,9 +203,9 @@ impl<W: World> Reader<W> {
                 let most = limits::REMAINING_COUNTED_MAX;
                 let counted = self.api.store.count(&self.prefix, Some(after), revision, most).await;
                 meta.remaining = match counted {
-                    // More than is worth counting: clients must live without the number anyway.
+                    // Too many to count; clients cannot rely on the number.
                     Ok(counted) => (counted < most).then_some(counted as u64),
-                    // The page is whole all the same; a client that continues it learns that the next one is gone.
+                    // This page is complete; continuing it will report the expired revision.
                     Err(store::Error::Compacted { .. }) => None,
                     Err(error) => return Err(Failure::Refused(api::read_failed(&error))),
                 };
@@ -214,7 +215,7 @@ impl<W: World> Reader<W> {
     }
 }
 
-/// A list of one name reads one key, not the collection.
+/// A list of one name reads one key instead of the collection.
 fn narrow<W>(prefix: String, place: &Place<'_, W>, filter: &Filter) -> String {
     let exact = place.namespace.is_some() || !place.resource.namespaced;
     match filter.fields.name().filter(|_| exact) {
@@ -223,7 +224,7 @@ fn narrow<W>(prefix: String, place: &Place<'_, W>, filter: &Filter) -> String {
     }
 }
 
-/// The list in the form that the client wants.
+/// Encodes the list in the representation that the client accepts.
 pub fn show<W>(
     representation: Representation,
     place: &Place<'_, W>,

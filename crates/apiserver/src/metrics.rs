@@ -1,4 +1,5 @@
-//! What operators measure, in the names that Kubernetes dashboards know (`apiserver_request_total` …), as OpenMetrics text.
+//! Metrics in OpenMetrics text format, with the names of kube-apiserver (`apiserver_request_total` …) where it has
+//! them.
 
 mod labels;
 mod process;
@@ -26,29 +27,29 @@ const REQUEST_SECONDS: [f64; 23] = [
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
     45.0, 60.0,
 ];
-/// The upper bounds of the sizes of answers in bytes, as kube-apiserver's.
+/// The upper bounds of response sizes in bytes, as kube-apiserver's.
 const RESPONSE_BYTES: [f64; 7] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 /// The upper bounds of the sizes of events in bytes, as kube-apiserver's.
 const EVENT_BYTES: [f64; 8] = [1_024.0, 2_048.0, 4_096.0, 8_192.0, 16_384.0, 32_768.0, 65_536.0, 131_072.0];
-/// The upper bounds of the time in seconds until a watch has sent what there is at its beginning, as kube-apiserver's.
+/// The upper bounds of the time in seconds until a watch has sent its initial objects, as kube-apiserver's.
 const WATCH_LIST_SECONDS: [f64; 10] = [0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 4.0, 6.0];
-/// A request that is answered so was not done for the sake of the others.
+/// Status codes of requests that were rejected or ended to protect the server.
 const TERMINATING: [u16; 2] = [429, 504];
-/// The upper bounds of commit latencies in seconds: from a fast disk to a dying one.
+/// The upper bounds of commit latencies in seconds: from a fast disk to a failing one.
 const COMMIT_SECONDS: [f64; 12] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 /// The upper bounds of batch sizes.
 const BATCH_SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0, 4096.0];
 
-/// A whole answer, as it is measured.
+/// The measurements of a complete response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whole {
-    /// From the request to the answer.
+    /// The time from the request to the end of the response.
     pub elapsed: Duration,
-    /// The length of its body.
+    /// The size of the body in bytes.
     pub bytes: u64,
 }
 
-/// The counters of a watch, looked up once.
+/// The counters of one watch, looked up once.
 #[derive(Clone, Debug)]
 pub struct Told {
     events: Counter,
@@ -56,14 +57,14 @@ pub struct Told {
 }
 
 impl Told {
-    /// An event of this length was sent.
+    /// Counts a sent event of `bytes` bytes.
     pub fn event(&self, bytes: usize) {
         self.events.inc();
         self.bytes.observe(bytes as f64);
     }
 }
 
-/// An open connection, as it is counted.
+/// Counts an open connection until dropped.
 #[derive(Debug)]
 pub struct OpenConnection(PrometheusGauge);
 
@@ -73,7 +74,7 @@ impl Drop for OpenConnection {
     }
 }
 
-/// A command, as it is counted.
+/// The labels of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decided {
     resource: &'static str,
@@ -82,7 +83,7 @@ pub struct Decided {
 }
 
 impl Decided {
-    /// What is counted of a command.
+    /// The labels of `command`.
     pub fn of(command: &Command) -> Self {
         let action = match &command.action {
             Action::Create(_) => "create",
@@ -94,16 +95,16 @@ impl Decided {
     }
 }
 
-/// What prepares a command again whose object has changed.
+/// The component that prepares a command again after its object has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreparedBy {
-    /// The committer, at once.
+    /// The committer.
     Committer,
-    /// The task of its request.
+    /// The task of the request.
     Request,
 }
 
-/// All counters of a server.
+/// All metrics of a server.
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
@@ -133,7 +134,7 @@ pub struct Metrics {
     lost_log_lines: OnceLock<LostLogLines>,
 }
 
-/// How many lines the program's log has lost so far.
+/// Returns the number of lines that the log has lost.
 type LostLogLines = Box<dyn Fn() -> u64 + Send + Sync>;
 
 impl Default for Metrics {
@@ -142,7 +143,7 @@ impl Default for Metrics {
             registry: Registry::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
-            // Without the first two bounds, as kube-apiserver's: what is quicker is as good.
+            // Without the first two bounds, as in kube-apiserver.
             request_sli_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS[2..].iter().copied())),
             response_bytes: Family::new_with_constructor(|| Histogram::new(RESPONSE_BYTES)),
             terminations: Family::default(),
@@ -182,30 +183,30 @@ impl Metrics {
         r.register("apiserver_request", "Requests by verb, resource and code", self.requests.clone());
         r.register_with_unit(
             "apiserver_request_duration",
-            "Latency of requests, watches not counted",
+            "Latency of requests without watches",
             Unit::Seconds,
             self.request_seconds.clone(),
         );
         r.register_with_unit(
             "apiserver_request_sli_duration",
-            "Latency of requests as it is promised: nothing here waits for anybody else, so it is the latency",
+            "Latency of requests without webhooks and queue waits, of which this server has none",
             Unit::Seconds,
             self.request_sli_seconds.clone(),
         );
         r.register(
             "apiserver_response_sizes",
-            "Bytes of answers as they leave, watches not counted",
+            "Bytes of responses without watches, after compression",
             self.response_bytes.clone(),
         );
-        r.register("apiserver_current_inflight_requests", "Requests under way", self.inflight.clone());
+        r.register("apiserver_current_inflight_requests", "Requests in progress", self.inflight.clone());
         r.register(
             "apiserver_request_terminations",
-            "Requests that were not done for the sake of the others",
+            "Requests that were rejected or ended to protect the server",
             self.terminations.clone(),
         );
         r.register(
             "apiserver_request_aborts",
-            "Requests whose client did not wait for the answer",
+            "Requests whose client disconnected before the response was complete",
             self.aborts.clone(),
         );
     }
@@ -216,7 +217,7 @@ impl Metrics {
         r.register("ipam_connections", "Open connections", self.connections.clone());
         r.register(
             "ipam_connection_ends",
-            "Connections, and streams of one, that the server ended because of what their client did or left undone",
+            "Connections and HTTP/2 streams that the server ended because of their client, by reason",
             self.connection_ends.clone(),
         );
     }
@@ -232,7 +233,7 @@ impl Metrics {
         );
         r.register_with_unit(
             "apiserver_watch_list_duration",
-            "Time until a watch had sent what there was when it began",
+            "Time until a watch had sent its initial objects",
             Unit::Seconds,
             self.watch_list_seconds.clone(),
         );
@@ -243,13 +244,13 @@ impl Metrics {
         r.register("ipam_commands", "Decided writes by resource, action and result", self.commands.clone());
         r.register(
             "ipam_commands_prepared_again",
-            "Writes that were computed again because the object had changed, by what computed them",
+            "Writes that were prepared again because the object had changed, by component",
             self.prepared_again.clone(),
         );
         r.register("ipam_commit_batch_commands", "Commands decided together", self.batch_commands.clone());
         r.register(
             "ipam_commit_queue_commands",
-            "Commands left waiting when a batch began",
+            "Commands left in the queue when a batch began",
             self.queue_commands.clone(),
         );
         r.register_with_unit(
@@ -259,41 +260,33 @@ impl Metrics {
             self.commit_seconds.clone(),
         );
         r.register("ipam_commit_writes", "Object versions written", self.commit_writes.clone());
-        r.register(
-            "ipam_task_restarts",
-            "Background tasks that ended and were started again",
-            self.task_restarts.clone(),
-        );
+        r.register("ipam_task_restarts", "Restarts of background tasks", self.task_restarts.clone());
     }
 
     fn register_files(&mut self) {
         let r = &mut self.registry;
         r.register_with_unit(
             "ipam_certificate_expiration_timestamp",
-            "When a certificate of the server ends, since 1970: from a file, its own, the administrator's, its authority's",
+            "Expiry of the server's certificates in seconds since 1970",
             Unit::Seconds,
             self.certificate_ends.clone(),
         );
-        r.register(
-            "ipam_file_reloads",
-            "Changed files that were read again, and looks at changed files that cannot be used",
-            self.reloads.clone(),
-        );
+        r.register("ipam_file_reloads", "Reloads of changed files, by result", self.reloads.clone());
         r.register(
             "ipam_restored_status_disagreements",
-            "Objects whose stored status differed from the addresses that are held when the state was read",
+            "Objects whose stored status differed from the held spans when the state was read",
             self.disagreements.clone(),
         );
     }
 
-    /// The answer to a request was sent, as far as it is known.
+    /// Records the duration and size of a completely sent response.
     pub fn answered(&self, labels: &RequestLabels, Whole { elapsed, bytes }: Whole) {
         self.request_seconds.get_or_create(&labels.latency()).observe(elapsed.as_secs_f64());
         self.request_sli_seconds.get_or_create(&labels.answer()).observe(elapsed.as_secs_f64());
         self.response_bytes.get_or_create(&labels.answer()).observe(bytes as f64);
     }
 
-    /// A request has an answer, which may go on.
+    /// Counts a request whose response has begun.
     pub fn request_finished(&self, labels: &RequestLabels) {
         if TERMINATING.contains(&labels.code) {
             self.terminations.get_or_create(&labels.termination()).inc();
@@ -301,23 +294,23 @@ impl Metrics {
         self.requests.get_or_create(labels).inc();
     }
 
-    /// The client of a request did not wait for its answer.
+    /// Counts a request whose client disconnected before the response was complete.
     pub fn request_aborted(&self, labels: &RequestLabels) {
         self.aborts.get_or_create(&labels.abort()).inc();
     }
 
-    /// A request began or, with -1, ended.
+    /// Adds `change` to the number of requests in progress: 1 at the beginning, -1 at the end.
     pub fn inflight(&self, mutating: bool, change: i64) {
         let request_kind = if mutating { "mutating" } else { "readOnly" };
         self.inflight.get_or_create(&KindLabels { request_kind }).inc_by(change);
     }
 
-    /// A watch began or, with -1, ended.
+    /// Adds `change` to the number of open watches: 1 at the beginning, -1 at the end.
     pub fn watches(&self, change: i64) {
         self.watches.inc_by(change);
     }
 
-    /// Where a watch counts its events.
+    /// The counters of a watch with these labels.
     pub fn told(&self, labels: &WatchLabels) -> Told {
         Told {
             events: self.watch_events.get_or_create_owned(labels),
@@ -325,30 +318,31 @@ impl Metrics {
         }
     }
 
-    /// A watch has sent what there was when it began.
+    /// Records how long a watch took to send its initial objects.
     pub fn watch_listed(&self, labels: &WatchListLabels, elapsed: Duration) {
         self.watch_list_seconds.get_or_create(labels).observe(elapsed.as_secs_f64());
     }
 
-    /// A batch of `commands` began, and `waiting` were left.
+    /// Records a batch of `commands` commands, and `waiting` left in the queue.
     pub fn batch_started(&self, commands: usize, waiting: usize) {
         self.batch_commands.observe(commands as f64);
         self.queue_commands.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
-    /// The store committed, or failed to.
+    /// Records a commit, successful or not.
     pub fn commit_finished(&self, elapsed: Duration, writes: usize) {
         self.commit_seconds.observe(elapsed.as_secs_f64());
         self.commit_writes.inc_by(writes as u64);
     }
 
-    /// A command was decided and, if anything was to be written, committed. `result` is `ok` or the reason of a refusal.
+    /// Counts a command after its decision and, if it writes, its commit. `result` is `ok` or the reason of an API
+    /// error.
     pub fn command_finished(&self, command: Decided, result: &'static str) {
         let Decided { resource, action, dry_run } = command;
         self.commands.get_or_create(&CommandLabels { resource, action, dry_run, result }).inc();
     }
 
-    /// A command had to be prepared again, because its object had changed.
+    /// Counts a command that is prepared again because its object has changed.
     pub fn prepared_again(&self, by: PreparedBy) {
         let by = match by {
             PreparedBy::Committer => "committer",
@@ -357,49 +351,49 @@ impl Metrics {
         self.prepared_again.get_or_create(&PreparedLabels { by }).inc();
     }
 
-    /// A TLS handshake failed.
+    /// Counts a failed TLS handshake.
     pub fn handshake_failed(&self) {
         self.handshake_errors.inc();
     }
 
-    /// A background task ended and is started again.
+    /// Counts a background task that ended and is restarted.
     pub fn task_restarted(&self, task: &'static str) {
         self.task_restarts.get_or_create(&TaskLabels { task }).inc();
     }
 
-    /// A certificate ends at this time, in seconds since 1970.
+    /// Sets the expiry of a certificate, in seconds since 1970.
     pub fn certificate_ends(&self, certificate: &'static str, seconds: i64) {
         self.certificate_ends.get_or_create(&CertificateLabels { certificate }).set(seconds);
     }
 
-    /// Changed files were read again, or could not be used.
+    /// Counts a reload of changed files.
     pub fn reloaded(&self, files: &'static str, success: bool) {
         let result = if success { "success" } else { "failure" };
         self.reloads.get_or_create(&ReloadLabels { files, result }).inc();
     }
 
-    /// The state was read, and so many objects' stored status differed from their spans.
+    /// Counts objects whose stored status differed from their spans when the state was read.
     pub fn disagreed(&self, objects: usize) {
         self.disagreements.inc_by(objects as u64);
     }
 
-    /// A connection is open until what is returned is dropped.
+    /// Counts an open connection until the returned value is dropped.
     pub fn connection(&self) -> OpenConnection {
         self.connections.inc();
         OpenConnection(self.connections.clone())
     }
 
-    /// The server ended a connection, or a stream of one.
+    /// Counts a connection or a stream that the server ended.
     pub fn connection_ended(&self, reason: &'static str) {
         self.connection_ends.get_or_create(&EndLabels { reason }).inc();
     }
 
-    /// From now on `count` says how many lines the log has lost. Only the first call counts.
+    /// Sets the function that returns the number of lost log lines. Later calls are ignored.
     pub fn count_lost_log_lines(&self, count: impl Fn() -> u64 + Send + Sync + 'static) {
         self.lost_log_lines.get_or_init(|| Box::new(count));
     }
 
-    /// Everything as OpenMetrics text, with what the process uses and the gauges that are computed at this moment.
+    /// Renders all metrics as OpenMetrics text, with those of the process and the given gauges.
     pub fn render(&self, gauges: &[Gauge]) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string does not fail");
@@ -407,8 +401,7 @@ impl Metrics {
         text.truncate(end);
         process::render(&mut text).expect("writing to a string does not fail");
         if let Some(count) = self.lost_log_lines.get() {
-            text +=
-                "# HELP ipam_log_lines_lost Log lines that were not written: standard error took none, or too slowly\n";
+            text += "# HELP ipam_log_lines_lost Log lines that were dropped because standard error failed or was too slow\n";
             text += &format!("# TYPE ipam_log_lines_lost counter\nipam_log_lines_lost_total {}\n", count());
         }
         for gauge in gauges {

@@ -1,4 +1,4 @@
-//! A fault that goes on, as the log tells it: when it begins, once in a while as long as it lasts, and when it is over.
+//! Logs a continuing failure: when it begins, at intervals while it lasts, and when it ends.
 
 use std::{
     fmt::Display,
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use crate::limits;
 
-/// A fault that goes on for as long as nothing succeeds.
+/// A failure that lasts until an attempt succeeds.
 #[derive(Debug)]
 pub struct Outage {
-    /// What cannot be done, as a sentence.
+    /// The failure, as a sentence.
     what: &'static str,
     state: Mutex<Option<State>>,
 }
@@ -26,27 +26,27 @@ struct State {
 }
 
 impl Outage {
-    /// None so far. `what` says what cannot be done while it lasts.
+    /// No failure so far. `what` is the sentence for the log.
     pub const fn new(what: &'static str) -> Self {
         Self { what, state: Mutex::new(None) }
     }
 
-    /// It failed, once more.
+    /// Records a failed attempt.
     pub fn failed(&self, error: &dyn Display) {
         if let Some((failures, lasted)) = self.note(Instant::now()) {
-            tracing::warn!(error = %error, failures, seconds = lasted.as_secs(), "{}; it is tried again", self.what);
+            tracing::warn!(error = %error, failures, seconds = lasted.as_secs(), "{}; retrying", self.what);
         }
     }
 
-    /// It succeeded.
+    /// Records a successful attempt.
     pub fn over(&self) {
         let ended = self.state.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(State { began, failures, .. }) = ended {
-            tracing::info!(failures, seconds = began.elapsed().as_secs(), "this is over: {}", self.what);
+            tracing::info!(failures, seconds = began.elapsed().as_secs(), "resolved: {}", self.what);
         }
     }
 
-    /// How often it has failed and for how long, if that is to be logged now.
+    /// The number of failures and the duration, if they are to be logged now.
     fn note(&self, now: Instant) -> Option<(u64, Duration)> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = state.is_none();
@@ -73,6 +73,6 @@ mod tests {
         let minutes = [(61, 60), (121, 120), (181, 180)];
         assert_eq!(logged, minutes.map(|(failures, seconds)| (failures, Duration::from_secs(seconds))));
         outage.over();
-        assert_eq!(at(181), Some((1, Duration::ZERO)), "the next one is another");
+        assert_eq!(at(181), Some((1, Duration::ZERO)), "the next failure is a new outage");
     }
 }

@@ -1,4 +1,5 @@
-//! The one task that asks the store how it is. Probes are answered from what it found, so that no number of them reaches the store.
+//! Probes the store periodically. Readiness probes are answered from the last result, so that their number does not
+//! load the store.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::{limits, outage::Outage, write_path::WritePath};
 
-/// What was found so far.
+/// The result of the last probe.
 #[derive(Debug)]
 pub struct Prober {
     found: Mutex<Found>,
@@ -18,15 +19,15 @@ pub struct Prober {
 struct Found {
     state: State,
     since: Instant,
-    /// The last answer; `None`: there was none yet.
+    /// The last response; `None` before the first.
     answer: Option<Result<(), String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The store has been asked and has not answered.
+    /// A probe is waiting for the store.
     Asked,
-    /// The store has answered.
+    /// The store has responded.
     Answered,
 }
 
@@ -38,7 +39,8 @@ impl Default for Prober {
 }
 
 impl Prober {
-    /// Asks the store, and has the committer try again after a commit failed, at every interval until it is dropped.
+    /// Probes the store, and requests a heartbeat from the committer after a failed commit, at every interval until
+    /// dropped.
     pub async fn run(&self, store: &Arc<dyn Store>, writes: &WritePath) {
         let mut interval = interval(limits::PROBE_INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -49,20 +51,20 @@ impl Prober {
         }
     }
 
-    /// Whether the store answers, and why not.
+    /// Whether the store responds; the error says why not.
     pub fn check(&self, now: Instant) -> Result<(), String> {
         let found = self.found();
         let age = now.saturating_duration_since(found.since);
         match found.state {
             State::Asked if age > limits::PROBE_TIMEOUT => Err(format!("no answer for {} s", age.as_secs())),
             State::Answered if age > limits::PROBE_INTERVAL + limits::PROBE_TIMEOUT => {
-                Err(format!("the store has not been asked for {} s", age.as_secs()))
+                Err(format!("the store has not been probed for {} s", age.as_secs()))
             }
             _ => found.answer.clone().unwrap_or_else(|| Err("the store has not answered yet".to_owned())),
         }
     }
 
-    /// One question at a time: the answer to one that hangs is waited for, however long it takes.
+    /// One probe at a time: a probe that hangs is awaited, however long it takes.
     async fn ask(&self, store: &dyn Store) {
         self.note(State::Asked, None);
         let mut head = store.head();
@@ -80,7 +82,7 @@ impl Prober {
         self.note(State::Answered, Some(answer.map(drop).map_err(|error| error.to_string())));
     }
 
-    /// The store has answered so.
+    /// Records a response of the store.
     #[cfg(test)]
     pub fn answered(&self, answer: Result<(), String>) {
         self.note(State::Answered, Some(answer));
@@ -115,7 +117,7 @@ mod tests {
         assert_eq!(check(), Ok(()));
         prober.note(State::Asked, None);
         tokio::time::advance(limits::PROBE_TIMEOUT).await;
-        assert_eq!(check(), Ok(()), "the last answer counts until the next is late");
+        assert_eq!(check(), Ok(()), "the last response counts until the next one is late");
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(check().unwrap_err(), "no answer for 4 s");
         prober.answered(Err("it is away".to_owned()));
@@ -127,6 +129,6 @@ mod tests {
         let prober = Prober::default();
         prober.answered(Ok(()));
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(prober.check(Instant::now()).unwrap_err(), "the store has not been asked for 5 s");
+        assert_eq!(prober.check(Instant::now()).unwrap_err(), "the store has not been probed for 5 s");
     }
 }

@@ -1,4 +1,4 @@
-//! Answers: bodies, headers, and the one place where a refusal becomes an HTTP response.
+//! Responses: bodies, headers, and the conversion of an API error to an HTTP response.
 
 use apimachinery::{
     refusal::{Refusal, Status},
@@ -11,12 +11,12 @@ use serde_json::Value;
 
 use crate::body::Body;
 
-/// The plain JSON of the API: without a charset, which old clients do not expect.
+/// JSON without a charset, which old clients do not expect.
 pub const JSON: &str = "application/json";
 /// Plain text, as kube-apiserver sends it.
 pub const TEXT: &str = "text/plain; charset=utf-8";
 
-/// An answer with a body of a known type.
+/// A response with a body of a known type.
 pub fn body(code: u16, content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -26,37 +26,37 @@ pub fn body(code: u16, content_type: &'static str, body: impl Into<Body>) -> Res
     response
 }
 
-/// A JSON answer.
+/// A JSON response.
 pub fn json(code: u16, value: &Value) -> Response<Body> {
     body(code, JSON, value.to_string())
 }
 
-/// A JSON answer that is indented for every client, and has no newline at its end: what kube-apiserver calls raw JSON.
+/// A JSON response that is indented for every client, without a trailing newline: raw JSON in kube-apiserver's terms.
 pub fn raw_json(value: &Value) -> Response<Body> {
     verbatim(body(200, JSON, format!("{value:#}")))
 }
 
-/// Marks an answer whose bytes are sent as they are, also to a client that asks for indented JSON.
+/// Marks a response whose bytes are sent unchanged, also to a client that asks for indented JSON.
 #[derive(Clone, Copy, Debug)]
 pub struct Verbatim;
 
-/// The answer with this mark.
+/// Marks the response as [`Verbatim`].
 pub fn verbatim(mut response: Response<Body>) -> Response<Body> {
     response.extensions_mut().insert(Verbatim);
     response
 }
 
-/// A text answer.
+/// A text response.
 pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
     body(code, TEXT, text)
 }
 
-/// A refusal.
+/// The response for an API error.
 pub fn refusal(refusal: &Refusal) -> Response<Body> {
     warn(status(&refusal.to_status()), &refusal.warnings)
 }
 
-/// A `Status`, with `Retry-After` if it says when a retry is safe.
+/// A `Status`, with `Retry-After` if it contains a delay.
 pub fn status(status: &Status) -> Response<Body> {
     let code = if status.code == 0 { 200 } else { status.code };
     let bytes = serde_json::to_vec(status).expect("a Status is strings and numbers");
@@ -68,7 +68,7 @@ pub fn status(status: &Status) -> Response<Body> {
     response
 }
 
-/// What HEAD gets: the headers of a GET.
+/// The response to HEAD: the headers of a GET.
 pub fn without_body(response: Response<Body>) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {

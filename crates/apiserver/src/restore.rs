@@ -1,4 +1,4 @@
-//! Reading the world back from the store.
+//! Reads the decision state from the store.
 
 use std::sync::Arc;
 
@@ -11,43 +11,44 @@ use store::{Key, Revision, Snapshot, Store};
 
 use crate::{api, committer, limits};
 
-/// The key of the first entry of every log. No resource has a dot in its name.
+/// The key of the first entry of every log. No resource has a dot in its name, so it is not an object.
 pub const FIRST_ENTRY: &str = ".log";
 
-/// Spans that a restart takes from the store at once.
+/// Spans that are read from the store at once.
 const SPANS_PER_PAGE: usize = 10_000;
 
-/// What a restart read back.
+/// The result of reading the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// Where the log ends.
+    /// The revision at which the state was read.
     pub revision: u64,
-    /// Objects that are kept in memory.
+    /// Number of objects that are kept in memory.
     pub objects: usize,
-    /// Held spans.
+    /// Number of held spans.
     pub spans: usize,
-    /// Objects whose stored status is not what their spans say.
+    /// Number of objects whose stored status differs from their spans.
     pub disagreements: usize,
 }
 
-/// The state in the store does not make a world.
+/// The stored state could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The store could not be read.
     #[error("the store could not be read")]
     Store(#[from] store::Error),
-    /// The system gives no thread to work in.
+    /// The committer's thread could not be started.
     #[error("the committer could not be started")]
     Start(#[from] std::io::Error),
-    /// Its own namespaces could not be made.
-    #[error("the namespaces that are always there could not be made: {0}")]
+    /// The default namespaces could not be created.
+    #[error("the default namespaces could not be created: {0}")]
     Namespaces(String),
-    /// What it holds contradicts itself.
-    #[error("the stored state contradicts itself: {0}")]
+    /// The stored state is inconsistent.
+    #[error("the stored state is inconsistent: {0}")]
     Inconsistent(String),
 }
 
-/// Gives an empty log its first entry, which is no object: the revision of an empty list must not be 0, which means any.
+/// Writes the first entry of an empty log, which is not an object: the revision of an empty list must not be 0, which
+/// in a request means any revision.
 pub async fn begin_log(store: &dyn Store) -> Result<(), store::Error> {
     let transaction = store.begin().await?;
     if transaction.head() > Revision(0) {
@@ -63,7 +64,7 @@ pub async fn begin_log(store: &dyn Store) -> Result<(), store::Error> {
     transaction.commit(vec![first]).await
 }
 
-/// Fills `world` from one sight of the store, and checks it against itself. Others may write meanwhile.
+/// Fills `world` from one snapshot of the store, and checks its consistency. Others may write in the meantime.
 pub async fn restore<W: World>(
     store: &dyn Store,
     registry: &Registry<W>,
@@ -80,8 +81,9 @@ pub async fn restore<W: World>(
     Ok(restored)
 }
 
-/// Every commit writes the status that its spans lead to, so the two agree unless something else wrote to the store. The next
-/// commit writes such a status again: what it was is in the log lines alone.
+/// Logs objects whose stored status differs from their spans, and returns their number. Every commit writes the status
+/// that follows from its spans, so the two agree unless another program wrote to the store. The next commit overwrites
+/// such a status, so the log lines are the only record of it.
 fn report_disagreements<W: World>(world: &W) -> usize {
     let disagreeing = world.settle(api::now());
     for write in disagreeing.iter().take(limits::DISAGREEMENTS_LOGGED_MAX) {
@@ -92,7 +94,7 @@ fn report_disagreements<W: World>(world: &W) -> usize {
             object = write.key.to_text(),
             stored = status(&write.old),
             computed = status(&write.new),
-            "the stored status differs from the addresses that are held; the next commit writes the computed one. Run \
+            "the stored status differs from the held spans; the next commit writes the computed one. Run \
              `ipam store check` on a backup"
         );
     }
@@ -113,7 +115,8 @@ async fn restore_objects<W: World>(
             let object = Object::from_bytes(&record.value)
                 .map_err(|error| RestoreError::Inconsistent(format!("{}: {error}", record.key)))?;
             let key = api::object_key(registry, record.key.as_str());
-            let key = key.ok_or_else(|| RestoreError::Inconsistent(format!("{} is no object's key", record.key)))?;
+            let key =
+                key.ok_or_else(|| RestoreError::Inconsistent(format!("{} is not the key of an object", record.key)))?;
             world.restore_object(key, object).map_err(RestoreError::Inconsistent)?;
         }
         count += page.records.len();

@@ -1,10 +1,11 @@
-//! Connections: how many there may be, the TLS handshake, HTTP/1.1, HTTP/2 and WebSockets, and their end.
+//! Connections: their limits, the TLS handshake, HTTP/1.1, HTTP/2 and WebSockets, and their end.
 //!
-//! Nothing that a client does or leaves undone holds a connection for ever: [`pace`] bounds the time of each step, [`body`]
-//! and [`streams`] notice a client that does not read, [`newcomers`] make room for clients that the server knows.
+//! No client can hold a connection indefinitely by what it does or fails to do: [`pace`] limits the time of each step,
+//! [`body`] and [`streams`] detect a client that does not read, [`newcomers`] limits the connections of unauthenticated
+//! clients.
 //!
-//! Draining: no new connection is accepted, the open ones finish the requests they have (watches are told to end by the
-//! handler's own signal), and what is left at the deadline is cut off.
+//! Shutdown: no new connection is accepted, open connections finish their requests (the handler ends watches by a
+//! separate signal), and what is still open at the deadline is closed.
 
 mod body;
 mod connection;
@@ -37,32 +38,32 @@ use crate::{
     tls::Tls,
 };
 
-/// What answers requests.
+/// Answers requests.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request of this client.
     fn handle(&self, peer: Arc<Peer>, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
 }
 
-/// The accepting side of a server.
+/// Accepts connections.
 pub struct Listener<H> {
     /// The bound socket.
     pub socket: TcpListener,
-    /// Certificates.
+    /// The TLS configuration.
     pub tls: Arc<Tls>,
-    /// What answers.
+    /// The handler of requests.
     pub handler: Arc<H>,
-    /// Counts connections, and why the server ended them.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// How many connections, and streams of one.
+    /// The limits of connections and streams.
     pub limits: Limits,
-    /// Ends accepting and begins to drain.
+    /// Stops accepting and begins the shutdown.
     pub stop: CancellationToken,
-    /// How long the open connections have to finish.
+    /// The deadline of the shutdown.
     pub drain: Duration,
 }
 
 impl<H: Handler> Listener<H> {
-    /// Serves until `stop`, then drains.
+    /// Serves until `stop`, then shuts down.
     pub async fn run(self) {
         let connections = TaskTracker::new();
         let abort = CancellationToken::new();
@@ -81,7 +82,7 @@ impl<H: Handler> Listener<H> {
                 },
             };
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                // Closed at once: a client that is refused tries elsewhere, one that waits in the backlog does not.
+                // Closed at once: a rejected client tries another server, one that waits in the backlog does not.
                 self.metrics.connection_ended("limit");
                 if let Some(times) = refused.now() {
                     tracing::warn!(limit = self.limits.connections, times, "too many connections: new ones are closed");
@@ -108,14 +109,14 @@ impl<H: Handler> Listener<H> {
         if tokio::time::timeout(self.drain, connections.wait()).await.is_err() {
             tracing::warn!(
                 connections = connections.len(),
-                "connections were still open at the deadline and are cut off"
+                "connections were still open at the deadline and are closed"
             );
             abort.cancel();
             connections.wait().await;
         }
     }
 
-    /// Out of file descriptors, most likely: others must close before another attempt helps.
+    /// Most likely the process has no file descriptors left: others must close before another attempt can succeed.
     async fn not_accepted(&self, error: &io::Error, failed: &mut Occasionally) {
         self.metrics.connection_ended("accept");
         if let Some(times) = failed.now() {
@@ -125,7 +126,7 @@ impl<H: Handler> Listener<H> {
     }
 }
 
-/// Something that may happen often, and is logged now and then.
+/// Rate-limits a log line.
 #[derive(Default)]
 struct Occasionally {
     logged: Option<Instant>,
@@ -133,7 +134,7 @@ struct Occasionally {
 }
 
 impl Occasionally {
-    /// It happened. How often since the last time that this was answered, when it is time to log it again.
+    /// Counts an occurrence. Returns the number of occurrences since the last logged one if the next line is due.
     fn now(&mut self) -> Option<u64> {
         self.times += 1;
         if self.logged.is_some_and(|logged| logged.elapsed() < limits::CONNECTION_LOG_INTERVAL) {
@@ -144,9 +145,9 @@ impl Occasionally {
     }
 }
 
-/// Options of an accepted socket. A system that refuses one is no reason to refuse the client.
+/// Sets the options of an accepted socket. Errors are ignored, because the connection works without them.
 fn set_up(stream: &TcpStream) {
-    // Answers are small and latency matters; without this a delayed ACK may hold one back for 40 ms.
+    // Responses are small and latency matters; without this a delayed ACK can delay one by 40 ms.
     drop(stream.set_nodelay(true));
     let keepalive = TcpKeepalive::new().with_time(limits::TCP_KEEPALIVE).with_interval(limits::TCP_KEEPALIVE_INTERVAL);
     drop(SockRef::from(stream).set_tcp_keepalive(&keepalive));

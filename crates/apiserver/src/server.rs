@@ -1,5 +1,5 @@
-//! A server from its parts, in the order in which they can exist: first it answers that it is starting, then it has read
-//! its state back from the store, then it serves.
+//! Assembles a server in stages: at first it answers that it is starting; after it has read its state from the store,
+//! it serves requests.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -58,7 +58,7 @@ use crate::{
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
-/// The task that makes all writes. It ends after the server was dropped.
+/// The name of the committer's task, which ends after the server was dropped.
 pub const COMMITTER: &str = "committer";
 
 /// A server of the kinds of one registry.
@@ -79,13 +79,13 @@ pub struct Server<W> {
 }
 
 impl<W: World> Server<W> {
-    /// A server that answers probes and documents, and 503 to everything else until [`Server::restore`]. `build` is the
-    /// version of the program. There is a cluster around it.
+    /// A server in a cluster, for instance as an aggregated API server. It answers probes and documents, and 503 to all
+    /// other requests until [`Server::restore`]. `build` is the version of the program.
     pub fn new(store: Arc<dyn Store>, registry: Registry<W>, limits: Limits, build: &str) -> Self {
         Self::within(Surroundings::Cluster, store, registry, limits, build)
     }
 
-    /// The same without a cluster around it: it brings what a cluster would ([`standalone`]).
+    /// A server in standalone mode: it also provides what a cluster would ([`standalone`]).
     pub fn alone(store: Arc<dyn Store>, registry: Registry<W>, limits: Limits, build: &str) -> Self {
         Self::within(Surroundings::Nothing, store, standalone::registry(registry), limits, build)
     }
@@ -113,29 +113,29 @@ impl<W: World> Server<W> {
         }
     }
 
-    /// The same, drawing what it gets by chance from `draw` instead of from the system.
+    /// Replaces the source of random bytes, by default that of the operating system.
     #[must_use]
     pub fn drawing(self, draw: Draw) -> Self {
         Self { draw, ..self }
     }
 
-    /// The tokens by which it knows users; there are none at first.
+    /// The bearer tokens of users; empty at first.
     pub fn tokens(&self) -> Arc<KnownTokens> {
         Arc::clone(&self.tokens)
     }
 
-    /// The same, which counts here.
+    /// Replaces the metrics.
     #[must_use]
     pub fn counting(self, metrics: Arc<Metrics>) -> Self {
         Self { metrics, ..self }
     }
 
-    /// Its metrics.
+    /// The metrics.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }
 
-    /// Begins to ask the store how it is: probes are answered from that.
+    /// Starts to probe the store; readiness probes are answered from the last result.
     pub fn begin_probing(&self, tasks: &Supervisor) {
         let (health, store) = (Arc::clone(&self.health), Arc::clone(&self.store));
         tasks.restarted("prober", move || {
@@ -144,7 +144,7 @@ impl<W: World> Server<W> {
         });
     }
 
-    /// Reads the world back from the store and begins to serve. The task [`COMMITTER`] ends when it cannot go on, and after the
+    /// Reads the state from the store and begins to serve. The task [`COMMITTER`] ends on a fatal error, and after the
     /// server was dropped.
     pub async fn restore(&self, mut world: W, tasks: &Supervisor) -> Result<Restored, RestoreError> {
         restore::begin_log(&*self.store).await?;
@@ -206,12 +206,12 @@ impl<W: World> Server<W> {
         Ok(restored)
     }
 
-    /// Begins to stop: not ready any more, still serving.
+    /// Begins the shutdown: the server is not ready, but continues to serve.
     pub fn begin_stop(&self) {
         self.health.set_stopping();
     }
 
-    /// Ends the open watches; their clients will come again elsewhere.
+    /// Ends all open watches, so that their clients reconnect to another replica.
     pub fn end_watches(&self) {
         self.stop_watches.cancel();
     }
@@ -253,7 +253,7 @@ impl<W: World> Server<W> {
         }
     }
 
-    /// The rules as they are now. Before the state has been read they are those of everybody.
+    /// The current policy. Before the state has been read it is the default policy.
     async fn policy(&self) -> Result<Arc<Policy>, Refusal> {
         match self.api.get() {
             Some(api) => self.access.policy(api).await,
@@ -261,18 +261,19 @@ impl<W: World> Server<W> {
         }
     }
 
-    /// While the rules are not known yet, nobody is refused for want of one.
+    /// Before the stored rules have been read, returns 503 instead of 403.
     fn unless_starting(&self, refusal: Refusal) -> Refusal {
         let knows = self.api.get().is_some() || self.surroundings == Surroundings::Cluster;
         if refusal.reason == Reason::Forbidden && !knows { starting() } else { refusal }
     }
 
-    /// What is asked about the caller, if the path is such a question's.
+    /// The self-subject review at this path, if there is one.
     fn question(&self, target: &ResourceTarget) -> Option<Question> {
         (self.surroundings == Surroundings::Nothing).then(|| Question::at(target)).flatten()
     }
 
-    /// Bounds everything but watches by the time that the client allots, and writes of one object by their own.
+    /// Limits the time of all requests but watches by the timeout that the client requests, and writes of one object by
+    /// [`limits::WRITE_TIMEOUT`].
     async fn dispatch(
         &self,
         api: &Arc<Api<W>>,
@@ -314,11 +315,12 @@ impl<W: World> Server<W> {
             }
             Verb::Watch => Err(Refusal::new(Reason::InternalError, "a watch is answered before")),
         };
-        // The request is under way until the last byte of its answer is.
+        // The request is in progress until the last byte of its response is sent.
         response.map(|response| response.map(|body| body.holding(permit)))
     }
 
-    /// Probes need no credential: kubelets have none. Single checks do, and say what is wrong.
+    /// Probes need no credential, because kubelets have none. Single checks need one, because they show the reason of a
+    /// failure.
     fn probe(&self, request: &Received) -> Result<Option<Response<Body>>, Refusal> {
         let name = request.path().trim_matches('/');
         let Some(probe) = Probe::named(name) else { return Ok(None) };
@@ -348,7 +350,7 @@ impl<W: World> Server<W> {
         }
     }
 
-    /// What is measured at the moment when somebody asks.
+    /// The gauges that are computed for each scrape.
     fn gauges(&self) -> Vec<Gauge> {
         let mut gauges = self.api.get().map(|api| api.gauges()).unwrap_or_default();
         gauges.push(self.documents.build());
@@ -356,7 +358,7 @@ impl<W: World> Server<W> {
         gauges
     }
 
-    /// Measures an answer: one that is written while it is sent when it has been sent. Watches are not measured.
+    /// Records the size and duration of a response; for a streamed one after its last byte. Watches are not recorded.
     fn measure(&self, body: Body, labels: RequestLabels, started: Instant, in_flight: Option<InFlight>) -> Body {
         if body.is_events() {
             return body;
@@ -370,7 +372,7 @@ impl<W: World> Server<W> {
         body.holding(in_flight).telling(sent)
     }
 
-    /// The answer, or what is said when it takes too long.
+    /// The response, or 504 after [`limits::REQUEST_TIMEOUT`].
     async fn answer_in_time(&self, request: Received, labels: &mut RequestLabels) -> Result<Response<Body>, Refusal> {
         let answered = tokio::time::timeout(limits::REQUEST_TIMEOUT, self.answer(request, labels)).await;
         answered.unwrap_or_else(|_| Err(timed_out()))
@@ -414,11 +416,11 @@ impl<W: World> Handler for Server<W> {
     }
 }
 
-/// A request until it is answered, or given up because its client is gone.
+/// A request in progress, until it is answered or dropped because its client has disconnected.
 struct UnderWay {
     metrics: Arc<Metrics>,
     labels: RequestLabels,
-    /// Taken when it is answered.
+    /// Taken when the request is answered.
     in_flight: Option<InFlight>,
 }
 
@@ -428,7 +430,7 @@ impl UnderWay {
         Self { metrics: Arc::clone(metrics), labels: RequestLabels::default(), in_flight }
     }
 
-    /// What it turned out to be. It stays in flight until its answer is sent.
+    /// The labels of the request, and its in-flight count, which is kept until the response is sent.
     fn answered(mut self) -> (RequestLabels, Option<InFlight>) {
         (self.labels.clone(), self.in_flight.take())
     }
@@ -442,7 +444,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// Counts a request among those in flight.
+/// Counts a request in progress until dropped.
 struct InFlight {
     metrics: Arc<Metrics>,
     mutating: bool,
@@ -461,7 +463,7 @@ impl Drop for InFlight {
     }
 }
 
-/// The caller's id of this request, or a new one.
+/// The audit ID that the client sent, or a new one.
 fn audit_id(request: &Received) -> Option<HeaderValue> {
     if let Some(given) = request.header(AUDIT_ID).and_then(|id| HeaderValue::from_str(id).ok()) {
         return Some(given);
@@ -485,17 +487,17 @@ fn metrics_verb(verb: Verb) -> &'static str {
 }
 
 fn starting() -> Refusal {
-    Refusal::new(Reason::ServiceUnavailable, "the server is starting: it reads its state back from the store")
+    Refusal::new(Reason::ServiceUnavailable, "the server is starting: it is reading its state from the store")
         .retry_after(1)
 }
 
-/// A write may be carried out all the same: giving up the wait does not take it back.
+/// The write may still be executed, because dropping the wait does not withdraw a command that has been decided.
 fn timed_out() -> Refusal {
     let message = "Timeout: request did not complete within the allotted timeout; a write may still be carried out: read the object before you repeat it";
     Refusal::new(Reason::Timeout, message)
 }
 
-/// A document is there to be read.
+/// Documents are read-only.
 fn not_allowed() -> Refusal {
     Refusal::new(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource")
 }

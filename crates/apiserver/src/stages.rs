@@ -1,5 +1,5 @@
-//! The stages of a request, as types: Received → Authenticated → Authorized → Decoded. Each is made from the one before
-//! and from nothing else, so a handler that takes the last cannot be reached around the others.
+//! The stages of a request, as types: Received → Authenticated → Authorized → Decoded. Each is created only from the
+//! previous one, so a handler of the last type cannot be called without the checks of the others.
 
 use std::{error::Error, sync::Arc};
 
@@ -24,90 +24,91 @@ use crate::{
     websocket,
 };
 
-/// Who knows what users may do.
+/// Determines the permissions of users.
 pub trait Judge: Sync {
-    /// What this user may do in a namespace; empty is across all, and with what is in none.
+    /// The permissions of a user in a namespace; an empty namespace means all namespaces and cluster-scoped objects.
     fn rights(&self, identity: &Arc<Identity>, namespace: &str)
     -> impl Future<Output = Result<Rights, Refusal>> + Send;
 }
 
-/// A request of nobody known.
+/// A request that has not been authenticated.
 pub struct Received {
     peer: Arc<Peer>,
     parts: Parts,
     body: Incoming,
 }
 
-/// A request of somebody known.
+/// An authenticated request.
 pub struct Authenticated {
     identity: Arc<Identity>,
     parts: Parts,
     body: Incoming,
 }
 
-/// A request that its user may make.
+/// An authorized request.
 pub struct Authorized {
-    /// What is asked.
+    /// The parsed path and verb.
     pub info: RequestInfo,
     /// The query.
     pub query: Query,
     /// The headers.
     pub headers: HeaderMap,
-    /// Who asks.
+    /// The user, after impersonation.
     pub identity: Arc<Identity>,
-    /// What they may do there.
+    /// The user's permissions in the namespace of the request.
     pub rights: Rights,
-    /// Whether the answer is to be a WebSocket, if it goes on.
+    /// True if the client asks for a WebSocket.
     pub is_websocket: bool,
     body: Incoming,
 }
 
 /// A request whose body has been read.
 pub struct Decoded {
-    /// What is asked.
+    /// The parsed path and verb.
     pub info: RequestInfo,
     /// The query.
     pub query: Query,
     /// The headers.
     pub headers: HeaderMap,
-    /// Who asks.
+    /// The user, after impersonation.
     pub identity: Arc<Identity>,
-    /// What they may do there.
+    /// The user's permissions in the namespace of the request.
     pub rights: Rights,
     /// The body, not yet parsed.
     pub body: Bytes,
-    /// Its part of the bytes that bodies may have.
+    /// Its share of the bytes for request bodies.
     _charge: Charge,
 }
 
 impl Received {
-    /// A request as it came in.
+    /// A request as received.
     pub fn new(peer: Arc<Peer>, request: Request<Incoming>) -> Self {
         let (parts, body) = request.into_parts();
         Self { peer, parts, body }
     }
 
-    /// Its path.
+    /// The path.
     pub fn path(&self) -> &str {
         self.parts.uri.path()
     }
 
-    /// Its query.
+    /// The query.
     pub fn query(&self) -> Result<Query, Refusal> {
         Query::parse(self.parts.uri.query().unwrap_or_default())
     }
 
-    /// Its header, if it is text.
+    /// A header, if it is text.
     pub fn header(&self, name: header::HeaderName) -> Option<&str> {
         self.parts.headers.get(name)?.to_str().ok()
     }
 
-    /// Refuses it if a page of another site caused it.
+    /// Rejects the request if a page of another site caused it.
     pub fn refuse_other_sites(&self) -> Result<(), Refusal> {
         cross_origin::guard(&self.parts)
     }
 
-    /// Who asks: whose certificate it is, or else whose token. A token among the subprotocols of a WebSocket counts alone.
+    /// Authenticates by client certificate, or else by bearer token. If a WebSocket's subprotocols contain a token,
+    /// only that counts.
     pub fn authenticate(self, tokens: &KnownTokens) -> Result<Authenticated, Refusal> {
         let identity = match websocket::token(&self.parts)? {
             Some(token) => tokens.holder(&token),
@@ -124,7 +125,7 @@ impl Received {
 }
 
 impl Authenticated {
-    /// Whether they may, and as whom.
+    /// Authorizes the request and any impersonation; the result has the impersonated user.
     pub async fn authorize(self, judge: &impl Judge) -> Result<Authorized, Refusal> {
         let Self { mut identity, parts, body } = self;
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
@@ -154,7 +155,7 @@ impl Authorized {
         accept(&self.headers)
     }
 
-    /// Reads the body, up to `limit` bytes, which are charged to `budget` as they come.
+    /// Reads the body, up to `limit` bytes, which are charged to `budget` as they arrive.
     pub async fn decode(self, limit: usize, budget: &Budget) -> Result<Decoded, Refusal> {
         let Self { info, query, headers, identity, rights, body, .. } = self;
         let mut charge = Charge::default();
@@ -170,11 +171,11 @@ impl Authorized {
     }
 }
 
-/// Why a body was not read.
+/// Why a body could not be read.
 enum Unread {
-    /// There is no room for it.
+    /// The budget has no room for it.
     Refused(Refusal),
-    /// It did not come, or is too long.
+    /// The connection failed, or the body is too long.
     Failed(Box<dyn Error + Send + Sync>),
 }
 

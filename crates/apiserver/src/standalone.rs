@@ -1,9 +1,9 @@
-//! What a server that stands alone has to bring itself, because no cluster around it does: namespaces, a garbage
-//! collector, rules of access and answers to those who ask what they may do, config maps for clients that keep books, leases and events for
-//! controllers, and empty lists of what they look for everywhere.
+//! The parts that a server in standalone mode provides in place of a cluster: namespaces, a garbage collector, RBAC and
+//! self-subject reviews, ConfigMaps (Helm stores releases in them), Leases and Events for controllers, and empty lists
+//! of kinds that clients expect everywhere.
 //!
-//! It is switched on in one place, [`crate::server::Server::alone`]. Behind an aggregation layer all of this is
-//! somebody else's, and nothing here exists.
+//! [`crate::server::Server::alone`] enables it. In an aggregated API server the cluster provides all of this, and
+//! nothing here is served.
 
 mod agenda;
 mod collector;
@@ -35,16 +35,16 @@ use store::Key;
 use self::follower::Trouble;
 use crate::{api::Api, event_queue::observer, limits::Limits, supervisor::Supervisor};
 
-/// What is around a server.
+/// The deployment mode of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Surroundings {
-    /// A cluster, to which namespaces and garbage collection belong.
+    /// In a cluster, which provides namespaces and garbage collection.
     Cluster,
-    /// Nothing.
+    /// Standalone.
     Nothing,
 }
 
-/// The kinds of a service, and those that it needs to stand alone.
+/// The kinds of a service and those of standalone mode.
 pub(crate) fn registry<W: World>(service: Registry<W>) -> Registry<W> {
     let kept: [Box<dyn Kind<W>>; 4] = [
         Box::new(namespace::Namespaces::new()),
@@ -57,8 +57,8 @@ pub(crate) fn registry<W: World>(service: Registry<W>) -> Registry<W> {
     service.with_views([events::shown()]).with_questions(review::resources())
 }
 
-/// Makes the namespaces that are always there, those of objects that were stored before there were namespaces, and the
-/// roles that everybody expects.
+/// Creates the default namespaces, the namespaces of existing objects that were stored before namespaces were served,
+/// and the default roles.
 pub(crate) async fn begin<W: World>(api: &Api<W>) -> Result<(), Trouble> {
     let mut names = BTreeSet::from(namespace::IMMORTAL.map(str::to_owned));
     for kind in api.registry.iter().filter(|kind| kind.resource().namespaced) {
@@ -73,7 +73,7 @@ pub(crate) async fn begin<W: World>(api: &Api<W>) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// The namespaces in which there are objects of a resource: one read for each.
+/// The namespaces that contain objects of a resource: one read for each.
 async fn in_use<W: World>(api: &Api<W>, resource: &str) -> Result<Vec<String>, store::Error> {
     let prefix = key_prefix(resource, &Scope::platform(), None);
     let (mut names, mut after) = (Vec::new(), None);
@@ -81,15 +81,15 @@ async fn in_use<W: World>(api: &Api<W>, resource: &str) -> Result<Vec<String>, s
         let page = api.store.list(&prefix, after.as_ref(), None, 1).await?;
         let Some(record) = page.records.first() else { return Ok(names) };
         let name = record.key.as_str()[prefix.len()..].split('/').next().unwrap_or_default().to_owned();
-        // The character behind the slash: behind everything in this namespace, and before everything else.
+        // `0` follows `/` in ASCII, so this key sorts after all keys of this namespace and before those of the next.
         after = Some(Key::new(format!("{prefix}{name}0")).expect("it is shorter than a key that is there"));
         names.push(name);
     }
 }
 
-/// Makes an object that is in no namespace, unless it is there.
+/// Creates a cluster-scoped object, unless it exists.
 async fn make<W: World>(api: &Api<W>, plural: &str, value: Value) -> Result<(), Trouble> {
-    let resource = api.registry.get(plural).expect("a server that stands alone has it").resource();
+    let resource = api.registry.get(plural).expect("a standalone server has it").resource();
     let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let reader =
         Reader { resource, schema: api.schemas.get(resource), name: &name, validation: FieldValidation::Strict };
@@ -98,7 +98,7 @@ async fn make<W: World>(api: &Api<W>, plural: &str, value: Value) -> Result<(), 
     follower::create(api, key, draft, "ipam").await
 }
 
-/// The tasks in the background.
+/// Starts the background tasks.
 pub(crate) fn work<W: World>(api: &Arc<Api<W>>, limits: Limits, tasks: &Supervisor) {
     let (for_purge, for_collector) = (Arc::clone(api), Arc::clone(api));
     tasks.restarted("namespace controller", move || purge::run(Arc::clone(&for_purge)));

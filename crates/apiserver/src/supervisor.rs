@@ -1,8 +1,8 @@
-//! The long-running tasks of a server, all of them in one place: no task ends without notice.
+//! The long-running tasks of a server: no task ends unnoticed.
 //!
-//! Each task has a name and a rule. The process ends, with a reason, when a task ends that it cannot do without
-//! ([`Supervisor::draining`], [`Supervisor::needed`]); a task that can begin again is started again, after a pause
-//! ([`Supervisor::restarted`]). A panic is an end like any other. What happens then is the caller's, which waits for [`Ends`].
+//! Each task has a name and a policy. The process ends, with a reason, when a task ends that it needs
+//! ([`Supervisor::draining`], [`Supervisor::needed`]); other tasks are restarted after a delay
+//! ([`Supervisor::restarted`]). A panic counts as an end. The caller waits for [`Ends`] and decides what to do.
 
 use std::{
     any::Any,
@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{limits, metrics::Metrics};
 
-/// Starts tasks and watches over them. Clones share the tasks, which are aborted when the last clone is dropped.
+/// Starts and supervises tasks. Clones share the tasks, which are aborted when the last clone is dropped.
 #[derive(Clone)]
 pub struct Supervisor {
     shared: Arc<Shared>,
@@ -29,7 +29,7 @@ struct Shared {
     ends: mpsc::Sender<Ended>,
     /// Tasks that end by themselves when the server stops.
     draining: Mutex<Vec<AbortOnDropHandle<()>>>,
-    /// Tasks that go on until they are aborted.
+    /// Tasks that run until they are aborted.
     endless: Mutex<Vec<AbortOnDropHandle<()>>>,
 }
 
@@ -38,42 +38,42 @@ struct Ended {
     result: Result<(), Failure>,
 }
 
-/// The tasks that have ended although the process needs them, or as they should.
+/// Receives the ends of tasks that the process needs.
 pub struct Ends {
     ended: mpsc::Receiver<Ended>,
-    /// Tasks that were reported before.
+    /// Tasks whose end has been received.
     known: BTreeSet<&'static str>,
 }
 
-/// Why a task that the process needs is not there any more.
+/// Why a task that the process needs has ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// It gave up.
+    /// It returned an error.
     #[error("the {task} failed")]
     Failed {
-        /// Its name.
+        /// The name of the task.
         task: &'static str,
-        /// Its reason.
+        /// The error.
         source: Box<dyn Error + Send + Sync>,
     },
     /// It panicked.
     #[error("the {task} panicked: {message}")]
     Panicked {
-        /// Its name.
+        /// The name of the task.
         task: &'static str,
-        /// What the panic says.
+        /// The message of the panic.
         message: String,
     },
-    /// It ended before it was asked to.
-    #[error("the {task} ended although the server goes on")]
+    /// It ended without being asked to.
+    #[error("the {task} ended unexpectedly")]
     Ended {
-        /// Its name.
+        /// The name of the task.
         task: &'static str,
     },
 }
 
 impl Supervisor {
-    /// A supervisor without tasks, and where the ends of its tasks are reported.
+    /// A supervisor without tasks, and the receiver of the ends of its tasks.
     pub fn new(metrics: Arc<Metrics>) -> (Self, Ends) {
         let (ends, ended) = mpsc::channel(limits::SUPERVISED_ENDS_MAX);
         let shared = Shared { metrics, ends, draining: Mutex::default(), endless: Mutex::default() };
@@ -88,7 +88,7 @@ impl Supervisor {
         add(&self.shared.draining, self.spawn(task, work));
     }
 
-    /// Runs a task that the process needs, and that goes on until [`Supervisor::stop`].
+    /// Runs a task that the process needs, and that runs until [`Supervisor::stop`].
     pub fn needed<E>(&self, task: &'static str, work: impl Future<Output = Result<(), E>> + Send + 'static)
     where
         E: Into<Box<dyn Error + Send + Sync>>,
@@ -96,7 +96,7 @@ impl Supervisor {
         add(&self.shared.endless, self.spawn(task, work));
     }
 
-    /// Runs a task that is started again whenever it ends, until [`Supervisor::stop`].
+    /// Runs a task that is restarted whenever it ends, until [`Supervisor::stop`].
     pub fn restarted<F>(&self, task: &'static str, work: impl Fn() -> F + Send + Sync + 'static)
     where
         F: Future<Output = ()> + Send,
@@ -112,7 +112,7 @@ impl Supervisor {
                     pause = limits::BACKGROUND_RETRY_MIN;
                 }
                 let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-                tracing::error!(task, reason, pause_ms, "a background task has ended and is started again");
+                tracing::error!(task, reason, pause_ms, "a background task ended and is restarted");
                 metrics.task_restarted(task);
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(limits::BACKGROUND_RETRY_MAX);
@@ -121,14 +121,14 @@ impl Supervisor {
         add(&self.shared.endless, AbortOnDropHandle::new(tokio::spawn(run)));
     }
 
-    /// Aborts the tasks that do not end by themselves, and waits until nothing of them is left.
+    /// Aborts the tasks that do not end by themselves, and waits until all have ended.
     pub async fn stop(&self) {
         let tasks = std::mem::take(&mut *self.shared.endless.lock().unwrap_or_else(PoisonError::into_inner));
         for task in &tasks {
             task.abort();
         }
         for task in tasks {
-            // An abort is the end that was asked for; panics have been caught inside.
+            // The abort is expected; panics have been caught inside.
             task.await.ok();
         }
     }
@@ -147,14 +147,14 @@ impl Supervisor {
                 Ok(end) => end.map_err(|error| Failure::Failed { task, source: error.into() }),
                 Err(panic) => Err(Failure::Panicked { task, message: message(&*panic) }),
             };
-            // Without a receiver the process is ending already.
+            // Without a receiver the process is already ending.
             ends.send(Ended { task, result }).await.ok();
         }))
     }
 }
 
 impl Ends {
-    /// Waits until a task has ended that should go on.
+    /// Waits until a task ends that should run on.
     pub async fn failure(&mut self) -> Failure {
         match self.next().await {
             Ended { result: Err(failure), .. } => failure,
@@ -162,7 +162,7 @@ impl Ends {
         }
     }
 
-    /// Waits until this task has ended. The first failure of any task on the way is reported, after the wait.
+    /// Waits until this task has ended. Returns the first failure of any task in the meantime.
     pub async fn finished(&mut self, task: &str) -> Result<(), Failure> {
         let mut outcome = Ok(());
         while !self.known.contains(task) {
@@ -182,10 +182,10 @@ fn add(tasks: &Mutex<Vec<AbortOnDropHandle<()>>>, task: AbortOnDropHandle<()>) {
     tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task);
 }
 
-/// What a panic says.
+/// The message of a panic.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a text").to_owned()
+    text.unwrap_or("a panic without a message").to_owned()
 }
 
 #[cfg(test)]
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(failure.to_string(), "the store failed");
         assert_eq!(failure.source().unwrap().to_string(), "the disk is gone");
         tasks.needed("reader", async { Ok::<_, io::Error>(()) });
-        assert_eq!(ends.failure().await.to_string(), "the reader ended although the server goes on");
+        assert_eq!(ends.failure().await.to_string(), "the reader ended unexpectedly");
         tasks.draining("listener", async { if true { panic!("no {}", "socket") } else { Ok::<_, io::Error>(()) } });
         assert_eq!(ends.failure().await.to_string(), "the listener panicked: no socket");
     }

@@ -1,7 +1,7 @@
-//! Events that the hub no longer has, read from the store for those who lag: watches, and the tasks behind the scenes.
+//! Reads events that are no longer in the watch cache from the store, for watches and background tasks that lag.
 //!
-//! One read goes on at a time, however many watches lag: decisions read from the store too, and go first. What was read stays
-//! here for a while, because those who lag do so together, and is read into objects once for all of them, when a selector asks for it.
+//! Only one read runs at a time, however many watches lag, because decisions read from the store, too. Pages are kept
+//! for a while, because watches tend to lag together; an event is parsed once for all of them, if a selector needs it.
 
 use std::{
     collections::VecDeque,
@@ -14,10 +14,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{hub::Event, limits, watches};
 
-/// Events that follow each other without a gap.
+/// Consecutive events without a gap.
 type Chunk = Vec<Arc<Event>>;
 
-/// The store's tail, for all watches. Clones share what was read.
+/// Reads the log for all watches. Clones share the pages.
 #[derive(Clone)]
 pub struct Tails {
     shared: Arc<Shared>,
@@ -29,16 +29,16 @@ struct Shared {
     read: Mutex<Kept>,
 }
 
-/// What was read, the latest last.
+/// The pages that were read, in order of reading.
 #[derive(Default)]
 struct Kept {
     chunks: VecDeque<Arc<Chunk>>,
-    /// What they have together.
+    /// The size of all pages in bytes.
     bytes: usize,
 }
 
 impl Kept {
-    /// Keeps one more. Those for which there is no room come back.
+    /// Adds a page. Returns the pages that were removed to make room.
     fn add(&mut self, chunk: Arc<Chunk>) -> Vec<Arc<Chunk>> {
         self.bytes += bytes(&chunk);
         self.chunks.push_back(chunk);
@@ -58,14 +58,14 @@ fn bytes(chunk: &Chunk) -> usize {
 }
 
 impl Tails {
-    /// Of this store.
+    /// Creates a reader of `store`.
     pub fn new(store: Arc<dyn Store>) -> Self {
         let places = Semaphore::new(limits::TAILS_AT_ONCE);
         Self { shared: Arc::new(Shared { store, places, read: Mutex::default() }) }
     }
 
-    /// Some of the events behind `cursor`, from the first on; none if there are none. A task of its own reads them: a client
-    /// that stops asking in the middle must not keep the place of others.
+    /// Returns the first events after `cursor`; empty if there are none. A separate task reads them, so that a client
+    /// that stops polling in the middle does not block the others.
     pub async fn behind(&self, cursor: u64) -> Result<Vec<Arc<Event>>, store::Error> {
         let shared = Arc::clone(&self.shared);
         let read = AbortOnDropHandle::new(tokio::spawn(async move { shared.behind(cursor).await }));
@@ -86,7 +86,7 @@ impl Shared {
         Ok(first_of(&chunk))
     }
 
-    /// The events behind `cursor` that were read before.
+    /// The events after `cursor` in the kept pages.
     fn known(&self, cursor: u64) -> Option<Vec<Arc<Event>>> {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         read.chunks.iter().rev().find_map(|chunk| {
@@ -97,7 +97,7 @@ impl Shared {
     }
 }
 
-/// As many of the events as a watch takes at once.
+/// The first of the events, as many as a watch takes at once.
 fn first_of(events: &[Arc<Event>]) -> Vec<Arc<Event>> {
     let mut taken = 0;
     let fits = |event: &&Arc<Event>| {
@@ -114,7 +114,7 @@ mod tests {
 
     use super::*;
 
-    /// A store with so many objects, each its own revision.
+    /// A store with `count` objects, each with its own revision.
     async fn filled(count: usize) -> Arc<MemoryStore> {
         let store = Arc::new(MemoryStore::default());
         let write = |n: usize| Write {

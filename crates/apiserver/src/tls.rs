@@ -1,5 +1,5 @@
-//! The TLS side of connections: the server's certificates, and the authorities of its clients'. Both can be replaced while
-//! connections are open; what is new holds for handshakes that begin afterwards.
+//! The TLS configuration: the server's certificates, and the authorities of client certificates. Both can be replaced
+//! while connections are open; the change applies to later handshakes.
 
 use std::{fmt, sync::Arc};
 
@@ -13,50 +13,50 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
-/// What TLS needs.
+/// The certificates and authorities for TLS.
 #[derive(Debug)]
 pub struct TlsMaterial {
-    /// The server's certificates. A client gets the first one that carries the name it asks for, and the first of all if
-    /// none does or it names none.
+    /// The server's certificates. A client gets the first one that is valid for its server name, or the first of all if
+    /// none is or it sends no name.
     pub certificates: Vec<ServingCertificate>,
-    /// Who signs client certificates, each of them.
+    /// The authorities that may sign client certificates.
     pub client_authorities: Vec<CertificateDer<'static>>,
 }
 
-/// A certificate to serve with.
+/// A server certificate.
 #[derive(Debug)]
 pub struct ServingCertificate {
-    /// It, and what leads to its authority.
+    /// The certificate and its intermediates.
     pub chain: Vec<CertificateDer<'static>>,
-    /// Its key.
+    /// The private key.
     pub key: PrivateKeyDer<'static>,
 }
 
-/// The TLS configuration of the moment.
+/// The current TLS configuration.
 pub struct Tls {
     current: ArcSwap<ServerConfig>,
 }
 
 impl Tls {
-    /// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, a client certificate asked for and not required.
+    /// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, with optional client certificates.
     ///
     /// # Errors
-    /// What rustls finds wrong with the material.
+    /// The error of rustls for invalid material.
     pub fn new(material: TlsMaterial) -> Result<Self, rustls::Error> {
         Ok(Self { current: ArcSwap::new(server_config(material)?) })
     }
 
-    /// Uses other material from the next handshake on. A session cannot be resumed across this: the client's certificate
-    /// is verified again, by the authorities of then.
+    /// Uses other material from the next handshake on. Sessions cannot be resumed across the change, so that client
+    /// certificates are verified against the new authorities.
     ///
     /// # Errors
-    /// What rustls finds wrong with it; the present material stays in use.
+    /// The error of rustls for invalid material; the current material stays in use.
     pub fn replace(&self, material: TlsMaterial) -> Result<(), rustls::Error> {
         self.current.store(server_config(material)?);
         Ok(())
     }
 
-    /// What the next handshake uses.
+    /// The configuration for the next handshake.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.current.load_full()
     }
@@ -93,7 +93,7 @@ fn client_verifier(authorities: Vec<CertificateDer<'static>>) -> Result<Arc<dyn 
         .map_err(|error| rustls::Error::General(error.to_string()))
 }
 
-/// Chooses a certificate by the name that a client asks for.
+/// Selects a certificate by the server name that the client sends.
 #[derive(Debug)]
 struct ByName {
     first: Arc<CertifiedKey>,
@@ -111,7 +111,7 @@ impl ByName {
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // Most servers have one certificate: then there is nothing to look for.
+        // Most servers have one certificate, and need no search.
         let name = hello.server_name().filter(|_| !self.others.is_empty());
         let name = name.and_then(|name| ServerName::try_from(name).ok());
         let named = name.and_then(|name| {

@@ -1,8 +1,8 @@
-//! Whose turn it is to tell a watch what happened.
+//! Schedules the watches that have events to send.
 //!
-//! Every commit is news to every watch, and thousands of them that are told at once leave nothing of the processor to
-//! whoever writes. So they queue here, and a few at a time are let go, each time behind everything else that the server has
-//! to do at that moment. Under load a round takes longer, and a watch is told more at once when its turn comes.
+//! Every commit causes work for every watch, and thousands of watches at once would starve the writers of CPU time. So
+//! the watches queue here, and a few at a time are released, each time after all other tasks that are ready to run.
+//! Under load a round takes longer, and each watch sends more events at once.
 
 use std::{
     collections::VecDeque,
@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::limits;
 
-/// The queue. Clones share it.
+/// The queue of waiting watches. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Turns {
     queue: Arc<Queue>,
@@ -21,13 +21,14 @@ pub struct Turns {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// No longer than there are watches.
+    /// At most one entry per watch.
     waiting: Mutex<VecDeque<oneshot::Sender<()>>>,
     came: Notify,
 }
 
 impl Turns {
-    /// Calls a few, lets everybody else go first, and calls the next, until it is dropped. One task does this for all.
+    /// Releases a few watches, yields to all other tasks, and repeats, until dropped. One task runs this for all
+    /// watches.
     pub async fn call(self) {
         loop {
             if !self.queue.call_some(limits::TURNS_AT_ONCE) {
@@ -37,25 +38,25 @@ impl Turns {
         }
     }
 
-    /// Waits for a turn. Giving up the wait gives up the turn.
+    /// Waits to be released. Cancel-safe: a dropped wait is skipped.
     pub async fn turn(&self) {
         let (call, called) = oneshot::channel();
         self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(call);
         self.queue.came.notify_one();
-        // The queue keeps the other end until it calls.
+        // The sender is dropped only with the queue.
         called.await.ok();
     }
 }
 
 impl Queue {
-    /// Calls up to `count`; whether anybody waited.
+    /// Releases up to `count` watches. Returns false if none was waiting.
     fn call_some(&self, count: usize) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut called = 0;
         while called < count
             && let Some(next) = waiting.pop_front()
         {
-            // Who has given up the wait is passed over.
+            // A watch that has stopped waiting is skipped.
             called += usize::from(next.send(()).is_ok());
         }
         called > 0
@@ -69,14 +70,14 @@ mod tests {
 
     use super::*;
 
-    /// An empty queue, and the task that calls who waits in it.
+    /// An empty queue, and the task that releases its watches.
     fn begin() -> (Turns, AbortOnDropHandle<()>) {
         let turns = Turns::default();
         let calling = AbortOnDropHandle::new(tokio::spawn(turns.clone().call()));
         (turns, calling)
     }
 
-    /// Watches that wait for a turn, and in which order they had it.
+    /// Tasks that wait in the queue, and the order in which they are released.
     fn waiting(turns: &Turns, count: usize) -> (Vec<JoinHandle<()>>, Arc<Mutex<Vec<usize>>>) {
         let told = Arc::new(Mutex::new(Vec::new()));
         let wait = |number: usize| {

@@ -1,7 +1,8 @@
-//! GET on a collection with `watch`: the tail of the log, as a stream of events or as the messages of a WebSocket.
+//! GET on a collection with `watch`: the log as a stream of events or as messages of a WebSocket.
 //!
-//! A watch is a cursor into the log. It is asked for its next bytes by the connection and does nothing in between, so a
-//! slow client holds its cursor and what it was about to read, nothing else; when history has moved past it, it ends with 410.
+//! A watch is a cursor into the log. The connection polls it for bytes and it does nothing in between, so a slow client
+//! costs a cursor and the events that it is about to read. When history up to the cursor has been compacted, the watch
+//! ends with 410.
 
 use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 
@@ -39,7 +40,7 @@ use crate::{
     websocket::{self, Handshake},
 };
 
-/// Answers with the stream, or with the handshake of a WebSocket.
+/// Returns the stream, or the handshake of a WebSocket.
 pub async fn watch<W: World>(
     api: &Arc<Api<W>>,
     place: &Place<'_, W>,
@@ -47,7 +48,7 @@ pub async fn watch<W: World>(
     stop: CancellationToken,
 ) -> Result<Response<Body>, Refusal> {
     if stop.is_cancelled() {
-        // A stream that ends before its first event looks like a fault to clients.
+        // Clients treat a stream that ends before its first event as an error.
         return Err(Refusal::new(Reason::ServiceUnavailable, "the server is shutting down").retry_after(1));
     }
     if request.is_websocket
@@ -96,7 +97,7 @@ pub async fn watch<W: World>(
     Ok(stream.into_response(permit, handshake))
 }
 
-/// The old paths `/watch/.../{name}` say with the path what others say with a field selector.
+/// The old paths `/watch/.../{name}` are equivalent to a field selector for the name.
 fn with_name<W>(fields: FieldSelector, place: &Place<'_, W>) -> Result<FieldSelector, Refusal> {
     match &place.name {
         Some(name) if fields.name() != Some(name) => {
@@ -107,35 +108,35 @@ fn with_name<W>(fields: FieldSelector, place: &Place<'_, W>) -> Result<FieldSele
     }
 }
 
-/// Between one and two times the least, so that watches that began together do not end together.
+/// Between one and two times the minimum, so that watches that began together do not end together.
 fn default_timeout(draw: &Draw) -> Duration {
-    // Without randomness the spread is lost, nothing else.
+    // Without random bytes only the spread is lost.
     let byte = draw().map_or(0, |seed| seed.0[0]);
     limits::WATCH_TIMEOUT_MIN + limits::WATCH_TIMEOUT_MIN * u32::from(byte) / 256
 }
 
 enum Phase {
-    /// The objects of a snapshot, page by page.
+    /// Reads the objects of a snapshot, page by page.
     Initial { at: Option<Revision>, after: Option<Key>, bookmark: bool },
-    /// What happens behind the cursor.
+    /// Reads the events after the cursor.
     Live { cursor: u64 },
-    /// Nothing more comes.
+    /// Ends the stream.
     Ended,
 }
 
-/// How events are told apart on their way.
+/// The framing of events.
 #[derive(Clone, Copy)]
 enum Framing {
-    /// Each is a line.
+    /// One line per event.
     Lines,
-    /// Each is a text message of a WebSocket.
+    /// One text message of a WebSocket per event.
     Messages,
 }
 
-/// When the next bookmarks are due.
+/// The times of the next bookmarks.
 struct Bookmarks {
     regular: Instant,
-    /// The one shortly before the end; `None`: it was sent.
+    /// The one shortly before the end; `None` after it was sent.
     last: Option<Instant>,
 }
 
@@ -148,7 +149,7 @@ impl Bookmarks {
         self.last.map_or(self.regular, |last| last.min(self.regular))
     }
 
-    /// A bookmark is sent now.
+    /// Records that a bookmark is sent.
     fn sent(&mut self, now: Instant) {
         self.last = self.last.filter(|last| *last > now);
         self.regular = now + limits::BOOKMARK_INTERVAL;
@@ -157,9 +158,9 @@ impl Bookmarks {
 
 struct Watch<W> {
     api: Arc<Api<W>>,
-    /// The plural of what is watched.
+    /// The plural of the watched resource.
     plural: &'static str,
-    /// How it is shown.
+    /// The view of the requested API version, if any.
     view: Option<&'static View>,
     prefix: String,
     filter: Filter,
@@ -171,11 +172,11 @@ struct Watch<W> {
     bookmarks: Option<Bookmarks>,
     columns_sent: bool,
     stop: CancellationToken,
-    /// Events that are yet to be handed over.
+    /// Encoded events that have not been handed over.
     ready: VecDeque<Bytes>,
     told: Told,
     began: Instant,
-    /// Whether it sees one namespace alone.
+    /// True if the watch is limited to one namespace.
     namespaced: bool,
 }
 
@@ -198,7 +199,7 @@ impl<W: World> Watch<W> {
         }
     }
 
-    /// The next bytes, or the end.
+    /// The next bytes; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if !self.ready.is_empty() {
@@ -223,7 +224,7 @@ impl<W: World> Watch<W> {
         }
     }
 
-    /// Some of the events that are ready, framed.
+    /// Takes encoded events, with their framing, up to [`limits::WATCH_BYTES_MAX`].
     fn take(&mut self) -> Bytes {
         let mut chunk = BytesMut::new();
         while chunk.len() < limits::WATCH_BYTES_MAX
@@ -237,7 +238,7 @@ impl<W: World> Watch<W> {
         chunk.freeze()
     }
 
-    /// Whether there is something to look at, so that it need not wait for it.
+    /// True if there are objects or events to read without waiting.
     fn has_news(&self) -> bool {
         match self.phase {
             Phase::Initial { .. } => true,
@@ -246,7 +247,7 @@ impl<W: World> Watch<W> {
         }
     }
 
-    /// One page of the snapshot.
+    /// Reads one page of the snapshot.
     async fn initial(&mut self) -> Result<(), Status> {
         let Phase::Initial { at, after, bookmark } = &mut self.phase else { return Ok(()) };
         let page = self.api.store.list(&self.prefix, after.as_ref(), *at, limits::PAGE_RECORDS_MAX).await;
@@ -268,7 +269,7 @@ impl<W: World> Watch<W> {
         Ok(())
     }
 
-    /// How an object of the snapshot looks to this watch.
+    /// Encodes an object of the snapshot; `None` if the filter excludes it.
     fn look_at_first(&mut self, value: &[u8]) -> Result<Option<Bytes>, Refusal> {
         if self.representation == Representation::Json && self.view.is_none() && self.filter.is_everything() {
             return Ok(Some(watch::frame(EventType::Added, value)));
@@ -278,7 +279,7 @@ impl<W: World> Watch<W> {
         Ok(self.filter.matches(&object).then(|| self.encode(EventType::Added, &object)))
     }
 
-    /// All that there was has been looked at.
+    /// Records that all initial objects have been read.
     fn listed(&self) {
         let Resource { group, version, plural: resource, .. } = *self.resource();
         let scope = if self.namespaced { "namespace" } else { "cluster" };
@@ -286,7 +287,7 @@ impl<W: World> Watch<W> {
         self.api.metrics.watch_listed(&labels, self.began.elapsed());
     }
 
-    /// What is due by time, else the events behind the cursor, else a wait for one of them.
+    /// Sends what is due by time, or else reads the events after the cursor, or else waits for events.
     async fn live(&mut self, cursor: u64) -> Result<(), Status> {
         if self.tick(cursor) {
             return Ok(());
@@ -295,7 +296,7 @@ impl<W: World> Watch<W> {
         let (events, upto) = behind.map_err(|error| failure(&error))?;
         self.phase = Phase::Live { cursor: upto };
         for event in &events {
-            // What came before one that cannot be read is still shown.
+            // Events before an unreadable one are still sent.
             let event = self.look(event).map_err(|unreadable| not_an_object(&unreadable))?;
             self.tell(event);
         }
@@ -305,7 +306,7 @@ impl<W: World> Watch<W> {
         Ok(())
     }
 
-    /// How an event looks to this watch.
+    /// Encodes an event as this watch sees it; `None` if the filter excludes it.
     fn look(&mut self, event: &Event) -> Result<Option<Bytes>, Unreadable> {
         let event_type = if self.filter.is_everything() {
             watch::change(event.existed(), event.exists())
@@ -323,18 +324,18 @@ impl<W: World> Watch<W> {
         Ok(Some(self.encode(event_type, &object)))
     }
 
-    /// Waits until the head moves, something is due or the watch is stopped.
+    /// Waits until the head advances, a bookmark or the end is due, or the watch is stopped.
     async fn wait(&mut self, cursor: u64) {
         let due = self.bookmarks.as_ref().map_or(self.ends, |bookmarks| bookmarks.next().min(self.ends));
         tokio::select! {
             () = self.stop.cancelled() => {}
-            // The hub lives as long as the API that this watch holds, so its head is never gone.
+            // The watch holds the API and its watch cache, so the sender is never dropped.
             _ = self.head.wait_for(|head| *head > cursor) => {}
             () = tokio::time::sleep_until(due) => {}
         }
     }
 
-    /// The end or a bookmark, if it is time; asked before every step, so that no amount of events puts it off.
+    /// Ends the watch or queues a bookmark, if it is due. Called before every step, so that events cannot delay it.
     fn tick(&mut self, cursor: u64) -> bool {
         let now = Instant::now();
         if now >= self.ends {
@@ -373,7 +374,7 @@ impl<W: World> Watch<W> {
         self.api.registry.seen_by(self.plural, self.view).expect("what is watched is registered").resource()
     }
 
-    /// A stored object as this watch shows it.
+    /// Converts a stored object to the requested API version.
     fn shown<'a>(&self, object: &'a Object) -> Cow<'a, Object> {
         match self.view {
             None => Cow::Borrowed(object),
@@ -389,7 +390,7 @@ impl<W: World> Watch<W> {
     }
 }
 
-/// An entry of the store's tail as the hub would have had it.
+/// Converts an entry of the log to an event as in the watch cache.
 pub fn event(entry: Entry) -> Arc<Event> {
     let Entry { revision, key, value, previous } = entry;
     let old = previous.map(|record| Version::encoded(record.value));
@@ -407,11 +408,11 @@ fn failure(error: &store::Error) -> Status {
 }
 
 fn not_an_object(unreadable: &Unreadable) -> Status {
-    tracing::error!(error = %unreadable, "a watch met something that is not an object");
+    tracing::error!(error = %unreadable, "a watch could not read a stored object");
     Refusal::new(Reason::InternalError, "the stored object cannot be read").to_status()
 }
 
-/// Counts a watch and keeps its place for as long as it is open.
+/// Counts a watch and holds its permit while it is open.
 struct OpenWatch {
     metrics: Arc<Metrics>,
     _permit: OwnedSemaphorePermit,

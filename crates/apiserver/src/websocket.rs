@@ -1,8 +1,8 @@
-//! The handshake by which a watch becomes a WebSocket (RFC 6455), and the credential that it may carry.
+//! The handshake of a WebSocket for a watch (RFC 6455), and the bearer token that it may contain.
 //!
-//! A script can add nothing to the handshake of a browser's WebSocket but the subprotocols that it offers. One of them may be
-//! a bearer token, as in kube-apiserver. Such a token is the only credential of its request: a page cannot know the token of
-//! another user, while a browser adds a client certificate to the requests of every page.
+//! A script in a browser can add only subprotocols to the handshake. One of them may be a bearer token, as in
+//! kube-apiserver. Such a token is the only credential of its request: a page cannot know the token of another user,
+//! while a browser adds a client certificate to the requests of every page.
 
 use apimachinery::refusal::{Reason, Refusal};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -12,12 +12,12 @@ use tungstenite::handshake::derive_accept_key;
 
 use crate::{body::Body, respond, serve::Switch};
 
-/// A subprotocol that begins so is a token: what follows is its base64url without padding.
+/// The prefix of a subprotocol that is a token: it is followed by the token in base64url without padding.
 const TOKEN_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
 /// The version of the protocol in RFC 6455.
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 
-/// Whether a request asks for a WebSocket.
+/// True if a request asks for a WebSocket.
 pub fn is_asked_for(request: &Parts) -> bool {
     let names = |name: HeaderName, token: &str| {
         elements(&request.headers, name).any(|element| element.eq_ignore_ascii_case(token))
@@ -28,7 +28,7 @@ pub fn is_asked_for(request: &Parts) -> bool {
         && names(header::CONNECTION, "upgrade")
 }
 
-/// Whether a request asks for a WebSocket and offers a token as subprotocol.
+/// True if a request asks for a WebSocket and offers a token as subprotocol.
 pub fn carries_token(request: &Parts) -> bool {
     is_asked_for(request) && offered(&request.headers).any(is_token)
 }
@@ -36,7 +36,7 @@ pub fn carries_token(request: &Parts) -> bool {
 /// The token that a request for a WebSocket offers as subprotocol.
 ///
 /// # Errors
-/// An offer that kube-apiserver does not accept either is unauthorized.
+/// 401 for an offer that kube-apiserver does not accept either.
 pub fn token(request: &Parts) -> Result<Option<String>, Refusal> {
     if !is_asked_for(request) {
         return Ok(None);
@@ -45,14 +45,14 @@ pub fn token(request: &Parts) -> Result<Option<String>, Refusal> {
     match tokens[..] {
         [] => Ok(None),
         [_] if others.is_empty() => Err(unauthorized(
-            "the token is the only subprotocol that is offered; offer another one, which the answer can name",
+            "the token is the only subprotocol offered; offer another one, which the response can select",
         )),
         [token] => decode(&token[TOKEN_PREFIX.len()..]).map(Some),
-        _ => Err(unauthorized("several of the subprotocols that are offered are tokens; offer one")),
+        _ => Err(unauthorized("several of the offered subprotocols are tokens; offer one")),
     }
 }
 
-/// The refusal of a handshake of another version of the protocol, which must name the one that is spoken here.
+/// The response to a handshake with another version of the protocol; it names the supported one.
 pub fn refuse_other_version(headers: &HeaderMap) -> Option<Response<Body>> {
     if headers.get(header::SEC_WEBSOCKET_VERSION) == Some(&VERSION) {
         return None;
@@ -62,17 +62,17 @@ pub fn refuse_other_version(headers: &HeaderMap) -> Option<Response<Body>> {
     Some(response)
 }
 
-/// A handshake as it will be answered.
+/// A valid handshake.
 pub struct Handshake {
     accept: HeaderValue,
     protocol: Option<HeaderValue>,
 }
 
 impl Handshake {
-    /// The handshake in these headers. Of the subprotocols that are offered the answer names the first that is no token.
+    /// Parses the handshake in these headers. The response selects the first offered subprotocol that is not a token.
     ///
     /// # Errors
-    /// One without a key is a bad request.
+    /// 400 without a key.
     pub fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
         let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| !key.is_empty());
         let key = key.ok_or_else(|| Refusal::bad_request("Sec-WebSocket-Key is missing; it is a nonce in base64"))?;
@@ -81,7 +81,7 @@ impl Handshake {
         Ok(Self { accept, protocol: protocol.and_then(|protocol| HeaderValue::from_str(protocol).ok()) })
     }
 
-    /// The answer after which `frames` are sent. They end with `stop`, or by themselves.
+    /// The response, after which `frames` are sent. They end with `stop`, or by themselves.
     pub fn answer(self, frames: Body, stop: CancellationToken) -> Response<Body> {
         let mut response = Response::new(frames);
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

@@ -1,8 +1,8 @@
-//! How writes fare: which commands still wait for their answers, and how the last commit went.
+//! The health of the write path: the commands that wait for their results, and the outcome of the last commit.
 //!
-//! The committer reports here, the check `commits` of `/readyz` reads it. After a commit has failed nothing may be written for a
-//! long time, because a server that is not ready gets no requests; so the committer is asked for a heartbeat, a small commit of its
-//! own, until one succeeds.
+//! The committer reports here, and the check `commits` of `/readyz` reads it. After a failed commit there may be no
+//! further writes, because a server that is not ready gets no requests; so the committer is asked for a heartbeat, a
+//! small commit, until one succeeds.
 
 use std::{
     collections::BTreeMap,
@@ -24,21 +24,21 @@ pub struct WritePath {
     outage: Outage,
 }
 
-/// Commands by the order in which they came. There are no more of them than fit into the committer's queue and its batches.
+/// Waiting commands in order of arrival. Their number is limited by the committer's queue and batches.
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,
     since: BTreeMap<u64, Instant>,
 }
 
-/// A commit that failed, and no other has succeeded since.
+/// The last commit failed.
 #[derive(Clone, Debug)]
 struct Failure {
     at: Instant,
     error: String,
 }
 
-/// A command that waits for its answer, for as long as this exists.
+/// A command that waits for its result, until this is dropped.
 #[derive(Debug)]
 pub struct Ticket {
     path: Arc<WritePath>,
@@ -57,7 +57,7 @@ impl Default for WritePath {
 }
 
 impl WritePath {
-    /// A command has come.
+    /// Records a new command.
     pub fn enter(self: &Arc<Self>) -> Ticket {
         let mut waiting = self.waiting();
         let number = waiting.next;
@@ -66,7 +66,7 @@ impl WritePath {
         Ticket { path: Arc::clone(self), number }
     }
 
-    /// A commit succeeded.
+    /// Records a successful commit.
     pub fn succeeded(&self) {
         let failure = self.failure().take();
         if failure.is_some() {
@@ -74,28 +74,29 @@ impl WritePath {
         }
     }
 
-    /// The store failed when something was to be written. That it refuses what contradicts itself is no failure of the store.
+    /// Records a failed commit or read of the committer. Rejected writes, such as a violated precondition, are not
+    /// failures of the store.
     pub fn failed(&self, error: &Error) {
         let is_refusal = matches!(
             error,
             Error::Guard(_) | Error::Precondition { .. } | Error::Compacted { .. } | Error::Future { .. }
         );
         if is_refusal {
-            tracing::error!(error = %error, "the store refused a commit");
+            tracing::error!(error = %error, "the store rejected a commit");
             return;
         }
         *self.failure() = Some(Failure { at: Instant::now(), error: error.to_string() });
         self.outage.failed(error);
     }
 
-    /// Asks the committer for a heartbeat if the last commit failed.
+    /// Requests a heartbeat if the last commit failed.
     pub fn ask_for_heartbeat(&self) {
         if self.failure().is_some() {
             self.heartbeat.notify_one();
         }
     }
 
-    /// Waits until a heartbeat is asked for.
+    /// Waits until a heartbeat is requested.
     pub async fn heartbeat_asked(&self) {
         loop {
             self.heartbeat.notified().await;
@@ -106,12 +107,12 @@ impl WritePath {
         }
     }
 
-    /// How long the oldest command has been waiting.
+    /// The waiting time of the oldest command.
     pub fn oldest_age(&self, now: Instant) -> Option<Duration> {
         self.waiting().since.values().next().map(|since| now.saturating_duration_since(*since))
     }
 
-    /// Whether writes are committed, and why not.
+    /// Whether commits succeed; the error says why not.
     pub fn check(&self, now: Instant) -> Result<(), String> {
         if let Some(age) = self.oldest_age(now).filter(|age| *age > limits::COMMAND_AGE_MAX) {
             return Err(format!("the oldest write has been waiting for its commit for {} s", age.as_secs()));
@@ -157,7 +158,7 @@ mod tests {
         let first = path.enter();
         tokio::time::advance(limits::COMMAND_AGE_MAX).await;
         let second = path.enter();
-        assert_eq!(path.check(Instant::now()), Ok(()), "as long as it may wait");
+        assert_eq!(path.check(Instant::now()), Ok(()), "not longer than the limit");
         tokio::time::advance(Duration::from_secs(2)).await;
         let why = path.check(Instant::now()).unwrap_err();
         assert_eq!(why, "the oldest write has been waiting for its commit for 7 s");
@@ -181,7 +182,7 @@ mod tests {
         path.succeeded();
         assert_eq!(path.check(Instant::now()), Ok(()));
         path.failed(&Error::Guard("two of one".to_owned()));
-        assert_eq!(path.check(Instant::now()), Ok(()), "the store works, and refuses");
+        assert_eq!(path.check(Instant::now()), Ok(()), "a rejected write is not a failure of the store");
     }
 
     #[tokio::test]
@@ -194,6 +195,6 @@ mod tests {
         path.heartbeat_asked().await;
         path.ask_for_heartbeat();
         path.succeeded();
-        assert!(path.heartbeat_asked().now_or_never().is_none(), "it is over");
+        assert!(path.heartbeat_asked().now_or_never().is_none(), "the failure is over");
     }
 }

@@ -1,4 +1,4 @@
-//! POST, PUT, PATCH and DELETE of one object: from a body to a command, and from what was committed to an answer.
+//! POST, PUT, PATCH and DELETE of one object: from a request body to a command, and from the result to a response.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ pub async fn create<W: World>(
     answer(representation, place, committed)
 }
 
-/// What the body says of the object.
+/// Decodes the object in the body.
 fn draft<W>(
     place: &Place<'_, W>,
     name: &str,
@@ -82,7 +82,7 @@ fn no_unique_name(mut refusal: Refusal) -> Refusal {
     refusal.retry_after(1)
 }
 
-/// Puts the object in the body in the place of the present one.
+/// Replaces the object by the one in the body.
 pub async fn replace<W: World>(
     api: &Api<W>,
     place: &Place<'_, W>,
@@ -94,8 +94,8 @@ pub async fn replace<W: World>(
     update(api, place, name, request, Mutation::Replace(draft), &options).await
 }
 
-/// Changes the object by a patch. It is applied to the version that is stored now, and again if another one is current when
-/// its turn comes.
+/// Patches the object. The patch is applied to the stored version, and again if the object has changed before the
+/// command is decided.
 pub async fn patch<W: World>(
     api: &Api<W>,
     place: &Place<'_, W>,
@@ -120,13 +120,13 @@ pub async fn patch<W: World>(
     update(api, place, name, request, change, &options).await
 }
 
-/// Whether it is JSON of any shape.
+/// True if the body is valid JSON.
 fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }
 
-/// Server-side apply. The body is YAML, and so may be JSON; what it repeats is refused whatever `fieldValidation` says,
-/// because nobody can tell which of the values its manager wants to own.
+/// Server-side apply. The body is YAML, of which JSON is a subset. Duplicate fields are rejected whatever
+/// `fieldValidation` says, because it is unclear which value the manager wants to own.
 async fn apply<W: World>(
     api: &Api<W>,
     place: &Place<'_, W>,
@@ -178,8 +178,8 @@ async fn submit<W: World>(
     answer(representation, place, commit(api, place, name, command).await?)
 }
 
-/// Submits the command about the object `name`. Its refusal may be worth an event about another object: that is noted by the
-/// task of the request, after the committer has answered.
+/// Submits a command for the object `name`. An API error may cause an event about another object: the request's task
+/// records that after the committer has answered.
 async fn commit<W: World>(
     api: &Api<W>,
     place: &Place<'_, W>,
@@ -198,13 +198,13 @@ async fn commit<W: World>(
     outcome
 }
 
-/// Who writes: whom the request names, or else the program that sends it.
+/// The field manager: that of the request, or else the one derived from its user agent.
 fn manager(request: &Decoded, options: &WriteOptions) -> String {
     let agent = || metadata::manager_of_agent(request.user_agent().unwrap_or_default());
     options.field_manager.clone().unwrap_or_else(agent)
 }
 
-/// Deletes the object, or begins to.
+/// Deletes the object, or begins its deletion.
 pub async fn delete<W: World>(
     api: &Api<W>,
     place: &Place<'_, W>,
@@ -227,7 +227,7 @@ fn representation(request: &Decoded) -> Result<Representation, Refusal> {
     negotiate::negotiate(request.accept().as_deref(), Shape::Object, &request.query)
 }
 
-/// What a deletion asks for beside its object.
+/// The options of a deletion, from body and query.
 pub fn delete_options(request: &Decoded) -> Result<DeleteOptions, Refusal> {
     let body =
         if request.body.is_empty() { None } else { Some(schema::decode(request.content_type(), &request.body)?.value) };
@@ -248,7 +248,7 @@ pub fn deletion<W>(
     Ok(Command { key, view, action, manager, dry_run, now: api::now(), seed: (api.draw)()?, rights, body_bytes })
 }
 
-/// What the caller is told.
+/// The response to a successful write.
 fn answer<W>(
     representation: Representation,
     place: &Place<'_, W>,

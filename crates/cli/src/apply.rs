@@ -1,4 +1,5 @@
-//! `apply`: create what is new, and change what exists to what the file says. Fields that the file does not mention stay.
+//! `apply`: creates missing objects, and merge-patches existing ones with the file. Fields that are not in the file are
+//! kept.
 
 use http::Method;
 use serde_json::Value;
@@ -35,7 +36,7 @@ async fn apply(
 ) -> Result<(Value, &'static str), Failure> {
     if manifest.name().is_empty() {
         return Err(Failure::Misunderstood(
-            "an object has no metadata/name; use create for names that the server makes".to_owned(),
+            "an object has no metadata/name; use create for names that the server generates".to_owned(),
         ));
     }
     match create::post(wire, manifest, arguments, report).await {
@@ -50,7 +51,8 @@ async fn apply(
     Ok((after, verb))
 }
 
-/// Whether nothing changed that a user writes. The resourceVersion cannot tell: a dry run leaves it as it was.
+/// True if nothing but status, resourceVersion and managed fields differs. The resourceVersion is ignored because a dry
+/// run does not change it.
 fn same(before: &Value, after: &Value) -> bool {
     let written = |object: &Value| {
         let mut object = object.clone();

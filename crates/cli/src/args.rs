@@ -1,30 +1,30 @@
-//! What can be typed. The words and letters are kubectl's.
+//! Command-line arguments. Names and letters are those of kubectl.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// Which server to talk to, and as whom.
+/// Server and credentials.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Connection")]
 pub struct Connection {
-    /// Kubeconfig file; without it $KUBECONFIG, then ~/.kube/config
+    /// Kubeconfig file; default is $KUBECONFIG, then ~/.kube/config
     #[arg(long, value_name = "FILE", global = true)]
     pub kubeconfig: Option<PathBuf>,
 
-    /// Context of the kubeconfig; without it its current one
+    /// Context of the kubeconfig; default is its current context
     #[arg(long, value_name = "NAME", global = true)]
     pub context: Option<String>,
 }
 
-/// What a client can do.
+/// Client commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show resources
     Get(Get),
-    /// Create what files describe; each must be new
+    /// Create objects from files; fails for objects that exist
     Create(Write),
-    /// Create what files describe, or change what exists to match
+    /// Create or change objects to match files
     Apply(Write),
     /// Delete resources
     Delete(Delete),
@@ -37,31 +37,31 @@ pub struct Get {
     #[arg(value_name = "RESOURCE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub resource: String,
 
-    /// Names; without them everything is listed
+    /// Names of objects; without names, all are listed
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
 
-    /// Where to look.
+    /// Namespace of the objects.
     #[command(flatten)]
     pub namespace: Namespace,
 
-    /// Look in all namespaces
+    /// List objects in all namespaces
     #[arg(short = 'A', long, conflicts_with_all = ["namespace", "names"])]
     pub all_namespaces: bool,
 
-    /// Only what has these labels: "tier=edge,zone in (a, b)"
+    /// Label selector: "tier=edge,zone in (a, b)"
     #[arg(short = 'l', long, value_name = "LABELS", conflicts_with = "names")]
     pub selector: Option<String>,
 
-    /// Only what has these fields: "status.phase=Bound"
+    /// Field selector: "status.phase=Bound"
     #[arg(long, value_name = "FIELDS", conflicts_with = "names")]
     pub field_selector: Option<String>,
 
-    /// How to show it; a table unless told otherwise
+    /// Output format; default is a table
     #[arg(short = 'o', long, value_name = "FORMAT", value_enum)]
     pub output: Option<Format>,
 
-    /// Leave out the table's header
+    /// Print the table without header
     #[arg(long)]
     pub no_headers: bool,
 }
@@ -73,15 +73,15 @@ pub struct Write {
     #[arg(short = 'f', long = "filename", value_name = "FILE", required = true, num_args = 1..)]
     pub files: Vec<PathBuf>,
 
-    /// Where objects go that name no namespace.
+    /// Namespace of objects without one in the file.
     #[command(flatten)]
     pub namespace: Namespace,
 
-    /// Only ask what would happen
+    /// Validate and compute on the server without persisting
     #[arg(long, value_name = "WHERE", value_enum)]
     pub dry_run: Option<DryRun>,
 
-    /// How to show the server's answer; one line per object unless told otherwise
+    /// Output format; default is one line per object
     #[arg(short = 'o', long, value_name = "FORMAT", value_enum)]
     pub output: Option<ObjectFormat>,
 }
@@ -93,15 +93,15 @@ pub struct Delete {
     #[arg(value_name = "RESOURCE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub resource: String,
 
-    /// Names
+    /// Names of objects
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
 
-    /// Where they are.
+    /// Namespace of the objects.
     #[command(flatten)]
     pub namespace: Namespace,
 
-    /// Only ask what would happen
+    /// Validate and compute on the server without persisting
     #[arg(long, value_name = "WHERE", value_enum)]
     pub dry_run: Option<DryRun>,
 }
@@ -109,15 +109,15 @@ pub struct Delete {
 /// The namespace of a command.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Namespace {
-    /// Namespace; without it the context's
+    /// Namespace; default is that of the context
     #[arg(short = 'n', long = "namespace", id = "namespace", value_name = "NAMESPACE")]
     pub name: Option<String>,
 }
 
-/// How `get` shows what it got.
+/// Output formats of `get`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// The table with all of its columns.
+    /// Table with all columns.
     Wide,
     /// JSON.
     Json,
@@ -127,7 +127,7 @@ pub enum Format {
     Name,
 }
 
-/// How `create` and `apply` show an object.
+/// Output formats of `create` and `apply`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ObjectFormat {
     /// JSON.
@@ -138,9 +138,9 @@ pub enum ObjectFormat {
     Name,
 }
 
-/// Who pretends.
+/// Values of `--dry-run`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DryRun {
-    /// The server does everything but keep it.
+    /// The server does everything except persist the change.
     Server,
 }

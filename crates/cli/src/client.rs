@@ -1,5 +1,5 @@
-//! The HTTP client: as kube makes it, but for the proxy, which [`crate::proxy`] chooses. kube looks up the proxy, not the server,
-//! in `NO_PROXY`, and refuses to run when it cannot read that variable.
+//! The HTTP client. Like kube's own, except for the proxy, which [`crate::proxy`] selects: kube compares the proxy
+//! instead of the server with `NO_PROXY`, and fails if it cannot parse that variable.
 
 use std::error::Error;
 
@@ -28,10 +28,10 @@ use tower::{BoxError, Service, ServiceBuilder, retry::RetryLayer};
 
 use crate::proxy::{Protocol, Proxy};
 
-/// An address for kube to find, so that it does not look for one in the environment.
+/// A placeholder that prevents kube from reading the proxy from the environment.
 const NO_PROXY_URL: &str = "none";
 
-/// Reads the context of a kubeconfig, and the `proxy-url` of its cluster.
+/// Loads the context of a kubeconfig; returns the `proxy-url` of its cluster separately.
 pub(crate) async fn configuration(
     mut kubeconfig: Kubeconfig,
     options: &KubeConfigOptions,
@@ -43,21 +43,21 @@ pub(crate) async fn configuration(
     });
     let mut config = Config::from_custom_kubeconfig(kubeconfig, options).await?;
     config.proxy_url = None;
-    // What a program is told that is asked for a credential.
+    // Exec credential plugins get the original value.
     if let Some(told) = config.auth_info.exec.as_mut().and_then(|exec| exec.cluster.as_mut()) {
         told.proxy_url.clone_from(&proxy_url);
     }
     Ok((config, proxy_url))
 }
 
-/// The cluster of the context. That there is none is said by kube.
+/// The cluster of the context. If there is none, kube reports the error.
 fn cluster<'k>(kubeconfig: &'k mut Kubeconfig, options: &KubeConfigOptions) -> Option<&'k mut Cluster> {
     let name = options.context.as_ref().or(kubeconfig.current_context.as_ref())?;
     let context = kubeconfig.contexts.iter().find(|named| named.name == *name)?.context.as_ref()?;
     kubeconfig.clusters.iter_mut().find(|named| named.name == context.cluster)?.cluster.as_mut()
 }
 
-/// A client that reaches its server through this proxy.
+/// Creates a client that connects through the proxy, if any.
 pub(crate) fn client(config: Config, proxy: Option<&Proxy>) -> Result<Client, kube::Error> {
     let mut direct = HttpConnector::new();
     direct.enforce_http(false);
@@ -65,7 +65,7 @@ pub(crate) fn client(config: Config, proxy: Option<&Proxy>) -> Result<Client, ku
     match protocol {
         Protocol::Http => through(config, with_credential(Tunnel::new(uri.clone(), direct), intercept)),
         Protocol::Https => {
-            // As in Go, the proxy is trusted as the server is.
+            // As in Go, the proxy's certificate is verified like the server's.
             let secure = config.rustls_https_connector_with_connector(direct)?;
             through(config, with_credential(Tunnel::new(uri.clone(), secure), intercept))
         }
@@ -86,7 +86,7 @@ fn with_credential<C>(tunnel: Tunnel<C>, intercept: &Intercept) -> Tunnel<C> {
     }
 }
 
-/// A client that opens its connections so.
+/// Creates a client with this connector.
 fn through<C>(config: Config, connector: C) -> Result<Client, kube::Error>
 where
     C: Service<Uri> + Clone + Send + Sync + 'static,

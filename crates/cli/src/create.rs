@@ -1,4 +1,4 @@
-//! `create`: each object must be new.
+//! `create`: creates objects; fails for those that exist.
 
 use http::Method;
 use serde_json::Value;
@@ -26,7 +26,7 @@ pub(crate) async fn run(wire: &Wire, arguments: &Write, report: &mut Report<'_>)
     Ok(())
 }
 
-/// Asks for a new object and returns it as the server made it.
+/// Creates the object, and returns it as stored by the server.
 pub(crate) async fn post(
     wire: &Wire,
     manifest: &Manifest,

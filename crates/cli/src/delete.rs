@@ -1,4 +1,4 @@
-//! `delete`: objects by name.
+//! `delete`: deletes objects by name.
 
 use serde_json::Value;
 
@@ -33,14 +33,14 @@ async fn doomed(wire: &Wire, arguments: &Delete, report: &mut Report<'_>) -> Res
     for (word, name) in targets(&arguments.resource, &arguments.names)? {
         let resources = catalogue.by_word(&word, report).await?;
         let (Some(name), [resource]) = (name, resources.as_slice()) else {
-            return Err(Failure::Misunderstood("say which: RESOURCE NAME, or RESOURCE/NAME".to_owned()));
+            return Err(Failure::Misunderstood("specify the objects as RESOURCE NAME, or RESOURCE/NAME".to_owned()));
         };
         doomed.push((resource.clone(), name));
     }
     Ok(doomed)
 }
 
-/// An object with finalizers is still there, and comes back in the answer.
+/// The result of a delete. An object with finalizers is returned in the response.
 fn outcome(answer: &Value) -> String {
     let finalizers = answer.pointer("/metadata/finalizers").and_then(Value::as_array).into_iter().flatten();
     let finalizers: Vec<&str> = finalizers.filter_map(Value::as_str).collect();

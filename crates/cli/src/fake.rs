@@ -1,4 +1,4 @@
-//! A server that answers from a script and remembers what it was asked.
+//! A scripted server that records requests.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +15,7 @@ use crate::{
     wire::Wire,
 };
 
-/// Requests by method and path, without the query, and their answers, each used once.
+/// Method and path without query, status code and body of the response; each entry is used once.
 pub(crate) type Script<'a> = &'a [(&'a str, u16, Value)];
 
 #[derive(Parser)]
@@ -24,7 +24,7 @@ struct Line {
     command: Command,
 }
 
-/// Runs a command line against a script and tells all of it: requests, both streams and the exit code.
+/// Runs a command line against a script; returns the requests, both output streams and the exit code.
 pub(crate) async fn transcript(line: &str, script: Script<'_>) -> String {
     let words = std::iter::once("ipam").chain(line.split_whitespace());
     let command = Line::try_parse_from(words).unwrap().command;
@@ -83,12 +83,12 @@ fn answer(script: &Mutex<Vec<(String, u16, Value)>>, line: &str) -> (u16, Value)
     }
 }
 
-/// The answer of a refusal.
+/// An error response.
 pub(crate) fn refused(code: u16, reason: &str, message: &str) -> Value {
     json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message })
 }
 
-/// What the server offers.
+/// The discovery document.
 pub(crate) fn discovery() -> Value {
     let resource = |plural: &str, singular: &str, kind: &str, short: &str, namespaced: bool| {
         json!({ "name": plural, "singularName": singular, "kind": kind, "shortNames": [short], "categories": ["ipam"],
@@ -105,7 +105,7 @@ pub(crate) fn discovery() -> Value {
     })
 }
 
-/// Two claims as the server prints them.
+/// A table of two claims.
 pub(crate) fn claim_table() -> Value {
     let row =
         |namespace: &str, cells: Value| json!({ "cells": cells, "object": { "metadata": { "namespace": namespace } } });

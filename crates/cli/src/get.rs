@@ -1,4 +1,4 @@
-//! `get`: some objects by name, or all that match.
+//! `get`: shows objects by name, or all that match.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::{
     wire::{Call, JSON, TABLE, Wire},
 };
 
-/// What a list asks for at once.
+/// Objects per page of a list.
 const PAGE_OBJECTS_MAX: &str = "500";
 
 pub(crate) async fn run(wire: &Wire, arguments: &Get, report: &mut Report<'_>) -> Result<(), Failure> {
@@ -22,7 +22,7 @@ pub(crate) async fn run(wire: &Wire, arguments: &Get, report: &mut Report<'_>) -
     }
 }
 
-/// One resource, and the names that are wanted of it; none means all.
+/// A resource with the names to get; no names means all.
 struct Wanted {
     resource: Resource,
     names: Vec<String>,
@@ -48,10 +48,10 @@ async fn tables(wire: &Wire, arguments: &Get, wanted: &[Wanted], report: &mut Re
         let mut table = Table::default();
         for part in fetch(wire, arguments, resource, names, TABLE, report).await? {
             if part.get("kind").and_then(Value::as_str) != Some("Table") {
-                return Err(Failure::Unreachable("the server shows no tables; try -o yaml".to_owned()));
+                return Err(Failure::Unreachable("the server returned no table; try -o yaml".to_owned()));
             }
             let part = serde_json::from_value(part)
-                .map_err(|error| Failure::Unreachable(format!("the server's table is not one: {error}")))?;
+                .map_err(|error| Failure::Unreachable(format!("the server's table cannot be decoded: {error}")))?;
             table.append(part);
         }
         if table.rows.is_empty() {
@@ -70,7 +70,7 @@ async fn tables(wire: &Wire, arguments: &Get, wanted: &[Wanted], report: &mut Re
         table.print(&style, report.out)?;
         printed += 1;
     }
-    // Names that were not found have been reported one by one.
+    // A missing name has been reported already.
     if printed == 0 && wanted.iter().all(|wanted| wanted.names.is_empty()) {
         let whole = arguments.all_namespaces || !wanted.iter().any(|wanted| wanted.resource.namespaced);
         let place = if whole { String::new() } else { format!(" in namespace {}", namespace(wire, arguments)) };
@@ -100,7 +100,7 @@ async fn objects(
     let single = matches!(wanted, [one] if one.names.len() == 1);
     let mut all: Vec<Value> = all.into_iter().map(|(_, object)| object).collect();
     let shown = match all.pop() {
-        // It was not found, and that was said.
+        // The object was not found, which has been reported.
         None if single => return Ok(()),
         Some(object) if single => object,
         last => output::list(all.into_iter().chain(last).collect()),
@@ -108,7 +108,8 @@ async fn objects(
     if format == Format::Json { output::json(&shown, report.out) } else { output::yaml(&shown, report.out) }
 }
 
-/// The answers for one resource: one per name, or one per page. What is refused by name is reported, and the others come.
+/// The responses for one resource: one per name, or one per page. Errors of single names are reported, and the other
+/// names are still requested.
 async fn fetch(
     wire: &Wire,
     arguments: &Get,
@@ -157,7 +158,7 @@ async fn pages(
     }
 }
 
-/// The objects of a list, or the object itself. Items of a list may leave out what the list says for all of them.
+/// The objects of a list, or the object itself. Adds `apiVersion` and `kind` to list items without them.
 fn items(resource: &Resource, mut answer: Value) -> Vec<Value> {
     let Some(Value::Array(mut items)) = answer.get_mut("items").map(Value::take) else {
         return vec![answer];

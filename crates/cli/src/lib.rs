@@ -1,8 +1,8 @@
-//! The command line of a client: `get`, `create`, `apply`, `delete`. It knows the public API and nothing of the server; what
-//! kubectl calls by the same name does the same.
+//! The client's command line: `get`, `create`, `apply`, `delete`. Uses only the public API. The commands behave like
+//! those of kubectl.
 //!
-//! Answers go to standard output, everything else to standard error. Exit codes: 0 done, 1 refused by the server or not
-//! reached, 2 not understood (nothing of it was sent).
+//! Results are written to standard output, everything else to standard error. Exit codes: 0 success, 1 an error of the
+//! server or connection, 2 invalid input (no object of the command was sent).
 
 mod apply;
 mod args;
@@ -35,8 +35,8 @@ use crate::{
     wire::Wire,
 };
 
-/// Runs one command. What the server says goes to `out`, complaints and warnings to `err`; an error is returned only when
-/// one of them cannot be written to.
+/// Runs one command. Results are written to `out`, errors and warnings to `err`; returns an error only if writing
+/// fails.
 pub async fn run(
     connection: &Connection,
     command: Command,
@@ -49,7 +49,7 @@ pub async fn run(
         Err(failure) => Err(failure),
     };
     match done.or_else(|failure| report.failed(failure)) {
-        // Whoever reads the output has seen enough, as `head` does.
+        // The reader has closed the pipe, as `head` does.
         Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(Failure::Output(error)) => Err(error.into()),
         Ok(()) | Err(_) => Ok(report.exit_code()),

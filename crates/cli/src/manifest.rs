@@ -1,4 +1,4 @@
-//! Objects from files: YAML and JSON, several in one, lists taken apart.
+//! Objects from YAML and JSON files; lists are split into their items.
 
 use std::{
     fs, io,
@@ -15,10 +15,10 @@ use crate::{
     wire::Wire,
 };
 
-/// An object to be sent, and where.
+/// An object to send, with its destination.
 #[derive(Debug)]
 pub(crate) struct Manifest {
-    /// The file that it stands in.
+    /// The file that contains the object.
     file: String,
     pub(crate) object: Value,
     pub(crate) resource: Resource,
@@ -26,12 +26,12 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// Its name, empty when the server is to make one up.
+    /// The name; empty if the server generates it.
     pub(crate) fn name(&self) -> &str {
         self.object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Which object of which file this is, for complaints.
+    /// File and object, for messages.
     pub(crate) fn place(&self) -> String {
         format!("{}: {}/{}", self.file, self.resource.singular(), printable(self.name()))
     }
@@ -45,8 +45,8 @@ impl Manifest {
     }
 }
 
-/// Reads all files and finds out where every object belongs. `None` when something is wrong with one of them, which has
-/// then been reported: all or nothing is sent.
+/// Reads all files and resolves the resource of each object. Returns `None` if any of them is invalid, after reporting
+/// all errors, so that either all objects are sent or none.
 pub(crate) async fn load(
     wire: &Wire,
     files: &[PathBuf],
@@ -94,7 +94,7 @@ async fn place(
     let resource = catalogue.by_kind(needed("/apiVersion")?, needed("/kind")?, report).await?;
     let namespace = match (text("/metadata/namespace"), namespace.name.as_deref()) {
         (Some(own), Some(wanted)) if own != wanted && resource.namespaced => {
-            let text = format!("an object is meant for namespace {own:?}, not for {wanted:?}");
+            let text = format!("an object has namespace {own:?}, which differs from the requested {wanted:?}");
             return Err(Failure::Misunderstood(text));
         }
         (Some(namespace), _) | (None, Some(namespace)) => namespace.to_owned(),
@@ -103,7 +103,7 @@ async fn place(
     Ok(Manifest { file: file.to_owned(), namespace, resource, object })
 }
 
-/// The files of directories in order of name; a file that is named is taken whatever it is called.
+/// Lists the files of directories in order of name. A file given explicitly may have any name.
 fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in paths {
@@ -133,19 +133,19 @@ fn read(path: &Path) -> Result<String, String> {
 }
 
 fn parse(text: &str) -> Result<Vec<Value>, String> {
-    // YAML would take most JSON too, but not one value after another.
+    // The YAML parser accepts most JSON, but not concatenated values.
     let documents = if text.trim_start().starts_with('{') {
         let stream = serde_json::Deserializer::from_str(text).into_iter();
         stream.collect::<Result<Vec<Value>, _>>().map_err(|error| error.to_string())
     } else {
         serde_saphyr::from_multiple(text).map_err(|error| error.to_string())
     };
-    // A flow mapping of YAML also begins with a brace.
+    // A YAML flow mapping also begins with a brace.
     let documents = documents.or_else(|error| serde_saphyr::from_multiple(text).map_err(|_| error))?;
     let mut objects = Vec::new();
     documents.into_iter().try_for_each(|document| flatten(document, &mut objects))?;
     if objects.is_empty() {
-        return Err("there is no object in it".to_owned());
+        return Err("the file contains no object".to_owned());
     }
     Ok(objects)
 }

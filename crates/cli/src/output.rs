@@ -1,4 +1,4 @@
-//! Objects as JSON, YAML, or the line that says what became of them.
+//! Output of objects as JSON, YAML, or a line with the result.
 
 use std::io::Write;
 
@@ -20,7 +20,7 @@ pub(crate) fn yaml(value: &Value, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(out.write_all(text.as_bytes())?)
 }
 
-/// Several objects as one.
+/// A `List` of several objects.
 pub(crate) fn list(items: Vec<Value>) -> Value {
     json!({ "apiVersion": "v1", "kind": "List", "metadata": { "resourceVersion": "" }, "items": items })
 }
@@ -31,8 +31,7 @@ pub(crate) fn name(resource: &Resource, object: &Value) -> String {
     printable(&format!("{}/{name}", resource.full_name()))
 }
 
-/// The server's answer to a write: in the format that was asked for, or as a line with what happened and, because that is
-/// what people come for, the block.
+/// Prints the result of a write in the requested format, or as one line with the verb and the allocated block.
 pub(crate) fn written(
     resource: &Resource,
     object: &Value,

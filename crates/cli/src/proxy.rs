@@ -1,7 +1,6 @@
-//! Through which proxy a server is reached: the rules of kubectl, which are those of Go's `net/http` and of `proxy-url` in a
-//! kubeconfig.
+//! Selection of the proxy, as in kubectl: the rules of Go's `net/http`, and `proxy-url` of the kubeconfig.
 //!
-//! A `proxy-url` holds for every server. `HTTPS_PROXY` does not hold for a server on this machine, nor for what `NO_PROXY` names.
+//! `proxy-url` applies to every server. `HTTPS_PROXY` does not apply to servers on the local host or in `NO_PROXY`.
 
 use std::net::IpAddr;
 
@@ -9,23 +8,23 @@ use http::Uri;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use ipnet::IpNet;
 
-/// The port of a SOCKS proxy whose address has none.
+/// Default port of a SOCKS proxy.
 const SOCKS_PORT: u16 = 1080;
-/// The port of a server whose URL has none.
+/// Default port of a server.
 const HTTPS_PORT: u16 = 443;
 
-/// A proxy.
+/// A proxy server.
 #[derive(Debug)]
 pub(crate) struct Proxy {
-    /// Its address, without a credential.
+    /// URL without credentials.
     pub(crate) uri: Uri,
-    /// The credential in its address.
+    /// Credentials from the URL.
     pub(crate) intercept: Intercept,
-    /// How it is spoken to.
+    /// Protocol of the connection to the proxy.
     pub(crate) protocol: Protocol,
 }
 
-/// How a proxy is spoken to.
+/// Protocol of the connection to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http,
@@ -34,10 +33,10 @@ pub(crate) enum Protocol {
 }
 
 impl Proxy {
-    /// The proxy for `server`: what its kubeconfig says, or else the environment.
+    /// Returns the proxy for `server`, from the kubeconfig or otherwise from the environment.
     ///
     /// # Errors
-    /// The `proxy-url` cannot be used. What is wrong in the environment counts as absent.
+    /// The `proxy-url` is invalid. Invalid variables of the environment are ignored.
     pub(crate) fn of(
         server: &Uri,
         proxy_url: Option<&str>,
@@ -60,7 +59,7 @@ impl Proxy {
         Ok(variable("HTTPS_PROXY").and_then(|address| Self::read(&address)))
     }
 
-    /// Reads an address; one without a scheme is that of an HTTP proxy.
+    /// Parses a proxy URL; without a scheme it is an HTTP proxy.
     fn read(address: &str) -> Option<Self> {
         let any = Uri::from_static("https://any");
         let intercept = Matcher::builder().https(address).build().intercept(&any)?;
@@ -78,7 +77,7 @@ impl Proxy {
     }
 }
 
-/// Whether a server is reached without a proxy of the environment. Names are compared as they are written, without punycode.
+/// True if the server is reached without the proxy of the environment. Names are compared as written, without punycode.
 fn is_direct(server: &Uri, no_proxy: &str) -> bool {
     let Some(host) = server.host() else { return true };
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_lowercase();
@@ -93,7 +92,7 @@ fn is_direct(server: &Uri, no_proxy: &str) -> bool {
         .any(|entry| entry == "*" || address.map_or_else(|| names(entry, &host, &port), |it| covers(entry, it, &port)))
 }
 
-/// Whether an entry is a network, an address, or an address with this port, and has `address`.
+/// True if an entry is a network, or an address with optional port, that matches `address`.
 fn covers(entry: &str, address: IpAddr, port: &str) -> bool {
     if let Ok(network) = entry.parse::<IpNet>() {
         return network.contains(&address);
@@ -103,7 +102,7 @@ fn covers(entry: &str, address: IpAddr, port: &str) -> bool {
     is_same && (its_port.is_empty() || its_port == port)
 }
 
-/// Whether an entry is a domain, or a domain with this port, and has `host`. One that begins with a dot has only what is below it.
+/// True if an entry is a domain with optional port that matches `host`. A leading dot matches subdomains only.
 fn names(entry: &str, host: &str, port: &str) -> bool {
     let (domain, its_port) = split(entry);
     let (domain, itself) = match domain.strip_prefix("*.").or_else(|| domain.strip_prefix('.')) {
@@ -115,7 +114,7 @@ fn names(entry: &str, host: &str, port: &str) -> bool {
     has && (its_port.is_empty() || its_port == port)
 }
 
-/// The host and the port of `host`, `host:port`, `[address]:port` or an IPv6 address. No port is an empty one.
+/// Splits `host`, `host:port`, `[address]:port` or an IPv6 address into host and port; the port may be empty.
 fn split(entry: &str) -> (&str, &str) {
     let bracketed = entry.strip_prefix('[').and_then(|rest| rest.split_once("]:"));
     let plain = || entry.split_once(':').filter(|(_, port)| !port.contains(':'));
@@ -137,7 +136,7 @@ mod tests {
         Ok(proxy.map(|proxy| proxy.uri.to_string().trim_end_matches('/').to_owned()))
     }
 
-    /// Decided by Go's `httpproxy` (golang.org/x/net).
+    /// Expected results were produced by Go's `httpproxy` (golang.org/x/net).
     #[test]
     fn no_proxy_is_read_as_go_reads_it() {
         for (no_proxy, server, direct) in [

@@ -1,4 +1,4 @@
-//! Where everything is said that a user reads, and what the exit code will be.
+//! Messages to the user, and the exit code.
 
 use std::{io::Write, process::ExitCode};
 
@@ -7,16 +7,16 @@ use kube::core::{
     response::{StatusCause, StatusDetails},
 };
 
-/// Why something did not happen.
+/// Error of a command.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The server said no.
+    /// The server returned an error.
     Refused(Box<Status>),
-    /// There was no answer, or none that makes sense.
+    /// No response, or one that cannot be decoded.
     Unreachable(String),
-    /// The command, or a file that it names, makes no sense. Nothing of it was sent.
+    /// Invalid arguments or file. No object of the command was sent.
     Misunderstood(String),
-    /// What we have to say cannot be written.
+    /// Output cannot be written.
     Output(std::io::Error),
 }
 
@@ -26,7 +26,7 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// The two streams, and the worst that was said so far.
+/// The two output streams, and the worst outcome so far.
 pub(crate) struct Report<'a> {
     pub(crate) out: &'a mut dyn Write,
     err: &'a mut dyn Write,
@@ -45,13 +45,13 @@ impl<'a> Report<'a> {
         Self { out, err, outcome: Outcome::Done }
     }
 
-    /// Something that is worth knowing and changes nothing.
+    /// Prints an informational message.
     pub(crate) fn note(&mut self, text: &str) -> Result<(), Failure> {
         Ok(writeln!(self.err, "{text}")?)
     }
 
-    /// Tells why one part of the command failed, so that the others can go on. `place` is a file, or nothing. What would
-    /// meet the others too is handed back.
+    /// Reports an error of one item of the command, so that the others can continue. `place` is a file or empty.
+    /// Returns errors that would affect the other items, too.
     pub(crate) fn part_failed(&mut self, place: &str, failure: Failure) -> Result<(), Failure> {
         match failure {
             Failure::Refused(_) | Failure::Misunderstood(_) => self.tell(place, failure),
@@ -59,7 +59,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Tells why the command failed.
+    /// Reports an error of the whole command.
     pub(crate) fn failed(&mut self, failure: Failure) -> Result<(), Failure> {
         self.tell("", failure)
     }
@@ -90,7 +90,7 @@ fn describe(failure: &Failure) -> String {
     }
 }
 
-/// The message, and below it the causes that it does not mention itself.
+/// The message, followed by the causes that are not part of it.
 fn describe_status(status: &Status) -> String {
     let reason = if status.reason.is_empty() { status.code.to_string() } else { status.reason.clone() };
     let message = if status.message.is_empty() { "no message" } else { &status.message };
@@ -114,7 +114,7 @@ fn describe_cause(cause: &StatusCause) -> String {
     parts.join(": ")
 }
 
-/// Text from elsewhere as one line: a terminal obeys control characters.
+/// Text from the server as one line. Control characters are escaped, because terminals interpret them.
 pub(crate) fn printable(text: &str) -> String {
     if !text.contains(char::is_control) {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! Which resource a word or an object means, and the path where it is served. The server's discovery says what there is.
+//! Resolution of resource names and kinds to API paths, with the server's discovery.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,10 @@ use crate::{
     wire::{Call, Wire, encode},
 };
 
-/// Where words are looked up. Objects in files say themselves where they belong.
+/// Group and version of resource names on the command line. Objects in files have their own.
 const GROUP_VERSION: &str = "ipam.miloapis.com/v1alpha1";
 
-/// A kind that the server offers.
+/// A resource of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resource {
     group_version: String,
@@ -24,7 +24,7 @@ pub(crate) struct Resource {
     pub(crate) namespaced: bool,
 }
 
-/// What the server offers, as far as it was asked.
+/// The server's resources, requested as needed.
 pub(crate) struct Catalogue<'a> {
     wire: &'a Wire,
     known: HashMap<String, Vec<Resource>>,
@@ -35,7 +35,7 @@ impl<'a> Catalogue<'a> {
         Self { wire, known: HashMap::new() }
     }
 
-    /// What a word on the command line means: one resource, or those of a category.
+    /// Resolves a word on the command line: one resource, or those of a category.
     pub(crate) async fn by_word(&mut self, word: &str, report: &mut Report<'_>) -> Result<Vec<Resource>, Failure> {
         let resources = self.of(GROUP_VERSION, report).await?;
         let found: Vec<Resource> = select(resources, word).cloned().collect();
@@ -49,7 +49,7 @@ impl<'a> Catalogue<'a> {
         Ok(found)
     }
 
-    /// The resource of an object.
+    /// Resolves the kind of an object.
     pub(crate) async fn by_kind(
         &mut self,
         group_version: &str,
@@ -61,14 +61,15 @@ impl<'a> Catalogue<'a> {
             other => other?,
         };
         let found = resources.iter().find(|resource| resource.kind == kind).cloned();
-        found.ok_or_else(|| Failure::Misunderstood(format!("the server knows no {kind} in {group_version}")))
+        found.ok_or_else(|| Failure::Misunderstood(format!("the server has no kind {kind} in {group_version}")))
     }
 
     async fn of(&mut self, group_version: &str, report: &mut Report<'_>) -> Result<&[Resource], Failure> {
         if !self.known.contains_key(group_version) {
             let list = self.wire.call(Call::get(&root(group_version)), report).await?;
-            let list: APIResourceList = serde_json::from_value(list)
-                .map_err(|error| Failure::Unreachable(format!("the server's discovery is not one: {error}")))?;
+            let list: APIResourceList = serde_json::from_value(list).map_err(|error| {
+                Failure::Unreachable(format!("the server's discovery document cannot be decoded: {error}"))
+            })?;
             self.known.insert(group_version.to_owned(), resources(group_version, list));
         }
         Ok(&self.known[group_version])
@@ -76,7 +77,8 @@ impl<'a> Catalogue<'a> {
 }
 
 impl Resource {
-    /// The path of a collection, or of one object in it. `namespace` is ignored for what has none; none means all.
+    /// The path of a collection or an object. `namespace` is ignored for cluster-scoped resources; `None` means all
+    /// namespaces.
     pub(crate) fn path(&self, namespace: Option<&str>, name: Option<&str>) -> String {
         let mut path = root(&self.group_version);
         if let Some(namespace) = namespace.filter(|_| self.namespaced) {
@@ -129,7 +131,7 @@ fn resources(group_version: &str, list: APIResourceList) -> Vec<Resource> {
     list.resources.into_iter().filter(is_whole).map(convert).collect()
 }
 
-/// By plural, singular, short name or kind, with or without the group, else by category. Case does not matter.
+/// Selects by plural, singular, short name or kind, with or without the group, otherwise by category; ignores case.
 fn select<'a>(resources: &'a [Resource], word: &str) -> impl Iterator<Item = &'a Resource> {
     let word = word.to_lowercase();
     let is_meant = |resource: &Resource| {
@@ -156,19 +158,19 @@ pub(crate) fn targets(resource: &str, names: &[String]) -> Result<Vec<(String, O
             Some((kind, name)) if !kind.is_empty() && !name.is_empty() && !name.contains('/') => {
                 Ok((kind.to_owned(), Some(name.to_owned())))
             }
-            _ => Err(misunderstood("after RESOURCE/NAME every argument has that form")),
+            _ => Err(misunderstood("every argument must have the form RESOURCE/NAME")),
         };
         return std::iter::once(resource).chain(names.iter().map(String::as_str)).map(pair).collect();
     }
     let kinds: Vec<&str> = resource.split(',').filter(|kind| !kind.is_empty()).collect();
     match (kinds.as_slice(), names) {
-        ([], _) => Err(misunderstood("no resource is named")),
+        ([], _) => Err(misunderstood("no resource is specified")),
         (kinds, []) => Ok(kinds.iter().map(|kind| ((*kind).to_owned(), None)).collect()),
         ([kind], names) if names.iter().all(|name| !name.is_empty() && !name.contains('/')) => {
             Ok(names.iter().map(|name| ((*kind).to_owned(), Some(name.clone()))).collect())
         }
-        ([_], _) => Err(misunderstood("a name has no slash")),
-        _ => Err(misunderstood("names belong to one resource")),
+        ([_], _) => Err(misunderstood("a name must not contain a slash")),
+        _ => Err(misunderstood("names can be given for one resource only")),
     }
 }
 

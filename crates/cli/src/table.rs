@@ -1,4 +1,4 @@
-//! The server's tables, set in columns. What stands in them is the server's choice.
+//! Prints the server's tables. The server decides on columns and cells.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use crate::report::printable;
 
 const GAP: &str = "   ";
 
-/// `Table` of `meta.k8s.io/v1`, as far as it is printed.
+/// The printed parts of `meta.k8s.io/v1 Table`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Table {
@@ -24,7 +24,7 @@ pub(crate) struct Table {
 #[serde(default)]
 pub(crate) struct Column {
     name: String,
-    /// Above 0: only in the wide table.
+    /// Greater than 0: only in the wide table.
     priority: i32,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Row {
     object: Value,
 }
 
-/// Where the next page begins.
+/// Metadata of a page.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ListMetadata {
@@ -44,21 +44,21 @@ pub(crate) struct ListMetadata {
     pub(crate) next: String,
 }
 
-/// How a table is shown.
+/// Options for printing a table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Style<'a> {
-    /// Columns of lower priority, too.
+    /// Also print columns with priority above 0.
     pub(crate) wide: bool,
-    /// A first column with the namespace.
+    /// Print the namespace as first column.
     pub(crate) namespaces: bool,
-    /// No line of column names.
+    /// Omit the header line.
     pub(crate) headless: bool,
-    /// What stands before each name, when several kinds are shown.
+    /// Prefix of names, if several kinds are printed.
     pub(crate) prefix: &'a str,
 }
 
 impl Table {
-    /// Takes in the rows of another page or another object.
+    /// Appends the rows of another page or object.
     pub(crate) fn append(&mut self, mut more: Self) {
         if self.column_definitions.is_empty() {
             self.column_definitions = more.column_definitions;
@@ -95,7 +95,7 @@ impl Row {
     }
 }
 
-/// Servers written in Go send null for a list without elements.
+/// Servers written in Go encode an empty list as null.
 fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Row>, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
@@ -108,7 +108,7 @@ fn cell(value: Option<&Value>) -> String {
     }
 }
 
-/// The last column is not padded.
+/// Prints padded columns; the last column is not padded.
 fn print_columns(lines: &[Vec<String>], out: &mut dyn Write) -> io::Result<()> {
     let columns = lines.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {

@@ -1,4 +1,4 @@
-//! Whole commands against a scripted server: what is asked, what is shown, how it ends.
+//! Whole commands against a scripted server: requests, output and exit code.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ async fn check(line: &str, script: Script<'_>, expected: Expect) {
     expected.assert_eq(&transcript(line, script).await);
 }
 
-/// `FILE` in the line stands for a file with this text.
+/// Replaces `FILE` in the line by the path of a file with this text.
 async fn check_file(line: &str, text: &str, script: Script<'_>, expected: Expect) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file.yaml");
@@ -164,9 +164,9 @@ async fn get_says_when_there_is_nothing() {
 async fn words_that_mean_nothing_are_not_sent() {
     for (line, said) in [
         ("get pods", "Error: there is no resource \"pods\"; there are: ippools, ipclaims, ipallocations"),
-        ("get ippools,ipclaims a", "Error: names belong to one resource"),
-        ("delete ipclaims", "Error: say which: RESOURCE NAME, or RESOURCE/NAME"),
-        ("delete ipam a", "Error: say which: RESOURCE NAME, or RESOURCE/NAME"),
+        ("get ippools,ipclaims a", "Error: names can be given for one resource only"),
+        ("delete ipclaims", "Error: specify the objects as RESOURCE NAME, or RESOURCE/NAME"),
+        ("delete ipam a", "Error: specify the objects as RESOURCE NAME, or RESOURCE/NAME"),
     ] {
         assert_eq!(transcript(line, &[]).await, format!("\n--- out\n--- err\n{said}\n--- exit 2\n"), "{line}");
     }
@@ -258,12 +258,12 @@ async fn nothing_is_sent_when_one_object_makes_no_sense() {
         ("apiVersion: ipam.miloapis.com/v1alpha1", "an object has no kind"),
         (
             "{apiVersion: ipam.miloapis.com/v1alpha1, kind: Pod}",
-            "the server knows no Pod in ipam.miloapis.com/v1alpha1",
+            "the server has no kind Pod in ipam.miloapis.com/v1alpha1",
         ),
-        ("{apiVersion: v1, kind: Pod}", "the server knows no Pod in v1"),
+        ("{apiVersion: v1, kind: Pod}", "the server has no kind Pod in v1"),
         (
             "{apiVersion: ipam.miloapis.com/v1alpha1, kind: IPClaim, metadata: {name: a, namespace: b}}",
-            "an object is meant for namespace \"b\", not for \"c\"",
+            "an object has namespace \"b\", which differs from the requested \"c\"",
         ),
     ] {
         let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Requests and answers. Warnings of the server are shown as they come.
+//! Requests and responses. Warnings of the server are printed as they arrive.
 
 use std::{error::Error, fmt::Write as _};
 
@@ -19,26 +19,26 @@ use crate::{
     report::{Failure, Report, printable},
 };
 
-/// The name under which the server notes what this client wrote.
+/// Field manager of this client's writes.
 const FIELD_MANAGER: &str = "ipam";
-/// What is shown of an answer that is no API's.
+/// Characters of a response that is not from the API, in an error message.
 const FOREIGN_ANSWER_CHARS_MAX: usize = 200;
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
-/// A server that knows no tables answers with the object.
+/// A server without support for tables responds with the object.
 pub(crate) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
 /// A connection to a server.
 pub(crate) struct Wire {
     client: Client,
-    /// Its URL, and how it is reached.
+    /// URL of the server and its proxy, for messages.
     server: String,
-    /// The namespace of the context.
+    /// Namespace of the context.
     pub(crate) namespace: String,
 }
 
-/// A request to be sent.
+/// A request.
 pub(crate) struct Call {
     method: Method,
     path: String,
@@ -52,7 +52,7 @@ impl Call {
         Self { method: Method::GET, path: path.to_owned(), query: String::new(), accept: JSON, body: None }
     }
 
-    /// A request that changes something, and so is checked strictly and signed.
+    /// A request with a body, with strict field validation and a field manager.
     pub(crate) fn write(method: Method, path: &str, content_type: &'static str, body: &Value) -> Self {
         let call = Self { method, body: Some((content_type, body.clone())), ..Self::get(path) };
         call.query("fieldManager", FIELD_MANAGER).query("fieldValidation", "Strict")
@@ -115,14 +115,14 @@ impl Wire {
         Self { client, server: "the fake server".to_owned(), namespace: "default".to_owned() }
     }
 
-    /// Sends a request and reads the answer, which is JSON.
+    /// Sends a request, and decodes the JSON response.
     pub(crate) async fn call(&self, call: Call, report: &mut Report<'_>) -> Result<Value, Failure> {
         let unreachable = |error: &(dyn Error + 'static)| {
             Failure::Unreachable(format!("{} cannot be reached: {}", self.server, error_text(error)))
         };
         let request = call.into_request().map_err(|error| Failure::Misunderstood(error.to_string()))?;
         let response = self.client.send(request).await.map_err(|error| match error {
-            // Its own text only says that there is a source.
+            // The outer error has no text of its own.
             kube::Error::Service(source) => unreachable(&*source),
             error => unreachable(&error),
         })?;
@@ -135,7 +135,7 @@ impl Wire {
     }
 }
 
-/// What the kubeconfig says, and the proxy that it names.
+/// Loads the kubeconfig and its `proxy-url`.
 async fn configuration(connection: &Connection) -> Result<(Config, Option<String>), Box<dyn Error + Send + Sync>> {
     let options = KubeConfigOptions { context: connection.context.clone(), ..KubeConfigOptions::default() };
     let kubeconfig = match &connection.kubeconfig {
@@ -149,7 +149,7 @@ fn understand(response: &Response<&[u8]>) -> Result<Value, Failure> {
     let (code, body) = (response.status(), *response.body());
     let foreign = || {
         let text: String = String::from_utf8_lossy(body).chars().take(FOREIGN_ANSWER_CHARS_MAX).collect();
-        Failure::Unreachable(format!("the server answers {code} with what is not its API: {text}"))
+        Failure::Unreachable(format!("the server responded with {code} and an unknown body: {text}"))
     };
     if code.is_success() {
         return serde_json::from_slice(body).map_err(|_| foreign());
@@ -170,7 +170,7 @@ fn warnings(headers: &HeaderMap) -> Vec<String> {
     headers.get_all(header::WARNING).iter().filter_map(text).collect()
 }
 
-/// An error and its sources, each said once: many errors repeat their source.
+/// Formats an error with its sources, without repetitions.
 fn error_text(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -184,7 +184,7 @@ fn error_text(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// A path segment or a query value.
+/// Percent-encodes a path segment or query value.
 pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

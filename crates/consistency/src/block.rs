@@ -14,7 +14,7 @@ pub struct Block {
 }
 
 impl Block {
-    /// Reads a CIDR in the form that the service writes: without host bits.
+    /// Parses a CIDR in the form that the service writes, without host bits.
     pub fn parse(text: &str) -> Option<Self> {
         let (address, digits) = text.split_once('/')?;
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -29,22 +29,22 @@ impl Block {
         (length <= bits(is_v6) && first & ones(block.host_bits()) == 0).then_some(block)
     }
 
-    /// The last address.
+    /// Returns the last address.
     pub fn last(self) -> u128 {
         self.first | ones(self.host_bits())
     }
 
-    /// How many bits of an address differ inside the block.
+    /// Returns the number of address bits that vary inside the block.
     pub fn host_bits(self) -> u8 {
         bits(self.is_v6).saturating_sub(self.length)
     }
 
-    /// Whether `other` lies inside.
+    /// True if `other` is inside this block.
     pub fn contains(self, other: Self) -> bool {
         self.is_v6 == other.is_v6 && self.first <= other.first && other.last() <= self.last()
     }
 
-    /// The name of the family in the API.
+    /// Returns the name of the family in the API.
     pub fn family(self) -> &'static str {
         if self.is_v6 { "IPv6" } else { "IPv4" }
     }
@@ -56,7 +56,7 @@ impl fmt::Display for Block {
     }
 }
 
-/// An address of a family. A number beyond IPv4 is shown as IPv6.
+/// Converts a number to an address. A number that does not fit in IPv4 becomes an IPv6 address.
 pub fn address(is_v6: bool, number: u128) -> IpAddr {
     match u32::try_from(number) {
         Ok(number) if !is_v6 => Ipv4Addr::from_bits(number).into(),
@@ -64,20 +64,20 @@ pub fn address(is_v6: bool, number: u128) -> IpAddr {
     }
 }
 
-/// How many bits an address of a family has.
+/// Returns the number of bits of an address.
 pub fn bits(is_v6: bool) -> u8 {
     if is_v6 { 128 } else { 32 }
 }
 
-/// The number with so many low bits set.
+/// Returns the number with the lowest `count` bits set.
 pub fn ones(count: u8) -> u128 {
     1_u128.checked_shl(count.into()).map_or(u128::MAX, |power| power - 1)
 }
 
-/// The host bits of the largest aligned block between two addresses, both included.
+/// Returns the host bits of the largest aligned block between two addresses, both included.
 pub fn largest_aligned(first: u128, last: u128) -> u8 {
     let width = last - first;
-    // No block of more addresses than there are: 2^bits <= width + 1.
+    // The block has at most as many addresses as the range: 2^bits <= width + 1.
     let most = match width.checked_add(1) {
         Some(count) => 127 - u8::try_from(count.leading_zeros()).unwrap_or(127),
         None => 128,

@@ -1,4 +1,4 @@
-//! The second step: claims and spans, one by one, against what the inventory has.
+//! The second step: compares each claim and span with the inventory.
 
 use std::fmt;
 
@@ -11,20 +11,20 @@ use crate::{
     pools,
 };
 
-/// The phases in which a claim has its block.
+/// The phases in which a claim has a block.
 const HOLDING: [&str; 2] = ["Bound", "Releasing"];
 
-/// An inventory that is complete, to be compared with claims and spans.
+/// A complete inventory, with which claims and spans are compared.
 pub struct Comparison {
     inventory: Inventory,
-    /// The places of the allocations in what is taken, in the order of their namespaces and names.
+    /// The indexes of the allocations in `taken`, sorted by namespace and name.
     by_name: Vec<u32>,
-    /// How many blocks were looked at to find those of the spans.
+    /// The number of blocks that were read to find those of the spans.
     #[cfg(test)]
     pub(crate) looked_at: usize,
 }
 
-/// What a claim says that it has.
+/// The values in the status of a claim.
 struct Said<'c> {
     label: &'c str,
     block: Option<Block>,
@@ -32,7 +32,7 @@ struct Said<'c> {
 }
 
 impl Inventory {
-    /// Checks what concerns these objects alone. Claims and spans are compared afterwards.
+    /// Runs the checks that need only the inventory. Claims and spans are compared afterwards.
     pub fn complete(mut self) -> Comparison {
         if !self.has_namespaces {
             let reason = "there are no Namespaces here; they belong to the cluster around the service";
@@ -67,7 +67,7 @@ impl Comparison {
         }
     }
 
-    /// An IPClaim of a scope, as JSON.
+    /// Compares an IPClaim of a scope, given as JSON.
     pub fn claim(&mut self, scope: &str, json: &[u8]) {
         let findings = &mut self.inventory.findings;
         findings.counts.claims += 1;
@@ -119,7 +119,7 @@ impl Comparison {
         }
     }
 
-    /// Where the allocation of this name is.
+    /// Returns the index of the allocation with this name.
     fn place_of(&self, namespace: u32, name: Name) -> Option<usize> {
         let taken = &self.inventory.taken;
         let key = |place: &u32| taken[*place as usize].holder.as_allocation();
@@ -127,7 +127,7 @@ impl Comparison {
         found.ok().map(|index| self.by_name[index] as usize)
     }
 
-    /// A span of the store.
+    /// Compares a span of the store.
     pub fn span(&mut self, space: &str, first: u128, last: u128, holder: &str) {
         let is_known = match space.splitn(3, '/').collect::<Vec<_>>()[..] {
             ["pool", scope, name] => self.span_of_pool((scope, name), (first, last), holder),
@@ -170,7 +170,7 @@ impl Comparison {
         is_known
     }
 
-    /// All claims and, of a store, all spans were there.
+    /// Finishes the checks. All claims and, for a store, all spans must have been compared.
     pub fn finish(mut self) -> Findings {
         let mut findings = std::mem::replace(&mut self.inventory.findings, Findings::new(false));
         let inventory = &self.inventory;

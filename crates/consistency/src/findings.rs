@@ -1,4 +1,4 @@
-//! What was found, check by check, and how it is shown.
+//! The results of the checks, and their output formats.
 
 use std::{
     fmt::{self, Write as _},
@@ -9,40 +9,40 @@ use serde::Serialize;
 
 use crate::limits::PROBLEMS_PER_CHECK_MAX;
 
-/// The width of a check's title, so that the outcomes stand in one column.
+/// The width of a check's title in the text output.
 const TITLE_WIDTH: usize = 69;
 
-/// What is checked.
+/// A consistency check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Check {
-    /// Allocations and child pools of one pool.
+    /// Allocations and child pools of one pool do not overlap.
     Overlap,
-    /// What is taken lies inside its pool.
+    /// Allocations and child pools are inside their pool.
     Containment,
-    /// Root pools.
+    /// Root pools do not overlap.
     Roots,
-    /// Capacities.
+    /// Capacities are correct.
     Capacity,
     /// Claims have their allocations.
     Claims,
     /// Allocations have their claims.
     Allocations,
-    /// Names of allocations.
+    /// Names of allocations are derived from their claims.
     Names,
-    /// Namespaces.
+    /// Namespaces exist.
     Namespaces,
-    /// Lengths, as notes.
+    /// Lengths are within the bounds of the pool. Reports notes.
     Lengths,
-    /// Largest free blocks.
+    /// Largest free blocks are correct.
     LargestFree,
-    /// The data file as such.
+    /// The data file passes SQLite's integrity check.
     File,
-    /// The store's spans.
+    /// The spans of the store match the objects.
     Spans,
 }
 
 impl Check {
-    /// All of them, in the order in which they are shown. The last two are about a store and not about objects.
+    /// All checks in the order of the output. The last two need a store.
     pub const ALL: [Self; 12] = [
         Self::Overlap,
         Self::Containment,
@@ -58,7 +58,7 @@ impl Check {
         Self::Spans,
     ];
 
-    /// Its short name, which stays the same.
+    /// Returns the id of the check, which is stable.
     pub fn id(self) -> &'static str {
         match self {
             Self::Overlap => "C1",
@@ -76,7 +76,7 @@ impl Check {
         }
     }
 
-    /// What must hold.
+    /// Returns the condition that the check verifies.
     pub fn title(self) -> &'static str {
         match self {
             Self::Overlap => "no two allocations or child pools of one pool overlap",
@@ -96,33 +96,33 @@ impl Check {
         }
     }
 
-    /// Whether it needs a store, and not objects alone.
+    /// True if the check needs a store.
     fn needs_store(self) -> bool {
         matches!(self, Self::File | Self::Spans)
     }
 }
 
-/// Something wrong, or worth a note.
+/// A fault or a note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Which object: a pool by its name, any other by kind, namespace and name.
+    /// The object: a pool by its name, any other by kind, namespace and name.
     pub object: String,
-    /// What is wrong with it, with both figures.
+    /// The problem, with the actual and the expected value.
     pub message: String,
 }
 
-/// What one check found.
+/// The result of one check.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// The first of the faults, or of the notes where the check makes notes.
+    /// The first problems, at most [`PROBLEMS_PER_CHECK_MAX`].
     pub problems: Vec<Problem>,
-    /// How many there are in all.
+    /// The total number of problems.
     pub count: u64,
-    /// Why it was not made.
+    /// The reason why the check was not run, or not to the end.
     pub skipped: Option<String>,
 }
 
-/// How many objects were looked at.
+/// The numbers of checked objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// IPPools.
@@ -131,21 +131,21 @@ pub struct Counts {
     pub claims: u64,
     /// IPAllocations.
     pub allocations: u64,
-    /// Namespaces that claims or allocations are in.
+    /// Namespaces with claims or allocations.
     pub namespaces: u64,
 }
 
-/// What all checks found.
+/// The results of all checks.
 #[derive(Clone, Debug)]
 pub struct Findings {
     outcomes: [Outcome; Check::ALL.len()],
-    /// Whether the checks of a store are among them.
+    /// True if the checks of a store are included.
     of_store: bool,
-    /// How many objects were looked at.
+    /// The numbers of checked objects.
     pub counts: Counts,
 }
 
-/// A line of the form for machines.
+/// A line of the JSON output.
 #[derive(Serialize)]
 struct Line<'l> {
     check: &'static str,
@@ -153,18 +153,18 @@ struct Line<'l> {
     #[serde(skip_serializing_if = "Option::is_none")]
     object: Option<&'l str>,
     message: &'l str,
-    /// How many more there are, which are not shown.
+    /// The number of problems that are not shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     more: Option<u64>,
 }
 
 impl Findings {
-    /// Nothing was found yet; `of_store` says whether there is a store beside the objects.
+    /// Creates empty results. `of_store` includes the checks of a store.
     pub fn new(of_store: bool) -> Self {
         Self { outcomes: Default::default(), of_store, counts: Counts::default() }
     }
 
-    /// Adds a fault, or a note where the check makes notes.
+    /// Adds a problem to a check.
     pub fn add(&mut self, check: Check, object: impl fmt::Display, message: impl fmt::Display) {
         let outcome = &mut self.outcomes[check as usize];
         outcome.count += 1;
@@ -173,32 +173,32 @@ impl Findings {
         }
     }
 
-    /// A check that is not made, and why. What it has found before stays.
+    /// Marks a check as not run. Problems that it has already found stay.
     pub fn skip(&mut self, check: Check, reason: &str) {
         self.outcomes[check as usize].skipped = Some(reason.to_owned());
     }
 
-    /// What one check found.
+    /// Returns the result of one check.
     pub fn of(&self, check: Check) -> &Outcome {
         &self.outcomes[check as usize]
     }
 
-    /// How many faults there are.
+    /// Returns the number of faults.
     pub fn faults(&self) -> u64 {
         self.made().filter(|check| *check != Check::Lengths).map(|check| self.of(check).count).sum()
     }
 
-    /// How many notes there are.
+    /// Returns the number of notes.
     pub fn notes(&self) -> u64 {
         self.of(Check::Lengths).count
     }
 
-    /// The checks that belong to what was looked at.
+    /// Returns the checks that apply.
     fn made(&self) -> impl Iterator<Item = Check> {
         Check::ALL.into_iter().filter(|check| self.of_store || !check.needs_store())
     }
 
-    /// For people. Without a revision nothing could be read.
+    /// Formats the results as text. `revision` is `None` if the store could not be read.
     pub fn to_text(&self, revision: Option<u64>, took: Duration) -> String {
         let Counts { pools, claims, allocations, namespaces } = self.counts;
         let mut text = match revision {
@@ -228,7 +228,7 @@ impl Findings {
             (1, _) => "1 FAULT".to_owned(),
             (count, _) => format!("{} FAULTS", grouped(count)),
         };
-        // A title that is too long pushes its outcome to the right.
+        // A title that is too long is followed by three spaces.
         let gap = if check.title().len() > TITLE_WIDTH { "   " } else { "" };
         let _ = writeln!(text, "  {:<4}{:<TITLE_WIDTH$}{gap}{state}", check.id(), check.title());
         if check == Check::Lengths {
@@ -245,7 +245,7 @@ impl Findings {
         }
     }
 
-    /// For machines: one line of JSON for each fault and each note.
+    /// Formats the results as JSON lines, one per problem.
     pub fn to_jsonl(&self) -> String {
         let mut text = String::new();
         for check in self.made() {
@@ -267,18 +267,18 @@ impl Findings {
 }
 
 impl Outcome {
-    /// How many were counted and not kept.
+    /// Returns the number of problems that were counted but not kept.
     fn more(&self) -> Option<u64> {
         self.count.checked_sub(self.problems.len() as u64).filter(|more| *more > 0)
     }
 }
 
-/// A number and what it counts.
+/// Formats a number with its noun, in the plural unless the number is 1.
 fn counted(count: u64, word: &str) -> String {
     format!("{} {word}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
-/// A number with commas between the thousands.
+/// Formats a number with commas between the thousands.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -291,7 +291,7 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// Text of a damaged store may hold anything: control characters do not reach a terminal.
+/// Escapes control characters, because the text of a damaged store must not reach a terminal unescaped.
 fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|character| {

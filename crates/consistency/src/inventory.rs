@@ -1,4 +1,4 @@
-//! The first step: pools, namespaces and allocations, which everything else is compared with.
+//! The first step: collects pools, namespaces and allocations, with which everything else is compared.
 
 use serde::{Deserialize, de::IgnoredAny};
 
@@ -10,7 +10,8 @@ use crate::{
     pools::{self, Holder, Pool, Pools, Taken},
 };
 
-/// Pools, namespaces and allocations of one moment, in any order. When all are there, [`Inventory::complete`] it.
+/// Pools, namespaces and allocations at one revision, added in any order. Call [`Inventory::complete`] after the last
+/// one.
 pub struct Inventory {
     pub(crate) pools: Pools,
     pub(crate) namespaces: Namespaces,
@@ -22,12 +23,12 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Of what the API shows.
+    /// Creates an inventory of objects read from the API.
     pub fn of_objects() -> Self {
         Self::new(false)
     }
 
-    /// Of what a store holds: its spans are compared, too.
+    /// Creates an inventory of a store, whose spans are compared as well.
     pub fn of_store() -> Self {
         Self::new(true)
     }
@@ -44,7 +45,7 @@ impl Inventory {
         }
     }
 
-    /// An IPPool of a scope, as JSON.
+    /// Adds an IPPool of a scope, given as JSON.
     pub fn pool(&mut self, scope: &str, json: &[u8]) {
         self.findings.counts.pools += 1;
         let Some(object) = read::<objects::Pool<'_>>(json, "ippool", Check::Containment, &mut self.findings) else {
@@ -67,7 +68,7 @@ impl Inventory {
         }
     }
 
-    /// A Namespace of a scope, as JSON.
+    /// Adds a Namespace of a scope, given as JSON.
     pub fn namespace(&mut self, scope: &str, json: &[u8]) {
         let object = read::<objects::Namespace<'_>>(json, "namespace", Check::Namespaces, &mut self.findings);
         if let Some(object) = object {
@@ -77,7 +78,7 @@ impl Inventory {
         }
     }
 
-    /// An IPAllocation of a scope, as JSON.
+    /// Adds an IPAllocation of a scope, given as JSON.
     pub fn allocation(&mut self, scope: &str, json: &[u8]) {
         self.findings.counts.allocations += 1;
         let Some(object) =
@@ -104,7 +105,7 @@ impl Inventory {
         }
     }
 
-    /// What an allocation says of its claim, against its name and its phase.
+    /// Checks the claim reference of an allocation against its name and phase.
     fn check_claim_of(
         &mut self,
         label: &str,
@@ -131,7 +132,7 @@ impl Inventory {
         }
     }
 
-    /// What is taken of one pool, in order of address.
+    /// Checks the blocks taken from one pool, in address order.
     pub(crate) fn check_taken(&self, pool: &Pool, taken: &[Taken], findings: &mut Findings) {
         let mut widest: Option<&Taken> = None;
         for one in taken {
@@ -163,7 +164,7 @@ impl Inventory {
         }
     }
 
-    /// Who has taken a block, as it is shown.
+    /// Returns the display name of the holder of a block.
     pub(crate) fn holder(&self, taken: &Taken) -> String {
         match taken.holder {
             Holder::Pool(number) => self.pools.get(number).label(),
@@ -178,7 +179,7 @@ impl Inventory {
         })
     }
 
-    /// The key under which a store keeps who has taken a block.
+    /// Returns the store key of the holder of a block.
     pub(crate) fn key(&self, taken: &Taken) -> String {
         match (taken.holder, taken.holder.as_allocation()) {
             (_, Some((namespace, name))) => {
@@ -191,7 +192,7 @@ impl Inventory {
     }
 }
 
-/// Reads an object; one that cannot be read is a fault.
+/// Decodes an object. A decoding error is a fault.
 pub(crate) fn read<'o, T: Deserialize<'o>>(
     json: &'o [u8],
     kind: &str,
@@ -213,7 +214,7 @@ pub(crate) fn read<'o, T: Deserialize<'o>>(
     }
 }
 
-/// The block of an object's status; none is a fault.
+/// Returns the block of an object's status. A missing or invalid block is a fault.
 fn block_of(text: Option<&str>, label: &str, findings: &mut Findings) -> Option<Block> {
     let block = text.and_then(Block::parse);
     if block.is_none() {

@@ -1,11 +1,12 @@
-//! Whether the objects of the service agree with each other, and with the spans that the store keeps for them.
+//! Consistency checks of the service's objects, with each other and with the spans in the store.
 //!
-//! The checks are independent of the code that they check: this crate parses addresses, adds up capacities and searches free
-//! blocks by itself, and depends on no other crate of the workspace. It does no I/O. The caller feeds the objects of one
-//! moment to an [`Inventory`], then claims and spans to the [`Comparison`] made from it, and prints the [`Findings`].
+//! The checks do not use the code that they check: this crate parses addresses, adds up capacities and searches free
+//! blocks itself, and depends on no other crate of the workspace. It does no I/O. The caller adds the objects of one
+//! revision to an [`Inventory`], then compares claims and spans with the [`Comparison`] made from it, and prints the
+//! [`Findings`].
 //!
-//! Memory is bounded by the number of pools and allocations, about 50 bytes for each allocation. Claims and spans are compared
-//! as they come and not kept.
+//! Memory is proportional to the numbers of pools and allocations, with about 50 bytes per allocation. Claims and spans
+//! are compared one by one and not kept.
 
 mod block;
 mod comparison;

@@ -1,36 +1,36 @@
-//! The names of objects, as short as they can be kept.
+//! Object names in a compact form.
 //!
-//! An allocation is named by a hash of its claim, so that its name is eight bytes and not text. Names of another form are
-//! faults; they are kept as text.
+//! The name of an allocation is a hash of its claim, so it is stored in eight bytes. Names of another form are faults;
+//! they are stored as text.
 
 use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest as _, Sha256};
 
-/// The scope of the platform itself, whose objects are shown without a scope.
+/// The platform scope. It is omitted in the names of objects.
 const PLATFORM: &str = "platform";
-/// How the name of every allocation begins.
+/// The prefix of the name of every allocation.
 const ALLOCATION: &str = "alloc-";
-/// Hexadecimal digits behind it.
+/// The number of hexadecimal digits after the prefix.
 const HASH_DIGITS: usize = 16;
 
 /// The name of an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
-    /// `alloc-` and this number.
+    /// `alloc-` and this number in hexadecimal.
     Hash(u64),
-    /// Another text, by its place in [`Texts`].
+    /// Another name, as an index into [`Texts`].
     Text(u32),
 }
 
-/// Texts by number.
+/// Interned texts.
 #[derive(Default)]
 pub struct Texts {
     texts: Vec<Box<str>>,
     places: HashMap<Box<str>, u32>,
 }
 
-/// A namespace of a scope, and what is in it.
+/// A namespace of a scope, and the numbers of its objects.
 #[derive(Clone, Debug, Default)]
 pub struct Namespace {
     pub scope: Box<str>,
@@ -45,11 +45,11 @@ pub struct Namespace {
 pub struct Namespaces {
     list: Vec<Namespace>,
     places: BTreeMap<(Box<str>, Box<str>), u32>,
-    /// The one that was asked for last: objects come in the order of their namespaces.
+    /// The last result of `number`, because objects arrive in the order of their namespaces.
     latest: Option<u32>,
 }
 
-/// The name that the allocation of a claim has.
+/// Returns the hash in the name of a claim's allocation.
 pub fn of_claim(namespace: &str, claim: &str) -> u64 {
     let mut hash = Sha256::new();
     hash.update(namespace.as_bytes());
@@ -58,19 +58,19 @@ pub fn of_claim(namespace: &str, claim: &str) -> u64 {
     hash.finalize().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// The name of an allocation as text.
+/// Returns the name of an allocation.
 pub fn allocation(hash: u64) -> String {
     format!("{ALLOCATION}{hash:0HASH_DIGITS$x}")
 }
 
-/// An object's name with its namespace and, unless it is the platform's, its scope.
+/// Returns the display name of an object: scope (unless it is the platform), namespace and name.
 pub fn path(scope: &str, namespace: &str, name: &str) -> String {
     let parts = [if scope == PLATFORM { "" } else { scope }, namespace, name];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
 }
 
 impl Texts {
-    /// The name of an allocation, which is kept if it is no hash.
+    /// Returns the compact form of a name, and interns it if it is not a hash.
     pub fn intern(&mut self, text: &str) -> Name {
         self.find(text).unwrap_or_else(|| {
             let place = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
@@ -80,7 +80,7 @@ impl Texts {
         })
     }
 
-    /// The name of an allocation; `None` if it is no hash and was never kept.
+    /// Returns the compact form of a name; `None` if it is not a hash and was never interned.
     pub fn find(&self, text: &str) -> Option<Name> {
         let digits = text.strip_prefix(ALLOCATION).filter(|digits| {
             digits.len() == HASH_DIGITS && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -91,7 +91,7 @@ impl Texts {
         }
     }
 
-    /// A name as text.
+    /// Returns a name as text.
     pub fn text(&self, name: Name) -> String {
         match name {
             Name::Hash(hash) => allocation(hash),
@@ -101,7 +101,7 @@ impl Texts {
 }
 
 impl Namespaces {
-    /// The number of a namespace, given when it is first seen.
+    /// Returns the number of a namespace, which is assigned on first use.
     pub fn number(&mut self, scope: &str, name: &str) -> u32 {
         if let Some(latest) = self.latest
             && self.list.get(latest as usize).is_some_and(|found| &*found.scope == scope && &*found.name == name)
@@ -117,17 +117,17 @@ impl Namespaces {
         number
     }
 
-    /// The namespace of a number.
+    /// Returns the namespace with a number.
     pub fn get(&self, number: u32) -> &Namespace {
         &self.list[number as usize]
     }
 
-    /// The same, to be changed.
+    /// Returns the namespace with a number, for changes.
     pub fn get_mut(&mut self, number: u32) -> &mut Namespace {
         &mut self.list[number as usize]
     }
 
-    /// All that were seen.
+    /// Returns all namespaces.
     pub fn all(&self) -> &[Namespace] {
         &self.list
     }

@@ -1,10 +1,10 @@
-//! The fields of the API's objects that the checks look at.
+//! The fields of the API objects that the checks use.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
-/// Any object.
+/// Any API object.
 #[derive(Deserialize)]
 pub struct Object<'o, Spec, Status> {
     #[serde(borrow)]
@@ -97,7 +97,7 @@ pub type Claim<'o> = Object<'o, serde::de::IgnoredAny, ClaimStatus>;
 pub type Namespace<'o> = Object<'o, serde::de::IgnoredAny, serde::de::IgnoredAny>;
 
 impl Named {
-    /// The name that is there, unless it is empty.
+    /// Returns the name; `None` if it is absent or empty.
     pub fn text(named: Option<Self>) -> Option<String> {
         named?.name.filter(|name| !name.is_empty())
     }

@@ -1,4 +1,4 @@
-//! The pools, and what is taken of them.
+//! The pools, and the blocks taken from them.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -10,7 +10,7 @@ use crate::{
     sum::Sum,
 };
 
-/// A pool, or what others say of one that does not exist.
+/// A pool. It may be known only from the references of other objects.
 #[derive(Debug)]
 pub struct Pool {
     pub scope: Box<str>,
@@ -18,11 +18,11 @@ pub struct Pool {
     pub exists: bool,
     pub block: Option<Block>,
     pub parent: Option<u32>,
-    /// The shortest and the longest length that it hands out.
+    /// The shortest and the longest length that may be allocated.
     pub bounds: (Option<i64>, Option<i64>),
     pub capacity: Option<objects::Capacity>,
     pub largest_free: Option<i64>,
-    /// Whether the store has the span of this root pool.
+    /// True if the store has the span of this root pool.
     pub is_guarded: bool,
 }
 
@@ -33,63 +33,63 @@ pub struct Pools {
     places: BTreeMap<(Box<str>, Box<str>), u32>,
 }
 
-/// A block that is taken of a pool. There is one for each allocation, so it is kept small: 40 bytes.
+/// A block taken from a pool. There is one per allocation, so it is kept small: 40 bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken {
-    /// The first address as bytes: a `u128` would be aligned to 16 of them.
+    /// The first address as bytes, because a `u128` would be aligned to 16 bytes.
     first: [u8; 16],
     pub holder: Holder,
     pub pool: u32,
     pub length: u8,
-    /// Of the block, which may be another one than the pool's.
+    /// The family of the block, which may differ from the pool's if the data is inconsistent.
     pub is_v6: bool,
-    /// What else is known of it.
+    /// The references to the block that were found.
     pub seen: Seen,
 }
 
-/// What was said of a block that is taken.
+/// The references to a block.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
-    /// By its allocation: that it is for a claim.
+    /// The allocation names a claim.
     pub is_claimed: bool,
-    /// By a claim: that it is its own.
+    /// A claim is bound to the allocation.
     pub is_confirmed: bool,
-    /// By the store, in a span.
+    /// The store has a span for the block.
     pub is_guarded: bool,
 }
 
-/// Who has taken a block.
+/// The holder of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// An allocation whose name is this hash.
+    /// An allocation with a hash name.
     Hash {
-        /// Its namespace.
+        /// The number of its namespace.
         namespace: u32,
-        /// The parts of the hash, of 32 bits each.
+        /// The hash in two parts of 32 bits.
         name: [u32; 2],
     },
     /// An allocation with another name.
     Text {
-        /// Its namespace.
+        /// The number of its namespace.
         namespace: u32,
-        /// The name.
+        /// The index of the name.
         name: u32,
     },
-    /// A child pool.
+    /// A child pool, by its number.
     Pool(u32),
 }
 
 impl Holder {
-    /// An allocation.
+    /// Returns the holder for an allocation.
     pub fn allocation(namespace: u32, name: Name) -> Self {
         match name {
-            // Both halves fit, by construction.
+            // Both halves fit in 32 bits.
             Name::Hash(hash) => Self::Hash { namespace, name: [(hash >> 32) as u32, (hash & 0xffff_ffff) as u32] },
             Name::Text(name) => Self::Text { namespace, name },
         }
     }
 
-    /// The namespace and the name of an allocation; `None` for a child pool.
+    /// Returns the namespace and the name of an allocation; `None` for a child pool.
     pub fn as_allocation(self) -> Option<(u32, Name)> {
         match self {
             Self::Hash { namespace, name: [high, low] } => {
@@ -102,7 +102,7 @@ impl Holder {
 }
 
 impl Taken {
-    /// A block of a pool.
+    /// Creates the record of a taken block.
     pub fn new(pool: u32, block: Block, holder: Holder, is_claimed: bool) -> Self {
         Self {
             first: block.first.to_be_bytes(),
@@ -114,24 +114,25 @@ impl Taken {
         }
     }
 
-    /// The block.
+    /// Returns the block.
     pub fn block(&self) -> Block {
         Block { is_v6: self.is_v6, first: self.first(), length: self.length }
     }
 
-    /// By what the blocks are in order; equal ones begin together and the largest comes first.
+    /// Returns the sort key. Blocks with equal keys begin at the same address and are sorted by length, the largest
+    /// block first.
     pub fn place(&self) -> (u32, bool, u128) {
         (self.pool, self.is_v6, self.first())
     }
 
-    /// Its first address.
+    /// Returns the first address.
     pub fn first(&self) -> u128 {
         u128::from_be_bytes(self.first)
     }
 }
 
 impl Pools {
-    /// The number of a pool, given when it is first named.
+    /// Returns the number of a pool, which is assigned on first use.
     pub fn number(&mut self, scope: &str, name: &str) -> u32 {
         let next = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
         let number = *self.places.entry((scope.into(), name.into())).or_insert(next);
@@ -151,34 +152,34 @@ impl Pools {
         number
     }
 
-    /// The number of a pool that was named before.
+    /// Returns the number of a pool; `None` if it is unknown.
     pub fn find(&self, scope: &str, name: &str) -> Option<u32> {
         self.places.get(&(scope.into(), name.into())).copied()
     }
 
-    /// The pool of a number.
+    /// Returns the pool with a number.
     pub fn get(&self, number: u32) -> &Pool {
         &self.list[number as usize]
     }
 
-    /// The same, to be changed.
+    /// Returns the pool with a number, for changes.
     pub fn get_mut(&mut self, number: u32) -> &mut Pool {
         &mut self.list[number as usize]
     }
 
-    /// All pools with their numbers.
+    /// Returns all pools with their numbers.
     pub fn all(&self) -> impl Iterator<Item = (u32, &Pool)> {
         (0..).zip(&self.list)
     }
 }
 
 impl Pool {
-    /// Its name, as it is shown.
+    /// Returns the display name.
     pub fn label(&self) -> String {
         names::path(&self.scope, "", &self.name)
     }
 
-    /// Whether a length is one that it hands out.
+    /// True if the pool's bounds allow a length.
     pub fn hands_out(&self, length: u8) -> bool {
         let (shortest, longest) = self.bounds;
         let length = i64::from(length);
@@ -186,26 +187,26 @@ impl Pool {
     }
 }
 
-/// The key under which a store keeps a pool.
+/// Returns the store key of a pool.
 pub fn key(pool: &Pool) -> String {
     format!("ippools/{}//{}", pool.scope, pool.name)
 }
 
-/// What is taken of one pool, of all that is taken in the order of pools.
+/// Returns the blocks of one pool; `taken` is sorted by pool.
 pub fn of_pool(taken: &[Taken], pool: u32) -> &[Taken] {
     let start = taken.partition_point(|one| one.pool < pool);
     let behind = taken.partition_point(|one| one.pool <= pool);
     &taken[start..behind]
 }
 
-/// Where the blocks of a pool lie that begin at an address: usually one.
+/// Returns the indexes of the blocks of a pool that begin at an address: usually one.
 pub fn range_at(taken: &[Taken], pool: u32, is_v6: bool, first: u128) -> Range<usize> {
     let place = (pool, is_v6, first);
     let start = taken.partition_point(|one| one.place() < place);
     start..taken.partition_point(|one| one.place() <= place)
 }
 
-/// Root pools of one scope and family.
+/// Checks that the root pools of each scope and family do not overlap.
 pub fn check_roots(pools: &Pools, findings: &mut Findings) {
     let roots = pools.all().filter(|(_, pool)| pool.exists && pool.parent.is_none());
     let mut roots: Vec<(&Pool, Block)> = roots.filter_map(|(_, pool)| Some((pool, pool.block?))).collect();
@@ -225,7 +226,7 @@ pub fn check_roots(pools: &Pools, findings: &mut Findings) {
     }
 }
 
-/// What a pool says of itself, against what is taken of it, in order of address.
+/// Compares the status of a pool with the blocks taken from it, which are in address order.
 pub fn check_status(pool: &Pool, block: Block, taken: &[Taken], findings: &mut Findings) {
     let sizes = taken.iter().map(|taken| Sum::power_of_two(taken.block().host_bits()));
     let allocated = sizes.fold(Sum::default(), Sum::plus);
@@ -254,7 +255,7 @@ fn check_capacity(pool: &Pool, block: Block, allocated: Sum, findings: &mut Find
     let due = [
         ("total", format!("{block} has"), Some(total)),
         ("allocated", "allocations and child pools add up to".to_owned(), Some(allocated)),
-        // More is taken than there is only where blocks overlap or lie outside, which is a fault of its own.
+        // The sum exceeds the total only if blocks overlap or are outside the pool, which is reported separately.
         ("available", "what is not taken adds up to".to_owned(), total.minus(allocated)),
     ];
     for ((rounded, exact), (field, words, due)) in shown.into_iter().zip(due) {
@@ -275,10 +276,10 @@ fn check_capacity(pool: &Pool, block: Block, allocated: Sum, findings: &mut Find
     }
 }
 
-/// The host bits of the largest block between those that are taken.
+/// Returns the host bits of the largest free block of a pool.
 fn largest_free(pool: Block, taken: &[Taken]) -> Option<u8> {
     let mut largest = None;
-    // The first address behind what was passed; `None` behind the last of all addresses.
+    // The first address after the blocks so far; `None` after the last address of the family.
     let mut next = Some(pool.first);
     let inside = taken.iter().map(Taken::block).filter(|block| pool.contains(*block));
     for block in inside {

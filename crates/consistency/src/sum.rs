@@ -2,41 +2,41 @@
 
 use std::fmt;
 
-/// A digit of the numbers: a power of ten, so that they print without a division.
+/// The base of a digit: a power of ten, so that numbers are displayed without division.
 const BASE: u128 = 1_000_000_000_000_000_000_000_000_000_000;
-/// Decimal digits of a [`BASE`] digit.
+/// The number of decimal digits of a [`BASE`] digit.
 const DIGITS: usize = 30;
 /// 2^128 in two digits.
 const ALL_OF_IPV6: Sum = Sum { high: 340_282_366, low: 920_938_463_463_374_607_431_768_211_456 };
 
-/// A number of addresses. The sum of more blocks than a machine can hold still fits.
+/// A number of addresses. Large enough for any sum of blocks that fit in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sum {
-    // The order of the fields is the order of the numbers.
+    // The derived order depends on the order of the fields.
     high: u128,
     low: u128,
 }
 
 impl Sum {
-    /// 2^`host_bits`, the size of a block.
+    /// Returns 2^`host_bits`, the size of a block.
     pub fn power_of_two(host_bits: u8) -> Self {
         1_u128.checked_shl(host_bits.into()).map_or(ALL_OF_IPV6, |size| Self { high: size / BASE, low: size % BASE })
     }
 
-    /// The sum of both.
+    /// Returns the sum.
     pub fn plus(self, other: Self) -> Self {
         let low = self.low + other.low;
         Self { high: self.high + other.high + low / BASE, low: low % BASE }
     }
 
-    /// The difference, unless it were negative.
+    /// Returns the difference; `None` if it would be negative.
     pub fn minus(self, other: Self) -> Option<Self> {
         let borrow = u128::from(self.low < other.low);
         let high = self.high.checked_sub(other.high)?.checked_sub(borrow)?;
         Some(Self { high, low: self.low + borrow * BASE - other.low })
     }
 
-    /// As an integer of the API shows it: at most 2^53-1, which every double holds exactly.
+    /// Returns the number as in the API's integer fields: at most 2^53-1, which every double represents exactly.
     pub fn safe_integer(self) -> i64 {
         let greatest = (1 << 53) - 1;
         if self.high > 0 { greatest } else { i64::try_from(self.low).unwrap_or(greatest).min(greatest) }

@@ -1,4 +1,4 @@
-//! A small store in order, and what is found when something in it is wrong.
+//! A small consistent store, and the findings after changes.
 
 mod faults;
 mod fixture;

@@ -1,6 +1,7 @@
-//! IPAllocation: the record that a block of a pool is held, written by the service alone.
+//! IPAllocation: the record of a held block. Only the service creates one.
 //!
-//! It comes and goes with its claim, in the claim's transaction, or stays behind when the claim says Retain.
+//! An allocation is created and deleted in the transaction of its claim, unless the claim's reclaim policy is Retain:
+//! then it outlives the claim.
 
 mod resource;
 
@@ -29,10 +30,11 @@ use crate::{
     world::{self, Held, World},
 };
 
-/// The annotation of a retained allocation that has the name of its former claim.
+/// The annotation of a retained allocation that contains the name of its former claim.
 pub const RETAINED_CLAIM: &str = "ipam.miloapis.com/retained-claim";
 
-/// The key of the allocation of the claim `claim`: a client that knows the claim's name can tell the allocation's.
+/// Returns the key of the allocation of `claim`. The name is derived from the claim's namespace and name, so clients
+/// can compute it.
 pub(crate) fn key_for(claim: &ObjectKey) -> ObjectKey {
     let mut hash = Sha256::new();
     for part in [&claim.namespace, "/", &claim.name] {
@@ -48,7 +50,7 @@ pub(crate) fn key_for(claim: &ObjectKey) -> ObjectKey {
     }
 }
 
-/// The allocation of `block` for a claim that is about to be stored.
+/// Builds the allocation of `block` for a claim that is about to be stored.
 pub(crate) fn for_claim(key: &ObjectKey, claim: &Object, pool: &str, block: Prefix, ctx: &Context<'_>) -> Object {
     let mut conditions = Vec::with_capacity(2);
     let message = format!("{block} of IPPool {pool}");
@@ -93,8 +95,8 @@ fn metadata(key: &ObjectKey, claim: &Object, ctx: &Context<'_>) -> ObjectMeta {
     }
 }
 
-/// The allocation once its claim is gone and the block is kept. It says whose it was: by name, and by the claim's labels as
-/// far as there is room for them beside its own.
+/// Returns the allocation after its claim was deleted with the policy Retain. The former claim's name is kept as an
+/// annotation, and its labels are copied up to `LABELS_MAX` labels.
 pub(crate) fn retained(allocation: &Object, claim: &Object, now: Time) -> Object {
     let mut object = allocation.clone();
     let meta = &mut object.metadata;
@@ -108,7 +110,7 @@ pub(crate) fn retained(allocation: &Object, claim: &Object, now: Time) -> Object
         spec.remove("claimRef");
     }
     let mut conditions = condition::in_status(object.field("status"));
-    let why = ("Retained", "the claim is gone and its block is kept; delete the allocation to free it");
+    let why = ("Retained", "the claim was deleted and its block is retained; delete the allocation to free it");
     condition::set(&mut conditions, READY, ConditionStatus::True, why, now);
     if let Some(status) = object.fields.get_mut("status") {
         status["phase"] = json!(AllocationPhase::Retained);
@@ -123,7 +125,6 @@ pub(crate) struct Allocations {
 }
 
 impl Allocations {
-    /// The kind, with its schema.
     pub(crate) fn new() -> Self {
         Self { resource: RESOURCE.clone() }
     }
@@ -161,13 +162,13 @@ impl Kind<World> for Allocations {
         }
     }
 
-    /// It comes and goes with its claim.
+    /// Allocations are created and deleted with their claims.
     fn follows(&self) -> bool {
         true
     }
 
     fn end_with_namespace(&self) -> Option<&'static str> {
-        Some("retained IPAllocations are deleted as well, and their blocks are free")
+        Some("retained IPAllocations are deleted as well, and their blocks are freed")
     }
 
     fn may_delete(&self, _: &World, key: &ObjectKey, object: &Object, _: &Context<'_>) -> Result<(), Refusal> {
@@ -178,7 +179,7 @@ impl Kind<World> for Allocations {
         Err(Refusal::invalid(GROUP, KIND, &key.name, &[fault]))
     }
 
-    /// The claim, or a retained allocation itself.
+    /// Returns the claim, or the allocation itself if it is retained.
     fn holder(&self, key: &ObjectKey, object: &Object) -> Holder {
         let claim = object.text("/spec/claimRef/name");
         if !claim.is_empty() {
@@ -198,14 +199,14 @@ impl Kind<World> for Allocations {
     }
 }
 
-/// Only labels and annotations are the user's. An allocation goes with its claim at once, so that a finalizer of its own
-/// could not be honoured, and its owner is what the service wrote.
+/// Rejects new finalizers and changed owner references. An allocation is deleted in its claim's transaction, so a
+/// finalizer of the allocation could not be honored; owner references are written by the service.
 fn metadata_faults(old: &Object, new: &Object) -> Vec<Fault> {
     let path = Path::new("metadata");
     let mut faults = Vec::new();
     let (before, after) = (&old.metadata, &new.metadata);
     if !added_finalizers(&before.finalizers, &after.finalizers).is_empty() {
-        let detail = "an IPAllocation goes with its IPClaim; put the finalizer on the claim";
+        let detail = "an IPAllocation is deleted with its IPClaim; put the finalizer on the claim";
         faults.push(Fault::forbidden(path.child("finalizers"), detail));
     }
     if before.owner_references != after.owner_references {

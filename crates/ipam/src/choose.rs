@@ -1,7 +1,7 @@
-//! Which pool, and which block of it: for claims and for child pools alike.
+//! Selection of a pool, and of a block in it, for claims and child pools.
 //!
-//! Nothing is taken here. A pool that cannot serve says why ([`Misfit`]), so that a selector can pass over it and still
-//! answer the most helpful of all reasons in the end.
+//! This module only searches; it does not allocate. A pool that cannot serve a request returns a [`Misfit`], so that a
+//! selector can skip it and finally report the most helpful reason.
 
 use std::{cmp::Ordering, ops::RangeInclusive};
 
@@ -17,30 +17,30 @@ use crate::{
     world::{self, Pool},
 };
 
-/// What is asked of a pool.
+/// A request for a block of a pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
-    /// Who asks.
+    /// The kind of the requesting object.
     pub(crate) purpose: Purpose,
-    /// Of this family.
+    /// The required address family.
     pub(crate) family: Option<Family>,
-    /// Of this length; a claim may leave it to the pool.
+    /// The required prefix length. A claim may leave it to the pool's default.
     pub(crate) length: Option<u8>,
-    /// Exactly this block.
+    /// The exact block that is requested.
     pub(crate) block: Option<Prefix>,
 }
 
-/// What the block is for.
+/// The kind of object that requests a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// A claim.
     Claim,
-    /// A pool, which must be smaller than its parent.
+    /// A child pool. It must be smaller than its parent.
     ChildPool,
 }
 
 impl Purpose {
-    /// The field of the spec that names an exact block.
+    /// Returns the spec field that names an exact block.
     pub(crate) fn block_field(self) -> &'static str {
         match self {
             Self::Claim => "address",
@@ -48,7 +48,7 @@ impl Purpose {
         }
     }
 
-    /// The field of the spec that names the pool to take from.
+    /// Returns the spec field that names the pool.
     fn pool_field(self) -> &'static str {
         match self {
             Self::Claim => "poolRef",
@@ -72,18 +72,18 @@ impl Purpose {
 }
 
 impl Request {
-    /// Whether pools of both families could be meant. IPv6 alone has lengths beyond 32.
+    /// True if pools of both families could serve the request. Lengths above 32 exist in IPv6 only.
     pub(crate) fn leaves_family_open(self) -> bool {
         self.family.is_none() && self.block.is_none() && self.length.is_none_or(|length| length <= Family::V4.bits())
     }
 }
 
-/// Why no pool serves a request.
+/// The reason why no pool serves a request.
 pub(crate) enum Unserved {
-    /// The pool that it names, or every pool that could match, is not there. A dry run is answered all the same: what is
-    /// not there may be part of the same set of objects.
+    /// The named pool does not exist, or no pool matches. A dry run succeeds nevertheless, because the pool may be part
+    /// of the same set of manifests.
     Absent(Refusal),
-    /// Whatever else is wrong.
+    /// Any other error.
     Refused(Refusal),
 }
 
@@ -93,23 +93,23 @@ impl From<Refusal> for Unserved {
     }
 }
 
-/// Why a pool cannot serve.
+/// The reason why one pool cannot serve a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Misfit {
-    /// It is of the other family, and perhaps more.
+    /// The pool has the other address family; other errors may be included.
     OtherFamily(Vec<Fault>),
-    /// It would not serve this however empty it were.
+    /// The pool cannot serve this request even when it is empty.
     Never(Vec<Fault>),
-    /// The very block asked for is not free.
+    /// The requested block is not free.
     Taken(Prefix),
-    /// Nothing of this length is free.
+    /// No block of this length is free.
     Exhausted(u8),
-    /// It was written by a newer version, and this one does not know all that it says.
+    /// The pool was written by a newer version of the server and has fields or values that this version does not know.
     Newer,
 }
 
 impl Misfit {
-    /// How near the pool came to serving.
+    /// Ranks how close the pool came to serving the request; higher is closer.
     fn nearness(&self) -> u8 {
         match self {
             Self::OtherFamily(_) => 0,
@@ -120,7 +120,8 @@ impl Misfit {
         }
     }
 
-    /// The refusal of `request`, made by the object called `name`. `others` is how many other pools refuse alike.
+    /// Returns the API error for `request` of the object `name`. `others` is the number of other pools with the same
+    /// reason.
     pub(crate) fn refuse(&self, request: Request, name: &str, pool: &Pool, others: usize) -> Refusal {
         let plural = request.purpose.plural();
         match self {
@@ -139,7 +140,7 @@ impl Misfit {
 fn newer(pool: &Pool) -> Refusal {
     let message = format!(
         "IPPool \"{}\" was written by a newer version of this server, and this one does not know all of its fields or \
-         values: it hands out nothing of it; repeat the request, another replica may serve it, or upgrade this one",
+         values, so it allocates nothing from the pool; repeat the request, another replica may serve it, or upgrade this one",
         pool.name()
     );
     Refusal::new(Reason::ServiceUnavailable, message).retry_after(1)
@@ -163,7 +164,7 @@ fn exhausted(pool: &Pool, length: u8, others: usize) -> Refusal {
     let largest = pool.free.largest_free();
     let left = match largest {
         Some(largest) => format!("its largest free block is a /{largest}"),
-        None => "nothing of it is free".to_owned(),
+        None => "no address of it is free".to_owned(),
     };
     let too = match others {
         0 => String::new(),
@@ -183,7 +184,7 @@ fn exhausted(pool: &Pool, length: u8, others: usize) -> Refusal {
     refusal
 }
 
-/// The block that the pool would hand out.
+/// Returns the block that the pool would allocate.
 pub(crate) fn fit(pool: &Pool, request: Request) -> Result<Prefix, Misfit> {
     if !pool.understood {
         return Err(Misfit::Newer);
@@ -196,7 +197,7 @@ pub(crate) fn fit(pool: &Pool, request: Request) -> Result<Prefix, Misfit> {
     }
 }
 
-/// How a block is chosen inside one pool.
+/// Returns the allocation strategy inside one pool.
 fn within(pool: &Pool) -> Strategy {
     match pool.policy.strategy {
         PoolStrategy::BestFit => Strategy::BestFit,
@@ -206,12 +207,12 @@ fn within(pool: &Pool) -> Strategy {
     }
 }
 
-/// Everything that is wrong with asking this of the pool, whatever it has left; else the length that is meant.
+/// Returns the requested length, or all errors that do not depend on the pool's free space.
 fn check(pool: &Pool, request: Request) -> Result<u8, Misfit> {
     let mut faults = Vec::new();
     let family_differs = check_family(pool, request, &mut faults);
     let length = request.block.map(Prefix::length).or(request.length).or(pool.policy.own_length());
-    // The length of a block of the other family says nothing about this pool.
+    // The length of a block of the other family cannot be compared with this pool's bounds.
     if request.block.is_none() || !family_differs {
         check_length(pool, request, length, &mut faults);
     }
@@ -245,7 +246,7 @@ fn check_family(pool: &Pool, request: Request, faults: &mut Vec<Fault>) -> bool 
     !faults.is_empty()
 }
 
-/// The length must be one that the pool hands out. A block that is named by its CIDR alone is at fault itself.
+/// Checks the length against the pool's bounds. If only a CIDR was given, the error is reported on the CIDR's field.
 fn check_length(pool: &Pool, request: Request, length: Option<u8>, faults: &mut Vec<Fault>) {
     let detail = match (bounds(pool, request.purpose), length) {
         (Ok(bounds), Some(length)) if bounds.contains(&length) => return,
@@ -263,7 +264,7 @@ fn check_length(pool: &Pool, request: Request, length: Option<u8>, faults: &mut 
     });
 }
 
-/// The lengths that a pool hands out. The error says why there are none, and what would work.
+/// Returns the lengths that the pool allocates. The error says why there are none and how to fix that.
 fn bounds(pool: &Pool, purpose: Purpose) -> Result<RangeInclusive<u8>, String> {
     let (own, bits) = (pool.block().length(), pool.block().family().bits());
     let (longer, taken, other) = match purpose {
@@ -300,14 +301,15 @@ fn outside(pool: &Pool, request: Request, length: u8, bounds: &RangeInclusive<u8
     format!("prefixLength /{length} is outside the bounds of IPPool \"{name}\" ({block}): {fitting}")
 }
 
-/// The pool that came nearest to serving, why it could not, and how many others failed alike.
+/// The best rejection: the pool that came closest to serving, its reason, and the number of other pools with the same
+/// reason.
 pub(crate) type Nearest<'w> = (&'w Pool, Misfit, usize);
 
-/// Of pools in the order of their names, the one that serves, and the block.
+/// Selects a pool and a block. `pools` must be in name order.
 ///
-/// The first that can serve decides. If its strategy is LeastUtilized, it stands for all pools of that strategy among
-/// those given, and the one with the greatest free share serves in its place; pools of other strategies that come later
-/// are not looked at. The error is `None` when there was no pool at all.
+/// The first pool with room is used if its strategy is FirstFit or BestFit. If it is LeastUtilized, the LeastUtilized
+/// pool with the highest free ratio is used instead; later pools with other strategies are ignored. The error is `None`
+/// if `pools` is empty.
 pub(crate) fn among<'w>(
     pools: impl Iterator<Item = &'w Pool>,
     request: Request,
@@ -341,7 +343,7 @@ fn note<'w>(nearest: &mut Option<Nearest<'w>>, pool: &'w Pool, misfit: Misfit) {
     }
 }
 
-/// What a dry run adds to its answer: that it took nothing, and how the pool would stand if it had.
+/// Returns the warning of a dry run: nothing was allocated, and the pool's free space as it would be afterwards.
 pub(crate) fn dry_run_warning(pool: &Pool, block: Prefix) -> String {
     let free = &pool.free;
     let left = free.free().checked_sub(block.size()).expect("the block was just found free");
@@ -357,12 +359,12 @@ pub(crate) fn dry_run_warning(pool: &Pool, block: Prefix) -> String {
     )
 }
 
-/// What a dry run adds to its answer when the pool is not there.
+/// Returns the warning of a dry run whose pool does not exist.
 pub(crate) fn absent_warning(refusal: &Refusal) -> String {
     format!("dry run: {}, and no block was computed; the request itself is refused until that changes", refusal.message)
 }
 
-/// What is answered when pools of both families could serve and the claim does not say which.
+/// Returns the error for a claim without a family whose selector matches pools of both families.
 pub(crate) fn both_families(name: &str, four: &Pool, six: &Pool) -> Refusal {
     let detail = format!(
         "spec.poolSelector matches IPPool \"{}\", which has IPv4 addresses, and IPPool \"{}\", which has IPv6 addresses: \
@@ -374,7 +376,7 @@ pub(crate) fn both_families(name: &str, four: &Pool, six: &Pool) -> Refusal {
     Refusal::invalid(GROUP, Purpose::Claim.kind(), name, &[fault])
 }
 
-/// What is answered when a pool is not there.
+/// Returns the error for a pool that does not exist.
 pub(crate) fn pool_not_found(field: &str, name: &str) -> Refusal {
     let message = format!("IPPool \"{name}\" not found");
     let fault = Fault {
@@ -385,7 +387,7 @@ pub(crate) fn pool_not_found(field: &str, name: &str) -> Refusal {
     Refusal::bad_request(message).because(&fault)
 }
 
-/// What is answered when the pool that was named is on its way out.
+/// Returns the error for a named pool that is being deleted.
 pub(crate) fn pool_terminating(purpose: Purpose, name: &str, pool: &Pool) -> Refusal {
     let path = spec::path(purpose.pool_field()).child("name");
     let fault = Fault {

@@ -1,7 +1,7 @@
-//! IPClaim: a request for a block, answered in the response that creates it.
+//! IPClaim: a request for a block. The response to its creation contains the allocated block.
 //!
-//! Claim, allocation record and free space change in one decision. The allocation's name follows from the claim's, so
-//! that one read under the head's lock tells whether it is there.
+//! Claim, allocation and free space change in one decision. The allocation's name is derived from the claim's name, so
+//! one read under the head lock shows whether the allocation exists.
 
 mod change;
 mod check;
@@ -40,8 +40,8 @@ use crate::{
     world::World,
 };
 
-/// An allocation of the name that this claim's would have is still there: its block must not be lost track of. As a rule it
-/// was retained from an earlier claim of this name; the name alone, which is a hash, does not prove it.
+/// Returns the error for a claim whose allocation name is already taken. Overwriting that allocation would lose its
+/// block. It was normally retained from an earlier claim of this name, but as the name is a hash, that is not certain.
 fn still_retained(key: &ObjectKey, allocation: &ObjectKey, object: &Object) -> Refusal {
     let detail = format!(
         "IPAllocation \"{}\", whose name this claim's allocation would have, still keeps {}; delete that allocation, or \
@@ -56,13 +56,14 @@ fn still_retained(key: &ObjectKey, allocation: &ObjectKey, object: &Object) -> R
     Refusal::invalid(GROUP, KIND, &key.name, &[fault])
 }
 
-/// The claim says that it has a block, and nothing records it: whatever led there, freeing a block now would be a guess.
+/// Returns the error for a bound claim without its allocation. This is an inconsistency; releasing a block
+/// would be a guess.
 fn lost(key: &ObjectKey, allocation: &ObjectKey) -> Refusal {
-    let message = format!("IPClaim \"{}\" is bound, but no IPAllocation \"{}\" is its own", key.name, allocation.name);
+    let message = format!("IPClaim \"{}\" is bound, but has no IPAllocation \"{}\"", key.name, allocation.name);
     Refusal::new(Reason::InternalError, message).about(GROUP, PLURAL, &key.name)
 }
 
-/// The status of a claim that has its block.
+/// Returns the status of a claim with its block.
 fn bound(object: &Object, pool: &str, allocation: &str, block: Prefix, now: Time) -> Value {
     let mut conditions = Vec::with_capacity(2);
     let message = format!("{block} of IPPool {pool}");
@@ -79,7 +80,7 @@ fn bound(object: &Object, pool: &str, allocation: &str, block: Prefix, now: Time
     condition::status_with(conditions, &status)
 }
 
-/// The answer to the dry run of a claim whose pool is not there.
+/// Returns the dry-run result of a claim whose pool does not exist.
 fn pending(mut object: Object, why: &Refusal, now: Time) -> Decided {
     let status = ClaimStatus {
         phase: ClaimPhase::Pending,
@@ -93,28 +94,28 @@ fn pending(mut object: Object, why: &Refusal, now: Time) -> Decided {
     Decided { object, warnings: vec![choose::absent_warning(why)], ..Decided::default() }
 }
 
-/// Writes into the spec what it leaves out.
+/// Writes default values into the spec.
 fn set_defaults(object: &mut Object) {
     if let Some(spec) = spec::edit(object) {
         spec.entry("reclaimPolicy").or_insert_with(|| "Delete".into());
     }
 }
 
-/// Writes the family of the block into a spec that leaves it to the pool.
+/// Sets `spec.ipFamily` from the block if it is absent.
 fn set_family(object: &mut Object, block: Prefix) {
     if let Some(spec) = spec::edit(object) {
         spec.entry("ipFamily").or_insert_with(|| block.family().to_string().into());
     }
 }
 
-/// What a valid claim asks for.
+/// The decoded request of a valid claim.
 struct Asked {
     source: Source,
     request: Request,
     restored: Option<Restored>,
 }
 
-/// Gives a valid claim its block: the claim with its status, and its allocation.
+/// Allocates a block for a valid claim. Returns the claim with its status, and the write of its allocation.
 fn allocate(
     world: &World,
     key: &ObjectKey,
@@ -148,7 +149,7 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// The kind, with its schema.
+    /// Builds the kind with its schema.
     pub(crate) fn new() -> Self {
         Self { resource: RESOURCE.clone() }
     }
@@ -163,7 +164,7 @@ impl Kind<World> for Claims {
         vec![allocation::key_for(key)]
     }
 
-    /// About the pool that is exhausted, in whose events operators look for it.
+    /// The event refers to the exhausted pool, because operators look for it there.
     fn event_of_refusal(&self, key: &ObjectKey, refusal: &Refusal) -> Option<EventContent> {
         let note = format!("{KIND} {}/{} was refused: {}", key.namespace, key.name, refusal.message);
         Some(EventContent { reason: "ClaimRefused", severity: EventType::Warning, note })

@@ -1,9 +1,8 @@
-//! Conditions, and who may write which part of a status.
+//! Conditions, and validation of writes to the status subresource.
 //!
-//! The service owns every field of a status but the conditions of other types than its own two: those are for
-//! controllers and tools of the users, and survive whatever the service does. A write of a status that carries other
-//! values of what the service owns is refused rather than corrected: a client that holds an outdated status must read
-//! again before it writes.
+//! The service owns every status field except conditions of other types than its own two. Those belong to users'
+//! controllers and tools, and the service preserves them. A status write that changes a field owned by the service is
+//! rejected, not corrected: a client with an outdated status must read the object again first.
 
 use apimachinery::{
     field::{Fault, Path},
@@ -17,40 +16,40 @@ use serde_json::{Map, Value, json};
 
 use crate::spec;
 
-/// The condition that says whether there is a block.
+/// Condition type: the object has a block.
 pub const ALLOCATED: &str = "Allocated";
-/// The condition that says whether the object can be used.
+/// Condition type: the object can be used.
 pub const READY: &str = "Ready";
 
-/// One aspect of an object's state.
+/// One aspect of the state of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// What aspect. Allocated and Ready are set by the service, other types are free for use.
+    /// The type of the condition. Allocated and Ready are set by the service; other types may be used by clients.
     #[serde(rename = "type")]
     pub condition_type: String,
-    /// Whether it holds.
+    /// Whether the condition is met: True, False or Unknown.
     pub status: ConditionStatus,
-    /// The generation of the object that the condition was set for.
+    /// The generation of the object for which the condition was set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// When the status last changed.
+    /// The time at which the status last changed.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub last_transition_time: Time,
-    /// One word on why, for programs.
+    /// A machine-readable reason for the last change, in CamelCase.
     pub reason: String,
-    /// A sentence on why, for people.
+    /// A human-readable message with details.
     pub message: String,
 }
 
-/// Whether a condition holds.
+/// The status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ConditionStatus {
-    /// It holds.
+    /// The condition is met.
     True,
-    /// It does not.
+    /// The condition is not met.
     False,
-    /// Nobody knows.
+    /// It is not known whether the condition is met.
     Unknown,
 }
 
@@ -64,7 +63,7 @@ impl ConditionStatus {
     }
 }
 
-/// Sets the condition of this type among `conditions`. Its transition time moves only with its status.
+/// Sets the condition of this type in `conditions`. `lastTransitionTime` changes only with the status.
 pub(crate) fn set(
     conditions: &mut Vec<Value>,
     condition_type: &str,
@@ -91,7 +90,7 @@ pub(crate) fn set(
     }
 }
 
-/// The conditions of an object that a dry run leaves without a block.
+/// Returns the conditions of an object that a dry run leaves without a block.
 pub(crate) fn pending(why: &Refusal, now: Time) -> Vec<Value> {
     let reason = why.details.causes.first().map_or("PoolNotFound", |cause| cause.reason.as_str());
     let mut conditions = Vec::with_capacity(2);
@@ -101,20 +100,20 @@ pub(crate) fn pending(why: &Refusal, now: Time) -> Vec<Value> {
     conditions
 }
 
-/// A status as JSON, with these conditions: they are moved into it, not copied.
+/// Serializes a status with these conditions, which are moved, not copied.
 pub(crate) fn status_with(conditions: Vec<Value>, status: &impl Serialize) -> Value {
     let mut value = serde_json::to_value(status).expect("a status has only strings for keys");
     value["conditions"] = Value::Array(conditions);
     value
 }
 
-/// The conditions in a stored status, whoever wrote them.
+/// Returns all conditions of a stored status.
 pub(crate) fn in_status(status: &Value) -> Vec<Value> {
     status["conditions"].as_array().cloned().unwrap_or_default()
 }
 
-/// What is wrong with a status that a user wrote through `/status` in place of that of `old`. The block may be spelled in
-/// any way; it is kept in the service's own.
+/// Returns the field errors of a write to `/status` that replaces the status of `old`. `allocatedCIDR` may be spelled
+/// differently; the service's spelling is kept.
 pub(crate) fn check_status_write(old: &Object, new: &mut Object) -> Vec<Fault> {
     let block = |object: &Object| spec::stored_block(object.text("/status/allocatedCIDR"));
     let is_same = block(old).is_some_and(|held| block(new) == Some(held));
@@ -142,7 +141,7 @@ pub(crate) fn check_status_write(old: &Object, new: &mut Object) -> Vec<Fault> {
     faults
 }
 
-/// One fault for each leaf that differs, conditions aside.
+/// Adds a field error for each leaf that differs, except conditions.
 fn compare_owned(path: &Path, old: &Value, new: &Value, faults: &mut Vec<Fault>) {
     let names = |value: &Value| value.as_object().into_iter().flat_map(Map::keys).cloned().collect::<Vec<_>>();
     let mut all = names(old);

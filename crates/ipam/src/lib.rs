@@ -1,9 +1,9 @@
-//! IPPool, IPClaim and IPAllocation: their types, their validation, and what each write changes.
+//! IPPool, IPClaim and IPAllocation: types, validation, and the effects of each write.
 //!
-//! This is the only crate that knows both Kubernetes objects and addresses. It is pure and synchronous: time and ids are
-//! arguments, and the only state is the [`World`], which moves by nothing but `apply`. It deliberately does not read or
-//! write a store, does not know HTTP, and does not repeat what `apimachinery::verbs` does for every kind (names,
-//! finalizers, preconditions, unknown fields).
+//! This is the only crate that depends on both Kubernetes objects and addresses. It is pure and synchronous: time and
+//! ids are arguments, and the only state is the [`World`], which only `apply` changes. It does not access a store or
+//! HTTP, and it does not repeat the checks that `apimachinery::verbs` does for every kind (names, finalizers,
+//! preconditions, unknown fields).
 
 pub mod allocation;
 mod choose;
@@ -29,10 +29,10 @@ pub use world::World;
 pub const GROUP: &str = "ipam.miloapis.com";
 /// The API version of all kinds.
 pub const VERSION: &str = "v1alpha1";
-/// [`GROUP`] and [`VERSION`] as they stand in an object.
+/// [`GROUP`] and [`VERSION`] as in the `apiVersion` of an object.
 pub const API_VERSION: &str = "ipam.miloapis.com/v1alpha1";
 
-/// The three kinds.
+/// Returns the registry of the three kinds.
 pub fn registry() -> Registry<World> {
     Registry::new(vec![
         Box::new(pool::Pools::new()),

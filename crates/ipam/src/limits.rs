@@ -1,22 +1,22 @@
-//! Every limit of what the kinds list, with its unit. Addresses have their own: the lengths of prefixes.
+//! Limits of list fields of the kinds, with their units.
 
-/// The conditions of one object, the service's own two among them.
+/// The maximum number of conditions of one object, including the service's own two.
 ///
 /// Unit: conditions. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
 pub const CONDITIONS_MAX: usize = 100;
-/// The entries of `matchLabels` of one selector.
+/// The maximum number of `matchLabels` entries of one selector.
 ///
 /// Unit: labels. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
 pub const SELECTOR_LABELS_MAX: usize = 100;
-/// The entries of `matchExpressions` of one selector.
+/// The maximum number of `matchExpressions` entries of one selector.
 ///
 /// Unit: requirements. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
 pub const SELECTOR_EXPRESSIONS_MAX: usize = 100;
-/// The values of one requirement of a selector.
+/// The maximum number of values of one selector requirement.
 ///
 /// Unit: values. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
 pub const SELECTOR_VALUES_MAX: usize = 1_000;
-/// The holders that a refused deletion of a pool names; the message says how many more there are.
+/// The maximum number of holders that the error of a rejected pool deletion names; the message counts the others.
 ///
 /// Unit: holders. Test: `crates/ipam/src/tests/pools.rs::a_pool_in_use_stays`.
 pub const HOLDERS_NAMED_MAX: usize = 3;

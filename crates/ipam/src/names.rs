@@ -1,17 +1,17 @@
-//! The names of the kinds.
+//! Names of the kinds and resources.
 
 /// The kind IPPool.
 pub const POOL: &str = "IPPool";
-/// Its plural resource.
+/// The plural resource name of IPPool.
 pub const POOLS: &str = "ippools";
 /// The kind IPClaim.
 pub const CLAIM: &str = "IPClaim";
-/// Its plural resource.
+/// The plural resource name of IPClaim.
 pub const CLAIMS: &str = "ipclaims";
 /// The kind IPAllocation.
 pub const ALLOCATION: &str = "IPAllocation";
-/// Its plural resource.
+/// The plural resource name of IPAllocation.
 pub const ALLOCATIONS: &str = "ipallocations";
-/// The plural resource of a kind that a newer version might add.
+/// The plural resource name of the kind of the feature `newer`.
 #[cfg(feature = "newer")]
 pub const HOLDS: &str = "ipholds";

@@ -1,5 +1,5 @@
-//! What a newer version might add: a value, a field and a kind. Compiled with the feature `newer` alone, for the tests that
-//! run two versions on one database; it is in no build that anyone uses.
+//! A value, a field and a kind that only a newer version of the server knows. Compiled only with the feature `newer`,
+//! for tests that run two versions on one database. Releases do not contain it.
 
 use apimachinery::{
     command::{ObjectKey, Write},
@@ -15,13 +15,13 @@ use crate::{
     world::{World, span_of_hold},
 };
 
-/// A kind whose objects hold a range of a pool's addresses.
+/// A kind whose objects hold a range of addresses of a pool.
 pub(crate) struct Holds {
     resource: Resource,
 }
 
 impl Holds {
-    /// The kind, with its schema.
+    /// Builds the kind with its schema.
     pub(crate) fn new() -> Self {
         let text = json!({"type": "string"});
         let fields = json!({"pool": text, "first": text, "last": text});

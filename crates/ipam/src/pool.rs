@@ -1,4 +1,4 @@
-//! IPPool: a block of addresses to hand out, a root of its own or carved from another pool.
+//! IPPool: a block from which addresses are allocated, either a root pool or carved from a parent pool.
 
 mod check;
 mod events;
@@ -33,7 +33,7 @@ use crate::{
     world::{self, Pool, Standing, World},
 };
 
-/// The fields of the spec that may change; the block in its spelling.
+/// The mutable fields of the spec. Of `cidr` only the spelling may change.
 const MUTABLE: &[&str] = &[
     "allocation",
     "cidr",
@@ -48,7 +48,7 @@ pub(crate) struct Pools {
 }
 
 impl Pools {
-    /// The kind, with its schema.
+    /// Builds the kind with its schema.
     pub(crate) fn new() -> Self {
         Self { resource: RESOURCE.clone() }
     }
@@ -73,7 +73,7 @@ impl Pools {
         Err(Self::invalid(&key.name, &[fault]))
     }
 
-    /// The parent, and the block to carve from it.
+    /// Returns the parent and the block to carve from it.
     fn child<'w>(
         world: &'w World,
         key: &ObjectKey,
@@ -103,14 +103,14 @@ impl Pools {
     }
 }
 
-/// What a valid pool asks for.
+/// The decoded request of a valid pool.
 struct Asked {
     spec: PoolSpec,
     origin: Origin,
     restored: Option<Restored>,
 }
 
-/// Gives a valid pool its block: one of its own, or a part of its parent.
+/// Allocates the block of a valid pool: the root block, or a block of the parent. Returns the pool with its status.
 fn found(
     world: &World,
     key: &ObjectKey,
@@ -143,14 +143,14 @@ fn found(
     Ok(Decided { object, warnings, ..Decided::default() })
 }
 
-/// The answer to the dry run of a child pool whose parent is not there.
+/// Returns the dry-run result of a child pool whose parent does not exist.
 fn pending(mut object: Object, why: &Refusal, now: Time) -> Decided {
     let status = PoolStatus::pending(&object, why, now);
     object.set_field("status", status.to_value());
     Decided { object, warnings: vec![choose::absent_warning(why)], ..Decided::default() }
 }
 
-/// A block may be spelled anew. The warning is of host bits.
+/// Checks that a changed `cidr` names the same block. Returns a warning if it has host bits.
 fn check_cidr_change(old: &Object, new: &Object, block: Prefix, faults: &mut Vec<Fault>) -> Option<String> {
     let (before, after) = (old.text("/spec/cidr"), new.text("/spec/cidr"));
     if before == after {
@@ -254,7 +254,7 @@ impl Kind<World> for Pools {
     }
 }
 
-/// Writes into the spec what it leaves out: the strategy, and the family of a root pool.
+/// Writes default values into the spec: the strategy, and the family of a root pool.
 fn set_defaults(object: &mut Object, root_family: Option<address::Family>) {
     let Some(spec) = spec::edit(object) else {
         return;
@@ -267,12 +267,12 @@ fn set_defaults(object: &mut Object, root_family: Option<address::Family>) {
     }
 }
 
-/// The service has written the status, so it must be able to read it.
+/// Returns the error for a stored pool without `allocatedCIDR`.
 fn unreadable(name: &str) -> Refusal {
-    Refusal::new(Reason::InternalError, format!("IPPool \"{name}\" is stored without the block that it is"))
+    Refusal::new(Reason::InternalError, format!("IPPool \"{name}\" is stored without its block"))
 }
 
-/// The object exists, so the world must know it.
+/// Returns the error for a stored pool that the allocator state does not contain.
 fn unknown(name: &str) -> Refusal {
     Refusal::new(Reason::InternalError, format!("IPPool \"{name}\" is stored, but not in the allocator's state"))
 }

@@ -1,7 +1,6 @@
-//! The block that the body of a create says the object had, as one restored from a backup does.
+//! Warning about the `status.allocatedCIDR` in the body of a create request, for instance from a backup.
 //!
-//! A status is never taken from a body, so the object may be given another block. Nothing is refused for that; the sender is
-//! told.
+//! A create request never sets the status, so the object may get another block. The request succeeds with a warning.
 
 use address::Prefix;
 use apimachinery::field::excerpt;
@@ -9,22 +8,22 @@ use serde_json::Value;
 
 use crate::{choose::Purpose, spec};
 
-/// The `allocatedCIDR` of the status in a body.
+/// The `status.allocatedCIDR` of a request body.
 pub(crate) struct Restored {
-    /// As messages quote it.
+    /// The value, shortened for messages.
     text: String,
     block: Option<Prefix>,
 }
 
 impl Restored {
-    /// What a status says, if it names a block.
+    /// Reads the status of a request body; `None` if it has no `allocatedCIDR`.
     pub(crate) fn of(status: &Value) -> Option<Self> {
         let written = status.get("allocatedCIDR")?;
         let text = written.as_str().filter(|text| !text.is_empty())?;
         Some(Self { text: excerpt(written), block: spec::stored_block(text) })
     }
 
-    /// For the sender, if the object gets another block than the body says.
+    /// Returns the warning if `block`, which was allocated, differs from the body.
     pub(crate) fn warning(&self, purpose: Purpose, block: Prefix) -> Option<String> {
         let field = purpose.block_field();
         (self.block != Some(block)).then(|| {

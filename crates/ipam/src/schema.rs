@@ -1,14 +1,14 @@
-//! From Rust types to the OpenAPI v3 schemas that clients of Kubernetes understand.
+//! Conversion of Rust types to the OpenAPI v3 schemas that Kubernetes clients accept.
 //!
-//! schemars writes JSON Schema; kubectl and the code generators want the structural subset: everything in place, no
-//! `$ref`, no `null`, enumerations as plain `enum`. What is put right here is only form; descriptions come from the types.
-//! The columns of tables are here for the same reason: they are how clients see the kinds.
+//! schemars generates JSON Schema; kubectl and the code generators need structural schemas: everything inline, no
+//! `$ref`, no `null`, enumerations as plain `enum`. Only the form is converted; descriptions come from the types.
+//! Printer column helpers are here as well.
 
 use apimachinery::kind::{Cell, Column};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
-/// The schema of a kind: its `spec` and its `status`.
+/// Returns the schema of a kind with its `spec` and `status`.
 pub(crate) fn of<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::openapi3().with(|settings| {
         settings.inline_subschemas = true;
@@ -19,7 +19,7 @@ pub(crate) fn of<T: JsonSchema>() -> Value {
     schema
 }
 
-/// Puts one schema, and those inside it, into the structural form.
+/// Converts a schema and its subschemas to the structural form.
 fn tidy(schema: &mut Value) {
     let Value::Object(keywords) = schema else {
         return;
@@ -27,7 +27,7 @@ fn tidy(schema: &mut Value) {
     for keyword in ["$schema", "title", "nullable", "default"] {
         keywords.remove(keyword);
     }
-    // What is unknown is pruned, as with custom resources; it is not refused by the schema.
+    // Unknown fields are pruned, as in custom resources; the schema does not reject them.
     if keywords.get("additionalProperties") == Some(&Value::Bool(false)) {
         keywords.remove("additionalProperties");
     }
@@ -47,7 +47,8 @@ fn tidy(schema: &mut Value) {
     }
 }
 
-/// An `Option` of a struct is `anyOf` the struct and `null`: only the struct remains, under the field's own description.
+/// Unwraps the schema of an `Option` of a struct: `anyOf` of the struct and `null` becomes the struct, with the field's
+/// description.
 fn unwrap_option(keywords: &mut Map<String, Value>) {
     let Some(Value::Array(choices)) = keywords.get_mut("anyOf") else {
         return;
@@ -62,7 +63,7 @@ fn unwrap_option(keywords: &mut Map<String, Value>) {
     }
 }
 
-/// Comments are wrapped where the source is narrow; a description is wrapped by who shows it.
+/// Removes the line breaks of doc comments from a description. Paragraph breaks stay.
 fn join_lines(keywords: &mut Map<String, Value>) {
     if let Some(Value::String(description)) = keywords.get_mut("description") {
         let paragraphs = description.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
@@ -70,8 +71,8 @@ fn join_lines(keywords: &mut Map<String, Value>) {
     }
 }
 
-/// An enumeration with comments on its variants is `oneOf` single values: their union remains, the comments as a list
-/// in the description, where `kubectl explain` shows them.
+/// Converts a `oneOf` of documented single values into one `enum`. The variants' comments become a list in the
+/// description, which `kubectl explain` shows.
 fn join_variants(keywords: &mut Map<String, Value>) {
     let Some(Value::Array(variants)) = keywords.remove("oneOf") else {
         return;
@@ -90,7 +91,7 @@ fn join_variants(keywords: &mut Map<String, Value>) {
     keywords.insert("description".to_owned(), lines.join("\n").into());
 }
 
-/// A column of text.
+/// Builds a text column.
 pub(crate) const fn column(name: &'static str, description: &'static str, priority: i32, cell: Cell) -> Column {
     Column { name, column_type: "string", format: "", description, priority, cell }
 }

@@ -1,4 +1,4 @@
-//! What the kinds do alike with their specs: read them, compare them, find faults in lengths and blocks.
+//! Shared functions for specs: reading, comparison, validation of lengths and CIDRs.
 
 use address::{Family, Parsed, Prefix};
 use apimachinery::{
@@ -11,12 +11,12 @@ use serde_json::{Map, Value};
 
 use crate::GROUP;
 
-/// The path of a field of the spec.
+/// Returns the path of a spec field.
 pub(crate) fn path(name: &str) -> Path {
     Path::new("spec").child(name)
 }
 
-/// The spec as its type. A spec that is absent reads as an empty one: what it lacks is then said field by field.
+/// Decodes the spec. An absent spec is decoded as an empty one; validation then reports each missing field.
 pub(crate) fn read<'o, T: Deserialize<'o> + Default>(object: &'o Object) -> Result<T, Refusal> {
     match object.fields.get("spec") {
         None | Some(Value::Null) => Ok(T::default()),
@@ -27,12 +27,12 @@ pub(crate) fn read<'o, T: Deserialize<'o> + Default>(object: &'o Object) -> Resu
     }
 }
 
-/// The spec as JSON, to write defaults into it.
+/// Returns the spec as a JSON map, for writing defaults.
 pub(crate) fn edit(object: &mut Object) -> Option<&mut Map<String, Value>> {
     object.fields.entry("spec").or_insert_with(|| Value::Object(Map::new())).as_object_mut()
 }
 
-/// One fault for each field of the spec that changed and is not among `mutable`.
+/// Returns one field error for each spec field that changed and is not in `mutable`.
 pub(crate) fn immutable_faults(old: &Object, new: &Object, mutable: &[&str]) -> Vec<Fault> {
     let names = |object: &Object| -> Vec<String> {
         object.field("spec").as_object().map(|spec| spec.keys().cloned().collect()).unwrap_or_default()
@@ -45,7 +45,7 @@ pub(crate) fn immutable_faults(old: &Object, new: &Object, mutable: &[&str]) -> 
     all.iter().map(|name| Fault::forbidden(path(name), &format!("spec.{name} is immutable"))).collect()
 }
 
-/// Fields of the spec that the service may have filled in: what an update leaves out keeps its value.
+/// Copies the fields `names` from `old` if `new` omits them. The service may have set them.
 pub(crate) fn keep(old: &Object, new: &mut Object, names: &[&str]) {
     let left_out = names.iter().filter(|name| value(new, name).is_none());
     let kept: Vec<_> = left_out.filter_map(|name| Some(((*name).to_owned(), value(old, name)?.clone()))).collect();
@@ -54,12 +54,12 @@ pub(crate) fn keep(old: &Object, new: &mut Object, names: &[&str]) {
     }
 }
 
-/// A field of the spec, where `""` is as good as absent.
+/// Returns a spec field; `None` if it is absent, null or `""`.
 fn value<'o>(object: &'o Object, name: &str) -> Option<&'o Value> {
     object.field("spec").get(name).filter(|value| !value.is_null() && *value != "")
 }
 
-/// A prefix length as it was written, if it can be one in the family (in any, while the family is unknown).
+/// Validates a prefix length: 1 to 32 or 128, depending on the family. An unknown family allows 128.
 pub(crate) fn check_length(
     path: Path,
     length: Option<i64>,
@@ -82,14 +82,14 @@ pub(crate) fn check_length(
     }
 }
 
-/// A block as it was written.
+/// Parses a CIDR.
 pub(crate) fn check_cidr(path: Path, text: &str, faults: &mut Vec<Fault>) -> Option<Parsed> {
     let parsed = address::parse_cidr(text);
     parsed.map_err(|error| faults.push(Fault::invalid(path, text, &format!("invalid CIDR: {error}")))).ok()
 }
 
-/// A block that the service itself has written into a status. Unlike what people write, it may lie in the part of IPv6
-/// that prints as IPv4-mapped.
+/// Parses a block that the service wrote into a status. Unlike user input, it may be in the IPv6 range that is printed
+/// as IPv4-mapped.
 pub(crate) fn stored_block(text: &str) -> Option<Prefix> {
     let (address, length) = text.split_once('/')?;
     let length = length.parse().ok()?;
@@ -99,8 +99,8 @@ pub(crate) fn stored_block(text: &str) -> Option<Prefix> {
     }
 }
 
-/// Says in the status that it reflects the generation which this change will make the current one. What the service does
-/// about a change of a spec is done in the same transaction.
+/// Sets `observedGeneration` to the generation that this change produces. Pool and claim changes take effect in the
+/// same transaction.
 pub(crate) fn observe_change(old: &Object, new: &mut Object) {
     let generation = old.metadata.generation.unwrap_or(0);
     let changed = old.field("spec") != new.field("spec");
@@ -108,7 +108,7 @@ pub(crate) fn observe_change(old: &Object, new: &mut Object) {
     observe(new, Some(due));
 }
 
-/// Says in the status that it reflects this generation.
+/// Sets `observedGeneration`.
 pub(crate) fn observe(object: &mut Object, generation: Option<i64>) {
     if let Some(status) = object.fields.get_mut("status").and_then(Value::as_object_mut) {
         status.insert("observedGeneration".to_owned(), generation.into());

@@ -1,4 +1,4 @@
-//! The rules of the contract, one by one, and random histories against a slow and obvious model.
+//! Tests of each rule, and property tests against a simple reference model.
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 
 mod allocations;

@@ -1,7 +1,7 @@
-//! The kinds on the wire, a module each, and what they share: families, references, selectors.
+//! Wire types: one module per kind, and the types they share (families, references, selectors).
 //!
-//! Types here are as lenient as JSON needs them to be (any `i64`, empty strings): what a value may be is said by the
-//! kinds, which can name the field in their refusal. Their comments are what `kubectl explain` prints.
+//! The types accept any `i64` and empty strings; validation, which can name the field in its error, is done by the
+//! kinds. `kubectl explain` prints the doc comments.
 
 pub mod allocation;
 pub mod claim;
@@ -42,67 +42,66 @@ impl From<IpFamily> for Family {
     }
 }
 
-/// The name of another object.
+/// A reference to another object by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NameRef {
-    /// The name of the object referred to.
+    /// The name of the referenced object.
     #[serde(default)]
     pub name: String,
 }
 
 impl NameRef {
-    /// A reference to the object of this name.
+    /// Returns a reference to `name`.
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned() }
     }
 }
 
-/// A pool, in the caller's own project or in another.
+/// A reference to an IPPool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolRef {
     /// The name of the IPPool.
     #[serde(default)]
     pub name: String,
-    /// The project that owns the pool. Left out: the caller's own.
+    /// The project that owns the pool. Defaults to the caller's own project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_ref: Option<NameRef>,
 }
 
-/// A label selector over pools, in the caller's own project or in another. It must have at least one label or
-/// requirement.
+/// A label selector for IPPools. At least one of matchLabels and matchExpressions must be set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolSelector {
-    /// Labels that a pool must have, with these values. All of them must match.
+    /// Labels and values that a pool must have. All entries must match.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = SELECTOR_LABELS_MAX))]
     pub match_labels: BTreeMap<String, String>,
-    /// Requirements on labels. All of them must be met.
+    /// Label requirements. All requirements must match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("maxItems" = SELECTOR_EXPRESSIONS_MAX, "x-kubernetes-list-type" = "atomic"))]
     pub match_expressions: Vec<LabelRequirement>,
-    /// The project whose pools are meant. Left out: the caller's own.
+    /// The project whose pools are selected. Defaults to the caller's own project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_ref: Option<NameRef>,
 }
 
-/// One requirement on a label.
+/// A label requirement.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LabelRequirement {
-    /// The label's key.
+    /// The label key.
     #[serde(default)]
     pub key: String,
-    /// How the label relates to the values: In, NotIn, Exists or DoesNotExist.
+    /// The relation of the label to the values: In, NotIn, Exists or DoesNotExist.
     #[serde(default)]
     pub operator: String,
-    /// The values; needed for In and NotIn, forbidden for Exists and DoesNotExist.
+    /// The values. Required for In and NotIn, forbidden for Exists and DoesNotExist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("maxItems" = SELECTOR_VALUES_MAX, "x-kubernetes-list-type" = "atomic"))]
     pub values: Vec<String>,
 }
 
-/// Go clients send a string that was never set as `""`; both mean that the field is absent.
+/// Deserializes an optional string; `""` is absent, because Go clients send `""` for unset strings.
 pub(crate) fn unless_empty<'de, D: Deserializer<'de>>(de: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<String>::deserialize(de)?.filter(|text| !text.is_empty()))
 }

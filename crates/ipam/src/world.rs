@@ -1,8 +1,9 @@
-//! The state that decisions need: every pool with its free space, and which pools' statuses are behind.
+//! The allocator state, on which decisions are based: every pool with its free space, and the pools whose stored status
+//! is out of date.
 //!
-//! Allocations are not here as objects: each is a hole in a free space and one in a counter. Everything in a [`World`] is
-//! determined by the objects that exist and the spans they hold, never by the way there; that is why taking a write back
-//! is applying its reverse, and why a restart reads the same world as the one that ended.
+//! Allocations are not stored as objects: each one is a hole in a pool's free space and a count. A [`World`] depends
+//! only on the existing objects and their spans, not on the order of the writes. A write is therefore undone by
+//! applying its reverse, and a restart rebuilds the same state.
 
 mod held;
 #[cfg(test)]
@@ -41,16 +42,17 @@ use crate::names::{ALLOCATIONS, POOLS};
 #[derive(Debug, Default)]
 pub struct World {
     tenants: BTreeMap<Box<str>, Tenant>,
-    /// The pools whose stored status says something else than their free space: exactly those with `stale` set.
+    /// The pools whose stored status does not match their free space, that is, whose `stale` is set.
     stale: BTreeSet<(Scope, String)>,
 }
 
 /// The pools of one tenant.
 #[derive(Debug, Default)]
 struct Tenant {
-    /// By name: the order in which a selector tries them.
+    /// Sorted by name, because a selector tries pools in that order.
     pools: BTreeMap<String, Pool>,
-    /// The root pools by family and first address. They never overlap, so that a new one can only meet its neighbour.
+    /// The root pools by family and first address. Root pools never overlap, so a new one can only overlap its
+    /// neighbor.
     roots: BTreeMap<(Family, u128), Root>,
 }
 
@@ -61,17 +63,17 @@ struct Root {
 }
 
 impl World {
-    /// The pool of this name.
+    /// Returns the pool of this name.
     pub(crate) fn pool(&self, scope: &Scope, name: &str) -> Option<&Pool> {
         self.tenants.get(scope.as_str())?.pools.get(name)
     }
 
-    /// The pools of a scope, by name.
+    /// Returns the pools of a scope in name order.
     pub(crate) fn pools(&self, scope: &Scope) -> impl Iterator<Item = &Pool> {
         self.tenants.get(scope.as_str()).into_iter().flat_map(|tenant| tenant.pools.values())
     }
 
-    /// Whether a scope has pools of both families. Child pools are of their roots' families.
+    /// True if a scope has pools of both families. Child pools have the family of their root pool.
     pub(crate) fn has_both_families(&self, scope: &Scope) -> bool {
         let Some(tenant) = self.tenants.get(scope.as_str()) else { return false };
         let ends = [tenant.roots.first_key_value(), tenant.roots.last_key_value()];
@@ -79,7 +81,7 @@ impl World {
         first != last
     }
 
-    /// The root pool that has an address in common with `block`, and its name.
+    /// Returns the block and the name of the root pool that overlaps `block`.
     pub(crate) fn root_overlapping(&self, scope: &Scope, block: Prefix) -> Option<(Prefix, &str)> {
         let roots = &self.tenants.get(scope.as_str())?.roots;
         let (_, nearest) = roots.range(..=(block.family(), block.last())).next_back()?;
@@ -149,7 +151,7 @@ impl World {
         Ok((name.to_owned(), blocks_of(pool.block().family(), span.first, span.last)))
     }
 
-    /// Adds a pool of which nothing is taken yet, and says which block it is. Its parent is left alone.
+    /// Adds a pool without allocations and returns its block. Does not update the parent.
     fn insert(&mut self, scope: &Scope, name: &str, object: Arc<Object>) -> Result<Prefix, String> {
         let pool = Pool::new(scope.clone(), object)?;
         let block = pool.free.pool();
@@ -165,7 +167,7 @@ impl World {
         Ok(block)
     }
 
-    /// Removes a pool and says which block it was. Its parent is left alone.
+    /// Removes a pool and returns its block. Does not update the parent.
     fn remove(&mut self, scope: &Scope, name: &str) -> Result<Prefix, String> {
         let missing = || missing(name);
         let tenant = self.tenants.get_mut(scope.as_str()).ok_or_else(missing)?;
@@ -183,7 +185,7 @@ impl World {
         Ok(block)
     }
 
-    /// Changes a pool, and notes whether its status is now behind.
+    /// Changes a pool and updates its `stale` flag.
     fn change(
         &mut self,
         scope: &Scope,
@@ -228,7 +230,7 @@ impl kind::World for World {
             crate::names::HOLDS => self.apply_hold(write),
             _ => Ok(()),
         };
-        applied.expect("a committed write was decided on this world, and the store refuses what overlaps");
+        applied.expect("a committed write was decided on this state, and the store rejects overlaps");
     }
 
     fn moved_by() -> &'static [&'static str] {
@@ -253,15 +255,15 @@ impl kind::World for World {
 
     fn restore_object(&mut self, key: ObjectKey, object: Object) -> Result<(), String> {
         if key.resource != POOLS {
-            return Err(format!("{} are not kept in the world", key.resource));
+            return Err(format!("{} are not part of the allocator state", key.resource));
         }
         self.insert(&key.scope, &key.name, Arc::new(object)).map(|_| ())
     }
 
     fn restore_span(&mut self, span: &Span) -> Result<(), String> {
         let Some(Space::Pool { scope, name }) = Space::parse(&span.space) else {
-            // Root pools are known by their objects; the span only guards them in the store. Spaces of kinds that this
-            // version does not know are theirs alone.
+            // Root pools are restored from their objects; their spans only serve the store's overlap check. Spaces of
+            // kinds that this version does not know are ignored.
             return Ok(());
         };
         let pool = self.tenants.get(scope).and_then(|tenant| tenant.pools.get(name)).ok_or_else(|| missing(name))?;
@@ -269,7 +271,7 @@ impl kind::World for World {
         let take = match span.holder.split('/').next() {
             Some(ALLOCATIONS) => Pool::take_allocation,
             Some(POOLS) => Pool::take_child,
-            // A kind of a newer version. Its spans need not be blocks.
+            // A kind of a newer version. Its spans need not be aligned blocks.
             _ => {
                 let inside = blocks_of(family, span.first, span.last).into_iter().filter(|block| all.contains(*block));
                 return self
@@ -277,7 +279,7 @@ impl kind::World for World {
             }
         };
         let block = block_between(family, span.first, span.last)
-            .ok_or_else(|| format!("{} holds {} to {}, which is no block", span.holder, span.first, span.last))?;
+            .ok_or_else(|| format!("{} holds {} to {}, which is not a block", span.holder, span.first, span.last))?;
         self.change(&scope, name, |pool| take(pool, block))
     }
 
@@ -321,7 +323,7 @@ impl kind::World for World {
     }
 }
 
-/// A count as metrics carry it, to 53 bits.
+/// Converts a count to a float for metrics, with 53 bits of precision.
 fn approximate(count: Count) -> f64 {
     count.to_string().parse().expect("a decimal number reads as a float")
 }

@@ -1,7 +1,7 @@
-//! The socket by which a running server is asked for what no other process can do: a backup of the file that it has open.
+//! The admin socket of a running server. Its only request is a backup of the database file that the server has open.
 //!
-//! It is a Unix socket in the data directory, for the user of the server (and root) alone. A caller sends one request as a line
-//! of JSON; the answer is lines of JSON until the last, which says how it ended. A caller that goes away gives its request up.
+//! It is a Unix socket in the data directory, accessible only to the user of the server and to root. A client sends one request
+//! as a line of JSON; the response is lines of JSON, of which the last states the result. A closed connection cancels its request.
 
 pub mod client;
 mod protocol;

@@ -1,4 +1,4 @@
-//! The command line. Every flag of the server has a twin in the environment, and every limit its unit.
+//! The command line. Every flag of the server can also be set by an environment variable.
 
 #[cfg(test)]
 mod repeated;
@@ -17,19 +17,19 @@ pub use self::{
 };
 use crate::credentials::SubjectName;
 
-/// IP address management with a Kubernetes-style API: a claim is answered with its block.
+/// IP address management with a Kubernetes-style API: creating a claim allocates a block from a pool
 #[derive(Debug, Parser)]
 #[command(name = "ipam", version, arg_required_else_help = true, args_override_self = true)]
 pub struct CommandLine {
-    /// Where the client commands find a server.
+    /// The connection of the client commands to a server.
     #[command(flatten)]
     pub connection: cli::Connection,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the binary can do.
+/// The commands of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server
@@ -37,7 +37,7 @@ pub enum Command {
     /// Work on a store: export, import, migrate, bump-revision, backup, check
     #[command(subcommand)]
     Store(StoreCommand),
-    /// What the client does with a running server.
+    /// A client command, which connects to a running server.
     #[command(flatten)]
     Client(cli::Command),
 }
@@ -45,7 +45,7 @@ pub enum Command {
 /// Flags of `ipam serve`.
 #[derive(Args, Clone, Debug)]
 pub struct Serve {
-    /// Directory for the credentials, admin.kubeconfig and, unless that is in PostgreSQL, the store; made if it is missing
+    /// Directory for the credentials, admin.kubeconfig and, without --postgres-dsn, the database file; created if it does not exist
     #[arg(long, value_name = "DIR", env = "IPAM_DATA_DIR")]
     pub data_dir: PathBuf,
 
@@ -53,44 +53,44 @@ pub struct Serve {
     #[arg(long, value_name = "ADDRESS", env = "IPAM_BIND_ADDRESS", default_value = "127.0.0.1")]
     pub bind_address: IpAddr,
 
-    /// Port for HTTPS; 0 takes any free one, which admin.kubeconfig then names
+    /// Port for HTTPS; 0 selects a free port, which is written to admin.kubeconfig
     #[arg(long, value_name = "PORT", env = "IPAM_SECURE_PORT", default_value_t = 6443)]
     pub secure_port: u16,
 
-    /// A database for many servers.
+    /// The PostgreSQL database.
     #[command(flatten)]
     pub postgres: Postgres,
 
-    /// What the server shows to its clients.
+    /// The serving certificates.
     #[command(flatten)]
     pub certificates: Certificates,
 
-    /// Whom the server knows.
+    /// The authentication of users.
     #[command(flatten)]
     pub users: Users,
 
-    /// How and what to log.
+    /// The log format and level.
     #[command(flatten)]
     pub logging: Logging,
 
-    /// How the server goes down.
+    /// The shutdown delays.
     #[command(flatten)]
     pub shutdown: Shutdown,
 
-    /// What the server takes on at once.
+    /// The limits of the server.
     #[command(flatten)]
     pub limits: Limits,
 }
 
-/// Flags for the certificates that the server shows.
+/// Flags for the certificates that the server presents to clients.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Certificates")]
 pub struct Certificates {
-    /// A PEM file of a certificate and what leads to its authority, for clients that ask for a name in it or for none of the server's own; read again when it changes
+    /// PEM file of the serving certificate and its intermediate certificates; the server's own certificate is used only for its own names; reloaded when it changes
     #[arg(long = "tls-cert-file", value_name = "FILE", env = "IPAM_TLS_CERT_FILE", requires = "key")]
     pub certificate: Option<PathBuf>,
 
-    /// A PEM file of its key; read again when it changes
+    /// PEM file of the private key for --tls-cert-file; reloaded when it changes
     #[arg(
         long = "tls-private-key-file",
         id = "key",
@@ -100,82 +100,82 @@ pub struct Certificates {
     )]
     pub key: Option<PathBuf>,
 
-    /// More DNS names and addresses for the certificate that the server makes for itself, separated by commas
+    /// Additional DNS names and IP addresses for the certificate that the server generates, separated by commas
     #[arg(long = "tls-san", value_name = "NAMES", env = "IPAM_TLS_SAN", value_delimiter = ',')]
     pub names: Vec<SubjectName>,
 }
 
-/// Flags for users beside the administrator. What they may do is said by roles and bindings.
+/// Flags for users in addition to the administrator. Roles and bindings grant their permissions.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Users")]
 pub struct Users {
-    /// A CSV file of bearer tokens and whose they are: token,user,uid,"group1,group2"; read again when it changes
+    /// CSV file of bearer tokens, one per line: token,user,uid,"group1,group2"; reloaded when it changes
     #[arg(long = "token-auth-file", value_name = "FILE", env = "IPAM_TOKEN_AUTH_FILE")]
     pub tokens: Option<PathBuf>,
 
-    /// A PEM file of authorities, beside the server's own, whose client certificates say who asks (CN: user, O: groups); read again when it changes
+    /// PEM file of certificate authorities for client certificates, in addition to the server's own (CN: user, O: groups); reloaded when it changes
     #[arg(long = "client-ca-file", value_name = "FILE", env = "IPAM_CLIENT_CA_FILE")]
     pub authorities: Option<PathBuf>,
 }
 
-/// Flags for the log, which goes to standard error.
+/// Flags for the log, which is written to standard error.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logging")]
 pub struct Logging {
-    /// Lines of text or of JSON; auto is text on a terminal
+    /// Format of log lines; auto is text on a terminal and JSON otherwise
     #[arg(long = "log-format", value_enum, value_name = "FORMAT", env = "IPAM_LOG_FORMAT", default_value_t = LogFormat::Auto)]
     pub format: LogFormat,
 
-    /// The least important level to log, also by module: "info,apiserver=debug"
+    /// Lowest level to log: error, warn, info, debug or trace, also per module as in "info,apiserver=debug"
     #[arg(long = "log-level", value_name = "FILTER", env = "IPAM_LOG", default_value = "info", value_parser = log_filter)]
     pub level: String,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// Text on a terminal, JSON otherwise.
     Auto,
-    /// For people.
+    /// Lines of text.
     Text,
-    /// For machines.
+    /// One JSON object per line.
     Json,
 }
 
-/// Flags for the end of the server. Durations are numbers with `ms`, `s`, `m` or `h`; a bare number is seconds.
+/// Flags for the shutdown. Durations are numbers with `ms`, `s`, `m` or `h`; a number without a unit is in seconds.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Shutdown")]
 pub struct Shutdown {
-    /// Time between saying not ready and refusing connections, for load balancers to notice: "15s"
+    /// Time between reporting not ready and refusing connections, so that load balancers can react, as in "15s"
     #[arg(long = "shutdown-delay", value_name = "DURATION", env = "IPAM_SHUTDOWN_DELAY", default_value = "0s", value_parser = duration)]
     pub delay: Duration,
 
-    /// Time for running requests to finish before they are cut off
+    /// Time that requests in progress have to finish before their connections are closed
     #[arg(long = "drain-timeout", value_name = "DURATION", env = "IPAM_DRAIN_TIMEOUT", default_value = "60s", value_parser = duration)]
     pub drain: Duration,
 }
 
-/// Flags for what the server takes on at once.
+/// Flags for the limits of the server.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Reading requests under way at once, watches not counted; one more is answered with 429
+    /// Concurrent read requests, not counting watches; further ones get 429
     #[arg(long = "max-requests-inflight", value_name = "REQUESTS", env = "IPAM_MAX_REQUESTS_INFLIGHT", default_value_t = limits::READ_REQUESTS_MAX, value_parser = at_least_one)]
     pub requests_inflight: usize,
 
-    /// Writing requests under way at once; one more is answered with 429
+    /// Concurrent write requests; further ones get 429
     #[arg(long = "max-mutating-requests-inflight", value_name = "REQUESTS", env = "IPAM_MAX_MUTATING_REQUESTS_INFLIGHT", default_value_t = limits::MUTATING_REQUESTS_MAX, value_parser = at_least_one)]
     pub mutating_requests_inflight: usize,
 
-    /// Open connections; one more is closed at once
+    /// Open connections; further ones are closed immediately
     #[arg(long = "max-connections", id = "open_connections", value_name = "CONNECTIONS", env = "IPAM_MAX_CONNECTIONS", default_value_t = limits::CONNECTIONS_MAX, value_parser = at_least_one)]
     pub connections: usize,
 
-    /// Requests and watches at once on one HTTP/2 connection; a client that needs more opens another connection
+    /// Concurrent requests and watches on one HTTP/2 connection; a client that needs more opens another connection
     #[arg(long = "http2-max-streams-per-connection", value_name = "STREAMS", env = "IPAM_HTTP2_MAX_STREAMS_PER_CONNECTION", default_value_t = limits::HTTP2_STREAMS_MAX, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub http2_streams: u32,
 
-    /// The longest request body, in bytes or with Ki, Mi or Gi; a longer one is answered with 413
+    /// Maximum size of a request body, in bytes or with Ki, Mi or Gi; a larger one gets 413
     #[arg(long = "max-body", value_name = "BYTES", env = "IPAM_MAX_BODY", default_value = "3Mi", value_parser = bytes)]
     pub body_bytes: usize,
 }

@@ -1,10 +1,10 @@
-//! The credentials that a server makes for itself, in `DIR/pki`: an authority, a certificate to serve with, and one for the
-//! administrator.
+//! The credentials that a server generates in `DIR/pki`: a certificate authority, a serving certificate, and a client
+//! certificate of the administrator.
 //!
-//! Every file is written whole or not at all, each key before its certificate, so a start that was cut off at any point
-//! leaves a state that the next start completes. An authority that exists is never replaced: clients trust it. Keys are
-//! kept when a certificate is renewed; whoever wants a new key removes the old one. Certificates are renewed at start and
-//! while the server runs. Certificates of other authorities are not managed here.
+//! Every file is written atomically, and each key before its certificate, so that the next start completes the files of an
+//! interrupted start. An existing authority is never replaced, because clients trust it. A renewed certificate keeps its key; to
+//! get a new key, delete the key file. Certificates are renewed at start and while the server runs. Certificates of other
+//! authorities are not managed here.
 
 mod key;
 
@@ -27,35 +27,35 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName};
 use self::key::Key;
 use crate::files;
 
-/// Where the credentials stand in the data directory.
+/// The directory of the credentials in the data directory.
 pub const DIRECTORY_NAME: &str = "pki";
 
 const AUTHORITY_LIFETIME: Duration = Duration::days(3_652);
 const CERTIFICATE_LIFETIME: Duration = Duration::days(365);
-/// A certificate that is this close to its end is renewed.
+/// A certificate is renewed if it expires within this time.
 const RENEWAL_BEFORE_END: Duration = Duration::days(30);
-/// A certificate that is this close to its end should have been replaced.
+/// A certificate that expires within this time is logged, unless its lifetime is shorter than five times this.
 const WARNING_BEFORE_END: Duration = Duration::days(14);
-/// Certificates are valid from a little before they were made, for clients whose clock is behind.
+/// Certificates are valid from this long before their creation, for clients whose clock is slow.
 const CLOCK_SKEW: Duration = Duration::hours(1);
 const SERIAL_NUMBER_BYTES: usize = 16;
 
-/// What TLS and the administrator's kubeconfig need.
+/// The credentials for TLS and for the administrator's kubeconfig.
 pub struct Credentials {
-    /// The authority's certificate.
+    /// The authority's certificate, as PEM.
     pub ca_pem: String,
-    /// The same, for rustls.
+    /// The authority's certificate, as DER.
     pub ca_der: CertificateDer<'static>,
-    /// The certificate to serve with; its authority is not part of the chain.
+    /// The serving certificate; the chain does not contain the authority.
     pub serving: ServingCertificate,
-    /// The certificate of user `admin` in group `system:masters`.
+    /// The client certificate of user `admin` in group `system:masters`.
     pub admin_cert_pem: String,
-    /// Its key.
+    /// The key of `admin_cert_pem`.
     pub admin_key_pem: String,
 }
 
-/// The name in the server's own certificate that no other certificate carries. The administrator's kubeconfig asks for it
-/// where the server has a certificate from elsewhere as well.
+/// A DNS name that only the generated serving certificate contains. The administrator's kubeconfig sends it as the TLS server name
+/// if the server also has a certificate from a file.
 pub const OWN_NAME: &str = "self.ipam.invalid";
 
 /// The names and addresses under which clients may reach the server.
@@ -66,8 +66,8 @@ pub struct ServingNames {
 }
 
 impl ServingNames {
-    /// The loopback names, those of a Service `ipam` in namespace `default`, the machine's name, the address that the
-    /// server binds, and what the operator adds.
+    /// Collects the loopback names and addresses, the names of a Service `ipam` in namespace `default`, the machine's name, the
+    /// address that the server binds, and `others`.
     pub fn new(bind: IpAddr, hostname: Option<&str>, others: &[SubjectName]) -> Self {
         let fixed =
             ["localhost", "ipam", "ipam.default", "ipam.default.svc", "ipam.default.svc.cluster.local", OWN_NAME];
@@ -116,14 +116,14 @@ impl FromStr for SubjectName {
     }
 }
 
-/// The machine's name, if it has one.
+/// Returns the machine's name, or `None` if it is empty or not UTF-8.
 pub fn hostname() -> Option<String> {
     let name = rustix::system::uname().nodename().to_str().ok()?.to_owned();
     Some(name).filter(|name| !name.is_empty())
 }
 
-/// Makes what is missing, renews what ends soon, and reads the rest. The data directory must belong to this process alone
-/// while this runs.
+/// Creates missing credentials, renews expiring certificates, and returns all credentials. The caller must hold the lock of the
+/// data directory.
 pub fn ensure(data_dir: &Path, names: &ServingNames, now: OffsetDateTime) -> anyhow::Result<Credentials> {
     let directory = data_dir.join(DIRECTORY_NAME);
     files::create_private_dir(&directory)?;
@@ -132,8 +132,8 @@ pub fn ensure(data_dir: &Path, names: &ServingNames, now: OffsetDateTime) -> any
     signed_by(&authority, &directory, names, now)
 }
 
-/// Renews what ends soon, while the server runs, and reads the rest. The authority must still be the one of `present`: its
-/// clients trust no other.
+/// Renews expiring certificates of a running server, and returns all credentials. It is an error if the authority is not the one
+/// of `present`, because clients trust only that one.
 pub fn renew(
     data_dir: &Path,
     names: &ServingNames,
@@ -151,20 +151,20 @@ pub fn renew(
     signed_by(&Authority::existing(pem, place, now)?, &directory, names, now)
 }
 
-/// When the first certificate of these is due to be renewed.
+/// Returns the time of the next renewal: of the serving certificate or the administrator's, whichever is earlier.
 pub fn due(credentials: &Credentials) -> anyhow::Result<OffsetDateTime> {
     let serving = credentials.serving.chain.first().context("the chain is empty").and_then(end)?;
     let admin = end(&read_certificate(&credentials.admin_cert_pem)?)?;
     Ok(serving.min(admin) - RENEWAL_BEFORE_END)
 }
 
-/// The end of a certificate's validity.
+/// Returns the end of a certificate's validity.
 pub fn end(der: &CertificateDer<'_>) -> anyhow::Result<OffsetDateTime> {
     not_after(&parse(der)?)
 }
 
-/// The end of a certificate that is in the last fifth of its life, and in the last two weeks: one that is replaced regularly has
-/// been replaced by then.
+/// Returns the end of a certificate's validity if at most a fifth of its lifetime and at most two weeks remain. A certificate that
+/// is replaced regularly has been replaced by then.
 pub fn end_if_soon(der: &CertificateDer<'_>, now: OffsetDateTime) -> anyhow::Result<Option<OffsetDateTime>> {
     let parsed = parse(der)?;
     let (start, end) = (not_before(&parsed)?, not_after(&parsed)?);
@@ -173,7 +173,7 @@ pub fn end_if_soon(der: &CertificateDer<'_>, now: OffsetDateTime) -> anyhow::Res
     Ok((end - last <= now).then_some(end))
 }
 
-/// What this authority has signed, or signs now.
+/// Returns the credentials that `authority` signed; creates or renews them if necessary.
 fn signed_by(
     authority: &Authority,
     directory: &Path,
@@ -194,7 +194,7 @@ fn signed_by(
     })
 }
 
-/// The two files of one certificate.
+/// The paths of a certificate and its key.
 struct Place {
     certificate: PathBuf,
     key: PathBuf,
@@ -217,7 +217,7 @@ impl Place {
             return Ok(None);
         };
         if files::restrict(&self.key)? {
-            tracing::warn!(path = %self.key.display(), "a private key was open to others; its mode is 0600 now");
+            tracing::warn!(path = %self.key.display(), "a private key was accessible to other users; its mode is 0600 now");
         }
         let text = String::from_utf8(contents).with_context(|| not_a("private key", &self.key))?;
         Ok(Some(Key::from_pem(&text).with_context(|| not_a("private key", &self.key))?))
@@ -233,8 +233,7 @@ impl Place {
     }
 }
 
-/// The certificate that clients trust, and the key that signs with it. The key may be kept elsewhere as long as nothing
-/// has to be signed.
+/// The certificate authority. Its key may be absent as long as no certificate has to be signed.
 struct Authority {
     pem: String,
     der: CertificateDer<'static>,
@@ -281,7 +280,7 @@ impl Authority {
     }
 }
 
-/// What a certificate is for.
+/// The subject, usage and names of a certificate.
 struct Profile {
     subject: Vec<(DnType, &'static str)>,
     usage: ExtendedKeyUsagePurpose,
@@ -339,14 +338,14 @@ fn reason_to_renew(
         return Some("it cannot be parsed");
     };
     if !belongs(key, &parsed) {
-        return Some("it is not the key's");
+        return Some("it does not match its key");
     }
     if parsed.verify_signature(Some(parent.public_key())).is_err() {
         return Some("another authority signed it");
     }
     match (not_before(&parsed), not_after(&parsed)) {
         (Ok(start), Ok(end)) if start <= now && now + RENEWAL_BEFORE_END < end => {}
-        _ => return Some("it ends soon, has ended or has not begun"),
+        _ => return Some("it expires soon, has expired or is not valid yet"),
     }
     (!carries(&parsed, &profile.names)).then_some("it lacks a name or an address of this server")
 }
@@ -381,7 +380,7 @@ fn params(
     for (part, value) in subject {
         params.distinguished_name.push(part, value);
     }
-    // A serial number derived from the key would come again when a certificate is renewed.
+    // Not derived from the key (rcgen's default), because a renewed certificate keeps its key.
     params.serial_number = Some(serial_number()?.to_vec().into());
     (params.not_before, params.not_after) = (now - CLOCK_SKEW, now + lifetime);
     Ok(params)
@@ -389,7 +388,7 @@ fn params(
 
 fn serial_number() -> anyhow::Result<[u8; SERIAL_NUMBER_BYTES]> {
     let mut bytes = [0; SERIAL_NUMBER_BYTES];
-    getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
+    getrandom::fill(&mut bytes).context("the system returned no random bytes")?;
     // Positive, and always of the same length.
     bytes[0] = bytes[0] & 0x7f | 0x40;
     Ok(bytes)

@@ -1,6 +1,6 @@
-//! The store that the flags name: a file in the data directory, or a PostgreSQL database. Nothing beyond this file knows which.
+//! Opens the store that the flags select: a file in the data directory, or a PostgreSQL database.
 //!
-//! A connection string holds a password, and what a parser says of a string may quote it: neither goes any further from here.
+//! A connection string may contain a password, and a parser error may quote it. Neither appears in errors of this module.
 
 use std::{path::Path, sync::Arc};
 
@@ -17,29 +17,29 @@ use crate::{
 /// The name of the database file in the data directory.
 pub const FILE: &str = "ipam.db";
 
-/// How the parser of connection strings begins to say which parameter it does not know.
+/// The part of the parser's error message that precedes the name of an unknown parameter.
 const UNKNOWN_PARAMETER: &str = "unknown option";
 
 /// The store of a server.
 pub struct Opened {
-    /// What it serves.
+    /// The store.
     pub store: Arc<dyn Store>,
-    /// The same, if it is a file.
+    /// The same store, if it is a SQLite file.
     pub file: Option<Arc<SqliteStore>>,
 }
 
-/// What a store is read from.
+/// A store or backup that is opened for reading.
 pub enum Reading {
-    /// A file that this process has open.
+    /// The SQLite file of a data directory.
     File(SqliteStore),
-    /// A file that is only looked at.
+    /// A backup file, opened read-only.
     Backup(DetachedFile),
-    /// A database.
+    /// A PostgreSQL database.
     Database(Arc<dyn Store>),
 }
 
 impl Reading {
-    /// Everything that is in it.
+    /// Returns a snapshot of the whole store.
     pub async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
         match self {
             Self::File(store) => store.snapshot().await,
@@ -48,7 +48,7 @@ impl Reading {
         }
     }
 
-    /// How many objects there are at a revision, if that can be told.
+    /// Returns the number of objects at a revision, or `None` if the source cannot count them.
     pub async fn count(&self, at: Revision) -> Option<u64> {
         let store: &dyn Store = match self {
             Self::File(store) => store,
@@ -58,7 +58,7 @@ impl Reading {
         store.count("", None, at, usize::MAX).await.ok().and_then(|total| u64::try_from(total).ok())
     }
 
-    /// What SQLite finds wrong in the file; `None` if it is none.
+    /// Returns the problems that SQLite's integrity check reports; `None` for PostgreSQL.
     pub async fn integrity(&self) -> Result<Option<Vec<String>>, Error> {
         match self {
             Self::File(store) => store.integrity().await.map(Some),
@@ -68,7 +68,7 @@ impl Reading {
     }
 }
 
-/// The store of a server.
+/// Opens the store of a server.
 pub async fn open(options: &Serve) -> anyhow::Result<Opened> {
     let file = options.data_dir.join(FILE);
     let Some(dsn) = &options.postgres.dsn else {
@@ -76,7 +76,7 @@ pub async fn open(options: &Serve) -> anyhow::Result<Opened> {
         return Ok(Opened { store: Arc::<SqliteStore>::clone(&file), file: Some(file) });
     };
     if file.exists() {
-        tracing::warn!(file = %file.display(), "the store is in PostgreSQL: the file that is here is left as it is");
+        tracing::warn!(file = %file.display(), "the store is in PostgreSQL: the database file in the data directory is not used");
     }
     let listen_dsn = options.postgres.listen_dsn.as_ref().map(|dsn| dsn.expose().to_owned());
     let connections = options.postgres.connections;
@@ -84,7 +84,7 @@ pub async fn open(options: &Serve) -> anyhow::Result<Opened> {
     Ok(Opened { store: open_postgres(options).await?, file: None })
 }
 
-/// A store that is there already.
+/// Opens a store that must exist.
 pub async fn open_existing(place: &Place) -> anyhow::Result<Arc<dyn Store>> {
     match &place.data_dir {
         Some(directory) => Ok(Arc::new(open_file_in(directory)?)),
@@ -92,7 +92,7 @@ pub async fn open_existing(place: &Place) -> anyhow::Result<Arc<dyn Store>> {
     }
 }
 
-/// The file in a data directory, which must be there already.
+/// Opens the database file in a data directory, which must exist.
 pub fn open_file_in(directory: &Path) -> anyhow::Result<SqliteStore> {
     let file = directory.join(FILE);
     if !file.exists() {
@@ -101,13 +101,13 @@ pub fn open_file_in(directory: &Path) -> anyhow::Result<SqliteStore> {
     open_file(&file)
 }
 
-/// A store, or a backup of one, to be read.
+/// Opens a store or a backup for reading.
 pub async fn open_source(source: &Source) -> anyhow::Result<Reading> {
     match (&source.data_dir, &source.backup, &source.dsn) {
         (Some(directory), ..) => {
             let opened = open_file_in(directory).map_err(|error| {
                 let is_held = matches!(error.downcast_ref(), Some(store_sqlite::OpenError::Held { .. }));
-                let hint = "a server has the store: `ipam store backup` copies it, and --backup names the copy";
+                let hint = "a running server uses the store: copy it with `ipam store backup`, and pass the copy with --backup";
                 if is_held { error.context(hint) } else { error }
             });
             Ok(Reading::File(opened?))
@@ -118,11 +118,12 @@ pub async fn open_source(source: &Source) -> anyhow::Result<Reading> {
             Ok(Reading::Backup(opened))
         }
         (None, None, Some(dsn)) => Ok(Reading::Database(open_postgres(Options::new(dsn.expose())).await?)),
-        (None, None, None) => bail!("none of --data-dir, --postgres-dsn and --backup says where the store is"),
+        (None, None, None) => bail!("one of --data-dir, --postgres-dsn and --backup is required"),
     }
 }
 
-/// A store that may have to be made. A schema is made by `ipam store migrate up` alone.
+/// Opens a store, and creates a database file that does not exist. The schema of a PostgreSQL database must exist: it is created
+/// by `ipam store migrate up`.
 pub async fn open_or_make(place: &Place) -> anyhow::Result<Arc<dyn Store>> {
     match (&place.data_dir, &place.dsn) {
         (Some(directory), _) => {
@@ -130,18 +131,18 @@ pub async fn open_or_make(place: &Place) -> anyhow::Result<Arc<dyn Store>> {
             Ok(Arc::new(open_file(&directory.join(FILE))?))
         }
         (None, Some(dsn)) => open_postgres(Options::new(dsn.expose())).await,
-        (None, None) => bail!("neither --data-dir nor --postgres-dsn says where the store is"),
+        (None, None) => bail!("--data-dir or --postgres-dsn is required"),
     }
 }
 
-/// What went wrong with a database, without its connection string.
+/// Converts an error of opening a database, without parts of its connection string.
 pub fn explain(error: OpenError) -> anyhow::Error {
     let OpenError::Dsn(reason) = error else { return error.into() };
-    // What looks like the name of a parameter may be the rest of a password with a space in it.
-    let reason = if reason.contains(UNKNOWN_PARAMETER) { "it has a parameter that is not known" } else { &reason };
+    // The name of an unknown parameter may be part of a password that contains a space.
+    let reason = if reason.contains(UNKNOWN_PARAMETER) { "it has an unknown parameter" } else { &reason };
     anyhow!(
-        "--postgres-dsn (POSTGRES_DSN) or --postgres-listen-dsn (IPAM_POSTGRES_LISTEN_DSN) is no connection string that can be \
-         used: {reason}. Such a string is postgres://user:password@host:port/database, or pairs such as host=... user=... dbname=..."
+        "--postgres-dsn (POSTGRES_DSN) or --postgres-listen-dsn (IPAM_POSTGRES_LISTEN_DSN) is not a valid connection string: \
+         {reason}. Use postgres://user:password@host:port/database, or pairs such as host=... user=... dbname=..."
     )
 }
 

@@ -1,16 +1,16 @@
-//! How many files this process may have open, which bounds its connections.
+//! The limit of open files of this process, which bounds its connections.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::limits::DESCRIPTORS_RESERVED;
 
-/// Takes all the descriptors that the process may have, and answers for how many of `wanted` connections they are enough.
+/// Raises the soft limit of open files to the hard limit, and returns how many of `wanted` connections fit into it.
 ///
-/// Shells and service managers give 1,024 and let a process that knows what it does have more.
+/// The usual soft limit is 1,024, which processes that do not use `select(2)` may raise.
 pub fn for_connections(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        // What cannot be raised stays as it is.
+        // On failure the limit is unchanged.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     }
     let open_max =
@@ -27,7 +27,8 @@ pub fn for_connections(wanted: usize) -> usize {
     connections
 }
 
-/// A process that may open very few files keeps half of them for itself.
+/// Returns the number of connections: `open_max` less `DESCRIPTORS_RESERVED`, but at least half of `open_max`, and at most
+/// `wanted`.
 fn enough(open_max: usize, wanted: usize) -> usize {
     wanted.min(open_max.saturating_sub(DESCRIPTORS_RESERVED).max(open_max / 2))
 }

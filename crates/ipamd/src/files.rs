@@ -1,4 +1,4 @@
-//! Files that hold secrets: written whole or not at all, and readable by their owner only.
+//! Files that contain secrets: written atomically, and readable only by their owner.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions, TryLockError},
@@ -9,16 +9,16 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-/// The file of a directory's lock.
+/// The name of a directory's lock file.
 const LOCK: &str = "ipam.lock";
 
-/// Makes `path` hold exactly `contents`, with mode 0600. Whenever the process or the machine stops, the file is either the
-/// old one or the new one. Two processes must not write the same file at once.
+/// Replaces the file `path` with `contents` and mode 0600. After a crash of the process or the machine the file is either the old
+/// one or the new one. Two processes must not write the same file concurrently.
 pub fn write_private(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
     replace(path, contents).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The contents of a file, `None` when there is none.
+/// Returns the contents of a file, or `None` if it does not exist.
 pub fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(contents) => Ok(Some(contents)),
@@ -27,14 +27,14 @@ pub fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Makes the directory with mode 0700 if it is missing, its parents too.
+/// Creates the directory and its missing parents with mode 0700.
 pub fn create_private_dir(path: &Path) -> anyhow::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true).mode(0o700);
     builder.create(path).with_context(|| format!("cannot create the directory {}", path.display()))
 }
 
-/// Takes a directory for this process alone, as long as the file that is given back stays open.
+/// Locks a directory for this process, as long as the returned file is open.
 pub fn lock_dir(path: &Path) -> anyhow::Result<File> {
     let lock = path.join(LOCK);
     let mut options = OpenOptions::new();
@@ -43,15 +43,15 @@ pub fn lock_dir(path: &Path) -> anyhow::Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => bail!(
-            "the directory {} is in use: another ipam process holds it; stop that one or name another directory",
+            "the directory {} is in use: another ipam process holds it; stop that process or use another directory",
             path.display()
         ),
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", lock.display())),
     }
 }
 
-/// Takes every access away from everybody but the owner. A copy from a backup is often too open. Answers whether
-/// something had to be changed.
+/// Removes the permissions of group and others, which a file that was restored from a backup may have. Returns true if the mode
+/// was changed.
 pub fn restrict(path: &Path) -> anyhow::Result<bool> {
     let context = || format!("cannot restrict the access to {}", path.display());
     let mode = fs::metadata(path).with_context(context)?.permissions().mode();
@@ -65,7 +65,7 @@ pub fn restrict(path: &Path) -> anyhow::Result<bool> {
 
 fn replace(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
     let (directory, temporary) = neighbours(path)?;
-    // What an interrupted writer left may have another mode, so it is never opened again.
+    // The file of an interrupted write may have another mode, so it is not reused.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
@@ -74,13 +74,13 @@ fn replace(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
     file.write_all(contents)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
-    // The rename is only durable once the directory is.
+    // The rename is durable only after the directory is synced.
     File::open(directory)?.sync_all()?;
     Ok(())
 }
 
-/// The directory of a file, and the file beside it that is written first. Its name is fixed, so that an interrupted
-/// start leaves at most one.
+/// Returns the directory of a file, and the path of its temporary file. The name is fixed, so that interrupted writes leave at
+/// most one.
 fn neighbours(path: &Path) -> anyhow::Result<(&Path, PathBuf)> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         bail!("this is not the path of a file")

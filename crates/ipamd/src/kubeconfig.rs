@@ -1,4 +1,4 @@
-//! The kubeconfig of the administrator: with it plain kubectl, and every other client, finds and trusts this server.
+//! The kubeconfig of the administrator, for kubectl and other Kubernetes clients.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -9,13 +9,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{credentials::Credentials, files};
 
-/// Its name in the data directory.
+/// The name of the kubeconfig in the data directory.
 pub const FILE_NAME: &str = "admin.kubeconfig";
 
-/// Writes it into the data directory for a server that listens on `listening`, and answers its path. It is written anew
-/// at every start: the port may be another one.
+/// Writes the kubeconfig for a server that listens on `listening`, and returns its path. The server writes it at every start,
+/// because the port may change.
 ///
-/// `server_name` is the name to ask for in the handshake, where that is not the host of the URL.
+/// `server_name` is the TLS server name, if it differs from the host of the URL.
 pub fn write(
     data_dir: &Path,
     listening: SocketAddr,
@@ -27,7 +27,7 @@ pub fn write(
     Ok(path)
 }
 
-/// The URL under which a client on this machine reaches a server that listens on `listening`.
+/// Returns the URL for clients on this machine of a server that listens on `listening`.
 pub fn server_url(listening: SocketAddr) -> String {
     let address = match listening.ip() {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -37,7 +37,7 @@ pub fn server_url(listening: SocketAddr) -> String {
     format!("https://{}", SocketAddr::new(address, listening.port()))
 }
 
-/// Everything in it is base64, a URL or a fixed word, so nothing needs quoting.
+/// Returns the kubeconfig as YAML. All values are base64, URLs or fixed words, so no quoting is needed.
 fn text(listening: SocketAddr, credentials: &Credentials, server_name: Option<&str>) -> String {
     let server_name = server_name.map(|name| format!("\n    tls-server-name: {name}")).unwrap_or_default();
     format!(

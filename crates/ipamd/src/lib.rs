@@ -1,5 +1,5 @@
-//! The ipam binary in its parts: configuration, credentials, logging, wiring and signals. What a request means is decided
-//! elsewhere; here stands only what a process needs to come up, to be found and to go down.
+//! The modules of the `ipam` program: configuration, credentials, logging, start, shutdown and the `ipam store` commands. Requests
+//! are handled in the crates `apiserver` and `ipam`.
 
 pub mod admin;
 pub mod config;

@@ -1,8 +1,7 @@
-//! Logs go to standard error: lines for a human on a terminal, JSON for everything else. Standard output belongs to the
-//! answers of the client commands.
+//! Logging to standard error: text on a terminal, JSON otherwise. Standard output is reserved for the output of client commands.
 //!
-//! What happens to the lines is no concern of the service. A thread of its own writes them; when it cannot keep up, or the other
-//! end takes none (a full disk, a closed pipe, a pipe that is not read), lines are lost and counted.
+//! A separate thread writes the lines, so that logging never blocks the server. Lines are dropped and counted if the thread cannot
+//! keep up or a write fails or blocks (a full disk, a closed pipe, a pipe that is not read).
 
 use std::{
     fs::File,
@@ -26,13 +25,13 @@ use crate::{
     limits::{ERROR_PRINT_TIMEOUT, LOG_LINES_MAX},
 };
 
-/// The thread that writes, for the end of the process: there is one log, as there is one place to send events to.
+/// The guard of the writer thread, kept here so that [`end`] can flush the log before the process exits. A process has one log.
 static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 
-/// The log. Dropping it ends it.
-#[must_use = "lines that wait are written when it is dropped"]
+/// The log. Dropping it writes queued lines and ends logging.
+#[must_use = "queued lines are written when it is dropped"]
 pub struct Log {
-    /// Which lines were lost so far.
+    /// The counter of lost lines.
     pub lost: LostLines,
 }
 
@@ -42,29 +41,28 @@ impl Drop for Log {
     }
 }
 
-/// Waits, for a moment, until the lines that wait are written. Later ones are not.
+/// Writes queued lines, with the timeout of the `WorkerGuard`. Later lines are dropped.
 pub fn end() {
     drop(WRITER.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
-/// How many lines were lost.
+/// A counter of lost lines.
 #[derive(Clone)]
 pub struct LostLines {
-    /// That there was no room for.
+    /// Lines that did not fit into the queue.
     dropped: ErrorCounter,
-    /// That could not be written.
+    /// Lines whose write failed.
     failed: Arc<AtomicU64>,
 }
 
 impl LostLines {
-    /// Since the start of the process.
+    /// Returns the number of lost lines since the start of the process.
     pub fn count(&self) -> u64 {
         self.failed.load(Ordering::Relaxed) + self.dropped.dropped_lines() as u64
     }
 }
 
-/// Starts logging. Called once, before anything is worth logging. `level` is a filter such as `info` or
-/// `info,apiserver=debug`.
+/// Starts logging; may be called once in a process. `level` is a filter such as `info` or `info,apiserver=debug`.
 pub fn start(format: LogFormat, level: &str) -> anyhow::Result<Log> {
     let failed = Arc::<AtomicU64>::default();
     let stderr = Lines::new(Arc::clone(&failed)).context("cannot start logging")?;
@@ -82,7 +80,7 @@ pub fn start(format: LogFormat, level: &str) -> anyhow::Result<Log> {
     Ok(Log { lost })
 }
 
-/// A panic is logged like everything else. The standard library would print it, and so wait for a pipe that is not read.
+/// Logs panics. The default hook writes to standard error, which blocks if that is a pipe that is not read.
 fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("without a message");
@@ -94,24 +92,24 @@ fn log_panics() {
     }));
 }
 
-/// Prints why the program ends. Whether anybody takes the text or not, it ends.
+/// Prints the error that ends the program. Returns after at most `ERROR_PRINT_TIMEOUT`, also if the write blocks.
 pub fn print_error(error: &anyhow::Error) {
     let text = format!("Error: {error:?}\n");
     let (printed, is_printed) = mpsc::channel();
     thread::spawn(move || {
-        // There is no other place to say that it failed.
+        // A failed write cannot be reported anywhere else.
         let _ = io::stderr().write_all(text.as_bytes());
         let _ = printed.send(());
     });
     let _ = is_printed.recv_timeout(ERROR_PRINT_TIMEOUT);
 }
 
-/// Standard error, which is given whole lines. To its writer it never fails.
+/// A writer of whole lines to standard error. It counts failed writes and never returns an error.
 struct Lines {
-    /// Not the standard library's handle: its lock would be held while a pipe is full.
+    /// A duplicate of the file descriptor. `io::stderr()` would hold its lock while a write to a full pipe blocks.
     file: File,
     failed: Arc<AtomicU64>,
-    /// Whether only a part of the last line was written.
+    /// True if the last line was written in part.
     is_torn: bool,
 }
 

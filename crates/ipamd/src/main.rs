@@ -11,7 +11,7 @@ use ipamd::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Runs the command line of the process.
+/// Parses and runs the command line.
 pub fn main() -> ExitCode {
     run().unwrap_or_else(|error| {
         logging::print_error(&error);

@@ -1,4 +1,4 @@
-//! The `ipam` program with what a newer version might add, for tests of two versions on one database.
+//! The `ipam` program built with a simulated later version of the API, for tests of two versions on one database.
 
 use std::process::ExitCode;
 

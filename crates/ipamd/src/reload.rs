@@ -1,8 +1,7 @@
-//! What the server shows to its clients and by what it knows them, kept current while it runs: its own certificates are
-//! renewed before they end, and files that an operator replaces are read again.
+//! Renewal of the server's own certificates, and reloading of certificate, authority and token files that an operator replaces.
 //!
-//! What cannot be used changes nothing: what was read before stays in use, a log line says why, and a metric counts it until
-//! the files are good again.
+//! Invalid files change nothing: the earlier contents stay in use. Each change to invalid contents is logged, and every check
+//! counts as a failure in `ipam_file_reloads_total` until the files are valid again.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::SystemTime};
 
@@ -23,7 +22,7 @@ use crate::{
     watched::{Contents, Watched},
 };
 
-/// Everything that is read at start, and where it comes from.
+/// The certificates, authorities and tokens of a server, and their files.
 pub struct Material {
     options: Serve,
     names: ServingNames,
@@ -33,7 +32,7 @@ pub struct Material {
     tokens: Watched<Tokens>,
 }
 
-/// What files hold, and the files.
+/// Watched files and their parsed contents.
 struct Source<T> {
     current: T,
     files: Watched<T>,
@@ -51,10 +50,10 @@ async fn first<T>(files: &mut Watched<T>) -> anyhow::Result<T> {
 }
 
 impl Material {
-    /// Reads all of it, and makes what the server makes for itself.
+    /// Reads all files, and creates the server's own certificates if they do not exist.
     ///
     /// # Errors
-    /// The file that cannot be used, and why.
+    /// If a file cannot be read or is invalid; the error names the file.
     pub async fn read(options: &Serve, hostname: Option<&str>, now: OffsetDateTime) -> anyhow::Result<(Self, Tokens)> {
         let names = ServingNames::new(options.bind_address, hostname, &options.certificates.names);
         let own = credentials::ensure(&options.data_dir, &names, now)?;
@@ -73,7 +72,8 @@ impl Material {
         Ok((material, tokens))
     }
 
-    /// What TLS needs of it. A certificate from a file comes first; the server's own is for those who ask for its names.
+    /// Returns the certificates and authorities for TLS. The certificate from a file is the first, which is the default for
+    /// clients whose server name matches no certificate.
     pub fn tls(&self) -> TlsMaterial {
         let certificates = self.certificate.current.iter().chain([&self.own.serving]).cloned().collect();
         let authorities = [vec![self.own.ca_der.clone()], self.authorities.current.clone()].concat();
@@ -82,7 +82,7 @@ impl Material {
 
     /// Writes the administrator's kubeconfig.
     pub fn write_kubeconfig(&self, address: SocketAddr) -> anyhow::Result<()> {
-        // Its authority has signed the server's own certificate only.
+        // The kubeconfig contains only the server's own authority, which did not sign the certificate from a file.
         let server_name = self.certificate.current.is_some().then_some(OWN_NAME);
         kubeconfig::write(&self.options.data_dir, address, &self.own, server_name).map(drop)
     }
@@ -94,20 +94,20 @@ impl Material {
         Ok(())
     }
 
-    /// Logs which certificates end soon or have ended, because they were not replaced in time or could not be renewed.
+    /// Logs the certificates that expire soon or have expired.
     fn warn_of_ends(&self, now: OffsetDateTime) -> anyhow::Result<()> {
         for (certificate, der) in self.certificates()? {
             let Some(end) = credentials::end_if_soon(&der, now)? else { continue };
             if end <= now {
-                tracing::error!(certificate, %end, "a certificate has ended; clients refuse it");
+                tracing::error!(certificate, %end, "a certificate has expired; clients reject it");
             } else {
-                tracing::warn!(certificate, %end, "a certificate ends soon and has not been replaced");
+                tracing::warn!(certificate, %end, "a certificate expires soon and has not been replaced");
             }
         }
         Ok(())
     }
 
-    /// The certificates that can end, under the names that they have in the metrics.
+    /// Returns the server's certificates and their names in the metrics.
     fn certificates(&self) -> anyhow::Result<Vec<(&'static str, CertificateDer<'static>)>> {
         let given = self.certificate.current.as_ref().and_then(|given| given.chain.first());
         let own = self.own.serving.chain.first();
@@ -117,7 +117,7 @@ impl Material {
     }
 }
 
-/// A certificate and its key, in this order; no files are no certificate.
+/// Parses a certificate file and its key file, in this order. Returns `None` for no files.
 fn serving_certificate(files: &[Contents]) -> anyhow::Result<Option<ServingCertificate>> {
     let [certificate, key] = files else { return Ok(None) };
     let chain = users::certificates(certificate)?;
@@ -134,7 +134,7 @@ fn serving_certificate(files: &[Contents]) -> anyhow::Result<Option<ServingCerti
     Ok(Some(ServingCertificate { chain, key: private }))
 }
 
-/// What keeps it current.
+/// The task that renews certificates and reloads files.
 pub struct Reload {
     material: Material,
     address: SocketAddr,
@@ -142,14 +142,14 @@ pub struct Reload {
     tokens: Arc<KnownTokens>,
     metrics: Arc<Metrics>,
     clock: fn() -> SystemTime,
-    /// When the server's own certificates are next looked at.
+    /// The time of the next renewal of the server's own certificates.
     due: OffsetDateTime,
-    /// When it is next looked which certificates end soon.
+    /// The time of the next check for certificates that expire soon.
     warns: OffsetDateTime,
     faulty: Faulty,
 }
 
-/// Which of the files are faulty at present.
+/// The files whose current contents are invalid.
 #[derive(Default)]
 struct Faulty {
     certificate: bool,
@@ -158,10 +158,10 @@ struct Faulty {
 }
 
 impl Reload {
-    /// For a server that listens on `address` and reads its certificates and tokens from these.
+    /// Creates the task for a server that listens on `address` and takes its certificates from `tls` and its tokens from `tokens`.
     ///
     /// # Errors
-    /// The server's own certificates cannot be read.
+    /// If the server's own certificates cannot be parsed.
     pub fn new(
         material: Material,
         address: SocketAddr,
@@ -176,10 +176,10 @@ impl Reload {
         Ok(Self { material, address, tls, tokens, metrics, clock, due, warns, faulty: Faulty::default() })
     }
 
-    /// Goes on for ever.
+    /// Checks the files every `RELOAD_INTERVAL`. Never returns.
     ///
     /// # Errors
-    /// None.
+    /// Never.
     pub async fn run(mut self) -> Result<(), Infallible> {
         loop {
             tokio::time::sleep(limits::RELOAD_INTERVAL).await;
@@ -214,18 +214,18 @@ impl Reload {
         self.warn_of_ends(now);
     }
 
-    /// Once a day: after what is due has been renewed.
+    /// Logs expiring certificates once a day. Called after due renewals, so that only failed renewals are logged.
     fn warn_of_ends(&mut self, now: OffsetDateTime) {
         if now < self.warns {
             return;
         }
         self.warns = now + limits::END_WARNING_INTERVAL;
         if let Err(error) = self.material.warn_of_ends(now) {
-            tracing::error!(error = format!("{error:#}"), "the ends of certificates cannot be read");
+            tracing::error!(error = format!("{error:#}"), "the expiry of certificates cannot be read");
         }
     }
 
-    /// The server's own certificates when they have been renewed.
+    /// Renews the server's own certificates. On failure returns `None` and schedules the next attempt.
     fn renew(&mut self, now: OffsetDateTime) -> Option<Credentials> {
         let Material { options, names, own, .. } = &self.material;
         let renewed = credentials::renew(&options.data_dir, names, own, now);
@@ -252,7 +252,8 @@ impl Reload {
     }
 }
 
-/// What was read anew, if it can be used.
+/// Returns the parsed contents of changed files if they are valid. Logs the change, and counts failures while the files are
+/// invalid.
 fn settle<T>(
     changed: Option<anyhow::Result<T>>,
     faulty: &mut bool,
@@ -261,7 +262,7 @@ fn settle<T>(
 ) -> Option<T> {
     let read = match changed {
         Some(Ok(read)) => {
-            tracing::info!(files, "read again");
+            tracing::info!(files, "reloaded changed files");
             metrics.reloaded(files, true);
             *faulty = false;
             return Some(read);
@@ -273,7 +274,7 @@ fn settle<T>(
         tracing::warn!(
             files,
             error = format!("{error:#}"),
-            "changed files cannot be used; what was read before stays in use"
+            "changed files cannot be used; the earlier contents stay in use"
         );
         *faulty = true;
     }

@@ -1,4 +1,4 @@
-//! `ipam serve`: the parts of the server put together, from the first start to the last answer.
+//! `ipam serve`: start, run and shutdown of the server.
 
 use std::{
     convert::Infallible,
@@ -38,16 +38,16 @@ use crate::{
     signals::Signals,
 };
 
-/// The task that accepts connections.
+/// The name of the task that accepts connections.
 const LISTENER: &str = "listener";
 
-/// The task that waits until the store cannot go on.
+/// The name of the task that ends when the store has failed.
 const STORE: &str = "store";
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Serves until a signal, or until a fault after which going on would be wrong.
+/// Serves until a signal arrives or a required task fails.
 pub async fn serve(options: Serve, lost_lines: LostLines) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let metrics = Arc::<Metrics>::default();
@@ -74,22 +74,22 @@ pub async fn serve(options: Serve, lost_lines: LostLines) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// What a server that is up consists of, in the order in which it goes down.
+/// The parts of a running server, in the order of their shutdown.
 struct Started {
     server: Arc<Server<World>>,
-    /// Ends accepting.
+    /// Ends the listener.
     stop: CancellationToken,
     store: Arc<dyn Store>,
-    /// Makes backups of it.
+    /// The admin socket, for backups of the store.
     admin: Option<Admin>,
-    /// Keeps other processes out of the data directory.
+    /// The lock of the data directory.
     _directory: File,
 }
 
-/// From nothing to a server that is ready.
+/// Starts the server. Returns when it is ready.
 async fn start(options: &Serve, metrics: Arc<Metrics>, tasks: &Supervisor) -> anyhow::Result<Started> {
     files::create_private_dir(&options.data_dir)?;
-    // First of all the lock: it keeps a second process away from everything in the directory.
+    // The lock comes first, because it protects all files in the directory from a second process.
     let directory = files::lock_dir(&options.data_dir)?;
     let Opened { store, file } = database::open(options).await?;
     let admin = listen_for_backups(&options.data_dir, file);
@@ -117,15 +117,15 @@ async fn start(options: &Serve, metrics: Arc<Metrics>, tasks: &Supervisor) -> an
     tasks.draining(LISTENER, listener.run().map(Ok::<_, Infallible>));
     server.begin_probing(tasks);
     let started = Instant::now();
-    let restored = server.restore(World::default(), tasks).await.context("cannot read the state back")?;
+    let restored = server.restore(World::default(), tasks).await.context("cannot restore the state from the store")?;
     announce(address, restored, started);
     let compacted = Arc::clone(&store);
     tasks.restarted("compaction", move || compaction::run(Arc::clone(&compacted)));
     Ok(Started { server, stop, store, admin, _directory: directory })
 }
 
-/// From a server that is up to nothing, in order, unless something has failed already: then there is nothing to wait for but the
-/// requests that are under way.
+/// Shuts the server down in order. If a task has failed, it skips the shutdown delay and does not wait for the committer, and only
+/// drains the requests in progress.
 async fn stop(
     shutdown: &Shutdown,
     started: Started,
@@ -156,11 +156,12 @@ async fn stop(
     Ok(ended?)
 }
 
-/// The socket for backups. Without it there are none of a running server, which is no reason not to run.
+/// Starts the admin socket. On failure it logs a warning and returns `None`: the server runs, but it cannot be backed up while it
+/// does.
 fn listen_for_backups(directory: &Path, file: Option<Arc<SqliteStore>>) -> Option<Admin> {
     let started = Admin::start(directory, file);
     started
-        .inspect_err(|error| tracing::warn!(%error, "no socket in the data directory: backups need a stopped server"))
+        .inspect_err(|error| tracing::warn!(%error, "cannot create the admin socket: a backup requires that the server is stopped"))
         .ok()
 }
 
@@ -203,7 +204,7 @@ fn announce(address: SocketAddr, restored: Restored, started: Instant) {
     );
 }
 
-/// Memory of this process in MiB, where the system tells.
+/// Returns the resident memory of this process in MiB, or `None` without `/proc`.
 fn resident_mib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;

@@ -1,4 +1,4 @@
-//! The signals that ask the server to stop: SIGTERM and SIGINT. The first is a request, the second an order.
+//! The signals SIGTERM and SIGINT. The first starts a graceful shutdown, the second ends the process immediately.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::logging;
 /// The exit code after a second signal, as in Kubernetes.
 const EXIT_CODE: i32 = 1;
 
-/// Whether the server was asked to stop.
+/// Reports the first SIGTERM or SIGINT.
 pub struct Signals {
     first: watch::Receiver<Option<&'static str>>,
 }
@@ -23,7 +23,7 @@ struct Pair {
 }
 
 impl Signals {
-    /// From now on a first signal does not end the process. A second one does, at once, whatever else goes on.
+    /// Installs the signal handlers. From then on only a second signal ends the process.
     pub fn listen() -> io::Result<Self> {
         let mut pair =
             Pair { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
@@ -32,13 +32,13 @@ impl Signals {
             let name = pair.next().await;
             asked.send_replace(Some(name));
             let signal = pair.next().await;
-            tracing::warn!(signal, "a second signal: the server ends at once");
+            tracing::warn!(signal, "received a second signal: the server ends immediately");
             end();
         });
         Ok(Self { first })
     }
 
-    /// Waits until the server is asked to stop; answers with the signal's name.
+    /// Waits for the first signal, and returns its name.
     pub async fn asked(&self) -> &'static str {
         match self.first.clone().wait_for(Option::is_some).await {
             Ok(name) => name.unwrap_or_default(),

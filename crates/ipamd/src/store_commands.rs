@@ -1,4 +1,4 @@
-//! `ipam store`: what is done to a store beside serving it.
+//! The `ipam store` commands.
 
 mod backup;
 pub mod bump;
@@ -9,13 +9,13 @@ use std::{io::Write, process::ExitCode};
 
 use crate::{config::StoreCommand, logging, transfer};
 
-/// What a command ends with if the database does not answer.
+/// The exit code if the database cannot be connected to.
 const NO_ANSWER: u8 = 8;
 
-/// Runs one of the commands; what it found goes to `out`.
+/// Runs a command, and writes its result to `out`.
 ///
 /// # Errors
-/// If it could not be done.
+/// If the command failed.
 pub async fn run(command: StoreCommand, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match dispatch(command, out).await {
         Err(error) if is_unanswered(&error) => {

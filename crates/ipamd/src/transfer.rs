@@ -1,8 +1,8 @@
-//! `ipam store export` and `ipam store import`: everything that a store holds, to a file and from one, whatever the store is kept in.
+//! `ipam store export` and `ipam store import`: the contents of a SQLite or PostgreSQL store to a file, and from a file.
 //!
-//! What leaves is one snapshot, page by page; what enters is seen by nobody before all of it is there and was checked against the
-//! end of the file. Afterwards it is read once more, from the store, and compared with what the file said. Neither way holds
-//! more than a page in memory. Credentials are not part of a store and stay where they are.
+//! An export is one snapshot, read page by page. An import becomes visible in one step, after the whole file was read and checked
+//! against its last line; then the store is read back and compared with the file. Both hold at most one page in memory. Credentials
+//! are not part of a store and are not exported.
 
 mod export;
 mod file;
@@ -16,7 +16,7 @@ mod tests;
 
 pub use self::{export::export, import::import};
 
-/// Objects that are read from a store, or written to one, at a time.
+/// The number of objects in a page.
 pub const RECORDS_PER_PAGE: usize = 256;
-/// Spans that are read or written at a time.
+/// The number of spans in a page.
 pub const SPANS_PER_PAGE: usize = 4_096;

@@ -1,4 +1,4 @@
-//! Users beside the administrator: bearer tokens, and authorities whose certificates say who asks.
+//! Authentication of users other than the administrator: bearer tokens, and authorities of client certificates.
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -8,7 +8,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 use crate::watched::Contents;
 
-/// The tokens in a token file.
+/// Parses a token file. Returns no tokens for no file.
 pub fn tokens(files: &[Contents]) -> anyhow::Result<Tokens> {
     let Some(file) = files.first() else { return Ok(Tokens::default()) };
     let path = file.path.display();
@@ -17,7 +17,7 @@ pub fn tokens(files: &[Contents]) -> anyhow::Result<Tokens> {
     Tokens::parse(text).map_err(|why| anyhow!("{path}, {why}"))
 }
 
-/// The authorities in a file, beside the server's own.
+/// Parses files of certificate authorities.
 pub fn authorities(files: &[Contents]) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let mut all = Vec::new();
     for file in files {
@@ -26,7 +26,7 @@ pub fn authorities(files: &[Contents]) -> anyhow::Result<Vec<CertificateDer<'sta
     Ok(all)
 }
 
-/// The certificates in a PEM file: one or more.
+/// Parses a PEM file of one or more certificates.
 pub fn certificates(file: &Contents) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let not_certificates = || format!("{} is not a PEM file of certificates", file.path.display());
     let found: Vec<_> =
@@ -40,7 +40,7 @@ fn warn_if_open(path: &Path) {
     let Ok(metadata) = std::fs::metadata(path) else { return };
     let mode = metadata.permissions().mode();
     if mode & 0o007 != 0 {
-        tracing::warn!(path = %path.display(), mode = format!("{:o}", mode & 0o777), "everybody on this machine can reach the tokens");
+        tracing::warn!(path = %path.display(), mode = format!("{:o}", mode & 0o777), "the token file is accessible to all users of this machine");
     }
 }
 

@@ -1,7 +1,7 @@
-//! Files that an operator replaces while the server runs, and what is made of them.
+//! Files that an operator may replace while the server runs, and their parsed contents.
 //!
-//! They are compared by their contents, again and again. Kubernetes mounts secrets behind symbolic links that are replaced,
-//! other tools write in place, and some file systems send no notifications: contents tell in all of these cases.
+//! A change is detected by polling and comparing the contents. This works for Kubernetes secrets, which are mounted as symbolic
+//! links that are replaced, for tools that write in place, and for file systems without notifications.
 
 use std::path::{Path, PathBuf};
 
@@ -11,29 +11,30 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::limits;
 
-/// Files that together make a `T`.
+/// A set of files that are parsed together to a `T`.
 pub struct Watched<T> {
     paths: Vec<PathBuf>,
     parse: fn(&[Contents]) -> anyhow::Result<T>,
-    /// Of what the files held, or why they could not be read, when they were last looked at.
+    /// The SHA-256 of the contents or of the read error at the last check.
     seen: Option<[u8; 32]>,
 }
 
-/// One file.
+/// The contents of one file.
 pub struct Contents {
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
-    /// What it holds.
+    /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
 impl<T> Watched<T> {
-    /// These files, of which `parse` makes something or says which of them is wrong and why.
+    /// Creates a set of files. `parse` gets their contents in the order of `paths`; its error must name the invalid file.
     pub fn new(paths: Vec<PathBuf>, parse: fn(&[Contents]) -> anyhow::Result<T>) -> Self {
         Self { paths, parse, seen: None }
     }
 
-    /// What the files hold, if that has changed since the last look: also when they cannot be used, or no longer be read.
+    /// Reads the files. Returns `None` if nothing has changed since the last call; otherwise the parsed contents, or the error of
+    /// reading or parsing them.
     pub async fn changed(&mut self) -> Option<anyhow::Result<T>> {
         let read = self.read().await;
         let seen = match &read {
@@ -92,7 +93,7 @@ mod tests {
         fs::write(&one, "a").unwrap();
         let mut watched = Watched::new(vec![one.clone(), two.clone()], text);
         assert!(format!("{:#}", watched.changed().await.unwrap().unwrap_err()).contains("two: "));
-        assert!(watched.changed().await.is_none(), "a fault is told once");
+        assert!(watched.changed().await.is_none(), "an error is returned once");
         fs::write(&two, "b").unwrap();
         assert_eq!(watched.changed().await.unwrap().unwrap(), "a+b");
         assert!(watched.changed().await.is_none());
@@ -103,7 +104,7 @@ mod tests {
         assert!(watched.changed().await.unwrap().is_err());
         assert!(watched.changed().await.is_none());
         fs::write(&two, "ab").unwrap();
-        assert_eq!(watched.changed().await.unwrap().unwrap(), "+ab", "what is good again is told too");
+        assert_eq!(watched.changed().await.unwrap().unwrap(), "+ab", "valid contents after an error are a change");
     }
 
     #[tokio::test]

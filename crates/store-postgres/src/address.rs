@@ -1,8 +1,8 @@
-//! Where a database is, and how a connection to it is made.
+//! Database addresses and connecting.
 //!
-//! A connection string may name several hosts, of which one is the primary. tokio-postgres tries them one after the other, and
-//! limits only how long each takes to accept: one that accepts and says nothing would keep it from the next for ever. So each
-//! is tried from here, with a limit for all that a connection needs.
+//! A connection string may name several hosts, one of which is the primary. tokio-postgres tries them in order, but
+//! `connect_timeout` only limits establishing the TCP connection: a host that accepts and never answers would block the
+//! others. Each host is therefore tried separately, with a timeout for the whole handshake.
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -20,17 +20,17 @@ use crate::{OpenError, causes::causes, dsn, limits, tls};
 
 type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
-/// Where a database is, and how it is spoken to.
+/// The hosts of a database, and how to connect to them.
 #[derive(Clone)]
 pub struct Address {
-    /// One for each host, in their order.
+    /// One configuration per host, in the order of the connection string.
     hosts: Vec<Config>,
     in_any_order: bool,
     tls: MakeRustlsConnect,
 }
 
 impl Address {
-    /// What a connection string says.
+    /// Parses a connection string.
     pub fn of(dsn: &str) -> Result<Self, OpenError> {
         let (mut config, encryption) = dsn::parse(dsn).map_err(OpenError::Dsn)?;
         config.application_name("ipam");
@@ -39,12 +39,12 @@ impl Address {
         Ok(Self { hosts: by_host(config), in_any_order, tls })
     }
 
-    /// How long a connection may take to be made, with all hosts tried.
+    /// Returns the maximum time for connecting, with all hosts tried.
     pub fn connect_max(&self) -> Duration {
         self.hosts.iter().map(connect_max).sum()
     }
 
-    /// Makes a connection, for which [`Address::connect_max`] is the limit.
+    /// Connects, within [`Address::connect_max`].
     pub async fn connect(&self) -> Result<(Client, Connection<Socket, Stream>), String> {
         match timeout(self.connect_max(), self.connect_in_turn()).await {
             Ok(connected) => connected.map_err(|error| causes(&error)),
@@ -52,7 +52,7 @@ impl Address {
         }
     }
 
-    /// Tries each host for as long as it may take, but the last without a limit: the limit of the whole is the caller's.
+    /// Tries each host with its timeout, except the last: the caller limits the total time.
     async fn connect_in_turn(&self) -> Result<(Client, Connection<Socket, Stream>), Error> {
         let mut hosts: Vec<&Config> = self.hosts.iter().collect();
         if self.in_any_order {
@@ -66,7 +66,7 @@ impl Address {
                 Err(_) => tracing::debug!("a host of the database does not answer; the next is tried"),
             }
         }
-        // Without any host this says so.
+        // Without a host, tokio-postgres reports that error.
         last.unwrap_or(&Config::new()).connect(self.tls.clone()).await
     }
 }
@@ -74,7 +74,7 @@ impl Address {
 type Connecting<'a> = Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + 'a>>;
 
 impl Connect for Address {
-    /// The pool has a limit for it, and a configuration of its own, which names no host.
+    /// The pool limits the time. Its own configuration names no host and is ignored.
     fn connect(&self, _: &Config) -> Connecting<'_> {
         Box::pin(async move {
             let (client, connection) = self.connect_in_turn().await?;
@@ -88,12 +88,13 @@ impl Connect for Address {
     }
 }
 
-/// How long a connection to this host may take to be made.
+/// Returns the connect timeout of a host.
 fn connect_max(config: &Config) -> Duration {
     config.get_connect_timeout().copied().unwrap_or(limits::CONNECT_MAX)
 }
 
-/// The same for each host by itself. What does not fit together stays together, and is refused when it is used.
+/// Splits the configuration into one per host. If the numbers of hosts, addresses and ports do not match, the
+/// configuration is returned unchanged; connecting then fails with an error.
 fn by_host(config: Config) -> Vec<Config> {
     let (hosts, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
     let count = hosts.len().max(addresses.len());
@@ -115,7 +116,7 @@ fn by_host(config: Config) -> Vec<Config> {
     (0..count).map(alone).collect()
 }
 
-/// Everything else.
+/// Copies the configuration without hosts, addresses and ports.
 fn without_hosts(config: &Config) -> Config {
     let mut one = Config::new();
     config.get_user().map(|user| one.user(user));

@@ -1,10 +1,10 @@
-//! Errors with what caused them.
+//! Formatting of errors with their causes.
 
 use std::error::Error;
 
 use deadpool_postgres::PoolError;
 
-/// The error and its causes in one line: by itself, one of tokio-postgres says no more than that something failed.
+/// Formats the error and its causes in one line. The message of a tokio-postgres error alone is not informative.
 pub fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -16,7 +16,7 @@ pub fn causes(error: &dyn Error) -> String {
     text
 }
 
-/// Why there is no connection.
+/// Formats the error of a connection pool.
 pub fn causes_of_none(error: PoolError) -> String {
     match error {
         PoolError::Backend(error) => causes(&error),

@@ -1,8 +1,8 @@
-//! Spans as the database takes them.
+//! Spans as query parameters.
 
 use tokio_postgres::types::{ToSql, Type};
 
-/// Spans column by column, as the database takes them.
+/// Spans as arrays, one per column.
 pub struct Columns<'a> {
     spaces: Vec<&'a str>,
     firsts: Vec<Vec<u8>>,
@@ -11,7 +11,7 @@ pub struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// The columns of these spans.
+    /// Converts spans to arrays.
     pub fn of(spans: impl Iterator<Item = &'a store::Span>) -> Self {
         let mut columns = Self { spaces: Vec::new(), firsts: Vec::new(), lasts: Vec::new(), holders: Vec::new() };
         for span in spans {
@@ -23,7 +23,7 @@ impl<'a> Columns<'a> {
         columns
     }
 
-    /// As parameters: spaces, firsts, lasts, holders.
+    /// Returns the parameters: spaces, firsts, lasts, holders.
     pub fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 4] {
         [
             (&self.spaces, Type::TEXT_ARRAY),

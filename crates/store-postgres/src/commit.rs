@@ -1,4 +1,4 @@
-//! A commit: one round trip, and if its answer is lost, the search for what became of it.
+//! Commits: one round trip, and resolution of the outcome if the answer is lost.
 
 use deadpool_postgres::Pool;
 use store::{Error, Key, Revision, Write};
@@ -18,7 +18,7 @@ use crate::session::{Session, late};
 
 const APPEND: &str = "SELECT append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
 
-/// Writes everything behind `head`, which this session holds, or nothing.
+/// Commits `writes` after `head`, whose lock `session` holds.
 pub async fn commit(
     pool: &Pool,
     known: &Known,
@@ -52,11 +52,11 @@ pub async fn commit(
             let expected = |key: &Key| writes.iter().find(|write| write.key == *key).and_then(|write| write.expected);
             return Err(failure::refused(error, expected));
         }
-        // Nothing was written. The same may be tried again only behind the same head.
+        // Nothing was written. A retry is only valid if the head has not moved.
         session = Session::open(pool).await?;
         let again = take_head(&session, known).await.and_then(|now| match now.revision {
             now if now == head => Ok(()),
-            _ => Err(Error::Unavailable("another replica committed meanwhile".to_owned())),
+            _ => Err(Error::Unavailable("another replica has committed in between".to_owned())),
         });
         if let Err(error) = again {
             session.release().await;
@@ -64,10 +64,13 @@ pub async fn commit(
         }
     }
     session.release().await;
-    Err(Error::Unavailable(format!("the database chose this commit to give way {} times", limits::COMMIT_TRIES_MAX)))
+    Err(Error::Unavailable(format!(
+        "the database aborted this commit {} times because of conflicts",
+        limits::COMMIT_TRIES_MAX
+    )))
 }
 
-/// A random number that no other commit has.
+/// Returns a random commit token.
 pub fn token() -> Result<Uuid, Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
@@ -75,12 +78,12 @@ pub fn token() -> Result<Uuid, Error> {
     Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
 }
 
-/// How the database answered to a commit.
+/// The result of the statement and its COMMIT.
 enum Appended {
     Done,
-    /// The database refused the statement: nothing was written.
+    /// The database rejected the statement: nothing was written.
     Refused(tokio_postgres::Error),
-    /// It cannot be told from the answer, or there is none.
+    /// There was no answer, or the answer does not say whether the transaction was committed.
     Lost(String),
 }
 
@@ -101,7 +104,7 @@ async fn append(session: &Session, head: Revision, writes: &[Write], ledger: &Le
     ];
     parameters.extend(ended.parameters());
     parameters.extend(begun.parameters());
-    // Both are sent before the first is answered; if the first is refused, the second ends the transaction without a commit.
+    // Both statements are sent at once (pipelining). If the first one fails, COMMIT rolls the transaction back.
     let sent = futures::future::join(session.query_typed(APPEND, &parameters), session.batch_execute("COMMIT"));
     match session.wait(limits::STATEMENT_MAX, sent).await {
         Some((Ok(_), Ok(()))) => Appended::Done,
@@ -111,14 +114,18 @@ async fn append(session: &Session, head: Revision, writes: &[Write], ledger: &Le
     }
 }
 
-/// Finds out what became of a commit whose answer was lost.
+/// Resolves the outcome of a commit whose answer was lost.
 async fn search(pool: &Pool, known: &Known, end: End, why: &str) -> Result<(), Error> {
     match Trace::Token(known, end).search(pool).await {
         Ok(true) => {
             known.committed(end);
             Ok(())
         }
-        Ok(false) => Err(Error::Unavailable(format!("the answer to a commit was lost, and it was not made: {why}"))),
-        Err(last) => Err(Error::Unknown(format!("its answer was lost ({why}), and since then: {last}"))),
+        Ok(false) => {
+            Err(Error::Unavailable(format!("the answer to a commit was lost, and the commit was not written: {why}")))
+        }
+        Err(last) => {
+            Err(Error::Unknown(format!("the answer was lost ({why}), and looking up the commit failed: {last}")))
+        }
     }
 }

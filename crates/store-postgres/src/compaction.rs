@@ -1,8 +1,8 @@
-//! Forgetting: replaced versions and deletions up to a revision, by any replica.
+//! Compaction: removal of replaced versions and deletions up to a revision. Any replica may do it.
 //!
-//! Each row of the log names the version that it replaced, so the work follows the stretch of log that is being forgotten and
-//! never looks at the rest. It goes in chunks, one transaction each, beside the commits, and never holds the head; two replicas
-//! that compact at once take turns by the row of `history`.
+//! Each log row names the version that it replaced, so the work is proportional to the compacted range. It is done in
+//! chunks, one transaction each, concurrently with commits and without the head lock. Concurrent compactions of two
+//! replicas are serialized by a lock on the row of `history`.
 
 use deadpool_postgres::Pool;
 use store::{Error, Head, Revision};
@@ -18,16 +18,17 @@ pub const DROP_REPLACED: &str = "
 DELETE FROM log WHERE revision IN
     (SELECT previous FROM log WHERE revision > $1 AND revision <= $2 AND previous IS NOT NULL)";
 
-/// A deletion's own row says nothing once nobody can ask for the time before it.
+/// A deletion's own row is not needed when earlier revisions can no longer be read.
 pub const DROP_DELETIONS: &str = "DELETE FROM log WHERE revision > $1 AND revision <= $2 AND NOT live";
 
-/// The row at the new horizon may be a deletion, and go: what it says is kept.
+/// The log row at the new horizon may be a deletion and be removed, so its commit end and its token are stored in
+/// `horizon`.
 const ADD_HORIZON: &str = "
 INSERT INTO horizon SELECT $1, (SELECT commit_end FROM log WHERE revision = $1), (SELECT token FROM log WHERE revision = $1)";
 
 const DROP_HORIZON: &str = "DELETE FROM horizon WHERE compacted = $1";
 
-/// Moves the horizon to `target`, or to the head if that comes first.
+/// Advances the horizon to `target`, at most to the head.
 pub async fn compact(pool: &Pool, mut target: Revision) -> Result<(), Error> {
     loop {
         let session = Session::open(pool).await?;
@@ -52,7 +53,7 @@ pub async fn compact(pool: &Pool, mut target: Revision) -> Result<(), Error> {
     }
 }
 
-/// Takes the turn, and answers with where the log stands.
+/// Begins a transaction, locks the row of `history`, and returns the head.
 async fn begin(session: &Session) -> Result<Head, Error> {
     let begin = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};
@@ -61,7 +62,8 @@ async fn begin(session: &Session) -> Result<Head, Error> {
         limits::BULK_STATEMENT_MAX.as_millis(),
     );
     let taken = async {
-        // Both are sent before the first is answered; the second sees what was committed when the first had got the lock.
+        // Both statements are sent at once (pipelining). The second one runs after the first got the lock, so it sees
+        // everything that was committed before.
         let (locked, found) = futures::join!(session.batch_execute(&begin), standing(session, None));
         locked.map_err(failed)?;
         Ok(found?.head)
@@ -69,7 +71,7 @@ async fn begin(session: &Session) -> Result<Head, Error> {
     session.step("the beginning of a compaction", limits::LOCK_MAX, taken).await
 }
 
-/// Forgets what is behind `from` up to `to`, and ends the transaction.
+/// Compacts the revisions after `from` up to `to`, and commits.
 async fn forget(session: &Session, from: Revision, to: Revision) -> Result<(), Error> {
     let (from, to) = (from_revision(from), from_revision(to));
     let stretch = [(&from as &(dyn ToSql + Sync), Type::INT8), (&to, Type::INT8)];

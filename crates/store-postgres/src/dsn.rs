@@ -1,8 +1,8 @@
-//! Connection strings, as libpq reads them: URLs, or `key=value` pairs.
+//! Connection strings in the formats of libpq: URLs, or `key=value` pairs.
 //!
-//! What is said about TLS is taken out here, because tokio-postgres knows little of it, and what is said about time, because it knows
-//! that by other names and units than libpq; the rest goes on to tokio-postgres.
-//! Nothing is read from the environment or from files of the user's, and no error repeats a value: it may be a password.
+//! TLS parameters are extracted here, because tokio-postgres supports few of them, and time parameters, because
+//! tokio-postgres uses other names and units than libpq; the remaining ones are passed to tokio-postgres. Neither the
+//! environment nor files such as `.pgpass` are read. Errors never contain a value, because it may be a password.
 
 use std::path::PathBuf;
 
@@ -17,38 +17,38 @@ use crate::causes::causes;
 
 mod timing;
 
-/// How far the server is trusted.
+/// How the server certificate is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verify {
-    /// TLS is not used, or only against those who listen in silence.
+    /// No verification: TLS is off, or only protects against passive eavesdropping.
     Nothing,
-    /// Somebody with a certificate of the authority.
+    /// The certificate must be signed by a trusted authority.
     Authority,
-    /// The one whose name this is.
+    /// The certificate must also match the host name.
     Name,
 }
 
-/// Where certificates that are trusted are.
+/// The trusted root certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Roots {
-    /// In this file.
+    /// A PEM file.
     File(PathBuf),
-    /// Where the system keeps them.
+    /// The certificates of the system.
     System,
 }
 
-/// What a connection string says about TLS, beyond whether it is used.
+/// The TLS parameters of a connection string, except `sslmode`'s choice of encryption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encryption {
-    /// How far the server is trusted.
+    /// How the server certificate is verified.
     pub verify: Verify,
-    /// By whose word; `None` if it is not verified.
+    /// The trusted roots; `None` if the server is not verified.
     pub roots: Option<Roots>,
-    /// The certificate that is shown to the server, and its key.
+    /// The client certificate and its key.
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
-/// What a connection string says.
+/// Parses a connection string.
 pub fn parse(dsn: &str) -> Result<(Config, Encryption), String> {
     let mut said = Said::default();
     let rest = match ["postgres://", "postgresql://"].iter().find(|scheme| dsn.starts_with(*scheme)) {
@@ -57,7 +57,7 @@ pub fn parse(dsn: &str) -> Result<(Config, Encryption), String> {
     };
     let mut config: Config = rest.parse().map_err(|error| causes(&error))?;
     let is_local = |host: &Host| matches!(host, Host::Unix(_));
-    // As in libpq: a socket of this machine is never encrypted.
+    // As in libpq, a Unix socket is never encrypted.
     if !config.get_hosts().is_empty() && config.get_hosts().iter().all(is_local) {
         said.mode = Some("disable".to_owned());
     }
@@ -66,7 +66,7 @@ pub fn parse(dsn: &str) -> Result<(Config, Encryption), String> {
     Ok((config, encryption))
 }
 
-/// The parameters that are taken out, as they were written. An empty one is one that is not there.
+/// The extracted parameters as written. An empty value counts as absent.
 #[derive(Default)]
 struct Said {
     mode: Option<String>,
@@ -87,9 +87,9 @@ impl Said {
         }
     }
 
-    /// Answers with the URL without them.
+    /// Extracts the parameters; returns the URL without them.
     fn take_from_url(&mut self, url: &str) -> Result<String, String> {
-        // What looks like a query may be within a password, which ends with an @ before the first slash.
+        // A `?` may be part of a password, which ends with an @ before the first slash.
         let (scheme, behind) = url.split_at(url.find("//").map_or(0, |place| place + 2));
         let name =
             behind.find(['@', '/']).filter(|place| behind[*place..].starts_with('@')).map_or(0, |place| place + 1);
@@ -97,21 +97,23 @@ impl Said {
         let mut rest = Vec::new();
         for written in behind[query + 1..].split('&').filter(|written| !written.is_empty()) {
             let (key, value) = written.split_once('=').ok_or("a parameter of the URL has no value")?;
-            let key = percent_decode_str(key).decode_utf8().map_err(|_| "the name of a parameter is no text")?;
+            let key =
+                percent_decode_str(key).decode_utf8().map_err(|_| "the name of a parameter is not valid UTF-8")?;
             check_name(&key)?;
             match self.parameter(&key) {
                 Some(parameter) => {
-                    let value = percent_decode_str(value).decode_utf8().map_err(|_| format!("{key}: it is no text"))?;
+                    let value =
+                        percent_decode_str(value).decode_utf8().map_err(|_| format!("{key}: it is not valid UTF-8"))?;
                     *parameter = Some(value.into_owned());
                 }
-                // tokio-postgres takes any @ for the end of a password.
+                // tokio-postgres would take any @ as the end of the password.
                 None => rest.push(format!("{key}={}", value.replace('@', "%40"))),
             }
         }
         Ok(format!("{scheme}{}?{}", &behind[..query], rest.join("&")))
     }
 
-    /// Answers with the pairs without them.
+    /// Extracts the parameters; returns the pairs without them.
     fn take_from_pairs(&mut self, mut text: &str) -> Result<String, String> {
         let mut rest = Vec::new();
         loop {
@@ -122,7 +124,8 @@ impl Said {
             let (key, value) = text.split_once('=').ok_or("it is neither a postgres:// URL nor key=value pairs")?;
             let key = key.trim_end();
             check_name(key)?;
-            let (value, behind) = value_of_pair(value.trim_start()).ok_or_else(|| format!("{key}: a quote is open"))?;
+            let (value, behind) =
+                value_of_pair(value.trim_start()).ok_or_else(|| format!("{key}: a quote is not closed"))?;
             text = behind;
             match self.parameter(key) {
                 Some(parameter) => *parameter = Some(value),
@@ -139,7 +142,7 @@ impl Said {
         });
         let (mode, verify) = match some(self.mode).as_deref() {
             Some("disable") => (SslMode::Disable, Verify::Nothing),
-            // As in libpq: whoever names an authority wants it to be asked.
+            // As in libpq, `sslrootcert` implies verification of the authority.
             None | Some("prefer") if roots.is_some() => (SslMode::Prefer, Verify::Authority),
             Some("require") if roots.is_some() => (SslMode::Require, Verify::Authority),
             None | Some("prefer") => (SslMode::Prefer, Verify::Nothing),
@@ -152,7 +155,7 @@ impl Said {
         let roots = match (verify, roots) {
             (Verify::Nothing, _) => None,
             (Verify::Authority, None | Some(Roots::System)) => {
-                let why = "name the file of the authority, or use sslmode=verify-full: the system's authorities serve anybody";
+                let why = "name the file of the authority, or use sslmode=verify-full: the system's authorities issue certificates to anyone";
                 return Err(format!("sslrootcert: {why}"));
             }
             (_, roots) => Some(roots.unwrap_or(Roots::System)),
@@ -161,22 +164,23 @@ impl Said {
             _ if mode == SslMode::Disable => None,
             (None, None) => None,
             (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
-            (Some(_), None) => return Err("sslkey: it is missing, and sslcert is there".to_owned()),
-            (None, Some(_)) => return Err("sslcert: it is missing, and sslkey is there".to_owned()),
+            (Some(_), None) => return Err("sslkey: it is missing, but sslcert is set".to_owned()),
+            (None, Some(_)) => return Err("sslcert: it is missing, but sslkey is set".to_owned()),
         };
         Ok(Encryption { verify, roots, identity })
     }
 }
 
-/// What is no name may be a piece of a password, and would be repeated in the error that it is not known.
+/// Rejects text that is not a parameter name. It may be a part of a password, which the error about an unknown
+/// parameter would repeat.
 fn check_name(name: &str) -> Result<(), String> {
     if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
         return Ok(());
     }
-    Err("what stands before a = is not the name of a parameter".to_owned())
+    Err("the text before a = is not the name of a parameter".to_owned())
 }
 
-/// The value at the beginning of a text, and what is behind it; `None` if a quote is not closed.
+/// Splits a text into the value at its start and the rest; `None` if a quote is not closed.
 fn value_of_pair(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let is_quoted = text.starts_with('\'');

@@ -1,7 +1,7 @@
-//! Hearing of what others commit: a connection of its own that listens for hints.
+//! The listener for notifications of other replicas' commits, on a separate connection.
 //!
-//! Nothing depends on it. A hint is lost while the connection is made anew, and all of them are behind a pooler that gives
-//! connections away between transactions; whoever waits for hints looks by himself now and then.
+//! Notifications are an optimization. They are lost during reconnects, and do not arrive through a pooler in
+//! transaction mode, so callers also poll every [`limits::LOOK_INTERVAL`].
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -20,24 +20,24 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{address::Address, causes::causes, limits, session::late};
 
-/// What was heard so far.
+/// The listener and the notifications so far.
 pub struct Ears {
     heard: watch::Sender<Revision>,
-    /// The last hint that somebody was told.
+    /// The greatest revision that was delivered to a caller.
     told: AtomicU64,
     _listening: AbortOnDropHandle<()>,
 }
 
 impl Ears {
-    /// Listens by a connection of its own.
+    /// Starts the listener on its own connection.
     pub fn open(address: Address) -> Self {
         let heard = watch::Sender::new(Revision(0));
         let listening = tokio::spawn(listen_always(address, heard.clone()));
         Self { heard, told: AtomicU64::new(0), _listening: AbortOnDropHandle::new(listening) }
     }
 
-    /// Waits for a hint that there is something behind `known`, or for the time to look without one. A hint is told once: whoever could
-    /// not follow it looks again when it is time, because the database may be gone.
+    /// Waits for a notification of a revision after `known`, or for the polling interval. Each notification is
+    /// delivered once: a caller that could not read the log then polls, because the database may be down.
     pub async fn wait(&self, known: Revision) {
         let mut heard = self.heard.subscribe();
         let known = known.max(Revision(self.told.load(Ordering::Relaxed)));
@@ -54,9 +54,10 @@ async fn listen_always(address: Address, heard: watch::Sender<Revision>) {
     let mut again = limits::LISTEN_RETRY_MIN;
     loop {
         if let Err(error) = listen(&address, &heard, &mut again).await {
-            tracing::debug!(error, "hints of other replicas' commits are not heard; the log is looked at instead");
+            tracing::debug!(error, "cannot listen for other replicas' commits; the log is polled instead");
         }
-        // Up to half of the wait is left to chance: replicas that lost the database together do not come back together.
+        // Up to half of the delay is random, so that replicas that lost the database at the same time do not reconnect
+        // at the same time.
         let wait = again.mul_f64(rand::rng().random_range(0.5..=1.0));
         sleep(wait).await;
         again = (again * 2).min(limits::LISTEN_RETRY_MAX);
@@ -88,14 +89,14 @@ async fn listen(address: &Address, heard: &watch::Sender<Revision>, again: &mut 
     }
 }
 
-/// Asks for hints, and then, again and again, whether the database is still there. Ends when it does not answer.
+/// Sends LISTEN, and then periodically checks that the connection still works. Returns the error when it does not.
 async fn stay(client: &Client) -> String {
     let mut ask = "LISTEN ipam_log";
     loop {
         match timeout(limits::STATEMENT_MAX + limits::ANSWER_MARGIN, client.batch_execute(ask)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return causes(&error),
-            Err(_) => return late("whether it is there", limits::STATEMENT_MAX).to_string(),
+            Err(_) => return late("the check of the listening connection", limits::STATEMENT_MAX).to_string(),
         }
         ask = "";
         sleep(limits::LISTEN_CHECK_INTERVAL).await;

@@ -1,4 +1,4 @@
-//! What the database says when something goes wrong, in the words of the contract.
+//! Conversion of PostgreSQL errors to store errors.
 
 use deadpool_postgres::PoolError;
 use store::{Error, Key, Revision};
@@ -6,12 +6,12 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::causes::causes;
 
-/// Raised by `append`: another version is there than was expected.
+/// SQLSTATE raised by `append`: the current version is not the expected one.
 const PRECONDITION: &str = "IP001";
-/// Raised by `append`: a span that is not held cannot be released.
+/// SQLSTATE raised by `append`: a released span is not held.
 const NOT_HELD: &str = "IP002";
 
-/// A read that failed, or anything before a commit: nothing was written.
+/// Converts an error of a read, or of any statement before the commit: nothing was written.
 pub fn failed(error: tokio_postgres::Error) -> Error {
     let Some(database) = error.as_db_error() else {
         return Error::Unavailable(format!("the connection to PostgreSQL failed: {}", causes(&error)));
@@ -24,7 +24,7 @@ pub fn failed(error: tokio_postgres::Error) -> Error {
     }
 }
 
-/// No connection could be had.
+/// Converts the error of a connection pool.
 pub fn no_connection(error: PoolError) -> Error {
     match error {
         PoolError::Backend(error) => failed(error),
@@ -32,11 +32,12 @@ pub fn no_connection(error: PoolError) -> Error {
     }
 }
 
-/// Classes of codes that say nothing of the statement: trouble of the connection, of an operator, of the system, of PostgreSQL itself.
-/// A pooler that loses its connection to the database answers in one of them, whatever became of the transaction.
+/// SQLSTATE classes that do not refer to the statement: connection exception, operator intervention, system error,
+/// internal error. A pooler that loses its server connection reports one of them, regardless of the outcome of the
+/// transaction.
 const CLASSES_OF_TROUBLE: [&str; 4] = ["08", "57", "58", "XX"];
 
-/// Whether the database itself refused the statement, and so nothing of its transaction is ever written.
+/// True if the database rejected the statement, so that nothing of its transaction is written.
 pub fn is_refusal(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|database| {
         let is_of_the_statement = database.parsed_severity() == Some(Severity::Error);
@@ -44,7 +45,7 @@ pub fn is_refusal(error: &tokio_postgres::Error) -> bool {
     })
 }
 
-/// What a refused commit was refused for; `expected` knows what each key was expected to be.
+/// Converts the error of a rejected commit. `expected` returns the expected revision of a key.
 pub fn refused(error: tokio_postgres::Error, expected: impl Fn(&Key) -> Option<Revision>) -> Error {
     let Some(database) = error.as_db_error() else { return failed(error) };
     match database.code().code() {
@@ -64,11 +65,11 @@ fn precondition(database: &DbError, expected: impl Fn(&Key) -> Option<Revision>)
             let expected = expected(&key);
             Error::Precondition { key, expected, found: (found > 0).then_some(Revision(found)) }
         }
-        _ => Error::Corrupt(format!("a precondition of nothing was refused: {database}")),
+        _ => Error::Corrupt(format!("a failed precondition without a key: {database}")),
     }
 }
 
-/// Whether the same may be tried again at once: the database chose this transaction to give way to another.
+/// True if the transaction may be retried immediately: a serialization failure or a deadlock.
 pub fn gave_way(error: &tokio_postgres::Error) -> bool {
     let code = error.code();
     code == Some(&SqlState::T_R_SERIALIZATION_FAILURE) || code == Some(&SqlState::T_R_DEADLOCK_DETECTED)

@@ -1,4 +1,4 @@
-//! The lock on the head of the log.
+//! The head lock of the log.
 
 use store::{Error, Head};
 
@@ -8,11 +8,10 @@ use crate::limits;
 use crate::read;
 use crate::session::Session;
 
-/// Begins a transaction and takes the head's lock. Answers with where the log stands, which changes no more until the transaction is
-/// over.
+/// Begins a transaction and takes the head lock. Returns the head, which does not change until the transaction ends.
 ///
-/// One round trip: both are sent before the first is answered. At this isolation level each statement sees what was committed before
-/// it began, and the second begins when the first has got the lock.
+/// One round trip: both statements are sent at once. With READ COMMITTED each statement sees what was committed before
+/// it began, and the second one begins after the first got the lock.
 pub async fn take_head(session: &Session, known: &Known) -> Result<Head, Error> {
     let begin = begin_with_the_head();
     let taken = async {

@@ -1,15 +1,15 @@
-//! What this process knows of the log: its epoch, and the last end of it that was seen.
+//! The part of the log that this process has seen: its log ID, and the last observed end of a commit.
 //!
-//! A log that was seen to end at a revision with a token must show that token at that revision ever after, until it is forgotten
-//! there. After a promotion that lost commits it does not: the revisions then belong to other writes, and whatever was made of
-//! the lost ones (the world in memory, events of watches) must not be used any more.
+//! A log that ended at a revision with some token must keep that token at that revision until it is compacted. If a
+//! failover lost commits, it does not: the revisions then belong to other writes, and state derived from the lost ones
+//! (the allocator state in memory, watch events) must be discarded.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use store::{Error, Head, Revision};
 use uuid::Uuid;
 
-/// Clones are the same knowledge.
+/// Clones share the same state.
 #[derive(Clone, Debug)]
 pub struct Known(Arc<Mutex<Inner>>);
 
@@ -24,47 +24,48 @@ struct Inner {
 pub struct End {
     /// The last revision of the commit.
     pub revision: Revision,
-    /// What the commit left there.
+    /// The token of the commit.
     pub token: Uuid,
 }
 
-/// Where the log stands, and by what it is recognized.
+/// The state of the log, as read from the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// The last revision, and where history begins.
+    /// The last revision, and the start of the history.
     pub head: Head,
-    /// What the revisions belong to.
+    /// The id of the log. It changes when the log is bulk-loaded or its revisions are advanced.
     pub epoch: Uuid,
     /// The token of the last commit.
     pub token: Option<Uuid>,
-    /// The token at the revision that was asked for.
+    /// The token at the requested revision.
     pub marked: Option<Uuid>,
-    /// Whether the database only follows another one.
+    /// True if the database is a standby.
     pub is_standby: bool,
 }
 
 impl Known {
-    /// A log of this epoch, of which no end was seen so far.
+    /// Creates the state for a log with this log ID, without an observed end.
     pub fn new(epoch: Uuid) -> Self {
         Self(Arc::new(Mutex::new(Inner { epoch, end: None })))
     }
 
-    /// The epoch.
+    /// Returns the log ID.
     pub fn epoch(&self) -> Uuid {
         self.inner().epoch
     }
 
-    /// The last end that was seen.
+    /// Returns the last observed end.
     pub fn end(&self) -> Option<End> {
         self.inner().end
     }
 
-    /// This process began another epoch itself.
+    /// Sets a new log ID, which this process created.
     pub fn begin(&self, epoch: Uuid) {
         *self.inner() = Inner { epoch, end: None };
     }
 
-    /// Where the log stands, if it is the log that this process knows; `asked` is the end that the database was asked for.
+    /// Checks that the log is the one that this process knows, and returns its head. `asked` is the end whose token was
+    /// requested.
     pub fn check(&self, standing: &Standing, asked: Option<End>) -> Result<Head, Error> {
         let mut inner = self.inner();
         same_epoch(standing.epoch, inner.epoch)?;
@@ -76,7 +77,7 @@ impl Known {
         Ok(head)
     }
 
-    /// This process committed, and its commit is the end of the log.
+    /// Records a commit of this process as the last end.
     pub fn committed(&self, end: End) {
         let mut inner = self.inner();
         inner.end = latest(inner.end, Some(end));
@@ -91,26 +92,28 @@ fn latest(one: Option<End>, other: Option<End>) -> Option<End> {
     [one, other].into_iter().flatten().max_by_key(|end| end.revision)
 }
 
-/// Whether the revisions are still those that this process knows.
+/// Checks that the log still has the log ID that this process knows.
 pub fn same_epoch(found: Uuid, known: Uuid) -> Result<(), Error> {
     if found == known {
         return Ok(());
     }
     let why =
-        "the log was filled, or its revisions were moved (`ipam store bump-revision`), since this process started";
+        "the log was loaded, or its revisions were advanced (`ipam store bump-revision`), since this process started";
     Err(Error::Diverged(why.to_owned()))
 }
 
 fn same_log(standing: &Standing, asked: End) -> Result<(), Error> {
     let Standing { head, marked, is_standby, .. } = *standing;
-    // Before the horizon a row may have been forgotten, and says nothing by its absence.
+    // Before the horizon the row may have been compacted, so a missing token proves nothing.
     if marked == Some(asked.token) || (marked.is_none() && asked.revision < head.compacted) {
         return Ok(());
     }
     let (seen, end) = (asked.revision, head.revision);
     if is_standby {
         let why = "name the primary, for instance by target_session_attrs=read-write";
-        return Err(Error::Unavailable(format!("the database is a standby that is behind revision {seen}: {why}")));
+        return Err(Error::Unavailable(format!(
+            "the database is a standby that has not reached revision {seen}: {why}"
+        )));
     }
     let found = if end < seen {
         format!("it ends at {end} now, and this process has seen it end at {seen}")

@@ -1,7 +1,7 @@
-//! What a commit comes to: its writes go one after the other, and the database is told the sum of them.
+//! The net effect of a commit, computed from its writes in order.
 //!
-//! Within a commit a key may be written again, and a span be taken, given back and taken once more. Whether each step is right
-//! by those before it is seen here; whether the sum is right by what is stored, the database sees.
+//! Within a commit a key may be written several times, and a span be taken, released and taken again. Conflicts between
+//! the writes are checked here; conflicts of the net effect with the stored data are checked by the database.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,22 +10,23 @@ use store::{Error, Key, Revision, Span, Write};
 /// Spans by space and first number.
 type Spans<'a> = BTreeMap<(&'a str, u128), &'a Span>;
 
-/// The sum of the writes of a commit.
+/// The net effect of the writes of a commit.
 #[derive(Debug, Default)]
 pub struct Ledger<'a> {
-    /// For each write, the version that it replaces.
+    /// The version that each write replaces.
     pub expected: Vec<Option<Revision>>,
-    /// For each write, whether that is for the database to see: it is not about an earlier write of this commit.
+    /// For each write, whether the database must check its `expected`. False if an earlier write of this commit wrote
+    /// the key.
     pub checked: Vec<bool>,
-    /// Spans that are held and end.
+    /// Stored spans to delete.
     pub released: Vec<&'a Span>,
-    /// Spans that begin.
+    /// Spans to insert.
     pub taken: Spans<'a>,
     ended: Spans<'a>,
 }
 
 impl<'a> Ledger<'a> {
-    /// Adds the writes up, the first of which gets the revision behind `head`.
+    /// Computes the net effect of writes that begin after `head`.
     pub fn of(head: Revision, writes: &'a [Write]) -> Result<Self, Error> {
         let mut ledger = Self::default();
         let mut written: HashMap<&Key, Option<Revision>> = HashMap::with_capacity(writes.len());
@@ -53,7 +54,7 @@ impl<'a> Ledger<'a> {
             self.taken.remove(&place);
             return Ok(());
         }
-        // Taken while it was held: at that point of the commit the numbers were somebody's.
+        // The commit takes this span before it releases the one that overlaps it, so at that point both would be held.
         if let Some(taken) = overlap(&self.taken, span) {
             return Err(Error::Guard(format!("{taken} overlaps {span}")));
         }
@@ -76,7 +77,8 @@ impl<'a> Ledger<'a> {
     }
 }
 
-/// One of these that overlaps a span. They do not overlap each other, so the last that begins before its end ends last.
+/// Returns one of `spans` that overlaps `span`. They do not overlap each other, so the last one that begins before the
+/// end of `span` also ends last.
 fn overlap<'a>(spans: &Spans<'a>, span: &Span) -> Option<&'a Span> {
     let space = span.space.as_str();
     let before = spans.range((space, 0)..=(space, span.last)).next_back();

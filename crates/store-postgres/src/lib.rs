@@ -1,11 +1,11 @@
-//! The ordered log for many replicas, in one PostgreSQL database.
+//! The ordered log in a PostgreSQL database, shared by several replicas.
 //!
-//! Every replica has a store of its own on the same database, and all of them write. Who commits holds the lock on one row,
-//! the head; the next sees everything that was committed before. What a transaction needs is in its own statements: there is
-//! no session state, so that a pooler in transaction mode may sit in between.
+//! Every replica has a store on the same database and may write. A transaction that commits holds a lock on one row,
+//! the head; the next one sees everything that was committed before. No session state is used, so that a pooler in
+//! transaction mode may be in between.
 //!
-//! A commit whose answer is lost is looked up: each commit leaves a token behind on its last row, and whether that is there is
-//! asked under the head's lock, when the commit is over either way.
+//! If the answer of a commit is lost, its outcome is looked up: each commit stores a random token on its last row. The
+//! look-up takes the head lock, so the commit has ended by then.
 
 mod address;
 mod causes;
@@ -45,53 +45,53 @@ pub use self::{
     options::{CONNECTIONS_DEFAULT, Options},
 };
 
-/// How many connections somebody has who only looks at the schema, or changes it: who changes it also looks.
+/// The number of connections for schema status and migrations. A migration also reads the status.
 const CONNECTIONS_OF_A_VISITOR: usize = 2;
 
 /// The log in a database.
 pub struct PostgresStore {
-    /// Connections that read.
+    /// The connections for reads.
     pool: Pool,
-    /// The one that commits: it need not wait for those who read.
+    /// The connection for commits, which therefore does not wait for reads.
     committing: Pool,
-    /// Commits of this process queue here; and which runtime serves the connection that commits.
+    /// Serializes the commits of this process, and stores which runtime drives the commit connection.
     turn: Arc<Mutex<Option<Id>>>,
     known: Known,
     ears: Ears,
 }
 
-/// Why the store could not be opened.
+/// The reason why the store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The connection string is not one, or a file that it names is not what it should be.
+    /// The connection string is invalid, or a file that it names is.
     #[error("the PostgreSQL connection string cannot be used: {0}")]
     Dsn(String),
-    /// No connection could be had.
+    /// No connection could be established.
     #[error("PostgreSQL does not answer: {0}")]
     Connect(String),
-    /// The database refused something.
+    /// The database rejected a statement.
     #[error("PostgreSQL refused: {0}")]
     Database(#[from] tokio_postgres::Error),
-    /// The database was made by a newer program.
+    /// The database has the schema of a newer program.
     #[error("the database has schema version {found}, and this program knows {known}: start the newer program")]
     Newer {
-        /// The version that is there.
+        /// The schema version of the database.
         found: i32,
-        /// The version that this program knows.
+        /// The schema version that this program knows.
         known: i32,
     },
-    /// The database was made by an older program, or by none.
+    /// The database has no schema, or that of an older program.
     #[error("the database has schema version {found}, and this program needs {known}: run `ipam store migrate up`")]
     Older {
-        /// The version that is there; 0: nothing is.
+        /// The schema version of the database; 0: no schema.
         found: i32,
-        /// The version that this program needs.
+        /// The schema version that this program needs.
         known: i32,
     },
 }
 
 impl PostgresStore {
-    /// Opens the log in a database that [`migrate`] brought up to date.
+    /// Opens the log in a database that [`migrate`] has brought up to date.
     pub async fn open(options: &Options) -> Result<Self, OpenError> {
         let committing = pool(&options.dsn, 1)?;
         let pool = pool(&options.dsn, options.connections - 1)?;
@@ -107,7 +107,7 @@ impl PostgresStore {
     }
 }
 
-/// The epoch of the log, and where it ends.
+/// Reads the log ID and the head of the log.
 async fn first_sight(pool: &Pool) -> Result<Known, ::store::Error> {
     let session = Session::open(pool).await?;
     let found = session.step("a read", limits::STATEMENT_MAX, read::standing(&session, None)).await?;
@@ -116,7 +116,7 @@ async fn first_sight(pool: &Pool) -> Result<Known, ::store::Error> {
     Ok(known)
 }
 
-/// Connections to the database of a connection string, for [`migrate`] and [`status`]. None is made yet.
+/// Creates a connection pool for [`migrate`] and [`status`]. Connections are opened on first use.
 pub fn connect(dsn: &str) -> Result<Pool, OpenError> {
     pool(dsn, CONNECTIONS_OF_A_VISITOR)
 }

@@ -1,4 +1,4 @@
-//! Filling an empty log, and letting one go on further ahead. Both begin another epoch.
+//! Bulk load of an empty log, and advancing the revision. Both create a new log ID.
 
 use async_trait::async_trait;
 use deadpool_postgres::Pool;
@@ -31,9 +31,9 @@ const DROP_HORIZONS: &str = "DELETE FROM horizon WHERE compacted < $1";
 
 const BEGIN_EPOCH: &str = "UPDATE history SET epoch = $1";
 
-/// A transaction that fills the log.
+/// A transaction that loads the log.
 pub struct PostgresLoad {
-    /// For the search, if the answer to the end is lost.
+    /// For resolving the outcome if the answer of the commit is lost.
     pool: Pool,
     /// `None` once it is finished.
     session: Option<Session>,
@@ -41,11 +41,11 @@ pub struct PostgresLoad {
 }
 
 impl PostgresLoad {
-    /// Begins, if the log is empty.
+    /// Begins the load if the log is empty.
     pub async fn begin(pool: &Pool, known: Known) -> Result<Self, Error> {
         let session = Session::open(pool).await?;
         let this = Self { pool: pool.clone(), session: Some(session), known };
-        // The limits are those of single statements: the whole lasts as long as its caller needs.
+        // The limits apply to single statements; the whole load may take as long as the caller needs.
         let begin = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};
              SELECT FROM head FOR UPDATE",
@@ -58,18 +58,18 @@ impl PostgresLoad {
         });
         match taken.await?.head.revision {
             Revision(0) => Ok(this),
-            found => Err(Error::Unavailable(format!("only an empty log can be filled, and this one ends at {found}"))),
+            found => Err(Error::Unavailable(format!("only an empty log can be loaded, and this one ends at {found}"))),
         }
     }
 
     async fn step<T>(&self, step: impl AsyncFnOnce(&Session) -> Result<T, Error>) -> Result<T, Error> {
         let session = self.session.as_ref().ok_or_else(over)?;
-        session.step("filling the log", limits::BULK_STATEMENT_MAX, step(session)).await
+        session.step("loading the log", limits::BULK_STATEMENT_MAX, step(session)).await
     }
 }
 
 fn over() -> Error {
-    Error::Unavailable("the log is filled".to_owned())
+    Error::Unavailable("the load is finished".to_owned())
 }
 
 #[async_trait]
@@ -107,9 +107,9 @@ impl Drop for PostgresLoad {
     }
 }
 
-/// Moves the end of the log ahead, and its horizon with it.
+/// Advances the head by `by` and the horizon to the new head.
 pub async fn jump(pool: &Pool, known: &Known, by: u64) -> Result<Revision, Error> {
-    // Most of what is history goes before the head is held.
+    // Most of the history is compacted before the head lock is taken.
     compaction::compact(pool, Revision(u64::MAX)).await?;
     let session = Session::open(pool).await?;
     match forget_the_rest(&session, known).await {
@@ -125,19 +125,19 @@ pub async fn jump(pool: &Pool, known: &Known, by: u64) -> Result<Revision, Error
     }
 }
 
-/// Takes the head, and forgets what was written since the compaction.
+/// Takes the head lock, and compacts what was written since the last compaction.
 async fn forget_the_rest(session: &Session, known: &Known) -> Result<Revision, Error> {
     let Head { revision: head, compacted } = take_head(session, known).await?;
     let (first, last) = (from_revision(compacted), from_revision(head));
     for forget in [DROP_REPLACED, DROP_DELETIONS] {
         let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&first, Type::INT8), (&last, Type::INT8)];
         let forgotten = async { session.query_typed(forget, &parameters).await.map(drop).map_err(failed) };
-        session.step("forgetting history", limits::STATEMENT_MAX, forgotten).await?;
+        session.step("compacting the history", limits::STATEMENT_MAX, forgotten).await?;
     }
     Ok(head)
 }
 
-/// Ends the transaction with a log that ends at `head`, has no history, and belongs to another epoch.
+/// Commits a log that ends at `head`, has no history, and has a new log ID.
 async fn begin_epoch(pool: &Pool, known: &Known, session: Session, head: Revision) -> Result<(), Error> {
     let epoch = token()?;
     let ended = session.wait(limits::BULK_STATEMENT_MAX, end_with(&session, epoch, head)).await;
@@ -160,7 +160,9 @@ async fn begin_epoch(pool: &Pool, known: &Known, session: Session, head: Revisio
             Ok(())
         }
         Ok(false) => Err(Error::Unavailable(format!("the answer was lost, and nothing was written: {why}"))),
-        Err(last) => Err(Error::Unknown(format!("the answer was lost ({why}), and since then: {last}"))),
+        Err(last) => {
+            Err(Error::Unknown(format!("the answer was lost ({why}), and looking up the outcome failed: {last}")))
+        }
     }
 }
 

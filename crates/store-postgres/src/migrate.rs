@@ -1,7 +1,7 @@
-//! What the database holds, and how an older one becomes a current one.
+//! The schema of the database, and its migrations.
 //!
-//! Each step is one transaction, taken under a lock on the table that notes it, so that of two replicas that begin together
-//! one makes the step and the other finds it made.
+//! Each migration is one transaction, under a lock on the table `migration`. If two replicas start together, one runs
+//! the migration and the other finds it done.
 
 use std::time::Duration;
 
@@ -15,27 +15,27 @@ use crate::{
     session::{Session, late},
 };
 
-/// Each entry takes the database from the version of its place to the next.
+/// The migrations; the n-th entry (from 0) migrates from version n to n + 1.
 const STEPS: [&str; 1] = [include_str!("version_1.sql")];
 
 const TABLE: &str = "
 CREATE TABLE IF NOT EXISTS migration (version integer PRIMARY KEY, made timestamptz NOT NULL DEFAULT now())";
 
-/// Where a database stands.
+/// The schema versions of a database and of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The version that is there; 0: nothing is.
+    /// The schema version of the database; 0: no schema.
     pub version: i32,
-    /// The version that this program makes.
+    /// The schema version that this program needs.
     pub known: i32,
 }
 
-/// The version that this program reads and writes.
+/// Returns the schema version that this program reads and writes.
 fn known() -> i32 {
     i32::try_from(STEPS.len()).unwrap_or(i32::MAX)
 }
 
-/// Asks where the database stands, and changes nothing.
+/// Reads the schema version, without changes.
 pub async fn status(pool: &Pool) -> Result<Status, OpenError> {
     let session = open(pool).await?;
     let asked = async {
@@ -43,13 +43,14 @@ pub async fn status(pool: &Pool) -> Result<Status, OpenError> {
         let there: bool = session.query_typed(there, &[]).await?[0].get(0);
         if there { version(&session).await } else { Ok(0) }
     };
-    let version = wait(&session, "where the schema stands", limits::STATEMENT_MAX, asked).await?;
+    let version = wait(&session, "reading the schema version", limits::STATEMENT_MAX, asked).await?;
     Ok(Status { version, known: known() })
 }
 
-/// Brings the database up to date; of a current one nothing changes. Answers with where it stood before.
+/// Migrates the database to the current version. Returns the version before.
 pub async fn migrate(pool: &Pool) -> Result<Status, OpenError> {
-    // Two that make the table at the same moment meet in the catalogue, where IF NOT EXISTS does not look.
+    // If two processes create the table at the same moment, one fails with a unique violation in the catalog despite IF
+    // NOT EXISTS.
     if status(pool).await?.version == 0
         && let Err(error) = make_table(pool).await
         && status(pool).await.is_err()
@@ -74,10 +75,10 @@ pub async fn migrate(pool: &Pool) -> Result<Status, OpenError> {
 
 async fn make_table(pool: &Pool) -> Result<(), OpenError> {
     let session = open(pool).await?;
-    wait(&session, "the table of migrations", limits::STATEMENT_MAX, session.batch_execute(TABLE)).await
+    wait(&session, "creating the table of migrations", limits::STATEMENT_MAX, session.batch_execute(TABLE)).await
 }
 
-/// The next step in a transaction of its own. Answers with the version that was there, and whether there was a step to make.
+/// Runs the next migration in a transaction. Returns the version before it, and whether there was a migration to run.
 async fn step(session: &Session) -> Result<(i32, bool), tokio_postgres::Error> {
     let begin = format!(
         "BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};

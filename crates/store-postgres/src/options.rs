@@ -1,31 +1,32 @@
-//! Where the database is, and how much of it a replica takes for itself.
+//! Options of a store.
 
 use std::fmt;
 
 use crate::dsn;
 
-/// How many connections a replica has unless it is told otherwise: one commits, the others read.
+/// The default number of connections of a replica: one commits, the others read.
 pub const CONNECTIONS_DEFAULT: usize = 16;
 
-/// What a store is opened with.
+/// The options of a store.
 #[derive(Clone)]
 pub struct Options {
-    /// The connection string: a `postgres://` URL or `key=value` pairs, as libpq's.
+    /// The connection string: a `postgres://` URL or `key=value` pairs, as in libpq.
     pub dsn: String,
-    /// Where hints of other replicas' commits are listened for: past a pooler, which passes none on. `None`: at `dsn`.
+    /// The connection string for receiving notifications of other replicas' commits, for instance to bypass a pooler,
+    /// which does not forward them. `None`: the same as `dsn`.
     pub listen_dsn: Option<String>,
-    /// How many connections are open at most, besides the one that listens. Not below two: one commits, the others read.
+    /// The maximum number of connections, in addition to the listener's. At least two: one commits, the others read.
     pub connections: usize,
 }
 
 impl Options {
-    /// The database of a connection string, and the defaults.
+    /// Creates options with a connection string and the defaults.
     pub fn new(dsn: impl Into<String>) -> Self {
         Self { dsn: dsn.into(), listen_dsn: None, connections: CONNECTIONS_DEFAULT }
     }
 }
 
-/// Without the passwords.
+/// Omits passwords.
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let read = |dsn: &str| dsn::parse(dsn);

@@ -1,4 +1,4 @@
-//! What can be read. Each is one statement, and so one consistent sight of the database and one round trip.
+//! Reads. Each is one statement, and so one consistent snapshot and one round trip.
 
 use store::{Entry, Error, Head, Key, Page, Record, Revision, Span, limits};
 use tokio_postgres::{
@@ -16,7 +16,7 @@ const NEWEST: &str = "SELECT revision, value FROM newest($1)";
 
 const NEWS: &str = "SELECT * FROM news($1, $2, $3)";
 
-/// The values that are beyond the size of a page stay where they are: only their lengths are looked at.
+/// Values beyond the page size are not read; only their lengths are.
 const LIST: &str = "
 WITH found AS MATERIALIZED (
     SELECT walk.*, (SELECT log.value FROM log WHERE log.revision = walk.revision) AS value FROM walk($1, $2, $3, $4)
@@ -33,7 +33,7 @@ const SPANS: &str = "
 SELECT space, first, last, holder FROM span
 WHERE (space, first) > ($1, $2) ORDER BY space, first LIMIT $3";
 
-/// Begins at the one span that starts before the range and may reach into it.
+/// Starts at the last span that begins at or before the range, because it may reach into the range.
 const HOLDERS: &str = "
 SELECT space, first, last, holder FROM span
 WHERE space = $1
@@ -59,19 +59,19 @@ impl Standing {
     }
 }
 
-/// Asks where the log stands, and which token is at `mark`.
+/// Reads the state of the log, and the token at `mark`.
 pub async fn standing(client: &Client, mark: Option<Revision>) -> Result<Standing, Error> {
     let rows = query(client, STANDING, &[(&mark.map(from_revision), Type::INT8)]).await?;
     Standing::of(&rows[0])
 }
 
-/// Where the log stands, if it is the log that this process knows.
+/// Returns the head, if the log is the one that this process knows.
 pub async fn head(client: &Client, known: &Known) -> Result<Head, Error> {
     let asked = known.end();
     known.check(&standing(client, asked.map(|end| end.revision)).await?, asked)
 }
 
-/// The current versions under `keys`, in their order.
+/// Returns the current versions of `keys`, in the order of `keys`.
 pub async fn read(client: &Client, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
     let texts: Vec<&str> = keys.iter().map(Key::as_str).collect();
     let found = query(client, NEWEST, &[(&texts, Type::TEXT_ARRAY)]).await?;
@@ -83,7 +83,7 @@ pub async fn read(client: &Client, keys: &[Key]) -> Result<Vec<Option<Record>>, 
     found.iter().zip(keys).map(record).collect()
 }
 
-/// The snapshot that a row of a walk says it is of.
+/// Returns the snapshot revision of a row of `walk`; an error if the requested revision is in the future or compacted.
 fn sight(row: &Row, requested: Option<Revision>) -> Result<Revision, Error> {
     let (head, compacted) = (rows::revision(row, 0)?, rows::revision(row, 1)?);
     match requested {
@@ -93,7 +93,7 @@ fn sight(row: &Row, requested: Option<Revision>) -> Result<Revision, Error> {
     }
 }
 
-/// A page of the snapshot at `at`.
+/// Returns a page of the snapshot at `at`.
 pub async fn list(
     client: &Client,
     prefix: &str,
@@ -123,7 +123,7 @@ pub async fn list(
     Ok(Page { revision, records, more: false })
 }
 
-/// How many records a list would have, counted up to `limit`.
+/// Counts the records that `list` would return, up to `limit`.
 pub async fn count(
     client: &Client,
     prefix: &str,
@@ -138,10 +138,10 @@ pub async fn count(
     let found = query(client, COUNT, parameters).await?;
     sight(&found[0], Some(at))?;
     let count: i64 = rows::column(&found[0], 3)?;
-    usize::try_from(count).map_err(|_| Error::Corrupt(format!("{count} is no count")))
+    usize::try_from(count).map_err(|_| Error::Corrupt(format!("{count} is not a valid count")))
 }
 
-/// The entries behind `after`.
+/// Returns a page of the entries after `after`.
 pub async fn tail(client: &Client, known: &Known, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
     let (revision, limit) = (from_revision(after), from_limit(limit));
     let bytes = from_limit(limits::PAGE_BYTES_MAX);
@@ -168,16 +168,16 @@ fn entry(row: &Row) -> Result<Entry, Error> {
     Ok(Entry { revision: rows::revision(row, 2)?, key, value: rows::value(row, 4)?, previous })
 }
 
-/// A page of all spans.
+/// Returns a page of all spans.
 pub async fn spans(client: &Client, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
-    // No bytes are before every number.
+    // The empty byte string sorts before every number.
     let (space, first) = after.map_or(("", Vec::new()), |(space, first)| (space, first.to_be_bytes().to_vec()));
     let limit = from_limit(limit);
     let parameters: &Parameters = &[(&space, Type::TEXT), (&first, Type::BYTEA), (&limit, Type::INT8)];
     query(client, SPANS, parameters).await?.iter().map(rows::span).collect()
 }
 
-/// The spans of `space` that overlap `first..=last`.
+/// Returns the spans of `space` that overlap `first..=last`.
 pub async fn holders(client: &Client, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
     let (first, last) = (first.to_be_bytes().to_vec(), last.to_be_bytes().to_vec());
     let limit = from_limit(limit);

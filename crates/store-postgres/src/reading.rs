@@ -1,7 +1,7 @@
-//! Reads that end.
+//! Timeouts for reads.
 //!
-//! A connection that does not answer is given up. A read that may be long has a limit of the database's own as well, in a
-//! transaction, because no pooler lets one through that is of a session.
+//! A connection that does not answer is closed. Long reads also set `statement_timeout` with SET LOCAL inside a
+//! transaction, because poolers do not preserve session settings.
 
 use futures::join;
 use store::Error;
@@ -10,20 +10,20 @@ use tokio_postgres::Client;
 use crate::{PostgresStore, failure::failed, limits, session::Session};
 
 impl PostgresStore {
-    /// A read by one of the connections.
+    /// Runs a short read.
     pub async fn reading<T>(&self, read: impl AsyncFnOnce(&Client) -> Result<T, Error>) -> Result<T, Error> {
         let session = Session::open(&self.pool).await?;
         session.step("a read", limits::STATEMENT_MAX, read(&session)).await
     }
 
-    /// One statement that may read much.
+    /// Runs a long read, which must be one statement.
     pub async fn reading_much<T>(&self, read: impl AsyncFnOnce(&Client) -> Result<T, Error>) -> Result<T, Error> {
         let session = Session::open(&self.pool).await?;
-        session.step("a read of much", limits::LONG_READ_MAX, limited(&session, read)).await
+        session.step("a long read", limits::LONG_READ_MAX, limited(&session, read)).await
     }
 }
 
-/// One round trip: all of it is sent before the first is answered. If the read fails, the end of the transaction rolls it back.
+/// One round trip: all statements are sent at once. If the read fails, COMMIT rolls the transaction back.
 async fn limited<T>(client: &Client, read: impl AsyncFnOnce(&Client) -> Result<T, Error>) -> Result<T, Error> {
     let begin = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {}", limits::LONG_READ_MAX.as_millis());
     let (started, outcome, _) = join!(client.batch_execute(&begin), read(client), client.batch_execute("COMMIT"));

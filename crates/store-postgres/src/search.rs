@@ -1,7 +1,7 @@
-//! The search for what became of a transaction whose answer was lost.
+//! Resolution of a transaction whose answer was lost.
 //!
-//! It takes the head's lock. Whoever holds that has waited for the transaction, which is over then, one way or the other; and it
-//! leaves a trace by which it is found if it was committed.
+//! The look-up takes the head lock. It gets the lock only after the transaction has ended, and a committed transaction
+//! leaves a trace by which it is found.
 
 use deadpool_postgres::Pool;
 use store::Error;
@@ -18,23 +18,23 @@ use crate::session::Session;
 
 const TOKEN_AT: &str = "SELECT count(*) FROM log WHERE revision = $1 AND token = $2";
 
-/// What a committed transaction has left.
+/// The trace of a committed transaction.
 pub enum Trace<'a> {
-    /// A commit: its token at its end.
+    /// A commit: the token at its last revision.
     Token(&'a Known, End),
-    /// A log that was filled or moved: its epoch.
+    /// A bulk load or an advanced revision: the log ID.
     Epoch(Uuid),
 }
 
 impl Trace<'_> {
-    /// Looks until there is an answer, or no time left: the error is the last trouble then.
+    /// Looks for the trace until the outcome is known. After [`limits::SEARCH_MAX`] returns the last error.
     pub async fn search(&self, pool: &Pool) -> Result<bool, Error> {
         let deadline = Instant::now() + limits::SEARCH_MAX;
-        let mut last = Error::Unavailable("there was no time to look for it".to_owned());
+        let mut last = Error::Unavailable("there was no time to look it up".to_owned());
         while Instant::now() < deadline {
             match timeout_at(deadline, self.is_there(pool)).await {
                 Ok(Ok(is_there)) => return Ok(is_there),
-                // It is not the log any more into which the commit went.
+                // The log is no longer the one to which the commit was sent.
                 Ok(Err(error @ (Error::Diverged(_) | Error::Corrupt(_)))) => return Err(error),
                 Ok(Err(error)) => last = error,
                 Err(_) => break,
@@ -62,7 +62,7 @@ async fn has_token(session: &Session, known: &Known, end: End) -> Result<bool, E
         let parameters = [(&revision as _, Type::INT8), (&end.token as _, Type::UUID)];
         session.query_typed(TOKEN_AT, &parameters).await.map_err(failed)
     };
-    let found = session.step("looking for a commit", limits::STATEMENT_MAX, asked).await?;
+    let found = session.step("looking up a commit", limits::STATEMENT_MAX, asked).await?;
     Ok(found[0].get::<_, i64>(0) == 1)
 }
 

@@ -1,8 +1,8 @@
-//! A connection in use, with a deadline for every step.
+//! A connection in use, with a timeout for every step.
 //!
-//! What the database is asked may never be answered: its machine may be gone without a word, or stand still. A connection that
-//! still owes an answer is closed rather than given to the next caller, who would wait for the same one; the database ends
-//! its transaction then. It is not asked to cancel what it does, because not every pooler survives that.
+//! The database may never answer, for instance because its machine is down or hangs. A connection with an outstanding
+//! answer is closed instead of being returned to the pool, because the next user would wait for the same answer; the
+//! database then ends its transaction. No cancel request is sent, because not every pooler supports them.
 
 use std::{
     ops::Deref,
@@ -17,26 +17,27 @@ use tokio_postgres::Client;
 
 use crate::{failure::no_connection, limits};
 
-/// One connection of a pool. Dropping it gives it back, unless an answer is missing.
+/// A pooled connection. Dropping it returns it to the pool, unless an answer is outstanding.
 pub struct Session {
-    /// `None` once it is given back or closed.
+    /// `None` once it is returned or closed.
     client: Option<Object>,
-    /// Steps that have begun and not ended.
+    /// The number of steps in progress.
     unanswered: AtomicUsize,
 }
 
 impl Session {
-    /// A connection of the pool, made if none is free.
+    /// Gets a connection from the pool, or opens one if none is idle.
     pub async fn open(pool: &Pool) -> Result<Self, Error> {
         pool.get().await.map(Self::of).map_err(no_connection)
     }
 
-    /// This connection.
+    /// Wraps a connection.
     pub fn of(client: Object) -> Self {
         Self { client: Some(client), unanswered: AtomicUsize::new(0) }
     }
 
-    /// Waits for `work` on this connection, [`limits::ANSWER_MARGIN`] longer than the database may work; `None` if it did not end.
+    /// Waits for `work` on this connection, for at most `database_max` plus [`limits::ANSWER_MARGIN`]; `None` on a
+    /// timeout.
     pub async fn wait<T>(&self, database_max: Duration, work: impl Future<Output = T>) -> Option<T> {
         self.wait_for(database_max + limits::ANSWER_MARGIN, work).await
     }
@@ -51,14 +52,15 @@ impl Session {
         Some(outcome)
     }
 
-    /// Where one connection hangs, others that are open hang too, as a rule: they are not tried one after the other.
+    /// Closes the idle connections of the pool: if one connection hangs, the others usually hang as well, and trying
+    /// them one by one would take too long.
     fn close_idle(&self) {
         if let Some(pool) = self.client.as_ref().and_then(Object::pool) {
             pool.retain(|_, _| false);
         }
     }
 
-    /// The same, where no answer is an error; `what` is what was asked for.
+    /// Like `wait`, but a timeout is an error. `what` describes the step for the message.
     pub async fn step<T>(
         &self,
         what: &str,
@@ -68,7 +70,7 @@ impl Session {
         self.wait(database_max, work).await.unwrap_or_else(|| Err(late(what, database_max)))
     }
 
-    /// Ends the transaction without a commit, and gives the connection back if that worked.
+    /// Rolls the transaction back, and returns the connection to the pool if that succeeds.
     pub async fn release(self) {
         if self.unanswered.load(Ordering::Relaxed) > 0 {
             return;
@@ -79,7 +81,7 @@ impl Session {
         }
     }
 
-    /// Like [`Session::release`], for a caller that cannot wait; `held` is held until it is done.
+    /// Like [`Session::release`], in the background. `held` is dropped afterwards.
     pub fn release_later(self, held: impl Send + 'static) {
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move {
@@ -90,13 +92,13 @@ impl Session {
         }
     }
 
-    /// Closes the connection, which ends its transaction without a commit unless a commit is under way.
+    /// Closes the connection. The database then rolls the transaction back, unless a COMMIT is in progress.
     pub fn close(mut self) {
         self.client.take().map(Object::take);
     }
 }
 
-/// The error of a step that was not answered.
+/// Returns the error of a step without an answer.
 pub fn late(what: &str, database_max: Duration) -> Error {
     let waited = (database_max + limits::ANSWER_MARGIN).as_secs();
     Error::Unavailable(format!("PostgreSQL did not answer within {waited} s: {what}"))
@@ -106,7 +108,7 @@ impl Deref for Session {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        self.client.as_ref().expect("only what consumes a session takes its connection")
+        self.client.as_ref().expect("the connection is taken only when the session is consumed")
     }
 }
 

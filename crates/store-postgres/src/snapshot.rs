@@ -1,4 +1,4 @@
-//! Everything as it was at one moment: a transaction that reads only, and sees nothing of what is committed after it began.
+//! A snapshot of the store: a read-only REPEATABLE READ transaction.
 
 use async_trait::async_trait;
 use deadpool_postgres::Pool;
@@ -10,15 +10,15 @@ use crate::limits;
 use crate::read;
 use crate::session::Session;
 
-/// The transaction. Dropping it ends it.
+/// The snapshot. Dropping it ends the transaction.
 pub struct PostgresSnapshot {
-    /// `None` when it is dropped.
+    /// `None` while it is being dropped.
     session: Option<Session>,
     revision: Revision,
 }
 
 impl PostgresSnapshot {
-    /// Begins now.
+    /// Begins the snapshot.
     pub async fn begin(pool: &Pool, known: &Known) -> Result<Self, Error> {
         let mut this = Self { session: Some(Session::open(pool).await?), revision: Revision(0) };
         let begin = format!(

@@ -1,4 +1,4 @@
-//! The contract, call by call.
+//! The implementation of [`Store`].
 
 use std::sync::Arc;
 
@@ -19,7 +19,8 @@ use crate::{
 impl Store for PostgresStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
         let mut turn = Arc::clone(&self.turn).lock_owned().await;
-        // A connection is served by the runtime that made it: late, if that has much else to do. Whoever begins serves it best.
+        // A connection is driven by the runtime on which it was opened. If another runtime calls, the connection is
+        // reopened there, because the first runtime may be busy.
         let here = Some(Handle::current().id());
         if *turn != here {
             self.committing.retain(|_, _| false);
@@ -58,7 +59,8 @@ impl Store for PostgresStore {
     }
 
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
-        // Both are sent before the first is answered: what is read belongs to the log that this process knows.
+        // Both reads are sent at once (pipelining). The first one checks that the log is the one that this process
+        // knows.
         let read = async |client: &Client| {
             let (head, entries) =
                 futures::join!(read::head(client, &self.known), read::tail(client, &self.known, after, limit));

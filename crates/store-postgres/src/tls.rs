@@ -1,6 +1,7 @@
-//! TLS to the database: whom to trust, and what to show.
+//! TLS connections to the database: server verification and client certificates.
 //!
-//! As in libpq, except that names are those of the certificate's alternative names alone, never its common name.
+//! Works as in libpq, except that host names are matched with the subject alternative names only, never with the common
+//! name.
 
 use std::{path::Path, sync::Arc};
 
@@ -19,7 +20,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::dsn::{Encryption, Roots, Verify};
 
-/// What makes the connections that a connection string asks for. The files are read now, and not again.
+/// Returns the TLS connector for the parameters of a connection string. The files are read once.
 pub fn connector(encryption: &Encryption) -> Result<MakeRustlsConnect, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = verifier(encryption, &provider)?;
@@ -57,7 +58,7 @@ fn roots(place: &Roots) -> Result<RootCertStore, String> {
                 store.add(certificate).map_err(|error| format!("sslrootcert: {}: {error}", path.display()))?;
             }
         }
-        // Some of what a system holds may be of no use here.
+        // A system may have certificates that cannot be parsed here.
         Roots::System => drop(store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
     }
     if store.is_empty() {
@@ -80,7 +81,8 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| format!("sslkey: {}: {error}", path.display()))
 }
 
-/// Accepts every name: with roots, those that they know; without, anybody who has the key of the certificate that is shown.
+/// A verifier that accepts any host name. With roots, the certificate must be signed by one of them; without roots,
+/// every certificate is accepted.
 #[derive(Debug)]
 struct Nameless {
     roots: Option<RootCertStore>,

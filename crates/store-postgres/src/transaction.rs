@@ -1,4 +1,4 @@
-//! A transaction that holds the head.
+//! Transactions.
 
 use async_trait::async_trait;
 use deadpool_postgres::Pool;
@@ -12,18 +12,18 @@ use crate::limits;
 use crate::read;
 use crate::session::Session;
 
-/// A transaction that holds the head. It may be dropped at any time.
+/// A transaction that holds the head lock. It may be dropped at any time.
 pub struct PostgresTransaction {
     pool: Pool,
     known: Known,
-    /// `None` once it is committed.
+    /// `None` after the commit.
     session: Option<Session>,
     turn: Option<OwnedMutexGuard<Option<Id>>>,
     head: Revision,
 }
 
 impl PostgresTransaction {
-    /// Takes the head, in this process's turn.
+    /// Takes the head lock. `turn` serializes the transactions of this process.
     pub async fn begin(pool: Pool, known: Known, turn: OwnedMutexGuard<Option<Id>>) -> Result<Self, Error> {
         let session = Session::open(&pool).await?;
         let mut this = Self { pool, known, session: Some(session), turn: Some(turn), head: Revision(0) };
@@ -59,7 +59,7 @@ impl Transaction for PostgresTransaction {
         let (pool, known, head) = (self.pool.clone(), self.known.clone(), self.head);
         let (session, turn) = (self.session.take(), self.turn.take());
         let Some(session) = session else { return Err(Error::Unavailable("the transaction is over".to_owned())) };
-        // A caller that goes away does not stop it half way.
+        // A task, so that the commit completes even if the caller drops the future.
         let job = tokio::spawn(async move {
             let outcome = if writes.is_empty() {
                 session.release().await;
@@ -70,7 +70,7 @@ impl Transaction for PostgresTransaction {
             drop(turn);
             outcome
         });
-        job.await.unwrap_or_else(|error| Err(Error::Unknown(format!("the commit was given up: {error}"))))
+        job.await.unwrap_or_else(|error| Err(Error::Unknown(format!("the commit task ended early: {error}"))))
     }
 }
 

@@ -1,11 +1,13 @@
--- The functions below find their tables where they were made, whatever the `search_path` of the session that calls them: otherwise
--- one that names another schema first would be guarded by that schema's tables.
+-- The functions below set `search_path` to the schema in which they were created, regardless of the `search_path` of
+-- the calling session. Otherwise a session with another schema first would be checked against the tables of that
+-- schema.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 
--- `log` is everything: the row that a write left is the object's version, there is no second copy. Its index finds the
--- newest version of a key at any revision without touching the rows. `commit_end` is the last revision of the same commit;
--- `previous` is the version that the write replaced, which is also what compaction may drop once the write itself is old.
--- `token` is on the last row of a commit: by it a replica that lost the answer finds out what became of its commit.
+-- `log` has all data: the row of a write is the version of the object, and there is no table of current objects. Its
+-- index finds the newest version of a key at any revision without reading the rows. `commit_end` is the last revision
+-- of the same commit; `previous` is the revision of the version that the write replaced, which compaction may drop when
+-- the write itself is compacted. `token` is set on the last row of a commit: a replica that lost the answer looks it
+-- up.
 CREATE TABLE log (
     revision bigint PRIMARY KEY CHECK (revision > 0),
     key text COLLATE "C" NOT NULL,
@@ -17,26 +19,27 @@ CREATE TABLE log (
     CHECK (live = (value IS NOT NULL))
 );
 CREATE INDEX log_by_key ON log (key, revision DESC) INCLUDE (live);
--- The values are compressed by nobody: they are small, and the processor is what is short.
+-- Values are not compressed: they are small, and CPU time is the bottleneck.
 ALTER TABLE log ALTER COLUMN value SET STORAGE EXTERNAL;
 
--- Who commits holds the lock on this row. It is locked and never updated: the lock marks the row and leaves no dead version. An
--- update would leave one for each commit, and while some transaction elsewhere stays open every later commit reads all of them.
--- (An advisory lock would write nothing at all; but its number belongs to the whole database, and every role may take it.)
+-- A transaction locks this row to commit. The row is locked and never updated: a lock leaves no dead version. An update
+-- would leave one per commit, and while an old transaction is open, every later commit would read all of them. (An
+-- advisory lock would write nothing, but its number is shared by the whole database and any role may take it.)
 CREATE TABLE head (only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row));
 INSERT INTO head DEFAULT VALUES;
 
--- `epoch` changes when revisions are no longer what replicas know: after the log was filled, or let go on further ahead. Compactions
--- take turns by the lock on this row.
+-- `epoch` identifies one continuous history of revisions. It changes when the log is bulk-loaded or its revision is
+-- advanced. Compactions are serialized by a lock on this row.
 CREATE TABLE history (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     epoch uuid NOT NULL DEFAULT gen_random_uuid()
 );
 INSERT INTO history DEFAULT VALUES;
 
--- Up to where history is gone: the greatest row counts. `ends` is the last revision of the commit in which `compacted` lies, `token`
--- what the row of the log had there, which may be gone. Compaction adds a row and deletes the one before. Dead versions lie
--- below the greatest then, where no index scan for it comes by: the table is read by every commit.
+-- The revision up to which history is compacted: the greatest row counts. `ends` is the last revision of the commit
+-- that contains `compacted`; `token` is the token of the log row at `compacted`, which may have been removed.
+-- Compaction inserts a row and deletes the previous one. Dead versions then have smaller keys than the current row,
+-- where an index scan for the greatest row does not read them: every commit reads this table.
 CREATE TABLE horizon (
     compacted bigint PRIMARY KEY,
     ends bigint NOT NULL CHECK (ends >= compacted),
@@ -44,7 +47,7 @@ CREATE TABLE horizon (
 );
 INSERT INTO horizon VALUES (0, 0, gen_random_uuid());
 
--- Numbers are 16 bytes, most significant first, so that bytes and numbers have one order.
+-- Numbers are 16 bytes, most significant byte first, so that the order of the bytes is the order of the numbers.
 CREATE TABLE span (
     space text COLLATE "C" NOT NULL,
     first bytea NOT NULL CHECK (octet_length(first) = 16),
@@ -54,13 +57,14 @@ CREATE TABLE span (
     CHECK (first <= last)
 );
 
--- By default a fifth of a table is dead before it is vacuumed: of a large log that is a gigabyte.
+-- By default a table is vacuumed when a fifth of it is dead: a gigabyte in a large log.
 ALTER TABLE log SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);
 ALTER TABLE span SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);
 
--- The guard. Spans change under the head's lock alone, one transaction after the other, and each sees what those before it
--- committed. Where any two spans of a space overlap, two neighbours do; so it is enough to look, for each new one, at the last two
--- that begin before it ends: it should be the last itself, and the other should end before it begins.
+-- The overlap check. Spans change only under the head lock, one transaction at a time, and each one sees what was
+-- committed before. If any two spans of a space overlap, two adjacent ones do. For each new span it is therefore
+-- sufficient to read the last two that begin before it ends: the last one must be the new span, and the other one must
+-- end before the new one begins.
 CREATE FUNCTION span_guard() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off SET enable_seqscan = off AS $$
 DECLARE
     met record;
@@ -101,8 +105,8 @@ CREATE TRIGGER span_guard AFTER INSERT ON span REFERENCING NEW TABLE AS taken
     FOR EACH STATEMENT EXECUTE FUNCTION span_guard();
 CREATE TRIGGER span_unchanged BEFORE UPDATE ON span FOR EACH STATEMENT EXECUTE FUNCTION span_unchanged();
 
--- One commit, whole or not at all, in one round trip. `head_was` is where the log ended when the lock was taken; `expected` of a key
--- that the commit writes again is 0 and not looked at, because the caller knows.
+-- Appends one commit atomically, in one round trip. `head_was` is the head when the lock was taken. `expected` of a key
+-- that the commit has already written is not checked, because the caller has checked it.
 CREATE FUNCTION append(
     head_was bigint, keys text[], bodies bytea[], expected bigint[], checked boolean[], commit_token uuid,
     released_spaces text[], released_firsts bytea[], released_lasts bytea[], released_holders text[],
@@ -141,16 +145,17 @@ BEGIN
     IF cardinality(taken_spaces) > 0 THEN
         INSERT INTO span SELECT * FROM unnest(taken_spaces, taken_firsts, taken_lasts, taken_holders);
     END IF;
-    -- A hint for the other replicas, which goes out with the commit.
+    -- A notification for the other replicas, which is sent when the transaction commits.
     PERFORM pg_notify('ipam_log', (head_was + size)::text);
 END $$;
 
--- What is read. As functions, so that each session of the database plans them once, also behind a pooler that knows no prepared
--- statements; and planned for a large log, whatever it was when they were planned: without reading tables from end to end, and
--- without compiling a plan that runs for a fraction of a millisecond. STABLE: they see what the statement sees that calls them.
+-- Read functions. They are functions so that each database session plans them once, also behind a pooler without
+-- prepared statements. They are planned for a large log, regardless of its size at that time: without sequential scans,
+-- and without JIT compilation of plans that run for a fraction of a millisecond. STABLE: they use the snapshot of the
+-- calling statement.
 
--- Where the log ends, and by what token; where its history begins; and the token at `mark`. After compaction up to a deletion at the
--- head no row of the log carries the head any more: the horizon does.
+-- Returns the head and its token, the start of the history, and the token at `mark`. If compaction removed the row of
+-- the head (a deletion), the horizon has the head.
 CREATE FUNCTION standing(mark bigint) RETURNS TABLE (
     head bigint, compacted bigint, epoch uuid, token uuid, marked uuid, is_standby boolean
 ) LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET jit = off SET enable_seqscan = off AS $$
@@ -166,7 +171,7 @@ BEGIN
     LEFT JOIN horizon AS at_mark ON at_mark.compacted = mark;
 END $$;
 
--- The current versions under these keys, in their order.
+-- Returns the current versions of these keys, in the order of the keys.
 CREATE FUNCTION newest(keys text[]) RETURNS TABLE (revision bigint, value bytea)
 LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET jit = off SET enable_seqscan = off AS $$
 #variable_conflict use_column
@@ -179,8 +184,9 @@ BEGIN
     ORDER BY wanted.place;
 END $$;
 
--- Where history begins, in which epoch, and a page of the entries behind `known`: one row without an entry if there is none. The
--- page ends with the entry that is the `most`th, or that brings its values to `most_bytes`; no longer value is read for its length.
+-- Returns the start of the history, the log ID, and a page of the entries after `known`; one row without an entry if
+-- there is none. The page ends after `most` entries, or with the entry that makes its values reach `most_bytes`. Values
+-- that are not returned are not read, only their lengths.
 CREATE FUNCTION news(known bigint, most bigint, most_bytes bigint) RETURNS TABLE (
     epoch uuid, compacted bigint,
     revision bigint, key text, value bytea, previous bigint, replaced bytea
@@ -202,8 +208,8 @@ BEGIN
     ORDER BY entry.revision;
 END $$;
 
--- The keys of a snapshot, which walks from key to key by the index, whatever number of versions lie in between. `seen` is the end of
--- the commit in which `at` lies; `at` is NULL for now.
+-- Returns the keys of a snapshot, by a skip scan of the index from key to key, regardless of the number of versions in
+-- between. `seen` is the end of the commit that contains `at`; `at` is NULL for the head.
 CREATE FUNCTION walk(prefix text, behind text, at bigint, most bigint) RETURNS TABLE (
     head bigint, compacted bigint, seen bigint, key text, revision bigint
 ) LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET jit = off SET enable_seqscan = off AS $$

@@ -1,16 +1,16 @@
-//! How many claims a second the commit path takes, at 1, 32 and 256 claims to a commit.
+//! Benchmark of the commit path, with 1, 32 and 256 claims per commit.
 //!
-//! A claim is what the server writes for one: two objects of about 900 bytes and a span, after a look whether the name
-//! is free. Usage, from the root of the repository:
+//! A claim is what the server writes for one: two objects of about 900 bytes and a span, after a look-up of the name.
+//! Usage, from the root of the repository:
 //!
 //! ```text
 //! cargo run --release -p store-sqlite --example throughput -- [file] [seconds per figure] [keys] [claims]
 //! ```
 //!
-//! The file is made if there is none, and stays: the next run goes on in it. It is filled up to `claims` claims (0)
-//! before anything is measured. Keys are `mixed` (the default: a claim's at the end of the index, its allocation's
-//! anywhere, as in the server), `ordered` (both at the end) or `scattered` (both anywhere). Each figure goes on in what
-//! the one before it left; the median of the commit times and the processor's time are less noisy than the rate.
+//! The file is created if it does not exist, and is kept; the next run continues in it. It is filled up to `claims`
+//! claims (default 0) before the measurement. Keys are `mixed` (the default: claims at the end of the index,
+//! allocations anywhere, as in the server), `ordered` (both at the end) or `scattered` (both anywhere). Each figure
+//! continues in the file of the previous one. The median commit time and the CPU time are less noisy than the rate.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -22,10 +22,10 @@ use store_sqlite::SqliteStore;
 const VALUE_BYTES: usize = 900;
 const CLAIMS_PER_COMMIT: [u64; 3] = [1, 32, 256];
 
-/// To a commit while the file is filled.
+/// Claims per commit while the file is filled.
 const CLAIMS_PER_FILLING: u64 = 2_000;
 
-/// The unit of time in `/proc`, which has been the same on every Linux for decades.
+/// The unit of CPU times in `/proc`: 1/100 s (USER_HZ).
 const TICK: Duration = Duration::from_millis(10);
 
 struct Load {
@@ -102,7 +102,7 @@ impl Load {
         let max = times[times.len() - 1];
         println!(
             "{claims:>4} per commit: {rate:>6.0} claims/s, {:>6.0} at the median; \
-             commit p50 {p50:.2?} p99 {p99:.2?} max {max:.2?}; processor {busy:.1} us a claim",
+             commit p50 {p50:.2?} p99 {p99:.2?} max {max:.2?}; CPU {busy:.1} us per claim",
             claims as f64 / p50.as_secs_f64(),
         );
         Ok(())
@@ -118,7 +118,7 @@ impl Load {
     fn batch(&mut self, claims: u64) -> Vec<Write> {
         let mut writes = Vec::new();
         for number in self.claims..self.claims + claims {
-            // An odd factor visits every number once, far from the one before.
+            // Multiplication by an odd number is a bijection that spreads consecutive numbers.
             let anywhere = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
             let claim = if self.keys == Keys::Scattered { anywhere } else { number };
             let allocation = if self.keys == Keys::Ordered { number } else { anywhere };
@@ -139,13 +139,13 @@ impl Load {
 }
 
 fn key(text: String) -> Key {
-    Key::new(text).expect("the names of this program are short")
+    Key::new(text).expect("a short key")
 }
 
-/// What this process has used of the processors so far.
+/// Returns the CPU time of this process so far.
 fn processor_time() -> Result<Duration, Box<dyn std::error::Error>> {
     let line = std::fs::read_to_string("/proc/self/stat")?;
-    // Counted from behind the name, which may hold blanks: 11 and 12 are the time as a user and in the kernel.
+    // Fields after the process name, which may contain blanks: 11 and 12 are user and system time.
     let behind = line.rsplit_once(')').ok_or("no name in /proc/self/stat")?.1;
     let ticks = behind.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
     Ok(TICK * ticks.sum::<Result<u32, _>>()?)

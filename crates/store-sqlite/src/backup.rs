@@ -1,9 +1,9 @@
-//! A copy of the running store.
+//! Online backup: a copy of the running store.
 //!
-//! The copy is made of one snapshot, some pages at a time. Commits go on meanwhile and append to the write-ahead log, which
-//! cannot start anew before the copy is done; how long it may become is limited. Between two steps the caller may give up.
+//! The copy is made from one snapshot, in steps. Commits continue and append to the write-ahead log (WAL), which cannot
+//! be restarted until the copy is done; the growth of the WAL is limited. The caller may cancel between two steps.
 //!
-//! What comes out is one file, complete with its index and without a log of its own, so that it can be read where it lies.
+//! The result is one file with a complete index and without a WAL, so that it can be read from a read-only medium.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -22,85 +22,86 @@ use crate::open_error::{OpenError, io_error};
 use crate::paths::{beside, directory, sync_directory};
 use crate::{SqliteStore, connection, paths, reader, recent, view};
 
-/// Pages that are copied before the caller is asked whether to go on: 4 MiB.
+/// The number of pages to copy per step (4 MiB). After each step the caller may cancel.
 const PAGES_PER_STEP: i32 = 1_024;
 
-/// Bytes that are copied before they are synced. Otherwise the end of the copy would hand the disk all of them at once, and
-/// commits would wait for it.
+/// The number of bytes to copy before a sync. Without these syncs the final sync would write the whole copy at once,
+/// and commits would be delayed.
 const BYTES_PER_SYNC: u64 = 64 * 1024 * 1024;
 
-/// Files that SQLite may have beside a database.
+/// Suffixes of files that SQLite may create next to a database.
 const COMPANIONS: [&str; 3] = ["-journal", "-wal", "-shm"];
 
-/// How far a backup is.
+/// The progress of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackupProgress {
-    /// Bytes that are copied.
+    /// The number of bytes copied.
     pub copied: u64,
-    /// Bytes that there are.
+    /// The number of bytes to copy in total.
     pub total: u64,
 }
 
-/// Why there is no backup.
+/// The error of a backup.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// There is a file of that name.
+    /// The target file exists.
     #[error("{path} exists already and was left as it is: name a new file")]
     Exists {
-        /// The name.
+        /// The target file.
         path: PathBuf,
     },
-    /// Another backup goes to the same file.
+    /// Another backup writes to the same target.
     #[error("another backup is being written to {path}: name another file, or wait for it")]
     Busy {
-        /// The name.
+        /// The target file.
         path: PathBuf,
     },
-    /// The disk has no room for it.
+    /// The target's disk has too little free space.
     #[error(
         "the disk of {path} has {free} bytes free, and the backup needs {needed}: free some space or name another disk"
     )]
     NoSpace {
-        /// The name.
+        /// The target file.
         path: PathBuf,
-        /// Bytes that are free.
+        /// The number of free bytes.
         free: u64,
-        /// Bytes that it needs.
+        /// The number of required bytes.
         needed: u64,
     },
-    /// Commits came so quickly that the write-ahead log became too long.
+    /// Commits were so frequent that the write-ahead log became too large.
     #[error(
-        "the backup was given up: the write-ahead log grew by {grown} bytes while it was made, and {limit} are allowed; write \
-         it to a quicker disk, or when fewer writes arrive"
+        "the backup was canceled: the write-ahead log grew by {grown} bytes during the backup, and {limit} are allowed; write \
+         the backup to a faster disk, or at a time with fewer writes"
     )]
     LogTooLong {
-        /// How much it grew.
+        /// The growth of the write-ahead log in bytes.
         grown: u64,
-        /// How much it may.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// The caller gave it up.
-    #[error("the backup was given up")]
+    /// The caller canceled the backup.
+    #[error("the backup was canceled")]
     GivenUp,
-    /// The copy cannot be made, because its disk is full, or the store's file cannot be read.
+    /// The copy failed, for instance because the target's disk is full or the data file cannot be read.
     #[error("cannot copy the store to {path}")]
     Copy {
-        /// The name.
+        /// The target file.
         path: PathBuf,
-        /// What SQLite says.
+        /// The SQLite error.
         source: rusqlite::Error,
     },
-    /// The files failed.
+    /// A file operation failed.
     #[error(transparent)]
     Failed(#[from] OpenError),
 }
 
 impl SqliteStore {
-    /// Copies the store as it is now to a new file `to`, and says where the copy's log ends. Others read and write meanwhile.
-    /// `to` appears whole or not at all. After every step `watch` decides whether to go on; it may block.
+    /// Copies the current state of the store to the new file `to`, and returns the head of the copy. Reads and writes
+    /// continue. `to` appears atomically, or not at all. After every step `watch` decides whether to continue; it may
+    /// block.
     ///
     /// # Errors
-    /// [`BackupError`]; an existing `to` is left as it is, and no other file stays behind.
+    /// [`BackupError`]. An existing `to` is not changed, and no other file remains.
     pub async fn backup(
         &self,
         to: &Path,
@@ -108,7 +109,7 @@ impl SqliteStore {
     ) -> Result<Head, BackupError> {
         let (data, to) = (Arc::clone(&self.data), to.to_owned());
         let failed = io_error("finish the backup", &to);
-        // A long read: the writer must not wait for its end.
+        // A long read: the writer must not wait for it.
         let patience = self.checkpointer.be_patient();
         let work = move || {
             let done = Copying { data: &data, to: &to, watch: Box::new(watch), limit: BACKUP_LOG_BYTES_MAX }.run();
@@ -119,12 +120,12 @@ impl SqliteStore {
     }
 }
 
-/// A backup under way.
+/// A backup in progress.
 struct Copying<'a> {
     data: &'a DataFile,
     to: &'a Path,
     watch: Box<dyn FnMut(BackupProgress) -> ControlFlow<()> + Send>,
-    /// How much longer the write-ahead log may become at most.
+    /// The maximum growth of the write-ahead log in bytes.
     limit: u64,
 }
 
@@ -136,17 +137,17 @@ impl Copying<'_> {
         let partial = Partial::create(self.to)?;
         let limit = self.room()?;
         let copied = self.copy(&partial, limit)?;
-        // Not before SQLite has closed it, which writes to it.
+        // Only after SQLite has closed the file, because closing writes to it.
         partial.file.sync_all().map_err(io_error("sync", &partial.path))?;
         partial.name(self.to)?;
         Ok(copied)
     }
 
-    /// Makes sure that the copy fits, and answers how much longer the write-ahead log may become.
+    /// Checks that the copy fits on its disk, and returns the maximum growth of the write-ahead log in bytes.
     fn room(&self) -> Result<u64, BackupError> {
         let directory = directory(self.to);
-        let needed = file_bytes(self.data.path()).map_err(io_error("look at", self.data.path()))?;
-        let free = free_bytes(directory).map_err(io_error("look at the disk of", directory))?;
+        let needed = file_bytes(self.data.path()).map_err(io_error("read the size of", self.data.path()))?;
+        let free = free_bytes(directory).map_err(io_error("read the free space of the disk of", directory))?;
         if free < needed {
             return Err(BackupError::NoSpace { path: self.to.to_owned(), free, needed });
         }
@@ -155,7 +156,7 @@ impl Copying<'_> {
         let left = if is_same {
             free - needed
         } else {
-            free_bytes(data_directory).map_err(io_error("look at the disk of", data_directory))?
+            free_bytes(data_directory).map_err(io_error("read the free space of the disk of", data_directory))?
         };
         Ok(self.limit.min(left / 2))
     }
@@ -163,7 +164,7 @@ impl Copying<'_> {
     fn copy(&mut self, partial: &Partial, limit: u64) -> Result<Head, BackupError> {
         let database = |source: rusqlite::Error| BackupError::Copy { path: self.to.to_owned(), source };
         let mut copy = connection::connect_writer(&partial.path).map_err(database)?;
-        // The whole file is synced at the end, and given up if anything fails before.
+        // The file is synced at the end, and discarded if anything fails before.
         copy.pragma_update(None, "synchronous", "off").map_err(database)?;
         self.copy_pages(&mut copy, partial, limit)?;
         finish(&mut copy).map_err(database)
@@ -174,7 +175,7 @@ impl Copying<'_> {
         let log = beside(self.data.path(), "-wal");
         let log_before = file_bytes(&log).unwrap_or(0);
         let source = reader::connect(self.data.path()).map_err(database)?;
-        // All steps see one snapshot: without it every commit would make the copy begin again.
+        // All steps read one snapshot. Without it, every commit would restart the copy.
         source.execute_batch("BEGIN").map_err(database)?;
         view::horizon(&source).map_err(database)?;
         let page_bytes: u32 = source.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(database)?;
@@ -206,19 +207,19 @@ impl Copying<'_> {
     }
 }
 
-/// Completes the index of a copy, and makes it a file that needs no write-ahead log to be read.
+/// Completes the index of the copy, and switches it to a journal mode that needs no write-ahead log.
 fn finish(copy: &mut Connection) -> rusqlite::Result<Head> {
     copy.pragma_update(None, "journal_mode", "delete")?;
-    // The copy's own head: the source may have moved on.
+    // The copy's head; the source may have newer commits.
     let horizon = view::horizon(copy)?;
     recent::catch_up(copy, horizon.head)?;
     Ok(horizon.into())
 }
 
-/// The file in the making, under a name of its own. It is removed when this is dropped.
+/// The unfinished copy under a temporary name. Dropping this removes the file.
 struct Partial {
     path: PathBuf,
-    /// Locked, so that a second backup to the same name does not take it for one that was left behind.
+    /// Locked, so that a concurrent backup to the same target does not remove the file as a leftover.
     file: File,
 }
 
@@ -230,7 +231,7 @@ impl Partial {
             if error.kind() != io::ErrorKind::AlreadyExists {
                 return Err(error);
             }
-            // Of a backup that is under way, or of a process that was killed.
+            // Either a backup is in progress, or a process was killed during one.
             let left = File::open(&path)?;
             match left.try_lock() {
                 Ok(()) => {}
@@ -252,11 +253,11 @@ impl Partial {
         }
     }
 
-    /// Gives it its final name, and makes that durable.
+    /// Gives the file its final name durably.
     fn name(&self, to: &Path) -> Result<(), BackupError> {
-        // A link, because a rename would replace a file that is there.
+        // A hard link, because a rename would replace an existing file.
         let named = match fs::hard_link(&self.path, to) {
-            // Not every file system has links.
+            // Not every file system supports hard links.
             Err(error) if has_no_links(&error) && fs::symlink_metadata(to).is_err() => fs::rename(&self.path, to),
             named => named,
         };
@@ -270,12 +271,12 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // What stays is of no use, and the next backup to this name removes it.
+        // On failure the next backup to this target removes the file.
         let _ = remove(&self.path);
     }
 }
 
-/// Removes an unfinished copy and what SQLite has left beside it.
+/// Removes an unfinished copy and its SQLite files.
 fn remove(path: &Path) -> io::Result<()> {
     for companion in COMPANIONS {
         match fs::remove_file(beside(path, companion)) {
@@ -337,7 +338,7 @@ mod tests {
         let (data, to) = (Arc::clone(&store.data), directory.path().join("copy.db"));
         let (committing, handle, mut number) = (Arc::clone(&store), Handle::current(), 0);
         let watch = move |_| {
-            // More than the log has room for, whatever of it is used already.
+            // More than the limit, even if the WAL is reused from the start.
             for _ in 0..64 {
                 number += 1;
                 handle.block_on(commit(&committing, format!("more{number}")));
@@ -347,7 +348,7 @@ mod tests {
         let work = move || Copying { data: &data, to: &to, watch: Box::new(watch), limit: 8 << 20 }.run();
         let error = tokio::task::spawn_blocking(work).await.unwrap().unwrap_err();
         assert!(matches!(error, BackupError::LogTooLong { grown, limit } if grown > limit), "{error:?}");
-        assert!(error.to_string().contains("quicker disk"), "{error}");
+        assert!(error.to_string().contains("faster disk"), "{error}");
         assert!(!directory.path().join("copy.db").exists() && !directory.path().join("copy.db.partial").exists());
     }
 }

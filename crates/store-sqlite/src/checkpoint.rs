@@ -1,13 +1,14 @@
-//! Moving what was committed from the write-ahead log into the data file.
+//! Checkpoints: copying committed pages from the write-ahead log (WAL) to the data file.
 //!
-//! A thread with a connection of its own does the bulk of it while commits go on. They add to the log meanwhile, so it
-//! passes over the log until little is left; that little the writer moves itself, between two commits, because only a
-//! log of which nothing is left starts anew. While a reader holds an old snapshot that is not to be had: the log grows,
-//! and the thread tries again later.
+//! A background thread with its own connection does most of the work while commits continue. Commits append to the WAL
+//! during a checkpoint, so the thread repeats passive checkpoints until few frames remain. The writer thread
+//! checkpoints those between two commits, because SQLite restarts the WAL only when every frame has been checkpointed.
+//! A reader with an old snapshot prevents that: the WAL grows, and the thread retries later.
 //!
-//! A frame stays in the log until the data file has it for certain, so a full disk, or a crash at any moment, loses nothing. A
-//! failed sync would: `SQLite` has already noted the frames of the pass as moved, a later sync succeeds without writing their
-//! pages, and the log would start anew. So the store fails ([`crate::condition`]), and the next process moves all frames again.
+//! A frame stays in the WAL until the data file is synced, so a full disk or a crash loses nothing. A failed sync
+//! would: `SQLite` has already marked the frames as checkpointed, a later sync succeeds without writing their pages,
+//! and the WAL would be restarted. The store therefore fails permanently ([`crate::condition`]), and the next process
+//! checkpoints all frames again.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -21,48 +22,48 @@ use crate::data_file::DataFile;
 use crate::limits::{LOG_FRAMES_CHECKPOINT, LOG_FRAMES_MAX};
 use crate::writer::WriterHandle;
 
-/// When to do what, in frames: a frame is a page in the log.
+/// Thresholds in frames. A frame is one page in the WAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The thread begins when the log has this many. Fewer means more checkpoints of the same hot pages, more means
-    /// that commits wait longer for the disk when they come.
+    /// The WAL size at which the thread starts a checkpoint. Smaller: hot pages are checkpointed more often. Larger:
+    /// each checkpoint delays commits for longer.
     pub begin: u32,
-    /// When the log could not be emptied, the thread tries again after so many more.
+    /// The growth of the WAL after which the thread retries, if it could not checkpoint everything.
     pub retry: u32,
-    /// What the writer moves without a pause that anybody notices.
+    /// The number of remaining frames that the writer may checkpoint without a noticeable delay.
     pub rest: u32,
-    /// From here on the writer moves whatever is left, and waits for readers: otherwise a writer that is quicker than
-    /// the thread, or readers that overlap without end, would let the log grow for ever.
+    /// The WAL size from which the writer checkpoints all remaining frames and waits for readers. Otherwise a writer
+    /// that is faster than the thread, or overlapping readers, would let the WAL grow without limit.
     pub insist: u32,
 }
 
-/// How a checkpoint of the thread ends.
+/// The outcome of the thread's checkpoint.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// Too much is left: another one may do better.
+    /// Too many frames remain; retry later.
     Later,
-    /// The writer moves the rest.
+    /// The writer checkpoints the remaining frames.
     Rest,
-    /// The writer moves whatever is left, and waits for readers.
+    /// The writer checkpoints all remaining frames and waits for readers.
     Insist,
 }
 
 pub const LIMITS: Limits = Limits { begin: LOG_FRAMES_CHECKPOINT, retry: 4_000, rest: 1_000, insist: LOG_FRAMES_MAX };
 
-/// How often the thread passes over the log before it leaves the rest for another time.
+/// The maximum number of passive checkpoints in one run.
 const PASSES: u32 = 6;
 
-/// How long the writer waits for readers when it insists.
+/// How long the writer waits for readers in a forced checkpoint, in milliseconds.
 const INSIST_MS: u32 = 100;
 
-/// The thread, for its owner.
+/// The checkpoint thread, as seen by the store.
 #[derive(Debug)]
 pub struct Checkpointer {
     growth: Arc<Growth>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the writer tells the thread: how the log grows.
+/// The WAL size, which the writer reports to the thread.
 #[derive(Debug)]
 pub struct Growth {
     state: Mutex<State>,
@@ -72,16 +73,16 @@ pub struct Growth {
 #[derive(Debug)]
 struct State {
     limits: Limits,
-    /// How many frames the log had after the last commit.
+    /// The WAL size in frames after the last commit.
     frames: u32,
-    /// At how many of them the thread is to begin.
+    /// The WAL size at which the thread starts.
     due: u32,
-    /// How many reads take so long that to wait for them is of no use.
+    /// The number of reads that are too long to wait for.
     long_reads: u32,
     is_closing: bool,
 }
 
-/// As long as this is held, the writer does not wait for readers.
+/// While this exists, the writer does not wait for readers.
 #[derive(Debug)]
 pub struct Patience(Arc<Growth>);
 
@@ -91,7 +92,7 @@ impl Drop for Patience {
     }
 }
 
-/// Why the log was not moved.
+/// The reason why a checkpoint failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("the database failed")]
@@ -110,25 +111,25 @@ impl Checkpointer {
         Ok(Self { growth, thread: Some(thread) })
     }
 
-    /// For a read that takes long: the write-ahead log grows meanwhile, and no commit waits for the read to end.
+    /// Registers a long read. The WAL may grow during it, and no commit waits for its end.
     pub fn be_patient(&self) -> Patience {
         self.growth.state().long_reads += 1;
         Patience(Arc::clone(&self.growth))
     }
 
-    /// Ends the thread after the pass under way, and waits until it has closed its connection.
+    /// Stops the thread after the current checkpoint, and waits until its connection is closed.
     pub fn stop(&mut self) {
         self.growth.close();
         if let Some(thread) = self.thread.take() {
-            // A panic was reported by the condition.
+            // The condition has already reported a panic.
             let _ = thread.join();
         }
     }
 }
 
-/// What one checkpoint needs.
+/// The state of the thread.
 struct Checkpoint {
-    /// Opened when it is first needed.
+    /// Opened on first use.
     connection: Option<Connection>,
     data: Arc<DataFile>,
     growth: Arc<Growth>,
@@ -150,7 +151,7 @@ impl Checkpoint {
         }
     }
 
-    /// The store fails if this is a failed sync.
+    /// Fails the store permanently if a sync failed.
     fn check(&self, failure: &Failure) {
         match failure {
             Failure::Database(error) => self.writer.condition().check(error),
@@ -169,7 +170,8 @@ impl Checkpoint {
         let mut left = frames;
         for _ in 0..PASSES {
             let moved = pass(connection, "passive")?;
-            // A pass syncs only if no commit came in between; then the writer would have to, for all of it.
+            // A passive checkpoint syncs the data file only if it completes the WAL. Without this sync, the writer
+            // would have to sync all pages.
             self.data.sync()?;
             left = self.growth.left(moved);
             if left <= limits.rest {
@@ -185,30 +187,31 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Has `work` done between two commits, and waits for it: two checkpoints at once would be in each other's way.
+    /// Runs `work` on the writer thread between two commits, and waits for it, because two concurrent checkpoints would
+    /// block each other.
     fn on_writer(&self, work: fn(&Connection) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
         let (answer, answered) = mpsc::channel();
         let condition = Arc::clone(self.writer.condition());
         let job = move |connection: &mut Connection| {
             let done = work(connection);
-            // Before the next commit.
+            // Checked before the next commit.
             let _ = done.as_ref().inspect_err(|error| condition.check(error));
-            // The thread that asked waits.
+            // The requesting thread waits for the result.
             let _ = answer.send(done);
         };
-        // A writer that is gone has moved everything when it closed the file.
+        // If the writer has stopped, it checkpointed everything when it closed the file.
         self.writer.send(Box::new(job)).map_or(Ok(()), |()| answered.recv().unwrap_or(Ok(())))
     }
 }
 
-/// Moves what readers allow; gives back how many of the log's frames are moved now.
+/// Runs a checkpoint in `mode`. Returns the number of checkpointed frames in the WAL.
 fn pass(connection: &Connection, mode: &str) -> rusqlite::Result<u32> {
     let moved: i64 = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(2))?;
-    // Negative while another program moves them.
+    // Negative while another program is checkpointing.
     Ok(u32::try_from(moved).unwrap_or(0))
 }
 
-/// Moves everything and waits until no reader needs the log any more, but not for ever.
+/// Runs a RESTART checkpoint: everything is checkpointed, and readers of the WAL are waited for, up to `INSIST_MS`.
 fn insist(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "busy_timeout", INSIST_MS)?;
     let moved = pass(connection, "restart");
@@ -217,7 +220,7 @@ fn insist(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 impl Limits {
-    /// After a checkpoint that found `frames` and left `left`.
+    /// Returns the outcome of a checkpoint that started with `frames` frames and ended with `left`.
     fn end(self, frames: u32, left: u32) -> End {
         match (frames >= self.insist, left <= self.rest) {
             (true, _) => End::Insist,
@@ -232,19 +235,20 @@ fn complain(failure: &Failure, frames: u32) {
     tracing::warn!(
         frames,
         cause,
-        "the write-ahead log could not be moved into the data file ({failure}): commits go on and the log grows until \
-         it can; check the data file's disk"
+        "the write-ahead log could not be checkpointed ({failure}): commits continue and the log grows until it can be; \
+         check the data file's disk"
     );
 }
 
 impl Growth {
-    /// Of a log that is not known yet.
+    /// Creates the state of a WAL of unknown size.
     pub fn new(limits: Limits) -> Self {
         let state = State { limits, frames: 0, due: limits.begin, long_reads: 0, is_closing: false };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Is told of every commit of `connection`, in the place of SQLite's own checkpoints.
+    /// Registers a WAL hook, which is called after every commit of `connection` and replaces SQLite's automatic
+    /// checkpoints.
     pub fn watch(self: &Arc<Self>, connection: &mut Connection) -> rusqlite::Result<()> {
         let growth = Arc::clone(self);
         connection.wal_hook(Some(move |_: &mut Wal, frames| {
@@ -256,7 +260,7 @@ impl Growth {
     fn grown_to(&self, frames: u32) {
         let mut state = self.state();
         if frames < state.frames {
-            // It started anew.
+            // The WAL was restarted.
             state.due = state.limits.begin;
         }
         state.frames = frames;
@@ -265,12 +269,12 @@ impl Growth {
         }
     }
 
-    /// How many frames there are behind the first `moved` ones.
+    /// Returns the number of frames after the first `moved` ones.
     fn left(&self, moved: u32) -> u32 {
         self.state().frames.saturating_sub(moved)
     }
 
-    /// How many frames there are, once a checkpoint is due; `None` if the store is closed before.
+    /// Waits until a checkpoint is due and returns the WAL size in frames; `None` if the store is closed.
     fn wait_until_due(&self) -> Option<u32> {
         let waits = |state: &mut State| !state.is_closing && state.frames < state.due;
         let mut state = self.changed.wait_while(self.state(), waits).unwrap_or_else(PoisonError::into_inner);
@@ -283,7 +287,7 @@ impl Growth {
         self.changed.notify_one();
     }
 
-    /// Each change of the state is whole, so a panic elsewhere leaves it as good as before.
+    /// Every change of the state is complete, so the state is valid even after a panic of another thread.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -301,10 +305,10 @@ mod tests {
     use super::*;
     use crate::{SqliteStore, reader};
 
-    /// Far below what the store has, so that a test reaches them.
+    /// Much smaller than the real limits, so that a test reaches them.
     const SMALL: Limits = Limits { begin: 100, retry: 100, rest: 50, insist: 1_000_000 };
 
-    /// More commits than any checkpoint takes.
+    /// More commits than a checkpoint needs.
     const COMMITS_MAX: u32 = 2_000;
 
     fn new_store(limits: Limits) -> (SqliteStore, TempDir) {
@@ -333,7 +337,7 @@ mod tests {
         }
     }
 
-    /// Commits until the log has started anew, and gives back how long it became.
+    /// Commits until the WAL is restarted, and returns its size before that.
     async fn commit_until_anew(store: &SqliteStore) -> u32 {
         for _ in 0..COMMITS_MAX {
             let before = frames(store);
@@ -342,7 +346,7 @@ mod tests {
                 return before;
             }
         }
-        panic!("{} frames, and the log did not start anew", frames(store));
+        panic!("{} frames, and the WAL was not restarted", frames(store));
     }
 
     #[tokio::test]
@@ -374,7 +378,7 @@ mod tests {
         commit_until_anew(&store).await;
     }
 
-    /// Nothing is left in the log that is not moved, and the writer's own patience is as before.
+    /// The forced checkpoint completes the WAL, and restores the busy timeout of the writer.
     #[tokio::test]
     async fn who_insists_waits_for_readers_but_not_for_ever() {
         let (store, _directory) = new_store(Limits { begin: u32::MAX, ..SMALL });
@@ -389,14 +393,14 @@ mod tests {
         assert_eq!(insisted.await.unwrap(), BUSY_MS);
         let before = frames(&store);
         commit(&store).await;
-        assert!(frames(&store) > before, "the log started anew under a reader");
+        assert!(frames(&store) > before, "the WAL was restarted under a reader");
         drop(snapshot);
         store.writer.handle().run(|connection| insist(connection)).await.unwrap().unwrap();
         commit(&store).await;
         assert!(frames(&store) < before);
     }
 
-    /// Far beyond the limit: the writer would have moved all that it may.
+    /// The WAL is far larger than the limit at which the writer would force a checkpoint.
     #[tokio::test]
     async fn writer_does_not_wait_for_a_read_that_takes_long() {
         let (store, _directory) = new_store(Limits { begin: u32::MAX, insist: 10, ..SMALL });
@@ -406,7 +410,7 @@ mod tests {
         snapshot.query_row("SELECT count(*) FROM log", [], |_| Ok(())).unwrap();
         let patience = store.checkpointer.be_patient();
         let (data, growth) = (Arc::clone(&store.data), Arc::clone(&store.checkpointer.growth));
-        // Nobody is there to do what the writer would be asked for.
+        // The writer is blocked, so any request to it would never complete.
         let (release, held) = mpsc::channel::<()>();
         store.writer.handle().send(Box::new(move |_| held.recv().unwrap_or(()))).unwrap();
         let writer = store.writer.handle().clone();
@@ -416,7 +420,7 @@ mod tests {
         let ended = ended.recv_timeout(Duration::from_secs(20));
         drop(patience);
         release.send(()).unwrap();
-        ended.expect("the checkpoint asks the writer for nothing").unwrap();
+        ended.expect("the checkpoint does not use the writer").unwrap();
     }
 
     #[test]
@@ -428,7 +432,7 @@ mod tests {
         }
     }
 
-    /// Here the thread cannot open the file.
+    /// The thread fails because it cannot open the file.
     #[tokio::test]
     async fn a_failure_stops_no_commit_and_is_not_the_last_attempt() {
         let (store, directory) = new_store(SMALL);

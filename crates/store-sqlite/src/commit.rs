@@ -1,4 +1,4 @@
-//! One commit: everything or nothing, and what to say when the disk fails in the middle.
+//! Commits, and the handling of disk failures during a commit.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ const RELEASE: &str = "DELETE FROM span WHERE space = ?1 AND first = ?2 AND last
 
 const SETTLE: &str = "UPDATE history SET settled = settled + 1";
 
-/// The revisions that the transaction has already seen under the head's lock; `None`: no such object.
+/// The revisions that the transaction has read under the head lock; `None`: the object does not exist.
 pub type Known = HashMap<Key, Option<Revision>>;
 
-/// Writes `writes` behind `head`.
+/// Commits `writes` after `head`.
 pub fn commit(
     connection: &mut Connection,
     condition: &Condition,
@@ -46,32 +46,32 @@ pub fn commit(
     };
     match outcome {
         Ok(()) => recent.folded(folded),
-        // Whoever finds out what became of it forgets it if need be.
+        // The next `begin` resolves the outcome, and rolls the index back if the commit was lost.
         Err(Error::Unknown(_)) => {}
         Err(_) => recent.forget_after(head),
     }
     outcome
 }
 
-/// Makes the file's last commit certain, and returns where the log ends.
+/// Writes a no-op commit as a barrier, and returns the head of the log.
 ///
-/// When `SQLite` fails after the sync of a commit, it rolls the commit back in memory, but its frames are complete in the
-/// write-ahead log, and a crash would replay them. This commit changes nothing else and overwrites those frames.
+/// If a commit fails after its fsync, `SQLite` rolls it back in memory, but its frames may be complete in the WAL and
+/// would be replayed after a crash. This no-op commit overwrites those frames.
 pub fn settle(connection: &Connection) -> rusqlite::Result<Revision> {
     connection.prepare_cached(SETTLE)?.execute([])?;
     Ok(view::horizon(connection)?.head)
 }
 
-/// Whether the commit failed while it was still being written.
+/// True if the commit failed before its last frame, the commit frame, was written.
 ///
-/// What makes it count comes last, and a failed write leaves that incomplete. Only what follows, the sync and the index of the
-/// write-ahead log, can fail with everything in place.
+/// A failed write leaves the commit incomplete in the WAL. Only the steps after it, the sync and the update of the WAL
+/// index, can fail with a complete commit.
 fn is_before_the_end(cause: &rusqlite::Error) -> bool {
     let code = cause.sqlite_error().map(|error| error.extended_code);
     matches!(code, Some(ffi::SQLITE_FULL | ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_BUSY))
 }
 
-/// Answers for a commit that failed after its sync.
+/// Resolves the outcome of a commit that failed after its sync.
 pub fn find_out(
     connection: &Connection,
     condition: &Condition,
@@ -88,14 +88,14 @@ pub fn find_out(
         Err(error) => {
             condition.check(&error);
             Err(Error::Unknown(format!(
-                "{cause}; looking what became of it failed as well ({error}): \
+                "{cause}; resolving the outcome of the commit failed as well ({error}): \
                  check the data file's disk, then read the objects again before repeating the call"
             )))
         }
     }
 }
 
-/// The statements of one commit, and what it has seen and written so far.
+/// The state of one commit: its statements, and the writes so far.
 struct Commit<'a> {
     connection: &'a Connection,
     condition: &'a Condition,
@@ -105,7 +105,7 @@ struct Commit<'a> {
     release: CachedStatement<'a>,
     head: Revision,
     known: &'a Known,
-    /// What each key has after the writes so far.
+    /// The revision of each key after the writes so far.
     written: HashMap<&'a str, Option<Revision>>,
 }
 
@@ -148,7 +148,7 @@ impl<'a> Commit<'a> {
         Ok(())
     }
 
-    /// The revision that `key` has at this point of the commit.
+    /// Returns the revision of `key` after the writes so far.
     fn current(&mut self, key: &Key) -> Result<Option<Revision>, Error> {
         if let Some(revision) = self.written.get(key.as_str()).or_else(|| self.known.get(key)) {
             return Ok(*revision);
@@ -171,7 +171,7 @@ impl<'a> Commit<'a> {
         ));
         match inserted {
             Err(error) if is_refusal(&error) => Err(Error::Corrupt(format!(
-                "revision {} is there already ({error}): another program writes the data file; stop it",
+                "revision {} exists already ({error}): another program writes the data file; stop it",
                 self.head
             ))),
             Err(error) => Err(self.condition.written(error)),
@@ -197,7 +197,7 @@ impl<'a> Commit<'a> {
     }
 }
 
-/// Takes a span by the statement [`TAKE`].
+/// Takes a span with the statement [`TAKE`].
 pub fn take(
     connection: &Connection,
     condition: &Condition,
@@ -212,7 +212,7 @@ pub fn take(
     }
 }
 
-/// The guard's refusal, with the span that is in the way.
+/// Returns the error for an overlap, with the conflicting span if it is found.
 fn refused(connection: &Connection, span: &Span, error: &rusqlite::Error) -> Error {
     match span::holders(connection, &span.space, span.first, span.last, 1).as_deref() {
         Ok([held]) => Error::Guard(format!("{span} overlaps {held}")),
@@ -220,7 +220,7 @@ fn refused(connection: &Connection, span: &Span, error: &rusqlite::Error) -> Err
     }
 }
 
-/// Whether the file's own rules refused a row, rather than the disk.
+/// True if a constraint of the schema failed, not the disk.
 fn is_refusal(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }

@@ -1,9 +1,9 @@
-//! Forgetting: replaced versions and deletions up to a revision.
+//! Compaction: removal of replaced versions and deletions up to a revision.
 //!
-//! Each row of the log names the version that it replaced, so the work follows the stretch of log that is being
-//! forgotten and never looks at the rest. It goes in chunks, one `SQLite` transaction each, between which others write;
-//! a chunk moves the horizon with it, so that a crash in between leaves a store compacted less far. What is forgotten goes
-//! from the index too; so where the file's index has not come that far, it is brought there first.
+//! Each log row names the version that it replaced, so the work is proportional to the compacted range. It is done in
+//! chunks, one `SQLite` transaction each, between which others write. Each chunk advances the horizon, so a crash only
+//! leaves the store compacted less far. Compacted versions are also removed from the index in the file, so the index is
+//! first flushed up to the range.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::rows::{self, from_revision};
 use crate::view::{commit_end, horizon};
 use crate::writer::WriterHandle;
 
-/// How many revisions one chunk covers: a few milliseconds of the writer's time.
+/// The number of revisions per chunk: a few milliseconds of the writer's time.
 const CHUNK_REVISIONS: u64 = 1024;
 
 const INDEXED: &str = "SELECT indexed FROM history";
@@ -32,13 +32,13 @@ pub const UNINDEX_DELETIONS: &str = "
 DELETE FROM version WHERE (key, revision) IN
     (SELECT key, revision FROM log WHERE revision > ?1 AND revision <= ?2 AND live = 0)";
 
-/// A deletion's own row says nothing once nobody can ask for the time before it.
+/// A deletion's own row is not needed when earlier revisions can no longer be read.
 const DROP_DELETIONS: &str = "DELETE FROM log WHERE revision > ?1 AND revision <= ?2 AND live = 0";
 
-/// Says how far history is gone, and where the commit ends in which that lies.
+/// Sets the horizon, and the end of the commit that contains it.
 pub const MOVE_HORIZON: &str = "UPDATE history SET compacted = ?1, compacted_end = ?2";
 
-/// Moves the horizon to `target`, or to the head if that comes first.
+/// Advances the horizon to `target`, at most to the head.
 pub async fn compact(writer: &WriterHandle, recent: &Arc<Recent>, mut target: Revision) -> Result<(), Error> {
     loop {
         let recent = Arc::clone(recent);

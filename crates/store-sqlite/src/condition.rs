@@ -1,9 +1,9 @@
-//! Whether the store can go on in this process.
+//! The permanent failure state of the store.
 //!
-//! After a failed fsync the kernel takes the pages for clean: a later fsync succeeds although they never reached the disk, and a
-//! checkpoint would then drop the only durable copy. So no sync is tried a second time. The store stops writing, the
-//! process ends, and the next one copies every frame of the write-ahead log again (`open.rs`). The same holds after a panic
-//! of a thread that the store needs.
+//! After a failed fsync the kernel marks the pages as clean: a later fsync succeeds although they never reached the
+//! disk, and a checkpoint would then discard the only durable copy. A sync is therefore never retried. The store stops
+//! writing, the process ends, and the next one checkpoints every frame of the WAL again (`recovery.rs`). A panic of a
+//! thread that the store needs is handled in the same way.
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -17,32 +17,32 @@ use tokio::sync::watch;
 
 use crate::failure::failed;
 
-/// The store's condition, shared by everything that writes.
+/// The failure state, shared by everything that writes.
 #[derive(Debug, Default)]
 pub struct Condition {
-    /// Why the store cannot go on. The first reason stays.
+    /// The reason of the failure. Only the first reason is kept.
     reason: watch::Sender<Option<String>>,
 }
 
 impl Condition {
-    /// From now on nothing is written.
+    /// Marks the store as failed. Nothing is written afterwards.
     pub fn fail(&self, reason: String) {
         self.reason.send_if_modified(|first| {
             let is_first = first.is_none();
             if is_first {
-                tracing::error!(reason, "the store cannot go on: the process has to end");
+                tracing::error!(reason, "the store has failed permanently: the process must end");
                 *first = Some(reason);
             }
             is_first
         });
     }
 
-    /// Whether the store has failed.
+    /// True if the store has failed.
     pub fn is_failed(&self) -> bool {
         self.reason.borrow().is_some()
     }
 
-    /// Waits until the store has failed.
+    /// Waits until the store has failed, and returns the reason.
     pub async fn failed(&self) -> String {
         let mut reason = self.reason.subscribe();
         let first = reason.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
@@ -53,28 +53,27 @@ impl Condition {
         }
     }
 
-    /// What the error of a statement that writes means to the caller: nothing was written, or, after a failed sync, that is not
-    /// known. Whether its frames are there is for the next start to say: what the kernel shows from now on is not what
-    /// the disk has.
+    /// Converts the error of a writing statement: either nothing was written, or, after a failed sync, the outcome is
+    /// unknown. The next start resolves it, because after a failed sync the kernel's view may differ from the disk.
     pub fn written(&self, error: rusqlite::Error) -> Error {
         if !is_sync(&error) {
             return failed(error);
         }
         self.check(&error);
         Error::Unknown(format!(
-            "the disk did not confirm it ({error}): the process ends, and the next start shows whether it was made; read the \
-             objects again before repeating the call"
+            "the disk did not confirm the commit ({error}): the process ends, and the next start shows whether the commit was \
+             written; read the objects again before repeating the call"
         ))
     }
 
-    /// The store fails if this is a failed sync.
+    /// Fails the store permanently if this is a failed sync.
     pub fn check(&self, error: &rusqlite::Error) {
         if is_sync(error) {
             self.fail(format!("a sync of the write-ahead log or of the data file failed ({error}): check the disk"));
         }
     }
 
-    /// Starts a thread that the store needs: a panic in it is the end of the store.
+    /// Starts a thread that the store needs. A panic in it fails the store permanently.
     pub fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
         let condition = Arc::clone(self);
         let thread = name.to_owned();
@@ -86,19 +85,19 @@ impl Condition {
         thread::Builder::new().name(name.to_owned()).spawn(watched)
     }
 
-    /// Closes a connection that writes. `SQLite` checkpoints when the last one is closed and removes the write-ahead log, which
-    /// after a failed sync is the only durable copy.
+    /// Closes a writing connection. When the last connection is closed, `SQLite` checkpoints and removes the WAL. After
+    /// a failed sync the WAL is the only durable copy, so this is prevented.
     pub fn close(&self, connection: Connection) {
         if self.is_failed()
             && let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         {
-            tracing::error!(%error, "SQLite does not keep the write-ahead log when it closes the data file: left open");
+            tracing::error!(%error, "SQLite would remove the write-ahead log when it closes the data file: the connection is left open");
             std::mem::forget(connection);
         }
     }
 }
 
-/// Whether a sync failed, of a file or of its directory.
+/// True if the sync of a file or of its directory failed.
 pub fn is_sync(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error().map(|error| error.extended_code);
     matches!(code, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC))

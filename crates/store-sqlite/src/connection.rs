@@ -1,16 +1,16 @@
-//! Connections to the data file, and the settings that each of them has.
+//! Connections to the data file, and their common settings.
 
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-/// How long the writer waits for `SQLite`'s own locks. Only a checkpoint or a foreign tool can hold one.
+/// How long the writer waits for `SQLite`'s locks, in milliseconds. Only a checkpoint or another program can hold one.
 pub const BUSY_MS: u32 = 5_000;
 
-/// How many statements each connection keeps prepared; more than there are.
+/// The size of the prepared statement cache of each connection; more than the number of statements.
 const STATEMENTS_KEPT: usize = 32;
 
-/// A connection that may write, as yet without the settings that change the file.
+/// Opens a connection that may write. Settings that change the file are not applied yet.
 pub fn connect_writer(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -18,10 +18,10 @@ pub fn connect_writer(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// What every connection needs.
+/// Applies the settings of every connection.
 ///
-/// Without the planner's stability guarantee a statement with a range is planned anew whenever another value is bound
-/// to it, which costs several times as much as running it.
+/// Without the query planner stability guarantee (QPSG), SQLite replans a statement with a range whenever another value
+/// is bound, which costs several times as much as running it.
 pub fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

@@ -1,13 +1,13 @@
-//! The data file itself, beside the connections to it.
+//! The data file itself, as opposed to connections to it.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where the data file is, and a descriptor to sync it by.
+/// The path of the data file, and a descriptor for syncing it.
 ///
-/// Everyone who has a connection keeps this longer: closing any descriptor of a file drops the locks that the process
-/// holds on it, SQLite's among them.
+/// Every owner of a connection must keep this until the connection is closed: closing any descriptor of a file releases
+/// the POSIX locks that the process holds on it, including SQLite's.
 #[derive(Debug)]
 pub struct DataFile {
     path: PathBuf,
@@ -15,18 +15,18 @@ pub struct DataFile {
 }
 
 impl DataFile {
-    /// Opens the file at `path`, which must be locked for this process.
+    /// Opens the file at `path`. The process must hold the lock file.
     pub fn open(path: PathBuf) -> io::Result<Self> {
         let file = File::open(&path)?;
         Ok(Self { path, file })
     }
 
-    /// Its one true path.
+    /// Returns the canonical path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Waits until what was written to it is on the disk.
+    /// Syncs the contents to the disk.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }

@@ -1,4 +1,4 @@
-//! A data file that no store has open, such as a backup: it can be read where it lies, and is never changed.
+//! A data file that no store has open, such as a backup. It is opened read-only and never changed.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,18 +16,18 @@ use crate::open_error::{OpenError, io_error};
 use crate::paths::beside;
 use crate::{integrity, recent, schema};
 
-/// The file.
+/// A detached data file.
 #[derive(Debug)]
 pub struct DetachedFile {
     path: PathBuf,
 }
 
 impl DetachedFile {
-    /// Looks whether `path` can be read as it is.
+    /// Opens the file at `path` and checks that it can be read without changes.
     ///
     /// # Errors
-    /// [`OpenError`] if it is no data file, one of another schema, or one that a store has or had open: then its write-ahead
-    /// log lies beside it.
+    /// [`OpenError`] if it is not a data file, has another schema version, or is or was open in a store (it has a
+    /// write-ahead log).
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = fs::canonicalize(&path).map_err(io_error("find", path.as_ref()))?;
         if fs::metadata(beside(&path, "-wal")).is_ok_and(|log| log.len() > 0) {
@@ -39,10 +39,10 @@ impl DetachedFile {
         Ok(file)
     }
 
-    /// Everything that is in it.
+    /// Returns a snapshot of the contents.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If the file cannot be read.
     pub async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
         let connection = self.connect().map_err(failed)?;
         let begin = move || {
@@ -52,16 +52,17 @@ impl DetachedFile {
         Ok(Box::new(spawn_blocking(begin).await.map_err(|_| closed())??))
     }
 
-    /// What SQLite finds wrong in it, in its own words.
+    /// Runs SQLite's integrity check and returns its messages; empty if there are no errors.
     ///
     /// # Errors
-    /// If it cannot be read at all.
+    /// If the file cannot be read at all.
     pub async fn integrity(&self) -> Result<Vec<String>, Error> {
         let connection = self.connect().map_err(failed)?;
         spawn_blocking(move || integrity::check(&connection)).await.map_err(|_| closed())?
     }
 
-    /// A connection that takes no lock and makes no file beside it, so that a medium that cannot be written will do.
+    /// Opens an immutable connection, which takes no locks and creates no files, so that a read-only medium is
+    /// sufficient.
     fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let connection = Connection::open_with_flags(uri(&self.path), flags)?;
@@ -70,7 +71,7 @@ impl DetachedFile {
     }
 }
 
-/// The file as the URI of an immutable one.
+/// Returns the URI of an immutable database file.
 fn uri(path: &Path) -> PathBuf {
     let mut uri = b"file:".to_vec();
     for byte in path.as_os_str().as_bytes() {

@@ -1,12 +1,12 @@
-//! What a failure of `SQLite` means to the caller.
+//! Conversion of `SQLite` errors to store errors.
 
 use rusqlite::ErrorCode;
 use store::Error;
 use tokio::task::JoinError;
 
-/// A failure after which nothing was written.
+/// Converts an error after which nothing was written.
 ///
-/// Takes the error by value so that it fits `map_err`.
+/// Takes the error by value, as `map_err` needs it.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err calls")]
 pub fn failed(error: rusqlite::Error) -> Error {
     if is_unreadable(&error) {
@@ -25,11 +25,11 @@ pub fn failed(error: rusqlite::Error) -> Error {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Error::Unavailable(format!("{error}: close the tool that has the data file open, then repeat the call"))
         }
-        _ => Error::Unavailable(format!("{error}: repeat the call; if it fails again, look at the server's log")),
+        _ => Error::Unavailable(format!("{error}: repeat the call; if it fails again, see the server's log")),
     }
 }
 
-/// Whether a row holds what no program of ours has written.
+/// True if a row contains values that this program never writes.
 fn is_unreadable(error: &rusqlite::Error) -> bool {
     use rusqlite::Error::{
         FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, QueryReturnedNoRows, Utf8Error,
@@ -44,15 +44,15 @@ fn is_unreadable(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// The store was closed, or has failed, before it did what it was asked.
+/// Returns the error for a store that was closed or has failed before the call ran.
 pub fn closed() -> Error {
     Error::Unavailable("the store has been closed or has failed: start the server again".to_owned())
 }
 
-/// A blocking read that did not come to its end, by a panic or because the program ends.
+/// Converts a blocking read that did not finish, because of a panic or because the runtime shuts down.
 pub fn broken_off(error: &JoinError) -> Error {
     if error.is_panic() {
-        return Error::Unavailable("the read panicked: the server's log says where".to_owned());
+        return Error::Unavailable("the read panicked: see the server's log".to_owned());
     }
     closed()
 }

@@ -1,4 +1,4 @@
-//! Everything as it was at one moment: a connection of its own, in a transaction that lasts.
+//! A snapshot of the store: a separate connection in a long-lived read transaction.
 
 use std::sync::Arc;
 
@@ -14,25 +14,25 @@ use crate::recent::{Layers, Recent};
 use crate::view::{Horizon, View};
 use crate::{snapshot, span, view};
 
-/// The connection. While it is open the write-ahead log keeps what it sees, and grows.
+/// The snapshot. While it exists, the write-ahead log cannot be restarted and grows.
 pub struct SqliteSnapshot {
-    /// `None` if a call was given up half way.
+    /// `None` if a call was canceled before it finished.
     connection: Option<Connection>,
     layers: Arc<Layers>,
     horizon: Horizon,
-    /// Outlives the connection. `None` for a file that no store has open.
+    /// Outlives the connection. `None` for a detached file.
     _data: Option<Arc<DataFile>>,
 }
 
 impl SqliteSnapshot {
-    /// Begins now, in a store.
+    /// Begins a snapshot of a store.
     pub async fn begin(data: Arc<DataFile>, recent: Arc<Recent>) -> Result<Self, Error> {
         let path = data.path().to_owned();
         let begin = move || Self::on(connect(&path).map_err(failed)?, &recent, Some(data));
         spawn_blocking(begin).await.map_err(|error| broken_off(&error))?
     }
 
-    /// Begins now, on a connection.
+    /// Begins a snapshot on a connection.
     pub fn on(connection: Connection, recent: &Recent, data: Option<Arc<DataFile>>) -> Result<Self, Error> {
         let (layers, horizon) = view::begin(&connection, recent).map_err(failed)?;
         Ok(Self { connection: Some(connection), layers, horizon, _data: data })

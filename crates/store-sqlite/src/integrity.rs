@@ -1,4 +1,4 @@
-//! What SQLite itself finds wrong in a file.
+//! SQLite's integrity check.
 
 use rusqlite::Connection;
 use store::Error;
@@ -6,15 +6,15 @@ use store::Error;
 use crate::SqliteStore;
 use crate::failure::failed;
 
-/// Reads every page, and looks for pages that are lost or used twice, keys that are out of order, indexes that differ from
-/// their tables, and rows that break a constraint. It ends after a hundred faults.
+/// Reads every page and reports lost or doubly used pages, keys out of order, indexes that differ from their tables,
+/// and violated constraints. Reports at most 100 errors.
 const CHECK: &str = "PRAGMA integrity_check(100)";
 
-/// What it answers when there is nothing.
+/// The result of the check if there are no errors.
 const SOUND: &str = "ok";
 
 impl SqliteStore {
-    /// What SQLite finds wrong in the data file, in its own words. Nothing is changed.
+    /// Runs SQLite's integrity check and returns its messages; empty if there are no errors. Changes nothing.
     ///
     /// # Errors
     /// If the file cannot be read at all.
@@ -23,11 +23,11 @@ impl SqliteStore {
     }
 }
 
-/// The faults of the file that this is a connection to.
+/// Returns the errors of the database of this connection.
 pub fn check(connection: &Connection) -> Result<Vec<String>, Error> {
     let mut statement = connection.prepare(CHECK).map_err(failed)?;
     let found = statement.query_map([], |row| row.get::<_, String>(0)).map_err(failed)?;
     let lines = found.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)?;
-    // A line may begin with the name of the database and go on over several.
+    // A message may begin with a line with the database name, and may have several lines.
     Ok(lines.iter().flat_map(|line| line.lines()).filter(|line| *line != SOUND).map(str::to_owned).collect())
 }

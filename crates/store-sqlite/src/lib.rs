@@ -1,11 +1,11 @@
-//! The ordered log on one machine, in one `SQLite` file.
+//! The ordered log in one `SQLite` file, for a single server process.
 //!
-//! One thread owns the one connection that writes (`writer.rs`); a few connections read beside it (`reader.rs`), each
-//! read inside one `SQLite` snapshot. The file is in WAL mode with `synchronous=FULL`: a commit that was acknowledged
-//! survives the machine. A third kind moves the write-ahead log into the data file, beside the commits
-//! (`checkpoint.rs`). The index by key follows the log at a distance, and is in memory until then (`recent.rs`). What the
-//! file looks like, and the trigger that refuses overlapping spans whoever writes them, is in `schema.rs`. A lock beside
-//! the file keeps a second process out (`lock.rs`).
+//! One thread owns the only connection that commits (`writer.rs`); a few connections read concurrently (`reader.rs`),
+//! each read in one `SQLite` snapshot. The file is in WAL mode with `synchronous=FULL`: an acknowledged commit survives
+//! a crash of the machine. A background thread checkpoints the WAL while commits continue (`checkpoint.rs`). The index
+//! by key is kept in memory for recent commits and flushed to the file later (`recent.rs`). `schema.rs` defines the
+//! tables and the trigger that rejects overlapping spans of any writer. A lock file excludes a second process
+//! (`lock.rs`).
 
 mod backup;
 mod checkpoint;
@@ -50,34 +50,34 @@ pub use open_error::OpenError;
 
 /// A store in one `SQLite` file.
 ///
-/// Dropping it waits for the write under way, closes the file and gives the lock back.
+/// Dropping it waits for the current write, closes the file and releases the lock.
 #[derive(Debug)]
 pub struct SqliteStore {
     data: Arc<data_file::DataFile>,
-    /// The head, for whoever may commit next. `None` after a commit failed: ask the file before going on.
+    /// The head lock and the head. `None` after a failed commit: the head must then be read from the file.
     head: Arc<Mutex<Option<Revision>>>,
     recent: Arc<recent::Recent>,
     readers: Arc<reader::Readers>,
-    /// What decisions are made from: reads of users do not hold it.
+    /// Readers for decisions, which do not queue after reads of clients.
     decisions: reader::Readers,
     checkpointer: checkpoint::Checkpointer,
     writer: writer::Writer,
 }
 
-/// What the store takes on the disk.
+/// The disk usage of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statistics {
-    /// The data file.
+    /// The size of the data file in bytes.
     pub file_bytes: u64,
-    /// The write-ahead log beside it: commits that are durable and not yet in the data file.
+    /// The size of the write-ahead log in bytes: commits that are durable but not yet checkpointed.
     pub wal_bytes: u64,
 }
 
 impl SqliteStore {
-    /// How large the files are now.
+    /// Returns the current file sizes.
     ///
     /// # Errors
-    /// If the data file's size cannot be read.
+    /// If the size of the data file cannot be read.
     pub async fn statistics(&self) -> std::io::Result<Statistics> {
         let file_bytes = tokio::fs::metadata(self.data.path()).await?.len();
         let wal = tokio::fs::metadata(paths::beside(self.data.path(), "-wal")).await;
@@ -87,7 +87,7 @@ impl SqliteStore {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
-        // The writer last: the connection that closes last leaves no write-ahead log behind.
+        // The writer is stopped last: the last connection that is closed removes the write-ahead log.
         self.readers.close();
         self.decisions.close();
         self.checkpointer.stop();

@@ -1,4 +1,4 @@
-//! Filling an empty log, and letting one go on further ahead.
+//! Bulk load of an empty log, and advancing the revision.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const INSERT: &str = "INSERT INTO log (revision, key, to_commit_end, live, value
 
 const INDEX: &str = "INSERT INTO version (key, revision, live) VALUES (?1, ?2, 1)";
 
-/// A transaction on the writer that lasts over several jobs. Nobody else writes meanwhile: it holds the head.
+/// A writer transaction that spans several jobs. It holds the head lock, so no other job writes in between.
 pub struct SqliteLoad {
     writer: WriterHandle,
     head: Held,
@@ -27,7 +27,7 @@ pub struct SqliteLoad {
 }
 
 impl SqliteLoad {
-    /// Begins, if the log is empty.
+    /// Begins the load if the log is empty.
     pub async fn begin(writer: WriterHandle, head: Held) -> Result<Self, Error> {
         let this = Self { writer, head, is_open: true };
         let found = this.writer.write(|connection| {
@@ -36,7 +36,7 @@ impl SqliteLoad {
         });
         match found.await? {
             Revision(0) => Ok(this),
-            found => Err(Error::Unavailable(format!("only an empty log can be filled, and this one ends at {found}"))),
+            found => Err(Error::Unavailable(format!("only an empty log can be loaded, and this one ends at {found}"))),
         }
     }
 }
@@ -86,12 +86,12 @@ impl Drop for SqliteLoad {
         if !self.is_open {
             return;
         }
-        // If the writer is gone, so is the transaction; and if it cannot be rolled back, it is over already.
+        // If the writer has stopped, the transaction has ended; if the rollback fails, it has ended as well.
         let _ = self.writer.send(Box::new(|connection| drop(connection.execute_batch("ROLLBACK"))));
     }
 }
 
-/// Moves the end of the log ahead, and its horizon with it.
+/// Advances the head by `by` and the horizon to the new head.
 pub async fn jump(writer: &WriterHandle, recent: &Arc<Recent>, mut head: Held, by: u64) -> Result<Revision, Error> {
     compaction::compact(writer, recent, Revision(u64::MAX)).await?;
     let moved = writer.write(move |connection| {

@@ -1,7 +1,7 @@
-//! One process per data file.
+//! The lock file, which allows one process per data file.
 //!
-//! `SQLite` itself would let two processes take turns; the server above keeps the head in memory and would be wrong.
-//! The lock is the kernel's: it ends with the process, however that ends.
+//! `SQLite` itself would let two processes write alternately, but the server keeps the head in memory, which would
+//! become outdated. The lock is a kernel file lock: it is released when the process ends for any reason.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -11,14 +11,14 @@ use std::path::Path;
 use crate::open_error::{OpenError, io_error};
 use crate::paths::beside;
 
-/// The lock on one data file, held until it is dropped.
+/// The lock of a data file, held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
 }
 
 impl Lock {
-    /// Takes the lock of `data`, or says who has it.
+    /// Takes the lock of `data`; the error names the process that holds it.
     pub fn take(data: &Path) -> Result<Self, OpenError> {
         let path = beside(data, ".lock");
         let mut options = OpenOptions::new();
@@ -38,13 +38,13 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing the file would do, but for a child process that is being started just now: until it runs its own
-        // program it has the file open, too. If this fails, closing is still to come.
+        // Closing the file would release the lock, unless a child process that was just forked still has the descriptor
+        // until it calls exec. If this fails, closing the file is the fallback.
         let _ = self.file.unlock();
     }
 }
 
-/// Writes who holds it, for the message that the next process prints. The lock does not depend on it.
+/// Writes the process id, for the error message of another process. The lock does not depend on it.
 fn leave_name(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     writeln!(file, "{}", std::process::id())
@@ -54,7 +54,7 @@ fn holder(file: &mut File) -> String {
     let mut process = String::new();
     match file.read_to_string(&mut process) {
         Ok(_) if !process.trim().is_empty() => format!("process {}", process.trim()),
-        _ => "a process that left no number".to_owned(),
+        _ => "a process with an unknown id".to_owned(),
     }
 }
 
@@ -62,7 +62,7 @@ fn holder(file: &mut File) -> String {
 mod tests {
     use super::Lock;
 
-    /// As a process that was forked from this one would have it, until it runs its own program.
+    /// A duplicated descriptor, as a forked child process has before it calls exec.
     #[test]
     fn a_copy_of_the_file_does_not_prolong_the_lock() {
         let directory = tempfile::tempdir().unwrap();

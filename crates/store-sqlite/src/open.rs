@@ -1,7 +1,7 @@
-//! From a path to a running store.
+//! Opening a store.
 //!
-//! The order matters: nobody touches the data file before the lock is held, and the reader connections only open a
-//! file whose schema is known to be ours.
+//! The order matters: the data file is not touched before the lock is held, and reader connections are only opened
+//! after the schema was checked.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -26,24 +26,26 @@ use crate::recovery::recover;
 use crate::writer::Writer;
 use crate::{schema, view};
 
-/// The first `SQLite` without the bug that loses a write when two connections reset the write-ahead log at once.
+/// The first `SQLite` version without the bug that loses a write when two connections reset the write-ahead log at
+/// once.
 const LIBRARY_VERSION_MIN: i32 = 3_051_003;
 
-/// A write-ahead log that grew beyond this while a long read held it is cut back afterwards.
+/// The size to which the write-ahead log is truncated after a long read let it grow.
 const WAL_BYTES_KEPT: u32 = 256 * 1024 * 1024;
 
-/// The writer's page cache: large enough that a commit does not spill, and that the upper index stays hot.
+/// The writer's page cache: large enough for a commit without spilling, and to keep the upper levels of the index
+/// cached.
 ///
-/// More costs more than it saves. A page that is not in it comes out of the kernel's cache, which is cheap, while the
-/// commit searches the whole cache, page by page, for pages behind the end of the file, as long as that is shorter than
-/// 1 GiB: `SQLite` renumbers the pages of the index by way of a number there when it splits one in the middle.
+/// A larger cache would be slower: a miss is served from the kernel's cache, which is cheap, but a commit scans the
+/// whole cache for pages after the end of the file while the file is smaller than 1 GiB. (`SQLite` uses a page number
+/// there as a temporary number when it splits a page of an index.)
 const WRITER_CACHE_KIB: u32 = 32 * 1024;
 
 impl SqliteStore {
-    /// Opens the data file at `path`, and makes it if there is none. The directory must exist.
+    /// Opens the data file at `path`, and creates it if it does not exist. The directory must exist.
     ///
     /// # Errors
-    /// [`OpenError`]: nothing was changed, except that an empty file and the lock file may have been made.
+    /// [`OpenError`]. Nothing was changed, except that an empty data file and the lock file may have been created.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         check_library()?;
         let path = create(path.as_ref())?;
@@ -81,9 +83,9 @@ fn check_library() -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Makes sure that there is a file, readable by its owner only, and gives back its one true path.
+/// Creates the file with mode 0600 if it does not exist, and returns its canonical path.
 ///
-/// An existing file is not opened here: closing any descriptor of it would drop the locks that `SQLite` holds on it.
+/// An existing file is not opened here: closing any descriptor of it would release the locks that `SQLite` holds on it.
 fn create(path: &Path) -> Result<PathBuf, OpenError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => sync_directory(path)?,
@@ -93,7 +95,7 @@ fn create(path: &Path) -> Result<PathBuf, OpenError> {
     fs::canonicalize(path).map_err(io_error("find", path))
 }
 
-/// No `mmap_size`: a disk error would arrive as a signal instead of as an error.
+/// `mmap_size` is 0, because with mmap a disk error raises a signal instead of returning an error.
 fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;

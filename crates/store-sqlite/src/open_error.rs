@@ -1,20 +1,20 @@
-//! Why a data file cannot be opened.
+//! Errors of opening a data file.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a data file cannot be opened as a store.
+/// The reason why a data file cannot be opened as a store.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it.
+    /// Another process holds the lock.
     #[error("{path} is in use: another ipam process holds it ({process}); stop that one or name another file")]
     Held {
         /// The data file.
         path: PathBuf,
-        /// What the lock file says about the holder.
+        /// The process id in the lock file.
         process: String,
     },
-    /// A program that is no store has it open.
+    /// Another program (not a store) has the file open.
     #[error(
         "{path} was not closed when it was last used, and another program has it open (a database shell, a backup tool): close \
          that program, then start again"
@@ -23,23 +23,23 @@ pub enum OpenError {
         /// The data file.
         path: PathBuf,
     },
-    /// It is some other file.
+    /// The file is not a data file of this program.
     #[error("{path} is not an ipam data file; name another file, this one was left as it is")]
     Foreign {
         /// The data file.
         path: PathBuf,
     },
-    /// A later release made it.
+    /// The file was created by a later release.
     #[error("{path} has schema version {found} and this program knows versions up to {known}: run a newer ipam")]
     Newer {
         /// The data file.
         path: PathBuf,
-        /// Its schema version.
+        /// The schema version of the file.
         found: u32,
-        /// The newest version that this program knows.
+        /// The newest schema version that this program knows.
         known: u32,
     },
-    /// An earlier release made it, and it is not to be changed.
+    /// The file was created by an earlier release, and must not be migrated here.
     #[error(
         "{path} has schema version {found} and this program reads version {known}: put it into a data directory, where it is \
          brought up to date when it is opened"
@@ -47,55 +47,55 @@ pub enum OpenError {
     Older {
         /// The data file.
         path: PathBuf,
-        /// Its schema version.
+        /// The schema version of the file.
         found: u32,
-        /// The version that this program reads.
+        /// The schema version that this program reads.
         known: u32,
     },
-    /// It is in use, or was left by a crash: the write-ahead log beside it has a part of its contents.
+    /// The file is in use, or was left by a crash: its write-ahead log has a part of the contents.
     #[error(
-        "{path} has a write-ahead log beside it: it is the data file of a store and no backup of one; stop its server and name \
+        "{path} has a write-ahead log next to it: it is the data file of a store, not a backup; stop its server and name \
          its data directory, or make a backup"
     )]
     NotAlone {
         /// The data file.
         path: PathBuf,
     },
-    /// The program was linked with a `SQLite` that can corrupt the file.
+    /// The program is linked with a `SQLite` version that can corrupt the file.
     #[error("SQLite {found} can lose writes; version 3.51.3 or later is needed: use the bundled library")]
     Library {
-        /// The library's version.
+        /// The version of the library.
         found: String,
     },
-    /// The operating system refused.
+    /// An operation of the operating system failed.
     #[error("cannot {action} {path}")]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// Its answer.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// `SQLite` refused.
+    /// `SQLite` reported an error.
     #[error("cannot open {path} as a database")]
     Database {
         /// The data file.
         path: PathBuf,
-        /// Its answer.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
 }
 
 impl OpenError {
-    /// Whether the file is ours and damaged.
+    /// True if the file is a data file of this program and is damaged.
     pub fn is_damage(&self) -> bool {
         let Self::Database { source, .. } = self else { return false };
         source.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt)
     }
 }
 
-/// Says what was tried on which path.
+/// Returns a function that adds the operation and the path to an I/O error.
 pub fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> OpenError + use<> {
     let path = path.to_owned();
     move |source| OpenError::Io { action, path: path.clone(), source }

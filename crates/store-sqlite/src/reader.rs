@@ -1,6 +1,6 @@
-//! The connections that read.
+//! The pool of reader connections.
 //!
-//! Each read has one to itself, inside one `SQLite` snapshot, on a thread that may block.
+//! Each read uses one connection exclusively, in one `SQLite` snapshot, on a thread that may block.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use crate::limits::READER_CACHE_KIB;
 use crate::recent::Recent;
 use crate::view::{self, View};
 
-/// The pool of reader connections.
+/// A pool of reader connections.
 #[derive(Debug)]
 pub struct Readers {
     data: Arc<DataFile>,
@@ -26,12 +26,12 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// A pool that opens up to `most` connections as they are needed and keeps them.
+    /// Creates a pool of up to `most` connections, which are opened on demand and kept.
     pub fn new(data: Arc<DataFile>, recent: Arc<Recent>, most: usize) -> Self {
         Self { data, recent, idle: Mutex::default(), permits: Arc::new(Semaphore::new(most)) }
     }
 
-    /// Does `read` in one snapshot of the file. Once begun it goes on, even if nobody waits for the answer.
+    /// Runs `read` in one snapshot of the file. Once started it runs to its end, even if the future is dropped.
     pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&View<'_>) -> Result<T, Error> + Send + 'static,
@@ -46,7 +46,7 @@ impl Readers {
         tokio::task::spawn_blocking(work).await.map_err(|error| broken_off(&error))?
     }
 
-    /// The same on the caller's thread, which it may block: for callers that have one of their own.
+    /// Like `run`, but on the calling thread, which it may block.
     pub async fn run_here<T>(&self, read: impl FnOnce(&View<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let _permit = self.permits.acquire().await.map_err(|_| closed())?;
         self.look(read)
@@ -59,7 +59,7 @@ impl Readers {
         outcome
     }
 
-    /// Refuses further reads and closes the connections that idle.
+    /// Rejects further reads and closes idle connections.
     pub fn close(&self) {
         self.permits.close();
         self.idle().clear();
@@ -76,13 +76,13 @@ impl Readers {
         }
     }
 
-    /// A panic elsewhere leaves a list of idle connections as good as before.
+    /// The list of idle connections is valid even after a panic of another thread.
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connection that can only read.
+/// Opens a read-only connection.
 pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -98,7 +98,7 @@ fn in_snapshot<T>(
 ) -> Result<T, Error> {
     let begun = view::begin(connection, recent).map_err(failed);
     let outcome = begun.and_then(|(layers, horizon)| read(&View { connection, recent: &layers, horizon }));
-    // If it is not over now, the connection is not used again.
+    // If the rollback fails, `put` discards the connection.
     let _ = connection.execute_batch("ROLLBACK");
     outcome
 }

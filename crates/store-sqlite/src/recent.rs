@@ -1,15 +1,17 @@
-//! The newest part of the index, in memory.
+//! The in-memory part of the index by key.
 //!
-//! In an index each key has a place of its own. Where keys are hashes, a commit of a hundred objects would change a
-//! hundred pages of it, and each goes through the write-ahead log as a whole. So a commit writes the log alone, and its
-//! versions are indexed here. When many have come together they are folded into the file's index in the order of their
-//! keys, a slice with each commit, so that neighbours share the page that they change.
+//! The structure is that of a log-structured merge (LSM) index: versions are collected in memtables in memory, which
+//! are flushed to the index table of the file. If keys are random, a commit of a hundred objects would change a hundred
+//! pages of the index table, and each page is written to the WAL as a whole. A commit therefore writes only the log,
+//! and its versions are added to a memtable. When a memtable has enough versions, it is flushed in key order, a few
+//! versions with each commit, so that neighboring keys share the pages that they change.
 //!
-//! Nothing depends on what is here: the log has every version, `history.indexed` says up to where the file's index is
-//! complete, and what it lacks is added when the file is opened ([`catch_up`]).
+//! The memtables need not be durable: the log has every version, `history.indexed` is the revision up to which the
+//! file's index is complete, and the missing part is added when the file is opened ([`catch_up`]).
 //!
-//! A read joins the file's index as of its snapshot with the layers as of then. A layer may have versions behind that
-//! snapshot, so whoever looks says how far; and one that has been folded stays for those who still hold it.
+//! A read merges the file's index in its snapshot with the memtables at the same moment. A memtable may contain
+//! versions newer than the snapshot, so every look-up has an upper bound. A flushed memtable is kept in memory while
+//! readers use it.
 
 use std::collections::{BTreeMap, btree_map};
 use std::ops::Bound;
@@ -21,30 +23,32 @@ use store::{Revision, Write};
 use crate::limits::LAYER_VERSIONS_MAX;
 use crate::rows::{self, from_revision};
 
-/// A layer is folded when it has a version for so many pages of the file. The file has about four versions to a page
-/// and its index sixty, so a page of the index takes eight new ones whenever it changes, however large the file is.
+/// A memtable is flushed when it has one version per this many pages of the file. The file has about four versions per
+/// page and its index sixty, so each changed index page receives about eight new versions, regardless of the size of
+/// the file.
 const PAGES_PER_VERSION: u32 = 2;
 
-/// The fewest versions that are worth it.
+/// The minimum number of versions of a flush.
 const LAYER_VERSIONS_MIN: u32 = 256;
 
-/// The versions with which a layer is full when the file has so many pages.
+/// Returns the number of versions at which a memtable is full, for a file with `pages` pages.
 fn versions_of_full_layer(pages: u32) -> usize {
     (pages / PAGES_PER_VERSION).clamp(LAYER_VERSIONS_MIN, LAYER_VERSIONS_MAX) as usize
 }
 
-/// How many versions are folded for each that is written: a layer is in the file before the next one is full.
+/// The number of versions that are flushed per written version. With 2, a memtable is flushed before the next one is
+/// full.
 const FOLDED_PER_WRITE: usize = 2;
 
-/// How many versions are folded at once when somebody waits for the last of them.
+/// The number of versions per transaction when a caller waits for a complete flush.
 const FOLDED_AT_ONCE: usize = 4_096;
 
-/// How many keys a walk copies from each layer at a time.
+/// The number of keys that an iterator copies from each memtable at once.
 const WALK_KEYS: usize = 128;
 
 const INSERT: &str = "INSERT OR IGNORE INTO version (key, revision, live) VALUES (?1, ?2, ?3)";
 
-/// Says up to where the file's index is complete.
+/// Sets the revision up to which the file's index is complete.
 pub const SET_INDEXED: &str = "UPDATE history SET indexed = ?1";
 
 const CATCH_UP: &str = "
@@ -54,7 +58,7 @@ SELECT key, revision, live FROM log WHERE revision > (SELECT indexed FROM histor
 const MISSING: &str = "
 SELECT key, revision, live FROM log WHERE revision > (SELECT indexed FROM history) ORDER BY revision";
 
-/// Completes the file's index: it is behind after a crash, and no further than a layer or two.
+/// Completes the file's index. After a crash it lacks at most about two memtables.
 pub fn catch_up(connection: &mut Connection, head: Revision) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute(CATCH_UP, [])?;
@@ -62,7 +66,7 @@ pub fn catch_up(connection: &mut Connection, head: Revision) -> rusqlite::Result
     transaction.commit()
 }
 
-/// What the file's index lacks, for a file that is not to be changed.
+/// Returns a memtable with the versions that the file's index lacks, for a file that must not be changed.
 pub fn missing(connection: &Connection) -> rusqlite::Result<Recent> {
     let mut layer = Layer::default();
     let mut statement = connection.prepare(MISSING)?;
@@ -75,16 +79,16 @@ pub fn missing(connection: &Connection) -> rusqlite::Result<Recent> {
     Ok(Recent { layers: RwLock::new(Arc::new(layers)), folding: Mutex::default() })
 }
 
-/// A version of some key.
+/// A version of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// Which.
+    /// The revision.
     pub revision: Revision,
-    /// Whether it is an object, and not its deletion.
+    /// False for a deletion.
     pub live: bool,
 }
 
-/// Versions by their keys, of each key the oldest first.
+/// Versions by key; the versions of a key are in ascending order.
 #[derive(Debug, Default)]
 struct Layer {
     versions: BTreeMap<Box<str>, Vec<Version>>,
@@ -97,8 +101,8 @@ impl Layer {
         self.len += 1;
     }
 
-    /// The versions that are not done, by key, of each the newest first. What is done is not stepped over one by one: a key
-    /// may have tens of thousands of versions, and each commit folds a few of them.
+    /// Returns the versions that are not in `done`, in key order, newest first per key. Skips the done versions of a
+    /// key at once, because a key may have tens of thousands of versions and each commit flushes only a few.
     fn behind<'a>(&'a self, done: &'a Done) -> impl Iterator<Item = (&'a str, Version)> {
         let begun = self.versions.get_key_value(&done.key).map(|(key, versions)| {
             let left = versions.len().saturating_sub(done.versions);
@@ -121,41 +125,41 @@ impl Layer {
     }
 }
 
-/// The newest of a key's versions up to `at`.
+/// Returns the newest version up to `at`.
 fn newest(versions: &[Version], at: Revision) -> Option<Version> {
     let count = versions.partition_point(|version| version.revision <= at);
     count.checked_sub(1).map(|last| versions[last])
 }
 
-/// All layers at one moment, the newest first. Only that one still grows.
+/// The memtables at one moment, the newest first. Only the newest one grows.
 #[derive(Debug)]
 pub struct Layers(Vec<Arc<RwLock<Layer>>>);
 
 impl Layers {
-    /// The newest version of a key up to `at`, if it is in a layer: the file has none that is newer.
+    /// Returns the newest version of a key up to `at` if a memtable has one. The file has no newer one then.
     pub fn newest(&self, key: &str, at: Revision) -> Option<Version> {
         let in_layer = |layer: &Arc<RwLock<Layer>>| newest(read(layer).versions.get(key)?, at);
         self.0.iter().find_map(in_layer)
     }
 
-    /// How many they are: one, or two while one is being folded.
+    /// Returns the number of memtables: one, or two during a flush.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The keys of a prefix from `start` on, each with its newest version up to `at`.
+    /// Iterates over the keys with `prefix` from `start` on, with the newest version up to `at` of each.
     pub fn walk<'a>(&'a self, prefix: &'a str, start: &str, at: Revision) -> Walk<'a> {
         Walk { layers: self, prefix, at, start: Some(start.to_owned()), found: BTreeMap::new().into_iter() }
     }
 }
 
-/// Through the keys of all layers in order; it holds no lock in between.
+/// An iterator over the keys of all memtables in order. It holds no lock between items.
 pub struct Walk<'a> {
     layers: &'a Layers,
     prefix: &'a str,
     at: Revision,
-    /// Where it goes on when `found` is used up; `None` at the end.
+    /// The key at which to continue when `found` is consumed; `None` at the end.
     start: Option<String>,
     found: btree_map::IntoIter<Box<str>, Version>,
 }
@@ -177,7 +181,7 @@ impl Iterator for Walk<'_> {
 impl Walk<'_> {
     fn look(&mut self, start: &str) {
         let mut found = BTreeMap::new();
-        // Behind this key a layer was not looked into.
+        // The last key up to which all memtables were read.
         let mut end: Option<Box<str>> = None;
         for layer in &self.layers.0 {
             let layer = read(layer);
@@ -201,59 +205,59 @@ impl Walk<'_> {
     }
 }
 
-/// The layers of a store. One thread writes, the store's writer.
+/// The in-memory index of a store. Only the writer thread changes it.
 #[derive(Debug)]
 pub struct Recent {
     layers: RwLock<Arc<Layers>>,
     folding: Mutex<Option<Folding>>,
 }
 
-/// A layer on its way into the file.
+/// A flush in progress.
 #[derive(Debug)]
 struct Folding {
     layer: Arc<RwLock<Layer>>,
-    /// Up to here the file's index is complete afterwards.
+    /// The revision up to which the file's index is complete after the flush.
     until: Revision,
-    /// Which part of the layer is in the file.
+    /// The part of the memtable that is in the file already.
     done: Done,
 }
 
-/// A part of a layer: every key before this one, and so many versions of this one.
+/// A part of a memtable: all keys before `key`, and the newest `versions` versions of `key`.
 #[derive(Clone, Debug, Default)]
 pub struct Done {
     key: Box<str>,
     versions: usize,
 }
 
-/// What a transaction has folded. It counts when that is committed.
+/// The progress of a flush in a transaction. It takes effect after the commit.
 #[must_use = "to be given to `Recent::folded` after the commit"]
 pub enum Folded {
-    /// Nothing was to be done.
+    /// Nothing was flushed.
     Nothing,
-    /// A slice: this much of the layer is done now.
+    /// A part was flushed; the memtable is now flushed up to here.
     Slice(Done),
-    /// The last slice.
+    /// The last part was flushed.
     Last,
 }
 
 impl Recent {
-    /// For a file whose index is complete.
+    /// Creates the in-memory index for a file with a complete index.
     pub fn new() -> Self {
         Self { layers: RwLock::new(Arc::new(Layers(vec![Arc::default()]))), folding: Mutex::default() }
     }
 
-    /// The layers as of now.
+    /// Returns the current memtables.
     pub fn layers(&self) -> Arc<Layers> {
         Arc::clone(&self.layers.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether these are still the layers. Then a snapshot that began in between has every version in them, in the file
-    /// or in both.
+    /// True if `layers` are still the current memtables. A snapshot that began in between then finds every version in
+    /// the memtables, in the file, or in both.
     pub fn is_current(&self, layers: &Arc<Layers>) -> bool {
         Arc::ptr_eq(&self.layers(), layers)
     }
 
-    /// Indexes the writes of a commit behind `head`, before anybody can see it.
+    /// Adds the writes of a commit after `head`. Must be called before readers can see the commit.
     pub fn add(&self, head: Revision, writes: &[Write]) {
         let layers = self.layers();
         let mut newest = write(&layers.0[0]);
@@ -262,12 +266,12 @@ impl Recent {
         }
     }
 
-    /// Forgets what is behind `head`, of a commit that failed.
+    /// Removes the versions after `head`, which belong to a failed commit.
     pub fn forget_after(&self, head: Revision) {
         write(&self.layers().0[0]).forget_after(head);
     }
 
-    /// Folds what a commit of so many writes has to, in its transaction.
+    /// Flushes the part that is due for a commit of `writes` writes, in its transaction.
     pub fn fold(&self, transaction: &Connection, head: Revision, writes: usize) -> rusqlite::Result<Folded> {
         let mut folding = self.folding();
         if folding.is_none() && self.is_full(transaction)? {
@@ -276,19 +280,19 @@ impl Recent {
         slice(folding.as_ref(), transaction, writes * FOLDED_PER_WRITE)
     }
 
-    /// Folds some of what there is, however little. Repeated, it leaves nothing up to `head`.
+    /// Flushes a part of all memtables, regardless of their size. Repeated calls flush everything up to `head`.
     pub fn fold_now(&self, transaction: &Connection, head: Revision) -> rusqlite::Result<Folded> {
         let mut folding = self.folding();
         let folding = folding.get_or_insert_with(|| {
-            // Nobody may have found out yet what became of the last commit. Here it is known: what the transaction does
-            // not see is not there.
+            // The outcome of the last commit may be unresolved. The transaction resolves it: versions after its head do
+            // not exist.
             self.forget_after(head);
             self.begin(head)
         });
         slice(Some(folding), transaction, FOLDED_AT_ONCE)
     }
 
-    /// What was folded is in the file.
+    /// Applies the progress of a flush after the commit.
     pub fn folded(&self, folded: Folded) {
         let mut folding = self.folding();
         match (folded, &mut *folding) {
@@ -301,7 +305,7 @@ impl Recent {
         }
     }
 
-    /// Whether the newest layer has enough versions for the size of the file.
+    /// True if the newest memtable has enough versions for the size of the file.
     fn is_full(&self, connection: &Connection) -> rusqlite::Result<bool> {
         let versions = read(&self.layers().0[0]).len;
         if versions < LAYER_VERSIONS_MIN as usize {
@@ -311,7 +315,7 @@ impl Recent {
         Ok(versions >= versions_of_full_layer(pages))
     }
 
-    /// Puts an empty layer before the newest one, which is complete up to `head`.
+    /// Starts a flush of the newest memtable, which is complete up to `head`, and adds an empty memtable before it.
     fn begin(&self, head: Revision) -> Folding {
         let layer = Arc::clone(&self.layers().0[0]);
         self.replace(|layers| vec![Arc::default(), Arc::clone(&layers.0[0])]);
@@ -328,7 +332,7 @@ impl Recent {
     }
 }
 
-/// Writes the next versions of the layer that is being folded into the file's index.
+/// Writes up to `count` versions of the memtable in `folding` to the file's index.
 fn slice(folding: Option<&Folding>, transaction: &Connection, count: usize) -> rusqlite::Result<Folded> {
     let Some(Folding { layer, until, done }) = folding else { return Ok(Folded::Nothing) };
     let layer = read(layer);
@@ -349,7 +353,7 @@ fn slice(folding: Option<&Folding>, transaction: &Connection, count: usize) -> r
     Ok(Folded::Last)
 }
 
-/// A panic in between leaves a layer as it was.
+/// A memtable is valid even after a panic of another thread.
 fn read(layer: &RwLock<Layer>) -> RwLockReadGuard<'_, Layer> {
     layer.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,12 +1,13 @@
-//! What an earlier process left in the write-ahead log, moved into the data file before anything else happens.
+//! Recovery: checkpoints the write-ahead log (WAL) that an earlier process left, before the store is opened.
 //!
-//! A log that is still there means that the process was killed, or ended because a sync failed. Then nothing that the kernel
-//! shows of either file is sure to be on the disk, and no commit may be acknowledged on top of it. So the log is written once
-//! more as it is and synced; then every frame of it is written to the data file, whatever was moved before, and that is
-//! synced. The store begins with an empty log. A power failure in the middle leaves a log that is complete.
+//! A remaining WAL means that the process was killed, or ended because a sync failed. Then the kernel's view of either
+//! file may not be on the disk, and no commit may be acknowledged on top of it. The WAL is therefore rewritten in place
+//! and synced; then every frame of it is written to the data file, even if it was checkpointed before, and the data
+//! file is synced. The store starts with an empty WAL. A power failure during recovery leaves a complete WAL.
 //!
-//! This needs the file alone. `SQLite` keeps how far the log was moved in memory that processes share, and forgets it when the
-//! last one goes; a program that has the file open keeps it, and frames that were moved, but not synced, would be passed over.
+//! Recovery needs exclusive access to the file. `SQLite` keeps the checkpoint position in memory that is shared by all
+//! processes and discarded when the last one closes the file. If another program has the file open, that position
+//! remains, and frames that were checkpointed but not synced would be skipped.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -19,10 +20,10 @@ use crate::connection::connect_writer;
 use crate::open_error::{OpenError, io_error};
 use crate::paths::beside;
 
-/// How much of the log is written again at once.
+/// The number of bytes that are rewritten at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Empties the write-ahead log of the data file at `path`, which is locked for this process, if there is one.
+/// Checkpoints and empties the WAL of the data file at `path`, if there is one. The process must hold the lock file.
 pub fn recover(path: &Path) -> Result<(), OpenError> {
     let log = beside(path, "-wal");
     if fs::metadata(&log).map_or(0, |log| log.len()) == 0 {
@@ -34,28 +35,29 @@ pub fn recover(path: &Path) -> Result<(), OpenError> {
     };
     let connection = match take_alone(path) {
         Ok(connection) => connection,
-        // What it is instead is said later.
+        // `schema::prepare` reports later what the file is instead.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => return Ok(()),
         Err(error) => return Err(database(error)),
     };
-    write_again(&log).map_err(io_error("write again and sync", &log))?;
+    write_again(&log).map_err(io_error("rewrite and sync", &log))?;
     let frames = move_all(&connection).map_err(database)?;
     connection.close().map_err(|(_, error)| database(error))?;
-    tracing::info!(frames, "the write-ahead log of an earlier process was moved into the data file");
+    tracing::info!(frames, "the write-ahead log of an earlier process was checkpointed into the data file");
     Ok(())
 }
 
-/// A connection beside which there is none, in any process.
+/// Opens an exclusive connection; fails if another process has the file open.
 fn take_alone(path: &Path) -> rusqlite::Result<Connection> {
     let connection = connect_writer(path)?;
-    // Before the first look at the log: then its index is made anew, in memory that is not shared.
+    // Set before the WAL is read, so that SQLite rebuilds the WAL index in private memory.
     connection.pragma_update(None, "locking_mode", "exclusive")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     Ok(connection)
 }
 
-/// Pages that an earlier sync could not write are clean in the kernel's memory: only what is written again is synced again.
+/// Rewrites the WAL and syncs it. Pages that an earlier sync could not write are clean in the kernel's cache, and only
+/// rewritten pages are synced again.
 fn write_again(log: &Path) -> io::Result<()> {
     let file = OpenOptions::new().read(true).write(true).open(log)?;
     let mut chunk = vec![0; CHUNK_BYTES];
@@ -70,9 +72,9 @@ fn write_again(log: &Path) -> io::Result<()> {
     }
 }
 
-/// Moves the whole log; gives back how many frames it had.
+/// Checkpoints the whole WAL. Returns the number of its frames.
 fn move_all(connection: &Connection) -> rusqlite::Result<i64> {
-    // A log that is truncated tells no number any more.
+    // A TRUNCATE checkpoint does not report the number of frames.
     let frames = connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| row.get(1))?;
     let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     if busy {

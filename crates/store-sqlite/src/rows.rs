@@ -1,6 +1,6 @@
-//! Between the columns of the file and the types of the log.
+//! Conversion between columns and the types of the log.
 //!
-//! A column that cannot be read as what it must be means that something else wrote the file.
+//! A column with an invalid value means that another program wrote the file.
 
 use bytes::Bytes;
 use rusqlite::Row;
@@ -8,23 +8,24 @@ use store::{Error, Key, Revision, Span};
 
 use crate::failure::failed;
 
-/// A revision as `SQLite`'s integer. One beyond its range is as far in the future as the largest.
+/// Converts a revision to `SQLite`'s integer. Values beyond its range become the greatest integer, which is in the
+/// future as well.
 pub fn from_revision(revision: Revision) -> i64 {
     i64::try_from(revision.0).unwrap_or(i64::MAX)
 }
 
-/// A limit as `SQLite`'s integer.
+/// Converts a limit to `SQLite`'s integer.
 pub fn from_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-/// A revision from a column.
+/// Reads a revision.
 pub fn revision(row: &Row<'_>, column: usize) -> rusqlite::Result<Revision> {
     let number: i64 = row.get(column)?;
     from_integer(column, number)
 }
 
-/// A revision from a column that may be empty.
+/// Reads a nullable revision.
 pub fn optional_revision(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Revision>> {
     let number: Option<i64> = row.get(column)?;
     number.map(|number| from_integer(column, number)).transpose()
@@ -35,22 +36,22 @@ fn from_integer(column: usize, number: i64) -> rusqlite::Result<Revision> {
     Ok(Revision(number))
 }
 
-/// A key from a column.
+/// Reads a key.
 pub fn key(row: &Row<'_>, column: usize) -> Result<Key, Error> {
     checked_key(row.get(column).map_err(failed)?)
 }
 
-/// A key from its text, which the file is supposed to have checked when it was written.
+/// Converts the text of a key. Keys are validated when they are written, so an invalid one means damage.
 pub fn checked_key(text: String) -> Result<Key, Error> {
     Key::new(text).map_err(|text| Error::Corrupt(format!("the data file holds the key {text:?}: restore a backup")))
 }
 
-/// A value from a column; `None` is a deletion.
+/// Reads a value; `None` for a deletion.
 pub fn value(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Bytes>> {
     Ok(row.get_ref(column)?.as_blob_or_null()?.map(Bytes::copy_from_slice))
 }
 
-/// A span from the columns space, first, last, holder.
+/// Reads a span from the columns space, first, last, holder.
 pub fn span(row: &Row<'_>) -> Result<Span, Error> {
     Ok(Span {
         space: row.get(0).map_err(failed)?,

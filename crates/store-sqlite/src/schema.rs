@@ -1,9 +1,10 @@
-//! What the file holds, and how an older file becomes a current one.
+//! The schema of the data file, and its migrations.
 //!
-//! `log` is everything: the row that a write left is the object's version, there is no second copy. `version` is its
-//! index: it finds the newest version of a key at any revision without touching the rows; `live` is in it so that
-//! counting does not either. Versions of one key lie newest first, because the newest is what almost everybody wants.
-//! It is a table of its own, and not an index that SQLite keeps, because it may be behind: [`crate::recent`] has the rest.
+//! `log` has all data: the row of a write is the version of the object, and there is no table of current objects.
+//! `version` is the index by key: it finds the newest version of a key at any revision without reading the log. It
+//! includes `live`, so that counting needs no log rows either. The versions of a key are stored newest first, because
+//! the newest is read most often. It is a table and not an SQL index, because it may lag behind the log; see
+//! [`crate::recent`].
 
 use std::path::Path;
 
@@ -11,20 +12,20 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use crate::open_error::OpenError;
 
-/// Marks a `SQLite` file as ours ("ipam").
+/// The `application_id` of our `SQLite` files ("ipam").
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"ipam");
 
-/// The schema that this program reads and writes, as the file's `user_version`.
+/// The schema version that this program reads and writes, stored as `user_version`.
 const VERSION: u32 = 2;
 
-/// Each entry takes the file from the version of its place to the next.
+/// The migrations; the n-th entry (from 0) migrates from version n to n + 1.
 pub const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1, VERSION_2];
 
-/// `to_commit_end` is how many writes of the same commit follow; `previous` is the version that the write replaced,
-/// which is also what compaction may drop once the write itself is old.
+/// `to_commit_end` is the number of later writes in the same commit; `previous` is the revision of the version that the
+/// write replaced, which compaction may drop when the write itself is compacted.
 ///
-/// The trigger looks at one row: spans of a space do not overlap, so among those that begin at or before the new
-/// one's end, the one that begins last also ends last. If that one does not reach the new span, none does.
+/// The trigger reads one row: spans of a space do not overlap, so among the spans that begin at or before the end of
+/// the new span, the one that begins last also ends last. If it does not reach the new span, no other span does.
 const VERSION_1: &str = "
 CREATE TABLE log (
     revision INTEGER PRIMARY KEY,
@@ -79,7 +80,7 @@ ALTER TABLE history ADD COLUMN indexed INTEGER NOT NULL DEFAULT 0;
 UPDATE history SET indexed = (SELECT coalesce(max(revision), 0) FROM log);
 ";
 
-/// Makes an empty file ours, brings an older one up to date, refuses any other.
+/// Creates the schema in an empty file, migrates an older file, and rejects any other file.
 pub fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let database = |source| foreign_or_failed(path, source);
     let found = if is_new(connection).map_err(database)? { 0 } else { version(connection, path)? };
@@ -89,7 +90,7 @@ pub fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError
     Ok(())
 }
 
-/// Refuses a file that this program could only read after changing it.
+/// Rejects a file that would have to be migrated before it can be read.
 pub fn check_current(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     match version(connection, path)? {
         VERSION => Ok(()),
@@ -97,7 +98,7 @@ pub fn check_current(connection: &Connection, path: &Path) -> Result<(), OpenErr
     }
 }
 
-/// The schema version of a file that is ours.
+/// Returns the schema version of a file of this program.
 fn version(connection: &Connection, path: &Path) -> Result<u32, OpenError> {
     let database = |source| foreign_or_failed(path, source);
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(database);
@@ -118,7 +119,7 @@ fn foreign_or_failed(path: &Path, source: rusqlite::Error) -> OpenError {
     }
 }
 
-/// Whether nothing was ever written to a file.
+/// True if the file has never been written.
 fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
     let id: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     Ok(id == 0 && is_empty(connection)?)
@@ -128,7 +129,7 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
 }
 
-/// One step, whole or not at all.
+/// Runs one migration atomically.
 pub fn migrate(connection: &mut Connection, migration: &str, version: u32) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(migration)?;

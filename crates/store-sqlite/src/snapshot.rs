@@ -1,4 +1,4 @@
-//! One consistent sight of the file, and what can be read in it.
+//! Reads in one consistent view of the file.
 
 use std::ops::ControlFlow;
 
@@ -18,7 +18,7 @@ SELECT log.revision, log.key, log.value, log.previous, replaced.value
 FROM log LEFT JOIN log AS replaced ON replaced.revision = log.previous
 WHERE log.revision > ?1 ORDER BY log.revision LIMIT ?2";
 
-/// The snapshot that `at` means.
+/// Returns the revision of the snapshot at `at`: the end of a commit.
 fn resolve(view: &View<'_>, at: Option<Revision>) -> Result<Revision, Error> {
     let horizon = view.horizon;
     match at {
@@ -29,7 +29,7 @@ fn resolve(view: &View<'_>, at: Option<Revision>) -> Result<Revision, Error> {
     }
 }
 
-/// The current version under `key`.
+/// Returns the current version of `key`.
 pub fn get(view: &View<'_>, key: &Key) -> Result<Option<Record>, Error> {
     let Some(revision) = walk::newest(view, key.as_str(), view.horizon.head)? else {
         return Ok(None);
@@ -38,12 +38,12 @@ pub fn get(view: &View<'_>, key: &Key) -> Result<Option<Record>, Error> {
     Ok(Some(Record { key: key.clone(), revision, value }))
 }
 
-/// The current versions under `keys`, in their order.
+/// Returns the current versions of `keys`, in the order of `keys`.
 pub fn read(view: &View<'_>, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
     keys.iter().map(|key| get(view, key)).collect()
 }
 
-/// A page of the snapshot at `at`.
+/// Returns a page of the snapshot at `at`.
 pub fn list(
     view: &View<'_>,
     prefix: &str,
@@ -76,7 +76,7 @@ pub fn list(
     Ok(Page { revision, records, more })
 }
 
-/// How many records a list would have, counted up to `limit`.
+/// Counts the records that `list` would return, up to `limit`.
 pub fn count(view: &View<'_>, prefix: &str, after: Option<&Key>, at: Revision, limit: usize) -> Result<usize, Error> {
     let revision = resolve(view, Some(at))?;
     let mut count = 0;
@@ -90,7 +90,7 @@ pub fn count(view: &View<'_>, prefix: &str, after: Option<&Key>, at: Revision, l
     Ok(count)
 }
 
-/// The entries behind `after`.
+/// Returns a page of the entries after `after`.
 pub fn tail(view: &View<'_>, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
     let View { connection, horizon, .. } = view;
     if after < horizon.compacted {
@@ -129,5 +129,5 @@ fn value(connection: &Connection, revision: Revision) -> Result<Bytes, Error> {
 }
 
 fn version_lost(revision: Revision) -> Error {
-    Error::Corrupt(format!("the version at revision {revision} is gone: restore a backup of the data file"))
+    Error::Corrupt(format!("the version at revision {revision} is missing: restore a backup of the data file"))
 }

@@ -1,6 +1,6 @@
-//! The spans: who holds which numbers.
+//! Queries of spans.
 //!
-//! Whether two overlap is decided by the trigger in [`crate::schema`], not here.
+//! Overlaps are rejected by the trigger in [`crate::schema`], not here.
 
 use rusqlite::{Connection, Params};
 use store::{Error, Span};
@@ -12,7 +12,7 @@ pub const PAGE: &str = "
 SELECT space, first, last, holder FROM span
 WHERE (space, first) > (?1, ?2) ORDER BY space, first LIMIT ?3";
 
-/// Begins at the one span that starts before the range and may reach into it.
+/// Starts at the last span that begins at or before the range, because it may reach into the range.
 pub const HOLDERS: &str = "
 SELECT space, first, last, holder FROM span
 WHERE space = ?1
@@ -20,22 +20,22 @@ WHERE space = ?1
     AND first <= ?3 AND last >= ?2
 ORDER BY first LIMIT ?4";
 
-/// A page of all spans.
+/// Returns a page of all spans.
 pub fn page(connection: &Connection, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
     let spans = match after {
-        // Shorter than every number, and so before them all.
+        // The empty blob sorts before every number.
         None => query(connection, PAGE, ("", [0_u8; 0], from_limit(limit))),
         Some((space, first)) => query(connection, PAGE, (space, first.to_be_bytes(), from_limit(limit))),
     }?;
-    // Of a damaged file, whoever goes on behind the last span would go round for ever.
+    // In a damaged file the order may be wrong, and a caller that continues after the last span would loop forever.
     let places = after.into_iter().chain(spans.iter().map(|span| (span.space.as_str(), span.first)));
     if places.is_sorted_by(|one, next| one < next) {
         return Ok(spans);
     }
-    Err(Error::Corrupt("the data file has spans in a wrong order: restore a backup".to_owned()))
+    Err(Error::Corrupt("the data file has spans out of order: restore a backup".to_owned()))
 }
 
-/// The spans of `space` that overlap `first..=last`.
+/// Returns the spans of `space` that overlap `first..=last`.
 pub fn holders(
     connection: &Connection,
     space: &str,

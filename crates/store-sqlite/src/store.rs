@@ -1,4 +1,4 @@
-//! The contract, call by call: which connection does what.
+//! The implementation of [`Store`], which delegates to the reader or writer connections.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ impl Store for SqliteStore {
     }
 
     async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
-        // Handing a few look-ups to another thread costs more than they do.
+        // Runs on the calling thread: switching threads costs more than a few look-ups.
         self.decisions.run_here(|view| snapshot::read(view, keys)).await
     }
 

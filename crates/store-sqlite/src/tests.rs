@@ -1,4 +1,4 @@
-//! What cannot be seen through the trait: settings, plans of queries, the cost of long histories, failures of `SQLite`.
+//! Internals that the trait does not show: settings, query plans, the cost of long histories, failures of `SQLite`.
 
 mod failing;
 mod index;
@@ -22,20 +22,20 @@ fn new_store() -> (SqliteStore, TempDir) {
     (SqliteStore::open(directory.path().join("data.db")).unwrap(), directory)
 }
 
-/// A connection to an empty log in memory.
+/// Opens an empty log in memory.
 fn new_log() -> (Connection, Recent) {
     let mut connection = Connection::open_in_memory().unwrap();
     schema::prepare(&mut connection, Path::new("in memory")).unwrap();
     (connection, Recent::new())
 }
 
-/// What there is to see now, with everything in the file's index or as little as possible.
+/// Reads in a view of the current state.
 fn look<T>(connection: &Connection, recent: &Recent, look: impl FnOnce(&View<'_>) -> T) -> T {
     let horizon = view::horizon(connection).unwrap();
     look(&View { connection, recent: &recent.layers(), horizon })
 }
 
-/// Brings the file's index up to date.
+/// Flushes the in-memory index completely.
 fn fold_all(connection: &mut Connection, recent: &Recent) {
     let head = view::horizon(connection).unwrap().head;
     loop {
@@ -55,7 +55,7 @@ fn create(text: &str, value: impl Into<Bytes>) -> Write {
     Write { key, value: Some(value.into()), expected: None, releases: vec![], takes: vec![] }
 }
 
-/// Changes a setting of the writer's connection.
+/// Sets a pragma on the writer's connection.
 async fn set(store: &SqliteStore, pragma: &'static str, value: i64) {
     let update = move |connection: &mut Connection| connection.pragma_update(None, pragma, value);
     store.writer.handle().run(update).await.unwrap().unwrap();
@@ -97,7 +97,7 @@ async fn readers_cannot_write() {
     assert_eq!(outcome.await.unwrap(), Some(rusqlite::ErrorCode::ReadOnly));
 }
 
-/// However many queries it takes, and whatever is written between them.
+/// One view, regardless of the number of queries and of concurrent writes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_sees_one_moment() {
     let (store, _directory) = new_store();
@@ -124,7 +124,7 @@ async fn a_read_sees_one_moment() {
     assert_eq!(store.readers.run(move |view| Ok(keys(view))).await.unwrap(), ["b", "c"]);
 }
 
-/// The file may not grow, which is `SQLite`'s "database or disk is full" before the commit.
+/// The file may not grow, so SQLite reports "database or disk is full" before the commit.
 #[tokio::test]
 async fn a_full_file_takes_the_commit_back() {
     let (store, _directory) = new_store();
@@ -141,7 +141,7 @@ async fn a_full_file_takes_the_commit_back() {
     assert_eq!(store.list("", None, None, 9).await.unwrap().records.len(), 3);
 }
 
-/// A commit that failed at its end was written, was not, or nobody can tell.
+/// A commit that failed at its end was written, was not written, or the outcome is unknown.
 #[test]
 fn the_outcome_of_a_failed_commit_is_found_out() {
     let (mut connection, recent) = new_log();
@@ -161,7 +161,7 @@ fn the_outcome_of_a_failed_commit_is_found_out() {
     assert!(matches!(find_out(&connection, 2, 5), Err(Error::Unknown(_))));
 }
 
-/// After a failure the next transaction asks the file where the log ends, and does not begin before it knows.
+/// After a failure `begin` reads the head from the file, and fails if that is not possible.
 #[tokio::test]
 async fn a_head_that_is_not_known_is_asked_for() {
     let (store, _directory) = new_store();
@@ -175,7 +175,7 @@ async fn a_head_that_is_not_known_is_asked_for() {
     assert_eq!(*store.head.lock().await, Some(Revision(1)));
 }
 
-/// A transaction that outlives its store gets an error, not a hang.
+/// A transaction that outlives its store returns an error and does not hang.
 #[tokio::test]
 async fn a_closed_store_says_so() {
     let (store, _directory) = new_store();
@@ -186,7 +186,7 @@ async fn a_closed_store_says_so() {
     assert!(matches!(transaction.commit(vec![]).await, Err(Error::Unavailable(_))));
 }
 
-/// No query sorts, and none reads the whole of a table.
+/// No query sorts or scans a whole table.
 #[test]
 fn every_query_goes_by_an_index() {
     let (connection, _) = new_log();
@@ -212,7 +212,7 @@ fn every_query_goes_by_an_index() {
     }
 }
 
-/// How many steps `SQLite`'s machine takes for `work`, in tens.
+/// Returns the number of SQLite VM steps of `work`, divided by ten.
 fn steps(connection: &mut Connection, work: impl FnOnce(&mut Connection)) -> u64 {
     let counter = Arc::new(AtomicU64::new(0));
     let seen = Arc::clone(&counter);
@@ -231,7 +231,7 @@ fn commit_all(connection: &mut Connection, recent: &Recent, writes: &[Write]) {
     commit::commit(connection, &Condition::default(), recent, head, &commit::Known::new(), writes).unwrap();
 }
 
-/// Ten keys of one version each, and one among them with `versions`: the revisions behind 10.
+/// Creates ten keys with one version each, and one key between them with `versions` versions after revision 10.
 fn log_with_hot_key(versions: u64) -> (Connection, Recent) {
     let (mut connection, recent) = new_log();
     let cold: Vec<Write> = (0..10).map(|number| create(&format!("k{number}"), "")).collect();
@@ -243,7 +243,7 @@ fn log_with_hot_key(versions: u64) -> (Connection, Recent) {
     (connection, recent)
 }
 
-/// In a list of now, of the beginning and of the middle.
+/// Lists at the head, at the beginning and in the middle.
 #[test]
 fn a_list_does_not_pay_for_the_versions_of_a_key() {
     let cost = |versions: u64| {
@@ -263,7 +263,7 @@ fn a_list_does_not_pay_for_the_versions_of_a_key() {
     }
 }
 
-/// Dropping ten versions costs the same in a large log.
+/// Removing ten versions costs the same in a large log.
 #[test]
 fn compaction_pays_for_what_it_drops() {
     let cost = |objects: u64| {
@@ -280,7 +280,7 @@ fn compaction_pays_for_what_it_drops() {
     assert!(few > 5 && many <= few + few / 4, "{many} steps instead of {few}");
 }
 
-/// One chunk at a time, each of them whole.
+/// Each chunk is one transaction.
 #[test]
 fn compaction_goes_in_chunks() {
     let (mut connection, recent) = log_with_hot_key(3_000);
@@ -298,7 +298,7 @@ fn compaction_goes_in_chunks() {
     assert_eq!(reached, [1_024, 2_048, 2_500]);
 }
 
-/// The rows themselves go: replaced ones and deletions, and nothing else.
+/// Compaction deletes exactly the rows of replaced versions and of deletions.
 #[test]
 fn compacted_rows_are_gone() {
     let (mut connection, recent) = new_log();
@@ -320,7 +320,7 @@ fn compacted_rows_are_gone() {
     for (horizon, left) in
         [(1, "1 2 3 4 5 6 7"), (2, "2 3 4 5 6 7"), (4, "2 5 6 7"), (5, "2 5 6 7"), (6, "5 6 7"), (7, "6")]
     {
-        // The first time it completes the index instead.
+        // The first call flushes the index instead.
         while compaction::compact_chunk(&mut connection, &recent, Revision(horizon)).unwrap().reached.0 < horizon {}
         for table in ["log", "version"] {
             let sql =

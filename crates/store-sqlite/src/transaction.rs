@@ -1,7 +1,7 @@
-//! The head, held.
+//! Transactions.
 //!
-//! Beginning costs nothing but the wait for the head; a read and the commit are one trip each to the writer, whose
-//! page cache is warm because nobody else changes the file.
+//! Beginning one only waits for the head lock. A read and the commit are one job each on the writer thread, whose page
+//! cache stays valid because no other connection changes the file.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,10 +16,10 @@ use crate::snapshot;
 use crate::view::{self, View};
 use crate::writer::{Gone, WriterHandle};
 
-/// What holds the head: the lock, and inside it the head itself where it is known.
+/// The guard of the head lock, and the head if it is known.
 pub type Held = OwnedMutexGuard<Option<Revision>>;
 
-/// A transaction on the writer.
+/// A transaction on the writer thread.
 pub struct SqliteTransaction {
     writer: WriterHandle,
     recent: Arc<Recent>,
@@ -29,7 +29,8 @@ pub struct SqliteTransaction {
 }
 
 impl SqliteTransaction {
-    /// Begins under the lock. After a failed commit the file is asked first where the log ends.
+    /// Begins a transaction under the lock. After a failed commit it first resolves the outcome by reading the head
+    /// from the file.
     pub async fn begin(writer: WriterHandle, recent: Arc<Recent>, mut lock: Held) -> Result<Self, Error> {
         if writer.condition().is_failed() {
             return Err(closed());
@@ -45,7 +46,7 @@ impl SqliteTransaction {
         Ok(Self { writer, recent, lock, head, known: Mutex::default() })
     }
 
-    /// Has the writer look at the store. In one SQLite transaction: opening one costs as much as a look-up.
+    /// Runs a read on the writer thread, in one SQLite transaction, because opening one costs as much as a look-up.
     async fn look<T: Send + 'static>(
         &self,
         read: impl FnOnce(&View<'_>) -> Result<T, Error> + Send + 'static,
@@ -85,7 +86,7 @@ impl Transaction for SqliteTransaction {
     async fn commit(self: Box<Self>, writes: Vec<Write>) -> Result<(), Error> {
         let Self { writer, recent, mut lock, head, known } = *self;
         let known = known.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // The lock travels with the job: a caller that goes away does not let the next one in too early.
+        // The job owns the lock: if the caller drops the future, the next transaction still waits for the commit.
         let condition = Arc::clone(writer.condition());
         let job = move |connection: &mut rusqlite::Connection| {
             *lock = None;
@@ -97,12 +98,14 @@ impl Transaction for SqliteTransaction {
             };
             outcome
         };
-        writer.run(job).await.map_err(|gone| match gone {
+        writer.run(job).await.map_err(|gone| {
+            match gone {
             Gone::Before => closed(),
             Gone::During => Error::Unknown(
-                "the store was closed meanwhile: start the server again, then read the objects before repeating"
+                "the store was closed during the commit: start the server again, then read the objects before repeating"
                     .to_owned(),
             ),
+        }
         })?
     }
 }

@@ -1,4 +1,4 @@
-//! One consistent view of the file, and what bounds it.
+//! A consistent view of the file and the in-memory index.
 
 use std::sync::Arc;
 
@@ -13,22 +13,22 @@ SELECT coalesce((SELECT revision FROM log ORDER BY revision DESC LIMIT 1), 0), c
 
 const COMMIT_END: &str = "SELECT revision + to_commit_end FROM log WHERE revision = ?1";
 
-/// One moment of the store, to be looked at.
+/// A view of the store at one moment.
 pub struct View<'a> {
-    /// In a transaction.
+    /// A connection in a transaction.
     pub connection: &'a Connection,
-    /// What the index in the file may lack.
+    /// The versions that the file's index may lack.
     pub recent: &'a Layers,
-    /// What can be read.
+    /// The range of revisions that can be read.
     pub horizon: Horizon,
 }
 
-/// Begins a transaction in which the file and the layers fit together.
+/// Begins a transaction in which the file and the memtables are consistent.
 pub fn begin(connection: &Connection, recent: &Recent) -> rusqlite::Result<(Arc<Layers>, Horizon)> {
     loop {
         let layers = recent.layers();
         connection.execute_batch("BEGIN")?;
-        // What is read first says which moment it is.
+        // The first read fixes the snapshot of the transaction.
         let horizon = horizon(connection)?;
         if recent.is_current(&layers) {
             return Ok((layers, horizon));
@@ -37,14 +37,14 @@ pub fn begin(connection: &Connection, recent: &Recent) -> rusqlite::Result<(Arc<
     }
 }
 
-/// What can be read.
+/// The range of revisions that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Horizon {
     /// The last revision.
     pub head: Revision,
-    /// History ends here, going backwards.
+    /// The revision up to which history is compacted.
     pub compacted: Revision,
-    /// The end of the commit in which `compacted` lies.
+    /// The end of the commit that contains `compacted`.
     compacted_end: Revision,
 }
 
@@ -54,7 +54,7 @@ impl From<Horizon> for Head {
     }
 }
 
-/// Reads the horizon. After compaction up to a deletion at the head, no row carries the head any more: `compacted` does.
+/// Reads the range. If compaction removed the row of the head (a deletion), the head equals `compacted`.
 pub fn horizon(connection: &Connection) -> rusqlite::Result<Horizon> {
     connection.prepare_cached(HORIZON)?.query_row([], |row| {
         let compacted = rows::revision(row, 1)?;
@@ -63,7 +63,7 @@ pub fn horizon(connection: &Connection) -> rusqlite::Result<Horizon> {
     })
 }
 
-/// The end of the commit in which `revision` lies. Its row must be there unless it is the horizon.
+/// Returns the end of the commit that contains `revision`. The row must exist, unless `revision` is the horizon.
 pub fn commit_end(connection: &Connection, horizon: Horizon, revision: Revision) -> rusqlite::Result<Revision> {
     if revision == horizon.compacted {
         return Ok(horizon.compacted_end);

@@ -1,7 +1,8 @@
-//! Through the keys in order, to the version that each had at a snapshot.
+//! Scan of the keys in order, with the version of each key at a snapshot.
 //!
-//! It steps along the index, in the file and in memory at once. Where a key has many versions it jumps to the next place that matters instead, so that a
-//! key written a hundred thousand times costs a list no more than one written twenty times.
+//! The scan merges the index in the file with the index in memory. If a key has many versions, it skips to the next
+//! relevant index entry instead of reading all of them (a skip scan), so a key that was written a hundred thousand
+//! times costs no more than one that was written twenty times.
 
 use std::ops::ControlFlow;
 
@@ -13,17 +14,18 @@ use crate::recent::Version;
 use crate::rows::{self, from_revision};
 use crate::view::View;
 
-/// How many versions of one key are stepped over before a jump. A jump costs as much as about twenty steps.
+/// The number of versions of one key that are read before the scan seeks. A seek costs as much as about twenty steps.
 const STEPS_BEFORE_JUMP: u32 = 16;
 
-/// The newest version of a key at or before a revision that the file's index has.
+/// The newest version of a key up to a revision, in the file's index.
 pub const NEWEST: &str =
     "SELECT revision, live FROM version WHERE key = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT 1";
 
-/// Every version there of every key from one key on, each key's newest first.
+/// All versions of all keys from a key on, the newest first per key, in the file's index.
 pub const WALK: &str = "SELECT key, revision, live FROM version WHERE key >= ?1 ORDER BY key, revision DESC";
 
-/// Visits, in order of key, the version that each key of the prefix had at `snapshot`, until told to stop.
+/// Calls `visit` in key order with the version that each key of the prefix had at `snapshot`, until `visit` returns
+/// `Break`.
 pub fn walk(
     view: &View<'_>,
     prefix: &str,
@@ -36,7 +38,7 @@ pub fn walk(
     let mut visit_live = |key: &str, Version { revision, live }| {
         if live { visit(key, revision) } else { ControlFlow::Continue(()) }
     };
-    // What a key has in memory is newer than what it has in the file.
+    // A version in memory is newer than those in the file.
     let join = |key: &str, revision| {
         while let Some((key, version)) = recent.next_if(|(recent, _)| **recent < *key) {
             visit_live(&key, version)?;
@@ -45,13 +47,13 @@ pub fn walk(
         visit_live(key, newer.unwrap_or(Version { revision, live: true }))
     };
     if walk_file(view.connection, prefix, start, snapshot, join)?.is_continue() {
-        // Broken off or not, this is the end.
+        // This is the end in either case.
         let _ = recent.try_for_each(|(key, version)| visit_live(&key, version));
     }
     Ok(())
 }
 
-/// The same, from `start` on, of the file's index.
+/// Like `walk`, from `start` on, over the file's index only.
 fn walk_file(
     connection: &Connection,
     prefix: &str,
@@ -68,7 +70,8 @@ fn walk_file(
             if !key.starts_with(prefix) {
                 return Ok(ControlFlow::Continue(()));
             }
-            // Of a damaged index, whoever goes on behind the last key would go round for ever.
+            // In a damaged index the order may be wrong, and a scan that continues after the last key would loop
+            // forever.
             if key < start.as_str() || key < place.key.as_str() {
                 return Err(out_of_order(key));
             }
@@ -95,10 +98,10 @@ fn walk_file(
 }
 
 fn out_of_order(key: &str) -> Error {
-    Error::Corrupt(format!("the index of the data file has the key {key:?} in a wrong place: restore a backup"))
+    Error::Corrupt(format!("the index of the data file has the key {key:?} out of order: restore a backup"))
 }
 
-/// The revision of the version of `key` that was current at `at`, if it existed then.
+/// Returns the revision of the version of `key` that was current at `at`; `None` if the key did not exist.
 pub fn newest(view: &View<'_>, key: &str, at: Revision) -> Result<Option<Revision>, Error> {
     match view.recent.newest(key, at) {
         Some(version) => Ok(version.live.then_some(version.revision)),
@@ -106,31 +109,31 @@ pub fn newest(view: &View<'_>, key: &str, at: Revision) -> Result<Option<Revisio
     }
 }
 
-/// The same of the file's index.
+/// Like `newest`, in the file's index only.
 pub fn newest_in_file(connection: &Connection, key: &str, at: Revision) -> Result<Option<Revision>, Error> {
     let mut statement = connection.prepare_cached(NEWEST).map_err(failed)?;
     let found = statement.query_row((key, from_revision(at)), |row| Ok((rows::revision(row, 0)?, row.get(1)?)));
     Ok(found.optional().map_err(failed)?.and_then(|(revision, live)| if live { Some(revision) } else { None }))
 }
 
-/// Where a walk stands among the versions of one key.
+/// The position of a scan within the versions of one key.
 struct Place {
     snapshot: Revision,
     key: String,
-    /// Whether the key's version at the snapshot is behind us.
+    /// True if the version of the key at the snapshot has been found.
     is_decided: bool,
     steps: u32,
 }
 
-/// What the next row of the index is to a walk.
+/// The action for an index row.
 enum Step {
-    /// The version that it looks for.
+    /// Visit this version.
     Version,
-    /// Nothing; the next row may be.
+    /// Skip the row.
     Nothing,
-    /// One too many that are younger than the snapshot: look the version up, then jump.
+    /// Too many versions newer than the snapshot: look up the version, then seek to the next key.
     LookUp,
-    /// One too many that are older: jump to the next key.
+    /// Too many older versions: seek to the next key.
     Jump,
 }
 
@@ -153,7 +156,7 @@ impl Place {
     }
 }
 
-/// The first key that a walk may meet.
+/// Returns the first key of a scan.
 fn start(prefix: &str, after: Option<&Key>) -> String {
     match after {
         Some(after) if after.as_str() >= prefix => behind(after.as_str()),
@@ -161,7 +164,7 @@ fn start(prefix: &str, after: Option<&Key>) -> String {
     }
 }
 
-/// The least text behind `key`: no key holds a NUL.
+/// Returns the smallest text greater than `key`. Keys contain no NUL.
 fn behind(key: &str) -> String {
     format!("{key}\0")
 }

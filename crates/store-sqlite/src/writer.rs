@@ -1,7 +1,7 @@
-//! The one thread that writes.
+//! The writer thread.
 //!
-//! It owns the connection and the lock, and does one job after the other. It does not know what the jobs are. Once the store
-//! has failed, a job that was to write is not done.
+//! It owns the connection and the lock file, and runs one job at a time. After the store has failed, no more jobs are
+//! run.
 
 use std::io;
 use std::sync::{Arc, mpsc};
@@ -17,32 +17,32 @@ use crate::lock::Lock;
 
 pub type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// The thread, for its owner.
+/// The writer thread, as seen by the store.
 #[derive(Debug)]
 pub struct Writer {
     handle: WriterHandle,
     thread: Option<JoinHandle<()>>,
 }
 
-/// The thread, for whoever has a job for it.
+/// A handle for sending jobs to the thread.
 #[derive(Clone, Debug)]
 pub struct WriterHandle {
-    /// `None` ends the thread.
+    /// `None` stops the thread.
     jobs: mpsc::Sender<Option<Job>>,
     condition: Arc<Condition>,
 }
 
-/// The thread ended before it answered, or the store has failed.
+/// The error if the thread stopped before it answered, or the store has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
-    /// It never saw the job.
+    /// The job was not run.
     Before,
-    /// It may have done the job, in part or whole.
+    /// The job may have run, in part or completely.
     During,
 }
 
 impl Writer {
-    /// Starts the thread. The lock is given back after the connection is closed.
+    /// Starts the thread. The lock is released after the connection is closed.
     pub fn start(connection: Connection, lock: Lock, condition: Arc<Condition>) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Option<Job>>();
         let its_condition = Arc::clone(&condition);
@@ -58,30 +58,30 @@ impl Writer {
         Ok(Self { handle: WriterHandle { jobs, condition }, thread: Some(thread) })
     }
 
-    /// A handle that does not keep the thread alive beyond [`Writer::stop`].
+    /// Returns the handle. Handles do not keep the thread alive after [`Writer::stop`].
     pub fn handle(&self) -> &WriterHandle {
         &self.handle
     }
 
-    /// Lets the thread finish the jobs that wait, and waits until it has closed the file.
+    /// Lets the thread finish the queued jobs, and waits until it has closed the file.
     pub fn stop(&mut self) {
-        // If the thread is gone already there is nobody to tell.
+        // Fails only if the thread has stopped already.
         let _ = self.handle.jobs.send(None);
         if let Some(thread) = self.thread.take() {
-            // A panic was reported by the condition.
+            // The condition has already reported a panic.
             let _ = thread.join();
         }
     }
 }
 
 impl WriterHandle {
-    /// The store's condition.
+    /// Returns the failure state of the store.
     pub fn condition(&self) -> &Arc<Condition> {
         &self.condition
     }
 
-    /// Has `work` done on the writer's connection. Once sent it is done, even if nobody waits for the answer, unless the store
-    /// fails before.
+    /// Runs `work` on the writer's connection. Once sent it runs even if the future is dropped, unless the store fails
+    /// before.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> T + Send + 'static,
@@ -90,14 +90,14 @@ impl WriterHandle {
         let condition = Arc::clone(&self.condition);
         let job = move |connection: &mut Connection| {
             let done = if condition.is_failed() { Err(Gone::Before) } else { Ok(work(connection)) };
-            // The caller may have gone away; the work counts all the same.
+            // The caller may have dropped the future; the work is done nevertheless.
             let _ = answer.send(done);
         };
         self.send(Box::new(job))?;
         answered.await.unwrap_or(Err(Gone::During))
     }
 
-    /// Has a transaction done that writes.
+    /// Runs a writing transaction.
     pub async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -107,7 +107,7 @@ impl WriterHandle {
         self.run(work).await.map_err(|_| closed())?
     }
 
-    /// Has `job` done some time.
+    /// Queues `job` without waiting for it.
     pub fn send(&self, job: Job) -> Result<(), Gone> {
         self.jobs.send(Some(job)).map_err(|_| Gone::Before)
     }

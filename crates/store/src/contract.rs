@@ -1,10 +1,10 @@
-//! The suite that every store passes.
+//! The test suite for every store.
 //!
-//! Each case is a function that takes an empty store and panics if the store breaks its word. [`contract_tests!`]
-//! makes a test of each; [`comparison`] does random operations on the store and on the [memory model](crate::memory)
-//! and wants the same answers.
+//! Each case is a function that takes an empty store and panics if the store violates the contract. [`contract_tests!`]
+//! generates a test for each case; [`comparison`] runs random operations on the store and on the [memory
+//! model](crate::memory) and compares the results.
 //!
-//! A store's tests say how to open one:
+//! The tests of a store define how to open one:
 //!
 //! ```text
 //! async fn open() -> (Arc<dyn Store>, TempDir) { … }
@@ -31,8 +31,8 @@ use bytes::Bytes;
 
 use crate::{Entry, Error, Key, Page, Record, Revision, Span, Store, Write, page};
 
-/// Makes a test of each case. `$open` is an async function that gives an empty `Arc<dyn Store>`, and whatever must
-/// live as long as it.
+/// Generates a test for each case. `$open` is an async function that returns an empty `Arc<dyn Store>`, and a value
+/// that must live as long as the store.
 #[macro_export]
 macro_rules! contract_tests {
     ($open:ident) => {
@@ -81,22 +81,22 @@ macro_rules! contract_tests {
     };
 }
 
-/// A key.
+/// Creates a key.
 pub fn key(text: &str) -> Key {
     Key::new(text).unwrap()
 }
 
-/// Makes `key` anew.
+/// Returns a write that creates `key`.
 pub fn create(text: &str, value: &str) -> Write {
     write(text, None, Some(value))
 }
 
-/// Replaces the version `expected` of `key`.
+/// Returns a write that replaces the version `expected` of `key`.
 pub fn replace(text: &str, expected: u64, value: &str) -> Write {
     write(text, Some(expected), Some(value))
 }
 
-/// Deletes the version `expected` of `key`.
+/// Returns a write that deletes the version `expected` of `key`.
 pub fn delete(text: &str, expected: u64) -> Write {
     write(text, Some(expected), None)
 }
@@ -111,27 +111,27 @@ fn write(text: &str, expected: Option<u64>, value: Option<&str>) -> Write {
     }
 }
 
-/// A creation of `key`, under which a span is taken.
+/// Returns a write that creates `key` and takes a span.
 pub fn take(text: &str, span: Span) -> Write {
     Write { takes: vec![span], ..create(text, "") }
 }
 
-/// The span of `holder`.
+/// Returns a span of `holder`.
 pub fn span(space: &str, first: u128, last: u128, holder: &str) -> Span {
     Span { space: space.to_owned(), first, last, holder: key(holder) }
 }
 
-/// One transaction from begin to commit.
+/// Commits one transaction.
 pub async fn commit(store: &dyn Store, writes: Vec<Write>) -> Result<(), Error> {
     store.begin().await?.commit(writes).await
 }
 
-/// A page of all spans that are held.
+/// Returns a page of all held spans.
 pub async fn spans(store: &dyn Store, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
     store.snapshot().await?.spans(after, limit).await
 }
 
-/// All records of the prefix as of `at`, page by page.
+/// Returns all records of the prefix as of `at`, page by page.
 pub async fn records(store: &dyn Store, prefix: &str, at: Option<u64>) -> Vec<Record> {
     let (mut at, mut records) = (at.map(Revision), Vec::<Record>::new());
     loop {
@@ -145,7 +145,7 @@ pub async fn records(store: &dyn Store, prefix: &str, at: Option<u64>) -> Vec<Re
     }
 }
 
-/// All entries behind `after`, page by page.
+/// Returns all entries after `after`, page by page.
 pub async fn entries(store: &dyn Store, after: Revision) -> Vec<Entry> {
     let mut entries = Vec::<Entry>::new();
     loop {
@@ -159,7 +159,7 @@ pub async fn entries(store: &dyn Store, after: Revision) -> Vec<Entry> {
     }
 }
 
-/// Commits that must succeed.
+/// Commits several batches, which must succeed.
 async fn commits(store: &dyn Store, batches: Vec<Vec<Write>>) {
     for batch in batches {
         commit(store, batch).await.unwrap();
@@ -170,7 +170,7 @@ async fn head(store: &dyn Store) -> u64 {
     store.head().await.unwrap().revision.0
 }
 
-/// Everything as of `at`, as `key=value` in one line.
+/// Returns all records as of `at`, as `key=value` in one line.
 async fn dump(store: &dyn Store, at: Option<u64>) -> String {
     let page = store.list("", None, at.map(Revision), usize::MAX).await.unwrap();
     assert!(!page.more, "a list without a limit has no second page");
@@ -189,7 +189,7 @@ fn pair(record: &Record) -> String {
 fn assert_guarded<T: std::fmt::Debug>(outcome: Result<T, Error>) {
     match outcome {
         Err(Error::Guard(_)) => {}
-        other => panic!("expected the guard, got {other:?}"),
+        other => panic!("expected an overlap error, got {other:?}"),
     }
 }
 

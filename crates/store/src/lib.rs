@@ -1,12 +1,12 @@
-//! The ordered log: what the rest of the server asks of a database.
+//! The store interface: an ordered log of writes, as the server needs it from a database.
 //!
 //! Every write gets a [`Revision`], its position in one totally ordered log without gaps. A *commit* is a batch of
-//! writes that becomes visible at once; only the last revision of a commit is ever a snapshot that a reader can hold.
-//! The store keeps opaque bytes under opaque keys. It does not know Kubernetes, kinds or addresses; it does know
-//! [`Span`]s, exclusive ranges of numbers, because it is the second guard against handing one out twice.
+//! writes that becomes visible atomically; readers only see snapshots at the end of a commit. Keys and values are
+//! opaque to the store: it does not depend on Kubernetes, kinds or addresses. It does know [`Span`]s, exclusive ranges
+//! of numbers, because it rejects overlaps independently of the allocator.
 //!
-//! This file is the contract; [`contract`] is the suite that every store passes, [`memory`] the obvious model that
-//! the real stores are compared with.
+//! This file is the contract; [`contract`] is the test suite for every store, and [`memory`] is the reference model
+//! with which the real stores are compared.
 
 use std::fmt;
 
@@ -22,138 +22,139 @@ pub mod page;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
-/// The name of an object in the store: UTF-8 text, ordered by its bytes, at most [`limits::KEY_BYTES_MAX`] bytes.
+/// The name of an object in the store: UTF-8 text, ordered by bytes, at most [`limits::KEY_BYTES_MAX`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(String);
 
 /// One version of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Whose version it is.
+    /// The key of the object.
     pub key: Key,
-    /// The write that made it.
+    /// The revision of the write that created this version.
     pub revision: Revision,
-    /// The object's bytes, as they were written.
+    /// The stored bytes.
     pub value: Bytes,
 }
 
-/// One write, as a reader of the log sees it.
+/// A log entry: one write as readers of the log see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its position.
+    /// The position in the log.
     pub revision: Revision,
-    /// What it wrote.
+    /// The written key.
     pub key: Key,
-    /// The new value; `None` is a deletion.
+    /// The new value; `None` for a deletion.
     pub value: Option<Bytes>,
-    /// The version that it replaced; `None` is a creation.
+    /// The replaced version; `None` for a creation.
     pub previous: Option<Record>,
 }
 
-/// A range of numbers, both ends included, that one holder has to itself inside a named space.
+/// A range of numbers, both ends included, that one holder has exclusively inside a named space.
 ///
-/// The store refuses a commit after which two spans of one space would overlap.
+/// The store rejects a commit after which two spans of one space would overlap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The space in which it is exclusive.
+    /// The space in which the span is exclusive.
     pub space: String,
     /// The first number.
     pub first: u128,
-    /// The last number; never below `first`.
+    /// The last number; at least `first`.
     pub last: u128,
-    /// The object that holds it.
+    /// The object that holds the span.
     pub holder: Key,
 }
 
 /// One write of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
-    /// What to write.
+    /// The key to write.
     pub key: Key,
-    /// The new value; `None` deletes.
+    /// The new value; `None` deletes the object.
     pub value: Option<Bytes>,
-    /// The revision that the key must have now; `None`: the key must not exist.
+    /// The revision that the key must have; `None` if the key must not exist.
     pub expected: Option<Revision>,
-    /// Spans that end with this write. They are released before `takes`, and each must exist exactly so.
+    /// Spans to release. They are released before `takes`, and each must exist exactly as given.
     pub releases: Vec<Span>,
-    /// Spans that begin with it.
+    /// Spans to take.
     pub takes: Vec<Span>,
 }
 
-/// Where the log stands.
+/// The end of the log, and the start of its history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The last committed revision.
     pub revision: Revision,
-    /// History up to and including this revision is gone: the tail can be read from here on,
-    /// and a snapshot taken at this revision or later.
+    /// History up to this revision (included) has been compacted. Entries after it can be read, and snapshots at this
+    /// revision or later.
     pub compacted: Revision,
 }
 
 /// A page of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// The snapshot: the end of a commit.
+    /// The revision of the snapshot: the end of a commit.
     pub revision: Revision,
-    /// Records in order of key.
+    /// Records in key order.
     pub records: Vec<Record>,
-    /// Whether the snapshot has further records of the prefix behind the last of these.
+    /// True if the snapshot has more records with the prefix after the last one.
     pub more: bool,
 }
 
-/// Why the store did not do what it was asked.
+/// The error of a store call.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The history that the call needs has been compacted away.
+    /// The requested history has been compacted.
     #[error("revision {requested} is too old: history is kept after {compacted}")]
     Compacted {
-        /// What was asked for.
+        /// The requested revision.
         requested: Revision,
-        /// Where history begins now.
+        /// The revision up to which history is compacted.
         compacted: Revision,
     },
-    /// The revision lies after the head.
+    /// The requested revision is after the head.
     #[error("revision {requested} is in the future: the log ends at {head}")]
     Future {
-        /// What was asked for.
+        /// The requested revision.
         requested: Revision,
-        /// Where the log ends.
+        /// The last revision of the log.
         head: Revision,
     },
-    /// A write's `expected` does not hold. Nothing of the commit was written.
+    /// The `expected` revision of a write does not match. Nothing of the commit was written.
     #[error("{key}: expected revision {expected:?}, found {found:?}")]
     Precondition {
-        /// Whose.
+        /// The key of the write.
         key: Key,
-        /// What the write expected.
+        /// The revision that the write expected.
         expected: Option<Revision>,
-        /// What is there.
+        /// The current revision.
         found: Option<Revision>,
     },
-    /// The commit would let two spans overlap, or releases one that is not held. Nothing of it was written.
-    #[error("the store's guard refused the commit: {0}")]
+    /// The commit would make two spans overlap, or releases a span that is not held. Nothing of the commit was written.
+    #[error("the store rejected the commit: {0}")]
     Guard(String),
-    /// The database failed and nothing was written: the call may be repeated.
+    /// The database failed; nothing was written. The call may be repeated.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// The database's disk is full and nothing was written: the call may be repeated once there is space again.
+    /// The disk of the database is full; nothing was written. The call may be repeated after space was freed.
     #[error("the store's disk is full: {0}")]
     Full(String),
-    /// The database failed in a commit and whether it was written is not known.
+    /// The database failed during a commit; it is unknown whether the commit was written.
     #[error("the outcome of the commit is unknown: {0}")]
     Unknown(String),
-    /// What the store holds contradicts itself. Repeating the call will not help. Of a commit it is not known whether it was written.
+    /// The stored data is inconsistent; repeating the call does not help. For a commit it is unknown whether it was
+    /// written.
     #[error("the store is damaged: {0}")]
     Corrupt(String),
-    /// The log is not the one that this store has read so far: it lost commits, was filled, or its revisions were moved. What was made of
-    /// it must not be used any more, and a store that is opened now reads the log as it is. Of a commit it is not known whether it
-    /// was written.
+    /// The log differs from the one that this store has read: it lost commits, was bulk-loaded, or its revisions were
+    /// advanced. State derived from it must be discarded; a newly opened store reads the log as it is. For a commit it
+    /// is unknown whether it was written.
     #[error("the log is not the one that was read before: {0}")]
     Diverged(String),
 }
 
 impl Error {
-    /// Whether a commit that failed so has certainly written nothing.
+    /// True if a commit that failed with this error has certainly written nothing.
     pub fn nothing_was_written(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Full(_) | Self::Guard(_) | Self::Precondition { .. })
     }
@@ -161,124 +162,128 @@ impl Error {
 
 /// The ordered log of one database.
 ///
-/// Reads go on beside a transaction and beside each other, and see whole commits only.
+/// Reads run concurrently with a transaction and with each other, and see only whole commits.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Takes the head: nobody else commits, here or elsewhere, until the transaction is committed or dropped.
+    /// Takes the head lock: no other transaction commits, in this process or another, until this one is committed or
+    /// dropped.
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error>;
 
-    /// Whether other processes may write to the same log.
+    /// True if other processes may write to the same log.
     fn is_shared(&self) -> bool {
         false
     }
 
-    /// Waits until somebody else may have written behind `known`. It is a hint: it may come early, late (by a bounded time) or
-    /// for nothing. Of a log that is not shared it never comes.
+    /// Waits for a notification that another process may have written after `known`. Notifications may be early, late
+    /// (by a bounded time) or spurious. If the log is not shared, this never returns.
     async fn changed(&self, known: Revision) {
         let _ = known;
         std::future::pending::<()>().await;
     }
 
-    /// Waits until the store cannot go on in this process, and returns the reason: the process should end then, and the next
-    /// one recovers the store. Every call is safe meanwhile; none commits.
+    /// Waits until the store fails permanently in this process, and returns the reason. The process should then end;
+    /// the next one recovers the store. Until then every call is safe, but no commit succeeds.
     async fn failed(&self) -> String {
         std::future::pending().await
     }
 
-    /// Where the log stands, as of now: after a commit was acknowledged anywhere, this shows it.
+    /// Returns the current head. It includes every commit that has been acknowledged, by any process.
     async fn head(&self) -> Result<Head, Error>;
 
-    /// The current version under `key`.
+    /// Returns the current version of `key`.
     async fn get(&self, key: &Key) -> Result<Option<Record>, Error>;
 
-    /// The current versions under `keys`, in their order, all of one snapshot.
+    /// Returns the current versions of `keys`, in the order of `keys`, from one snapshot.
     ///
-    /// This is what decisions are made from: it does not wait for the other reads.
+    /// Used for decisions: it does not queue after other reads.
     async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error>;
 
-    /// A page of the records whose key starts with `prefix` and lies behind `after`, in order of key, as they were
-    /// at revision `at` (`None`: now). If `at` lies inside a commit, the snapshot is the end of that commit. The page ends with the
-    /// record that is its `limit`th, or that brings it to [`limits::PAGE_BYTES_MAX`].
+    /// Returns a page of the records whose key starts with `prefix` and is greater than `after`, in key order, as of
+    /// revision `at` (`None`: the head). If `at` is inside a commit, the snapshot is the end of that commit. A page
+    /// ends after `limit` records, or with the record that makes it reach [`limits::PAGE_BYTES_MAX`].
     async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error>;
 
-    /// How many records start with `prefix` and lie behind `after` at snapshot `at`, counted up to `limit`.
+    /// Counts the records whose key starts with `prefix` and is greater than `after`, as of `at`, up to `limit`.
     async fn count(&self, prefix: &str, after: Option<&Key>, at: Revision, limit: usize) -> Result<usize, Error>;
 
-    /// A page of the entries with a revision above `after`, in order. It ends with the entry that is its `limit`th, or that brings
-    /// it to [`limits::PAGE_BYTES_MAX`]; [`page::is_full`] tells whether it did, so that there may be more.
-    /// [`Error::Compacted`] if entries behind `after` are gone; [`Error::Future`] never: beyond the head it is empty.
+    /// Returns a page of the entries with a revision greater than `after`, in order. A page ends after `limit` entries,
+    /// or with the entry that makes it reach [`limits::PAGE_BYTES_MAX`]; [`page::is_full`] reports that there may be
+    /// more. Fails with [`Error::Compacted`] if entries after `after` were compacted. Beyond the head the page is
+    /// empty; [`Error::Future`] is not returned.
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error>;
 
-    /// The spans of `space` that overlap `first..=last`, in order, up to `limit`.
+    /// Returns the spans of `space` that overlap `first..=last`, in order, up to `limit`.
     async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error>;
 
-    /// Drops replaced versions and deletions up to `revision` (bounded by the head; going backwards does nothing).
-    /// Current versions stay whatever their age.
+    /// Compacts the history up to `revision`, at most up to the head: removes replaced versions and deletions. Does
+    /// nothing if the history is already compacted that far. Current versions are kept.
     async fn compact(&self, revision: Revision) -> Result<(), Error>;
 
-    /// Everything as it is now, to be read to its end while others write.
+    /// Returns a snapshot of the current state, which stays readable while others write.
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error>;
 
-    /// Begins to fill an empty log with what a [`Snapshot`] of another one read; [`Error::Unavailable`] if it is not empty.
+    /// Starts a bulk load of an empty log from a [`Snapshot`] of another store. Fails with [`Error::Unavailable`] if
+    /// the log is not empty.
     async fn load(&self) -> Result<Box<dyn Load>, Error>;
 
-    /// Lets the log go on `by` revisions behind its head, and forgets its history: after a backup was brought back, clients may
-    /// have seen revisions that it does not know, and must not take new ones for those. Answers with the new head.
+    /// Advances the head by `by` revisions and discards all history. Run this after restoring a backup, so that
+    /// revisions which clients may have seen before the loss are never reused. Returns the new head.
     async fn jump(&self, by: u64) -> Result<Revision, Error>;
 }
 
-/// A store as it was at one moment.
+/// The state of a store at one revision.
 #[async_trait]
 pub trait Snapshot: Send {
-    /// The moment: the end of a commit.
+    /// Returns the revision of the snapshot, which is the end of a commit.
     fn revision(&self) -> Revision;
 
-    /// A page of the records whose key starts with `prefix` and lies behind `after`, in order of key; it ends as one of
-    /// [`Store::list`].
+    /// Returns a page of the records whose key starts with `prefix` and is greater than `after`, in key order. Pages
+    /// end as those of [`Store::list`].
     async fn list(&mut self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Page, Error>;
 
-    /// Up to `limit` spans behind `after` in order of (space, first).
+    /// Returns up to `limit` spans after `after`, ordered by (space, first).
     async fn spans(&mut self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error>;
 }
 
-/// A log that is being filled. Dropping it before [`Load::finish`] leaves the log empty.
+/// A bulk load in progress. Dropping it before [`Load::finish`] leaves the log empty.
 #[async_trait]
 pub trait Load: Send {
-    /// Current versions, under the revisions that they had; no key and no revision twice, in any order.
+    /// Adds current versions with their revisions, in any order. Keys and revisions must be unique.
     async fn records(&mut self, records: Vec<Record>) -> Result<(), Error>;
 
-    /// Spans, which the store's guard sees.
+    /// Adds spans. Overlaps are rejected as in a commit.
     async fn spans(&mut self, spans: Vec<Span>) -> Result<(), Error>;
 
-    /// Makes it all durable. The log goes on behind `head`, which is not below any loaded revision, and its history begins there.
+    /// Commits the load durably. The log then ends at `head`, which must not be less than any loaded revision, and has
+    /// no earlier history.
     async fn finish(self: Box<Self>, head: Revision) -> Result<(), Error>;
 }
 
-/// The head, held. Dropping it without a commit changes nothing.
+/// A transaction that holds the head lock. Dropping it without a commit changes nothing.
 ///
-/// What is asked at once may be answered in one round trip, in any order: until the commit nothing changes.
+/// Concurrent calls may share one round trip and complete in any order; nothing changes until the commit.
 #[async_trait]
 pub trait Transaction: Send + Sync {
-    /// The revision that the next write follows.
+    /// Returns the revision after which this transaction writes.
     fn head(&self) -> Revision;
 
-    /// The current versions under `keys`, in their order.
+    /// Returns the current versions of `keys`, in the order of `keys`.
     async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error>;
 
-    /// Like [`Store::tail`], under the head's lock.
+    /// Like [`Store::tail`], under the head lock.
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error>;
 
-    /// Writes everything or nothing, durably. The n-th write (from 0) gets revision `head + 1 + n`.
-    /// One commit may write a key several times; `expected` then refers to the write before.
-    /// Spans follow the same order: what one write releases, that write and the later ones may take.
+    /// Writes all writes durably, or none. The n-th write (from 0) gets revision `head + 1 + n`. A commit may write a
+    /// key several times; `expected` then refers to the previous write. Spans follow the same order: a span that a
+    /// write releases may be taken by the same or a later write.
     async fn commit(self: Box<Self>, writes: Vec<Write>) -> Result<(), Error>;
 }
 
 impl Key {
-    /// A key from its text.
+    /// Creates a key.
     ///
     /// # Errors
-    /// The text, if it is empty, longer than [`limits::KEY_BYTES_MAX`] bytes or holds a NUL.
+    /// Returns the text if it is empty, longer than [`limits::KEY_BYTES_MAX`] bytes or contains a NUL.
     pub fn new(text: impl Into<String>) -> Result<Self, String> {
         let text = text.into();
         if text.is_empty() || text.len() > limits::KEY_BYTES_MAX || text.contains('\0') {
@@ -287,7 +292,7 @@ impl Key {
         Ok(Self(text))
     }
 
-    /// Its text.
+    /// Returns the text of the key.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -312,7 +317,7 @@ impl fmt::Display for Span {
 }
 
 impl Revision {
-    /// The revision behind this one.
+    /// Returns the next revision.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)

@@ -1,7 +1,7 @@
-//! The slow, obvious store: vectors, scanned from the front.
+//! The reference store: vectors, scanned from the front.
 //!
-//! It is what the contract means, written down as plainly as possible, so that the real stores can be compared with it
-//! and a test can have a store without a file. Nothing here is indexed and nothing survives the process.
+//! It states the contract as simply as possible, so that the real stores can be compared with it, and serves tests that
+//! need no file. It has no index and no persistence.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use crate::{
     Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write, page::Filled,
 };
 
-/// A store in memory. Clones are handles on the same log.
+/// A store in memory. Clones share the same log.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
-    /// Held by the one transaction that may commit.
+    /// The head lock, held by the current transaction.
     head: Arc<Mutex<()>>,
     log: Arc<RwLock<Log>>,
-    /// Where the log ended last.
+    /// The current head, for `changed`.
     grown: watch::Sender<Revision>,
 }
 
@@ -29,14 +29,15 @@ struct Log {
     spans: Vec<Span>,
     head: Revision,
     compacted: Revision,
-    /// The end of the commit in which `compacted` lies: its row may be gone, and a snapshot there is still allowed.
+    /// The end of the commit that contains `compacted`. The row of `compacted` may be gone, but a snapshot at it must
+    /// remain possible.
     compacted_end: Revision,
 }
 
 #[derive(Clone, Debug)]
 struct Row {
     entry: Entry,
-    /// The last revision of the commit that wrote it.
+    /// The last revision of the commit that wrote the row.
     commit_end: Revision,
 }
 
@@ -44,12 +45,12 @@ struct MemoryTransaction {
     log: Arc<RwLock<Log>>,
     head: Revision,
     grown: watch::Sender<Revision>,
-    /// Dropping this lets the next transaction begin.
+    /// Dropping this releases the head lock.
     _held: OwnedMutexGuard<()>,
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self::default()
     }
@@ -65,7 +66,7 @@ impl Store for MemoryStore {
     }
 
     async fn changed(&self, known: Revision) {
-        // This store holds the sender, so there is no error.
+        // The sender is owned by `self`, so there is no error.
         drop(self.grown.subscribe().wait_for(|head| *head > known).await);
     }
 
@@ -112,7 +113,7 @@ impl Store for MemoryStore {
     async fn load(&self) -> Result<Box<dyn Load>, Error> {
         let guard = Arc::clone(&self.head).lock_owned().await;
         if self.log.read().await.head > Revision(0) {
-            return Err(Error::Unavailable("only an empty log can be filled".to_owned()));
+            return Err(Error::Unavailable("only an empty log can be loaded".to_owned()));
         }
         Ok(Box::new(MemoryLoad { log: Arc::clone(&self.log), next: Log::default(), _held: guard }))
     }
@@ -126,7 +127,7 @@ impl Store for MemoryStore {
     }
 }
 
-/// A copy of it all.
+/// A copy of the log.
 struct MemorySnapshot {
     log: Log,
 }
@@ -146,7 +147,7 @@ impl Snapshot for MemorySnapshot {
     }
 }
 
-/// A log that takes the place of the empty one when it is full.
+/// A log under construction. It replaces the empty log when the load is finished.
 struct MemoryLoad {
     log: Arc<RwLock<Log>>,
     next: Log,
@@ -200,7 +201,7 @@ impl Transaction for MemoryTransaction {
 }
 
 impl Log {
-    /// The commit end at or behind `at`, if a reader may still see it.
+    /// Returns the end of the commit that contains `at`; an error if it is in the future or compacted.
     fn snapshot(&self, at: Revision) -> Result<Revision, Error> {
         if at > self.head {
             return Err(Error::Future { requested: at, head: self.head });
@@ -232,13 +233,13 @@ impl Log {
         ordered(self.spans.iter().filter(behind), limit)
     }
 
-    /// Forgets all history, and goes on behind `head`.
+    /// Discards all history and ends the log at `head`.
     fn begin_at(&mut self, head: Revision) {
         self.head = head;
         self.compact(head);
     }
 
-    /// Every record of the prefix behind `after`, as of `revision`.
+    /// Returns every record with the prefix and a key greater than `after`, as of `revision`.
     fn records(&self, prefix: &str, after: Option<&Key>, revision: Revision) -> Vec<Record> {
         let mut newest = BTreeMap::new();
         for entry in self.rows.iter().map(|row| &row.entry).take_while(|entry| entry.revision <= revision) {
@@ -262,7 +263,7 @@ impl Log {
         ordered(self.spans.iter().filter(overlaps), limit)
     }
 
-    /// Applies one write after the other. On an error the caller throws `self` away.
+    /// Applies the writes in order. After an error the caller must discard `self`.
     fn commit(&mut self, writes: Vec<Write>) -> Result<(), Error> {
         let commit_end = Revision(self.head.0 + writes.len() as u64);
         for write in writes {
@@ -308,7 +309,7 @@ impl Log {
         if revision <= self.compacted {
             return;
         }
-        // Above the old horizon every row is still there, so the new one is the end of some known commit.
+        // Rows after the old horizon have not been compacted, so the row of the new horizon exists.
         let row = self.rows.iter().find(|row| row.entry.revision == revision);
         self.compacted_end = row.map_or(revision, |row| row.commit_end);
         self.compacted = revision;
@@ -323,14 +324,14 @@ impl Log {
 }
 
 impl Entry {
-    /// The version that it wrote, unless it deletes.
+    /// Returns the version that the entry wrote; `None` for a deletion.
     fn record(&self) -> Option<Record> {
         let value = self.value.clone()?;
         Some(Record { key: self.key.clone(), revision: self.revision, value })
     }
 }
 
-/// Takes what is on a page from the front.
+/// Takes the items of one page from the iterator.
 fn fill<T>(all: &mut impl Iterator<Item = T>, limit: usize, bytes: fn(&T) -> usize) -> Vec<T> {
     let mut filled = Filled::empty(limit);
     let mut page = Vec::new();

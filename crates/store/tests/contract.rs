@@ -1,4 +1,4 @@
-//! The memory model passes the suite itself.
+//! The contract suite, run on the memory model itself.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Which of several servers gets the next request: one after the other, as a load balancer does it, past those that are down.
+//! Round-robin selection among several servers, skipping servers that are down.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// The turn, and who is there.
+/// The state of the servers and the position of the next one.
 #[derive(Debug)]
 pub(crate) struct Balance {
     up: Vec<AtomicBool>,
@@ -10,19 +10,19 @@ pub(crate) struct Balance {
 }
 
 impl Balance {
-    /// Among so many servers, all of them up.
+    /// Creates a balance over `servers` servers, all of them up.
     pub(crate) fn of(servers: usize) -> Self {
         Self { up: (0..servers).map(|_| AtomicBool::new(true)).collect(), turn: AtomicUsize::new(0) }
     }
 
-    /// Whose turn it is. Where all are down it is anybody's.
+    /// Returns the next server that is up; if all are down, the next server.
     pub(crate) fn next(&self) -> usize {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut order = (turn..turn + self.up.len()).map(|place| place % self.up.len());
         order.find(|place| self.up[*place].load(Ordering::SeqCst)).unwrap_or(turn % self.up.len())
     }
 
-    /// A server is there, or is not.
+    /// Marks a server as up or down.
     pub(crate) fn set(&self, server: usize, is_up: bool) {
         self.up[server].store(is_up, Ordering::SeqCst);
     }
@@ -41,7 +41,7 @@ mod tests {
         assert_eq!(turns(4), [2, 2, 0, 2]);
         balance.set(0, false);
         balance.set(2, false);
-        assert_eq!(turns(2), [2, 0], "somebody has to say that it does not answer");
+        assert_eq!(turns(2), [2, 0], "if all are down, all are selected");
         balance.set(1, true);
         assert_eq!(turns(3), [1, 1, 1]);
     }

@@ -1,12 +1,12 @@
-/* A disk that loses what was not synced, for a process that is started with this library in LD_PRELOAD.
+/* A simulated disk that loses unsynced writes, for a process that is started with this library in LD_PRELOAD.
  *
- * It follows one data file and its write-ahead log (DISK_FILE, DISK_FILE-wal). What they hold for certain is kept in
- * DISK_IMAGE, also for the next process: `<id>` is the content of a file as of its last sync, `names` says which names had been synced with the directory
- * (`db 1`, `wal 2`), `live` which names there are now. No sync goes to the real disk.
+ * It records one database file and its write-ahead log (DISK_FILE, DISK_FILE-wal). Their synced contents are kept in the directory
+ * DISK_IMAGE, also for the next process: `<id>` is the content of a file at its last sync, `names` lists the names at the last sync
+ * of the directory (`db 1`, `wal 2`), and `live` lists the current names. No sync is passed to the real disk.
  *
- * While the file DISK_IMAGE/fail-db or DISK_IMAGE/fail-wal is there, the next sync of that file fails with EIO, removes it, and, as
- * Linux does, takes what was to be written for clean. While DISK_IMAGE/full is there, no file of the store grows. The process is
- * gone after as many syncs as the file DISK_IMAGE/end-after says, if that is there when it begins.
+ * If the file DISK_IMAGE/fail-db or DISK_IMAGE/fail-wal exists, the next sync of that file fails with EIO, deletes the mark, and
+ * marks the unsynced data as clean, as Linux does. While DISK_IMAGE/full exists, no file of the store can grow. If the file
+ * DISK_IMAGE/end-after exists at the start, the process exits after the number of syncs in it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -24,7 +24,7 @@ enum { NAMES = 2, FDS = 65536, DIRECTORY = -1, INDEX = -2 };
 
 struct range { off_t at; off_t end; };
 
-/* A file, also after it was unlinked. */
+/* A file, which may have been unlinked. */
 struct file {
   int id;
   int name;
@@ -95,7 +95,7 @@ static struct file *add(int name, int id, int flags) {
 
 static struct file *add_new(int name) { return add(name, last_id + 1, O_CREAT | O_TRUNC); }
 
-/* The process before this one has left the image: what it did not sync is in the kernel's memory alone, and clean. */
+/* Continues with the image of an earlier process. Its unsynced data is only in the page cache, and is treated as clean. */
 static void continue_with(FILE *live) {
   char label[16];
   int id;
@@ -104,7 +104,7 @@ static void continue_with(FILE *live) {
       if (!strcmp(label, labels[i])) add(i, id, 0);
 }
 
-/* What is there is on the disk. */
+/* Takes the current content of a file as synced. */
 static void begin_with(int name, int fd) {
   struct stat stat;
   if (fstat(fd, &stat)) die("stat");
@@ -246,7 +246,7 @@ static int sync_file(int fd, struct file *file) {
   if (fails) {
     syscall(SYS_unlinkat, AT_FDCWD, in_image(name, path), 0);
   } else {
-    /* First what was cut off since the last sync: what was not written anew behind it is zero. */
+    /* First apply truncations since the last sync: bytes after them that were not written again are zero. */
     if (syscall(SYS_ftruncate, file->shadow, file->size_min) || syscall(SYS_ftruncate, file->shadow, stat.st_size))
       die("truncate the image");
     for (size_t i = 0; i < file->count; i++)

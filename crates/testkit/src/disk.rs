@@ -1,8 +1,8 @@
-//! A disk that loses what was not synced, and fails when a test says so.
+//! A simulated disk that loses unsynced writes at a power loss, and fails on request.
 //!
-//! The server runs with a small library in front of the C library (`disk.c`), which keeps what the data file and its write-ahead
-//! log hold for certain. After a `kill -9` the test makes from that what a machine would find after its power failed: what
-//! was synced, and of what was not, any part.
+//! The server runs with a library in `LD_PRELOAD` (`disk.c`), which records the synced contents of the database file and its
+//! write-ahead log. After a `kill -9` the test creates the files that a machine would find after a power loss: the synced contents
+//! and an arbitrary part of the unsynced sectors.
 
 use std::{
     collections::HashMap,
@@ -14,13 +14,13 @@ use std::{
 
 use tempfile::TempDir;
 
-/// What a disk writes whole or not at all.
+/// The unit that a disk writes atomically.
 const SECTOR_BYTES: usize = 512;
 
-/// The store's file in a data directory.
+/// The name of the database file in a data directory.
 const FILE: &str = "ipam.db";
 
-/// The disk under one data directory, until its power fails.
+/// The simulated disk of one data directory.
 pub struct Disk {
     data_dir: PathBuf,
     image: TempDir,
@@ -29,21 +29,21 @@ pub struct Disk {
 /// One of the two files of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The data file.
+    /// The database file.
     Data,
     /// The write-ahead log.
     Log,
 }
 
 impl Disk {
-    /// The disk under `data_dir`, which exists.
+    /// Creates the disk of `data_dir`, which must exist.
     pub fn under(data_dir: &Path) -> Self {
         let image = TempDir::with_prefix("ipam-disk-").expect("a temporary directory");
         compile(&library(image.path()));
         Self { data_dir: fs::canonicalize(data_dir).expect("the data directory exists"), image }
     }
 
-    /// The same again under `to`, which is new. The next server there is gone after `syncs` syncs.
+    /// Copies the disk and its data directory to the new directory `to`. The next server there exits after `syncs` syncs.
     #[must_use]
     pub fn copy_that_ends(&self, to: &Path, syncs: usize) -> Self {
         fs::create_dir(to).expect("a new directory");
@@ -54,12 +54,12 @@ impl Disk {
         copy
     }
 
-    /// Where it is.
+    /// Returns the data directory.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
 
-    /// What the server's environment needs.
+    /// Returns the environment variables for the server.
     pub(crate) fn environment(&self) -> [(OsString, OsString); 3] {
         let file = self.data_dir.join(FILE);
         [
@@ -69,17 +69,17 @@ impl Disk {
         ]
     }
 
-    /// The next sync of this file fails.
+    /// Lets the next sync of this file fail.
     pub fn fail_sync(&self, part: Part) {
         self.mark(&format!("fail-{}", part.label()), true);
     }
 
-    /// Whether the failure that was asked for is still to come.
+    /// True if the failure of [`Disk::fail_sync`] has not happened yet.
     pub fn still_fails(&self, part: Part) -> bool {
         self.image.path().join(format!("fail-{}", part.label())).exists()
     }
 
-    /// Whether there is no room for a file to grow.
+    /// Sets whether the disk is full: no file can grow.
     pub fn set_full(&self, full: bool) {
         self.mark("full", full);
     }
@@ -90,8 +90,8 @@ impl Disk {
         done.expect("a mark for the library");
     }
 
-    /// What is in the data directory after the power failed, in the new directory `to`. The server is dead. `keeps` is asked for
-    /// each sector that was written and not synced whether it had reached the disk.
+    /// Writes the contents of the data directory after a power loss to the new directory `to`. The server must have been killed.
+    /// `keeps` is called for each unsynced sector, and returns true if the sector had reached the disk.
     pub fn after_power_loss(&self, to: &Path, mut keeps: impl FnMut() -> bool) {
         fs::create_dir(to).expect("a new directory");
         copy_files(&self.data_dir, to, |name| !name.starts_with(FILE));
@@ -107,7 +107,7 @@ impl Disk {
         }
     }
 
-    /// The library's own list of names.
+    /// Reads a list of names that the library wrote.
     fn names(&self, list: &str) -> HashMap<String, String> {
         let text = fs::read_to_string(self.image.path().join(list)).expect("the library has written its names");
         let names = text.lines().filter_map(|line| line.split_once(' '));
@@ -131,7 +131,7 @@ impl Part {
     }
 }
 
-/// Copies the files of a directory whose names are wanted, and of its directories all.
+/// Copies the wanted files of a directory, and all files of its subdirectories.
 fn copy_files(from: &Path, to: &Path, wanted: fn(&str) -> bool) {
     for entry in fs::read_dir(from).expect("a directory") {
         let path = entry.expect("a file of it").path();
@@ -145,7 +145,7 @@ fn copy_files(from: &Path, to: &Path, wanted: fn(&str) -> bool) {
     }
 }
 
-/// Puts some of the sectors in which `now` differs into `content`.
+/// Copies sectors in which `now` differs to `content` if `keeps` returns true.
 fn keep_sectors(content: &mut Vec<u8>, now: &[u8], keeps: &mut impl FnMut() -> bool) {
     for (place, sector) in now.chunks(SECTOR_BYTES).enumerate() {
         let at = place * SECTOR_BYTES;
@@ -161,7 +161,7 @@ fn library(image: &Path) -> PathBuf {
     image.join("disk.so")
 }
 
-/// The C compiler is there: SQLite was built with it.
+/// Compiles `disk.c`. A C compiler is required to build SQLite, so it is installed.
 fn compile(to: &Path) {
     let mut compiler = Command::new("cc");
     compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-x", "c", "-", "-o"]).arg(to);
@@ -169,7 +169,7 @@ fn compile(to: &Path) {
     let mut source = child.stdin.take().expect("it is piped");
     std::io::Write::write_all(&mut source, include_bytes!("disk.c")).expect("cc reads");
     drop(source);
-    assert!(child.wait().expect("cc ends").success(), "cc refuses disk.c");
+    assert!(child.wait().expect("cc ends").success(), "cc cannot compile disk.c");
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Requests and answers as they are on the wire: nothing is retried, followed, decoded or forgiven.
+//! An HTTP client that sends exact bytes and returns exact responses, without retries, redirects or decoding.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -22,24 +22,24 @@ use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::client::Into
 
 use crate::balance::Balance;
 
-/// Longer than the server gives any request but a watch.
+/// Longer than the server's timeout of any request except a watch.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
 
-/// Opens one connection per request, over HTTP/1.1 unless told otherwise.
+/// A client with one connection per request, over HTTP/1.1 by default.
 #[derive(Clone)]
 pub struct Http {
-    /// One for each server.
+    /// One target for each server.
     targets: Vec<Target>,
     balance: Arc<Balance>,
     protocol: Protocol,
 }
 
-/// A server and how it is spoken to.
+/// The address and TLS configuration of a server.
 #[derive(Clone)]
 struct Target {
     authority: String,
     host: String,
-    /// The name that the handshake asks for.
+    /// The TLS server name.
     server_name: ServerName<'static>,
     port: u16,
     tls: Arc<ClientConfig>,
@@ -51,33 +51,33 @@ enum Protocol {
     Http2,
 }
 
-/// A whole answer.
+/// A complete response.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Its status.
+    /// The status code.
     pub status: StatusCode,
-    /// Its headers, trailers not among them.
+    /// The headers, without trailers.
     pub headers: HeaderMap,
-    /// Its body, byte by byte.
+    /// The body, not decoded.
     pub body: Bytes,
 }
 
-/// An answer whose body goes on: a watch. Dropping it cuts the connection.
+/// A response whose body is read in pieces, such as a watch. Dropping it closes the connection.
 pub struct Streamed {
-    /// Its status.
+    /// The status code.
     pub status: StatusCode,
-    /// Its headers.
+    /// The headers.
     pub headers: HeaderMap,
     body: Incoming,
     buffer: BytesMut,
     _connection: Connection,
 }
 
-/// The task that drives a connection, ended with its owner.
+/// The task that drives a connection. Dropping it aborts the task.
 struct Connection(JoinHandle<()>);
 
 impl Http {
-    /// With the client certificate of a kubeconfig.
+    /// Creates a client with the client certificate of a kubeconfig.
     pub fn admin(kubeconfig: &Path) -> anyhow::Result<Self> {
         let entry = Entry::read(kubeconfig)?;
         let (certificate, key) =
@@ -87,48 +87,48 @@ impl Http {
         entry.client(config)
     }
 
-    /// Trusting the same server, without a credential.
+    /// Creates a client for the server of a kubeconfig, without credentials.
     pub fn anonymous(kubeconfig: &Path) -> anyhow::Result<Self> {
         let entry = Entry::read(kubeconfig)?;
         let config = entry.trust()?.with_no_client_auth();
         entry.client(config)
     }
 
-    /// A client that spreads its requests over the servers of these, which are in the order of the balance.
+    /// Creates a client that spreads its requests over the servers of `clients`, which are in the order of `balance`.
     pub(crate) fn spread(clients: Vec<Self>, balance: Arc<Balance>) -> Self {
         let targets = clients.into_iter().flat_map(|client| client.targets).collect();
         Self { targets, balance, protocol: Protocol::Http1 }
     }
 
-    /// The same client over HTTP/2.
+    /// Returns the same client over HTTP/2.
     #[must_use]
     pub fn over_http2(self) -> Self {
         Self { protocol: Protocol::Http2, ..self }
     }
 
-    /// A GET.
+    /// Sends a GET request.
     pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
         self.send(Request::get(path).body(Bytes::new())?).await
     }
 
-    /// A request with a JSON body.
+    /// Sends a request with a JSON body.
     pub async fn send_json(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<Answer> {
         let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
         self.send(request.body(Bytes::from(body.to_string()))?).await
     }
 
-    /// Sends a request whose URI is a path with a query, and reads the whole answer. `Host` is added if it is missing.
+    /// Sends a request whose URI is a path with a query, and reads the complete response. Adds `Host` if it is missing.
     pub async fn send(&self, request: Request<impl Into<Bytes>>) -> anyhow::Result<Answer> {
         let exchange = async {
             let (response, _connection) = self.exchange(request.map(Into::into)).await?;
             let (head, body) = response.into_parts();
-            let body = body.collect().await.context("the answer's body ended early")?.to_bytes();
+            let body = body.collect().await.context("the response body ended early")?.to_bytes();
             Ok(Answer { status: head.status, headers: head.headers, body })
         };
         within(Box::pin(exchange)).await
     }
 
-    /// Sends a request and reads the head of the answer; the body is read piece by piece.
+    /// Sends a request and reads the head of the response.
     pub async fn open(&self, request: Request<impl Into<Bytes>>) -> anyhow::Result<Streamed> {
         let (response, connection) = within(Box::pin(self.exchange(request.map(Into::into)))).await?;
         let (head, body) = response.into_parts();
@@ -148,8 +148,8 @@ impl Http {
         within(Box::pin(opened)).await
     }
 
-    /// Sends bytes that need not be HTTP at all, and reads until the server closes the connection. What the server sent
-    /// before it cut the connection without goodbye counts as its answer.
+    /// Sends arbitrary bytes, and reads until the server closes the connection. Bytes that arrive before a connection error are
+    /// returned as the response.
     pub async fn send_bytes(&self, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
         let exchange = async {
             let mut stream = self.target().connect(Protocol::Http1).await?;
@@ -186,7 +186,7 @@ impl Http {
         }
     }
 
-    /// The server that is next.
+    /// Returns the next server.
     fn target(&self) -> &Target {
         &self.targets[self.balance.next()]
     }
@@ -215,18 +215,18 @@ impl Target {
 }
 
 impl Answer {
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON.
+    /// Parses the body as JSON.
     pub fn json(&self) -> anyhow::Result<Value> {
         serde_json::from_slice(&self.body)
             .with_context(|| format!("{} with a body that is not JSON: {}", self.status, self.text()))
     }
 
-    /// A header's value, if it is there once and is text.
+    /// Returns the value of a header that occurs once and is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         values.next().filter(|_| values.next().is_none())?.to_str().ok()
@@ -234,15 +234,15 @@ impl Answer {
 }
 
 impl Streamed {
-    /// The next line without its end, such as an event of a watch; `None` when the body has ended as it should. Fails
-    /// after the deadline.
+    /// Reads the next line, such as an event of a watch, and returns it without its line break. Returns `None` at the regular end
+    /// of the body. Fails after the deadline.
     pub async fn line(&mut self, deadline: Duration) -> anyhow::Result<Option<Bytes>> {
         tokio::time::timeout(deadline, self.next_line())
             .await
             .with_context(|| format!("no line within {deadline:?}"))?
     }
 
-    /// Reads what is left and throws it away; how long it was. Fails if the body does not end as it should.
+    /// Reads and discards the rest of the body, and returns its length in bytes. Fails if the body does not end regularly.
     pub async fn drain(mut self) -> anyhow::Result<u64> {
         let mut length = self.buffer.len() as u64;
         while let Some(frame) = self.body.frame().await {
@@ -268,7 +268,7 @@ impl Streamed {
 }
 
 impl Connection {
-    /// A connection's error also reaches whoever reads from it, so here it is of no use.
+    /// Drives a connection in a task. Its error is ignored here, because the reader of the response gets it too.
     fn drive<E>(driver: impl Future<Output = Result<(), E>> + Send + 'static) -> Self {
         Self(tokio::spawn(async {
             let _ = driver.await;

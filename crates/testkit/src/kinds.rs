@@ -1,6 +1,6 @@
-//! The three kinds as a test writes and reads them: JSON with a few names, not the server's own types, so that a test
-//! fails when the wire changes.
-#![expect(clippy::panic, reason = "a test ends where an answer is not what it needs")]
+//! Builders and accessors for the three kinds. They use JSON instead of the server's types, so that a test fails if the wire
+//! format changes.
+#![expect(clippy::panic, reason = "a test ends at an unexpected response")]
 
 use kube::{
     Api, Client,
@@ -10,81 +10,81 @@ use serde_json::{Value, json};
 
 /// The API group.
 pub const GROUP: &str = "ipam.miloapis.com";
-/// Its version.
+/// The API version.
 pub const VERSION: &str = "v1alpha1";
 
-/// The pools.
+/// Returns the API of pools.
 pub fn pools(client: &Client) -> Api<DynamicObject> {
     Api::all_with(client.clone(), &resource("IPPool", "ippools"))
 }
 
-/// The claims of a namespace.
+/// Returns the API of the claims in a namespace.
 pub fn claims(client: &Client, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), namespace, &resource("IPClaim", "ipclaims"))
 }
 
-/// The allocations of a namespace.
+/// Returns the API of the allocations in a namespace.
 pub fn allocations(client: &Client, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), namespace, &resource("IPAllocation", "ipallocations"))
 }
 
-/// A pool to be created.
+/// Returns a builder of a pool.
 pub fn pool(name: &str) -> Pool {
     Pool(manifest("IPPool", name))
 }
 
-/// A claim to be created.
+/// Returns a builder of a claim.
 pub fn claim(name: &str) -> Claim {
     Claim(manifest("IPClaim", name))
 }
 
-/// What a pool or a claim was given, empty as long as it has nothing.
+/// Returns `status.allocatedCIDR` of a pool or a claim; empty if it is not set.
 pub fn allocated_cidr(object: &DynamicObject) -> &str {
     at(object, "/status/allocatedCIDR").as_str().unwrap_or_default()
 }
 
-/// The value at a JSON pointer of spec or status; null if there is none.
+/// Returns the value at a JSON pointer into spec or status; null if it is absent.
 pub fn at<'object>(object: &'object DynamicObject, pointer: &str) -> &'object Value {
     object.data.pointer(pointer).unwrap_or(&Value::Null)
 }
 
-/// The Status of a request that the server refused. Any other outcome ends the test.
+/// Returns the Status of an API error. Panics for any other result.
 #[track_caller]
 pub fn refusal<T: std::fmt::Debug>(result: Result<T, kube::Error>) -> Status {
     match result {
         Err(kube::Error::Api(status)) => *status,
-        other => panic!("the server should have refused this, but: {other:?}"),
+        other => panic!("the server should have rejected this, but: {other:?}"),
     }
 }
 
-/// A pool in the making. What it lacks a name for is set by [`Pool::spec`].
+/// A builder of a pool. [`Pool::spec`] sets fields without a method here.
 #[derive(Clone, Debug)]
 pub struct Pool(Value);
 
-/// A claim in the making. What it lacks a name for is set by [`Claim::spec`].
+/// A builder of a claim. [`Claim::spec`] sets fields without a method here.
 #[derive(Clone, Debug)]
 pub struct Claim(Value);
 
 impl Pool {
-    /// The block of a root pool, or the very block of a child pool.
+    /// Sets the block of a root pool, or the exact block of a child pool.
     #[must_use]
     pub fn cidr(self, cidr: &str) -> Self {
         self.spec("cidr", cidr)
     }
 
-    /// Makes it a child pool.
+    /// Sets the parent pool.
     #[must_use]
     pub fn parent(self, name: &str) -> Self {
         self.spec("parentPoolRef", json!({ "name": name }))
     }
 
-    /// The length of a child pool.
+    /// Sets the prefix length of a child pool.
     #[must_use]
     pub fn length(self, prefix_length: i32) -> Self {
         self.spec("prefixLength", prefix_length)
     }
 
-    /// The shortest and the longest length that may be taken from it.
+    /// Sets the shortest and the longest prefix length of allocations.
     #[must_use]
     pub fn bounds(mut self, shortest: i32, longest: i32) -> Self {
         self.0["spec"]["allocation"]["minPrefixLength"] = shortest.into();
@@ -92,28 +92,28 @@ impl Pool {
         self
     }
 
-    /// The length of claims that name none.
+    /// Sets the prefix length of claims without one.
     #[must_use]
     pub fn default_length(mut self, prefix_length: i32) -> Self {
         self.0["spec"]["allocation"]["defaultPrefixLength"] = prefix_length.into();
         self
     }
 
-    /// How a block is chosen.
+    /// Sets the allocation strategy.
     #[must_use]
     pub fn strategy(mut self, strategy: &str) -> Self {
         self.0["spec"]["allocation"]["strategy"] = strategy.into();
         self
     }
 
-    /// One more label.
+    /// Adds a label.
     #[must_use]
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.0["metadata"]["labels"][key] = value.into();
         self
     }
 
-    /// Any field of the spec.
+    /// Sets any field of the spec.
     #[must_use]
     pub fn spec(mut self, field: &str, value: impl Into<Value>) -> Self {
         self.0["spec"][field] = value.into();
@@ -122,51 +122,51 @@ impl Pool {
 }
 
 impl Claim {
-    /// Takes from this pool.
+    /// Sets the pool.
     #[must_use]
     pub fn pool(self, name: &str) -> Self {
         self.spec("poolRef", json!({ "name": name }))
     }
 
-    /// Takes from any pool with this label; several calls ask for all of them.
+    /// Adds a label to the pool selector. A pool must match all labels.
     #[must_use]
     pub fn select(mut self, key: &str, value: &str) -> Self {
         self.0["spec"]["poolSelector"]["matchLabels"][key] = value.into();
         self
     }
 
-    /// How long a prefix.
+    /// Sets the prefix length.
     #[must_use]
     pub fn length(self, prefix_length: i32) -> Self {
         self.spec("prefixLength", prefix_length)
     }
 
-    /// This very address or block.
+    /// Requests this address or block.
     #[must_use]
     pub fn address(self, address: &str) -> Self {
         self.spec("address", address)
     }
 
-    /// The family that the pool must have.
+    /// Sets the IP family, which the pool must have.
     #[must_use]
     pub fn family(self, family: &str) -> Self {
         self.spec("ipFamily", family)
     }
 
-    /// Keeps the block when the claim goes.
+    /// Sets the reclaim policy `Retain`: the block stays allocated after the claim is deleted.
     #[must_use]
     pub fn retain(self) -> Self {
         self.spec("reclaimPolicy", "Retain")
     }
 
-    /// One more label.
+    /// Adds a label.
     #[must_use]
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.0["metadata"]["labels"][key] = value.into();
         self
     }
 
-    /// One more finalizer.
+    /// Adds a finalizer.
     #[must_use]
     pub fn finalizer(mut self, name: &str) -> Self {
         match &mut self.0["metadata"]["finalizers"] {
@@ -176,7 +176,7 @@ impl Claim {
         self
     }
 
-    /// Any field of the spec.
+    /// Sets any field of the spec.
     #[must_use]
     pub fn spec(mut self, field: &str, value: impl Into<Value>) -> Self {
         self.0["spec"][field] = value.into();
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "should have refused")]
+    #[should_panic(expected = "should have rejected")]
     fn an_acceptance_is_no_refusal() {
         refusal(Ok(()));
     }

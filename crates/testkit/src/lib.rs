@@ -1,7 +1,7 @@
-//! A whole server inside a test: start it, stop it, kill it, talk to it. Never shipped.
+//! Test support: starts, stops and kills servers, databases and proxies, and provides clients for them. Not part of a release.
 //!
-//! The server is the real binary in a process of its own, so that a test can do to it what an operator and a bad day do.
-//! Nothing here knows how the server is made: it is found by the kubeconfig that it writes, and spoken to over TLS.
+//! A server is the real binary in a separate process, so that a test can do what an operator or a failure does. This crate uses
+//! only the interface of the server: the kubeconfig that it writes, and its API over TLS.
 //!
 //! ```no_run
 //! # async fn test() -> Result<(), kube::Error> {
@@ -37,8 +37,8 @@ pub use process::command;
 pub use replicas::{Replicas, Servers, migrate};
 pub use server::{Builder, Server};
 
-/// Makes aws-lc-rs the cryptography of every TLS connection of this process. Any number of calls is fine.
+/// Installs aws-lc-rs as the TLS provider of this process. May be called several times.
 pub fn install_crypto() {
-    // The only error says that a provider is there already, and in this tree it can be no other.
+    // The only error is that a provider is installed already; all code of this repository installs the same one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

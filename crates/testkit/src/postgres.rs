@@ -1,8 +1,8 @@
-//! A throwaway PostgreSQL from the machine's own packages: one cluster for each test binary, one database for each test.
+//! Temporary PostgreSQL clusters, from the packages of the machine: one cluster for each test binary, one database for each test.
 //!
-//! The cluster listens on a socket in a folder of its own and on a free port of the loopback. It stops when the test binary
-//! ends, however it ends: a guardian waits for the end of a pipe that only the binary holds open.
-#![expect(clippy::panic, reason = "a test ends where its database fails, with the reason in the message")]
+//! A cluster listens on a socket in its own folder and on a free loopback port. It is stopped when the test binary ends, also by a
+//! crash: a guardian process waits for the end of a pipe that only the binary holds open.
+#![expect(clippy::panic, reason = "a test ends if its database fails, with the reason in the message")]
 
 mod faults;
 mod pooler;
@@ -25,33 +25,33 @@ use anyhow::{Context as _, bail, ensure};
 
 pub use pooler::Pooler;
 
-/// Where Debian and its kin keep the programs of each version.
+/// The directory of the PostgreSQL versions on Debian and its derivatives.
 const VERSIONS: &str = "/usr/lib/postgresql";
 
-/// As root PostgreSQL refuses to run; its packages make this user.
+/// The user that runs PostgreSQL if the tests run as root, as which PostgreSQL does not run. The packages create this user.
 const USER: &str = "postgres";
 
-/// Where clusters and poolers listen.
+/// The ports for clusters and poolers.
 const PORTS: std::ops::Range<u16> = 12_000..32_000;
 const PORTS_TRIED_MAX: usize = 100;
 
-/// The file of settings that is read last.
+/// The settings file that PostgreSQL reads last.
 const SETTINGS: &str = "postgresql.auto.conf";
 
-/// What a cluster has of its own.
+/// The configuration of a cluster.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Setup<'a> {
     /// Lines of `postgresql.conf`.
     pub settings: &'a str,
-    /// Lines of `pg_hba.conf`, behind one that lets everybody in by the socket. None: everybody gets in.
+    /// Lines of `pg_hba.conf`, after a line that allows all connections through the socket. If empty, all connections are allowed.
     pub access: &'a str,
-    /// Files, by name and contents. Settings may name them so; tests find them by [`Cluster::file`].
+    /// Names and contents of files in the data directory, for use in settings. [`Cluster::file`] returns their paths.
     pub files: &'a [(&'a str, &'a str)],
-    /// What `initdb` is told besides.
+    /// Additional arguments of `initdb`.
     pub initdb: &'a [&'a str],
 }
 
-/// A cluster that runs.
+/// A running cluster.
 pub struct Cluster {
     folder: PathBuf,
     port: u16,
@@ -61,19 +61,19 @@ pub struct Cluster {
     _guardian: Child,
 }
 
-/// An empty database of a test's own.
+/// A database of a test, initially empty.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// Its connection string, by the socket.
+    /// The connection string, through the socket.
     pub dsn: String,
-    /// The port on the loopback, for what has to go through a proxy.
+    /// The loopback port, for connections through a proxy.
     pub port: u16,
-    /// Its name.
+    /// The name of the database.
     pub name: String,
 }
 
 impl Cluster {
-    /// The cluster of this test binary, started by the first test that asks.
+    /// Returns the shared cluster of this test binary. The first call starts it.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         SHARED.get_or_init(|| match Self::start() {
@@ -82,18 +82,18 @@ impl Cluster {
         })
     }
 
-    /// A cluster of one's own. What it acknowledges does not survive a power cut.
+    /// Starts a separate cluster without `fsync`: commits may be lost at a power loss.
     pub fn start() -> anyhow::Result<Self> {
         Self::start_with(&Setup::default())
     }
 
-    /// Like [`Cluster::start`], with what a test needs besides.
+    /// Like [`Cluster::start`], with an additional configuration.
     pub fn start_with(setup: &Setup) -> anyhow::Result<Self> {
         let settings = format!("fsync = off\nmax_connections = 300\n{}", setup.settings);
         Self::with(&Setup { settings: &settings, ..*setup })
     }
 
-    /// One that keeps what it acknowledges, with the memory of a small machine, for measurements.
+    /// Starts a durable cluster with the memory settings of a small machine, for benchmarks.
     pub fn durable() -> anyhow::Result<Self> {
         let settings = "shared_buffers = 1GB\nmax_wal_size = 8GB\nmax_connections = 1200\n";
         Self::with(&Setup { settings, ..Setup::default() })
@@ -115,7 +115,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A folder and a port for a cluster, and a guardian who removes it.
+    /// Creates a folder, a port and a guardian for a cluster.
     fn empty() -> anyhow::Result<Self> {
         let programs = find_programs()?;
         let folder = private_folder("ipam-pg-")?;
@@ -124,7 +124,7 @@ impl Cluster {
         Ok(Self { folder, port, programs, databases: AtomicU32::new(0), _guardian: guardian })
     }
 
-    /// The port on the loopback.
+    /// Returns the loopback port.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -133,7 +133,7 @@ impl Cluster {
         self.folder.join("data")
     }
 
-    /// Where it listens, as settings.
+    /// Returns the settings of the listen addresses.
     fn place(&self) -> String {
         format!(
             "unix_socket_directories = '{}'\nlisten_addresses = '127.0.0.1'\nport = {}\nlog_min_messages = warning\n",
@@ -142,7 +142,7 @@ impl Cluster {
         )
     }
 
-    /// Starts it, if it does not run, and waits until it answers.
+    /// Starts the cluster if it does not run, and waits until it accepts connections.
     pub fn run(&self) -> anyhow::Result<()> {
         let log = self.folder.join("log");
         let mut start = program(&self.programs, "pg_ctl");
@@ -150,12 +150,12 @@ impl Cluster {
         started.with_context(|| fs::read_to_string(log).unwrap_or_default()).map(drop)
     }
 
-    /// Where a file of the setup is.
+    /// Returns the path of a file of the setup.
     pub fn file(&self, name: &str) -> PathBuf {
         self.data().join(name)
     }
 
-    /// A new, empty database.
+    /// Creates an empty database.
     pub fn database(&self) -> Database {
         let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.execute("postgres", &format!("CREATE DATABASE {name}"));
@@ -166,7 +166,7 @@ impl Cluster {
 }
 
 impl Cluster {
-    /// Runs a statement in a database, and gives back what psql shows of its answer: a line for each row.
+    /// Runs a statement with `psql`, and returns the output: one line for each row.
     pub fn execute(&self, database: &str, statement: &str) -> String {
         let done = run(program(&self.programs, "psql")
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "ipam", "-d", database, "-p"])
@@ -175,7 +175,7 @@ impl Cluster {
     }
 }
 
-/// Waits for the end of the pipe, then stops the cluster and removes its folder.
+/// Starts a process that waits for the end of its standard input, then stops the cluster and removes its folder.
 fn guardian(programs: &Path, folder: &Path) -> anyhow::Result<Child> {
     let script = "cat >/dev/null; \"$@\" >/dev/null 2>&1; rm -rf \"$FOLDER\"";
     let stop = program(programs, "pg_ctl");
@@ -185,20 +185,20 @@ fn guardian(programs: &Path, folder: &Path) -> anyhow::Result<Child> {
     words.push(folder.join("data").into());
     let mut command = Command::new("sh");
     command.arg("-c").arg(script).arg("sh").args(words).env("FOLDER", folder);
-    // The end of the test binary by a signal from the terminal must not be its own.
+    // A separate process group, so that a signal from the terminal ends the test binary only.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     Ok(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/").spawn()?)
 }
 
-/// A port that nothing listens on. It lies below those that a system gives to outgoing connections, of which one could have taken it
-/// by the time that a program has started, or has started again.
+/// Returns a port without a listener. It is below the ephemeral ports, so that no outgoing connection can take it before a program
+/// starts or restarts.
 fn free_port() -> anyhow::Result<u16> {
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     let mut drawn = std::iter::repeat_with(|| rand::random_range(PORTS)).take(PORTS_TRIED_MAX);
     drawn.find(is_free).context("no port is free")
 }
 
-/// A folder of the user's that the programs run as. Whoever stops them removes it.
+/// Creates a folder that belongs to the user that runs the programs. The guardian removes it.
 fn private_folder(prefix: &str) -> anyhow::Result<PathBuf> {
     let folder = tempfile::Builder::new().prefix(prefix).tempdir()?.keep();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
@@ -206,14 +206,14 @@ fn private_folder(prefix: &str) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// A file that PostgreSQL takes for a key: nobody else may read it.
+/// Writes a file with mode 0600, which PostgreSQL requires for a key.
 fn write_private(path: &Path, contents: &str) -> anyhow::Result<()> {
     fs::write(path, contents)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     give_away(path)
 }
 
-/// Makes a file or folder the user's that the cluster runs as.
+/// Changes the owner of a file or folder to the user that runs the cluster.
 fn give_away(path: &Path) -> anyhow::Result<()> {
     if is_root() {
         let number =
@@ -227,12 +227,12 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// A program of PostgreSQL, as a user that it agrees to run as.
+/// Returns a command for a program of PostgreSQL that does not run as root.
 fn program(programs: &Path, name: &str) -> Command {
     as_user(programs.join(name))
 }
 
-/// A program that does not agree to run as root.
+/// Returns a command that runs as `USER` if the tests run as root.
 fn as_user(path: PathBuf) -> Command {
     if !is_root() {
         return Command::new(path);
@@ -251,18 +251,18 @@ fn find_programs() -> anyhow::Result<PathBuf> {
     found.sort_unstable();
     let newest = found.pop().map(|(_, path)| path).or_else(|| in_path("initdb"));
     newest.context(
-        "there is no PostgreSQL here: install it (Debian: apt-get install postgresql), or put its initdb into PATH",
+        "PostgreSQL is not installed: install it (Debian: apt-get install postgresql), or add the directory of initdb to PATH",
     )
 }
 
-/// The folder of PATH that a program is in.
+/// Returns the folder in PATH that contains a program.
 fn in_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).find(|folder| folder.join(name).exists())
 }
 
 fn run(command: &mut Command) -> anyhow::Result<String> {
-    // pg_ctl leaves the server behind with the same standard output: a pipe would never end.
+    // The server that pg_ctl starts inherits the standard output: a pipe would not end before the server.
     let mut log = tempfile::tempfile()?;
     let status = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?).status();
     let Ok(status) = status else { bail!("{} cannot be run: {status:?}", command.get_program().display()) };

@@ -1,4 +1,4 @@
-//! A child process whose output goes to a file, and its ends: by itself, asked, or killed.
+//! A child process with its output in a file, and signals to it.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -20,18 +20,18 @@ pub(crate) struct Process {
     child: Child,
 }
 
-/// What to run.
+/// A command to run.
 pub(crate) struct Recipe {
     pub(crate) binary: PathBuf,
     pub(crate) arguments: Vec<OsString>,
     pub(crate) environment: Vec<(OsString, OsString)>,
-    /// Output is appended here.
+    /// Standard output and standard error are appended to this file.
     pub(crate) log: PathBuf,
-    /// But standard error goes here, if anywhere else.
+    /// If set, standard error is written here instead.
     pub(crate) stderr: Option<OwnedFd>,
 }
 
-/// The binary as a command, without a developer's own settings: they must not reach it.
+/// Returns a command for the binary, without the environment variables of ipam that a developer may have set.
 pub fn command(binary: &Path) -> Command {
     let mut command = Command::new(binary);
     let is_ours = |name: &OsStr| name.as_encoded_bytes().starts_with(b"IPAM_") || name == "POSTGRES_DSN";
@@ -45,7 +45,7 @@ impl Process {
     pub(crate) fn start(recipe: &Recipe) -> anyhow::Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(&recipe.log).context("cannot open the log")?;
         let mut command = command(&recipe.binary);
-        // A panic shows where it happened; an error says so itself.
+        // Backtraces of panics only, not of `anyhow` errors.
         command.env("RUST_LIB_BACKTRACE", "0");
         command.args(&recipe.arguments).envs(recipe.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?);
@@ -59,33 +59,33 @@ impl Process {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// Returns the exit status if the process has ended.
     pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
-    /// SIGKILL, as `kill -9`; afterwards nothing of it runs any more.
+    /// Sends SIGKILL, and waits for the end.
     pub(crate) fn kill(&mut self) -> anyhow::Result<ExitStatus> {
         self.child.kill()?;
         Ok(self.child.wait()?)
     }
 
-    /// SIGTERM without waiting.
+    /// Sends SIGTERM, and does not wait.
     pub(crate) fn ask_to_end(&self) -> anyhow::Result<()> {
         Ok(kill_process(Pid::from_child(&self.child), Signal::TERM)?)
     }
 
-    /// SIGSTOP: it stays where it is, with all that it holds.
+    /// Sends SIGSTOP: the process stops and keeps its connections and locks.
     pub(crate) fn pause(&self) -> anyhow::Result<()> {
         Ok(kill_process(Pid::from_child(&self.child), Signal::STOP)?)
     }
 
-    /// SIGCONT: it goes on as if nothing had been.
+    /// Sends SIGCONT.
     pub(crate) fn resume(&self) -> anyhow::Result<()> {
         Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
     }
 
-    /// Waits for it to end by itself.
+    /// Waits until the process ends. Fails after the deadline.
     pub(crate) async fn wait(&mut self, deadline: Duration) -> anyhow::Result<ExitStatus> {
         let start = Instant::now();
         loop {
@@ -102,12 +102,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // An error means that it is gone already.
+        // An error means that the process has ended already.
         let _ = self.kill();
     }
 }
 
-/// The last lines of a log.
+/// Returns the last lines of a log.
 pub(crate) fn tail(log: &Path) -> String {
     let text = match std::fs::read(log) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),

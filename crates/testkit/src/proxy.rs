@@ -1,7 +1,8 @@
-//! A bad line to the database: slow, cut or hung at any time, or in the middle of a commit so that its outcome is not known.
+//! A faulty TCP proxy for the database: it delays data, closes connections or lets them hang, at any time or during a commit, so
+//! that the result of the commit is unknown.
 //!
-//! A connection that is cut is closed on both sides. One that hangs stays open: what is sent on it is accepted and goes no
-//! further, as when packets are dropped or the machine at the other end stands still. It hangs until its client closes it.
+//! A cut connection is closed on both sides. A hanging connection stays open, and data on it is accepted and discarded, as if
+//! packets were dropped or the other machine had stopped. It hangs until its client closes it.
 
 use std::{
     future::pending,
@@ -24,36 +25,36 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Pieces that are on their way in one direction.
+/// The maximum number of queued pieces in one direction of a connection.
 const PIECES_MAX: usize = 1_024;
-/// What a client of PostgreSQL says at the end of a transaction that it wants kept, and is answered when it is.
+/// The text of a COMMIT in the PostgreSQL protocol: the statement of the client, and the response of the server.
 const COMMIT: &[u8] = b"COMMIT\0";
-/// What it is answered when it is not.
+/// The response to a COMMIT of a failed transaction.
 const ROLLBACK: &[u8] = b"ROLLBACK\0";
 
-/// A line from a free port to another. It ends with the process.
+/// A proxy from a free port to another port. It runs until the process ends.
 pub struct Proxy {
     port: u16,
     line: Arc<Line>,
 }
 
-/// In which direction connections hang.
+/// The direction in which a connection hangs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hang {
-    /// The server gets nothing any more.
+    /// The server receives nothing.
     Requests,
-    /// The client gets nothing any more.
+    /// The client receives nothing.
     Answers,
-    /// Neither does.
+    /// Both receive nothing.
     Both,
 }
 
-/// What becomes of the connection of a commit that is chosen to fail.
+/// The failure of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is closed.
+    /// The connection is closed.
     Cut,
-    /// It stays open, and nothing comes of what is sent.
+    /// The connection hangs.
     Hang,
 }
 
@@ -61,36 +62,36 @@ struct Line {
     target: AtomicU16,
     is_down: AtomicBool,
     delay_ms: AtomicU64,
-    /// One of so many commits fails; 0: none.
+    /// One of this many commits fails; 0 for none.
     fail_commits_of: AtomicU32,
-    /// Whether such a commit hangs instead of being cut.
+    /// True if the connection of a failed commit hangs; false if it is closed.
     is_hanging_commits: AtomicBool,
     commits: AtomicU32,
     faults: AtomicU32,
     connections: AtomicU32,
-    /// Counts the times at which all connections were cut.
+    /// The number of calls of [`Proxy::cut`].
     all_cut: watch::Sender<u32>,
     pairs: Mutex<Pairs>,
 }
 
-/// What is connected, and what becomes of a connection that is made now.
+/// The open connections, and the state of new ones.
 #[derive(Default)]
 struct Pairs {
     hang: Option<Hang>,
     open: Vec<Weak<Pair>>,
 }
 
-/// One connection of a client, and the one to the server that serves it.
+/// The connection of a client, and the corresponding connection to the server.
 #[derive(Default)]
 struct Pair {
     swallows_requests: AtomicBool,
     swallows_answers: AtomicBool,
-    /// Its answers are lost, and it ends with the one to the commit that is under way.
+    /// Responses are discarded, and the connection is closed at the response to the current commit.
     cuts_answers: AtomicBool,
 }
 
 impl Proxy {
-    /// To a port of this machine.
+    /// Starts a proxy to a port of this machine.
     pub async fn to(target: u16) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
@@ -116,23 +117,23 @@ impl Proxy {
         Ok(Self { port, line })
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// Returns the port of the proxy on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// From now on each piece takes so long in each direction.
+    /// Delays all later data by `time` in each direction.
     pub fn delay(&self, time: Duration) {
         self.line.delay_ms.store(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
-    /// From now on one of so many commits fails: by turns before the database has it, and after; 0: none.
+    /// Lets one of `one_of` later commits fail, alternately before and after the database has received it; 0 for none.
     pub fn fail_commits(&self, one_of: u32, fault: Fault) {
         self.line.is_hanging_commits.store(fault == Fault::Hang, Ordering::SeqCst);
         self.line.fail_commits_of.store(one_of, Ordering::SeqCst);
     }
 
-    /// Lets all connections hang, those that are open and those that are made until [`Proxy::mend`].
+    /// Lets all open connections hang, and all new ones until [`Proxy::mend`].
     pub fn hang(&self, hang: Hang) {
         let mut pairs = self.line.pairs();
         pairs.hang = Some(hang);
@@ -141,41 +142,41 @@ impl Proxy {
         }
     }
 
-    /// Cuts all connections, and takes no new ones until [`Proxy::mend`].
+    /// Closes all connections, and closes new ones immediately until [`Proxy::mend`].
     pub fn cut(&self) {
         self.line.is_down.store(true, Ordering::SeqCst);
         self.line.all_cut.send_modify(|times| *times += 1);
     }
 
-    /// Takes connections again. Those that hang go on hanging: what was swallowed is lost.
+    /// Serves new connections again. Hanging connections stay hanging, because their data is lost.
     pub fn mend(&self) {
         self.line.is_down.store(false, Ordering::SeqCst);
         self.line.pairs().hang = None;
     }
 
-    /// Leads elsewhere from now on. What is connected stays until it is cut.
+    /// Connects new connections to another port. Open connections are unchanged.
     pub fn lead_to(&self, target: u16) {
         self.line.target.store(target, Ordering::SeqCst);
     }
 
-    /// How many connections were accepted.
+    /// Returns the number of accepted connections.
     pub fn connections(&self) -> u32 {
         self.line.connections.load(Ordering::SeqCst)
     }
 
-    /// How many commits failed.
+    /// Returns the number of failed commits.
     pub fn faults(&self) -> u32 {
         self.line.faults.load(Ordering::SeqCst)
     }
 }
 
-/// What becomes of a piece that a client sent.
+/// The treatment of a piece of data from a client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Through,
-    /// It is lost.
+    /// The piece is lost.
     FailBefore,
-    /// It arrives, and nothing comes back.
+    /// The piece reaches the server, and the response is lost.
     FailAfter,
 }
 
@@ -199,7 +200,7 @@ impl Line {
         self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new connection, which hangs if all do.
+    /// Registers a new connection, which hangs if all connections do.
     fn pair(&self) -> Arc<Pair> {
         let pair = Arc::<Pair>::default();
         let mut pairs = self.pairs();
@@ -230,7 +231,8 @@ impl Pair {
         self.swallows_answers.load(Ordering::SeqCst)
     }
 
-    /// The server has closed the connection: the client learns of it unless the connection hangs.
+    /// Called when the server has closed the connection. Returns, so that the connection to the client is closed, unless the
+    /// connection hangs.
     async fn server_is_gone(&self) {
         if self.swallows_requests() || self.swallows_answers() {
             pending::<()>().await;
@@ -254,7 +256,7 @@ async fn connection(client: TcpStream, line: Arc<Line>) {
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, line.target.load(Ordering::SeqCst))).await else {
         return;
     };
-    // Small messages that wait for each other's acknowledgement would be a delay that nobody asked for.
+    // Nagle's algorithm would add a delay.
     let (_, _) = (client.set_nodelay(true), server.set_nodelay(true));
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     let (requests, mut answers) = (mpsc::channel(PIECES_MAX), mpsc::channel(PIECES_MAX));
@@ -267,7 +269,7 @@ async fn connection(client: TcpStream, line: Arc<Line>) {
     }
 }
 
-/// Reads what leads nowhere, until the client closes the connection.
+/// Reads and discards data until the client closes the connection.
 async fn swallow(from: &mut OwnedReadHalf) {
     let mut buffer = BytesMut::new();
     while from.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {
@@ -281,7 +283,7 @@ fn contains(piece: &[u8], text: &[u8]) -> bool {
 
 type Piece = (Instant, Bytes);
 
-/// Ends when the connection is to be cut, or the client has closed it.
+/// Reads from the client. Returns when the connection must be cut, or the client has closed it.
 async fn read_client(mut from: OwnedReadHalf, line: &Line, pieces: mpsc::Sender<Piece>, pair: &Pair) {
     let mut buffer = BytesMut::new();
     while from.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {
@@ -305,13 +307,13 @@ async fn read_client(mut from: OwnedReadHalf, line: &Line, pieces: mpsc::Sender<
     }
 }
 
-/// Ends with the answer that is to be lost, or when the server has closed the connection.
+/// Reads from the server. Returns at the response to discard, or when the server has closed the connection.
 async fn read_server(mut from: OwnedReadHalf, line: &Line, pieces: mpsc::Sender<Piece>, pair: &Pair) {
     let mut buffer = BytesMut::new();
     while from.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {
         let piece = buffer.split().freeze();
         if pair.cuts_answers.load(Ordering::SeqCst) {
-            // A pooler sends the statements before a commit by themselves, and they are answered by themselves.
+            // With a pooler, responses to earlier statements may arrive separately before the response to the commit.
             if contains(&piece, COMMIT) || contains(&piece, ROLLBACK) {
                 return;
             }
@@ -324,7 +326,7 @@ async fn read_server(mut from: OwnedReadHalf, line: &Line, pieces: mpsc::Sender<
     pair.server_is_gone().await;
 }
 
-/// Ends when the server has closed the connection and the client may learn of it.
+/// Writes to the server. Returns when the server has closed the connection, unless the connection hangs.
 async fn write_server(to: OwnedWriteHalf, mut pieces: mpsc::Receiver<Piece>, pair: &Pair) {
     write(to, &mut pieces).await;
     pair.server_is_gone().await;

@@ -1,5 +1,5 @@
-//! Several servers over one database, each with a data directory of its own, and clients that do not care which one answers.
-#![expect(clippy::panic, reason = "a test ends where its servers fail")]
+//! Several servers on one database, each with its own data directory, and clients that spread their requests over them.
+#![expect(clippy::panic, reason = "a test ends if its servers fail")]
 
 use std::{
     fs,
@@ -18,25 +18,25 @@ use crate::{
     postgres::{Cluster, Database},
 };
 
-/// Where a server keeps its authority and its certificates, in its data directory.
+/// The directory of the credentials in a data directory.
 const CREDENTIALS: &str = "pki";
-/// What replicas share: the authority, and the administrator's certificate. Their serving certificates are their own.
+/// The files that all replicas share: the authority and the administrator's certificate. Each has its own serving certificate.
 const SHARED: [&str; 4] = ["ca.crt", "ca.key", "admin.crt", "admin.key"];
 
-/// Servers that share a store: one that has it to itself, or several. What a test may do to each of them.
-#[expect(async_fn_in_trait, reason = "tests call it on what they know")]
+/// One or more servers on one store.
+#[expect(async_fn_in_trait, reason = "tests call it on known types")]
 pub trait Servers {
-    /// How many there are.
+    /// Returns the number of servers.
     fn count(&self) -> usize;
-    /// `kill -9`.
+    /// Kills a server with SIGKILL.
     fn kill_one(&mut self, server: usize);
-    /// Starts it again where it was.
+    /// Starts a server again, with the same data directory and port.
     async fn restart_one(&mut self, server: usize);
-    /// For each of them a client for exact bytes that asks nobody else.
+    /// Returns an HTTP client for each server.
     fn each_http(&self) -> Vec<Http>;
 }
 
-/// The replicas of one service.
+/// The replicas of one service on one database.
 pub struct Replicas {
     servers: Vec<Server>,
     database: Database,
@@ -44,17 +44,17 @@ pub struct Replicas {
 }
 
 impl Replicas {
-    /// Starts so many on a new database, and waits until all of them are ready.
+    /// Starts `count` replicas on a new database, and waits until all are ready.
     pub async fn start(binary: &Path, count: usize) -> Self {
         Self::start_on(binary, count, Cluster::shared().database()).await
     }
 
-    /// As [`Replicas::start`], on a database of the test's own, which is migrated first.
+    /// Like [`Replicas::start`], on the given database, which is migrated first.
     pub async fn start_on(binary: &Path, count: usize, database: Database) -> Self {
         Self::start_each(binary, count, database, |_, builder| builder).await
     }
 
-    /// The same, where each replica may be started in its own way.
+    /// Like [`Replicas::start_on`]. `way` configures each replica.
     pub async fn start_each(
         binary: &Path,
         count: usize,
@@ -72,17 +72,17 @@ impl Replicas {
         Self { balance: Arc::new(Balance::of(servers.len())), servers, database }
     }
 
-    /// The database that they share.
+    /// Returns the database.
     pub fn database(&self) -> &Database {
         &self.database
     }
 
-    /// One of them.
+    /// Returns a server.
     pub fn server(&self, server: usize) -> &Server {
         &self.servers[server]
     }
 
-    /// The administrator's client, whose requests go to one replica after the other, past those that are down.
+    /// Returns a client of the administrator that sends each request to the next replica that is up.
     pub fn client(&self) -> kube::Client {
         let clients: Vec<kube::Client> = self.servers.iter().map(Server::client).collect();
         let balance = Arc::clone(&self.balance);
@@ -93,24 +93,24 @@ impl Replicas {
         kube::Client::new(spread, "default")
     }
 
-    /// The administrator's client for exact bytes, spread as [`Replicas::client`] is.
+    /// Returns an HTTP client of the administrator that sends each request to the next replica that is up.
     pub fn http(&self) -> Http {
         Http::spread(self.each_http(), Arc::clone(&self.balance))
     }
 
-    /// Waits until one has ended by itself, and says how. The others get its requests.
+    /// Marks a server as down, waits until its process ends, and returns the exit status.
     pub async fn wait_one(&mut self, server: usize) -> ExitStatus {
         self.balance.set(server, false);
         self.servers[server].wait().await
     }
 
-    /// SIGSTOP. The others get its requests.
+    /// Marks a server as down, and stops its process with SIGSTOP.
     pub fn pause(&self, server: usize) {
         self.balance.set(server, false);
         self.servers[server].pause();
     }
 
-    /// SIGCONT.
+    /// Continues the process of a server with SIGCONT, and marks it as up.
     pub fn resume(&self, server: usize) {
         self.servers[server].resume();
         self.balance.set(server, true);
@@ -140,7 +140,7 @@ impl Servers for Replicas {
         self.servers.len()
     }
 
-    /// From now on nobody asks it.
+    /// Also marks the server as down.
     fn kill_one(&mut self, server: usize) {
         self.balance.set(server, false);
         self.servers[server].kill();
@@ -165,7 +165,7 @@ pub fn migrate(binary: &Path, database: &Database) {
     }
 }
 
-/// Starts a server that has another one's authority, as an operator would hand it on: a copy made before the first start.
+/// Starts a server with the authority of another server, which is copied to its data directory before the first start.
 async fn trusting(builder: Builder, authority: &Path) -> Server {
     let authority = authority.to_owned();
     builder

@@ -1,5 +1,5 @@
-//! One server, from its first start over any number of restarts to its end.
-#![expect(clippy::panic, reason = "a test ends where its server fails, with the server's log in the message")]
+//! A server process: start, restarts and end.
+#![expect(clippy::panic, reason = "a test ends if its server fails, with the server's log in the message")]
 
 use std::{
     ffi::OsString,
@@ -28,14 +28,14 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 const END_DEADLINE: Duration = Duration::from_secs(90);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A server and its data. Dropping it kills the process and removes the data; when a test fails its log is printed.
+/// A server and its data. Dropping it kills the process and removes the data, and prints the log if the test has failed.
 pub struct Server {
     setup: Setup,
     process: Option<Process>,
     access: Access,
 }
 
-/// How a server is to be started.
+/// The configuration of a server.
 pub struct Builder {
     binary: PathBuf,
     arguments: Vec<OsString>,
@@ -46,10 +46,10 @@ pub struct Builder {
     port: u16,
 }
 
-/// What a test puts into a data directory before the server sees it.
+/// A function that prepares a data directory before the first start.
 type Prepare = Box<dyn FnOnce(&Path) -> std::io::Result<()> + Send>;
 
-/// What stays the same over restarts.
+/// The configuration that restarts keep.
 struct Setup {
     binary: PathBuf,
     arguments: Vec<OsString>,
@@ -57,11 +57,11 @@ struct Setup {
     data_dir: PathBuf,
     log: PathBuf,
     stderr: Option<OwnedFd>,
-    /// Holds the log, and the data unless the test brought its own directory.
+    /// The directory of the log, and of the data unless the test set a data directory.
     _directory: TempDir,
 }
 
-/// How one run of a server is reached.
+/// The address and client configuration of a running server.
 struct Access {
     port: u16,
     config: Config,
@@ -73,7 +73,7 @@ impl Server {
         Self::builder(binary).start().await
     }
 
-    /// A server that is started in another way.
+    /// Returns a builder of a server with other settings.
     pub fn builder(binary: &Path) -> Builder {
         Builder {
             binary: binary.to_owned(),
@@ -86,53 +86,53 @@ impl Server {
         }
     }
 
-    /// The administrator's client, with connections of its own.
+    /// Returns a client of the administrator with its own connections.
     pub fn client(&self) -> kube::Client {
         kube::Client::try_from(self.access.config.clone())
             .unwrap_or_else(|error| self.setup.fail(&anyhow!(error).context("no client can be made")))
     }
 
-    /// The administrator's client for exact bytes.
+    /// Returns an HTTP client of the administrator.
     pub fn http(&self) -> Http {
         Http::admin(&self.kubeconfig_path()).unwrap_or_else(|error| self.setup.fail(&error))
     }
 
-    /// A client for exact bytes that shows no credential.
+    /// Returns an HTTP client without credentials.
     pub fn http_anonymous(&self) -> Http {
         Http::anonymous(&self.kubeconfig_path()).unwrap_or_else(|error| self.setup.fail(&error))
     }
 
-    /// The kubeconfig that the server wrote.
+    /// Returns the path of the kubeconfig that the server wrote.
     pub fn kubeconfig_path(&self) -> PathBuf {
         self.setup.kubeconfig()
     }
 
-    /// The server's data directory.
+    /// Returns the data directory.
     pub fn data_dir(&self) -> &Path {
         &self.setup.data_dir
     }
 
-    /// The port of the latest start. [`Server::restart`] keeps it.
+    /// Returns the port of the last start. [`Server::restart`] keeps it.
     pub fn port(&self) -> u16 {
         self.access.port
     }
 
-    /// The base of every URL.
+    /// Returns the base URL, without a slash at its end.
     pub fn url(&self) -> String {
         self.access.config.cluster_url.to_string().trim_end_matches('/').to_owned()
     }
 
-    /// The process, while it runs.
+    /// Returns the process ID, or `None` if the server does not run.
     pub fn process_id(&self) -> Option<u32> {
         self.process.as_ref().map(Process::id)
     }
 
-    /// Everything that the server has written to its log, over all of its starts.
+    /// Returns the log of all starts.
     pub fn log(&self) -> String {
         fs::read(&self.setup.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
-    /// `kill -9`. Afterwards the process is gone.
+    /// Kills the process with SIGKILL, and waits for its end.
     pub fn kill(&mut self) {
         let Some(mut process) = self.process.take() else {
             return;
@@ -142,17 +142,17 @@ impl Server {
         }
     }
 
-    /// SIGSTOP: the process stays where it is, with its connections, its locks and whatever it was doing.
+    /// Stops the process with SIGSTOP. It keeps its connections and locks.
     pub fn pause(&self) {
         self.signal(Process::pause);
     }
 
-    /// SIGCONT after [`Server::pause`].
+    /// Continues the process with SIGCONT, after [`Server::pause`].
     pub fn resume(&self) {
         self.signal(Process::resume);
     }
 
-    /// Sends SIGTERM and does not wait: the server drains while the test goes on. [`Server::wait`] follows.
+    /// Sends SIGTERM and does not wait. [`Server::wait`] waits for the end.
     pub fn ask_to_end(&self) {
         self.signal(Process::ask_to_end);
     }
@@ -162,7 +162,7 @@ impl Server {
         sent.unwrap_or_else(|error| self.setup.fail(&error));
     }
 
-    /// Waits until the process has ended by itself.
+    /// Waits until the process ends, and returns its exit status.
     pub async fn wait(&mut self) -> ExitStatus {
         let Some(mut process) = self.process.take() else { self.setup.fail(&anyhow!("the server does not run")) };
         match process.wait(END_DEADLINE).await {
@@ -171,19 +171,18 @@ impl Server {
         }
     }
 
-    /// Sends SIGTERM and waits for the end.
+    /// Sends SIGTERM, waits for the end, and returns the exit status.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.ask_to_end();
         self.wait().await
     }
 
-    /// Starts again on the same data and the same port, so that clients and watches can go on. Kills it first if it still
-    /// runs.
+    /// Starts the server again on the same data and the same port, so that clients can reconnect. Kills it first if it runs.
     pub async fn restart(&mut self) {
         self.start_on(self.access.port).await;
     }
 
-    /// As [`Server::restart`], on another port; 0 is any free one.
+    /// Like [`Server::restart`], on another port; 0 selects a free port.
     pub async fn start_on(&mut self, port: u16) {
         self.kill();
         match self.setup.launch(port).await {
@@ -203,62 +202,62 @@ impl Drop for Server {
 }
 
 impl Builder {
-    /// Another program in the place of the one that was named.
+    /// Replaces the program.
     #[must_use]
     pub fn binary(mut self, binary: &Path) -> Self {
         binary.clone_into(&mut self.binary);
         self
     }
 
-    /// One more argument after `ipam serve`.
+    /// Adds an argument of `ipam serve`.
     #[must_use]
     pub fn argument(mut self, argument: impl Into<OsString>) -> Self {
         self.arguments.push(argument.into());
         self
     }
 
-    /// One more variable of the environment.
+    /// Sets an environment variable.
     #[must_use]
     pub fn environment(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
         self
     }
 
-    /// A data directory that the test made and keeps.
+    /// Sets the data directory, which the caller creates and removes.
     #[must_use]
     pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.data_dir = Some(path.into());
         self
     }
 
-    /// Puts this disk under the data directory, which is the disk's.
+    /// Uses a simulated disk and its data directory.
     #[must_use]
     pub fn disk(mut self, disk: &Disk) -> Self {
         self.environment.extend(disk.environment());
         self.data_dir(disk.data_dir())
     }
 
-    /// Where the server's standard error goes instead of into the log that [`Server::log`] reads.
+    /// Redirects the server's standard error, which is otherwise part of [`Server::log`].
     #[must_use]
     pub fn stderr(mut self, stderr: impl Into<OwnedFd>) -> Self {
         self.stderr = Some(stderr.into());
         self
     }
 
-    /// Puts something into the data directory first.
+    /// Sets a function that prepares the data directory before the first start.
     #[must_use]
     pub fn prepare(mut self, prepare: impl FnOnce(&Path) -> std::io::Result<()> + Send + 'static) -> Self {
         self.prepare = Some(Box::new(prepare));
         self
     }
 
-    /// Keeps the store in this database, which must have been migrated.
+    /// Uses this database, which must have been migrated, as the store.
     #[must_use]
     pub fn database(self, database: &Database) -> Self {
         self.environment("POSTGRES_DSN", &database.dsn)
     }
 
-    /// The port of the first start instead of any free one.
+    /// Sets the port of the first start; the default is a free port.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
@@ -270,7 +269,7 @@ impl Builder {
         self.try_start().await.unwrap_or_else(|error| panic!("{error:#}"))
     }
 
-    /// As [`Builder::start`], for tests of servers that must not start. The error ends with the server's log.
+    /// Like [`Builder::start`], but returns an error, which ends with the server's log, if the server does not start.
     pub async fn try_start(self) -> anyhow::Result<Server> {
         install_crypto();
         let directory = TempDir::with_prefix("ipam-test-").context("no temporary directory")?;
@@ -311,8 +310,8 @@ impl Setup {
         })
     }
 
-    /// Starts a process and follows it until it is ready. Between two starts on one port somebody else's connection may
-    /// have taken that port for a moment, so then it is tried again.
+    /// Starts a process and waits until it is ready. Retries if the port is in use, because another connection may have taken it
+    /// between two starts.
     async fn launch(&self, port: u16) -> anyhow::Result<(Process, Access)> {
         let start = Instant::now();
         loop {
@@ -327,7 +326,7 @@ impl Setup {
     }
 
     async fn launch_once(&self, port: u16, start: Instant) -> anyhow::Result<(Process, Access)> {
-        // The file of an earlier start may name another port: wait for the one that this process writes.
+        // The kubeconfig of an earlier start may contain another port, so wait until this process has replaced it.
         let earlier = identity(&self.kubeconfig());
         let mut process = Process::start(&self.recipe(port)?)?;
         loop {
@@ -353,9 +352,9 @@ impl Setup {
     async fn access(&self) -> anyhow::Result<Access> {
         let kubeconfig = Kubeconfig::read_from(self.kubeconfig())?;
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        // A test is to see what the server answers, and what was refused or not known is not repeated behind its back.
+        // A test must see every response, so the client does not retry.
         config.default_retry = false;
-        // The server is on this machine, whatever proxy the developer's environment names.
+        // The server is on this machine, so a proxy of the developer's environment is not used.
         config.proxy_url = None;
         let port = config.cluster_url.port_u16().context("the kubeconfig names no port")?;
         Ok(Access { port, config })
@@ -376,7 +375,7 @@ impl Setup {
     }
 }
 
-/// Which file stands at a path. A file that was replaced by a rename is another one.
+/// Returns the identity of the file at a path. It changes if the file is replaced by a rename.
 fn identity(path: &Path) -> Option<(u64, i64, i64)> {
     let of = |file: Metadata| (file.ino(), file.mtime(), file.mtime_nsec());
     fs::metadata(path).ok().map(of)
@@ -395,8 +394,8 @@ fn still_starting(process: &mut Process, start: Instant) -> anyhow::Result<()> {
 fn not_ready(answer: anyhow::Result<Answer>) -> Option<String> {
     match answer {
         Ok(answer) if answer.status == StatusCode::OK => None,
-        Ok(answer) => Some(format!("/readyz answers {}: {}", answer.status, answer.text())),
-        Err(error) => Some(format!("/readyz does not answer: {error:#}")),
+        Ok(answer) => Some(format!("/readyz returned {}: {}", answer.status, answer.text())),
+        Err(error) => Some(format!("/readyz failed: {error:#}")),
     }
 }
 

@@ -1,4 +1,4 @@
-"""Puts the collection kubernetes.core into a folder: out of the package `ansible`, which is large, and nothing else of it."""
+"""Extracts only the collection kubernetes.core from the large package `ansible` into the folder of the first argument."""
 
 import subprocess
 import sys

@@ -11,13 +11,13 @@ import java.util.function.Supplier;
 
 /** Counts checks and prints their TAP lines. */
 final class Harness {
-    /** How long a check waits for something that should come at once; longer than a client waits before it reconnects. */
+    /** The timeout of an expected state or event; longer than a client waits before it reconnects. */
     static final Duration SOON = Duration.ofSeconds(30);
-    /** The longest that a check may take, waiting included. */
+    /** The timeout of a check. */
     private static final Duration CHECK_MAX = Duration.ofSeconds(90);
     private static final long POLL_MILLIS = 20;
 
-    /** What a check does. */
+    /** The body of a check. */
     interface Check {
         void run() throws Exception;
     }
@@ -60,7 +60,7 @@ final class Harness {
         }
     }
 
-    /** Prints the closing line; the answer is the exit status. */
+    /** Prints the summary, and returns the exit status. */
     int close(String name) {
         long seconds = Duration.between(began, Instant.now()).toSeconds();
         System.out.printf("# %s: %d passed, %d failed, 0 skipped (%d s)%n", name, passed, failed, seconds);
@@ -77,7 +77,7 @@ final class Harness {
         that(Objects.equals(got, wanted), what + "\ngot:    " + got + "\nwanted: " + wanted);
     }
 
-    /** Waits until it holds. */
+    /** Waits until the condition holds; the text describes the current state. */
     static void eventually(Supplier<Boolean> holds, Supplier<String> what) throws InterruptedException {
         Instant deadline = Instant.now().plus(SOON);
         while (!holds.get()) {

@@ -5,7 +5,7 @@ import io.fabric8.kubernetes.client.informers.ResourceEventHandler;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
-/** The names that an informer knows. */
+/** The names of the objects of an informer. */
 final class Names implements ResourceEventHandler<GenericKubernetesResource> {
     private final Set<String> known = ConcurrentHashMap.newKeySet();
 
@@ -22,7 +22,7 @@ final class Names implements ResourceEventHandler<GenericKubernetesResource> {
         known.remove(object.getMetadata().getName());
     }
 
-    /** Waits until it knows these alone. */
+    /** Waits until the names are exactly these. */
     void eventually(Set<String> wanted) throws InterruptedException {
         Harness.eventually(() -> known.equals(wanted), () -> "names: " + known);
     }

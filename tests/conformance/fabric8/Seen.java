@@ -23,7 +23,7 @@ final class Seen implements Watcher<GenericKubernetesResource> {
         events.add("CLOSED " + cause);
     }
 
-    /** Waits until there are this many events, which must be these. */
+    /** Waits until there are as many events as wanted, and compares them. */
     void eventually(String... wanted) throws InterruptedException {
         Harness.eventually(() -> events.size() >= wanted.length, () -> "events: " + events);
         equal(List.copyOf(events), List.of(wanted), "events");

@@ -27,9 +27,9 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * fabric8's client against the server of KUBECONFIG. The argument chooses its HTTP client: vertx or jdk.
+ * Checks of fabric8's client with the server of KUBECONFIG. The argument selects its HTTP client: vertx or jdk.
  *
- * <p>CONFORMANCE_NET (two octets) is the address space of this run, CONFORMANCE_REFUSALS the table of refusals, and
+ * <p>CONFORMANCE_NET (two octets) is the address space of this run, CONFORMANCE_REFUSALS the table of rejected creates, and
  * CONFORMANCE_RESTART a command that restarts the server.
  */
 public final class Suite {
@@ -42,10 +42,10 @@ public final class Suite {
     private final KubernetesClient client;
     private int names;
 
-    /** The table of refusals. */
+    /** The table of rejected creates. */
     record Table(List<GenericKubernetesResource> before, List<String> deleted, List<Refusal> refusals) {}
 
-    /** A create and how it is refused. */
+    /** A create and its expected error. */
     record Refusal(
             String what, int code, String reason, List<String> says, List<String> causes, GenericKubernetesResource object) {}
 
@@ -63,7 +63,7 @@ public final class Suite {
     }
 
     private Suite(HttpClient.Factory factory) {
-        // It sends a request that was answered with 507 ten more times, with growing pauses; once is enough here.
+        // By default it retries a request with response 507 ten times, with growing delays.
         var config = new ConfigBuilder().withRequestRetryBackoffLimit(0).build();
         var builder = new KubernetesClientBuilder().withConfig(config).withHttpClientFactory(factory);
         client = builder.withHttpClientBuilderConsumer(http -> http.addOrReplaceInterceptor("wire", wire)).build();
@@ -77,25 +77,25 @@ public final class Suite {
         harness.check("createOr updates what is there, and does not take a refusal for it", this::createOr);
         harness.check("edit", this::edit);
         harness.check("server-side apply: create, again, conflict, force", this::apply);
-        harness.check("a watch by WebSocket tells a life in order", this::watch);
+        harness.check("a watch by WebSocket gets the events of an object in order", this::watch);
         harness.check("a watch by WebSocket goes on when the server restarts", this::watchOverRestart);
         harness.check("an informer goes on when the server restarts", this::informerOverRestart);
         harness.check("delete, and Retain", this::deleteAndRetain);
         Table table = table();
-        harness.check("what the refusals need", () -> prepare(table));
+        harness.check("objects for the rejected creates", () -> prepare(table));
         for (Refusal refusal : table.refusals()) {
-            harness.check("refused: " + refusal.what(), () -> refused(refusal));
+            harness.check("rejected: " + refusal.what(), () -> refused(refusal));
         }
     }
 
     private void createGetList() {
         GenericKubernetesResource made = create(labelled(claim(name("create")), "colour", "red"));
-        equal(made.get("status", "phase"), "Bound", "phase in the answer to the create");
-        equal(client.resource(made).get(), made, "what is there");
+        equal(made.get("status", "phase"), "Bound", "phase in the response to the create");
+        equal(client.resource(made).get(), made, "the stored claim");
         var listed = claims().withLabel("colour", "red").list().getItems();
         equal(listed, List.of(made), "the list");
         KubernetesClientException again = refusal(() -> create(claim(made.getMetadata().getName())));
-        equal(again.getCode() + " " + again.getStatus().getReason(), "409 AlreadyExists", "the same again");
+        equal(again.getCode() + " " + again.getStatus().getReason(), "409 AlreadyExists", "a create of the same name");
     }
 
     private void conflict() {
@@ -113,7 +113,7 @@ public final class Suite {
         var overlapping = object("IPPool", run + "-or", Map.of("cidr", net + ".240.0/24"));
         KubernetesClientException error =
                 refusal(() -> client.resource(overlapping).createOr(NonDeletingOperation::update));
-        equal(error.getCode(), 422, "a create that is refused: " + error.getMessage());
+        equal(error.getCode(), 422, "a rejected create: " + error.getMessage());
     }
 
     private void edit() {
@@ -148,7 +148,7 @@ public final class Suite {
             client.resource(made).delete();
             seen.eventually("ADDED " + name, "MODIFIED " + name, "DELETED " + name);
         }
-        equal(wire.watches(), "1 asked for, 0 not by WebSocket", "watches");
+        equal(wire.watches(), "1 requested, 0 not by WebSocket", "watches");
     }
 
     private void watchOverRestart() throws Exception {
@@ -181,7 +181,7 @@ public final class Suite {
     private void deleteAndRetain() {
         GenericKubernetesResource gone = create(claim(name("delete")));
         client.resource(gone).delete();
-        equal(client.resource(gone).get(), null, "what was deleted");
+        equal(client.resource(gone).get(), null, "the deleted claim");
         var kept = create(object("IPClaim", name("retain"), Map.of(
                 "poolRef", Map.of("name", run), "prefixLength", 30, "reclaimPolicy", "Retain")));
         client.resource(kept).delete();
@@ -211,7 +211,7 @@ public final class Suite {
         KubernetesClientException error = refusal(() -> create(wanted.object()));
         equal(error.getCode() + " " + error.getStatus().getReason(), wanted.code() + " " + wanted.reason(), error.getMessage());
         for (String text : wanted.says()) {
-            that(error.getMessage().contains(text), "does not say " + text + ": " + error.getMessage());
+            that(error.getMessage().contains(text), "the message lacks " + text + ": " + error.getMessage());
         }
         that(causes(error).containsAll(wanted.causes()), "causes: " + causes(error) + ", not " + wanted.causes());
     }
@@ -230,7 +230,7 @@ public final class Suite {
         } catch (KubernetesClientException error) {
             return error;
         }
-        throw new AssertionError("was not refused");
+        throw new AssertionError("was not rejected");
     }
 
     private GenericKubernetesResource create(GenericKubernetesResource object) {

@@ -9,7 +9,7 @@ import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 
-/** How many watches were asked for, and how many of them had an answer that was no WebSocket. */
+/** Counts the requested watches, and those of them whose response is not a WebSocket. */
 final class Wire implements Interceptor {
     private static final int SWITCHING_PROTOCOLS = 101;
     private final AtomicInteger asked = new AtomicInteger();
@@ -40,6 +40,6 @@ final class Wire implements Interceptor {
     }
 
     String watches() {
-        return asked + " asked for, " + plain + " not by WebSocket";
+        return asked + " requested, " + plain + " not by WebSocket";
     }
 }

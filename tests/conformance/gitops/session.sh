@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# examples/ as one set, and what docs/operating/gitops.md has its readers type, through real kubectl on an empty server.
+# Applies examples/ as one set, and runs the commands of docs/operating/gitops.md, with real kubectl on an empty server.
 #
 #   KUBECONFIG   the server, which has no pools (required)
 #   KUBECTLS     the versions of kubectl that try examples/; the last of them runs the commands of the page (required)
@@ -14,7 +14,7 @@ KUBECTL=${KUBECTLS##* }
 . tests/e2e/common.sh
 # shellcheck source=tests/conformance/gitops/page.sh
 . tests/conformance/gitops/page.sh
-# The commands name these without a path, and change the examples.
+# The commands use these without a path, and change the examples.
 mkdir "$WORK/bin"
 ln -s "$KUBECTL" "$WORK/bin/kubectl"
 ln -s "$IPAM" "$WORK/bin/ipam"
@@ -31,7 +31,7 @@ take_everything_away() {
         [ -z "$(k get ippools -o name)" ] && break
         k delete ippools --all >/dev/null 2>&1
     done
-    is "nothing is left" "$(k get ippools,ipclaims,ipallocations -A -o name)" ""
+    is "no objects remain" "$(k get ippools,ipclaims,ipallocations -A -o name)" ""
 }
 
 finish() {
@@ -46,7 +46,7 @@ finish() {
 }
 trap finish EXIT
 
-# differs NAME COMMAND...: a kubectl diff that finds differences, and nothing else.
+# differs NAME COMMAND...: runs a kubectl diff that must find differences without errors.
 differs() {
     local name=$1 status=0
     shift
@@ -54,7 +54,7 @@ differs() {
     if [ "$status" -eq 1 ]; then pass "$name"; else fail "$name" "exit status $status: $OUT"; fi
 }
 
-# holdings: which claim has which block.
+# holdings: prints the claims with their blocks.
 holdings() { k get ipclaims -A --no-headers -o custom-columns=NAME:.metadata.name,PHASE:.status.phase,CIDR:.status.allocatedCIDR | sort | tr -s ' '; }
 block_of() { k get ipclaim "$1" -n default -o 'jsonpath={.status.allocatedCIDR}'; }
 unbound() { k get ipclaims -A -o 'jsonpath={range .items[?(@.status.phase!="Bound")]}{.metadata.name} {end}'; }
@@ -65,10 +65,10 @@ for KUBECTL in $KUBECTLS; do
     does "kubectl apply --dry-run=server -f examples/, ${KUBECTL##*/}" k apply --dry-run=server -f examples/
     does "by server-side apply, ${KUBECTL##*/}" k apply --server-side --dry-run=server -f examples/
 done
-is "nothing was made" "$(k get ippools,ipclaims,ipallocations -A -o name 2>/dev/null)" ""
+is "the dry runs created nothing" "$(k get ippools,ipclaims,ipallocations -A -o name 2>/dev/null)" ""
 does "kubectl apply -f examples/" k apply -f examples/
 is "every claim is bound" "$(unbound)" ""
-is "every claim is there" "$(k get ipclaims -A -o name | wc -l)" "$(cat examples/*.yaml | grep -c '^kind: IPClaim$')"
+is "every claim exists" "$(k get ipclaims -A -o name | wc -l)" "$(cat examples/*.yaml | grep -c '^kind: IPClaim$')"
 does "kubectl diff -f examples/ finds no difference" k diff -f examples/
 take_everything_away
 
@@ -76,24 +76,24 @@ section "kustomize"
 differs "kubectl diff" shown 'kubectl diff -k examples/gitops'
 does "kubectl apply" shown 'kubectl apply -k examples/gitops'
 is "every claim is bound" "$(unbound)" ""
-is "the block that the repository names" "$(block_of ingress)" 172.16.255.0/24
+is "the claim with an address has that block" "$(block_of ingress)" 172.16.255.0/24
 does "kubectl diff finds no difference" shown 'kubectl diff -k examples/gitops'
 
 section "pruning by an allowlist"
 sed -i '/archive.yaml/d' examples/gitops/claims/kustomization.yaml
 PRUNE='kubectl apply -k examples/gitops --prune -l team=addresses --prune-allowlist=ipam.miloapis.com/v1alpha1/IPClaim --prune-allowlist=ipam.miloapis.com/v1alpha1/IPPool'
 does "what left the repository is pruned" shown "$PRUNE"
-has "it says so" "$OUT" 'ipclaim.ipam.miloapis.com/archive pruned'
-is "nothing else is" "$(k get ipclaims -n default -o name | wc -l)" 2
-is "its block is retained" "$(k get ipallocations -n default -o 'jsonpath={.items[?(@.status.phase=="Retained")].status.allocatedCIDR}')" 172.16.16.0/24
+has "the output names the pruned claim" "$OUT" 'ipclaim.ipam.miloapis.com/archive pruned'
+is "no other claim is pruned" "$(k get ipclaims -n default -o name | wc -l)" 2
+is "the block of the pruned claim is retained" "$(k get ipallocations -n default -o 'jsonpath={.items[?(@.status.phase=="Retained")].status.allocatedCIDR}')" 172.16.16.0/24
 
 section "pruning by an apply set"
 SET='KUBECTL_APPLYSET=true kubectl apply -k examples/gitops -n default --prune --applyset=configmaps/addresses'
-does "the set takes over what is there" shown "$SET"
+does "the apply set adopts the existing objects" shown "$SET"
 sed -i '/nodes.yaml/d' examples/gitops/claims/kustomization.yaml
 does "what left the repository is pruned" shown "$SET"
-has "it says so" "$OUT" 'ipclaim.ipam.miloapis.com/nodes pruned'
-is "nothing else is" "$(k get ipclaims -n default -o name)" ipclaim.ipam.miloapis.com/ingress
+has "the output names the pruned claim" "$OUT" 'ipclaim.ipam.miloapis.com/nodes pruned'
+is "no other claim is pruned" "$(k get ipclaims -n default -o name)" ipclaim.ipam.miloapis.com/ingress
 k delete configmap addresses -n default >/dev/null
 take_everything_away
 
@@ -108,24 +108,24 @@ as_velero() {
 section "restoring"
 cp -r "$ROOT/examples" .
 does "pools and claims" k apply -k examples/gitops
-# No claim but `ingress` has the next free block, which it would be given without a pin.
+# Except `ingress`, no claim has the next free block, so each would get another block without a pinned address.
 k delete ipclaim nodes -n default >/dev/null
 k create -f - >/dev/null <<<"$(claim gap '"poolRef":{"name":"fleet-eu"},"prefixLength":20')"
 k apply -k examples/gitops >/dev/null 2>&1
 k delete ipclaim gap -n default >/dev/null
 WHOLE=$(holdings)
 
-# saved NAME COMMAND: the command writes restore.json.
+# saved NAME COMMAND: runs the command that writes restore.json.
 saved() {
     does "$1" shown "$2"
     mv restore.json "$1.json"
 }
-does "objects as they are" shown 'kubectl get ippools,ipclaims -A -o yaml > backup.yaml'
+does "unchanged objects" shown 'kubectl get ippools,ipclaims -A -o yaml > backup.yaml'
 saved "objects with their status" 'kubectl get namespaces,ippools,ipclaims -A -o json | jq -f examples/gitops/restore.jq > restore.json'
-saved "objects that were saved as they are" \
+saved "objects from the unchanged backup" \
     "kubectl create --dry-run=client -o json -f backup.yaml | jq -s '{items: .}' | jq -f examples/gitops/restore.jq > restore.json"
 does "a backup of the store" shown 'ipam store backup --data-dir data backup.db'
-does "its export" shown 'ipam store export --backup backup.db backup.jsonl'
+does "an export of the backup" shown 'ipam store export --backup backup.db backup.jsonl'
 saved "objects of the store" "jq -s '{items: [.[].record.object | objects]}' backup.jsonl | jq -f examples/gitops/restore.jq > restore.json"
 mkdir -p resources/ippools.ipam.miloapis.com/cluster resources/ipclaims.ipam.miloapis.com/namespaces/default
 for pool in fleet fleet-eu; do
@@ -140,29 +140,29 @@ saved "objects of Velero" \
 take_everything_away
 OUT=$(k create -f backup.yaml 2>&1)
 has "a create without pins warns of other blocks" "$OUT" Warning spec.address
-isnt "and there are other blocks" "$(holdings)" "$WHOLE"
+isnt "the blocks differ" "$(holdings)" "$WHOLE"
 take_everything_away
 POOLS=(resources/ippools.ipam.miloapis.com/cluster/*.json)
 OUT=$(as_velero "${POOLS[@]}")
-has "Velero's creates refuse a child whose file comes before its parent's" "$OUT" 'IPPool "fleet" not found'
+has "Velero's create of a child whose file comes before its parent's is rejected" "$OUT" 'IPPool "fleet" not found'
 OUT=$(as_velero "${POOLS[@]}" resources/ipclaims.ipam.miloapis.com/namespaces/*/*.json)
 is "a second restore has every level of pools, and the claims" "$(k get ippools,ipclaims -A -o name | wc -l)" 5
 lacks "without a status there is no warning" "$OUT" Warning
-isnt "and there are other blocks" "$(holdings)" "$WHOLE"
-for from in "objects with their status" "objects that were saved as they are" "objects of the store" "objects of Velero"; do
+isnt "the blocks differ again" "$(holdings)" "$WHOLE"
+for from in "objects with their status" "objects from the unchanged backup" "objects of the store" "objects of Velero"; do
     take_everything_away
     cp "$from.json" restore.json
     does "$from are created" shown 'kubectl create -f restore.json'
     is "every claim has its block" "$(holdings)" "$WHOLE"
 done
-does "the repository's manifests apply to them" k apply -k examples/gitops
-is "and change no block" "$(holdings)" "$WHOLE"
+does "the manifests of the repository can be applied" k apply -k examples/gitops
+is "the apply changes no block" "$(holdings)" "$WHOLE"
 take_everything_away
 
 section "pinning"
 does "pools and claims" k apply -k examples/gitops
-does "pins in place" shown 'kubectl get ipclaims -A -o json | jq -r -f examples/gitops/pin.jq | sh'
-is "every claim names its block" "$(k get ipclaim nodes -n default -o 'jsonpath={.spec.address}')" "$(block_of nodes)"
-does "the repository's manifests apply to them" k apply -k examples/gitops
-is "and leave the pins" "$(k get ipclaim nodes -n default -o 'jsonpath={.spec.address}')" "$(block_of nodes)"
+does "pinning the addresses of existing claims" shown 'kubectl get ipclaims -A -o json | jq -r -f examples/gitops/pin.jq | sh'
+is "the claim has its block in spec.address" "$(k get ipclaim nodes -n default -o 'jsonpath={.spec.address}')" "$(block_of nodes)"
+does "the manifests of the repository can be applied" k apply -k examples/gitops
+is "the apply keeps the pinned address" "$(k get ipclaim nodes -n default -o 'jsonpath={.spec.address}')" "$(block_of nodes)"
 take_everything_away

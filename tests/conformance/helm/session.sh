@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The life of two releases of the charts in examples/gitops/helm, whose records Helm keeps in config maps, and what
-# docs/operating/gitops.md has its readers type for them, in the default namespace.
+# Installs, changes and removes two releases of the charts in examples/gitops/helm, which Helm stores in ConfigMaps, and runs the Helm
+# commands of docs/operating/gitops.md, in the default namespace.
 #
 #   HELM              the helm to use (required)
 #   KUBECONFIG        the server (required)
@@ -38,32 +38,32 @@ finish() {
 }
 trap finish EXIT
 
-# block: what the notes of the release say of its claim now.
+# block: prints the block of the claim from the notes of the release.
 block() { h upgrade web "$CHARTS/claims" --reuse-values --dry-run=server 2>&1 | grep '^block='; }
 
-does "install makes its namespace" h install "$POOL" "$CHARTS/pools" --create-namespace --wait --timeout 60s --set "cidr=$E2E_V4.0.0/24"
+does "install creates the namespace" h install "$POOL" "$CHARTS/pools" --create-namespace --wait --timeout 60s --set "cidr=$E2E_V4.0.0/24"
 does "install of a claim" h install web "$CHARTS/claims" --wait --timeout 60s --set "pool=$POOL"
 is "lookup finds the block" "$(block)" "block=$E2E_V4.0.0/25 tier=one"
-# Helm 4 shows them unasked.
+# Helm 4 shows the notes by default.
 SHOW=()
 if [[ $VERSION == v3.* ]]; then SHOW=(--show-resources); fi
 has "status shows the claim" "$(h status web "${SHOW[@]}" 2>&1)" "STATUS: deployed" IPClaim
-does "the same again" h upgrade web "$CHARTS/claims" --wait --timeout 60s --reuse-values
+does "upgrade without changes" h upgrade web "$CHARTS/claims" --wait --timeout 60s --reuse-values
 does "upgrade" h upgrade web "$CHARTS/claims" --wait --timeout 60s --reuse-values --set tier=two
-is "changes the claim, not its block" "$(block)" "block=$E2E_V4.0.0/25 tier=two"
+is "upgrade changes the claim and keeps its block" "$(block)" "block=$E2E_V4.0.0/25 tier=two"
 does "rollback" h rollback web 1 --wait --timeout 60s
-is "takes the change back" "$(block)" "block=$E2E_V4.0.0/25 tier=one"
+is "rollback restores the claim" "$(block)" "block=$E2E_V4.0.0/25 tier=one"
 is "history" "$(h history web -o json | grep -o '"revision":[0-9]*' | tr '\n' ' ')" \
     '"revision":1 "revision":2 "revision":3 "revision":4 '
 if OUT=$(h install taken "$CHARTS/claims" --wait --set "pool=nowhere" 2>&1); then
-    fail "a claim on no pool is refused" "$OUT"
+    fail "a claim on a missing pool is rejected" "$OUT"
 else
-    has "a claim on no pool is refused, and says why" "$OUT" 'IPPool "nowhere" not found'
+    has "a claim on a missing pool is rejected with the reason" "$OUT" 'IPPool "nowhere" not found'
 fi
-does "uninstall of what failed" h uninstall taken
+does "uninstall of the failed release" h uninstall taken
 does "uninstall" h uninstall web --wait --timeout 60s
-does "and of the pool, which nothing holds any more" h uninstall "$POOL" --wait --timeout 60s
-is "nothing is left" "$(h list -q)" ""
+does "uninstall of the unused pool" h uninstall "$POOL" --wait --timeout 60s
+is "no releases remain" "$(h list -q)" ""
 
 section "the commands of the page"
 does "the driver that this script uses" shown "export HELM_DRIVER=$HELM_DRIVER"

@@ -2,9 +2,9 @@
 
 import { isDeepStrictEqual, inspect } from 'node:util';
 
-// How long a check waits for something that should come at once.
+// The timeout of an expected state or event.
 const SOON_MS = 30_000;
-// The longest that a check may take, waiting included.
+// The timeout of a check.
 const CHECK_MAX_MS = 90_000;
 const POLL_MS = 20;
 
@@ -32,7 +32,7 @@ function deadline() {
     });
 }
 
-// Prints the closing line and ends the program.
+// Prints the summary, and exits with 1 if a check failed.
 export function close(name) {
     const seconds = Math.trunc((Date.now() - began) / 1000);
     console.log(`# ${name}: ${passed} passed, ${failed} failed, 0 skipped (${seconds} s)`);
@@ -49,7 +49,7 @@ export function equal(got, wanted, what) {
     that(isDeepStrictEqual(got, wanted), `${what}\ngot:    ${inspect(got)}\nwanted: ${inspect(wanted)}`);
 }
 
-// Waits until it holds; `what` says how things stand.
+// Waits until the condition holds; `what` describes the current state.
 export async function eventually(holds, what) {
     const deadline = Date.now() + SOON_MS;
     while (!holds()) {

@@ -1,6 +1,6 @@
-// The official client for JavaScript against the server of KUBECONFIG.
+// Checks of the official JavaScript client with the server of KUBECONFIG.
 //
-// CONFORMANCE_NET (two octets) is the address space of this run, CONFORMANCE_REFUSALS the table of refusals, and
+// CONFORMANCE_NET (two octets) is the address space of this run, CONFORMANCE_REFUSALS the table of rejected creates, and
 // CONFORMANCE_RESTART a command that restarts the server.
 
 import { execFile } from 'node:child_process';
@@ -27,7 +27,7 @@ const NET = process.env.CONFORMANCE_NET;
 const RUN = `conformance-js-${Date.now().toString(36)}`;
 const CLAIMS = { group: GROUP, version: VERSION, namespace: RUN, plural: 'ipclaims' };
 const CLAIMS_PATH = `/apis/${GROUP}/${VERSION}/namespaces/${RUN}/ipclaims`;
-// An informer that lost its server is started again by its user.
+// The user of an informer must restart it after an error.
 const START_AGAIN_MS = 200;
 
 const config = new KubeConfig();
@@ -54,7 +54,7 @@ function claim(claimName, labels) {
     return object('IPClaim', claimName, { poolRef: { name: RUN }, prefixLength: 32 }, labels);
 }
 
-// The refusal of a call, with its Status as `status`.
+// Returns the code and the Status of the error of a call.
 async function refusal(call) {
     try {
         await call();
@@ -63,7 +63,7 @@ async function refusal(call) {
         const status = typeof error.body === 'string' ? JSON.parse(error.body) : error.body;
         return { code: error.code, status };
     }
-    throw new Error('was not refused');
+    throw new Error('was not rejected');
 }
 
 function causes(status) {
@@ -79,12 +79,12 @@ await objects.create(object('IPPool', RUN, { cidr: `${NET}.0.0/16` }));
 
 await check('create, read and list', async () => {
     const made = await objects.create(claim(name('create'), { colour: 'red' }));
-    equal(made.status.phase, 'Bound', 'phase in the answer to the create');
-    equal(await objects.read(made), made, 'what is there');
+    equal(made.status.phase, 'Bound', 'phase in the response to the create');
+    equal(await objects.read(made), made, 'the stored claim');
     const listed = await objects.list(made.apiVersion, made.kind, RUN, undefined, undefined, undefined, undefined, 'colour=red');
     equal(listed.items.map((item) => item.metadata.name), [made.metadata.name], 'the list');
     const { code, status } = await refusal(() => objects.create(claim(made.metadata.name)));
-    equal([code, status.reason], [409, 'AlreadyExists'], 'the same again');
+    equal([code, status.reason], [409, 'AlreadyExists'], 'a create of the same name');
 });
 
 await check('a replace of an old version is a conflict', async () => {
@@ -120,7 +120,7 @@ await check('CustomObjectsApi: create, get, list, replace, status, delete', asyn
     const claimName = name('custom');
     const made = await custom.createNamespacedCustomObject({ ...CLAIMS, body: claim(claimName, { custom: 'yes' }) });
     equal(made.status.phase, 'Bound', 'phase');
-    equal(await custom.getNamespacedCustomObject({ ...CLAIMS, name: claimName }), made, 'what is there');
+    equal(await custom.getNamespacedCustomObject({ ...CLAIMS, name: claimName }), made, 'the stored claim');
     const listed = await custom.listNamespacedCustomObject({ ...CLAIMS, labelSelector: 'custom=yes' });
     equal(listed.items.length, 1, 'the list');
     const body = { ...made, metadata: { ...made.metadata, annotations: { note: '1' } } };
@@ -129,10 +129,10 @@ await check('CustomObjectsApi: create, get, list, replace, status, delete', asyn
     const status = await custom.getNamespacedCustomObjectStatus({ ...CLAIMS, name: claimName });
     equal(status.status, made.status, 'the status');
     await custom.deleteNamespacedCustomObject({ ...CLAIMS, name: claimName });
-    equal((await refusal(() => objects.read(made))).code, 404, 'afterwards');
+    equal((await refusal(() => objects.read(made))).code, 404, 'after the delete');
 });
 
-await check('a watch tells a life in order', async () => {
+await check('a watch gets the events of an object in order', async () => {
     const claimName = name('watch');
     const { metadata } = await custom.listNamespacedCustomObject(CLAIMS);
     const seen = [];
@@ -175,7 +175,7 @@ await check('an informer goes on when the server restarts', async () => {
 await check('delete, and Retain', async () => {
     const gone = await objects.create(claim(name('delete')));
     await objects.delete(gone);
-    equal((await refusal(() => objects.read(gone))).code, 404, 'what was deleted');
+    equal((await refusal(() => objects.read(gone))).code, 404, 'the deleted claim');
     const spec = { poolRef: { name: RUN }, prefixLength: 30, reclaimPolicy: 'Retain' };
     const kept = await objects.create(object('IPClaim', name('retain'), spec));
     await objects.delete(kept);
@@ -191,7 +191,7 @@ await check('delete, and Retain', async () => {
 
 const text = readFileSync(process.env.CONFORMANCE_REFUSALS, 'utf8');
 const table = JSON.parse(text.replaceAll('$NET', NET).replaceAll('$RUN', RUN).replaceAll('$NS', RUN));
-await check('what the refusals need', async () => {
+await check('objects for the rejected creates', async () => {
     for (const needed of table.before) {
         await objects.create(needed);
     }
@@ -200,11 +200,11 @@ await check('what the refusals need', async () => {
     }
 });
 for (const wanted of table.refusals) {
-    await check(`refused: ${wanted.what}`, async () => {
+    await check(`rejected: ${wanted.what}`, async () => {
         const { code, status } = await refusal(() => objects.create(wanted.object));
         equal([code, status.code, status.reason], [wanted.code, wanted.code, wanted.reason], status.message);
         for (const part of wanted.says) {
-            that(status.message.includes(part), `does not say ${part}: ${status.message}`);
+            that(status.message.includes(part), `the message lacks ${part}: ${status.message}`);
         }
         const found = causes(status);
         that(wanted.causes.every((cause) => found.includes(cause)), `causes: ${found}, not ${wanted.causes}`);

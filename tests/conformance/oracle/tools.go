@@ -1,6 +1,6 @@
 //go:build tools
 
-// Package oracle names the two programs that the differential test is run against, so that go.mod keeps what they need.
+// Package oracle imports the two programs of the differential test, so that go.mod keeps their dependencies.
 package oracle
 
 import (

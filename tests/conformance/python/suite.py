@@ -1,6 +1,7 @@
-"""The Kubernetes client for Python against the server of KUBECONFIG.
+"""Checks of the Kubernetes client for Python with the server of KUBECONFIG.
 
-CONFORMANCE_NET (two octets) is the address space of this run, CONFORMANCE_REFUSALS the table of refusals. Prints a TAP line for each check and a closing line.
+CONFORMANCE_NET (two octets) is the address space of this run, CONFORMANCE_REFUSALS the table of rejected creates. Prints a TAP line for
+each check and a summary.
 """
 
 import functools
@@ -25,18 +26,18 @@ GROUP, VERSION = "ipam.miloapis.com", "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 NET = os.environ.get("CONFORMANCE_NET", "10.98")
 RUN = os.environ.get("CONFORMANCE_NAME") or f"conformance-py-{int(time.time() * 1000):x}"
-# To record what is sent: without the checks that send at moments of their own.
+# For recording requests: skips checks whose requests depend on timing.
 IN_ORDER = sys.argv[1:] == ["record"]
 NAMESPACE = "default" if IN_ORDER else RUN
 SOON_SECONDS = 20
 
 
 class Skip(Exception):
-    """Ends a check without a verdict."""
+    """Ends a check as skipped."""
 
 
 class Suite:
-    """Clients, a namespace and a pool of its own."""
+    """Clients, and a namespace and a pool for this suite."""
 
     def __init__(self):
         config.load_kube_config(os.environ["KUBECONFIG"])
@@ -50,7 +51,7 @@ class Suite:
             if not IN_ORDER:
                 client.CoreV1Api(self.core).create_namespace({"metadata": {"name": NAMESPACE}})
         except ApiException as error:
-            # A server that keeps no namespaces takes every valid name.
+            # A server without namespace objects accepts every valid name.
             if error.status not in (404, 405):
                 raise
         self.pools.create(body=manifest("IPPool", RUN, {"cidr": f"{NET}.0.0/16"}))
@@ -92,9 +93,9 @@ def refused(kind, status, call):
     try:
         call()
     except kind as error:
-        equal(error.status, status, "status of the refusal")
+        equal(error.status, status, "status of the error")
         return error
-    raise AssertionError(f"was not refused with {status}")
+    raise AssertionError(f"was not rejected with {status}")
 
 
 def discovery(s):
@@ -114,9 +115,9 @@ def create_get_list(s):
     """dynamic create, get and list"""
     name = s.name("create")
     made = s.claim(name, colour="red")
-    equal((made.kind, made.status.phase), ("IPClaim", "Bound"), "the answer to the creation")
+    equal((made.kind, made.status.phase), ("IPClaim", "Bound"), "the response to the create")
     found = s.claims.get(name=name, namespace=NAMESPACE)
-    equal(found.to_dict(), made.to_dict(), "what is there")
+    equal(found.to_dict(), made.to_dict(), "the stored claim")
     listed = s.claims.get(namespace=NAMESPACE, label_selector="colour=red")
     equal([item.metadata.name for item in listed.items], [name], "the list")
     equal((listed.kind, listed.apiVersion), ("IPClaimList", API_VERSION), "type of the list")
@@ -125,7 +126,7 @@ def create_get_list(s):
     bad = manifest("IPClaim", "bad", {"prefixLength": 0})
     error = refused(UnprocessibleEntityError, 422, lambda: s.claims.create(body=bad, namespace=NAMESPACE))
     causes = {cause["field"] for cause in json.loads(error.body)["details"]["causes"]}
-    equal(causes, {"spec", "spec.prefixLength"}, "fields at fault")
+    equal(causes, {"spec", "spec.prefixLength"}, "fields of the causes")
 
 
 def paged(s):
@@ -185,7 +186,7 @@ def dry_run(s):
     name = s.name("dry")
     body = manifest("IPClaim", name, {"poolRef": {"name": RUN}, "prefixLength": 32})
     ghost = s.claims.create(body=body, namespace=NAMESPACE, dry_run="All")
-    equal((ghost.status.phase, ghost.metadata.resourceVersion), ("Bound", None), "what was not made")
+    equal((ghost.status.phase, ghost.metadata.resourceVersion), ("Bound", None), "the result of the dry run")
     refused(NotFoundError, 404, lambda: s.claims.get(name=name, namespace=NAMESPACE))
 
 
@@ -195,7 +196,7 @@ def deletes(s):
     for n in range(4):
         s.claim(f"{stem}-{n}", delete=stem)
     gone = s.claims.delete(name=f"{stem}-0", namespace=NAMESPACE)
-    equal((gone.kind, gone.status), ("Status", "Success"), "the answer to a deletion")
+    equal((gone.kind, gone.status), ("Status", "Success"), "the response to a delete")
     wrong = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid="wrong"))
     refused(ConflictError, 409, lambda: s.claims.delete(name=f"{stem}-1", namespace=NAMESPACE, body=wrong))
     s.claims.delete(namespace=NAMESPACE, label_selector=f"delete={stem}")
@@ -203,7 +204,7 @@ def deletes(s):
 
 
 def dynamic_watch(s):
-    """dynamic watch tells a life in order"""
+    """dynamic watch gets the events of an object in order"""
     stem = s.name("watch")
     version = s.claims.get(namespace=NAMESPACE).metadata.resourceVersion
 
@@ -225,16 +226,16 @@ def dynamic_watch(s):
 
 
 def watch_resumes(s):
-    """Watch goes on when its stream ends, without loss or repetition"""
+    """Watch continues when its stream ends, without loss or repetition"""
     stem = s.name("resume")
     version = s.claims.get(namespace=NAMESPACE).metadata.resourceVersion
     opened = []
     list_claims = s.custom.list_namespaced_custom_object
 
-    # Watch reads the type of the objects from the signature.
+    # Watch derives the type of the objects from the signature.
     @functools.wraps(list_claims)
     def listed(*arguments, **options):
-        # Each stream ends after a second, so that the next one must go on where it stood.
+        # Each stream ends after one second, so that the next one must resume.
         if options.get("watch"):
             opened.append(options.get("resource_version"))
             options["timeout_seconds"] = 1
@@ -258,10 +259,10 @@ def watch_resumes(s):
 
 
 def watch_begins_anew(s):
-    """Watch from a version that a 410 took away begins anew from a list"""
+    """Watch from a version that gets 410 starts again from a list"""
     stem = s.name("gone")
     s.claim(stem)
-    # What the client does: an ERROR event with code 410 becomes ApiException, unless it may fetch a new version.
+    # The client converts an ERROR event with code 410 to an ApiException, unless it can get a new version.
     w, seen = watch.Watch(), []
     try:
         for event in w.stream(
@@ -305,14 +306,14 @@ def custom_objects(s):
     body = manifest("IPClaim", name, {"poolRef": {"name": RUN}, "prefixLength": 32}, custom="yes")
     made = s.custom.create_namespaced_custom_object(*where, body)
     equal(made["status"]["phase"], "Bound", "phase")
-    equal(s.custom.get_namespaced_custom_object(*where, name), made, "what is there")
+    equal(s.custom.get_namespaced_custom_object(*where, name), made, "the stored claim")
     listed = s.custom.list_namespaced_custom_object(*where, label_selector="custom=yes")
     equal([item["metadata"]["name"] for item in listed["items"]], [name], "the list")
     pools = s.custom.list_cluster_custom_object(GROUP, VERSION, "ippools", field_selector=f"metadata.name={RUN}")
     equal(len(pools["items"]), 1, "the list of pools")
     status = s.custom.get_namespaced_custom_object_status(*where, name)
     equal(status["status"], made["status"], "the status")
-    # Which kind of patch it is must be said; left alone some versions of this client call a list of operations a merge patch.
+    # The content type is explicit, because some versions of this client send a list of operations as a merge patch.
     change = {"metadata": {"annotations": {"note": "1"}}}
     changed = s.custom.patch_namespaced_custom_object(*where, name, change, _content_type="application/merge-patch+json")
     equal(changed["metadata"]["annotations"], {"note": "1"}, "annotations")
@@ -323,12 +324,12 @@ def custom_objects(s):
     changed = s.custom.replace_namespaced_custom_object(*where, name, changed)
     equal(changed["metadata"]["annotations"], {"note": "3"}, "annotations after a replace")
     gone = s.custom.delete_namespaced_custom_object(*where, name)
-    equal(gone["status"], "Success", "the answer to a deletion")
+    equal(gone["status"], "Success", "the response to a delete")
     refused(ApiException, 404, lambda: s.custom.get_namespaced_custom_object(*where, name))
 
 
 def refusals(s):
-    """each refusal of the table is an exception with our code, message and causes"""
+    """each rejected create of the table is an exception with the expected code, message and causes"""
     with open(os.environ["CONFORMANCE_REFUSALS"], encoding="utf-8") as file:
         text = file.read()
     table = json.loads(text.replace("$NET", NET).replace("$RUN", RUN).replace("$NS", NAMESPACE))
@@ -367,7 +368,7 @@ CHECKS = [
 ]
 
 
-# Left out of a record: what sends at moments of its own, and what replay.rs compares less of than this does.
+# Not recorded: checks whose requests depend on timing, and the rejected creates, of which replay.rs compares less than this suite.
 NOT_RECORDED = {dynamic_watch, watch_resumes, watch_begins_anew, refusals}
 
 

@@ -1,12 +1,12 @@
-//! Which crate may know which. Anything that is not listed is forbidden: a new arrow is a new line here, and a paragraph
-//! in `docs/decisions/`.
+//! The allowed dependencies between crates. A dependency that is not listed is forbidden: add a new one here, and explain it in
+//! `docs/decisions/`.
 
 use toml::{Table, Value};
 
 use super::Fault;
 use crate::tree::Tree;
 
-/// Each crate and the crates of ours that its code may use.
+/// Each crate and the crates of this repository that its code may use.
 const ARROWS: [(&str, &[&str]); 12] = [
     ("address", &[]),
     ("apimachinery", &[]),
@@ -35,22 +35,22 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("xtask", &[]),
 ];
 
-/// The crate that only tests use.
+/// The crate for tests only.
 const TESTKIT: &str = "testkit";
 
-/// The crates whose tests may start a whole server, or a database.
+/// The crates whose tests may use `TESTKIT`, to start servers or databases.
 const TESTED_AS_A_WHOLE: [&str; 3] = ["cli", "ipamd", "store-postgres"];
 
-/// The tables of a manifest that make an arrow, and whether they make it for tests only.
+/// The dependency tables of a manifest, and whether they are for tests only.
 const TABLES: [(&str, bool); 3] = [("dependencies", false), ("build-dependencies", false), ("dev-dependencies", true)];
 
-/// Faults in the manifests of the crates.
+/// Returns the faults in the manifests of the crates.
 pub fn check(tree: &Tree) -> Vec<Fault> {
     let manifests = tree.with_extension("toml").filter_map(|(path, text)| Some((path, crate_of(path)?, text)));
     manifests.flat_map(|(path, name, text)| check_manifest(path, name, text)).collect()
 }
 
-/// The crate whose manifest this is: that of its folder, by which Cargo finds it.
+/// Returns the crate of a manifest, which has the name of its folder.
 fn crate_of(path: &str) -> Option<&str> {
     let folder = path.strip_suffix("/Cargo.toml")?;
     match folder.strip_prefix("crates/") {
@@ -62,7 +62,11 @@ fn crate_of(path: &str) -> Option<&str> {
 
 fn check_manifest(path: &str, name: &str, text: &str) -> Vec<Fault> {
     let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| *known == name) else {
-        return vec![Fault::new(path, 0, format!("the crate {name} is not in the table of arrows of xtask"))];
+        return vec![Fault::new(
+            path,
+            0,
+            format!("the crate {name} is not in the table of dependencies in xtask/src/tidy/arrows.rs"),
+        )];
     };
     let manifest: Table = match text.parse() {
         Ok(manifest) => manifest,
@@ -79,13 +83,13 @@ fn check_manifest(path: &str, name: &str, text: &str) -> Vec<Fault> {
             !in_tests && !allowed.contains(package)
         })
         .map(|(package, tests)| {
-            let tests = if tests { " even in its tests" } else { "" };
-            Fault::new(path, 0, format!("{name} must not know {package}{tests}"))
+            let tests = if tests { ", also not in tests" } else { "" };
+            Fault::new(path, 0, format!("{name} must not depend on {package}{tests}"))
         })
         .collect()
 }
 
-/// The package that an entry of a dependency table names.
+/// Returns the package of an entry of a dependency table.
 fn package<'a>((key, value): (&'a String, &'a Value)) -> &'a str {
     value.get("package").and_then(Value::as_str).unwrap_or(key)
 }
@@ -108,28 +112,28 @@ mod tests {
             "crates/address/Cargo.toml",
             "[dependencies]\nstore.workspace = true\nserde = \"1\"\n",
             expect![[r"
-                crates/address/Cargo.toml: address must not know store
+                crates/address/Cargo.toml: address must not depend on store
             "]],
         );
         check_one(
             "crates/apiserver/Cargo.toml",
             "[dependencies]\nstore.workspace = true\n[build-dependencies]\nipam.workspace = true\n",
             expect![[r"
-                crates/apiserver/Cargo.toml: apiserver must not know ipam
+                crates/apiserver/Cargo.toml: apiserver must not depend on ipam
             "]],
         );
         check_one(
             "crates/ipam/Cargo.toml",
             "[target.'cfg(unix)'.dependencies]\napiserver = { path = \"../apiserver\" }\n",
             expect![[r"
-                crates/ipam/Cargo.toml: ipam must not know apiserver
+                crates/ipam/Cargo.toml: ipam must not depend on apiserver
             "]],
         );
         check_one(
             "crates/cli/Cargo.toml",
             "[dependencies]\nserver = { package = \"apiserver\", path = \"../apiserver\" }\n",
             expect![[r"
-                crates/cli/Cargo.toml: cli must not know apiserver
+                crates/cli/Cargo.toml: cli must not depend on apiserver
             "]],
         );
     }
@@ -141,14 +145,14 @@ mod tests {
             "crates/ipamd/Cargo.toml",
             "[dependencies]\ntestkit.workspace = true\n",
             expect![[r"
-                crates/ipamd/Cargo.toml: ipamd must not know testkit
+                crates/ipamd/Cargo.toml: ipamd must not depend on testkit
             "]],
         );
         check_one(
             "crates/store/Cargo.toml",
             "[dev-dependencies]\ntestkit.workspace = true\n",
             expect![[r"
-                crates/store/Cargo.toml: store must not know testkit even in its tests
+                crates/store/Cargo.toml: store must not depend on testkit, also not in tests
             "]],
         );
     }
@@ -159,7 +163,7 @@ mod tests {
             "crates/extra/Cargo.toml",
             "",
             expect![[r"
-                crates/extra/Cargo.toml: the crate extra is not in the table of arrows of xtask
+                crates/extra/Cargo.toml: the crate extra is not in the table of dependencies in xtask/src/tidy/arrows.rs
             "]],
         );
     }

@@ -1,4 +1,4 @@
-//! What the list of compatibility says can be true: each promise has proofs that exist, or a reason, and the page is the list's.
+//! Checks the compatibility list: each promise has existing tests or a reason, and the page is up to date.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use crate::{
     tree::Tree,
 };
 
-/// The reason of what a later issue brings, and the section that may have it where clients depend on it.
+/// The beginning of the reason of a promise that is planned, and the sections in which a promise of rank M may have it.
 const LATER: (&str, &str) = ("later issue", "7.");
 
-/// Faults of the list and of its page.
+/// Returns the faults of the list and of its page.
 pub fn check(tree: &Tree) -> Vec<Fault> {
     let Some(list) = tree.text(LIST) else { return vec![Fault::new(LIST, 0, "is missing")] };
     let sections = match compatibility::parse(list) {
@@ -23,12 +23,12 @@ pub fn check(tree: &Tree) -> Vec<Fault> {
     for item in sections.iter().flat_map(|section| &section.items) {
         let again = !seen.insert(&item.id);
         let mut messages = check_item(tree, item);
-        messages.extend(again.then(|| "is there twice".to_owned()));
+        messages.extend(again.then(|| "occurs twice".to_owned()));
         let line = line_of(list, &item.id, usize::from(again));
         faults.extend(messages.into_iter().map(|message| Fault::new(LIST, line, format!("{}: {message}", item.id))));
     }
     if tree.text(PAGE) != Some(&compatibility::page(&sections, tree)) {
-        faults.push(Fault::new(PAGE, 0, "is not what the list makes: run `cargo xtask compatibility`"));
+        faults.push(Fault::new(PAGE, 0, "is out of date: run `cargo xtask compatibility`"));
     }
     faults
 }
@@ -40,7 +40,7 @@ fn check_item(tree: &Tree, item: &Item) -> Vec<String> {
     match (item.tests.is_empty(), item.reason.as_str()) {
         (true, "") => messages.push(format!("[{}] has neither a test nor a reason", item.rank)),
         (true, reason) if item.rank == Rank::Must && reason.starts_with(later) && !item.id.starts_with(section) => {
-            messages.push(format!("[M] is not put off to a {later}"));
+            messages.push(format!("[M] must not have the reason {later}"));
         }
         (false, reason) if !reason.is_empty() => messages.push("has both a test and a reason".to_owned()),
         _ => {}
@@ -48,7 +48,7 @@ fn check_item(tree: &Tree, item: &Item) -> Vec<String> {
     messages
 }
 
-/// The line of an item of the list.
+/// Returns the line of an item of the list, after `earlier` items with the same ID.
 fn line_of(list: &str, id: &str, earlier: usize) -> usize {
     let wanted = format!("id = \"{id}\"");
     let mut lines = list.lines().zip(1..).filter(|(line, _)| line.trim() == wanted);
@@ -62,12 +62,12 @@ mod tests {
     use super::*;
     use crate::tidy::lines;
 
-    /// One item of a list: its id, its rank, and what proves or excuses it.
+    /// Returns an item of a list. `rest` is the tests or the reason.
     fn item(id: &str, rank: &str, rest: &str) -> String {
         format!("[[section.item]]\nid = \"{id}\"\nrank = \"{rank}\"\npromise = \"P.\"\n{rest}\n")
     }
 
-    /// A tree with one test, whose list has these items and whose page is fresh.
+    /// Returns a tree with one test, a list of these items and the page for it.
     fn tree(section: &str, items: &str) -> Tree {
         let list = format!("[[section]]\nid = \"{section}\"\ntitle = \"T\"\n{items}");
         let test = ("crates/x/tests/it/t.rs", "#[test]\nfn a() {}\n");
@@ -91,7 +91,7 @@ mod tests {
     fn a_stale_page_is_a_fault() {
         let list = "[[section]]\nid = \"2\"\ntitle = \"T\"\nitem = []\n";
         let expected = expect![[r"
-            docs/compatibility.md: is not what the list makes: run `cargo xtask compatibility`
+            docs/compatibility.md: is out of date: run `cargo xtask compatibility`
         "]];
         expected.assert_eq(&lines(&check(&Tree::planted(&[(LIST, list), (PAGE, "old")]))));
         expected.assert_eq(&lines(&check(&Tree::planted(&[(LIST, list)]))));
@@ -129,7 +129,7 @@ mod tests {
             |section: &str| item(&format!("{section}-1"), "M", later) + &item(&format!("{section}-2"), "S", later);
         check_list("7.1", &items("7.1"), expect![""]);
         let expected = expect![[r"
-            docs/compatibility.toml:5: 2.7-1: [M] is not put off to a later issue
+            docs/compatibility.toml:5: 2.7-1: [M] must not have the reason later issue
         "]];
         check_list("2.7", &items("2.7"), expected);
     }
@@ -138,7 +138,7 @@ mod tests {
     fn an_id_is_there_once() {
         let one = item("2-1", "M", "tests = [\"x::t::a\"]");
         let expected = expect![[r"
-            docs/compatibility.toml:10: 2-1: is there twice
+            docs/compatibility.toml:10: 2-1: occurs twice
         "]];
         check_list("2", &(one.clone() + &one), expected);
     }
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn a_list_that_cannot_be_read_is_a_fault() {
         let expected = expect![[r"
-            docs/compatibility.toml: 2-1: the rank is none of M, S and N
+            docs/compatibility.toml: 2-1: the rank must be M, S or N
         "]];
         check_list("2", &item("2-1", "L", ""), expected);
         let missing = expect![[r"

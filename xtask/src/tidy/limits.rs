@@ -1,4 +1,4 @@
-//! Each constant of a `limits.rs` names its unit and a test that exists, and `docs/limits.md` is what they make.
+//! Checks the limits: each constant of a `limits.rs` has a unit and existing tests, and `docs/limits.md` is up to date.
 
 use super::Fault;
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     tree::Tree,
 };
 
-/// Faults of the limits and of their page.
+/// Returns the faults of the limits and of their page.
 pub fn check(tree: &Tree) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (path, text) in limits::files(tree) {
@@ -22,7 +22,7 @@ pub fn check(tree: &Tree) -> Vec<Fault> {
     faults
 }
 
-/// Constants called a limit, in a crate that has a `limits.rs`, that are in another file.
+/// Returns the constants whose name ends with `_MAX` that are outside the `limits.rs` of their crate.
 fn limits_elsewhere(tree: &Tree) -> Vec<Fault> {
     let roots: Vec<_> = limits::files(tree).map(|(path, _)| path.trim_end_matches("limits.rs")).collect();
     let mut faults = Vec::new();
@@ -36,7 +36,7 @@ fn limits_elsewhere(tree: &Tree) -> Vec<Fault> {
         faults.extend(lines.filter_map(|(index, line)| {
             let (_, declaration) = line.split_once("const ")?;
             let name = declaration.split(':').next()?;
-            let message = || format!("{name}: a limit belongs into limits.rs, where its unit and its test are named");
+            let message = || format!("{name}: a limit must be in limits.rs, with its unit and its test");
             name.ends_with("_MAX").then(|| Fault::new(path, index + 1, message()))
         }));
     }
@@ -106,7 +106,7 @@ pub const B: usize = 1;
             ("crates/y/src/a.rs", source),
         ]);
         expect![[r"
-            crates/x/src/a.rs:1: A_MAX: a limit belongs into limits.rs, where its unit and its test are named
+            crates/x/src/a.rs:1: A_MAX: a limit must be in limits.rs, with its unit and its test
         "]]
         .assert_eq(&lines(&check(&Tree::planted(&files))));
     }

@@ -1,13 +1,13 @@
-//! Relative links in Markdown lead somewhere: to a file or folder of the tree, and to a heading in it.
+//! Checks that the targets of relative links in Markdown exist: files or folders of the tree, and headings.
 //!
-//! Links to other sites are not followed; a check that needs a network is no check.
+//! Links to other sites are not checked, because that requires a network.
 
 use std::{collections::BTreeMap, path::Path};
 
 use super::Fault;
 use crate::tree::Tree;
 
-/// Links that lead nowhere.
+/// Returns the broken links.
 pub fn check(tree: &Tree) -> Vec<Fault> {
     tree.with_extension("md")
         .flat_map(|(path, text)| {
@@ -21,7 +21,7 @@ pub fn check(tree: &Tree) -> Vec<Fault> {
         .collect()
 }
 
-/// What is wrong with a link, if anything.
+/// Returns the fault of a link, if it has one.
 fn broken(tree: &Tree, path: &str, target: &str) -> Option<String> {
     if target.contains("://") || target.starts_with("mailto:") {
         return None;
@@ -29,15 +29,15 @@ fn broken(tree: &Tree, path: &str, target: &str) -> Option<String> {
     let (file, anchor) = target.split_once('#').map_or((target, None), |(file, anchor)| (file, Some(anchor)));
     let file = if file.is_empty() { Some(path.to_owned()) } else { resolve(path, file) };
     let Some(file) = file.filter(|file| tree.has(file)) else {
-        return Some(format!("the link {target} leads to no file of this tree"));
+        return Some(format!("the link {target} does not exist in this tree"));
     };
     let is_markdown = Path::new(&file).extension().is_some_and(|extension| extension == "md");
     let anchor = anchor.filter(|_| is_markdown)?;
     let headings = headings(tree.text(&file)?);
-    (!headings.iter().any(|heading| heading == anchor)).then(|| format!("the link {target} leads to no heading"))
+    (!headings.iter().any(|heading| heading == anchor)).then(|| format!("the link {target} has no heading"))
 }
 
-/// The path that `target` means in the file `path`; `None` if it leaves the tree.
+/// Resolves `target` relative to the file `path`. Returns `None` if it is outside the tree.
 fn resolve(path: &str, target: &str) -> Option<String> {
     let mut parts: Vec<&str> = path.split('/').collect();
     parts.pop();
@@ -51,7 +51,7 @@ fn resolve(path: &str, target: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// The lines of a text that are not code, with their numbers and without their code spans.
+/// Returns the lines of a text outside code blocks, without code spans, and their numbers.
 fn prose(text: &str) -> impl Iterator<Item = (usize, String)> {
     let mut fenced = false;
     (1..).zip(text.lines()).filter_map(move |(number, line)| {
@@ -63,7 +63,7 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, String)> {
     })
 }
 
-/// The targets of the links of a line: `[text](target)`, `[text](target "title")` and `[name]: target`.
+/// Returns the link targets in a line: `[text](target)`, `[text](target "title")` and `[name]: target`.
 fn targets(line: &str) -> impl Iterator<Item = String> + use<> {
     let definition =
         line.strip_prefix('[').and_then(|rest| rest.split_once("]: ")).map(|(_, target)| target.to_owned());
@@ -72,7 +72,7 @@ fn targets(line: &str) -> impl Iterator<Item = String> + use<> {
     definition.into_iter().chain(inline).filter_map(|target| target.split_whitespace().next().map(str::to_owned))
 }
 
-/// The anchors of the headings of a text, as GitHub makes them.
+/// Returns the anchors of the headings of a text, as GitHub generates them.
 fn headings(text: &str) -> Vec<String> {
     let mut seen = BTreeMap::<String, usize>::new();
     let titles = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
@@ -101,9 +101,9 @@ mod tests {
             ("docs/a.md", "[up](../README.md) [out](../../README.md) [folder](../docs) [root](..)\n"),
         ]);
         expect![[r"
-            README.md:2: the link docs/b.md leads to no file of this tree
-            README.md:3: the link gone.md leads to no file of this tree
-            docs/a.md:1: the link ../../README.md leads to no file of this tree
+            README.md:2: the link docs/b.md does not exist in this tree
+            README.md:3: the link gone.md does not exist in this tree
+            docs/a.md:1: the link ../../README.md does not exist in this tree
         "]]
         .assert_eq(&lines(&check(&tree)));
     }
@@ -115,8 +115,8 @@ mod tests {
             ("b.md", "[1](a.md#same) [2](a.md#four)\n"),
         ]);
         expect![[r"
-            a.md:4: the link #same-2 leads to no heading
-            b.md:1: the link a.md#four leads to no heading
+            a.md:4: the link #same-2 has no heading
+            b.md:1: the link a.md#four has no heading
         "]]
         .assert_eq(&lines(&check(&tree)));
     }

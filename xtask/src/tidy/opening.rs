@@ -1,13 +1,13 @@
-//! Every Rust file says first what it is.
+//! Checks that every Rust file begins with module documentation.
 
 use super::Fault;
 use crate::tree::Tree;
 
-/// Rust files that do not open with `//!`.
+/// Returns the Rust files that do not begin with `//!`.
 pub fn check(tree: &Tree) -> Vec<Fault> {
     tree.with_extension("rs")
         .filter(|(_, text)| !text.starts_with("//! "))
-        .map(|(path, _)| Fault::new(path, 1, "opens without `//!`: what is it, and what does it deliberately not do?"))
+        .map(|(path, _)| Fault::new(path, 1, "has no module documentation (`//!`) in its first line"))
         .collect()
 }
 
@@ -27,9 +27,9 @@ mod tests {
             ("d.rs", "//!\n//! Late.\n"),
         ]);
         expect![[r"
-            b.rs:1: opens without `//!`: what is it, and what does it deliberately not do?
-            c.rs:1: opens without `//!`: what is it, and what does it deliberately not do?
-            d.rs:1: opens without `//!`: what is it, and what does it deliberately not do?
+            b.rs:1: has no module documentation (`//!`) in its first line
+            c.rs:1: has no module documentation (`//!`) in its first line
+            d.rs:1: has no module documentation (`//!`) in its first line
         "]]
         .assert_eq(&lines(&check(&tree)));
     }

@@ -1,36 +1,36 @@
-//! The pure crates stay pure: no waiting, no clock, no randomness, no file, no socket.
+//! Checks that the pure crates use no async code, clocks, randomness, files or sockets.
 //!
-//! Time, ids and seeds are arguments there. The check reads words, so it can be fooled; it is a fence against accidents.
+//! They get times, IDs and seeds as arguments. The check searches for words, so it finds only accidental uses.
 
 use super::Fault;
 use crate::tree::Tree;
 
-/// The crates that decide and never do.
+/// The crates without side effects.
 const PURE: [&str; 4] = ["address", "apimachinery", "consistency", "ipam"];
 
-/// Words of code that do not belong there, and what they would bring in.
+/// Forbidden words in code, and the reasons.
 const FORBIDDEN: [(&str, &str); 18] = [
     ("async fn", "waits"),
     (".await", "waits"),
     ("tokio::", "waits"),
-    ("std::thread", "runs beside its caller"),
+    ("std::thread", "starts a thread"),
     ("SystemTime", "reads a clock"),
     ("Instant::", "reads a clock"),
     ("Timestamp::now", "reads a clock"),
     ("Zoned::now", "reads a clock"),
-    ("getrandom", "draws randomness"),
-    ("rand::", "draws randomness"),
-    ("new_v4", "draws randomness"),
-    ("std::fs", "touches files"),
-    ("std::env::", "looks at the process's surroundings"),
-    ("std::process", "looks at the process's surroundings"),
-    ("TcpStream", "touches sockets"),
-    ("TcpListener", "touches sockets"),
-    ("UdpSocket", "touches sockets"),
+    ("getrandom", "uses randomness"),
+    ("rand::", "uses randomness"),
+    ("new_v4", "uses randomness"),
+    ("std::fs", "uses files"),
+    ("std::env::", "uses the environment of the process"),
+    ("std::process", "uses the environment of the process"),
+    ("TcpStream", "uses sockets"),
+    ("TcpListener", "uses sockets"),
+    ("UdpSocket", "uses sockets"),
     ("println!", "writes to a stream"),
 ];
 
-/// Words of that kind in the sources of the pure crates.
+/// Returns the forbidden words in the sources of the pure crates.
 pub fn check(tree: &Tree) -> Vec<Fault> {
     tree.with_extension("rs")
         .filter(|(path, _)| is_pure(path))

@@ -1,11 +1,11 @@
-//! A block of code in Markdown whose opening line names a file shows that file, word for word.
+//! Checks that a code block in Markdown whose opening line names a file has the exact contents of that file.
 //!
-//! The tests run the files, so a page that shows them shows what works. Blocks that name no file are not looked at.
+//! The tests run the files, so the examples on the pages work. Blocks without a file name are not checked.
 
 use super::Fault;
 use crate::tree::Tree;
 
-/// Blocks that are not what their files are.
+/// Returns the code blocks that differ from their files.
 pub fn check(tree: &Tree) -> Vec<Fault> {
     tree.with_extension("md")
         .flat_map(|(path, text)| {
@@ -20,18 +20,18 @@ pub fn check(tree: &Tree) -> Vec<Fault> {
 fn differs(tree: &Tree, block: &Block<'_>) -> Option<String> {
     let file = block.file?;
     match tree.text(file) {
-        None => Some(format!("the block shows {file}, which is no file of this tree")),
-        Some(text) => (text != block.text).then(|| format!("the block is not what {file} is")),
+        None => Some(format!("the block names {file}, which does not exist in this tree")),
+        Some(text) => (text != block.text).then(|| format!("the block differs from {file}")),
     }
 }
 
 /// A fenced block of code.
 struct Block<'a> {
-    /// The line on which it opens.
+    /// The number of the opening line.
     line: usize,
-    /// The second word of that line, after the language.
+    /// The second word of the opening line, after the language.
     file: Option<&'a str>,
-    /// What it shows.
+    /// The contents.
     text: String,
 }
 
@@ -64,8 +64,8 @@ mod tests {
             "```yaml a.yaml\na: 1\n```\n\n```yaml a.yaml\na: 2\n```\n```yaml gone.yaml\n```\n```yaml\na: 3\n```\n";
         let tree = Tree::planted(&[("a.yaml", "a: 1\n"), ("page.md", page)]);
         expect![[r"
-            page.md:5: the block is not what a.yaml is
-            page.md:8: the block shows gone.yaml, which is no file of this tree
+            page.md:5: the block differs from a.yaml
+            page.md:8: the block names gone.yaml, which does not exist in this tree
         "]]
         .assert_eq(&lines(&check(&tree)));
     }

@@ -1,21 +1,21 @@
-//! Small things that no other tool refuses in all files: whitespace, paths of somebody's machine, notes to oneself.
+//! Checks all text files for tabs, trailing whitespace, paths of one machine and markers of unfinished work.
 
 use std::path::Path;
 
 use super::Fault;
 use crate::tree::Tree;
 
-/// The files that people write: these extensions, and names without one.
+/// The extensions of files that people write. Files without an extension are checked too.
 const EXTENSIONS: [&str; 8] = ["json", "md", "py", "rs", "sh", "sql", "toml", "yaml"];
 
-/// Notes to oneself. An unfinished thought is an issue, or is finished.
+/// Markers of unfinished work, which must be an issue instead.
 const MARKERS: [&str; 3] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
 
-/// Beginnings of paths that exist on one machine only.
+/// Beginnings of paths that exist only on one machine.
 const MACHINE_PATHS: [&str; 4] =
     [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/wo", "rk/"), concat!("/Us", "ers/")];
 
-/// Faults in lines of text.
+/// Returns the faults in lines of text.
 pub fn check(tree: &Tree) -> Vec<Fault> {
     tree.files().filter(|(path, _)| is_written(path)).flat_map(|(path, text)| check_file(path, text)).collect()
 }
@@ -48,19 +48,19 @@ fn check_line(path: &str, line: &str) -> impl Iterator<Item = String> {
     [
         tab,
         trailing,
-        marker.map(|marker| format!("has the marker {marker}: finish it, or file it")),
+        marker.map(|marker| format!("has the marker {marker}: finish it, or create an issue")),
         machine.map(|start| format!("names a path of one machine ({start}...)")),
     ]
     .into_iter()
     .flatten()
 }
 
-/// Whether `word` stands in the line by itself.
+/// True if the line contains `word` as a whole word.
 fn has_word(line: &str, word: &str) -> bool {
     line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
 }
 
-/// Whether a path that starts so begins somewhere in the line, rather than goes on.
+/// True if a path in the line begins with `start`.
 fn has_path(line: &str, start: &str) -> bool {
     line.match_indices(start)
         .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-$}~".contains(c)))

@@ -1,13 +1,12 @@
-//! The pools that both benchmarks look at: how they are filled, and with how many allocations.
+//! The pools of both benchmarks: how they are filled, and with how many allocations.
 //!
-//! The patterns are the ends of what can happen. A dense pool is what first fit makes of claims of
-//! one length. In a checkerboard every second block is free, so no two can merge. Scattered blocks
-//! are taken at random places, as by claims for exact addresses: each is surrounded by free blocks
-//! of many lengths, which costs the most memory. Nothing here measures.
+//! The patterns are extremes. First fit fills a pool densely if all claims have one length. In a checkerboard every
+//! second block is free, so that no two can be merged. Scattered blocks are allocated at random positions, as by claims
+//! for exact addresses: each has free neighbors of many lengths, which needs the most memory.
 
 use address::{FreeSpace, Prefix, Strategy};
 
-/// A pool, the length of its claims, and what is taken of it.
+/// A pool, the length of its claims, and its allocations.
 pub struct Scenario {
     pub pool: &'static str,
     pub length: u8,
@@ -22,7 +21,7 @@ pub enum Pattern {
     Scattered,
 }
 
-/// What both benchmarks measure, in the order of their tables.
+/// The scenarios of both benchmarks, in the order of their tables.
 pub const SCENARIOS: &[Scenario] = {
     use Pattern::{Checkerboard, Dense, Scattered};
     &[
@@ -46,26 +45,26 @@ const fn scenario(pool: &'static str, length: u8, pattern: Pattern, allocations:
 }
 
 impl Scenario {
-    /// The pool with everything free.
+    /// Creates the pool, entirely free.
     pub fn empty(&self) -> FreeSpace {
         FreeSpace::new(self.pool.parse().expect("a scenario names a prefix"))
     }
 
-    /// Takes what the scenario says.
+    /// Creates the allocations of the scenario.
     pub fn fill(&self, pool: &mut FreeSpace) {
         for number in 0..self.allocations {
             let block = match self.pattern {
-                // As claims do it, which for one length is the dense pattern.
+                // As claims do; with one length this gives the dense pattern.
                 Pattern::Dense => {
                     pool.find(self.length, Strategy::FirstFit).expect("the pool has room for the scenario")
                 }
                 Pattern::Checkerboard | Pattern::Scattered => self.taken(pool, number),
             };
-            pool.take(block).expect("the scenario takes what is free");
+            pool.take(block).expect("the block is free");
         }
     }
 
-    /// The block that was taken as number `number`, counted from zero.
+    /// Returns the block of the allocation with this number, counted from zero.
     pub fn taken(&self, pool: &FreeSpace, number: u32) -> Prefix {
         let pool = pool.pool();
         let blocks_bits = self.length - pool.length();
@@ -79,7 +78,7 @@ impl Scenario {
             .expect("the offset is inside the pool and aligned")
     }
 
-    /// The first columns of a table.
+    /// Returns the first columns of a table row.
     pub fn title(&self) -> String {
         format!("| /{} in {} | {:?} | {} ", self.length, self.pool, self.pattern, thousands(self.allocations))
     }
@@ -93,8 +92,8 @@ fn thousands(number: u32) -> String {
     }
 }
 
-/// A number of `bits` bits that looks random. Other numbers give other results, as every step can be
-/// undone, so no block is drawn twice.
+/// Returns a pseudo-random number of `bits` bits. Every step is a bijection, so different numbers give different
+/// results.
 fn scattered(number: u128, bits: u8) -> u128 {
     let mask = u128::MAX >> (128 - bits);
     (0..3).fold(number, |mixed, _| {

@@ -8,7 +8,7 @@ fn big(count: Count) -> BigUint {
     count.to_string().parse().expect("a count prints as digits")
 }
 
-/// The values where a carry or a limit can go wrong, and their neighbours.
+/// The values at which a carry or an overflow occurs, and their neighbors.
 fn counts() -> Vec<Count> {
     let powers = (0..=128).filter_map(|length| Count::from_prefix_length(Family::V6, length));
     let one = Count::new(1);

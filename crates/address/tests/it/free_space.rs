@@ -1,4 +1,4 @@
-//! The free space by example: choice of block, refusals, and the ends of the space.
+//! Examples of free space: the choice of a block, errors, and the ends of the address space.
 
 use address::{FreeSpace, Prefix, ReleaseError, Strategy, TakeError};
 
@@ -6,7 +6,7 @@ fn prefix(text: &str) -> Prefix {
     text.parse().expect(text)
 }
 
-/// A pool of which these blocks are taken.
+/// Creates a pool with these blocks allocated.
 fn pool(block: &str, taken: &[&str]) -> FreeSpace {
     let mut pool = FreeSpace::new(prefix(block));
     for taken in taken {
@@ -19,7 +19,7 @@ fn found(pool: &FreeSpace, length: u8, strategy: Strategy) -> String {
     pool.find(length, strategy).map_or("none".to_owned(), |block| block.to_string())
 }
 
-/// total, allocated, free, percent, largest free.
+/// Formats allocated, total, free, percent and largest free block.
 fn capacity(pool: &FreeSpace) -> String {
     let largest = pool.largest_free().map_or("nothing".to_owned(), |length| format!("/{length}"));
     format!(
@@ -53,7 +53,7 @@ fn strategies_choose_differently() {
 
 #[test]
 fn first_fit_is_the_lowest_address_of_any_length() {
-    // The lowest free block is a small one; the next, larger, lies above it.
+    // The lowest free block is small; the next one above it is larger.
     let pool = pool("10.0.0.0/24", &["10.0.0.0/32", "10.0.0.2/31"]);
     assert_eq!(found(&pool, 32, Strategy::FirstFit), "10.0.0.1/32");
     assert_eq!(found(&pool, 31, Strategy::FirstFit), "10.0.0.4/31");
@@ -130,7 +130,7 @@ fn free_means_inside_and_entirely() {
     }
 }
 
-/// Takes the pool whole and in its two outermost single addresses, and gives both back.
+/// Allocates and releases the whole pool, and its first and last address.
 fn check_ends(block: &str, single: u8, ends: [&str; 2], sizes: [&str; 3]) {
     let [total, all_but_one, all_but_two] = sizes;
     let whole = prefix(block);

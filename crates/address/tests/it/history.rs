@@ -1,7 +1,7 @@
-//! Long random histories: the free space is at every step what the slow model says.
+//! Property tests: after each random operation the free space equals the reference model.
 //!
-//! The pools have every width that the implementation distinguishes, and lie at both ends of the
-//! space as often as in the middle.
+//! The pools have every integer width that the implementation distinguishes, and are at the ends of the address space
+//! as often as in the middle.
 
 use address::{Family, FreeSpace, Prefix};
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ fn step() -> impl Strategy<Value = Step> {
         .prop_map(|(kind, length, index, flipped_bit, bits)| Step::from_numbers(kind, length, index, flipped_bit, bits))
 }
 
-/// Pools with `depth` halvings to a single address, at either end of the family or anywhere.
+/// Generates pools with `depth` halvings to a single address, at either end of the address space or anywhere.
 fn pool(family: Family, depth: impl Strategy<Value = u8>) -> impl Strategy<Value = Prefix> {
     let bits = prop_oneof![Just(0), Just(u128::MAX), any::<u128>()];
     (bits, depth).prop_map(move |(bits, depth)| {
@@ -35,7 +35,7 @@ fn any_history(steps: usize) -> impl Strategy<Value = History> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
-    // Small pools fill up, so that taken and free blocks meet everywhere.
+    // Small pools fill up, so that many allocated and free blocks are adjacent.
     #[test]
     fn small_ipv4_pools(history in history(pool(Family::V4, 0..=7_u8), 200)) {
         history.check();
@@ -82,7 +82,7 @@ proptest! {
     }
 }
 
-/// Where rounding would hide the difference: shares that differ by one address in 2^128.
+/// Ratios that differ by one address in 2^128, which rounding would hide.
 #[test]
 fn free_shares_compare_at_the_ends() {
     use std::cmp::Ordering::{Equal, Greater, Less};

@@ -1,7 +1,7 @@
-//! Every test of the crate, as one binary: what its users can observe, nothing of its inside.
+//! Tests of the public API, in one binary.
 //!
-//! `parse`, `prefix`, `count` and `free_space` are tables and the ends of the space; `history`
-//! compares long random histories with the slow model in `tests/model`.
+//! `parse`, `prefix`, `count` and `free_space` are tables and boundary cases; `history` compares random operations with
+//! the reference model in `tests/model`.
 
 #[path = "../model/mod.rs"]
 mod model;

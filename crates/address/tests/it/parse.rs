@@ -1,8 +1,8 @@
-//! Reading text: what is accepted and as what, what is refused and in which words.
+//! Parsing: accepted texts with their results, and rejected texts with their messages.
 
 use address::{ParseError, Parsed, Prefix, parse_address_or_cidr, parse_cidr};
 
-/// One line that says everything a parsed text has become.
+/// Formats all fields of a parsed text in one line.
 fn shown(parsed: Parsed) -> String {
     let host_bits = if parsed.host_bits { ", host bits" } else { "" };
     format!("{} from {:#x}{host_bits}", parsed.prefix, parsed.address)
@@ -190,7 +190,7 @@ fn each_trap_has_its_own_words() {
     ] {
         check_cidr(text, expected);
     }
-    // Neighbours of the mapped range are ordinary IPv6.
+    // The ranges next to the mapped range are ordinary IPv6.
     check_cidr("::fffe:a00:1/128", "::fffe:a00:1/128 from 0xfffe0a000001");
     check_cidr("::1:0:0/96", "::1:0:0/96 from 0x100000000");
 }

@@ -1,4 +1,4 @@
-//! Prefixes: what can be built, and how blocks lie to each other.
+//! Prefixes: construction, and relations between blocks.
 
 use address::{Family, Prefix, PrefixError};
 use proptest::prelude::*;
@@ -67,7 +67,7 @@ fn a_block_has_a_first_a_last_and_a_size() {
 #[test]
 fn blocks_contain_or_miss_each_other() {
     use std::cmp::Ordering::{Equal, Greater, Less};
-    // Greater: the first contains the second. Less: it lies inside. None: disjoint.
+    // Greater: the first contains the second. Less: the second contains the first. None: disjoint.
     for (one, other, expected) in [
         ("10.0.0.0/8", "10.0.0.0/8", Some(Equal)),
         ("10.0.0.0/8", "10.255.255.255/32", Some(Greater)),
@@ -106,7 +106,7 @@ fn prefixes_sort_by_family_then_first_then_length() {
     assert_eq!(format!("{:>6}|", Family::V6), "  IPv6|");
 }
 
-/// The one range whose text does not read back: see the documentation of `Prefix`'s `Display`.
+/// The only range whose text cannot be parsed; see the documentation of `Prefix`'s `Display`.
 #[test]
 fn ipv4_mapped_blocks_print_and_are_refused() {
     let block = Prefix::new(Family::V6, 0xffff_0a00_0000, 104).unwrap();

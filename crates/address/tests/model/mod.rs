@@ -1,48 +1,47 @@
-//! The slow and obvious free space, and random histories that compare it with the real one.
+//! The reference model of the free space, and random operations that compare it with the real one.
 //!
-//! The [`Model`] keeps the taken prefixes in a list and answers every question by going through it;
-//! its sums are made of big integers. The property tests and the fuzz target both run a [`History`]
-//! of it: a sequence of steps, after each of which everything observable must agree. It has no
-//! notion of speed, and shares no code with what it checks beyond [`Prefix`] and [`Family`].
+//! The [`Model`] keeps the allocated prefixes in a list and searches it for every query; its sums are big integers. The
+//! property tests and the fuzz target both run a [`History`]: a sequence of steps, after each of which all observable
+//! values must be equal. The model is slow, and shares only [`Prefix`] and [`Family`] with the code that it checks.
 
 use std::cmp::{Ordering, Reverse};
 
 use address::{Family, FreeSpace, Prefix, ReleaseError, Strategy, TakeError};
 use num_bigint::BigUint;
 
-/// A pool, and what happens to it.
+/// A pool and a sequence of operations.
 #[derive(Clone, Debug)]
 pub struct History {
-    /// The pool's block.
+    /// The block of the pool.
     pub pool: Prefix,
-    /// What happens, in this order.
+    /// The operations, in order.
     pub steps: Vec<Step>,
 }
 
-/// One thing that happens to a pool. Numbers are drawn freely and brought into range on use.
+/// One operation. Numbers are arbitrary and mapped to the valid range on use.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    /// Take what the strategy finds, as a claim does.
+    /// Allocates the block that the strategy finds.
     Claim { length: u8, strategy: Strategy },
-    /// Take this block, free or not, in the pool or just outside.
+    /// Allocates this block, which may be free or not, or outside the pool.
     Take { length: u8, place: Place },
-    /// Give back this block, taken or not.
+    /// Releases this block, which may be allocated or not.
     Release { length: u8, place: Place },
-    /// Give back one of the taken blocks as it was taken.
+    /// Releases one of the allocated blocks.
     ReleaseTaken { index: u8 },
 }
 
-/// Where a block is.
+/// The position of a block.
 #[derive(Clone, Copy, Debug)]
 pub enum Place {
-    /// Anywhere in the pool, or with these bits just outside.
+    /// Anywhere in the pool, or directly outside.
     At(u128),
-    /// Beside a taken block: one bit of its address is flipped (or none).
+    /// Near an allocated block: one bit of its address is flipped (or none).
     Near { index: u8, flipped_bit: u8 },
 }
 
 impl Step {
-    /// A step from five numbers; every step is reachable and every number gives one.
+    /// Creates a step from five numbers. Every step is reachable, and every combination is valid.
     pub fn from_numbers(kind: u8, length: u8, index: u8, flipped_bit: u8, bits: u128) -> Step {
         let place = match kind & 8 {
             0 => Place::Near { index, flipped_bit },
@@ -59,7 +58,7 @@ impl Step {
 }
 
 impl History {
-    /// Runs the steps on both and compares after each.
+    /// Runs the steps on both and compares them after each step.
     pub fn check(&self) {
         let mut real = FreeSpace::new(self.pool);
         let mut model = Model::new(self.pool);
@@ -71,7 +70,7 @@ impl History {
     }
 }
 
-/// The blocks of a pool that are taken, in no order.
+/// The allocated blocks of a pool, unordered.
 #[derive(Clone, Debug)]
 pub struct Model {
     pool: Prefix,
@@ -79,13 +78,13 @@ pub struct Model {
 }
 
 impl Model {
-    /// A pool of which nothing is taken.
+    /// Creates a pool without allocations.
     pub fn new(pool: Prefix) -> Model {
         let taken = Vec::new();
         Model { pool, taken }
     }
 
-    /// Runs one step here and on the real thing; both must accept or refuse alike.
+    /// Runs one step on both; both must return the same result.
     fn run(&mut self, step: Step, real: &mut FreeSpace) {
         match step {
             Step::Claim { length, strategy } => {
@@ -110,7 +109,7 @@ impl Model {
         }
     }
 
-    /// Takes the block from both, and compares what was foretold of it.
+    /// Allocates the block in both, and checks the prediction of `largest_free_without`.
     fn take_both(&mut self, block: Prefix, real: &mut FreeSpace) -> Result<(), TakeError> {
         let foretold = real.largest_free_without(block);
         let taken = real.take(block);
@@ -142,8 +141,8 @@ impl Model {
         Ok(())
     }
 
-    /// A length from the pool's to the family's longest; either end half of the time, for an even
-    /// choice among 129 would seldom take a whole pool.
+    /// Maps a number to a length from the pool's to the family's longest. Lengths near either end get a quarter of the
+    /// values each, because with a uniform choice among 129 lengths the whole pool would rarely be allocated.
     fn length(&self, drawn: u8) -> u8 {
         let (shortest, longest) = (self.pool.length(), self.pool.family().bits());
         let depths = longest - shortest + 1;
@@ -160,7 +159,7 @@ impl Model {
         let length = self.length(length);
         let within = self.pool.last() - self.pool.first();
         let address = match place {
-            // One bit more than the pool has: every other such block is in the pool's buddy.
+            // One bit more than the pool has: every second such block is in the pool's buddy.
             Place::At(bits) => (self.pool.first() ^ (bits & (within << 1 | 1))) & family_mask(family),
             Place::Near { index, flipped_bit } => {
                 let near = self.nth_taken(index).map_or(self.pool.first(), Prefix::first);
@@ -186,7 +185,7 @@ impl Model {
     }
 }
 
-/// Everything that can be observed of the real thing is as the model says.
+/// Compares all observable values of the real free space with the model.
 fn compare(real: &FreeSpace, model: &Model) {
     let pool = model.pool;
     assert_eq!(real.pool(), pool);
@@ -223,7 +222,7 @@ fn compare_capacity(real: &FreeSpace, model: &Model, regions: &[Prefix]) {
     assert_eq!(real.largest_free(), regions.iter().map(|region| region.length()).min());
 }
 
-/// Every region and taken block, and around and inside each.
+/// Returns every free region and allocated block, and blocks around and inside each.
 fn interesting_blocks(model: &Model, regions: &[Prefix]) -> Vec<Prefix> {
     let mut blocks = vec![model.pool];
     for block in regions.iter().chain(&model.taken) {
@@ -236,14 +235,14 @@ fn interesting_blocks(model: &Model, regions: &[Prefix]) -> Vec<Prefix> {
     blocks
 }
 
-/// Orders two pools by their free share, with cross-multiplied big integers.
+/// Compares the free ratios of two pools with cross-multiplied big integers.
 pub fn free_share_cmp(one: &Model, other: &Model) -> Ordering {
     let free =
         |model: &Model| -> BigUint { size(model.pool) - model.taken.iter().map(|taken| size(*taken)).sum::<BigUint>() };
     (free(one) * size(other.pool)).cmp(&(free(other) * size(one.pool)))
 }
 
-/// Both kinds of pool after the same history.
+/// Runs the same operations on both.
 pub fn run_both(history: &History) -> (FreeSpace, Model) {
     let mut real = FreeSpace::new(history.pool);
     let mut model = Model::new(history.pool);
@@ -253,7 +252,7 @@ pub fn run_both(history: &History) -> (FreeSpace, Model) {
     (real, model)
 }
 
-/// The largest aligned free blocks inside `block`, by halving it until each half is all or nothing.
+/// Returns the largest aligned free blocks inside `block`, by halving it recursively.
 fn free_regions(block: Prefix, taken: &[Prefix]) -> Vec<Prefix> {
     let inside: Vec<Prefix> = taken.iter().copied().filter(|taken| taken.overlaps(block)).collect();
     if inside.is_empty() {
@@ -266,7 +265,7 @@ fn free_regions(block: Prefix, taken: &[Prefix]) -> Vec<Prefix> {
     halves.into_iter().flat_map(|half| free_regions(half, &inside)).collect()
 }
 
-/// What is left of `taken` without `block`.
+/// Returns the remainder of `taken` without `block`.
 fn without(taken: Prefix, block: Prefix) -> Vec<Prefix> {
     if block.contains(taken) {
         return Vec::new();

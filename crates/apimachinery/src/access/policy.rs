@@ -1,5 +1,5 @@
-//! Who has which rules: roles, and bindings of roles to subjects, indexed by subject. What one user may do costs what that
-//! user's own bindings cost, however many there are of others.
+//! Roles, and bindings of roles to subjects, indexed by subject. Resolving the rules of a user takes time proportional
+//! to the bindings of that user and its groups.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,16 +9,16 @@ use serde_json::Value;
 use super::{AUTHENTICATED, Identity, Rule};
 use crate::object::Object;
 
-/// The group of roles and bindings.
+/// API group of roles and bindings.
 pub const GROUP: &str = "rbac.authorization.k8s.io";
-/// The kind of roles of one namespace.
+/// Kind of namespaced roles.
 pub const ROLE: &str = "Role";
-/// The kind of roles for all namespaces, and for what is in none.
+/// Kind of cluster-wide roles.
 pub const CLUSTER_ROLE: &str = "ClusterRole";
 
 type Rules = Vec<Arc<Rule>>;
 
-/// A role, as a binding names it.
+/// Reference of a binding to a role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RoleRef {
@@ -30,17 +30,17 @@ pub struct RoleRef {
     pub name: String,
 }
 
-/// To whom a role is bound.
+/// Subject of a binding.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Subject {
     /// `User`, `Group` or `ServiceAccount`.
     pub kind: String,
-    /// [`GROUP`]; nothing for a service account.
+    /// [`GROUP`]; empty for a service account.
     pub api_group: String,
     /// The name.
     pub name: String,
-    /// The namespace of a service account.
+    /// Namespace of a service account.
     pub namespace: String,
 }
 
@@ -52,7 +52,7 @@ enum Holder {
 }
 
 impl Holder {
-    /// Who is meant by a subject of a binding in this namespace.
+    /// The user or group of a subject; `namespace` is that of the binding.
     fn of(subject: Subject, namespace: &str) -> Option<Self> {
         match subject.kind.as_str() {
             "User" => Some(Self::User(subject.name)),
@@ -66,31 +66,31 @@ impl Holder {
     }
 }
 
-/// All rules, and who has them.
+/// All roles and bindings.
 #[derive(Debug, Default)]
 pub struct Policy {
-    /// What everybody may do who is known.
+    /// Rules for all authenticated users.
     everybody: Rules,
-    /// By namespace and name; of a cluster role the namespace is empty.
+    /// Rules by namespace and name of the role; the namespace is empty for a cluster role.
     roles: HashMap<(String, String), Rules>,
-    /// By namespace, which is empty for everywhere.
+    /// Bindings by namespace (empty: cluster-wide) and subject.
     bindings: HashMap<String, HashMap<Holder, Vec<RoleRef>>>,
 }
 
 impl Policy {
-    /// A policy that allows everybody these things, and nobody anything else.
+    /// Creates a policy with these rules for all authenticated users.
     pub fn new(everybody: impl IntoIterator<Item = Rule>) -> Self {
         Self { everybody: everybody.into_iter().map(Arc::new).collect(), ..Self::default() }
     }
 
-    /// Takes in a role.
+    /// Adds a role.
     pub fn add_role(&mut self, role: &Object) {
         let rules: Vec<Rule> = read(role.field("rules"));
         let key = (role.metadata.namespace.clone(), role.metadata.name.clone());
         self.roles.insert(key, rules.into_iter().map(Arc::new).collect());
     }
 
-    /// Takes in a binding.
+    /// Adds a binding.
     pub fn add_binding(&mut self, binding: &Object) {
         let namespace = &binding.metadata.namespace;
         let (role, subjects): (RoleRef, Vec<Subject>) =
@@ -101,13 +101,13 @@ impl Policy {
         }
     }
 
-    /// The rules of a role, seen from a namespace; `None`: there is no such role.
+    /// Rules of a role, looked up from a namespace; `None` if there is no such role.
     pub fn role(&self, role: &RoleRef, namespace: &str) -> Option<&[Arc<Rule>]> {
         let place = if role.kind == CLUSTER_ROLE { "" } else { namespace };
         self.roles.get(&(place.to_owned(), role.name.clone())).map(Vec::as_slice)
     }
 
-    /// What a user may do in a namespace; empty is what they may do in all, and with what is in none.
+    /// Rules of a user in a namespace; with an empty namespace, only cluster-wide bindings apply.
     pub fn rules_of(&self, identity: &Identity, namespace: &str) -> Rules {
         let is_known = identity.groups.iter().any(|group| group == AUTHENTICATED);
         let mut rules = if is_known { self.everybody.clone() } else { Vec::new() };
@@ -122,7 +122,7 @@ impl Policy {
     }
 }
 
-/// What a validated object says; nothing, and so no rights, if it cannot be read.
+/// Reads a field of a validated object. An unreadable field gives the empty value, and so no permissions.
 fn read<T: DeserializeOwned + Default>(value: &Value) -> T {
     T::deserialize(value).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! One rule, what it allows, and whether some rules cover others. The meaning of each part is that of Kubernetes
+//! Rules: matching of requests, and comparison of rules for privilege escalation, as in Kubernetes
 //! (`k8s.io/kubernetes/pkg/apis/rbac/v1/evaluation_helpers.go`, `component-helpers/auth/rbac/validation`).
 
 use std::{
@@ -16,38 +16,38 @@ use crate::{
 
 const ALL: &str = "*";
 
-/// What is allowed: verbs on resources, or on paths. `*` is any.
+/// Allowed verbs on resources or on paths. `*` matches any value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rule {
     /// The verbs.
     pub verbs: Vec<String>,
-    /// The API groups; the core group is the empty text.
+    /// API groups; empty text for the core group.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub api_groups: Vec<String>,
-    /// The plural resources; of a subresource `resource/subresource`, and `*/subresource` is that of any.
+    /// Plural resources or `resource/subresource`; `*/subresource` matches that subresource of any resource.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<String>,
-    /// The names; none is every name.
+    /// Names of objects; an empty list matches every name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resource_names: Vec<String>,
-    /// The paths; a `*` at the end is all that begin like that.
+    /// Non-resource paths; a trailing `*` matches any suffix.
     #[serde(skip_serializing_if = "Vec::is_empty", rename = "nonResourceURLs")]
     pub non_resource_urls: Vec<String>,
 }
 
 impl Rule {
-    /// A rule about resources.
+    /// Creates a rule for resources.
     pub fn on_resources(verbs: &[&str], groups: &[&str], resources: &[&str]) -> Self {
         Self { verbs: owned(verbs), api_groups: owned(groups), resources: owned(resources), ..Self::default() }
     }
 
-    /// A rule about paths.
+    /// Creates a rule for paths.
     pub fn on_paths(verbs: &[&str], paths: &[&str]) -> Self {
         Self { verbs: owned(verbs), non_resource_urls: owned(paths), ..Self::default() }
     }
 
-    /// Whether it allows this.
+    /// True if the rule allows the access.
     pub fn allows(&self, ask: &Ask<'_>) -> bool {
         match ask {
             Ask::Path { verb, path } => {
@@ -72,21 +72,21 @@ impl Rule {
         self.resources.iter().any(is_meant)
     }
 
-    /// How many rules of one verb on one thing make it up. It may be more than could ever be gone through.
+    /// Number of pairs of verb and target in the rule, saturating. It may be too large to iterate over.
     pub fn pairs(&self) -> usize {
         let names = self.resource_names.len().max(1);
         let resources = self.api_groups.len().saturating_mul(self.resources.len()).saturating_mul(names);
         self.verbs.len().saturating_mul(resources.saturating_add(self.non_resource_urls.len()))
     }
 
-    /// How many texts it has.
+    /// Number of list entries in the rule.
     fn length(&self) -> usize {
         let lists = [&self.verbs, &self.api_groups, &self.resources, &self.resource_names, &self.non_resource_urls];
         lists.iter().map(|list| list.len()).sum()
     }
 }
 
-/// A set of the rules that somebody has, by their numbers.
+/// A set of held rules, as a bit set of their indices.
 #[derive(Clone)]
 struct Numbers(Vec<u64>);
 
@@ -95,13 +95,13 @@ impl Numbers {
         self.0[number / 64] |= 1 << (number % 64);
     }
 
-    /// Whether some number is in all of these sets.
+    /// True if the intersection of the sets is not empty.
     fn meet([a, b, c, d]: [&Self; 4]) -> bool {
         a.0.iter().zip(&b.0).zip(&c.0).zip(&d.0).any(|(((a, b), c), d)| a & b & c & d != 0)
     }
 }
 
-/// Which rules list a text in one of their parts.
+/// Index from text to the rules that list it in one of their fields.
 struct Index<'a> {
     words: usize,
     by_text: HashMap<&'a str, Vec<usize>>,
@@ -127,14 +127,14 @@ impl<'a> Index<'a> {
     }
 }
 
-/// The rules that somebody has, by what they list.
+/// The caller's rules, indexed by field.
 struct Held<'a> {
     rules: &'a [Arc<Rule>],
     verbs: Index<'a>,
     groups: Index<'a>,
     resources: Index<'a>,
     names: Index<'a>,
-    /// Those for every name.
+    /// Rules without `resourceNames`.
     unnamed: Numbers,
 }
 
@@ -174,7 +174,7 @@ impl<'a> Held<'a> {
     }
 }
 
-/// The parts of a rule that is to be given, and which of the rules held list each.
+/// The fields of a rule to grant, each with the held rules that match it.
 struct Wanted<'a> {
     verbs: Vec<(&'a str, Numbers)>,
     groups: Vec<(&'a str, Numbers)>,
@@ -202,7 +202,7 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// The rules of one verb on one thing that make it up, and whether one of the rules held covers each.
+    /// Iterates over the pairs of verb and target of the rule; true if one held rule covers the pair.
     fn atoms(&self) -> impl Iterator<Item = (Atom<'a>, bool)> {
         self.verbs.iter().flat_map(|(verb, with_verb)| {
             let atoms = self.things().map(move |(thing, [a, b, c])| (Atom { verb, thing }, [with_verb, a, b, c]));
@@ -221,7 +221,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// What a rule says of one verb and one thing.
+/// One verb on one target.
 struct Atom<'a> {
     verb: &'a str,
     thing: Thing<'a>,
@@ -234,7 +234,7 @@ enum Thing<'a> {
 }
 
 impl Thing<'_> {
-    /// As it stands in Kubernetes' messages (`CompactString`).
+    /// Formats the permission as Kubernetes does (`CompactString`).
     fn describe(self, verbs: &[&str]) -> String {
         let list = |name: &str, values: &[&str]| {
             let values = values.iter().map(|value| format!("{:?}", cut(value, SUBDOMAIN_BYTES_MAX)));
@@ -254,8 +254,9 @@ impl Thing<'_> {
     }
 }
 
-/// What of `wanted` no rule of `held` covers, a line for each resource, and for each verb on a path, in order. What only
-/// several rules together cover is not covered, as in Kubernetes. What is beyond a limit counts as not covered.
+/// Returns the permissions in `wanted` that no single rule in `held` covers: one sorted line per resource, and one per
+/// verb on a path. As in Kubernetes, several rules together do not cover a permission. Permissions beyond the limits
+/// count as missing.
 pub fn uncovered<'a>(held: &[Arc<Rule>], wanted: impl IntoIterator<Item = &'a Rule>) -> Vec<String> {
     let mut missing = Missing::default();
     let mut comparisons: usize = held.iter().map(|rule| rule.length()).sum();
@@ -285,7 +286,7 @@ pub fn uncovered<'a>(held: &[Arc<Rule>], wanted: impl IntoIterator<Item = &'a Ru
     missing.lines(None)
 }
 
-/// What is not covered.
+/// Missing permissions.
 #[derive(Default)]
 struct Missing<'a> {
     by_thing: BTreeMap<Thing<'a>, Vec<&'a str>>,
@@ -301,12 +302,12 @@ impl<'a> Missing<'a> {
 
     fn beyond_comparing(self) -> Vec<String> {
         let rest = format!(
-            "what would take more than {RULE_COMPARISONS_MAX} comparisons with rules currently held: use fewer or shorter rules"
+            "rules that need more than {RULE_COMPARISONS_MAX} comparisons with the rules currently held: use fewer or shorter rules"
         );
         self.lines(Some(rest))
     }
 
-    /// A line for each; `rest` stands for what was not gone through.
+    /// Formats one line per missing permission; `rest` is appended for those not compared.
     fn lines(self, rest: Option<String>) -> Vec<String> {
         let describe = |(thing, verbs): (Thing<'_>, Vec<&str>)| match thing {
             Thing::Path(_) => verbs.iter().map(|verb| thing.describe(&[verb])).collect(),
@@ -328,7 +329,7 @@ fn has(set: &[String], element: &str) -> bool {
     set.iter().any(|member| member == ALL || member == element)
 }
 
-/// Whether a path is what a pattern says, or a pattern covers another.
+/// True if a path or pattern matches `pattern`.
 fn is_below(path: &str, pattern: &str) -> bool {
     path == pattern || (pattern.ends_with('*') && path.starts_with(pattern.trim_end_matches('*')))
 }

@@ -1,10 +1,9 @@
-//! Which of two versions of a group is preferred.
+//! Order of the versions of a group.
 
 use std::cmp::Reverse;
 
-/// What versions are sorted by, the preferred one first: those that are stable, then beta, then alpha, of each the newest
-/// first, and at last all whose names say nothing of that, by their names. So orders Kubernetes' apimachinery
-/// (`CompareKubeAwareVersionStrings`).
+/// Sort key of a version, preferred first: stable, beta, alpha, each with the newest first, then other names in
+/// alphabetical order. As `CompareKubeAwareVersionStrings` in Kubernetes.
 pub(super) fn preference(version: &str) -> impl Ord + use<> {
     let (stability, major, minor) = parse(version).unwrap_or((Stability::Unknown, 0, 0));
     (stability, Reverse(major), Reverse(minor), version.to_owned())
@@ -18,7 +17,7 @@ enum Stability {
     Unknown,
 }
 
-/// `v2`, `v2beta1` or `v2alpha1`.
+/// Parses `v2`, `v2beta1` or `v2alpha1`.
 fn parse(version: &str) -> Option<(Stability, u32, u32)> {
     let rest = version.strip_prefix('v')?;
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
@@ -31,7 +30,7 @@ fn parse(version: &str) -> Option<(Stability, u32, u32)> {
     Some((stability, major, number(minor)?))
 }
 
-/// A number as it stands in a version: without a sign, and not beginning with a zero.
+/// Parses a number without sign and leading zeros.
 fn number(digits: &str) -> Option<u32> {
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
     digits.parse().ok().filter(|_| is_plain)

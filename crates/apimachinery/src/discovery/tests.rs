@@ -1,4 +1,4 @@
-//! The discovery documents, key by key.
+//! Tests of the discovery documents.
 
 use super::*;
 use crate::fixture;
@@ -101,7 +101,7 @@ fn groups_are_listed_apart_and_the_core_by_itself() {
     let discovery = Discovery::new(&fixture::registry_of_groups());
     let names = |list: &Value| list["groups"].as_array().unwrap().iter().map(|g| g["name"].clone()).collect::<Vec<_>>();
     assert_eq!(names(&discovery.api_group_list()), ["store.example.com", "ask.example.com"]);
-    assert_eq!(discovery.api_group(""), None, "the core has no entry among the groups");
+    assert_eq!(discovery.api_group(""), None, "the core group is not in the list of groups");
     let core = discovery.core_resource_list();
     assert_eq!((&core["groupVersion"], &core["resources"][0]["name"]), (&json!("v1"), &json!("rooms")));
     assert_eq!(core["resources"].as_array().unwrap().len(), 3, "with its two subresources: {core}");
@@ -137,5 +137,5 @@ fn versions_come_in_the_order_in_which_they_are_preferred() {
     );
     let aggregated = &discovery.aggregated(DiscoveryForm::AggregatedV2)["items"];
     assert_eq!(names(&aggregated[0]["versions"]), wanted);
-    assert_eq!(names(&aggregated[1]["versions"]), ["v2"], "other groups have their own");
+    assert_eq!(names(&aggregated[1]["versions"]), ["v2"], "versions of other groups are separate");
 }

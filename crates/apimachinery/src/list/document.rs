@@ -1,6 +1,5 @@
-//! How the document of a list is written: its head, its items one after another, its end.
-//!
-//! No part needs the others, so a list of any length is written as its objects are read.
+//! Encodes a list document in parts: head, items and end. The parts are independent, so a list of any length can be
+//! streamed.
 
 use serde_json::{Value, json};
 
@@ -14,19 +13,19 @@ use crate::{
     time::Time,
 };
 
-/// The document of a list in one representation.
+/// The encoding of a list.
 #[derive(Clone, Copy, Debug)]
 pub struct Document<'a> {
-    /// What is listed.
+    /// Kind of the items.
     pub resource: &'a Resource,
-    /// How it is written.
+    /// Representation of the document.
     pub representation: Representation,
-    /// The time from which ages are counted.
+    /// Time for computing ages.
     pub now: Time,
 }
 
 impl Document<'_> {
-    /// Everything before the first item.
+    /// Encodes everything before the first item.
     pub fn head(&self, meta: &ListMeta) -> Result<Vec<u8>, Refusal> {
         let (kind, version, items) = match self.representation {
             Representation::Table { v1beta1, .. } => {
@@ -53,7 +52,7 @@ impl Document<'_> {
         Ok(head.into_bytes())
     }
 
-    /// Appends an item, of which `object` is the JSON. The first has no separator before it.
+    /// Appends an item, given as JSON. There is no separator before the first one.
     pub fn item(&self, document: &mut Vec<u8>, object: &[u8], is_first: bool) -> Result<(), Refusal> {
         match (self.representation, is_first) {
             (Representation::Yaml, true) => document.push(b'\n'),
@@ -87,7 +86,7 @@ impl Document<'_> {
         }
     }
 
-    /// The whole document, of which `items` are the objects as JSON.
+    /// Encodes the whole document from items in JSON.
     pub fn whole(&self, meta: &ListMeta, items: impl IntoIterator<Item: AsRef<[u8]>>) -> Result<Vec<u8>, Refusal> {
         let mut document = self.head(meta)?;
         let mut has_items = false;
@@ -137,7 +136,7 @@ mod tests {
         })
     }
 
-    /// What the document says, however it is written.
+    /// Decodes a document in any representation.
     fn read(representation: Representation, document: &[u8]) -> Value {
         match representation {
             Representation::Yaml => serde_saphyr::from_slice(document).unwrap(),

@@ -1,4 +1,4 @@
-//! Lists, snapshots and continue tokens, in tables.
+//! Tests of lists, snapshots and continue tokens.
 
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -68,7 +68,7 @@ fn a_malformed_token_is_refused() {
         token(&format!(r#"{{"v":"meta.k8s.io/v1","rv":-2,"start":"{key}\u0000"}}"#)),
         token(&format!(r#"{{"v":"meta.k8s.io/v1","rv":7,"start":"{key}"}}"#)),
         token(r#"{"v":"meta.k8s.io/v1","rv":7,"start":"\u0000"}"#),
-        // As it should be, but for its length.
+        // Valid except for its length.
         ContinueToken::encode(7, &"x".repeat(CONTINUE_TOKEN_BYTES_MAX)),
     ];
     for case in cases {

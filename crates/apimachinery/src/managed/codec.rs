@@ -1,7 +1,7 @@
 //! `FieldsV1`: sets of paths as nested JSON objects.
 //!
-//! A key is an element of a path, `.` says that the element it is in is itself a member, and `{}` is a member with
-//! nothing below. What a newer server may have written (kinds of elements that are not known here) is ignored.
+//! A key is a path element; `.` marks the enclosing element as a member; `{}` is a member without children. Unknown
+//! types of elements, which a newer server may have written, are ignored.
 
 use serde_json::{Map, Value};
 
@@ -12,36 +12,36 @@ use super::{
 };
 use crate::limits::FIELD_PATH_ELEMENTS_MAX;
 
-/// Why something is not a set of fields.
+/// Reasons why JSON is not a set of fields.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FieldsError {
-    /// A key is no element of a path.
+    /// A key is not a path element.
     #[error("parsing key as path element: {0}")]
     Element(String),
-    /// Something else than an object.
+    /// A value is not an object.
     #[error("expected an object, got {0}")]
     NoObject(Value),
     /// Deeper than [`FIELD_PATH_ELEMENTS_MAX`].
     #[error("paths of more than {FIELD_PATH_ELEMENTS_MAX} elements")]
     TooDeep,
-    /// No JSON.
+    /// Malformed JSON.
     #[error("{0}")]
     Json(String),
 }
 
 impl FieldSet {
-    /// Reads `fieldsV1`. `null` is the empty set.
+    /// Decodes `fieldsV1`. `null` is the empty set.
     pub fn from_fields_v1(fields: &Value) -> Result<Self, FieldsError> {
         read(fields, 0).map(|(set, _)| set)
     }
 
-    /// Reads the text of `fieldsV1`.
+    /// Decodes `fieldsV1` from text.
     pub fn from_json(text: &str) -> Result<Self, FieldsError> {
         let value: Value = serde_json::from_str(text).map_err(|error| FieldsError::Json(error.to_string()))?;
         Self::from_fields_v1(&value)
     }
 
-    /// As `fieldsV1`.
+    /// Encodes the set as `fieldsV1`.
     pub fn to_fields_v1(&self) -> Value {
         let entries = self.nodes().iter().map(|node| {
             let mut value = node.below.to_fields_v1();
@@ -53,9 +53,9 @@ impl FieldSet {
         Value::Object(entries.collect())
     }
 
-    /// As the text of `fieldsV1`, in the order of the elements: the same bytes for the same set, and those that
-    /// Kubernetes writes for its built-in kinds. (In custom resources the keys are in the order of their text, as they
-    /// are in [`FieldSet::to_fields_v1`].)
+    /// Encodes the set as text of `fieldsV1`, in the order of the elements. Equal sets give equal bytes, the same as
+    /// Kubernetes writes for built-in kinds. (For custom resources it sorts the keys as text, as
+    /// [`FieldSet::to_fields_v1`] does.)
     pub fn to_json(&self) -> String {
         let mut out = String::new();
         self.write(&mut out, Itself::Not);
@@ -78,14 +78,14 @@ impl FieldSet {
     }
 }
 
-/// Whether the object that is being written says that it is itself a member.
+/// True if the object being written is itself a member, which is marked by `.`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Itself {
     Member,
     Not,
 }
 
-/// The set below a place, and whether the place itself is a member.
+/// Decodes the set below an element; true if the element is itself a member.
 fn read(fields: &Value, depth: usize) -> Result<(FieldSet, bool), FieldsError> {
     if depth > FIELD_PATH_ELEMENTS_MAX {
         return Err(FieldsError::TooDeep);

@@ -1,4 +1,4 @@
-//! Fields that an applier wants to change and that others own, in the words that tools look for.
+//! Conflicts of an apply with other managers, worded as Kubernetes does, because tools match the text.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use super::{
 };
 use crate::{limits::CAUSES_MAX, refusal::Cause};
 
-/// One field that another manager owns.
+/// A field that another manager owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
-    /// Who owns it.
+    /// The owner.
     pub manager: Manager,
-    /// Where it is.
+    /// The field.
     pub path: Path,
 }
 
-/// What each of several managers owns of what an applier wants to change.
+/// The fields of an apply that other managers own, by manager.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contested(Vec<(Manager, FieldSet)>);
 
@@ -30,7 +30,7 @@ impl Contested {
         }
     }
 
-    /// The same but for these paths.
+    /// Returns the conflicts without these paths.
     pub(super) fn without(self, paths: &FieldSet) -> Self {
         let mut rest = Self::default();
         for (manager, contested) in self.0 {
@@ -44,12 +44,12 @@ impl Contested {
     }
 }
 
-/// The fields that others own, by their owners; not empty. It prints as the message of the 409 response.
+/// Conflicts by owner; not empty. Formats as the message of the 409 response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conflicts {
-    /// The first [`CAUSES_MAX`] of them.
+    /// The first [`CAUSES_MAX`] conflicts.
     pub first: Vec<Conflict>,
-    /// How many there are.
+    /// The number of all conflicts.
     pub count: usize,
 }
 
@@ -65,7 +65,7 @@ impl From<Contested> for Conflicts {
 }
 
 impl Conflicts {
-    /// One cause for each, in the order of the fields.
+    /// One cause per conflict, in the order of the fields.
     pub fn causes(&self) -> Vec<Cause> {
         let cause = |conflict: &Conflict| Cause {
             reason: "FieldManagerConflict".to_owned(),
@@ -93,7 +93,7 @@ impl fmt::Display for Conflicts {
     }
 }
 
-/// As in messages: `"name"`, and what tells it apart from others of the name.
+/// As in messages: `"name"`, with subresource and version where these distinguish managers.
 impl fmt::Display for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&quote(&self.name))?;

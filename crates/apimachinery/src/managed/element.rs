@@ -1,4 +1,4 @@
-//! One step of a path: from a map to a field, or from a list to an item. And whole paths.
+//! Path elements (from a map to a field, or from a list to an item), and paths.
 
 use std::{cmp::Ordering, fmt};
 
@@ -7,33 +7,33 @@ use serde_json::Value;
 use super::value::{self, Html, describe};
 use crate::schema::decode_element;
 
-/// One step of a path (structured-merge-diff `fieldpath.PathElement`).
+/// A path element (structured-merge-diff `fieldpath.PathElement`).
 #[derive(Clone, Debug)]
 pub enum PathElement {
-    /// `f:`: the field of a map or struct.
+    /// `f:`: a field of a map or struct.
     Field(String),
-    /// `k:`: the item of a list of maps that has these fields; in the order of their names.
+    /// `k:`: the item of a list map with these key fields, sorted by name.
     Key(Vec<(String, Value)>),
-    /// `v:`: the item of a set that is this value.
+    /// `v:`: the item of a set with this value.
     Value(Value),
-    /// `i:`: the item at this position. Nothing here makes one: lists that are neither set nor map are owned whole.
+    /// `i:`: the item at this index. Read but never created: lists other than sets and list maps are owned as a whole.
     Index(i64),
 }
 
 impl PathElement {
-    /// The field `name`.
+    /// Creates the element of a field.
     pub fn field(name: impl Into<String>) -> Self {
         Self::Field(name.into())
     }
 
-    /// The item that has these fields, in any order.
+    /// Creates the element of a list item from its key fields, in any order.
     pub fn key<K: Into<String>, V: Into<Value>>(fields: impl IntoIterator<Item = (K, V)>) -> Self {
         let mut fields: Vec<(String, Value)> = fields.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
         fields.sort_by(|(left, _), (right, _)| left.cmp(right));
         Self::Key(fields)
     }
 
-    /// Its key in `fieldsV1`.
+    /// Encodes the element as a key of `fieldsV1`.
     pub fn to_text(&self) -> String {
         let mut out = String::new();
         match self {
@@ -60,7 +60,8 @@ impl PathElement {
         out
     }
 
-    /// Reads a key of `fieldsV1`. `None`: a kind of element that is not known here, to be ignored with all below it.
+    /// Decodes a key of `fieldsV1`. `None` for an unknown type of element, which must be ignored with everything below
+    /// it.
     pub fn from_text(text: &str) -> Result<Option<Self>, String> {
         let (Some(kind), Some(separator)) = (text.as_bytes().first(), text.as_bytes().get(1)) else {
             return Err("key must be 2 characters long".to_owned());
@@ -68,7 +69,7 @@ impl PathElement {
         if *separator != b':' {
             return Err(format!("missing colon: {text}"));
         }
-        // Both are ASCII, or the second would not be a colon.
+        // Both bytes are ASCII, otherwise the second would not be a colon.
         let content = text.get(2..).unwrap_or_default();
         let json = || decode_element(content).map_err(|error| format!("{text}: {error}"));
         match kind {
@@ -94,7 +95,7 @@ impl PathElement {
     }
 }
 
-/// Fields, then keys, values and indices; each kind by its content. `fieldsV1` is written in this order.
+/// Fields, then keys, values and indices, each sorted by content. This is the order in `fieldsV1`.
 impl Ord for PathElement {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
@@ -126,7 +127,7 @@ impl PartialEq for PathElement {
 
 impl Eq for PathElement {}
 
-/// As in the messages of conflicts: `.name`, `[name="x"]`, `[="x"]`, `[0]`.
+/// As in conflict messages: `.name`, `[name="x"]`, `[="x"]`, `[0]`.
 impl fmt::Display for PathElement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -141,12 +142,12 @@ impl fmt::Display for PathElement {
     }
 }
 
-/// A path from the top of an object to a field or an item. It prints as `.spec.list[name="x"].field`.
+/// A path from the top of an object to a field or item. Formats as `.spec.list[name="x"].field`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path(pub Vec<PathElement>);
 
 impl Path {
-    /// The path along these fields.
+    /// The path of nested fields.
     pub fn fields<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         Self(names.into_iter().map(PathElement::field).collect())
     }

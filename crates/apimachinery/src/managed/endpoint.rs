@@ -1,4 +1,4 @@
-//! What an API server does around the algorithm: which entries count, what nobody can own, and when times move
+//! Field management of an API server, on top of the merge algorithm: choice of entries, fields without owner, and times
 //! (`k8s.io/apimachinery/pkg/util/managedfields`).
 
 use std::sync::{Arc, LazyLock};
@@ -23,12 +23,12 @@ use crate::{
     time::Time,
 };
 
-/// Who is said to own what an object had before anybody was known to.
+/// Manager that owns the fields set before the first tracked write.
 pub const BEFORE_FIRST_APPLY: &str = "before-first-apply";
-/// Who is said to write when nobody says who writes.
+/// Manager recorded if a request names none.
 const UNKNOWN: &str = "unknown";
 
-/// What the server keeps by itself, or the URL says: nobody owns it.
+/// Fields that have no owner: set by the server or by the URL.
 static STRIPPED: LazyLock<FieldSet> = LazyLock::new(|| {
     let of_metadata = [
         "name",
@@ -45,7 +45,7 @@ static STRIPPED: LazyLock<FieldSet> = LazyLock::new(|| {
     top.into_iter().chain(of_metadata.map(|name| Path::fields(["metadata", name]))).collect()
 });
 
-/// A place where objects of one kind are written: the object itself, or a subresource. It keeps no state.
+/// The main resource or a subresource of one kind. Has no mutable state.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     schema: Arc<Schema>,
@@ -55,40 +55,40 @@ pub struct Endpoint {
     reset: FieldSet,
 }
 
-/// What an apply makes of an object.
+/// Result of an apply.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Applied {
-    /// The object, without `metadata.managedFields`. Nothing has been defaulted or validated.
+    /// The object, without `metadata.managedFields`, and before defaulting and validation.
     pub object: Value,
-    /// Its new entries.
+    /// The new entries of `managedFields`.
     pub managed_fields: Vec<Value>,
 }
 
-/// Why an apply is refused.
+/// Errors of an apply.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ApplyError {
-    /// 409: others own what would change.
+    /// 409: other managers own fields that would change.
     #[error("{0}")]
     Conflicts(Conflicts),
-    /// 400: the configuration is of another kind or version than the endpoint: `group/version, Kind=kind`.
+    /// 400: the configuration has another kind or version: `group/version, Kind=kind`.
     #[error("invalid object type: {0}")]
     Type(String),
-    /// 400: the configuration says who owns what.
+    /// 400: the configuration contains `managedFields`.
     #[error("metadata.managedFields must be nil")]
     ManagedFieldsGiven,
-    /// 400: the configuration does not fit the schema. Which object, and how.
+    /// 400: the configuration does not match the schema: object, errors.
     #[error("failed to create typed patch object ({0}): {1}")]
     Config(String, Misfits),
-    /// 422: a manager more would be too many.
+    /// 422: too many managers apply to the object.
     #[error(
         "the object has {APPLIERS_MAX} managers that apply to it, and may not have more: apply as one of them, or remove \
          entries from metadata.managedFields"
     )]
     Managers,
-    /// 500: the stored object does not fit the schema. Which object, and how.
+    /// 500: the stored object does not match the schema: object, errors.
     #[error("failed to create typed live object ({0}): {1}")]
     Live(String, Misfits),
-    /// 500: the stored entries cannot be read.
+    /// 500: the stored entries cannot be decoded.
     #[error("failed to decode managed fields: {0}")]
     Entries(#[from] EntriesError),
 }
@@ -110,20 +110,19 @@ impl From<ApplyError> for Refusal {
 }
 
 impl Endpoint {
-    /// A place where objects are written. `reset`: what is not written there, whatever a request says; all below these
-    /// paths is included.
+    /// Creates an endpoint. `reset` are the paths that it does not write, including everything below them.
     pub fn new(schema: Arc<Schema>, api_version: &str, kind: &str, subresource: &str, reset: FieldSet) -> Self {
         let (api_version, kind, subresource) = (api_version.to_owned(), kind.to_owned(), subresource.to_owned());
         Self { schema, api_version, kind, subresource, reset }
     }
 
-    /// Where the objects of a resource are written, without their status.
+    /// Endpoint of a main resource, which does not write the status.
     pub fn of_object(resource: &Resource, schema: &Arc<Schema>) -> Self {
         let reset = FieldSet::from_iter([Path::fields(["status"])]);
         Self::new(Arc::clone(schema), &resource.api_version(), resource.kind, "", reset)
     }
 
-    /// Where the status of a resource's objects is written, and nothing else of them.
+    /// Endpoint of `/status`, which writes only the status.
     pub fn of_status(resource: &Resource, schema: &Arc<Schema>) -> Self {
         let names = match &schema.top {
             Type::Map(top) => top.fields.keys().map(String::as_str).collect(),
@@ -133,13 +132,13 @@ impl Endpoint {
         Self::new(Arc::clone(schema), &resource.api_version(), resource.kind, "status", reset)
     }
 
-    /// The entries of an object that `manager` made of `live` by anything but apply; `live` is `None` if it created it.
-    /// `new` is as it will be stored, but for the entries: those in it are the client's.
+    /// Returns the entries of an object after a write other than apply by `manager`; `live` is `None` for a create.
+    /// `new` is the object to store, except that its entries are those of the client.
     ///
-    /// The client's entries count if there are any and they can be read; `[]` or `[{}]` drops all. Through a subresource
-    /// they do not count. An object that has none gets none: it is not known who owned what before.
+    /// The client's entries are used if present and decodable; `[]` or `[{}]` removes all entries. They are ignored for
+    /// a subresource. An object without entries gets none, because the owners of its fields are unknown.
     ///
-    /// It never fails: where an object does not fit the schema, the entries stay as they are.
+    /// Never fails: if an object does not match the schema, the stored entries are returned.
     pub fn update(&self, live: Option<&Value>, new: &Value, manager: &str, now: Time) -> Vec<Value> {
         let stored = live.and_then(entries_of).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let given = entries_of(new).filter(|_| self.subresource.is_empty());
@@ -163,10 +162,8 @@ impl Endpoint {
         managers.encode()
     }
 
-    /// What `live` becomes when `manager` applies `config`; `live` is `None` if there is no such object yet. On what
-    /// `config` says of `uid` and `resourceVersion` the caller decides.
-    ///
-    /// The answer to a dry run is the same: nothing here does anything.
+    /// Applies `config` to `live` as `manager`; `live` is `None` if the object does not exist. The caller checks `uid`
+    /// and `resourceVersion` of `config`.
     pub fn apply(
         &self,
         live: Option<&Value>,
@@ -198,7 +195,7 @@ impl Endpoint {
         if is_new && managers.appliers() > APPLIERS_MAX {
             return Err(ApplyError::Managers);
         }
-        // As in Kubernetes, coming to own what is there already is not a change that has a time.
+        // As in Kubernetes, becoming owner of existing values does not set a time.
         if let Some(owned) = managers.0.get_mut(&id)
             && !value::equal(&object, live)
         {
@@ -213,7 +210,7 @@ impl Endpoint {
         Ok(Applied { object, managed_fields: managers.encode() })
     }
 
-    /// Merges and, for `kubectl`, forgives conflicts over what it had applied on the client's side.
+    /// Merges. For manager `kubectl`, ignores conflicts on fields with the value of its last client-side apply.
     fn merge(
         &self,
         live: &Typed<'_>,
@@ -254,7 +251,7 @@ impl Endpoint {
         managers.0.insert(id, Owned { set, api_version: self.api_version.clone(), time: Some(now) });
     }
 
-    /// Drops the entries of versions that are not served, and brings the others to today's schema.
+    /// Drops entries of other versions, and converts the others to the current schema.
     fn reconcile(&self, live: &Typed<'_>, managers: &mut Managers) {
         managers.0.retain(|_, owned| owned.api_version == self.api_version);
         for owned in managers.0.values_mut() {
@@ -288,14 +285,14 @@ impl Endpoint {
         Ok(())
     }
 
-    /// `namespace/name; group/version, Kind=kind`.
+    /// Formats `namespace/name; group/version, Kind=kind`.
     fn describe(&self, object: &Value) -> String {
         let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
         format!("{}/{}; {}, Kind={}", text("namespace"), text("name"), self.api_version, self.kind)
     }
 }
 
-/// The managers that a client names, or else those that are stored. What cannot be read is as good as absent.
+/// The managers in the client's entries, or the stored ones. Entries that cannot be decoded count as absent.
 fn managers_of(given: Option<&Value>, stored: &[Value]) -> Managers {
     if given.is_some_and(is_reset) {
         return Managers::default();
@@ -305,7 +302,7 @@ fn managers_of(given: Option<&Value>, stored: &[Value]) -> Managers {
     given.unwrap_or_else(|| Managers::decode(stored).unwrap_or_default())
 }
 
-/// Takes from a manager what nobody owns.
+/// Removes the fields without owner from a manager's set.
 fn strip(managers: &mut Managers, manager: &Manager) {
     if let Some(owned) = managers.0.get_mut(manager) {
         owned.set.remove(&STRIPPED);
@@ -313,7 +310,7 @@ fn strip(managers: &mut Managers, manager: &Manager) {
     managers.drop_idle();
 }
 
-/// Whether two objects are equal, whoever owns what.
+/// True if two objects are equal except for `managedFields`.
 fn is_same_object(left: &Value, right: &Value) -> bool {
     fn same(left: Option<&Map<String, Value>>, right: Option<&Map<String, Value>>, except: &str) -> Option<bool> {
         let (left, right) = (left?, right?);

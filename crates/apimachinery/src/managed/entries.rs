@@ -1,4 +1,4 @@
-//! The entries of `metadata.managedFields`: who owns which paths, since when, and through which version of the API.
+//! Entries of `metadata.managedFields`: managers with their paths, time and API version.
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
@@ -7,22 +7,22 @@ use serde_json::{Map, Value, json};
 use super::{codec::FieldsError, set::FieldSet};
 use crate::{limits::UPDATE_MANAGERS_MAX, time::Time};
 
-/// The name under which the oldest managers are merged that only ever updated the object.
+/// Manager into which the oldest update entries are merged.
 pub const ANCIENT_CHANGES: &str = "ancient-changes";
-/// The format of all sets.
+/// Format of all sets.
 const FIELDS_TYPE: &str = "FieldsV1";
 
-/// How a manager sets fields.
+/// Type of a manager's writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
-    /// By server-side apply: it says what it wants, and what it no longer says goes.
+    /// Server-side apply: fields that are no longer in the configuration are removed.
     Apply,
-    /// By any other write.
+    /// Any other write.
     Update,
 }
 
 impl Operation {
-    /// As in the entry.
+    /// The spelling in an entry.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Apply => "Apply",
@@ -31,21 +31,21 @@ impl Operation {
     }
 }
 
-/// Who owns fields. The same name is another manager by another operation, or through another subresource.
+/// A manager of fields. The same name with another operation or subresource is another manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manager {
-    /// The name, such as `kubectl`.
+    /// Name, such as `kubectl`.
     pub name: String,
-    /// How it sets fields.
+    /// Type of its writes.
     pub operation: Operation,
-    /// The version through which it updates; empty for appliers, who stay the same when they change versions.
+    /// API version of an updater; empty for an applier, whose entry is independent of the version.
     pub api_version: String,
-    /// The subresource through which it writes; empty for the object itself.
+    /// Subresource; empty for the main resource.
     pub subresource: String,
 }
 
-/// By name, operation and version, and the subresources before the object itself: that is the order in Kubernetes, whose
-/// managers are known by their JSON.
+/// By name, operation and version, with subresources before the main resource. This is the order of Kubernetes, which
+/// sorts by the JSON of managers.
 impl Ord for Manager {
     fn cmp(&self, other: &Self) -> Ordering {
         fn key(manager: &Manager) -> (&str, Operation, &str, bool, &str) {
@@ -62,14 +62,14 @@ impl PartialOrd for Manager {
     }
 }
 
-/// What a manager owns.
+/// The fields of a manager.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Owned {
     /// The paths.
     pub set: FieldSet,
-    /// The version of the API in which they are paths.
+    /// API version of the paths.
     pub api_version: String,
-    /// When that last changed by its own doing.
+    /// Time of the manager's last change of the set.
     pub time: Option<Time>,
 }
 
@@ -77,10 +77,10 @@ pub struct Owned {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Managers(pub BTreeMap<Manager, Owned>);
 
-/// Why something is not a list of entries.
+/// Reasons why entries cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntriesError {
-    /// Another operation.
+    /// Unknown operation.
     #[error("operation must be `Apply` or `Update`")]
     Operation,
     /// No version.
@@ -89,19 +89,19 @@ pub enum EntriesError {
     /// No format.
     #[error("missing fieldsType in managed fields entry {0}")]
     FieldsTypeMissing(usize),
-    /// Another format.
+    /// Unknown format.
     #[error("invalid fieldsType {0:?} in managed fields entry {1}")]
     FieldsType(String, usize),
-    /// A time that is none.
+    /// Malformed time.
     #[error("invalid time {0} in managed fields entry {1}")]
     Time(Value, usize),
-    /// A set that is none.
+    /// Malformed set.
     #[error("error decoding set: {0}")]
     Fields(#[from] FieldsError),
 }
 
 impl Managers {
-    /// Reads entries.
+    /// Decodes entries.
     pub fn decode(entries: &[Value]) -> Result<Self, EntriesError> {
         let mut managers = BTreeMap::new();
         for (index, entry) in entries.iter().enumerate() {
@@ -111,7 +111,7 @@ impl Managers {
         Ok(Self(managers))
     }
 
-    /// The entries in the order in which Kubernetes keeps them: by operation, time, manager, version and subresource.
+    /// Encodes the entries in the order of Kubernetes: by operation, time, manager, version and subresource.
     pub fn encode(&self) -> Vec<Value> {
         let mut entries: Vec<(&Manager, &Owned)> = self.0.iter().collect();
         entries.sort_by(|(left, left_owned), (right, right_owned)| {
@@ -124,22 +124,22 @@ impl Managers {
         entries.into_iter().map(|(manager, owned)| encode_entry(manager, owned)).collect()
     }
 
-    /// Whether nobody is known to own anything.
+    /// True if there are no entries.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Forgets managers that own nothing.
+    /// Removes managers without fields.
     pub(super) fn drop_idle(&mut self) {
         self.0.retain(|_, owned| !owned.set.is_empty());
     }
 
-    /// All that any of them owns.
+    /// The union of all sets.
     pub(super) fn all_owned(&self) -> FieldSet {
         FieldSet::union_all(self.0.values().map(|owned| &owned.set))
     }
 
-    /// Merges the oldest updaters of each version until there are no more than [`UPDATE_MANAGERS_MAX`].
+    /// Merges the oldest updaters of each version until at most [`UPDATE_MANAGERS_MAX`] are left.
     pub(super) fn cap(&mut self) {
         let mut updaters: Vec<&Manager> =
             self.0.keys().filter(|manager| manager.operation == Operation::Update).collect();
@@ -149,7 +149,7 @@ impl Managers {
         }
         updaters.sort_by_key(|manager| (self.0.get(manager).map_or(0, seconds), *manager));
         let updaters: Vec<Manager> = updaters.into_iter().cloned().collect();
-        // Of each version the first stays under its own name until there is a second to merge it with.
+        // The first updater of each version keeps its name until there is a second one to merge with.
         let mut firsts: BTreeMap<String, Manager> = BTreeMap::new();
         let mut buckets: BTreeMap<Manager, Vec<Manager>> = BTreeMap::new();
         for manager in updaters {
@@ -177,7 +177,7 @@ impl Managers {
 }
 
 impl Managers {
-    /// Makes one manager of all of these, and of `into` if there is one. The time is the latest.
+    /// Merges these managers, and `into` if present, into `into`, with the latest of their times.
     fn merge(&mut self, managers: &[Manager], into: Manager) {
         let merged: Vec<Owned> = [&into].into_iter().chain(managers).filter_map(|name| self.0.remove(name)).collect();
         let Some(Owned { api_version, mut time, .. }) = merged.first().cloned() else { return };
@@ -190,13 +190,13 @@ impl Managers {
         self.0.insert(into, Owned { set, api_version, time });
     }
 
-    /// How many managers apply.
+    /// Number of managers that apply.
     pub(super) fn appliers(&self) -> usize {
         self.0.keys().filter(|manager| manager.operation == Operation::Apply).count()
     }
 }
 
-/// Seconds since the Unix epoch; 0 where no time is known.
+/// Seconds since the Unix epoch; 0 without a time.
 fn seconds(owned: &Owned) -> i64 {
     owned.time.map_or(0, Time::as_second)
 }
@@ -253,10 +253,9 @@ fn encode_entry(manager: &Manager, owned: &Owned) -> Value {
     Value::Object(entry)
 }
 
-/// Whether two lists of entries say the same of who owns what, whatever they say of when. A write that changes nothing but
-/// times is none: who sees this keeps the old list, and does not write.
+/// True if two lists of entries differ only in times. Callers then keep the stored list, so that the update is a no-op.
 pub fn is_same_but_for_times(left: &[Value], right: &[Value]) -> bool {
-    // Their order depends on their times.
+    // The order of entries depends on their times.
     fn sorted(entries: &[Value]) -> Vec<String> {
         let text = |entry: &Value| {
             let mut entry = entry.clone();
@@ -270,12 +269,12 @@ pub fn is_same_but_for_times(left: &[Value], right: &[Value]) -> bool {
     left == right || (left.len() == right.len() && sorted(left) == sorted(right))
 }
 
-/// The entries in the `metadata.managedFields` of an object, as far as there are any.
+/// The entries in `metadata.managedFields` of an object, if any.
 pub(super) fn entries_of(object: &Value) -> Option<&Value> {
     object.get("metadata")?.get("managedFields").filter(|entries| !entries.is_null())
 }
 
-/// Whether a client wishes all entries gone: `[]`, or `[{}]` from clients that do not write empty lists.
+/// True if the client removes all entries: `[]`, or `[{}]` from clients that cannot send an empty list.
 pub(super) fn is_reset(entries: &Value) -> bool {
     *entries == json!([]) || *entries == json!([{}])
 }

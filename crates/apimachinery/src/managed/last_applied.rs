@@ -1,6 +1,7 @@
-//! From apply on the client's side to apply on the server's: `kubectl` keeps what it last applied in an annotation.
+//! Migration from client-side to server-side apply: `kubectl` keeps the last configuration of a client-side apply in an
+//! annotation.
 //!
-//! Only a manager of exactly that name is treated so; another name is the way to opt out.
+//! Applies only to a manager with exactly this name; another name opts out.
 
 use serde_json::Value;
 
@@ -12,12 +13,12 @@ use super::{
 };
 use crate::{limits::ANNOTATIONS_BYTES_MAX, schema::decode};
 
-/// The manager that this is for.
+/// The manager for which the annotation is used.
 pub(super) const KUBECTL: &str = "kubectl";
-/// Where `kubectl` keeps what it last applied.
+/// Annotation with the last configuration of a client-side apply.
 const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// The paths whose values are still those that were last applied; `None` if that cannot be told.
+/// The paths whose values still equal the last client-side apply; `None` if the annotation is missing or unusable.
 pub(super) fn still_true(schema: &Schema, api_version: &str, live: &Typed<'_>) -> Option<FieldSet> {
     let text = live.value().pointer("/metadata/annotations")?.get(ANNOTATION)?.as_str()?;
     let last = decode(None, text.as_bytes()).ok()?.value;
@@ -31,7 +32,7 @@ pub(super) fn still_true(schema: &Schema, api_version: &str, live: &Typed<'_>) -
     Some(same.difference(&comparison.added).difference(&comparison.removed))
 }
 
-/// Brings the annotation up to date, if there is one.
+/// Sets the annotation to the configuration, if the annotation is present.
 pub(super) fn refresh(object: &mut Value, config: &Value) {
     let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) else {
         return;

@@ -1,8 +1,9 @@
-//! How objects of a kind are merged: what its OpenAPI schema says of maps and lists, compiled.
+//! Merge behavior of a kind, compiled from its OpenAPI schema.
 //!
-//! `x-kubernetes-list-type` (`atomic`, `set`, `map`), `x-kubernetes-list-map-keys`, `x-kubernetes-map-type` (`atomic`,
-//! `granular`) and the defaults of keys count (KEP-555; `kube-openapi/pkg/schemaconv`). What has no type is deduced from
-//! its value: maps are granular and lists atomic. Whether values are valid beyond that is `crate::schema`'s matter.
+//! Relevant are `x-kubernetes-list-type` (`atomic`, `set`, `map`), `x-kubernetes-list-map-keys`,
+//! `x-kubernetes-map-type` (`atomic`, `granular`) and the defaults of key fields (KEP-555;
+//! `kube-openapi/pkg/schemaconv`). Without a type, the behavior is deduced from the value: maps are granular and lists
+//! atomic. Other validation is up to `crate::schema`.
 
 use std::collections::BTreeMap;
 
@@ -10,31 +11,31 @@ use serde_json::{Value, json};
 
 use crate::{kind::Resource, schema::object_meta_schema};
 
-/// How objects of one kind are merged.
+/// Merge behavior of the objects of one kind.
 #[derive(Clone, Debug)]
 pub struct Schema {
     pub(super) top: Type,
 }
 
-/// The type of one place.
+/// Type of a value.
 #[derive(Clone, Debug)]
 pub(super) enum Type {
     Scalar(Scalar),
     List(Box<ListType>),
     Map(MapType),
-    /// Whatever it is.
+    /// Any type.
     Any,
-    /// Not looked at: `metadata.managedFields`.
+    /// Excluded from all operations: `metadata.managedFields`.
     Ignored,
 }
 
-/// What a scalar may be. Null always may be as well.
+/// Type of a scalar. Null is always allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scalar {
     Numeric,
     Text,
     Boolean,
-    /// Any of the three.
+    /// Numeric, text or boolean.
     Any,
 }
 
@@ -44,30 +45,30 @@ pub(super) struct ListType {
     pub(super) merge: ListMerge,
 }
 
-/// How lists are merged.
+/// Merge behavior of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ListMerge {
-    /// Not at all: one replaces the other.
+    /// Replaced as a whole.
     Atomic,
-    /// Item by item, equal values being the same.
+    /// Merged item by item; items are identified by value.
     Set,
-    /// Item by item, those with the same values in these fields being the same.
+    /// Merged item by item; items are identified by these key fields.
     Map(Vec<String>),
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct MapType {
     pub(super) fields: BTreeMap<String, FieldType>,
-    /// The type of fields that are not declared; `None`: there may be none.
+    /// Type of undeclared fields; `None` if not allowed.
     pub(super) others: Option<Box<Type>>,
-    /// Whether one replaces the other as a whole.
+    /// Replaced as a whole.
     pub(super) atomic: bool,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct FieldType {
     pub(super) of: Type,
-    /// What a missing field stands for; counts where the field is a key of a list.
+    /// Value of a missing field; used if the field is a list key.
     pub(super) default: Option<Value>,
 }
 
@@ -93,7 +94,7 @@ pub(super) struct MapShape<'a> {
 }
 
 impl Schema {
-    /// Of whole objects of a resource: its own schema, and `apiVersion`, `kind` and `metadata`.
+    /// Compiles the schema of whole objects: that of the resource, with `apiVersion`, `kind` and `metadata`.
     pub fn for_resource(resource: &Resource) -> Self {
         let mut schema = resource.schema.clone();
         schema["properties"]["apiVersion"] = json!({"type": "string"});
@@ -102,8 +103,8 @@ impl Schema {
         Self::compile(&schema)
     }
 
-    /// Of what an OpenAPI v3 schema describes. It has no `$ref` in it. `metadata.managedFields`, where it is declared, is
-    /// not looked at by any operation: it is about them.
+    /// Compiles an OpenAPI v3 schema without `$ref`. `metadata.managedFields`, if declared, is excluded from all
+    /// operations.
     pub fn compile(schema: &Value) -> Self {
         let mut top = Type::compile(schema, Unknown::Refused);
         if let Type::Map(object) = &mut top
@@ -116,7 +117,7 @@ impl Schema {
     }
 }
 
-/// What becomes of fields that a struct does not declare.
+/// Treatment of fields that a struct does not declare.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unknown {
     Kept,
@@ -173,7 +174,7 @@ impl Type {
         Self::List(Box::new(ListType { of, merge }))
     }
 
-    /// What the type says of this value. A value that does not fit has the shape that it should have.
+    /// Narrows the type to a value. For a mismatched value, the declared shape is returned.
     pub(super) fn shape(&self, value: &Value) -> Shape<'_> {
         match self {
             Self::Scalar(scalar) => Shape::Scalar(*scalar),
@@ -190,14 +191,14 @@ impl Type {
 }
 
 impl Shape<'_> {
-    /// Whether two shapes of one type are the same.
+    /// True if both are of the same shape.
     pub(super) fn is_like(self, other: Shape<'_>) -> bool {
         std::mem::discriminant(&self) == std::mem::discriminant(&other)
     }
 }
 
 impl<'a> MapShape<'a> {
-    /// The type of a field; `None` if it cannot be there.
+    /// The type of a field; `None` if the field is not allowed.
     pub(super) fn field(self, name: &str) -> Option<&'a Type> {
         let Some(map) = self.declared else {
             return Some(&Type::Any);
@@ -205,19 +206,19 @@ impl<'a> MapShape<'a> {
         map.fields.get(name).map(|field| &field.of).or(map.others.as_deref())
     }
 
-    /// Whether the field is declared by its name.
+    /// True if the field is declared by name.
     pub(super) fn declares(self, name: &str) -> bool {
         self.declared.is_some_and(|map| map.fields.contains_key(name))
     }
 
-    /// Whether nothing at all is declared: its content is deduced.
+    /// True if nothing is declared, so that the content is deduced.
     pub(super) fn is_deduced(self) -> bool {
         self.declared.is_none_or(|map| map.fields.is_empty() && matches!(map.others.as_deref(), Some(Type::Any)))
     }
 }
 
 impl Type {
-    /// What a missing field of this map stands for.
+    /// The default of a field of this map.
     pub(super) fn default_of(&self, field: &str) -> Option<&Value> {
         match self {
             Self::Map(map) => map.fields.get(field)?.default.as_ref(),

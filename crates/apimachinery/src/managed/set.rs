@@ -1,30 +1,30 @@
-//! Sets of paths, and their algebra.
+//! Sets of paths, with set operations.
 //!
-//! A set is a tree with the elements of paths on its edges. A path may be a member without its parent being one, and the
-//! other way round: owning a map is not owning what is in it (structured-merge-diff `fieldpath.Set`).
+//! A set is a tree whose edges are path elements. A path may be a member without its parent, and a parent without its
+//! children: ownership of a map does not include its content (structured-merge-diff `fieldpath.Set`).
 
 use std::cmp::Ordering;
 
 use super::element::{Path, PathElement};
 
-/// A set of paths of one object. The top of the object itself is never a member: nobody owns it whole.
+/// A set of paths of one object. The empty path, which is the whole object, is never a member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldSet {
-    /// In order, each element once, none that is neither a member nor has any below it.
+    /// Sorted and unique by element; each node is a member or has children.
     nodes: Vec<Node>,
 }
 
-/// What a set says of one element at one place.
+/// A path element with its children.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Node {
     pub(super) element: PathElement,
-    /// Whether the path that ends here is in the set.
+    /// True if the path to this node is a member.
     pub(super) member: bool,
-    /// Paths that go on from here.
+    /// The paths below this node.
     pub(super) below: FieldSet,
 }
 
-/// What an element has that a set does not mention.
+/// The empty set, returned for missing elements.
 static NOTHING: FieldSet = FieldSet { nodes: Vec::new() };
 
 impl FieldSet {
@@ -33,7 +33,7 @@ impl FieldSet {
         Self { nodes: Vec::new() }
     }
 
-    /// Adds a path. Its parents do not become members by that.
+    /// Adds a path, without its parents.
     pub fn insert(&mut self, path: &[PathElement]) {
         if let [first, rest @ ..] = path {
             let mut below = Self::new();
@@ -42,12 +42,12 @@ impl FieldSet {
         }
     }
 
-    /// Adds an element, as a member or not, with all that is below it.
+    /// Adds an element and all paths below it; `member` adds the element itself.
     pub(super) fn attach(&mut self, element: PathElement, member: bool, below: Self) {
         if !member && below.is_empty() {
             return;
         }
-        // What walks over objects comes mostly in order.
+        // Elements mostly arrive in order.
         let at = match self.nodes.last() {
             Some(last) if last.element >= element => self.position(&element),
             _ => Err(self.nodes.len()),
@@ -66,7 +66,7 @@ impl FieldSet {
         }
     }
 
-    /// The set with these elements, in any order, also more than once.
+    /// Creates a set from nodes in any order, possibly with duplicates.
     pub(super) fn from_nodes(mut nodes: Vec<Node>) -> Self {
         nodes.retain(|node| node.member || !node.below.is_empty());
         nodes.sort_by(|left, right| left.element.cmp(&right.element));
@@ -76,7 +76,7 @@ impl FieldSet {
         Self::of_all(nodes.iter().collect())
     }
 
-    /// Paths in any of these sets. It takes no longer the more sets there are, only the more elements.
+    /// Union of all sets, in time proportional to the number of elements, not of sets.
     pub(super) fn union_all<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Self {
         Self::of_all(sets.into_iter().flat_map(|set| &set.nodes).collect())
     }
@@ -98,17 +98,17 @@ impl FieldSet {
         self.nodes.binary_search_by(|node| node.element.cmp(element))
     }
 
-    /// Whether it has no members.
+    /// True if the set has no members.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// The number of members.
+    /// Number of members.
     pub fn len(&self) -> usize {
         self.nodes.iter().map(|node| usize::from(node.member) + node.below.len()).sum()
     }
 
-    /// Whether the path is a member.
+    /// True if the path is a member.
     pub fn contains(&self, path: &[PathElement]) -> bool {
         match path {
             [] => false,
@@ -117,7 +117,7 @@ impl FieldSet {
         }
     }
 
-    /// Whether the path of this one element is a member.
+    /// True if the path of this single element is a member.
     pub(super) fn has(&self, element: &PathElement) -> bool {
         self.position(element).is_ok_and(|at| self.nodes[at].member)
     }
@@ -127,17 +127,17 @@ impl FieldSet {
         self.position(element).map_or(&NOTHING, |at| &self.nodes[at].below)
     }
 
-    /// What it says of each element at the top, in order.
+    /// The nodes of the first level, in order.
     pub(super) fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// The members in the order of messages: those at one level before those below them.
+    /// The members in the order of messages: each level before the levels below it.
     pub fn paths(&self) -> Vec<Path> {
         self.first_paths(usize::MAX)
     }
 
-    /// As many of the members as `limit` says, the first ones in the order of messages.
+    /// The first `limit` members in the order of messages.
     pub(super) fn first_paths(&self, limit: usize) -> Vec<Path> {
         let mut paths = Vec::new();
         self.collect_paths(&mut Vec::new(), limit, &mut paths);
@@ -160,13 +160,13 @@ impl FieldSet {
         }
     }
 
-    /// Paths in either.
+    /// Paths in either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         Self::union_all([self, other])
     }
 
-    /// Paths in either, without a copy if one is empty.
+    /// Paths in either set; avoids a copy if one is empty.
     #[must_use]
     pub(super) fn join(self, other: Self) -> Self {
         match (self.is_empty(), other.is_empty()) {
@@ -176,7 +176,7 @@ impl FieldSet {
         }
     }
 
-    /// Paths in both.
+    /// Paths in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let mut out = Self::new();
@@ -195,7 +195,7 @@ impl FieldSet {
         out
     }
 
-    /// Paths in this and not in the other. What is below a path of the other stays.
+    /// Paths in this set but not in the other. Paths below those of the other remain.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
         let mut rest = self.clone();
@@ -203,7 +203,7 @@ impl FieldSet {
         rest
     }
 
-    /// Takes away the paths of the other. What is below them stays.
+    /// Removes the paths of the other set. Paths below them remain.
     pub(super) fn remove(&mut self, other: &Self) {
         self.retain_besides(other, |node, removed| {
             node.member &= !removed.member;
@@ -211,7 +211,7 @@ impl FieldSet {
         });
     }
 
-    /// Paths in this that neither are in the other nor are below one of its paths.
+    /// Paths in this set that are neither in the other set nor below its paths.
     #[must_use]
     pub fn recursive_difference(&self, other: &Self) -> Self {
         let mut rest = self.clone();
@@ -219,7 +219,7 @@ impl FieldSet {
         rest
     }
 
-    /// Takes away the paths of the other and all below them.
+    /// Removes the paths of the other set and all paths below them.
     pub(super) fn remove_recursively(&mut self, other: &Self) {
         self.retain_besides(other, |node, removed| {
             if removed.member {
@@ -230,7 +230,7 @@ impl FieldSet {
         });
     }
 
-    /// Changes the elements that both mention, and drops those that say nothing any more.
+    /// Applies `change` to the elements in both sets, and drops nodes that become empty.
     fn retain_besides(&mut self, other: &Self, change: impl Fn(&mut Node, &Node)) {
         let mut others = other.nodes.as_slice();
         self.nodes.retain_mut(|node| {
@@ -242,7 +242,7 @@ impl FieldSet {
         });
     }
 
-    /// Paths without others below them.
+    /// Paths without other paths below them.
     #[must_use]
     pub fn leaves(&self) -> Self {
         let leaf = |node: &Node| Node {
@@ -254,8 +254,8 @@ impl FieldSet {
     }
 }
 
-/// The nodes from this element on. Those before it are passed over in ever longer steps, so that a small set is compared
-/// with a large one in the time that the small one takes.
+/// The nodes from `element` on, found by galloping search, so that comparing a small with a large set takes time
+/// proportional to the small one.
 fn from<'a>(nodes: &'a [Node], element: &PathElement) -> &'a [Node] {
     let is_before = |node: &Node| node.element < *element;
     let mut reach = 1;

@@ -1,8 +1,8 @@
-//! Tests of ownership and apply. The cases are named after those of structured-merge-diff and of
-//! `k8s.io/apimachinery/pkg/util/managedfields`, so that what is covered can be compared; they are written anew.
+//! Tests of ownership and apply. The cases have the names of those in structured-merge-diff and
+//! `k8s.io/apimachinery/pkg/util/managedfields`, so that coverage can be compared; the code is our own.
 //!
-//! `recorded.jsonl` holds random sequences of writes and what Kubernetes' own library (apimachinery 0.34,
-//! structured-merge-diff 6.3) makes of them, for objects of `schema.json`.
+//! `recorded.jsonl` contains random sequences of writes with the results of the Kubernetes libraries (apimachinery
+//! 0.34, structured-merge-diff 6.3), for objects of `schema.json`.
 
 mod apply;
 mod endpoint;
@@ -23,12 +23,12 @@ use crate::{limits::APPLIERS_MAX, time::Time};
 
 const VERSION: &str = "store.example.com/v1";
 
-/// The schema of most tests: a field of each sort.
+/// The schema of most tests, with a field of each type.
 fn schema() -> Value {
     serde_json::from_str(include_str!("tests/schema.json")).unwrap()
 }
 
-/// YAML, for short.
+/// Parses YAML.
 fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
@@ -38,12 +38,12 @@ fn thing(spec: Value) -> Value {
     json!({"apiVersion": VERSION, "kind": "Thing", "metadata": {"name": "o"}, "spec": spec})
 }
 
-/// A set of these paths of field names.
+/// A set of paths of field names.
 fn fields(paths: &[&str]) -> FieldSet {
     paths.iter().map(|path| Path::fields(path.split('.'))).collect()
 }
 
-/// An object and those who write it, one second after the other.
+/// An object and its writers; each write is one second later.
 struct Bench {
     object: Endpoint,
     status: Endpoint,
@@ -77,7 +77,7 @@ impl Bench {
         Ok(())
     }
 
-    /// What is in `new` replaces what is there, entries included if there are any.
+    /// Replaces the object by `new`, including entries if there are any.
     fn update(&mut self, manager: &str, new: Value) {
         let now = self.now();
         let entries = self.object.update(self.live.as_ref(), &new, manager, now);
@@ -114,7 +114,7 @@ impl Bench {
         live.unwrap_or_default()
     }
 
-    /// Who owns what, a line each; paths in the spec without the `.spec` at their beginning.
+    /// The owners, one line each; paths in the spec are without `.spec`.
     fn owners(&self) -> String {
         let mut text = String::new();
         for entry in self.entries() {
@@ -128,8 +128,8 @@ impl Bench {
         text
     }
 
-    /// Runs a script: on each line `apply`, `force` or `update`, who does it, and the spec. Refusals are part of the
-    /// result, before the spec and its owners at the end.
+    /// Runs a script: each line has `apply`, `force` or `update`, the manager, and the spec. Returns the errors,
+    /// followed by the final spec and its owners.
     fn run(&mut self, script: &str) -> String {
         let mut text = String::new();
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {

@@ -1,4 +1,4 @@
-//! Values with their types: what can be asked of an object once it is known to fit its schema.
+//! Values with their schema, and the operations on them.
 
 mod compare;
 mod fields;
@@ -19,36 +19,36 @@ use super::{
     value,
 };
 
-/// A value that fits a schema.
+/// A value that matches a schema.
 #[derive(Clone, Copy, Debug)]
 pub struct Typed<'a> {
     schema: &'a Schema,
     value: &'a Value,
 }
 
-/// How well a value must fit.
+/// Strictness of the schema check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// As what a client applies must: items of one list that stand for the same are a fault, as nobody could say which one
-    /// an owner means.
+    /// For applied configurations: duplicate list items are an error, because ownership of one of them would be
+    /// ambiguous.
     Exact,
-    /// As what is stored already does: such items are tolerated, and so are fields that the schema once had.
+    /// For stored objects: duplicate list items and undeclared fields are tolerated.
     Stored,
 }
 
 impl Schema {
-    /// Checks that a value can be merged: known fields, types, and lists of which each item can be named.
+    /// Checks that a value can be merged: known fields, types, and list items that can be identified.
     pub fn typed<'a>(&'a self, value: &'a Value, fit: Fit) -> Result<Typed<'a>, Misfits> {
         validate::check(&self.top, value, fit)?;
         Ok(Typed { schema: self, value })
     }
 
-    /// A value that this schema's own operations made of values that fit.
+    /// Wraps a value that was computed from checked values.
     pub(super) fn made<'a>(&'a self, value: &'a Value) -> Typed<'a> {
         Typed { schema: self, value }
     }
 
-    /// Of the set, and with each path those of its parents that are declared fields. Then removing a struct's last field
+    /// Adds to each path of the set its parents that are declared fields, so that removing the last field of a struct
     /// can remove the struct.
     pub(super) fn with_named_parents(&self, set: &FieldSet) -> FieldSet {
         fields::with_named_parents(&self.top, set)
@@ -61,49 +61,48 @@ impl Typed<'_> {
         self.value
     }
 
-    /// The paths that someone owns who applies this value: scalars, whatever is replaced as a whole, items of lists, and
-    /// entries of maps.
+    /// The paths that an applier of this value owns: scalars, atomic maps and lists, list items, and map entries.
     pub fn to_field_set(&self) -> FieldSet {
         fields::of(&self.schema.top, self.value).below
     }
 
-    /// What happens to paths when this value becomes `new`.
+    /// Compares this value with its successor `new`.
     pub fn compare(&self, new: &Typed<'_>) -> Comparison {
         compare::of(&self.schema.top, Some(self.value), Some(new.value)).below
     }
 
-    /// This value with `config` applied on top: nothing is removed, what both have is taken from `config`.
+    /// Merges `config` into this value: nothing is removed, and `config` takes precedence.
     pub fn merge(&self, config: &Typed<'_>) -> Value {
         merge::both(&self.schema.top, self.value, config.value)
     }
 
-    /// This value without these paths.
+    /// Returns the value without these paths.
     pub fn remove(&self, paths: &FieldSet) -> Value {
         remove::without(&self.schema.top, self.value, paths)
     }
 
-    /// Of this value only these paths.
+    /// Returns only these paths of the value.
     pub fn extract(&self, paths: &FieldSet) -> Value {
         remove::only(&self.schema.top, self.value, paths)
     }
 
-    /// The set as it would be if it had been recorded with today's schema: what has become atomic since is owned whole by
-    /// who owned anything in it. `None` if there is nothing to change.
+    /// Converts a set to the current schema: owners of anything in a value that has become atomic own it as a whole.
+    /// `None` if nothing changes.
     pub(super) fn reconcile(&self, set: &FieldSet) -> Option<FieldSet> {
         reconcile::with_schema(&self.schema.top, self.value, set)
     }
 }
 
-/// One way in which a value does not fit a schema.
+/// A schema mismatch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
-    /// Where: `.spec.list[name="x"]`; empty for the top.
+    /// Path: `.spec.list[name="x"]`; empty for the top.
     pub path: String,
-    /// What is wrong there.
+    /// Description.
     pub message: String,
 }
 
-/// The ways in which a value does not fit a schema.
+/// All schema mismatches of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfits(pub Vec<Misfit>);
 
@@ -128,17 +127,17 @@ impl fmt::Display for Misfits {
 
 impl std::error::Error for Misfits {}
 
-/// The fields of a map. Null is an empty one.
+/// The fields of a map; `None` for null.
 fn as_map(value: Option<&Value>) -> Option<&Map<String, Value>> {
     value.and_then(Value::as_object)
 }
 
-/// The items of a list. Null is an empty one.
+/// The items of a list; empty for null.
 fn as_list(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The element that names an item in its list; an error if nothing does.
+/// The path element that identifies a list item; an error if there is none.
 fn item_element(list: ListShape<'_>, item: &Value) -> Result<PathElement, String> {
     match list.merge {
         ListMerge::Atomic => Err("invalid indexing of non-associative list".to_owned()),

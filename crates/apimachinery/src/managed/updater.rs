@@ -1,5 +1,5 @@
-//! The algorithm: what a write makes of the ownership of fields, and what an applied configuration makes of an object
-//! (structured-merge-diff `merge.Updater`). All sets are of one version of the API.
+//! The merge algorithm: the effect of writes on ownership, and of applied configurations on objects
+//! (structured-merge-diff `merge.Updater`). All sets have the same API version.
 
 use serde_json::Value;
 
@@ -11,28 +11,28 @@ use super::{
     typed::{Comparison, Typed},
 };
 
-/// What happens to fields that an applier wants to change and others own.
+/// Handling of fields that an applier changes and others own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnConflict {
-    /// Nothing: the apply is refused.
+    /// Reject the apply.
     Refuse,
-    /// They change, and the applier is their only owner (`force=true`).
+    /// Change them, and make the applier their only owner (`force=true`).
     TakeOver,
 }
 
-/// The algorithm for the objects of one schema, written through one endpoint.
+/// The algorithm for the objects of one schema and one endpoint.
 #[derive(Clone, Copy)]
 pub(super) struct Updater<'a> {
     pub(super) schema: &'a Schema,
-    /// What the endpoint does not write: whatever a request says of these paths, it does not own them.
+    /// Paths that the endpoint does not write; a request never owns them.
     pub(super) reset: &'a FieldSet,
-    /// Whether what nobody owns stays where an applier gives up what lies around it.
+    /// Keep unowned children when an applier stops applying their parent.
     pub(super) keeps_unowned: bool,
 }
 
 impl Updater<'_> {
-    /// Takes note of a write that makes `new` of `live`: everyone loses what it changed or removed. What whoever wrote it
-    /// gains is returned.
+    /// Records a write that changes `live` to `new`: all managers lose the changed and removed paths. Returns the paths
+    /// that the writer gains.
     pub(super) fn update(&self, live: &Typed<'_>, new: &Typed<'_>, managers: &mut Managers) -> FieldSet {
         let Comparison { removed, modified, added } = live.compare(new).without(self.reset);
         let changed = modified.join(added);
@@ -40,7 +40,7 @@ impl Updater<'_> {
         changed
     }
 
-    /// What `live` becomes when `manager` applies `config`, and who owns what then. After a refusal `managers` is of no use.
+    /// Applies `config` to `live` as `manager`, and updates `managers`. After an error, `managers` must be discarded.
     pub(super) fn apply(
         &self,
         live: &Typed<'_>,
@@ -70,8 +70,8 @@ impl Updater<'_> {
         Ok(new)
     }
 
-    /// Without what the applier owned before and does not own now, unless others own it, or it is in something that goes
-    /// and was never the applier's.
+    /// Removes what the applier owned before but not now, except paths that others own, and paths that only disappear
+    /// because their parent is removed and that the applier never owned.
     fn prune(&self, merged: Value, last: &FieldSet, managers: &Managers) -> Value {
         let named = |set: &FieldSet| self.schema.with_named_parents(set);
         let paths = |value: &Value| named(&self.schema.made(value).to_field_set());
@@ -79,23 +79,24 @@ impl Updater<'_> {
         let (last, merged_paths) = (named(owned), paths(&merged));
         let merged = self.schema.made(&merged);
         let pruned = merged.remove(&last);
-        // Back comes what anyone owns, the applier's new configuration included ...
+        // Restore paths that any manager owns, including those of the new configuration ...
         let kept = paths(&pruned).union(&named(&managers.all_owned()));
         let pruned = merged.remove(&merged_paths.difference(&kept));
-        // ... and what was never the applier's to remove.
+        // ... and paths that the applier never owned.
         let gone = merged_paths.difference(&paths(&pruned)).intersection(&last);
         if !self.keeps_unowned {
             return merged.remove(&gone);
         }
-        // A struct or a list that is only on the way to what goes stays for what nobody owns in it. (In Kubernetes it
-        // goes; but there everything in a status is somebody's. What the service writes by itself is nobody's here.)
+        // Parents that would be removed only because of their children stay if they contain unowned fields. (Kubernetes
+        // removes them; but there every field of a status has an owner. Here fields that the service writes itself have
+        // none.)
         let unowned = merged.to_field_set().difference(&gone);
         let on_the_way = named(&unowned).difference(owned);
         merged.remove(&gone.difference(&on_the_way))
     }
 }
 
-/// What others own of what changed.
+/// The changed paths that other managers own.
 fn contested(managers: &Managers, applier: &Manager, changed: &FieldSet) -> Contested {
     let mut contested = Contested::default();
     for (manager, owned) in managers.0.iter().filter(|(manager, _)| *manager != applier) {
@@ -104,7 +105,7 @@ fn contested(managers: &Managers, applier: &Manager, changed: &FieldSet) -> Cont
     contested
 }
 
-/// Takes what changed, and what is gone, from everyone but the applier.
+/// Removes changed and removed paths from the sets of all managers except the applier.
 fn settle(managers: &mut Managers, applier: Option<&Manager>, removed: &FieldSet, changed: &FieldSet) {
     for (_, owned) in managers.0.iter_mut().filter(|(manager, _)| Some(*manager) != applier) {
         owned.set.remove(changed);

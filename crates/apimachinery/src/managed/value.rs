@@ -1,12 +1,12 @@
-//! JSON values as parts of paths: their order, and their two texts. Both are visible on the wire (in the keys of
-//! `fieldsV1` and in messages of conflicts), so they follow Go's, which Kubernetes writes.
+//! Order and text of JSON values in paths. Both are visible in API responses (keys of `fieldsV1`, conflict messages),
+//! so they follow the Go implementation of Kubernetes.
 
 use std::{cmp::Ordering, fmt::Write, ops::Range};
 
 use serde_json::{Number, Value};
 
-/// A total order over all values: numbers, strings, booleans, lists, maps, null; numbers by what they mean, so that
-/// `1` and `1.0` are the same.
+/// Total order over all values: numbers, strings, booleans, lists, maps, null. Numbers are compared by value, so `1`
+/// equals `1.0`.
 pub(super) fn compare(left: &Value, right: &Value) -> Ordering {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => compare_numbers(left, right),
@@ -25,7 +25,7 @@ pub(super) fn compare(left: &Value, right: &Value) -> Ordering {
     }
 }
 
-/// Whether two values mean the same.
+/// True if two values are equal in this order.
 pub(super) fn equal(left: &Value, right: &Value) -> bool {
     compare(left, right).is_eq()
 }
@@ -50,8 +50,8 @@ fn compare_numbers(left: &Number, right: &Number) -> Ordering {
     }
 }
 
-/// Where Go rounds the integer to a float: that would make an order that contradicts itself. A float that is too large to
-/// have a fraction is the integer as which it is written, so that it is still the same when it has been read again.
+/// Compares an integer with a float. Go rounds the integer to a float, but that order is not transitive. A float too
+/// large to have a fraction is compared as the integer that it is written as, so that it stays equal after decoding.
 fn compare_mixed(left: i128, right: f64) -> Ordering {
     if FLOATS_WITHOUT_FRACTION.contains(&right.abs())
         && let Ok(right) = right.to_string().parse::<i128>()
@@ -61,7 +61,7 @@ fn compare_mixed(left: i128, right: f64) -> Ordering {
     (left as f64).partial_cmp(&right).unwrap_or(Ordering::Equal)
 }
 
-/// From the first float whose neighbours are integers, to where integers of 64 bits have long ended.
+/// From the first float whose neighbors are integers, to far beyond the range of 64-bit integers.
 const FLOATS_WITHOUT_FRACTION: Range<f64> = 9_007_199_254_740_992.0..1e21;
 
 fn integer(number: &Number) -> Option<i128> {
@@ -72,7 +72,7 @@ fn float(number: &Number) -> f64 {
     number.as_f64().unwrap_or_default()
 }
 
-/// Writes a value as Go's `encoding/json` does: compact, `<`, `>` and `&` escaped, keys in order.
+/// Encodes a value as Go's `encoding/json` does: compact, with `<`, `>` and `&` escaped, keys in order.
 pub(super) fn write_json(value: &Value, out: &mut String) {
     match value {
         Value::Null => out.push_str("null"),
@@ -103,14 +103,14 @@ pub(super) fn write_json(value: &Value, out: &mut String) {
     }
 }
 
-/// Writes a comma before every entry but the first.
+/// Writes a comma before every entry except the first.
 pub(super) fn separate(index: usize, out: &mut String) {
     if index > 0 {
         out.push(',');
     }
 }
 
-/// Whether the characters that mean something in HTML are escaped.
+/// Escaping of characters that are special in HTML.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Html {
     Escaped,
@@ -139,9 +139,9 @@ fn escape(character: char, out: &mut String) {
     let _infallible = write!(out, "\\u{:04x}", u32::from(character));
 }
 
-/// The sizes of numbers that are written without an exponent in JSON.
+/// Range of magnitudes written without an exponent in JSON.
 const PLAIN_IN_JSON: Range<f64> = 1e-6..1e21;
-/// And for people, as by Go's `%v`.
+/// The same for messages, as Go's `%v`.
 const PLAIN_IN_TEXT: Range<f64> = 1e-4..1e6;
 
 fn write_float(number: f64, plain: &Range<f64>, out: &mut String) {
@@ -158,7 +158,7 @@ fn write_float(number: f64, plain: &Range<f64>, out: &mut String) {
     };
 }
 
-/// A value in a path that people read: strings quoted, maps as `key=value`.
+/// Formats a value for a path in messages: strings quoted, maps as `key=value`.
 pub(super) fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -182,7 +182,7 @@ fn describe_number(number: &Number) -> String {
     text
 }
 
-/// A string as Go's `%q` writes it.
+/// Formats a string as Go's `%q`.
 pub(super) fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');

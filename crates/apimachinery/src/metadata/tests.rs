@@ -1,4 +1,4 @@
-//! Tables for the rules of metadata.
+//! Tests of metadata validation.
 
 use expect_test::expect;
 use serde_json::json;
@@ -147,7 +147,7 @@ fn repeated_owners_are_dropped() {
     assert_eq!((meta.owner_references.len(), drop_repeated_owners(&mut meta)), (2, Vec::new()));
 }
 
-/// The words are Kubernetes' own, letter by letter: people search for them.
+/// The messages must equal those of Kubernetes, because users search for them.
 #[test]
 fn the_words_are_those_of_kubernetes() {
     let long = "a".repeat(254);

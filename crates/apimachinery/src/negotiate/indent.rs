@@ -1,12 +1,12 @@
-//! JSON for people: one field a line.
+//! Indents JSON.
 
 use super::layout_bytes_max;
 
-/// After how many bytes it is looked whether the layout has become too long.
+/// The size of the output is checked after each such piece of input.
 const CHECKED_BYTES: usize = 4 * 1024;
 
-/// The same JSON, laid out anew with two spaces a level. Numbers, texts and the order of fields stay as they are written.
-/// `None`: it nests so deep that it would be far longer.
+/// Indents JSON with two spaces per level. Numbers, texts and the order of fields stay as they are. Returns `None` if
+/// deep nesting makes the result too large.
 pub fn indent(json: &[u8]) -> Option<Vec<u8>> {
     let bytes_max = layout_bytes_max(json.len());
     let mut out = Vec::with_capacity(json.len() * 2);
@@ -20,12 +20,12 @@ pub fn indent(json: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Lays out JSON that comes in pieces.
+/// Indents JSON that arrives in pieces.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Indenter {
     depth: usize,
     text: Text,
-    /// Whether a bracket was opened and nothing has followed: its line breaks unless it is closed at once.
+    /// True after an opening bracket: a line break follows unless the bracket is closed at once.
     is_open: bool,
 }
 
@@ -69,13 +69,13 @@ impl Indenter {
     }
 }
 
-/// Whether a byte is part of a text, where it means nothing but itself.
+/// Position of a byte relative to JSON strings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Text {
     #[default]
     Outside,
     Inside,
-    /// Behind a backslash.
+    /// After a backslash.
     Escaped,
 }
 

@@ -1,4 +1,4 @@
-//! Accept headers as real clients send them.
+//! Tests with `Accept` headers of real clients.
 
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -22,7 +22,7 @@ fn version(v1beta1: bool) -> &'static str {
     if v1beta1 { "v1beta1" } else { "v1" }
 }
 
-/// The answers for an object, a list and a watch, in this order; one if they are all the same.
+/// Compares the results for an object, a list and a watch, in this order; one result if all are equal.
 fn check(accept: &str, expected: &Expect) {
     let answers = [Shape::Object, Shape::List, Shape::Watch].map(|shape| answer(Some(accept), shape, ""));
     let mut answers = answers.to_vec();
@@ -113,7 +113,7 @@ fn rows_say_of_their_objects_what_the_query_wants() {
             r#"400 Unable to convert to Table as requested: includeObject: Invalid value: "object": must be 'Metadata', 'Object', 'None', or empty"#
         ]],
     );
-    // Only a table has rows.
+    // `includeObject` applies to tables only.
     assert_eq!(answer(None, Shape::List, "includeObject=x"), "json");
 }
 
@@ -201,7 +201,7 @@ fn gzip_is_for_those_who_want_it() {
     for header in unwanted {
         assert!(!accepts_gzip(Some(header)), "{header}");
     }
-    assert!(!accepts_gzip(None), "Go's clients always say it; who says nothing may not know it");
+    assert!(!accepts_gzip(None), "Go clients always send the header; others may not support gzip");
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn people_get_indented_json() {
     for agent in ["curl/8.5.0", "Wget/1.21", "Mozilla/5.0 (X11; Linux x86_64)"] {
         assert!(is("", Some(agent)) && !is("pretty=false", Some(agent)) && !is("pretty=0", Some(agent)), "{agent}");
     }
-    assert!(is("pretty", Some("curl/8.5.0")) && is("pretty=", Some("curl/8.5.0")), "nothing is neither yes nor no");
+    assert!(is("pretty", Some("curl/8.5.0")) && is("pretty=", Some("curl/8.5.0")), "an empty value has no effect");
     for agent in [None, Some("kubectl/v1.33.1 (linux/amd64)"), Some("libcurl")] {
         assert!(is("pretty=true", agent) && is("a=b&pretty=1", agent), "{agent:?}");
         assert!(!is("", agent) && !is("pretty", agent) && !is("pretty=maybe", agent), "{agent:?}");
@@ -228,7 +228,7 @@ fn deep_nesting_is_not_indented() {
     assert_eq!(indent(long.as_bytes()), None);
     let yaml = |json: &str| to_yaml(&serde_json::from_str(json).unwrap()).unwrap();
     assert!(yaml(&short).starts_with("- "), "{:.20}", yaml(&short));
-    assert_eq!(yaml(&long), long, "JSON is YAML, too");
+    assert_eq!(yaml(&long), long, "JSON is valid YAML");
     let flat = format!("[{}]", vec!["\"some text\""; 100_000].join(","));
     assert!(indent(flat.as_bytes()).is_some());
 }
@@ -299,7 +299,7 @@ proptest! {
     fn indented_json_is_laid_out_as_everywhere(value in json_value()) {
         let indented = String::from_utf8(indent(value.to_string().as_bytes()).unwrap()).unwrap();
         prop_assert_eq!(&indented, &serde_json::to_string_pretty(&value).unwrap());
-        prop_assert_eq!(indent(indented.as_bytes()).unwrap(), indented.as_bytes(), "once is enough");
+        prop_assert_eq!(indent(indented.as_bytes()).unwrap(), indented.as_bytes(), "indenting is idempotent");
     }
 
     #[test]

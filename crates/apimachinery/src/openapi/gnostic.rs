@@ -1,12 +1,13 @@
-//! The document of v2 as protobuf: `openapi.v2.Document` of gnostic, which is all that kubectl 1.27 and 1.28 ask for.
+//! Encodes the v2 document in protobuf: `openapi.v2.Document` of gnostic, the only format that kubectl 1.27 and 1.28
+//! request.
 //!
-//! Only what our documents say has a message or a field here; the numbers are those of gnostic's `OpenAPIv2.proto`. A zero
-//! and nothing are the same in protobuf, there as here.
+//! Only messages and fields that occur in our documents are defined here; the field numbers are those of gnostic's
+//! `OpenAPIv2.proto`. As usual in protobuf, zero values are omitted.
 
 use prost::{Message, Oneof};
 use serde_json::Value;
 
-/// A document of v2 in its protobuf form.
+/// Encodes a v2 document in protobuf.
 pub fn encode(document: &Value) -> Vec<u8> {
     Document::from(document).encode_to_vec()
 }
@@ -189,7 +190,7 @@ struct SchemaItem {
     schema: Option<Schema>,
 }
 
-/// `Definitions` and `Properties`, which are alike.
+/// `Definitions` and `Properties`, which have the same structure.
 #[derive(Clone, PartialEq, Message)]
 struct NamedSchemas {
     #[prost(message, repeated, tag = "1")]
@@ -205,7 +206,7 @@ struct NamedSchema {
 }
 
 #[derive(Clone, PartialEq, Message)]
-#[expect(clippy::struct_excessive_bools, reason = "the fields are gnostic's")]
+#[expect(clippy::struct_excessive_bools, reason = "gnostic defines the fields")]
 struct Schema {
     #[prost(string, tag = "1")]
     reference: String,
@@ -301,7 +302,7 @@ struct NamedAny {
     value: Option<Any>,
 }
 
-/// Any value, as YAML; JSON is YAML.
+/// Any value as YAML. JSON is valid YAML.
 #[derive(Clone, PartialEq, Message)]
 struct Any {
     #[prost(string, tag = "2")]

@@ -1,18 +1,17 @@
-//! The types of `meta/v1` that the kinds and their operations refer to, under the names that
-//! Kubernetes gave them. None carries a group-version-kind: they are not ours, and kube-apiserver
-//! would take a second one for a conflict.
+//! Types of `meta/v1` to which kinds and operations refer, under their names in Kubernetes. None has a
+//! group-version-kind, because kube-apiserver would report a conflict with its own.
 
 use serde_json::{Map, Value, json};
 
 use super::{described, reference, type_meta};
 use crate::schema::object_meta_schema;
 
-/// The name of the component for a type of `meta/v1`.
+/// Component name of a type of `meta/v1`.
 pub(super) fn name(kind: &str) -> String {
     format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}")
 }
 
-/// All of them, by name.
+/// All schemas by component name.
 pub(super) fn schemas() -> Map<String, Value> {
     let mut all = Map::new();
     all.extend(answers());
@@ -25,39 +24,39 @@ fn component(kind: &str, schema: Value) -> (String, Value) {
     (name(kind), schema)
 }
 
-/// What the server answers beside objects.
+/// Types of responses.
 fn answers() -> Vec<(String, Value)> {
     let list_meta = object(
         "ListMeta is the metadata of a list.",
         json!({
-            "continue": text("Set when there is more: hand it back as the query parameter `continue`. Its content means nothing to clients."),
-            "remainingItemCount": int64("How many objects come after those in this list, where that is known."),
-            "resourceVersion": text("The revision of the state that this list shows. Watch from it to see what changes after."),
-            "selfLink": text("No longer set."),
+            "continue": text("Set if there are more objects: pass it as query parameter `continue` to get the next page. Opaque to clients."),
+            "remainingItemCount": int64("Number of objects after those in this page, if known."),
+            "resourceVersion": text("Revision of the state in this list. A watch from this version receives all later changes."),
+            "selfLink": text("Deprecated; never set."),
         }),
     );
     let cause = object(
-        "StatusCause is one cause of a failure.",
+        "StatusCause is one cause of an error.",
         json!({
-            "field": text("The path of the field at fault, such as `spec.ranges[0].start`."),
-            "message": text("What is wrong, for people."),
-            "reason": text("What kind of fault it is, for programs."),
+            "field": text("Path of the field, such as `spec.ranges[0].start`."),
+            "message": text("Human-readable description."),
+            "reason": text("Machine-readable type of the error."),
         }),
     );
     let details = object(
-        "StatusDetails says what a Status is about.",
+        "StatusDetails names the object and the causes of a Status.",
         json!({
             "causes": {
-                "description": "What led to the failure, one by one.",
+                "description": "Causes of the error.",
                 "type": "array",
                 "items": reference(&name("StatusCause")),
                 "x-kubernetes-list-type": "atomic",
             },
-            "group": text("The API group."),
-            "kind": text("The resource or the kind."),
-            "name": text("The name of the object."),
-            "retryAfterSeconds": int32("The same request may succeed after this many seconds."),
-            "uid": text("The uid of the object."),
+            "group": text("API group of the object."),
+            "kind": text("Resource or kind of the object."),
+            "name": text("Name of the object."),
+            "retryAfterSeconds": int32("Seconds after which the client may retry the request."),
+            "uid": text("Uid of the object."),
         }),
     );
     vec![
@@ -71,13 +70,13 @@ fn answers() -> Vec<(String, Value)> {
 
 fn status() -> Value {
     let mut schema = object(
-        "Status is the answer where there is no object to answer with.",
+        "Status is the response to a request that returns no object.",
         json!({
-            "code": int32("The HTTP status code; absent in a success."),
-            "details": described("What it is about.", &name("StatusDetails")),
-            "message": text("What happened, for people."),
-            "metadata": described("Empty, or where to continue a list.", &name("ListMeta")),
-            "reason": text("Why it failed, for programs."),
+            "code": int32("HTTP status code; absent for success."),
+            "details": described("Object and causes.", &name("StatusDetails")),
+            "message": text("Human-readable description."),
+            "metadata": described("Empty, or a continue token of a list.", &name("ListMeta")),
+            "reason": text("Machine-readable reason of an error."),
             "status": text("`Success` or `Failure`."),
         }),
     );
@@ -86,29 +85,29 @@ fn status() -> Value {
 }
 
 fn watch_event() -> Value {
-    let object_text = "The object: its new state; for DELETED its last one; for ERROR a Status.";
+    let object_text = "The new state of the object; its last state for DELETED; a Status for ERROR.";
     let mut schema = object(
         "WatchEvent is one event of a watch.",
         json!({
             "object": {"description": object_text, "type": "object"},
-            "type": text("ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."),
+            "type": text("Type of the event: ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."),
         }),
     );
     schema["required"] = json!(["type", "object"]);
     schema
 }
 
-/// What clients send beside objects.
+/// Types of requests.
 fn options() -> Vec<(String, Value)> {
     let preconditions = object(
-        "Preconditions must hold, or nothing is deleted.",
+        "Preconditions of a deletion. If they are not met, nothing is deleted.",
         json!({
-            "resourceVersion": text("The object's revision must be this one."),
-            "uid": text("The object's uid must be this one."),
+            "resourceVersion": text("Required resourceVersion of the object."),
+            "uid": text("Required uid of the object."),
         }),
     );
     let patch = json!({
-        "description": "Patch says how to change an object, in the format that the Content-Type names.",
+        "description": "Patch is a change of an object, in the format of the Content-Type.",
         "type": "object",
     });
     vec![
@@ -120,38 +119,38 @@ fn options() -> Vec<(String, Value)> {
 
 fn delete_options() -> Value {
     let mut schema = object(
-        "DeleteOptions says how to delete.",
+        "DeleteOptions are the options of a deletion.",
         json!({
             "dryRun": {
-                "description": "With `All` everything is checked and nothing is persisted.",
+                "description": "With `All`, the request is validated but nothing is persisted.",
                 "type": "array",
                 "items": {"type": "string"},
                 "x-kubernetes-list-type": "atomic",
             },
-            "gracePeriodSeconds": int64("Accepted, and without effect: no kind here is deleted gracefully."),
+            "gracePeriodSeconds": int64("Accepted without effect: no kind has a grace period."),
             "orphanDependents": {
-                "description": "Deprecated: use propagationPolicy. Whether objects that this one owns stay.",
+                "description": "Deprecated: use propagationPolicy. If true, dependents are kept.",
                 "type": "boolean",
             },
-            "preconditions": described("What must hold for the deletion to go ahead.", &name("Preconditions")),
-            "propagationPolicy": text("What happens to objects that this one owns: `Orphan`, `Background` or `Foreground`."),
+            "preconditions": described("Preconditions of the deletion.", &name("Preconditions")),
+            "propagationPolicy": text("Treatment of dependents: `Orphan`, `Background` or `Foreground`."),
         }),
     );
     add_properties(&mut schema, type_meta());
     schema
 }
 
-/// `ObjectMeta` and what it consists of.
+/// `ObjectMeta` and the types of its fields.
 fn object_metadata() -> Vec<(String, Value)> {
     let mut owner = object(
-        "OwnerReference names an object that owns this one.",
+        "OwnerReference refers to an owner of the object.",
         json!({
             "apiVersion": text("Group and version of the owner."),
             "blockOwnerDeletion": {
-                "description": "Whether a deletion of the owner in the foreground waits for this object.",
+                "description": "If true, foreground deletion of the owner waits until this object is deleted.",
                 "type": "boolean",
             },
-            "controller": {"description": "Whether the owner is the managing controller.", "type": "boolean"},
+            "controller": {"description": "True if the owner is the managing controller.", "type": "boolean"},
             "kind": text("Kind of the owner."),
             "name": text("Name of the owner."),
             "uid": text("Uid of the owner."),
@@ -160,15 +159,15 @@ fn object_metadata() -> Vec<(String, Value)> {
     owner["required"] = json!(["apiVersion", "kind", "name", "uid"]);
     owner["x-kubernetes-map-type"] = json!("atomic");
     let managed = object(
-        "ManagedFieldsEntry says which fields one manager has set.",
+        "ManagedFieldsEntry is the set of fields that one manager owns.",
         json!({
-            "apiVersion": text("Group and version in which the fields are named."),
-            "fieldsType": text("The format of fieldsV1: `FieldsV1`."),
-            "fieldsV1": described("The fields.", &name("FieldsV1")),
-            "manager": text("Who set them."),
-            "operation": text("How: `Apply` or `Update`."),
-            "subresource": text("Through which subresource; empty for the main one."),
-            "time": described("When they were last changed.", &name("Time")),
+            "apiVersion": text("Group and version in which the fields were set."),
+            "fieldsType": text("Format of fieldsV1; always `FieldsV1`."),
+            "fieldsV1": described("Set of fields.", &name("FieldsV1")),
+            "manager": text("Name of the manager."),
+            "operation": text("Type of the operation: `Apply` or `Update`."),
+            "subresource": text("Subresource through which the fields were set; empty for the main resource."),
+            "time": described("Time at which the set last changed.", &name("Time")),
         }),
     );
     let fields = json!({
@@ -190,8 +189,7 @@ fn object_metadata() -> Vec<(String, Value)> {
     ]
 }
 
-/// The schema by which metadata is checked, with references in place of what has a component of its
-/// own.
+/// The schema of metadata, with references to the types that have their own component.
 fn object_meta() -> Value {
     let mut schema = object_meta_schema();
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);

@@ -1,4 +1,4 @@
-//! The operations on a kind: one per verb that it offers.
+//! Operations of a kind, one per supported verb.
 
 use serde_json::{Map, Value, json};
 
@@ -8,10 +8,10 @@ use crate::{
     patch::{PATCH_TYPES, STRATEGIC},
 };
 
-/// The media types of objects.
+/// Media types of objects.
 const OBJECT_TYPES: [&str; 2] = ["application/json", "application/yaml"];
 
-/// The paths of a kind, each with its operations.
+/// Paths of a kind with their operations.
 pub(super) fn of(resource: &Resource) -> Vec<(String, Value)> {
     let has_status = resource.subresources.contains(&Subresource::Status);
     [Place::Collection, Place::AllNamespaces, Place::Object, Place::Status]
@@ -23,7 +23,7 @@ pub(super) fn of(resource: &Resource) -> Vec<(String, Value)> {
         .collect()
 }
 
-/// On what an operation is.
+/// Target of an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Collection,
@@ -32,7 +32,7 @@ enum Place {
     Status,
 }
 
-/// One operation, as far as it is the same for all kinds.
+/// An operation, as far as it is the same for all kinds.
 #[derive(Clone, Copy)]
 struct Operation {
     place: Place,
@@ -60,7 +60,7 @@ impl Place {
         self.offers(resource).next().is_some()
     }
 
-    /// The operations that the kind offers here; whoever has a status offers those of it.
+    /// The operations of the kind on this path. If the kind has a status, all verbs of the status are included.
     fn path_item(self, resource: &Resource) -> Value {
         let mut item = Map::new();
         for verb in self.offers(resource) {
@@ -71,7 +71,7 @@ impl Place {
         Value::Object(item)
     }
 
-    /// What can be done here.
+    /// All verbs that are possible on this path.
     fn verbs(self) -> &'static [Verb] {
         match self {
             Self::Collection => &[Verb::List, Verb::Create, Verb::DeleteCollection],
@@ -81,7 +81,7 @@ impl Place {
         }
     }
 
-    /// What its path leaves open.
+    /// The path parameters.
     fn path_parameters(self, resource: &Resource) -> Vec<Value> {
         let name = matches!(self, Self::Object | Self::Status).then_some("name");
         let namespaced = resource.namespaced && self != Self::AllNamespaces;
@@ -109,7 +109,7 @@ impl Operation {
         }
     }
 
-    /// What it does, in the word with which its id begins.
+    /// Word for the operation at the beginning of its id.
     fn word(self) -> &'static str {
         match self.verb {
             Verb::Get => "read",
@@ -150,7 +150,7 @@ impl Operation {
         value
     }
 
-    /// Unique, and in Kubernetes' style: `readAppsV1NamespacedDeploymentStatus`.
+    /// Operation id in Kubernetes' style, such as `readAppsV1NamespacedDeploymentStatus`; unique in the document.
     fn id(self, resource: &Resource) -> String {
         let namespaced = if resource.namespaced && self.place != Place::AllNamespaces { "Namespaced" } else { "" };
         let collection = if self.verb == Verb::DeleteCollection { "Collection" } else { "" };
@@ -168,11 +168,11 @@ impl Operation {
             Verb::List | Verb::Watch => [selecting(), listing(), watching()].concat(),
             Verb::DeleteCollection => [selecting(), listing(), deleting()].concat(),
             Verb::Get => {
-                vec![query("resourceVersion", "string", "Read a state that has reached this version; 0: any at all.")]
+                vec![query("resourceVersion", "string", "Read a state of at least this version; 0: any state.")]
             }
             Verb::Create | Verb::Update => writing(),
             Verb::Patch => {
-                let force = "Take fields over from their managers. Only for an apply patch.";
+                let force = "Take over fields owned by other managers. Only for an apply patch.";
                 [writing(), vec![query("force", "boolean", force)]].concat()
             }
             Verb::Delete => deleting(),
@@ -213,7 +213,7 @@ impl Operation {
         });
         let more = match self.verb {
             Verb::Create => Some(("201", "Created", object)),
-            // The object stays until its finalizers are gone.
+            // The object remains until its finalizers are removed.
             Verb::Delete => Some(("202", "Accepted", meta::name("Status"))),
             _ => None,
         };
@@ -232,8 +232,8 @@ fn content(types: &[&str], component: &str) -> Value {
 
 fn path_parameter(name: &str) -> Value {
     let description = match name {
-        "name" => "The name of the object.",
-        _ => "The namespace of the object.",
+        "name" => "Name of the object.",
+        _ => "Namespace of the object.",
     };
     json!({"name": name, "in": "path", "required": true, "description": description, "schema": {"type": "string"}})
 }
@@ -243,10 +243,10 @@ fn query(name: &str, value_type: &str, description: &str) -> Value {
 }
 
 fn dry_run() -> Value {
-    query("dryRun", "string", "With `All` everything is checked and nothing is persisted.")
+    query("dryRun", "string", "With `All`, the request is validated but nothing is persisted.")
 }
 
-/// What chooses among the objects of a collection.
+/// Parameters that select objects of a collection.
 fn selecting() -> Vec<Value> {
     vec![
         query("fieldSelector", "string", "Only objects with these fields, such as `metadata.name=x`."),
@@ -256,10 +256,10 @@ fn selecting() -> Vec<Value> {
 
 fn listing() -> Vec<Value> {
     vec![
-        query("continue", "string", "Where the last page of the list said to continue."),
-        query("limit", "integer", "At most this many objects in one page."),
-        query("resourceVersion", "string", "Which state to list, or from where on to watch."),
-        query("resourceVersionMatch", "string", "How to take resourceVersion: `Exact` or `NotOlderThan`."),
+        query("continue", "string", "Value of `continue` from the previous page of the list."),
+        query("limit", "integer", "Maximum number of objects in one page."),
+        query("resourceVersion", "string", "State to list, or version after which to watch."),
+        query("resourceVersionMatch", "string", "Meaning of resourceVersion: `Exact` or `NotOlderThan`."),
         query("timeoutSeconds", "integer", "End the request after this many seconds."),
     ]
 }
@@ -267,38 +267,38 @@ fn listing() -> Vec<Value> {
 fn watching() -> Vec<Value> {
     vec![
         query("allowWatchBookmarks", "boolean", "Send events of type BOOKMARK."),
-        query("sendInitialEvents", "boolean", "Begin the watch with the objects that there are."),
+        query("sendInitialEvents", "boolean", "Begin the watch with the current objects as ADDED events."),
         query("watch", "boolean", "Watch for changes instead of listing."),
     ]
 }
 
 fn writing() -> Vec<Value> {
-    let validation = "What to do about unknown and repeated fields: `Ignore`, `Warn` (the default) or `Strict`.";
+    let validation = "Treatment of unknown and repeated fields: `Ignore`, `Warn` (the default) or `Strict`.";
     vec![
         dry_run(),
-        query("fieldManager", "string", "Who makes the change; at most 128 printable characters."),
+        query("fieldManager", "string", "Name of the field manager; at most 128 printable characters."),
         query("fieldValidation", "string", validation),
     ]
 }
 
 fn deleting() -> Vec<Value> {
-    let policy = "What happens to objects that the deleted one owns: `Orphan`, `Background` or `Foreground`.";
+    let policy = "Treatment of dependents: `Orphan`, `Background` or `Foreground`.";
     vec![
         dry_run(),
-        query("gracePeriodSeconds", "integer", "Accepted, and without effect."),
+        query("gracePeriodSeconds", "integer", "Accepted without effect."),
         query("orphanDependents", "boolean", "Deprecated: use propagationPolicy."),
         query("propagationPolicy", "string", policy),
     ]
 }
 
-/// `ipamExampleCom_v1`.
+/// Tag of the kind's group and version, such as `ipamExampleCom_v1`.
 fn tag(resource: &Resource) -> String {
     let group = camel(resource.group);
     let (first, rest) = group.split_at_checked(1).unwrap_or((&group, ""));
     format!("{}{rest}_{}", first.to_ascii_lowercase(), resource.version)
 }
 
-/// `ipam.example.com` as `IpamExampleCom`, the core group as `Core`.
+/// Converts `ipam.example.com` to `IpamExampleCom`, and the core group to `Core`.
 fn camel(text: &str) -> String {
     let text = if text.is_empty() { "core" } else { text };
     let mut out = String::with_capacity(text.len());

@@ -1,4 +1,4 @@
-//! The OpenAPI document: complete, closed and clean.
+//! Tests of the OpenAPI v3 document.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ fn document() -> Value {
     v3(&fixture::registry(), "store.example.com", "v1alpha1")
 }
 
-/// All values inside, each with the key under which it stands.
+/// Visits all values with their keys.
 fn walk<'a>(value: &'a Value, visit: &mut impl FnMut(&'a str, &'a Value)) {
     match value {
         Value::Object(map) => {
@@ -23,7 +23,7 @@ fn walk<'a>(value: &'a Value, visit: &mut impl FnMut(&'a str, &'a Value)) {
     }
 }
 
-/// All operations, each with its path and method.
+/// All operations with path and method.
 fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     let paths = document["paths"].as_object().unwrap();
     paths
@@ -41,7 +41,7 @@ fn every_reference_resolves_and_every_component_is_used() {
     walk(&document, &mut |key, value| {
         if key == "$ref" {
             let pointer = value.as_str().unwrap().strip_prefix('#').unwrap();
-            assert!(document.pointer(pointer).is_some(), "{pointer} leads nowhere");
+            assert!(document.pointer(pointer).is_some(), "{pointer} does not resolve");
             used.insert(pointer.rsplit('/').next().unwrap().to_owned());
         }
     });
@@ -54,7 +54,7 @@ fn a_reference_stands_alone() {
     let document = document();
     walk(&document, &mut |_, value| {
         if let Some(map) = value.as_object().filter(|map| map.contains_key("$ref")) {
-            assert_eq!(map.len(), 1, "{value}: what stands beside a reference is not read");
+            assert_eq!(map.len(), 1, "{value}: keywords beside a reference are ignored");
         }
     });
 }

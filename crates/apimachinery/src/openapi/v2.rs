@@ -1,12 +1,12 @@
-//! The same documents in `OpenAPI` v2, which is Swagger 2.0: what kube-apiserver merges into its own, what kubectl up to 1.28
-//! validates with, what Terraform reads.
+//! Converts the documents to `OpenAPI` v2 (Swagger 2.0), which kube-apiserver aggregates, kubectl up to 1.28 uses for
+//! validation, and Terraform reads.
 //!
-//! It is made from the documents of v3, so the two never differ in what they say. Swagger knows fewer words: what it has no
-//! word for is left out, because one word too many makes the merged document of a whole cluster unreadable.
+//! The v3 documents are the only source. Swagger has fewer keywords; unsupported ones are dropped, because one of them
+//! would make the merged document of the cluster unreadable.
 
 use serde_json::{Map, Value, json};
 
-/// The words that a schema may have, beside those that begin with `x-`.
+/// Keywords of a Swagger schema, except those with prefix `x-`.
 const SCHEMA_WORDS: [&str; 29] = [
     "additionalProperties",
     "allOf",
@@ -38,12 +38,12 @@ const SCHEMA_WORDS: [&str; 29] = [
     "uniqueItems",
     "xml",
 ];
-/// Where v3 keeps schemas, and where v2 does.
+/// Prefixes of schema references in v3 and in v2.
 const COMPONENTS: (&str, &str) = ("#/components/schemas/", "#/definitions/");
-/// The media type whose schema stands for an answer.
+/// Media type whose schema is used for a response.
 const JSON: &str = "application/json";
 
-/// `GET /openapi/v2`: the documents of v3 as one. Types that several of them have are alike in all.
+/// `GET /openapi/v2`: merges v3 documents. Types that occur in several of them are equal in all.
 pub fn v2(documents: &[Value]) -> Value {
     let (mut paths, mut definitions) = (Map::new(), Map::new());
     for document in documents {
@@ -55,7 +55,7 @@ pub fn v2(documents: &[Value]) -> Value {
     json!({"swagger": "2.0", "info": info, "paths": paths, "definitions": definitions})
 }
 
-/// A map with each of its values changed.
+/// Returns the map with each value converted.
 fn mapped(map: &Value, change: fn(&Value) -> Value) -> Map<String, Value> {
     map.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), change(value))).collect()
 }
@@ -87,7 +87,7 @@ fn operation(operation: &Value) -> Value {
     Value::Object(converted)
 }
 
-/// What v3 says of a parameter's schema stands beside its name here.
+/// In v2 the schema keywords of a parameter are beside its name.
 fn parameter(parameter: &Value) -> Value {
     let mut converted = parameter.as_object().cloned().unwrap_or_default();
     if let Some(Value::Object(words)) = converted.remove("schema") {
@@ -108,7 +108,7 @@ fn media_types(content: &Value) -> Value {
     content.as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect()
 }
 
-/// The schema of a body: of its JSON, or of whatever form it comes in.
+/// The schema of the JSON form, or of the first media type.
 fn media_schema(content: &Value) -> Value {
     let first = || content.as_object().and_then(|media| media.values().next());
     content.get(JSON).or_else(first).map_or(Value::Null, |media| schema(&media["schema"]))
@@ -132,7 +132,7 @@ fn schema(value: &Value) -> Value {
     Value::Object(converted.collect())
 }
 
-/// A reference as v2 writes it. The description of what refers stands beside it: readers of v2 do not look into an `allOf`.
+/// Converts a reference. The description is put beside it, because readers of v2 ignore `allOf`.
 fn reference(words: &Map<String, Value>) -> Option<Value> {
     let alone = match words.get("allOf").and_then(Value::as_array).map(Vec::as_slice) {
         Some([only]) => only.get("$ref"),

@@ -1,4 +1,4 @@
-//! Tables for queries and option bodies.
+//! Tests of query parameters and option bodies.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -62,7 +62,7 @@ fn delete_options_come_from_the_body_or_else_from_the_query() {
     let cascades = |body: Value| parse(Some(body), "").unwrap().cascades;
     assert!(cascades(json!({"orphanDependents": false})) && parse(None, "orphanDependents=0").unwrap().cascades);
     assert!(!cascades(json!({"orphanDependents": true})) && !cascades(json!({"propagationPolicy": "Background"})));
-    assert!(parse(Some(json!({})), "dryRun=All").unwrap().dry_run, "a body does not make a dry run wet");
+    assert!(parse(Some(json!({})), "dryRun=All").unwrap().dry_run, "dryRun in the query counts even with a body");
     assert_eq!(parse(None, "gracePeriodSeconds=soon").unwrap_err().reason.code(), 400);
     for (body, code) in [
         (json!([]), 400),
@@ -134,7 +134,7 @@ fn list_options_follow_the_table_of_resource_versions() {
     }
 }
 
-/// As in Kubernetes: what cannot be read, then what does not go together, then what there is not.
+/// Order as in Kubernetes: selector syntax, combinations of parameters, unknown fields.
 #[test]
 fn list_options_are_judged_one_after_the_other() {
     let refusal = ListOptions::parse(&query("continue=x&resourceVersion=x"), &fixture::shelf()).unwrap_err();
@@ -166,7 +166,7 @@ fn list_options_say_what_was_asked() {
 fn a_refused_list_says_which_option_and_why() {
     let refusal = ListOptions::parse(&query("resourceVersionMatch=About"), &fixture::shelf()).unwrap_err();
     let causes: Vec<_> = refusal.details.causes.iter().map(|cause| cause.reason.as_str()).collect();
-    assert_eq!(causes, ["FieldValueForbidden", "FieldValueNotSupported"], "whoever mends the first meets the second");
+    assert_eq!(causes, ["FieldValueForbidden", "FieldValueNotSupported"], "both errors are reported");
     let refusal = ListOptions::parse(&query("resourceVersionMatch=Exact&resourceVersion=0"), &fixture::shelf());
     expect_test::expect![[r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0""#]]
     .assert_eq(&refusal.unwrap_err().message);

@@ -1,5 +1,5 @@
-//! JSON Patch (RFC 6902) as kube-apiserver reads it, which is not to the letter: a field that is absent is as good as
-//! `null` to `replace`, `copy` and `test`, a missing `value` is `null`, and a list can be counted from its end.
+//! JSON Patch (RFC 6902) with the deviations of kube-apiserver: `replace`, `copy` and `test` treat an absent field as
+//! `null`, a missing `value` is `null`, and negative indices count from the end of a list.
 
 use serde_json::{Map, Value};
 
@@ -10,11 +10,11 @@ use crate::{
     schema::{Budget, Exceeded},
 };
 
-/// Operations, one after the other.
+/// A list of operations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operations(Vec<Operation>);
 
-/// One operation. What it lacks is found out when it is its turn.
+/// One operation. Missing members are reported when it is applied.
 #[derive(Clone, Debug, PartialEq)]
 struct Operation {
     op: String,
@@ -23,11 +23,11 @@ struct Operation {
     value: Value,
 }
 
-/// Why an operation cannot be done.
+/// Reason why an operation fails.
 type Fault = String;
 
 impl Operations {
-    /// Reads a list of operations.
+    /// Parses a list of operations.
     pub fn parse(value: Value) -> Result<Self, Refusal> {
         let malformed = |why: &str| Refusal::bad_request(format!("error decoding JSON patch: {why}"));
         let Value::Array(items) = value else { return Err(malformed("it must be a list of operations")) };
@@ -44,18 +44,18 @@ impl Operations {
         operations.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether some of them copy, so that what they make may be larger than what they are given.
+    /// True if an operation copies, so that the result may be larger than object and patch together.
     pub fn copy(&self) -> bool {
         self.0.iter().any(|operation| operation.op == "copy")
     }
 
-    /// Does them all on `value`, which is of no use any more if one fails.
+    /// Applies all operations to `value`. If one fails, `value` is left half changed and must be discarded.
     pub fn apply(&self, value: &mut Value) -> Result<(), Refusal> {
         let (mut carried, mut shifted) = (Budget::new(CARRIED_BYTES_MAX), 0);
         for (index, operation) in self.0.iter().enumerate() {
             let subtree = operation.subtree(value);
             if matches!(operation.op.as_str(), "copy" | "move") {
-                // An item more for what a value takes that has nothing in it.
+                // One item is charged for the value itself, even if it is empty.
                 let within = carried.item().and_then(|()| carried.tree(subtree));
                 within.map_err(|Exceeded| too_much("copies and moves", CARRIED_BYTES_MAX, "bytes"))?;
             }
@@ -82,7 +82,7 @@ fn too_much(verb: &str, limit: usize, unit: &str) -> Refusal {
 }
 
 impl Operation {
-    /// The error is the name of a field that is not a text.
+    /// Parses an operation; the error is the name of a member that is not a string.
     fn parse(mut fields: Map<String, Value>) -> Result<Self, &'static str> {
         let mut text = |name: &'static str| match fields.remove(name) {
             None | Some(Value::Null) => Ok(None),
@@ -93,7 +93,7 @@ impl Operation {
         Ok(Self { op, path, from, value: fields.remove("value").unwrap_or_default() })
     }
 
-    /// What it puts somewhere.
+    /// The value that the operation inserts.
     fn subtree<'a>(&'a self, value: &'a Value) -> &'a Value {
         match self.op.as_str() {
             "copy" | "move" => self.from.as_deref().and_then(|from| resolve(value, from)).unwrap_or(&Value::Null),
@@ -102,7 +102,7 @@ impl Operation {
         }
     }
 
-    /// Does it. What is returned is how many items of a list took another place by it.
+    /// Applies the operation, and returns the number of list items that it shifted.
     fn apply(&self, value: &mut Value) -> Result<usize, Fault> {
         match self.op.as_str() {
             "add" => Place::find(value, self.path()?)?.add(self.value.clone()),
@@ -118,7 +118,9 @@ impl Operation {
                 Place::find(value, self.path()?)?.add(copied)
             }
             "test" => self.test(value).map(|()| 0),
-            other => Err(format!("there is no operation {other:?}; add, remove, replace, move, copy and test are")),
+            other => {
+                Err(format!("unknown operation {other:?}; supported are add, remove, replace, move, copy and test"))
+            }
         }
     }
 
@@ -128,7 +130,7 @@ impl Operation {
                 value.clone_from(&self.value);
                 Ok(())
             }
-            "" => Err("the whole can be replaced by an object or a list only".to_owned()),
+            "" => Err("the whole object can only be replaced by an object or a list".to_owned()),
             path => Place::find(value, path)?.set(self.value.clone()),
         }
     }
@@ -137,7 +139,7 @@ impl Operation {
         let path = self.path()?;
         let is_equal =
             if path.is_empty() { *value == self.value } else { *Place::find(value, path)?.get()? == self.value };
-        if is_equal { Ok(()) } else { Err("the value there is another".to_owned()) }
+        if is_equal { Ok(()) } else { Err("the value is not equal".to_owned()) }
     }
 
     fn path(&self) -> Result<&str, Fault> {
@@ -149,7 +151,7 @@ impl Operation {
     }
 }
 
-/// Where an operation takes place: something inside an object or a list, there or not.
+/// Target of an operation: an existing or missing member of an object or list.
 enum Place<'a> {
     Field(&'a mut Map<String, Value>, String),
     Item(&'a mut Vec<Value>, String),
@@ -157,7 +159,7 @@ enum Place<'a> {
 
 impl<'a> Place<'a> {
     fn find(value: &'a mut Value, pointer: &str) -> Result<Self, Fault> {
-        let missing = || format!("there is no place {pointer:?}");
+        let missing = || format!("path {pointer:?} does not exist");
         let (parents, last) = pointer.rsplit_once('/').ok_or_else(missing)?;
         let mut parent = value;
         for step in parents.split('/').skip(1) {
@@ -193,7 +195,7 @@ impl<'a> Place<'a> {
         Ok(())
     }
 
-    /// Puts a value there; how many items come after it.
+    /// Inserts a value, and returns the number of items after it.
     fn add(self, value: Value) -> Result<usize, Fault> {
         match self {
             Self::Field(fields, name) => drop(fields.insert(name, value)),
@@ -207,7 +209,7 @@ impl<'a> Place<'a> {
         Ok(0)
     }
 
-    /// Takes the value away; how many items came after it.
+    /// Removes the value, and returns it with the number of items after it.
     fn remove(self) -> Result<(Value, usize), Fault> {
         match self {
             Self::Field(fields, name) => {
@@ -238,7 +240,7 @@ fn existing(step: &str, length: usize) -> Result<usize, Fault> {
     index(step, length).ok_or_else(|| format!("there is no item {step:?}"))
 }
 
-/// The place in a list of this length; -1 is its last.
+/// The index in a list of this length; -1 is the last item.
 fn index(step: &str, length: usize) -> Option<usize> {
     let index: i64 = step.parse().ok()?;
     let length = i64::try_from(length).ok()?;
@@ -246,7 +248,7 @@ fn index(step: &str, length: usize) -> Option<usize> {
     usize::try_from(index).ok().filter(|_| index < length)
 }
 
-/// The levels of a value.
+/// Nesting depth of a value.
 fn depth(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,

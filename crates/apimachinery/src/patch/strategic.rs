@@ -1,19 +1,19 @@
-//! Strategic merge patches, as far as the metadata of Kubernetes' own kinds needs them: kubectl changes those in no other
-//! way. Kinds of a service have no merge strategies, so that for them there is no such patch.
+//! Strategic merge patch, as far as the metadata of Kubernetes' own kinds needs it; kubectl patches these in no other
+//! way. Kinds of a service have no merge strategies, so this patch type is not supported for them.
 //!
-//! It is a merge patch in which a few lists are merged too, and objects and lists may hold directives.
+//! It extends merge patch: some lists are merged, and objects and lists may contain directives.
 
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-/// The lists that are merged, by name: those of maps by this key, those of texts without one.
+/// Lists that are merged: of objects with this key, or of scalars (no key).
 const MERGED: [(&str, Option<&str>); 3] =
     [("conditions", Some("type")), ("finalizers", None), ("ownerReferences", Some("uid"))];
 const DIRECTIVE: &str = "$patch";
 const DELETED_TEXTS: &str = "$deleteFromPrimitiveList/";
 
-/// Applies a patch to an object, without its lists in `spec`: those are replaced.
+/// Applies a patch to an object. Lists in `spec` are replaced, not merged.
 pub fn merge(object: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else { return };
     if !object.is_object() {
@@ -30,7 +30,7 @@ pub fn merge(object: &mut Value, patch: &Value) {
                 present.retain(|item| !gone.contains(&item.to_string()));
             }
         } else if name.starts_with('$') {
-            // Orders of lists do not matter here, and the other directives are read above and below.
+            // The order of lists is not relevant here; other directives are handled above and below.
         } else if value.is_null() || value.get(DIRECTIVE).is_some_and(|directive| directive == "delete") {
             fields.remove(name);
         } else if let (Value::Array(items), Some((_, key))) = (value, MERGED.iter().find(|(list, _)| list == name)) {
@@ -72,15 +72,15 @@ fn merge_list(list: &mut Value, patch: &[Value], key: Option<&str>) {
     *present = items.places.into_iter().flatten().collect();
 }
 
-/// The items of a list, and where those that stand for the same are.
+/// The items of a list, indexed by identity.
 struct Items<'a> {
     key: Option<&'a str>,
-    /// Deleted ones leave their places empty.
+    /// Deleted items leave `None`.
     places: Vec<Option<Value>>,
     by_identity: HashMap<Identity, Vec<usize>>,
 }
 
-/// What tells an item apart from others: the value of its key, or all of it.
+/// Identity of an item: the value of its key, or the whole item.
 type Identity = Option<String>;
 
 impl<'a> Items<'a> {
@@ -110,7 +110,7 @@ impl<'a> Items<'a> {
         }
     }
 
-    /// The first item that stands for the same.
+    /// The first item with the same identity.
     fn find(&mut self, item: &Value) -> Option<&mut Value> {
         let place = *self.by_identity.get(&self.identity(item))?.first()?;
         self.places[place].as_mut()

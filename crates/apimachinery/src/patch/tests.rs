@@ -1,4 +1,4 @@
-//! Tables for patches.
+//! Tests of patches.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -29,7 +29,7 @@ fn a_json_patch_applies_all_or_nothing() {
     assert_eq!(apply(PATCH_TYPES[0], "{}", json!({})), Err(400));
 }
 
-/// What the RFC refuses and kube-apiserver does not, and the other way round.
+/// Deviations of kube-apiserver from the RFC, in both directions.
 #[test]
 fn operations_are_as_lenient_as_those_of_kubernetes() {
     let check = |operation: &str, expected: Result<Value, u16>| {
@@ -93,7 +93,7 @@ fn growth_and_length_are_bounded() {
     check(r#"{"op":"copy","from":"/a","path":"/a/-1"}"#, 64, json!({"a": ["x".repeat(100)]}), Err(413));
     check(r#"{"op":"copy","from":"/a/-1","path":"/a/-1/-"}"#, 64, json!({"a": [["x".repeat(100)]]}), Err(413));
     check(doubling, OPERATIONS_MAX + 1, json!({}), Err(413));
-    // Nesting grows by a level with each of these, and bytes hardly do.
+    // Each of these increases the depth by one level, but hardly the size.
     check(r#"{"op":"copy","from":"","path":"/a"}"#, 100, json!({}), Err(422));
     check(r#"{"op":"copy","from":"/b","path":"/b/b"}"#, 100, json!({"b": {}}), Err(422));
     let deep = "[".repeat(DEPTH_MAX - 2) + &"]".repeat(DEPTH_MAX - 2);
@@ -154,7 +154,7 @@ fn shifted_items_are_bounded() {
         assert_eq!(apply(PATCH_TYPES[0], &patch(110), list(items)), Err(413), "{operations}");
     }
     let appended = format!("[{}]", vec![r#"{"op":"add","path":"/a/-","value":1}"#; OPERATIONS_MAX].join(","));
-    assert!(apply(PATCH_TYPES[0], &appended, list(items)).is_ok(), "what comes last shifts nothing");
+    assert!(apply(PATCH_TYPES[0], &appended, list(items)).is_ok(), "appending shifts nothing");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Paths, verbs and names, in tables.
+//! Tests of paths, verbs and names.
 
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ fn parse(method: Method, path: &str) -> Result<RequestInfo, Refusal> {
     RequestInfo::parse(method, path, &Query::parse(query).unwrap())
 }
 
-/// `verb group/version resource[/subresource] ns=.. name=..`, a path, or the refusal.
+/// Compares `verb group/version resource sub=.. ns=.. name=..`, a path, or an API error.
 fn check(method: Method, path: &str, expected: &Expect) {
     let text = match parse(method, path) {
         Err(refusal) => format!("{} {refusal}", refusal.reason.code()),
@@ -119,8 +119,7 @@ fn a_field_selector_may_give_the_name() {
         &format!("{base}?fieldSelector=metadata.name!%3Dy%2Cmetadata.name%3Dx"),
         &expect!["list g.io/v1 books name=x"],
     );
-    // A comma that is escaped does not end a requirement, so this is a requirement on another
-    // field.
+    // An escaped comma does not end a requirement, so this is one requirement on another field.
     check(Method::Get, &format!("{base}?fieldSelector=spec.a=b%5C%2Cmetadata.name=x"), &expect!["list g.io/v1 books"]);
 }
 
@@ -185,7 +184,7 @@ proptest! {
         let _ = exact_name(&selector);
     }
 
-    /// Whoever is authorised for one name must not see more than that one object.
+    /// A user authorized for one name must not read other objects.
     #[test]
     fn the_name_that_is_authorised_is_the_name_that_is_selected(
         selector in "((metadata\\.name|spec\\.colour)(=|==|!=)[a-c.=,\\\\]{0,3},?){0,3}"

@@ -1,4 +1,4 @@
-//! What a kind may look like: unknown fields and wrong types, found in one walk.
+//! Checks objects against the schema of a kind, and finds unknown fields and wrong types in one pass.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,7 +19,7 @@ use crate::{
     time::Time,
 };
 
-/// The compiled schema of a kind: what its objects may look like, and who can own which part of them.
+/// The compiled schema of a kind: for checking its objects and for field ownership.
 #[derive(Clone, Debug)]
 pub struct Schema {
     top: Node,
@@ -27,29 +27,29 @@ pub struct Schema {
     status: Endpoint,
 }
 
-/// The schemas of all kinds that are served.
+/// The schemas of all served kinds.
 #[derive(Clone, Debug)]
 pub struct Schemas(HashMap<(&'static str, &'static str), Schema>);
 
 impl Schemas {
-    /// The schemas of the kinds of a registry.
+    /// Compiles the schemas of the kinds of a registry.
     pub fn of<W>(registry: &Registry<W>) -> Self {
         let resources = registry.served().map(Kind::resource);
         Self(resources.map(|resource| ((resource.group, resource.plural), Schema::for_resource(resource))).collect())
     }
 
-    /// The schema of one of these kinds.
+    /// The schema of a served kind.
     pub fn get(&self, resource: &Resource) -> &Schema {
         &self.0[&(resource.group, resource.plural)]
     }
 }
 
-/// What a walk found. What is unknown or of a wrong type has been removed, so that the rest can be looked at further.
+/// Result of a check. Unknown and mistyped values have been removed, so that the rest can be processed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// The paths of unknown fields.
+    /// Paths of unknown fields.
     pub unknown: Vec<String>,
-    /// Values of a wrong type, or outside an enumeration, and fields that are missing.
+    /// Values of a wrong type or outside an enumeration, duplicates, and missing fields.
     pub faults: Vec<Fault>,
 }
 
@@ -67,12 +67,12 @@ enum Node {
     Anything,
 }
 
-/// What the items of a list must differ in.
+/// Uniqueness of the items of a list.
 #[derive(Clone, Debug)]
 enum Unique {
-    /// Nothing.
+    /// No restriction.
     No,
-    /// All of it (`x-kubernetes-list-type: set`).
+    /// The whole item (`x-kubernetes-list-type: set`).
     Whole,
     /// These fields, each with its default (`x-kubernetes-list-type: map`).
     Keys(Vec<(String, Value)>),
@@ -95,7 +95,7 @@ impl Unique {
         }
     }
 
-    /// What must not be there twice; nothing if the item may be.
+    /// The key that must be unique; `None` without restriction.
     fn of(&self, item: &Value) -> Option<Value> {
         match self {
             Self::No => None,
@@ -109,7 +109,7 @@ impl Unique {
 }
 
 impl Schema {
-    /// The schema of whole objects: the resource's own, and `apiVersion`, `kind` and `metadata`.
+    /// Compiles the schema of whole objects: that of the resource, with `apiVersion`, `kind` and `metadata`.
     pub fn for_resource(resource: &Resource) -> Self {
         let mut schema = resource.schema.clone();
         schema["properties"]["apiVersion"] = json!({"type": "string"});
@@ -117,7 +117,7 @@ impl Schema {
         schema["properties"]["metadata"] = object_meta_schema();
         let merged = Arc::new(managed::Schema::compile(&schema));
         for list in ["finalizers", "ownerReferences"] {
-            // How these are merged is not what they may hold: the rules of metadata see to that.
+            // These markers are for merging only; metadata validation applies its own rules.
             let list = &mut schema["properties"]["metadata"]["properties"][list];
             list["x-kubernetes-list-type"].take();
             list["items"]["required"].take();
@@ -129,7 +129,7 @@ impl Schema {
         }
     }
 
-    /// Where the objects, or this part of them, are written.
+    /// The managed fields endpoint of the main resource or a subresource.
     pub fn endpoint(&self, subresource: Option<Subresource>) -> &Endpoint {
         match subresource {
             None | Some(Subresource::Finalize) => &self.object,
@@ -137,7 +137,7 @@ impl Schema {
         }
     }
 
-    /// Walks `value` once: removes unknown fields and explicit nulls, and reports what does not fit and what is missing.
+    /// Checks `value`: removes unknown fields and nulls, and reports unknown, mistyped and missing fields.
     pub fn check(&self, value: &mut Value) -> Findings {
         let mut findings = Findings::default();
         self.top.check(value, None, &mut findings);
@@ -146,8 +146,8 @@ impl Schema {
 }
 
 impl Schema {
-    /// Whether an object that was stored holds nothing but fields, types and enumeration values of this schema. A newer
-    /// version of the program may have stored more.
+    /// True if a stored object has only fields, types and enumeration values of this schema. A newer version of the
+    /// program may have stored others.
     pub fn understands(&self, object: &Object) -> bool {
         let Node::Object { fields, .. } = &self.top else { return true };
         let field = |(name, value): (&String, &Value)| fields.get(name).is_some_and(|node| node.understands(value));
@@ -225,7 +225,7 @@ impl Node {
         }
     }
 
-    /// Whether the value is of this node's type; what is inside it has been checked, and pruned, then.
+    /// Checks the value and prunes its content. Returns false if the value itself must be removed.
     fn check(&self, value: &mut Value, at: Option<&Step<'_>>, findings: &mut Findings) -> bool {
         let expected = match (self, &mut *value) {
             (Self::Anything, _) | (Self::Number, Value::Number(_)) | (Self::Boolean, Value::Bool(_)) => return true,
@@ -308,25 +308,26 @@ impl Node {
     }
 }
 
-/// The pattern of `meta/v1 MicroTime`: a schema that has it is checked as one.
+/// Pattern of `meta/v1 MicroTime`; a schema with this pattern is checked as such.
 const MICRO_TIME_PATTERN: &str = r"\.[0-9]{6}(Z|[+-][0-9]{2}:[0-9]{2})$";
 
-/// The schema of a `meta/v1 MicroTime`.
+/// Schema of a `meta/v1 MicroTime`.
 pub fn micro_time(description: &str) -> Value {
     json!({"type": "string", "format": "date-time", "pattern": MICRO_TIME_PATTERN, "description": description})
 }
 
-/// Whether a text is a time with exactly six digits after the second: Go's clients read no other (`metav1.RFC3339Micro`).
+/// True for a time with exactly six digits after the second, as Go clients require (`metav1.RFC3339Micro`).
 fn is_micro_time(text: &str) -> bool {
     let fraction = text.split_once('.').map_or("", |(_, rest)| rest);
     let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
     digits == 6 && text.parse::<Time>().is_ok()
 }
 
-/// The doubles among which every integer has one of its own.
+/// Range in which all integers are exact as doubles.
 const EXACT_DOUBLES: RangeInclusive<f64> = -9_007_199_254_740_991.0..=9_007_199_254_740_991.0;
 
-/// The integer that a number is. As for custom resources, `24.0` and `2.4e1` are 24: some clients have only doubles.
+/// Converts a number to an integer. As for custom resources, `24.0` and `2.4e1` are 24, because some clients only have
+/// doubles.
 fn whole(number: &Number) -> Option<i64> {
     let of_double = || {
         let double = number.as_f64().filter(|double| EXACT_DOUBLES.contains(double))?;
@@ -335,13 +336,13 @@ fn whole(number: &Number) -> Option<i64> {
     number.as_i64().or_else(of_double)
 }
 
-/// How many entries a list or a map may have.
+/// Maximum number of entries of a list or map.
 fn limit(schema: &Value, keyword: &str) -> usize {
     let limit = schema.get(keyword).and_then(Value::as_u64);
     limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// Leaves the items that are of the right type. Those that are there twice stay: the others keep their places.
+/// Keeps the items of the right type. Duplicates are reported but kept, so that indices do not shift.
 fn check_items(node: &Node, unique: &Unique, items: &mut Vec<Value>, at: Option<&Step<'_>>, findings: &mut Findings) {
     let mut index = 0;
     let mut seen = HashMap::new();
@@ -354,7 +355,7 @@ fn check_items(node: &Node, unique: &Unique, items: &mut Vec<Value>, at: Option<
         let Some(key) = unique.of(item) else { return true };
         let times = seen.entry(key.to_string()).or_insert(0_usize);
         *times += 1;
-        // Of the third and the fourth as much is known as of the second.
+        // A third occurrence is not reported again.
         if *times == 2 {
             findings.fault(|| Fault::duplicate(path(Some(&step)), key));
         }
@@ -362,7 +363,7 @@ fn check_items(node: &Node, unique: &Unique, items: &mut Vec<Value>, at: Option<
     });
 }
 
-/// Whether the value stays: not if it is unknown, nothing, or of a wrong type.
+/// Returns true if the value stays, that is, if it is known, not null and of the right type.
 fn check_field(node: Option<&Node>, value: &mut Value, step: &Step<'_>, findings: &mut Findings) -> bool {
     match node {
         None => {
@@ -371,7 +372,7 @@ fn check_field(node: Option<&Node>, value: &mut Value, step: &Step<'_>, findings
             }
             false
         }
-        // For Go, and so for every client, null is as good as absent; of free form nobody knows what it means.
+        // Go clients treat null as absent; in free-form values it may have a meaning, so it is kept.
         Some(node) if value.is_null() => matches!(node, Node::Anything),
         Some(node) => node.check(value, Some(step), findings),
     }
@@ -389,7 +390,7 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// The way from the top to a value. It lives on the stack: a body without faults costs no path.
+/// Path to a value, as a list on the stack, so that text is built only for errors.
 struct Step<'a> {
     parent: Option<&'a Step<'a>>,
     name: Name<'a>,

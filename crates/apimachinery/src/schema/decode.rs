@@ -1,4 +1,5 @@
-//! Bodies: JSON or YAML, with the repeated keys that a plain map would hide; a few kinds of Kubernetes' own in protobuf.
+//! Decodes bodies in JSON or YAML, and finds repeated keys, which a plain map would drop. Some Kubernetes kinds are
+//! also decoded from protobuf.
 
 use std::{
     cell::{Cell, RefCell},
@@ -23,9 +24,9 @@ use crate::{
 /// A decoded body.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decoded {
-    /// The body; of a repeated key the last value counts.
+    /// The body; the last of repeated keys wins.
     pub value: Value,
-    /// The paths of repeated keys.
+    /// Paths of repeated keys.
     pub duplicates: Vec<String>,
 }
 
@@ -35,7 +36,7 @@ impl From<Value> for Decoded {
     }
 }
 
-/// Decodes a body. No content type is JSON.
+/// Decodes a body. Without a content type it is JSON.
 pub fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Decoded, Refusal> {
     let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let reading = Reading::new(DECODED_BYTES_MAX);
@@ -47,12 +48,12 @@ pub fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Decoded, Refusa
     }
 }
 
-/// Decodes a JSON patch: a list of operations, which may take more memory than an object.
+/// Decodes a JSON patch, which may use more memory than an object.
 pub fn decode_operations(body: &[u8]) -> Result<Decoded, Refusal> {
     Reading::new(DECODED_PATCH_BYTES_MAX).json(body)
 }
 
-/// Decodes the JSON text of a value that is part of a path. Its tree may take little more memory than the text.
+/// Decodes a JSON value inside a field path. Its memory is limited in proportion to the length of the text.
 pub(crate) fn decode_element(text: &str) -> Result<Value, serde_json::Error> {
     let reading = Reading::new(4096 + 2 * text.len());
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -60,7 +61,7 @@ pub(crate) fn decode_element(text: &str) -> Result<Value, serde_json::Error> {
     deserializer.end().map(|()| value)
 }
 
-/// One decoding: what it may still take, and what it has found.
+/// State of one decoding: remaining memory budget and repeated keys.
 struct Reading {
     limit: usize,
     budget: RefCell<Budget>,
@@ -85,7 +86,7 @@ impl Reading {
         self.finish(value)
     }
 
-    /// One YAML document. Plain scalars mean what they mean in YAML 1.2: `no` is text.
+    /// Decodes one YAML document. Plain scalars are resolved as in YAML 1.2: `no` is a string.
     fn yaml(self, body: &[u8]) -> Result<Decoded, Refusal> {
         let options = serde_saphyr::options! {
             alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIASED_NODES_MAX },
@@ -130,7 +131,7 @@ fn malformed(why: &str) -> Refusal {
     Refusal::bad_request(format!("the object provided is unrecognized: {why}"))
 }
 
-/// The way from the top to a value, as a list on the stack.
+/// Path to a value, as a list on the stack.
 struct Step<'a> {
     parent: Option<&'a Step<'a>>,
     name: Name<'a>,
@@ -169,7 +170,7 @@ impl Seed<'_> {
         Ok(Self { depth: self.depth + 1, ..self })
     }
 
-    /// Takes something of the budget; a reader that has no more ends at once.
+    /// Charges the memory budget; decoding fails if it is exhausted.
     fn take<E: Error>(self, take: impl FnOnce(&mut Budget) -> Result<(), Exceeded>) -> Result<(), E> {
         take(&mut self.reading.budget.borrow_mut()).map_err(|Exceeded| {
             self.reading.exceeded.set(true);
@@ -236,7 +237,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
                 None => break,
             }
         }
-        // A list of one item would keep room for four.
+        // `Vec` allocates room for four items.
         items.shrink_to_fit();
         Ok(Value::Array(items))
     }

@@ -1,10 +1,10 @@
-//! The schema of `meta.k8s.io/v1 ObjectMeta`, with the markers that clients merge by.
+//! The schema of `meta.k8s.io/v1 ObjectMeta`, with list and map markers for merging.
 
 use serde_json::{Value, json};
 
 use crate::limits::{ANNOTATIONS_MAX, FINALIZERS_MAX, LABELS_MAX, MANAGERS_MAX, OWNERS_MAX};
 
-/// The schema of metadata, as it is published and checked.
+/// The schema of metadata, both published and used for checks.
 pub fn object_meta_schema() -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
     let time = |description: &str| json!({"type": "string", "format": "date-time", "description": description});
@@ -16,40 +16,40 @@ pub fn object_meta_schema() -> Value {
     };
     json!({
         "type": "object",
-        "description": "Metadata that every object has: its name, its version, and who relates to it.",
+        "description": "Standard metadata of an object: its name, version, labels, owners and others.",
         "properties": {
-            "annotations": texts("Free-form text by key, for tools. Not for selection. All together at most 256 KiB.", ANNOTATIONS_MAX),
-            "creationTimestamp": time("When the object was created. Set by the server."),
+            "annotations": texts("Free-form text by key, for tools. Selectors do not match annotations. At most 256 KiB in total.", ANNOTATIONS_MAX),
+            "creationTimestamp": time("Time of creation. Set by the server."),
             "deletionGracePeriodSeconds": {
                 "type": "integer", "format": "int64",
-                "description": "Seconds that the object has to end by itself. Set by the server; always 0 here.",
+                "description": "Grace period of the deletion in seconds. Set by the server; always 0.",
             },
-            "deletionTimestamp": time("When the deletion began that the finalizers hold up. Set by the server."),
+            "deletionTimestamp": time("Time at which deletion was requested. The object is deleted when its finalizers are removed. Set by the server."),
             "finalizers": {
                 "type": "array", "items": {"type": "string"}, "maxItems": FINALIZERS_MAX, "x-kubernetes-list-type": "set",
-                "description": "Who must agree before the object goes. Each removes its own entry.",
+                "description": "Must be empty before the object is deleted. Each component removes its own entry after its cleanup.",
             },
-            "generateName": text("The beginning of the name that the server makes when no name is given."),
+            "generateName": text("Prefix of the name that the server generates if name is empty."),
             "generation": {
                 "type": "integer", "format": "int64",
-                "description": "Counts the changes of the desired state. Set by the server.",
+                "description": "Number of changes of the desired state. Set by the server.",
             },
-            "labels": texts("Short text by key, for selection.", LABELS_MAX),
+            "labels": texts("Short text by key, for label selectors.", LABELS_MAX),
             "managedFields": {
                 "type": "array", "items": managed_fields_schema(), "maxItems": MANAGERS_MAX,
                 "x-kubernetes-list-type": "atomic",
-                "description": "Who set which field. Kept by the server.",
+                "description": "Field ownership by manager. Maintained by the server.",
             },
-            "name": text("The name, unique among the objects of its kind in its namespace. Cannot be changed."),
-            "namespace": text("The namespace in which the name is unique. Cannot be changed."),
+            "name": text("Name, unique among the objects of the resource in the namespace. Immutable."),
+            "namespace": text("Namespace in which the name is unique. Immutable."),
             "ownerReferences": {
                 "type": "array", "items": owner_reference_schema(), "maxItems": OWNERS_MAX,
                 "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"],
-                "description": "The objects that this one depends on.",
+                "description": "Objects that own this one. When all owners are deleted, the garbage collector deletes this object.",
             },
-            "resourceVersion": text("The version of the object, opaque to clients: what an update names to be refused if the object has changed since, and where a watch goes on."),
-            "selfLink": text("Obsolete; accepted and dropped."),
-            "uid": text("Identifies this incarnation of the name, for ever. Set by the server."),
+            "resourceVersion": text("Version of the object, opaque to clients. An update with an outdated version is rejected; a watch can start from a version."),
+            "selfLink": text("Deprecated; accepted and dropped."),
+            "uid": text("Unique id of this object; a later object of the same name has another. Set by the server."),
         },
     })
 }
@@ -57,13 +57,13 @@ pub fn object_meta_schema() -> Value {
 fn owner_reference_schema() -> Value {
     json!({
         "type": "object",
-        "description": "An object that another depends on.",
+        "description": "Reference to an owner of the object.",
         "required": ["apiVersion", "kind", "name", "uid"],
         "x-kubernetes-map-type": "atomic",
         "properties": {
             "apiVersion": {"type": "string", "description": "Group and version of the owner."},
-            "blockOwnerDeletion": {"type": "boolean", "description": "Whether a deletion of the owner in the foreground waits for this object."},
-            "controller": {"type": "boolean", "description": "Whether the owner is the managing controller."},
+            "blockOwnerDeletion": {"type": "boolean", "description": "If true, foreground deletion of the owner waits until this object is deleted."},
+            "controller": {"type": "boolean", "description": "True if the owner is the managing controller."},
             "kind": {"type": "string", "description": "Kind of the owner."},
             "name": {"type": "string", "description": "Name of the owner."},
             "uid": {"type": "string", "description": "Uid of the owner."},
@@ -74,18 +74,18 @@ fn owner_reference_schema() -> Value {
 fn managed_fields_schema() -> Value {
     json!({
         "type": "object",
-        "description": "The fields that one manager set through one version of the API.",
+        "description": "Fields that one manager owns in one API version.",
         "properties": {
-            "apiVersion": {"type": "string", "description": "Group and version through which they were set."},
-            "fieldsType": {"type": "string", "description": "The format of fieldsV1: FieldsV1."},
+            "apiVersion": {"type": "string", "description": "Group and version in which the fields were set."},
+            "fieldsType": {"type": "string", "description": "Format of fieldsV1; always FieldsV1."},
             "fieldsV1": {
                 "type": "object", "x-kubernetes-preserve-unknown-fields": true,
-                "description": "The set of fields.",
+                "description": "Set of fields, in the format FieldsV1.",
             },
-            "manager": {"type": "string", "description": "The name of the manager."},
-            "operation": {"type": "string", "description": "Apply or Update."},
-            "subresource": {"type": "string", "description": "The subresource through which they were set."},
-            "time": {"type": "string", "format": "date-time", "description": "When the set last changed."},
+            "manager": {"type": "string", "description": "Name of the manager."},
+            "operation": {"type": "string", "description": "Type of the operation: Apply or Update."},
+            "subresource": {"type": "string", "description": "Subresource through which the fields were set."},
+            "time": {"type": "string", "format": "date-time", "description": "Time at which the set last changed."},
         },
     })
 }

@@ -1,9 +1,9 @@
-//! Bodies in protobuf, of those few kinds that clients know by heart and send in no other form: kubectl namespaces, roles
-//! and bindings, questions about oneself, and the options of a delete; Helm config maps; controllers leases and events. The kinds
-//! of a service are never sent so.
+//! Decodes bodies in protobuf, for the built-in kinds that clients send only in this encoding: namespaces, roles and
+//! bindings, self subject reviews and delete options (kubectl), config maps (Helm), leases and events (controllers).
+//! Kinds of a service are never sent in protobuf.
 //!
-//! A body is an envelope (`runtime.Unknown`) behind four bytes. What is read of it is what the tables below name; the
-//! rest is the server's to say, and is passed over.
+//! A body is an envelope (`runtime.Unknown`) after four magic bytes. Only the fields in the tables below are decoded;
+//! others are set by the server and skipped.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
@@ -11,19 +11,19 @@ use serde_json::{Map, Value};
 
 use super::weight::{Budget, Exceeded};
 
-/// The media type.
+/// Media type.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 const MAGIC: &[u8] = b"k8s\0";
 
-/// How long a point in time is as text, at most.
+/// Length of a time as text, at most.
 const TIME_BYTES: usize = 32;
 
-/// Why a body cannot be read.
+/// Reasons why a body cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// It is malformed, or of a kind that is not known here.
+    /// Malformed, or of an unknown kind.
     Malformed,
-    /// As JSON it takes too much memory.
+    /// The JSON tree takes too much memory.
     TooLarge,
 }
 
@@ -33,7 +33,7 @@ impl From<Exceeded> for Failure {
     }
 }
 
-/// Reads a body as JSON.
+/// Decodes a body to JSON.
 pub fn decode(body: &[u8], budget: &mut Budget) -> Result<Value, Failure> {
     let mut raw: &[u8] = &[];
     let body = body.strip_prefix(MAGIC).ok_or(Failure::Malformed)?;
@@ -49,7 +49,7 @@ pub fn decode(body: &[u8], budget: &mut Budget) -> Result<Value, Failure> {
     Ok(object)
 }
 
-/// A field of a message: its number, its name in JSON, what it is.
+/// A field of a message: number, name in JSON, type.
 type Field = (u64, &'static str, Shape);
 
 #[derive(Clone, Copy)]
@@ -58,17 +58,17 @@ enum Shape {
     Texts,
     Integer,
     Boolean,
-    /// From text to text.
+    /// Map from text to text.
     Map,
-    /// From text to bytes, which are base64 in JSON.
+    /// Map from text to bytes, which are base64 in JSON.
     BytesMap,
     Message(&'static [Field]),
     Messages(&'static [Field]),
-    /// A point in time in whole seconds. The zero time is none.
+    /// A time in whole seconds; the zero time is omitted.
     Time,
-    /// The same in microseconds, of which Go's clients read exactly six digits.
+    /// A time with exactly six digits after the second, as Go clients require.
     MicroTime,
-    /// Bytes that are not part of the JSON.
+    /// Bytes that are not converted to JSON.
     Raw,
 }
 
@@ -126,7 +126,7 @@ const DELETE_OPTIONS: &[Field] = &[
     (5, "dryRun", Texts),
 ];
 
-/// The rules of a role. That it aggregates others is read to be refused.
+/// Roles. `aggregationRule` is decoded so that it can be rejected.
 const ROLE: &[Field] = &[
     METADATA,
     (
@@ -163,7 +163,7 @@ const EVENT_SOURCE: &[Field] = &[(1, "component", Text), (2, "host", Text)];
 
 const EVENT_SERIES: &[Field] = &[(1, "count", Integer), (2, "lastObservedTime", MicroTime)];
 
-/// An event of the core group.
+/// Event of the core group.
 const CORE_EVENT: &[Field] = &[
     METADATA,
     (2, "involvedObject", Message(OBJECT_REFERENCE)),
@@ -182,7 +182,7 @@ const CORE_EVENT: &[Field] = &[
     (15, "reportingInstance", Text),
 ];
 
-/// The same as it is shown in a group of its own.
+/// Event of the group `events.k8s.io`.
 const EVENT: &[Field] = &[
     METADATA,
     (2, "eventTime", MicroTime),
@@ -216,7 +216,7 @@ const LEASE: &[Field] = &[
     ),
 ];
 
-/// What is known, by version and kind. Options come in the version of what is deleted.
+/// Known kinds by version and kind. `DeleteOptions` may have any version.
 const KINDS: &[(&str, &str, &[Field])] = &[
     ("v1", "Namespace", &[METADATA, (2, "spec", Message(&[(1, "finalizers", Texts)]))]),
     ("v1", "ConfigMap", &[METADATA, (2, "data", TextMap), (3, "binaryData", BytesMap), (4, "immutable", Boolean)]),
@@ -233,14 +233,14 @@ const KINDS: &[(&str, &str, &[Field])] = &[
     ("rbac.authorization.k8s.io/v1", "RoleBinding", BINDING),
 ];
 
-/// A value as it stands in a message.
+/// A value in its wire type.
 enum Wire<'a> {
     Number(u64),
     Bytes(&'a [u8]),
     Other,
 }
 
-/// Reads the fields of a message that are named; empty texts are what Go writes for absent ones.
+/// Decodes the listed fields of a message. Empty text is omitted, because Go encodes absent fields so.
 fn message<'a>(
     mut bytes: &'a [u8],
     fields: &[Field],
@@ -303,7 +303,7 @@ fn text<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<&'a str, Failure> {
     str::from_utf8(bytes).map_err(|_| Failure::Malformed)
 }
 
-/// A point in time. Go writes the zero time as nothing.
+/// Decodes a time. Go encodes the zero time as an empty message.
 fn time(mut bytes: &[u8]) -> Result<Option<Timestamp>, Failure> {
     if bytes.is_empty() {
         return Ok(None);
@@ -320,7 +320,7 @@ fn time(mut bytes: &[u8]) -> Result<Option<Timestamp>, Failure> {
     Timestamp::new(seconds, nanoseconds).map(Some).map_err(|_| Failure::Malformed)
 }
 
-/// The key and the value in an entry of a map.
+/// Decodes key and value of a map entry.
 fn entry(mut bytes: &[u8]) -> Result<(&[u8], &[u8]), Failure> {
     let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
     while !bytes.is_empty() {
@@ -342,7 +342,7 @@ fn append(object: &mut Map<String, Value>, name: String, value: Value, budget: &
     Ok(())
 }
 
-/// Puts a value into a map, under its key.
+/// Inserts a value into a map field.
 fn insert(
     object: &mut Map<String, Value>,
     name: String,
@@ -357,7 +357,7 @@ fn insert(
     Ok(())
 }
 
-/// Takes the next field off the front.
+/// Decodes the next field and advances `bytes`.
 fn field<'a>(bytes: &mut &'a [u8]) -> Option<(u64, Wire<'a>)> {
     let tag = varint(bytes)?;
     let wire = match tag & 7 {
@@ -395,7 +395,7 @@ mod tests {
         super::decode(body, &mut Budget::new(1 << 20)).ok()
     }
 
-    /// A field with bytes in it.
+    /// Encodes a field with bytes.
     fn bytes(number: u8, inner: &[u8]) -> Vec<u8> {
         let length = u8::try_from(inner.len()).unwrap();
         [&[number << 3 | 2, length], inner].concat()
@@ -499,11 +499,11 @@ mod tests {
         let whole = body("v1", "Namespace", &bytes(1, &bytes(1, b"team")));
         assert!(decode(&whole).is_some());
         for end in 0..whole.len() {
-            // Cut between fields of the envelope it may be whole; it never panics.
+            // Truncation between fields of the envelope may leave a valid message; it must not panic.
             drop(decode(&whole[..end]));
         }
         assert_eq!(decode(&whole[..whole.len() - 5]), None, "inside a field");
-        assert_eq!(decode(&[MAGIC, &[0xff; 12]].concat()), None, "a number that never ends");
+        assert_eq!(decode(&[MAGIC, &[0xff; 12]].concat()), None, "an unterminated varint");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What JSON trees take of memory. A body of 3 MiB may hold a million values, or a map for each seven bytes: as trees they
-//! are fifty times and a hundred times as long. So trees have a limit of their own, in bytes of memory.
+//! Estimates the memory of JSON trees. A body of 3 MiB may contain a million values, or a map for every seven bytes; as
+//! trees they take fifty or a hundred times as much memory. Trees therefore have a separate limit, in bytes of memory.
 
 use serde_json::{Map, Value};
 
@@ -9,49 +9,49 @@ use crate::{
     refusal::{Reason, Refusal},
 };
 
-/// A value in its list or map.
+/// A value in a list or map.
 const SLOT: usize = size_of::<Value>();
-/// A text, beside its bytes: what an allocator rounds up.
+/// Overhead of a text: rounding by the allocator.
 const TEXT: usize = 16;
-/// The node that the first key of a map needs: there is room for eleven.
+/// First node of a map, allocated with the first key; it has room for eleven keys.
 const NODE: usize = 640;
-/// Keys that the first node has room for when it has been split once.
+/// Keys in the first node after it has been split once.
 const NODE_KEYS: usize = 5;
-/// A key and its value in one of several nodes, which are half full, with the nodes above them.
+/// A key with its value in one of several nodes, which are half full, including its share of the parent nodes.
 const ENTRY: usize = 2 * (size_of::<String>() + SLOT) + TEXT;
 
-/// An owner reference as JSON, but for its texts: six keys in one node.
+/// An owner reference as JSON without its texts: six keys in one node.
 const OWNER: usize = SLOT + NODE + ENTRY + 6 * (TEXT + "blockOwnerDeletion".len());
-/// The other fields of metadata, and what stands around them.
+/// All other metadata fields, and their containers.
 const METADATA: usize = 16 * 1024;
 
-/// What is left of the memory that a tree may take.
+/// Remaining memory for a tree.
 #[derive(Clone, Debug)]
 pub struct Budget {
     left: usize,
 }
 
-/// There is not enough left.
+/// The budget is exhausted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exceeded;
 
 impl Budget {
-    /// So many bytes.
+    /// Creates a budget of `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self { left: limit }
     }
 
-    /// Takes an item of a list.
+    /// Charges an item of a list.
     pub fn item(&mut self) -> Result<(), Exceeded> {
         self.take(SLOT)
     }
 
-    /// Takes a text of so many bytes.
+    /// Charges a text of this length in bytes.
     pub fn text(&mut self, bytes: usize) -> Result<(), Exceeded> {
         self.take(TEXT + bytes)
     }
 
-    /// Takes the key of a map that has so many already.
+    /// Charges a key of a map that has `present` keys already.
     pub fn key(&mut self, key: &str, present: usize) -> Result<(), Exceeded> {
         let entry = match present {
             0 => NODE,
@@ -61,7 +61,7 @@ impl Budget {
         self.take(entry + TEXT + key.len())
     }
 
-    /// Takes a whole tree. It is looked at no further than the budget reaches.
+    /// Charges a whole tree. Stops when the budget is exhausted.
     pub fn tree(&mut self, value: &Value) -> Result<(), Exceeded> {
         match value {
             Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
@@ -74,7 +74,7 @@ impl Budget {
         }
     }
 
-    /// Takes all entries of a map.
+    /// Charges all entries of a map.
     pub fn fields(&mut self, fields: &Map<String, Value>) -> Result<(), Exceeded> {
         fields.iter().enumerate().try_for_each(|(present, (key, value))| {
             self.key(key, present)?;
@@ -82,7 +82,7 @@ impl Budget {
         })
     }
 
-    /// Takes what metadata holds any number of.
+    /// Charges the fields of metadata that are unbounded.
     fn metadata(&mut self, meta: &ObjectMeta) -> Result<(), Exceeded> {
         for map in [&meta.labels, &meta.annotations] {
             for (present, (key, value)) in map.iter().enumerate() {
@@ -110,7 +110,7 @@ impl Budget {
     }
 }
 
-/// Refuses a tree that takes more memory than an object may.
+/// Checks the memory of a tree against the limit of an object.
 ///
 /// # Errors
 /// 413.
@@ -118,8 +118,8 @@ pub fn check_size(value: &Value) -> Result<(), Refusal> {
     Budget::new(DECODED_BYTES_MAX).tree(value).map_err(|Exceeded| too_large("object", DECODED_BYTES_MAX))
 }
 
-/// The same of an object as it is stored, with all that its managers own. What can be stored can also be patched: this
-/// leaves room for the rest of its metadata.
+/// Checks the memory of an object as stored, including managed fields. Leaves room for its other metadata, so that
+/// every stored object can be patched.
 ///
 /// # Errors
 /// 413.

@@ -7,22 +7,22 @@ use crate::{field::excerpt, kind::Resource, limits::REQUIREMENTS_MAX, object::Ob
 const NAME: &str = "metadata.name";
 const NAMESPACE: &str = "metadata.namespace";
 
-/// What fields an object must have. The default selects everything.
+/// A field selector. The default selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldSelector(Vec<Requirement>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Requirement {
     field: String,
-    /// The same as a JSON pointer: a watch asks for every object.
+    /// The field as a JSON pointer, precomputed because a watch evaluates it for every object.
     pointer: String,
     equal: bool,
     value: String,
-    /// Where its value comes from, if it is computed.
+    /// Computes the value, for a computed field.
     computed: Option<Computed>,
 }
 
-/// How the value of a field is computed. It follows from the field.
+/// Function that computes the value of a field. It is determined by the field, so all are equal.
 #[derive(Clone, Copy, Debug)]
 struct Computed(fn(&Object) -> &str);
 
@@ -35,7 +35,7 @@ impl PartialEq for Computed {
 impl Eq for Computed {}
 
 impl FieldSelector {
-    /// Parses the text form; the empty text selects everything.
+    /// Parses the text form; empty text selects everything.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let mut terms = split_terms(text);
         terms.retain(|term| !term.is_empty());
@@ -52,8 +52,8 @@ impl FieldSelector {
         requirements.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The same for the objects of `resource`, which must have the fields. A block (`format: cidr` in the schema) is selected
-    /// however its address is spelled.
+    /// Binds the selector to the fields of `resource`; 400 for an unknown field. For a field with `format: cidr` in the
+    /// schema, the value is converted to canonical form.
     pub fn of(mut self, resource: &Resource) -> Result<Self, Refusal> {
         for requirement in &mut self.0 {
             check_field(&requirement.field, resource)?;
@@ -68,7 +68,7 @@ impl FieldSelector {
         Ok(self)
     }
 
-    /// Whether the object satisfies it. A field that is absent is as good as empty.
+    /// True if the object satisfies the selector. An absent field equals the empty value.
     pub fn matches(&self, object: &Object) -> bool {
         self.0.iter().all(|requirement| {
             let found = match (requirement.computed, requirement.field.as_str()) {
@@ -81,17 +81,17 @@ impl FieldSelector {
         })
     }
 
-    /// Whether it selects everything.
+    /// True if it selects everything.
     pub fn is_everything(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The only name that it selects, if it names one.
+    /// The name required by `metadata.name=...`, if any.
     pub fn name(&self) -> Option<&str> {
         self.exactly(NAME)
     }
 
-    /// The only namespace that it selects, if it names one.
+    /// The namespace required by `metadata.namespace=...`, if any.
     pub fn namespace(&self) -> Option<&str> {
         self.exactly(NAMESPACE)
     }
@@ -129,7 +129,7 @@ fn is_cidr(field: &str, resource: &Resource) -> bool {
     resource.schema.pointer(&pointer).is_some_and(|schema| schema["format"] == "cidr")
 }
 
-/// A CIDR with its address in the form that addresses are written in.
+/// Returns a CIDR with its address in canonical form.
 fn canonical_cidr(text: &str) -> Option<String> {
     let (address, length) = text.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;
@@ -165,7 +165,7 @@ fn parse_term(term: &str) -> Option<Requirement> {
     Some(Requirement { field: field.to_owned(), pointer, equal, value: unescape(value)?, computed: None })
 }
 
-/// Undoes `\\`, `\,` and `\=`; any other escape, and a bare `=`, is malformed.
+/// Resolves `\\`, `\,` and `\=`; other escapes, and an unescaped `=`, are malformed.
 fn unescape(text: &str) -> Option<String> {
     let mut value = String::with_capacity(text.len());
     let mut characters = text.chars();

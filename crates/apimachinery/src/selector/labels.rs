@@ -14,7 +14,7 @@ use crate::{
     refusal::Refusal,
 };
 
-/// What labels an object must have. The default selects everything.
+/// A label selector. The default selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelSelector(Vec<Requirement>);
 
@@ -35,7 +35,7 @@ enum Operator {
 }
 
 impl LabelSelector {
-    /// Parses the text form; the empty text selects everything.
+    /// Parses the text form; empty text selects everything.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         Parser { tokens: tokens(text), at: 0 }
             .selector()
@@ -45,7 +45,7 @@ impl LabelSelector {
             .map(Self)
     }
 
-    /// Reads `{matchLabels, matchExpressions}` at `path`; all faults at once.
+    /// Parses `{matchLabels, matchExpressions}` at `path`; returns all field errors.
     pub fn from_json(value: &Value, path: &Path) -> Result<Self, Vec<Fault>> {
         let (mut requirements, mut faults) = (Vec::new(), Vec::new());
         if !(value.is_object() || value.is_null()) {
@@ -71,12 +71,12 @@ impl LabelSelector {
         if faults.is_empty() { Ok(Self(requirements)) } else { Err(faults) }
     }
 
-    /// Whether these labels satisfy it.
+    /// True if the labels satisfy the selector.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.0.iter().all(|requirement| requirement.matches(labels.get(&requirement.key)))
     }
 
-    /// Whether it selects everything.
+    /// True if it selects everything.
     pub fn is_everything(&self) -> bool {
         self.0.is_empty()
     }
@@ -154,7 +154,7 @@ fn values_from_json(expression: &Value, path: &Path, faults: &mut Vec<Fault>) ->
     values
 }
 
-/// The field `name` of `value` as what it must be, if it is there.
+/// Reads the optional field `name` of `value`; adds a field error if it has the wrong type.
 fn part<'a, T>(
     value: &'a Value,
     name: &str,
@@ -196,7 +196,7 @@ fn joined(values: &BTreeSet<String>) -> String {
     values.iter().map(String::as_str).collect::<Vec<_>>().join(",")
 }
 
-/// Words and punctuation of the text form.
+/// Splits the text form into words and punctuation.
 fn tokens(text: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
@@ -266,7 +266,7 @@ impl<'a> Parser<'a> {
         Ok(key.to_owned())
     }
 
-    /// The value behind an operator; nothing is the empty value.
+    /// The value after an operator; may be empty.
     fn value_behind(&mut self) -> Result<String, String> {
         self.at += 1;
         self.value()
@@ -291,7 +291,7 @@ impl<'a> Parser<'a> {
     fn values_behind(&mut self) -> Result<BTreeSet<String>, String> {
         self.at += 1;
         if self.next() != Some("(") {
-            return Err("expected: '(' behind in or notin".to_owned());
+            return Err("expected: '(' after in or notin".to_owned());
         }
         let mut values = BTreeSet::new();
         loop {

@@ -1,4 +1,4 @@
-//! Tables for both selectors.
+//! Tests of both selectors.
 
 use std::collections::BTreeMap;
 
@@ -127,7 +127,7 @@ fn an_unknown_field_is_refused_with_the_known_ones() {
     let check = |selector, resource: Resource| FieldSelector::parse(selector).unwrap().of(&resource).map(drop);
     let refusal = check("spec.size=1", fixture::shelf()).unwrap_err();
     assert_eq!(refusal.message, "\"spec.size\" is not a known field selector: only \"metadata.name\", \"spec.colour\"");
-    assert!(check("metadata.namespace=n", fixture::shelf()).is_err(), "it is in none");
+    assert!(check("metadata.namespace=n", fixture::shelf()).is_err(), "the kind is cluster-scoped");
     assert!(check("metadata.namespace=n", fixture::book()).is_ok());
     for malformed in ["metadata.name", "metadata.name=a=b", r"metadata.name=\n", "metadata.name!a"] {
         assert!(FieldSelector::parse(malformed).is_err(), "{malformed}");

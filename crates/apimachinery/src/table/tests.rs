@@ -1,4 +1,4 @@
-//! Tables, ages and metadata alone.
+//! Tests of tables, ages and partial metadata.
 
 use proptest::prelude::*;
 

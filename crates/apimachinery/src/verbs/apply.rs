@@ -1,4 +1,5 @@
-//! Server-side apply (KEP-555): a manager says which fields it wants and how; the object is made if there is none.
+//! Server-side apply (KEP-555): the object gets the fields of the manager's configuration, and is created if it does
+//! not exist.
 
 use std::sync::Arc;
 
@@ -37,16 +38,17 @@ impl<W> Case<'_, W> {
         let live = current.map(|current| current.to_value());
         let endpoint = self.schema.endpoint(subresource);
         let on_conflict = if *force { OnConflict::TakeOver } else { OnConflict::Refuse };
-        // As in Kubernetes: what is said of an apply that fails does not name the object.
+        // As in Kubernetes, the error of a failed apply does not name the object.
         let Applied { object, managed_fields } =
             endpoint.apply(live.as_ref(), config, self.manager, on_conflict, self.ctx.now).map_err(Refusal::from)?;
-        // What the configuration has is known to the schema; what only the object has is not the applier's fault.
+        // Unknown fields of the configuration were checked by the apply; unknown fields of the object are not the
+        // caller's error.
         let validation = FieldValidation::Ignore;
         let reader = Reader { resource: self.resource, schema: self.schema, name: &self.key.name, validation };
         let mut draft = reader.patched(object, &[])?;
         match current {
             None => {
-                // A version that the object should have had is as good as none.
+                // As in Kubernetes, a resourceVersion is ignored if the object does not exist.
                 draft.object.metadata.resource_version.clear();
                 self.check_place(&mut draft.object.metadata)?;
                 self.create(draft, Some(managed_fields))
@@ -58,7 +60,7 @@ impl<W> Case<'_, W> {
         }
     }
 
-    /// What a write that was allowed as a change, and creates the object, must be allowed as, too.
+    /// Authorization attributes of a create, which an update or apply that creates the object needs in addition.
     pub(super) fn creation(&self) -> Ask<'_> {
         Ask::Resource(ResourceAsk {
             verb: Verb::Create.as_str(),
@@ -70,7 +72,7 @@ impl<W> Case<'_, W> {
         })
     }
 
-    /// Whether an object that is not there may be made by what changes it.
+    /// Checks that an apply or update may create the missing object.
     pub(super) fn may_begin(&self, subresource: Option<Subresource>, uid: &str) -> Result<(), Refusal> {
         if subresource.is_some() {
             return Err(self.not_found());

@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl<W> Case<'_, W> {
-    /// `owners` are the object's entries of managed fields, if they are known already.
+    /// Prepares a create. `owners` are the entries of managed fields, if already computed.
     pub(super) fn create(&self, draft: Draft, owners: Option<Vec<Value>>) -> Result<Proposal<W>, Refusal> {
         let Draft { mut object, mut warnings, faults: mut of_types, other } = draft;
         if !object.metadata.resource_version.is_empty() {
@@ -36,18 +36,18 @@ impl<W> Case<'_, W> {
         Ok(Proposal { step: Step::Create(object, decide), warnings })
     }
 
-    /// Replaces an object that is not there: it must be allowed as a creation, too.
+    /// Prepares a PUT that creates the object; the caller needs the create permission, too.
     pub(super) fn create_by_update(&self, mut draft: Draft) -> Result<Proposal<W>, Refusal> {
         let meta = &mut draft.object.metadata;
         self.check_place(meta)?;
         self.may_begin(None, &meta.uid)?;
         self.ctx.rights.require(&self.creation())?;
-        // A version that the object should have had is as good as none.
+        // As in Kubernetes, a resourceVersion is ignored if the object does not exist.
         meta.resource_version.clear();
         self.create(draft, None)
     }
 
-    /// What the server sets, whatever the body says.
+    /// Sets the system metadata.
     fn complete(&self, object: &mut Object) {
         let meta = &mut object.metadata;
         self.key.name.clone_into(&mut meta.name);
@@ -59,7 +59,7 @@ impl<W> Case<'_, W> {
         meta.self_link.clear();
     }
 
-    /// The status is not of the creator's making.
+    /// Managed fields of a new object, without the status, which a create cannot set.
     fn first_owners(&self, object: &Object) -> Vec<Value> {
         let endpoint = self.schema.endpoint(None);
         endpoint.update(None, &object.to_value_without("status"), self.manager, self.ctx.now)

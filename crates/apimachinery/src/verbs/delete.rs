@@ -1,5 +1,5 @@
-//! Delete: at once, or when the finalizers are gone. What becomes of dependents is left to a garbage collector, by two
-//! finalizers of its own.
+//! Delete: at once, or after the last finalizer is removed. The garbage collector handles dependents, controlled by the
+//! finalizers `orphan` and `foregroundDeletion`.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::{
     refusal::{Details, Refusal},
 };
 
-/// What a delete does.
+/// Effect of a delete request.
 pub(super) enum Deletion {
-    /// Nothing: it has begun already, and something holds it up.
+    /// None: deletion has begun already and waits.
     Waits,
-    /// It begins: the object is left like this until nothing holds it up.
+    /// Deletion begins: the object is stored like this until nothing delays its deletion.
     Begins(Box<Object>),
-    /// The object goes.
+    /// The object is deleted.
     Ends(Details),
 }
 
@@ -37,7 +37,7 @@ impl<W> Case<'_, W> {
         Ok(Proposal { step: Step::Delete(Arc::clone(current), deletion), warnings: Vec::new() })
     }
 
-    /// The object with these finalizers, and the marks of a deletion that has begun.
+    /// Returns the object with these finalizers and marked as terminating.
     fn marked(&self, current: &Object, finalizers: Vec<String>) -> Object {
         let mut marked = current.clone();
         marked.metadata.finalizers = finalizers;
@@ -83,8 +83,8 @@ impl<W> Case<'_, W> {
     }
 }
 
-/// The finalizers of an object that is deleted like this. A garbage collector removes its two when it has done what they
-/// ask for; without a wish of the caller, those that the object has already stay.
+/// Returns the finalizers after a delete request. The garbage collector removes `orphan` and `foregroundDeletion` when
+/// done. Without a propagation policy, the present ones stay.
 fn finalizers(present: &[String], propagation: Option<Propagation>) -> Vec<String> {
     let of_the_collector = |name: &String| name == FINALIZER_ORPHAN || name == FINALIZER_FOREGROUND;
     let wished = match propagation {

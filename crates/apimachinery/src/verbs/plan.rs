@@ -1,4 +1,4 @@
-//! A command that has been prepared, and its decision: what is left to do with the world.
+//! Prepared commands, and their decision: the rest of the work, which needs the decision state.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::{
     view::View,
 };
 
-/// A command as far as it can be decided without the world.
+/// A prepared command: everything that can be computed without the decision state.
 pub struct Plan<W> {
-    /// The address of its object.
+    /// Key of the object.
     pub key: ObjectKey,
-    /// How its caller sees the object, if that is not as it is stored. The plan is about it as it is stored.
+    /// View of the request, if any. The object is prepared in stored form.
     pub view: Option<&'static View>,
-    /// When it was received.
+    /// Time at which the request was received.
     pub now: Time,
     /// Compute and validate everything, persist nothing.
     pub dry_run: bool,
@@ -29,24 +29,24 @@ pub struct Plan<W> {
     pub(super) encoded: Option<Template>,
 }
 
-/// What is planned.
+/// The prepared write.
 pub(super) enum Step<W> {
     /// A new object.
     Create(Object, Option<Decide<W>>),
-    /// Another version of an object.
+    /// A new version of an object.
     Update {
         old: Arc<Object>,
         new: Object,
-        /// Whether `new` is the same as `old`.
+        /// True if `new` equals `old`.
         unchanged: bool,
         decide: Option<Decide<W>>,
     },
-    /// The deletion of an object, or its beginning.
+    /// The deletion of an object, or the beginning of its deletion.
     Delete(Arc<Object>, Deletion),
 }
 
 impl<W> Step<W> {
-    /// The same of the object as it is stored; `current` is the version that is.
+    /// Converts the step to the stored form; `current` is the stored version.
     pub(super) fn stored(self, view: &View, current: Option<&Arc<Object>>) -> Self {
         match (self, current) {
             (Self::Create(object, decide), _) => Self::Create(view.store(object), decide),
@@ -57,16 +57,16 @@ impl<W> Step<W> {
                 Self::Delete(Arc::clone(current), Deletion::Begins(Box::new(view.store(*marked))))
             }
             (Self::Delete(_, deletion), Some(current)) => Self::Delete(Arc::clone(current), deletion),
-            // What changes or deletes has a version to start from.
+            // A change or deletion always has a current version.
             (step, None) => step,
         }
     }
 }
 
-/// What is there under the name of a plan.
+/// The current state under the key of a prepared command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Present {
-    /// Nothing.
+    /// No object.
     Nothing,
     /// An object.
     Object,
@@ -75,7 +75,7 @@ pub enum Present {
 }
 
 impl Present {
-    /// As what is there.
+    /// State of an optional object.
     pub fn of(object: Option<&Object>) -> Self {
         match object {
             None => Self::Nothing,
@@ -85,16 +85,16 @@ impl Present {
     }
 }
 
-/// What a decision was made of, beside what it decided: of no more use, and perhaps large.
+/// The original command, not needed after preparation and possibly large, so that it can be dropped elsewhere.
 pub type Spent = Option<Box<Command>>;
 
 impl<W> Plan<W> {
-    /// Whether it was prepared for the version that is there, which is told by its resourceVersion. A create is for
-    /// whatever there is: that a name is taken is its refusal.
+    /// True if the command was prepared for the current version, identified by its resourceVersion. A create is valid
+    /// for any: the decision rejects a name that is taken.
     pub fn suits(&self, version: Option<&str>) -> bool {
         match (&self.step, version) {
             (Step::Create(..), None) => true,
-            // An apply that was to create changes what is there by now.
+            // An apply that was prepared as a create must be prepared again if the object exists by now.
             (Step::Create(..), Some(_)) => self.command.is_none(),
             (Step::Update { old, .. } | Step::Delete(old, _), version) => {
                 version == Some(&*old.metadata.resource_version)
@@ -102,12 +102,12 @@ impl<W> Plan<W> {
         }
     }
 
-    /// Whether it creates an object.
+    /// True if the command creates an object.
     pub fn creates(&self) -> bool {
         matches!(self.step, Step::Create(..))
     }
 
-    /// The version that it was prepared for.
+    /// The version that the command was prepared for.
     pub fn basis(&self) -> Option<&Arc<Object>> {
         match &self.step {
             Step::Create(..) => None,
@@ -115,7 +115,7 @@ impl<W> Plan<W> {
         }
     }
 
-    /// The version that it is to make, as far as that is known before the decision; `None` for a deletion.
+    /// The new version as prepared; the decision may still change it. `None` for a deletion.
     pub fn proposed(&self) -> Option<&Object> {
         match &self.step {
             Step::Create(new, _) | Step::Update { new, .. } => Some(new),
@@ -123,12 +123,13 @@ impl<W> Plan<W> {
         }
     }
 
-    /// The command, to prepare it again for another version; `None` for a create, which suits any.
+    /// Returns the command, to prepare it again for another version; `None` for a create, which is never prepared
+    /// again.
     pub fn into_command(self) -> Option<Command> {
         self.command.map(|command| *command)
     }
 
-    /// Encodes the new version, unless the decision adds something to it. It pays for a large one.
+    /// Encodes the new version in advance, unless the decision may change it. Worthwhile for large objects.
     pub fn encode(&mut self) {
         self.encoded = match &mut self.step {
             Step::Create(new, None) | Step::Update { new, unchanged: false, decide: None, .. } => new.to_template(),
@@ -137,12 +138,12 @@ impl<W> Plan<W> {
         };
     }
 
-    /// Takes the command out, which the decision does not need.
+    /// Removes the command, which the decision does not need.
     pub fn spend(&mut self) -> Spent {
         self.command.take()
     }
 
-    /// Decides. The plan must suit what is there.
+    /// Decides the prepared command, which must suit the current version ([`Plan::suits`]).
     pub fn decide(
         self,
         kind: &dyn Kind<W>,
@@ -165,7 +166,7 @@ impl<W> Plan<W> {
     }
 }
 
-/// Everything that a decision is about.
+/// Context of one decision.
 struct Case<'a, W> {
     kind: &'a dyn Kind<W>,
     resource: &'a Resource,
@@ -175,7 +176,7 @@ struct Case<'a, W> {
 }
 
 impl<W> Case<'_, W> {
-    /// What the kind makes of an object with the world.
+    /// Runs the remaining decision of the kind, if any.
     fn rest(&self, object: Object, decide: Option<Decide<W>>) -> Result<Decided, Refusal> {
         match decide {
             Some(decide) => decide(self.world, self.key, object, &self.ctx),
@@ -221,7 +222,7 @@ impl<W> Case<'_, W> {
         Ok(Decision { writes, answer: Answer::Changed, warnings, encoded: None })
     }
 
-    /// The update that removes the last finalizer completes the deletion.
+    /// An update that removes the last finalizer deletes the object.
     fn last_finalizer_gone(&self, old: &Arc<Object>, new: Object, warnings: Vec<String>) -> Result<Decision, Refusal> {
         self.kind.may_delete(self.world, self.key, &new, &self.ctx)?;
         let companions = self.kind.delete(self.world, self.key, &new, &self.ctx)?;
@@ -245,7 +246,7 @@ impl<W> Case<'_, W> {
         Ok(Decision { writes, answer, warnings: Vec::new(), encoded: None })
     }
 
-    /// The write of the object, and those that come with it.
+    /// The write of the object, followed by the secondary writes.
     fn with(&self, companions: Vec<Write>, old: Option<&Arc<Object>>, new: Option<Object>) -> Vec<Write> {
         let mut writes = Vec::with_capacity(1 + companions.len());
         writes.push(Write { key: self.key.clone(), old: old.cloned(), new: new.map(Arc::new) });

@@ -1,4 +1,4 @@
-//! Create, update and delete on a kind without rules of its own.
+//! Create, update and delete of a kind without rules.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
 
 mod hooks;
 
-/// Both steps at once.
+/// Prepares and decides a command.
 fn decide(
     kind: &dyn Kind<()>,
     schema: &Schema,
@@ -28,11 +28,11 @@ fn decide(
 ) -> Result<Decision, Refusal> {
     let plan = prepare(kind, schema, command, current)?;
     let version = current.map(|current| current.metadata.resource_version.as_str());
-    assert!(plan.suits(version), "it was prepared for what is there");
+    assert!(plan.suits(version), "the command was prepared for the current version");
     plan.decide(kind, &(), Present::of(current.map(AsRef::as_ref)), &Related::default())
 }
 
-/// A shelf, and what commands make of it.
+/// The current object of a test, to which commands are applied.
 struct Desk(Option<Arc<Object>>);
 
 impl Desk {
@@ -239,7 +239,7 @@ fn finalizers_hold_a_deletion_until_the_last_is_gone() {
 #[test]
 fn what_becomes_of_dependents_is_left_to_the_collector() {
     use Propagation::{Background, Foreground, Orphan};
-    // What an object has, how it is deleted, what it is left with; nothing: it is gone.
+    // Finalizers before the delete, propagation policy, finalizers after it; null: the object is deleted or has none.
     for (present, propagation, left) in [
         (json!(null), None, json!(null)),
         (json!(null), Some(Background), json!(null)),
@@ -260,9 +260,9 @@ fn what_becomes_of_dependents_is_left_to_the_collector() {
         desk.delete(DeleteOptions { propagation: Some(propagation), ..DeleteOptions::default() }).unwrap()
     };
     assert!(matches!(delete(Foreground).answer, Answer::Changed));
-    assert!(matches!(delete(Foreground).answer, Answer::Unchanged(_)), "it waits already");
-    assert!(matches!(delete(Orphan).answer, Answer::Changed), "the last word counts");
-    assert!(matches!(delete(Background).answer, Answer::Deleted(_)), "nothing holds it any more");
+    assert!(matches!(delete(Foreground).answer, Answer::Unchanged(_)), "deletion has begun already");
+    assert!(matches!(delete(Orphan).answer, Answer::Changed), "a later policy replaces the earlier one");
+    assert!(matches!(delete(Background).answer, Answer::Deleted(_)), "no finalizer is left");
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn a_body_must_be_of_the_object_that_the_path_names() {
     ] {
         assert_eq!(refused(desk.replace(body(meta))).1, expected);
     }
-    // A body namespace means nothing for a kind without namespaces.
+    // The namespace in a body is ignored for a cluster-scoped kind.
     desk.replace(body(json!({"namespace": "x"}))).unwrap();
     let expected =
         "the API version in the data (v1) does not match the expected API version (store.example.com/v1alpha1)";
@@ -345,7 +345,7 @@ fn the_part_that_a_status_does_not_write_is_not_judged() {
     let body = json!({"spec": {"colour": 1, "x": 1}, "metadata": {"labels": {"-": ""}}, "status": {"books": 3}});
     assert_eq!(write(body).unwrap().warnings, ["unknown field \"spec.x\""]);
     assert_eq!(refused(write(json!({"status": {"books": "many"}}))).0, 422);
-    assert_eq!(refused(write(json!({"metadata": {"labels": {"b": 1}}}))).0, 422, "it cannot be read");
+    assert_eq!(refused(write(json!({"metadata": {"labels": {"b": 1}}}))).0, 422, "metadata cannot be decoded");
 }
 
 #[test]
@@ -441,7 +441,7 @@ fn managed_fields_are_kept_taken_or_reset() {
         let entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
         entries.iter().map(|entry| entry["manager"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(managers(&desk.now()), ["tester"], "who creates it sets all of it");
+    assert_eq!(managers(&desk.now()), ["tester"], "the creator owns all fields");
     let mut step = |managed_fields: Value, expected: &[&str]| {
         let version = &desk.now()["metadata"]["resourceVersion"];
         let meta = json!({"name": "a", "resourceVersion": version, "managedFields": managed_fields});

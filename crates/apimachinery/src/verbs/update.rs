@@ -1,4 +1,4 @@
-//! Update: a replacement or a patch, of the object or of its status.
+//! Update: replace or patch of an object or a subresource.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::{
     refusal::Refusal,
 };
 
-/// What somebody wants an object to be.
+/// The desired new version.
 pub(super) struct Wanted {
     pub(super) draft: Draft,
-    /// Whether the draft is meant as the whole object, and must name the version that it replaces.
+    /// True for a PUT, whose body is the whole object and must have the resourceVersion that it replaces.
     pub(super) replaced: bool,
-    /// The entries of managed fields, if they are known already.
+    /// Entries of managed fields, if already computed.
     pub(super) owners: Option<Vec<Value>>,
 }
 
@@ -39,7 +39,7 @@ impl<W> Case<'_, W> {
         proposed.map_err(|refusal| if replaced { refusal } else { refusal.warned(noticed) })
     }
 
-    /// Puts what is wanted in the place of the object, or of a part of it.
+    /// Prepares the change of the object or subresource to the desired version.
     pub(super) fn change(
         &self,
         current: &Arc<Object>,
@@ -51,7 +51,7 @@ impl<W> Case<'_, W> {
         self.check_identity(current, &mut new, replaced)?;
         restore(current, &mut new, subresource);
         let faults = metadata::validate_update(&current.metadata, &new.metadata);
-        // The rest of the body is not looked at any further.
+        // Type errors outside the part that this path writes are ignored.
         of_types.retain(|fault| is_of_status(fault) == (subresource == Some(Subresource::Status)));
         let matters = |other: &Other| subresource != Some(Subresource::Status) || other.is_of_other_version();
         if let Some(other) = other.filter(matters) {
@@ -75,7 +75,7 @@ impl<W> Case<'_, W> {
         Ok(Proposal { step: Step::Update { old, new, unchanged, decide }, warnings })
     }
 
-    /// The object that the caller wants, as the caller sees it.
+    /// Decodes the desired object, in the served version.
     fn changed(&self, current: &Object, change: &Mutation) -> Result<Draft, Refusal> {
         let (patch, validation) = match change {
             Mutation::Replace(draft) => return Ok(Draft::clone(draft)),
@@ -95,7 +95,7 @@ impl<W> Case<'_, W> {
         endpoint.update(Some(&current.to_value()), &new.to_value(), self.manager, self.ctx.now)
     }
 
-    /// Whether the object is meant for where it is sent to.
+    /// Checks name and namespace of a body against those of the URL.
     pub(super) fn check_place(&self, meta: &mut ObjectMeta) -> Result<(), Refusal> {
         self.settle_namespace(meta)?;
         let (name, own) = (&meta.name, &self.key.name);
@@ -109,7 +109,7 @@ impl<W> Case<'_, W> {
         }))
     }
 
-    /// Name, namespace, uid and resourceVersion must be those of the object, as far as they are given.
+    /// Checks that name, namespace, uid and resourceVersion, where given, equal those of the object.
     fn check_identity(&self, current: &Object, new: &mut Object, replaced: bool) -> Result<(), Refusal> {
         self.check_place(&mut new.metadata)?;
         let now = &current.metadata;
@@ -117,7 +117,7 @@ impl<W> Case<'_, W> {
         if meta.uid.is_empty() {
             meta.uid.clone_from(&now.uid);
         }
-        // In a patch it is a field like others that may not change: the rules of metadata refuse it.
+        // In a patch, the uid is validated as an immutable field of the metadata.
         if meta.uid != now.uid && replaced {
             return Err(self.conflict(&format!(
                 "Precondition failed: UID in precondition: {}, UID in object meta: {}",
@@ -139,15 +139,15 @@ impl<W> Case<'_, W> {
     }
 }
 
-/// Whether anything outside metadata and status differs.
+/// True if anything outside metadata and status differs.
 fn is_other_desire(old: &Object, new: &Object) -> bool {
     let desires = |object: &Object| object.fields.len() - usize::from(object.fields.contains_key("status"));
     let differs = |(name, value): (&String, &Value)| name != "status" && old.fields.get(name) != Some(value);
     desires(old) != desires(new) || new.fields.iter().any(differs)
 }
 
-/// Puts back what a client cannot change: system metadata, and the part that this path does not write. The entries of
-/// managed fields stay those that the client gave.
+/// Restores what the client cannot change: system metadata, and the part that this path does not write. The client's
+/// managed fields are kept.
 fn restore(current: &Object, new: &mut Object, subresource: Option<Subresource>) {
     match subresource {
         None => {}
@@ -171,7 +171,7 @@ fn restore(current: &Object, new: &mut Object, subresource: Option<Subresource>)
     let meta = &mut new.metadata;
     meta.resource_version.clone_from(&now.resource_version);
     meta.creation_timestamp = now.creation_timestamp;
-    // A deletion that has begun goes on; that one begins cannot be said here.
+    // An update can neither clear nor set the deletion timestamp; setting it is rejected by validation.
     meta.deletion_timestamp = now.deletion_timestamp.or(meta.deletion_timestamp);
     meta.deletion_grace_period_seconds = meta.deletion_grace_period_seconds.or(now.deletion_grace_period_seconds);
     meta.generation = now.generation;

@@ -1,4 +1,4 @@
-//! Starts, transitions and frames of watches.
+//! Tests of starts, filtering and encoding.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Deciding: commands one after the other against the world, which moves with each of them.
+//! Decides commands one after the other against the decision state, which is updated after each.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -29,102 +29,102 @@ use crate::{
     standalone::{self, namespace},
 };
 
-/// Objects as they are behind a batch: read from the store, or written by a command of the batch.
+/// Objects as a batch leaves them: read from the store, or written by a command of the batch.
 pub type Objects = HashMap<ObjectKey, Option<Version>>;
 
-/// What one commit will be, so far.
+/// The contents of one commit, so far.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The revision that its first write follows.
+    /// The revision before its first write.
     pub base: u64,
-    /// What it writes, in order.
+    /// Its writes, in order.
     pub writes: Vec<Staged>,
-    /// What its commands see.
+    /// The objects that its commands read.
     pub objects: Objects,
-    /// The length of all versions that it writes.
+    /// The size of all versions that it writes, in bytes.
     pub bytes: usize,
     /// The latest time of its commands.
     now: Option<Time>,
 }
 
-/// A write that waits for its commit.
+/// A write that is part of an open batch.
 #[derive(Debug)]
 pub struct Staged {
-    /// Which object, and from what to what.
+    /// The key, and the old and new version.
     pub write: Write,
-    /// The version that is replaced or deleted, encoded, if that is at hand.
+    /// The encoded version that is replaced or deleted, if it is available.
     pub old_bytes: Option<Bytes>,
-    /// The new version, encoded; empty for a deletion.
+    /// The encoded new version; empty for a deletion.
     pub bytes: Bytes,
-    /// The spans that it gives back.
+    /// The spans that it releases.
     pub releases: Vec<Span>,
     /// The spans that it takes.
     pub takes: Vec<Span>,
-    /// Whether a garbage collector has to look at it.
+    /// True if the garbage collector has to process it.
     pub tied: bool,
 }
 
-/// Somebody who waits for the commit of a batch, and what they will hear if it succeeds.
+/// A caller that waits for the commit of a batch, and its result if the commit succeeds.
 pub struct Caller {
-    /// Where they wait.
+    /// The channel to the caller.
     pub reply: Reply,
-    /// What they wanted, as it is counted.
+    /// The labels of its command in the metrics.
     pub counted: Decided,
-    /// What was decided.
+    /// The result of the decision.
     pub verdict: Verdict,
-    /// What the decision has left over. It may be large, and is dropped where the caller is answered.
+    /// Values that the decision no longer needs. They may be large, and are dropped where the caller is answered.
     pub spent: Spent,
 }
 
-/// What a caller will hear.
+/// The result of a decision.
 pub enum Verdict {
-    /// It is done.
+    /// Accepted.
     Done(Outcome),
-    /// It is not.
+    /// Rejected.
     Refused(Refusal),
-    /// It has to be prepared again.
+    /// The command has to be prepared again.
     Outdated(Box<Outdated>),
 }
 
-/// Commands that were decided together.
+/// The result of deciding several commands.
 pub struct Deciding<W> {
-    /// Who waits for the commit.
+    /// The callers that wait for the commit.
     pub callers: Vec<Caller>,
-    /// Those for which the batch had no room left.
+    /// Commands for which the batch had no room left.
     pub rest: Vec<Submitted<W>>,
-    /// Those whose callers had been answered otherwise, or were gone: nothing was decided of them.
+    /// Commands whose callers had been answered otherwise or had disconnected; they were not decided.
     pub abandoned: Vec<Submitted<W>>,
 }
 
 impl<W> Deciding<W> {
-    /// All of these are refused because the store could not be read.
+    /// Rejects all commands because the store could not be read.
     fn refused(submitted: Vec<Submitted<W>>, error: &store::Error) -> Self {
         Self { callers: refused(submitted, error), rest: Vec::new(), abandoned: Vec::new() }
     }
 }
 
-/// What a command came to.
+/// The result of an accepted command.
 pub struct Outcome {
-    /// The kind of answer.
+    /// The kind of response.
     pub answer: Answer,
-    /// The object of the answer.
+    /// The object of the response.
     pub shown: Shown,
-    /// For the `Warning` header.
+    /// Texts for the `Warning` header.
     pub warnings: Vec<String>,
 }
 
-/// The object of an answer.
+/// The object of a response.
 pub enum Shown {
-    /// The new version of this write of the batch.
+    /// The new version of the write with this index in the batch.
     Write(usize),
-    /// This one, which is not written.
+    /// An object that is not written.
     Object(Arc<Object>),
-    /// None.
+    /// No object.
     Nothing,
 }
 
 impl Batch {
-    /// An empty batch whose first write will follow `base`.
+    /// An empty batch whose first write has the revision after `base`.
     pub fn behind(base: u64) -> Self {
         Self { base, ..Self::default() }
     }
@@ -134,15 +134,15 @@ impl Batch {
         self.base + self.writes.len() as u64
     }
 
-    /// Whether it is as long as a batch may be.
+    /// True if the batch has reached its maximum size.
     pub fn is_full(&self) -> bool {
         self.bytes >= limits::BATCH_BYTES_MAX
     }
 }
 
 impl<W: World> Committer<W> {
-    /// Decides commands on top of `batch`, which follows `before`, the one that is being committed. The world has moved
-    /// when this returns. If the store cannot be read the commands are refused, and nothing has moved.
+    /// Decides commands on top of `batch`, which follows `before`, the batch that is being committed, and updates the
+    /// decision state. If the store cannot be read, all commands are rejected and nothing changes.
     pub(super) async fn decide(
         &self,
         batch: &mut Batch,
@@ -164,7 +164,7 @@ impl<W: World> Committer<W> {
         self.decide_all(batch, before, submitted)
     }
 
-    /// Decides commands; the objects that they see are in the batches.
+    /// Decides commands whose objects have been read into the batches.
     pub(super) fn decide_all(
         &self,
         batch: &mut Batch,
@@ -185,7 +185,7 @@ impl<W: World> Committer<W> {
         deciding
     }
 
-    /// Adds the writes that sum up what the batch did: it is complete then.
+    /// Adds the status updates that follow from the whole batch, such as those of pools; the batch is then complete.
     pub(super) fn settle(&self, batch: &mut Batch) {
         let Some(now) = batch.now else { return };
         let sums = self.world.read().unwrap_or_else(PoisonError::into_inner).settle(now);
@@ -194,7 +194,7 @@ impl<W: World> Committer<W> {
         }
     }
 
-    /// Moves the world back to where it was before the batch.
+    /// Rolls the decision state back to what it was before the batch.
     pub(super) fn undo(&self, batch: &Batch) {
         let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
         for Staged { write, .. } in batch.writes.iter().rev() {
@@ -202,7 +202,7 @@ impl<W: World> Committer<W> {
         }
     }
 
-    /// Decides one command and, unless it is a dry run, moves the batch and the world on.
+    /// Decides one command and, unless it is a dry run, adds its writes to the batch and the state.
     fn decide_one(&self, batch: &mut Batch, before: Option<&Batch>, submitted: Submitted<W>) -> Caller {
         let Submitted { work, reads, home, counted, reply, .. } = submitted;
         let answered = |verdict, spent| Caller { reply, counted, verdict, spent };
@@ -223,7 +223,8 @@ impl<W: World> Committer<W> {
         answered(verdict, spent)
     }
 
-    /// A plan for the version that is current. One for another version is made again here, unless that is too much work.
+    /// Returns the prepared command if it fits the current version. Otherwise prepares it again here, or returns
+    /// [`Outdated`] if that is too much work for this thread.
     fn planned(&self, work: Work<W>, versions: &Versions<'_>) -> Result<Result<Plan<W>, Box<Outdated>>, Refusal> {
         let current = versions.get(work.key());
         let command = match work {
@@ -269,11 +270,11 @@ impl<W: World> Committer<W> {
         };
         let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
         let decide = || plan.decide(kind, &*world, present, &related);
-        // It only looks: one that panics leaves nothing half done.
+        // A decision only reads the state, so a panic leaves nothing half done.
         panic::catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| Err(api::panicked()))
     }
 
-    /// Moves the batch and the world on by a decision; a dry run only shows it.
+    /// Adds the writes of a decision to the batch and the state; a dry run only returns the result.
     fn take(&self, batch: &mut Batch, decision: Decision, dry_run: bool) -> Outcome {
         let Decision { writes, answer, warnings, encoded } = decision;
         let first = if dry_run {
@@ -297,8 +298,8 @@ impl<W: World> Committer<W> {
         Shown::Write(first)
     }
 
-    /// Gives a write its revision, moves the world on and adds it to the batch. `encoded` is its new version, if that has
-    /// been encoded before.
+    /// Assigns a revision to a write, applies it to the state and adds it to the batch. `encoded` is the encoded new
+    /// version, if there is one already.
     fn stage(&self, batch: &mut Batch, mut write: Write, encoded: Option<Template>) {
         let version = (batch.end() + 1).to_string();
         let bytes = write.new.as_mut().map(|new| {
@@ -318,7 +319,7 @@ impl<W: World> Committer<W> {
         batch.writes.push(Staged { write, old_bytes, bytes, releases, takes, tied });
     }
 
-    /// The spans that a write gives back, and those that it takes.
+    /// The spans that a write releases, and those that it takes.
     fn spans_moved(&self, write: &Write) -> (Vec<Span>, Vec<Span>) {
         let held = |version: &Option<Arc<Object>>| {
             version.as_ref().map(|object| self.kind(&write.key).holds(&write.key, object)).unwrap_or_default()
@@ -338,7 +339,7 @@ impl<W: World> Committer<W> {
     }
 }
 
-/// What commands see: the batch, before it the one that is being committed, and what was read for them.
+/// The versions that commands see: those of the batch, then those of `before`, the batch that is being committed.
 struct Versions<'a> {
     batch: &'a Batch,
     before: Option<&'a Batch>,
@@ -350,7 +351,7 @@ impl<'a> Versions<'a> {
         self.batch.objects.get(key).or_else(before)?.as_ref()
     }
 
-    /// What a decision reads.
+    /// The objects of a command's read set.
     fn related(&self, reads: Vec<ObjectKey>) -> Result<Related, store::Error> {
         let mut objects = BTreeMap::new();
         for key in reads {
@@ -362,28 +363,28 @@ impl<'a> Versions<'a> {
     }
 }
 
-/// The objects that commands are about and read, except those that are known, and their keys in the store.
+/// The objects that commands change or read, except those for which `is_known` is true, with their store keys.
 pub fn wanted<W>(submitted: &[Submitted<W>], is_known: impl Fn(&ObjectKey) -> bool) -> (Vec<ObjectKey>, Vec<Key>) {
     let others = submitted.iter().flat_map(|submitted| submitted.reads.iter().chain(&submitted.home));
-    // Many commands are about few namespaces.
+    // Many commands share few namespaces.
     let wanted: BTreeSet<&ObjectKey> = submitted.iter().map(|submitted| submitted.work.key()).chain(others).collect();
     let wanted = wanted.into_iter().filter(|name| !is_known(name));
-    // A key that the store could not hold names no object.
+    // A key that the store cannot hold denotes no object.
     wanted.filter_map(|name| Some((name.clone(), Key::new(name.to_text()).ok()?))).unzip()
 }
 
-/// Objects of these names, as the store had them.
+/// Pairs object keys with the records that the store returned for them.
 pub fn objects(names: Vec<ObjectKey>, records: Vec<Option<Record>>) -> Objects {
     names.into_iter().zip(records).map(|(name, record)| (name, record.map(Version::stored))).collect()
 }
 
-/// All of these are refused because the store could not be read.
+/// Rejects all commands because the store could not be read.
 pub fn refused<W>(submitted: Vec<Submitted<W>>, error: &store::Error) -> Vec<Caller> {
     let refusal = convert::not_written(error);
     submitted.into_iter().map(|submitted| submitted.refused(refusal.clone())).collect()
 }
 
-/// What a dry run shows of a write that is not made: an update keeps the version that it would replace.
+/// The object that a dry run returns for a write. An update keeps the resourceVersion that it would replace.
 fn rehearse(mut write: Write) -> Shown {
     let revision = write.old.as_ref().map(|old| old.metadata.resource_version.clone()).unwrap_or_default();
     write.new.take().map_or(Shown::Nothing, |mut new| {

@@ -1,4 +1,4 @@
-//! Between what is decided and what the store keeps.
+//! Conversion between decided writes and the types of the store, and from store errors to API errors.
 
 use std::sync::Arc;
 
@@ -11,19 +11,19 @@ use store::{Key, Revision};
 
 use super::batch::{Batch, Staged};
 
-/// An object as the store has it.
+/// Parses the stored bytes of an object.
 pub fn parse(key: &Key, bytes: &[u8]) -> Result<Arc<Object>, store::Error> {
     Object::from_bytes(bytes)
         .map(Arc::new)
         .map_err(|error| store::Error::Corrupt(format!("{key} is not an object: {error}")))
 }
 
-/// A span as the world knows it.
+/// Converts a span of the store.
 pub fn span_from_store(span: store::Span) -> Span {
     Span { space: span.space, first: span.first, last: span.last, holder: span.holder.as_str().to_owned() }
 }
 
-/// The writes of a batch as the store takes them.
+/// Converts the writes of a batch to those of the store.
 pub fn all_to_store(batch: &Batch) -> Result<Vec<store::Write>, Refusal> {
     batch.writes.iter().map(to_store).collect()
 }
@@ -58,7 +58,7 @@ fn revision_of(object: &Object) -> Result<Revision, Refusal> {
         .map_err(|_| Refusal::new(Reason::InternalError, format!("{} has no resourceVersion", object.metadata.name)))
 }
 
-/// The refusal of a write that never came to its commit, or of which the store knows that nothing was written.
+/// The API error of a write that was not committed, or of which the store reports that nothing was written.
 pub fn not_written(error: &store::Error) -> Refusal {
     match error {
         store::Error::Unavailable(_) => Refusal::new(
@@ -78,7 +78,7 @@ pub fn not_written(error: &store::Error) -> Refusal {
     }
 }
 
-/// The refusal of a write whose commit failed. Only what the contract of the store promises is said.
+/// The API error of a write whose commit failed. It promises no more than the contract of the store.
 pub fn commit_failed(error: &store::Error) -> Refusal {
     match error {
         error if error.nothing_was_written() => not_written(error),

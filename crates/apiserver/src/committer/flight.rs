@@ -1,4 +1,5 @@
-//! A batch on its way into the store: written, told to the watches, answered. The next one is decided meanwhile.
+//! The commit of a batch: written to the store, published to the watches, answered. The next batch is decided at the
+//! same time.
 
 use std::{
     future::Future,
@@ -30,51 +31,52 @@ use crate::{
 
 /// A batch that is being committed.
 pub struct Flight {
-    /// What it writes.
+    /// The batch.
     pub batch: Arc<Batch>,
     clock: Clock,
     commit: MaybeDone<BoxFuture<'static, End>>,
 }
 
-/// How a flight ended: written, or refused with nothing written.
+/// The result of a commit: written, or the API error if nothing was written.
 pub type Landing = Result<(), Refusal>;
 
-/// The same if it can be told, and who still waits for an answer.
+/// The result, or the reason why it is unknown; and the callers that have not been answered.
 pub type End = (Result<Landing, Lost>, Vec<Caller>);
 
-/// What a flight needs.
+/// The dependencies of a commit.
 pub struct Crew {
-    /// Where it goes.
+    /// The store.
     pub store: Arc<dyn Store>,
-    /// Where watches learn of it.
+    /// The watch cache, which receives the events.
     pub hub: Arc<Hub>,
-    /// What operators learn.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// What probes learn.
+    /// The health of the write path, for the probes.
     pub writes: Arc<WritePath>,
 }
 
 impl Flight {
-    /// A batch that is committed while somebody waits for its landing.
+    /// Creates the commit of a batch. It proceeds only while [`Self::landed`] or [`Self::beside`] is polled.
     pub fn new(crew: Crew, answers: Answers, batch: Batch, callers: Vec<Caller>) -> Self {
         let (batch, clock) = (Arc::new(batch), Clock::start());
         let commit = maybe_done(crew.fly(Arc::clone(&batch), callers, answers, clock).boxed());
         Self { batch, clock, commit }
     }
 
-    /// Whether it has taken so long that callers may have been answered meanwhile.
+    /// True if the commit has taken longer than [`limits::DECIDED_AHEAD_TIME_MAX`], so that callers may have been
+    /// answered otherwise.
     pub fn is_slow(&self) -> bool {
         self.clock.is_slow()
     }
 
-    /// Waits until the store has it, watches know of it and its callers are answered, or the store has refused it, and says
-    /// who still waits for an answer. The wait may be given up and taken up again, but its end is told only once.
+    /// Waits for the commit. On success events are published and callers answered; on failure the unanswered callers
+    /// are returned. Cancel-safe; must not be called again after it has completed.
     pub async fn landed(&mut self) -> End {
         (&mut self.commit).await;
         Pin::new(&mut self.commit).take_output().expect("it has just come to its end")
     }
 
-    /// Does `work` while this goes on: a commit does not stand still because the next batch waits for a read.
+    /// Polls `work` and the commit together, so that the commit proceeds while the next batch waits for a read.
     pub async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
         let work = pin!(work);
         match select(work, &mut self.commit).await {
@@ -84,7 +86,7 @@ impl Flight {
     }
 }
 
-/// When a commit was begun.
+/// The start time of a commit.
 #[derive(Clone, Copy)]
 struct Clock(tokio::time::Instant);
 
@@ -124,7 +126,7 @@ impl Crew {
                     "the log ends at {log}, this server wrote up to {ours}: something else writes to it"
                 )))
             }
-            // Nothing of those who have been answered is written.
+            // Nothing is written for callers who have been answered otherwise.
             Ok(_) if clock.is_slow() && is_abandoned(callers) => Ok(Err(stalled())),
             Ok(transaction) => self.commit(transaction, batch, writes).await,
             Err(error) => {
@@ -147,7 +149,7 @@ impl Crew {
         }
     }
 
-    /// Commits, measures how long that took and notes how it went.
+    /// Commits; records the duration and the outcome.
     pub async fn commit_timed(
         &self,
         transaction: Box<dyn Transaction>,
@@ -163,8 +165,8 @@ impl Crew {
         result
     }
 
-    /// A commit whose outcome the store does not know is there or not: the head tells. It is taken, not just looked at,
-    /// because the commit may still be going on; whoever takes the head has waited for it.
+    /// Resolves the outcome of a commit that the store does not know, by comparing the head of the log. The head's lock
+    /// is acquired, not just read, because the commit may still be running; acquiring the lock waits for its end.
     pub async fn find_out(&self, base: Revision, end: Revision, why: Error) -> Result<Landing, Lost> {
         match self.store.begin().await.map(|transaction| transaction.head()) {
             Ok(head) if head == end => {
@@ -176,13 +178,13 @@ impl Crew {
                 Ok(Err(convert::not_written(&why)))
             }
             Ok(head) => {
-                Err(Lost::Unknown(format!("{why}; the log ends at {head}, neither before nor behind the commit")))
+                Err(Lost::Unknown(format!("{why}; the log ends at {head}, neither before nor after the commit")))
             }
             Err(error) => Err(Lost::Unknown(format!("{why}; and then: {error}"))),
         }
     }
 
-    /// Tells the watches.
+    /// Publishes the events of the batch to the watches.
     pub fn publish(&self, batch: &Batch) {
         let events = batch.writes.iter().zip(batch.base + 1..).map(|(staged, revision)| {
             let Staged { write, old_bytes, bytes, tied, .. } = staged;
@@ -197,7 +199,7 @@ impl Crew {
         self.hub.publish(events.collect());
     }
 
-    /// Tells callers what came of it.
+    /// Sends each caller its result.
     pub fn answer_all(&self, callers: Vec<Caller>, batch: &Batch) {
         for caller in callers {
             self.answer(caller, batch);
@@ -212,7 +214,7 @@ impl Crew {
                 let reason = refusal.reason.as_str();
                 (Err(refusal), reason)
             }
-            // It comes again, and is counted then.
+            // The command is submitted again, and counted then.
             Verdict::Outdated(outdated) => return reply.send(Ok(Settled::Outdated(outdated))),
         };
         self.metrics.command_finished(counted, result);
@@ -221,7 +223,7 @@ impl Crew {
     }
 }
 
-/// What a caller is answered when its batch is durable.
+/// The result that a caller gets when its batch is durable.
 fn committed(Outcome { answer, shown, warnings }: Outcome, batch: &Batch) -> Committed {
     let object = match shown {
         Shown::Write(place) => {
@@ -237,40 +239,41 @@ fn committed(Outcome { answer, shown, warnings }: Outcome, batch: &Batch) -> Com
     Committed { answer, object, warnings }
 }
 
-/// Whether one of these has been answered otherwise, or is gone.
+/// True if one of the callers has been answered otherwise or has disconnected.
 pub fn is_abandoned(callers: &[Caller]) -> bool {
     callers.iter().any(|caller| caller.reply.is_closed())
 }
 
-/// What the callers of a batch are told that was decided before the store stalled, if others of them have been answered.
+/// The API error for a batch that was decided before the store stalled, if another of its callers has been answered
+/// otherwise.
 pub fn stalled() -> Refusal {
     let message = "the store did not answer for some time; nothing was written, the request may be repeated";
     Refusal::new(Reason::ServiceUnavailable, message).retry_after(1)
 }
 
-/// Why nobody can go on after a flight.
+/// Why the process must end after a commit.
 pub enum Lost {
     /// Nothing was written, and something else writes to the log.
     Foreign(String),
-    /// What was written cannot be found out.
+    /// It cannot be determined what was written.
     Unknown(String),
 }
 
 impl Lost {
-    /// Tells callers what is known of their writes.
+    /// Sends callers what is known of their writes.
     pub fn refuse(self, callers: Vec<Caller>) -> Fatal {
         match self {
             Self::Foreign(why) => {
                 refuse(callers, &convert::not_written(&Error::Corrupt(why.clone())));
                 Fatal(why)
             }
-            // That nobody answers says just that.
+            // The callers get no answer, because the outcome is unknown.
             Self::Unknown(why) => Fatal(why),
         }
     }
 }
 
-/// Tells all of them the same.
+/// Sends the same API error to all callers.
 pub fn refuse(callers: Vec<Caller>, refusal: &Refusal) {
     for caller in callers {
         caller.reply.send(Err(refusal.clone()));

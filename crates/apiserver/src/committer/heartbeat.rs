@@ -1,7 +1,8 @@
-//! A small commit of the committer's own, after one has failed: whether the store takes commits again.
+//! A small commit that the committer makes after one has failed, to find out whether the store accepts commits again.
 //!
-//! A server that is not ready gets no requests, so that nothing else would tell. The head alone can often be had when nothing can be
-//! written, as on a full disk; only a commit shows that commits succeed. It rewrites the log's first entry, which is no object.
+//! A server that is not ready gets no requests, so no other commit would show it. The head's lock can often be acquired
+//! when nothing can be written, as on a full disk; only a commit proves that commits succeed. The heartbeat rewrites
+//! the log's first entry, which is not an object.
 
 use std::sync::Arc;
 
@@ -15,11 +16,12 @@ use crate::{
     restore::FIRST_ENTRY,
 };
 
-/// How large its value is, in bytes: as an object is. What is left of the last page of a table on a full disk must not suffice.
+/// Size of the heartbeat's value in bytes, about that of an object: it must not fit into the last page of a table on a
+/// full disk.
 const VALUE_BYTES: usize = 1_024;
 
 impl<W: World> Committer<W> {
-    /// Commits, and notes how that went. Nothing else of this server may be on its way into the store.
+    /// Commits a heartbeat and records the outcome. No other commit of this server may be running.
     pub(super) async fn heartbeat(&self) -> Result<(), Fatal> {
         let written = match self.write_heartbeat().await {
             Ok(revision) => Some(revision),
@@ -29,7 +31,7 @@ impl<W: World> Committer<W> {
                 None
             }
         };
-        // From a log that others write to as well it comes back by itself.
+        // From a shared log the entry is read like those of other replicas.
         if let Some(revision) = written.filter(|_| !self.store.is_shared()) {
             let known = Revision(self.hub.head());
             if revision != known.next() {
@@ -59,7 +61,7 @@ impl<W: World> Committer<W> {
         Ok(head.next())
     }
 
-    /// Whether a heartbeat was written although its answer was lost.
+    /// Resolves whether a heartbeat whose response was lost was written.
     async fn find_out(&self, why: Error) -> Result<Option<Revision>, Fatal> {
         let base = Revision(self.hub.head());
         match self.crew().find_out(base, base.next(), why).await {
@@ -69,7 +71,7 @@ impl<W: World> Committer<W> {
     }
 }
 
-/// As empty as the first entry, and larger.
+/// An empty JSON object like that of the first entry, padded to `VALUE_BYTES`.
 fn value() -> Bytes {
     format!("{:<VALUE_BYTES$}", "{}").into()
 }

@@ -1,5 +1,5 @@
-//! The way to the committer. A command is prepared by the task that submits it, beside others, and only then waits for its
-//! turn: what can be refused without the world is refused before.
+//! The queue of the committer. The task that submits a command prepares it first, in parallel with other requests: what
+//! can be rejected without the decision state never enters the queue.
 
 use std::{
     collections::VecDeque,
@@ -34,11 +34,12 @@ use crate::{
     write_path::{Ticket, WritePath},
 };
 
-/// What the committer answers.
+/// The committer's reply.
 pub enum Settled {
-    /// It is done, and durable.
+    /// Done and durable.
     Committed(Committed),
-    /// The object has changed since the command was prepared, and to prepare it again is too much work for the committer.
+    /// The object has changed since the command was prepared, and preparing it again is too much work for the
+    /// committer.
     Outdated(Box<Outdated>),
 }
 
@@ -46,64 +47,65 @@ pub enum Settled {
 pub struct Outdated {
     /// The command.
     pub command: Command,
-    /// The object as it is now.
+    /// The current version of the object.
     pub current: Option<Version>,
 }
 
-/// Where a caller waits. Its command counts as waiting until it is answered, whether anybody listens or not.
+/// The channel to a caller. Its command counts as waiting until it is answered, whether the caller is still connected
+/// or not.
 pub struct Reply {
     caller: oneshot::Sender<Result<Settled, Refusal>>,
     _ticket: Ticket,
 }
 
 impl Reply {
-    /// Whether the caller has been answered otherwise, or is gone.
+    /// True if the caller has been answered otherwise or has disconnected.
     pub fn is_closed(&self) -> bool {
         self.caller.is_closed()
     }
 
-    /// Answers. A caller that has gone away since the decision misses its answer, not its write.
+    /// Sends the result. A caller that has disconnected since the decision misses the response, not the write.
     pub fn send(self, result: Result<Settled, Refusal>) {
         drop(self.caller.send(result));
     }
 }
 
-/// A command in the queue, and where its caller waits.
+/// A command in the queue, and the channel to its caller.
 pub struct Submitted<W> {
     pub work: Work<W>,
-    /// What its decision reads beside the object itself.
+    /// Objects that its decision reads in addition to its own.
     pub reads: Vec<ObjectKey>,
-    /// The namespace that must be there for something new.
+    /// The namespace that must exist if the command creates an object.
     pub home: Option<ObjectKey>,
-    /// As it is counted.
+    /// The labels of the command in the metrics.
     pub counted: Decided,
-    /// How much of the batch it takes, as far as that can be told before.
+    /// An estimate of the bytes that it adds to the batch.
     pub bytes: usize,
     pub reply: Reply,
-    /// Its part of the queue's bytes.
+    /// Its share of the queue's bytes.
     _charge: Charge,
 }
 
 /// Work for the committer, before it is in the queue.
 struct Order<W> {
     work: Work<W>,
-    /// How long the body and the version of the object that it was prepared for are.
+    /// Size of the body plus the version that it was prepared for, in bytes.
     bytes: usize,
     ticket: Ticket,
-    /// Warnings for the caller beside those of the decision.
+    /// Warnings for the caller in addition to those of the decision.
     warnings: Vec<String>,
 }
 
-/// What is to be decided.
+/// The work to decide.
 pub enum Work<W> {
-    /// A command that has been prepared.
+    /// A prepared command.
     Plan(Box<Plan<W>>),
-    /// One that needs no preparation, because it carries nothing: the deletion of an object that nobody has read yet.
+    /// A deletion, which carries no object and needs no preparation; the object has not been read yet.
     Command(Box<Command>),
 }
 
 impl<W> Work<W> {
-    /// The address of its object.
+    /// The key of its object.
     pub fn key(&self) -> &ObjectKey {
         match self {
             Self::Plan(plan) => &plan.key,
@@ -113,7 +115,7 @@ impl<W> Work<W> {
 }
 
 impl<W> Submitted<W> {
-    /// Whether its caller has been answered otherwise, or is gone.
+    /// True if its caller has been answered otherwise or has disconnected.
     pub fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
     }
@@ -147,14 +149,14 @@ impl<W: World> Queue<W> {
         Self { sender, nudge, planner: Arc::new(planner), bytes: Budget::new(limits::QUEUE_BYTES_MAX) }
     }
 
-    /// Asks the committer to look whether others have committed: somebody waits for that.
+    /// Wakes the committer to check whether other replicas have committed: a request waits for a revision.
     pub fn nudge(&self) {
         self.nudge.notify_one();
     }
 
-    /// Prepares a command, submits it, and waits for its answer. A caller that gives up the wait takes the command back,
-    /// unless it has been decided already. A refusal names who holds what the command needed, as far as the caller may see
-    /// them.
+    /// Prepares a command, submits it and waits for its result. A caller that drops the future withdraws the command,
+    /// unless it has been decided already. An API error names the holders of what the command needed, as far as the
+    /// caller may read them.
     pub async fn submit(&self, command: Command) -> Result<Committed, Refusal> {
         let rights = command.rights.clone();
         match self.settle(command).await {
@@ -213,11 +215,11 @@ impl<W: World> Queue<W> {
     }
 }
 
-/// The receiving end of the queue, with commands that were taken from it and found no room.
+/// The receiving end of the queue, and the commands that were taken from it but did not fit into a batch.
 pub struct Waiting<W> {
     receiver: mpsc::Receiver<Submitted<W>>,
     first: VecDeque<Submitted<W>>,
-    /// Those whose callers have been answered otherwise, or are gone.
+    /// Commands whose callers have been answered otherwise or have disconnected.
     abandoned: Vec<Submitted<W>>,
 }
 
@@ -226,7 +228,7 @@ impl<W> Waiting<W> {
         Self { receiver, first: VecDeque::new(), abandoned: Vec::new() }
     }
 
-    /// Waits for a command; `false`: none will come. Giving up the wait loses none.
+    /// Waits for a command; false if the queue is closed and empty. Cancel-safe.
     pub async fn any(&mut self) -> bool {
         if self.first.is_empty() {
             let Some(submitted) = self.receiver.recv().await else { return false };
@@ -235,7 +237,8 @@ impl<W> Waiting<W> {
         true
     }
 
-    /// Moves commands into `chunk` until it has so many, or so many bytes; the last may have more.
+    /// Moves commands into `chunk` until it holds `commands` commands or `bytes` bytes; the last command may exceed
+    /// `bytes`.
     pub fn take(&mut self, chunk: &mut Vec<Submitted<W>>, commands: usize, bytes: usize) {
         let mut taken: usize = chunk.iter().map(|submitted| submitted.bytes).sum();
         while chunk.len() < commands && taken < bytes {
@@ -250,19 +253,19 @@ impl<W> Waiting<W> {
         }
     }
 
-    /// Takes back what had no room. It comes first the next time.
+    /// Returns commands that had no room. They are taken first the next time.
     pub fn put_back(&mut self, rest: Vec<Submitted<W>>) {
         for submitted in rest.into_iter().rev() {
             self.first.push_front(submitted);
         }
     }
 
-    /// Takes out the abandoned ones.
+    /// Takes the abandoned commands.
     pub fn abandoned(&mut self) -> Vec<Submitted<W>> {
         mem::take(&mut self.abandoned)
     }
 
-    /// How many wait.
+    /// The number of waiting commands.
     pub fn len(&self) -> usize {
         self.first.len() + self.receiver.len()
     }
@@ -273,7 +276,7 @@ fn abandoned() -> Refusal {
     Refusal::new(Reason::InternalError, message)
 }
 
-/// What prepares commands: everything but the world.
+/// Prepares commands: it has everything but the decision state.
 pub struct Planner<W> {
     store: Arc<dyn Store>,
     registry: Arc<Registry<W>>,
@@ -281,7 +284,7 @@ pub struct Planner<W> {
     metrics: Arc<Metrics>,
     writes: Arc<WritePath>,
     surroundings: Surroundings,
-    /// Places for large preparations.
+    /// Permits for large preparations.
     large: Arc<Semaphore>,
 }
 
@@ -302,7 +305,7 @@ impl<W: World> Planner<W> {
         self.registry.seen_by(key.resource, view).expect("keys are made from registered resources only")
     }
 
-    /// The namespace that something new may come into.
+    /// The namespace that must exist if the command may create an object and this server manages namespaces.
     fn home(&self, command: &Command) -> Option<ObjectKey> {
         let makes = match command.action {
             Action::Create(_) | Action::Apply { subresource: None, .. } => true,
@@ -315,8 +318,8 @@ impl<W: World> Planner<W> {
         (makes && ours).then(|| namespace::key(&command.key.scope, &command.key.namespace))
     }
 
-    /// Prepares a command for the version of its object that is stored. It counts as waiting from here on: the store may hang
-    /// when it is read, too.
+    /// Prepares a command for the stored version of its object. It counts as waiting from here on, because the read of
+    /// the store may hang, too.
     async fn begin(self: &Arc<Self>, command: Command) -> Result<Order<W>, Refusal> {
         let ticket = self.writes.enter();
         match &command.action {
@@ -333,14 +336,15 @@ impl<W: World> Planner<W> {
     }
 
     async fn read(&self, key: &ObjectKey) -> Result<Option<Version>, Refusal> {
-        // A key that the store could not hold names no object.
+        // A key that the store cannot hold denotes no object.
         let Some(key) = api::store_key(key) else { return Ok(None) };
         let record = self.store.get(&key).await.map_err(|error| api::read_failed(&error))?;
         Ok(record.map(Version::stored))
     }
 
-    /// Prepares a command for this version of its object. What is large takes its time on a thread that may block, and only
-    /// so many do so at once. It does not count as waiting meanwhile: the store is not asked for anything.
+    /// Prepares a command for this version of its object. A large one is prepared on a blocking thread, at most
+    /// [`limits::LARGE_PREPARATIONS_MAX`] at a time; it does not count as waiting then, because it does not use the
+    /// store.
     async fn plan(
         self: &Arc<Self>,
         command: Command,
@@ -379,7 +383,7 @@ impl<W: World> Planner<W> {
         }
     }
 
-    /// The owners that a plan adds, where the garbage collector is ours.
+    /// The owners that a command adds, if this server runs the garbage collector.
     fn added_owners(&self, plan: &Plan<W>) -> Option<owners::Added> {
         let new = plan.proposed().filter(|_| self.surroundings == Surroundings::Nothing)?;
         owners::Added::of(&plan.key, plan.basis().map(Arc::as_ref), new)
@@ -393,11 +397,11 @@ impl<W: World> Planner<W> {
                 current.as_ref().map(Version::object).transpose().map_err(|error| api::read_failed(&error))?;
             verbs::prepare(kind, schema, command, current)
         };
-        // It changes nothing: one that panics leaves nothing half done.
+        // A preparation changes nothing, so a panic leaves nothing half done.
         panic::catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err(api::panicked()))
     }
 
-    /// The refusal of something new; that its namespace is missing or being deleted is said first.
+    /// The API error of a failed creation, unless its namespace is missing or terminating: that error takes precedence.
     async fn unless_homeless(
         &self,
         key: &ObjectKey,
@@ -420,7 +424,7 @@ impl<W: World> Planner<W> {
         holders::name(&*self.store, &self.registry, rights, refusal).await
     }
 
-    /// 409 for a command that was prepared again and again, and each time for a version that was not current any more.
+    /// 409 for a command whose object has changed again after [`limits::PREPARED_AGAIN_MAX`] further preparations.
     fn modified(&self, key: &ObjectKey, view: Option<&View>) -> Refusal {
         let resource = self.kind(key, view).resource();
         let why = "the object has been modified; please apply your changes to the latest version and try again";

@@ -1,7 +1,7 @@
-//! Reading the state again, because kinds that this version does not know have changed.
+//! Reads the state again after kinds that this version does not know have changed.
 //!
-//! Another replica may be of a newer version and have kinds whose objects hold spans. The log names the objects and not the
-//! spans, so that after such an entry the state is read again from the store before anything is decided on it.
+//! A replica of a newer version may have kinds whose objects hold spans. The log contains the objects but not the
+//! spans, so after such an entry the state is read from the store again before anything is decided.
 
 use std::sync::{PoisonError, atomic::Ordering};
 
@@ -15,17 +15,17 @@ use crate::{
 };
 
 impl<W: World> Committer<W> {
-    /// Whether the state may lack spans.
+    /// True if the state may lack spans.
     pub(super) fn is_outdated(&self) -> bool {
         self.outdated.load(Ordering::Relaxed)
     }
 
-    /// An entry is of no kind that this version knows.
+    /// Records that the log has an entry of an unknown kind.
     pub(super) fn set_outdated(&self) {
         self.outdated.store(true, Ordering::Relaxed);
     }
 
-    /// Reads the state again if it may lack spans. `reloads` counts how often that was done for one batch.
+    /// Reads the state again if it may lack spans. `reloads` counts the reloads for one batch.
     pub(super) async fn reload_if_outdated(&self, reloads: &mut usize) -> Result<(), Trouble> {
         if !self.is_outdated() {
             return Ok(());
@@ -46,7 +46,8 @@ impl<W: World> Committer<W> {
                 RestoreError::Store(error) => Trouble::from(error),
                 error => Trouble::Fatal(Fatal(format!("the state could not be read again: {error}"))),
             })?;
-        // Watches get every entry up to there; the state that they move is replaced afterwards.
+        // Watches get every entry up to the reloaded revision; the state that these entries update is replaced
+        // afterwards.
         while let Some(missing) = restored.revision.checked_sub(self.hub.head()).filter(|missing| *missing > 0) {
             let limit = usize::try_from(missing).unwrap_or(usize::MAX).min(limits::NEWS_ENTRIES_MAX);
             let entries = self.store.tail(Revision(self.hub.head()), limit).await?;

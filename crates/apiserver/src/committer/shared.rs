@@ -1,8 +1,9 @@
-//! Committing to a log that others write to as well.
+//! Commits to a log that other replicas write to as well.
 //!
-//! Whoever holds the head may commit. So: take the head, catch up with what others committed, decide, commit. Nothing is
-//! decided before the head is held, because a decision on an old world would have to be thrown away, again and again for
-//! whoever loses. While the head is waited for the log is followed, and commands gather.
+//! A replica commits while it holds the head's lock: it acquires the lock, applies what others have committed, decides
+//! and commits. Nothing is decided before the lock is held, because a decision on an outdated state would have to be
+//! repeated, possibly many times, by the replica that loses. While it waits for the lock, the replica follows the log
+//! and commands queue up.
 
 use std::{
     pin::pin,
@@ -28,17 +29,17 @@ use crate::{
     restore, standalone,
 };
 
-/// The head, held, and what commands see behind it.
+/// The transaction that holds the head's lock, and the objects that its commands read.
 struct Held {
     transaction: Box<dyn Transaction>,
     objects: Objects,
 }
 
-/// Why there is no progress.
+/// Why a batch cannot be committed.
 pub(super) enum Trouble {
-    /// The store failed; later it may not.
+    /// A store error, which may be temporary.
     Store(Error),
-    /// This process must not go on.
+    /// This process must end.
     Fatal(Fatal),
 }
 
@@ -52,14 +53,14 @@ impl From<Error> for Trouble {
 }
 
 impl From<Unreadable> for Trouble {
-    /// The world moves by what cannot be read.
+    /// An unreadable object is fatal, because the state depends on it.
     fn from(unreadable: Unreadable) -> Self {
         Self::Fatal(Fatal(unreadable.to_string()))
     }
 }
 
 impl<W: World> Committer<W> {
-    /// Works on the queue, and follows the log, until the queue is closed and empty.
+    /// Works on the queue and follows the log until the queue is closed and empty.
     pub(super) async fn run_shared(
         &self,
         mut waiting: Waiting<W>,
@@ -84,12 +85,12 @@ impl<W: World> Committer<W> {
         Ok(())
     }
 
-    /// Others may have committed what this server does not know.
+    /// Waits until other replicas may have committed past what this server has read.
     async fn changed(&self) {
         self.store.changed(self.known()).await;
     }
 
-    /// Catches up if the store lets it. If not, it will be asked again.
+    /// Applies what others have committed. A store error is logged; the next change tries again.
     async fn look(&self, outage: &Outage) -> Result<(), Fatal> {
         match self.catch_up().await {
             Ok(()) => {
@@ -104,7 +105,7 @@ impl<W: World> Committer<W> {
         }
     }
 
-    /// One batch, from the queue to its callers.
+    /// Takes one batch from the queue, decides and commits it, and answers its callers.
     async fn turn(&self, waiting: &mut Waiting<W>, answers: &Answers) -> Result<(), Fatal> {
         let mut submitted = Vec::new();
         self.gather(&mut submitted, waiting, answers);
@@ -125,7 +126,7 @@ impl<W: World> Committer<W> {
         self.commit(transaction, batch, callers, answers).await
     }
 
-    /// Fills a batch with commands that wait.
+    /// Fills a batch with waiting commands.
     fn gather(&self, submitted: &mut Vec<Submitted<W>>, waiting: &mut Waiting<W>, answers: &Answers) {
         waiting.take(submitted, limits::BATCH_COMMANDS_MAX, limits::BATCH_BYTES_MAX);
         self.abandon(waiting.abandoned(), answers);
@@ -143,7 +144,7 @@ impl<W: World> Committer<W> {
         outcome
     }
 
-    /// Takes the head and moves the world to it. Commands that came meanwhile join in.
+    /// Acquires the head's lock and brings the state up to it. Commands that arrive during the wait join the batch.
     async fn take_head(
         &self,
         submitted: &mut Vec<Submitted<W>>,
@@ -156,7 +157,8 @@ impl<W: World> Committer<W> {
             let transaction = self.following(self.store.begin()).await?;
             self.gather(submitted, waiting, answers);
             let (names, keys) = batch::wanted(submitted, |_| false);
-            // By the transaction alone: a process that was frozen may have lost the head, and must not see later times.
+            // Reads through the transaction only: a process that was paused may have lost the lock, and must not see
+            // later commits.
             let (news, records) = try_join!(self.news(&*transaction), transaction.read(&keys))?;
             let read = news.len();
             self.follow(news)?;
@@ -167,19 +169,21 @@ impl<W: World> Committer<W> {
             if self.known() == transaction.head() {
                 return Ok(Held { transaction, objects: batch::objects(names, records) });
             }
-            // Others need not wait while so much is read; or the head was lost, and others have been there already.
+            // Releases the lock, because reading so much would delay other replicas, or because the lock was lost and
+            // another replica has committed.
             drop(transaction);
             self.catch_up().await?;
             self.still_there().await?;
         }
     }
 
-    /// How far this server has read the log.
+    /// The revision up to which this server has read the log.
     fn known(&self) -> Revision {
         Revision(self.hub.head())
     }
 
-    /// Reads on when others committed more than the `read` entries of one page, as much as is read while the head is held.
+    /// Applies further pages of entries after the first one, which had `read`, within the limits for reading while the
+    /// lock is held.
     async fn follow_on(&self, transaction: &dyn Transaction, mut read: usize) -> Result<(), Trouble> {
         for _ in 1..limits::NEWS_PAGES_MAX {
             let (known, left) = (self.known(), limits::NEWS_ENTRIES_MAX.saturating_sub(read));
@@ -193,7 +197,7 @@ impl<W: World> Committer<W> {
         Ok(())
     }
 
-    /// What others committed: the first page of it.
+    /// The first page of entries that this server has not read.
     async fn news(&self, transaction: &dyn Transaction) -> Result<Vec<Entry>, Error> {
         let known = self.known();
         if transaction.head() <= known {
@@ -202,7 +206,7 @@ impl<W: World> Committer<W> {
         transaction.tail(known, limits::NEWS_ENTRIES_MAX).await
     }
 
-    /// What this server has read must be in the log.
+    /// Checks that the log still contains all that this server has read.
     async fn still_there(&self) -> Result<(), Trouble> {
         let known = self.known();
         let head = self.store.head().await?.revision;
@@ -213,7 +217,7 @@ impl<W: World> Committer<W> {
         Err(Trouble::Fatal(Fatal(why)))
     }
 
-    /// Follows the log while something else is waited for.
+    /// Follows the log until `wait` completes.
     async fn following<T>(&self, wait: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
         let mut wait = pin!(wait);
         loop {
@@ -225,7 +229,7 @@ impl<W: World> Committer<W> {
         }
     }
 
-    /// Reads the log to its end.
+    /// Reads and applies the log up to its end.
     async fn catch_up(&self) -> Result<(), Trouble> {
         loop {
             let news = self.store.tail(self.known(), limits::NEWS_ENTRIES_MAX).await?;
@@ -237,7 +241,7 @@ impl<W: World> Committer<W> {
         }
     }
 
-    /// Moves the world and the watches on by what others committed.
+    /// Applies entries of other replicas to the state and publishes them to the watches.
     pub(super) fn follow(&self, news: Vec<Entry>) -> Result<(), Trouble> {
         let mut events = Vec::with_capacity(news.len());
         let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
@@ -249,7 +253,7 @@ impl<W: World> Committer<W> {
         Ok(())
     }
 
-    /// Moves the world by a write of somebody else, which is an event then.
+    /// Applies an entry of another replica to the state and converts it to an event.
     fn foreign(&self, world: &mut W, entry: Entry) -> Result<Arc<Event>, Trouble> {
         let Entry { revision, key: place, value, previous } = entry;
         let versions = previous.iter().map(|record| &record.value).chain(&value);
@@ -260,7 +264,7 @@ impl<W: World> Committer<W> {
         if key.is_none() && place.as_str() != restore::FIRST_ENTRY {
             self.set_outdated();
         }
-        // Most are only passed on to watches.
+        // Most kinds are not part of the state.
         if let Some(key) = key.filter(|key| W::moved_by().contains(&key.resource)) {
             world.apply(&Write { key, old: event.previous()?.cloned(), new: event.current()?.cloned() });
         }
@@ -286,7 +290,7 @@ impl<W: World> Committer<W> {
                 Ok(())
             }
             Err((refusal, outcome)) => {
-                // If it was written all the same, it comes back by the log.
+                // If the batch was written after all, it is read from the log like the entries of other replicas.
                 self.undo(&batch);
                 flight::refuse(callers, &refusal);
                 outcome
@@ -295,12 +299,12 @@ impl<W: World> Committer<W> {
     }
 }
 
-/// What callers are told of a commit that failed, and whether this process may go on.
+/// The API error for the callers of a failed commit, and whether this process may continue.
 fn after_commit(error: Error) -> (Refusal, Result<(), Fatal>) {
     let refusal = convert::commit_failed(&error);
     match error {
         Error::Guard(_) | Error::Precondition { .. } | Error::Corrupt(_) | Error::Diverged(_) => {
-            (refusal, Err(Fatal(format!("what it knows is not what is stored: {error}"))))
+            (refusal, Err(Fatal(format!("the state of this process differs from the store: {error}"))))
         }
         _ => (refusal, Ok(())),
     }

@@ -1,4 +1,4 @@
-//! A version of an object as the committer has it: its bytes, which it reads only if it must.
+//! A version of an object in the committer: its bytes, which are parsed only when needed.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,17 +7,16 @@ use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
 use store::{Error, Record};
 
-/// A version of an object. Its tree is made when something inside is asked for: of a large object that takes tens of
-/// milliseconds.
+/// A version of an object. It is parsed on first use, because parsing a large object takes tens of milliseconds.
 #[derive(Clone, Debug)]
 pub struct Version {
-    /// Its resourceVersion.
+    /// The resourceVersion.
     revision: String,
     bytes: Bytes,
     object: OnceLock<Arc<Object>>,
 }
 
-/// The part of an object that says whether its deletion has begun.
+/// The part of an object that shows whether its deletion has begun.
 #[derive(Deserialize)]
 struct Head {
     metadata: HeadMeta,
@@ -36,18 +35,18 @@ impl Version {
         Self { revision: revision.to_string(), bytes: value, object: OnceLock::new() }
     }
 
-    /// A version that has been decided, and its bytes.
+    /// A decided version and its bytes.
     pub fn decided(object: Arc<Object>, bytes: Bytes) -> Self {
         let revision = object.metadata.resource_version.clone();
         Self { revision, bytes, object: OnceLock::from(object) }
     }
 
-    /// Its resourceVersion.
+    /// The resourceVersion.
     pub fn resource_version(&self) -> &str {
         &self.revision
     }
 
-    /// How long it is, in bytes.
+    /// The size in bytes.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -57,10 +56,10 @@ impl Version {
         self.bytes
     }
 
-    /// The object.
+    /// The parsed object.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the bytes are none.
+    /// [`Error::Corrupt`] if the bytes are not an object.
     pub fn object(&self) -> Result<&Arc<Object>, Error> {
         if let Some(object) = self.object.get() {
             return Ok(object);
@@ -69,10 +68,10 @@ impl Version {
         Ok(self.object.get_or_init(|| Arc::new(object)))
     }
 
-    /// Whether its deletion has begun, found without making its tree.
+    /// Whether its deletion has begun, determined without parsing the whole object.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the bytes are no object.
+    /// [`Error::Corrupt`] if the bytes are not an object.
     pub fn present(&self) -> Result<Present, Error> {
         if let Some(object) = self.object.get() {
             return Ok(Present::of(Some(object)));

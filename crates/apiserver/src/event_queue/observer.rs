@@ -1,7 +1,8 @@
-//! Follows the objects of kinds with [`EventRules`], and queues the events that their changes make.
+//! Follows the objects of kinds with [`EventRules`], and queues the events that their changes cause.
 //!
-//! Each replica follows all changes and reports those that it has committed itself, so that each is reported once. The state of
-//! an object at the start follows from the object and from the events that are still there; the start itself makes no event.
+//! Each replica follows all changes and reports those that it has committed itself, so that each is reported once. The
+//! initial state of an object is derived from the object and from its existing events; the start of the server causes
+//! no event.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,10 +29,10 @@ use crate::{
     },
 };
 
-/// Works until it is dropped.
+/// Runs until dropped.
 pub async fn run<W: World>(api: Arc<Api<W>>) {
     let Some(event_queue) = &api.event_queue else { return std::future::pending().await };
-    let outage = Outage::new("how objects stand cannot be read");
+    let outage = Outage::new("the states of objects cannot be read");
     let work = async || {
         let (observer, follower) = Observer::read(&api, event_queue).await?;
         outage.over();
@@ -45,7 +46,7 @@ struct Observer<'a, W> {
     event_queue: &'a EventQueue,
     /// By resource.
     rules: BTreeMap<&'static str, &'a dyn EventRules>,
-    /// The states of objects, by their keys; one that is not there is the default.
+    /// The states of objects, by key; a missing one is the default.
     states: HashMap<String, EventState>,
 }
 
@@ -67,7 +68,7 @@ impl<'a, W: World> Observer<'a, W> {
         Ok((observer, Follower::behind(api, at.0)))
     }
 
-    /// The reason of the last event about each object that the server itself has told of, by uid, and when that was.
+    /// The reason and the revision of the last event that the server itself has recorded for each object, by uid.
     async fn read_events(&self, at: Revision) -> Result<HashMap<String, (u64, String)>, store::Error> {
         let mut told: HashMap<String, (u64, String)> = HashMap::new();
         if self.rules.is_empty() {
@@ -87,7 +88,7 @@ impl<'a, W: World> Observer<'a, W> {
 
     /// Follows the log until it cannot be read.
     async fn follow(mut self, mut follower: Follower<'a, W>) -> Result<Infallible, store::Error> {
-        // Most servers have one kind that tells something.
+        // Most servers have one kind with event rules, whose prefix can filter the log.
         let only = self.rules.keys().next().filter(|_| self.rules.len() == 1);
         let prefix = only.map(|resource| format!("{resource}/")).unwrap_or_default();
         if self.rules.is_empty() {
@@ -109,7 +110,7 @@ impl<'a, W: World> Observer<'a, W> {
                 self.states.remove(&event.key);
                 return;
             }
-            Err(unreadable) => return tracing::error!(error = %unreadable, "the state of an object is not known"),
+            Err(unreadable) => return tracing::error!(error = %unreadable, "an object cannot be read for events"),
         };
         let before = self.states.get(&event.key).copied().unwrap_or_default();
         let (state, content) = event_rules.on_change(object, before);

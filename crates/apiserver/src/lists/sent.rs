@@ -1,7 +1,7 @@
 //! A list that is sent while it is read.
 //!
-//! Its answer has begun when something goes wrong, so that there is no code left to say it with. What is sent must then not
-//! look like the whole: the connection is broken, and the client asks again.
+//! An error after the first byte can no longer be reported by a status code. The connection is broken instead, so that
+//! the client does not take what was sent for the whole list.
 
 use std::vec;
 
@@ -18,31 +18,31 @@ use crate::{
     limits,
 };
 
-/// A document that begins with `head` and `items`, and goes on with what `reader` has not read. It is broken off at `ends`.
+/// A document of `head`, `items` and the rest of `reader`. It is aborted at `ends`.
 pub fn body<W: World>(reader: Reader<W>, form: Form, head: Vec<u8>, items: Vec<Bytes>, ends: Instant) -> Body {
     let list = Sent { reader, form, piece: head, items: items.into_iter(), has_items: false, ends };
-    // After the end or an error there is no list any more, and with it goes what it had read.
+    // After the end or an error the list is dropped, and its memory freed.
     Body::document(stream::unfold(Some(list), move |list| async move {
         let mut list = list?;
         match list.next().await {
             Ok(Next::Piece(piece)) => Some((Ok(piece), Some(list))),
             Ok(Next::Last(piece)) => Some((Ok(piece), None)),
             Err(broken) => {
-                tracing::warn!(resource = form.plural, why = broken.0, "a list was broken off");
+                tracing::warn!(resource = form.plural, why = broken.0, "a list response was aborted");
                 Some((Err(broken), None))
             }
         }
     }))
 }
 
-/// How a list is written.
+/// How a list is encoded.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
-    /// The plural of what is listed.
+    /// The plural of the listed resource.
     pub plural: &'static str,
-    /// How it is shown.
+    /// The view of the requested API version, if any.
     pub view: Option<&'static View>,
-    /// What the client asked for.
+    /// The representation that the client accepts.
     pub representation: Representation,
     /// The time from which ages are counted.
     pub now: Time,
@@ -55,19 +55,19 @@ impl Form {
     }
 }
 
-/// A list on its way.
+/// The state of a list in progress.
 struct Sent<W> {
     reader: Reader<W>,
     form: Form,
-    /// What is written and not yet sent.
+    /// Encoded bytes that have not been sent.
     piece: Vec<u8>,
-    /// What is read and not yet written.
+    /// Items that have been read but not encoded.
     items: vec::IntoIter<Bytes>,
     has_items: bool,
     ends: Instant,
 }
 
-/// What comes next.
+/// The next piece of the body.
 enum Next {
     Piece(Bytes),
     Last(Bytes),
@@ -92,7 +92,7 @@ impl<W: World> Sent<W> {
         }
     }
 
-    /// Writes items until there is enough of them to send, or no more.
+    /// Encodes items until a piece is full or no items are left.
     fn write(&mut self) -> Result<(), Refusal> {
         let document = self.form.document(&self.reader);
         while self.piece.len() < limits::BODY_PIECE_BYTES

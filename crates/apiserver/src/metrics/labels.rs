@@ -1,11 +1,11 @@
-//! What requests, watches and commands are told apart by.
+//! The labels of metrics.
 
 use prometheus_client::encoding::EncodeLabelSet;
 
-/// What dashboards tell servers apart by that share a Prometheus.
+/// The `component` label, as in kube-apiserver.
 const COMPONENT: &str = "apiserver";
 
-/// Where a request goes.
+/// The resource that a request addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Place {
     /// API group; empty for paths outside the API.
@@ -20,17 +20,17 @@ pub struct Place {
     pub scope: &'static str,
 }
 
-/// One request, as it is counted.
+/// The labels of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
     /// GET, LIST, WATCH, POST, PUT, PATCH, DELETE or DELETECOLLECTION.
     pub verb: &'static str,
     /// `All` for a dry run, else empty.
     pub dry_run: &'static str,
-    /// Where it goes.
+    /// The resource.
     #[prometheus(flatten)]
     pub place: Place,
-    /// Always the same.
+    /// Always `apiserver`.
     pub component: &'static str,
     /// HTTP status code.
     pub code: u16,
@@ -42,7 +42,7 @@ impl Default for RequestLabels {
     }
 }
 
-/// A request, as its latency is measured.
+/// The labels of a request's latency.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct LatencyLabels {
     verb: &'static str,
@@ -52,7 +52,7 @@ pub struct LatencyLabels {
     component: &'static str,
 }
 
-/// A request, as its answer and the time for it are measured.
+/// The labels of a response's size and SLI latency.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AnswerLabels {
     verb: &'static str,
@@ -61,7 +61,7 @@ pub struct AnswerLabels {
     component: &'static str,
 }
 
-/// A request that the server did not do, to protect itself.
+/// The labels of a request that was rejected or ended to protect the server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TerminationLabels {
     verb: &'static str,
@@ -71,7 +71,7 @@ pub struct TerminationLabels {
     code: u16,
 }
 
-/// A request that nobody waited for to the end.
+/// The labels of a request whose client disconnected.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AbortLabels {
     verb: &'static str,
@@ -80,32 +80,32 @@ pub struct AbortLabels {
 }
 
 impl RequestLabels {
-    /// As its latency is measured.
+    /// The labels of the latency.
     pub fn latency(&self) -> LatencyLabels {
         let Self { verb, dry_run, place, component, .. } = *self;
         LatencyLabels { verb, dry_run, place, component }
     }
 
-    /// As its answer is measured.
+    /// The labels of the response.
     pub fn answer(&self) -> AnswerLabels {
         let Self { verb, place, component, .. } = *self;
         AnswerLabels { verb, place, component }
     }
 
-    /// As one that was not done.
+    /// The labels of a rejected or ended request.
     pub fn termination(&self) -> TerminationLabels {
         let Self { verb, place, component, code, .. } = *self;
         TerminationLabels { verb, place, component, code }
     }
 
-    /// As one that was given up.
+    /// The labels of an aborted request.
     pub fn abort(&self) -> AbortLabels {
         let Self { verb, place, .. } = *self;
         AbortLabels { verb, place }
     }
 }
 
-/// A watch, as its events are counted.
+/// The labels of a watch's events.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct WatchLabels {
     /// API group.
@@ -116,7 +116,7 @@ pub struct WatchLabels {
     pub kind: &'static str,
 }
 
-/// A stream of initial objects, as it is measured.
+/// The labels of the initial objects of a watch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct WatchListLabels {
     /// API group.
@@ -129,48 +129,49 @@ pub struct WatchListLabels {
     pub scope: &'static str,
 }
 
-/// A command, as it is counted.
+/// The labels of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct CommandLabels {
     /// Plural resource.
     pub resource: &'static str,
     /// create, update, apply or delete.
     pub action: &'static str,
-    /// Whether nothing was to be written.
+    /// `true` or `false`.
     pub dry_run: &'static str,
-    /// `ok`, `abandoned` (the caller was answered otherwise, or gone, before its turn) or the reason of a refusal.
+    /// `ok`, `abandoned` (the caller was answered otherwise or disconnected before the decision) or the reason of an
+    /// API error.
     pub result: &'static str,
 }
 
-/// A command that is prepared again.
+/// The labels of a command that is prepared again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PreparedLabels {
     /// `committer` or `request`.
     pub by: &'static str,
 }
 
-/// Requests under way.
+/// The labels of requests in progress.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabels {
     /// `mutating` or `readOnly`.
     pub request_kind: &'static str,
 }
 
-/// A background task.
+/// The labels of a background task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TaskLabels {
     /// Its name.
     pub task: &'static str,
 }
 
-/// A certificate of the server.
+/// The labels of a certificate of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct CertificateLabels {
     /// `file`, `own`, `admin` or `authority`.
     pub certificate: &'static str,
 }
 
-/// Files that are read while the server runs.
+/// The labels of files that are read again while the server runs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReloadLabels {
     /// `certificate`, `client-ca`, `tokens` or `own`.
@@ -179,7 +180,7 @@ pub struct ReloadLabels {
     pub result: &'static str,
 }
 
-/// A connection, or a stream of one, that the server ended.
+/// The labels of a connection or a stream that the server ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct EndLabels {
     /// `limit`, `accept`, `unknown`, `head`, `idle`, `send`, `stream` or `resets`.

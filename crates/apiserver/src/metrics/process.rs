@@ -1,15 +1,14 @@
-//! What the system says about this process, in the names that every Prometheus client uses. Where there is no `/proc`, it says
-//! nothing.
+//! The standard Prometheus metrics of the process, from `/proc`. Nothing is rendered where there is no `/proc`.
 
 use std::{
     fmt::{self, Write as _},
     fs,
 };
 
-/// The ticks of a second in `/proc`, on every Linux.
+/// Clock ticks per second in `/proc`, on every Linux.
 const TICKS: f64 = 100.0;
 
-/// Adds it to a text of metrics.
+/// Appends the metrics to `text`.
 pub fn render(text: &mut String) -> fmt::Result {
     let times = times();
     for (name, kind, suffix, help, value) in [
@@ -39,7 +38,7 @@ struct Times {
 
 fn times() -> Option<Times> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The name of the program, in parentheses, may hold anything; what follows it begins with the third field.
+    // The name of the program, in parentheses, may contain any characters; the third field follows it.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |field: usize| fields.get(field - 3)?.parse::<f64>().ok();
     let boot = fs::read_to_string("/proc/stat").ok()?;

@@ -1,5 +1,5 @@
-//! The body of an answer on its way out: in pieces, so that no more of it is in the buffers of a connection than its client
-//! takes, and so that it shows when the client takes nothing.
+//! The body of a response as it is sent: in pieces, so that the buffers of a connection hold no more than the client
+//! takes, and so that a client that does not read is detected.
 
 use std::{
     pin::Pin,
@@ -16,17 +16,17 @@ use crate::{
     limits,
 };
 
-/// The body of one answer. While it exists, its request is under way.
+/// The body of one response. Its request is in progress until this is dropped.
 pub struct Outgoing {
     body: Body,
-    /// What is left of a frame of the body.
+    /// The unsent rest of a frame of the body.
     rest: Bytes,
     delivery: Arc<Delivery>,
     _request: Request,
 }
 
 impl Outgoing {
-    /// This body, whose progress is told to `delivery`.
+    /// Wraps `body`, whose progress is recorded in `delivery`.
     pub fn new(body: Body, delivery: Arc<Delivery>, request: Request) -> Self {
         if body.is_end_stream() {
             delivery.whole();

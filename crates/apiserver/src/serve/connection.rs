@@ -37,10 +37,10 @@ use crate::{body::Body, identity, limits, metrics::Metrics};
 
 type Stream = TlsStream<Socket>;
 
-/// What a connection becomes after an answer that says so. Over HTTP/2 there is no such answer.
+/// The WebSocket that takes over a connection after a response with an upgrade. HTTP/2 has no such response.
 type Successor = Arc<Mutex<Option<WebSocket>>>;
 
-/// What a connection needs.
+/// The parts that a connection needs.
 pub struct Connection<H> {
     pub acceptor: TlsAcceptor,
     pub handler: Arc<H>,
@@ -51,7 +51,7 @@ pub struct Connection<H> {
 }
 
 impl<H: Handler> Connection<H> {
-    /// Serves it to its end.
+    /// Serves the connection until it ends.
     pub async fn run(self, stream: TcpStream) {
         set_up(&stream);
         let gives_way = self.newcomer.gives_way();
@@ -110,7 +110,7 @@ impl<H: Handler> Connection<H> {
     }
 }
 
-/// Answers one request. From its head to the last piece of its answer it is under way.
+/// Answers one request. It is in progress from its head to the last piece of its response.
 fn answer<H: Handler>(
     handler: &Arc<H>,
     peer: &Arc<Peer>,
@@ -132,7 +132,7 @@ fn answer<H: Handler>(
     }
 }
 
-/// Drives a connection until it ends, is overdue, or the server stops and what is under way has been answered.
+/// Drives a connection until it ends, is overdue, or the server stops and its requests have been answered.
 async fn drive<C, E>(
     mut connection: Pin<&mut C>,
     shut_down: impl Fn(Pin<&mut C>),
@@ -144,12 +144,12 @@ async fn drive<C, E>(
     E: std::fmt::Display,
 {
     let mut stopping = pin!(stop.cancelled());
-    // Over HTTP/1 one answer after the other; over HTTP/2 each stream has a task and a delivery of its own.
+    // Over HTTP/1 there is one response at a time; over HTTP/2 each stream has its own task and delivery.
     let (mut vigil, mut is_stopping) = (Vigil::default(), false);
     let delivery = Arc::clone(&vigil.delivery);
     let mut run = async |connection: &mut Pin<&mut C>| {
         poll_fn(|ctx| {
-            // First of all: a request that has come just in time is read before anything asks whether there was one.
+            // Polled first, so that a request that has just arrived is read before the deadlines are checked.
             if let Poll::Ready(result) = streams::with_delivery(&delivery, || connection.as_mut().poll(ctx)) {
                 return Poll::Ready(Ok(result));
             }
@@ -164,7 +164,7 @@ async fn drive<C, E>(
     };
     let mut ended = run(&mut connection).await;
     if let Err(Overdue::Idle) = ended {
-        // The client is told, so that it sends its next request elsewhere.
+        // The client is notified, so that it sends its next request on another connection.
         metrics.connection_ended(Overdue::Idle.as_str());
         shut_down(connection.as_mut());
         let rest = tokio::time::timeout(limits::GOODBYE_TIMEOUT, connection);
@@ -190,10 +190,10 @@ async fn talk_websocket(websocket: WebSocket, pace: &Pace, metrics: &Metrics) {
     }
 }
 
-/// Looks whether a connection is overdue, in the task that drives it: whenever that has run, and when time is over.
+/// Checks in the task that drives a connection whether it is overdue: after each poll, and when a deadline passes.
 #[derive(Default)]
 struct Vigil {
-    /// Of the answers whose tasks are the connection's own.
+    /// The delivery of responses that are sent by the connection's own task.
     delivery: Arc<Delivery>,
     alarm: Alarm,
     watchdog: Watchdog,
@@ -211,7 +211,7 @@ impl Vigil {
 fn http1_builder() -> http1::Builder {
     let head = limits::HEADER_BYTES_MAX as usize;
     let mut builder = http1::Builder::new();
-    // The pace of a connection tells a head that is on its way from none, which this timer does not.
+    // `Pace` distinguishes a head in progress from none, which hyper's timer does not.
     builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(head).max_header_size(head);
     builder
 }
@@ -233,7 +233,7 @@ fn http2_builder(streams: Streams, streams_max: u32) -> http2::Builder<Streams> 
     builder
 }
 
-/// The largest window that HTTP/2 knows.
+/// The largest flow-control window of HTTP/2.
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
 fn identity_of(stream: &Stream) -> Option<Identity> {

@@ -1,8 +1,9 @@
-//! Connections whose client the server does not know yet, and the one that gives way when there are too many of them.
+//! Connections of clients that are not authenticated yet, and the closing of the oldest when there are too many.
 //!
-//! A handshake, or a connection without a credential, costs a stranger almost nothing. Were such connections refused at a
-//! limit, a few thousand that say nothing would keep everybody out until their time is over. So the oldest of them is closed
-//! instead: a client that shows a certificate or a token is known after one round trip and stays.
+//! A handshake, or a connection without a credential, costs a client almost nothing. If new connections were rejected
+//! at a limit, a few thousand idle ones could keep all other clients out until they time out. Therefore the oldest one
+//! is closed instead: a client that presents a certificate or a token is authenticated after one round trip, and is no
+//! longer counted here.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +13,7 @@ use std::{
 use apimachinery::access::Identity;
 use tokio_util::sync::CancellationToken;
 
-/// All of them.
+/// All such connections.
 pub struct Newcomers {
     max: usize,
     open: Mutex<Open>,
@@ -24,7 +25,7 @@ struct Open {
     by_age: BTreeMap<u64, CancellationToken>,
 }
 
-/// One of them, until this is dropped.
+/// One such connection, counted until dropped.
 pub struct Newcomer {
     age: u64,
     all: Arc<Newcomers>,
@@ -32,12 +33,12 @@ pub struct Newcomer {
 }
 
 impl Newcomers {
-    /// Up to `max` at once.
+    /// Allows `max` at once.
     pub fn new(max: usize) -> Self {
         Self { max, open: Mutex::default() }
     }
 
-    /// One more.
+    /// Adds a connection, and cancels the oldest one beyond the limit.
     pub fn enter(self: &Arc<Self>) -> Newcomer {
         let gives_way = CancellationToken::new();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,7 +55,7 @@ impl Newcomers {
 }
 
 impl Newcomer {
-    /// Cancelled when it must give way.
+    /// Canceled when the connection must be closed.
     pub fn gives_way(&self) -> CancellationToken {
         self.gives_way.clone()
     }
@@ -73,18 +74,18 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A client that has shown a certificate in the handshake is known.
+    /// A client with a certificate is authenticated, and is not counted.
     pub(super) fn new(certificate: Option<Identity>, newcomer: Newcomer) -> Self {
         let newcomer = certificate.is_none().then_some(newcomer);
         Self { certificate: certificate.map(Arc::new), newcomer: Mutex::new(newcomer) }
     }
 
-    /// Who the client's certificate says it is.
+    /// The identity in the client's certificate.
     pub fn certificate(&self) -> Option<Arc<Identity>> {
         self.certificate.clone()
     }
 
-    /// A request of it has shown a credential: the connection does not give way to others any more.
+    /// Records that a request has presented a credential: the connection is no longer counted.
     pub fn is_known(&self) {
         drop(self.newcomer.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
@@ -106,7 +107,7 @@ mod tests {
         assert_eq!(gave_way(&open), Vec::<usize>::new());
         open.push(all.enter());
         assert_eq!(gave_way(&open), [0]);
-        // One becomes known, and another may come in its place.
+        // One is authenticated, and another takes its place.
         drop(open.remove(1));
         open.push(all.enter());
         assert_eq!(gave_way(&open), [0]);

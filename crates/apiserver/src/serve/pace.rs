@@ -1,4 +1,4 @@
-//! How far a connection has come, and until when it must come further.
+//! The progress of a connection and the deadlines of its next step.
 
 use std::{
     pin::Pin,
@@ -13,18 +13,18 @@ use crate::limits;
 /// Why the server ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overdue {
-    /// The head of a request did not come.
+    /// The head of a request did not arrive in time.
     Head,
-    /// There was no request for a while.
+    /// No request arrived for [`limits::IDLE_TIMEOUT`].
     Idle,
-    /// The client does not read what it is sent.
+    /// The client does not read.
     Send,
-    /// The client gave up more requests than it may.
+    /// The client canceled more requests than it may.
     Resets,
 }
 
 impl Overdue {
-    /// As it is counted.
+    /// The label in the metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Head => "head",
@@ -35,7 +35,7 @@ impl Overdue {
     }
 }
 
-/// What is known of one connection.
+/// The state of one connection.
 pub struct Pace {
     state: Mutex<State>,
 }
@@ -44,23 +44,23 @@ struct State {
     is_http1: bool,
     phase: Phase,
     requests: usize,
-    /// Since when the socket takes nothing.
+    /// The time since which the socket has accepted no bytes.
     blocked: Option<Instant>,
     resets: Bucket,
 }
 
 #[derive(Clone, Copy)]
 enum Phase {
-    /// The head of a request is on its way.
+    /// The head of a request is incomplete.
     Head(Instant),
-    /// No request is under way.
+    /// No request is in progress.
     Idle(Instant),
-    /// Some are.
+    /// At least one request is in progress.
     Busy,
 }
 
 impl Pace {
-    /// Of a connection that has just been made: its first request is due.
+    /// The state of a new connection, whose first request is due.
     pub fn new(is_http1: bool) -> Arc<Self> {
         let now = Instant::now();
         let phase = Phase::Head(now);
@@ -68,20 +68,20 @@ impl Pace {
         Arc::new(Self { state: Mutex::new(state) })
     }
 
-    /// Bytes came.
+    /// Records that bytes were received.
     pub fn received(&self) {
         let mut state = self.lock();
-        // Over HTTP/2 it may be anything.
+        // Over HTTP/2 they may be any frame.
         if state.is_http1 && matches!(state.phase, Phase::Idle(_)) {
             state.phase = Phase::Head(Instant::now());
         }
     }
 
-    /// The socket took something.
+    /// Records that the socket accepted bytes.
     pub fn sent(&self) {
         let mut state = self.lock();
         state.blocked = None;
-        // The end of an answer may still be on its way out. Over HTTP/2 it may be a ping as well.
+        // The end of a response may still be in the buffers. Over HTTP/2 the bytes may be a ping as well.
         if state.is_http1
             && let Phase::Idle(since) = &mut state.phase
         {
@@ -89,12 +89,12 @@ impl Pace {
         }
     }
 
-    /// The socket takes nothing at present.
+    /// Records that the socket accepts no bytes at present.
     pub fn blocked(&self) {
         self.lock().blocked.get_or_insert_with(Instant::now);
     }
 
-    /// A request is under way until what is returned is dropped.
+    /// Records that a request is in progress until the returned value is dropped.
     pub fn request(self: &Arc<Self>) -> Request {
         let mut state = self.lock();
         state.requests += 1;
@@ -102,7 +102,7 @@ impl Pace {
         Request(Arc::clone(self))
     }
 
-    /// A client gave up a request.
+    /// Records that the client canceled a request.
     pub fn reset(&self) {
         self.lock().resets.take(Instant::now());
     }
@@ -111,7 +111,7 @@ impl Pace {
         self.lock().resets.is_overdrawn()
     }
 
-    /// Until when something must happen, and why.
+    /// The next deadline and its reason.
     fn deadline(&self) -> Option<(Instant, Overdue)> {
         let state = self.lock();
         let phase = match state.phase {
@@ -128,7 +128,7 @@ impl Pace {
     }
 }
 
-/// A request that is under way.
+/// A request in progress.
 pub struct Request(Arc<Pace>);
 
 impl Drop for Request {
@@ -141,14 +141,14 @@ impl Drop for Request {
     }
 }
 
-/// Looks whether a connection is overdue, in the task that drives it: whenever that has run, and when time is over.
+/// Checks in the task that drives a connection whether it is overdue: after each poll, and when a deadline passes.
 #[derive(Default)]
 pub struct Watchdog {
     alarm: Alarm,
 }
 
 impl Watchdog {
-    /// Ready when it is.
+    /// Ready when the connection is overdue.
     pub fn poll(&mut self, pace: &Pace, ctx: &mut Context<'_>) -> Poll<Overdue> {
         if pace.is_reset_too_often() {
             return Poll::Ready(Overdue::Resets);
@@ -156,7 +156,7 @@ impl Watchdog {
         loop {
             let Some((deadline, why)) = pace.deadline() else { return Poll::Pending };
             ready!(self.alarm.poll(deadline, ctx));
-            // Another task may have moved it meanwhile.
+            // Another task may have moved the deadline.
             if pace.deadline().is_some_and(|(deadline, _)| deadline <= Instant::now()) {
                 return Poll::Ready(why);
             }
@@ -164,7 +164,7 @@ impl Watchdog {
     }
 }
 
-/// A timer for a deadline that mostly moves on before it is reached: it is set again only when it has gone off.
+/// A timer for a deadline that is usually moved before it is reached: it is reset only after it has fired.
 #[derive(Default)]
 pub struct Alarm {
     timer: Option<Pin<Box<Sleep>>>,
@@ -187,7 +187,7 @@ impl Alarm {
     }
 }
 
-/// Tokens that are taken one by one and come back with time.
+/// A token bucket.
 struct Bucket {
     left: f64,
     filled: Instant,
@@ -209,8 +209,8 @@ impl Bucket {
     }
 }
 
-/// Since when an answer waits for its client: between a piece that was handed to the connection and the next one that the
-/// connection asks for.
+/// The time since which a response waits for its client: from handing a piece to the connection until the connection
+/// requests the next one.
 #[derive(Default)]
 pub struct Delivery {
     state: Mutex<DeliveryState>,
@@ -223,27 +223,27 @@ struct DeliveryState {
 }
 
 impl Delivery {
-    /// A piece was handed over; `is_last` if nothing comes after it.
+    /// Records that a piece was handed over; `is_last` if it is the last one.
     pub fn offered(&self, is_last: bool) {
         *self.lock() = DeliveryState { offered: Some(Instant::now()), is_whole: is_last };
     }
 
-    /// The connection asks for more, or has no use for it.
+    /// Records that the connection requests more, or has dropped the body.
     pub fn wanted(&self) {
         self.lock().offered = None;
     }
 
-    /// All of it was handed over.
+    /// Records that the whole response was handed over.
     pub fn whole(&self) {
         self.lock().is_whole = true;
     }
 
-    /// Whether all of it was handed over.
+    /// True if the whole response was handed over.
     pub fn is_whole(&self) -> bool {
         self.lock().is_whole
     }
 
-    /// Ready when the client has not taken a piece in the time that it may take.
+    /// Ready when the client has not taken a piece within [`limits::SEND_TIMEOUT`].
     pub fn poll_overdue(&self, alarm: &mut Alarm, ctx: &mut Context<'_>) -> Poll<()> {
         let offered = self.lock().offered;
         offered.map_or(Poll::Pending, |offered| alarm.poll(offered + limits::SEND_TIMEOUT, ctx))

@@ -1,4 +1,4 @@
-//! The TCP side of a connection, below TLS: tells its [`Pace`] what comes and goes.
+//! The TCP side of a connection, below TLS: records reads and writes in its [`Pace`].
 
 use std::{
     io::{self, IoSlice},
@@ -14,14 +14,14 @@ use tokio::{
 
 use super::pace::Pace;
 
-/// A socket. There is nothing to tell before the handshake is done, which has a time of its own.
+/// A socket. Nothing is recorded before the handshake is done, which has a separate timeout.
 pub struct Socket {
     stream: TcpStream,
     pace: Arc<OnceLock<Arc<Pace>>>,
 }
 
 impl Socket {
-    /// Around a stream.
+    /// Wraps a stream.
     pub fn new(stream: TcpStream, pace: Arc<OnceLock<Arc<Pace>>>) -> Self {
         Self { stream, pace }
     }

@@ -1,5 +1,5 @@
-//! The tasks of the streams of an HTTP/2 connection. A stream whose client leaves its window shut is reset; the others of the
-//! connection go on, which may be other people's behind a proxy.
+//! The tasks of the streams of an HTTP/2 connection. A stream whose client does not open its flow-control window is
+//! reset; the other streams of the connection, which may belong to other users of a proxy, continue.
 
 use std::{
     future::{Future, poll_fn},
@@ -14,26 +14,26 @@ use super::pace::{Alarm, Delivery, Pace};
 use crate::metrics::Metrics;
 
 tokio::task_local! {
-    /// Of the answer that is made and sent by this task.
+    /// The delivery of the response that this task creates and sends.
     static DELIVERY: Arc<Delivery>;
 }
 
-/// The delivery of the answer that is being made.
+/// The delivery of the response that the current task creates.
 pub fn delivery() -> Arc<Delivery> {
     DELIVERY.try_with(Arc::clone).unwrap_or_default()
 }
 
-/// Runs what sends answers with a delivery that they can find.
+/// Runs code that sends responses with `delivery` as the current one.
 pub fn with_delivery<T>(delivery: &Arc<Delivery>, run: impl FnOnce() -> T) -> T {
     DELIVERY.sync_scope(Arc::clone(delivery), run)
 }
 
-/// Starts them.
+/// Spawns the tasks of streams.
 #[derive(Clone)]
 pub struct Streams {
-    /// Of their connection.
+    /// The pace of their connection.
     pub pace: Arc<Pace>,
-    /// Counts those that are reset.
+    /// Counts streams that are reset.
     pub metrics: Arc<Metrics>,
 }
 

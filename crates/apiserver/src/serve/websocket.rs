@@ -1,8 +1,8 @@
-//! A connection that has become a WebSocket: what a watch has to say goes out as it is, and the client listens.
+//! A connection that has become a WebSocket: it sends the frames of a watch; the client sends no data.
 //!
-//! What the client sends is read, because its pings and its close frame are among it. Its messages are thrown away, as
-//! kube-apiserver does. [`tungstenite`] reads them and knows the rules; it holds no socket here, and the frames of events pass
-//! it by, so that an event of some megabytes leaves no buffer of its size in every connection.
+//! Frames of the client are read, because they include pings and the close frame. Its messages are discarded, as in
+//! kube-apiserver. [`tungstenite`] parses them and implements the protocol; it has no socket here, and the frames of
+//! events bypass it, so that an event of several megabytes leaves no buffer of its size in every connection.
 
 use std::{
     io::{self, Read, Write},
@@ -30,21 +30,21 @@ use tungstenite::{
 use super::pace::{Delivery, Request};
 use crate::{body::Body, limits};
 
-/// An extension of an answer: its connection becomes a WebSocket, and its body is what is sent over it.
+/// An extension of a response: its connection becomes a WebSocket, over which its body is sent.
 #[derive(Clone, Debug)]
 pub struct Switch {
-    /// Cancelled when the server ends its watches.
+    /// Canceled when the server ends its watches.
     pub stop: CancellationToken,
 }
 
-/// Adds a text message to frames that are to be sent.
+/// Appends a text message to frames to be sent.
 pub fn put_text(frames: &mut BytesMut, text: &[u8]) {
     let header = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
     header.format(text.len() as u64, &mut frames.writer()).expect("writing to memory does not fail");
     frames.extend_from_slice(text);
 }
 
-/// What a connection becomes when the answer that says so has been sent.
+/// A WebSocket that starts when the response of its handshake has been sent.
 pub struct WebSocket {
     upgrade: OnUpgrade,
     frames: Body,
@@ -53,15 +53,15 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    /// Of a request and what its answer says. For the pace of the connection the request stays under way.
+    /// Creates a WebSocket from a request and its response. In the connection's pace the request remains in progress.
     pub fn new(upgrade: OnUpgrade, frames: Body, switch: Switch, under_way: Request) -> Self {
         Self { upgrade, frames, stop: switch.stop, under_way }
     }
 
-    /// Serves it to its end. What the client does not take is told to `delivery`.
+    /// Serves the WebSocket until it ends. Progress in sending is recorded in `delivery`.
     pub async fn run(self, delivery: Arc<Delivery>) {
         let Self { upgrade, frames, stop, under_way: _under_way } = self;
-        // The connection ended before the answer was sent.
+        // The connection ended before the response was sent.
         let Ok(upgraded) = upgrade.await else { return };
         let mut link = Link { io: TokioIo::new(upgraded), protocol: Protocol::new(), delivery };
         if let Err(error) = link.serve(frames, &stop).await {
@@ -70,7 +70,7 @@ impl WebSocket {
     }
 }
 
-/// The connection and where the protocol stands.
+/// The connection and the state of the protocol.
 struct Link {
     io: TokioIo<Upgraded>,
     protocol: Protocol,
@@ -89,19 +89,20 @@ impl Link {
                 received = self.io.read_buf(&mut self.protocol.wire.incoming) => is_over = self.answer(received?).await?,
             }
         }
-        // The place of the watch is free from now on.
+        // Releases the permit of the watch.
         drop(frames);
         tokio::time::timeout(limits::GOODBYE_TIMEOUT, self.end(is_over, stop)).await.unwrap_or(Ok(()))
     }
 
-    /// Answers what the client sent; so many bytes came in. Whether both sides are done.
+    /// Processes `received` bytes from the client and sends the replies. Returns true if the closing handshake is
+    /// complete.
     async fn answer(&mut self, received: usize) -> io::Result<bool> {
         let is_over = received == 0 || self.protocol.receive();
         self.send_replies().await?;
         Ok(is_over)
     }
 
-    /// The closing handshake, unless it is over, and the end of the connection.
+    /// Performs the closing handshake, unless it is complete, and ends the connection.
     async fn end(&mut self, mut is_over: bool, stop: &CancellationToken) -> io::Result<()> {
         if !is_over {
             if stop.is_cancelled() {
@@ -119,8 +120,7 @@ impl Link {
         if !self.protocol.is_broken {
             return Ok(());
         }
-        // If the socket were closed with unread bytes, the system might reset the connection before the client has read the
-        // close frame.
+        // Closing the socket with unread bytes could reset the connection before the client has read the close frame.
         loop {
             self.protocol.wire.incoming.clear();
             if self.io.read_buf(&mut self.protocol.wire.incoming).await? == 0 {
@@ -134,7 +134,7 @@ impl Link {
         self.send(replies.into()).await
     }
 
-    /// Sends whole frames, in pieces that a client must take in time. Nothing is read meanwhile.
+    /// Sends whole frames, in pieces that the client must take in time. Nothing is read in the meantime.
     async fn send(&mut self, mut frames: Bytes) -> io::Result<()> {
         while !frames.is_empty() {
             let piece = frames.split_to(frames.len().min(limits::PIECE_BYTES_MAX));
@@ -147,11 +147,11 @@ impl Link {
     }
 }
 
-/// The protocol without a socket: what comes in, and what is to be answered.
+/// The protocol without a socket: received bytes, and replies to send.
 struct Protocol {
     context: WebSocketContext,
     wire: Wire,
-    /// Whether the client did what it must not.
+    /// True if the client violated the protocol.
     is_broken: bool,
 }
 
@@ -167,17 +167,17 @@ impl Protocol {
         Self { context: WebSocketContext::new(Role::Server, Some(config)), wire, is_broken: false }
     }
 
-    /// Reads what came in. Whether both sides are done, with all that is to be answered in the wire.
+    /// Parses received bytes and puts replies into the buffer. Returns true if the closing handshake is complete.
     fn receive(&mut self) -> bool {
         loop {
             let (code, reason) = match self.context.read(&mut self.wire) {
-                // Nothing is asked of the client. Its pings are answered with the next read.
+                // Messages are discarded. Pings are answered by the next read.
                 Ok(_) => continue,
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(Error::Capacity(_)) => (CloseCode::Size, "a message is too long; a watch takes none"),
-                Err(Error::Utf8(_)) => (CloseCode::Invalid, "a text message is not UTF-8"),
-                Err(Error::Protocol(_)) => (CloseCode::Protocol, "a frame is not as RFC 6455 demands"),
-                // Both have sent a close frame.
+                Err(Error::Capacity(_)) => (CloseCode::Size, "the message is too long; a watch accepts none"),
+                Err(Error::Utf8(_)) => (CloseCode::Invalid, "the text message is not UTF-8"),
+                Err(Error::Protocol(_)) => (CloseCode::Protocol, "the frame violates RFC 6455"),
+                // Both sides have sent a close frame.
                 Err(_) => return true,
             };
             self.is_broken = true;
@@ -189,12 +189,12 @@ impl Protocol {
     /// Begins the closing handshake, if neither side has.
     fn close(&mut self, code: CloseCode, reason: &'static str) {
         let frame = CloseFrame { code, reason: reason.into() };
-        // All that can be told here is that both sides have closed.
+        // The only possible error is that both sides have closed.
         drop(self.context.close(&mut self.wire, Some(frame)));
     }
 }
 
-/// What the protocol takes for its socket.
+/// The buffers that the protocol uses as its socket.
 struct Wire {
     incoming: BytesMut,
     outgoing: Vec<u8>,

@@ -1,4 +1,4 @@
-//! What a background task has to look at, each once, and what it has to look at again later because it failed.
+//! The work queue of a background task: each key at most once, with retries after increasing delays.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,27 +6,27 @@ use tokio::time::Instant;
 
 use crate::limits;
 
-/// Keys to look at.
+/// Keys to process.
 #[derive(Debug, Default)]
 pub struct Agenda {
     due: BTreeSet<String>,
     later: BTreeSet<(Instant, String)>,
-    /// How often each has failed in a row.
+    /// Consecutive failures of each key.
     failures: HashMap<String, u32>,
 }
 
 impl Agenda {
-    /// To look at as soon as possible.
+    /// Adds a key to be processed as soon as possible.
     pub fn add(&mut self, key: impl Into<String>) {
         self.due.insert(key.into());
     }
 
-    /// All of these.
+    /// Adds several keys.
     pub fn extend(&mut self, keys: impl IntoIterator<Item = String>) {
         self.due.extend(keys);
     }
 
-    /// Takes up to `limit` of what is due.
+    /// Takes up to `limit` keys that are due.
     pub fn take(&mut self, now: Instant, limit: usize) -> Vec<String> {
         while self.later.first().is_some_and(|(at, _)| *at <= now) {
             self.due.extend(self.later.pop_first().map(|(_, key)| key));
@@ -34,7 +34,7 @@ impl Agenda {
         std::iter::from_fn(|| self.due.pop_first()).take(limit).collect()
     }
 
-    /// To look at again: the longer it fails, the later.
+    /// Schedules a retry of a key, with a delay that doubles with each failure.
     pub fn failed(&mut self, key: String, now: Instant) {
         let failures = self.failures.entry(key.clone()).or_default();
         let delay = limits::BACKGROUND_RETRY_MIN.saturating_mul(1_u32.checked_shl(*failures).unwrap_or(u32::MAX));
@@ -42,22 +42,22 @@ impl Agenda {
         self.later.insert((now + delay.min(limits::BACKGROUND_RETRY_MAX), key));
     }
 
-    /// Looked at, with success.
+    /// Records the success of a key.
     pub fn done(&mut self, key: &str) {
         self.failures.remove(key);
     }
 
-    /// Whether nothing is due now.
+    /// True if no key is due now.
     pub fn is_idle(&self) -> bool {
         self.due.is_empty()
     }
 
-    /// When something is due again.
+    /// The time of the next retry.
     pub fn next(&self) -> Option<Instant> {
         self.later.first().map(|(at, _)| *at)
     }
 
-    /// Waits until something is due; for ever, if nothing is.
+    /// Waits until a retry is due; forever, if there is none.
     pub async fn wait(&self) {
         match self.next() {
             Some(at) => tokio::time::sleep_until(at).await,
@@ -89,7 +89,7 @@ mod tests {
         agenda.done("a");
         agenda.later.clear();
         agenda.failed("a".to_owned(), start);
-        assert_eq!(agenda.next(), Some(first), "success forgets the failures");
+        assert_eq!(agenda.next(), Some(first), "success resets the delay");
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! The garbage collector: what only gone objects own is deleted, and deletions that wait for dependents are finished.
+//! The garbage collector: deletes objects whose owners no longer exist, and finishes deletions that wait for
+//! dependents.
 //!
-//! It follows the log, and keeps in memory who names whom as an owner ([`graph`]), of those objects alone that do. What
-//! it does follows from what it reads from the store when it does it, never from a read that failed, and every write
-//! names the version that it is about. Its rules are those of kube-controller-manager.
+//! It follows the log and keeps a graph of owners and dependents in memory ([`graph`]), of those objects only that have
+//! owner references. It acts on what it reads from the store at that time, never on a failed read, and every write
+//! names the version that it is based on. Its rules are those of kube-controller-manager.
 
 mod graph;
 
@@ -34,12 +35,12 @@ use crate::{
     outage::Outage,
 };
 
-/// Who owns the fields that the collector sets.
+/// The field manager of its writes.
 const MANAGER: &str = "garbage-collector";
 
-/// Works until it is dropped.
+/// Runs until dropped.
 pub async fn run<W: World>(api: Arc<Api<W>>) {
-    let outage = Outage::new("the garbage collector cannot read who owns what");
+    let outage = Outage::new("the garbage collector cannot read objects");
     let work = async || {
         let (collector, follower) = Collector::read(&api).await?;
         outage.over();
@@ -48,28 +49,28 @@ pub async fn run<W: World>(api: Arc<Api<W>>) {
     again_and_again(&outage, work).await;
 }
 
-/// Whether a garbage collector has to know of an object.
+/// True if the garbage collector has to process an object.
 pub fn is_tied(object: &Object) -> bool {
     !object.metadata.owner_references.is_empty()
         || awaits(object, FINALIZER_FOREGROUND)
         || awaits(object, FINALIZER_ORPHAN)
 }
 
-/// Whether the deletion of an object has begun and waits for this of the collector's finalizers.
+/// True if an object's deletion has begun and waits for this finalizer of the garbage collector.
 fn awaits(object: &Object, finalizer: &str) -> bool {
     object.is_terminating() && object.metadata.finalizers.iter().any(|name| name == finalizer)
 }
 
 struct Collector<'a, W> {
     api: &'a Api<W>,
-    /// The resources whose objects come and go with others.
+    /// The resources whose objects are created and deleted only with their owners.
     followers: HashSet<&'static str>,
     graph: Graph,
     agenda: Agenda,
 }
 
 impl<'a, W: World> Collector<'a, W> {
-    /// Reads who has owners, once; from there on the log tells.
+    /// Reads all objects with owners once; the log provides later changes.
     async fn read(api: &'a Api<W>) -> Result<(Self, Follower<'a, W>), store::Error> {
         let resources = |follow: bool| {
             api.registry.iter().filter(move |kind| kind.follows() == follow).map(|kind| kind.resource().plural)
@@ -92,7 +93,7 @@ impl<'a, W: World> Collector<'a, W> {
                         self.graph.put(record.key.as_str(), &object);
                     }
                     Ok(_) => {}
-                    Err(unreadable) => tracing::error!(error = %unreadable, "the owners of an object are not known"),
+                    Err(unreadable) => tracing::error!(error = %unreadable, "the owners of an object are unknown"),
                 }
             }
             Ok(())
@@ -120,13 +121,13 @@ impl<'a, W: World> Collector<'a, W> {
                 self.agenda.extend(next);
             }
             Err(trouble) => {
-                tracing::warn!(object = key, error = %trouble, "owners and dependents could not be settled; it is tried again");
+                tracing::warn!(object = key, error = %trouble, "an object could not be processed by the garbage collector; retrying");
                 self.agenda.failed(key, Instant::now());
             }
         }
     }
 
-    /// Takes a change into the graph, and notes whom it concerns.
+    /// Applies a change to the graph, and queues the objects that it affects.
     fn observe(&mut self, event: &Event) {
         let resource = event.key.split('/').next().unwrap_or_default();
         if event.exists() {
@@ -136,7 +137,7 @@ impl<'a, W: World> Collector<'a, W> {
             let object = match event.current() {
                 Ok(Some(object)) => object,
                 Ok(None) => return,
-                Err(unreadable) => return tracing::error!(error = %unreadable, "the owners of an object are not known"),
+                Err(unreadable) => return tracing::error!(error = %unreadable, "the owners of an object are unknown"),
             };
             let freed =
                 if is_tied(object) { self.graph.put(&event.key, object) } else { self.graph.remove(&event.key) };
@@ -149,7 +150,7 @@ impl<'a, W: World> Collector<'a, W> {
             let uid = match event.previous() {
                 Ok(old) => old.map_or("", |old| old.metadata.uid.as_str()),
                 Err(unreadable) => {
-                    tracing::error!(error = %unreadable, "the dependents of an object are not known");
+                    tracing::error!(error = %unreadable, "the dependents of an object are unknown");
                     ""
                 }
             };
@@ -158,7 +159,7 @@ impl<'a, W: World> Collector<'a, W> {
         }
     }
 
-    /// Looks at one object, and does what is to be done. Answers with what to look at next.
+    /// Processes one object, and returns the keys to process next.
     async fn attend(&self, text: &str) -> Result<Vec<String>, Trouble> {
         let Some(key) = api::object_key(&self.api.registry, text) else { return Ok(Vec::new()) };
         let Some(object) = self.get(&key).await? else { return Ok(Vec::new()) };
@@ -174,7 +175,7 @@ impl<'a, W: World> Collector<'a, W> {
         self.judge(key, &object).await.map(|()| Vec::new())
     }
 
-    /// An object that is deleted in the foreground goes when no dependent that blocks it is left.
+    /// Completes a foreground deletion when no dependent blocks it any more; before that, returns the dependents.
     async fn delete_dependents(&self, key: ObjectKey, object: &Object) -> Result<Vec<String>, Trouble> {
         let uid = &object.metadata.uid;
         if self.graph.is_blocked(uid) {
@@ -184,7 +185,7 @@ impl<'a, W: World> Collector<'a, W> {
         Ok(Vec::new())
     }
 
-    /// An object that leaves its dependents behind goes when none of them names it any more.
+    /// Completes a deletion that orphans dependents, after removing the owner reference from each of them.
     async fn orphan(&self, key: ObjectKey, object: &Object) -> Result<(), Trouble> {
         let uid = &object.metadata.uid;
         let dependents: Vec<&str> = self.graph.dependents(uid).collect();
@@ -207,7 +208,7 @@ impl<'a, W: World> Collector<'a, W> {
         self.set_owners(key, &object, &owners).await
     }
 
-    /// Removes one of the collector's finalizers.
+    /// Removes one of the garbage collector's finalizers.
     async fn release(&self, key: ObjectKey, object: &Object, finalizer: &str) -> Result<(), Trouble> {
         let kept: Vec<_> = object.metadata.finalizers.iter().filter(|name| *name != finalizer).collect();
         self.change(key, object, "finalizers", json!(kept)).await
@@ -217,14 +218,14 @@ impl<'a, W: World> Collector<'a, W> {
         self.change(key, object, "ownerReferences", json!(owners)).await
     }
 
-    /// Sets a field of the metadata of exactly this version.
+    /// Sets a metadata field, with this version of the object as precondition.
     async fn change(&self, key: ObjectKey, object: &Object, field: &str, value: Value) -> Result<(), Trouble> {
         let meta = &object.metadata;
         let change = json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, field: value}});
         patch(self.api, key, &change, None, MANAGER).await.map(drop)
     }
 
-    /// Deletes an object if none of its owners is left; if some are, it forgets the others.
+    /// Deletes an object if none of its owners exists; if some do, removes the references to the others.
     async fn judge(&self, key: ObjectKey, object: &Object) -> Result<(), Trouble> {
         let owners = &object.metadata.owner_references;
         let mut states = Vec::with_capacity(owners.len());
@@ -240,7 +241,7 @@ impl<'a, W: World> Collector<'a, W> {
         let has_dependents = self.graph.dependents(uid).next().is_some();
         let propagation = if states.contains(&Owner::Waiting) && has_dependents {
             if self.graph.dependents(uid).any(|dependent| self.graph.is_waiting(dependent)) {
-                // Perhaps they wait for each other in a circle: nothing of this object's blocks its owners any more.
+                // They may form a cycle: the object stops blocking the deletion of its owners.
                 self.unblock(key.clone(), object).await?;
                 return Ok(());
             }
@@ -254,7 +255,7 @@ impl<'a, W: World> Collector<'a, W> {
             propagation: Some(propagation),
             ..DeleteOptions::default()
         };
-        tracing::info!(object = key.to_text(), uid, "an object is deleted whose owners are gone");
+        tracing::info!(object = key.to_text(), uid, "deleting an object whose owners no longer exist");
         delete(self.api, key, options).await
     }
 
@@ -269,7 +270,7 @@ impl<'a, W: World> Collector<'a, W> {
         self.set_owners(key, object, &owners).await
     }
 
-    /// What the store says of an owner. One that cannot be in this store is there as far as anybody can tell.
+    /// The state of an owner in the store. An owner that cannot be in this store is assumed to exist.
     async fn state_of(&self, owner: &OwnerReference, dependent: &ObjectKey) -> Result<Owner, Trouble> {
         let Place::At(key) = Place::of(owner, dependent, &self.api.registry) else { return Ok(Owner::There) };
         Ok(match self.get(&key).await? {
@@ -281,14 +282,14 @@ impl<'a, W: World> Collector<'a, W> {
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Arc<Object>>, Trouble> {
-        // What cannot be a key names no object.
+        // A key that the store cannot hold denotes no object.
         let Ok(key) = Key::new(key.to_text()) else { return Ok(None) };
         let record = self.api.store.get(&key).await?;
         Ok(record.map(|record| committer::parse(&record.key, &record.value)).transpose()?)
     }
 }
 
-/// How it stands with an owner.
+/// The state of an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
     There,
@@ -297,7 +298,7 @@ enum Owner {
     Gone,
 }
 
-/// What an object itself says of its dependents.
+/// The propagation policy that an object's finalizers ask for.
 fn own_wish(object: &Object) -> Propagation {
     let has = |finalizer: &str| object.metadata.finalizers.iter().any(|name| name == finalizer);
     if has(FINALIZER_ORPHAN) {
@@ -309,7 +310,7 @@ fn own_wish(object: &Object) -> Propagation {
     }
 }
 
-/// A quick look into an encoded object, which most need no more than.
+/// A cheap check of an encoded object, which spares parsing most objects.
 pub fn may_be_tied(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return true };
     ["\"ownerReferences\"", FINALIZER_FOREGROUND, FINALIZER_ORPHAN].iter().any(|word| text.contains(word))

@@ -1,5 +1,5 @@
-//! ConfigMap (core/v1): texts and bytes under names. Nothing here reads them; clients keep books in them, as Helm does of
-//! its releases (`HELM_DRIVER=configmap`).
+//! ConfigMap (core/v1): strings and bytes by key. The server does not interpret them; clients store data in them, as
+//! Helm does with its releases (`HELM_DRIVER=configmap`).
 
 use apimachinery::{
     command::ObjectKey,
@@ -99,7 +99,7 @@ fn fault_of_key(path: Path, name: &str) -> Option<Fault> {
     } else if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
         "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')".to_owned()
     } else if name == "." || name.starts_with("..") {
-        format!("must not be '.' and must not start with '..': '{name}' would be a way out of a folder")
+        format!("must not be '.' and must not start with '..': as a file name '{name}' could leave its directory")
     } else {
         return None;
     };
@@ -149,18 +149,18 @@ fn resource() -> Resource {
 fn schema() -> Value {
     json!({
         "type": "object",
-        "description": "ConfigMap holds texts and bytes under names, for clients to keep; the server does not read them.",
+        "description": "ConfigMap stores strings and bytes by key for clients; the server does not interpret them.",
         "properties": {
             "data": {
                 "type": "object", "additionalProperties": {"type": "string"}, "maxProperties": CONFIG_MAP_ENTRIES_MAX,
-                "description": "Texts by name. Names are of letters, digits, '-', '_' and '.'. All values together have at most 1 MiB.",
+                "description": "Strings by key. Keys consist of letters, digits, '-', '_' and '.'. All values together have at most 1 MiB.",
             },
             "binaryData": {
                 "type": "object", "additionalProperties": {"type": "string", "format": "byte"},
                 "maxProperties": CONFIG_MAP_ENTRIES_MAX,
-                "description": "Bytes in base64 by name, under names that are not in data.",
+                "description": "Bytes in base64 by key. A key must not be in data as well.",
             },
-            "immutable": {"type": "boolean", "description": "Whether neither data nor binaryData may change again."},
+            "immutable": {"type": "boolean", "description": "If true, data and binaryData cannot be changed."},
         },
     })
 }

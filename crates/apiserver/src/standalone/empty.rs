@@ -1,5 +1,5 @@
-//! Kinds of a cluster of which there is never anything here. Clients look for them, some give up without: k9s for secrets,
-//! Argo and Terraform for custom resource definitions.
+//! Kinds of a cluster that have no objects here. They are served because clients fail without them: k9s without
+//! secrets, Argo and Terraform without custom resource definitions.
 
 use apimachinery::{
     command::{ObjectKey, Write},
@@ -42,10 +42,10 @@ impl<W> Kind<W> for Empty {
 }
 
 fn read_only(resource: &Resource) -> Refusal {
-    Refusal::new(Reason::MethodNotAllowed, format!("there are never any {} here", resource.qualified()))
+    Refusal::new(Reason::MethodNotAllowed, format!("this server does not store {}", resource.qualified()))
 }
 
-/// All of them.
+/// All such kinds.
 pub fn resources() -> Vec<Resource> {
     vec![secrets(), definitions()]
 }
@@ -58,8 +58,8 @@ fn secrets() -> Resource {
         plural: "secrets",
         singular: "secret",
         short_names: &[],
-        // Without any kind in this category `kubectl get all` is an error. The service's own are better not in it: people
-        // delete all.
+        // `kubectl get all` fails if no kind has this category. The service's kinds are not in it, because of `kubectl
+        // delete all`.
         categories: &["all"],
         namespaced: true,
         verbs: &[Verb::Get, Verb::List, Verb::Watch],
@@ -68,7 +68,7 @@ fn secrets() -> Resource {
         computed_fields: &[],
         columns: const { &[NAME, text("Type", Cell::Pointer("/type")), Column::AGE] },
         names: Names::Subdomain,
-        schema: schema("Secret holds secret data. This server keeps none.", &["type"], &["data", "stringData"]),
+        schema: schema("Secret stores secret data. This server stores none.", &["type"], &["data", "stringData"]),
     }
 }
 
@@ -83,7 +83,11 @@ fn definitions() -> Resource {
         namespaced: false,
         selectable_fields: &[],
         columns: const { &[NAME, Column::AGE] },
-        schema: schema("CustomResourceDefinition defines a kind. This server takes none.", &[], &["spec", "status"]),
+        schema: schema(
+            "CustomResourceDefinition defines a kind. This server does not support them.",
+            &[],
+            &["spec", "status"],
+        ),
         ..secrets()
     }
 }
@@ -101,7 +105,7 @@ pub(super) const fn text(name: &'static str, cell: Cell) -> Column {
     Column { name, column_type: "string", format: "", description: "", priority: 0, cell }
 }
 
-/// A schema of plain texts and of objects that are not described further.
+/// A schema of string fields and of objects without a description.
 fn schema(description: &str, texts: &[&str], objects: &[&str]) -> Value {
     let texts = texts.iter().map(|name| ((*name).to_owned(), json!({"type": "string"})));
     let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});

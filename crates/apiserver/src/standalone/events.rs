@@ -1,6 +1,6 @@
-//! Event (core/v1 and events.k8s.io/v1): what components tell about objects. Both versions are of the same stored objects
-//! ([`VIEW`], [`apimachinery::view`]). They are kept for an hour and bounded in each namespace ([`retention`]); the server's
-//! own are written by [`recorder`].
+//! Event (core/v1 and events.k8s.io/v1): reports of components about objects. Both versions serve the same stored
+//! objects ([`VIEW`], [`apimachinery::view`]). They are deleted after an hour and limited per namespace
+//! ([`retention`]); [`recorder`] writes the server's own.
 
 mod check;
 mod columns;
@@ -16,12 +16,13 @@ use self::kind::Events;
 
 /// The plural resource.
 pub const PLURAL: &str = "events";
-/// How the keys of all of them begin, and no others.
+/// The common key prefix of all events, and of no other objects.
 pub const PREFIX: &str = "events/";
-/// The group of the newer version; the older one is of the core group.
+/// The group of the newer version; the older one is in the core group.
 pub const GROUP: &str = "events.k8s.io";
 
-/// How the newer version names what is stored as the older one (`k8s.io/kubernetes/pkg/apis/events/v1/conversion.go`).
+/// The field names of the newer version, for objects stored in the older one
+/// (`k8s.io/kubernetes/pkg/apis/events/v1/conversion.go`).
 pub static VIEW: View = View {
     stored: "v1",
     shown: "events.k8s.io/v1",
@@ -36,7 +37,7 @@ pub static VIEW: View = View {
     ],
 };
 
-/// The kind of which objects are stored.
+/// The stored version of the kind.
 pub fn stored<W>() -> Box<dyn Kind<W>> {
     Box::new(Events::stored())
 }
@@ -51,12 +52,12 @@ fn field<'a>(event: &'a Object, name: &str) -> &'a Value {
     event.fields.get(name).unwrap_or_else(|| event.field(VIEW.name(name)))
 }
 
-/// The same as a text; empty if there is none.
+/// A string field; empty if it is missing.
 fn text<'a>(event: &'a Object, name: &str) -> &'a str {
     field(event, name).as_str().unwrap_or_default()
 }
 
-/// A text inside a field.
+/// A string inside a field.
 fn inner<'a>(event: &'a Object, name: &str, part: &str) -> &'a str {
     field(event, name)[part].as_str().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What the tasks behind the scenes share: they follow the log, and change objects as anybody else does.
+//! Functions shared by the background tasks: following the log, and writing objects through the committer.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -25,10 +25,10 @@ use crate::{
     outage::Outage,
 };
 
-/// How long a controller leaves the log alone before it reads on: events that come together are then read together.
+/// Delay after a new event before the log is read, so that events in quick succession are read together.
 const QUIET_TIME: Duration = Duration::from_millis(10);
 
-/// A place in the log.
+/// A cursor in the log.
 pub struct Follower<'a, W> {
     api: &'a Api<W>,
     cursor: u64,
@@ -36,12 +36,12 @@ pub struct Follower<'a, W> {
 }
 
 impl<'a, W: World> Follower<'a, W> {
-    /// Behind this revision.
+    /// Starts after the revision `cursor`.
     pub fn behind(api: &'a Api<W>, cursor: u64) -> Self {
         Self { api, cursor, head: api.hub.subscribe() }
     }
 
-    /// Shows every event up to the end of the log whose key starts with `prefix`.
+    /// Calls `observe` for every event up to the end of the log whose key starts with `prefix`.
     pub async fn catch_up(&mut self, prefix: &str, mut observe: impl FnMut(&Event)) -> Result<(), store::Error> {
         self.head.mark_unchanged();
         while self.cursor < self.api.hub.head() {
@@ -54,14 +54,14 @@ impl<'a, W: World> Follower<'a, W> {
         Ok(())
     }
 
-    /// Waits until there is something to do: what is on the agenda, or what happened since the last [`Self::catch_up`].
+    /// Waits until a key in the queue is due, or until an event has been published since the last [`Self::catch_up`].
     pub async fn rest(&mut self, agenda: &Agenda) {
         if agenda.is_idle() {
             self.rest_until(agenda.wait()).await;
         }
     }
 
-    /// Waits until something happened since the last [`Self::catch_up`], or until `due`.
+    /// Waits until an event has been published since the last [`Self::catch_up`], or until `due` completes.
     pub async fn rest_until(&mut self, due: impl Future<Output = ()>) {
         tokio::select! {
             _ = self.head.changed() => tokio::time::sleep(QUIET_TIME).await,
@@ -70,7 +70,7 @@ impl<'a, W: World> Follower<'a, W> {
     }
 }
 
-/// Reads every record whose key begins with `prefix` as of one revision, the newest if none is given, and returns that revision.
+/// Reads every record whose key starts with `prefix` at one revision, by default the newest, and returns that revision.
 pub async fn each_record<W: World>(
     api: &Api<W>,
     prefix: &str,
@@ -88,7 +88,8 @@ pub async fn each_record<W: World>(
     }
 }
 
-/// The same with the objects. One that cannot be parsed is logged and left out.
+/// Reads every object whose key starts with `prefix`, as [`each_record`] does. One that cannot be parsed is logged and
+/// skipped.
 pub async fn each_object<W: World>(
     api: &Api<W>,
     prefix: &str,
@@ -98,14 +99,14 @@ pub async fn each_object<W: World>(
     let parsed = |record: &Record| {
         match committer::parse(&record.key, &record.value) {
             Ok(object) => look(record, &object),
-            Err(unreadable) => tracing::error!(error = %unreadable, "an object is passed over"),
+            Err(unreadable) => tracing::error!(error = %unreadable, "an object could not be read and is skipped"),
         }
         Ok(())
     };
     each_record(api, prefix, at, parsed).await
 }
 
-/// Begins a work again whenever a read of the store ended it.
+/// Restarts `work` whenever it fails to read the store.
 pub async fn again_and_again<F>(outage: &Outage, work: impl Fn() -> F)
 where
     F: Future<Output = Result<Infallible, store::Error>>,
@@ -117,28 +118,28 @@ where
     }
 }
 
-/// Why something could not be done.
+/// Why an action of a background task failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
-    /// The store could not be read. Nothing follows from that.
+    /// The store could not be read. No action is taken on that.
     #[error("the store could not be read: {0}")]
     Read(#[from] store::Error),
-    /// What was to be done was refused.
+    /// The write was rejected.
     #[error("{}", .0.message)]
     Refused(Refusal),
 }
 
-/// Creates an object; that it is there already is no trouble.
+/// Creates an object; no error if it exists.
 pub async fn create<W: World>(api: &Api<W>, key: ObjectKey, draft: Draft, manager: &str) -> Result<(), Trouble> {
     submit(api, key, Action::Create(Box::new(draft)), manager, Reason::AlreadyExists).await.map(drop)
 }
 
-/// Deletes an object; that it is gone already is no trouble.
+/// Deletes an object; no error if it no longer exists.
 pub async fn delete<W: World>(api: &Api<W>, key: ObjectKey, options: DeleteOptions) -> Result<(), Trouble> {
     submit(api, key, Action::Delete(options), "", Reason::NotFound).await.map(drop)
 }
 
-/// Changes an object by a merge patch, if it is still there; whether it is.
+/// Changes an object by a merge patch. False if it no longer exists.
 pub async fn patch<W: World>(
     api: &Api<W>,
     key: ObjectKey,
@@ -152,7 +153,7 @@ pub async fn patch<W: World>(
     submit(api, key, action, manager, Reason::NotFound).await
 }
 
-/// Submits a command. A refusal for the reason `done` says that there is nothing left to do: `false`.
+/// Submits a command. Returns false if it is rejected with the reason `done`, which means that there is nothing to do.
 async fn submit<W: World>(
     api: &Api<W>,
     key: ObjectKey,

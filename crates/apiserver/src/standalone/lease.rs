@@ -1,5 +1,5 @@
-//! Lease (coordination.k8s.io/v1): who holds something for how long. Controllers elect their leader by one; the server does
-//! not read them.
+//! Lease (coordination.k8s.io/v1): a lock with a holder and a duration, used by controllers for leader election. The
+//! server does not interpret leases.
 
 use apimachinery::{
     command::ObjectKey,
@@ -102,17 +102,17 @@ fn schema() -> Value {
     let integer = |description: &str| json!({"type": "integer", "format": "int32", "description": description});
     json!({
         "type": "object",
-        "description": "Lease says who holds something, and for how long. Controllers elect their leader by one; the server does not read it.",
+        "description": "Lease is a lock with a holder and a duration. Controllers use it for leader election; the server does not interpret it.",
         "properties": {
             "spec": {
                 "type": "object",
-                "description": "Who holds the lease, and since when.",
+                "description": "The holder of the lease, and its times.",
                 "properties": {
-                    "acquireTime": micro_time("When the present holder acquired the lease."),
-                    "holderIdentity": text("The present holder; empty or absent: none."),
+                    "acquireTime": micro_time("The time when the current holder acquired the lease."),
+                    "holderIdentity": text("The current holder; empty or absent if there is none."),
                     "leaseDurationSeconds": integer("Seconds after renewTime for which candidates wait before they take the lease over. Greater than 0."),
-                    "leaseTransitions": integer("How often the lease has gone from one holder to another. At least 0."),
-                    "renewTime": micro_time("When the present holder last renewed the lease."),
+                    "leaseTransitions": integer("The number of changes of the holder. At least 0."),
+                    "renewTime": micro_time("The time when the current holder last renewed the lease."),
                 },
             },
         },

@@ -1,4 +1,4 @@
-//! Namespace (core/v1), and what it means for what is in it: nothing new comes into one that is missing or being deleted.
+//! Namespace (core/v1), and the rule that no object can be created in a namespace that is missing or terminating.
 
 use apimachinery::{
     command::{ObjectKey, Scope},
@@ -15,13 +15,13 @@ use crate::limits::NAMESPACE_CONDITIONS_MAX;
 
 /// The plural resource.
 pub const PLURAL: &str = "namespaces";
-/// How the keys of all of them begin, and no others.
+/// The common key prefix of all namespaces, and of no other objects.
 pub const PREFIX: &str = "namespaces/";
-/// What holds a namespace until nothing is in it any more.
+/// The finalizer that keeps a namespace until it is empty.
 pub const FINALIZER: &str = "kubernetes";
-/// Those that are always there.
+/// The default namespaces, which cannot be deleted.
 pub const IMMORTAL: [&str; 2] = ["default", "kube-system"];
-/// By this label a selector finds a namespace by its name.
+/// The label with the name of a namespace, for selectors.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// The key of a namespace.
@@ -29,7 +29,7 @@ pub fn key(scope: &Scope, name: &str) -> ObjectKey {
     ObjectKey { resource: PLURAL, scope: scope.clone(), namespace: String::new(), name: name.to_owned() }
 }
 
-/// Whether something new may come into a namespace (the admission plugin NamespaceLifecycle of kube-apiserver).
+/// Checks that an object may be created in a namespace (the admission plugin NamespaceLifecycle of kube-apiserver).
 pub fn admit(resource: &Resource, object: &ObjectKey, namespace: Option<Present>) -> Result<(), Refusal> {
     match namespace.unwrap_or(Present::Nothing) {
         Present::Object => Ok(()),
@@ -91,7 +91,7 @@ impl<W> Kind<W> for Namespaces {
         Ok(named(key, object))
     }
 
-    /// The finalizers in the spec are changed by `/finalize` alone, and the phase by nobody.
+    /// The finalizers in the spec can be changed only by `/finalize`, and the phase only by the server.
     fn prepare_update(
         &self,
         key: &ObjectKey,
@@ -158,40 +158,40 @@ fn schema() -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
     json!({
         "type": "object",
-        "description": "Namespace provides a scope for names: claims of different namespaces may have the same name. Deleting one deletes everything in it, also what outlives its owner otherwise, such as retained allocations.",
+        "description": "Namespace provides a scope for names: claims of different namespaces may have the same name. Deleting one deletes all objects in it, including those that otherwise outlive their owners, such as retained allocations.",
         "properties": {
             "spec": {
                 "type": "object",
-                "description": "How the namespace behaves.",
+                "description": "The desired state of the namespace.",
                 "properties": {
                     "finalizers": {
                         "type": "array", "items": {"type": "string"}, "maxItems": FINALIZERS_MAX,
                         "x-kubernetes-list-type": "atomic",
-                        "description": "Who must agree before the namespace goes. The server adds its own, and removes it when the namespace is empty.",
+                        "description": "Finalizers that must be removed before the namespace is deleted. The server adds its own, and removes it when the namespace is empty.",
                     },
                 },
             },
             "status": {
                 "type": "object",
-                "description": "What has become of the namespace.",
+                "description": "The observed state of the namespace.",
                 "properties": {
-                    "phase": text("Active, or Terminating while everything in it is being deleted."),
+                    "phase": text("Active, or Terminating while the objects in it are being deleted."),
                     "conditions": {
                         "type": "array", "maxItems": NAMESPACE_CONDITIONS_MAX,
                         "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],
-                        "description": "What is to be known of the namespace beside its phase.",
+                        "description": "Conditions of the namespace, by type.",
                         "items": {
                             "type": "object",
-                            "description": "One thing that is to be known of the namespace.",
+                            "description": "A condition of the namespace.",
                             "required": ["type", "status"],
                             "properties": {
                                 "lastTransitionTime": {
-                                    "type": "string", "format": "date-time", "description": "When the status last changed.",
+                                    "type": "string", "format": "date-time", "description": "The time when the status last changed.",
                                 },
-                                "message": text("The condition for people."),
-                                "reason": text("The condition in a word."),
+                                "message": text("A description for people."),
+                                "reason": text("The reason of the status, in one word."),
                                 "status": text("True, False or Unknown."),
-                                "type": text("What the condition is about."),
+                                "type": text("The type of the condition."),
                             },
                         },
                     },

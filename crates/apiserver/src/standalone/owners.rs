@@ -1,4 +1,4 @@
-//! The owners that an object names: where each would be, and what becomes of an object that names one that is not there.
+//! Owner references of objects: the location of each owner, and warnings for owners that do not exist.
 
 use apimachinery::{
     command::ObjectKey,
@@ -9,19 +9,19 @@ use store::Store;
 
 use crate::{api, committer, limits::OWNERS_LOOKED_UP_MAX};
 
-/// Where an owner would be.
+/// The location of an owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// In this store.
     At(ObjectKey),
-    /// Nowhere: it is in a namespace, and what it owns is not.
+    /// Impossible: the owner is namespaced, and its dependent is cluster-scoped.
     Nowhere,
-    /// With another server: its kind is not served here.
+    /// On another server: its kind is not served here.
     Elsewhere,
 }
 
 impl Place {
-    /// Of an owner of `dependent`: in the same namespace, if its kind has any.
+    /// The location of an owner of `dependent`: in the same namespace, if its kind is namespaced.
     pub fn of<W: World>(owner: &OwnerReference, dependent: &ObjectKey, registry: &Registry<W>) -> Self {
         let Some(kind) = registry.find(&owner.api_version, &owner.kind) else { return Self::Elsewhere };
         let resource = kind.resource();
@@ -37,18 +37,18 @@ impl Place {
     }
 }
 
-/// The owners of an object that a write names and the present version does not.
+/// The owner references that a write adds to an object.
 #[derive(Debug)]
 pub struct Added {
     dependent: ObjectKey,
-    /// The first of all that the write names, and whether the present version does not name them.
+    /// The first owners that the write names, and whether each is new.
     owners: Vec<(OwnerReference, bool)>,
-    /// Whether the write names more.
+    /// True if the write names more owners.
     has_more: bool,
 }
 
 impl Added {
-    /// Of a write that makes `new` of `old`; `None` if it adds no owner, or if the object goes anyway.
+    /// The owners that a write from `old` to `new` adds; `None` if there are none, or if the object is being deleted.
     pub fn of(key: &ObjectKey, old: Option<&Object>, new: &Object) -> Option<Self> {
         let known = old.map_or(&[][..], |old| &old.metadata.owner_references);
         let owners = &new.metadata.owner_references;
@@ -62,7 +62,8 @@ impl Added {
         owners_of_new.owners.iter().any(|(_, is_new)| *is_new).then_some(owners_of_new)
     }
 
-    /// What the garbage collector does because of them. It acts on what it finds later; this is what it would find now.
+    /// Warnings about what the garbage collector will do because of missing owners, according to the current state of
+    /// the store.
     pub async fn warnings<W: World>(&self, store: &dyn Store, registry: &Registry<W>) -> Vec<String> {
         let mut found = Vec::with_capacity(self.owners.len());
         for (owner, is_new) in &self.owners {
@@ -90,8 +91,8 @@ impl Added {
 
 fn nowhere(OwnerReference { kind, name, .. }: &OwnerReference) -> String {
     format!(
-        "{kind} \"{name}\" is in a namespace, and this object is not; the garbage collector never finds this owner and does \
-         not delete the object because of it: name an owner without a namespace"
+        "{kind} \"{name}\" is namespaced, and this object is cluster-scoped; the garbage collector treats this owner as existing \
+         and does not delete the object because of it: use a cluster-scoped owner"
     )
 }
 
@@ -99,12 +100,12 @@ fn not_there(owner: &OwnerReference, place: &ObjectKey, fate: &str) -> String {
     let OwnerReference { kind, name, uid, .. } = owner;
     let (found, advice) = match place.namespace.as_str() {
         "" => (String::new(), ""),
-        namespace => (format!(" in namespace \"{namespace}\""), " (an owner must be in the namespace of what it owns)"),
+        namespace => (format!(" in namespace \"{namespace}\""), " (an owner must be in its dependent's namespace)"),
     };
     format!("there is no {kind} \"{name}\" with uid \"{uid}\"{found}{advice}; the garbage collector {fate}")
 }
 
-/// Whether an owner is not there. What cannot be read may be.
+/// True if an owner does not exist. One that cannot be read is assumed to exist.
 async fn is_missing(store: &dyn Store, owner: &OwnerReference, place: &Place) -> bool {
     let Place::At(key) = place else { return false };
     let Some(key) = api::store_key(key) else { return true };
@@ -117,7 +118,7 @@ async fn is_missing(store: &dyn Store, owner: &OwnerReference, place: &Place) ->
     }
 }
 
-/// Whether two references mean the same object.
+/// True if two references denote the same object.
 fn is_same(one: &OwnerReference, other: &OwnerReference) -> bool {
     (&one.uid, &one.kind, &one.name, &one.api_version) == (&other.uid, &other.kind, &other.name, &other.api_version)
 }

@@ -1,7 +1,7 @@
-//! Empties namespaces that are being deleted, and lets them go when nothing is in them any more.
+//! Deletes the objects in namespaces that are being deleted, and then the namespaces.
 //!
-//! The committer lets nothing new into a namespace from the moment in which its deletion is committed, so that a list
-//! from then on shows all that there will ever be. While something is left, the conditions of the namespace say what.
+//! After the deletion of a namespace is committed, the committer rejects creates in it, so a later list is complete.
+//! While objects remain, the conditions of the namespace report them.
 
 mod conditions;
 
@@ -33,10 +33,10 @@ use crate::{
     outage::Outage,
 };
 
-/// The owner of the conditions.
+/// The field manager of the conditions.
 const MANAGER: &str = "namespace-controller";
 
-/// Works until it is dropped.
+/// Runs until dropped.
 pub async fn run<W: World>(api: Arc<Api<W>>) {
     let outage = Outage::new("namespaces that are being deleted cannot be read");
     let work = async || {
@@ -54,16 +54,16 @@ struct Purge<'a, W> {
     agenda: Agenda,
 }
 
-/// What became of an attempt.
+/// The result of an attempt.
 enum Attempt {
-    /// There is nothing left to do, unless an event says so.
+    /// Nothing to do until another event.
     Done,
-    /// Something is left in the namespace.
+    /// Objects remain in the namespace.
     Left(Left),
 }
 
 impl<'a, W: World> Purge<'a, W> {
-    /// Finds what was not finished.
+    /// Reads the namespaces whose deletion has not been finished.
     async fn read(api: &'a Api<W>) -> Result<(Self, Follower<'a, W>), store::Error> {
         let mut purge = Self { api, terminating: BTreeSet::new(), agenda: Agenda::default() };
         let find = |record: &Record, namespace: &Object| {
@@ -99,7 +99,7 @@ impl<'a, W: World> Purge<'a, W> {
                 Ok(Some(namespace)) if namespace.is_terminating() => self.begin(&event.key),
                 Ok(Some(_)) => {}
                 Ok(None) => drop(self.terminating.remove(&event.key)),
-                Err(unreadable) => tracing::error!(error = %unreadable, "a namespace is passed over"),
+                Err(unreadable) => tracing::error!(error = %unreadable, "a namespace could not be read and is ignored"),
             }
         } else {
             let mut parts = event.key.splitn(4, '/').skip(1);
@@ -122,7 +122,7 @@ impl<'a, W: World> Purge<'a, W> {
                 self.agenda.failed(key, Instant::now());
             }
             Err(error) => {
-                tracing::warn!(namespace = namespace.name, error = %error, "a namespace could not be deleted; it is tried again");
+                tracing::warn!(namespace = namespace.name, error = %error, "a namespace could not be deleted; retrying");
                 self.agenda.failed(key, Instant::now());
             }
         }
@@ -141,19 +141,19 @@ impl<'a, W: World> Purge<'a, W> {
         self.count(namespace, &mut left).await?;
         let kept: Vec<_> = finalizers.into_iter().filter(|name| *name != namespace::FINALIZER).collect();
         let goes = left.count() == 0 && kept.is_empty() && object.metadata.finalizers.is_empty();
-        // Their change is an event, after which this namespace is looked at again.
+        // The change of the conditions is an event, after which this namespace is processed again.
         let has_told = !goes && self.tell(namespace, &object, &left).await;
         if left.count() > 0 {
             return Ok(Attempt::Left(left));
         }
         if !has_told {
             self.change(namespace, &object, ("spec", json!({"finalizers": kept})), Subresource::Finalize, "").await?;
-            tracing::info!(namespace = namespace.name, "a namespace was deleted with all that was in it");
+            tracing::info!(namespace = namespace.name, "a namespace was deleted with all objects in it");
         }
         Ok(Attempt::Done)
     }
 
-    /// Deletes everything in a namespace, kind by kind in the order of their registration.
+    /// Deletes all objects in a namespace, kind by kind in the order of registration.
     async fn empty(&self, namespace: &ObjectKey, left: &mut Left) -> Result<(), Trouble> {
         for kind in self.kinds().filter(|kind| kind.resource().verbs.contains(&Verb::Delete)) {
             let mut refusal = None;
@@ -169,7 +169,7 @@ impl<'a, W: World> Purge<'a, W> {
         Ok(())
     }
 
-    /// Counts what is in a namespace.
+    /// Counts the objects in a namespace.
     async fn count(&self, namespace: &ObjectKey, left: &mut Left) -> Result<(), Trouble> {
         for kind in self.kinds() {
             let mut pages = Pages::of(self.api, kind.resource(), namespace, limits::PAGE_RECORDS_MAX);
@@ -183,14 +183,14 @@ impl<'a, W: World> Purge<'a, W> {
         Ok(())
     }
 
-    /// Brings the conditions of a namespace up to date. Whether that changed the namespace.
+    /// Updates the conditions of a namespace. Returns true if the namespace was changed.
     async fn tell(&self, namespace: &ObjectKey, object: &Object, left: &Left) -> bool {
         let notes: Vec<_> = self.kinds().filter_map(Kind::end_with_namespace).collect();
         let Some(conditions) = conditions::updated(object, left, &notes, api::now()) else { return false };
         let status = ("status", json!({"conditions": conditions}));
         match self.change(namespace, object, status, Subresource::Status, MANAGER).await {
             Ok(()) => true,
-            // Another replica was first.
+            // Another replica was faster.
             Err(Trouble::Refused(refusal)) if refusal.reason == Reason::Conflict => true,
             Err(trouble) => {
                 let name = &namespace.name;
@@ -200,7 +200,7 @@ impl<'a, W: World> Purge<'a, W> {
         }
     }
 
-    /// Changes a part of exactly this version of a namespace.
+    /// Changes a field, with this version of the namespace as precondition.
     async fn change(
         &self,
         namespace: &ObjectKey,
@@ -214,7 +214,7 @@ impl<'a, W: World> Purge<'a, W> {
         patch(self.api, namespace.clone(), &change, Some(part), manager).await.map(drop)
     }
 
-    /// The kinds of objects in namespaces.
+    /// The namespaced kinds.
     fn kinds(&self) -> impl Iterator<Item = &dyn Kind<W>> {
         self.api.registry.iter().filter(|kind| kind.resource().namespaced)
     }
@@ -222,7 +222,7 @@ impl<'a, W: World> Purge<'a, W> {
     async fn delete(&self, kind: &dyn Kind<W>, record: &Record) -> Result<(), Trouble> {
         let object = committer::parse(&record.key, &record.value)?;
         let Some(key) = api::object_key(&self.api.registry, record.key.as_str()) else { return Ok(()) };
-        // What comes and goes with its owner cannot be deleted by itself.
+        // An object that is created and deleted with its owner cannot be deleted separately.
         let goes_with_owner = kind.follows() && !object.metadata.owner_references.is_empty();
         if object.is_terminating() || goes_with_owner {
             return Ok(());
@@ -233,7 +233,7 @@ impl<'a, W: World> Purge<'a, W> {
     }
 }
 
-/// Whether what a namespace waits for may be over with this event: an object is gone, or one of its finalizers.
+/// True if an event may complete a namespace's deletion: an object or one of its finalizers was removed.
 fn may_release(event: &Event) -> bool {
     let (Ok(old), Ok(new)) = (event.previous(), event.current()) else { return true };
     let finalizers = |object: Option<&Arc<Object>>| object.map(|object| object.metadata.finalizers.clone());
@@ -255,7 +255,7 @@ impl<'a, W: World> Pages<'a, W> {
         Self { api, prefix, after: None, more: true, limit }
     }
 
-    /// The next page; `None` when there is none.
+    /// The next page; `None` after the last one.
     async fn next(&mut self) -> Result<Option<Vec<Record>>, store::Error> {
         if !self.more {
             return Ok(None);

@@ -1,8 +1,9 @@
-//! Roles and bindings (`rbac.authorization.k8s.io/v1`): who may do what, as objects like others. What they mean stands in
-//! [`apimachinery::access`], and when it begins to hold in [`crate::access`].
+//! Roles and bindings (`rbac.authorization.k8s.io/v1`), stored as objects. [`apimachinery::access`] evaluates them;
+//! [`crate::access`] determines when changes take effect.
 //!
-//! Nobody can give what they do not have: who writes a role must have all of its rules, or the verb `escalate` on it; who
-//! binds one all of its rules, or the verb `bind` on it (`k8s.io/kubernetes/pkg/registry/rbac`).
+//! Privilege escalation is prevented as in Kubernetes: writing a role requires all permissions in it, or the verb
+//! `escalate` on it; binding a role requires all permissions in it, or the verb `bind` on it
+//! (`k8s.io/kubernetes/pkg/registry/rbac`).
 
 mod binding;
 mod defaults;
@@ -21,20 +22,20 @@ use apimachinery::{
 pub(super) use self::defaults::defaults;
 use self::{binding::Bindings, role::Roles};
 
-/// Roles for all namespaces, and for what is in none.
+/// Roles for all namespaces and for cluster-scoped objects.
 pub const CLUSTER_ROLES: &str = "clusterroles";
 const CLUSTER_ROLE_BINDINGS: &str = "clusterrolebindings";
 const ROLES: &str = "roles";
 const ROLE_BINDINGS: &str = "rolebindings";
-/// The plurals of all of them.
+/// The plurals of the four kinds.
 pub const ALL: [&str; 4] = [CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS];
 
-/// Whether a resource is one of roles; the others are of bindings.
+/// True for the resources of roles, false for those of bindings.
 pub fn is_role(resource: &str) -> bool {
     [CLUSTER_ROLES, ROLES].contains(&resource)
 }
 
-/// Whether the key of an object is that of a role or a binding.
+/// True if a key is that of a role or a binding.
 pub fn is_rule(key: &str) -> bool {
     key.split('/').next().is_some_and(|resource| ALL.contains(&resource))
 }
@@ -85,18 +86,18 @@ fn resource(
     }
 }
 
-/// All that is wrong with an object, or nothing.
+/// An API error with all field errors, if there are any.
 fn check(resource: &Resource, key: &ObjectKey, faults: &[Fault]) -> Result<(), Refusal> {
     if faults.is_empty() { Ok(()) } else { Err(Refusal::invalid(resource.group, resource.kind, &key.name, faults)) }
 }
 
-/// 403 for somebody who gives what they do not have.
+/// 403 for a caller who grants permissions that they do not have.
 fn escalates(resource: &Resource, key: &ObjectKey, why: &str) -> Refusal {
     let message = format!("{} \"{}\" is forbidden: {why}", resource.qualified(), key.name);
     Refusal::new(Reason::Forbidden, message).about(resource.group, resource.plural, &key.name)
 }
 
-/// Whether a change gives nobody anything: only owners and finalizers differ, as when a garbage collector does its work.
+/// True if a change grants no permissions: only owners and finalizers differ, as in writes of a garbage collector.
 fn is_of_the_collector(old: &Object, new: &Object) -> bool {
     let mut rest = new.clone();
     rest.metadata.owner_references.clone_from(&old.metadata.owner_references);

@@ -1,5 +1,5 @@
-//! Questions of a caller about themselves: who am I, what may I do. They look like objects that are created, and nothing
-//! of them is stored (`authentication.k8s.io/v1`, `authorization.k8s.io/v1`).
+//! Self-subject reviews: the identity and the permissions of the caller. They are created like objects, but not stored
+//! (`authentication.k8s.io/v1`, `authorization.k8s.io/v1`).
 
 use std::sync::Arc;
 
@@ -20,21 +20,21 @@ const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
 const VERSION: &str = "v1";
 
-/// What is asked.
+/// The kind of review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// Who am I?
+    /// SelfSubjectReview: the caller's identity.
     Who,
-    /// May I do this?
+    /// SelfSubjectAccessReview: whether the caller may do something.
     Access,
-    /// What may I do?
+    /// SelfSubjectRulesReview: all permissions of the caller in a namespace.
     Rules,
 }
 
 impl Question {
     const ALL: [Self; 3] = [Self::Who, Self::Access, Self::Rules];
 
-    /// The question that is asked at this place.
+    /// The review at this path.
     pub fn at(target: &ResourceTarget) -> Option<Self> {
         let here = |question: &Self| {
             target.group == question.group() && target.version == VERSION && target.resource == question.plural()
@@ -93,24 +93,24 @@ impl Question {
     fn schema(self) -> Value {
         let anything = |description: &str| json!({"type": "object", "description": description, "x-kubernetes-preserve-unknown-fields": true});
         let description = match self {
-            Self::Who => "SelfSubjectReview tells who is asking.",
-            Self::Access => "SelfSubjectAccessReview tells whether who is asking may do something.",
-            Self::Rules => "SelfSubjectRulesReview tells all that who is asking may do in a namespace.",
+            Self::Who => "SelfSubjectReview returns the identity of the caller.",
+            Self::Access => "SelfSubjectAccessReview returns whether the caller may perform an action.",
+            Self::Rules => "SelfSubjectRulesReview returns all permissions of the caller in a namespace.",
         };
-        let mut properties = json!({"status": anything("The answer. Set by the server.")});
+        let mut properties = json!({"status": anything("The result of the review. Set by the server.")});
         if self != Self::Who {
-            properties["spec"] = anything("The question.");
+            properties["spec"] = anything("The action or namespace to review.");
         }
         json!({"type": "object", "description": description, "properties": properties})
     }
 }
 
-/// What is described of the questions.
+/// The descriptions of the reviews, for discovery and OpenAPI.
 pub fn resources() -> Vec<Resource> {
     Question::ALL.into_iter().map(Question::resource).collect()
 }
 
-/// Answers a question.
+/// Answers a review.
 pub fn answer(question: Question, request: &Decoded, policy: &Arc<Policy>) -> Result<Response<Body>, Refusal> {
     let target = request.info.target.resource().filter(|target| {
         target.verb == Verb::Create

@@ -1,4 +1,4 @@
-//! Users with some rights: tokens, roles and bindings, and acting as somebody else.
+//! Users with limited permissions: tokens, roles and bindings, and impersonation.
 
 use http::Method;
 use http_body_util::Full;
@@ -15,7 +15,7 @@ const WHO: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
 const TOKENS: &str = "jane-s-token,jane,7,\"readers,writers\"\njoe-s-token,joe,\n";
 const OTHERS: &str = "/apis/library.example.com/v1/namespaces/other/books";
 
-/// Somebody who shows a token.
+/// A user with a token.
 struct User {
     client: Client,
     headers: Vec<(&'static str, String)>,
@@ -91,7 +91,7 @@ fn in_attic(plural: &str) -> String {
 }
 
 impl Front {
-    /// Gives a user the rules of a cluster role in the attic.
+    /// Grants a user the rules of a cluster role in the namespace `attic`.
     async fn bind(&self, role: &str, user: &str) {
         let body = binding(&format!("{role}-{user}"), ("ClusterRole", role), user);
         self.create(&in_attic("rolebindings"), &body).await;
@@ -113,7 +113,7 @@ async fn a_token_says_who_asks() {
     let unknown = User::with_token(&front, "jane-s-toke").await.post(WHO, &json!({})).await;
     assert_eq!((unknown.status, message(&unknown).as_str()), (401, "Unauthorized"));
     let admin = User::admin(&front, &[("authorization", "Bearer jane-s-token")]);
-    assert_eq!(admin.who().await["username"], "admin", "a certificate comes first");
+    assert_eq!(admin.who().await["username"], "admin", "a certificate takes precedence");
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_right_holds_from_the_answer_on_that_gave_it_until_the_one_that_took_i
     for round in 0..3 {
         front.bind("edit", "jane").await;
         assert_eq!(jane.post(BOOKS, &book(&format!("x{round}"), "a")).await.status, 201);
-        assert_eq!(jane.post(OTHERS, &book("x", "a")).await.status, 403, "it is a right in one namespace");
+        assert_eq!(jane.post(OTHERS, &book("x", "a")).await.status, 403, "the permission is limited to one namespace");
         assert_eq!(jane.get(&format!("{API}/books")).await, 403, "and not across all");
         front.delete(&format!("{}/edit-jane", in_attic("rolebindings"))).await;
         assert_eq!(jane.get(BOOKS).await, 403);
@@ -140,7 +140,7 @@ async fn a_right_holds_from_the_answer_on_that_gave_it_until_the_one_that_took_i
     }
     assert_eq!(jane.send(Method::DELETE, &format!("{BOOKS}/x0"), &Value::Null).await.status, 403);
     front.patch(&format!("{RBAC}/clusterroles/view"), &json!({ "rules": [] })).await;
-    assert_eq!(jane.get(BOOKS).await, 403, "a role changes for all who have it");
+    assert_eq!(jane.get(BOOKS).await, 403, "a changed role applies to all its users");
 }
 
 #[tokio::test]
@@ -247,7 +247,7 @@ async fn to_give_can_be_a_right_of_its_own() {
     let merge = "application/merge-patch+json";
     let path = format!("{bindings}/view-jane");
     let finalizers = json!({ "metadata": { "finalizers": ["example.com/x"] } });
-    assert_eq!(joe.send_as(merge, Method::PATCH, &path, &finalizers).await.status, 200, "it gives nobody anything");
+    assert_eq!(joe.send_as(merge, Method::PATCH, &path, &finalizers).await.status, 200, "it grants no permissions");
     let labels = json!({ "metadata": { "labels": { "a": "b" } } });
     assert_eq!(joe.send_as(merge, Method::PATCH, &path, &labels).await.status, 403);
 }
@@ -265,7 +265,7 @@ async fn who_may_give_by_one_name_does_not_create_it() {
     front.create(&format!("{RBAC}/clusterroles"), &role("giver", &allowed)).await;
     front.bind("giver", "joe").await;
     let (roles, reader) = (in_attic("roles"), role("reader", &on_books(&["get"])));
-    assert_eq!(joe.post(&roles, &reader).await.status, 403, "the path of a create names nothing");
+    assert_eq!(joe.post(&roles, &reader).await.status, 403, "the path of a create contains no name");
     let mut config = reader;
     config["apiVersion"] = "rbac.authorization.k8s.io/v1".into();
     config["kind"] = "Role".into();
@@ -305,7 +305,7 @@ async fn bad_roles_and_bindings_are_refused_with_every_fault() {
     bad["aggregationRule"] = json!({ "clusterRoleSelectors": [] });
     assert_eq!(
         faults(&format!("{RBAC}/clusterroles"), bad).await,
-        ["aggregationRule: Forbidden: roles are not aggregated here: list the rules of the role itself"]
+        ["aggregationRule: Forbidden: aggregation is not supported: list the rules in the role itself"]
     );
     let bad = json!({
         "metadata": { "name": "x" },
@@ -357,7 +357,7 @@ async fn what_kinds_of_kubernetes_own_do_not_show_is_not_there() {
     assert!(left["metadata"]["deletionTimestamp"].is_string() && left["metadata"]["generation"].is_null(), "{left}");
     front.create(&in_attic("roles"), &json!({ "metadata": { "name": "nothing" } })).await;
     let role = front.patch(&format!("{}/nothing", in_attic("roles")), &json!({ "rules": null })).await;
-    assert_eq!(role["rules"], json!([]), "a role has rules, if only none");
+    assert_eq!(role["rules"], json!([]), "a role always has a list of rules");
     let review = json!({ "spec": { "nonResourceAttributes": { "verb": "get", "path": "/" } } });
     let answer =
         front.client.send(Method::POST, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await;
@@ -373,7 +373,7 @@ async fn a_binding_names_its_groups_by_itself_and_keeps_its_role() {
     let group = "rbac.authorization.k8s.io";
     assert_eq!(bound["roleRef"], json!({ "apiGroup": group, "kind": "ClusterRole", "name": "view" }));
     assert_eq!(bound["subjects"], json!([{ "apiGroup": group, "kind": "User", "name": "jane" }]));
-    // As kubectl changes kinds of Kubernetes' own, and replaces them without a version.
+    // kubectl sends strategic merge patches to built-in kinds, and replaces them without a version.
     let admin = User::admin(&front, &[]);
     let change = json!({ "subjects": [{ "kind": "Group", "name": "readers" }, { "kind": "ServiceAccount", "name": "robot", "namespace": "n" }, { "kind": "ServiceAccount", "name": "own" }] });
     let strategic = "application/strategic-merge-patch+json";
@@ -406,9 +406,9 @@ async fn the_roles_that_everybody_expects_are_there() {
     first.listening.abort();
     drop(first);
     let second = Front::starting(Setup::alone(), store).await.restored().await;
-    assert_eq!(names(&second, "clusterroles").await, expected, "what was deleted is there again");
+    assert_eq!(names(&second, "clusterroles").await, expected, "a deleted default role is created again");
     let edit = second.get(&format!("{RBAC}/clusterroles/edit")).await.json();
-    assert_eq!(edit["rules"], json!([]), "what was changed is not changed back");
+    assert_eq!(edit["rules"], json!([]), "a changed default role is not reset");
     let view = second.get(&format!("{RBAC}/clusterroles/view")).await.json();
     let rule =
         json!({ "verbs": ["get", "list", "watch"], "apiGroups": ["library.example.com"], "resources": ["books"] });
@@ -455,7 +455,11 @@ async fn who_may_acts_as_another() {
     front.bind("view", "jane").await;
     let as_jane = User::admin(&front, &[("impersonate-user", "jane"), ("impersonate-group", "readers")]);
     assert_eq!(as_jane.who().await, json!({ "username": "jane", "groups": ["readers", "system:authenticated"] }));
-    assert_eq!((as_jane.get(BOOKS).await, as_jane.get(OTHERS).await), (200, 403), "with the rights of the other");
+    assert_eq!(
+        (as_jane.get(BOOKS).await, as_jane.get(OTHERS).await),
+        (200, 403),
+        "with the permissions of the other user"
+    );
     let mut joe = User::with_token(&front, "joe-s-token").await;
     joe.headers.push(("impersonate-user", "jane".to_owned()));
     let refused = joe.send(Method::GET, BOOKS, &Value::Null).await;
@@ -467,11 +471,11 @@ async fn who_may_acts_as_another() {
     front.create(&format!("{RBAC}/clusterrolebindings"), &binding("actor", ("ClusterRole", "actor"), "joe")).await;
     assert_eq!(joe.get(BOOKS).await, 200);
     joe.headers.push(("impersonate-group", "system:masters".to_owned()));
-    assert_eq!(joe.get(BOOKS).await, 403, "each part of it must be allowed");
+    assert_eq!(joe.get(BOOKS).await, 403, "each impersonated attribute must be allowed");
     let nobody = User::admin(&front, &[("impersonate-user", "system:anonymous")]);
     assert_eq!(nobody.get("/apis").await, 403);
     let extra = User::admin(&front, &[("impersonate-user", "jane"), ("impersonate-extra-scopes", "x")]);
-    assert_eq!(extra.get(BOOKS).await, 403, "what is not done is not ignored");
+    assert_eq!(extra.get(BOOKS).await, 403, "an unsupported header is not ignored");
 }
 
 #[tokio::test]
@@ -482,11 +486,11 @@ async fn rules_of_one_request_are_read_at_one_revision() {
     front.store.hold_lists(Some("clusterrolebindings/"));
     let asked = tokio::spawn(async move { jane.get(BOOKS).await });
     front.store.lists_waited(1).await;
-    // What the role allowed is taken away before jane is bound to it.
+    // The role loses its rules before jane is bound to it.
     front.patch(&format!("{RBAC}/clusterroles/keeper"), &json!({ "rules": [] })).await;
     front.create(&format!("{RBAC}/clusterrolebindings"), &binding("keeper", ("ClusterRole", "keeper"), "jane")).await;
     front.store.hold_lists(None);
-    assert_eq!(asked.await.unwrap(), 403, "she never had that right");
+    assert_eq!(asked.await.unwrap(), 403, "she never had that permission");
 }
 
 #[tokio::test]
@@ -503,10 +507,10 @@ async fn while_the_rules_are_not_known_nobody_is_told_that_they_may_not() {
     front.make_namespace("attic").await;
     front.bind("view", "jane").await;
     front.store.blind(Some("clusterroles/"));
-    assert_eq!(jane.get(BOOKS).await, 503, "what cannot be read allows nothing and forbids nothing");
+    assert_eq!(jane.get(BOOKS).await, 503, "unreadable rules lead to neither access nor 403");
     front.store.blind(None);
     assert_eq!(jane.get(BOOKS).await, 200);
     front.store.blind(Some("clusterroles/"));
     front.book("x").await;
-    assert_eq!(jane.get(BOOKS).await, 200, "as long as no rule has changed none is read");
+    assert_eq!(jane.get(BOOKS).await, 200, "rules are read again only after a change");
 }

@@ -1,4 +1,4 @@
-//! Owners and dependents: what the garbage collector deletes, what it waits for, and what it leaves alone.
+//! Owners and dependents: what the garbage collector deletes, when it waits, and what it keeps.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ async fn alone() -> Front {
     Front::set_up(Setup::alone()).await
 }
 
-/// Names an object as an owner that its dependent blocks.
+/// A reference to an owner whose deletion the dependent blocks.
 fn owner(object: &Value) -> Value {
     json!({
         "apiVersion": object["apiVersion"], "kind": object["kind"], "name": name(object), "uid": object["metadata"]["uid"],
@@ -21,7 +21,7 @@ fn owner(object: &Value) -> Value {
     })
 }
 
-/// Creates a book that has owners.
+/// Creates a book with owners.
 async fn owned(front: &Front, name: &str, owners: &[Value], finalizers: &[&str]) -> Value {
     let mut body = book(name, "a");
     body["metadata"]["ownerReferences"] = owners.into();
@@ -36,7 +36,7 @@ async fn delete(front: &Front, name: &str, policy: &str) -> Value {
     answer.json()
 }
 
-/// The names of the next books that go.
+/// The names of the next `count` deleted books.
 async fn gone(events: &mut Events, count: usize) -> Vec<String> {
     let mut names = Vec::new();
     while names.len() < count {
@@ -52,7 +52,7 @@ async fn books(front: &Front) -> Events {
     front.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", front.head().await)).await
 }
 
-/// The next version of a book that has this many owners.
+/// The next version of a book that has `count` owners.
 async fn with_owners(events: &mut Events, book: &str, count: usize) -> Value {
     loop {
         let event = events.next().await.unwrap();
@@ -90,10 +90,10 @@ async fn an_owner_that_is_not_there_is_gone_and_a_foreign_one_is_not() {
     owned(&front, "kept", &[owner(&here), reference("Book", "library.example.com/v1", "never-was", "2")], &[]).await;
     let mut left = gone(&mut events, 2).await;
     left.sort();
-    assert_eq!(left, ["former", "never"], "another object of the same name is not the owner");
+    assert_eq!(left, ["former", "never"], "an object of the same name with another uid is not the owner");
     let mut events = front.watch(&format!("{BOOKS}?watch=true")).await;
     let kept = with_owners(&mut events, "kept", 1).await;
-    assert_eq!(kept["metadata"]["ownerReferences"][0]["name"], "here", "the one that is gone is forgotten");
+    assert_eq!(kept["metadata"]["ownerReferences"][0]["name"], "here", "the reference to the missing owner is removed");
     assert_eq!(front.get(&format!("{BOOKS}/foreign")).await.status, 200);
 }
 
@@ -174,7 +174,11 @@ async fn a_failed_read_is_not_an_owner_that_is_gone() {
     owned(&front, "bereft", &[never], &[]).await;
     front.store.unseen(11).await;
     front.store.blind(None);
-    assert_eq!(gone(&mut events, 1).await, ["bereft"], "it was tried again, and only what should go went");
+    assert_eq!(
+        gone(&mut events, 1).await,
+        ["bereft"],
+        "the read was retried, and only the orphaned object was deleted"
+    );
     let list = front.get(BOOKS).await.json();
     assert_eq!(list["items"].as_array().unwrap().iter().map(name).collect::<Vec<_>>(), ["a", "b", "c", "here"]);
 }
@@ -182,7 +186,7 @@ async fn a_failed_read_is_not_an_owner_that_is_gone() {
 #[tokio::test]
 async fn a_restart_finishes_what_was_begun() {
     let store = FaultyStore::new();
-    // Nobody collects here.
+    // This server has no garbage collector.
     let front = Front::starting(Setup::default(), store.clone()).await.restored().await;
     front.create(&format!("{API}/shelves"), &shelf("a", 100)).await;
     let roots = [front.book("back").await, front.book("fore").await, front.book("orphaned").await];

@@ -1,4 +1,4 @@
-//! Commands as handlers submit them.
+//! Commands as request handlers submit them.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ use crate::library::{self, World, book, book_key};
 
 /// The kinds of the library.
 static REGISTRY: LazyLock<Registry<World>> = LazyLock::new(library::registry);
-/// Their schemas, which tests with thousands of commands make once.
+/// Their schemas, built once for tests with thousands of commands.
 static SCHEMAS: LazyLock<HashMap<&'static str, Schema>> = LazyLock::new(|| {
     let schema = |resource: &Resource| (resource.plural, Schema::for_resource(resource));
     REGISTRY.iter().map(|kind| schema(kind.resource())).collect()
@@ -43,7 +43,7 @@ fn command(key: ObjectKey, action: Action) -> Command {
     }
 }
 
-/// Makes an object.
+/// A command that creates an object.
 pub fn create(key: ObjectKey, body: Value) -> Command {
     let resource = REGISTRY.get(key.resource).unwrap().resource();
     let schema = &SCHEMAS[key.resource];
@@ -52,17 +52,17 @@ pub fn create(key: ObjectKey, body: Value) -> Command {
     command(key, Action::Create(Box::new(draft)))
 }
 
-/// A book for the shelf `a`.
+/// A command that creates a book on the shelf `a`.
 pub fn create_book(name: &str) -> Command {
     create(book_key(name), book(name, "a"))
 }
 
-/// Deletes an object.
+/// A command that deletes an object.
 pub fn delete(key: ObjectKey) -> Command {
     command(key, Action::Delete(DeleteOptions::default()))
 }
 
-/// Gives a book another title.
+/// A command that changes the title of a book.
 pub fn retitle(name: &str, title: &str) -> Command {
     let patch = json!({ "spec": { "title": title } }).to_string();
     let patch = Patch::parse("application/merge-patch+json", patch.as_bytes()).unwrap();
@@ -72,7 +72,7 @@ pub fn retitle(name: &str, title: &str) -> Command {
     )
 }
 
-/// The same with a body of at least so many bytes, which are in an annotation if it has a body at all.
+/// The command with a body of at least `bytes` bytes: the title is filled up, if there is one.
 pub fn large(command: Command, bytes: usize) -> Command {
     let filler = "x".repeat(bytes);
     let mut command = Command { body_bytes: bytes, ..command };
@@ -88,12 +88,12 @@ pub fn large(command: Command, bytes: usize) -> Command {
     command
 }
 
-/// Only tries it.
+/// The command as a dry run.
 pub fn dry(command: Command) -> Command {
     Command { dry_run: true, ..command }
 }
 
-/// No two are the same.
+/// A seed that differs from all others.
 fn fresh_seed() -> Seed {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     let mut seed = Seed([0; 32]);

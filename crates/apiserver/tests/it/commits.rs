@@ -1,4 +1,5 @@
-//! The committer by itself: what waits is committed together, in order, and a commit that fails was never there.
+//! The committer without a server: waiting commands are committed together and in order, and a failed commit leaves no
+//! trace.
 
 use std::{
     pin::Pin,
@@ -34,7 +35,7 @@ use crate::{
 
 pub type Outcome = Result<Committed, Refusal>;
 
-/// A committer of the library that has not begun.
+/// A committer of the library that has not been started.
 pub fn committer(store: Arc<dyn Store>, world: World, hub: Hub) -> Committer<World> {
     let registry = library::registry();
     let schemas = Schemas::of(&registry);
@@ -51,7 +52,7 @@ pub fn committer(store: Arc<dyn Store>, world: World, hub: Hub) -> Committer<Wor
     }
 }
 
-/// A committer on an empty store, with all that it touches in view.
+/// A committer on an empty store, with access to its parts.
 pub struct Desk {
     pub queue: Queue<World>,
     pub store: FaultyStore,
@@ -66,7 +67,7 @@ impl Desk {
         Self::open_on(FaultyStore::new(), 0)
     }
 
-    /// On this store, of which everything up to `head` is known.
+    /// A committer on this store, which has read the log up to `head`.
     pub fn open_on(store: FaultyStore, head: u64) -> Self {
         let committer = committer(Arc::new(store.clone()), World::default(), Hub::new(head, 64));
         let (world, hub) = (Arc::clone(&committer.world), Arc::clone(&committer.hub));
@@ -76,7 +77,7 @@ impl Desk {
         Self { queue, store, world, hub, metrics, task }
     }
 
-    /// With a shelf of five places called `a`.
+    /// A committer with a shelf `a` of five places.
     pub async fn with_shelf() -> Self {
         let desk = Self::open();
         desk.queue.submit(create(shelf_key("a"), shelf("a", 5))).await.unwrap();
@@ -87,12 +88,12 @@ impl Desk {
         self.world.read().unwrap().clone()
     }
 
-    /// Submits a command and holds its commit up, until [`FaultyStore::release`].
+    /// Submits a command and holds its commit until [`FaultyStore::release`].
     async fn held(&self, command: Command) -> Pin<Box<impl Future<Output = Outcome>>> {
         self.held_for(Fault::Held, command).await
     }
 
-    /// Submits a command whose commit is held up by this fault.
+    /// Submits a command whose commit is held by this fault.
     async fn held_for(&self, fault: Fault, command: Command) -> Pin<Box<impl Future<Output = Outcome>>> {
         let begun = self.store.commits().len();
         self.store.plan([fault]);
@@ -101,12 +102,12 @@ impl Desk {
         held
     }
 
-    /// Submits all of them before the committer, which shares this thread, can take the first.
+    /// Submits all commands before the committer, which shares this thread, can take the first.
     pub async fn at_once(&self, commands: Vec<Command>) -> Vec<Outcome> {
         join_all(queued(&self.queue, commands).await).await
     }
 
-    /// What [`Hub::behind`] has after `cursor`, as (key, what happened).
+    /// The events of [`Hub::behind`] after `cursor`, as (key, change).
     pub fn events(&self, cursor: u64) -> Vec<(String, &'static str)> {
         let Behind::Events(events, _) = self.hub.behind(cursor, "", usize::MAX, usize::MAX) else {
             panic!("the hub is large enough")
@@ -119,7 +120,7 @@ impl Desk {
         events.iter().map(|event| (event.key.clone(), what(event.existed(), event.exists()))).collect()
     }
 
-    /// Waits until so many books stand on the shelf `a`, by what has been decided.
+    /// Waits until `books` places of the shelf `a` are taken in the decided state.
     async fn decided(&self, books: usize) {
         let decided = async {
             while self.world().books("a") != books {
@@ -129,7 +130,7 @@ impl Desk {
         timeout(SOON, decided).await.expect("a decision");
     }
 
-    /// How often commands were prepared again by the committer, and by their requests.
+    /// The number of commands prepared again by the committer, and by their requests.
     pub fn prepared_again(&self) -> [u64; 2] {
         let text = self.metrics.render(&[]);
         ["committer", "request"].map(|by| {
@@ -138,7 +139,7 @@ impl Desk {
         })
     }
 
-    /// How the committer ended.
+    /// The result with which the committer ended.
     pub async fn ended(&mut self) -> Result<Result<(), Fatal>, JoinError> {
         timeout(SOON, &mut self.task).await.expect("an end")
     }
@@ -149,7 +150,7 @@ impl Desk {
     }
 }
 
-/// Submits all of them, in this order; a first poll is what puts a command into the queue.
+/// Submits all commands in this order; the first poll puts a command into the queue.
 pub async fn queued(queue: &Queue<World>, commands: Vec<Command>) -> Vec<Pin<Box<impl Future<Output = Outcome>>>> {
     let mut waiting: Vec<_> = commands.into_iter().map(|command| Box::pin(queue.submit(command))).collect();
     for outcome in &mut waiting {
@@ -167,7 +168,7 @@ pub fn reason(outcome: &Outcome) -> Reason {
     outcome.as_ref().unwrap_err().reason
 }
 
-/// Whether a client may repeat the request by itself.
+/// True if a client may retry the request automatically.
 pub fn may_repeat(outcome: &Outcome) -> bool {
     outcome.as_ref().unwrap_err().details.retry_after_seconds > 0
 }
@@ -177,14 +178,14 @@ async fn commands_that_wait_share_one_commit() {
     let desk = Desk::with_shelf().await;
     let held = desk.held(create(shelf_key("b"), shelf("b", 1))).await;
     let waiting = queued(&desk.queue, ["a", "b", "c", "d", "e", "f"].map(create_book).into()).await;
-    assert_eq!(desk.store.commits(), [1, 1], "nobody overtakes a commit");
+    assert_eq!(desk.store.commits(), [1, 1], "no commit starts before the previous one has finished");
     desk.store.release();
     held.await.unwrap();
     let outcomes = join_all(waiting).await;
-    // Two writes a book, and what the shelf makes of all of them together.
+    // Two writes per book, and one of the shelf for all of them.
     assert_eq!(desk.store.commits(), [1, 1, 11]);
     for (place, outcome) in outcomes[..5].iter().enumerate() {
-        assert_eq!(object(outcome)["status"]["place"], place, "each sees what those before it took");
+        assert_eq!(object(outcome)["status"]["place"], place, "each command sees the places taken by those before it");
         let revision = (3 + 2 * place).to_string();
         assert_eq!(object(outcome)["metadata"]["resourceVersion"], revision, "they are written in order");
         assert_eq!(outcome.as_ref().unwrap().warnings, ["books are heavy"]);
@@ -210,7 +211,11 @@ async fn one_name_may_come_go_and_come_again_in_one_commit() {
             delete(shelf_key("a")),
         ])
         .await;
-    assert_eq!(desk.store.commits().last(), Some(&6), "two changes, two ends, two beginnings; the sum stays one");
+    assert_eq!(
+        desk.store.commits().last(),
+        Some(&6),
+        "two changes, two deletions, two creations; the count of the shelf stays the same"
+    );
     assert_eq!(object(&outcomes[1])["spec"]["title"], "two");
     assert_eq!(object(&outcomes[1])["metadata"]["generation"], 3);
     assert_eq!(reason(&outcomes[2]), Reason::AlreadyExists);
@@ -249,10 +254,10 @@ async fn an_answer_means_that_all_can_see_it() {
     let desk = Desk::with_shelf().await;
     let outcome = desk.queue.submit(create_book("x")).await;
     let revision = object(&outcome)["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
-    assert!(desk.hub.head() > revision, "the watches have it, and the sum behind it");
+    assert!(desk.hub.head() > revision, "the watch cache has the write, and that of the shelf after it");
     assert_eq!(desk.stored(&book_key("x")).await.unwrap(), object(&outcome));
     let at = desk.store.list("books/", None, Some(Revision(revision)), 10).await.unwrap();
-    assert_eq!(at.revision.0, desk.hub.head(), "a revision inside a commit shows all of it");
+    assert_eq!(at.revision.0, desk.hub.head(), "a read at a revision inside a commit includes the whole commit");
 }
 
 #[tokio::test]
@@ -293,7 +298,7 @@ async fn a_commit_that_fails_moves_nothing() {
         assert_eq!(desk.hub.head(), log.last().unwrap().revision.0, "{what}");
     }
     let outcome = desk.queue.submit(create_book("y")).await;
-    assert_eq!(object(&outcome)["status"]["place"], 1, "all goes on where it was");
+    assert_eq!(object(&outcome)["status"]["place"], 1, "the state is as before the failures");
 }
 
 #[tokio::test(start_paused = true)]
@@ -303,20 +308,24 @@ async fn the_next_batch_is_decided_while_one_is_committed() {
     let held = desk.held(create_book("x")).await;
     let mut waiting = queued(&desk.queue, vec![create_book("y"), retitle("w", "other")]).await;
     desk.decided(3).await;
-    // What comes later still joins the batch that waits.
+    // Commands that arrive later still join the waiting batch.
     let later = vec![create_book("x"), delete(book_key("y")), create_book("z"), create_book("v")];
     waiting.extend(queued(&desk.queue, later).await);
     desk.decided(4).await;
     assert!(poll!(&mut waiting[0]).is_pending(), "decided is not durable");
-    assert_eq!((desk.store.commits(), desk.hub.head()), (vec![1, 3, 3], 4), "nothing of it has left");
+    assert_eq!(
+        (desk.store.commits(), desk.hub.head()),
+        (vec![1, 3, 3], 4),
+        "nothing of the second batch has been committed"
+    );
     desk.store.release();
     assert_eq!(object(&held.await)["status"]["place"], 1);
     let outcomes = join_all(waiting).await;
-    assert_eq!(object(&outcomes[0])["status"]["place"], 2, "it saw what was not yet durable");
+    assert_eq!(object(&outcomes[0])["status"]["place"], 2, "the decision saw a write that was not yet durable");
     assert_eq!(object(&outcomes[1])["metadata"]["generation"], 2);
     assert_eq!(reason(&outcomes[2]), Reason::AlreadyExists);
     assert_eq!(object(&outcomes[4])["status"]["place"], 2);
-    assert_eq!(desk.store.commits(), [1, 3, 3, 10], "one commit for all that waited");
+    assert_eq!(desk.store.commits(), [1, 3, 3, 10], "one commit for all waiting commands");
     assert_eq!(desk.hub.head(), desk.store.log().await.last().unwrap().revision.0);
 }
 
@@ -328,7 +337,7 @@ async fn a_commit_ends_while_the_next_batch_waits_for_a_read() {
     let second = queued(&desk.queue, vec![create_book("y")]).await.remove(0);
     desk.store.reads_waited(1).await;
     desk.store.release();
-    timeout(SOON, first).await.expect("it waits for nobody").unwrap();
+    timeout(SOON, first).await.expect("the commit does not wait for the read").unwrap();
     desk.store.hold_reads(false);
     second.await.unwrap();
 }
@@ -351,7 +360,7 @@ async fn a_batch_that_fails_takes_along_what_was_decided_on_top_of_it() {
     assert_eq!((desk.world(), desk.store.log().await), (world, log.clone()));
     assert_eq!(desk.hub.head(), log.last().unwrap().revision.0);
     let outcome = desk.queue.submit(create_book("y")).await;
-    assert_eq!(object(&outcome)["status"]["place"], 1, "all goes on where it was");
+    assert_eq!(object(&outcome)["status"]["place"], 1, "the state is as before the failure");
 }
 
 #[tokio::test]
@@ -370,7 +379,7 @@ async fn a_commit_that_goes_on_after_its_answer_was_lost_is_waited_for() {
     desk.store.plan([Fault::AnswerEarly]);
     let outcome = queued(&desk.queue, vec![create_book("x")]).await.remove(0);
     desk.store.commits_begun(2).await;
-    assert_eq!(desk.stored(&book_key("x")).await, None, "it has not happened yet");
+    assert_eq!(desk.stored(&book_key("x")).await, None, "it has not been committed yet");
     desk.store.release();
     let outcome = outcome.await;
     assert_eq!(desk.stored(&book_key("x")).await.unwrap(), object(&outcome));
@@ -454,7 +463,7 @@ async fn commit_holds_no_more_commands_than_the_batch_limit() {
     desk.store.release();
     held.await.unwrap();
     assert!(join_all(waiting).await.iter().all(Result::is_ok));
-    // Two writes a book, and one of the shelf.
+    // Two writes per book, and one of the shelf.
     assert_eq!(desk.store.commits(), [1, 2 * limits::BATCH_COMMANDS_MAX + 1, 2 * 3 + 1]);
 }
 
@@ -495,10 +504,14 @@ async fn a_dry_run_sees_all_and_leaves_nothing() {
         .await;
     let places: Vec<_> = outcomes.iter().map(|outcome| object(outcome)["status"]["place"].clone()).collect();
     assert_eq!(places, [1, 2, 2, 2, 0]);
-    assert_eq!(object(&outcomes[1])["metadata"].get("resourceVersion"), None, "it has no version");
+    assert_eq!(
+        object(&outcomes[1])["metadata"].get("resourceVersion"),
+        None,
+        "an object that does not exist has no version"
+    );
     let stored = desk.stored(&book_key("x")).await.unwrap();
     let version = &stored["metadata"]["resourceVersion"];
-    assert_eq!(&object(&outcomes[4])["metadata"]["resourceVersion"], version, "it keeps the one that it has");
+    assert_eq!(&object(&outcomes[4])["metadata"]["resourceVersion"], version, "it keeps the stored version");
     assert_eq!(stored["spec"]["title"], "x");
     assert_eq!(desk.store.commits().last(), Some(&5));
 }
@@ -519,15 +532,15 @@ async fn command_whose_caller_is_gone_before_its_turn_is_not_executed() {
     desk.store.release();
     desk.queue.submit(create_book("z")).await.unwrap();
     assert!(desk.stored(&book_key("x")).await.is_some(), "it was being committed");
-    assert_eq!(desk.stored(&book_key("y")).await, None, "nobody waits for it");
+    assert_eq!(desk.stored(&book_key("y")).await, None, "its caller has disconnected");
 }
 
-/// What the callers of a store that hangs are answered, and what is written when it goes on.
+/// The results for the callers of a store that hangs, and what is written when it continues.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_for_callers_that_were_answered_while_the_store_hung() {
     let desk = Desk::with_shelf().await;
     let held = desk.held(create_book("v")).await;
-    // Decided at once, on top of the commit that hangs.
+    // These are decided immediately, on top of the commit that hangs.
     let ahead = queued(&desk.queue, vec![create_book("w"), create_book("x")]).await;
     desk.decided(3).await;
     tokio::time::advance(limits::DECIDED_AHEAD_TIME_MAX * 2).await;
@@ -536,7 +549,7 @@ async fn nothing_is_written_for_callers_that_were_answered_while_the_store_hung(
     let y = waiting.remove(0);
     let mut ahead = ahead.into_iter();
     let (w, x) = (ahead.next().unwrap(), ahead.next().unwrap());
-    // The callers of w and y are answered by their time-outs.
+    // The callers of w and y have timed out.
     drop((w, y));
     let world = desk.world();
     desk.store.release();

@@ -1,4 +1,4 @@
-//! What clients may do with connections, and what happens to those that do more, or nothing.
+//! Limits of connections, and what happens to clients that exceed them or do nothing.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     library::{BOOKS, book},
 };
 
-/// The beginning of every HTTP/2 connection, and settings that leave everything as it is.
+/// The preface of an HTTP/2 connection, and empty settings.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const GOAWAY: u8 = 7;
 const RST_STREAM: u8 = 3;
@@ -26,7 +26,7 @@ const SETTINGS: u8 = 4;
 const FRAME_SIZE_ERROR: u32 = 6;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// A frame of HTTP/2.
+/// An HTTP/2 frame.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
@@ -56,13 +56,13 @@ async fn frames_until_any(stream: &mut (impl AsyncRead + Unpin), kinds: &[u8]) -
     frames
 }
 
-/// The code of the frame that ended a connection.
+/// The error code of the GOAWAY frame.
 fn code_of_goaway(frames: &[(u8, Vec<u8>)]) -> Option<u32> {
     let (_, payload) = frames.iter().rev().find(|(kind, _)| *kind == GOAWAY)?;
     Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()))
 }
 
-/// Whether the server has ended a connection; what it still sent does not count.
+/// True if the server has ended a connection; remaining bytes are discarded.
 pub async fn is_ended(stream: &mut (impl AsyncRead + Unpin)) -> bool {
     let mut rest = [0; 4096];
     loop {
@@ -74,7 +74,7 @@ pub async fn is_ended(stream: &mut (impl AsyncRead + Unpin)) -> bool {
     }
 }
 
-/// Lets time go by in steps until it is so, and answers how much went by.
+/// Advances the time in steps until the condition holds, and returns the time advanced.
 pub async fn fly_until(
     front: &Front,
     step: Duration,
@@ -86,7 +86,7 @@ pub async fn fly_until(
         assert!(flown < most, "not within {most:?}");
         fly(step).await;
         flown += step;
-        // When this is answered the server has looked at its timers.
+        // The response shows that the server has run its timers.
         let answer = Client::connect(front.address, false).await.send(Method::GET, "/livez", &Value::Null).await;
         assert_eq!(answer.status, 200);
     }
@@ -100,7 +100,7 @@ pub async fn ends(front: &Front, reason: &str) -> u64 {
     text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
 }
 
-/// Answers that are far longer than everything that sockets hold.
+/// A server with a list far larger than all socket buffers.
 async fn with_a_long_list() -> Front {
     let front = Front::open().await;
     let annotation = "x".repeat(200 * 1024);
@@ -112,7 +112,7 @@ async fn with_a_long_list() -> Front {
     front
 }
 
-/// A connection whose client takes little at once.
+/// A connection whose client has a small receive buffer.
 pub async fn narrow(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -133,7 +133,7 @@ async fn a_connection_over_the_limit_is_closed_at_once() {
     assert!(read.is_err() || rest.is_empty());
     let refused = "ipam_connection_ends_total{reason=\"limit\"}";
     assert_eq!(front.metric(refused).await.as_deref(), Some("1"));
-    assert_eq!(second.send(Method::GET, BOOKS, &Value::Null).await.status, 200, "the others go on");
+    assert_eq!(second.send(Method::GET, BOOKS, &Value::Null).await.status, 200, "the others continue");
     drop(third);
     while front.metric(open).await.as_deref() != Some("2") {}
     let next = Client::connect(front.address, false).await;
@@ -154,7 +154,7 @@ async fn the_oldest_unknown_connection_gives_way() {
     probe.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer wrong\r\n\r\n").await.unwrap();
     let mut answer = [0; 15];
     probe.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200 OK", "a probe needs no credential, and shows none");
+    assert_eq!(&answer, b"HTTP/1.1 200 OK", "a probe needs no credential, so its client is not authenticated");
 
     let mut next = Vec::new();
     for (index, oldest) in
@@ -166,7 +166,7 @@ async fn the_oldest_unknown_connection_gives_way() {
     }
     for client in [known, with_token] {
         let answer = client.send(Method::GET, "/livez", &Value::Null).await;
-        assert_eq!(answer.status, 200, "a client that is known stays");
+        assert_eq!(answer.status, 200, "an authenticated client stays");
     }
     for mut stream in next {
         stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
@@ -195,7 +195,7 @@ async fn an_idle_connection_is_kept_for_a_while() {
         assert_eq!(flown, Duration::from_secs(85));
         fly_until(&front, Duration::from_secs(5), limits::HTTP2_PING_INTERVAL, async || !client.is_open().await).await;
     }
-    // These two, and the one that the test itself began with.
+    // These two, and the first connection of the test.
     assert_eq!(ends(&front, "idle").await, 3);
 }
 
@@ -244,7 +244,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
         let stream = narrow(front.address).await;
         let mut stream = handshake_over(stream, protocol, Who::Admin).await;
         if protocol == b"h2" {
-            // All the windows are open, and nothing is read.
+            // All windows are open, and nothing is read.
             let settings = frame(SETTINGS, 0, 0, &[&[0, 4], &0x7fff_ffff_u32.to_be_bytes()[..]].concat());
             let window = frame(8, 0, 0, &0x7000_0000_u32.to_be_bytes());
             let path = [&[0x82, 0x87, 0x04, u8::try_from(long.len()).unwrap()], long.as_bytes()].concat();
@@ -256,7 +256,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
         fly_until(&front, step, 3 * limits::SEND_TIMEOUT, async || ends(&front, "send").await > before).await;
         let mut rest = Vec::new();
         let _ = timeout(SOON, stream.read_to_end(&mut rest)).await.expect("an end");
-        assert!(rest.len() < 16 * 1024 * 1024, "it did not get all of it");
+        assert!(rest.len() < 16 * 1024 * 1024, "it did not get the whole response");
     }
 }
 
@@ -285,7 +285,7 @@ async fn a_head_that_is_too_long_is_refused() {
     for (bytes, status) in [(most - 1_000, "200"), (most + 1_000, "431")] {
         let mut stream = handshake(front.address, b"http/1.1", Who::Admin).await;
         let head = format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx-filler: {}\r\n\r\n", "x".repeat(bytes));
-        // The server may end the connection before it has all of it.
+        // The server may end the connection before it has received everything.
         let _ = stream.write_all(head.as_bytes()).await;
         let mut answer = [0; 12];
         timeout(SOON, stream.read_exact(&mut answer)).await.expect("an answer").unwrap();
@@ -323,7 +323,7 @@ async fn a_frame_that_is_too_long_ends_its_connection() {
     let mut stream = handshake(front.address, b"h2", Who::Admin).await;
     stream.write_all(PREFACE).await.unwrap();
     let longest = limits::HTTP2_FRAME_BYTES_MAX as usize;
-    // The head is enough: nobody waits for what it announces.
+    // The frame header is enough: the server does not wait for the payload.
     stream.write_all(&frame(0, 0, 1, &vec![0; longest + 1])[..9]).await.unwrap();
     let frames = frames_until(&mut stream, None).await;
     assert_eq!(code_of_goaway(&frames), Some(FRAME_SIZE_ERROR));
@@ -337,7 +337,7 @@ async fn faulty_streams_end_their_connection() {
     frames_until(&mut stream, Some(SETTINGS)).await;
     let most = u32::try_from(limits::HTTP2_ERRORS_MAX).unwrap() + 1;
     let mut resets = 0;
-    // A GET of / with a header that HTTP/2 does not have.
+    // A GET of / with a header that HTTP/2 forbids.
     let head = [&[0x82, 0x87, 0x84, 0, 10], b"connection".as_slice(), &[1], b"x"].concat();
     let code = loop {
         stream.write_all(&frame(1, 5, 2 * resets + 1, &head)).await.unwrap();
@@ -361,7 +361,7 @@ async fn rapid_resets_end_their_connection() {
     let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
     let driven = tokio::spawn(connection);
     let mut sent = 0;
-    // Watches: none of them is answered to its end before it is reset.
+    // Watches, so that none is complete before it is reset.
     while sent < 100 * limits::RESETS_BURST {
         let uri = format!("https://localhost{BOOKS}?watch=true");
         let Ok(ready) = sender.ready().await else { break };
@@ -423,7 +423,7 @@ async fn a_chunked_body_over_the_limit_is_refused() {
     let _ = stream.write_all(head.as_bytes()).await;
     let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x1_0000));
     for _ in 0..limits::BODY_BYTES_MAX / 0x1_0000 + 2 {
-        // The server may end the connection before it has all of it.
+        // The server may end the connection before it has received everything.
         if stream.write_all(chunk.as_bytes()).await.is_err() {
             break;
         }

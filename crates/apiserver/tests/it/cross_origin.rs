@@ -1,4 +1,4 @@
-//! Requests that a page of another site makes a browser send, and the headers that keep its answers from other sites.
+//! Requests that a page of another site makes a browser send, and the headers that hide responses from other sites.
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -10,7 +10,7 @@ use crate::{
     library::{BOOKS, book},
 };
 
-/// What a browser adds to a request, and whether the server acts on a write with it.
+/// Headers that a browser adds to a request, and whether the server accepts a write with them.
 const CASES: [(&[(&str, &str)], bool); 15] = [
     (&[], true),
     (&[("sec-fetch-site", "same-origin")], true),
@@ -43,7 +43,7 @@ async fn writes_of_other_sites_are_refused_before_authentication() {
         let client = Client::connect(front.address, over_http2).await;
         for (index, (headers, acts)) in CASES.into_iter().enumerate() {
             let name = format!("b{index}-{over_http2}");
-            // Without a content type, as a page sends it that must not ask first.
+            // Without a content type, as a page sends it that must avoid a CORS preflight request.
             let answer = send(&client, Method::POST, BOOKS, headers, &book(&name, "a")).await;
             assert_eq!(answer.status, if acts { 201 } else { 403 }, "{headers:?}: {}", answer.text());
             if !acts {

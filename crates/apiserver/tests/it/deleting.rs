@@ -1,4 +1,4 @@
-//! Collections that are deleted: all that was selected, in few commits, with an answer of bounded size.
+//! Deletion of collections: all selected objects, in few commits, with a response of limited size.
 
 use apiserver::limits;
 use http::Method;
@@ -50,7 +50,7 @@ async fn collection_is_deleted_by_few_commits() {
     let expected: Vec<_> = (0..COUNT).map(|n| format!("b{n:03}")).collect();
     assert_eq!((answer.status, names(&answer.json())), (200, expected.iter().map(String::as_str).collect()));
     assert_eq!(left(&front).await, 0);
-    // Each round is committed by the first of its commands and the rest, more or less.
+    // Each round needs about two commits: one of its first command, and one of the rest.
     let commits = front.store.commits().len() - before;
     let rounds = COUNT.div_ceil(limits::COLLECTION_DELETIONS_MAX);
     assert!(commits <= 10 * rounds, "{commits} commits for {COUNT} deletions");

@@ -1,4 +1,4 @@
-//! What describes the API, and the form in which answers leave: tags, gzip, indented JSON.
+//! Documents that describe the API, and the encoding of responses: ETags, gzip, indented JSON.
 
 use std::io::Read as _;
 
@@ -16,7 +16,7 @@ const V2: &str = "/openapi/v2";
 const V3: &str = "/openapi/v3/apis/library.example.com/v1";
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-/// What kubectl 1.27 and 1.28 send, and nothing else.
+/// The only media type that kubectl 1.27 and 1.28 accept.
 const PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 fn unzipped(bytes: &Bytes) -> Vec<u8> {
@@ -34,7 +34,7 @@ async fn openapi_v2_comes_as_json_and_as_protobuf() {
         assert_eq!(answer.json()["swagger"], "2.0");
     }
     let json = front.get(V2).await;
-    assert_eq!(json.header("content-type"), JSON, "who does not say gets JSON");
+    assert_eq!(json.header("content-type"), JSON, "JSON is the default");
     let protobuf = front.get_with(V2, &[("accept", PROTOBUF_ASKED)]).await;
     assert_eq!((protobuf.status, protobuf.header("content-type")), (200, PROTOBUF));
     assert!(protobuf.body.starts_with(b"\x0a\x032.0\x12"), "the first field is the version of swagger");

@@ -1,4 +1,4 @@
-//! The end of connections: those that say nothing, and all that are open when the server is told to stop.
+//! The end of connections: idle ones, and all open ones when the server shuts down.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ use crate::{
     library::{BOOKS, book},
 };
 
-/// Less than the time that a handshake or a request head may take.
+/// Less than the timeout of a handshake or of a request head.
 const AT_ONCE: Duration = Duration::from_secs(8);
 
-/// Waits for the end of a connection: what the server still sent, an orderly end or a cut.
+/// Waits for the end of a connection, orderly or not.
 async fn ended(mut stream: impl tokio::io::AsyncRead + Unpin) {
     let mut rest = Vec::new();
-    // A cut is an end too.
+    // A reset is an end too.
     let _ = timeout(SOON, stream.read_to_end(&mut rest)).await.expect("an end");
 }
 
@@ -58,7 +58,7 @@ async fn everything_that_is_open_ends_within_the_drain() {
     ended(half_shaken).await;
     ended(silent_http1).await;
     ended(silent_http2).await;
-    assert!(TcpStream::connect(front.address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(front.address).await.is_err(), "the socket is closed");
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn what_does_not_end_is_cut_off_at_the_deadline() {
     let front = Front::set_up(Setup { drain: Duration::from_millis(50), ..Setup::default() }).await;
     let mut half_asked = handshake(front.address, b"http/1.1", Who::Admin).await;
     half_asked.write_all(b"GET /livez HTTP/1.1\r\nhost: loc").await.unwrap();
-    // A watch that nobody ends.
+    // A watch that is not ended by the server.
     let client = Client::connect(front.address, false).await;
     let _watch = client.watch(&format!("{BOOKS}?watch=true")).await;
     front.stop.cancel();
@@ -111,13 +111,13 @@ async fn the_committer_ends_when_the_server_is_let_go() {
     front.store.commits_begun(begun + 1).await;
     front.stop.cancel();
     timeout(SOON, front.listening).await.expect("an end").unwrap();
-    assert!(write.await.unwrap_err().is_panic(), "the client is cut off");
+    assert!(write.await.unwrap_err().is_panic(), "the connection of the client is closed");
     front.store.release();
     front.tasks.stop().await;
     drop(front.server);
     timeout(SOON, front.ends.finished(COMMITTER)).await.expect("nothing holds on to the queue").unwrap();
     let written = front.store.log().await.iter().any(|entry| entry.key.as_str() == "books/platform/attic/x");
-    assert!(written, "what was under way is done");
+    assert!(written, "the write in progress is completed");
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn who_says_nothing_is_not_waited_for() {
     let http2 = handshake(front.address, b"h2", Who::Admin).await;
     let mut half_asked = handshake(front.address, b"http/1.1", Who::Admin).await;
     half_asked.write_all(b"GET /livez HTTP/1.1\r\nhost: loc").await.unwrap();
-    // When this is answered the server has seen what came before it.
+    // The response shows that the server has received the requests before it.
     assert_eq!(front.get(BOOKS).await.status, 200);
     fly(limits::HANDSHAKE_TIMEOUT.max(limits::HEADER_TIMEOUT)).await;
     tokio::join!(ended(tcp), ended(http1), ended(http2), ended(half_asked));
@@ -142,7 +142,7 @@ async fn a_watch_that_comes_too_late_is_sent_elsewhere() {
     assert_eq!(
         (answer.status, answer.header("retry-after")),
         (503, "1"),
-        "a stream that ends at once looks like a fault"
+        "clients treat a stream that ends immediately as an error"
     );
     assert_eq!(front.get(BOOKS).await.status, 200);
 }

@@ -1,4 +1,4 @@
-//! Events in their two versions: served, kept, bounded, and those that the server tells itself.
+//! Events in their two versions: served, deleted after an hour, limited, and those that the server itself writes.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::{
 
 /// The events of a namespace in the older version.
 const CORE: &str = "/api/v1/namespaces/attic/events";
-/// The same in the newer one.
+/// The same in the newer version.
 const NEWER: &str = "/apis/events.k8s.io/v1/namespaces/attic/events";
-/// Where events are about what is in no namespace.
+/// Events about cluster-scoped objects.
 const DEFAULT: &str = "/api/v1/namespaces/default/events";
 
 async fn alone() -> Front {
@@ -52,7 +52,7 @@ fn newer_event(name: &str) -> Value {
     })
 }
 
-/// A recorder's patch.
+/// Sends a patch as a recorder does.
 async fn patch_strategically(front: &Front, path: &str, change: &Value) -> Value {
     let request = http::Request::patch(format!("https://localhost{path}")).header("host", "localhost");
     let request = request.header("content-type", "application/strategic-merge-patch+json");
@@ -358,7 +358,7 @@ async fn oldest_events_of_a_namespace_go_beyond_the_bound() {
     }
     let mut dropped = [gone(&mut watched).await, gone(&mut watched).await];
     dropped.sort_unstable();
-    assert_eq!(dropped, ["b", "c"], "what was written lately stays");
+    assert_eq!(dropped, ["b", "c"], "events that were written recently stay");
     assert_eq!(names(&front, "/api/v1/events").await, ["a", "d", "e", "z"]);
 }
 
@@ -404,7 +404,7 @@ async fn rights_on_events_are_those_of_their_group() {
     assert_eq!(status(Method::GET, leases, &Value::Null).await, 200);
 }
 
-/// The next event of the server's own: its name, reason and count.
+/// The name, reason and count of the next event that the server itself has written.
 async fn told(events: &mut Events) -> (String, String, u64) {
     let event = events.next().await.unwrap();
     assert_ne!(event["type"], "DELETED", "{event}");
@@ -434,7 +434,7 @@ async fn changes_of_an_object_are_told_by_events_about_it() {
     assert_eq!(events.expect("ADDED").await["reason"], "ShelfOpen");
 }
 
-/// How many commands the committer has decided about events.
+/// The number of commands for events that the committer has decided.
 async fn commands(front: &Front) -> u64 {
     let mut count = 0;
     for line in front.get("/metrics").await.text().lines() {
@@ -489,7 +489,7 @@ async fn restart_tells_nothing_again() {
     assert_eq!(told(&mut events).await, full);
     again.patch(&format!("{API}/shelves/small"), &json!({"metadata": {"labels": {"a": "b"}}})).await;
     again.delete(&format!("{BOOKS}/x")).await;
-    assert_eq!(told(&mut events).await.1, "ShelfOpen", "nothing came before it");
+    assert_eq!(told(&mut events).await.1, "ShelfOpen", "no event before it");
 }
 
 #[tokio::test]

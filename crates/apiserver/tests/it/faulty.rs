@@ -1,4 +1,4 @@
-//! A store in memory that fails, hesitates and forgets to answer when it is told to.
+//! A store in memory that fails, hangs or loses responses on demand.
 
 use std::{
     collections::VecDeque,
@@ -13,32 +13,32 @@ use store::{
 };
 use tokio::sync::{Semaphore, watch};
 
-/// What happens at a coming commit.
+/// A fault of a future transaction.
 #[derive(Debug)]
 pub enum Fault {
-    /// The head cannot be taken.
+    /// Acquiring the head's lock fails.
     Begin(Error),
-    /// The head is not given before [`FaultyStore::release`].
+    /// Acquiring the head's lock waits for [`FaultyStore::release`].
     BeginHeld,
-    /// Nothing is written, and the store says so.
+    /// Nothing is written, and the store reports the error.
     Refused(Error),
-    /// All is written, and the answer is lost.
+    /// All is written, and the response is lost.
     AnswerLost,
-    /// All is written, and the store says this.
+    /// All is written, and the store reports the error.
     Written(Error),
-    /// Nothing is written, and nobody can tell.
+    /// Nothing is written, and the response is lost.
     CommitLost,
-    /// The answer is lost while the commit still goes on: it ends when [`FaultyStore::release`] lets it.
+    /// The response is lost while the commit continues: it completes after [`FaultyStore::release`].
     AnswerEarly,
     /// The commit waits for [`FaultyStore::release`].
     Held,
-    /// The commit waits for [`FaultyStore::release`]; then nothing is written, and the store says so.
+    /// The commit waits for [`FaultyStore::release`]; then nothing is written, and the store reports the error.
     HeldAndRefused(Error),
-    /// The process of somebody else writes after the commit, which goes well.
+    /// Another process writes after the commit, which succeeds.
     Intruder,
 }
 
-/// The store. Clones are handles on the same one.
+/// The store. Clones share it.
 #[derive(Clone)]
 pub struct FaultyStore {
     inner: MemoryStore,
@@ -47,33 +47,33 @@ pub struct FaultyStore {
 
 struct Shared {
     faults: Mutex<VecDeque<Fault>>,
-    /// Reads of single objects whose keys end so fail, and of all under a prefix that does.
+    /// Reads of single objects whose keys end with this text fail, and lists whose prefix ends with it.
     blind_spot: Mutex<Option<String>>,
-    /// How many have failed so.
+    /// The number of reads that have failed for this reason.
     unseen: watch::Sender<usize>,
-    /// A list of what is under this prefix panics once.
+    /// The next list below this prefix panics.
     trap: Mutex<Option<String>>,
-    /// Lists of what is under this prefix wait.
+    /// Lists below this prefix wait.
     lists_held: watch::Sender<Option<String>>,
-    /// How many have waited.
+    /// The number of lists that have waited.
     lists_waited: watch::Sender<usize>,
-    /// Whether questions for the head wait.
+    /// True while reads of the head wait.
     heads_held: watch::Sender<bool>,
-    /// How often the head was asked for.
+    /// The number of reads of the head.
     heads: watch::Sender<usize>,
-    /// Whether reads of single objects wait.
+    /// True while reads of single objects wait.
     reads_held: watch::Sender<bool>,
-    /// How many have waited.
+    /// The number of reads that have waited.
     reads_waited: watch::Sender<usize>,
-    /// How often the head was to be taken.
+    /// The number of attempts to acquire the head's lock.
     begins: watch::Sender<usize>,
-    /// Lets held commits go on.
+    /// Releases held commits.
     gate: Semaphore,
-    /// How many writes each commit had that was begun, those that failed among them.
+    /// The number of writes of each commit that was begun, including failed ones.
     commits: watch::Sender<Vec<usize>>,
-    /// How many bytes they wrote.
+    /// The bytes of each commit.
     bytes: Mutex<Vec<usize>>,
-    /// What somebody else changes whenever the head is asked for, and how often still.
+    /// The key that another replica changes before each transaction, and the number of changes left.
     busy: Mutex<Option<(Key, usize)>>,
     others_write: bool,
 }
@@ -106,7 +106,7 @@ impl FaultyStore {
         Self::of(false)
     }
 
-    /// One to which others may write as well.
+    /// A store to which others may write as well.
     pub fn shared() -> Self {
         Self::of(true)
     }
@@ -133,8 +133,8 @@ impl FaultyStore {
         Self { inner: MemoryStore::new(), shared: Arc::new(shared) }
     }
 
-    /// One in which so many books called `x0000` and so on stand in the attic, with titles of so many bytes. Their revisions begin
-    /// with 1.
+    /// A store with `count` books `x0000` and so on in the namespace `attic`, with titles of `title_bytes` bytes. Their
+    /// revisions begin with 1.
     pub async fn with_books(count: usize, title_bytes: usize) -> Self {
         let store = Self::new();
         let write = |n: usize| {
@@ -158,82 +158,83 @@ impl FaultyStore {
         store
     }
 
-    /// What is to happen at the next transactions, one after the other.
+    /// Adds faults for the next transactions, in order.
     pub fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
         self.shared.faults.lock().unwrap().extend(faults);
     }
 
-    /// From now on single objects whose keys end so cannot be read, nor all under a prefix that does; with `None` all can.
+    /// Makes reads of single objects whose keys end with this text fail, and lists whose prefix ends with it; `None`
+    /// ends that.
     pub fn blind(&self, spot: Option<&str>) {
         *self.shared.blind_spot.lock().unwrap() = spot.map(str::to_owned);
     }
 
-    /// Waits until so many reads have failed for that.
+    /// Waits until `count` reads have failed for this reason.
     pub async fn unseen(&self, count: usize) {
         self.shared.unseen.subscribe().wait_for(|unseen| *unseen >= count).await.unwrap();
     }
 
-    /// The next list of what is under this prefix panics.
+    /// Makes the next list below this prefix panic.
     pub fn panic_at(&self, prefix: &str) {
         *self.shared.trap.lock().unwrap() = Some(prefix.to_owned());
     }
 
-    /// Whether a panic is still to come.
+    /// True if the panic has not happened yet.
     pub fn is_trapped(&self) -> bool {
         self.shared.trap.lock().unwrap().is_some()
     }
 
-    /// From now on lists of what is under this prefix wait; with `None` all go on.
+    /// Makes lists below this prefix wait; `None` releases them.
     pub fn hold_lists(&self, prefix: Option<&str>) {
         self.shared.lists_held.send_replace(prefix.map(str::to_owned));
     }
 
-    /// Waits until so many lists have had to wait.
+    /// Waits until `count` lists have waited.
     pub async fn lists_waited(&self, count: usize) {
         self.shared.lists_waited.subscribe().wait_for(|waited| *waited >= count).await.unwrap();
     }
 
-    /// From now on questions for the head wait, or go on.
+    /// Makes reads of the head wait, or releases them.
     pub fn hold_heads(&self, held: bool) {
         self.shared.heads_held.send_replace(held);
     }
 
-    /// How often the head was asked for.
+    /// The number of reads of the head.
     pub fn heads(&self) -> usize {
         *self.shared.heads.borrow()
     }
 
-    /// Waits until the head was asked for so often.
+    /// Waits until the head has been read `count` times.
     pub async fn heads_asked(&self, count: usize) {
         self.shared.heads.subscribe().wait_for(|heads| *heads >= count).await.unwrap();
     }
 
-    /// From now on reads of single objects wait, or go on.
+    /// Makes reads of single objects wait, or releases them.
     pub fn hold_reads(&self, held: bool) {
         self.shared.reads_held.send_replace(held);
     }
 
-    /// Waits until so many reads have had to wait.
+    /// Waits until `count` reads have waited.
     pub async fn reads_waited(&self, count: usize) {
         self.shared.reads_waited.subscribe().wait_for(|waited| *waited >= count).await.unwrap();
     }
 
-    /// Lets one held commit go on.
+    /// Releases one held commit.
     pub fn release(&self) {
         self.shared.gate.add_permits(1);
     }
 
-    /// How many writes the commits had, in order.
+    /// The number of writes of each commit, in order.
     pub fn commits(&self) -> Vec<usize> {
         self.shared.commits.borrow().clone()
     }
 
-    /// How many bytes the commits wrote, in order.
+    /// The number of bytes of each commit, in order.
     pub fn commit_bytes(&self) -> Vec<usize> {
         self.shared.bytes.lock().unwrap().clone()
     }
 
-    /// Has somebody else change an object before each of so many coming transactions.
+    /// Lets another replica change an object before each of the next `times` transactions.
     pub fn keep_busy(&self, key: &str, times: usize) {
         *self.shared.busy.lock().unwrap() = Some((Key::new(key).unwrap(), times));
     }
@@ -261,17 +262,17 @@ impl FaultyStore {
         self.inner.begin().await.unwrap().commit(vec![write]).await.unwrap();
     }
 
-    /// How often the head was to be taken.
+    /// The number of attempts to acquire the head's lock.
     pub fn begins(&self) -> usize {
         *self.shared.begins.borrow()
     }
 
-    /// Waits until the head was to be taken so often.
+    /// Waits for `count` attempts to acquire the head's lock.
     pub async fn begun(&self, count: usize) {
         self.shared.begins.subscribe().wait_for(|begins| *begins >= count).await.unwrap();
     }
 
-    /// Waits until so many commits have begun.
+    /// Waits until `count` commits have begun.
     pub async fn commits_begun(&self, count: usize) {
         self.shared.commits.subscribe().wait_for(|commits| commits.len() >= count).await.unwrap();
     }
@@ -281,12 +282,12 @@ impl FaultyStore {
         contract::entries(&self.inner, Revision(0)).await
     }
 
-    /// A write that nobody of the server made.
+    /// A write of another process.
     pub async fn write_behind_the_back(&self, key: &str) {
         self.write_many_behind_the_back([key.to_owned()]).await;
     }
 
-    /// A write of these bytes that nobody of the server made; `None` deletes.
+    /// A write of these bytes by another process; `None` deletes.
     pub async fn write_bytes_behind_the_back(&self, key: &str, value: Option<&'static str>) {
         let key = Key::new(key).unwrap();
         let transaction = self.inner.begin().await.unwrap();
@@ -296,12 +297,12 @@ impl FaultyStore {
         transaction.commit(vec![write]).await.unwrap();
     }
 
-    /// The same, of so many keys in one commit.
+    /// A commit of several keys by another process.
     pub async fn write_many_behind_the_back(&self, keys: impl IntoIterator<Item = String>) {
         self.write_values_behind_the_back(keys.into_iter().map(|key| (key, "{}".into()))).await;
     }
 
-    /// The same with values.
+    /// A commit of several keys with values by another process.
     pub async fn write_values_behind_the_back(&self, objects: impl IntoIterator<Item = (String, Vec<u8>)>) {
         let write = |(key, value): (String, Vec<u8>)| Write {
             key: Key::new(key).unwrap(),
@@ -314,7 +315,7 @@ impl FaultyStore {
         self.inner.begin().await.unwrap().commit(writes).await.unwrap();
     }
 
-    /// A write that no kind of the server made and that takes a span.
+    /// A write of another process, of an unknown kind, that takes a span.
     pub async fn write_span_behind_the_back(&self, key: &str, space: &str, number: u128) {
         let key = Key::new(key).unwrap();
         let span = Span { space: space.to_owned(), first: number, last: number, holder: key.clone() };

@@ -1,4 +1,4 @@
-//! A whole server on a free port, and a client that shows what was on the wire.
+//! A whole server on a free port, and a client that shows the responses as received.
 
 use std::{
     net::SocketAddr,
@@ -41,26 +41,26 @@ use crate::{
     library::{self, BOOKS, World, book, shelf},
 };
 
-/// Nothing here takes as long; what does is a failure. Longer than the server gives itself for a request.
+/// The timeout of every wait, longer than the server's own request timeout: exceeding it is a failure.
 pub const SOON: Duration = Duration::from_mins(2);
 
-/// The time between two looks at a state that is waited for.
+/// The interval at which a state is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Lets so much time go by at once for every timer that runs. Time does not fly by itself meanwhile: what is on its way over the
-/// network takes its own, and a timer that begins later too.
+/// Advances the time of every running timer. The time is not paused afterwards, so that network transfers and new
+/// timers take real time.
 pub async fn fly(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
     tokio::time::resume();
 }
 
-/// A server and the ways to it.
+/// A server, its store and a client.
 pub struct Front {
     pub server: Arc<Server<World>>,
     pub store: FaultyStore,
     pub address: SocketAddr,
-    /// Ends accepting.
+    /// Stops accepting connections.
     pub stop: CancellationToken,
     pub listening: JoinHandle<()>,
     /// A client over HTTP/2, with one connection for all requests.
@@ -69,15 +69,15 @@ pub struct Front {
     pub ends: Ends,
 }
 
-/// How a server is made.
+/// The configuration of a server.
 pub struct Setup {
     pub limits: Limits,
-    /// How long a drain may take.
+    /// The deadline of the shutdown.
     pub drain: Duration,
     pub surroundings: Surroundings,
-    /// What it gets by chance; `None`: chance.
+    /// The source of random bytes; `None` for that of the system.
     pub draw: Option<Draw>,
-    /// The file of its tokens.
+    /// The contents of the token file.
     pub tokens: &'static str,
 }
 
@@ -88,14 +88,14 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// A server without a cluster around it.
+    /// A server in standalone mode.
     pub fn alone() -> Self {
         Self { surroundings: Surroundings::Nothing, ..Self::default() }
     }
 }
 
 impl Front {
-    /// With a shelf called `a` that is never full, and a namespace for books where the server keeps namespaces.
+    /// A server with a shelf `a` that is never full and, in standalone mode, the namespace `attic`.
     pub async fn open() -> Self {
         Self::set_up(Setup::default()).await
     }
@@ -151,13 +151,13 @@ impl Front {
         Self { server, store, address, stop, listening, client, tasks, ends }
     }
 
-    /// Has it read its state.
+    /// Reads the state.
     pub async fn restored(self) -> Self {
         self.server.restore(World::default(), &self.tasks).await.unwrap();
         self
     }
 
-    /// Waits until `/readyz` answers so.
+    /// Waits until `/readyz` returns 200 or, if `ready` is false, 500.
     pub async fn until_ready(&self, ready: bool) {
         let status = if ready { 200 } else { 500 };
         let answered = async {
@@ -175,7 +175,7 @@ impl Front {
         answer.json()
     }
 
-    /// Creates a book on shelf `a` and returns it.
+    /// Creates a book on the shelf `a` and returns it.
     pub async fn book(&self, name: &str) -> Value {
         self.create(BOOKS, &book(name, "a")).await
     }
@@ -205,18 +205,18 @@ impl Front {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 
-    /// The revision that the log has reached.
+    /// The head of the log.
     pub async fn head(&self) -> u64 {
         use store::Store as _;
         self.store.head().await.unwrap().revision.0
     }
 
-    /// Opens a watch that must be let in.
+    /// Opens a watch, which must be accepted.
     pub async fn watch(&self, path: &str) -> Events {
         self.client.watch(path).await
     }
 
-    /// A metric's value, by the beginning of its line.
+    /// The value of a metric, by the beginning of its line.
     pub async fn metric(&self, name: &str) -> Option<String> {
         let text = self.get("/metrics").await.text();
         let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -224,7 +224,7 @@ impl Front {
     }
 }
 
-/// One connection, and another one when the server has closed it because there was no request for long.
+/// One connection, which is reopened after the server has closed it because it was idle.
 #[derive(Clone)]
 pub struct Client {
     who: Who,
@@ -244,7 +244,7 @@ impl Sender {
         let protocol: &[u8] = if over_http2 { b"h2" } else { b"http/1.1" };
         let stream = TokioIo::new(handshake(address, protocol, who).await);
         if over_http2 {
-            // A small window: what a reader has not taken, the server still has.
+            // A small window, so that the server keeps what a reader has not taken.
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder.initial_stream_window_size(65_535).initial_connection_window_size(4 << 20);
             let (sender, connection) = builder.handshake(stream).await.unwrap();
@@ -264,7 +264,7 @@ impl Sender {
     }
 }
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -272,7 +272,7 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// The events of a watch, one JSON object a line.
+/// The events of a watch, one JSON object per line.
 pub struct Events {
     body: Incoming,
     buffer: BytesMut,
@@ -284,7 +284,7 @@ impl Client {
         Self::connect_as(Who::Admin, address, over_http2).await
     }
 
-    /// Connects as somebody.
+    /// Connects as `who`.
     pub async fn connect_as(who: Who, address: SocketAddr, over_http2: bool) -> Self {
         let sender = Sender::connect(who, address, over_http2).await;
         Self { who, address, over_http2, sender: Arc::new(tokio::sync::Mutex::new(sender)) }
@@ -298,12 +298,12 @@ impl Client {
         sender.clone()
     }
 
-    /// Whether the server still takes requests on it.
+    /// True if the connection is open.
     pub async fn is_open(&self) -> bool {
         self.sender.lock().await.is_open().await
     }
 
-    /// Sends a request with a JSON body; `null` is none.
+    /// Sends a request with a JSON body; `null` for none.
     pub async fn send(&self, method: Method, path: &str, body: &Value) -> Answer {
         let text = if body.is_null() { String::new() } else { body.to_string() };
         self.request(request(method, path, body).body(Full::from(text)).unwrap()).await
@@ -315,7 +315,7 @@ impl Client {
         Answer { status: head.status.as_u16(), headers: head.headers, body }
     }
 
-    /// Sends a request and leaves the body of the answer unread.
+    /// Sends a request and returns the response with its body unread.
     pub async fn open(&self, mut request: Request<Full<Bytes>>) -> Response<Incoming> {
         if !self.over_http2 {
             *request.uri_mut() = request.uri().path_and_query().unwrap().as_str().parse().unwrap();
@@ -327,7 +327,7 @@ impl Client {
                     Sender::Http2(mut sender) => sender.send_request(request.clone()).await,
                 };
                 match sent {
-                    // The server closed an idle connection at this very moment, and has not seen the request.
+                    // The server closed the idle connection at this moment, and has not seen the request.
                     Err(error) if error.is_canceled() => {}
                     sent => break sent.unwrap(),
                 }
@@ -336,12 +336,12 @@ impl Client {
         timeout(SOON, answer).await.expect("an answer")
     }
 
-    /// Opens a watch that must be let in.
+    /// Opens a watch, which must be accepted.
     pub async fn watch(&self, path: &str) -> Events {
         self.watch_as(path, "application/json").await
     }
 
-    /// Opens a watch of this media type, which must be let in.
+    /// Opens a watch of this media type, which must be accepted.
     pub async fn watch_as(&self, path: &str, accept: &str) -> Events {
         let request = request(Method::GET, path, &Value::Null).header("accept", accept);
         let answer = self.open(request.body(Full::default()).unwrap()).await;
@@ -366,19 +366,19 @@ impl Answer {
 }
 
 impl Events {
-    /// The next event; `None` when the stream has ended as it should.
+    /// The next event; `None` after an orderly end of the stream.
     pub async fn next(&mut self) -> Option<Value> {
         timeout(SOON, self.line()).await.expect("an event or the end")
     }
 
-    /// The next event, which must be of this type: its object.
+    /// The object of the next event, which must have this type.
     pub async fn expect(&mut self, event_type: &str) -> Value {
         let mut event = self.next().await.unwrap_or_else(|| panic!("no {event_type}, but the end"));
         assert_eq!(event["type"], event_type, "{event}");
         event["object"].take()
     }
 
-    /// All that is left.
+    /// All remaining events.
     pub async fn rest(mut self) -> Vec<Value> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {
@@ -387,7 +387,7 @@ impl Events {
         events
     }
 
-    /// The next event, however long it takes.
+    /// The next event, without a timeout.
     pub async fn line(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
@@ -412,14 +412,14 @@ pub fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
-/// Who talks to the server.
+/// The user of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// A member of `system:masters`.
     Admin,
-    /// Somebody with a certificate and no rights.
+    /// A user with a certificate and no permissions.
     Visitor,
-    /// Somebody without a certificate.
+    /// A user without a certificate.
     Nobody,
 }
 
@@ -428,7 +428,7 @@ pub async fn handshake(address: SocketAddr, protocol: &[u8], who: Who) -> TlsStr
     handshake_over(TcpStream::connect(address).await.unwrap(), protocol, who).await
 }
 
-/// A TLS connection over this one.
+/// A TLS connection over this stream.
 pub async fn handshake_over(stream: TcpStream, protocol: &[u8], who: Who) -> TlsStream<TcpStream> {
     let pki = Pki::get();
     let mut roots = RootCertStore::empty();
@@ -473,7 +473,7 @@ impl Pki {
     }
 
     fn new() -> Self {
-        // The only error says that a provider is there already, and in this tree it can be no other.
+        // The only error is that a provider is installed already, and this workspace has only one.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,5 +1,5 @@
-//! What large commands cost the others: they are prepared by their requests and not by the committer, and what they hold is
-//! bounded in bytes everywhere.
+//! Large commands do not slow down others: they are prepared by their requests and not by the committer, and their
+//! memory is limited in bytes everywhere.
 
 use apimachinery::{
     command::{Action, Command, Mutation},
@@ -25,7 +25,7 @@ use crate::{
 const LARGE: usize = 2 * limits::SMALL_BYTES_MAX;
 const LARGEST: usize = limits::BODY_BYTES_MAX;
 
-/// A book `x`, in a log that others write to.
+/// A committer with a book `x`, on a log that others write to.
 async fn shared() -> Desk {
     let desk = Desk::open_on(FaultyStore::shared(), 0);
     desk.queue.submit(create(shelf_key("a"), shelf("a", 5))).await.unwrap();
@@ -33,7 +33,7 @@ async fn shared() -> Desk {
     desk
 }
 
-/// A patch that copies what is there, so that it becomes larger than patch and object together.
+/// A patch that copies a field, so that the result is larger than patch and object together.
 fn copying(name: &str) -> Command {
     let patch = json!([{ "op": "copy", "from": "/spec/shelf", "path": "/spec/title" }]).to_string();
     let patch = Patch::parse("application/json-patch+json", patch.as_bytes()).unwrap();
@@ -62,7 +62,7 @@ async fn large_changes_are_never_prepared_by_the_committer() {
     assert_eq!(desk.stored(&book_key("y")).await.unwrap()["spec"]["title"].as_str().unwrap().len(), LARGE);
     assert_eq!(desk.prepared_again(), [0, 1]);
     desk.queue.submit(delete(book_key("x"))).await.unwrap();
-    assert_eq!(desk.prepared_again(), [0, 2], "what is large was not read by the committer");
+    assert_eq!(desk.prepared_again(), [0, 2], "the committer did not parse the large object");
 }
 
 #[tokio::test]
@@ -104,10 +104,7 @@ async fn large_change_is_prepared_again_by_its_request() {
     desk.store.keep_busy("books/platform/attic/x", 2);
     let outcome = desk.queue.submit(large(retitle("x", ""), LARGE)).await;
     assert_eq!(object(&outcome)["spec"]["title"].as_str().unwrap().len(), LARGE);
-    assert!(
-        object(&outcome)["metadata"]["labels"]["changed-in"].is_string(),
-        "and loses nothing of the others' changes"
-    );
+    assert!(object(&outcome)["metadata"]["labels"]["changed-in"].is_string(), "the changes of others are kept");
     assert_eq!(desk.prepared_again(), [0, 2]);
 }
 
@@ -121,7 +118,7 @@ async fn large_change_of_a_busy_object_is_a_conflict() {
     assert_eq!(desk.prepared_again(), [0, again]);
     let outcome = desk.queue.submit(copying("x")).await;
     assert!(is_conflict(&outcome), "{outcome:?}");
-    assert_eq!(desk.prepared_again(), [0, 2 * again], "it is small, and what it makes may be large");
+    assert_eq!(desk.prepared_again(), [0, 2 * again], "the patch is small, but its result may be large");
     desk.queue.submit(retitle("x", "small")).await.unwrap();
 }
 
@@ -154,7 +151,7 @@ async fn commands_that_wait_are_bounded_in_bytes() {
     let waiting = queued(&desk.queue, (0..room).map(|_| deletion()).collect()).await;
     let refused = timeout(SOON, desk.queue.submit(deletion())).await.expect("a refusal at once");
     assert_eq!((reason(&refused), may_repeat(&refused)), (Reason::TooManyRequests, true));
-    // Small ones are not kept out by large ones.
+    // Large commands do not keep out small ones.
     let small = queued(&desk.queue, vec![create_book("y")]).await;
     desk.store.hold_reads(false);
     desk.store.commits_begun(begun + 1).await;
@@ -164,7 +161,7 @@ async fn commands_that_wait_are_bounded_in_bytes() {
     assert_eq!(reason(&desk.queue.submit(deletion()).await), Reason::NotFound, "there is room again");
 }
 
-/// A connection on which a body is on its way, all but its last byte.
+/// A connection that has sent a request except for the last byte of its body.
 async fn upload(front: &Front, bytes: usize) -> TlsStream<TcpStream> {
     let mut stream = handshake(front.address, b"http/1.1", Who::Admin).await;
     let head = format!(
@@ -176,7 +173,7 @@ async fn upload(front: &Front, bytes: usize) -> TlsStream<TcpStream> {
     stream
 }
 
-/// Tries to make a large book until the answer is this.
+/// Sends a dry run of a large book until the response has this status.
 async fn try_until(front: &Front, status: u16) -> Answer {
     let mut body = book("large", "a");
     body["spec"]["title"] = "x".repeat(LARGE).into();
@@ -200,7 +197,7 @@ async fn bodies_under_way_are_bounded_in_bytes() {
     let uploads = [upload(&front, LARGE).await, upload(&front, 2 * LARGE).await];
     let refused = try_until(&front, 429).await;
     assert_eq!(refused.header("retry-after"), "1", "{}", refused.text());
-    // Neither reading nor small requests are kept out by them.
+    // Neither reads nor small writes are kept out by them.
     assert_eq!(front.get(BOOKS).await.status, 200);
     front.book("small").await;
     drop(uploads);

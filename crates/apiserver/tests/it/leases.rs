@@ -1,4 +1,4 @@
-//! Leases, by which controllers elect their leader.
+//! Leases, which controllers use for leader election.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ async fn lease_goes_from_holder_to_holder_by_its_version() {
     };
     let renewed = replace("two", Some(revision(&created))).await;
     assert_eq!((renewed.status, &renewed.json()["spec"]["holderIdentity"]), (200, &json!("two")));
-    assert_eq!(replace("three", Some(revision(&created))).await.status, 409, "another candidate was quicker");
+    assert_eq!(replace("three", Some(revision(&created))).await.status, 409, "another candidate was faster");
     let blind = replace("three", None).await;
     let message = "leases.coordination.k8s.io \"lock\" is invalid: metadata.resourceVersion: Invalid value: 0: must be \
                    specified for an update";
@@ -46,7 +46,7 @@ async fn lease_goes_from_holder_to_holder_by_its_version() {
     assert_eq!(table["rows"][0]["cells"][1], "two");
 }
 
-/// Go's clients, and with them every informer of leases, cannot read other times.
+/// Go clients, and with them every informer of leases, cannot parse other times.
 #[tokio::test]
 async fn times_of_leases_have_six_digits_after_the_second() {
     let front = alone().await;
@@ -73,7 +73,7 @@ async fn replacing_a_lease_that_is_not_there_creates_it() {
     let path = format!("{LEASES}/lock");
     let mut gone = lease("one");
     gone["metadata"]["uid"] = json!("f3b0a3a4-0000-4000-8000-000000000000");
-    assert_eq!(front.client.send(Method::PUT, &path, &gone).await.status, 409, "it was deleted meanwhile");
+    assert_eq!(front.client.send(Method::PUT, &path, &gone).await.status, 409, "it was deleted in the meantime");
     let visitor = Client::connect_as(Who::Visitor, front.address, true).await;
     let rules = |verbs: &[&str]| {
         json!({
@@ -88,7 +88,7 @@ async fn replacing_a_lease_that_is_not_there_creates_it() {
     let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/attic";
     front.create(&format!("{rbac}/roles"), &rules(&["update"])).await;
     front.create(&format!("{rbac}/rolebindings"), &binding).await;
-    assert_eq!(visitor.send(Method::PUT, &path, &lease("one")).await.status, 403, "it may update alone");
+    assert_eq!(visitor.send(Method::PUT, &path, &lease("one")).await.status, 403, "it may only update");
     front.patch(&format!("{rbac}/roles/leases"), &rules(&["update", "create"])).await;
     assert_eq!(visitor.send(Method::PUT, &path, &lease("one")).await.status, 201);
     let nowhere = "/apis/coordination.k8s.io/v1/namespaces/cellar/leases/lock";

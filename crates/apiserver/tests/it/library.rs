@@ -1,7 +1,8 @@
-//! A library: shelves of numbered places, books that stand there, and for each book a card that holds its place.
+//! The kinds of the tests, a library: shelves with numbered places, books on them, and for each book a card that holds
+//! its place.
 //!
-//! It has what a service may have: a kind in namespaces and one without, spans, objects that come and go with others,
-//! reads before a decision, sums that are settled with the batch, finalizers, a computed column.
+//! It has all features of a service: a namespaced and a cluster-scoped kind, spans, objects that are created and
+//! deleted with others, read sets, counts that are written with the batch, finalizers, a computed column.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,23 +23,23 @@ use apimachinery::{
 use serde_json::{Value, json};
 
 pub const GROUP: &str = "library.example.com";
-/// The path of all objects of the group.
+/// The path of the API group and version.
 pub const API: &str = "/apis/library.example.com/v1";
-/// The path of the books that most tests are about.
+/// The path of the books of most tests.
 pub const BOOKS: &str = "/apis/library.example.com/v1/namespaces/attic/books";
-/// A book for this shelf makes the decision panic.
+/// A book on this shelf makes the decision panic.
 pub const UNTHINKABLE: &str = "unthinkable";
-/// A book for this shelf makes its preparation panic.
+/// A book on this shelf makes its preparation panic.
 pub const UNREADABLE: &str = "unreadable";
-/// A shelf of this name is more than the world can take in.
+/// A shelf of this name makes applying the write panic.
 pub const UNBEARABLE: &str = "unbearable";
-/// Books for this shelf are prepared when [`GATE`] lets them.
+/// Books on this shelf are prepared when [`GATE`] is open.
 pub const GATED: &str = "gated";
 pub static GATE: Gate = Gate::new();
-/// A book of this title cannot be shown in a table.
+/// A book with this title makes encoding it as a table panic.
 pub const UNSPEAKABLE: &str = "unspeakable";
 
-/// What decisions know: the shelves and their places.
+/// The decision state: the shelves and their places.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct World {
     shelves: BTreeMap<String, Shelf>,
@@ -51,7 +52,7 @@ struct Shelf {
 }
 
 impl World {
-    /// How many places of a shelf are taken.
+    /// The number of taken places of a shelf.
     pub fn books(&self, name: &str) -> usize {
         self.shelves.get(name).map_or(0, |shelf| shelf.taken.len())
     }
@@ -130,7 +131,7 @@ impl kind::World for World {
     }
 }
 
-/// Holds preparations up, and counts those that it holds.
+/// Holds preparations, and counts them.
 pub struct Gate {
     state: Mutex<GateState>,
     changed: Condvar,
@@ -156,12 +157,12 @@ impl Gate {
         state.held -= 1;
     }
 
-    /// How many it holds.
+    /// The number of preparations held.
     pub fn held(&self) -> usize {
         self.state.lock().unwrap().held
     }
 
-    /// How many it held at the same time.
+    /// The maximum number of preparations held at the same time.
     pub fn held_max(&self) -> usize {
         self.state.lock().unwrap().held_max
     }
@@ -190,7 +191,7 @@ pub fn shelf(name: &str, places: u32) -> Value {
     json!({ "metadata": { "name": name }, "spec": { "places": places } })
 }
 
-/// A book of this name as its title, as a client writes it.
+/// A book with its name as title, as a client writes it.
 pub fn book(name: &str, shelf: &str) -> Value {
     json!({ "metadata": { "name": name }, "spec": { "shelf": shelf, "title": name } })
 }
@@ -199,14 +200,14 @@ fn card_key(book: &ObjectKey) -> ObjectKey {
     ObjectKey { resource: "cards", name: format!("card-{}", book.name), ..book.clone() }
 }
 
-/// Shelf and place of a card.
+/// The shelf and the place of a card.
 fn place_of(card: &Object) -> Option<(&str, u128)> {
     Some((card.text("/spec/shelf"), u128::from(card.field("spec")["place"].as_u64()?)))
 }
 
 struct Shelves(Resource);
 
-/// A shelf tells when it is full, and when it is not any more.
+/// A shelf reports when it becomes full, and when it is no longer full.
 impl EventRules for Shelves {
     fn begin(&self, object: &Object, last: Option<&str>) -> EventState {
         EventState(u8::from(last.map_or(is_full(object), |last| last == "ShelfFull")))
@@ -316,7 +317,7 @@ impl Kind<World> for Books {
     }
 }
 
-/// The first free place on the shelf of a book, and its card.
+/// Places a book on the first free place of its shelf, and creates its card.
 fn place(world: &World, key: &ObjectKey, mut object: Object, ctx: &Context<'_>) -> Result<Decided, Refusal> {
     let name = object.text("/spec/shelf").to_owned();
     assert_ne!(name, UNTHINKABLE, "what nobody thought of");
@@ -347,7 +348,7 @@ fn place(world: &World, key: &ObjectKey, mut object: Object, ctx: &Context<'_>) 
     Ok(Decided { object, companions: vec![card], warnings: vec!["books are heavy".to_owned()] })
 }
 
-/// What users neither create nor delete.
+/// The kind Card, whose objects users neither create nor delete.
 struct Cards(Resource);
 
 impl Kind<World> for Cards {

@@ -1,4 +1,4 @@
-//! Lists: one snapshot, whatever happens between its pages.
+//! Lists: each is one snapshot, whatever is written between its pages.
 
 use apiserver::limits;
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ async fn an_empty_store_has_a_revision_too() {
     let front = Front::starting(Setup::default(), FaultyStore::new()).await.restored().await;
     let list = page(&front, "").await;
     assert_eq!(list["items"], json!([]));
-    assert!(revision(&list) >= 1, "0 would mean any");
+    assert!(revision(&list) >= 1, "0 would mean any revision");
     let from = revision(&list);
     let mut watch = front.watch(&format!("{API}/shelves?watch=true&resourceVersion={from}")).await;
     front.create(&format!("{API}/shelves"), &crate::library::shelf("a", 1)).await;
@@ -63,7 +63,7 @@ async fn pages_show_one_snapshot_while_writes_go_on() {
     let watch = format!("{BOOKS}?watch=true&resourceVersion={}&timeoutSeconds=1", revision(&third));
     let changed = front.watch(&watch).await.rest().await;
     let changed: Vec<_> = changed.iter().map(|event| name(&event["object"])).collect();
-    assert_eq!(changed, ["b011", "b03", "b05"], "a watch goes on exactly where the list stood");
+    assert_eq!(changed, ["b011", "b03", "b05"], "a watch continues exactly at the revision of the list");
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn an_expired_page_comes_with_a_token_that_goes_on() {
     assert_eq!((expired.status, &status["reason"]), (410, &json!("Expired")));
     let rest = page(&front, &format!("limit=2&continue={}", token(&status))).await;
     assert_eq!((names(&rest), token(&rest)), (vec!["b02", "b04"], ""));
-    assert_eq!(revision(&rest), front.head().await, "it shows the latest state");
+    assert_eq!(revision(&rest), front.head().await, "it is the latest state");
     let exact = front.get(&format!("{BOOKS}?resourceVersion={}&resourceVersionMatch=Exact", revision(&first))).await;
     assert_eq!((exact.status, &exact.json()["reason"]), (410, &json!("Expired")));
 }
@@ -116,7 +116,11 @@ async fn a_token_that_names_no_key_is_refused() {
     for start in ["books/platform/attic/a\0b\0".to_owned(), format!("books/platform/attic/{}\0", "a".repeat(1025))] {
         let token = json!({ "v": "meta.k8s.io/v1", "rv": 1, "start": start }).to_string();
         let answer = front.get(&format!("{BOOKS}?limit=1&continue={}", URL_SAFE_NO_PAD.encode(token))).await;
-        assert_eq!((answer.status, &answer.json()["reason"]), (400, &json!("BadRequest")), "not the first page again");
+        assert_eq!(
+            (answer.status, &answer.json()["reason"]),
+            (400, &json!("BadRequest")),
+            "and not the first page again"
+        );
     }
 }
 
@@ -133,7 +137,7 @@ async fn a_revision_that_has_not_come_is_waited_for_and_then_refused() {
     assert_eq!(answer.json()["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
 }
 
-/// A server with so many books, whose titles have so many bytes.
+/// A server with `count` books, whose titles have `title_bytes` bytes.
 async fn filled(count: usize, title_bytes: usize) -> Front {
     let store = FaultyStore::with_books(count, title_bytes).await;
     Front::starting(Setup::default(), store).await.restored().await

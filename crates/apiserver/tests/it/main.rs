@@ -1,7 +1,7 @@
-//! The HTTP edge and its committer, with kinds and a store that exist for these tests alone.
+//! The HTTP layer and the committer, with kinds and a store for these tests only.
 //!
-//! [`library`] is a service as small as one can be and still use all of the traits, [`faulty`] a store that fails when it
-//! is told to, [`front`] a whole server behind real TLS with a client that shows exactly what was on the wire.
+//! [`library`] is a small service that uses all traits, [`faulty`] a store that fails on demand, [`front`] a whole
+//! server with TLS and a client that shows responses as received.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise, in its helpers too")]
 
 mod commands;

@@ -1,4 +1,5 @@
-//! `/readyz` of a server whose store hangs, fails or is full, asked over the network, and how the server finds out that it is over.
+//! `/readyz` of a server whose store hangs, fails or is full, requested over the network, and how the server detects
+//! that it has recovered.
 
 use std::time::Duration;
 
@@ -17,20 +18,20 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 const FULL: &str = "no space is left";
 
-/// A server on a log to which others may write as well.
+/// A server on a log that others may write to as well.
 async fn shared() -> Front {
     let front = Front::starting(Setup::default(), FaultyStore::shared()).await.restored().await;
     front.create(&format!("{API}/shelves"), &shelf("a", 100)).await;
     front
 }
 
-/// Asks for a book, and does not wait for the answer.
+/// Creates a book without waiting for the response.
 fn ask(front: &Front, name: &'static str) -> JoinHandle<Answer> {
     let client: Client = front.client.clone();
     tokio::spawn(async move { client.send(Method::POST, BOOKS, &book(name, "a")).await })
 }
 
-/// A book that is refused because the store fails.
+/// Creates a book, which fails because the store fails.
 async fn refused(front: &Front, name: &'static str) {
     assert_eq!(ask(front, name).await.unwrap().status, 503);
 }
@@ -54,7 +55,7 @@ async fn probes_do_not_reach_the_store() {
     for answer in join_all((0..500).map(|n| front.get(paths[n % paths.len()]))).await {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
-    assert_eq!(front.store.heads(), asked, "the one question of the prober is still open");
+    assert_eq!(front.store.heads(), asked, "the one probe is still waiting");
 }
 
 #[tokio::test]
@@ -85,7 +86,7 @@ async fn commit_that_hangs_makes_the_server_unready() {
         front.until_ready(false).await;
         let why = reason(&front, "commits").await;
         assert!(why.contains("the oldest write has been waiting for its commit for "), "{why}");
-        assert_eq!(reason(&front, "store").await, "ok", "reads go on");
+        assert_eq!(reason(&front, "store").await, "ok", "reads continue");
         let age: f64 = front.metric("ipam_commit_oldest_command_age_seconds ").await.unwrap().parse().unwrap();
         assert!(age > limits::COMMAND_AGE_MAX.as_secs_f64(), "{age}");
         front.store.release();
@@ -124,13 +125,13 @@ async fn failed_commit_makes_the_server_unready_until_one_of_its_own_succeeds() 
             front.metric("kubernetes_healthcheck{name=\"commits\",type=\"readyz\"}").await.as_deref(),
             Some("0")
         );
-        // Nobody writes.
+        // There are no other writes.
         front.until_ready(true).await;
         let log = front.store.log().await;
         let heartbeats = log.iter().filter(|entry| entry.key.as_str() == ".log").count();
         assert_eq!(heartbeats, 2, "the first entry of the log, and one commit that succeeded");
         front.book("after").await;
-        assert_eq!(name(&watch.expect("ADDED").await), "after", "watches see books alone");
+        assert_eq!(name(&watch.expect("ADDED").await), "after", "watches see only books");
         let revisions: Vec<u64> = front.store.log().await.iter().map(|entry| entry.revision.0).collect();
         assert!(revisions.iter().copied().eq(1..=revisions.len() as u64), "{revisions:?}");
     }

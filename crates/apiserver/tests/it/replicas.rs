@@ -1,5 +1,5 @@
-//! Committers on a log that others write to as well: what each does when the other was there first, and when the store does
-//! not say what became of a commit.
+//! Committers on a log that others write to as well: their decisions when another was faster, and unknown outcomes of
+//! commits.
 
 use apimachinery::refusal::Reason;
 use apiserver::{hub::Behind, limits};
@@ -15,7 +15,7 @@ use crate::{
     library::{book_key, shelf, shelf_key},
 };
 
-/// Two on one log, where a shelf of five places is called `a`.
+/// Two committers on one log, with a shelf `a` of five places.
 async fn two() -> (Desk, Desk) {
     let store = FaultyStore::shared();
     let (one, other) = (Desk::open_on(store.clone(), 0), Desk::open_on(store, 0));
@@ -23,7 +23,7 @@ async fn two() -> (Desk, Desk) {
     (one, other)
 }
 
-/// One on a log that others may write to.
+/// One committer on a log that others may write to.
 async fn one() -> Desk {
     two().await.0
 }
@@ -54,7 +54,7 @@ async fn span_of_an_unknown_kind_is_known_before_the_next_decision() {
     desk.store.write_span_behind_the_back("ornaments/platform//o", "a", 0).await;
     assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 1);
     let shelf = desk.stored(&shelf_key("a")).await.unwrap();
-    assert_eq!(shelf["status"]["books"], 2, "what the shelf shows agrees with the other replica");
+    assert_eq!(shelf["status"]["books"], 2, "the shelf counts the place of the other replica");
     let refused = desk.queue.submit(delete(shelf_key("a"))).await.unwrap_err();
     let both = "held by an object of a kind that this version of the server does not know, held by Card attic/card-x";
     assert!(refused.message.ends_with(both), "{}", refused.message);
@@ -98,7 +98,7 @@ async fn a_commit_whose_outcome_is_unknown_comes_back_by_the_log() {
         let desk = one().await;
         desk.store.plan([fault]);
         let outcome = desk.queue.submit(create_book("x")).await;
-        assert_eq!(reason(&outcome), Reason::Timeout, "the client has to look for itself");
+        assert_eq!(reason(&outcome), Reason::Timeout, "the client has to read the object");
         let again = desk.queue.submit(create_book("x")).await;
         if is_written {
             assert_eq!(reason(&again), Reason::AlreadyExists);
@@ -116,7 +116,7 @@ async fn a_commit_that_goes_on_after_it_was_given_up_is_waited_for() {
     desk.store.plan([Fault::AnswerEarly]);
     assert_eq!(reason(&desk.queue.submit(create_book("x")).await), Reason::Timeout);
     let again = queued(&desk.queue, vec![create_book("x")]).await.remove(0);
-    assert_eq!(desk.stored(&book_key("x")).await, None, "it has not happened yet");
+    assert_eq!(desk.stored(&book_key("x")).await, None, "it has not been committed yet");
     desk.store.release();
     assert_eq!(reason(&again.await), Reason::AlreadyExists);
 }
@@ -145,7 +145,7 @@ async fn what_a_store_refuses_as_wrong_ends_the_committer() {
         desk.store.plan([Fault::Refused(error)]);
         assert_eq!(reason(&desk.queue.submit(create_book("x")).await), Reason::InternalError);
         let fatal = desk.ended().await.unwrap().unwrap_err().to_string();
-        assert!(fatal.contains("what it knows is not what is stored"), "{fatal}");
+        assert!(fatal.contains("the state of this process differs from the store"), "{fatal}");
     }
 }
 
@@ -188,7 +188,7 @@ async fn replica_that_is_many_bytes_behind_catches_up_first() {
     desk.store.write_values_behind_the_back(large).await;
     let before = desk.store.begins();
     assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 0);
-    assert_eq!(desk.store.begins() - before, 2, "the head is given back while so much is read");
+    assert_eq!(desk.store.begins() - before, 2, "the head's lock is released while so much is read");
     follows(&desk, desk.store.head().await.unwrap().revision.0).await;
 }
 

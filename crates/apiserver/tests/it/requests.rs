@@ -1,4 +1,4 @@
-//! What a request meets that is not about any one object: a server that is not ready, methods, names, headers, faults.
+//! Requests apart from single objects: a server that is not ready, methods, names, headers, errors.
 
 use std::{
     sync::{
@@ -54,12 +54,12 @@ async fn a_restart_reads_back_what_was_there() {
     front.delete(&format!("{BOOKS}/x")).await;
     let log = store.log().await;
     let again = Front::starting(Setup::default(), store.clone()).await.restored().await;
-    assert_eq!(store.log().await, log, "a restart is no write");
-    assert_eq!(again.book("z").await["status"]["place"], 0, "the place that was given back");
+    assert_eq!(store.log().await, log, "a restart writes nothing");
+    assert_eq!(again.book("z").await["status"]["place"], 0, "the place that was released");
     assert_eq!(again.metric("library_books{shelf=\"a\"}").await.as_deref(), Some("2"));
 }
 
-/// Something else took a place of each shelf and left its status as it was.
+/// Another process took a place of each shelf without changing its status.
 #[tokio::test]
 async fn stored_status_that_disagrees_with_the_spans_is_counted() {
     let store = FaultyStore::new();
@@ -106,7 +106,7 @@ async fn a_head_is_a_get_without_its_body() {
             }
         }
         let watch = client.send(Method::HEAD, &format!("{BOOKS}?watch=true"), &Value::Null).await;
-        assert_eq!((watch.status, watch.body.len()), (200, 0), "there is nothing to wait for");
+        assert_eq!((watch.status, watch.body.len()), (200, 0), "a HEAD of a watch does not wait for events");
     }
 }
 
@@ -142,7 +142,7 @@ async fn methods_are_for_what_they_are_for() {
         assert_eq!(answer.status, 405, "{method} {path}: {}", answer.text());
         assert_eq!(answer.json()["reason"], "MethodNotAllowed");
     }
-    assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 404, "none of that made a book");
+    assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 404, "none of these requests created a book");
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ async fn who_may_not_is_told_what() {
     assert_eq!((metrics.status, metrics.json()["message"].take()), (403, json!(words)));
 }
 
-/// So the aggregator asks, in the form without aggregation.
+/// An aggregator sends these requests, in the form without aggregated discovery.
 #[tokio::test]
 async fn who_has_no_groups_may_read_what_describes_the_api() {
     let front = Front::open().await;
@@ -220,7 +220,7 @@ async fn who_has_no_groups_may_read_what_describes_the_api() {
     }
 }
 
-/// A commit that does not end, in so many seconds and no more.
+/// Checks that a write times out after exactly `seconds` seconds while its commit hangs.
 async fn times_out(front: &Front, seconds: u64, method: Method, body: Value) {
     let writer = Client::connect(front.address, false).await;
     let begun = front.store.commits().len();
@@ -229,7 +229,7 @@ async fn times_out(front: &Front, seconds: u64, method: Method, body: Value) {
     front.store.commits_begun(begun + 1).await;
     fly(Duration::from_secs(seconds - 1)).await;
     assert_eq!(front.get(BOOKS).await.status, 200, "others are answered");
-    assert!(!write.is_finished(), "it may take longer than that");
+    assert!(!write.is_finished(), "it has more time than that");
     fly(Duration::from_secs(1)).await;
     let late = write.await.unwrap();
     let status = late.json();
@@ -245,7 +245,7 @@ async fn a_write_of_one_object_takes_no_longer_than_34_seconds() {
     let watcher = Client::connect(front.address, false).await;
     let mut watch = watcher.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", front.head().await)).await;
     times_out(&front, 34, Method::POST, book("x", "a")).await;
-    assert_eq!(name(&watch.expect("ADDED").await), "x", "the write was made all the same, and the watch lives");
+    assert_eq!(name(&watch.expect("ADDED").await), "x", "the write was committed, and the watch continues");
 }
 
 #[tokio::test]
@@ -255,14 +255,14 @@ async fn nothing_but_a_watch_takes_longer_than_a_minute() {
     times_out(&front, 60, Method::DELETE, json!({})).await;
 }
 
-/// A draw of which the generated name is always the same, but for the draws with these numbers.
+/// A source of random bytes that always generates the same name, except for the draws with the numbers in `lucky`.
 fn monotonous(lucky: &'static [usize]) -> Setup {
     let drawn = AtomicUsize::new(0);
     let draw = move || {
         let number = drawn.fetch_add(1, Ordering::Relaxed);
         let mut seed = [u8::try_from(number).unwrap(); 32];
         if !lucky.contains(&number) {
-            // The letters of a name.
+            // The bytes for the letters of a name.
             seed[11..16].fill(0);
         }
         Ok(Seed(seed))
@@ -272,8 +272,8 @@ fn monotonous(lucky: &'static [usize]) -> Setup {
 
 #[tokio::test]
 async fn a_generated_name_that_is_taken_is_drawn_anew() {
-    // The shelf is the first draw and the first book the second; then come eight, of which the last is a good one, and eight
-    // bad ones. One more would be good again.
+    // The first draw is for the shelf and the second for the first book; then come eight, of which the last gives
+    // another name, and eight that give the taken one. One more would give another name.
     let front = Front::set_up(monotonous(&[9, 18])).await;
     let body = json!({ "metadata": { "generateName": "x-" }, "spec": { "shelf": "a" } });
     let first = front.create(BOOKS, &body).await;
@@ -307,7 +307,7 @@ async fn who_wants_the_dependents_gone_hears_whether_it_is_gone() {
     }
     front.book("e").await;
     let gone = front.client.send(Method::DELETE, &format!("{BOOKS}/e?orphanDependents=false"), &Value::Null).await;
-    assert_eq!((gone.status, &gone.json()["kind"]), (200, &json!("Status")), "nothing is left to wait for");
+    assert_eq!((gone.status, &gone.json()["kind"]), (200, &json!("Status")), "nothing remains to wait for");
 }
 
 #[tokio::test]
@@ -346,7 +346,7 @@ async fn a_panic_is_the_answer_to_one_request_alone() {
     let request = request.header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
     let answer = front.client.request(request.body(http_body_util::Full::default()).unwrap()).await;
     assert_eq!((answer.status, &answer.json()["reason"]), (500, &json!("InternalError")));
-    assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 200, "the same connection goes on");
+    assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 200, "the same connection continues");
     front.book("y").await;
 }
 
@@ -366,7 +366,7 @@ async fn a_patch_is_refused_for_its_type_its_options_what_it_patches_and_its_sen
         }
         assert_eq!(send(&bad_options, "text/plain", "[").await, 415);
         assert_eq!(send(&bad_options, json, "[").await, 422);
-        assert_eq!(send(&path, json, "[").await, 400, "that is not even JSON");
+        assert_eq!(send(&path, json, "[").await, 400, "it is not JSON");
         for (content_type, body) in [(json, "{}"), (json, "[1]"), (merge, "[]")] {
             assert_eq!(send(&path, content_type, body).await, expected, "{body}");
         }
@@ -439,7 +439,7 @@ async fn requests_that_are_given_up_are_no_longer_under_way() {
     front.store.commits_begun(begun + 1).await;
     assert_eq!(front.metric(GAUGE).await.as_deref(), Some("1"));
     write.abort();
-    // A client that is gone is noticed by and by.
+    // The server detects the closed connection after some time.
     tokio::time::timeout(crate::front::SOON, async { while front.metric(GAUGE).await.as_deref() != Some("0") {} })
         .await
         .expect("the request is no longer counted");
@@ -448,7 +448,7 @@ async fn requests_that_are_given_up_are_no_longer_under_way() {
     assert_eq!(front.metric(&aborted).await.as_deref(), Some("1"));
     front.store.release();
     front.book("y").await;
-    assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 200, "the write was made all the same");
+    assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 200, "the write was committed");
 }
 
 #[tokio::test]
@@ -483,7 +483,7 @@ async fn handshakes_that_fail_are_counted() {
     for count in 1..3 {
         let mut stream = tokio::net::TcpStream::connect(front.address).await.unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-        // It is counted before the connection is let go.
+        // It is counted before the connection is closed.
         let _ = stream.read_to_end(&mut Vec::new()).await;
         assert_eq!(front.metric(COUNTER).await, Some(count.to_string()));
     }
@@ -578,7 +578,7 @@ async fn write_that_timed_out_is_not_made_when_the_store_goes_on() {
         async move { client.send(Method::POST, BOOKS, &book("held", "a")).await }
     });
     front.store.commits_begun(begun + 1).await;
-    // Longer than the committer decides ahead: the first is decided at once, the second is left in the queue.
+    // Longer than `limits::DECIDED_AHEAD_TIME_MAX`: the first is decided immediately, the second stays in the queue.
     for name in ["decided", "queued"] {
         let answer = front.client.send(Method::POST, &format!("{BOOKS}?timeout=1100ms"), &book(name, "a")).await;
         assert_eq!((answer.status, answer.json()["reason"].as_str()), (504, Some("Timeout")), "{name}");
@@ -613,7 +613,7 @@ async fn refusals_that_need_no_world_do_not_wait_for_a_commit() {
     for (method, path, body, code) in [
         (Method::POST, BOOKS, &invalid, 422),
         (Method::POST, &format!("{BOOKS}?dryRun=All"), &invalid, 422),
-        // That the namespace is missing is said first.
+        // The missing namespace takes precedence.
         (Method::POST, &cellar, &invalid, 404),
         (Method::PUT, &path, &outdated, 409),
         (Method::PUT, &path, &other, 400),

@@ -1,6 +1,7 @@
-//! Several replicas on one log, with real committers and everything between them simulated: messages that are slow or lost, calls
-//! that hang, commits whose answers do not come, replicas that freeze, crash and start again; and one server on a disk that
-//! hangs and fails. Time is virtual and chance has a seed: a seed that fails fails again. What came of it is held against the log.
+//! Several replicas on one log, with real committers and a simulated environment: slow or lost messages, hanging calls,
+//! commits whose responses are lost, replicas that freeze, crash and restart; and one server on a disk that hangs and
+//! fails. Time is virtual and randomness is seeded, so a failing seed fails again. The results are checked against the
+//! log.
 
 mod books;
 #[path = "simulation/engine.rs"]

@@ -1,4 +1,4 @@
-//! What a server brings where there is no cluster around it: groups, namespaces, questions, empty lists.
+//! Standalone mode: discovery of all groups, namespaces, self-subject reviews, empty lists.
 
 use apiserver::limits;
 use http::Method;
@@ -148,14 +148,14 @@ async fn a_namespace_goes_with_all_that_is_in_it() {
         assert_ne!(name(&next_gone(&mut books).await), "held");
     }
     assert_eq!(names(&front, BOOKS).await, ["held"]);
-    assert_eq!(front.get(&path).await.status, 200, "a finalizer is waited for");
+    assert_eq!(front.get(&path).await.status, 200, "the deletion waits for a finalizer");
     front.patch(&format!("{BOOKS}/held"), &json!({ "metadata": { "finalizers": null } })).await;
     let gone = next_gone(&mut events).await;
     assert_eq!(name(&gone), "attic");
     assert_eq!(names(&front, &format!("{API}/books")).await, ["stays"]);
     front.make_namespace("attic").await;
     let again = front.get(&path).await.json();
-    assert_ne!(again["metadata"]["uid"], namespace["metadata"]["uid"], "it is another one");
+    assert_ne!(again["metadata"]["uid"], namespace["metadata"]["uid"], "it is a new object");
 }
 
 #[tokio::test]
@@ -239,7 +239,7 @@ async fn a_namespace_is_an_object_with_rules_of_its_own() {
     assert_eq!(columns, ["Name", "Status", "Age"]);
 }
 
-/// kubectl applies to kinds that it knows by heart in no other way.
+/// kubectl apply sends only this to kinds that are compiled into it.
 #[tokio::test]
 async fn a_namespace_takes_strategic_patches_and_protobuf() {
     let front = alone().await;
@@ -249,7 +249,7 @@ async fn a_namespace_takes_strategic_patches_and_protobuf() {
         front.client.request(request.body(body.into()).unwrap()).await
     };
     let protobuf = "application/vnd.kubernetes.protobuf";
-    // Envelope of { type meta { v1, Namespace }, raw { metadata { name: team } } }.
+    // The encoded message { type meta { v1, Namespace }, raw { metadata { name: team } } }.
     let type_meta = b"\x0a\x0f\x0a\x02v1\x12\x09Namespace";
     let body = [b"k8s\0", &type_meta[..], b"\x12\x08\x0a\x06\x0a\x04team\x1a\x00\x22\x00"].concat();
     let made = send(Method::POST, NAMESPACES, protobuf, body.clone()).await;
@@ -277,9 +277,13 @@ async fn finalizers_of_a_namespace_are_removed_by_finalize() {
     events.expect("MODIFIED").await;
     let told = events.expect("MODIFIED").await;
     let conditions: Vec<_> = told["status"]["conditions"].as_array().unwrap().iter().map(|it| &it["status"]).collect();
-    assert_eq!(conditions, ["False"; 5], "nothing is left, and the conditions say so");
+    assert_eq!(conditions, ["False"; 5], "the conditions report that nothing is left");
     let mut waiting = events.expect("MODIFIED").await;
-    assert_eq!(waiting["spec"]["finalizers"], json!(["example.com/audit"]), "the server is done, somebody else is not");
+    assert_eq!(
+        waiting["spec"]["finalizers"],
+        json!(["example.com/audit"]),
+        "only the finalizer of the server is removed"
+    );
     waiting["spec"]["finalizers"] = json!([]);
     let answer = front.client.send(Method::PUT, &format!("{NAMESPACES}/team/finalize"), &waiting).await;
     assert_eq!(answer.status, 200, "{}", answer.text());

@@ -1,4 +1,4 @@
-//! Lists without a limit: sent while they are read, page by page, and broken off rather than cut short.
+//! Lists without a limit: streamed page by page, and aborted instead of truncated.
 
 use std::io::Read as _;
 
@@ -17,9 +17,9 @@ use crate::{
     library::{API, BOOKS, shelf},
 };
 
-/// More than a page in number.
+/// More than two pages.
 const MANY: usize = 2 * limits::PAGE_RECORDS_MAX + 500;
-/// More than connections, windows and pages hold together: books of 64 KiB.
+/// More than the buffers of connections, windows and pages together: 300 books of 64 KiB.
 const LARGE: (usize, usize) = (300, 64 * 1024);
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 const PARTIAL: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
@@ -33,7 +33,7 @@ async fn open(setup: Setup, count: usize, title_bytes: usize) -> Front {
     Front::starting(setup, store).await.restored().await
 }
 
-/// All items of a list that is taken page by page; the time of ages is left out.
+/// All items of a paged list.
 async fn paged(front: &Front, query: &str, accept: &str, place: &str) -> Vec<Value> {
     let (mut items, mut token) = (Vec::new(), String::new());
     loop {
@@ -61,7 +61,11 @@ async fn unlimited_list_is_streamed_and_says_what_its_pages_say() {
             assert_eq!((answer.status, answer.header("content-length")), (200, ""), "{accept}");
             let list = answer.json();
             assert_eq!(list["kind"], kind);
-            assert_eq!(list["metadata"], json!({ "resourceVersion": revision }), "of one moment, and without an end");
+            assert_eq!(
+                list["metadata"],
+                json!({ "resourceVersion": revision }),
+                "one snapshot, without a continue token"
+            );
             assert_eq!(list["columnDefinitions"].is_array(), kind == "Table");
             let expected = paged(&front, query, accept, place).await;
             assert!(expected.len() > MANY / 4);
@@ -77,7 +81,7 @@ async fn streamed_list_has_every_form() {
     let plain_list = plain.json();
     assert_eq!(plain.header("vary"), "Accept-Encoding");
     let pretty = front.get(&format!("{BOOKS}?pretty=true")).await;
-    assert!(pretty.body == negotiate::indent(&plain.body).unwrap(), "laid out as a whole would be");
+    assert!(pretty.body == negotiate::indent(&plain.body).unwrap(), "indented like a response that is not streamed");
     let gzip = front.get_with(BOOKS, &[("accept-encoding", "gzip")]).await;
     assert_eq!(gzip.header("content-encoding"), "gzip");
     let mut unpacked = Vec::new();
@@ -87,7 +91,7 @@ async fn streamed_list_has_every_form() {
     let yaml = front.get_with(BOOKS, &[("accept", "application/yaml")]).await;
     assert_eq!((yaml.header("content-type"), yaml.header("content-length")), ("application/yaml", ""));
     let parsed: Value = serde_saphyr::from_slice(&yaml.body).unwrap();
-    assert!(parsed == plain_list, "YAML says the same");
+    assert!(parsed == plain_list, "YAML has the same contents");
     let over_http1 = Client::connect(front.address, false).await.send(Method::GET, BOOKS, &Value::Null).await;
     assert_eq!(over_http1.header("transfer-encoding"), "chunked");
     assert!(over_http1.body == plain.body);
@@ -104,7 +108,7 @@ async fn short_list_is_whole() {
     assert_eq!(empty.json()["items"], json!([]));
 }
 
-/// A list of which the first piece was read.
+/// A list whose first piece has been read.
 async fn begun(client: &Client, path: &str) -> (Response<Incoming>, Vec<u8>) {
     let request = request(Method::GET, path, &Value::Null).body(Full::<Bytes>::default()).unwrap();
     let mut answer = client.open(request).await;
@@ -113,7 +117,7 @@ async fn begun(client: &Client, path: &str) -> (Response<Incoming>, Vec<u8>) {
     (answer, first.into())
 }
 
-/// The rest of an answer; whether it came to its end.
+/// The rest of a response, and whether it is complete.
 async fn rest((mut answer, mut bytes): (Response<Incoming>, Vec<u8>)) -> (Vec<u8>, bool) {
     while let Some(frame) = answer.frame().await {
         match frame {
@@ -124,10 +128,10 @@ async fn rest((mut answer, mut bytes): (Response<Incoming>, Vec<u8>)) -> (Vec<u8
     (bytes, true)
 }
 
-/// A list that was broken off, and does not look like a document.
+/// Checks that a list is aborted, and is not a valid document.
 async fn assert_broken(list: (Response<Incoming>, Vec<u8>)) {
     let (bytes, is_whole) = rest(list).await;
-    assert!(!is_whole, "it ends as if it were whole, after {} bytes", bytes.len());
+    assert!(!is_whole, "it ends like a complete response, after {} bytes", bytes.len());
     assert!(serde_json::from_slice::<Value>(&bytes).is_err());
 }
 
@@ -137,7 +141,7 @@ async fn list_is_broken_off_when_compaction_reaches_its_revision() {
         let front = with_books(LARGE).await;
         let client = Client::connect(front.address, over_http2).await;
         let kept = begun(&client, BOOKS).await;
-        assert!(rest(kept).await.1, "nothing has happened");
+        assert!(rest(kept).await.1, "a list without a fault is complete");
         let list = begun(&client, BOOKS).await;
         front.create(&format!("{API}/shelves"), &shelf("z", 1)).await;
         front.store.compact(Revision(front.head().await)).await.unwrap();
@@ -155,7 +159,11 @@ async fn list_is_broken_off_when_the_store_fails() {
         assert_broken(list).await;
         let client = Client::connect(front.address, over_http2).await;
         let refused = client.send(Method::GET, BOOKS, &Value::Null).await;
-        assert_eq!((refused.status, &refused.json()["reason"]), (503, &json!("ServiceUnavailable")), "before it began");
+        assert_eq!(
+            (refused.status, &refused.json()["reason"]),
+            (503, &json!("ServiceUnavailable")),
+            "an error before the first byte is a status code"
+        );
     }
 }
 
@@ -177,19 +185,23 @@ async fn answer_holds_its_place_until_its_last_byte_is_sent() {
     for path in [BOOKS.to_owned(), format!("{BOOKS}?limit=30")] {
         for ends in [true, false] {
             let front = open(Setup { limits, ..Setup::default() }, LARGE.0, LARGE.1).await;
-            assert_eq!(front.client.send(Method::HEAD, &path, &Value::Null).await.status, 200, "holds nothing");
+            assert_eq!(
+                front.client.send(Method::HEAD, &path, &Value::Null).await.status,
+                200,
+                "a HEAD holds no permit"
+            );
             let reader = Client::connect(front.address, true).await;
             let list = begun(&reader, &path).await;
             let one = format!("{BOOKS}/x0000");
             let refused = front.get(&one).await;
             assert_eq!((refused.status, refused.header("retry-after")), (429, "1"), "{path}");
             let in_flight = "apiserver_current_inflight_requests{request_kind=\"readOnly\"}";
-            assert_eq!(front.metric(in_flight).await.as_deref(), Some("2"), "the list and the reading of this");
+            assert_eq!(front.metric(in_flight).await.as_deref(), Some("2"), "the list and this request");
             if ends {
                 assert!(rest(list).await.1);
                 assert_eq!(front.get(&one).await.status, 200, "{path}");
             } else {
-                // A client that goes away is noticed when its connection says so.
+                // The server detects a disconnected client when the connection is closed.
                 drop((list, reader));
                 while front.get(&one).await.status != 200 {}
             }

@@ -1,4 +1,4 @@
-//! Tasks of a server that end in a panic, and bytes in the store that another program wrote and nobody can read.
+//! Tasks of a server that panic, and stored bytes of another program that are not valid objects.
 
 use apiserver::standalone::Surroundings;
 use http::Method;
@@ -13,7 +13,7 @@ use crate::{
 
 const NOT_AN_OBJECT: &str = "{\"metadata\": {\"ownerReferences\": 7";
 
-/// A server on a log to which others may write as well, with a shelf `a` and the namespace `attic`.
+/// A server on a log that others may write to as well, with a shelf `a` and the namespace `attic`.
 async fn shared(surroundings: Surroundings) -> Front {
     let setup = Setup { surroundings, ..Setup::default() };
     let front = Front::starting(setup, FaultyStore::shared()).await.restored().await;
@@ -24,13 +24,13 @@ async fn shared(surroundings: Surroundings) -> Front {
     front
 }
 
-/// Waits until a book is gone.
+/// Waits until a book is deleted.
 async fn gone(front: &Front, name: &str) {
     let gone = async { while front.get(&format!("{BOOKS}/{name}")).await.status != 404 {} };
     timeout(SOON, gone).await.unwrap_or_else(|_| panic!("{name} is not gone"));
 }
 
-/// Creates a book `name`, owned by another that is deleted then.
+/// Creates a book `name` and an owner, and deletes the owner.
 async fn bereave(front: &Front, name: &str) {
     let owner = front.book(&format!("{name}-owner")).await;
     let mut dependent = book(name, "a");
@@ -82,7 +82,7 @@ async fn watch_that_cannot_read_an_object_ends_with_an_error() {
     let status = selecting.expect("ERROR").await;
     assert_eq!((&status["code"], &status["reason"]), (&json!(500), &json!("InternalError")), "{status}");
     assert_eq!(selecting.next().await, None);
-    // The connection, which both share, goes on.
+    // The connection, which both share, continues.
     front.book("y").await;
     for _ in 0..2 {
         assert_eq!(name(&whole.expect("MODIFIED").await), "a");
@@ -104,7 +104,7 @@ async fn controllers_pass_over_what_is_not_an_object() {
         let restarts = front.metric(&format!("ipam_task_restarts_total{{task=\"{task}\"}}")).await;
         assert_eq!(restarts, None, "{task}");
     }
-    // Nor do those that begin with them in the store.
+    // The same holds for a server that starts with such objects in the store.
     let again = Front::starting(Setup::alone(), front.store.clone()).await.restored().await;
     bereave(&again, "y").await;
     gone(&again, "y").await;

@@ -1,4 +1,4 @@
-//! Watches: every event once and in order, wherever it is read from, and an end that says what it means.
+//! Watches: every event once and in order, from the watch cache or from the store, and a defined end.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -17,13 +17,13 @@ use crate::{
 const WRITERS: usize = 8;
 const BOOKS_EACH: usize = 12;
 
-/// A front whose memory is overrun by a handful of writes.
+/// A server whose watch cache holds only a few events.
 async fn forgetful() -> Front {
     let limits = Limits { recent_events: 8, ..Limits::default() };
     Front::set_up(Setup { limits, ..Setup::default() }).await
 }
 
-/// Eight writers, each with a connection and a namespace of its own: create, patch, and every other book deleted.
+/// Eight writers, each with a separate connection and namespace: create, patch, and delete every other book.
 async fn write_much(front: &Front) {
     let writers = (0..WRITERS).map(|writer| async move {
         let client = Client::connect(front.address, true).await;
@@ -41,7 +41,7 @@ async fn write_much(front: &Front) {
     futures::future::join_all(writers).await;
 }
 
-/// What a watch must show of the log after `from`: event type and revision.
+/// The events that a watch must send for the log after `from`: type and revision.
 async fn expected(front: &Front, prefix: &str, from: u64) -> Vec<(&'static str, u64)> {
     let log = front.store.log().await;
     let seen = log.iter().filter(|entry| entry.revision.0 > from && entry.key.as_str().starts_with(prefix));
@@ -53,7 +53,7 @@ async fn expected(front: &Front, prefix: &str, from: u64) -> Vec<(&'static str, 
     .collect()
 }
 
-/// Reads so many events: event type and revision.
+/// Reads `count` events: type and revision.
 async fn take(events: &mut Events, count: usize) -> Vec<(String, u64)> {
     let mut taken = Vec::with_capacity(count);
     for _ in 0..count {
@@ -77,7 +77,7 @@ async fn every_watcher_gets_every_event_once_and_in_order() {
     for path in [format!("{API}/books"), format!("{API}/namespaces/n3/books"), format!("{API}/shelves")] {
         keen.push(front.watch(&format!("{path}?{after}")).await);
     }
-    // A last event tells each of them that all is there.
+    // A last event marks the end for each of them.
     let read = keen.into_iter().map(|mut events| {
         tokio::spawn(async move {
             let mut seen = Vec::new();
@@ -101,10 +101,14 @@ async fn every_watcher_gets_every_event_once_and_in_order() {
     }
     let books = expected(&front, "books/platform/", from).await;
     assert!(books.len() > WRITERS * BOOKS_EACH * 2);
-    assert_eq!(take(&mut sleeping, books.len()).await, owned(&books), "who slept through it all reads the store");
+    assert_eq!(
+        take(&mut sleeping, books.len()).await,
+        owned(&books),
+        "a watch that lagged reads the log from the store"
+    );
     let now = front.head().await;
     front.book("live").await;
-    assert_eq!(take(&mut sleeping, 1).await, [("ADDED".to_owned(), now + 1)], "and then is live again");
+    assert_eq!(take(&mut sleeping, 1).await, [("ADDED".to_owned(), now + 1)], "and then from the watch cache again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -171,7 +175,11 @@ async fn an_object_comes_into_sight_and_goes_out_of_it() {
         assert_eq!(events.expect("ADDED").await, came);
         assert_eq!(events.expect("MODIFIED").await, stayed);
         let gone = events.expect("DELETED").await;
-        assert_eq!((revision(&gone), colours(&gone)), (revision(&went), red.clone()), "as it was last seen, now");
+        assert_eq!(
+            (revision(&gone), colours(&gone)),
+            (revision(&went), red.clone()),
+            "the last selected version, with the new revision"
+        );
         let again = events.expect("ADDED").await;
         let gone = events.expect("DELETED").await;
         assert_eq!((name(&again), name(&gone)), ("y", "y"));
@@ -198,7 +206,7 @@ async fn a_watch_begins_with_what_is_there_and_says_where_that_ends() {
         assert_eq!(bookmark, expected);
     }
     let mut empty = front.watch(&format!("{API}/namespaces/cellar/books?{query}")).await;
-    assert_eq!(revision(&empty.expect("BOOKMARK").await), at, "nothing is said to be nothing");
+    assert_eq!(revision(&empty.expect("BOOKMARK").await), at, "an empty initial state ends with a bookmark, too");
     front.create(&format!("{API}/namespaces/cellar/books"), &book("z", "a")).await;
     assert_eq!(name(&empty.expect("ADDED").await), "z");
     let refused = front.get(&format!("{BOOKS}?{query}&resourceVersion={}", at + 1_000_000)).await;
@@ -218,11 +226,11 @@ async fn a_watch_ends_at_its_timeout_behind_a_bookmark() {
     let after = revision(&front.create(&format!("{API}/shelves"), &crate::library::shelf("b", 1)).await);
     assert!(after > before);
     let bookmark = watch.expect("BOOKMARK").await;
-    assert_eq!(revision(&bookmark), after, "all up to here was seen, other kinds' events too");
+    assert_eq!(revision(&bookmark), after, "the bookmark includes events of other kinds");
     assert_eq!(bookmark["metadata"].get("annotations"), None);
     assert_eq!(watch.next().await, None);
     let silent = front.watch(&format!("{BOOKS}?watch=true&resourceVersion={after}&timeoutSeconds=1")).await;
-    assert_eq!(silent.rest().await, Vec::<Value>::new(), "who did not ask for bookmarks gets none");
+    assert_eq!(silent.rest().await, Vec::<Value>::new(), "bookmarks are sent only on request");
 }
 
 #[tokio::test]
@@ -254,7 +262,7 @@ async fn a_watch_after_lost_history_ends_in_410() {
     assert_eq!(status, expected);
     assert_eq!(watch.next().await, None, "a clean end");
     let mut recent = front.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", head - 3)).await;
-    assert_eq!(name(&recent.expect("ADDED").await), "x3", "what is still in memory is still served");
+    assert_eq!(name(&recent.expect("ADDED").await), "x3", "cached events are still served");
 }
 
 #[tokio::test]
@@ -294,7 +302,7 @@ async fn a_bookmark_comes_every_minute() {
 
 #[tokio::test]
 async fn chance_says_how_long_a_watch_lives_that_does_not_say_it_itself() {
-    // The first byte that is drawn, and what comes of it in minutes.
+    // The first random byte, and the resulting lifetime in minutes.
     for (byte, expected) in [(0, 30.0), (128, 45.0), (255, 59.9)] {
         let draw: apiserver::api::Draw = Arc::new(move || Ok(Seed([byte; 32])));
         let front = Front::set_up(Setup { draw: Some(draw), ..Setup::default() }).await;
@@ -383,13 +391,13 @@ async fn watches_are_limited_and_make_room_when_they_end() {
     assert_eq!(front.metric("apiserver_longrunning_requests").await.as_deref(), Some("2"));
     let third = front.get(&path).await;
     assert_eq!((third.status, third.header("retry-after")), (429, "1"));
-    assert_eq!(front.get(BOOKS).await.status, 200, "reads go on");
+    assert_eq!(front.get(BOOKS).await.status, 200, "reads continue");
     drop(first);
     while front.get(&format!("{path}&timeoutSeconds=1")).await.status != 200 {}
 }
 
-/// A store with more events than connection, window and chunk take up together; whoever watches it without reading has
-/// most of it still before them.
+/// A store with more events than connection, window and chunk hold together: a watch that is not read has most of them
+/// still to send.
 async fn backlog(count: usize) -> FaultyStore {
     FaultyStore::with_books(count, 16 * 1024).await
 }
@@ -403,14 +411,14 @@ async fn a_watch_with_much_to_say_ends_in_time_all_the_same() {
     let mut stopped = front.watch(&after).await;
     timed.expect("ADDED").await;
     stopped.expect("ADDED").await;
-    // By the end of a watch that began later, the time of the first is up.
+    // When this watch, which began later, has ended, the time of the first one is over.
     let idle = front.watch(&format!("{API}/shelves?watch=true&resourceVersion={COUNT}&timeoutSeconds=1")).await;
     assert_eq!(idle.rest().await, Vec::<Value>::new());
     let told = timed.rest().await.len();
-    assert!(told < COUNT - 2, "it did not say all {told} of it first");
+    assert!(told < COUNT - 2, "it ended before it had sent all events, after {told}");
     front.server.end_watches();
     let told = stopped.rest().await.len();
-    assert!(told < COUNT - 2, "it did not say all {told} of it first");
+    assert!(told < COUNT - 2, "it ended before it had sent all events, after {told}");
 }
 
 #[tokio::test]
@@ -425,6 +433,6 @@ async fn those_who_do_not_read_keep_nobody_from_their_turn() {
     let mut keen = Client::connect(front.address, true).await.watch(&path).await;
     assert_eq!(take(&mut keen, COUNT - 1).await.last().unwrap().1, COUNT as u64);
     for mut watch in asleep {
-        assert_eq!(take(&mut watch, COUNT - 1).await.last().unwrap().1, COUNT as u64, "nothing was lost meanwhile");
+        assert_eq!(take(&mut watch, COUNT - 1).await.last().unwrap().1, COUNT as u64, "no event was lost");
     }
 }

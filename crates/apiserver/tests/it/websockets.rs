@@ -1,5 +1,5 @@
-//! Watches by WebSocket: a message an event, from the handshake to the closing one, with a client that keeps to RFC 6455 and
-//! clients that do not.
+//! Watches over WebSockets: one message per event, from the handshake to the closing handshake, with clients that
+//! follow RFC 6455 and clients that do not.
 
 use std::time::Duration;
 
@@ -32,11 +32,11 @@ use crate::{
     library::{API, BOOKS, book, shelf},
 };
 
-/// What begins a subprotocol that is a token.
+/// The prefix of a subprotocol that is a token.
 const TOKEN_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
-/// A token of a member of `system:masters`, and one of somebody without rights.
+/// A token of a member of `system:masters`, and one of a user without permissions.
 const TOKENS: &str = "s3cret,jane,1,\"system:masters\"\nother,joe,2\n";
-/// What a client does that keeps to the handshake.
+/// The headers of a valid handshake.
 const HANDSHAKE: [(&str, &str); 4] = [
     ("upgrade", "websocket"),
     ("connection", "Upgrade"),
@@ -54,7 +54,7 @@ impl Socket {
         Self::open_as(Who::Admin, front, path, &[]).await.0
     }
 
-    /// Opens one with more headers. What the server answered comes with it.
+    /// Opens a WebSocket with additional headers. Returns the response of the server, too.
     async fn open_as(
         who: Who,
         front: &Front,
@@ -84,7 +84,7 @@ impl Socket {
         timeout(SOON, self.0.next()).await.expect("a message or the end").map(Result::unwrap)
     }
 
-    /// The next event, which must be of this type: its object.
+    /// The object of the next event, which must have this type.
     async fn expect(&mut self, event_type: &str) -> Value {
         let message = self.message().await.unwrap_or_else(|| panic!("no {event_type}, but the end"));
         let Message::Text(text) = &message else { panic!("no text message: {message:?}") };
@@ -94,7 +94,7 @@ impl Socket {
         event["object"].take()
     }
 
-    /// The code and the reason with which the server ends it; nothing comes before that.
+    /// The code and the reason with which the server closes; no message may come before that.
     async fn closed(&mut self) -> (CloseCode, String) {
         let message = self.message().await;
         let Some(Message::Close(Some(frame))) = message else { panic!("not the end: {message:?}") };
@@ -102,13 +102,13 @@ impl Socket {
         (frame.code, frame.reason.to_string())
     }
 
-    /// Sends bytes that need not be frames.
+    /// Sends bytes that need not be valid frames.
     async fn send_bytes(&mut self, bytes: &[u8]) {
         self.0.get_mut().write_all(bytes).await.unwrap();
     }
 }
 
-/// The answer to a handshake, with more or other headers, that is not accepted.
+/// The response to a handshake with additional or different headers that is not accepted.
 async fn refused_as(who: Who, front: &Front, path: &str, headers: &[(&str, &str)]) -> Answer {
     let client = Client::connect_as(who, front.address, false).await;
     let mut request = request(Method::GET, path, &Value::Null);
@@ -131,7 +131,7 @@ async fn with_tokens() -> Front {
     Front::set_up(Setup { tokens: TOKENS, ..Setup::default() }).await
 }
 
-/// Waits until so many watches are open.
+/// Waits until `count` watches are open.
 async fn until_open(front: &Front, count: &str) {
     let open = async { while front.metric("apiserver_longrunning_requests").await.as_deref() != Some(count) {} };
     timeout(SOON, open).await.unwrap_or_else(|_| panic!("never {count} watches"));
@@ -146,13 +146,13 @@ async fn each_event_is_a_text_message() {
     assert_eq!(answer.headers().get("sec-websocket-protocol"), None);
     let mut lines = front.watch(&path).await;
     let created = front.book("x").await;
-    // Longer than what the server hands to a connection at once.
+    // Larger than the pieces that the server hands to a connection.
     let large = json!({ "metadata": { "annotations": { "a": "x".repeat(3 * limits::PIECE_BYTES_MAX) } } });
     let changed = front.patch(&format!("{BOOKS}/x"), &large).await;
     front.delete(&format!("{BOOKS}/x")).await;
     for event_type in ["ADDED", "MODIFIED", "DELETED"] {
         let object = socket.expect(event_type).await;
-        assert_eq!(lines.expect(event_type).await, object, "as in a stream");
+        assert_eq!(lines.expect(event_type).await, object, "as in a stream of lines");
         match event_type {
             "ADDED" => assert_eq!(object, created),
             "MODIFIED" => assert_eq!(object, changed),
@@ -163,7 +163,7 @@ async fn each_event_is_a_text_message() {
         resource=\"books\",subresource=\"\",scope=\"namespace\",component=\"apiserver\",code=\"101\"}";
     assert_eq!(front.metric(counted).await.as_deref(), Some("1"));
     let told = "apiserver_watch_events_total{group=\"library.example.com\",version=\"v1\",kind=\"Book\"}";
-    assert_eq!(front.metric(told).await.as_deref(), Some("6"), "three for each of two watches");
+    assert_eq!(front.metric(told).await.as_deref(), Some("6"), "three events for each of two watches");
     assert_eq!(front.metric("ipam_connections").await.as_deref(), Some("2"), "the connection is open and counted");
 }
 
@@ -196,13 +196,13 @@ async fn what_is_asked_for_is_what_comes() {
     let shown = socket.expect("ADDED").await;
     assert_eq!((&shown["kind"], shown["rows"].as_array().unwrap().len()), (&json!("Table"), 1));
     assert_eq!(shown["rows"][0]["object"]["metadata"]["name"], "y");
-    // Only the tokens of the lists matter, not their order or case.
+    // Only the elements of the lists matter, not their order or case.
     let browser = [("connection", "keep-alive"), ("sec-websocket-extensions", "permessage-deflate")];
     let (mut socket, answer) = Socket::open_as(Who::Admin, &front, &watch_books(), &browser).await;
     assert_eq!(answer.headers().get("sec-websocket-extensions"), None);
     socket.expect("ADDED").await;
     let list = refused_as(Who::Admin, &front, BOOKS, &[]).await;
-    assert_eq!((list.status, list.json()["kind"].clone()), (200, json!("BookList")), "nothing but a watch is one");
+    assert_eq!((list.status, list.json()["kind"].clone()), (200, json!("BookList")), "only a watch can be a WebSocket");
     let stream = format!("{BOOKS}?watch=true&timeoutSeconds=1");
     for (name, value) in [("connection", "keep-alive"), ("upgrade", "h2c")] {
         let stream = refused_as(Who::Admin, &front, &stream, &[(name, value)]).await;
@@ -275,7 +275,7 @@ async fn faulty_token_among_the_subprotocols_is_401_whatever_else_is_shown() {
             assert!(message.starts_with("Unauthorized") && message.contains(words), "{message}");
         }
     }
-    // Without the upgrade it is a header like any other.
+    // Without the upgrade it is an ordinary header.
     let offered = format!("{}, a", token("wrong"));
     assert_eq!(front.get_with(BOOKS, &[("sec-websocket-protocol", &offered)]).await.status, 200);
 }
@@ -300,13 +300,13 @@ async fn page_of_another_site_opens_one_with_its_token_alone() {
         Socket::open_as(Who::Visitor, &front, &watch_books(), &hers).await;
         let his = [origin, ("sec-websocket-protocol", &his)];
         let answer = refused_as(Who::Admin, &front, &watch_books(), &his).await;
-        assert_eq!(answer.status, 403, "the certificate gives the page nothing");
+        assert_eq!(answer.status, 403, "the certificate is not used");
         assert!(answer.text().contains("User \\\"joe\\\" cannot"), "{}", answer.text());
     }
     for origin in ["https://localhost", "https://LOCALHOST:443"] {
         Socket::open_as(Who::Admin, &front, &watch_books(), &[("origin", origin)]).await;
     }
-    // What is no handshake of a WebSocket is not exempt: a page could send it otherwise.
+    // A request that is not a WebSocket handshake is not exempt: a page could send it in other ways.
     for (name, value) in [("upgrade", "h2c"), ("connection", "keep-alive")] {
         let headers = [("origin", "https://evil.example"), (name, value), ("sec-websocket-protocol", &hers)];
         assert_eq!(refused_as(Who::Nobody, &front, &watch_books(), &headers).await.status, 403, "{name}: {value}");
@@ -391,7 +391,11 @@ async fn each_way_to_the_end_says_its_code_and_makes_room() {
     assert_eq!((refused.status, refused.header("retry-after")), (429, "1"));
     let frame = CloseFrame { code: CloseCode::Library(4321), reason: "enough".into() };
     closing.0.close(Some(frame)).await.unwrap();
-    assert_eq!(closing.closed().await, (CloseCode::Library(4321), "enough".to_owned()), "it is confirmed as it came");
+    assert_eq!(
+        closing.closed().await,
+        (CloseCode::Library(4321), "enough".to_owned()),
+        "the close frame is returned unchanged"
+    );
 
     until_open(&front, "0").await;
     let gone = Socket::open(&front, &watch_books()).await;
@@ -423,7 +427,7 @@ async fn client_that_does_not_confirm_the_end_is_not_waited_for() {
     let step = Duration::from_secs(2);
     let most = limits::GOODBYE_TIMEOUT + 2 * step;
     let flown = fly_until(&front, step, most, async || is_ended(silent.0.get_mut()).await).await;
-    assert!(flown + step >= limits::GOODBYE_TIMEOUT, "it had its time: {flown:?}");
+    assert!(flown + step >= limits::GOODBYE_TIMEOUT, "it had the whole timeout: {flown:?}");
 }
 
 #[tokio::test]
@@ -448,7 +452,7 @@ async fn pings_are_answered_and_messages_are_ignored() {
     for n in 0..500_u32 {
         assert_eq!(socket.message().await, Some(Message::Pong(Bytes::from(n.to_string()))));
     }
-    // A message in many pieces, with a ping in between: each masked with zeros.
+    // A message in several frames, with a ping in between, each masked with zeros.
     socket.send_bytes(&[0x01, 0x81, 0, 0, 0, 0, b'a', 0x89, 0x80, 0, 0, 0, 0, 0x80, 0x81, 0, 0, 0, 0, b'b']).await;
     assert_eq!(socket.message().await, Some(Message::Pong(Bytes::new())));
     front.book("x").await;
@@ -522,7 +526,7 @@ async fn client_that_does_not_read_is_cut_off() {
     until_open(&front, "1").await;
     let mut rest = Vec::new();
     let _ = timeout(SOON, asleep.0.get_mut().read_to_end(&mut rest)).await.expect("an end");
-    assert!(rest.len() < COUNT * 16 * 1024, "it did not get all of it");
+    assert!(rest.len() < COUNT * 16 * 1024, "it did not get all events");
     front.create(&format!("{API}/shelves"), &shelf("a", 100_000)).await;
     front.book("next").await;
     assert_eq!(name(&awake.expect("ADDED").await), "next");

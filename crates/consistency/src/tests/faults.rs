@@ -1,4 +1,4 @@
-//! One fault at a time.
+//! Each test introduces one fault.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::fixture::{Fixture, allocation, claim, healthy, name, pool};
 use crate::{Check, Inventory, limits::PROBLEMS_PER_CHECK_MAX};
 
-/// What is found in a store in which something was changed.
+/// Changes a consistent store and compares the findings.
 #[expect(clippy::needless_pass_by_value, reason = "reads as a table")]
 fn check(change: impl FnOnce(&mut Fixture), expected: Expect) {
     let mut fixture = healthy();

@@ -1,10 +1,10 @@
-//! Objects and spans as the service leaves them.
+//! Objects and spans as the service writes them.
 
 use serde_json::{Value, json};
 
 use crate::{Comparison, Findings, Inventory, names};
 
-/// What a store holds.
+/// The contents of a store.
 #[derive(Clone)]
 pub struct Fixture {
     pub pools: Vec<Value>,
@@ -24,7 +24,7 @@ pub struct Span {
 
 const NET: u128 = 0x0a00_0000;
 
-/// A root pool with a child, of which three blocks are taken, one of them retained; and all of IPv6.
+/// Returns a root pool with a child pool, three allocations (one retained), and a pool with all of IPv6.
 pub fn healthy() -> Fixture {
     let (web, dns, kept) = (name("web"), name("dns"), name("kept"));
     let span = |space, first, last, holder: String| Span { space, first, last, holder };
@@ -55,7 +55,7 @@ pub fn healthy() -> Fixture {
 
 const ALL: &str = "340282366920938463463374607431768211456";
 
-/// The name of the allocation of a claim in `default`.
+/// Returns the name of the allocation of a claim in `default`.
 pub fn name(claim: &str) -> String {
     names::allocation(names::of_claim("default", claim))
 }
@@ -110,7 +110,7 @@ impl Fixture {
 
     pub fn compare(&self, mut inventory: Inventory) -> Comparison {
         let bytes = |value: &Value| serde_json::to_vec(value).unwrap();
-        // The child before its parent, as the order of names may have it.
+        // Child pools before their parents, as the name order may have it.
         self.allocations.iter().for_each(|object| inventory.allocation("platform", &bytes(object)));
         self.pools.iter().rev().for_each(|object| inventory.pool("platform", &bytes(object)));
         self.namespaces.iter().for_each(|object| inventory.namespace("platform", &bytes(object)));

@@ -1,9 +1,9 @@
-//! The work of a check grows with what it checks, and not with its square.
+//! The work of a check is proportional to the number of objects.
 
 use super::fixture::{Fixture, Span, allocation, claim, healthy, name, pool};
 use crate::Inventory;
 
-/// A pool of which so many single addresses are taken.
+/// Returns a store with a pool with `count` single-address allocations.
 fn of_size(count: u32) -> Fixture {
     let mut store = healthy();
     let taken = count.to_string();

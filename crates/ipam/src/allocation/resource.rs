@@ -1,4 +1,4 @@
-//! What clients are told of IPAllocations: names, verbs, columns, selectors.
+//! API resource of IPAllocation: names, verbs, printer columns, field selectors.
 
 use std::sync::LazyLock;
 
@@ -39,9 +39,9 @@ const COLUMNS: &[Column] = &[
         cell: Cell::Name,
     },
     column("CIDR", "The block", 0, Cell::Pointer("/status/allocatedCIDR")),
-    column("Pool", "The pool that the block belongs to", 0, Cell::Pointer("/spec/poolRef/name")),
-    column("Claim", "The claim that holds the block, or whose it was", 0, Cell::Computed(claim)),
-    column("Phase", "Whether a claim holds the block", 0, Cell::Pointer("/status/phase")),
+    column("Pool", "The pool that contains the block", 0, Cell::Pointer("/spec/poolRef/name")),
+    column("Claim", "The claim that holds the block, or held it before it was deleted", 0, Cell::Computed(claim)),
+    column("Phase", "The phase of the allocation", 0, Cell::Pointer("/status/phase")),
     Column::AGE,
 ];
 

@@ -1,18 +1,19 @@
-//! What may change in the spec of a claim that has its block.
+//! Validation of spec changes of a claim that has its block.
 
 use apimachinery::{field::Fault, object::Object};
 
 use super::check::block_of;
 use crate::spec;
 
-/// What is wrong with a change of a spec: what was asked for stays, whatever names the same block in other words.
+/// Returns the errors of a spec change. The spec is immutable, except for the reclaim policy and for `address`, which
+/// may be changed as long as it names the same block.
 pub(super) fn check_change(old: &Object, new: &Object) -> Vec<Fault> {
     let mut faults = spec::immutable_faults(old, new, &["reclaimPolicy", "address"]);
     faults.extend(check_address_change(old, new));
     faults
 }
 
-/// An address may be added later, spelled anew, and taken away, as long as it is the block that the claim has.
+/// Checks a change of `address`: it may be added, respelled or removed, but must name the claim's block.
 fn check_address_change(old: &Object, new: &Object) -> Option<Fault> {
     let path = spec::path("address");
     let text = new.text("/spec/address");

@@ -1,4 +1,4 @@
-//! What can be said of the spec of an IPClaim without looking at any pool.
+//! Validation of an IPClaim spec on its own, without any pool.
 
 use address::{Family, ParseError, Parsed, Prefix};
 use apimachinery::{
@@ -14,15 +14,15 @@ use crate::{
     types::{NameRef, PoolRef, PoolSelector},
 };
 
-/// Where a valid claim wants its block from.
+/// The pools from which a valid claim requests its block.
 pub(super) enum Source {
-    /// This pool.
+    /// The named pool.
     Named(PoolRef),
-    /// Any pool that matches.
+    /// Any pool that matches the selector, in the given project.
     Matching(Box<LabelSelector>, Option<NameRef>),
 }
 
-/// Reads and validates a spec by itself, without looking at any pool.
+/// Reads and validates a spec on its own, without any pool.
 pub(super) fn check(claim: ClaimSpec) -> Result<(Source, Request), Vec<Fault>> {
     let mut faults = Vec::new();
     let family = claim.ip_family.map(Family::from);
@@ -50,7 +50,7 @@ pub(super) fn check(claim: ClaimSpec) -> Result<(Source, Request), Vec<Fault>> {
     }
 }
 
-/// The family of an address, if it can be read and agrees with the one that is asked for.
+/// Returns the family of an address if the address is valid and agrees with the requested family.
 fn check_family(text: &str, family: Option<Family>, faults: &mut Vec<Fault>) -> Option<Family> {
     let of_address = match read(text) {
         Ok(parsed) => parsed.prefix.family(),
@@ -67,7 +67,7 @@ fn check_family(text: &str, family: Option<Family>, faults: &mut Vec<Fault>) -> 
     Some(of_address)
 }
 
-/// The block that an address means beside a prefix length, if they agree.
+/// Returns the block that the address and the prefix length name, if they agree.
 fn check_address(text: &str, length: Option<u8>, faults: &mut Vec<Fault>) -> Option<Prefix> {
     let block = match block_of(text, length) {
         Ok(block) => block,
@@ -83,8 +83,8 @@ fn check_address(text: &str, length: Option<u8>, faults: &mut Vec<Fault>) -> Opt
     Some(block)
 }
 
-/// The block that an address means: of the length in its text, else of the length beside it, else a block of one. Host bits
-/// are refused: they leave open whether the block or the address is meant.
+/// Returns the block that `text` names: with the length in the text, else with `spec.prefixLength` (`beside`), else a
+/// single address. Host bits are an error, because either the block or the address could be meant.
 pub(super) fn block_of(text: &str, beside: Option<u8>) -> Result<Prefix, String> {
     let beside = beside.filter(|_| !text.contains('/'));
     let parsed = match beside {
@@ -110,13 +110,13 @@ pub(super) fn block_of(text: &str, beside: Option<u8>) -> Result<Prefix, String>
     })
 }
 
-/// What an address says.
+/// Parses an address or a CIDR.
 fn read(text: &str) -> Result<Parsed, String> {
     let error = match address::parse_address_or_cidr(text) {
         Ok((parsed, _)) => return Ok(parsed),
         Err(error) => error,
     };
-    // A block that prints as IPv4-mapped can be asked for in the very form in which a status shows it.
+    // A block in the IPv4-mapped range is accepted exactly as a status prints it, so that it can be requested again.
     let mapped = matches!(error, ParseError::Ipv4Mapped { .. }).then(|| spec::stored_block(text)).flatten();
     match mapped.filter(|block| block.to_string() == text) {
         Some(prefix) => Ok(Parsed { prefix, host_bits: false, address: prefix.first() }),

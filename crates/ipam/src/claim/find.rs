@@ -1,4 +1,4 @@
-//! Where a claim's block comes from: the pool that it names, or the one of those that match its selector which serves.
+//! Selection of the pool and block for a claim, by pool name or by label selector.
 
 use address::{Family, Prefix};
 use apimachinery::{
@@ -17,7 +17,7 @@ use crate::{
     world::{Pool, World},
 };
 
-/// The pool and the block for a claim.
+/// Returns the pool and the block for a claim.
 pub(super) fn find<'w>(
     world: &'w World,
     key: &ObjectKey,
@@ -30,16 +30,16 @@ pub(super) fn find<'w>(
             let found = choose::fit(pool, request);
             Ok((pool, found.map_err(|misfit| misfit.refuse(request, &key.name, pool, 0))?))
         }
-        // No other project's pools match until there are tenants.
+        // Pools of other projects never match, because tenants are not implemented yet.
         Source::Matching(_, Some(_)) => Err(no_match().into()),
         Source::Matching(labels, None) => matching(world, key, labels, request),
     }
 }
 
-/// The pool that a claim names.
+/// Returns the pool that a claim names.
 ///
-/// This, and the scope that a selector looks into, is where a `projectRef` will lead to another project's pools once
-/// there are tenants. Until then nobody is permitted any.
+/// This function, and the scope that a selector searches, must follow `projectRef` once tenants are implemented. Until
+/// then every `projectRef` is forbidden.
 fn named<'w>(world: &'w World, key: &ObjectKey, pool: &PoolRef) -> Result<&'w Pool, Unserved> {
     if let Some(project) = &pool.project_ref {
         let message = format!(
@@ -56,7 +56,7 @@ fn named<'w>(world: &'w World, key: &ObjectKey, pool: &PoolRef) -> Result<&'w Po
     Ok(found)
 }
 
-/// The pool of those that match which serves, and the block.
+/// Returns the pool that serves the request among those that match the selector, and the block.
 fn matching<'w>(
     world: &'w World,
     key: &ObjectKey,

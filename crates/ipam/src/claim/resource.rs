@@ -1,4 +1,4 @@
-//! What clients are told of IPClaims: names, verbs, columns, selectors.
+//! API resource of IPClaim: names, verbs, printer columns, field selectors.
 
 use std::sync::LazyLock;
 
@@ -45,9 +45,9 @@ const COLUMNS: &[Column] = &[
         priority: 0,
         cell: Cell::Name,
     },
-    column("Phase", "Where the claim stands", 0, Cell::Pointer("/status/phase")),
+    column("Phase", "The phase of the claim", 0, Cell::Pointer("/status/phase")),
     column("CIDR", "The block", 0, Cell::Pointer("/status/allocatedCIDR")),
-    column("Pool", "The pool that the block belongs to", 0, Cell::Pointer("/status/poolRef/name")),
+    column("Pool", "The pool that contains the block", 0, Cell::Pointer("/status/poolRef/name")),
     column("Family", "Address family", 0, Cell::Computed(family)),
     Column {
         name: "Length",
@@ -58,11 +58,11 @@ const COLUMNS: &[Column] = &[
         cell: Cell::Computed(length),
     },
     Column::AGE,
-    column("Allocation", "The record of the block", 1, Cell::Pointer("/status/boundAllocationRef/name")),
-    column("Reclaim", "What becomes of the block", 1, Cell::Pointer("/spec/reclaimPolicy")),
+    column("Allocation", "The IPAllocation of the claim", 1, Cell::Pointer("/status/boundAllocationRef/name")),
+    column("Reclaim", "What happens to the block when the claim is deleted", 1, Cell::Pointer("/spec/reclaimPolicy")),
 ];
 
-/// The spec may leave family and length to the pool; the block knows them.
+/// Read from the block, because the spec may omit family and length.
 fn family(object: &Object) -> Value {
     block(object).map_or(Value::Null, |block| block.family().to_string().into())
 }

@@ -1,4 +1,4 @@
-//! What can be said of the spec of an IPPool without looking at any pool.
+//! Validation of an IPPool spec on its own, without any pool.
 
 use address::{Family, Prefix};
 use apimachinery::field::Fault;
@@ -6,20 +6,20 @@ use apimachinery::field::Fault;
 use super::{AllocationPolicy, PoolSpec};
 use crate::{spec, types::NameRef};
 
-/// What a valid spec asks for.
+/// The origin of a pool's block.
 pub(super) enum Origin {
-    /// A block of its own.
+    /// A root pool.
     Root {
         block: Prefix,
-        /// The text, if it is not the block's canonical form but for host bits.
+        /// The CIDR as written, if it has host bits.
         normalised_from: Option<String>,
     },
-    /// A part of another pool.
+    /// A child pool, carved from its parent.
     Child { parent: String, length: Option<u8>, block: Option<Prefix>, normalised_from: Option<String> },
 }
 
 impl Origin {
-    /// Reads and validates a spec by itself, without looking at any pool.
+    /// Reads and validates a spec on its own, without any pool.
     pub(super) fn of(spec: &PoolSpec) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         let parsed = spec.cidr.as_deref().and_then(|text| spec::check_cidr(spec::path("cidr"), text, &mut faults));
@@ -43,7 +43,7 @@ impl Origin {
         }
     }
 
-    /// What to tell the user about a block that is accepted.
+    /// Returns the warning for an accepted CIDR with host bits.
     pub(super) fn warning(&self) -> Option<String> {
         let (Self::Root { normalised_from, .. } | Self::Child { normalised_from, .. }) = self;
         let text = normalised_from.as_ref()?;
@@ -54,7 +54,7 @@ impl Origin {
     }
 }
 
-/// What to tell the user about host bits.
+/// Formats the warning about host bits.
 pub(super) fn host_bits_warning(text: &str, block: Prefix) -> String {
     format!("spec.cidr: {text} has bits set beyond its prefix length; the pool is {block}")
 }
@@ -64,7 +64,7 @@ fn check_root(spec: &PoolSpec, family: Option<Family>, faults: &mut Vec<Fault>) 
         faults.push(Fault::required(spec::path("cidr"), "a root pool needs a block; a child pool needs parentPoolRef"));
     }
     if spec.prefix_length.is_some() {
-        let detail = "is only for child pools: the length of a root pool stands in spec.cidr";
+        let detail = "is only for child pools: the length of a root pool is part of spec.cidr";
         faults.push(Fault::forbidden(spec::path("prefixLength"), detail));
     }
     if let (Some(given), Some(family)) = (spec.ip_family.map(Family::from), family)
@@ -75,7 +75,7 @@ fn check_root(spec: &PoolSpec, family: Option<Family>, faults: &mut Vec<Fault>) 
     }
 }
 
-/// The length of the block to carve, if it can be told.
+/// Validates a child pool. Returns the length of the block to carve, if it is known.
 fn check_child(spec: &PoolSpec, parent: &NameRef, block: Option<Prefix>, faults: &mut Vec<Fault>) -> Option<u8> {
     if parent.name.is_empty() {
         faults.push(Fault::required(spec::path("parentPoolRef").child("name"), ""));
@@ -96,7 +96,7 @@ fn check_child(spec: &PoolSpec, parent: &NameRef, block: Option<Prefix>, faults:
     length
 }
 
-/// Bounds that contradict each other, or the family if it is known.
+/// Checks that the bounds agree with each other and with the family, if it is known.
 pub(super) fn check_policy(policy: Option<&AllocationPolicy>, family: Option<Family>, faults: &mut Vec<Fault>) {
     let Some(policy) = policy else { return };
     let path = |name| spec::path("allocation").child(name);

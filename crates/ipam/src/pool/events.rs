@@ -1,7 +1,7 @@
-//! Events about IPPools: that one is exhausted, nearly so, or available again.
+//! Events of IPPools: exhausted, nearly exhausted, available again.
 //!
-//! That it is nearly exhausted is told again only after it was clearly not: a pool at the brink is not worth an event for
-//! each claim that comes and goes.
+//! The thresholds have a hysteresis, so that a pool near a threshold does not cause an event for each claim that is
+//! created or deleted.
 
 use apimachinery::{
     object::Object,
@@ -14,18 +14,18 @@ const EXHAUSTED: &str = "PoolExhausted";
 const NEARLY_EXHAUSTED: &str = "PoolNearlyExhausted";
 const AVAILABLE: &str = "PoolAvailable";
 
-/// From here on a pool is nearly exhausted, in percent.
+/// The utilization, in percent, from which a pool is nearly exhausted.
 const NEARLY_FROM: i64 = 95;
-/// Below this it is not any more, in percent.
+/// The utilization, in percent, below which a pool is no longer nearly exhausted.
 const NEARLY_UNTIL: i64 = 90;
 
-/// There is nothing to remember.
+/// No event is outstanding.
 const PLENTY: EventState = EventState(0);
-/// Told to be nearly exhausted.
+/// PoolNearlyExhausted was the last event.
 const SCARCE: EventState = EventState(1);
-/// Told to be exhausted.
+/// PoolExhausted was the last event.
 const NOTHING_LEFT: EventState = EventState(2);
-/// Told to be available after it was exhausted, and still not far from it.
+/// PoolAvailable was the last event, after PoolExhausted, and utilization is still at least `NEARLY_UNTIL`.
 const RECOVERING: EventState = EventState(3);
 
 impl EventRules for Pools {
@@ -60,7 +60,7 @@ fn content(pool: &Object, reason: &'static str, utilization: i64) -> EventConten
             let free = if free == "1" { "1 address is free".to_owned() } else { format!("{free} addresses are free") };
             format!("{utilization}% of {block} is in use; {free}, the largest free block is a /{length}")
         }
-        None => format!("nothing of {block} is free"),
+        None => format!("no address of {block} is free"),
     };
     let severity = if reason == AVAILABLE { EventType::Normal } else { EventType::Warning };
     EventContent { reason, severity, note }

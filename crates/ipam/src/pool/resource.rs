@@ -1,4 +1,4 @@
-//! What clients are told of IPPools: names, verbs, columns, selectors.
+//! API resource of IPPool: names, verbs, printer columns, field selectors.
 
 use std::sync::LazyLock;
 
@@ -39,25 +39,25 @@ const COLUMNS: &[Column] = &[
         cell: Cell::Name,
     },
     column("CIDR", "The block of the pool", 0, Cell::Pointer("/status/allocatedCIDR")),
-    column("Phase", "Where the pool stands", 0, Cell::Computed(phase)),
+    column("Phase", "The phase of the pool", 0, Cell::Computed(phase)),
     column("Family", "Address family", 0, Cell::Pointer("/status/ipFamily")),
     column("Largest Free", "The largest free block", 0, Cell::Computed(largest_free)),
     Column {
         name: "Util%",
         column_type: "integer",
         format: "",
-        description: "How full the pool is, in percent",
+        description: "Utilization of the pool, in percent",
         priority: 0,
         cell: Cell::Pointer("/status/utilizationPercent"),
     },
     Column::AGE,
-    column("Parent", "The pool that it was carved from", 1, Cell::Pointer("/spec/parentPoolRef/name")),
-    column("Visibility", "Who may claim from it", 1, Cell::Pointer("/spec/visibility")),
+    column("Parent", "The parent pool", 1, Cell::Pointer("/spec/parentPoolRef/name")),
+    column("Visibility", "Who may claim from the pool", 1, Cell::Pointer("/spec/visibility")),
     column("Strategy", "How a free block is chosen", 1, Cell::Pointer("/spec/allocation/strategy")),
     column("Available", "Free addresses", 1, Cell::Pointer("/status/capacity/exact/available")),
 ];
 
-/// A pool that is being deleted is Terminating, as a pod is in its column.
+/// A pool that is being deleted is shown as Terminating, as kubectl shows a pod.
 fn phase(object: &Object) -> Value {
     if object.is_terminating() { "Terminating".into() } else { object.field("status")["phase"].clone() }
 }

@@ -1,4 +1,4 @@
-//! Contract §1.3.
+//! IPAllocations.
 
 use apimachinery::{access::Rights, kind::RequestContext, limits::LABELS_MAX, object::Object};
 use expect_test::expect;
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::harness::{Server, claim, key, kind_of, pool, show, show_refusal};
 
-/// A server with one claim of that policy, and the key of its allocation.
+/// Returns a server with one claim with this reclaim policy, and the key of its allocation.
 fn claimed(policy: &str) -> (Server, apimachinery::command::ObjectKey) {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
     let spec = json!({"poolRef": {"name": "p"}, "prefixLength": 32, "reclaimPolicy": policy});
@@ -60,7 +60,7 @@ fn a_retained_allocation_is_nobodys_and_frees_its_block() {
               },
               {
                 "lastTransitionTime": "2026-01-01T00:00:02Z",
-                "message": "the claim is gone and its block is kept; delete the allocation to free it",
+                "message": "the claim was deleted and its block is retained; delete the allocation to free it",
                 "reason": "Retained",
                 "status": "True",
                 "type": "Ready"
@@ -113,10 +113,10 @@ fn users_change_labels_and_annotations_only() {
         object.metadata.owner_references.clear();
     });
     expect![[r#"
-        422 Invalid: IPAllocation.ipam.miloapis.com "alloc-9efb36117d50566e" is invalid: [spec.claimRef: Forbidden: spec.claimRef is immutable, spec.poolRef: Forbidden: spec.poolRef is immutable, metadata.finalizers: Forbidden: an IPAllocation goes with its IPClaim; put the finalizer on the claim, metadata.ownerReferences: Forbidden: is set by the service]
+        422 Invalid: IPAllocation.ipam.miloapis.com "alloc-9efb36117d50566e" is invalid: [spec.claimRef: Forbidden: spec.claimRef is immutable, spec.poolRef: Forbidden: spec.poolRef is immutable, metadata.finalizers: Forbidden: an IPAllocation is deleted with its IPClaim; put the finalizer on the claim, metadata.ownerReferences: Forbidden: is set by the service]
         - FieldValueForbidden spec.claimRef: Forbidden: spec.claimRef is immutable
         - FieldValueForbidden spec.poolRef: Forbidden: spec.poolRef is immutable
-        - FieldValueForbidden metadata.finalizers: Forbidden: an IPAllocation goes with its IPClaim; put the finalizer on the claim
+        - FieldValueForbidden metadata.finalizers: Forbidden: an IPAllocation is deleted with its IPClaim; put the finalizer on the claim
         - FieldValueForbidden metadata.ownerReferences: Forbidden: is set by the service
     "#]].assert_eq(&show(&answer));
     let answer = server.update_status(&allocation, |object| {
@@ -126,5 +126,5 @@ fn users_change_labels_and_annotations_only() {
         422 Invalid: IPAllocation.ipam.miloapis.com "alloc-9efb36117d50566e" is invalid: status.phase: Forbidden: is set by the service
         - FieldValueForbidden status.phase: Forbidden: is set by the service
     "#]].assert_eq(&show(&answer));
-    server.delete(&claim("a")).expect("a changed allocation still goes with its claim");
+    server.delete(&claim("a")).expect("a changed allocation is still deleted with its claim");
 }

@@ -1,11 +1,11 @@
-//! Contract §1.2, and §2 inside one pool.
+//! IPClaims, and the choice of a block inside one pool.
 
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
 use super::harness::{Server, claim, pool, show, show_refusal};
 
-/// Claims from a server with a pool for each way to be refused.
+/// Creates a claim on a server that has a pool for each kind of error.
 fn check(spec: Value, expect: Expect) {
     let mut server = Server::with_pool("four", "10.0.0.0/16");
     server.create(pool("six"), json!({"cidr": "2001:db8::/32"})).unwrap();
@@ -469,8 +469,8 @@ fn an_exhausted_pool_says_what_it_has_left() {
     let mut server = Server::with_pool("p", "10.0.0.0/32");
     server.create(claim("a"), from("p", json!({"prefixLength": 32}))).unwrap();
     expect![[r#"
-        507 InsufficientStorage: IPPool "p" is exhausted: no free block of length /32, nothing of it is free
-        - PoolExhausted spec.prefixLength: IPPool "p" is exhausted: no free block of length /32, nothing of it is free
+        507 InsufficientStorage: IPPool "p" is exhausted: no free block of length /32, no address of it is free
+        - PoolExhausted spec.prefixLength: IPPool "p" is exhausted: no free block of length /32, no address of it is free
         - Pool : p
     "#]]
     .assert_eq(&show(&server.create(claim("b"), from("p", json!({"prefixLength": 32})))));
@@ -726,7 +726,7 @@ fn a_bound_claim_without_its_allocation_is_an_internal_fault() {
     let allocation = server.allocation_of(&claim("a"));
     server.objects.remove(&allocation);
     expect![[r#"
-        500 InternalError: IPClaim "a" is bound, but no IPAllocation "alloc-9efb36117d50566e" is its own
+        500 InternalError: IPClaim "a" is bound, but has no IPAllocation "alloc-9efb36117d50566e"
     "#]]
     .assert_eq(&show_refusal(&server.delete(&claim("a")).unwrap_err()));
 }

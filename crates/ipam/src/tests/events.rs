@@ -1,4 +1,4 @@
-//! Events about pools.
+//! Events of pools.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ fn event_rules() -> &'static dyn EventRules {
     kind_of(&pool("p")).event_rules().unwrap()
 }
 
-/// A pool that is used to this percentage.
+/// Returns a pool with this utilization.
 fn used(percent: i64) -> Object {
     let mut status = json!({
         "utilizationPercent": percent, "allocatedCIDR": "10.0.0.0/24", "capacity": {"exact": {"available": "9"}},
@@ -25,7 +25,7 @@ fn used(percent: i64) -> Object {
     Object::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap()
 }
 
-/// The events of a pool whose utilization goes through these percentages, from this state on.
+/// Returns the events of a pool whose utilization takes these values, starting from `state`.
 fn tell(mut state: EventState, percents: &[i64]) -> Vec<(i64, &'static str)> {
     let mut told = Vec::new();
     for percent in percents {
@@ -51,7 +51,7 @@ fn exhausted_pool_is_told_and_so_is_the_first_address_that_is_free_again() {
     assert_eq!(
         tell(EventState::default(), &[100, 97, 98, 100, 92, 95, 89, 95]),
         [(100, exhausted), (97, available), (100, exhausted), (92, available), (95, nearly)],
-        "it was told already that little is left"
+        "an event about the low free space exists already"
     );
 }
 
@@ -64,7 +64,7 @@ fn restart_remembers_what_was_told() {
     assert_eq!(after(92, Some("PoolAvailable"), &[95]), []);
     assert_eq!(after(92, None, &[95]), [(95, "PoolNearlyExhausted")], "the last event has expired");
     assert_eq!(after(50, Some("PoolExhausted"), &[95]), [(95, "PoolNearlyExhausted")]);
-    assert_eq!(after(97, Some("PoolAvailable"), &[80]), [], "that was told");
+    assert_eq!(after(97, Some("PoolAvailable"), &[80]), [], "that event exists already");
     assert_eq!(after(97, Some("PoolNearlyExhausted"), &[80]), [(80, "PoolAvailable")]);
 }
 
@@ -73,10 +73,10 @@ fn notes_say_how_much_is_left() {
     let note = |percent, state| event_rules().on_change(&used(percent), state).1.unwrap().note;
     let nearly = "96% of 10.0.0.0/24 is in use; 9 addresses are free, the largest free block is a /29";
     assert_eq!(note(96, EventState::default()), nearly);
-    assert_eq!(note(100, EventState::default()), "nothing of 10.0.0.0/24 is free");
+    assert_eq!(note(100, EventState::default()), "no address of 10.0.0.0/24 is free");
 }
 
-/// It costs the committer a reference, and no copy.
+/// The error refers to the pool by reference count, so the committer does not copy it.
 #[test]
 fn refusal_of_an_exhausted_pool_carries_the_pool_without_copying_it() {
     let mut server = Server::with_pool("p", "10.0.0.0/32");
@@ -86,7 +86,7 @@ fn refusal_of_an_exhausted_pool_carries_the_pool_without_copying_it() {
     let regarding = refusal.regarding.as_ref().unwrap();
     assert!(Arc::ptr_eq(regarding, &server.objects[&pool("p")]), "{regarding:?}");
     let content = kind_of(&claim("late")).event_of_refusal(&claim("late"), &refusal).unwrap();
-    let note = "IPClaim default/late was refused: IPPool \"p\" is exhausted: no free block of length /32, nothing of it is free";
+    let note = "IPClaim default/late was refused: IPPool \"p\" is exhausted: no free block of length /32, no address of it is free";
     assert_eq!((content.reason, &*content.note), ("ClaimRefused", note));
     let taken = server.create(claim("first"), json!({"poolRef": {"name": "p"}, "prefixLength": 32})).unwrap_err();
     assert!(taken.regarding.is_none(), "the pool has nothing to do with it");

@@ -1,7 +1,7 @@
-//! A server without I/O: objects, spans and a world, moved by the kinds' decisions.
+//! An in-memory server: objects, spans and an allocator state, changed by the decisions of the kinds.
 //!
-//! Decisions are those of `apimachinery::verbs`. What a store does with them is done as plainly as possible, and after
-//! every step what must always hold is checked: no overlap, and capacities that are the sums of what is held.
+//! Decisions are made by `apimachinery::verbs`. The store is simulated in the simplest way. After every step the
+//! invariants are checked: spans do not overlap, and capacities are the sums of the held blocks.
 
 use std::{
     collections::BTreeMap,
@@ -32,12 +32,12 @@ static SCHEMAS: LazyLock<BTreeMap<&'static str, Schema>> = LazyLock::new(|| {
     resources.map(|resource| (resource.plural, Schema::for_resource(resource))).collect()
 });
 
-/// The kind of a key's resource.
+/// Returns the kind of a key's resource.
 pub(super) fn kind_of(key: &ObjectKey) -> &'static dyn Kind<World> {
     REGISTRY.get(key.resource).expect("a known kind")
 }
 
-/// What a body says, or why it is refused.
+/// Decodes a request body.
 fn draft(key: &ObjectKey, body: Value) -> Result<Box<Draft>, Refusal> {
     let (resource, schema) = (kind_of(key).resource(), &SCHEMAS[key.resource]);
     let reader = Reader { resource, schema, name: &key.name, validation: FieldValidation::Strict };
@@ -48,14 +48,14 @@ pub(super) struct Server {
     pub(super) world: World,
     pub(super) objects: BTreeMap<ObjectKey, Arc<Object>>,
     pub(super) spans: BTreeMap<(String, u128), Span>,
-    /// Every write that was applied.
+    /// All writes that were applied.
     pub(super) log: Vec<Write>,
     clock: i64,
-    /// Whether the statuses of pools are written with every step.
+    /// Whether pool statuses are written back after every step.
     pub(super) settles: bool,
 }
 
-/// What a request is answered.
+/// The result of a request.
 pub(super) type Answer = Result<(Object, Vec<String>), Refusal>;
 
 pub(super) fn key(resource: &'static str, name: &str) -> ObjectKey {
@@ -83,7 +83,7 @@ impl Server {
         }
     }
 
-    /// A server with a root pool.
+    /// Creates a server with a root pool.
     pub(super) fn with_pool(name: &str, cidr: &str) -> Self {
         let mut server = Self::new();
         server.create(pool(name), json!({ "cidr": cidr })).expect("a plain root pool");
@@ -100,7 +100,7 @@ impl Server {
         self.create_with(key, spec, |_| ())
     }
 
-    /// Creates an object whose metadata is touched up first.
+    /// Creates an object. `touch` changes its metadata first.
     pub(super) fn create_with(&mut self, key: ObjectKey, spec: Value, touch: impl FnOnce(&mut ObjectMeta)) -> Answer {
         let mut metadata = ObjectMeta::default();
         touch(&mut metadata);
@@ -108,13 +108,13 @@ impl Server {
         self.act(&key, Action::Create(draft(&key, body)?))
     }
 
-    /// The answer to a dry run.
+    /// Returns the result of a dry run.
     pub(super) fn dry_run(&mut self, key: &ObjectKey, spec: Value) -> Answer {
         let decision = self.decide(key, Action::Create(draft(key, json!({"spec": spec}))?), true)?;
         Ok((answer(&decision), decision.warnings))
     }
 
-    /// Puts what `change` makes of the object in its place.
+    /// Replaces an object with the result of `change`.
     pub(super) fn update(&mut self, key: &ObjectKey, change: impl FnOnce(&mut Object)) -> Answer {
         self.replace(key, None, change)
     }
@@ -161,7 +161,7 @@ impl Server {
         plan.decide(kind, &self.world, Present::of(current.map(AsRef::as_ref)), &self.related(kind, key))
     }
 
-    /// What a store does with the writes of a decision, and then with those that settle the pools.
+    /// Stores the writes of a decision, and then writes back the pool statuses.
     pub(super) fn commit(&mut self, writes: Vec<Write>) {
         for write in writes {
             self.store(write);
@@ -172,14 +172,14 @@ impl Server {
         }
     }
 
-    /// Writes the statuses that are behind, and says of which pools.
+    /// Writes back the outdated pool statuses, and returns the names of those pools.
     pub(super) fn settle(&mut self) -> Vec<String> {
         let writes = self.world.settle(self.now());
         let names = writes.iter().map(|write| write.key.name.clone()).collect();
         for write in writes {
             self.store(write);
         }
-        assert!(self.world.settle(self.now()).is_empty(), "settled pools are settled");
+        assert!(self.world.settle(self.now()).is_empty(), "no status is outdated after the write-back");
         names
     }
 
@@ -197,11 +197,11 @@ impl Server {
         self.log.push(write);
     }
 
-    /// The store's guard: spans of one space never overlap.
+    /// Moves the spans, and checks that spans of one space never overlap.
     fn move_spans(&mut self, write: &Write) {
         let kind = kind_of(&write.key);
         for span in write.old.iter().flat_map(|old| kind.holds(&write.key, old)) {
-            self.spans.remove(&(span.space, span.first)).expect("what is given back was held");
+            self.spans.remove(&(span.space, span.first)).expect("the released span was held");
         }
         for span in write.new.iter().flat_map(|new| kind.holds(&write.key, new)) {
             let before = self.spans.range(..=(span.space.clone(), span.last)).next_back();
@@ -211,7 +211,7 @@ impl Server {
         }
     }
 
-    /// Every pool's stored status is the sum of what the objects hold of it.
+    /// Checks that the stored status of every pool is the sum of the blocks held by objects.
     fn check(&self) {
         for (key, object) in self.objects.iter().filter(|(key, _)| key.resource == "ippools") {
             let sizes = self.holders(&key.name).into_iter().map(|cidr| size(cidr).expect("a part of a pool"));
@@ -240,7 +240,7 @@ impl Server {
         }
     }
 
-    /// The blocks that the objects hold of a pool.
+    /// Returns the blocks that objects hold in a pool.
     pub(super) fn holders(&self, pool: &str) -> Vec<&str> {
         let held = self.objects.iter().filter(|(key, object)| match key.resource {
             "ippools" => object.text("/spec/parentPoolRef/name") == pool,
@@ -250,7 +250,7 @@ impl Server {
         held.map(|(_, object)| object.text("/status/allocatedCIDR")).collect()
     }
 
-    /// How many addresses the child pools of a pool have.
+    /// Returns the number of addresses of the child pools of a pool.
     fn carved(&self, pool: &str) -> u128 {
         let pools = self.objects.iter().filter(|(key, _)| key.resource == "ippools").map(|(_, object)| object);
         let children = pools.filter(|object| object.text("/spec/parentPoolRef/name") == pool);
@@ -261,7 +261,7 @@ impl Server {
         &self.objects[key]
     }
 
-    /// The allocation of a claim.
+    /// Returns the key of the allocation of a claim.
     pub(super) fn allocation_of(&self, claim: &ObjectKey) -> ObjectKey {
         key("ipallocations", self.get(claim).text("/status/boundAllocationRef/name"))
     }
@@ -280,7 +280,8 @@ impl Server {
     }
 }
 
-/// The share, where a hundredfold would not fit by halving both as often as needed: exact for powers of two.
+/// Returns the percentage. Both numbers are halved until the multiplication by 100 fits, which is exact for powers of
+/// two.
 fn percent(held: u128, total: u128) -> u128 {
     match held.checked_mul(100) {
         Some(hundredfold) => hundredfold / total,
@@ -288,7 +289,7 @@ fn percent(held: u128, total: u128) -> u128 {
     }
 }
 
-/// The object that the caller sees; of a deletion the one that is gone.
+/// Returns the object in the response; for a deletion the deleted object.
 fn answer(decision: &Decision) -> Object {
     let object = match (&decision.answer, decision.writes.first()) {
         (Answered::Unchanged(object) | Answered::DeletedBy(object), _) => object,
@@ -298,14 +299,14 @@ fn answer(decision: &Decision) -> Object {
     (**object).clone()
 }
 
-/// How many addresses a block has, if a number of 128 bits can tell.
+/// Returns the number of addresses of a block; `None` if it does not fit in 128 bits.
 fn size(cidr: &str) -> Option<u128> {
     let (address, length) = cidr.split_once('/').expect("a CIDR");
     let bits = if address.contains(':') { 128 } else { 32 };
     1_u128.checked_shl(bits - length.parse::<u32>().expect("a length"))
 }
 
-/// An answer in a few lines: the block and the warnings, or the refusal with its causes.
+/// Formats a result: the block and the warnings, or the error with its causes.
 pub(super) fn show(answer: &Answer) -> String {
     match answer {
         Ok((object, warnings)) => {

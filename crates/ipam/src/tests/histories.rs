@@ -1,4 +1,5 @@
-//! Random histories: the kinds against the model, every write taken back, and the world read again after a restart.
+//! Property tests with random operations: the kinds against the model, undoing writes, and rebuilding the allocator
+//! state.
 
 use apimachinery::{
     command::Write,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{World, allocation};
 
-/// Where the root pools may lie: some overlap, and both families are there.
+/// Blocks of root pools. Some overlap, and both families occur.
 const ROOTS: [Block; 5] = [
     Block { six: false, first: 0x0a00_0000, length: 26 },
     Block { six: false, first: 0x0a00_0020, length: 27 },
@@ -58,11 +59,11 @@ enum Step {
     DeleteAllocation {
         name: u8,
     },
-    /// Ends a batch, where batches are longer than a step.
+    /// Ends a batch, if batches are longer than one step.
     Settle,
 }
 
-/// A block of `2^host_bits` addresses, anywhere or at the `offset`-th such place of a root.
+/// A request for a block of `2^host_bits` addresses: any, or the `offset`-th one from the start of a root.
 #[derive(Clone, Debug)]
 struct WishOf {
     place: usize,
@@ -92,7 +93,7 @@ fn a_strategy() -> impl Strategy<Value = Choice> {
     prop_oneof![Just(Choice::FirstFit), Just(Choice::BestFit), Just(Choice::LeastUtilized)]
 }
 
-/// A place for a root pool, or near which a wish lies: mostly IPv4, so that wishes and pools meet.
+/// A root pool, or the region of a request. Mostly IPv4, so that requests and pools meet.
 fn a_place() -> impl Strategy<Value = usize> {
     prop_oneof![4 => Just(0_usize), 1 => Just(1_usize), 2 => Just(2_usize), 2 => 3..ROOTS.len()]
 }
@@ -135,7 +136,7 @@ fn a_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A history that has pools to begin with.
+/// Generates operations that begin with three root pools.
 fn a_history(length: usize) -> impl Strategy<Value = Vec<Step>> {
     let roots = [(0, 0), (1, 2), (2, 3)]
         .map(|(name, place)| a_strategy().prop_map(move |strategy| Step::Root { name, place, strategy, cap: None }));
@@ -150,7 +151,7 @@ fn policy(strategy: Choice, cap: Option<u8>) -> Value {
     policy
 }
 
-/// The field of an exact block is `address` for claims and `cidr` for pools.
+/// Writes the request into a spec. The field of an exact block is `address` for claims and `cidr` for pools.
 fn ask(spec: &mut Value, wish: Wish, field: &str) {
     if let Some(length) = wish.length {
         spec["prefixLength"] = length.into();
@@ -170,7 +171,7 @@ fn label(name: u8) -> impl FnOnce(&mut ObjectMeta) {
     }
 }
 
-/// What the service answers.
+/// Returns the result of the service.
 fn run(server: &mut Server, step: &Step) -> Outcome {
     let cidr = |object: Object| object.text("/status/allocatedCIDR").to_owned();
     let answer = match step {
@@ -216,7 +217,7 @@ fn run(server: &mut Server, step: &Step) -> Outcome {
     answer.map_err(|refusal| refusal.reason.code())
 }
 
-/// What the model answers.
+/// Returns the result of the model.
 fn expected(model: &mut Model, step: &Step) -> Outcome {
     match step {
         Step::Root { name, place, strategy, cap } => {
@@ -258,7 +259,7 @@ fn assert_capacities(server: &Server, model: &Model) {
     }
 }
 
-/// The world as it is read after a restart: the kept objects, then the spans.
+/// Rebuilds the allocator state as after a restart: from the cached objects, then the spans.
 fn restarted(server: &Server) -> World {
     let mut world = World::default();
     for (key, object) in server.objects.iter().rev() {

@@ -1,9 +1,10 @@
-//! The service as plainly as it can be told: every pool a row of addresses, taken or not, and every look-up a walk.
+//! The reference model: every pool is a vector of addresses that are allocated or free, and every look-up is a linear
+//! search.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// What a request is answered: the block, if there is one, or the status code of the refusal.
+/// The result of a request: the block, if there is one, or the HTTP status code.
 pub(super) type Outcome = Result<String, u16>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +69,7 @@ struct Allocation {
     held: bool,
 }
 
-/// What a claim or a child pool asks for.
+/// The request of a claim or a child pool.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wish {
     pub(super) length: Option<u8>,
@@ -85,7 +86,7 @@ pub(super) enum Source {
 pub(super) struct Model {
     pools: BTreeMap<String, Pool>,
     claims: BTreeMap<String, Claim>,
-    /// By the name of the claim that made them.
+    /// By the name of the claim for which they were created.
     allocations: BTreeMap<String, Allocation>,
 }
 
@@ -245,7 +246,7 @@ impl Model {
         }
     }
 
-    /// Of every pool: its name, how many addresses are free, and the length of the largest free block.
+    /// Returns the name, the number of free addresses and the length of the largest free block of each pool.
     pub(super) fn capacities(&self) -> Vec<(String, u128, Option<u8>)> {
         let largest =
             |pool: &Pool| (pool.block.length..=bits(pool.block.six)).find(|length| pool.first_free(*length).is_some());
@@ -287,7 +288,7 @@ impl Pool {
         self.aligned(length).find(|block| self.is_free(*block))
     }
 
-    /// The size of the largest aligned block around this one that is free.
+    /// Returns the size of the largest free aligned block that contains this one.
     fn region(&self, block: Block) -> u128 {
         let mut length = block.length;
         while length > self.block.length {

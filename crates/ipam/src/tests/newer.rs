@@ -1,4 +1,4 @@
-//! What a newer version of the program has stored: fields, values and kinds that this one does not know.
+//! Data stored by a newer version of the server: fields, values and kinds that this version does not know.
 
 use apimachinery::{
     command::{Scope, Write},
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::harness::{Server, claim, pool};
 use crate::{World, world};
 
-/// A change that another replica has made and this one reads from the log.
+/// Applies a change that another replica has committed and this one reads from the log.
 fn change(server: &mut Server, name: &str, change: impl FnOnce(&mut Object)) {
     let old = server.objects[&pool(name)].clone();
     let mut new = (*old).clone();
@@ -26,7 +26,7 @@ fn set(object: &mut Object, pointer: &str, value: Value) {
     *object = Object::from_value(whole).unwrap();
 }
 
-/// A server with a pool that holds one claim, of which a newer version then stored `value` under `pointer`.
+/// Returns a server with a pool that holds one claim, to which a newer version then added `value` at `pointer`.
 fn with_newer(pointer: &str, value: Value) -> Server {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
     server.create(claim("a"), json!({"poolRef": {"name": "p"}, "prefixLength": 26})).unwrap();
@@ -35,7 +35,7 @@ fn with_newer(pointer: &str, value: Value) -> Server {
     server
 }
 
-/// One of each place where a newer version may say more.
+/// One example for each place where a newer version may add something.
 fn newer_places() -> [(&'static str, Value); 6] {
     [
         ("/spec/allocation/strategy", json!("Scattered")),
@@ -85,7 +85,7 @@ fn change_by_a_user_is_unavailable_where_a_newer_version_has_written() {
     for (pointer, value) in newer_places() {
         let mut server = with_newer(pointer, value);
         let label = |object: &mut Object| drop(object.metadata.labels.insert("a".to_owned(), "b".to_owned()));
-        // What the client does not know of, it leaves out.
+        // The client omits what it does not know.
         let known = server.objects[&pool("p")].clone();
         let body = |object: &mut Object| {
             set(object, "/spec", json!({"cidr": "10.0.0.0/24"}));
@@ -104,7 +104,7 @@ fn change_by_a_user_is_unavailable_where_a_newer_version_has_written() {
 fn pool_of_a_newer_version_takes_no_new_claims_or_child_pools() {
     for (pointer, value) in newer_places() {
         let mut server = with_newer(pointer, value);
-        // A field of the metadata says nothing about how addresses are handed out.
+        // A metadata field does not affect allocations.
         let takes = pointer.starts_with("/metadata");
         let named = json!({"poolRef": {"name": "p"}, "prefixLength": 28});
         assert_eq!(is_unavailable(server.create(claim("b"), named)), !takes, "{pointer}");

@@ -1,4 +1,4 @@
-//! Contract §1.1.
+//! IPPools.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::harness::{Server, claim, pool, show, show_refusal};
 use crate::World;
 
-/// Creates a pool `new` on a server that has `10.0.0.0/16` as `root` and `2001:db8::/32` as `six`.
+/// Creates the pool `new` on a server with the pools `root` (10.0.0.0/16) and `six` (2001:db8::/32).
 fn check(spec: Value, expect: Expect) {
     let mut server = Server::with_pool("root", "10.0.0.0/16");
     server.create(pool("six"), json!({"cidr": "2001:db8::/32"})).unwrap();
@@ -54,8 +54,8 @@ fn a_root_pool_needs_a_block_and_no_length() {
     check(
         json!({"cidr": "192.168.0.0/24", "prefixLength": 24}),
         expect![[r#"
-        422 Invalid: IPPool.ipam.miloapis.com "new" is invalid: spec.prefixLength: Forbidden: is only for child pools: the length of a root pool stands in spec.cidr
-        - FieldValueForbidden spec.prefixLength: Forbidden: is only for child pools: the length of a root pool stands in spec.cidr
+        422 Invalid: IPPool.ipam.miloapis.com "new" is invalid: spec.prefixLength: Forbidden: is only for child pools: the length of a root pool is part of spec.cidr
+        - FieldValueForbidden spec.prefixLength: Forbidden: is only for child pools: the length of a root pool is part of spec.cidr
     "#]],
     );
     check(
@@ -280,7 +280,7 @@ fn bounds_of_a_policy_must_agree() {
         - FieldValueInvalid spec.allocation.defaultPrefixLength: Invalid value: -1: must be greater than 0
     "#]],
     );
-    // The family of a child is known only by its parent.
+    // The family of a child pool is known only from its parent.
     let long = json!({"maxPrefixLength": 64});
     check(
         json!({"parentPoolRef": {"name": "six"}, "prefixLength": 48, "allocation": long}),
@@ -304,10 +304,10 @@ fn every_bad_field_is_reported_at_once() {
     check(
         json!({"cidr": "10.0.0.0/8", "prefixLength": 9, "ipFamily": "IPv6", "allocation": allocation}),
         expect![[r#"
-        422 Invalid: IPPool.ipam.miloapis.com "new" is invalid: [spec.allocation.minPrefixLength: Invalid value: -3: must be greater than 0, spec.allocation.maxPrefixLength: Invalid value: 40: must be at most 32 for IPv4, spec.prefixLength: Forbidden: is only for child pools: the length of a root pool stands in spec.cidr, spec.ipFamily: Invalid value: "IPv6": does not agree with spec.cidr, which is IPv4]
+        422 Invalid: IPPool.ipam.miloapis.com "new" is invalid: [spec.allocation.minPrefixLength: Invalid value: -3: must be greater than 0, spec.allocation.maxPrefixLength: Invalid value: 40: must be at most 32 for IPv4, spec.prefixLength: Forbidden: is only for child pools: the length of a root pool is part of spec.cidr, spec.ipFamily: Invalid value: "IPv6": does not agree with spec.cidr, which is IPv4]
         - FieldValueInvalid spec.allocation.minPrefixLength: Invalid value: -3: must be greater than 0
         - FieldValueInvalid spec.allocation.maxPrefixLength: Invalid value: 40: must be at most 32 for IPv4
-        - FieldValueForbidden spec.prefixLength: Forbidden: is only for child pools: the length of a root pool stands in spec.cidr
+        - FieldValueForbidden spec.prefixLength: Forbidden: is only for child pools: the length of a root pool is part of spec.cidr
         - FieldValueInvalid spec.ipFamily: Invalid value: "IPv6": does not agree with spec.cidr, which is IPv4
     "#]],
     );
@@ -395,8 +395,8 @@ fn a_block_of_the_parent_is_handed_out_once() {
     server.create(pool("c"), child("10.0.0.2/31")).unwrap();
     let next = json!({"parentPoolRef": {"name": "root"}, "prefixLength": 32});
     expect![[r#"
-        507 InsufficientStorage: IPPool "root" is exhausted: no free block of length /32, nothing of it is free
-        - PoolExhausted spec.prefixLength: IPPool "root" is exhausted: no free block of length /32, nothing of it is free
+        507 InsufficientStorage: IPPool "root" is exhausted: no free block of length /32, no address of it is free
+        - PoolExhausted spec.prefixLength: IPPool "root" is exhausted: no free block of length /32, no address of it is free
         - Pool : root
     "#]].assert_eq(&show(&server.create(pool("d"), next)));
 }
@@ -435,7 +435,8 @@ fn capacity_is_exact_up_to_all_of_ipv6() {
     expect![[r#"{"allocated":9007199254740991,"available":0,"exact":{"allocated":"340282366920938463463374607431768211456","available":"0","total":"340282366920938463463374607431768211456"},"total":9007199254740991} 100 null"#]].assert_eq(&status(&server));
 }
 
-/// The text of such a block reads as an IPv4-mapped address. A claim may name it in that form alone: it is what a status shows.
+/// The text of such a block looks like an IPv4-mapped address. A claim may use exactly that text, because a status
+/// shows it.
 #[test]
 fn blocks_that_print_as_ipv4_mapped_are_handed_out_and_can_be_claimed_again() {
     let mut server = Server::with_pool("p", "::fffe:0:0/95");
@@ -483,7 +484,7 @@ fn what_is_fixed_cannot_change_and_what_is_not_can() {
         422 Invalid: IPPool.ipam.miloapis.com "root" is invalid: spec.allocation.maxPrefixLength: Invalid value: 33: must be at most 32 for IPv4
         - FieldValueInvalid spec.allocation.maxPrefixLength: Invalid value: 33: must be at most 32 for IPv4
     "#]].assert_eq(&change("root", json!({"cidr": "10.0.0.0/16", "allocation": {"maxPrefixLength": 33}})));
-    // Without the defaults, as a manifest has it.
+    // Without the defaults, as in a manifest.
     expect![[r#"
         Ready 10.0.0.0/16
     "#]]
@@ -567,7 +568,7 @@ fn a_terminating_pool_serves_nothing_new() {
     "#]]
     .assert_eq(&show(&server.create(claim("c"), spec)));
     let overlapping = server.create(pool("q"), json!({"cidr": "10.0.0.0/24"}));
-    assert_eq!(overlapping.unwrap_err().reason.code(), 422, "its block is its own until it is gone");
+    assert_eq!(overlapping.unwrap_err().reason.code(), 422, "a terminating pool keeps its block");
     server.update(&pool("p"), |pool| pool.metadata.finalizers.clear()).unwrap();
     server.create(pool("q"), json!({"cidr": "10.0.0.0/24"})).unwrap();
 }
@@ -652,10 +653,10 @@ fn a_pool_is_settled_once_for_a_batch() {
     assert_eq!(server.settle(), ["busy"]);
     server.create(claim("x"), json!({"poolRef": {"name": "idle"}, "prefixLength": 32})).unwrap();
     server.delete(&claim("x")).unwrap();
-    assert!(server.settle().is_empty(), "what came and went in one batch leaves nothing to say");
+    assert!(server.settle().is_empty(), "a claim that was created and deleted in one batch changes no status");
 }
 
-/// The same number of addresses can leave other blocks.
+/// The number of free addresses is the same, but the largest free block is not.
 #[test]
 fn a_batch_that_only_scatters_what_is_free_is_settled() {
     let mut server = Server::with_pool("p", "10.0.0.0/30");
@@ -670,7 +671,7 @@ fn a_batch_that_only_scatters_what_is_free_is_settled() {
     assert_eq!(status["largestFreePrefix"], 32);
 }
 
-/// The same number of addresses can be held by others.
+/// The number of allocated addresses is the same, but the holders are not.
 #[test]
 fn batch_that_only_changes_who_fills_a_pool_is_settled() {
     let mut server = Server::with_pool("p", "10.0.0.0/30");
@@ -697,7 +698,7 @@ fn a_pool_that_goes_while_its_status_is_behind_is_forgotten() {
     assert_eq!(server.world.observe(), World::default().observe());
 }
 
-/// Whatever raised the generation, the service catches up.
+/// The service updates the status, regardless of what increased the generation.
 #[test]
 fn a_status_of_an_earlier_generation_is_settled() {
     let mut server = Server::with_pool("p", "10.0.0.0/30");

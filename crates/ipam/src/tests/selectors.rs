@@ -1,11 +1,11 @@
-//! Which pool serves a claim by selector: contract §1.2 and §2.
+//! Selection of a pool for claims with a selector.
 
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
 use super::harness::{Server, claim, pool, show};
 
-/// A server with these pools: name, CIDR, strategy, length taken beforehand (0: nothing).
+/// Creates a server with these pools: name, CIDR, strategy, length of a claim to create in the pool (0: none).
 fn server(pools: &[(&str, &str, &str, u8)]) -> Server {
     let mut server = Server::new();
     for (name, cidr, strategy, taken) in pools {
@@ -24,7 +24,7 @@ fn server(pools: &[(&str, &str, &str, u8)]) -> Server {
     server
 }
 
-/// Claims by the label that all pools have whose names do not begin with an x.
+/// Creates a claim that selects all pools whose names do not begin with x.
 fn check(pools: &[(&str, &str, &str, u8)], request: Value, expect: Expect) {
     let mut spec = request;
     spec["poolSelector"] = json!({"matchLabels": {"tier": "gold"}});
@@ -111,7 +111,7 @@ fn least_utilized_takes_the_greatest_free_share() {
             from: c
         "#]],
     );
-    // In a mixture the first that can serve decides.
+    // With several strategies, the first pool with room decides.
     let mixed = [("a", "10.0.0.0/24", least, 25), ("b", "10.1.0.0/24", "FirstFit", 0), ("c", "10.2.0.0/24", least, 0)];
     check(
         &mixed,

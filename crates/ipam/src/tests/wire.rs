@@ -1,4 +1,4 @@
-//! What clients are told of the kinds: schemas, columns, verbs, selectors, gauges.
+//! The API surface of the kinds: schemas, printer columns, verbs, field selectors, gauges.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -74,7 +74,7 @@ fn tables() {
         .assert_eq(&table(server.allocation_of(&claim("c"))));
 }
 
-/// The words of JSON Schema that the schemas use, and the formats.
+/// Collects the JSON Schema keywords and formats that a schema uses.
 fn words(schema: &Value, found: &mut BTreeSet<String>) {
     for (word, value) in schema.as_object().expect("a schema is an object") {
         found.insert(word.clone());
@@ -135,7 +135,7 @@ fn explanations() {
         "/properties/spec/properties/allocation/properties/strategy",
         expect![[r#"
         {
-          "description": "How a free block is chosen; FirstFit if left out.\n - FirstFit: The lowest free address.\n - BestFit: From the smallest free region that is large enough; the lowest on a tie.\n - LeastUtilized: A claim by selector takes from the matching pool with the greatest free share; inside a pool as FirstFit.",
+          "description": "How a free block is chosen. Defaults to FirstFit.\n - FirstFit: The free block with the lowest address.\n - BestFit: A block of the smallest free region that is large enough; on a tie, of the lowest one.\n - LeastUtilized: For a claim with poolSelector, the matching pool with the highest share of free addresses. Inside a pool like FirstFit.",
           "enum": [
             "FirstFit",
             "BestFit",
@@ -148,7 +148,7 @@ fn explanations() {
         "/properties/spec/properties/prefixLength",
         expect![[r#"
         {
-          "description": "The length of the block to carve from the parent. Required for a child pool without a cidr; a root pool must not give one. Immutable.",
+          "description": "The prefix length of the block to carve from the parent. Required for a child pool without cidr; must not be set for a root pool. Immutable.",
           "format": "int32",
           "type": "integer"
         }"#]],

@@ -1,4 +1,4 @@
-//! IPAllocation on the wire. The comments are what `kubectl explain` prints.
+//! IPAllocation wire types. `kubectl explain` prints the doc comments.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,48 +10,49 @@ use crate::{
     types::{IpFamily, NameRef},
 };
 
-/// An IPAllocation records that a block of a pool is held. It is created and deleted by the service together with its
-/// IPClaim; labels and annotations may be changed. One that its claim's policy Retain kept is deleted by itself, or with its
-/// namespace, and its block is free then.
+/// IPAllocation records that a block of a pool is in use. The service creates and deletes it together with its IPClaim;
+/// labels and annotations may be changed. If the claim's reclaimPolicy was Retain, the allocation remains after the
+/// claim is deleted; deleting the allocation or its namespace frees the block.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IpAllocation {
-    /// Who holds what. Immutable.
+    /// The pool, and the claim that holds the block. Immutable.
     #[serde(default)]
     pub spec: AllocationSpec,
-    /// The block, and whether a claim holds it. Set by the service.
+    /// The block and its state. Set by the service.
     #[serde(default)]
     pub status: Option<AllocationStatus>,
 }
 
-/// Who holds what.
+/// The pool, and the claim that holds the block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AllocationSpec {
     /// The address family of the block.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_family: Option<IpFamily>,
-    /// The pool that the block belongs to.
+    /// The pool that contains the block.
     pub pool_ref: NameRef,
-    /// The claim that holds the block, in the same namespace. Absent once a claim with the policy Retain is gone; the
-    /// annotation ipam.miloapis.com/retained-claim then has its name, and the allocation has its labels.
+    /// The claim that holds the block, in the same namespace. Absent after a claim with reclaimPolicy Retain was
+    /// deleted; the annotation ipam.miloapis.com/retained-claim then contains the claim's name, and the claim's labels
+    /// are copied to the allocation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim_ref: Option<NameRef>,
-    /// What the block is for: Claim.
+    /// The purpose of the block. Always Claim.
     pub purpose: String,
 }
 
-/// The block, and whether a claim holds it.
+/// The block and its state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AllocationStatus {
-    /// Whether a claim holds the block.
+    /// Whether a claim holds the block: Ready or Retained.
     pub phase: AllocationPhase,
-    /// The block.
+    /// The block, in CIDR notation.
     #[serde(rename = "allocatedCIDR")]
     #[schemars(extend("format" = "cidr"))]
     pub allocated_cidr: String,
-    /// The allocation's state, aspect by aspect. Allocated and Ready are set by the service; other types are free for
-    /// use.
+    /// The conditions of the allocation. Allocated and Ready are set by the service; other types may be used by
+    /// clients.
     #[serde(default)]
     #[schemars(
         with = "Vec<Condition>",
@@ -60,11 +61,11 @@ pub struct AllocationStatus {
     pub conditions: Vec<Value>,
 }
 
-/// Whether a claim holds the block.
+/// The phase of an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AllocationPhase {
-    /// A claim holds it.
+    /// A claim holds the block.
     Ready,
-    /// The claim is gone and the block is kept, until the allocation is deleted.
+    /// The claim was deleted. The block stays in use until the allocation is deleted.
     Retained,
 }

@@ -1,4 +1,4 @@
-//! IPClaim on the wire. The comments are what `kubectl explain` prints.
+//! IPClaim wire types. `kubectl explain` prints the doc comments.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,96 +10,97 @@ use crate::{
     types::{IpFamily, NameRef, PoolRef, PoolSelector, unless_empty},
 };
 
-/// An IPClaim asks a pool for a block of addresses. The block stands in the answer to its creation, and belongs to the
-/// claim until the claim is deleted.
+/// IPClaim requests a block of addresses from a pool. The response to its creation contains the allocated block, which
+/// belongs to the claim until the claim is deleted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IpClaim {
-    /// What is asked for.
+    /// The requested block.
     #[serde(default)]
     pub spec: ClaimSpec,
-    /// What was given. Set by the service.
+    /// The allocated block and the state of the claim. Set by the service.
     #[serde(default)]
     pub status: Option<ClaimStatus>,
 }
 
-/// What a claim asks for.
+/// The requested block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClaimSpec {
-    /// The pool to take the block from. Exactly one of poolRef and poolSelector must be given. Immutable.
+    /// The pool from which the block is allocated. Exactly one of poolRef and poolSelector must be set. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool_ref: Option<PoolRef>,
-    /// The pools to take the block from: those that match are tried in the order of their names, and those that cannot
-    /// serve are passed over. Exactly one of poolRef and poolSelector must be given. Immutable.
+    /// Selects the pools from which the block is allocated. Matching pools are tried in name order; pools that cannot
+    /// serve the claim are skipped. Exactly one of poolRef and poolSelector must be set. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool_selector: Option<PoolSelector>,
-    /// The address family. If given, it must be the pool's; if left out, it is filled in from the pool. Needed where
-    /// poolSelector matches pools of both families. Immutable.
+    /// The address family. Must be that of the pool; defaults to it. Required if poolSelector matches pools of both
+    /// families. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_family: Option<IpFamily>,
-    /// The length of the block: 32 or 128 for a single address. Left out: the pool's default. Immutable.
+    /// The prefix length of the block; 32 (IPv4) or 128 (IPv6) is a single address. Defaults to the pool's default
+    /// prefix length. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int32"))]
     pub prefix_length: Option<i64>,
-    /// This very address, or this very block in CIDR notation; an address beside a prefixLength is the block that begins
-    /// there. Left out: the next free block. Immutable, except that the block that the claim has may be written here
-    /// later, and removed again.
+    /// Requests an exact address, or an exact block in CIDR notation. An address together with prefixLength is the
+    /// block that begins at the address. If unset, the service chooses a free block. Immutable, except that the
+    /// allocated block may be set here later and removed again.
     #[serde(deserialize_with = "unless_empty", skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// What becomes of the block when the claim is deleted; Delete if left out. Deleting the namespace deletes retained
-    /// allocations, too, and frees their blocks.
+    /// What happens to the block when the claim is deleted: Delete or Retain. Defaults to Delete. Deleting the
+    /// namespace also deletes retained allocations and frees their blocks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reclaim_policy: Option<ReclaimPolicy>,
-    /// For whom the block is, for information. Immutable.
+    /// The object for which the block is requested. Informational. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner_ref: Option<OwnerRef>,
 }
 
-/// What becomes of a block when its claim is deleted.
+/// What happens to a block when its claim is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ReclaimPolicy {
-    /// It is free at once.
+    /// The block is freed immediately.
     #[default]
     Delete,
-    /// The allocation stays, without a claim, until it is deleted itself or with its namespace.
+    /// The allocation remains, without a claim, until it or its namespace is deleted.
     Retain,
 }
 
-/// For whom a block is.
+/// The object for which a block is requested.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OwnerRef {
-    /// The API group of the owner; empty for the core group.
+    /// The API group of the owner. Empty for the core group.
     pub api_group: String,
     /// The kind of the owner.
     pub kind: String,
-    /// The namespace of the owner, if its kind has one.
+    /// The namespace of the owner, if its kind is namespaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// The name of the owner.
     pub name: String,
 }
 
-/// What a claim was given.
+/// The allocated block and the state of the claim.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClaimStatus {
-    /// Where the claim stands.
+    /// The phase of the claim.
     pub phase: ClaimPhase,
-    /// The block.
+    /// The allocated block, in CIDR notation.
     #[serde(default, rename = "allocatedCIDR", skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "cidr"))]
     pub allocated_cidr: Option<String>,
-    /// The pool that the block belongs to.
+    /// The pool that contains the block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_ref: Option<NameRef>,
-    /// The IPAllocation that records the block, in the same namespace.
+    /// The IPAllocation of the claim, in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound_allocation_ref: Option<NameRef>,
-    /// The generation of the spec that this status reflects.
+    /// The spec generation for which this status was computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The claim's state, aspect by aspect. Allocated and Ready are set by the service; other types are free for use.
+    /// The conditions of the claim. Allocated and Ready are set by the service; other types may be used by clients.
     #[serde(default)]
     #[schemars(
         with = "Vec<Condition>",
@@ -108,15 +109,15 @@ pub struct ClaimStatus {
     pub conditions: Vec<Value>,
 }
 
-/// Where a claim stands.
+/// The phase of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ClaimPhase {
-    /// It has no block: in the answer to a dry run, when its pool is not there.
+    /// The claim has no block. Only in the response to a dry run whose pool does not exist.
     Pending,
-    /// It has its block.
+    /// The claim has its block.
     Bound,
-    /// It is being deleted, and keeps its block until its last finalizer is gone.
+    /// The claim is being deleted. It keeps its block until its last finalizer is removed.
     Releasing,
-    /// It cannot have a block.
+    /// The claim cannot get a block. Not used at present.
     Error,
 }

@@ -1,4 +1,4 @@
-//! IPPool on the wire. The comments are what `kubectl explain` prints.
+//! IPPool wire types. `kubectl explain` prints the doc comments.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,14 +10,14 @@ use crate::{
     types::{IpFamily, NameRef, unless_empty},
 };
 
-/// An IPPool is a block of IP addresses from which claims and child pools take theirs. Within one pool nothing is ever
-/// handed out twice.
+/// IPPool is a block of IP addresses from which claims and child pools are allocated. Allocations of one pool never
+/// overlap.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IpPool {
-    /// What the pool shall be.
+    /// The desired state of the pool.
     #[serde(default)]
     pub spec: PoolSpec,
-    /// How the pool stands. Set by the service.
+    /// The observed state of the pool. Set by the service.
     #[serde(default)]
     pub status: Option<PoolStatus>,
 }
@@ -26,51 +26,51 @@ pub struct IpPool {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct PoolSpec {
-    /// The block, such as 10.0.0.0/8 or 2001:db8::/32. Required for a root pool. A child pool may name the very block of
-    /// its parent that it shall be. Immutable.
+    /// The block in CIDR notation, such as 10.0.0.0/8 or 2001:db8::/32. Required for a root pool. A child pool may set
+    /// it to request an exact block of its parent. Immutable.
     #[serde(deserialize_with = "unless_empty", skip_serializing_if = "Option::is_none")]
     pub cidr: Option<String>,
-    /// The address family. A root pool's follows from its cidr and must agree with it; a child pool inherits its
-    /// parent's, and must not give one. Immutable.
+    /// The address family. Derived from cidr for a root pool, and must agree with it. Must not be set for a child pool,
+    /// which has the family of its parent. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_family: Option<IpFamily>,
-    /// The pool to carve this one from. Left out: a root pool. Immutable.
+    /// The parent pool from which this pool is carved. Unset for a root pool. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_pool_ref: Option<NameRef>,
-    /// The length of the block to carve from the parent. Required for a child pool without a cidr; a root pool must not
-    /// give one. Immutable.
+    /// The prefix length of the block to carve from the parent. Required for a child pool without cidr; must not be set
+    /// for a root pool. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int32"))]
     pub prefix_length: Option<i64>,
-    /// What the pool hands out, and how it chooses. May be changed at any time; what was handed out before stays.
+    /// The bounds and the strategy of allocations. May be changed at any time; existing allocations are not affected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocation: Option<AllocationPolicy>,
-    /// Who may claim from the pool; consumer if left out.
+    /// Who may claim from the pool. Defaults to consumer. Informational at present: the service does not enforce it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub visibility: Option<Visibility>,
-    /// What a newer version might add.
+    /// A field that only a newer version of the server knows.
     #[cfg(feature = "newer")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
 }
 
-/// What a pool hands out, and how it chooses.
+/// The bounds and the strategy of allocations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct AllocationPolicy {
-    /// The shortest prefix length (the largest block) that a claim or a child pool may take.
+    /// The shortest prefix length (the largest block) that a claim or a child pool may request.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int32"))]
     pub min_prefix_length: Option<i64>,
-    /// The longest prefix length (the smallest block) that a claim or a child pool may take.
+    /// The longest prefix length (the smallest block) that a claim or a child pool may request.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int32"))]
     pub max_prefix_length: Option<i64>,
-    /// The prefix length of claims that give none.
+    /// The prefix length of claims that do not set one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int32"))]
     pub default_prefix_length: Option<i64>,
-    /// How a free block is chosen; FirstFit if left out.
+    /// How a free block is chosen. Defaults to FirstFit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<PoolStrategy>,
 }
@@ -78,27 +78,28 @@ pub struct AllocationPolicy {
 /// How a free block is chosen. All strategies are deterministic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PoolStrategy {
-    /// The lowest free address.
+    /// The free block with the lowest address.
     #[default]
     FirstFit,
-    /// From the smallest free region that is large enough; the lowest on a tie.
+    /// A block of the smallest free region that is large enough; on a tie, of the lowest one.
     BestFit,
-    /// A claim by selector takes from the matching pool with the greatest free share; inside a pool as FirstFit.
+    /// For a claim with poolSelector, the matching pool with the highest share of free addresses. Inside a pool like
+    /// FirstFit.
     LeastUtilized,
-    /// What a newer version might add.
+    /// A value that only a newer version of the server knows.
     #[cfg(feature = "newer")]
     Scattered,
 }
 
-/// Who may claim from a pool.
+/// Who may claim from a pool. The service does not enforce it at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Visibility {
-    /// The platform itself.
+    /// Only the platform.
     Platform,
     /// The project that owns the pool.
     Consumer,
-    /// Other projects too, if they are authorised to use it.
+    /// Other projects as well, if they are authorized to use the pool.
     Shared,
 }
 
@@ -106,30 +107,30 @@ pub enum Visibility {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PoolStatus {
-    /// Where the pool stands: Ready, Exhausted when nothing is free, or Pending when it is out of service.
+    /// The phase of the pool: Ready, Exhausted (no address is free) or Pending (not in service).
     pub phase: PoolPhase,
-    /// The block of the pool, in canonical form.
+    /// The block of the pool, in canonical CIDR notation.
     #[serde(default, rename = "allocatedCIDR", skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "cidr"))]
     pub allocated_cidr: Option<String>,
     /// The address family of the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_family: Option<IpFamily>,
-    /// How many addresses the pool has, and how many are left.
+    /// The numbers of total, allocated and free addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
-    /// How full the pool is, in percent, rounded down: 100 only when nothing is free.
+    /// The allocated share in percent, rounded down. 100 only if no address is free.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100), extend("format" = "int32"))]
     pub utilization_percent: Option<i64>,
-    /// The prefix length of the largest free block. Absent when nothing is free.
+    /// The prefix length of the largest free block. Absent if no address is free.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int32"))]
     pub largest_free_prefix: Option<i64>,
-    /// The generation of the spec that this status reflects.
+    /// The spec generation for which this status was computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The pool's state, aspect by aspect. Allocated and Ready are set by the service; other types are free for use.
+    /// The conditions of the pool. Allocated and Ready are set by the service; other types may be used by clients.
     #[serde(default)]
     #[schemars(
         with = "Vec<Condition>",
@@ -138,45 +139,45 @@ pub struct PoolStatus {
     pub conditions: Vec<Value>,
 }
 
-/// Where a pool stands.
+/// The phase of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PoolPhase {
-    /// It is out of service: it is being deleted, or, in the answer to a dry run, its parent is not there.
+    /// The pool is not in service: it is being deleted, or (in the response to a dry run) its parent does not exist.
     Pending,
-    /// It has free addresses.
+    /// The pool has free addresses.
     Ready,
-    /// Nothing of it is free. The reason of the condition Ready says whether child pools have all of it (FullyCarved).
+    /// No address is free. The condition Ready has the reason FullyCarved if child pools have all addresses.
     Exhausted,
-    /// It cannot be used.
+    /// The pool cannot be used. Not used at present.
     Error,
 }
 
-/// Numbers of addresses. The integers stop at 9007199254740991, the greatest that clients with doubles write back
-/// unchanged; large IPv6 pools exceed it. The strings under exact do not stop.
+/// Numbers of addresses. The integers are capped at 9007199254740991 (2^53-1), the largest integer that clients with
+/// double-precision numbers preserve. IPv6 pools can be larger; exact has the exact numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Capacity {
     /// All addresses of the pool.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub total: i64,
-    /// The addresses that claims, retained allocations and child pools hold.
+    /// The addresses held by claims, retained allocations and child pools.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub allocated: i64,
-    /// The addresses that are free.
+    /// The free addresses.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub available: i64,
-    /// The same as exact decimal numbers.
+    /// The exact numbers, as decimal strings.
     pub exact: ExactCapacity,
 }
 
-/// Numbers of addresses as decimal strings, exact for pools of every size.
+/// Exact numbers of addresses, as decimal strings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExactCapacity {
     /// All addresses of the pool.
     pub total: String,
-    /// The addresses that claims, retained allocations and child pools hold.
+    /// The addresses held by claims, retained allocations and child pools.
     pub allocated: String,
-    /// The addresses that are free.
+    /// The free addresses.
     pub available: String,
 }

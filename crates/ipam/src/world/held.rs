@@ -1,4 +1,4 @@
-//! What an object holds of a pool.
+//! The block of a pool that an object holds.
 
 use address::Prefix;
 use apimachinery::object::Object;
@@ -7,17 +7,16 @@ use apimachinery::{command::ObjectKey, kind::Span};
 
 use crate::spec;
 
-/// What an allocation takes of a pool.
+/// The pool and block that an allocation holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Held<'o> {
-    /// The pool.
+    /// The name of the pool.
     pub(crate) pool: &'o str,
-    /// The block.
     pub(crate) block: Prefix,
 }
 
 impl<'o> Held<'o> {
-    /// What this allocation holds.
+    /// Reads the held block of an allocation; `None` if its status has no valid block.
     pub(crate) fn of(object: &'o Object) -> Option<Self> {
         let block = spec::stored_block(object.text("/status/allocatedCIDR"))?;
         Some(Self { pool: object.text("/spec/poolRef/name"), block })
@@ -25,7 +24,7 @@ impl<'o> Held<'o> {
 }
 
 #[cfg(feature = "newer")]
-/// The span that an object of the kind holds.
+/// Returns the span that an object of the kind IPHold holds.
 pub(crate) fn span_of_hold(key: &ObjectKey, object: &Object) -> Option<Span> {
     let number = |field: &str| Some(spec::stored_block(&format!("{}/32", object.text(field)))?.first());
     let space = super::space_of_pool(&key.scope, object.text("/spec/pool"));

@@ -1,4 +1,4 @@
-//! Everything that can be seen of a world, as text: what two worlds must agree on to be equal.
+//! Dump of the allocator state as text. Two states are equal if their dumps are equal.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,8 @@ use address::{Count, Prefix, Strategy};
 use super::{Pool, World};
 
 impl World {
-    /// The state of every pool and index, address by address. Only for pools of at most 256 addresses.
+    /// Returns the state of every pool and index, including a map of single addresses. Pools may have at most 256
+    /// addresses.
     pub(crate) fn observe(&self) -> String {
         let mut text = format!("stale {:?}\n", self.stale);
         for (scope, tenant) in &self.tenants {

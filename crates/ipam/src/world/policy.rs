@@ -1,22 +1,22 @@
-//! What a pool hands out.
+//! The allocation policy of a pool.
 
 use crate::types::pool::{AllocationPolicy, PoolStrategy};
 
-/// The bounds and the strategy of a pool, as decisions need them.
+/// The length bounds and the strategy of a pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Policy {
-    /// The shortest length handed out.
+    /// The shortest length that may be allocated.
     pub(crate) min: Option<u8>,
-    /// The longest length handed out.
+    /// The longest length that may be allocated.
     pub(crate) max: Option<u8>,
-    /// The length of claims that give none.
+    /// The length of claims that request none.
     pub(crate) default: Option<u8>,
-    /// How a block is chosen.
+    /// The strategy for choosing a block.
     pub(crate) strategy: PoolStrategy,
 }
 
 impl Policy {
-    /// Of a policy that was validated.
+    /// Converts a validated policy.
     pub(crate) fn of(policy: Option<&AllocationPolicy>) -> Self {
         let length = |length: Option<i64>| length.and_then(|length| u8::try_from(length).ok());
         policy.map_or_else(Self::default, |policy| Self {
@@ -27,7 +27,7 @@ impl Policy {
         })
     }
 
-    /// The length of a claim that gives none: the default, or the only one there is.
+    /// Returns the length of claims that request none: the default, or the only length within the bounds.
     pub(crate) fn own_length(self) -> Option<u8> {
         self.default.or(self.min.filter(|min| self.max == Some(*min)))
     }

@@ -1,7 +1,7 @@
-//! A pool as decisions see it: its policy, its free space, and whether its stored status is out of date.
+//! A pool in the allocator state: its policy, its free space, and the staleness of its stored status.
 //!
-//! A pool that a newer version of the program has written may have fields and values that this one does not know. Its space
-//! is tracked all the same; it hands out nothing new here, and a status write changes the figures alone.
+//! A pool that was written by a newer version of the server may have unknown fields and values. Its free space is still
+//! tracked, but nothing is allocated from it, and status writes change only the figures.
 
 use std::sync::Arc;
 
@@ -21,50 +21,50 @@ use crate::{
     types::pool::{PoolSpec, PoolStatus},
 };
 
-/// The fields of a status that follow from the free space alone.
+/// The status fields that depend on the free space only.
 const FIGURES: [&str; 3] = ["capacity", "largestFreePrefix", "utilizationPercent"];
 
-/// A pool as decisions see it.
+/// A pool in the allocator state.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    /// Its current version.
+    /// The current version of the object.
     pub(crate) object: Arc<Object>,
-    /// Whose it is.
+    /// The tenant of the pool.
     pub(crate) scope: Scope,
-    /// The pool that it was carved from.
+    /// The name of the parent pool; `None` for a root pool.
     pub(crate) parent: Option<String>,
-    /// What it hands out.
+    /// The bounds and the strategy of allocations.
     pub(crate) policy: Policy,
-    /// What it has left.
+    /// The free space.
     pub(crate) free: FreeSpace,
-    /// How many allocations hold a block of it, retained ones too.
+    /// The number of allocations, including retained ones.
     pub(crate) allocations: u64,
-    /// How many pools were carved from it.
+    /// The number of child pools.
     pub(crate) children: u64,
-    /// How many addresses those pools have.
+    /// The number of addresses of the child pools.
     pub(crate) carved: Count,
-    /// How many spans of it are held by kinds that this version does not know.
+    /// The number of blocks held by objects of kinds that this version does not know.
     pub(crate) unknown_holders: u64,
-    /// Whether this version knows every field and value of its spec and status.
+    /// True if this version knows every field and value of the spec and status.
     pub(crate) understood: bool,
-    /// What its stored status says; `None` when that cannot be read.
+    /// The summary of the stored status; `None` if it cannot be read.
     pub(super) shown: Option<Shown>,
-    /// Whether the world has it among those that are behind.
+    /// True if the pool is in the set `World::stale`.
     pub(super) stale: bool,
 }
 
-/// The part of a pool's status from which all the rest follows.
+/// The part of a pool's status from which the remaining fields are computed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Shown {
     allocated: Count,
     largest_free: Option<u8>,
     generation: Option<i64>,
-    /// `None` when its reason is not one of this version's.
+    /// `None` if this version does not know the reason.
     standing: Option<Standing>,
 }
 
 impl Pool {
-    /// A pool of which nothing is taken yet.
+    /// Creates a pool without allocations.
     pub(super) fn new(scope: Scope, object: Arc<Object>) -> Result<Self, String> {
         let name = &object.metadata.name;
         let block = spec::stored_block(object.text("/status/allocatedCIDR"))
@@ -87,22 +87,21 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.object.metadata.name
     }
 
-    /// Its block.
+    /// Returns the pool's block.
     pub(crate) fn block(&self) -> Prefix {
         self.free.pool()
     }
 
-    /// The key of its object.
+    /// Returns the key of the pool's object.
     pub(super) fn key(&self) -> ObjectKey {
         ObjectKey { resource: POOLS, scope: self.scope.clone(), namespace: String::new(), name: self.name().to_owned() }
     }
 
-    /// Takes over a new version of the object. Which block it is and what was taken of it stay.
+    /// Replaces the object. The block and its free space do not change.
     pub(super) fn replace(&mut self, object: Arc<Object>) {
         let spec = spec::read::<PoolSpec>(&object).ok();
         let parent = object.text("/spec/parentPoolRef/name");
@@ -113,42 +112,43 @@ impl Pool {
         self.object = object;
     }
 
-    /// An allocation takes this block.
+    /// Marks the block as held by an allocation.
     pub(super) fn take_allocation(&mut self, block: Prefix) -> Result<(), String> {
         self.allocations += 1;
         self.take(block)
     }
 
-    /// A child pool is carved out of it.
+    /// Marks the block as held by a child pool.
     pub(super) fn take_child(&mut self, block: Prefix) -> Result<(), String> {
         self.children += 1;
-        self.carved = self.carved.checked_add(block.size()).ok_or("child pools have more than there is")?;
+        self.carved = self.carved.checked_add(block.size()).ok_or("child pools have more than 2^128 addresses")?;
         self.take(block)
     }
 
-    /// Something of a kind that this version does not know holds this block.
+    /// Marks the block as held by an object of an unknown kind.
     pub(super) fn take_unknown(&mut self, block: Prefix) -> Result<(), String> {
         self.unknown_holders += 1;
         self.take(block)
     }
 
-    /// What such an object held is free again.
+    /// Frees a block held by an object of an unknown kind.
     #[cfg(feature = "newer")]
     pub(super) fn release_unknown(&mut self, block: Prefix) -> Result<(), String> {
-        self.unknown_holders = self.unknown_holders.checked_sub(1).ok_or("a span went that never came")?;
+        self.unknown_holders =
+            self.unknown_holders.checked_sub(1).ok_or("a holder was removed that was never added")?;
         self.release(block)
     }
 
-    /// An allocation gives this block back.
+    /// Frees a block held by an allocation.
     pub(super) fn release_allocation(&mut self, block: Prefix) -> Result<(), String> {
-        self.allocations = self.allocations.checked_sub(1).ok_or("an allocation went that never came")?;
+        self.allocations = self.allocations.checked_sub(1).ok_or("an allocation was removed that was never added")?;
         self.release(block)
     }
 
-    /// A child pool goes back.
+    /// Frees the block of a child pool.
     pub(super) fn release_child(&mut self, block: Prefix) -> Result<(), String> {
-        self.children = self.children.checked_sub(1).ok_or("a child pool went that never came")?;
-        self.carved = self.carved.checked_sub(block.size()).ok_or("a child pool went that had never come")?;
+        self.children = self.children.checked_sub(1).ok_or("a child pool was removed that was never added")?;
+        self.carved = self.carved.checked_sub(block.size()).ok_or("child pools released more than they had taken")?;
         self.release(block)
     }
 
@@ -160,7 +160,7 @@ impl Pool {
         self.free.release(block).map_err(|error| format!("{block} of IPPool \"{}\": {error}", self.name()))
     }
 
-    /// Whether its stored status says something else than its free space.
+    /// True if the stored status does not match the free space.
     pub(super) fn is_behind(&self) -> bool {
         let (generation, standing) = match &self.shown {
             Some(shown) if !self.understood => (shown.generation, shown.standing),
@@ -174,8 +174,8 @@ impl Pool {
         Standing::of(&self.object, &self.free, self.carved)
     }
 
-    /// The object with the status that is due. Fields of the status that this version does not know stay as they are, and
-    /// of a pool that it does not fully understand everything but the figures does.
+    /// Returns the object with an up-to-date status. Unknown status fields are preserved; if the pool is not fully
+    /// understood, only the figures change.
     pub(super) fn with_fresh_status(&self, now: Time) -> Object {
         let mut object = (*self.object).clone();
         let fresh = PoolStatus::fresh(&object, &self.free, self.standing(), self.parent.as_deref(), now).to_value();
@@ -194,7 +194,7 @@ impl Pool {
     }
 }
 
-/// Puts the fields of `new` in the place of those of the same name, inside objects too; others stay.
+/// Merges `new` into `old` recursively. Fields that `new` does not have stay.
 fn overlay(old: &mut Map<String, Value>, new: Map<String, Value>) {
     for (name, value) in new {
         match (old.get_mut(&name), value) {
@@ -205,7 +205,7 @@ fn overlay(old: &mut Map<String, Value>, new: Map<String, Value>) {
 }
 
 impl Shown {
-    /// Reads the figures alone: whatever else a newer version may have put into the status.
+    /// Reads only the summary fields; a newer version may have added others to the status.
     fn of(object: &Object) -> Option<Self> {
         let allocated = object.text("/status/capacity/exact/allocated");
         let allocated = match allocated.parse() {

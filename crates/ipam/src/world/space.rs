@@ -1,4 +1,4 @@
-//! The named spaces in which the store lets nothing overlap, and what is held in them.
+//! The spaces in which the store rejects overlaps, and the spans in them.
 
 use address::{Family, Prefix};
 use apimachinery::{
@@ -9,21 +9,21 @@ use apimachinery::{
 
 use super::Pool;
 
-/// A space in which the store lets nothing overlap, taken apart.
+/// A parsed space name.
 pub(super) enum Space<'t> {
-    /// What a pool hands out.
+    /// The space of blocks allocated from one pool.
     Pool {
-        /// The pool's tenant.
+        /// The tenant of the pool.
         scope: &'t str,
-        /// The pool.
+        /// The name of the pool.
         name: &'t str,
     },
-    /// The root pools of a tenant, in one family.
+    /// The space of the root pools of a tenant, of one family.
     Roots,
 }
 
 impl<'t> Space<'t> {
-    /// Reads the name of a space.
+    /// Parses the name of a space; `None` if the format is unknown.
     pub(super) fn parse(text: &'t str) -> Option<Self> {
         let mut parts = text.splitn(3, '/');
         match (parts.next()?, parts.next()?, parts.next()?) {
@@ -34,27 +34,27 @@ impl<'t> Space<'t> {
     }
 }
 
-/// The name of the space of what a pool hands out.
+/// Returns the name of the space of blocks allocated from a pool.
 pub(crate) fn space_of_pool(scope: &Scope, name: &str) -> String {
     format!("pool/{}/{name}", scope.as_str())
 }
 
-/// The name of the space of a tenant's root pools.
+/// Returns the name of the space of a tenant's root pools.
 pub(crate) fn space_of_roots(scope: &Scope, family: Family) -> String {
     format!("root/{}/{family}", scope.as_str())
 }
 
-/// What an object holds when it holds `block` in `space`.
+/// Returns the span of `holder` for `block` in `space`.
 pub(crate) fn span(space: String, block: Prefix, holder: &ObjectKey) -> Span {
     Span { space, first: block.first(), last: block.last(), holder: holder.to_text() }
 }
 
-/// What stands in the way of a request for `block` of a pool.
+/// Returns the range of a pool that a request for `block` found occupied.
 pub(crate) fn occupied(pool: &Pool, block: Prefix) -> Occupied {
     Occupied { space: space_of_pool(&pool.scope, pool.name()), first: block.first(), last: block.last() }
 }
 
-/// The fewest blocks that together are the addresses from the first to the last: at most two of each length.
+/// Splits the range `first..=last` into the fewest aligned blocks, at most two of each length.
 pub(super) fn blocks_of(family: Family, first: u128, last: u128) -> Vec<Prefix> {
     let mut blocks = Vec::new();
     let mut next = Some(first);
@@ -70,7 +70,7 @@ pub(super) fn blocks_of(family: Family, first: u128, last: u128) -> Vec<Prefix> 
     blocks
 }
 
-/// The block from the first to the last address, if they are the ends of one.
+/// Returns the block from `first` to `last`, if the range is an aligned block.
 pub(super) fn block_between(family: Family, first: u128, last: u128) -> Option<Prefix> {
     let host_bits = 128 - last.checked_sub(first)?.leading_zeros();
     let length = family.bits().checked_sub(u8::try_from(host_bits).ok()?)?;

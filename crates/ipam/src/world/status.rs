@@ -1,4 +1,4 @@
-//! The status of an IPPool, from its free space.
+//! Computation of the IPPool status from the free space.
 
 use address::{Count, FreeSpace};
 use apimachinery::{object::Object, refusal::Refusal, time::Time};
@@ -9,23 +9,23 @@ use crate::{
     types::pool::{Capacity, ExactCapacity, PoolPhase, PoolStatus},
 };
 
-/// Whether a pool hands out addresses, or why not: the phase and the condition Ready.
+/// The availability of a pool, shown as the phase and the condition Ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It has free addresses.
+    /// The pool has free addresses.
     Available,
-    /// Nothing of it is free, and allocations hold some of it.
+    /// No address is free, and allocations hold at least one.
     Exhausted,
-    /// Nothing of it is free: child pools have all of it.
+    /// No address is free, and child pools hold all of them.
     FullyCarved,
-    /// It is being deleted.
+    /// The pool is being deleted.
     Terminating,
 }
 
 impl Standing {
     const ALL: [Self; 4] = [Self::Available, Self::Exhausted, Self::FullyCarved, Self::Terminating];
 
-    /// Of a pool with this free space, of which child pools have `carved`.
+    /// Computes the availability from the free space and the number of addresses held by child pools (`carved`).
     pub(crate) fn of(object: &Object, free: &FreeSpace, carved: Count) -> Self {
         match free.free() {
             _ if object.is_terminating() => Self::Terminating,
@@ -35,7 +35,7 @@ impl Standing {
         }
     }
 
-    /// What a stored status says.
+    /// Reads the availability from a stored status.
     pub(crate) fn shown(status: &Value) -> Option<Self> {
         let conditions = status["conditions"].as_array()?;
         let ready = conditions.iter().find(|condition| condition["type"] == READY)?;
@@ -50,7 +50,7 @@ impl Standing {
         }
     }
 
-    /// Reason and message.
+    /// Returns the reason and the message of the condition Ready.
     fn why(self) -> (&'static str, &'static str) {
         match self {
             Self::Available => ("AddressesAvailable", "the pool has free addresses"),
@@ -66,7 +66,7 @@ impl Standing {
     }
 }
 
-/// Says in the status that the deletion of the pool has begun.
+/// Updates the status when the deletion of the pool begins.
 pub(crate) fn mark_terminating(object: &mut Object) {
     let Some(since) = object.metadata.deletion_timestamp else { return };
     let mut conditions = condition::in_status(object.field("status"));
@@ -78,7 +78,7 @@ pub(crate) fn mark_terminating(object: &mut Object) {
 }
 
 impl PoolStatus {
-    /// The status of a pool with this free space. Conditions of other types than the service's own are kept.
+    /// Computes the status from the free space. Conditions of types that the service does not own are kept.
     pub(crate) fn fresh(
         object: &Object,
         free: &FreeSpace,
@@ -106,7 +106,7 @@ impl PoolStatus {
         }
     }
 
-    /// The status in the answer to the dry run of a child pool whose parent is not there.
+    /// Returns the status of a child pool in a dry run whose parent does not exist.
     pub(crate) fn pending(object: &Object, why: &Refusal, now: Time) -> Self {
         Self {
             phase: PoolPhase::Pending,
@@ -120,7 +120,7 @@ impl PoolStatus {
         }
     }
 
-    /// As JSON.
+    /// Serializes the status to JSON.
     pub(crate) fn to_value(&self) -> Value {
         serde_json::to_value(self).expect("a status has only strings for keys")
     }

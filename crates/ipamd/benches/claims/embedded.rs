@@ -1,4 +1,4 @@
-//! One server on its embedded store, beside the null server.
+//! One server on its embedded store, compared with the null server.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +10,10 @@ use crate::{
     watchers,
 };
 
-/// Clients of one pool.
+/// Numbers of clients.
 const CLIENTS: [usize; 3] = [1, 32, 256];
 
-/// Measures claims, or what watches or lists cost.
+/// Measures claims, or the cost of watches or lists.
 pub async fn measure(settings: &Settings) -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let server = Arc::new(Target::new(vec![Process::ipam(directory.path()).await?], pools::ONE));
@@ -47,7 +47,7 @@ pub async fn measure(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Alternates the two servers, so that a slow moment of the machine hits both.
+/// Alternates between the two servers, so that a slow phase of the machine affects both.
 async fn compare(server: &Arc<Target>, null: &Arc<Target>, clients: usize, settings: &Settings) -> anyhow::Result<()> {
     let held = server.claims();
     let time = Duration::from_secs(settings.seconds).div_f64(2.0);
@@ -67,7 +67,7 @@ async fn compare(server: &Arc<Target>, null: &Arc<Target>, clients: usize, setti
     Ok(())
 }
 
-/// Makes claims until there are so many.
+/// Creates claims until there are `claims`.
 pub async fn fill(server: &Arc<Target>, claims: u64) -> anyhow::Result<()> {
     let most = claims.saturating_sub(server.claims());
     let time = Duration::from_hours(1);

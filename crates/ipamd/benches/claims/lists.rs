@@ -1,4 +1,4 @@
-//! Lists of everything, without a limit: how much memory they take while they are sent, one and many at once.
+//! Memory use of lists of all claims without a limit, one at a time and many at once.
 
 use std::{
     sync::Arc,
@@ -13,11 +13,11 @@ use crate::{
     load::{CLAIMS, Client, Target},
 };
 
-/// What clients of lists accept: plain JSON, and what `kubectl get` asks for.
+/// Names and values of the `Accept` header: plain JSON, and the tables of `kubectl get`.
 const ACCEPTED: [(&str, &str); 2] =
     [("JSON", "application/json"), ("Table", "application/json;as=Table;v=v1;g=meta.k8s.io")];
 
-/// Measures one list of so many claims, and `lists` of them at once.
+/// Measures one list of `claims` claims, and `lists` such lists at once.
 pub async fn measure(server: &Arc<Target>, lists: usize, claims: u64) -> anyhow::Result<()> {
     fill(server, claims).await?;
     server.first().wait_until_idle().await?;
@@ -38,7 +38,7 @@ pub async fn measure(server: &Arc<Target>, lists: usize, claims: u64) -> anyhow:
     Ok(())
 }
 
-/// Reads so many lists at once, each on a connection of its own; how long each was.
+/// Reads `count` lists at once, each on its own connection. Returns the length of one in bytes.
 async fn list(server: &Arc<Target>, accept: &'static str, count: usize) -> anyhow::Result<u64> {
     let mut lists = JoinSet::new();
     for _ in 0..count {
@@ -53,6 +53,9 @@ async fn list(server: &Arc<Target>, accept: &'static str, count: usize) -> anyho
         });
     }
     let lengths: Vec<u64> = lists.join_all().await.into_iter().collect::<Result<_, _>>()?;
-    anyhow::ensure!(lengths.iter().all(|length| *length == lengths[0]), "lists of one moment differ: {lengths:?}");
+    anyhow::ensure!(
+        lengths.iter().all(|length| *length == lengths[0]),
+        "concurrent lists differ in length: {lengths:?}"
+    );
     Ok(lengths[0])
 }

@@ -1,4 +1,4 @@
-//! Clients in a closed loop: each has a connection of its own and sends the next claim when the last is answered.
+//! Clients in a closed loop: each has its own connection and sends the next claim after the answer to the last.
 
 use std::{
     sync::{
@@ -19,30 +19,30 @@ use tokio::{net::TcpStream, task::JoinSet};
 
 use crate::process::{self, Process};
 
-/// Where claims are made.
+/// The path of the collection of claims.
 pub const CLAIMS: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipclaims";
 
-/// Servers on one store, and the pools from which is claimed.
+/// Servers on one store, and the pools of the claims.
 pub struct Target {
-    /// The servers; clients are spread over them.
+    /// The servers. Clients are distributed over them.
     pub replicas: Vec<Process>,
-    /// The pools, by turns.
+    /// The names of the pools, which are used in rotation.
     pub pools: Vec<String>,
     made: AtomicU64,
 }
 
 impl Target {
-    /// The pool of this name on these servers, which hold no claim yet.
+    /// One pool on servers without claims.
     pub fn new(replicas: Vec<Process>, pool: &str) -> Self {
         Self::with(replicas, vec![pool.to_owned()], 0)
     }
 
-    /// Pools on servers of which `made` claims were made before.
+    /// Pools on servers on which `made` claims were created before.
     pub fn with(replicas: Vec<Process>, pools: Vec<String>, made: u64) -> Self {
         Self { replicas, pools, made: AtomicU64::new(made) }
     }
 
-    /// How many claims were made.
+    /// The number of claims that were created.
     pub fn claims(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
     }
@@ -60,19 +60,19 @@ impl Target {
     }
 }
 
-/// A measurement to make.
+/// The parameters of a measurement.
 pub struct Load {
     /// The servers.
     pub target: Arc<Target>,
-    /// How many clients at once.
+    /// The number of concurrent clients.
     pub clients: usize,
-    /// For how long at most.
+    /// The maximum duration.
     pub time: Duration,
-    /// How many claims at most.
+    /// The maximum number of claims.
     pub most: u64,
 }
 
-/// What was measured.
+/// The result of a measurement.
 pub struct Outcome {
     latencies_us: Histogram<u64>,
     elapsed: Duration,
@@ -86,24 +86,24 @@ impl Default for Outcome {
 }
 
 impl Outcome {
-    /// Joins two measurements of the same thing.
+    /// Adds a measurement with the same parameters.
     pub fn add(&mut self, other: &Self) {
         self.latencies_us.add(&other.latencies_us).expect("both have the same bounds");
         self.elapsed += other.elapsed;
     }
 
-    /// Adds one answer.
+    /// Adds the latency of one answer.
     pub fn record(&mut self, latency: Duration) {
         self.latencies_us.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// The same, of clients that ran beside each other for this long.
+    /// Sets the elapsed time, for clients that ran concurrently.
     #[must_use]
     pub fn over(self, elapsed: Duration) -> Self {
         Self { elapsed, ..self }
     }
 
-    /// Answers per second.
+    /// The number of answers per second.
     pub fn per_second(&self) -> f64 {
         self.latencies_us.len() as f64 / self.elapsed.as_secs_f64()
     }
@@ -115,7 +115,7 @@ impl Outcome {
 }
 
 impl Load {
-    /// Makes it.
+    /// Makes the measurement. Returns an error if an answer is not 201.
     pub async fn run(&self) -> anyhow::Result<Outcome> {
         let mut clients = Vec::new();
         for replica in self.target.replicas.iter().cycle().take(self.clients) {
@@ -135,7 +135,7 @@ impl Load {
     }
 }
 
-/// What one client does and sees.
+/// Runs one client. Returns its latencies.
 async fn one(target: Arc<Target>, mut client: Client, until: Instant, left: Arc<AtomicU64>) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let one_less = |n: u64| n.checked_sub(1);
@@ -143,7 +143,7 @@ async fn one(target: Arc<Target>, mut client: Client, until: Instant, left: Arc<
         let body = target.next_claim();
         let sent = Instant::now();
         let code = client.post(CLAIMS, body).await?;
-        anyhow::ensure!(code == 201, "a claim was refused with {code}");
+        anyhow::ensure!(code == 201, "the create of a claim was answered with {code}");
         outcome.record(sent.elapsed());
     }
     Ok(outcome)
@@ -157,13 +157,13 @@ fn claim(number: u64, pool: &str) -> String {
     )
 }
 
-/// A connection.
+/// A client with one connection.
 pub struct Client {
     sender: SendRequest<Full<Bytes>>,
 }
 
 impl Client {
-    /// Connects with the admin's certificate.
+    /// Connects with the administrator's certificate.
     pub async fn connect(process: &Process) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", process.port())).await?;
         stream.set_nodelay(true)?;
@@ -173,28 +173,28 @@ impl Client {
         Ok(Self { sender })
     }
 
-    /// Posts a JSON body; the code of the answer, which is read to its end.
+    /// Posts a JSON body and reads the whole answer. Returns its status code.
     pub async fn post(&mut self, path: &str, body: String) -> anyhow::Result<u16> {
         self.send(Request::post(path), body).await
     }
 
-    /// The code of the answer to a GET.
+    /// Sends a GET and reads the whole answer. Returns its status code.
     pub async fn get(&mut self, path: &str) -> anyhow::Result<u16> {
         self.send(Request::get(path), String::new()).await
     }
 
-    /// The body of the answer to a GET.
+    /// Sends a GET. Returns the body of the answer; an error if its status is not 200.
     pub async fn text(&mut self, path: &str) -> anyhow::Result<String> {
         let body = self.open(path).await?.collect().await?.to_bytes();
         Ok(String::from_utf8(body.to_vec())?)
     }
 
-    /// The body of the answer to a GET, which is still to be read.
+    /// Sends a GET. Returns the unread body of the answer; an error if its status is not 200.
     pub async fn open(&mut self, path: &str) -> anyhow::Result<Incoming> {
         self.open_as(path, "application/json").await
     }
 
-    /// The same in another form.
+    /// Like [`Client::open`], with another `Accept` header.
     pub async fn open_as(&mut self, path: &str, accept: &str) -> anyhow::Result<Incoming> {
         let response = self.request_as(Request::get(path), String::new(), accept).await?;
         anyhow::ensure!(response.status() == 200, "{path} was answered with {}", response.status());

@@ -1,9 +1,12 @@
 //! Claims per second and their latency, end to end over TLS, against real `ipam` processes.
 //!
-//! `cargo bench -p ipamd --bench claims [-- --seconds 10 --claims 1000000]`, or, for what many watches cost,
-//! `-- --watches 5000 --claims 1000`, or, for the memory that lists take, `-- --lists 64 --claims 1000000`, or, for replicas over PostgreSQL, `-- --postgres`. Beside each figure stands that of a server of
-//! the same stack (TLS, HTTP, JSON) that only parses the body and answers it, measured in the same run by the same
-//! clients: the machine's share of the time. It does not check answers beyond their status; the tests do that.
+//! - `cargo bench -p ipamd --bench claims [-- --seconds 10 --claims 1000000]` measures claims on the embedded store.
+//! - `-- --watches 5000 --claims 1000` measures the cost of many watches.
+//! - `-- --lists 64 --claims 1000000` measures the memory of lists.
+//! - `-- --postgres` measures replicas on PostgreSQL.
+//!
+//! Claims on the embedded store are compared with a null server of the same stack (TLS, HTTP, JSON) that parses the body and
+//! returns it, in the same run with the same clients. The benchmark checks only the status code of answers; the tests check the rest.
 
 mod embedded;
 mod lists;
@@ -18,11 +21,11 @@ mod watchers;
 struct Settings {
     seconds: u64,
     claims: u64,
-    /// Measure with so many open watches instead; 0: do not.
+    /// The number of open watches to measure; with 0 watches are not measured.
     watches: usize,
-    /// Measure so many lists at once instead; 0: do not.
+    /// The number of concurrent lists to measure; with 0 lists are not measured.
     lists: usize,
-    /// Measure replicas on PostgreSQL instead.
+    /// True to measure replicas on PostgreSQL.
     postgres: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The yardstick: the same TLS, HTTP and JSON as the server, and nothing behind them.
+//! The baseline: a null server with the TLS, HTTP and JSON code of the real server, and nothing else.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -16,9 +16,9 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// The environment variable that makes this program the null server: where the credentials are.
+/// The environment variable that makes this program run the null server. Its value is the directory of the credentials.
 pub const DIRECTORY: &str = "IPAM_BENCH_NULL_SERVER";
-/// The file in that directory in which it writes its port.
+/// The file in that directory to which the null server writes its port.
 pub const PORT_FILE: &str = "null.port";
 
 struct Null;
@@ -33,7 +33,7 @@ impl Handler for Null {
     }
 }
 
-/// Serves until it is killed.
+/// Serves until the process is killed.
 pub async fn serve(directory: &Path) -> anyhow::Result<()> {
     let credentials = crate::process::read_credentials(directory)?;
     let socket = TcpListener::bind("127.0.0.1:0").await?;

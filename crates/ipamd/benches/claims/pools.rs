@@ -1,20 +1,20 @@
-//! The pools from which is claimed.
+//! The pools of the claims.
 
 use serde_json::json;
 
 use crate::{load::Client, process::Process};
 
-/// The name of the one pool.
+/// The name of the single pool.
 pub const ONE: &str = "bench";
-/// How many there are beside it.
+/// The number of pools that [`create_many`] creates.
 pub const MANY: usize = 64;
 
-/// Makes the one pool, 10.0.0.0/8.
+/// Creates the single pool, 10.0.0.0/8.
 pub async fn create_one(server: &Process) -> anyhow::Result<()> {
     create(&mut Client::connect(server).await?, ONE, "10.0.0.0/8").await
 }
 
-/// Makes the others, of the same size, and names them.
+/// Creates [`MANY`] pools of the same size. Returns their names.
 pub async fn create_many(server: &Process) -> anyhow::Result<Vec<String>> {
     let mut client = Client::connect(server).await?;
     let mut names = Vec::new();
@@ -34,6 +34,6 @@ async fn create(client: &mut Client, name: &str, cidr: &str) -> anyhow::Result<(
         "spec": {"cidr": cidr},
     });
     let code = client.post("/apis/ipam.miloapis.com/v1alpha1/ippools", pool.to_string()).await?;
-    anyhow::ensure!(code == 201, "the pool was refused with {code}");
+    anyhow::ensure!(code == 201, "the create of the pool was answered with {code}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Replicas on PostgreSQL, beside the transaction of the service that this one replaces, as bare SQL.
+//! Replicas on PostgreSQL, compared with the transaction of the service that this one replaces, as plain SQL.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,12 +17,12 @@ use crate::{
 
 const CLIENTS: [usize; 4] = [1, 32, 256, 1024];
 const REPLICAS: [usize; 2] = [1, 3];
-/// Claims that are held before; the number on the command line comes last.
+/// Numbers of existing claims; the number on the command line is the last.
 const HELD: [u64; 3] = [0, 10_000, 100_000];
-/// The predecessor takes seconds for a claim beyond that.
+/// With more existing claims than this, the predecessor takes seconds for one claim.
 const PREDECESSOR_HELD_MAX: u64 = 100_000;
 
-/// Measures everything, and prints a row for each.
+/// Makes all measurements, and prints a row for each.
 pub async fn measure(settings: &Settings) -> anyhow::Result<()> {
     let cluster = Cluster::durable()?;
     println!("| pools | claims held | replicas | clients | claims/s | p50 | p95 | p99 | predecessor/s | ratio |");
@@ -33,7 +33,7 @@ pub async fn measure(settings: &Settings) -> anyhow::Result<()> {
     guard(&cluster, settings).await
 }
 
-/// The same on one pool, or on many.
+/// Measures one pool, or many.
 async fn measure_pools(cluster: &Cluster, many: bool, settings: &Settings) -> anyhow::Result<()> {
     let mut site = Site::new(cluster)?;
     let names = site.pools(many).await?;
@@ -57,7 +57,7 @@ async fn measure_pools(cluster: &Cluster, many: bool, settings: &Settings) -> an
     Ok(())
 }
 
-/// What is the same within a row.
+/// The parameters of a row.
 struct Row {
     pools: usize,
     replicas: usize,
@@ -66,7 +66,7 @@ struct Row {
 }
 
 impl Row {
-    /// Alternates with the predecessor, so that a slow moment of the machine hits both.
+    /// Alternates with the predecessor, so that a slow phase of the machine affects both.
     async fn measure(&self, target: &Arc<Target>, predecessor: Option<&Predecessor>) -> anyhow::Result<()> {
         let Self { pools, replicas, clients, .. } = self;
         let time = self.time.div_f64(2.0);
@@ -91,7 +91,7 @@ impl Row {
     }
 }
 
-/// What the guard in the database costs: the same with its triggers and without, by turns.
+/// Measures the cost of the triggers that reject overlapping spans: alternately with and without them.
 async fn guard(cluster: &Cluster, settings: &Settings) -> anyhow::Result<()> {
     println!("\n| clients | with the guard | without | ratio |\n|---|---|---|---|");
     let site = Site::new(cluster)?;
@@ -114,7 +114,7 @@ async fn guard(cluster: &Cluster, settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A database, and servers that come and go on it.
+/// A database on which servers are started and stopped.
 struct Site {
     database: Database,
     directory: tempfile::TempDir,

@@ -1,6 +1,6 @@
-//! One claim as the predecessor made it: lock the pool, read all that it has handed out, and write everything one by one.
+//! A claim as the predecessor created it: lock the pool, read all of its allocations, and write each row separately.
 //!
-//! It is kinder than the original: no HTTP, no TLS, no checks, and of each allocation only its address is read.
+//! This is faster than the original: no HTTP, no TLS, no validation, and only the address of each allocation is read.
 
 use std::{
     sync::{
@@ -31,17 +31,17 @@ const STATEMENTS: [&str; 6] = [
     "INSERT INTO log (key, body) VALUES ($1, $2::text::jsonb)",
 ];
 
-/// About as much as the objects of ours.
+/// An object of about the same size as those of this service.
 const BODY: &str = include_str!("claim.json");
 
-/// Its database.
+/// The database of the predecessor.
 pub struct Predecessor {
     dsn: String,
     made: Arc<AtomicU64>,
 }
 
 impl Predecessor {
-    /// With so many allocations already there.
+    /// Creates the tables and `held` allocations.
     pub async fn new(dsn: &str, held: u64) -> anyhow::Result<Self> {
         let client = connect(dsn).await?;
         client.batch_execute(SCHEMA).await?;
@@ -53,7 +53,7 @@ impl Predecessor {
         Ok(Self { dsn: dsn.to_owned(), made: Arc::default() })
     }
 
-    /// So many clients, each with a connection of its own.
+    /// Runs clients for `time`, each on its own connection.
     pub async fn run(&self, clients: usize, time: Duration) -> anyhow::Result<Outcome> {
         let mut prepared = Vec::new();
         for _ in 0..clients {
@@ -109,7 +109,7 @@ impl One {
         let transaction = self.client.transaction().await?;
         transaction.query(lock, &[]).await?;
         let taken = transaction.query(read, &[]).await?;
-        // The first gap, or what lies behind all of them.
+        // The first gap, or the address after all of them.
         let gap = taken.iter().zip(0_i64..).find(|(row, place)| row.get::<_, i64>(0) != *place);
         let free = gap.map_or(i64::try_from(taken.len())?, |(_, place)| place);
         let [claim, allocation] = ["claim", "allocation"].map(|kind| format!("{kind}-{number}"));

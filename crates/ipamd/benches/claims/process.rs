@@ -1,4 +1,4 @@
-//! The processes that are measured: the real server, and the null server.
+//! The measured processes: the real server and the null server.
 
 use std::{
     path::Path,
@@ -25,12 +25,12 @@ pub struct Process {
 }
 
 impl Process {
-    /// The real server, on the embedded store in `directory`; ready.
+    /// Starts the real server on the embedded store in `directory`, and waits until it is ready.
     pub async fn ipam(directory: &Path) -> anyhow::Result<Self> {
         Self::serve(directory, &[]).await
     }
 
-    /// The real server, on a database, with its credentials in `directory`; ready.
+    /// Starts the real server on a database, with its credentials in `directory`, and waits until it is ready.
     pub async fn on_postgres(directory: &Path, dsn: &str) -> anyhow::Result<Self> {
         Self::serve(directory, &["--postgres-dsn", dsn]).await
     }
@@ -52,7 +52,7 @@ impl Process {
         Ok(process)
     }
 
-    /// The null server, with the credentials in `directory`.
+    /// Starts the null server with the credentials in `directory`.
     pub async fn null(directory: &Path) -> anyhow::Result<Self> {
         let child =
             Command::new(std::env::current_exe()?).env(null::DIRECTORY, directory).stdin(Stdio::null()).spawn()?;
@@ -60,27 +60,27 @@ impl Process {
         Ok(Self { child, port, tls: connector(directory)? })
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// TLS with the admin's certificate.
+    /// TLS with the administrator's certificate.
     pub fn connector(&self) -> &TlsConnector {
         &self.tls
     }
 
-    /// Resident memory.
+    /// Returns the resident memory of the process, in MiB.
     pub fn resident_mib(&self) -> anyhow::Result<u64> {
         self.memory_mib("VmRSS:")
     }
 
-    /// The most that it was since [`Process::forget_peak`].
+    /// Returns the peak of the resident memory since [`Process::forget_peak`], in MiB.
     pub fn peak_mib(&self) -> anyhow::Result<u64> {
         self.memory_mib("VmHWM:")
     }
 
-    /// Counts the peak of the resident memory from now on, and says what it is now.
+    /// Resets the peak of the resident memory. Returns the present resident memory, in MiB.
     pub fn forget_peak(&self) -> anyhow::Result<u64> {
         std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?;
         self.resident_mib()
@@ -92,7 +92,7 @@ impl Process {
         Ok(line.split_whitespace().nth(1).context("no number")?.parse::<u64>()? / 1024)
     }
 
-    /// Waits until what it does behind the scenes after its start is over: it reads who owns what.
+    /// Waits until the background work after the start is done: the server reads the owner references of all objects.
     pub async fn wait_until_idle(&self) -> anyhow::Result<()> {
         let mut before = 0;
         loop {
@@ -105,11 +105,11 @@ impl Process {
         }
     }
 
-    /// The processor's time that it has used, in ticks of the kernel (10 ms).
+    /// Returns the CPU time that the process has used, in clock ticks of the kernel (10 ms).
     fn ticks_used(&self) -> anyhow::Result<u64> {
         let line = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let (_, fields) = line.rsplit_once(')').context("no name")?;
-        // Fields 14 and 15 of the line, of which the first two are cut off.
+        // `utime` and `stime`, fields 14 and 15 of proc_pid_stat(5); the first two fields are cut off.
         let used = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
         Ok(used.sum::<Result<u64, _>>()?)
     }
@@ -142,12 +142,12 @@ async fn wait_for_file(path: &Path) -> anyhow::Result<String> {
     }
 }
 
-/// The name in both servers' certificates.
+/// The name in the certificates of both servers.
 pub fn server_name() -> ServerName<'static> {
     ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into())
 }
 
-/// What both servers were started with: reading it again changes nothing.
+/// Returns a TLS connector with the credentials that both servers were started with. Reading them again does not change them.
 pub fn connector(directory: &Path) -> anyhow::Result<TlsConnector> {
     let credentials = read_credentials(directory)?;
     let mut roots = RootCertStore::empty();
@@ -158,7 +158,7 @@ pub fn connector(directory: &Path) -> anyhow::Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// The credentials in `directory`.
+/// Reads the credentials in `directory`; creates them if they do not exist.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures in real time")]
 pub fn read_credentials(directory: &Path) -> anyhow::Result<credentials::Credentials> {
     let names = ServingNames::new([127, 0, 0, 1].into(), credentials::hostname().as_deref(), &[]);

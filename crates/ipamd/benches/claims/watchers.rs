@@ -1,4 +1,4 @@
-//! Many watches at once: each must get every event once and in order, and the writers should hardly notice.
+//! Many watches at once: each must receive every event once and in order, at little cost for the writers.
 
 use std::{
     sync::Arc,
@@ -15,15 +15,15 @@ use tokio::{
 
 use crate::load::{CLAIMS, Client, Load, Outcome, Target};
 
-/// How many connections are opened at the same time.
+/// The number of connections that are opened concurrently.
 const OPENING: usize = 64;
-/// Claims are made by this many clients.
+/// The number of clients that create claims.
 const CLIENTS: usize = 32;
-/// How much the readers of the watches stand back behind everything else on the machine: elsewhere they would have cores of
-/// their own.
+/// The nice value of the threads that read the watches. On this machine they share the cores with the server; in production they do
+/// not.
 const READERS_NICE: i32 = 10;
 
-/// Measures the same claims with and without `watches` open watches, each on a connection of its own.
+/// Measures the creation of claims without and with `watches` open watches, each on its own connection.
 pub async fn measure(server: &Arc<Target>, watches: usize, claims: u64) -> anyhow::Result<()> {
     let alone = make(server, claims).await?;
     let before = server.first().resident_mib()?;
@@ -49,16 +49,16 @@ pub async fn measure(server: &Arc<Target>, watches: usize, claims: u64) -> anyho
     Ok(())
 }
 
-/// Where the watches are read.
+/// Returns the runtime that reads the watches.
 fn readers() -> anyhow::Result<Runtime> {
     let stand_back = || {
-        // Without it the measurement is another one, no wrong one.
+        // If this fails, the readers slow down the server, but the figures are still valid.
         rustix::process::nice(READERS_NICE).ok();
     };
     Ok(runtime::Builder::new_multi_thread().enable_all().on_thread_start(stand_back).build()?)
 }
 
-/// Waits for all watches, which must end at the same event.
+/// Waits for all watches. Returns an error unless all end at the same event.
 async fn all_the_same(reading: Vec<JoinHandle<anyhow::Result<u64>>>) -> anyhow::Result<()> {
     let mut last = None;
     for revision in reading {
@@ -74,7 +74,7 @@ async fn make(server: &Arc<Target>, claims: u64) -> anyhow::Result<Outcome> {
     Load { target: Arc::clone(server), clients: CLIENTS, time, most: claims }.run().await
 }
 
-/// Opens the watches, all from the same revision on.
+/// Opens the watches, all from the same revision.
 async fn open(server: Arc<Target>, watches: usize) -> anyhow::Result<Vec<Stream>> {
     let list = Client::connect(server.first()).await?.text(&format!("{CLAIMS}?limit=1")).await?;
     let revision = revision_of(list.as_bytes()).context("the list has no revision")?;
@@ -104,7 +104,7 @@ struct Stream {
     _client: Client,
 }
 
-/// Reads so many events; the revision of the last.
+/// Reads `events` events. Returns the revision of the last; an error if they are not in order.
 async fn read(mut stream: Stream, events: u64) -> anyhow::Result<u64> {
     let (mut seen, mut last) = (0, 0);
     let mut rest = Vec::new();
@@ -125,7 +125,7 @@ async fn read(mut stream: Stream, events: u64) -> anyhow::Result<u64> {
     Ok(last)
 }
 
-/// The first resourceVersion in a text.
+/// Returns the first `resourceVersion` in a text.
 fn revision_of(text: &[u8]) -> Option<u64> {
     const NAME: &[u8] = b"\"resourceVersion\":\"";
     let at = text.windows(NAME.len()).position(|window| window == NAME)? + NAME.len();

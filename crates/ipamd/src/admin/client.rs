@@ -1,4 +1,4 @@
-//! The caller's side.
+//! The client of the admin socket.
 
 use std::{io, path::Path, time::Duration};
 
@@ -11,41 +11,42 @@ use super::{
 };
 use crate::limits::ADMIN_SILENCE_TIMEOUT;
 
-/// A connection to the server of a data directory.
+/// A connection to the admin socket of a server.
 pub struct Connection {
     stream: UnixStream,
-    /// How long it waits for the next line.
+    /// The longest wait for the next line.
     patience: Duration,
 }
 
-/// Reaches the server of a data directory; `None` if none runs.
+/// Connects to the server of a data directory. Returns `None` if no server runs.
 pub async fn connect(directory: &Path) -> anyhow::Result<Option<Connection>> {
     let path = directory.join(socket::NAME);
     match socket::connect(directory).await {
         Ok(stream) => Ok(stream.map(|stream| Connection { stream, patience: ADMIN_SILENCE_TIMEOUT })),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Err(error).with_context(|| format!("cannot ask the server by {}: run this as its user", path.display()))
+            Err(error).with_context(|| format!("cannot connect to {}: run this as the server's user", path.display()))
         }
-        Err(error) => Err(error).with_context(|| format!("cannot ask the server by {}", path.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot connect to {}", path.display())),
     }
 }
 
 impl Connection {
-    /// Asks for a backup and follows it; answers where the log of the copy ends. Dropped, it gives the backup up.
+    /// Requests a backup to `to`, reports its progress (bytes copied, bytes in total), and returns the revision of the copy.
+    /// Dropping the future cancels the backup.
     pub async fn back_up(self, to: &Path, mut progress: impl FnMut(u64, u64)) -> anyhow::Result<u64> {
         let (reader, mut writer) = self.stream.into_split();
         let mut reader = BufReader::new(reader);
-        protocol::send(&mut writer, &Request::Backup { to: to.to_owned() }).await.context("cannot ask the server")?;
+        protocol::send(&mut writer, &Request::Backup { to: to.to_owned() }).await.context("cannot send the request")?;
         loop {
             let event = timeout(self.patience, protocol::receive(&mut reader)).await;
             let event = event.with_context(|| {
-                format!("the server has said nothing for {:?}: see whether it still runs", self.patience)
+                format!("the server has sent nothing for {:?}: check that it still runs", self.patience)
             })?;
-            match event.context("cannot understand the server")? {
+            match event.context("cannot read the response of the server")? {
                 Some(Event::Progress { copied, total }) => progress(copied, total),
                 Some(Event::Done { revision }) => return Ok(revision),
                 Some(Event::Refused { message }) => bail!("the server made no backup: {message}"),
-                None => bail!("the server ended before the backup was done: there is none"),
+                None => bail!("the server ended before the backup was complete: no backup was made"),
             }
         }
     }
@@ -65,7 +66,7 @@ mod tests {
         let connection = Connection { patience: Duration::from_millis(50), ..connection };
         let _silent = listener.accept().await.unwrap();
         let error = connection.back_up(Path::new("/b"), |_, _| ()).await.unwrap_err();
-        assert!(error.to_string().contains("said nothing for 50ms"), "{error:#}");
+        assert!(error.to_string().contains("sent nothing for 50ms"), "{error:#}");
     }
 
     #[tokio::test]
@@ -76,7 +77,7 @@ mod tests {
         drop(listener.accept().await.unwrap());
         let error = connection.back_up(Path::new("/b"), |_, _| ()).await.unwrap_err();
         let said = format!("{error:#}");
-        assert!(said.contains("ended before the backup was done") || said.contains("cannot"), "{said}");
+        assert!(said.contains("ended before the backup was complete") || said.contains("cannot"), "{said}");
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! What is said over the socket: one line of JSON from the caller, and lines of JSON to it.
+//! The protocol of the admin socket: one line of JSON from the client, and one or more lines of JSON in response.
 
 use std::{io, path::PathBuf};
 
@@ -7,41 +7,41 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrit
 
 use crate::limits::ADMIN_LINE_BYTES_MAX;
 
-/// What a server can be asked for.
+/// A request to the server.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Request {
-    /// A copy of its store.
+    /// Copy the store to a file.
     Backup {
-        /// The file to make, as the server sees it: an absolute path.
+        /// The absolute path of the file to create, in the file system of the server.
         to: PathBuf,
     },
 }
 
-/// What it says.
+/// A line of the response.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Event {
-    /// It is under way. Said every now and then even if nothing has moved.
+    /// The request is in progress. Sent every second, also if the numbers have not changed.
     Progress {
-        /// Bytes that are copied.
+        /// Bytes copied so far.
         copied: u64,
-        /// Bytes that there are.
+        /// Bytes in total.
         total: u64,
     },
-    /// It is done; nothing follows.
+    /// The request succeeded. This is the last line.
     Done {
-        /// Where the log of the copy ends.
+        /// The revision of the copy.
         revision: u64,
     },
-    /// It was not done, and nothing is left of it; nothing follows.
+    /// The request failed, and no file remains. This is the last line.
     Refused {
-        /// Why.
+        /// The reason.
         message: String,
     },
 }
 
-/// Sends one line.
+/// Writes `message` as one line.
 pub async fn send(to: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
@@ -49,7 +49,7 @@ pub async fn send(to: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) 
     to.flush().await
 }
 
-/// Receives one line; `None` where the other side has ended.
+/// Reads one line. Returns `None` at the end of the stream.
 pub async fn receive<T: DeserializeOwned>(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<T>> {
     let mut line = Vec::new();
     from.take(ADMIN_LINE_BYTES_MAX).read_until(b'\n', &mut line).await?;
@@ -57,7 +57,7 @@ pub async fn receive<T: DeserializeOwned>(from: &mut (impl AsyncBufRead + Unpin)
         return Ok(None);
     }
     if !line.ends_with(b"\n") {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the line has no end, or is too long"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the line is incomplete or too long"));
     }
     Ok(Some(serde_json::from_slice(&line)?))
 }

@@ -1,4 +1,4 @@
-//! The server's side: a few connections at a time, one backup at a time.
+//! The server of the admin socket: at most `ADMIN_CONNECTIONS_MAX` connections and one backup at a time.
 
 use std::{io, ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
@@ -18,26 +18,26 @@ use super::{
 };
 use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_REQUEST_TIMEOUT};
 
-/// The time between two lines that say how far a backup is.
+/// The time between two [`Event::Progress`] lines.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a server without a file is asked in vain.
+/// The error for a backup request to a server whose store is in PostgreSQL.
 const NO_FILE: &str =
     "the store of this server is in PostgreSQL: use pg_basebackup or pg_dump, see docs/operating/postgres.md";
 
-/// The listener, for its owner.
+/// A handle of the listener task. Dropping it cancels the task.
 pub struct Admin {
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
-/// What the connections share.
+/// The state that all connections share.
 struct Shared {
-    /// `None` if the store is no file.
+    /// `None` if the store is in PostgreSQL.
     store: Option<Arc<SqliteStore>>,
     backup: Mutex<()>,
     stop: CancellationToken,
-    /// How long a caller may take to send its request.
+    /// The time that a client has to send its request.
     patience: Duration,
 }
 
@@ -51,7 +51,7 @@ impl Admin {
     /// Listens in the data directory, which this process has locked.
     ///
     /// # Errors
-    /// If the socket cannot be made.
+    /// If the socket cannot be created.
     pub fn start(directory: &Path, store: Option<Arc<SqliteStore>>) -> io::Result<Self> {
         let listener = socket::listen(directory)?;
         let stop = CancellationToken::new();
@@ -59,13 +59,13 @@ impl Admin {
         let path = directory.join(socket::NAME);
         let task = async move {
             accept(listener, shared).await;
-            // If it stays, the next server replaces it.
+            // If this fails, the next server replaces the file.
             let _ = std::fs::remove_file(path);
         };
         Ok(Self { stop, task: tokio::spawn(task) })
     }
 
-    /// Gives up what is under way, and waits until nothing of it has the store open.
+    /// Cancels requests in progress, and waits until none of them uses the store.
     pub async fn stop(mut self) {
         self.stop.cancel();
         if (&mut self.task).await.is_err() {
@@ -110,14 +110,14 @@ async fn serve(stream: UnixStream, shared: Arc<Shared>) {
         match request {
             Ok(Ok(Some(Request::Backup { to }))) => {
                 let gone = async move {
-                    // Nothing more is sent by a caller that waits, so this ends when it goes away.
+                    // The client sends nothing after its request, so this read ends when it closes the connection.
                     let _ = reader.read(&mut [0]).await;
                 };
                 return back_up(&to, &shared, gone, writer).await;
             }
             Ok(Ok(None)) => return,
-            Ok(Err(error)) => format!("this is no request: {error}"),
-            Err(_) => "no request came in time".to_owned(),
+            Ok(Err(error)) => format!("invalid request: {error}"),
+            Err(_) => "no request arrived in time".to_owned(),
         }
     } else {
         "only the user that the server runs as, and root, may use this socket".to_owned()
@@ -125,7 +125,7 @@ async fn serve(stream: UnixStream, shared: Arc<Shared>) {
     say_last(&mut writer, &Event::Refused { message }).await;
 }
 
-/// Says how it ended. Whoever has gone, or does not read, need not know.
+/// Sends the last line. Errors are ignored: the client has closed the connection or does not read.
 async fn say_last(writer: &mut OwnedWriteHalf, last: &Event) {
     let _ = timeout(PROGRESS_INTERVAL, protocol::send(writer, last)).await;
 }
@@ -134,7 +134,7 @@ fn is_allowed(user: u32) -> bool {
     user == 0 || user == rustix::process::geteuid().as_raw()
 }
 
-/// Makes a backup, and says how it ends unless the caller has gone.
+/// Makes a backup and sends the result.
 async fn back_up(to: &Path, shared: &Shared, gone: impl Future<Output = ()>, mut writer: OwnedWriteHalf) {
     let last = match prepare(to, shared) {
         Err(message) => Event::Refused { message },
@@ -150,7 +150,7 @@ async fn back_up(to: &Path, shared: &Shared, gone: impl Future<Output = ()>, mut
                 }
                 Err(error) => {
                     let message = match error {
-                        BackupError::GivenUp if is_stopping => "the server stops; there is no backup".to_owned(),
+                        BackupError::GivenUp if is_stopping => "the server stops; no backup was made".to_owned(),
                         error => format!("{:#}", anyhow::Error::from(error)),
                     };
                     tracing::warn!(to = %to.display(), error = message, "no backup was made");
@@ -162,11 +162,11 @@ async fn back_up(to: &Path, shared: &Shared, gone: impl Future<Output = ()>, mut
     say_last(&mut writer, &last).await;
 }
 
-/// The store to copy, and the right to be the one who does.
+/// Returns the store to copy and the guard that excludes other backups.
 fn prepare<'s>(to: &Path, shared: &'s Shared) -> Result<(Arc<SqliteStore>, tokio::sync::MutexGuard<'s, ()>), String> {
     let store = shared.store.as_ref().ok_or(NO_FILE)?;
     if !to.is_absolute() {
-        return Err(format!("{} is no absolute path", to.display()));
+        return Err(format!("{} is not an absolute path", to.display()));
     }
     let turn = shared.backup.try_lock().map_err(|_| "another backup is being made; wait until it is done")?;
     Ok((Arc::clone(store), turn))
@@ -182,7 +182,7 @@ async fn copy(
     let (tell, told) = watch::channel(BackupProgress { copied: 0, total: 0 });
     let is_given_up = given_up.clone();
     let step = move |progress| {
-        // If nobody looks, the backup is about to be given up.
+        // There is no receiver if the backup is about to be canceled.
         let _ = tell.send(progress);
         if is_given_up.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };

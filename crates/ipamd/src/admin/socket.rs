@@ -1,4 +1,4 @@
-//! Where the socket is.
+//! The path of the admin socket, and binding and connecting to it.
 
 use std::{
     fs::{self, File, Permissions},
@@ -9,13 +9,13 @@ use std::{
 
 use tokio::net::{UnixListener, UnixStream};
 
-/// The socket in the data directory.
+/// The name of the socket in the data directory.
 pub const NAME: &str = "admin.sock";
 
-/// The longest path of a socket that the system takes, without the zero at its end.
+/// The longest path of a Unix socket on Linux, without the terminating zero byte (`sun_path` has 108 bytes).
 const SUN_PATH_BYTES: usize = 107;
 
-/// Listens in a directory that this process has locked: what an earlier server left there is replaced.
+/// Listens in `directory`, which this process has locked. Replaces the socket of an earlier server.
 pub fn listen(directory: &Path) -> io::Result<UnixListener> {
     let path = directory.join(NAME);
     match fs::remove_file(&path) {
@@ -28,7 +28,7 @@ pub fn listen(directory: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Reaches the server of a directory; `None` if there is none.
+/// Connects to the server of `directory`. Returns `None` if no server listens.
 pub async fn connect(directory: &Path) -> io::Result<Option<UnixStream>> {
     if !directory.join(NAME).exists() {
         return Ok(None);
@@ -36,13 +36,14 @@ pub async fn connect(directory: &Path) -> io::Result<Option<UnixStream>> {
     let (name, _directory) = short_name(directory)?;
     match UnixStream::connect(name).await {
         Ok(stream) => Ok(Some(stream)),
-        // Left by a server that was killed.
+        // The socket file of a server that was killed.
         Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// A path of the socket that is not too long, and what has to stay open as long as it is used.
+/// Returns a path of the socket of at most `SUN_PATH_BYTES` bytes, and the directory handle that must stay open while the path
+/// is used.
 fn short_name(directory: &Path) -> io::Result<(PathBuf, Option<File>)> {
     let path = directory.join(NAME);
     if path.as_os_str().len() <= SUN_PATH_BYTES {

@@ -1,4 +1,4 @@
-//! The server's side, with callers that behave and others.
+//! The admin server with correct and incorrect clients.
 
 use std::{fs, future};
 
@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::*;
 
-/// A store of several steps of a backup, and what connections share of it.
+/// Returns the shared state of a server whose store takes several steps to back up.
 async fn shared(directory: &TempDir) -> Shared {
     let store = SqliteStore::open(directory.path().join("ipam.db")).unwrap();
     let write = |number: u32| Write {
@@ -23,7 +23,7 @@ async fn shared(directory: &TempDir) -> Shared {
     Shared::new(Some(Arc::new(store)), CancellationToken::new())
 }
 
-/// What a server answers to these bytes.
+/// Sends `sent` to a server and returns all lines of the response.
 async fn answer(shared: Shared, sent: &[u8]) -> Vec<Event> {
     let (mut caller, stream) = UnixStream::pair().unwrap();
     let server = tokio::spawn(serve(stream, Arc::new(shared)));
@@ -70,9 +70,9 @@ async fn wrong_requests_are_refused_with_the_reason() {
     let directory = tempfile::tempdir().unwrap();
     shared(&directory).await;
     for (sent, words) in [
-        (&b"nonsense\n"[..], "no request"),
+        (&b"nonsense\n"[..], "invalid request"),
         (b"{\"backup\":{}}\n", "missing field `to`"),
-        (b"{\"backup\":{\"to\":\"copy.db\"}}\n", "no absolute path"),
+        (b"{\"backup\":{\"to\":\"copy.db\"}}\n", "not an absolute path"),
         (b"{\"backup\":{\"to\":\"/nowhere/at/all/copy.db\"}}\n", "/nowhere/at/all"),
     ] {
         assert_refused(&answer(shared_again(&directory), sent).await, words);
@@ -85,7 +85,7 @@ async fn long_line_is_refused() {
     let line = vec![b' '; usize::try_from(crate::limits::ADMIN_LINE_BYTES_MAX).unwrap() + 1];
     let (mut caller, stream) = UnixStream::pair().unwrap();
     let server = tokio::spawn(serve(stream, Arc::new(Shared::new(None, CancellationToken::new()))));
-    // The server reads no further, so that the end of it may not be taken any more.
+    // The server stops reading at the limit, so this write may fail.
     let _ = caller.write_all(&line).await;
     let mut reader = BufReader::new(caller);
     assert_refused(&[protocol::receive(&mut reader).await.unwrap().unwrap()], "too long");
@@ -140,7 +140,7 @@ async fn backup_of_a_server_that_stops_is_given_up() {
     assert!(!directory.path().join("copy.db").exists());
 }
 
-/// It has not asked for anything yet, and would have had ten seconds more for that.
+/// The client has sent no request, and its timeout is far away.
 #[tokio::test]
 async fn silent_caller_does_not_keep_a_server_from_stopping() {
     let shared = Shared { patience: Duration::from_hours(1), ..Shared::new(None, CancellationToken::new()) };

@@ -1,10 +1,10 @@
-//! A flag that is given twice takes the last value, as in Kubernetes: every flag of every command is tried.
+//! Tests, for every flag of every command, that the last value of a repeated flag is used, as in Kubernetes.
 
 use clap::{Arg, ArgAction, Command, CommandFactory as _, Parser as _};
 
 use super::CommandLine;
 
-/// Words that make a command complete, by its name; the first that a flag can stand beside is taken.
+/// The required arguments of each command. Each test uses the first alternative that the tested flag can be combined with.
 const COMPLETE: [(&str, &[&str]); 14] = [
     (
         "serve",
@@ -30,11 +30,11 @@ const COMPLETE: [(&str, &[&str]); 14] = [
     ("store migrate", &[]),
 ];
 
-/// Values of which every flag that takes one takes at least two.
+/// Candidate values. Every flag with a value accepts at least two of them.
 const VALUES: [&str; 14] =
     ["1", "2", "127.0.0.1", "::1", "1s", "2s", "1Mi", "2Mi", "info", "debug", "server", "a", "b", "host=h"];
 
-/// What a command line means; `None` if it means nothing.
+/// Returns the parsed command line as debug text, or `None` if it is invalid.
 fn meaning(words: &str) -> Option<String> {
     let line = CommandLine::try_parse_from(["ipam"].into_iter().chain(words.split_whitespace())).ok()?;
     Some(format!("{line:?}"))

@@ -1,18 +1,18 @@
-//! Flags that say where the store is, for the server and for what is done to a store without one.
+//! Flags that select the store, for `ipam serve` and `ipam store`.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use clap::Args;
 use store_postgres::CONNECTIONS_DEFAULT;
 
-/// The fewest connections that a server can work with: one commits while another reads.
+/// The minimum number of connections of a server: one to commit and one to read.
 const CONNECTIONS_MIN: usize = 2;
 
-/// A connection string of PostgreSQL. It may hold a password, so it shows itself to nobody.
+/// A PostgreSQL connection string. It may contain a password, so `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Dsn(String);
 
-/// A PostgreSQL database for a server.
+/// Flags for a server whose store is in PostgreSQL.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "PostgreSQL")]
 pub struct Postgres {
@@ -20,7 +20,7 @@ pub struct Postgres {
     #[arg(long = "postgres-dsn", id = "dsn", value_name = "DSN", env = "POSTGRES_DSN", hide_env_values = true)]
     pub dsn: Option<Dsn>,
 
-    /// The same database past a pooler, which passes no notification on; without it --postgres-dsn
+    /// Direct connection to the same database for LISTEN, if --postgres-dsn is a connection pooler; the default is --postgres-dsn
     #[arg(
         long = "postgres-listen-dsn",
         value_name = "DSN",
@@ -30,12 +30,12 @@ pub struct Postgres {
     )]
     pub listen_dsn: Option<Dsn>,
 
-    /// Connections of this server at most, besides the one that listens
+    /// Maximum number of connections of this server, not counting the one for LISTEN
     #[arg(long = "postgres-connections", value_name = "CONNECTIONS", env = "IPAM_POSTGRES_CONNECTIONS", default_value_t = CONNECTIONS_DEFAULT, value_parser = connections)]
     pub connections: usize,
 }
 
-/// A PostgreSQL database and nothing else.
+/// The flag for a PostgreSQL database.
 #[derive(Args, Clone, Debug)]
 pub struct Database {
     /// The database: "postgres://user@host/database", or libpq's "key=value" pairs
@@ -43,12 +43,12 @@ pub struct Database {
     pub dsn: Dsn,
 }
 
-/// One store, in a file or in a database. The directory has no twin in the environment: a command that takes a whole store out
-/// or changes it must not have to guess which of two is meant.
+/// One store, in a file or in PostgreSQL. `--data-dir` has no environment variable here, so that a variable that is set for the
+/// server and `POSTGRES_DSN` cannot select two different stores.
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = false)]
 pub struct Place {
-    /// The store of the server with this data directory, which must not run
+    /// The store in this data directory, whose server must be stopped
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
@@ -58,7 +58,7 @@ pub struct Place {
 }
 
 impl Dsn {
-    /// The text itself, for whoever connects.
+    /// Returns the connection string.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -67,7 +67,8 @@ impl Dsn {
 impl FromStr for Dsn {
     type Err = &'static str;
 
-    /// Anything but nothing: an empty variable is a secret that was not there, and must not mean another store.
+    /// Rejects an empty string: an empty environment variable usually comes from a missing secret, and must not select the
+    /// SQLite store.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.trim().is_empty() { Err("the connection string is empty") } else { Ok(Self(text.to_owned())) }
     }

@@ -6,50 +6,50 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Database, Dsn, Logging, Place};
 
-/// More writes than the lost store can have made since the backup. etcd's documentation names the same number.
+/// The default: more writes than the lost store can have made since the backup. etcd's documentation recommends the same number.
 const BUMP_REVISIONS_DEFAULT: u64 = 1_000_000_000;
-/// Revisions stay far below 2⁶³, the largest number of the stores, for a thousand times the largest step.
+/// The accepted values. A thousand bumps by the largest one stay below 2⁶³, the limit of revisions in the stores.
 const BUMP_REVISIONS: RangeInclusive<u64> = 1..=1_000_000_000_000_000;
 
-/// What is done to a store beside serving it.
+/// The subcommands of `ipam store`.
 #[derive(Debug, Subcommand)]
 pub enum StoreCommand {
-    /// Write everything that a store holds to a file
+    /// Write the contents of a store to a file
     Export(Export),
-    /// Fill an empty store with what was exported from another
+    /// Load an exported file into an empty store
     Import(Import),
-    /// See to the schema of a PostgreSQL database
+    /// Manage the schema of a PostgreSQL database
     #[command(subcommand)]
     Migrate(Migrate),
-    /// Let the log of a store go on far behind its end, after a backup was restored
+    /// Advance the revision of a store after a backup was restored
     BumpRevision(BumpRevision),
-    /// Copy the store in a data directory to a file, while its server runs or not
+    /// Copy the store in a data directory to a file, whether or not its server runs
     Backup(Backup),
-    /// Prove that what a store holds adds up; exit code 10 if it does not
+    /// Check the integrity and consistency of a store; exit code 10 if it has faults
     Check(Check),
 }
 
-/// What can be done about a database's schema.
+/// The subcommands of `ipam store migrate`.
 #[derive(Debug, Subcommand)]
 pub enum Migrate {
-    /// Bring the schema up to date; safe to repeat, and beside running servers
+    /// Migrate the schema to the version of this program; safe to repeat, also while servers run
     Up(Database),
-    /// Show the schema's version and the one that this program knows; exit code 1 unless they are the same
+    /// Show the schema version of the database and of this program; exit code 1 if they differ
     Status(Database),
 }
 
 /// Arguments of `ipam store export`.
 #[derive(Args, Clone, Debug)]
 pub struct Export {
-    /// The file to make; "-" is standard output
+    /// The file to create; "-" is standard output
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// What to export.
+    /// The store to export.
     #[command(flatten)]
     pub source: Source,
 
-    /// How and what to log.
+    /// The log format and level.
     #[command(flatten)]
     pub logging: Logging,
 }
@@ -61,23 +61,23 @@ pub struct Import {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// What to fill; a directory is made, a database has been prepared by `ipam store migrate up`.
+    /// The store to fill. A data directory is created; a database must have been migrated with `ipam store migrate up`.
     #[command(flatten)]
     pub place: Place,
 
-    /// How and what to log.
+    /// The log format and level.
     #[command(flatten)]
     pub logging: Logging,
 }
 
-/// Arguments of `ipam store bump-revision`. No server may run on the store.
+/// Arguments of `ipam store bump-revision`. All servers of the store must be stopped.
 #[derive(Args, Clone, Debug)]
 pub struct BumpRevision {
-    /// How many revisions to leave out: more than were written since the backup
+    /// Number of revisions to skip: more than were written since the backup
     #[arg(long, value_name = "REVISIONS", default_value_t = BUMP_REVISIONS_DEFAULT, value_parser = clap::value_parser!(u64).range(BUMP_REVISIONS))]
     pub by: u64,
 
-    /// Whose log.
+    /// The store to change.
     #[command(flatten)]
     pub place: Place,
 }
@@ -85,24 +85,24 @@ pub struct BumpRevision {
 /// Arguments of `ipam store backup`.
 #[derive(Args, Clone, Debug)]
 pub struct Backup {
-    /// The file to make; it must be new
+    /// The file to create; it must not exist
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// What to copy.
+    /// The store to copy.
     #[command(flatten)]
     pub place: RunningPlace,
 }
 
-/// One store, which may be in use.
+/// One store, whose server may be running.
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = false)]
 pub struct RunningPlace {
-    /// The store of the server with this data directory; a server that runs is asked to make the copy
+    /// The store in this data directory; if its server runs, the server makes the copy
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// A store in PostgreSQL, which has tools of its own: the command names them
+    /// A store in PostgreSQL: not supported; the error names the tools of PostgreSQL to use
     #[arg(long = "postgres-dsn", value_name = "DSN", env = "POSTGRES_DSN", hide_env_values = true)]
     pub dsn: Option<Dsn>,
 }
@@ -110,29 +110,29 @@ pub struct RunningPlace {
 /// Arguments of `ipam store check`.
 #[derive(Args, Clone, Debug)]
 pub struct Check {
-    /// What to check.
+    /// The store to check.
     #[command(flatten)]
     pub source: Source,
 
-    /// A table, or one line of JSON for each fault and each note
+    /// Output format: a table, or one line of JSON for each fault and each note
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = CheckFormat::Text)]
     pub output: CheckFormat,
 }
 
-/// How the result of a check is shown.
+/// The output format of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CheckFormat {
-    /// For people.
+    /// A table.
     Text,
-    /// For machines.
+    /// One JSON object per line.
     Jsonl,
 }
 
-/// One store, or a backup of one, which is only read.
+/// One store or a backup of one, opened for reading only.
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = false)]
 pub struct Source {
-    /// The store of the server with this data directory, which must not run
+    /// The store in this data directory, whose server must be stopped
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
@@ -140,7 +140,7 @@ pub struct Source {
     #[arg(long = "postgres-dsn", value_name = "DSN", env = "POSTGRES_DSN", hide_env_values = true)]
     pub dsn: Option<Dsn>,
 
-    /// A file that `ipam store backup` made; it is left as it is
+    /// A file made by `ipam store backup`; it is not changed
     #[arg(long, value_name = "FILE")]
     pub backup: Option<PathBuf>,
 }

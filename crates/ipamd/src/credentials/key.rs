@@ -1,7 +1,7 @@
-//! A private key, and the text in which clients get it.
+//! A private key and its PEM text.
 //!
-//! Keys on elliptic curves are written in SEC1 (RFC 5915, `BEGIN EC PRIVATE KEY`): there are client libraries that read no
-//! EC key in PKCS#8, and none that read PKCS#8 alone. Every form is read.
+//! EC keys are written in SEC1 (RFC 5915, `BEGIN EC PRIVATE KEY`): some client libraries cannot read EC keys in PKCS#8, and none
+//! reads PKCS#8 only. Keys are read in SEC1, PKCS#8 and PKCS#1.
 
 use anyhow::Context as _;
 use aws_lc_rs::{
@@ -16,31 +16,31 @@ use rustls_pki_types::{PrivateKeyDer, pem::PemObject as _};
 
 /// A private key.
 pub struct Key {
-    /// The key, to sign with.
+    /// The key pair.
     pub pair: KeyPair,
     /// The key as PEM.
     pub pem: String,
 }
 
 impl Key {
-    /// A new key on P-256.
+    /// Generates a P-256 key.
     pub fn generate() -> anyhow::Result<Self> {
         let pair = KeyPair::generate()?;
         let pem = sec1(pair.serialized_der()).context("the new key cannot be written as SEC1")?;
         Ok(Self { pair, pem })
     }
 
-    /// Reads a key in SEC1, PKCS#8 or PKCS#1. Other sections in front of it, such as `EC PARAMETERS`, are passed over.
+    /// Reads a key in SEC1, PKCS#8 or PKCS#1. PEM sections before it, such as `EC PARAMETERS`, are skipped.
     pub fn from_pem(text: &str) -> anyhow::Result<Self> {
         let der = PrivateKeyDer::from_pem_slice(text.as_bytes())?;
         let pair = KeyPair::try_from(&der)?;
-        // A key of another kind stays as it is.
+        // The text of a key that is not an EC key is kept.
         let pem = sec1(der.secret_der()).unwrap_or_else(|| text.to_owned());
         Ok(Self { pair, pem })
     }
 }
 
-/// A key on an elliptic curve as SEC1; `None` for a key of another kind.
+/// Returns an EC key as SEC1; `None` for other keys.
 fn sec1(der: &[u8]) -> Option<String> {
     let curves = [&ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P384_SHA384_ASN1_SIGNING, &ECDSA_P521_SHA512_ASN1_SIGNING];
     let pair = curves.into_iter().find_map(|curve| EcdsaKeyPair::from_private_key_der(curve, der).ok())?;

@@ -1,4 +1,4 @@
-//! What a first start makes, what later ones keep, and what an interrupted one leaves.
+//! The credential files after first, later and interrupted starts.
 
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, sync::Arc};
 
@@ -22,13 +22,13 @@ fn files_of(data_dir: &Path) -> BTreeMap<String, Vec<u8>> {
     entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
 }
 
-/// The files that differ between two states of the directory.
+/// Returns the files that differ between two states of the directory.
 fn changed(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
     let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
     names.filter(|name| before.get(*name) != after.get(*name)).cloned().collect()
 }
 
-/// A handshake in memory, the administrator on one side and the server on the other.
+/// Performs a TLS handshake in memory between the administrator and the server `name`.
 fn handshake(credentials: &Credentials, name: &str) -> Result<(), rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
@@ -80,7 +80,7 @@ fn the_first_start_makes_all_of_it_and_keeps_it_to_itself() {
 #[test]
 fn both_sides_accept_the_certificates() {
     let directory = tempfile::tempdir().unwrap();
-    // The handshake looks at the real clock.
+    // The handshake uses the system clock.
     let now = OffsetDateTime::now_utc();
     let others = ["IPAM.example.net", "2001:db8::7", "192.0.2.7"].map(|name| name.parse().unwrap());
     let names = ServingNames::new("192.0.2.7".parse().unwrap(), Some("Machine-7"), &others);
@@ -217,7 +217,7 @@ fn a_running_server_makes_no_other_authority() {
     }
 }
 
-/// Files are written in one order, and each at once: these are all the states that a kill can leave.
+/// Files are written atomically in a fixed order, so these are all states that an interrupted start can leave.
 #[test]
 fn an_interrupted_first_start_is_completed() {
     let order = ["ca.key", "ca.crt", "serving.key", "serving.crt", "admin.key", "admin.crt"];
@@ -262,7 +262,7 @@ fn key_that_was_brought_is_given_to_clients_as_what_it_is() {
     ensure(directory.path(), &local(), NOW).unwrap();
     let path = directory.path().join(DIRECTORY_NAME).join("admin.key");
     let (ec, rsa) = (KeyPair::generate().unwrap(), KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap());
-    // An RSA key of 2048 bits in PKCS #8 is that of PKCS #1 after 26 bytes.
+    // A 2048-bit RSA key in PKCS #8 is a header of 26 bytes and the key in PKCS #1.
     let pkcs1 = pem::encode(&pem::Pem::new("RSA PRIVATE KEY", &rsa.serialized_der()[26..]));
     for (text, label) in
         [(ec.serialize_pem(), "EC PRIVATE KEY"), (rsa.serialize_pem(), "PRIVATE KEY"), (pkcs1, "RSA PRIVATE KEY")]

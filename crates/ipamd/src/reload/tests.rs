@@ -1,4 +1,4 @@
-//! Renewals that fail.
+//! Failed renewals.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use clap::Parser as _;
 use super::*;
 use crate::config::{Command, CommandLine};
 
-/// Seconds since 1970 in these tests.
+/// The current time of these tests, in seconds since 1970.
 static CLOCK: AtomicU64 = AtomicU64::new(1_800_000_000);
 
 fn clock() -> SystemTime {

@@ -1,7 +1,7 @@
 //! `ipam store backup`: a copy of the store in a data directory.
 //!
-//! While a server runs, the server makes it: a second process on the file would keep its shared memory alive when the server
-//! ends, and the next server would then trust that instead of reading the write-ahead log again.
+//! If a server runs, the server makes the copy. A second process with the file open would keep SQLite's shared memory alive when
+//! the server ends, and the next server would use that memory instead of recovering from the write-ahead log.
 
 use std::{
     io::Write,
@@ -25,23 +25,23 @@ use crate::{
     transfer::progress::{Progress, Unit},
 };
 
-/// How long a server may take between the lock of its store and its socket, when it starts or ends.
+/// The longest time in which a starting or ending server holds the lock of its store without a socket.
 const SERVER_CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often it is looked for.
+/// The time between two attempts to reach the server or to open its store.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// What the command ends with if it was interrupted.
+/// The exit code if the command was interrupted.
 const INTERRUPTED: u8 = 130;
 
-/// Runs it; what was done goes to `out`.
+/// Runs the command, and writes its result to `out`.
 ///
 /// # Errors
-/// If there is no backup; then there is no file either.
+/// If no backup was made; then no file remains.
 pub async fn run(options: &Backup, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let Some(directory) = &options.place.data_dir else {
         bail!(
-            "the store is in PostgreSQL, which has tools of its own: pg_basebackup with archived write-ahead log, or pg_dump. \
-             docs/operating/postgres.md says how to back up and restore; `ipam store export` writes a file that any store can be \
-             made from"
+            "the store is in PostgreSQL: use its own tools, pg_basebackup with archived write-ahead log, or pg_dump. \
+             docs/operating/postgres.md describes backup and restore; `ipam store export` writes a file that can be imported into \
+             any empty store"
         );
     };
     let to = destination(&options.file)?;
@@ -63,25 +63,26 @@ fn said(out: &mut dyn Write, to: &Path, revision: u64) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// The file as the server has to be told of it, which runs in another directory.
+/// Returns the absolute path of the backup, because the server has another working directory.
 fn destination(file: &Path) -> anyhow::Result<PathBuf> {
     if file.as_os_str() == "-" {
         bail!("a backup is a file and cannot be written to standard output; `ipam store export` can");
     }
-    let to = std::path::absolute(file).with_context(|| format!("cannot tell where {} is", file.display()))?;
+    let to = std::path::absolute(file)
+        .with_context(|| format!("cannot determine the absolute path of {}", file.display()))?;
     if to.to_str().is_none() {
-        bail!("the name {} is not UTF-8: name another file", to.display());
+        bail!("the path {} is not UTF-8: use another path", to.display());
     }
     Ok(to)
 }
 
-/// Who can make the backup.
+/// The running server, or the store if no server runs.
 enum Reached {
     Server(client::Connection),
     Store(Box<SqliteStore>),
 }
 
-/// The server of a data directory, or its store if none runs.
+/// Connects to the server of a data directory, or opens its store if no server runs.
 async fn reach(directory: &Path) -> anyhow::Result<Reached> {
     let deadline = Instant::now() + SERVER_CHANGE_TIMEOUT;
     loop {
@@ -100,7 +101,7 @@ fn is_held(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| matches!(cause.downcast_ref(), Some(OpenError::Held { .. })))
 }
 
-/// Makes it in this process.
+/// Makes the backup in this process. SIGINT cancels it.
 async fn back_up(store: &SqliteStore, to: &Path, progress: Progress) -> Result<u64, BackupError> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&interrupted);

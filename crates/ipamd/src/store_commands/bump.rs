@@ -1,8 +1,8 @@
-//! `ipam store bump-revision`: the step behind the restore of a backup.
+//! `ipam store bump-revision`: the step after the restore of a backup.
 //!
-//! A backup ends at a revision, and clients have seen later ones from the store that was lost. If the log went on from its end,
-//! the same numbers would come again with other contents, and a watch that resumes from one of them would miss what it does not
-//! know of. Behind the jump every number that a client may hold is old: it is told so (410), and lists anew.
+//! Clients may have seen revisions of the lost store that are later than the backup. Without this step the restored store would
+//! use the same revisions for other contents, and a watch that resumes from one of them would miss changes. After this step every
+//! revision that a client may hold is older than the history: the server responds with 410, and the client lists again.
 
 use std::io::Write;
 
@@ -10,14 +10,14 @@ use anyhow::Context as _;
 
 use crate::{config::BumpRevision, database};
 
-/// Runs it; what was done goes to `out`.
+/// Runs the command, and writes its result to `out`.
 ///
 /// # Errors
-/// If the store cannot be opened or written; then nothing has changed.
+/// If the store cannot be opened or written; then it is unchanged.
 pub async fn run(options: BumpRevision, out: &mut dyn Write) -> anyhow::Result<()> {
     let store = database::open_existing(&options.place).await?;
     let before = store.head().await.context("cannot read the store")?.revision;
     let after = store.jump(options.by).await.context("cannot write to the store")?;
-    writeln!(out, "the log ended at revision {before} and goes on behind {after}; its history begins there")?;
+    writeln!(out, "advanced the revision from {before} to {after}; watches cannot start at an earlier revision")?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `ipam store check`: whether what a store holds agrees with itself.
+//! `ipam store check`: checks the integrity and consistency of a store.
 
 use std::{io::Write, process::ExitCode, time::Instant};
 
@@ -16,22 +16,22 @@ use crate::{
     },
 };
 
-/// What the command ends with if anything is wrong.
+/// The exit code if there are faults.
 const FAULTS: u8 = 10;
 
-/// What damage is a fault of.
+/// The subject of faults in the file itself.
 const DATA_FILE: &str = "the data file";
 
-/// Why the checks of objects say nothing about a file that is damaged.
+/// The reason to skip the checks of objects if the file is damaged.
 const UNREADABLE: &str = "the store cannot be read";
 
-/// What was found, and at which revision; `None` if nothing could be read.
+/// The revision of the store (`None` if it cannot be read) and the findings.
 type Found = (Option<u64>, Findings);
 
-/// Runs it; what was found goes to `out`.
+/// Runs the command, and writes the findings to `out`.
 ///
 /// # Errors
-/// If the store cannot be looked at for another reason than damage.
+/// If the store cannot be read for another reason than damage.
 pub async fn run(options: &config::Check, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let (revision, findings) = match database::open_source(&options.source).await {
@@ -46,7 +46,7 @@ pub async fn run(options: &config::Check, out: &mut dyn Write) -> anyhow::Result
     Ok(if findings.faults() == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) })
 }
 
-/// What is said of a store that cannot be read.
+/// Returns the findings for a store that cannot be read.
 fn damaged(why: &anyhow::Error) -> Found {
     let mut findings = Findings::new(true);
     for check in Check::ALL.into_iter().filter(|check| *check != Check::File) {
@@ -73,7 +73,7 @@ async fn look(reading: &Reading) -> anyhow::Result<Found> {
         found => found?,
     };
     match integrity {
-        None => findings.skip(Check::File, "PostgreSQL has its own (pg_amcheck)"),
+        None => findings.skip(Check::File, "use PostgreSQL's own tool (pg_amcheck)"),
         Some(faults) => faults.iter().for_each(|fault| findings.add(Check::File, DATA_FILE, fault)),
     }
     Ok((revision, findings))
@@ -88,7 +88,7 @@ async fn look_at_objects(reading: &Reading) -> anyhow::Result<Found> {
     Ok((Some(snapshot.revision().0), findings))
 }
 
-/// Feeds everything to the checks, kind by kind and page by page.
+/// Runs the checks on all objects, kind by kind, and then on all spans.
 async fn compare(snapshot: &mut dyn Snapshot, progress: &mut Progress) -> Result<Findings, Error> {
     let mut inventory = Inventory::of_store();
     let mut count = 0;
@@ -126,7 +126,7 @@ async fn compare(snapshot: &mut dyn Snapshot, progress: &mut Progress) -> Result
     Ok(comparison.finish())
 }
 
-/// The next objects of a prefix; `None` behind the last.
+/// Returns the next page of objects with `prefix`, or `None` after the last.
 async fn records(
     snapshot: &mut dyn Snapshot,
     prefix: &str,
@@ -138,7 +138,7 @@ async fn records(
     Ok(Some(page))
 }
 
-/// The next spans; `None` behind the last.
+/// Returns the next page of spans, or `None` after the last.
 async fn spans(snapshot: &mut dyn Snapshot, after: &mut Option<(String, u128)>) -> Result<Option<Vec<Span>>, Error> {
     let place = after.as_ref().map(|(space, first)| (space.as_str(), *first));
     let page = snapshot.spans(place, SPANS_PER_PAGE).await?;
@@ -147,7 +147,7 @@ async fn spans(snapshot: &mut dyn Snapshot, after: &mut Option<(String, u128)>) 
     Ok(Some(page))
 }
 
-/// The scope in a key, `resource/scope/namespace/name`.
+/// Returns the scope of a key `resource/scope/namespace/name`.
 fn scope(key: &Key) -> &str {
     key.as_str().split('/').nth(1).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! `ipam store migrate`: the schema of a PostgreSQL database. A SQLite file needs none of this: its server sees to it when it starts.
+//! `ipam store migrate`: the schema of a PostgreSQL database. The schema of a SQLite file is migrated when it is opened.
 
 use std::{cmp::Ordering, io::Write, process::ExitCode};
 
@@ -6,10 +6,10 @@ use store_postgres::Status;
 
 use crate::{config::Migrate, database};
 
-/// What `ipam store migrate status` ends with when the database is not what this program needs.
+/// The exit code of `ipam store migrate status` if the schema version is not the one of this program.
 const NOT_CURRENT: u8 = 1;
 
-/// Runs one of the commands; what it found goes to `out`.
+/// Runs a command, and writes its result to `out`.
 pub async fn run(command: Migrate, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match command {
         Migrate::Up(database) => {
@@ -40,9 +40,9 @@ fn done(before: Status) -> String {
 fn state(status: Status) -> String {
     let Status { version, known } = status;
     let verdict = match version.cmp(&known) {
-        Ordering::Less => "behind: run `ipam store migrate up`",
+        Ordering::Less => "outdated: run `ipam store migrate up`",
         Ordering::Equal => "current",
-        Ordering::Greater => "ahead: run a newer ipam",
+        Ordering::Greater => "newer than this program: run a newer ipam",
     };
     format!("schema version: {version}\nknown version:  {known}\n{verdict}")
 }
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn a_database_is_behind_current_or_ahead() {
         for (version, verdict, done_words) in
-            [(0, "behind", "from schema version 0 to 2"), (2, "current", "nothing to do"), (3, "ahead", "newer")]
+            [(0, "outdated", "from schema version 0 to 2"), (2, "current", "nothing to do"), (3, "newer than", "newer")]
         {
             let status = Status { version, known: 2 };
             assert!(state(status).contains(verdict) && done(status).contains(done_words), "{version}");

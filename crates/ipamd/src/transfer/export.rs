@@ -1,4 +1,4 @@
-//! A store into a file.
+//! `ipam store export`.
 
 use anyhow::Context as _;
 
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{config::Export, database};
 
-/// Runs `ipam store export`. A server may go on writing to a store in PostgreSQL meanwhile: what is exported is one snapshot.
+/// Runs `ipam store export`. The export is one snapshot, so servers may write to a PostgreSQL store during it.
 ///
 /// # Errors
-/// If the store cannot be read or the file cannot be written; then there is no file.
+/// If the store cannot be read or the file cannot be written; then no file remains.
 pub async fn export(options: Export) -> anyhow::Result<()> {
     let store = database::open_source(&options.source).await?;
     let pages = Pages::of(store.snapshot().await.context("cannot read the store")?);
@@ -28,7 +28,7 @@ pub async fn export(options: Export) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the whole file.
+/// Writes the header, all pages and the end of a file. Returns the end.
 pub async fn write(mut pages: Pages, out: &mut Output, progress: &mut Progress) -> anyhow::Result<End> {
     out.line(&format::header(pages.revision())).await?;
     let (mut records, mut spans) = (0, 0);

@@ -1,5 +1,5 @@
-//! The two ends of a file of lines: one that writes it whole or not at all, one that reads it with a limit on every line. Both know
-//! the digest of what went through them. `-` is standard output or input.
+//! A writer that creates a file of lines atomically, and a reader with a limit on the length of lines. Both compute the SHA-256 of
+//! the lines. The path `-` is standard output or input.
 
 use std::{
     fs::{self, OpenOptions},
@@ -18,36 +18,36 @@ use tokio::{
 use super::tally::hexadecimal;
 use crate::limits::EXPORT_LINE_BYTES_MAX;
 
-/// Standard output or input.
+/// The path that means standard output or input.
 const STANDARD: &str = "-";
-/// Bytes between the program and the system.
+/// The size of the read and write buffers, in bytes.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// A file in the making. Until [`Output::finish`] it has another name.
+/// A file that is being written. It has a temporary name until [`Output::finish`]. Dropping it deletes the file.
 pub struct Output {
     file: BufWriter<File>,
-    /// Where it is written and what it will be called.
+    /// The temporary and the final path; `None` for standard output, and after `finish`.
     names: Option<(PathBuf, PathBuf)>,
     digest: Sha256,
 }
 
 impl Output {
-    /// Begins a new file, readable by its owner only.
+    /// Creates the temporary file, readable only by its owner.
     ///
     /// # Errors
-    /// If there is a file of that name, or it cannot be made.
+    /// If `path` exists, or the temporary file cannot be created.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
         let (file, names) = if path.as_os_str() == STANDARD {
             (fs::File::from(io::stdout().as_fd().try_clone_to_owned()?), None)
         } else {
             let partial = partial(path);
             if path.exists() {
-                bail!("{} is there already: name a new file", path.display());
+                bail!("{} exists already: use another path", path.display());
             }
-            // What an interrupted export left may have another mode.
+            // The file of an interrupted export may have another mode, so it is not reused.
             match fs::remove_file(&partial) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error).context("cannot begin anew");
+                    return Err(error).with_context(|| format!("cannot remove {}", partial.display()));
                 }
                 _ => {}
             }
@@ -57,24 +57,24 @@ impl Output {
         Ok(Self { file: BufWriter::with_capacity(BUFFER_BYTES, file.into()), names, digest: Sha256::new() })
     }
 
-    /// Writes a line, its end included.
+    /// Writes `line`, which ends with a line break.
     pub async fn line(&mut self, line: &[u8]) -> anyhow::Result<()> {
         self.digest.update(line);
         self.file.write_all(line).await.context("cannot write the file")
     }
 
-    /// The SHA-256 of everything so far, in hexadecimal.
+    /// Returns the SHA-256 of all lines so far, in hexadecimal.
     pub fn sha256(&self) -> String {
         hexadecimal(self.digest.clone())
     }
 
-    /// Makes it durable and gives it its name.
+    /// Syncs the file to disk and gives it its final name. Fails if that name exists.
     pub async fn finish(mut self) -> anyhow::Result<()> {
         self.file.flush().await.context("cannot write the file")?;
         let Some((partial, path)) = self.names.take() else { return Ok(()) };
         let named = async {
             self.file.get_ref().sync_all().await?;
-            // A link, because a rename would replace a file that somebody made meanwhile.
+            // A link, because a rename would replace a file that another process created in the meantime.
             fs::hard_link(&partial, &path)?;
             fs::File::open(directory(&path))?.sync_all()
         };
@@ -87,7 +87,7 @@ impl Output {
 impl Drop for Output {
     fn drop(&mut self) {
         if let Some((partial, _)) = &self.names {
-            // It is of no use to anybody; if it stays, the next export removes it.
+            // If this fails, the next export to the same path removes the file.
             let _ = fs::remove_file(partial);
         }
     }
@@ -106,7 +106,7 @@ fn directory(path: &Path) -> &Path {
 /// A file that is read.
 pub struct Input {
     file: BufReader<File>,
-    /// In bytes, where that is known.
+    /// In bytes; `None` if the input is not a regular file.
     size: Option<u64>,
     digest: Sha256,
     bytes: u64,
@@ -118,7 +118,7 @@ impl Input {
     /// Opens a file.
     ///
     /// # Errors
-    /// If it cannot be opened.
+    /// If the file cannot be opened.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let file = if path.as_os_str() == STANDARD {
             fs::File::from(io::stdin().as_fd().try_clone_to_owned()?)
@@ -130,30 +130,30 @@ impl Input {
         Ok(Self { file, size, digest: Sha256::new(), bytes: 0, number: 0, line: Vec::new() })
     }
 
-    /// How long it is, in bytes, where that is known.
+    /// Returns the size in bytes; `None` if the input is not a regular file.
     pub fn size(&self) -> Option<u64> {
         self.size
     }
 
-    /// Bytes read so far.
+    /// Returns the number of bytes read so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The number of the latest line, from 1.
+    /// Returns the number of the last line read, from 1.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// The SHA-256 of everything before the latest line, in hexadecimal.
+    /// Returns the SHA-256 of all lines before the last one read, in hexadecimal.
     pub fn sha256(&self) -> String {
         hexadecimal(self.digest.clone())
     }
 
-    /// The next line with its end; `None` where the file ends.
+    /// Reads the next line, including its line break. Returns `None` at the end of the file.
     ///
     /// # Errors
-    /// If it cannot be read, is too long, or has no end.
+    /// If the line cannot be read, is longer than `EXPORT_LINE_BYTES_MAX`, or has no line break.
     pub async fn line(&mut self) -> anyhow::Result<Option<&[u8]>> {
         self.digest.update(&self.line);
         self.line.clear();

@@ -1,10 +1,10 @@
-//! The file: lines of JSON, each in the one form that its writer gives it.
+//! The format of an export file: lines of JSON.
 //!
-//! First a header; then every object in the order of the keys, under the revision that it had; then every span in the order of
-//! (space, first); then an end, which counts both and has the SHA-256 of all bytes before its own line. An object whose bytes
-//! are one line of JSON stands in its line as it is, byte for byte; any other is in base64.
+//! The first line is a header. It is followed by all objects in the order of their keys, each with its revision; all spans in the
+//! order of (space, first); and the end, with the number of objects and spans and the SHA-256 of all bytes before its line. A value
+//! that is a JSON object on one line is written byte for byte; any other value is in base64.
 //!
-//! Reading is strict: what this file does not know is a fault and not a guess. A change of what is written is a new version.
+//! Reading is strict: unknown fields and unknown lines are errors. Every change of the format gets a new version.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::{Key, Record, Revision, Span};
 
-/// What every file says that it is.
+/// The value of `format` in the header.
 const FORMAT: &str = "ipam-export";
 /// The version that this program writes, and the only one that it reads.
 const VERSION: u32 = 1;
@@ -27,11 +27,11 @@ struct Header<'a> {
     #[serde(borrow)]
     format: Cow<'a, str>,
     version: u32,
-    /// The end of the commit that the snapshot was taken at.
+    /// The revision of the snapshot: that of the last write of a commit.
     revision: u64,
 }
 
-/// What the first line of any version says.
+/// The fields of the header that all versions have.
 #[derive(Deserialize)]
 struct Kind<'a> {
     #[serde(borrow)]
@@ -39,7 +39,7 @@ struct Kind<'a> {
     version: u32,
 }
 
-/// Any line but the first.
+/// Any line except the first.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Form<'a> {
@@ -62,7 +62,7 @@ struct RecordForm<'a> {
     base64: Option<Cow<'a, str>>,
 }
 
-/// Numbers of 128 bits are text: not every reader of JSON would keep them.
+/// A span. The 128-bit numbers are strings, because many JSON parsers would lose precision.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SpanForm<'a> {
@@ -84,27 +84,27 @@ pub struct End {
     pub records: u64,
     /// Spans in the file.
     pub spans: u64,
-    /// Of all bytes before this line, in hexadecimal.
+    /// The SHA-256 of all bytes before this line, in hexadecimal.
     pub sha256: String,
 }
 
-/// What a line of a file says.
+/// A decoded line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line {
     /// An object.
     Record(Record),
     /// A span.
     Span(Span),
-    /// That this is all.
+    /// The end of the file.
     End(End),
 }
 
-/// The first line of a snapshot at `revision`.
+/// Returns the first line for a snapshot at `revision`.
 pub fn header(revision: Revision) -> Vec<u8> {
     line(&Header { format: FORMAT.into(), version: VERSION, revision: revision.0 })
 }
 
-/// The line of an object.
+/// Returns the line of an object.
 pub fn record(record: &Record) -> Vec<u8> {
     let object = as_one_line(&record.value);
     let base64 = object.is_none().then(|| STANDARD.encode(&record.value).into());
@@ -112,7 +112,7 @@ pub fn record(record: &Record) -> Vec<u8> {
     line(&Form::Record(RecordForm { key, revision, object, base64 }))
 }
 
-/// The line of a span.
+/// Returns the line of a span.
 pub fn span(span: &Span) -> Vec<u8> {
     line(&Form::Span(SpanForm {
         space: span.space.as_str().into(),
@@ -122,12 +122,12 @@ pub fn span(span: &Span) -> Vec<u8> {
     }))
 }
 
-/// The last line.
+/// Returns the last line.
 pub fn end(end: &End) -> Vec<u8> {
     line(&Form::End(end.clone()))
 }
 
-/// Reads the first line; answers with the revision of the snapshot.
+/// Decodes the first line. Returns the revision of the snapshot.
 pub fn read_header(line: &[u8]) -> anyhow::Result<Revision> {
     let kind = serde_json::from_slice::<Kind<'_>>(line).ok().filter(|kind| kind.format == FORMAT);
     let Some(kind) = kind else { bail!("this is not a file that `ipam store export` made") };
@@ -138,13 +138,13 @@ pub fn read_header(line: &[u8]) -> anyhow::Result<Revision> {
         );
     }
     if kind.version < VERSION {
-        bail!("the file has version {} of the format, which never was", kind.version);
+        bail!("the file has version {} of the format, which does not exist", kind.version);
     }
     let header: Header<'_> = serde_json::from_slice(line).context("the header is damaged")?;
     Ok(Revision(header.revision))
 }
 
-/// Reads any other line.
+/// Decodes any other line.
 pub fn read(line: &[u8]) -> anyhow::Result<Line> {
     Ok(match serde_json::from_slice(line)? {
         Form::Record(form) => Line::Record(form.read()?),
@@ -158,7 +158,7 @@ impl RecordForm<'_> {
         let value = match (self.object, self.base64) {
             (Some(object), None) => Bytes::copy_from_slice(object.get().as_bytes()),
             (None, Some(text)) => STANDARD.decode(text.as_bytes())?.into(),
-            _ => bail!("an object is either JSON or base64"),
+            _ => bail!("an object needs exactly one of `object` and `base64`"),
         };
         Ok(Record { key: key(self.key)?, revision: Revision(self.revision), value })
     }
@@ -175,10 +175,10 @@ impl SpanForm<'_> {
 }
 
 fn key(text: Cow<'_, str>) -> anyhow::Result<Key> {
-    Key::new(text).map_err(|text| anyhow::anyhow!("{text:?} is no key"))
+    Key::new(text).map_err(|text| anyhow::anyhow!("{text:?} is not a valid key"))
 }
 
-/// The value as the JSON object that it is, if nothing of it would be lost in a line.
+/// Returns the value as JSON if it is a JSON object on one line without surrounding whitespace.
 fn as_one_line(value: &[u8]) -> Option<&RawValue> {
     if !value.starts_with(b"{") || value.contains(&b'\n') {
         return None;
@@ -262,7 +262,7 @@ mod tests {
             ("SQLite format 3", "not a file that `ipam store export` made"),
             (r#"{"format":"other","version":1,"revision":1}"#, "not a file that `ipam store export` made"),
             (r#"{"format":"ipam-export","version":2,"whatever":[]}"#, "newer ipam"),
-            (r#"{"format":"ipam-export","version":0,"revision":1}"#, "never was"),
+            (r#"{"format":"ipam-export","version":0,"revision":1}"#, "does not exist"),
             (r#"{"format":"ipam-export","version":1}"#, "header is damaged"),
         ] {
             let error = read_header(line.as_bytes()).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! A file into an empty store.
+//! `ipam store import`.
 
 use anyhow::{Context as _, bail, ensure};
 use store::{Key, Load, Record, Revision, Span, Store};
@@ -16,11 +16,11 @@ use crate::{config::Import, database, limits::IMPORT_PAGE_BYTES_MAX};
 /// Runs `ipam store import`.
 ///
 /// # Errors
-/// If the file is not one that was exported, is damaged or was cut off, or the store is not empty: then the store is as it was.
-/// If the store does not hold afterwards what the file says: then it says so, and must not be used.
+/// If the file is not an export, is damaged or is truncated, or the store is not empty; then the store is unchanged. If the contents
+/// of the filled store differ from the file; then the store must not be used, and the message says so.
 pub async fn import(options: Import) -> anyhow::Result<()> {
     let mut input = Input::open(&options.file)?;
-    // Before anything is made: it may be any file.
+    // Before the store is created, because the file may not be an export.
     let revision = read_header(&mut input).await?;
     let store = database::open_or_make(&options.place).await?;
     let sum = fill(&*store, revision, &mut input).await?;
@@ -29,25 +29,25 @@ pub async fn import(options: Import) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fills an empty store with what follows the header of a file.
+/// Checks that the store is empty, and fills it with the lines after the header of a file.
 pub async fn fill(store: &dyn Store, revision: Revision, input: &mut Input) -> anyhow::Result<Sum> {
     let head = store.head().await.context("cannot read the store")?.revision;
-    ensure!(head == Revision(0), "the store is not empty (its revision is {head}): only an empty one can be filled");
+    ensure!(head == Revision(0), "the store is not empty (its revision is {head}): only an empty store can be filled");
     load(store.load().await.context("cannot fill the store")?, revision, input).await
 }
 
-/// Loads what follows the header of a file.
+/// Loads the lines after the header of a file.
 pub async fn load(load: Box<dyn Load>, revision: Revision, input: &mut Input) -> anyhow::Result<Sum> {
     Filling::begin(load, revision).run(input).await.with_context(|| format!("line {}", input.number()))
 }
 
-/// The revision of the snapshot that a file holds.
+/// Reads the header of a file. Returns the revision of the snapshot.
 pub async fn read_header(input: &mut Input) -> anyhow::Result<Revision> {
     let Some(line) = input.line().await? else { bail!("the file is empty") };
     format::read_header(line)
 }
 
-/// A store on its way from empty to full. Given up, it is empty again.
+/// An import in progress. Dropping it leaves the store empty.
 struct Filling {
     load: Box<dyn Load>,
     revision: Revision,
@@ -66,7 +66,7 @@ impl Filling {
         Self { load, revision, records, record_bytes: 0, spans, last_key: None, last_span: None, tally }
     }
 
-    /// Reads to the end of the file, and makes the store full if that is the right one.
+    /// Reads all lines, and completes the load if the counts and the digest match the last line.
     async fn run(mut self, input: &mut Input) -> anyhow::Result<Sum> {
         let mut progress = Progress::start("importing", Unit::Bytes, input.size());
         let end = loop {
@@ -79,7 +79,7 @@ impl Filling {
             progress.reached(input.bytes());
         };
         self.check(&end, &input.sha256())?;
-        ensure!(input.line().await?.is_none(), "the file goes on behind its end");
+        ensure!(input.line().await?.is_none(), "the file continues after its last line");
         self.flush().await?;
         self.load.finish(self.revision).await.context("cannot fill the store")?;
         progress.done();
@@ -90,18 +90,22 @@ impl Filling {
         let counted = (self.tally.records(), self.tally.spans());
         ensure!(
             counted == (end.records, end.spans),
-            "the file is damaged: it has {} objects and {} spans, and says that it has {} and {}",
+            "the file is damaged: it has {} objects and {} spans, and its last line states {} and {}",
             counted.0,
             counted.1,
             end.records,
             end.spans
         );
-        ensure!(sha256 == end.sha256, "the file is damaged: its SHA-256 is {sha256}, and it says {}", end.sha256);
+        ensure!(
+            sha256 == end.sha256,
+            "the file is damaged: its SHA-256 is {sha256}, and its last line states {}",
+            end.sha256
+        );
         Ok(())
     }
 
     async fn record(&mut self, record: Record) -> anyhow::Result<()> {
-        ensure!(self.tally.spans() == 0, "an object comes behind a span");
+        ensure!(self.tally.spans() == 0, "an object follows a span");
         ensure!(self.last_key.as_ref().is_none_or(|last| *last < record.key), "{} is out of order", record.key);
         let is_possible = Revision(0) < record.revision && record.revision <= self.revision;
         ensure!(is_possible, "{} has revision {}, and the file ends at {}", record.key, record.revision, self.revision);
@@ -141,7 +145,7 @@ impl Filling {
     }
 }
 
-/// Reads the store from its beginning to its end, and compares.
+/// Reads the whole store, and compares its revision, counts and digest with the imported ones.
 pub async fn verify(store: &dyn Store, revision: Revision, expected: &Sum) -> anyhow::Result<()> {
     let mut pages = Pages::of(store.snapshot().await.context("cannot read the store back")?);
     ensure!(

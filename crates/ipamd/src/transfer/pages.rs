@@ -4,20 +4,20 @@ use store::{Error, Key, Record, Revision, Snapshot, Span};
 
 use super::{RECORDS_PER_PAGE, SPANS_PER_PAGE};
 
-/// Where the reading stands.
+/// A reader of a snapshot.
 pub struct Pages {
     snapshot: Box<dyn Snapshot>,
     next: Next,
 }
 
-/// What comes next.
+/// The position of the next page.
 enum Next {
     Records { after: Option<Key> },
     Spans { after: Option<(String, u128)> },
     Nothing,
 }
 
-/// A page. Only the last of a kind may be empty.
+/// A page. Only the last page of objects and the last page of spans may be empty.
 pub enum Part {
     /// Objects.
     Records(Vec<Record>),
@@ -26,20 +26,20 @@ pub enum Part {
 }
 
 impl Pages {
-    /// From the beginning.
+    /// Creates a reader at the first object.
     pub fn of(snapshot: Box<dyn Snapshot>) -> Self {
         Self { snapshot, next: Next::Records { after: None } }
     }
 
-    /// What it is a snapshot of.
+    /// Returns the revision of the snapshot.
     pub fn revision(&self) -> Revision {
         self.snapshot.revision()
     }
 
-    /// The next page; `None` when there is nothing more.
+    /// Reads the next page. Returns `None` after the last.
     ///
     /// # Errors
-    /// What the store says.
+    /// The error of the store.
     pub async fn next(&mut self) -> Result<Option<Part>, Error> {
         match &self.next {
             Next::Records { after } => {

@@ -1,4 +1,4 @@
-//! How far a long command is: a bar where somebody looks on, a line in the log now and then where nobody does.
+//! The progress of a long command: a progress bar on a terminal, log lines otherwise.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -7,12 +7,12 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// The time between two lines of the log.
+/// The time between two log lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
-/// How often the bar is drawn while nothing moves.
+/// The time between two redraws of the bar without progress.
 const TICK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What is counted.
+/// The unit of the progress.
 #[derive(Clone, Copy, Debug)]
 pub enum Unit {
     /// Objects.
@@ -21,7 +21,7 @@ pub enum Unit {
     Bytes,
 }
 
-/// One activity and how far it is.
+/// The progress of one activity.
 pub struct Progress {
     activity: &'static str,
     bar: ProgressBar,
@@ -29,7 +29,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Begins. Without a `total` there is no telling how long it will take.
+    /// Starts an activity. Without a `total` the bar shows no remaining time.
     pub fn start(activity: &'static str, unit: Unit, total: Option<u64>) -> Self {
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
         if io::stderr().is_terminal() {
@@ -41,16 +41,16 @@ impl Progress {
         Self { activity, bar, logged: Instant::now() }
     }
 
-    /// It has come so far.
+    /// Sets the position.
     pub fn reached(&mut self, position: u64) {
         self.bar.set_position(position);
         if self.bar.is_hidden() && self.logged.elapsed() >= LOG_INTERVAL {
             self.logged = Instant::now();
-            tracing::info!(activity = self.activity, position, total = self.bar.length(), "under way");
+            tracing::info!(activity = self.activity, position, total = self.bar.length(), "in progress");
         }
     }
 
-    /// It has come so far of so much, which is known only now.
+    /// Sets the position and the total. A `total` of 0 is unknown.
     pub fn reached_of(&mut self, position: u64, total: u64) {
         if total > 0 {
             self.bar.set_length(total);
@@ -58,7 +58,7 @@ impl Progress {
         self.reached(position);
     }
 
-    /// It is done, and the line is free for others.
+    /// Ends the activity and clears the bar.
     pub fn done(self) {
         self.bar.finish_and_clear();
     }

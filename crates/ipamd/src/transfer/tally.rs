@@ -1,12 +1,12 @@
-//! What a store holds, in three numbers: how many objects, how many spans, and a digest of all of them in their order. It does not
-//! depend on how they were written down.
+//! A summary of the contents of a store: the number of objects, the number of spans, and a digest of all of them in order. It is
+//! computed from the decoded values, so it does not depend on the file format.
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 use store::{Record, Revision, Span};
 
-/// Counts and digests.
+/// A summary that is being computed.
 #[derive(Default)]
 pub struct Tally {
     records: u64,
@@ -14,18 +14,18 @@ pub struct Tally {
     digest: Sha256,
 }
 
-/// The result.
+/// A complete summary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sum {
-    /// Objects.
+    /// The number of objects.
     pub records: u64,
-    /// Spans.
+    /// The number of spans.
     pub spans: u64,
     digest: String,
 }
 
 impl Tally {
-    /// One more object.
+    /// Adds an object.
     pub fn record(&mut self, record: &Record) {
         self.records += 1;
         self.number(record.revision);
@@ -33,7 +33,7 @@ impl Tally {
         self.text(&record.value);
     }
 
-    /// One more span.
+    /// Adds a span.
     pub fn span(&mut self, span: &Span) {
         self.spans += 1;
         self.text(span.space.as_bytes());
@@ -42,17 +42,17 @@ impl Tally {
         self.text(span.holder.as_str().as_bytes());
     }
 
-    /// Objects so far.
+    /// Returns the number of objects so far.
     pub fn records(&self) -> u64 {
         self.records
     }
 
-    /// Spans so far.
+    /// Returns the number of spans so far.
     pub fn spans(&self) -> u64 {
         self.spans
     }
 
-    /// What it comes to.
+    /// Returns the summary.
     pub fn sum(self) -> Sum {
         Sum { records: self.records, spans: self.spans, digest: hexadecimal(self.digest) }
     }
@@ -61,7 +61,7 @@ impl Tally {
         self.digest.update(revision.0.to_be_bytes());
     }
 
-    /// With its length, so that no two sequences of texts look alike.
+    /// Adds the length and the text, so that different sequences of texts have different digests.
     fn text(&mut self, text: &[u8]) {
         self.digest.update((text.len() as u64).to_be_bytes());
         self.digest.update(text);
@@ -74,7 +74,7 @@ impl fmt::Display for Sum {
     }
 }
 
-/// A digest as people write it.
+/// Returns a digest in lower-case hexadecimal.
 pub fn hexadecimal(digest: Sha256) -> String {
     format!("{:x}", digest.finalize())
 }

@@ -1,4 +1,4 @@
-//! Stores of every size around that of a page, there and back.
+//! Export and import of stores whose sizes are near multiples of the page size.
 
 use std::{
     path::Path,
@@ -23,7 +23,7 @@ fn records(count: usize, value_bytes: usize) -> Vec<Record> {
     let value = format!("{{\"a\":\"{}\"}}", "x".repeat(value_bytes));
     let record = |index: usize| Record {
         key: Key::new(format!("k/{index:06}")).unwrap(),
-        // Not in the order of the keys.
+        // Revisions are not in the order of the keys.
         revision: Revision((index as u64 * 7) % (count as u64 * 7 + 1) + 1),
         value: Bytes::from(value.clone()),
     };
@@ -64,7 +64,7 @@ async fn write(store: &MemoryStore, file: &Path) -> (u64, u64) {
     (end.records, end.spans)
 }
 
-/// Counts the objects of each page.
+/// A `Load` that records the number of objects of each page.
 struct Counted {
     load: Box<dyn Load>,
     pages: Arc<Mutex<Vec<usize>>>,

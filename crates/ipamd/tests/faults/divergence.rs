@@ -1,4 +1,5 @@
-//! A standby that lagged is promoted: the last commits are lost, and other ones get their revisions. Whoever has read them must not go on.
+//! Promotion of a standby that lags: the last commits are lost, and other commits get their revisions. A replica that has read
+//! the lost commits must exit.
 
 use bytes::Bytes;
 use http::Request;
@@ -11,7 +12,7 @@ use super::{
     through,
 };
 
-/// Makes claims on one replica.
+/// Creates claims on one replica.
 async fn make(front: &Front, replica: usize, names: impl IntoIterator<Item = String>) {
     let claims = claims(&front.server.server(replica).client(), "default");
     for name in names {
@@ -26,7 +27,7 @@ async fn watch(front: &Front, replica: usize, from: u64) -> Watch {
     Watch(http.open(Request::get(path).body(Bytes::new()).unwrap()).await.unwrap())
 }
 
-/// The replica has ended with an error, and said why.
+/// Asserts that the replica has exited with an error and has logged `words`.
 async fn assert_ended(front: &mut Front, replica: usize, words: &str) {
     let status = front.server.wait_one(replica).await;
     assert!(!status.success(), "{status}");
@@ -65,20 +66,20 @@ async fn replicas_that_have_read_lost_commits_end_themselves() {
     cluster.crash().await.unwrap();
     standby.run().unwrap();
     standby.promote().unwrap();
-    // Two find a log that ends before what they have read.
+    // Two replicas find a log that ends before the last commit that they have read.
     for (replica, line) in lines.iter().enumerate().take(2) {
         line.lead_to(standby.port());
         assert_ended(&mut front, replica, "and this process has seen it end at").await;
         front.server.restart_one(replica).await;
     }
     make(&front, 0, (0..8).map(|n| format!("new-{n}"))).await;
-    // The third comes when it is longer, and holds other commits where the lost ones were.
+    // The third replica connects when the log is longer and has other commits at the lost revisions.
     lines[2].lead_to(standby.port());
     assert_ended(&mut front, 2, "is not in it").await;
     let Watch(stream) = &mut watches[2];
     while let Ok(Some(line)) = stream.line(SOON).await {
         let event: serde_json::Value = serde_json::from_slice(&line).unwrap();
-        assert_ne!(text(&event, "/type"), "ADDED", "it told of another log: {event}");
+        assert_ne!(text(&event, "/type"), "ADDED", "an event of another log: {event}");
     }
     front.server.restart_one(2).await;
     for replica in 0..REPLICAS {

@@ -1,4 +1,4 @@
-//! Connections that hang: nothing is closed, and nothing is answered any more.
+//! Connections that hang: they stay open, but no answers arrive.
 
 use std::time::Instant;
 
@@ -10,10 +10,10 @@ use testkit::{
 
 use super::{HANG_NOTICED, Site, TIMES};
 
-/// Commits that hang in all, before the database has them and after, by turns.
+/// The total number of commits that hang, alternately before and after the database has received them.
 const HUNG_COMMITS: u32 = 6;
 
-/// Each costs its replica the time that a commit may take, and is looked for then.
+/// Each commit that hangs blocks its replica for the time-out of a commit. Then the replica looks for it in the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_hang_in_a_commit() {
     let site = Site::usual().await;
@@ -27,7 +27,7 @@ async fn connections_that_hang_in_a_commit() {
     run.end(&site.front, &format!("{} commits hung", site.line.faults())).await;
 }
 
-/// A client that asks meanwhile is answered by the server, and not by a time-out of its own.
+/// The server answers a request during the hang, before the client's own time-out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_hangs() {
     let site = Site::usual().await;
@@ -52,12 +52,12 @@ async fn a_database_that_hangs() {
     }
     for (name, is_denied) in answers {
         let was_made = is_removed(&site, &name).await;
-        assert!(!was_made || !is_denied, "{name}: it was said that nothing was written");
+        assert!(!was_made || !is_denied, "{name}: it was created after the answer that nothing was written");
     }
     run.end(&site.front, "the database hung twice").await;
 }
 
-/// The machine of the primary is lost: packets are dropped, and after a while the address leads to the standby.
+/// The machine of the primary is lost: packets are dropped until the address leads to the standby.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_is_gone_without_a_word() {
     let site = Site::usual().await;
@@ -70,7 +70,7 @@ async fn a_primary_that_is_gone_without_a_word() {
     site.line.lead_to(standby.port());
     site.line.mend();
     let begun = Instant::now();
-    // A create that was not answered may be made late, so each has another name.
+    // A create without an answer may still be executed later, so each has another name.
     let mut tries = Vec::new();
     loop {
         let name = format!("zy-again-{}", tries.len());
@@ -79,7 +79,7 @@ async fn a_primary_that_is_gone_without_a_word() {
         if site.front.claims.create(&PostParams::default(), &again).await.is_ok() {
             break;
         }
-        assert!(begun.elapsed() < HANG_NOTICED, "after {} tries", tries.len());
+        assert!(begun.elapsed() < HANG_NOTICED, "no create has succeeded in {} attempts", tries.len());
     }
     println!("the service works again {:?} after its database does", begun.elapsed());
     for _ in 0..TIMES {
@@ -91,7 +91,7 @@ async fn a_primary_that_is_gone_without_a_word() {
     run.end(&site.front, "a standby took over without a word").await;
 }
 
-/// Deletes a claim, if it is there; says whether it was.
+/// Deletes a claim if it exists. Returns true if it existed.
 async fn is_removed(site: &Site, name: &str) -> bool {
     let found = site.front.claims.get_opt(name).await.unwrap().is_some();
     if found {

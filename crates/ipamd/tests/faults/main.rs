@@ -1,6 +1,6 @@
-//! What three replicas survive. Each time 64 clients are at work on a few pools while something happens to a replica, to the
-//! database or to the line between them. Afterwards what each client was told must be true, the books must balance, the watches on
-//! all replicas must tell one story, and nobody may have seen what is there as gone.
+//! Faults that three replicas must survive. In each test, 64 clients use a few pools while a fault affects a replica, the database
+//! or the connection between them. Afterwards, the answers to all clients must be true, the pool statuses must match the
+//! allocations, the watches on all replicas must have the same events, and no read may have missed an existing object.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise, in its helpers too")]
 
 use std::time::{Duration, Instant};
@@ -14,11 +14,11 @@ use testkit::{
     proxy::{Fault, Proxy},
 };
 
-/// Where the tests run.
+/// Starts the servers of the tests.
 mod setting {
     use testkit::Replicas;
 
-    /// What a test has to do with.
+    /// The servers of a test.
     pub type Servers = Replicas;
 
     pub async fn start() -> Servers {
@@ -39,20 +39,20 @@ mod pooler;
 
 const REPLICAS: usize = 3;
 const CLIENTS: u64 = 64;
-/// How often a fault that is over at once happens.
+/// The number of repetitions of a momentary fault.
 const TIMES: usize = 3;
-/// Twice as long as the database lets a replica be silent that holds the head of the log.
+/// Twice the time for which the database lets a replica that holds the head of the log be idle.
 const FROZEN: Duration = Duration::from_secs(6);
-/// Within this time a request to a server whose database hangs is answered: what its steps take, one after the other.
+/// A server whose database hangs answers a request within this time: the sum of the time-outs of its steps.
 const HANG_NOTICED: Duration = Duration::from_secs(40);
-/// Within this time a fault has happened often enough.
+/// The maximum time until enough faults have happened.
 const FAULTS_MAX: Duration = Duration::from_mins(2);
-/// On each piece in each direction.
+/// The delay of each piece of data, in each direction.
 const DELAY: Duration = Duration::from_millis(200);
-/// Where the disk is full: the log's table has grown to this after some hundred claims.
+/// The maximum size of a database file when the disk is full, in bytes. The table of the log reaches it after some hundred claims.
 const FULL: u64 = 2 << 20;
 
-/// Three replicas and the way to their database.
+/// Three replicas and the proxy to their database.
 struct Site {
     front: Front,
     cluster: Cluster,
@@ -71,7 +71,7 @@ impl Site {
         Self { front: Front::to(servers), cluster, line }
     }
 
-    /// The replicas reach a pooler, and the line is between the pooler and the database.
+    /// Starts replicas that connect to a pooler. The proxy is between the pooler and the database.
     async fn behind_a_pooler() -> (Self, Pooler) {
         let cluster = Cluster::start().unwrap();
         let line = Proxy::to(cluster.port()).await.unwrap();
@@ -86,16 +86,16 @@ impl Site {
         Self::open(Cluster::start().unwrap()).await
     }
 
-    /// Lets clients work until so many commits have failed.
+    /// Lets clients work until this number of commits has failed.
     async fn work_through_faults(&self, run: &mut Run, faults: u32) {
         let begun = Instant::now();
         while self.line.faults() < faults {
-            assert!(begun.elapsed() < FAULTS_MAX, "{} commits have failed so far", self.line.faults());
+            assert!(begun.elapsed() < FAULTS_MAX, "only {} commits have failed", self.line.faults());
             run.let_work().await;
         }
     }
 
-    /// Whether the database has told a replica that its disk is full.
+    /// True if a replica has logged the error of a database whose disk is full.
     fn was_full(&self) -> bool {
         (0..REPLICAS).any(|replica| self.front.server.server(replica).log().contains("could not extend file"))
     }
@@ -107,7 +107,7 @@ impl Site {
     }
 }
 
-/// A database by way of another port.
+/// Returns the same database with a DSN that uses another port.
 fn through(port: u16, database: &Database) -> Database {
     let dsn = format!("host=127.0.0.1 port={port} user=ipam dbname={}", database.name);
     Database { dsn, port, ..database.clone() }
@@ -155,7 +155,7 @@ async fn connections_that_are_cut_in_a_commit() {
         run.let_work().await;
     }
     let cuts = site.line.faults();
-    assert!(cuts > 4, "{cuts} commits were cut");
+    assert!(cuts > 4, "only {cuts} commits were cut");
     run.end(&site.front, &format!("{cuts} commits cut, the line down {TIMES} times")).await;
 }
 

@@ -1,4 +1,4 @@
-//! A pooler between the replicas and their database, whose connections to the database are lost in commits.
+//! A pooler between the replicas and their database that loses its connections to the database during commits.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::{
     support::{CLAIMS, assert_disjoint},
 };
 
-/// Commits that fail in all.
+/// The total number of commits that fail.
 const LOST_COMMITS: u32 = 40;
 const CLIENTS: usize = 8;
 const ROUNDS: usize = 10;
@@ -34,7 +34,7 @@ async fn a_pooler_whose_connections_are_lost() {
     run.end(&site.front, &format!("{lost} commits lost behind a pooler, {TIMES} times all sessions killed")).await;
 }
 
-/// A create without a name of its own cannot be repeated safely unless the service is right when it says that nothing was written.
+/// A client can repeat a create with `generateName` safely only if an answer that nothing was written is true.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn generated_names_behind_a_pooler_take_one_block_each() {
     let (site, _pooler) = Site::behind_a_pooler().await;
@@ -76,5 +76,5 @@ async fn generated_names_behind_a_pooler_take_one_block_each() {
     assert_disjoint("10.0.0.0/16", claims.iter().map(testkit::allocated_cidr));
     let certain = known.values().filter(|is_known| **is_known).count();
     println!("{certain} of {} creates acknowledged, {} commits lost", known.len(), site.line.faults());
-    assert!(certain > known.len() / 2 && site.line.faults() > 10, "too little happened to prove anything");
+    assert!(certain > known.len() / 2 && site.line.faults() > 10, "too few creates or faults to prove anything");
 }

@@ -1,4 +1,4 @@
-//! Users beside the administrator, from the command line to what they may do.
+//! Users other than the administrator, from the command-line options that add them to their permissions.
 
 use std::{fmt::Debug, fs, path::Path};
 
@@ -17,7 +17,7 @@ use crate::support::{BINARY, assert_refused};
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
-/// A certificate of `issuer` for a user and a group, and its key, as PEM.
+/// A client certificate with this user and group, signed by `issuer`, and its private key, as PEM.
 fn certified(issuer: &Issuer<'_, KeyPair>, user: &str, group: &str) -> (String, String) {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, user);
@@ -26,7 +26,7 @@ fn certified(issuer: &Issuer<'_, KeyPair>, user: &str, group: &str) -> (String, 
     (params.signed_by(&key, issuer).unwrap().pem(), key.serialize_pem())
 }
 
-/// An authority and its certificate as PEM.
+/// A new certificate authority and its certificate as PEM.
 fn authority() -> (Issuer<'static, KeyPair>, String) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -36,14 +36,14 @@ fn authority() -> (Issuer<'static, KeyPair>, String) {
     (Issuer::new(params, key), pem)
 }
 
-/// The authority that a server has made for itself.
+/// The certificate authority that a server created for itself.
 fn own_authority(data_dir: &Path) -> Issuer<'static, KeyPair> {
     let read = |name: &str| fs::read_to_string(data_dir.join("pki").join(name)).unwrap();
     let certificate = CertificateDer::from_pem_slice(read("ca.crt").as_bytes()).unwrap();
     Issuer::from_ca_cert_der(&certificate, KeyPair::from_pem(&read("ca.key")).unwrap()).unwrap()
 }
 
-/// A client as kubectl makes one: from the administrator's kubeconfig with other credentials.
+/// A client with other credentials in the administrator's kubeconfig.
 async fn client(server: &Server, credentials: AuthInfo) -> Client {
     let mut kubeconfig = Kubeconfig::read_from(server.kubeconfig_path()).unwrap();
     kubeconfig.auth_infos[0].auth_info = Some(credentials);
@@ -110,7 +110,7 @@ async fn a_bad_file_of_users_ends_the_start_with_its_fault() {
     let file = directory.path().join("file");
     fs::write(&file, "s3cret,jane\n").unwrap();
     for (flag, words) in [
-        ("--token-auth-file", "file, line 1: it has not three or four columns"),
+        ("--token-auth-file", "file, line 1: it does not have three or four columns"),
         ("--client-ca-file", "file is not a PEM file of certificates"),
     ] {
         let server = Server::builder(Path::new(BINARY)).argument(flag).argument(&file);

@@ -1,4 +1,4 @@
-//! Answers byte by byte: where they end, as kube-apiserver ends them, and what their headers say of that.
+//! The exact bytes of responses: the final newline as kube-apiserver writes it, and the matching headers.
 
 use std::io::Read as _;
 
@@ -13,12 +13,12 @@ const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
 const PARTIAL: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// The body is this JSON, written without spaces, and a newline.
+/// Asserts that the body is compact JSON followed by one newline.
 #[track_caller]
 fn assert_line(answer: &Answer, what: &str) {
     let text = answer.text();
     let (json, rest) = text.split_once('\n').unwrap_or_else(|| panic!("{what} has no newline: {text}"));
-    assert_eq!(rest, "", "{what} goes on after its newline");
+    assert_eq!(rest, "", "{what} has text after its newline");
     serde_json::from_str::<Value>(json).unwrap();
     assert_eq!(answer.header("content-length"), Some(&*text.len().to_string()), "{what}");
 }
@@ -89,7 +89,7 @@ async fn indented_json_and_documents_end_with_their_last_bracket() {
 async fn compressed_lists_end_with_a_newline() {
     let front = Front::with_pool().await;
     for index in 0..2 {
-        // Each annotation makes the list longer than what is sent uncompressed.
+        // With the annotations, the list exceeds the size from which responses are compressed.
         let mut object = Value::from(claim(&format!("c{index}")).pool("root").length(24));
         object["metadata"]["annotations"] = json!({ "note": "x".repeat(100_000) });
         assert_eq!(front.post(CLAIMS, object).await.status, 201);

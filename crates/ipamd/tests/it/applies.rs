@@ -1,4 +1,4 @@
-//! Server-side apply: who owns which field, conflicts, what is pruned, and what changes nothing.
+//! Server-side apply: field ownership, conflicts, pruning, and requests that change nothing.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -22,8 +22,8 @@ fn config(labels: Value) -> Value {
     })
 }
 
-/// Managers in the order of their names (entries stand in the order of their seconds, which no test chooses): name,
-/// operation, and `/subresource` if there is one.
+/// The managers sorted by name, each as name, operation, and `/subresource` if there is one. The server orders entries
+/// by their timestamps in seconds, which the tests do not control.
 fn managers(object: &Value) -> Vec<String> {
     let entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
     let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
@@ -36,7 +36,7 @@ fn managers(object: &Value) -> Vec<String> {
     managers
 }
 
-/// The entry of a manager.
+/// Returns the managed fields entry of a manager.
 fn entry_of<'a>(object: &'a Value, manager: &str) -> &'a Value {
     let entries = object["metadata"]["managedFields"].as_array().expect("managedFields is a list");
     entries.iter().find(|entry| entry["manager"] == manager).expect("the manager owns something")
@@ -56,7 +56,7 @@ async fn the_first_apply_creates_and_the_next_changes_nothing() {
             "f:metadata": {"f:labels": {"f:app": {}}},
             "f:spec": {"f:poolRef": {"f:name": {}}, "f:prefixLength": {}},
         }),
-        "what the service fills in is nobody's"
+        "no manager owns the defaults"
     );
     let from = revision(&body(&front.get(CLAIMS).await, 200));
     let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}")).await;
@@ -64,10 +64,10 @@ async fn the_first_apply_creates_and_the_next_changes_nothing() {
         assert_eq!(body(&apply(&front, CLAIM, query, &web).await, 200), created, "{query}");
     }
     let metrics = front.get("/metrics").await;
-    assert!(String::from_utf8_lossy(&metrics.body).contains("verb=\"APPLY\""), "applies are counted as such");
+    assert!(String::from_utf8_lossy(&metrics.body).contains("verb=\"APPLY\""), "applies have their own verb");
     let changed = body(&apply(&front, CLAIM, "fieldManager=flux", &config(json!({"app": "db"}))).await, 200);
     assert!(revision(&changed) > revision(&created));
-    assert_eq!(changed["metadata"]["generation"], 1, "a label is no desired state");
+    assert_eq!(changed["metadata"]["generation"], 1, "a change of labels does not raise the generation");
     assert_eq!(text(&watch.expect("MODIFIED", "a").await, "/metadata/labels/app"), "db", "the first event");
 }
 
@@ -130,7 +130,7 @@ async fn an_object_that_was_created_can_be_applied() {
     assert_eq!(managers(&same), ["flux Apply", "unknown Update"], "the same values are owned by both");
     let status = failure(&apply(&front, CLAIM, "fieldManager=flux", &config(json!({"app": "db"}))).await);
     assert_refused(&status, 409, "Conflict", &["Apply failed with 1 conflict: conflict with \"unknown\" using"]);
-    // csaupgrade: the entries are rewritten by a JSON patch that is locked to the version.
+    // As csaupgrade does: a JSON patch with the resourceVersion as a precondition rewrites the entries.
     let version = &same["metadata"]["resourceVersion"];
     let patch = json!([
         {"op": "replace", "path": "/metadata/managedFields", "value": [entry_of(&same, "flux")]},

@@ -1,4 +1,4 @@
-//! What the server shows to its clients and by what it knows them, changed while it runs.
+//! Serving certificates, client CAs and token files that change while the server runs.
 
 use std::{fs, net::Ipv4Addr, path::PathBuf, sync::Arc};
 
@@ -18,17 +18,17 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::support::{BINARY, Front, POOLS, SOON};
 
-/// The name in certificates that come from elsewhere.
+/// The host name in certificates that the server did not create.
 const HOST: &str = "ipam.example.org";
 const WHOAMI: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
 
-/// An authority that is not the server's.
+/// A certificate authority other than the server's.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
-/// A certificate and its key, as PEM.
+/// A certificate and its private key, as PEM.
 struct Pair {
     certificate: String,
     key: String,
@@ -61,12 +61,12 @@ fn der(pem: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
 }
 
-/// The authority that a server has made for itself.
+/// The certificate of the CA that a server created for itself.
 fn own_authority(server: &Server) -> CertificateDer<'static> {
     der(&fs::read_to_string(server.data_dir().join("pki/ca.crt")).unwrap())
 }
 
-/// A handshake that trusts one authority alone and asks for `name`.
+/// Does a TLS handshake that trusts only this CA, with `name` as SNI.
 async fn handshake(
     server: &Server,
     trusted: CertificateDer<'static>,
@@ -89,7 +89,7 @@ async fn handshake(
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
-/// The certificate that the server shows to a client that trusts this authority and asks for this name.
+/// Returns the certificate that the server sends to a client that trusts this CA and sends `name` as SNI.
 async fn shown(server: &Server, trusted: CertificateDer<'static>, name: &str) -> Option<CertificateDer<'static>> {
     let stream = handshake(server, trusted, name, None).await.ok()?;
     stream.get_ref().1.peer_certificates().map(|chain| chain[0].clone().into_owned())
@@ -105,7 +105,7 @@ impl Connection {
         Self(sender)
     }
 
-    /// Who the server says that the caller is; `None` when it does not know.
+    /// The user name in the response of SelfSubjectReview; `None` if authentication fails.
     async fn whoami(&mut self, token: Option<&str>) -> Option<String> {
         let mut request = Request::builder().method(Method::POST).uri(WHOAMI).header("host", HOST);
         if let Some(token) = token {
@@ -123,13 +123,13 @@ impl Connection {
     }
 }
 
-/// Who the owner of this certificate is to the server; `None` when it is refused.
+/// The user that the server sees for this client certificate; `None` if it rejects the certificate.
 async fn user_of(server: &Server, pair: &Pair) -> Option<String> {
     let stream = handshake(server, own_authority(server), "localhost", Some(pair)).await.ok()?;
     Connection::open(stream).await.whoami(None).await
 }
 
-/// Waits until it is so.
+/// Polls the condition until it is true; panics after `SOON`.
 async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !is_so().await {
@@ -139,7 +139,7 @@ async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     tokio::time::timeout(SOON, wait).await.unwrap_or_else(|_| panic!("not within {SOON:?}: {what}"));
 }
 
-/// The value of a metric, by the beginning of its line; 0 where there is none.
+/// The value of the metric whose line starts with `name`; 0 if there is none.
 async fn metric(front: &Front, name: &str) -> f64 {
     let text = front.get("/metrics").await.text();
     text.lines().find_map(|line| line.strip_prefix(name)).map_or(0.0, |value| value.trim().parse().unwrap())
@@ -162,7 +162,7 @@ async fn certificates_given_as_files_are_read_again() {
     let front = Front::to(server.argument("--tls-private-key-file").argument(&key).start().await);
     let shown = async |name: &str| shown(&front.server, authority.der(), name).await;
     assert_eq!(shown(HOST).await, Some(der(&first.certificate)));
-    assert_eq!(shown("localhost").await, None, "the server's own certificate is for its own names");
+    assert_eq!(shown("localhost").await, None, "the server's own certificate is only for its own names");
     front.pool(pool("root").cidr("10.0.0.0/8")).await;
 
     fs::write(&certificate, &second.certificate).unwrap();
@@ -251,18 +251,18 @@ async fn tokens_are_read_again() {
     assert_eq!(connection.whoami(Some("other")).await.as_deref(), Some("joe"));
 }
 
-/// The text of a file in the directory of the server's certificates.
+/// Reads a file in the server's `pki` directory.
 fn pki(server: &Server, name: &str) -> String {
     fs::read_to_string(server.data_dir().join("pki").join(name)).unwrap()
 }
 
-/// A value of the kubeconfig, which is one line of base64, decoded.
+/// Decodes a kubeconfig field, which is base64 on one line.
 fn kubeconfig_data(kubeconfig: &str, field: &str) -> String {
     let line = kubeconfig.lines().find_map(|line| line.trim().strip_prefix(&format!("{field}: "))).unwrap();
     String::from_utf8(STANDARD.decode(line).unwrap()).unwrap()
 }
 
-/// The key is one in SEC1, and says its curve and its public key, which some libraries do not compute.
+/// Asserts that the key is SEC1 and includes its curve and its public key, which some libraries do not compute.
 #[track_caller]
 fn assert_sec1(pem: &str, what: &str) {
     let lines: Vec<_> = pem.split('\n').collect();
@@ -310,7 +310,7 @@ async fn certificates_have_what_old_libraries_look_for() {
         );
         let validity = certificate.validity();
         assert!(validity.not_before.is_utctime() && validity.not_after.is_utctime(), "{name}: before 2050");
-        assert!(validity.not_before.timestamp() <= now - 30 * 60, "{name} holds for clocks that are behind");
+        assert!(validity.not_before.timestamp() <= now - 30 * 60, "{name} is valid for clients whose clock is slow");
         assert_eq!(
             certificate.signature_algorithm.algorithm.to_id_string(),
             "1.2.840.10045.4.3.2",
@@ -326,12 +326,12 @@ async fn certificates_have_what_old_libraries_look_for() {
     }
 }
 
-/// A key of each form in which tools write keys.
+/// A key in each format that common tools write.
 fn keys_of_every_form() -> Vec<(&'static str, KeyPair, String)> {
     let pem = |tag: &str, der: &[u8]| pem::encode(&pem::Pem::new(tag, der));
     let (ec, rsa) = (KeyPair::generate().unwrap(), KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap());
     let (ec_text, rsa_text) = (ec.serialize_pem(), rsa.serialize_pem());
-    // An RSA key of 2048 bits in PKCS #8 is that of PKCS #1 after 26 bytes.
+    // Without its first 26 bytes, a PKCS #8 RSA key of 2048 bits is a PKCS #1 key.
     let pkcs1 = pem("RSA PRIVATE KEY", &rsa.serialized_der()[26..]);
     let again = |text: &str| KeyPair::from_pem(text).unwrap();
     let sec1 = format!("{}{}", pem("EC PARAMETERS", b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"), sec1(&ec));
@@ -343,7 +343,7 @@ fn keys_of_every_form() -> Vec<(&'static str, KeyPair, String)> {
     ]
 }
 
-/// A key on P-256 as the old `openssl ecparam -genkey` writes it.
+/// A P-256 key in the format of `openssl ecparam -genkey`.
 fn sec1(key: &KeyPair) -> String {
     let curve = &aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING;
     let pair = aws_lc_rs::signature::EcdsaKeyPair::from_pkcs8(curve, key.serialized_der()).unwrap();
@@ -363,7 +363,7 @@ async fn keys_are_read_in_every_form() {
         params.distinguished_name.push(DnType::CommonName, "jane");
         params.distinguished_name.push(DnType::OrganizationName, "system:masters");
         let certificate = params.signed_by(&key, &Issuer::from_ca_cert_der(&own, &authority).unwrap()).unwrap().pem();
-        // By the client, as a user's key.
+        // The client reads it as a user's key.
         let own = |field: &str| format!("{field}: {}", STANDARD.encode(kubeconfig_data(&kubeconfig, field)));
         let of_user = |field: &str, text: &str| format!("{field}: {}", STANDARD.encode(text));
         let of_jane = kubeconfig
@@ -373,7 +373,7 @@ async fn keys_are_read_in_every_form() {
         ipam.arg("--kubeconfig").arg(file(&directory, "jane.kubeconfig", &of_jane)).args(["get", "ippools"]);
         let output = ipam.output().unwrap();
         assert!(output.status.success(), "{form}: {}", String::from_utf8_lossy(&output.stderr));
-        // By the server, as its key in a file.
+        // The server reads it as its serving key.
         let given = Server::builder(BINARY.as_ref())
             .argument("--tls-cert-file")
             .argument(file(&directory, "tls.crt", &certificate))
@@ -383,7 +383,8 @@ async fn keys_are_read_in_every_form() {
     }
 }
 
-/// The server starts in a past in which its certificates are new, and comes to the present, in which they end soon.
+/// The server starts with its clock in the past, when its certificates are new; then the clock moves to the present,
+/// close to their expiry.
 #[tokio::test]
 async fn own_certificates_are_renewed_while_the_server_runs() {
     let directory = tempfile::tempdir().unwrap();
@@ -433,12 +434,12 @@ async fn certificate_that_ends_soon_is_logged_once_a_day() {
         .argument(file(&directory, "tls.key", &key.serialize_pem()));
     let server = server.start().await;
     let logged = |message: &str| server.log().lines().filter(|line| line.contains(message)).count();
-    let soon = "a certificate ends soon and has not been replaced";
+    let soon = "a certificate expires soon and has not been replaced";
     eventually("the end is logged", async || logged(soon) == 1).await;
     assert!(server.log().lines().any(|line| line.contains(soon) && line.contains("file")), "{}", server.log());
     fs::write(&clock, "+25h").unwrap();
     eventually("it is logged again", async || logged(soon) == 2).await;
     fs::write(&clock, "+4d").unwrap();
-    eventually("that it has ended is logged", async || logged("a certificate has ended") == 1).await;
-    assert_eq!(logged(soon), 2, "not each time that it is looked at, and only what is not replaced");
+    eventually("that it has ended is logged", async || logged("a certificate has expired") == 1).await;
+    assert_eq!(logged(soon), 2, "not on every check, and only if it is not renewed");
 }

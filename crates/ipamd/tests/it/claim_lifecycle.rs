@@ -1,4 +1,4 @@
-//! A claim from its creation to its end: what the answer holds, what stands beside it, and what becomes of the block.
+//! The life cycle of a claim: the response to its creation, its allocation, and the release or retention of its block.
 
 use http::Method;
 use kube::{
@@ -39,7 +39,7 @@ async fn the_answer_to_a_create_holds_the_block() {
     assert_eq!((text(status, "/poolRef/name"), text(status, "/boundAllocationRef/name")), ("root", ALLOCATION_OF_A));
     assert_eq!(status["observedGeneration"], 1);
     assert_eq!((condition(status, "Allocated").0, condition(status, "Ready").0), ("True", "True"));
-    assert_eq!(body(&front.get(&format!("{CLAIMS}/a")).await, 200), claim, "what is read is what was answered");
+    assert_eq!(body(&front.get(&format!("{CLAIMS}/a")).await, 200), claim, "a read returns the object of the response");
     assert_eq!(front.addresses("root").await, (65_536, 256, 65_280));
 }
 
@@ -83,7 +83,7 @@ async fn a_delete_gives_the_block_back_at_once() {
         assert!(is_gone(&front.claims, "a").await && is_gone(&front.allocations, ALLOCATION_OF_A).await);
         assert_eq!(front.addresses("root").await, (65_536, 0, 65_536), "round {round}");
         let again = front.claim(claim("a").pool("root").length(24)).await;
-        assert_eq!(allocated_cidr(&again), "10.0.0.0/24", "a released block can be had again");
+        assert_eq!(allocated_cidr(&again), "10.0.0.0/24", "a released block can be allocated again");
         assert_ne!(again.metadata.uid.as_ref(), Some(&uid), "a new claim is another object");
     }
 }
@@ -102,14 +102,14 @@ async fn a_retained_block_outlives_its_claim() {
     assert_eq!(at(&allocation, "/spec/claimRef/name"), &Value::Null, "spec.claimRef is cleared");
     let whose = (json!(allocation.metadata.annotations), json!(allocation.metadata.labels));
     let labels = json!({ "rack": "7", "team": "billing", "tier": "db" });
-    assert_eq!(whose, (json!({ "ipam.miloapis.com/retained-claim": "kept" }), labels), "it says whose it was");
-    assert_eq!(allocation.metadata.owner_references.unwrap_or_default(), [], "no owner, or a collector would take it");
+    assert_eq!(whose, (json!({ "ipam.miloapis.com/retained-claim": "kept" }), labels), "it names its former claim");
+    assert_eq!(allocation.metadata.owner_references.unwrap_or_default(), [], "it must not be garbage-collected");
     assert_eq!(front.addresses("root").await.1, 256);
-    assert_eq!(front.block(claim("b").pool("root").length(24)).await, "10.0.1.0/24", "the block stays taken");
+    assert_eq!(front.block(claim("b").pool("root").length(24)).await, "10.0.1.0/24", "the block stays allocated");
 
     assert!(front.allocations.delete(ALLOCATION_OF_KEPT, &DeleteParams::default()).await.unwrap().is_right());
     assert_eq!(front.addresses("root").await.1, 256);
-    assert_eq!(front.block(claim("c").pool("root").length(24)).await, "10.0.0.0/24", "and is free with its record");
+    assert_eq!(front.block(claim("c").pool("root").length(24)).await, "10.0.0.0/24", "the block is free again");
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn finalizers_keep_the_block_until_the_last_one_goes() {
     let held = claim("a").pool("root").length(24).finalizer("example.com/one").finalizer("example.com/two");
     front.claim(held).await;
     let asked = front.claims.delete("a", &DeleteParams::default()).await.unwrap();
-    let asked = asked.left().expect("the claim is answered");
+    let asked = asked.left().expect("the response is the claim");
     assert!(asked.metadata.deletion_timestamp.is_some());
     assert_eq!(at(&asked, "/status/phase"), "Releasing");
     assert_eq!((asked.metadata.generation, allocated_cidr(&asked)), (Some(2), "10.0.0.0/24"));
@@ -173,7 +173,7 @@ async fn a_claim_that_is_going_stays_on_its_way() {
     front.claim(claim("a").pool("root").length(24).finalizer("example.com/one")).await;
     let first = front.claims.delete("a", &DeleteParams::default()).await.unwrap().left().unwrap();
     let second = front.claims.delete("a", &DeleteParams::default()).await.unwrap().left().unwrap();
-    assert_eq!(second.metadata, first.metadata, "asking twice changes nothing");
+    assert_eq!(second.metadata, first.metadata, "a repeated delete changes nothing");
 
     let refused = refusal(set_finalizers(&front, json!(["example.com/one", "example.com/new"])).await);
     let words = "no new finalizers can be added if the object is being deleted";
@@ -267,5 +267,5 @@ async fn what_a_client_may_not_set_is_ignored() {
         (&json!(1), "10.0.0.0/24")
     );
     let pool = body(&front.get(&format!("{POOLS}/root")).await, 200);
-    assert_eq!(pool["metadata"]["generation"], 1, "a claim is no change of the pool's spec");
+    assert_eq!(pool["metadata"]["generation"], 1, "claims do not change the pool's spec");
 }

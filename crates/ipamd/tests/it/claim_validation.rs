@@ -1,4 +1,4 @@
-//! What a claim may not say: the code, the reason, the cause and the field of every refusal, and that none leaves a trace.
+//! Validation of claims: code, reason, cause and field of each API error, and that a rejected claim changes nothing.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ async fn two_pools() -> Front {
 
 async fn assert_nothing_taken(front: &Front) {
     let everything = front.everything().await;
-    assert_eq!((&everything[1], &everything[2]), (&json!([]), &json!([])), "a refused claim left a trace");
+    assert_eq!((&everything[1], &everything[2]), (&json!([]), &json!([])), "a rejected claim changed something");
     assert_eq!(front.addresses("four").await, (65_536, 0, 65_536));
 }
 

@@ -1,4 +1,4 @@
-//! The command line client and proxies: those that the environment names, and that of the kubeconfig.
+//! The command-line client with proxies from environment variables and from the kubeconfig.
 
 use std::{
     fs,
@@ -21,16 +21,16 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::support::{BINARY, Front};
 
-/// A name that nobody but the proxy can resolve.
+/// A host name that only the proxy resolves.
 const HOST: &str = "ipam.invalid:6443";
 
-/// A proxy that knows one server, whatever it is called.
+/// A proxy that forwards every connection to one server, whatever host the client requests.
 struct Proxy {
     port: u16,
     asked: Asked,
 }
 
-/// What each connection asked the proxy for, in lines.
+/// The lines of the proxy request of each connection.
 type Asked = Arc<Mutex<Vec<Vec<String>>>>;
 
 #[derive(Clone, Copy, Debug)]
@@ -74,8 +74,8 @@ impl Proxy {
         format!("{}://{credential}127.0.0.1:{}", kind.scheme(), self.port)
     }
 
-    /// Asserts that a connection was made since the last call, and that each asked for `expected`: a client opens a second one
-    /// where its next request comes before the first connection is known to be idle.
+    /// Asserts that there was a connection since the last call, and that each one requested `expected`. A client opens
+    /// a second connection if it sends its next request before the first one is idle.
     #[track_caller]
     fn assert_asked(&self, expected: &[String]) {
         let asked = std::mem::take(&mut *self.asked.lock().unwrap());
@@ -83,7 +83,7 @@ impl Proxy {
     }
 }
 
-/// TLS with the server's own certificate: a client trusts the proxy as it trusts the server.
+/// A TLS acceptor with the server's own certificate, which the client already trusts.
 fn acceptor(server: &Server) -> TlsAcceptor {
     testkit::install_crypto();
     let read = |name: &str| fs::read(server.data_dir().join("pki").join(name)).unwrap();
@@ -93,7 +93,7 @@ fn acceptor(server: &Server) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// `CONNECT host:port HTTP/1.1`; its lines are recorded.
+/// Serves one `CONNECT host:port HTTP/1.1` and records its lines.
 async fn connect(mut client: impl AsyncRead + AsyncWrite + Unpin, target: u16, record: &Asked) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -105,7 +105,7 @@ async fn connect(mut client: impl AsyncRead + AsyncWrite + Unpin, target: u16, r
     forward(client, target).await;
 }
 
-/// RFC 1928 with a name for the address, and RFC 1929; what comes is recorded.
+/// Serves one SOCKS5 request (RFC 1928) for a domain name with user and password (RFC 1929), and records it.
 async fn socks(mut client: TcpStream, target: u16, record: &Asked) {
     assert_eq!(client.read_u8().await.unwrap(), 5);
     let methods = text(&mut client).await;
@@ -123,7 +123,7 @@ async fn socks(mut client: TcpStream, target: u16, record: &Asked) {
     forward(client, target).await;
 }
 
-/// Bytes after their number.
+/// Reads a length byte and so many bytes.
 async fn text(client: &mut TcpStream) -> String {
     let mut bytes = vec![0; client.read_u8().await.unwrap().into()];
     client.read_exact(&mut bytes).await.unwrap();
@@ -132,11 +132,11 @@ async fn text(client: &mut TcpStream) -> String {
 
 async fn forward(mut client: impl AsyncRead + AsyncWrite + Unpin, target: u16) {
     let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await.unwrap();
-    // The client leaves without a goodbye.
+    // The client closes the connection without a TLS close_notify.
     let _ = copy_bidirectional(&mut client, &mut server).await;
 }
 
-/// The administrator's kubeconfig with another server, and what else its cluster says.
+/// Writes the administrator's kubeconfig with [`HOST`] as its server and `cluster` added to its cluster entry.
 fn kubeconfig(directory: &TempDir, front: &Front, cluster: &str) -> PathBuf {
     let text = fs::read_to_string(front.server.kubeconfig_path()).unwrap();
     let own = format!("server: {}", front.server.url());
@@ -201,7 +201,7 @@ async fn server_is_reached_through_proxies_of_every_kind() {
         let plain = kubeconfig(&directory, &front, "");
         assert_shows_the_pool(&get_pools(&plain, &[("HTTPS_PROXY", &url)]).await, &url);
         proxy.assert_asked(&expected);
-        // What the kubeconfig says comes before the environment, and NO_PROXY is not about it.
+        // The proxy of the kubeconfig has precedence over the environment, and NO_PROXY does not apply to it.
         let named = kubeconfig(&directory, &front, &format!("\n    proxy-url: {url}"));
         let environment = [("HTTPS_PROXY", "http://127.0.0.1:9"), ("NO_PROXY", "*,,")];
         assert_shows_the_pool(&get_pools(&named, &environment).await, &url);

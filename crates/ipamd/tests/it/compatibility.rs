@@ -1,4 +1,4 @@
-//! Promises of Kubernetes' API that no other file here is about; `docs/compatibility.md` says which each of them proves.
+//! Kubernetes API behavior that no other file here tests; `docs/compatibility.md` lists what each test shows.
 
 use std::collections::BTreeSet;
 
@@ -43,14 +43,14 @@ async fn every_advertised_verb_is_served() {
             let (method, path) = match verb.as_str().unwrap() {
                 "create" => (Method::POST, collection.clone()),
                 "delete" => (Method::DELETE, one.clone()),
-                // Of nothing: what is there is left alone.
+                // The selector matches no object.
                 "deletecollection" => (Method::DELETE, format!("{collection}?labelSelector=none")),
                 "get" => (Method::GET, one.clone()),
                 "list" => (Method::GET, collection.clone()),
                 "patch" => (Method::PATCH, one.clone()),
                 "update" => (Method::PUT, one.clone()),
                 "watch" => (Method::GET, format!("{collection}?watch=true&timeoutSeconds=1")),
-                other => panic!("{other} is no verb"),
+                other => panic!("unknown verb {other}"),
             };
             let media = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
             let content = if method == Method::GET || method == Method::DELETE { "" } else { "{}" };
@@ -89,7 +89,7 @@ async fn documents_say_how_long_they_may_be_kept() {
     let document = front.get(&url).await;
     let kept = document.header("cache-control").unwrap();
     assert!(kept.contains("public") && kept.contains("immutable"), "{kept}");
-    assert!(document.headers.contains_key("expires"), "for a year, as kube-apiserver says it");
+    assert!(document.headers.contains_key("expires"), "a year, as in kube-apiserver");
     assert!(varies(&document));
     let tag = document.header("etag").unwrap();
     let again = front.send(Method::GET, &url, &[("if-none-match", tag)], "").await;
@@ -149,7 +149,7 @@ async fn a_timeout_bounds_a_request() {
     let late = front.get(&format!("{CLAIMS}?resourceVersion=1000000&timeout=50ms")).await;
     let words = "Timeout: request did not complete within the allotted timeout";
     assert_refused(&failure(&late), 504, "Timeout", &[words]);
-    assert!(started.elapsed().as_secs() < 3, "it does not wait for the revision any longer");
+    assert!(started.elapsed().as_secs() < 3, "it has stopped waiting for the revision");
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn bodies_may_be_yaml() {
     let read = front.get_as(CLAIM, "application/yaml").await;
     assert_eq!((read.status.as_u16(), read.body), (200, created.body));
     let missing = front.get_as(&format!("{CLAIMS}/nobody"), "application/yaml").await;
-    assert_eq!(failure(&missing).code, 404, "a refusal is JSON");
+    assert_eq!(failure(&missing).code, 404, "an API error is JSON");
 }
 
 #[tokio::test]
@@ -477,7 +477,7 @@ async fn plain_http_is_not_spoken() {
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", front.server.port())).await.unwrap();
     stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
-    // A cut is an answer too.
+    // A closed connection is accepted, too.
     let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut answer)).await.expect("an end");
     assert!(!String::from_utf8_lossy(&answer).contains("HTTP/1.1"), "{answer:?}");
 }

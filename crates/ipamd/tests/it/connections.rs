@@ -1,6 +1,6 @@
-//! Clients that are slow, rude or too many, while another one claims.
+//! Slow, misbehaving and too many connections, while another client makes claims.
 //!
-//! Latencies are printed and not asserted; processor time of the server is, with a wide margin.
+//! Latencies are only printed. The server's processor time is asserted, with a wide margin.
 
 use std::{
     fs,
@@ -24,17 +24,18 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::support::{CLAIMS, Front, SOON};
 
-/// Of each kind: 1,000 in all.
+/// Slow clients of each of the four kinds: 1,000 in all.
 const SLOW_CLIENTS: usize = 250;
 const CLAIMS_MEASURED: usize = 300;
-/// Connections that do what none should.
+/// Misbehaving connections of each kind.
 const RUDE_CONNECTIONS: usize = 20;
-/// Requests that each of those would reset if it could.
+/// Streams that each of those connections opens and resets, if the server lets it.
 const RESETS: u32 = 5_000;
-/// The beginning of every HTTP/2 connection, and settings that leave everything as it is.
+/// The HTTP/2 client preface and an empty SETTINGS frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// A server, its administrator over one connection that is kept, and ways to make others with the administrator's certificate.
+/// A server, its administrator over one kept connection, and the means to open more with the administrator's
+/// certificate.
 struct Site {
     front: Front,
     roots: RootCertStore,
@@ -59,16 +60,16 @@ impl Site {
     }
 }
 
-/// The processor time that a server has used.
+/// The processor time that the server has used since its start.
 fn processor_time(server: &Server) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{}/stat", server.process_id().unwrap())).unwrap();
     let (_, fields) = stat.rsplit_once(')').unwrap();
-    // Fields 14 and 15 of the line, of which the first two are cut off; in ticks of 10 ms.
+    // utime and stime are fields 14 and 15, in ticks of 10 ms; the first two fields are cut off.
     let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
     Duration::from_millis(10 * ticks)
 }
 
-/// Claims one after the other, and answers the processor time of each.
+/// Makes claims sequentially and returns the processor time per claim.
 async fn claims(front: &Front, server: &Server, what: &str) -> Duration {
     let mut latencies = Histogram::<u64>::new(3).unwrap();
     let before = processor_time(server);
@@ -123,7 +124,7 @@ async fn a_thousand_slow_clients_cost_a_bystander_little() {
             slow.push(stream);
         }
     }
-    // Last, for they have the least time: the beginning of a handshake that announces 512 bytes.
+    // These come last because they have the shortest timeout: the start of a TLS handshake record of 512 bytes.
     for _ in 0..SLOW_CLIENTS {
         let mut stream = site.tcp().await;
         stream.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]).await.unwrap();
@@ -133,8 +134,8 @@ async fn a_thousand_slow_clients_cost_a_bystander_little() {
     let busy = claims(front, server, "among-slow-clients").await;
     let after = metric(front, "ipam_connections ").await;
     println!("{open} connections before and {after} after; {:.2} times the processor time", ratio(busy, alone));
-    assert!(open >= 600.0, "{open} connections are open: the slow ones are there");
-    // The aim is 1.2. An unoptimized server on a machine that does other things as well is only so exact.
+    assert!(open >= 600.0, "only {open} connections are open");
+    // The aim is 1.2. The wider limit allows for an unoptimized server on a busy machine.
     assert!(ratio(busy, alone) < 1.6, "{alone:?} alone, {busy:?} among slow clients");
     drop((silent, slow));
 }
@@ -158,19 +159,19 @@ async fn rude_clients_are_cut_off_while_a_bystander_claims() {
         ratio(busy, alone)
     );
     let resets = u32::try_from(RUDE_CONNECTIONS).unwrap() * RESETS;
-    assert!(sent < resets / 2, "{sent} of {resets} resets went through");
+    assert!(sent < resets / 2, "{sent} of {resets} resets were accepted");
     assert_eq!(front.get("/readyz").await.status, 200);
     let after = claims(front, server, "afterwards").await;
     assert!(ratio(after, alone) < 1.6, "{alone:?} alone, {after:?} afterwards");
 }
 
-/// A frame of HTTP/2.
+/// Encodes an HTTP/2 frame.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Resets requests as fast as it can, and sends frames that are too long. Answers how many resets went through.
+/// Resets streams as fast as it can and sends oversized frames. Returns how many resets the server accepted.
 async fn rude(site: &Site) -> u32 {
     let path = format!("{CLAIMS}?watch=true");
     let head = [&[0x82, 0x87, 0x04, u8::try_from(path.len()).unwrap()], path.as_bytes()].concat();
@@ -228,7 +229,7 @@ async fn a_server_without_file_descriptors_goes_on() {
     assert_eq!(front.get("/readyz").await.status, 200, "new connections are accepted again");
 }
 
-/// A connection over HTTP/1.1 that was open before.
+/// An HTTP/1.1 connection that is kept open.
 struct Kept(TlsStream<TcpStream>);
 
 impl Kept {
@@ -256,7 +257,7 @@ async fn connections_have_tcp_keep_alive() {
     let client = stream.get_ref().0.local_addr().unwrap().port();
     let (server, client) = (format!(":{:04X}", server.port()), format!(":{client:04X}"));
     let deadline = Instant::now() + SOON;
-    // When data is acknowledged the timer of what is unacknowledged makes room for that of keep-alive.
+    // After the data is acknowledged, the kernel replaces the retransmission timer with the keep-alive timer.
     loop {
         let table = fs::read_to_string("/proc/net/tcp").unwrap();
         let row = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -265,10 +266,10 @@ async fn connections_have_tcp_keep_alive() {
             row.as_ref().and_then(|row| row[5].split_once(':')).expect("the server's end of the connection");
         if timer == "02" {
             let seconds = u64::from_str_radix(ticks, 16).unwrap() / 100;
-            assert!((150..=180).contains(&seconds), "the first question is asked after {seconds} s");
+            assert!((150..=180).contains(&seconds), "the first probe is sent after {seconds} s");
             break;
         }
-        assert!(Instant::now() < deadline, "no timer of keep-alive: {row:?}");
+        assert!(Instant::now() < deadline, "no keep-alive timer: {row:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

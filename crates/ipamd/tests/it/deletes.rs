@@ -1,4 +1,4 @@
-//! Deletes: preconditions, what the answer says, policies, and whole collections.
+//! Deletes: preconditions, response bodies, propagation policies, and delete collection.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -121,14 +121,14 @@ async fn a_collection_goes_by_selector() {
     let answer = body(&front.send(Method::DELETE, &format!("{CLAIMS}?labelSelector=tier%3Dedge"), &[], "").await, 200);
     assert_eq!((text(&answer, "/kind"), names(&answer)), ("IPClaimList", vec!["c0", "c2"]));
     assert_eq!(names(&body(&front.get(CLAIMS).await, 200)), ["a", "c1", "c3"]);
-    assert_eq!(front.addresses("root").await.1, 4 * 256, "every block is given back");
+    assert_eq!(front.addresses("root").await.1, 4 * 256, "every block is released");
     let by_field = front.send(Method::DELETE, &format!("{CLAIMS}?fieldSelector=metadata.name%3Dc1"), &[], "").await;
     assert_eq!(names(&body(&by_field, 200)), ["c1"]);
     body(&front.send(Method::DELETE, CLAIMS, &[], "").await, 200);
     assert_eq!(
         names(&body(&front.get(&format!("{API}/ipclaims")).await, 200)),
         ["c0"],
-        "the other namespace is left alone"
+        "the other namespace is unchanged"
     );
 }
 
@@ -153,5 +153,5 @@ async fn a_collection_does_not_get_around_protection() {
     assert_refused(&failure(&allocations), 422, "Invalid", &["managed by its owning IPClaim"]);
     assert_eq!(front.addresses("root").await.1, 256);
     let everywhere = front.send(Method::DELETE, &format!("{API}/ipclaims"), &[], "").await;
-    assert_eq!(failure(&everywhere).code, 405, "a collection is that of one namespace");
+    assert_eq!(failure(&everywhere).code, 405, "only the collection of one namespace can be deleted");
 }

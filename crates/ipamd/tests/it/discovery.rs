@@ -1,4 +1,4 @@
-//! What clients learn before they do anything: both forms of discovery, to the byte where old clients compare bytes.
+//! Discovery, aggregated and unaggregated; content types are compared byte for byte, because old clients do so.
 
 use kube::discovery::Discovery;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
-//! Disks that fail under a running server: the power goes, a sync fails, the disk is full.
+//! Disk failures under a running server: power loss, a failed sync, a full disk.
 //!
-//! What was acknowledged is there afterwards, whole, and what was refused as not written is not.
+//! Afterwards every acknowledged write must be present and complete, and every write reported as not written absent.
 
 mod load;
 mod power;
@@ -13,16 +13,16 @@ use testkit::{Disk, Part, Server, pool};
 
 use super::support::{self, BINARY, Front};
 
-/// The pool of every claim here.
+/// The pool of every claim in these tests.
 const POOL: &str = "root";
 const POOL_CIDR: &str = "10.0.0.0/8";
 
-/// A server on this disk, which is ready.
+/// Starts a server on this disk and waits until it is ready.
 async fn start(disk: &Disk) -> Front {
     Front::to(Server::builder(BINARY.as_ref()).disk(disk).start().await)
 }
 
-/// A server on an empty disk in a new directory `data`, with the pool.
+/// Creates directory `data` and starts a server in it, with the pool.
 async fn start_with_pool(data: &Path) -> (Disk, Front) {
     std::fs::create_dir(data).unwrap();
     let disk = Disk::under(data);
@@ -31,7 +31,7 @@ async fn start_with_pool(data: &Path) -> (Disk, Front) {
     (disk, front)
 }
 
-/// A server on what is left of this disk after the power failed, if nothing reached it that was not synced.
+/// Starts a server on a copy of the disk after a power loss that dropped every unsynced write.
 async fn start_after_power_loss(disk: &Disk, to: &Path) -> (Disk, Front) {
     disk.after_power_loss(to, || false);
     let disk = Disk::under(to);

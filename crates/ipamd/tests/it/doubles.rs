@@ -1,4 +1,4 @@
-//! Clients that know numbers as doubles alone: what they write back is taken as what they have read.
+//! Clients that read all numbers as doubles: writing back what they read changes nothing.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use testkit::{claim, pool};
 
 use super::support::{CLAIMS, Front, POOLS, body, text};
 
-/// The same JSON as a client writes it that has read every number as a double.
+/// The JSON as a client writes it that parses every number as a double.
 fn as_doubles(value: &Value) -> Value {
     match value {
         Value::Number(number) => json!(number.as_f64()),

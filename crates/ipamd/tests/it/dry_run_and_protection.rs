@@ -1,4 +1,4 @@
-//! What a dry run tells without doing it, and what users cannot do to what the service keeps.
+//! Dry runs, and fields and objects of the service that users cannot change.
 
 use http::Method;
 use kube::api::{Patch, PatchParams};
@@ -9,7 +9,7 @@ use super::support::{ALLOCATIONS, CLAIMS, Front, POOLS, assert_causes, assert_re
 
 const DRY: &str = "dryRun=All";
 
-/// A pool with a claim, a retained block and a child.
+/// A server with a pool that has a claim, a retained block and a child pool.
 async fn in_use() -> Front {
     let front = Front::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
@@ -24,7 +24,7 @@ async fn allocation_of(front: &Front, claim: &str) -> String {
     at(&front.claims.get(claim).await.unwrap(), "/status/boundAllocationRef/name").as_str().unwrap().to_owned()
 }
 
-/// What every dry run must be: without any effect, down to the last resourceVersion.
+/// Asserts that a dry run has changed no object and not the store's revision.
 async fn assert_no_effect(front: &Front, before: &(Value, u64)) {
     assert_eq!(&state(front).await, before, "a dry run changes nothing");
 }

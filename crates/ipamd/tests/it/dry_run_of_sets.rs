@@ -1,5 +1,5 @@
-//! Dry runs of objects that belong together, such as `kubectl diff -f` of a folder: each of them is answered although what
-//! it refers to is not there yet.
+//! Dry runs of objects that refer to each other, as in `kubectl diff -f` of a directory: each one succeeds although the
+//! objects that it refers to do not exist yet.
 
 use std::{fs, path::Path};
 
@@ -13,7 +13,7 @@ use super::support::{
 
 const DRY: &str = "dryRun=All";
 
-/// The documents of `examples/`, in the order in which kubectl sends them: their collections, names and texts.
+/// The documents of `examples/` in the order in which kubectl sends them: collection, name and text.
 fn examples() -> Vec<(String, String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

@@ -1,4 +1,4 @@
-//! Refusals that do not depend on a kind: each is a Status that clients can branch on, and none is hidden as another.
+//! API errors that do not depend on the kind: each is a Status with its own code and reason.
 
 use http::Method;
 use serde_json::json;
@@ -20,7 +20,7 @@ async fn without_a_credential_nothing_is_told() {
     assert_eq!(failure(&stranger.send(token).await.unwrap()).code, 401, "a bad token is not an anonymous user");
     let proxied =
         http::Request::get(POOLS).header("x-remote-user", "admin").header("x-remote-group", "system:masters").body("");
-    assert_eq!(failure(&stranger.send(proxied.unwrap()).await.unwrap()).code, 401, "headers are no credential");
+    assert_eq!(failure(&stranger.send(proxied.unwrap()).await.unwrap()).code, 401, "headers are not credentials");
     assert_eq!(front.everything().await, json!([[], [], []]));
 }
 
@@ -133,7 +133,7 @@ async fn a_body_in_another_language_is_415() {
         front.send(Method::POST, POOLS, &[("content-type", "application/json; charset=utf-8")], body.clone()).await;
     assert_eq!(parameters.status, 201, "{}", parameters.text());
     let none = front.send(Method::POST, POOLS, &[], body.replace("\"p\"", "\"q\"").replace("10.0", "11.0")).await;
-    assert_eq!(none.status, 201, "no content type is JSON: {}", none.text());
+    assert_eq!(none.status, 201, "without a content type, the body is JSON: {}", none.text());
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
-//! A pool without room: what a claim is told, what the pool shows, and that it recovers.
+//! An exhausted pool: the error for a claim, the pool's status, and its recovery.
 
 use serde_json::{Value, json};
 use testkit::{claim, pool};
 
 use super::support::{CLAIMS, Front, assert_causes, assert_refused, condition, failure, text};
 
-/// A pool of four addresses, all of them taken by claims named after their last byte.
+/// A server with a pool of four addresses, each taken by a claim that is named after its last byte.
 async fn full_pool() -> Front {
     let front = Front::open().await;
     front.pool(pool("tiny").cidr("192.0.2.0/30")).await;
@@ -26,7 +26,7 @@ async fn a_full_pool_refuses_with_507() {
     let status = failure(&answer);
     assert_refused(&status, 507, "InsufficientStorage", &["exhausted", "tiny", "/32"]);
     assert_causes(&status, &[("PoolExhausted", "spec.prefixLength"), ("Pool", "")]);
-    assert_eq!(front.everything().await, before, "a refusal leaves no trace");
+    assert_eq!(front.everything().await, before, "a rejected claim changes nothing");
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn free_space_in_pieces_is_named_by_its_largest() {
     let facts: Vec<_> = causes.skip(1).map(|cause| (cause.reason.as_str(), cause.message.as_str())).collect();
     assert_eq!(facts, [("LargestFree", "32"), ("Pool", "tiny")]);
     front.delete_claim("c3").await;
-    assert_eq!(front.block(claim("pair").pool("tiny").length(31)).await, "192.0.2.2/31", "released neighbours join");
+    assert_eq!(front.block(claim("pair").pool("tiny").length(31)).await, "192.0.2.2/31", "released neighbors merge");
 }
 
 #[tokio::test]

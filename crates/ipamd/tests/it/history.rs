@@ -1,7 +1,7 @@
-//! Clients at work while a server is killed again and again. Afterwards what each of them was told must be true, the
-//! books must balance, and a watch kept open from the start must tell the same story.
+//! Clients work while the server is killed repeatedly. At the end every response must have been true, the stored
+//! objects must be consistent, and a watch open since the start must match the final list.
 
-// With their paths, because this file is also part of another binary, which finds it by its path.
+// With explicit paths, because another test binary includes this file by its path, too.
 #[path = "history/actor.rs"]
 mod actor;
 #[path = "history/audit.rs"]
@@ -33,26 +33,26 @@ const CLIENTS: u64 = 32;
 const KILLS: usize = 5;
 /// Operations between two kills.
 const BETWEEN_KILLS: std::ops::RangeInclusive<u64> = 150..=700;
-/// The longest time between two kills, on a slow machine.
+/// The longest time between two kills, for slow machines.
 const BETWEEN_KILLS_MAX: Duration = Duration::from_secs(3);
-/// The claim that is made last, so that the watch knows its end.
+/// The claim that is created last; the watch ends when it sees it.
 const LAST: &str = "zz-last";
 
-/// A pool, and the lengths that are asked of it.
+/// A pool, and the prefix lengths that clients claim from it.
 struct Space {
     pool: &'static str,
     cidr: &'static str,
     lengths: std::ops::RangeInclusive<i32>,
 }
 
-/// The child is small enough to be full now and then.
+/// The child is small, so that it is sometimes full.
 const SPACES: [Space; 3] = [
     Space { pool: "root", cidr: "10.0.0.0/16", lengths: 24..=32 },
     Space { pool: "child", cidr: "10.0.0.0/21", lengths: 25..=32 },
     Space { pool: "six", cidr: "2001:db8::/112", lengths: 118..=128 },
 ];
 
-/// Where the run is.
+/// The state of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Up,
@@ -71,7 +71,7 @@ async fn a_history_with_kills_is_true() {
             run.set(Phase::Down);
             front.server.kill_one(victim);
         } else {
-            // The others go on without it, and take over its clients and its watches.
+            // The other replicas keep running and take over its clients and watches.
             front.server.kill_one(victim);
             run.let_work().await;
         }
@@ -82,7 +82,7 @@ async fn a_history_with_kills_is_true() {
     run.end(&front, &format!("{KILLS} kills")).await;
 }
 
-/// Clients at work, and watches that look on from the start.
+/// The running clients and watches.
 pub struct Run {
     random: SmallRng,
     phase: watch::Sender<Phase>,
@@ -94,7 +94,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Makes the pools, opens the watches, and lets so many clients begin.
+    /// Creates the pools, opens the watches, and starts `clients` clients.
     pub async fn begin(front: &Front, clients: u64) -> Self {
         let seed = seed();
         front.pool(pool("root").cidr(SPACES[0].cidr)).await;
@@ -114,12 +114,12 @@ impl Run {
         Self { random: SmallRng::seed_from_u64(seed), phase, done, actors, recorders, onlooker, begun: Instant::now() }
     }
 
-    /// Tells all of them where the run is.
+    /// Sends the state of the run to every task.
     pub fn set(&self, phase: Phase) {
         self.phase.send_replace(phase);
     }
 
-    /// Lets the clients do a random number of operations, or go on for as long as that may take.
+    /// Waits for a random number of operations, or at most [`BETWEEN_KILLS_MAX`].
     pub async fn let_work(&mut self) {
         let deadline = Instant::now() + BETWEEN_KILLS_MAX;
         let goal = self.done.load(Ordering::Relaxed) + self.random.random_range(BETWEEN_KILLS);
@@ -128,7 +128,7 @@ impl Run {
         }
     }
 
-    /// Ends the work and checks everything that clients and watches were told. `what` has happened meanwhile.
+    /// Ends the run and checks all responses and watch events. `what` describes the run in the printed summary.
     pub async fn end(self, front: &Front, what: &str) {
         self.set(Phase::Over);
         let actors: Vec<Actor> = join_all(self.actors).await.into_iter().map(Result::unwrap).collect();
@@ -152,11 +152,11 @@ impl Run {
             sum(|actor| actor.unanswered),
             self.begun.elapsed().as_secs(),
         );
-        assert!(sum(|actor| actor.creates) > 100, "too little happened to prove anything");
+        assert!(sum(|actor| actor.creates) > 100, "too few creates");
     }
 }
 
-/// The text at a JSON pointer outside of the metadata.
+/// Returns the text at a JSON pointer outside the metadata; empty if there is none.
 fn field<'a>(object: &'a DynamicObject, pointer: &str) -> &'a str {
     testkit::at(object, pointer).as_str().unwrap_or_default()
 }

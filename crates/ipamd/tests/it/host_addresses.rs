@@ -1,4 +1,4 @@
-//! Single addresses, and blocks that a claim asks for by name.
+//! Single addresses, and claims for a specific address or block.
 
 use testkit::{claim, pool};
 

@@ -1,5 +1,5 @@
-//! Generated nonsense at the HTTP edge. Every answer must be a refusal that a client can read, or an acceptance that is
-//! true: never a fault of the server, and never a trace of what was refused.
+//! Generated invalid HTTP requests. Every response must be a well-formed API error, or a success whose effect is
+//! stored; never a server error except 507, and a rejected request must change nothing.
 
 mod generator;
 mod ledger;
@@ -22,11 +22,11 @@ use self::{
 use crate::support::{API, Front, seed, text};
 
 const WORKERS: u64 = 8;
-/// Random requests per worker, after those that go through every path of the schemas.
+/// Random requests per worker, after those that cover every path of the schemas.
 const RANDOM_SHOTS: usize = 200;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
-/// An answer: its code, and its body unless it is a stream that has no end.
+/// A response: its code, and its body unless it is an endless stream.
 struct Reply {
     status: u16,
     body: Bytes,
@@ -57,12 +57,12 @@ async fn junk_is_refused_and_leaves_no_trace() {
     assert!(all.complaints.is_empty(), "wrong answers: {:#?}", all.complaints);
 }
 
-/// One of several clients. Everything that it stores is its own, so that its ledger is exact.
+/// One of several clients. It only writes its own objects, so that its ledger is exact.
 struct Worker {
     client: Client,
     codes: BTreeMap<u16, u32>,
     ledger: Ledger,
-    /// Answers that were not as they should be: one example for each kind.
+    /// Wrong responses: one example of each kind.
     complaints: BTreeMap<String, String>,
 }
 
@@ -83,7 +83,7 @@ impl Worker {
         self
     }
 
-    /// Sends one request, checks its answer and books what it did.
+    /// Sends one request, checks its response and records its effect in the ledger.
     async fn fire(&mut self, shot: &Shot) {
         let reply = tokio::time::timeout(ANSWER_DEADLINE, send(&self.client, shot)).await;
         let reply = reply.unwrap_or_else(|_| panic!("no answer: {shot:?}"));
@@ -118,12 +118,13 @@ async fn send(client: &Client, shot: &Shot) -> Reply {
     Reply { status, body }
 }
 
-/// A request is accepted, or refused by a Status that says the code, and the field where there is one.
+/// Checks that a request succeeded, or failed with a Status that has the right code and names the field, if there is
+/// one.
 fn check(shot: &Shot, reply: &Reply) -> Result<(), &'static str> {
     let status = reply.json();
     let is_full = reply.status == 507 && status.as_ref().is_some_and(|body| body["reason"] == "InsufficientStorage");
     if reply.status >= 500 && !is_full {
-        return Err("a fault of the server");
+        return Err("a server error");
     }
     let is_unknown_path = reply.status == 404 && reply.body.trim_ascii() == b"404 page not found";
     if reply.status < 400 || shot.method == Method::HEAD || !shot.uri.starts_with(API) || is_unknown_path {
@@ -145,7 +146,7 @@ fn check(shot: &Shot, reply: &Reply) -> Result<(), &'static str> {
     }
 }
 
-/// The message or a cause names the field at this pointer, or what holds it.
+/// True if the message or a cause names the field at this pointer, or its parent.
 fn names_the_field(status: &Value, pointer: &str) -> bool {
     let leaf = pointer.rsplit('/').next().unwrap_or_default();
     let path = pointer.trim_start_matches('/').replace('/', ".");

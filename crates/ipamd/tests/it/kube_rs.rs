@@ -1,5 +1,5 @@
-//! The Rust client as its users use it, beyond what the other tests do through it anyway: stores that stay in step,
-//! discovery, entries. Both ways to begin a watch are tried wherever one is begun.
+//! kube-rs features that the other tests do not cover: reflector stores, discovery, entries. Each watch is started both
+//! with a list and with streaming lists.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,11 +21,11 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use crate::support::{Front, SOON, assert_causes, assert_refused};
 
-/// How often a test looks whether a store has what it waits for.
+/// The interval between two checks of a reflector store.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 fn both_ways() -> [watcher::Config; 2] {
-    // A page that is smaller than the collection, so that the listing way needs several.
+    // The page is smaller than the collection, so that the list needs several pages.
     [watcher::Config::default().page_size(7), watcher::Config::default().streaming_lists()]
 }
 
@@ -33,13 +33,13 @@ fn kind(name: &str) -> GroupVersionKind {
     GroupVersionKind::gvk("ipam.miloapis.com", "v1alpha1", name)
 }
 
-/// The names of claims and their versions, as a list has them.
+/// The names and resourceVersions of the listed claims.
 async fn listed(front: &Front) -> BTreeMap<String, String> {
     let list = front.claims.list(&ListParams::default()).await.unwrap();
     list.items.iter().map(|claim| (claim.name_any(), claim.resource_version().unwrap())).collect()
 }
 
-/// Creates claims, labels the even ones and deletes every third, by several hands at once.
+/// Creates claims, labels the even ones and deletes every third, with four concurrent clients.
 async fn write_claims(front: &Front, stem: &str) {
     let hands = (0..4).map(|hand| {
         let claims = claims(&front.another_client(), "default");
@@ -77,7 +77,7 @@ async fn a_watcher_tells_each_life_once_and_in_order() {
             match next(&mut events).await {
                 watcher::Event::InitApply(claim) => initial.push(claim.name_any()),
                 watcher::Event::InitDone => break,
-                other => panic!("{other:?} before the beginning is done"),
+                other => panic!("{other:?} before the initial list is complete"),
             }
         }
         initial.sort_unstable();
@@ -86,12 +86,12 @@ async fn a_watcher_tells_each_life_once_and_in_order() {
         write_claims(&front, "new").await;
         let mut lives: HashMap<String, String> = HashMap::new();
         let mut last = 0;
-        // 24 creations, 12 labels, 8 deletions.
+        // 24 creates, 12 label changes, 8 deletes.
         for _ in 0..44 {
             let (claim, what) = match next(&mut events).await {
                 watcher::Event::Apply(claim) => (claim, 'a'),
                 watcher::Event::Delete(claim) => (claim, 'd'),
-                other => panic!("{other:?} in the middle"),
+                other => panic!("{other:?} after the initial list"),
             };
             let revision: u64 = claim.resource_version().unwrap().parse().unwrap();
             assert!(revision > last, "{} at {revision} comes after {last}", claim.name_any());
@@ -109,7 +109,7 @@ async fn next<S, K>(events: &mut S) -> watcher::Event<K>
 where
     S: Stream<Item = watcher::Result<watcher::Event<K>>> + Unpin,
 {
-    timeout(SOON, events.try_next()).await.expect("an event comes soon").unwrap().expect("the stream goes on")
+    timeout(SOON, events.try_next()).await.expect("an event in time").unwrap().expect("the stream is open")
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn an_entry_creates_once_and_then_changes() {
     entry.commit(&PostParams::default()).await.unwrap();
     let changed = entry.into_object();
     assert_eq!((changed.labels()["x"].as_str(), allocated_cidr(&changed)), ("y", allocated_cidr(&made)));
-    // Without a change nothing happens, not even with a stranger's hand in between.
+    // Without a change, a commit writes nothing, also after a write by another client.
     let mut entry = front.claims.entry("entry").await.unwrap().or_insert(wanted);
     entry.commit(&PostParams::default()).await.unwrap();
     assert_eq!(entry.get().resource_version(), changed.resource_version());
@@ -249,7 +249,7 @@ async fn a_collection_is_deleted_by_selector() {
     let third = ListParams::default().labels("third=1");
     let gone = front.claims.delete_collection(&DeleteParams::default(), &third).await.unwrap();
     let gone: Vec<String> =
-        gone.left().expect("the list of what is gone").items.iter().map(kube::ResourceExt::name_any).collect();
+        gone.left().expect("the list of deleted claims").items.iter().map(kube::ResourceExt::name_any).collect();
     assert_eq!(gone, ["c1", "c4", "c7"]);
     assert_eq!(listed(&front).await.len(), 6);
     let ghostly = DeleteParams::default().dry_run();
@@ -257,10 +257,10 @@ async fn a_collection_is_deleted_by_selector() {
     assert_eq!(listed(&front).await.len(), 6);
     front.claims.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
     assert_eq!(listed(&front).await.len(), 0);
-    assert_eq!(front.addresses("root").await.1, 0, "every block is back");
+    assert_eq!(front.addresses("root").await.1, 0, "every block is released");
 }
 
-/// What a manager applies: a claim with these labels.
+/// The apply patch of a claim with these labels.
 fn config(name: &str, labels: serde_json::Value) -> Patch<serde_json::Value> {
     Patch::Apply(json!({
         "apiVersion": "ipam.miloapis.com/v1alpha1", "kind": "IPClaim",
@@ -277,7 +277,7 @@ async fn applying_creates_once_and_then_owns() {
     assert_eq!(at(&first, "/status/phase"), "Bound");
     for _ in 0..3 {
         let again = front.claims.patch("a", &alice, &config("a", json!({ "x": "1", "y": "1" }))).await.unwrap();
-        assert_eq!(again.resource_version(), first.resource_version(), "the same changes nothing");
+        assert_eq!(again.resource_version(), first.resource_version(), "the same configuration changes nothing");
     }
     let status = refusal(front.claims.patch("a", &bob, &config("a", json!({ "x": "2" }))).await);
     assert_refused(&status, 409, "Conflict", &["conflict with \"alice\"", ".metadata.labels.x"]);

@@ -1,4 +1,4 @@
-//! What the largest bodies cost the one thread that makes all writes: everybody else waits for it.
+//! The time that the largest bodies take on the committer, the one thread that executes all writes.
 
 use std::{fs, time::Duration};
 
@@ -10,9 +10,9 @@ use super::support::{Front, body};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const CONFIG_MAP: &str = "/api/v1/namespaces/default/configmaps/large";
-/// What no request may take of the committer's processor time.
+/// The most processor time of the committer that one request may take.
 const COMMITTER_TIME_MAX: Duration = Duration::from_millis(50);
-/// The entries of a large config map: with all that the requests below do, nearly as many as one may have, and as long.
+/// Entries of a large ConfigMap: together with the requests below, nearly the most entries and bytes that are allowed.
 const ENTRIES: usize = 3_000;
 const ENTRY_BYTES: usize = 150;
 
@@ -22,7 +22,7 @@ fn large(first: usize) -> Value {
     json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "large" }, "data": data })
 }
 
-/// The processor time that the committer has used.
+/// The processor time that the committer thread has used.
 fn committer_time(process: u32) -> Duration {
     let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap().map(|thread| thread.unwrap().path());
     let committer = threads.into_iter().find(|thread| fs::read(thread.join("comm")).unwrap() == b"committer\n");
@@ -30,7 +30,7 @@ fn committer_time(process: u32) -> Duration {
     Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// Does a request and says what it took of the committer's time.
+/// Sends a request, prints the committer time that it took, and checks that against the limit.
 async fn measured(front: &Front, what: &str, answer: impl Future<Output = Answer>, code: u16) -> Value {
     let process = front.server.process_id().unwrap();
     let before = committer_time(process);

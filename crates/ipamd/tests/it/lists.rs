@@ -1,11 +1,11 @@
-//! Lists: one snapshot over all pages, selectors, and the table of what a resourceVersion means.
+//! Lists: one snapshot across all pages, selectors, and the meaning of resourceVersion.
 
 use serde_json::Value;
 use testkit::{claim, pool};
 
 use crate::support::{API, CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure, names, revision, text};
 
-/// One pool and claims `c00`, `c01`, ... with the labels `parity` and `index`.
+/// A server with one pool and claims `c00`, `c01`, ... with the labels `parity` and `index`.
 async fn with_claims(count: usize) -> Front {
     let front = Front::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
@@ -72,7 +72,7 @@ async fn all_pages_come_from_one_snapshot() {
         front.delete_claim(&format!("c{gone:02}")).await;
         front.claim(claim(&format!("c{gone:02}-new")).pool("root").length(28)).await;
         let page = list(&front, &format!("limit=3&continue={token}")).await;
-        assert_eq!(revision(&page), at, "every page is of the first one's moment");
+        assert_eq!(revision(&page), at, "every page has the revision of the first");
         seen.extend(names(&page).into_iter().map(str::to_owned));
         token = text(&page, "/metadata/continue").to_owned();
     }
@@ -86,7 +86,7 @@ async fn a_filtered_page_is_filled() {
     let front = with_claims(10).await;
     let first = list(&front, "limit=3&labelSelector=parity%3Dodd").await;
     assert_eq!(names(&first), ["c01", "c03", "c05"]);
-    assert_eq!(first["metadata"].get("remainingItemCount"), None, "it is not known under a selector");
+    assert_eq!(first["metadata"].get("remainingItemCount"), None, "it is unknown with a selector");
     let token = text(&first, "/metadata/continue");
     let rest = list(&front, &format!("limit=3&labelSelector=parity%3Dodd&continue={token}")).await;
     assert_eq!((names(&rest), text(&rest, "/metadata/continue")), (vec!["c07", "c09"], ""));

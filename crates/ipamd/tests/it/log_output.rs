@@ -1,4 +1,4 @@
-//! Standard error that takes no lines: the log loses them, and nothing else happens.
+//! Standard error that accepts no writes: log lines are lost, and requests are served as before.
 
 use std::{
     fs::File,
@@ -11,12 +11,12 @@ use testkit::{Server, claim, pool};
 
 use crate::support::{BINARY, Front, SOON};
 
-/// Lines for every frame of every connection.
+/// The log level at which every frame of every connection is logged.
 const EVERYTHING: &str = "trace";
 
 const LOST: &str = "ipam_log_lines_lost_total";
 
-/// More requests than the lines of which fit into a pipe and into the server's memory, unless they are few.
+/// The most claims; by then the log lines exceed the pipe and the server's buffer.
 const CLAIMS_MAX: usize = 500;
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn a_closed_pipe_loses_log_lines_alone() {
     end(&mut front).await;
 }
 
-/// It does not fail, it waits for ever. What fits into it is whole lines.
+/// Writes to this pipe block forever. The lines that fit into it are complete.
 #[tokio::test]
 async fn a_pipe_that_is_not_read_loses_log_lines_alone() {
     let (reader, writer) = std::io::pipe().unwrap();
@@ -54,7 +54,7 @@ async fn a_pipe_that_is_not_read_loses_log_lines_alone() {
     }
 }
 
-/// An error at the start is printed if that is possible, and the process ends either way.
+/// A startup error is printed if possible, and the process ends in either case.
 #[tokio::test]
 async fn a_pipe_that_is_not_read_holds_no_process_that_cannot_start() {
     let (reader, writer) = std::io::pipe().unwrap();
@@ -70,7 +70,7 @@ async fn start(stderr: impl Into<OwnedFd>) -> Front {
     Front::to(server.start().await)
 }
 
-/// Makes claims until the server says that it has lost lines, and some more. Each frame of HTTP/2 is some lines.
+/// Makes claims until the server counts lost log lines, and ten more. Each HTTP/2 frame is several lines.
 async fn until_lines_are_lost(front: &Front) {
     front.pool(pool("root").cidr("10.0.0.0/8")).await;
     for number in 0..CLAIMS_MAX {
@@ -96,10 +96,10 @@ async fn end(front: &mut Front) {
     assert_eq!(ended.code(), Some(0), "{ended}");
 }
 
-/// Writes into a pipe until there is no more room.
+/// Writes into a pipe until it is full.
 fn fill(pipe: std::io::PipeWriter) {
     let (full, is_full) = std::sync::mpsc::channel();
-    // The last write of it waits until the reader is gone.
+    // The last write blocks until the reader is closed.
     std::thread::spawn(move || {
         let mut pipe = pipe;
         while std::io::Write::write_all(&mut pipe, &[b'x'; 4096]).is_ok() {

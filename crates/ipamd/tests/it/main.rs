@@ -1,7 +1,7 @@
-//! The whole server through its front door. Every test starts the real binary on a free port with a store of its own and
-//! speaks TLS with it, so that what is promised here is what a user gets.
+//! Tests of the whole server over its API. Every test starts the real binary on a free port with its own store and
+//! connects to it over TLS, as users do.
 //!
-//! The tests are written from the contract, not from the code: nothing of the server is linked in.
+//! The tests follow the documented behavior, not the implementation: no server code is linked in.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise, in its helpers too")]
 
 mod setting;

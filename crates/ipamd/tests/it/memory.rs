@@ -1,4 +1,4 @@
-//! What lists cost the server's process, however long they are and however many there are at once.
+//! Memory of the server process during lists: bounded for any length and number of concurrent lists.
 
 use std::{fs, path::Path};
 
@@ -13,15 +13,15 @@ use crate::support::{BINARY, CLAIMS, Front, body};
 
 /// Claims in the store; together some 10 MiB.
 const CLAIMS_HELD: usize = 10_000;
-/// Writes of one commit.
+/// Writes per commit.
 const COMMIT: usize = 1_000;
-/// Lists at once.
+/// Concurrent lists.
 const LISTS: usize = 32;
-/// How much more memory the lists may take than there was before them. As documents in memory they would take 32 times the size of
-/// the claims, and more.
+/// The most that the lists may add to the resident memory. Held as documents in memory, the lists would
+/// take 32 times the size of the claims, and more.
 const GROWTH_KIB_MAX: u64 = 192 * 1024;
 
-/// Writes claims like `template` into the store.
+/// Writes copies of the claim `template` into the store.
 async fn fill(file: &Path, template: &Value) {
     let store = SqliteStore::open(file).unwrap();
     let mut head = store.head().await.unwrap().revision.0;
@@ -47,7 +47,7 @@ async fn fill(file: &Path, template: &Value) {
     }
 }
 
-/// A number of KiB from the status of a process.
+/// Reads a value in KiB from `/proc/{process}/status`.
 fn memory_kib(process: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -75,12 +75,12 @@ async fn unlimited_lists_take_a_bounded_amount_of_memory() {
         ("application/json;as=Table;v=v1;g=meta.k8s.io", true),
     ] {
         let http = if over_http2 { front.server.http().over_http2() } else { front.server.http() };
-        // 5: the highest resident size is counted from now on.
+        // Writing 5 resets the peak resident size (VmHWM).
         fs::write(format!("/proc/{process}/clear_refs"), "5").unwrap();
         let before = memory_kib(process, "VmRSS:");
         let open = || async { http.open(Request::get(CLAIMS).header("accept", accept).body("")?).await };
         let mut lists = try_join_all((0..LISTS).map(|_| open())).await.unwrap();
-        // One is read to its end; the others wait with as much as their connections took.
+        // One list is read to its end; the others are read only as far as their connections buffer.
         let length = lists.remove(0).drain().await.unwrap();
         let grown = memory_kib(process, "VmHWM:").saturating_sub(before);
         println!("{LISTS} lists of {length} bytes, {accept}, HTTP/2 {over_http2}: {grown} KiB more than {before} KiB");

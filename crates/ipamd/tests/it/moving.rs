@@ -1,4 +1,4 @@
-//! Everything that a store holds, out of one and into another: what arrives is what left, and what is damaged arrives nowhere.
+//! Export and import of stores: the import equals the export, and a damaged file is never imported.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use testkit::{
 
 use crate::support::{BINARY, CLAIMS, Front, body, revision, text};
 
-/// A store that no server runs on.
+/// A store without a running server.
 enum Store {
     File(PathBuf),
     Postgres(Database),
@@ -34,7 +34,7 @@ impl Store {
         Self::Postgres(database)
     }
 
-    /// A command about this store.
+    /// Returns an `ipam` command with the options for this store.
     fn command(&self, words: &[&str]) -> Command {
         let mut ipam = command(BINARY.as_ref());
         ipam.args(words).env("RUST_BACKTRACE", "0");
@@ -45,7 +45,7 @@ impl Store {
         ipam
     }
 
-    /// What a command about this store shows; it must succeed.
+    /// Runs a command, which must succeed, and returns its standard output.
     #[track_caller]
     fn run(&self, words: &[&str]) -> String {
         let output = self.command(words).output().unwrap();
@@ -53,7 +53,7 @@ impl Store {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// What a command about this store complains about; it must fail.
+    /// Runs a command, which must fail, and returns its standard error.
     #[track_caller]
     fn refuse(&self, words: &[&str]) -> String {
         let output = self.command(words).output().unwrap();
@@ -72,7 +72,7 @@ impl Store {
     }
 }
 
-/// Some of everything: pools in pools, claims in two namespaces, what was deleted, what was kept, and both families.
+/// Writes child pools, claims in two namespaces, a deleted claim, a retained block, and both IP families.
 async fn furnish(front: &Front) {
     front.pool(pool("root").cidr("10.0.0.0/16").label("tier", "edge")).await;
     front.pool(pool("child").parent("root").length(20)).await;
@@ -87,7 +87,7 @@ async fn furnish(front: &Front) {
     front.delete_claim("b").await;
 }
 
-/// A store in a file with everything in it, what a server showed of it, and the file that it was exported to.
+/// A filled file store, the objects that its server returned, and the file of its export.
 async fn exported(directory: &TempDir) -> (Store, Value, PathBuf) {
     let store = Store::new_file(directory, "furnished");
     let mut front = store.serve().await;
@@ -103,7 +103,7 @@ fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// The lines of a file, each with its end.
+/// The lines of a file, including their newlines.
 fn lines(file: &Path) -> Vec<String> {
     fs::read_to_string(file).unwrap().split_inclusive('\n').map(str::to_owned).collect()
 }
@@ -121,13 +121,13 @@ async fn what_arrives_is_what_left() {
     let third = file.run(&["store", "export", "-"]);
     assert_eq!(fs::read_to_string(&first).unwrap(), fs::read_to_string(&second).unwrap(), "byte for byte");
     assert_eq!(fs::read_to_string(&first).unwrap(), third, "byte for byte");
-    assert_eq!(fs::metadata(&first).unwrap().permissions().mode() & 0o777, 0o600, "it is everything there is");
+    assert_eq!(fs::metadata(&first).unwrap().permissions().mode() & 0o777, 0o600, "only its owner can read it");
 
     for store in [postgres, file] {
         let front = store.serve().await;
-        assert_eq!(front.everything().await, everything, "resourceVersions and all");
-        assert_eq!(front.block(claim("d").pool("child").length(26)).await, "10.0.0.64/26", "what b had");
-        assert_eq!(front.block(claim("e").pool("child").length(26)).await, "10.0.0.192/26", "a and c have theirs");
+        assert_eq!(front.everything().await, everything, "including resourceVersions");
+        assert_eq!(front.block(claim("d").pool("child").length(26)).await, "10.0.0.64/26", "the former block of b");
+        assert_eq!(front.block(claim("e").pool("child").length(26)).await, "10.0.0.192/26", "a and c keep theirs");
         front.delete_claim("a").await;
     }
 }
@@ -179,7 +179,7 @@ async fn an_export_beside_writes_is_one_moment() {
     }
 }
 
-/// Imports a file into a new store of each kind, which must refuse it with these words and stay empty.
+/// Asserts that an import into each kind of store fails with `words` and leaves the store empty.
 #[track_caller]
 fn assert_refused(directory: &TempDir, contents: &[u8], words: &str) {
     let file = directory.path().join("damaged.jsonl");
@@ -215,7 +215,7 @@ async fn what_is_damaged_arrives_nowhere() {
     assert_refused(&directory, whole.replacen("\"record\"", "\"recorx\"", 1).as_bytes(), "line 2");
     let records = whole.replacen("{\"end\":{\"records\":", "{\"end\":{\"records\":1", 1);
     assert_refused(&directory, records.as_bytes(), "says that it has 1");
-    assert_refused(&directory, format!("{whole}{}", lines[1]).as_bytes(), "goes on behind its end");
+    assert_refused(&directory, format!("{whole}{}", lines[1]).as_bytes(), "continues after its last line");
     let swapped = [&lines[..1], &lines[2..3], &lines[1..2], &lines[3..]].concat().concat();
     assert_refused(&directory, swapped.as_bytes(), "out of order");
 }
@@ -226,7 +226,7 @@ async fn only_an_empty_store_is_filled() {
     let (full, _, file) = exported(&directory).await;
     let said = full.refuse(&["store", "import", path(&file)]);
     assert!(said.contains("not empty"), "{said}");
-    assert_eq!(full.run(&["store", "export", "-"]), fs::read_to_string(&file).unwrap(), "nothing of it was touched");
+    assert_eq!(full.run(&["store", "export", "-"]), fs::read_to_string(&file).unwrap(), "the store is unchanged");
 
     let unprepared = Store::Postgres(Cluster::shared().database());
     let said = unprepared.refuse(&["store", "import", path(&file)]);
@@ -254,7 +254,7 @@ async fn an_export_gets_in_nobodys_way() {
     let file = directory.path().join("export.jsonl");
     let said = store.refuse(&["store", "export", path(&file)]);
     assert!(said.contains("there is no store"), "{said}");
-    assert!(!directory.path().join("data").exists(), "and none was made");
+    assert!(!directory.path().join("data").exists(), "no store was created");
 
     let mut front = store.serve().await;
     let said = store.refuse(&["store", "export", path(&file)]);
@@ -263,10 +263,10 @@ async fn an_export_gets_in_nobodys_way() {
 
     fs::write(&file, "precious").unwrap();
     let said = store.refuse(&["store", "export", path(&file)]);
-    assert!(said.contains("there already"), "{said}");
+    assert!(said.contains("exists already"), "{said}");
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
     let left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 2, "nothing is left beside it: {left:?}");
+    assert_eq!(left.len(), 2, "no other file is left: {left:?}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Namespaces of a server that stands alone, and what becomes of the blocks in them.
+//! Namespaces in standalone mode, and the release of their blocks.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ async fn deleting_one_gives_all_blocks_back() {
         "spec": { "poolRef": { "name": "root" }, "prefixLength": 24, "reclaimPolicy": "Retain" },
     });
     body(&front.post(&format!("{API}/namespaces/team/ipclaims"), kept.clone()).await, 201);
-    // This one is retained already, by a claim that is gone.
+    // This block is already retained, after its claim was deleted.
     let mut earlier = kept;
     earlier["metadata"]["name"] = json!("earlier");
     body(&front.post(&format!("{API}/namespaces/team/ipclaims"), earlier).await, 201);
@@ -62,7 +62,7 @@ async fn deleting_one_gives_all_blocks_back() {
     let answer = body(&front.send(Method::DELETE, TEAM, &[], "").await, 200);
     assert_eq!(text(&answer, "/status/phase"), "Terminating");
     front.gone(TEAM).await;
-    assert_eq!(front.addresses("root").await.1, 256, "those of the other namespace");
+    assert_eq!(front.addresses("root").await.1, 256, "only the block of the other namespace");
     assert_eq!(names(&all(&front, "ipclaims").await), ["stays"]);
     assert_eq!(all(&front, "ipallocations").await["items"].as_array().unwrap().len(), 1);
 }
@@ -92,7 +92,7 @@ async fn a_finalizer_is_waited_for_over_a_restart() {
     assert_eq!(front.addresses("root").await.1, 0);
 }
 
-/// The next version of the namespace of which the conditions say this: type, status, reason and message.
+/// Waits for a version of the namespace that has these conditions: type, status, reason and message.
 async fn told(watch: &mut Watch, conditions: &[[&str; 4]]) -> Value {
     loop {
         let event = watch.next().await;

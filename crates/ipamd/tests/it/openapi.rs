@@ -1,4 +1,4 @@
-//! The OpenAPI documents: what kubectl validates with, patches by, and explains from.
+//! The OpenAPI documents, which kubectl uses for validation, patches and `explain`.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ async fn document() -> Value {
     body(&Front::open().await.get(DOCUMENT).await, 200)
 }
 
-/// The documents of all groups and versions, as the index names them.
+/// The documents of all API versions in the index.
 async fn all_documents(front: &Front) -> Vec<Value> {
     let index = body(&front.get("/openapi/v3").await, 200);
     let mut documents = Vec::new();
@@ -22,7 +22,7 @@ async fn all_documents(front: &Front) -> Vec<Value> {
     documents
 }
 
-/// Everything in a document, from the root down.
+/// All nodes of a document, the root first.
 fn nodes(document: &Value) -> Vec<&Value> {
     let mut all = vec![document];
     let mut index = 0;
@@ -37,16 +37,16 @@ fn nodes(document: &Value) -> Vec<&Value> {
     all
 }
 
-/// Follows a reference, also the one inside an `allOf` of one.
+/// Resolves a reference, including one that is the only item of an `allOf`.
 fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     let reference = schema.get("$ref").or_else(|| schema.pointer("/allOf/0/$ref")).and_then(Value::as_str);
     reference.map_or(schema, |reference| {
-        let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} points elsewhere"));
-        document.pointer(pointer).unwrap_or_else(|| panic!("{reference} points nowhere"))
+        let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} is not in this document"));
+        document.pointer(pointer).unwrap_or_else(|| panic!("{reference} does not resolve"))
     })
 }
 
-/// The schema of a kind, found by its group, version and kind as kubectl does.
+/// Returns the schema of a kind, found by its group, version and kind as kubectl does.
 fn schema_of<'a>(document: &'a Value, kind: &str) -> &'a Value {
     let wanted = json!({ "group": "ipam.miloapis.com", "version": "v1alpha1", "kind": kind });
     let schemas = document["components"]["schemas"].as_object().unwrap();
@@ -56,7 +56,7 @@ fn schema_of<'a>(document: &'a Value, kind: &str) -> &'a Value {
     found[0]
 }
 
-/// The schema at a path of fields; arrays are passed through.
+/// Returns the schema at a path of fields; array items are entered without a path element.
 fn at<'a>(document: &'a Value, kind: &str, path: &str) -> &'a Value {
     path.split('.').fold(schema_of(document, kind), |schema, field| {
         let schema = resolve(document, schema);
@@ -241,7 +241,7 @@ async fn the_same_is_said_in_swagger() {
     assert_eq!(names(&v2["definitions"]), of_all("/components/schemas"));
     for node in nodes(&v2["definitions"]).into_iter().filter(|node| node.is_object()) {
         for word in ["oneOf", "anyOf", "allOf", "not", "nullable"] {
-            // A field may be called so, but none of ours is.
+            // This also rejects fields with such a name, of which there are none.
             assert!(node.get(word).is_none(), "{word} in {node}");
         }
         if let Some(reference) = node.get("$ref").and_then(Value::as_str) {
@@ -255,7 +255,7 @@ async fn the_same_is_said_in_swagger() {
         assert_eq!(
             definition["properties"]["spec"],
             schema_of(&v3, kind)["properties"]["spec"],
-            "{kind} lost something"
+            "the specs of {kind} differ"
         );
     }
     let asked = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";

@@ -1,4 +1,4 @@
-//! A database that hangs or is away: the server says so by itself, neither often nor late, and notices when it is over.
+//! A database that hangs or is unreachable: readiness, log lines, and recovery.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,12 @@ use tokio::time::timeout;
 use crate::support::{BINARY, CLAIMS, Front, SOON};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
-/// How long a database is away: twelve looks at its log would fail in that time.
+/// The duration of the outage; twelve polls of the log would fail in that time.
 const AWAY: Duration = Duration::from_secs(3);
 
-/// Where the disk is full: the log's table has grown to this after some hundred claims.
+/// The size limit of files, in bytes; the table of the log reaches it after some hundred claims.
 const FULL: u64 = 2 << 20;
-/// Claims that are asked for at once to fill it.
+/// Concurrent claims while the disk fills up.
 const CLAIMS_AT_ONCE: usize = 100;
 
 async fn on(cluster: &Cluster) -> Front {
@@ -25,7 +25,7 @@ async fn on(cluster: &Cluster) -> Front {
     front
 }
 
-/// Waits until `/readyz` answers so, and says how long that took.
+/// Waits until `/readyz` returns 200 or 500, as `ready` says, and returns how long that took.
 async fn until_ready(front: &Front, ready: bool) -> Duration {
     let (began, status) = (Instant::now(), if ready { 200 } else { 500 });
     let answered = async {
@@ -50,7 +50,7 @@ async fn database_that_hangs_makes_the_server_unready() {
     let (http, body) = (front.server.http(), serde_json::Value::from(claim("a").pool("root").length(24)));
     let write = tokio::spawn(async move { http.send_json(http::Method::POST, CLAIMS, &body).await });
     let hangs = async { while !front.get("/readyz/commits").await.text().contains("the oldest write") {} };
-    timeout(SOON, hangs).await.expect("the write that hangs is noticed");
+    timeout(SOON, hangs).await.expect("/readyz/commits reports the pending write");
     assert_eq!(front.get("/livez").await.status, 200);
     cluster.resume().unwrap();
     let over = until_ready(&front, true).await;
@@ -76,7 +76,7 @@ async fn disk_that_is_full_makes_the_server_unready_until_there_is_space() {
     until_ready(&front, false).await;
     let why = front.get("/readyz/commits").await.text();
     assert!(why.contains("the last commit failed") && why.contains("could not extend file"), "{why}");
-    assert_eq!(front.get("/readyz/store").await.text(), "ok", "reads go on");
+    assert_eq!(front.get("/readyz/store").await.text(), "ok", "reads still work");
     cluster.limit_files(None).unwrap();
     until_ready(&front, true).await;
     front.block(claim("after").pool("root").length(28)).await;
@@ -100,11 +100,11 @@ async fn outage_is_logged_when_it_begins_and_when_it_is_over() {
     for what in ["the store does not answer", "the log cannot be followed"] {
         assert_eq!(warnings.iter().filter(|line| line.contains(what)).count(), 1, "{what}: {warnings:#?}");
     }
-    // The background tasks may have something to say as well, each of them once.
+    // The background tasks may also log a warning, once each.
     assert!(warnings.len() <= 4, "{warnings:#?}");
     cluster.run().unwrap();
     until_ready(&front, true).await;
     front.block(claim("a").pool("root").length(24)).await;
-    let over = async { while !front.server.log().contains("this is over: the log cannot be followed") {} };
-    timeout(SOON, over).await.expect("the log says that it is over");
+    let over = async { while !front.server.log().contains("resolved: the log cannot be followed") {} };
+    timeout(SOON, over).await.expect("the log reports the end of the outage");
 }

@@ -1,4 +1,4 @@
-//! No two blocks of one pool overlap, and no two root pools, whoever asks and however many at once.
+//! No two blocks of one pool and no two root pools overlap, whatever the number of concurrent clients.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::support::{Front, assert_causes, assert_disjoint, assert_refused, text
 
 const CLIENTS: usize = 64;
 
-/// Runs one task per client, each with a connection of its own, all let go at the same instant.
+/// Runs one task per client, each with its own connection; all start at the same time.
 async fn all_at_once<T, F>(front: &Front, clients: usize, act: impl Fn(usize, Client) -> F) -> Vec<T>
 where
     T: Send + 'static,
@@ -115,7 +115,7 @@ async fn one_name_goes_to_one_client() {
     for refusal in refused.into_iter().map(refusal) {
         assert_refused(&refusal, 409, "AlreadyExists", &[]);
     }
-    assert_eq!(front.addresses("root").await.1, 16, "nothing is consumed by the others");
+    assert_eq!(front.addresses("root").await.1, 16, "rejected claims consume nothing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

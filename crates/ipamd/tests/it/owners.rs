@@ -1,4 +1,4 @@
-//! Owners of claims, and the one owner that the service itself writes.
+//! Owner references of claims, and the one that the service sets.
 
 use std::slice;
 
@@ -53,11 +53,11 @@ async fn an_orphaned_claim_keeps_its_block() {
     let owner = first(&front).await;
     owned(&front, "second", &owner).await;
     let answer = body(&delete(&front, "first", "Orphan").await, 200);
-    assert_eq!(text(&answer, "/status/phase"), "Releasing", "it keeps its block until it is gone");
+    assert_eq!(text(&answer, "/status/phase"), "Releasing", "it keeps its block until it is deleted");
     front.gone(&format!("{CLAIMS}/first")).await;
     let left = body(&front.get(&format!("{CLAIMS}/second")).await, 200);
     assert_eq!((text(&left, "/status/phase"), &left["metadata"]["ownerReferences"]), ("Bound", &Value::Null));
-    assert_eq!(front.addresses("root").await.1, 256, "the allocation of the first went with it");
+    assert_eq!(front.addresses("root").await.1, 256, "the allocation of the first was deleted with it");
 }
 
 #[tokio::test]
@@ -89,13 +89,13 @@ async fn a_restart_finishes_what_was_begun() {
     assert_eq!(front.addresses("root").await.1, 0);
 }
 
-/// The warnings of an answer.
+/// The warnings of a response.
 fn warnings(answer: &Answer) -> Vec<String> {
     let values = answer.headers.get_all("warning").iter();
     values.map(|value| value.to_str().unwrap().replace('\\', "")).collect()
 }
 
-/// A claim `name` in the body of a create, with these owners.
+/// The body of a create of claim `name` with these owners.
 fn claim_of(name: &str, owners: &[Value]) -> Value {
     json!({
         "metadata": { "name": name, "ownerReferences": owners },
@@ -109,7 +109,7 @@ fn reference(kind: &str, name: &str, uid: &str) -> Value {
 
 const NO_UID: &str = "11111111-2222-3333-4444-555555555555";
 
-/// The warnings of a dry run without the one that says what it is.
+/// The warnings of a dry run, without the one that says that it is a dry run.
 fn owner_warnings(dry: &Answer) -> Vec<String> {
     warnings(dry).into_iter().filter(|warning| warning.contains("ownerReferences")).collect()
 }
@@ -124,13 +124,13 @@ async fn owner_that_is_not_there_is_warned_of() {
         warnings(&created),
         [format!(
             "299 - \"metadata.ownerReferences[0]: there is no IPClaim \"never-was\" with uid \"{NO_UID}\" in namespace \
-             \"default\" (an owner must be in the namespace of what it owns); the garbage collector deletes this object, \
+             \"default\" (an owner must be in its dependent's namespace); the garbage collector deletes this object, \
              because none of its owners exists\""
         )]
     );
     front.gone(&format!("{CLAIMS}/a")).await;
 
-    // Of the same name, and in another namespace.
+    // An owner of the same name, and one in another namespace.
     let here = first(&front).await;
     front.namespace("team").await;
     front.claim_in("team", claim("there").pool("root").length(24)).await;
@@ -163,7 +163,7 @@ async fn owner_that_is_not_there_is_warned_of() {
 #[tokio::test]
 async fn every_way_to_add_an_owner_warns_and_others_do_not() {
     let front = Front::with_pool().await;
-    // A finalizer keeps the claims from being collected.
+    // A finalizer prevents the garbage collection of the claims.
     let held = |name: &str, owners: &[Value]| {
         let mut claim = claim_of(name, owners);
         claim["metadata"]["finalizers"] = json!(["example.com/hold"]);
@@ -211,5 +211,5 @@ async fn owner_in_a_namespace_is_none_of_a_pool() {
     let created = front.post(POOLS, pool).await;
     assert_eq!(created.status, 201, "{}", created.text());
     let warned = warnings(&created);
-    assert!(warned.len() == 1 && warned[0].contains("is in a namespace, and this object is not"), "{warned:?}");
+    assert!(warned.len() == 1 && warned[0].contains("is namespaced, and this object is cluster-scoped"), "{warned:?}");
 }

@@ -1,4 +1,4 @@
-//! Patches and replaces: what each media type does, the lock in a resourceVersion, and what changes nothing.
+//! Patches and replaces: each media type, resourceVersion as a precondition, and requests that change nothing.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ async fn a_json_patch_is_done_in_order_or_not_at_all() {
     }
     let many: Vec<_> = (0..10_001).map(|_| json!({ "op": "test", "path": "/kind", "value": "IPClaim" })).collect();
     assert_refused(&failure(&front.patch(CLAIM, "json", &json!(many)).await), 413, "RequestEntityTooLarge", &[]);
-    assert_eq!(claim_now(&front).await, after, "a refused patch changes nothing");
+    assert_eq!(claim_now(&front).await, after, "a rejected patch changes nothing");
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn a_replace_needs_the_version_it_replaces() {
     let missing = front.http.send_json(Method::PUT, &format!("{CLAIMS}/nobody"), &stranger).await.unwrap();
     assert_refused(&failure(&missing), 404, "NotFound", &[]);
     let created = front.post(CLAIMS, fresh.clone()).await;
-    assert!([400, 409, 422].contains(&failure(&created).code), "a create with a resourceVersion is refused");
+    assert!([400, 409, 422].contains(&failure(&created).code), "a create with a resourceVersion is rejected");
     assert_eq!(claim_now(&front).await, fresh);
 }
 

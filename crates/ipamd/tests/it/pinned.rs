@@ -1,4 +1,4 @@
-//! What may still be written into the spec of a claim that has its block: the very same block, in any spelling.
+//! Updates of the spec of a bound claim: only its own block is accepted, in any notation.
 
 use http::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! A pool's numbers, to the address: counts that saturate, exact strings that do not, and the percentage.
+//! The capacity in a pool's status: saturating counts, exact strings, and the percentage.
 
 use std::ops::RangeInclusive;
 
@@ -11,7 +11,7 @@ use super::support::{ALLOCATIONS, CLAIMS, Front, POOLS, assert_disjoint, body, c
 
 const EVERY_V6_ADDRESS: &str = "340282366920938463463374607431768211456";
 
-/// Total, allocated and available as exact strings, after a look at whether the numbers beside them agree.
+/// Returns total, allocated and available as exact strings, and checks that the numeric counts agree.
 fn exact(status: &Value) -> [&str; 3] {
     ["total", "allocated", "available"].map(|name| {
         let exact = status["capacity"]["exact"][name].as_str().unwrap_or_else(|| panic!("no exact {name} in {status}"));
@@ -64,7 +64,7 @@ async fn a_v6_pool_is_counted_exactly() {
     front.claim(claim("one").pool("root").length(128)).await;
     let status = front.status("root").await;
     assert_eq!(exact(&status), ["18446744073709551616", "9223372036854775809", "9223372036854775807"]);
-    assert_eq!(status["capacity"]["available"], json!((1_u64 << 53) - 1), "2^53-1 is the last that doubles carry");
+    assert_eq!(status["capacity"]["available"], json!((1_u64 << 53) - 1), "2^53-1 is the limit of exact doubles");
     assert_eq!(used(&status), (&json!(50), &json!(66)));
     front.delete_claim("half").await;
     assert_eq!(exact(&front.status("root").await), ["18446744073709551616", "1", "18446744073709551615"]);
@@ -157,7 +157,7 @@ async fn strategies_choose_different_blocks() {
     ] {
         front.pool(pool(name).cidr(cidr).strategy(strategy)).await;
         let network = cidr.trim_end_matches("0/24");
-        // Free afterwards: a /26 at 0, and a /27 at 224.
+        // A /26 at 0 and a /27 at 224 stay free.
         for (index, block) in ["64/26", "128/26", "192/27"].iter().enumerate() {
             front.claim(claim(&format!("{name}-{index}")).pool(name).address(&format!("{network}{block}"))).await;
         }
@@ -166,11 +166,11 @@ async fn strategies_choose_different_blocks() {
     }
 }
 
-/// Many claims at once, a child, deletes and a retained block: the revisions of all of it.
+/// Makes concurrent claims, a child pool, deletes and a retained block; returns the range of revisions.
 async fn busy_hour(front: &Front) -> RangeInclusive<u64> {
     front.pool(pool("root").cidr("10.0.0.0/20")).await;
     let from = revision(&body(&front.get(POOLS).await, 200));
-    // The second wave finds the connections of the first, so that its claims really arrive together.
+    // The second wave reuses the connections of the first, so that its requests arrive at the same time.
     for wave in ["a", "b"] {
         join_all((0..40).map(|index| front.claim(claim(&format!("{wave}{index}")).pool("root").length(30)))).await;
     }
@@ -202,6 +202,6 @@ async fn the_numbers_add_up_at_every_revision() {
             assert_eq!(exact(&pool["status"])[1], held.to_string(), "{name} at revision {revision}");
         }
         let owned = allocations.iter().filter(|allocation| !text(allocation, "/spec/claimRef/name").is_empty());
-        assert_eq!(owned.count(), claims.len(), "claims and their records come and go together, at {revision}");
+        assert_eq!(owned.count(), claims.len(), "claims and allocations differ at {revision}");
     }
 }

@@ -1,4 +1,4 @@
-//! Events that the service tells about pools: what becomes of a pool, and of claims that it has no room for.
+//! Events about pools: exhaustion, availability, and claims that a pool had no room for.
 
 use serde_json::{Value, json};
 use testkit::{claim, pool};
@@ -7,7 +7,7 @@ use super::support::{Front, Watch, body, revision, text};
 
 const EVENTS: &str = "/api/v1/namespaces/default/events";
 
-/// The next event, which must be a new one for this reason.
+/// The next event, which must be new and have this reason.
 async fn told(watch: &mut Watch, reason: &str) -> Value {
     let event = watch.next().await;
     assert_eq!((text(&event, "/type"), text(&event, "/object/reason")), ("ADDED", reason), "{event}");

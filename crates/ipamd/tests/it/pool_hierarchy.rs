@@ -1,4 +1,4 @@
-//! Pools inside pools: carving, inheritance, the parent's capacity, and the order in which they can go.
+//! Child pools: carving, inheritance, the parent's capacity, and the order of deletion.
 
 use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use testkit::{allocated_cidr, at, claim, pool, refusal};
 
 use super::support::{Front, assert_causes, assert_refused, causes, condition, text};
 
-/// Four pools, one inside the other.
+/// A server with four pools, each inside the previous one.
 async fn four_levels() -> Front {
     let front = Front::open().await;
     front.pool(pool("region").cidr("10.0.0.0/8")).await;
@@ -41,7 +41,7 @@ async fn four_levels_nest() {
     assert_eq!(front.block(claim("a").pool("host").length(24)).await, "10.0.0.0/24");
     assert_eq!(front.addresses("host").await, (4096, 256, 3840));
     assert_eq!(front.addresses("rack").await.1, 4096, "a claim in the child does not change the parent");
-    assert_eq!(front.block(claim("b").pool("rack").length(20)).await, "10.0.16.0/20", "the child's block is taken");
+    assert_eq!(front.block(claim("b").pool("rack").length(20)).await, "10.0.16.0/20", "the child's block is in use");
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn a_child_can_be_carved_exactly() {
     assert_refused(&disagreeing, 422, "Invalid", &["spec.prefixLength"]);
     assert_eq!(front.addresses("root").await.1, 2 << 20);
     assert_eq!(front.block(claim("a").pool("root").length(10)).await, "10.0.0.0/10");
-    assert_eq!(front.block(claim("b").pool("root").length(10)).await, "10.128.0.0/10", "around the children");
+    assert_eq!(front.block(claim("b").pool("root").length(10)).await, "10.128.0.0/10", "outside the children");
 }
 
 #[tokio::test]
@@ -156,14 +156,14 @@ async fn pools_in_use_cannot_go() {
     ] {
         assert_refused(&refused_delete(&front, name).await, 409, "Conflict", words);
     }
-    assert_eq!(front.everything().await, before, "a refused delete changes nothing");
+    assert_eq!(front.everything().await, before, "a rejected delete changes nothing");
 
     front.delete_claim("a").await;
     assert_refused(&refused_delete(&front, "host").await, 409, "Conflict", &["1 active allocation(s)"]);
     front.delete_claim("b").await;
     for (name, parent) in [("host", "rack"), ("rack", "zone"), ("zone", "region")] {
         front.delete_pool(name).await;
-        assert_eq!(front.addresses(parent).await.1, 0, "{name} gives its block back");
+        assert_eq!(front.addresses(parent).await.1, 0, "{name} releases its block");
     }
     front.delete_pool("region").await;
     assert_eq!(front.everything().await, json!([[], [], []]));

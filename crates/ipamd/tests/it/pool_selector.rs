@@ -1,4 +1,4 @@
-//! Claims that do not name their pool: which one of the matching pools serves them.
+//! Claims with a pool selector: the choice among the matching pools.
 
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use testkit::{allocated_cidr, at, claim, pool};
 
 use super::support::{Front, assert_causes, assert_refused};
 
-/// The pool that serves a claim, and the block.
+/// Creates a claim; returns the pool that serves it, and the block.
 async fn served(front: &Front, claim: testkit::Claim) -> (String, String) {
     let bound = front.claim(claim).await;
     (at(&bound, "/status/poolRef/name").as_str().unwrap().to_owned(), allocated_cidr(&bound).to_owned())
@@ -164,5 +164,5 @@ async fn the_labels_of_now_count() {
     relabel("b", json!("edge")).await;
     assert_eq!(served(&front, claim("y").select("tier", "edge").length(28)).await.0, "b");
     front.delete_claim("x").await;
-    assert_eq!(front.addresses("a").await.1, 0, "a claim goes back to where it came from");
+    assert_eq!(front.addresses("a").await.1, 0, "the block returns to its pool");
 }

@@ -1,4 +1,4 @@
-//! What a pool may not say: strict CIDRs, the two shapes of a spec (root and child), bounds, and every fault at once.
+//! Validation of pools: strict CIDRs, root and child specs, bounds, and all field errors in one response.
 
 use serde_json::json;
 use testkit::{Pool, pool};

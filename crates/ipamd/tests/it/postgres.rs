@@ -1,4 +1,4 @@
-//! A server whose store is a PostgreSQL database: its start, the database's schema, and the secret that leads there.
+//! A server with a PostgreSQL store: startup, the database schema, and the secrecy of the password.
 
 use std::process::{Command, Output};
 
@@ -9,10 +9,10 @@ use testkit::{
 
 use crate::support::{BINARY, Front};
 
-/// Part of every connection string that is tried here. The database lets anybody in.
+/// Part of every connection string in these tests. The database accepts every password.
 const PASSWORD: &str = "correct-horse";
 
-/// A password that looks like the name of a parameter.
+/// A password that looks like a parameter name.
 const WORD: &str = "xylophone";
 
 fn empty() -> Database {
@@ -35,7 +35,7 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// What a server says that ends at once, without a panic.
+/// The error of a server that ends during startup, without a panic.
 async fn refused_start(dsn: &str) -> String {
     let builder = Server::builder(BINARY.as_ref()).environment("POSTGRES_DSN", dsn);
     let refused = builder.environment("RUST_BACKTRACE", "0").try_start().await;
@@ -57,7 +57,7 @@ async fn everything_is_in_the_database() {
     front.server.restart().await;
     assert_eq!(front.everything().await, before);
     drop(front);
-    // Another machine: nothing but the database is the same.
+    // As on another machine: only the database is the same.
     let front = Front::to(Server::builder(BINARY.as_ref()).database(&database).start().await);
     assert_eq!(front.everything().await, before);
     assert_eq!(front.block(claim("b").pool("root").length(24)).await, "10.0.1.0/24");
@@ -79,7 +79,7 @@ async fn a_file_that_is_left_beside_it_is_pointed_out() {
     let database = migrated();
     let with = Server::builder(BINARY.as_ref()).database(&database).data_dir(server.data_dir()).start().await;
     let log = with.log();
-    assert!(log.contains("ipam.db") && log.contains("left as it is"), "{log}");
+    assert!(log.contains("ipam.db") && log.contains("is not used"), "{log}");
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn migrating_says_where_it_stands() {
         (output.status.code(), said(&output))
     };
     let (code, text) = run(&["store", "migrate", "status"]);
-    assert!(code == Some(1) && text.contains("schema version: 0") && text.contains("behind"), "{text}");
+    assert!(code == Some(1) && text.contains("schema version: 0") && text.contains("outdated"), "{text}");
     let (code, text) = run(&["store", "migrate", "up"]);
     assert!(code == Some(0) && text.contains("from schema version 0"), "{text}");
     let (code, text) = run(&["store", "migrate", "status"]);
@@ -110,7 +110,7 @@ async fn migrating_says_where_it_stands() {
     let front = Front::to(Server::builder(BINARY.as_ref()).database(&database).start().await);
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     let (code, text) = run(&["store", "migrate", "up"]);
-    assert!(code == Some(0) && text.contains("nothing to do"), "again, and beside a running server: {text}");
+    assert!(code == Some(0) && text.contains("nothing to do"), "again, while a server runs: {text}");
     assert_eq!(front.block(claim("a").pool("root").length(24)).await, "10.0.0.0/24");
 
     Cluster::shared().execute(&database.name, "INSERT INTO migration (version) VALUES (99)");
@@ -206,5 +206,5 @@ async fn a_secret_that_is_not_there_is_no_other_store() {
     let mut serve = ipam(&["serve", "--secure-port", "0", "--data-dir"]);
     let output = serve.arg(&data_dir).env("POSTGRES_DSN", "").output().unwrap();
     assert!(!output.status.success() && said(&output).contains("the connection string is empty"), "{}", said(&output));
-    assert!(!data_dir.exists(), "nothing was made");
+    assert!(!data_dir.exists(), "nothing was created");
 }

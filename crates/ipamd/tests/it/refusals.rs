@@ -1,4 +1,4 @@
-//! What a refusal tells: of a create never that it conflicts, who holds what was asked for, and no bounds that cannot be.
+//! Messages of API errors: the holder of a requested block, possible bounds, and no conflict errors for creates.
 
 use http::Method;
 use kube::core::Status;
@@ -7,11 +7,11 @@ use testkit::{Claim, claim, pool};
 
 use super::support::{API, CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure};
 
-/// The allocation of the claim `kept`, which is gone.
+/// The allocation of the deleted claim `kept`.
 const KEPT: &str = "IPAllocation default/alloc-6d8685aa1a4a6211 (retained from IPClaim kept)";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
-/// Creates by every way there is: by POST, dry and not, and by a server-side apply, dry and not.
+/// Creates by POST and by server-side apply, each with and without dry run; returns the errors.
 async fn by_every_way(front: &Front, collection: &str, object: Value) -> Vec<Status> {
     let media = [("content-type", "application/apply-patch+yaml")];
     let place = format!("{collection}/{}?fieldManager=f", object["metadata"]["name"].as_str().unwrap());
@@ -101,7 +101,7 @@ async fn several_holders_are_named_in_the_order_of_their_blocks() {
     assert_refused(&status, 422, "Invalid", &[named]);
 }
 
-/// What jane is told who asks for a block, or for the end of a pool.
+/// Sends a request as user jane, which must fail, and returns the error.
 async fn as_jane(front: &Front, method: Method, path: &str, body: Value) -> Status {
     let headers = [("impersonate-user", "jane"), ("content-type", "application/json")];
     failure(&front.send(method, path, &headers, body.to_string()).await)

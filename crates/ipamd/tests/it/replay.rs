@@ -1,8 +1,8 @@
-//! What other people's clients send, as scripts/record-requests.sh wrote it down, sent again in the same order: each
-//! answer has the status, the type and the shape that it had for the client.
+//! Replays the requests of other clients that scripts/record-requests.sh recorded: each response must have the recorded
+//! status, media type and shape.
 //!
-//! The records are requests and the outlines of their answers. What must not change is what a client would trip over; where
-//! an answer is to change, the record is made anew, and the difference is what there is to review.
+//! The recordings hold requests and outlines of the responses. If a response changes on purpose, record again and
+//! review the difference.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -41,8 +41,8 @@ impl Entry {
         self.query.split('&').any(|parameter| ["watch=true", "watch=1"].contains(&parameter))
     }
 
-    /// The body, naming the present version of the object where the recorded one named what was then the present version. How
-    /// many revisions requests take together depends on how they meet in commits.
+    /// The body with the object's present resourceVersion where the recorded one named the version that was current
+    /// then. The revisions differ between runs, because they depend on how requests are grouped into commits.
     async fn body(&self, front: &Front) -> String {
         let recorded = serde_json::from_str(&self.body).ok().filter(|_| self.answer.reason != "Conflict");
         let Some(mut body): Option<Value> = recorded else { return self.body.clone() };
@@ -93,7 +93,7 @@ impl Entry {
     }
 }
 
-/// Replays one record against a server of its own.
+/// Replays one recording against a new server.
 async fn replay(record: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/requests").join(record);
     let front = Front::open().await;

@@ -1,4 +1,4 @@
-//! Objects that are created from a backup: their sender is told when they get other blocks than they had.
+//! Objects that are created from a backup: a warning reports a block that differs from the backup.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use testkit::{Answer, claim, pool};
 
 use super::support::{CLAIMS, Front, POOLS, body, text, warnings};
 
-/// An object as a backup has it: without what the server that it comes from had given it.
+/// The object as in a backup: without the metadata that the original server set.
 fn backed_up(object: &Value) -> Value {
     let mut object = object.clone();
     for name in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"] {
@@ -15,7 +15,7 @@ fn backed_up(object: &Value) -> Value {
     object
 }
 
-/// The one warning of an answer, which must contain these words.
+/// Asserts that the response has exactly one warning, which contains these words.
 #[track_caller]
 fn assert_warned(answer: &Answer, words: &[&str]) {
     let said = warnings(answer);

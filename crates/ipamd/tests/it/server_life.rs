@@ -1,4 +1,4 @@
-//! The server as a process: its files, its one store, its start, its end, and what it says about itself.
+//! The server process: its files, the lock on its store, startup, shutdown, probes and metrics.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
@@ -35,10 +35,10 @@ async fn one_store_has_one_server() {
     let words = error.to_lowercase();
     assert!(
         ["in use", "another process", "already", "locked"].iter().any(|word| words.contains(word)),
-        "it says why: {error}"
+        "no reason: {error}"
     );
-    assert_eq!(fs::read(front.server.kubeconfig_path()).unwrap(), kubeconfig, "it touches nothing of the first");
-    assert_eq!(front.block(claim("a").pool("root").length(24)).await, "10.0.0.0/24", "the first goes on");
+    assert_eq!(fs::read(front.server.kubeconfig_path()).unwrap(), kubeconfig, "the files of the first are unchanged");
+    assert_eq!(front.block(claim("a").pool("root").length(24)).await, "10.0.0.0/24", "the first still serves");
 }
 
 #[tokio::test]
@@ -59,14 +59,14 @@ async fn everything_is_there_after_a_restart() {
         }
         front.server.restart().await;
         assert_eq!(front.everything().await, before, "killed: {hard}");
-        assert_eq!(revision(&body(&front.get(POOLS).await, 200)), at, "a restart is no write");
+        assert_eq!(revision(&body(&front.get(POOLS).await, 200)), at, "a restart writes nothing");
         let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={at}")).await;
         assert_eq!(
             front.block(claim("next").pool("root").length(24)).await,
             "10.0.17.0/24",
-            "what was taken stays taken"
+            "allocated blocks stay allocated"
         );
-        assert!(revision(&watch.expect("ADDED", "next").await) > at, "revisions go on where they stood");
+        assert!(revision(&watch.expect("ADDED", "next").await) > at, "revisions continue after a restart");
         front.delete_claim("a").await;
         front.delete_pool("child").await;
     }
@@ -101,13 +101,13 @@ async fn sigterm_ends_everything_in_order() {
     assert_eq!(
         front.block(claim("last").pool("root").length(24)).await,
         "10.0.0.0/24",
-        "it serves while it is drained"
+        "requests are served while it drains"
     );
     watch.expect("ADDED", "last").await;
     watch.end().await;
     let status = front.server.wait().await;
     assert_eq!(status.code(), Some(0), "{}", front.server.log());
-    assert!(front.http.get(POOLS).await.is_err(), "nobody listens any more");
+    assert!(front.http.get(POOLS).await.is_err(), "the port is closed");
     front.server.restart().await;
     assert_eq!(front.block(claim("next").pool("root").length(24)).await, "10.0.1.0/24");
 }
@@ -189,7 +189,7 @@ async fn a_data_directory_that_cannot_be_one_is_refused_with_a_reason() {
     assert!(error.contains("ipam.db"), "{error}");
 }
 
-/// What a server says that ends at once, without a panic, because of its data directory.
+/// The error of a server that cannot use its data directory and ends during startup, without a panic.
 async fn refused_start(data_dir: &Path) -> String {
     let builder = Server::builder(BINARY.as_ref()).data_dir(data_dir);
     let refused = builder.environment("RUST_BACKTRACE", "0").try_start().await;
@@ -213,5 +213,5 @@ async fn writes_are_refused_cleanly_when_too_many_wait() {
     assert!(granted >= 1);
     assert_eq!(front.addresses("root").await.1, i64::try_from(granted * 16).unwrap());
     let missing = front.send(Method::GET, &format!("{CLAIMS}/nobody"), &[], "").await;
-    assert_eq!(text(&serde_json::to_value(failure(&missing)).unwrap(), "/reason"), "NotFound", "reads go on");
+    assert_eq!(text(&serde_json::to_value(failure(&missing)).unwrap(), "/reason"), "NotFound", "reads still work");
 }

@@ -1,8 +1,8 @@
-//! Where the tests of this binary run: one server on a SQLite file of its own.
+//! The deployment mode of the tests in this binary: one server with its own SQLite file.
 
 use testkit::Server;
 
-/// What a test has to do with.
+/// The server, or servers, of a test.
 pub type Servers = Server;
 
 pub async fn start() -> Servers {

@@ -1,4 +1,4 @@
-//! How the server ends when it is asked to while it starts, when it is asked twice, and when something fails while it goes down.
+//! Termination of the server: during startup, after a second signal, and when shutdown fails.
 
 use std::{
     fs::{self, File},
@@ -20,7 +20,7 @@ use crate::support::{BINARY, CLAIMS, Front, SOON};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A server that may never become ready.
+/// A server process that may never become ready.
 struct Starting {
     process: Child,
     folder: TempDir,
@@ -45,7 +45,7 @@ impl Starting {
         self.folder.path().join("data/admin.kubeconfig")
     }
 
-    /// Waits until it answers probes.
+    /// Waits until the server answers requests.
     async fn answers(&mut self) -> Http {
         let kubeconfig = self.kubeconfig();
         self.until("an answer", async || {
@@ -87,13 +87,13 @@ impl Starting {
 
 impl Drop for Starting {
     fn drop(&mut self) {
-        // An error means that it is gone already.
+        // An error means that the process has already ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// A connection to a database, for what no server would do.
+/// A direct connection to the database, for changes that no server makes.
 async fn connect(database: &Database) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(&database.dsn, NoTls).await.unwrap();
     tokio::spawn(connection);

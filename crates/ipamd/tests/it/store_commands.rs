@@ -1,4 +1,4 @@
-//! `ipam store backup` and `ipam store check`, on stores of servers that run, that have ended and that are damaged.
+//! `ipam store backup` and `ipam store check`, on stores that are in use, not in use, and damaged.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ use testkit::{Server, allocated_cidr, claim, claims, command, pool, postgres::Cl
 
 use crate::support::{BINARY, CLAIMS, Front, SOON, body, seed};
 
-/// What a check ends with when it finds something.
+/// The exit code of a check that reports faults.
 const FAULTS: Option<i32> = Some(10);
 
 fn ipam(words: &[&str]) -> Command {
@@ -30,7 +30,7 @@ fn ipam(words: &[&str]) -> Command {
     ipam
 }
 
-/// What becomes of a command that must end.
+/// Runs a command, which must end in time, and returns its output.
 async fn outcome(words: &[&str]) -> Output {
     let mut command = tokio::process::Command::from(ipam(words));
     let ended = tokio::time::timeout(SOON, command.kill_on_drop(true).output()).await;
@@ -43,7 +43,7 @@ fn said(output: &Output) -> String {
     text
 }
 
-/// What a command says; it must succeed.
+/// Runs a command, which must succeed, and returns its output.
 #[track_caller]
 fn run(words: &[&str]) -> String {
     let output = ipam(words).output().unwrap();
@@ -51,7 +51,7 @@ fn run(words: &[&str]) -> String {
     said(&output)
 }
 
-/// What a command says; it must fail.
+/// Runs a command, which must fail, and returns its output.
 #[track_caller]
 fn refuse(words: &[&str]) -> String {
     let output = ipam(words).output().unwrap();
@@ -63,12 +63,12 @@ fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A server on a data directory of the test's.
+/// Starts a server on this data directory.
 async fn serve(data: &Path) -> Front {
     Front::to(Server::builder(BINARY.as_ref()).data_dir(data).start().await)
 }
 
-/// Some of everything, with a past.
+/// Writes pools, claims in two namespaces, a retained block, and deleted claims.
 async fn furnish(front: &Front) {
     front.pool(pool("corp").cidr("10.0.0.0/16")).await;
     front.pool(pool("eu").parent("corp").length(20)).await;
@@ -94,7 +94,7 @@ async fn ended(directory: &TempDir) -> PathBuf {
     data
 }
 
-/// Clients that claim until they are told to stop.
+/// Clients that make claims until `end` is called.
 struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<tokio::task::JoinHandle<Vec<(String, String)>>>,
@@ -122,7 +122,7 @@ impl Load {
         Self { clients: clients.collect(), stop }
     }
 
-    /// All that was acknowledged, as names and blocks.
+    /// Stops the clients and returns the names and blocks of the acknowledged claims.
     async fn end(self) -> Vec<(String, String)> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
@@ -145,7 +145,7 @@ async fn backup_of_a_running_server_is_restored_with_all_that_was_acknowledged_b
         let block = front.block(claim(&name).pool("corp").length(32)).await;
         before.push((name, block));
     }
-    // More than a backup copies in one step.
+    // More data than a backup copies in one step.
     for number in 0..60 {
         let metadata = json!({"name": format!("large{number}"), "annotations": {"text": "x".repeat(200_000)}});
         let spec = json!({"poolRef": {"name": "six"}, "prefixLength": 64});
@@ -161,7 +161,7 @@ async fn backup_of_a_running_server_is_restored_with_all_that_was_acknowledged_b
     assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "the data directory and the backup");
     front.server.terminate().await;
-    println!("{} claims were acknowledged meanwhile", meanwhile.len());
+    println!("{} claims were acknowledged during the backup", meanwhile.len());
     run(&["store", "check", "--data-dir", path(&data)]);
     let whole = run(&["store", "check", "--backup", path(&backup)]);
     assert!(whole.contains("0 faults"), "{whole}");
@@ -174,7 +174,7 @@ async fn backup_of_a_running_server_is_restored_with_all_that_was_acknowledged_b
     for (name, block) in before {
         assert_eq!(allocated_cidr(&front.claims.get(&name).await.unwrap()), block, "{name}");
     }
-    // Of the others each is there as it was acknowledged, or not at all.
+    // A claim made during the backup is in it as acknowledged, or not at all.
     for (name, block) in &meanwhile {
         if let Some(found) = front.claims.get_opt(name).await.unwrap() {
             assert_eq!(allocated_cidr(&found), block, "{name}");
@@ -217,7 +217,7 @@ async fn relative_name_of_a_backup_is_the_callers() {
 #[tokio::test]
 async fn socket_is_its_owners_alone_and_a_dead_servers_is_replaced() {
     let directory = tempfile::tempdir().unwrap();
-    // Longer than the path of a socket may be.
+    // Longer than the path of a Unix socket may be.
     let data = directory.path().join("d".repeat(120));
     let mut front = serve(&data).await;
     let socket = data.join("admin.sock");
@@ -299,7 +299,7 @@ async fn backup_is_exported_as_the_store_is() {
     assert!(!one.is_empty() && one == other);
 }
 
-/// A fault, and the check that finds it.
+/// The check that must report a fault, the object, and the change that plants it.
 type Planted = (&'static str, &'static str, fn(&mut Value));
 
 /// Changes of single objects that no request can make.
@@ -316,7 +316,7 @@ const PLANTED: [Planted; 10] = [
     ("S2", "ippools/other", |object| object["status"]["allocatedCIDR"] = json!("192.168.0.0/17")),
 ];
 
-/// Changes one object of a store behind the service's back.
+/// Changes one object directly in the store.
 async fn plant(data: &Path, what: &str, change: fn(&mut Value)) {
     let store = SqliteStore::open(data.join("ipam.db")).unwrap();
     let (resource, name) = what.split_once('/').unwrap();

@@ -1,4 +1,4 @@
-//! What every test starts with: a server of its own, and short words for what one does with it.
+//! Common parts of the tests: a server per test, and short functions for frequent requests.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -14,20 +14,20 @@ use testkit::{Answer, Claim, Http, Pool, Streamed, allocated_cidr, allocations, 
 
 use super::setting::{self, Servers};
 
-/// The server that is tested.
+/// The path of the tested binary.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_ipam");
-/// Where the API's version begins.
+/// The path of the API version.
 pub const API: &str = "/apis/ipam.miloapis.com/v1alpha1";
 /// The collection of pools.
 pub const POOLS: &str = "/apis/ipam.miloapis.com/v1alpha1/ippools";
-/// The claims of the namespace that tests use.
+/// The claims of the namespace `default`.
 pub const CLAIMS: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipclaims";
-/// The allocations of that namespace.
+/// The allocations of the namespace `default`.
 pub const ALLOCATIONS: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipallocations";
-/// How long a test waits for something that should come at once.
+/// The timeout for results that should be immediate.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// A running server and the three kinds behind its front door.
+/// A running server and clients for its three kinds.
 pub struct Front {
     pub server: Servers,
     pub http: Http,
@@ -41,7 +41,7 @@ impl Front {
         Self::to(setting::start().await)
     }
 
-    /// With a pool `root` of 10.0.0.0/16.
+    /// Starts a server with a pool `root` of 10.0.0.0/16.
     pub async fn with_pool() -> Self {
         let front = Self::open().await;
         front.pool(pool("root").cidr("10.0.0.0/16")).await;
@@ -59,7 +59,7 @@ impl Front {
         }
     }
 
-    /// A client with connections of its own.
+    /// Returns a client with its own connections.
     pub fn another_client(&self) -> Client {
         self.server.client()
     }
@@ -72,18 +72,18 @@ impl Front {
         self.claims.create(&PostParams::default(), &claim.into()).await.unwrap()
     }
 
-    /// Makes a namespace.
+    /// Creates a namespace.
     pub async fn namespace(&self, name: &str) {
         body(&self.post("/api/v1/namespaces", json!({ "metadata": { "name": name } })).await, 201);
     }
 
-    /// A claim in another namespace than that of the tests.
+    /// Creates a claim in another namespace than `default`.
     pub async fn claim_in(&self, namespace: &str, claim: Claim) -> DynamicObject {
         let elsewhere = claims(&self.another_client(), namespace);
         elsewhere.create(&PostParams::default(), &claim.into()).await.unwrap()
     }
 
-    /// The block of a claim that is made here.
+    /// Creates a claim and returns its block.
     pub async fn block(&self, claim: Claim) -> String {
         allocated_cidr(&self.claim(claim).await).to_owned()
     }
@@ -98,37 +98,37 @@ impl Front {
 
     pub async fn delete_pool(&self, name: &str) {
         let deleted = self.pools.delete(name, &DeleteParams::default()).await.unwrap();
-        assert!(deleted.is_right(), "pool {name} is not gone at once: {deleted:?}");
+        assert!(deleted.is_right(), "pool {name} is not deleted at once: {deleted:?}");
     }
 
     pub async fn delete_claim(&self, name: &str) {
         let deleted = self.claims.delete(name, &DeleteParams::default()).await.unwrap();
-        assert!(deleted.is_right(), "claim {name} is not gone at once: {deleted:?}");
+        assert!(deleted.is_right(), "claim {name} is not deleted at once: {deleted:?}");
     }
 
-    /// Waits until there is nothing at this path.
+    /// Waits until the path returns 404.
     pub async fn gone(&self, path: &str) {
         let gone = async {
             while self.get(path).await.status != 404 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(SOON, gone).await.unwrap_or_else(|_| panic!("{path} is not gone"));
+        tokio::time::timeout(SOON, gone).await.unwrap_or_else(|_| panic!("{path} still exists"));
     }
 
-    /// A pool's status.
+    /// Returns the status of a pool.
     pub async fn status(&self, pool: &str) -> Value {
         self.pools.get(pool).await.unwrap().data["status"].clone()
     }
 
-    /// Addresses of a pool: all, handed out, free.
+    /// The total, allocated and available addresses of a pool.
     pub async fn addresses(&self, pool: &str) -> (i64, i64, i64) {
         let status = self.status(pool).await;
         let count = |name: &str| status["capacity"][name].as_i64().unwrap();
         (count("total"), count("allocated"), count("available"))
     }
 
-    /// Every object of every kind, resourceVersion and all.
+    /// Returns all objects of all three kinds, including their metadata.
     pub async fn everything(&self) -> Value {
         let mut kinds = Vec::new();
         for kind in [&self.pools, &self.claims, &self.allocations] {
@@ -137,7 +137,7 @@ impl Front {
         json!(kinds)
     }
 
-    /// One request as it is, and its whole answer.
+    /// Sends one request and returns the whole response.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
@@ -158,7 +158,7 @@ impl Front {
         self.http.send_json(Method::POST, path, &body.into()).await.unwrap()
     }
 
-    /// A patch of the media type `application/{kind}-patch+json`.
+    /// Sends a patch of the media type `application/{form}-patch+json`.
     pub async fn patch(&self, path: &str, form: &str, change: &Value) -> Answer {
         let media = format!("application/{form}-patch+json");
         self.send(Method::PATCH, path, &[("content-type", &media)], change.to_string()).await
@@ -180,20 +180,20 @@ impl Front {
 pub struct Watch(pub Streamed);
 
 impl Watch {
-    /// The next event.
+    /// Waits for the next event.
     pub async fn next(&mut self) -> Value {
-        let line = self.0.line(SOON).await.unwrap().expect("the watch goes on");
+        let line = self.0.line(SOON).await.unwrap().expect("the watch is open");
         serde_json::from_slice(&line).unwrap()
     }
 
-    /// The next event, which must be of this type and about this name; its object.
+    /// Waits for the next event, which must have this type and name, and returns its object.
     pub async fn expect(&mut self, kind: &str, name: &str) -> Value {
         let event = self.next().await;
         assert_eq!((text(&event, "/type"), text(&event, "/object/metadata/name")), (kind, name), "{event}");
         event["object"].clone()
     }
 
-    /// The stream ends as it should, with nothing more in it.
+    /// Asserts that the stream ends without another event.
     pub async fn end(&mut self) {
         let line = self.0.line(SOON).await.unwrap();
         assert_eq!(line, None, "nothing more was expected");
@@ -209,10 +209,10 @@ pub struct Block {
 }
 
 impl Block {
-    /// Reads a block that the server wrote, which must be canonical.
+    /// Parses a block in a response, which must be canonical.
     #[track_caller]
     pub fn of(cidr: &str) -> Self {
-        let (address, length) = cidr.split_once('/').unwrap_or_else(|| panic!("{cidr:?} is no CIDR"));
+        let (address, length) = cidr.split_once('/').unwrap_or_else(|| panic!("{cidr:?} is not a CIDR"));
         let (address, length) = (address.parse::<IpAddr>().unwrap(), length.parse::<u32>().unwrap());
         let (first, width) = match address {
             IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32),
@@ -228,13 +228,13 @@ impl Block {
         self.is_v6 == other.is_v6 && self.first <= other.first && other.last <= self.last
     }
 
-    /// Its addresses; one too few for ::/0.
+    /// The number of addresses; one less for ::/0, whose count exceeds `u128`.
     pub fn size(&self) -> u128 {
         (self.last - self.first).saturating_add(1)
     }
 }
 
-/// The blocks lie inside `pool` and none overlaps another; answers how many addresses they hold.
+/// Asserts that the blocks lie inside `pool` and do not overlap; returns the number of their addresses.
 #[track_caller]
 pub fn assert_disjoint<'a>(pool: &str, blocks: impl IntoIterator<Item = &'a str>) -> u128 {
     let pool = Block::of(pool);
@@ -249,7 +249,7 @@ pub fn assert_disjoint<'a>(pool: &str, blocks: impl IntoIterator<Item = &'a str>
     blocks.iter().map(Block::size).sum()
 }
 
-/// A refusal with this code and reason, whose message contains every one of these words.
+/// Asserts an API error with this code and reason whose message contains every one of these words.
 #[track_caller]
 pub fn assert_refused(status: &Status, code: u16, reason: &str, words: &[&str]) {
     assert_eq!((status.code, status.reason.as_str()), (code, reason), "{}", status.message);
@@ -259,7 +259,7 @@ pub fn assert_refused(status: &Status, code: u16, reason: &str, words: &[&str]) 
     }
 }
 
-/// The causes are these, each a type and a field, in any order.
+/// Asserts that the causes are these pairs of type and field, in any order.
 #[track_caller]
 pub fn assert_causes(status: &Status, expected: &[(&str, &str)]) {
     let mut expected = expected.to_vec();
@@ -275,7 +275,7 @@ pub fn causes(status: &Status) -> Vec<(&str, &str)> {
     causes.map(|cause| (cause.reason.as_str(), cause.field.as_str())).collect()
 }
 
-/// Reads an answer that must be a well-formed refusal: a Status in JSON that says the same code as HTTP.
+/// Parses a response that must be an API error: a JSON Status whose code equals the HTTP status.
 #[track_caller]
 pub fn failure(answer: &Answer) -> Status {
     let body = answer.json().unwrap();
@@ -286,14 +286,14 @@ pub fn failure(answer: &Answer) -> Status {
     serde_json::from_value(body).unwrap()
 }
 
-/// The body of an answer with this status.
+/// Parses the body of a response, which must have this HTTP status.
 #[track_caller]
 pub fn body(answer: &Answer, status: u16) -> Value {
     assert_eq!(answer.status, status, "{}", answer.text());
     answer.json().unwrap()
 }
 
-/// The warnings of an answer.
+/// The warnings of a response.
 pub fn warnings(answer: &Answer) -> Vec<&str> {
     answer.headers.get_all("warning").iter().map(|value| value.to_str().unwrap()).collect()
 }
@@ -303,11 +303,11 @@ pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A resourceVersion as the number that it is.
+/// The resourceVersion of an object as a number.
 #[track_caller]
 pub fn revision(object: &Value) -> u64 {
     let version = text(object, "/metadata/resourceVersion");
-    assert!(!version.is_empty() && !version.starts_with('0'), "{version:?} is no resourceVersion: {object}");
+    assert!(!version.is_empty() && !version.starts_with('0'), "{version:?} is not a resourceVersion: {object}");
     version.parse().unwrap()
 }
 
@@ -316,16 +316,16 @@ pub fn names(list: &Value) -> Vec<&str> {
     list["items"].as_array().unwrap().iter().map(|item| text(item, "/metadata/name")).collect()
 }
 
-/// The one condition of this type, as its status and its reason.
+/// The status and the reason of the condition of this type, which must exist exactly once.
 pub fn condition<'a>(status: &'a Value, kind: &str) -> (&'a str, &'a str) {
     let conditions = status["conditions"].as_array().map_or(&[][..], Vec::as_slice);
     let mut found = conditions.iter().filter(|condition| condition["type"] == kind);
     let condition = found.next().unwrap_or_else(|| panic!("no condition {kind} in {status}"));
-    assert!(found.next().is_none(), "condition {kind} is there twice");
+    assert!(found.next().is_none(), "condition {kind} exists twice");
     (text(condition, "/status"), text(condition, "/reason"))
 }
 
-/// The seed of a generated test: from the environment to see a run again, otherwise a new one. It is printed either way.
+/// The seed of a generated test: `IPAM_TEST_SEED`, or a random one. It is printed, so that a run can be repeated.
 pub fn seed() -> u64 {
     let seed = std::env::var("IPAM_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("IPAM_TEST_SEED={seed}");

@@ -1,4 +1,4 @@
-//! What `kubectl get` prints: the columns of the contract, and the smaller forms of an object.
+//! Tables as `kubectl get` prints them: columns, and the smaller forms of an object.
 
 use serde_json::{Value, json};
 use testkit::{claim, pool};
@@ -25,7 +25,7 @@ async fn table(front: &Front, path: &str) -> Value {
     table
 }
 
-/// The names of the columns, those of every day and those of `-o wide`.
+/// The names of the default columns, and of those that only `-o wide` prints.
 fn columns(table: &Value) -> (Vec<&str>, Vec<&str>) {
     let columns = table["columnDefinitions"].as_array().unwrap();
     let (daily, wide): (Vec<_>, Vec<_>) = columns.iter().partition(|column| column["priority"] == 0);
@@ -35,7 +35,7 @@ fn columns(table: &Value) -> (Vec<&str>, Vec<&str>) {
     (names(daily), names(wide))
 }
 
-/// One cell of a row, by the name of its column.
+/// Returns one cell of a row, by the name of its column.
 fn cell<'a>(table: &'a Value, row: usize, column: &str) -> &'a Value {
     let columns = table["columnDefinitions"].as_array().unwrap();
     let index = columns

@@ -1,4 +1,4 @@
-//! A pool whose deletion waits for its finalizers: what it shows, and what those hear who ask it for a block.
+//! A pool whose deletion waits for its finalizers: its status, and the errors for requests for its blocks.
 
 use http::Method;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -31,7 +31,7 @@ async fn terminating_pool_shows_it() {
     let cells = table["rows"][0]["cells"].as_array().unwrap();
     assert!(cells.contains(&json!("Terminating")) && !cells.contains(&json!("Ready")), "{table}");
 
-    // Other changes leave it so.
+    // Other changes do not alter that.
     let patch = json!({ "spec": { "visibility": "shared" } });
     let changed = body(&front.patch(&format!("{POOLS}/going"), "merge", &patch).await, 200);
     assert_eq!((text(&changed, "/status/phase"), condition(&changed["status"], "Ready").1), ("Pending", "Terminating"));
@@ -58,5 +58,5 @@ async fn terminating_pool_serves_nothing_and_the_refusal_says_why() {
     front.pool(pool("zone").cidr("10.2.0.0/16").label("tier", "edge")).await;
     assert_eq!(front.block(claim("a").select("tier", "edge").length(24)).await, "10.2.0.0/24", "another pool serves");
     let gone = front.send(Method::DELETE, &format!("{POOLS}/going"), &[], "").await;
-    assert_eq!(text(&body(&gone, 200), "/status/phase"), "Pending", "asking twice changes nothing");
+    assert_eq!(text(&body(&gone, 200), "/status/phase"), "Pending", "a repeated delete changes nothing");
 }

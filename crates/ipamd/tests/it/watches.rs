@@ -1,4 +1,4 @@
-//! Watches: from where, with which initial events, and what each event says. Nothing is skipped, repeated or reordered.
+//! Watches: start revisions, initial events and event contents. No event is skipped, repeated or reordered.
 
 use std::{pin::pin, time::Duration};
 
@@ -10,14 +10,14 @@ use testkit::{allocated_cidr, claim, pool};
 
 use crate::support::{CLAIMS, Front, POOLS, SOON, assert_causes, assert_refused, body, failure, revision, text};
 
-/// What informers of today open first.
+/// The query with which present informers start.
 const WATCH_LIST: &str = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
 
 async fn claim_named(front: &Front, name: &str) {
     front.claim(claim(name).pool("root").length(28).label("colour", "red")).await;
 }
 
-/// The revision of now.
+/// Returns the current revision.
 async fn now(front: &Front) -> u64 {
     revision(&body(&front.get(CLAIMS).await, 200))
 }
@@ -145,13 +145,13 @@ async fn a_bookmark_comes_before_the_end() {
     let mut last = Value::Null;
     while let Some(line) = watch.0.line(SOON).await.unwrap() {
         last = serde_json::from_slice(&line).unwrap();
-        assert_eq!(last["type"], "BOOKMARK", "nothing happened to claims");
+        assert_eq!(last["type"], "BOOKMARK", "no claim changed");
     }
     assert_eq!(
         (text(&last, "/object/kind"), text(&last, "/object/apiVersion")),
         ("IPClaim", "ipam.miloapis.com/v1alpha1")
     );
-    assert!(revision(&last["object"]) > from, "other kinds move the revision on");
+    assert!(revision(&last["object"]) > from, "writes of other kinds advance the revision");
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn a_watch_can_be_of_tables() {
         assert_eq!(table["metadata"]["resourceVersion"], row["object"]["metadata"]["resourceVersion"]);
     }
     assert!(first["object"]["columnDefinitions"].as_array().is_some_and(|columns| columns.len() > 3));
-    assert_eq!(second["object"]["columnDefinitions"], Value::Null, "columns come once");
+    assert_eq!(second["object"]["columnDefinitions"], Value::Null, "columns are sent once");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Watches by WebSocket, of every kind that can be watched.
+//! Watches over WebSocket, for every kind that can be watched.
 
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::support::{Front, SOON, body, text};
 
 const WATCH_LIST: &str = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
 
-/// The paths of all API versions that are served.
+/// The paths of all served API versions.
 async fn versions(front: &Front) -> Vec<String> {
     let groups = body(&front.get("/apis").await, 200);
     let versions = groups["groups"].as_array().unwrap().iter().flat_map(|group| group["versions"].as_array().unwrap());
@@ -17,7 +17,7 @@ async fn versions(front: &Front) -> Vec<String> {
     ["/api/v1".to_owned()].into_iter().chain(versions).collect()
 }
 
-/// The events of a WebSocket up to the first bookmark, each a type and the kind of its object.
+/// The events of a WebSocket watch up to the first bookmark, each as its type and the kind of its object.
 async fn beginning(front: &Front, path: &str) -> Vec<(String, String)> {
     let mut socket = front.http.websocket(path).await.unwrap_or_else(|error| panic!("{path}: {error:#}"));
     let mut events = Vec::new();

@@ -1,6 +1,6 @@
-//! The worst request of each kind, sent to a server of its own while somebody else claims. What each costs is printed:
-//! processor time, memory, the length of the answer, and how long the claims took meanwhile. Processor time, memory and
-//! lengths have limits here; times that pass on the wall have none, because other tests run beside this one.
+//! The most expensive requests of each kind, each sent while another client makes claims. The tests print processor
+//! time, memory, the length of the response, and the latencies of the claims. All but the latencies have limits;
+//! latencies have none, because other tests run at the same time.
 
 mod bodies;
 mod process;
@@ -20,24 +20,25 @@ use self::{
 };
 use crate::support::{API, BINARY, Front, body, failure};
 
-/// How long a body is: as long as it may be, but for a few bytes around it.
+/// The length of a body in bytes: slightly less than the limit of requests.
 const BODY_BYTES: usize = 3 * 1024 * 1024 - 4096;
-/// How much longer an answer may be than its request and what was stored before, or than [`ANSWER_BYTES_MIN`].
+/// The maximum length of a response: this factor times its request and the requests before it, or
+/// [`ANSWER_BYTES_MIN`] if that is more.
 const ANSWER_TIMES_MAX: usize = 10;
 const ANSWER_BYTES_MIN: usize = 64 * 1024;
-/// The memory that a request may take at its peak. What is measured is the growth of the whole process, so that pages of
-/// the store and what the allocator rounds up count, too.
+/// The most memory that a request may add at its peak. It is measured as the growth of the whole process, so pages of
+/// the store and rounding by the allocator are included.
 const MEMORY_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// The processor time of one request, of all threads, three times what is measured. A server that is built for tests is
-/// about ten times as slow as one that is built for use; a request whose work grows faster than its body takes minutes.
+/// The most processor time of one request, over all threads: three times the measured time. A test build is about ten
+/// times slower than a release build; a request whose work is not linear in its body takes minutes.
 const PROCESS_TIME_MAX: Duration = Duration::from_secs(4);
-/// Of that, the time of the thread that decides: three times the 50 ms that no request may take of it.
+/// The most of that on the committer thread: three times its limit of 50 ms per request.
 const COMMITTER_TIME_MAX: Duration = Duration::from_millis(150);
-/// A body that is twice as long may cost so many times as much: twice, with room for what differs from run to run.
+/// The most that a body of twice the length may cost, as a factor: two, with room for variation between runs.
 const TIMES_FOR_TWICE_MAX: u32 = 3;
-/// Below this nobody can tell what grows how.
+/// Below this time the growth cannot be measured.
 const TIME_TO_COMPARE_MIN: Duration = Duration::from_millis(400);
-/// Claims that are made beside each request, at least.
+/// The least number of claims that run concurrently with each request.
 const CLAIMS_MIN: usize = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,16 +76,16 @@ async fn deletes_and_heads_cost_no_more_than_they_may() {
     Range::open().await.try_all(bodies::OTHERS).await;
 }
 
-/// A server, and those who use it.
+/// A server, and a counter for unique names.
 struct Range {
     front: Front,
     names: AtomicUsize,
 }
 
-/// What one request cost.
+/// The cost of one request.
 struct Cost {
     request: usize,
-    /// The length of the request, and of those that made what the answer shows.
+    /// The length in bytes of the request and of those that created the objects in the response.
     shown: usize,
     status: StatusCode,
     answer: usize,
@@ -95,7 +96,7 @@ struct Cost {
 
 impl Range {
     async fn open() -> Self {
-        // Memory that is freed is given back at once, so that what one request takes is not hidden in what another left.
+        // Freed memory is returned to the system at once, so that a request cannot reuse what an earlier one freed.
         let server = Server::builder(BINARY.as_ref()).environment("MIMALLOC_PURGE_DELAY", "0").start().await;
         let front = Front::to(server);
         front.pool(pool("root").cidr("10.0.0.0/8")).await;
@@ -124,7 +125,7 @@ impl Range {
         assert!(faults.is_empty(), "{faults:#?}");
     }
 
-    /// A request under a new name, with all that must be there before it.
+    /// Makes a request with a new name, and sends the requests that it depends on.
     async fn shot(&self, make: Make, bytes: usize) -> Shot {
         let shot = make(bytes, &format!("n{}", self.names.fetch_add(1, Ordering::Relaxed)));
         for before in &shot.before {
@@ -138,7 +139,7 @@ impl Range {
         self.front.http.send(shot.request()).await.unwrap()
     }
 
-    /// What a request costs with nobody beside it.
+    /// Sends a request without concurrent claims and measures its cost.
     async fn cost(&self, shot: &Shot) -> Cost {
         let id = self.front.server.process_id().unwrap();
         let before = Usage::reset(id);
@@ -161,7 +162,7 @@ impl Range {
         }
     }
 
-    /// How long claims take while a request is under way.
+    /// Measures the latencies of claims while a request runs.
     async fn claims_beside(&self, shot: &Shot) -> Vec<Duration> {
         let is_answered = AtomicBool::new(false);
         let request = async {
@@ -225,7 +226,7 @@ fn print(name: &str, cost: &Cost, claims: &[Duration]) {
     );
 }
 
-/// Gives a user a role in the namespace of the tests.
+/// Binds a role to a user in the namespace `default`.
 async fn bind(front: &Front, user: &str, role: &str) {
     let subject = json!({"kind": "User", "name": user});
     let binding = json!({
@@ -234,7 +235,7 @@ async fn bind(front: &Front, user: &str, role: &str) {
     body(&front.post("/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings", binding).await, 201);
 }
 
-/// Gives a user everything but the group of those who are asked nothing.
+/// Binds `cluster-admin` to a user who is not in the group `system:masters`.
 async fn bind_everywhere(front: &Front, user: &str) {
     let binding = json!({
         "metadata": {"name": user}, "roleRef": {"kind": "ClusterRole", "name": "cluster-admin"},
@@ -309,7 +310,7 @@ async fn lists_have_limits_that_are_told() {
     }
 }
 
-/// A refusal that names the list, how many items it has, and how many it may have.
+/// Asserts an error that names the list and its limit.
 #[track_caller]
 fn refuses_too_many(answer: &Answer, field: &str, limit: usize) {
     let status = failure(answer);
@@ -360,7 +361,7 @@ async fn one_refusal_says_once_what_many_owners_do_wrong() {
     assert!(answer.body.len() < 8192, "{} bytes", answer.body.len());
 }
 
-/// Lists and maps of objects, in the documents that clients read. What is described of answers alone is left out.
+/// Checks lists and maps of objects in the OpenAPI documents. Schemas that only occur in responses are skipped.
 #[tokio::test]
 async fn every_list_of_every_kind_is_described_with_its_limit() {
     let front = Front::open().await;
@@ -377,7 +378,7 @@ async fn every_list_of_every_kind_is_described_with_its_limit() {
     assert!(unlimited.is_empty() && counted > 15, "{counted} lists and maps, without a limit: {unlimited:#?}");
 }
 
-/// Notes the lists and maps that have no limit, and counts all.
+/// Collects the paths of lists and maps that have no limit, and returns the number of all.
 fn lists_without_limit(schema: &Value, path: &str, unlimited: &mut Vec<String>) -> usize {
     let is_list = schema["type"] == "array";
     let is_map = schema["additionalProperties"].is_object();

@@ -1,7 +1,7 @@
-//! Who may do what: roles and bindings, which are kinds of Kubernetes' own and served by our server where it stands alone.
+//! RBAC roles and bindings: built-in kinds of Kubernetes, which our server serves in standalone mode.
 //!
-//! The administrator and those as whom they act write them, and after each write there are some questions of who may do
-//! what now. The roles that a server has from the beginning are left alone: each has others.
+//! The administrator and impersonated users write them, and after each write some access reviews check the permissions. The default
+//! roles are not touched: the two servers have different ones.
 
 mod draw;
 mod settle;
@@ -26,7 +26,7 @@ const ROLES: &str = "roles";
 const ROLE_BINDINGS: &str = "rolebindings";
 const NAMESPACES: [&str; 2] = ["default", "attic"];
 
-/// Those who have no rights but by the roles and bindings that are drawn, and one who has all.
+/// Users whose only permissions come from the generated roles and bindings, and one with all permissions.
 const GUISES: [Guise; 5] = [
     Guise { user: "jane", groups: &["team"] },
     Guise { user: "joe", groups: &[] },
@@ -67,7 +67,8 @@ impl Subject for Access {
         ]
     }
 
-    /// Go tells no empty list from none: kube-apiserver leaves one out or shows it as null, and nobody owns it.
+    /// Removes empty lists and their owned fields. In Go, empty and absent lists are the same: kube-apiserver omits an empty list or
+    /// shows it as null, and no manager owns it.
     fn simplify(&self, object: &mut Value) {
         for list in ["rules", "subjects"] {
             let is_filled = object[list].as_array().is_some_and(|list| !list.is_empty());
@@ -86,7 +87,7 @@ impl Subject for Access {
     }
 }
 
-/// Nobody owns this field, and who owned nothing else is not there.
+/// Removes a field from all managed fields, and each entry that owned nothing else.
 fn disown(metadata: &mut Value, field: &str) {
     let Some(owners) = metadata.get_mut("managedFields").and_then(Value::as_array_mut) else { return };
     owners.retain_mut(|owner| {

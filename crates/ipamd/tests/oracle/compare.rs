@@ -1,18 +1,17 @@
-//! Where two values differ.
+//! Differences between two JSON values.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// One place where the answers differ. What is absent is null: a server that answers null where the other answers
-/// nothing is told apart by the text.
+/// One place where the answers differ. An absent value is `None`; an explicit null is `Some(Value::Null)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Where.
+    /// The JSON pointer of the place.
     pub pointer: String,
-    /// What our server says there; `None` is nothing.
+    /// The value in our answer.
     pub ours: Option<Value>,
-    /// What kube-apiserver says there.
+    /// The value in the answer of kube-apiserver.
     pub theirs: Option<Value>,
 }
 
@@ -25,7 +24,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The beginning of a text.
+/// Returns the first `length` characters of a text.
 pub fn shortened(text: &str, length: usize) -> String {
     match text.char_indices().nth(length) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -33,7 +32,7 @@ pub fn shortened(text: &str, length: usize) -> String {
     }
 }
 
-/// All differences. Of answers with different codes the bodies have nothing in common: only what they say is of interest.
+/// Returns all differences. If the status codes differ, the only difference of the bodies that is returned is that of the message.
 pub fn differences(ours: &Value, theirs: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
     walk(String::new(), Some(ours), Some(theirs), &mut found);
@@ -61,7 +60,8 @@ fn walk(pointer: String, ours: Option<&Value>, theirs: Option<&Value>, found: &m
     }
 }
 
-/// The same for differences that are most likely one: places without names and numbers, values without what varies.
+/// Returns a text that is equal for differences that probably have the same cause: pointers without names and numbers, values without
+/// their variable parts.
 pub fn signature(differences: &[Difference]) -> String {
     let mut parts: Vec<String> = differences
         .iter()
@@ -91,7 +91,7 @@ pub fn signature(differences: &[Difference]) -> String {
     parts.join(" ")
 }
 
-/// A value without what varies.
+/// Returns a text of a value without its variable parts.
 fn outline(value: &Value) -> String {
     match value {
         Value::String(text) => {

@@ -1,10 +1,10 @@
-//! The CRD of a kind of ours.
+//! The CRD of one of our kinds.
 
 use apimachinery::kind::{Cell, Resource};
 use serde_json::{Value, json};
 
-/// The CRD that kube-apiserver serves a resource by, with this schema. A column that ours computes shows some of the status
-/// there.
+/// Returns a CRD with which kube-apiserver serves the resource with this schema. A column that our server computes shows
+/// `.status.phase` there.
 pub fn crd(resource: &Resource, schema: Value) -> Value {
     let columns = resource.columns.iter().filter(|column| !matches!(column.cell, Cell::Name));
     let columns = columns.map(|column| {

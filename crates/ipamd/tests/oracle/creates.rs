@@ -1,14 +1,15 @@
-//! How a create may be refused: in the ways that kube-apiserver has for creates, whatever the kind's own rules are.
+//! The errors with which a create may be rejected: those of kube-apiserver for creates, whatever the rules of the kind are.
 //!
-//! The rules of our kinds have no counterpart in a CRD, so the comparison alone does not judge how they refuse. Clients do:
-//! to a create 409 means that the object is there, and 500 that the server failed.
+//! The rules of our kinds have no counterpart in a CRD, so the comparison alone does not check their errors. Clients depend on
+//! them: for a create, 409 means that the object exists, and 500 that the server failed.
 
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::{compare::Difference, request::Request};
 
-/// What kube-apiserver refuses creates with because of what they ask for, and 507, which is ours for a pool without room.
+/// Codes and reasons with which kube-apiserver rejects a create because of its content, and 507, with which our server rejects a claim
+/// from a pool without free space.
 const REFUSALS: [(u16, &str); 10] = [
     (400, "BadRequest"),
     (403, "Forbidden"),
@@ -22,7 +23,7 @@ const REFUSALS: [(u16, &str); 10] = [
     (507, "InsufficientStorage"),
 ];
 
-/// What is wrong with how a create was answered. No explanation applies to it.
+/// Returns a difference if a create was rejected with another error. No explanation applies to it.
 pub fn fault(request: &Request, ours: &Value, theirs: &Value) -> Option<Difference> {
     let (our_class, their_class) = (class(ours), class(theirs));
     let is_fault = is_create(request, ours)
@@ -33,16 +34,16 @@ pub fn fault(request: &Request, ours: &Value, theirs: &Value) -> Option<Differen
     is_fault.then(|| Difference {
         pointer: "/create".to_owned(),
         ours: Some(our_class),
-        theirs: Some(format!("a create is refused with one of {allowed}").into()),
+        theirs: Some(format!("a create is rejected with one of {allowed}").into()),
     })
 }
 
-/// Code and reason.
+/// The code and the reason of an answer.
 fn class(answer: &Value) -> Value {
     json!([answer["code"], answer["body"]["reason"]])
 }
 
-/// Whether it would have made an object: a POST, or an apply of what is not there afterwards.
+/// True if the request would have created an object: a POST, or an apply of an object that does not exist afterwards.
 fn is_create(request: &Request, ours: &Value) -> bool {
     let absent = |name: &String| ours["after"][name]["answer"]["code"] == 404;
     match request.method {

@@ -1,4 +1,4 @@
-//! The differences that are meant, each with its reason.
+//! The intended differences, each with its reason.
 
 mod access;
 mod pools;
@@ -14,30 +14,30 @@ use crate::{
     subject::Subject,
 };
 
-/// Where two answers differ, with all that is around it.
+/// A difference between two answers, with its context.
 pub struct Case<'a> {
-    /// What is compared.
+    /// The compared kinds.
     pub subject: &'static dyn Subject,
-    /// What was asked; of an event nobody knows it.
+    /// The request; `None` for an event.
     pub request: Option<&'a Request>,
-    /// All that our server answered.
+    /// The whole answer of our server.
     pub ours: &'a Value,
-    /// All that kube-apiserver answered.
+    /// The whole answer of kube-apiserver.
     pub theirs: &'a Value,
     /// The difference.
     pub difference: &'a Difference,
 }
 
-/// A difference that is meant.
+/// An intended difference.
 pub struct Explanation {
-    /// Its name in the closing line.
+    /// The name in the summary line.
     pub name: &'static str,
-    /// Why it is so.
+    /// The reason for the difference.
     pub reason: &'static str,
     applies: fn(&Case<'_>) -> bool,
 }
 
-/// The explanation of a difference, if there is one.
+/// Returns the explanation of a difference, if there is one.
 pub fn explain(case: &Case<'_>) -> Option<&'static Explanation> {
     let of_kind = match case.subject {
         subject if subject.is_native() => access::EXPLANATIONS,
@@ -74,7 +74,7 @@ impl Case<'_> {
         self.request.is_some_and(|request| request.query.iter().any(is_dry))
     }
 
-    /// Whether a body sets a time of deletion, or a patch repeats owners.
+    /// True if a body sets `deletionTimestamp`, or a patch repeats an owner reference.
     fn sets_what_is_dropped(&self) -> bool {
         let Some(request) = self.request else { return false };
         let (Body::Json(body) | Body::Current(body)) = &request.body else { return false };
@@ -83,14 +83,14 @@ impl Case<'_> {
         body.pointer("/metadata/deletionTimestamp").is_some() || repeats && request.method == Method::PATCH
     }
 
-    /// Whether this is server-side apply of a status.
+    /// True if the request is server-side apply of a status.
     fn applies_status(&self) -> bool {
         self.request.is_some_and(|request| {
             request.subresource == "/status" && request.content_type.is_some_and(|of| of.contains("apply"))
         })
     }
 
-    /// Whether an owner has a time in kube-apiserver only.
+    /// True if an entry of managedFields has a time only in the answer of kube-apiserver.
     fn adds_a_time(&self) -> bool {
         let owners =
             |answer: &Value| answer["body"]["metadata"]["managedFields"].as_object().cloned().unwrap_or_default();
@@ -100,7 +100,8 @@ impl Case<'_> {
         })
     }
 
-    /// Whether beside the part that is written there is something of another kind, or of a wrong type.
+    /// True if a part of the body that the request does not write has a wrong type, or if a status is written with another kind or
+    /// version.
     fn is_beside_the_untypable(&self) -> bool {
         let Some(request) = self.request else { return false };
         let (Body::Json(body) | Body::Current(body)) = &request.body else { return false };
@@ -119,12 +120,12 @@ impl Case<'_> {
                 .any(|fault| fault.path.as_str().starts_with(dropped))
     }
 
-    /// Whether this is about what a Status says.
+    /// True if the difference is in the message or the details of a Status.
     fn at_status(&self) -> bool {
         self.difference.pointer == "/body/message" || self.difference.pointer.starts_with("/body/details")
     }
 
-    /// Whether both refuse the patch itself, and not something in the object.
+    /// True if both servers reject the patch itself, and not a field of the object.
     fn of_the_patch(&self) -> bool {
         let is_patch = |answer: &Value| answer["body"]["details"]["causes"][0]["field"] == "patch";
         let they_blame_it =
@@ -132,7 +133,7 @@ impl Case<'_> {
         self.codes() == (422, 422) && is_patch(self.ours) && they_blame_it
     }
 
-    /// The causes of both, in an order of their own; those of kube-apiserver without repetitions.
+    /// Returns the sorted causes of both answers; those of kube-apiserver without duplicates.
     fn causes(&self) -> (Vec<String>, Vec<String>) {
         let sorted = |answer: &Value| {
             let causes = answer["body"]["details"]["causes"].as_array().into_iter().flatten();
@@ -155,20 +156,20 @@ impl Case<'_> {
     }
 }
 
-/// What kube-apiserver says if it did not look at the rules of a CRD.
+/// The message of kube-apiserver if it did not evaluate the rules of a CRD.
 const UNCHECKED: &str = "some validation rules were not checked because the object was invalid";
 
 const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         name: "version-on-create",
-        reason: "kube-apiserver answers 500 to a create with a resourceVersion; ours is a 400, which says whose fault it is",
+        reason: "kube-apiserver answers 500 to a create with a resourceVersion; ours answers 400, because it is an error of the client",
         applies: |case| {
             case.codes() == (400, 500) && case.they_say("resourceVersion should not be set on objects to be created")
         },
     },
     Explanation {
         name: "version-on-dry-create",
-        reason: "kube-apiserver does not mind a resourceVersion in the dry run of a create, which fails when it is meant; ours refuses both",
+        reason: "kube-apiserver accepts a resourceVersion in the dry run of a create, but not in the create itself; ours rejects both",
         applies: |case| {
             let text = "resourceVersion should not be set on objects to be created";
             case.is_dry() && matches!(case.codes(), (400, 201 | 409)) && case.we_say(text)
@@ -176,7 +177,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "version-of-dry-apply",
-        reason: "a dry run that would create has no resourceVersion; kube-apiserver answers the one that the applied object had",
+        reason: "in ours the object of a dry run of a create has no resourceVersion; kube-apiserver returns that of the applied object",
         applies: |case| {
             let is_version = case.difference.pointer == "/body/metadata/resourceVersion";
             case.is_dry() && case.codes() == (201, 201) && is_version && case.difference.ours.is_none()
@@ -184,22 +185,22 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "malformed-version",
-        reason: "kube-apiserver answers 500 to a resourceVersion that is no number; ours is the client's fault: 400 or 409",
+        reason: "kube-apiserver answers 500 to a resourceVersion that is not a number; ours answers 400 or 409, because it is an error of the client",
         applies: |case| matches!(case.codes(), (400 | 409, 500)) && case.they_say("strconv.ParseUint"),
     },
     Explanation {
         name: "untypable-apply",
-        reason: "kube-apiserver answers 500 to an applied object that its schema cannot type; ours is a 400",
+        reason: "kube-apiserver answers 500 to an applied object that does not match the types of its schema; ours answers 400",
         applies: |case| case.codes() == (400, 500) && case.they_say("failed to create typed patch object"),
     },
     Explanation {
         name: "empty-continue",
-        reason: "lists of custom resources have an empty `continue`; ours leaves it out, as lists of built-in kinds do",
+        reason: "lists of custom resources have an empty `continue`; ours omits it, like lists of built-in kinds",
         applies: |case| case.at("/metadata/continue") && case.difference.ours.is_none() && case.theirs_is(&json!("")),
     },
     Explanation {
         name: "no-null-lists",
-        reason: "where kube-apiserver has `items`, `rows` or `finalizers` that are null, ours is an empty list or nothing, as clients expect",
+        reason: "where kube-apiserver has null for `items`, `rows` or `finalizers`, ours has an empty list or omits the field, as clients expect",
         applies: |case| {
             let pointer = case.difference.pointer.as_str();
             let is_list = ["/body/items", "/body/rows"].contains(&pointer) && case.difference.ours == Some(json!([]));
@@ -209,7 +210,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "accepted-types",
-        reason: "the message lists what a server accepts, and kube-apiserver has protobuf and the shape of Go types in it",
+        reason: "the message lists the accepted media types, which in kube-apiserver include protobuf, or names Go types",
         applies: |case| {
             let lists = case.they_say("media types") || case.they_say("but the requested object is");
             matches!(case.codes(), (406, 406) | (415, 415)) && lists && case.difference.pointer == "/body/message"
@@ -217,7 +218,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "negotiation-first",
-        reason: "ours finds out what form the answer can have before anything else, and so never answers 500 to that",
+        reason: "ours negotiates the format of the answer before anything else, and so never answers 500 to an unsupported one",
         applies: |case| {
             let asks = case.request.and_then(|request| request.accept).unwrap_or_default();
             let partial = case.ours["code"] == 406 && asks.contains("as=PartialObjectMetadata");
@@ -227,7 +228,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "words-of-go",
-        reason: "the message quotes Go: its parsers, its types, its files",
+        reason: "the message quotes Go parsers, types or files",
         applies: |case| {
             let go = [
                 "strconv.",
@@ -247,7 +248,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "words-of-selectors",
-        reason: "what is wrong with a selector is said in other words; the code and the reason are the same",
+        reason: "the error message for a selector differs; the code and the reason are the same",
         applies: |case| {
             let words = ["unable to parse requirement", "invalid selector", "found '", "field label not supported"];
             case.codes() == (400, 400) && case.at("/body/message") && words.iter().any(|text| case.they_say(text))
@@ -255,27 +256,27 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "type-may-be-left-out",
-        reason: "kube-apiserver insists on apiVersion and kind for custom resources; ours fills them in, as for built-in kinds",
+        reason: "kube-apiserver requires apiVersion and kind for custom resources; ours sets them, as for built-in kinds",
         applies: |case| case.theirs["code"] == 400 && case.they_say("Object 'Kind' is missing"),
     },
     Explanation {
         name: "words-of-patches",
-        reason: "of a patch that fails kube-apiserver says only that it does, or quotes the whole object; ours says which object and why",
+        reason: "for a patch that fails, the message of kube-apiserver has no cause, or quotes the whole object; ours has the object and the cause",
         applies: |case| case.of_the_patch() && case.at_status(),
     },
     Explanation {
         name: "repeated-causes",
-        reason: "kube-apiserver judges metadata up to three times and lists each cause as often; ours lists it once",
+        reason: "kube-apiserver validates metadata up to three times and lists each cause as often; ours lists it once",
         applies: |case| case.codes() == (422, 422) && case.have_the_same_causes(),
     },
     Explanation {
         name: "order-of-conflicts",
-        reason: "kube-apiserver lists the conflicts of an apply in the order of a Go map, another one each time; ours sorts them",
+        reason: "kube-apiserver lists the conflicts of an apply in the random order of a Go map; ours sorts them",
         applies: |case| case.codes() == (409, 409) && case.they_say("Apply failed with") && case.have_the_same_causes(),
     },
     Explanation {
         name: "quoted-owners",
-        reason: "two controllers are quoted as JSON, whose keys come in the order of Go's type there and sorted here",
+        reason: "the message quotes two controllers as JSON, with the keys in the order of the Go type in kube-apiserver and sorted in ours",
         applies: |case| {
             let text = "Only one reference can have Controller set to true";
             case.codes() == (422, 422) && case.they_say(text) && case.we_say(text) && case.at_status()
@@ -283,7 +284,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "dry-run-beside-a-body",
-        reason: "kube-apiserver deletes for real if dryRun is in the query and options are in the body; ours deletes nothing",
+        reason: "kube-apiserver deletes the object if dryRun is in the query and options are in the body; ours makes a dry run",
         applies: |case| {
             let asked = case
                 .request
@@ -294,7 +295,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "owners-beside-the-untypable",
-        reason: "kube-apiserver records no owners of a part, the status or the rest, if something beside it, which it discards, has a wrong type; ours does",
+        reason: "kube-apiserver does not update managedFields if a part of the object that it discards has a wrong type; ours does",
         applies: |case| {
             matches!(case.codes(), (200, 200) | (201, 201))
                 && case.difference.pointer.contains("/metadata/managedFields")
@@ -303,7 +304,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "dry-deletion-of-the-waiting",
-        reason: "to the dry run of a delete that would let a waiting object go kube-apiserver answers an object with nothing in it; ours a Status, as when it is meant",
+        reason: "for the dry run of a delete that would remove a terminating object, kube-apiserver returns an empty object; ours returns a Status, as without dryRun",
         applies: |case| {
             let deletes = case.request.is_some_and(|request| request.method == Method::DELETE);
             let is_empty = case.theirs["body"].as_object().is_some_and(|body| body.keys().eq(["apiVersion", "kind"]));
@@ -312,7 +313,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "fields-of-no-version",
-        reason: "of a version that does not exist kube-apiserver takes spec and status for unknown fields",
+        reason: "for a version that does not exist, kube-apiserver reports spec and status as unknown fields",
         applies: |case| {
             let version = case.subject.other_version();
             let other = format!("the API version in the data ({version}) does not match");
@@ -328,7 +329,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "status-of-no-version",
-        reason: "of a status in a version that does not exist kube-apiserver drops what it does not know, which is all of it; ours refuses it",
+        reason: "for a status in a version that does not exist, kube-apiserver drops unknown fields, which is all of them; ours rejects it",
         applies: |case| {
             let is_status = case.request.is_some_and(|request| request.subresource == "/status");
             let why = format!("apiVersion: Invalid value: \"{}\"", case.subject.other_version());
@@ -337,7 +338,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "owners-of-what-is-dropped",
-        reason: "kube-apiserver records who set a deletionTimestamp before it restores it, and who repeated owners before it drops them; ours records who changed something",
+        reason: "kube-apiserver updates managedFields before it restores a deletionTimestamp and drops duplicate owner references; ours updates them only for actual changes",
         applies: |case| {
             let of_owners = case.difference.pointer.contains("/metadata/managedFields");
             let by_that = case.at("/moved") || case.at("/changed");
@@ -346,7 +347,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "limit-of-any-version",
-        reason: "at resourceVersion=0 kube-apiserver lists what its cache has, all of it whatever the limit; ours keeps to the limit, with a token for the rest",
+        reason: "at resourceVersion=0 kube-apiserver lists all of its cache and ignores the limit; ours applies the limit and returns a continue token",
         applies: |case| {
             let asks = |wanted: &str, value: &str| {
                 let found = |(name, given): &(&str, String)| *name == wanted && (value.is_empty() || given == value);
@@ -360,7 +361,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "write-of-nothing",
-        reason: "kube-apiserver writes an object that does not change if its managers stand in another order by their times, or if it stored an empty map that it does not show; ours does not",
+        reason: "kube-apiserver writes an unchanged object if the order of its managedFields by time differs, or if it has stored an empty map that it does not show; ours does not",
         applies: |case| {
             let name = case.difference.pointer.strip_prefix("/after/").and_then(|rest| rest.strip_suffix("/moved"));
             let stays = |answer: &Value, name: &str| answer["after"][name]["changed"] == false;
@@ -369,7 +370,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "number-formats",
-        reason: "kube-apiserver says twice that a number is out of its format, once on a field called <nil>",
+        reason: "kube-apiserver reports twice that a number is out of the range of its format, once with the field <nil>",
         applies: |case| {
             let text = "Checked value must be of type integer with format";
             case.codes() == (422, 422) && case.they_say(text) && case.at_status()
@@ -377,7 +378,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "null-of-a-type",
-        reason: "null is as good as absent in ours; kube-apiserver refuses it, even where its own merge has put it by taking the last item away",
+        reason: "ours treats null as absent; kube-apiserver rejects it, even if its own merge has set it by removing the last item",
         applies: |case| {
             matches!(case.codes(), (200 | 201, 422))
                 && case.they_say("in body must be of type")
@@ -386,7 +387,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "null-among-others",
-        reason: "the same where something else is refused too: kube-apiserver says of the null as well that it has the wrong type",
+        reason: "like null-of-a-type, with other errors: kube-apiserver also reports that the null has the wrong type",
         applies: |case| {
             let (ours, mut theirs) = case.causes();
             theirs.retain(|cause| !cause.contains("in body must be of type") || !cause.contains("\\\"null\\\""));
@@ -395,7 +396,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "unchecked-rules",
-        reason: "a CRD's rules in CEL are not looked at where something else is wrong, and kube-apiserver says so as another cause, on a field called <nil>; ours says all it can",
+        reason: "kube-apiserver does not evaluate the CEL rules of a CRD if there are other errors, and reports this as a cause with the field <nil>; ours reports all errors",
         applies: |case| {
             let (ours, mut theirs) = case.causes();
             theirs.retain(|cause| !cause.contains(UNCHECKED));
@@ -407,7 +408,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "rules-of-others",
-        reason: "kube-apiserver asks the rules of a CRD also of an object of another kind, or of a version that does not exist and of which it takes all fields for gone",
+        reason: "kube-apiserver evaluates the rules of a CRD also for an object of another kind, or of a version that does not exist, whose fields it treats as absent",
         applies: |case| {
             let (ours, mut theirs) = case.causes();
             let rules = ["is immutable", "a root pool needs a block", "is only for child pools"];
@@ -418,12 +419,12 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "rules-before-versions",
-        reason: "a create with a resourceVersion is refused for that by ours, whatever else is wrong; kube-apiserver finds out when it stores the object",
+        reason: "ours rejects a create with a resourceVersion before it validates the object; kube-apiserver rejects it when it stores the object",
         applies: |case| case.codes() == (400, 422) && case.we_say("resourceVersion should not be set on objects"),
     },
     Explanation {
         name: "paths-in-a-status",
-        reason: "of a value of a wrong type in a status kube-apiserver gives the path twice, the second time without `status`",
+        reason: "for a value of a wrong type in a status, kube-apiserver gives the path twice, the second time without `status`",
         applies: |case| {
             let within = |value: &Option<Value>| {
                 let text = value.as_ref().and_then(Value::as_str).unwrap_or_default();
@@ -435,7 +436,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "first-time-of-an-owner",
-        reason: "an owner of what was there already has no time; kube-apiserver writes one, and nothing else, with the next apply that says something of metadata, which a status does not write; ours writes nothing",
+        reason: "a manager that applied only existing values has no time; kube-apiserver adds one with the next apply of a status that has metadata, although nothing else changes; ours writes nothing",
         applies: |case| {
             let (at_time, by_that) = (case.at("/time"), case.at("/moved") || case.at("/changed"));
             let of_owners = case.difference.pointer.contains("/metadata/managedFields/");
@@ -445,7 +446,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "unowned-in-a-status",
-        reason: "who gives up what it applied of a status takes with it what nobody owns beside that in kube-apiserver; in ours it stays, because what the service writes by itself is nobody's",
+        reason: "if a manager no longer applies a part of a status, kube-apiserver also removes unowned fields next to it; ours keeps them, because no manager owns what the service writes",
         applies: |case| {
             let stays = case.difference.ours.is_some() && case.difference.theirs.is_none();
             let of_status = case.difference.pointer.contains("/body/status/");
@@ -454,7 +455,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "list-as-patch",
-        reason: "kube-apiserver takes a list for a merge patch if fieldValidation is Ignore, and finds that what is left is no object; ours refuses it in all cases",
+        reason: "kube-apiserver accepts a list as a merge patch if fieldValidation is Ignore, and then rejects the result, which is not an object; ours always rejects it",
         applies: |case| {
             case.codes() == (400, 422)
                 && case.we_say("it must be a JSON object")
@@ -463,17 +464,17 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "column-of-names",
-        reason: "ours says of the column what the name is of; kube-apiserver says of all names what names are",
+        reason: "the description of the name column is specific to the kind in ours, and generic in kube-apiserver",
         applies: |case| case.at("/columnDefinitions/0/description"),
     },
     Explanation {
         name: "method-of-collection",
-        reason: "kube-apiserver reads the body or asks for a name before it says 405 of a method that the path does not have",
+        reason: "for a method that the path does not have, kube-apiserver reads the body or requires a name before it answers 405",
         applies: |case| case.codes() == (405, 400) && case.they_say("name must be provided"),
     },
 ];
 
-/// The reason of each explanation, by name.
+/// Returns the reasons of all explanations, by name.
 pub fn reasons() -> BTreeMap<&'static str, &'static str> {
     let of_kinds = access::EXPLANATIONS.iter().chain(pools::EXPLANATIONS);
     EXPLANATIONS.iter().chain(of_kinds).map(|explanation| (explanation.name, explanation.reason)).collect()

@@ -1,4 +1,4 @@
-//! Sequences of requests from a seed: mostly what clients send, partly what they should not.
+//! Random sequences of requests from a seed: mostly valid, partly invalid or unusual.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -10,29 +10,29 @@ use crate::{
     subject::{Collection, NAMES, Specs, Subject},
 };
 
-/// Who sends requests.
+/// Values of the `User-Agent` header.
 pub const AGENTS: [&str; 3] = ["kubectl/v1.37.2 (linux/amd64)", "controller/0.1", "go-client"];
 const MANAGERS: [&str; 4] = ["alice", "bob", "carol", "kubectl"];
-/// A merge patch.
+/// The media type of a merge patch.
 pub const MERGE: &str = "application/merge-patch+json";
-/// A JSON patch.
+/// The media type of a JSON patch.
 pub const JSON_PATCH: &str = "application/json-patch+json";
-/// A strategic merge patch.
+/// The media type of a strategic merge patch.
 pub const STRATEGIC: &str = "application/strategic-merge-patch+json";
-/// Server-side apply.
+/// The media type of server-side apply.
 pub const APPLY: &str = "application/apply-patch+yaml";
-/// A table, or else plain objects.
+/// Accepts a table, or else plain objects.
 pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
-/// Plain objects.
+/// The media type of plain objects.
 pub const JSON: &str = "application/json";
-/// Their metadata alone.
+/// Accepts only the metadata of objects.
 pub const PARTIAL: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-/// A table, and nothing else.
+/// Accepts only a table.
 pub const TABLE_ONLY: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 
-/// Makes requests.
+/// Generates requests.
 pub struct Generator {
     subject: &'static dyn Subject,
     specs: &'static dyn Specs,
@@ -42,13 +42,13 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// From a seed.
+    /// A generator with a seed; without `apply` it sends merge patches in place of server-side apply.
     pub fn new(specs: &'static dyn Specs, seed: u64, apply: bool) -> Self {
         let subject: &dyn Subject = specs;
         Self { subject, specs, dice: Dice::new(seed), apply, collections: subject.collections() }
     }
 
-    /// The next request.
+    /// Generates the next request.
     pub fn next(&mut self) -> Request {
         match self.dice.below(100) {
             0..17 => self.create(),
@@ -125,7 +125,7 @@ impl Generator {
             request.label = self.spoil(&mut body);
         }
         if request.label == GENERATED_NAME {
-            // What it makes cannot be found again by the same name on both sides.
+            // The created object would have different names on the two servers.
             request.query = vec![("dryRun", "All".to_owned())];
             body["spec"] = self.subject.marker(kind)["spec"].take();
         }
@@ -149,7 +149,7 @@ impl Generator {
         request
     }
 
-    /// Objects whose names the servers make up. But for these they are all alike: nobody can tell which is which.
+    /// Generates a create with `generateName`. All such objects are equal except for their names, so they need not be matched.
     fn create_generated(&mut self) -> Request {
         let mut request = self.collection(GENERATED_NAME, Method::POST);
         request.content_type = Some(JSON);
@@ -161,13 +161,13 @@ impl Generator {
             "spec": self.subject.marker(kind)["spec"],
         }));
         if self.subject.has_service() {
-            // There is not room for two that are alike.
+            // Two equal objects would need the same addresses.
             request.query.push(("dryRun", "All".to_owned()));
         }
         request
     }
 
-    /// Puts something wrong, or unusual, into an object. The answer is what it is.
+    /// Puts something wrong or unusual into an object. Returns its label.
     fn spoil(&mut self, body: &mut Value) -> &'static str {
         let cases = oddities::of(self.specs);
         let (label, pointer, value) = cases[self.dice.index(cases.len())].clone();
@@ -264,7 +264,7 @@ impl Generator {
         request
     }
 
-    /// A status for a body that lists are replaced by: what the service has in them stays.
+    /// Generates a status for a body that replaces whole lists. It keeps the conditions that the service has set.
     fn status_change(&mut self) -> Value {
         let mut status = self.specs.status(&mut self.dice);
         if self.subject.has_service()
@@ -364,7 +364,7 @@ impl Generator {
             _ => {}
         }
         if let Some(conditions) = body.pointer_mut("/status/conditions").and_then(Value::as_array_mut) {
-            // Others' items of a list are not the applier's to send.
+            // An applier does not send list items that other managers own.
             conditions.retain(|condition| condition != OWN_CONDITIONS);
         }
         request.body = if self.dice.chance(1) { Body::Raw("spec: [".to_owned()) } else { Body::Json(body) };
@@ -484,7 +484,7 @@ impl Generator {
         request
     }
 
-    /// What happened since the last list, for a second.
+    /// Generates a watch of the events since the last list, with a time-out of one second.
     fn watch(&mut self) -> Request {
         let mut request = self.collection("watch", Method::GET);
         if self.dice.chance(30) {
@@ -591,7 +591,7 @@ impl Generator {
 
 const HOLD: &str = "oracle.example.com/hold";
 
-/// Sets a field, and what is missing on the way to it.
+/// Sets the field at a JSON pointer, and creates missing parents.
 pub fn put(value: &mut Value, pointer: &str, new: Value) {
     let mut at = value;
     for step in pointer.split('/').skip(1) {

@@ -1,4 +1,4 @@
-//! The generic part: two kinds without rules of their own, and what is drawn of them.
+//! The generic part of the API: two kinds without rules, and random values of their fields.
 
 use std::sync::LazyLock;
 

@@ -1,5 +1,5 @@
-//! Two kinds without rules of their own, one in namespaces and one without, with a schema that has all that the generic
-//! part must know: nested objects, maps, lists of each type, free form. The CRDs are made from the same description.
+//! Two kinds without rules, one namespaced and one cluster-scoped. Their schema has everything that the generic part must
+//! support: nested objects, maps, lists of each type, free-form objects. The CRDs are generated from the same description.
 
 use apimachinery::{
     command::{ObjectKey, Write},
@@ -17,7 +17,7 @@ const GROUP: &str = "oracle.example.com";
 /// Their version.
 const VERSION: &str = "v1";
 
-/// Nothing that a decision would need to know.
+/// An empty decision state.
 #[derive(Default)]
 pub struct Nothing;
 
@@ -49,12 +49,12 @@ impl kind::World for Nothing {
     }
 }
 
-/// Both kinds.
+/// Returns a registry with both kinds.
 pub fn registry() -> Registry<Nothing> {
     Registry::new(vec![Box::new(Plain(widgets())), Box::new(Plain(gadgets()))])
 }
 
-/// A kind that accepts what its schema accepts, and fills in the defaults of the schema, as kube-apiserver does for CRDs.
+/// A kind that accepts everything that its schema accepts, and sets the defaults of the schema, as kube-apiserver does for CRDs.
 struct Plain(Resource);
 
 impl Plain {
@@ -113,7 +113,7 @@ fn fill_in(schema: &Value, value: &mut Value) {
     }
 }
 
-/// The kind in namespaces.
+/// The namespaced kind.
 pub fn widgets() -> Resource {
     Resource {
         group: GROUP,
@@ -143,7 +143,7 @@ pub fn widgets() -> Resource {
     }
 }
 
-/// The kind without.
+/// The cluster-scoped kind.
 pub fn gadgets() -> Resource {
     Resource {
         kind: "Gadget",
@@ -164,7 +164,7 @@ const fn column(name: &'static str, column_type: &'static str, cell: Cell) -> Co
     Column { name, column_type, format, description, priority: 0, cell }
 }
 
-/// What every kind's documentation says of names.
+/// The description of `metadata.name` in the OpenAPI documents of Kubernetes.
 const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
 
 fn schema() -> Value {

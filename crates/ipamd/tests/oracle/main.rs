@@ -1,8 +1,8 @@
-//! The same requests to our server and to a real kube-apiserver, and what the answers differ in.
+//! Sends the same requests to our server and to a real kube-apiserver, and compares the answers.
 //!
-//! It runs only when it is told where the two programs are, in `ORACLE_KUBE_APISERVER` and `ORACLE_ETCD`; `make oracle`
-//! builds and names them. Three things are looked at: the generic part, which every kind has in common, through two kinds
-//! without rules of their own; IPPool, whose CRD says its rules in CEL; and roles and bindings, with what they allow.
+//! It runs only if `ORACLE_KUBE_APISERVER` and `ORACLE_ETCD` contain the paths of the two programs; `make oracle` builds them and
+//! sets the variables. Three subjects are compared: the generic part of the API, through two kinds without rules; IPPool, whose CRD
+//! has its rules in CEL; and RBAC roles and bindings, with the permissions that they grant.
 
 mod access;
 mod compare;
@@ -48,23 +48,23 @@ use crate::{
 /// Compares our server with a kube-apiserver.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Whence the requests come.
+    /// The seed of the generated requests.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many requests for each of the kinds.
+    /// The number of requests for each subject.
     #[arg(long, default_value_t = 10_000)]
     operations: usize,
-    /// What is compared.
+    /// The subjects to compare.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kinds::Generic, Kinds::Pools, Kinds::Access])]
     kinds: Vec<Kinds>,
-    /// Whether server-side apply is among them, and managedFields are compared.
+    /// Generate server-side apply requests, and compare managedFields.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     apply: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Kinds {
-    /// Two kinds without rules of their own.
+    /// Two kinds without rules.
     Generic,
     /// IPPool.
     Pools,
@@ -81,7 +81,7 @@ impl Kinds {
         }
     }
 
-    /// The same of those that kube-apiserver has only as CRDs.
+    /// The subject, if kube-apiserver serves its kinds as CRDs.
     fn specs(self) -> Option<&'static dyn Specs> {
         match self {
             Self::Generic => Some(&Generic),
@@ -111,7 +111,7 @@ impl Kinds {
 
 fn main() -> anyhow::Result<ExitCode> {
     let (Some(server), Some(store)) = (env::var_os("ORACLE_KUBE_APISERVER"), env::var_os("ORACLE_ETCD")) else {
-        println!("the oracle is not asked: ORACLE_KUBE_APISERVER and ORACLE_ETCD name no programs; see make oracle");
+        println!("skipped: ORACLE_KUBE_APISERVER and ORACLE_ETCD are not set; see make oracle");
         return Ok(ExitCode::SUCCESS);
     };
     let options = Options::parse();

@@ -1,21 +1,21 @@
-//! What two answers are compared by: all that the servers do not make up themselves.
+//! Normalization of answers before the comparison: values that a server generates, such as uids and times, are replaced.
 
 use ipam::condition::{ALLOCATED, READY};
 use serde_json::{Map, Value, json};
 
 use crate::{request::is_own, subject::Subject, wire::Answer};
 
-/// How answers are compared.
+/// The rules of the comparison.
 #[derive(Clone, Copy)]
 pub struct Rules {
-    /// What is compared.
+    /// The compared kinds.
     pub subject: &'static dyn Subject,
-    /// Whether managedFields count.
+    /// True if managedFields are compared.
     pub managed_fields: bool,
 }
 
 impl Rules {
-    /// An answer as it counts.
+    /// Normalizes an answer.
     pub fn answer(self, answer: &Answer) -> Value {
         let header = |name: &str| {
             let values = answer.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
@@ -30,12 +30,12 @@ impl Rules {
         })
     }
 
-    /// An event as it counts.
+    /// Normalizes an event.
     pub fn event(self, event: &Value) -> Value {
         json!({ "type": event["type"], "object": self.body(event["object"].clone()) })
     }
 
-    /// A body as it counts.
+    /// Normalizes a body.
     pub fn body(self, mut body: Value) -> Value {
         match body["kind"].as_str() {
             Some("Status") => status(&mut body, self),
@@ -51,7 +51,7 @@ impl Rules {
         for row in table["rows"].as_array_mut().into_iter().flatten() {
             self.object(&mut row["object"]);
             for (index, cell) in row["cells"].as_array_mut().into_iter().flatten().enumerate() {
-                // Later events of a watch do not name the columns: there the last is the age, too.
+                // Later events of a watch have no column definitions. Their columns are the same.
                 let age = ["Age", "Created At"].iter().any(|name| columns[index]["name"] == *name)
                     || (columns.is_null() && self.subject.age_column() == Some(index));
                 let is_time = cell.as_str().is_some_and(|cell| cell.starts_with(|c: char| c.is_ascii_digit()));
@@ -68,7 +68,7 @@ impl Rules {
         }
     }
 
-    /// An object or a list of objects.
+    /// Normalizes an object or a list of objects.
     fn object(self, object: &mut Value) {
         if let Some(items) = object.get_mut("items").and_then(Value::as_array_mut) {
             for item in items {
@@ -98,8 +98,8 @@ impl Rules {
     }
 }
 
-/// Leaves of a status the conditions that others than the service have set, if there are any, and of the owners those of
-/// these. That there is a status, and a list in it, is the service's doing too.
+/// Removes from an object everything that the service has set: the status except the conditions of clients, if there are any, and
+/// the managed fields of the rest of the status.
 fn without_service(object: &mut Value) {
     let Some(fields) = object.as_object_mut() else { return };
     let mut status = fields.remove("status").unwrap_or_default();
@@ -115,7 +115,7 @@ fn without_service(object: &mut Value) {
     }
 }
 
-/// Leaves of the owned fields of a status those that are not the service's. Whether there are any.
+/// Removes the conditions of the service from the managed fields of a status. Returns true if others are left.
 fn leave_foreign(owned: &mut Value) -> bool {
     let Some(conditions) = owned.pointer_mut("/f:status/f:conditions").and_then(Value::as_object_mut) else {
         return false;
@@ -148,14 +148,14 @@ fn metadata(meta: &mut Value) {
     }
 }
 
-/// A name that begins like those that we have servers make up.
+/// Returns a placeholder if the name was generated from the `generateName` of these tests.
 pub fn generated(name: &str) -> Option<String> {
     let rest = name.strip_prefix("made-")?;
     (rest.len() == 5).then(|| "made-<suffix>".to_owned())
 }
 
-/// By whose entry it is. Times pass between two requests to two servers, and with them the order of entries whose seconds
-/// differ, so that only whether an order is right can be compared.
+/// Converts managed fields to a map by operation, manager and subresource. Times, and therefore the order of the entries, may differ
+/// between the two servers, so the map records only whether the order is right.
 fn managed_fields(entries: &[Value]) -> Value {
     let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
     let by_time = |entry: &Value| (text(entry, "operation"), text(entry, "time"), text(entry, "manager"));
@@ -182,7 +182,7 @@ fn status(status: &mut Value, rules: Rules) {
         let Some(found) = status.pointer_mut(pointer) else { continue };
         each_text(found, &neutral);
         if rules.subject.has_service() {
-            // Before the conditions of others stand those of the service.
+            // The conditions of the service come first, so the indices differ.
             each_text(found, &|text| without_index(text, "status.conditions["));
         }
     }
@@ -203,14 +203,14 @@ fn each_text(value: &mut Value, change: &dyn Fn(&str) -> String) {
     }
 }
 
-/// A text without the numbers behind each `list`.
+/// Removes the number after each `list` from a text.
 fn without_index(text: &str, list: &str) -> String {
     let mut parts = text.split(list);
     let start = parts.next().unwrap_or_default().to_owned();
     parts.fold(start, |out, part| out + list + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
-/// A message without uids, times and resourceVersions.
+/// Replaces uids, times and resourceVersions in a message.
 fn neutral(text: &str) -> String {
     let is_word = |c: char| c.is_ascii_alphanumeric() || "-:.".contains(c);
     let mut out = String::new();

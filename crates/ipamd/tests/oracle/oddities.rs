@@ -1,13 +1,13 @@
-//! What can be wrong with an object of any kind, or unusual in it.
+//! Wrong or unusual values for the fields of an object of any kind.
 
 use serde_json::{Value, json};
 
 use crate::subject::{Oddity, Specs, Subject};
 
-/// The label of what has a name that the server makes up.
+/// The label of an object with `generateName`.
 pub const GENERATED_NAME: &str = "generated name";
 
-/// Of identity and metadata, then of this subject's specs.
+/// Returns the oddities of identity and metadata, then those of the subject.
 pub fn of(specs: &'static dyn Specs) -> Vec<Oddity> {
     let subject: &dyn Subject = specs;
     let foreign_fields = json!([{
@@ -49,7 +49,7 @@ pub fn of(specs: &'static dyn Specs) -> Vec<Oddity> {
     all
 }
 
-/// A reference to an owner.
+/// Returns an owner reference.
 pub fn owner(name: &str, controller: bool) -> Value {
     let mut owner = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": "22222222-2222-4222-8222-222222222222",

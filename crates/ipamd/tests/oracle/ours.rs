@@ -1,4 +1,4 @@
-//! Our side: kinds in a server of this process, on a store in memory.
+//! Our server, in this process, on a store in memory.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,12 +19,12 @@ use crate::{
     wire::{Access, Client},
 };
 
-/// Starts a server of these kinds as in a cluster. It lives as long as the process.
+/// Starts a server of these kinds in cluster mode. It runs until the process ends.
 pub async fn start<W: World>(pki: &Pki, registry: Registry<W>, world: W) -> anyhow::Result<Client> {
     serve(pki, Server::new(Arc::new(MemoryStore::new()), registry, Limits::default(), "oracle"), world).await
 }
 
-/// The same of a server that stands alone, and so has namespaces, roles and bindings as well.
+/// Starts a server of these kinds in standalone mode, with namespaces, roles and bindings. It runs until the process ends.
 pub async fn start_alone<W: World>(pki: &Pki, registry: Registry<W>, world: W) -> anyhow::Result<Client> {
     serve(pki, Server::alone(Arc::new(MemoryStore::new()), registry, Limits::default(), "oracle"), world).await
 }

@@ -1,18 +1,18 @@
-//! One throwaway authority for both servers: they show certificates of it, and the client that they trust has one, too.
+//! A certificate authority for one run. It signs the serving certificates of both servers and the certificate of the client.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// The name that both servers show.
+/// The name in the serving certificates.
 pub const HOST: &str = "localhost";
 
 /// The certificates of one run.
 pub struct Pki {
-    /// The authority.
+    /// The certificate of the authority.
     pub authority: Certified,
-    /// Of both servers.
+    /// The certificate of both servers.
     pub server: Certified,
-    /// Of the administrator.
+    /// The certificate of the administrator.
     pub client: Certified,
 }
 
@@ -20,7 +20,7 @@ pub struct Pki {
 pub struct Certified {
     /// The certificate.
     pub certificate: CertificateDer<'static>,
-    /// The same as PEM.
+    /// The certificate as PEM.
     pub certificate_pem: String,
     /// The key as PEM.
     pub key_pem: String,
@@ -28,7 +28,7 @@ pub struct Certified {
 }
 
 impl Certified {
-    /// The key.
+    /// Returns the key.
     pub fn key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::try_from(self.key.clone()).expect("rcgen writes PKCS #8")
     }
@@ -44,7 +44,7 @@ impl Certified {
 }
 
 impl Pki {
-    /// A new one.
+    /// Generates an authority and the certificates.
     pub fn new() -> anyhow::Result<Self> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,8 +1,8 @@
-//! IPPool: the real kind on our side, a CRD with its schema on the other.
+//! IPPool: the real kind on our server, and a CRD with its schema on kube-apiserver.
 //!
-//! What a schema cannot say is said by rules in CEL, with the words that ours uses. A CRD knows nothing of other pools and
-//! fills in no status: how ours refuses a block that another pool has, or a parent that does not exist, is judged by the class
-//! of the answer alone ([`crate::creates`]), and child pools are left out.
+//! The rules that a schema cannot express are CEL rules of the CRD, with the messages of our server. A CRD cannot check other
+//! pools and sets no status. So only the code and the reason are checked when our server rejects a block of another pool, or a
+//! parent that does not exist ([`crate::creates`]), and child pools are not compared.
 
 use std::sync::LazyLock;
 
@@ -27,10 +27,10 @@ static RESOURCES: LazyLock<[Resource; 1]> = LazyLock::new(|| {
 
 /// A pool that does not exist.
 pub const ABSENT: &str = "none";
-/// The block of the first pool that asks for it.
+/// A block that pools of all names use, so that some creates overlap.
 const SHARED: &str = "10.98.0.0/16";
 
-/// The fields of a spec that keep the value they had when the pool was made.
+/// The immutable fields of a spec.
 const IMMUTABLE: [&str; 4] = ["cidr", "ipFamily", "parentPoolRef", "prefixLength"];
 
 impl Subject for Pools {
@@ -64,12 +64,12 @@ impl Subject for Pools {
 impl Specs for Pools {
     fn crd_schema(&self, resource: &Resource) -> Value {
         let mut schema = resource.schema.clone();
-        // The family follows from the block; all blocks here are of one.
+        // Our server derives the family from the block; all blocks here are IPv4.
         schema["properties"]["spec"]["properties"]["ipFamily"]["default"] = "IPv4".into();
         let allocation = &mut schema["properties"]["spec"]["properties"]["allocation"];
         allocation["default"] = json!({});
         allocation["properties"]["strategy"]["default"] = "FirstFit".into();
-        // What the service sets, nobody sets there.
+        // kube-apiserver has no controller that sets the required fields.
         if let Some(status) = schema["properties"]["status"].as_object_mut() {
             status.remove("required");
         }
@@ -212,13 +212,13 @@ impl Specs for Pools {
     }
 }
 
-/// The block of a pool of this name; no two names have the same.
+/// Returns the block of the pool with this name. Each name has another block.
 fn block(name: &str) -> String {
     let index = NAMES.iter().position(|known| *known == name).unwrap_or(NAMES.len());
     format!("10.{}.0.0/16", 1 + index)
 }
 
-/// Bounds that agree with each other however they are put together.
+/// Generates prefix length bounds that are consistent in every combination.
 fn policy(dice: &mut Dice, percent: u32) -> Value {
     let mut policy = Map::new();
     for (name, shortest) in [("minPrefixLength", 17), ("defaultPrefixLength", 22), ("maxPrefixLength", 26)] {
@@ -247,14 +247,14 @@ fn immutable(field: &str) -> Value {
     let old = format!("oldSelf.value().spec.{field}");
     let has = format!("has(self.spec) && has(self.spec.{field})");
     let had = format!("has(oldSelf.value().spec) && has({old})");
-    // A default comes back with the spec.
+    // Without a spec there is no `ipFamily`; its default is set again with the spec.
     let filled_in = if field == "ipFamily" { "!has(self.spec)" } else { "false" };
     let same = format!("{filled_in} || ({has}) == ({had}) && (!({has}) || self.spec.{field} == {old})");
     let message = format!("spec.{field} is immutable");
     rule(format!("!oldSelf.hasValue() || ({same})"), field, "FieldValueForbidden", &message)
 }
 
-/// What a pool without a parent must have, and must not have, when it is made.
+/// Returns the rules for the create of a pool without a parent.
 fn rules_of_roots() -> [Value; 2] {
     let is_old_or = "oldSelf.hasValue() || (has(self.spec) && has(self.spec.parentPoolRef))";
     [
@@ -268,7 +268,7 @@ fn rules_of_roots() -> [Value; 2] {
             format!("{is_old_or} || !has(self.spec) || !has(self.spec.prefixLength)"),
             "prefixLength",
             "FieldValueForbidden",
-            "is only for child pools: the length of a root pool stands in spec.cidr",
+            "is only for child pools: the length of a root pool is part of spec.cidr",
         ),
     ]
 }

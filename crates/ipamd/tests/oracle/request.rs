@@ -1,4 +1,4 @@
-//! A request that can be sent to both servers: what each of them made up itself, such as a uid, stands in it by a name.
+//! A request that can be sent to both servers: values that each server generates, such as a uid, are placeholders in it.
 
 use std::{collections::HashMap, fmt};
 
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::wire::Answer;
 
-/// The resourceVersion of the target, as last seen.
+/// The last seen resourceVersion of the target.
 pub const RIGHT_VERSION: &str = "$version";
-/// An earlier one.
+/// An earlier resourceVersion of the target.
 pub const STALE_VERSION: &str = "$stale-version";
 /// The uid of the target.
 pub const UID: &str = "$uid";
@@ -19,37 +19,37 @@ pub const UID: &str = "$uid";
 pub const LIST_VERSION: &str = "$list-version";
 /// The continue token of the last list of the collection.
 pub const CONTINUE: &str = "$continue";
-/// Among the conditions of the target: those that the service itself has set, as last seen.
+/// In a list of conditions: the last seen conditions of the target that the service has set.
 pub const OWN_CONDITIONS: &str = "$own-conditions";
 
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What it tries.
+    /// What the request tests.
     pub label: &'static str,
     /// The method.
     pub method: Method,
     /// The collection.
     pub collection: String,
-    /// The object in it; none for the collection itself.
+    /// The name of the object; `None` for the collection itself.
     pub name: Option<String>,
-    /// `/status`, or nothing.
+    /// The subresource with a leading slash, such as `/status`; empty for none.
     pub subresource: &'static str,
     /// The query.
     pub query: Vec<(&'static str, String)>,
-    /// The type of the body.
+    /// The media type of the body.
     pub content_type: Option<&'static str>,
-    /// What is asked for.
+    /// The `Accept` header.
     pub accept: Option<&'static str>,
-    /// The program that asks.
+    /// The `User-Agent` header.
     pub user_agent: &'static str,
-    /// As whom the administrator asks; none is as themselves.
+    /// The user that the administrator impersonates, if any.
     pub guise: Option<Guise>,
     /// The body.
     pub body: Body,
 }
 
-/// Somebody as whom the administrator acts.
+/// An impersonated user.
 #[derive(Clone, Copy, Debug)]
 pub struct Guise {
     /// The name.
@@ -63,15 +63,15 @@ pub struct Guise {
 pub enum Body {
     /// None.
     Empty,
-    /// These bytes.
+    /// This text.
     Raw(String),
-    /// This, with names replaced.
+    /// This value, with the placeholders replaced.
     Json(Value),
-    /// The target as last seen, changed by a merge patch.
+    /// The last seen target, changed by a merge patch.
     Current(Value),
 }
 
-/// What is known of the objects of one server.
+/// The last seen objects and lists of one server.
 #[derive(Default)]
 pub struct Memory {
     objects: HashMap<String, Known>,
@@ -86,22 +86,22 @@ struct Known {
 }
 
 impl Request {
-    /// The path of the object that it is about, without the subresource.
+    /// The path of the target object, without the subresource.
     pub fn target(&self) -> Option<String> {
         self.name.as_ref().map(|name| format!("{}/{name}", self.collection))
     }
 
-    /// Whether its answer is a stream of events.
+    /// True if the answer is a stream of events.
     pub fn watches(&self) -> bool {
         self.query.iter().any(|(name, _)| *name == "watch")
     }
 
-    /// Whether it may change something.
+    /// True if the request may change an object.
     pub fn writes(&self) -> bool {
         self.method != Method::GET
     }
 
-    /// The request for one server.
+    /// Returns the request for one server.
     pub fn resolve(&self, memory: &Memory) -> anyhow::Result<Wire<Bytes>> {
         let target = self.target().or_else(|| self.body_target());
         let mut uri = self.target().unwrap_or_else(|| self.collection.clone()) + self.subresource;
@@ -142,7 +142,7 @@ impl Request {
         value.to_string()
     }
 
-    /// The object that a create makes.
+    /// The path of the object that the request creates.
     fn body_target(&self) -> Option<String> {
         let Body::Json(body) = &self.body else { return None };
         Some(format!("{}/{}", self.collection, body.pointer("/metadata/name")?.as_str()?))
@@ -176,12 +176,12 @@ impl fmt::Display for Request {
 }
 
 impl Memory {
-    /// An object, as last seen; null if it is not there.
+    /// Returns the last seen object; null if it did not exist.
     pub fn object(&self, target: &str) -> &Value {
         self.objects.get(target).map_or(&Value::Null, |known| &known.object)
     }
 
-    /// Learns from the answer to a read of one object.
+    /// Records the answer to a GET of an object.
     pub fn see(&mut self, target: &str, answer: &Answer) {
         if answer.code != 200 {
             self.objects.remove(target);
@@ -196,7 +196,7 @@ impl Memory {
         known.object = object;
     }
 
-    /// Learns from the answer to a list. Whether it is newer than those before: some ask for what was.
+    /// Records the answer to a list. Returns true if it is newer than all earlier ones; a list may be of an old revision.
     pub fn see_list(&mut self, collection: &str, answer: &Answer) -> bool {
         let list = answer.json();
         let (version, token) = (text(&list, "/metadata/resourceVersion"), text(&list, "/metadata/continue"));
@@ -210,19 +210,19 @@ impl Memory {
         is_newer
     }
 
-    /// The continue token of the last list of a collection; empty if there is none.
+    /// Returns the continue token of the last list of a collection; empty if there is none.
     pub fn token(&self, collection: &str) -> &str {
         self.lists.get(collection).map_or("", |list| &list.1)
     }
 
-    /// Goes on with no list of this collection.
+    /// Discards the continue token of a collection.
     pub fn forget_token(&mut self, collection: &str) {
         if let Some(list) = self.lists.get_mut(collection) {
             list.1.clear();
         }
     }
 
-    /// The resourceVersion of an object, as last seen.
+    /// Returns the last seen resourceVersion of an object.
     pub fn version(&self, target: &str) -> Option<&str> {
         self.objects.get(target).map(|known| known.version.as_str())
     }
@@ -265,7 +265,7 @@ impl Memory {
     }
 }
 
-/// Whether this is a condition that the service sets by itself.
+/// True if the service sets this condition.
 pub fn is_own(condition: &Value) -> bool {
     [ALLOCATED, READY].iter().any(|own| condition["type"] == *own)
 }
@@ -278,7 +278,7 @@ fn text(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// RFC 7396, but for `"$null"`, which becomes an explicit null.
+/// Applies a merge patch (RFC 7396), except that `"$null"` becomes an explicit null.
 fn merge(value: &mut Value, changes: &Value) {
     let Value::Object(changes) = changes else {
         *value = if changes == "$null" { Value::Null } else { changes.clone() };

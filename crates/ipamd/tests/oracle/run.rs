@@ -1,4 +1,4 @@
-//! The two servers side by side: each request goes to both, what comes back is compared, and what is there afterwards, too.
+//! Sends each request to both servers, and compares the answers, the objects afterwards, and the events.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,63 +22,63 @@ use crate::{
     wire::{Answer, Client},
 };
 
-/// Requests between two looks at the events.
+/// The number of requests between two comparisons of events.
 const BATCH: usize = 40;
-/// Differences of one kind that are minimised.
+/// The maximum number of findings that are minimized.
 const MINIMISED_MAX: usize = 40;
-/// Examples of what an explanation was needed for.
+/// The maximum number of examples for each explanation.
 const EXAMPLES_MAX: usize = 6;
-/// Requests on one object from which a difference is minimised.
+/// The maximum number of earlier requests on an object from which a finding is minimized.
 const HISTORY_MAX: usize = 100;
 
-/// One server and what is known of it.
+/// One server, and its last seen objects and lists.
 pub struct Side {
-    /// The way to it.
+    /// The client of the server.
     pub client: Client,
     memory: Memory,
-    /// Of a server whose rules hold some time after they were written.
+    /// Present if the permissions of the server take effect some time after a write.
     settler: Option<Settler>,
 }
 
-/// A comparison under way.
+/// A comparison in progress.
 pub struct Run {
     ours: Side,
     theirs: Side,
     rules: Rules,
     collections: Vec<Collection>,
-    /// For each object the requests since it was last known to be absent on both sides.
+    /// For each object, the requests since it was last absent on both servers.
     histories: BTreeMap<String, Vec<Request>>,
-    /// Objects that were put away within this batch: their events differ by that.
+    /// Objects whose events in this batch are not compared, because the servers differed on them.
     tainted: BTreeSet<String>,
-    /// The same for each collection since its last list.
+    /// The same objects, for each collection since its last list.
     strays: BTreeMap<String, BTreeSet<String>>,
     report: Report,
 }
 
-/// What came out.
+/// The result of a comparison.
 #[derive(Default)]
 pub struct Report {
-    /// Requests, and answers compared.
+    /// The number of requests whose answers were compared.
     pub operations: usize,
-    /// Events compared.
+    /// The number of compared events.
     pub events: usize,
-    /// What each explanation was needed for.
+    /// The uses of each explanation.
     explained: BTreeMap<&'static str, Needed>,
-    /// Differences without an explanation, those that are most likely one together.
+    /// Differences without an explanation, by [`signature`].
     pub unexplained: BTreeMap<String, Finding>,
 }
 
-/// What an explanation was needed for.
+/// The uses of an explanation.
 #[derive(Default)]
 struct Needed {
     count: usize,
-    /// Some of it, by what was tried.
+    /// Examples, by the label of the request.
     examples: BTreeMap<&'static str, String>,
 }
 
 /// A difference without an explanation.
 pub struct Finding {
-    /// How often.
+    /// The number of occurrences.
     pub count: usize,
     text: String,
     label: String,
@@ -86,24 +86,24 @@ pub struct Finding {
     history: Vec<Request>,
 }
 
-/// What one request led to on both sides.
+/// The outcome of one request, or one event, on both servers.
 struct Compared {
-    /// Of an event nobody knows it.
+    /// `None` for an event.
     request: Option<Request>,
     ours: Value,
     theirs: Value,
     differences: Vec<Difference>,
-    /// Whether the objects differ now.
+    /// The paths of the objects that differ afterwards.
     diverged: Vec<String>,
 }
 
 impl Side {
-    /// A server of which nothing is known.
+    /// A server without any seen objects.
     pub fn new(client: Client) -> Self {
         Self { client, memory: Memory::default(), settler: None }
     }
 
-    /// The same, waiting after each write until what was written holds.
+    /// Makes writes of RBAC objects wait until they are in effect.
     pub fn settling(self, settler: Settler) -> Self {
         Self { settler: Some(settler), ..self }
     }
@@ -119,7 +119,7 @@ impl Side {
         self.client.send(Wire::get(path).header("accept", "application/json").body(Bytes::new())?).await
     }
 
-    /// Looks at an object, and says whether its resourceVersion moved since the last look, and whether it looks otherwise.
+    /// Reads an object. Returns the answer, and whether the resourceVersion and the content have changed since the last read.
     async fn look(&mut self, target: &str, rules: Rules) -> anyhow::Result<Value> {
         let answer = self.get(target).await?;
         let before = self.memory.object(target).clone();
@@ -130,7 +130,7 @@ impl Side {
         Ok(json!({ "answer": rules.answer(&answer), "moved": moved, "changed": changed }))
     }
 
-    /// Takes an object away, whatever holds it.
+    /// Removes the finalizers of an object and deletes it.
     async fn remove(&mut self, target: &str) -> anyhow::Result<()> {
         let patch = Wire::patch(target).header("content-type", "application/merge-patch+json");
         let body = json!({ "metadata": { "finalizers": null } }).to_string();
@@ -144,14 +144,14 @@ impl Side {
 }
 
 impl Run {
-    /// Between two servers that have none of the objects.
+    /// A comparison of two servers without objects.
     pub fn new(ours: Side, theirs: Side, rules: Rules) -> Self {
         let collections = rules.subject.collections();
         let (histories, tainted, strays) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
         Self { ours, theirs, rules, collections, histories, tainted, strays, report: Report::default() }
     }
 
-    /// Sends the requests one after the other, with watches open, and minimises what it finds.
+    /// Sends the requests one after the other, with open watches, and minimizes the findings.
     pub async fn run(mut self, seed: u64, requests: impl Iterator<Item = Request>) -> anyhow::Result<Report> {
         let mut watches = Watches::open(&self.ours.client, &self.theirs.client, self.rules).await?;
         let started = Instant::now();
@@ -204,17 +204,17 @@ impl Run {
         Ok(())
     }
 
-    /// Both sides forget an object on which they do not agree.
+    /// Deletes an object from both servers.
     async fn put_away(&mut self, target: &str) -> anyhow::Result<()> {
         let (ours, theirs) = tokio::join!(self.ours.remove(target), self.theirs.remove(target));
-        ours.with_context(|| format!("our server puts {target} away"))?;
-        theirs.with_context(|| format!("kube-apiserver puts {target} away"))?;
+        ours.with_context(|| format!("our server deletes {target}"))?;
+        theirs.with_context(|| format!("kube-apiserver deletes {target}"))?;
         self.histories.remove(target);
         self.taint(target);
         Ok(())
     }
 
-    /// The events of an object are not to be compared for a while.
+    /// Excludes the events of an object from the comparison of this batch, and of watches from the last list of each collection.
     fn taint(&mut self, target: &str) {
         self.tainted.insert(target.to_owned());
         for strays in self.strays.values_mut() {
@@ -225,8 +225,8 @@ impl Run {
     async fn compare(&mut self, request: &Request) -> anyhow::Result<Compared> {
         let (ours, theirs) = (request.resolve(&self.ours.memory)?, request.resolve(&self.theirs.memory)?);
         let (ours, theirs) = tokio::join!(self.ours.client.send(ours), self.theirs.client.send(theirs));
-        let ours = ours.with_context(|| format!("our server is asked: {request}"))?;
-        let theirs = theirs.with_context(|| format!("kube-apiserver is asked: {request}"))?;
+        let ours = ours.with_context(|| format!("request to our server: {request}"))?;
+        let theirs = theirs.with_context(|| format!("request to kube-apiserver: {request}"))?;
         if request.writes() {
             self.theirs.settle(&request.collection).await?;
         }
@@ -237,7 +237,7 @@ impl Run {
             }
             let memories = [&mut self.ours.memory, &mut self.theirs.memory];
             if memories.iter().any(|memory| memory.token(&request.collection).is_empty()) {
-                // Only one of them may have kept to a limit: from there they do not go on alike.
+                // Only one of them may have applied the limit; then the next pages would differ.
                 for memory in memories {
                     memory.forget_token(&request.collection);
                 }
@@ -257,7 +257,7 @@ impl Run {
                     tokio::join!(self.ours.look(&target, self.rules), self.theirs.look(&target, self.rules));
                 let (our, their) = (our?, their?);
                 if our["moved"] != their["moved"] {
-                    // That is a difference by itself; the events only say it again.
+                    // This is a difference already; the events would repeat it.
                     self.taint(&target);
                 }
                 if our["answer"] != their["answer"] {
@@ -305,7 +305,7 @@ impl Run {
         Ok(())
     }
 
-    /// For each kind of difference the fewest requests on one object that still lead to it.
+    /// For each finding, removes requests on the object as long as the rest still reproduces the difference.
     async fn minimise(&mut self) -> anyhow::Result<()> {
         let mut findings = std::mem::take(&mut self.report.unexplained);
         let mut most: Vec<_> = findings.iter_mut().collect();
@@ -326,7 +326,7 @@ impl Run {
                     index += 1;
                 }
             }
-            finding.text += "    minimised:\n";
+            finding.text += "    minimized:\n";
             for request in history.iter().chain([&last]) {
                 finding.text += &format!("      {}\n", shortened(&request.to_string(), 1500));
             }
@@ -335,7 +335,7 @@ impl Run {
         Ok(())
     }
 
-    /// Whether these requests, on an object that is not there at first, end in this difference.
+    /// True if these requests, on an object that does not exist at first, reproduce the difference.
     async fn leads_to(&mut self, history: &[Request], last: &Request, wanted: &str) -> anyhow::Result<bool> {
         let targets = last.targets(&self.collections);
         for target in &targets {
@@ -354,7 +354,7 @@ impl Run {
 }
 
 impl Request {
-    /// The objects that it may change.
+    /// Returns the paths of the objects that the request may change.
     fn targets(&self, collections: &[Collection]) -> Vec<String> {
         let named = match &self.body {
             Body::Json(body) if self.method == Method::POST => body.pointer("/metadata/name").and_then(Value::as_str),
@@ -410,7 +410,7 @@ impl Report {
         finding.count += 1;
     }
 
-    /// Prints all that was found.
+    /// Prints the findings and the explained differences.
     pub fn print(&self) {
         let mut findings: Vec<_> = self.unexplained.values().collect();
         findings.sort_by_key(|finding| (std::cmp::Reverse(finding.count), &finding.label));
@@ -426,12 +426,12 @@ impl Report {
         }
     }
 
-    /// Whether an explanation was needed.
+    /// True if an explanation was used.
     pub fn needed(&self, name: &str) -> bool {
         self.explained.contains_key(name)
     }
 
-    /// The closing line.
+    /// Returns the summary line.
     pub fn summary(&self) -> String {
         let explained: usize = self.explained.values().map(|needed| needed.count).sum();
         let unexplained: usize = self.unexplained.values().map(|finding| finding.count).sum();
@@ -446,12 +446,12 @@ impl Report {
     }
 }
 
-/// Code and body of an answer.
+/// Returns the code and the body of an answer as text.
 fn shown(answer: &Value, length: usize) -> String {
     shortened(&format!("{} {}", answer["code"], answer["body"]), length)
 }
 
-/// Waits for a state, with a deadline.
+/// Polls until `state` returns a value. Returns an error after `limit`.
 pub async fn until<T>(what: &str, limit: Duration, mut state: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
     let started = Instant::now();
     loop {

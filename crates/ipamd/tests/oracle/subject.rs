@@ -1,4 +1,4 @@
-//! What the servers are compared by: kinds that both of them serve, and what can be drawn of them.
+//! The kinds by which the servers are compared, and random values of their fields.
 
 use apimachinery::{
     kind::{Cell, Resource},
@@ -8,89 +8,89 @@ use serde_json::Value;
 
 use crate::dice::Dice;
 
-/// Something wrong or unusual: what it is called, where it is put, and what is put there.
+/// Something wrong or unusual in an object: a label, the JSON pointer of the field, and its value.
 pub type Oddity = (&'static str, &'static str, Value);
 
 /// Kinds of one group and version with the same schema.
 pub trait Subject: Sync {
-    /// The kinds; the first is the one that lists across namespaces ask for.
+    /// The kinds. Lists across namespaces are of the first.
     fn resources(&self) -> &'static [Resource];
 
-    /// The namespaces in which there are objects of a namespaced kind.
+    /// The namespaces of the objects of namespaced kinds.
     fn namespaces(&self) -> &'static [&'static str];
 
-    /// The watches that are open over the whole run: the end of the path, what is accepted, and the selector.
+    /// The watches that are open for the whole run: the end of the path, the `Accept` header, and the selector.
     fn streams(&self) -> &'static [(&'static str, &'static str, &'static str)];
 
-    /// Leaves out of an object what the two servers show in forms of their own that mean the same.
+    /// Removes from an object what the two servers show in different forms with the same meaning.
     fn simplify(&self, _: &mut Value) {}
 
-    /// The fields, beside those of every object, of one of this kind that every watch lets through, with the label `tier: a`.
+    /// The fields, without the metadata, of an object of this kind that with the label `tier: a` matches the selectors of all watches.
     fn marker(&self, kind: &str) -> Value;
 
-    /// Whether our server writes into the status by itself, which nobody does for a CRD: that part is left out then.
+    /// True if our server writes the status. No controller does so for a CRD, so that part of the status is not compared.
     fn has_service(&self) -> bool {
         false
     }
 }
 
-/// A subject whose kinds have a spec and a status, and are CRDs for kube-apiserver.
+/// A subject whose kinds have a spec and a status, and which kube-apiserver serves as CRDs.
 pub trait Specs: Subject {
-    /// The schema of a kind's CRD.
+    /// Returns the schema of the CRD of a kind.
     fn crd_schema(&self, resource: &Resource) -> Value {
         resource.schema.clone()
     }
 
-    /// The spec of an object of this name.
+    /// Generates the spec of an object with this name.
     fn spec(&self, dice: &mut Dice, name: &str) -> Value;
 
-    /// What somebody applies who cares for a part of such a spec.
+    /// Generates a part of such a spec for server-side apply.
     fn applied(&self, dice: &mut Dice, name: &str) -> Value;
 
-    /// A merge patch of a spec: other values, and nulls.
+    /// Generates a merge patch of a spec: other values, and nulls.
     fn changes(&self, dice: &mut Dice) -> Value;
 
-    /// A merge patch of a spec that every object takes.
+    /// Returns a merge patch of a spec that is valid for every object.
     fn small_change(&self) -> Value;
 
-    /// A spec of this name as text, with a field that stands in it twice.
+    /// Returns the spec of an object with this name as text, with a duplicate field.
     fn doubled(&self, name: &str) -> String;
 
-    /// A merge patch of a status.
+    /// Generates a merge patch of a status.
     fn status(&self, dice: &mut Dice) -> Value;
 
-    /// What can be wrong with, or unusual in, a spec.
+    /// Returns wrong or unusual values for fields of a spec.
     fn oddities(&self) -> Vec<Oddity>;
 
-    /// The same of what only server-side apply refuses.
+    /// Returns pointers and values that only server-side apply rejects.
     fn misapplied(&self) -> [(&'static str, Value); 3];
 
-    /// An operation of a JSON patch on spec or status.
+    /// Generates an operation of a JSON patch on spec or status.
     fn operation(&self, dice: &mut Dice) -> Value;
 
-    /// Field selectors, some of them of fields that there are not.
+    /// Returns field selectors, some of them for unsupported fields.
     fn field_selectors(&self) -> &'static [&'static str];
 }
 
 /// A collection of one of the kinds.
 #[derive(Clone, Debug)]
 pub struct Collection {
-    /// Its path.
+    /// The path of the collection.
     pub path: String,
-    /// The kind in it.
+    /// The kind of its objects.
     pub kind: &'static str,
 }
 
-/// Objects per collection: few, so that requests meet what others left.
+/// The names of the objects in a collection. There are few, so that many requests are for the same object.
 pub const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
 impl Collection {
-    /// Its objects.
+    /// Returns the paths of its objects.
     pub fn targets(&self) -> Vec<String> {
         NAMES.iter().map(|name| format!("{}/{name}", self.path)).collect()
     }
 
-    /// Whether an object in this namespace, or in none, would be in it.
+    /// True if objects of this namespace are in it; an empty text is for cluster-scoped objects.
     pub fn holds(&self, namespace: &str) -> bool {
         if namespace.is_empty() {
             !self.path.contains("/namespaces/")
@@ -101,27 +101,27 @@ impl Collection {
 }
 
 impl dyn Subject {
-    /// The kind that stands for all.
+    /// Returns the first kind.
     pub fn resource(&self) -> &'static Resource {
         &self.resources()[0]
     }
 
-    /// Group and version, as they stand in an object.
+    /// Returns the `apiVersion` of the objects.
     pub fn api_version(&self) -> String {
         self.resource().api_version()
     }
 
-    /// A version that the group does not have.
+    /// Returns an `apiVersion` with a version that the group does not have.
     pub fn other_version(&self) -> String {
         format!("{}/v2", self.resource().group)
     }
 
-    /// The path of all objects of a resource.
+    /// Returns the path of all objects of a resource.
     pub fn path(&self, plural: &str) -> String {
         format!("/apis/{}/{plural}", self.api_version())
     }
 
-    /// The collections that requests are sent to.
+    /// Returns the collections that requests are sent to.
     pub fn collections(&self) -> Vec<Collection> {
         let of = |resource: &Resource| -> Vec<Collection> {
             let (plural, kind) = (resource.plural, resource.kind);
@@ -135,17 +135,17 @@ impl dyn Subject {
         self.resources().iter().flat_map(of).collect()
     }
 
-    /// Where the age stands in a table.
+    /// Returns the index of the age column of a table.
     pub fn age_column(&self) -> Option<usize> {
         self.resource().columns.iter().position(|column| matches!(column.cell, Cell::Age))
     }
 
-    /// Whether its kinds are Kubernetes' own.
+    /// True if the kinds are built-in kinds of Kubernetes.
     pub fn is_native(&self) -> bool {
         self.resource().is_native()
     }
 
-    /// Whether a column of a table shows what the service wrote.
+    /// True if a column of a table shows a value that the service has written.
     pub fn is_service_column(&self, index: usize) -> bool {
         let shows_status = |cell| match cell {
             Cell::Pointer(pointer) => pointer.starts_with("/status/"),
@@ -154,7 +154,7 @@ impl dyn Subject {
         self.has_service() && self.resource().columns.get(index).is_some_and(|column| shows_status(column.cell))
     }
 
-    /// The schema that our server checks objects by.
+    /// Returns the schema with which our server validates objects.
     pub fn schema(&self) -> Schema {
         Schema::for_resource(self.resource())
     }

@@ -1,4 +1,4 @@
-//! A kube-apiserver and its etcd, on free ports and a directory of their own.
+//! A kube-apiserver and its etcd, on free ports and in a temporary directory.
 
 use std::{
     fs::{self, File},
@@ -22,16 +22,16 @@ use crate::{
 const START_DEADLINE: Duration = Duration::from_mins(3);
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The two processes. Dropping it ends them.
+/// The two processes. Dropping it stops them.
 pub struct Theirs {
-    /// The way to the server.
+    /// The client of the server.
     pub client: Client,
     _server: Process,
     _store: Process,
     _directory: TempDir,
 }
 
-/// Where the two programs are.
+/// The paths of the two programs.
 pub struct Programs {
     /// kube-apiserver.
     pub server: PathBuf,
@@ -39,17 +39,17 @@ pub struct Programs {
     pub store: PathBuf,
 }
 
-/// A program in a shell that ends it when its own input does, which is when we end, however that comes about.
+/// A program under a shell that kills it when the shell's standard input is closed, and so also when this process ends in any way.
 struct Process(Child);
 
-/// Runs its arguments.
+/// The shell script. Its arguments are the program and the arguments of the program.
 const KEEPER: &str =
     r#"exec 3<&0; "$@" 3<&- & program=$!; (read -r _ <&3; kill -9 "$program") 2>/dev/null & wait "$program""#;
 
 impl Drop for Process {
     fn drop(&mut self) {
         drop(self.0.stdin.take());
-        // What has ended already is no trouble.
+        // An error means that the process has ended already.
         let _ = self.0.wait();
     }
 }
@@ -69,7 +69,7 @@ impl Theirs {
             format!("--listen-peer-urls={peer}"),
             format!("--initial-advertise-peer-urls={peer}"),
             format!("--initial-cluster=default={peer}"),
-            // Nothing here outlives the run.
+            // The data is not needed after the run.
             "--unsafe-no-fsync".to_owned(),
         ];
         let store_process = start(&programs.store, &arguments, &at.join("etcd.log"))?;
@@ -84,13 +84,13 @@ impl Theirs {
         let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
         let request = Request::post(path).header("content-type", "application/json");
         let answer = self.client.send(request.body(Bytes::from(crd.to_string()))?).await?;
-        anyhow::ensure!(answer.code == 201, "the CRD is refused: {}", answer.json());
+        anyhow::ensure!(answer.code == 201, "the CRD is rejected: {}", answer.json());
         let started = Instant::now();
         while self.client.send(Request::get(collection).body(Bytes::new())?).await?.code != 200 {
             anyhow::ensure!(started.elapsed() < START_DEADLINE, "{collection} is not served");
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-        // The CRD's own handler is swapped once more when its names are accepted everywhere.
+        // kube-apiserver replaces the handler of the CRD once more when its names are accepted.
         tokio::time::sleep(Duration::from_secs(2)).await;
         Ok(())
     }

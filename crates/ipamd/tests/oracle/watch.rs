@@ -1,4 +1,4 @@
-//! Watches of all sorts on both servers, over the whole run.
+//! Watches with different selectors and formats on both servers, open for the whole run.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,12 +16,12 @@ use crate::{
     wire::{Answer, Client, Events},
 };
 
-/// An event takes no longer.
+/// The maximum time until an event arrives.
 const EVENT_DEADLINE: Duration = Duration::from_secs(30);
-/// The name of the objects that mark a place in all streams.
+/// The name prefix of the objects that mark a position in all streams.
 const MARKER: &str = "marker";
 
-/// All streams of both servers.
+/// The open watches on both servers.
 pub struct Watches {
     streams: Vec<Stream>,
     collections: Vec<Collection>,
@@ -34,18 +34,18 @@ struct Stream {
     theirs: Events,
 }
 
-/// What one stream told.
+/// The compared events of one watch.
 pub struct Told {
-    /// Of which watch.
+    /// The resource, selector and format of the watch.
     pub path: String,
-    /// How many events were compared.
+    /// The number of compared events.
     pub events: usize,
-    /// Pairs that are not equal.
+    /// Pairs of events of our server and kube-apiserver that differ.
     pub unequal: Vec<(Value, Value)>,
 }
 
 impl Watches {
-    /// Opens them.
+    /// Opens the watches.
     pub async fn open(ours: &Client, theirs: &Client, rules: Rules) -> anyhow::Result<Self> {
         let mut streams = Vec::new();
         for (resource, accept, selector) in rules.subject.streams() {
@@ -57,7 +57,7 @@ impl Watches {
         Ok(Self { streams, collections: rules.subject.collections(), markers: 0 })
     }
 
-    /// The events since the last time, up to a mark that is set now, compared.
+    /// Writes a marker to both servers, and compares the events since the last marker.
     pub async fn since_last_time(
         &mut self,
         ours: &Client,
@@ -77,7 +77,7 @@ impl Watches {
             let what = format!("the end of {marker} in {}", stream.path);
             let is_last =
                 |event: &Value| event["type"] == "DELETED" && target(event, rules).ends_with(&format!("/{marker}"));
-            let wanted = |who| format!("{who} tells {what}");
+            let wanted = |who| format!("{who} sends {what}");
             let our = until(&wanted("our server"), EVENT_DEADLINE, || stream.ours.take_until(is_last)).await?;
             let their = until(&wanted("kube-apiserver"), EVENT_DEADLINE, || stream.theirs.take_until(is_last)).await?;
             told.push(compare(&stream.path, &our, &their, rules, tainted));
@@ -88,7 +88,7 @@ impl Watches {
     }
 }
 
-/// The answer to a watch that has ended, as it counts: what it told of each object.
+/// Normalizes the answer to a watch that has ended: its events, by object.
 pub fn answer(answer: &Answer, rules: Rules, tainted: &BTreeSet<String>) -> Value {
     let mut shown = rules.answer(answer);
     if answer.code == 200 {
@@ -103,14 +103,14 @@ pub fn answer(answer: &Answer, rules: Rules, tainted: &BTreeSet<String>) -> Valu
     shown
 }
 
-/// The events that count, each with the path of its object.
+/// Removes the events of tainted objects and normalizes the others. Returns each with the path of its object.
 fn clean(events: &[Value], rules: Rules, tainted: &BTreeSet<String>) -> Vec<(String, Value)> {
     let events = events.iter().map(|event| (target(event, rules), event));
     let kept = events.filter(|(target, _)| !tainted.contains(target));
     kept.map(|(target, event)| (target, rules.event(event))).collect()
 }
 
-/// Creates and deletes an object that every selector lets through.
+/// Creates and deletes an object that every selector matches.
 async fn mark(client: &Client, collection: &Collection, name: &str, rules: Rules) -> anyhow::Result<()> {
     let mut body = rules.subject.marker(collection.kind);
     body["apiVersion"] = rules.subject.api_version().into();
@@ -118,9 +118,9 @@ async fn mark(client: &Client, collection: &Collection, name: &str, rules: Rules
     body["metadata"] = json!({ "name": name, "labels": { "tier": "a" } });
     let create = Wire::post(&collection.path).header("content-type", "application/json");
     let answer = client.send(create.body(Bytes::from(body.to_string()))?).await?;
-    anyhow::ensure!(answer.code == 201, "the marker is refused: {}", answer.json());
+    anyhow::ensure!(answer.code == 201, "the marker is rejected: {}", answer.json());
     let answer = client.send(Wire::delete(format!("{}/{name}", collection.path)).body(Bytes::new())?).await?;
-    anyhow::ensure!(answer.code == 200, "the marker stays: {}", answer.json());
+    anyhow::ensure!(answer.code == 200, "the marker is not deleted: {}", answer.json());
     Ok(())
 }
 
@@ -156,7 +156,7 @@ fn types(events: &[Value]) -> String {
     events.iter().map(|event| event["type"].as_str().unwrap_or("?")).collect::<Vec<_>>().join(" ")
 }
 
-/// The path of an event's object.
+/// Returns the path of the object of an event.
 fn target(event: &Value, rules: Rules) -> String {
     let object = &event["object"];
     let object = if object["kind"] == "Table" { &object["rows"][0]["object"] } else { object };
@@ -164,7 +164,7 @@ fn target(event: &Value, rules: Rules) -> String {
     let name = generated(text("name")).unwrap_or_else(|| text("name").to_owned());
     let collections = rules.subject.collections();
     let holds = || collections.iter().filter(|collection| collection.holds(text("namespace")));
-    // Of a table's rows nobody knows the kind.
+    // A row of a table does not say the kind of its object.
     let collection = holds().find(|collection| object["kind"] == collection.kind).or_else(|| holds().next());
     format!("{}/{name}", collection.map_or("", |collection| &collection.path))
 }

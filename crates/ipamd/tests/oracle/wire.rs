@@ -17,18 +17,18 @@ use serde_json::{Value, json};
 use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_rustls::TlsConnector;
 
-/// Longer than a server gives any request but a watch.
+/// Longer than the time-out of a server for any request except a watch.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
 
-/// How a server is reached.
+/// The address and the credentials for a server.
 pub struct Access {
     /// The name in its certificate.
     pub host: String,
     /// Its port on the loopback interface.
     pub port: u16,
-    /// Who signed its certificate.
+    /// The certificate of the authority that signed its certificate.
     pub authority: CertificateDer<'static>,
-    /// What the client shows.
+    /// The certificate and the key of the client.
     pub client: (CertificateDer<'static>, PrivateKeyDer<'static>),
 }
 
@@ -39,7 +39,7 @@ pub struct Client {
     host: String,
 }
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     /// The status code.
@@ -51,7 +51,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body as JSON; as text where it is none.
+    /// Returns the body as JSON; as a JSON string if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&self.body).into_owned()))
@@ -59,7 +59,7 @@ impl Answer {
 }
 
 impl Client {
-    /// Connects.
+    /// Connects to a server.
     pub async fn connect(access: Access) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(access.authority)?;
@@ -77,7 +77,7 @@ impl Client {
         Ok(Self { sender, host: access.host })
     }
 
-    /// Sends a request whose URI is a path with a query, and reads the whole answer.
+    /// Sends a request whose URI is a path with a query. Returns the complete answer.
     pub async fn send(&self, request: Request<Bytes>) -> anyhow::Result<Answer> {
         let exchange = async {
             let (head, body) = self.open(request).await?.into_parts();
@@ -92,11 +92,11 @@ impl Client {
         let request = Request::post("/api/v1/namespaces").header("content-type", "application/json");
         let body = json!({ "metadata": { "name": name } }).to_string();
         let answer = self.send(request.body(Bytes::from(body))?).await?;
-        anyhow::ensure!(answer.code == 201, "the namespace is refused: {}", answer.json());
+        anyhow::ensure!(answer.code == 201, "the namespace is rejected: {}", answer.json());
         Ok(())
     }
 
-    /// Opens a watch and keeps its events.
+    /// Opens a watch and collects its events.
     pub async fn watch(&self, path: &str, accept: &str) -> anyhow::Result<Events> {
         let request = Request::get(path).header("accept", accept).body(Bytes::new())?;
         let response = self.open(request).await?;
@@ -112,21 +112,21 @@ impl Client {
     }
 }
 
-/// What a watch has told so far. Dropping it ends the watch.
+/// The events that a watch has received. Dropping it ends the watch.
 pub struct Events {
     kept: Arc<Mutex<Vec<Value>>>,
     reader: JoinHandle<()>,
 }
 
 impl Events {
-    /// Takes the events up to the first that `is_last`; `None` as long as there is none.
+    /// Removes and returns the events up to the first for which `is_last` is true; `None` if there is none yet.
     pub fn take_until(&self, is_last: impl Fn(&Value) -> bool) -> Option<Vec<Value>> {
         let mut kept = self.kept.lock().expect("nothing panics with the lock held");
         let last = kept.iter().position(is_last)?;
         Some(kept.drain(..=last).collect())
     }
 
-    /// Whether the server has ended it.
+    /// True if the server has ended the watch.
     pub fn ended(&self) -> bool {
         self.reader.is_finished()
     }

@@ -1,10 +1,10 @@
 //! One replica.
 
-/// Where the tests run.
+/// Starts the servers of the tests.
 mod setting {
     use testkit::Replicas;
 
-    /// What a test has to do with.
+    /// The servers of a test.
     pub type Servers = Replicas;
 
     pub async fn start() -> Servers {

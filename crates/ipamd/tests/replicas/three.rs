@@ -1,10 +1,10 @@
-//! Three replicas, and clients whose requests go to one after the other.
+//! Three replicas. Clients send each request to the next replica.
 
-/// Where the tests run.
+/// Starts the servers of the tests.
 mod setting {
     use testkit::Replicas;
 
-    /// What a test has to do with.
+    /// The servers of a test.
     pub type Servers = Replicas;
 
     pub async fn start() -> Servers {

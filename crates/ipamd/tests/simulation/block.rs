@@ -1,4 +1,4 @@
-//! Blocks as the audit sees them: read from text, and compared by their first and last address. It shares nothing with the allocator.
+//! Blocks for the invariants: parsed from text, and compared by their first and last address. Shares no code with the allocator.
 
 use std::net::IpAddr;
 
@@ -11,9 +11,9 @@ pub struct Block {
 }
 
 impl Block {
-    /// Reads a CIDR.
+    /// Parses a CIDR.
     pub fn parse(cidr: &str) -> Result<Self, String> {
-        let no_block = || format!("{cidr:?} is no block");
+        let no_block = || format!("{cidr:?} is not a block");
         let (address, length) = cidr.split_once('/').ok_or_else(no_block)?;
         let (first, bits) = match address.parse().map_err(|_| no_block())? {
             IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
@@ -37,7 +37,7 @@ impl Block {
         self.last - self.first + 1
     }
 
-    /// Whether a block of this length is in it that overlaps none of these.
+    /// True if it contains a block of this prefix length that overlaps none of `held`.
     pub fn has_room(&self, length: u32, held: &[Self]) -> bool {
         let Some(size) = size_of_length(if self.is_v6 { 128 } else { 32 }, length) else { return false };
         let mut firsts = (self.first..=self.last).step_by(usize::try_from(size).unwrap());
@@ -48,7 +48,8 @@ impl Block {
     }
 }
 
-/// How many addresses a block of this length has.
+/// Returns the number of addresses in a block of this prefix length; `None` if the length exceeds `bits` or the number does not
+/// fit in a `u128`.
 fn size_of_length(bits: u32, length: u32) -> Option<u128> {
     1_u128.checked_shl(bits.checked_sub(length)?)
 }

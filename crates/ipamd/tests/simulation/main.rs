@@ -1,5 +1,5 @@
-//! Several replicas, and one server on its disk, with the real kinds and everything around them simulated: the machinery is that of
-//! `apiserver`'s own tests, which may not know the kinds.
+//! Simulations of several replicas, and of one server on its disk, with the real kinds. Disk, network and time are simulated by the
+//! engine of `apiserver`'s own tests, which must not depend on the kinds.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise, in its helpers too")]
 
 mod block;
@@ -18,35 +18,35 @@ const SEEDS: u64 = 100;
 #[test]
 fn replicas_give_out_every_block_once_whatever_is_lost_or_hangs() {
     let all = run_all::<Pools>(0..SEEDS, Way::Network);
-    assert!(all.made > 1_000 && all.unknown > 100 && all.refused > 1_000, "too little happened: {all:?}");
-    assert!(all.hangs > 100 && all.timed_out > 10 && all.noticed > 100 && all.tried > 100, "too little hung: {all:?}");
+    assert!(all.made > 1_000 && all.unknown > 100 && all.refused > 1_000, "too few events: {all:?}");
+    assert!(all.hangs > 100 && all.timed_out > 10 && all.noticed > 100 && all.tried > 100, "too few hangs: {all:?}");
 }
 
 #[test]
 fn server_gives_out_every_block_once_whatever_its_disk_does() {
     let all = run_all::<Pools>(0..SEEDS, Way::Disk);
-    assert!(all.made > 1_000 && all.unavailable > 100 && all.refused > 1_000, "too little happened: {all:?}");
-    assert!(all.hangs > 100 && all.timed_out > 10 && all.noticed > 100 && all.tried > 100, "too little hung: {all:?}");
+    assert!(all.made > 1_000 && all.unavailable > 100 && all.refused > 1_000, "too few events: {all:?}");
+    assert!(all.hangs > 100 && all.timed_out > 10 && all.noticed > 100 && all.tried > 100, "too few hangs: {all:?}");
 }
 
 #[test]
 fn world_that_overlooks_blocks_of_others_is_found() {
     let planted = Planted::Overlook { prefix: "ipallocations/", field: "/status/allocatedCIDR" };
     let found = find::<Pools>(0..20, Way::Network, planted, "overlaps");
-    println!("{}", found.expect("replicas that do not see the blocks of others give them out again"));
+    println!("{}", found.expect("replicas that do not see the blocks of others must be found to allocate them again"));
 }
 
 #[test]
 fn deciding_before_catching_up_is_found() {
     let found = find::<Pools>(0..20, Way::Network, Planted::DecideBeforeCatchingUp, "overlaps");
-    println!("{}", found.expect("replicas that do not catch up give blocks out again"));
+    println!("{}", found.expect("replicas that do not catch up must be found to allocate blocks again"));
 }
 
 #[test]
 fn denying_a_commit_that_hung_is_found() {
     let about = "nothing was to be written, and it is in the log";
     let found = find::<Pools>(0..20, Way::Network, Planted::DenyCommitsThatHung, about);
-    println!("{}", found.expect("a client was told that nothing was written, and it was"));
+    println!("{}", found.expect("a false answer that nothing was written must be found"));
 }
 
 #[test]

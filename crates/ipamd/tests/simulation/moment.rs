@@ -1,4 +1,4 @@
-//! Pools, claims and allocations as they are after a write, and what must be true of them.
+//! The state of pools, claims and allocations after a write, and its invariants.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub struct Pool {
     pub block: Block,
     pub parent: String,
     pub labels: Value,
-    /// What its status says of its addresses: total, allocated, available.
+    /// The numbers of addresses in its status: total, allocated, available.
     capacity: [String; 3],
 }
 
@@ -33,14 +33,14 @@ pub struct Claim {
 
 #[derive(Clone, Debug)]
 pub struct Allocation {
-    /// Empty when it was kept after its claim.
+    /// Empty if the allocation was retained when its claim was deleted.
     pub claim: String,
     pool: String,
     block: Block,
 }
 
 impl Moment {
-    /// Moves on by one write. No block ever overlaps another of its pool, in the middle of a commit neither.
+    /// Applies one write. Returns an error if a block overlaps another block of its pool, even within a commit.
     pub fn advance(&mut self, entry: &Entry) -> Result<(), String> {
         let object: Option<Value> = entry.value.as_deref().map(|bytes| serde_json::from_slice(bytes).unwrap());
         let key = entry.key.as_str();
@@ -71,13 +71,13 @@ impl Moment {
                 }
                 return Ok(());
             }
-            // What is no object.
+            // Not a pool, claim or allocation.
             (_, Some(_)) => return Ok(()),
         };
         self.no_overlap(&pool)
     }
 
-    /// Everything that a pool has given out.
+    /// Returns the blocks of all allocations and child pools of a pool.
     pub fn held(&self, pool: &str) -> Vec<Block> {
         let allocated = self.allocations.values().filter(|allocation| allocation.pool == pool);
         let carved = self.pools.values().filter(|child| child.parent == pool && !pool.is_empty());
@@ -85,7 +85,7 @@ impl Moment {
     }
 
     fn no_overlap(&self, name: &str) -> Result<(), String> {
-        // Root pools are given out by nobody, and must not overlap either.
+        // Root pools have no parent, and must not overlap either.
         let held = if name.is_empty() {
             self.pools.values().filter(|pool| pool.parent.is_empty()).map(|pool| pool.block).collect()
         } else {
@@ -104,7 +104,8 @@ impl Moment {
         Ok(())
     }
 
-    /// At the end of a commit the numbers of pools are what they add up to, and claims and allocations belong together.
+    /// Checks the end of a commit. Returns an error unless each pool status matches the blocks of the pool, and claims and
+    /// allocations refer to each other.
     pub fn settled(&self) -> Result<(), String> {
         for (name, pool) in &self.pools {
             let (total, allocated) = (pool.block.size(), self.held(name).iter().map(Block::size).sum::<u128>());
@@ -124,7 +125,7 @@ impl Moment {
         }
         for (name, allocation) in self.allocations.iter().filter(|(_, allocation)| !allocation.claim.is_empty()) {
             if self.claims.get(&allocation.claim).is_none_or(|claim| claim.allocation != *name) {
-                return Err(format!("{name} is {allocation:?}, and that claim does not have it"));
+                return Err(format!("{name} is {allocation:?}, and its claim does not refer to it"));
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Pools, child pools, claims and allocations as a domain of the simulation.
+//! The domain of the simulation: pools, child pools, claims and allocations.
 
 use std::sync::{Arc, LazyLock, RwLock, atomic::AtomicBool};
 
@@ -27,12 +27,12 @@ use super::{
 
 const NAMESPACE: &str = "default";
 const CLAIMS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
-/// Pools that are always there: name, block, and the lengths of their claims. They are full now and then.
+/// Pools that always exist: name, block, and the prefix lengths of their claims. They are sometimes full.
 const ROOTS: [(&str, &str, [u32; 2]); 3] =
     [("first", "10.0.0.0/26", [28, 29]), ("second", "10.0.1.0/27", [28, 30]), ("sixth", "fd00::/122", [124, 126])];
-/// Pools that come out of the first, and go: name, length, and the lengths of their claims.
+/// Child pools of the first pool, which are created and deleted: name, prefix length, and the prefix lengths of their claims.
 const CHILDREN: [(&str, u32, [u32; 2]); 2] = [("half", 27, [29, 30]), ("quarter", 28, [29, 30])];
-/// The pools that a selector finds.
+/// The label value of the pools that a selector matches.
 const TIER: &str = "gold";
 
 static REGISTRY: LazyLock<Arc<Registry<World>>> = LazyLock::new(|| Arc::new(ipam::registry()));
@@ -103,7 +103,7 @@ impl Domain for Pools {
     }
 
     fn describe(world: &World) -> String {
-        // How many lengths without a free block are listed depends on the way there, and means nothing.
+        // The number of listed lengths without a free block depends on earlier writes and has no meaning.
         let mut text = format!("{world:?}");
         while text.contains("Narrow({})]") {
             text = text.replace(", Narrow({})]", "]").replace("[Narrow({})]", "[]");
@@ -119,7 +119,7 @@ impl Domain for Pools {
         moment.settled()
     }
 
-    /// What `ipam store check` compares.
+    /// Makes the comparison of `ipam store check`.
     fn complete(records: &[Record], spans: &[Span]) -> Result<(), String> {
         let scope = Scope::platform();
         let of = |resource: &str| {
@@ -169,7 +169,7 @@ impl Domain for Pools {
     }
 }
 
-/// Whether a claim with this spec could be refused for the pools that there are.
+/// True if a claim with this spec could be rejected with this reason, given the existing pools.
 fn explains_claim(moment: &Moment, spec: &Value, reason: Reason) -> bool {
     let length = &spec["prefixLength"];
     match (spec["poolRef"]["name"].as_str(), reason) {
@@ -191,7 +191,7 @@ fn has_room(moment: &Moment, pool: &str, length: &Value) -> bool {
     moment.pools.get(pool).is_some_and(|found| found.block.has_room(length, &moment.held(pool)))
 }
 
-/// A claim for any pool, by name or by label.
+/// Generates a claim for any pool, by name or by label.
 fn draw_claim(chance: &mut StdRng) -> Value {
     let pools = ROOTS.map(|(name, _, lengths)| (name, lengths)).into_iter();
     let pools: Vec<_> = pools.chain(CHILDREN.map(|(name, _, lengths)| (name, lengths))).collect();
@@ -217,7 +217,7 @@ fn claim_key(name: &str) -> ObjectKey {
     ObjectKey { resource: "ipclaims", namespace: NAMESPACE.to_owned(), ..pool_key(name) }
 }
 
-/// The name of the allocation of a claim, which follows from the claim's.
+/// Returns the name of the allocation of a claim, which is derived from the claim's namespace and name.
 fn allocation_of(claim: &ObjectKey) -> String {
     let digest = Sha256::digest(format!("{}/{}", claim.namespace, claim.name));
     let head = digest.first_chunk().unwrap();
@@ -240,7 +240,7 @@ fn delete(key: ObjectKey, seed: Seed) -> Command {
     command(key, Action::Delete(DeleteOptions::default()), seed)
 }
 
-/// Changes the spec, and leaves a trace in an annotation.
+/// Changes the spec and sets an annotation to a unique value.
 fn patch(key: ObjectKey, spec: Value, seed: Seed) -> Command {
     let patch = json!({ "metadata": { "annotations": { "example.com/trace": seed.uid() } }, "spec": spec });
     let patch = Patch::parse("application/merge-patch+json", patch.to_string().as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! What is read of a connection string, and what is said of one that cannot be read.
+//! Parsing of connection strings, and the errors for invalid ones.
 use super::*;
 
 fn encryption(dsn: &str) -> Encryption {

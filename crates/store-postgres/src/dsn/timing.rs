@@ -1,5 +1,5 @@
-//! What a connection string says about time, in libpq's names and units. What it does not say has a default here: by itself
-//! the system notices after many minutes that the other end of a connection is gone.
+//! Time parameters of a connection string, with libpq's names and units. Absent ones get a default here, because with
+//! the system defaults a dead connection is detected only after many minutes.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio_postgres::Config;
 
 use crate::limits;
 
-/// The parameters, as they were written. An empty one is one that is not there.
+/// The parameters as written. An empty value counts as absent.
 #[derive(Default)]
 pub struct Timing {
     connect: Option<String>,
@@ -18,7 +18,7 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// The place of a parameter, if it is one of these.
+    /// Returns the parameter named `key`, if it is a time parameter.
     pub fn parameter(&mut self, key: &str) -> Option<&mut Option<String>> {
         match key {
             "connect_timeout" => Some(&mut self.connect),
@@ -30,7 +30,8 @@ impl Timing {
         }
     }
 
-    /// Sets what is said, or the default. As in libpq, 0 is the system's default; but connecting always has a limit.
+    /// Applies the parameters or their defaults. As in libpq, 0 means the system default, except for `connect_timeout`,
+    /// which always has a limit.
     pub fn apply(&self, config: &mut Config) -> Result<(), String> {
         let connect = number("connect_timeout", self.connect.as_deref(), "seconds")?.filter(|seconds| *seconds > 0);
         config.connect_timeout(connect.map_or(limits::CONNECT_MAX, seconds));
@@ -49,7 +50,7 @@ impl Timing {
             Some(0) => {}
             Some(interval) => drop(config.keepalives_interval(seconds(interval))),
         }
-        match number("keepalives_count", self.retries.as_deref(), "questions")? {
+        match number("keepalives_count", self.retries.as_deref(), "probes")? {
             None => drop(config.keepalives_retries(limits::KEEPALIVE_RETRIES)),
             Some(0) => {}
             Some(retries) => drop(config.keepalives_retries(retries)),
@@ -63,6 +64,6 @@ fn seconds(number: u32) -> Duration {
 }
 
 fn number(parameter: &str, said: Option<&str>, unit: &str) -> Result<Option<u32>, String> {
-    let read = |text: &str| text.trim().parse().map_err(|_| format!("{parameter}: it is a number of {unit}"));
+    let read = |text: &str| text.trim().parse().map_err(|_| format!("{parameter}: must be a number of {unit}"));
     said.filter(|text| !text.is_empty()).map(read).transpose()
 }

@@ -1,4 +1,4 @@
-//! The suite that every store passes, on a database.
+//! The contract suite, run on a database.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A log that is not the one that was read before: after a promotion that lost commits, or when another database answers.
+//! A log that differs from the one that was read: after a failover that lost commits, or if another database answers.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tokio::time::{sleep, timeout};
 
 use crate::{commit, create, open_in};
 
-/// A database and a copy of it that does not follow.
+/// A database and a copy of it that does not replicate.
 struct Site {
     database: Database,
     copy: String,
 }
 
 impl Site {
-    /// Copies the database as it is, as a standby has it that lags.
+    /// Copies the database in its current state, like a lagging standby.
     fn copy(database: Database) -> Self {
         let copy = format!("{}_copy", database.name);
         disconnect(&database.name);
@@ -24,7 +24,7 @@ impl Site {
         Self { database, copy }
     }
 
-    /// From now on the copy answers instead.
+    /// Replaces the database with the copy.
     fn fail_over(&self) {
         let (name, copy) = (&self.database.name, &self.copy);
         disconnect(name);
@@ -37,7 +37,7 @@ impl Site {
     }
 }
 
-/// Ends all sessions of a database, and lets nobody in until they have ended.
+/// Ends all sessions of a database, and rejects new ones until they have ended.
 fn disconnect(name: &str) {
     let cluster = Cluster::shared();
     cluster.execute("postgres", &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"));
@@ -46,7 +46,7 @@ fn disconnect(name: &str) {
     cluster.execute("postgres", &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"));
 }
 
-/// What a call answers when the database is back.
+/// Returns the result of a call, repeated until the database is available.
 async fn answer<T>(call: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
     let again = async {
         loop {
@@ -86,7 +86,7 @@ async fn log_that_lost_commits_is_recognized() {
     for store in [&writer, &reader] {
         assert_diverged(store, Revision(4), "it ends at 3 now, and this process has seen it end at 5").await;
     }
-    // A store that saw nothing of what is lost goes on, and so does one that is opened now.
+    // A store that has not seen the lost commits continues, and so does a newly opened one.
     answer(async || commit(&unaware, vec![create("new", "1")]).await).await.unwrap();
     let restarted = site.open().await;
     commit(&restarted, vec![create("new-2", "1"), create("new-3", "1")]).await.unwrap();
@@ -96,7 +96,7 @@ async fn log_that_lost_commits_is_recognized() {
     }
 }
 
-/// The horizon keeps what is needed to recognize the log when the last row of the log is forgotten.
+/// The horizon stores what is needed to recognize the log when its last row has been compacted.
 #[tokio::test]
 async fn log_is_recognized_after_compaction() {
     let store = open_in(&Cluster::shared().database()).await;
@@ -112,7 +112,7 @@ async fn log_is_recognized_after_compaction() {
     assert_eq!(store.begin().await.unwrap().head(), head.next());
 }
 
-/// Whoever moves the revisions knows of it; others must not go on.
+/// The store that advances the revisions continues; other stores fail.
 #[tokio::test]
 async fn revisions_that_were_moved_are_recognized() {
     let database = Cluster::shared().database();

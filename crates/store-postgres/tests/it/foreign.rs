@@ -1,5 +1,5 @@
-//! A transaction of another program that stays open, such as that of a forgotten `psql` or of a backup: vacuum keeps everything that
-//! was deleted since it began.
+//! An open transaction of another program, such as a forgotten `psql` session or a backup: vacuum keeps all rows that
+//! were deleted since it began.
 
 use store::{Revision, Store as _};
 use store_postgres::connect;
@@ -7,16 +7,17 @@ use testkit::postgres::{Cluster, Database};
 
 use crate::{commit, create, open_in};
 
-/// It has a snapshot and a number of its own, and has written.
+/// The transaction has a snapshot and a transaction id, and has written.
 const FOREIGN: &str = "
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT count(*) FROM log;
 INSERT INTO elsewhere SELECT 1";
 
-/// What a commit reads of the database before all else, in pages: a plan's line is `Buffers: shared hit=12 read=3`.
+/// Returns the number of pages that a commit reads to get the head. A line of the plan is `Buffers: shared hit=12
+/// read=3`.
 fn pages_read_for_the_head(database: &Database) -> u64 {
     let ask = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF) SELECT * FROM standing(1)";
-    // The first time in a session the catalogue is read, too.
+    // The first execution in a session also reads the catalog.
     let plans = Cluster::shared().execute(&database.name, &format!("SELECT * FROM standing(1); {ask}"));
     let buffers = plans.lines().find(|line| line.contains("Buffers: shared")).unwrap_or_else(|| panic!("{plans}"));
     let numbers = buffers.split_whitespace().filter_map(|word| word.split_once('='));
@@ -48,7 +49,7 @@ async fn commits_beside_an_open_transaction_are_seen_and_leave_no_dead_versions(
     foreign.batch_execute("COMMIT").await.unwrap();
 }
 
-/// Compaction goes in many transactions, and each says how far it went. However many there were, a commit must not read them all.
+/// Each of the many transactions of a compaction stores its progress. A commit must not read all of those rows.
 #[tokio::test]
 async fn compaction_leaves_nothing_that_every_commit_reads() {
     // So many that the rows that say so would fill more pages than the head may cost.
@@ -56,7 +57,7 @@ async fn compaction_leaves_nothing_that_every_commit_reads() {
     let database = Cluster::shared().database();
     let store = open_in(&database).await;
     commit(&store, vec![create("a", "1")]).await.unwrap();
-    // Of a log that is mostly forgotten a row here and there is left.
+    // A log that has been compacted mostly, with a few rows left.
     let sparse = format!(
         "INSERT INTO log (revision, key, commit_end, live, value)
          SELECT 1024 * n, 'key-' || n, 1024 * n, true, '' FROM generate_series(1, {CHUNKS}) AS n"

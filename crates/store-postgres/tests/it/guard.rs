@@ -1,4 +1,4 @@
-//! The database refuses overlapping spans by itself: here they are written around all of our code.
+//! The database itself rejects overlapping spans, also when they are written by other programs.
 
 use testkit::postgres::Cluster;
 use tokio_postgres::{Client, NoTls, types::Type};
@@ -11,7 +11,7 @@ async fn raw(dsn: &str) -> Client {
     client
 }
 
-/// A database with one span, 16..=31 in space "s".
+/// Creates a database with one span, 16..=31 in space "s".
 async fn with_span() -> (String, Client) {
     let database = Cluster::shared().database();
     let _store = open_in(&database).await;
@@ -53,11 +53,11 @@ async fn no_insert_overlaps() {
     insert(&client, 32, 32).await.unwrap();
 }
 
-/// Neither sees the other's row, and each by itself overlaps nothing.
+/// Neither transaction sees the other's row, and each one alone overlaps nothing.
 #[tokio::test]
 async fn two_transactions_at_once_do_not_overlap() {
     let (dsn, one) = with_span().await;
-    // Inside a transaction the activity of others looks always the same.
+    // A separate connection, because pg_stat_activity does not change within a transaction.
     let (two, observer) = (raw(&dsn).await, raw(&dsn).await);
     one.batch_execute("BEGIN").await.unwrap();
     insert(&one, 100, 199).await.unwrap();
@@ -92,7 +92,7 @@ async fn numbers_are_sixteen_bytes_in_order() {
     }
 }
 
-/// The guard looks at its own tables, whatever tables of those names the session would find first.
+/// The overlap check uses its own tables, even if the session's `search_path` has tables with the same names first.
 #[tokio::test]
 async fn tables_of_another_schema_do_not_stand_in_for_the_guarded_ones() {
     let (dsn, client) = with_span().await;

@@ -1,6 +1,6 @@
-//! A database that hangs: its connections stay open and nothing comes of what is sent. Every call ends, and what it answers is true.
+//! A database that hangs: connections stay open, and nothing is answered. Every call ends, and its result is correct.
 //!
-//! Time stands still in these tests while something is under way and flies when nothing is, so that they do not wait themselves.
+//! Tokio's clock is paused while only timers are pending, so that the tests do not wait in real time.
 
 use std::{pin::Pin, time::Duration};
 
@@ -14,10 +14,10 @@ use tokio::time::{Instant, pause, resume};
 
 use crate::{commit, create, open_at, open_in};
 
-/// No call takes longer, whatever it is.
+/// The maximum time of any call.
 const CALL_MAX: Duration = Duration::from_secs(40);
 
-/// A store that reaches its database through a proxy.
+/// Opens a store that is connected to its database through a proxy.
 async fn open() -> (PostgresStore, Proxy, Database) {
     let database = Cluster::shared().database();
     let line = Proxy::to(database.port).await.unwrap();
@@ -30,7 +30,7 @@ fn through(line: &Proxy, database: &Database) -> Options {
 
 type Call = for<'a> fn(&'a PostgresStore) -> Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
 
-/// Every call, and its name.
+/// Every call with its name.
 const CALLS: [(&str, Call); 12] = [
     ("begin", |store| Box::pin(async { store.begin().await.map(drop) })),
     ("head", |store| Box::pin(async { store.head().await.map(drop) })),
@@ -53,7 +53,7 @@ async fn every_call_ends_when_the_database_hangs() {
         commit(&first, vec![create("a", "1")]).await.unwrap();
         for (name, call) in CALLS {
             let store = PostgresStore::open(&through(&line, &database)).await.unwrap();
-            // What reads and what commits have a connection that works, and hangs from now on.
+            // The read and the commit connections work so far, and hang from now on.
             store.head().await.unwrap();
             drop(store.begin().await.unwrap());
             drop(store.begin().await.unwrap());
@@ -71,7 +71,7 @@ async fn every_call_ends_when_the_database_hangs() {
     }
 }
 
-/// What a transaction and a snapshot are asked when they have begun.
+/// Calls on a transaction and on a snapshot that have begun.
 #[tokio::test]
 async fn transaction_that_hangs_ends_and_holds_nobody_up() {
     let (store, line, _) = open().await;
@@ -89,7 +89,7 @@ async fn transaction_that_hangs_ends_and_holds_nobody_up() {
     let transaction = store.begin().await.unwrap();
     line.hang(Hang::Both);
     pause();
-    // Its end is not answered either: the next one has its turn all the same.
+    // The rollback is not answered either; the next transaction must begin nevertheless.
     drop(transaction);
     let begun = Instant::now();
     assert!(matches!(store.begin().await, Err(Error::Unavailable(_))));
@@ -99,7 +99,8 @@ async fn transaction_that_hangs_ends_and_holds_nobody_up() {
     commit(&store, vec![create("b", "1")]).await.unwrap();
 }
 
-/// The database is back, and what was open hangs on: one call finds out, and the next has a connection that works.
+/// The database is available again, but the open connections still hang: one call fails, and the next one gets a new
+/// connection.
 #[tokio::test]
 async fn idle_connections_that_hang_are_not_tried_one_after_the_other() {
     let (store, line, _) = open().await;
@@ -126,7 +127,7 @@ async fn commit_whose_outcome_cannot_be_found_is_unknown() {
         resume();
         assert!(matches!(outcome, Err(Error::Unknown(_))), "{hang:?}: {outcome:?}");
         line.mend();
-        // The head waits for what may still be under way.
+        // Taking the head lock waits for a commit that may still be in progress.
         let made = hang == Hang::Answers;
         assert_eq!(store.begin().await.unwrap().head(), Revision(u64::from(made)));
         let direct = PostgresStore::open(&Options::new(&database.dsn)).await.unwrap();
@@ -134,7 +135,7 @@ async fn commit_whose_outcome_cannot_be_found_is_unknown() {
     }
 }
 
-/// The first host accepts connections and says nothing, as a machine does that stands still.
+/// The first host accepts connections and does not answer, like a machine that hangs.
 #[tokio::test]
 async fn next_host_is_tried_when_one_does_not_answer() {
     let database = Cluster::shared().database();
@@ -148,7 +149,7 @@ async fn next_host_is_tried_when_one_does_not_answer() {
     assert!(line.connections() >= 2, "it was tried first, to read and to commit");
 }
 
-/// The settings of the transaction that asks.
+/// The settings of the current transaction.
 const SETTINGS: &str = "concat_ws(' ', current_setting('lock_timeout'), current_setting('statement_timeout'),
     current_setting('idle_in_transaction_session_timeout'))";
 
@@ -188,7 +189,7 @@ async fn every_transaction_limits_its_statements() {
     assert_eq!(noted().await, ["migration: 5s 10min 0"], "a migration");
 }
 
-/// What another holds is waited for by the database, which gives up first.
+/// The database waits for the lock, and its timeout ends before the client's.
 #[tokio::test]
 async fn head_that_another_holds_is_not_waited_for_without_end() {
     let database = Cluster::shared().database();

@@ -1,4 +1,4 @@
-//! Hints of what others commit.
+//! Notifications of other replicas' commits.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use tokio::time::{Instant, pause, resume};
 
 use crate::{commit, create, open_at, open_in};
 
-/// The time after which a store that heard no hint lets its caller look all the same.
+/// The polling interval of callers that receive no notification.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 const LISTENING: &str = "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN ipam_log' AND state = 'idle'
     AND datname = current_database()";
 
-/// A caller that cannot follow a hint, because the database is gone, must not be told it again and again.
+/// A caller that cannot read the log, because the database is down, must not get the same notification repeatedly.
 #[tokio::test]
 async fn a_hint_is_told_once() {
     let database = Cluster::shared().database();
@@ -31,10 +31,10 @@ async fn a_hint_is_told_once() {
     for _ in 0..6 {
         store.changed(Revision(0)).await;
     }
-    assert!(begun.elapsed() >= LOOK_INTERVAL * 5, "one hint, and five looks without one");
+    assert!(begun.elapsed() >= LOOK_INTERVAL * 5, "one notification and five polling intervals");
 }
 
-/// A connection that hangs is as good as none, and does not say so.
+/// A connection that hangs delivers no notifications and reports no error.
 #[tokio::test]
 async fn listening_goes_on_after_the_connection_hung() {
     let database = Cluster::shared().database();
@@ -47,7 +47,7 @@ async fn listening_goes_on_after_the_connection_hung() {
     line.hang(Hang::Both);
     line.mend();
     let before = line.connections();
-    // Time flies until the store gives the connection up and makes another.
+    // The paused clock advances until the store closes the connection and opens another one.
     pause();
     while line.connections() == before {
         store.changed(Revision(0)).await;

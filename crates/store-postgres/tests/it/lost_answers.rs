@@ -1,4 +1,4 @@
-//! Connections that are cut at every point of a commit: the store finds out what became of it.
+//! Connections that are closed at every point of a commit: the store resolves the outcome.
 
 use std::sync::{
     Arc,
@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{commit, create, open_in};
 
-/// Lets so many bytes of the database's answers through, and then cuts the connection; below zero: all of them.
+/// Forwards `left` bytes of the database's answers and then closes the connection; negative: no limit.
 struct Proxy {
     port: u16,
     left: Arc<AtomicI64>,
@@ -50,7 +50,7 @@ async fn forward(client: TcpStream, server: TcpStream, left: Arc<AtomicI64>) {
             let allowed = left.load(Ordering::SeqCst);
             let read_i64 = i64::try_from(read).unwrap();
             if read == 0 || (allowed >= 0 && left.fetch_sub(read_i64, Ordering::SeqCst) < read_i64) {
-                // Once only: the search for the outcome gets through.
+                // Only once, so that the look-up of the outcome succeeds.
                 left.store(-1, Ordering::SeqCst);
                 return;
             }
@@ -62,7 +62,7 @@ async fn forward(client: TcpStream, server: TcpStream, left: Arc<AtomicI64>) {
     tokio::select! { _ = requests => {}, () = answers => {} }
 }
 
-/// The answers of begin, append and commit are some hundred bytes: each cut falls somewhere else.
+/// The answers of begin, append and commit are some hundred bytes; each cut is at another byte.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_is_lost_is_found() {
     let database = Cluster::shared().database();
@@ -96,7 +96,7 @@ async fn a_commit_whose_answer_is_lost_is_found() {
     commit(&store, vec![create("after", "")]).await.unwrap();
 }
 
-/// Behind a pooler a lost answer is not a closed connection but an error, in the words of the database's protocol.
+/// Through a pooler, a lost answer is not a closed connection but a protocol error.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_lost_behind_a_pooler_are_looked_for() {
     const COMMITS: u32 = 30;
@@ -121,7 +121,7 @@ async fn answers_lost_behind_a_pooler_are_looked_for() {
     assert!(found > COMMITS / 3 && lost > COMMITS / 3, "{found} commits were found, {lost} were not made");
 }
 
-/// A connection that hangs in a commit, before the database has it and after.
+/// A connection that hangs during a commit, before the database receives it and after.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_never_come_are_looked_for() {
     let database = Cluster::shared().database();
@@ -140,13 +140,13 @@ async fn answers_that_never_come_are_looked_for() {
     commit(&store, vec![create("at last", "")]).await.unwrap();
 }
 
-/// The database may refuse a commit for the sake of another one, and then it is made again.
+/// The database may abort a commit because of a conflict; it is then retried.
 #[tokio::test]
 async fn commit_that_gives_way_is_tried_again() {
     let database = Cluster::shared().database();
     let store = open_in(&database).await;
     let execute = |statement: &str| Cluster::shared().execute(&database.name, statement);
-    // Numbers of a sequence are not given back when a transaction fails.
+    // Sequence numbers are not rolled back.
     execute(
         "CREATE SEQUENCE tries; CREATE TABLE patience AS SELECT 2 AS most;
          CREATE FUNCTION give_way() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -157,6 +157,9 @@ async fn commit_that_gives_way_is_tried_again() {
     assert_eq!(execute("SELECT last_value FROM tries").trim(), "3");
     execute("UPDATE patience SET most = 100");
     let refused = commit(&store, vec![create("b", "1")]).await;
-    assert!(matches!(&refused, Err(Error::Unavailable(why)) if why.contains("give way 5 times")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(Error::Unavailable(why)) if why.contains("aborted this commit 5 times")),
+        "{refused:?}"
+    );
     assert_eq!(execute("SELECT last_value FROM tries").trim(), "8");
 }

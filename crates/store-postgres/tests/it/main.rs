@@ -1,4 +1,4 @@
-//! The tests of the store as its users see it: through the trait, and through the database.
+//! Tests of the store through the trait and through the database.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may stop at the first surprise")]
 
@@ -20,17 +20,17 @@ use store::{Key, Store, Write};
 use store_postgres::{Options, PostgresStore};
 use testkit::postgres::{Cluster, Database};
 
-/// A store on an empty database of its own.
+/// Opens a store in a new, empty database.
 async fn open() -> PostgresStore {
     open_in(&Cluster::shared().database()).await
 }
 
-/// A store in a database that holds nothing yet.
+/// Opens a store in an empty database.
 async fn open_in(database: &Database) -> PostgresStore {
     open_at(Options::new(&database.dsn)).await
 }
 
-/// A store in a database that holds nothing yet, opened as it is said.
+/// Opens a store with these options in an empty database.
 async fn open_at(options: Options) -> PostgresStore {
     store_postgres::migrate(&store_postgres::connect(&options.dsn).unwrap()).await.unwrap();
     PostgresStore::open(&options).await.unwrap()

@@ -1,4 +1,4 @@
-//! How a database becomes a current one, and what is said of one that is not.
+//! Migrations, and the errors for databases that are not up to date.
 
 use store_postgres::{OpenError, Options, PostgresStore, Status, connect, migrate, status};
 use testkit::postgres::Cluster;

@@ -1,4 +1,5 @@
-//! Every statement of the store goes by an index, however large the tables are. What counts is the rows that the database read.
+//! Every statement uses an index, regardless of the size of the tables. Measured by the number of rows that the
+//! database reads.
 
 use store::{Key, Revision, Store, Write};
 use store_postgres::{Options, PostgresStore, connect, migrate};
@@ -6,13 +7,13 @@ use testkit::postgres::{Cluster, Database};
 
 use crate::create;
 
-/// Large enough that reading all of it is never the cheapest way.
+/// So many that a full scan is never the cheapest plan.
 const ROWS: u64 = 50_000;
-/// The statements of the first test read some thousand rows, most of them for the compaction of [`COMPACTED`] revisions.
+/// The statements of the first test read some thousand rows, most of them in the compaction of [`COMPACTED`] revisions.
 const READ_MAX: u64 = 10_000;
 const COMPACTED: Revision = Revision(1_000);
 
-/// A database with so many rows.
+/// Creates a database with `ROWS` rows.
 async fn filled() -> Database {
     let database = Cluster::shared().database();
     migrate(&connect(&database.dsn).unwrap()).await.unwrap();
@@ -27,7 +28,8 @@ async fn filled() -> Database {
     database
 }
 
-/// Rows that were read, by any way. A session that has ended has told the statistics all that it did.
+/// Returns the number of rows that were read. Waits until all sessions have ended, because only then their statistics
+/// are complete.
 async fn rows_read(database: &Database) -> u64 {
     let execute = |statement: &str| Cluster::shared().execute(&database.name, statement);
     let sessions =
@@ -70,7 +72,7 @@ async fn every_statement_goes_by_an_index() {
     assert!(read < READ_MAX, "{read} rows were read");
 }
 
-/// What the test above counts shows an index that is missing.
+/// Verifies that the measurement of the test above detects a missing index.
 #[tokio::test]
 async fn missing_index_is_noticed() {
     let database = filled().await;

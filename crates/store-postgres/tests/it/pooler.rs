@@ -1,4 +1,4 @@
-//! Through a pooler in transaction mode, where each transaction may have another connection, and shares them all.
+//! A pooler in transaction mode, where each transaction may use another server connection.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -63,5 +63,5 @@ async fn hints_are_listened_for_past_the_pooler() {
     let listeners = "SELECT count(*) FROM pg_stat_activity
         WHERE usename = 'listener' AND query = 'LISTEN ipam_log' AND state = 'idle'";
     let listens = async { while admin.query_typed(listeners, &[]).await.unwrap()[0].get::<_, i64>(0) == 0 {} };
-    timeout(Duration::from_secs(30), listens).await.expect("nobody listens at the database itself");
+    timeout(Duration::from_secs(30), listens).await.expect("no connection listens at the database itself");
 }

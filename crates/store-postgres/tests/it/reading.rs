@@ -1,4 +1,4 @@
-//! Reads that hang: they end, and their connection is not used again.
+//! Reads that hang: they time out, and their connection is not used again.
 
 use deadpool_postgres::Object;
 use store::{Error, Key, Store};
@@ -8,7 +8,7 @@ use tokio::time::{pause, resume};
 
 use crate::{commit, create, open_at, pooler::pooler};
 
-/// A store with one object, and with one connection to read by: whoever reads next gets it.
+/// Opens a store with one object and a single read connection, so that the next read uses the same connection.
 async fn open(dsn: String) -> PostgresStore {
     let mut options = Options::new(dsn);
     options.connections = 2;
@@ -17,7 +17,7 @@ async fn open(dsn: String) -> PostgresStore {
     store
 }
 
-/// Time stands still until the database waits for a lock, and flies from then on.
+/// Reads, and pauses the clock once the database waits for a lock, so that the timeout expires immediately.
 async fn read_until_it_waits(store: &PostgresStore, onlooker: &Object) -> Error {
     let key = Key::new("a").unwrap();
     let read = async {
@@ -41,12 +41,12 @@ async fn a_read_that_hangs_ends(database: &Database, dsn: String) {
     locker.batch_execute("BEGIN; LOCK TABLE log IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let error = read_until_it_waits(&store, &onlooker).await;
     assert!(matches!(&error, Error::Unavailable(why) if why.contains("within 8 s")), "{error}");
-    // The database still waits for the lock, and spans have none.
+    // The database still waits for the lock on `log`; `span` is not locked.
     assert_eq!(store.holders("space", 0, 1, 1).await.unwrap(), []);
     locker.batch_execute("ROLLBACK").await.unwrap();
 }
 
-/// What walks through the log says, instead of a key, how long it may.
+/// Replaces the function `walk` with one that returns the statement timeout as a key.
 async fn a_long_read_has_a_limit(database: &Database, dsn: String) {
     let store = open(dsn).await;
     let admin = connect(&database.dsn).unwrap().get().await.unwrap();

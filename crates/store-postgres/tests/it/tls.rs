@@ -1,4 +1,4 @@
-//! TLS to a real server: whom each mode of libpq trusts, and what the server is shown.
+//! TLS with a real server: verification in each libpq mode, and client certificates.
 
 use std::sync::OnceLock;
 
@@ -7,7 +7,7 @@ use store::Store;
 use store_postgres::{OpenError, Options, PostgresStore, connect, migrate};
 use testkit::postgres::{Cluster, Database, Setup};
 
-/// Who comes without TLS is refused, and each user is asked for something else.
+/// Connections without TLS are rejected; each user has another authentication method.
 const ACCESS: &str = "
 hostssl all certified 127.0.0.1/32 cert
 hostssl all bound 127.0.0.1/32 scram-sha-256
@@ -22,7 +22,7 @@ fn issuer(common_name: &str) -> Issuer {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A certificate and its key, as PEM.
+/// Returns a certificate and its key, as PEM.
 fn certificate(issuer: &Issuer, names: &[&str], common_name: &str) -> (String, String) {
     let mut params = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
     params.distinguished_name.push(DnType::CommonName, common_name);
@@ -30,7 +30,7 @@ fn certificate(issuer: &Issuer, names: &[&str], common_name: &str) -> (String, S
     (params.signed_by(&key, issuer).unwrap().pem(), key.serialize_pem())
 }
 
-/// A server called `localhost`, which is not called 127.0.0.1.
+/// A server whose certificate is for `localhost`, not for 127.0.0.1.
 fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
@@ -57,14 +57,14 @@ fn cluster() -> &'static Cluster {
     })
 }
 
-/// A database that the store can be opened in.
+/// Creates a database with the current schema.
 async fn database() -> Database {
     let database = cluster().database();
     migrate(&connect(&database.dsn).unwrap()).await.unwrap();
     database
 }
 
-/// Opens the store by the network, with `said` in the connection string, where `@name` is a file of the cluster.
+/// Opens the store over TCP, with the parameters `said`, where `@name` is a file of the cluster.
 async fn open_by(database: &Database, host: &str, said: &str) -> Result<PostgresStore, OpenError> {
     let said = said.replace('@', &format!("{}/", cluster().file("").display()));
     let (port, name) = (database.port, &database.name);
@@ -124,7 +124,7 @@ async fn a_certificate_is_shown() {
     is_refused(&database, "localhost", &mixed, "sslcert: ").await;
 }
 
-/// The password is proved for this very connection: it is worth nothing to somebody in between.
+/// With channel binding the password proof is valid for this connection only, so an attacker in between cannot use it.
 #[tokio::test]
 async fn a_password_is_bound_to_the_channel() {
     let database = database().await;

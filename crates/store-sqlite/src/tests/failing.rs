@@ -1,4 +1,4 @@
-//! A store that cannot go on, and who waits for whom.
+//! A permanently failed store, and independence of decisions from client reads.
 
 use std::fs;
 use std::sync::{Arc, mpsc};
@@ -13,10 +13,10 @@ use crate::condition::Condition;
 use crate::limits::{DECISION_READERS_MAX, READER_CACHE_KIB, READERS_MAX};
 use crate::writer::Gone;
 
-/// How long something may take that comes at once.
+/// The timeout for operations that should complete immediately.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Reads of users hold every connection that they may have, and one more waits.
+/// Client reads use all of their connections, and one more read is queued.
 #[tokio::test(flavor = "multi_thread")]
 async fn decisions_do_not_wait_for_reads_of_users() {
     let (store, _directory) = new_store();
@@ -70,12 +70,12 @@ async fn caches_are_bounded() {
     }
 }
 
-/// Whatever job it was.
+/// Applies to any job.
 #[tokio::test]
 async fn a_panic_of_the_writer_is_the_end_of_the_store() {
     let (store, _directory) = new_store();
     commit_one(&store, create("a", "1")).await.unwrap();
-    let gone = store.writer.handle().run(|_| panic!("as a test wants it")).await;
+    let gone = store.writer.handle().run(|_| panic!("injected by the test")).await;
     assert_eq!(gone, Err::<(), _>(Gone::During));
     let reason = timeout(SOON, store.failed()).await.unwrap();
     assert!(reason.contains("store-writer panicked"), "{reason}");
@@ -89,18 +89,18 @@ async fn a_panic_of_a_thread_is_told_once() {
     condition.spawn("healthy", || {}).unwrap().join().unwrap();
     assert!(!condition.is_failed());
     for name in ["first", "second"] {
-        condition.spawn(name, || panic!("as a test wants it")).unwrap().join().unwrap();
+        condition.spawn(name, || panic!("injected by the test")).unwrap().join().unwrap();
     }
     assert_eq!(condition.failed().await, "the thread first panicked");
 }
 
-/// One of them has begun before, and nothing of either is there.
+/// A transaction that began before the failure, and one that begins after it.
 #[tokio::test]
 async fn a_failed_store_commits_nothing() {
     let (store, directory) = new_store();
     commit_one(&store, create("a", "1")).await.unwrap();
     let transaction = store.begin().await.unwrap();
-    store.writer.handle().condition().fail("as a test wants it".to_owned());
+    store.writer.handle().condition().fail("injected by the test".to_owned());
     let refused = transaction.commit(vec![create("b", "1")]).await;
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
     assert!(matches!(store.begin().await.err(), Some(Error::Unavailable(_))));
@@ -110,7 +110,7 @@ async fn a_failed_store_commits_nothing() {
     assert_eq!(store.head().await.unwrap().revision, Revision(1));
 }
 
-/// `SQLite` would move what it takes for not moved yet, and remove the log.
+/// `SQLite` would checkpoint the frames that it considers unwritten, and remove the WAL.
 #[tokio::test]
 async fn a_failed_store_keeps_its_log() {
     let (store, directory) = new_store();
@@ -119,7 +119,7 @@ async fn a_failed_store_keeps_its_log() {
         connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, u32>(2)).unwrap()
     });
     assert!(moved.await > 0, "there is something to move");
-    store.writer.handle().condition().fail("as a test wants it".to_owned());
+    store.writer.handle().condition().fail("injected by the test".to_owned());
     drop(store);
     let path = directory.path().join("data.db");
     let log = crate::paths::beside(&path, "-wal");

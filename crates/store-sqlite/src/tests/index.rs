@@ -1,4 +1,4 @@
-//! The index that follows the log at a distance: nobody can tell.
+//! The in-memory index that is flushed to the file later: reads must not show the difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -16,7 +16,7 @@ use crate::recent::{Folded, Recent};
 use crate::view::View;
 use crate::{SqliteStore, reader, schema, snapshot, view, walk};
 
-/// One that begins just when a layer has gone into the file and a commit into a new one.
+/// The read begins after a memtable was flushed and a commit was added to a new memtable.
 #[test]
 fn a_read_misses_nothing_while_the_index_is_folded() {
     let directory = tempfile::tempdir().unwrap();
@@ -32,7 +32,7 @@ fn a_read_misses_nothing_while_the_index_is_folded() {
         fold_all(&mut writer, &between);
         commit_all(&mut writer, &between, &[create("b", "")]);
     });
-    // It is asked before the snapshot begins, and after the layers were looked up.
+    // The authorizer is called after the memtables were read and before the snapshot begins.
     let ask = move |asked: AuthContext<'_>| {
         if matches!(asked.action, AuthAction::Transaction { .. })
             && let Some(mut work) = work.take()
@@ -47,7 +47,7 @@ fn a_read_misses_nothing_while_the_index_is_folded() {
     assert_eq!((horizon.head, snapshot::list(&view, "", None, None, 9).unwrap().records.len()), (Revision(2), 2));
 }
 
-/// What a commit that failed has put there is not there, neither then nor when its revision has come again.
+/// Versions of a failed commit are not visible, also after their revisions were used again.
 #[test]
 fn what_failed_is_not_indexed() {
     let recent = Recent::new();
@@ -60,8 +60,8 @@ fn what_failed_is_not_indexed() {
     assert_eq!([newest("a"), newest("c"), newest("d")], [Some(1), None, Some(3)]);
 }
 
-/// A commit that may or may not have been written is in the newest layer until somebody has found out, and compaction does
-/// not wait for that.
+/// A commit with an unknown outcome is in the newest memtable until its outcome is resolved. Compaction does not wait
+/// for that, and must not flush it.
 #[test]
 fn what_came_to_nothing_is_not_folded() {
     let (mut connection, recent) = new_log();
@@ -80,8 +80,8 @@ fn what_came_to_nothing_is_not_folded() {
     });
 }
 
-/// Random commits, while the index is folded behind them a slice at a time: every key at every revision, and lists,
-/// compared with what a plain list of all writes says.
+/// Random commits, with flushing in small steps: every key at every revision, and lists, are compared with a list of
+/// all writes.
 #[test]
 fn an_index_that_is_behind_shows_the_same() {
     let mut random = SmallRng::seed_from_u64(1);
@@ -104,7 +104,7 @@ fn an_index_that_is_behind_shows_the_same() {
     assert!(folded > 3, "of {} commits only {folded} folded the last of a layer", layers.len());
 }
 
-/// One key at a revision, and the keys behind one.
+/// Compares one key at a revision, and the keys after another one.
 fn assert_same(view: &View<'_>, random: &mut SmallRng, at: usize, expected: BTreeMap<String, u64>) {
     let (revision, key) = (Revision(at as u64), random_key(random));
     let newest = walk::newest(view, &key, revision).unwrap();
@@ -117,11 +117,11 @@ fn assert_same(view: &View<'_>, random: &mut SmallRng, at: usize, expected: BTre
     };
     walk::walk(view, "k", Some(&Key::new(after.as_str()).unwrap()), revision, visit).unwrap();
     let behind = expected.into_iter().filter(|(key, _)| *key > after);
-    assert_eq!(found, behind.take(limit).collect::<Vec<_>>(), "behind {after} at {at}");
+    assert_eq!(found, behind.take(limit).collect::<Vec<_>>(), "after {after} at {at}");
 }
 
 fn random_key(random: &mut SmallRng) -> String {
-    // One of a few now and then: they get many versions.
+    // A few keys are chosen often, so that they get many versions.
     let number = if random.random_bool(0.2) { random.random_range(0..3) } else { random.random_range(0..3_000) };
     format!("k{number:04}")
 }
@@ -132,7 +132,7 @@ fn random_write(random: &mut SmallRng, present: &BTreeMap<String, u64>, key: &st
     Write { expected, value: (!deletes).then(Bytes::new), ..create(key, "") }
 }
 
-/// What there is after these writes, with its revisions.
+/// Returns the objects after these writes, with their revisions.
 fn live(history: &[(String, bool)]) -> BTreeMap<String, u64> {
     let mut live = BTreeMap::new();
     for ((key, is_live), revision) in history.iter().zip(1..) {
@@ -145,8 +145,8 @@ fn live(history: &[(String, bool)]) -> BTreeMap<String, u64> {
     live
 }
 
-/// Processor time, because what would be too much is done outside of the database. A cost that grew with the versions that are
-/// done already would be a hundred times as high.
+/// Measured as CPU time, because the costly work would be outside of SQLite. If the cost of a step depended on the
+/// number of flushed versions, it would be a hundred times as high.
 #[test]
 fn folding_does_not_pay_for_the_versions_that_are_folded() {
     let cost = |versions: u64| {
@@ -169,13 +169,13 @@ fn folding_does_not_pay_for_the_versions_that_are_folded() {
     assert!(many < few * 30, "{many:?} instead of ten times {few:?}");
 }
 
-/// Of this thread.
+/// Returns the CPU time of this thread.
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
 }
 
-/// Whatever was in memory alone when the store was closed, or crashed.
+/// Versions that were only in memory when the store was closed or crashed.
 #[tokio::test]
 async fn the_index_is_complete_after_opening() {
     let (store, directory) = new_store();
@@ -185,7 +185,7 @@ async fn the_index_is_complete_after_opening() {
     }
     drop(store);
     let count = |sql: &str| Connection::open(&path).unwrap().query_row(sql, [], |row| row.get::<_, u32>(0)).unwrap();
-    assert!(count("SELECT count(*) FROM version") < 300, "the index was not behind");
+    assert!(count("SELECT count(*) FROM version") < 300, "the index in the file was already complete");
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.list("", None, None, 999).await.unwrap().records.len(), 300);
     drop(store);
@@ -193,7 +193,7 @@ async fn the_index_is_complete_after_opening() {
     assert_eq!(count("SELECT indexed FROM history"), 300);
 }
 
-/// A file of the first release, in which SQLite kept the index.
+/// A file of schema version 1, in which SQLite maintains the index.
 #[tokio::test]
 async fn a_file_of_the_first_version_is_brought_up_to_date() {
     let directory = tempfile::tempdir().unwrap();
@@ -214,13 +214,13 @@ async fn a_file_of_the_first_version_is_brought_up_to_date() {
     assert_eq!(values(5).await, ["a=4", "b=3"]);
 }
 
-/// How many commits the writer makes beside readers and compactions: enough for many layers.
+/// The number of commits, concurrent with reads and compactions: enough for many memtables.
 const COMMITS: u64 = 600;
 
-/// How many keys each of them writes.
+/// The number of keys that each commit writes.
 const KEYS: u64 = 12;
 
-/// Each commit writes every key, so a read that sees one moment sees one number everywhere. Nothing here waits for anything else.
+/// Each commit writes every key, so a consistent read sees the same number everywhere. Nothing is synchronized.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn reads_see_whole_commits_while_the_index_is_folded_and_compacted() {
     let (store, _directory) = new_store();
@@ -261,7 +261,7 @@ async fn commit_round(store: &SqliteStore, round: u64) {
     store.begin().await.unwrap().commit((0..KEYS).map(write).collect()).await.unwrap();
 }
 
-/// Lists, reads and decides until the writer is done; gives back how often.
+/// Lists and reads until the writer is done; returns the number of rounds.
 async fn read_until_last(store: Arc<SqliteStore>, seed: u64) -> u64 {
     let mut random = SmallRng::seed_from_u64(seed);
     let keys: Vec<Key> = (0..KEYS).map(|number| create(&format!("k{number:02}"), "").key).collect();
@@ -279,7 +279,7 @@ async fn read_until_last(store: Arc<SqliteStore>, seed: u64) -> u64 {
                 assert!(at.is_some() || round >= newest, "{round} after {newest}");
                 newest = newest.max(round);
             }
-            Err(Error::Compacted { .. }) => assert!(at.is_some(), "the present is compacted"),
+            Err(Error::Compacted { .. }) => assert!(at.is_some(), "the head is compacted"),
             Err(error) => panic!("{error}"),
         }
         let records = store.read(&keys).await.unwrap();

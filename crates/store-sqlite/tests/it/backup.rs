@@ -1,4 +1,4 @@
-//! A copy of a running store is a store.
+//! Backups: a copy of a running store is a complete store.
 
 use std::fs::{self, File};
 use std::ops::ControlFlow;
@@ -19,7 +19,7 @@ fn claim(number: u128) -> Write {
     Write { takes: vec![span], ..write }
 }
 
-/// A store of more pages than a backup copies at a time.
+/// Creates a store with more pages than one backup step copies.
 async fn filled(path: &Path) -> Arc<SqliteStore> {
     let store = Arc::new(open(path));
     for start in [0, 5_000, 10_000] {
@@ -39,7 +39,7 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// A commit after every step: the copy goes on from where it was, with what it saw first.
+/// Commits after every step: the copy continues, with the state at its beginning.
 #[tokio::test(flavor = "multi_thread")]
 async fn commits_between_the_steps_neither_wait_nor_make_the_copy_begin_again() {
     let directory = tempfile::tempdir().unwrap();
@@ -55,7 +55,7 @@ async fn commits_between_the_steps_neither_wait_nor_make_the_copy_begin_again() 
         if number < 100_500 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     let head = store.backup(&path, watch).await.unwrap();
-    assert_eq!(head, before, "the copy is of the moment at which it began");
+    assert_eq!(head, before, "the copy shows the state at its beginning");
     let steps = steps.load(Ordering::Relaxed);
     assert!((2..20).contains(&steps), "{steps} steps");
     assert_eq!(store.head().await.unwrap().revision.0, before.revision.0 + u64::from(steps));
@@ -68,7 +68,7 @@ async fn commits_between_the_steps_neither_wait_nor_make_the_copy_begin_again() 
     assert_eq!(contract::records(&copy, "", None).await, expected);
     let spans = contract::spans(&copy, None, usize::MAX).await.unwrap();
     assert!(spans.iter().map(|span| &span.holder).eq(expected.iter().map(|record| &record.key)));
-    // The copy goes its own way.
+    // The copy is independent of the original.
     commit(&copy, vec![create("own", "")]).await.unwrap();
 }
 
@@ -91,7 +91,7 @@ async fn backup_under_load_holds_whole_commits() {
     assert_eq!(open(&path).head().await.unwrap(), head);
 }
 
-/// Where it lies, without a lock, a log or any other file beside it, even on a medium that cannot be written.
+/// The file is read in place, without creating a lock, a WAL or any other file, also on a read-only medium.
 #[tokio::test]
 async fn backup_is_read_without_changing_anything() {
     let directory = tempfile::tempdir().unwrap();
@@ -113,7 +113,7 @@ async fn backup_is_read_without_changing_anything() {
     assert_eq!((names(&backups), fs::read(&path).unwrap() == bytes), (vec!["copy.db".to_owned()], true));
 }
 
-/// The index in the file of a store that has ended is behind its log.
+/// The index in the file of a stopped store lacks recent versions.
 #[tokio::test]
 async fn file_of_a_stopped_store_is_read_with_all_that_its_index_lacks() {
     let directory = tempfile::tempdir().unwrap();
@@ -132,7 +132,7 @@ async fn file_of_a_running_store_is_refused() {
     let path = directory.path().join("data.db");
     let _store = filled(&path).await;
     let error = DetachedFile::open(&path).unwrap_err().to_string();
-    assert!(error.contains("write-ahead log beside it"), "{error}");
+    assert!(error.contains("write-ahead log next to it"), "{error}");
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn existing_file_is_not_replaced() {
     let error = store.backup(&path, go_on).await.unwrap_err();
     assert!(matches!(error, BackupError::Exists { .. }), "{error:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 5, "nothing is left behind");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 5, "no other file remains");
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn what_a_killed_backup_left_is_replaced_and_a_running_one_is_not_disturbe
     assert_eq!(names(backups.path()), ["copy.db"]);
 }
 
-/// Every page ends with a key or a span that lies before the page: reading on from there must end all the same.
+/// With damaged keys, a page may end with a key before its start; continuing from there must not loop forever.
 #[tokio::test]
 async fn pages_of_a_file_whose_keys_are_out_of_order_end() {
     let directory = tempfile::tempdir().unwrap();
@@ -199,7 +199,7 @@ async fn pages_of_a_file_whose_keys_are_out_of_order_end() {
             Err(error) => break error,
         }
         pages += 1;
-        assert!(pages < 15_000, "it goes round");
+        assert!(pages < 15_000, "the pages do not end");
     };
     assert!(matches!(error, store::Error::Corrupt(_)), "{error}");
 }

@@ -1,4 +1,4 @@
-//! The suite that every store passes, on a file.
+//! The contract suite, run on a file.
 
 use std::sync::Arc;
 

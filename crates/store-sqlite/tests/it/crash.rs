@@ -1,7 +1,7 @@
-//! The process is killed at any moment, again and again on one file.
+//! Crash recovery: the process is killed at random moments, repeatedly on one file.
 //!
-//! A child commits and says so on a pipe; the parent kills it and looks at the file. SIGKILL leaves what the kernel
-//! was given, so this is about the order of writes and about recovery, not about syncing.
+//! A child commits and reports the commits on a pipe; the parent kills it and checks the file. After SIGKILL the kernel
+//! still writes all data, so this tests the order of writes and recovery, not syncing.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write as _};
@@ -18,10 +18,10 @@ use crate::{again, create, open};
 const CHILD: &str = "STORE_SQLITE_CRASH";
 const ROUNDS: u64 = 200;
 
-/// Objects come and go under this many names.
+/// The number of object names.
 const NAMES: u64 = 24;
 
-/// What the child writes between numbers, so that nothing else that the test harness prints looks like it.
+/// The prefix of the child's reports, which the test harness does not print otherwise.
 const ACKNOWLEDGED: &str = "acknowledged up to";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,7 +41,7 @@ async fn acknowledged_commits_survive() {
     assert!(head.0 > ROUNDS, "the children wrote next to nothing: {head}");
 }
 
-/// Lets a child commit for a while; gives back the last revision that it acknowledged.
+/// Lets a child commit for a while; returns the last revision that it acknowledged.
 fn run_and_kill(path: &Path, random: &mut SmallRng) -> Revision {
     let mut child = again("crash::acknowledged_commits_survive", CHILD, path).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -69,7 +69,7 @@ fn next_acknowledged(lines: &mut std::io::Lines<BufReader<ChildStdout>>) -> Opti
     lines.find_map(|line| line.unwrap().strip_prefix(ACKNOWLEDGED)?.trim().parse().ok().map(Revision))
 }
 
-/// The child: random commits, and now and then a compaction of what earlier children wrote.
+/// The child: random commits, and occasional compactions of what earlier children wrote.
 async fn commit_until_killed(store: &SqliteStore) {
     let begun = store.head().await.unwrap().revision;
     let mut random = SmallRng::seed_from_u64(begun.0);
@@ -91,7 +91,7 @@ async fn commit_until_killed(store: &SqliteStore) {
     }
 }
 
-/// Writes some of the objects. The value says which span its holder has, and the place in the commit.
+/// Generates writes of some objects. A value contains the span of its holder, and its position in the commit.
 fn draw(random: &mut SmallRng, objects: impl Iterator<Item = (Key, Option<Record>)>) -> Vec<Write> {
     let objects: Vec<_> = (0..).zip(objects).filter(|_| random.random_bool(0.3)).collect();
     let count = objects.len();
@@ -113,7 +113,7 @@ fn span(holder: &Key, first: u128, last: u128) -> Span {
     Span { space: "s".into(), first, last, holder: holder.clone() }
 }
 
-/// The span that a record's value names.
+/// Returns the span in a record's value.
 fn held(record: &Record) -> Span {
     let numbers = numbers(&record.value);
     span(&record.key, numbers[0], numbers[1])
@@ -123,7 +123,7 @@ fn numbers(value: &[u8]) -> Vec<u128> {
     String::from_utf8_lossy(value).split(' ').take(4).map(|word| word.parse().unwrap()).collect()
 }
 
-/// Looks at everything that the last child left. `before` is the head that it found.
+/// Checks the state that the last child left. `before` is the head before it.
 async fn check(store: &SqliteStore, before: Revision, acknowledged: Revision, round: u64) -> Revision {
     let head = store.head().await.unwrap().revision;
     assert!(head >= acknowledged, "round {round}: {acknowledged} was acknowledged and the log ends at {head}");
@@ -138,7 +138,7 @@ async fn check(store: &SqliteStore, before: Revision, acknowledged: Revision, ro
     head
 }
 
-/// Every commit ends where its writes say, the acknowledged ones among them, and at most one came after those.
+/// Checks that every commit is complete, including the acknowledged ones, and that at most one commit follows those.
 async fn check_ends(store: &SqliteStore, entries: &[Entry], acknowledged: Revision, head: Revision, round: u64) {
     for entry in entries {
         let end = store.list("", None, Some(entry.revision), 0).await.unwrap().revision;

@@ -1,8 +1,7 @@
-//! The disk fills up in the middle of a commit, or of a checkpoint.
+//! The disk becomes full during a commit or a checkpoint.
 //!
-//! A child process takes the disk's part itself: it lowers the largest size that the kernel lets its files have, so
-//! that the write-ahead log or the data file cannot grow. The shell in between makes the child survive the signal that
-//! comes with it.
+//! A child process simulates the full disk: it lowers its file size limit (RLIMIT_FSIZE), so that the WAL or the data
+//! file cannot grow. The shell in between makes the child ignore the signal SIGXFSZ.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -17,7 +16,7 @@ use crate::{again, commit, create, open};
 
 const CHILD: &str = "STORE_SQLITE_FULL_DISK";
 
-/// Room for the store's own small writes, and not for a large value.
+/// Enough for the store's own small writes, but not for a large value.
 const ROOM_BYTES: u64 = 60_000;
 
 #[test]
@@ -28,7 +27,7 @@ fn a_commit_that_does_not_fit_is_taken_back() {
     });
 }
 
-/// Runs `test`, which is the caller, in a process of its own, and there `body` on the path of a new store.
+/// Runs `body` with the path of a new store in a child process. `test` is the name of the calling test.
 fn in_child<F: Future<Output = ()>>(test: &str, variable: &str, body: impl FnOnce(PathBuf) -> F) {
     if let Some(path) = std::env::var_os(variable) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -71,13 +70,13 @@ fn backup_that_does_not_fit_leaves_nothing() {
 
 const CHECKPOINT_CHILD: &str = "STORE_SQLITE_FULL_DISK_CHECKPOINT";
 
-/// More than the store lets the write-ahead log have before it moves it into the data file.
+/// More than the WAL size at which the store starts a checkpoint.
 const BEYOND_CHECKPOINT_BYTES: u64 = 80 << 20;
 
 #[test]
 fn a_checkpoint_that_does_not_fit_loses_nothing() {
     in_child("full_disk::a_checkpoint_that_does_not_fit_loses_nothing", CHECKPOINT_CHILD, |path| async move {
-        // A data file as large as the log will be, so that one limit stops the one and not the other.
+        // The data file is as large as the WAL will be, so that the limit affects only the data file.
         let store = open(&path);
         let head = commit_bytes(&store, BEYOND_CHECKPOINT_BYTES + (16 << 20)).await;
         drop(store);
@@ -99,7 +98,7 @@ fn a_checkpoint_that_does_not_fit_loses_nothing() {
     });
 }
 
-/// Commits of one MiB each; gives back where the log ends.
+/// Commits values of one MiB each; returns the head.
 async fn commit_bytes(store: &SqliteStore, bytes: u64) -> Revision {
     for _ in 0..bytes >> 20 {
         let transaction = store.begin().await.unwrap();
@@ -109,7 +108,7 @@ async fn commit_bytes(store: &SqliteStore, bytes: u64) -> Revision {
     store.head().await.unwrap().revision
 }
 
-/// Commits, cannot commit, can commit again; nothing acknowledged is lost, nothing refused is there.
+/// Commits succeed, fail and succeed again. No acknowledged write is lost, and no rejected write is stored.
 async fn fill(path: &Path, room: u64) {
     let store = open(path);
     let head = store.head().await.unwrap().revision.0;
@@ -133,7 +132,7 @@ async fn fill(path: &Path, room: u64) {
     assert_eq!(names(&open(path), "").await, before);
 }
 
-/// Sets the largest size of a file, and gives back what it was.
+/// Sets the file size limit, and returns the previous one.
 fn limit_files(bytes: u64) -> Rlimit {
     let before = getrlimit(Resource::Fsize);
     setrlimit(Resource::Fsize, Rlimit { current: Some(bytes), maximum: before.maximum }).unwrap();

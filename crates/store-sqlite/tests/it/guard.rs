@@ -1,10 +1,10 @@
-//! The file refuses overlapping spans by itself: here it is written around all of our code.
+//! The file itself rejects overlapping spans, also when it is written by other programs.
 
 use rusqlite::Connection;
 
 use crate::open;
 
-/// A file with one span, 16..=31 in space "s".
+/// Creates a file with one span, 16..=31 in space "s".
 fn with_span(test: impl FnOnce(&Connection)) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");

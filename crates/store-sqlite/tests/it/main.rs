@@ -1,4 +1,4 @@
-//! The tests of the store as its users see it: through the trait, and through the file.
+//! Tests of the store through the trait and through the file.
 
 #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
 
@@ -29,7 +29,7 @@ async fn commit(store: &SqliteStore, writes: Vec<Write>) -> Result<(), store::Er
     store.begin().await?.commit(writes).await
 }
 
-/// A command that runs this binary again, only `test`, with `variable` set: that test then is the child.
+/// Returns a command that runs `test` of this binary as a child process, with `variable` set.
 fn again(test: &str, variable: &str, value: &Path) -> Command {
     let this = std::env::current_exe().expect("this test's own path");
     let mut command = Command::new(this);

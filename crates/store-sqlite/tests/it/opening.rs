@@ -1,4 +1,4 @@
-//! Which files are opened, and what is said about the others.
+//! Opening of files: accepted files, and the errors for other files.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -52,7 +52,7 @@ async fn only_the_owner_may_read() {
     assert!(store.statistics().await.unwrap().wal_bytes > 0);
 }
 
-/// By whatever name the second one calls it.
+/// By its path and by a symbolic link.
 #[test]
 fn a_second_store_on_the_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();
@@ -128,7 +128,8 @@ fn a_missing_directory_is_named() {
     assert!(error.to_string().contains("nowhere/data.db"), "{error}");
 }
 
-/// Files as a process leaves them that is killed. A program that has them open keeps what it knows of the log, which may be wrong.
+/// The files are as a killed process leaves them. Another program that has them open keeps its view of the WAL, which
+/// may be wrong.
 #[tokio::test]
 async fn a_log_is_recovered_by_a_process_that_has_the_file_alone() {
     let directory = tempfile::tempdir().unwrap();
@@ -147,7 +148,7 @@ async fn a_log_is_recovered_by_a_process_that_has_the_file_alone() {
     let error = SqliteStore::open(&left).unwrap_err();
     assert!(matches!(error, OpenError::Shared { .. }), "{error:?}");
     assert!(error.to_string().contains("another program has it open"), "{error}");
-    assert_eq!(count(&shell), 1, "it was left as it was");
+    assert_eq!(count(&shell), 1, "the file was not changed");
     drop(shell);
     assert_eq!(open(&left).head().await.unwrap().revision, Revision(1));
 }

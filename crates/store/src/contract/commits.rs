@@ -1,4 +1,4 @@
-//! Commits: whole or not at all, in one order, on the conditions that they name.
+//! Commits: atomicity, order and preconditions.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{Head, Record, Revision, Store, Write};
 
-/// Nothing is there, and asking is no error.
+/// Reads of an empty store succeed and return nothing.
 pub async fn a_new_store_is_empty(store: Arc<dyn Store>) {
     assert_eq!(store.head().await.unwrap(), Head { revision: Revision(0), compacted: Revision(0) });
     assert_eq!(store.get(&key("a")).await.unwrap(), None);
@@ -26,7 +26,7 @@ pub async fn a_new_store_is_empty(store: Arc<dyn Store>) {
     assert_eq!(store.begin().await.unwrap().head(), Revision(0));
 }
 
-/// Several objects appear at once, with the revisions that their places say.
+/// All writes of a commit appear atomically, with revisions in the order of the writes.
 pub async fn a_commit_is_whole(store: Arc<dyn Store>) {
     commit(&*store, vec![create("a", "1"), create("b", "2"), create("c", "3")]).await.unwrap();
     assert_eq!(head(&*store).await, 3);
@@ -40,7 +40,7 @@ pub async fn a_commit_is_whole(store: Arc<dyn Store>) {
     assert_eq!(store.get(&key("b")).await.unwrap(), None);
 }
 
-/// A fault in the last write takes the first ones back: objects, log and spans.
+/// If the last write fails, the earlier writes are rolled back: objects, log and spans.
 pub async fn a_refused_commit_leaves_nothing(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![take("a", span("s", 0, 9, "a"))]]).await;
     let release = Write { releases: vec![span("s", 0, 9, "a")], ..delete("a", 1) };
@@ -54,10 +54,10 @@ pub async fn a_refused_commit_leaves_nothing(store: Arc<dyn Store>) {
         assert_eq!(spans(&*store, None, 10).await.unwrap(), [span("s", 0, 9, "a")]);
     }
     commit(&*store, vec![create("b", "")]).await.unwrap();
-    assert_eq!(head(&*store).await, 2, "a refused commit uses no revision up");
+    assert_eq!(head(&*store).await, 2, "a rejected commit uses no revision");
 }
 
-/// Each way in which `expected` can be wrong.
+/// Checks each way in which `expected` can be wrong.
 pub async fn preconditions_are_checked(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1")], vec![replace("a", 1, "2")], vec![create("b", "")]]).await;
     commits(&*store, vec![vec![delete("b", 3)]]).await;
@@ -74,7 +74,7 @@ pub async fn preconditions_are_checked(store: Arc<dyn Store>) {
     for (write, found) in cases {
         let of = write.key.clone();
         assert_precondition(commit(&*store, vec![write.clone()]).await, of.as_str(), found);
-        // The same once the transaction has seen what is there.
+        // The same after the transaction has read the key.
         let transaction = store.begin().await.unwrap();
         transaction.read(std::slice::from_ref(&of)).await.unwrap();
         assert_precondition(transaction.commit(vec![write]).await, of.as_str(), found);
@@ -83,7 +83,7 @@ pub async fn preconditions_are_checked(store: Arc<dyn Store>) {
     assert_eq!(dump(&*store, None).await, "a=3 b=4");
 }
 
-/// The condition of a later write refers to the earlier one.
+/// `expected` of a later write refers to the earlier write.
 pub async fn one_key_several_times_in_one_commit(store: Arc<dyn Store>) {
     let batch = vec![create("a", "1"), replace("a", 1, "2"), delete("a", 2), create("a", "4"), replace("a", 4, "5")];
     commit(&*store, batch).await.unwrap();
@@ -92,14 +92,14 @@ pub async fn one_key_several_times_in_one_commit(store: Arc<dyn Store>) {
     assert_precondition(commit(&*store, vec![replace("a", 5, "6"), replace("a", 5, "7")]).await, "a", Some(6));
     assert_precondition(commit(&*store, vec![delete("a", 5), replace("a", 6, "7")]).await, "a", None);
     assert_precondition(commit(&*store, vec![delete("a", 5), create("a", "7"), create("a", "8")]).await, "a", Some(7));
-    // What the transaction read before must not hide what its own commit wrote.
+    // A revision that the transaction read must not hide what its own commit wrote.
     let transaction = store.begin().await.unwrap();
     transaction.read(&[key("a")]).await.unwrap();
     transaction.commit(vec![replace("a", 5, "6"), replace("a", 6, "7")]).await.unwrap();
     assert_eq!(dump(&*store, None).await, "a=7");
 }
 
-/// It gives the head back, too.
+/// A dropped transaction also releases the head lock.
 pub async fn a_dropped_transaction_changes_nothing(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1")]]).await;
     for _ in 0..3 {
@@ -112,7 +112,7 @@ pub async fn a_dropped_transaction_changes_nothing(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![replace("a", 1, "2")]]).await;
 }
 
-/// In the order asked, twice if asked twice, and `None` for what never was or is no more.
+/// Records are returned in the order of the keys, duplicates included; `None` for a missing or deleted key.
 pub async fn a_transaction_reads_what_is_there(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1"), create("b", "2")], vec![replace("a", 1, "3"), delete("b", 2)]]).await;
     let transaction = store.begin().await.unwrap();
@@ -123,7 +123,7 @@ pub async fn a_transaction_reads_what_is_there(store: Arc<dyn Store>) {
     assert_eq!(transaction.read(&[]).await.unwrap(), []);
 }
 
-/// The same without the head: while a transaction holds it, too.
+/// The same without the head lock, also while a transaction holds it.
 pub async fn a_read_sees_what_is_there(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1"), create("b", "2")], vec![replace("a", 1, "3"), delete("b", 2)]]).await;
     let held = store.begin().await.unwrap();
@@ -136,7 +136,7 @@ pub async fn a_read_sees_what_is_there(store: Arc<dyn Store>) {
     assert_eq!(store.read(&[key("b")]).await.unwrap(), [Some(b)], "a read does not show an acknowledged commit");
 }
 
-/// And is a success all the same.
+/// An empty commit succeeds.
 pub async fn an_empty_commit_writes_nothing(store: Arc<dyn Store>) {
     commit(&*store, vec![]).await.unwrap();
     assert_eq!(head(&*store).await, 0);
@@ -160,7 +160,7 @@ pub async fn values_come_back_as_they_were(store: Arc<dyn Store>) {
     assert_eq!(logged, values.map(Some));
 }
 
-/// It is of no use, but it has a meaning: an entry without a value and without a previous version.
+/// A deletion of a missing key is a log entry without a value and without a previous version.
 pub async fn a_deletion_of_nothing_is_in_the_log(store: Arc<dyn Store>) {
     let nothing = Write { value: None, ..create("a", "") };
     commit(&*store, vec![nothing.clone()]).await.unwrap();

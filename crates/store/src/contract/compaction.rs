@@ -1,11 +1,11 @@
-//! Compaction: history goes, the present stays, and asking for what went is refused by name.
+//! Compaction: history is removed, current versions stay, and reads of compacted history fail.
 
 use std::sync::Arc;
 
 use super::{assert_compacted, commit, commits, create, delete, dump, head, key, replace};
 use crate::{Head, Revision, Store, Write};
 
-/// Six revisions, one to a commit.
+/// Commits six revisions, one per commit.
 async fn fill(store: &dyn Store) {
     let writes = [
         create("a", "1"),
@@ -22,7 +22,7 @@ async fn compact(store: &dyn Store, revision: u64) {
     store.compact(Revision(revision)).await.unwrap();
 }
 
-/// At every revision: before it an error, from it on the truth.
+/// Reads before the horizon fail; reads from the horizon on return the same as before.
 pub async fn what_is_compacted_is_refused(store: Arc<dyn Store>) {
     fill(&*store).await;
     let mut before = Vec::new();
@@ -46,7 +46,7 @@ pub async fn what_is_compacted_is_refused(store: Arc<dyn Store>) {
     }
 }
 
-/// Whatever their age.
+/// Current versions stay regardless of their age.
 pub async fn current_versions_stay(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("old", "1")]]).await;
     for revision in 1..50 {
@@ -61,7 +61,7 @@ pub async fn current_versions_stay(store: Arc<dyn Store>) {
     assert_eq!(dump(&*store, None).await, "old=51");
 }
 
-/// Versions replaced only behind the horizon belong to it.
+/// Versions that were replaced only after the horizon belong to the snapshot at the horizon.
 pub async fn a_snapshot_at_the_horizon_is_whole(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1"), create("b", "2")], vec![create("c", "3")]]).await;
     commits(&*store, vec![vec![replace("a", 1, "4"), delete("b", 2)], vec![delete("c", 3)]]).await;
@@ -73,7 +73,7 @@ pub async fn a_snapshot_at_the_horizon_is_whole(store: Arc<dyn Store>) {
     assert_eq!(dump(&*store, Some(6)).await, "a=4");
 }
 
-/// An entry behind the horizon still shows the version before the horizon that it replaced.
+/// An entry after the horizon still has the previous version that was written before the horizon.
 pub async fn the_tail_keeps_its_previous_versions(store: Arc<dyn Store>) {
     fill(&*store).await;
     for horizon in 0..=6 {
@@ -83,7 +83,7 @@ pub async fn the_tail_keeps_its_previous_versions(store: Arc<dyn Store>) {
     }
 }
 
-/// No row is left to say where the log ends; the store knows all the same.
+/// After compaction no row has the head revision; the store must still know it.
 pub async fn a_deletion_at_the_head(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1")], vec![delete("a", 1)]]).await;
     compact(&*store, 2).await;
@@ -96,7 +96,7 @@ pub async fn a_deletion_at_the_head(store: Arc<dyn Store>) {
     assert_eq!(store.tail(Revision(2), 9).await.unwrap()[0].previous, None);
 }
 
-/// The head bounds it; the past does nothing.
+/// Compaction is bounded by the head, and does not move backwards.
 pub async fn beyond_the_head_and_backwards(store: Arc<dyn Store>) {
     fill(&*store).await;
     compact(&*store, 4).await;
@@ -111,7 +111,7 @@ pub async fn beyond_the_head_and_backwards(store: Arc<dyn Store>) {
     assert_eq!(store.tail(Revision(6), 9).await.unwrap().len(), 1);
 }
 
-/// The horizon is where it was asked to be; a snapshot there is still the commit's end.
+/// The horizon is the requested revision, even inside a commit; a snapshot there is the end of the commit.
 pub async fn inside_a_commit(store: Arc<dyn Store>) {
     commit(&*store, vec![create("a", "1"), create("b", "2")]).await.unwrap();
     let batch = vec![replace("a", 1, "3"), delete("b", 2), create("b", "5"), replace("a", 3, "6"), delete("b", 5)];
@@ -130,7 +130,7 @@ pub async fn inside_a_commit(store: Arc<dyn Store>) {
     assert_eq!(dump(&*store, None).await, "a=6");
 }
 
-/// Long enough that a store may do it in pieces, with writes going on meanwhile.
+/// Long enough for a store to compact in chunks, with concurrent writes.
 pub async fn of_a_long_history(store: Arc<dyn Store>) {
     const KEYS: u64 = 10;
     let name = |number: u64| format!("k{number}");
@@ -149,7 +149,7 @@ pub async fn of_a_long_history(store: Arc<dyn Store>) {
     assert_compacted(store.tail(Revision(2_899), 1).await, 2_899, 2_900);
 }
 
-/// The second page of a snapshot that went away meanwhile is an error, not another snapshot.
+/// Continuing a snapshot that was compacted is an error; the page is not taken from another snapshot.
 pub async fn a_page_that_was_overtaken(store: Arc<dyn Store>) {
     fill(&*store).await;
     let page = store.list("", None, Some(Revision(3)), 1).await.unwrap();

@@ -1,7 +1,7 @@
-//! Random operations on a store and on the memory model: the answers must be the same.
+//! Random operations on a store and on the memory model: the results must be equal.
 //!
-//! The operations are drawn from a seed, over few keys and few numbers so that they meet often. Everything that a
-//! store can be asked is in `Operation`; a failure names the seed, the place and the operation.
+//! The operations are generated from a seed, with few keys and few numbers, so that they collide often. `Operation`
+//! covers every call of the store. A failure reports the seed, the index and the operation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const KEYS: [&str; 12] = ["a", "a/", "a/1", "a/2", "a/2/x", "a/3", "a0", "ab", "
 const PREFIXES: [&str; 7] = ["", "a", "a/", "a/2", "b/", "c", "d"];
 const SPACES: [&str; 3] = ["", "s", "s2"];
 
-/// Spans lie among this many numbers at the bottom and at the top of the range.
+/// Spans use this many numbers at both ends of the range.
 const NUMBERS: u128 = 48;
 
 #[derive(Debug)]
@@ -36,7 +36,7 @@ enum Operation {
     Compact(Revision),
 }
 
-/// Does `operations` random operations on `store`, which must be empty, and on the model.
+/// Runs `operations` random operations on `store`, which must be empty, and on the model.
 pub async fn compare(store: Arc<dyn Store>, seed: u64, operations: usize) {
     let model = MemoryStore::new();
     let mut author = Author::new(seed);
@@ -50,7 +50,7 @@ pub async fn compare(store: Arc<dyn Store>, seed: u64, operations: usize) {
     }
 }
 
-/// What the store says, as text. Of an error only what the contract promises.
+/// Returns the result of an operation as text. Of an error only the parts that the contract defines.
 async fn answer(store: &dyn Store, operation: &Operation) -> String {
     match operation {
         Operation::Commit { read, writes } => {
@@ -81,7 +81,7 @@ fn shown<T: std::fmt::Debug>(outcome: Result<T, Error>) -> String {
     }
 }
 
-/// Draws the operations, and knows enough of their effects to draw commits that succeed.
+/// Generates operations, and tracks enough state to generate commits that succeed.
 struct Author {
     random: SmallRng,
     state: State,
@@ -127,7 +127,7 @@ impl Author {
                 Operation::Holders(self.space(), first, last, self.limit())
             }
             _ => {
-                // Mostly the older part, so that there is history to ask for.
+                // Mostly older revisions, so that history remains for later operations.
                 let horizon = self.random.random_range(0..=self.state.head);
                 Operation::Compact(Revision(self.random.random_range(0..=horizon)))
             }
@@ -142,7 +142,7 @@ impl Author {
         Operation::Commit { read: self.keys(), writes }
     }
 
-    /// Sound writes around one that is not, so that there is something to take back.
+    /// Generates a commit with valid writes around an invalid one, so that there is something to roll back.
     fn faulty_commit(&mut self) -> Operation {
         let mut next = self.state.clone();
         let mut writes: Vec<Write> = (0..self.random.random_range(0..4)).map(|_| self.write(&mut next)).collect();
@@ -152,7 +152,7 @@ impl Author {
         Operation::Commit { read: self.keys(), writes }
     }
 
-    /// A write that succeeds after those that led to `state`.
+    /// Generates a write that succeeds after the writes that led to `state`.
     fn write(&mut self, state: &mut State) -> Write {
         let name = self.name();
         let expected = state.live.get(name).copied();
@@ -188,7 +188,7 @@ impl Author {
         takes
     }
 
-    /// A write with exactly one thing wrong.
+    /// Generates a write with exactly one error.
     fn fault(&mut self, state: &mut State) -> Write {
         let before = state.clone();
         let mut write = self.write(state);
@@ -224,14 +224,14 @@ impl Author {
         }
     }
 
-    /// One to six numbers at either end of the range, in the right order.
+    /// Generates a range of one to six numbers at either end of the number range.
     fn range(&mut self) -> (u128, u128) {
         let first = self.random.random_range(0..NUMBERS);
         let last = (first + self.random.random_range(0..6)).min(NUMBERS);
         if self.random.random_bool(0.5) { (first, last) } else { (u128::MAX - last, u128::MAX - first) }
     }
 
-    /// Anywhere in the log, and a little beyond.
+    /// Generates a revision in the log, or up to 2 after the head.
     fn revision(&mut self) -> Revision {
         let beyond = self.state.head + 2;
         let recent = self.state.head.saturating_sub(20);

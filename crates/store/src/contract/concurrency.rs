@@ -1,4 +1,4 @@
-//! Many at once: one log comes of it, and nobody sees half a commit.
+//! Concurrent transactions and reads: the log stays consistent, and readers see only whole commits.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::{Record, Revision, Store, Write};
 const COMMITTERS: u64 = 12;
 const COMMITS_EACH: u64 = 20;
 
-/// Each commit raises a shared counter that it has read under the head, and adds objects of its own. If two
-/// transactions ever held the head at once, a count would be lost or a commit refused.
+/// Each commit increments a shared counter that it has read under the head lock, and adds objects. If two transactions
+/// held the head lock at once, an increment would be lost or a commit rejected.
 pub async fn committers_make_one_log(store: Arc<dyn Store>) {
     let mut committers = JoinSet::new();
     for committer in 0..COMMITTERS {
@@ -33,12 +33,12 @@ pub async fn committers_make_one_log(store: Arc<dyn Store>) {
     assert_log_is_whole(&*store, &heads).await;
 }
 
-/// One commit of two to four writes. Gives back the revision at which it began.
+/// Commits two to four writes. Returns the revision at which the transaction began.
 async fn raise(store: &dyn Store, committer: u64, round: u64) -> u64 {
     let transaction = store.begin().await.unwrap();
     let begun = transaction.head().0;
     let counter = transaction.read(&[key("counter")]).await.unwrap().remove(0);
-    // Gives everybody else the time to do wrong.
+    // Lets the other tasks run.
     for _ in 0..(committer + round) % 4 {
         yield_now().await;
     }
@@ -58,7 +58,8 @@ fn count(record: &Record) -> u64 {
     String::from_utf8_lossy(&record.value).parse().unwrap()
 }
 
-/// Revisions follow each other without a gap, and the writes of a commit stand together behind the head it began at.
+/// Checks that revisions have no gap, and that the writes of a commit are adjacent and follow the head at which it
+/// began.
 async fn assert_log_is_whole(store: &dyn Store, heads: &[u64]) {
     let entries = store.tail(Revision(0), usize::MAX).await.unwrap();
     let revisions = entries.iter().map(|entry| entry.revision.0);
@@ -74,7 +75,7 @@ async fn assert_log_is_whole(store: &dyn Store, heads: &[u64]) {
     }
 }
 
-/// Ten objects always get the same value in one commit: now, by their names, page by page and in the tail.
+/// Ten objects always get the same value in one commit; the test reads them by list, by key, page by page and by tail.
 pub async fn readers_see_whole_commits(store: Arc<dyn Store>) {
     const READERS: usize = 4;
     commit(&*store, rewrite(&[], 0)).await.unwrap();
@@ -111,7 +112,7 @@ fn rewrite(records: &[Option<Record>], round: u64) -> Vec<Write> {
     writes.map(|(name, expected)| Write { expected, ..create(name.as_str(), &round.to_string()) }).collect()
 }
 
-/// Reads everything in pages of `limit`; time does not run backwards from `last`.
+/// Reads all objects in pages of `limit`. The snapshot must not be older than `last`.
 async fn read_whole(store: &dyn Store, limit: usize, last: u64) -> u64 {
     let mut page = store.list("k", None, None, limit).await.unwrap();
     let at = page.revision;
@@ -123,18 +124,18 @@ async fn read_whole(store: &dyn Store, limit: usize, last: u64) -> u64 {
         let after = page.records.last().unwrap().key.clone();
         page = store.list("k", Some(&after), Some(at), limit).await.unwrap();
         values.extend(page.records.iter().map(count));
-        assert!(values.len() <= 10, "the pages go round in circles");
+        assert!(values.len() <= 10, "the pages do not end");
     }
     assert_eq!(values, [at.0 / 10 - 1; 10], "the pages of {at} mix snapshots");
     assert_eq!(store.tail(Revision(at.0 - 10), 10).await.unwrap().len(), 10);
     let read = store.read(&names()).await.unwrap();
     let values: Vec<u64> = read.iter().flatten().map(count).collect();
-    assert!(values[0] >= at.0 / 10 - 1, "a read went back behind {at}");
+    assert!(values[0] >= at.0 / 10 - 1, "a read is older than {at}");
     assert_eq!(values, [values[0]; 10], "a read mixes snapshots");
     at.0
 }
 
-/// The caller goes away in the middle. The next transaction begins behind whatever became of the commit.
+/// The commit future is dropped. The next transaction must see either the whole commit or nothing.
 pub async fn a_cancelled_commit_is_whole_or_absent(store: Arc<dyn Store>) {
     let mut expected = 0;
     for round in 0..50 {

@@ -1,4 +1,4 @@
-//! Keys: ordered by their bytes, cut by prefix, and nothing in them means anything.
+//! Keys: ordered by bytes, matched by prefix, without special characters.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ async fn listed(store: &dyn Store, prefix: &str, after: Option<&str>) -> Vec<Str
     page.records.into_iter().map(|record| record.key.as_str().to_owned()).collect()
 }
 
-/// `a/` does not match `a`, `a0` (the next byte after the slash) or `ab`.
+/// `a/` does not match `a`, `a0` (`0` is the byte after the slash) or `ab`.
 pub async fn a_prefix_ends_where_it_says(store: Arc<dyn Store>) {
     fill(&*store, &["a", "a.", "a/", "a/x", "a/x/y", "a/z", "a0", "ab", "b"]).await;
     assert_eq!(listed(&*store, "a/", None).await, ["a/", "a/x", "a/x/y", "a/z"]);
@@ -25,7 +25,7 @@ pub async fn a_prefix_ends_where_it_says(store: Arc<dyn Store>) {
     assert_eq!(listed(&*store, "a/x/", None).await, ["a/x/y"]);
     assert_eq!(listed(&*store, "c", None).await, [""; 0]);
     assert_eq!(listed(&*store, "", None).await.len(), 9);
-    // A start before the prefix, at its edge, inside, at its end and behind it.
+    // Start keys before the prefix, equal to it, inside it, at its end and after it.
     assert_eq!(listed(&*store, "a/", Some("a")).await.len(), 4);
     assert_eq!(listed(&*store, "a/", Some("a/")).await, ["a/x", "a/x/y", "a/z"]);
     assert_eq!(listed(&*store, "a/", Some("a/x")).await, ["a/x/y", "a/z"]);
@@ -34,7 +34,7 @@ pub async fn a_prefix_ends_where_it_says(store: Arc<dyn Store>) {
     assert_eq!(listed(&*store, "a/", Some("ab")).await, [""; 0]);
 }
 
-/// Not by any language's rules, nor by UTF-16.
+/// The order does not depend on a locale or on UTF-16.
 pub async fn order_is_by_bytes(store: Arc<dyn Store>) {
     let mut keys = ["a", "B", "b", "A", "á", "ab", "a b", "a-b", "\u{FFFF}", "\u{10000}", "\u{10FFFF}", "10", "9", "~"];
     fill(&*store, &keys).await;
@@ -46,7 +46,7 @@ pub async fn order_is_by_bytes(store: Arc<dyn Store>) {
     assert_eq!(listed(&*store, "\u{10FFFF}", None).await, ["\u{10FFFF}"]);
 }
 
-/// Wildcards, quotes and control characters stand for themselves; case and accents differ.
+/// Wildcards, quotes and control characters are literal; case and accents are significant.
 pub async fn nothing_in_a_key_is_special(store: Arc<dyn Store>) {
     let mut keys = ["%", "_", "a%b", "a_b", "aXb", "'", "\"", "\\", ";--", "\u{1}", "\n", "é", "e\u{301}", " ", "a "];
     fill(&*store, &keys).await;
@@ -61,7 +61,7 @@ pub async fn nothing_in_a_key_is_special(store: Arc<dyn Store>) {
     assert_eq!(store.get(&key("É")).await.unwrap(), None);
 }
 
-/// Two of the full length that differ in the last byte.
+/// Two keys of the maximum length that differ in the last byte.
 pub async fn the_longest_key(store: Arc<dyn Store>) {
     let stem = "k".repeat(KEY_BYTES_MAX - 1);
     let (a, b) = (format!("{stem}a"), format!("{stem}b"));

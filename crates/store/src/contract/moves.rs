@@ -1,4 +1,4 @@
-//! Everything at once: a sight of it that stays, an empty log that is filled with it, a log that goes on further ahead.
+//! Snapshots of the whole store, bulk loads, and advancing the revision.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use super::{
 };
 use crate::{Error, Load, Record, Revision, Snapshot, Span, Store, Write, memory::MemoryStore};
 
-/// Some objects of which one was replaced and one is gone, and two spans.
+/// Creates objects, of which one is replaced and one deleted, and two spans.
 async fn fill(store: &dyn Store) {
     let first = vec![create("a", "1"), create("b", "2"), take("c", span("s", 10, 19, "c"))];
     let second = vec![replace("a", 1, "4"), delete("b", 2), take("d", span("t", 0, u128::MAX, "d"))];
     commits(store, vec![first, second]).await;
 }
 
-/// All records and spans, in pages of one.
+/// Reads all records and spans in pages of one.
 async fn read(snapshot: &mut dyn Snapshot) -> (Vec<Record>, Vec<Span>) {
     let (mut records, mut spans) = (Vec::<Record>::new(), Vec::<Span>::new());
     loop {
@@ -40,7 +40,7 @@ async fn everything(store: &dyn Store) -> (Vec<Record>, Vec<Span>) {
     read(&mut *store.snapshot().await.unwrap()).await
 }
 
-/// Whatever is committed and forgotten meanwhile.
+/// A snapshot does not change when objects are committed or history is compacted.
 pub async fn a_snapshot_stays_as_it_was(store: Arc<dyn Store>) {
     fill(&*store).await;
     let before = everything(&*store).await;
@@ -60,7 +60,7 @@ async fn source() -> (MemoryStore, (Vec<Record>, Vec<Span>)) {
     (source, all)
 }
 
-/// Piece by piece, the spans before what holds them or after.
+/// Loads in several calls, with spans before and after the records of their holders.
 async fn load(mut load: Box<dyn Load>, (records, spans): (Vec<Record>, Vec<Span>), head: u64) {
     load.spans(spans[..1].to_vec()).await.unwrap();
     for record in records.into_iter().rev() {
@@ -70,7 +70,7 @@ async fn load(mut load: Box<dyn Load>, (records, spans): (Vec<Record>, Vec<Span>
     load.finish(Revision(head)).await.unwrap();
 }
 
-/// The same records under the same revisions, the same spans, a log that goes on where the other one was.
+/// The loaded log has the same records, revisions and spans, and continues at the revision of the source.
 pub async fn a_filled_log_is_what_was_read(store: Arc<dyn Store>) {
     let (source, all) = source().await;
     load(store.load().await.unwrap(), all.clone(), 6).await;
@@ -92,7 +92,7 @@ pub async fn a_filled_log_is_what_was_read(store: Arc<dyn Store>) {
     assert_eq!(dump(&*store, None).await, "a=7 b=8 c= d=");
 }
 
-/// Neither records nor spans.
+/// An abandoned bulk load leaves neither records nor spans.
 pub async fn a_filling_that_is_given_up_leaves_nothing(store: Arc<dyn Store>) {
     let (_, (records, spans)) = source().await;
     let mut load = store.load().await.unwrap();
@@ -104,14 +104,14 @@ pub async fn a_filling_that_is_given_up_leaves_nothing(store: Arc<dyn Store>) {
     assert_eq!(store.head().await.unwrap().revision, Revision(1));
 }
 
-/// And a refusal is no harm.
+/// A rejected bulk load does not affect the log.
 pub async fn only_an_empty_log_is_filled(store: Arc<dyn Store>) {
     commit(&*store, vec![create("a", "1")]).await.unwrap();
     assert!(matches!(store.load().await.err(), Some(Error::Unavailable(_))));
     commit(&*store, vec![create("b", "2")]).await.unwrap();
 }
 
-/// As every commit is.
+/// A bulk load rejects overlapping spans, as a commit does.
 pub async fn a_filling_is_guarded(store: Arc<dyn Store>) {
     let mut load = store.load().await.unwrap();
     load.spans(vec![span("s", 10, 19, "c")]).await.unwrap();
@@ -120,7 +120,7 @@ pub async fn a_filling_is_guarded(store: Arc<dyn Store>) {
     assert_eq!(everything(&*store).await, (Vec::new(), Vec::new()));
 }
 
-/// The present is the same under another revision, and what comes next comes behind that.
+/// Objects and spans stay the same, and the next write follows the new head.
 pub async fn a_jump_goes_ahead(store: Arc<dyn Store>) {
     fill(&*store).await;
     let before = everything(&*store).await;
@@ -138,7 +138,7 @@ pub async fn a_jump_goes_ahead(store: Arc<dyn Store>) {
     assert_eq!(dump(&*store, None).await, "a=1007 c= d=");
 }
 
-/// No version stays behind that nobody can ask for, and an empty log may jump as well.
+/// Old versions are discarded; an empty log can be advanced as well.
 pub async fn a_jump_forgets(store: Arc<dyn Store>) {
     assert_eq!(store.jump(10).await.unwrap(), Revision(10));
     commit(&*store, vec![create("a", "11")]).await.unwrap();

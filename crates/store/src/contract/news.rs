@@ -1,11 +1,11 @@
-//! The head, and with it what others have committed.
+//! Reading other processes' entries under the head lock.
 
 use std::sync::Arc;
 
 use super::{assert_compacted, commit, create};
 use crate::{Revision, Store};
 
-/// From each place in the log, and up to a limit.
+/// From each position in the log, and up to a limit.
 pub async fn news_come_with_the_head(store: Arc<dyn Store>) {
     commit(&*store, vec![create("a", "1"), create("b", "2")]).await.unwrap();
     commit(&*store, vec![create("c", "3")]).await.unwrap();
@@ -13,7 +13,7 @@ pub async fn news_come_with_the_head(store: Arc<dyn Store>) {
         let transaction = store.begin().await.unwrap();
         assert_eq!(transaction.head(), Revision(3));
         let news = transaction.tail(Revision(known), 9).await.unwrap();
-        assert_eq!(news, store.tail(Revision(known), 9).await.unwrap(), "behind {known}");
+        assert_eq!(news, store.tail(Revision(known), 9).await.unwrap(), "after {known}");
     }
     let news = store.begin().await.unwrap().tail(Revision(0), 2).await.unwrap();
     assert_eq!(news.last().unwrap().revision, Revision(2));
@@ -22,7 +22,7 @@ pub async fn news_come_with_the_head(store: Arc<dyn Store>) {
     commit(&*store, vec![create("d", "4")]).await.unwrap();
 }
 
-/// Whoever holds the head knows all there is, however many commit.
+/// A transaction sees all entries up to its head, with concurrent committers.
 pub async fn news_add_up_beside_others(store: Arc<dyn Store>) {
     let committers = (0..4).map(|committer| {
         let store = Arc::clone(&store);
@@ -31,10 +31,10 @@ pub async fn news_add_up_beside_others(store: Arc<dyn Store>) {
             for turn in 0..25 {
                 let transaction = store.begin().await.unwrap();
                 for entry in transaction.tail(known, usize::MAX).await.unwrap() {
-                    assert_eq!(entry.revision, known.next(), "without a gap");
+                    assert_eq!(entry.revision, known.next(), "the tail has a gap");
                     known = entry.revision;
                 }
-                assert_eq!(transaction.head(), known, "to the head");
+                assert_eq!(transaction.head(), known, "the tail does not end at the head");
                 transaction.commit(vec![create(&format!("{committer}-{turn}"), "")]).await.unwrap();
                 known = known.next();
             }

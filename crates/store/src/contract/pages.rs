@@ -1,4 +1,4 @@
-//! Pages end by their size as well as by the number of what is on them.
+//! Pages are limited by their size and by the number of items.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{
     page::{Filled, is_full},
 };
 
-/// Large and small values, of which no page may hold more than a few.
+/// Large and small values; a page fits only a few of them.
 const VALUES: [usize; 9] =
     [PAGE_BYTES_MAX / 2, PAGE_BYTES_MAX / 2 - 1, 1, 1, 2 * PAGE_BYTES_MAX, 0, 7, PAGE_BYTES_MAX - 1, 3];
 
@@ -17,7 +17,7 @@ fn value(length: usize) -> String {
     "x".repeat(length)
 }
 
-/// Lists, and those of a snapshot; now, and of a revision that was.
+/// Lists of the store and of a snapshot, at the head and at an old revision.
 pub async fn a_page_of_records_ends_at_its_size(store: Arc<dyn Store>) {
     let writes = VALUES.iter().zip(0..).map(|(length, place)| create(&format!("k{place}"), &value(*length)));
     commits(&*store, vec![writes.collect(), vec![delete("k3", 4), create("l", "")]]).await;
@@ -50,7 +50,7 @@ pub async fn a_page_of_records_ends_at_its_size(store: Arc<dyn Store>) {
     );
 }
 
-/// Tails, by the store and under the lock of the head. What an entry has replaced counts.
+/// Tails of the store and under the head lock. The replaced values count.
 pub async fn a_page_of_entries_ends_at_its_size(store: Arc<dyn Store>) {
     let created = VALUES.iter().zip(0..).map(|(length, place)| create(&format!("k{place}"), &value(*length)));
     let half = value(PAGE_BYTES_MAX / 2);
@@ -73,7 +73,7 @@ pub async fn a_page_of_entries_ends_at_its_size(store: Arc<dyn Store>) {
     }
 }
 
-/// Whether a page ends where it must: not before it is full unless there is no more, and never later.
+/// Checks that a page ends neither early nor late: it is full, or there is no more data.
 fn assert_is_page(sizes: &[usize], limit: usize, more: bool) {
     let mut filled = Filled::empty(limit);
     for size in sizes {

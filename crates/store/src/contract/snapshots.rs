@@ -1,11 +1,11 @@
-//! Snapshots: the store as it was at the end of a commit, whole and page by page.
+//! Snapshots: the state at the end of a commit, complete and page by page.
 
 use std::sync::Arc;
 
 use super::{commit, commits, create, delete, dump, head, key, replace, text};
 use crate::{Error, Revision, Store, Write};
 
-/// Every revision that a commit ended at, looked at from much later.
+/// Every commit end is read again after later commits.
 pub async fn an_old_revision_is_as_it_was(store: Arc<dyn Store>) {
     let steps = [
         (create("a", "1"), "a=1"),
@@ -28,7 +28,7 @@ pub async fn an_old_revision_is_as_it_was(store: Arc<dyn Store>) {
     }
 }
 
-/// No reader ever holds half a commit; the page says which snapshot it is of.
+/// A revision inside a commit reads the end of the commit; the page reports the snapshot's revision.
 pub async fn inside_a_commit_means_its_end(store: Arc<dyn Store>) {
     let first = vec![create("a", "1"), create("b", "2"), create("c", "3")];
     let second = vec![replace("a", 1, "4"), replace("a", 4, "5"), delete("b", 2), create("d", "7")];
@@ -43,7 +43,7 @@ pub async fn inside_a_commit_means_its_end(store: Arc<dyn Store>) {
     }
 }
 
-/// The pages of a list agree, whatever is written between them.
+/// All pages of a list show the same snapshot, regardless of concurrent writes.
 pub async fn pages_of_one_snapshot(store: Arc<dyn Store>) {
     let names: Vec<String> = (0..10).map(|number| format!("k{number}")).collect();
     commit(&*store, names.iter().map(|name| create(name, "old")).collect()).await.unwrap();
@@ -59,7 +59,7 @@ pub async fn pages_of_one_snapshot(store: Arc<dyn Store>) {
         let page = store.list("k", Some(&after), Some(at), 3).await.unwrap();
         assert_eq!(page.revision, at);
         seen.extend(page.records);
-        assert!(seen.len() <= 10, "the pages go round in circles");
+        assert!(seen.len() <= 10, "the pages do not end");
         more = page.more;
     }
     let listed: Vec<&str> = seen.iter().map(|record| record.key.as_str()).collect();
@@ -67,7 +67,7 @@ pub async fn pages_of_one_snapshot(store: Arc<dyn Store>) {
     assert!(seen.iter().all(|record| record.value == "old"));
 }
 
-/// Replaces, deletes and creates something on every page.
+/// Replaces, deletes and creates objects between two pages.
 async fn disturb(store: &dyn Store) {
     let transaction = store.begin().await.unwrap();
     let head = transaction.head().0;
@@ -81,7 +81,7 @@ async fn disturb(store: &dyn Store) {
     transaction.commit(writes).await.unwrap();
 }
 
-/// A key with a long history between two with a short one, seen at every point of it.
+/// A key with a long history between two keys with short ones, read at every revision.
 pub async fn many_versions_of_one_key(store: Arc<dyn Store>) {
     commit(&*store, vec![create("a", "1"), create("c", "2")]).await.unwrap();
     commit(&*store, vec![create("b", "3")]).await.unwrap();
@@ -99,7 +99,7 @@ pub async fn many_versions_of_one_key(store: Arc<dyn Store>) {
     assert_eq!(store.count("", Some(&key("a")), Revision(202), 9).await.unwrap(), 1);
 }
 
-/// Both numbers are in the answer.
+/// The error has both revisions.
 pub async fn the_future_is_refused(store: Arc<dyn Store>) {
     commit(&*store, vec![create("a", "")]).await.unwrap();
     for at in [2, 1_000, u64::MAX] {
@@ -107,14 +107,14 @@ pub async fn the_future_is_refused(store: Arc<dyn Store>) {
         let counted = store.count("", None, Revision(at), 10).await.map(|_| ());
         for outcome in [listed, counted] {
             let Err(Error::Future { requested, head }) = outcome else {
-                panic!("expected the future, got {outcome:?}")
+                panic!("expected a future revision error, got {outcome:?}")
             };
             assert_eq!((requested, head), (Revision(at), Revision(1)));
         }
     }
 }
 
-/// With prefix, start, snapshot and limit.
+/// With prefix, start key, snapshot and limit.
 pub async fn counts(store: Arc<dyn Store>) {
     commit(&*store, (0..10).map(|number| create(&format!("k{number}"), "")).collect()).await.unwrap();
     commits(&*store, vec![vec![delete("k3", 4), create("j", ""), create("l", "")]]).await;
@@ -131,7 +131,7 @@ pub async fn counts(store: Arc<dyn Store>) {
     }
 }
 
-/// Exactly: a full last page has nothing behind it, nor has one followed only by what is deleted or of another prefix.
+/// `more` is exact: false after a full last page, and if only deleted records or records with another prefix follow.
 pub async fn a_page_knows_whether_there_is_more(store: Arc<dyn Store>) {
     commit(&*store, ["a1", "a2", "a3", "a4", "b1"].map(|name| create(name, "")).into()).await.unwrap();
     commits(&*store, vec![vec![delete("a4", 4)]]).await;

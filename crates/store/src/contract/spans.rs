@@ -1,4 +1,4 @@
-//! Spans: the store's own guard against giving one number to two holders.
+//! Spans: the store's own check against overlapping allocations.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ fn released(name: &str, span: Span) -> Write {
     Write { releases: vec![span], ..create(name, "") }
 }
 
-/// On every side, alone and among neighbours.
+/// Overlaps on every side, with one span and with neighbors.
 pub async fn overlaps_are_refused(store: Arc<dyn Store>) {
     for (name, first, last) in [("a", 100, 199), ("b", 300, 399), ("c", 500, 500)] {
         taken(&*store, name, first, last).await.unwrap();
@@ -45,7 +45,7 @@ pub async fn overlaps_are_refused(store: Arc<dyn Store>) {
     ];
     for (first, last) in overlaps {
         assert_guarded(taken(&*store, "x", first, last).await);
-        // And inside one commit: between two writes, and between two spans of one write.
+        // The same inside one commit: between two writes, and between two spans of one write.
         let pair =
             [span("t", 100, 199, "x"), span("t", 300, 399, "x"), span("t", 500, 500, "x"), span("t", first, last, "y")];
         let one = Write { takes: pair.to_vec(), ..create("x", "") };
@@ -57,7 +57,7 @@ pub async fn overlaps_are_refused(store: Arc<dyn Store>) {
     assert_eq!(spans(&*store, None, 9).await.unwrap().len(), 3);
 }
 
-/// Touching is not overlapping.
+/// Adjacent spans do not overlap.
 pub async fn neighbours_are_accepted(store: Arc<dyn Store>) {
     for (name, first, last) in [("a", 100, 199), ("b", 200, 200), ("c", 0, 99), ("d", 202, 300), ("e", 201, 201)] {
         taken(&*store, name, first, last).await.unwrap();
@@ -66,7 +66,7 @@ pub async fn neighbours_are_accepted(store: Arc<dyn Store>) {
     assert_eq!(firsts, [0, 100, 200, 201, 202]);
 }
 
-/// 0 and `u128::MAX`, and all of it at once; large numbers are not negative.
+/// 0 and `u128::MAX`, and the full range; large numbers must not be read as negative.
 pub async fn the_ends_of_the_numbers(store: Arc<dyn Store>) {
     let middle = 1_u128 << 127;
     taken(&*store, "a", 0, 0).await.unwrap();
@@ -87,7 +87,7 @@ pub async fn the_ends_of_the_numbers(store: Arc<dyn Store>) {
     assert_eq!((held[4].first, held[4].last), (u128::MAX, u128::MAX));
 }
 
-/// The same numbers in another space are other numbers.
+/// Equal numbers in different spaces do not conflict.
 pub async fn spaces_are_separate(store: Arc<dyn Store>) {
     let spaces = ["", "S", "s", "s/", "s/a", "ß"];
     for space in spaces {
@@ -101,7 +101,7 @@ pub async fn spaces_are_separate(store: Arc<dyn Store>) {
     assert_eq!(held.iter().map(|span| span.space.as_str()).collect::<Vec<_>>(), spaces);
 }
 
-/// In space, both ends and holder; and only once.
+/// A release must match space, both ends and holder; a span can be released only once.
 pub async fn a_release_must_match(store: Arc<dyn Store>) {
     taken(&*store, "a", 10, 19).await.unwrap();
     let wrong = [
@@ -125,7 +125,7 @@ pub async fn a_release_must_match(store: Arc<dyn Store>) {
     taken(&*store, "b", 10, 19).await.unwrap();
 }
 
-/// Released and taken by one write, and by the writes of one commit in their order.
+/// A span is released and taken by one write, and by several writes of one commit in order.
 pub async fn taken_again_in_one_commit(store: Arc<dyn Store>) {
     taken(&*store, "a", 10, 19).await.unwrap();
     let grown = Write { releases: vec![span("s", 10, 19, "a")], ..take("b", span("s", 10, 29, "b")) };
@@ -139,12 +139,12 @@ pub async fn taken_again_in_one_commit(store: Arc<dyn Store>) {
     ];
     commit(&*store, batch).await.unwrap();
     assert_eq!(spans(&*store, None, 9).await.unwrap(), [span("s", 10, 19, "f"), span("s", 20, 29, "g")]);
-    // The other order is refused: at that point of the commit the numbers are still held.
+    // The other order is rejected: the span is still held at that point of the commit.
     let early = vec![take("h", span("s", 10, 10, "h")), released("i", span("s", 10, 19, "f"))];
     assert_guarded(commit(&*store, early).await);
 }
 
-/// A span ends no earlier than it begins.
+/// A span must not end before it begins.
 pub async fn backwards_is_refused(store: Arc<dyn Store>) {
     for (first, last) in [(1, 0), (10, 9), (u128::MAX, 0)] {
         assert_guarded(taken(&*store, "a", first, last).await);
@@ -152,7 +152,7 @@ pub async fn backwards_is_refused(store: Arc<dyn Store>) {
     assert_eq!((head(&*store).await, spans(&*store, None, 9).await.unwrap()), (0, vec![]));
 }
 
-/// Of a range, in order, up to the limit.
+/// Overlapping spans of a range, in order, up to the limit.
 pub async fn holders_are_found(store: Arc<dyn Store>) {
     for (name, first, last) in [("a", 10, 19), ("b", 20, 20), ("c", 40, 49), ("d", 60, u128::MAX)] {
         taken(&*store, name, first, last).await.unwrap();
@@ -185,7 +185,7 @@ pub async fn holders_are_found(store: Arc<dyn Store>) {
     assert_eq!(store.holders("u", 0, u128::MAX, 9).await.unwrap(), []);
 }
 
-/// By space, then by number, cut anywhere.
+/// Ordered by space and number; any split into pages.
 pub async fn pages_of_spans(store: Arc<dyn Store>) {
     let mut all = Vec::new();
     for (space, first) in [("a", 0), ("a", 1), ("a", u128::MAX), ("b", 0), ("b", 7), ("bb", 3)] {
@@ -203,7 +203,7 @@ pub async fn pages_of_spans(store: Arc<dyn Store>) {
                 break;
             }
             seen.extend(page);
-            assert!(seen.len() <= all.len(), "the pages go round in circles");
+            assert!(seen.len() <= all.len(), "the pages do not end");
         }
         assert_eq!(seen, all, "limit {limit}");
     }

@@ -1,18 +1,18 @@
-//! The tail: every entry behind a revision, in order, with what it replaced.
+//! The tail: every entry after a revision, in order, with the version that it replaced.
 
 use std::sync::Arc;
 
 use super::{commits, create, delete, key, replace};
 use crate::{Entry, Revision, Store};
 
-/// A log of seven entries in three commits.
+/// Commits seven entries in three commits.
 async fn fill(store: &dyn Store) {
     let first = vec![create("a", "1"), create("b", "2"), create("c", "3")];
     let second = vec![replace("a", 1, "4"), delete("b", 2)];
     commits(store, vec![first, second, vec![create("b", "6"), delete("b", 6)]]).await;
 }
 
-/// Every starting point, with every limit: cut anywhere, the pieces are the whole.
+/// Every start revision with every limit.
 pub async fn from_each_revision(store: Arc<dyn Store>) {
     fill(&*store).await;
     for after in 0..=7_u64 {
@@ -25,7 +25,7 @@ pub async fn from_each_revision(store: Arc<dyn Store>) {
     }
 }
 
-/// Never an error: whoever waits for the next entry asks there.
+/// Reading after the head is not an error: clients that follow the log do so.
 pub async fn beyond_the_head_is_empty(store: Arc<dyn Store>) {
     fill(&*store).await;
     for after in [7, 8, 1_000, u64::MAX >> 1, u64::MAX] {
@@ -33,7 +33,7 @@ pub async fn beyond_the_head_is_empty(store: Arc<dyn Store>) {
     }
 }
 
-/// The version replaced, whole; none for a creation, even of a name that was there before.
+/// The previous version is complete; a creation has none, even if the key existed before.
 pub async fn previous_versions(store: Arc<dyn Store>) {
     fill(&*store).await;
     let expected = [

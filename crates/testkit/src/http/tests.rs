@@ -1,4 +1,4 @@
-//! Against a server of a few lines, which says what it was sent.
+//! Tests of the HTTP client against a small server that returns its requests.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -17,7 +17,7 @@ struct Echo {
     _directory: TempDir,
 }
 
-/// Answers every request with its own head and body, and `/lines` with two lines.
+/// Starts a server that responds to every request with the request's method, URI, version and body.
 async fn echo() -> Echo {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

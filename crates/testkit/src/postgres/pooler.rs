@@ -1,4 +1,4 @@
-//! A real pgbouncer before a cluster, in the mode that gives connections away between transactions.
+//! A pgbouncer for a cluster, with transaction pooling.
 
 use std::{
     fs,
@@ -13,28 +13,28 @@ use crate::proxy::Proxy;
 
 use super::{Cluster, Database, as_user, free_port, give_away, in_path, private_folder};
 
-/// Where Debian keeps it, which is not in every user's PATH.
+/// The directory of pgbouncer on Debian, which is not in every user's PATH.
 const PLACE: &str = "/usr/sbin";
 
-/// Fewer than a test's committers and readers: they share.
+/// The size of the pool: less than the connections of a test, so that they share.
 const CONNECTIONS: u16 = 4;
 
-/// A pooler that runs.
+/// A running pgbouncer.
 pub struct Pooler {
     port: u16,
-    /// Stops it when its standard input ends.
+    /// Stops the pooler when its standard input ends.
     _guardian: Child,
-    /// What it says goes nowhere else, and it must be able to say it.
+    /// Keeps the pipe of the pooler's output open, so that its writes do not fail.
     _said: Lines<BufReader<ChildStdout>>,
 }
 
 impl Pooler {
-    /// One before all databases of the cluster.
+    /// Starts a pooler for all databases of the cluster.
     pub fn start(cluster: &Cluster) -> anyhow::Result<Self> {
         Self::before(&cluster.folder.display().to_string(), cluster.port)
     }
 
-    /// One that reaches its database through a proxy.
+    /// Starts a pooler that connects through a proxy.
     pub fn start_through(proxy: &Proxy) -> anyhow::Result<Self> {
         Self::before("127.0.0.1", proxy.port())
     }
@@ -59,7 +59,7 @@ impl Pooler {
         bail!("pgbouncer did not start: {before}")
     }
 
-    /// The connection string of a database, by way of the pooler.
+    /// Returns the connection string of a database through the pooler.
     pub fn dsn(&self, database: &Database) -> String {
         format!("host=127.0.0.1 port={} user=ipam dbname={}", self.port, database.name)
     }
@@ -73,14 +73,14 @@ fn settings(host: &str, target: u16, port: u16) -> String {
     )
 }
 
-/// Runs it until the end of the pipe, then stops it and removes its folder.
+/// Starts a process that runs the pooler until the end of its standard input, then stops it and removes its folder.
 fn guardian(program: PathBuf, folder: &Path, config: &Path) -> anyhow::Result<Child> {
-    // A background job of a shell reads from nowhere: the pipe is left to cat.
+    // The standard input of a background job of a shell is /dev/null, so cat can read the pipe.
     let script = "\"$@\" 2>&1 & { cat; kill $!; wait; rm -rf \"$FOLDER\"; } >/dev/null 2>&1";
     let pooler = as_user(program);
     let mut command = Command::new("sh");
     command.arg("-c").arg(script).arg("sh").arg(pooler.get_program()).args(pooler.get_args()).arg(config);
-    // The end of the test binary by a signal from the terminal must not be its own.
+    // A separate process group, so that a signal from the terminal ends the test binary only.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let piped = command.env("FOLDER", folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     Ok(piped.current_dir("/").spawn()?)
@@ -89,5 +89,7 @@ fn guardian(program: PathBuf, folder: &Path, config: &Path) -> anyhow::Result<Ch
 fn find_program() -> anyhow::Result<PathBuf> {
     let usual = Path::new(PLACE).join("pgbouncer");
     let found = in_path("pgbouncer").map(|folder| folder.join("pgbouncer")).or_else(|| usual.exists().then_some(usual));
-    found.context("there is no pgbouncer here: install it (Debian: apt-get install pgbouncer), or put it into PATH")
+    found.context(
+        "pgbouncer is not installed: install it (Debian: apt-get install pgbouncer), or add its directory to PATH",
+    )
 }

@@ -1,4 +1,4 @@
-"""A TAP line for each task, or for each item of a task that loops, and a closing line."""
+"""Prints a TAP line for each task, or for each item of a loop, and a summary."""
 
 import time
 
@@ -8,7 +8,7 @@ from ansible.release import __version__
 DOCUMENTATION = """
 name: tap
 type: stdout
-short_description: a TAP line for each task or item, and a closing line
+short_description: prints a TAP line for each task or item, and a summary
 description:
   - A task that fails, or cannot run, is a failed check.
 """
@@ -27,18 +27,18 @@ class CallbackModule(CallbackBase):
         self.counts = {"passed": 0, "failed": 0}
 
     def check(self, result, passed):
-        """One line."""
+        """Prints the line of a check."""
         self.counts["passed" if passed else "failed"] += 1
         name = result.task.get_name()
         label = result.result.get("_ansible_item_label")
         verdict = "ok" if passed else "not ok"
         self.say(f"{verdict} {sum(self.counts.values())} - {name if label is None else f'{name}: {label}'}")
         if not passed:
-            # The whole result: how a refusal looks to a playbook is what these checks are about.
+            # The whole result, because the checks are about the errors that a playbook gets.
             self.say("#   " + self._dump_results(result.result, indent=None)[:3000])
 
     def say(self, text):
-        """Writes at once."""
+        """Prints without buffering."""
         print(text, flush=True)
 
     def v2_runner_on_ok(self, result):

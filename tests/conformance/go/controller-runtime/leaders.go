@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
-// candidate is a manager that runs for the lease of this name.
+// candidate is a manager with leader election.
 type candidate struct {
 	manager.Manager
 	ended chan error
@@ -55,18 +55,18 @@ func (c *candidate) isLeader() bool {
 	}
 }
 
-// end stops the manager and waits for it.
+// end stops the manager and waits until it has ended.
 func (c *candidate) end(t *suite.T) {
 	c.stop()
 	select {
 	case err := <-c.ended:
-		t.NoError(err, "the end of the manager")
+		t.NoError(err, "stopping the manager")
 	case <-time.After(suite.Soon):
-		t.Errorf("the manager does not end")
+		t.Errorf("the manager does not stop")
 	}
 }
 
-// typed is a client of Kubernetes' own kinds, which it writes in protobuf.
+// typed returns a client of Kubernetes' built-in kinds, which sends protobuf.
 func (w *world) typed(t *suite.T) client.Client {
 	typed, err := client.New(w.Config, client.Options{Scheme: scheme.Scheme})
 	t.NoError(err, "a client")
@@ -87,13 +87,13 @@ func (w *world) leaders(t *suite.T) {
 	leads := func(c *candidate) func() string {
 		return func() string {
 			if !c.isLeader() {
-				return "it does not"
+				return "it does not lead"
 			}
 			return ""
 		}
 	}
 	first := w.candidate(t, name)
-	t.Eventually("the first one leads", leads(first))
+	t.Eventually("the first manager leads", leads(first))
 	held := holder()
 	second := w.candidate(t, name)
 	renewed := func() metav1.MicroTime {
@@ -104,14 +104,14 @@ func (w *world) leaders(t *suite.T) {
 	before := renewed()
 	t.Eventually("the lease is renewed", func() string {
 		if !renewed().After(before.Time) {
-			return "it is not"
+			return "it is not renewed"
 		}
 		return ""
 	})
-	t.Equal(second.isLeader(), false, "the second one waits")
+	t.Equal(second.isLeader(), false, "the second manager leads")
 	t.Equal(holder(), held, "the holder")
 	first.end(t)
-	t.Eventually("the second one leads then", leads(second))
+	t.Eventually("the second manager leads after the first has stopped", leads(second))
 	t.Equal(holder() != held, true, "another holder")
 	second.end(t)
 
@@ -119,7 +119,7 @@ func (w *world) leaders(t *suite.T) {
 	seconds, now := int32(15), metav1.NowMicro()
 	mine.Spec.LeaseDurationSeconds, mine.Spec.RenewTime = &seconds, &now
 	t.NoError(typed.Create(t.Ctx, mine), "creating a lease in protobuf")
-	t.Equal(mine.Spec.RenewTime.UnixMicro(), now.UnixMicro(), "the time that it was renewed")
+	t.Equal(mine.Spec.RenewTime.UnixMicro(), now.UnixMicro(), "renewTime")
 	stale := mine.DeepCopy()
 	t.NoError(typed.Update(t.Ctx, mine), "updating it")
 	*mine.Spec.LeaseDurationSeconds = 16
@@ -137,14 +137,14 @@ func (w *world) recorders(t *suite.T) {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- m.Start(ctx) }()
-	older := m.GetEventRecorderFor("older") //nolint:staticcheck // what there is in the field
+	older := m.GetEventRecorderFor("older") //nolint:staticcheck // deprecated and still in use
 	newer := m.GetEventRecorder("newer")
 	for range 2 {
 		older.Event(claim, corev1.EventTypeWarning, "Older", "by the older recorder")
 		newer.Eventf(claim, nil, corev1.EventTypeNormal, "Newer", "Tell", "by the %s recorder", "newer")
 	}
 	typed := w.typed(t)
-	t.Eventually("both are counted up, and seen in the older version", func() string {
+	t.Eventually("both events have a count of two in the older version", func() string {
 		list := &corev1.EventList{}
 		t.NoError(typed.List(t.Ctx, list, client.InNamespace(w.Namespace), client.MatchingFields{"involvedObject.uid": string(claim.GetUID())}), "listing")
 		seen := map[string]int32{}
@@ -183,8 +183,8 @@ func (w *world) recorders(t *suite.T) {
 	stop()
 	select {
 	case err := <-ended:
-		t.NoError(err, "the end of the manager")
+		t.NoError(err, "stopping the manager")
 	case <-time.After(suite.Soon):
-		t.Errorf("the manager does not end")
+		t.Errorf("the manager does not stop")
 	}
 }

@@ -1,5 +1,5 @@
-// controller-runtime against the server of KUBECONFIG: a manager with its cache, a watch of metadata alone, a client that
-// patches, applies and writes the status, leader election and event recorders.
+// controller-runtime with the server of KUBECONFIG: a manager with its cache, a metadata-only watch, a client that patches, applies
+// and writes the status, leader election and event recorders.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// seenCondition is what our controller writes into the status of a claim.
+// seenCondition is the condition that the test's controller adds to the status of a claim.
 const seenCondition = "Seen"
 
 type world struct {
@@ -49,7 +49,7 @@ func main() {
 			return
 		}
 	}
-	fmt.Printf("not ok 1 - a world to check in: %v\n", err)
+	fmt.Printf("not ok 1 - creating the test environment: %v\n", err)
 	os.Exit(1)
 }
 
@@ -60,13 +60,13 @@ func (w *world) run() {
 		{Name: "a client creates, gets, lists, updates and deletes", Run: w.crud},
 		{Name: "patches: merge, merge with optimistic lock, status", Run: w.patches},
 		{Name: "CreateOrUpdate and CreateOrPatch", Run: w.createOr},
-		{Name: "a manager reconciles through its cache, watching allocations by metadata alone", Run: w.manager},
+		{Name: "a manager reconciles with its cache and a metadata-only watch of allocations", Run: w.manager},
 		{Name: "managers with leader election take turns", Run: w.leaders},
 		{Name: "event recorders of both versions", Run: w.recorders},
-		{Name: "a cache by field and by namespace", Run: w.caches},
+		{Name: "a cache with a field index and a namespace", Run: w.caches},
 		{Name: "client.Patch with client.Apply", Run: w.patchApply},
 		{Name: "client.Apply", Run: w.apply},
-		{Name: "a dry-run client and one with a field owner", Run: w.wrapped},
+		{Name: "clients with dry run, field owner and strict validation", Run: w.wrapped},
 	} {
 		checks.Run(check)
 	}
@@ -130,7 +130,7 @@ func (w *world) crud(t *suite.T) {
 	t.NoError(w.client.Get(t.Ctx, w.key(claim.GetName()), partial), "getting metadata")
 	t.Equal(partial.Labels, "map[a:b]", "labels in the metadata")
 	t.NoError(w.client.Delete(t.Ctx, found, client.Preconditions{UID: new(found.GetUID())}, client.PropagationPolicy(metav1.DeletePropagationBackground)), "deleting")
-	t.Equal(apierrors.IsNotFound(w.client.Get(t.Ctx, w.key(claim.GetName()), found)), true, "gone")
+	t.Equal(apierrors.IsNotFound(w.client.Get(t.Ctx, w.key(claim.GetName()), found)), true, "not found after the delete")
 	w.made(t, "crud")
 	t.NoError(w.client.DeleteAllOf(t.Ctx, empty("IPClaim"), client.InNamespace(w.Namespace)), "deleting all")
 }
@@ -162,7 +162,7 @@ func (w *world) patches(t *suite.T) {
 	stale := old.DeepCopy()
 	stale.SetLabels(map[string]string{"c": "d"})
 	err := w.client.Patch(t.Ctx, stale, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{}))
-	t.Equal(apierrors.IsConflict(err), true, fmt.Sprintf("a stale patch with a lock is a conflict (%v)", err))
+	t.Equal(apierrors.IsConflict(err), true, fmt.Sprintf("a stale patch with a resourceVersion is a conflict (%v)", err))
 	old = claim.DeepCopy()
 	see(claim)
 	t.NoError(w.client.Status().Patch(t.Ctx, claim, client.MergeFrom(old)), "Status().Patch")
@@ -172,7 +172,7 @@ func (w *world) patches(t *suite.T) {
 	t.NoError(w.client.Get(t.Ctx, w.key(claim.GetName()), partial), "getting metadata")
 	before := partial.DeepCopy()
 	partial.Annotations = map[string]string{"note": "metadata only"}
-	t.NoError(w.client.Patch(t.Ctx, partial, client.MergeFrom(before)), "patching metadata alone")
+	t.NoError(w.client.Patch(t.Ctx, partial, client.MergeFrom(before)), "patching only metadata")
 	t.Equal(partial.Annotations, "map[note:metadata only]", "annotations")
 }
 
@@ -200,7 +200,7 @@ func (w *world) createOr(t *suite.T) {
 	}
 }
 
-// reconciler marks every claim as seen and remembers which allocations it was woken for.
+// reconciler adds a condition to every claim, and counts its calls for each allocation.
 type reconciler struct {
 	client client.Client
 	sync.Mutex
@@ -250,7 +250,7 @@ func (w *world) manager(t *suite.T) {
 	for range 20 {
 		w.made(t, "during")
 	}
-	t.Eventually("every claim is seen, in the cache too", func() string {
+	t.Eventually("every claim has the condition, also in the cache", func() string {
 		live, cached := emptyList("IPClaim"), emptyList("IPClaim")
 		t.NoError(w.client.List(t.Ctx, live, client.InNamespace(w.Namespace)), "listing")
 		if err := manager.GetClient().List(t.Ctx, cached, client.InNamespace(w.Namespace)); err != nil {
@@ -271,7 +271,7 @@ func (w *world) manager(t *suite.T) {
 	})
 	allocations := emptyList("IPAllocation")
 	t.NoError(w.client.List(t.Ctx, allocations, client.InNamespace(w.Namespace)), "listing allocations")
-	t.Eventually("every allocation woke the controller", func() string {
+	t.Eventually("every allocation triggered the controller", func() string {
 		r.Lock()
 		defer r.Unlock()
 		for _, allocation := range allocations.Items {
@@ -284,9 +284,9 @@ func (w *world) manager(t *suite.T) {
 	cancel()
 	select {
 	case err := <-ended:
-		t.NoError(err, "the end of the manager")
+		t.NoError(err, "stopping the manager")
 	case <-time.After(suite.Soon):
-		t.Errorf("the manager does not end")
+		t.Errorf("the manager does not stop")
 	}
 }
 
@@ -318,7 +318,7 @@ func (w *world) caches(t *suite.T) {
 func (w *world) patchApply(t *suite.T) {
 	claim := w.NewClaim(w.Name("patchapply"), "a", "1")
 	applied := claim.DeepCopy()
-	err := w.client.Patch(t.Ctx, applied, client.Apply, client.FieldOwner("alice"), client.ForceOwnership) //nolint:staticcheck // what there is in the field
+	err := w.client.Patch(t.Ctx, applied, client.Apply, client.FieldOwner("alice"), client.ForceOwnership) //nolint:staticcheck // deprecated and still in use
 	suite.ApplyIsServed(t, err)
 	t.NoError(err, "Patch with Apply")
 	again := claim.DeepCopy()
@@ -335,7 +335,7 @@ func (w *world) apply(t *suite.T) {
 	err := w.client.Apply(t.Ctx, client.ApplyConfigurationFromUnstructured(claim), client.FieldOwner("alice"))
 	suite.ApplyIsServed(t, err)
 	t.NoError(err, "Apply")
-	t.Equal(phase(claim), "Bound", "phase in the answer")
+	t.Equal(phase(claim), "Bound", "phase in the response")
 	status := empty("IPClaim")
 	status.SetName(claim.GetName())
 	status.SetNamespace(w.Namespace)
@@ -348,7 +348,7 @@ func (w *world) apply(t *suite.T) {
 func (w *world) wrapped(t *suite.T) {
 	ghost := w.NewClaim(w.Name("ghost"))
 	t.NoError(client.NewDryRunClient(w.client).Create(t.Ctx, ghost), "dry create")
-	t.Equal(apierrors.IsNotFound(w.client.Get(t.Ctx, w.key(ghost.GetName()), ghost)), true, "nothing was made")
+	t.Equal(apierrors.IsNotFound(w.client.Get(t.Ctx, w.key(ghost.GetName()), ghost)), true, "a dry run creates nothing")
 	owned := w.NewClaim(w.Name("owned"))
 	t.NoError(client.WithFieldOwner(w.client, "owner").Create(t.Ctx, owned), "creating as an owner")
 	strict := w.NewClaim(w.Name("strict"))

@@ -1,7 +1,7 @@
-// recorder writes down what a client sends. It stands between the client and the server of KUBECONFIG: the first argument
-// is the kubeconfig that it writes for the client, the second the file that it writes to, one JSON object for each request.
+// recorder is a proxy that records the requests of a client to the server of KUBECONFIG. It writes a kubeconfig for the client to the
+// first argument, and one JSON object for each request to the second.
 //
-// What differs from run to run or names the machine does not get into the record: credentials, hosts, lengths.
+// Data that differs between runs or identifies the machine is not recorded: credentials, hosts, lengths.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 	"time"
 )
 
-// entry is one request as it came, and what was answered.
+// entry is a request and its response.
 type entry struct {
 	Method  string            `json:"method"`
 	Path    string            `json:"path"`
@@ -40,7 +40,7 @@ type entry struct {
 	Answer  answer            `json:"answer"`
 }
 
-// answer is what of an answer is the same in every run.
+// answer is the part of a response that is the same in every run.
 type answer struct {
 	Status      int    `json:"status"`
 	ContentType string `json:"contentType,omitempty"`
@@ -49,16 +49,16 @@ type answer struct {
 	Reason      string `json:"reason,omitempty"`
 }
 
-// The headers that a server may act upon, but for compression, which belongs to the connection.
+// The headers that a server may evaluate, without those of compression.
 var kept = []string{"Accept", "Content-Type", "Impersonate-User", "User-Agent"}
 
-// Another run gives other uids; a request without them asks for the same.
+// uids differ between runs, and are removed.
 var uid = regexp.MustCompile(`,\s*"uid":\s*"[0-9a-f-]{36}"|"uid":\s*"[0-9a-f-]{36}"(,\s*)?`)
 
-// The hash of a schema changes with the schema; without it the same document is answered.
+// The hash of a schema changes with the schema; the document is the same without it.
 var hash = regexp.MustCompile(`&?hash=[^&]*`)
 
-// Documents that clients ask for again and again; once is enough.
+// Documents that clients request repeatedly. Equal requests are recorded once.
 var document = regexp.MustCompile(`^/(apis?|openapi|version)(/v[23]|/[^/]+/v[^/]+)?$`)
 
 type entryKey struct{}
@@ -77,7 +77,7 @@ func main() {
 	var lock sync.Mutex
 	known := map[string]bool{}
 	note := func(e *entry) error {
-		// That a path is not served, and what a client still has, says nothing that should stay so.
+		// A path that is not served, and a response from the client's cache, need not stay the same.
 		if e.Answer.Status == http.StatusNotFound && e.Answer.Kind == "" || e.Answer.Status == http.StatusNotModified {
 			return nil
 		}
@@ -100,14 +100,14 @@ func main() {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(upstream)
-			// The client's credential is for this program; the server knows the certificate that stands behind it.
+			// The client's credential is for this program, which authenticates with its certificate.
 			r.Out.Header.Del("Authorization")
 			r.Out.Header.Del("Accept-Encoding")
 		},
 		ModifyResponse: func(response *http.Response) error {
 			e := response.Request.Context().Value(entryKey{}).(*entry)
 			e.Answer = answer{Status: response.StatusCode, ContentType: response.Header.Get("Content-Type")}
-			// A watch is written down when it begins, everything else when it is complete.
+			// A watch is recorded at its start, other requests at their end.
 			if !strings.Contains(e.Query, "watch=") {
 				body, err := io.ReadAll(response.Body)
 				if err != nil {
@@ -137,7 +137,7 @@ func main() {
 	})))
 }
 
-// upstream reads the parts of a kubeconfig with one cluster and one user that this needs.
+// upstream reads the server and credentials from a kubeconfig with one cluster and one user.
 func upstream(path string) (*url.URL, *http.Transport) {
 	text, err := os.ReadFile(path)
 	check(err)

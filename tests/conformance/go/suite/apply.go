@@ -16,20 +16,20 @@ import (
 // Applies checks server-side apply.
 func Applies(w *World) []Check {
 	return []Check{
-		{"apply creates, and again changes nothing", w.applyTwice},
-		{"apply of another's field is a conflict that names it; force takes it", w.applyConflict},
-		{"two managers own one value together until one gives it up", w.applyShared},
-		{"what a manager no longer applies is pruned", w.applyPrune},
-		{"an update takes ownership, and apply conflicts with it", w.applyAfterUpdate},
+		{"apply creates an object, and the same apply again changes nothing", w.applyTwice},
+		{"apply of another manager's field is a conflict with its name; force changes the owner", w.applyConflict},
+		{"two managers share a value until one stops applying it", w.applyShared},
+		{"a field that its manager no longer applies is removed", w.applyPrune},
+		{"an update takes ownership, and a later apply conflicts with it", w.applyAfterUpdate},
 		{"dry run of apply", w.applyDryRun},
-		{"apply of the status has its own managers", w.applyStatus},
-		{"apply refuses managedFields and a wrong version", w.applyRefusals},
+		{"apply of the status has separate managers", w.applyStatus},
+		{"apply rejects managedFields and a wrong version", w.applyRefusals},
 		{"apply as YAML through the patch interface", w.applyYAML},
-		{"csaupgrade takes over from client-side apply", w.upgrade},
+		{"csaupgrade migrates from client-side apply", w.upgrade},
 	}
 }
 
-// ApplyIsServed ends the check if server-side apply is not served: as failed if IPAM_EXPECT_APPLY is 1, else without verdict.
+// ApplyIsServed ends the check if server-side apply is not served: as failed if IPAM_EXPECT_APPLY is 1, otherwise as skipped.
 func ApplyIsServed(t *T, err error) {
 	if err == nil || !apierrors.IsUnsupportedMediaType(err) {
 		return
@@ -53,14 +53,14 @@ func (w *World) mustApply(t *T, manager string, object *unstructured.Unstructure
 	return applied
 }
 
-// part is an apply configuration of labels alone.
+// part returns an apply configuration with only labels.
 func (w *World) part(name string, labels ...string) *unstructured.Unstructured {
 	object := w.NewClaim(name, labels...)
 	delete(object.Object, "spec")
 	return object
 }
 
-// managers is one word for each entry: manager, operation, subresource.
+// managers returns one word for each entry of managedFields: manager, operation, subresource.
 func managers(object *unstructured.Unstructured) (found []string) {
 	for _, entry := range object.GetManagedFields() {
 		found = append(found, strings.TrimSuffix(fmt.Sprintf("%s:%s:%s", entry.Manager, entry.Operation, entry.Subresource), ":"))
@@ -68,7 +68,7 @@ func managers(object *unstructured.Unstructured) (found []string) {
 	return found
 }
 
-// owns says whether a manager's entry has this text in its field set.
+// owns reports whether the field set of a manager's entry contains the text.
 func owns(object *unstructured.Unstructured, manager string, operation metav1.ManagedFieldsOperationType, field string) bool {
 	for _, entry := range object.GetManagedFields() {
 		if entry.Manager == manager && entry.Operation == operation && entry.FieldsV1 != nil {
@@ -85,8 +85,8 @@ func (w *World) applyTwice(t *T) {
 	claim := w.NewClaim(w.Name("apply"), "a", "1")
 	first := w.mustApply(t, "alice", claim, metav1.ApplyOptions{})
 	t.Equal(field(t, first, "status", "phase"), "Bound", "phase")
-	t.Equal(owns(first, "alice", "Apply", `"f:a"`) && owns(first, "alice", "Apply", `"f:prefixLength"`), true, fmt.Sprint("alice owns what she applied: ", managers(first)))
-	t.Equal(owns(first, "alice", "Apply", `"f:apiVersion"`), false, "and nothing that is not a field")
+	t.Equal(owns(first, "alice", "Apply", `"f:a"`) && owns(first, "alice", "Apply", `"f:prefixLength"`), true, fmt.Sprint("alice owns the fields that she applied: ", managers(first)))
+	t.Equal(owns(first, "alice", "Apply", `"f:apiVersion"`), false, "alice owns the apiVersion")
 	for range 3 {
 		again := w.mustApply(t, "alice", claim, metav1.ApplyOptions{})
 		t.Equal(again.GetResourceVersion(), first.GetResourceVersion(), "resourceVersion after the same apply")
@@ -116,9 +116,9 @@ func (w *World) applyShared(t *T) {
 	both := w.mustApply(t, "bob", w.part(name, "a", "1"), metav1.ApplyOptions{})
 	t.Equal(fmt.Sprint(owns(both, "bob", "Apply", `"f:a"`), owns(both, "alice", "Apply", `"f:a"`)), "true true", "owners of the same value")
 	one := w.mustApply(t, "alice", w.NewClaim(name), metav1.ApplyOptions{})
-	t.Equal(one.GetLabels()["a"], "1", "bob still wants it")
+	t.Equal(one.GetLabels()["a"], "1", "the label after alice stops applying it")
 	none := w.mustApply(t, "bob", w.part(name, "b", "1"), metav1.ApplyOptions{})
-	t.Equal(none.GetLabels(), "map[b:1]", "nobody wants a")
+	t.Equal(none.GetLabels(), "map[b:1]", "labels after both stop applying a")
 }
 
 func (w *World) applyPrune(t *T) {
@@ -146,13 +146,13 @@ func (w *World) applyDryRun(t *T) {
 	all := metav1.ApplyOptions{DryRun: []string{metav1.DryRunAll}}
 	name := w.Name("dryapply")
 	ghost := w.mustApply(t, "alice", w.NewClaim(name, "a", "1"), all)
-	t.Equal(ghost.GetResourceVersion(), "", "resourceVersion of what was not made")
+	t.Equal(ghost.GetResourceVersion(), "", "resourceVersion of a dry run")
 	made := w.mustApply(t, "alice", w.NewClaim(name, "a", "1"), metav1.ApplyOptions{})
 	dry := w.mustApply(t, "alice", w.NewClaim(name, "a", "2"), all)
-	t.Equal(dry.GetLabels()["a"], "2", "what it would be")
+	t.Equal(dry.GetLabels()["a"], "2", "labels in the dry run")
 	now, err := w.Claims().Get(t.Ctx, name, metav1.GetOptions{})
 	t.NoError(err, "getting")
-	t.Equal(now.Object, fmt.Sprint(made.Object), "what it is")
+	t.Equal(now.Object, fmt.Sprint(made.Object), "the object after the dry run")
 }
 
 func (w *World) applyStatus(t *T) {
@@ -174,7 +174,7 @@ func (w *World) applyStatus(t *T) {
 
 func (w *World) applyRefusals(t *T) {
 	claim := w.mustApply(t, "alice", w.NewClaim(w.Name("refusals")), metav1.ApplyOptions{})
-	// The client would refuse this by itself if it were asked to apply.
+	// Apply of the client rejects this itself, so Patch is used.
 	_, err := w.Claims().Patch(t.Ctx, claim.GetName(), types.ApplyPatchType, w.marshalled(claim), metav1.PatchOptions{FieldManager: "alice"})
 	t.Equal(err != nil && strings.Contains(err.Error(), "metadata.managedFields must be nil"), true, fmt.Sprintf("managedFields (%v)", err))
 	other := w.NewClaim(claim.GetName())
@@ -207,7 +207,7 @@ func (w *World) upgrade(t *T) {
 		t.Fatalf("managers after the upgrade: %s", found)
 	}
 	pruned := w.mustApply(t, "alice", w.NewClaim(claim.GetName(), "a", "1"), metav1.ApplyOptions{})
-	t.Equal(pruned.GetLabels(), "map[a:1]", "what client-side apply had set is pruned")
+	t.Equal(pruned.GetLabels(), "map[a:1]", "labels of client-side apply are removed")
 	_, has := pruned.GetAnnotations()["kubectl.kubernetes.io/last-applied-configuration"]
 	t.Equal(has, false, "the annotation is there")
 }
@@ -219,7 +219,7 @@ func (w *World) clientSide(object *unstructured.Unstructured) *unstructured.Unst
 	return object
 }
 
-// upgraded moves what client-side apply owns to a manager that applies; what there is nothing to move for stays.
+// upgraded moves the fields of client-side apply to a manager with operation Apply. Without such fields it changes nothing.
 func (w *World) upgraded(t *T, object *unstructured.Unstructured, manager string) *unstructured.Unstructured {
 	change, err := csaupgrade.UpgradeManagedFieldsPatch(object, sets.New("kubectl-client-side-apply"), manager)
 	t.NoError(err, "computing the upgrade")

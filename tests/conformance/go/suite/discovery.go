@@ -13,7 +13,7 @@ import (
 
 const (
 	readAndWrite = "create delete deletecollection get list patch update watch"
-	// Allocations are made by the service alone.
+	// Only the server creates allocations.
 	readAndLabel = "delete deletecollection get list patch watch"
 )
 
@@ -22,10 +22,10 @@ func Discoveries(w *World) []Check {
 	return []Check{
 		{"aggregated discovery", func(t *T) { resources(t, w.Discovery); w.aggregated(t) }},
 		{"legacy discovery", func(t *T) { legacy := w.legacy(t); resources(t, legacy) }},
-		{"both discoveries say the same", w.sameDiscovery},
+		{"aggregated and legacy discovery agree", w.sameDiscovery},
 		{"a REST mapper knows kinds, short names and categories", w.mapper},
 		{"the server's version", w.version},
-		{"OpenAPI v3 by its index", w.openAPIv3},
+		{"OpenAPI v3 through its index", w.openAPIv3},
 		{"OpenAPI v2 as protobuf", w.openAPIv2},
 	}
 }
@@ -37,7 +37,7 @@ func (w *World) legacy(t *T) *discovery.DiscoveryClient {
 	return client
 }
 
-// told is one line for each resource of the group.
+// told returns one line for each resource of the group.
 func told(t *T, client discovery.DiscoveryInterface) (lines []string) {
 	_, lists, err := client.ServerGroupsAndResources()
 	t.NoError(err, "discovery")
@@ -73,19 +73,19 @@ func resources(t *T, client discovery.DiscoveryInterface) {
 	t.Equal(strings.Join(found, "\n"), strings.Join(wanted, "\n"), "resources")
 }
 
-// aggregated proves that the answer was one document, not a question for each version.
+// aggregated checks that the client requested only the aggregated documents, and none for each version.
 func (w *World) aggregated(t *T) {
 	mark := w.requests.mark()
 	told(t, w.Discovery)
 	for _, request := range w.requests.since(mark) {
 		if path := request.URL.Path; path != "/apis" && path != "/api" {
-			t.Errorf("asked for %s", path)
+			t.Errorf("requested %s", path)
 		}
 	}
 }
 
 func (w *World) sameDiscovery(t *T) {
-	// client-go gives a subresource of aggregated discovery the singular of its parent, which the legacy document has not.
+	// client-go sets the singular name of a subresource to that of its parent in aggregated discovery only.
 	strip := func(lines []string) string {
 		for i, line := range lines {
 			words := strings.SplitN(line, " ", 3)
@@ -95,7 +95,7 @@ func (w *World) sameDiscovery(t *T) {
 		}
 		return strings.Join(lines, "\n")
 	}
-	t.Equal(strip(told(t, w.Discovery)), strip(told(t, w.legacy(t))), "aggregated against legacy")
+	t.Equal(strip(told(t, w.Discovery)), strip(told(t, w.legacy(t))), "aggregated and legacy discovery")
 	preferred, err := discovery.ServerPreferredResources(w.Discovery)
 	t.NoError(err, "preferred resources")
 	if len(preferred) == 0 {

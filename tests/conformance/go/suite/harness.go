@@ -1,5 +1,5 @@
-// Package suite checks a running ipam server through client-go. It is written against the oldest client-go that is tried;
-// the modules beside it each choose one version and run it.
+// Package suite checks a running ipam server through client-go. It is written for the oldest tested client-go; the other modules in
+// this directory each run it with one version.
 package suite
 
 import (
@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// checkSeconds bounds one check, waiting included.
+	// checkSeconds is the timeout of a check.
 	checkSeconds = 120
-	// Soon is how long a check waits for something that should come at once.
+	// Soon is the timeout of an expected state or event.
 	Soon = 20 * time.Second
 )
 
@@ -26,7 +26,7 @@ type Suite struct {
 	began                   time.Time
 }
 
-// T is one check. A fatal method ends the goroutine that calls it, and in any case fails the check.
+// T is a running check. Fatal methods mark the check as failed and end the calling goroutine.
 type T struct {
 	Ctx     context.Context
 	lock    sync.Mutex
@@ -34,13 +34,13 @@ type T struct {
 	skipped string
 }
 
-// Check is a check and what it says when it holds.
+// Check is a check and its name.
 type Check struct {
 	Name string
 	Run  func(*T)
 }
 
-// Open begins a suite.
+// Open starts a suite.
 func Open(name string) *Suite { return &Suite{Name: name, began: time.Now()} }
 
 // Run runs one check and prints its TAP line.
@@ -82,7 +82,7 @@ func (s *Suite) Run(check Check) {
 	}
 }
 
-// Close prints the closing line and ends the program.
+// Close prints the summary, and exits with 1 if a check failed.
 func (s *Suite) Close() {
 	fmt.Printf("# %s: %d passed, %d failed, %d skipped (%d s)\n", s.Name, s.passed, s.failed, s.skipped, int(time.Since(s.began).Seconds()))
 	if s.failed > 0 {
@@ -90,40 +90,40 @@ func (s *Suite) Close() {
 	}
 }
 
-// Fatalf ends the check as failed.
+// Fatalf marks the check as failed and ends the goroutine.
 func (t *T) Fatalf(format string, arguments ...any) {
 	t.Errorf(format, arguments...)
 	runtime.Goexit()
 }
 
-// Errorf marks the check as failed and goes on.
+// Errorf marks the check as failed and continues.
 func (t *T) Errorf(format string, arguments ...any) {
 	t.lock.Lock()
 	defer t.lock.Unlock()
 	t.faults = append(t.faults, fmt.Sprintf(format, arguments...))
 }
 
-// Skip ends the check without a verdict.
+// Skip ends the check as skipped.
 func (t *T) Skip(reason string) {
 	t.skipped = reason
 	runtime.Goexit()
 }
 
-// NoError ends the check if there is one.
+// NoError ends the check as failed if there is an error.
 func (t *T) NoError(err error, doing string) {
 	if err != nil {
 		t.Fatalf("%s: %v", doing, err)
 	}
 }
 
-// Equal compares two values by what they print.
+// Equal compares the printed forms of two values.
 func (t *T) Equal(got, wanted any, what string) {
 	if g, w := fmt.Sprint(got), fmt.Sprint(wanted); g != w {
 		t.Errorf("%s\ngot:    %s\nwanted: %s", what, g, w)
 	}
 }
 
-// Eventually waits until the condition holds; its text says what is still wrong.
+// Eventually waits until the condition returns an empty text; any other text is the reason to wait.
 func (t *T) Eventually(what string, condition func() string) {
 	deadline := time.Now().Add(Soon)
 	for {

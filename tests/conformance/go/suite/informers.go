@@ -15,14 +15,14 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// event is what a handler was told.
+// event is a call of a handler.
 type event struct {
 	kind     string
 	name     string
 	revision uint64
 }
 
-// diary is a handler that writes everything down.
+// diary is a handler that records all events.
 type diary struct {
 	sync.Mutex
 	events []event
@@ -45,7 +45,7 @@ func revisionOf(object metav1.Object) (revision uint64) {
 	return revision
 }
 
-// handler has the form that every version of client-go takes.
+// handler returns the handler in a form that all versions of client-go accept.
 func (d *diary) handler() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(object any) { d.note("ADDED", object) },
@@ -54,7 +54,7 @@ func (d *diary) handler() cache.ResourceEventHandler {
 	}
 }
 
-// of tells what happened to an object, in order.
+// of returns the kinds of the events of an object, in order.
 func (d *diary) of(name string) (kinds []string) {
 	d.Lock()
 	defer d.Unlock()
@@ -66,11 +66,11 @@ func (d *diary) of(name string) (kinds []string) {
 	return kinds
 }
 
-// Informers checks the informers; wantWatchList says whether this process was told to stream its lists.
+// Informers checks the informers, with streaming lists if KUBE_FEATURE_WatchListClient is true.
 func Informers(w *World) []Check {
 	streams := os.Getenv("KUBE_FEATURE_WatchListClient") == "true"
-	// The detector compares a streamed object, whose kind client-go drops, with a listed one, whose kind it keeps when the
-	// list came as JSON. It is of use for metadata only with servers that answer in protobuf.
+	// The detector compares a streamed object, whose kind client-go drops, with a listed one, whose kind client-go keeps in JSON.
+	// For metadata it works only with servers that support protobuf.
 	detects := os.Getenv("KUBE_WATCHLIST_INCONSISTENCY_DETECTOR") == "true"
 	way := "list and watch"
 	if streams {
@@ -85,10 +85,10 @@ func Informers(w *World) []Check {
 		return informer, func() map[string]string { return stored(informer) }
 	}
 	return []Check{
-		{"dynamic informer stays in step, by " + way, func(t *T) { w.informer(t, dynamicOf, streams) }},
-		{"metadata informer stays in step, by " + way, func(t *T) {
+		{"dynamic informer follows all changes, by " + way, func(t *T) { w.informer(t, dynamicOf, streams) }},
+		{"metadata informer follows all changes, by " + way, func(t *T) {
 			if detects {
-				t.Skip("the inconsistency detector does not fit metadata as JSON")
+				t.Skip("the inconsistency detector does not support metadata in JSON")
 			}
 			w.informer(t, metadataOf, streams)
 		}},
@@ -97,7 +97,7 @@ func Informers(w *World) []Check {
 	}
 }
 
-// stored is what an informer's store holds.
+// stored returns the names and versions in an informer's store.
 func stored(informer cache.SharedIndexInformer) map[string]string {
 	found := map[string]string{}
 	for _, object := range informer.GetStore().List() {
@@ -123,7 +123,7 @@ func (w *World) informer(t *T, open func() (cache.SharedIndexInformer, func() ma
 	running.Add(1)
 	go func() { defer running.Done(); informer.Run(stop) }()
 	defer func() { close(stop); running.Wait() }()
-	// The first of these are made while the informer fills itself.
+	// The first of these are created while the informer fills its store.
 	for n := range 10 {
 		w.Claim(t, name("early", n))
 	}
@@ -171,16 +171,16 @@ func (w *World) informer(t *T, open func() (cache.SharedIndexInformer, func() ma
 		if n%2 == 0 {
 			wanted = "[ADDED MODIFIED DELETED]"
 		}
-		t.Equal(notes.of(name("new", n)), wanted, "what the handler saw of "+name("new", n))
+		t.Equal(notes.of(name("new", n)), wanted, "events of "+name("new", n))
 	}
 	for n := range 20 {
 		wanted := "[ADDED]"
 		if n%2 == 0 {
 			wanted = "[ADDED DELETED]"
 		}
-		t.Equal(notes.of(name("old", n)), wanted, "what the handler saw of "+name("old", n))
+		t.Equal(notes.of(name("old", n)), wanted, "events of "+name("old", n))
 	}
-	// An informer's queue takes together what is about one object, so that only these events are in order.
+	// The queue of an informer groups events by object, so only the events of one object are in order.
 	notes.Lock()
 	last := map[string]uint64{}
 	for _, e := range notes.events {
@@ -203,10 +203,10 @@ func (w *World) informer(t *T, open func() (cache.SharedIndexInformer, func() ma
 		}
 	}
 	if streams {
-		// The consistency detector asks for one exact list, which is not counted here.
-		t.Equal(fmt.Sprint(streamed > 0, lists), "true 0", "streamed, and lists instead")
+		// The inconsistency detector requests one exact list, which is not counted here.
+		t.Equal(fmt.Sprint(streamed > 0, lists), "true 0", "uses streams, and number of lists")
 	} else {
-		t.Equal(fmt.Sprint(streamed, lists > 0), "0 true", "streams, and listed instead")
+		t.Equal(fmt.Sprint(streamed, lists > 0), "0 true", "number of streams, and uses lists")
 	}
 }
 
@@ -237,7 +237,7 @@ func (w *World) factory(t *T) {
 		names = append(names, fmt.Sprint(resource.Resource, "=", is))
 	}
 	sort.Strings(names)
-	t.Equal(names, "[ipallocations=true ipclaims=true ippools=true]", "what has synced")
+	t.Equal(names, "[ipallocations=true ipclaims=true ippools=true]", "synced informers")
 	claim := w.Claim(t, w.Name("factory"))
 	t.Eventually("the allocation arrives", func() string {
 		for _, object := range factory.ForResource(Allocations).Informer().GetStore().List() {
@@ -246,7 +246,7 @@ func (w *World) factory(t *T) {
 				return ""
 			}
 		}
-		return "no allocation that belongs to the claim"
+		return "no allocation of the claim"
 	})
 	close(stop)
 }

@@ -19,17 +19,17 @@ import (
 	watchtools "k8s.io/client-go/tools/watch"
 )
 
-// Lists checks lists in pages and watches from a version.
+// Lists checks paged lists and watches from a version.
 func Lists(w *World) []Check {
 	return []Check{
-		{"a pager sees one snapshot of 50 while writes go on", w.pages},
+		{"a pager gets one snapshot of 50 objects during concurrent writes", w.pages},
 		{"metadata lists in pages", w.metadataPages},
-		{"a watch from an old version replays what came after it", w.watchFromThePast},
-		{"a watch tells what many writers do, each event once and in order", w.watchWriters},
-		{"a watch with a selector tells what leaves it as deleted", w.watchWithSelector},
-		{"a retrying watcher goes on when its stream ends", w.retryingWatcher},
-		{"a watch from before all history is told 410", w.watchExpired},
-		{"an exact and an old-enough list answer what they should", w.listVersions},
+		{"a watch from an old version replays later events", w.watchFromThePast},
+		{"a watch sends the events of many writers once and in order", w.watchWriters},
+		{"a watch with a selector sends DELETED for an object that stops matching", w.watchWithSelector},
+		{"a retrying watcher continues when its stream ends", w.retryingWatcher},
+		{"a watch from before the history gets 410", w.watchExpired},
+		{"lists with Exact and NotOlderThan return the correct objects", w.listVersions},
 	}
 }
 
@@ -69,7 +69,7 @@ func (w *World) pages(t *T) {
 		if len(page.Items) > 7 {
 			t.Errorf("page %d has %d objects", calls, len(page.Items))
 		}
-		// Behind the page and before it: one goes, one comes, one changes.
+		// Delete, create and change an object after and before the current page.
 		if calls <= 6 {
 			w.Delete(t, fmt.Sprintf("%s-%02d", stem, 50-calls))
 			w.Claim(t, fmt.Sprintf("%s-%02d-late", stem, 7*calls), "page", stem)
@@ -132,7 +132,7 @@ func (w *World) metadataPages(t *T) {
 	t.NoError(client.DeleteCollection(t.Ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "page=" + stem}), "clearing")
 }
 
-// follow reads events until there are as many as wanted.
+// follow reads as many events as wanted, and compares them.
 func follow(t *T, watcher watch.Interface, wanted ...string) {
 	defer watcher.Stop()
 	var got []string
@@ -219,7 +219,7 @@ func (w *World) watchWriters(t *T) {
 	}
 	t.Equal(len(lives), writers*claims, "claims seen")
 	for name, life := range lives {
-		t.Equal(life, "ADDED MODIFIED DELETED ", "the life of "+name)
+		t.Equal(life, "ADDED MODIFIED DELETED ", "the events of "+name)
 	}
 }
 
@@ -243,7 +243,7 @@ func (w *World) retryingWatcher(t *T) {
 	watcher, err := watchtools.NewRetryWatcher(from.GetResourceVersion(), &cache.ListWatch{
 		WatchFunc: func(options metav1.ListOptions) (watch.Interface, error) {
 			opened++
-			// Each stream ends after a second, so that the next one must go on where it stood.
+			// Each stream ends after one second, so that the next one must resume.
 			options.TimeoutSeconds = &one
 			return w.Claims().Watch(t.Ctx, options)
 		},
@@ -268,11 +268,11 @@ func (w *World) retryingWatcher(t *T) {
 func (w *World) watchExpired(t *T) {
 	watcher, err := w.Claims().Watch(t.Ctx, metav1.ListOptions{ResourceVersion: "1"})
 	if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
-		t.Fatalf("an expired version is told in the stream, not as HTTP error: %v", err)
+		t.Fatalf("an expired version must be an event in the stream, not an HTTP error: %v", err)
 	}
 	t.NoError(err, "watching")
 	defer watcher.Stop()
-	// A server that still has all of its history replays it; one that has not says so.
+	// A server that still has all of its history replays it; otherwise it sends an error.
 	select {
 	case e := <-watcher.ResultChan():
 		if e.Type == watch.Error {
@@ -302,15 +302,15 @@ func (w *World) listVersions(t *T) {
 		return found
 	}
 	options.ResourceVersion, options.ResourceVersionMatch = then.GetResourceVersion(), metav1.ResourceVersionMatchExact
-	t.Equal(names(options), fmt.Sprintf("[%s-a]", stem), "an exact list of then")
+	t.Equal(names(options), fmt.Sprintf("[%s-a]", stem), "an exact list")
 	options.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
 	if found := names(options); len(found) == 0 {
-		t.Errorf("a list not older than then has nothing")
+		t.Errorf("a list with NotOlderThan is empty")
 	}
-	// Without the retries that the answer asks for, ten times four seconds.
+	// Without retries, because the response requests ten retries after four seconds each.
 	err = w.Discovery.RESTClient().Get().AbsPath("/apis", Group, Version.Version, "namespaces", w.Namespace, "ipclaims").
 		Param("resourceVersion", "999999999999").MaxRetries(0).Do(t.Ctx).Error()
 	if !apierrors.IsTimeout(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) {
-		t.Errorf("a version of the future: %v", err)
+		t.Errorf("a future version: %v", err)
 	}
 }

@@ -11,8 +11,7 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// Loops checks what GitOps controllers do all day: 100 objects applied again and again, which after the first pass
-// must be found in order.
+// Loops checks the loops of GitOps controllers: 100 objects are applied repeatedly, and after the first pass there must be no drift.
 func Loops(w *World) []Check {
 	return []Check{
 		{"a loop like Flux's finds no drift on its second and third pass", w.flux},
@@ -20,7 +19,7 @@ func Loops(w *World) []Check {
 	}
 }
 
-// tree is 100 objects: ten child pools, and nine claims out of each.
+// tree returns 100 objects: ten child pools, and nine claims on each.
 func (w *World) tree(stem string) (objects []*unstructured.Unstructured) {
 	for p := range 10 {
 		pool := NewPool(fmt.Sprintf("%s-%s-%d", w.Pool, stem, p), map[string]any{
@@ -55,7 +54,7 @@ func (w *World) home(object *unstructured.Unstructured) dynamic.ResourceInterfac
 	return w.Claims()
 }
 
-// live reads an object; nil if it is not there.
+// live reads an object. It returns nil if the object does not exist.
 func (w *World) live(t *T, object *unstructured.Unstructured) *unstructured.Unstructured {
 	found, err := w.home(object).Get(t.Ctx, object.GetName(), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -65,8 +64,8 @@ func (w *World) live(t *T, object *unstructured.Unstructured) *unstructured.Unst
 	return found
 }
 
-// drift compares what a dry run of apply would leave with what is there, as Flux does: labels, annotations, and everything
-// but metadata and status.
+// drift compares the result of a dry run of apply with the live object, as Flux does: labels, annotations, and all fields except
+// metadata and status.
 func drift(dry, live *unstructured.Unstructured) bool {
 	if live == nil || !reflect.DeepEqual(dry.GetLabels(), live.GetLabels()) || !reflect.DeepEqual(dry.GetAnnotations(), live.GetAnnotations()) {
 		return true
@@ -103,20 +102,20 @@ func (w *World) flux(t *T) {
 		}
 		w.settled(t, pass, drifted, objects, seen)
 	}
-	// The third pass of every object that was left alone applies it in earnest: nothing may change either.
+	// A real apply of the unchanged objects must not change them, either.
 	for _, object := range objects {
 		force := true
 		after, err := w.home(object).Patch(t.Ctx, object.GetName(), types.ApplyPatchType, w.marshalled(object), metav1.PatchOptions{FieldManager: "kustomize-controller", Force: &force})
 		t.NoError(err, "applying "+object.GetName())
 		if object.GetKind() == "IPClaim" {
-			t.Equal(after.GetResourceVersion(), seen[object.GetName()], "resourceVersion of "+object.GetName()+" after an apply in earnest")
+			t.Equal(after.GetResourceVersion(), seen[object.GetName()], "resourceVersion of "+object.GetName()+" after a real apply")
 		}
 	}
 	w.cleared(t, objects)
 }
 
-// settled checks a pass: everything drifts on the first and nothing afterwards, and no claim has another version than
-// after the first pass. A pool's version moves with what it hands out, so pools are fixed after the first pass.
+// settled checks a pass: all objects drift on the first pass and none later, and the versions do not change after the first pass.
+// The version of a pool changes with its allocations, so it is recorded at the end of the first pass.
 func (w *World) settled(t *T, pass, drifted int, objects []*unstructured.Unstructured, seen map[string]string) {
 	wanted := 0
 	if pass == 1 {
@@ -126,7 +125,7 @@ func (w *World) settled(t *T, pass, drifted int, objects []*unstructured.Unstruc
 	for _, object := range objects {
 		live := w.live(t, object)
 		if live == nil {
-			t.Fatalf("%s is not there after pass %d", object.GetName(), pass)
+			t.Fatalf("%s does not exist after pass %d", object.GetName(), pass)
 		}
 		if object.GetKind() == "IPPool" && pass == 1 {
 			seen[object.GetName()] = live.GetResourceVersion()
@@ -141,12 +140,12 @@ func (w *World) cleared(t *T, objects []*unstructured.Unstructured) {
 	}
 }
 
-// argo begins with objects that were applied client-side, takes them over, and then goes on as with server-side diff:
-// a dry run of apply against what is there, of which only the fields that other managers do not own count.
+// argo creates objects as client-side apply does, migrates them, and then runs Argo CD's server-side diff: it compares a dry run of
+// apply with the live object.
 func (w *World) argo(t *T) {
 	objects := w.tree(w.Name("argo"))
 	for i, object := range objects {
-		// Half of them exist from client-side times.
+		// The pools and half of the claims exist from client-side apply.
 		if i%2 == 0 || object.GetKind() == "IPPool" {
 			made, err := w.home(object).Create(t.Ctx, w.clientSide(object.DeepCopy()), metav1.CreateOptions{FieldManager: "kubectl-client-side-apply"})
 			t.NoError(err, "creating "+object.GetName())
@@ -186,7 +185,7 @@ func (w *World) takenOver(t *T, made *unstructured.Unstructured) {
 	}
 }
 
-// differs compares all but the books: managedFields, resourceVersion and generation.
+// differs compares all fields except managedFields, resourceVersion and generation.
 func differs(dry, live *unstructured.Unstructured) bool {
 	if live == nil {
 		return true

@@ -5,12 +5,12 @@ import (
 	"os"
 )
 
-// Main runs everything against the server of KUBECONFIG; with the argument `informers` only the informers, for a second
-// run with another way to fill them; with `record` what asks the same, in the same order, in every run.
+// Main runs all checks against the server of KUBECONFIG. With the argument `informers` it runs only the informers, for runs with
+// other feature gates; with `record` it runs only checks that send the same requests in the same order in every run.
 func Main() {
 	w, err := NewWorld()
 	if err != nil {
-		fmt.Printf("not ok 1 - a world to check in: %v\n", err)
+		fmt.Printf("not ok 1 - creating the test environment: %v\n", err)
 		os.Exit(1)
 	}
 	name := "client-go " + VersionOf("k8s.io/client-go")
@@ -36,13 +36,13 @@ func Main() {
 	suite.Close()
 }
 
-// inOrder is what sends its requests one after the other and has no name or version of the moment in them.
+// inOrder returns the checks that send their requests sequentially and without names or versions that depend on time.
 func (w *World) inOrder() []Check {
 	checks := []Check{
 		{"create", w.create}, {"merge patch", w.mergePatch}, {"JSON patch", w.jsonPatch}, {"strategic merge patch", w.strategicPatch},
 		{"empty patch", w.emptyPatch}, {"status", w.status}, {"dry run", w.dryRun}, {"field validation", w.fieldValidation},
 		{"finalizers", w.finalizers}, {"errors", w.errors}, {"pages of metadata", w.metadataPages},
-		{"a watch from the past", w.watchFromThePast}, {"an empty informer", w.emptyInformer},
+		{"a watch from an old version", w.watchFromThePast}, {"an empty informer", w.emptyInformer},
 	}
 	return append(checks, Applies(w)...)
 }

@@ -28,30 +28,30 @@ type refusal struct {
 	Object       map[string]any
 }
 
-// Create makes an object by the verb of one client.
+// Create creates an object by the verb of one client.
 type Create func(*T, *unstructured.Unstructured) error
 
-// Refusals checks that each refused create comes back as an error with our code, message and causes.
+// Refusals checks that each rejected create returns an error with the expected code, message and causes.
 func Refusals(w *World) []Check { return RefusalsBy(w, w.createAny, nil) }
 
-// RefusalsBy checks the same of a client that creates in a way of its own. The server says `instead` about some of the objects.
+// RefusalsBy checks the same with another verb. For the objects in `instead`, the server's message is the one given there.
 func RefusalsBy(w *World, create Create, instead map[string]string) []Check {
 	table, err := w.refusalTable()
 	prepare := func(t *T) {
 		t.NoError(err, "reading the table")
 		for _, object := range table.Before {
-			t.NoError(create(t, &unstructured.Unstructured{Object: object}), "creating what the refusals need")
+			t.NoError(create(t, &unstructured.Unstructured{Object: object}), "creating the objects for the rejected creates")
 		}
 		for _, name := range table.Deleted {
 			w.Delete(t, name)
 		}
 	}
-	checks := []Check{{"what the refusals need", prepare}}
+	checks := []Check{{"objects for the rejected creates", prepare}}
 	for _, wanted := range table.Refusals {
 		if text, is := instead[wanted.What]; is {
 			wanted.Says = []string{text}
 		}
-		checks = append(checks, Check{"refused: " + wanted.What, func(t *T) { refused(t, wanted, create) }})
+		checks = append(checks, Check{"rejected: " + wanted.What, func(t *T) { refused(t, wanted, create) }})
 	}
 	return checks
 }
@@ -81,13 +81,13 @@ func refused(t *T, wanted refusal, create Create) {
 	err := create(t, &unstructured.Unstructured{Object: wanted.Object})
 	var refusal apierrors.APIStatus
 	if !errors.As(err, &refusal) {
-		t.Fatalf("is no refusal: %v", err)
+		t.Fatalf("not an API error: %v", err)
 	}
 	status := refusal.Status()
 	t.Equal(fmt.Sprint(status.Code, status.Reason), fmt.Sprint(wanted.Code, wanted.Reason), err.Error())
 	for _, text := range wanted.Says {
 		if !strings.Contains(err.Error(), text) {
-			t.Errorf("does not say %s: %v", text, err)
+			t.Errorf("the message lacks %s: %v", text, err)
 		}
 	}
 	causes := map[string]bool{}
@@ -98,7 +98,7 @@ func refused(t *T, wanted refusal, create Create) {
 	}
 	for _, cause := range wanted.Causes {
 		if !causes[cause] {
-			t.Errorf("has no cause %s: %v", cause, causes)
+			t.Errorf("the causes lack %s: %v", cause, causes)
 		}
 	}
 }

@@ -39,19 +39,19 @@ var (
 	namespaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 )
 
-// World is a server, clients to it, and a corner of it that belongs to this program alone.
+// World is the test environment: clients of the server, and a namespace and a pool that only this program uses.
 type World struct {
 	Config    *rest.Config
 	Dynamic   dynamic.Interface
 	Metadata  metadata.Interface
 	Discovery *discovery.DiscoveryClient
-	// Namespace holds the claims; Pool is a root pool of a /16 without bounds; both carry the name of the run.
+	// Namespace contains the claims; Pool is a root pool of a /16 without bounds; both have the name of the run.
 	Namespace, Pool, Net string
 	names                atomic.Int64
 	requests             requestLog
 }
 
-// VersionOf is the version of a module that was built in.
+// VersionOf returns the version of a module in this program.
 func VersionOf(path string) string {
 	info, _ := debug.ReadBuildInfo()
 	for _, module := range info.Deps {
@@ -62,8 +62,8 @@ func VersionOf(path string) string {
 	return "unknown"
 }
 
-// NewWorld connects to the server of KUBECONFIG and makes a namespace and a pool. CONFORMANCE_NET (two octets) is the
-// address space of this program. With CONFORMANCE_NAME the pool has this name and the namespace is the default one.
+// NewWorld connects to the server of KUBECONFIG and creates a namespace and a pool. CONFORMANCE_NET (two octets) is the
+// address space of this program. With CONFORMANCE_NAME the pool has this name and the namespace is `default`.
 func NewWorld() (*World, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
 	if err != nil {
@@ -99,7 +99,7 @@ func NewWorld() (*World, error) {
 	return w, err
 }
 
-// A server that keeps no namespaces takes every valid name.
+// A server without namespace objects accepts every valid name.
 func (w *World) openNamespace(ctx context.Context) error {
 	namespace := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": w.Namespace},
@@ -111,7 +111,7 @@ func (w *World) openNamespace(ctx context.Context) error {
 	return err
 }
 
-// Close removes what this program made.
+// Close deletes the objects of this program.
 func (w *World) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -129,22 +129,22 @@ func (w *World) Close() {
 	}
 }
 
-// Claims are the claims of this program's namespace.
+// Claims returns the claims of this program's namespace.
 func (w *World) Claims() dynamic.ResourceInterface {
 	return w.Dynamic.Resource(Claims).Namespace(w.Namespace)
 }
 
-// Name is a name that this program has not used yet.
+// Name returns a unique name.
 func (w *World) Name(stem string) string { return fmt.Sprintf("%s-%d", stem, w.names.Add(1)) }
 
-// NewPool is a pool to be created.
+// NewPool returns a pool to create.
 func NewPool(name string, spec map[string]any) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": APIVersion, "kind": "IPPool", "metadata": map[string]any{"name": name}, "spec": spec,
 	}}
 }
 
-// NewClaim is a claim of one address to be created, with these labels as pairs.
+// NewClaim returns a claim of one address to create. The labels are pairs of key and value.
 func (w *World) NewClaim(name string, labels ...string) *unstructured.Unstructured {
 	claim := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": APIVersion, "kind": "IPClaim",
@@ -168,11 +168,11 @@ func (w *World) Claim(t *T, name string, labels ...string) *unstructured.Unstruc
 	return made
 }
 
-// Label sets a label by a merge patch.
+// Label sets a label with a merge patch.
 func (w *World) Label(t *T, name, key, value string) *unstructured.Unstructured {
 	change, _ := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]string{key: value}}})
 	made, err := w.Claims().Patch(t.Ctx, name, types.MergePatchType, change, metav1.PatchOptions{})
-	t.NoError(err, "labelling claim "+name)
+	t.NoError(err, "labeling claim "+name)
 	return made
 }
 
@@ -181,14 +181,14 @@ func (w *World) Delete(t *T, name string) {
 	t.NoError(w.Claims().Delete(t.Ctx, name, metav1.DeleteOptions{}), "deleting claim "+name)
 }
 
-// Revision is a resourceVersion as the number that it is.
+// Revision returns the resourceVersion as a number.
 func Revision(t *T, object metav1.Object) uint64 {
 	revision, err := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
 	t.NoError(err, "the resourceVersion of "+object.GetName())
 	return revision
 }
 
-// versions says which version of which object a list has.
+// versions returns the names and versions of the objects in a list.
 func versions[O metav1.Object](objects []O) map[string]string {
 	found := map[string]string{}
 	for _, object := range objects {
@@ -205,7 +205,7 @@ func pointers(list *unstructured.UnstructuredList) []*unstructured.Unstructured 
 	return found
 }
 
-// requestLog remembers what was asked, to prove which path a client took.
+// requestLog records the requests of a client.
 type requestLog struct {
 	sync.Mutex
 	all []*http.Request

@@ -15,20 +15,20 @@ import (
 // Writes checks creates, updates, patches and deletes.
 func Writes(w *World) []Check {
 	return []Check{
-		{"a claim is answered with its block", w.create},
+		{"a create of a claim returns its block", w.create},
 		{"generateName", w.generateName},
 		{"an update of an old version is a conflict; retry on conflict gets all through", w.retryOnConflict},
 		{"merge patch", w.mergePatch},
 		{"JSON patch", w.jsonPatch},
 		{"strategic merge patch is 415", w.strategicPatch},
-		{"a patch that changes nothing changes nothing", w.emptyPatch},
+		{"a patch without changes keeps the resourceVersion", w.emptyPatch},
 		{"the status subresource", w.status},
 		{"dry run of create, update, patch and delete", w.dryRun},
 		{"field validation", w.fieldValidation},
 		{"delete with preconditions", w.preconditions},
 		{"delete with finalizers", w.finalizers},
 		{"delete of a collection", w.deleteCollection},
-		{"errors that clients recognise", w.errors},
+		{"errors that clients recognize", w.errors},
 	}
 }
 
@@ -51,7 +51,7 @@ func (w *World) create(t *T) {
 	t.Equal(fmt.Sprint(claim.GetAPIVersion(), claim.GetKind()), APIVersion+"IPClaim", "type")
 	found, err := w.Claims().Get(t.Ctx, claim.GetName(), metav1.GetOptions{})
 	t.NoError(err, "getting")
-	t.Equal(found.Object, fmt.Sprint(claim.Object), "what is there afterwards")
+	t.Equal(found.Object, fmt.Sprint(claim.Object), "the stored claim")
 }
 
 func (w *World) generateName(t *T) {
@@ -100,7 +100,7 @@ func (w *World) retryOnConflict(t *T) {
 	claim, err := w.Claims().Get(t.Ctx, name, metav1.GetOptions{})
 	t.NoError(err, "getting")
 	t.Equal(claim.GetAnnotations()["count"], 50, "increments")
-	t.Equal(claim.GetGeneration(), 1, "generation: metadata does not count")
+	t.Equal(claim.GetGeneration(), 1, "generation after changes of metadata")
 }
 
 func (w *World) patch(t *T, name string, form types.PatchType, change string, options metav1.PatchOptions) (*unstructured.Unstructured, error) {
@@ -114,9 +114,9 @@ func (w *World) mergePatch(t *T) {
 	t.Equal(claim.GetLabels(), "map[b:2 c:3]", "labels")
 	t.Equal(fmt.Sprint(field(t, claim, "spec", "reclaimPolicy"), " ", claim.GetGeneration()), "Retain 2", "policy and generation")
 	_, err = w.patch(t, name, types.MergePatchType, `{"spec":{"prefixLength":31}}`, metav1.PatchOptions{})
-	t.Equal(apierrors.IsInvalid(err), true, fmt.Sprintf("an immutable field is refused (%v)", err))
+	t.Equal(apierrors.IsInvalid(err), true, fmt.Sprintf("an immutable field is rejected (%v)", err))
 	_, err = w.patch(t, name, types.MergePatchType, `{"metadata":{"resourceVersion":"1"}}`, metav1.PatchOptions{})
-	t.Equal(apierrors.IsConflict(err), true, fmt.Sprintf("a resourceVersion in a patch is a lock (%v)", err))
+	t.Equal(apierrors.IsConflict(err), true, fmt.Sprintf("a resourceVersion in a patch is a precondition (%v)", err))
 	_, err = w.patch(t, name, types.MergePatchType, `{"spec":{"reclaimPolicy":"Delete"}}`, metav1.PatchOptions{})
 	t.NoError(err, "patching back")
 }
@@ -129,7 +129,7 @@ func (w *World) jsonPatch(t *T) {
 	t.NoError(err, "patching")
 	t.Equal(claim.GetLabels(), "map[a:2 b/c:3]", "labels")
 	_, err = w.patch(t, name, types.JSONPatchType, `[{"op":"test","path":"/metadata/labels/a","value":"1"}]`, metav1.PatchOptions{})
-	t.Equal(apierrors.IsInvalid(err), true, fmt.Sprintf("a test that fails is 422 (%v)", err))
+	t.Equal(apierrors.IsInvalid(err), true, fmt.Sprintf("a failed test is 422 (%v)", err))
 }
 
 func (w *World) strategicPatch(t *T) {
@@ -158,9 +158,9 @@ func (w *World) status(t *T) {
 	changed, err := w.Claims().Patch(t.Ctx, name, types.JSONPatchType, []byte(change), metav1.PatchOptions{}, "status")
 	t.NoError(err, "patching the status")
 	conditions, _, _ := unstructured.NestedSlice(changed.Object, "status", "conditions")
-	t.Equal(len(conditions), 3, "conditions: two of the service, one of another controller")
-	t.Equal(fmt.Sprint(field(t, changed, "spec", "reclaimPolicy"), " ", changed.GetGeneration()), "Delete 1", "the rest of the object")
-	// Through the main resource the status cannot be written.
+	t.Equal(len(conditions), 3, "conditions: two of the server, one of another controller")
+	t.Equal(fmt.Sprint(field(t, changed, "spec", "reclaimPolicy"), " ", changed.GetGeneration()), "Delete 1", "reclaimPolicy and generation")
+	// An update of the main resource cannot change the status.
 	changed.Object["status"] = map[string]any{"phase": "Pending"}
 	changed, err = w.Claims().Update(t.Ctx, changed, metav1.UpdateOptions{})
 	t.NoError(err, "updating")
@@ -171,10 +171,10 @@ func (w *World) dryRun(t *T) {
 	all := []string{metav1.DryRunAll}
 	ghost, err := w.Claims().Create(t.Ctx, w.NewClaim(w.Name("dry")), metav1.CreateOptions{DryRun: all})
 	t.NoError(err, "dry create")
-	t.Equal(ghost.GetResourceVersion(), "", "resourceVersion of what was not made")
-	t.Equal(field(t, ghost, "status", "phase"), "Bound", "phase of what was not made")
+	t.Equal(ghost.GetResourceVersion(), "", "resourceVersion of a dry run")
+	t.Equal(field(t, ghost, "status", "phase"), "Bound", "phase of a dry run")
 	_, err = w.Claims().Get(t.Ctx, ghost.GetName(), metav1.GetOptions{})
-	t.Equal(apierrors.IsNotFound(err), true, fmt.Sprintf("not made (%v)", err))
+	t.Equal(apierrors.IsNotFound(err), true, fmt.Sprintf("not created (%v)", err))
 	claim := w.Claim(t, w.Name("dry"), "a", "1")
 	claim.SetLabels(map[string]string{"a": "2"})
 	updated, err := w.Claims().Update(t.Ctx, claim, metav1.UpdateOptions{DryRun: all})
@@ -186,16 +186,16 @@ func (w *World) dryRun(t *T) {
 	t.NoError(w.Claims().Delete(t.Ctx, claim.GetName(), metav1.DeleteOptions{DryRun: all}), "dry delete")
 	now, err := w.Claims().Get(t.Ctx, claim.GetName(), metav1.GetOptions{})
 	t.NoError(err, "getting")
-	t.Equal(fmt.Sprint(now.GetLabels(), " ", now.GetResourceVersion()), fmt.Sprint("map[a:1] ", claim.GetResourceVersion()), "what is there")
+	t.Equal(fmt.Sprint(now.GetLabels(), " ", now.GetResourceVersion()), fmt.Sprint("map[a:1] ", claim.GetResourceVersion()), "the claim after the dry runs")
 }
 
 func (w *World) fieldValidation(t *T) {
 	claim := w.NewClaim(w.Name("strict"))
 	claim.Object["spec"].(map[string]any)["colour"] = "blue"
 	_, err := w.Claims().Create(t.Ctx, claim, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
-	t.Equal(apierrors.IsBadRequest(err), true, fmt.Sprintf("strict refuses an unknown field (%v)", err))
+	t.Equal(apierrors.IsBadRequest(err), true, fmt.Sprintf("strict rejects an unknown field (%v)", err))
 	made, err := w.Claims().Create(t.Ctx, claim, metav1.CreateOptions{FieldValidation: metav1.FieldValidationWarn})
-	t.NoError(err, "warn lets it pass")
+	t.NoError(err, "warn accepts an unknown field")
 	_, is := made.Object["spec"].(map[string]any)["colour"]
 	t.Equal(is, false, "the unknown field is kept")
 }
@@ -222,13 +222,13 @@ func (w *World) finalizers(t *T) {
 	t.NoError(err, "watching")
 	w.Delete(t, claim.GetName())
 	held, err := w.Claims().Get(t.Ctx, claim.GetName(), metav1.GetOptions{})
-	t.NoError(err, "getting what is held")
+	t.NoError(err, "getting a claim with a finalizer")
 	t.Equal(fmt.Sprint(held.GetDeletionTimestamp() != nil, " ", field(t, held, "status", "phase"), " ", held.GetDeletionGracePeriodSeconds() != nil),
 		"true Releasing true", "deletionTimestamp, phase, grace period")
 	_, err = w.patch(t, claim.GetName(), types.MergePatchType, `{"metadata":{"finalizers":null}}`, metav1.PatchOptions{})
-	t.NoError(err, "taking the last finalizer")
+	t.NoError(err, "removing the last finalizer")
 	_, err = w.Claims().Get(t.Ctx, claim.GetName(), metav1.GetOptions{})
-	t.Equal(apierrors.IsNotFound(err), true, fmt.Sprintf("gone (%v)", err))
+	t.Equal(apierrors.IsNotFound(err), true, fmt.Sprintf("deleted (%v)", err))
 	follow(t, watcher, "MODIFIED "+claim.GetName(), "DELETED "+claim.GetName())
 }
 
@@ -257,21 +257,21 @@ func (w *World) errors(t *T) {
 	_, err := w.Claims().Create(t.Ctx, w.NewClaim(name), metav1.CreateOptions{})
 	t.Equal(apierrors.IsAlreadyExists(err), true, fmt.Sprintf("the same name again (%v)", err))
 	_, err = w.Claims().Get(t.Ctx, "none", metav1.GetOptions{})
-	t.Equal(apierrors.IsNotFound(err), true, fmt.Sprintf("a name that is not there (%v)", err))
+	t.Equal(apierrors.IsNotFound(err), true, fmt.Sprintf("a name that does not exist (%v)", err))
 	_, err = w.Dynamic.Resource(Version.WithResource("nothings")).List(t.Ctx, metav1.ListOptions{})
-	t.Equal(apierrors.IsNotFound(err), true, fmt.Sprintf("a resource that is not there (%v)", err))
+	t.Equal(apierrors.IsNotFound(err), true, fmt.Sprintf("a resource that does not exist (%v)", err))
 	_, err = w.Claims().List(t.Ctx, metav1.ListOptions{LabelSelector: "a in ("})
-	t.Equal(apierrors.IsBadRequest(err), true, fmt.Sprintf("a broken selector (%v)", err))
+	t.Equal(apierrors.IsBadRequest(err), true, fmt.Sprintf("a malformed selector (%v)", err))
 	_, err = w.Dynamic.Resource(Allocations).Namespace(w.Namespace).Create(t.Ctx, &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": APIVersion, "kind": "IPAllocation", "metadata": map[string]any{"name": "mine"},
 	}}, metav1.CreateOptions{})
-	t.Equal(apierrors.IsMethodNotSupported(err), true, fmt.Sprintf("making an allocation (%v)", err))
+	t.Equal(apierrors.IsMethodNotSupported(err), true, fmt.Sprintf("creating an allocation (%v)", err))
 	claim := w.NewClaim(w.Name("invalid"))
 	claim.Object["spec"] = map[string]any{"prefixLength": int64(0)}
 	_, err = w.Claims().Create(t.Ctx, claim, metav1.CreateOptions{})
 	t.Equal(apierrors.IsInvalid(err), true, fmt.Sprintf("an invalid spec (%v)", err))
 	if status, is := err.(apierrors.APIStatus); is && len(status.Status().Details.Causes) < 2 {
-		t.Errorf("not every fault is told: %v", status.Status().Details)
+		t.Errorf("not every field error is reported: %v", status.Status().Details)
 	}
 }
 

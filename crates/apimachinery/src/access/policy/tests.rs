@@ -1,4 +1,4 @@
-//! Who has which rules, and where.
+//! Tests of policies.
 
 use serde_json::json;
 
@@ -34,8 +34,8 @@ fn identity(name: &str, groups: &[&str]) -> Arc<Identity> {
     Arc::new(Identity::known(name.to_owned(), String::new(), groups))
 }
 
-/// Everybody may read `/open`; `reader` reads pools everywhere, `writer` creates them, in `team` a role of the same name
-/// as a cluster role deletes them.
+/// All authenticated users may read `/open`; cluster role `reader` gets pools, `writer` creates them; role `writer` in
+/// namespace `team` deletes them.
 fn policy() -> Policy {
     let mut policy = Policy::new([Rule::on_paths(&["get"], &["/open"])]);
     policy.add_role(&role("", "reader", "get", "pools"));
@@ -44,7 +44,7 @@ fn policy() -> Policy {
     policy
 }
 
-/// The verbs on pools that somebody has in a namespace.
+/// The verbs on pools that a user has in a namespace.
 fn verbs(policy: Policy, who: &Arc<Identity>, namespace: &str) -> Vec<&'static str> {
     let rights = Rights::of(who, namespace, &Arc::new(policy));
     let may = |verb: &&str| {

@@ -1,4 +1,4 @@
-//! What rules allow and cover, and that nobody gains by giving.
+//! Tests of rule matching and of the check against privilege escalation.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -126,7 +126,7 @@ fn rules() -> impl Strategy<Value = Vec<Rule>> {
     vec(rule, 0..4)
 }
 
-/// Everything that somebody might ask in this small world, and a little beside it.
+/// All accesses that the generated rules can describe, and some others.
 fn asks() -> Vec<Ask<'static>> {
     let mut asks = Vec::new();
     for verb in ["get", "list", "other"] {
@@ -145,7 +145,7 @@ fn asks() -> Vec<Ask<'static>> {
 }
 
 proptest! {
-    /// Nobody can do more through a role that they could give.
+    /// A granted role never allows more than its grantor is allowed.
     #[test]
     fn what_is_covered_is_allowed(own in rules(), wanted in rules()) {
         let own = held(&own);
@@ -157,7 +157,7 @@ proptest! {
         }
     }
 
-    /// Everybody can give what they have.
+    /// Users can grant their own permissions.
     #[test]
     fn what_one_has_is_covered(own in rules()) {
         prop_assert_eq!(uncovered(&held(&own), &own), Vec::<String>::new());

@@ -1,4 +1,4 @@
-//! Several managers, one object: leaves, nested things, deduced things, conflicts
+//! Several managers of one object: scalars, nested and deduced values, conflicts
 //! (`merge/{leaf,nested,deduced,multiple_appliers,key,ignore,obsolete_versions,preserve_unknown}_test.go`).
 
 use expect_test::expect;
@@ -278,7 +278,7 @@ fn multiple_appliers_nested_type() {
 fn what_nobody_owns_stays_with_what_it_is_in() {
     let mut bench = Bench::new(&schema());
     bench.run("apply one: {list: [{name: a}, {name: b}]}\napply two: {list: [{name: b}]}");
-    // By a default, say.
+    // As if set by a default.
     bench.live.as_mut().unwrap()["spec"]["list"] = json!([{"name": "a", "value": 1}, {"name": "b", "value": 1}]);
     expect![[r#"
         {"list":[{"name":"b","value":1}]}
@@ -500,7 +500,7 @@ fn obsolete_versions_are_dropped_when_the_object_changes() {
     bench.live = Some(live.clone());
     bench.update("u", live);
     assert_eq!(bench.entries(), old, "nothing changed");
-    // The applier of old no longer owns anything, so what it does not name stays.
+    // The entry of the applier was dropped, so the fields that it does not repeat stay.
     expect![[r#"
         {"b":true,"n":1,"t":"x"}
         Apply a: .b

@@ -1,5 +1,4 @@
-//! What is around the algorithm: entries, times, the last-applied annotation, the status subresource
-//! (`managedfields/internal/*_test.go`).
+//! Entries, times, last-applied annotation and status subresource (`managedfields/internal/*_test.go`).
 
 use expect_test::expect;
 
@@ -13,7 +12,7 @@ fn bench() -> Bench {
     Bench::new(&schema())
 }
 
-/// Gives the stored object these entries.
+/// Sets the entries of the stored object.
 fn with_entries(bench: &mut Bench, entries: Value) {
     bench.live.as_mut().unwrap()["metadata"]["managedFields"] = entries;
 }
@@ -151,7 +150,7 @@ fn entries_of_a_client() {
     }
     for resets in [json!([]), json!([{}])] {
         assert_eq!(put(resets.clone(), "{n: 1, t: x}"), "", "{resets}");
-        assert_eq!(put(resets, "{n: 2, t: x}"), "", "whoever changes what has no entries gets none");
+        assert_eq!(put(resets, "{n: 2, t: x}"), "", "an update of an object without entries adds none");
     }
     assert_eq!(put(json!([ours]), "{n: 1, t: x}"), "Update mine: .t\n");
     assert_eq!(put(json!([ours]), "{n: 2, t: q}"), "Update u: .n .t\n");
@@ -175,15 +174,15 @@ fn times_move_when_fields_do() {
     let mut bench = bench();
     bench.run("apply a: {n: 1}\nupdate u: {n: 1, t: x}");
     assert_eq!(times(&bench), ["a 01", "u 02"]);
-    // Nothing new from either.
+    // No change by either.
     bench.run("apply a: {n: 1}\nupdate w: {n: 1, t: x}");
     assert_eq!(times(&bench), ["a 01", "u 02"]);
-    // Who loses something keeps its time; who gains or changes something does not.
+    // A manager that loses fields keeps its time; one that gains or changes fields gets a new time.
     bench.run("update w: {n: 1, t: q, b: true}\nupdate u: {n: 1, t: q, b: true, f: 1}");
     assert_eq!(times(&bench), ["a 01", "w 05", "u 06"]);
     bench.run("apply a: {n: 2}");
     assert_eq!(times(&bench), ["a 07", "w 05", "u 06"]);
-    // To own what others own already has no time, because the object stays as it is; nor has giving it up.
+    // Becoming an owner of existing values, or giving them up, sets no time, because the object does not change.
     bench.run("apply c: {n: 2}");
     assert_eq!(times(&bench), ["c ", "a 07", "w 05", "u 06"]);
     bench.run("apply c: {n: 2, t: q}\napply c: {n: 2}");
@@ -222,7 +221,7 @@ fn before_first_apply() {
     bench.live.as_mut().unwrap()["status"] = json!({"phase": "x"});
     with_entries(&mut bench, json!([]));
     bench.run("update m: {n: 2, t: x}");
-    assert_eq!(bench.owners(), "", "nobody owned anything, so nobody is made an owner");
+    assert_eq!(bench.owners(), "", "the object had no owners, so the update adds none");
     expect![[r#"
         Apply failed with 1 conflict: conflict with "before-first-apply" using store.example.com/v1: .spec.n
         {"n":3,"t":"x"}
@@ -256,7 +255,7 @@ fn cap_update_managers() {
         "a 01, ancient-changes 04, u04 05, u05 06, u06 07, u07 08, u08 09, u09 10, u10 11, u11 12, u12 13"
     );
     assert_eq!(bench.owners().lines().nth(1), Some("Update ancient-changes: .map .map.k00 .map.k01 .map.k02"));
-    // An entry of that name that is not the oldest: what it owns is not lost.
+    // An existing `ancient-changes` entry that is not the oldest keeps its fields.
     let mut entries = bench.entries();
     for entry in entries.iter_mut().filter(|entry| entry["manager"] == "ancient-changes") {
         entry["time"] = "2030-01-01T00:00:06Z".into();
@@ -352,7 +351,7 @@ fn apply_to_the_status() {
     "#]].assert_eq(&bench.owners());
     expect![[r#"{"conditions":[{"status":"n","type":"Ready"},{"status":"n","type":"Other"}]}"#]]
         .assert_eq(&bench.live.as_ref().unwrap()["status"].to_string());
-    // The same name owns by itself what it applies to the object.
+    // The same manager has a separate entry for the main resource.
     expect![[r#"
         {"n":1}
         Apply s: .n
@@ -364,7 +363,7 @@ fn apply_to_the_status() {
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// An object that kubectl made by apply on its own side.
+/// An object created by client-side apply of kubectl.
 fn made_by_kubectl(last_applied: &Value, spec: Value) -> Bench {
     let mut bench = bench();
     let mut object = thing(spec);
@@ -388,7 +387,7 @@ fn kubectl_takes_over_what_it_last_applied() {
         take("helm", mine.clone(), json!({"n": 2})),
         Err(format!("Apply failed with 1 conflict: {conflict}: .spec.n"))
     );
-    // What was not applied, and what somebody changed since, is still somebody's.
+    // Fields that were not in the last apply, or changed since, are still in conflict.
     let others = take("kubectl", mine, json!({"n": 2, "b": false}));
     assert_eq!(others, Err(format!("Apply failed with 1 conflict: {conflict}: .spec.b")));
     let changed = take("kubectl", json!({"n": 5, "t": "x"}), json!({"n": 2, "t": "y"}));
@@ -417,11 +416,11 @@ fn kubectl_keeps_its_annotation_up_to_date() {
     bench.apply("kubectl", &config, OnConflict::TakeOver).unwrap();
     let expected = r#"{"apiVersion":"store.example.com/v1","kind":"Thing","metadata":{"annotations":{"a":"b"},"name":"o"},"spec":{"n":2,"t":"\u003cx\u003e"}}"#;
     assert_eq!(annotation(&bench), format!("{expected}\n"));
-    // Larger than annotations may be: it goes.
+    // The annotation is removed if it exceeds the limit.
     bench.apply("kubectl", &thing(json!({"n": 2, "t": "x".repeat(256 * 1024)})), OnConflict::TakeOver).unwrap();
     assert_eq!(annotation(&bench), Value::Null);
     bench.apply("kubectl", &thing(json!({"n": 2})), OnConflict::TakeOver).unwrap();
-    assert_eq!(annotation(&bench), Value::Null, "there is none to keep");
+    assert_eq!(annotation(&bench), Value::Null, "a missing annotation is not added");
 }
 
 #[test]

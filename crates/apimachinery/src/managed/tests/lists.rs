@@ -1,5 +1,4 @@
-//! Lists that are sets or maps: order, keys with defaults, duplicates
-//! (`merge/{set,duplicates,default_keys}_test.go`).
+//! Sets and list maps: order, keys with defaults, duplicates (`merge/{set,duplicates,default_keys}_test.go`).
 
 use expect_test::expect;
 

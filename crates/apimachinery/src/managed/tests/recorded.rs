@@ -1,7 +1,7 @@
-//! What Kubernetes' own library makes of random sequences of writes.
+//! Comparison with the Kubernetes libraries on random sequences of writes.
 //!
-//! Each line of the record is a sequence: operations on one object, and after each the object and its entries (without
-//! times), or the refusal. A known difference in what Go prints of values of a wrong type is left out of the record.
+//! Each line of the record is a sequence of operations on one object, each with the resulting object and entries
+//! (without times), or the error. The record excludes cases with a known difference in how Go formats mistyped values.
 
 use super::*;
 

@@ -1,10 +1,10 @@
-//! Schemas that change while objects live (`merge/schema_change_test.go`, `typed/reconcile_schema_test.go`).
+//! Schema changes (`merge/schema_change_test.go`, `typed/reconcile_schema_test.go`).
 
 use expect_test::{Expect, expect};
 
 use super::*;
 
-/// The schema of the tests with another one for `spec.st`, or another field of the spec.
+/// The test schema with another type for one field of the spec.
 fn with(field: &str, of: Value) -> Value {
     let mut schema = schema();
     schema["properties"]["spec"]["properties"][field] = of;

@@ -1,4 +1,5 @@
-//! Sets of paths: algebra against sets of whole paths, and the encoding (`fieldpath/{set,element,path,serialize*}_test.go`).
+//! Sets of paths: set operations compared with plain sets of paths, and the encoding
+//! (`fieldpath/{set,element,path,serialize*}_test.go`).
 
 use std::collections::BTreeSet;
 
@@ -33,7 +34,7 @@ fn set(paths: &BTreeSet<Path>) -> FieldSet {
     paths.iter().cloned().collect()
 }
 
-/// The members of a set, which the set must name each once.
+/// The members of a set; each must occur once.
 fn members(set: &FieldSet) -> BTreeSet<Path> {
     let paths = set.paths();
     let members: BTreeSet<Path> = paths.iter().cloned().collect();
@@ -58,7 +59,7 @@ proptest! {
         prop_assert_eq!(members(&a.recursive_difference(&b)), outside.cloned().collect());
         let leaves = left.iter().filter(|path| !left.iter().any(|other| other != *path && starts_with(other, path)));
         prop_assert_eq!(members(&a.leaves()), leaves.cloned().collect());
-        // Equal sets are equal however they came about.
+        // Equal sets are equal however they were constructed.
         prop_assert_eq!(a.difference(&b).union(&a.intersection(&b)), a.clone());
         prop_assert_eq!(a.union(&b), b.union(&a));
         prop_assert_eq!(left == right, a == b);
@@ -197,7 +198,7 @@ fn depth_is_bounded() {
     assert!(any.typed(&deep, Fit::Exact).unwrap_err().to_string().ends_with("nests deeper than 128 levels"));
 }
 
-/// Sets of many managers that own much, and much that changes: the work grows with the elements, not with their product.
+/// Many managers with many fields: the work is proportional to the number of elements, not to a product.
 #[test]
 fn sets_of_many_managers_are_joined_and_compared_in_one_go() {
     const COUNT: usize = 3000;

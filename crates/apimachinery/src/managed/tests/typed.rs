@@ -1,10 +1,10 @@
-//! Operations on values with a schema (`typed/{validate,toset,symdiff,merge,remove,deduced}_test.go`).
+//! Operations on typed values (`typed/{validate,toset,symdiff,merge,remove,deduced}_test.go`).
 
 use expect_test::{Expect, expect};
 
 use super::*;
 
-/// The schema of the spec of the tests.
+/// The schema of the spec.
 fn spec() -> Schema {
     Schema::compile(&schema()["properties"]["spec"])
 }
@@ -101,7 +101,7 @@ fn misfits_are_named_up_to_a_limit() {
 
 #[test]
 fn compare() {
-    // Old, new, and what is removed, modified and added.
+    // Old value, new value, and the removed, modified and added paths.
     let cases = [
         ("{n: 1}", "{n: 1.0}", ["", "", ""]),
         ("{n: 1}", "{n: 2, t: x}", ["", ".n", ".t"]),
@@ -280,7 +280,7 @@ fn what_a_schema_leaves_open_is_deduced() {
     assert_eq!(deduced(json!({"type": "object", "additionalProperties": true})), whole);
     let open = json!({"type": "object", "properties": {"z": text}, "x-kubernetes-preserve-unknown-fields": true});
     assert_eq!(deduced(open), whole);
-    // Inside of what keeps unknown fields they are kept as well.
+    // `x-kubernetes-preserve-unknown-fields` also applies to nested objects.
     let inside = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true,
                         "properties": {"a": {"type": "object", "properties": {"z": text}}}});
     assert_eq!(deduced(inside), Ok(".a.b".to_owned()));

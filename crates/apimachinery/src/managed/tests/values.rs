@@ -40,11 +40,11 @@ fn values_have_one_order() {
 fn numbers_are_equal_by_what_they_mean() {
     assert!(value::equal(&json!(1), &json!(1.0)) && value::equal(&json!([{"a": 2.0}]), &json!([{"a": 2}])));
     assert!(!value::equal(&json!(1), &json!("1")) && !value::equal(&json!(null), &json!({})));
-    // Large numbers are told apart, where one rounded to a float would equal both its neighbours.
+    // Large integers are distinguished, although their floats would be equal.
     let (odd, even) = (json!(9_007_199_254_740_993_i64), json!(9_007_199_254_740_992.0));
     assert_eq!(value::compare(&odd, &even), Ordering::Greater);
     assert_eq!(value::compare(&even, &odd), Ordering::Less);
-    // What is written as an integer is read as one.
+    // A float that is written as an integer is equal after decoding.
     for float in ["8800000392436609e1", "-9007199254740994.0", "1e19"] {
         let float: f64 = float.parse().unwrap();
         let written = PathElement::Value(json!(float));

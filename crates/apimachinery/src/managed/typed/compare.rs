@@ -1,4 +1,4 @@
-//! What happens to paths between two values.
+//! Comparison of two values.
 
 use std::collections::BTreeMap;
 
@@ -14,24 +14,24 @@ use super::{
     as_list, as_map, item_element,
 };
 
-/// The difference between two values, as paths. No path is in two of the sets.
+/// The difference between two values, as disjoint sets of paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// Paths that are gone.
+    /// Removed paths.
     pub removed: FieldSet,
-    /// Paths whose value is another.
+    /// Paths with changed values.
     pub modified: FieldSet,
-    /// Paths that are new.
+    /// Added paths.
     pub added: FieldSet,
 }
 
 impl Comparison {
-    /// Whether nothing differs.
+    /// True if there is no difference.
     pub fn is_same(&self) -> bool {
         self.removed.is_empty() && self.modified.is_empty() && self.added.is_empty()
     }
 
-    /// Without these paths and all below them.
+    /// Removes these paths and all below them.
     #[must_use]
     pub fn without(mut self, paths: &FieldSet) -> Self {
         for set in [&mut self.removed, &mut self.modified, &mut self.added] {
@@ -41,12 +41,12 @@ impl Comparison {
     }
 }
 
-/// The difference at one place.
+/// The difference at one path.
 #[derive(Default)]
 pub(super) struct Found {
-    /// What happened to the place itself.
+    /// Change of the value itself.
     itself: Happened,
-    /// What happened below it.
+    /// Changes below it.
     pub(super) below: Comparison,
 }
 
@@ -58,7 +58,7 @@ struct Happened {
 }
 
 impl Found {
-    /// Records under an element of this place what was found there.
+    /// Adds the difference at a child element.
     fn attach(&mut self, element: PathElement, Found { itself, below }: Found) {
         let Comparison { removed, modified, added } = &mut self.below;
         let happened = [
@@ -67,7 +67,7 @@ impl Found {
             (added, itself.added, below.added),
         ];
         let mut happened = happened.into_iter().filter(|(_, member, below)| *member || !below.is_empty()).peekable();
-        // Mostly only one of the three: then the element need not be copied.
+        // Usually only one of the three sets changes; then the element is not cloned.
         while let Some((set, member, below)) = happened.next() {
             if happened.peek().is_none() {
                 return set.attach(element, member, below);
@@ -76,7 +76,7 @@ impl Found {
         }
     }
 
-    /// The place was looked at in two ways.
+    /// Combines two differences at the same path.
     fn and(mut self, other: Self) -> Self {
         self.itself.removed |= other.itself.removed;
         self.itself.modified |= other.itself.modified;
@@ -88,7 +88,7 @@ impl Found {
     }
 }
 
-/// What happens where `old` becomes `new`; one of them may not be there.
+/// Compares `old` with `new`; either may be missing.
 pub(super) fn of(of: &Type, old: Option<&Value>, new: Option<&Value>) -> Found {
     if old == new {
         return Found::default();
@@ -99,7 +99,7 @@ pub(super) fn of(of: &Type, old: Option<&Value>, new: Option<&Value>) -> Found {
             if before.is_like(after) {
                 in_shape(after, old, new)
             } else {
-                // A scalar that becomes a map, where the schema allows both.
+                // The schema allows both shapes, such as a scalar that becomes a map.
                 in_shape(before, old, new).and(in_shape(after, old, new))
             }
         }
@@ -132,7 +132,7 @@ fn in_shape(shape: Shape<'_>, old: Option<&Value>, new: Option<&Value>) -> Found
     found
 }
 
-/// What is replaced as a whole.
+/// Compares values that are replaced as a whole.
 fn leaf(old: Option<&Value>, new: Option<&Value>) -> Found {
     let itself = match (old, new) {
         (None, _) => Happened { added: true, ..Happened::default() },
@@ -175,16 +175,16 @@ fn in_lists(list: ListShape<'_>, old: &[Value], new: &[Value]) -> Found {
     found
 }
 
-/// What happens to all the items that one element names.
+/// Compares all items with the same element.
 fn in_items(item: &Type, old: &[&Value], new: &[&Value]) -> Found {
     match (old, new) {
         ([] | [_], [] | [_]) => of(item, old.first().copied(), new.first().copied()),
-        // Several before and after are like a list that is replaced whole.
+        // Duplicates on both sides are compared as an atomic list.
         ([_, _, ..], [_, _, ..]) => {
             let same = old.len() == new.len() && old.iter().zip(new).all(|(old, new)| value::equal(old, new));
             Found { itself: Happened { modified: !same, ..Happened::default() }, below: Comparison::default() }
         }
-        // Several that become one, or none: the mark of the several goes, and what is in the one comes.
+        // Duplicates become one item or none: the element is removed, and the content of the one item is added.
         ([_, _, ..], _) => {
             let mut found = of(item, None, new.first().copied());
             found.itself.removed = true;

@@ -1,4 +1,4 @@
-//! Which paths a value has, for someone who owns it by applying it.
+//! The paths that an applier of a value owns.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ use super::{
     as_list, as_map, item_element,
 };
 
-/// The paths of a value.
+/// The owned paths of a value.
 #[derive(Default)]
 pub(super) struct Found {
-    /// Whether the value itself is one.
+    /// True if the value itself is owned.
     pub(super) itself: bool,
-    /// The paths in it.
+    /// The owned paths below it.
     pub(super) below: FieldSet,
 }
 
@@ -47,7 +47,7 @@ fn of_fields(map: MapShape<'_>, value: &Value) -> FieldSet {
             continue;
         }
         let Found { itself, below } = of(field, value);
-        // What has nothing in it is owned itself; and so is an entry that only its owner's wish brought into being.
+        // Empty values are owned themselves; so are undeclared map entries, which exist only because of their owner.
         let empty = value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
         set.attach(PathElement::field(name), itself || empty || !map.declares(name), below);
     }
@@ -63,7 +63,7 @@ fn of_items(list: ListShape<'_>, items: &[Value]) -> FieldSet {
     }
     let mut set = FieldSet::new();
     for (element, (count, item)) in occurrences {
-        // Items that stand for the same are owned all together: what is in them belongs to none in particular.
+        // Duplicate items are owned together, without paths below them.
         let below = if count == 1 { of(list.of, item).below } else { FieldSet::new() };
         set.attach(element, true, below);
     }

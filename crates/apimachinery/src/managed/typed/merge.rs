@@ -1,4 +1,4 @@
-//! An applied configuration on top of what there is.
+//! Merging of an applied configuration into an object.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::{
     as_list, as_map, item_element,
 };
 
-/// `config` on top of `live`. What only one of them has is taken from there.
+/// Merges `config` into `live`. Values in only one of them are kept.
 pub(super) fn both(of: &Type, live: &Value, config: &Value) -> Value {
     match of.shape(config) {
         Shape::Ignored => live.clone(),
@@ -44,7 +44,7 @@ fn maps(map: MapShape<'_>, live: &Map<String, Value>, config: &Map<String, Value
     merged
 }
 
-/// The items of one side.
+/// The items of one list with their elements.
 struct Side<'a> {
     items: Vec<(PathElement, &'a Value)>,
 }
@@ -54,7 +54,7 @@ impl<'a> Side<'a> {
         Self { items: items.iter().filter_map(|item| Some((item_element(list, item).ok()?, item))).collect() }
     }
 
-    /// The items by their elements; `None` where several have the same.
+    /// Index of the items by element; `None` for duplicates.
     fn by_element(&self) -> BTreeMap<&PathElement, Option<&'a Value>> {
         let mut index = BTreeMap::new();
         for (element, item) in &self.items {
@@ -64,16 +64,17 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Items that the configuration names are in its order; the others keep their place between them.
+/// Merges lists: items of the configuration are in its order, and other items keep their positions between them.
 fn lists(list: ListShape<'_>, live: &[Value], config: &[Value]) -> Vec<Value> {
     let (live, config) = (Side::new(list, live), Side::new(list, config));
     let (in_live, in_config) = (live.by_element(), config.by_element());
     let merge_item = |element: &PathElement, item: &Value| match in_live.get(element) {
         Some(Some(live)) => both(list.of, live, item),
-        // Of several live ones none is the one that is meant: all are replaced.
+        // Duplicates in `live` are ambiguous, so all are replaced.
         _ => item.clone(),
     };
-    // Those that both have, in the order of the configuration: the next one that may be taken from `live`.
+    // The elements in both lists, in the order of the configuration; `next_shared` is the next one to be taken from
+    // `live`.
     let mut shared = config.items.iter().map(|(element, _)| element).filter(|element| in_live.contains_key(element));
     let mut next_shared = shared.next();
     let (mut left, mut right) = (live.items.iter().peekable(), config.items.iter().peekable());
@@ -90,7 +91,7 @@ fn lists(list: ListShape<'_>, live: &[Value], config: &[Value]) -> Vec<Value> {
                 right.next();
                 continue;
             }
-            // In both, and not its turn: it comes where the configuration has it.
+            // The item is in both lists but not next: it is inserted where the configuration has it.
             (Some((here, _)), Some(_)) if in_config.contains_key(here) && next_shared.is_some_and(|n| n != here) => {
                 left.next();
                 continue;

@@ -1,7 +1,7 @@
-//! Sets that were recorded when the schema was another one.
+//! Conversion of sets that were recorded with an earlier schema.
 //!
-//! Where a map or a list has become atomic since, an owner of anything in it owns it whole. Where it has become granular,
-//! owners of the whole keep what they had: nobody knows which part they meant.
+//! If a map or list has become atomic, owners of anything in it own it as a whole. If it has become granular, owners of
+//! the whole keep their entry, because it is unknown which parts they meant.
 
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ fn walk(of: &Type, live: Option<&Value>, set: &FieldSet, changed: &mut bool) -> 
     out
 }
 
-/// The type and the value that an element leads to. What is deduced has no schema that could have changed.
+/// The type and value of a child element. Deduced content has no schema that could have changed.
 fn inside<'a>(of: &'a Type, live: Option<&'a Value>, element: &PathElement) -> (Option<&'a Type>, Option<&'a Value>) {
     match (of.shape(live.unwrap_or(&Value::Null)), element) {
         (Shape::Map(map), PathElement::Field(name)) if !map.is_deduced() => {

@@ -1,4 +1,4 @@
-//! A value without some of its paths, or only with them.
+//! Removal and extraction of paths.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +11,7 @@ use super::{
     item_element,
 };
 
-/// The value without these paths. A container that loses all it had becomes null: it is there, and empty.
+/// Returns the value without these paths. A container that becomes empty is replaced by null.
 pub(super) fn without(of: &Type, value: &Value, paths: &FieldSet) -> Value {
     match (of.shape(value), value) {
         (Shape::Scalar(_) | Shape::Ignored, _) => value.clone(),
@@ -44,7 +44,7 @@ pub(super) fn without(of: &Type, value: &Value, paths: &FieldSet) -> Value {
     }
 }
 
-/// Of the value only these paths. A path that is a member without others below it brings all that is there.
+/// Returns only these paths of the value. A member without children includes everything below it.
 pub(super) fn only(of: &Type, value: &Value, paths: &FieldSet) -> Value {
     match (of.shape(value), value) {
         (Shape::Map(map), Value::Object(fields)) if !map.atomic && !fields.is_empty() => {

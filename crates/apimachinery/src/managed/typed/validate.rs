@@ -1,4 +1,5 @@
-//! Whether a value can be merged. The texts are those of structured-merge-diff, as far as they do not show Go's insides.
+//! Checks that a value can be merged. Messages are those of structured-merge-diff, except where these contain Go
+//! internals.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +28,7 @@ struct Walk {
     misfits: Vec<Misfit>,
 }
 
-/// The way to a value. It lives on the stack: a value that fits costs no path.
+/// Path to a value, as a list on the stack, so that text is built only for errors.
 struct At<'a> {
     parent: Option<&'a At<'a>>,
     step: Step<'a>,
@@ -114,7 +115,7 @@ impl Walk {
     }
 }
 
-/// What a scalar should have been instead of this value.
+/// Returns the type that the scalar should have, if the value has another.
 fn unexpected(scalar: Scalar, value: &Value) -> Option<&'static str> {
     let (fits, expected) = match scalar {
         Scalar::Numeric => (value.is_number(), "numeric (int or float)"),

@@ -1,4 +1,4 @@
-//! The numbers on the wire, read by hand.
+//! Tests of the field numbers, by an independent decoder.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::{
     patch::PATCH_TYPES,
 };
 
-/// The fields of a message: numbers, and what is in them.
+/// Decodes the fields of a message: number and bytes.
 fn fields(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
@@ -45,7 +45,7 @@ fn varint(bytes: &mut &[u8]) -> u64 {
     value
 }
 
-/// What stands at a path of field numbers, all of it if fields repeat.
+/// All values at a path of field numbers.
 fn at(message: &[u8], path: &[u64]) -> Vec<Vec<u8>> {
     path.iter().fold(vec![message.to_vec()], |messages, number| {
         let inner = messages.iter().flat_map(|message| fields(message));
@@ -66,7 +66,7 @@ fn a_document_is_read_by_its_numbers() {
     let keys = |map: &Value| map.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(texts_at(&bytes, &[8, 2, 1]), keys(&document["paths"]));
     assert_eq!(texts_at(&bytes, &[9, 1, 1]), keys(&document["definitions"]));
-    // Patches, with what they consume, their body's name and type, and their vendor extensions.
+    // The media types of patches, the name and type of their body, and their vendor extensions.
     let mut patches = PATCH_TYPES.to_vec();
     patches.sort_unstable();
     assert_eq!(texts_at(&bytes, &[8, 2, 2, 8, 7])[..patches.len()], patches);
@@ -91,7 +91,7 @@ fn every_word_of_a_schema_has_its_number() {
     });
     let bytes = Schema::from(&schema).encode_to_vec();
     let numbers: Vec<u64> = fields(&bytes).into_iter().map(|(number, _)| number).collect();
-    // 20 stands twice; 26, 28 and 29 are the discriminator, XML and links, which nothing here has.
+    // 20 occurs twice; 26, 28 and 29 are discriminator, XML and links, which are not used.
     let expected: Vec<u64> = (1..=20).chain(20..=25).chain([27, 30, 31]).collect();
     assert_eq!(numbers, expected);
     for (path, expected) in [

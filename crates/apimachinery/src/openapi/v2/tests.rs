@@ -1,4 +1,4 @@
-//! Swagger 2.0: nothing that it does not know, nothing lost that it does.
+//! Tests of the Swagger 2.0 document.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ fn names(map: &Value) -> BTreeSet<&str> {
     map.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-/// All schemas of a document, wherever they stand.
+/// All schemas of a document.
 fn schemas(document: &Value) -> Vec<&Value> {
     let mut found: Vec<&Value> = document["definitions"].as_object().unwrap().values().collect();
     for (_, operation) in operations(document) {
@@ -87,9 +87,9 @@ fn every_reference_resolves_and_is_one_that_readers_of_v2_see() {
         assert!(names(schema).is_subset(&BTreeSet::from(["$ref", "description"])), "{schema}");
         used.insert(pointer.strip_prefix("/definitions/").unwrap());
     }
-    // Swagger has one schema for an answer: the list. What a watch sends is defined all the same.
+    // Swagger has one schema per response, here the list. WatchEvent is defined nevertheless.
     used.insert("io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent");
-    assert_eq!(used, names(&document["definitions"]), "what is defined is used");
+    assert_eq!(used, names(&document["definitions"]), "all definitions are used");
     let metadata = &document["definitions"]["com.example.store.v1alpha1.Shelf"]["properties"]["metadata"];
     let text = "Standard object metadata.";
     assert_eq!(*metadata, json!({"$ref": format!("#/definitions/{META}.ObjectMeta"), "description": text}));

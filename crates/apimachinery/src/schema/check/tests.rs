@@ -1,4 +1,4 @@
-//! Tables for schemas.
+//! Tests of schema checks.
 
 use super::*;
 use crate::fixture;
@@ -61,10 +61,10 @@ fn what_is_required_and_missing_is_named() {
             "items[1].size: Invalid value: \"string\": items[1].size in body must be of type integer: \"string\"",
             "items[2].name: Required value",
         ],
-        "what has a wrong type is there, and null is not"
+        "a value of a wrong type is present, null is missing"
     );
     let (_, _, faults) = check(json!({"metadata": {"ownerReferences": [{"name": "n"}]}}));
-    assert!(faults.is_empty(), "metadata has rules of its own: {faults:?}");
+    assert!(faults.is_empty(), "metadata is validated separately: {faults:?}");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn what_a_list_must_not_hold_twice_is_named() {
     let faults: Vec<_> = findings.faults.iter().map(ToString::to_string).collect();
     let twice = r#"ports[2]: Duplicate value: {"port":1,"protocol":"TCP"}"#;
     assert_eq!(faults, [twice, r#"set[2]: Duplicate value: "a""#]);
-    assert_eq!(value["set"], json!(["a", "b", "a", "a"]), "places do not shift");
+    assert_eq!(value["set"], json!(["a", "b", "a", "a"]), "indices do not shift");
     let owner = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"});
     let (_, _, faults) = check(json!({"metadata": {"finalizers": ["a", "a"], "ownerReferences": [owner, owner]}}));
     assert!(faults.is_empty(), "{faults:?}");
@@ -116,7 +116,7 @@ fn fields_of_any_name_are_kept_where_the_schema_says_so() {
     let expected = json!({
         "any": {"b": {"c": [null]}}, "map": {"x/y": {}}, "none": {}, "untyped": {"a": 1},
     });
-    assert_eq!(value, expected, "what is of a wrong type is removed as well");
+    assert_eq!(value, expected, "values of a wrong type are removed, too");
     assert_eq!(findings.unknown, ["map[x/y].b", "none.a"]);
     let paths: Vec<_> = findings.faults.iter().map(|fault| fault.path.as_str()).collect();
     assert_eq!(paths, ["any.a", "map[x/y].a"]);

@@ -1,4 +1,4 @@
-//! Tables for bodies.
+//! Tests of decoding.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -92,7 +92,7 @@ fn a_body_of_many_small_values_is_too_large() {
     let keys: Map<String, Value> = (0..100_000).map(|n| (n.to_string(), 0.into())).collect();
     assert_eq!(decode(None, Value::from(keys).to_string().as_bytes()).unwrap_err().reason.code(), 413);
     let long = json!({"a": "x".repeat(3 << 20)}).to_string();
-    assert!(decode(None, long.as_bytes()).is_ok(), "one long text is as long in memory as it is in the body");
+    assert!(decode(None, long.as_bytes()).is_ok(), "a long text takes as much memory as in the body");
 }
 
 proptest! {

@@ -1,4 +1,4 @@
-//! How decisions meet a kind that has rules of its own.
+//! Calls of a kind's rules by create, update and delete.
 
 use super::*;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     kind::{Context, Decided},
 };
 
-/// A shelf that is never green, is not given away while it is red, and has one book, which comes and goes with it.
+/// A shelf that must not be green, cannot be deleted while red, and is created and deleted with one book.
 struct Guarded(Resource);
 
 impl Guarded {
@@ -15,7 +15,7 @@ impl Guarded {
         ObjectKey { resource: "books", ..key.clone() }
     }
 
-    /// What a colour leads to without the world: it is at fault, or filled in.
+    /// Validates the color and fills in a default, without the decision state.
     fn prepared(&self, key: &ObjectKey, mut object: Object) -> Result<Prepared<()>, Refusal> {
         if object.text("/spec/colour") == "green" {
             let fault = Fault::invalid(Path::new("spec").child("colour"), "green", "must not be green");
@@ -103,7 +103,7 @@ fn delete(current: &Arc<Object>) -> Result<Decision, Refusal> {
     run(Some(current), Action::Delete(DeleteOptions::default()))
 }
 
-/// The resources of the objects that a decision writes: `+` made, `~` changed, `-` gone.
+/// The resources that a decision writes: `+` created, `~` changed, `-` deleted.
 fn writes(decision: &Decision) -> Vec<String> {
     let sign = |write: &Write| match (&write.old, &write.new) {
         (None, Some(_)) => '+',
@@ -131,7 +131,7 @@ fn faults_of_metadata_and_of_the_kind_come_in_one_answer() {
     assert_eq!(fields, ["metadata.labels", "spec.colour"]);
     assert!(both.message.starts_with("Shelf.store.example.com \"a\" is invalid: [metadata.labels: "), "{both}");
     assert!(both.message.ends_with(", spec.colour: Invalid value: \"green\": must not be green]"), "{both}");
-    // What else the kind minds can wait until the fields are right.
+    // API errors of the kind that are not field errors are returned only if the fields are valid.
     let first = create(labels.clone(), "gold").unwrap_err();
     assert_eq!((first.reason, first.details.causes.len()), (Reason::Invalid, 1));
     assert_eq!(create(labels.clone(), "blue").unwrap_err().details.causes.len(), 1);
@@ -172,7 +172,7 @@ fn a_kind_is_asked_before_a_deletion_begins_and_before_it_ends() {
     assert_eq!(marked.field("status"), &json!({"books": 0}));
     let ended = merge(&marked, json!({"metadata": {"finalizers": []}, "spec": {"colour": "red"}}));
     assert_eq!(ended.unwrap_err().reason, Reason::Conflict);
-    // What the update would have written beside the object is overtaken by what its end writes.
+    // The secondary writes of the update are dropped; those of the deletion are made.
     let ended = merge(&marked, json!({"metadata": {"finalizers": []}, "spec": {"colour": "brown"}})).unwrap();
     assert_eq!(writes(&ended), ["-shelves", "-books"]);
     assert!(matches!(&ended.answer, Answer::DeletedBy(object) if object.text("/spec/colour") == "brown"));

@@ -1,4 +1,5 @@
-//! Who names whom as an owner, as far as the log has been read. Owners are known by uid, dependents by key.
+//! The graph of owners and dependents, up to the revision that has been read. Owners are identified by uid, dependents
+//! by key.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,9 +11,9 @@ use super::awaits;
 #[derive(Debug, Default)]
 pub struct Graph {
     nodes: HashMap<String, Node>,
-    /// By the uid of an owner, the keys of those that name it.
+    /// The keys of dependents, by the uid of an owner.
     dependents: HashMap<String, BTreeSet<String>>,
-    /// By uid, the keys of objects whose deletion waits for dependents.
+    /// The keys of objects whose deletion waits for dependents, by uid.
     waiting: HashMap<String, String>,
 }
 
@@ -29,7 +30,7 @@ struct Tie {
 }
 
 impl Graph {
-    /// Takes an object in as it is now. Answers with the keys of owners that this may have freed.
+    /// Adds or replaces an object. Returns the keys of owners whose deletion this may unblock.
     pub fn put(&mut self, key: &str, object: &Object) -> Vec<String> {
         let before = self.unlink(key);
         let meta = &object.metadata;
@@ -48,18 +49,18 @@ impl Graph {
         self.freed(before)
     }
 
-    /// Forgets an object. Answers with the keys of owners that this may have freed.
+    /// Removes an object. Returns the keys of owners whose deletion this may unblock.
     pub fn remove(&mut self, key: &str) -> Vec<String> {
         let before = self.unlink(key);
         self.freed(before)
     }
 
-    /// The keys of those that name this owner.
+    /// The keys of an owner's dependents.
     pub fn dependents(&self, uid: &str) -> impl Iterator<Item = &str> {
         self.dependents.get(uid).into_iter().flatten().map(String::as_str)
     }
 
-    /// Whether any dependent keeps an owner that is deleted in the foreground.
+    /// True if a dependent blocks the foreground deletion of this owner.
     pub fn is_blocked(&self, uid: &str) -> bool {
         let blocks = |key: &str| {
             self.nodes.get(key).is_some_and(|node| node.owners.iter().any(|owner| owner.uid == uid && owner.blocks))
@@ -67,7 +68,7 @@ impl Graph {
         self.dependents(uid).any(blocks)
     }
 
-    /// Whether this object waits for its dependents.
+    /// True if this object waits for its dependents.
     pub fn is_waiting(&self, key: &str) -> bool {
         self.nodes.get(key).is_some_and(|node| self.waiting.contains_key(&node.uid))
     }

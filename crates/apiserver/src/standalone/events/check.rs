@@ -1,5 +1,5 @@
-//! Which events are valid (`k8s.io/kubernetes/pkg/apis/core/validation/events.go`). Faults name fields as the version does
-//! through which they came.
+//! Validation of events (`k8s.io/kubernetes/pkg/apis/core/validation/events.go`). Field errors use the names of the
+//! version of the request.
 
 use apimachinery::{
     field::{Fault, Path},
@@ -15,9 +15,9 @@ use crate::limits::{EVENT_NOTE_BYTES_MAX, EVENT_WORD_BYTES_MAX};
 
 const TYPES: [&str; 2] = ["Normal", "Warning"];
 
-/// What the newer version does not set.
+/// The fields that must not be set in the newer version.
 const DEPRECATED: [&str; 4] = ["firstTimestamp", "lastTimestamp", "count", "source"];
-/// What the newer version does not change.
+/// The fields that are immutable in the newer version.
 const IMMUTABLE: [&str; 13] = [
     "involvedObject",
     "reason",
@@ -34,7 +34,7 @@ const IMMUTABLE: [&str; 13] = [
     "reportingInstance",
 ];
 
-/// An event, and the version in which it is shown.
+/// An event, and the version of the request.
 pub struct Case<'a> {
     pub event: &'a Object,
     pub view: Option<&'static View>,
@@ -57,7 +57,7 @@ impl Case<'_> {
         self.field(stored).as_str().unwrap_or_default()
     }
 
-    /// The faults that every event may have. One without a time is of the older way of telling.
+    /// The field errors that any event may have. An event without `eventTime` follows the rules of the older version.
     fn faults(&self) -> Vec<Fault> {
         let mut faults: Vec<Fault> = self.fault_of_namespace().into_iter().collect();
         if self.text("eventTime").is_empty() {
@@ -81,7 +81,7 @@ impl Case<'_> {
         faults
     }
 
-    /// Events are in the namespace of their object; those about objects that are in none are in `default`.
+    /// Events are in the namespace of their object; those about cluster-scoped objects are in `default`.
     fn fault_of_namespace(&self) -> Option<Fault> {
         let own = self.event.metadata.namespace.as_str();
         let regarded = self.field("involvedObject")["namespace"].as_str().unwrap_or_default();
@@ -113,7 +113,7 @@ impl Case<'_> {
     }
 }
 
-/// All that is wrong with a new event.
+/// All field errors of a new event.
 pub fn create(case: &Case<'_>) -> Vec<Fault> {
     let mut faults = case.faults();
     if case.view.is_none() {
@@ -132,7 +132,7 @@ pub fn create(case: &Case<'_>) -> Vec<Fault> {
     faults
 }
 
-/// All that is wrong with a change.
+/// All field errors of a change.
 pub fn update(old: &Object, case: &Case<'_>) -> Vec<Fault> {
     let mut faults = case.faults();
     if case.view.is_none() {
@@ -147,7 +147,7 @@ pub fn update(old: &Object, case: &Case<'_>) -> Vec<Fault> {
     faults
 }
 
-/// For Go an empty text, a zero and an object without anything are as good as absent.
+/// An empty string, a zero and an object of such values are equivalent to an absent field, as in Go.
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -158,7 +158,7 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// Whether two fields say the same. A point in time may be written in several ways.
+/// True if two fields have the same value. The same time may be written in several ways.
 fn is_same(one: &Value, other: &Value) -> bool {
     let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
     match (one, other) {

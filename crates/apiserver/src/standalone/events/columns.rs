@@ -1,4 +1,4 @@
-//! What `kubectl get events` shows, of both versions (`printEvent` of kube-apiserver).
+//! The columns of `kubectl get events`, for both versions (`printEvent` of kube-apiserver).
 
 use apimachinery::{
     kind::{Cell, Column},
@@ -49,7 +49,7 @@ fn object(event: &Object) -> Value {
     if name.is_empty() { kind.into() } else { format!("{kind}/{name}").into() }
 }
 
-/// Who tells: the field selector `source`, too.
+/// The reporting component; also the value of the field selector `source`.
 pub(super) fn source(event: &Object) -> &str {
     match inner(event, "source", "component") {
         "" => super::text(event, "reportingComponent"),
@@ -66,7 +66,7 @@ fn reporter(event: &Object) -> Value {
     if instance.is_empty() { component.into() } else { format!("{component}, {instance}").into() }
 }
 
-/// How often it was seen. One event of the newer version does not say so.
+/// The number of occurrences. An event of the newer version without a series has none.
 fn count(event: &Object) -> Value {
     let count = match field(event, "series") {
         Value::Null => field(event, "count").as_i64().filter(|count| *count != 0).unwrap_or(1),

@@ -23,12 +23,12 @@ pub struct Events {
 }
 
 impl Events {
-    /// The version that is stored.
+    /// The stored version.
     pub fn stored() -> Self {
         Self { resource: resource(), view: None }
     }
 
-    /// The other one.
+    /// The newer version.
     pub fn shown() -> Self {
         let resource = Resource {
             group: GROUP,

@@ -1,7 +1,7 @@
-//! Writes the server's own events, as a client of its own.
+//! Writes the server's own events, like a client.
 //!
-//! An event is counted up as long as it is there and this server has written it; then another one is made. One is written at a
-//! time, so that no commit has more than one of them, however much there is to tell.
+//! An event is updated with a new count as long as it exists and was written by this server; otherwise a new one is
+//! created. Events are written one at a time, so that a commit contains at most one, however many there are.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use crate::{
     standalone::follower::{self, Trouble},
 };
 
-/// Who tells.
+/// The reporting component.
 const COMPONENT: &str = "ipam";
-/// The namespace of events about objects that are in none, as Kubernetes has it.
+/// The namespace of events about cluster-scoped objects, as in Kubernetes.
 const NAMESPACE_OF_OTHERS: &str = "default";
-/// What is left of the name of the object in the name of an event, in bytes.
+/// Maximum length of the object's name in the name of an event, in bytes.
 const STEM_BYTES: usize = 200;
 
-/// Works until it is dropped.
+/// Runs until dropped.
 pub async fn run<W: World>(api: Arc<Api<W>>) {
     let Some(event_queue) = &api.event_queue else { return std::future::pending().await };
     let mut failures = 0;
@@ -48,14 +48,14 @@ pub async fn run<W: World>(api: Arc<Api<W>>) {
     }
 }
 
-/// The longer it fails, the later it is tried again.
+/// Returns an event to the queue, with a delay that doubles with each failure.
 fn put_back(event_queue: &EventQueue, due: DueEvent, trouble: &Trouble, failures: u32) {
-    tracing::warn!(error = %trouble, reason = due.occurrence.content.reason, "an event could not be written; it is tried again");
+    tracing::warn!(error = %trouble, reason = due.occurrence.content.reason, "an event could not be written; retrying");
     let delay = limits::BACKGROUND_RETRY_MIN.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
     event_queue.put_back(due, Instant::now() + delay.min(limits::BACKGROUND_RETRY_MAX));
 }
 
-/// Counts the event up that was written before, or makes one.
+/// Updates the count of the event that was written before, or creates an event.
 async fn write<W: World>(api: &Api<W>, due: &DueEvent) -> Result<WrittenEvent, Trouble> {
     if let Some(WrittenEvent { key, count }) = &due.written {
         let count = count.saturating_add(due.count);
@@ -73,7 +73,7 @@ async fn write<W: World>(api: &Api<W>, due: &DueEvent) -> Result<WrittenEvent, T
 async fn create<W: World>(api: &Api<W>, due: &DueEvent) -> Result<WrittenEvent, Trouble> {
     let seed = (api.draw)().map_err(Trouble::Refused)?;
     let key = key(due, u64::from_be_bytes(*seed.0.first_chunk().expect("a seed has 32 bytes")));
-    let resource = api.registry.get(PLURAL).expect("a server that stands alone has events").resource();
+    let resource = api.registry.get(PLURAL).expect("a standalone server has events").resource();
     let schema = api.schemas.get(resource);
     let reader = Reader { resource, schema, name: &key.name, validation: FieldValidation::Strict };
     let decoded = Decoded { value: event(&key, due), duplicates: Vec::new() };
@@ -84,7 +84,7 @@ async fn create<W: World>(api: &Api<W>, due: &DueEvent) -> Result<WrittenEvent, 
 
 fn key(due: &DueEvent, random: u64) -> ObjectKey {
     let meta = &due.occurrence.regarding.metadata;
-    // The stem may end where a name must not.
+    // A truncated name may end with a character that is not allowed before the dot.
     let stem = cut_at(&meta.name, STEM_BYTES).trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
     let namespace = if meta.namespace.is_empty() { NAMESPACE_OF_OTHERS } else { &meta.namespace };
     ObjectKey {
@@ -118,12 +118,12 @@ fn cut_at(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }
 
-/// A count as an event has it.
+/// A count in the type of the event's field.
 fn shown(count: u64) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// The uid of the object of an event of the server's own, and the reason.
+/// The uid of the object and the reason of an event that the server itself has written; `None` for other events.
 pub fn recorded(event: &Object) -> Option<(&str, &str)> {
     let is_own = event.text("/source/component") == COMPONENT;
     is_own.then(|| (event.text("/involvedObject/uid"), event.text("/reason")))

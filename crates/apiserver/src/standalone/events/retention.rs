@@ -1,8 +1,8 @@
-//! Keeps events for an hour after they were last written, and of each namespace no more than so many, the latest. What goes is
-//! deleted like anything else, so that watches are told.
+//! Deletes events an hour after their last write, and the oldest events beyond the limits of a namespace. They are
+//! deleted like other objects, so that watches see it.
 //!
-//! A create is never refused for the bound: what is too much goes at once afterwards. Every replica does this; what
-//! another one has deleted is gone.
+//! A create is never rejected because of the limits: surplus events are deleted immediately afterwards. Every replica
+//! does this; an event that another replica has deleted is ignored.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -30,9 +30,9 @@ use crate::{
     standalone::follower::{Follower, Trouble, again_and_again, delete, each_object, patch},
 };
 
-/// Works until it is dropped.
+/// Runs until dropped.
 pub async fn run<W: World>(api: Arc<Api<W>>, limits: Limits) {
-    let outage = Outage::new("events that are too old cannot be read");
+    let outage = Outage::new("events cannot be read for their expiry");
     let work = async || {
         let (retention, follower) = Retention::read(&api, limits).await?;
         outage.over();
@@ -47,7 +47,7 @@ struct Retention<'a, W> {
 }
 
 impl<'a, W: World> Retention<'a, W> {
-    /// Reads which events there are, once; from there on the log tells.
+    /// Reads all events once; the log provides later changes.
     async fn read(api: &'a Api<W>, limits: Limits) -> Result<(Self, Follower<'a, W>), store::Error> {
         let mut book = Book::new(limits.events_per_namespace, limits::EVENTS_BYTES_PER_NAMESPACE_MAX);
         let now = api::now().as_second();
@@ -74,7 +74,7 @@ impl<'a, W: World> Retention<'a, W> {
             match dropped.into_iter().find_map(Result::err) {
                 None => pause = limits::BACKGROUND_RETRY_MIN,
                 Some(trouble) => {
-                    tracing::warn!(error = %trouble, "events could not be deleted; it is tried again");
+                    tracing::warn!(error = %trouble, "events could not be deleted; retrying");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(limits::BACKGROUND_RETRY_MAX);
                 }
@@ -82,8 +82,8 @@ impl<'a, W: World> Retention<'a, W> {
         }
     }
 
-    /// Deletes this version of an event; one that was written meanwhile stays. Nothing holds an event: as in Kubernetes,
-    /// finalizers do not keep it.
+    /// Deletes this version of an event; one that was written in the meantime remains. Finalizers do not keep an event,
+    /// as in Kubernetes.
     async fn delete(&self, key: Arc<str>, entry: Entry) -> Result<(), Trouble> {
         let Some(key) = api::object_key(&self.api.registry, &key) else { return Ok(()) };
         let mut version = Some(entry.revision.to_string());
@@ -107,8 +107,8 @@ async fn until(end: Option<i64>) {
     }
 }
 
-/// When an event was last written, in seconds since the Unix epoch, as far as it tells: none of its times counts that lies in
-/// the future.
+/// The time of an event's last write according to its own fields, in seconds since the Unix epoch. Times in the future
+/// are ignored.
 fn last_written(event: &Object, now: i64) -> i64 {
     let managed = event.metadata.managed_fields.iter().filter_map(|entry| entry["time"].as_str()?.parse::<Time>().ok());
     let told = [event.metadata.creation_timestamp, columns::first_seen(event), columns::last_seen(event)];
@@ -116,7 +116,7 @@ fn last_written(event: &Object, now: i64) -> i64 {
     times.filter(|time| *time <= now).max().unwrap_or(now)
 }
 
-/// An event as far as it matters when it goes.
+/// The properties of an event that decide when it is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     revision: u64,
@@ -132,16 +132,16 @@ impl Entry {
     }
 }
 
-/// Which events there are, in the order in which they go.
+/// All events, in the order in which they expire.
 struct Book {
     events_max: usize,
     bytes_max: usize,
     entries: HashMap<Arc<str>, Entry>,
     /// By the time and the revision of the last write.
     by_time: BTreeMap<(i64, u64), Arc<str>>,
-    /// By the beginning of their keys.
+    /// By the key prefix of the namespace.
     namespaces: HashMap<Box<str>, Namespace>,
-    /// Those over their bounds.
+    /// The namespaces over their limits.
     crowded: BTreeSet<Box<str>>,
 }
 
@@ -158,14 +158,14 @@ impl Book {
         Self { events_max, bytes_max, entries, by_time, namespaces, crowded: BTreeSet::new() }
     }
 
-    /// Takes a change in that was seen at this time.
+    /// Applies a change that was seen at `now`.
     fn observe(&mut self, event: &Event, now: i64) {
         match event.current() {
             Ok(Some(object)) => {
                 self.put(&event.key, Entry::of(object, event.revision, event.current_bytes(), now));
             }
             Ok(None) => self.remove(&event.key),
-            Err(unreadable) => tracing::error!(error = %unreadable, "an event is passed over"),
+            Err(unreadable) => tracing::error!(error = %unreadable, "an event could not be read and is ignored"),
         }
     }
 
@@ -205,7 +205,7 @@ impl Book {
         }
     }
 
-    /// Up to `limit` events that have to go now.
+    /// Up to `limit` events that must be deleted now.
     fn surplus(&self, now: i64, limit: usize) -> Vec<(Arc<str>, Entry)> {
         let expired = self.by_time.range(..=(now - seconds(limits::EVENT_AGE_MAX), u64::MAX)).map(|(_, key)| key);
         let crowding = self.crowded.iter().filter_map(|place| self.namespaces.get(place)).flat_map(|namespace| {
@@ -222,7 +222,7 @@ impl Book {
         once.take(limit).map(|key| (Arc::clone(key), self.entries[key])).collect()
     }
 
-    /// When the next event ends, in seconds since the Unix epoch.
+    /// The expiry of the next event, in seconds since the Unix epoch.
     fn next_end(&self) -> Option<i64> {
         self.by_time.first_key_value().map(|((written, _), _)| written + seconds(limits::EVENT_AGE_MAX))
     }
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(names(&book, 100 + HOUR, 9), ["a"]);
         book.put("events/p/n/a", entry(3, 10, 300));
         assert_eq!((book.next_end(), names(&book, 200 + HOUR, 9)), (Some(200 + HOUR), vec!["b".to_owned()]));
-        assert_eq!(names(&book, 300 + HOUR, 1), ["b"], "no more than asked for");
+        assert_eq!(names(&book, 300 + HOUR, 1), ["b"], "at most the limit");
         book.remove("events/p/n/b");
         book.remove("events/p/n/a");
         assert!(book.entries.is_empty() && book.by_time.is_empty() && book.namespaces.is_empty());
@@ -277,19 +277,19 @@ mod tests {
         book.remove("events/p/m/b");
         assert_eq!(names(&book, 0, 9), ["a"], "the oldest of the one namespace that has too many");
         book.put("events/p/n/a", entry(20, 10, 0));
-        assert_eq!(names(&book, 0, 9), ["b"], "what was written lately is not old");
+        assert_eq!(names(&book, 0, 9), ["b"], "a new write makes an event the newest");
         book.put("events/p/m/e", entry(21, 60, 0));
         assert_eq!(names(&book, 0, 9), ["a", "b"], "{:?}", book.crowded);
         book.put("events/p/m/e", entry(22, 95, 0));
         assert_eq!(names(&book, 0, 9), ["a", "c", "d", "b"]);
         book.put("events/p/m/e", entry(23, 101, 0));
-        assert_eq!(names(&book, 0, 9), ["a", "c", "d", "e", "b"], "what is too large by itself does not stay");
+        assert_eq!(names(&book, 0, 9), ["a", "c", "d", "e", "b"], "an event larger than the limit is deleted");
         let mut book = Book::new(3, 100);
         book.put("events/p/n/a", entry(1, 60, 0));
         book.put("events/p/n/b", entry(2, 40, 0));
         assert_eq!(names(&book, 0, 9), Vec::<String>::new());
         book.put("events/p/n/c", entry(3, 1, 0));
-        assert_eq!(names(&book, 0, 9), ["a"], "a few that are too large together");
+        assert_eq!(names(&book, 0, 9), ["a"], "the total of several events exceeds the limit");
     }
 
     #[test]

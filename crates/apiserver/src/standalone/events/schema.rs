@@ -1,4 +1,4 @@
-//! What an event looks like.
+//! The schema of events.
 
 use apimachinery::{schema::micro_time, view::View};
 use serde_json::{Map, Value, json};
@@ -15,31 +15,36 @@ fn time(description: &str) -> Value {
     json!({"type": "string", "format": "date-time", "description": description})
 }
 
-/// The schema of events as a view shows them.
+/// The schema of the version that a view serves.
 pub fn of(view: Option<&View>) -> Value {
     let name = |stored: &'static str| view.map_or(stored, |view| view.name(stored));
     let fields = properties().into_iter().map(|(stored, schema)| (name(stored).to_owned(), schema));
     json!({
         "type": "object",
-        "description": "Event tells something about an object. It is kept for an hour after it was last written; of each namespace no more than so many are kept, the latest.",
+        "description": "Event reports something about an object. It is deleted an hour after its last write; beyond a limit per namespace the oldest are deleted earlier.",
         "properties": fields.collect::<Map<String, Value>>(),
     })
 }
 
-/// The fields by their names as they are stored.
+/// The fields by their stored names.
 fn properties() -> [(&'static str, Value); 14] {
     [
-        ("action", text("What was done or failed, in a word.")),
-        ("count", integer("How often this was seen, of events without eventTime.")),
-        ("eventTime", micro_time("When this was first seen. Events without it are of the older way of telling.")),
-        ("firstTimestamp", time("When this was first seen, of events without eventTime.")),
-        ("involvedObject", reference("The object that this is about.")),
-        ("lastTimestamp", time("When this was last seen, of events without eventTime.")),
-        ("message", text("What happened, for people. Of events with eventTime at most 1024 characters.")),
-        ("reason", text("Why this is told, in a word.")),
-        ("related", reference("Another object that has to do with it.")),
-        ("reportingComponent", text("Who tells this, such as example.com/controller.")),
-        ("reportingInstance", text("Which of several that are called so.")),
+        ("action", text("The action that was taken or failed, in one word.")),
+        ("count", integer("The number of occurrences; for events without eventTime.")),
+        (
+            "eventTime",
+            micro_time(
+                "The time of the first occurrence. Events without it use firstTimestamp, lastTimestamp and count.",
+            ),
+        ),
+        ("firstTimestamp", time("The time of the first occurrence; for events without eventTime.")),
+        ("involvedObject", reference("The object that the event is about.")),
+        ("lastTimestamp", time("The time of the last occurrence; for events without eventTime.")),
+        ("message", text("A description for people. At most 1024 characters in events with eventTime.")),
+        ("reason", text("The reason of the event, in one word.")),
+        ("related", reference("Another object that is involved.")),
+        ("reportingComponent", text("The reporting component, such as example.com/controller.")),
+        ("reportingInstance", text("The instance of the reporting component.")),
         ("series", series()),
         ("source", source()),
         ("type", text("Normal or Warning.")),
@@ -51,11 +56,11 @@ fn reference(description: &str) -> Value {
         "type": "object", "x-kubernetes-map-type": "atomic", "description": description,
         "properties": {
             "apiVersion": text("Group and version of the object."),
-            "fieldPath": text("The part of the object."),
+            "fieldPath": text("The path of a part of the object."),
             "kind": text("Kind of the object."),
             "name": text("Name of the object."),
-            "namespace": text("Namespace of the object; empty if it is in none. The event is in the same, or in default."),
-            "resourceVersion": text("Version of the object that this is about."),
+            "namespace": text("Namespace of the object; empty for a cluster-scoped one. The event is in the same namespace, or in default."),
+            "resourceVersion": text("resourceVersion of the object."),
             "uid": text("Uid of the object."),
         },
     })
@@ -64,10 +69,10 @@ fn reference(description: &str) -> Value {
 fn series() -> Value {
     json!({
         "type": "object",
-        "description": "How this went on, of events with eventTime; absent: it was seen once.",
+        "description": "Further occurrences, in events with eventTime; absent after a single occurrence.",
         "properties": {
-            "count": integer("How often this was seen."),
-            "lastObservedTime": micro_time("When this was last seen."),
+            "count": integer("The number of occurrences."),
+            "lastObservedTime": micro_time("The time of the last occurrence."),
         },
     })
 }
@@ -75,10 +80,10 @@ fn series() -> Value {
 fn source() -> Value {
     json!({
         "type": "object",
-        "description": "Who tells this, of events without eventTime.",
+        "description": "The reporting component, in events without eventTime.",
         "properties": {
             "component": text("The component."),
-            "host": text("The machine that it runs on."),
+            "host": text("The host that the component runs on."),
         },
     })
 }

@@ -7,21 +7,21 @@ use serde_json::{Value, json};
 
 use crate::limits::CONDITION_FINALIZERS_MAX;
 
-/// What is left in a namespace, and why.
+/// The objects that remain in a namespace, and the reasons.
 #[derive(Debug, Default)]
 pub struct Left {
-    /// Objects by resource and group.
+    /// Number of objects by resource and group.
     resources: BTreeMap<String, usize>,
-    /// Objects by finalizer.
+    /// Number of objects by finalizer.
     finalizers: BTreeMap<String, usize>,
-    /// Whether there are finalizers that are not counted.
+    /// True if there are further finalizers that are not counted.
     has_other_finalizers: bool,
-    /// The first refusal of a deletion of each resource.
+    /// The first error of a deletion, for each resource.
     refusals: Vec<String>,
 }
 
 impl Left {
-    /// Counts an object that is still there.
+    /// Counts an object that still exists.
     pub fn add(&mut self, resource: &Resource, object: &Object) {
         *self.resources.entry(format!("{}.{}", resource.plural, resource.group)).or_default() += 1;
         for finalizer in &object.metadata.finalizers {
@@ -35,17 +35,17 @@ impl Left {
         }
     }
 
-    /// Notes that objects of a resource could not be deleted.
+    /// Records that objects of a resource could not be deleted.
     pub fn refused(&mut self, why: String) {
         self.refusals.push(why);
     }
 
-    /// How many objects there are.
+    /// The number of objects.
     pub fn count(&self) -> usize {
         self.resources.values().sum()
     }
 
-    /// The refusals in one text; `None` if there was none.
+    /// The errors in one text; `None` if there are none.
     pub fn refusal(&self) -> Option<String> {
         let mut refusals = self.refusals.clone();
         refusals.sort_unstable();
@@ -70,7 +70,7 @@ impl Left {
     }
 }
 
-/// The conditions of `namespace` as they should be; `None` if they are already. `notes` say what else is deleted with it.
+/// The updated conditions of `namespace`; `None` if they are up to date. `notes` describe what else is deleted with it.
 pub fn updated(namespace: &Object, left: &Left, notes: &[&str], now: Time) -> Option<Vec<Value>> {
     let present = namespace.field("status").get("conditions").and_then(Value::as_array);
     let mut conditions = present.cloned().unwrap_or_default();
@@ -81,7 +81,7 @@ pub fn updated(namespace: &Object, left: &Left, notes: &[&str], now: Time) -> Op
     has_changed.then_some(conditions)
 }
 
-/// A condition as it should be.
+/// The desired state of a condition.
 struct Wanted {
     kind: &'static str,
     status: &'static str,
@@ -90,7 +90,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// True with `trouble`, False if there is none.
+    /// True with the message of `trouble`, False if it has none.
     fn new(kind: &'static str, trouble: (&'static str, Option<String>), none: (&'static str, &str)) -> Self {
         match trouble {
             (reason, Some(message)) => Self { kind, status: "True", reason, message },
@@ -98,7 +98,7 @@ impl Wanted {
         }
     }
 
-    /// Puts it in its place. Whether that changed anything.
+    /// Sets the condition. Returns true if that changed anything.
     fn set(self, conditions: &mut Vec<Value>, now: Time) -> bool {
         let Self { kind, status, reason, message } = self;
         let mut wanted = json!({
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use crate::standalone::namespace::Namespaces;
 
-    /// Something of a resource of the core group, with these finalizers.
+    /// One remaining object of a core resource, with these finalizers.
     fn left(finalizers: &[String]) -> Left {
         let resource = kind_of_namespaces();
         let mut object = Object::default();

@@ -1,4 +1,4 @@
-//! RoleBinding and ClusterRoleBinding: who has the rules of a role.
+//! RoleBinding and ClusterRoleBinding: they grant the rules of a role to subjects.
 
 use apimachinery::{
     access::{Ask, CLUSTER_ROLE, GROUP, ROLE, ResourceAsk, RoleRef, Subject},
@@ -23,7 +23,7 @@ const USER: &str = "User";
 const GROUP_KIND: &str = "Group";
 const SERVICE_ACCOUNT: &str = "ServiceAccount";
 
-/// The columns; the last three stand in the wide table alone.
+/// The columns; the last three are only in the wide table.
 pub(super) const COLUMNS: &[Column] = &[
     NAME,
     text("Role", Cell::Computed(role)),
@@ -110,7 +110,7 @@ impl Bindings {
     }
 
     fn faults_of_subject(&self, path: &Path, subject: &Subject, faults: &mut Vec<Fault>) {
-        // What users and groups are called is for those to say who know them.
+        // The names of users and groups are not restricted.
         if subject.kind == SERVICE_ACCOUNT || subject.name.is_empty() {
             faults.extend(fault_of_name(path.child("name"), &subject.name, Names::Subdomain));
         }
@@ -159,7 +159,7 @@ fn subjects(binding: &Object) -> Vec<Subject> {
     serde_json::from_value(binding.field(SUBJECTS).clone()).unwrap_or_default()
 }
 
-/// The same with the groups that go without saying: of roles, users and groups. A list of nobody is left out.
+/// Fills in the default `apiGroup` of the role and of users and groups, and removes an empty list of subjects.
 fn completed(mut binding: Object) -> Object {
     let complete = |value: &mut Value| {
         let Some(fields) = value.as_object_mut() else { return };

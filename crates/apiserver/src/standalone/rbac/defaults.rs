@@ -1,5 +1,5 @@
-//! The roles that people expect to find: `cluster-admin`, `admin`, `edit` and `view`, of the kinds that are served here.
-//! Each is made when the server starts and it is not there. What somebody has changed about one stays.
+//! The default roles `cluster-admin`, `admin`, `edit` and `view`, for the kinds that are served here. Each is created
+//! at the start if it does not exist; changes to an existing one are kept.
 
 use apimachinery::{
     access::{CLUSTER_ROLE, GROUP, Rule, SUPERUSERS},
@@ -15,7 +15,7 @@ use super::{
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["create", "delete", "deletecollection", "patch", "update"];
 
-/// The plurals and bodies of what is there from the beginning.
+/// The plurals and bodies of the default roles and bindings.
 pub fn defaults<W>(registry: &Registry<W>) -> Vec<(&'static str, Value)> {
     let own = || registry.iter().map(Kind::resource).filter(|resource| !resource.is_native());
     let mut view: Vec<Rule> = own().filter_map(|resource| rule(READ, resource)).collect();
@@ -42,7 +42,7 @@ pub fn defaults<W>(registry: &Registry<W>) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// A rule for those of the verbs that there are of a kind.
+/// A rule with those of the verbs that the kind supports.
 fn rule(verbs: &[&str], resource: &Resource) -> Option<Rule> {
     let offered = |verb: &&&str| resource.verbs.iter().any(|offered| offered.as_str() == **verb);
     let verbs: Vec<&str> = verbs.iter().filter(offered).copied().collect();

@@ -1,4 +1,4 @@
-//! Role and ClusterRole: rules under a name.
+//! Role and ClusterRole: named sets of rules.
 
 use apimachinery::{
     access::{Ask, ResourceAsk, Rule},
@@ -59,7 +59,7 @@ impl<W> Kind<W> for Roles {
 }
 
 impl Roles {
-    /// The rules, if they are rules.
+    /// The parsed rules, if they are valid.
     fn judge(&self, key: &ObjectKey, object: &Object) -> Result<Vec<Rule>, Refusal> {
         let (mut rules, mut faults) = (Vec::new(), Vec::new());
         let path = Path::new(RULES);
@@ -70,7 +70,7 @@ impl Roles {
         }
         faults.extend(fault_of_product(path, &rules));
         if !object.field(AGGREGATION).is_null() {
-            let why = "roles are not aggregated here: list the rules of the role itself";
+            let why = "aggregation is not supported: list the rules in the role itself";
             faults.push(Fault::forbidden(Path::new(AGGREGATION), why));
         }
         check(&self.resource, key, &faults)?;
@@ -92,7 +92,7 @@ impl Roles {
     }
 }
 
-/// The same with a list of rules, if only an empty one: Kubernetes has it in each role.
+/// Fills in an empty list of rules, which Kubernetes has in each role.
 fn completed(mut role: Object) -> Object {
     if role.field(RULES).is_null() {
         role.set_field(RULES, Value::Array(Vec::new()));
@@ -100,12 +100,12 @@ fn completed(mut role: Object) -> Object {
     role
 }
 
-/// Whether there are more pairs of verb and thing than anybody will compare.
+/// A field error if the rules expand to too many pairs of a verb and a resource or path.
 fn fault_of_product(path: Path, rules: &[Rule]) -> Option<Fault> {
     let pairs = rules.iter().map(Rule::pairs).fold(0, usize::saturating_add);
     let message = format!(
-        "Too many: {pairs}: the rules multiply out to {pairs} pairs of a verb and a resource or path (verbs x apiGroups x \
-         resources x resourceNames), and may to {RULE_PAIRS_MAX}; use '*', or spread the rules over several roles"
+        "Too many: {pairs}: the rules expand to {pairs} pairs of a verb and a resource or path (verbs x apiGroups x \
+         resources x resourceNames), at most {RULE_PAIRS_MAX} are allowed; use '*', or split the rules into several roles"
     );
     (pairs > RULE_PAIRS_MAX).then_some(Fault { path, fault_type: FaultType::TooMany, message })
 }

@@ -1,4 +1,4 @@
-//! What roles and bindings look like.
+//! The schemas of roles and bindings.
 
 use apimachinery::limits::RULE_PAIRS_MAX;
 use serde_json::{Value, json};
@@ -20,11 +20,11 @@ fn texts(description: &str) -> Value {
 pub fn role(kind: &str) -> Value {
     let mut schema = json!({
         "type": "object",
-        "description": format!("{kind} is a set of rules, each of which allows something. A binding says who has them."),
+        "description": format!("{kind} is a set of rules, each of which grants permissions. A binding grants them to subjects."),
         "properties": {
             "rules": {
                 "type": "array", "maxItems": ROLE_RULES_MAX, "x-kubernetes-list-type": "atomic",
-                "description": format!("What the role allows. What no rule allows is refused. All rules together multiply out to at most {RULE_PAIRS_MAX} pairs of a verb and a resource or path."),
+                "description": format!("The permissions of the role. A request that no rule allows is rejected. All rules together expand to at most {RULE_PAIRS_MAX} pairs of a verb and a resource or path."),
                 "items": rule(),
             },
         },
@@ -32,7 +32,7 @@ pub fn role(kind: &str) -> Value {
     if kind == apimachinery::access::CLUSTER_ROLE {
         schema["properties"]["aggregationRule"] = json!({
             "type": "object", "x-kubernetes-preserve-unknown-fields": true,
-            "description": "Not supported: a role has the rules that it lists.",
+            "description": "Not supported: list the rules in the role itself.",
         });
     }
     schema
@@ -41,13 +41,13 @@ pub fn role(kind: &str) -> Value {
 fn rule() -> Value {
     json!({
         "type": "object",
-        "description": "Something that is allowed: verbs on resources, or on paths that are no resource's.",
+        "description": "Verbs that are allowed on resources, or on paths that are not those of resources.",
         "properties": {
-            "verbs": texts("The verbs, such as get, list, watch, create, update, patch, delete and deletecollection; '*' is all."),
-            "apiGroups": texts("The API groups of the resources; '' is the core group, '*' all."),
-            "resources": texts("The resources by their plurals, and subresources as resource/subresource; '*' is all, '*/subresource' that of every resource."),
-            "resourceNames": texts("The names of single objects; none is all. A create has no name to be compared."),
-            "nonResourceURLs": texts("Paths that are no resource's, such as /metrics; a '*' at the end is all that begin like that. In cluster roles alone."),
+            "verbs": texts("The verbs, such as get, list, watch, create, update, patch, delete and deletecollection; '*' means all."),
+            "apiGroups": texts("The API groups of the resources; '' is the core group, '*' means all."),
+            "resources": texts("The plural names of resources, and subresources as resource/subresource; '*' means all, '*/subresource' that subresource of every resource."),
+            "resourceNames": texts("The names of single objects; empty means all. It cannot restrict creates, whose name is not known at authorization."),
+            "nonResourceURLs": texts("Paths that are not those of resources, such as /metrics; a '*' at the end matches any suffix. Only in ClusterRoles."),
         },
     })
 }
@@ -56,7 +56,7 @@ fn rule() -> Value {
 pub fn binding(kind: &str) -> Value {
     json!({
         "type": "object",
-        "description": format!("{kind} gives the rules of a role to users and groups."),
+        "description": format!("{kind} grants the rules of a role to users and groups."),
         "properties": {
             "roleRef": {
                 "type": "object", "x-kubernetes-map-type": "atomic",
@@ -69,13 +69,13 @@ pub fn binding(kind: &str) -> Value {
             },
             "subjects": {
                 "type": "array", "maxItems": BINDING_SUBJECTS_MAX, "x-kubernetes-list-type": "atomic",
-                "description": "Who has the rules.",
+                "description": "The users and groups that get the rules.",
                 "items": {
                     "type": "object", "x-kubernetes-map-type": "atomic",
-                    "description": "A user, a group, or a service account of a cluster, who is the user system:serviceaccount:NAMESPACE:NAME.",
+                    "description": "A user, a group, or a service account of a cluster, which is the user system:serviceaccount:NAMESPACE:NAME.",
                     "properties": {
                         "kind": text("User, Group or ServiceAccount."),
-                        "apiGroup": text("rbac.authorization.k8s.io for users and groups, which is the default; nothing for service accounts."),
+                        "apiGroup": text("rbac.authorization.k8s.io for users and groups, which is the default; empty for service accounts."),
                         "name": text("The name."),
                         "namespace": text("The namespace of a service account."),
                     },

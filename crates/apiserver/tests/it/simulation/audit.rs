@@ -1,4 +1,4 @@
-//! What clients were answered, held against the log.
+//! Checks the responses to clients against the log.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,28 +15,28 @@ use store::{Entry, Revision, Store as _, contract, memory::MemoryStore};
 
 use super::{Domain, Request};
 
-/// What a client is answered whose time is over.
+/// The message for a client whose request has timed out.
 pub const TIMED_OUT: &str = "the time of the request is over";
 
-/// A request that was answered.
+/// A request with its result.
 #[derive(Clone, Debug)]
 pub struct Done {
     pub request: Request,
-    /// Where the log ended before it was submitted, and when it had been answered.
+    /// The head of the log before the request was submitted, and after it was answered.
     pub begun: u64,
     pub ended: u64,
-    /// Whether the server was not ready while it waited.
+    /// True if the server was not ready while the request waited.
     pub was_noticed: bool,
     pub outcome: Result<Committed, Refusal>,
 }
 
-/// How much was checked.
+/// The number of checked requests, by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     pub made: usize,
     pub tried: usize,
     pub refused: usize,
-    /// Refused because nothing could be written.
+    /// Rejected because nothing could be written.
     pub unavailable: usize,
     pub unknown: usize,
     pub timed_out: usize,
@@ -60,14 +60,14 @@ impl AddAssign for Summary {
     }
 }
 
-/// The log, ready to be asked.
+/// The log, indexed for checks.
 struct History<'a, D: Domain> {
     /// The objects at each revision, from 0 on.
     moments: Vec<D::Moment>,
     by_key: BTreeMap<&'a str, Vec<&'a Entry>>,
 }
 
-/// Checks everything, and says how much that was.
+/// Checks all requests, and returns their numbers.
 pub async fn audit<D: Domain>(log: &MemoryStore, done: &[Done]) -> Result<Summary, String> {
     let entries = contract::entries(log, Revision(0)).await;
     let history = History::<D>::read(log, &entries).await?;
@@ -120,7 +120,7 @@ impl<'a, D: Domain> History<'a, D> {
         self.by_key.get(done.request.command.key.to_text().as_str()).map_or(&[], Vec::as_slice)
     }
 
-    /// What was acknowledged is in the log, once, within the time of the request.
+    /// An acknowledged write is in the log, once, within the duration of the request.
     fn acknowledged(&self, done: &Done, committed: &Committed) -> Result<(), String> {
         let Request { command, token } = &done.request;
         let within = |entry: &&&Entry| (done.begun + 1..=done.ended).contains(&entry.revision.0);
@@ -138,7 +138,7 @@ impl<'a, D: Domain> History<'a, D> {
         if is_there { Ok(()) } else { Err(format!("it is not in the log: {done:?}")) }
     }
 
-    /// What was refused left nothing behind, and at some moment of its time there was a reason.
+    /// A rejected request wrote nothing, and at some moment of its duration there was a reason for it.
     fn refused(&self, done: &Done, refusal: &Refusal) -> Result<(), String> {
         self.absent(done)?;
         let [begun, ended] = [done.begun, done.ended].map(|revision| usize::try_from(revision).unwrap());
@@ -157,15 +157,15 @@ impl<'a, D: Domain> History<'a, D> {
         Ok(())
     }
 
-    /// A deletion leaves no token, so they are counted: as many as were acknowledged, and at most those of which nothing is
-    /// known in addition.
+    /// Deletions leave no token, so they are counted: there are as many as were acknowledged, plus at most those with
+    /// an unknown outcome.
     fn deletions(&self, done: &[Done]) -> Result<(), String> {
         let registry = D::registry();
         let is_deletion = |done: &&Done| matches!(done.request.command.action, Action::Delete(_));
         let keys: BTreeSet<_> = done.iter().filter(is_deletion).map(|done| &done.request.command.key).collect();
         for key in keys {
             if registry.get(key.resource).is_some_and(Kind::follows) {
-                // Others take it along.
+                // Its objects are deleted with their owners.
                 continue;
             }
             let of_key = || done.iter().filter(is_deletion).filter(|done| done.request.command.key == *key);
@@ -190,7 +190,7 @@ async fn ends(log: &MemoryStore, head: u64) -> BTreeSet<u64> {
     let mut ends = BTreeSet::new();
     let mut revision = 1;
     while revision <= head {
-        // No key begins like this; the page tells its snapshot all the same.
+        // No key begins like this; the page still reports its snapshot.
         let page = log.list("\u{1}", None, Some(Revision(revision)), 1).await.unwrap();
         ends.insert(page.revision.0);
         revision = page.revision.0 + 1;
@@ -198,7 +198,7 @@ async fn ends(log: &MemoryStore, head: u64) -> BTreeSet<u64> {
     ends
 }
 
-/// Whether the client was told that it must look for itself.
+/// True if the response says that the outcome is unknown.
 fn is_unknown(refusal: &Refusal) -> bool {
     refusal.reason == Reason::Timeout || refusal.message.contains("not known")
 }

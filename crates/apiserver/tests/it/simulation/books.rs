@@ -1,4 +1,4 @@
-//! The library as a domain of the simulation: a shelf with fewer places than there are names for books.
+//! The library as a domain of the simulation: a shelf with fewer places than there are names of books.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +22,7 @@ use crate::{
     library::{self, World, book_key, shelf, shelf_key},
 };
 
-/// Fewer places than names, so that the shelf is full now and then.
+/// Fewer places than names, so that the shelf is sometimes full.
 const PLACES: u32 = 5;
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
@@ -31,11 +31,11 @@ pub struct Books;
 /// The library after a write.
 #[derive(Clone, Debug, Default)]
 pub struct Moment {
-    /// Names of books.
+    /// The names of the books.
     books: BTreeSet<String>,
     /// Places by card.
     cards: BTreeMap<String, u64>,
-    /// What the shelf says.
+    /// The count in the status of the shelf.
     sum: u64,
 }
 
@@ -73,7 +73,7 @@ impl Domain for Books {
         format!("{world:?}")
     }
 
-    /// No place is ever taken twice.
+    /// Fails if a place is taken twice.
     fn advance(moment: &mut Moment, entry: &Entry) -> Result<(), String> {
         let object: Option<Value> = entry.value.as_deref().map(|bytes| serde_json::from_slice(bytes).unwrap());
         let key = entry.key.as_str();

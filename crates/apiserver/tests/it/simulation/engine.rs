@@ -1,6 +1,6 @@
-//! The simulation itself, for kinds of any domain: replicas with real committers, clients, faults, and what must be true.
+//! The simulation itself, for kinds of any domain: replicas with real committers, clients, faults, and invariants.
 //!
-//! It knows no other file of the tests that it is part of, so that the tests of another crate can include it by its path.
+//! It uses no other file of these tests, so that the tests of another crate can include it by its path.
 
 mod audit;
 mod replica;
@@ -29,74 +29,74 @@ pub use self::{
 };
 use self::{replica::Replica, sea::Sea};
 
-/// Replicas of a shared log; a log that is not shared has one.
+/// The number of replicas of a shared log; a log that is not shared has one.
 const REPLICAS: u64 = 3;
 const CLIENTS: u64 = 5;
 const COMMANDS_OF_A_CLIENT: usize = 24;
 const CRASHES: u64 = 4;
-/// A client thinks no longer than this between two commands.
+/// The maximum pause of a client between two commands.
 const THOUGHT_MAX: Duration = Duration::from_millis(60);
-/// The longest time between two crashes.
+/// The maximum interval between two crashes.
 const CRASH_INTERVAL_MAX: Duration = Duration::from_millis(500);
-/// A server whose client has waited for this long has noticed that it is not ready.
+/// A server must not be ready after a command has waited for this long.
 const NOTICED_MAX: Duration = limits::COMMAND_AGE_MAX.saturating_add(Duration::from_secs(1));
-/// Longer than anything may go on that began before the faults ended.
+/// Longer than any call can hang that began before the faults ended.
 const SILENCE: Duration = sea::CALL_MAX.saturating_add(Duration::from_secs(5));
 /// A command is answered within this time when there are no faults.
 const SOON: Duration = Duration::from_secs(5);
 
-/// Kinds, what clients do with them, and what must be true of the log.
+/// Kinds, the requests of clients, and the invariants of the log.
 pub trait Domain: 'static {
     type World: World + Default;
-    /// The objects as they are after a write, as far as they matter here.
+    /// The relevant state of the objects after a write.
     type Moment: Clone + Default + fmt::Debug;
 
     fn registry() -> Arc<Registry<Self::World>>;
 
-    /// A committer that has not begun.
+    /// A committer that has not been started.
     fn committer(store: Arc<dyn Store>, world: Self::World, hub: Hub) -> Committer<Self::World>;
 
-    /// What must be there before clients come.
+    /// The commands that create the objects that must exist before clients start.
     fn foundation() -> Vec<Command>;
 
     fn request(chance: &mut StdRng) -> Request;
 
-    /// Everything that a world knows. Two that know the same are described alike.
+    /// A text of the whole state. Equal states have equal texts.
     fn describe(world: &Self::World) -> String;
 
-    /// Moves on by one write; an error if there must be no such write.
+    /// Applies one write; an error if the write violates an invariant.
     fn advance(moment: &mut Self::Moment, entry: &Entry) -> Result<(), String>;
 
-    /// An error if this cannot be the end of a commit.
+    /// An error if this state cannot be the end of a commit.
     fn settled(moment: &Self::Moment) -> Result<(), String>;
 
-    /// An error if this cannot be all that there is in the end.
+    /// An error if these cannot be all objects and spans at the end.
     fn complete(records: &[Record], spans: &[Span]) -> Result<(), String> {
         let _ = (records, spans);
         Ok(())
     }
 
-    /// Whether the command could be refused like this at this moment.
+    /// True if the command could be rejected like this in this state.
     fn explains(moment: &Self::Moment, command: &Command, refusal: &Refusal) -> bool;
 }
 
-/// What a client wants.
+/// A request of a client.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub command: Command,
-    /// What the object contains after the command, and no object before; empty for a deletion.
+    /// A text that is in the object after the command, and in no object before; empty for a deletion.
     pub token: String,
 }
 
 type Replicas<D> = Vec<Arc<Mutex<Replica<D>>>>;
 
-/// Runs one seed in virtual time, alone on a thread: how much was checked, or what was found.
+/// Runs one seed in virtual time on this thread. Returns the number of checks, or the violation.
 pub fn run<D: Domain>(seed: u64, way: Way, planted: Planted) -> Result<Summary, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(explore::<D>(seed, way, planted))
 }
 
-/// Runs many seeds without a mistake.
+/// Runs many seeds without an injected bug.
 pub fn run_all<D: Domain>(seeds: impl Iterator<Item = u64>, way: Way) -> Summary {
     let mut all = Summary::default();
     for seed in seeds {
@@ -109,7 +109,7 @@ pub fn run_all<D: Domain>(seeds: impl Iterator<Item = u64>, way: Way) -> Summary
     all
 }
 
-/// What the first of these seeds finds of a mistake, if it is about this.
+/// The first violation that these seeds find with an injected bug, if its text contains `about`.
 pub fn find<D: Domain>(seeds: impl Iterator<Item = u64>, way: Way, planted: Planted, about: &str) -> Option<String> {
     let mut found = seeds.filter_map(|seed| run::<D>(seed, way, planted).err());
     found.find(|found| found.contains(about))
@@ -158,7 +158,7 @@ async fn explore<D: Domain>(seed: u64, way: Way, planted: Planted) -> Result<Sum
         stories = stories.and(served.map(|served| done.push(served)));
     }
     sleep(SOON).await;
-    // What is stored comes first: what replicas know follows from it.
+    // The log is checked first, because the state of replicas follows from it.
     let summary = audit::audit::<D>(&log, &done).await?;
     let mut all = log.snapshot().await.unwrap();
     let page = all.list("", None, usize::MAX).await.unwrap();
@@ -170,7 +170,7 @@ async fn explore<D: Domain>(seed: u64, way: Way, planted: Planted) -> Result<Sum
     stories.map(|()| Summary { hangs, ..summary })
 }
 
-/// What one client does, what it is answered, and what it finds.
+/// Runs one client. Returns its requests with their results, and the first violation.
 async fn work<D: Domain>(
     mut chance: StdRng,
     log: MemoryStore,
@@ -206,7 +206,7 @@ async fn work<D: Domain>(
     (done, story)
 }
 
-/// A replica must serve when there are no faults any more.
+/// Checks that a replica serves requests after the faults have ended.
 async fn serve<D: Domain>(chance: &mut StdRng, log: &MemoryStore, replica: &Replica<D>) -> Result<Done, String> {
     let request = D::request(chance);
     let begun = log.head().await.unwrap().revision.0;

@@ -1,4 +1,4 @@
-//! One replica: a real committer, its world and its hub.
+//! One replica: a real committer, its state and its watch cache.
 
 use std::sync::{Arc, RwLock};
 
@@ -21,23 +21,23 @@ use super::{
     sea::{Sea, Way},
 };
 
-/// A process, as far as it can be seen from here.
+/// A simulated process.
 pub struct Replica<D: Domain> {
     pub queue: Queue<D::World>,
-    /// What its probes are answered from.
+    /// The health of its write path.
     pub writes: Arc<WritePath>,
     pub sea: Sea,
     world: Arc<RwLock<D::World>>,
     hub: Arc<Hub>,
     task: JoinHandle<Result<(), Fatal>>,
-    /// Asks for a heartbeat after a failure, as the prober of a server does.
+    /// Requests a heartbeat after a failure, as the prober of a server does.
     _prober: AbortOnDropHandle<()>,
-    /// Where the log ended when it started.
+    /// The head of the log when it started.
     began: u64,
 }
 
 impl<D: Domain> Replica<D> {
-    /// Reads the world back, as often as it takes, and begins to work.
+    /// Reads the state, with retries, and starts the committer.
     pub async fn start(sea: Sea) -> Self {
         let (world, began) = loop {
             if let Some(restored) = restored::<D>(&sea).await {
@@ -60,7 +60,7 @@ impl<D: Domain> Replica<D> {
         Self { queue, writes, sea, world, hub, task, _prober: AbortOnDropHandle::new(prober), began }
     }
 
-    /// Ends at once, wherever it is, and starts again. What it told until then must have been so.
+    /// Aborts the replica and starts it again, after checking the events that it has published.
     pub async fn crash(&mut self, log: &MemoryStore) -> Result<(), String> {
         self.task.abort();
         let ended = match (&mut self.task).await {
@@ -74,17 +74,17 @@ impl<D: Domain> Replica<D> {
         ended.and(story)
     }
 
-    /// A server that has a disk to itself ends when it cannot find out whether a commit was made, and is started again.
+    /// A server with its own disk ends when it cannot resolve the outcome of a commit, and is restarted.
     fn may_end(&self) -> bool {
         self.sea.way() == Way::Disk
     }
 
-    /// Starts it again if it has ended as it may.
+    /// Restarts the replica if it has ended for that reason.
     pub async fn revive(&mut self, log: &MemoryStore) -> Result<(), String> {
         if self.task.is_finished() && self.may_end() { self.crash(log).await } else { Ok(()) }
     }
 
-    /// When nothing more is on its way, it knows all there is, and is ready.
+    /// Checks that the replica has read the whole log and is ready after all faults have ended.
     pub async fn audit_at_rest(&self, log: &MemoryStore) -> Result<(), String> {
         if self.task.is_finished() {
             return Err("a replica ended by itself".to_owned());
@@ -104,12 +104,12 @@ impl<D: Domain> Replica<D> {
         Err(format!("a replica knows ..{}.., stored is ..{}..", around(&known), around(&stored)))
     }
 
-    /// What its watches heard is what the log says.
+    /// Checks that the events that its watches got are those of the log.
     async fn audit_story(&self, log: &MemoryStore) -> Result<(), String> {
         let Behind::Events(events, _) = self.hub.behind(self.began, "", usize::MAX, usize::MAX) else {
             return Err("the hub forgot something".to_owned());
         };
-        // The first entry is no object, and has no versions.
+        // The first entry is not an object, and has no versions.
         let is_change = |key: &str, had_previous: bool| had_previous && key != FIRST_ENTRY;
         let told = events
             .iter()
@@ -124,7 +124,7 @@ impl<D: Domain> Replica<D> {
     }
 }
 
-/// The world as it is stored, and where its log ends.
+/// The stored state, and the head of its log.
 async fn restored<D: Domain>(store: &dyn Store) -> Option<(D::World, u64)> {
     let mut world = D::World::default();
     let restored = restore::restore(store, &D::registry(), &mut world).await.ok()?;

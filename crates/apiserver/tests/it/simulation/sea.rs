@@ -1,5 +1,5 @@
-//! The log as servers reach it: slow, cut off now and then, silent at bad moments, and hanging for longer than a caller waits. Time
-//! is virtual and chance has a seed, so that every run can be repeated.
+//! The log as servers reach it: slow, with lost messages, lost responses of commits, and calls that hang longer than a
+//! caller waits. Time is virtual and randomness is seeded, so that every run can be repeated.
 
 mod voyage;
 
@@ -27,77 +27,80 @@ use tokio::{
 
 use self::voyage::Voyage;
 
-/// The longest that one message takes.
+/// The maximum duration of one message.
 const DELAY_MAX: Duration = Duration::from_millis(20);
-/// How long a commit may go on after its replica has given it up.
+/// The maximum time that a commit continues after its replica has given it up.
 const LATE_MAX: Duration = Duration::from_millis(200);
-/// How long a replica is frozen at a time.
+/// The time for which a replica is frozen.
 const FROZEN: Duration = Duration::from_millis(300);
-/// The longest that it is awake in between.
+/// The maximum time between two freezes.
 const AWAKE_MAX: Duration = Duration::from_secs(2);
-/// How long a replica may hold the head without a word, before the database takes it away.
+/// The time for which a replica may hold the head's lock without a message, before the database ends the transaction.
 const SILENCE_MAX: Duration = Duration::from_millis(100);
-/// The time after which a replica looks at the log without having been told to.
+/// The interval at which a replica polls the log without a notification.
 const POLL: Duration = Duration::from_secs(1);
-/// One of so many messages is lost.
+/// One in this many messages is lost.
 const LOST_OF: u32 = 80;
-/// One of so many messages is late by as long as a replica may be frozen.
+/// One in this many messages is delayed by as long as a replica may be frozen.
 const LATE_OF: u32 = 60;
-/// One of so many commits ends badly, in one of several ways.
+/// One in this many commits fails, in one of several ways.
 const BAD_COMMITS_OF: u32 = 8;
-/// One of so many hints does not come.
+/// One in this many notifications is lost.
 const HINTS_LOST_OF: u32 = 3;
-/// One of so many messages is the first of a hang.
+/// One in this many messages begins a hang.
 const HANGS_OF: u32 = 400;
-/// The longest of most hangs: a server is not ready meanwhile.
+/// The maximum of most hangs, during which a server is not ready.
 const SHORT_HANG_MAX: Duration = Duration::from_secs(8);
-/// The longest of all: longer than a client waits.
+/// The maximum of all hangs: longer than a client waits.
 const HANG_MAX: Duration = Duration::from_mins(1);
-/// One of so many hangs may be as long as that.
+/// One in this many hangs may be as long as that.
 const LONG_HANGS_OF: u32 = 3;
-/// How long a call waits for its answer, where calls have a deadline.
+/// The timeout of a call, where calls have one.
 pub const CALL_MAX: Duration = Duration::from_secs(10);
 
-/// A mistake that a test wants found.
+/// An injected bug that a test must find.
 #[derive(Clone, Copy, Debug)]
 pub enum Planted {
-    /// None.
+    /// No bug.
     Nothing,
-    /// Replicas decide before they have caught up, and neither preconditions nor the guard stop them.
+    /// Replicas decide before they have caught up; preconditions and the guard are disabled.
     DecideBeforeCatchingUp,
-    /// Of a commit that hung and was made after all the store says that nothing was written.
+    /// The store reports that nothing was written for a commit that hung and succeeded.
     DenyCommitsThatHung,
-    /// Replicas do not see this field of what others wrote below this prefix, and neither preconditions nor the guard stop them.
+    /// Replicas do not see this field of other replicas' writes below this prefix; preconditions and the guard are
+    /// disabled.
     Overlook { prefix: &'static str, field: &'static str },
 }
 
-/// How servers reach the log.
+/// The way servers reach the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// Each replica by a network. Half of the seeds have a deadline for each call; the database may go on with what was given up.
+    /// Each replica over a network. In half of the seeds calls have a timeout; the database may continue a call that
+    /// was given up.
     Network,
-    /// One server by a disk, which loses nothing, hangs without a deadline, and does nothing for a process that has ended.
+    /// One server on a disk, which loses nothing, hangs without a timeout, and does nothing for a process that has
+    /// ended.
     Disk,
 }
 
-/// One server's way to the log.
+/// The connection of one server to the log.
 #[derive(Clone)]
 pub struct Sea {
     log: MemoryStore,
     chance: Arc<Mutex<StdRng>>,
     way: Way,
     planted: Planted,
-    /// How long a call waits for its answer.
+    /// The timeout of a call.
     call_max: Option<Duration>,
-    /// Until when nothing gets through.
+    /// The end of the current hang.
     hung_until: Arc<Mutex<Instant>>,
     hangs: Arc<AtomicUsize>,
-    /// Whether there are no faults.
+    /// True if there are no faults.
     is_calm: watch::Sender<bool>,
 }
 
 impl Sea {
-    /// It is calm at first.
+    /// A connection without faults at first.
     pub fn new(log: MemoryStore, seed: u64, way: Way, planted: Planted) -> Self {
         let mut chance = StdRng::seed_from_u64(seed);
         let call_max = (way == Way::Network && chance.random()).then_some(CALL_MAX);
@@ -121,7 +124,7 @@ impl Sea {
         self.is_calm.send_replace(is_calm);
     }
 
-    /// Ends the faults, hangs too, and says how many of those there were.
+    /// Ends all faults, including hangs, and returns the number of hangs.
     pub fn calm_down(&self) -> usize {
         self.set_calm(true);
         self.hangs.load(Ordering::Relaxed)
@@ -139,20 +142,20 @@ impl Sea {
         time.mul_f64(self.chance.lock().unwrap().random())
     }
 
-    /// How long something hangs.
+    /// The duration of a new hang.
     fn draw_hang(&self) -> Duration {
         self.hangs.fetch_add(1, Ordering::Relaxed);
         self.up_to(if self.one_of(LONG_HANGS_OF) { HANG_MAX } else { SHORT_HANG_MAX })
     }
 
-    /// Nothing gets through from now on for some time.
+    /// Begins a hang.
     fn hang(&self) {
         let until = Instant::now() + self.draw_hang();
         let mut hung_until = self.hung_until.lock().unwrap();
         *hung_until = until.max(*hung_until);
     }
 
-    /// Waits while nothing gets through, but no longer than a call waits: `false` then.
+    /// Waits for the end of a hang, at most for the timeout of a call; false after a timeout.
     async fn pass(&self) -> bool {
         let until = *self.hung_until.lock().unwrap();
         let given_up = self.call_max.map_or(until, |call_max| Instant::now() + call_max);
@@ -170,7 +173,7 @@ impl Sea {
         }
     }
 
-    /// Waits for what the database does, but no longer than a call waits; the database goes on.
+    /// Waits for work of the database, at most for the timeout of a call; the work continues after a timeout.
     async fn in_time<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let work = tokio::spawn(work);
         let ended = match self.call_max {
@@ -180,12 +183,12 @@ impl Sea {
         Some(ended.expect("the database does not panic"))
     }
 
-    /// Whether the store accepts writes whether they are right or not.
+    /// True if the store accepts writes without checks.
     fn has_open_doors(&self) -> bool {
         matches!(self.planted, Planted::DecideBeforeCatchingUp | Planted::Overlook { .. })
     }
 
-    /// What a server sees of what was written.
+    /// The entries as a replica sees them.
     fn seen(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
         let Planted::Overlook { prefix, field } = self.planted else { return entries };
         for entry in entries.iter_mut().filter(|entry| entry.key.as_str().starts_with(prefix)) {
@@ -199,7 +202,7 @@ impl Sea {
         entries
     }
 
-    /// What is said of a commit that was given up.
+    /// The error of a commit that was given up.
     fn given_up(&self) -> Error {
         if matches!(self.planted, Planted::DenyCommitsThatHung) {
             return Error::Unavailable("no answer in time".to_owned());
@@ -207,7 +210,7 @@ impl Sea {
         Error::Unknown("no answer in time".to_owned())
     }
 
-    /// Makes writes such that the store accepts them, right or wrong.
+    /// Changes writes so that the store accepts them without checks.
     async fn open_all_doors(&self, mut revision: Revision, writes: &mut [Write]) -> Result<(), Error> {
         let mut written = HashMap::new();
         for write in writes {
@@ -220,7 +223,7 @@ impl Sea {
         Ok(())
     }
 
-    /// A process that the system stops now and then: nothing in it moves until it goes on.
+    /// Runs a process that is frozen from time to time.
     pub async fn freezing<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
@@ -236,7 +239,7 @@ impl Sea {
         }
     }
 
-    /// One message, there or back.
+    /// One message, in either direction.
     async fn message(&self) -> Result<(), Error> {
         sleep(self.up_to(if self.one_of(LATE_OF) { FROZEN } else { DELAY_MAX })).await;
         if self.one_of(HANGS_OF) {
@@ -262,7 +265,7 @@ impl Store for Sea {
         if self.way == Way::Disk {
             return Ok(Box::new(granted.await?));
         }
-        // It is granted whether the replica is awake, and still waits for it, or not.
+        // The lock is granted whether or not the replica is still waiting for it.
         let voyage =
             self.in_time(granted).await.ok_or_else(|| Error::Unavailable("the head was not free".to_owned()))?;
         self.message().await?;

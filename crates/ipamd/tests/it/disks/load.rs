@@ -1,4 +1,4 @@
-//! Clients that make and delete claims until the server is gone, and what they were told.
+//! Clients that create and delete claims until the server ends, and a record of the responses.
 
 use std::{
     collections::BTreeMap,
@@ -22,27 +22,27 @@ use super::{
     support::{Front, SOON, assert_disjoint},
 };
 
-/// How many clients there are.
+/// The number of concurrent clients.
 const CLIENTS: usize = 8;
 
-/// Each claim's length.
+/// The prefix length of each claim.
 const LENGTH: i32 = 30;
 
-/// What a client knows of a claim.
+/// The state of a claim according to the responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// It has this block.
+    /// Created, with this block.
     Live(String),
-    /// It was deleted, or its creation was refused as not written.
+    /// Deleted, or its creation failed with nothing written.
     Gone,
-    /// There was no answer, or one that does not say.
+    /// No response, or one that leaves the result open.
     Unknown,
 }
 
-/// The claims of all clients, by name.
+/// The state of every claim, by name.
 pub type Books = BTreeMap<String, Known>;
 
-/// The clients at work.
+/// The running clients.
 pub struct Load {
     books: Arc<Mutex<Books>>,
     answered: Arc<AtomicUsize>,
@@ -50,7 +50,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Begins to make claims whose names begin with `prefix`.
+    /// Starts clients whose claims have names with this prefix.
     pub fn begin(front: &Front, prefix: &str) -> Self {
         let (books, answered) = (Arc::<Mutex<Books>>::default(), Arc::<AtomicUsize>::default());
         let client = |number: usize| {
@@ -61,7 +61,7 @@ impl Load {
         Self { clients: (0..CLIENTS).map(client).collect(), books, answered }
     }
 
-    /// Waits until so many requests were answered.
+    /// Waits until `count` requests were answered.
     pub async fn answered(&self, count: usize) {
         let reached = async {
             while self.answered.load(Ordering::Acquire) < count {
@@ -71,7 +71,7 @@ impl Load {
         tokio::time::timeout(SOON, reached).await.unwrap_or_else(|_| panic!("fewer than {count} answers"));
     }
 
-    /// Waits until no client gets an answer any more, and gives back what they know.
+    /// Waits until every client has lost the server, and returns the recorded states.
     pub async fn end(self) -> Books {
         for client in self.clients {
             tokio::time::timeout(SOON, client).await.expect("a client whose server is gone ends").unwrap();
@@ -80,7 +80,7 @@ impl Load {
     }
 }
 
-/// One client: it makes claims, and deletes every third one again, until it has no server.
+/// Runs one client: creates claims and deletes every third one, until the server is unreachable.
 async fn work(claims: Api<DynamicObject>, prefix: String, books: Arc<Mutex<Books>>, answered: Arc<AtomicUsize>) {
     let note = |name: &str, known| drop(books.lock().unwrap().insert(name.to_owned(), known));
     for number in 0_u32.. {
@@ -100,7 +100,7 @@ async fn work(claims: Api<DynamicObject>, prefix: String, books: Arc<Mutex<Books
     }
 }
 
-/// Whether there is a server.
+/// Deletes a claim; false if the server is unreachable.
 async fn delete(claims: &Api<DynamicObject>, name: &str, note: impl Fn(&str, Known)) -> bool {
     let Ok(Some(claim)) = claims.get_opt(name).await else { return true };
     note(name, Known::Unknown);
@@ -115,8 +115,8 @@ async fn delete(claims: &Api<DynamicObject>, name: &str, note: impl Fn(&str, Kno
     true
 }
 
-/// Everything that was acknowledged is there, and nothing else than that or what may be; every claim is whole, no two overlap,
-/// and the pool says what its claims add up to.
+/// Asserts that every acknowledged claim is present and no unexpected one is, that each has its allocation, that no two
+/// blocks overlap, and that the pool's capacity equals the sum of its claims.
 pub async fn audit(front: &Front, books: &Books) {
     let by_name = async |api: &Api<DynamicObject>| {
         let items = api.list(&ListParams::default()).await.unwrap().items;
@@ -127,12 +127,12 @@ pub async fn audit(front: &Front, books: &Books) {
         let found = claims.get(name).map(allocated_cidr);
         match known {
             Known::Live(block) => assert_eq!(found, Some(block.as_str()), "{name} was acknowledged"),
-            Known::Gone => assert_eq!(found, None, "{name} was refused or deleted"),
+            Known::Gone => assert_eq!(found, None, "{name} was rejected or deleted"),
             Known::Unknown => {}
         }
     }
     for (name, claim) in &claims {
-        assert!(books.contains_key(name), "nobody made {name}");
+        assert!(books.contains_key(name), "unexpected claim {name}");
         let record = at(claim, "/status/boundAllocationRef/name").as_str().unwrap();
         let record = allocations.remove(record).unwrap_or_else(|| panic!("{name} has no allocation"));
         assert_eq!(allocated_cidr(&record), allocated_cidr(claim), "{name} and its allocation");

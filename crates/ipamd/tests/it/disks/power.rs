@@ -1,4 +1,4 @@
-//! The power fails at any moment: what was not synced is gone, or is there in any part.
+//! Power loss at a random moment: any part of the unsynced writes may be lost.
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
@@ -8,14 +8,14 @@ use super::{
     start, start_with_pool, support,
 };
 
-/// How often the power fails.
+/// The number of power losses.
 const ROUNDS: u64 = 8;
 
-/// The most answers before it does.
+/// The upper bound (exclusive) of answered requests before each of them.
 const ANSWERS_MAX: usize = 120;
 
-/// Every second time the machine stays up, and only the process dies: the next one finds what the kernel has, and then the power
-/// fails.
+/// Every second round first kills only the process, so that the next server starts on data that may be only in the
+/// kernel's page cache when the power fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_claims_survive_a_power_loss() {
     let mut random = SmallRng::seed_from_u64(support::seed());
@@ -30,7 +30,7 @@ async fn acknowledged_claims_survive_a_power_loss() {
             audit(&front, &books).await;
         }
         books.extend(kill_under_load(&mut front, &format!("p{round}"), &mut random).await);
-        // Nothing, anything, or nearly everything of what was not synced.
+        // None, half, or nearly all of the unsynced writes survive.
         let kept = [0.0, 0.5, 0.95][random.random_range(0..3)];
         disk.after_power_loss(&data(round), || random.random_bool(kept));
         disk = Disk::under(&data(round));

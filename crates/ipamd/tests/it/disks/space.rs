@@ -1,4 +1,4 @@
-//! The disk is full: what does not fit is refused, nothing is lost, and all goes on once there is space.
+//! A full disk: writes that do not fit fail, nothing is lost, and writes work again once there is space.
 
 use super::{
     load::{Books, Known, audit},

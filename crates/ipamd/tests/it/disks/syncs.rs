@@ -1,4 +1,4 @@
-//! A sync fails: the server ends, and the next one goes on with everything that was acknowledged.
+//! A failed sync ends the server, and the next server has every acknowledged write.
 
 use futures::future::join_all;
 use http::Method;
@@ -13,16 +13,16 @@ use super::{
 };
 use crate::support::SOON;
 
-/// So many claims that their spans lie on several pages.
+/// Enough claims that their spans occupy several pages.
 const SPREAD: usize = 200;
 
-/// A ConfigMap of this size is some 200 pages of the store.
+/// The size of a ConfigMap that takes some 200 pages of the store.
 const LARGE_BYTES: usize = 800_000;
 
-/// More such objects than a checkpoint takes to come: it comes after 16,000 pages.
+/// The most ConfigMaps to write; a checkpoint starts earlier, after 16,000 pages.
 const LARGE_MAX: usize = 400;
 
-/// The failed frames may be in the kernel's memory and not on the disk. So the next server does not build on them.
+/// Frames whose sync failed may be in the page cache but not on the disk, so the next server must not rely on them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_sync_of_the_log_ends_the_server() {
     let directory = tempfile::tempdir().unwrap();
@@ -42,10 +42,10 @@ async fn a_failed_sync_of_the_log_ends_the_server() {
     audit(&front, &books).await;
 }
 
-/// What the next server recovers is in the kernel's memory alone, and the power fails after each of its syncs.
+/// The next server recovers a log that is only in the page cache, and the power fails after each of its syncs.
 ///
-/// The commit that failed has changed a page that no other commit in the log has: if the data file had that page and the log
-/// had lost the commit, the block of the claim would be free while the claim is there.
+/// The failed commit has changed a page that no other commit in the log changes. If the data file had that page but the
+/// log had lost the commit, the block of the claim would be free although the claim exists.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_power_loss_in_the_recovery_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -82,7 +82,7 @@ async fn make(front: &Front, name: String) -> (String, Known) {
     (name, Known::Live(allocated_cidr(&made).to_owned()))
 }
 
-/// `SQLite` takes the frames of the checkpoint for moved, and the kernel takes the pages for clean.
+/// `SQLite` treats the frames as checkpointed, and the kernel treats the pages as clean.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_sync_of_the_data_file_ends_the_server() {
     let directory = tempfile::tempdir().unwrap();
@@ -100,16 +100,16 @@ async fn a_failed_sync_of_the_data_file_ends_the_server() {
     audit(&front, &books).await;
 }
 
-/// The server ends by itself, with an error that says why; what its clients know.
+/// Waits until the server ends with an error that names the cause; returns the states that the clients recorded.
 async fn ended_by_its_disk(front: &mut Front, load: Load) -> Books {
     let status = front.server.wait().await;
     assert_eq!(status.code(), Some(1), "{status}");
     let log = front.server.log();
-    assert!(log.contains("the store cannot go on") && log.contains("sync"), "{log}");
+    assert!(log.contains("the store has failed permanently") && log.contains("sync"), "{log}");
     load.end().await
 }
 
-/// Writes large objects until `done` or the server is gone.
+/// Writes large objects until `done` returns true or the server ends.
 async fn grow(front: &Front, done: impl Fn() -> bool) {
     let text = "x".repeat(LARGE_BYTES);
     let path = "/api/v1/namespaces/default/configmaps";

@@ -1,4 +1,4 @@
-//! One client of a history: it creates and deletes claims, and keeps what it was told.
+//! One client of a history: it creates and deletes claims, and records the responses.
 
 use std::{
     collections::BTreeMap,
@@ -20,9 +20,9 @@ use tokio::sync::watch;
 
 use super::{Phase, SPACES, Space, field, support::Block};
 
-/// One client may not work for ever on a fast machine.
+/// The most operations of one client, so that a run ends on fast machines.
 const OPERATIONS_MAX: u64 = 400;
-/// Claims of one client at a time.
+/// The most claims of one client at a time.
 const LIVE_MAX: usize = 8;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -41,36 +41,36 @@ pub struct Actor {
     pub not_written: u64,
 }
 
-/// What a client knows about one name.
+/// The state of one name according to the responses.
 pub struct Record {
     pub retain: bool,
     pub claim: Fate,
     pub allocation: Fate,
-    /// The claim as it was answered.
+    /// The claim in the response.
     pub bound: Option<DynamicObject>,
-    /// A create was not answered, and may still be carried out: by a server that was frozen, and wakes up.
+    /// A create had no response and may still be executed, such as by a paused server that resumes.
     may_come: bool,
 }
 
-/// What must be true of an object in the end.
+/// The required state of an object at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Live,
     Gone,
-    /// A request was not answered, so either is right.
+    /// A request had no response, so either state is correct.
     Unknown,
 }
 
-/// How a request ended.
+/// The result of a request.
 enum Outcome<T> {
     Done(T),
     Refused(Box<Status>),
-    /// The server could not do it, and says that it wrote nothing: that must be true.
+    /// The server failed and reported that it wrote nothing, which must be true.
     NotWritten,
     Unanswered,
 }
 
-/// What the message of such an answer says.
+/// Part of the message of such a response.
 const NOT_WRITTEN: &str = "nothing was written";
 
 impl Actor {
@@ -99,7 +99,7 @@ impl Actor {
 
     pub async fn run(mut self) -> Self {
         while self.is_up().await && self.operations < OPERATIONS_MAX {
-            // What may come a second time is not deleted: it would come back.
+            // A claim whose create may still be executed is not deleted: the create could make it again.
             let live = self.names(|record| record.claim == Fate::Live && !record.may_come);
             let kept = self.names(|record| record.claim == Fate::Gone && record.allocation == Fate::Live);
             match self.random.random_range(0..10) {
@@ -113,7 +113,7 @@ impl Actor {
         self
     }
 
-    /// Waits for a server; false when the run is over.
+    /// Waits until a server is up; false if the run is over.
     async fn is_up(&mut self) -> bool {
         *self.phase.wait_for(|phase| *phase != Phase::Down).await.unwrap() == Phase::Up
     }
@@ -126,7 +126,7 @@ impl Actor {
         names[self.random.random_range(0..names.len())].clone()
     }
 
-    /// A claim with a name that was never used, and whether its block is to be kept.
+    /// Returns a claim with an unused name, and whether it retains its block.
     fn draw(&mut self) -> (String, Claim, bool) {
         let name = format!("c{:02}-{:04}", self.index, self.records.len());
         let space = &SPACES[self.random.random_range(0..SPACES.len())];
@@ -155,7 +155,7 @@ impl Actor {
         let params = PostParams { dry_run: true, ..PostParams::default() };
         let wanted = wanted.into();
         let answered = tokio::time::timeout(ANSWER_DEADLINE, self.claims.create(&params, &wanted)).await;
-        // Whatever the answer was, and whether it came or not, nothing may have happened.
+        // Whatever the response, a dry run must not have changed anything.
         self.outcome(answered.ok());
         let record = Record { retain, claim: Fate::Gone, allocation: Fate::Gone, bound: None, may_come: false };
         self.records.insert(name, record);
@@ -166,7 +166,7 @@ impl Actor {
         let mut outcome = self.try_create(&wanted).await;
         let may_come = matches!(outcome, Outcome::Unanswered);
         if may_come && self.random.random_bool(0.5) && self.is_up().await {
-            // A client whose create was not answered may create again by the same name.
+            // A client may repeat a create that had no response, with the same name.
             outcome = match self.try_create(&wanted).await {
                 Outcome::Refused(status) if status.reason == "AlreadyExists" => self.read(&name).await,
                 other => other,
@@ -183,7 +183,7 @@ impl Actor {
                 assert!(expected.contains(&(status.code, status.reason.as_str())), "{name}: {status:?}");
                 (if may_come { Fate::Unknown } else { Fate::Gone }, None)
             }
-            // By itself it leaves no trace; an earlier try that was not answered may.
+            // This create wrote nothing, but an earlier one without a response may have.
             Outcome::NotWritten => (if may_come { Fate::Unknown } else { Fate::Gone }, None),
             Outcome::Unanswered => (Fate::Unknown, None),
         };
@@ -213,7 +213,7 @@ impl Actor {
         record.allocation = if record.retain { Fate::Live } else { fate };
     }
 
-    /// Deletes the record of a retained block.
+    /// Deletes the allocation of a retained block.
     async fn free(&mut self, kept: &[String]) {
         let name = self.pick(kept);
         let bound = self.records[&name].bound.as_ref().unwrap();
@@ -222,7 +222,7 @@ impl Actor {
         self.records.get_mut(&name).unwrap().allocation = self.remove(&api, &allocation).await;
     }
 
-    /// Deletes something that is there for certain; asks once more, now and then, if there is no answer.
+    /// Deletes an object that must exist; without a response it sometimes repeats the request.
     async fn remove(&mut self, api: &Api<DynamicObject>, name: &str) -> Fate {
         match self.try_delete(api, name).await {
             Outcome::Done(()) => return Fate::Gone,
@@ -267,7 +267,7 @@ impl Actor {
 }
 
 impl Record {
-    /// The block that was answered.
+    /// The block in the response.
     pub fn block(&self) -> Option<&str> {
         self.bound.as_ref().map(allocated_cidr)
     }

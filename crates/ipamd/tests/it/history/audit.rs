@@ -1,4 +1,4 @@
-//! The end of a history: is what the clients were told true, and do the books balance?
+//! The checks at the end of a history: the responses were true, and the stored objects are consistent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use super::{
     support::{Block, Front, assert_disjoint, revision, text},
 };
 
-/// Everything that the server holds in the end, by name.
+/// All objects at the end, by name.
 pub struct Books {
     pub claims: BTreeMap<String, DynamicObject>,
     allocations: BTreeMap<String, DynamicObject>,
@@ -40,31 +40,31 @@ impl Books {
             self.check_claim(name, record);
         }
         for name in self.claims.keys().filter(|name| *name != LAST) {
-            assert!(records.contains_key(name.as_str()), "nobody made {name}");
+            assert!(records.contains_key(name.as_str()), "unexpected claim {name}");
         }
         self.check_allocations(&records);
         self.check_pools();
     }
 
-    /// What was acknowledged is there, what was refused or deleted is not, and what is there is complete.
+    /// Acknowledged claims exist, rejected and deleted ones do not, and existing ones are complete.
     fn check_claim(&self, name: &str, record: &Record) {
         let found = self.claims.get(name);
         match record.claim {
             Fate::Live => assert!(found.is_some(), "{name} was acknowledged and is lost"),
-            Fate::Gone => assert!(found.is_none(), "{name} was refused or deleted and is there"),
+            Fate::Gone => assert!(found.is_none(), "{name} was rejected or deleted but exists"),
             Fate::Unknown => {}
         }
         let Some(claim) = found else { return };
         assert_eq!(field(claim, "/status/phase"), "Bound", "{name}");
         let allocation = &self.allocations[field(claim, "/status/boundAllocationRef/name")];
-        assert_eq!(allocated_cidr(allocation), allocated_cidr(claim), "{name} and its record");
+        assert_eq!(allocated_cidr(allocation), allocated_cidr(claim), "{name} and its allocation");
         assert_eq!(field(allocation, "/spec/claimRef/name"), name);
         if let Some(block) = record.block() {
-            assert_eq!(allocated_cidr(claim), block, "{name} was told another block");
+            assert_eq!(allocated_cidr(claim), block, "{name} has another block than in the response");
         }
     }
 
-    /// Every allocation is that of a claim, or was kept by one.
+    /// Every allocation belongs to a claim, or is retained after one.
     fn check_allocations(&self, records: &BTreeMap<&str, &Record>) {
         let retained: BTreeMap<&str, &Record> = records
             .values()
@@ -79,8 +79,8 @@ impl Books {
                 assert_eq!(field(bound, "/status/boundAllocationRef/name"), name);
                 continue;
             }
-            let record = retained.get(name.as_str()).unwrap_or_else(|| panic!("nobody kept {name}"));
-            assert_ne!(record.allocation, Fate::Gone, "{name} was deleted and is there");
+            let record = retained.get(name.as_str()).unwrap_or_else(|| panic!("unexpected retained allocation {name}"));
+            assert_ne!(record.allocation, Fate::Gone, "{name} was deleted but exists");
             assert_eq!(
                 (field(allocation, "/status/phase"), Some(allocated_cidr(allocation))),
                 ("Retained", record.block())
@@ -93,7 +93,7 @@ impl Books {
         }
     }
 
-    /// In every pool no two blocks overlap, and its numbers are what they add up to.
+    /// In every pool no two blocks overlap, and the capacity equals the sum of the blocks.
     fn check_pools(&self) {
         for space in &SPACES {
             let claimed =
@@ -114,7 +114,7 @@ impl Books {
     }
 }
 
-/// Plays the events of the watch: each must be possible where it stands, and the end must be what the list says.
+/// Replays the watch events: each must be valid at its position, and the result must equal the final list.
 pub fn replay(events: &[Value], finally: &BTreeMap<String, DynamicObject>) {
     let mut present: BTreeMap<String, Value> = BTreeMap::new();
     let mut held: BTreeMap<String, BTreeSet<Block>> = BTreeMap::new();
@@ -143,7 +143,7 @@ pub fn replay(events: &[Value], finally: &BTreeMap<String, DynamicObject>) {
         }
     }
     let listed = finally.iter().map(|(name, claim)| (name.clone(), serde_json::to_value(claim).unwrap()));
-    assert_eq!(present, listed.collect(), "the watch and the list tell different stories");
+    assert_eq!(present, listed.collect(), "the watch and the list differ");
 }
 
 fn pool_of(claim: &Value) -> String {
@@ -154,7 +154,7 @@ fn block_of(claim: &Value) -> Block {
     Block::of(text(claim, "/status/allocatedCIDR"))
 }
 
-/// Puts a block among the others of its pool, none of which it may touch.
+/// Adds a block to the blocks of its pool, none of which it may overlap.
 fn take(blocks: &mut BTreeSet<Block>, block: Block, event: &Value) {
     let below = blocks.range(..=block).next_back();
     let above = blocks.range(block..).next();
@@ -182,7 +182,7 @@ fn a_story_that_cannot_be_is_noticed() {
         (event("DELETED", "b", 6, "10.0.0.16/28"), "not there"),
         (event("MODIFIED", "a", 6, "10.0.0.16/28"), "a block does not change"),
         (event("BOOKMARK", "a", 6, "10.0.0.0/28"), "BOOKMARK"),
-        (event("ADDED", "b", 6, "10.0.0.16/28"), "different stories"),
+        (event("ADDED", "b", 6, "10.0.0.16/28"), "the watch and the list differ"),
     ] {
         let story = [first.clone(), second];
         let noticed = std::panic::catch_unwind(|| replay(&story, &BTreeMap::new())).unwrap_err();

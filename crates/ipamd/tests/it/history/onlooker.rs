@@ -1,4 +1,4 @@
-//! Somebody who looks, again and again, at what was there before and stays: it must never seem to be gone.
+//! A client that repeatedly reads the pools of the run; every response must contain all of them.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use super::{Phase, SPACES};
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Looks until the run is over. A server that cannot tell may say so; answers how often one could.
+/// Reads until the run is over; server errors are allowed. Returns the number of successful reads.
 pub async fn look(client: Client, phase: watch::Receiver<Phase>) -> u64 {
     let (pools, mut looks) = (pools(&client), 0);
     while *phase.borrow() != Phase::Over {
         let listed = tokio::time::timeout(ANSWER_DEADLINE, pools.list(&ListParams::default())).await;
         match listed {
             Ok(Ok(list)) => {
-                assert_eq!(list.items.len(), SPACES.len(), "pools have gone: {list:?}");
+                assert_eq!(list.items.len(), SPACES.len(), "pools are missing: {list:?}");
                 looks += 1;
             }
             Ok(Err(Error::Api(status))) => assert!(status.code >= 500, "{status:?}"),

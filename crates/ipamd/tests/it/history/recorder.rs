@@ -1,4 +1,5 @@
-//! The watch of a history: our own code, which resumes after each kill from the last revision it has seen.
+//! The watch of a history, without a client library; it resumes after each kill from the last revision that it has
+//! seen.
 
 use std::time::Duration;
 
@@ -13,11 +14,11 @@ use super::{
     support::{CLAIMS, revision, text},
 };
 
-/// Longer than any silence between two events.
+/// Longer than any time between two events.
 const SILENCE_MAX: Duration = Duration::from_secs(40);
 const RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Every event of every claim from a revision up to the claim that is made last.
+/// Returns every event of every claim, from a revision to the last claim of the run.
 pub async fn record(http: Http, from: u64, mut phase: watch::Receiver<Phase>) -> Vec<Value> {
     let (mut events, mut last) = (Vec::new(), from);
     loop {
@@ -32,11 +33,11 @@ pub async fn record(http: Http, from: u64, mut phase: watch::Receiver<Phase>) ->
             continue;
         }
         assert_eq!(stream.status, 200);
-        // A line that the kill tore is an error, and comes again after the restart.
+        // A line that a kill truncated is an error; the event arrives again after the restart.
         while let Ok(Some(line)) = stream.line(SILENCE_MAX).await {
             let event: Value = serde_json::from_slice(&line).unwrap();
             if event["type"] == "ERROR" {
-                // A server that cannot read its store says so, and the watch begins again where it was.
+                // A server that cannot read its store sends an error event; the watch resumes at the same revision.
                 assert!(event["object"]["code"].as_u64() >= Some(500), "{event}");
                 break;
             }

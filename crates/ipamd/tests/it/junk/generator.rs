@@ -1,4 +1,4 @@
-//! Where the junk comes from: every path of the schemas with every strange value, and random requests of all kinds.
+//! Generates invalid requests: each strange value at each path of the schemas, and random requests.
 
 use std::fmt;
 
@@ -25,16 +25,16 @@ impl fmt::Debug for Shot {
     }
 }
 
-/// What is wrong with it.
+/// The location of the invalid part of a request.
 #[derive(Debug)]
 pub enum Aim {
-    /// The value at this pointer, in JSON that can be read.
+    /// The value at this pointer, in well-formed JSON.
     Field(&'static str),
     /// Anything else.
     Else,
 }
 
-/// Values that no field or few fields take. Those that are not JSON come last.
+/// Values that few or no fields accept. Those that are not JSON come last.
 const TOKENS: [&str; 36] = [
     "null",
     "true",
@@ -73,7 +73,7 @@ const TOKENS: [&str; 36] = [
     "\"open",
     "{\"a\":1,\"a\":",
 ];
-/// How many of them are JSON.
+/// The number of `TOKENS` that are JSON.
 const READABLE: usize = 29;
 
 const METADATA: [&str; 14] = [
@@ -240,14 +240,14 @@ const OPERATIONS: [&str; 12] = [
     r#"[{"op":"remove","path":"/metadata/name"}]"#,
 ];
 
-/// The pool from which a worker's claims are served.
+/// The request that creates the pool for a worker's claims.
 pub fn home(worker: u64) -> Shot {
     let pool =
         json!({ "metadata": { "name": format!("home-{worker}") }, "spec": { "cidr": format!("10.{worker}.0.0/16") } });
     Shot { method: Method::POST, uri: POOLS.into(), headers: vec![], body: pool.to_string().into(), aim: Aim::Else }
 }
 
-/// A worker's share of all paths with all values.
+/// A worker's share of all combinations of paths and values.
 pub fn every_path(worker: u64, workers: u64) -> impl Iterator<Item = Shot> {
     let pools = METADATA.into_iter().chain(POOL).map(|path| (POOLS, path));
     let claims = METADATA.into_iter().chain(CLAIM).map(|path| (CLAIMS, path));
@@ -264,7 +264,7 @@ pub fn every_path(worker: u64, workers: u64) -> impl Iterator<Item = Shot> {
     })
 }
 
-/// An object that would be accepted.
+/// A valid object.
 fn manifest(collection: &str, worker: u64, number: u64) -> Value {
     let name = format!("w{worker}-{number}");
     let metadata = json!({ "name": name, "labels": { "a": "b" } });
@@ -275,7 +275,7 @@ fn manifest(collection: &str, worker: u64, number: u64) -> Value {
     }
 }
 
-/// The object as text, with this text as the value at a pointer.
+/// Serializes the object with `token` as the value at a pointer.
 fn planted(mut object: Value, pointer: &str, token: &str) -> Vec<u8> {
     let mut place = &mut object;
     for key in pointer.split('/').skip(1) {
@@ -288,7 +288,7 @@ fn planted(mut object: Value, pointer: &str, token: &str) -> Vec<u8> {
     object.to_string().replacen("\"@here@\"", token, 1).into_bytes()
 }
 
-/// One random request. What it may change is the worker's own.
+/// One random request. It only changes the worker's own objects.
 pub fn random(random: &mut SmallRng, worker: u64, round: usize, ledger: &Ledger) -> Shot {
     let number = 1_000_000 + u64::try_from(round).unwrap_or_default();
     let uri = *[POOLS, CLAIMS].choose(random).unwrap_or(&CLAIMS);
@@ -311,7 +311,7 @@ pub fn random(random: &mut SmallRng, worker: u64, round: usize, ledger: &Ledger)
     }
 }
 
-/// Cut, doubled, flipped or nested.
+/// Cuts, doubles, flips or nests the body.
 fn mangled(random: &mut SmallRng, mut body: Vec<u8>) -> Vec<u8> {
     let at = random.random_range(0..body.len());
     match random.random_range(0..6) {
@@ -370,7 +370,7 @@ fn strange_path(random: &mut SmallRng, shot: Shot) -> Shot {
     Shot { uri: path, method, ..shot }
 }
 
-/// A change of something that the worker made before.
+/// A change of an object that the worker created.
 fn changed(random: &mut SmallRng, ledger: &Ledger) -> Option<Shot> {
     let (uri, object) = ledger.any(random)?;
     let paths: Vec<_> =
@@ -384,7 +384,7 @@ fn changed(random: &mut SmallRng, ledger: &Ledger) -> Option<Shot> {
     Some(Shot { method, uri, headers: vec![("content-type", media.into())], body, aim: Aim::Else })
 }
 
-/// A delete of something that the worker made before.
+/// A delete of an object that the worker created.
 fn deleted(random: &mut SmallRng, ledger: &Ledger) -> Option<Shot> {
     let (uri, _) = ledger.any(random)?;
     let body = planted(json!({}), pick(random, &OPTIONS), pick(random, &TOKENS));

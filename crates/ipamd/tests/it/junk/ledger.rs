@@ -1,4 +1,4 @@
-//! What the accepted requests of a junk test have stored, and nothing else.
+//! The expected contents of the store: the objects that the accepted requests of a junk test wrote.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Reply, generator::Shot};
 use crate::support::{API, CLAIMS, Front, POOLS, SOON, body, text};
 
-/// Objects by their path, as they were last answered.
+/// Objects by path, as in their latest response.
 #[derive(Default)]
 pub struct Ledger(BTreeMap<String, Value>);
 
@@ -18,20 +18,20 @@ impl Ledger {
         self.0.extend(other.0);
     }
 
-    /// One of the objects and its path, but not the pool that serves the worker.
+    /// Returns a random object and its path, except for the worker's own pool.
     pub fn any(&self, random: &mut SmallRng) -> Option<(String, &Value)> {
         let objects: Vec<_> = self.0.iter().filter(|(path, _)| !path.contains("/home-")).collect();
         let (path, object) = objects.get(random.random_range(0..objects.len().max(1)))?;
         Some(((*path).clone(), object))
     }
 
-    /// Books what an accepted request did.
+    /// Records the effect of an accepted request.
     pub fn book(&mut self, shot: &Shot, reply: &Reply) {
         let writes = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&shot.method);
         if !writes || reply.status >= 300 || shot.uri.contains("dryRun=All") {
             return;
         }
-        let answer = reply.json().unwrap_or_else(|| panic!("accepted without an answer: {shot:?}"));
+        let answer = reply.json().unwrap_or_else(|| panic!("accepted without an object in the response: {shot:?}"));
         if is_going(&answer) {
             self.0.remove(&path_of(&answer));
         } else if answer["kind"] == "Status" {
@@ -41,28 +41,28 @@ impl Ledger {
         }
     }
 
-    /// The server holds exactly these objects, and all of them have names that Kubernetes allows.
+    /// Asserts that the server stores exactly these objects, and that all names are valid in Kubernetes.
     pub async fn assert_is_what_is_stored(&self, front: &Front) {
         let stored = tokio::time::timeout(SOON, settled(front)).await.expect("the garbage collector is done");
         let booked: BTreeMap<_, _> = self.0.iter().map(|(path, object)| (path.clone(), essence(object))).collect();
         for path in stored.keys() {
-            assert!(booked.contains_key(path), "{path} is stored, and nobody was told");
+            assert!(booked.contains_key(path), "{path} is stored, but no response says so");
             let names = path.trim_start_matches(API).split('/');
             for name in names {
                 let is_fine = name.len() <= 253
                     && name
                         .bytes()
                         .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte));
-                assert!(is_fine, "{path} has a name that nobody may have");
+                assert!(is_fine, "{path} has an invalid name");
             }
         }
         for (path, object) in &booked {
-            assert_eq!(stored.get(path), Some(object), "{path} is not what was answered");
+            assert_eq!(stored.get(path), Some(object), "{path} differs from its response");
         }
     }
 }
 
-/// All objects, when none is left that only the garbage collector holds.
+/// Returns all objects, after the garbage collector has released every object that only it holds.
 async fn settled(front: &Front) -> BTreeMap<String, Value> {
     loop {
         let mut items = Vec::new();
@@ -77,12 +77,12 @@ async fn settled(front: &Front) -> BTreeMap<String, Value> {
     }
 }
 
-/// The finalizers of the garbage collector.
+/// True for finalizers of the garbage collector.
 fn is_of_the_collector(finalizer: &Value) -> bool {
     finalizer == "orphan" || finalizer == "foregroundDeletion"
 }
 
-/// Whether only the garbage collector holds an object, which therefore goes by itself.
+/// True if the object is being deleted and only the garbage collector's finalizers are left.
 fn is_going(object: &Value) -> bool {
     let finalizers = object["metadata"]["finalizers"].as_array().map_or(&[][..], Vec::as_slice);
     object["metadata"]["deletionTimestamp"].is_string() && finalizers.iter().all(is_of_the_collector)
@@ -97,7 +97,7 @@ fn path_of(object: &Value) -> String {
     format!("{}/{name}", CLAIMS.replace("/default/", &format!("/{namespace}/")))
 }
 
-/// What the service does not change by itself: a pool's status moves with its claims.
+/// The object without the fields that the service itself changes, such as a pool's status.
 fn essence(object: &Value) -> Value {
     let mut essence = object.clone();
     essence.as_object_mut().unwrap().remove("status");

@@ -1,5 +1,5 @@
-//! The worst requests of each kind: as much of one thing as fits into so many bytes. All but a few are made as a user who
-//! has the role `edit` in one namespace.
+//! The most expensive requests of each kind: as many items as fit into a given number of bytes. Nearly all are sent by
+//! a user with the role `edit` in one namespace.
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -17,15 +17,15 @@ const MERGE: &str = "application/merge-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 const APPLY: &str = "application/apply-patch+yaml";
 
-/// Who has the role `edit` in the namespace of the tests.
+/// The user with the role `edit` in the namespace `default`.
 pub const EDITOR: &str = "editor";
-/// Who has the role `admin` there.
+/// The user with the role `admin` in that namespace.
 pub const ADMIN: &str = "admin";
 
-/// Who may do everything, like a controller.
+/// The user with all permissions, like a controller.
 pub const OPERATOR: &str = "operator";
 
-/// One request, and what must be there before.
+/// One request, and the requests that must precede it.
 pub struct Shot {
     pub method: Method,
     pub path: String,
@@ -69,19 +69,19 @@ impl Shot {
         request.body(self.body.clone()).unwrap()
     }
 
-    /// The length of the request, and of those that made what its answer shows.
+    /// The length in bytes of the request and of those that precede it, whose objects its response may include.
     pub fn shown_bytes(&self) -> usize {
         self.bytes() + self.before.iter().map(Shot::bytes).sum::<usize>()
     }
 
-    /// The length of the request, as far as its caller chose it.
+    /// The length in bytes of the parts of the request that its sender chooses.
     pub fn bytes(&self) -> usize {
         let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
         self.path.len() + headers + self.body.len()
     }
 }
 
-/// How a request is made: for so many bytes, under a name that nobody else has.
+/// Makes a request with a body of so many bytes, under a unique name.
 pub type Make = fn(usize, &str) -> Shot;
 
 /// As many items as fit into so many bytes, separated by commas.
@@ -100,7 +100,7 @@ fn fill(bytes: usize, mut item: impl FnMut(usize) -> String) -> String {
     out
 }
 
-/// A short text for each number, other than all others.
+/// A short text that is unique for each number.
 fn short(n: usize) -> String {
     const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz012345";
     let mut rest = n;
@@ -118,7 +118,7 @@ fn config_map(name: &str) -> String {
     format!("{CORE}/configmaps/{name}")
 }
 
-/// A ConfigMap whose metadata goes on like this.
+/// A ConfigMap with this additional metadata.
 fn with_metadata(name: &str, metadata: &str) -> String {
     format!(r#"{{"metadata":{{"name":"{name}",{metadata}}}}}"#)
 }
@@ -127,7 +127,7 @@ fn create_map(body: String) -> Shot {
     Shot::post(&format!("{CORE}/configmaps"), body)
 }
 
-/// A ConfigMap that is there before.
+/// The request that creates a ConfigMap in advance.
 fn there(name: &str, rest: &str) -> Shot {
     create_map(format!(r#"{{"metadata":{{"name":"{name}"}}{rest}}}"#))
 }
@@ -253,7 +253,7 @@ pub const METADATA: &[(&str, Make)] = &[
     }),
 ];
 
-/// Managed fields that a client brings along.
+/// Managed fields in the body of a request.
 pub const MANAGED: &[(&str, Make)] = &[
     ("managers", |bytes, name| {
         let entries = fill(bytes, |n| entry(&short(n), r#""f:data":{"f:a":{}}"#));
@@ -309,7 +309,7 @@ pub const MANAGED: &[(&str, Make)] = &[
     }),
 ];
 
-/// Bodies that are large as trees.
+/// Bodies that are trees of very many values.
 pub const TREES: &[(&str, Make)] = &[
     ("lists of one item", |bytes, name| {
         create_map(with_metadata(name, &format!(r#""x":[{}]"#, fill(bytes, |_| "[0]".to_owned()))))
@@ -606,7 +606,7 @@ pub const KINDS: &[(&str, Make)] = &[
     }),
 ];
 
-/// Deletes and heads.
+/// Delete options, selectors, and long queries and headers.
 pub const OTHERS: &[(&str, Make)] = &[
     ("options of a delete: dryRun", |bytes, name| {
         let body = format!(r#"{{"dryRun":[{}]}}"#, fill(bytes.min(180_000), |_| "0".to_owned()));

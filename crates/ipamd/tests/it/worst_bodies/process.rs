@@ -1,30 +1,30 @@
-//! What a process has used, from `/proc`.
+//! Processor time and memory of a process, from `/proc`.
 
 use std::{fs, time::Duration};
 
 /// The unit of times in `stat`, on every Linux.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// Processor time since the start, and memory.
+/// Processor time since the start of the process, and memory.
 pub struct Usage {
     /// Of all threads.
     pub process: Duration,
-    /// Of the thread that decides.
+    /// Of the committer thread.
     pub committer: Duration,
-    /// Memory that is resident, in bytes.
+    /// Resident memory, in bytes.
     pub memory: u64,
-    /// The most that it was since the last reset, in bytes.
+    /// The peak resident memory since the last reset, in bytes.
     pub memory_peak: u64,
 }
 
 impl Usage {
-    /// As of now; the peak of memory is counted from here on.
+    /// Resets the peak of the resident memory and reads the current values.
     pub fn reset(id: u32) -> Self {
         fs::write(format!("/proc/{id}/clear_refs"), "5").unwrap();
         Self::now(id)
     }
 
-    /// As of now.
+    /// Reads the current values.
     pub fn now(id: u32) -> Self {
         let mut committer = Duration::ZERO;
         for thread in fs::read_dir(format!("/proc/{id}/task")).unwrap() {
@@ -35,7 +35,7 @@ impl Usage {
                 committer += Duration::from_nanos(time);
             }
         }
-        // Threads that have ended count here, too. The name of the process stands before all numbers, in parentheses.
+        // This includes ended threads. The process name in parentheses precedes all numbers.
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
         let numbers: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
         let ticks: u64 = numbers[11].parse::<u64>().unwrap() + numbers[12].parse::<u64>().unwrap();

@@ -1,4 +1,4 @@
-//! Writes of roles and bindings from a seed, by somebody, and questions after each of them.
+//! Random writes of roles and bindings by various users, from a seed, with access reviews after each write.
 
 mod bodies;
 
@@ -20,13 +20,13 @@ use crate::{
 };
 
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-/// Questions after a write.
+/// The number of access reviews after a write.
 const QUESTIONS: u32 = 3;
-/// Names that are not asked for again: they are only tried.
+/// Names that are used only in dry runs of creates.
 const ODD_NAMES: [&str; 5] = ["system:x", "a/bc", "..", "A b%", ""];
 const ASKED_RESOURCES: [&str; 5] = ["pods", "roles", "rolebindings", "clusterroles", "clusterrolebindings"];
 
-/// Makes requests.
+/// Generates requests.
 pub struct Draw {
     dice: Dice,
     apply: bool,
@@ -35,7 +35,7 @@ pub struct Draw {
 }
 
 impl Draw {
-    /// From a seed.
+    /// A generator for a seed.
     pub fn new(seed: u64, apply: bool) -> Self {
         let collections = (&Access as &dyn Subject).collections();
         Self { dice: Dice::new(seed), apply, collections, next: beginning().into() }
@@ -73,12 +73,12 @@ impl Draw {
         self.collections.iter().find(|known| known.path == request.collection).map_or("", |known| known.kind)
     }
 
-    /// The fields of an object, without an identity.
+    /// Generates the fields of an object except apiVersion, kind and metadata.
     fn fields(&mut self, kind: &str) -> Value {
         if is_role(kind) { bodies::role(&mut self.dice, kind) } else { bodies::binding(&mut self.dice, kind) }
     }
 
-    /// A whole object, and perhaps something wrong with it.
+    /// Generates a whole object, sometimes with something wrong or unusual in it.
     fn whole(&mut self, request: &mut Request) -> Value {
         let kind = self.kind_of(request);
         let mut body = self.fields(kind);
@@ -117,7 +117,7 @@ impl Draw {
         request
     }
 
-    /// With what is there, or with something new in its place.
+    /// Generates an update: of the present object, or with a new object.
     fn replace(&mut self) -> Request {
         let mut request = self.object("update", Method::PUT);
         request.content_type = Some(JSON);
@@ -137,7 +137,7 @@ impl Draw {
         request
     }
 
-    /// A merge patch.
+    /// Generates a merge patch.
     fn changes(&mut self, request: &mut Request) -> Value {
         let kind = self.kind_of(request);
         let mut changes = match self.dice.below(10) {
@@ -150,7 +150,7 @@ impl Draw {
         if self.dice.chance(85)
             && let Some(fields) = changes.as_object_mut()
         {
-            // To change it is a fault.
+            // A change of `roleRef` is an error.
             fields.remove("roleRef");
         }
         self.spoil(request, kind, &mut changes);
@@ -190,7 +190,7 @@ impl Draw {
         request
     }
 
-    /// Of those with a label: others are of the server itself, or give rights from the beginning.
+    /// Generates a delete of all objects with a label. Other objects are defaults of the server, or grant the initial permissions.
     fn delete_collection(&mut self) -> Request {
         let mut request = self.object("delete collection", Method::DELETE);
         request.name = None;
@@ -208,7 +208,7 @@ impl Draw {
         request
     }
 
-    /// Whether somebody may do something.
+    /// Generates an access review for one of the users.
     fn question(&mut self) -> Request {
         let spec = if self.dice.chance(15) {
             let (verb, path) = (self.dice.one(&["get", "post", "*"]), self.dice.one(&PATHS));
@@ -283,8 +283,8 @@ fn review(guise: Guise, spec: &Value) -> Request {
     }
 }
 
-/// Some may write roles and bindings from the beginning, or nobody but the administrator ever could; and one may give more
-/// than they have, by roles of a certain name.
+/// Returns the initial requests. They permit some users to write roles and bindings, which otherwise only the administrator could;
+/// and they permit one user to grant more permissions than they have, with roles of certain names.
 fn beginning() -> Vec<Request> {
     let verbs = ["create", "update", "patch", "delete", "deletecollection", "get", "list"];
     let keeping = json!([

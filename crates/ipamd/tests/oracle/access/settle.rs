@@ -1,6 +1,6 @@
-//! When rights hold. kube-apiserver follows roles and bindings with one informer for each of the four kinds, so that what was
-//! written holds soon. Here it is made sure: behind what was written of a kind another object of that kind is written,
-//! which gives somebody a right; as soon as they have it, the informer is beyond both.
+//! Waits until permissions are in effect. kube-apiserver follows roles and bindings with one informer for each of the four kinds, so
+//! a write is in effect after a delay. After such a write, [`Settler`] writes another object of the same kind, a mark, which grants
+//! a permission to a user. When the user has the permission, the informer has seen both writes.
 
 use std::time::{Duration, Instant};
 
@@ -12,24 +12,24 @@ use serde_json::{Value, json};
 use super::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, role_ref, subject};
 use crate::{generate::JSON, wire::Client};
 
-/// A right takes no longer.
+/// The maximum time until a permission is in effect.
 const DEADLINE: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
-/// Where nothing else is written.
+/// A namespace in which nothing else is written.
 const NAMESPACE: &str = "kube-system";
-/// What is given, on one mark after the other.
+/// The verb that each mark grants.
 const VERB: &str = "settle";
-/// The role that gives it on each of them.
+/// The role that grants the verb on all marks.
 const EVERY_MARK: &str = "every-mark";
 
-/// Waits until rights hold.
+/// Waits until permissions are in effect.
 pub struct Settler {
     client: Client,
     marks: usize,
 }
 
 impl Settler {
-    /// On a server that has no marks.
+    /// Writes the roles and bindings that the marks need, on a server that has no marks.
     pub async fn new(client: Client) -> anyhow::Result<Self> {
         let settler = Self { client, marks: 0 };
         let bound = |kind, plural| binding(plural, &role_ref(kind, plural), &subject("User", &holder(plural, 0)));
@@ -39,7 +39,7 @@ impl Settler {
         Ok(settler)
     }
 
-    /// Waits until all holds that was written of the kind of this collection; of others nothing depends.
+    /// Waits until all writes to the kind of this collection are in effect. Returns at once if it is not a kind of RBAC.
     pub async fn settle(&mut self, collection: &str) -> anyhow::Result<()> {
         let plurals = [CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS];
         let Some(plural) = plurals.into_iter().find(|plural| collection.ends_with(&format!("/{plural}"))) else {
@@ -56,7 +56,7 @@ impl Settler {
         self.put(plural, &object).await?;
         let started = Instant::now();
         while !self.holds(plural, mark).await? {
-            anyhow::ensure!(started.elapsed() < DEADLINE, "mark {mark} of {plural} gives no right");
+            anyhow::ensure!(started.elapsed() < DEADLINE, "mark {mark} of {plural} grants no permission");
             tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(())
@@ -69,11 +69,11 @@ impl Settler {
         let review = json!({ "spec": { "user": holder(plural, mark), "resourceAttributes": what } });
         let request = Wire::post("/apis/authorization.k8s.io/v1/subjectaccessreviews").header("content-type", JSON);
         let answer = self.client.send(request.body(Bytes::from(review.to_string()))?).await?;
-        anyhow::ensure!(answer.code == 201, "the question is refused: {}", answer.json());
+        anyhow::ensure!(answer.code == 201, "the SubjectAccessReview is rejected: {}", answer.json());
         Ok(answer.json()["status"]["allowed"] == true)
     }
 
-    /// Creates an object, or puts it in the place of what is there.
+    /// Creates or replaces an object.
     async fn put(&self, plural: &str, object: &Value) -> anyhow::Result<()> {
         let place = if [ROLES, ROLE_BINDINGS].contains(&plural) {
             format!("namespaces/{NAMESPACE}/{plural}")
@@ -83,12 +83,13 @@ impl Settler {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let request = Wire::put(format!("/apis/{GROUP}/v1/{place}/{name}")).header("content-type", JSON);
         let answer = self.client.send(request.body(Bytes::from(object.to_string()))?).await?;
-        anyhow::ensure!(matches!(answer.code, 200 | 201), "the mark {name} is refused: {}", answer.json());
+        anyhow::ensure!(matches!(answer.code, 200 | 201), "the mark {name} is rejected: {}", answer.json());
         Ok(())
     }
 }
 
-/// Who gets a right by a mark: always the same by that of a role, who is bound to it; by that of a binding another each time.
+/// Returns the user to whom a mark grants a permission. For roles it is always the same user, who is bound to the role; for bindings
+/// it is another user for each mark.
 fn holder(plural: &str, mark: usize) -> String {
     if [CLUSTER_ROLES, ROLES].contains(&plural) {
         format!("{VERB}-{plural}")

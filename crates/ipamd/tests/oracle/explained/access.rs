@@ -1,4 +1,4 @@
-//! The differences that are meant in roles, bindings and questions of access.
+//! The intended differences for roles, bindings and access reviews.
 
 use std::collections::BTreeSet;
 
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use super::{Case, Explanation};
 use crate::request::{Body, Request};
 
-/// What kube-apiserver says to who gives what they do not have.
+/// The message of kube-apiserver for a user who grants permissions that they do not have.
 const ESCALATION: &str = "is attempting to grant RBAC permissions";
 
 pub(super) const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         name: "owners-of-reviews",
-        reason: "kube-apiserver records who asked, in a question that nobody keeps",
+        reason: "kube-apiserver sets managedFields in a review, which is not stored",
         applies: |case| {
             let is_review = case.ours["body"]["kind"] == "SelfSubjectAccessReview";
             is_review && case.difference.pointer == "/body/metadata/managedFields"
@@ -22,12 +22,12 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "reasons-of-reviews",
-        reason: "kube-apiserver says by which binding something is allowed, ours only that all is to system:masters; nobody decides by that",
+        reason: "kube-apiserver names the binding that allows a request; ours gives a reason only for system:masters; no client depends on it",
         applies: |case| case.same_codes() && case.difference.pointer == "/body/status/reason",
     },
     Explanation {
         name: "no-create-by-put",
-        reason: "a PUT creates some kinds of Kubernetes' own if they are not there, roles and bindings among them; in ours none, as of custom resources: kubectl and controllers create with POST or apply",
+        reason: "in Kubernetes a PUT creates absent objects of some built-in kinds, such as roles and bindings; in ours it does not, as for custom resources: kubectl and controllers create with POST or apply",
         applies: |case| {
             let Some(request) = case.request.filter(|request| request.method == Method::PUT) else { return false };
             let absent = format!("\"{}\" not found", request.name.as_deref().unwrap_or_default());
@@ -36,7 +36,7 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "missing-role",
-        reason: "who binds a role that is not there hears which it is; kube-apiserver takes it for a binding of that name",
+        reason: "if a bound role does not exist, ours names the role; kube-apiserver names a binding of that name",
         applies: |case| {
             let is_of_role = ["clusterroles", "roles"].iter().any(|kind| case.ours["body"]["details"]["kind"] == *kind);
             case.codes() == (404, 404) && case.at_status() && is_of_role && case.they_say("bindings.rbac")
@@ -44,7 +44,7 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "words-of-faults",
-        reason: "ours says that a rule needs verbs and that a roleRef cannot change, as Kubernetes did up to 1.36; now it says only that something is required, or immutable, and quotes Go",
+        reason: "ours reports that a rule needs verbs and that a roleRef cannot change, as Kubernetes did up to 1.36; since then it reports only that a field is required or immutable, and quotes Go",
         applies: |case| {
             let (ours, theirs) = case.causes();
             let ours: BTreeSet<_> = ours.iter().map(|cause| words_of_faults(cause)).collect();
@@ -54,7 +54,7 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "faults-before-rights",
-        reason: "kube-apiserver asks whether a writer may give what an object gives before it looks for faults in it, for its name and for its version; ours afterwards",
+        reason: "kube-apiserver checks whether a user may grant the permissions of an object before it validates the object, its name and its version; ours checks afterwards",
         applies: |case| {
             let of_rights = [
                 ESCALATION,
@@ -70,12 +70,12 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "name-before-faults",
-        reason: "the same of roles and bindings: that the name is taken comes before what is wrong with the rules or the subjects",
+        reason: "for roles and bindings, ours checks whether the name exists before it validates the rules or the subjects",
         applies: |case| case.codes() == (409, 422) && case.we_say("already exists") && case.they_say("rbac"),
     },
     Explanation {
         name: "unresolved-roles",
-        reason: "kube-apiserver ends a refusal with the roles that are bound and not there; ours does not name to a caller roles that they may not read",
+        reason: "kube-apiserver appends the bound roles that do not exist to the message of a 403; ours does not disclose roles that the caller may not read",
         applies: |case| {
             let rest = case.rest_of_their_message();
             let ends = [": rbac: RBAC: ", ": RBAC: ", "; resolution errors: ["];
@@ -84,7 +84,7 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "repeated-verbs",
-        reason: "of what a writer would give and does not have kube-apiserver names a verb as often as rules ask for it; ours once",
+        reason: "in the list of permissions that a user does not have, kube-apiserver repeats a verb for each rule that contains it; ours does not",
         applies: |case| {
             case.codes() == (403, 403)
                 && case.they_say(ESCALATION)
@@ -94,7 +94,7 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "typed-items",
-        reason: "the items of a list of Kubernetes' own kinds do not say of which kind they are; ours do, like those of custom resources",
+        reason: "the items of a list of built-in kinds have no apiVersion and kind; in ours they have, like those of custom resources",
         applies: |case| {
             let is_item = case.difference.pointer.starts_with("/body/items/") && case.difference.theirs.is_none();
             is_item && (case.at("/apiVersion") || case.at("/kind"))
@@ -102,7 +102,7 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "columns-of-bindings",
-        reason: "what kube-apiserver says of the columns of roles and bindings is the documentation of its fields, and it takes an age for text",
+        reason: "kube-apiserver describes the columns of roles and bindings with the documentation of its fields, and the type of an age is string",
         applies: |case| {
             let is_age =
                 case.at("/type") && case.theirs_is(&json!("string")) && case.difference.ours == Some(json!("date"));
@@ -112,12 +112,12 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "no-aggregation",
-        reason: "a cluster role whose rules come from others is refused: nobody is there who would fill it",
-        applies: |case| case.codes().0 == 422 && case.we_say("roles are not aggregated here"),
+        reason: "ours rejects a cluster role with an aggregationRule, because it has no controller that sets the rules",
+        applies: |case| case.codes().0 == 422 && case.we_say("aggregation is not supported"),
     },
     Explanation {
         name: "types-of-go",
-        reason: "of a value of a wrong type kube-apiserver says 400, and which field of Go cannot hold it, for its own kinds; ours says all that is wrong, as for custom resources",
+        reason: "for a value of a wrong type in a built-in kind, kube-apiserver answers 400 with the Go field; ours reports all errors, as for custom resources",
         applies: |case| {
             let in_patch = case.codes() == (422, 422)
                 && case.at_status()
@@ -127,7 +127,7 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "empty-rules",
-        reason: "a role without rules has an empty list in ours and null in kube-apiserver, onto which nothing can be added, from which an empty list differs, and which nobody owns",
+        reason: "a role without rules has an empty list in ours and null in kube-apiserver: a JSON patch cannot add to null, it differs from an empty list, and no manager owns it",
         applies: |case| {
             let Some(Request { body: Body::Json(body), .. }) = case.request else { return false };
             let is_of_rule =
@@ -156,7 +156,7 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "nothing-given",
-        reason: "who replaces a role or a binding with the same gives nobody anything; kube-apiserver compares what a body cannot know, too, such as the version",
+        reason: "an update of a role or a binding that changes nothing grants nothing; kube-apiserver also compares fields that the body cannot contain, such as the resourceVersion",
         applies: |case| {
             let name = case.request.and_then(|request| request.name.as_deref()).unwrap_or_default();
             let is_same = case.ours["after"][name]["changed"] == false;
@@ -167,20 +167,20 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
 ];
 
 impl Case<'_> {
-    /// Whether the difference is owners of rules who own nothing else.
+    /// True if the difference is entries of managedFields that own only the rules.
     fn owners_have_rules_alone(&self) -> bool {
         let owners = self.difference.ours.as_ref().and_then(Value::as_object).filter(|_| self.at("/managedFields"));
         let has_rules_alone = |owner: &Value| owner["fieldsV1"] == json!({"f:rules": {}});
         owners.is_some_and(|owners| owners.values().all(has_rules_alone))
     }
 
-    /// What kube-apiserver says behind all that ours does.
+    /// Returns the part of the message of kube-apiserver after our whole message, if it starts with that.
     fn rest_of_their_message(&self) -> Option<&str> {
         let [ours, theirs] = [self.ours, self.theirs].map(|answer| answer["body"]["message"].as_str());
         theirs?.strip_prefix(ours?)
     }
 
-    /// Whether both messages list the same verbs, ours each of them once.
+    /// True if the messages are equal apart from repeated verbs in that of kube-apiserver.
     fn says_verbs_once(&self) -> bool {
         let [ours, theirs] =
             [self.ours, self.theirs].map(|answer| answer["body"]["message"].as_str().unwrap_or_default());
@@ -195,7 +195,7 @@ impl Case<'_> {
     }
 }
 
-/// A cause in the words of 1.37, without a roleRef that it quotes.
+/// Returns a cause with the messages of Kubernetes 1.37, without a quoted roleRef.
 fn words_of_faults(cause: &str) -> String {
     let cause = cause
         .replace(": verbs must contain at least one value", "")

@@ -1,4 +1,4 @@
-//! What replicas do to each other when one of them is away, or seems to be.
+//! Frozen and restarted replicas, and lists and watches across replicas.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::support::{CLAIMS, Front, SOON, Watch, assert_disjoint, body, names, revision, text};
 
-/// Clients of a replica that is going to be frozen.
+/// The number of clients of a replica that will be frozen.
 const WRITERS: usize = 8;
-/// How often it is tried to freeze it at the right moment.
+/// The maximum number of attempts to freeze a replica while it holds the head of the log.
 const FREEZES_MAX: usize = 500;
 
 async fn three() -> Front {
@@ -25,7 +25,7 @@ async fn burst(front: &Front, name: &str, count: usize) {
     join_all(names.iter().map(|name| front.claim(claim(name).pool("root").length(28)))).await;
 }
 
-/// Clients of one replica that create one claim after the other.
+/// Clients of one replica, each of which creates one claim after the other.
 struct Writers {
     over: watch::Sender<bool>,
     tasks: Vec<JoinHandle<Vec<String>>>,
@@ -53,14 +53,14 @@ impl Writers {
         Self { tasks: (0..WRITERS).map(task).collect(), over }
     }
 
-    /// The claims that were acknowledged.
+    /// Stops the clients. Returns the names of the acknowledged claims.
     async fn end(self) -> Vec<String> {
         self.over.send_replace(true);
         join_all(self.tasks).await.into_iter().flat_map(Result::unwrap).collect()
     }
 }
 
-/// Freezes a replica that has clients at a moment at which it holds the end of the log.
+/// Freezes a replica that has clients while it holds the head of the log.
 async fn freeze_with_the_head(front: &Front, replica: usize) {
     let held =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";
@@ -71,14 +71,14 @@ async fn freeze_with_the_head(front: &Front, replica: usize) {
             return;
         }
         front.server.resume(replica);
-        // Until it has answered something, it may not even have begun to go on.
+        // Until it has answered a request, it may not have resumed yet.
         assert_eq!(front.server.server(replica).http().get(CLAIMS).await.unwrap().status, 200);
     }
-    panic!("it never held the head");
+    panic!("the replica never held the head");
 }
 
-/// Frozen with the end of the log in its hands, it still has all of its connections. The others take it back, and it finds its way
-/// when it goes on.
+/// The frozen replica holds the head of the log and keeps its connections. The other replicas take over the head, and the frozen
+/// replica recovers after it has resumed.
 #[tokio::test]
 async fn a_frozen_replica_holds_nobody_up() {
     let front = three().await;
@@ -87,16 +87,16 @@ async fn a_frozen_replica_holds_nobody_up() {
         let writers = Writers::begin(&front, frozen);
         freeze_with_the_head(&front, frozen).await;
         let name = format!("frozen-{frozen}");
-        tokio::time::timeout(SOON, burst(&front, &name, 12)).await.expect("the others work");
+        tokio::time::timeout(SOON, burst(&front, &name, 12)).await.expect("the other replicas serve requests");
         front.server.resume(frozen);
         let names = writers.end().await;
         acknowledged += names.len();
-        // Whatever it acknowledged, the others know of.
+        // Another replica lists every claim that this one acknowledged.
         let other = claims(&front.server.server((frozen + 1) % 3).client(), "default");
         let seen = other.list(&ListParams::default()).await.unwrap().items;
         let seen: BTreeSet<String> = seen.into_iter().filter_map(|claim| claim.metadata.name).collect();
         for name in names {
-            assert!(seen.contains(&name), "{name} was acknowledged");
+            assert!(seen.contains(&name), "{name} was acknowledged and is not listed");
         }
     }
     burst(&front, "after", 12).await;
@@ -106,7 +106,7 @@ async fn a_frozen_replica_holds_nobody_up() {
     assert_eq!(front.addresses("root").await.1, i64::try_from(held).unwrap());
 }
 
-/// Each hears of what the others wrote, whoever is asked.
+/// A watch on each replica delivers the writes of all replicas.
 #[tokio::test]
 async fn a_watch_on_one_sees_what_another_writes() {
     let front = three().await;
@@ -134,7 +134,7 @@ async fn a_watch_on_one_sees_what_another_writes() {
     }
 }
 
-/// Whatever a list on one replica shows, a watch on another goes on from there: nothing is missed, nothing comes twice.
+/// A watch on one replica continues a list from another: every later event is delivered exactly once.
 #[tokio::test]
 async fn a_list_on_one_joins_a_watch_on_another() {
     const CLAIMED: usize = 60;
@@ -157,21 +157,18 @@ async fn a_list_on_one_joins_a_watch_on_another() {
         joined.push((known, Watch(stream)));
     }
     writer.await.unwrap();
-    assert!(
-        joined.iter().any(|(known, _)| (1..CLAIMED).contains(&known.len())),
-        "all lists were made too early or too late"
-    );
+    assert!(joined.iter().any(|(known, _)| (1..CLAIMED).contains(&known.len())), "every list was empty or complete");
     for (mut known, mut watch) in joined {
         while known.len() < CLAIMED {
             let event = watch.next().await;
             let name = text(&event, "/object/metadata/name").to_owned();
             assert_eq!(text(&event, "/type"), "ADDED", "{event}");
-            assert!(known.insert(name), "it was in the list, or came before: {event}");
+            assert!(known.insert(name), "the claim was in the list or in an earlier event: {event}");
         }
     }
 }
 
-/// A replica that comes back after others wrote has caught up before it is asked.
+/// A restarted replica has applied the writes of the others before it serves requests.
 #[tokio::test]
 async fn who_comes_back_knows_what_happened() {
     let mut front = three().await;

@@ -1,4 +1,4 @@
-//! What one replica has been told of rights, and another is asked.
+//! Role bindings that are written through one replica, as enforced by all replicas.
 
 use http::{Method, Request};
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::support::{CLAIMS, Front, revision};
 
 const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
 
-/// Whether `jane` may list claims by the replica, which has seen `revision` before it is asked.
+/// Returns true if the replica permits `jane` to list claims, after the replica has applied `revision`.
 async fn may_list(front: &Front, replica: usize, revision: u64) -> bool {
     let http = front.server.server(replica).http();
     let seen = http.get(&format!("{CLAIMS}?resourceVersion={revision}")).await.unwrap();

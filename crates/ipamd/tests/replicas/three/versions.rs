@@ -1,4 +1,4 @@
-//! Two versions on one database: this one, and the same with a value, a field and a kind more (`--features newer`).
+//! Two versions on one database: this one, and one with an additional enum value, field and kind (`--features newer`).
 
 use std::{
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ use super::support::{BINARY, CLAIMS, POOLS, assert_refused, body, failure, text}
 
 const HOLDS: &str = "/apis/ipam.miloapis.com/v1alpha1/ipholds";
 
-/// The program of the newer version, beside the present one.
+/// The program of the newer version, in the directory of the present one.
 static NEWER: LazyLock<PathBuf> = LazyLock::new(|| {
     let arguments =
         ["build", "--quiet", "--locked", "--package", "ipamd", "--bin", "ipam-newer", "--features", "newer"];
@@ -26,7 +26,7 @@ static NEWER: LazyLock<PathBuf> = LazyLock::new(|| {
     Path::new(BINARY).with_file_name("ipam-newer")
 });
 
-/// A replica of this version, a newer one, and a client of each.
+/// A replica of this version, a replica of the newer version, and a client of each.
 struct Versions {
     _replicas: Replicas,
     present: Http,
@@ -57,7 +57,7 @@ fn claim_of(name: &str, pool: &str) -> Value {
     json!({"metadata": {"name": name}, "spec": {"poolRef": {"name": pool}, "prefixLength": 26}})
 }
 
-/// The object as `http` serves it, once it has seen the revision of `answer`.
+/// Returns the object as `http` serves it after it has applied the revision of `answer`.
 async fn seen(http: &Http, path: &str, answer: &Answer) -> Value {
     let revision = text(&body(answer, 200), "/metadata/resourceVersion").to_owned();
     let list = http.get(&format!("{POOLS}?resourceVersion={revision}")).await.unwrap();
@@ -65,7 +65,7 @@ async fn seen(http: &Http, path: &str, answer: &Answer) -> Value {
     body(&http.get(path).await.unwrap(), 200)
 }
 
-/// Everything of a pool but what changes with each claim.
+/// Removes the fields of a pool that change with each claim.
 fn without_figures(mut pool: Value) -> Value {
     pool["metadata"]["resourceVersion"].take();
     let status = pool["status"].as_object_mut().unwrap();
@@ -79,7 +79,7 @@ async fn pool_with_unknown_values_is_kept_and_served_by_the_newer_version_alone(
     let (present, newer) = (&versions.present, &versions.newer);
     let path = format!("{POOLS}/p");
     assert_eq!(post(newer, POOLS, pool("p").cidr("10.0.0.0/24")).await.status, 201);
-    assert_eq!(post(present, CLAIMS, claim_of("a", "p")).await.status, 201, "nothing in it is unknown yet");
+    assert_eq!(post(present, CLAIMS, claim_of("a", "p")).await.status, 201, "the pool has no unknown values yet");
     let change = json!({"spec": {"site": "here", "allocation": {"strategy": "Scattered"}}});
     let changed = patch(newer, &path, &change).await;
     let before = seen(present, &path, &changed).await;
@@ -94,7 +94,7 @@ async fn pool_with_unknown_values_is_kept_and_served_by_the_newer_version_alone(
     assert_eq!(deleted.status, 200, "{}", deleted.text());
     let after = body(&present.get(&path).await.unwrap(), 200);
     assert_eq!(after["status"]["capacity"]["exact"]["allocated"], "0", "the block is free again");
-    assert_eq!(without_figures(after), without_figures(before), "the rest is as the newer version wrote it");
+    assert_eq!(without_figures(after), without_figures(before), "the other fields are as the newer version wrote them");
 
     let made = post(newer, CLAIMS, claim_of("b", "p")).await;
     assert_eq!(made.status, 201, "{}", made.text());
@@ -119,5 +119,5 @@ async fn addresses_that_an_unknown_kind_holds_are_not_handed_out() {
     let gone = newer.send_json(Method::DELETE, &format!("{HOLDS}/h"), &json!({})).await.unwrap();
     assert_eq!(gone.status, 200, "{}", gone.text());
     let made = body(&post(present, CLAIMS, claim_of("b", "p")).await, 201);
-    assert_eq!(text(&made, "/status/allocatedCIDR"), "10.0.0.0/26", "what it held is free again");
+    assert_eq!(text(&made, "/status/allocatedCIDR"), "10.0.0.0/26", "the held addresses are free again");
 }

@@ -1,4 +1,4 @@
-//! The head of the log, held by a server that may be lost on the way, and how its commit ends.
+//! A transaction on the log whose connection may fail, and the outcomes of its commit.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,14 +14,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{BAD_COMMITS_OF, DELAY_MAX, LATE_MAX, Planted, SILENCE_MAX, Sea, Way};
 
-/// What the database knows of a transaction: `None` when it has ended it.
+/// The transaction in the database: `None` after the database has ended it.
 type Inner = Arc<AsyncMutex<Option<Box<dyn Transaction>>>>;
 
-/// The head, held by a server that may be lost on the way.
+/// A transaction on the log whose connection may fail.
 pub struct Voyage {
     head: Revision,
     inner: Inner,
-    /// The database's patience with a replica.
+    /// The idle timer of the database.
     patience: Mutex<Option<AbortOnDropHandle<()>>>,
     sea: Sea,
 }
@@ -40,7 +40,7 @@ impl Voyage {
         }
     }
 
-    /// A message to the database, which is patient again.
+    /// Sends a message to the database, which restarts the idle timer.
     async fn message(&self) -> Result<(), Error> {
         self.sea.message().await?;
         self.renew_patience();
@@ -49,7 +49,8 @@ impl Voyage {
 }
 
 impl Drop for Voyage {
-    /// The end of a transaction is a message, too: it may come late, or not before the database's patience is over.
+    /// Ending a transaction is a message, too: it may arrive late, or not before the idle timer has ended the
+    /// transaction.
     fn drop(&mut self) {
         let Ok(mut inner) = self.inner.try_lock() else { return };
         let Some(inner) = inner.take().filter(|_| self.sea.way == Way::Network) else { return };
@@ -62,7 +63,7 @@ impl Drop for Voyage {
     }
 }
 
-/// Ends a transaction when its time is over.
+/// Ends a transaction after the idle timeout.
 fn patience(inner: &Inner) -> AbortOnDropHandle<()> {
     let inner = Arc::clone(inner);
     AbortOnDropHandle::new(tokio::spawn(async move {
@@ -93,7 +94,7 @@ impl Transaction for Voyage {
         let mut news = self.inner.lock().await.as_deref().ok_or_else(silent_for_too_long)?.tail(after, limit).await?;
         self.sea.message().await?;
         if matches!(self.sea.planted, Planted::DecideBeforeCatchingUp) {
-            // The replica believes that this is all there was.
+            // The injected bug: the replica does not see the first entries.
             news.drain(..news.len().saturating_sub(1));
         }
         Ok(self.sea.seen(news))
@@ -103,7 +104,7 @@ impl Transaction for Voyage {
         let sea = self.sea.clone();
         sleep(sea.up_to(DELAY_MAX)).await;
         if !sea.pass().await {
-            // It hung on the way there, and the database has not waited for so long.
+            // It hung on the way to the database, which has ended the transaction.
             return Err(sea.given_up());
         }
         let Some(inner) = self.inner.lock().await.take() else { return Err(silent_for_too_long()) };
@@ -126,19 +127,19 @@ impl Transaction for Voyage {
 }
 
 impl Sea {
-    /// A commit that ends badly, on the way to a database or there.
+    /// A commit that fails on the way to a database or there.
     async fn bad_commit(&self, inner: Box<dyn Transaction>, writes: Vec<Write>) -> Result<(), Error> {
         let unknown = || Err(Error::Unknown("the connection was cut in the commit".to_owned()));
         let case = self.chance.lock().unwrap().random_range(0..6);
         match case {
-            // Lost on the way there.
+            // The request is lost.
             0 => unknown(),
-            // Lost on the way back.
+            // The response is lost.
             1 => {
                 inner.commit(writes).await?;
                 unknown()
             }
-            // The database goes on with it, while the replica has given it up.
+            // The database continues the commit after the replica has given it up.
             2 => {
                 let late = self.up_to(LATE_MAX);
                 tokio::spawn(async move {
@@ -147,13 +148,13 @@ impl Sea {
                 });
                 unknown()
             }
-            // The answer hangs.
+            // The response hangs.
             3 => {
                 inner.commit(writes).await?;
                 self.hang();
                 if self.pass().await { Ok(()) } else { Err(self.given_up()) }
             }
-            // The database hangs: nobody gets the head meanwhile.
+            // The database hangs and keeps the head's lock.
             4 => {
                 let (sea, until) = (self.clone(), Instant::now() + self.draw_hang());
                 let work = async move {
@@ -162,7 +163,7 @@ impl Sea {
                 };
                 self.in_time(work).await.unwrap_or_else(|| Err(self.given_up()))
             }
-            // It hangs, and nothing comes of it; the store knows.
+            // It hangs and is not committed, and the store knows that.
             _ => {
                 self.hang();
                 self.pass().await;
@@ -172,7 +173,7 @@ impl Sea {
         }
     }
 
-    /// A commit that a disk takes badly.
+    /// A commit that fails on a disk.
     async fn bad_write(&self, inner: Box<dyn Transaction>, writes: Vec<Write>) -> Result<(), Error> {
         let case = self.chance.lock().unwrap().random_range(0..5);
         match case {

@@ -1,5 +1,5 @@
-//! What stands in roles and bindings: few verbs, groups, resources and names, so that rules cover one another often, and
-//! often not quite.
+//! The contents of roles and bindings. There are few verbs, groups, resources and names, so that rules often cover one another
+//! fully or in part.
 
 use apimachinery::access::{CLUSTER_ROLE, GROUP, ROLE};
 use serde_json::{Value, json};
@@ -11,18 +11,19 @@ use crate::{dice::Dice, subject::Oddity};
 pub const VERBS: [&str; 8] = ["get", "get", "create", "update", "escalate", "bind", "impersonate", "*"];
 /// The API groups.
 pub const GROUPS: [&str; 5] = ["", GROUP, GROUP, "apps", "*"];
-/// Paths that are no resource's.
+/// Non-resource paths.
 pub const PATHS: [&str; 7] = ["/metrics", "/logs/x", "/logs", "/healthz", "/apis/x", "/", "*"];
 const RESOURCES: [&str; 9] =
     ["pods", "pods/log", "pods/*", "*/log", "roles", "rolebindings", "clusterroles", "clusterrolebindings", "*"];
 const URLS: [&str; 6] = ["/metrics", "/logs/*", "/logs*", "/healthz", "/*", "*"];
 const USERS: [&str; 4] = ["jane", "joe", "jim", "system:serviceaccount:default:robot"];
 const TEAMS: [&str; 4] = ["team", "ops", "system:authenticated", "system:serviceaccounts"];
-/// Roles that may be there, and one that never is. Who has the last has no more to gain, and so it is rare.
+/// Roles that may exist, and `nobody-s`, which never exists. `cluster-admin` is rare, because a user who has it cannot gain
+/// permissions.
 const ROLE_NAMES: [&str; 14] =
     ["a", "a", "a", "b", "b", "b", "c", "c", "c", "d", "keeper", "keeper", "nobody-s", "cluster-admin"];
 
-/// One or two of these.
+/// Picks one or two of these.
 fn some(dice: &mut Dice, of: &[&str]) -> Value {
     (0..=dice.below(2)).map(|_| dice.one(of)).collect()
 }
@@ -32,7 +33,7 @@ fn rule(dice: &mut Dice, kind: &str) -> Value {
         return json!({ "verbs": some(dice, &["get", "post", "*"]), "nonResourceURLs": some(dice, &URLS) });
     }
     let mut rule = if dice.chance(15) {
-        // What lets somebody give more than they have.
+        // Permits a user to grant more permissions than they have.
         json!({ "verbs": some(dice, &["escalate", "bind"]), "apiGroups": [GROUP], "resources": some(dice, &["roles", "clusterroles"]) })
     } else {
         json!({ "verbs": some(dice, &VERBS), "apiGroups": some(dice, &GROUPS), "resources": some(dice, &RESOURCES) })
@@ -43,7 +44,7 @@ fn rule(dice: &mut Dice, kind: &str) -> Value {
     rule
 }
 
-/// The rules of a role.
+/// Generates the rules of a role.
 pub fn role(dice: &mut Dice, kind: &str) -> Value {
     let rules: Vec<Value> = (0..dice.below(4)).map(|_| rule(dice, kind)).collect();
     json!({ "rules": rules })
@@ -64,7 +65,7 @@ fn holder(dice: &mut Dice, kind: &str) -> Value {
     }
 }
 
-/// The role and the subjects of a binding.
+/// Generates the role reference and the subjects of a binding.
 pub fn binding(dice: &mut Dice, kind: &str) -> Value {
     let of = if kind.starts_with(CLUSTER_ROLE) || dice.chance(40) { CLUSTER_ROLE } else { ROLE };
     let mut role = role_ref(of, dice.one(&ROLE_NAMES));
@@ -77,7 +78,7 @@ pub fn binding(dice: &mut Dice, kind: &str) -> Value {
     json!({ "roleRef": role, "subjects": subjects })
 }
 
-/// Something wrong or unusual in an object of this kind.
+/// Picks something wrong or unusual for an object of this kind.
 pub fn oddity(dice: &mut Dice, kind: &str) -> Oddity {
     let oddities = if is_role(kind) { of_roles() } else { of_bindings() };
     oddities[dice.index(oddities.len())].clone()
@@ -135,7 +136,7 @@ fn of_bindings() -> Vec<Oddity> {
     ]
 }
 
-/// An operation of a JSON patch.
+/// Generates an operation of a JSON patch.
 pub fn operation(dice: &mut Dice, kind: &str) -> Value {
     let (list, item) = if is_role(kind) { ("/rules", rule(dice, kind)) } else { ("/subjects", holder(dice, kind)) };
     match dice.below(9) {
