@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use apimachinery::managed::{FieldSet, Path, PathElement};
+use apimachinery::managed_fields::{FieldSet, Path, PathElement};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

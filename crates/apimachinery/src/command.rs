@@ -5,13 +5,13 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::{
-    access::Rights,
-    draft::Draft,
+    decoding::DecodedObject,
     kind::Subresource,
     object::{Object, Template},
     options::{DeleteOptions, FieldValidation},
     patch::Patch,
-    refusal::{Details, Refusal},
+    rbac::Permissions,
+    status_error::{Details, StatusError},
     time::Time,
     view::View,
 };
@@ -27,7 +27,7 @@ impl Scope {
     }
 
     /// The scope whose text in a key is `text`.
-    pub fn from_key(text: &str) -> Self {
+    pub fn from_storage_key(text: &str) -> Self {
         Self(Arc::from(text))
     }
 
@@ -52,7 +52,7 @@ pub struct ObjectKey {
 
 impl ObjectKey {
     /// Returns the key as stored: `resource/scope/namespace/name`.
-    pub fn to_text(&self) -> String {
+    pub fn storage_key(&self) -> String {
         format!("{}/{}/{}/{}", self.resource, self.scope.as_str(), self.namespace, self.name)
     }
 }
@@ -61,11 +61,11 @@ impl ObjectKey {
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Create this object under the name in the command's key; `generateName` is resolved already.
-    Create(Box<Draft>),
+    Create(Box<DecodedObject>),
     /// Change the object, or one part of it.
     Update {
         /// The change.
-        change: Mutation,
+        change: UpdateOperation,
         /// The subresource; `None` for the main resource.
         subresource: Option<Subresource>,
     },
@@ -87,8 +87,8 @@ impl Action {
     }
 
     /// True if the result may be much larger than body and object together: for a JSON patch with `copy`.
-    pub fn multiplies(&self) -> bool {
-        matches!(self, Self::Update { change: Mutation::Patch(Patch::Json(operations), _), .. } if operations.copy())
+    pub fn has_copy(&self) -> bool {
+        matches!(self, Self::Update { change: UpdateOperation::Patch(Patch::Json(operations), _), .. } if operations.has_copy())
     }
 }
 
@@ -103,13 +103,13 @@ pub struct Apply {
 
 /// The change of an existing object.
 #[derive(Clone, Debug)]
-pub enum Mutation {
+pub enum UpdateOperation {
     /// Replace it by this object (PUT).
-    Replace(Box<Draft>),
+    Replace(Box<DecodedObject>),
     /// Apply a patch, and treat unknown and repeated fields of the result as given.
     Patch(Patch, FieldValidation),
     /// A malformed patch. A missing object is reported first (404), then this error.
-    Unreadable(Refusal),
+    MalformedPatch(StatusError),
 }
 
 /// A decoded write request.
@@ -128,30 +128,30 @@ pub struct Command {
     /// Time at which the request was received.
     pub now: Time,
     /// Random bytes for ids.
-    pub seed: Seed,
+    pub entropy: RequestEntropy,
     /// The caller's permissions in the namespace of the object.
-    pub rights: Rights,
+    pub permissions: Permissions,
     /// Length of the request body, in bytes.
     pub body_bytes: usize,
 }
 
 /// Random bytes of a request, from which ids and generated names are derived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seed(pub [u8; 32]);
+pub struct RequestEntropy(pub [u8; 32]);
 
-impl Seed {
+impl RequestEntropy {
     /// The uid of the object itself (UUID version 4).
     pub fn uid(self) -> String {
         Self::uuid(self.0.first_chunk())
     }
 
     /// The uid of an object that is created with it.
-    pub fn companion_uid(self) -> String {
+    pub fn second_uid(self) -> String {
         Self::uuid(self.0.last_chunk())
     }
 
     /// Five bytes for the suffix of a generated name.
-    pub fn suffix(self) -> [u8; 5] {
+    pub fn name_suffix(self) -> [u8; 5] {
         let mut suffix = [0; 5];
         suffix.copy_from_slice(&self.0[11..16]);
         suffix
@@ -180,7 +180,7 @@ pub struct Decision {
     /// The changes; empty for a no-op. The first is that of the command's object.
     pub writes: Vec<Write>,
     /// The response.
-    pub answer: Answer,
+    pub answer: WriteResult,
     /// For the `Warning` header.
     pub warnings: Vec<String>,
     /// The first write's new version in encoded form, if it was encoded in advance.
@@ -189,7 +189,7 @@ pub struct Decision {
 
 /// The response to a write.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum WriteResult {
     /// 201 and the new object (of the first write).
     Created,
     /// 200 and the changed object (of the first write).
@@ -199,5 +199,5 @@ pub enum Answer {
     /// 200 and a `Status`: the object is deleted.
     Deleted(Details),
     /// 200 and the last state of the object: an update removed the last finalizer.
-    DeletedBy(Arc<Object>),
+    DeletedByUpdate(Arc<Object>),
 }

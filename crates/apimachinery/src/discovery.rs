@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use self::preference::preference;
 use crate::{
     kind::{Registry, Resource, Verb, api_version},
-    negotiate::DiscoveryForm,
+    negotiate::DiscoveryFormat,
 };
 
 /// The discovery entries of a server.
@@ -78,14 +78,14 @@ impl Discovery {
     }
 
     /// `GET /apis` in the negotiated format.
-    pub fn aggregated(&self, form: DiscoveryForm) -> Value {
+    pub fn aggregated(&self, form: DiscoveryFormat) -> Value {
         let groups = self.groups().map(|group| self.aggregated_group(group)).collect();
         group_discovery_list(form, groups).unwrap_or_else(|| self.api_group_list())
     }
 
     /// `GET /api` in the negotiated format. Without core kinds, version `v1` is listed nevertheless, because some
     /// clients fail if it is missing.
-    pub fn core(&self, form: DiscoveryForm) -> Value {
+    pub fn core(&self, form: DiscoveryFormat) -> Value {
         let groups = self.has_core().then(|| self.aggregated_group("")).into_iter().collect();
         group_discovery_list(form, groups)
             .unwrap_or_else(|| json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}))
@@ -138,11 +138,11 @@ fn resource_list(group_version: &str, resources: &[Value]) -> Value {
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources})
 }
 
-fn group_discovery_list(form: DiscoveryForm, items: Vec<Value>) -> Option<Value> {
+fn group_discovery_list(form: DiscoveryFormat, items: Vec<Value>) -> Option<Value> {
     let api_version = match form {
-        DiscoveryForm::Legacy => return None,
-        DiscoveryForm::AggregatedV2 => "apidiscovery.k8s.io/v2",
-        DiscoveryForm::AggregatedV2Beta1 => "apidiscovery.k8s.io/v2beta1",
+        DiscoveryFormat::Legacy => return None,
+        DiscoveryFormat::AggregatedV2 => "apidiscovery.k8s.io/v2",
+        DiscoveryFormat::AggregatedV2Beta1 => "apidiscovery.k8s.io/v2beta1",
     };
     let mut list = json!({"kind": "APIGroupDiscoveryList", "apiVersion": api_version, "metadata": {}});
     list["items"] = Value::Array(items);

@@ -13,7 +13,7 @@ use crate::limits::{PATH_BYTES_MAX, PATH_NAME_BYTES_MAX, QUOTED_BYTES_MAX};
 const CUT: &str = "...";
 
 /// Returns the text, truncated to at most `bytes_max` bytes plus [`CUT`].
-pub fn cut(text: &str, bytes_max: usize) -> Cow<'_, str> {
+pub fn truncate(text: &str, bytes_max: usize) -> Cow<'_, str> {
     if text.len() <= bytes_max {
         return Cow::Borrowed(text);
     }
@@ -53,16 +53,16 @@ impl Path {
     /// A top-level field.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
-        match cut(&name, PATH_BYTES_MAX) {
+        match truncate(&name, PATH_BYTES_MAX) {
             Cow::Borrowed(_) => Self(name),
-            Cow::Owned(cut) => Self(cut),
+            Cow::Owned(truncated) => Self(truncated),
         }
     }
 
     /// The field `name` inside this one.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        let name = cut(name, PATH_NAME_BYTES_MAX);
+        let name = truncate(name, PATH_NAME_BYTES_MAX);
         if self.0.is_empty() { Self(name.into_owned()) } else { Self::new(format!("{}.{name}", self.0)) }
     }
 
@@ -75,7 +75,7 @@ impl Path {
     /// The value under `key` of this map.
     #[must_use]
     pub fn key(&self, key: &str) -> Self {
-        Self::new(format!("{}[{}]", self.0, cut(key, PATH_NAME_BYTES_MAX)))
+        Self::new(format!("{}[{}]", self.0, truncate(key, PATH_NAME_BYTES_MAX)))
     }
 
     /// The path as text.
@@ -84,7 +84,7 @@ impl Path {
     }
 
     /// True if `other` is this field or one inside it.
-    pub fn covers(&self, other: &str) -> bool {
+    pub fn is_prefix_of(&self, other: &str) -> bool {
         other.strip_prefix(self.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     }
 }
@@ -97,7 +97,7 @@ impl fmt::Display for Path {
 
 /// Type of a field error: the `reason` of a cause in a Status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultType {
+pub enum FieldErrorType {
     /// The field is missing.
     Required,
     /// The value is malformed or out of bounds.
@@ -120,7 +120,7 @@ pub enum FaultType {
     Other(&'static str),
 }
 
-impl FaultType {
+impl FieldErrorType {
     /// The reason as a Status spells it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -140,75 +140,75 @@ impl FaultType {
 
 /// An error in one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct FieldError {
     /// The field.
     pub path: Path,
     /// The type.
-    pub fault_type: FaultType,
+    pub error_type: FieldErrorType,
     /// The message without the path: `Invalid value: "10.0.0.0/33": must be a CIDR`.
     pub message: String,
 }
 
-impl Fault {
+impl FieldError {
     /// The field is missing.
     pub fn required(path: Path, detail: &str) -> Self {
-        Self::with_detail(path, FaultType::Required, "Required value".to_owned(), detail)
+        Self::with_detail(path, FieldErrorType::Required, "Required value".to_owned(), detail)
     }
 
     /// The value is malformed or out of bounds.
     pub fn invalid(path: Path, value: impl Into<Value>, detail: &str) -> Self {
-        Self::with_value(path, FaultType::Invalid, "Invalid value", &value.into(), detail)
+        Self::with_value(path, FieldErrorType::Invalid, "Invalid value", &value.into(), detail)
     }
 
     /// The value has the wrong JSON type.
     pub fn type_invalid(path: Path, value: impl Into<Value>, detail: &str) -> Self {
-        Self::with_value(path, FaultType::TypeInvalid, "Invalid value", &value.into(), detail)
+        Self::with_value(path, FieldErrorType::TypeInvalid, "Invalid value", &value.into(), detail)
     }
 
     /// The value is not one of `supported`.
     pub fn not_supported(path: Path, value: impl Into<Value>, supported: &[&str]) -> Self {
         let list = supported.iter().map(|v| format!("\"{v}\"")).collect::<Vec<_>>().join(", ");
         let detail = format!("supported values: {list}");
-        Self::with_value(path, FaultType::NotSupported, "Unsupported value", &value.into(), &detail)
+        Self::with_value(path, FieldErrorType::NotSupported, "Unsupported value", &value.into(), &detail)
     }
 
     /// The value is well-formed, but not allowed here.
     pub fn forbidden(path: Path, detail: &str) -> Self {
-        Self::with_detail(path, FaultType::Forbidden, "Forbidden".to_owned(), detail)
+        Self::with_detail(path, FieldErrorType::Forbidden, "Forbidden".to_owned(), detail)
     }
 
     /// The value duplicates another.
     pub fn duplicate(path: Path, value: impl Into<Value>) -> Self {
-        Self::with_value(path, FaultType::Duplicate, "Duplicate value", &value.into(), "")
+        Self::with_value(path, FieldErrorType::Duplicate, "Duplicate value", &value.into(), "")
     }
 
     /// The value names something that does not exist.
     pub fn not_found(path: Path, value: impl Into<Value>) -> Self {
-        Self::with_value(path, FaultType::NotFound, "Not found", &value.into(), "")
+        Self::with_value(path, FieldErrorType::NotFound, "Not found", &value.into(), "")
     }
 
     /// The value is too long; `detail` states the limit and its unit.
     pub fn too_long(path: Path, detail: &str) -> Self {
-        Self::with_detail(path, FaultType::TooLong, "Too long".to_owned(), detail)
+        Self::with_detail(path, FieldErrorType::TooLong, "Too long".to_owned(), detail)
     }
 
     /// The list or map has too many items.
     pub fn too_many(path: Path, actual: usize, limit: usize) -> Self {
         let detail = format!("must have at most {limit} items");
-        Self::with_detail(path, FaultType::TooMany, format!("Too many: {actual}"), &detail)
+        Self::with_detail(path, FieldErrorType::TooMany, format!("Too many: {actual}"), &detail)
     }
 
-    fn with_value(path: Path, fault_type: FaultType, what: &str, value: &Value, detail: &str) -> Self {
-        Self::with_detail(path, fault_type, format!("{what}: {}", excerpt(value)), detail)
+    fn with_value(path: Path, error_type: FieldErrorType, what: &str, value: &Value, detail: &str) -> Self {
+        Self::with_detail(path, error_type, format!("{what}: {}", excerpt(value)), detail)
     }
 
-    fn with_detail(path: Path, fault_type: FaultType, what: String, detail: &str) -> Self {
+    fn with_detail(path: Path, error_type: FieldErrorType, what: String, detail: &str) -> Self {
         let message = if detail.is_empty() { what } else { format!("{what}: {detail}") };
-        Self { path, fault_type, message }
+        Self { path, error_type, message }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.message)
     }
@@ -223,25 +223,25 @@ mod tests {
     fn what_is_not_found_and_what_is_too_many() {
         let path = || Path::new("spec").child("shelf");
         let cases = [
-            (Fault::not_found(path(), "attic"), "FieldValueNotFound", r#"spec.shelf: Not found: "attic""#),
+            (FieldError::not_found(path(), "attic"), "FieldValueNotFound", r#"spec.shelf: Not found: "attic""#),
             (
-                Fault::too_many(path(), 17, 16),
+                FieldError::too_many(path(), 17, 16),
                 "FieldValueTooMany",
                 "spec.shelf: Too many: 17: must have at most 16 items",
             ),
         ];
-        for (fault, fault_type, words) in cases {
-            assert_eq!((fault.fault_type.as_str(), fault.to_string().as_str()), (fault_type, words));
+        for (error, error_type, words) in cases {
+            assert_eq!((error.error_type.as_str(), error.to_string().as_str()), (error_type, words));
         }
     }
 
     #[test]
     fn a_long_value_is_quoted_by_its_beginning() {
         let long: Value = vec!["é".repeat(10); 100_000].into();
-        let message = Fault::invalid(Path::new("a"), long, "must be short").message;
+        let message = FieldError::invalid(Path::new("a"), long, "must be short").message;
         assert!(message.starts_with("Invalid value: [\"éé") && message.ends_with("...: must be short"), "{message}");
         assert!(message.len() <= QUOTED_BYTES_MAX + 50, "{}", message.len());
-        let short = Fault::invalid(Path::new("a"), "x", "must be y").message;
+        let short = FieldError::invalid(Path::new("a"), "x", "must be y").message;
         assert_eq!(short, "Invalid value: \"x\": must be y");
     }
 
@@ -252,6 +252,6 @@ mod tests {
         assert_eq!(once.as_str().len(), "a[]...".len() + PATH_NAME_BYTES_MAX);
         let often = (0..100).fold(Path::new(long.repeat(10)), |path, _| path.child(&long).key(&long).index(7));
         assert!(often.as_str().len() <= PATH_BYTES_MAX + CUT.len(), "{}", often.as_str().len());
-        assert!(Path::new("a").covers(once.as_str()));
+        assert!(Path::new("a").is_prefix_of(once.as_str()));
     }
 }

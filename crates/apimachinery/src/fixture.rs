@@ -4,12 +4,14 @@ use serde_json::{Value, json};
 
 use crate::{
     command::ObjectKey,
-    draft::{Draft, Reader},
-    kind::{Cell, Column, Context, Kind, Names, Prepared, Registry, RequestContext, Resource, Subresource, Verb},
+    decoding::{DecodedObject, ObjectDecoder},
+    kind::{
+        Cell, Column, Context, Kind, NamePolicy, PreparedObject, Registry, RequestContext, Resource, Subresource, Verb,
+    },
     object::Object,
     options::FieldValidation,
-    refusal::Refusal,
     schema::{Decoded, Schema},
+    status_error::StatusError,
 };
 
 /// A cluster-scoped kind with all verbs.
@@ -28,7 +30,7 @@ pub fn shelf() -> Resource {
         selectable_fields: &["spec.colour"],
         computed_fields: &[],
         columns: COLUMNS,
-        names: Names::Subdomain,
+        names: NamePolicy::Subdomain,
         schema: schema("A shelf."),
     }
 }
@@ -77,13 +79,17 @@ pub fn registry_of_groups() -> Registry<()> {
         ..shelf()
     };
     let core: Box<dyn Kind<()>> = Box::new(Inert(core));
-    registry().with([core]).with_questions([question])
+    registry().with([core]).with_virtual_resources([question])
 }
 
 /// Decodes a body.
-pub fn draft(resource: &Resource, body: Decoded, validation: FieldValidation) -> Result<Box<Draft>, Refusal> {
+pub fn decoded(
+    resource: &Resource,
+    body: Decoded,
+    validation: FieldValidation,
+) -> Result<Box<DecodedObject>, StatusError> {
     let schema = Schema::for_resource(resource);
-    Reader { resource, schema: &schema, name: "a", validation }.body(body).map(Box::new)
+    ObjectDecoder { resource, schema: &schema, name: "a", validation }.decode_body(body).map(Box::new)
 }
 
 /// An object from JSON.
@@ -149,8 +155,13 @@ impl Kind<()> for Inert {
         &self.0
     }
 
-    fn prepare_create(&self, _: &ObjectKey, object: Object, _: &RequestContext<'_>) -> Result<Prepared<()>, Refusal> {
-        Ok(Prepared::complete(object))
+    fn prepare_create(
+        &self,
+        _: &ObjectKey,
+        object: Object,
+        _: &RequestContext<'_>,
+    ) -> Result<PreparedObject<()>, StatusError> {
+        Ok(PreparedObject::without_decision(object))
     }
 
     fn prepare_update(
@@ -160,11 +171,11 @@ impl Kind<()> for Inert {
         new: Object,
         _: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<()>, Refusal> {
-        Ok(Prepared::complete(new))
+    ) -> Result<PreparedObject<()>, StatusError> {
+        Ok(PreparedObject::without_decision(new))
     }
 
-    fn may_delete(&self, (): &(), _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+    fn validate_delete(&self, (): &(), _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), StatusError> {
         Ok(())
     }
 }

@@ -1,21 +1,21 @@
-//! Definition of a service's kinds ([`Resource`], [`Kind`]) and of its in-memory state ([`World`]).
+//! Definition of a service's kinds ([`Resource`], [`Kind`]) and of its in-memory state ([`State`]).
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::{
-    access::{self, Rights},
-    command::{ObjectKey, Scope, Seed, Write},
+    command::{ObjectKey, RequestEntropy, Scope, Write},
     object::Object,
     occurrence::{EventContent, EventRules},
-    refusal::Refusal,
+    rbac::{self, Permissions},
+    status_error::StatusError,
     time::Time,
     view::View,
 };
 
 /// Kubernetes API groups that are served here.
-const NATIVE_GROUPS: [&str; 4] = ["", access::GROUP, "coordination.k8s.io", "events.k8s.io"];
+const NATIVE_GROUPS: [&str; 4] = ["", rbac::GROUP, "coordination.k8s.io", "events.k8s.io"];
 
 /// A subresource of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,7 +139,7 @@ pub enum Cell {
 
 /// Rule for the names of a kind's objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
+pub enum NamePolicy {
     /// A DNS subdomain (RFC 1123): up to 253 characters.
     Subdomain,
     /// A DNS label (RFC 1123): up to 63 characters.
@@ -182,7 +182,7 @@ pub struct Resource {
     /// Columns of its table.
     pub columns: &'static [Column],
     /// Rule for the names of its objects.
-    pub names: Names,
+    pub names: NamePolicy,
     /// The OpenAPI v3 schema of an object: `type: object` with `description` and `properties` `spec` and `status`
     /// (without `apiVersion`, `kind` and `metadata`), no `$ref`, no `nullable`.
     pub schema: Value,
@@ -201,18 +201,18 @@ impl Resource {
 
     /// True if PUT without a resourceVersion is allowed, as for Kubernetes' own kinds except leases
     /// (`AllowUnconditionalUpdate`).
-    pub fn is_replaced_blindly(&self) -> bool {
+    pub fn allows_unconditional_update(&self) -> bool {
         self.is_native() && self.group != "coordination.k8s.io"
     }
 
     /// True if its objects have `metadata.generation`. The Kubernetes kinds served here have none.
-    pub fn counts_generations(&self) -> bool {
+    pub fn has_generation(&self) -> bool {
         !self.is_native()
     }
 
     /// `plural.group` for messages; for the core group only the plural.
-    pub fn qualified(&self) -> String {
-        qualified(self.plural, self.group)
+    pub fn group_resource(&self) -> String {
+        group_resource(self.plural, self.group)
     }
 }
 
@@ -222,7 +222,7 @@ pub fn api_version(group: &str, version: &str) -> String {
 }
 
 /// `noun.group` for messages; for the core group only the noun.
-pub fn qualified(noun: &str, group: &str) -> String {
+pub fn group_resource(noun: &str, group: &str) -> String {
     if group.is_empty() { noun.to_owned() } else { format!("{noun}.{group}") }
 }
 
@@ -230,16 +230,16 @@ pub fn qualified(noun: &str, group: &str) -> String {
 #[derive(Clone, Copy, Debug)]
 pub struct RequestContext<'a> {
     /// The caller's permissions, for checks beyond the request itself.
-    pub rights: &'a Rights,
+    pub permissions: &'a Permissions,
     /// The time of the request.
     pub now: Time,
     /// Random bytes for ids.
-    pub seed: Seed,
+    pub entropy: RequestEntropy,
     /// True if nothing will be persisted; kinds say so in the response where it matters.
     pub dry_run: bool,
     /// True if the path names the object. The path of a create does not, so a rule with `resourceNames` does not allow
     /// it.
-    pub named: bool,
+    pub name_in_path: bool,
     /// Status in the body of a create, for example restored from a backup; null otherwise. It is not stored, but a kind
     /// may return a warning about it.
     pub status: &'a Value,
@@ -251,16 +251,16 @@ pub struct Context<'a> {
     /// The time of the request.
     pub now: Time,
     /// Random bytes for ids.
-    pub seed: Seed,
+    pub entropy: RequestEntropy,
     /// True if nothing will be persisted; kinds say so in the response where it matters.
     pub dry_run: bool,
-    /// The existing objects among those that [`Kind::reads`] requested.
-    pub related: &'a Related,
+    /// The existing objects among those that [`Kind::read_set`] requested.
+    pub related: &'a RelatedObjects,
 }
 
 /// Objects read for one decision, while the head is locked.
 #[derive(Clone, Debug, Default)]
-pub struct Related {
+pub struct RelatedObjects {
     /// Objects by key; a missing object has no entry.
     pub objects: BTreeMap<ObjectKey, std::sync::Arc<Object>>,
 }
@@ -289,26 +289,26 @@ pub struct Holder {
 }
 
 /// In-memory decision state: what the kinds need to know of all objects. The default is the state of an empty log. It
-/// changes only by [`World::apply`]; applying a write with `old` and `new` exchanged undoes it.
-pub trait World: Default + Send + Sync + 'static {
+/// changes only by [`State::apply`]; applying a write with `old` and `new` exchanged undoes it.
+pub trait State: Default + Send + Sync + 'static {
     /// Applies one write; `new` has its resourceVersion.
     fn apply(&mut self, write: &Write);
 
     /// Resources whose writes change the state.
-    fn moved_by() -> &'static [&'static str];
+    fn observed_resources() -> &'static [&'static str];
 
     /// Returns derived writes, such as pool capacities, for the changes since the last call. They are part of the same
     /// commit and are applied like all others.
-    fn settle(&self, now: Time) -> Vec<Write>;
+    fn pending_status_updates(&self, now: Time) -> Vec<Write>;
 
-    /// Loads an object of a resource in [`World::kept`] at startup, before all spans.
-    fn restore_object(&mut self, key: ObjectKey, object: Object) -> Result<(), String>;
+    /// Loads an object of a resource in [`State::cached_resources`] at startup, before all spans.
+    fn load_object(&mut self, key: ObjectKey, object: Object) -> Result<(), String>;
 
     /// Loads a held span at startup, after all objects.
-    fn restore_span(&mut self, span: &Span) -> Result<(), String>;
+    fn load_span(&mut self, span: &Span) -> Result<(), String>;
 
     /// Resources whose objects are kept whole and are loaded at startup.
-    fn kept(&self) -> &'static [&'static str];
+    fn cached_resources(&self) -> &'static [&'static str];
 
     /// Gauges for metrics.
     fn gauges(&self) -> Vec<Gauge>;
@@ -325,10 +325,10 @@ pub struct Gauge {
     pub samples: Vec<(Vec<(&'static str, String)>, f64)>,
 }
 
-/// Rules of a kind. All methods are pure; [`crate::verbs`] does the generic part before and after.
+/// Rules of a kind. All methods are pure; [`crate::rest`] does the generic part before and after.
 ///
 /// [`Kind::prepare_create`] and [`Kind::prepare_update`] default and validate without the decision state, on the task
-/// of the request, in parallel with other requests. The remaining part ([`Decide`]) runs in the committer, one command
+/// of the request, in parallel with other requests. The remaining part ([`DecideFn`]) runs in the committer, one command
 /// at a time, and delays all writers: it uses the decision state and should compute nothing that could be computed
 /// before.
 pub trait Kind<W>: Send + Sync {
@@ -342,7 +342,7 @@ pub trait Kind<W>: Send + Sync {
     }
 
     /// True if a PUT of a missing object creates it (`AllowCreateOnUpdate` in Kubernetes).
-    fn is_made_by_updates(&self) -> bool {
+    fn allows_create_on_update(&self) -> bool {
         false
     }
 
@@ -351,15 +351,15 @@ pub trait Kind<W>: Send + Sync {
         None
     }
 
-    /// The event about the object that an API error regards ([`Refusal::regarding`]), when a request for `key` failed
+    /// The event about the object that an API error regards ([`StatusError::regarding`]), when a request for `key` failed
     /// with it.
-    fn event_of_refusal(&self, key: &ObjectKey, refusal: &Refusal) -> Option<EventContent> {
+    fn event_for_error(&self, key: &ObjectKey, refusal: &StatusError) -> Option<EventContent> {
         let _ = (key, refusal);
         None
     }
 
     /// Keys of the other objects that a decision about `key` reads.
-    fn reads(&self, key: &ObjectKey) -> Vec<ObjectKey> {
+    fn read_set(&self, key: &ObjectKey) -> Vec<ObjectKey> {
         let _ = key;
         Vec::new()
     }
@@ -367,8 +367,12 @@ pub trait Kind<W>: Send + Sync {
     /// Defaults and validates a new object. Its metadata is complete, unknown fields are removed, types match the
     /// schema, and there is no `status`. It is called even if the metadata is invalid, so that one response reports all
     /// field errors.
-    fn prepare_create(&self, key: &ObjectKey, object: Object, ctx: &RequestContext<'_>)
-    -> Result<Prepared<W>, Refusal>;
+    fn prepare_create(
+        &self,
+        key: &ObjectKey,
+        object: Object,
+        ctx: &RequestContext<'_>,
+    ) -> Result<PreparedObject<W>, StatusError>;
 
     /// Defaults and validates a change of `old`. `new` has the system metadata of `old`; for the main resource it also
     /// has its status, for `/status` its spec.
@@ -379,29 +383,35 @@ pub trait Kind<W>: Send + Sync {
         new: Object,
         subresource: Option<Subresource>,
         ctx: &RequestContext<'_>,
-    ) -> Result<Prepared<W>, Refusal>;
+    ) -> Result<PreparedObject<W>, StatusError>;
 
     /// Checks that `object` may be deleted. Called before it is marked as terminating, and again before it is deleted.
-    fn may_delete(&self, world: &W, key: &ObjectKey, object: &Object, ctx: &Context<'_>) -> Result<(), Refusal> {
+    fn validate_delete(
+        &self,
+        world: &W,
+        key: &ObjectKey,
+        object: &Object,
+        ctx: &Context<'_>,
+    ) -> Result<(), StatusError> {
         let _ = (world, key, object, ctx);
         Ok(())
     }
 
     /// True if something other than `metadata.finalizers` delays the deletion of `object`.
-    fn is_held(&self, object: &Object) -> bool {
+    fn has_extra_finalizers(&self, object: &Object) -> bool {
         let _ = object;
         false
     }
 
     /// True if objects of this kind are created and deleted only in the decisions of others. The garbage collector
     /// ignores them.
-    fn follows(&self) -> bool {
+    fn is_managed_by_owner(&self) -> bool {
         false
     }
 
     /// Effect of a namespace deletion on objects of this kind besides deleting them, as text for the conditions
     /// of the namespace.
-    fn end_with_namespace(&self) -> Option<&'static str> {
+    fn namespace_deletion_note(&self) -> Option<&'static str> {
         None
     }
 
@@ -411,13 +421,19 @@ pub trait Kind<W>: Send + Sync {
     }
 
     /// Returns the secondary writes for the deletion of `object`.
-    fn delete(&self, world: &W, key: &ObjectKey, object: &Object, ctx: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+    fn delete(
+        &self,
+        world: &W,
+        key: &ObjectKey,
+        object: &Object,
+        ctx: &Context<'_>,
+    ) -> Result<Vec<Write>, StatusError> {
         let _ = (world, key, object, ctx);
         Ok(Vec::new())
     }
 
     /// Spans held by an object. A write acquires and releases the difference between old and new.
-    fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
+    fn spans(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
         let _ = (key, object);
         Vec::new()
     }
@@ -430,28 +446,29 @@ pub trait Kind<W>: Send + Sync {
 }
 
 /// An object that is valid by itself, and the remaining decision about it.
-pub struct Prepared<W> {
+pub struct PreparedObject<W> {
     /// The object, as far as it is known without the decision state.
     pub object: Object,
     /// For the `Warning` header.
     pub warnings: Vec<String>,
     /// The remaining decision, if any.
-    pub decide: Option<Decide<W>>,
+    pub decide: Option<DecideFn<W>>,
 }
 
 /// The part of a kind's rules that needs the decision state. Fields that it adds to the object have no field manager.
-pub type Decide<W> = Box<dyn FnOnce(&W, &ObjectKey, Object, &Context<'_>) -> Result<Decided, Refusal> + Send>;
+pub type DecideFn<W> =
+    Box<dyn FnOnce(&W, &ObjectKey, Object, &Context<'_>) -> Result<MutationResult, StatusError> + Send>;
 
-impl<W> Prepared<W> {
+impl<W> PreparedObject<W> {
     /// Nothing remains to be decided.
-    pub fn complete(object: Object) -> Self {
+    pub fn without_decision(object: Object) -> Self {
         Self { object, warnings: Vec::new(), decide: None }
     }
 
     /// `decide` computes the rest from the decision state.
-    pub fn undecided(
+    pub fn with_decision(
         object: Object,
-        decide: impl FnOnce(&W, &ObjectKey, Object, &Context<'_>) -> Result<Decided, Refusal> + Send + 'static,
+        decide: impl FnOnce(&W, &ObjectKey, Object, &Context<'_>) -> Result<MutationResult, StatusError> + Send + 'static,
     ) -> Self {
         Self { object, warnings: Vec::new(), decide: Some(Box::new(decide)) }
     }
@@ -459,11 +476,11 @@ impl<W> Prepared<W> {
 
 /// The result of a kind's decision about one object.
 #[derive(Clone, Debug, Default)]
-pub struct Decided {
+pub struct MutationResult {
     /// The object to store.
     pub object: Object,
     /// Secondary writes.
-    pub companions: Vec<Write>,
+    pub secondary_writes: Vec<Write>,
     /// For the `Warning` header.
     pub warnings: Vec<String>,
 }
@@ -473,13 +490,13 @@ pub struct Decided {
 pub struct Registry<W> {
     kinds: Vec<Box<dyn Kind<W>>>,
     views: Vec<Box<dyn Kind<W>>>,
-    questions: Vec<Resource>,
+    virtual_resources: Vec<Resource>,
 }
 
 impl<W> Registry<W> {
     /// A registry of these kinds.
     pub fn new(kinds: Vec<Box<dyn Kind<W>>>) -> Self {
-        Self { kinds, views: Vec::new(), questions: Vec::new() }
+        Self { kinds, views: Vec::new(), virtual_resources: Vec::new() }
     }
 
     /// Adds stored kinds. Panics if a plural is registered already.
@@ -508,8 +525,8 @@ impl<W> Registry<W> {
     /// Adds kinds that are part of discovery and OpenAPI but are served elsewhere: only create is supported, and no
     /// object is stored (reviews).
     #[must_use]
-    pub fn with_questions(mut self, questions: impl IntoIterator<Item = Resource>) -> Self {
-        self.questions.extend(questions);
+    pub fn with_virtual_resources(mut self, virtual_resources: impl IntoIterator<Item = Resource>) -> Self {
+        self.virtual_resources.extend(virtual_resources);
         self
     }
 
@@ -524,12 +541,12 @@ impl<W> Registry<W> {
     }
 
     /// The kind of this view of a plural; without a view, the stored kind.
-    pub fn seen_by(&self, plural: &str, view: Option<&View>) -> Option<&dyn Kind<W>> {
-        let Some(View { shown, .. }) = view else { return self.get(plural) };
+    pub fn find_view(&self, plural: &str, view: Option<&View>) -> Option<&dyn Kind<W>> {
+        let Some(View { served, .. }) = view else { return self.get(plural) };
         let views = self.views.iter().map(AsRef::as_ref);
         views
             .filter(|kind| kind.resource().plural == plural)
-            .find(|kind| kind.view().is_some_and(|known| known.shown == *shown))
+            .find(|kind| kind.view().is_some_and(|known| known.served == *served))
     }
 
     /// All served kinds: the stored ones, then the views.
@@ -549,7 +566,7 @@ impl<W> Registry<W> {
 
     /// All resources in discovery and OpenAPI.
     pub fn resources(&self) -> impl Iterator<Item = &Resource> {
-        self.served().map(Kind::resource).chain(&self.questions)
+        self.served().map(Kind::resource).chain(&self.virtual_resources)
     }
 
     /// All groups and versions, in the order of registration of their first kinds.

@@ -3,28 +3,28 @@
 
 /// Causes in one API error; the message states how many more there are.
 ///
-/// Unit: causes. Test: `crates/apimachinery/src/refusal.rs::a_refusal_is_bounded_whatever_it_is_about`.
+/// Unit: causes. Test: `crates/apimachinery/src/status_error.rs::a_refusal_is_bounded_whatever_it_is_about`.
 pub const CAUSES_MAX: usize = 100;
 /// Message of one API error, encoded as JSON.
 ///
-/// Unit: bytes. Test: `crates/apimachinery/src/refusal.rs::a_refusal_is_bounded_whatever_it_is_about`.
+/// Unit: bytes. Test: `crates/apimachinery/src/status_error.rs::a_refusal_is_bounded_whatever_it_is_about`.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 /// All causes of one API error together, encoded as JSON.
 ///
-/// Unit: bytes. Test: `crates/apimachinery/src/refusal.rs::a_refusal_is_bounded_whatever_it_is_about`.
+/// Unit: bytes. Test: `crates/apimachinery/src/status_error.rs::a_refusal_is_bounded_whatever_it_is_about`.
 pub const CAUSES_BYTES_MAX: usize = 24 * 1024;
 /// Unknown fields named in one response, and field errors of the schema for one body.
 ///
 /// Unit: fields. Test: `crates/apimachinery/src/schema/check/tests.rs::what_is_reported_is_bounded_and_all_is_removed`.
-pub const FINDINGS_MAX: usize = 100;
+pub const SCHEMA_ERRORS_MAX: usize = 100;
 /// Repeated keys of one body named in a response.
 ///
 /// Unit: keys. Test: `crates/apimachinery/src/schema/decode/tests.rs::repeated_keys_are_named_up_to_a_limit`.
 pub const DUPLICATES_MAX: usize = 100;
 /// Field errors reported for one apply configuration.
 ///
-/// Unit: errors. Test: `crates/apimachinery/src/managed/tests/typed.rs::misfits_are_named_up_to_a_limit`.
-pub const MISFITS_MAX: usize = 100;
+/// Unit: errors. Test: `crates/apimachinery/src/managed_fields/tests/typed.rs::misfits_are_named_up_to_a_limit`.
+pub const VALIDATION_ERRORS_MAX: usize = 100;
 /// All warnings of one response together. If they are longer, each is truncated to [`WARNING_CHARS_MAX`], as
 /// kube-apiserver does.
 ///
@@ -81,7 +81,7 @@ pub const OPERATIONS_MAX: usize = 10_000;
 /// Data that all `copy` and `move` operations of one JSON patch copy, as a JSON tree in memory.
 ///
 /// Unit: bytes. Test: `crates/apimachinery/src/patch/tests.rs::growth_and_length_are_bounded`.
-pub const CARRIED_BYTES_MAX: usize = 3 * 1024 * 1024;
+pub const COPIED_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// List items that one JSON patch shifts by adding or removing items before them.
 ///
 /// Unit: items. Test: `crates/apimachinery/src/patch/tests.rs::shifted_items_are_bounded`.
@@ -113,16 +113,16 @@ pub const OWNERS_MAX: usize = 1_000;
 pub const MANAGERS_MAX: usize = 1_000;
 /// Managers with an apply entry in one object. Less than [`MANAGERS_MAX`], to leave room for managers that update.
 ///
-/// Unit: managers. Test: `crates/apimachinery/src/managed/tests/apply.rs::appliers_of_one_object_are_bounded`.
+/// Unit: managers. Test: `crates/apimachinery/src/managed_fields/tests/apply.rs::appliers_of_one_object_are_bounded`.
 pub const APPLIERS_MAX: usize = 900;
 /// Managers of one object with only update entries; above this the oldest entries are merged into one named
 /// `ancient-changes`.
 ///
-/// Unit: managers. Test: `crates/apimachinery/src/managed/tests/endpoint.rs::cap_update_managers`.
+/// Unit: managers. Test: `crates/apimachinery/src/managed_fields/tests/field_manager.rs::cap_update_managers`.
 pub const UPDATE_MANAGERS_MAX: usize = 10;
 /// Length of a field path in `managedFields`. No object that can be stored has deeper fields.
 ///
-/// Unit: elements. Test: `crates/apimachinery/src/managed/tests/sets.rs::depth_is_bounded`.
+/// Unit: elements. Test: `crates/apimachinery/src/managed_fields/tests/sets.rs::depth_is_bounded`.
 pub const FIELD_PATH_ELEMENTS_MAX: usize = 128;
 
 /// Length of a DNS label, of a label value, and of the name part of a label key (RFC 1123).
@@ -144,15 +144,15 @@ pub const MANAGER_BYTES_MAX: usize = 128;
 
 /// Pairs of verb and target that the rules of one role expand to.
 ///
-/// Unit: pairs. Test: `crates/apimachinery/src/access/rule/tests.rs::rules_are_counted_without_being_multiplied_out`.
+/// Unit: pairs. Test: `crates/apimachinery/src/rbac/rule/tests.rs::rules_are_counted_without_being_multiplied_out`.
 pub const RULE_PAIRS_MAX: usize = 10_000;
 /// Comparisons of the rules to grant with the caller's rules; one compares with up to 64 of these.
 ///
-/// Unit: comparisons. Test: `crates/apimachinery/src/access/rule/tests.rs::comparisons_of_rules_are_bounded`.
+/// Unit: comparisons. Test: `crates/apimachinery/src/rbac/rule/tests.rs::comparisons_of_rules_are_bounded`.
 pub const RULE_COMPARISONS_MAX: usize = 1_000_000;
 /// Missing permissions named in an API error.
 ///
-/// Unit: rules. Test: `crates/apimachinery/src/access/rule/tests.rs::missing_permissions_are_named_up_to_a_limit`.
+/// Unit: rules. Test: `crates/apimachinery/src/rbac/rule/tests.rs::missing_permissions_are_named_up_to_a_limit`.
 pub const MISSING_RULES_MAX: usize = 100;
 
 /// Parameters of one query string.

@@ -9,12 +9,12 @@ use serde_json::{Map, Value};
 use crate::{
     limits::CONTINUE_TOKEN_BYTES_MAX,
     options::{ListOptions, ResourceVersion, VersionMatch},
-    refusal::{Cause, Reason, Refusal, Status},
+    status_error::{Cause, Status, StatusError, StatusReason},
 };
 
 /// The state that a list returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Snapshot {
+pub enum ListVersion {
     /// The latest state.
     Latest,
     /// Any state of at least this revision; 0 allows any.
@@ -32,21 +32,21 @@ pub enum Snapshot {
 
 /// Returns the state that a list request asks for. `prefix` is the common prefix of all keys that the request may read;
 /// a continue token for another prefix is rejected. `options` must be consistent, as [`ListOptions::parse`] ensures.
-pub fn snapshot(options: &ListOptions, prefix: &str) -> Result<Snapshot, Refusal> {
+pub fn list_version(options: &ListOptions, prefix: &str) -> Result<ListVersion, StatusError> {
     if let Some(token) = options.continue_token.as_deref() {
         let ContinueToken { revision, after } = ContinueToken::decode(token)?;
         if !after.starts_with(prefix) {
             return Err(invalid_token("it belongs to another list"));
         }
-        return Ok(Snapshot::Continue { revision, after });
+        return Ok(ListVersion::Continue { revision, after });
     }
     Ok(match (options.resource_version, options.version_match) {
-        (ResourceVersion::Unset, _) => Snapshot::Latest,
-        (ResourceVersion::Any, _) => Snapshot::NotOlderThan(0),
-        (ResourceVersion::At(revision), Some(VersionMatch::Exact)) => Snapshot::Exact(revision),
+        (ResourceVersion::Unset, _) => ListVersion::Latest,
+        (ResourceVersion::Any, _) => ListVersion::NotOlderThan(0),
+        (ResourceVersion::At(revision), Some(VersionMatch::Exact)) => ListVersion::Exact(revision),
         // The pages of a list must be consistent, so the first page fixes the revision.
-        (ResourceVersion::At(revision), None) if options.limit.is_some() => Snapshot::Exact(revision),
-        (ResourceVersion::At(revision), _) => Snapshot::NotOlderThan(revision),
+        (ResourceVersion::At(revision), None) if options.limit.is_some() => ListVersion::Exact(revision),
+        (ResourceVersion::At(revision), _) => ListVersion::NotOlderThan(revision),
     })
 }
 
@@ -89,7 +89,7 @@ impl ContinueToken {
     }
 
     /// Decodes a token; 400 if it is malformed.
-    pub fn decode(token: &str) -> Result<Self, Refusal> {
+    pub fn decode(token: &str) -> Result<Self, StatusError> {
         if token.len() > CONTINUE_TOKEN_BYTES_MAX {
             return Err(invalid_token("it is too long"));
         }
@@ -110,14 +110,14 @@ impl ContinueToken {
     }
 }
 
-fn invalid_token(why: &str) -> Refusal {
-    Refusal::bad_request(format!("invalid continue token: {why}"))
+fn invalid_token(why: &str) -> StatusError {
+    StatusError::bad_request(format!("invalid continue token: {why}"))
 }
 
 /// 410: the state of a continue token has been compacted. `fresh_token` continues in the latest state.
 pub fn expired_continue(fresh_token: String) -> Status {
-    let refusal = Refusal::new(
-        Reason::Expired,
+    let refusal = StatusError::new(
+        StatusReason::Expired,
         "The provided continue parameter is too old to display a consistent list result. You can start a new list \
          without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
          results. Continuing with the provided token results in an inconsistent list - objects that were created, \
@@ -129,14 +129,14 @@ pub fn expired_continue(fresh_token: String) -> Status {
 }
 
 /// 410: the state of the requested revision has been compacted.
-pub fn expired_list() -> Refusal {
-    Refusal::new(Reason::Expired, "The resourceVersion for the provided list is too old.")
+pub fn expired_list() -> StatusError {
+    StatusError::new(StatusReason::Expired, "The resourceVersion for the provided list is too old.")
 }
 
 /// 504: the requested revision is in the future. Reflectors of client-go check for the cause.
-pub fn too_large(requested: u64, current: u64) -> Refusal {
+pub fn too_large(requested: u64, current: u64) -> StatusError {
     let message = format!("Timeout: Too large resource version: {requested}, current: {current}");
-    let mut refusal = Refusal::new(Reason::Timeout, message).retry_after(1);
+    let mut refusal = StatusError::new(StatusReason::Timeout, message).retry_after(1);
     refusal.details.causes.push(Cause {
         reason: "ResourceVersionTooLarge".to_owned(),
         message: "Too large resource version".to_owned(),

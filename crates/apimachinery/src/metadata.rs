@@ -6,8 +6,8 @@ use std::collections::{BTreeSet, HashSet};
 use serde_json::{Value, json};
 
 use crate::{
-    field::{Fault, Path, cut},
-    kind::{Names, Resource},
+    field::{FieldError, Path, truncate},
+    kind::{NamePolicy, Resource},
     limits::{
         ANNOTATIONS_BYTES_MAX, GENERATED_BASE_BYTES_MAX, LABEL_BYTES_MAX, MANAGER_BYTES_MAX, QUOTED_BYTES_MAX,
         SUBDOMAIN_BYTES_MAX,
@@ -26,17 +26,17 @@ pub const FINALIZER_ORPHAN: &str = "orphan";
 pub const FINALIZER_FOREGROUND: &str = "foregroundDeletion";
 
 /// Validates the metadata of a new object.
-pub fn validate_create(meta: &ObjectMeta, resource: &Resource) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    validate_names(meta, resource, &mut faults);
-    validate_rest(meta, &mut faults);
-    faults
+pub fn validate_create(meta: &ObjectMeta, resource: &Resource) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    validate_names(meta, resource, &mut errors);
+    validate_rest(meta, &mut errors);
+    errors
 }
 
 /// Validates changed metadata. System fields have been restored before.
-pub fn validate_update(old: &ObjectMeta, new: &ObjectMeta) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    validate_rest(new, &mut faults);
+pub fn validate_update(old: &ObjectMeta, new: &ObjectMeta) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    validate_rest(new, &mut errors);
     let path = Path::new("metadata");
     let added = added_finalizers(&old.finalizers, &new.finalizers);
     if old.deletion_timestamp.is_some() && !added.is_empty() {
@@ -45,28 +45,28 @@ pub fn validate_update(old: &ObjectMeta, new: &ObjectMeta) -> Vec<Fault> {
         let detail = format!(
             "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"
         );
-        faults.push(Fault::forbidden(path.child("finalizers"), &detail));
+        errors.push(FieldError::forbidden(path.child("finalizers"), &detail));
     }
     for (field, old, new) in
         [("name", &old.name, &new.name), ("namespace", &old.namespace, &new.namespace), ("uid", &old.uid, &new.uid)]
     {
         if old != new {
-            faults.push(Fault::invalid(path.child(field), new.as_str(), IMMUTABLE));
+            errors.push(FieldError::invalid(path.child(field), new.as_str(), IMMUTABLE));
         }
     }
     if old.deletion_timestamp != new.deletion_timestamp {
         let time = new.deletion_timestamp.map(|time| time.to_string());
-        faults.push(Fault::invalid(path.child("deletionTimestamp"), time, IMMUTABLE));
+        errors.push(FieldError::invalid(path.child("deletionTimestamp"), time, IMMUTABLE));
     }
     if old.deletion_grace_period_seconds != new.deletion_grace_period_seconds {
         let seconds = new.deletion_grace_period_seconds;
-        faults.push(Fault::invalid(path.child("deletionGracePeriodSeconds"), seconds, IMMUTABLE));
+        errors.push(FieldError::invalid(path.child("deletionGracePeriodSeconds"), seconds, IMMUTABLE));
     }
-    faults
+    errors
 }
 
 /// Removes duplicate owner references, as Kubernetes does, and returns the uids of those removed.
-pub fn drop_repeated_owners(meta: &mut ObjectMeta) -> Vec<String> {
+pub fn dedup_owner_references(meta: &mut ObjectMeta) -> Vec<String> {
     let mut seen: HashSet<&OwnerReference> = HashSet::new();
     let repeated: Vec<bool> = meta.owner_references.iter().map(|owner| !seen.insert(owner)).collect();
     let mut repeated = repeated.into_iter();
@@ -94,32 +94,32 @@ pub fn finalizer_warnings(old: &[String], new: &[String]) -> Vec<String> {
     bare.map(warning).collect()
 }
 
-fn validate_names(meta: &ObjectMeta, resource: &Resource, faults: &mut Vec<Fault>) {
+fn validate_names(meta: &ObjectMeta, resource: &Resource, errors: &mut Vec<FieldError>) {
     let path = Path::new("metadata");
-    if let Err(why) = check_base(&meta.generate_name, resource.names) {
-        faults.push(Fault::invalid(path.child("generateName"), meta.generate_name.as_str(), &why));
+    if let Err(why) = validate_generate_name(&meta.generate_name, resource.names) {
+        errors.push(FieldError::invalid(path.child("generateName"), meta.generate_name.as_str(), &why));
     }
     if meta.name.is_empty() {
-        faults.push(Fault::required(path.child("name"), "name or generateName is required"));
+        errors.push(FieldError::required(path.child("name"), "name or generateName is required"));
     } else if let Err(why) = check_name(&meta.name, resource.names) {
-        faults.push(Fault::invalid(path.child("name"), meta.name.as_str(), &why));
+        errors.push(FieldError::invalid(path.child("name"), meta.name.as_str(), &why));
     }
     match (resource.namespaced, meta.namespace.is_empty()) {
-        (true, true) => faults.push(Fault::required(path.child("namespace"), "")),
+        (true, true) => errors.push(FieldError::required(path.child("namespace"), "")),
         (true, false) => {
             if let Err(why) = is_dns_label(&meta.namespace) {
-                faults.push(Fault::invalid(path.child("namespace"), meta.namespace.as_str(), &why));
+                errors.push(FieldError::invalid(path.child("namespace"), meta.namespace.as_str(), &why));
             }
         }
         (false, false) => {
-            faults.push(Fault::forbidden(path.child("namespace"), "not allowed on this type"));
+            errors.push(FieldError::forbidden(path.child("namespace"), "not allowed on this type"));
         }
         (false, true) => {}
     }
 }
 
 /// Checks a `generateName`. A trailing `-` is allowed, although no name may end with it.
-fn check_base(base: &str, names: Names) -> Result<(), String> {
+fn validate_generate_name(base: &str, names: NamePolicy) -> Result<(), String> {
     match base.strip_suffix('-') {
         _ if base.is_empty() => Ok(()),
         Some(front) if !front.is_empty() => check_name(&format!("{front}a"), names),
@@ -131,11 +131,11 @@ fn check_base(base: &str, names: Names) -> Result<(), String> {
 ///
 /// # Errors
 /// Returns the reason, worded as Kubernetes does.
-pub fn check_name(name: &str, names: Names) -> Result<(), String> {
+pub fn check_name(name: &str, names: NamePolicy) -> Result<(), String> {
     match names {
-        Names::Subdomain => is_dns_subdomain(name),
-        Names::Label => is_dns_label(name),
-        Names::PathSegment => is_path_segment(name),
+        NamePolicy::Subdomain => is_dns_subdomain(name),
+        NamePolicy::Label => is_dns_label(name),
+        NamePolicy::PathSegment => is_path_segment(name),
     }
 }
 
@@ -157,58 +157,58 @@ fn too_long(length_max: usize) -> String {
     format!("must be no more than {length_max} characters")
 }
 
-fn validate_rest(meta: &ObjectMeta, faults: &mut Vec<Fault>) {
+fn validate_rest(meta: &ObjectMeta, errors: &mut Vec<FieldError>) {
     let path = Path::new("metadata");
     for (key, value) in &meta.labels {
         let path = || Path::new("metadata").child("labels");
         if let Err(why) = is_qualified_name(key) {
-            faults.push(Fault::invalid(path(), key.as_str(), &why));
+            errors.push(FieldError::invalid(path(), key.as_str(), &why));
         }
         if let Err(why) = is_label_value(value) {
-            faults.push(Fault::invalid(path(), value.as_str(), &why));
+            errors.push(FieldError::invalid(path(), value.as_str(), &why));
         }
     }
-    validate_annotations(meta, faults);
-    validate_owners(&meta.owner_references, &path.child("ownerReferences"), faults);
-    validate_finalizers(meta, &path.child("finalizers"), faults);
+    validate_annotations(meta, errors);
+    validate_owners(&meta.owner_references, &path.child("ownerReferences"), errors);
+    validate_finalizers(meta, &path.child("finalizers"), errors);
 }
 
-fn validate_annotations(meta: &ObjectMeta, faults: &mut Vec<Fault>) {
+fn validate_annotations(meta: &ObjectMeta, errors: &mut Vec<FieldError>) {
     let path = || Path::new("metadata").child("annotations");
     for key in meta.annotations.keys() {
         // Kubernetes once allowed upper case in the prefix, and still does.
         if let Err(why) = is_qualified_name(&key.to_ascii_lowercase()) {
-            faults.push(Fault::invalid(path(), key.as_str(), &why));
+            errors.push(FieldError::invalid(path(), key.as_str(), &why));
         }
     }
     let bytes: usize = meta.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > ANNOTATIONS_BYTES_MAX {
         let detail = format!("may not be more than {ANNOTATIONS_BYTES_MAX} bytes");
-        faults.push(Fault::too_long(path(), &detail));
+        errors.push(FieldError::too_long(path(), &detail));
     }
 }
 
-fn validate_finalizers(meta: &ObjectMeta, path: &Path, faults: &mut Vec<Fault>) {
+fn validate_finalizers(meta: &ObjectMeta, path: &Path, errors: &mut Vec<FieldError>) {
     for finalizer in &meta.finalizers {
         if let Err(why) = is_qualified_name(finalizer) {
-            faults.push(Fault::invalid(path.clone(), finalizer.as_str(), &why));
+            errors.push(FieldError::invalid(path.clone(), finalizer.as_str(), &why));
         }
     }
     let has = |name: &str| meta.finalizers.iter().any(|finalizer| finalizer == name);
     if has(FINALIZER_ORPHAN) && has(FINALIZER_FOREGROUND) {
         let detail = format!("finalizer {FINALIZER_ORPHAN} and {FINALIZER_FOREGROUND} cannot be both set");
-        faults.push(Fault::invalid(path.clone(), Value::from(meta.finalizers.clone()), &detail));
+        errors.push(FieldError::invalid(path.clone(), Value::from(meta.finalizers.clone()), &detail));
     }
 }
 
-fn validate_owners(owners: &[OwnerReference], path: &Path, faults: &mut Vec<Fault>) {
+fn validate_owners(owners: &[OwnerReference], path: &Path, errors: &mut Vec<FieldError>) {
     for (index, owner) in owners.iter().enumerate() {
         let path_of = |field: &str| path.index(index).child(field);
         for (field, value) in
             [("apiVersion", &owner.api_version), ("kind", &owner.kind), ("name", &owner.name), ("uid", &owner.uid)]
         {
             if value.is_empty() {
-                faults.push(Fault::required(path_of(field), "must not be empty"));
+                errors.push(FieldError::required(path_of(field), "must not be empty"));
             }
         }
     }
@@ -216,7 +216,7 @@ fn validate_owners(owners: &[OwnerReference], path: &Path, faults: &mut Vec<Faul
     let mut controllers = owners.iter().filter(|owner| owner.controller == Some(true));
     if let (Some(first), Some(second)) = (controllers.next(), controllers.next()) {
         let name = |owner: &OwnerReference| {
-            format!("{}/{}", cut(&owner.kind, QUOTED_BYTES_MAX), cut(&owner.name, QUOTED_BYTES_MAX))
+            format!("{}/{}", truncate(&owner.kind, QUOTED_BYTES_MAX), truncate(&owner.name, QUOTED_BYTES_MAX))
         };
         let detail = format!(
             "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
@@ -224,30 +224,30 @@ fn validate_owners(owners: &[OwnerReference], path: &Path, faults: &mut Vec<Faul
             name(second)
         );
         let all: Value = owners.iter().map(|owner| json!(owner)).collect();
-        faults.push(Fault::invalid(path.clone(), all, &detail));
+        errors.push(FieldError::invalid(path.clone(), all, &detail));
     }
 }
 
 /// Derives a field manager from the `User-Agent` of a request without one: the part before the first `/`, without
 /// control characters, truncated to [`MANAGER_BYTES_MAX`].
-pub fn manager_of_agent(user_agent: &str) -> String {
+pub fn field_manager_from_user_agent(user_agent: &str) -> String {
     let program = user_agent.split('/').next().unwrap_or_default();
     let printable: String = program.chars().filter(|c| !c.is_control()).collect();
     printable[..printable.floor_char_boundary(MANAGER_BYTES_MAX)].to_owned()
 }
 
 /// Validates the name of a field manager.
-pub(crate) fn manager_fault(name: &str, path: Path) -> Option<Fault> {
+pub(crate) fn field_manager_error(name: &str, path: Path) -> Option<FieldError> {
     if name.len() > MANAGER_BYTES_MAX {
-        return Some(Fault::too_long(path, &format!("may not be more than {MANAGER_BYTES_MAX} bytes")));
+        return Some(FieldError::too_long(path, &format!("may not be more than {MANAGER_BYTES_MAX} bytes")));
     }
     let printable = !name.chars().any(char::is_control);
-    (!printable).then(|| Fault::invalid(path, name, "should only contain printable characters"))
+    (!printable).then(|| FieldError::invalid(path, name, "should only contain printable characters"))
 }
 
 /// Formats a validation message as Kubernetes does: a sentence, examples, and a regular expression. The expression is
 /// documentation only; it is not evaluated.
-fn must(sentence: &str, examples: &[&str], regex: &str) -> String {
+fn regex_error(sentence: &str, examples: &[&str], regex: &str) -> String {
     let examples = examples.iter().map(|example| format!("'{example}', ")).collect::<Vec<_>>().join(" or ");
     format!("{sentence} (e.g. {examples}regex used for validation is '{regex}')")
 }
@@ -260,7 +260,7 @@ pub fn is_dns_subdomain(text: &str) -> Result<(), String> {
     if text.split('.').all(is_label_text) {
         return Ok(());
     }
-    Err(must(
+    Err(regex_error(
         "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start \
          and end with an alphanumeric character",
         &["example.com"],
@@ -276,7 +276,7 @@ pub fn is_dns_label(text: &str) -> Result<(), String> {
     if is_label_text(text) {
         return Ok(());
     }
-    Err(must(
+    Err(regex_error(
         "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end \
          with an alphanumeric character",
         &["my-name", "123-abc"],
@@ -299,7 +299,7 @@ pub fn is_qualified_name(text: &str) -> Result<(), String> {
     let name = match text.split_once('/') {
         None => text,
         Some((_, name)) if name.contains('/') => {
-            let form = must(&format!("a qualified name {QUALIFIED}"), QUALIFIED_EXAMPLES, QUALIFIED_REGEX);
+            let form = regex_error(&format!("a qualified name {QUALIFIED}"), QUALIFIED_EXAMPLES, QUALIFIED_REGEX);
             return Err(format!("{form} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"));
         }
         Some(("", _)) => return Err("prefix part must be non-empty".to_owned()),
@@ -312,7 +312,7 @@ pub fn is_qualified_name(text: &str) -> Result<(), String> {
         "" => Err("name part must be non-empty".to_owned()),
         _ if name.len() > LABEL_BYTES_MAX => Err(format!("name part {}", too_long(LABEL_BYTES_MAX))),
         _ if is_label_characters(name) => Ok(()),
-        _ => Err(must(&format!("name part {QUALIFIED}"), QUALIFIED_EXAMPLES, QUALIFIED_REGEX)),
+        _ => Err(regex_error(&format!("name part {QUALIFIED}"), QUALIFIED_EXAMPLES, QUALIFIED_REGEX)),
     }
 }
 
@@ -324,7 +324,7 @@ pub fn is_label_value(text: &str) -> Result<(), String> {
     if text.is_empty() || is_label_characters(text) {
         return Ok(());
     }
-    Err(must(
+    Err(regex_error(
         &format!("a valid label must be an empty string or {}", QUALIFIED.trim_start_matches("must ")),
         &["MyValue", "my_value", "12345"],
         "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?",

@@ -11,10 +11,10 @@ use serde_json::Value;
 
 pub use self::indent::{Indenter, indent};
 use crate::{
-    field::{Fault, Path},
+    field::{FieldError, Path},
     limits::{LAYOUT_BYTES_MIN, LAYOUT_GROWTH_MAX, MEDIA_TYPES_MAX},
     options::Query,
-    refusal::{Reason, Refusal},
+    status_error::{StatusError, StatusReason},
 };
 
 /// Representation of an object, a list or the events of a watch.
@@ -61,15 +61,15 @@ pub enum IncludeObject {
 }
 
 impl IncludeObject {
-    fn parse(query: &Query) -> Result<Self, Refusal> {
+    fn parse(query: &Query) -> Result<Self, StatusError> {
         match query.get("includeObject") {
             None | Some("" | "Metadata") => Ok(Self::Metadata),
             Some("Object") => Ok(Self::Object),
             Some("None") => Ok(Self::None),
             Some(other) => {
                 let detail = "must be 'Metadata', 'Object', 'None', or empty";
-                let fault = Fault::invalid(Path::new("includeObject"), other, detail);
-                Err(Refusal::bad_request(format!("Unable to convert to Table as requested: {fault}")))
+                let error = FieldError::invalid(Path::new("includeObject"), other, detail);
+                Err(StatusError::bad_request(format!("Unable to convert to Table as requested: {error}")))
             }
         }
     }
@@ -77,7 +77,7 @@ impl IncludeObject {
 
 /// Type of a response; not every type has every representation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum ResponseShape {
     /// One object.
     Object,
     /// A list of objects.
@@ -88,9 +88,9 @@ pub enum Shape {
 
 /// Selects the representation of a response: the client's first choice that can be served; 406 if there is none. The
 /// default is JSON.
-pub fn negotiate(accept: Option<&str>, shape: Shape, query: &Query) -> Result<Representation, Refusal> {
-    let clauses = clauses(accept);
-    let picked = clauses.iter().find_map(|clause| representation(clause, shape));
+pub fn negotiate(accept: Option<&str>, shape: ResponseShape, query: &Query) -> Result<Representation, StatusError> {
+    let media_ranges = media_ranges(accept);
+    let picked = media_ranges.iter().find_map(|media_range| representation(media_range, shape));
     match picked.ok_or_else(not_acceptable)? {
         Representation::Table { v1beta1, .. } => {
             Ok(Representation::Table { v1beta1, include: IncludeObject::parse(query)? })
@@ -99,32 +99,31 @@ pub fn negotiate(accept: Option<&str>, shape: Shape, query: &Query) -> Result<Re
     }
 }
 
-fn representation(clause: &Clause<'_>, shape: Shape) -> Option<Representation> {
-    let json = clause.matches(JSON);
-    let Some(kind) = clause.parameter("as") else {
-        let yaml = clause.matches(YAML) && shape != Shape::Watch;
+fn representation(media_range: &MediaRange<'_>, shape: ResponseShape) -> Option<Representation> {
+    let json = media_range.matches(JSON);
+    let Some(kind) = media_range.parameter("as") else {
+        let yaml = media_range.matches(YAML) && shape != ResponseShape::Watch;
         return if json { Some(Representation::Json) } else { yaml.then_some(Representation::Yaml) };
     };
-    let v1beta1 = match clause.parameter("v") {
+    let v1beta1 = match media_range.parameter("v") {
         Some("v1") => false,
         Some("v1beta1") => true,
         _ => return None,
     };
-    if !json || clause.parameter("g") != Some("meta.k8s.io") {
+    if !json || media_range.parameter("g") != Some("meta.k8s.io") {
         return None;
     }
     match (kind, shape) {
         ("Table", _) => Some(Representation::Table { v1beta1, include: IncludeObject::default() }),
-        ("PartialObjectMetadata", Shape::Object | Shape::Watch) | ("PartialObjectMetadataList", Shape::List) => {
-            Some(Representation::Partial { v1beta1 })
-        }
+        ("PartialObjectMetadata", ResponseShape::Object | ResponseShape::Watch)
+        | ("PartialObjectMetadataList", ResponseShape::List) => Some(Representation::Partial { v1beta1 }),
         _ => None,
     }
 }
 
 /// Formats of discovery at `/apis` and `/api`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DiscoveryForm {
+pub enum DiscoveryFormat {
     /// One document per group and version.
     Legacy,
     /// One document, as `apidiscovery.k8s.io/v2`.
@@ -133,7 +132,7 @@ pub enum DiscoveryForm {
     AggregatedV2Beta1,
 }
 
-impl DiscoveryForm {
+impl DiscoveryFormat {
     /// The `Content-Type` of the response. Must be exactly this text, because clients compare it as text.
     pub fn content_type(self) -> &'static str {
         match self {
@@ -145,19 +144,19 @@ impl DiscoveryForm {
 }
 
 /// Selects the format of discovery: the client's first choice that can be served; 406 if there is none.
-pub fn negotiate_discovery(accept: Option<&str>) -> Result<DiscoveryForm, Refusal> {
-    clauses(accept).iter().find_map(discovery_form).ok_or_else(not_acceptable)
+pub fn negotiate_discovery(accept: Option<&str>) -> Result<DiscoveryFormat, StatusError> {
+    media_ranges(accept).iter().find_map(discovery_format).ok_or_else(not_acceptable)
 }
 
-fn discovery_form(clause: &Clause<'_>) -> Option<DiscoveryForm> {
-    if !clause.matches(JSON) {
+fn discovery_format(media_range: &MediaRange<'_>) -> Option<DiscoveryFormat> {
+    if !media_range.matches(JSON) {
         return None;
     }
-    match (clause.parameter("as"), clause.parameter("g"), clause.parameter("v")) {
-        (None, _, _) => Some(DiscoveryForm::Legacy),
-        (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => Some(DiscoveryForm::AggregatedV2),
+    match (media_range.parameter("as"), media_range.parameter("g"), media_range.parameter("v")) {
+        (None, _, _) => Some(DiscoveryFormat::Legacy),
+        (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => Some(DiscoveryFormat::AggregatedV2),
         (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2beta1")) => {
-            Some(DiscoveryForm::AggregatedV2Beta1)
+            Some(DiscoveryFormat::AggregatedV2Beta1)
         }
         _ => None,
     }
@@ -165,18 +164,20 @@ fn discovery_form(clause: &Clause<'_>) -> Option<DiscoveryForm> {
 
 /// Returns the index of the client's first choice among the media types; 406 if there is none. Parameters are ignored;
 /// without a header, and for a wildcard, the first media type that matches is used.
-pub fn accepts(accept: Option<&str>, media: &[&str]) -> Result<usize, Refusal> {
-    let picked = clauses(accept).iter().find_map(|clause| media.iter().position(|media| clause.matches(media)));
-    picked.ok_or_else(|| only(media))
+pub fn accepts(accept: Option<&str>, media: &[&str]) -> Result<usize, StatusError> {
+    let picked =
+        media_ranges(accept).iter().find_map(|media_range| media.iter().position(|media| media_range.matches(media)));
+    picked.ok_or_else(|| accepted_types_error(media))
 }
 
 /// True if the client accepts gzip (`Accept-Encoding`) with at least the quality of `identity`.
 pub fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
-    let clauses: Vec<Clause<'_>> =
-        accept_encoding.unwrap_or_default().split(',').take(MEDIA_TYPES_MAX).filter_map(Clause::read).collect();
+    let media_ranges: Vec<MediaRange<'_>> =
+        accept_encoding.unwrap_or_default().split(',').take(MEDIA_TYPES_MAX).filter_map(MediaRange::read).collect();
     let quality = |names: &[&str]| {
-        let named = |name: &&str| clauses.iter().find(|clause| clause.media_type.eq_ignore_ascii_case(name));
-        names.iter().find_map(named).map_or(0, |clause| clause.quality)
+        let named =
+            |name: &&str| media_ranges.iter().find(|media_range| media_range.media_type.eq_ignore_ascii_case(name));
+        names.iter().find_map(named).map_or(0, |media_range| media_range.quality)
     };
     let gzip = quality(&["gzip", "x-gzip", "*"]);
     gzip > 0 && gzip >= quality(&["identity"])
@@ -191,7 +192,7 @@ pub fn pretty(query: &Query, user_agent: Option<&str>) -> bool {
 }
 
 /// Encodes a value as YAML. A value whose YAML exceeds the limits of layout is encoded as JSON, which is valid YAML.
-pub fn to_yaml(value: &Value) -> Result<String, Refusal> {
+pub fn to_yaml(value: &Value) -> Result<String, StatusError> {
     let json = value.to_string();
     let mut yaml = Layout::of(json.len());
     match serde_saphyr::to_fmt_writer(&mut yaml, value) {
@@ -199,7 +200,7 @@ pub fn to_yaml(value: &Value) -> Result<String, Refusal> {
         Err(_) if yaml.is_full => Ok(json),
         Err(error) => {
             let message = format!("the response cannot be encoded as YAML: {error}");
-            Err(Refusal::new(Reason::InternalError, message))
+            Err(StatusError::new(StatusReason::InternalError, message))
         }
     }
 }
@@ -236,17 +237,20 @@ impl fmt::Write for Layout {
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
 
-fn not_acceptable() -> Refusal {
-    only(&[JSON, YAML])
+fn not_acceptable() -> StatusError {
+    accepted_types_error(&[JSON, YAML])
 }
 
-fn only(media: &[&str]) -> Refusal {
-    Refusal::new(Reason::NotAcceptable, format!("only the following media types are accepted: {}", media.join(", ")))
+fn accepted_types_error(media: &[&str]) -> StatusError {
+    StatusError::new(
+        StatusReason::NotAcceptable,
+        format!("only the following media types are accepted: {}", media.join(", ")),
+    )
 }
 
 /// A clause of an `Accept` header.
 #[derive(Debug)]
-struct Clause<'a> {
+struct MediaRange<'a> {
     media_type: &'a str,
     parameters: Vec<(&'a str, &'a str)>,
     /// In thousandths.
@@ -255,17 +259,18 @@ struct Clause<'a> {
 
 /// Parses an `Accept` header, highest quality first. Clauses of equal quality keep their order, except that wildcards
 /// follow specific types. An empty header accepts everything.
-fn clauses(accept: Option<&str>) -> Vec<Clause<'_>> {
+fn media_ranges(accept: Option<&str>) -> Vec<MediaRange<'_>> {
     let accept = accept.map(str::trim).filter(|accept| !accept.is_empty()).unwrap_or("*/*");
-    let mut clauses: Vec<Clause<'_>> = accept.split(',').take(MEDIA_TYPES_MAX).filter_map(Clause::parse).collect();
-    clauses.sort_by_key(|clause| (Reverse(clause.quality), clause.media_type.matches('*').count()));
-    clauses
+    let mut media_ranges: Vec<MediaRange<'_>> =
+        accept.split(',').take(MEDIA_TYPES_MAX).filter_map(MediaRange::parse).collect();
+    media_ranges.sort_by_key(|media_range| (Reverse(media_range.quality), media_range.media_type.matches('*').count()));
+    media_ranges
 }
 
-impl<'a> Clause<'a> {
+impl<'a> MediaRange<'a> {
     /// Parses a clause; `None` if it is empty or excludes its media type (`q=0`).
     fn parse(text: &'a str) -> Option<Self> {
-        Self::read(text).filter(|clause| clause.quality > 0)
+        Self::read(text).filter(|media_range| media_range.quality > 0)
     }
 
     /// Parses a clause; `None` if it is empty.
@@ -277,16 +282,16 @@ impl<'a> Clause<'a> {
             .map(|(name, value)| (name.trim(), value.trim().trim_matches('"')))
             .collect();
         let quality = parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case("q"));
-        let quality = quality.map_or(1000, |(_, value)| thousandths(value));
+        let quality = quality.map_or(1000, |(_, value)| parse_q(value));
         Some(Self { media_type, parameters, quality })
     }
 
     fn matches(&self, media_type: &str) -> bool {
         match self.media_type {
             "*" | "*/*" => true,
-            wish => match wish.strip_suffix("/*") {
+            range => match range.strip_suffix("/*") {
                 Some(family) => media_type.split_once('/').is_some_and(|(it, _)| it.eq_ignore_ascii_case(family)),
-                None => wish.eq_ignore_ascii_case(media_type),
+                None => range.eq_ignore_ascii_case(media_type),
             },
         }
     }
@@ -297,7 +302,7 @@ impl<'a> Clause<'a> {
 }
 
 /// Parses a quality in thousandths; a malformed one counts as 1000, as if absent.
-fn thousandths(quality: &str) -> u32 {
+fn parse_q(quality: &str) -> u32 {
     let Some((whole, fraction)) = quality.split_once('.').or(Some((quality, ""))) else {
         return 1000;
     };

@@ -22,7 +22,7 @@ pub struct EventContent {
     /// Machine-readable reason: `PoolExhausted`.
     pub reason: &'static str,
     /// Severity.
-    pub severity: EventType,
+    pub event_type: EventType,
     /// Human-readable description.
     pub note: String,
 }
@@ -54,7 +54,7 @@ pub struct EventState(pub u8);
 /// Rules for events about changes of a kind's objects.
 pub trait EventRules: Send + Sync {
     /// Initial state of an object. `last` is the reason of its latest stored event.
-    fn begin(&self, object: &Object, last: Option<&str>) -> EventState;
+    fn initial_state(&self, object: &Object, last: Option<&str>) -> EventState;
 
     /// Computes the new state of a changed object from the previous one, and the event that reports the change, if any.
     fn on_change(&self, object: &Object, before: EventState) -> (EventState, Option<EventContent>);

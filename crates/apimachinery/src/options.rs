@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::{
-    field::{Fault, Path},
+    field::{FieldError, Path},
     kind::Resource,
     limits::QUERY_PARAMETERS_MAX,
-    metadata::manager_fault,
-    refusal::Refusal,
+    metadata::field_manager_error,
     selector::{FieldSelector, LabelSelector},
+    status_error::StatusError,
 };
 
 /// API group of option objects, for API errors.
@@ -22,11 +22,11 @@ pub struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Decodes `raw`, the part of a URL after the question mark.
-    pub fn parse(raw: &str) -> Result<Self, Refusal> {
+    pub fn parse(raw: &str) -> Result<Self, StatusError> {
         let pairs = raw.split('&').filter(|pair| !pair.is_empty());
         if pairs.clone().count() > QUERY_PARAMETERS_MAX {
             let message = format!("the query has more than the limit of {QUERY_PARAMETERS_MAX} parameters");
-            return Err(Refusal::bad_request(message));
+            return Err(StatusError::bad_request(message));
         }
         let pairs = pairs.map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -52,11 +52,11 @@ impl Query {
 }
 
 /// Decodes `%xx`; returns 400 if malformed or not UTF-8.
-fn percent_decode(text: &str) -> Result<String, Refusal> {
+fn percent_decode(text: &str) -> Result<String, StatusError> {
     if !text.contains('%') {
         return Ok(text.to_owned());
     }
-    let malformed = || Refusal::bad_request(format!("invalid URL escape in {text:?}"));
+    let malformed = || StatusError::bad_request(format!("invalid URL escape in {text:?}"));
     let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let Some((&first, behind)) = rest.split_first() {
         if first != b'%' {
@@ -112,60 +112,60 @@ pub struct WriteOptions {
 
 impl WriteOptions {
     /// Parses the options; returns 422 with all invalid ones.
-    pub fn parse(query: &Query, kind: OptionsKind) -> Result<Self, Refusal> {
-        let mut faults = Vec::new();
+    pub fn parse(query: &Query, kind: OptionsKind) -> Result<Self, StatusError> {
+        let mut errors = Vec::new();
         let field_manager = query.get("fieldManager").filter(|name| !name.is_empty());
         match kind {
             OptionsKind::Patch if query.get("force").is_some() => {
-                faults.push(Fault::forbidden(Path::new("force"), "may not be specified for non-apply patch"));
+                errors.push(FieldError::forbidden(Path::new("force"), "may not be specified for non-apply patch"));
             }
             OptionsKind::Apply if field_manager.is_none() => {
-                faults.push(Fault::required(Path::new("fieldManager"), "is required for apply patch"));
+                errors.push(FieldError::required(Path::new("fieldManager"), "is required for apply patch"));
             }
             _ => {}
         }
-        faults.extend(field_manager.and_then(|name| manager_fault(name, Path::new("fieldManager"))));
-        let dry_run = dry_run(query, &mut faults);
-        let field_validation = field_validation(query, &mut faults);
+        errors.extend(field_manager.and_then(|name| field_manager_error(name, Path::new("fieldManager"))));
+        let dry_run = dry_run(query, &mut errors);
+        let field_validation = field_validation(query, &mut errors);
         let kind = match kind {
             OptionsKind::Create => "CreateOptions",
             OptionsKind::Update => "UpdateOptions",
             OptionsKind::Patch | OptionsKind::Apply => "PatchOptions",
         };
-        refuse(kind, &faults)?;
+        into_result(kind, &errors)?;
         let field_manager = field_manager.map(str::to_owned);
         Ok(Self { dry_run, field_validation, field_manager, force: query.flag("force") })
     }
 }
 
-fn field_validation(query: &Query, faults: &mut Vec<Fault>) -> FieldValidation {
+fn field_validation(query: &Query, errors: &mut Vec<FieldError>) -> FieldValidation {
     match query.get("fieldValidation") {
         None | Some("" | "Warn") => FieldValidation::Warn,
         Some("Ignore") => FieldValidation::Ignore,
         Some("Strict") => FieldValidation::Strict,
         Some(other) => {
             let supported = ["", "Ignore", "Strict", "Warn"];
-            faults.push(Fault::not_supported(Path::new("fieldValidation"), other, &supported));
+            errors.push(FieldError::not_supported(Path::new("fieldValidation"), other, &supported));
             FieldValidation::Warn
         }
     }
 }
 
-fn dry_run(query: &Query, faults: &mut Vec<Fault>) -> bool {
+fn dry_run(query: &Query, errors: &mut Vec<FieldError>) -> bool {
     let values: Vec<Value> = query.get_all("dryRun").filter(|value| !value.is_empty()).map(Value::from).collect();
-    check_dry_run(&values, faults)
+    check_dry_run(&values, errors)
 }
 
 /// Validates the values, and returns true for a dry run.
-fn check_dry_run(values: &[Value], faults: &mut Vec<Fault>) -> bool {
+fn check_dry_run(values: &[Value], errors: &mut Vec<FieldError>) -> bool {
     if values.iter().any(|value| value != "All") {
-        faults.push(Fault::not_supported(Path::new("dryRun"), values, &["All"]));
+        errors.push(FieldError::not_supported(Path::new("dryRun"), values, &["All"]));
     }
     !values.is_empty()
 }
 
-fn refuse(kind: &str, faults: &[Fault]) -> Result<(), Refusal> {
-    if faults.is_empty() { Ok(()) } else { Err(Refusal::invalid(META, kind, "", faults)) }
+fn into_result(kind: &str, errors: &[FieldError]) -> Result<(), StatusError> {
+    if errors.is_empty() { Ok(()) } else { Err(StatusError::invalid(META, kind, "", errors)) }
 }
 
 /// Treatment of the dependents of a deleted object.
@@ -190,7 +190,7 @@ pub struct DeleteOptions {
     pub propagation: Option<Propagation>,
     /// The client sent `orphanDependents=false`: it gets 202 while finalizers are pending and 200 when the object is
     /// deleted.
-    pub cascades: bool,
+    pub orphan_dependents_false: bool,
     /// Compute and validate everything, persist nothing.
     pub dry_run: bool,
 }
@@ -198,27 +198,27 @@ pub struct DeleteOptions {
 impl DeleteOptions {
     /// Parses the options from the body if there is one, otherwise from the query. `dryRun` in the query counts in
     /// either case, so that such a request never deletes anything.
-    pub fn parse(body: Option<&Value>, query: &Query) -> Result<Self, Refusal> {
-        let mut faults = Vec::new();
+    pub fn parse(body: Option<&Value>, query: &Query) -> Result<Self, StatusError> {
+        let mut errors = Vec::new();
         let options = match body {
-            Some(body) => Self::from_body(body, &mut faults)?,
-            None => Self::from_query(query, &mut faults)?,
+            Some(body) => Self::from_body(body, &mut errors)?,
+            None => Self::from_query(query, &mut errors)?,
         };
-        let dry_run = options.dry_run | dry_run(query, &mut faults);
-        refuse("DeleteOptions", &faults)?;
+        let dry_run = options.dry_run | dry_run(query, &mut errors);
+        into_result("DeleteOptions", &errors)?;
         Ok(Self { dry_run, ..options })
     }
 
-    fn from_query(query: &Query, faults: &mut Vec<Fault>) -> Result<Self, Refusal> {
+    fn from_query(query: &Query, errors: &mut Vec<FieldError>) -> Result<Self, StatusError> {
         // Accepted without effect: no kind here has a grace period.
         number(query, "gracePeriodSeconds")?;
         let orphan = query.get("orphanDependents").map(|_| query.flag("orphanDependents"));
-        let propagation = propagation(query.get("propagationPolicy"), orphan, faults);
-        Ok(Self { propagation, cascades: orphan == Some(false), ..Self::default() })
+        let propagation = propagation(query.get("propagationPolicy"), orphan, errors);
+        Ok(Self { propagation, orphan_dependents_false: orphan == Some(false), ..Self::default() })
     }
 
-    fn from_body(body: &Value, faults: &mut Vec<Fault>) -> Result<Self, Refusal> {
-        let malformed = |what: &str| Refusal::bad_request(format!("the body is not a DeleteOptions: {what}"));
+    fn from_body(body: &Value, errors: &mut Vec<FieldError>) -> Result<Self, StatusError> {
+        let malformed = |what: &str| StatusError::bad_request(format!("the body is not a DeleteOptions: {what}"));
         let fields = body.as_object().ok_or_else(|| malformed("it must be an object"))?;
         let text = |object: &Value, name: &str| match object.get(name) {
             None | Some(Value::Null) => Ok(None),
@@ -243,15 +243,15 @@ impl DeleteOptions {
         Ok(Self {
             uid: text(preconditions, "uid")?,
             resource_version: text(preconditions, "resourceVersion")?,
-            propagation: propagation(policy.as_deref(), orphan, faults),
-            cascades: orphan == Some(false),
-            dry_run: body_dry_run(fields.get("dryRun"), faults).ok_or_else(|| malformed("dryRun must be a list"))?,
+            propagation: propagation(policy.as_deref(), orphan, errors),
+            orphan_dependents_false: orphan == Some(false),
+            dry_run: body_dry_run(fields.get("dryRun"), errors).ok_or_else(|| malformed("dryRun must be a list"))?,
         })
     }
 }
 
 /// Clients send `DeleteOptions` of `v1`, of `meta.k8s.io/v1` or of the group of the object, or no type.
-fn check_type(api_version: &str, kind: &str) -> Result<(), Refusal> {
+fn check_type(api_version: &str, kind: &str) -> Result<(), StatusError> {
     let known_version = match api_version.split_once('/') {
         None => api_version.is_empty() || api_version == "v1",
         Some((META, version)) => version == "v1",
@@ -260,30 +260,30 @@ fn check_type(api_version: &str, kind: &str) -> Result<(), Refusal> {
     if known_version && (kind.is_empty() || kind == "DeleteOptions") {
         return Ok(());
     }
-    Err(Refusal::bad_request(format!("no kind \"{kind}\" is registered for version \"{api_version}\"")))
+    Err(StatusError::bad_request(format!("no kind \"{kind}\" is registered for version \"{api_version}\"")))
 }
 
-fn body_dry_run(value: Option<&Value>, faults: &mut Vec<Fault>) -> Option<bool> {
+fn body_dry_run(value: Option<&Value>, errors: &mut Vec<FieldError>) -> Option<bool> {
     let values = match value {
         None | Some(Value::Null) => return Some(false),
         Some(values) => values.as_array()?,
     };
-    Some(check_dry_run(values, faults))
+    Some(check_dry_run(values, errors))
 }
 
-fn propagation(policy: Option<&str>, orphan: Option<bool>, faults: &mut Vec<Fault>) -> Option<Propagation> {
+fn propagation(policy: Option<&str>, orphan: Option<bool>, errors: &mut Vec<FieldError>) -> Option<Propagation> {
     let path = Path::new("propagationPolicy");
     let policy = policy.filter(|policy| !policy.is_empty());
     if let (Some(_), Some(_)) = (policy, orphan) {
         let detail = "orphanDependents and deletionPropagation cannot be both set";
-        faults.push(Fault::invalid(path.clone(), policy.unwrap_or_default(), detail));
+        errors.push(FieldError::invalid(path.clone(), policy.unwrap_or_default(), detail));
     }
     match (policy, orphan) {
         (Some("Background"), _) => Some(Propagation::Background),
         (Some("Foreground"), _) => Some(Propagation::Foreground),
         (Some("Orphan"), _) => Some(Propagation::Orphan),
         (Some(other), _) => {
-            faults.push(Fault::not_supported(path, other, &["Foreground", "Background", "Orphan", "nil"]));
+            errors.push(FieldError::not_supported(path, other, &["Foreground", "Background", "Orphan", "nil"]));
             None
         }
         (None, Some(true)) => Some(Propagation::Orphan),
@@ -340,8 +340,8 @@ pub struct ListOptions {
 
 impl ListOptions {
     /// Parses and validates the options.
-    pub fn parse(query: &Query, resource: &Resource) -> Result<Self, Refusal> {
-        let mut faults = Vec::new();
+    pub fn parse(query: &Query, resource: &Resource) -> Result<Self, StatusError> {
+        let mut errors = Vec::new();
         let wanted_match = query.get("resourceVersionMatch").unwrap_or_default();
         let version_match = match wanted_match {
             "Exact" => Some(VersionMatch::Exact),
@@ -363,108 +363,110 @@ impl ListOptions {
             timeout_seconds: number(query, "timeoutSeconds")?.filter(|seconds| *seconds > 0),
         };
         if options.watch {
-            options.check_watch(wanted_match, &mut faults);
+            options.check_watch(wanted_match, &mut errors);
         } else {
-            options.check_list(wanted_match, &mut faults);
+            options.check_list(wanted_match, &mut errors);
         }
-        refuse("ListOptions", &faults)?;
-        options.fields = options.fields.of(resource)?;
+        into_result("ListOptions", &errors)?;
+        options.fields = options.fields.for_resource(resource)?;
         if options.continue_token.is_some() && matches!(options.resource_version, ResourceVersion::At(_)) {
-            return Err(Refusal::bad_request("specifying resource version is not allowed when using continue"));
+            return Err(StatusError::bad_request("specifying resource version is not allowed when using continue"));
         }
         resource_version?;
         Ok(options)
     }
 
-    fn check_list(&self, wanted_match: &str, faults: &mut Vec<Fault>) {
+    fn check_list(&self, wanted_match: &str, errors: &mut Vec<FieldError>) {
         let path = || Path::new("resourceVersionMatch");
-        let mut forbid = |applies: bool, why: &str| faults.extend(applies.then(|| Fault::forbidden(path(), why)));
+        let mut forbid = |applies: bool, why: &str| errors.extend(applies.then(|| FieldError::forbidden(path(), why)));
         if !wanted_match.is_empty() {
             let is_unset = self.resource_version == ResourceVersion::Unset;
             forbid(is_unset, "resourceVersionMatch is forbidden unless resourceVersion is provided");
             let continues = self.continue_token.is_some();
             forbid(continues, "resourceVersionMatch is forbidden when continue is provided");
             if self.version_match.is_none() {
-                faults.push(Fault::not_supported(path(), wanted_match, &["Exact", "NotOlderThan", ""]));
+                errors.push(FieldError::not_supported(path(), wanted_match, &["Exact", "NotOlderThan", ""]));
             }
             if (self.resource_version, self.version_match) == (ResourceVersion::Any, Some(VersionMatch::Exact)) {
                 let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
-                faults.push(Fault::forbidden(path(), why));
+                errors.push(FieldError::forbidden(path(), why));
             }
         }
         if self.send_initial_events.is_some() {
             let detail = "sendInitialEvents is forbidden for list";
-            faults.push(Fault::forbidden(Path::new("sendInitialEvents"), detail));
+            errors.push(FieldError::forbidden(Path::new("sendInitialEvents"), detail));
         }
     }
 
-    fn check_watch(&self, wanted_match: &str, faults: &mut Vec<Fault>) {
+    fn check_watch(&self, wanted_match: &str, errors: &mut Vec<FieldError>) {
         let path = || Path::new("resourceVersionMatch");
         let is_other = self.version_match != Some(VersionMatch::NotOlderThan);
         if self.send_initial_events.is_some() && is_other {
             let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-            faults.push(Fault::forbidden(path(), detail));
+            errors.push(FieldError::forbidden(path(), detail));
         }
         if wanted_match.is_empty() {
             return;
         }
         if self.send_initial_events.is_none() {
             let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
-            faults.push(Fault::forbidden(path(), detail));
+            errors.push(FieldError::forbidden(path(), detail));
         }
         if is_other {
-            faults.push(Fault::not_supported(path(), wanted_match, &["NotOlderThan"]));
+            errors.push(FieldError::not_supported(path(), wanted_match, &["NotOlderThan"]));
         }
         if self.continue_token.is_some() {
             let detail = "resourceVersionMatch is forbidden when continue is provided";
-            faults.push(Fault::forbidden(path(), detail));
+            errors.push(FieldError::forbidden(path(), detail));
         }
     }
 }
 
-fn resource_version(query: &Query) -> Result<ResourceVersion, Refusal> {
+fn resource_version(query: &Query) -> Result<ResourceVersion, StatusError> {
     let text = query.get("resourceVersion").unwrap_or_default();
-    match digits(text) {
+    match parse_decimal(text) {
         _ if text.is_empty() => Ok(ResourceVersion::Unset),
         Some(0) => Ok(ResourceVersion::Any),
         Some(revision) => Ok(ResourceVersion::At(revision)),
-        None => Err(Refusal::bad_request(format!(
+        None => Err(StatusError::bad_request(format!(
             "invalid resource version {text:?}: it must be a number returned by this server"
         ))),
     }
 }
 
 /// Zero and negative limits mean no limit, as in Kubernetes.
-fn limit(query: &Query) -> Result<Option<usize>, Refusal> {
+fn limit(query: &Query) -> Result<Option<usize>, StatusError> {
     let text = query.get("limit").unwrap_or_default();
-    if text.strip_prefix('-').and_then(digits).is_some_and(|n| i64::try_from(n).is_ok()) {
+    if text.strip_prefix('-').and_then(parse_decimal).is_some_and(|n| i64::try_from(n).is_ok()) {
         return Ok(None);
     }
     let limit = number(query, "limit")?.filter(|limit| *limit > 0);
     Ok(limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))
 }
 
-fn number(query: &Query, name: &str) -> Result<Option<u64>, Refusal> {
+fn number(query: &Query, name: &str) -> Result<Option<u64>, StatusError> {
     match query.get(name).unwrap_or_default() {
         "" => Ok(None),
-        text => digits(text).filter(|n| i64::try_from(*n).is_ok()).map(Some).ok_or_else(|| {
-            Refusal::bad_request(format!("invalid query parameter {name}={text:?}: it must be a non-negative integer"))
+        text => parse_decimal(text).filter(|n| i64::try_from(*n).is_ok()).map(Some).ok_or_else(|| {
+            StatusError::bad_request(format!(
+                "invalid query parameter {name}={text:?}: it must be a non-negative integer"
+            ))
         }),
     }
 }
 
 /// Parses a decimal number without sign or blanks.
-fn digits(text: &str) -> Option<u64> {
+fn parse_decimal(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 /// Parses the query parameter `timeout` of a request that is not a watch, a Go duration (`34s`, `1m30s`).
-pub fn parse_timeout(query: &Query) -> Result<Option<Duration>, Refusal> {
+pub fn parse_timeout(query: &Query) -> Result<Option<Duration>, StatusError> {
     match query.get("timeout").unwrap_or_default() {
         "" => Ok(None),
         text => go_duration(text)
             .map(Some)
-            .ok_or_else(|| Refusal::bad_request("invalid timeout specified in the request URL")),
+            .ok_or_else(|| StatusError::bad_request("invalid timeout specified in the request URL")),
     }
 }
 

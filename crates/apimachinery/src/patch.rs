@@ -8,9 +8,9 @@ use serde_json::Value;
 
 pub use self::operations::Operations;
 use crate::{
-    field::{Fault, FaultType, Path},
-    refusal::{Reason, Refusal},
+    field::{FieldError, FieldErrorType, Path},
     schema::{Decoded, check_size, decode, decode_operations},
+    status_error::{StatusError, StatusReason},
 };
 
 /// Media type of a server-side apply, which is not a patch of the current object but a configuration.
@@ -42,8 +42,8 @@ pub enum Patch {
 
 impl Patch {
     /// Decodes a patch; `content_type` determines its type.
-    pub fn parse(content_type: &str, body: &[u8]) -> Result<Self, Refusal> {
-        PatchType::of(content_type)?.read(body)
+    pub fn parse(content_type: &str, body: &[u8]) -> Result<Self, StatusError> {
+        PatchType::from_content_type(content_type)?.read(body)
     }
 
     /// Paths of fields that are repeated in the patch.
@@ -54,8 +54,8 @@ impl Patch {
         }
     }
 
-    /// Applies the patch to a copy of `value`. Errors have no kind and name yet: see [`Refusal::about`].
-    pub fn apply(&self, value: &Value) -> Result<Value, Refusal> {
+    /// Applies the patch to a copy of `value`. Errors have no kind and name yet: see [`StatusError::with_details`].
+    pub fn apply(&self, value: &Value) -> Result<Value, StatusError> {
         let mut patched = value.clone();
         match self {
             Self::Merge(patch) => json_patch::merge(&mut patched, &patch.value),
@@ -81,12 +81,12 @@ pub enum PatchType {
 impl PatchType {
     /// Determines the type from `content_type`. Strategic merge patch is not included, because only some kinds support
     /// it: see [`is_strategic`].
-    pub fn of(content_type: &str) -> Result<Self, Refusal> {
+    pub fn from_content_type(content_type: &str) -> Result<Self, StatusError> {
         match content_type.split(';').next().unwrap_or_default().trim() {
             "application/json-patch+json" => Ok(Self::Json),
             "application/merge-patch+json" => Ok(Self::Merge),
-            _ => Err(Refusal::new(
-                Reason::UnsupportedMediaType,
+            _ => Err(StatusError::new(
+                StatusReason::UnsupportedMediaType,
                 format!(
                     "the body of the request was in an unknown format - accepted media types include: {}",
                     PATCH_TYPES.join(", ")
@@ -96,14 +96,14 @@ impl PatchType {
     }
 
     /// Decodes a patch of this type.
-    pub fn read(self, body: &[u8]) -> Result<Patch, Refusal> {
+    pub fn read(self, body: &[u8]) -> Result<Patch, StatusError> {
         if self == Self::Json {
             return Operations::parse(decode_operations(body)?.value).map(Patch::Json);
         }
         let decoded = decode(None, body)?;
         match self {
             _ if !decoded.value.is_object() => {
-                Err(Refusal::bad_request("error decoding merge patch: it must be a JSON object"))
+                Err(StatusError::bad_request("error decoding merge patch: it must be a JSON object"))
             }
             Self::Strategic => Ok(Patch::Strategic(decoded)),
             Self::Json | Self::Merge => Ok(Patch::Merge(decoded)),
@@ -111,11 +111,14 @@ impl PatchType {
     }
 }
 
-fn unprocessable(why: &str) -> Refusal {
+fn unprocessable(why: &str) -> StatusError {
     let message = format!("the server rejected our request due to an error in our request: {why}");
-    let fault =
-        Fault { path: Path::new("patch"), fault_type: FaultType::Invalid, message: format!("Invalid value: {why}") };
-    Refusal::new(Reason::Invalid, message).because(&fault)
+    let error = FieldError {
+        path: Path::new("patch"),
+        error_type: FieldErrorType::Invalid,
+        message: format!("Invalid value: {why}"),
+    };
+    StatusError::new(StatusReason::Invalid, message).with_cause(&error)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use crate::{
     kind::Verb,
     options::Query,
-    refusal::{Reason, Refusal},
+    status_error::{StatusError, StatusReason},
 };
 
 /// HTTP methods that the API supports.
@@ -93,7 +93,7 @@ pub struct ResourceTarget {
 
 impl RequestInfo {
     /// Parses method, path (as sent, percent-encoded) and query.
-    pub fn parse(method: Method, path: &str, query: &Query) -> Result<Self, Refusal> {
+    pub fn parse(method: Method, path: &str, query: &Query) -> Result<Self, StatusError> {
         let segments = split(path)?;
         let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
         let target = match parts.as_slice() {
@@ -126,38 +126,38 @@ fn resource_target(
     version: &str,
     parts: &[&str],
     query: &Query,
-) -> Result<Option<ResourceTarget>, Refusal> {
+) -> Result<Option<ResourceTarget>, StatusError> {
     let (watch_path, parts) = match parts {
         ["watch", rest @ ..] if !rest.is_empty() => (true, rest),
         parts => (false, parts),
     };
-    let Some(place) = Place::of(parts)? else {
+    let Some(path_parts) = PathParts::parse(parts)? else {
         return Ok(None);
     };
-    let name = place.name.map(str::to_owned);
+    let name = path_parts.name.map(str::to_owned);
     let (verb, watch) = verb_of(method, watch_path, name.is_some(), query)?;
     Ok(Some(ResourceTarget {
         group: group.to_owned(),
         version: version.to_owned(),
-        resource: place.resource.to_owned(),
-        namespace: place.namespace.map(str::to_owned),
+        resource: path_parts.resource.to_owned(),
+        namespace: path_parts.namespace.map(str::to_owned),
         name: name.or_else(|| selected_name(verb, query)),
-        subresource: place.subresource.map(str::to_owned),
+        subresource: path_parts.subresource.map(str::to_owned),
         verb,
         watch,
     }))
 }
 
 /// Parts of a path after group and version.
-struct Place<'a> {
+struct PathParts<'a> {
     namespace: Option<&'a str>,
     resource: &'a str,
     name: Option<&'a str>,
     subresource: Option<&'a str>,
 }
 
-impl<'a> Place<'a> {
-    fn of(parts: &[&'a str]) -> Result<Option<Self>, Refusal> {
+impl<'a> PathParts<'a> {
+    fn parse(parts: &[&'a str]) -> Result<Option<Self>, StatusError> {
         let (namespace, parts) = match *parts {
             // A namespace is itself an object, with its own subresources.
             ["namespaces", namespace] | ["namespaces", namespace, "status" | "finalize"] => (Some(namespace), parts),
@@ -170,7 +170,10 @@ impl<'a> Place<'a> {
             [resource, name] => (resource, Some(name), None),
             [resource, name, subresource] => (resource, Some(name), Some(subresource)),
             _ => {
-                return Err(Refusal::new(Reason::NotFound, "the server could not find the requested resource"));
+                return Err(StatusError::new(
+                    StatusReason::NotFound,
+                    "the server could not find the requested resource",
+                ));
             }
         };
         for name in [namespace, name].into_iter().flatten() {
@@ -181,14 +184,14 @@ impl<'a> Place<'a> {
 }
 
 /// Rejects names that are not valid path segments.
-fn check_name(name: &str) -> Result<(), Refusal> {
-    match name_fault(name) {
+fn check_name(name: &str) -> Result<(), StatusError> {
+    match name_error(name) {
         None => Ok(()),
-        Some(why) => Err(Refusal::bad_request(format!("Name parameter invalid: {name:?}: {why}"))),
+        Some(why) => Err(StatusError::bad_request(format!("Name parameter invalid: {name:?}: {why}"))),
     }
 }
 
-fn name_fault(name: &str) -> Option<&'static str> {
+fn name_error(name: &str) -> Option<&'static str> {
     match name {
         "." => Some("may not be '.'"),
         ".." => Some("may not be '..'"),
@@ -199,11 +202,11 @@ fn name_fault(name: &str) -> Option<&'static str> {
 }
 
 /// The verb for authorization, and true for a watch.
-fn verb_of(method: Method, watch_path: bool, named: bool, query: &Query) -> Result<(Verb, bool), Refusal> {
+fn verb_of(method: Method, watch_path: bool, named: bool, query: &Query) -> Result<(Verb, bool), StatusError> {
     let reads = matches!(method, Method::Get | Method::Head);
     if watch_path && !reads {
         let message = "the server does not allow this method on the requested resource";
-        return Err(Refusal::new(Reason::MethodNotAllowed, message));
+        return Err(StatusError::new(StatusReason::MethodNotAllowed, message));
     }
     let verb = match method {
         Method::Get | Method::Head if watch_path => Verb::Watch,
@@ -226,7 +229,7 @@ fn selected_name(verb: Verb, query: &Query) -> Option<String> {
     }
     let name = exact_name(query.get("fieldSelector")?)?;
     // An invalid name is not an error here, because the selector is validated when it is applied.
-    (!name.is_empty() && name_fault(&name).is_none()).then_some(name)
+    (!name.is_empty() && name_error(&name).is_none()).then_some(name)
 }
 
 /// The value of the first requirement `metadata.name=x` or `metadata.name==x`, with escapes (`\\`, `\,`, `\=`)
@@ -258,7 +261,7 @@ fn unescape(term: &str) -> Option<String> {
 
 /// Decodes the segments of a path, without a slash at either end. A percent-encoded slash stays in its segment, so that
 /// decoding never changes the target of a path.
-fn split(path: &str) -> Result<Vec<String>, Refusal> {
+fn split(path: &str) -> Result<Vec<String>, StatusError> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.strip_suffix('/').unwrap_or(path);
     if path.is_empty() {
@@ -267,8 +270,8 @@ fn split(path: &str) -> Result<Vec<String>, Refusal> {
     path.split('/').map(decode).collect()
 }
 
-fn decode(segment: &str) -> Result<String, Refusal> {
-    let bad = || Refusal::bad_request("the path of the request is not valid percent-encoded UTF-8");
+fn decode(segment: &str) -> Result<String, StatusError> {
+    let bad = || StatusError::bad_request("the path of the request is not valid percent-encoded UTF-8");
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();
     while let Some(byte) = rest.next() {

@@ -5,12 +5,12 @@
 
 mod check;
 mod decode;
+mod memory_size;
 mod meta;
 mod protobuf;
-mod weight;
 
-pub use check::{Findings, Schema, Schemas, micro_time};
+pub use check::{CheckResult, Schema, Schemas, micro_time};
 pub(crate) use decode::decode_element;
 pub use decode::{Decoded, decode, decode_operations};
+pub(crate) use memory_size::{Budget, Exceeded, check_object_size, check_size};
 pub use meta::object_meta_schema;
-pub(crate) use weight::{Budget, Exceeded, check_object_size, check_size};

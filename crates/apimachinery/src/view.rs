@@ -1,7 +1,7 @@
 //! Views: objects that are served in two API groups and stored once, such as Events. One group serves them as stored,
 //! in the other some top-level fields have other names ([`crate::kind::Kind::view`]).
 //!
-//! Commands are computed in the served version. Conversion is at the two ends: [`crate::verbs::prepare`], and the
+//! Commands are computed in the served version. Conversion is at the two ends: [`crate::rest::prepare`], and the
 //! encoding of responses. Entries of `managedFields` are converted too, so that they use the field names of the version
 //! that is read.
 
@@ -15,7 +15,7 @@ pub struct View {
     /// API version of the stored objects.
     pub stored: &'static str,
     /// API version in which they are served.
-    pub shown: &'static str,
+    pub served: &'static str,
     /// Top-level fields with two names: stored, served.
     pub fields: &'static [(&'static str, &'static str)],
 }
@@ -23,21 +23,21 @@ pub struct View {
 impl View {
     /// Converts a stored object to the served form.
     #[must_use]
-    pub fn show(&self, object: Object) -> Object {
-        convert(object, self.stored, self.shown, |name| self.name(name))
+    pub fn to_served(&self, object: Object) -> Object {
+        convert(object, self.stored, self.served, |name| self.name(name))
     }
 
     /// Converts a served object to the stored form.
     #[must_use]
-    pub fn store(&self, object: Object) -> Object {
-        convert(object, self.shown, self.stored, |name| {
-            self.fields.iter().find(|(_, shown)| *shown == name).map_or(name, |(stored, _)| *stored)
+    pub fn to_stored(&self, object: Object) -> Object {
+        convert(object, self.served, self.stored, |name| {
+            self.fields.iter().find(|(_, served)| *served == name).map_or(name, |(stored, _)| *stored)
         })
     }
 
     /// The served name of a stored field.
     pub fn name<'a>(&self, stored: &'a str) -> &'a str {
-        self.fields.iter().find(|(name, _)| *name == stored).map_or(stored, |(_, shown)| *shown)
+        self.fields.iter().find(|(name, _)| *name == stored).map_or(stored, |(_, served)| *served)
     }
 }
 
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn view_shows_what_was_stored_and_stores_what_is_shown() {
-        let view = View { stored: "v1", shown: "events.k8s.io/v1", fields: &[("message", "note")] };
+        let view = View { stored: "v1", served: "events.k8s.io/v1", fields: &[("message", "note")] };
         let object = |version: &str, name: &str| {
             let owned = Map::from_iter([("f:reason".to_owned(), json!({})), (format!("f:{name}"), json!({}))]);
             let mut value = json!({
@@ -86,8 +86,8 @@ mod tests {
             value[name] = json!({"message": "text"});
             Object::from_value(value).unwrap()
         };
-        let (stored, shown) = (object("v1", "message"), object("events.k8s.io/v1", "note"));
-        assert_eq!(view.show(stored.clone()), shown);
-        assert_eq!(view.store(shown), stored);
+        let (stored, served) = (object("v1", "message"), object("events.k8s.io/v1", "note"));
+        assert_eq!(view.to_served(stored.clone()), served);
+        assert_eq!(view.to_stored(served), stored);
     }
 }

@@ -10,8 +10,8 @@ use crate::{
     kind::Resource,
     object::{Object, ObjectMeta},
     options::{ListOptions, ResourceVersion},
-    refusal::{Reason, Refusal, Status},
     selector::{FieldSelector, LabelSelector},
+    status_error::{Status, StatusError, StatusReason},
 };
 
 /// Annotation of the bookmark after the last initial event; client-go waits for it.
@@ -102,11 +102,11 @@ impl EventType {
 /// `Deleted` contains `old` as changed by [`last_seen`].
 pub fn transition(filter: &Filter, old: Option<&Object>, new: Option<&Object>) -> Option<EventType> {
     let shows = |object: Option<&Object>| object.is_some_and(|object| filter.matches(object));
-    change(shows(old), shows(new))
+    event_type(shows(old), shows(new))
 }
 
 /// The event of a change, from whether the filter matches the object before and after it.
-pub fn change(before: bool, after: bool) -> Option<EventType> {
+pub fn event_type(before: bool, after: bool) -> Option<EventType> {
     match (before, after) {
         (false, false) => None,
         (false, true) => Some(EventType::Added),
@@ -124,7 +124,7 @@ pub fn last_seen(old: &Object, revision: u64) -> Object {
 }
 
 /// Encodes an event as a line of JSON. `object` is JSON.
-pub fn frame(event: EventType, object: &[u8]) -> Bytes {
+pub fn encode_event(event: EventType, object: &[u8]) -> Bytes {
     let event = event.as_str();
     let mut line = Vec::with_capacity(object.len() + event.len() + 24);
     line.extend_from_slice(b"{\"type\":\"");
@@ -154,7 +154,7 @@ pub fn bookmark(resource: &Resource, revision: u64, initial_end: bool) -> Object
 /// The object of the `Error` event for a watch after revision `requested`, if history before `oldest` has been
 /// compacted.
 pub fn expired(requested: u64, oldest: u64) -> Status {
-    Refusal::new(Reason::Expired, format!("too old resource version: {requested} ({oldest})")).to_status()
+    StatusError::new(StatusReason::Expired, format!("too old resource version: {requested} ({oldest})")).to_status()
 }
 
 #[cfg(test)]

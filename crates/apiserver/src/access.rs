@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use apimachinery::{access::Policy, kind::World, refusal::Refusal};
+use apimachinery::{kind::State, rbac::Policy, status_error::StatusError};
 use store::Record;
 use tokio::sync::Mutex;
 
@@ -42,7 +42,7 @@ impl Access {
     }
 
     /// The policy at the end of the log. A server that stores no rules uses the default policy.
-    pub async fn policy<W: World>(&self, api: &Api<W>) -> Result<Arc<Policy>, Refusal> {
+    pub async fn policy<W: State>(&self, api: &Api<W>) -> Result<Arc<Policy>, StatusError> {
         if api.registry.get(rbac::CLUSTER_ROLES).is_none() {
             return Ok(self.of_everybody());
         }
@@ -63,7 +63,7 @@ impl Access {
 
 /// Reads all rules at one revision: an old role combined with a new binding would grant a permission that never
 /// existed.
-async fn read<W: World>(api: &Api<W>) -> Result<Policy, store::Error> {
+async fn read<W: State>(api: &Api<W>) -> Result<Policy, store::Error> {
     let mut policy = Policy::new(rules_of_everybody());
     let mut at = None;
     for resource in rbac::ALL {

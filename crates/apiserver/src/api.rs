@@ -3,14 +3,14 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use apimachinery::{
-    command::{ObjectKey, Scope, Seed},
-    kind::{Gauge, Kind, Registry, Resource, Subresource, Verb, World, key_prefix, qualified},
+    command::{ObjectKey, RequestEntropy, Scope},
+    kind::{Gauge, Kind, Registry, Resource, State, Subresource, Verb, group_resource, key_prefix},
     list::{self, ListMeta},
     negotiate::{Representation, to_yaml},
     object::Object,
-    refusal::{Reason, Refusal},
     request::ResourceTarget,
     schema::{Schema, Schemas},
+    status_error::{StatusError, StatusReason},
     table,
     time::Time,
     view::View,
@@ -69,7 +69,7 @@ pub struct Api<W> {
 }
 
 /// Returns random bytes for one request, or an API error if the system has none.
-pub type Draw = Arc<dyn Fn() -> Result<Seed, Refusal> + Send + Sync>;
+pub type Draw = Arc<dyn Fn() -> Result<RequestEntropy, StatusError> + Send + Sync>;
 
 /// The resource, object and verb that a request addresses.
 pub struct Place<'a, W> {
@@ -116,20 +116,20 @@ impl<W> Place<'_, W> {
     /// The object and its plain JSON, converted to the served API version.
     pub fn shown(&self, object: Arc<Object>, bytes: Bytes) -> (Arc<Object>, Bytes) {
         let Some(view) = self.view() else { return (object, bytes) };
-        let shown = view.show(Object::clone(&object));
+        let shown = view.to_served(Object::clone(&object));
         let bytes = shown.to_bytes().into();
         (Arc::new(shown), bytes)
     }
 
     /// 404 for the object `name`.
-    pub fn not_found(&self, name: &str) -> Refusal {
-        Refusal::not_found(self.resource.group, self.resource.plural, name)
+    pub fn not_found(&self, name: &str) -> StatusError {
+        StatusError::not_found(self.resource.group, self.resource.plural, name)
     }
 }
 
-impl<W: World> Api<W> {
+impl<W: State> Api<W> {
     /// Resolves `target`; `None` if no such path is served.
-    pub fn place(&self, target: &ResourceTarget) -> Result<Option<Place<'_, W>>, Refusal> {
+    pub fn place(&self, target: &ResourceTarget) -> Result<Option<Place<'_, W>>, StatusError> {
         let Some(kind) = self.registry.find_served(&target.group, &target.resource) else { return Ok(None) };
         let resource = kind.resource();
         // The path of a Namespace contains its name as both namespace and name.
@@ -169,9 +169,9 @@ impl<W: World> Api<W> {
     }
 
     /// Takes one of the permits for concurrent requests, or returns 429.
-    pub fn admit(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
+    pub fn admit(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StatusError> {
         Arc::clone(places).try_acquire_owned().map_err(|_| {
-            Refusal::new(Reason::TooManyRequests, "Too many requests, please try again later.").retry_after(1)
+            StatusError::new(StatusReason::TooManyRequests, "Too many requests, please try again later.").retry_after(1)
         })
     }
 
@@ -200,7 +200,7 @@ impl<W: World> Api<W> {
     }
 
     /// Waits until this server has applied `revision`, at most [`limits::FUTURE_REVISION_WAIT`]; 504 after that.
-    pub async fn wait_for(&self, revision: u64) -> Result<(), Refusal> {
+    pub async fn wait_for(&self, revision: u64) -> Result<(), StatusError> {
         let mut head = self.hub.subscribe();
         if *head.borrow() < revision {
             self.queue.nudge();
@@ -214,22 +214,22 @@ impl<W: World> Api<W> {
 }
 
 /// The subresource that the path names. An unknown one is a 404 for the object, as with custom resources.
-fn subresource(resource: &Resource, target: &ResourceTarget) -> Result<Option<Subresource>, Refusal> {
+fn subresource(resource: &Resource, target: &ResourceTarget) -> Result<Option<Subresource>, StatusError> {
     let Some(part) = target.subresource.as_deref() else { return Ok(None) };
     let known = resource.subresources.iter().find(|known| known.as_str() == part).copied();
     let name = target.name.as_deref().unwrap_or_default();
-    known.map(Some).ok_or_else(|| Refusal::not_found(resource.group, resource.plural, name))
+    known.map(Some).ok_or_else(|| StatusError::not_found(resource.group, resource.plural, name))
 }
 
 fn is_namespace(target: &ResourceTarget) -> bool {
     target.group.is_empty() && target.resource == namespace::PLURAL
 }
 
-fn not_allowed(target: &ResourceTarget) -> Refusal {
+fn not_allowed(target: &ResourceTarget) -> StatusError {
     let verb = target.verb.as_str();
-    let what = qualified(&target.resource, &target.group);
+    let what = group_resource(&target.resource, &target.group);
     let message = format!("{verb} is not supported on resources of kind \"{what}\"");
-    Refusal::new(Reason::MethodNotAllowed, message).about(&target.group, &target.resource, "")
+    StatusError::new(StatusReason::MethodNotAllowed, message).with_details(&target.group, &target.resource, "")
 }
 
 /// Encodes one object as a response. `bytes` is its plain JSON.
@@ -239,7 +239,7 @@ pub fn show(
     object: &Object,
     bytes: Bytes,
     code: u16,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, StatusError> {
     let content_type = representation.content_type();
     let value = match representation {
         Representation::Json => return Ok(respond::body(code, content_type, bytes)),
@@ -255,31 +255,32 @@ pub fn show(
 }
 
 /// The API error of a request that caused a panic.
-pub fn panicked() -> Refusal {
-    Refusal::new(Reason::InternalError, "This request caused the server to panic; its log says why")
+pub fn panicked() -> StatusError {
+    StatusError::new(StatusReason::InternalError, "This request caused the server to panic; its log says why")
 }
 
 /// Parses stored bytes into an object; this server has written them.
-pub fn parse(bytes: &[u8]) -> Result<Object, Refusal> {
+pub fn parse(bytes: &[u8]) -> Result<Object, StatusError> {
     Object::from_bytes(bytes).map_err(|error| {
         tracing::error!(error = %error, "the store holds something that is not an object");
-        Refusal::new(Reason::InternalError, "the stored object cannot be read")
+        StatusError::new(StatusReason::InternalError, "the stored object cannot be read")
     })
 }
 
 /// Converts the stored bytes of an object to a view.
-pub fn show_bytes(view: &View, bytes: &[u8]) -> Result<Bytes, Refusal> {
-    parse(bytes).map(|object| view.show(object).to_bytes().into())
+pub fn show_bytes(view: &View, bytes: &[u8]) -> Result<Bytes, StatusError> {
+    parse(bytes).map(|object| view.to_served(object).to_bytes().into())
 }
 
 /// The API error of a failed store read. Never 404 or an empty list, on which clients would act.
-pub fn read_failed(error: &store::Error) -> Refusal {
+pub fn read_failed(error: &store::Error) -> StatusError {
     tracing::error!(error = %error, "a read of the store failed");
     match error {
         store::Error::Unavailable(_) | store::Error::Full(_) => {
-            Refusal::new(Reason::ServiceUnavailable, "the store is unavailable, please try again later").retry_after(1)
+            StatusError::new(StatusReason::ServiceUnavailable, "the store is unavailable, please try again later")
+                .retry_after(1)
         }
-        _ => Refusal::new(Reason::InternalError, "the store could not be read (the server's log says why)"),
+        _ => StatusError::new(StatusReason::InternalError, "the store could not be read (the server's log says why)"),
     }
 }
 
@@ -287,12 +288,17 @@ pub fn read_failed(error: &store::Error) -> Refusal {
 pub fn object_key<W>(registry: &Registry<W>, text: &str) -> Option<ObjectKey> {
     let [resource, scope, namespace, name] = text.splitn(4, '/').collect::<Vec<_>>()[..] else { return None };
     let resource = registry.get(resource)?.resource().plural;
-    Some(ObjectKey { resource, scope: Scope::from_key(scope), namespace: namespace.to_owned(), name: name.to_owned() })
+    Some(ObjectKey {
+        resource,
+        scope: Scope::from_storage_key(scope),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    })
 }
 
 /// The store key of an object, or `None` if the text is not a valid key.
 pub fn store_key(key: &ObjectKey) -> Option<Key> {
-    Key::new(key.to_text()).ok()
+    Key::new(key.storage_key()).ok()
 }
 
 /// The current time. The only place where the HTTP layer reads the clock.
@@ -302,11 +308,14 @@ pub fn now() -> Time {
 }
 
 /// Random bytes from the operating system.
-pub fn seed() -> Result<Seed, Refusal> {
+pub fn seed() -> Result<RequestEntropy, StatusError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| {
         tracing::error!(error = %error, "reading random bytes from the system failed");
-        Refusal::new(Reason::InternalError, "cannot generate ids; nothing was written (the server's log says why)")
+        StatusError::new(
+            StatusReason::InternalError,
+            "cannot generate ids; nothing was written (the server's log says why)",
+        )
     })?;
-    Ok(Seed(bytes))
+    Ok(RequestEntropy(bytes))
 }

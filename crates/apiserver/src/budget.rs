@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use apimachinery::refusal::{Reason, Refusal};
+use apimachinery::status_error::{StatusError, StatusReason};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits;
@@ -36,7 +36,7 @@ impl Budget {
     ///
     /// # Errors
     /// 429 if the budget does not have them.
-    pub fn charge(&self, bytes: usize) -> Result<Charge, Refusal> {
+    pub fn charge(&self, bytes: usize) -> Result<Charge, StatusError> {
         let mut charge = Charge::default();
         self.grow(&mut charge, bytes)?;
         Ok(charge)
@@ -46,7 +46,7 @@ impl Budget {
     ///
     /// # Errors
     /// 429 if the budget does not have them. The charge is unchanged.
-    pub fn grow(&self, charge: &mut Charge, bytes: usize) -> Result<(), Refusal> {
+    pub fn grow(&self, charge: &mut Charge, bytes: usize) -> Result<(), StatusError> {
         let (before, after) = (charge.bytes, charge.bytes.saturating_add(bytes));
         let small = |bytes: usize| bytes.min(limits::SMALL_BYTES_MAX);
         let large = |bytes: usize| bytes.saturating_sub(limits::SMALL_BYTES_MAX).min(self.bytes);
@@ -64,7 +64,7 @@ impl Budget {
     }
 }
 
-fn take(account: &Arc<Semaphore>, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+fn take(account: &Arc<Semaphore>, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, StatusError> {
     if bytes == 0 {
         return Ok(None);
     }
@@ -72,9 +72,9 @@ fn take(account: &Arc<Semaphore>, bytes: usize) -> Result<Option<OwnedSemaphoreP
     permit.map(Some).ok_or_else(exhausted)
 }
 
-fn exhausted() -> Refusal {
+fn exhausted() -> StatusError {
     let message = "the writing requests in progress hold too many bytes, please try again later";
-    Refusal::new(Reason::TooManyRequests, message).retry_after(1)
+    StatusError::new(StatusReason::TooManyRequests, message).retry_after(1)
 }
 
 #[cfg(test)]
@@ -86,7 +86,7 @@ mod tests {
         let budget = Budget::new(4 * limits::SMALL_BYTES_MAX);
         let large = budget.charge(4 * limits::SMALL_BYTES_MAX).unwrap();
         let refused = budget.charge(3 * limits::SMALL_BYTES_MAX).unwrap_err();
-        assert_eq!((refused.reason, refused.details.retry_after_seconds), (Reason::TooManyRequests, 1));
+        assert_eq!((refused.reason, refused.details.retry_after_seconds), (StatusReason::TooManyRequests, 1));
         let small: Vec<_> = (0..3).map(|_| budget.charge(limits::SMALL_BYTES_MAX).unwrap()).collect();
         assert!(budget.charge(1).is_err(), "the small ones have a bound, too");
         drop((large, small));

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 
 use apimachinery::{
-    kind::World,
+    kind::State,
     list::ListMeta,
-    negotiate::{self, Representation, Shape},
+    negotiate::{self, Representation, ResponseShape},
     options::{DeleteOptions, ListOptions},
-    refusal::{Details, Reason, Refusal, Status},
+    status_error::{Details, Status, StatusError, StatusReason},
 };
 use bytes::Bytes;
 use futures::future::join_all;
@@ -29,12 +29,12 @@ use crate::{
 };
 
 /// Deletes the objects that a list would return.
-pub async fn delete<W: World>(
+pub async fn delete<W: State>(
     api: &Arc<Api<W>>,
     place: &Place<'_, W>,
     request: &Decoded,
-) -> Result<Response<Body>, Refusal> {
-    let representation = negotiate::negotiate(request.accept().as_deref(), Shape::List, &request.query)?;
+) -> Result<Response<Body>, StatusError> {
+    let representation = negotiate::negotiate(request.accept().as_deref(), ResponseShape::List, &request.query)?;
     let options = writes::delete_options(request)?;
     let listed = ListOptions::parse(&request.query, place.resource)?;
     let mut left = listed.limit.unwrap_or(usize::MAX);
@@ -47,7 +47,9 @@ pub async fn delete<W: World>(
         let records = match reader.next(left.min(limits::PAGE_RECORDS_MAX)).await {
             Ok(records) => records,
             Err(Failure::Expired(status)) if deleted.count == 0 => return Ok(respond::status(&status)),
-            Err(Failure::Expired(status)) => return Err(deleted.before(Refusal::new(Reason::Expired, status.message))),
+            Err(Failure::Expired(status)) => {
+                return Err(deleted.before(StatusError::new(StatusReason::Expired, status.message)));
+            }
             Err(Failure::Refused(refusal)) => return Err(deleted.before(refusal)),
         };
         left -= records.len();
@@ -68,19 +70,19 @@ pub async fn delete<W: World>(
 }
 
 /// Deletes one object. False if it no longer existed.
-async fn delete_one<W: World>(
+async fn delete_one<W: State>(
     api: &Api<W>,
     place: &Place<'_, W>,
     record: &Record,
     options: &DeleteOptions,
     request: &Decoded,
-) -> Result<bool, Refusal> {
+) -> Result<bool, StatusError> {
     let key = api::object_key(&api.registry, record.key.as_str()).ok_or_else(|| {
-        Refusal::new(Reason::InternalError, format!("{} is not the key of an object", record.key.as_str()))
+        StatusError::new(StatusReason::InternalError, format!("{} is not the key of an object", record.key.as_str()))
     })?;
     match api.queue.submit(writes::deletion(api, key, place.view(), options.clone(), request)?).await {
         Ok(_) => Ok(true),
-        Err(refusal) if refusal.reason == Reason::NotFound => Ok(false),
+        Err(refusal) if refusal.reason == StatusReason::NotFound => Ok(false),
         Err(refusal) => Err(refusal),
     }
 }
@@ -106,7 +108,7 @@ impl Deleted {
     }
 
     /// Adds the number of completed deletions to the error of a later one.
-    fn before(&self, mut refusal: Refusal) -> Refusal {
+    fn before(&self, mut refusal: StatusError) -> StatusError {
         if self.count > 0 {
             refusal.message.push_str(&format!("; {} objects of the collection were deleted before that", self.count));
         }
@@ -114,12 +116,12 @@ impl Deleted {
     }
 
     /// The list of the deleted objects, as kube-apiserver returns it, or their number if the list is too large.
-    fn answer<W: World>(
+    fn answer<W: State>(
         self,
         api: &Api<W>,
         place: &Place<'_, W>,
         representation: Representation,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response<Body>, StatusError> {
         if self.bytes > limits::LIST_PAGE_BYTES_MAX {
             let (group, kind) = (place.resource.group.to_owned(), place.resource.plural.to_owned());
             let mut status = Status::success(Details { group, kind, ..Details::default() });

@@ -24,8 +24,8 @@ use std::{
 };
 
 use apimachinery::{
-    command::Answer,
-    kind::{Registry, World},
+    command::WriteResult,
+    kind::{Registry, State},
     object::Object,
     schema::Schemas,
 };
@@ -55,8 +55,8 @@ const COMMANDS_PER_DECISION: usize = 32;
 #[derive(Clone, Debug)]
 pub struct Committed {
     /// The kind of response.
-    pub answer: Answer,
-    /// The object of the response and its stored bytes; `None` for [`Answer::Deleted`].
+    pub answer: WriteResult,
+    /// The object of the response and its stored bytes; `None` for [`WriteResult::Deleted`].
     pub object: Option<(Arc<Object>, Bytes)>,
     /// Texts for the `Warning` header.
     pub warnings: Vec<String>,
@@ -97,7 +97,7 @@ pub struct Committer<W> {
 #[error("the committer cannot continue: {0}")]
 pub struct Fatal(String);
 
-impl<W: World> Committer<W> {
+impl<W: State> Committer<W> {
     /// Returns the queue and the future that works on it until the queue is closed and empty.
     pub fn open(self) -> (Queue<W>, impl Future<Output = Result<(), Fatal>> + Send) {
         let (sender, receiver) = mpsc::channel(limits::QUEUE_COMMANDS_MAX);

@@ -8,7 +8,7 @@
 //! A page of another site may open a WebSocket with a token among its subprotocols: its user gave the token to the
 //! page, and the credentials that a browser adds are ignored for that request ([`websocket`]).
 
-use apimachinery::refusal::{Reason, Refusal};
+use apimachinery::status_error::{StatusError, StatusReason};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 
 use crate::websocket;
@@ -20,7 +20,7 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-
 ///
 /// # Errors
 /// 403 for such a request.
-pub fn guard(request: &Parts) -> Result<(), Refusal> {
+pub fn guard(request: &Parts) -> Result<(), StatusError> {
     if is_safe(request) || websocket::carries_token(request) {
         return Ok(());
     }
@@ -64,10 +64,10 @@ fn without_default_port(host: &str) -> &str {
     host.strip_suffix(":443").unwrap_or(host)
 }
 
-fn forbidden(header: &str) -> Refusal {
+fn forbidden(header: &str) -> StatusError {
     let message = format!(
         "requests from other sites are refused, and the header {header} says that this is one; send it from a page of \
          this server's own origin, or with a client that is not a browser"
     );
-    Refusal::new(Reason::Forbidden, message)
+    StatusError::new(StatusReason::Forbidden, message)
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use apimachinery::{
     discovery::Discovery,
     kind::{Gauge, Registry},
-    negotiate::{self, DiscoveryForm, negotiate_discovery},
+    negotiate::{self, DiscoveryFormat, negotiate_discovery},
     openapi,
-    refusal::Refusal,
+    status_error::StatusError,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -66,7 +66,7 @@ impl Documents {
     }
 
     /// The document at `path`, or `None`.
-    pub fn serve(&self, path: &str, request: &Authorized) -> Result<Option<Response<Body>>, Refusal> {
+    pub fn serve(&self, path: &str, request: &Authorized) -> Result<Option<Response<Body>>, StatusError> {
         let trimmed = path.trim_end_matches('/');
         let segments: Vec<&str> = trimmed.split('/').skip(1).collect();
         Ok(Some(match segments.as_slice() {
@@ -119,8 +119,8 @@ impl Documents {
     fn discovery(
         &self,
         request: &Authorized,
-        document: impl Fn(&Discovery, DiscoveryForm) -> Value,
-    ) -> Result<Response<Body>, Refusal> {
+        document: impl Fn(&Discovery, DiscoveryFormat) -> Value,
+    ) -> Result<Response<Body>, StatusError> {
         let form = negotiate_discovery(request.accept().as_deref())?;
         let bytes = document(&self.discovery, form).to_string();
         let mut response = tagged(&request.headers, &hash(bytes.as_bytes()), form.content_type(), bytes.into());
@@ -128,7 +128,7 @@ impl Documents {
         Ok(response)
     }
 
-    fn openapi_v2(&self, request: &Authorized) -> Result<Response<Body>, Refusal> {
+    fn openapi_v2(&self, request: &Authorized) -> Result<Response<Body>, StatusError> {
         let document = match negotiate::accepts(request.accept().as_deref(), &OPENAPI_V2_TYPES)? {
             0 => &self.openapi_v2,
             _ => &self.openapi_v2_protobuf,
@@ -153,7 +153,7 @@ impl Documents {
     }
 }
 
-fn openapi_v3(place: &str, document: &Document, request: &Authorized) -> Result<Response<Body>, Refusal> {
+fn openapi_v3(place: &str, document: &Document, request: &Authorized) -> Result<Response<Body>, StatusError> {
     negotiate::accepts(request.accept().as_deref(), &[respond::JSON])?;
     let asked = request.query.get("hash").filter(|hash| !hash.is_empty());
     if asked.is_some_and(|hash| hash != document.hash) {

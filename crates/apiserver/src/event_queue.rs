@@ -207,7 +207,7 @@ mod tests {
         Occurrence {
             regarding: Arc::new(Object { metadata, ..Object::default() }),
             scope: Scope::platform(),
-            content: EventContent { reason: "Full", severity: EventType::Warning, note: note.to_owned() },
+            content: EventContent { reason: "Full", event_type: EventType::Warning, note: note.to_owned() },
         }
     }
 

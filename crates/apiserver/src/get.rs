@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use apimachinery::{
-    kind::World,
-    negotiate::{self, Representation, Shape},
+    kind::State,
+    negotiate::{self, Representation, ResponseShape},
     options::{ListOptions, ResourceVersion},
-    refusal::Refusal,
+    status_error::StatusError,
 };
 use http::Response;
 
@@ -18,13 +18,13 @@ use crate::{
 };
 
 /// Returns the current version of the object.
-pub async fn get<W: World>(
+pub async fn get<W: State>(
     api: &Api<W>,
     place: &Place<'_, W>,
     name: &str,
     request: &Authorized,
-) -> Result<Response<Body>, Refusal> {
-    let representation = negotiate::negotiate(request.accept().as_deref(), Shape::Object, &request.query)?;
+) -> Result<Response<Body>, StatusError> {
+    let representation = negotiate::negotiate(request.accept().as_deref(), ResponseShape::Object, &request.query)?;
     if let ResourceVersion::At(revision) = ListOptions::parse(&request.query, place.resource)?.resource_version {
         api.wait_for(revision).await?;
     }

@@ -4,25 +4,25 @@
 //! afterwards, so that the committer does no work for it. Holders that have released the range since are not named.
 
 use apimachinery::{
-    access::{Ask, ResourceAsk, Rights},
     command::ObjectKey,
-    kind::{Holder, Registry, Resource, Verb, World},
-    refusal::{Occupied, Refusal},
+    kind::{Holder, Registry, Resource, State, Verb},
+    rbac::{Attributes, Permissions, ResourceAttributes},
+    status_error::{OccupiedRange, StatusError},
 };
 use store::{Error, Key, Store};
 
 use crate::{api, committer, limits::HOLDERS_NAMED_MAX};
 
 /// The API error, with the first holders of what its request needed.
-pub async fn name<W: World>(
+pub async fn name<W: State>(
     store: &dyn Store,
     registry: &Registry<W>,
-    rights: &Rights,
-    mut refusal: Refusal,
-) -> Refusal {
+    permissions: &Permissions,
+    mut refusal: StatusError,
+) -> StatusError {
     let Some(occupied) = refusal.occupied.take() else { return refusal };
-    match find(store, registry, rights, &occupied).await {
-        Ok(holders) => refusal.held_by(&holders),
+    match find(store, registry, permissions, &occupied).await {
+        Ok(holders) => refusal.with_holders(&holders),
         Err(error) => {
             tracing::warn!(error = %error, "the holders of a taken range could not be read");
             refusal
@@ -30,16 +30,16 @@ pub async fn name<W: World>(
     }
 }
 
-async fn find<W: World>(
+async fn find<W: State>(
     store: &dyn Store,
     registry: &Registry<W>,
-    rights: &Rights,
-    Occupied { space, first, last }: &Occupied,
+    permissions: &Permissions,
+    OccupiedRange { space, first, last }: &OccupiedRange,
 ) -> Result<Vec<String>, Error> {
     let spans = store.holders(space, *first, *last, HOLDERS_NAMED_MAX + 1).await?;
     let mut named = Vec::new();
     for span in spans.iter().take(HOLDERS_NAMED_MAX) {
-        let holder = describe(store, registry, rights, &span.holder).await?;
+        let holder = describe(store, registry, permissions, &span.holder).await?;
         named.extend(holder.filter(|holder| !named.contains(holder)));
     }
     if spans.len() > HOLDERS_NAMED_MAX {
@@ -49,10 +49,10 @@ async fn find<W: World>(
 }
 
 /// Describes the holder of a span; `None` if it no longer exists.
-async fn describe<W: World>(
+async fn describe<W: State>(
     store: &dyn Store,
     registry: &Registry<W>,
-    rights: &Rights,
+    permissions: &Permissions,
     place: &Key,
 ) -> Result<Option<String>, Error> {
     let Some(key) = api::object_key(registry, place.as_str()) else {
@@ -61,26 +61,27 @@ async fn describe<W: World>(
     let Some(record) = store.get(place).await? else { return Ok(None) };
     let object = committer::parse(place, &record.value)?;
     let holder = registry.get(key.resource).map(|kind| kind.holder(&key, &object));
-    Ok(holder.and_then(|Holder { key, note }| Some(text(rights, registry.get(key.resource)?.resource(), &key, &note))))
+    Ok(holder
+        .and_then(|Holder { key, note }| Some(text(permissions, registry.get(key.resource)?.resource(), &key, &note))))
 }
 
-fn text(rights: &Rights, resource: &Resource, key: &ObjectKey, note: &str) -> String {
+fn text(permissions: &Permissions, resource: &Resource, key: &ObjectKey, note: &str) -> String {
     let kind = resource.kind;
-    if !may_get(rights, resource, key) {
+    if !may_get(permissions, resource, key) {
         return format!("an object of kind {kind} that you may not get");
     }
     let place = if resource.namespaced { format!("{}/{}", key.namespace, key.name) } else { key.name.clone() };
     if note.is_empty() { format!("{kind} {place}") } else { format!("{kind} {place} ({note})") }
 }
 
-fn may_get(rights: &Rights, resource: &Resource, key: &ObjectKey) -> bool {
-    let ask = Ask::Resource(ResourceAsk {
+fn may_get(permissions: &Permissions, resource: &Resource, key: &ObjectKey) -> bool {
+    let attributes = Attributes::Resource(ResourceAttributes {
         verb: Verb::Get.as_str(),
         group: resource.group,
         resource: resource.plural,
         name: &key.name,
         namespace: &key.namespace,
-        ..ResourceAsk::default()
+        ..ResourceAttributes::default()
     });
-    rights.elsewhere(&key.namespace).include(&ask)
+    permissions.in_namespace(&key.namespace).allows(&attributes)
 }

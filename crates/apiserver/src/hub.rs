@@ -159,8 +159,10 @@ impl Event {
         }
         let encoded = self.new.as_ref().and_then(|new| new.encoded.as_ref());
         let frame = match (encoded, event_type) {
-            (Some(encoded), watch::EventType::Added | watch::EventType::Modified) => watch::frame(event_type, encoded),
-            _ => watch::frame(event_type, &self.object(event_type)?.to_bytes()),
+            (Some(encoded), watch::EventType::Added | watch::EventType::Modified) => {
+                watch::encode_event(event_type, encoded)
+            }
+            _ => watch::encode_event(event_type, &self.object(event_type)?.to_bytes()),
         };
         Ok(slot.get_or_init(|| frame).clone())
     }

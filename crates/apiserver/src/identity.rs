@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use apimachinery::access::{Identity, Rule};
+use apimachinery::rbac::{Rule, UserInfo};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, header};
 use rustls_pki_types::CertificateDer;
@@ -10,19 +10,19 @@ use sha2::{Digest, Sha256};
 
 /// The identity in a client certificate whose chain the TLS handshake has verified: user = CN and groups = O, as in
 /// kube-apiserver.
-pub fn of_certificate(der: &CertificateDer<'_>) -> Option<Identity> {
+pub fn of_certificate(der: &CertificateDer<'_>) -> Option<UserInfo> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
     let subject = certificate.subject();
     let user = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
     let organizations = subject.iter_organization().filter_map(|o| o.as_str().ok());
-    Some(Identity::known(user, String::new(), organizations.map(str::to_owned).collect()))
+    Some(UserInfo::authenticated(user, String::new(), organizations.map(str::to_owned).collect()))
 }
 
 /// Bearer tokens and their users. Only digests are kept in memory, and tokens are looked up by digest, so the time of a
 /// lookup reveals nothing about a token.
 #[derive(Default)]
 pub struct Tokens {
-    users: HashMap<[u8; 32], Arc<Identity>>,
+    users: HashMap<[u8; 32], Arc<UserInfo>>,
 }
 
 /// The current tokens, which can be replaced while the server runs.
@@ -38,12 +38,12 @@ impl KnownTokens {
     }
 
     /// The user of the token in a request's headers.
-    pub fn user(&self, headers: &HeaderMap) -> Option<Arc<Identity>> {
+    pub fn user(&self, headers: &HeaderMap) -> Option<Arc<UserInfo>> {
         self.current.load().user(headers)
     }
 
     /// The user of a token.
-    pub fn holder(&self, token: &str) -> Option<Arc<Identity>> {
+    pub fn holder(&self, token: &str) -> Option<Arc<UserInfo>> {
         self.current.load().holder(token)
     }
 }
@@ -74,7 +74,7 @@ impl Tokens {
             }
             let groups =
                 column(3).split(',').map(|group| group.trim().to_owned()).filter(|group| !group.is_empty()).collect();
-            let identity = Arc::new(Identity::known(column(1), column(2), groups));
+            let identity = Arc::new(UserInfo::authenticated(column(1), column(2), groups));
             if users.insert(digest(&column(0)), identity).is_some() {
                 return Err(fault("its token is already in an earlier line"));
             }
@@ -83,7 +83,7 @@ impl Tokens {
     }
 
     /// The user of the token in a request's headers.
-    pub fn user(&self, headers: &HeaderMap) -> Option<Arc<Identity>> {
+    pub fn user(&self, headers: &HeaderMap) -> Option<Arc<UserInfo>> {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let (scheme, token) = value.trim().split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("bearer") {
@@ -93,7 +93,7 @@ impl Tokens {
     }
 
     /// The user of a token.
-    pub fn holder(&self, token: &str) -> Option<Arc<Identity>> {
+    pub fn holder(&self, token: &str) -> Option<Arc<UserInfo>> {
         self.users.get(&digest(token)).cloned()
     }
 }
@@ -142,7 +142,7 @@ const PUBLIC_PATHS: [&str; 12] = [
 mod tests {
     use super::*;
 
-    fn user(tokens: &Tokens, header: &str) -> Option<Identity> {
+    fn user(tokens: &Tokens, header: &str) -> Option<UserInfo> {
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, header.parse().unwrap())]);
         tokens.user(&headers).map(|identity| (*identity).clone())
     }
@@ -154,7 +154,7 @@ mod tests {
         let tokens = Tokens::parse(text).unwrap();
         let known = |user: &str, uid: &str, groups: &[&str]| {
             let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-            Some(Identity { user: user.to_owned(), uid: uid.to_owned(), groups })
+            Some(UserInfo { user: user.to_owned(), uid: uid.to_owned(), groups })
         };
         let jane = known("jane", "7", &["team-a", "team-b", "system:authenticated"]);
         assert_eq!(user(&tokens, "Bearer s3cret"), jane);

@@ -2,8 +2,8 @@
 //! never falls back to the caller's own identity.
 
 use apimachinery::{
-    access::{AUTHENTICATED, Ask, Identity, ResourceAsk},
-    refusal::{Reason, Refusal},
+    rbac::{AUTHENTICATED, Attributes, ResourceAttributes, UserInfo},
+    status_error::{StatusError, StatusReason},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -31,25 +31,25 @@ impl Guise {
     /// # Errors
     /// 400 for inconsistent or malformed headers, 403 for unsupported ones such as extras, which users do not have
     /// here.
-    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
+    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, StatusError> {
         let names: Vec<_> = headers.keys().map(HeaderName::as_str).filter(|name| name.starts_with(HEADERS)).collect();
         if names.is_empty() {
             return Ok(None);
         }
         if let Some(unknown) = names.iter().find(|name| ![USER, GROUP, UID].contains(name)) {
             let message = format!("forbidden: the header {unknown} is not supported; {USER}, {GROUP} and {UID} are");
-            return Err(Refusal::new(Reason::Forbidden, message));
+            return Err(StatusError::new(StatusReason::Forbidden, message));
         }
         let count = headers.get_all(GROUP).iter().count();
         if count > IMPERSONATED_GROUPS_MAX {
             let message = format!("{count} impersonated groups; at most {IMPERSONATED_GROUPS_MAX} are allowed");
-            return Err(Refusal::bad_request(message));
+            return Err(StatusError::bad_request(message));
         }
         let mut groups = values(headers, GROUP)?;
         let single = |name: &str| values(headers, name).map(|values| values.into_iter().next().unwrap_or_default());
         let (user, uid) = (single(USER)?, single(UID)?);
         if user.is_empty() {
-            return Err(Refusal::bad_request(
+            return Err(StatusError::bad_request(
                 "groups or a uid can be impersonated only together with a user: Impersonate-User",
             ));
         }
@@ -62,23 +62,30 @@ impl Guise {
     }
 
     /// The permissions that the caller needs, all of them.
-    pub fn asks(&self) -> Vec<Ask<'_>> {
-        let ask = |group, resource, namespace, name| {
-            Ask::Resource(ResourceAsk { verb: "impersonate", group, resource, subresource: "", name, namespace })
+    pub fn asks(&self) -> Vec<Attributes<'_>> {
+        let attributes = |group, resource, namespace, name| {
+            Attributes::Resource(ResourceAttributes {
+                verb: "impersonate",
+                group,
+                resource,
+                subresource: "",
+                name,
+                namespace,
+            })
         };
         let mut asks = vec![match service_account(&self.user) {
-            Some((namespace, name)) => ask("", "serviceaccounts", namespace, name),
-            None => ask("", "users", "", &self.user),
+            Some((namespace, name)) => attributes("", "serviceaccounts", namespace, name),
+            None => attributes("", "users", "", &self.user),
         }];
-        asks.extend(self.groups.iter().map(|group| ask("", "groups", "", group)));
+        asks.extend(self.groups.iter().map(|group| attributes("", "groups", "", group)));
         if !self.uid.is_empty() {
-            asks.push(ask("authentication.k8s.io", "uids", "", &self.uid));
+            asks.push(attributes("authentication.k8s.io", "uids", "", &self.uid));
         }
         asks
     }
 
     /// The resulting identity.
-    pub fn identity(self) -> Identity {
+    pub fn identity(self) -> UserInfo {
         let Self { user, uid, mut groups } = self;
         let has = |wanted: &str| groups.iter().any(|group| group == wanted);
         if user == ANONYMOUS {
@@ -88,14 +95,14 @@ impl Guise {
         } else if !has(AUTHENTICATED) && !has(UNAUTHENTICATED) {
             groups.push(AUTHENTICATED.to_owned());
         }
-        Identity { user, uid, groups }
+        UserInfo { user, uid, groups }
     }
 }
 
-fn values(headers: &HeaderMap, name: &str) -> Result<Vec<String>, Refusal> {
+fn values(headers: &HeaderMap, name: &str) -> Result<Vec<String>, StatusError> {
     let text = |value: &HeaderValue| {
         let text = std::str::from_utf8(value.as_bytes()).map(str::to_owned);
-        text.map_err(|_| Refusal::bad_request(format!("the header {name} is not UTF-8")))
+        text.map_err(|_| StatusError::bad_request(format!("the header {name} is not UTF-8")))
     };
     headers.get_all(name).iter().map(text).collect()
 }
@@ -110,7 +117,7 @@ fn service_account(user: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::*;
 
-    fn guise(headers: &[(&'static str, &'static str)]) -> Result<Option<Guise>, Refusal> {
+    fn guise(headers: &[(&'static str, &'static str)]) -> Result<Option<Guise>, StatusError> {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap()));
@@ -122,12 +129,12 @@ mod tests {
     }
 
     fn identity(headers: &[(&'static str, &'static str)]) -> (String, String, Vec<String>) {
-        let Identity { user, uid, groups } = guise(headers).unwrap().unwrap().identity();
+        let UserInfo { user, uid, groups } = guise(headers).unwrap().unwrap().identity();
         (user, uid, groups)
     }
 
     fn asks(guise: &Guise) -> Vec<String> {
-        guise.asks().iter().map(|ask| ask.refusal("me").message).collect()
+        guise.asks().iter().map(|attributes| attributes.forbidden_error("me").message).collect()
     }
 
     #[test]
@@ -180,14 +187,14 @@ mod tests {
         let group = ("impersonate-group", "g");
         let with = |count: usize| guise(&[vec![("impersonate-user", "x")], vec![group; count]].concat());
         assert!(with(IMPERSONATED_GROUPS_MAX).is_ok());
-        assert_eq!(with(IMPERSONATED_GROUPS_MAX + 1).unwrap_err().reason, Reason::BadRequest);
+        assert_eq!(with(IMPERSONATED_GROUPS_MAX + 1).unwrap_err().reason, StatusReason::BadRequest);
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        assert_eq!(guise(&[("impersonate-group", "a")]).unwrap_err().reason, Reason::BadRequest);
-        assert_eq!(guise(&[("impersonate-user", "")]).unwrap_err().reason, Reason::BadRequest);
+        assert_eq!(guise(&[("impersonate-group", "a")]).unwrap_err().reason, StatusReason::BadRequest);
+        assert_eq!(guise(&[("impersonate-user", "")]).unwrap_err().reason, StatusReason::BadRequest);
         let extra = [("impersonate-user", "jane"), ("impersonate-extra-scopes", "x")];
-        assert_eq!(guise(&extra).unwrap_err().reason, Reason::Forbidden);
+        assert_eq!(guise(&extra).unwrap_err().reason, StatusReason::Forbidden);
     }
 }

@@ -8,11 +8,11 @@ mod sent;
 use std::sync::Arc;
 
 use apimachinery::{
-    kind::World,
-    list::{self, ContinueToken, ListMeta, Snapshot, document::Document},
-    negotiate::{self, Representation, Shape},
+    kind::State,
+    list::{self, ContinueToken, ListMeta, ListVersion, document::Document},
+    negotiate::{self, Representation, ResponseShape},
     options::{ListOptions, parse_timeout},
-    refusal::{Refusal, Status},
+    status_error::{Status, StatusError},
     view::View,
     watch::Filter,
 };
@@ -31,20 +31,20 @@ use crate::{
 /// Why a list failed.
 pub enum Failure {
     /// An ordinary API error.
-    Refused(Refusal),
+    Refused(StatusError),
     /// A Status with metadata: the error of an expired continue token contains a new one.
     Expired(Box<Status>),
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
+impl From<StatusError> for Failure {
+    fn from(refusal: StatusError) -> Self {
         Self::Refused(refusal)
     }
 }
 
 impl Failure {
     /// The response for this failure.
-    pub fn answer(self) -> Result<Response<Body>, Refusal> {
+    pub fn answer(self) -> Result<Response<Body>, StatusError> {
         match self {
             Self::Refused(refusal) => Err(refusal),
             Self::Expired(status) => Ok(respond::status(&status)),
@@ -53,13 +53,13 @@ impl Failure {
 }
 
 /// Returns the collection, or a page of it.
-pub async fn list<W: World>(
+pub async fn list<W: State>(
     api: &Arc<Api<W>>,
     place: &Place<'_, W>,
     request: &Authorized,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, StatusError> {
     let began = Instant::now();
-    let representation = negotiate::negotiate(request.accept().as_deref(), Shape::List, &request.query)?;
+    let representation = negotiate::negotiate(request.accept().as_deref(), ResponseShape::List, &request.query)?;
     let options = ListOptions::parse(&request.query, place.resource)?;
     let asked = parse_timeout(&request.query)?.filter(|time| !time.is_zero());
     let ends = began + asked.unwrap_or(limits::LIST_TIME_MAX).min(limits::LIST_TIME_MAX);
@@ -71,7 +71,7 @@ pub async fn list<W: World>(
 }
 
 /// A page of up to `limit` items, with a continue token if there are more.
-async fn page<W: World>(
+async fn page<W: State>(
     api: &Arc<Api<W>>,
     place: &Place<'_, W>,
     options: &ListOptions,
@@ -91,7 +91,7 @@ async fn page<W: World>(
 }
 
 /// The whole collection.
-async fn all<W: World>(
+async fn all<W: State>(
     api: &Arc<Api<W>>,
     place: &Place<'_, W>,
     options: &ListOptions,
@@ -114,7 +114,7 @@ async fn all<W: World>(
 /// Reads a snapshot page by page.
 pub struct Reader<W> {
     api: Arc<Api<W>>,
-    snapshot: Snapshot,
+    snapshot: ListVersion,
     /// The prefix of the keys.
     prefix: String,
     /// The view of the requested API version, if any.
@@ -126,24 +126,24 @@ pub struct Reader<W> {
     pub more: bool,
 }
 
-impl<W: World> Reader<W> {
+impl<W: State> Reader<W> {
     /// Opens the snapshot that `options` ask for, at its first item.
     pub async fn open(api: &Arc<Api<W>>, place: &Place<'_, W>, options: &ListOptions) -> Result<Self, Failure> {
         let prefix = place.prefix();
         let filter = Filter { labels: options.labels.clone(), fields: options.fields.clone() };
-        let snapshot = list::snapshot(options, &prefix)?;
+        let snapshot = list::list_version(options, &prefix)?;
         let (mut at, mut after) = (None, None);
         match &snapshot {
-            Snapshot::Latest | Snapshot::NotOlderThan(0) => {}
-            Snapshot::NotOlderThan(revision) => api.wait_for(*revision).await?,
-            Snapshot::Exact(revision) => {
+            ListVersion::Latest | ListVersion::NotOlderThan(0) => {}
+            ListVersion::NotOlderThan(revision) => api.wait_for(*revision).await?,
+            ListVersion::Exact(revision) => {
                 api.wait_for(*revision).await?;
                 at = Some(Revision(*revision));
             }
-            Snapshot::Continue { revision, after: key } => {
+            ListVersion::Continue { revision, after: key } => {
                 at = revision.map(Revision);
-                let key =
-                    Key::new(key.as_str()).map_err(|_| Refusal::bad_request("invalid continue token: bad start"))?;
+                let key = Key::new(key.as_str())
+                    .map_err(|_| StatusError::bad_request("invalid continue token: bad start"))?;
                 after = Some(key);
             }
         }
@@ -184,7 +184,7 @@ impl<W: World> Reader<W> {
 
     fn failure(&self, error: &store::Error) -> Failure {
         match (error, &self.snapshot, &self.after) {
-            (store::Error::Compacted { .. }, Snapshot::Continue { .. }, Some(after)) => {
+            (store::Error::Compacted { .. }, ListVersion::Continue { .. }, Some(after)) => {
                 Failure::Expired(Box::new(list::expired_continue(ContinueToken::encode_latest(after.as_str()))))
             }
             (store::Error::Compacted { .. }, _, _) => Failure::Refused(list::expired_list()),
@@ -230,7 +230,7 @@ pub fn show<W>(
     place: &Place<'_, W>,
     items: Vec<Bytes>,
     meta: &ListMeta,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, StatusError> {
     let document = Document { resource: place.resource, representation, now: api::now() };
     Ok(respond::body(200, representation.content_type(), document.whole(meta, items)?))
 }

@@ -1,7 +1,7 @@
 //! Responses: bodies, headers, and the conversion of an API error to an HTTP response.
 
 use apimachinery::{
-    refusal::{Refusal, Status},
+    status_error::{Status, StatusError},
     warning,
 };
 use bytes::Bytes;
@@ -52,7 +52,7 @@ pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
 }
 
 /// The response for an API error.
-pub fn refusal(refusal: &Refusal) -> Response<Body> {
+pub fn refusal(refusal: &StatusError) -> Response<Body> {
     warn(status(&refusal.to_status()), &refusal.warnings)
 }
 

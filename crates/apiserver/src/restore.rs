@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use apimachinery::{
-    kind::{Registry, World},
+    kind::{Registry, State},
     object::Object,
 };
 use bytes::Bytes;
@@ -65,14 +65,14 @@ pub async fn begin_log(store: &dyn Store) -> Result<(), store::Error> {
 }
 
 /// Fills `world` from one snapshot of the store, and checks its consistency. Others may write in the meantime.
-pub async fn restore<W: World>(
+pub async fn restore<W: State>(
     store: &dyn Store,
     registry: &Registry<W>,
     world: &mut W,
 ) -> Result<Restored, RestoreError> {
     let mut snapshot = store.snapshot().await?;
     let mut restored = Restored { revision: snapshot.revision().0, objects: 0, spans: 0, disagreements: 0 };
-    let kept = world.kept();
+    let kept = world.cached_resources();
     for kind in registry.iter().filter(|kind| kept.contains(&kind.resource().plural)) {
         restored.objects += restore_objects(&mut *snapshot, registry, kind.resource().plural, world).await?;
     }
@@ -84,14 +84,14 @@ pub async fn restore<W: World>(
 /// Logs objects whose stored status differs from their spans, and returns their number. Every commit writes the status
 /// that follows from its spans, so the two agree unless another program wrote to the store. The next commit overwrites
 /// such a status, so the log lines are the only record of it.
-fn report_disagreements<W: World>(world: &W) -> usize {
-    let disagreeing = world.settle(api::now());
+fn report_disagreements<W: State>(world: &W) -> usize {
+    let disagreeing = world.pending_status_updates(api::now());
     for write in disagreeing.iter().take(limits::DISAGREEMENTS_LOGGED_MAX) {
         let status = |object: &Option<Arc<Object>>| {
             object.as_ref().and_then(|object| object.fields.get("status")).map(ToString::to_string).unwrap_or_default()
         };
         tracing::warn!(
-            object = write.key.to_text(),
+            object = write.key.storage_key(),
             stored = status(&write.old),
             computed = status(&write.new),
             "the stored status differs from the held spans; the next commit writes the computed one. Run \
@@ -101,7 +101,7 @@ fn report_disagreements<W: World>(world: &W) -> usize {
     disagreeing.len()
 }
 
-async fn restore_objects<W: World>(
+async fn restore_objects<W: State>(
     snapshot: &mut dyn Snapshot,
     registry: &Registry<W>,
     resource: &str,
@@ -117,7 +117,7 @@ async fn restore_objects<W: World>(
             let key = api::object_key(registry, record.key.as_str());
             let key =
                 key.ok_or_else(|| RestoreError::Inconsistent(format!("{} is not the key of an object", record.key)))?;
-            world.restore_object(key, object).map_err(RestoreError::Inconsistent)?;
+            world.load_object(key, object).map_err(RestoreError::Inconsistent)?;
         }
         count += page.records.len();
         after = page.records.into_iter().next_back().map(|record| record.key);
@@ -127,7 +127,7 @@ async fn restore_objects<W: World>(
     }
 }
 
-async fn restore_spans<W: World>(snapshot: &mut dyn Snapshot, world: &mut W) -> Result<usize, RestoreError> {
+async fn restore_spans<W: State>(snapshot: &mut dyn Snapshot, world: &mut W) -> Result<usize, RestoreError> {
     let (mut count, mut after) = (0, None::<(String, u128)>);
     loop {
         let cursor = after.as_ref().map(|(space, first)| (space.as_str(), *first));
@@ -136,7 +136,7 @@ async fn restore_spans<W: World>(snapshot: &mut dyn Snapshot, world: &mut W) -> 
         after = Some((last.space.clone(), last.first));
         count += spans.len();
         for span in spans {
-            world.restore_span(&committer::span_from_store(span)).map_err(RestoreError::Inconsistent)?;
+            world.load_span(&committer::span_from_store(span)).map_err(RestoreError::Inconsistent)?;
         }
     }
 }

@@ -8,13 +8,13 @@ use std::{
 };
 
 use apimachinery::{
-    access::{Identity, Policy, Rights},
-    kind::{Gauge, Registry, Subresource, Verb, World},
+    kind::{Gauge, Registry, State, Subresource, Verb},
     options::parse_timeout,
     patch::is_apply,
-    refusal::{Reason, Refusal},
+    rbac::{Permissions, Policy, UserInfo},
     request::{ResourceTarget, Target},
     schema::Schemas,
+    status_error::{StatusError, StatusReason},
 };
 use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
@@ -78,7 +78,7 @@ pub struct Server<W> {
     stop_watches: CancellationToken,
 }
 
-impl<W: World> Server<W> {
+impl<W: State> Server<W> {
     /// A server in a cluster, for instance as an aggregated API server. It answers probes and documents, and 503 to all
     /// other requests until [`Server::restore`]. `build` is the version of the program.
     pub fn new(store: Arc<dyn Store>, registry: Registry<W>, limits: Limits, build: &str) -> Self {
@@ -153,7 +153,7 @@ impl<W: World> Server<W> {
         let committer = Committer {
             store: Arc::clone(&self.store),
             registry: Arc::clone(&self.registry),
-            schemas: Arc::new(Schemas::of(&self.registry)),
+            schemas: Arc::new(Schemas::for_registry(&self.registry)),
             world: Arc::new(RwLock::new(world)),
             hub: Arc::new(Hub::new(restored.revision, self.limits.recent_events)),
             metrics: Arc::clone(&self.metrics),
@@ -216,7 +216,7 @@ impl<W: World> Server<W> {
         self.stop_watches.cancel();
     }
 
-    async fn answer(&self, request: Received, labels: &mut RequestLabels) -> Result<Response<Body>, Refusal> {
+    async fn answer(&self, request: Received, labels: &mut RequestLabels) -> Result<Response<Body>, StatusError> {
         request.refuse_other_sites()?;
         if let Some(response) = self.probe(&request)? {
             return Ok(response);
@@ -254,7 +254,7 @@ impl<W: World> Server<W> {
     }
 
     /// The current policy. Before the state has been read it is the default policy.
-    async fn policy(&self) -> Result<Arc<Policy>, Refusal> {
+    async fn policy(&self) -> Result<Arc<Policy>, StatusError> {
         match self.api.get() {
             Some(api) => self.access.policy(api).await,
             None => Ok(self.access.of_everybody()),
@@ -262,9 +262,9 @@ impl<W: World> Server<W> {
     }
 
     /// Before the stored rules have been read, returns 503 instead of 403.
-    fn unless_starting(&self, refusal: Refusal) -> Refusal {
+    fn unless_starting(&self, refusal: StatusError) -> StatusError {
         let knows = self.api.get().is_some() || self.surroundings == Surroundings::Cluster;
-        if refusal.reason == Reason::Forbidden && !knows { starting() } else { refusal }
+        if refusal.reason == StatusReason::Forbidden && !knows { starting() } else { refusal }
     }
 
     /// The self-subject review at this path, if there is one.
@@ -279,7 +279,7 @@ impl<W: World> Server<W> {
         api: &Arc<Api<W>>,
         place: Place<'_, W>,
         request: Authorized,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response<Body>, StatusError> {
         if place.verb == Verb::Watch {
             return watches::watch(api, &place, &request, self.stop_watches.clone()).await;
         }
@@ -298,7 +298,7 @@ impl<W: World> Server<W> {
         api: &Arc<Api<W>>,
         place: Place<'_, W>,
         request: Authorized,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response<Body>, StatusError> {
         let name = place.name.clone().unwrap_or_default();
         let (body_bytes, bodies) = (self.limits.body_bytes, &api.bodies);
         let reading = matches!(place.verb, Verb::Get | Verb::List);
@@ -313,7 +313,7 @@ impl<W: World> Server<W> {
             Verb::DeleteCollection => {
                 collections::delete(api, &place, &request.decode(body_bytes, bodies).await?).await
             }
-            Verb::Watch => Err(Refusal::new(Reason::InternalError, "a watch is answered before")),
+            Verb::Watch => Err(StatusError::new(StatusReason::InternalError, "a watch is answered before")),
         };
         // The request is in progress until the last byte of its response is sent.
         response.map(|response| response.map(|body| body.holding(permit)))
@@ -321,7 +321,7 @@ impl<W: World> Server<W> {
 
     /// Probes need no credential, because kubelets have none. Single checks need one, because they show the reason of a
     /// failure.
-    fn probe(&self, request: &Received) -> Result<Option<Response<Body>>, Refusal> {
+    fn probe(&self, request: &Received) -> Result<Option<Response<Body>>, StatusError> {
         let name = request.path().trim_matches('/');
         let Some(probe) = Probe::named(name) else { return Ok(None) };
         let (code, text) = health::answer(name, self.health.checks(probe), &request.query()?);
@@ -336,7 +336,7 @@ impl<W: World> Server<W> {
         Some(respond::text(code, text))
     }
 
-    fn path(&self, path: &str, request: &Authorized) -> Result<Response<Body>, Refusal> {
+    fn path(&self, path: &str, request: &Authorized) -> Result<Response<Body>, StatusError> {
         if path == "/metrics" {
             return Ok(respond::body(200, OPEN_METRICS, self.metrics.render(&self.gauges())));
         }
@@ -373,22 +373,26 @@ impl<W: World> Server<W> {
     }
 
     /// The response, or 504 after [`limits::REQUEST_TIMEOUT`].
-    async fn answer_in_time(&self, request: Received, labels: &mut RequestLabels) -> Result<Response<Body>, Refusal> {
+    async fn answer_in_time(
+        &self,
+        request: Received,
+        labels: &mut RequestLabels,
+    ) -> Result<Response<Body>, StatusError> {
         let answered = tokio::time::timeout(limits::REQUEST_TIMEOUT, self.answer(request, labels)).await;
         answered.unwrap_or_else(|_| Err(timed_out()))
     }
 }
 
-impl<W: World> Judge for Server<W> {
-    async fn rights(&self, identity: &Arc<Identity>, namespace: &str) -> Result<Rights, Refusal> {
+impl<W: State> Judge for Server<W> {
+    async fn rights(&self, identity: &Arc<UserInfo>, namespace: &str) -> Result<Permissions, StatusError> {
         if identity.is_superuser() {
-            return Ok(Rights::Everything);
+            return Ok(Permissions::Unrestricted);
         }
-        Ok(Rights::of(identity, namespace, &self.policy().await?))
+        Ok(Permissions::resolve(identity, namespace, &self.policy().await?))
     }
 }
 
-impl<W: World> Handler for Server<W> {
+impl<W: State> Handler for Server<W> {
     async fn handle(&self, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
         let started = Instant::now();
         let head_only = request.method() == Method::HEAD;
@@ -486,20 +490,20 @@ fn metrics_verb(verb: Verb) -> &'static str {
     }
 }
 
-fn starting() -> Refusal {
-    Refusal::new(Reason::ServiceUnavailable, "the server is starting: it is reading its state from the store")
+fn starting() -> StatusError {
+    StatusError::new(StatusReason::ServiceUnavailable, "the server is starting: it is reading its state from the store")
         .retry_after(1)
 }
 
 /// The write may still be executed, because dropping the wait does not withdraw a command that has been decided.
-fn timed_out() -> Refusal {
+fn timed_out() -> StatusError {
     let message = "Timeout: request did not complete within the allotted timeout; a write may still be carried out: read the object before you repeat it";
-    Refusal::new(Reason::Timeout, message)
+    StatusError::new(StatusReason::Timeout, message)
 }
 
 /// Documents are read-only.
-fn not_allowed() -> Refusal {
-    Refusal::new(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource")
+fn not_allowed() -> StatusError {
+    StatusError::new(StatusReason::MethodNotAllowed, "the server does not allow this method on the requested resource")
 }
 
 fn no_such_path() -> Response<Body> {

@@ -4,10 +4,10 @@
 use std::{error::Error, sync::Arc};
 
 use apimachinery::{
-    access::{Ask, Identity, Rights},
     options::Query,
-    refusal::{Reason, Refusal},
+    rbac::{Attributes, Permissions, UserInfo},
     request::{Method, RequestInfo},
+    status_error::{StatusError, StatusReason},
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, header, request::Parts};
@@ -27,8 +27,11 @@ use crate::{
 /// Determines the permissions of users.
 pub trait Judge: Sync {
     /// The permissions of a user in a namespace; an empty namespace means all namespaces and cluster-scoped objects.
-    fn rights(&self, identity: &Arc<Identity>, namespace: &str)
-    -> impl Future<Output = Result<Rights, Refusal>> + Send;
+    fn rights(
+        &self,
+        identity: &Arc<UserInfo>,
+        namespace: &str,
+    ) -> impl Future<Output = Result<Permissions, StatusError>> + Send;
 }
 
 /// A request that has not been authenticated.
@@ -40,7 +43,7 @@ pub struct Received {
 
 /// An authenticated request.
 pub struct Authenticated {
-    identity: Arc<Identity>,
+    identity: Arc<UserInfo>,
     parts: Parts,
     body: Incoming,
 }
@@ -54,9 +57,9 @@ pub struct Authorized {
     /// The headers.
     pub headers: HeaderMap,
     /// The user, after impersonation.
-    pub identity: Arc<Identity>,
+    pub identity: Arc<UserInfo>,
     /// The user's permissions in the namespace of the request.
-    pub rights: Rights,
+    pub permissions: Permissions,
     /// True if the client asks for a WebSocket.
     pub is_websocket: bool,
     body: Incoming,
@@ -71,9 +74,9 @@ pub struct Decoded {
     /// The headers.
     pub headers: HeaderMap,
     /// The user, after impersonation.
-    pub identity: Arc<Identity>,
+    pub identity: Arc<UserInfo>,
     /// The user's permissions in the namespace of the request.
-    pub rights: Rights,
+    pub permissions: Permissions,
     /// The body, not yet parsed.
     pub body: Bytes,
     /// Its share of the bytes for request bodies.
@@ -93,7 +96,7 @@ impl Received {
     }
 
     /// The query.
-    pub fn query(&self) -> Result<Query, Refusal> {
+    pub fn query(&self) -> Result<Query, StatusError> {
         Query::parse(self.parts.uri.query().unwrap_or_default())
     }
 
@@ -103,13 +106,13 @@ impl Received {
     }
 
     /// Rejects the request if a page of another site caused it.
-    pub fn refuse_other_sites(&self) -> Result<(), Refusal> {
+    pub fn refuse_other_sites(&self) -> Result<(), StatusError> {
         cross_origin::guard(&self.parts)
     }
 
     /// Authenticates by client certificate, or else by bearer token. If a WebSocket's subprotocols contain a token,
     /// only that counts.
-    pub fn authenticate(self, tokens: &KnownTokens) -> Result<Authenticated, Refusal> {
+    pub fn authenticate(self, tokens: &KnownTokens) -> Result<Authenticated, StatusError> {
         let identity = match websocket::token(&self.parts)? {
             Some(token) => tokens.holder(&token),
             None => self.peer.certificate().or_else(|| tokens.user(&self.parts.headers)),
@@ -119,28 +122,28 @@ impl Received {
                 self.peer.is_known();
                 Ok(Authenticated { identity, parts: self.parts, body: self.body })
             }
-            None => Err(Refusal::new(Reason::Unauthorized, "Unauthorized")),
+            None => Err(StatusError::new(StatusReason::Unauthorized, "Unauthorized")),
         }
     }
 }
 
 impl Authenticated {
     /// Authorizes the request and any impersonation; the result has the impersonated user.
-    pub async fn authorize(self, judge: &impl Judge) -> Result<Authorized, Refusal> {
+    pub async fn authorize(self, judge: &impl Judge) -> Result<Authorized, StatusError> {
         let Self { mut identity, parts, body } = self;
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
         let info = RequestInfo::parse(method(&parts.method)?, parts.uri.path(), &query)?;
         if let Some(guise) = Guise::of(&parts.headers)? {
-            for ask in guise.asks() {
-                judge.rights(&identity, ask.namespace()).await?.require(&ask)?;
+            for attributes in guise.asks() {
+                judge.rights(&identity, attributes.namespace()).await?.authorize(&attributes)?;
             }
             identity = Arc::new(guise.identity());
         }
-        let ask = Ask::of(&info);
-        let rights = judge.rights(&identity, ask.namespace()).await?;
-        rights.require(&ask)?;
+        let attributes = Attributes::from_request(&info);
+        let permissions = judge.rights(&identity, attributes.namespace()).await?;
+        permissions.authorize(&attributes)?;
         let is_websocket = websocket::is_asked_for(&parts);
-        Ok(Authorized { info, query, headers: parts.headers, identity, rights, is_websocket, body })
+        Ok(Authorized { info, query, headers: parts.headers, identity, permissions, is_websocket, body })
     }
 }
 
@@ -156,25 +159,25 @@ impl Authorized {
     }
 
     /// Reads the body, up to `limit` bytes, which are charged to `budget` as they arrive.
-    pub async fn decode(self, limit: usize, budget: &Budget) -> Result<Decoded, Refusal> {
-        let Self { info, query, headers, identity, rights, body, .. } = self;
+    pub async fn decode(self, limit: usize, budget: &Budget) -> Result<Decoded, StatusError> {
+        let Self { info, query, headers, identity, permissions, body, .. } = self;
         let mut charge = Charge::default();
         let body = read(Limited::new(body, limit), budget, &mut charge).await.map_err(|error| match error {
             Unread::Refused(refusal) => refusal,
             Unread::Failed(error) if error.is::<LengthLimitError>() => {
                 let message = format!("Request entity too large: limit is {limit}");
-                Refusal::new(Reason::RequestEntityTooLarge, message)
+                StatusError::new(StatusReason::RequestEntityTooLarge, message)
             }
-            Unread::Failed(error) => Refusal::bad_request(format!("the body could not be read: {error}")),
+            Unread::Failed(error) => StatusError::bad_request(format!("the body could not be read: {error}")),
         })?;
-        Ok(Decoded { info, query, headers, identity, rights, body, _charge: charge })
+        Ok(Decoded { info, query, headers, identity, permissions, body, _charge: charge })
     }
 }
 
 /// Why a body could not be read.
 enum Unread {
     /// The budget has no room for it.
-    Refused(Refusal),
+    Refused(StatusError),
     /// The connection failed, or the body is too long.
     Failed(Box<dyn Error + Send + Sync>),
 }
@@ -214,9 +217,9 @@ pub(crate) fn accept(headers: &HeaderMap) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join(","))
 }
 
-fn method(method: &http::Method) -> Result<Method, Refusal> {
+fn method(method: &http::Method) -> Result<Method, StatusError> {
     Method::parse(method.as_str()).ok_or_else(|| {
         let message = format!("the method {method} is not supported; GET, HEAD, POST, PUT, PATCH and DELETE are");
-        Refusal::new(Reason::MethodNotAllowed, message)
+        StatusError::new(StatusReason::MethodNotAllowed, message)
     })
 }

@@ -24,8 +24,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use apimachinery::{
     command::{ObjectKey, Scope},
-    draft::Reader,
-    kind::{Kind, Registry, World, key_prefix},
+    decoding::ObjectDecoder,
+    kind::{Kind, Registry, State, key_prefix},
     options::FieldValidation,
     schema::Decoded,
 };
@@ -45,7 +45,7 @@ pub enum Surroundings {
 }
 
 /// The kinds of a service and those of standalone mode.
-pub(crate) fn registry<W: World>(service: Registry<W>) -> Registry<W> {
+pub(crate) fn registry<W: State>(service: Registry<W>) -> Registry<W> {
     let kept: [Box<dyn Kind<W>>; 4] = [
         Box::new(namespace::Namespaces::new()),
         Box::new(config_map::ConfigMaps::new()),
@@ -54,12 +54,12 @@ pub(crate) fn registry<W: World>(service: Registry<W>) -> Registry<W> {
     ];
     let empty = empty::resources().into_iter().map(|resource| Box::new(empty::Empty(resource)) as Box<dyn Kind<W>>);
     let service = service.with(kept).with(rbac::kinds()).with(empty);
-    service.with_views([events::shown()]).with_questions(review::resources())
+    service.with_views([events::shown()]).with_virtual_resources(review::resources())
 }
 
 /// Creates the default namespaces, the namespaces of existing objects that were stored before namespaces were served,
 /// and the default roles.
-pub(crate) async fn begin<W: World>(api: &Api<W>) -> Result<(), Trouble> {
+pub(crate) async fn begin<W: State>(api: &Api<W>) -> Result<(), Trouble> {
     let mut names = BTreeSet::from(namespace::IMMORTAL.map(str::to_owned));
     for kind in api.registry.iter().filter(|kind| kind.resource().namespaced) {
         names.extend(in_use(api, kind.resource().plural).await?);
@@ -74,7 +74,7 @@ pub(crate) async fn begin<W: World>(api: &Api<W>) -> Result<(), Trouble> {
 }
 
 /// The namespaces that contain objects of a resource: one read for each.
-async fn in_use<W: World>(api: &Api<W>, resource: &str) -> Result<Vec<String>, store::Error> {
+async fn in_use<W: State>(api: &Api<W>, resource: &str) -> Result<Vec<String>, store::Error> {
     let prefix = key_prefix(resource, &Scope::platform(), None);
     let (mut names, mut after) = (Vec::new(), None);
     loop {
@@ -88,18 +88,18 @@ async fn in_use<W: World>(api: &Api<W>, resource: &str) -> Result<Vec<String>, s
 }
 
 /// Creates a cluster-scoped object, unless it exists.
-async fn make<W: World>(api: &Api<W>, plural: &str, value: Value) -> Result<(), Trouble> {
+async fn make<W: State>(api: &Api<W>, plural: &str, value: Value) -> Result<(), Trouble> {
     let resource = api.registry.get(plural).expect("a standalone server has it").resource();
     let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let reader =
-        Reader { resource, schema: api.schemas.get(resource), name: &name, validation: FieldValidation::Strict };
-    let draft = reader.body(Decoded { value, duplicates: Vec::new() }).map_err(Trouble::Refused)?;
+    let decoder =
+        ObjectDecoder { resource, schema: api.schemas.get(resource), name: &name, validation: FieldValidation::Strict };
+    let decoded = decoder.decode_body(Decoded { value, duplicates: Vec::new() }).map_err(Trouble::Refused)?;
     let key = ObjectKey { resource: resource.plural, scope: Scope::platform(), namespace: String::new(), name };
-    follower::create(api, key, draft, "ipam").await
+    follower::create(api, key, decoded, "ipam").await
 }
 
 /// Starts the background tasks.
-pub(crate) fn work<W: World>(api: &Arc<Api<W>>, limits: Limits, tasks: &Supervisor) {
+pub(crate) fn work<W: State>(api: &Arc<Api<W>>, limits: Limits, tasks: &Supervisor) {
     let (for_purge, for_collector) = (Arc::clone(api), Arc::clone(api));
     tasks.restarted("namespace controller", move || purge::run(Arc::clone(&for_purge)));
     tasks.restarted("garbage collector", move || collector::run(Arc::clone(&for_collector)));

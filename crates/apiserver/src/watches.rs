@@ -7,13 +7,13 @@
 use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 
 use apimachinery::{
-    kind::{Resource, World},
+    kind::{Resource, State},
     list::ListMeta,
-    negotiate::{self, Representation, Shape},
+    negotiate::{self, Representation, ResponseShape},
     object::Object,
     options::ListOptions,
-    refusal::{Reason, Refusal, Status},
     selector::FieldSelector,
+    status_error::{Status, StatusError, StatusReason},
     table,
     view::View,
     watch::{self, EventType, Filter, Start},
@@ -41,15 +41,15 @@ use crate::{
 };
 
 /// Returns the stream, or the handshake of a WebSocket.
-pub async fn watch<W: World>(
+pub async fn watch<W: State>(
     api: &Arc<Api<W>>,
     place: &Place<'_, W>,
     request: &Authorized,
     stop: CancellationToken,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, StatusError> {
     if stop.is_cancelled() {
         // Clients treat a stream that ends before its first event as an error.
-        return Err(Refusal::new(Reason::ServiceUnavailable, "the server is shutting down").retry_after(1));
+        return Err(StatusError::new(StatusReason::ServiceUnavailable, "the server is shutting down").retry_after(1));
     }
     if request.is_websocket
         && let Some(refused) = websocket::refuse_other_version(&request.headers)
@@ -57,7 +57,7 @@ pub async fn watch<W: World>(
         return Ok(refused);
     }
     let handshake = request.is_websocket.then(|| Handshake::of(&request.headers)).transpose()?;
-    let representation = negotiate::negotiate(request.accept().as_deref(), Shape::Watch, &request.query)?;
+    let representation = negotiate::negotiate(request.accept().as_deref(), ResponseShape::Watch, &request.query)?;
     let options = ListOptions::parse(&request.query, place.resource)?;
     let fields = with_name(options.fields.clone(), place)?;
     let permit = Api::<W>::admit(&api.watchers)?;
@@ -98,11 +98,11 @@ pub async fn watch<W: World>(
 }
 
 /// The old paths `/watch/.../{name}` are equivalent to a field selector for the name.
-fn with_name<W>(fields: FieldSelector, place: &Place<'_, W>) -> Result<FieldSelector, Refusal> {
+fn with_name<W>(fields: FieldSelector, place: &Place<'_, W>) -> Result<FieldSelector, StatusError> {
     match &place.name {
         Some(name) if fields.name() != Some(name) => {
             let name = name.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=");
-            FieldSelector::parse(&format!("{fields},metadata.name={name}"))?.of(place.resource)
+            FieldSelector::parse(&format!("{fields},metadata.name={name}"))?.for_resource(place.resource)
         }
         _ => Ok(fields),
     }
@@ -111,7 +111,7 @@ fn with_name<W>(fields: FieldSelector, place: &Place<'_, W>) -> Result<FieldSele
 /// Between one and two times the minimum, so that watches that began together do not end together.
 fn default_timeout(draw: &Draw) -> Duration {
     // Without random bytes only the spread is lost.
-    let byte = draw().map_or(0, |seed| seed.0[0]);
+    let byte = draw().map_or(0, |entropy| entropy.0[0]);
     limits::WATCH_TIMEOUT_MIN + limits::WATCH_TIMEOUT_MIN * u32::from(byte) / 256
 }
 
@@ -180,7 +180,7 @@ struct Watch<W> {
     namespaced: bool,
 }
 
-impl<W: World> Watch<W> {
+impl<W: State> Watch<W> {
     fn into_response(self, permit: OwnedSemaphorePermit, handshake: Option<Handshake>) -> Response<Body> {
         let stop = self.stop.clone();
         let content_type = match self.representation {
@@ -218,7 +218,7 @@ impl<W: World> Watch<W> {
             };
             if let Err(status) = step {
                 let object = serde_json::to_vec(&status).expect("a Status is strings and numbers");
-                self.ready.push_back(watch::frame(EventType::Error, &object));
+                self.ready.push_back(watch::encode_event(EventType::Error, &object));
                 self.phase = Phase::Ended;
             }
         }
@@ -270,9 +270,9 @@ impl<W: World> Watch<W> {
     }
 
     /// Encodes an object of the snapshot; `None` if the filter excludes it.
-    fn look_at_first(&mut self, value: &[u8]) -> Result<Option<Bytes>, Refusal> {
+    fn look_at_first(&mut self, value: &[u8]) -> Result<Option<Bytes>, StatusError> {
         if self.representation == Representation::Json && self.view.is_none() && self.filter.is_everything() {
-            return Ok(Some(watch::frame(EventType::Added, value)));
+            return Ok(Some(watch::encode_event(EventType::Added, value)));
         }
         let object = api::parse(value)?;
         let object = self.shown(&object);
@@ -309,7 +309,7 @@ impl<W: World> Watch<W> {
     /// Encodes an event as this watch sees it; `None` if the filter excludes it.
     fn look(&mut self, event: &Event) -> Result<Option<Bytes>, Unreadable> {
         let event_type = if self.filter.is_everything() {
-            watch::change(event.existed(), event.exists())
+            watch::event_type(event.existed(), event.exists())
         } else {
             let (old, new) = (event.previous()?, event.current()?);
             let (old, new) = (old.map(|old| self.shown(old)), new.map(|new| self.shown(new)));
@@ -367,18 +367,18 @@ impl<W: World> Watch<W> {
                     .into_bytes()
             }
         };
-        watch::frame(event_type, &bytes)
+        watch::encode_event(event_type, &bytes)
     }
 
     fn resource(&self) -> &Resource {
-        self.api.registry.seen_by(self.plural, self.view).expect("what is watched is registered").resource()
+        self.api.registry.find_view(self.plural, self.view).expect("what is watched is registered").resource()
     }
 
     /// Converts a stored object to the requested API version.
     fn shown<'a>(&self, object: &'a Object) -> Cow<'a, Object> {
         match self.view {
             None => Cow::Borrowed(object),
-            Some(view) => Cow::Owned(view.show(object.clone())),
+            Some(view) => Cow::Owned(view.to_served(object.clone())),
         }
     }
 
@@ -402,14 +402,14 @@ fn failure(error: &store::Error) -> Status {
         store::Error::Compacted { requested, compacted } => watch::expired(requested.0, compacted.0),
         error => {
             tracing::error!(error = %error, "a watch could not read the store");
-            Refusal::new(Reason::InternalError, "the store could not be read").to_status()
+            StatusError::new(StatusReason::InternalError, "the store could not be read").to_status()
         }
     }
 }
 
 fn not_an_object(unreadable: &Unreadable) -> Status {
     tracing::error!(error = %unreadable, "a watch could not read a stored object");
-    Refusal::new(Reason::InternalError, "the stored object cannot be read").to_status()
+    StatusError::new(StatusReason::InternalError, "the stored object cannot be read").to_status()
 }
 
 /// Counts a watch and holds its permit while it is open.

@@ -4,7 +4,7 @@
 //! kube-apiserver. Such a token is the only credential of its request: a page cannot know the token of another user,
 //! while a browser adds a client certificate to the requests of every page.
 
-use apimachinery::refusal::{Reason, Refusal};
+use apimachinery::status_error::{StatusError, StatusReason};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request::Parts};
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,7 @@ pub fn carries_token(request: &Parts) -> bool {
 ///
 /// # Errors
 /// 401 for an offer that kube-apiserver does not accept either.
-pub fn token(request: &Parts) -> Result<Option<String>, Refusal> {
+pub fn token(request: &Parts) -> Result<Option<String>, StatusError> {
     if !is_asked_for(request) {
         return Ok(None);
     }
@@ -57,7 +57,7 @@ pub fn refuse_other_version(headers: &HeaderMap) -> Option<Response<Body>> {
     if headers.get(header::SEC_WEBSOCKET_VERSION) == Some(&VERSION) {
         return None;
     }
-    let mut response = respond::refusal(&Refusal::bad_request("Sec-WebSocket-Version must be 13"));
+    let mut response = respond::refusal(&StatusError::bad_request("Sec-WebSocket-Version must be 13"));
     response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, VERSION);
     Some(response)
 }
@@ -73,9 +73,10 @@ impl Handshake {
     ///
     /// # Errors
     /// 400 without a key.
-    pub fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+    pub fn of(headers: &HeaderMap) -> Result<Self, StatusError> {
         let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| !key.is_empty());
-        let key = key.ok_or_else(|| Refusal::bad_request("Sec-WebSocket-Key is missing; it is a nonce in base64"))?;
+        let key =
+            key.ok_or_else(|| StatusError::bad_request("Sec-WebSocket-Key is missing; it is a nonce in base64"))?;
         let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).expect("base64 is ASCII");
         let protocol = offered(headers).find(|protocol| !is_token(protocol));
         Ok(Self { accept, protocol: protocol.and_then(|protocol| HeaderValue::from_str(protocol).ok()) })
@@ -112,13 +113,13 @@ fn is_token(protocol: &str) -> bool {
     protocol.starts_with(TOKEN_PREFIX)
 }
 
-fn decode(encoded: &str) -> Result<String, Refusal> {
+fn decode(encoded: &str) -> Result<String, StatusError> {
     let decoded = BASE64_URL_SAFE_NO_PAD.decode(encoded);
     let decoded =
         decoded.map_err(|_| unauthorized("the token among the subprotocols is not base64url without padding"))?;
     String::from_utf8(decoded).map_err(|_| unauthorized("the token among the subprotocols is not UTF-8"))
 }
 
-fn unauthorized(why: &str) -> Refusal {
-    Refusal::new(Reason::Unauthorized, format!("Unauthorized: {why}"))
+fn unauthorized(why: &str) -> StatusError {
+    StatusError::new(StatusReason::Unauthorized, format!("Unauthorized: {why}"))
 }

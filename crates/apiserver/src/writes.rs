@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use apimachinery::{
-    command::{Action, Answer, Apply, Command, Mutation, ObjectKey},
-    draft::{Draft, Reader},
-    kind::World,
+    command::{Action, Apply, Command, ObjectKey, UpdateOperation, WriteResult},
+    decoding::{DecodedObject, ObjectDecoder},
+    kind::State,
     metadata,
-    negotiate::{self, Representation, Shape},
+    negotiate::{self, Representation, ResponseShape},
     occurrence::Occurrence,
     options::{DeleteOptions, FieldValidation, OptionsKind, WriteOptions},
     patch::{PatchType, is_apply, is_strategic},
-    refusal::{Reason, Refusal, Status},
     schema,
+    status_error::{Status, StatusError, StatusReason},
     view::View,
 };
 use bytes::Bytes;
@@ -27,81 +27,81 @@ use crate::{
 };
 
 /// Creates the object in the body.
-pub async fn create<W: World>(
+pub async fn create<W: State>(
     api: &Api<W>,
     place: &Place<'_, W>,
     request: &Decoded,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, StatusError> {
     let representation = representation(request)?;
     let options = WriteOptions::parse(&request.query, OptionsKind::Create)?;
-    let draft = draft(place, "", request, options.field_validation)?;
-    let (given, base) = (draft.object.metadata.name.clone(), draft.object.metadata.generate_name.clone());
+    let decoded = decoded(place, "", request, options.field_validation)?;
+    let (given, base) = (decoded.object.metadata.name.clone(), decoded.object.metadata.generate_name.clone());
     let generated = given.is_empty() && !base.is_empty();
-    let submit = async |draft: Box<Draft>| {
-        let seed = (api.draw)()?;
-        let name = if generated { metadata::generate_name(&base, seed.suffix()) } else { given.clone() };
+    let submit = async |decoded: Box<DecodedObject>| {
+        let entropy = (api.draw)()?;
+        let name = if generated { metadata::generate_name(&base, entropy.name_suffix()) } else { given.clone() };
         let command = Command {
             key: place.key(&name),
             view: place.view(),
-            action: Action::Create(draft),
+            action: Action::Create(decoded),
             manager: manager(request, &options),
             dry_run: options.dry_run,
             now: api::now(),
-            seed,
-            rights: request.rights.clone(),
+            entropy,
+            permissions: request.permissions.clone(),
             body_bytes: request.body.len(),
         };
         commit(api, place, &name, command).await
     };
-    let is_taken = |refusal: &Refusal| generated && refusal.reason == Reason::AlreadyExists;
+    let is_taken = |refusal: &StatusError| generated && refusal.reason == StatusReason::AlreadyExists;
     let tries = if generated { limits::GENERATED_NAME_TRIES } else { 1 };
     for _ in 1..tries {
-        match submit(draft.clone()).await {
+        match submit(decoded.clone()).await {
             Err(refusal) if is_taken(&refusal) => {}
             result => return answer(representation, place, result?),
         }
     }
-    let last = submit(draft).await;
+    let last = submit(decoded).await;
     let committed = last.map_err(|refusal| if is_taken(&refusal) { no_unique_name(refusal) } else { refusal })?;
     answer(representation, place, committed)
 }
 
 /// Decodes the object in the body.
-fn draft<W>(
+fn decoded<W>(
     place: &Place<'_, W>,
     name: &str,
     request: &Decoded,
     validation: FieldValidation,
-) -> Result<Box<Draft>, Refusal> {
+) -> Result<Box<DecodedObject>, StatusError> {
     let body = schema::decode(request.content_type(), &request.body)?;
-    Reader { resource: place.resource, schema: place.schema, name, validation }.body(body).map(Box::new)
+    ObjectDecoder { resource: place.resource, schema: place.schema, name, validation }.decode_body(body).map(Box::new)
 }
 
-fn no_unique_name(mut refusal: Refusal) -> Refusal {
+fn no_unique_name(mut refusal: StatusError) -> StatusError {
     refusal.message.push_str(", the server was not able to generate a unique name for the object");
     refusal.retry_after(1)
 }
 
 /// Replaces the object by the one in the body.
-pub async fn replace<W: World>(
+pub async fn replace<W: State>(
     api: &Api<W>,
     place: &Place<'_, W>,
     name: &str,
     request: &Decoded,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, StatusError> {
     let options = WriteOptions::parse(&request.query, OptionsKind::Update)?;
-    let draft = draft(place, name, request, options.field_validation)?;
-    update(api, place, name, request, Mutation::Replace(draft), &options).await
+    let decoded = decoded(place, name, request, options.field_validation)?;
+    update(api, place, name, request, UpdateOperation::Replace(decoded), &options).await
 }
 
 /// Patches the object. The patch is applied to the stored version, and again if the object has changed before the
 /// command is decided.
-pub async fn patch<W: World>(
+pub async fn patch<W: State>(
     api: &Api<W>,
     place: &Place<'_, W>,
     name: &str,
     request: &Decoded,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, StatusError> {
     let content_type = request.content_type().unwrap_or_default();
     if is_apply(content_type) {
         return apply(api, place, name, request).await;
@@ -109,12 +109,14 @@ pub async fn patch<W: World>(
     let patch_type = if is_strategic(content_type) && place.resource.is_native() {
         PatchType::Strategic
     } else {
-        PatchType::of(content_type)?
+        PatchType::from_content_type(content_type)?
     };
     let options = WriteOptions::parse(&request.query, OptionsKind::Patch)?;
     let change = match patch_type.read(&request.body) {
-        Ok(patch) => Mutation::Patch(patch, options.field_validation),
-        Err(refusal) if refusal.reason == Reason::BadRequest && is_json(&request.body) => Mutation::Unreadable(refusal),
+        Ok(patch) => UpdateOperation::Patch(patch, options.field_validation),
+        Err(refusal) if refusal.reason == StatusReason::BadRequest && is_json(&request.body) => {
+            UpdateOperation::MalformedPatch(refusal)
+        }
         Err(refusal) => return Err(refusal),
     };
     update(api, place, name, request, change, &options).await
@@ -127,42 +129,42 @@ fn is_json(body: &[u8]) -> bool {
 
 /// Server-side apply. The body is YAML, of which JSON is a subset. Duplicate fields are rejected whatever
 /// `fieldValidation` says, because it is unclear which value the manager wants to own.
-async fn apply<W: World>(
+async fn apply<W: State>(
     api: &Api<W>,
     place: &Place<'_, W>,
     name: &str,
     request: &Decoded,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, StatusError> {
     let options = WriteOptions::parse(&request.query, OptionsKind::Apply)?;
     let body = schema::decode(Some("application/yaml"), &request.body)?;
     if let Some(path) = body.duplicates.first() {
-        return Err(Refusal::bad_request(format!("error decoding YAML: duplicate field \"{path}\"")));
+        return Err(StatusError::bad_request(format!("error decoding YAML: duplicate field \"{path}\"")));
     }
     let apply = Apply { config: body.value, force: options.force };
     let action = Action::Apply { apply, subresource: place.subresource };
     submit(api, place, name, request, action, &options).await
 }
 
-async fn update<W: World>(
+async fn update<W: State>(
     api: &Api<W>,
     place: &Place<'_, W>,
     name: &str,
     request: &Decoded,
-    change: Mutation,
+    change: UpdateOperation,
     options: &WriteOptions,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, StatusError> {
     let action = Action::Update { change, subresource: place.subresource };
     submit(api, place, name, request, action, options).await
 }
 
-async fn submit<W: World>(
+async fn submit<W: State>(
     api: &Api<W>,
     place: &Place<'_, W>,
     name: &str,
     request: &Decoded,
     action: Action,
     options: &WriteOptions,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, StatusError> {
     let representation = representation(request)?;
     let command = Command {
         key: place.key(name),
@@ -171,8 +173,8 @@ async fn submit<W: World>(
         manager: manager(request, options),
         dry_run: options.dry_run,
         now: api::now(),
-        seed: (api.draw)()?,
-        rights: request.rights.clone(),
+        entropy: (api.draw)()?,
+        permissions: request.permissions.clone(),
         body_bytes: request.body.len(),
     };
     answer(representation, place, commit(api, place, name, command).await?)
@@ -180,17 +182,17 @@ async fn submit<W: World>(
 
 /// Submits a command for the object `name`. An API error may cause an event about another object: the request's task
 /// records that after the committer has answered.
-async fn commit<W: World>(
+async fn commit<W: State>(
     api: &Api<W>,
     place: &Place<'_, W>,
     name: &str,
     command: Command,
-) -> Result<Committed, Refusal> {
+) -> Result<Committed, StatusError> {
     let is_meant = !command.dry_run;
     let outcome = api.queue.submit(command).await;
     if let (Err(refusal), Some(event_queue)) = (&outcome, api.event_queue.as_ref().filter(|_| is_meant))
         && let Some(regarding) = &refusal.regarding
-        && let Some(content) = place.kind.event_of_refusal(&place.key(name), refusal)
+        && let Some(content) = place.kind.event_for_error(&place.key(name), refusal)
     {
         let (regarding, scope) = (Arc::clone(regarding), place.scope.clone());
         event_queue.tell(Occurrence { regarding, scope, content }, api::now());
@@ -200,35 +202,35 @@ async fn commit<W: World>(
 
 /// The field manager: that of the request, or else the one derived from its user agent.
 fn manager(request: &Decoded, options: &WriteOptions) -> String {
-    let agent = || metadata::manager_of_agent(request.user_agent().unwrap_or_default());
+    let agent = || metadata::field_manager_from_user_agent(request.user_agent().unwrap_or_default());
     options.field_manager.clone().unwrap_or_else(agent)
 }
 
 /// Deletes the object, or begins its deletion.
-pub async fn delete<W: World>(
+pub async fn delete<W: State>(
     api: &Api<W>,
     place: &Place<'_, W>,
     name: &str,
     request: &Decoded,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, StatusError> {
     let representation = representation(request)?;
     let options = delete_options(request)?;
-    let cascades = options.cascades;
+    let orphan_dependents_false = options.orphan_dependents_false;
     let committed = api.queue.submit(deletion(api, place.key(name), place.view(), options, request)?).await?;
-    let gone = matches!(committed.answer, Answer::Deleted(_));
+    let gone = matches!(committed.answer, WriteResult::Deleted(_));
     let mut response = answer(representation, place, committed)?;
-    if cascades && !gone {
+    if orphan_dependents_false && !gone {
         *response.status_mut() = StatusCode::ACCEPTED;
     }
     Ok(response)
 }
 
-fn representation(request: &Decoded) -> Result<Representation, Refusal> {
-    negotiate::negotiate(request.accept().as_deref(), Shape::Object, &request.query)
+fn representation(request: &Decoded) -> Result<Representation, StatusError> {
+    negotiate::negotiate(request.accept().as_deref(), ResponseShape::Object, &request.query)
 }
 
 /// The options of a deletion, from body and query.
-pub fn delete_options(request: &Decoded) -> Result<DeleteOptions, Refusal> {
+pub fn delete_options(request: &Decoded) -> Result<DeleteOptions, StatusError> {
     let body =
         if request.body.is_empty() { None } else { Some(schema::decode(request.content_type(), &request.body)?.value) };
     DeleteOptions::parse(body.as_ref(), &request.query)
@@ -241,11 +243,21 @@ pub fn deletion<W>(
     view: Option<&'static View>,
     options: DeleteOptions,
     request: &Decoded,
-) -> Result<Command, Refusal> {
-    let (manager, rights) = (String::new(), request.rights.clone());
+) -> Result<Command, StatusError> {
+    let (manager, permissions) = (String::new(), request.permissions.clone());
     let (dry_run, action) = (options.dry_run, Action::Delete(options));
     let body_bytes = request.body.len();
-    Ok(Command { key, view, action, manager, dry_run, now: api::now(), seed: (api.draw)()?, rights, body_bytes })
+    Ok(Command {
+        key,
+        view,
+        action,
+        manager,
+        dry_run,
+        now: api::now(),
+        entropy: (api.draw)()?,
+        permissions,
+        body_bytes,
+    })
 }
 
 /// The response to a successful write.
@@ -253,11 +265,11 @@ fn answer<W>(
     representation: Representation,
     place: &Place<'_, W>,
     committed: Committed,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, StatusError> {
     let Committed { answer, object, warnings } = committed;
-    let code = if matches!(answer, Answer::Created) { 201 } else { 200 };
+    let code = if matches!(answer, WriteResult::Created) { 201 } else { 200 };
     let response = match (answer, object) {
-        (Answer::Deleted(details), _) => respond::status(&Status::success(details)),
+        (WriteResult::Deleted(details), _) => respond::status(&Status::success(details)),
         (_, Some((object, bytes))) => {
             let (object, bytes) = place.shown(object, bytes);
             api::show(representation, place.resource, &object, bytes, code)?

@@ -5,48 +5,48 @@ use http::Method;
 use serde_json::Value;
 
 use crate::{
+    api_client::{ApiClient, MERGE_PATCH, RequestBuilder},
     args::Write,
     create,
     manifest::{self, Manifest},
     output,
     report::{Failure, Report},
-    wire::{Call, MERGE_PATCH, Wire},
 };
 
-pub(crate) async fn run(wire: &Wire, arguments: &Write, report: &mut Report<'_>) -> Result<(), Failure> {
-    let Some(manifests) = manifest::load(wire, &arguments.files, &arguments.namespace, report).await? else {
+pub(crate) async fn run(api: &ApiClient, arguments: &Write, report: &mut Report<'_>) -> Result<(), Failure> {
+    let Some(manifests) = manifest::load(api, &arguments.files, &arguments.namespace, report).await? else {
         return Ok(());
     };
     for manifest in &manifests {
-        match apply(wire, manifest, arguments, report).await {
+        match apply(api, manifest, arguments, report).await {
             Ok((object, verb)) => {
-                output::written(&manifest.resource, &object, verb, arguments.output, arguments.dry_run, report)?;
+                output::print_result(&manifest.resource, &object, verb, arguments.output, arguments.dry_run, report)?;
             }
-            Err(failure) => report.part_failed(&manifest.place(), failure)?,
+            Err(failure) => report.item_failed(&manifest.label(), failure)?,
         }
     }
     Ok(())
 }
 
 async fn apply(
-    wire: &Wire,
+    api: &ApiClient,
     manifest: &Manifest,
     arguments: &Write,
     report: &mut Report<'_>,
 ) -> Result<(Value, &'static str), Failure> {
     if manifest.name().is_empty() {
-        return Err(Failure::Misunderstood(
+        return Err(Failure::InvalidInput(
             "an object has no metadata/name; use create for names that the server generates".to_owned(),
         ));
     }
-    match create::post(wire, manifest, arguments, report).await {
+    match create::post(api, manifest, arguments, report).await {
         Err(Failure::Refused(status)) if status.is_already_exists() => {}
         other => return Ok((other?, "created")),
     }
     let path = manifest.object_path();
-    let before = wire.call(Call::get(&path), report).await?;
-    let change = Call::write(Method::PATCH, &path, MERGE_PATCH, &manifest.object).dry_run(arguments.dry_run);
-    let after = wire.call(change, report).await?;
+    let before = api.send(RequestBuilder::get(&path), report).await?;
+    let change = RequestBuilder::write(Method::PATCH, &path, MERGE_PATCH, &manifest.object).dry_run(arguments.dry_run);
+    let after = api.send(change, report).await?;
     let verb = if same(&before, &after) { "unchanged" } else { "configured" };
     Ok((after, verb))
 }

@@ -3,41 +3,45 @@
 use serde_json::Value;
 
 use crate::{
+    api_client::{ApiClient, RequestBuilder},
     args::Delete,
     output::dry_run_note,
     report::{Failure, Report, printable},
-    resource::{Catalogue, Resource, targets},
-    wire::{Call, Wire},
+    resource::{Resource, RestMapper, targets},
 };
 
-pub(crate) async fn run(wire: &Wire, arguments: &Delete, report: &mut Report<'_>) -> Result<(), Failure> {
-    let doomed = doomed(wire, arguments, report).await?;
-    let namespace = arguments.namespace.name.as_deref().unwrap_or(&wire.namespace);
-    for (resource, name) in &doomed {
-        let call = Call::delete(&resource.path(Some(namespace), Some(name))).dry_run(arguments.dry_run);
-        match wire.call(call, report).await {
+pub(crate) async fn run(api: &ApiClient, arguments: &Delete, report: &mut Report<'_>) -> Result<(), Failure> {
+    let resolved = resolve_targets(api, arguments, report).await?;
+    let namespace = arguments.namespace.name.as_deref().unwrap_or(&api.namespace);
+    for (resource, name) in &resolved {
+        let request = RequestBuilder::delete(&resource.path(Some(namespace), Some(name))).dry_run(arguments.dry_run);
+        match api.send(request, report).await {
             Ok(answer) => {
                 let outcome = outcome(&answer);
                 let note = dry_run_note(arguments.dry_run);
                 writeln!(report.out, "{} \"{}\" {outcome}{note}", resource.full_name(), printable(name))?;
             }
-            Err(failure) => report.part_failed("", failure)?,
+            Err(failure) => report.item_failed("", failure)?,
         }
     }
     Ok(())
 }
 
-async fn doomed(wire: &Wire, arguments: &Delete, report: &mut Report<'_>) -> Result<Vec<(Resource, String)>, Failure> {
-    let mut catalogue = Catalogue::new(wire);
-    let mut doomed = Vec::new();
+async fn resolve_targets(
+    api: &ApiClient,
+    arguments: &Delete,
+    report: &mut Report<'_>,
+) -> Result<Vec<(Resource, String)>, Failure> {
+    let mut mapper = RestMapper::new(api);
+    let mut resolved = Vec::new();
     for (word, name) in targets(&arguments.resource, &arguments.names)? {
-        let resources = catalogue.by_word(&word, report).await?;
+        let resources = mapper.by_word(&word, report).await?;
         let (Some(name), [resource]) = (name, resources.as_slice()) else {
-            return Err(Failure::Misunderstood("specify the objects as RESOURCE NAME, or RESOURCE/NAME".to_owned()));
+            return Err(Failure::InvalidInput("specify the objects as RESOURCE NAME, or RESOURCE/NAME".to_owned()));
         };
-        doomed.push((resource.clone(), name));
+        resolved.push((resource.clone(), name));
     }
-    Ok(doomed)
+    Ok(resolved)
 }
 
 /// The result of a delete. An object with finalizers is returned in the response.

@@ -3,50 +3,59 @@
 use serde_json::Value;
 
 use crate::{
+    api_client::{ApiClient, JSON, RequestBuilder, TABLE},
     args::{Format, Get},
     output,
     report::{Failure, Report},
-    resource::{Catalogue, Resource, targets},
+    resource::{Resource, RestMapper, targets},
     table::{Style, Table},
-    wire::{Call, JSON, TABLE, Wire},
 };
 
 /// Objects per page of a list.
 const PAGE_OBJECTS_MAX: &str = "500";
 
-pub(crate) async fn run(wire: &Wire, arguments: &Get, report: &mut Report<'_>) -> Result<(), Failure> {
-    let wanted = wanted(wire, arguments, report).await?;
+pub(crate) async fn run(api: &ApiClient, arguments: &Get, report: &mut Report<'_>) -> Result<(), Failure> {
+    let wanted = resolve_targets(api, arguments, report).await?;
     match arguments.output {
-        None | Some(Format::Wide) => tables(wire, arguments, &wanted, report).await,
-        Some(format) => objects(wire, arguments, &wanted, format, report).await,
+        None | Some(Format::Wide) => tables(api, arguments, &wanted, report).await,
+        Some(format) => objects(api, arguments, &wanted, format, report).await,
     }
 }
 
 /// A resource with the names to get; no names means all.
-struct Wanted {
+struct ResourceNames {
     resource: Resource,
     names: Vec<String>,
 }
 
-async fn wanted(wire: &Wire, arguments: &Get, report: &mut Report<'_>) -> Result<Vec<Wanted>, Failure> {
-    let mut catalogue = Catalogue::new(wire);
-    let mut wanted: Vec<Wanted> = Vec::new();
+async fn resolve_targets(
+    api: &ApiClient,
+    arguments: &Get,
+    report: &mut Report<'_>,
+) -> Result<Vec<ResourceNames>, Failure> {
+    let mut mapper = RestMapper::new(api);
+    let mut wanted: Vec<ResourceNames> = Vec::new();
     for (word, name) in targets(&arguments.resource, &arguments.names)? {
-        for resource in catalogue.by_word(&word, report).await? {
+        for resource in mapper.by_word(&word, report).await? {
             match wanted.iter_mut().find(|wanted| wanted.resource == resource) {
                 Some(known) => known.names.extend(name.clone()),
-                None => wanted.push(Wanted { resource, names: name.clone().into_iter().collect() }),
+                None => wanted.push(ResourceNames { resource, names: name.clone().into_iter().collect() }),
             }
         }
     }
     Ok(wanted)
 }
 
-async fn tables(wire: &Wire, arguments: &Get, wanted: &[Wanted], report: &mut Report<'_>) -> Result<(), Failure> {
+async fn tables(
+    api: &ApiClient,
+    arguments: &Get,
+    wanted: &[ResourceNames],
+    report: &mut Report<'_>,
+) -> Result<(), Failure> {
     let mut printed = 0;
-    for Wanted { resource, names } in wanted {
+    for ResourceNames { resource, names } in wanted {
         let mut table = Table::default();
-        for part in fetch(wire, arguments, resource, names, TABLE, report).await? {
+        for part in fetch(api, arguments, resource, names, TABLE, report).await? {
             if part.get("kind").and_then(Value::as_str) != Some("Table") {
                 return Err(Failure::Unreachable("the server returned no table; try -o yaml".to_owned()));
             }
@@ -64,7 +73,7 @@ async fn tables(wire: &Wire, arguments: &Get, wanted: &[Wanted], report: &mut Re
         let style = Style {
             wide: arguments.output == Some(Format::Wide),
             namespaces: arguments.all_namespaces && resource.namespaced,
-            headless: arguments.no_headers,
+            no_headers: arguments.no_headers,
             prefix: &prefix,
         };
         table.print(&style, report.out)?;
@@ -73,22 +82,22 @@ async fn tables(wire: &Wire, arguments: &Get, wanted: &[Wanted], report: &mut Re
     // A missing name has been reported already.
     if printed == 0 && wanted.iter().all(|wanted| wanted.names.is_empty()) {
         let whole = arguments.all_namespaces || !wanted.iter().any(|wanted| wanted.resource.namespaced);
-        let place = if whole { String::new() } else { format!(" in namespace {}", namespace(wire, arguments)) };
+        let place = if whole { String::new() } else { format!(" in namespace {}", namespace(api, arguments)) };
         report.note(&format!("Nothing found{place}."))?;
     }
     Ok(())
 }
 
 async fn objects(
-    wire: &Wire,
+    api: &ApiClient,
     arguments: &Get,
-    wanted: &[Wanted],
+    wanted: &[ResourceNames],
     format: Format,
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
     let mut all = Vec::new();
-    for Wanted { resource, names } in wanted {
-        for part in fetch(wire, arguments, resource, names, JSON, report).await? {
+    for ResourceNames { resource, names } in wanted {
+        for part in fetch(api, arguments, resource, names, JSON, report).await? {
             all.extend(items(resource, part).into_iter().map(|object| (resource, object)));
         }
     }
@@ -111,30 +120,30 @@ async fn objects(
 /// The responses for one resource: one per name, or one per page. Errors of single names are reported, and the other
 /// names are still requested.
 async fn fetch(
-    wire: &Wire,
+    api: &ApiClient,
     arguments: &Get,
     resource: &Resource,
     names: &[String],
     accept: &'static str,
     report: &mut Report<'_>,
 ) -> Result<Vec<Value>, Failure> {
-    let namespace = (!arguments.all_namespaces).then(|| namespace(wire, arguments));
+    let namespace = (!arguments.all_namespaces).then(|| namespace(api, arguments));
     if names.is_empty() {
-        return pages(wire, arguments, &resource.path(namespace, None), accept, report).await;
+        return pages(api, arguments, &resource.path(namespace, None), accept, report).await;
     }
     let mut answers = Vec::new();
     for name in names {
-        let call = Call::get(&resource.path(namespace, Some(name))).accept(accept);
-        match wire.call(call, report).await {
+        let request = RequestBuilder::get(&resource.path(namespace, Some(name))).accept(accept);
+        match api.send(request, report).await {
             Ok(answer) => answers.push(answer),
-            Err(failure) => report.part_failed("", failure)?,
+            Err(failure) => report.item_failed("", failure)?,
         }
     }
     Ok(answers)
 }
 
 async fn pages(
-    wire: &Wire,
+    api: &ApiClient,
     arguments: &Get,
     path: &str,
     accept: &'static str,
@@ -142,14 +151,14 @@ async fn pages(
 ) -> Result<Vec<Value>, Failure> {
     let (mut pages, mut next) = (Vec::new(), String::new());
     loop {
-        let mut call = Call::get(path).accept(accept).query("limit", PAGE_OBJECTS_MAX);
+        let mut request = RequestBuilder::get(path).accept(accept).query("limit", PAGE_OBJECTS_MAX);
         for (name, value) in [("labelSelector", &arguments.selector), ("fieldSelector", &arguments.field_selector)] {
-            call = value.iter().fold(call, |call, value| call.query(name, value));
+            request = value.iter().fold(request, |request, value| request.query(name, value));
         }
         if !next.is_empty() {
-            call = call.query("continue", &next);
+            request = request.query("continue", &next);
         }
-        let page = wire.call(call, report).await?;
+        let page = api.send(request, report).await?;
         next = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
         pages.push(page);
         if next.is_empty() {
@@ -172,6 +181,6 @@ fn items(resource: &Resource, mut answer: Value) -> Vec<Value> {
     items
 }
 
-fn namespace<'a>(wire: &'a Wire, arguments: &'a Get) -> &'a str {
-    arguments.namespace.name.as_deref().unwrap_or(&wire.namespace)
+fn namespace<'a>(api: &'a ApiClient, arguments: &'a Get) -> &'a str {
+    arguments.namespace.name.as_deref().unwrap_or(&api.namespace)
 }

@@ -4,6 +4,7 @@
 //! Results are written to standard output, everything else to standard error. Exit codes: 0 success, 1 an error of the
 //! server or connection, 2 invalid input (no object of the command was sent).
 
+mod api_client;
 mod apply;
 mod args;
 mod client;
@@ -16,10 +17,9 @@ mod proxy;
 mod report;
 mod resource;
 mod table;
-mod wire;
 
 #[cfg(test)]
-mod fake;
+mod mock_server;
 #[cfg(test)]
 mod tests;
 
@@ -31,8 +31,8 @@ use std::{
 pub use args::{Command, Connection};
 
 use crate::{
+    api_client::ApiClient,
     report::{Failure, Report},
-    wire::Wire,
 };
 
 /// Runs one command. Results are written to `out`, errors and warnings to `err`; returns an error only if writing
@@ -44,8 +44,8 @@ pub async fn run(
     err: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let mut report = Report::new(out, err);
-    let done = match Wire::connect(connection).await {
-        Ok(wire) => dispatch(&wire, command, &mut report).await,
+    let done = match ApiClient::connect(connection).await {
+        Ok(api) => dispatch(&api, command, &mut report).await,
         Err(failure) => Err(failure),
     };
     match done.or_else(|failure| report.failed(failure)) {
@@ -56,11 +56,11 @@ pub async fn run(
     }
 }
 
-async fn dispatch(wire: &Wire, command: Command, report: &mut Report<'_>) -> Result<(), Failure> {
+async fn dispatch(api: &ApiClient, command: Command, report: &mut Report<'_>) -> Result<(), Failure> {
     match command {
-        Command::Get(arguments) => get::run(wire, &arguments, report).await,
-        Command::Create(arguments) => create::run(wire, &arguments, report).await,
-        Command::Apply(arguments) => apply::run(wire, &arguments, report).await,
-        Command::Delete(arguments) => delete::run(wire, &arguments, report).await,
+        Command::Get(arguments) => get::run(api, &arguments, report).await,
+        Command::Create(arguments) => create::run(api, &arguments, report).await,
+        Command::Apply(arguments) => apply::run(api, &arguments, report).await,
+        Command::Delete(arguments) => delete::run(api, &arguments, report).await,
     }
 }

@@ -9,10 +9,10 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::{
+    api_client::ApiClient,
     args::Namespace,
     report::{Failure, Report, printable},
-    resource::{Catalogue, Resource},
-    wire::Wire,
+    resource::{Resource, RestMapper},
 };
 
 /// An object to send, with its destination.
@@ -32,7 +32,7 @@ impl Manifest {
     }
 
     /// File and object, for messages.
-    pub(crate) fn place(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         format!("{}: {}/{}", self.file, self.resource.singular(), printable(self.name()))
     }
 
@@ -48,28 +48,28 @@ impl Manifest {
 /// Reads all files and resolves the resource of each object. Returns `None` if any of them is invalid, after reporting
 /// all errors, so that either all objects are sent or none.
 pub(crate) async fn load(
-    wire: &Wire,
+    api: &ApiClient,
     files: &[PathBuf],
     namespace: &Namespace,
     report: &mut Report<'_>,
 ) -> Result<Option<Vec<Manifest>>, Failure> {
-    let mut catalogue = Catalogue::new(wire);
+    let mut mapper = RestMapper::new(api);
     let (mut manifests, mut all_well) = (Vec::new(), true);
     for file in expand(files)? {
         let name = file.display().to_string();
         let objects = match read(&file).and_then(|text| parse(&text)) {
             Ok(objects) => objects,
             Err(error) => {
-                report.part_failed(&name, Failure::Misunderstood(error))?;
+                report.item_failed(&name, Failure::InvalidInput(error))?;
                 all_well = false;
                 continue;
             }
         };
         for object in objects {
-            match place(wire, &mut catalogue, &name, object, namespace, report).await {
+            match resolve_resource(api, &mut mapper, &name, object, namespace, report).await {
                 Ok(manifest) => manifests.push(manifest),
                 Err(failure) => {
-                    report.part_failed(&name, failure)?;
+                    report.item_failed(&name, failure)?;
                     all_well = false;
                 }
             }
@@ -78,9 +78,9 @@ pub(crate) async fn load(
     Ok(all_well.then_some(manifests))
 }
 
-async fn place(
-    wire: &Wire,
-    catalogue: &mut Catalogue<'_>,
+async fn resolve_resource(
+    api: &ApiClient,
+    mapper: &mut RestMapper<'_>,
     file: &str,
     object: Value,
     namespace: &Namespace,
@@ -89,16 +89,16 @@ async fn place(
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     let needed = |pointer: &str| {
         let found = text(pointer).filter(|value| !value.is_empty());
-        found.ok_or_else(|| Failure::Misunderstood(format!("an object has no {}", pointer.trim_start_matches('/'))))
+        found.ok_or_else(|| Failure::InvalidInput(format!("an object has no {}", pointer.trim_start_matches('/'))))
     };
-    let resource = catalogue.by_kind(needed("/apiVersion")?, needed("/kind")?, report).await?;
+    let resource = mapper.by_kind(needed("/apiVersion")?, needed("/kind")?, report).await?;
     let namespace = match (text("/metadata/namespace"), namespace.name.as_deref()) {
         (Some(own), Some(wanted)) if own != wanted && resource.namespaced => {
             let text = format!("an object has namespace {own:?}, which differs from the requested {wanted:?}");
-            return Err(Failure::Misunderstood(text));
+            return Err(Failure::InvalidInput(text));
         }
         (Some(namespace), _) | (None, Some(namespace)) => namespace.to_owned(),
-        (None, None) => wire.namespace.clone(),
+        (None, None) => api.namespace.clone(),
     };
     Ok(Manifest { file: file.to_owned(), namespace, resource, object })
 }
@@ -109,7 +109,7 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     for path in paths {
         if path.is_dir() {
             files.extend(
-                directory(path).map_err(|error| Failure::Misunderstood(format!("{}: {error}", path.display())))?,
+                directory(path).map_err(|error| Failure::InvalidInput(format!("{}: {error}", path.display())))?,
             );
         } else {
             files.push(path.clone());

@@ -32,7 +32,7 @@ pub(crate) fn name(resource: &Resource, object: &Value) -> String {
 }
 
 /// Prints the result of a write in the requested format, or as one line with the verb and the allocated block.
-pub(crate) fn written(
+pub(crate) fn print_result(
     resource: &Resource,
     object: &Value,
     verb: &str,

@@ -37,7 +37,7 @@ impl Proxy {
     ///
     /// # Errors
     /// The `proxy-url` is invalid. Invalid variables of the environment are ignored.
-    pub(crate) fn of(
+    pub(crate) fn for_server(
         server: &Uri,
         proxy_url: Option<&str>,
         environment: impl Fn(&str) -> Option<String>,
@@ -88,12 +88,14 @@ fn is_direct(server: &Uri, no_proxy: &str) -> bool {
     }
     let no_proxy = no_proxy.to_lowercase();
     let mut entries = no_proxy.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-    entries
-        .any(|entry| entry == "*" || address.map_or_else(|| names(entry, &host, &port), |it| covers(entry, it, &port)))
+    entries.any(|entry| {
+        entry == "*"
+            || address.map_or_else(|| matches_host(entry, &host, &port), |it| matches_address(entry, it, &port))
+    })
 }
 
 /// True if an entry is a network, or an address with optional port, that matches `address`.
-fn covers(entry: &str, address: IpAddr, port: &str) -> bool {
+fn matches_address(entry: &str, address: IpAddr, port: &str) -> bool {
     if let Ok(network) = entry.parse::<IpNet>() {
         return network.contains(&address);
     }
@@ -103,7 +105,7 @@ fn covers(entry: &str, address: IpAddr, port: &str) -> bool {
 }
 
 /// True if an entry is a domain with optional port that matches `host`. A leading dot matches subdomains only.
-fn names(entry: &str, host: &str, port: &str) -> bool {
+fn matches_host(entry: &str, host: &str, port: &str) -> bool {
     let (domain, its_port) = split(entry);
     let (domain, itself) = match domain.strip_prefix("*.").or_else(|| domain.strip_prefix('.')) {
         Some(below) => (below, false),
@@ -132,7 +134,7 @@ mod tests {
             let found = environment.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        let proxy = Proxy::of(&server.parse().unwrap(), proxy_url, value)?;
+        let proxy = Proxy::for_server(&server.parse().unwrap(), proxy_url, value)?;
         Ok(proxy.map(|proxy| proxy.uri.to_string().trim_end_matches('/').to_owned()))
     }
 

@@ -15,7 +15,7 @@ pub(crate) enum Failure {
     /// No response, or one that cannot be decoded.
     Unreachable(String),
     /// Invalid arguments or file. No object of the command was sent.
-    Misunderstood(String),
+    InvalidInput(String),
     /// Output cannot be written.
     Output(std::io::Error),
 }
@@ -37,7 +37,7 @@ pub(crate) struct Report<'a> {
 enum Outcome {
     Done = 0,
     Failed = 1,
-    Misunderstood = 2,
+    UsageError = 2,
 }
 
 impl<'a> Report<'a> {
@@ -52,22 +52,22 @@ impl<'a> Report<'a> {
 
     /// Reports an error of one item of the command, so that the others can continue. `place` is a file or empty.
     /// Returns errors that would affect the other items, too.
-    pub(crate) fn part_failed(&mut self, place: &str, failure: Failure) -> Result<(), Failure> {
+    pub(crate) fn item_failed(&mut self, place: &str, failure: Failure) -> Result<(), Failure> {
         match failure {
-            Failure::Refused(_) | Failure::Misunderstood(_) => self.tell(place, failure),
+            Failure::Refused(_) | Failure::InvalidInput(_) => self.print_error(place, failure),
             Failure::Unreachable(_) | Failure::Output(_) => Err(failure),
         }
     }
 
     /// Reports an error of the whole command.
     pub(crate) fn failed(&mut self, failure: Failure) -> Result<(), Failure> {
-        self.tell("", failure)
+        self.print_error("", failure)
     }
 
-    fn tell(&mut self, place: &str, failure: Failure) -> Result<(), Failure> {
+    fn print_error(&mut self, place: &str, failure: Failure) -> Result<(), Failure> {
         let outcome = match &failure {
             Failure::Refused(_) | Failure::Unreachable(_) => Outcome::Failed,
-            Failure::Misunderstood(_) => Outcome::Misunderstood,
+            Failure::InvalidInput(_) => Outcome::UsageError,
             Failure::Output(_) => return Err(failure),
         };
         self.outcome = self.outcome.max(outcome);
@@ -83,7 +83,7 @@ impl<'a> Report<'a> {
 fn describe(failure: &Failure) -> String {
     match failure {
         Failure::Refused(status) => describe_status(status),
-        Failure::Unreachable(message) | Failure::Misunderstood(message) => {
+        Failure::Unreachable(message) | Failure::InvalidInput(message) => {
             format!("Error: {}", printable(message))
         }
         Failure::Output(error) => format!("Error: {error}"),
@@ -180,8 +180,8 @@ mod tests {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut report = Report::new(&mut out, &mut err);
         assert_eq!(report.exit_code(), ExitCode::SUCCESS);
-        report.failed(Failure::Misunderstood("what?".to_owned())).unwrap();
-        report.part_failed("a.yaml", Failure::Refused(Status::failure("taken", "Conflict").boxed())).unwrap();
+        report.failed(Failure::InvalidInput("what?".to_owned())).unwrap();
+        report.item_failed("a.yaml", Failure::Refused(Status::failure("taken", "Conflict").boxed())).unwrap();
         assert_eq!(report.exit_code(), ExitCode::from(2));
         assert_eq!(String::from_utf8(err).unwrap(), "Error: what?\na.yaml: Error from server (Conflict): taken\n");
     }

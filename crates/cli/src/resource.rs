@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, APIResourceList};
 
 use crate::{
+    api_client::{ApiClient, RequestBuilder, encode},
     report::{Failure, Report},
-    wire::{Call, Wire, encode},
 };
 
 /// Group and version of resource names on the command line. Objects in files have their own.
@@ -25,23 +25,23 @@ pub(crate) struct Resource {
 }
 
 /// The server's resources, requested as needed.
-pub(crate) struct Catalogue<'a> {
-    wire: &'a Wire,
-    known: HashMap<String, Vec<Resource>>,
+pub(crate) struct RestMapper<'a> {
+    api: &'a ApiClient,
+    discovered: HashMap<String, Vec<Resource>>,
 }
 
-impl<'a> Catalogue<'a> {
-    pub(crate) fn new(wire: &'a Wire) -> Self {
-        Self { wire, known: HashMap::new() }
+impl<'a> RestMapper<'a> {
+    pub(crate) fn new(api: &'a ApiClient) -> Self {
+        Self { api, discovered: HashMap::new() }
     }
 
     /// Resolves a word on the command line: one resource, or those of a category.
     pub(crate) async fn by_word(&mut self, word: &str, report: &mut Report<'_>) -> Result<Vec<Resource>, Failure> {
-        let resources = self.of(GROUP_VERSION, report).await?;
+        let resources = self.discover(GROUP_VERSION, report).await?;
         let found: Vec<Resource> = select(resources, word).cloned().collect();
         if found.is_empty() {
             let known: Vec<&str> = resources.iter().map(|resource| resource.plural.as_str()).collect();
-            return Err(Failure::Misunderstood(format!(
+            return Err(Failure::InvalidInput(format!(
                 "there is no resource {word:?}; there are: {}",
                 known.join(", ")
             )));
@@ -56,23 +56,23 @@ impl<'a> Catalogue<'a> {
         kind: &str,
         report: &mut Report<'_>,
     ) -> Result<Resource, Failure> {
-        let resources = match self.of(group_version, report).await {
+        let resources = match self.discover(group_version, report).await {
             Err(Failure::Refused(status)) if status.is_not_found() => &[],
             other => other?,
         };
         let found = resources.iter().find(|resource| resource.kind == kind).cloned();
-        found.ok_or_else(|| Failure::Misunderstood(format!("the server has no kind {kind} in {group_version}")))
+        found.ok_or_else(|| Failure::InvalidInput(format!("the server has no kind {kind} in {group_version}")))
     }
 
-    async fn of(&mut self, group_version: &str, report: &mut Report<'_>) -> Result<&[Resource], Failure> {
-        if !self.known.contains_key(group_version) {
-            let list = self.wire.call(Call::get(&root(group_version)), report).await?;
+    async fn discover(&mut self, group_version: &str, report: &mut Report<'_>) -> Result<&[Resource], Failure> {
+        if !self.discovered.contains_key(group_version) {
+            let list = self.api.send(RequestBuilder::get(&root(group_version)), report).await?;
             let list: APIResourceList = serde_json::from_value(list).map_err(|error| {
                 Failure::Unreachable(format!("the server's discovery document cannot be decoded: {error}"))
             })?;
-            self.known.insert(group_version.to_owned(), resources(group_version, list));
+            self.discovered.insert(group_version.to_owned(), resources(group_version, list));
         }
-        Ok(&self.known[group_version])
+        Ok(&self.discovered[group_version])
     }
 }
 
@@ -152,35 +152,35 @@ fn select<'a>(resources: &'a [Resource], word: &str) -> impl Iterator<Item = &'a
 
 /// The resources and names of a command: `kind name name`, `kind,kind`, or `kind/name kind/name`.
 pub(crate) fn targets(resource: &str, names: &[String]) -> Result<Vec<(String, Option<String>)>, Failure> {
-    let misunderstood = |text: &str| Failure::Misunderstood(text.to_owned());
+    let invalid_input = |text: &str| Failure::InvalidInput(text.to_owned());
     if resource.contains('/') {
         let pair = |word: &str| match word.split_once('/') {
             Some((kind, name)) if !kind.is_empty() && !name.is_empty() && !name.contains('/') => {
                 Ok((kind.to_owned(), Some(name.to_owned())))
             }
-            _ => Err(misunderstood("every argument must have the form RESOURCE/NAME")),
+            _ => Err(invalid_input("every argument must have the form RESOURCE/NAME")),
         };
         return std::iter::once(resource).chain(names.iter().map(String::as_str)).map(pair).collect();
     }
     let kinds: Vec<&str> = resource.split(',').filter(|kind| !kind.is_empty()).collect();
     match (kinds.as_slice(), names) {
-        ([], _) => Err(misunderstood("no resource is specified")),
+        ([], _) => Err(invalid_input("no resource is specified")),
         (kinds, []) => Ok(kinds.iter().map(|kind| ((*kind).to_owned(), None)).collect()),
         ([kind], names) if names.iter().all(|name| !name.is_empty() && !name.contains('/')) => {
             Ok(names.iter().map(|name| ((*kind).to_owned(), Some(name.clone()))).collect())
         }
-        ([_], _) => Err(misunderstood("a name must not contain a slash")),
-        _ => Err(misunderstood("names can be given for one resource only")),
+        ([_], _) => Err(invalid_input("a name must not contain a slash")),
+        _ => Err(invalid_input("names can be given for one resource only")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake;
+    use crate::mock_server;
 
     fn served() -> Vec<Resource> {
-        resources(GROUP_VERSION, serde_json::from_value(fake::discovery()).unwrap())
+        resources(GROUP_VERSION, serde_json::from_value(mock_server::discovery()).unwrap())
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(crate) struct Style<'a> {
     /// Print the namespace as first column.
     pub(crate) namespaces: bool,
     /// Omit the header line.
-    pub(crate) headless: bool,
+    pub(crate) no_headers: bool,
     /// Prefix of names, if several kinds are printed.
     pub(crate) prefix: &'a str,
 }
@@ -72,7 +72,7 @@ impl Table {
             .filter(|idx| style.wide || self.column_definitions[*idx].priority == 0)
             .collect();
         let mut lines = Vec::with_capacity(self.rows.len() + 1);
-        if !style.headless {
+        if !style.no_headers {
             let names = shown.iter().map(|idx| printable(&self.column_definitions[*idx].name.to_uppercase()));
             lines.push(style.namespaces.then(|| "NAMESPACE".to_owned()).into_iter().chain(names).collect());
         }
@@ -132,10 +132,10 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
-    use crate::fake;
+    use crate::mock_server;
 
     fn check(style: &Style<'_>, expected: &Expect) {
-        let table: Table = serde_json::from_value(fake::claim_table()).unwrap();
+        let table: Table = serde_json::from_value(mock_server::claim_table()).unwrap();
         let mut out = Vec::new();
         table.print(style, &mut out).unwrap();
         expected.assert_eq(&String::from_utf8(out).unwrap());
@@ -164,7 +164,7 @@ mod tests {
             "]],
         );
         check(
-            &Style { headless: true, prefix: "ipclaim/", ..Style::default() },
+            &Style { no_headers: true, prefix: "ipclaim/", ..Style::default() },
             &expect![[r"
                 ipclaim/web        10.0.0.0/24   24   5m
                 ipclaim/database   <none>        28   <none>

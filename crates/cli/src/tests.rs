@@ -5,7 +5,7 @@ use std::fs;
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use crate::fake::{Script, claim_table, refused, transcript};
+use crate::mock_server::{Script, claim_table, refused, transcript};
 
 const ROOT: &str = "/apis/ipam.miloapis.com/v1alpha1";
 

@@ -8,12 +8,12 @@ mod resource;
 use address::Prefix;
 use apimachinery::{
     command::ObjectKey,
-    field::{Fault, Path, cut},
-    kind::{Context, Holder, Kind, Prepared, RequestContext, Resource, Span, Subresource},
+    field::{FieldError, Path, truncate},
+    kind::{Context, Holder, Kind, PreparedObject, RequestContext, Resource, Span, Subresource},
     limits::{LABELS_MAX, QUOTED_BYTES_MAX},
     metadata::added_finalizers,
     object::{Object, ObjectMeta, OwnerReference},
-    refusal::{Reason, Refusal},
+    status_error::{StatusError, StatusReason},
     time::Time,
 };
 use serde_json::{Map, Value, json};
@@ -80,7 +80,7 @@ fn metadata(key: &ObjectKey, claim: &Object, ctx: &Context<'_>) -> ObjectMeta {
     ObjectMeta {
         name: key.name.clone(),
         namespace: key.namespace.clone(),
-        uid: ctx.seed.companion_uid(),
+        uid: ctx.entropy.second_uid(),
         creation_timestamp: Some(ctx.now),
         generation: Some(1),
         owner_references: vec![OwnerReference {
@@ -135,9 +135,14 @@ impl Kind<World> for Allocations {
         &self.resource
     }
 
-    fn prepare_create(&self, _: &ObjectKey, _: Object, _: &RequestContext<'_>) -> Result<Prepared<World>, Refusal> {
+    fn prepare_create(
+        &self,
+        _: &ObjectKey,
+        _: Object,
+        _: &RequestContext<'_>,
+    ) -> Result<PreparedObject<World>, StatusError> {
         let message = "an IPAllocation is created by the service together with its IPClaim; create an IPClaim instead";
-        Err(Refusal::new(Reason::MethodNotAllowed, message))
+        Err(StatusError::new(StatusReason::MethodNotAllowed, message))
     }
 
     fn prepare_update(
@@ -147,36 +152,37 @@ impl Kind<World> for Allocations {
         mut new: Object,
         subresource: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<World>, Refusal> {
-        let faults = if subresource == Some(Subresource::Status) {
+    ) -> Result<PreparedObject<World>, StatusError> {
+        let errors = if subresource == Some(Subresource::Status) {
             condition::check_status_write(old, &mut new)
         } else {
-            let mut faults = spec::immutable_faults(old, &new, &[]);
-            faults.extend(metadata_faults(old, &new));
-            faults
+            let mut errors = spec::immutable_faults(old, &new, &[]);
+            errors.extend(metadata_faults(old, &new));
+            errors
         };
-        if faults.is_empty() {
-            Ok(Prepared::complete(new))
+        if errors.is_empty() {
+            Ok(PreparedObject::without_decision(new))
         } else {
-            Err(Refusal::invalid(GROUP, KIND, &key.name, &faults))
+            Err(StatusError::invalid(GROUP, KIND, &key.name, &errors))
         }
     }
 
     /// Allocations are created and deleted with their claims.
-    fn follows(&self) -> bool {
+    fn is_managed_by_owner(&self) -> bool {
         true
     }
 
-    fn end_with_namespace(&self) -> Option<&'static str> {
+    fn namespace_deletion_note(&self) -> Option<&'static str> {
         Some("retained IPAllocations are deleted as well, and their blocks are freed")
     }
 
-    fn may_delete(&self, _: &World, key: &ObjectKey, object: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+    fn validate_delete(&self, _: &World, key: &ObjectKey, object: &Object, _: &Context<'_>) -> Result<(), StatusError> {
         if object.field("spec").get("claimRef").is_none() {
             return Ok(());
         }
-        let fault = Fault::forbidden(spec::path("claimRef"), "managed by its owning IPClaim; delete the claim instead");
-        Err(Refusal::invalid(GROUP, KIND, &key.name, &[fault]))
+        let error =
+            FieldError::forbidden(spec::path("claimRef"), "managed by its owning IPClaim; delete the claim instead");
+        Err(StatusError::invalid(GROUP, KIND, &key.name, &[error]))
     }
 
     /// Returns the claim, or the allocation itself if it is retained.
@@ -187,13 +193,13 @@ impl Kind<World> for Allocations {
             return Holder { key, note: String::new() };
         }
         let note = match object.metadata.annotations.get(RETAINED_CLAIM) {
-            Some(claim) => format!("retained from IPClaim {}", cut(claim, QUOTED_BYTES_MAX)),
+            Some(claim) => format!("retained from IPClaim {}", truncate(claim, QUOTED_BYTES_MAX)),
             None => "retained".to_owned(),
         };
         Holder { key: key.clone(), note }
     }
 
-    fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
+    fn spans(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
         let held = Held::of(object);
         held.map(|held| world::span(world::space_of_pool(&key.scope, held.pool), held.block, key)).into_iter().collect()
     }
@@ -201,16 +207,16 @@ impl Kind<World> for Allocations {
 
 /// Rejects new finalizers and changed owner references. An allocation is deleted in its claim's transaction, so a
 /// finalizer of the allocation could not be honored; owner references are written by the service.
-fn metadata_faults(old: &Object, new: &Object) -> Vec<Fault> {
+fn metadata_faults(old: &Object, new: &Object) -> Vec<FieldError> {
     let path = Path::new("metadata");
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     let (before, after) = (&old.metadata, &new.metadata);
     if !added_finalizers(&before.finalizers, &after.finalizers).is_empty() {
         let detail = "an IPAllocation is deleted with its IPClaim; put the finalizer on the claim";
-        faults.push(Fault::forbidden(path.child("finalizers"), detail));
+        errors.push(FieldError::forbidden(path.child("finalizers"), detail));
     }
     if before.owner_references != after.owner_references {
-        faults.push(Fault::forbidden(path.child("ownerReferences"), "is set by the service"));
+        errors.push(FieldError::forbidden(path.child("ownerReferences"), "is set by the service"));
     }
-    faults
+    errors
 }

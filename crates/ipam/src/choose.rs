@@ -7,8 +7,8 @@ use std::{cmp::Ordering, ops::RangeInclusive};
 
 use address::{Family, Prefix, Strategy};
 use apimachinery::{
-    field::{Fault, FaultType},
-    refusal::{Cause, Reason, Refusal},
+    field::{FieldError, FieldErrorType},
+    status_error::{Cause, StatusError, StatusReason},
 };
 
 use crate::{
@@ -82,13 +82,13 @@ impl Request {
 pub(crate) enum Unserved {
     /// The named pool does not exist, or no pool matches. A dry run succeeds nevertheless, because the pool may be part
     /// of the same set of manifests.
-    Absent(Refusal),
+    Absent(StatusError),
     /// Any other error.
-    Refused(Refusal),
+    Refused(StatusError),
 }
 
-impl From<Refusal> for Unserved {
-    fn from(refusal: Refusal) -> Self {
+impl From<StatusError> for Unserved {
+    fn from(refusal: StatusError) -> Self {
         Self::Refused(refusal)
     }
 }
@@ -97,9 +97,9 @@ impl From<Refusal> for Unserved {
 #[derive(Clone, Debug)]
 pub(crate) enum Misfit {
     /// The pool has the other address family; other errors may be included.
-    OtherFamily(Vec<Fault>),
+    OtherFamily(Vec<FieldError>),
     /// The pool cannot serve this request even when it is empty.
-    Never(Vec<Fault>),
+    Never(Vec<FieldError>),
     /// The requested block is not free.
     Taken(Prefix),
     /// No block of this length is free.
@@ -122,45 +122,45 @@ impl Misfit {
 
     /// Returns the API error for `request` of the object `name`. `others` is the number of other pools with the same
     /// reason.
-    pub(crate) fn refuse(&self, request: Request, name: &str, pool: &Pool, others: usize) -> Refusal {
+    pub(crate) fn refuse(&self, request: Request, name: &str, pool: &Pool, others: usize) -> StatusError {
         let plural = request.purpose.plural();
         match self {
-            Self::OtherFamily(faults) | Self::Never(faults) => {
-                Refusal::invalid(GROUP, request.purpose.kind(), name, faults)
+            Self::OtherFamily(errors) | Self::Never(errors) => {
+                StatusError::invalid(GROUP, request.purpose.kind(), name, errors)
             }
             Self::Taken(block) => taken(request.purpose, name, pool, *block),
             Self::Exhausted(length) => {
-                exhausted(pool, *length, others).about(GROUP, plural, name).regarding(&pool.object)
+                exhausted(pool, *length, others).with_details(GROUP, plural, name).regarding(&pool.object)
             }
-            Self::Newer => newer(pool).about(GROUP, plural, name),
+            Self::Newer => newer(pool).with_details(GROUP, plural, name),
         }
     }
 }
 
-fn newer(pool: &Pool) -> Refusal {
+fn newer(pool: &Pool) -> StatusError {
     let message = format!(
         "IPPool \"{}\" was written by a newer version of this server, and this one does not know all of its fields or \
          values, so it allocates nothing from the pool; repeat the request, another replica may serve it, or upgrade this one",
         pool.name()
     );
-    Refusal::new(Reason::ServiceUnavailable, message).retry_after(1)
+    StatusError::new(StatusReason::ServiceUnavailable, message).retry_after(1)
 }
 
-fn taken(purpose: Purpose, name: &str, pool: &Pool, block: Prefix) -> Refusal {
+fn taken(purpose: Purpose, name: &str, pool: &Pool, block: Prefix) -> StatusError {
     let field = purpose.block_field();
     let detail = format!(
         "is not entirely free in IPPool \"{}\"; ask for another block, or give spec.prefixLength in place of spec.{field} \
          to get the next free one",
         pool.name()
     );
-    let fault = Fault {
-        fault_type: FaultType::Other("AddressTaken"),
-        ..Fault::invalid(spec::path(field), block.to_string(), &detail)
+    let error = FieldError {
+        error_type: FieldErrorType::Other("AddressTaken"),
+        ..FieldError::invalid(spec::path(field), block.to_string(), &detail)
     };
-    Refusal::invalid(GROUP, purpose.kind(), name, &[fault]).occupied(world::occupied(pool, block))
+    StatusError::invalid(GROUP, purpose.kind(), name, &[error]).occupied(world::occupied(pool, block))
 }
 
-fn exhausted(pool: &Pool, length: u8, others: usize) -> Refusal {
+fn exhausted(pool: &Pool, length: u8, others: usize) -> StatusError {
     let largest = pool.free.largest_free();
     let left = match largest {
         Some(largest) => format!("its largest free block is a /{largest}"),
@@ -172,12 +172,12 @@ fn exhausted(pool: &Pool, length: u8, others: usize) -> Refusal {
         n => format!("; so are {n} other pools that match spec.poolSelector"),
     };
     let message = format!("IPPool \"{}\" is exhausted: no free block of length /{length}, {left}{too}", pool.name());
-    let fault = Fault {
+    let error = FieldError {
         path: spec::path("prefixLength"),
-        fault_type: FaultType::Other("PoolExhausted"),
+        error_type: FieldErrorType::Other("PoolExhausted"),
         message: message.clone(),
     };
-    let mut refusal = Refusal::new(Reason::InsufficientStorage, message).because(&fault);
+    let mut refusal = StatusError::new(StatusReason::InsufficientStorage, message).with_cause(&error);
     let facts = [("LargestFree", largest.map(|length| length.to_string())), ("Pool", Some(pool.name().to_owned()))];
     let facts = facts.into_iter().filter_map(|(reason, fact)| Some((reason.to_owned(), fact?)));
     refusal.details.causes.extend(facts.map(|(reason, message)| Cause { reason, message, field: String::new() }));
@@ -209,12 +209,12 @@ fn within(pool: &Pool) -> Strategy {
 
 /// Returns the requested length, or all errors that do not depend on the pool's free space.
 fn check(pool: &Pool, request: Request) -> Result<u8, Misfit> {
-    let mut faults = Vec::new();
-    let family_differs = check_family(pool, request, &mut faults);
+    let mut errors = Vec::new();
+    let family_differs = check_family(pool, request, &mut errors);
     let length = request.block.map(Prefix::length).or(request.length).or(pool.policy.own_length());
     // The length of a block of the other family cannot be compared with this pool's bounds.
     if request.block.is_none() || !family_differs {
-        check_length(pool, request, length, &mut faults);
+        check_length(pool, request, length, &mut errors);
     }
     if let Some(block) = request.block
         && !family_differs
@@ -222,32 +222,32 @@ fn check(pool: &Pool, request: Request) -> Result<u8, Misfit> {
     {
         let detail = format!("must be inside IPPool \"{}\", which is {}", pool.name(), pool.block());
         let path = spec::path(request.purpose.block_field());
-        faults.push(Fault::invalid(path, block.to_string(), &detail));
+        errors.push(FieldError::invalid(path, block.to_string(), &detail));
     }
     match length {
-        Some(length) if faults.is_empty() => Ok(length),
-        _ if family_differs => Err(Misfit::OtherFamily(faults)),
-        _ => Err(Misfit::Never(faults)),
+        Some(length) if errors.is_empty() => Ok(length),
+        _ if family_differs => Err(Misfit::OtherFamily(errors)),
+        _ => Err(Misfit::Never(errors)),
     }
 }
 
-fn check_family(pool: &Pool, request: Request, faults: &mut Vec<Fault>) -> bool {
+fn check_family(pool: &Pool, request: Request, errors: &mut Vec<FieldError>) -> bool {
     let of_pool = pool.block().family();
     let detail = |family| {
         format!("address family {family} does not match IPPool \"{}\", which has {of_pool} addresses", pool.name())
     };
     if let Some(family) = request.family.filter(|family| *family != of_pool) {
-        faults.push(Fault::invalid(spec::path("ipFamily"), family.to_string(), &detail(family)));
+        errors.push(FieldError::invalid(spec::path("ipFamily"), family.to_string(), &detail(family)));
     }
     if let Some(block) = request.block.filter(|block| block.family() != of_pool) {
         let path = spec::path(request.purpose.block_field());
-        faults.push(Fault::invalid(path, block.to_string(), &detail(block.family())));
+        errors.push(FieldError::invalid(path, block.to_string(), &detail(block.family())));
     }
-    !faults.is_empty()
+    !errors.is_empty()
 }
 
 /// Checks the length against the pool's bounds. If only a CIDR was given, the error is reported on the CIDR's field.
-fn check_length(pool: &Pool, request: Request, length: Option<u8>, faults: &mut Vec<Fault>) {
+fn check_length(pool: &Pool, request: Request, length: Option<u8>, errors: &mut Vec<FieldError>) {
     let detail = match (bounds(pool, request.purpose), length) {
         (Ok(bounds), Some(length)) if bounds.contains(&length) => return,
         (Ok(bounds), Some(length)) => outside(pool, request, length, &bounds),
@@ -255,12 +255,12 @@ fn check_length(pool: &Pool, request: Request, length: Option<u8>, faults: &mut 
         (Err(nothing), _) => nothing,
     };
     let path = spec::path("prefixLength");
-    faults.push(match (request.block, length) {
+    errors.push(match (request.block, length) {
         (Some(block), _) if request.length.is_none() => {
-            Fault::invalid(spec::path(request.purpose.block_field()), block.to_string(), &detail)
+            FieldError::invalid(spec::path(request.purpose.block_field()), block.to_string(), &detail)
         }
-        (_, Some(length)) => Fault::invalid(path, length, &detail),
-        (_, None) => Fault::required(path, &detail),
+        (_, Some(length)) => FieldError::invalid(path, length, &detail),
+        (_, None) => FieldError::required(path, &detail),
     });
 }
 
@@ -360,39 +360,43 @@ pub(crate) fn dry_run_warning(pool: &Pool, block: Prefix) -> String {
 }
 
 /// Returns the warning of a dry run whose pool does not exist.
-pub(crate) fn absent_warning(refusal: &Refusal) -> String {
+pub(crate) fn absent_warning(refusal: &StatusError) -> String {
     format!("dry run: {}, and no block was computed; the request itself is refused until that changes", refusal.message)
 }
 
 /// Returns the error for a claim without a family whose selector matches pools of both families.
-pub(crate) fn both_families(name: &str, four: &Pool, six: &Pool) -> Refusal {
+pub(crate) fn both_families(name: &str, four: &Pool, six: &Pool) -> StatusError {
     let detail = format!(
         "spec.poolSelector matches IPPool \"{}\", which has IPv4 addresses, and IPPool \"{}\", which has IPv6 addresses: \
          say which",
         four.name(),
         six.name()
     );
-    let fault = Fault::required(spec::path("ipFamily"), &detail);
-    Refusal::invalid(GROUP, Purpose::Claim.kind(), name, &[fault])
+    let error = FieldError::required(spec::path("ipFamily"), &detail);
+    StatusError::invalid(GROUP, Purpose::Claim.kind(), name, &[error])
 }
 
 /// Returns the error for a pool that does not exist.
-pub(crate) fn pool_not_found(field: &str, name: &str) -> Refusal {
+pub(crate) fn pool_not_found(field: &str, name: &str) -> StatusError {
     let message = format!("IPPool \"{name}\" not found");
-    let fault = Fault {
+    let error = FieldError {
         path: spec::path(field).child("name"),
-        fault_type: FaultType::Other("PoolNotFound"),
+        error_type: FieldErrorType::Other("PoolNotFound"),
         message: message.clone(),
     };
-    Refusal::bad_request(message).because(&fault)
+    StatusError::bad_request(message).with_cause(&error)
 }
 
 /// Returns the error for a named pool that is being deleted.
-pub(crate) fn pool_terminating(purpose: Purpose, name: &str, pool: &Pool) -> Refusal {
+pub(crate) fn pool_terminating(purpose: Purpose, name: &str, pool: &Pool) -> StatusError {
     let path = spec::path(purpose.pool_field()).child("name");
-    let fault = Fault {
-        fault_type: FaultType::Other("PoolTerminating"),
-        ..Fault::invalid(path, pool.name(), "the pool is being deleted and hands out nothing new; name another pool")
+    let error = FieldError {
+        error_type: FieldErrorType::Other("PoolTerminating"),
+        ..FieldError::invalid(
+            path,
+            pool.name(),
+            "the pool is being deleted and hands out nothing new; name another pool",
+        )
     };
-    Refusal::invalid(GROUP, purpose.kind(), name, &[fault])
+    StatusError::invalid(GROUP, purpose.kind(), name, &[error])
 }

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use address::Prefix;
 use apimachinery::{
     command::{ObjectKey, Write},
-    field::{Fault, FaultType, Path},
-    kind::{Context, Decided, Kind, Prepared, RequestContext, Resource, Subresource},
+    field::{FieldError, FieldErrorType, Path},
+    kind::{Context, Kind, MutationResult, PreparedObject, RequestContext, Resource, Subresource},
     object::Object,
     occurrence::{EventContent, EventType},
-    refusal::{Reason, Refusal},
+    status_error::{StatusError, StatusReason},
     time::Time,
 };
 use serde_json::{Value, json};
@@ -42,25 +42,25 @@ use crate::{
 
 /// Returns the error for a claim whose allocation name is already taken. Overwriting that allocation would lose its
 /// block. It was normally retained from an earlier claim of this name, but as the name is a hash, that is not certain.
-fn still_retained(key: &ObjectKey, allocation: &ObjectKey, object: &Object) -> Refusal {
+fn still_retained(key: &ObjectKey, allocation: &ObjectKey, object: &Object) -> StatusError {
     let detail = format!(
         "IPAllocation \"{}\", whose name this claim's allocation would have, still keeps {}; delete that allocation, or \
          give the claim another name",
         allocation.name,
         object.text("/status/allocatedCIDR")
     );
-    let fault = Fault {
-        fault_type: FaultType::Other("AllocationRetained"),
-        ..Fault::invalid(Path::new("metadata").child("name"), key.name.as_str(), &detail)
+    let error = FieldError {
+        error_type: FieldErrorType::Other("AllocationRetained"),
+        ..FieldError::invalid(Path::new("metadata").child("name"), key.name.as_str(), &detail)
     };
-    Refusal::invalid(GROUP, KIND, &key.name, &[fault])
+    StatusError::invalid(GROUP, KIND, &key.name, &[error])
 }
 
 /// Returns the error for a bound claim without its allocation. This is an inconsistency; releasing a block
 /// would be a guess.
-fn lost(key: &ObjectKey, allocation: &ObjectKey) -> Refusal {
+fn lost(key: &ObjectKey, allocation: &ObjectKey) -> StatusError {
     let message = format!("IPClaim \"{}\" is bound, but has no IPAllocation \"{}\"", key.name, allocation.name);
-    Refusal::new(Reason::InternalError, message).about(GROUP, PLURAL, &key.name)
+    StatusError::new(StatusReason::InternalError, message).with_details(GROUP, PLURAL, &key.name)
 }
 
 /// Returns the status of a claim with its block.
@@ -81,7 +81,7 @@ fn bound(object: &Object, pool: &str, allocation: &str, block: Prefix, now: Time
 }
 
 /// Returns the dry-run result of a claim whose pool does not exist.
-fn pending(mut object: Object, why: &Refusal, now: Time) -> Decided {
+fn pending(mut object: Object, why: &StatusError, now: Time) -> MutationResult {
     let status = ClaimStatus {
         phase: ClaimPhase::Pending,
         allocated_cidr: None,
@@ -91,7 +91,7 @@ fn pending(mut object: Object, why: &Refusal, now: Time) -> Decided {
         conditions: Vec::new(),
     };
     object.set_field("status", condition::status_with(condition::pending(why, now), &status));
-    Decided { object, warnings: vec![choose::absent_warning(why)], ..Decided::default() }
+    MutationResult { object, warnings: vec![choose::absent_warning(why)], ..MutationResult::default() }
 }
 
 /// Writes default values into the spec.
@@ -122,7 +122,7 @@ fn allocate(
     mut object: Object,
     asked: &Asked,
     ctx: &Context<'_>,
-) -> Result<Decided, Refusal> {
+) -> Result<MutationResult, StatusError> {
     let allocation_key = allocation::key_for(key);
     if let Some(earlier) = ctx.related.objects.get(&allocation_key) {
         return Err(still_retained(key, &allocation_key, earlier));
@@ -140,7 +140,7 @@ fn allocate(
     let of_restored = asked.restored.as_ref().and_then(|restored| restored.warning(Purpose::Claim, block));
     let companion = Write { key: allocation_key, old: None, new: Some(Arc::new(allocation)) };
     let warnings = of_dry_run.into_iter().chain(of_restored).collect();
-    Ok(Decided { object, companions: vec![companion], warnings })
+    Ok(MutationResult { object, secondary_writes: vec![companion], warnings })
 }
 
 /// The kind IPClaim.
@@ -160,14 +160,14 @@ impl Kind<World> for Claims {
         &self.resource
     }
 
-    fn reads(&self, key: &ObjectKey) -> Vec<ObjectKey> {
+    fn read_set(&self, key: &ObjectKey) -> Vec<ObjectKey> {
         vec![allocation::key_for(key)]
     }
 
     /// The event refers to the exhausted pool, because operators look for it there.
-    fn event_of_refusal(&self, key: &ObjectKey, refusal: &Refusal) -> Option<EventContent> {
+    fn event_for_error(&self, key: &ObjectKey, refusal: &StatusError) -> Option<EventContent> {
         let note = format!("{KIND} {}/{} was refused: {}", key.namespace, key.name, refusal.message);
-        Some(EventContent { reason: "ClaimRefused", severity: EventType::Warning, note })
+        Some(EventContent { reason: "ClaimRefused", event_type: EventType::Warning, note })
     }
 
     fn prepare_create(
@@ -175,12 +175,14 @@ impl Kind<World> for Claims {
         key: &ObjectKey,
         mut object: Object,
         ctx: &RequestContext<'_>,
-    ) -> Result<Prepared<World>, Refusal> {
+    ) -> Result<PreparedObject<World>, StatusError> {
         let claim = spec::read(&object)?;
-        let (source, request) = check(claim).map_err(|faults| Refusal::invalid(GROUP, KIND, &key.name, &faults))?;
+        let (source, request) = check(claim).map_err(|errors| StatusError::invalid(GROUP, KIND, &key.name, &errors))?;
         set_defaults(&mut object);
         let asked = Asked { source, request, restored: Restored::of(ctx.status) };
-        Ok(Prepared::undecided(object, move |world, key, object, ctx| allocate(world, key, object, &asked, ctx)))
+        Ok(PreparedObject::with_decision(object, move |world, key, object, ctx| {
+            allocate(world, key, object, &asked, ctx)
+        }))
     }
 
     fn prepare_update(
@@ -190,8 +192,8 @@ impl Kind<World> for Claims {
         mut new: Object,
         subresource: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<World>, Refusal> {
-        let faults = if subresource == Some(Subresource::Status) {
+    ) -> Result<PreparedObject<World>, StatusError> {
+        let errors = if subresource == Some(Subresource::Status) {
             condition::check_status_write(old, &mut new)
         } else {
             spec::keep(old, &mut new, &["ipFamily", "ownerRef"]);
@@ -199,10 +201,10 @@ impl Kind<World> for Claims {
             spec::observe_change(old, &mut new);
             check_change(old, &new)
         };
-        if faults.is_empty() {
-            Ok(Prepared::complete(new))
+        if errors.is_empty() {
+            Ok(PreparedObject::without_decision(new))
         } else {
-            Err(Refusal::invalid(GROUP, KIND, &key.name, &faults))
+            Err(StatusError::invalid(GROUP, KIND, &key.name, &errors))
         }
     }
 
@@ -221,7 +223,13 @@ impl Kind<World> for Claims {
         }
     }
 
-    fn delete(&self, _: &World, key: &ObjectKey, object: &Object, ctx: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+    fn delete(
+        &self,
+        _: &World,
+        key: &ObjectKey,
+        object: &Object,
+        ctx: &Context<'_>,
+    ) -> Result<Vec<Write>, StatusError> {
         if object.text("/status/boundAllocationRef/name").is_empty() {
             return Ok(Vec::new());
         }

@@ -5,9 +5,9 @@
 //! rejected, not corrected: a client with an outdated status must read the object again first.
 
 use apimachinery::{
-    field::{Fault, Path},
+    field::{FieldError, Path},
     object::Object,
-    refusal::Refusal,
+    status_error::StatusError,
     time::Time,
 };
 use schemars::JsonSchema;
@@ -91,7 +91,7 @@ pub(crate) fn set(
 }
 
 /// Returns the conditions of an object that a dry run leaves without a block.
-pub(crate) fn pending(why: &Refusal, now: Time) -> Vec<Value> {
+pub(crate) fn pending(why: &StatusError, now: Time) -> Vec<Value> {
     let reason = why.details.causes.first().map_or("PoolNotFound", |cause| cause.reason.as_str());
     let mut conditions = Vec::with_capacity(2);
     for condition_type in [ALLOCATED, READY] {
@@ -114,7 +114,7 @@ pub(crate) fn in_status(status: &Value) -> Vec<Value> {
 
 /// Returns the field errors of a write to `/status` that replaces the status of `old`. `allocatedCIDR` may be spelled
 /// differently; the service's spelling is kept.
-pub(crate) fn check_status_write(old: &Object, new: &mut Object) -> Vec<Fault> {
+pub(crate) fn check_status_write(old: &Object, new: &mut Object) -> Vec<FieldError> {
     let block = |object: &Object| spec::stored_block(object.text("/status/allocatedCIDR"));
     let is_same = block(old).is_some_and(|held| block(new) == Some(held));
     if let Some(status) = new.fields.get_mut("status").filter(|_| is_same) {
@@ -122,27 +122,27 @@ pub(crate) fn check_status_write(old: &Object, new: &mut Object) -> Vec<Fault> {
     }
     let (old, new) = (old.field("status"), new.field("status"));
     let path = Path::new("status");
-    let mut faults = Vec::new();
-    compare_owned(&path, old, new, &mut faults);
+    let mut errors = Vec::new();
+    compare_owned(&path, old, new, &mut errors);
     let path = path.child("conditions");
     let (old, new) = (in_status(old), in_status(new));
     for condition_type in [ALLOCATED, READY] {
         if find(&old, condition_type) != find(&new, condition_type) {
-            faults.push(owned(path.key(condition_type)));
+            errors.push(owned(path.key(condition_type)));
         }
     }
     for (idx, condition) in new.iter().enumerate() {
         for name in ["type", "status"] {
             if condition[name].as_str().unwrap_or_default().is_empty() {
-                faults.push(Fault::required(path.index(idx).child(name), ""));
+                errors.push(FieldError::required(path.index(idx).child(name), ""));
             }
         }
     }
-    faults
+    errors
 }
 
 /// Adds a field error for each leaf that differs, except conditions.
-fn compare_owned(path: &Path, old: &Value, new: &Value, faults: &mut Vec<Fault>) {
+fn compare_owned(path: &Path, old: &Value, new: &Value, errors: &mut Vec<FieldError>) {
     let names = |value: &Value| value.as_object().into_iter().flat_map(Map::keys).cloned().collect::<Vec<_>>();
     let mut all = names(old);
     all.extend(names(new));
@@ -152,9 +152,9 @@ fn compare_owned(path: &Path, old: &Value, new: &Value, faults: &mut Vec<Fault>)
     for name in all {
         let (old, new) = (&old[&name], &new[&name]);
         if old.is_object() || new.is_object() {
-            compare_owned(&path.child(&name), old, new, faults);
+            compare_owned(&path.child(&name), old, new, errors);
         } else {
-            faults.push(owned(path.child(&name)));
+            errors.push(owned(path.child(&name)));
         }
     }
 }
@@ -163,6 +163,6 @@ fn find<'a>(conditions: &'a [Value], condition_type: &str) -> Option<&'a Value> 
     conditions.iter().find(|condition| condition["type"] == condition_type)
 }
 
-fn owned(path: Path) -> Fault {
-    Fault::forbidden(path, "is set by the service")
+fn owned(path: Path) -> FieldError {
+    FieldError::forbidden(path, "is set by the service")
 }

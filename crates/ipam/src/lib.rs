@@ -2,7 +2,7 @@
 //!
 //! This is the only crate that depends on both Kubernetes objects and addresses. It is pure and synchronous: time and
 //! ids are arguments, and the only state is the [`World`], which only `apply` changes. It does not access a store or
-//! HTTP, and it does not repeat the checks that `apimachinery::verbs` does for every kind (names, finalizers,
+//! HTTP, and it does not repeat the checks that `apimachinery::rest` does for every kind (names, finalizers,
 //! preconditions, unknown fields).
 
 pub mod allocation;

@@ -3,9 +3,9 @@
 
 use apimachinery::{
     command::{ObjectKey, Write},
-    kind::{Column, Context, Kind, Names, Prepared, RequestContext, Resource, Span, Subresource, Verb},
+    kind::{Column, Context, Kind, NamePolicy, PreparedObject, RequestContext, Resource, Span, Subresource, Verb},
     object::Object,
-    refusal::Refusal,
+    status_error::StatusError,
 };
 use serde_json::json;
 
@@ -40,7 +40,7 @@ impl Holds {
             selectable_fields: &[],
             computed_fields: &[],
             columns: &[Column::AGE],
-            names: Names::Subdomain,
+            names: NamePolicy::Subdomain,
             schema,
         };
         Self { resource }
@@ -57,8 +57,8 @@ impl Kind<World> for Holds {
         _: &ObjectKey,
         object: Object,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<World>, Refusal> {
-        Ok(Prepared::complete(object))
+    ) -> Result<PreparedObject<World>, StatusError> {
+        Ok(PreparedObject::without_decision(object))
     }
 
     fn prepare_update(
@@ -68,11 +68,11 @@ impl Kind<World> for Holds {
         new: Object,
         _: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<World>, Refusal> {
-        Ok(Prepared::complete(new))
+    ) -> Result<PreparedObject<World>, StatusError> {
+        Ok(PreparedObject::without_decision(new))
     }
 
-    fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
+    fn spans(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
         span_of_hold(key, object).into_iter().collect()
     }
 }

@@ -7,11 +7,11 @@ mod resource;
 use address::{FreeSpace, Prefix};
 use apimachinery::{
     command::{ObjectKey, Scope},
-    field::{Fault, FaultType},
-    kind::{Context, Decided, Kind, Prepared, RequestContext, Resource, Span, Subresource},
+    field::{FieldError, FieldErrorType},
+    kind::{Context, Kind, MutationResult, PreparedObject, RequestContext, Resource, Span, Subresource},
     object::Object,
     occurrence::EventRules,
-    refusal::{Reason, Refusal},
+    status_error::{StatusError, StatusReason},
     time::Time,
 };
 use serde_json::json;
@@ -53,11 +53,11 @@ impl Pools {
         Self { resource: RESOURCE.clone() }
     }
 
-    fn invalid(name: &str, faults: &[Fault]) -> Refusal {
-        Refusal::invalid(GROUP, KIND, name, faults)
+    fn invalid(name: &str, errors: &[FieldError]) -> StatusError {
+        StatusError::invalid(GROUP, KIND, name, errors)
     }
 
-    fn root(world: &World, key: &ObjectKey, block: Prefix) -> Result<(), Refusal> {
+    fn root(world: &World, key: &ObjectKey, block: Prefix) -> Result<(), StatusError> {
         let Some((other, name)) = world.root_overlapping(&key.scope, block) else {
             return Ok(());
         };
@@ -66,11 +66,11 @@ impl Pools {
         let detail = format!(
             "overlaps with IPPool \"{name}\", which is {other}; root pools must not overlap: choose a block outside it{carve}"
         );
-        let fault = Fault {
-            fault_type: FaultType::Other("PoolOverlap"),
-            ..Fault::invalid(spec::path("cidr"), block.to_string(), &detail)
+        let error = FieldError {
+            error_type: FieldErrorType::Other("PoolOverlap"),
+            ..FieldError::invalid(spec::path("cidr"), block.to_string(), &detail)
         };
-        Err(Self::invalid(&key.name, &[fault]))
+        Err(Self::invalid(&key.name, &[error]))
     }
 
     /// Returns the parent and the block to carve from it.
@@ -87,16 +87,16 @@ impl Pools {
         if parent.object.is_terminating() {
             return Err(choose::pool_terminating(Purpose::ChildPool, &key.name, parent).into());
         }
-        let mut faults = Vec::new();
-        check_policy(spec.allocation.as_ref(), Some(parent.block().family()), &mut faults);
+        let mut errors = Vec::new();
+        check_policy(spec.allocation.as_ref(), Some(parent.block().family()), &mut errors);
         let request = Request { purpose: Purpose::ChildPool, family: None, length, block };
         match choose::fit(parent, request) {
-            Ok(block) if faults.is_empty() => Ok((parent, block)),
+            Ok(block) if errors.is_empty() => Ok((parent, block)),
             Err(choose::Misfit::Never(more) | choose::Misfit::OtherFamily(more)) => {
-                faults.extend(more);
-                Err(Self::invalid(&key.name, &faults).into())
+                errors.extend(more);
+                Err(Self::invalid(&key.name, &errors).into())
             }
-            _ if !faults.is_empty() => Err(Self::invalid(&key.name, &faults).into()),
+            _ if !errors.is_empty() => Err(Self::invalid(&key.name, &errors).into()),
             Ok(block) => Ok((parent, block)),
             Err(misfit) => Err(misfit.refuse(request, &key.name, parent, 0).into()),
         }
@@ -117,7 +117,7 @@ fn found(
     mut object: Object,
     asked: &Asked,
     ctx: &Context<'_>,
-) -> Result<Decided, Refusal> {
+) -> Result<MutationResult, StatusError> {
     let mut warnings = Vec::new();
     let (parent, block) = match &asked.origin {
         Origin::Root { block, .. } => {
@@ -140,25 +140,25 @@ fn found(
     let (free, parent) = (FreeSpace::new(block), parent.map(Pool::name));
     let status = PoolStatus::fresh(&object, &free, Standing::Available, parent, ctx.now);
     object.set_field("status", status.to_value());
-    Ok(Decided { object, warnings, ..Decided::default() })
+    Ok(MutationResult { object, warnings, ..MutationResult::default() })
 }
 
 /// Returns the dry-run result of a child pool whose parent does not exist.
-fn pending(mut object: Object, why: &Refusal, now: Time) -> Decided {
+fn pending(mut object: Object, why: &StatusError, now: Time) -> MutationResult {
     let status = PoolStatus::pending(&object, why, now);
     object.set_field("status", status.to_value());
-    Decided { object, warnings: vec![choose::absent_warning(why)], ..Decided::default() }
+    MutationResult { object, warnings: vec![choose::absent_warning(why)], ..MutationResult::default() }
 }
 
 /// Checks that a changed `cidr` names the same block. Returns a warning if it has host bits.
-fn check_cidr_change(old: &Object, new: &Object, block: Prefix, faults: &mut Vec<Fault>) -> Option<String> {
+fn check_cidr_change(old: &Object, new: &Object, block: Prefix, errors: &mut Vec<FieldError>) -> Option<String> {
     let (before, after) = (old.text("/spec/cidr"), new.text("/spec/cidr"));
     if before == after {
         return None;
     }
     let parsed = address::parse_cidr(after).ok().filter(|parsed| !before.is_empty() && parsed.prefix == block);
     let Some(parsed) = parsed else {
-        faults.push(Fault::forbidden(spec::path("cidr"), "spec.cidr is immutable"));
+        errors.push(FieldError::forbidden(spec::path("cidr"), "spec.cidr is immutable"));
         return None;
     };
     parsed.host_bits.then(|| host_bits_warning(after, block))
@@ -178,9 +178,9 @@ impl Kind<World> for Pools {
         key: &ObjectKey,
         mut object: Object,
         ctx: &RequestContext<'_>,
-    ) -> Result<Prepared<World>, Refusal> {
+    ) -> Result<PreparedObject<World>, StatusError> {
         let pool: PoolSpec = spec::read(&object)?;
-        let origin = Origin::of(&pool).map_err(|faults| Self::invalid(&key.name, &faults))?;
+        let origin = Origin::of(&pool).map_err(|errors| Self::invalid(&key.name, &errors))?;
         let root_family = match origin {
             Origin::Root { block, .. } => Some(block.family()),
             Origin::Child { .. } => None,
@@ -188,9 +188,10 @@ impl Kind<World> for Pools {
         set_defaults(&mut object, root_family);
         let warnings = origin.warning().into_iter().collect();
         let asked = Asked { spec: pool, origin, restored: Restored::of(ctx.status) };
-        let prepared =
-            Prepared::undecided(object, move |world, key, object, ctx| found(world, key, object, &asked, ctx));
-        Ok(Prepared { warnings, ..prepared })
+        let prepared = PreparedObject::with_decision(object, move |world, key, object, ctx| {
+            found(world, key, object, &asked, ctx)
+        });
+        Ok(PreparedObject { warnings, ..prepared })
     }
 
     fn prepare_update(
@@ -200,29 +201,29 @@ impl Kind<World> for Pools {
         mut new: Object,
         subresource: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<World>, Refusal> {
-        let (mut faults, mut warning) = (Vec::new(), None);
+    ) -> Result<PreparedObject<World>, StatusError> {
+        let (mut errors, mut warning) = (Vec::new(), None);
         if subresource == Some(Subresource::Status) {
-            faults = condition::check_status_write(old, &mut new);
+            errors = condition::check_status_write(old, &mut new);
         } else {
             let block = spec::stored_block(old.text("/status/allocatedCIDR"));
             let block = block.ok_or_else(|| unreadable(&key.name))?;
             let family = block.family();
             let is_root = old.text("/spec/parentPoolRef/name").is_empty();
             set_defaults(&mut new, is_root.then_some(family));
-            warning = check_cidr_change(old, &new, block, &mut faults);
-            faults.extend(spec::immutable_faults(old, &new, MUTABLE));
+            warning = check_cidr_change(old, &new, block, &mut errors);
+            errors.extend(spec::immutable_faults(old, &new, MUTABLE));
             let changed: PoolSpec = spec::read(&new)?;
-            check_policy(changed.allocation.as_ref(), Some(family), &mut faults);
+            check_policy(changed.allocation.as_ref(), Some(family), &mut errors);
             spec::observe_change(old, &mut new);
         }
-        if !faults.is_empty() {
-            return Err(Self::invalid(&key.name, &faults));
+        if !errors.is_empty() {
+            return Err(Self::invalid(&key.name, &errors));
         }
-        Ok(Prepared { warnings: warning.into_iter().collect(), ..Prepared::complete(new) })
+        Ok(PreparedObject { warnings: warning.into_iter().collect(), ..PreparedObject::without_decision(new) })
     }
 
-    fn may_delete(&self, world: &World, key: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+    fn validate_delete(&self, world: &World, key: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), StatusError> {
         let pool = world.pool(&key.scope, &key.name).ok_or_else(|| unknown(&key.name))?;
         let held = pool.allocations + pool.children + pool.unknown_holders;
         if held == 0 {
@@ -231,7 +232,7 @@ impl Kind<World> for Pools {
         let why = format!(
             "the pool has {held} active allocation(s); delete their claims, retained allocations and child pools first"
         );
-        Err(Refusal::conflict(GROUP, PLURAL, &key.name, &why).occupied(world::occupied(pool, pool.block())))
+        Err(StatusError::conflict(GROUP, PLURAL, &key.name, &why).occupied(world::occupied(pool, pool.block())))
     }
 
     fn mark_terminating(&self, object: &mut Object) {
@@ -240,7 +241,7 @@ impl Kind<World> for Pools {
         world::mark_terminating(object);
     }
 
-    fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
+    fn spans(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
         let Some(block) = spec::stored_block(object.text("/status/allocatedCIDR")) else {
             return Vec::new();
         };
@@ -268,11 +269,14 @@ fn set_defaults(object: &mut Object, root_family: Option<address::Family>) {
 }
 
 /// Returns the error for a stored pool without `allocatedCIDR`.
-fn unreadable(name: &str) -> Refusal {
-    Refusal::new(Reason::InternalError, format!("IPPool \"{name}\" is stored without its block"))
+fn unreadable(name: &str) -> StatusError {
+    StatusError::new(StatusReason::InternalError, format!("IPPool \"{name}\" is stored without its block"))
 }
 
 /// Returns the error for a stored pool that the allocator state does not contain.
-fn unknown(name: &str) -> Refusal {
-    Refusal::new(Reason::InternalError, format!("IPPool \"{name}\" is stored, but not in the allocator's state"))
+fn unknown(name: &str) -> StatusError {
+    StatusError::new(
+        StatusReason::InternalError,
+        format!("IPPool \"{name}\" is stored, but not in the allocator's state"),
+    )
 }

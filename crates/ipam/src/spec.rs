@@ -2,9 +2,9 @@
 
 use address::{Family, Parsed, Prefix};
 use apimachinery::{
-    field::{Fault, Path},
+    field::{FieldError, Path},
     object::Object,
-    refusal::Refusal,
+    status_error::StatusError,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -17,12 +17,12 @@ pub(crate) fn path(name: &str) -> Path {
 }
 
 /// Decodes the spec. An absent spec is decoded as an empty one; validation then reports each missing field.
-pub(crate) fn read<'o, T: Deserialize<'o> + Default>(object: &'o Object) -> Result<T, Refusal> {
+pub(crate) fn read<'o, T: Deserialize<'o> + Default>(object: &'o Object) -> Result<T, StatusError> {
     match object.fields.get("spec") {
         None | Some(Value::Null) => Ok(T::default()),
         Some(spec) => T::deserialize(spec).map_err(|error| {
-            let fault = Fault::type_invalid(Path::new("spec"), spec.clone(), &error.to_string());
-            Refusal::invalid(GROUP, &object.kind, &object.metadata.name, &[fault])
+            let fault = FieldError::type_invalid(Path::new("spec"), spec.clone(), &error.to_string());
+            StatusError::invalid(GROUP, &object.kind, &object.metadata.name, &[fault])
         }),
     }
 }
@@ -33,7 +33,7 @@ pub(crate) fn edit(object: &mut Object) -> Option<&mut Map<String, Value>> {
 }
 
 /// Returns one field error for each spec field that changed and is not in `mutable`.
-pub(crate) fn immutable_faults(old: &Object, new: &Object, mutable: &[&str]) -> Vec<Fault> {
+pub(crate) fn immutable_faults(old: &Object, new: &Object, mutable: &[&str]) -> Vec<FieldError> {
     let names = |object: &Object| -> Vec<String> {
         object.field("spec").as_object().map(|spec| spec.keys().cloned().collect()).unwrap_or_default()
     };
@@ -42,7 +42,7 @@ pub(crate) fn immutable_faults(old: &Object, new: &Object, mutable: &[&str]) -> 
     all.sort_unstable();
     all.dedup();
     all.retain(|name| !mutable.contains(&name.as_str()) && value(old, name) != value(new, name));
-    all.iter().map(|name| Fault::forbidden(path(name), &format!("spec.{name} is immutable"))).collect()
+    all.iter().map(|name| FieldError::forbidden(path(name), &format!("spec.{name} is immutable"))).collect()
 }
 
 /// Copies the fields `names` from `old` if `new` omits them. The service may have set them.
@@ -64,28 +64,28 @@ pub(crate) fn check_length(
     path: Path,
     length: Option<i64>,
     family: Option<Family>,
-    faults: &mut Vec<Fault>,
+    errors: &mut Vec<FieldError>,
 ) -> Option<u8> {
     let length = length?;
     let bits = family.map_or(128, Family::bits);
     if length <= 0 {
-        faults.push(Fault::invalid(path, length, "must be greater than 0"));
+        errors.push(FieldError::invalid(path, length, "must be greater than 0"));
         return None;
     }
     match u8::try_from(length) {
         Ok(fitting) if fitting <= bits => Some(fitting),
         _ => {
             let of_family = family.map_or_else(String::new, |family| format!(" for {family}"));
-            faults.push(Fault::invalid(path, length, &format!("must be at most {bits}{of_family}")));
+            errors.push(FieldError::invalid(path, length, &format!("must be at most {bits}{of_family}")));
             None
         }
     }
 }
 
 /// Parses a CIDR.
-pub(crate) fn check_cidr(path: Path, text: &str, faults: &mut Vec<Fault>) -> Option<Parsed> {
+pub(crate) fn check_cidr(path: Path, text: &str, errors: &mut Vec<FieldError>) -> Option<Parsed> {
     let parsed = address::parse_cidr(text);
-    parsed.map_err(|error| faults.push(Fault::invalid(path, text, &format!("invalid CIDR: {error}")))).ok()
+    parsed.map_err(|error| errors.push(FieldError::invalid(path, text, &format!("invalid CIDR: {error}")))).ok()
 }
 
 /// Parses a block that the service wrote into a status. Unlike user input, it may be in the IPv6 range that is printed

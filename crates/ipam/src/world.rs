@@ -139,7 +139,7 @@ impl World {
             })?;
         }
         match held(&write.new) {
-            Some(span) => kind::World::restore_span(self, &span),
+            Some(span) => kind::State::load_span(self, &span),
             None => Ok(()),
         }
     }
@@ -221,7 +221,7 @@ fn missing(name: &str) -> String {
     format!("there is no IPPool \"{name}\"")
 }
 
-impl kind::World for World {
+impl kind::State for World {
     fn apply(&mut self, write: &Write) {
         let applied = match write.key.resource {
             POOLS => self.apply_pool(write),
@@ -233,7 +233,7 @@ impl kind::World for World {
         applied.expect("a committed write was decided on this state, and the store rejects overlaps");
     }
 
-    fn moved_by() -> &'static [&'static str] {
+    fn observed_resources() -> &'static [&'static str] {
         &[
             POOLS,
             ALLOCATIONS,
@@ -242,7 +242,7 @@ impl kind::World for World {
         ]
     }
 
-    fn settle(&self, now: Time) -> Vec<Write> {
+    fn pending_status_updates(&self, now: Time) -> Vec<Write> {
         let behind = self.stale.iter().filter_map(|(scope, name)| self.pool(scope, name));
         behind
             .map(|pool| Write {
@@ -253,14 +253,14 @@ impl kind::World for World {
             .collect()
     }
 
-    fn restore_object(&mut self, key: ObjectKey, object: Object) -> Result<(), String> {
+    fn load_object(&mut self, key: ObjectKey, object: Object) -> Result<(), String> {
         if key.resource != POOLS {
             return Err(format!("{} are not part of the allocator state", key.resource));
         }
         self.insert(&key.scope, &key.name, Arc::new(object)).map(|_| ())
     }
 
-    fn restore_span(&mut self, span: &Span) -> Result<(), String> {
+    fn load_span(&mut self, span: &Span) -> Result<(), String> {
         let Some(Space::Pool { scope, name }) = Space::parse(&span.space) else {
             // Root pools are restored from their objects; their spans only serve the store's overlap check. Spaces of
             // kinds that this version does not know are ignored.
@@ -283,7 +283,7 @@ impl kind::World for World {
         self.change(&scope, name, |pool| take(pool, block))
     }
 
-    fn kept(&self) -> &'static [&'static str] {
+    fn cached_resources(&self) -> &'static [&'static str] {
         &[POOLS]
     }
 

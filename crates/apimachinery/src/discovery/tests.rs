@@ -53,7 +53,7 @@ fn resources_and_their_status() {
 
 #[test]
 fn aggregated_discovery_says_all_at_once() {
-    let document = discovery().aggregated(DiscoveryForm::AggregatedV2);
+    let document = discovery().aggregated(DiscoveryFormat::AggregatedV2);
     let group = &document["items"][0];
     assert_eq!(group["metadata"], json!({"name": "store.example.com", "creationTimestamp": null}));
     assert_eq!(group["versions"][0]["version"], "v1alpha1");
@@ -73,24 +73,24 @@ fn aggregated_discovery_says_all_at_once() {
 
 #[test]
 fn both_aggregated_forms_differ_in_their_version_alone() {
-    let mut v2 = discovery().aggregated(DiscoveryForm::AggregatedV2);
-    let v2beta1 = discovery().aggregated(DiscoveryForm::AggregatedV2Beta1);
+    let mut v2 = discovery().aggregated(DiscoveryFormat::AggregatedV2);
+    let v2beta1 = discovery().aggregated(DiscoveryFormat::AggregatedV2Beta1);
     assert_eq!(v2["apiVersion"], "apidiscovery.k8s.io/v2");
     assert_eq!(v2beta1["apiVersion"], "apidiscovery.k8s.io/v2beta1");
     v2["apiVersion"] = v2beta1["apiVersion"].clone();
     assert_eq!(v2, v2beta1);
-    assert_eq!(discovery().aggregated(DiscoveryForm::Legacy), discovery().api_group_list());
+    assert_eq!(discovery().aggregated(DiscoveryFormat::Legacy), discovery().api_group_list());
 }
 
 #[test]
 fn the_core_is_empty_but_there() {
     let discovery = discovery();
     assert_eq!(
-        discovery.core(DiscoveryForm::Legacy),
+        discovery.core(DiscoveryFormat::Legacy),
         json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})
     );
     assert_eq!(
-        discovery.core(DiscoveryForm::AggregatedV2),
+        discovery.core(DiscoveryFormat::AggregatedV2),
         json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": []})
     );
     assert_eq!(discovery.core_resource_list()["resources"], json!([]));
@@ -105,12 +105,12 @@ fn groups_are_listed_apart_and_the_core_by_itself() {
     let core = discovery.core_resource_list();
     assert_eq!((&core["groupVersion"], &core["resources"][0]["name"]), (&json!("v1"), &json!("rooms")));
     assert_eq!(core["resources"].as_array().unwrap().len(), 3, "with its two subresources: {core}");
-    let aggregated = discovery.core(DiscoveryForm::AggregatedV2);
+    let aggregated = discovery.core(DiscoveryFormat::AggregatedV2);
     assert_eq!(aggregated["items"][0]["metadata"]["name"], "");
     let room = &aggregated["items"][0]["versions"][0]["resources"][0];
     assert_eq!(room["responseKind"], json!({"group": "", "version": "v1", "kind": "Room"}));
     assert_eq!(room["subresources"][1]["verbs"], json!(["update"]));
-    let items = discovery.aggregated(DiscoveryForm::AggregatedV2)["items"].clone();
+    let items = discovery.aggregated(DiscoveryFormat::AggregatedV2)["items"].clone();
     assert_eq!(items.as_array().unwrap().len(), 2, "the core is at /api");
     let question = &discovery.api_resource_list("ask.example.com", "v2").unwrap()["resources"];
     assert_eq!(
@@ -125,7 +125,7 @@ fn groups_are_listed_apart_and_the_core_by_itself() {
 #[test]
 fn versions_come_in_the_order_in_which_they_are_preferred() {
     let of = |version: &'static str| Resource { version, plural: "questions", kind: "Question", ..fixture::shelf() };
-    let registry = fixture::registry_of_groups().with_questions(["v2alpha1", "v1", "v2", "v1beta1"].map(of));
+    let registry = fixture::registry_of_groups().with_virtual_resources(["v2alpha1", "v1", "v2", "v1beta1"].map(of));
     let discovery = Discovery::new(&registry);
     let names =
         |versions: &Value| versions.as_array().unwrap().iter().map(|v| v["version"].clone()).collect::<Vec<_>>();
@@ -135,7 +135,7 @@ fn versions_come_in_the_order_in_which_they_are_preferred() {
         (names(&group["versions"]), &group["preferredVersion"]["version"]),
         (wanted.map(Value::from).to_vec(), &json!("v2"))
     );
-    let aggregated = &discovery.aggregated(DiscoveryForm::AggregatedV2)["items"];
+    let aggregated = &discovery.aggregated(DiscoveryFormat::AggregatedV2)["items"];
     assert_eq!(names(&aggregated[0]["versions"]), wanted);
     assert_eq!(names(&aggregated[1]["versions"]), ["v2"], "versions of other groups are separate");
 }

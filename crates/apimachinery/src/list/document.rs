@@ -8,7 +8,7 @@ use crate::{
     kind::Resource,
     negotiate::{Representation, to_yaml},
     object::Object,
-    refusal::{Reason, Refusal},
+    status_error::{StatusError, StatusReason},
     table,
     time::Time,
 };
@@ -26,7 +26,7 @@ pub struct Document<'a> {
 
 impl Document<'_> {
     /// Encodes everything before the first item.
-    pub fn head(&self, meta: &ListMeta) -> Result<Vec<u8>, Refusal> {
+    pub fn head(&self, meta: &ListMeta) -> Result<Vec<u8>, StatusError> {
         let (kind, version, items) = match self.representation {
             Representation::Table { v1beta1, .. } => {
                 ("Table".to_owned(), table::meta_version(v1beta1).to_owned(), "rows")
@@ -53,7 +53,7 @@ impl Document<'_> {
     }
 
     /// Appends an item, given as JSON. There is no separator before the first one.
-    pub fn item(&self, document: &mut Vec<u8>, object: &[u8], is_first: bool) -> Result<(), Refusal> {
+    pub fn item(&self, document: &mut Vec<u8>, object: &[u8], is_first: bool) -> Result<(), StatusError> {
         match (self.representation, is_first) {
             (Representation::Yaml, true) => document.push(b'\n'),
             (Representation::Yaml, false) | (_, true) => {}
@@ -87,7 +87,7 @@ impl Document<'_> {
     }
 
     /// Encodes the whole document from items in JSON.
-    pub fn whole(&self, meta: &ListMeta, items: impl IntoIterator<Item: AsRef<[u8]>>) -> Result<Vec<u8>, Refusal> {
+    pub fn whole(&self, meta: &ListMeta, items: impl IntoIterator<Item: AsRef<[u8]>>) -> Result<Vec<u8>, StatusError> {
         let mut document = self.head(meta)?;
         let mut has_items = false;
         for item in items {
@@ -99,12 +99,12 @@ impl Document<'_> {
     }
 }
 
-fn read(object: &[u8]) -> Result<Object, Refusal> {
+fn read(object: &[u8]) -> Result<Object, StatusError> {
     Object::from_bytes(object).map_err(|error| unreadable(&error))
 }
 
-fn unreadable(error: &serde_json::Error) -> Refusal {
-    Refusal::new(Reason::InternalError, format!("a stored object cannot be read: {error}"))
+fn unreadable(error: &serde_json::Error) -> StatusError {
+    StatusError::new(StatusReason::InternalError, format!("a stored object cannot be read: {error}"))
 }
 
 #[cfg(test)]
@@ -215,7 +215,7 @@ mod tests {
             REPRESENTATIONS.into_iter().filter(|representation| *representation != Representation::Json)
         {
             let refused = document(&resource, representation).whole(&ListMeta::default(), ["{"]).unwrap_err();
-            assert_eq!(refused.reason, Reason::InternalError, "{representation:?}");
+            assert_eq!(refused.reason, StatusReason::InternalError, "{representation:?}");
         }
     }
 }

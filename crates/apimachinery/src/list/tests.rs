@@ -11,7 +11,7 @@ const PREFIX: &str = "books/platform/library/";
 fn check(query: &str, expected: &Expect) {
     let query = Query::parse(query).unwrap();
     let options = ListOptions::parse(&query, &fixture::book()).unwrap();
-    let text = match snapshot(&options, PREFIX) {
+    let text = match list_version(&options, PREFIX) {
         Ok(snapshot) => format!("{snapshot:?}"),
         Err(refusal) => format!("{} {refusal}", refusal.reason.code()),
     };
@@ -73,7 +73,7 @@ fn a_malformed_token_is_refused() {
     ];
     for case in cases {
         let refusal = ContinueToken::decode(&case).expect_err(&case);
-        assert_eq!(refusal.reason, Reason::BadRequest);
+        assert_eq!(refusal.reason, StatusReason::BadRequest);
         assert!(refusal.message.starts_with("invalid continue token: "), "{refusal}");
     }
 }

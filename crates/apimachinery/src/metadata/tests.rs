@@ -6,25 +6,25 @@ use serde_json::json;
 use super::*;
 use crate::fixture;
 
-fn faults(meta: serde_json::Value) -> Vec<String> {
+fn errors(meta: serde_json::Value) -> Vec<String> {
     let meta = serde_json::from_value(meta).unwrap();
     validate_create(&meta, &fixture::shelf()).iter().map(ToString::to_string).collect()
 }
 
 fn paths(meta: serde_json::Value) -> Vec<String> {
-    faults(meta).iter().map(|fault| fault.split(": ").next().unwrap().to_owned()).collect()
+    errors(meta).iter().map(|error| error.split(": ").next().unwrap().to_owned()).collect()
 }
 
 #[test]
 fn names_are_subdomains() {
-    assert_eq!(faults(json!({})), ["metadata.name: Required value: name or generateName is required"]);
+    assert_eq!(errors(json!({})), ["metadata.name: Required value: name or generateName is required"]);
     for good in ["a", "a.b-c", "0"] {
-        assert!(faults(json!({"name": good})).is_empty(), "{good}");
+        assert!(errors(json!({"name": good})).is_empty(), "{good}");
     }
     for bad in ["A", "-a", "a-", "a..b", "..", ".", "a/b", "a%b", "a b", "ä", &"a".repeat(254)] {
         assert_eq!(paths(json!({"name": bad})), ["metadata.name"], "{bad}");
     }
-    let namespaced = faults(json!({"name": "a", "namespace": "b"}));
+    let namespaced = errors(json!({"name": "a", "namespace": "b"}));
     assert_eq!(namespaced, ["metadata.namespace: Forbidden: not allowed on this type"]);
 }
 
@@ -76,7 +76,7 @@ fn generated_names_keep_what_fits() {
 #[test]
 fn a_base_of_names_is_checked_like_a_name_but_for_its_end() {
     for good in ["claim-", "a", "a.b-"] {
-        assert!(faults(json!({"name": "a", "generateName": good})).is_empty(), "{good}");
+        assert!(errors(json!({"name": "a", "generateName": good})).is_empty(), "{good}");
     }
     for bad in ["A-", "-", "a--/", "a."] {
         assert_eq!(paths(json!({"name": "a", "generateName": bad})), ["metadata.generateName"], "{bad}");
@@ -85,10 +85,10 @@ fn a_base_of_names_is_checked_like_a_name_but_for_its_end() {
 
 #[test]
 fn a_kind_may_want_shorter_names() {
-    let resource = Resource { names: Names::Label, ..fixture::book() };
+    let resource = Resource { names: NamePolicy::Label, ..fixture::book() };
     let paths = |name: &str, namespace: &str| -> Vec<String> {
         let meta = ObjectMeta { name: name.to_owned(), namespace: namespace.to_owned(), ..ObjectMeta::default() };
-        validate_create(&meta, &resource).iter().map(|fault| fault.path.to_string()).collect()
+        validate_create(&meta, &resource).iter().map(|error| error.path.to_string()).collect()
     };
     assert!(paths(&"a".repeat(63), "n").is_empty());
     assert_eq!(paths(&"a".repeat(64), "n"), ["metadata.name"]);
@@ -100,9 +100,9 @@ fn a_kind_may_want_shorter_names() {
 fn identity_is_immutable() {
     let old: ObjectMeta = serde_json::from_value(json!({"name": "a", "namespace": "n", "uid": "u"})).unwrap();
     let new: ObjectMeta = serde_json::from_value(json!({"name": "b", "namespace": "m", "uid": "v"})).unwrap();
-    let faults: Vec<_> = validate_update(&old, &new).iter().map(ToString::to_string).collect();
+    let errors: Vec<_> = validate_update(&old, &new).iter().map(ToString::to_string).collect();
     assert_eq!(
-        faults,
+        errors,
         [
             "metadata.name: Invalid value: \"b\": field is immutable",
             "metadata.namespace: Invalid value: \"m\": field is immutable",
@@ -117,9 +117,9 @@ fn an_update_begins_no_deletion_and_moves_none() {
     let new = meta(
         json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 3, "labels": {"-": ""}}),
     );
-    let faults: Vec<_> =
-        validate_update(&ObjectMeta::default(), &new).iter().map(|fault| fault.path.to_string()).collect();
-    assert_eq!(faults, ["metadata.labels", "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds"]);
+    let errors: Vec<_> =
+        validate_update(&ObjectMeta::default(), &new).iter().map(|error| error.path.to_string()).collect();
+    assert_eq!(errors, ["metadata.labels", "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds"]);
 }
 
 #[test]
@@ -143,8 +143,8 @@ fn repeated_owners_are_dropped() {
     let owner = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"});
     let other = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "w"});
     let mut meta: ObjectMeta = serde_json::from_value(json!({"ownerReferences": [owner, other, owner]})).unwrap();
-    assert_eq!(drop_repeated_owners(&mut meta), ["u"]);
-    assert_eq!((meta.owner_references.len(), drop_repeated_owners(&mut meta)), (2, Vec::new()));
+    assert_eq!(dedup_owner_references(&mut meta), ["u"]);
+    assert_eq!((meta.owner_references.len(), dedup_owner_references(&mut meta)), (2, Vec::new()));
 }
 
 /// The messages must equal those of Kubernetes, because users search for them.
@@ -201,18 +201,18 @@ fn what_is_allowed_for_history_s_sake_is_allowed() {
         "finalizers": ["unqualified"],
         "ownerReferences": [owner("u", false), owner("v", true), owner("w", false)],
     });
-    assert_eq!(faults(meta), Vec::<String>::new());
+    assert_eq!(errors(meta), Vec::<String>::new());
 }
 
 #[test]
 fn a_kind_may_take_any_name_that_fits_in_a_path() {
-    let resource = Resource { names: Names::PathSegment, ..fixture::shelf() };
-    let faults = |name: &str| -> Vec<String> {
+    let resource = Resource { names: NamePolicy::PathSegment, ..fixture::shelf() };
+    let errors = |name: &str| -> Vec<String> {
         let meta = ObjectMeta { name: name.to_owned(), ..ObjectMeta::default() };
         validate_create(&meta, &resource).iter().map(ToString::to_string).collect()
     };
     for good in ["system:masters", "Über uns", "a..b", "...", "-", &"a".repeat(253)] {
-        assert_eq!(faults(good), Vec::<String>::new(), "{good}");
+        assert_eq!(errors(good), Vec::<String>::new(), "{good}");
     }
     for (bad, why) in [
         (".", "may not be '.'"),
@@ -221,7 +221,7 @@ fn a_kind_may_take_any_name_that_fits_in_a_path() {
         ("a%", "may not contain '%'"),
         (&"a".repeat(254), "must be no more than 253 bytes"),
     ] {
-        assert_eq!(faults(bad), [format!("metadata.name: Invalid value: {bad:?}: {why}")]);
+        assert_eq!(errors(bad), [format!("metadata.name: Invalid value: {bad:?}: {why}")]);
     }
 }
 
@@ -230,9 +230,9 @@ fn finalizers_that_come_too_late_are_named_once_and_in_order() {
     let going = json!({"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x/kept"]});
     let old: ObjectMeta = serde_json::from_value(going).unwrap();
     let late = ["x/kept", "x/late", "x/early", "x/late"].map(str::to_owned).to_vec();
-    let faults = validate_update(&old, &ObjectMeta { finalizers: late, ..old.clone() });
-    let [fault] = faults.as_slice() else { panic!("{faults:?}") };
-    assert!(fault.to_string().ends_with(r#"found new finalizers []string{"x/early", "x/late"}"#), "{fault}");
+    let errors = validate_update(&old, &ObjectMeta { finalizers: late, ..old.clone() });
+    let [error] = errors.as_slice() else { panic!("{errors:?}") };
+    assert!(error.to_string().ends_with(r#"found new finalizers []string{"x/early", "x/late"}"#), "{error}");
 }
 
 #[test]
@@ -240,9 +240,9 @@ fn a_second_controller_is_one_fault_however_many_there_are() {
     let owner =
         |n: usize| json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": n.to_string(), "controller": true});
     let owners: Vec<_> = (0..1000).map(owner).collect();
-    let faults = faults(json!({"name": "a", "ownerReferences": owners}));
-    assert_eq!(faults.len(), 1);
-    assert!(faults[0].len() < 2000 && faults[0].contains("references for K/n and K/n"), "{}", faults[0]);
+    let errors = errors(json!({"name": "a", "ownerReferences": owners}));
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].len() < 2000 && errors[0].contains("references for K/n and K/n"), "{}", errors[0]);
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn owners_and_finalizers_of_any_number_are_gone_through_once() {
     let owner = |n: usize| OwnerReference { uid: n.to_string(), ..OwnerReference::default() };
     let owners = (0..COUNT).chain([7, 3, 7]).map(owner).collect();
     let mut meta = ObjectMeta { owner_references: owners, ..ObjectMeta::default() };
-    assert_eq!(drop_repeated_owners(&mut meta), ["7", "3", "7"]);
+    assert_eq!(dedup_owner_references(&mut meta), ["7", "3", "7"]);
     assert_eq!(meta.owner_references.len(), COUNT);
     let names = |from: usize| -> Vec<String> { (from..from + COUNT).map(|n| n.to_string()).collect() };
     assert_eq!(added_finalizers(&names(0), &names(10)).len(), 10);
@@ -259,9 +259,9 @@ fn owners_and_finalizers_of_any_number_are_gone_through_once() {
 
 #[test]
 fn names_of_field_managers_are_bounded() {
-    let fault = |name: &str| manager_fault(name, Path::new("fieldManager"));
-    assert_eq!(fault(&"m".repeat(128)), None);
-    let too_long = fault(&"m".repeat(129)).unwrap().to_string();
+    let error = |name: &str| field_manager_error(name, Path::new("fieldManager"));
+    assert_eq!(error(&"m".repeat(128)), None);
+    let too_long = error(&"m".repeat(129)).unwrap().to_string();
     assert_eq!(too_long, "fieldManager: Too long: may not be more than 128 bytes");
-    assert_eq!(manager_of_agent(&format!("{}/1.0", "é".repeat(100))), "é".repeat(64));
+    assert_eq!(field_manager_from_user_agent(&format!("{}/1.0", "é".repeat(100))), "é".repeat(64));
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 
-fn answer(accept: Option<&str>, shape: Shape, query: &str) -> String {
+fn answer(accept: Option<&str>, shape: ResponseShape, query: &str) -> String {
     match negotiate(accept, shape, &Query::parse(query).unwrap()) {
         Ok(Representation::Json) => "json".to_owned(),
         Ok(Representation::Yaml) => "yaml".to_owned(),
@@ -24,7 +24,8 @@ fn version(v1beta1: bool) -> &'static str {
 
 /// Compares the results for an object, a list and a watch, in this order; one result if all are equal.
 fn check(accept: &str, expected: &Expect) {
-    let answers = [Shape::Object, Shape::List, Shape::Watch].map(|shape| answer(Some(accept), shape, ""));
+    let answers =
+        [ResponseShape::Object, ResponseShape::List, ResponseShape::Watch].map(|shape| answer(Some(accept), shape, ""));
     let mut answers = answers.to_vec();
     answers.dedup();
     expected.assert_eq(&answers.join("; "));
@@ -93,7 +94,7 @@ fn what_cannot_be_served_is_passed_over_or_refused() {
     for accept in ["text/html", "application/vnd.kubernetes.protobuf", ",", ";", "application", "text/*"] {
         check(accept, &expect!["406 only the following media types are accepted: application/json, application/yaml"]);
     }
-    assert_eq!(answer(None, Shape::List, ""), "json");
+    assert_eq!(answer(None, ResponseShape::List, ""), "json");
     check("", &expect!["json"]);
     check(" ", &expect!["json"]);
 }
@@ -101,7 +102,7 @@ fn what_cannot_be_served_is_passed_over_or_refused() {
 #[test]
 fn rows_say_of_their_objects_what_the_query_wants() {
     let check = |query: &str, expected: &Expect| {
-        expected.assert_eq(&answer(Some(KUBECTL_GET), Shape::List, query));
+        expected.assert_eq(&answer(Some(KUBECTL_GET), ResponseShape::List, query));
     };
     check("includeObject=", &expect!["table v1 Metadata"]);
     check("includeObject=Metadata", &expect!["table v1 Metadata"]);
@@ -114,7 +115,7 @@ fn rows_say_of_their_objects_what_the_query_wants() {
         ]],
     );
     // `includeObject` applies to tables only.
-    assert_eq!(answer(None, Shape::List, "includeObject=x"), "json");
+    assert_eq!(answer(None, ResponseShape::List, "includeObject=x"), "json");
 }
 
 #[test]
@@ -244,10 +245,10 @@ fn the_first_media_types_count() {
 fn qualities_are_read_in_thousandths() {
     let cases = [("1", 1000), ("0", 0), ("0.5", 500), ("0.05", 50), ("0.123", 123), ("1.0", 1000), (".3", 300)];
     for (text, expected) in cases {
-        assert_eq!(thousandths(text), expected, "{text}");
+        assert_eq!(parse_q(text), expected, "{text}");
     }
     for nonsense in ["", "x", "-1", "0.x", "0.1234", "2"] {
-        assert!(thousandths(nonsense) == 1000 || nonsense.is_empty(), "{nonsense}");
+        assert!(parse_q(nonsense) == 1000 || nonsense.is_empty(), "{nonsense}");
     }
 }
 
@@ -283,7 +284,7 @@ proptest! {
     #[test]
     fn no_header_upsets_the_reading(accept in "(?s).*", query in "(?s).*") {
         let query = Query::parse(&query.replace('%', "")).unwrap();
-        for shape in [Shape::Object, Shape::List, Shape::Watch] {
+        for shape in [ResponseShape::Object, ResponseShape::List, ResponseShape::Watch] {
             let _ = negotiate(Some(&accept), shape, &query);
         }
         let _ = negotiate_discovery(Some(&accept));

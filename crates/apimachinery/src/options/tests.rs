@@ -59,9 +59,15 @@ fn delete_options_come_from_the_body_or_else_from_the_query() {
     assert_eq!((options.propagation, options.dry_run), (Some(Propagation::Foreground), true));
     assert_eq!(parse(None, "orphanDependents=true").unwrap().propagation, Some(Propagation::Orphan));
     assert_eq!(parse(None, "orphanDependents=0").unwrap().propagation, Some(Propagation::Background));
-    let cascades = |body: Value| parse(Some(body), "").unwrap().cascades;
-    assert!(cascades(json!({"orphanDependents": false})) && parse(None, "orphanDependents=0").unwrap().cascades);
-    assert!(!cascades(json!({"orphanDependents": true})) && !cascades(json!({"propagationPolicy": "Background"})));
+    let orphan_dependents_false = |body: Value| parse(Some(body), "").unwrap().orphan_dependents_false;
+    assert!(
+        orphan_dependents_false(json!({"orphanDependents": false}))
+            && parse(None, "orphanDependents=0").unwrap().orphan_dependents_false
+    );
+    assert!(
+        !orphan_dependents_false(json!({"orphanDependents": true}))
+            && !orphan_dependents_false(json!({"propagationPolicy": "Background"}))
+    );
     assert!(parse(Some(json!({})), "dryRun=All").unwrap().dry_run, "dryRun in the query counts even with a body");
     assert_eq!(parse(None, "gracePeriodSeconds=soon").unwrap_err().reason.code(), 400);
     for (body, code) in [

@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 
 use super::unprocessable;
 use crate::{
-    limits::{CARRIED_BYTES_MAX, DEPTH_MAX, ITEMS_SHIFTED_MAX, OPERATIONS_MAX},
-    refusal::{Reason, Refusal},
+    limits::{COPIED_BYTES_MAX, DEPTH_MAX, ITEMS_SHIFTED_MAX, OPERATIONS_MAX},
     schema::{Budget, Exceeded},
+    status_error::{StatusError, StatusReason},
 };
 
 /// A list of operations.
@@ -24,17 +24,17 @@ struct Operation {
 }
 
 /// Reason why an operation fails.
-type Fault = String;
+type OperationError = String;
 
 impl Operations {
     /// Parses a list of operations.
-    pub fn parse(value: Value) -> Result<Self, Refusal> {
-        let malformed = |why: &str| Refusal::bad_request(format!("error decoding JSON patch: {why}"));
+    pub fn parse(value: Value) -> Result<Self, StatusError> {
+        let malformed = |why: &str| StatusError::bad_request(format!("error decoding JSON patch: {why}"));
         let Value::Array(items) = value else { return Err(malformed("it must be a list of operations")) };
         if items.len() > OPERATIONS_MAX {
             let count = items.len();
             let message = format!("The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {count}");
-            return Err(Refusal::new(Reason::RequestEntityTooLarge, message));
+            return Err(StatusError::new(StatusReason::RequestEntityTooLarge, message));
         }
         let operations = items.into_iter().enumerate().map(|(index, item)| match item {
             Value::Object(fields) => Operation::parse(fields)
@@ -45,19 +45,19 @@ impl Operations {
     }
 
     /// True if an operation copies, so that the result may be larger than object and patch together.
-    pub fn copy(&self) -> bool {
+    pub fn has_copy(&self) -> bool {
         self.0.iter().any(|operation| operation.op == "copy")
     }
 
     /// Applies all operations to `value`. If one fails, `value` is left half changed and must be discarded.
-    pub fn apply(&self, value: &mut Value) -> Result<(), Refusal> {
-        let (mut carried, mut shifted) = (Budget::new(CARRIED_BYTES_MAX), 0);
+    pub fn apply(&self, value: &mut Value) -> Result<(), StatusError> {
+        let (mut copied, mut shifted) = (Budget::new(COPIED_BYTES_MAX), 0);
         for (index, operation) in self.0.iter().enumerate() {
             let subtree = operation.subtree(value);
             if matches!(operation.op.as_str(), "copy" | "move") {
                 // One item is charged for the value itself, even if it is empty.
-                let within = carried.item().and_then(|()| carried.tree(subtree));
-                within.map_err(|Exceeded| too_much("copies and moves", CARRIED_BYTES_MAX, "bytes"))?;
+                let within = copied.item().and_then(|()| copied.tree(subtree));
+                within.map_err(|Exceeded| too_much("copies and moves", COPIED_BYTES_MAX, "bytes"))?;
             }
             let levels = operation.path.as_deref().unwrap_or_default().matches('/').count();
             if levels + depth(subtree) > DEPTH_MAX {
@@ -75,10 +75,10 @@ impl Operations {
     }
 }
 
-fn too_much(verb: &str, limit: usize, unit: &str) -> Refusal {
+fn too_much(verb: &str, limit: usize, unit: &str) -> StatusError {
     let message =
         format!("the patch {verb} more than the limit of {limit} {unit}; split it, or replace the list as a whole");
-    Refusal::new(Reason::RequestEntityTooLarge, message)
+    StatusError::new(StatusReason::RequestEntityTooLarge, message)
 }
 
 impl Operation {
@@ -103,19 +103,19 @@ impl Operation {
     }
 
     /// Applies the operation, and returns the number of list items that it shifted.
-    fn apply(&self, value: &mut Value) -> Result<usize, Fault> {
+    fn apply(&self, value: &mut Value) -> Result<usize, OperationError> {
         match self.op.as_str() {
-            "add" => Place::find(value, self.path()?)?.add(self.value.clone()),
-            "remove" => Place::find(value, self.path()?)?.remove().map(|(_, shifted)| shifted),
+            "add" => PointerTarget::find(value, self.path()?)?.add(self.value.clone()),
+            "remove" => PointerTarget::find(value, self.path()?)?.remove().map(|(_, shifted)| shifted),
             "replace" => self.replace(value).map(|()| 0),
             "move" => {
-                let (moved, closed) = Place::find(value, self.from()?)?.remove()?;
-                let opened = Place::find(value, self.path()?)?.add(moved)?;
+                let (moved, closed) = PointerTarget::find(value, self.from()?)?.remove()?;
+                let opened = PointerTarget::find(value, self.path()?)?.add(moved)?;
                 Ok(closed + opened)
             }
             "copy" => {
-                let copied = Place::find(value, self.from()?)?.get()?.clone();
-                Place::find(value, self.path()?)?.add(copied)
+                let copied = PointerTarget::find(value, self.from()?)?.get()?.clone();
+                PointerTarget::find(value, self.path()?)?.add(copied)
             }
             "test" => self.test(value).map(|()| 0),
             other => {
@@ -124,41 +124,44 @@ impl Operation {
         }
     }
 
-    fn replace(&self, value: &mut Value) -> Result<(), Fault> {
+    fn replace(&self, value: &mut Value) -> Result<(), OperationError> {
         match self.path()? {
             "" if self.value.is_object() || self.value.is_array() => {
                 value.clone_from(&self.value);
                 Ok(())
             }
             "" => Err("the whole object can only be replaced by an object or a list".to_owned()),
-            path => Place::find(value, path)?.set(self.value.clone()),
+            path => PointerTarget::find(value, path)?.set(self.value.clone()),
         }
     }
 
-    fn test(&self, value: &mut Value) -> Result<(), Fault> {
+    fn test(&self, value: &mut Value) -> Result<(), OperationError> {
         let path = self.path()?;
-        let is_equal =
-            if path.is_empty() { *value == self.value } else { *Place::find(value, path)?.get()? == self.value };
+        let is_equal = if path.is_empty() {
+            *value == self.value
+        } else {
+            *PointerTarget::find(value, path)?.get()? == self.value
+        };
         if is_equal { Ok(()) } else { Err("the value is not equal".to_owned()) }
     }
 
-    fn path(&self) -> Result<&str, Fault> {
+    fn path(&self) -> Result<&str, OperationError> {
         self.path.as_deref().ok_or_else(|| "path is missing".to_owned())
     }
 
-    fn from(&self) -> Result<&str, Fault> {
+    fn from(&self) -> Result<&str, OperationError> {
         self.from.as_deref().ok_or_else(|| "from is missing".to_owned())
     }
 }
 
 /// Target of an operation: an existing or missing member of an object or list.
-enum Place<'a> {
+enum PointerTarget<'a> {
     Field(&'a mut Map<String, Value>, String),
     Item(&'a mut Vec<Value>, String),
 }
 
-impl<'a> Place<'a> {
-    fn find(value: &'a mut Value, pointer: &str) -> Result<Self, Fault> {
+impl<'a> PointerTarget<'a> {
+    fn find(value: &'a mut Value, pointer: &str) -> Result<Self, OperationError> {
         let missing = || format!("path {pointer:?} does not exist");
         let (parents, last) = pointer.rsplit_once('/').ok_or_else(missing)?;
         let mut parent = value;
@@ -177,14 +180,14 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn get(&self) -> Result<&Value, Fault> {
+    fn get(&self) -> Result<&Value, OperationError> {
         match self {
             Self::Field(fields, name) => Ok(fields.get(name).unwrap_or(&Value::Null)),
             Self::Item(items, step) => Ok(&items[existing(step, items.len())?]),
         }
     }
 
-    fn set(self, value: Value) -> Result<(), Fault> {
+    fn set(self, value: Value) -> Result<(), OperationError> {
         match self {
             Self::Field(fields, name) => drop(fields.insert(name, value)),
             Self::Item(items, step) => {
@@ -196,7 +199,7 @@ impl<'a> Place<'a> {
     }
 
     /// Inserts a value, and returns the number of items after it.
-    fn add(self, value: Value) -> Result<usize, Fault> {
+    fn add(self, value: Value) -> Result<usize, OperationError> {
         match self {
             Self::Field(fields, name) => drop(fields.insert(name, value)),
             Self::Item(items, step) if step == "-" => items.push(value),
@@ -210,7 +213,7 @@ impl<'a> Place<'a> {
     }
 
     /// Removes the value, and returns it with the number of items after it.
-    fn remove(self) -> Result<(Value, usize), Fault> {
+    fn remove(self) -> Result<(Value, usize), OperationError> {
         match self {
             Self::Field(fields, name) => {
                 let removed = fields.remove(&name);
@@ -236,7 +239,7 @@ fn decoded(step: &str) -> String {
     step.replace("~1", "/").replace("~0", "~")
 }
 
-fn existing(step: &str, length: usize) -> Result<usize, Fault> {
+fn existing(step: &str, length: usize) -> Result<usize, OperationError> {
     index(step, length).ok_or_else(|| format!("there is no item {step:?}"))
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 const MERGED: [(&str, Option<&str>); 3] =
     [("conditions", Some("type")), ("finalizers", None), ("ownerReferences", Some("uid"))];
 const DIRECTIVE: &str = "$patch";
-const DELETED_TEXTS: &str = "$deleteFromPrimitiveList/";
+const DELETE_FROM_PRIMITIVE_LIST: &str = "$deleteFromPrimitiveList/";
 
 /// Applies a patch to an object. Lists in `spec` are replaced, not merged.
 pub fn merge(object: &mut Value, patch: &Value) {
@@ -24,7 +24,7 @@ pub fn merge(object: &mut Value, patch: &Value) {
         fields.clear();
     }
     for (name, value) in patch {
-        if let Some(list) = name.strip_prefix(DELETED_TEXTS) {
+        if let Some(list) = name.strip_prefix(DELETE_FROM_PRIMITIVE_LIST) {
             let gone: HashSet<String> = value.as_array().into_iter().flatten().map(Value::to_string).collect();
             if let Some(Value::Array(present)) = fields.get_mut(list) {
                 present.retain(|item| !gone.contains(&item.to_string()));

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::selector::FieldSelector;
 
-fn parse(method: Method, path: &str) -> Result<RequestInfo, Refusal> {
+fn parse(method: Method, path: &str) -> Result<RequestInfo, StatusError> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     RequestInfo::parse(method, path, &Query::parse(query).unwrap())
 }
@@ -201,7 +201,7 @@ proptest! {
         if let Ok(RequestInfo { target: Target::Resource(target), .. }) =
             parse(Method::Get, &format!("/apis/g.io/v1/books/{name}"))
         {
-            prop_assert!(target.name.is_none_or(|name| name_fault(&name).is_none()));
+            prop_assert!(target.name.is_none_or(|name| name_error(&name).is_none()));
         }
     }
 }

@@ -11,10 +11,10 @@ use serde_json::{Number, Value, json};
 
 use super::meta::object_meta_schema;
 use crate::{
-    field::{Fault, Path, cut},
+    field::{FieldError, Path, truncate},
     kind::{Kind, Registry, Resource, Subresource},
-    limits::{FINDINGS_MAX, PATH_NAME_BYTES_MAX},
-    managed::{self, Endpoint},
+    limits::{PATH_NAME_BYTES_MAX, SCHEMA_ERRORS_MAX},
+    managed_fields::{self, FieldManager},
     object::Object,
     time::Time,
 };
@@ -23,8 +23,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Schema {
     top: Node,
-    object: Endpoint,
-    status: Endpoint,
+    object: FieldManager,
+    status: FieldManager,
 }
 
 /// The schemas of all served kinds.
@@ -33,7 +33,7 @@ pub struct Schemas(HashMap<(&'static str, &'static str), Schema>);
 
 impl Schemas {
     /// Compiles the schemas of the kinds of a registry.
-    pub fn of<W>(registry: &Registry<W>) -> Self {
+    pub fn for_registry<W>(registry: &Registry<W>) -> Self {
         let resources = registry.served().map(Kind::resource);
         Self(resources.map(|resource| ((resource.group, resource.plural), Schema::for_resource(resource))).collect())
     }
@@ -46,25 +46,25 @@ impl Schemas {
 
 /// Result of a check. Unknown and mistyped values have been removed, so that the rest can be processed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
+pub struct CheckResult {
     /// Paths of unknown fields.
     pub unknown: Vec<String>,
     /// Values of a wrong type or outside an enumeration, duplicates, and missing fields.
-    pub faults: Vec<Fault>,
+    pub errors: Vec<FieldError>,
 }
 
 #[derive(Clone, Debug)]
 enum Node {
-    Object { fields: BTreeMap<String, Node>, required: Vec<String>, keeps_unknown: bool },
+    Object { fields: BTreeMap<String, Node>, required: Vec<String>, preserve_unknown_fields: bool },
     Map { of: Box<Node>, max: usize },
     List { of: Box<Node>, unique: Unique, max: usize },
-    Text { choices: Vec<String> },
+    String { enum_values: Vec<String> },
     Time,
     MicroTime,
     Integer { min: i64, max: i64, format: &'static str },
     Number,
     Boolean,
-    Anything,
+    Any,
 }
 
 /// Uniqueness of the items of a list.
@@ -115,7 +115,7 @@ impl Schema {
         schema["properties"]["apiVersion"] = json!({"type": "string"});
         schema["properties"]["kind"] = json!({"type": "string"});
         schema["properties"]["metadata"] = object_meta_schema();
-        let merged = Arc::new(managed::Schema::compile(&schema));
+        let merged = Arc::new(managed_fields::Schema::compile(&schema));
         for list in ["finalizers", "ownerReferences"] {
             // These markers are for merging only; metadata validation applies its own rules.
             let list = &mut schema["properties"]["metadata"]["properties"][list];
@@ -124,13 +124,13 @@ impl Schema {
         }
         Self {
             top: Node::compile(&schema),
-            object: Endpoint::of_object(resource, &merged),
-            status: Endpoint::of_status(resource, &merged),
+            object: FieldManager::for_object(resource, &merged),
+            status: FieldManager::for_status(resource, &merged),
         }
     }
 
     /// The managed fields endpoint of the main resource or a subresource.
-    pub fn endpoint(&self, subresource: Option<Subresource>) -> &Endpoint {
+    pub fn field_manager(&self, subresource: Option<Subresource>) -> &FieldManager {
         match subresource {
             None | Some(Subresource::Finalize) => &self.object,
             Some(Subresource::Status) => &self.status,
@@ -138,52 +138,53 @@ impl Schema {
     }
 
     /// Checks `value`: removes unknown fields and nulls, and reports unknown, mistyped and missing fields.
-    pub fn check(&self, value: &mut Value) -> Findings {
-        let mut findings = Findings::default();
-        self.top.check(value, None, &mut findings);
-        findings
+    pub fn check(&self, value: &mut Value) -> CheckResult {
+        let mut result = CheckResult::default();
+        self.top.check(value, None, &mut result);
+        result
     }
 }
 
 impl Schema {
     /// True if a stored object has only fields, types and enumeration values of this schema. A newer version of the
     /// program may have stored others.
-    pub fn understands(&self, object: &Object) -> bool {
+    pub fn can_represent(&self, object: &Object) -> bool {
         let Node::Object { fields, .. } = &self.top else { return true };
-        let field = |(name, value): (&String, &Value)| fields.get(name).is_some_and(|node| node.understands(value));
+        let field = |(name, value): (&String, &Value)| fields.get(name).is_some_and(|node| node.can_represent(value));
         object.unknown_metadata.is_empty() && object.fields.iter().all(field)
     }
 }
 
-impl Findings {
-    fn fault(&mut self, fault: impl FnOnce() -> Fault) {
-        if self.faults.len() < FINDINGS_MAX {
-            self.faults.push(fault());
+impl CheckResult {
+    fn add_error(&mut self, error: impl FnOnce() -> FieldError) {
+        if self.errors.len() < SCHEMA_ERRORS_MAX {
+            self.errors.push(error());
         }
     }
 }
 
 impl Node {
     fn compile(schema: &Value) -> Self {
-        let keeps_unknown = schema.get("x-kubernetes-preserve-unknown-fields").is_some_and(|keep| keep == true);
+        let preserve_unknown_fields =
+            schema.get("x-kubernetes-preserve-unknown-fields").is_some_and(|keep| keep == true);
         match schema.get("type").and_then(Value::as_str) {
             Some("object") => match (schema.get("properties"), schema.get("additionalProperties")) {
                 (Some(Value::Object(fields)), _) => {
                     let fields = fields.iter().map(|(name, schema)| (name.clone(), Self::compile(schema))).collect();
                     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
                     let required = required.filter_map(Value::as_str).map(str::to_owned).collect();
-                    Self::Object { fields, required, keeps_unknown }
+                    Self::Object { fields, required, preserve_unknown_fields }
                 }
                 (_, Some(of)) if of.is_object() => {
                     Self::Map { of: Box::new(Self::compile(of)), max: limit(schema, "maxProperties") }
                 }
                 (_, of) => {
-                    let keeps_unknown = keeps_unknown || of.is_some_and(|of| of == true);
-                    Self::Object { fields: BTreeMap::new(), required: Vec::new(), keeps_unknown }
+                    let preserve_unknown_fields = preserve_unknown_fields || of.is_some_and(|of| of == true);
+                    Self::Object { fields: BTreeMap::new(), required: Vec::new(), preserve_unknown_fields }
                 }
             },
             Some("array") => {
-                let of = Box::new(schema.get("items").map_or(Self::Anything, Self::compile));
+                let of = Box::new(schema.get("items").map_or(Self::Any, Self::compile));
                 Self::List { of, unique: Unique::compile(schema), max: limit(schema, "maxItems") }
             }
             Some("string") if schema.get("pattern").is_some_and(|pattern| pattern == MICRO_TIME_PATTERN) => {
@@ -191,8 +192,8 @@ impl Node {
             }
             Some("string") if schema.get("format").is_some_and(|format| format == "date-time") => Self::Time,
             Some("string") => {
-                let choices = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
-                Self::Text { choices: choices.filter_map(Value::as_str).map(str::to_owned).collect() }
+                let enum_values = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
+                Self::String { enum_values: enum_values.filter_map(Value::as_str).map(str::to_owned).collect() }
             }
             Some("integer") if schema.get("format").is_some_and(|format| format == "int32") => {
                 Self::Integer { min: i32::MIN.into(), max: i32::MAX.into(), format: "int32" }
@@ -200,23 +201,23 @@ impl Node {
             Some("integer") => Self::Integer { min: i64::MIN, max: i64::MAX, format: "int64" },
             Some("number") => Self::Number,
             Some("boolean") => Self::Boolean,
-            _ => Self::Anything,
+            _ => Self::Any,
         }
     }
 
-    fn understands(&self, value: &Value) -> bool {
+    fn can_represent(&self, value: &Value) -> bool {
         match (self, value) {
-            (Self::Anything, _) | (_, Value::Null) => true,
-            (Self::Object { fields, keeps_unknown, .. }, Value::Object(found)) => {
+            (Self::Any, _) | (_, Value::Null) => true,
+            (Self::Object { fields, preserve_unknown_fields, .. }, Value::Object(found)) => {
                 let field = |(name, value): (&String, &Value)| match fields.get(name) {
-                    Some(node) => node.understands(value),
-                    None => *keeps_unknown,
+                    Some(node) => node.can_represent(value),
+                    None => *preserve_unknown_fields,
                 };
                 found.iter().all(field)
             }
-            (Self::Map { of, .. }, Value::Object(found)) => found.values().all(|value| of.understands(value)),
-            (Self::List { of, .. }, Value::Array(items)) => items.iter().all(|item| of.understands(item)),
-            (Self::Text { choices }, Value::String(text)) => choices.is_empty() || choices.contains(text),
+            (Self::Map { of, .. }, Value::Object(found)) => found.values().all(|value| of.can_represent(value)),
+            (Self::List { of, .. }, Value::Array(items)) => items.iter().all(|item| of.can_represent(item)),
+            (Self::String { enum_values }, Value::String(text)) => enum_values.is_empty() || enum_values.contains(text),
             (Self::Time, Value::String(text)) => text.parse::<Time>().is_ok(),
             (Self::MicroTime, Value::String(text)) => is_micro_time(text),
             (Self::Integer { .. }, Value::Number(number)) => number.is_i64(),
@@ -226,47 +227,47 @@ impl Node {
     }
 
     /// Checks the value and prunes its content. Returns false if the value itself must be removed.
-    fn check(&self, value: &mut Value, at: Option<&Step<'_>>, findings: &mut Findings) -> bool {
+    fn check(&self, value: &mut Value, at: Option<&PathStep<'_>>, result: &mut CheckResult) -> bool {
         let expected = match (self, &mut *value) {
-            (Self::Anything, _) | (Self::Number, Value::Number(_)) | (Self::Boolean, Value::Bool(_)) => return true,
-            (Self::Object { fields, required, keeps_unknown }, Value::Object(found)) => {
+            (Self::Any, _) | (Self::Number, Value::Number(_)) | (Self::Boolean, Value::Bool(_)) => return true,
+            (Self::Object { fields, required, preserve_unknown_fields }, Value::Object(found)) => {
                 for name in required.iter().filter(|name| found.get(*name).is_none_or(Value::is_null)) {
-                    let step = Step { parent: at, name: Name::Field(name) };
-                    findings.fault(|| Fault::required(path(Some(&step)), ""));
+                    let step = PathStep { parent: at, name: Name::Field(name) };
+                    result.add_error(|| FieldError::required(path(Some(&step)), ""));
                 }
                 found.retain(|name, value| {
-                    let node = fields.get(name).or(keeps_unknown.then_some(&Self::Anything));
-                    check_field(node, value, &Step { parent: at, name: Name::Field(name) }, findings)
+                    let node = fields.get(name).or(preserve_unknown_fields.then_some(&Self::Any));
+                    check_field(node, value, &PathStep { parent: at, name: Name::Field(name) }, result)
                 });
                 return true;
             }
             (Self::Map { max, .. }, Value::Object(found)) if found.len() > *max => {
-                findings.fault(|| Fault::too_many(path(at), found.len(), *max));
+                result.add_error(|| FieldError::too_many(path(at), found.len(), *max));
                 return false;
             }
             (Self::List { max, .. }, Value::Array(items)) if items.len() > *max => {
-                findings.fault(|| Fault::too_many(path(at), items.len(), *max));
+                result.add_error(|| FieldError::too_many(path(at), items.len(), *max));
                 return false;
             }
             (Self::Map { of, .. }, Value::Object(found)) => {
                 found.retain(|key, value| {
-                    check_field(Some(of.as_ref()), value, &Step { parent: at, name: Name::Key(key) }, findings)
+                    check_field(Some(of.as_ref()), value, &PathStep { parent: at, name: Name::Key(key) }, result)
                 });
                 return true;
             }
             (Self::List { of, unique, .. }, Value::Array(items)) => {
-                check_items(of, unique, items, at, findings);
+                check_items(of, unique, items, at, result);
                 return true;
             }
-            (Self::Text { choices }, Value::String(text)) => {
-                if choices.is_empty() || choices.contains(text) {
+            (Self::String { enum_values }, Value::String(text)) => {
+                if enum_values.is_empty() || enum_values.contains(text) {
                     return true;
                 }
-                let choices: Vec<&str> = choices.iter().map(String::as_str).collect();
-                findings.fault(|| Fault::not_supported(path(at), text.as_str(), &choices));
+                let enum_values: Vec<&str> = enum_values.iter().map(String::as_str).collect();
+                result.add_error(|| FieldError::not_supported(path(at), text.as_str(), &enum_values));
                 return false;
             }
-            (Self::Integer { min, max, format }, Value::Number(number)) => match whole(number) {
+            (Self::Integer { min, max, format }, Value::Number(number)) => match as_integer(number) {
                 Some(integer) if (*min..=*max).contains(&integer) => {
                     *number = integer.into();
                     return true;
@@ -282,7 +283,7 @@ impl Node {
                     return true;
                 }
                 let detail = "must be a time as in RFC 3339: 2006-01-02T15:04:05Z";
-                findings.fault(|| Fault::invalid(path(at), text.as_str(), detail));
+                result.add_error(|| FieldError::invalid(path(at), text.as_str(), detail));
                 return false;
             }
             (Self::MicroTime, Value::String(text)) => {
@@ -291,18 +292,18 @@ impl Node {
                 }
                 let detail =
                     "must be a time as in RFC 3339 with six digits after the second: 2006-01-02T15:04:05.000000Z";
-                findings.fault(|| Fault::invalid(path(at), text.as_str(), detail));
+                result.add_error(|| FieldError::invalid(path(at), text.as_str(), detail));
                 return false;
             }
-            (Self::Text { .. } | Self::Time | Self::MicroTime, _) => "string",
+            (Self::String { .. } | Self::Time | Self::MicroTime, _) => "string",
             (Self::Integer { .. }, _) => "integer",
             (Self::Number, _) => "number",
             (Self::Boolean, _) => "boolean",
         };
-        findings.fault(|| {
+        result.add_error(|| {
             let (path, found) = (path(at), type_name(value));
             let detail = format!("{path} in body must be of type {expected}: \"{found}\"");
-            Fault::type_invalid(path, found, &detail)
+            FieldError::type_invalid(path, found, &detail)
         });
         false
     }
@@ -328,7 +329,7 @@ const EXACT_DOUBLES: RangeInclusive<f64> = -9_007_199_254_740_991.0..=9_007_199_
 
 /// Converts a number to an integer. As for custom resources, `24.0` and `2.4e1` are 24, because some clients only have
 /// doubles.
-fn whole(number: &Number) -> Option<i64> {
+fn as_integer(number: &Number) -> Option<i64> {
     let of_double = || {
         let double = number.as_f64().filter(|double| EXACT_DOUBLES.contains(double))?;
         double.to_string().parse().ok()
@@ -343,13 +344,19 @@ fn limit(schema: &Value, keyword: &str) -> usize {
 }
 
 /// Keeps the items of the right type. Duplicates are reported but kept, so that indices do not shift.
-fn check_items(node: &Node, unique: &Unique, items: &mut Vec<Value>, at: Option<&Step<'_>>, findings: &mut Findings) {
+fn check_items(
+    node: &Node,
+    unique: &Unique,
+    items: &mut Vec<Value>,
+    at: Option<&PathStep<'_>>,
+    result: &mut CheckResult,
+) {
     let mut index = 0;
     let mut seen = HashMap::new();
     items.retain_mut(|item| {
-        let step = Step { parent: at, name: Name::Index(index) };
+        let step = PathStep { parent: at, name: Name::Index(index) };
         index += 1;
-        if !node.check(item, Some(&step), findings) {
+        if !node.check(item, Some(&step), result) {
             return false;
         }
         let Some(key) = unique.of(item) else { return true };
@@ -357,24 +364,24 @@ fn check_items(node: &Node, unique: &Unique, items: &mut Vec<Value>, at: Option<
         *times += 1;
         // A third occurrence is not reported again.
         if *times == 2 {
-            findings.fault(|| Fault::duplicate(path(Some(&step)), key));
+            result.add_error(|| FieldError::duplicate(path(Some(&step)), key));
         }
         true
     });
 }
 
 /// Returns true if the value stays, that is, if it is known, not null and of the right type.
-fn check_field(node: Option<&Node>, value: &mut Value, step: &Step<'_>, findings: &mut Findings) -> bool {
+fn check_field(node: Option<&Node>, value: &mut Value, step: &PathStep<'_>, result: &mut CheckResult) -> bool {
     match node {
         None => {
-            if findings.unknown.len() < FINDINGS_MAX {
-                findings.unknown.push(step.to_string());
+            if result.unknown.len() < SCHEMA_ERRORS_MAX {
+                result.unknown.push(step.to_string());
             }
             false
         }
         // Go clients treat null as absent; in free-form values it may have a meaning, so it is kept.
-        Some(node) if value.is_null() => matches!(node, Node::Anything),
-        Some(node) => node.check(value, Some(step), findings),
+        Some(node) if value.is_null() => matches!(node, Node::Any),
+        Some(node) => node.check(value, Some(step), result),
     }
 }
 
@@ -391,8 +398,8 @@ fn type_name(value: &Value) -> &'static str {
 }
 
 /// Path to a value, as a list on the stack, so that text is built only for errors.
-struct Step<'a> {
-    parent: Option<&'a Step<'a>>,
+struct PathStep<'a> {
+    parent: Option<&'a PathStep<'a>>,
     name: Name<'a>,
 }
 
@@ -402,21 +409,21 @@ enum Name<'a> {
     Index(usize),
 }
 
-impl fmt::Display for Step<'_> {
+impl fmt::Display for PathStep<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(parent) = self.parent {
             parent.fmt(f)?;
         }
         match self.name {
-            Name::Field(name) if self.parent.is_none() => f.write_str(&cut(name, PATH_NAME_BYTES_MAX)),
-            Name::Field(name) => write!(f, ".{}", cut(name, PATH_NAME_BYTES_MAX)),
-            Name::Key(key) => write!(f, "[{}]", cut(key, PATH_NAME_BYTES_MAX)),
+            Name::Field(name) if self.parent.is_none() => f.write_str(&truncate(name, PATH_NAME_BYTES_MAX)),
+            Name::Field(name) => write!(f, ".{}", truncate(name, PATH_NAME_BYTES_MAX)),
+            Name::Key(key) => write!(f, "[{}]", truncate(key, PATH_NAME_BYTES_MAX)),
             Name::Index(index) => write!(f, "[{index}]"),
         }
     }
 }
 
-fn path(at: Option<&Step<'_>>) -> Path {
+fn path(at: Option<&PathStep<'_>>) -> Path {
     Path::new(at.map(ToString::to_string).unwrap_or_default())
 }
 

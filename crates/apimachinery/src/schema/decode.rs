@@ -10,15 +10,15 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Number, Value};
 
 use super::{
+    memory_size::{Budget, Exceeded, too_large},
     protobuf,
-    weight::{Budget, Exceeded, too_large},
 };
 use crate::{
-    field::cut,
+    field::truncate,
     limits::{
         ALIASED_NODES_MAX, DECODED_BYTES_MAX, DECODED_PATCH_BYTES_MAX, DEPTH_MAX, DUPLICATES_MAX, PATH_NAME_BYTES_MAX,
     },
-    refusal::{Reason, Refusal},
+    status_error::{StatusError, StatusReason},
 };
 
 /// A decoded body.
@@ -37,7 +37,7 @@ impl From<Value> for Decoded {
 }
 
 /// Decodes a body. Without a content type it is JSON.
-pub fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Decoded, Refusal> {
+pub fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Decoded, StatusError> {
     let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let reading = Reading::new(DECODED_BYTES_MAX);
     match essence.to_ascii_lowercase().as_str() {
@@ -49,7 +49,7 @@ pub fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Decoded, Refusa
 }
 
 /// Decodes a JSON patch, which may use more memory than an object.
-pub fn decode_operations(body: &[u8]) -> Result<Decoded, Refusal> {
+pub fn decode_operations(body: &[u8]) -> Result<Decoded, StatusError> {
     Reading::new(DECODED_PATCH_BYTES_MAX).json(body)
 }
 
@@ -79,7 +79,7 @@ impl Reading {
         Seed { path: None, depth: 0, reading: self }
     }
 
-    fn json(self, body: &[u8]) -> Result<Decoded, Refusal> {
+    fn json(self, body: &[u8]) -> Result<Decoded, StatusError> {
         let mut deserializer = serde_json::Deserializer::from_slice(body);
         let value = self.seed().deserialize(&mut deserializer);
         let value = value.and_then(|value| deserializer.end().map(|()| value));
@@ -87,7 +87,7 @@ impl Reading {
     }
 
     /// Decodes one YAML document. Plain scalars are resolved as in YAML 1.2: `no` is a string.
-    fn yaml(self, body: &[u8]) -> Result<Decoded, Refusal> {
+    fn yaml(self, body: &[u8]) -> Result<Decoded, StatusError> {
         let options = serde_saphyr::options! {
             alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIASED_NODES_MAX },
             budget: serde_saphyr::budget! { max_depth: DEPTH_MAX },
@@ -102,7 +102,7 @@ impl Reading {
         self.finish(value)
     }
 
-    fn protobuf(self, body: &[u8]) -> Result<Decoded, Refusal> {
+    fn protobuf(self, body: &[u8]) -> Result<Decoded, StatusError> {
         match protobuf::decode(body, &mut self.budget.borrow_mut()) {
             Ok(value) => Ok(Decoded::from(value)),
             Err(protobuf::Failure::TooLarge) => Err(too_large("body", self.limit)),
@@ -110,7 +110,7 @@ impl Reading {
         }
     }
 
-    fn finish<E: fmt::Display>(self, value: Result<Value, E>) -> Result<Decoded, Refusal> {
+    fn finish<E: fmt::Display>(self, value: Result<Value, E>) -> Result<Decoded, StatusError> {
         match value {
             Ok(value) => Ok(Decoded { value, duplicates: self.duplicates.into_inner() }),
             Err(_) if self.exceeded.get() => Err(too_large("body", self.limit)),
@@ -119,16 +119,16 @@ impl Reading {
     }
 }
 
-fn unknown_format() -> Refusal {
-    Refusal::new(
-        Reason::UnsupportedMediaType,
+fn unknown_format() -> StatusError {
+    StatusError::new(
+        StatusReason::UnsupportedMediaType,
         "the body of the request was in an unknown format - accepted media types include: application/json, \
          application/yaml",
     )
 }
 
-fn malformed(why: &str) -> Refusal {
-    Refusal::bad_request(format!("the object provided is unrecognized: {why}"))
+fn malformed(why: &str) -> StatusError {
+    StatusError::bad_request(format!("the object provided is unrecognized: {why}"))
 }
 
 /// Path to a value, as a list on the stack.
@@ -148,8 +148,8 @@ impl fmt::Display for Step<'_> {
             parent.fmt(f)?;
         }
         match self.name {
-            Name::Key(key) if self.parent.is_none() => f.write_str(&cut(key, PATH_NAME_BYTES_MAX)),
-            Name::Key(key) => write!(f, ".{}", cut(key, PATH_NAME_BYTES_MAX)),
+            Name::Key(key) if self.parent.is_none() => f.write_str(&truncate(key, PATH_NAME_BYTES_MAX)),
+            Name::Key(key) => write!(f, ".{}", truncate(key, PATH_NAME_BYTES_MAX)),
             Name::Index(index) => write!(f, "[{index}]"),
         }
     }

@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::weight::{Budget, Exceeded};
+use super::memory_size::{Budget, Exceeded};
 
 /// Media type.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
@@ -55,7 +55,7 @@ type Field = (u64, &'static str, Shape);
 #[derive(Clone, Copy)]
 enum Shape {
     Text,
-    Texts,
+    Strings,
     Integer,
     Boolean,
     /// Map from text to text.
@@ -72,7 +72,7 @@ enum Shape {
     Raw,
 }
 
-use Shape::{Boolean, BytesMap, Integer, Map as TextMap, Message, Messages, MicroTime, Raw, Text, Texts, Time};
+use Shape::{Boolean, BytesMap, Integer, Map as StringMap, Message, Messages, MicroTime, Raw, Strings, Text, Time};
 
 const ENVELOPE: &[Field] = &[(1, "typeMeta", Message(&[(1, "apiVersion", Text), (2, "kind", Text)])), (2, "", Raw)];
 
@@ -94,10 +94,10 @@ const METADATA: Field = (
         (3, "namespace", Text),
         (5, "uid", Text),
         (6, "resourceVersion", Text),
-        (11, "labels", TextMap),
-        (12, "annotations", TextMap),
+        (11, "labels", StringMap),
+        (12, "annotations", StringMap),
         (13, "ownerReferences", Messages(OWNER)),
-        (14, "finalizers", Texts),
+        (14, "finalizers", Strings),
     ]),
 );
 
@@ -123,7 +123,7 @@ const DELETE_OPTIONS: &[Field] = &[
     (2, "preconditions", Message(&[(1, "uid", Text), (2, "resourceVersion", Text)])),
     (3, "orphanDependents", Boolean),
     (4, "propagationPolicy", Text),
-    (5, "dryRun", Texts),
+    (5, "dryRun", Strings),
 ];
 
 /// Roles. `aggregationRule` is decoded so that it can be rejected.
@@ -133,11 +133,11 @@ const ROLE: &[Field] = &[
         2,
         "rules",
         Messages(&[
-            (1, "verbs", Texts),
-            (2, "apiGroups", Texts),
-            (3, "resources", Texts),
-            (4, "resourceNames", Texts),
-            (5, "nonResourceURLs", Texts),
+            (1, "verbs", Strings),
+            (2, "apiGroups", Strings),
+            (3, "resources", Strings),
+            (4, "resourceNames", Strings),
+            (5, "nonResourceURLs", Strings),
         ]),
     ),
     (3, "aggregationRule", Message(&[])),
@@ -218,8 +218,8 @@ const LEASE: &[Field] = &[
 
 /// Known kinds by version and kind. `DeleteOptions` may have any version.
 const KINDS: &[(&str, &str, &[Field])] = &[
-    ("v1", "Namespace", &[METADATA, (2, "spec", Message(&[(1, "finalizers", Texts)]))]),
-    ("v1", "ConfigMap", &[METADATA, (2, "data", TextMap), (3, "binaryData", BytesMap), (4, "immutable", Boolean)]),
+    ("v1", "Namespace", &[METADATA, (2, "spec", Message(&[(1, "finalizers", Strings)]))]),
+    ("v1", "ConfigMap", &[METADATA, (2, "data", StringMap), (3, "binaryData", BytesMap), (4, "immutable", Boolean)]),
     ("v1", "DeleteOptions", DELETE_OPTIONS),
     ("v1", "Event", CORE_EVENT),
     ("events.k8s.io/v1", "Event", EVENT),
@@ -234,7 +234,7 @@ const KINDS: &[(&str, &str, &[Field])] = &[
 ];
 
 /// A value in its wire type.
-enum Wire<'a> {
+enum WireValue<'a> {
     Number(u64),
     Bytes(&'a [u8]),
     Other,
@@ -256,42 +256,44 @@ fn message<'a>(
         }
         let name = (*name).to_owned();
         match (shape, wire) {
-            (Text, Wire::Bytes(bytes)) => {
+            (Text, WireValue::Bytes(bytes)) => {
                 let text = text(bytes, budget)?;
                 if !text.is_empty() {
                     object.insert(name, text.into());
                 }
             }
-            (Texts, Wire::Bytes(bytes)) => {
+            (Strings, WireValue::Bytes(bytes)) => {
                 let text = text(bytes, budget)?;
                 append(&mut object, name, text.into(), budget)?;
             }
-            (Integer, Wire::Number(number)) => drop(object.insert(name, number.cast_signed().into())),
-            (Boolean, Wire::Number(number)) => drop(object.insert(name, (number != 0).into())),
-            (TextMap, Wire::Bytes(entry)) => {
+            (Integer, WireValue::Number(number)) => drop(object.insert(name, number.cast_signed().into())),
+            (Boolean, WireValue::Number(number)) => drop(object.insert(name, (number != 0).into())),
+            (StringMap, WireValue::Bytes(entry)) => {
                 let (key, value) = self::entry(entry)?;
                 let value = text(value, budget)?;
                 insert(&mut object, name, text(key, budget)?, value.into(), budget)?;
             }
-            (BytesMap, Wire::Bytes(entry)) => {
+            (BytesMap, WireValue::Bytes(entry)) => {
                 let (key, value) = self::entry(entry)?;
                 budget.text(value.len() / 3 * 4 + 4)?;
                 insert(&mut object, name, text(key, budget)?, STANDARD.encode(value).into(), budget)?;
             }
-            (Message(fields), Wire::Bytes(inner)) => drop(object.insert(name, message(inner, fields, raw, budget)?)),
-            (Messages(fields), Wire::Bytes(inner)) => {
+            (Message(fields), WireValue::Bytes(inner)) => {
+                drop(object.insert(name, message(inner, fields, raw, budget)?))
+            }
+            (Messages(fields), WireValue::Bytes(inner)) => {
                 let inner = message(inner, fields, raw, budget)?;
                 append(&mut object, name, inner, budget)?;
             }
-            (Time, Wire::Bytes(inner)) => {
+            (Time, WireValue::Bytes(inner)) => {
                 budget.text(TIME_BYTES)?;
                 object.extend(time(inner)?.map(|time| (name, format!("{time:.0}").into())));
             }
-            (MicroTime, Wire::Bytes(inner)) => {
+            (MicroTime, WireValue::Bytes(inner)) => {
                 budget.text(TIME_BYTES)?;
                 object.extend(time(inner)?.map(|time| (name, format!("{time:.6}").into())));
             }
-            (Raw, Wire::Bytes(inner)) => *raw = inner,
+            (Raw, WireValue::Bytes(inner)) => *raw = inner,
             _ => return Err(Failure::Malformed),
         }
     }
@@ -311,8 +313,10 @@ fn time(mut bytes: &[u8]) -> Result<Option<Timestamp>, Failure> {
     let (mut seconds, mut nanoseconds) = (0, 0);
     while !bytes.is_empty() {
         match field(&mut bytes) {
-            Some((1, Wire::Number(number))) => seconds = number.cast_signed(),
-            Some((2, Wire::Number(number))) => nanoseconds = i32::try_from(number).map_err(|_| Failure::Malformed)?,
+            Some((1, WireValue::Number(number))) => seconds = number.cast_signed(),
+            Some((2, WireValue::Number(number))) => {
+                nanoseconds = i32::try_from(number).map_err(|_| Failure::Malformed)?
+            }
             Some((1 | 2, _)) | None => return Err(Failure::Malformed),
             Some(_) => {}
         }
@@ -325,8 +329,8 @@ fn entry(mut bytes: &[u8]) -> Result<(&[u8], &[u8]), Failure> {
     let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
     while !bytes.is_empty() {
         match field(&mut bytes) {
-            Some((1, Wire::Bytes(found))) => key = found,
-            Some((2, Wire::Bytes(found))) => value = found,
+            Some((1, WireValue::Bytes(found))) => key = found,
+            Some((2, WireValue::Bytes(found))) => value = found,
             Some((1 | 2, _)) | None => return Err(Failure::Malformed),
             Some(_) => {}
         }
@@ -358,16 +362,16 @@ fn insert(
 }
 
 /// Decodes the next field and advances `bytes`.
-fn field<'a>(bytes: &mut &'a [u8]) -> Option<(u64, Wire<'a>)> {
+fn field<'a>(bytes: &mut &'a [u8]) -> Option<(u64, WireValue<'a>)> {
     let tag = varint(bytes)?;
     let wire = match tag & 7 {
-        0 => Wire::Number(varint(bytes)?),
-        1 => bytes.split_off(..8).map(|_| Wire::Other)?,
+        0 => WireValue::Number(varint(bytes)?),
+        1 => bytes.split_off(..8).map(|_| WireValue::Other)?,
         2 => {
             let length = usize::try_from(varint(bytes)?).ok()?;
-            Wire::Bytes(bytes.split_off(..length)?)
+            WireValue::Bytes(bytes.split_off(..length)?)
         }
-        5 => bytes.split_off(..4).map(|_| Wire::Other)?,
+        5 => bytes.split_off(..4).map(|_| WireValue::Other)?,
         _ => return None,
     };
     Some((tag >> 3, wire))

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use crate::{field::excerpt, kind::Resource, limits::REQUIREMENTS_MAX, object::Object, refusal::Refusal};
+use crate::{field::excerpt, kind::Resource, limits::REQUIREMENTS_MAX, object::Object, status_error::StatusError};
 
 const NAME: &str = "metadata.name";
 const NAMESPACE: &str = "metadata.namespace";
@@ -36,17 +36,17 @@ impl Eq for Computed {}
 
 impl FieldSelector {
     /// Parses the text form; empty text selects everything.
-    pub fn parse(text: &str) -> Result<Self, Refusal> {
+    pub fn parse(text: &str) -> Result<Self, StatusError> {
         let mut terms = split_terms(text);
         terms.retain(|term| !term.is_empty());
         if terms.len() > REQUIREMENTS_MAX {
             let message = format!("invalid selector: there are more than {REQUIREMENTS_MAX} requirements");
-            return Err(Refusal::bad_request(message));
+            return Err(StatusError::bad_request(message));
         }
         let requirements = terms.into_iter().map(|term| {
             parse_term(term).ok_or_else(|| {
                 let (text, term) = (excerpt(&text.into()), excerpt(&term.into()));
-                Refusal::bad_request(format!("invalid selector: {text}; can't understand {term}"))
+                StatusError::bad_request(format!("invalid selector: {text}; can't understand {term}"))
             })
         });
         requirements.collect::<Result<_, _>>().map(Self)
@@ -54,7 +54,7 @@ impl FieldSelector {
 
     /// Binds the selector to the fields of `resource`; 400 for an unknown field. For a field with `format: cidr` in the
     /// schema, the value is converted to canonical form.
-    pub fn of(mut self, resource: &Resource) -> Result<Self, Refusal> {
+    pub fn for_resource(mut self, resource: &Resource) -> Result<Self, StatusError> {
         for requirement in &mut self.0 {
             check_field(&requirement.field, resource)?;
             let computed = resource.computed_fields.iter().find(|(field, _)| *field == requirement.field);
@@ -88,15 +88,15 @@ impl FieldSelector {
 
     /// The name required by `metadata.name=...`, if any.
     pub fn name(&self) -> Option<&str> {
-        self.exactly(NAME)
+        self.required_value(NAME)
     }
 
     /// The namespace required by `metadata.namespace=...`, if any.
     pub fn namespace(&self) -> Option<&str> {
-        self.exactly(NAMESPACE)
+        self.required_value(NAMESPACE)
     }
 
-    fn exactly(&self, field: &str) -> Option<&str> {
+    fn required_value(&self, field: &str) -> Option<&str> {
         self.0.iter().find(|requirement| requirement.equal && requirement.field == field).map(|r| r.value.as_str())
     }
 }
@@ -113,7 +113,7 @@ impl fmt::Display for FieldSelector {
     }
 }
 
-fn check_field(field: &str, resource: &Resource) -> Result<(), Refusal> {
+fn check_field(field: &str, resource: &Resource) -> Result<(), StatusError> {
     let of_metadata = if resource.namespaced { &[NAME, NAMESPACE][..] } else { &[NAME] };
     let computed = || resource.computed_fields.iter().map(|(field, _)| *field);
     let supported = || of_metadata.iter().chain(resource.selectable_fields).copied().chain(computed());
@@ -121,7 +121,7 @@ fn check_field(field: &str, resource: &Resource) -> Result<(), Refusal> {
         return Ok(());
     }
     let list = supported().map(|known| format!("\"{known}\"")).collect::<Vec<_>>().join(", ");
-    Err(Refusal::bad_request(format!("\"{field}\" is not a known field selector: only {list}")))
+    Err(StatusError::bad_request(format!("\"{field}\" is not a known field selector: only {list}")))
 }
 
 fn is_cidr(field: &str, resource: &Resource) -> bool {

@@ -8,10 +8,10 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    field::{Fault, Path, excerpt},
+    field::{FieldError, Path, excerpt},
     limits::REQUIREMENTS_MAX,
     metadata::{is_label_value, is_qualified_name},
-    refusal::Refusal,
+    status_error::StatusError,
 };
 
 /// A label selector. The default selects everything.
@@ -36,39 +36,39 @@ enum Operator {
 
 impl LabelSelector {
     /// Parses the text form; empty text selects everything.
-    pub fn parse(text: &str) -> Result<Self, Refusal> {
+    pub fn parse(text: &str) -> Result<Self, StatusError> {
         Parser { tokens: tokens(text), at: 0 }
             .selector()
             .map_err(|why| {
-                Refusal::bad_request(format!("unable to parse requirement: {why} in {}", excerpt(&text.into())))
+                StatusError::bad_request(format!("unable to parse requirement: {why} in {}", excerpt(&text.into())))
             })
             .map(Self)
     }
 
     /// Parses `{matchLabels, matchExpressions}` at `path`; returns all field errors.
-    pub fn from_json(value: &Value, path: &Path) -> Result<Self, Vec<Fault>> {
-        let (mut requirements, mut faults) = (Vec::new(), Vec::new());
+    pub fn from_json(value: &Value, path: &Path) -> Result<Self, Vec<FieldError>> {
+        let (mut requirements, mut errors) = (Vec::new(), Vec::new());
         if !(value.is_object() || value.is_null()) {
-            return Err(vec![mistyped(path.clone(), "object", value)]);
+            return Err(vec![type_error(path.clone(), "object", value)]);
         }
-        let labels = part(value, "matchLabels", path, "object", Value::as_object, &mut faults);
+        let labels = part(value, "matchLabels", path, "object", Value::as_object, &mut errors);
         for (key, value) in labels.into_iter().flatten() {
             let path = path.child("matchLabels");
-            check_key(key, &path, &mut faults);
+            check_key(key, &path, &mut errors);
             let Some(value) = value.as_str() else {
-                faults.push(mistyped(path.key(key), "string", value));
+                errors.push(type_error(path.key(key), "string", value));
                 continue;
             };
-            check_value(value, path.key(key), &mut faults);
+            check_value(value, path.key(key), &mut errors);
             requirements
                 .push(Requirement { key: key.clone(), operator: Operator::In(BTreeSet::from([value.to_owned()])) });
         }
-        let expressions = part(value, "matchExpressions", path, "array", Value::as_array, &mut faults);
+        let expressions = part(value, "matchExpressions", path, "array", Value::as_array, &mut errors);
         for (index, expression) in expressions.into_iter().flatten().enumerate() {
             let path = path.child("matchExpressions").index(index);
-            requirements.extend(expression_from_json(expression, &path, &mut faults));
+            requirements.extend(expression_from_json(expression, &path, &mut errors));
         }
-        if faults.is_empty() { Ok(Self(requirements)) } else { Err(faults) }
+        if errors.is_empty() { Ok(Self(requirements)) } else { Err(errors) }
     }
 
     /// True if the labels satisfy the selector.
@@ -96,35 +96,35 @@ impl Requirement {
     }
 }
 
-fn check_key(key: &str, path: &Path, faults: &mut Vec<Fault>) {
+fn check_key(key: &str, path: &Path, errors: &mut Vec<FieldError>) {
     if let Err(why) = is_qualified_name(key) {
-        faults.push(Fault::invalid(path.clone(), key, &why));
+        errors.push(FieldError::invalid(path.clone(), key, &why));
     }
 }
 
-fn check_value(value: &str, path: Path, faults: &mut Vec<Fault>) {
+fn check_value(value: &str, path: Path, errors: &mut Vec<FieldError>) {
     if let Err(why) = is_label_value(value) {
-        faults.push(Fault::invalid(path, value, &why));
+        errors.push(FieldError::invalid(path, value, &why));
     }
 }
 
-fn expression_from_json(expression: &Value, path: &Path, faults: &mut Vec<Fault>) -> Option<Requirement> {
+fn expression_from_json(expression: &Value, path: &Path, errors: &mut Vec<FieldError>) -> Option<Requirement> {
     if !expression.is_object() {
-        faults.push(mistyped(path.clone(), "object", expression));
+        errors.push(type_error(path.clone(), "object", expression));
         return None;
     }
-    let key = part(expression, "key", path, "string", Value::as_str, faults).unwrap_or_default();
-    let name = part(expression, "operator", path, "string", Value::as_str, faults).unwrap_or_default();
-    let values = values_from_json(expression, path, faults);
+    let key = part(expression, "key", path, "string", Value::as_str, errors).unwrap_or_default();
+    let name = part(expression, "operator", path, "string", Value::as_str, errors).unwrap_or_default();
+    let values = values_from_json(expression, path, errors);
     let operator = match (name, values.is_empty()) {
         ("In" | "NotIn", true) => {
             let detail = "must be specified when `operator` is 'In' or 'NotIn'";
-            faults.push(Fault::required(path.child("values"), detail));
+            errors.push(FieldError::required(path.child("values"), detail));
             None
         }
         ("Exists" | "DoesNotExist", false) => {
             let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-            faults.push(Fault::forbidden(path.child("values"), detail));
+            errors.push(FieldError::forbidden(path.child("values"), detail));
             None
         }
         ("In", _) => Some(Operator::In(values)),
@@ -132,22 +132,22 @@ fn expression_from_json(expression: &Value, path: &Path, faults: &mut Vec<Fault>
         ("Exists", _) => Some(Operator::Exists),
         ("DoesNotExist", _) => Some(Operator::DoesNotExist),
         (other, _) => {
-            faults.push(Fault::invalid(path.child("operator"), other, "not a valid selector operator"));
+            errors.push(FieldError::invalid(path.child("operator"), other, "not a valid selector operator"));
             None
         }
     };
-    check_key(key, &path.child("key"), faults);
+    check_key(key, &path.child("key"), errors);
     operator.map(|operator| Requirement { key: key.to_owned(), operator })
 }
 
-fn values_from_json(expression: &Value, path: &Path, faults: &mut Vec<Fault>) -> BTreeSet<String> {
+fn values_from_json(expression: &Value, path: &Path, errors: &mut Vec<FieldError>) -> BTreeSet<String> {
     let mut values = BTreeSet::new();
-    let items = part(expression, "values", path, "array", Value::as_array, faults);
+    let items = part(expression, "values", path, "array", Value::as_array, errors);
     for (index, item) in items.into_iter().flatten().enumerate() {
         let path = path.child("values").index(index);
         match item.as_str() {
-            Some(value) => check_value(value, path, faults),
-            None => faults.push(mistyped(path, "string", item)),
+            Some(value) => check_value(value, path, errors),
+            None => errors.push(type_error(path, "string", item)),
         }
         values.insert(item.as_str().unwrap_or_default().to_owned());
     }
@@ -161,18 +161,18 @@ fn part<'a, T>(
     path: &Path,
     expected: &str,
     read: impl Fn(&'a Value) -> Option<T>,
-    faults: &mut Vec<Fault>,
+    errors: &mut Vec<FieldError>,
 ) -> Option<T> {
     let found = value.get(name).filter(|found| !found.is_null())?;
     let part = read(found);
     if part.is_none() {
-        faults.push(mistyped(path.child(name), expected, found));
+        errors.push(type_error(path.child(name), expected, found));
     }
     part
 }
 
-fn mistyped(path: Path, expected: &str, value: &Value) -> Fault {
-    Fault::type_invalid(path, value.clone(), &format!("must be of type {expected}"))
+fn type_error(path: Path, expected: &str, value: &Value) -> FieldError {
+    FieldError::type_invalid(path, value.clone(), &format!("must be of type {expected}"))
 }
 
 impl fmt::Display for LabelSelector {
@@ -247,12 +247,12 @@ impl<'a> Parser<'a> {
         let key = self.key()?;
         let operator = match self.peek() {
             None | Some(",") => Operator::Exists,
-            Some("=" | "==") => Operator::In(BTreeSet::from([self.value_behind()?])),
-            Some("!=") => Operator::NotIn(BTreeSet::from([self.value_behind()?])),
-            Some(">") => Operator::GreaterThan(self.number_behind()?),
-            Some("<") => Operator::LessThan(self.number_behind()?),
-            Some("in") => Operator::In(self.values_behind()?),
-            Some("notin") => Operator::NotIn(self.values_behind()?),
+            Some("=" | "==") => Operator::In(BTreeSet::from([self.parse_value()?])),
+            Some("!=") => Operator::NotIn(BTreeSet::from([self.parse_value()?])),
+            Some(">") => Operator::GreaterThan(self.parse_number()?),
+            Some("<") => Operator::LessThan(self.parse_number()?),
+            Some("in") => Operator::In(self.parse_values()?),
+            Some("notin") => Operator::NotIn(self.parse_values()?),
             Some(other) => {
                 return Err(format!("found {other:?}, expected: in, notin, =, ==, !=, > or <"));
             }
@@ -267,7 +267,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The value after an operator; may be empty.
-    fn value_behind(&mut self) -> Result<String, String> {
+    fn parse_value(&mut self) -> Result<String, String> {
         self.at += 1;
         self.value()
     }
@@ -283,12 +283,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn number_behind(&mut self) -> Result<i64, String> {
-        let value = self.value_behind()?;
+    fn parse_number(&mut self) -> Result<i64, String> {
+        let value = self.parse_value()?;
         value.parse().map_err(|_| format!("{value:?} must be an integer for > and <"))
     }
 
-    fn values_behind(&mut self) -> Result<BTreeSet<String>, String> {
+    fn parse_values(&mut self) -> Result<BTreeSet<String>, String> {
         self.at += 1;
         if self.next() != Some("(") {
             return Err("expected: '(' after in or notin".to_owned());

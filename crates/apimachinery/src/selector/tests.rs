@@ -69,8 +69,8 @@ fn a_label_selector_in_json_names_every_fault() {
             {"key": "", "operator": "Near"},
         ],
     });
-    let faults = LabelSelector::from_json(&bad, &Path::new("s")).unwrap_err();
-    let paths: Vec<_> = faults.iter().map(|fault| fault.path.as_str()).collect();
+    let errors = LabelSelector::from_json(&bad, &Path::new("s")).unwrap_err();
+    let paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
     assert_eq!(
         paths,
         [
@@ -87,7 +87,7 @@ fn a_label_selector_in_json_names_every_fault() {
 fn a_label_selector_in_json_has_the_types_that_it_must_have() {
     let paths = |selector: serde_json::Value| match LabelSelector::from_json(&selector, &Path::new("s")) {
         Ok(_) => Vec::new(),
-        Err(faults) => faults.iter().map(|fault| fault.path.to_string()).collect(),
+        Err(errors) => errors.iter().map(|error| error.path.to_string()).collect(),
     };
     for good in [json!(null), json!({}), json!({"matchLabels": null, "matchExpressions": null})] {
         assert!(paths(good).is_empty());
@@ -124,7 +124,8 @@ fn field_selectors_match_what_they_say() {
 
 #[test]
 fn an_unknown_field_is_refused_with_the_known_ones() {
-    let check = |selector, resource: Resource| FieldSelector::parse(selector).unwrap().of(&resource).map(drop);
+    let check =
+        |selector, resource: Resource| FieldSelector::parse(selector).unwrap().for_resource(&resource).map(drop);
     let refusal = check("spec.size=1", fixture::shelf()).unwrap_err();
     assert_eq!(refusal.message, "\"spec.size\" is not a known field selector: only \"metadata.name\", \"spec.colour\"");
     assert!(check("metadata.namespace=n", fixture::shelf()).is_err(), "the kind is cluster-scoped");

@@ -89,7 +89,7 @@ fn who_goes_out_of_sight_is_seen_as_last_seen_at_the_new_version() {
 
 #[test]
 fn an_event_is_one_line() {
-    assert_eq!(frame(EventType::Added, b"{\"a\":1}"), "{\"type\":\"ADDED\",\"object\":{\"a\":1}}\n");
+    assert_eq!(encode_event(EventType::Added, b"{\"a\":1}"), "{\"type\":\"ADDED\",\"object\":{\"a\":1}}\n");
     let types = [EventType::Modified, EventType::Deleted, EventType::Bookmark, EventType::Error];
     assert_eq!(types.map(EventType::as_str), ["MODIFIED", "DELETED", "BOOKMARK", "ERROR"]);
 }

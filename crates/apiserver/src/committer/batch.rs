@@ -7,12 +7,12 @@ use std::{
 };
 
 use apimachinery::{
-    command::{Answer, Command, Decision, ObjectKey, Write},
-    kind::{Kind, Related, Span, World},
+    command::{Command, Decision, ObjectKey, Write, WriteResult},
+    kind::{Kind, RelatedObjects, Span, State},
     object::{Object, Template},
-    refusal::Refusal,
+    rest::{self, Existence, PreparedCommand, SpentCommand},
+    status_error::StatusError,
     time::Time,
-    verbs::{self, Plan, Present, Spent},
     view::View,
 };
 use bytes::Bytes;
@@ -73,7 +73,7 @@ pub struct Caller {
     /// The result of the decision.
     pub verdict: Verdict,
     /// Values that the decision no longer needs. They may be large, and are dropped where the caller is answered.
-    pub spent: Spent,
+    pub spent: SpentCommand,
 }
 
 /// The result of a decision.
@@ -81,7 +81,7 @@ pub enum Verdict {
     /// Accepted.
     Done(Outcome),
     /// Rejected.
-    Refused(Refusal),
+    Refused(StatusError),
     /// The command has to be prepared again.
     Outdated(Box<Outdated>),
 }
@@ -106,7 +106,7 @@ impl<W> Deciding<W> {
 /// The result of an accepted command.
 pub struct Outcome {
     /// The kind of response.
-    pub answer: Answer,
+    pub answer: WriteResult,
     /// The object of the response.
     pub shown: Shown,
     /// Texts for the `Warning` header.
@@ -140,7 +140,7 @@ impl Batch {
     }
 }
 
-impl<W: World> Committer<W> {
+impl<W: State> Committer<W> {
     /// Decides commands on top of `batch`, which follows `before`, the batch that is being committed, and updates the
     /// decision state. If the store cannot be read, all commands are rejected and nothing changes.
     pub(super) async fn decide(
@@ -188,7 +188,7 @@ impl<W: World> Committer<W> {
     /// Adds the status updates that follow from the whole batch, such as those of pools; the batch is then complete.
     pub(super) fn settle(&self, batch: &mut Batch) {
         let Some(now) = batch.now else { return };
-        let sums = self.world.read().unwrap_or_else(PoisonError::into_inner).settle(now);
+        let sums = self.world.read().unwrap_or_else(PoisonError::into_inner).pending_status_updates(now);
         for write in sums {
             self.stage(batch, write, None);
         }
@@ -212,7 +212,7 @@ impl<W: World> Committer<W> {
             Ok(Err(outdated)) => return answered(Verdict::Outdated(outdated), None),
             Err(refusal) => return answered(Verdict::Refused(refusal), None),
         };
-        let spent = plan.spend();
+        let spent = plan.take_spent_command();
         let (dry_run, now) = (plan.dry_run, plan.now);
         let decided = self.decide_plan(plan, &versions, reads, home);
         batch.now = batch.now.max(Some(now));
@@ -225,15 +225,19 @@ impl<W: World> Committer<W> {
 
     /// Returns the prepared command if it fits the current version. Otherwise prepares it again here, or returns
     /// [`Outdated`] if that is too much work for this thread.
-    fn planned(&self, work: Work<W>, versions: &Versions<'_>) -> Result<Result<Plan<W>, Box<Outdated>>, Refusal> {
+    fn planned(
+        &self,
+        work: Work<W>,
+        versions: &Versions<'_>,
+    ) -> Result<Result<PreparedCommand<W>, Box<Outdated>>, StatusError> {
         let current = versions.get(work.key());
         let command = match work {
-            Work::Plan(plan) if plan.suits(current.map(Version::resource_version)) => return Ok(Ok(*plan)),
+            Work::Plan(plan) if plan.is_for_version(current.map(Version::resource_version)) => return Ok(Ok(*plan)),
             Work::Plan(plan) => plan.into_command().expect("what suits not everything can be prepared again"),
             Work::Command(command) => *command,
         };
         let bytes = command.body_bytes + current.map_or(0, Version::len);
-        if bytes > limits::SMALL_BYTES_MAX || command.action.multiplies() {
+        if bytes > limits::SMALL_BYTES_MAX || command.action.has_copy() {
             return Ok(Err(Box::new(Outdated { command, current: current.cloned() })));
         }
         if !command.action.is_delete() {
@@ -243,30 +247,30 @@ impl<W: World> Committer<W> {
         self.prepare(command, current).map(Ok)
     }
 
-    fn prepare(&self, command: Command, current: Option<&Arc<Object>>) -> Result<Plan<W>, Refusal> {
-        let kind = self.seen_by(&command.key, command.view);
+    fn prepare(&self, command: Command, current: Option<&Arc<Object>>) -> Result<PreparedCommand<W>, StatusError> {
+        let kind = self.find_view(&command.key, command.view);
         let schema = self.schemas.get(kind.resource());
-        let prepare = || verbs::prepare(kind, schema, command, current);
+        let prepare = || rest::prepare(kind, schema, command, current);
         panic::catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err(api::panicked()))
     }
 
     fn decide_plan(
         &self,
-        plan: Plan<W>,
+        plan: PreparedCommand<W>,
         versions: &Versions<'_>,
         reads: Vec<ObjectKey>,
         home: Option<ObjectKey>,
-    ) -> Result<Decision, Refusal> {
-        let kind = self.seen_by(&plan.key, plan.view);
+    ) -> Result<Decision, StatusError> {
+        let kind = self.find_view(&plan.key, plan.view);
         let corrupt = |error: store::Error| convert::not_written(&error);
         let present = |key: &ObjectKey| versions.get(key).map(Version::present).transpose().map_err(corrupt);
         if let Some(home) = home.filter(|_| plan.creates()) {
             namespace::admit(kind.resource(), &plan.key, present(&home)?)?;
         }
         let related = versions.related(reads).map_err(corrupt)?;
-        let present = match plan.basis() {
-            Some(basis) => Present::of(Some(basis)),
-            None => present(&plan.key)?.unwrap_or(Present::Nothing),
+        let present = match plan.base_object() {
+            Some(basis) => Existence::of(Some(basis)),
+            None => present(&plan.key)?.unwrap_or(Existence::Absent),
         };
         let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
         let decide = || plan.decide(kind, &*world, present, &related);
@@ -283,9 +287,9 @@ impl<W: World> Committer<W> {
             self.stage_all(batch, writes, encoded)
         };
         let shown = match &answer {
-            Answer::Unchanged(object) | Answer::DeletedBy(object) => Shown::Object(Arc::clone(object)),
-            Answer::Created | Answer::Changed => first,
-            Answer::Deleted(_) => Shown::Nothing,
+            WriteResult::Unchanged(object) | WriteResult::DeletedByUpdate(object) => Shown::Object(Arc::clone(object)),
+            WriteResult::Created | WriteResult::Changed => first,
+            WriteResult::Deleted(_) => Shown::Nothing,
         };
         Outcome { answer, shown, warnings }
     }
@@ -315,14 +319,14 @@ impl<W: World> Committer<W> {
         batch.bytes += bytes.len();
         let (releases, takes) = self.spans_moved(&write);
         let tied = [&write.old, &write.new].into_iter().flatten().any(|object| standalone::is_tied(object))
-            && !self.kind(&write.key).follows();
+            && !self.kind(&write.key).is_managed_by_owner();
         batch.writes.push(Staged { write, old_bytes, bytes, releases, takes, tied });
     }
 
     /// The spans that a write releases, and those that it takes.
     fn spans_moved(&self, write: &Write) -> (Vec<Span>, Vec<Span>) {
         let held = |version: &Option<Arc<Object>>| {
-            version.as_ref().map(|object| self.kind(&write.key).holds(&write.key, object)).unwrap_or_default()
+            version.as_ref().map(|object| self.kind(&write.key).spans(&write.key, object)).unwrap_or_default()
         };
         let (mut old, mut new) = (held(&write.old), held(&write.new));
         let kept: Vec<Span> = old.extract_if(.., |span| new.contains(span)).collect();
@@ -331,11 +335,11 @@ impl<W: World> Committer<W> {
     }
 
     fn kind(&self, key: &ObjectKey) -> &dyn Kind<W> {
-        self.seen_by(key, None)
+        self.find_view(key, None)
     }
 
-    fn seen_by(&self, key: &ObjectKey, view: Option<&View>) -> &dyn Kind<W> {
-        self.registry.seen_by(key.resource, view).expect("keys are made from registered resources only")
+    fn find_view(&self, key: &ObjectKey, view: Option<&View>) -> &dyn Kind<W> {
+        self.registry.find_view(key.resource, view).expect("keys are made from registered resources only")
     }
 }
 
@@ -352,14 +356,14 @@ impl<'a> Versions<'a> {
     }
 
     /// The objects of a command's read set.
-    fn related(&self, reads: Vec<ObjectKey>) -> Result<Related, store::Error> {
+    fn related(&self, reads: Vec<ObjectKey>) -> Result<RelatedObjects, store::Error> {
         let mut objects = BTreeMap::new();
         for key in reads {
             if let Some(version) = self.get(&key) {
                 objects.insert(key, Arc::clone(version.object()?));
             }
         }
-        Ok(Related { objects })
+        Ok(RelatedObjects { objects })
     }
 }
 
@@ -370,7 +374,7 @@ pub fn wanted<W>(submitted: &[Submitted<W>], is_known: impl Fn(&ObjectKey) -> bo
     let wanted: BTreeSet<&ObjectKey> = submitted.iter().map(|submitted| submitted.work.key()).chain(others).collect();
     let wanted = wanted.into_iter().filter(|name| !is_known(name));
     // A key that the store cannot hold denotes no object.
-    wanted.filter_map(|name| Some((name.clone(), Key::new(name.to_text()).ok()?))).unzip()
+    wanted.filter_map(|name| Some((name.clone(), Key::new(name.storage_key()).ok()?))).unzip()
 }
 
 /// Pairs object keys with the records that the store returned for them.

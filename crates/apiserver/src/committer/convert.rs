@@ -5,7 +5,7 @@ use std::sync::Arc;
 use apimachinery::{
     kind::Span,
     object::Object,
-    refusal::{Reason, Refusal},
+    status_error::{StatusError, StatusReason},
 };
 use store::{Key, Revision};
 
@@ -24,15 +24,15 @@ pub fn span_from_store(span: store::Span) -> Span {
 }
 
 /// Converts the writes of a batch to those of the store.
-pub fn all_to_store(batch: &Batch) -> Result<Vec<store::Write>, Refusal> {
+pub fn all_to_store(batch: &Batch) -> Result<Vec<store::Write>, StatusError> {
     batch.writes.iter().map(to_store).collect()
 }
 
-fn to_store(staged: &Staged) -> Result<store::Write, Refusal> {
+fn to_store(staged: &Staged) -> Result<store::Write, StatusError> {
     let Staged { write, bytes, releases, takes, .. } = staged;
     let spans = |spans: &[Span]| spans.iter().map(span_to_store).collect::<Result<Vec<_>, _>>();
     Ok(store::Write {
-        key: key_to_store(write.key.to_text())?,
+        key: key_to_store(write.key.storage_key())?,
         value: write.new.is_some().then(|| bytes.clone()),
         expected: write.old.as_ref().map(|old| revision_of(old)).transpose()?,
         releases: spans(releases)?,
@@ -40,54 +40,52 @@ fn to_store(staged: &Staged) -> Result<store::Write, Refusal> {
     })
 }
 
-fn span_to_store(span: &Span) -> Result<store::Span, Refusal> {
+fn span_to_store(span: &Span) -> Result<store::Span, StatusError> {
     let holder = key_to_store(span.holder.clone())?;
     Ok(store::Span { space: span.space.clone(), first: span.first, last: span.last, holder })
 }
 
-fn key_to_store(text: String) -> Result<Key, Refusal> {
-    Key::new(text).map_err(|text| Refusal::new(Reason::InternalError, format!("{text:?} cannot be stored as a key")))
+fn key_to_store(text: String) -> Result<Key, StatusError> {
+    Key::new(text)
+        .map_err(|text| StatusError::new(StatusReason::InternalError, format!("{text:?} cannot be stored as a key")))
 }
 
-fn revision_of(object: &Object) -> Result<Revision, Refusal> {
-    object
-        .metadata
-        .resource_version
-        .parse()
-        .map(Revision)
-        .map_err(|_| Refusal::new(Reason::InternalError, format!("{} has no resourceVersion", object.metadata.name)))
+fn revision_of(object: &Object) -> Result<Revision, StatusError> {
+    object.metadata.resource_version.parse().map(Revision).map_err(|_| {
+        StatusError::new(StatusReason::InternalError, format!("{} has no resourceVersion", object.metadata.name))
+    })
 }
 
 /// The API error of a write that was not committed, or of which the store reports that nothing was written.
-pub fn not_written(error: &store::Error) -> Refusal {
+pub fn not_written(error: &store::Error) -> StatusError {
     match error {
-        store::Error::Unavailable(_) => Refusal::new(
-            Reason::ServiceUnavailable,
+        store::Error::Unavailable(_) => StatusError::new(
+            StatusReason::ServiceUnavailable,
             "the store is unavailable; nothing was written, the request may be repeated",
         )
         .retry_after(1),
-        store::Error::Full(_) => Refusal::new(
-            Reason::ServiceUnavailable,
+        store::Error::Full(_) => StatusError::new(
+            StatusReason::ServiceUnavailable,
             "the disk of the server's store is full; nothing was written, the request may be repeated once there is space on it",
         )
         .retry_after(1),
-        _ => Refusal::new(
-            Reason::InternalError,
+        _ => StatusError::new(
+            StatusReason::InternalError,
             "the store refused the write; nothing was written (the server's log says why)",
         ),
     }
 }
 
 /// The API error of a write whose commit failed. It promises no more than the contract of the store.
-pub fn commit_failed(error: &store::Error) -> Refusal {
+pub fn commit_failed(error: &store::Error) -> StatusError {
     match error {
         error if error.nothing_was_written() => not_written(error),
-        store::Error::Unknown(_) => Refusal::new(
-            Reason::Timeout,
+        store::Error::Unknown(_) => StatusError::new(
+            StatusReason::Timeout,
             "the store did not say whether the write was made: read the object before you repeat it",
         ),
-        _ => Refusal::new(
-            Reason::InternalError,
+        _ => StatusError::new(
+            StatusReason::InternalError,
             "the store failed in the commit; whether the write was made is not known: read the object before you repeat it \
              (the server's log says why)",
         ),

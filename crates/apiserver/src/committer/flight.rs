@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use apimachinery::refusal::{Reason, Refusal};
+use apimachinery::status_error::{StatusError, StatusReason};
 use bytes::Bytes;
 use futures::{
     FutureExt,
@@ -38,7 +38,7 @@ pub struct Flight {
 }
 
 /// The result of a commit: written, or the API error if nothing was written.
-pub type Landing = Result<(), Refusal>;
+pub type Landing = Result<(), StatusError>;
 
 /// The result, or the reason why it is unknown; and the callers that have not been answered.
 pub type End = (Result<Landing, Lost>, Vec<Caller>);
@@ -193,7 +193,7 @@ impl Crew {
                 None => write.old.clone().map(Version::object),
             };
             let new = write.new.as_ref().map(|_| Version::encoded(bytes.clone()));
-            let event = Event::new(revision, write.key.to_text(), old, new);
+            let event = Event::new(revision, write.key.storage_key(), old, new);
             Arc::new(if *tied { event.own() } else { event.own().untied() })
         });
         self.hub.publish(events.collect());
@@ -246,9 +246,9 @@ pub fn is_abandoned(callers: &[Caller]) -> bool {
 
 /// The API error for a batch that was decided before the store stalled, if another of its callers has been answered
 /// otherwise.
-pub fn stalled() -> Refusal {
+pub fn stalled() -> StatusError {
     let message = "the store did not answer for some time; nothing was written, the request may be repeated";
-    Refusal::new(Reason::ServiceUnavailable, message).retry_after(1)
+    StatusError::new(StatusReason::ServiceUnavailable, message).retry_after(1)
 }
 
 /// Why the process must end after a commit.
@@ -274,7 +274,7 @@ impl Lost {
 }
 
 /// Sends the same API error to all callers.
-pub fn refuse(callers: Vec<Caller>, refusal: &Refusal) {
+pub fn refuse(callers: Vec<Caller>, refusal: &StatusError) {
     for caller in callers {
         caller.reply.send(Err(refusal.clone()));
     }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use apimachinery::kind::World;
+use apimachinery::kind::State;
 use bytes::Bytes;
 use store::{Error, Key, Revision, Write};
 
@@ -20,7 +20,7 @@ use crate::{
 /// full disk.
 const VALUE_BYTES: usize = 1_024;
 
-impl<W: World> Committer<W> {
+impl<W: State> Committer<W> {
     /// Commits a heartbeat and records the outcome. No other commit of this server may be running.
     pub(super) async fn heartbeat(&self) -> Result<(), Fatal> {
         let written = match self.write_heartbeat().await {

@@ -9,12 +9,12 @@ use std::{
 };
 
 use apimachinery::{
-    access::Rights,
-    command::{Action, Command, Mutation, ObjectKey},
-    kind::{Kind, Registry, World},
-    refusal::{Reason, Refusal},
+    command::{Action, Command, ObjectKey, UpdateOperation},
+    kind::{Kind, Registry, State},
+    rbac::Permissions,
+    rest::{self, PreparedCommand},
     schema::Schemas,
-    verbs::{self, Plan},
+    status_error::{StatusError, StatusReason},
     view::View,
 };
 use store::Store;
@@ -54,7 +54,7 @@ pub struct Outdated {
 /// The channel to a caller. Its command counts as waiting until it is answered, whether the caller is still connected
 /// or not.
 pub struct Reply {
-    caller: oneshot::Sender<Result<Settled, Refusal>>,
+    caller: oneshot::Sender<Result<Settled, StatusError>>,
     _ticket: Ticket,
 }
 
@@ -65,7 +65,7 @@ impl Reply {
     }
 
     /// Sends the result. A caller that has disconnected since the decision misses the response, not the write.
-    pub fn send(self, result: Result<Settled, Refusal>) {
+    pub fn send(self, result: Result<Settled, StatusError>) {
         drop(self.caller.send(result));
     }
 }
@@ -99,7 +99,7 @@ struct Order<W> {
 /// The work to decide.
 pub enum Work<W> {
     /// A prepared command.
-    Plan(Box<Plan<W>>),
+    Plan(Box<PreparedCommand<W>>),
     /// A deletion, which carries no object and needs no preparation; the object has not been read yet.
     Command(Box<Command>),
 }
@@ -120,7 +120,7 @@ impl<W> Submitted<W> {
         self.reply.is_closed()
     }
 
-    pub fn refused(self, refusal: Refusal) -> Caller {
+    pub fn refused(self, refusal: StatusError) -> Caller {
         Caller { reply: self.reply, counted: self.counted, verdict: Verdict::Refused(refusal), spent: None }
     }
 }
@@ -144,7 +144,7 @@ impl<W> Clone for Queue<W> {
     }
 }
 
-impl<W: World> Queue<W> {
+impl<W: State> Queue<W> {
     pub(super) fn new(sender: mpsc::Sender<Submitted<W>>, nudge: Arc<Notify>, planner: Planner<W>) -> Self {
         Self { sender, nudge, planner: Arc::new(planner), bytes: Budget::new(limits::QUEUE_BYTES_MAX) }
     }
@@ -157,18 +157,18 @@ impl<W: World> Queue<W> {
     /// Prepares a command, submits it and waits for its result. A caller that drops the future withdraws the command,
     /// unless it has been decided already. An API error names the holders of what the command needed, as far as the
     /// caller may read them.
-    pub async fn submit(&self, command: Command) -> Result<Committed, Refusal> {
-        let rights = command.rights.clone();
+    pub async fn submit(&self, command: Command) -> Result<Committed, StatusError> {
+        let permissions = command.permissions.clone();
         match self.settle(command).await {
-            Err(refusal) => Err(self.planner.name_holders(refusal, &rights).await),
+            Err(refusal) => Err(self.planner.name_holders(refusal, &permissions).await),
             committed => committed,
         }
     }
 
-    async fn settle(&self, command: Command) -> Result<Committed, Refusal> {
+    async fn settle(&self, command: Command) -> Result<Committed, StatusError> {
         let (key, view, counted) = (command.key.clone(), command.view, Decided::of(&command));
         let home = self.planner.home(&command);
-        let refused = |refusal: Refusal| {
+        let refused = |refusal: StatusError| {
             self.planner.metrics.command_finished(counted, refusal.reason.as_str());
             refusal
         };
@@ -197,19 +197,19 @@ impl<W: World> Queue<W> {
         order: Order<W>,
         home: Option<ObjectKey>,
         counted: Decided,
-        caller: oneshot::Sender<Result<Settled, Refusal>>,
-    ) -> Result<(), Refusal> {
+        caller: oneshot::Sender<Result<Settled, StatusError>>,
+    ) -> Result<(), StatusError> {
         let Order { work, bytes, ticket, warnings: _ } = order;
         let reply = Reply { caller, _ticket: ticket };
-        let reads = self.planner.kind(key, None).reads(key);
+        let reads = self.planner.kind(key, None).read_set(key);
         let submitted = Submitted { work, reads, home, counted, bytes, reply, _charge: self.bytes.charge(bytes)? };
         self.sender.try_send(submitted).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
-                Refusal::new(Reason::TooManyRequests, "too many writes are waiting, please try again later")
+                StatusError::new(StatusReason::TooManyRequests, "too many writes are waiting, please try again later")
                     .retry_after(1)
             }
             mpsc::error::TrySendError::Closed(_) => {
-                Refusal::new(Reason::ServiceUnavailable, "the server is shutting down").retry_after(1)
+                StatusError::new(StatusReason::ServiceUnavailable, "the server is shutting down").retry_after(1)
             }
         })
     }
@@ -271,9 +271,9 @@ impl<W> Waiting<W> {
     }
 }
 
-fn abandoned() -> Refusal {
+fn abandoned() -> StatusError {
     let message = "the write was abandoned; whether it was made is not known: read the object before you repeat it";
-    Refusal::new(Reason::InternalError, message)
+    StatusError::new(StatusReason::InternalError, message)
 }
 
 /// Prepares commands: it has everything but the decision state.
@@ -288,7 +288,7 @@ pub struct Planner<W> {
     large: Arc<Semaphore>,
 }
 
-impl<W: World> Planner<W> {
+impl<W: State> Planner<W> {
     pub(super) fn new(committer: &Committer<W>) -> Self {
         Self {
             store: Arc::clone(&committer.store),
@@ -302,15 +302,15 @@ impl<W: World> Planner<W> {
     }
 
     fn kind(&self, key: &ObjectKey, view: Option<&View>) -> &dyn Kind<W> {
-        self.registry.seen_by(key.resource, view).expect("keys are made from registered resources only")
+        self.registry.find_view(key.resource, view).expect("keys are made from registered resources only")
     }
 
     /// The namespace that must exist if the command may create an object and this server manages namespaces.
     fn home(&self, command: &Command) -> Option<ObjectKey> {
         let makes = match command.action {
             Action::Create(_) | Action::Apply { subresource: None, .. } => true,
-            Action::Update { change: Mutation::Replace(_), subresource: None } => {
-                self.kind(&command.key, command.view).is_made_by_updates()
+            Action::Update { change: UpdateOperation::Replace(_), subresource: None } => {
+                self.kind(&command.key, command.view).allows_create_on_update()
             }
             _ => false,
         };
@@ -320,7 +320,7 @@ impl<W: World> Planner<W> {
 
     /// Prepares a command for the stored version of its object. It counts as waiting from here on, because the read of
     /// the store may hang, too.
-    async fn begin(self: &Arc<Self>, command: Command) -> Result<Order<W>, Refusal> {
+    async fn begin(self: &Arc<Self>, command: Command) -> Result<Order<W>, StatusError> {
         let ticket = self.writes.enter();
         match &command.action {
             Action::Delete(_) => {
@@ -335,7 +335,7 @@ impl<W: World> Planner<W> {
         }
     }
 
-    async fn read(&self, key: &ObjectKey) -> Result<Option<Version>, Refusal> {
+    async fn read(&self, key: &ObjectKey) -> Result<Option<Version>, StatusError> {
         // A key that the store cannot hold denotes no object.
         let Some(key) = api::store_key(key) else { return Ok(None) };
         let record = self.store.get(&key).await.map_err(|error| api::read_failed(&error))?;
@@ -350,11 +350,11 @@ impl<W: World> Planner<W> {
         command: Command,
         current: Option<Version>,
         mut ticket: Ticket,
-    ) -> Result<Order<W>, Refusal> {
+    ) -> Result<Order<W>, StatusError> {
         let bytes = command.body_bytes + current.as_ref().map_or(0, Version::len);
         let (key, view) = (command.key.clone(), command.view);
         let home = self.home(&command).filter(|_| current.is_none());
-        let planned = if bytes <= limits::SMALL_BYTES_MAX && !command.action.multiplies() {
+        let planned = if bytes <= limits::SMALL_BYTES_MAX && !command.action.has_copy() {
             self.prepare(command, current)
         } else {
             drop(ticket);
@@ -384,18 +384,18 @@ impl<W: World> Planner<W> {
     }
 
     /// The owners that a command adds, if this server runs the garbage collector.
-    fn added_owners(&self, plan: &Plan<W>) -> Option<owners::Added> {
-        let new = plan.proposed().filter(|_| self.surroundings == Surroundings::Nothing)?;
-        owners::Added::of(&plan.key, plan.basis().map(Arc::as_ref), new)
+    fn added_owners(&self, plan: &PreparedCommand<W>) -> Option<owners::Added> {
+        let new = plan.new_object().filter(|_| self.surroundings == Surroundings::Nothing)?;
+        owners::Added::of(&plan.key, plan.base_object().map(Arc::as_ref), new)
     }
 
-    fn prepare(&self, command: Command, current: Option<Version>) -> Result<Plan<W>, Refusal> {
+    fn prepare(&self, command: Command, current: Option<Version>) -> Result<PreparedCommand<W>, StatusError> {
         let kind = self.kind(&command.key, command.view);
         let schema = self.schemas.get(kind.resource());
         let prepare = || {
             let current =
                 current.as_ref().map(Version::object).transpose().map_err(|error| api::read_failed(&error))?;
-            verbs::prepare(kind, schema, command, current)
+            rest::prepare(kind, schema, command, current)
         };
         // A preparation changes nothing, so a panic leaves nothing half done.
         panic::catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err(api::panicked()))
@@ -407,8 +407,8 @@ impl<W: World> Planner<W> {
         key: &ObjectKey,
         view: Option<&View>,
         home: &ObjectKey,
-        refusal: Refusal,
-    ) -> Refusal {
+        refusal: StatusError,
+    ) -> StatusError {
         let present = match self.read(home).await {
             Ok(version) => version.map(|version| version.present()).transpose(),
             Err(_) => return refusal,
@@ -420,14 +420,14 @@ impl<W: World> Planner<W> {
         }
     }
 
-    async fn name_holders(&self, refusal: Refusal, rights: &Rights) -> Refusal {
-        holders::name(&*self.store, &self.registry, rights, refusal).await
+    async fn name_holders(&self, refusal: StatusError, permissions: &Permissions) -> StatusError {
+        holders::name(&*self.store, &self.registry, permissions, refusal).await
     }
 
     /// 409 for a command whose object has changed again after [`limits::PREPARED_AGAIN_MAX`] further preparations.
-    fn modified(&self, key: &ObjectKey, view: Option<&View>) -> Refusal {
+    fn modified(&self, key: &ObjectKey, view: Option<&View>) -> StatusError {
         let resource = self.kind(key, view).resource();
         let why = "the object has been modified; please apply your changes to the latest version and try again";
-        Refusal::conflict(resource.group, resource.plural, &key.name, why)
+        StatusError::conflict(resource.group, resource.plural, &key.name, why)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::{PoisonError, atomic::Ordering};
 
-use apimachinery::kind::World;
+use apimachinery::kind::State;
 use store::{Error, Revision};
 
 use super::{Committer, Fatal, shared::Trouble};
@@ -14,7 +14,7 @@ use crate::{
     restore::{self, RestoreError},
 };
 
-impl<W: World> Committer<W> {
+impl<W: State> Committer<W> {
     /// True if the state may lack spans.
     pub(super) fn is_outdated(&self) -> bool {
         self.outdated.load(Ordering::Relaxed)

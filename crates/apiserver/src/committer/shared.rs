@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use apimachinery::{command::Write, kind::World, refusal::Refusal};
+use apimachinery::{command::Write, kind::State, status_error::StatusError};
 use futures::try_join;
 use store::{Entry, Error, Revision, Transaction, page};
 use tokio::sync::Notify;
@@ -59,7 +59,7 @@ impl From<Unreadable> for Trouble {
     }
 }
 
-impl<W: World> Committer<W> {
+impl<W: State> Committer<W> {
     /// Works on the queue and follows the log until the queue is closed and empty.
     pub(super) async fn run_shared(
         &self,
@@ -265,7 +265,7 @@ impl<W: World> Committer<W> {
             self.set_outdated();
         }
         // Most kinds are not part of the state.
-        if let Some(key) = key.filter(|key| W::moved_by().contains(&key.resource)) {
+        if let Some(key) = key.filter(|key| W::observed_resources().contains(&key.resource)) {
             world.apply(&Write { key, old: event.previous()?.cloned(), new: event.current()?.cloned() });
         }
         Ok(Arc::new(if tied { event } else { event.untied() }))
@@ -300,7 +300,7 @@ impl<W: World> Committer<W> {
 }
 
 /// The API error for the callers of a failed commit, and whether this process may continue.
-fn after_commit(error: Error) -> (Refusal, Result<(), Fatal>) {
+fn after_commit(error: Error) -> (StatusError, Result<(), Fatal>) {
     let refusal = convert::commit_failed(&error);
     match error {
         Error::Guard(_) | Error::Precondition { .. } | Error::Corrupt(_) | Error::Diverged(_) => {

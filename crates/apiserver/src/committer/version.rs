@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use apimachinery::{object::Object, verbs::Present};
+use apimachinery::{object::Object, rest::Existence};
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
 use store::{Error, Record};
@@ -72,13 +72,13 @@ impl Version {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the bytes are not an object.
-    pub fn present(&self) -> Result<Present, Error> {
+    pub fn present(&self) -> Result<Existence, Error> {
         if let Some(object) = self.object.get() {
-            return Ok(Present::of(Some(object)));
+            return Ok(Existence::of(Some(object)));
         }
         let head: Head = serde_json::from_slice(&self.bytes).map_err(|error| self.corrupt(&error))?;
         let terminating = head.metadata.deletion_timestamp.is_some();
-        Ok(if terminating { Present::Terminating } else { Present::Object })
+        Ok(if terminating { Existence::Terminating } else { Existence::Live })
     }
 
     fn corrupt(&self, error: &serde_json::Error) -> Error {

@@ -12,7 +12,7 @@ use std::{
 
 use apimachinery::{
     command::Scope,
-    kind::{Kind, World},
+    kind::{Kind, State},
     object::Object,
     occurrence::{EventRules, EventState, Occurrence},
 };
@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Runs until dropped.
-pub async fn run<W: World>(api: Arc<Api<W>>) {
+pub async fn run<W: State>(api: Arc<Api<W>>) {
     let Some(event_queue) = &api.event_queue else { return std::future::pending().await };
     let outage = Outage::new("the states of objects cannot be read");
     let work = async || {
@@ -50,7 +50,7 @@ struct Observer<'a, W> {
     states: HashMap<String, EventState>,
 }
 
-impl<'a, W: World> Observer<'a, W> {
+impl<'a, W: State> Observer<'a, W> {
     async fn read(api: &'a Api<W>, event_queue: &'a EventQueue) -> Result<(Self, Follower<'a, W>), store::Error> {
         let event_rules = |kind: &'a dyn Kind<W>| Some((kind.resource().plural, kind.event_rules()?));
         let rules: BTreeMap<_, _> = api.registry.iter().filter_map(event_rules).collect();
@@ -61,7 +61,7 @@ impl<'a, W: World> Observer<'a, W> {
             let states = &mut observer.states;
             let begin = |record: &Record, object: &Object| {
                 let last = told.get(&object.metadata.uid).map(|(_, reason)| reason.as_str());
-                remember(states, record.key.as_str(), event_rules.begin(object, last));
+                remember(states, record.key.as_str(), event_rules.initial_state(object, last));
             };
             each_object(api, &format!("{resource}/"), Some(at), begin).await?;
         }
@@ -117,7 +117,7 @@ impl<'a, W: World> Observer<'a, W> {
         remember(&mut self.states, &event.key, state);
         let is_ours = event.is_own() || !self.api.store.is_shared();
         if let Some(content) = content.filter(|_| is_ours) {
-            let (regarding, scope) = (Arc::clone(object), Scope::from_key(scope));
+            let (regarding, scope) = (Arc::clone(object), Scope::from_storage_key(scope));
             self.event_queue.tell(Occurrence { regarding, scope, content }, api::now());
         }
     }

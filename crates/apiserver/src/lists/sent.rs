@@ -6,7 +6,7 @@
 use std::vec;
 
 use apimachinery::{
-    kind::World, list::document::Document, negotiate::Representation, refusal::Refusal, time::Time, view::View,
+    kind::State, list::document::Document, negotiate::Representation, status_error::StatusError, time::Time, view::View,
 };
 use bytes::Bytes;
 use futures::stream;
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A document of `head`, `items` and the rest of `reader`. It is aborted at `ends`.
-pub fn body<W: World>(reader: Reader<W>, form: Form, head: Vec<u8>, items: Vec<Bytes>, ends: Instant) -> Body {
+pub fn body<W: State>(reader: Reader<W>, form: Form, head: Vec<u8>, items: Vec<Bytes>, ends: Instant) -> Body {
     let list = Sent { reader, form, piece: head, items: items.into_iter(), has_items: false, ends };
     // After the end or an error the list is dropped, and its memory freed.
     Body::document(stream::unfold(Some(list), move |list| async move {
@@ -49,8 +49,8 @@ pub struct Form {
 }
 
 impl Form {
-    fn document<W: World>(self, reader: &Reader<W>) -> Document<'_> {
-        let kind = reader.api.registry.seen_by(self.plural, self.view).expect("what is listed is registered");
+    fn document<W: State>(self, reader: &Reader<W>) -> Document<'_> {
+        let kind = reader.api.registry.find_view(self.plural, self.view).expect("what is listed is registered");
         Document { resource: kind.resource(), representation: self.representation, now: self.now }
     }
 }
@@ -73,7 +73,7 @@ enum Next {
     Last(Bytes),
 }
 
-impl<W: World> Sent<W> {
+impl<W: State> Sent<W> {
     async fn next(&mut self) -> Result<Next, Broken> {
         loop {
             if Instant::now() >= self.ends {
@@ -93,7 +93,7 @@ impl<W: World> Sent<W> {
     }
 
     /// Encodes items until a piece is full or no items are left.
-    fn write(&mut self) -> Result<(), Refusal> {
+    fn write(&mut self) -> Result<(), StatusError> {
         let document = self.form.document(&self.reader);
         while self.piece.len() < limits::BODY_PIECE_BYTES
             && let Some(item) = self.items.next()

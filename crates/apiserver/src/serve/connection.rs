@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use apimachinery::access::Identity;
+use apimachinery::rbac::UserInfo;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::{
@@ -236,7 +236,7 @@ fn http2_builder(streams: Streams, streams_max: u32) -> http2::Builder<Streams> 
 /// The largest flow-control window of HTTP/2.
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
-fn identity_of(stream: &Stream) -> Option<Identity> {
+fn identity_of(stream: &Stream) -> Option<UserInfo> {
     let (_, session) = stream.get_ref();
     session.peer_certificates().and_then(<[_]>::first).and_then(identity::of_certificate)
 }

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use apimachinery::access::Identity;
+use apimachinery::rbac::UserInfo;
 use tokio_util::sync::CancellationToken;
 
 /// All such connections.
@@ -69,19 +69,19 @@ impl Drop for Newcomer {
 
 /// The client of a connection.
 pub struct Peer {
-    certificate: Option<Arc<Identity>>,
+    certificate: Option<Arc<UserInfo>>,
     newcomer: Mutex<Option<Newcomer>>,
 }
 
 impl Peer {
     /// A client with a certificate is authenticated, and is not counted.
-    pub(super) fn new(certificate: Option<Identity>, newcomer: Newcomer) -> Self {
+    pub(super) fn new(certificate: Option<UserInfo>, newcomer: Newcomer) -> Self {
         let newcomer = certificate.is_none().then_some(newcomer);
         Self { certificate: certificate.map(Arc::new), newcomer: Mutex::new(newcomer) }
     }
 
     /// The identity in the client's certificate.
-    pub fn certificate(&self) -> Option<Arc<Identity>> {
+    pub fn certificate(&self) -> Option<Arc<UserInfo>> {
         self.certificate.clone()
     }
 

@@ -11,7 +11,7 @@ use std::{collections::HashSet, convert::Infallible, sync::Arc};
 
 use apimachinery::{
     command::ObjectKey,
-    kind::World,
+    kind::State,
     metadata::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN},
     object::{Object, OwnerReference},
     options::{DeleteOptions, Propagation},
@@ -39,7 +39,7 @@ use crate::{
 const MANAGER: &str = "garbage-collector";
 
 /// Runs until dropped.
-pub async fn run<W: World>(api: Arc<Api<W>>) {
+pub async fn run<W: State>(api: Arc<Api<W>>) {
     let outage = Outage::new("the garbage collector cannot read objects");
     let work = async || {
         let (collector, follower) = Collector::read(&api).await?;
@@ -69,11 +69,14 @@ struct Collector<'a, W> {
     agenda: Agenda,
 }
 
-impl<'a, W: World> Collector<'a, W> {
+impl<'a, W: State> Collector<'a, W> {
     /// Reads all objects with owners once; the log provides later changes.
     async fn read(api: &'a Api<W>) -> Result<(Self, Follower<'a, W>), store::Error> {
         let resources = |follow: bool| {
-            api.registry.iter().filter(move |kind| kind.follows() == follow).map(|kind| kind.resource().plural)
+            api.registry
+                .iter()
+                .filter(move |kind| kind.is_managed_by_owner() == follow)
+                .map(|kind| kind.resource().plural)
         };
         let followers = resources(true).collect();
         let mut collector = Self { api, followers, graph: Graph::default(), agenda: Agenda::default() };
@@ -255,7 +258,7 @@ impl<'a, W: World> Collector<'a, W> {
             propagation: Some(propagation),
             ..DeleteOptions::default()
         };
-        tracing::info!(object = key.to_text(), uid, "deleting an object whose owners no longer exist");
+        tracing::info!(object = key.storage_key(), uid, "deleting an object whose owners no longer exist");
         delete(self.api, key, options).await
     }
 
@@ -283,7 +286,7 @@ impl<'a, W: World> Collector<'a, W> {
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Arc<Object>>, Trouble> {
         // A key that the store cannot hold denotes no object.
-        let Ok(key) = Key::new(key.to_text()) else { return Ok(None) };
+        let Ok(key) = Key::new(key.storage_key()) else { return Ok(None) };
         let record = self.api.store.get(&key).await?;
         Ok(record.map(|record| committer::parse(&record.key, &record.value)).transpose()?)
     }

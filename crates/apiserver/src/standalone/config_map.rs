@@ -3,10 +3,10 @@
 
 use apimachinery::{
     command::ObjectKey,
-    field::{Fault, Path},
-    kind::{Cell, Column, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
+    field::{FieldError, Path},
+    kind::{Cell, Column, Kind, NamePolicy, PreparedObject, RequestContext, Resource, Subresource, Verb},
     object::Object,
-    refusal::Refusal,
+    status_error::StatusError,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
@@ -36,7 +36,12 @@ impl<W> Kind<W> for ConfigMaps {
         &self.resource
     }
 
-    fn prepare_create(&self, key: &ObjectKey, object: Object, _: &RequestContext<'_>) -> Result<Prepared<W>, Refusal> {
+    fn prepare_create(
+        &self,
+        key: &ObjectKey,
+        object: Object,
+        _: &RequestContext<'_>,
+    ) -> Result<PreparedObject<W>, StatusError> {
         judge(key, object, Vec::new())
     }
 
@@ -47,18 +52,18 @@ impl<W> Kind<W> for ConfigMaps {
         new: Object,
         _: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<W>, Refusal> {
-        let faults = changes_of_the_immutable(old, &new);
-        judge(key, new, faults)
+    ) -> Result<PreparedObject<W>, StatusError> {
+        let errors = changes_of_the_immutable(old, &new);
+        judge(key, new, errors)
     }
 }
 
-fn judge<W>(key: &ObjectKey, object: Object, mut faults: Vec<Fault>) -> Result<Prepared<W>, Refusal> {
-    faults.extend(faults_of(&object));
-    if faults.is_empty() {
-        Ok(Prepared::complete(object))
+fn judge<W>(key: &ObjectKey, object: Object, mut errors: Vec<FieldError>) -> Result<PreparedObject<W>, StatusError> {
+    errors.extend(faults_of(&object));
+    if errors.is_empty() {
+        Ok(PreparedObject::without_decision(object))
     } else {
-        Err(Refusal::invalid("", "ConfigMap", &key.name, &faults))
+        Err(StatusError::invalid("", "ConfigMap", &key.name, &errors))
     }
 }
 
@@ -69,31 +74,32 @@ fn entries<'a>(object: &'a Object, field: &str) -> impl Iterator<Item = (&'a str
 }
 
 /// Kubernetes' `ValidateConfigMap`.
-fn faults_of(object: &Object) -> Vec<Fault> {
-    let (mut faults, mut bytes) = (Vec::new(), 0);
+fn faults_of(object: &Object) -> Vec<FieldError> {
+    let (mut errors, mut bytes) = (Vec::new(), 0);
     for (name, text) in entries(object, DATA) {
         let path = Path::new(DATA).key(name);
         if object.field(BINARY_DATA).get(name).is_some() {
-            faults.push(Fault::invalid(path.clone(), name, "duplicate of key present in binaryData"));
+            errors.push(FieldError::invalid(path.clone(), name, "duplicate of key present in binaryData"));
         }
-        faults.extend(fault_of_key(path, name));
+        errors.extend(fault_of_key(path, name));
         bytes += text.len();
     }
     for (name, text) in entries(object, BINARY_DATA) {
         let path = Path::new(BINARY_DATA).key(name);
         match STANDARD.decode(text) {
             Ok(value) => bytes += value.len(),
-            Err(_) => faults.push(Fault::invalid(path.clone(), text, "must be base64, as in RFC 4648 section 4")),
+            Err(_) => errors.push(FieldError::invalid(path.clone(), text, "must be base64, as in RFC 4648 section 4")),
         }
-        faults.extend(fault_of_key(path, name));
+        errors.extend(fault_of_key(path, name));
     }
     if bytes > CONFIG_MAP_BYTES_MAX {
-        faults.push(Fault::too_long(Path::new(DATA), &format!("may not be more than {CONFIG_MAP_BYTES_MAX} bytes")));
+        errors
+            .push(FieldError::too_long(Path::new(DATA), &format!("may not be more than {CONFIG_MAP_BYTES_MAX} bytes")));
     }
-    faults
+    errors
 }
 
-fn fault_of_key(path: Path, name: &str) -> Option<Fault> {
+fn fault_of_key(path: Path, name: &str) -> Option<FieldError> {
     let detail = if name.len() > CONFIG_MAP_KEY_BYTES_MAX {
         format!("must be no more than {CONFIG_MAP_KEY_BYTES_MAX} characters")
     } else if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
@@ -103,10 +109,10 @@ fn fault_of_key(path: Path, name: &str) -> Option<Fault> {
     } else {
         return None;
     };
-    Some(Fault::invalid(path, name, &detail))
+    Some(FieldError::invalid(path, name, &detail))
 }
 
-fn changes_of_the_immutable(old: &Object, new: &Object) -> Vec<Fault> {
+fn changes_of_the_immutable(old: &Object, new: &Object) -> Vec<FieldError> {
     if old.field("immutable") != &Value::Bool(true) {
         return Vec::new();
     }
@@ -118,8 +124,8 @@ fn changes_of_the_immutable(old: &Object, new: &Object) -> Vec<Fault> {
         changed.push("immutable");
     }
     changed.extend([DATA, BINARY_DATA].into_iter().filter(|field| contents(old, field) != contents(new, field)));
-    let fault = |field| Fault::forbidden(Path::new(field), "field is immutable when `immutable` is set");
-    changed.into_iter().map(fault).collect()
+    let error = |field| FieldError::forbidden(Path::new(field), "field is immutable when `immutable` is set");
+    changed.into_iter().map(error).collect()
 }
 
 fn count(object: &Object) -> Value {
@@ -141,7 +147,7 @@ fn resource() -> Resource {
         selectable_fields: &[],
         computed_fields: &[],
         columns: const { &[NAME, text("Data", Cell::Computed(count)), Column::AGE] },
-        names: Names::Subdomain,
+        names: NamePolicy::Subdomain,
         schema: schema(),
     }
 }

@@ -3,9 +3,9 @@
 
 use apimachinery::{
     command::{ObjectKey, Write},
-    kind::{Cell, Column, Context, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
+    kind::{Cell, Column, Context, Kind, NamePolicy, PreparedObject, RequestContext, Resource, Subresource, Verb},
     object::Object,
-    refusal::{Reason, Refusal},
+    status_error::{StatusError, StatusReason},
 };
 use serde_json::{Value, json};
 
@@ -17,7 +17,12 @@ impl<W> Kind<W> for Empty {
         &self.0
     }
 
-    fn prepare_create(&self, _: &ObjectKey, _: Object, _: &RequestContext<'_>) -> Result<Prepared<W>, Refusal> {
+    fn prepare_create(
+        &self,
+        _: &ObjectKey,
+        _: Object,
+        _: &RequestContext<'_>,
+    ) -> Result<PreparedObject<W>, StatusError> {
         Err(read_only(&self.0))
     }
 
@@ -28,21 +33,24 @@ impl<W> Kind<W> for Empty {
         _: Object,
         _: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<W>, Refusal> {
+    ) -> Result<PreparedObject<W>, StatusError> {
         Err(read_only(&self.0))
     }
 
-    fn may_delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+    fn validate_delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), StatusError> {
         Err(read_only(&self.0))
     }
 
-    fn delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+    fn delete(&self, _: &W, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, StatusError> {
         Err(read_only(&self.0))
     }
 }
 
-fn read_only(resource: &Resource) -> Refusal {
-    Refusal::new(Reason::MethodNotAllowed, format!("this server does not store {}", resource.qualified()))
+fn read_only(resource: &Resource) -> StatusError {
+    StatusError::new(
+        StatusReason::MethodNotAllowed,
+        format!("this server does not store {}", resource.group_resource()),
+    )
 }
 
 /// All such kinds.
@@ -67,7 +75,7 @@ fn secrets() -> Resource {
         selectable_fields: &["type"],
         computed_fields: &[],
         columns: const { &[NAME, text("Type", Cell::Pointer("/type")), Column::AGE] },
-        names: Names::Subdomain,
+        names: NamePolicy::Subdomain,
         schema: schema("Secret stores secret data. This server stores none.", &["type"], &["data", "stringData"]),
     }
 }

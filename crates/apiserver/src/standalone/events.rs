@@ -25,7 +25,7 @@ pub const GROUP: &str = "events.k8s.io";
 /// (`k8s.io/kubernetes/pkg/apis/events/v1/conversion.go`).
 pub static VIEW: View = View {
     stored: "v1",
-    shown: "events.k8s.io/v1",
+    served: "events.k8s.io/v1",
     fields: &[
         ("count", "deprecatedCount"),
         ("firstTimestamp", "deprecatedFirstTimestamp"),

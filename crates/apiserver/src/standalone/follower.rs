@@ -3,14 +3,14 @@
 use std::{convert::Infallible, time::Duration};
 
 use apimachinery::{
-    access::Rights,
-    command::{Action, Command, Mutation, ObjectKey},
-    draft::Draft,
-    kind::{Subresource, World},
+    command::{Action, Command, ObjectKey, UpdateOperation},
+    decoding::DecodedObject,
+    kind::{State, Subresource},
     object::Object,
     options::{DeleteOptions, FieldValidation},
     patch::Patch,
-    refusal::{Reason, Refusal},
+    rbac::Permissions,
+    status_error::{StatusError, StatusReason},
 };
 use serde_json::Value;
 use store::{Key, Record, Revision};
@@ -35,7 +35,7 @@ pub struct Follower<'a, W> {
     head: Receiver<u64>,
 }
 
-impl<'a, W: World> Follower<'a, W> {
+impl<'a, W: State> Follower<'a, W> {
     /// Starts after the revision `cursor`.
     pub fn behind(api: &'a Api<W>, cursor: u64) -> Self {
         Self { api, cursor, head: api.hub.subscribe() }
@@ -71,7 +71,7 @@ impl<'a, W: World> Follower<'a, W> {
 }
 
 /// Reads every record whose key starts with `prefix` at one revision, by default the newest, and returns that revision.
-pub async fn each_record<W: World>(
+pub async fn each_record<W: State>(
     api: &Api<W>,
     prefix: &str,
     mut at: Option<Revision>,
@@ -90,7 +90,7 @@ pub async fn each_record<W: World>(
 
 /// Reads every object whose key starts with `prefix`, as [`each_record`] does. One that cannot be parsed is logged and
 /// skipped.
-pub async fn each_object<W: World>(
+pub async fn each_object<W: State>(
     api: &Api<W>,
     prefix: &str,
     at: Option<Revision>,
@@ -126,21 +126,26 @@ pub enum Trouble {
     Read(#[from] store::Error),
     /// The write was rejected.
     #[error("{}", .0.message)]
-    Refused(Refusal),
+    Refused(StatusError),
 }
 
 /// Creates an object; no error if it exists.
-pub async fn create<W: World>(api: &Api<W>, key: ObjectKey, draft: Draft, manager: &str) -> Result<(), Trouble> {
-    submit(api, key, Action::Create(Box::new(draft)), manager, Reason::AlreadyExists).await.map(drop)
+pub async fn create<W: State>(
+    api: &Api<W>,
+    key: ObjectKey,
+    decoded: DecodedObject,
+    manager: &str,
+) -> Result<(), Trouble> {
+    submit(api, key, Action::Create(Box::new(decoded)), manager, StatusReason::AlreadyExists).await.map(drop)
 }
 
 /// Deletes an object; no error if it no longer exists.
-pub async fn delete<W: World>(api: &Api<W>, key: ObjectKey, options: DeleteOptions) -> Result<(), Trouble> {
-    submit(api, key, Action::Delete(options), "", Reason::NotFound).await.map(drop)
+pub async fn delete<W: State>(api: &Api<W>, key: ObjectKey, options: DeleteOptions) -> Result<(), Trouble> {
+    submit(api, key, Action::Delete(options), "", StatusReason::NotFound).await.map(drop)
 }
 
 /// Changes an object by a merge patch. False if it no longer exists.
-pub async fn patch<W: World>(
+pub async fn patch<W: State>(
     api: &Api<W>,
     key: ObjectKey,
     change: &Value,
@@ -149,22 +154,23 @@ pub async fn patch<W: World>(
 ) -> Result<bool, Trouble> {
     let patch =
         Patch::parse("application/merge-patch+json", change.to_string().as_bytes()).map_err(Trouble::Refused)?;
-    let action = Action::Update { change: Mutation::Patch(patch, FieldValidation::Ignore), subresource };
-    submit(api, key, action, manager, Reason::NotFound).await
+    let action = Action::Update { change: UpdateOperation::Patch(patch, FieldValidation::Ignore), subresource };
+    submit(api, key, action, manager, StatusReason::NotFound).await
 }
 
 /// Submits a command. Returns false if it is rejected with the reason `done`, which means that there is nothing to do.
-async fn submit<W: World>(
+async fn submit<W: State>(
     api: &Api<W>,
     key: ObjectKey,
     action: Action,
     manager: &str,
-    done: Reason,
+    done: StatusReason,
 ) -> Result<bool, Trouble> {
-    let seed = (api.draw)().map_err(Trouble::Refused)?;
-    let (manager, rights) = (manager.to_owned(), Rights::Everything);
+    let entropy = (api.draw)().map_err(Trouble::Refused)?;
+    let (manager, permissions) = (manager.to_owned(), Permissions::Unrestricted);
     let now = api::now();
-    let command = Command { key, view: None, action, manager, dry_run: false, now, seed, rights, body_bytes: 0 };
+    let command =
+        Command { key, view: None, action, manager, dry_run: false, now, entropy, permissions, body_bytes: 0 };
     match api.queue.submit(command).await {
         Ok(Committed { .. }) => Ok(true),
         Err(refusal) if refusal.reason == done => Ok(false),

@@ -3,11 +3,11 @@
 
 use apimachinery::{
     command::ObjectKey,
-    field::{Fault, Path},
-    kind::{Cell, Column, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
+    field::{FieldError, Path},
+    kind::{Cell, Column, Kind, NamePolicy, PreparedObject, RequestContext, Resource, Subresource, Verb},
     object::Object,
-    refusal::Refusal,
     schema::micro_time,
+    status_error::StatusError,
 };
 use serde_json::{Value, json};
 
@@ -35,11 +35,16 @@ impl<W> Kind<W> for Leases {
         &self.resource
     }
 
-    fn is_made_by_updates(&self) -> bool {
+    fn allows_create_on_update(&self) -> bool {
         true
     }
 
-    fn prepare_create(&self, key: &ObjectKey, object: Object, _: &RequestContext<'_>) -> Result<Prepared<W>, Refusal> {
+    fn prepare_create(
+        &self,
+        key: &ObjectKey,
+        object: Object,
+        _: &RequestContext<'_>,
+    ) -> Result<PreparedObject<W>, StatusError> {
         judge(key, object)
     }
 
@@ -50,31 +55,31 @@ impl<W> Kind<W> for Leases {
         new: Object,
         _: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<W>, Refusal> {
+    ) -> Result<PreparedObject<W>, StatusError> {
         judge(key, new)
     }
 }
 
-fn judge<W>(key: &ObjectKey, object: Object) -> Result<Prepared<W>, Refusal> {
-    let faults = faults_of(&object);
-    if faults.is_empty() {
-        Ok(Prepared::complete(object))
+fn judge<W>(key: &ObjectKey, object: Object) -> Result<PreparedObject<W>, StatusError> {
+    let errors = faults_of(&object);
+    if errors.is_empty() {
+        Ok(PreparedObject::without_decision(object))
     } else {
-        Err(Refusal::invalid(GROUP, "Lease", &key.name, &faults))
+        Err(StatusError::invalid(GROUP, "Lease", &key.name, &errors))
     }
 }
 
 /// Kubernetes' `ValidateLeaseSpec`.
-fn faults_of(lease: &Object) -> Vec<Fault> {
+fn faults_of(lease: &Object) -> Vec<FieldError> {
     let bounds = [
         ("leaseDurationSeconds", 1, "must be greater than 0"),
         ("leaseTransitions", 0, "must be greater than or equal to 0"),
     ];
-    let fault = |(name, least, detail): (&str, i64, &str)| {
+    let error = |(name, least, detail): (&str, i64, &str)| {
         let value = lease.field("spec")[name].as_i64().filter(|value| *value < least)?;
-        Some(Fault::invalid(Path::new("spec").child(name), value, detail))
+        Some(FieldError::invalid(Path::new("spec").child(name), value, detail))
     };
-    bounds.into_iter().filter_map(fault).collect()
+    bounds.into_iter().filter_map(error).collect()
 }
 
 fn resource() -> Resource {
@@ -92,7 +97,7 @@ fn resource() -> Resource {
         selectable_fields: &[],
         computed_fields: &[],
         columns: const { &[NAME, text("Holder", Cell::Pointer("/spec/holderIdentity")), Column::AGE] },
-        names: Names::Subdomain,
+        names: NamePolicy::Subdomain,
         schema: schema(),
     }
 }

@@ -2,11 +2,11 @@
 
 use apimachinery::{
     command::{ObjectKey, Scope},
-    kind::{Cell, Column, Context, Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
+    kind::{Cell, Column, Context, Kind, NamePolicy, PreparedObject, RequestContext, Resource, Subresource, Verb},
     limits::FINALIZERS_MAX,
     object::Object,
-    refusal::{Cause, Reason, Refusal},
-    verbs::Present,
+    rest::Existence,
+    status_error::{Cause, StatusError, StatusReason},
 };
 use serde_json::{Value, json};
 
@@ -30,21 +30,22 @@ pub fn key(scope: &Scope, name: &str) -> ObjectKey {
 }
 
 /// Checks that an object may be created in a namespace (the admission plugin NamespaceLifecycle of kube-apiserver).
-pub fn admit(resource: &Resource, object: &ObjectKey, namespace: Option<Present>) -> Result<(), Refusal> {
-    match namespace.unwrap_or(Present::Nothing) {
-        Present::Object => Ok(()),
-        Present::Terminating => Err(terminating(resource, object)),
-        Present::Nothing => Err(Refusal::not_found("", PLURAL, &object.namespace)),
+pub fn admit(resource: &Resource, object: &ObjectKey, namespace: Option<Existence>) -> Result<(), StatusError> {
+    match namespace.unwrap_or(Existence::Absent) {
+        Existence::Live => Ok(()),
+        Existence::Terminating => Err(terminating(resource, object)),
+        Existence::Absent => Err(StatusError::not_found("", PLURAL, &object.namespace)),
     }
 }
 
-fn terminating(resource: &Resource, object: &ObjectKey) -> Refusal {
+fn terminating(resource: &Resource, object: &ObjectKey) -> StatusError {
     let ObjectKey { namespace, name, .. } = object;
     let message = format!(
         "{} \"{name}\" is forbidden: unable to create new content in namespace {namespace} because it is being terminated",
-        resource.qualified()
+        resource.group_resource()
     );
-    let mut refusal = Refusal::new(Reason::Forbidden, message).about(resource.group, resource.plural, name);
+    let mut refusal =
+        StatusError::new(StatusReason::Forbidden, message).with_details(resource.group, resource.plural, name);
     refusal.details.causes.push(Cause {
         reason: "NamespaceTerminating".to_owned(),
         message: format!("namespace {namespace} is being terminated"),
@@ -81,7 +82,7 @@ impl<W> Kind<W> for Namespaces {
         key: &ObjectKey,
         mut object: Object,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<W>, Refusal> {
+    ) -> Result<PreparedObject<W>, StatusError> {
         let mut finalizers: Vec<Value> = finalizers(&object).into_iter().map(Value::from).collect();
         if !finalizers.iter().any(|name| name == FINALIZER) {
             finalizers.push(FINALIZER.into());
@@ -99,7 +100,7 @@ impl<W> Kind<W> for Namespaces {
         mut new: Object,
         subresource: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<W>, Refusal> {
+    ) -> Result<PreparedObject<W>, StatusError> {
         if subresource != Some(Subresource::Finalize) {
             new.set_field("spec", old.field("spec").clone());
         }
@@ -110,15 +111,15 @@ impl<W> Kind<W> for Namespaces {
         Ok(named(key, new))
     }
 
-    fn may_delete(&self, _: &W, key: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+    fn validate_delete(&self, _: &W, key: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), StatusError> {
         if !IMMORTAL.contains(&key.name.as_str()) {
             return Ok(());
         }
         let message = format!("{PLURAL} \"{}\" is forbidden: this namespace may not be deleted", key.name);
-        Err(Refusal::new(Reason::Forbidden, message).about("", PLURAL, &key.name))
+        Err(StatusError::new(StatusReason::Forbidden, message).with_details("", PLURAL, &key.name))
     }
 
-    fn is_held(&self, object: &Object) -> bool {
+    fn has_extra_finalizers(&self, object: &Object) -> bool {
         !finalizers(object).is_empty()
     }
 
@@ -129,9 +130,9 @@ impl<W> Kind<W> for Namespaces {
     }
 }
 
-fn named<W>(key: &ObjectKey, mut object: Object) -> Prepared<W> {
+fn named<W>(key: &ObjectKey, mut object: Object) -> PreparedObject<W> {
     object.metadata.labels.insert(NAME_LABEL.to_owned(), key.name.clone());
-    Prepared::complete(object)
+    PreparedObject::without_decision(object)
 }
 
 fn resource() -> Resource {
@@ -149,7 +150,7 @@ fn resource() -> Resource {
         selectable_fields: &["status.phase"],
         computed_fields: &[],
         columns: const { &[NAME, text("Status", Cell::Pointer("/status/phase")), Column::AGE] },
-        names: Names::Label,
+        names: NamePolicy::Label,
         schema: schema(),
     }
 }

@@ -2,7 +2,7 @@
 
 use apimachinery::{
     command::ObjectKey,
-    kind::{Registry, World},
+    kind::{Registry, State},
     object::{Object, OwnerReference},
 };
 use store::Store;
@@ -22,7 +22,7 @@ pub enum Place {
 
 impl Place {
     /// The location of an owner of `dependent`: in the same namespace, if its kind is namespaced.
-    pub fn of<W: World>(owner: &OwnerReference, dependent: &ObjectKey, registry: &Registry<W>) -> Self {
+    pub fn of<W: State>(owner: &OwnerReference, dependent: &ObjectKey, registry: &Registry<W>) -> Self {
         let Some(kind) = registry.find(&owner.api_version, &owner.kind) else { return Self::Elsewhere };
         let resource = kind.resource();
         if resource.namespaced && dependent.namespace.is_empty() {
@@ -64,7 +64,7 @@ impl Added {
 
     /// Warnings about what the garbage collector will do because of missing owners, according to the current state of
     /// the store.
-    pub async fn warnings<W: World>(&self, store: &dyn Store, registry: &Registry<W>) -> Vec<String> {
+    pub async fn warnings<W: State>(&self, store: &dyn Store, registry: &Registry<W>) -> Vec<String> {
         let mut found = Vec::with_capacity(self.owners.len());
         for (owner, is_new) in &self.owners {
             let place = Place::of(owner, &self.dependent, registry);

@@ -9,10 +9,10 @@ use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
 use apimachinery::{
     command::{ObjectKey, Scope},
-    kind::{Kind, Resource, Subresource, Verb, World, key_prefix},
+    kind::{Kind, Resource, State, Subresource, Verb, key_prefix},
     object::Object,
     options::{DeleteOptions, Propagation},
-    refusal::Reason,
+    status_error::StatusReason,
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ use crate::{
 const MANAGER: &str = "namespace-controller";
 
 /// Runs until dropped.
-pub async fn run<W: World>(api: Arc<Api<W>>) {
+pub async fn run<W: State>(api: Arc<Api<W>>) {
     let outage = Outage::new("namespaces that are being deleted cannot be read");
     let work = async || {
         let (purge, follower) = Purge::read(&api).await?;
@@ -62,7 +62,7 @@ enum Attempt {
     Left(Left),
 }
 
-impl<'a, W: World> Purge<'a, W> {
+impl<'a, W: State> Purge<'a, W> {
     /// Reads the namespaces whose deletion has not been finished.
     async fn read(api: &'a Api<W>) -> Result<(Self, Follower<'a, W>), store::Error> {
         let mut purge = Self { api, terminating: BTreeSet::new(), agenda: Agenda::default() };
@@ -104,7 +104,7 @@ impl<'a, W: World> Purge<'a, W> {
         } else {
             let mut parts = event.key.splitn(4, '/').skip(1);
             if let (Some(scope), Some(namespace)) = (parts.next(), parts.next()) {
-                let key = namespace::key(&Scope::from_key(scope), namespace).to_text();
+                let key = namespace::key(&Scope::from_storage_key(scope), namespace).storage_key();
                 if self.terminating.contains(&key) && may_release(event) {
                     self.agenda.add(key);
                 }
@@ -129,7 +129,7 @@ impl<'a, W: World> Purge<'a, W> {
     }
 
     async fn finish(&self, namespace: &ObjectKey) -> Result<Attempt, Trouble> {
-        let Ok(key) = Key::new(namespace.to_text()) else { return Ok(Attempt::Done) };
+        let Ok(key) = Key::new(namespace.storage_key()) else { return Ok(Attempt::Done) };
         let Some(record) = self.api.store.get(&key).await? else { return Ok(Attempt::Done) };
         let object = committer::parse(&key, &record.value)?;
         let finalizers = namespace::finalizers(&object);
@@ -185,13 +185,13 @@ impl<'a, W: World> Purge<'a, W> {
 
     /// Updates the conditions of a namespace. Returns true if the namespace was changed.
     async fn tell(&self, namespace: &ObjectKey, object: &Object, left: &Left) -> bool {
-        let notes: Vec<_> = self.kinds().filter_map(Kind::end_with_namespace).collect();
+        let notes: Vec<_> = self.kinds().filter_map(Kind::namespace_deletion_note).collect();
         let Some(conditions) = conditions::updated(object, left, &notes, api::now()) else { return false };
         let status = ("status", json!({"conditions": conditions}));
         match self.change(namespace, object, status, Subresource::Status, MANAGER).await {
             Ok(()) => true,
             // Another replica was faster.
-            Err(Trouble::Refused(refusal)) if refusal.reason == Reason::Conflict => true,
+            Err(Trouble::Refused(refusal)) if refusal.reason == StatusReason::Conflict => true,
             Err(trouble) => {
                 let name = &namespace.name;
                 tracing::warn!(namespace = name, error = %trouble, "the conditions of a namespace cannot be changed");
@@ -223,7 +223,7 @@ impl<'a, W: World> Purge<'a, W> {
         let object = committer::parse(&record.key, &record.value)?;
         let Some(key) = api::object_key(&self.api.registry, record.key.as_str()) else { return Ok(()) };
         // An object that is created and deleted with its owner cannot be deleted separately.
-        let goes_with_owner = kind.follows() && !object.metadata.owner_references.is_empty();
+        let goes_with_owner = kind.is_managed_by_owner() && !object.metadata.owner_references.is_empty();
         if object.is_terminating() || goes_with_owner {
             return Ok(());
         }
@@ -249,7 +249,7 @@ struct Pages<'a, W> {
     limit: usize,
 }
 
-impl<'a, W: World> Pages<'a, W> {
+impl<'a, W: State> Pages<'a, W> {
     fn of(api: &'a Api<W>, resource: &Resource, namespace: &ObjectKey, limit: usize) -> Self {
         let prefix = key_prefix(resource.plural, &namespace.scope, Some(&namespace.name));
         Self { api, prefix, after: None, more: true, limit }

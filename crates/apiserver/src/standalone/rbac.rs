@@ -1,4 +1,4 @@
-//! Roles and bindings (`rbac.authorization.k8s.io/v1`), stored as objects. [`apimachinery::access`] evaluates them;
+//! Roles and bindings (`rbac.authorization.k8s.io/v1`), stored as objects. [`apimachinery::rbac`] evaluates them;
 //! [`crate::access`] determines when changes take effect.
 //!
 //! Privilege escalation is prevented as in Kubernetes: writing a role requires all permissions in it, or the verb
@@ -11,12 +11,12 @@ mod role;
 mod schema;
 
 use apimachinery::{
-    access::GROUP,
     command::ObjectKey,
-    field::Fault,
-    kind::{Column, Kind, Names, Resource, Verb},
+    field::FieldError,
+    kind::{Column, Kind, NamePolicy, Resource, Verb},
     object::Object,
-    refusal::{Reason, Refusal},
+    rbac::GROUP,
+    status_error::{StatusError, StatusReason},
 };
 
 pub(super) use self::defaults::defaults;
@@ -81,20 +81,20 @@ fn resource(
         selectable_fields: &[],
         computed_fields: &[],
         columns,
-        names: Names::PathSegment,
+        names: NamePolicy::PathSegment,
         schema,
     }
 }
 
 /// An API error with all field errors, if there are any.
-fn check(resource: &Resource, key: &ObjectKey, faults: &[Fault]) -> Result<(), Refusal> {
-    if faults.is_empty() { Ok(()) } else { Err(Refusal::invalid(resource.group, resource.kind, &key.name, faults)) }
+fn check(resource: &Resource, key: &ObjectKey, errors: &[FieldError]) -> Result<(), StatusError> {
+    if errors.is_empty() { Ok(()) } else { Err(StatusError::invalid(resource.group, resource.kind, &key.name, errors)) }
 }
 
 /// 403 for a caller who grants permissions that they do not have.
-fn escalates(resource: &Resource, key: &ObjectKey, why: &str) -> Refusal {
-    let message = format!("{} \"{}\" is forbidden: {why}", resource.qualified(), key.name);
-    Refusal::new(Reason::Forbidden, message).about(resource.group, resource.plural, &key.name)
+fn escalates(resource: &Resource, key: &ObjectKey, why: &str) -> StatusError {
+    let message = format!("{} \"{}\" is forbidden: {why}", resource.group_resource(), key.name);
+    StatusError::new(StatusReason::Forbidden, message).with_details(resource.group, resource.plural, &key.name)
 }
 
 /// True if a change grants no permissions: only owners and finalizers differ, as in writes of a garbage collector.

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use apimachinery::{
-    access::{Ask, Identity, Policy, ResourceAsk, Rights, Rule},
-    field::{Fault, Path},
-    kind::{Names, Resource, Verb},
-    refusal::{Reason, Refusal},
+    field::{FieldError, Path},
+    kind::{NamePolicy, Resource, Verb},
+    rbac::{Attributes, Permissions, Policy, ResourceAttributes, Rule, UserInfo},
     request::ResourceTarget,
     schema,
+    status_error::{StatusError, StatusReason},
 };
 use http::Response;
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ impl Question {
             selectable_fields: &[],
             computed_fields: &[],
             columns: &[],
-            names: Names::Subdomain,
+            names: NamePolicy::Subdomain,
             schema: self.schema(),
         }
     }
@@ -111,7 +111,7 @@ pub fn resources() -> Vec<Resource> {
 }
 
 /// Answers a review.
-pub fn answer(question: Question, request: &Decoded, policy: &Arc<Policy>) -> Result<Response<Body>, Refusal> {
+pub fn answer(question: Question, request: &Decoded, policy: &Arc<Policy>) -> Result<Response<Body>, StatusError> {
     let target = request.info.target.resource().filter(|target| {
         target.verb == Verb::Create
             && target.name.is_none()
@@ -120,15 +120,15 @@ pub fn answer(question: Question, request: &Decoded, policy: &Arc<Policy>) -> Re
     });
     if target.is_none() {
         let message = "the server does not allow this method on the requested resource";
-        return Err(Refusal::new(Reason::MethodNotAllowed, message));
+        return Err(StatusError::new(StatusReason::MethodNotAllowed, message));
     }
     let body = schema::decode(request.content_type(), &request.body)?.value;
     let spec = body.get("spec").cloned().unwrap_or_default();
     let identity = &request.identity;
     let status = match question {
         Question::Who => json!({"userInfo": user_info(identity)}),
-        Question::Access => access(&spec, |namespace| Rights::of(identity, namespace, policy))?,
-        Question::Rules => rules(&spec, |namespace| Rights::of(identity, namespace, policy))?,
+        Question::Access => access(&spec, |namespace| Permissions::resolve(identity, namespace, policy))?,
+        Question::Rules => rules(&spec, |namespace| Permissions::resolve(identity, namespace, policy))?,
     };
     let mut review = json!({
         "kind": question.kind(),
@@ -142,7 +142,7 @@ pub fn answer(question: Question, request: &Decoded, policy: &Arc<Policy>) -> Re
     Ok(respond::json(201, &review))
 }
 
-fn user_info(identity: &Identity) -> Value {
+fn user_info(identity: &UserInfo) -> Value {
     let mut info = json!({"username": identity.user, "groups": identity.groups});
     if !identity.uid.is_empty() {
         info["uid"] = identity.uid.as_str().into();
@@ -150,10 +150,10 @@ fn user_info(identity: &Identity) -> Value {
     info
 }
 
-fn access(spec: &Value, rights: impl FnOnce(&str) -> Rights) -> Result<Value, Refusal> {
+fn access(spec: &Value, permissions: impl FnOnce(&str) -> Permissions) -> Result<Value, StatusError> {
     let part = |name: &str| spec.get(name).filter(|value| value.is_object());
-    let ask = match (part("resourceAttributes"), part("nonResourceAttributes")) {
-        (Some(what), None) => Ask::Resource(ResourceAsk {
+    let attributes = match (part("resourceAttributes"), part("nonResourceAttributes")) {
+        (Some(what), None) => Attributes::Resource(ResourceAttributes {
             verb: text(what, "verb"),
             group: text(what, "group"),
             resource: text(what, "resource"),
@@ -161,31 +161,31 @@ fn access(spec: &Value, rights: impl FnOnce(&str) -> Rights) -> Result<Value, Re
             name: text(what, "name"),
             namespace: text(what, "namespace"),
         }),
-        (None, Some(what)) => Ask::Path { verb: text(what, "verb"), path: text(what, "path") },
+        (None, Some(what)) => Attributes::NonResource { verb: text(what, "verb"), path: text(what, "path") },
         (both, _) => {
             let path = Path::new("spec").child("resourceAttributes");
             let what = if both.is_some() { "cannot be specified in combination with" } else { "exactly one of it and" };
             let detail = format!("{what} nonResourceAttributes");
-            let fault = Fault::invalid(path, Value::Null, &detail);
-            return Err(Refusal::invalid(AUTHORIZATION, Question::Access.kind(), "", &[fault]));
+            let error = FieldError::invalid(path, Value::Null, &detail);
+            return Err(StatusError::invalid(AUTHORIZATION, Question::Access.kind(), "", &[error]));
         }
     };
-    let rights = rights(ask.namespace());
-    let mut status = json!({"allowed": rights.include(&ask)});
-    if rights.rules().is_none() {
+    let permissions = permissions(attributes.namespace());
+    let mut status = json!({"allowed": permissions.allows(&attributes)});
+    if permissions.rules().is_none() {
         status["reason"] = "the group system:masters may do everything".into();
     }
     Ok(status)
 }
 
-fn rules(spec: &Value, rights: impl FnOnce(&str) -> Rights) -> Result<Value, Refusal> {
+fn rules(spec: &Value, permissions: impl FnOnce(&str) -> Permissions) -> Result<Value, StatusError> {
     let namespace = text(spec, "namespace");
     if namespace.is_empty() {
-        return Err(Refusal::bad_request("no namespace on request"));
+        return Err(StatusError::bad_request("no namespace on request"));
     }
-    let rights = rights(namespace);
+    let permissions = permissions(namespace);
     let everything = || [Rule::on_resources(&["*"], &["*"], &["*"]), Rule::on_paths(&["*"], &["*"])].map(Arc::new);
-    let rules = rights.rules().map_or_else(|| everything().to_vec(), <[_]>::to_vec);
+    let rules = permissions.rules().map_or_else(|| everything().to_vec(), <[_]>::to_vec);
     let (on_resources, on_paths): (Vec<_>, Vec<_>) = rules.iter().partition(|rule| rule.non_resource_urls.is_empty());
     Ok(json!({"resourceRules": on_resources, "nonResourceRules": on_paths, "incomplete": false}))
 }

@@ -9,12 +9,12 @@ use std::{
 };
 
 use apimachinery::{
-    access::Rights,
-    command::{Action, Command, Mutation, ObjectKey, Seed},
-    draft::Reader,
+    command::{Action, Command, ObjectKey, RequestEntropy, UpdateOperation},
+    decoding::ObjectDecoder,
     kind::{Registry, Resource},
     options::{DeleteOptions, FieldValidation},
     patch::Patch,
+    rbac::Permissions,
     schema::Schema,
 };
 use serde_json::{Value, json};
@@ -37,8 +37,8 @@ fn command(key: ObjectKey, action: Action) -> Command {
         manager: "tester".to_owned(),
         dry_run: false,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
-        seed: fresh_seed(),
-        rights: Rights::Everything,
+        entropy: fresh_seed(),
+        permissions: Permissions::Unrestricted,
         body_bytes: 0,
     }
 }
@@ -47,9 +47,9 @@ fn command(key: ObjectKey, action: Action) -> Command {
 pub fn create(key: ObjectKey, body: Value) -> Command {
     let resource = REGISTRY.get(key.resource).unwrap().resource();
     let schema = &SCHEMAS[key.resource];
-    let reader = Reader { resource, schema, name: &key.name, validation: FieldValidation::Strict };
-    let draft = reader.body(body.into()).unwrap();
-    command(key, Action::Create(Box::new(draft)))
+    let decoder = ObjectDecoder { resource, schema, name: &key.name, validation: FieldValidation::Strict };
+    let decoded = decoder.decode_body(body.into()).unwrap();
+    command(key, Action::Create(Box::new(decoded)))
 }
 
 /// A command that creates a book on the shelf `a`.
@@ -68,7 +68,7 @@ pub fn retitle(name: &str, title: &str) -> Command {
     let patch = Patch::parse("application/merge-patch+json", patch.as_bytes()).unwrap();
     command(
         book_key(name),
-        Action::Update { change: Mutation::Patch(patch, FieldValidation::Strict), subresource: None },
+        Action::Update { change: UpdateOperation::Patch(patch, FieldValidation::Strict), subresource: None },
     )
 }
 
@@ -77,10 +77,10 @@ pub fn large(command: Command, bytes: usize) -> Command {
     let filler = "x".repeat(bytes);
     let mut command = Command { body_bytes: bytes, ..command };
     match &mut command.action {
-        Action::Create(draft) => {
-            draft.object.fields["spec"]["title"] = filler.into();
+        Action::Create(decoded) => {
+            decoded.object.fields["spec"]["title"] = filler.into();
         }
-        Action::Update { change: Mutation::Patch(Patch::Merge(patch), _), .. } => {
+        Action::Update { change: UpdateOperation::Patch(Patch::Merge(patch), _), .. } => {
             patch.value["spec"]["title"] = filler.into();
         }
         _ => {}
@@ -94,11 +94,11 @@ pub fn dry(command: Command) -> Command {
 }
 
 /// A seed that differs from all others.
-fn fresh_seed() -> Seed {
+fn fresh_seed() -> RequestEntropy {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
-    let mut seed = Seed([0; 32]);
+    let mut entropy = RequestEntropy([0; 32]);
     for place in [0, 16] {
-        seed.0[place..place + 8].copy_from_slice(&DRAWN.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        entropy.0[place..place + 8].copy_from_slice(&DRAWN.fetch_add(1, Ordering::Relaxed).to_be_bytes());
     }
-    seed
+    entropy
 }

@@ -7,9 +7,9 @@ use std::{
 };
 
 use apimachinery::{
-    command::{Answer, Command, ObjectKey},
-    refusal::{Reason, Refusal},
+    command::{Command, ObjectKey, WriteResult},
     schema::Schemas,
+    status_error::{StatusError, StatusReason},
 };
 use apiserver::{
     committer::{Committed, Committer, Fatal, Queue},
@@ -33,12 +33,12 @@ use crate::{
     library::{self, UNBEARABLE, UNREADABLE, UNTHINKABLE, World, book, book_key, shelf, shelf_key},
 };
 
-pub type Outcome = Result<Committed, Refusal>;
+pub type Outcome = Result<Committed, StatusError>;
 
 /// A committer of the library that has not been started.
 pub fn committer(store: Arc<dyn Store>, world: World, hub: Hub) -> Committer<World> {
     let registry = library::registry();
-    let schemas = Schemas::of(&registry);
+    let schemas = Schemas::for_registry(&registry);
     Committer {
         store,
         registry: Arc::new(registry),
@@ -145,7 +145,7 @@ impl Desk {
     }
 
     pub async fn stored(&self, key: &ObjectKey) -> Option<Value> {
-        let record = self.store.get(&Key::new(key.to_text()).unwrap()).await.unwrap()?;
+        let record = self.store.get(&Key::new(key.storage_key()).unwrap()).await.unwrap()?;
         Some(serde_json::from_slice(&record.value).unwrap())
     }
 }
@@ -164,7 +164,7 @@ pub fn object(outcome: &Outcome) -> Value {
     serde_json::from_slice(bytes).unwrap()
 }
 
-pub fn reason(outcome: &Outcome) -> Reason {
+pub fn reason(outcome: &Outcome) -> StatusReason {
     outcome.as_ref().unwrap_err().reason
 }
 
@@ -190,7 +190,7 @@ async fn commands_that_wait_share_one_commit() {
         assert_eq!(object(outcome)["metadata"]["resourceVersion"], revision, "they are written in order");
         assert_eq!(outcome.as_ref().unwrap().warnings, ["books are heavy"]);
     }
-    assert_eq!(reason(&outcomes[5]), Reason::InsufficientStorage);
+    assert_eq!(reason(&outcomes[5]), StatusReason::InsufficientStorage);
     assert_eq!(desk.stored(&shelf_key("a")).await.unwrap()["status"]["books"], 5);
     assert_eq!(desk.stored(&book_key("f")).await, None);
 }
@@ -218,11 +218,11 @@ async fn one_name_may_come_go_and_come_again_in_one_commit() {
     );
     assert_eq!(object(&outcomes[1])["spec"]["title"], "two");
     assert_eq!(object(&outcomes[1])["metadata"]["generation"], 3);
-    assert_eq!(reason(&outcomes[2]), Reason::AlreadyExists);
-    assert!(matches!(outcomes[3].as_ref().unwrap().answer, Answer::Deleted(_)));
-    assert_eq!(reason(&outcomes[4]), Reason::NotFound);
+    assert_eq!(reason(&outcomes[2]), StatusReason::AlreadyExists);
+    assert!(matches!(outcomes[3].as_ref().unwrap().answer, WriteResult::Deleted(_)));
+    assert_eq!(reason(&outcomes[4]), StatusReason::NotFound);
     assert_eq!(object(&outcomes[5])["spec"]["title"], "x");
-    assert_eq!(reason(&outcomes[6]), Reason::Conflict);
+    assert_eq!(reason(&outcomes[6]), StatusReason::Conflict);
     let (book, card) = ("books/platform/attic/x".to_owned(), "cards/platform/attic/card-x".to_owned());
     assert_eq!(
         desk.events(before),
@@ -263,15 +263,15 @@ async fn an_answer_means_that_all_can_see_it() {
 #[tokio::test]
 async fn a_commit_that_fails_moves_nothing() {
     let refused = [
-        (Fault::Refused(Error::Unavailable("the disk is full".into())), Reason::ServiceUnavailable, true),
-        (Fault::CommitLost, Reason::ServiceUnavailable, true),
-        (Fault::Begin(Error::Unavailable("nobody is there".into())), Reason::ServiceUnavailable, true),
-        (Fault::Refused(Error::Guard("two of one".into())), Reason::InternalError, false),
-        (Fault::Refused(Error::Corrupt("a page is bad".into())), Reason::InternalError, false),
-        (Fault::Begin(Error::Corrupt("a page is bad".into())), Reason::InternalError, false),
+        (Fault::Refused(Error::Unavailable("the disk is full".into())), StatusReason::ServiceUnavailable, true),
+        (Fault::CommitLost, StatusReason::ServiceUnavailable, true),
+        (Fault::Begin(Error::Unavailable("nobody is there".into())), StatusReason::ServiceUnavailable, true),
+        (Fault::Refused(Error::Guard("two of one".into())), StatusReason::InternalError, false),
+        (Fault::Refused(Error::Corrupt("a page is bad".into())), StatusReason::InternalError, false),
+        (Fault::Begin(Error::Corrupt("a page is bad".into())), StatusReason::InternalError, false),
         (
             Fault::Refused(Error::Precondition { key: Key::new("k").unwrap(), expected: None, found: None }),
-            Reason::InternalError,
+            StatusReason::InternalError,
             false,
         ),
     ];
@@ -323,7 +323,7 @@ async fn the_next_batch_is_decided_while_one_is_committed() {
     let outcomes = join_all(waiting).await;
     assert_eq!(object(&outcomes[0])["status"]["place"], 2, "the decision saw a write that was not yet durable");
     assert_eq!(object(&outcomes[1])["metadata"]["generation"], 2);
-    assert_eq!(reason(&outcomes[2]), Reason::AlreadyExists);
+    assert_eq!(reason(&outcomes[2]), StatusReason::AlreadyExists);
     assert_eq!(object(&outcomes[4])["status"]["place"], 2);
     assert_eq!(desk.store.commits(), [1, 3, 3, 10], "one commit for all waiting commands");
     assert_eq!(desk.hub.head(), desk.store.log().await.last().unwrap().revision.0);
@@ -355,7 +355,7 @@ async fn a_batch_that_fails_takes_along_what_was_decided_on_top_of_it() {
     desk.decided(3).await;
     desk.store.release();
     for outcome in [vec![held.await], join_all(waiting).await].concat() {
-        assert_eq!((reason(&outcome), may_repeat(&outcome)), (Reason::ServiceUnavailable, true));
+        assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::ServiceUnavailable, true));
     }
     assert_eq!((desk.world(), desk.store.log().await), (world, log.clone()));
     assert_eq!(desk.hub.head(), log.last().unwrap().revision.0);
@@ -400,12 +400,12 @@ async fn what_cannot_be_found_out_ends_the_committer() {
     let mut desk = Desk::with_shelf().await;
     desk.store.plan([Fault::AnswerLost, Fault::Begin(Error::Unavailable("gone".into()))]);
     for outcome in desk.at_once(vec![create_book("x"), create_book("y")]).await {
-        assert_eq!((reason(&outcome), may_repeat(&outcome)), (Reason::InternalError, false));
+        assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::InternalError, false));
         assert!(outcome.unwrap_err().message.contains("not known"));
     }
     assert!(desk.ended().await.unwrap().is_err());
     let after = desk.queue.submit(create_book("y")).await;
-    assert_eq!((reason(&after), may_repeat(&after)), (Reason::ServiceUnavailable, true));
+    assert_eq!((reason(&after), may_repeat(&after)), (StatusReason::ServiceUnavailable, true));
 }
 
 #[tokio::test]
@@ -414,7 +414,7 @@ async fn a_log_that_somebody_else_writes_ends_the_committer() {
     desk.store.plan([Fault::Intruder]);
     desk.queue.submit(create_book("x")).await.unwrap();
     let outcome = desk.queue.submit(create_book("y")).await;
-    assert_eq!((reason(&outcome), may_repeat(&outcome)), (Reason::InternalError, false));
+    assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::InternalError, false));
     assert!(outcome.unwrap_err().message.contains("nothing was written"));
     let fatal = desk.ended().await.unwrap().unwrap_err().to_string();
     assert!(fatal.contains("something else writes to it"), "{fatal}");
@@ -431,7 +431,7 @@ async fn a_decision_that_panics_is_the_answer_to_one_command_alone() {
     held.await.unwrap();
     let outcomes = join_all(waiting).await;
     assert!(outcomes[0].is_ok() && outcomes[2].is_ok(), "{outcomes:?}");
-    assert_eq!((reason(&outcomes[1]), may_repeat(&outcomes[1])), (Reason::InternalError, false));
+    assert_eq!((reason(&outcomes[1]), may_repeat(&outcomes[1])), (StatusReason::InternalError, false));
     assert_eq!(desk.stored(&book_key("u")).await, None);
     desk.queue.submit(create_book("z")).await.unwrap();
 }
@@ -445,11 +445,11 @@ async fn a_world_that_panics_ends_the_committer_and_leaves_nobody_waiting() {
     desk.store.release();
     held.await.unwrap();
     for outcome in join_all(waiting).await {
-        assert_eq!((reason(&outcome), may_repeat(&outcome)), (Reason::InternalError, false));
+        assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::InternalError, false));
     }
     assert!(desk.ended().await.unwrap_err().is_panic());
     assert_eq!(desk.stored(&book_key("x")).await, None);
-    assert_eq!(reason(&desk.queue.submit(create_book("z")).await), Reason::ServiceUnavailable);
+    assert_eq!(reason(&desk.queue.submit(create_book("z")).await), StatusReason::ServiceUnavailable);
 }
 
 #[tokio::test(start_paused = true)]
@@ -474,7 +474,7 @@ async fn a_full_queue_is_said_at_once_and_safe_to_come_back_to() {
     let commands = (0..limits::QUEUE_COMMANDS_MAX).map(|_| dry(create_book("x"))).collect();
     let waiting = queued(&desk.queue, commands).await;
     let outcome = desk.queue.submit(create_book("y")).await;
-    assert_eq!((reason(&outcome), may_repeat(&outcome)), (Reason::TooManyRequests, true));
+    assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::TooManyRequests, true));
     desk.store.release();
     held.await.unwrap();
     assert!(join_all(waiting).await.iter().all(Result::is_ok), "those that wait are answered");
@@ -520,7 +520,7 @@ async fn a_dry_run_sees_all_and_leaves_nothing() {
 async fn preparation_that_panics_is_the_answer_to_one_command_alone() {
     let desk = Desk::with_shelf().await;
     let outcome = desk.queue.submit(create(book_key("u"), book("u", UNREADABLE))).await;
-    assert_eq!((reason(&outcome), may_repeat(&outcome)), (Reason::InternalError, false));
+    assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::InternalError, false));
     desk.queue.submit(create_book("x")).await.unwrap();
 }
 
@@ -555,7 +555,7 @@ async fn nothing_is_written_for_callers_that_were_answered_while_the_store_hung(
     desk.store.release();
     held.await.unwrap();
     let x = x.await;
-    assert_eq!((reason(&x), may_repeat(&x)), (Reason::ServiceUnavailable, true), "it was decided on top of w");
+    assert_eq!((reason(&x), may_repeat(&x)), (StatusReason::ServiceUnavailable, true), "it was decided on top of w");
     let z = waiting.remove(0).await;
     assert_eq!(object(&z)["status"]["place"], 1, "nothing was taken by w and x");
     assert_eq!(world.books("a"), 3);
@@ -574,7 +574,7 @@ async fn batch_that_waited_for_the_head_is_not_written_for_callers_that_were_ans
     tokio::time::advance(limits::DECIDED_AHEAD_TIME_MAX * 2).await;
     desk.store.release();
     let y = waiting.remove(0).await;
-    assert_eq!((reason(&y), may_repeat(&y)), (Reason::ServiceUnavailable, true));
+    assert_eq!((reason(&y), may_repeat(&y)), (StatusReason::ServiceUnavailable, true));
     assert_eq!(desk.world().books("a"), 0);
     assert_eq!(desk.store.commits(), [1], "nothing was written");
     desk.queue.submit(create_book("y")).await.unwrap();
@@ -589,6 +589,6 @@ async fn committer_ends_when_its_queue_is_closed() {
     drop(queue);
     store.release();
     timeout(SOON, task).await.expect("an end").unwrap().unwrap();
-    let key = Key::new(book_key("x").to_text()).unwrap();
+    let key = Key::new(book_key("x").storage_key()).unwrap();
     assert!(store.get(&key).await.unwrap().is_some(), "it was being committed");
 }

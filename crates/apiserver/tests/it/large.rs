@@ -2,10 +2,10 @@
 //! memory is limited in bytes everywhere.
 
 use apimachinery::{
-    command::{Action, Command, Mutation},
+    command::{Action, Command, UpdateOperation},
     options::FieldValidation,
     patch::Patch,
-    refusal::Reason,
+    status_error::StatusReason,
 };
 use apiserver::limits::{self, Limits};
 use futures::future::join_all;
@@ -37,13 +37,13 @@ async fn shared() -> Desk {
 fn copying(name: &str) -> Command {
     let patch = json!([{ "op": "copy", "from": "/spec/shelf", "path": "/spec/title" }]).to_string();
     let patch = Patch::parse("application/json-patch+json", patch.as_bytes()).unwrap();
-    let change = Mutation::Patch(patch, FieldValidation::Strict);
+    let change = UpdateOperation::Patch(patch, FieldValidation::Strict);
     Command { action: Action::Update { change, subresource: None }, ..retitle(name, "") }
 }
 
 fn is_conflict(outcome: &Outcome) -> bool {
     let modified = "the object has been modified; please apply your changes to the latest version and try again";
-    reason(outcome) == Reason::Conflict && outcome.as_ref().unwrap_err().message.ends_with(modified)
+    reason(outcome) == StatusReason::Conflict && outcome.as_ref().unwrap_err().message.ends_with(modified)
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn only_so_many_large_commands_are_prepared_at_the_same_time() {
     timeout(SOON, prepared).await.expect("preparations");
     GATE.open();
     assert!(
-        join_all(waiting).await.iter().all(|outcome| reason(outcome) == Reason::BadRequest),
+        join_all(waiting).await.iter().all(|outcome| reason(outcome) == StatusReason::BadRequest),
         "there is no such shelf"
     );
     assert_eq!(GATE.held_max(), limits::LARGE_PREPARATIONS_MAX);
@@ -150,15 +150,15 @@ async fn commands_that_wait_are_bounded_in_bytes() {
     let room = limits::QUEUE_BYTES_MAX / (LARGEST - limits::SMALL_BYTES_MAX);
     let waiting = queued(&desk.queue, (0..room).map(|_| deletion()).collect()).await;
     let refused = timeout(SOON, desk.queue.submit(deletion())).await.expect("a refusal at once");
-    assert_eq!((reason(&refused), may_repeat(&refused)), (Reason::TooManyRequests, true));
+    assert_eq!((reason(&refused), may_repeat(&refused)), (StatusReason::TooManyRequests, true));
     // Large commands do not keep out small ones.
     let small = queued(&desk.queue, vec![create_book("y")]).await;
     desk.store.hold_reads(false);
     desk.store.commits_begun(begun + 1).await;
     desk.store.release();
     assert!(join_all(first.into_iter().chain(small)).await.iter().all(Result::is_ok));
-    assert!(join_all(waiting).await.iter().all(|outcome| reason(outcome) == Reason::NotFound));
-    assert_eq!(reason(&desk.queue.submit(deletion()).await), Reason::NotFound, "there is room again");
+    assert!(join_all(waiting).await.iter().all(|outcome| reason(outcome) == StatusReason::NotFound));
+    assert_eq!(reason(&desk.queue.submit(deletion()).await), StatusReason::NotFound, "there is room again");
 }
 
 /// A connection that has sent a request except for the last byte of its body.

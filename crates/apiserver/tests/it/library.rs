@@ -12,12 +12,12 @@ use std::{
 use apimachinery::{
     command::{ObjectKey, Scope, Write},
     kind::{
-        self, Cell, Column, Context, Decided, Gauge, Kind, Names, Prepared, Registry, RequestContext, Resource, Span,
-        Subresource, Verb,
+        self, Cell, Column, Context, Gauge, Kind, MutationResult, NamePolicy, PreparedObject, Registry, RequestContext,
+        Resource, Span, Subresource, Verb,
     },
     object::{Object, ObjectMeta},
     occurrence::{EventContent, EventRules, EventState, EventType},
-    refusal::{Occupied, Reason, Refusal},
+    status_error::{OccupiedRange, StatusError, StatusReason},
     time::Time,
 };
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ impl World {
     }
 }
 
-impl kind::World for World {
+impl kind::State for World {
     fn apply(&mut self, write: &Write) {
         match write.key.resource {
             "shelves" => match (&write.old, &write.new) {
@@ -86,11 +86,11 @@ impl kind::World for World {
         }
     }
 
-    fn moved_by() -> &'static [&'static str] {
+    fn observed_resources() -> &'static [&'static str] {
         &["shelves", "cards"]
     }
 
-    fn settle(&self, _: Time) -> Vec<Write> {
+    fn pending_status_updates(&self, _: Time) -> Vec<Write> {
         let behind = self.shelves.values().filter(|shelf| shelf.object.field("status")["books"] != shelf.taken.len());
         behind
             .map(|shelf| {
@@ -105,19 +105,19 @@ impl kind::World for World {
             .collect()
     }
 
-    fn restore_object(&mut self, key: ObjectKey, object: Object) -> Result<(), String> {
+    fn load_object(&mut self, key: ObjectKey, object: Object) -> Result<(), String> {
         let empty = Shelf { object: Arc::new(object), taken: BTreeSet::new() };
         self.shelves.insert(key.name, empty);
         Ok(())
     }
 
-    fn restore_span(&mut self, span: &Span) -> Result<(), String> {
+    fn load_span(&mut self, span: &Span) -> Result<(), String> {
         let known = self.shelves.get_mut(&span.space).ok_or("a card of no shelf")?;
         known.taken.insert(span.first);
         Ok(())
     }
 
-    fn kept(&self) -> &'static [&'static str] {
+    fn cached_resources(&self) -> &'static [&'static str] {
         &["shelves"]
     }
 
@@ -209,14 +209,14 @@ struct Shelves(Resource);
 
 /// A shelf reports when it becomes full, and when it is no longer full.
 impl EventRules for Shelves {
-    fn begin(&self, object: &Object, last: Option<&str>) -> EventState {
+    fn initial_state(&self, object: &Object, last: Option<&str>) -> EventState {
         EventState(u8::from(last.map_or(is_full(object), |last| last == "ShelfFull")))
     }
 
     fn on_change(&self, object: &Object, before: EventState) -> (EventState, Option<EventContent>) {
-        let now = self.begin(object, None);
+        let now = self.initial_state(object, None);
         let reason = if is_full(object) { "ShelfFull" } else { "ShelfOpen" };
-        let content = EventContent { reason, severity: EventType::Normal, note: "so it is".to_owned() };
+        let content = EventContent { reason, event_type: EventType::Normal, note: "so it is".to_owned() };
         (now, (now != before).then_some(content))
     }
 }
@@ -239,9 +239,9 @@ impl Kind<World> for Shelves {
         _: &ObjectKey,
         mut object: Object,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<World>, Refusal> {
+    ) -> Result<PreparedObject<World>, StatusError> {
         object.set_field("status", json!({ "books": 0 }));
-        Ok(Prepared::complete(object))
+        Ok(PreparedObject::without_decision(object))
     }
 
     fn prepare_update(
@@ -251,18 +251,18 @@ impl Kind<World> for Shelves {
         new: Object,
         _: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<World>, Refusal> {
-        Ok(Prepared::complete(new))
+    ) -> Result<PreparedObject<World>, StatusError> {
+        Ok(PreparedObject::without_decision(new))
     }
 
-    fn may_delete(&self, world: &World, key: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+    fn validate_delete(&self, world: &World, key: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), StatusError> {
         let books = world.shelves[&key.name].taken.len();
         if books == 0 {
             return Ok(());
         }
         let why = format!("{books} book(s) stand on it");
-        let places = Occupied { space: key.name.clone(), first: 0, last: u128::MAX };
-        Err(Refusal::conflict(GROUP, "shelves", &key.name, &why).occupied(places))
+        let places = OccupiedRange { space: key.name.clone(), first: 0, last: u128::MAX };
+        Err(StatusError::conflict(GROUP, "shelves", &key.name, &why).occupied(places))
     }
 }
 
@@ -273,12 +273,12 @@ impl Kind<World> for Books {
         &self.0
     }
 
-    fn event_of_refusal(&self, key: &ObjectKey, refusal: &Refusal) -> Option<EventContent> {
+    fn event_for_error(&self, key: &ObjectKey, refusal: &StatusError) -> Option<EventContent> {
         let note = format!("{}: {}", key.name, refusal.message);
-        Some(EventContent { reason: "BookRefused", severity: EventType::Warning, note })
+        Some(EventContent { reason: "BookRefused", event_type: EventType::Warning, note })
     }
 
-    fn reads(&self, key: &ObjectKey) -> Vec<ObjectKey> {
+    fn read_set(&self, key: &ObjectKey) -> Vec<ObjectKey> {
         vec![card_key(key)]
     }
 
@@ -287,12 +287,12 @@ impl Kind<World> for Books {
         _: &ObjectKey,
         object: Object,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<World>, Refusal> {
+    ) -> Result<PreparedObject<World>, StatusError> {
         assert_ne!(object.text("/spec/shelf"), UNREADABLE, "what nobody can read");
         if object.text("/spec/shelf") == GATED {
             GATE.pass();
         }
-        Ok(Prepared::undecided(object, place))
+        Ok(PreparedObject::with_decision(object, place))
     }
 
     fn prepare_update(
@@ -302,15 +302,15 @@ impl Kind<World> for Books {
         new: Object,
         _: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<World>, Refusal> {
-        Ok(Prepared::complete(new))
+    ) -> Result<PreparedObject<World>, StatusError> {
+        Ok(PreparedObject::without_decision(new))
     }
 
     fn mark_terminating(&self, object: &mut Object) {
         object.set_field("status", json!({ "place": object.field("status")["place"], "phase": "Leaving" }));
     }
 
-    fn delete(&self, _: &World, key: &ObjectKey, _: &Object, ctx: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+    fn delete(&self, _: &World, key: &ObjectKey, _: &Object, ctx: &Context<'_>) -> Result<Vec<Write>, StatusError> {
         let key = card_key(key);
         let card = ctx.related.objects.get(&key).cloned();
         Ok(card.map(|card| Write { key, old: Some(card), new: None }).into_iter().collect())
@@ -318,15 +318,15 @@ impl Kind<World> for Books {
 }
 
 /// Places a book on the first free place of its shelf, and creates its card.
-fn place(world: &World, key: &ObjectKey, mut object: Object, ctx: &Context<'_>) -> Result<Decided, Refusal> {
+fn place(world: &World, key: &ObjectKey, mut object: Object, ctx: &Context<'_>) -> Result<MutationResult, StatusError> {
     let name = object.text("/spec/shelf").to_owned();
     assert_ne!(name, UNTHINKABLE, "what nobody thought of");
     let Some(chosen) = world.shelves.get(&name) else {
-        return Err(Refusal::bad_request(format!("there is no shelf {name:?}")));
+        return Err(StatusError::bad_request(format!("there is no shelf {name:?}")));
     };
     let places = chosen.object.field("spec")["places"].as_u64().unwrap_or_default();
     let Some(place) = (0..places).find(|place| !chosen.taken.contains(&u128::from(*place))) else {
-        let refusal = Refusal::new(Reason::InsufficientStorage, format!("the shelf {name:?} is full"));
+        let refusal = StatusError::new(StatusReason::InsufficientStorage, format!("the shelf {name:?} is full"));
         return Err(refusal.regarding(&chosen.object));
     };
     object.set_field("status", json!({ "place": place }));
@@ -336,7 +336,7 @@ fn place(world: &World, key: &ObjectKey, mut object: Object, ctx: &Context<'_>) 
         metadata: ObjectMeta {
             name: card_key(key).name,
             namespace: key.namespace.clone(),
-            uid: ctx.seed.companion_uid(),
+            uid: ctx.entropy.second_uid(),
             creation_timestamp: Some(ctx.now),
             generation: Some(1),
             ..ObjectMeta::default()
@@ -345,7 +345,7 @@ fn place(world: &World, key: &ObjectKey, mut object: Object, ctx: &Context<'_>) 
         ..Object::default()
     };
     let card = Write { key: card_key(key), old: None, new: Some(Arc::new(card)) };
-    Ok(Decided { object, companions: vec![card], warnings: vec!["books are heavy".to_owned()] })
+    Ok(MutationResult { object, secondary_writes: vec![card], warnings: vec!["books are heavy".to_owned()] })
 }
 
 /// The kind Card, whose objects users neither create nor delete.
@@ -356,7 +356,12 @@ impl Kind<World> for Cards {
         &self.0
     }
 
-    fn prepare_create(&self, _: &ObjectKey, _: Object, _: &RequestContext<'_>) -> Result<Prepared<World>, Refusal> {
+    fn prepare_create(
+        &self,
+        _: &ObjectKey,
+        _: Object,
+        _: &RequestContext<'_>,
+    ) -> Result<PreparedObject<World>, StatusError> {
         panic!("the verb is not offered")
     }
 
@@ -367,25 +372,25 @@ impl Kind<World> for Cards {
         new: Object,
         _: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<World>, Refusal> {
-        Ok(Prepared::complete(new))
+    ) -> Result<PreparedObject<World>, StatusError> {
+        Ok(PreparedObject::without_decision(new))
     }
 
-    fn may_delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), Refusal> {
+    fn validate_delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), StatusError> {
         panic!("the verb is not offered")
     }
 
-    fn delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, Refusal> {
+    fn delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, StatusError> {
         panic!("the verb is not offered")
     }
 
-    fn holds(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
+    fn spans(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
         let place = place_of(object);
         let span = place.map(|(shelf, place)| Span {
             space: shelf.to_owned(),
             first: place,
             last: place,
-            holder: key.to_text(),
+            holder: key.storage_key(),
         });
         span.into_iter().collect()
     }
@@ -406,7 +411,7 @@ fn shelves() -> Resource {
         selectable_fields: &[],
         computed_fields: &[],
         columns: const { &[column("Name", Cell::Name), column("Books", Cell::Pointer("/status/books"))] },
-        names: Names::Subdomain,
+        names: NamePolicy::Subdomain,
         schema: schema(json!({ "places": { "type": "integer" } }), json!({ "books": { "type": "integer" } })),
     }
 }

@@ -1,7 +1,7 @@
 //! Committers on a log that others write to as well: their decisions when another was faster, and unknown outcomes of
 //! commits.
 
-use apimachinery::refusal::Reason;
+use apimachinery::status_error::StatusReason;
 use apiserver::{hub::Behind, limits};
 use futures::future::join_all;
 use store::{Error, Store as _};
@@ -37,7 +37,7 @@ async fn follows(desk: &Desk, head: u64) {
 async fn each_decides_on_what_the_other_committed() {
     let (one, other) = two().await;
     assert_eq!(object(&one.queue.submit(create_book("x")).await)["status"]["place"], 0);
-    assert_eq!(reason(&other.queue.submit(create_book("x")).await), Reason::AlreadyExists);
+    assert_eq!(reason(&other.queue.submit(create_book("x")).await), StatusReason::AlreadyExists);
     assert_eq!(object(&other.queue.submit(create_book("y")).await)["status"]["place"], 1);
     assert_eq!(object(&one.queue.submit(retitle("y", "other")).await)["metadata"]["generation"], 2);
     other.queue.submit(delete(book_key("x"))).await.unwrap();
@@ -77,7 +77,7 @@ async fn commands_that_come_while_the_head_is_waited_for_join_the_batch() {
     assert_eq!(object(&held.await)["status"]["place"], 0);
     let [y, x, z] = join_all(waiting).await.try_into().unwrap();
     assert_eq!((&object(&y)["status"]["place"], &object(&z)["status"]["place"]), (&1.into(), &2.into()));
-    assert_eq!(reason(&x), Reason::AlreadyExists);
+    assert_eq!(reason(&x), StatusReason::AlreadyExists);
     assert_eq!(one.store.commits().len(), 3, "one commit for all of them");
 }
 
@@ -98,10 +98,10 @@ async fn a_commit_whose_outcome_is_unknown_comes_back_by_the_log() {
         let desk = one().await;
         desk.store.plan([fault]);
         let outcome = desk.queue.submit(create_book("x")).await;
-        assert_eq!(reason(&outcome), Reason::Timeout, "the client has to read the object");
+        assert_eq!(reason(&outcome), StatusReason::Timeout, "the client has to read the object");
         let again = desk.queue.submit(create_book("x")).await;
         if is_written {
-            assert_eq!(reason(&again), Reason::AlreadyExists);
+            assert_eq!(reason(&again), StatusReason::AlreadyExists);
         } else {
             assert_eq!(object(&again)["status"]["place"], 0);
         }
@@ -114,11 +114,11 @@ async fn a_commit_whose_outcome_is_unknown_comes_back_by_the_log() {
 async fn a_commit_that_goes_on_after_it_was_given_up_is_waited_for() {
     let desk = one().await;
     desk.store.plan([Fault::AnswerEarly]);
-    assert_eq!(reason(&desk.queue.submit(create_book("x")).await), Reason::Timeout);
+    assert_eq!(reason(&desk.queue.submit(create_book("x")).await), StatusReason::Timeout);
     let again = queued(&desk.queue, vec![create_book("x")]).await.remove(0);
     assert_eq!(desk.stored(&book_key("x")).await, None, "it has not been committed yet");
     desk.store.release();
-    assert_eq!(reason(&again.await), Reason::AlreadyExists);
+    assert_eq!(reason(&again.await), StatusReason::AlreadyExists);
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_store_that_fails_is_asked_again_next_time() {
         let (world, log) = (desk.world(), desk.store.log().await);
         desk.store.plan([fault]);
         for outcome in desk.at_once(vec![create_book("x"), create_book("y")]).await {
-            assert_eq!(reason(&outcome), Reason::ServiceUnavailable);
+            assert_eq!(reason(&outcome), StatusReason::ServiceUnavailable);
         }
         assert_eq!((desk.world(), desk.store.log().await), (world, log));
     }
@@ -143,7 +143,7 @@ async fn what_a_store_refuses_as_wrong_ends_the_committer() {
     for error in [Error::Guard("two of one".into()), Error::Corrupt("a page is bad".into())] {
         let mut desk = one().await;
         desk.store.plan([Fault::Refused(error)]);
-        assert_eq!(reason(&desk.queue.submit(create_book("x")).await), Reason::InternalError);
+        assert_eq!(reason(&desk.queue.submit(create_book("x")).await), StatusReason::InternalError);
         let fatal = desk.ended().await.unwrap().unwrap_err().to_string();
         assert!(fatal.contains("the state of this process differs from the store"), "{fatal}");
     }
@@ -155,7 +155,7 @@ async fn damage_that_a_shared_commit_meets_is_never_told_as_nothing_written() {
         let mut desk = one().await;
         desk.store.plan([Fault::Written(error)]);
         let refusal = desk.queue.submit(create_book("x")).await.unwrap_err();
-        assert_eq!(refusal.reason, Reason::InternalError);
+        assert_eq!(refusal.reason, StatusReason::InternalError);
         assert!(refusal.message.contains("whether the write was made is not known"), "{}", refusal.message);
         assert!(desk.ended().await.unwrap().is_err());
     }
@@ -165,7 +165,7 @@ async fn damage_that_a_shared_commit_meets_is_never_told_as_nothing_written() {
 async fn a_log_that_lost_commits_ends_the_committer() {
     let mut desk = Desk::open_on(FaultyStore::shared(), 7);
     let outcome = desk.queue.submit(create(shelf_key("a"), shelf("a", 5))).await;
-    assert_eq!(reason(&outcome), Reason::InternalError);
+    assert_eq!(reason(&outcome), StatusReason::InternalError);
     let fatal = desk.ended().await.unwrap().unwrap_err().to_string();
     assert!(fatal.contains("the log ends at 0, and this server has read up to 7"), "{fatal}");
 }
@@ -200,6 +200,6 @@ async fn state_is_read_again_only_so_often_for_one_batch() {
     desk.store.keep_busy("ornaments/platform//o", limits::RELOADS_PER_BATCH_MAX);
     assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 0);
     desk.store.keep_busy("ornaments/platform//o", limits::RELOADS_PER_BATCH_MAX + 1);
-    assert_eq!(reason(&desk.queue.submit(create_book("y")).await), Reason::ServiceUnavailable);
+    assert_eq!(reason(&desk.queue.submit(create_book("y")).await), StatusReason::ServiceUnavailable);
     assert_eq!(object(&desk.queue.submit(create_book("y")).await)["status"]["place"], 1);
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use apimachinery::command::Seed;
+use apimachinery::command::RequestEntropy;
 use apiserver::limits::Limits;
 use http::Method;
 use serde_json::{Value, json};
@@ -265,7 +265,7 @@ fn monotonous(lucky: &'static [usize]) -> Setup {
             // The bytes for the letters of a name.
             seed[11..16].fill(0);
         }
-        Ok(Seed(seed))
+        Ok(RequestEntropy(seed))
     };
     Setup { draw: Some(Arc::new(draw)), ..Setup::default() }
 }

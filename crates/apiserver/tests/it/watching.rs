@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use apimachinery::command::Seed;
+use apimachinery::command::RequestEntropy;
 use apiserver::limits::{self, Limits};
 use http::Method;
 use serde_json::{Value, json};
@@ -304,7 +304,7 @@ async fn a_bookmark_comes_every_minute() {
 async fn chance_says_how_long_a_watch_lives_that_does_not_say_it_itself() {
     // The first random byte, and the resulting lifetime in minutes.
     for (byte, expected) in [(0, 30.0), (128, 45.0), (255, 59.9)] {
-        let draw: apiserver::api::Draw = Arc::new(move || Ok(Seed([byte; 32])));
+        let draw: apiserver::api::Draw = Arc::new(move || Ok(RequestEntropy([byte; 32])));
         let front = Front::set_up(Setup { draw: Some(draw), ..Setup::default() }).await;
         let client = Client::connect(front.address, false).await;
         let mut watch = client.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", front.head().await)).await;

@@ -2,7 +2,7 @@
 
 use address::{Family, ParseError, Parsed, Prefix};
 use apimachinery::{
-    field::{Fault, Path},
+    field::{FieldError, Path},
     selector::LabelSelector,
 };
 use serde_json::json;
@@ -23,62 +23,62 @@ pub(super) enum Source {
 }
 
 /// Reads and validates a spec on its own, without any pool.
-pub(super) fn check(claim: ClaimSpec) -> Result<(Source, Request), Vec<Fault>> {
-    let mut faults = Vec::new();
+pub(super) fn check(claim: ClaimSpec) -> Result<(Source, Request), Vec<FieldError>> {
+    let mut errors = Vec::new();
     let family = claim.ip_family.map(Family::from);
     let address = claim.address.as_deref();
-    let of_address = address.and_then(|text| check_family(text, family, &mut faults));
+    let of_address = address.and_then(|text| check_family(text, family, &mut errors));
     let path = spec::path("prefixLength");
-    let length = spec::check_length(path, claim.prefix_length, family.or(of_address), &mut faults);
-    let block = address.filter(|_| of_address.is_some()).and_then(|text| check_address(text, length, &mut faults));
-    check_owner(claim.owner_ref.as_ref(), &mut faults);
+    let length = spec::check_length(path, claim.prefix_length, family.or(of_address), &mut errors);
+    let block = address.filter(|_| of_address.is_some()).and_then(|text| check_address(text, length, &mut errors));
+    check_owner(claim.owner_ref.as_ref(), &mut errors);
     let source = match (claim.pool_ref, claim.pool_selector) {
-        (Some(pool), None) => Some(Source::Named(check_pool_ref(pool, &mut faults))),
-        (None, Some(selector)) => check_selector(selector, &mut faults),
+        (Some(pool), None) => Some(Source::Named(check_pool_ref(pool, &mut errors))),
+        (None, Some(selector)) => check_selector(selector, &mut errors),
         (None, None) => {
-            faults.push(Fault::required(Path::new("spec"), "one of poolRef and poolSelector must be given"));
+            errors.push(FieldError::required(Path::new("spec"), "one of poolRef and poolSelector must be given"));
             None
         }
         (Some(_), Some(_)) => {
-            faults.push(Fault::forbidden(Path::new("spec"), "poolRef and poolSelector are mutually exclusive"));
+            errors.push(FieldError::forbidden(Path::new("spec"), "poolRef and poolSelector are mutually exclusive"));
             None
         }
     };
     match source {
-        Some(source) if faults.is_empty() => Ok((source, Request { purpose: Purpose::Claim, family, length, block })),
-        _ => Err(faults),
+        Some(source) if errors.is_empty() => Ok((source, Request { purpose: Purpose::Claim, family, length, block })),
+        _ => Err(errors),
     }
 }
 
 /// Returns the family of an address if the address is valid and agrees with the requested family.
-fn check_family(text: &str, family: Option<Family>, faults: &mut Vec<Fault>) -> Option<Family> {
+fn check_family(text: &str, family: Option<Family>, errors: &mut Vec<FieldError>) -> Option<Family> {
     let of_address = match read(text) {
         Ok(parsed) => parsed.prefix.family(),
         Err(detail) => {
-            faults.push(Fault::invalid(spec::path("address"), text, &detail));
+            errors.push(FieldError::invalid(spec::path("address"), text, &detail));
             return None;
         }
     };
     if let Some(family) = family.filter(|family| *family != of_address) {
         let detail = format!("address family {family} does not match spec.address, which is {of_address}");
-        faults.push(Fault::invalid(spec::path("ipFamily"), family.to_string(), &detail));
+        errors.push(FieldError::invalid(spec::path("ipFamily"), family.to_string(), &detail));
         return None;
     }
     Some(of_address)
 }
 
 /// Returns the block that the address and the prefix length name, if they agree.
-fn check_address(text: &str, length: Option<u8>, faults: &mut Vec<Fault>) -> Option<Prefix> {
+fn check_address(text: &str, length: Option<u8>, errors: &mut Vec<FieldError>) -> Option<Prefix> {
     let block = match block_of(text, length) {
         Ok(block) => block,
         Err(detail) => {
-            faults.push(Fault::invalid(spec::path("address"), text, &detail));
+            errors.push(FieldError::invalid(spec::path("address"), text, &detail));
             return None;
         }
     };
     if let Some(length) = length.filter(|length| *length != block.length()) {
         let detail = format!("does not agree with spec.address, which is {block}");
-        faults.push(Fault::invalid(spec::path("prefixLength"), length, &detail));
+        errors.push(FieldError::invalid(spec::path("prefixLength"), length, &detail));
     }
     Some(block)
 }
@@ -124,30 +124,30 @@ fn read(text: &str) -> Result<Parsed, String> {
     }
 }
 
-fn check_owner(owner: Option<&OwnerRef>, faults: &mut Vec<Fault>) {
+fn check_owner(owner: Option<&OwnerRef>, errors: &mut Vec<FieldError>) {
     let Some(owner) = owner else { return };
     for (name, value) in [("kind", &owner.kind), ("name", &owner.name)] {
         if value.is_empty() {
-            faults.push(Fault::required(spec::path("ownerRef").child(name), ""));
+            errors.push(FieldError::required(spec::path("ownerRef").child(name), ""));
         }
     }
 }
 
-fn check_pool_ref(pool: PoolRef, faults: &mut Vec<Fault>) -> PoolRef {
+fn check_pool_ref(pool: PoolRef, errors: &mut Vec<FieldError>) -> PoolRef {
     let path = spec::path("poolRef");
     if pool.name.is_empty() {
-        faults.push(Fault::required(path.child("name"), ""));
+        errors.push(FieldError::required(path.child("name"), ""));
     }
-    check_project(pool.project_ref.as_ref(), &path, faults);
+    check_project(pool.project_ref.as_ref(), &path, errors);
     pool
 }
 
-fn check_selector(selector: PoolSelector, faults: &mut Vec<Fault>) -> Option<Source> {
+fn check_selector(selector: PoolSelector, errors: &mut Vec<FieldError>) -> Option<Source> {
     let path = spec::path("poolSelector");
-    check_project(selector.project_ref.as_ref(), &path, faults);
+    check_project(selector.project_ref.as_ref(), &path, errors);
     if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
         let detail = "it must have matchLabels or matchExpressions: an empty selector would mean every pool";
-        faults.push(Fault::required(path, detail));
+        errors.push(FieldError::required(path, detail));
         return None;
     }
     let labels = json!({
@@ -157,14 +157,14 @@ fn check_selector(selector: PoolSelector, faults: &mut Vec<Fault>) -> Option<Sou
     match LabelSelector::from_json(&labels, &path) {
         Ok(labels) => Some(Source::Matching(Box::new(labels), selector.project_ref)),
         Err(more) => {
-            faults.extend(more);
+            errors.extend(more);
             None
         }
     }
 }
 
-fn check_project(project: Option<&NameRef>, path: &Path, faults: &mut Vec<Fault>) {
+fn check_project(project: Option<&NameRef>, path: &Path, errors: &mut Vec<FieldError>) {
     if project.is_some_and(|project| project.name.is_empty()) {
-        faults.push(Fault::required(path.child("projectRef").child("name"), ""));
+        errors.push(FieldError::required(path.child("projectRef").child("name"), ""));
     }
 }

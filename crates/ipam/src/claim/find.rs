@@ -3,9 +3,9 @@
 use address::{Family, Prefix};
 use apimachinery::{
     command::ObjectKey,
-    field::{Fault, FaultType},
-    refusal::{Reason, Refusal},
+    field::{FieldError, FieldErrorType},
     selector::LabelSelector,
+    status_error::{StatusError, StatusReason},
 };
 
 use super::{PLURAL, check::Source};
@@ -46,7 +46,7 @@ fn named<'w>(world: &'w World, key: &ObjectKey, pool: &PoolRef) -> Result<&'w Po
             "{PLURAL}.{GROUP} \"{}\" is forbidden: no permission to use IPPool \"{}\" of project \"{}\"",
             key.name, pool.name, project.name
         );
-        return Err(Refusal::new(Reason::Forbidden, message).about(GROUP, PLURAL, &key.name).into());
+        return Err(StatusError::new(StatusReason::Forbidden, message).with_details(GROUP, PLURAL, &key.name).into());
     }
     let absent = || Unserved::Absent(choose::pool_not_found("poolRef", &pool.name));
     let found = world.pool(&key.scope, &pool.name).ok_or_else(absent)?;
@@ -80,22 +80,22 @@ fn matching<'w>(
     })
 }
 
-fn no_match() -> Refusal {
+fn no_match() -> StatusError {
     no_match_because("no IPPool matches spec.poolSelector")
 }
 
-fn only_terminating(pool: &Pool) -> Refusal {
+fn only_terminating(pool: &Pool) -> StatusError {
     no_match_because(&format!(
         "no IPPool matches spec.poolSelector but \"{}\", which is being deleted and hands out nothing new",
         pool.name()
     ))
 }
 
-fn no_match_because(message: &str) -> Refusal {
-    let fault = Fault {
+fn no_match_because(message: &str) -> StatusError {
+    let error = FieldError {
         path: spec::path("poolSelector"),
-        fault_type: FaultType::Other("NoPoolMatch"),
+        error_type: FieldErrorType::Other("NoPoolMatch"),
         message: message.to_owned(),
     };
-    Refusal::bad_request(message).because(&fault)
+    StatusError::bad_request(message).with_cause(&error)
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use address::Prefix;
 use apimachinery::{
-    kind::{Cell, Column, Names, Resource, Subresource, Verb},
+    kind::{Cell, Column, NamePolicy, Resource, Subresource, Verb},
     object::Object,
 };
 use serde_json::Value;
@@ -32,7 +32,7 @@ pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {
     ],
     computed_fields: &[],
     columns: COLUMNS,
-    names: Names::Subdomain,
+    names: NamePolicy::Subdomain,
     schema: schema::of::<IpClaim>(),
 });
 

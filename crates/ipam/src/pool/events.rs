@@ -29,7 +29,7 @@ const NOTHING_LEFT: EventState = EventState(2);
 const RECOVERING: EventState = EventState(3);
 
 impl EventRules for Pools {
-    fn begin(&self, pool: &Object, last: Option<&str>) -> EventState {
+    fn initial_state(&self, pool: &Object, last: Option<&str>) -> EventState {
         match (utilization(pool), last) {
             (100.., _) => NOTHING_LEFT,
             (NEARLY_UNTIL.., Some(AVAILABLE | EXHAUSTED)) => RECOVERING,
@@ -62,8 +62,8 @@ fn content(pool: &Object, reason: &'static str, utilization: i64) -> EventConten
         }
         None => format!("no address of {block} is free"),
     };
-    let severity = if reason == AVAILABLE { EventType::Normal } else { EventType::Warning };
-    EventContent { reason, severity, note }
+    let event_type = if reason == AVAILABLE { EventType::Normal } else { EventType::Warning };
+    EventContent { reason, event_type, note }
 }
 
 fn utilization(pool: &Object) -> i64 {

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use apimachinery::{
-    kind::{Cell, Column, Names, Resource, Subresource, Verb},
+    kind::{Cell, Column, NamePolicy, Resource, Subresource, Verb},
     object::Object,
 };
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub(super) static RESOURCE: LazyLock<Resource> = LazyLock::new(|| Resource {
     selectable_fields: &["spec.ipFamily", "spec.parentPoolRef.name", "status.phase"],
     computed_fields: &[],
     columns: COLUMNS,
-    names: Names::Subdomain,
+    names: NamePolicy::Subdomain,
     schema: schema::of::<IpPool>(),
 });
 

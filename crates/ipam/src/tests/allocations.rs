@@ -1,6 +1,6 @@
 //! IPAllocations.
 
-use apimachinery::{access::Rights, kind::RequestContext, limits::LABELS_MAX, object::Object};
+use apimachinery::{kind::RequestContext, limits::LABELS_MAX, object::Object, rbac::Permissions};
 use expect_test::expect;
 use serde_json::json;
 
@@ -89,9 +89,16 @@ fn labels_of_the_claim_are_kept_as_far_as_there_is_room() {
 #[test]
 fn users_create_none() {
     let server = Server::new();
-    let (rights, seed) = (Rights::Everything, apimachinery::command::Seed([7; 32]));
+    let (permissions, entropy) = (Permissions::Unrestricted, apimachinery::command::RequestEntropy([7; 32]));
     let status = &serde_json::Value::Null;
-    let ctx = RequestContext { rights: &rights, now: server.now(), seed, dry_run: false, named: false, status };
+    let ctx = RequestContext {
+        permissions: &permissions,
+        now: server.now(),
+        entropy,
+        dry_run: false,
+        name_in_path: false,
+        status,
+    };
     let key = key("ipallocations", "mine");
     let refusal = kind_of(&key).prepare_create(&key, Object::default(), &ctx).err().expect("it is no verb of users");
     assert_eq!(refusal.reason.code(), 405);

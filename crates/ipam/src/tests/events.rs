@@ -57,7 +57,7 @@ fn exhausted_pool_is_told_and_so_is_the_first_address_that_is_free_again() {
 
 #[test]
 fn restart_remembers_what_was_told() {
-    let after = |percent, last, percents: &[i64]| tell(event_rules().begin(&used(percent), last), percents);
+    let after = |percent, last, percents: &[i64]| tell(event_rules().initial_state(&used(percent), last), percents);
     assert_eq!(after(100, None, &[100]), []);
     assert_eq!(after(97, None, &[98]), []);
     assert_eq!(after(92, Some("PoolNearlyExhausted"), &[95]), []);
@@ -85,7 +85,7 @@ fn refusal_of_an_exhausted_pool_carries_the_pool_without_copying_it() {
     let refusal = server.create(claim("late"), spec).unwrap_err();
     let regarding = refusal.regarding.as_ref().unwrap();
     assert!(Arc::ptr_eq(regarding, &server.objects[&pool("p")]), "{regarding:?}");
-    let content = kind_of(&claim("late")).event_of_refusal(&claim("late"), &refusal).unwrap();
+    let content = kind_of(&claim("late")).event_for_error(&claim("late"), &refusal).unwrap();
     let note = "IPClaim default/late was refused: IPPool \"p\" is exhausted: no free block of length /32, no address of it is free";
     assert_eq!((content.reason, &*content.note), ("ClaimRefused", note));
     let taken = server.create(claim("first"), json!({"poolRef": {"name": "p"}, "prefixLength": 32})).unwrap_err();

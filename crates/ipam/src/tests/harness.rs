@@ -1,6 +1,6 @@
 //! An in-memory server: objects, spans and an allocator state, changed by the decisions of the kinds.
 //!
-//! Decisions are made by `apimachinery::verbs`. The store is simulated in the simplest way. After every step the
+//! Decisions are made by `apimachinery::rest`. The store is simulated in the simplest way. After every step the
 //! invariants are checked: spans do not overlap, and capacities are the sums of the held blocks.
 
 use std::{
@@ -10,16 +10,16 @@ use std::{
 };
 
 use apimachinery::{
-    access::Rights,
-    command::{Action, Answer as Answered, Command, Decision, Mutation, ObjectKey, Scope, Seed, Write},
-    draft::{Draft, Reader},
-    kind::{Kind, Registry, Related, Span, Subresource, World as _},
+    command::{Action, Command, Decision, ObjectKey, RequestEntropy, Scope, UpdateOperation, Write, WriteResult},
+    decoding::{DecodedObject, ObjectDecoder},
+    kind::{Kind, Registry, RelatedObjects, Span, State as _, Subresource},
     object::{Object, ObjectMeta},
     options::{DeleteOptions, FieldValidation},
-    refusal::Refusal,
+    rbac::Permissions,
+    rest::{self, Existence},
     schema::Schema,
+    status_error::StatusError,
     time::Time,
-    verbs::{self, Present},
 };
 use serde_json::{Value, json};
 
@@ -38,10 +38,10 @@ pub(super) fn kind_of(key: &ObjectKey) -> &'static dyn Kind<World> {
 }
 
 /// Decodes a request body.
-fn draft(key: &ObjectKey, body: Value) -> Result<Box<Draft>, Refusal> {
+fn decoded(key: &ObjectKey, body: Value) -> Result<Box<DecodedObject>, StatusError> {
     let (resource, schema) = (kind_of(key).resource(), &SCHEMAS[key.resource]);
-    let reader = Reader { resource, schema, name: &key.name, validation: FieldValidation::Strict };
-    reader.body(body.into()).map(Box::new)
+    let decoder = ObjectDecoder { resource, schema, name: &key.name, validation: FieldValidation::Strict };
+    decoder.decode_body(body.into()).map(Box::new)
 }
 
 pub(super) struct Server {
@@ -56,7 +56,7 @@ pub(super) struct Server {
 }
 
 /// The result of a request.
-pub(super) type Answer = Result<(Object, Vec<String>), Refusal>;
+pub(super) type Answer = Result<(Object, Vec<String>), StatusError>;
 
 pub(super) fn key(resource: &'static str, name: &str) -> ObjectKey {
     let namespace = if resource == "ippools" { "" } else { "default" };
@@ -105,12 +105,12 @@ impl Server {
         let mut metadata = ObjectMeta::default();
         touch(&mut metadata);
         let body = json!({"metadata": metadata, "spec": spec});
-        self.act(&key, Action::Create(draft(&key, body)?))
+        self.act(&key, Action::Create(decoded(&key, body)?))
     }
 
     /// Returns the result of a dry run.
     pub(super) fn dry_run(&mut self, key: &ObjectKey, spec: Value) -> Answer {
-        let decision = self.decide(key, Action::Create(draft(key, json!({"spec": spec}))?), true)?;
+        let decision = self.decide(key, Action::Create(decoded(key, json!({"spec": spec}))?), true)?;
         Ok((answer(&decision), decision.warnings))
     }
 
@@ -131,11 +131,11 @@ impl Server {
     ) -> Answer {
         let mut object = self.objects.get(key).map_or_else(Object::default, |old| (**old).clone());
         change(&mut object);
-        let change = Mutation::Replace(draft(key, object.to_value())?);
+        let change = UpdateOperation::Replace(decoded(key, object.to_value())?);
         self.act(key, Action::Update { change, subresource })
     }
 
-    pub(super) fn delete(&mut self, key: &ObjectKey) -> Result<(), Refusal> {
+    pub(super) fn delete(&mut self, key: &ObjectKey) -> Result<(), StatusError> {
         self.act(key, Action::Delete(DeleteOptions::default())).map(|_| ())
     }
 
@@ -149,16 +149,17 @@ impl Server {
         Ok((object, decision.warnings))
     }
 
-    fn decide(&mut self, key: &ObjectKey, action: Action, dry_run: bool) -> Result<Decision, Refusal> {
+    fn decide(&mut self, key: &ObjectKey, action: Action, dry_run: bool) -> Result<Decision, StatusError> {
         self.clock += 1;
         let kind = kind_of(key);
-        let (manager, rights) = ("tester".to_owned(), Rights::Everything);
-        let (seed, body_bytes) = (self.seed(), 0);
+        let (manager, permissions) = ("tester".to_owned(), Permissions::Unrestricted);
+        let (entropy, body_bytes) = (self.entropy(), 0);
         let (key_of_it, now) = (key.clone(), self.now());
-        let command = Command { key: key_of_it, view: None, action, manager, dry_run, now, seed, rights, body_bytes };
+        let command =
+            Command { key: key_of_it, view: None, action, manager, dry_run, now, entropy, permissions, body_bytes };
         let current = self.objects.get(key);
-        let plan = verbs::prepare(kind, &SCHEMAS[key.resource], command, current)?;
-        plan.decide(kind, &self.world, Present::of(current.map(AsRef::as_ref)), &self.related(kind, key))
+        let plan = rest::prepare(kind, &SCHEMAS[key.resource], command, current)?;
+        plan.decide(kind, &self.world, Existence::of(current.map(AsRef::as_ref)), &self.related(kind, key))
     }
 
     /// Stores the writes of a decision, and then writes back the pool statuses.
@@ -174,12 +175,12 @@ impl Server {
 
     /// Writes back the outdated pool statuses, and returns the names of those pools.
     pub(super) fn settle(&mut self) -> Vec<String> {
-        let writes = self.world.settle(self.now());
+        let writes = self.world.pending_status_updates(self.now());
         let names = writes.iter().map(|write| write.key.name.clone()).collect();
         for write in writes {
             self.store(write);
         }
-        assert!(self.world.settle(self.now()).is_empty(), "no status is outdated after the write-back");
+        assert!(self.world.pending_status_updates(self.now()).is_empty(), "no status is outdated after the write-back");
         names
     }
 
@@ -200,10 +201,10 @@ impl Server {
     /// Moves the spans, and checks that spans of one space never overlap.
     fn move_spans(&mut self, write: &Write) {
         let kind = kind_of(&write.key);
-        for span in write.old.iter().flat_map(|old| kind.holds(&write.key, old)) {
+        for span in write.old.iter().flat_map(|old| kind.spans(&write.key, old)) {
             self.spans.remove(&(span.space, span.first)).expect("the released span was held");
         }
-        for span in write.new.iter().flat_map(|new| kind.holds(&write.key, new)) {
+        for span in write.new.iter().flat_map(|new| kind.spans(&write.key, new)) {
             let before = self.spans.range(..=(span.space.clone(), span.last)).next_back();
             let clash = before.filter(|(_, other)| other.space == span.space && other.last >= span.first);
             assert!(clash.is_none(), "{span:?} overlaps {clash:?}");
@@ -266,17 +267,17 @@ impl Server {
         key("ipallocations", self.get(claim).text("/status/boundAllocationRef/name"))
     }
 
-    fn related(&self, kind: &dyn Kind<World>, key: &ObjectKey) -> Related {
-        let reads = kind.reads(key).into_iter();
+    fn related(&self, kind: &dyn Kind<World>, key: &ObjectKey) -> RelatedObjects {
+        let reads = kind.read_set(key).into_iter();
         let objects = reads.filter_map(|key| Some((key.clone(), self.objects.get(&key)?.clone())));
-        Related { objects: objects.collect() }
+        RelatedObjects { objects: objects.collect() }
     }
 
-    fn seed(&self) -> Seed {
+    fn entropy(&self) -> RequestEntropy {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&self.clock.to_be_bytes());
         bytes[24..].copy_from_slice(&(-self.clock).to_be_bytes());
-        Seed(bytes)
+        RequestEntropy(bytes)
     }
 }
 
@@ -292,7 +293,7 @@ fn percent(held: u128, total: u128) -> u128 {
 /// Returns the object in the response; for a deletion the deleted object.
 fn answer(decision: &Decision) -> Object {
     let object = match (&decision.answer, decision.writes.first()) {
-        (Answered::Unchanged(object) | Answered::DeletedBy(object), _) => object,
+        (WriteResult::Unchanged(object) | WriteResult::DeletedByUpdate(object), _) => object,
         (_, Some(Write { new: Some(object), .. } | Write { old: Some(object), .. })) => object,
         (answer, _) => panic!("{answer:?} without an object"),
     };
@@ -321,7 +322,7 @@ pub(super) fn show(answer: &Answer) -> String {
     }
 }
 
-pub(super) fn show_refusal(refusal: &Refusal) -> String {
+pub(super) fn show_refusal(refusal: &StatusError) -> String {
     let mut text = format!("{} {}: {}\n", refusal.reason.code(), refusal.reason.as_str(), refusal.message);
     for cause in &refusal.details.causes {
         let _ = writeln!(text, "- {} {}: {}", cause.reason, cause.field, cause.message);

@@ -3,7 +3,7 @@
 
 use apimachinery::{
     command::Write,
-    kind::World as _,
+    kind::State as _,
     object::{Object, ObjectMeta},
 };
 use proptest::{collection::vec, option, prelude::*};
@@ -263,13 +263,13 @@ fn assert_capacities(server: &Server, model: &Model) {
 fn restarted(server: &Server) -> World {
     let mut world = World::default();
     for (key, object) in server.objects.iter().rev() {
-        if world.kept().contains(&key.resource) {
+        if world.cached_resources().contains(&key.resource) {
             let object = Object::from_bytes(&object.to_bytes()).expect("what was written can be read");
-            world.restore_object(key.clone(), object).expect("a stored pool");
+            world.load_object(key.clone(), object).expect("a stored pool");
         }
     }
     for span in server.spans.values() {
-        world.restore_span(span).expect("a span that is held");
+        world.load_span(span).expect("a span that is held");
     }
     world
 }

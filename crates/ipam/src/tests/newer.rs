@@ -2,9 +2,9 @@
 
 use apimachinery::{
     command::{Scope, Write},
-    kind::{Span, World as _},
+    kind::{Span, State as _},
     object::Object,
-    refusal::Refusal,
+    status_error::StatusError,
 };
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ fn without_figures(object: &Object) -> Value {
     value
 }
 
-fn is_unavailable<T>(answer: Result<T, Refusal>) -> bool {
+fn is_unavailable<T>(answer: Result<T, StatusError>) -> bool {
     answer.is_err_and(|refusal| {
         let newer = refusal.message.contains("was written by a newer version of this server");
         newer && refusal.reason.code() == 503 && refusal.details.retry_after_seconds > 0
@@ -134,13 +134,13 @@ fn selector_passes_over_a_pool_of_a_newer_version() {
 fn span_of_an_unknown_kind_is_never_handed_out() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
     let mut restored = World::default();
-    restored.restore_object(pool("p"), (*server.objects[&pool("p")]).clone()).unwrap();
+    restored.load_object(pool("p"), (*server.objects[&pool("p")]).clone()).unwrap();
     let space = world::space_of_pool(&Scope::platform(), "p");
     let first = u128::from(u32::from_be_bytes([10, 0, 0, 3]));
     let holder = "ipholds/platform//h".to_owned();
-    restored.restore_span(&Span { space, first, last: first + 6, holder: holder.clone() }).unwrap();
+    restored.load_span(&Span { space, first, last: first + 6, holder: holder.clone() }).unwrap();
     let elsewhere = Span { space: "vault/platform/v".to_owned(), first: 0, last: 9, holder };
-    restored.restore_span(&elsewhere).unwrap();
+    restored.load_span(&elsewhere).unwrap();
     let found = restored.pool(&Scope::platform(), "p").unwrap();
     let free = |last: u8| {
         found.free.is_free(address::Prefix::new(address::Family::V4, first - 3 + u128::from(last), 32).unwrap())

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use apimachinery::{
-    kind::{Cell, Column, Kind, World as _},
+    kind::{Cell, Column, Kind, State as _},
     object::Object,
 };
 use expect_test::{Expect, expect};

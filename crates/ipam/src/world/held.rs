@@ -28,5 +28,5 @@ impl<'o> Held<'o> {
 pub(crate) fn span_of_hold(key: &ObjectKey, object: &Object) -> Option<Span> {
     let number = |field: &str| Some(spec::stored_block(&format!("{}/32", object.text(field)))?.first());
     let space = super::space_of_pool(&key.scope, object.text("/spec/pool"));
-    Some(Span { space, first: number("/spec/first")?, last: number("/spec/last")?, holder: key.to_text() })
+    Some(Span { space, first: number("/spec/first")?, last: number("/spec/last")?, holder: key.storage_key() })
 }

@@ -4,7 +4,7 @@ use address::{Family, Prefix};
 use apimachinery::{
     command::{ObjectKey, Scope},
     kind::Span,
-    refusal::Occupied,
+    status_error::OccupiedRange,
 };
 
 use super::Pool;
@@ -46,12 +46,12 @@ pub(crate) fn space_of_roots(scope: &Scope, family: Family) -> String {
 
 /// Returns the span of `holder` for `block` in `space`.
 pub(crate) fn span(space: String, block: Prefix, holder: &ObjectKey) -> Span {
-    Span { space, first: block.first(), last: block.last(), holder: holder.to_text() }
+    Span { space, first: block.first(), last: block.last(), holder: holder.storage_key() }
 }
 
 /// Returns the range of a pool that a request for `block` found occupied.
-pub(crate) fn occupied(pool: &Pool, block: Prefix) -> Occupied {
-    Occupied { space: space_of_pool(&pool.scope, pool.name()), first: block.first(), last: block.last() }
+pub(crate) fn occupied(pool: &Pool, block: Prefix) -> OccupiedRange {
+    OccupiedRange { space: space_of_pool(&pool.scope, pool.name()), first: block.first(), last: block.last() }
 }
 
 /// Splits the range `first..=last` into the fewest aligned blocks, at most two of each length.

@@ -1,7 +1,7 @@
 //! Computation of the IPPool status from the free space.
 
 use address::{Count, FreeSpace};
-use apimachinery::{object::Object, refusal::Refusal, time::Time};
+use apimachinery::{object::Object, status_error::StatusError, time::Time};
 use serde_json::{Value, json};
 
 use crate::{
@@ -107,7 +107,7 @@ impl PoolStatus {
     }
 
     /// Returns the status of a child pool in a dry run whose parent does not exist.
-    pub(crate) fn pending(object: &Object, why: &Refusal, now: Time) -> Self {
+    pub(crate) fn pending(object: &Object, why: &StatusError, now: Time) -> Self {
         Self {
             phase: PoolPhase::Pending,
             allocated_cidr: None,

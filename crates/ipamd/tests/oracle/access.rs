@@ -9,8 +9,8 @@ mod settle;
 use std::sync::LazyLock;
 
 use apimachinery::{
-    access::{CLUSTER_ROLE, GROUP, ROLE},
     kind::Resource,
+    rbac::{CLUSTER_ROLE, GROUP, ROLE},
 };
 use serde_json::{Value, json};
 

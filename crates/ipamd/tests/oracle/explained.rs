@@ -115,7 +115,7 @@ impl Case<'_> {
                 .subject
                 .schema()
                 .check(&mut body)
-                .faults
+                .errors
                 .iter()
                 .any(|fault| fault.path.as_str().starts_with(dropped))
     }

@@ -4,10 +4,11 @@
 use apimachinery::{
     command::{ObjectKey, Write},
     kind::{
-        self, Cell, Column, Gauge, Kind, Names, Prepared, Registry, RequestContext, Resource, Span, Subresource, Verb,
+        self, Cell, Column, Gauge, Kind, NamePolicy, PreparedObject, Registry, RequestContext, Resource, Span,
+        Subresource, Verb,
     },
     object::Object,
-    refusal::Refusal,
+    status_error::StatusError,
     time::Time,
 };
 use serde_json::{Value, json};
@@ -21,26 +22,26 @@ const VERSION: &str = "v1";
 #[derive(Default)]
 pub struct Nothing;
 
-impl kind::World for Nothing {
+impl kind::State for Nothing {
     fn apply(&mut self, _: &Write) {}
 
-    fn moved_by() -> &'static [&'static str] {
+    fn observed_resources() -> &'static [&'static str] {
         &[]
     }
 
-    fn settle(&self, _: Time) -> Vec<Write> {
+    fn pending_status_updates(&self, _: Time) -> Vec<Write> {
         Vec::new()
     }
 
-    fn restore_object(&mut self, _: ObjectKey, _: Object) -> Result<(), String> {
+    fn load_object(&mut self, _: ObjectKey, _: Object) -> Result<(), String> {
         Ok(())
     }
 
-    fn restore_span(&mut self, _: &Span) -> Result<(), String> {
+    fn load_span(&mut self, _: &Span) -> Result<(), String> {
         Ok(())
     }
 
-    fn kept(&self) -> &'static [&'static str] {
+    fn cached_resources(&self) -> &'static [&'static str] {
         &[]
     }
 
@@ -58,7 +59,7 @@ pub fn registry() -> Registry<Nothing> {
 struct Plain(Resource);
 
 impl Plain {
-    fn prepared(&self, mut object: Object) -> Prepared<Nothing> {
+    fn prepared(&self, mut object: Object) -> PreparedObject<Nothing> {
         for field in ["spec", "status"] {
             let mut value = object.field(field).clone();
             if !value.is_null() {
@@ -66,7 +67,7 @@ impl Plain {
                 object.set_field(field, value);
             }
         }
-        Prepared::complete(object)
+        PreparedObject::without_decision(object)
     }
 }
 
@@ -80,7 +81,7 @@ impl Kind<Nothing> for Plain {
         _: &ObjectKey,
         object: Object,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<Nothing>, Refusal> {
+    ) -> Result<PreparedObject<Nothing>, StatusError> {
         Ok(self.prepared(object))
     }
 
@@ -91,7 +92,7 @@ impl Kind<Nothing> for Plain {
         new: Object,
         _: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<Nothing>, Refusal> {
+    ) -> Result<PreparedObject<Nothing>, StatusError> {
         Ok(self.prepared(new))
     }
 }
@@ -138,7 +139,7 @@ pub fn widgets() -> Resource {
                 column("Age", "date", Cell::Age),
             ]
         },
-        names: Names::Subdomain,
+        names: NamePolicy::Subdomain,
         schema: schema(),
     }
 }

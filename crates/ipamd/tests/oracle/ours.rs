@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use apimachinery::kind::{Registry, World};
+use apimachinery::kind::{Registry, State};
 use apiserver::{
     limits::Limits,
     serve::Listener,
@@ -20,16 +20,16 @@ use crate::{
 };
 
 /// Starts a server of these kinds in cluster mode. It runs until the process ends.
-pub async fn start<W: World>(pki: &Pki, registry: Registry<W>, world: W) -> anyhow::Result<Client> {
+pub async fn start<W: State>(pki: &Pki, registry: Registry<W>, world: W) -> anyhow::Result<Client> {
     serve(pki, Server::new(Arc::new(MemoryStore::new()), registry, Limits::default(), "oracle"), world).await
 }
 
 /// Starts a server of these kinds in standalone mode, with namespaces, roles and bindings. It runs until the process ends.
-pub async fn start_alone<W: World>(pki: &Pki, registry: Registry<W>, world: W) -> anyhow::Result<Client> {
+pub async fn start_alone<W: State>(pki: &Pki, registry: Registry<W>, world: W) -> anyhow::Result<Client> {
     serve(pki, Server::alone(Arc::new(MemoryStore::new()), registry, Limits::default(), "oracle"), world).await
 }
 
-async fn serve<W: World>(pki: &Pki, server: Server<W>, world: W) -> anyhow::Result<Client> {
+async fn serve<W: State>(pki: &Pki, server: Server<W>, world: W) -> anyhow::Result<Client> {
     let server = Arc::new(server);
     let (tasks, mut ends) = Supervisor::new(server.metrics());
     let socket = TcpListener::bind("127.0.0.1:0").await?;

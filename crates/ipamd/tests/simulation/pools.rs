@@ -3,14 +3,14 @@
 use std::sync::{Arc, LazyLock, RwLock, atomic::AtomicBool};
 
 use apimachinery::{
-    access::Rights,
-    command::{Action, Command, Mutation, ObjectKey, Scope, Seed},
-    draft::Reader,
+    command::{Action, Command, ObjectKey, RequestEntropy, Scope, UpdateOperation},
+    decoding::ObjectDecoder,
     kind::Registry,
     options::{DeleteOptions, FieldValidation},
     patch::Patch,
-    refusal::{Reason, Refusal},
+    rbac::Permissions,
     schema::Schemas,
+    status_error::{StatusError, StatusReason},
 };
 use apiserver::{committer::Committer, hub::Hub, metrics::Metrics, standalone::Surroundings};
 use consistency::Inventory;
@@ -36,7 +36,7 @@ const CHILDREN: [(&str, u32, [u32; 2]); 2] = [("half", 27, [29, 30]), ("quarter"
 const TIER: &str = "gold";
 
 static REGISTRY: LazyLock<Arc<Registry<World>>> = LazyLock::new(|| Arc::new(ipam::registry()));
-static SCHEMAS: LazyLock<Arc<Schemas>> = LazyLock::new(|| Arc::new(Schemas::of(&REGISTRY)));
+static SCHEMAS: LazyLock<Arc<Schemas>> = LazyLock::new(|| Arc::new(Schemas::for_registry(&REGISTRY)));
 
 pub struct Pools;
 
@@ -63,42 +63,46 @@ impl Domain for Pools {
     }
 
     fn foundation() -> Vec<Command> {
-        let seed = |place: usize| Seed([u8::try_from(place).unwrap(); 32]);
+        let entropy = |place: usize| RequestEntropy([u8::try_from(place).unwrap(); 32]);
         let of = |(place, (name, cidr, _)): (usize, &(&str, &str, _))| {
             let labels = if *name == "second" { json!({}) } else { json!({ "tier": TIER }) };
-            create(pool_key(name), json!({ "metadata": { "labels": labels }, "spec": { "cidr": cidr } }), seed(place))
+            create(
+                pool_key(name),
+                json!({ "metadata": { "labels": labels }, "spec": { "cidr": cidr } }),
+                entropy(place),
+            )
         };
         ROOTS.iter().enumerate().map(of).collect()
     }
 
     fn request(chance: &mut StdRng) -> Request {
-        let seed = Seed(chance.random());
+        let entropy = RequestEntropy(chance.random());
         let claim = claim_key(CLAIMS.choose(chance).unwrap());
         let (child, length, _) = *CHILDREN.choose(chance).unwrap();
         let dry_run = chance.random_ratio(1, 12);
         let action = chance.random_range(0..32);
         let mut command = match action {
-            0..16 => create(claim, draw_claim(chance), seed),
-            16..23 => delete(claim, seed),
-            23..25 => delete(ObjectKey { resource: "ipallocations", name: allocation_of(&claim), ..claim }, seed),
+            0..16 => create(claim, draw_claim(chance), entropy),
+            16..23 => delete(claim, entropy),
+            23..25 => delete(ObjectKey { resource: "ipallocations", name: allocation_of(&claim), ..claim }, entropy),
             25..27 => {
                 let spec = json!({ "parentPoolRef": { "name": "first" }, "prefixLength": length });
-                create(pool_key(child), json!({ "metadata": { "labels": { "tier": "iron" } }, "spec": spec }), seed)
+                create(pool_key(child), json!({ "metadata": { "labels": { "tier": "iron" } }, "spec": spec }), entropy)
             }
-            27 => delete(pool_key(child), seed),
+            27 => delete(pool_key(child), entropy),
             28..30 => {
                 let policy = ["Retain", "Delete"].choose(chance).unwrap();
-                patch(claim, json!({ "reclaimPolicy": policy }), seed)
+                patch(claim, json!({ "reclaimPolicy": policy }), entropy)
             }
             30 => {
                 let strategy = ["FirstFit", "BestFit", "LeastUtilized"].choose(chance).unwrap();
                 let name = ROOTS.choose(chance).unwrap().0;
-                patch(pool_key(name), json!({ "allocation": { "strategy": strategy } }), seed)
+                patch(pool_key(name), json!({ "allocation": { "strategy": strategy } }), entropy)
             }
-            _ => patch(pool_key(child), json!({}), seed),
+            _ => patch(pool_key(child), json!({}), entropy),
         };
         command.dry_run = dry_run;
-        let token = if matches!(command.action, Action::Delete(_)) { String::new() } else { seed.uid() };
+        let token = if matches!(command.action, Action::Delete(_)) { String::new() } else { entropy.uid() };
         Request { command, token }
     }
 
@@ -138,31 +142,33 @@ impl Domain for Pools {
         if findings.faults() == 0 { Ok(()) } else { Err(findings.to_jsonl()) }
     }
 
-    fn explains(moment: &Moment, command: &Command, refusal: &Refusal) -> bool {
+    fn explains(moment: &Moment, command: &Command, refusal: &StatusError) -> bool {
         let (key, reason) = (&command.key, refusal.reason);
         match (key.resource, &command.action) {
-            ("ipclaims", Action::Create(draft)) => match reason {
-                Reason::AlreadyExists => moment.claims.contains_key(&key.name),
-                Reason::Invalid => moment.allocations.contains_key(&allocation_of(key)),
-                _ => explains_claim(moment, draft.object.field("spec"), reason),
+            ("ipclaims", Action::Create(decoded)) => match reason {
+                StatusReason::AlreadyExists => moment.claims.contains_key(&key.name),
+                StatusReason::Invalid => moment.allocations.contains_key(&allocation_of(key)),
+                _ => explains_claim(moment, decoded.object.field("spec"), reason),
             },
-            ("ipclaims", _) => reason == Reason::NotFound && !moment.claims.contains_key(&key.name),
+            ("ipclaims", _) => reason == StatusReason::NotFound && !moment.claims.contains_key(&key.name),
             ("ipallocations", _) => {
                 let found = moment.allocations.get(&key.name);
                 match reason {
-                    Reason::NotFound => found.is_none(),
-                    Reason::Invalid => found.is_some_and(|found| !found.claim.is_empty()),
+                    StatusReason::NotFound => found.is_none(),
+                    StatusReason::Invalid => found.is_some_and(|found| !found.claim.is_empty()),
                     _ => false,
                 }
             }
-            (_, Action::Create(draft)) => match reason {
-                Reason::AlreadyExists => moment.pools.contains_key(&key.name),
-                Reason::InsufficientStorage => !has_room(moment, "first", &draft.object.field("spec")["prefixLength"]),
+            (_, Action::Create(decoded)) => match reason {
+                StatusReason::AlreadyExists => moment.pools.contains_key(&key.name),
+                StatusReason::InsufficientStorage => {
+                    !has_room(moment, "first", &decoded.object.field("spec")["prefixLength"])
+                }
                 _ => false,
             },
             (_, action) => match reason {
-                Reason::NotFound => !moment.pools.contains_key(&key.name),
-                Reason::Conflict => matches!(action, Action::Delete(_)) && !moment.held(&key.name).is_empty(),
+                StatusReason::NotFound => !moment.pools.contains_key(&key.name),
+                StatusReason::Conflict => matches!(action, Action::Delete(_)) && !moment.held(&key.name).is_empty(),
                 _ => false,
             },
         }
@@ -170,12 +176,12 @@ impl Domain for Pools {
 }
 
 /// True if a claim with this spec could be rejected with this reason, given the existing pools.
-fn explains_claim(moment: &Moment, spec: &Value, reason: Reason) -> bool {
+fn explains_claim(moment: &Moment, spec: &Value, reason: StatusReason) -> bool {
     let length = &spec["prefixLength"];
     match (spec["poolRef"]["name"].as_str(), reason) {
-        (Some(pool), Reason::BadRequest) => !moment.pools.contains_key(pool),
-        (Some(pool), Reason::InsufficientStorage) => !has_room(moment, pool, length),
-        (None, Reason::InsufficientStorage) => {
+        (Some(pool), StatusReason::BadRequest) => !moment.pools.contains_key(pool),
+        (Some(pool), StatusReason::InsufficientStorage) => !has_room(moment, pool, length),
+        (None, StatusReason::InsufficientStorage) => {
             let is_v4 = length.as_u64() <= Some(32);
             let matching = ROOTS
                 .iter()
@@ -224,11 +230,12 @@ fn allocation_of(claim: &ObjectKey) -> String {
     format!("alloc-{:016x}", u64::from_be_bytes(*head))
 }
 
-fn create(key: ObjectKey, body: Value, seed: Seed) -> Command {
+fn create(key: ObjectKey, body: Value, entropy: RequestEntropy) -> Command {
     let resource = REGISTRY.get(key.resource).unwrap().resource();
     let (schema, validation) = (SCHEMAS.get(resource), FieldValidation::Strict);
-    let draft = Reader { resource, schema, name: &key.name, validation }.body(named(&key, body).into()).unwrap();
-    command(key, Action::Create(Box::new(draft)), seed)
+    let decoded =
+        ObjectDecoder { resource, schema, name: &key.name, validation }.decode_body(named(&key, body).into()).unwrap();
+    command(key, Action::Create(Box::new(decoded)), entropy)
 }
 
 fn named(key: &ObjectKey, mut body: Value) -> Value {
@@ -236,18 +243,22 @@ fn named(key: &ObjectKey, mut body: Value) -> Value {
     body
 }
 
-fn delete(key: ObjectKey, seed: Seed) -> Command {
-    command(key, Action::Delete(DeleteOptions::default()), seed)
+fn delete(key: ObjectKey, entropy: RequestEntropy) -> Command {
+    command(key, Action::Delete(DeleteOptions::default()), entropy)
 }
 
 /// Changes the spec and sets an annotation to a unique value.
-fn patch(key: ObjectKey, spec: Value, seed: Seed) -> Command {
-    let patch = json!({ "metadata": { "annotations": { "example.com/trace": seed.uid() } }, "spec": spec });
+fn patch(key: ObjectKey, spec: Value, entropy: RequestEntropy) -> Command {
+    let patch = json!({ "metadata": { "annotations": { "example.com/trace": entropy.uid() } }, "spec": spec });
     let patch = Patch::parse("application/merge-patch+json", patch.to_string().as_bytes()).unwrap();
-    command(key, Action::Update { change: Mutation::Patch(patch, FieldValidation::Strict), subresource: None }, seed)
+    command(
+        key,
+        Action::Update { change: UpdateOperation::Patch(patch, FieldValidation::Strict), subresource: None },
+        entropy,
+    )
 }
 
-fn command(key: ObjectKey, action: Action, seed: Seed) -> Command {
+fn command(key: ObjectKey, action: Action, entropy: RequestEntropy) -> Command {
     Command {
         key,
         view: None,
@@ -255,8 +266,8 @@ fn command(key: ObjectKey, action: Action, seed: Seed) -> Command {
         manager: "tester".to_owned(),
         dry_run: false,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
-        seed,
-        rights: Rights::Everything,
+        entropy,
+        permissions: Permissions::Unrestricted,
         body_bytes: 0,
     }
 }

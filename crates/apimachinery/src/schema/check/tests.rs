@@ -5,19 +5,19 @@ use crate::fixture;
 
 fn check(mut value: Value) -> (Value, Vec<String>, Vec<String>) {
     let findings = Schema::for_resource(&fixture::shelf()).check(&mut value);
-    let faults = findings.faults.iter().map(|fault| format!("{} {}", fault.fault_type.as_str(), fault.path));
-    (value, findings.unknown, faults.collect())
+    let errors = findings.errors.iter().map(|error| format!("{} {}", error.error_type.as_str(), error.path));
+    (value, findings.unknown, errors.collect())
 }
 
 #[test]
 fn unknown_fields_are_removed_and_named() {
-    let (value, unknown, faults) = check(json!({
+    let (value, unknown, errors) = check(json!({
         "apiVersion": "v", "kind": "k", "extra": 1,
         "metadata": {"name": "a", "nom": "b", "labels": {"any": "thing"}},
         "spec": {"color": "red"},
     }));
     assert_eq!(unknown, ["extra", "metadata.nom", "spec.color"]);
-    assert!(faults.is_empty(), "{faults:?}");
+    assert!(errors.is_empty(), "{errors:?}");
     let clean =
         json!({"apiVersion": "v", "kind": "k", "metadata": {"name": "a", "labels": {"any": "thing"}}, "spec": {}});
     assert_eq!(value, clean);
@@ -25,12 +25,12 @@ fn unknown_fields_are_removed_and_named() {
 
 #[test]
 fn every_wrong_type_is_named() {
-    let (_, _, faults) = check(json!({
+    let (_, _, errors) = check(json!({
         "kind": 1, "metadata": {"labels": {"a": 1}, "finalizers": ["a", 2], "generation": 1.5, "ownerReferences": {}},
         "spec": [],
     }));
     assert_eq!(
-        faults,
+        errors,
         [
             "FieldValueTypeInvalid kind",
             "FieldValueTypeInvalid metadata.finalizers[1]",
@@ -50,11 +50,11 @@ fn what_is_required_and_missing_is_named() {
     });
     let schema = json!({"type": "object", "properties": {"items": {"type": "array", "items": item}}});
     let mut value = json!({"items": [{"note": "x"}, {"name": "a", "size": "big"}, {"name": null, "size": 1}]});
-    let mut findings = Findings::default();
+    let mut findings = CheckResult::default();
     assert!(Node::compile(&schema).check(&mut value, None, &mut findings));
-    let faults: Vec<_> = findings.faults.iter().map(ToString::to_string).collect();
+    let errors: Vec<_> = findings.errors.iter().map(ToString::to_string).collect();
     assert_eq!(
-        faults,
+        errors,
         [
             "items[0].name: Required value",
             "items[0].size: Required value",
@@ -63,8 +63,8 @@ fn what_is_required_and_missing_is_named() {
         ],
         "a value of a wrong type is present, null is missing"
     );
-    let (_, _, faults) = check(json!({"metadata": {"ownerReferences": [{"name": "n"}]}}));
-    assert!(faults.is_empty(), "metadata is validated separately: {faults:?}");
+    let (_, _, errors) = check(json!({"metadata": {"ownerReferences": [{"name": "n"}]}}));
+    assert!(errors.is_empty(), "metadata is validated separately: {errors:?}");
 }
 
 #[test]
@@ -83,21 +83,21 @@ fn what_a_list_must_not_hold_twice_is_named() {
         "ports": [{"port": 1}, {"port": 1, "protocol": "UDP"}, {"port": 1, "protocol": "TCP", "title": "x"}, {"title": "x"}],
         "set": ["a", "b", "a", "a"], "list": ["a", "a"],
     });
-    let mut findings = Findings::default();
+    let mut findings = CheckResult::default();
     assert!(Node::compile(&schema).check(&mut value, None, &mut findings));
-    let faults: Vec<_> = findings.faults.iter().map(ToString::to_string).collect();
+    let errors: Vec<_> = findings.errors.iter().map(ToString::to_string).collect();
     let twice = r#"ports[2]: Duplicate value: {"port":1,"protocol":"TCP"}"#;
-    assert_eq!(faults, [twice, r#"set[2]: Duplicate value: "a""#]);
+    assert_eq!(errors, [twice, r#"set[2]: Duplicate value: "a""#]);
     assert_eq!(value["set"], json!(["a", "b", "a", "a"]), "indices do not shift");
     let owner = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"});
-    let (_, _, faults) = check(json!({"metadata": {"finalizers": ["a", "a"], "ownerReferences": [owner, owner]}}));
-    assert!(faults.is_empty(), "{faults:?}");
+    let (_, _, errors) = check(json!({"metadata": {"finalizers": ["a", "a"], "ownerReferences": [owner, owner]}}));
+    assert!(errors.is_empty(), "{errors:?}");
 }
 
 #[test]
 fn null_is_as_good_as_absent() {
-    let (value, unknown, faults) = check(json!({"metadata": {"creationTimestamp": null}, "status": null}));
-    assert_eq!((value, unknown.len(), faults.len()), (json!({"metadata": {}}), 0, 0));
+    let (value, unknown, errors) = check(json!({"metadata": {"creationTimestamp": null}, "status": null}));
+    assert_eq!((value, unknown.len(), errors.len()), (json!({"metadata": {}}), 0, 0));
 }
 
 #[test]
@@ -111,22 +111,22 @@ fn fields_of_any_name_are_kept_where_the_schema_says_so() {
     let mut value = json!({
         "any": {"a": 1, "b": {"c": [null]}}, "map": {"x/y": {"a": 1, "b": 2}, "z": null}, "none": {"a": 1}, "untyped": {"a": 1},
     });
-    let mut findings = Findings::default();
+    let mut findings = CheckResult::default();
     Node::compile(&schema).check(&mut value, None, &mut findings);
     let expected = json!({
         "any": {"b": {"c": [null]}}, "map": {"x/y": {}}, "none": {}, "untyped": {"a": 1},
     });
     assert_eq!(value, expected, "values of a wrong type are removed, too");
     assert_eq!(findings.unknown, ["map[x/y].b", "none.a"]);
-    let paths: Vec<_> = findings.faults.iter().map(|fault| fault.path.as_str()).collect();
+    let paths: Vec<_> = findings.errors.iter().map(|error| error.path.as_str()).collect();
     assert_eq!(paths, ["any.a", "map[x/y].a"]);
 }
 
 #[test]
 fn what_is_reported_is_bounded_and_all_is_removed() {
     let many: serde_json::Map<_, _> = (0..1000).map(|n| (format!("f{n}"), json!(1))).collect();
-    let (value, unknown, faults) = check(json!({"spec": many, "metadata": {"labels": many}}));
-    assert_eq!((unknown.len(), faults.len(), &value["spec"]), (FINDINGS_MAX, FINDINGS_MAX, &json!({})));
+    let (value, unknown, errors) = check(json!({"spec": many, "metadata": {"labels": many}}));
+    assert_eq!((unknown.len(), errors.len(), &value["spec"]), (SCHEMA_ERRORS_MAX, SCHEMA_ERRORS_MAX, &json!({})));
 }
 
 #[test]
@@ -143,11 +143,11 @@ fn numbers_and_choices_have_bounds() {
     }});
     let node = Node::compile(&schema);
     let mut value = json!({"n": 2_147_483_648_i64, "m": u64::MAX, "c": "d"});
-    let mut findings = Findings::default();
+    let mut findings = CheckResult::default();
     node.check(&mut value, None, &mut findings);
-    let faults: Vec<_> = findings.faults.iter().map(ToString::to_string).collect();
+    let errors: Vec<_> = findings.errors.iter().map(ToString::to_string).collect();
     assert_eq!(
-        faults,
+        errors,
         [
             "c: Unsupported value: \"d\": supported values: \"a\", \"b\"",
             "m: Invalid value: \"integer\": m in body must be of type int64: \"integer\"",
@@ -165,9 +165,9 @@ fn whole_number_written_as_a_double_is_an_integer() {
     let node = Node::compile(&schema);
     let check = |text: &str| {
         let mut value = serde_json::from_str(text).unwrap();
-        let mut findings = Findings::default();
+        let mut findings = CheckResult::default();
         node.check(&mut value, None, &mut findings);
-        (value.to_string(), findings.faults.iter().map(ToString::to_string).collect::<Vec<_>>())
+        (value.to_string(), findings.errors.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
     for (written, expected) in [
         (r#"{"n":24.0}"#, r#"{"n":24}"#),
@@ -182,8 +182,8 @@ fn whole_number_written_as_a_double_is_an_integer() {
         assert_eq!(check(written), (expected.to_owned(), Vec::new()), "{written}");
     }
     for written in [r#"{"n":24.5}"#, r#"{"n":2147483648.0}"#, r#"{"m":9007199254740992.0}"#, r#"{"m":1e300}"#] {
-        let (value, faults) = check(written);
-        assert_eq!((value.as_str(), faults.len()), ("{}", 1), "{written}: {faults:?}");
+        let (value, errors) = check(written);
+        assert_eq!((value.as_str(), errors.len()), ("{}", 1), "{written}: {errors:?}");
     }
 }
 
@@ -213,23 +213,23 @@ fn lists_of_metadata_are_bounded() {
         ("managedFields", MANAGERS_MAX, &entries),
     ] {
         assert_eq!(check(json!({"metadata": {field: make(limit)}})).2, Vec::<String>::new(), "{field}");
-        let (value, _, faults) = check(json!({"metadata": {field: make(limit + 1)}}));
-        assert_eq!((faults, value), (vec![format!("FieldValueTooMany metadata.{field}")], json!({"metadata": {}})));
+        let (value, _, errors) = check(json!({"metadata": {field: make(limit + 1)}}));
+        assert_eq!((errors, value), (vec![format!("FieldValueTooMany metadata.{field}")], json!({"metadata": {}})));
     }
 }
 
 #[test]
 fn a_list_that_is_too_long_is_invalid_and_not_unreadable() {
     let body = json!({"metadata": {"name": "a", "finalizers": vec!["x"; 2000]}, "spec": {"colour": 1}});
-    let draft = fixture::draft(&fixture::shelf(), body.into(), crate::options::FieldValidation::Warn).unwrap();
-    let faults: Vec<String> = draft.faults.iter().map(ToString::to_string).collect();
-    assert_eq!(faults[0], "metadata.finalizers: Too many: 2000: must have at most 1000 items");
-    assert!(faults[1].starts_with("spec.colour: Invalid value"), "{faults:?}");
+    let decoded = fixture::decoded(&fixture::shelf(), body.into(), crate::options::FieldValidation::Warn).unwrap();
+    let errors: Vec<String> = decoded.errors.iter().map(ToString::to_string).collect();
+    assert_eq!(errors[0], "metadata.finalizers: Too many: 2000: must have at most 1000 items");
+    assert!(errors[1].starts_with("spec.colour: Invalid value"), "{errors:?}");
 }
 
 #[test]
 fn paths_of_findings_are_bounded() {
     let long = "k".repeat(100_000);
-    let (_, unknown, faults) = check(json!({"metadata": {"labels": {&long: 1}}, "spec": {&long: 1}}));
-    assert!(unknown[0].len() < 1000 && faults[0].len() < 1000, "{} {}", unknown[0].len(), faults[0].len());
+    let (_, unknown, errors) = check(json!({"metadata": {"labels": {&long: 1}}, "spec": {&long: 1}}));
+    assert!(unknown[0].len() < 1000 && errors[0].len() < 1000, "{} {}", unknown[0].len(), errors[0].len());
 }

@@ -2,7 +2,7 @@
 //! version of the request.
 
 use apimachinery::{
-    field::{Fault, Path},
+    field::{FieldError, Path},
     metadata::is_qualified_name,
     object::Object,
     view::View,
@@ -58,10 +58,10 @@ impl Case<'_> {
     }
 
     /// The field errors that any event may have. An event without `eventTime` follows the rules of the older version.
-    fn faults(&self) -> Vec<Fault> {
-        let mut faults: Vec<Fault> = self.fault_of_namespace().into_iter().collect();
+    fn errors(&self) -> Vec<FieldError> {
+        let mut errors: Vec<FieldError> = self.fault_of_namespace().into_iter().collect();
         if self.text("eventTime").is_empty() {
-            return faults;
+            return errors;
         }
         for (name, bytes_max) in [
             ("reportingComponent", usize::MAX),
@@ -69,20 +69,20 @@ impl Case<'_> {
             ("action", EVENT_WORD_BYTES_MAX),
             ("reason", EVENT_WORD_BYTES_MAX),
         ] {
-            faults.extend(self.text(name).is_empty().then(|| Fault::required(self.path(name), "")));
-            faults.extend(self.fault_of_length(name, bytes_max));
+            errors.extend(self.text(name).is_empty().then(|| FieldError::required(self.path(name), "")));
+            errors.extend(self.fault_of_length(name, bytes_max));
         }
         let component = self.text("reportingComponent");
         if !component.is_empty() {
             let unqualified = is_qualified_name(component).err();
-            faults.extend(unqualified.map(|why| Fault::invalid(self.path("reportingComponent"), component, &why)));
+            errors.extend(unqualified.map(|why| FieldError::invalid(self.path("reportingComponent"), component, &why)));
         }
-        faults.extend(self.fault_of_length("message", EVENT_NOTE_BYTES_MAX));
-        faults
+        errors.extend(self.fault_of_length("message", EVENT_NOTE_BYTES_MAX));
+        errors
     }
 
     /// Events are in the namespace of their object; those about cluster-scoped objects are in `default`.
-    fn fault_of_namespace(&self) -> Option<Fault> {
+    fn fault_of_namespace(&self) -> Option<FieldError> {
         let own = self.event.metadata.namespace.as_str();
         let regarded = self.field("involvedObject")["namespace"].as_str().unwrap_or_default();
         let has_time = !self.text("eventTime").is_empty();
@@ -92,59 +92,61 @@ impl Case<'_> {
             regarded => has_time || regarded == own,
         };
         let path = self.path("involvedObject").child("namespace");
-        (!agrees).then(|| Fault::invalid(path, regarded, "does not match event.namespace"))
+        (!agrees).then(|| FieldError::invalid(path, regarded, "does not match event.namespace"))
     }
 
-    fn fault_of_length(&self, name: &'static str, bytes_max: usize) -> Option<Fault> {
+    fn fault_of_length(&self, name: &'static str, bytes_max: usize) -> Option<FieldError> {
         let detail = || format!("can have at most {bytes_max} characters");
-        (self.text(name).len() > bytes_max).then(|| Fault::invalid(self.path(name), "", &detail()))
+        (self.text(name).len() > bytes_max).then(|| FieldError::invalid(self.path(name), "", &detail()))
     }
 
-    fn faults_of_series(&self) -> Vec<Fault> {
+    fn faults_of_series(&self) -> Vec<FieldError> {
         let (path, series) = (self.path("series"), self.field("series"));
         if series.is_null() {
             return Vec::new();
         }
         let few = series["count"].as_i64().unwrap_or_default() < 2;
-        let few = few.then(|| Fault::invalid(path.child("count"), "", "should be at least 2"));
+        let few = few.then(|| FieldError::invalid(path.child("count"), "", "should be at least 2"));
         let untimed = series["lastObservedTime"].is_null();
-        let untimed = untimed.then(|| Fault::required(path.child("lastObservedTime"), ""));
+        let untimed = untimed.then(|| FieldError::required(path.child("lastObservedTime"), ""));
         few.into_iter().chain(untimed).collect()
     }
 }
 
 /// All field errors of a new event.
-pub fn create(case: &Case<'_>) -> Vec<Fault> {
-    let mut faults = case.faults();
+pub fn create(case: &Case<'_>) -> Vec<FieldError> {
+    let mut errors = case.errors();
     if case.view.is_none() {
-        return faults;
+        return errors;
     }
-    faults.extend(case.faults_of_series());
+    errors.extend(case.faults_of_series());
     if case.text("eventTime").is_empty() {
-        faults.push(Fault::required(case.path("eventTime"), ""));
+        errors.push(FieldError::required(case.path("eventTime"), ""));
     }
     let severity = case.text("type");
     if !TYPES.contains(&severity) {
-        faults.push(Fault::invalid(case.path("type"), "", &format!("has invalid value: {severity}")));
+        errors.push(FieldError::invalid(case.path("type"), "", &format!("has invalid value: {severity}")));
     }
     let set = DEPRECATED.into_iter().filter(|name| !is_nothing(case.field(name)));
-    faults.extend(set.map(|name| Fault::invalid(case.path(name), "", "needs to be unset")));
-    faults
+    errors.extend(set.map(|name| FieldError::invalid(case.path(name), "", "needs to be unset")));
+    errors
 }
 
 /// All field errors of a change.
-pub fn update(old: &Object, case: &Case<'_>) -> Vec<Fault> {
-    let mut faults = case.faults();
+pub fn update(old: &Object, case: &Case<'_>) -> Vec<FieldError> {
+    let mut errors = case.errors();
     if case.view.is_none() {
-        return faults;
+        return errors;
     }
     let old = Case { event: old, view: case.view };
     if !is_same(old.field("series"), case.field("series")) {
-        faults.extend(case.faults_of_series());
+        errors.extend(case.faults_of_series());
     }
     let changed = IMMUTABLE.into_iter().filter(|name| !is_same(old.field(name), case.field(name)));
-    faults.extend(changed.map(|name| Fault::invalid(case.path(name), case.field(name).clone(), "field is immutable")));
-    faults
+    errors.extend(
+        changed.map(|name| FieldError::invalid(case.path(name), case.field(name).clone(), "field is immutable")),
+    );
+    errors
 }
 
 /// An empty string, a zero and an object of such values are equivalent to an absent field, as in Go.

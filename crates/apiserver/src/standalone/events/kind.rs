@@ -2,10 +2,10 @@
 
 use apimachinery::{
     command::ObjectKey,
-    field::Fault,
-    kind::{Kind, Names, Prepared, RequestContext, Resource, Subresource, Verb},
+    field::FieldError,
+    kind::{Kind, NamePolicy, PreparedObject, RequestContext, Resource, Subresource, Verb},
     object::Object,
-    refusal::Refusal,
+    status_error::StatusError,
     view::View,
 };
 
@@ -51,11 +51,16 @@ impl Events {
         Self { resource, view: Some(&VIEW) }
     }
 
-    fn judge<W>(&self, key: &ObjectKey, event: Object, faults: &[Fault]) -> Result<Prepared<W>, Refusal> {
-        if faults.is_empty() {
-            Ok(Prepared::complete(event))
+    fn judge<W>(
+        &self,
+        key: &ObjectKey,
+        event: Object,
+        errors: &[FieldError],
+    ) -> Result<PreparedObject<W>, StatusError> {
+        if errors.is_empty() {
+            Ok(PreparedObject::without_decision(event))
         } else {
-            Err(Refusal::invalid(self.resource.group, self.resource.kind, &key.name, faults))
+            Err(StatusError::invalid(self.resource.group, self.resource.kind, &key.name, errors))
         }
     }
 }
@@ -69,13 +74,18 @@ impl<W> Kind<W> for Events {
         self.view
     }
 
-    fn is_made_by_updates(&self) -> bool {
+    fn allows_create_on_update(&self) -> bool {
         true
     }
 
-    fn prepare_create(&self, key: &ObjectKey, event: Object, _: &RequestContext<'_>) -> Result<Prepared<W>, Refusal> {
-        let faults = check::create(&Case { event: &event, view: self.view });
-        self.judge(key, event, &faults)
+    fn prepare_create(
+        &self,
+        key: &ObjectKey,
+        event: Object,
+        _: &RequestContext<'_>,
+    ) -> Result<PreparedObject<W>, StatusError> {
+        let errors = check::create(&Case { event: &event, view: self.view });
+        self.judge(key, event, &errors)
     }
 
     fn prepare_update(
@@ -85,9 +95,9 @@ impl<W> Kind<W> for Events {
         new: Object,
         _: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<Prepared<W>, Refusal> {
-        let faults = check::update(old, &Case { event: &new, view: self.view });
-        self.judge(key, new, &faults)
+    ) -> Result<PreparedObject<W>, StatusError> {
+        let errors = check::update(old, &Case { event: &new, view: self.view });
+        self.judge(key, new, &errors)
     }
 }
 
@@ -117,7 +127,7 @@ fn resource() -> Resource {
         ],
         computed_fields: const { &[("source", source)] },
         columns: COLUMNS,
-        names: Names::Subdomain,
+        names: NamePolicy::Subdomain,
         schema: schema::of(None),
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use apimachinery::{
-    command::ObjectKey, draft::Reader, kind::World, object::Object, options::FieldValidation, schema::Decoded,
+    command::ObjectKey, decoding::ObjectDecoder, kind::State, object::Object, options::FieldValidation, schema::Decoded,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -27,7 +27,7 @@ const NAMESPACE_OF_OTHERS: &str = "default";
 const STEM_BYTES: usize = 200;
 
 /// Runs until dropped.
-pub async fn run<W: World>(api: Arc<Api<W>>) {
+pub async fn run<W: State>(api: Arc<Api<W>>) {
     let Some(event_queue) = &api.event_queue else { return std::future::pending().await };
     let mut failures = 0;
     loop {
@@ -56,7 +56,7 @@ fn put_back(event_queue: &EventQueue, due: DueEvent, trouble: &Trouble, failures
 }
 
 /// Updates the count of the event that was written before, or creates an event.
-async fn write<W: World>(api: &Api<W>, due: &DueEvent) -> Result<WrittenEvent, Trouble> {
+async fn write<W: State>(api: &Api<W>, due: &DueEvent) -> Result<WrittenEvent, Trouble> {
     if let Some(WrittenEvent { key, count }) = &due.written {
         let count = count.saturating_add(due.count);
         let change = json!({
@@ -70,15 +70,15 @@ async fn write<W: World>(api: &Api<W>, due: &DueEvent) -> Result<WrittenEvent, T
     create(api, due).await
 }
 
-async fn create<W: World>(api: &Api<W>, due: &DueEvent) -> Result<WrittenEvent, Trouble> {
-    let seed = (api.draw)().map_err(Trouble::Refused)?;
-    let key = key(due, u64::from_be_bytes(*seed.0.first_chunk().expect("a seed has 32 bytes")));
+async fn create<W: State>(api: &Api<W>, due: &DueEvent) -> Result<WrittenEvent, Trouble> {
+    let entropy = (api.draw)().map_err(Trouble::Refused)?;
+    let key = key(due, u64::from_be_bytes(*entropy.0.first_chunk().expect("a seed has 32 bytes")));
     let resource = api.registry.get(PLURAL).expect("a standalone server has events").resource();
     let schema = api.schemas.get(resource);
-    let reader = Reader { resource, schema, name: &key.name, validation: FieldValidation::Strict };
+    let decoder = ObjectDecoder { resource, schema, name: &key.name, validation: FieldValidation::Strict };
     let decoded = Decoded { value: event(&key, due), duplicates: Vec::new() };
-    let draft = reader.body(decoded).map_err(Trouble::Refused)?;
-    follower::create(api, key.clone(), draft, COMPONENT).await?;
+    let decoded = decoder.decode_body(decoded).map_err(Trouble::Refused)?;
+    follower::create(api, key.clone(), decoded, COMPONENT).await?;
     Ok(WrittenEvent { key, count: due.count })
 }
 
@@ -104,7 +104,7 @@ fn event(key: &ObjectKey, due: &DueEvent) -> Value {
             "apiVersion": object.api_version, "kind": object.kind, "name": meta.name, "namespace": meta.namespace,
             "uid": meta.uid, "resourceVersion": meta.resource_version,
         },
-        "type": content.severity.as_str(), "reason": content.reason, "message": note(due),
+        "type": content.event_type.as_str(), "reason": content.reason, "message": note(due),
         "firstTimestamp": due.first, "lastTimestamp": due.last, "count": shown(due.count),
         "source": {"component": COMPONENT}, "reportingComponent": COMPONENT,
     })

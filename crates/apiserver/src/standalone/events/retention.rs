@@ -12,7 +12,7 @@ use std::{
 };
 
 use apimachinery::{
-    kind::World,
+    kind::State,
     object::Object,
     options::{DeleteOptions, Propagation},
     time::Time,
@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Runs until dropped.
-pub async fn run<W: World>(api: Arc<Api<W>>, limits: Limits) {
+pub async fn run<W: State>(api: Arc<Api<W>>, limits: Limits) {
     let outage = Outage::new("events cannot be read for their expiry");
     let work = async || {
         let (retention, follower) = Retention::read(&api, limits).await?;
@@ -46,7 +46,7 @@ struct Retention<'a, W> {
     book: Book,
 }
 
-impl<'a, W: World> Retention<'a, W> {
+impl<'a, W: State> Retention<'a, W> {
     /// Reads all events once; the log provides later changes.
     async fn read(api: &'a Api<W>, limits: Limits) -> Result<(Self, Follower<'a, W>), store::Error> {
         let mut book = Book::new(limits.events_per_namespace, limits::EVENTS_BYTES_PER_NAMESPACE_MAX);

@@ -1,13 +1,13 @@
 //! RoleBinding and ClusterRoleBinding: they grant the rules of a role to subjects.
 
 use apimachinery::{
-    access::{Ask, CLUSTER_ROLE, GROUP, ROLE, ResourceAsk, RoleRef, Subject},
     command::ObjectKey,
-    field::{Fault, Path},
-    kind::{Cell, Column, Kind, Names, Prepared, RequestContext, Resource, Subresource},
+    field::{FieldError, Path},
+    kind::{Cell, Column, Kind, NamePolicy, PreparedObject, RequestContext, Resource, Subresource},
     metadata::check_name,
     object::Object,
-    refusal::Refusal,
+    rbac::{Attributes, CLUSTER_ROLE, GROUP, ROLE, ResourceAttributes, RoleRef, Subject},
+    status_error::StatusError,
 };
 use serde_json::{Map, Value};
 
@@ -66,11 +66,11 @@ impl<W> Kind<W> for Bindings {
         key: &ObjectKey,
         object: Object,
         ctx: &RequestContext<'_>,
-    ) -> Result<Prepared<W>, Refusal> {
+    ) -> Result<PreparedObject<W>, StatusError> {
         let object = completed(object);
         check(&self.resource, key, &self.faults_of(&object))?;
         self.may_bind(key, &object, ctx)?;
-        Ok(Prepared::complete(object))
+        Ok(PreparedObject::without_decision(object))
     }
 
     fn prepare_update(
@@ -80,75 +80,87 @@ impl<W> Kind<W> for Bindings {
         new: Object,
         _: Option<Subresource>,
         ctx: &RequestContext<'_>,
-    ) -> Result<Prepared<W>, Refusal> {
+    ) -> Result<PreparedObject<W>, StatusError> {
         let object = completed(new);
-        let mut faults = self.faults_of(&object);
+        let mut errors = self.faults_of(&object);
         if object.field(ROLE_REF) != old.field(ROLE_REF) {
-            faults.push(Fault::invalid(Path::new(ROLE_REF), object.field(ROLE_REF).clone(), "cannot change roleRef"));
+            errors.push(FieldError::invalid(
+                Path::new(ROLE_REF),
+                object.field(ROLE_REF).clone(),
+                "cannot change roleRef",
+            ));
         }
-        check(&self.resource, key, &faults)?;
+        check(&self.resource, key, &errors)?;
         if !is_of_the_collector(old, &object) {
             self.may_bind(key, &object, ctx)?;
         }
-        Ok(Prepared::complete(object))
+        Ok(PreparedObject::without_decision(object))
     }
 }
 
 impl Bindings {
     /// Kubernetes' `ValidateRoleBinding` and `ValidateClusterRoleBinding`.
-    fn faults_of(&self, binding: &Object) -> Vec<Fault> {
-        let mut faults = Vec::new();
+    fn faults_of(&self, binding: &Object) -> Vec<FieldError> {
+        let mut errors = Vec::new();
         let (path, role) = (Path::new(ROLE_REF), role_ref(binding));
         let kinds: &[&str] = if self.resource.namespaced { &[ROLE, CLUSTER_ROLE] } else { &[CLUSTER_ROLE] };
-        faults.extend(unless_in(&path.child(API_GROUP), &role.api_group, &[GROUP]));
-        faults.extend(unless_in(&path.child("kind"), &role.kind, kinds));
-        faults.extend(fault_of_name(path.child("name"), &role.name, Names::PathSegment));
+        errors.extend(unless_in(&path.child(API_GROUP), &role.api_group, &[GROUP]));
+        errors.extend(unless_in(&path.child("kind"), &role.kind, kinds));
+        errors.extend(fault_of_name(path.child("name"), &role.name, NamePolicy::PathSegment));
         for (index, subject) in subjects(binding).iter().enumerate() {
-            self.faults_of_subject(&Path::new(SUBJECTS).index(index), subject, &mut faults);
+            self.faults_of_subject(&Path::new(SUBJECTS).index(index), subject, &mut errors);
         }
-        faults
+        errors
     }
 
-    fn faults_of_subject(&self, path: &Path, subject: &Subject, faults: &mut Vec<Fault>) {
+    fn faults_of_subject(&self, path: &Path, subject: &Subject, errors: &mut Vec<FieldError>) {
         // The names of users and groups are not restricted.
         if subject.kind == SERVICE_ACCOUNT || subject.name.is_empty() {
-            faults.extend(fault_of_name(path.child("name"), &subject.name, Names::Subdomain));
+            errors.extend(fault_of_name(path.child("name"), &subject.name, NamePolicy::Subdomain));
         }
         match subject.kind.as_str() {
             SERVICE_ACCOUNT => {
-                faults.extend(unless_in(&path.child(API_GROUP), &subject.api_group, &[""]));
+                errors.extend(unless_in(&path.child(API_GROUP), &subject.api_group, &[""]));
                 if subject.namespace.is_empty() && !self.resource.namespaced {
-                    faults.push(Fault::required(path.child("namespace"), ""));
+                    errors.push(FieldError::required(path.child("namespace"), ""));
                 }
             }
-            USER | GROUP_KIND => faults.extend(unless_in(&path.child(API_GROUP), &subject.api_group, &[GROUP])),
-            kind => faults.extend(unless_in(&path.child("kind"), kind, &[SERVICE_ACCOUNT, USER, GROUP_KIND])),
+            USER | GROUP_KIND => errors.extend(unless_in(&path.child(API_GROUP), &subject.api_group, &[GROUP])),
+            kind => errors.extend(unless_in(&path.child("kind"), kind, &[SERVICE_ACCOUNT, USER, GROUP_KIND])),
         }
     }
 
-    fn may_bind(&self, key: &ObjectKey, binding: &Object, ctx: &RequestContext<'_>) -> Result<(), Refusal> {
+    fn may_bind(&self, key: &ObjectKey, binding: &Object, ctx: &RequestContext<'_>) -> Result<(), StatusError> {
         let role = role_ref(binding);
         let resource = if role.kind == CLUSTER_ROLE { CLUSTER_ROLES } else { ROLES };
-        let bind = ResourceAsk { verb: "bind", group: GROUP, resource, name: &role.name, ..ResourceAsk::default() };
-        if ctx.rights.include(&Ask::Resource(bind)) {
+        let bind = ResourceAttributes {
+            verb: "bind",
+            group: GROUP,
+            resource,
+            name: &role.name,
+            ..ResourceAttributes::default()
+        };
+        if ctx.permissions.allows(&Attributes::Resource(bind)) {
             return Ok(());
         }
-        let Some(rules) = ctx.rights.rules_of_role(&role) else {
-            return Err(Refusal::not_found(GROUP, resource, &role.name));
+        let Some(rules) = ctx.permissions.rules_for_role_ref(&role) else {
+            return Err(StatusError::not_found(GROUP, resource, &role.name));
         };
-        ctx.rights.cover(rules.iter().map(AsRef::as_ref)).map_err(|why| escalates(&self.resource, key, &why))
+        ctx.permissions
+            .confirm_no_escalation(rules.iter().map(AsRef::as_ref))
+            .map_err(|why| escalates(&self.resource, key, &why))
     }
 }
 
-fn unless_in(path: &Path, value: &str, supported: &[&str]) -> Option<Fault> {
-    (!supported.contains(&value)).then(|| Fault::not_supported(path.clone(), value, supported))
+fn unless_in(path: &Path, value: &str, supported: &[&str]) -> Option<FieldError> {
+    (!supported.contains(&value)).then(|| FieldError::not_supported(path.clone(), value, supported))
 }
 
-fn fault_of_name(path: Path, name: &str, names: Names) -> Option<Fault> {
+fn fault_of_name(path: Path, name: &str, names: NamePolicy) -> Option<FieldError> {
     if name.is_empty() {
-        return Some(Fault::required(path, ""));
+        return Some(FieldError::required(path, ""));
     }
-    check_name(name, names).err().map(|why| Fault::invalid(path, name, &why))
+    check_name(name, names).err().map(|why| FieldError::invalid(path, name, &why))
 }
 
 fn role_ref(binding: &Object) -> RoleRef {

@@ -2,8 +2,8 @@
 //! at the start if it does not exist; changes to an existing one are kept.
 
 use apimachinery::{
-    access::{CLUSTER_ROLE, GROUP, Rule, SUPERUSERS},
     kind::{Kind, Registry, Resource},
+    rbac::{CLUSTER_ROLE, GROUP, Rule, SYSTEM_MASTERS},
 };
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ pub fn defaults<W>(registry: &Registry<W>) -> Vec<(&'static str, Value)> {
     let binding = json!({
         "metadata": {"name": "cluster-admin"},
         "roleRef": {"apiGroup": GROUP, "kind": CLUSTER_ROLE, "name": "cluster-admin"},
-        "subjects": [{"kind": "Group", "apiGroup": GROUP, "name": SUPERUSERS}],
+        "subjects": [{"kind": "Group", "apiGroup": GROUP, "name": SYSTEM_MASTERS}],
     });
     vec![
         role("cluster-admin", everything),

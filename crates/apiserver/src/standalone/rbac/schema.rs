@@ -29,7 +29,7 @@ pub fn role(kind: &str) -> Value {
             },
         },
     });
-    if kind == apimachinery::access::CLUSTER_ROLE {
+    if kind == apimachinery::rbac::CLUSTER_ROLE {
         schema["properties"]["aggregationRule"] = json!({
             "type": "object", "x-kubernetes-preserve-unknown-fields": true,
             "description": "Not supported: list the rules in the role itself.",

@@ -8,7 +8,7 @@ use std::{
 use apimachinery::{
     command::Action,
     kind::Kind,
-    refusal::{Reason, Refusal},
+    status_error::{StatusError, StatusReason},
 };
 use apiserver::committer::Committed;
 use store::{Entry, Revision, Store as _, contract, memory::MemoryStore};
@@ -27,7 +27,7 @@ pub struct Done {
     pub ended: u64,
     /// True if the server was not ready while the request waited.
     pub was_noticed: bool,
-    pub outcome: Result<Committed, Refusal>,
+    pub outcome: Result<Committed, StatusError>,
 }
 
 /// The number of checked requests, by result.
@@ -89,7 +89,7 @@ pub async fn audit<D: Domain>(log: &MemoryStore, done: &[Done]) -> Result<Summar
             }
             Err(refusal) => {
                 summary.refused += 1;
-                summary.unavailable += usize::from(refusal.reason == Reason::ServiceUnavailable);
+                summary.unavailable += usize::from(refusal.reason == StatusReason::ServiceUnavailable);
                 history.refused(one, refusal)?;
             }
         }
@@ -117,7 +117,7 @@ impl<'a, D: Domain> History<'a, D> {
 
     /// The writes of the object of a request.
     fn writes(&self, done: &Done) -> &[&'a Entry] {
-        self.by_key.get(done.request.command.key.to_text().as_str()).map_or(&[], Vec::as_slice)
+        self.by_key.get(done.request.command.key.storage_key().as_str()).map_or(&[], Vec::as_slice)
     }
 
     /// An acknowledged write is in the log, once, within the duration of the request.
@@ -139,13 +139,13 @@ impl<'a, D: Domain> History<'a, D> {
     }
 
     /// A rejected request wrote nothing, and at some moment of its duration there was a reason for it.
-    fn refused(&self, done: &Done, refusal: &Refusal) -> Result<(), String> {
+    fn refused(&self, done: &Done, refusal: &StatusError) -> Result<(), String> {
         self.absent(done)?;
         let [begun, ended] = [done.begun, done.ended].map(|revision| usize::try_from(revision).unwrap());
         let mut seen = self.moments[begun..=ended].iter();
         let command = &done.request.command;
-        let is_explained =
-            refusal.reason == Reason::ServiceUnavailable || seen.any(|moment| D::explains(moment, command, refusal));
+        let is_explained = refusal.reason == StatusReason::ServiceUnavailable
+            || seen.any(|moment| D::explains(moment, command, refusal));
         if is_explained { Ok(()) } else { Err(format!("there was no reason for it: {done:?}")) }
     }
 
@@ -164,7 +164,7 @@ impl<'a, D: Domain> History<'a, D> {
         let is_deletion = |done: &&Done| matches!(done.request.command.action, Action::Delete(_));
         let keys: BTreeSet<_> = done.iter().filter(is_deletion).map(|done| &done.request.command.key).collect();
         for key in keys {
-            if registry.get(key.resource).is_some_and(Kind::follows) {
+            if registry.get(key.resource).is_some_and(Kind::is_managed_by_owner) {
                 // Its objects are deleted with their owners.
                 continue;
             }
@@ -172,7 +172,7 @@ impl<'a, D: Domain> History<'a, D> {
             let real = || of_key().filter(|done| !done.request.command.dry_run);
             let acknowledged = real().filter(|done| done.outcome.is_ok()).count();
             let unknown = real().filter(|done| done.outcome.as_ref().is_err_and(is_unknown)).count();
-            let text = key.to_text();
+            let text = key.storage_key();
             let writes = self.by_key.get(text.as_str()).map_or(&[][..], Vec::as_slice);
             let gone = writes.iter().filter(|entry| entry.value.is_none()).count();
             if !(acknowledged..=acknowledged + unknown).contains(&gone) {
@@ -199,8 +199,8 @@ async fn ends(log: &MemoryStore, head: u64) -> BTreeSet<u64> {
 }
 
 /// True if the response says that the outcome is unknown.
-fn is_unknown(refusal: &Refusal) -> bool {
-    refusal.reason == Reason::Timeout || refusal.message.contains("not known")
+fn is_unknown(refusal: &StatusError) -> bool {
+    refusal.reason == StatusReason::Timeout || refusal.message.contains("not known")
 }
 
 fn has(entry: &Entry, token: &str) -> bool {

@@ -8,7 +8,7 @@ use std::{
 use apimachinery::{
     command::Command,
     kind::Registry,
-    refusal::{Reason, Refusal},
+    status_error::{StatusError, StatusReason},
 };
 use apiserver::{committer::Committer, hub::Hub};
 use rand::{Rng as _, rngs::StdRng};
@@ -107,16 +107,16 @@ impl Domain for Books {
         if are_right { Ok(()) } else { Err(format!("the sum is {sum}, there are {books:?} and {cards:?}")) }
     }
 
-    fn explains(moment: &Moment, command: &Command, refusal: &Refusal) -> bool {
+    fn explains(moment: &Moment, command: &Command, refusal: &StatusError) -> bool {
         match refusal.reason {
-            Reason::AlreadyExists => moment.books.contains(&command.key.name),
-            Reason::NotFound => !moment.books.contains(&command.key.name),
-            Reason::InsufficientStorage => moment.cards.len() == PLACES as usize,
+            StatusReason::AlreadyExists => moment.books.contains(&command.key.name),
+            StatusReason::NotFound => !moment.books.contains(&command.key.name),
+            StatusReason::InsufficientStorage => moment.cards.len() == PLACES as usize,
             _ => false,
         }
     }
 }
 
 fn created(command: Command) -> Request {
-    Request { token: command.seed.uid(), command }
+    Request { token: command.entropy.uid(), command }
 }

@@ -10,8 +10,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use apimachinery::{
     command::Command,
-    kind::{Registry, World},
-    refusal::{Reason, Refusal},
+    kind::{Registry, State},
+    status_error::{StatusError, StatusReason},
 };
 use apiserver::{committer::Committer, hub::Hub, limits};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
@@ -47,7 +47,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Kinds, the requests of clients, and the invariants of the log.
 pub trait Domain: 'static {
-    type World: World + Default;
+    type World: State + Default;
     /// The relevant state of the objects after a write.
     type Moment: Clone + Default + fmt::Debug;
 
@@ -77,7 +77,7 @@ pub trait Domain: 'static {
     }
 
     /// True if the command could be rejected like this in this state.
-    fn explains(moment: &Self::Moment, command: &Command, refusal: &Refusal) -> bool;
+    fn explains(moment: &Self::Moment, command: &Command, refusal: &StatusError) -> bool;
 }
 
 /// A request of a client.
@@ -198,7 +198,9 @@ async fn work<D: Domain>(
                     Err(format!("a replica is ready although a command has waited for {NOTICED_MAX:?}: {request:?}"));
             }
             let left = limits::WRITE_TIMEOUT.saturating_sub(NOTICED_MAX);
-            timeout(left, submitted).await.unwrap_or_else(|_| Err(Refusal::new(Reason::Timeout, audit::TIMED_OUT)))
+            timeout(left, submitted)
+                .await
+                .unwrap_or_else(|_| Err(StatusError::new(StatusReason::Timeout, audit::TIMED_OUT)))
         };
         let ended = log.head().await.unwrap().revision.0;
         done.push(Done { request, begun, ended, was_noticed, outcome });
@@ -213,7 +215,10 @@ async fn serve<D: Domain>(chance: &mut StdRng, log: &MemoryStore, replica: &Repl
     let answered = timeout(SOON, replica.queue.submit(request.command.clone())).await;
     let outcome = answered.map_err(|_| "a replica does not answer after the faults have ended".to_owned())?;
     if let Err(refusal) = &outcome
-        && matches!(refusal.reason, Reason::ServiceUnavailable | Reason::Timeout | Reason::InternalError)
+        && matches!(
+            refusal.reason,
+            StatusReason::ServiceUnavailable | StatusReason::Timeout | StatusReason::InternalError
+        )
     {
         return Err(format!("a replica does not serve after the faults have ended: {refusal:?}"));
     }

@@ -4,7 +4,7 @@ mod bodies;
 
 use std::collections::VecDeque;
 
-use apimachinery::access::{CLUSTER_ROLE, GROUP};
+use apimachinery::rbac::{CLUSTER_ROLE, GROUP};
 use http::Method;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use apimachinery::access::{CLUSTER_ROLE, GROUP, ROLE};
+use apimachinery::rbac::{CLUSTER_ROLE, GROUP, ROLE};
 use bytes::Bytes;
 use http::Request as Wire;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! The contents of roles and bindings. There are few verbs, groups, resources and names, so that rules often cover one another
 //! fully or in part.
 
-use apimachinery::access::{CLUSTER_ROLE, GROUP, ROLE};
+use apimachinery::rbac::{CLUSTER_ROLE, GROUP, ROLE};
 use serde_json::{Value, json};
 
 use super::super::{is_role, role_ref, subject};
