@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use crate::{
     decoding::DecodedObject,
-    kind::Subresource,
     object::{Object, Template},
     options::{DeleteOptions, FieldValidation},
     patch::Patch,
     rbac::Permissions,
+    resource::Subresource,
     status_error::{Details, StatusError},
     time::Time,
     view::View,

@@ -4,12 +4,13 @@
 use serde_json::Value;
 
 use crate::{
+    body::Decoded,
     field::{FieldError, FieldErrorType, Path},
-    kind::Resource,
     metadata,
     object::Object,
     options::FieldValidation,
-    schema::{CheckResult, Decoded, Schema},
+    resource::Resource,
+    schema::{CheckResult, Schema},
     status_error::StatusError,
 };
 

@@ -13,8 +13,9 @@ use sha2::{Digest, Sha256};
 
 use self::preference::preference;
 use crate::{
-    kind::{Registry, Resource, Verb, api_version},
+    kind::Registry,
     negotiate::DiscoveryFormat,
+    resource::{Resource, Verb, api_version},
 };
 
 /// The discovery entries of a server.

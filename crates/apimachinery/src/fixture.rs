@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::{
+    body::Decoded,
     command::ObjectKey,
     decoding::{DecodedObject, ObjectDecoder},
-    kind::{
-        Cell, Column, Context, Kind, NamePolicy, PreparedObject, Registry, RequestContext, Resource, Subresource, Verb,
-    },
+    kind::{Context, Kind, PreparedObject, Registry, RequestContext},
     object::Object,
     options::FieldValidation,
-    schema::{Decoded, Schema},
+    resource::{Cell, Column, NamePolicy, Resource, Subresource, Verb},
+    schema::Schema,
     status_error::StatusError,
 };
 

@@ -4,7 +4,7 @@ pub mod document;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     limits::CONTINUE_TOKEN_BYTES_MAX,
@@ -143,34 +143,6 @@ pub fn too_large(requested: u64, current: u64) -> StatusError {
         field: String::new(),
     });
     refusal
-}
-
-/// Metadata of a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListMeta {
-    /// Revision of the state; 0 if the list was not read from the store.
-    pub resource_version: u64,
-    /// Token for the next page; `None` for the last page.
-    pub continue_token: Option<String>,
-    /// Number of items on later pages, if known.
-    pub remaining: Option<u64>,
-}
-
-impl ListMeta {
-    /// Encodes the metadata.
-    pub fn to_value(&self) -> Value {
-        let mut fields = Map::new();
-        if self.resource_version > 0 {
-            fields.insert("resourceVersion".to_owned(), Value::String(self.resource_version.to_string()));
-        }
-        if let Some(token) = &self.continue_token {
-            fields.insert("continue".to_owned(), Value::String(token.clone()));
-        }
-        if let Some(remaining) = self.remaining {
-            fields.insert("remainingItemCount".to_owned(), Value::from(remaining));
-        }
-        Value::Object(fields)
-    }
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use crate::{
     field::{FieldError, Path, truncate},
-    kind::{NamePolicy, Resource},
     limits::{
         ANNOTATIONS_BYTES_MAX, GENERATED_BASE_BYTES_MAX, LABEL_BYTES_MAX, MANAGER_BYTES_MAX, QUOTED_BYTES_MAX,
         SUBDOMAIN_BYTES_MAX,
     },
     object::{ObjectMeta, OwnerReference},
+    resource::{NamePolicy, Resource},
 };
 
 /// Alphabet of generated suffixes, without vowels to avoid forming words.

@@ -13,7 +13,10 @@ mod v2;
 use serde_json::{Map, Value, json};
 
 pub use self::{gnostic::encode as v2_protobuf, v2::v2};
-use crate::kind::{Registry, Resource, Verb};
+use crate::{
+    kind::Registry,
+    resource::{Resource, Verb},
+};
 
 /// `GET /openapi/v3`: the URLs of the documents, from the end of the path and the hash of each.
 pub fn v3_root<'a>(documents: impl IntoIterator<Item = (&'a str, &'a str)>) -> Value {

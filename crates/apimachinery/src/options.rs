@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::{
     field::{FieldError, Path},
-    kind::Resource,
     limits::QUERY_PARAMETERS_MAX,
     metadata::field_manager_error,
+    resource::Resource,
     selector::{FieldSelector, LabelSelector},
     status_error::StatusError,
 };

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 pub use self::operations::Operations;
 use crate::{
+    body::{Decoded, check_size, decode, decode_operations},
     field::{FieldError, FieldErrorType, Path},
-    schema::{Decoded, check_size, decode, decode_operations},
     status_error::{StatusError, StatusReason},
 };
 

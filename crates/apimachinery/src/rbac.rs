@@ -13,8 +13,8 @@ pub use self::{
     rule::Rule,
 };
 use crate::{
-    kind::group_resource,
     request::{RequestInfo, Target},
+    resource::group_resource,
     status_error::{StatusError, StatusReason},
 };
 

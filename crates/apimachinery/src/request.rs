@@ -5,8 +5,8 @@
 //! namespaces, parses without error.
 
 use crate::{
-    kind::Verb,
     options::Query,
+    resource::Verb,
     status_error::{StatusError, StatusReason},
 };
 

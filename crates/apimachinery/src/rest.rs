@@ -17,12 +17,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::{
+    body::check_object_size,
     command::{Action, Command, ObjectKey, UpdateOperation},
     decoding::{DecodedObject, KindMismatch},
     field::{FieldError, Path},
-    kind::{Kind, PreparedObject, RequestContext, Resource},
+    kind::{Kind, PreparedObject, RequestContext},
     object::{Object, ObjectMeta},
-    schema::{Schema, check_object_size},
+    resource::Resource,
+    schema::Schema,
     status_error::{Cause, StatusError, StatusReason},
 };
 

@@ -4,13 +4,5 @@
 //! reject them, to warn or to ignore them (`fieldValidation`).
 
 mod check;
-mod decode;
-mod memory_size;
-mod meta;
-mod protobuf;
 
-pub use check::{CheckResult, Schema, Schemas, micro_time};
-pub(crate) use decode::decode_element;
-pub use decode::{Decoded, decode, decode_operations};
-pub(crate) use memory_size::{Budget, Exceeded, check_object_size, check_size};
-pub use meta::object_meta_schema;
+pub use check::{CheckResult, Schema, micro_time};

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     field::FieldError,
-    kind::group_resource,
     limits::{CAUSES_BYTES_MAX, CAUSES_MAX, MESSAGE_BYTES_MAX, QUOTED_BYTES_MAX},
     object::Object,
+    resource::group_resource,
 };
 
 /// The reason of an API error, on which clients branch.

@@ -5,10 +5,10 @@ use std::borrow::Borrow;
 use serde_json::{Value, json};
 
 use crate::{
-    kind::{Cell, Column, Resource},
-    list::ListMeta,
+    list_meta::ListMeta,
     negotiate::IncludeObject,
     object::Object,
+    resource::{Cell, Column, Resource},
     time::Time,
 };
 

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::{
-    kind::Resource,
     object::{Object, ObjectMeta},
     options::{ListOptions, ResourceVersion},
+    resource::Resource,
     selector::{FieldSelector, LabelSelector},
     status_error::{Status, StatusError, StatusReason},
 };

@@ -4,12 +4,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use apimachinery::{
     command::{ObjectKey, RequestEntropy, Scope},
-    kind::{Gauge, Kind, Registry, Resource, State, Subresource, Verb, group_resource, key_prefix},
-    list::{self, ListMeta},
+    kind::{Gauge, Kind, Registry, State, key_prefix},
+    list,
+    list_meta::ListMeta,
     negotiate::{Representation, to_yaml},
     object::Object,
     request::ResourceTarget,
-    schema::{Schema, Schemas},
+    resource::{Resource, Subresource, Verb, group_resource},
+    schema::Schema,
+    schemas::Schemas,
     status_error::{StatusError, StatusReason},
     table,
     time::Time,

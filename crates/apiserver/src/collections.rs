@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use apimachinery::{
     kind::State,
-    list::ListMeta,
+    list_meta::ListMeta,
     negotiate::{self, Representation, ResponseShape},
     options::{DeleteOptions, ListOptions},
     status_error::{Details, Status, StatusError, StatusReason},

@@ -27,7 +27,7 @@ use apimachinery::{
     command::WriteResult,
     kind::{Registry, State},
     object::Object,
-    schema::Schemas,
+    schemas::Schemas,
 };
 use bytes::Bytes;
 use store::Store;

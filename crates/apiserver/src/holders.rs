@@ -5,8 +5,9 @@
 
 use apimachinery::{
     command::ObjectKey,
-    kind::{Holder, Registry, Resource, State, Verb},
+    kind::{Holder, Registry, State},
     rbac::{Attributes, Permissions, ResourceAttributes},
+    resource::{Resource, Verb},
     status_error::{OccupiedRange, StatusError},
 };
 use store::{Error, Key, Store};

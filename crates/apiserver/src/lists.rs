@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use apimachinery::{
     kind::State,
-    list::{self, ContinueToken, ListMeta, ListVersion, document::Document},
+    list::{self, ContinueToken, ListVersion, document::Document},
+    list_meta::ListMeta,
     negotiate::{self, Representation, ResponseShape},
     options::{ListOptions, parse_timeout},
     status_error::{Status, StatusError},

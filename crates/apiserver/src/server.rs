@@ -8,12 +8,13 @@ use std::{
 };
 
 use apimachinery::{
-    kind::{Gauge, Registry, State, Subresource, Verb},
+    kind::{Gauge, Registry, State},
     options::parse_timeout,
     patch::is_apply,
     rbac::{Permissions, Policy, UserInfo},
     request::{ResourceTarget, Target},
-    schema::Schemas,
+    resource::{Subresource, Verb},
+    schemas::Schemas,
     status_error::{StatusError, StatusReason},
 };
 use futures::FutureExt;

@@ -23,11 +23,11 @@ pub(crate) use collector::{is_tied, may_be_tied};
 use std::{collections::BTreeSet, sync::Arc};
 
 use apimachinery::{
+    body::Decoded,
     command::{ObjectKey, Scope},
     decoding::ObjectDecoder,
     kind::{Kind, Registry, State, key_prefix},
     options::FieldValidation,
-    schema::Decoded,
 };
 use serde_json::{Value, json};
 use store::Key;

@@ -7,11 +7,12 @@
 use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 
 use apimachinery::{
-    kind::{Resource, State},
-    list::ListMeta,
+    kind::State,
+    list_meta::ListMeta,
     negotiate::{self, Representation, ResponseShape},
     object::Object,
     options::ListOptions,
+    resource::Resource,
     selector::FieldSelector,
     status_error::{Status, StatusError, StatusReason},
     table,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use apimachinery::{
+    body,
     command::{Action, Apply, Command, ObjectKey, UpdateOperation, WriteResult},
     decoding::{DecodedObject, ObjectDecoder},
     kind::State,
@@ -11,7 +12,6 @@ use apimachinery::{
     occurrence::Occurrence,
     options::{DeleteOptions, FieldValidation, OptionsKind, WriteOptions},
     patch::{PatchType, is_apply, is_strategic},
-    schema,
     status_error::{Status, StatusError, StatusReason},
     view::View,
 };
@@ -73,7 +73,7 @@ fn decoded<W>(
     request: &Decoded,
     validation: FieldValidation,
 ) -> Result<Box<DecodedObject>, StatusError> {
-    let body = schema::decode(request.content_type(), &request.body)?;
+    let body = body::decode(request.content_type(), &request.body)?;
     ObjectDecoder { resource: place.resource, schema: place.schema, name, validation }.decode_body(body).map(Box::new)
 }
 
@@ -136,7 +136,7 @@ async fn apply<W: State>(
     request: &Decoded,
 ) -> Result<Response<Body>, StatusError> {
     let options = WriteOptions::parse(&request.query, OptionsKind::Apply)?;
-    let body = schema::decode(Some("application/yaml"), &request.body)?;
+    let body = body::decode(Some("application/yaml"), &request.body)?;
     if let Some(path) = body.duplicates.first() {
         return Err(StatusError::bad_request(format!("error decoding YAML: duplicate field \"{path}\"")));
     }
@@ -232,7 +232,7 @@ fn representation(request: &Decoded) -> Result<Representation, StatusError> {
 /// The options of a deletion, from body and query.
 pub fn delete_options(request: &Decoded) -> Result<DeleteOptions, StatusError> {
     let body =
-        if request.body.is_empty() { None } else { Some(schema::decode(request.content_type(), &request.body)?.value) };
+        if request.body.is_empty() { None } else { Some(body::decode(request.content_type(), &request.body)?.value) };
     DeleteOptions::parse(body.as_ref(), &request.query)
 }
 

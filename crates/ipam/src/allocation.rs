@@ -9,10 +9,11 @@ use address::Prefix;
 use apimachinery::{
     command::ObjectKey,
     field::{FieldError, Path, truncate},
-    kind::{Context, Holder, Kind, PreparedObject, RequestContext, Resource, Span, Subresource},
+    kind::{Context, Holder, Kind, PreparedObject, RequestContext, Span},
     limits::{LABELS_MAX, QUOTED_BYTES_MAX},
     metadata::added_finalizers,
     object::{Object, ObjectMeta, OwnerReference},
+    resource::{Resource, Subresource},
     status_error::{StatusError, StatusReason},
     time::Time,
 };

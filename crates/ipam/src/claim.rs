@@ -14,9 +14,10 @@ use address::Prefix;
 use apimachinery::{
     command::{ObjectKey, Write},
     field::{FieldError, FieldErrorType, Path},
-    kind::{Context, Kind, MutationResult, PreparedObject, RequestContext, Resource, Subresource},
+    kind::{Context, Kind, MutationResult, PreparedObject, RequestContext},
     object::Object,
     occurrence::{EventContent, EventType},
+    resource::{Resource, Subresource},
     status_error::{StatusError, StatusReason},
     time::Time,
 };

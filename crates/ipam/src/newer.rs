@@ -3,8 +3,9 @@
 
 use apimachinery::{
     command::{ObjectKey, Write},
-    kind::{Column, Context, Kind, NamePolicy, PreparedObject, RequestContext, Resource, Span, Subresource, Verb},
+    kind::{Context, Kind, PreparedObject, RequestContext, Span},
     object::Object,
+    resource::{Column, NamePolicy, Resource, Subresource, Verb},
     status_error::StatusError,
 };
 use serde_json::json;

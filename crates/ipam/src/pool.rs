@@ -6,11 +6,12 @@ mod resource;
 
 use address::{FreeSpace, Prefix};
 use apimachinery::{
-    command::{ObjectKey, Scope},
+    command::ObjectKey,
     field::{FieldError, FieldErrorType},
-    kind::{Context, Kind, MutationResult, PreparedObject, RequestContext, Resource, Span, Subresource},
+    kind::{Context, Kind, MutationResult, PreparedObject, RequestContext, Span},
     object::Object,
     occurrence::EventRules,
+    resource::{Resource, Subresource},
     status_error::{StatusError, StatusReason},
     time::Time,
 };

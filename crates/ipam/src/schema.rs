@@ -4,7 +4,7 @@
 //! `$ref`, no `null`, enumerations as plain `enum`. Only the form is converted; descriptions come from the types.
 //! Printer column helpers are here as well.
 
-use apimachinery::kind::{Cell, Column};
+use apimachinery::resource::{Cell, Column};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value};
 

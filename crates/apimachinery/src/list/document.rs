@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 
-use super::ListMeta;
 use crate::{
-    kind::Resource,
+    list_meta::ListMeta,
     negotiate::{Representation, to_yaml},
     object::Object,
+    resource::Resource,
     status_error::{StatusError, StatusReason},
     table,
     time::Time,

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, fmt};
 use serde_json::Value;
 
 use super::value::{self, EscapeHtml, describe};
-use crate::schema::decode_element;
+use crate::body::decode_element;
 
 /// A path element (structured-merge-diff `fieldpath.PathElement`).
 #[derive(Clone, Debug)]

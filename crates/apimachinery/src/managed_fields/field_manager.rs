@@ -17,8 +17,8 @@ use super::{
     value,
 };
 use crate::{
-    kind::Resource,
     limits::APPLIERS_MAX,
+    resource::Resource,
     status_error::{StatusError, StatusReason},
     time::Time,
 };

@@ -11,7 +11,7 @@ use super::{
     typed::{Strictness, Typed},
     value,
 };
-use crate::{limits::ANNOTATIONS_BYTES_MAX, schema::decode};
+use crate::{body::decode, limits::ANNOTATIONS_BYTES_MAX};
 
 /// The manager for which the annotation is used.
 pub(super) const KUBECTL: &str = "kubectl";

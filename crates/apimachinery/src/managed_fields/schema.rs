@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{kind::Resource, schema::object_meta_schema};
+use crate::{meta_schema::object_meta_schema, resource::Resource};
 
 /// Merge behavior of the objects of one kind.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{described, reference, type_meta};
-use crate::schema::object_meta_schema;
+use crate::meta_schema::object_meta_schema;
 
 /// Component name of a type of `meta/v1`.
 pub(super) fn name(kind: &str) -> String {

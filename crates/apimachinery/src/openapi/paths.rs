@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::{component_name, group_version_kind, meta, reference};
 use crate::{
-    kind::{Resource, Subresource, Verb},
     patch::{PATCH_TYPES, STRATEGIC},
+    resource::{Resource, Subresource, Verb},
 };
 
 /// Media types of objects.

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::unprocessable;
 use crate::{
+    body::{Budget, Exceeded},
     limits::{COPIED_BYTES_MAX, DEPTH_MAX, ITEMS_SHIFTED_MAX, OPERATIONS_MAX},
-    schema::{Budget, Exceeded},
     status_error::{StatusError, StatusReason},
 };
 

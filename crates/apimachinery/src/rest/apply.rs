@@ -9,11 +9,11 @@ use super::{Proposal, WriteContext, update::DesiredState};
 use crate::{
     command::Apply,
     decoding::ObjectDecoder,
-    kind::{Subresource, Verb},
     managed_fields::{Applied, OnConflict},
     object::Object,
     options::FieldValidation,
     rbac::{Attributes, ResourceAttributes},
+    resource::{Subresource, Verb},
     status_error::StatusError,
 };
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::{Proposal, WriteContext, prepared_command::PreparedChange};
 use crate::{
-    kind::Resource,
     metadata::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN},
     object::Object,
     options::{DeleteOptions, Propagation},
+    resource::Resource,
     status_error::{Details, StatusError},
 };
 

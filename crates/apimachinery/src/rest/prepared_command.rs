@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::delete::Deletion;
 use crate::{
     command::{Command, Decision, ObjectKey, RequestEntropy, Write, WriteResult},
-    kind::{Context, DecideFn, Kind, MutationResult, RelatedObjects, Resource},
+    kind::{Context, DecideFn, Kind, MutationResult, RelatedObjects},
     object::{Object, Template},
+    resource::Resource,
     status_error::StatusError,
     time::Time,
     view::View,

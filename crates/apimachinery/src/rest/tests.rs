@@ -6,14 +6,15 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    body::{Decoded, decode},
     command::{Decision, RequestEntropy, Scope, UpdateOperation, WriteResult},
     decoding::DecodedObject,
     fixture,
-    kind::{RelatedObjects, Subresource},
+    kind::RelatedObjects,
     options::{DeleteOptions, FieldValidation, Propagation},
     patch::Patch,
     rbac::Permissions,
-    schema::{Decoded, decode},
+    resource::Subresource,
     time::Time,
 };
 

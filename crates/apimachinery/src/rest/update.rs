@@ -9,10 +9,11 @@ use crate::{
     command::UpdateOperation,
     decoding::{DecodedObject, KindMismatch, ObjectDecoder},
     field::{FieldError, Path},
-    kind::{PreparedObject, Resource, Subresource},
+    kind::PreparedObject,
     managed_fields::equal_ignoring_timestamps,
     metadata,
     object::{Object, ObjectMeta},
+    resource::{Resource, Subresource},
     status_error::StatusError,
 };
 

@@ -9,13 +9,13 @@ use std::{
 
 use serde_json::{Number, Value, json};
 
-use super::meta::object_meta_schema;
 use crate::{
     field::{FieldError, Path, truncate},
-    kind::{Kind, Registry, Resource, Subresource},
     limits::{PATH_NAME_BYTES_MAX, SCHEMA_ERRORS_MAX},
     managed_fields::{self, FieldManager},
+    meta_schema::object_meta_schema,
     object::Object,
+    resource::{Resource, Subresource},
     time::Time,
 };
 
@@ -25,23 +25,6 @@ pub struct Schema {
     top: Node,
     object: FieldManager,
     status: FieldManager,
-}
-
-/// The schemas of all served kinds.
-#[derive(Clone, Debug)]
-pub struct Schemas(HashMap<(&'static str, &'static str), Schema>);
-
-impl Schemas {
-    /// Compiles the schemas of the kinds of a registry.
-    pub fn for_registry<W>(registry: &Registry<W>) -> Self {
-        let resources = registry.served().map(Kind::resource);
-        Self(resources.map(|resource| ((resource.group, resource.plural), Schema::for_resource(resource))).collect())
-    }
-
-    /// The schema of a served kind.
-    pub fn get(&self, resource: &Resource) -> &Schema {
-        &self.0[&(resource.group, resource.plural)]
-    }
 }
 
 /// Result of a check. Unknown and mistyped values have been removed, so that the rest can be processed.

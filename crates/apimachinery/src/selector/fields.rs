@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use crate::{field::excerpt, kind::Resource, limits::REQUIREMENTS_MAX, object::Object, status_error::StatusError};
+use crate::{field::excerpt, limits::REQUIREMENTS_MAX, object::Object, resource::Resource, status_error::StatusError};
 
 const NAME: &str = "metadata.name";
 const NAMESPACE: &str = "metadata.namespace";

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::{field::Path, fixture, kind::Resource, limits::REQUIREMENTS_MAX, object::Object};
+use crate::{field::Path, fixture, limits::REQUIREMENTS_MAX, object::Object, resource::Resource};
 
 fn labels(text: &str) -> BTreeMap<String, String> {
     let pairs = text.split(',').filter(|pair| !pair.is_empty());

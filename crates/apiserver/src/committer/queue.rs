@@ -13,7 +13,7 @@ use apimachinery::{
     kind::{Kind, Registry, State},
     rbac::Permissions,
     rest::{self, PreparedCommand},
-    schema::Schemas,
+    schemas::Schemas,
     status_error::{StatusError, StatusReason},
     view::View,
 };

@@ -4,8 +4,9 @@
 use apimachinery::{
     command::ObjectKey,
     field::{FieldError, Path},
-    kind::{Cell, Column, Kind, NamePolicy, PreparedObject, RequestContext, Resource, Subresource, Verb},
+    kind::{Kind, PreparedObject, RequestContext},
     object::Object,
+    resource::{Cell, Column, NamePolicy, Resource, Subresource, Verb},
     status_error::StatusError,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};

@@ -3,8 +3,9 @@
 
 use apimachinery::{
     command::{ObjectKey, Write},
-    kind::{Cell, Column, Context, Kind, NamePolicy, PreparedObject, RequestContext, Resource, Subresource, Verb},
+    kind::{Context, Kind, PreparedObject, RequestContext},
     object::Object,
+    resource::{Cell, Column, NamePolicy, Resource, Subresource, Verb},
     status_error::{StatusError, StatusReason},
 };
 use serde_json::{Value, json};

@@ -5,11 +5,12 @@ use std::{convert::Infallible, time::Duration};
 use apimachinery::{
     command::{Action, Command, ObjectKey, UpdateOperation},
     decoding::DecodedObject,
-    kind::{State, Subresource},
+    kind::State,
     object::Object,
     options::{DeleteOptions, FieldValidation},
     patch::Patch,
     rbac::Permissions,
+    resource::Subresource,
     status_error::{StatusError, StatusReason},
 };
 use serde_json::Value;

@@ -2,9 +2,10 @@
 
 use apimachinery::{
     command::{ObjectKey, Scope},
-    kind::{Cell, Column, Context, Kind, NamePolicy, PreparedObject, RequestContext, Resource, Subresource, Verb},
+    kind::{Context, Kind, PreparedObject, RequestContext},
     limits::FINALIZERS_MAX,
     object::Object,
+    resource::{Cell, Column, NamePolicy, Resource, Subresource, Verb},
     rest::Existence,
     status_error::{Cause, StatusError, StatusReason},
 };

@@ -9,9 +9,10 @@ use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
 use apimachinery::{
     command::{ObjectKey, Scope},
-    kind::{Kind, Resource, State, Subresource, Verb, key_prefix},
+    kind::{Kind, State, key_prefix},
     object::Object,
     options::{DeleteOptions, Propagation},
+    resource::{Resource, Subresource, Verb},
     status_error::StatusReason,
 };
 use futures::future::join_all;

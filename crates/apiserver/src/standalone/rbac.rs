@@ -13,9 +13,10 @@ mod schema;
 use apimachinery::{
     command::ObjectKey,
     field::FieldError,
-    kind::{Column, Kind, NamePolicy, Resource, Verb},
+    kind::Kind,
     object::Object,
     rbac::GROUP,
+    resource::{Column, NamePolicy, Resource, Verb},
     status_error::{StatusError, StatusReason},
 };
 

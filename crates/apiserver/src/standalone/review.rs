@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use apimachinery::{
+    body,
     field::{FieldError, Path},
-    kind::{NamePolicy, Resource, Verb},
     rbac::{Attributes, Permissions, Policy, ResourceAttributes, Rule, UserInfo},
     request::ResourceTarget,
-    schema,
+    resource::{NamePolicy, Resource, Verb},
     status_error::{StatusError, StatusReason},
 };
 use http::Response;
@@ -122,7 +122,7 @@ pub fn answer(question: Question, request: &Decoded, policy: &Arc<Policy>) -> Re
         let message = "the server does not allow this method on the requested resource";
         return Err(StatusError::new(StatusReason::MethodNotAllowed, message));
     }
-    let body = schema::decode(request.content_type(), &request.body)?.value;
+    let body = body::decode(request.content_type(), &request.body)?.value;
     let spec = body.get("spec").cloned().unwrap_or_default();
     let identity = &request.identity;
     let status = match question {

@@ -11,10 +11,11 @@ use std::{
 use apimachinery::{
     command::{Action, Command, ObjectKey, RequestEntropy, UpdateOperation},
     decoding::ObjectDecoder,
-    kind::{Registry, Resource},
+    kind::Registry,
     options::{DeleteOptions, FieldValidation},
     patch::Patch,
     rbac::Permissions,
+    resource::Resource,
     schema::Schema,
 };
 use serde_json::{Value, json};

@@ -8,7 +8,7 @@ use std::{
 
 use apimachinery::{
     command::{Command, ObjectKey, WriteResult},
-    schema::Schemas,
+    schemas::Schemas,
     status_error::{StatusError, StatusReason},
 };
 use apiserver::{

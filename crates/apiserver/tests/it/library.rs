@@ -11,12 +11,10 @@ use std::{
 
 use apimachinery::{
     command::{ObjectKey, Scope, Write},
-    kind::{
-        self, Cell, Column, Context, Gauge, Kind, MutationResult, NamePolicy, PreparedObject, Registry, RequestContext,
-        Resource, Span, Subresource, Verb,
-    },
+    kind::{self, Context, Gauge, Kind, MutationResult, PreparedObject, Registry, RequestContext, Span},
     object::{Object, ObjectMeta},
     occurrence::{EventContent, EventRules, EventState, EventType},
+    resource::{Cell, Column, NamePolicy, Resource, Subresource, Verb},
     status_error::{OccupiedRange, StatusError, StatusReason},
     time::Time,
 };

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use apimachinery::{
-    kind::{Cell, Column, NamePolicy, Resource, Subresource, Verb},
     object::Object,
+    resource::{Cell, Column, NamePolicy, Resource, Subresource, Verb},
 };
 use serde_json::Value;
 

@@ -12,10 +12,11 @@ use std::{
 use apimachinery::{
     command::{Action, Command, Decision, ObjectKey, RequestEntropy, Scope, UpdateOperation, Write, WriteResult},
     decoding::{DecodedObject, ObjectDecoder},
-    kind::{Kind, Registry, RelatedObjects, Span, State as _, Subresource},
+    kind::{Kind, Registry, RelatedObjects, Span, State as _},
     object::{Object, ObjectMeta},
     options::{DeleteOptions, FieldValidation},
     rbac::Permissions,
+    resource::Subresource,
     rest::{self, Existence},
     schema::Schema,
     status_error::StatusError,

@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use apimachinery::{
-    kind::{Cell, Column, Kind, State as _},
+    kind::{Kind, State as _},
     object::Object,
+    resource::{Cell, Column},
 };
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};

@@ -9,8 +9,8 @@ mod settle;
 use std::sync::LazyLock;
 
 use apimachinery::{
-    kind::Resource,
     rbac::{CLUSTER_ROLE, GROUP, ROLE},
+    resource::Resource,
 };
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! The CRD of one of our kinds.
 
-use apimachinery::kind::{Cell, Resource};
+use apimachinery::resource::{Cell, Resource};
 use serde_json::{Value, json};
 
 /// Returns a CRD with which kube-apiserver serves the resource with this schema. A column that our server computes shows

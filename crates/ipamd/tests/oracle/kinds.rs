@@ -3,11 +3,9 @@
 
 use apimachinery::{
     command::{ObjectKey, Write},
-    kind::{
-        self, Cell, Column, Gauge, Kind, NamePolicy, PreparedObject, Registry, RequestContext, Resource, Span,
-        Subresource, Verb,
-    },
+    kind::{self, Gauge, Kind, PreparedObject, Registry, RequestContext, Span},
     object::Object,
+    resource::{Cell, Column, NamePolicy, Resource, Subresource, Verb},
     status_error::StatusError,
     time::Time,
 };

@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use apimachinery::kind::Resource;
+use apimachinery::resource::Resource;
 use serde_json::{Map, Value, json};
 
 use crate::{

@@ -1,7 +1,7 @@
 //! The kinds by which the servers are compared, and random values of their fields.
 
 use apimachinery::{
-    kind::{Cell, Resource},
+    resource::{Cell, Resource},
     schema::Schema,
 };
 use serde_json::Value;

@@ -9,7 +9,7 @@ use apimachinery::{
     options::{DeleteOptions, FieldValidation},
     patch::Patch,
     rbac::Permissions,
-    schema::Schemas,
+    schemas::Schemas,
     status_error::{StatusError, StatusReason},
 };
 use apiserver::{committer::Committer, hub::Hub, metrics::Metrics, standalone::Surroundings};

@@ -1,8 +1,8 @@
 //! The columns of `kubectl get events`, for both versions (`printEvent` of kube-apiserver).
 
 use apimachinery::{
-    kind::{Cell, Column},
     object::Object,
+    resource::{Cell, Column},
     time::Time,
 };
 use serde_json::Value;

@@ -3,8 +3,9 @@
 use apimachinery::{
     command::ObjectKey,
     field::FieldError,
-    kind::{Kind, NamePolicy, PreparedObject, RequestContext, Resource, Subresource, Verb},
+    kind::{Kind, PreparedObject, RequestContext},
     object::Object,
+    resource::{NamePolicy, Resource, Subresource, Verb},
     status_error::StatusError,
     view::View,
 };

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use apimachinery::{
-    command::ObjectKey, decoding::ObjectDecoder, kind::State, object::Object, options::FieldValidation, schema::Decoded,
+    body::Decoded, command::ObjectKey, decoding::ObjectDecoder, kind::State, object::Object, options::FieldValidation,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use apimachinery::{kind::Resource, object::Object, time::Time};
+use apimachinery::{object::Object, resource::Resource, time::Time};
 use serde_json::{Value, json};
 
 use crate::limits::CONDITION_FINALIZERS_MAX;

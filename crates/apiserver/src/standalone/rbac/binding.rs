@@ -3,10 +3,11 @@
 use apimachinery::{
     command::ObjectKey,
     field::{FieldError, Path},
-    kind::{Cell, Column, Kind, NamePolicy, PreparedObject, RequestContext, Resource, Subresource},
+    kind::{Kind, PreparedObject, RequestContext},
     metadata::check_name,
     object::Object,
     rbac::{Attributes, CLUSTER_ROLE, GROUP, ROLE, ResourceAttributes, RoleRef, Subject},
+    resource::{Cell, Column, NamePolicy, Resource, Subresource},
     status_error::StatusError,
 };
 use serde_json::{Map, Value};

@@ -2,8 +2,9 @@
 //! at the start if it does not exist; changes to an existing one are kept.
 
 use apimachinery::{
-    kind::{Kind, Registry, Resource},
+    kind::{Kind, Registry},
     rbac::{CLUSTER_ROLE, GROUP, Rule, SYSTEM_MASTERS},
+    resource::Resource,
 };
 use serde_json::{Value, json};
 

@@ -3,10 +3,11 @@
 use apimachinery::{
     command::ObjectKey,
     field::{FieldError, FieldErrorType, Path},
-    kind::{Cell, Column, Kind, PreparedObject, RequestContext, Resource, Subresource},
+    kind::{Kind, PreparedObject, RequestContext},
     limits::RULE_PAIRS_MAX,
     object::Object,
     rbac::{Attributes, ResourceAttributes, Rule},
+    resource::{Cell, Column, Resource, Subresource},
     status_error::StatusError,
 };
 use serde_json::Value;
