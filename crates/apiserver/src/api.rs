@@ -28,17 +28,17 @@ use crate::{
     budget::Budget,
     committer::Queue,
     event_queue::EventQueue,
-    hub::{Behind, Event, Hub},
     limits,
+    log_reader::LogReader,
     metrics::Metrics,
     respond,
     standalone::namespace,
-    tails::Tails,
-    turns::Turns,
+    watch_cache::{Event, EventsAfter, WatchCache},
+    watch_scheduler::WatchScheduler,
 };
 
 /// The served API: everything that a request handler needs.
-pub struct Api<W> {
+pub struct ApiContext<W> {
     /// The store.
     pub store: Arc<dyn Store>,
     /// The kinds.
@@ -46,7 +46,7 @@ pub struct Api<W> {
     /// The schemas of the kinds.
     pub schemas: Arc<Schemas>,
     /// The watch cache.
-    pub hub: Arc<Hub>,
+    pub watch_cache: Arc<WatchCache>,
     /// The queue of the committer.
     pub queue: Queue<W>,
     /// The queue of the server's own events; `None` if the server writes none.
@@ -64,18 +64,18 @@ pub struct Api<W> {
     /// Permits for watches.
     pub watchers: Arc<Semaphore>,
     /// Reads events that are older than the watch cache.
-    pub tails: Tails,
+    pub log_reader: LogReader,
     /// Schedules the watches.
-    pub turns: Turns,
+    pub watch_scheduler: WatchScheduler,
     /// The source of random bytes.
-    pub draw: Draw,
+    pub random_source: RandomSource,
 }
 
 /// Returns random bytes for one request, or an API error if the system has none.
-pub type Draw = Arc<dyn Fn() -> Result<RequestEntropy, StatusError> + Send + Sync>;
+pub type RandomSource = Arc<dyn Fn() -> Result<RequestEntropy, StatusError> + Send + Sync>;
 
 /// The resource, object and verb that a request addresses.
-pub struct Place<'a, W> {
+pub struct RequestScope<'a, W> {
     /// The kind.
     pub kind: &'a dyn Kind<W>,
     /// The static description of the kind.
@@ -94,7 +94,7 @@ pub struct Place<'a, W> {
     pub verb: Verb,
 }
 
-impl<W> Place<'_, W> {
+impl<W> RequestScope<'_, W> {
     /// The key of the object `name`.
     pub fn key(&self, name: &str) -> ObjectKey {
         ObjectKey {
@@ -117,7 +117,7 @@ impl<W> Place<'_, W> {
     }
 
     /// The object and its plain JSON, converted to the served API version.
-    pub fn shown(&self, object: Arc<Object>, bytes: Bytes) -> (Arc<Object>, Bytes) {
+    pub fn apply_view(&self, object: Arc<Object>, bytes: Bytes) -> (Arc<Object>, Bytes) {
         let Some(view) = self.view() else { return (object, bytes) };
         let shown = view.to_served(Object::clone(&object));
         let bytes = shown.to_bytes().into();
@@ -130,9 +130,9 @@ impl<W> Place<'_, W> {
     }
 }
 
-impl<W: State> Api<W> {
+impl<W: State> ApiContext<W> {
     /// Resolves `target`; `None` if no such path is served.
-    pub fn place(&self, target: &ResourceTarget) -> Result<Option<Place<'_, W>>, StatusError> {
+    pub fn request_scope(&self, target: &ResourceTarget) -> Result<Option<RequestScope<'_, W>>, StatusError> {
         let Some(kind) = self.registry.find_served(&target.group, &target.resource) else { return Ok(None) };
         let resource = kind.resource();
         // The path of a Namespace contains its name as both namespace and name.
@@ -144,7 +144,7 @@ impl<W: State> Api<W> {
         let collection = matches!(target.verb, Verb::List | Verb::Watch | Verb::DeleteCollection | Verb::Create);
         let needs_namespace = resource.namespaced && !matches!(target.verb, Verb::List | Verb::Watch);
         if needs_namespace && target.namespace.is_none() {
-            return if collection { Err(not_allowed(target)) } else { Ok(None) };
+            return if collection { Err(method_not_supported(target)) } else { Ok(None) };
         }
         let offered = match subresource {
             None => resource.verbs.contains(&target.verb),
@@ -157,9 +157,9 @@ impl<W: State> Api<W> {
             _ => false,
         };
         if !offered || misplaced {
-            return Err(not_allowed(target));
+            return Err(method_not_supported(target));
         }
-        Ok(Some(Place {
+        Ok(Some(RequestScope {
             kind,
             resource,
             schema: self.schemas.get(resource),
@@ -172,7 +172,7 @@ impl<W: State> Api<W> {
     }
 
     /// Takes one of the permits for concurrent requests, or returns 429.
-    pub fn admit(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StatusError> {
+    pub fn acquire_permit(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StatusError> {
         Arc::clone(places).try_acquire_owned().map_err(|_| {
             StatusError::new(StatusReason::TooManyRequests, "Too many requests, please try again later.").retry_after(1)
         })
@@ -189,29 +189,30 @@ impl<W: State> Api<W> {
         gauges
     }
 
-    /// Returns up to [`limits::TAIL_EVENTS_MAX`] events after `cursor` whose key starts with `prefix`, and the revision
+    /// Returns up to [`limits::LOG_PAGE_EVENTS_MAX`] events after `cursor` whose key starts with `prefix`, and the revision
     /// up to which the result is complete. Served from the watch cache, or from the store if `cursor` is older.
-    pub async fn behind(&self, cursor: u64, prefix: &str) -> Result<(Vec<Arc<Event>>, u64), store::Error> {
-        let recent = self.hub.behind(cursor, prefix, limits::TAIL_EVENTS_MAX, limits::WATCH_BYTES_MAX);
-        if let Behind::Events(events, upto) = recent {
+    pub async fn events_after(&self, cursor: u64, prefix: &str) -> Result<(Vec<Arc<Event>>, u64), store::Error> {
+        let recent =
+            self.watch_cache.events_after(cursor, prefix, limits::LOG_PAGE_EVENTS_MAX, limits::WATCH_BYTES_MAX);
+        if let EventsAfter::Events(events, upto) = recent {
             return Ok((events, upto));
         }
-        let mut events = self.tails.behind(cursor).await?;
+        let mut events = self.log_reader.events_after(cursor).await?;
         let upto = events.last().map_or(cursor, |event| event.revision);
         events.retain(|event| event.key.starts_with(prefix));
         Ok((events, upto))
     }
 
     /// Waits until this server has applied `revision`, at most [`limits::FUTURE_REVISION_WAIT`]; 504 after that.
-    pub async fn wait_for(&self, revision: u64) -> Result<(), StatusError> {
-        let mut head = self.hub.subscribe();
+    pub async fn wait_until_fresh(&self, revision: u64) -> Result<(), StatusError> {
+        let mut head = self.watch_cache.subscribe();
         if *head.borrow() < revision {
-            self.queue.nudge();
+            self.queue.wake();
         }
         let reached = head.wait_for(|head| *head >= revision);
         match tokio::time::timeout(limits::FUTURE_REVISION_WAIT, reached).await {
             Ok(Ok(_)) => Ok(()),
-            _ => Err(list::too_large(revision, self.hub.head())),
+            _ => Err(list::too_large(revision, self.watch_cache.head())),
         }
     }
 }
@@ -228,7 +229,7 @@ fn is_namespace(target: &ResourceTarget) -> bool {
     target.group.is_empty() && target.resource == namespace::PLURAL
 }
 
-fn not_allowed(target: &ResourceTarget) -> StatusError {
+fn method_not_supported(target: &ResourceTarget) -> StatusError {
     let verb = target.verb.as_str();
     let what = group_resource(&target.resource, &target.group);
     let message = format!("{verb} is not supported on resources of kind \"{what}\"");
@@ -236,7 +237,7 @@ fn not_allowed(target: &ResourceTarget) -> StatusError {
 }
 
 /// Encodes one object as a response. `bytes` is its plain JSON.
-pub fn show(
+pub fn object_response(
     representation: Representation,
     resource: &Resource,
     object: &Object,
@@ -258,7 +259,7 @@ pub fn show(
 }
 
 /// The API error of a request that caused a panic.
-pub fn panicked() -> StatusError {
+pub fn panic_error() -> StatusError {
     StatusError::new(StatusReason::InternalError, "This request caused the server to panic; its log says why")
 }
 
@@ -271,7 +272,7 @@ pub fn parse(bytes: &[u8]) -> Result<Object, StatusError> {
 }
 
 /// Converts the stored bytes of an object to a view.
-pub fn show_bytes(view: &View, bytes: &[u8]) -> Result<Bytes, StatusError> {
+pub fn view_bytes(view: &View, bytes: &[u8]) -> Result<Bytes, StatusError> {
     parse(bytes).map(|object| view.to_served(object).to_bytes().into())
 }
 
@@ -311,7 +312,7 @@ pub fn now() -> Time {
 }
 
 /// Random bytes from the operating system.
-pub fn seed() -> Result<RequestEntropy, StatusError> {
+pub fn system_entropy() -> Result<RequestEntropy, StatusError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| {
         tracing::error!(error = %error, "reading random bytes from the system failed");

@@ -30,7 +30,7 @@ pub struct Body {
 /// The content of a body.
 pub enum Content {
     /// A complete body.
-    Whole(Bytes),
+    Buffered(Bytes),
     /// A document that is written while it is sent.
     Document(Pieces),
     /// Watch events. Each is sent to the client immediately.
@@ -38,20 +38,20 @@ pub enum Content {
 }
 
 /// Pieces of a body. Nothing follows an error.
-pub type Pieces = BoxStream<'static, Result<Bytes, Broken>>;
+pub type Pieces = BoxStream<'static, Result<Bytes, BodyError>>;
 
 /// A body could not be sent completely. The connection is broken, so that the client does not take the sent part for
 /// the whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken(pub String);
+pub struct BodyError(pub String);
 
-impl fmt::Display for Broken {
+impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the response was aborted: {}", self.0)
     }
 }
 
-impl Error for Broken {}
+impl Error for BodyError {}
 
 impl From<Content> for Body {
     fn from(content: Content) -> Self {
@@ -61,13 +61,13 @@ impl From<Content> for Body {
 
 impl<B: Into<Bytes>> From<B> for Body {
     fn from(bytes: B) -> Self {
-        Content::Whole(bytes.into()).into()
+        Content::Buffered(bytes.into()).into()
     }
 }
 
 impl Body {
     /// A document that is written while it is sent.
-    pub fn document(pieces: impl Stream<Item = Result<Bytes, Broken>> + Send + 'static) -> Self {
+    pub fn document(pieces: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static) -> Self {
         Content::Document(pieces.boxed()).into()
     }
 
@@ -78,8 +78,8 @@ impl Body {
 
     /// Keeps `held` until the last byte is handed over, in addition to what the body already keeps.
     #[must_use]
-    pub fn holding(mut self, held: impl Send + 'static) -> Self {
-        if !self.is_handed_over() {
+    pub fn with_guard(mut self, held: impl Send + 'static) -> Self {
+        if !self.is_exhausted() {
             self.held = Some(Box::new((self.held.take(), held)));
         }
         self
@@ -88,9 +88,9 @@ impl Body {
     /// Calls `ended` with the number of bytes when the last byte is handed over. It is never called for a body that
     /// ends early.
     #[must_use]
-    pub fn telling(mut self, ended: impl FnOnce(u64) + Send + 'static) -> Self {
+    pub fn on_end(mut self, ended: impl FnOnce(u64) + Send + 'static) -> Self {
         self.ended = Some(Box::new(ended));
-        if self.is_handed_over() {
+        if self.is_exhausted() {
             self.end();
         }
         self
@@ -106,8 +106,8 @@ impl Body {
         Self { content: change(self.content).await, ..self }
     }
 
-    fn is_handed_over(&self) -> bool {
-        matches!(&self.content, Content::Whole(rest) if rest.is_empty())
+    fn is_exhausted(&self) -> bool {
+        matches!(&self.content, Content::Buffered(rest) if rest.is_empty())
     }
 
     fn end(&mut self) {
@@ -120,11 +120,11 @@ impl Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Broken;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let next = match &mut self.content {
-            Content::Whole(rest) => {
+            Content::Buffered(rest) => {
                 let piece = rest.split_to(rest.len().min(limits::BODY_PIECE_BYTES));
                 Poll::Ready((!piece.is_empty()).then_some(Ok(piece)))
             }
@@ -136,7 +136,7 @@ impl http_body::Body for Body {
                 self.sent += piece.len() as u64;
                 // Before the last piece is handed over: a client that has received the last byte finds the permit
                 // released.
-                if self.is_handed_over() {
+                if self.is_exhausted() {
                     self.end();
                 }
             }
@@ -147,12 +147,12 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_handed_over()
+        self.is_exhausted()
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Whole(rest) => SizeHint::with_exact(rest.len() as u64),
+            Content::Buffered(rest) => SizeHint::with_exact(rest.len() as u64),
             Content::Document(_) | Content::Events(_) => SizeHint::default(),
         }
     }
@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    async fn piece(body: &mut Body) -> Option<Result<Bytes, Broken>> {
+    async fn piece(body: &mut Body) -> Option<Result<Bytes, BodyError>> {
         body.frame().await.map(|frame| frame.map(|frame| frame.into_data().unwrap()))
     }
 
@@ -175,7 +175,7 @@ mod tests {
     async fn whole_body_is_handed_over_in_pieces_and_lets_go_with_the_last() {
         let held = Arc::new(());
         let text = "x".repeat(limits::BODY_PIECE_BYTES + 1);
-        let mut body = Body::from(text).holding(Arc::clone(&held)).holding(Arc::clone(&held));
+        let mut body = Body::from(text).with_guard(Arc::clone(&held)).with_guard(Arc::clone(&held));
         assert_eq!(http_body::Body::size_hint(&body).exact(), Some(limits::BODY_PIECE_BYTES as u64 + 1));
         assert_eq!(piece(&mut body).await.unwrap().unwrap().len(), limits::BODY_PIECE_BYTES);
         assert_eq!((Arc::strong_count(&held), http_body::Body::is_end_stream(&body)), (3, false));
@@ -183,16 +183,16 @@ mod tests {
         assert_eq!((Arc::strong_count(&held), http_body::Body::is_end_stream(&body)), (1, true));
         assert_eq!(piece(&mut body).await, None);
         assert_eq!(Arc::strong_count(&held), 1, "an empty body keeps nothing");
-        drop(Body::from("").holding(Arc::clone(&held)));
+        drop(Body::from("").with_guard(Arc::clone(&held)));
     }
 
     #[tokio::test]
     async fn document_lets_go_at_its_end_when_it_breaks_and_when_it_is_dropped() {
         let (held, told) = (Arc::new(()), Arc::new(std::sync::Mutex::new(None)));
-        let start = |pieces: Vec<Result<Bytes, Broken>>| {
+        let start = |pieces: Vec<Result<Bytes, BodyError>>| {
             let told = Arc::clone(&told);
-            let body = Body::document(stream::iter(pieces)).holding(Arc::clone(&held));
-            body.telling(move |bytes| *told.lock().unwrap() = Some(bytes))
+            let body = Body::document(stream::iter(pieces)).with_guard(Arc::clone(&held));
+            body.on_end(move |bytes| *told.lock().unwrap() = Some(bytes))
         };
         let mut body = start(vec![Ok("ab".into()), Ok("c".into())]);
         assert_eq!(piece(&mut body).await, Some(Ok("ab".into())));
@@ -200,9 +200,9 @@ mod tests {
         assert_eq!((Arc::strong_count(&held), *told.lock().unwrap()), (2, None));
         assert_eq!(piece(&mut body).now_or_never(), Some(None));
         assert_eq!((Arc::strong_count(&held), told.lock().unwrap().take()), (1, Some(3)));
-        let mut body = start(vec![Ok("ab".into()), Err(Broken("x".to_owned()))]);
+        let mut body = start(vec![Ok("ab".into()), Err(BodyError("x".to_owned()))]);
         piece(&mut body).await.unwrap().unwrap();
-        assert_eq!(piece(&mut body).await, Some(Err(Broken("x".to_owned()))));
+        assert_eq!(piece(&mut body).await, Some(Err(BodyError("x".to_owned()))));
         assert_eq!((Arc::strong_count(&held), *told.lock().unwrap()), (1, None), "it did not end");
         drop(start(vec![Ok("ab".into())]));
         assert_eq!((Arc::strong_count(&held), *told.lock().unwrap()), (1, None));

@@ -19,10 +19,10 @@ use http::Response;
 use store::Record;
 
 use crate::{
-    api::{self, Api, Place},
+    api::{self, ApiContext, RequestScope},
     body::Body,
     limits,
-    lists::{self, Failure, Reader},
+    lists::{self, ListError, ListReader},
     respond,
     stages::Decoded,
     writes,
@@ -30,15 +30,15 @@ use crate::{
 
 /// Deletes the objects that a list would return.
 pub async fn delete<W: State>(
-    api: &Arc<Api<W>>,
-    place: &Place<'_, W>,
+    api: &Arc<ApiContext<W>>,
+    place: &RequestScope<'_, W>,
     request: &Decoded,
 ) -> Result<Response<Body>, StatusError> {
     let representation = negotiate::negotiate(request.accept().as_deref(), ResponseShape::List, &request.query)?;
     let options = writes::delete_options(request)?;
     let listed = ListOptions::parse(&request.query, place.resource)?;
     let mut left = listed.limit.unwrap_or(usize::MAX);
-    let mut reader = match Reader::open(api, place, &listed).await {
+    let mut reader = match ListReader::open(api, place, &listed).await {
         Ok(reader) => reader,
         Err(failure) => return failure.answer(),
     };
@@ -46,11 +46,11 @@ pub async fn delete<W: State>(
     while reader.more && left > 0 {
         let records = match reader.next(left.min(limits::PAGE_RECORDS_MAX)).await {
             Ok(records) => records,
-            Err(Failure::Expired(status)) if deleted.count == 0 => return Ok(respond::status(&status)),
-            Err(Failure::Expired(status)) => {
-                return Err(deleted.before(StatusError::new(StatusReason::Expired, status.message)));
+            Err(ListError::Expired(status)) if deleted.count == 0 => return Ok(respond::status(&status)),
+            Err(ListError::Expired(status)) => {
+                return Err(deleted.with_deleted_count(StatusError::new(StatusReason::Expired, status.message)));
             }
-            Err(Failure::Refused(refusal)) => return Err(deleted.before(refusal)),
+            Err(ListError::Refused(refusal)) => return Err(deleted.with_deleted_count(refusal)),
         };
         left -= records.len();
         for records in records.chunks(limits::COLLECTION_DELETIONS_MAX) {
@@ -62,7 +62,7 @@ pub async fn delete<W: State>(
                 }
             }
             if let Some(refusal) = outcomes.into_iter().find_map(Result::err) {
-                return Err(deleted.before(refusal));
+                return Err(deleted.with_deleted_count(refusal));
             }
         }
     }
@@ -71,8 +71,8 @@ pub async fn delete<W: State>(
 
 /// Deletes one object. False if it no longer existed.
 async fn delete_one<W: State>(
-    api: &Api<W>,
-    place: &Place<'_, W>,
+    api: &ApiContext<W>,
+    place: &RequestScope<'_, W>,
     record: &Record,
     options: &DeleteOptions,
     request: &Decoded,
@@ -80,7 +80,7 @@ async fn delete_one<W: State>(
     let key = api::object_key(&api.registry, record.key.as_str()).ok_or_else(|| {
         StatusError::new(StatusReason::InternalError, format!("{} is not the key of an object", record.key.as_str()))
     })?;
-    match api.queue.submit(writes::deletion(api, key, place.view(), options.clone(), request)?).await {
+    match api.queue.submit(writes::delete_command(api, key, place.view(), options.clone(), request)?).await {
         Ok(_) => Ok(true),
         Err(refusal) if refusal.reason == StatusReason::NotFound => Ok(false),
         Err(refusal) => Err(refusal),
@@ -108,7 +108,7 @@ impl Deleted {
     }
 
     /// Adds the number of completed deletions to the error of a later one.
-    fn before(&self, mut refusal: StatusError) -> StatusError {
+    fn with_deleted_count(&self, mut refusal: StatusError) -> StatusError {
         if self.count > 0 {
             refusal.message.push_str(&format!("; {} objects of the collection were deleted before that", self.count));
         }
@@ -118,8 +118,8 @@ impl Deleted {
     /// The list of the deleted objects, as kube-apiserver returns it, or their number if the list is too large.
     fn answer<W: State>(
         self,
-        api: &Api<W>,
-        place: &Place<'_, W>,
+        api: &ApiContext<W>,
+        place: &RequestScope<'_, W>,
         representation: Representation,
     ) -> Result<Response<Body>, StatusError> {
         if self.bytes > limits::LIST_PAGE_BYTES_MAX {
@@ -128,7 +128,7 @@ impl Deleted {
             status.message = format!("{} objects were deleted", self.count);
             return Ok(respond::status(&status));
         }
-        let meta = ListMeta { resource_version: api.hub.head(), ..ListMeta::default() };
-        lists::show(representation, place, self.items, &meta)
+        let meta = ListMeta { resource_version: api.watch_cache.head(), ..ListMeta::default() };
+        lists::list_response(representation, place, self.items, &meta)
     }
 }

@@ -2,20 +2,20 @@
 //!
 //! Commands wait in a queue. The committer takes all that are waiting and decides them one after the other against the
 //! decision state, which it updates after each, so that a command sees those before it. The decided commands form a
-//! batch; while one batch is being committed ([`flight`]) the next is decided on top of it ([`batch`]), and its commit
+//! batch; while one batch is being committed ([`in_flight`]) the next is decided on top of it ([`batch`]), and its commit
 //! starts when the first has finished. Callers are answered and watch events published when their batch is durable. If
 //! a batch cannot be written, the batch decided on top of it fails with it: the state is rolled back write by write,
 //! and all callers of both get an error that says that nothing was written.
 //!
-//! Where other replicas write to the same log, a batch is decided while the head's lock is held ([`shared`]).
+//! Where other replicas write to the same log, a batch is decided while the head's lock is held ([`head_first`]).
 
 mod batch;
 mod convert;
-mod flight;
+mod head_first;
 mod heartbeat;
+mod in_flight;
 mod queue;
 mod reload;
-mod shared;
 mod version;
 
 use std::{
@@ -38,18 +38,18 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use self::{
-    batch::{Batch, Caller, Deciding},
-    flight::{Crew, End, Flight},
-    queue::{Planner, Submitted, Waiting},
+    batch::{Batch, DecidedCommands, PendingReply},
+    in_flight::{CommitContext, CommitOutcome, InFlightCommit},
+    queue::{CommandPreparer, PendingCommand, QueueReceiver},
 };
 pub use self::{
     convert::{parse, span_from_store},
     queue::Queue,
 };
-use crate::{hub::Hub, limits, metrics::Metrics, standalone::Surroundings, write_path::WritePath};
+use crate::{limits, metrics::Metrics, standalone::DeploymentMode, watch_cache::WatchCache, write_path::WritePath};
 
 /// Number of commands decided in one step, before the committer checks whether the previous commit has finished.
-const COMMANDS_PER_DECISION: usize = 32;
+const DECISION_CHUNK: usize = 32;
 
 /// The result of a write, once it is durable.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ pub struct Committed {
 
 impl Committed {
     /// Adds warnings.
-    fn warned(mut self, warnings: Vec<String>) -> Self {
+    fn with_warnings(mut self, warnings: Vec<String>) -> Self {
         self.warnings.extend(warnings);
         self
     }
@@ -81,13 +81,13 @@ pub struct Committer<W> {
     /// The decision state. Only the committer writes it.
     pub world: Arc<RwLock<W>>,
     /// The watch cache, which receives the events of each commit.
-    pub hub: Arc<Hub>,
+    pub watch_cache: Arc<WatchCache>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// The health of the write path, for the probes.
     pub writes: Arc<WritePath>,
     /// The deployment mode: who manages namespaces.
-    pub surroundings: Surroundings,
+    pub deployment_mode: DeploymentMode,
     /// True if the state may lack spans that kinds of a newer version hold; see [`reload`].
     pub outdated: AtomicBool,
 }
@@ -101,19 +101,19 @@ impl<W: State> Committer<W> {
     /// Returns the queue and the future that works on it until the queue is closed and empty.
     pub fn open(self) -> (Queue<W>, impl Future<Output = Result<(), Fatal>> + Send) {
         let (sender, receiver) = mpsc::channel(limits::QUEUE_COMMANDS_MAX);
-        let nudge = Arc::<Notify>::default();
-        let queue = Queue::new(sender, Arc::clone(&nudge), Planner::new(&self));
-        let waiting = Waiting::new(receiver);
+        let wake = Arc::<Notify>::default();
+        let queue = Queue::new(sender, Arc::clone(&wake), CommandPreparer::new(&self));
+        let waiting = QueueReceiver::new(receiver);
         // The runtime of the caller, where the requests run, and not that of the committer's thread.
-        let answers = Answers { runtime: Handle::current(), tasks: TaskTracker::new() };
+        let reply_tasks = ReplyTasks { runtime: Handle::current(), tasks: TaskTracker::new() };
         let work = async move {
             if self.store.is_shared() {
-                self.run_shared(waiting, &nudge, &answers).await?;
+                self.run_head_first(waiting, &wake, &reply_tasks).await?;
             } else {
-                self.run(waiting, &answers).await?;
+                self.run(waiting, &reply_tasks).await?;
             }
-            answers.tasks.close();
-            answers.tasks.wait().await;
+            reply_tasks.tasks.close();
+            reply_tasks.tasks.wait().await;
             Ok(())
         };
         (queue, work)
@@ -133,42 +133,42 @@ impl<W: State> Committer<W> {
         Ok((queue, end))
     }
 
-    async fn run(&self, mut waiting: Waiting<W>, answers: &Answers) -> Result<(), Fatal> {
-        let mut open = Open::behind(self.hub.head());
-        let mut flight: Option<Flight> = None;
+    async fn run(&self, mut waiting: QueueReceiver<W>, reply_tasks: &ReplyTasks) -> Result<(), Fatal> {
+        let mut open = OpenBatch::after(self.watch_cache.head());
+        let mut in_flight: Option<InFlightCommit> = None;
         loop {
             // Nothing more is decided on top of a commit that hangs, so that callers of waiting commands can still give
             // them up.
-            let decides = open.has_room() && !flight.as_ref().is_some_and(Flight::is_slow);
+            let decides = open.has_room() && !in_flight.as_ref().is_some_and(InFlightCommit::is_slow);
             tokio::select! {
                 biased;
-                end = landed(&mut flight), if flight.is_some() => {
-                    if let Some(flown) = flight.take() {
-                        self.land(end, &flown, &mut open)?;
-                        answers.discard(flown);
+                end = wait_for_commit(&mut in_flight), if in_flight.is_some() => {
+                    if let Some(finished) = in_flight.take() {
+                        self.finish_commit(end, &finished, &mut open)?;
+                        reply_tasks.discard(finished);
                     }
                 }
-                any = waiting.any(), if decides => {
+                any = waiting.wait(), if decides => {
                     if !any {
                         break;
                     }
-                    if !flight.as_ref().is_some_and(Flight::is_slow) {
-                        self.decide_more(&mut waiting, &mut open, flight.as_mut(), answers).await;
+                    if !in_flight.as_ref().is_some_and(InFlightCommit::is_slow) {
+                        self.decide_more(&mut waiting, &mut open, in_flight.as_mut(), reply_tasks).await;
                     }
                 }
-                () = self.writes.heartbeat_asked(), if flight.is_none() => {
+                () = self.writes.heartbeat_requested(), if in_flight.is_none() => {
                     self.heartbeat().await?;
-                    open = Open::behind(self.hub.head());
+                    open = OpenBatch::after(self.watch_cache.head());
                 }
             }
-            if flight.is_none() && !open.callers.is_empty() {
-                flight = Some(self.launch(&mut open, waiting.len(), answers));
+            if in_flight.is_none() && !open.pending_replies.is_empty() {
+                in_flight = Some(self.start_commit(&mut open, waiting.len(), reply_tasks));
             }
         }
-        while let Some(mut flown) = flight.take() {
-            let end = flown.landed().await;
-            self.land(end, &flown, &mut open)?;
-            flight = (!open.callers.is_empty()).then(|| self.launch(&mut open, 0, answers));
+        while let Some(mut finished) = in_flight.take() {
+            let end = finished.wait().await;
+            self.finish_commit(end, &finished, &mut open)?;
+            in_flight = (!open.pending_replies.is_empty()).then(|| self.start_commit(&mut open, 0, reply_tasks));
         }
         Ok(())
     }
@@ -176,55 +176,55 @@ impl<W: State> Committer<W> {
     /// Decides some of the waiting commands, as far as the open batch has room.
     async fn decide_more(
         &self,
-        waiting: &mut Waiting<W>,
-        open: &mut Open,
-        flight: Option<&mut Flight>,
-        answers: &Answers,
+        waiting: &mut QueueReceiver<W>,
+        open: &mut OpenBatch,
+        in_flight: Option<&mut InFlightCommit>,
+        reply_tasks: &ReplyTasks,
     ) {
         let mut chunk = Vec::new();
-        let room = limits::BATCH_COMMANDS_MAX.saturating_sub(open.callers.len());
+        let room = limits::BATCH_COMMANDS_MAX.saturating_sub(open.pending_replies.len());
         let bytes = limits::BATCH_BYTES_MAX.saturating_sub(open.batch.bytes);
-        waiting.take(&mut chunk, room.min(COMMANDS_PER_DECISION), bytes);
-        self.abandon(waiting.abandoned(), answers);
+        waiting.take(&mut chunk, room.min(DECISION_CHUNK), bytes);
+        self.abandon(waiting.abandoned(), reply_tasks);
         if chunk.is_empty() {
             return;
         }
-        let deciding = match flight {
+        let deciding = match in_flight {
             None => self.decide(&mut open.batch, None, chunk).await,
-            Some(flight) => {
-                let before = Arc::clone(&flight.batch);
-                flight.beside(self.decide(&mut open.batch, Some(&before), chunk)).await
+            Some(in_flight) => {
+                let before = Arc::clone(&in_flight.batch);
+                in_flight.poll_with(self.decide(&mut open.batch, Some(&before), chunk)).await
             }
         };
-        let Deciding { callers, rest, abandoned } = deciding;
-        open.callers.extend(callers);
+        let DecidedCommands { pending_replies, rest, abandoned } = deciding;
+        open.pending_replies.extend(pending_replies);
         waiting.put_back(rest);
-        self.abandon(abandoned, answers);
+        self.abandon(abandoned, reply_tasks);
     }
 
     /// Drops commands whose callers have been answered otherwise or have disconnected.
-    fn abandon(&self, submitted: Vec<Submitted<W>>, answers: &Answers) {
+    fn abandon(&self, submitted: Vec<PendingCommand<W>>, reply_tasks: &ReplyTasks) {
         for submitted in &submitted {
-            self.metrics.command_finished(submitted.counted, "abandoned");
+            self.metrics.command_finished(submitted.labels, "abandoned");
         }
         if !submitted.is_empty() {
-            answers.discard(submitted);
+            reply_tasks.discard(submitted);
         }
     }
 
     /// Completes the open batch, starts its commit and opens the next batch.
-    fn launch(&self, open: &mut Open, waiting: usize, answers: &Answers) -> Flight {
-        self.metrics.batch_started(open.callers.len(), waiting);
-        self.settle(&mut open.batch);
-        let next = Open::behind(open.batch.end());
-        let Open { batch, callers } = std::mem::replace(open, next);
-        Flight::new(self.crew(), answers.clone(), batch, callers)
+    fn start_commit(&self, open: &mut OpenBatch, waiting: usize, reply_tasks: &ReplyTasks) -> InFlightCommit {
+        self.metrics.batch_started(open.pending_replies.len(), waiting);
+        self.stage_status_updates(&mut open.batch);
+        let next = OpenBatch::after(open.batch.end());
+        let OpenBatch { batch, pending_replies } = std::mem::replace(open, next);
+        InFlightCommit::new(self.commit_context(), reply_tasks.clone(), batch, pending_replies)
     }
 
-    fn crew(&self) -> Crew {
-        Crew {
+    fn commit_context(&self) -> CommitContext {
+        CommitContext {
             store: Arc::clone(&self.store),
-            hub: Arc::clone(&self.hub),
+            watch_cache: Arc::clone(&self.watch_cache),
             metrics: Arc::clone(&self.metrics),
             writes: Arc::clone(&self.writes),
         }
@@ -233,23 +233,28 @@ impl<W: State> Committer<W> {
     /// Handles the end of a commit. If it failed, the batch decided on top of it is rolled back too, and the callers of
     /// both get the error. If it succeeded but was slow, and a caller of the next batch has been answered otherwise,
     /// the next batch is rolled back.
-    fn land(&self, (landing, callers): End, flight: &Flight, open: &mut Open) -> Result<(), Fatal> {
-        let batch = &*flight.batch;
-        match landing {
-            Ok(Ok(())) if flight.is_slow() && flight::is_abandoned(&open.callers) => {
+    fn finish_commit(
+        &self,
+        (commit_result, pending_replies): CommitOutcome,
+        in_flight: &InFlightCommit,
+        open: &mut OpenBatch,
+    ) -> Result<(), Fatal> {
+        let batch = &*in_flight.batch;
+        match commit_result {
+            Ok(Ok(())) if in_flight.is_slow() && in_flight::is_abandoned(&open.pending_replies) => {
                 self.undo(&open.batch);
-                let Open { callers, .. } = std::mem::replace(open, Open::behind(batch.end()));
-                flight::refuse(callers, &flight::stalled());
+                let OpenBatch { pending_replies, .. } = std::mem::replace(open, OpenBatch::after(batch.end()));
+                in_flight::reject(pending_replies, &in_flight::stalled());
             }
             Ok(Ok(())) => {}
             Ok(Err(refusal)) => {
                 self.undo(&open.batch);
                 self.undo(batch);
-                flight::refuse(callers, &refusal);
-                let Open { callers, .. } = std::mem::replace(open, Open::behind(batch.base));
-                flight::refuse(callers, &refusal);
+                in_flight::reject(pending_replies, &refusal);
+                let OpenBatch { pending_replies, .. } = std::mem::replace(open, OpenBatch::after(batch.base));
+                in_flight::reject(pending_replies, &refusal);
             }
-            Err(lost) => return Err(lost.refuse(callers)),
+            Err(lost) => return Err(lost.reject(pending_replies)),
         }
         Ok(())
     }
@@ -257,14 +262,14 @@ impl<W: State> Committer<W> {
 
 /// Answers callers on their runtime, not on the committer's thread, which would delay the next decision.
 #[derive(Clone)]
-struct Answers {
+struct ReplyTasks {
     runtime: Handle,
     tasks: TaskTracker,
 }
 
-impl Answers {
-    fn give(&self, crew: Crew, callers: Vec<Caller>, batch: Arc<Batch>) {
-        self.tasks.spawn_on(async move { crew.answer_all(callers, &batch) }, &self.runtime);
+impl ReplyTasks {
+    fn send_replies(&self, commit_context: CommitContext, pending_replies: Vec<PendingReply>, batch: Arc<Batch>) {
+        self.tasks.spawn_on(async move { commit_context.answer_all(pending_replies, &batch) }, &self.runtime);
     }
 
     /// Drops a possibly large value outside the committer's thread.
@@ -274,25 +279,25 @@ impl Answers {
 }
 
 /// The batch that is being decided, and its callers.
-struct Open {
+struct OpenBatch {
     batch: Batch,
-    callers: Vec<Caller>,
+    pending_replies: Vec<PendingReply>,
 }
 
-impl Open {
-    fn behind(base: u64) -> Self {
-        Self { batch: Batch::behind(base), callers: Vec::new() }
+impl OpenBatch {
+    fn after(base: u64) -> Self {
+        Self { batch: Batch::after(base), pending_replies: Vec::new() }
     }
 
     fn has_room(&self) -> bool {
-        self.callers.len() < limits::BATCH_COMMANDS_MAX && !self.batch.is_full()
+        self.pending_replies.len() < limits::BATCH_COMMANDS_MAX && !self.batch.is_full()
     }
 }
 
 /// Waits for the end of the commit; never completes if there is none.
-async fn landed(flight: &mut Option<Flight>) -> End {
-    match flight {
-        Some(flight) => flight.landed().await,
+async fn wait_for_commit(in_flight: &mut Option<InFlightCommit>) -> CommitOutcome {
+    match in_flight {
+        Some(in_flight) => in_flight.wait().await,
         None => std::future::pending().await,
     }
 }

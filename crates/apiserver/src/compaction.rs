@@ -10,9 +10,9 @@ use crate::{limits, outage::Outage};
 
 /// The head of the log at points in time, oldest first.
 #[derive(Debug, Default)]
-struct Marks(VecDeque<(Instant, Revision)>);
+struct RevisionTimestamps(VecDeque<(Instant, Revision)>);
 
-impl Marks {
+impl RevisionTimestamps {
     /// Records the head, and returns the revision up to which history is older than `age`.
     fn mark(&mut self, now: Instant, head: Revision, age: Duration) -> Option<Revision> {
         self.0.push_back((now, head));
@@ -26,7 +26,7 @@ impl Marks {
 
 /// Compacts at every interval until dropped. A failure is logged; the next interval tries again.
 pub async fn run(store: Arc<dyn Store>) {
-    let (mut marks, outage) = (Marks::default(), Outage::new("history cannot be compacted"));
+    let (mut marks, outage) = (RevisionTimestamps::default(), Outage::new("history cannot be compacted"));
     let mut interval = tokio::time::interval(limits::COMPACTION_INTERVAL);
     loop {
         interval.tick().await;
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn history_goes_only_when_it_is_old_enough() {
-        let mut marks = Marks::default();
+        let mut marks = RevisionTimestamps::default();
         let (start, age, second) = (Instant::now(), Duration::from_secs(10), Duration::from_secs(1));
         assert_eq!(marks.mark(start, Revision(5), age), None);
         assert_eq!(marks.mark(start + 9 * second, Revision(7), age), None);

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{api, body::Body, form, respond, stages::Authorized};
+use crate::{api, body::Body, encoding, respond, stages::Authorized};
 
 /// The Kubernetes release whose behavior is served; tools parse it.
 const KUBERNETES_VERSION: (&str, &str, &str) = ("1", "34", "v1.34.0");
@@ -123,7 +123,7 @@ impl Documents {
     ) -> Result<Response<Body>, StatusError> {
         let form = negotiate_discovery(request.accept().as_deref())?;
         let bytes = document(&self.discovery, form).to_string();
-        let mut response = tagged(&request.headers, &hash(bytes.as_bytes()), form.content_type(), bytes.into());
+        let mut response = with_etag(&request.headers, &hash(bytes.as_bytes()), form.content_type(), bytes.into());
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
         Ok(response)
     }
@@ -157,7 +157,7 @@ fn openapi_v3(place: &str, document: &Document, request: &Authorized) -> Result<
     negotiate::accepts(request.accept().as_deref(), &[respond::JSON])?;
     let asked = request.query.get("hash").filter(|hash| !hash.is_empty());
     if asked.is_some_and(|hash| hash != document.hash) {
-        return Ok(openapi_moved(place, &document.hash));
+        return Ok(openapi_redirect(place, &document.hash));
     }
     let mut response = document.answer(&request.headers);
     if asked.is_some() {
@@ -171,7 +171,7 @@ fn openapi_v3(place: &str, document: &Document, request: &Authorized) -> Result<
 }
 
 /// Redirects a request for an old document to the current one.
-fn openapi_moved(place: &str, hash: &str) -> Response<Body> {
+fn openapi_redirect(place: &str, hash: &str) -> Response<Body> {
     let mut response = respond::body(301, respond::TEXT, Bytes::new());
     if let Ok(url) = HeaderValue::from_str(&format!("/openapi/v3/{place}?hash={hash}")) {
         response.headers_mut().insert(header::LOCATION, url);
@@ -181,7 +181,7 @@ fn openapi_moved(place: &str, hash: &str) -> Response<Body> {
 
 impl Document {
     fn new(content_type: &'static str, bytes: Bytes) -> Self {
-        Self { content_type, hash: hash(&bytes), gzipped: form::gzip(&bytes), bytes }
+        Self { content_type, hash: hash(&bytes), gzipped: encoding::gzip(&bytes), bytes }
     }
 
     fn json(value: &Value) -> Self {
@@ -190,9 +190,9 @@ impl Document {
 
     /// The document, compressed for clients that accept gzip, regardless of its size.
     fn answer(&self, headers: &HeaderMap) -> Response<Body> {
-        let gzip = form::accepts_gzip(headers);
+        let gzip = encoding::accepts_gzip(headers);
         let bytes = if gzip { &self.gzipped } else { &self.bytes };
-        let mut response = tagged(headers, &self.hash, self.content_type, bytes.clone());
+        let mut response = with_etag(headers, &self.hash, self.content_type, bytes.clone());
         if gzip && response.status() == StatusCode::OK {
             response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
@@ -203,9 +203,9 @@ impl Document {
 }
 
 /// A document with its ETag, or 304 if the client has it.
-fn tagged(headers: &HeaderMap, hash: &str, content_type: &'static str, bytes: Bytes) -> Response<Body> {
+fn with_etag(headers: &HeaderMap, hash: &str, content_type: &'static str, bytes: Bytes) -> Response<Body> {
     let etag = format!("\"{hash}\"");
-    let known = is_known(headers, &etag);
+    let known = etag_matches(headers, &etag);
     let mut response = respond::body(200, content_type, if known { Bytes::new() } else { bytes });
     if known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -218,7 +218,7 @@ fn tagged(headers: &HeaderMap, hash: &str, content_type: &'static str, bytes: By
 }
 
 /// True if `If-None-Match` contains the tag. A cache may have made it a weak one.
-fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+fn etag_matches(headers: &HeaderMap, etag: &str) -> bool {
     let lines = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut tags = lines.flat_map(|line| line.split(',')).map(str::trim);
     tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)

@@ -22,8 +22,8 @@ use crate::limits;
 /// Occurrences to be written, and events that were written recently.
 #[derive(Default)]
 pub struct EventQueue {
-    book: Mutex<Book>,
-    news: Notify,
+    state: Mutex<QueueState>,
+    added: Notify,
 }
 
 /// The key of an entry: the uid of the object, and the reason.
@@ -60,7 +60,7 @@ pub struct WrittenEvent {
 }
 
 #[derive(Default)]
-struct Book {
+struct QueueState {
     entries: HashMap<EventKey, Entry>,
     /// The keys in order of arrival.
     order: VecDeque<EventKey>,
@@ -84,19 +84,19 @@ struct Pending {
 
 impl EventQueue {
     /// Adds an occurrence. If the queue is full the oldest entry is dropped.
-    pub fn tell(&self, occurrence: Occurrence, now: Time) {
-        self.book().tell(occurrence, now);
-        self.news.notify_one();
+    pub fn record(&self, occurrence: Occurrence, now: Time) {
+        self.state().record(occurrence, now);
+        self.added.notify_one();
     }
 
     /// Takes the oldest entry that may be written now.
     pub fn take(&self, now: Instant) -> Option<DueEvent> {
-        self.book().take(now)
+        self.state().take(now)
     }
 
     /// Records that an event was written; the next one with its key is delayed by [`limits::EVENT_WRITE_INTERVAL`].
     pub fn written(&self, key: EventKey, written: WrittenEvent, now: Instant) {
-        if let Some(entry) = self.book().entries.get_mut(&key) {
+        if let Some(entry) = self.state().entries.get_mut(&key) {
             entry.written = Some(written);
             entry.quiet_until = Some(now + limits::EVENT_WRITE_INTERVAL);
         }
@@ -104,25 +104,25 @@ impl EventQueue {
 
     /// Returns an entry that could not be written; it is due again at `at`.
     pub fn put_back(&self, due: DueEvent, at: Instant) {
-        self.book().put_back(due, at);
+        self.state().put_back(due, at);
     }
 
     /// Waits until an entry may be due. Spurious returns are possible.
-    pub async fn any(&self) {
-        let next = self.book().next();
+    pub async fn wait(&self) {
+        let next = self.state().next();
         tokio::select! {
-            () = self.news.notified() => {}
+            () = self.added.notified() => {}
             () = sleep_until(next) => {}
         }
     }
 
     /// The number of occurrences dropped so far.
     pub fn dropped(&self) -> u64 {
-        self.book().dropped
+        self.state().dropped
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,8 +133,8 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-impl Book {
-    fn tell(&mut self, occurrence: Occurrence, now: Time) {
+impl QueueState {
+    fn record(&mut self, occurrence: Occurrence, now: Time) {
         let key = EventKey { uid: occurrence.regarding.metadata.uid.clone(), reason: occurrence.content.reason };
         let entry = self.entry(key);
         match &mut entry.pending {
@@ -223,14 +223,14 @@ mod tests {
     #[test]
     fn occurrences_are_counted_between_two_writes() {
         let (event_queue, start) = (EventQueue::default(), Instant::now());
-        event_queue.tell(occurrence("a", "one"), at(1));
+        event_queue.record(occurrence("a", "one"), at(1));
         let due = event_queue.take(start).unwrap();
         assert_eq!((due.count, due.written, &*due.occurrence.content.note), (1, None, "one"));
         event_queue.written(due.key, event(1), start);
         for (second, note) in [(2, "two"), (3, "three")] {
-            event_queue.tell(occurrence("a", note), at(second));
+            event_queue.record(occurrence("a", note), at(second));
         }
-        event_queue.tell(occurrence("b", "other"), at(4));
+        event_queue.record(occurrence("b", "other"), at(4));
         assert_eq!(event_queue.take(start).unwrap().occurrence.content.note, "other", "the first one is quiet");
         assert!(event_queue.take(start + limits::EVENT_WRITE_INTERVAL - Duration::from_millis(1)).is_none());
         let due = event_queue.take(start + limits::EVENT_WRITE_INTERVAL).unwrap();
@@ -241,9 +241,9 @@ mod tests {
     #[test]
     fn what_could_not_be_written_is_counted_with_what_came_later() {
         let (event_queue, start) = (EventQueue::default(), Instant::now());
-        event_queue.tell(occurrence("a", "one"), at(1));
+        event_queue.record(occurrence("a", "one"), at(1));
         let due = event_queue.take(start).unwrap();
-        event_queue.tell(occurrence("a", "two"), at(2));
+        event_queue.record(occurrence("a", "two"), at(2));
         let later = start + Duration::from_secs(1);
         event_queue.put_back(due, later);
         assert!(event_queue.take(start).is_none());
@@ -255,12 +255,12 @@ mod tests {
     fn oldest_occurrence_is_dropped_beyond_the_bound() {
         let event_queue = EventQueue::default();
         for n in 0..limits::EVENT_QUEUE_MAX + 3 {
-            event_queue.tell(occurrence(&n.to_string(), ""), at(1));
-            event_queue.tell(occurrence(&n.to_string(), ""), at(1));
+            event_queue.record(occurrence(&n.to_string(), ""), at(1));
+            event_queue.record(occurrence(&n.to_string(), ""), at(1));
         }
         {
-            let book = event_queue.book();
-            assert_eq!((book.entries.len(), book.order.len()), (limits::EVENT_QUEUE_MAX, limits::EVENT_QUEUE_MAX));
+            let state = event_queue.state();
+            assert_eq!((state.entries.len(), state.order.len()), (limits::EVENT_QUEUE_MAX, limits::EVENT_QUEUE_MAX));
         }
         assert_eq!(event_queue.dropped(), 6);
         assert_eq!(event_queue.take(Instant::now()).unwrap().key.uid, "3");

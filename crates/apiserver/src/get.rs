@@ -11,7 +11,7 @@ use apimachinery::{
 use http::Response;
 
 use crate::{
-    api::{self, Api, Place},
+    api::{self, ApiContext, RequestScope},
     body::Body,
     respond,
     stages::Authorized,
@@ -19,14 +19,14 @@ use crate::{
 
 /// Returns the current version of the object.
 pub async fn get<W: State>(
-    api: &Api<W>,
-    place: &Place<'_, W>,
+    api: &ApiContext<W>,
+    place: &RequestScope<'_, W>,
     name: &str,
     request: &Authorized,
 ) -> Result<Response<Body>, StatusError> {
     let representation = negotiate::negotiate(request.accept().as_deref(), ResponseShape::Object, &request.query)?;
     if let ResourceVersion::At(revision) = ListOptions::parse(&request.query, place.resource)?.resource_version {
-        api.wait_for(revision).await?;
+        api.wait_until_fresh(revision).await?;
     }
     let Some(key) = api::store_key(&place.key(name)) else { return Err(place.not_found(name)) };
     let record = api.store.get(&key).await.map_err(|error| api::read_failed(&error))?;
@@ -34,6 +34,6 @@ pub async fn get<W: State>(
     if representation == Representation::Json && place.view().is_none() {
         return Ok(respond::body(200, representation.content_type(), record.value));
     }
-    let (object, bytes) = place.shown(Arc::new(api::parse(&record.value)?), record.value);
-    api::show(representation, place.resource, &object, bytes, 200)
+    let (object, bytes) = place.apply_view(Arc::new(api::parse(&record.value)?), record.value);
+    api::object_response(representation, place.resource, &object, bytes, 200)
 }

@@ -148,7 +148,7 @@ mod tests {
     /// A server whose store has answered the probe with `answer`.
     fn answered(answer: Result<(), &str>) -> Health {
         let health = Health::default();
-        health.prober.answered(answer.map_err(ToOwned::to_owned));
+        health.prober.record_answer(answer.map_err(ToOwned::to_owned));
         health
     }
 

@@ -15,7 +15,7 @@ use store::{Error, Key, Store};
 use crate::{api, committer, limits::HOLDERS_NAMED_MAX};
 
 /// The API error, with the first holders of what its request needed.
-pub async fn name<W: State>(
+pub async fn name_holders<W: State>(
     store: &dyn Store,
     registry: &Registry<W>,
     permissions: &Permissions,

@@ -19,19 +19,19 @@ const UNAUTHENTICATED: &str = "system:unauthenticated";
 
 /// The user that a caller impersonates.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Guise {
+pub struct ImpersonatedUser {
     user: String,
     uid: String,
     groups: Vec<String>,
 }
 
-impl Guise {
+impl ImpersonatedUser {
     /// Reads the headers; `None` if the request does not impersonate.
     ///
     /// # Errors
     /// 400 for inconsistent or malformed headers, 403 for unsupported ones such as extras, which users do not have
     /// here.
-    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, StatusError> {
+    pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, StatusError> {
         let names: Vec<_> = headers.keys().map(HeaderName::as_str).filter(|name| name.starts_with(HEADERS)).collect();
         if names.is_empty() {
             return Ok(None);
@@ -62,7 +62,7 @@ impl Guise {
     }
 
     /// The permissions that the caller needs, all of them.
-    pub fn asks(&self) -> Vec<Attributes<'_>> {
+    pub fn required_permissions(&self) -> Vec<Attributes<'_>> {
         let attributes = |group, resource, namespace, name| {
             Attributes::Resource(ResourceAttributes {
                 verb: "impersonate",
@@ -73,15 +73,15 @@ impl Guise {
                 namespace,
             })
         };
-        let mut asks = vec![match service_account(&self.user) {
+        let mut required_permissions = vec![match service_account(&self.user) {
             Some((namespace, name)) => attributes("", "serviceaccounts", namespace, name),
             None => attributes("", "users", "", &self.user),
         }];
-        asks.extend(self.groups.iter().map(|group| attributes("", "groups", "", group)));
+        required_permissions.extend(self.groups.iter().map(|group| attributes("", "groups", "", group)));
         if !self.uid.is_empty() {
-            asks.push(attributes("authentication.k8s.io", "uids", "", &self.uid));
+            required_permissions.push(attributes("authentication.k8s.io", "uids", "", &self.uid));
         }
-        asks
+        required_permissions
     }
 
     /// The resulting identity.
@@ -117,7 +117,7 @@ fn service_account(user: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::*;
 
-    fn guise(headers: &[(&'static str, &'static str)]) -> Result<Option<Guise>, StatusError> {
+    fn guise(headers: &[(&'static str, &'static str)]) -> Result<Option<ImpersonatedUser>, StatusError> {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap()));
@@ -125,7 +125,7 @@ mod tests {
         for (name, value) in headers {
             map.append(name, value);
         }
-        Guise::of(&map)
+        ImpersonatedUser::from_headers(&map)
     }
 
     fn identity(headers: &[(&'static str, &'static str)]) -> (String, String, Vec<String>) {
@@ -133,8 +133,8 @@ mod tests {
         (user, uid, groups)
     }
 
-    fn asks(guise: &Guise) -> Vec<String> {
-        guise.asks().iter().map(|attributes| attributes.forbidden_error("me").message).collect()
+    fn required_permissions(guise: &ImpersonatedUser) -> Vec<String> {
+        guise.required_permissions().iter().map(|attributes| attributes.forbidden_error("me").message).collect()
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
         ];
         let guise = guise(&headers).unwrap().unwrap();
         assert_eq!(
-            asks(&guise),
+            required_permissions(&guise),
             [
                 r#"users "jane" is forbidden: User "me" cannot impersonate resource "users" in API group "" at the cluster scope"#,
                 r#"groups "a" is forbidden: User "me" cannot impersonate resource "groups" in API group "" at the cluster scope"#,
@@ -170,7 +170,7 @@ mod tests {
     fn a_service_account_has_its_groups_and_its_place() {
         let headers = [("impersonate-user", "system:serviceaccount:team:robot")];
         assert_eq!(
-            asks(&guise(&headers).unwrap().unwrap())[0],
+            required_permissions(&guise(&headers).unwrap().unwrap())[0],
             r#"serviceaccounts "robot" is forbidden: User "me" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "team""#
         );
         assert_eq!(identity(&headers).2, ["system:serviceaccounts", "system:serviceaccounts:team", AUTHENTICATED]);

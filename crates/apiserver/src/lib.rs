@@ -1,15 +1,15 @@
 //! The HTTP layer of a Kubernetes-style API server, generic over kinds and stores. It contains nothing specific to IP
 //! addresses.
 //!
-//! A connection ([`serve`], [`tls`]) passes requests through [`stages`] (authentication: [`identity`],
-//! [`impersonation`]; authorization: [`access`]; protection against other sites: [`cross_origin`]) to the module of
-//! their verb ([`get`], [`lists`], [`watches`], [`writes`]); [`mod@form`] encodes the response. Every write goes
-//! through the [`committer`], whose commits reach watches through the [`hub`]; an API error for a taken range names its
+//! A connection ([`serve`], [`tls`]) passes requests through [`stages`] (authentication: [`authentication`],
+//! [`impersonation`]; authorization: [`rbac_authorizer`]; protection against other sites: [`cross_origin`]) to the module of
+//! their verb ([`get`], [`lists`], [`watches`], [`writes`]); [`mod@encoding`] encodes the response. Every write goes
+//! through the [`committer`], whose commits reach watches through the [`watch_cache`]; an API error for a taken range names its
 //! holders ([`holders`]). [`server`] assembles the parts, [`supervisor`] runs the tasks; [`standalone`] replaces what a
 //! cluster would provide.
 
-pub mod access;
 pub mod api;
+pub mod authentication;
 pub mod body;
 pub mod budget;
 pub mod collections;
@@ -17,19 +17,19 @@ pub mod committer;
 pub mod compaction;
 pub mod cross_origin;
 pub mod documents;
+pub mod encoding;
 pub mod event_queue;
-pub mod form;
 pub mod get;
 pub mod health;
 pub mod holders;
-pub mod hub;
-pub mod identity;
 pub mod impersonation;
 pub mod limits;
 pub mod lists;
+pub mod log_reader;
 pub mod metrics;
 pub mod outage;
 pub mod prober;
+pub mod rbac_authorizer;
 pub mod respond;
 pub mod restore;
 pub mod serve;
@@ -37,9 +37,9 @@ pub mod server;
 pub mod stages;
 pub mod standalone;
 pub mod supervisor;
-pub mod tails;
 pub mod tls;
-pub mod turns;
+pub mod watch_cache;
+pub mod watch_scheduler;
 pub mod watches;
 pub mod websocket;
 pub mod write_path;

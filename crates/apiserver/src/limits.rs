@@ -9,7 +9,7 @@ use std::time::Duration;
 pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// Responses larger than this, in bytes, are compressed for clients that accept gzip: the value of kube-apiserver.
 ///
-/// Unit: bytes. Test: `crates/apiserver/src/form.rs::large_bodies_are_compressed_and_small_ones_are_not`.
+/// Unit: bytes. Test: `crates/apiserver/src/encoding.rs::large_bodies_are_compressed_and_small_ones_are_not`.
 pub const COMPRESSED_BYTES_MIN: u64 = 128 * 1024;
 /// The maximum size of the head of a request, over HTTP/1 and HTTP/2: the value of kube-apiserver.
 ///
@@ -39,7 +39,7 @@ pub const SMALL_BYTES_MAX: usize = 64 * 1024;
 /// 409: `maxRetryWhenPatchConflicts` of Kubernetes (`staging/src/k8s.io/apiserver/pkg/endpoints/handlers/patch.go`).
 ///
 /// Unit: times. Test: `crates/apiserver/tests/it/large.rs::large_change_of_a_busy_object_is_a_conflict`.
-pub const PREPARED_AGAIN_MAX: usize = 5;
+pub const PREPARE_RETRIES_MAX: usize = 5;
 /// The holders that an API error names. Each is one object to be read.
 ///
 /// Unit: objects. Test: `crates/ipamd/tests/it/pool_hierarchy.rs::many_users_of_a_pool_are_counted_and_the_first_are_named`.
@@ -69,12 +69,12 @@ pub const DECIDED_AHEAD_TIME_MAX: Duration = Duration::from_secs(1);
 /// Entries of the log that are read at once to catch up with other replicas, also while the head's lock is held.
 ///
 /// Unit: entries. Test: `crates/apiserver/tests/it/replicas.rs::whoever_is_far_behind_catches_up_first`.
-pub const NEWS_ENTRIES_MAX: usize = 8_192;
+pub const CATCH_UP_ENTRIES_MAX: usize = 8_192;
 /// The pages of the log that are read to catch up with other replicas while the head's lock is held.
 ///
 /// Unit: pages. Test:
 /// `crates/apiserver/tests/it/replicas.rs::replica_that_is_many_bytes_behind_catches_up_first`.
-pub const NEWS_PAGES_MAX: usize = 16;
+pub const CATCH_UP_PAGES_MAX: usize = 16;
 /// Writing requests in progress; one more is answered with 429.
 ///
 /// Unit: requests. Flag: `--max-mutating-requests-inflight`. Test:
@@ -87,51 +87,51 @@ pub const MUTATING_REQUESTS_MAX: usize = 4_096;
 pub const READ_REQUESTS_MAX: usize = 4_096;
 /// Open watches; one more is answered with 429.
 ///
-/// Unit: watches. Test: `crates/apiserver/tests/it/watching.rs::watches_are_limited_and_make_room_when_they_end`.
+/// Unit: watches. Test: `crates/apiserver/tests/it/watch.rs::watches_are_limited_and_make_room_when_they_end`.
 pub const WATCHES_MAX: usize = 16_384;
 /// Events in the watch cache; older ones are read from the store.
 ///
-/// Unit: events. Test: `crates/apiserver/src/hub.rs::a_cursor_before_the_oldest_event_is_sent_to_the_store`.
+/// Unit: events. Test: `crates/apiserver/src/watch_cache.rs::a_cursor_before_the_oldest_event_is_sent_to_the_store`.
 pub const RECENT_EVENTS_MAX: usize = 8_192;
 /// The size of the events in the watch cache: their keys, and the encoded versions before and after each.
 ///
-/// Unit: bytes. Test: `crates/apiserver/src/hub.rs::hub_is_bounded_in_bytes`.
+/// Unit: bytes. Test: `crates/apiserver/src/watch_cache.rs::hub_is_bounded_in_bytes`.
 pub const RECENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Events that a watch reads at once from the watch cache or the store.
 ///
-/// Unit: events. Test: `crates/apiserver/src/hub.rs::no_more_is_taken_at_once_than_asked_for`.
-pub const TAIL_EVENTS_MAX: usize = 128;
+/// Unit: events. Test: `crates/apiserver/src/watch_cache.rs::no_more_is_taken_at_once_than_asked_for`.
+pub const LOG_PAGE_EVENTS_MAX: usize = 128;
 /// The size at which a watch reads no more events at once; the last one may exceed it.
 ///
-/// Unit: bytes. Test: `crates/apiserver/src/hub.rs::events_are_taken_up_to_a_size`.
+/// Unit: bytes. Test: `crates/apiserver/src/watch_cache.rs::events_are_taken_up_to_a_size`.
 pub const WATCH_BYTES_MAX: usize = 128 * 1024;
 /// Watches that read the log from the store concurrently: decisions read from the store too.
 ///
-/// Unit: reads. Test: `crates/apiserver/src/tails.rs::whoever_lags_gets_what_was_read_for_others_and_no_gap`.
-pub const TAILS_AT_ONCE: usize = 1;
+/// Unit: reads. Test: `crates/apiserver/src/log_reader.rs::whoever_lags_gets_what_was_read_for_others_and_no_gap`.
+pub const LOG_READS_CONCURRENT: usize = 1;
 /// Pages of the log that are kept for other watches; together as many events as the watch cache has.
 ///
-/// Unit: reads. Test: `crates/apiserver/src/tails.rs::whoever_lags_gets_what_was_read_for_others_and_no_gap`.
-pub const TAILS_KEPT: usize = RECENT_EVENTS_MAX / TAIL_EVENTS_MAX;
+/// Unit: reads. Test: `crates/apiserver/src/log_reader.rs::whoever_lags_gets_what_was_read_for_others_and_no_gap`.
+pub const LOG_PAGES_CACHED: usize = RECENT_EVENTS_MAX / LOG_PAGE_EVENTS_MAX;
 /// The size of all pages of the log that are kept for other watches.
 ///
-/// Unit: bytes. Test: `crates/apiserver/src/tails.rs::kept_reads_are_bounded_in_bytes`.
-pub const TAILS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Unit: bytes. Test: `crates/apiserver/src/log_reader.rs::kept_reads_are_bounded_in_bytes`.
+pub const LOG_PAGES_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Watches that send events concurrently before other tasks run.
 ///
-/// Unit: watches. Test: `crates/apiserver/src/turns.rs::everybody_else_comes_between_two_turns`.
-pub const TURNS_AT_ONCE: usize = 4;
+/// Unit: watches. Test: `crates/apiserver/src/watch_scheduler.rs::everybody_else_comes_between_two_turns`.
+pub const WATCHES_PER_ROUND: usize = 4;
 /// Objects that a list or a watch reads from the store at once.
 ///
-/// Unit: records. Test: `crates/apiserver/tests/it/listing.rs::a_filtered_page_is_full_or_the_last`.
+/// Unit: records. Test: `crates/apiserver/tests/it/list.rs::a_filtered_page_is_full_or_the_last`.
 pub const PAGE_RECORDS_MAX: usize = 1_000;
 /// Items after a page that are counted for `remainingItemCount`; if there are as many, the field is omitted.
 ///
-/// Unit: items. Test: `crates/apiserver/tests/it/listing.rs::remaining_items_are_counted_up_to_the_limit_only`.
+/// Unit: items. Test: `crates/apiserver/tests/it/list.rs::remaining_items_are_counted_up_to_the_limit_only`.
 pub const REMAINING_COUNTED_MAX: usize = 1_000;
 /// The size at which a page of a list ends; the last item may exceed it.
 ///
-/// Unit: bytes. Test: `crates/apiserver/tests/it/listing.rs::page_of_a_list_ends_at_its_size`.
+/// Unit: bytes. Test: `crates/apiserver/tests/it/list.rs::page_of_a_list_ends_at_its_size`.
 pub const LIST_PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The time in which a list without a limit must be sent; after that it is aborted. It is shorter than the retention of
 /// history, so that compaction does not reach the revision of a list in progress.
@@ -171,7 +171,7 @@ pub const CONNECTIONS_MAX: usize = 16_384;
 /// Connections whose client has not presented a credential yet; one more closes the oldest.
 ///
 /// Unit: connections. Test: `crates/apiserver/tests/it/connections.rs::the_oldest_unknown_connection_gives_way`.
-pub const NEWCOMERS_MAX: usize = 2_048;
+pub const UNAUTHENTICATED_CONNECTIONS_MAX: usize = 2_048;
 /// The delay after the system failed to accept a connection.
 ///
 /// Unit: time. Test: `crates/ipamd/tests/it/connections.rs::a_server_without_file_descriptors_goes_on`.
@@ -182,11 +182,11 @@ pub const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 pub const CONNECTION_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// The timeout of a TLS handshake.
 ///
-/// Unit: time. Test: `crates/apiserver/tests/it/draining.rs::who_says_nothing_is_not_waited_for`.
+/// Unit: time. Test: `crates/apiserver/tests/it/graceful_shutdown.rs::who_says_nothing_is_not_waited_for`.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The timeout of the head of a request, and of the first request of a connection: the value of kube-apiserver.
 ///
-/// Unit: time. Test: `crates/apiserver/tests/it/draining.rs::who_says_nothing_is_not_waited_for`.
+/// Unit: time. Test: `crates/apiserver/tests/it/graceful_shutdown.rs::who_says_nothing_is_not_waited_for`.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
 /// How long a connection stays open without a request: the value of kube-apiserver and of common clients, which with a
 /// shorter one would send requests while the server closes.
@@ -201,7 +201,7 @@ pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 4096;
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/connections.rs::an_idle_connection_is_kept_for_a_while`,
 /// `crates/apiserver/tests/it/websockets.rs::client_that_does_not_confirm_the_end_is_not_waited_for`.
-pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(10);
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time in which a client must take one piece of a response, and in which a socket must accept any bytes.
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/connections.rs::a_client_that_does_not_read_is_cut_off`.
@@ -216,7 +216,7 @@ pub const PIECE_BYTES_MAX: usize = 64 * 1024;
 pub const RESETS_BURST: u32 = 1_000;
 /// The sustained rate at which the client of one HTTP/2 connection may cancel requests.
 ///
-/// Unit: requests per second. Test: `crates/apiserver/src/serve/pace.rs::resets_are_earned_with_time`.
+/// Unit: requests per second. Test: `crates/apiserver/src/serve/deadlines.rs::resets_are_earned_with_time`.
 pub const RESETS_PER_SECOND: u32 = 100;
 /// The idle time after which TCP keep-alive probes begin: the value of kube-apiserver.
 ///
@@ -237,24 +237,24 @@ pub const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a read waits for a revision in the future.
 ///
 /// Unit: time. Test:
-/// `crates/apiserver/tests/it/listing.rs::a_revision_that_has_not_come_is_waited_for_and_then_refused`.
+/// `crates/apiserver/tests/it/list.rs::a_revision_that_has_not_come_is_waited_for_and_then_refused`.
 pub const FUTURE_REVISION_WAIT: Duration = Duration::from_secs(3);
 /// The interval between two bookmarks of a watch.
 ///
-/// Unit: time. Test: `crates/apiserver/tests/it/watching.rs::a_bookmark_comes_every_minute`.
+/// Unit: time. Test: `crates/apiserver/tests/it/watch.rs::a_bookmark_comes_every_minute`.
 pub const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 /// How long before its end a watch sends its last bookmark.
 ///
-/// Unit: time. Test: `crates/apiserver/tests/it/watching.rs::a_watch_ends_at_its_timeout_behind_a_bookmark`.
+/// Unit: time. Test: `crates/apiserver/tests/it/watch.rs::a_watch_ends_at_its_timeout_behind_a_bookmark`.
 pub const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// The minimum lifetime of a watch without a timeout; the maximum is twice that.
 ///
 /// Unit: time. Test:
-/// `crates/apiserver/tests/it/watching.rs::chance_says_how_long_a_watch_lives_that_does_not_say_it_itself`.
+/// `crates/apiserver/tests/it/watch.rs::chance_says_how_long_a_watch_lives_that_does_not_say_it_itself`.
 pub const WATCH_TIMEOUT_MIN: Duration = Duration::from_mins(30);
 /// The maximum lifetime of a watch.
 ///
-/// Unit: time. Test: `crates/apiserver/tests/it/watching.rs::the_longest_timeout_is_no_trouble`.
+/// Unit: time. Test: `crates/apiserver/tests/it/watch.rs::the_longest_timeout_is_no_trouble`.
 pub const WATCH_TIMEOUT_MAX: Duration = Duration::from_hours(24);
 /// Concurrent streams, that is requests and watches, of one HTTP/2 connection: the value of kube-apiserver.
 ///
@@ -304,11 +304,11 @@ pub const BINDING_SUBJECTS_MAX: usize = 5_000;
 pub const CONFIG_MAP_ENTRIES_MAX: usize = 16_384;
 /// The size of all values of one ConfigMap (`MaxSecretSize` of core/v1).
 ///
-/// Unit: bytes. Test: `crates/apiserver/tests/it/standing_alone.rs::bad_config_maps_are_refused_with_every_fault`.
+/// Unit: bytes. Test: `crates/apiserver/tests/it/standalone.rs::bad_config_maps_are_refused_with_every_fault`.
 pub const CONFIG_MAP_BYTES_MAX: usize = 1024 * 1024;
 /// The maximum length of a key of a ConfigMap.
 ///
-/// Unit: bytes. Test: `crates/apiserver/tests/it/standing_alone.rs::bad_config_maps_are_refused_with_every_fault`.
+/// Unit: bytes. Test: `crates/apiserver/tests/it/standalone.rs::bad_config_maps_are_refused_with_every_fault`.
 pub const CONFIG_MAP_KEY_BYTES_MAX: usize = 253;
 /// The conditions of one namespace.
 ///
@@ -316,26 +316,26 @@ pub const CONFIG_MAP_KEY_BYTES_MAX: usize = 253;
 pub const NAMESPACE_CONDITIONS_MAX: usize = 100;
 /// The finalizers of remaining objects that the condition of a namespace names.
 ///
-/// Unit: finalizers. Test: `crates/apiserver/src/standalone/purge/conditions.rs::finalizers_beyond_the_limit_are_not_named`.
+/// Unit: finalizers. Test: `crates/apiserver/src/standalone/namespace_controller/conditions.rs::finalizers_beyond_the_limit_are_not_named`.
 pub const CONDITION_FINALIZERS_MAX: usize = 20;
 
 /// The owners of one object that a write looks up to warn of missing ones.
 ///
-/// Unit: owner references. Test: `crates/apiserver/tests/it/collecting.rs::owners_beyond_the_limit_are_not_looked_up`.
+/// Unit: owner references. Test: `crates/apiserver/tests/it/garbage_collection.rs::owners_beyond_the_limit_are_not_looked_up`.
 pub const OWNERS_LOOKED_UP_MAX: usize = 8;
 
 /// Concurrent writes of the garbage collector, and of the deletion of namespaces.
 ///
-/// Unit: requests. Test: `crates/apiserver/src/standalone/agenda.rs::no_more_is_taken_than_asked_for`.
+/// Unit: requests. Test: `crates/apiserver/src/standalone/work_queue.rs::no_more_is_taken_than_asked_for`.
 pub const BACKGROUND_WRITES_MAX: usize = 64;
 /// The first retry delay of background work; it doubles with each failure.
 ///
-/// Unit: time. Test: `crates/apiserver/src/standalone/agenda.rs::what_fails_comes_back_later_and_later`,
+/// Unit: time. Test: `crates/apiserver/src/standalone/work_queue.rs::what_fails_comes_back_later_and_later`,
 /// `crates/apiserver/src/supervisor.rs::task_that_panics_is_started_again_after_longer_and_longer_pauses`.
 pub const BACKGROUND_RETRY_MIN: Duration = Duration::from_millis(100);
 /// The maximum retry delay of background work.
 ///
-/// Unit: time. Test: `crates/apiserver/src/standalone/agenda.rs::what_fails_comes_back_later_and_later`,
+/// Unit: time. Test: `crates/apiserver/src/standalone/work_queue.rs::what_fails_comes_back_later_and_later`,
 /// `crates/apiserver/src/supervisor.rs::task_that_panics_is_started_again_after_longer_and_longer_pauses`.
 pub const BACKGROUND_RETRY_MAX: Duration = Duration::from_mins(1);
 
@@ -411,8 +411,8 @@ pub struct Limits {
     pub events_per_namespace: usize,
     /// Open connections; see [`CONNECTIONS_MAX`].
     pub connections: usize,
-    /// Connections of unauthenticated clients; see [`NEWCOMERS_MAX`].
-    pub newcomers: usize,
+    /// Connections of unauthenticated clients; see [`UNAUTHENTICATED_CONNECTIONS_MAX`].
+    pub unauthenticated_connections: usize,
     /// Concurrent streams of one HTTP/2 connection; see [`HTTP2_STREAMS_MAX`].
     pub http2_streams: u32,
 }
@@ -428,7 +428,7 @@ impl Default for Limits {
             recent_events: RECENT_EVENTS_MAX,
             events_per_namespace: EVENTS_PER_NAMESPACE_MAX,
             connections: CONNECTIONS_MAX,
-            newcomers: NEWCOMERS_MAX,
+            unauthenticated_connections: UNAUTHENTICATED_CONNECTIONS_MAX,
             http2_streams: HTTP2_STREAMS_MAX,
         }
     }

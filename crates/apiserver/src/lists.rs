@@ -3,7 +3,7 @@
 //! A list with a limit is one page, sent as a whole, with a token for the next. A list without a limit is sent while it
 //! is read, page by page, so that it needs the memory of about one page, whatever its size.
 
-mod sent;
+mod stream;
 
 use std::sync::Arc;
 
@@ -23,27 +23,27 @@ use store::{Key, Record, Revision};
 use tokio::time::Instant;
 
 use crate::{
-    api::{self, Api, Place},
+    api::{self, ApiContext, RequestScope},
     body::Body,
     limits, respond,
     stages::Authorized,
 };
 
 /// Why a list failed.
-pub enum Failure {
+pub enum ListError {
     /// An ordinary API error.
     Refused(StatusError),
     /// A Status with metadata: the error of an expired continue token contains a new one.
     Expired(Box<Status>),
 }
 
-impl From<StatusError> for Failure {
+impl From<StatusError> for ListError {
     fn from(refusal: StatusError) -> Self {
         Self::Refused(refusal)
     }
 }
 
-impl Failure {
+impl ListError {
     /// The response for this failure.
     pub fn answer(self) -> Result<Response<Body>, StatusError> {
         match self {
@@ -55,8 +55,8 @@ impl Failure {
 
 /// Returns the collection, or a page of it.
 pub async fn list<W: State>(
-    api: &Arc<Api<W>>,
-    place: &Place<'_, W>,
+    api: &Arc<ApiContext<W>>,
+    place: &RequestScope<'_, W>,
     request: &Authorized,
 ) -> Result<Response<Body>, StatusError> {
     let began = Instant::now();
@@ -66,20 +66,20 @@ pub async fn list<W: State>(
     let ends = began + asked.unwrap_or(limits::LIST_TIME_MAX).min(limits::LIST_TIME_MAX);
     let listed = match options.limit {
         Some(limit) => page(api, place, &options, limit, representation).await,
-        None => all(api, place, &options, representation, ends).await,
+        None => stream_all(api, place, &options, representation, ends).await,
     };
-    listed.or_else(Failure::answer)
+    listed.or_else(ListError::answer)
 }
 
 /// A page of up to `limit` items, with a continue token if there are more.
 async fn page<W: State>(
-    api: &Arc<Api<W>>,
-    place: &Place<'_, W>,
+    api: &Arc<ApiContext<W>>,
+    place: &RequestScope<'_, W>,
     options: &ListOptions,
     limit: usize,
     representation: Representation,
-) -> Result<Response<Body>, Failure> {
-    let mut reader = Reader::open(api, place, options).await?;
+) -> Result<Response<Body>, ListError> {
+    let mut reader = ListReader::open(api, place, options).await?;
     let (mut items, mut bytes) = (Vec::new(), 0);
     while reader.more && items.len() < limit && bytes < limits::LIST_PAGE_BYTES_MAX {
         for record in reader.next(limit - items.len()).await? {
@@ -88,33 +88,34 @@ async fn page<W: State>(
         }
     }
     let meta = reader.meta().await?;
-    Ok(show(representation, place, items, &meta)?)
+    Ok(list_response(representation, place, items, &meta)?)
 }
 
 /// The whole collection.
-async fn all<W: State>(
-    api: &Arc<Api<W>>,
-    place: &Place<'_, W>,
+async fn stream_all<W: State>(
+    api: &Arc<ApiContext<W>>,
+    place: &RequestScope<'_, W>,
     options: &ListOptions,
     representation: Representation,
     ends: Instant,
-) -> Result<Response<Body>, Failure> {
-    let mut reader = Reader::open(api, place, options).await?;
+) -> Result<Response<Body>, ListError> {
+    let mut reader = ListReader::open(api, place, options).await?;
     let items: Vec<Bytes> = reader.next(usize::MAX).await?.into_iter().map(|record| record.value).collect();
     let meta = ListMeta { resource_version: reader.revision().0, ..ListMeta::default() };
     if !reader.more {
-        return Ok(show(representation, place, items, &meta)?);
+        return Ok(list_response(representation, place, items, &meta)?);
     }
     let document = Document { resource: place.resource, representation, now: api::now() };
     let head = document.head(&meta)?;
-    let form = sent::Form { plural: place.resource.plural, view: place.view(), representation, now: document.now };
-    let body = sent::body(reader, form, head, items, ends);
+    let format =
+        stream::ListFormat { plural: place.resource.plural, view: place.view(), representation, now: document.now };
+    let body = stream::body(reader, format, head, items, ends);
     Ok(respond::body(200, representation.content_type(), body))
 }
 
 /// Reads a snapshot page by page.
-pub struct Reader<W> {
-    api: Arc<Api<W>>,
+pub struct ListReader<W> {
+    api: Arc<ApiContext<W>>,
     snapshot: ListVersion,
     /// The prefix of the keys.
     prefix: String,
@@ -127,18 +128,22 @@ pub struct Reader<W> {
     pub more: bool,
 }
 
-impl<W: State> Reader<W> {
+impl<W: State> ListReader<W> {
     /// Opens the snapshot that `options` ask for, at its first item.
-    pub async fn open(api: &Arc<Api<W>>, place: &Place<'_, W>, options: &ListOptions) -> Result<Self, Failure> {
+    pub async fn open(
+        api: &Arc<ApiContext<W>>,
+        place: &RequestScope<'_, W>,
+        options: &ListOptions,
+    ) -> Result<Self, ListError> {
         let prefix = place.prefix();
         let filter = Filter { labels: options.labels.clone(), fields: options.fields.clone() };
         let snapshot = list::list_version(options, &prefix)?;
         let (mut at, mut after) = (None, None);
         match &snapshot {
             ListVersion::Latest | ListVersion::NotOlderThan(0) => {}
-            ListVersion::NotOlderThan(revision) => api.wait_for(*revision).await?,
+            ListVersion::NotOlderThan(revision) => api.wait_until_fresh(*revision).await?,
             ListVersion::Exact(revision) => {
-                api.wait_for(*revision).await?;
+                api.wait_until_fresh(*revision).await?;
                 at = Some(Revision(*revision));
             }
             ListVersion::Continue { revision, after: key } => {
@@ -148,12 +153,12 @@ impl<W: State> Reader<W> {
                 after = Some(key);
             }
         }
-        let prefix = narrow(prefix, place, &filter);
+        let prefix = narrow_prefix(prefix, place, &filter);
         Ok(Self { api: Arc::clone(api), snapshot, prefix, view: place.view(), filter, at, after, more: true })
     }
 
     /// Returns up to `limit` records that match the filter, from one page of the store.
-    pub async fn next(&mut self, limit: usize) -> Result<Vec<Record>, Failure> {
+    pub async fn next(&mut self, limit: usize) -> Result<Vec<Record>, ListError> {
         let everything = self.filter.is_everything();
         let wanted = if everything { limit } else { usize::MAX }.min(limits::PAGE_RECORDS_MAX);
         let page = self.api.store.list(&self.prefix, self.after.as_ref(), self.at, wanted).await;
@@ -169,7 +174,7 @@ impl<W: State> Reader<W> {
             }
             self.after = Some(record.key.clone());
             if let Some(view) = self.view {
-                record.value = api::show_bytes(view, &record.value)?;
+                record.value = api::view_bytes(view, &record.value)?;
             }
             if everything || self.filter.matches(&api::parse(&record.value)?) {
                 records.push(record);
@@ -180,22 +185,24 @@ impl<W: State> Reader<W> {
 
     /// The revision of the snapshot.
     pub fn revision(&self) -> Revision {
-        self.at.unwrap_or(Revision(self.api.hub.head()))
+        self.at.unwrap_or(Revision(self.api.watch_cache.head()))
     }
 
-    fn failure(&self, error: &store::Error) -> Failure {
+    fn failure(&self, error: &store::Error) -> ListError {
         match (error, &self.snapshot, &self.after) {
             (store::Error::Compacted { .. }, ListVersion::Continue { .. }, Some(after)) => {
-                Failure::Expired(Box::new(list::expired_continue(ContinueToken::encode_latest(after.as_str()))))
+                ListError::Expired(Box::new(list::expired_continue(ContinueToken::encode_latest(after.as_str()))))
             }
-            (store::Error::Compacted { .. }, _, _) => Failure::Refused(list::expired_list()),
-            (store::Error::Future { requested, head }, _, _) => Failure::Refused(list::too_large(requested.0, head.0)),
-            _ => Failure::Refused(api::read_failed(error)),
+            (store::Error::Compacted { .. }, _, _) => ListError::Refused(list::expired_list()),
+            (store::Error::Future { requested, head }, _, _) => {
+                ListError::Refused(list::too_large(requested.0, head.0))
+            }
+            _ => ListError::Refused(api::read_failed(error)),
         }
     }
 
     /// The metadata of a list that ends at the current position.
-    async fn meta(&self) -> Result<ListMeta, Failure> {
+    async fn meta(&self) -> Result<ListMeta, ListError> {
         let revision = self.revision();
         let mut meta = ListMeta { resource_version: revision.0, ..ListMeta::default() };
         if let (true, Some(after)) = (self.more, &self.after) {
@@ -208,7 +215,7 @@ impl<W: State> Reader<W> {
                     Ok(counted) => (counted < most).then_some(counted as u64),
                     // This page is complete; continuing it will report the expired revision.
                     Err(store::Error::Compacted { .. }) => None,
-                    Err(error) => return Err(Failure::Refused(api::read_failed(&error))),
+                    Err(error) => return Err(ListError::Refused(api::read_failed(&error))),
                 };
             }
         }
@@ -217,7 +224,7 @@ impl<W: State> Reader<W> {
 }
 
 /// A list of one name reads one key instead of the collection.
-fn narrow<W>(prefix: String, place: &Place<'_, W>, filter: &Filter) -> String {
+fn narrow_prefix<W>(prefix: String, place: &RequestScope<'_, W>, filter: &Filter) -> String {
     let exact = place.namespace.is_some() || !place.resource.namespaced;
     match filter.fields.name().filter(|_| exact) {
         Some(name) => format!("{prefix}{name}"),
@@ -226,9 +233,9 @@ fn narrow<W>(prefix: String, place: &Place<'_, W>, filter: &Filter) -> String {
 }
 
 /// Encodes the list in the representation that the client accepts.
-pub fn show<W>(
+pub fn list_response<W>(
     representation: Representation,
-    place: &Place<'_, W>,
+    place: &RequestScope<'_, W>,
     items: Vec<Bytes>,
     meta: &ListMeta,
 ) -> Result<Response<Body>, StatusError> {

@@ -17,8 +17,8 @@ use prometheus_client::{
 };
 
 use self::labels::{
-    AbortLabels, AnswerLabels, CertificateLabels, CommandLabels, EndLabels, KindLabels, LatencyLabels, PreparedLabels,
-    ReloadLabels, TaskLabels, TerminationLabels,
+    AbortLabels, CertificateLabels, CommandResultLabels, ConnectionEndLabels, LatencyLabels, PreparedLabels,
+    ReloadLabels, RequestKindLabels, ResponseLabels, TaskLabels, TerminationLabels,
 };
 pub use self::labels::{RequestLabels, WatchLabels, WatchListLabels};
 
@@ -42,7 +42,7 @@ const BATCH_SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0, 40
 
 /// The measurements of a complete response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Whole {
+pub struct ResponseStats {
     /// The time from the request to the end of the response.
     pub elapsed: Duration,
     /// The size of the body in bytes.
@@ -51,12 +51,12 @@ pub struct Whole {
 
 /// The counters of one watch, looked up once.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct WatchCounters {
     events: Counter,
     bytes: Histogram,
 }
 
-impl Told {
+impl WatchCounters {
     /// Counts a sent event of `bytes` bytes.
     pub fn event(&self, bytes: usize) {
         self.events.inc();
@@ -76,13 +76,13 @@ impl Drop for OpenConnection {
 
 /// The labels of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decided {
+pub struct CommandLabels {
     resource: &'static str,
     action: &'static str,
     dry_run: &'static str,
 }
 
-impl Decided {
+impl CommandLabels {
     /// The labels of `command`.
     pub fn of(command: &Command) -> Self {
         let action = match &command.action {
@@ -109,16 +109,16 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<LatencyLabels, Histogram, fn() -> Histogram>,
-    request_sli_seconds: Family<AnswerLabels, Histogram, fn() -> Histogram>,
-    response_bytes: Family<AnswerLabels, Histogram, fn() -> Histogram>,
+    request_sli_seconds: Family<ResponseLabels, Histogram, fn() -> Histogram>,
+    response_bytes: Family<ResponseLabels, Histogram, fn() -> Histogram>,
     terminations: Family<TerminationLabels, Counter>,
     aborts: Family<AbortLabels, Counter>,
-    inflight: Family<KindLabels, PrometheusGauge>,
+    inflight: Family<RequestKindLabels, PrometheusGauge>,
     watches: PrometheusGauge,
     watch_events: Family<WatchLabels, Counter>,
     watch_event_bytes: Family<WatchLabels, Histogram, fn() -> Histogram>,
     watch_list_seconds: Family<WatchListLabels, Histogram, fn() -> Histogram>,
-    commands: Family<CommandLabels, Counter>,
+    commands: Family<CommandResultLabels, Counter>,
     prepared_again: Family<PreparedLabels, Counter>,
     batch_commands: Histogram,
     queue_commands: PrometheusGauge,
@@ -127,7 +127,7 @@ pub struct Metrics {
     handshake_errors: Counter,
     task_restarts: Family<TaskLabels, Counter>,
     connections: PrometheusGauge,
-    connection_ends: Family<EndLabels, Counter>,
+    connection_ends: Family<ConnectionEndLabels, Counter>,
     certificate_ends: Family<CertificateLabels, PrometheusGauge>,
     reloads: Family<ReloadLabels, Counter>,
     disagreements: Counter,
@@ -280,10 +280,10 @@ impl Metrics {
     }
 
     /// Records the duration and size of a completely sent response.
-    pub fn answered(&self, labels: &RequestLabels, Whole { elapsed, bytes }: Whole) {
+    pub fn observe_response(&self, labels: &RequestLabels, ResponseStats { elapsed, bytes }: ResponseStats) {
         self.request_seconds.get_or_create(&labels.latency()).observe(elapsed.as_secs_f64());
-        self.request_sli_seconds.get_or_create(&labels.answer()).observe(elapsed.as_secs_f64());
-        self.response_bytes.get_or_create(&labels.answer()).observe(bytes as f64);
+        self.request_sli_seconds.get_or_create(&labels.response()).observe(elapsed.as_secs_f64());
+        self.response_bytes.get_or_create(&labels.response()).observe(bytes as f64);
     }
 
     /// Counts a request whose response has begun.
@@ -302,7 +302,7 @@ impl Metrics {
     /// Adds `change` to the number of requests in progress: 1 at the beginning, -1 at the end.
     pub fn inflight(&self, mutating: bool, change: i64) {
         let request_kind = if mutating { "mutating" } else { "readOnly" };
-        self.inflight.get_or_create(&KindLabels { request_kind }).inc_by(change);
+        self.inflight.get_or_create(&RequestKindLabels { request_kind }).inc_by(change);
     }
 
     /// Adds `change` to the number of open watches: 1 at the beginning, -1 at the end.
@@ -311,15 +311,15 @@ impl Metrics {
     }
 
     /// The counters of a watch with these labels.
-    pub fn told(&self, labels: &WatchLabels) -> Told {
-        Told {
+    pub fn watch_counters(&self, labels: &WatchLabels) -> WatchCounters {
+        WatchCounters {
             events: self.watch_events.get_or_create_owned(labels),
             bytes: self.watch_event_bytes.get_or_create_owned(labels),
         }
     }
 
     /// Records how long a watch took to send its initial objects.
-    pub fn watch_listed(&self, labels: &WatchListLabels, elapsed: Duration) {
+    pub fn observe_watch_list(&self, labels: &WatchListLabels, elapsed: Duration) {
         self.watch_list_seconds.get_or_create(labels).observe(elapsed.as_secs_f64());
     }
 
@@ -337,9 +337,9 @@ impl Metrics {
 
     /// Counts a command after its decision and, if it writes, its commit. `result` is `ok` or the reason of an API
     /// error.
-    pub fn command_finished(&self, command: Decided, result: &'static str) {
-        let Decided { resource, action, dry_run } = command;
-        self.commands.get_or_create(&CommandLabels { resource, action, dry_run, result }).inc();
+    pub fn command_finished(&self, command: CommandLabels, result: &'static str) {
+        let CommandLabels { resource, action, dry_run } = command;
+        self.commands.get_or_create(&CommandResultLabels { resource, action, dry_run, result }).inc();
     }
 
     /// Counts a command that is prepared again because its object has changed.
@@ -373,7 +373,7 @@ impl Metrics {
     }
 
     /// Counts objects whose stored status differed from their spans when the state was read.
-    pub fn disagreed(&self, objects: usize) {
+    pub fn count_disagreements(&self, objects: usize) {
         self.disagreements.inc_by(objects as u64);
     }
 
@@ -385,7 +385,7 @@ impl Metrics {
 
     /// Counts a connection or a stream that the server ended.
     pub fn connection_ended(&self, reason: &'static str) {
-        self.connection_ends.get_or_create(&EndLabels { reason }).inc();
+        self.connection_ends.get_or_create(&ConnectionEndLabels { reason }).inc();
     }
 
     /// Sets the function that returns the number of lost log lines. Later calls are ignored.

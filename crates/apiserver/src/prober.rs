@@ -11,30 +11,30 @@ use crate::{limits, outage::Outage, write_path::WritePath};
 /// The result of the last probe.
 #[derive(Debug)]
 pub struct Prober {
-    found: Mutex<Found>,
+    last_probe: Mutex<LastProbe>,
     outage: Outage,
 }
 
 #[derive(Debug)]
-struct Found {
-    state: State,
+struct LastProbe {
+    state: ProbeState,
     since: Instant,
     /// The last response; `None` before the first.
     answer: Option<Result<(), String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ProbeState {
     /// A probe is waiting for the store.
-    Asked,
+    Pending,
     /// The store has responded.
-    Answered,
+    Completed,
 }
 
 impl Default for Prober {
     fn default() -> Self {
-        let found = Found { state: State::Asked, since: Instant::now(), answer: None };
-        Self { found: Mutex::new(found), outage: Outage::new("the store does not answer") }
+        let last_probe = LastProbe { state: ProbeState::Pending, since: Instant::now(), answer: None };
+        Self { last_probe: Mutex::new(last_probe), outage: Outage::new("the store does not answer") }
     }
 }
 
@@ -46,27 +46,27 @@ impl Prober {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            writes.ask_for_heartbeat();
-            self.ask(&**store).await;
+            writes.request_heartbeat();
+            self.probe(&**store).await;
         }
     }
 
     /// Whether the store responds; the error says why not.
     pub fn check(&self, now: Instant) -> Result<(), String> {
-        let found = self.found();
-        let age = now.saturating_duration_since(found.since);
-        match found.state {
-            State::Asked if age > limits::PROBE_TIMEOUT => Err(format!("no answer for {} s", age.as_secs())),
-            State::Answered if age > limits::PROBE_INTERVAL + limits::PROBE_TIMEOUT => {
+        let last_probe = self.last_probe();
+        let age = now.saturating_duration_since(last_probe.since);
+        match last_probe.state {
+            ProbeState::Pending if age > limits::PROBE_TIMEOUT => Err(format!("no answer for {} s", age.as_secs())),
+            ProbeState::Completed if age > limits::PROBE_INTERVAL + limits::PROBE_TIMEOUT => {
                 Err(format!("the store has not been probed for {} s", age.as_secs()))
             }
-            _ => found.answer.clone().unwrap_or_else(|| Err("the store has not answered yet".to_owned())),
+            _ => last_probe.answer.clone().unwrap_or_else(|| Err("the store has not answered yet".to_owned())),
         }
     }
 
     /// One probe at a time: a probe that hangs is awaited, however long it takes.
-    async fn ask(&self, store: &dyn Store) {
-        self.note(State::Asked, None);
+    async fn probe(&self, store: &dyn Store) {
+        self.set_state(ProbeState::Pending, None);
         let mut head = store.head();
         let answer = match timeout(limits::PROBE_TIMEOUT, &mut head).await {
             Ok(answer) => answer,
@@ -79,26 +79,26 @@ impl Prober {
             Ok(_) => self.outage.over(),
             Err(error) => self.outage.failed(error),
         }
-        self.note(State::Answered, Some(answer.map(drop).map_err(|error| error.to_string())));
+        self.set_state(ProbeState::Completed, Some(answer.map(drop).map_err(|error| error.to_string())));
     }
 
     /// Records a response of the store.
     #[cfg(test)]
-    pub fn answered(&self, answer: Result<(), String>) {
-        self.note(State::Answered, Some(answer));
+    pub fn record_answer(&self, answer: Result<(), String>) {
+        self.set_state(ProbeState::Completed, Some(answer));
     }
 
-    fn note(&self, state: State, answer: Option<Result<(), String>>) {
-        let mut found = self.found();
-        found.state = state;
-        found.since = Instant::now();
+    fn set_state(&self, state: ProbeState, answer: Option<Result<(), String>>) {
+        let mut last_probe = self.last_probe();
+        last_probe.state = state;
+        last_probe.since = Instant::now();
         if answer.is_some() {
-            found.answer = answer;
+            last_probe.answer = answer;
         }
     }
 
-    fn found(&self) -> MutexGuard<'_, Found> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last_probe(&self) -> MutexGuard<'_, LastProbe> {
+        self.last_probe.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,21 +113,21 @@ mod tests {
         let prober = Prober::default();
         let check = || prober.check(Instant::now());
         assert_eq!(check().unwrap_err(), "the store has not answered yet");
-        prober.answered(Ok(()));
+        prober.record_answer(Ok(()));
         assert_eq!(check(), Ok(()));
-        prober.note(State::Asked, None);
+        prober.set_state(ProbeState::Pending, None);
         tokio::time::advance(limits::PROBE_TIMEOUT).await;
         assert_eq!(check(), Ok(()), "the last response counts until the next one is late");
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(check().unwrap_err(), "no answer for 4 s");
-        prober.answered(Err("it is away".to_owned()));
+        prober.record_answer(Err("it is away".to_owned()));
         assert_eq!(check().unwrap_err(), "it is away");
     }
 
     #[tokio::test(start_paused = true)]
     async fn old_answer_is_a_failure() {
         let prober = Prober::default();
-        prober.answered(Ok(()));
+        prober.record_answer(Ok(()));
         tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!(prober.check(Instant::now()).unwrap_err(), "the store has not been probed for 5 s");
     }

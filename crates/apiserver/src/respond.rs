@@ -52,7 +52,7 @@ pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
 }
 
 /// The response for an API error.
-pub fn refusal(refusal: &StatusError) -> Response<Body> {
+pub fn error(refusal: &StatusError) -> Response<Body> {
     warn(status(&refusal.to_status()), &refusal.warnings)
 }
 

@@ -12,7 +12,7 @@ use store::{Key, Revision, Snapshot, Store};
 use crate::{api, committer, limits};
 
 /// The key of the first entry of every log. No resource has a dot in its name, so it is not an object.
-pub const FIRST_ENTRY: &str = ".log";
+pub const INIT_KEY: &str = ".log";
 
 /// Spans that are read from the store at once.
 const SPANS_PER_PAGE: usize = 10_000;
@@ -49,13 +49,13 @@ pub enum RestoreError {
 
 /// Writes the first entry of an empty log, which is not an object: the revision of an empty list must not be 0, which
 /// in a request means any revision.
-pub async fn begin_log(store: &dyn Store) -> Result<(), store::Error> {
+pub async fn init_log(store: &dyn Store) -> Result<(), store::Error> {
     let transaction = store.begin().await?;
     if transaction.head() > Revision(0) {
         return Ok(());
     }
     let first = store::Write {
-        key: Key::new(FIRST_ENTRY).expect("the text is short and not empty"),
+        key: Key::new(INIT_KEY).expect("the text is short and not empty"),
         value: Some(Bytes::from_static(b"{}")),
         expected: None,
         releases: Vec::new(),

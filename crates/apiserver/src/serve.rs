@@ -1,7 +1,7 @@
 //! Connections: their limits, the TLS handshake, HTTP/1.1, HTTP/2 and WebSockets, and their end.
 //!
-//! No client can hold a connection indefinitely by what it does or fails to do: [`pace`] limits the time of each step,
-//! [`body`] and [`streams`] detect a client that does not read, [`newcomers`] limits the connections of unauthenticated
+//! No client can hold a connection indefinitely by what it does or fails to do: [`deadlines`] limits the time of each step,
+//! [`body`] and [`streams`] detect a client that does not read, [`unauthenticated_connections`] limits the connections of unauthenticated
 //! clients.
 //!
 //! Shutdown: no new connection is accepted, open connections finish their requests (the handler ends watches by a
@@ -9,10 +9,10 @@
 
 mod body;
 mod connection;
-mod newcomers;
-mod pace;
+mod deadlines;
 mod socket;
 mod streams;
+mod unauthenticated_connections;
 mod websocket;
 
 use std::{future::Future, io, sync::Arc, time::Duration};
@@ -28,9 +28,9 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::newcomers::Peer;
-pub(crate) use self::websocket::{Switch, put_text};
-use self::{connection::Connection, newcomers::Newcomers};
+pub use self::unauthenticated_connections::Peer;
+pub(crate) use self::websocket::{WebSocketUpgrade, put_text};
+use self::{connection::Connection, unauthenticated_connections::UnauthenticatedConnections};
 use crate::{
     body::Body,
     limits::{self, Limits},
@@ -68,8 +68,9 @@ impl<H: Handler> Listener<H> {
         let connections = TaskTracker::new();
         let abort = CancellationToken::new();
         let places = Arc::new(Semaphore::new(self.limits.connections));
-        let newcomers = Arc::new(Newcomers::new(self.limits.newcomers));
-        let (mut failed, mut refused) = (Occasionally::default(), Occasionally::default());
+        let unauthenticated_connections =
+            Arc::new(UnauthenticatedConnections::new(self.limits.unauthenticated_connections));
+        let (mut failed, mut refused) = (LogThrottle::default(), LogThrottle::default());
         loop {
             let stream = tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -93,7 +94,7 @@ impl<H: Handler> Listener<H> {
                 acceptor: TlsAcceptor::from(self.tls.config()),
                 handler: Arc::clone(&self.handler),
                 metrics: Arc::clone(&self.metrics),
-                newcomer: newcomers.enter(),
+                unauthenticated: unauthenticated_connections.enter(),
                 streams_max: self.limits.http2_streams,
                 stop: self.stop.clone(),
             };
@@ -117,7 +118,7 @@ impl<H: Handler> Listener<H> {
     }
 
     /// Most likely the process has no file descriptors left: others must close before another attempt can succeed.
-    async fn not_accepted(&self, error: &io::Error, failed: &mut Occasionally) {
+    async fn not_accepted(&self, error: &io::Error, failed: &mut LogThrottle) {
         self.metrics.connection_ended("accept");
         if let Some(times) = failed.now() {
             tracing::warn!(%error, times, "connections could not be accepted");
@@ -128,12 +129,12 @@ impl<H: Handler> Listener<H> {
 
 /// Rate-limits a log line.
 #[derive(Default)]
-struct Occasionally {
+struct LogThrottle {
     logged: Option<Instant>,
     times: u64,
 }
 
-impl Occasionally {
+impl LogThrottle {
     /// Counts an occurrence. Returns the number of occurrences since the last logged one if the next line is due.
     fn now(&mut self) -> Option<u64> {
         self.times += 1;
@@ -146,7 +147,7 @@ impl Occasionally {
 }
 
 /// Sets the options of an accepted socket. Errors are ignored, because the connection works without them.
-fn set_up(stream: &TcpStream) {
+fn configure_socket(stream: &TcpStream) {
     // Responses are small and latency matters; without this a delayed ACK can delay one by 40 ms.
     drop(stream.set_nodelay(true));
     let keepalive = TcpKeepalive::new().with_time(limits::TCP_KEEPALIVE).with_interval(limits::TCP_KEEPALIVE_INTERVAL);
@@ -159,7 +160,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_happens_often_is_logged_now_and_then() {
-        let mut often = Occasionally::default();
+        let mut often = LogThrottle::default();
         assert_eq!(often.now(), Some(1));
         for _ in 0..1_000 {
             assert_eq!(often.now(), None);

@@ -26,33 +26,33 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::Access,
-    api::{self, Api, Draw, Place},
+    api::{self, ApiContext, RandomSource, RequestScope},
+    authentication::TokenAuthenticator,
     body::Body,
     budget::Budget,
     collections,
     committer::Committer,
     cross_origin,
     documents::Documents,
-    form::Form,
+    encoding::ResponseEncoding,
     get,
     health::{self, Health, Probe},
-    hub::Hub,
-    identity::KnownTokens,
     limits::{self, Limits},
     lists,
-    metrics::{Metrics, RequestLabels, Whole},
+    log_reader::LogReader,
+    metrics::{Metrics, RequestLabels, ResponseStats},
+    rbac_authorizer::RbacAuthorizer,
     respond,
     restore::{self, RestoreError, Restored},
     serve::{Handler, Peer},
-    stages::{Authorized, Judge, Received},
+    stages::{Authorized, Authorizer, Received},
     standalone::{
-        self, Surroundings,
-        review::{self, Question},
+        self, DeploymentMode,
+        self_subject_review::{self, ReviewKind},
     },
     supervisor::Supervisor,
-    tails::Tails,
-    turns::Turns,
+    watch_cache::WatchCache,
+    watch_scheduler::WatchScheduler,
     watches, writes,
 };
 
@@ -67,14 +67,14 @@ pub struct Server<W> {
     store: Arc<dyn Store>,
     registry: Arc<Registry<W>>,
     documents: Documents,
-    tokens: Arc<KnownTokens>,
-    access: Access,
+    tokens: Arc<TokenAuthenticator>,
+    access: RbacAuthorizer,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     limits: Limits,
-    surroundings: Surroundings,
-    draw: Draw,
-    api: OnceLock<Arc<Api<W>>>,
+    deployment_mode: DeploymentMode,
+    random_source: RandomSource,
+    api: OnceLock<Arc<ApiContext<W>>>,
     /// Ends all watches.
     stop_watches: CancellationToken,
 }
@@ -82,17 +82,17 @@ pub struct Server<W> {
 impl<W: State> Server<W> {
     /// A server in a cluster, for instance as an aggregated API server. It answers probes and documents, and 503 to all
     /// other requests until [`Server::restore`]. `build` is the version of the program.
-    pub fn new(store: Arc<dyn Store>, registry: Registry<W>, limits: Limits, build: &str) -> Self {
-        Self::within(Surroundings::Cluster, store, registry, limits, build)
+    pub fn aggregated(store: Arc<dyn Store>, registry: Registry<W>, limits: Limits, build: &str) -> Self {
+        Self::with_mode(DeploymentMode::Aggregated, store, registry, limits, build)
     }
 
     /// A server in standalone mode: it also provides what a cluster would ([`standalone`]).
-    pub fn alone(store: Arc<dyn Store>, registry: Registry<W>, limits: Limits, build: &str) -> Self {
-        Self::within(Surroundings::Nothing, store, standalone::registry(registry), limits, build)
+    pub fn standalone(store: Arc<dyn Store>, registry: Registry<W>, limits: Limits, build: &str) -> Self {
+        Self::with_mode(DeploymentMode::Standalone, store, standalone::registry(registry), limits, build)
     }
 
-    fn within(
-        surroundings: Surroundings,
+    fn with_mode(
+        deployment_mode: DeploymentMode,
         store: Arc<dyn Store>,
         registry: Registry<W>,
         limits: Limits,
@@ -102,13 +102,13 @@ impl<W: State> Server<W> {
             store,
             documents: Documents::new(&registry, build),
             tokens: Arc::default(),
-            access: Access::default(),
+            access: RbacAuthorizer::default(),
             registry: Arc::new(registry),
             health: Arc::default(),
             metrics: Arc::default(),
             limits,
-            surroundings,
-            draw: Arc::new(api::seed),
+            deployment_mode,
+            random_source: Arc::new(api::system_entropy),
             api: OnceLock::new(),
             stop_watches: CancellationToken::new(),
         }
@@ -116,18 +116,18 @@ impl<W: State> Server<W> {
 
     /// Replaces the source of random bytes, by default that of the operating system.
     #[must_use]
-    pub fn drawing(self, draw: Draw) -> Self {
-        Self { draw, ..self }
+    pub fn with_random_source(self, random_source: RandomSource) -> Self {
+        Self { random_source, ..self }
     }
 
     /// The bearer tokens of users; empty at first.
-    pub fn tokens(&self) -> Arc<KnownTokens> {
+    pub fn tokens(&self) -> Arc<TokenAuthenticator> {
         Arc::clone(&self.tokens)
     }
 
     /// Replaces the metrics.
     #[must_use]
-    pub fn counting(self, metrics: Arc<Metrics>) -> Self {
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
         Self { metrics, ..self }
     }
 
@@ -137,9 +137,9 @@ impl<W: State> Server<W> {
     }
 
     /// Starts to probe the store; readiness probes are answered from the last result.
-    pub fn begin_probing(&self, tasks: &Supervisor) {
+    pub fn start_probing(&self, tasks: &Supervisor) {
         let (health, store) = (Arc::clone(&self.health), Arc::clone(&self.store));
-        tasks.restarted("prober", move || {
+        tasks.spawn_restarting("prober", move || {
             let (health, store) = (Arc::clone(&health), Arc::clone(&store));
             async move { health.probe(&store).await }
         });
@@ -148,60 +148,60 @@ impl<W: State> Server<W> {
     /// Reads the state from the store and begins to serve. The task [`COMMITTER`] ends on a fatal error, and after the
     /// server was dropped.
     pub async fn restore(&self, mut world: W, tasks: &Supervisor) -> Result<Restored, RestoreError> {
-        restore::begin_log(&*self.store).await?;
+        restore::init_log(&*self.store).await?;
         let restored = restore::restore(&*self.store, &self.registry, &mut world).await?;
-        self.metrics.disagreed(restored.disagreements);
+        self.metrics.count_disagreements(restored.disagreements);
         let committer = Committer {
             store: Arc::clone(&self.store),
             registry: Arc::clone(&self.registry),
             schemas: Arc::new(Schemas::for_registry(&self.registry)),
             world: Arc::new(RwLock::new(world)),
-            hub: Arc::new(Hub::new(restored.revision, self.limits.recent_events)),
+            watch_cache: Arc::new(WatchCache::new(restored.revision, self.limits.recent_events)),
             metrics: Arc::clone(&self.metrics),
             writes: Arc::clone(&self.health.writes),
-            surroundings: self.surroundings,
+            deployment_mode: self.deployment_mode,
             outdated: AtomicBool::new(false),
         };
-        let (store, registry, schemas, world, hub, metrics) = (
+        let (store, registry, schemas, world, watch_cache, metrics) = (
             Arc::clone(&committer.store),
             Arc::clone(&committer.registry),
             Arc::clone(&committer.schemas),
             Arc::clone(&committer.world),
-            Arc::clone(&committer.hub),
+            Arc::clone(&committer.watch_cache),
             Arc::clone(&committer.metrics),
         );
         let (queue, committing) = committer.start()?;
-        tasks.draining(COMMITTER, committing);
+        tasks.spawn_draining(COMMITTER, committing);
         let readers = Arc::new(Semaphore::new(self.limits.read_requests));
         let writers = Arc::new(Semaphore::new(self.limits.mutating_requests));
         let watchers = Arc::new(Semaphore::new(self.limits.watches));
-        let tails = Tails::new(Arc::clone(&store));
-        let (turns, draw) = (Turns::default(), Arc::clone(&self.draw));
-        let calling = turns.clone();
-        tasks.restarted("caller of watches", move || calling.clone().call());
-        let api = Arc::new(Api {
+        let log_reader = LogReader::new(Arc::clone(&store));
+        let (watch_scheduler, random_source) = (WatchScheduler::default(), Arc::clone(&self.random_source));
+        let scheduling = watch_scheduler.clone();
+        tasks.spawn_restarting("caller of watches", move || scheduling.clone().run());
+        let api = Arc::new(ApiContext {
             store,
             registry,
             schemas,
-            hub,
+            watch_cache,
             queue,
-            event_queue: (self.surroundings == Surroundings::Nothing).then(Arc::default),
+            event_queue: (self.deployment_mode == DeploymentMode::Standalone).then(Arc::default),
             metrics,
             world,
             readers,
             writers,
             bodies: Budget::new(self.limits.bodies_bytes),
             watchers,
-            tails,
-            turns,
-            draw,
+            log_reader,
+            watch_scheduler,
+            random_source,
         });
         if self.api.set(Arc::clone(&api)).is_err() {
             return Err(RestoreError::Inconsistent("a server is restored once".to_owned()));
         }
-        if self.surroundings == Surroundings::Nothing {
-            standalone::begin(&api).await.map_err(|trouble| RestoreError::Namespaces(trouble.to_string()))?;
-            standalone::work(&api, self.limits, tasks);
+        if self.deployment_mode == DeploymentMode::Standalone {
+            standalone::ensure_defaults(&api).await.map_err(|trouble| RestoreError::Namespaces(trouble.to_string()))?;
+            standalone::spawn_controllers(&api, self.limits, tasks);
         }
         self.health.set_restored();
         Ok(restored)
@@ -218,12 +218,12 @@ impl<W: State> Server<W> {
     }
 
     async fn answer(&self, request: Received, labels: &mut RequestLabels) -> Result<Response<Body>, StatusError> {
-        request.refuse_other_sites()?;
+        request.reject_cross_site()?;
         if let Some(response) = self.probe(&request)? {
             return Ok(response);
         }
         let request = request.authenticate(&self.tokens)?;
-        let request = request.authorize(self).await.map_err(|refusal| self.unless_starting(refusal))?;
+        let request = request.authorize(self).await.map_err(|refusal| self.unavailable_while_starting(refusal))?;
         match request.info.target.clone() {
             Target::Path(path) => self.path(&path, &request),
             Target::Resource(target) => {
@@ -233,18 +233,18 @@ impl<W: State> Server<W> {
                 };
                 labels.dry_run = if request.query.get_all("dryRun").any(|value| value == "All") { "All" } else { "" };
                 let api = self.api.get().filter(|_| self.health.is_restored()).ok_or_else(starting)?;
-                if let Some(question) = self.question(&target) {
-                    let _permit = Api::<W>::admit(&api.writers)?;
+                if let Some(review_kind) = self.review_kind(&target) {
+                    let _permit = ApiContext::<W>::acquire_permit(&api.writers)?;
                     let (body, policy) =
                         (request.decode(self.limits.body_bytes, &api.bodies).await?, self.policy().await?);
-                    return review::answer(question, &body, &policy);
+                    return self_subject_review::answer(review_kind, &body, &policy);
                 }
-                let Some(place) = api.place(&target)? else { return Ok(no_such_path()) };
-                labels.place.group = place.resource.group;
-                labels.place.version = place.resource.version;
-                labels.place.resource = place.resource.plural;
-                labels.place.subresource = place.subresource.map_or("", Subresource::as_str);
-                labels.place.scope = match (&place.name, &place.namespace) {
+                let Some(place) = api.request_scope(&target)? else { return Ok(no_such_path()) };
+                labels.target.group = place.resource.group;
+                labels.target.version = place.resource.version;
+                labels.target.resource = place.resource.plural;
+                labels.target.subresource = place.subresource.map_or("", Subresource::as_str);
+                labels.target.scope = match (&place.name, &place.namespace) {
                     (Some(_), _) => "resource",
                     (None, Some(_)) => "namespace",
                     (None, None) => "cluster",
@@ -258,27 +258,27 @@ impl<W: State> Server<W> {
     async fn policy(&self) -> Result<Arc<Policy>, StatusError> {
         match self.api.get() {
             Some(api) => self.access.policy(api).await,
-            None => Ok(self.access.of_everybody()),
+            None => Ok(self.access.default_policy()),
         }
     }
 
     /// Before the stored rules have been read, returns 503 instead of 403.
-    fn unless_starting(&self, refusal: StatusError) -> StatusError {
-        let knows = self.api.get().is_some() || self.surroundings == Surroundings::Cluster;
+    fn unavailable_while_starting(&self, refusal: StatusError) -> StatusError {
+        let knows = self.api.get().is_some() || self.deployment_mode == DeploymentMode::Aggregated;
         if refusal.reason == StatusReason::Forbidden && !knows { starting() } else { refusal }
     }
 
     /// The self-subject review at this path, if there is one.
-    fn question(&self, target: &ResourceTarget) -> Option<Question> {
-        (self.surroundings == Surroundings::Nothing).then(|| Question::at(target)).flatten()
+    fn review_kind(&self, target: &ResourceTarget) -> Option<ReviewKind> {
+        (self.deployment_mode == DeploymentMode::Standalone).then(|| ReviewKind::at(target)).flatten()
     }
 
     /// Limits the time of all requests but watches by the timeout that the client requests, and writes of one object by
     /// [`limits::WRITE_TIMEOUT`].
     async fn dispatch(
         &self,
-        api: &Arc<Api<W>>,
-        place: Place<'_, W>,
+        api: &Arc<ApiContext<W>>,
+        place: RequestScope<'_, W>,
         request: Authorized,
     ) -> Result<Response<Body>, StatusError> {
         if place.verb == Verb::Watch {
@@ -296,14 +296,14 @@ impl<W: State> Server<W> {
 
     async fn perform(
         &self,
-        api: &Arc<Api<W>>,
-        place: Place<'_, W>,
+        api: &Arc<ApiContext<W>>,
+        place: RequestScope<'_, W>,
         request: Authorized,
     ) -> Result<Response<Body>, StatusError> {
         let name = place.name.clone().unwrap_or_default();
         let (body_bytes, bodies) = (self.limits.body_bytes, &api.bodies);
         let reading = matches!(place.verb, Verb::Get | Verb::List);
-        let permit = Api::<W>::admit(if reading { &api.readers } else { &api.writers })?;
+        let permit = ApiContext::<W>::acquire_permit(if reading { &api.readers } else { &api.writers })?;
         let response = match place.verb {
             Verb::Get => get::get(api, &place, &name, &request).await,
             Verb::List => lists::list(api, &place, &request).await,
@@ -317,7 +317,7 @@ impl<W: State> Server<W> {
             Verb::Watch => Err(StatusError::new(StatusReason::InternalError, "a watch is answered before")),
         };
         // The request is in progress until the last byte of its response is sent.
-        response.map(|response| response.map(|body| body.holding(permit)))
+        response.map(|response| response.map(|body| body.with_guard(permit)))
     }
 
     /// Probes need no credential, because kubelets have none. Single checks need one, because they show the reason of a
@@ -360,21 +360,21 @@ impl<W: State> Server<W> {
     }
 
     /// Records the size and duration of a response; for a streamed one after its last byte. Watches are not recorded.
-    fn measure(&self, body: Body, labels: RequestLabels, started: Instant, in_flight: Option<InFlight>) -> Body {
+    fn measure(&self, body: Body, labels: RequestLabels, started: Instant, in_flight: Option<InflightGauge>) -> Body {
         if body.is_events() {
             return body;
         }
         if let Some(bytes) = body.size_hint().exact() {
-            self.metrics.answered(&labels, Whole { elapsed: started.elapsed(), bytes });
-            return body.holding(in_flight);
+            self.metrics.observe_response(&labels, ResponseStats { elapsed: started.elapsed(), bytes });
+            return body.with_guard(in_flight);
         }
         let metrics = self.metrics();
-        let sent = move |bytes| metrics.answered(&labels, Whole { elapsed: started.elapsed(), bytes });
-        body.holding(in_flight).telling(sent)
+        let sent = move |bytes| metrics.observe_response(&labels, ResponseStats { elapsed: started.elapsed(), bytes });
+        body.with_guard(in_flight).on_end(sent)
     }
 
     /// The response, or 504 after [`limits::REQUEST_TIMEOUT`].
-    async fn answer_in_time(
+    async fn answer_with_timeout(
         &self,
         request: Received,
         labels: &mut RequestLabels,
@@ -384,8 +384,8 @@ impl<W: State> Server<W> {
     }
 }
 
-impl<W: State> Judge for Server<W> {
-    async fn rights(&self, identity: &Arc<UserInfo>, namespace: &str) -> Result<Permissions, StatusError> {
+impl<W: State> Authorizer for Server<W> {
+    async fn permissions(&self, identity: &Arc<UserInfo>, namespace: &str) -> Result<Permissions, StatusError> {
         if identity.is_superuser() {
             return Ok(Permissions::Unrestricted);
         }
@@ -398,18 +398,18 @@ impl<W: State> Handler for Server<W> {
         let started = Instant::now();
         let head_only = request.method() == Method::HEAD;
         let mutating = !head_only && request.method() != Method::GET;
-        let form = Form::of(&request);
+        let encoding = ResponseEncoding::from_request(&request);
         let request = Received::new(peer, request);
         let audit_id = audit_id(&request);
-        let mut under_way = UnderWay::new(&self.metrics, mutating);
-        let answered = AssertUnwindSafe(self.answer_in_time(request, &mut under_way.labels)).catch_unwind().await;
+        let mut under_way = InflightGuard::new(&self.metrics, mutating);
+        let answered = AssertUnwindSafe(self.answer_with_timeout(request, &mut under_way.labels)).catch_unwind().await;
         let (mut labels, in_flight) = under_way.answered();
         let mut response = match answered {
             Ok(Ok(response)) => response,
-            Ok(Err(refusal)) => respond::refusal(&refusal),
-            Err(_) => respond::refusal(&api::panicked()),
+            Ok(Err(refusal)) => respond::error(&refusal),
+            Err(_) => respond::error(&api::panic_error()),
         };
-        response = form.give(response).await;
+        response = encoding.apply(response).await;
         cross_origin::protect(response.headers_mut());
         if let Some(audit_id) = audit_id {
             response.headers_mut().insert(AUDIT_ID, audit_id);
@@ -422,26 +422,26 @@ impl<W: State> Handler for Server<W> {
 }
 
 /// A request in progress, until it is answered or dropped because its client has disconnected.
-struct UnderWay {
+struct InflightGuard {
     metrics: Arc<Metrics>,
     labels: RequestLabels,
     /// Taken when the request is answered.
-    in_flight: Option<InFlight>,
+    in_flight: Option<InflightGauge>,
 }
 
-impl UnderWay {
+impl InflightGuard {
     fn new(metrics: &Arc<Metrics>, mutating: bool) -> Self {
-        let in_flight = Some(InFlight::new(Arc::clone(metrics), mutating));
+        let in_flight = Some(InflightGauge::new(Arc::clone(metrics), mutating));
         Self { metrics: Arc::clone(metrics), labels: RequestLabels::default(), in_flight }
     }
 
     /// The labels of the request, and its in-flight count, which is kept until the response is sent.
-    fn answered(mut self) -> (RequestLabels, Option<InFlight>) {
+    fn answered(mut self) -> (RequestLabels, Option<InflightGauge>) {
         (self.labels.clone(), self.in_flight.take())
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InflightGuard {
     fn drop(&mut self) {
         if self.in_flight.is_some() {
             self.metrics.request_aborted(&self.labels);
@@ -450,19 +450,19 @@ impl Drop for UnderWay {
 }
 
 /// Counts a request in progress until dropped.
-struct InFlight {
+struct InflightGauge {
     metrics: Arc<Metrics>,
     mutating: bool,
 }
 
-impl InFlight {
+impl InflightGauge {
     fn new(metrics: Arc<Metrics>, mutating: bool) -> Self {
         metrics.inflight(mutating, 1);
         Self { metrics, mutating }
     }
 }
 
-impl Drop for InFlight {
+impl Drop for InflightGauge {
     fn drop(&mut self) {
         self.metrics.inflight(self.mutating, -1);
     }

@@ -16,18 +16,18 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 use crate::{
+    authentication::TokenAuthenticator,
     budget::{Budget, Charge},
     cross_origin,
-    identity::KnownTokens,
-    impersonation::Guise,
+    impersonation::ImpersonatedUser,
     serve::Peer,
     websocket,
 };
 
 /// Determines the permissions of users.
-pub trait Judge: Sync {
+pub trait Authorizer: Sync {
     /// The permissions of a user in a namespace; an empty namespace means all namespaces and cluster-scoped objects.
-    fn rights(
+    fn permissions(
         &self,
         identity: &Arc<UserInfo>,
         namespace: &str,
@@ -106,20 +106,20 @@ impl Received {
     }
 
     /// Rejects the request if a page of another site caused it.
-    pub fn refuse_other_sites(&self) -> Result<(), StatusError> {
+    pub fn reject_cross_site(&self) -> Result<(), StatusError> {
         cross_origin::guard(&self.parts)
     }
 
     /// Authenticates by client certificate, or else by bearer token. If a WebSocket's subprotocols contain a token,
     /// only that counts.
-    pub fn authenticate(self, tokens: &KnownTokens) -> Result<Authenticated, StatusError> {
+    pub fn authenticate(self, tokens: &TokenAuthenticator) -> Result<Authenticated, StatusError> {
         let identity = match websocket::token(&self.parts)? {
-            Some(token) => tokens.holder(&token),
+            Some(token) => tokens.user_of_token(&token),
             None => self.peer.certificate().or_else(|| tokens.user(&self.parts.headers)),
         };
         match identity {
             Some(identity) => {
-                self.peer.is_known();
+                self.peer.mark_authenticated();
                 Ok(Authenticated { identity, parts: self.parts, body: self.body })
             }
             None => Err(StatusError::new(StatusReason::Unauthorized, "Unauthorized")),
@@ -129,20 +129,20 @@ impl Received {
 
 impl Authenticated {
     /// Authorizes the request and any impersonation; the result has the impersonated user.
-    pub async fn authorize(self, judge: &impl Judge) -> Result<Authorized, StatusError> {
+    pub async fn authorize(self, authorizer: &impl Authorizer) -> Result<Authorized, StatusError> {
         let Self { mut identity, parts, body } = self;
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
         let info = RequestInfo::parse(method(&parts.method)?, parts.uri.path(), &query)?;
-        if let Some(guise) = Guise::of(&parts.headers)? {
-            for attributes in guise.asks() {
-                judge.rights(&identity, attributes.namespace()).await?.authorize(&attributes)?;
+        if let Some(guise) = ImpersonatedUser::from_headers(&parts.headers)? {
+            for attributes in guise.required_permissions() {
+                authorizer.permissions(&identity, attributes.namespace()).await?.authorize(&attributes)?;
             }
             identity = Arc::new(guise.identity());
         }
         let attributes = Attributes::from_request(&info);
-        let permissions = judge.rights(&identity, attributes.namespace()).await?;
+        let permissions = authorizer.permissions(&identity, attributes.namespace()).await?;
         permissions.authorize(&attributes)?;
-        let is_websocket = websocket::is_asked_for(&parts);
+        let is_websocket = websocket::is_upgrade_request(&parts);
         Ok(Authorized { info, query, headers: parts.headers, identity, permissions, is_websocket, body })
     }
 }
@@ -163,30 +163,30 @@ impl Authorized {
         let Self { info, query, headers, identity, permissions, body, .. } = self;
         let mut charge = Charge::default();
         let body = read(Limited::new(body, limit), budget, &mut charge).await.map_err(|error| match error {
-            Unread::Refused(refusal) => refusal,
-            Unread::Failed(error) if error.is::<LengthLimitError>() => {
+            BodyReadError::Refused(refusal) => refusal,
+            BodyReadError::Failed(error) if error.is::<LengthLimitError>() => {
                 let message = format!("Request entity too large: limit is {limit}");
                 StatusError::new(StatusReason::RequestEntityTooLarge, message)
             }
-            Unread::Failed(error) => StatusError::bad_request(format!("the body could not be read: {error}")),
+            BodyReadError::Failed(error) => StatusError::bad_request(format!("the body could not be read: {error}")),
         })?;
         Ok(Decoded { info, query, headers, identity, permissions, body, _charge: charge })
     }
 }
 
 /// Why a body could not be read.
-enum Unread {
+enum BodyReadError {
     /// The budget has no room for it.
     Refused(StatusError),
     /// The connection failed, or the body is too long.
     Failed(Box<dyn Error + Send + Sync>),
 }
 
-async fn read(mut body: Limited<Incoming>, budget: &Budget, charge: &mut Charge) -> Result<Bytes, Unread> {
+async fn read(mut body: Limited<Incoming>, budget: &Budget, charge: &mut Charge) -> Result<Bytes, BodyReadError> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(Unread::Failed)?.into_data() else { continue };
-        budget.grow(charge, data.len()).map_err(Unread::Refused)?;
+        let Ok(data) = frame.map_err(BodyReadError::Failed)?.into_data() else { continue };
+        budget.grow(charge, data.len()).map_err(BodyReadError::Refused)?;
         if whole.is_empty() && body.is_end_stream() {
             return Ok(data);
         }

@@ -2,23 +2,23 @@
 //! self-subject reviews, ConfigMaps (Helm stores releases in them), Leases and Events for controllers, and empty lists
 //! of kinds that clients expect everywhere.
 //!
-//! [`crate::server::Server::alone`] enables it. In an aggregated API server the cluster provides all of this, and
+//! [`crate::server::Server::standalone`] enables it. In an aggregated API server the cluster provides all of this, and
 //! nothing here is served.
 
-mod agenda;
-mod collector;
 mod config_map;
-mod empty;
 pub(crate) mod events;
-pub(crate) mod follower;
+mod garbage_collector;
 mod lease;
+pub(crate) mod log_follower;
 pub(crate) mod namespace;
+mod namespace_controller;
 pub(crate) mod owners;
-mod purge;
 pub(crate) mod rbac;
-pub(crate) mod review;
+pub(crate) mod self_subject_review;
+mod stub_kinds;
+mod work_queue;
 
-pub(crate) use collector::{is_tied, may_be_tied};
+pub(crate) use garbage_collector::{is_gc_relevant, may_be_gc_relevant};
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -32,16 +32,16 @@ use apimachinery::{
 use serde_json::{Value, json};
 use store::Key;
 
-use self::follower::Trouble;
-use crate::{api::Api, event_queue::observer, limits::Limits, supervisor::Supervisor};
+use self::log_follower::ReconcileError;
+use crate::{api::ApiContext, event_queue::observer, limits::Limits, supervisor::Supervisor};
 
 /// The deployment mode of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Surroundings {
+pub enum DeploymentMode {
     /// In a cluster, which provides namespaces and garbage collection.
-    Cluster,
+    Aggregated,
     /// Standalone.
-    Nothing,
+    Standalone,
 }
 
 /// The kinds of a service and those of standalone mode.
@@ -52,29 +52,31 @@ pub(crate) fn registry<W: State>(service: Registry<W>) -> Registry<W> {
         events::stored(),
         Box::new(lease::Leases::new()),
     ];
-    let empty = empty::resources().into_iter().map(|resource| Box::new(empty::Empty(resource)) as Box<dyn Kind<W>>);
+    let empty = stub_kinds::resources()
+        .into_iter()
+        .map(|resource| Box::new(stub_kinds::StubKind(resource)) as Box<dyn Kind<W>>);
     let service = service.with(kept).with(rbac::kinds()).with(empty);
-    service.with_views([events::shown()]).with_virtual_resources(review::resources())
+    service.with_views([events::shown()]).with_virtual_resources(self_subject_review::resources())
 }
 
 /// Creates the default namespaces, the namespaces of existing objects that were stored before namespaces were served,
 /// and the default roles.
-pub(crate) async fn begin<W: State>(api: &Api<W>) -> Result<(), Trouble> {
-    let mut names = BTreeSet::from(namespace::IMMORTAL.map(str::to_owned));
+pub(crate) async fn ensure_defaults<W: State>(api: &ApiContext<W>) -> Result<(), ReconcileError> {
+    let mut names = BTreeSet::from(namespace::PROTECTED.map(str::to_owned));
     for kind in api.registry.iter().filter(|kind| kind.resource().namespaced) {
-        names.extend(in_use(api, kind.resource().plural).await?);
+        names.extend(namespaces_in_use(api, kind.resource().plural).await?);
     }
     for name in names {
-        make(api, namespace::PLURAL, json!({"metadata": {"name": name}})).await?;
+        create_if_absent(api, namespace::PLURAL, json!({"metadata": {"name": name}})).await?;
     }
     for (resource, object) in rbac::defaults(&api.registry) {
-        make(api, resource, object).await?;
+        create_if_absent(api, resource, object).await?;
     }
     Ok(())
 }
 
 /// The namespaces that contain objects of a resource: one read for each.
-async fn in_use<W: State>(api: &Api<W>, resource: &str) -> Result<Vec<String>, store::Error> {
+async fn namespaces_in_use<W: State>(api: &ApiContext<W>, resource: &str) -> Result<Vec<String>, store::Error> {
     let prefix = key_prefix(resource, &Scope::platform(), None);
     let (mut names, mut after) = (Vec::new(), None);
     loop {
@@ -88,23 +90,23 @@ async fn in_use<W: State>(api: &Api<W>, resource: &str) -> Result<Vec<String>, s
 }
 
 /// Creates a cluster-scoped object, unless it exists.
-async fn make<W: State>(api: &Api<W>, plural: &str, value: Value) -> Result<(), Trouble> {
+async fn create_if_absent<W: State>(api: &ApiContext<W>, plural: &str, value: Value) -> Result<(), ReconcileError> {
     let resource = api.registry.get(plural).expect("a standalone server has it").resource();
     let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let decoder =
         ObjectDecoder { resource, schema: api.schemas.get(resource), name: &name, validation: FieldValidation::Strict };
-    let decoded = decoder.decode_body(Decoded { value, duplicates: Vec::new() }).map_err(Trouble::Refused)?;
+    let decoded = decoder.decode_body(Decoded { value, duplicates: Vec::new() }).map_err(ReconcileError::Refused)?;
     let key = ObjectKey { resource: resource.plural, scope: Scope::platform(), namespace: String::new(), name };
-    follower::create(api, key, decoded, "ipam").await
+    log_follower::create(api, key, decoded, "ipam").await
 }
 
 /// Starts the background tasks.
-pub(crate) fn work<W: State>(api: &Arc<Api<W>>, limits: Limits, tasks: &Supervisor) {
+pub(crate) fn spawn_controllers<W: State>(api: &Arc<ApiContext<W>>, limits: Limits, tasks: &Supervisor) {
     let (for_purge, for_collector) = (Arc::clone(api), Arc::clone(api));
-    tasks.restarted("namespace controller", move || purge::run(Arc::clone(&for_purge)));
-    tasks.restarted("garbage collector", move || collector::run(Arc::clone(&for_collector)));
+    tasks.spawn_restarting("namespace controller", move || namespace_controller::run(Arc::clone(&for_purge)));
+    tasks.spawn_restarting("garbage collector", move || garbage_collector::run(Arc::clone(&for_collector)));
     let (for_retention, for_observer, for_recorder) = (Arc::clone(api), Arc::clone(api), Arc::clone(api));
-    tasks.restarted("retention of events", move || events::retention::run(Arc::clone(&for_retention), limits));
-    tasks.restarted("observer", move || observer::run(Arc::clone(&for_observer)));
-    tasks.restarted("event recorder", move || events::recorder::run(Arc::clone(&for_recorder)));
+    tasks.spawn_restarting("retention of events", move || events::retention::run(Arc::clone(&for_retention), limits));
+    tasks.spawn_restarting("observer", move || observer::run(Arc::clone(&for_observer)));
+    tasks.spawn_restarting("event recorder", move || events::recorder::run(Arc::clone(&for_recorder)));
 }

@@ -1,8 +1,8 @@
 //! The long-running tasks of a server: no task ends unnoticed.
 //!
 //! Each task has a name and a policy. The process ends, with a reason, when a task ends that it needs
-//! ([`Supervisor::draining`], [`Supervisor::needed`]); other tasks are restarted after a delay
-//! ([`Supervisor::restarted`]). A panic counts as an end. The caller waits for [`Ends`] and decides what to do.
+//! ([`Supervisor::spawn_draining`], [`Supervisor::spawn_required`]); other tasks are restarted after a delay
+//! ([`Supervisor::spawn_restarting`]). A panic counts as an end. The caller waits for [`TaskEnds`] and decides what to do.
 
 use std::{
     any::Any,
@@ -26,21 +26,21 @@ pub struct Supervisor {
 
 struct Shared {
     metrics: Arc<Metrics>,
-    ends: mpsc::Sender<Ended>,
+    ends: mpsc::Sender<TaskEnd>,
     /// Tasks that end by themselves when the server stops.
     draining: Mutex<Vec<AbortOnDropHandle<()>>>,
     /// Tasks that run until they are aborted.
-    endless: Mutex<Vec<AbortOnDropHandle<()>>>,
+    until_stopped: Mutex<Vec<AbortOnDropHandle<()>>>,
 }
 
-struct Ended {
+struct TaskEnd {
     task: &'static str,
     result: Result<(), Failure>,
 }
 
 /// Receives the ends of tasks that the process needs.
-pub struct Ends {
-    ended: mpsc::Receiver<Ended>,
+pub struct TaskEnds {
+    ended: mpsc::Receiver<TaskEnd>,
     /// Tasks whose end has been received.
     known: BTreeSet<&'static str>,
 }
@@ -74,14 +74,14 @@ pub enum Failure {
 
 impl Supervisor {
     /// A supervisor without tasks, and the receiver of the ends of its tasks.
-    pub fn new(metrics: Arc<Metrics>) -> (Self, Ends) {
+    pub fn new(metrics: Arc<Metrics>) -> (Self, TaskEnds) {
         let (ends, ended) = mpsc::channel(limits::SUPERVISED_ENDS_MAX);
-        let shared = Shared { metrics, ends, draining: Mutex::default(), endless: Mutex::default() };
-        (Self { shared: Arc::new(shared) }, Ends { ended, known: BTreeSet::new() })
+        let shared = Shared { metrics, ends, draining: Mutex::default(), until_stopped: Mutex::default() };
+        (Self { shared: Arc::new(shared) }, TaskEnds { ended, known: BTreeSet::new() })
     }
 
     /// Runs a task that the process needs, and that ends by itself after it was asked to stop.
-    pub fn draining<E>(&self, task: &'static str, work: impl Future<Output = Result<(), E>> + Send + 'static)
+    pub fn spawn_draining<E>(&self, task: &'static str, work: impl Future<Output = Result<(), E>> + Send + 'static)
     where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
@@ -89,15 +89,15 @@ impl Supervisor {
     }
 
     /// Runs a task that the process needs, and that runs until [`Supervisor::stop`].
-    pub fn needed<E>(&self, task: &'static str, work: impl Future<Output = Result<(), E>> + Send + 'static)
+    pub fn spawn_required<E>(&self, task: &'static str, work: impl Future<Output = Result<(), E>> + Send + 'static)
     where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        add(&self.shared.endless, self.spawn(task, work));
+        add(&self.shared.until_stopped, self.spawn(task, work));
     }
 
     /// Runs a task that is restarted whenever it ends, until [`Supervisor::stop`].
-    pub fn restarted<F>(&self, task: &'static str, work: impl Fn() -> F + Send + Sync + 'static)
+    pub fn spawn_restarting<F>(&self, task: &'static str, work: impl Fn() -> F + Send + Sync + 'static)
     where
         F: Future<Output = ()> + Send,
     {
@@ -118,12 +118,12 @@ impl Supervisor {
                 pause = (pause * 2).min(limits::BACKGROUND_RETRY_MAX);
             }
         };
-        add(&self.shared.endless, AbortOnDropHandle::new(tokio::spawn(run)));
+        add(&self.shared.until_stopped, AbortOnDropHandle::new(tokio::spawn(run)));
     }
 
     /// Aborts the tasks that do not end by themselves, and waits until all have ended.
     pub async fn stop(&self) {
-        let tasks = std::mem::take(&mut *self.shared.endless.lock().unwrap_or_else(PoisonError::into_inner));
+        let tasks = std::mem::take(&mut *self.shared.until_stopped.lock().unwrap_or_else(PoisonError::into_inner));
         for task in &tasks {
             task.abort();
         }
@@ -148,17 +148,17 @@ impl Supervisor {
                 Err(panic) => Err(Failure::Panicked { task, message: message(&*panic) }),
             };
             // Without a receiver the process is already ending.
-            ends.send(Ended { task, result }).await.ok();
+            ends.send(TaskEnd { task, result }).await.ok();
         }))
     }
 }
 
-impl Ends {
+impl TaskEnds {
     /// Waits until a task ends that should run on.
     pub async fn failure(&mut self) -> Failure {
         match self.next().await {
-            Ended { result: Err(failure), .. } => failure,
-            Ended { task, .. } => Failure::Ended { task },
+            TaskEnd { result: Err(failure), .. } => failure,
+            TaskEnd { task, .. } => Failure::Ended { task },
         }
     }
 
@@ -171,7 +171,7 @@ impl Ends {
         outcome
     }
 
-    async fn next(&mut self) -> Ended {
+    async fn next(&mut self) -> TaskEnd {
         let Some(ended) = self.ended.recv().await else { return std::future::pending().await };
         self.known.insert(ended.task);
         ended
@@ -200,20 +200,22 @@ mod tests {
 
     use super::*;
 
-    fn supervisor() -> (Supervisor, Ends) {
+    fn supervisor() -> (Supervisor, TaskEnds) {
         Supervisor::new(Arc::default())
     }
 
     #[tokio::test]
     async fn end_of_a_needed_task_is_reported_with_its_name_and_reason() {
         let (tasks, mut ends) = supervisor();
-        tasks.needed("store", async { Err(io::Error::other("the disk is gone")) });
+        tasks.spawn_required("store", async { Err(io::Error::other("the disk is gone")) });
         let failure = ends.failure().await;
         assert_eq!(failure.to_string(), "the store failed");
         assert_eq!(failure.source().unwrap().to_string(), "the disk is gone");
-        tasks.needed("reader", async { Ok::<_, io::Error>(()) });
+        tasks.spawn_required("reader", async { Ok::<_, io::Error>(()) });
         assert_eq!(ends.failure().await.to_string(), "the reader ended unexpectedly");
-        tasks.draining("listener", async { if true { panic!("no {}", "socket") } else { Ok::<_, io::Error>(()) } });
+        tasks.spawn_draining("listener", async {
+            if true { panic!("no {}", "socket") } else { Ok::<_, io::Error>(()) }
+        });
         assert_eq!(ends.failure().await.to_string(), "the listener panicked: no socket");
     }
 
@@ -222,7 +224,7 @@ mod tests {
         let (tasks, _ends) = supervisor();
         let starts = watch::Sender::new(Vec::new());
         let (mut seen, began) = (starts.subscribe(), Instant::now());
-        tasks.restarted("collector", move || {
+        tasks.spawn_restarting("collector", move || {
             starts.send_modify(|starts| starts.push(began.elapsed()));
             async { panic!("it cannot go on") }
         });
@@ -239,14 +241,14 @@ mod tests {
     async fn stop_ends_what_does_not_end_by_itself() {
         let (tasks, mut ends) = supervisor();
         let (stop, mut stopped) = watch::channel(false);
-        tasks.draining("listener", async move { stopped.wait_for(|stopped| *stopped).await.map(drop) });
+        tasks.spawn_draining("listener", async move { stopped.wait_for(|stopped| *stopped).await.map(drop) });
         let held = Arc::new(AtomicUsize::new(0));
         let (one, other) = (Arc::clone(&held), Arc::clone(&held));
-        tasks.needed("store", async move {
+        tasks.spawn_required("store", async move {
             one.fetch_add(1, Ordering::SeqCst);
             std::future::pending::<Result<(), io::Error>>().await
         });
-        tasks.restarted("turns", move || {
+        tasks.spawn_restarting("turns", move || {
             let held = Arc::clone(&other);
             async move {
                 held.fetch_add(1, Ordering::SeqCst);
@@ -263,8 +265,8 @@ mod tests {
     async fn wait_for_one_task_reports_the_failure_of_another() {
         let (tasks, mut ends) = supervisor();
         let (stop, mut stopped) = watch::channel(false);
-        tasks.draining("listener", async move { stopped.wait_for(|stopped| *stopped).await.map(drop) });
-        tasks.draining("committer", async move {
+        tasks.spawn_draining("listener", async move { stopped.wait_for(|stopped| *stopped).await.map(drop) });
+        tasks.spawn_draining("committer", async move {
             stop.send_replace(true);
             Err(io::Error::other("the log is not what it was"))
         });

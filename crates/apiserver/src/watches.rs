@@ -30,21 +30,21 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{self, Api, Draw, Place},
+    api::{self, ApiContext, RandomSource, RequestScope},
     body::Body,
-    hub::{Event, Unreadable, Version},
     limits,
-    metrics::{Metrics, Told, WatchLabels, WatchListLabels},
+    metrics::{Metrics, WatchCounters, WatchLabels, WatchListLabels},
     respond,
     serve::put_text,
     stages::Authorized,
+    watch_cache::{Event, EventObject, Unreadable},
     websocket::{self, Handshake},
 };
 
 /// Returns the stream, or the handshake of a WebSocket.
 pub async fn watch<W: State>(
-    api: &Arc<Api<W>>,
-    place: &Place<'_, W>,
+    api: &Arc<ApiContext<W>>,
+    place: &RequestScope<'_, W>,
     request: &Authorized,
     stop: CancellationToken,
 ) -> Result<Response<Body>, StatusError> {
@@ -53,32 +53,32 @@ pub async fn watch<W: State>(
         return Err(StatusError::new(StatusReason::ServiceUnavailable, "the server is shutting down").retry_after(1));
     }
     if request.is_websocket
-        && let Some(refused) = websocket::refuse_other_version(&request.headers)
+        && let Some(refused) = websocket::check_version(&request.headers)
     {
         return Ok(refused);
     }
-    let handshake = request.is_websocket.then(|| Handshake::of(&request.headers)).transpose()?;
+    let handshake = request.is_websocket.then(|| Handshake::from_headers(&request.headers)).transpose()?;
     let representation = negotiate::negotiate(request.accept().as_deref(), ResponseShape::Watch, &request.query)?;
     let options = ListOptions::parse(&request.query, place.resource)?;
     let fields = with_name(options.fields.clone(), place)?;
-    let permit = Api::<W>::admit(&api.watchers)?;
+    let permit = ApiContext::<W>::acquire_permit(&api.watchers)?;
     let phase = match watch::start(&options) {
-        Start::Now => Phase::Live { cursor: api.hub.head() },
+        Start::Now => Phase::Live { cursor: api.watch_cache.head() },
         Start::After(revision) => Phase::Live { cursor: revision },
         Start::Initial { not_older_than, bookmark } => {
             if let Some(revision) = not_older_than {
-                api.wait_for(revision).await?;
+                api.wait_until_fresh(revision).await?;
             }
             Phase::Initial { at: None, after: None, bookmark }
         }
     };
     let now = Instant::now();
-    let asked = options.timeout_seconds.map_or_else(|| default_timeout(&api.draw), Duration::from_secs);
+    let asked = options.timeout_seconds.map_or_else(|| default_timeout(&api.random_source), Duration::from_secs);
     let ends = now + asked.min(limits::WATCH_TIMEOUT_MAX);
     let Resource { group, version, kind, .. } = *place.resource;
     let stream = Watch {
         api: Arc::clone(api),
-        told: api.metrics.told(&WatchLabels { group, version, kind }),
+        watch_counters: api.metrics.watch_counters(&WatchLabels { group, version, kind }),
         began: now,
         namespaced: place.namespace.is_some(),
         plural: place.resource.plural,
@@ -88,18 +88,18 @@ pub async fn watch<W: State>(
         representation,
         framing: if handshake.is_some() { Framing::Messages } else { Framing::Lines },
         phase,
-        head: api.hub.subscribe(),
+        head: api.watch_cache.subscribe(),
         ends,
         bookmarks: options.allow_bookmarks.then(|| Bookmarks::new(now, ends)),
         columns_sent: false,
         stop,
-        ready: VecDeque::new(),
+        pending_frames: VecDeque::new(),
     };
     Ok(stream.into_response(permit, handshake))
 }
 
 /// The old paths `/watch/.../{name}` are equivalent to a field selector for the name.
-fn with_name<W>(fields: FieldSelector, place: &Place<'_, W>) -> Result<FieldSelector, StatusError> {
+fn with_name<W>(fields: FieldSelector, place: &RequestScope<'_, W>) -> Result<FieldSelector, StatusError> {
     match &place.name {
         Some(name) if fields.name() != Some(name) => {
             let name = name.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=");
@@ -110,9 +110,9 @@ fn with_name<W>(fields: FieldSelector, place: &Place<'_, W>) -> Result<FieldSele
 }
 
 /// Between one and two times the minimum, so that watches that began together do not end together.
-fn default_timeout(draw: &Draw) -> Duration {
+fn default_timeout(random_source: &RandomSource) -> Duration {
     // Without random bytes only the spread is lost.
-    let byte = draw().map_or(0, |entropy| entropy.0[0]);
+    let byte = random_source().map_or(0, |entropy| entropy.0[0]);
     limits::WATCH_TIMEOUT_MIN + limits::WATCH_TIMEOUT_MIN * u32::from(byte) / 256
 }
 
@@ -158,7 +158,7 @@ impl Bookmarks {
 }
 
 struct Watch<W> {
-    api: Arc<Api<W>>,
+    api: Arc<ApiContext<W>>,
     /// The plural of the watched resource.
     plural: &'static str,
     /// The view of the requested API version, if any.
@@ -174,8 +174,8 @@ struct Watch<W> {
     columns_sent: bool,
     stop: CancellationToken,
     /// Encoded events that have not been handed over.
-    ready: VecDeque<Bytes>,
-    told: Told,
+    pending_frames: VecDeque<Bytes>,
+    watch_counters: WatchCounters,
     began: Instant,
     /// True if the watch is limited to one namespace.
     namespaced: bool,
@@ -203,14 +203,14 @@ impl<W: State> Watch<W> {
     /// The next bytes; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if !self.ready.is_empty() {
+            if !self.pending_frames.is_empty() {
                 return Some(self.take());
             }
             if self.stop.is_cancelled() {
                 return None;
             }
-            if self.has_news() {
-                self.api.turns.turn().await;
+            if self.has_pending() {
+                self.api.watch_scheduler.acquire().await;
             }
             let step = match self.phase {
                 Phase::Initial { .. } => self.initial().await,
@@ -219,7 +219,7 @@ impl<W: State> Watch<W> {
             };
             if let Err(status) = step {
                 let object = serde_json::to_vec(&status).expect("a Status is strings and numbers");
-                self.ready.push_back(watch::encode_event(EventType::Error, &object));
+                self.pending_frames.push_back(watch::encode_event(EventType::Error, &object));
                 self.phase = Phase::Ended;
             }
         }
@@ -229,7 +229,7 @@ impl<W: State> Watch<W> {
     fn take(&mut self) -> Bytes {
         let mut chunk = BytesMut::new();
         while chunk.len() < limits::WATCH_BYTES_MAX
-            && let Some(event) = self.ready.pop_front()
+            && let Some(event) = self.pending_frames.pop_front()
         {
             match self.framing {
                 Framing::Lines => chunk.extend_from_slice(&event),
@@ -240,10 +240,10 @@ impl<W: State> Watch<W> {
     }
 
     /// True if there are objects or events to read without waiting.
-    fn has_news(&self) -> bool {
+    fn has_pending(&self) -> bool {
         match self.phase {
             Phase::Initial { .. } => true,
-            Phase::Live { cursor } => cursor < self.api.hub.head(),
+            Phase::Live { cursor } => cursor < self.api.watch_cache.head(),
             Phase::Ended => false,
         }
     }
@@ -256,22 +256,22 @@ impl<W: State> Watch<W> {
         (*at, *after) = (Some(page.revision), page.records.last().map(|record| record.key.clone()));
         let bookmark = *bookmark;
         for record in &page.records {
-            let event = self.look_at_first(&record.value).map_err(|refusal| refusal.to_status())?;
-            self.tell(event);
+            let event = self.render_initial(&record.value).map_err(|refusal| refusal.to_status())?;
+            self.append_event(event);
         }
         if !page.more {
             self.phase = Phase::Live { cursor: page.revision.0 };
             if bookmark {
                 let bookmark = self.bookmark(page.revision.0, true);
-                self.ready.push_back(bookmark);
+                self.pending_frames.push_back(bookmark);
             }
-            self.listed();
+            self.record_list_latency();
         }
         Ok(())
     }
 
     /// Encodes an object of the snapshot; `None` if the filter excludes it.
-    fn look_at_first(&mut self, value: &[u8]) -> Result<Option<Bytes>, StatusError> {
+    fn render_initial(&mut self, value: &[u8]) -> Result<Option<Bytes>, StatusError> {
         if self.representation == Representation::Json && self.view.is_none() && self.filter.is_everything() {
             return Ok(Some(watch::encode_event(EventType::Added, value)));
         }
@@ -281,34 +281,34 @@ impl<W: State> Watch<W> {
     }
 
     /// Records that all initial objects have been read.
-    fn listed(&self) {
+    fn record_list_latency(&self) {
         let Resource { group, version, plural: resource, .. } = *self.resource();
         let scope = if self.namespaced { "namespace" } else { "cluster" };
         let labels = WatchListLabels { group, version, resource, scope };
-        self.api.metrics.watch_listed(&labels, self.began.elapsed());
+        self.api.metrics.observe_watch_list(&labels, self.began.elapsed());
     }
 
     /// Sends what is due by time, or else reads the events after the cursor, or else waits for events.
     async fn live(&mut self, cursor: u64) -> Result<(), Status> {
-        if self.tick(cursor) {
+        if self.check_timers(cursor) {
             return Ok(());
         }
-        let behind = self.api.behind(cursor, &self.prefix).await;
-        let (events, upto) = behind.map_err(|error| failure(&error))?;
+        let events_after = self.api.events_after(cursor, &self.prefix).await;
+        let (events, upto) = events_after.map_err(|error| failure(&error))?;
         self.phase = Phase::Live { cursor: upto };
         for event in &events {
             // Events before an unreadable one are still sent.
-            let event = self.look(event).map_err(|unreadable| not_an_object(&unreadable))?;
-            self.tell(event);
+            let event = self.render_event(event).map_err(|unreadable| not_an_object(&unreadable))?;
+            self.append_event(event);
         }
-        if self.ready.is_empty() && upto >= self.api.hub.head() {
+        if self.pending_frames.is_empty() && upto >= self.api.watch_cache.head() {
             self.wait(upto).await;
         }
         Ok(())
     }
 
     /// Encodes an event as this watch sees it; `None` if the filter excludes it.
-    fn look(&mut self, event: &Event) -> Result<Option<Bytes>, Unreadable> {
+    fn render_event(&mut self, event: &Event) -> Result<Option<Bytes>, Unreadable> {
         let event_type = if self.filter.is_everything() {
             watch::event_type(event.existed(), event.exists())
         } else {
@@ -337,7 +337,7 @@ impl<W: State> Watch<W> {
     }
 
     /// Ends the watch or queues a bookmark, if it is due. Called before every step, so that events cannot delay it.
-    fn tick(&mut self, cursor: u64) -> bool {
+    fn check_timers(&mut self, cursor: u64) -> bool {
         let now = Instant::now();
         if now >= self.ends {
             self.phase = Phase::Ended;
@@ -346,7 +346,7 @@ impl<W: State> Watch<W> {
         let Some(bookmarks) = self.bookmarks.as_mut().filter(|bookmarks| bookmarks.next() <= now) else { return false };
         bookmarks.sent(now);
         let frame = self.bookmark(cursor, false);
-        self.ready.push_back(frame);
+        self.pending_frames.push_back(frame);
         true
     }
 
@@ -383,19 +383,19 @@ impl<W: State> Watch<W> {
         }
     }
 
-    fn tell(&mut self, event: Option<Bytes>) {
+    fn append_event(&mut self, event: Option<Bytes>) {
         if let Some(event) = event {
-            self.told.event(event.len());
-            self.ready.push_back(event);
+            self.watch_counters.event(event.len());
+            self.pending_frames.push_back(event);
         }
     }
 }
 
 /// Converts an entry of the log to an event as in the watch cache.
-pub fn event(entry: Entry) -> Arc<Event> {
+pub fn event_from_entry(entry: Entry) -> Arc<Event> {
     let Entry { revision, key, value, previous } = entry;
-    let old = previous.map(|record| Version::encoded(record.value));
-    Arc::new(Event::new(revision.0, key.to_string(), old, value.map(Version::encoded)))
+    let old = previous.map(|record| EventObject::encoded(record.value));
+    Arc::new(Event::new(revision.0, key.to_string(), old, value.map(EventObject::encoded)))
 }
 
 fn failure(error: &store::Error) -> Status {
@@ -420,7 +420,7 @@ struct OpenWatch {
 }
 
 impl OpenWatch {
-    fn new<W>(api: &Api<W>, permit: OwnedSemaphorePermit) -> Self {
+    fn new<W>(api: &ApiContext<W>, permit: OwnedSemaphorePermit) -> Self {
         api.metrics.watches(1);
         Self { metrics: Arc::clone(&api.metrics), _permit: permit }
     }

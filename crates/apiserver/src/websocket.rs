@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Ver
 use tokio_util::sync::CancellationToken;
 use tungstenite::handshake::derive_accept_key;
 
-use crate::{body::Body, respond, serve::Switch};
+use crate::{body::Body, respond, serve::WebSocketUpgrade};
 
 /// The prefix of a subprotocol that is a token: it is followed by the token in base64url without padding.
 const TOKEN_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
@@ -18,9 +18,9 @@ const TOKEN_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 
 /// True if a request asks for a WebSocket.
-pub fn is_asked_for(request: &Parts) -> bool {
+pub fn is_upgrade_request(request: &Parts) -> bool {
     let names = |name: HeaderName, token: &str| {
-        elements(&request.headers, name).any(|element| element.eq_ignore_ascii_case(token))
+        list_elements(&request.headers, name).any(|element| element.eq_ignore_ascii_case(token))
     };
     request.method == Method::GET
         && request.version == Version::HTTP_11
@@ -30,7 +30,7 @@ pub fn is_asked_for(request: &Parts) -> bool {
 
 /// True if a request asks for a WebSocket and offers a token as subprotocol.
 pub fn carries_token(request: &Parts) -> bool {
-    is_asked_for(request) && offered(&request.headers).any(is_token)
+    is_upgrade_request(request) && offered_protocols(&request.headers).any(is_token)
 }
 
 /// The token that a request for a WebSocket offers as subprotocol.
@@ -38,10 +38,11 @@ pub fn carries_token(request: &Parts) -> bool {
 /// # Errors
 /// 401 for an offer that kube-apiserver does not accept either.
 pub fn token(request: &Parts) -> Result<Option<String>, StatusError> {
-    if !is_asked_for(request) {
+    if !is_upgrade_request(request) {
         return Ok(None);
     }
-    let (tokens, others): (Vec<&str>, Vec<&str>) = offered(&request.headers).partition(|protocol| is_token(protocol));
+    let (tokens, others): (Vec<&str>, Vec<&str>) =
+        offered_protocols(&request.headers).partition(|protocol| is_token(protocol));
     match tokens[..] {
         [] => Ok(None),
         [_] if others.is_empty() => Err(unauthorized(
@@ -53,11 +54,11 @@ pub fn token(request: &Parts) -> Result<Option<String>, StatusError> {
 }
 
 /// The response to a handshake with another version of the protocol; it names the supported one.
-pub fn refuse_other_version(headers: &HeaderMap) -> Option<Response<Body>> {
+pub fn check_version(headers: &HeaderMap) -> Option<Response<Body>> {
     if headers.get(header::SEC_WEBSOCKET_VERSION) == Some(&VERSION) {
         return None;
     }
-    let mut response = respond::refusal(&StatusError::bad_request("Sec-WebSocket-Version must be 13"));
+    let mut response = respond::error(&StatusError::bad_request("Sec-WebSocket-Version must be 13"));
     response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, VERSION);
     Some(response)
 }
@@ -73,12 +74,12 @@ impl Handshake {
     ///
     /// # Errors
     /// 400 without a key.
-    pub fn of(headers: &HeaderMap) -> Result<Self, StatusError> {
+    pub fn from_headers(headers: &HeaderMap) -> Result<Self, StatusError> {
         let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| !key.is_empty());
         let key =
             key.ok_or_else(|| StatusError::bad_request("Sec-WebSocket-Key is missing; it is a nonce in base64"))?;
         let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).expect("base64 is ASCII");
-        let protocol = offered(headers).find(|protocol| !is_token(protocol));
+        let protocol = offered_protocols(headers).find(|protocol| !is_token(protocol));
         Ok(Self { accept, protocol: protocol.and_then(|protocol| HeaderValue::from_str(protocol).ok()) })
     }
 
@@ -86,7 +87,7 @@ impl Handshake {
     pub fn answer(self, frames: Body, stop: CancellationToken) -> Response<Body> {
         let mut response = Response::new(frames);
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        response.extensions_mut().insert(Switch { stop });
+        response.extensions_mut().insert(WebSocketUpgrade { stop });
         let headers = response.headers_mut();
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -99,12 +100,12 @@ impl Handshake {
 }
 
 /// The subprotocols that a client offers.
-fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    elements(headers, header::SEC_WEBSOCKET_PROTOCOL)
+fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    list_elements(headers, header::SEC_WEBSOCKET_PROTOCOL)
 }
 
 /// The elements of a header that is a list; several lines count as one.
-fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+fn list_elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|element| !element.is_empty())
 }

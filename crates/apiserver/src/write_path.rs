@@ -18,7 +18,7 @@ use crate::{limits, outage::Outage};
 /// The state of all writes of a server.
 #[derive(Debug)]
 pub struct WritePath {
-    waiting: Mutex<Waiting>,
+    open_tickets: Mutex<OpenTickets>,
     failure: Mutex<Option<Failure>>,
     heartbeat: Notify,
     outage: Outage,
@@ -26,7 +26,7 @@ pub struct WritePath {
 
 /// Waiting commands in order of arrival. Their number is limited by the committer's queue and batches.
 #[derive(Debug, Default)]
-struct Waiting {
+struct OpenTickets {
     next: u64,
     since: BTreeMap<u64, Instant>,
 }
@@ -48,7 +48,7 @@ pub struct Ticket {
 impl Default for WritePath {
     fn default() -> Self {
         Self {
-            waiting: Mutex::default(),
+            open_tickets: Mutex::default(),
             failure: Mutex::default(),
             heartbeat: Notify::new(),
             outage: Outage::new("writes cannot be committed"),
@@ -59,10 +59,10 @@ impl Default for WritePath {
 impl WritePath {
     /// Records a new command.
     pub fn enter(self: &Arc<Self>) -> Ticket {
-        let mut waiting = self.waiting();
-        let number = waiting.next;
-        waiting.next += 1;
-        waiting.since.insert(number, Instant::now());
+        let mut open_tickets = self.open_tickets();
+        let number = open_tickets.next;
+        open_tickets.next += 1;
+        open_tickets.since.insert(number, Instant::now());
         Ticket { path: Arc::clone(self), number }
     }
 
@@ -90,14 +90,14 @@ impl WritePath {
     }
 
     /// Requests a heartbeat if the last commit failed.
-    pub fn ask_for_heartbeat(&self) {
+    pub fn request_heartbeat(&self) {
         if self.failure().is_some() {
             self.heartbeat.notify_one();
         }
     }
 
     /// Waits until a heartbeat is requested.
-    pub async fn heartbeat_asked(&self) {
+    pub async fn heartbeat_requested(&self) {
         loop {
             self.heartbeat.notified().await;
             // A commit may have succeeded since.
@@ -109,7 +109,7 @@ impl WritePath {
 
     /// The waiting time of the oldest command.
     pub fn oldest_age(&self, now: Instant) -> Option<Duration> {
-        self.waiting().since.values().next().map(|since| now.saturating_duration_since(*since))
+        self.open_tickets().since.values().next().map(|since| now.saturating_duration_since(*since))
     }
 
     /// Whether commits succeed; the error says why not.
@@ -126,8 +126,8 @@ impl WritePath {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open_tickets(&self) -> MutexGuard<'_, OpenTickets> {
+        self.open_tickets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failure(&self) -> MutexGuard<'_, Option<Failure>> {
@@ -137,7 +137,7 @@ impl WritePath {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.path.waiting().since.remove(&self.number);
+        self.path.open_tickets().since.remove(&self.number);
     }
 }
 
@@ -188,13 +188,13 @@ mod tests {
     #[tokio::test]
     async fn heartbeat_is_asked_for_after_a_failure_alone() {
         let path = WritePath::default();
-        path.ask_for_heartbeat();
-        assert!(path.heartbeat_asked().now_or_never().is_none(), "nothing has failed");
+        path.request_heartbeat();
+        assert!(path.heartbeat_requested().now_or_never().is_none(), "nothing has failed");
         path.failed(&unavailable());
-        path.ask_for_heartbeat();
-        path.heartbeat_asked().await;
-        path.ask_for_heartbeat();
+        path.request_heartbeat();
+        path.heartbeat_requested().await;
+        path.request_heartbeat();
         path.succeeded();
-        assert!(path.heartbeat_asked().now_or_never().is_none(), "the failure is over");
+        assert!(path.heartbeat_requested().now_or_never().is_none(), "the failure is over");
     }
 }

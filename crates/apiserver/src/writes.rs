@@ -19,7 +19,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use crate::{
-    api::{self, Api, Place},
+    api::{self, ApiContext, RequestScope},
     body::Body,
     committer::Committed,
     limits, respond,
@@ -28,17 +28,17 @@ use crate::{
 
 /// Creates the object in the body.
 pub async fn create<W: State>(
-    api: &Api<W>,
-    place: &Place<'_, W>,
+    api: &ApiContext<W>,
+    place: &RequestScope<'_, W>,
     request: &Decoded,
 ) -> Result<Response<Body>, StatusError> {
     let representation = representation(request)?;
     let options = WriteOptions::parse(&request.query, OptionsKind::Create)?;
-    let decoded = decoded(place, "", request, options.field_validation)?;
+    let decoded = decode_body(place, "", request, options.field_validation)?;
     let (given, base) = (decoded.object.metadata.name.clone(), decoded.object.metadata.generate_name.clone());
     let generated = given.is_empty() && !base.is_empty();
     let submit = async |decoded: Box<DecodedObject>| {
-        let entropy = (api.draw)()?;
+        let entropy = (api.random_source)()?;
         let name = if generated { metadata::generate_name(&base, entropy.name_suffix()) } else { given.clone() };
         let command = Command {
             key: place.key(&name),
@@ -58,17 +58,17 @@ pub async fn create<W: State>(
     for _ in 1..tries {
         match submit(decoded.clone()).await {
             Err(refusal) if is_taken(&refusal) => {}
-            result => return answer(representation, place, result?),
+            result => return write_response(representation, place, result?),
         }
     }
     let last = submit(decoded).await;
     let committed = last.map_err(|refusal| if is_taken(&refusal) { no_unique_name(refusal) } else { refusal })?;
-    answer(representation, place, committed)
+    write_response(representation, place, committed)
 }
 
 /// Decodes the object in the body.
-fn decoded<W>(
-    place: &Place<'_, W>,
+fn decode_body<W>(
+    place: &RequestScope<'_, W>,
     name: &str,
     request: &Decoded,
     validation: FieldValidation,
@@ -84,21 +84,21 @@ fn no_unique_name(mut refusal: StatusError) -> StatusError {
 
 /// Replaces the object by the one in the body.
 pub async fn replace<W: State>(
-    api: &Api<W>,
-    place: &Place<'_, W>,
+    api: &ApiContext<W>,
+    place: &RequestScope<'_, W>,
     name: &str,
     request: &Decoded,
 ) -> Result<Response<Body>, StatusError> {
     let options = WriteOptions::parse(&request.query, OptionsKind::Update)?;
-    let decoded = decoded(place, name, request, options.field_validation)?;
+    let decoded = decode_body(place, name, request, options.field_validation)?;
     update(api, place, name, request, UpdateOperation::Replace(decoded), &options).await
 }
 
 /// Patches the object. The patch is applied to the stored version, and again if the object has changed before the
 /// command is decided.
 pub async fn patch<W: State>(
-    api: &Api<W>,
-    place: &Place<'_, W>,
+    api: &ApiContext<W>,
+    place: &RequestScope<'_, W>,
     name: &str,
     request: &Decoded,
 ) -> Result<Response<Body>, StatusError> {
@@ -130,8 +130,8 @@ fn is_json(body: &[u8]) -> bool {
 /// Server-side apply. The body is YAML, of which JSON is a subset. Duplicate fields are rejected whatever
 /// `fieldValidation` says, because it is unclear which value the manager wants to own.
 async fn apply<W: State>(
-    api: &Api<W>,
-    place: &Place<'_, W>,
+    api: &ApiContext<W>,
+    place: &RequestScope<'_, W>,
     name: &str,
     request: &Decoded,
 ) -> Result<Response<Body>, StatusError> {
@@ -146,8 +146,8 @@ async fn apply<W: State>(
 }
 
 async fn update<W: State>(
-    api: &Api<W>,
-    place: &Place<'_, W>,
+    api: &ApiContext<W>,
+    place: &RequestScope<'_, W>,
     name: &str,
     request: &Decoded,
     change: UpdateOperation,
@@ -158,8 +158,8 @@ async fn update<W: State>(
 }
 
 async fn submit<W: State>(
-    api: &Api<W>,
-    place: &Place<'_, W>,
+    api: &ApiContext<W>,
+    place: &RequestScope<'_, W>,
     name: &str,
     request: &Decoded,
     action: Action,
@@ -173,18 +173,18 @@ async fn submit<W: State>(
         manager: manager(request, options),
         dry_run: options.dry_run,
         now: api::now(),
-        entropy: (api.draw)()?,
+        entropy: (api.random_source)()?,
         permissions: request.permissions.clone(),
         body_bytes: request.body.len(),
     };
-    answer(representation, place, commit(api, place, name, command).await?)
+    write_response(representation, place, commit(api, place, name, command).await?)
 }
 
 /// Submits a command for the object `name`. An API error may cause an event about another object: the request's task
 /// records that after the committer has answered.
 async fn commit<W: State>(
-    api: &Api<W>,
-    place: &Place<'_, W>,
+    api: &ApiContext<W>,
+    place: &RequestScope<'_, W>,
     name: &str,
     command: Command,
 ) -> Result<Committed, StatusError> {
@@ -195,7 +195,7 @@ async fn commit<W: State>(
         && let Some(content) = place.kind.event_for_error(&place.key(name), refusal)
     {
         let (regarding, scope) = (Arc::clone(regarding), place.scope.clone());
-        event_queue.tell(Occurrence { regarding, scope, content }, api::now());
+        event_queue.record(Occurrence { regarding, scope, content }, api::now());
     }
     outcome
 }
@@ -208,17 +208,17 @@ fn manager(request: &Decoded, options: &WriteOptions) -> String {
 
 /// Deletes the object, or begins its deletion.
 pub async fn delete<W: State>(
-    api: &Api<W>,
-    place: &Place<'_, W>,
+    api: &ApiContext<W>,
+    place: &RequestScope<'_, W>,
     name: &str,
     request: &Decoded,
 ) -> Result<Response<Body>, StatusError> {
     let representation = representation(request)?;
     let options = delete_options(request)?;
     let orphan_dependents_false = options.orphan_dependents_false;
-    let committed = api.queue.submit(deletion(api, place.key(name), place.view(), options, request)?).await?;
+    let committed = api.queue.submit(delete_command(api, place.key(name), place.view(), options, request)?).await?;
     let gone = matches!(committed.answer, WriteResult::Deleted(_));
-    let mut response = answer(representation, place, committed)?;
+    let mut response = write_response(representation, place, committed)?;
     if orphan_dependents_false && !gone {
         *response.status_mut() = StatusCode::ACCEPTED;
     }
@@ -237,8 +237,8 @@ pub fn delete_options(request: &Decoded) -> Result<DeleteOptions, StatusError> {
 }
 
 /// The command that deletes an object.
-pub fn deletion<W>(
-    api: &Api<W>,
+pub fn delete_command<W>(
+    api: &ApiContext<W>,
     key: ObjectKey,
     view: Option<&'static View>,
     options: DeleteOptions,
@@ -254,16 +254,16 @@ pub fn deletion<W>(
         manager,
         dry_run,
         now: api::now(),
-        entropy: (api.draw)()?,
+        entropy: (api.random_source)()?,
         permissions,
         body_bytes,
     })
 }
 
 /// The response to a successful write.
-fn answer<W>(
+fn write_response<W>(
     representation: Representation,
-    place: &Place<'_, W>,
+    place: &RequestScope<'_, W>,
     committed: Committed,
 ) -> Result<Response<Body>, StatusError> {
     let Committed { answer, object, warnings } = committed;
@@ -271,8 +271,8 @@ fn answer<W>(
     let response = match (answer, object) {
         (WriteResult::Deleted(details), _) => respond::status(&Status::success(details)),
         (_, Some((object, bytes))) => {
-            let (object, bytes) = place.shown(object, bytes);
-            api::show(representation, place.resource, &object, bytes, code)?
+            let (object, bytes) = place.apply_view(object, bytes);
+            api::object_response(representation, place.resource, &object, bytes, code)?
         }
         (_, None) => respond::body(code, respond::JSON, Bytes::from_static(b"{}")),
     };

@@ -7,7 +7,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use anyhow::Context as _;
 use apiserver::{
-    identity::{KnownTokens, Tokens},
+    authentication::{TokenAuthenticator, TokenFile},
     metrics::Metrics,
     tls::{ServingCertificate, Tls, TlsMaterial},
 };
@@ -29,7 +29,7 @@ pub struct Material {
     own: Credentials,
     certificate: Source<Option<ServingCertificate>>,
     authorities: Source<Vec<CertificateDer<'static>>>,
-    tokens: Watched<Tokens>,
+    tokens: Watched<TokenFile>,
 }
 
 /// Watched files and their parsed contents.
@@ -54,7 +54,11 @@ impl Material {
     ///
     /// # Errors
     /// If a file cannot be read or is invalid; the error names the file.
-    pub async fn read(options: &Serve, hostname: Option<&str>, now: OffsetDateTime) -> anyhow::Result<(Self, Tokens)> {
+    pub async fn read(
+        options: &Serve,
+        hostname: Option<&str>,
+        now: OffsetDateTime,
+    ) -> anyhow::Result<(Self, TokenFile)> {
         let names = ServingNames::new(options.bind_address, hostname, &options.certificates.names);
         let own = credentials::ensure(&options.data_dir, &names, now)?;
         let given = options.certificates.certificate.iter().chain(&options.certificates.key).cloned().collect();
@@ -139,7 +143,7 @@ pub struct Reload {
     material: Material,
     address: SocketAddr,
     tls: Arc<Tls>,
-    tokens: Arc<KnownTokens>,
+    tokens: Arc<TokenAuthenticator>,
     metrics: Arc<Metrics>,
     clock: fn() -> SystemTime,
     /// The time of the next renewal of the server's own certificates.
@@ -166,7 +170,7 @@ impl Reload {
         material: Material,
         address: SocketAddr,
         tls: Arc<Tls>,
-        tokens: Arc<KnownTokens>,
+        tokens: Arc<TokenAuthenticator>,
         metrics: Arc<Metrics>,
         clock: fn() -> SystemTime,
     ) -> anyhow::Result<Self> {

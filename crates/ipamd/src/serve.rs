@@ -17,7 +17,7 @@ use apiserver::{
     restore::Restored,
     serve::Listener,
     server::{COMMITTER, Server},
-    supervisor::{Ends, Failure, Supervisor},
+    supervisor::{Failure, Supervisor, TaskEnds},
     tls::Tls,
 };
 use futures::FutureExt as _;
@@ -94,7 +94,7 @@ async fn start(options: &Serve, metrics: Arc<Metrics>, tasks: &Supervisor) -> an
     let Opened { store, file } = database::open(options).await?;
     let admin = listen_for_backups(&options.data_dir, file);
     let watched = Arc::clone(&store);
-    tasks.needed(STORE, async move { Err::<(), _>(watched.failed().await) });
+    tasks.spawn_required(STORE, async move { Err::<(), _>(watched.failed().await) });
     let (material, tokens) = Material::read(options, credentials::hostname().as_deref(), now().into()).await?;
     let socket = TcpListener::bind((options.bind_address, options.secure_port)).await.with_context(|| {
         format!(
@@ -106,21 +106,21 @@ async fn start(options: &Serve, metrics: Arc<Metrics>, tasks: &Supervisor) -> an
     material.write_kubeconfig(address)?;
 
     let limits = limits(options);
-    let server = Server::<World>::alone(Arc::clone(&store), ipam::registry(), limits, VERSION);
-    let server = Arc::new(server.counting(metrics));
+    let server = Server::<World>::standalone(Arc::clone(&store), ipam::registry(), limits, VERSION);
+    let server = Arc::new(server.with_metrics(metrics));
     server.tokens().replace(tokens);
     let stop = CancellationToken::new();
     let tls = Arc::new(Tls::new(material.tls()).context("the certificates cannot be used")?);
     let reload = Reload::new(material, address, Arc::clone(&tls), server.tokens(), server.metrics(), now)?;
-    tasks.needed("reload of certificates and tokens", reload.run());
+    tasks.spawn_required("reload of certificates and tokens", reload.run());
     let listener = listener(options.shutdown.drain, limits, &server, socket, tls, stop.clone());
-    tasks.draining(LISTENER, listener.run().map(Ok::<_, Infallible>));
-    server.begin_probing(tasks);
+    tasks.spawn_draining(LISTENER, listener.run().map(Ok::<_, Infallible>));
+    server.start_probing(tasks);
     let started = Instant::now();
     let restored = server.restore(World::default(), tasks).await.context("cannot restore the state from the store")?;
     announce(address, restored, started);
     let compacted = Arc::clone(&store);
-    tasks.restarted("compaction", move || compaction::run(Arc::clone(&compacted)));
+    tasks.spawn_restarting("compaction", move || compaction::run(Arc::clone(&compacted)));
     Ok(Started { server, stop, store, admin, _directory: directory })
 }
 
@@ -130,7 +130,7 @@ async fn stop(
     shutdown: &Shutdown,
     started: Started,
     tasks: &Supervisor,
-    ends: &mut Ends,
+    ends: &mut TaskEnds,
     mut ended: Result<(), Failure>,
 ) -> anyhow::Result<()> {
     let Started { server, stop, store, admin, _directory } = started;

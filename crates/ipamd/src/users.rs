@@ -3,18 +3,18 @@
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use anyhow::{Context as _, anyhow, ensure};
-use apiserver::identity::Tokens;
+use apiserver::authentication::TokenFile;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 use crate::watched::Contents;
 
 /// Parses a token file. Returns no tokens for no file.
-pub fn tokens(files: &[Contents]) -> anyhow::Result<Tokens> {
-    let Some(file) = files.first() else { return Ok(Tokens::default()) };
+pub fn tokens(files: &[Contents]) -> anyhow::Result<TokenFile> {
+    let Some(file) = files.first() else { return Ok(TokenFile::default()) };
     let path = file.path.display();
     let text = std::str::from_utf8(&file.bytes).with_context(|| format!("{path} is not text"))?;
     warn_if_open(&file.path);
-    Tokens::parse(text).map_err(|why| anyhow!("{path}, {why}"))
+    TokenFile::parse(text).map_err(|why| anyhow!("{path}, {why}"))
 }
 
 /// Parses files of certificate authorities.

@@ -20,12 +20,12 @@ use store::{Key, Record};
 
 use super::{
     Committer, convert,
-    queue::{Outdated, Reply, Submitted, Work},
+    queue::{Outdated, PendingCommand, ReplySender, Work},
     version::Version,
 };
 use crate::{
     api, limits,
-    metrics::{Decided, PreparedBy},
+    metrics::{CommandLabels, PreparedBy},
     standalone::{self, namespace},
 };
 
@@ -61,15 +61,15 @@ pub struct Staged {
     /// The spans that it takes.
     pub takes: Vec<Span>,
     /// True if the garbage collector has to process it.
-    pub tied: bool,
+    pub gc_relevant: bool,
 }
 
 /// A caller that waits for the commit of a batch, and its result if the commit succeeds.
-pub struct Caller {
+pub struct PendingReply {
     /// The channel to the caller.
-    pub reply: Reply,
+    pub reply: ReplySender,
     /// The labels of its command in the metrics.
-    pub counted: Decided,
+    pub labels: CommandLabels,
     /// The result of the decision.
     pub verdict: Verdict,
     /// Values that the decision no longer needs. They may be large, and are dropped where the caller is answered.
@@ -79,7 +79,7 @@ pub struct Caller {
 /// The result of a decision.
 pub enum Verdict {
     /// Accepted.
-    Done(Outcome),
+    Done(CommandOutcome),
     /// Rejected.
     Refused(StatusError),
     /// The command has to be prepared again.
@@ -87,45 +87,45 @@ pub enum Verdict {
 }
 
 /// The result of deciding several commands.
-pub struct Deciding<W> {
+pub struct DecidedCommands<W> {
     /// The callers that wait for the commit.
-    pub callers: Vec<Caller>,
+    pub pending_replies: Vec<PendingReply>,
     /// Commands for which the batch had no room left.
-    pub rest: Vec<Submitted<W>>,
+    pub rest: Vec<PendingCommand<W>>,
     /// Commands whose callers had been answered otherwise or had disconnected; they were not decided.
-    pub abandoned: Vec<Submitted<W>>,
+    pub abandoned: Vec<PendingCommand<W>>,
 }
 
-impl<W> Deciding<W> {
+impl<W> DecidedCommands<W> {
     /// Rejects all commands because the store could not be read.
-    fn refused(submitted: Vec<Submitted<W>>, error: &store::Error) -> Self {
-        Self { callers: refused(submitted, error), rest: Vec::new(), abandoned: Vec::new() }
+    fn refused(submitted: Vec<PendingCommand<W>>, error: &store::Error) -> Self {
+        Self { pending_replies: refused(submitted, error), rest: Vec::new(), abandoned: Vec::new() }
     }
 }
 
 /// The result of an accepted command.
-pub struct Outcome {
+pub struct CommandOutcome {
     /// The kind of response.
     pub answer: WriteResult,
     /// The object of the response.
-    pub shown: Shown,
+    pub response_object: ResponseObject,
     /// Texts for the `Warning` header.
     pub warnings: Vec<String>,
 }
 
 /// The object of a response.
-pub enum Shown {
+pub enum ResponseObject {
     /// The new version of the write with this index in the batch.
     Write(usize),
     /// An object that is not written.
     Object(Arc<Object>),
     /// No object.
-    Nothing,
+    None,
 }
 
 impl Batch {
     /// An empty batch whose first write has the revision after `base`.
-    pub fn behind(base: u64) -> Self {
+    pub fn after(base: u64) -> Self {
         Self { base, ..Self::default() }
     }
 
@@ -147,18 +147,18 @@ impl<W: State> Committer<W> {
         &self,
         batch: &mut Batch,
         before: Option<&Batch>,
-        submitted: Vec<Submitted<W>>,
-    ) -> Deciding<W> {
+        submitted: Vec<PendingCommand<W>>,
+    ) -> DecidedCommands<W> {
         let is_known = |name: &ObjectKey| {
             batch.objects.contains_key(name) || before.is_some_and(|before| before.objects.contains_key(name))
         };
-        let (names, keys) = wanted(&submitted, is_known);
+        let (names, keys) = keys_to_read(&submitted, is_known);
         let records = if keys.is_empty() { Ok(Vec::new()) } else { self.store.read(&keys).await };
         match records {
             Ok(records) => batch.objects.extend(objects(names, records)),
             Err(error) => {
                 self.writes.failed(&error);
-                return Deciding::refused(submitted, &error);
+                return DecidedCommands::refused(submitted, &error);
             }
         }
         self.decide_all(batch, before, submitted)
@@ -169,24 +169,24 @@ impl<W: State> Committer<W> {
         &self,
         batch: &mut Batch,
         before: Option<&Batch>,
-        submitted: Vec<Submitted<W>>,
-    ) -> Deciding<W> {
-        let callers = Vec::with_capacity(submitted.len());
-        let mut deciding = Deciding { callers, rest: Vec::new(), abandoned: Vec::new() };
+        submitted: Vec<PendingCommand<W>>,
+    ) -> DecidedCommands<W> {
+        let pending_replies = Vec::with_capacity(submitted.len());
+        let mut deciding = DecidedCommands { pending_replies, rest: Vec::new(), abandoned: Vec::new() };
         for submitted in submitted {
             if submitted.is_abandoned() {
                 deciding.abandoned.push(submitted);
             } else if batch.is_full() {
                 deciding.rest.push(submitted);
             } else {
-                deciding.callers.push(self.decide_one(batch, before, submitted));
+                deciding.pending_replies.push(self.decide_one(batch, before, submitted));
             }
         }
         deciding
     }
 
     /// Adds the status updates that follow from the whole batch, such as those of pools; the batch is then complete.
-    pub(super) fn settle(&self, batch: &mut Batch) {
+    pub(super) fn stage_status_updates(&self, batch: &mut Batch) {
         let Some(now) = batch.now else { return };
         let sums = self.world.read().unwrap_or_else(PoisonError::into_inner).pending_status_updates(now);
         for write in sums {
@@ -203,18 +203,18 @@ impl<W: State> Committer<W> {
     }
 
     /// Decides one command and, unless it is a dry run, adds its writes to the batch and the state.
-    fn decide_one(&self, batch: &mut Batch, before: Option<&Batch>, submitted: Submitted<W>) -> Caller {
-        let Submitted { work, reads, home, counted, reply, .. } = submitted;
-        let answered = |verdict, spent| Caller { reply, counted, verdict, spent };
+    fn decide_one(&self, batch: &mut Batch, before: Option<&Batch>, submitted: PendingCommand<W>) -> PendingReply {
+        let PendingCommand { work, reads, namespace_to_check, labels, reply, .. } = submitted;
+        let answered = |verdict, spent| PendingReply { reply, labels, verdict, spent };
         let versions = Versions { batch, before };
-        let mut plan = match self.planned(work, &versions) {
+        let mut plan = match self.ensure_prepared(work, &versions) {
             Ok(Ok(plan)) => plan,
             Ok(Err(outdated)) => return answered(Verdict::Outdated(outdated), None),
             Err(refusal) => return answered(Verdict::Refused(refusal), None),
         };
         let spent = plan.take_spent_command();
         let (dry_run, now) = (plan.dry_run, plan.now);
-        let decided = self.decide_plan(plan, &versions, reads, home);
+        let decided = self.decide_prepared(plan, &versions, reads, namespace_to_check);
         batch.now = batch.now.max(Some(now));
         let verdict = match decided {
             Ok(decision) => Verdict::Done(self.take(batch, decision, dry_run)),
@@ -225,7 +225,7 @@ impl<W: State> Committer<W> {
 
     /// Returns the prepared command if it fits the current version. Otherwise prepares it again here, or returns
     /// [`Outdated`] if that is too much work for this thread.
-    fn planned(
+    fn ensure_prepared(
         &self,
         work: Work<W>,
         versions: &Versions<'_>,
@@ -251,21 +251,21 @@ impl<W: State> Committer<W> {
         let kind = self.find_view(&command.key, command.view);
         let schema = self.schemas.get(kind.resource());
         let prepare = || rest::prepare(kind, schema, command, current);
-        panic::catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err(api::panicked()))
+        panic::catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err(api::panic_error()))
     }
 
-    fn decide_plan(
+    fn decide_prepared(
         &self,
         plan: PreparedCommand<W>,
         versions: &Versions<'_>,
         reads: Vec<ObjectKey>,
-        home: Option<ObjectKey>,
+        namespace_to_check: Option<ObjectKey>,
     ) -> Result<Decision, StatusError> {
         let kind = self.find_view(&plan.key, plan.view);
         let corrupt = |error: store::Error| convert::not_written(&error);
         let present = |key: &ObjectKey| versions.get(key).map(Version::present).transpose().map_err(corrupt);
-        if let Some(home) = home.filter(|_| plan.creates()) {
-            namespace::admit(kind.resource(), &plan.key, present(&home)?)?;
+        if let Some(namespace_to_check) = namespace_to_check.filter(|_| plan.creates()) {
+            namespace::validate_lifecycle(kind.resource(), &plan.key, present(&namespace_to_check)?)?;
         }
         let related = versions.related(reads).map_err(corrupt)?;
         let present = match plan.base_object() {
@@ -275,31 +275,33 @@ impl<W: State> Committer<W> {
         let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
         let decide = || plan.decide(kind, &*world, present, &related);
         // A decision only reads the state, so a panic leaves nothing half done.
-        panic::catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| Err(api::panicked()))
+        panic::catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| Err(api::panic_error()))
     }
 
     /// Adds the writes of a decision to the batch and the state; a dry run only returns the result.
-    fn take(&self, batch: &mut Batch, decision: Decision, dry_run: bool) -> Outcome {
+    fn take(&self, batch: &mut Batch, decision: Decision, dry_run: bool) -> CommandOutcome {
         let Decision { writes, answer, warnings, encoded } = decision;
         let first = if dry_run {
-            writes.into_iter().next().map_or(Shown::Nothing, rehearse)
+            writes.into_iter().next().map_or(ResponseObject::None, dry_run_result)
         } else {
             self.stage_all(batch, writes, encoded)
         };
-        let shown = match &answer {
-            WriteResult::Unchanged(object) | WriteResult::DeletedByUpdate(object) => Shown::Object(Arc::clone(object)),
+        let response_object = match &answer {
+            WriteResult::Unchanged(object) | WriteResult::DeletedByUpdate(object) => {
+                ResponseObject::Object(Arc::clone(object))
+            }
             WriteResult::Created | WriteResult::Changed => first,
-            WriteResult::Deleted(_) => Shown::Nothing,
+            WriteResult::Deleted(_) => ResponseObject::None,
         };
-        Outcome { answer, shown, warnings }
+        CommandOutcome { answer, response_object, warnings }
     }
 
-    fn stage_all(&self, batch: &mut Batch, writes: Vec<Write>, mut encoded: Option<Template>) -> Shown {
+    fn stage_all(&self, batch: &mut Batch, writes: Vec<Write>, mut encoded: Option<Template>) -> ResponseObject {
         let first = batch.writes.len();
         for write in writes {
             self.stage(batch, write, encoded.take());
         }
-        Shown::Write(first)
+        ResponseObject::Write(first)
     }
 
     /// Assigns a revision to a write, applies it to the state and adds it to the batch. `encoded` is the encoded new
@@ -317,14 +319,15 @@ impl<W: State> Committer<W> {
         let old = batch.objects.insert(write.key.clone(), version).flatten();
         let old_bytes = old.filter(|_| write.old.is_some()).map(Version::into_bytes);
         batch.bytes += bytes.len();
-        let (releases, takes) = self.spans_moved(&write);
-        let tied = [&write.old, &write.new].into_iter().flatten().any(|object| standalone::is_tied(object))
-            && !self.kind(&write.key).is_managed_by_owner();
-        batch.writes.push(Staged { write, old_bytes, bytes, releases, takes, tied });
+        let (releases, takes) = self.span_diff(&write);
+        let gc_relevant =
+            [&write.old, &write.new].into_iter().flatten().any(|object| standalone::is_gc_relevant(object))
+                && !self.kind(&write.key).is_managed_by_owner();
+        batch.writes.push(Staged { write, old_bytes, bytes, releases, takes, gc_relevant });
     }
 
     /// The spans that a write releases, and those that it takes.
-    fn spans_moved(&self, write: &Write) -> (Vec<Span>, Vec<Span>) {
+    fn span_diff(&self, write: &Write) -> (Vec<Span>, Vec<Span>) {
         let held = |version: &Option<Arc<Object>>| {
             version.as_ref().map(|object| self.kind(&write.key).spans(&write.key, object)).unwrap_or_default()
         };
@@ -368,13 +371,17 @@ impl<'a> Versions<'a> {
 }
 
 /// The objects that commands change or read, except those for which `is_known` is true, with their store keys.
-pub fn wanted<W>(submitted: &[Submitted<W>], is_known: impl Fn(&ObjectKey) -> bool) -> (Vec<ObjectKey>, Vec<Key>) {
-    let others = submitted.iter().flat_map(|submitted| submitted.reads.iter().chain(&submitted.home));
+pub fn keys_to_read<W>(
+    submitted: &[PendingCommand<W>],
+    is_known: impl Fn(&ObjectKey) -> bool,
+) -> (Vec<ObjectKey>, Vec<Key>) {
+    let others = submitted.iter().flat_map(|submitted| submitted.reads.iter().chain(&submitted.namespace_to_check));
     // Many commands share few namespaces.
-    let wanted: BTreeSet<&ObjectKey> = submitted.iter().map(|submitted| submitted.work.key()).chain(others).collect();
-    let wanted = wanted.into_iter().filter(|name| !is_known(name));
+    let keys_to_read: BTreeSet<&ObjectKey> =
+        submitted.iter().map(|submitted| submitted.work.key()).chain(others).collect();
+    let keys_to_read = keys_to_read.into_iter().filter(|name| !is_known(name));
     // A key that the store cannot hold denotes no object.
-    wanted.filter_map(|name| Some((name.clone(), Key::new(name.storage_key()).ok()?))).unzip()
+    keys_to_read.filter_map(|name| Some((name.clone(), Key::new(name.storage_key()).ok()?))).unzip()
 }
 
 /// Pairs object keys with the records that the store returned for them.
@@ -383,16 +390,16 @@ pub fn objects(names: Vec<ObjectKey>, records: Vec<Option<Record>>) -> Objects {
 }
 
 /// Rejects all commands because the store could not be read.
-pub fn refused<W>(submitted: Vec<Submitted<W>>, error: &store::Error) -> Vec<Caller> {
+pub fn refused<W>(submitted: Vec<PendingCommand<W>>, error: &store::Error) -> Vec<PendingReply> {
     let refusal = convert::not_written(error);
     submitted.into_iter().map(|submitted| submitted.refused(refusal.clone())).collect()
 }
 
 /// The object that a dry run returns for a write. An update keeps the resourceVersion that it would replace.
-fn rehearse(mut write: Write) -> Shown {
+fn dry_run_result(mut write: Write) -> ResponseObject {
     let revision = write.old.as_ref().map(|old| old.metadata.resource_version.clone()).unwrap_or_default();
-    write.new.take().map_or(Shown::Nothing, |mut new| {
+    write.new.take().map_or(ResponseObject::None, |mut new| {
         Arc::make_mut(&mut new).metadata.resource_version = revision;
-        Shown::Object(new)
+        ResponseObject::Object(new)
     })
 }

@@ -10,10 +10,10 @@ use apimachinery::kind::State;
 use bytes::Bytes;
 use store::{Error, Key, Revision, Write};
 
-use super::{Committer, Fatal, flight::Lost};
+use super::{Committer, Fatal, in_flight::FatalCommitError};
 use crate::{
-    hub::{Event, Version},
-    restore::FIRST_ENTRY,
+    restore::INIT_KEY,
+    watch_cache::{Event, EventObject},
 };
 
 /// Size of the heartbeat's value in bytes, about that of an object: it must not fit into the last page of a table on a
@@ -25,7 +25,7 @@ impl<W: State> Committer<W> {
     pub(super) async fn heartbeat(&self) -> Result<(), Fatal> {
         let written = match self.write_heartbeat().await {
             Ok(revision) => Some(revision),
-            Err(error @ Error::Unknown(_)) if !self.store.is_shared() => self.find_out(error).await?,
+            Err(error @ Error::Unknown(_)) if !self.store.is_shared() => self.resolve_unknown_outcome(error).await?,
             Err(error) => {
                 self.writes.failed(&error);
                 None
@@ -33,20 +33,21 @@ impl<W: State> Committer<W> {
         };
         // From a shared log the entry is read like those of other replicas.
         if let Some(revision) = written.filter(|_| !self.store.is_shared()) {
-            let known = Revision(self.hub.head());
+            let known = Revision(self.watch_cache.head());
             if revision != known.next() {
                 let why =
                     format!("the log ends at {revision}, this server wrote up to {known}: something else writes to it");
                 return Err(Fatal(why));
             }
-            let event = Event::new(revision.0, FIRST_ENTRY.to_owned(), None, Some(Version::encoded(value()))).untied();
-            self.hub.publish(vec![Arc::new(event)]);
+            let event =
+                Event::new(revision.0, INIT_KEY.to_owned(), None, Some(EventObject::encoded(value()))).without_gc();
+            self.watch_cache.publish(vec![Arc::new(event)]);
         }
         Ok(())
     }
 
     async fn write_heartbeat(&self) -> Result<Revision, Error> {
-        let key = Key::new(FIRST_ENTRY).expect("the text is short and not empty");
+        let key = Key::new(INIT_KEY).expect("the text is short and not empty");
         let transaction = self.store.begin().await?;
         let head = transaction.head();
         let current = transaction.read(std::slice::from_ref(&key)).await?.into_iter().next().flatten();
@@ -57,16 +58,16 @@ impl<W: State> Committer<W> {
             releases: Vec::new(),
             takes: Vec::new(),
         };
-        self.crew().commit_timed(transaction, vec![write]).await?;
+        self.commit_context().commit_timed(transaction, vec![write]).await?;
         Ok(head.next())
     }
 
     /// Resolves whether a heartbeat whose response was lost was written.
-    async fn find_out(&self, why: Error) -> Result<Option<Revision>, Fatal> {
-        let base = Revision(self.hub.head());
-        match self.crew().find_out(base, base.next(), why).await {
-            Ok(landing) => Ok(landing.is_ok().then(|| base.next())),
-            Err(Lost::Foreign(why) | Lost::Unknown(why)) => Err(Fatal(why)),
+    async fn resolve_unknown_outcome(&self, why: Error) -> Result<Option<Revision>, Fatal> {
+        let base = Revision(self.watch_cache.head());
+        match self.commit_context().resolve_unknown_outcome(base, base.next(), why).await {
+            Ok(commit_result) => Ok(commit_result.is_ok().then(|| base.next())),
+            Err(FatalCommitError::ForeignWriter(why) | FatalCommitError::UnknownOutcome(why)) => Err(Fatal(why)),
         }
     }
 }

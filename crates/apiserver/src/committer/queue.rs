@@ -22,20 +22,20 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use super::{
     Committed, Committer,
-    batch::{Caller, Verdict},
+    batch::{PendingReply, Verdict},
     version::Version,
 };
 use crate::{
     api,
     budget::{Budget, Charge},
     holders, limits,
-    metrics::{Decided, Metrics, PreparedBy},
-    standalone::{Surroundings, namespace, owners},
+    metrics::{CommandLabels, Metrics, PreparedBy},
+    standalone::{DeploymentMode, namespace, owners},
     write_path::{Ticket, WritePath},
 };
 
 /// The committer's reply.
-pub enum Settled {
+pub enum SubmitResult {
     /// Done and durable.
     Committed(Committed),
     /// The object has changed since the command was prepared, and preparing it again is too much work for the
@@ -53,41 +53,41 @@ pub struct Outdated {
 
 /// The channel to a caller. Its command counts as waiting until it is answered, whether the caller is still connected
 /// or not.
-pub struct Reply {
-    caller: oneshot::Sender<Result<Settled, StatusError>>,
+pub struct ReplySender {
+    caller: oneshot::Sender<Result<SubmitResult, StatusError>>,
     _ticket: Ticket,
 }
 
-impl Reply {
+impl ReplySender {
     /// True if the caller has been answered otherwise or has disconnected.
     pub fn is_closed(&self) -> bool {
         self.caller.is_closed()
     }
 
     /// Sends the result. A caller that has disconnected since the decision misses the response, not the write.
-    pub fn send(self, result: Result<Settled, StatusError>) {
+    pub fn send(self, result: Result<SubmitResult, StatusError>) {
         drop(self.caller.send(result));
     }
 }
 
 /// A command in the queue, and the channel to its caller.
-pub struct Submitted<W> {
+pub struct PendingCommand<W> {
     pub work: Work<W>,
     /// Objects that its decision reads in addition to its own.
     pub reads: Vec<ObjectKey>,
     /// The namespace that must exist if the command creates an object.
-    pub home: Option<ObjectKey>,
+    pub namespace_to_check: Option<ObjectKey>,
     /// The labels of the command in the metrics.
-    pub counted: Decided,
+    pub labels: CommandLabels,
     /// An estimate of the bytes that it adds to the batch.
     pub bytes: usize,
-    pub reply: Reply,
+    pub reply: ReplySender,
     /// Its share of the queue's bytes.
     _charge: Charge,
 }
 
 /// Work for the committer, before it is in the queue.
-struct Order<W> {
+struct Submission<W> {
     work: Work<W>,
     /// Size of the body plus the version that it was prepared for, in bytes.
     bytes: usize,
@@ -114,22 +114,22 @@ impl<W> Work<W> {
     }
 }
 
-impl<W> Submitted<W> {
+impl<W> PendingCommand<W> {
     /// True if its caller has been answered otherwise or has disconnected.
     pub fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
     }
 
-    pub fn refused(self, refusal: StatusError) -> Caller {
-        Caller { reply: self.reply, counted: self.counted, verdict: Verdict::Refused(refusal), spent: None }
+    pub fn refused(self, refusal: StatusError) -> PendingReply {
+        PendingReply { reply: self.reply, labels: self.labels, verdict: Verdict::Refused(refusal), spent: None }
     }
 }
 
 /// The queue of the committer.
 pub struct Queue<W> {
-    sender: mpsc::Sender<Submitted<W>>,
-    nudge: Arc<Notify>,
-    planner: Arc<Planner<W>>,
+    sender: mpsc::Sender<PendingCommand<W>>,
+    wake: Arc<Notify>,
+    preparer: Arc<CommandPreparer<W>>,
     bytes: Budget,
 }
 
@@ -137,21 +137,25 @@ impl<W> Clone for Queue<W> {
     fn clone(&self) -> Self {
         Self {
             sender: self.sender.clone(),
-            nudge: Arc::clone(&self.nudge),
-            planner: Arc::clone(&self.planner),
+            wake: Arc::clone(&self.wake),
+            preparer: Arc::clone(&self.preparer),
             bytes: self.bytes.clone(),
         }
     }
 }
 
 impl<W: State> Queue<W> {
-    pub(super) fn new(sender: mpsc::Sender<Submitted<W>>, nudge: Arc<Notify>, planner: Planner<W>) -> Self {
-        Self { sender, nudge, planner: Arc::new(planner), bytes: Budget::new(limits::QUEUE_BYTES_MAX) }
+    pub(super) fn new(
+        sender: mpsc::Sender<PendingCommand<W>>,
+        wake: Arc<Notify>,
+        preparer: CommandPreparer<W>,
+    ) -> Self {
+        Self { sender, wake, preparer: Arc::new(preparer), bytes: Budget::new(limits::QUEUE_BYTES_MAX) }
     }
 
     /// Wakes the committer to check whether other replicas have committed: a request waits for a revision.
-    pub fn nudge(&self) {
-        self.nudge.notify_one();
+    pub fn wake(&self) {
+        self.wake.notify_one();
     }
 
     /// Prepares a command, submits it and waits for its result. A caller that drops the future withdraws the command,
@@ -159,50 +163,58 @@ impl<W: State> Queue<W> {
     /// caller may read them.
     pub async fn submit(&self, command: Command) -> Result<Committed, StatusError> {
         let permissions = command.permissions.clone();
-        match self.settle(command).await {
-            Err(refusal) => Err(self.planner.name_holders(refusal, &permissions).await),
+        match self.submit_with_retries(command).await {
+            Err(refusal) => Err(self.preparer.name_holders(refusal, &permissions).await),
             committed => committed,
         }
     }
 
-    async fn settle(&self, command: Command) -> Result<Committed, StatusError> {
-        let (key, view, counted) = (command.key.clone(), command.view, Decided::of(&command));
-        let home = self.planner.home(&command);
+    async fn submit_with_retries(&self, command: Command) -> Result<Committed, StatusError> {
+        let (key, view, labels) = (command.key.clone(), command.view, CommandLabels::of(&command));
+        let namespace_to_check = self.preparer.namespace_to_check(&command);
         let refused = |refusal: StatusError| {
-            self.planner.metrics.command_finished(counted, refusal.reason.as_str());
+            self.preparer.metrics.command_finished(labels, refusal.reason.as_str());
             refusal
         };
-        let mut order = self.planner.begin(command).await.map_err(refused)?;
+        let mut order = self.preparer.read_and_prepare(command).await.map_err(refused)?;
         for again in 0.. {
             let (caller, answer) = oneshot::channel();
             let warnings = mem::take(&mut order.warnings);
-            self.enqueue(&key, order, home.clone(), counted, caller)?;
+            self.enqueue(&key, order, namespace_to_check.clone(), labels, caller)?;
             match answer.await.unwrap_or_else(|_| Err(abandoned()))? {
-                Settled::Committed(committed) => return Ok(committed.warned(warnings)),
-                Settled::Outdated(_) if again == limits::PREPARED_AGAIN_MAX => break,
-                Settled::Outdated(outdated) => {
+                SubmitResult::Committed(committed) => return Ok(committed.with_warnings(warnings)),
+                SubmitResult::Outdated(_) if again == limits::PREPARE_RETRIES_MAX => break,
+                SubmitResult::Outdated(outdated) => {
                     let Outdated { command, current } = *outdated;
-                    self.planner.metrics.prepared_again(PreparedBy::Request);
-                    let ticket = self.planner.writes.enter();
-                    order = self.planner.plan(command, current, ticket).await.map_err(refused)?;
+                    self.preparer.metrics.prepared_again(PreparedBy::Request);
+                    let ticket = self.preparer.writes.enter();
+                    order = self.preparer.prepare_submission(command, current, ticket).await.map_err(refused)?;
                 }
             }
         }
-        Err(refused(self.planner.modified(&key, view)))
+        Err(refused(self.preparer.modified(&key, view)))
     }
 
     fn enqueue(
         &self,
         key: &ObjectKey,
-        order: Order<W>,
-        home: Option<ObjectKey>,
-        counted: Decided,
-        caller: oneshot::Sender<Result<Settled, StatusError>>,
+        order: Submission<W>,
+        namespace_to_check: Option<ObjectKey>,
+        labels: CommandLabels,
+        caller: oneshot::Sender<Result<SubmitResult, StatusError>>,
     ) -> Result<(), StatusError> {
-        let Order { work, bytes, ticket, warnings: _ } = order;
-        let reply = Reply { caller, _ticket: ticket };
-        let reads = self.planner.kind(key, None).read_set(key);
-        let submitted = Submitted { work, reads, home, counted, bytes, reply, _charge: self.bytes.charge(bytes)? };
+        let Submission { work, bytes, ticket, warnings: _ } = order;
+        let reply = ReplySender { caller, _ticket: ticket };
+        let reads = self.preparer.kind(key, None).read_set(key);
+        let submitted = PendingCommand {
+            work,
+            reads,
+            namespace_to_check,
+            labels,
+            bytes,
+            reply,
+            _charge: self.bytes.charge(bytes)?,
+        };
         self.sender.try_send(submitted).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 StatusError::new(StatusReason::TooManyRequests, "too many writes are waiting, please try again later")
@@ -216,20 +228,20 @@ impl<W: State> Queue<W> {
 }
 
 /// The receiving end of the queue, and the commands that were taken from it but did not fit into a batch.
-pub struct Waiting<W> {
-    receiver: mpsc::Receiver<Submitted<W>>,
-    first: VecDeque<Submitted<W>>,
+pub struct QueueReceiver<W> {
+    receiver: mpsc::Receiver<PendingCommand<W>>,
+    first: VecDeque<PendingCommand<W>>,
     /// Commands whose callers have been answered otherwise or have disconnected.
-    abandoned: Vec<Submitted<W>>,
+    abandoned: Vec<PendingCommand<W>>,
 }
 
-impl<W> Waiting<W> {
-    pub(super) fn new(receiver: mpsc::Receiver<Submitted<W>>) -> Self {
+impl<W> QueueReceiver<W> {
+    pub(super) fn new(receiver: mpsc::Receiver<PendingCommand<W>>) -> Self {
         Self { receiver, first: VecDeque::new(), abandoned: Vec::new() }
     }
 
     /// Waits for a command; false if the queue is closed and empty. Cancel-safe.
-    pub async fn any(&mut self) -> bool {
+    pub async fn wait(&mut self) -> bool {
         if self.first.is_empty() {
             let Some(submitted) = self.receiver.recv().await else { return false };
             self.first.push_back(submitted);
@@ -239,7 +251,7 @@ impl<W> Waiting<W> {
 
     /// Moves commands into `chunk` until it holds `commands` commands or `bytes` bytes; the last command may exceed
     /// `bytes`.
-    pub fn take(&mut self, chunk: &mut Vec<Submitted<W>>, commands: usize, bytes: usize) {
+    pub fn take(&mut self, chunk: &mut Vec<PendingCommand<W>>, commands: usize, bytes: usize) {
         let mut taken: usize = chunk.iter().map(|submitted| submitted.bytes).sum();
         while chunk.len() < commands && taken < bytes {
             let next = self.first.pop_front().or_else(|| self.receiver.try_recv().ok());
@@ -254,14 +266,14 @@ impl<W> Waiting<W> {
     }
 
     /// Returns commands that had no room. They are taken first the next time.
-    pub fn put_back(&mut self, rest: Vec<Submitted<W>>) {
+    pub fn put_back(&mut self, rest: Vec<PendingCommand<W>>) {
         for submitted in rest.into_iter().rev() {
             self.first.push_front(submitted);
         }
     }
 
     /// Takes the abandoned commands.
-    pub fn abandoned(&mut self) -> Vec<Submitted<W>> {
+    pub fn abandoned(&mut self) -> Vec<PendingCommand<W>> {
         mem::take(&mut self.abandoned)
     }
 
@@ -277,18 +289,18 @@ fn abandoned() -> StatusError {
 }
 
 /// Prepares commands: it has everything but the decision state.
-pub struct Planner<W> {
+pub struct CommandPreparer<W> {
     store: Arc<dyn Store>,
     registry: Arc<Registry<W>>,
     schemas: Arc<Schemas>,
     metrics: Arc<Metrics>,
     writes: Arc<WritePath>,
-    surroundings: Surroundings,
+    deployment_mode: DeploymentMode,
     /// Permits for large preparations.
     large: Arc<Semaphore>,
 }
 
-impl<W: State> Planner<W> {
+impl<W: State> CommandPreparer<W> {
     pub(super) fn new(committer: &Committer<W>) -> Self {
         Self {
             store: Arc::clone(&committer.store),
@@ -296,7 +308,7 @@ impl<W: State> Planner<W> {
             schemas: Arc::clone(&committer.schemas),
             metrics: Arc::clone(&committer.metrics),
             writes: Arc::clone(&committer.writes),
-            surroundings: committer.surroundings,
+            deployment_mode: committer.deployment_mode,
             large: Arc::new(Semaphore::new(limits::LARGE_PREPARATIONS_MAX)),
         }
     }
@@ -306,7 +318,7 @@ impl<W: State> Planner<W> {
     }
 
     /// The namespace that must exist if the command may create an object and this server manages namespaces.
-    fn home(&self, command: &Command) -> Option<ObjectKey> {
+    fn namespace_to_check(&self, command: &Command) -> Option<ObjectKey> {
         let makes = match command.action {
             Action::Create(_) | Action::Apply { subresource: None, .. } => true,
             Action::Update { change: UpdateOperation::Replace(_), subresource: None } => {
@@ -314,23 +326,23 @@ impl<W: State> Planner<W> {
             }
             _ => false,
         };
-        let ours = self.surroundings == Surroundings::Nothing && !command.key.namespace.is_empty();
+        let ours = self.deployment_mode == DeploymentMode::Standalone && !command.key.namespace.is_empty();
         (makes && ours).then(|| namespace::key(&command.key.scope, &command.key.namespace))
     }
 
     /// Prepares a command for the stored version of its object. It counts as waiting from here on, because the read of
     /// the store may hang, too.
-    async fn begin(self: &Arc<Self>, command: Command) -> Result<Order<W>, StatusError> {
+    async fn read_and_prepare(self: &Arc<Self>, command: Command) -> Result<Submission<W>, StatusError> {
         let ticket = self.writes.enter();
         match &command.action {
             Action::Delete(_) => {
                 let bytes = command.body_bytes;
-                Ok(Order { work: Work::Command(Box::new(command)), bytes, ticket, warnings: Vec::new() })
+                Ok(Submission { work: Work::Command(Box::new(command)), bytes, ticket, warnings: Vec::new() })
             }
-            Action::Create(_) => self.plan(command, None, ticket).await,
+            Action::Create(_) => self.prepare_submission(command, None, ticket).await,
             Action::Update { .. } | Action::Apply { .. } => {
                 let current = self.read(&command.key).await?;
-                self.plan(command, current, ticket).await
+                self.prepare_submission(command, current, ticket).await
             }
         }
     }
@@ -345,48 +357,50 @@ impl<W: State> Planner<W> {
     /// Prepares a command for this version of its object. A large one is prepared on a blocking thread, at most
     /// [`limits::LARGE_PREPARATIONS_MAX`] at a time; it does not count as waiting then, because it does not use the
     /// store.
-    async fn plan(
+    async fn prepare_submission(
         self: &Arc<Self>,
         command: Command,
         current: Option<Version>,
         mut ticket: Ticket,
-    ) -> Result<Order<W>, StatusError> {
+    ) -> Result<Submission<W>, StatusError> {
         let bytes = command.body_bytes + current.as_ref().map_or(0, Version::len);
         let (key, view) = (command.key.clone(), command.view);
-        let home = self.home(&command).filter(|_| current.is_none());
+        let namespace_to_check = self.namespace_to_check(&command).filter(|_| current.is_none());
         let planned = if bytes <= limits::SMALL_BYTES_MAX && !command.action.has_copy() {
             self.prepare(command, current)
         } else {
             drop(ticket);
-            let turn = Arc::clone(&self.large).acquire_owned().await;
+            let permit = Arc::clone(&self.large).acquire_owned().await;
             let this = Arc::clone(self);
             let prepare = move || {
                 let mut plan = this.prepare(command, current)?;
                 plan.encode();
-                drop(turn);
+                drop(permit);
                 Ok(plan)
             };
-            let planned = tokio::task::spawn_blocking(prepare).await.unwrap_or_else(|_| Err(api::panicked()));
+            let planned = tokio::task::spawn_blocking(prepare).await.unwrap_or_else(|_| Err(api::panic_error()));
             ticket = self.writes.enter();
             planned
         };
-        match (planned, home) {
+        match (planned, namespace_to_check) {
             (Ok(plan), _) => {
                 let warnings = match self.added_owners(&plan) {
                     Some(added) => added.warnings(&*self.store, &self.registry).await,
                     None => Vec::new(),
                 };
-                Ok(Order { work: Work::Plan(Box::new(plan)), bytes, ticket, warnings })
+                Ok(Submission { work: Work::Plan(Box::new(plan)), bytes, ticket, warnings })
             }
             (Err(refusal), None) => Err(refusal),
-            (Err(refusal), Some(home)) => Err(self.unless_homeless(&key, view, &home, refusal).await),
+            (Err(refusal), Some(namespace_to_check)) => {
+                Err(self.prefer_namespace_error(&key, view, &namespace_to_check, refusal).await)
+            }
         }
     }
 
     /// The owners that a command adds, if this server runs the garbage collector.
-    fn added_owners(&self, plan: &PreparedCommand<W>) -> Option<owners::Added> {
-        let new = plan.new_object().filter(|_| self.surroundings == Surroundings::Nothing)?;
-        owners::Added::of(&plan.key, plan.base_object().map(Arc::as_ref), new)
+    fn added_owners(&self, plan: &PreparedCommand<W>) -> Option<owners::AddedOwners> {
+        let new = plan.new_object().filter(|_| self.deployment_mode == DeploymentMode::Standalone)?;
+        owners::AddedOwners::of(&plan.key, plan.base_object().map(Arc::as_ref), new)
     }
 
     fn prepare(&self, command: Command, current: Option<Version>) -> Result<PreparedCommand<W>, StatusError> {
@@ -398,33 +412,34 @@ impl<W: State> Planner<W> {
             rest::prepare(kind, schema, command, current)
         };
         // A preparation changes nothing, so a panic leaves nothing half done.
-        panic::catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err(api::panicked()))
+        panic::catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err(api::panic_error()))
     }
 
     /// The API error of a failed creation, unless its namespace is missing or terminating: that error takes precedence.
-    async fn unless_homeless(
+    async fn prefer_namespace_error(
         &self,
         key: &ObjectKey,
         view: Option<&View>,
-        home: &ObjectKey,
+        namespace_to_check: &ObjectKey,
         refusal: StatusError,
     ) -> StatusError {
-        let present = match self.read(home).await {
+        let present = match self.read(namespace_to_check).await {
             Ok(version) => version.map(|version| version.present()).transpose(),
             Err(_) => return refusal,
         };
-        let admitted = present.map(|present| namespace::admit(self.kind(key, view).resource(), key, present));
+        let admitted =
+            present.map(|present| namespace::validate_lifecycle(self.kind(key, view).resource(), key, present));
         match admitted {
-            Ok(Err(homeless)) => homeless,
+            Ok(Err(namespace_error)) => namespace_error,
             Ok(Ok(())) | Err(_) => refusal,
         }
     }
 
     async fn name_holders(&self, refusal: StatusError, permissions: &Permissions) -> StatusError {
-        holders::name(&*self.store, &self.registry, permissions, refusal).await
+        holders::name_holders(&*self.store, &self.registry, permissions, refusal).await
     }
 
-    /// 409 for a command whose object has changed again after [`limits::PREPARED_AGAIN_MAX`] further preparations.
+    /// 409 for a command whose object has changed again after [`limits::PREPARE_RETRIES_MAX`] further preparations.
     fn modified(&self, key: &ObjectKey, view: Option<&View>) -> StatusError {
         let resource = self.kind(key, view).resource();
         let why = "the object has been modified; please apply your changes to the latest version and try again";

@@ -8,7 +8,7 @@ use std::sync::{PoisonError, atomic::Ordering};
 use apimachinery::kind::State;
 use store::{Error, Revision};
 
-use super::{Committer, Fatal, shared::Trouble};
+use super::{Committer, Fatal, head_first::CommitError};
 use crate::{
     limits,
     restore::{self, RestoreError},
@@ -26,31 +26,32 @@ impl<W: State> Committer<W> {
     }
 
     /// Reads the state again if it may lack spans. `reloads` counts the reloads for one batch.
-    pub(super) async fn reload_if_outdated(&self, reloads: &mut usize) -> Result<(), Trouble> {
+    pub(super) async fn reload_if_outdated(&self, reloads: &mut usize) -> Result<(), CommitError> {
         if !self.is_outdated() {
             return Ok(());
         }
         if *reloads == limits::RELOADS_PER_BATCH_MAX {
             let why =
                 "a newer version of the server writes kinds that this one does not know, and its state is not current";
-            return Err(Trouble::Store(Error::Unavailable(why.to_owned())));
+            return Err(CommitError::Store(Error::Unavailable(why.to_owned())));
         }
         *reloads += 1;
         self.reload().await
     }
 
-    async fn reload(&self) -> Result<(), Trouble> {
+    async fn reload(&self) -> Result<(), CommitError> {
         let mut world = W::default();
         let restored =
             restore::restore(&*self.store, &self.registry, &mut world).await.map_err(|error| match error {
-                RestoreError::Store(error) => Trouble::from(error),
-                error => Trouble::Fatal(Fatal(format!("the state could not be read again: {error}"))),
+                RestoreError::Store(error) => CommitError::from(error),
+                error => CommitError::Fatal(Fatal(format!("the state could not be read again: {error}"))),
             })?;
         // Watches get every entry up to the reloaded revision; the state that these entries update is replaced
         // afterwards.
-        while let Some(missing) = restored.revision.checked_sub(self.hub.head()).filter(|missing| *missing > 0) {
-            let limit = usize::try_from(missing).unwrap_or(usize::MAX).min(limits::NEWS_ENTRIES_MAX);
-            let entries = self.store.tail(Revision(self.hub.head()), limit).await?;
+        while let Some(missing) = restored.revision.checked_sub(self.watch_cache.head()).filter(|missing| *missing > 0)
+        {
+            let limit = usize::try_from(missing).unwrap_or(usize::MAX).min(limits::CATCH_UP_ENTRIES_MAX);
+            let entries = self.store.tail(Revision(self.watch_cache.head()), limit).await?;
             self.follow(entries)?;
         }
         *self.world.write().unwrap_or_else(PoisonError::into_inner) = world;

@@ -20,29 +20,29 @@ use store::{Record, Revision};
 
 use super::EventQueue;
 use crate::{
-    api::{self, Api},
-    hub::Event,
+    api::{self, ApiContext},
     outage::Outage,
     standalone::{
         events,
-        follower::{Follower, again_and_again, each_object},
+        log_follower::{LogFollower, each_object, run_with_restart},
     },
+    watch_cache::Event,
 };
 
 /// Runs until dropped.
-pub async fn run<W: State>(api: Arc<Api<W>>) {
+pub async fn run<W: State>(api: Arc<ApiContext<W>>) {
     let Some(event_queue) = &api.event_queue else { return std::future::pending().await };
     let outage = Outage::new("the states of objects cannot be read");
     let work = async || {
-        let (observer, follower) = Observer::read(&api, event_queue).await?;
+        let (observer, log_follower) = Observer::read(&api, event_queue).await?;
         outage.over();
-        observer.follow(follower).await
+        observer.follow(log_follower).await
     };
-    again_and_again(&outage, work).await;
+    run_with_restart(&outage, work).await;
 }
 
 struct Observer<'a, W> {
-    api: &'a Api<W>,
+    api: &'a ApiContext<W>,
     event_queue: &'a EventQueue,
     /// By resource.
     rules: BTreeMap<&'static str, &'a dyn EventRules>,
@@ -51,7 +51,10 @@ struct Observer<'a, W> {
 }
 
 impl<'a, W: State> Observer<'a, W> {
-    async fn read(api: &'a Api<W>, event_queue: &'a EventQueue) -> Result<(Self, Follower<'a, W>), store::Error> {
+    async fn read(
+        api: &'a ApiContext<W>,
+        event_queue: &'a EventQueue,
+    ) -> Result<(Self, LogFollower<'a, W>), store::Error> {
         let event_rules = |kind: &'a dyn Kind<W>| Some((kind.resource().plural, kind.event_rules()?));
         let rules: BTreeMap<_, _> = api.registry.iter().filter_map(event_rules).collect();
         let mut observer = Self { api, event_queue, rules, states: HashMap::new() };
@@ -65,7 +68,7 @@ impl<'a, W: State> Observer<'a, W> {
             };
             each_object(api, &format!("{resource}/"), Some(at), begin).await?;
         }
-        Ok((observer, Follower::behind(api, at.0)))
+        Ok((observer, LogFollower::after(api, at.0)))
     }
 
     /// The reason and the revision of the last event that the server itself has recorded for each object, by uid.
@@ -87,7 +90,7 @@ impl<'a, W: State> Observer<'a, W> {
     }
 
     /// Follows the log until it cannot be read.
-    async fn follow(mut self, mut follower: Follower<'a, W>) -> Result<Infallible, store::Error> {
+    async fn follow(mut self, mut log_follower: LogFollower<'a, W>) -> Result<Infallible, store::Error> {
         // Most servers have one kind with event rules, whose prefix can filter the log.
         let only = self.rules.keys().next().filter(|_| self.rules.len() == 1);
         let prefix = only.map(|resource| format!("{resource}/")).unwrap_or_default();
@@ -95,8 +98,8 @@ impl<'a, W: State> Observer<'a, W> {
             return std::future::pending().await;
         }
         loop {
-            follower.catch_up(&prefix, |event| self.observe(event)).await?;
-            follower.rest_until(std::future::pending()).await;
+            log_follower.catch_up(&prefix, |event| self.observe(event)).await?;
+            log_follower.wait_until(std::future::pending()).await;
         }
     }
 
@@ -115,10 +118,10 @@ impl<'a, W: State> Observer<'a, W> {
         let before = self.states.get(&event.key).copied().unwrap_or_default();
         let (state, content) = event_rules.on_change(object, before);
         remember(&mut self.states, &event.key, state);
-        let is_ours = event.is_own() || !self.api.store.is_shared();
+        let is_ours = event.is_local() || !self.api.store.is_shared();
         if let Some(content) = content.filter(|_| is_ours) {
             let (regarding, scope) = (Arc::clone(object), Scope::from_storage_key(scope));
-            self.event_queue.tell(Occurrence { regarding, scope, content }, api::now());
+            self.event_queue.record(Occurrence { regarding, scope, content }, api::now());
         }
     }
 }

@@ -7,7 +7,7 @@ const COMPONENT: &str = "apiserver";
 
 /// The resource that a request addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Place {
+pub struct ResourceLabels {
     /// API group; empty for paths outside the API.
     pub group: &'static str,
     /// API version.
@@ -29,7 +29,7 @@ pub struct RequestLabels {
     pub dry_run: &'static str,
     /// The resource.
     #[prometheus(flatten)]
-    pub place: Place,
+    pub target: ResourceLabels,
     /// Always `apiserver`.
     pub component: &'static str,
     /// HTTP status code.
@@ -38,7 +38,7 @@ pub struct RequestLabels {
 
 impl Default for RequestLabels {
     fn default() -> Self {
-        Self { verb: "OTHER", dry_run: "", place: Place::default(), component: COMPONENT, code: 0 }
+        Self { verb: "OTHER", dry_run: "", target: ResourceLabels::default(), component: COMPONENT, code: 0 }
     }
 }
 
@@ -48,16 +48,16 @@ pub struct LatencyLabels {
     verb: &'static str,
     dry_run: &'static str,
     #[prometheus(flatten)]
-    place: Place,
+    target: ResourceLabels,
     component: &'static str,
 }
 
 /// The labels of a response's size and SLI latency.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct AnswerLabels {
+pub struct ResponseLabels {
     verb: &'static str,
     #[prometheus(flatten)]
-    place: Place,
+    target: ResourceLabels,
     component: &'static str,
 }
 
@@ -66,7 +66,7 @@ pub struct AnswerLabels {
 pub struct TerminationLabels {
     verb: &'static str,
     #[prometheus(flatten)]
-    place: Place,
+    target: ResourceLabels,
     component: &'static str,
     code: u16,
 }
@@ -76,32 +76,32 @@ pub struct TerminationLabels {
 pub struct AbortLabels {
     verb: &'static str,
     #[prometheus(flatten)]
-    place: Place,
+    target: ResourceLabels,
 }
 
 impl RequestLabels {
     /// The labels of the latency.
     pub fn latency(&self) -> LatencyLabels {
-        let Self { verb, dry_run, place, component, .. } = *self;
-        LatencyLabels { verb, dry_run, place, component }
+        let Self { verb, dry_run, target, component, .. } = *self;
+        LatencyLabels { verb, dry_run, target, component }
     }
 
     /// The labels of the response.
-    pub fn answer(&self) -> AnswerLabels {
-        let Self { verb, place, component, .. } = *self;
-        AnswerLabels { verb, place, component }
+    pub fn response(&self) -> ResponseLabels {
+        let Self { verb, target, component, .. } = *self;
+        ResponseLabels { verb, target, component }
     }
 
     /// The labels of a rejected or ended request.
     pub fn termination(&self) -> TerminationLabels {
-        let Self { verb, place, component, code, .. } = *self;
-        TerminationLabels { verb, place, component, code }
+        let Self { verb, target, component, code, .. } = *self;
+        TerminationLabels { verb, target, component, code }
     }
 
     /// The labels of an aborted request.
     pub fn abort(&self) -> AbortLabels {
-        let Self { verb, place, .. } = *self;
-        AbortLabels { verb, place }
+        let Self { verb, target, .. } = *self;
+        AbortLabels { verb, target }
     }
 }
 
@@ -131,7 +131,7 @@ pub struct WatchListLabels {
 
 /// The labels of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct CommandLabels {
+pub struct CommandResultLabels {
     /// Plural resource.
     pub resource: &'static str,
     /// create, update, apply or delete.
@@ -152,7 +152,7 @@ pub struct PreparedLabels {
 
 /// The labels of requests in progress.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct KindLabels {
+pub struct RequestKindLabels {
     /// `mutating` or `readOnly`.
     pub request_kind: &'static str,
 }
@@ -182,7 +182,7 @@ pub struct ReloadLabels {
 
 /// The labels of a connection or a stream that the server ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct EndLabels {
+pub struct ConnectionEndLabels {
     /// `limit`, `accept`, `unknown`, `head`, `idle`, `send`, `stream` or `resets`.
     pub reason: &'static str,
 }

@@ -10,9 +10,9 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::pace::{Delivery, Request};
+use super::deadlines::{Delivery, RequestGuard};
 use crate::{
-    body::{Body, Broken},
+    body::{Body, BodyError},
     limits,
 };
 
@@ -22,44 +22,44 @@ pub struct Outgoing {
     /// The unsent rest of a frame of the body.
     rest: Bytes,
     delivery: Arc<Delivery>,
-    _request: Request,
+    _request: RequestGuard,
 }
 
 impl Outgoing {
     /// Wraps `body`, whose progress is recorded in `delivery`.
-    pub fn new(body: Body, delivery: Arc<Delivery>, request: Request) -> Self {
+    pub fn new(body: Body, delivery: Arc<Delivery>, request: RequestGuard) -> Self {
         if body.is_end_stream() {
-            delivery.whole();
+            delivery.complete();
         }
         Self { body, rest: Bytes::new(), delivery, _request: request }
     }
 
     fn piece(&mut self) -> Frame<Bytes> {
         let piece = self.rest.split_to(self.rest.len().min(limits::PIECE_BYTES_MAX));
-        self.delivery.offered(self.is_end_stream());
+        self.delivery.piece_offered(self.is_end_stream());
         Frame::data(piece)
     }
 }
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        self.delivery.wanted();
+        self.delivery.piece_requested();
     }
 }
 
 impl http_body::Body for Outgoing {
     type Data = Bytes;
-    type Error = Broken;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.delivery.wanted();
+    fn poll_frame(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.delivery.piece_requested();
         if !self.rest.is_empty() {
             return Poll::Ready(Some(Ok(self.piece())));
         }
         let frame = match ready!(Pin::new(&mut self.body).poll_frame(ctx)) {
             Some(Ok(frame)) => frame,
             end => {
-                self.delivery.whole();
+                self.delivery.complete();
                 return Poll::Ready(end);
             }
         };
@@ -91,23 +91,23 @@ impl http_body::Body for Outgoing {
 mod tests {
     use http_body_util::BodyExt as _;
 
-    use super::{super::pace::Pace, *};
+    use super::{super::deadlines::ConnectionDeadlines, *};
 
     #[tokio::test]
     async fn a_long_answer_goes_out_in_pieces() {
         let bytes: Bytes = (0..=250).cycle().take(3 * limits::PIECE_BYTES_MAX + 7).collect();
-        let pace = Pace::new(true);
+        let deadlines = ConnectionDeadlines::new(true);
         let delivery = Arc::new(Delivery::default());
-        let mut body = Outgoing::new(Body::from(bytes.clone()), Arc::clone(&delivery), pace.request());
+        let mut body = Outgoing::new(Body::from(bytes.clone()), Arc::clone(&delivery), deadlines.request());
         let (mut sent, mut lengths) = (Vec::new(), Vec::new());
         while !body.is_end_stream() {
             assert_eq!(body.size_hint().exact(), Some((bytes.len() - sent.len()) as u64));
-            assert!(!delivery.is_whole());
+            assert!(!delivery.is_complete());
             let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
             lengths.push(piece.len());
             sent.extend_from_slice(&piece);
         }
-        assert!(delivery.is_whole());
+        assert!(delivery.is_complete());
         assert_eq!(lengths, [limits::PIECE_BYTES_MAX, limits::PIECE_BYTES_MAX, limits::PIECE_BYTES_MAX, 7]);
         assert_eq!(sent, bytes);
         assert!(body.frame().await.is_none());

@@ -26,26 +26,26 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Handler,
     body::Outgoing,
-    newcomers::{Newcomer, Peer},
-    pace::{Alarm, Delivery, Overdue, Pace, Watchdog},
-    set_up,
+    configure_socket,
+    deadlines::{Alarm, ConnectionDeadlines, Delivery, Overdue, Watchdog},
     socket::Socket,
     streams::{self, Streams},
-    websocket::{Switch, WebSocket},
+    unauthenticated_connections::{Peer, UnauthenticatedConnection},
+    websocket::{WebSocket, WebSocketUpgrade},
 };
-use crate::{body::Body, identity, limits, metrics::Metrics};
+use crate::{authentication, body::Body, limits, metrics::Metrics};
 
 type Stream = TlsStream<Socket>;
 
 /// The WebSocket that takes over a connection after a response with an upgrade. HTTP/2 has no such response.
-type Successor = Arc<Mutex<Option<WebSocket>>>;
+type PendingUpgrade = Arc<Mutex<Option<WebSocket>>>;
 
 /// The parts that a connection needs.
 pub struct Connection<H> {
     pub acceptor: TlsAcceptor,
     pub handler: Arc<H>,
     pub metrics: Arc<Metrics>,
-    pub newcomer: Newcomer,
+    pub unauthenticated: UnauthenticatedConnection,
     pub streams_max: u32,
     pub stop: CancellationToken,
 }
@@ -53,18 +53,18 @@ pub struct Connection<H> {
 impl<H: Handler> Connection<H> {
     /// Serves the connection until it ends.
     pub async fn run(self, stream: TcpStream) {
-        set_up(&stream);
-        let gives_way = self.newcomer.gives_way();
+        configure_socket(&stream);
+        let evicted = self.unauthenticated.evicted();
         let metrics = Arc::clone(&self.metrics);
         tokio::select! {
-            () = Box::pin(self.shake_hands(stream)) => {}
-            () = gives_way.cancelled() => metrics.connection_ended("unknown"),
+            () = Box::pin(self.accept_tls(stream)) => {}
+            () = evicted.cancelled() => metrics.connection_ended("unknown"),
         }
     }
 
-    async fn shake_hands(self, stream: TcpStream) {
-        let pace = Arc::new(OnceLock::new());
-        let socket = Socket::new(stream, Arc::clone(&pace));
+    async fn accept_tls(self, stream: TcpStream) {
+        let deadlines = Arc::new(OnceLock::new());
+        let socket = Socket::new(stream, Arc::clone(&deadlines));
         let handshake = tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, self.acceptor.accept(socket));
         let stream = tokio::select! {
             () = self.stop.cancelled() => return,
@@ -79,34 +79,34 @@ impl<H: Handler> Connection<H> {
             },
         };
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let pace = pace.get_or_init(|| Pace::new(!is_http2));
-        if is_http2 { self.talk_http2(stream, pace).await } else { self.talk_http1(stream, pace).await }
+        let deadlines = deadlines.get_or_init(|| ConnectionDeadlines::new(!is_http2));
+        if is_http2 { self.serve_http2(stream, deadlines).await } else { self.serve_http1(stream, deadlines).await }
     }
 
-    async fn talk_http1(self, stream: Stream, pace: &Arc<Pace>) {
-        let Self { handler, metrics, newcomer, stop, .. } = self;
-        let peer = Arc::new(Peer::new(identity_of(&stream), newcomer));
-        let successor = Successor::default();
+    async fn serve_http1(self, stream: Stream, deadlines: &Arc<ConnectionDeadlines>) {
+        let Self { handler, metrics, unauthenticated, stop, .. } = self;
+        let peer = Arc::new(Peer::new(identity_of(&stream), unauthenticated));
+        let pending_upgrade = PendingUpgrade::default();
         {
-            let service = service_fn(|request| answer(&handler, &peer, pace, &successor, request));
+            let service = service_fn(|request| answer(&handler, &peer, deadlines, &pending_upgrade, request));
             let connection = http1_builder().serve_connection(TokioIo::new(stream), service).with_upgrades();
-            drive(pin!(connection), http1::UpgradeableConnection::graceful_shutdown, pace, &stop, &metrics).await;
+            drive(pin!(connection), http1::UpgradeableConnection::graceful_shutdown, deadlines, &stop, &metrics).await;
         }
-        let websocket = successor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let websocket = pending_upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(websocket) = websocket {
-            talk_websocket(websocket, pace, &metrics).await;
+            serve_websocket(websocket, deadlines, &metrics).await;
         }
     }
 
-    async fn talk_http2(self, stream: Stream, pace: &Arc<Pace>) {
-        let Self { handler, metrics, newcomer, stop, streams_max, .. } = self;
-        let peer = Arc::new(Peer::new(identity_of(&stream), newcomer));
-        let streams = Streams { pace: Arc::clone(pace), metrics: Arc::clone(&metrics) };
-        let of_connection = Arc::clone(pace);
-        let none = Successor::default();
+    async fn serve_http2(self, stream: Stream, deadlines: &Arc<ConnectionDeadlines>) {
+        let Self { handler, metrics, unauthenticated, stop, streams_max, .. } = self;
+        let peer = Arc::new(Peer::new(identity_of(&stream), unauthenticated));
+        let streams = Streams { deadlines: Arc::clone(deadlines), metrics: Arc::clone(&metrics) };
+        let of_connection = Arc::clone(deadlines);
+        let none = PendingUpgrade::default();
         let service = service_fn(move |request| answer(&handler, &peer, &of_connection, &none, request));
         let connection = http2_builder(streams, streams_max).serve_connection(TokioIo::new(stream), service);
-        drive(pin!(connection), http2::Connection::graceful_shutdown, pace, &stop, &metrics).await;
+        drive(pin!(connection), http2::Connection::graceful_shutdown, deadlines, &stop, &metrics).await;
     }
 }
 
@@ -114,19 +114,19 @@ impl<H: Handler> Connection<H> {
 fn answer<H: Handler>(
     handler: &Arc<H>,
     peer: &Arc<Peer>,
-    pace: &Arc<Pace>,
-    successor: &Successor,
+    deadlines: &Arc<ConnectionDeadlines>,
+    pending_upgrade: &PendingUpgrade,
     mut request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Outgoing>, Infallible>> + Send + use<H> {
-    let (handler, peer, pace) = (Arc::clone(handler), Arc::clone(peer), Arc::clone(pace));
-    let (successor, under_way) = (Arc::clone(successor), pace.request());
+    let (handler, peer, deadlines) = (Arc::clone(handler), Arc::clone(peer), Arc::clone(deadlines));
+    let (pending_upgrade, under_way) = (Arc::clone(pending_upgrade), deadlines.request());
     let upgrade = upgrade::on(&mut request);
     async move {
         let mut response = handler.handle(peer, request).await;
-        if let Some(switch) = response.extensions_mut().remove::<Switch>() {
+        if let Some(switch) = response.extensions_mut().remove::<WebSocketUpgrade>() {
             let frames = mem::replace(response.body_mut(), Body::from(Bytes::new()));
-            let websocket = WebSocket::new(upgrade, frames, switch, pace.request());
-            *successor.lock().unwrap_or_else(PoisonError::into_inner) = Some(websocket);
+            let websocket = WebSocket::new(upgrade, frames, switch, deadlines.request());
+            *pending_upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some(websocket);
         }
         Ok(response.map(|body| Outgoing::new(body, streams::delivery(), under_way)))
     }
@@ -136,7 +136,7 @@ fn answer<H: Handler>(
 async fn drive<C, E>(
     mut connection: Pin<&mut C>,
     shut_down: impl Fn(Pin<&mut C>),
-    pace: &Pace,
+    deadlines: &ConnectionDeadlines,
     stop: &CancellationToken,
     metrics: &Metrics,
 ) where
@@ -145,8 +145,8 @@ async fn drive<C, E>(
 {
     let mut stopping = pin!(stop.cancelled());
     // Over HTTP/1 there is one response at a time; over HTTP/2 each stream has its own task and delivery.
-    let (mut vigil, mut is_stopping) = (Vigil::default(), false);
-    let delivery = Arc::clone(&vigil.delivery);
+    let (mut monitor, mut is_stopping) = (DeadlineMonitor::default(), false);
+    let delivery = Arc::clone(&monitor.delivery);
     let mut run = async |connection: &mut Pin<&mut C>| {
         poll_fn(|ctx| {
             // Polled first, so that a request that has just arrived is read before the deadlines are checked.
@@ -158,7 +158,7 @@ async fn drive<C, E>(
                 shut_down(connection.as_mut());
                 ctx.waker().wake_by_ref();
             }
-            vigil.poll(pace, ctx).map(Err)
+            monitor.poll(deadlines, ctx).map(Err)
         })
         .await
     };
@@ -167,7 +167,7 @@ async fn drive<C, E>(
         // The client is notified, so that it sends its next request on another connection.
         metrics.connection_ended(Overdue::Idle.as_str());
         shut_down(connection.as_mut());
-        let rest = tokio::time::timeout(limits::GOODBYE_TIMEOUT, connection);
+        let rest = tokio::time::timeout(limits::CLOSE_TIMEOUT, connection);
         ended = rest.await.map_or(Ok(Ok(())), Ok);
     }
     match ended {
@@ -178,12 +178,12 @@ async fn drive<C, E>(
 }
 
 /// Drives a connection that has become a WebSocket until it ends or is overdue. When the server stops, its events end.
-async fn talk_websocket(websocket: WebSocket, pace: &Pace, metrics: &Metrics) {
-    let mut vigil = Vigil::default();
-    let mut run = pin!(websocket.run(Arc::clone(&vigil.delivery)));
+async fn serve_websocket(websocket: WebSocket, deadlines: &ConnectionDeadlines, metrics: &Metrics) {
+    let mut monitor = DeadlineMonitor::default();
+    let mut run = pin!(websocket.run(Arc::clone(&monitor.delivery)));
     let ended = poll_fn(|ctx| match run.as_mut().poll(ctx) {
         Poll::Ready(()) => Poll::Ready(Ok(())),
-        Poll::Pending => vigil.poll(pace, ctx).map(Err),
+        Poll::Pending => monitor.poll(deadlines, ctx).map(Err),
     });
     if let Err(overdue) = ended.await {
         metrics.connection_ended(overdue.as_str());
@@ -192,26 +192,26 @@ async fn talk_websocket(websocket: WebSocket, pace: &Pace, metrics: &Metrics) {
 
 /// Checks in the task that drives a connection whether it is overdue: after each poll, and when a deadline passes.
 #[derive(Default)]
-struct Vigil {
+struct DeadlineMonitor {
     /// The delivery of responses that are sent by the connection's own task.
     delivery: Arc<Delivery>,
     alarm: Alarm,
     watchdog: Watchdog,
 }
 
-impl Vigil {
-    fn poll(&mut self, pace: &Pace, ctx: &mut Context<'_>) -> Poll<Overdue> {
+impl DeadlineMonitor {
+    fn poll(&mut self, deadlines: &ConnectionDeadlines, ctx: &mut Context<'_>) -> Poll<Overdue> {
         if self.delivery.poll_overdue(&mut self.alarm, ctx).is_ready() {
             return Poll::Ready(Overdue::Send);
         }
-        self.watchdog.poll(pace, ctx)
+        self.watchdog.poll(deadlines, ctx)
     }
 }
 
 fn http1_builder() -> http1::Builder {
     let head = limits::HEADER_BYTES_MAX as usize;
     let mut builder = http1::Builder::new();
-    // `Pace` distinguishes a head in progress from none, which hyper's timer does not.
+    // `ConnectionDeadlines` distinguishes a head in progress from none, which hyper's timer does not.
     builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(head).max_header_size(head);
     builder
 }
@@ -238,5 +238,5 @@ const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
 fn identity_of(stream: &Stream) -> Option<UserInfo> {
     let (_, session) = stream.get_ref();
-    session.peer_certificates().and_then(<[_]>::first).and_then(identity::of_certificate)
+    session.peer_certificates().and_then(<[_]>::first).and_then(authentication::user_from_certificate)
 }

@@ -1,4 +1,4 @@
-//! The TCP side of a connection, below TLS: records reads and writes in its [`Pace`].
+//! The TCP side of a connection, below TLS: records reads and writes in its [`ConnectionDeadlines`].
 
 use std::{
     io::{self, IoSlice},
@@ -12,24 +12,24 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::pace::Pace;
+use super::deadlines::ConnectionDeadlines;
 
 /// A socket. Nothing is recorded before the handshake is done, which has a separate timeout.
 pub struct Socket {
     stream: TcpStream,
-    pace: Arc<OnceLock<Arc<Pace>>>,
+    deadlines: Arc<OnceLock<Arc<ConnectionDeadlines>>>,
 }
 
 impl Socket {
     /// Wraps a stream.
-    pub fn new(stream: TcpStream, pace: Arc<OnceLock<Arc<Pace>>>) -> Self {
-        Self { stream, pace }
+    pub fn new(stream: TcpStream, deadlines: Arc<OnceLock<Arc<ConnectionDeadlines>>>) -> Self {
+        Self { stream, deadlines }
     }
 
-    fn told(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match (self.pace.get(), &poll) {
-            (Some(pace), Poll::Ready(Ok(_))) => pace.sent(),
-            (Some(pace), Poll::Pending) => pace.blocked(),
+    fn record(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match (self.deadlines.get(), &poll) {
+            (Some(deadlines), Poll::Ready(Ok(_))) => deadlines.sent(),
+            (Some(deadlines), Poll::Pending) => deadlines.blocked(),
             _ => {}
         }
         poll
@@ -42,9 +42,9 @@ impl AsyncRead for Socket {
         let poll = Pin::new(&mut self.stream).poll_read(ctx, buf);
         if poll.is_ready()
             && buf.filled().len() > before
-            && let Some(pace) = self.pace.get()
+            && let Some(deadlines) = self.deadlines.get()
         {
-            pace.received();
+            deadlines.received();
         }
         poll
     }
@@ -53,7 +53,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, ctx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(ctx, buf);
-        self.told(poll)
+        self.record(poll)
     }
 
     fn poll_write_vectored(
@@ -62,7 +62,7 @@ impl AsyncWrite for Socket {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write_vectored(ctx, bufs);
-        self.told(poll)
+        self.record(poll)
     }
 
     fn is_write_vectored(&self) -> bool {

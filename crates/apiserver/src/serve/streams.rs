@@ -10,7 +10,7 @@ use std::{
 
 use hyper::rt::Executor;
 
-use super::pace::{Alarm, Delivery, Pace};
+use super::deadlines::{Alarm, ConnectionDeadlines, Delivery};
 use crate::metrics::Metrics;
 
 tokio::task_local! {
@@ -32,14 +32,14 @@ pub fn with_delivery<T>(delivery: &Arc<Delivery>, run: impl FnOnce() -> T) -> T 
 #[derive(Clone)]
 pub struct Streams {
     /// The pace of their connection.
-    pub pace: Arc<Pace>,
+    pub deadlines: Arc<ConnectionDeadlines>,
     /// Counts streams that are reset.
     pub metrics: Arc<Metrics>,
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        let Self { pace, metrics } = self.clone();
+        let Self { deadlines, metrics } = self.clone();
         tokio::spawn(async move {
             let (mut stream, mut alarm) = (pin!(stream), Alarm::default());
             let delivery = Arc::new(Delivery::default());
@@ -51,8 +51,8 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
             });
             if is_overdue.await {
                 metrics.connection_ended("stream");
-            } else if !delivery.is_whole() {
-                pace.reset();
+            } else if !delivery.is_complete() {
+                deadlines.reset();
             }
         });
     }

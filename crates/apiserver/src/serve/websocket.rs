@@ -27,12 +27,12 @@ use tungstenite::{
     },
 };
 
-use super::pace::{Delivery, Request};
+use super::deadlines::{Delivery, RequestGuard};
 use crate::{body::Body, limits};
 
 /// An extension of a response: its connection becomes a WebSocket, over which its body is sent.
 #[derive(Clone, Debug)]
-pub struct Switch {
+pub struct WebSocketUpgrade {
     /// Canceled when the server ends its watches.
     pub stop: CancellationToken,
 }
@@ -49,12 +49,12 @@ pub struct WebSocket {
     upgrade: OnUpgrade,
     frames: Body,
     stop: CancellationToken,
-    under_way: Request,
+    under_way: RequestGuard,
 }
 
 impl WebSocket {
     /// Creates a WebSocket from a request and its response. In the connection's pace the request remains in progress.
-    pub fn new(upgrade: OnUpgrade, frames: Body, switch: Switch, under_way: Request) -> Self {
+    pub fn new(upgrade: OnUpgrade, frames: Body, switch: WebSocketUpgrade, under_way: RequestGuard) -> Self {
         Self { upgrade, frames, stop: switch.stop, under_way }
     }
 
@@ -91,7 +91,7 @@ impl Link {
         }
         // Releases the permit of the watch.
         drop(frames);
-        tokio::time::timeout(limits::GOODBYE_TIMEOUT, self.end(is_over, stop)).await.unwrap_or(Ok(()))
+        tokio::time::timeout(limits::CLOSE_TIMEOUT, self.end(is_over, stop)).await.unwrap_or(Ok(()))
     }
 
     /// Processes `received` bytes from the client and sends the replies. Returns true if the closing handshake is
@@ -138,10 +138,10 @@ impl Link {
     async fn send(&mut self, mut frames: Bytes) -> io::Result<()> {
         while !frames.is_empty() {
             let piece = frames.split_to(frames.len().min(limits::PIECE_BYTES_MAX));
-            self.delivery.offered(false);
+            self.delivery.piece_offered(false);
             self.io.write_all(&piece).await?;
             self.io.flush().await?;
-            self.delivery.wanted();
+            self.delivery.piece_requested();
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use apimachinery::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::empty::{NAME, text};
+use super::stub_kinds::{NAME, text};
 use crate::limits::{CONFIG_MAP_BYTES_MAX, CONFIG_MAP_ENTRIES_MAX, CONFIG_MAP_KEY_BYTES_MAX};
 
 /// The plural resource.
@@ -43,7 +43,7 @@ impl<W> Kind<W> for ConfigMaps {
         object: Object,
         _: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
-        judge(key, object, Vec::new())
+        check_valid(key, object, Vec::new())
     }
 
     fn prepare_update(
@@ -54,13 +54,17 @@ impl<W> Kind<W> for ConfigMaps {
         _: Option<Subresource>,
         _: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
-        let errors = changes_of_the_immutable(old, &new);
-        judge(key, new, errors)
+        let errors = validate_immutable(old, &new);
+        check_valid(key, new, errors)
     }
 }
 
-fn judge<W>(key: &ObjectKey, object: Object, mut errors: Vec<FieldError>) -> Result<PreparedObject<W>, StatusError> {
-    errors.extend(faults_of(&object));
+fn check_valid<W>(
+    key: &ObjectKey,
+    object: Object,
+    mut errors: Vec<FieldError>,
+) -> Result<PreparedObject<W>, StatusError> {
+    errors.extend(validate(&object));
     if errors.is_empty() {
         Ok(PreparedObject::without_decision(object))
     } else {
@@ -75,14 +79,14 @@ fn entries<'a>(object: &'a Object, field: &str) -> impl Iterator<Item = (&'a str
 }
 
 /// Kubernetes' `ValidateConfigMap`.
-fn faults_of(object: &Object) -> Vec<FieldError> {
+fn validate(object: &Object) -> Vec<FieldError> {
     let (mut errors, mut bytes) = (Vec::new(), 0);
     for (name, text) in entries(object, DATA) {
         let path = Path::new(DATA).key(name);
         if object.field(BINARY_DATA).get(name).is_some() {
             errors.push(FieldError::invalid(path.clone(), name, "duplicate of key present in binaryData"));
         }
-        errors.extend(fault_of_key(path, name));
+        errors.extend(validate_key(path, name));
         bytes += text.len();
     }
     for (name, text) in entries(object, BINARY_DATA) {
@@ -91,7 +95,7 @@ fn faults_of(object: &Object) -> Vec<FieldError> {
             Ok(value) => bytes += value.len(),
             Err(_) => errors.push(FieldError::invalid(path.clone(), text, "must be base64, as in RFC 4648 section 4")),
         }
-        errors.extend(fault_of_key(path, name));
+        errors.extend(validate_key(path, name));
     }
     if bytes > CONFIG_MAP_BYTES_MAX {
         errors
@@ -100,7 +104,7 @@ fn faults_of(object: &Object) -> Vec<FieldError> {
     errors
 }
 
-fn fault_of_key(path: Path, name: &str) -> Option<FieldError> {
+fn validate_key(path: Path, name: &str) -> Option<FieldError> {
     let detail = if name.len() > CONFIG_MAP_KEY_BYTES_MAX {
         format!("must be no more than {CONFIG_MAP_KEY_BYTES_MAX} characters")
     } else if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
@@ -113,7 +117,7 @@ fn fault_of_key(path: Path, name: &str) -> Option<FieldError> {
     Some(FieldError::invalid(path, name, &detail))
 }
 
-fn changes_of_the_immutable(old: &Object, new: &Object) -> Vec<FieldError> {
+fn validate_immutable(old: &Object, new: &Object) -> Vec<FieldError> {
     if old.field("immutable") != &Value::Bool(true) {
         return Vec::new();
     }

@@ -12,7 +12,7 @@ use apimachinery::{
 };
 use serde_json::{Value, json};
 
-use super::empty::{NAME, text};
+use super::stub_kinds::{NAME, text};
 
 /// The API group.
 pub const GROUP: &str = "coordination.k8s.io";
@@ -46,7 +46,7 @@ impl<W> Kind<W> for Leases {
         object: Object,
         _: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
-        judge(key, object)
+        check_valid(key, object)
     }
 
     fn prepare_update(
@@ -57,12 +57,12 @@ impl<W> Kind<W> for Leases {
         _: Option<Subresource>,
         _: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
-        judge(key, new)
+        check_valid(key, new)
     }
 }
 
-fn judge<W>(key: &ObjectKey, object: Object) -> Result<PreparedObject<W>, StatusError> {
-    let errors = faults_of(&object);
+fn check_valid<W>(key: &ObjectKey, object: Object) -> Result<PreparedObject<W>, StatusError> {
+    let errors = validate(&object);
     if errors.is_empty() {
         Ok(PreparedObject::without_decision(object))
     } else {
@@ -71,7 +71,7 @@ fn judge<W>(key: &ObjectKey, object: Object) -> Result<PreparedObject<W>, Status
 }
 
 /// Kubernetes' `ValidateLeaseSpec`.
-fn faults_of(lease: &Object) -> Vec<FieldError> {
+fn validate(lease: &Object) -> Vec<FieldError> {
     let bounds = [
         ("leaseDurationSeconds", 1, "must be greater than 0"),
         ("leaseTransitions", 0, "must be greater than or equal to 0"),

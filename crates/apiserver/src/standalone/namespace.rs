@@ -11,7 +11,7 @@ use apimachinery::{
 };
 use serde_json::{Value, json};
 
-use super::empty::{NAME, text};
+use super::stub_kinds::{NAME, text};
 use crate::limits::NAMESPACE_CONDITIONS_MAX;
 
 /// The plural resource.
@@ -21,7 +21,7 @@ pub const PREFIX: &str = "namespaces/";
 /// The finalizer that keeps a namespace until it is empty.
 pub const FINALIZER: &str = "kubernetes";
 /// The default namespaces, which cannot be deleted.
-pub const IMMORTAL: [&str; 2] = ["default", "kube-system"];
+pub const PROTECTED: [&str; 2] = ["default", "kube-system"];
 /// The label with the name of a namespace, for selectors.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
@@ -31,7 +31,11 @@ pub fn key(scope: &Scope, name: &str) -> ObjectKey {
 }
 
 /// Checks that an object may be created in a namespace (the admission plugin NamespaceLifecycle of kube-apiserver).
-pub fn admit(resource: &Resource, object: &ObjectKey, namespace: Option<Existence>) -> Result<(), StatusError> {
+pub fn validate_lifecycle(
+    resource: &Resource,
+    object: &ObjectKey,
+    namespace: Option<Existence>,
+) -> Result<(), StatusError> {
     match namespace.unwrap_or(Existence::Absent) {
         Existence::Live => Ok(()),
         Existence::Terminating => Err(terminating(resource, object)),
@@ -90,7 +94,7 @@ impl<W> Kind<W> for Namespaces {
         }
         object.set_field("spec", json!({"finalizers": finalizers}));
         object.set_field("status", json!({"phase": "Active"}));
-        Ok(named(key, object))
+        Ok(with_name_label(key, object))
     }
 
     /// The finalizers in the spec can be changed only by `/finalize`, and the phase only by the server.
@@ -109,11 +113,11 @@ impl<W> Kind<W> for Namespaces {
         let mut status = new.field("status").as_object().cloned().unwrap_or_default();
         status.insert("phase".to_owned(), phase.into());
         new.set_field("status", Value::Object(status));
-        Ok(named(key, new))
+        Ok(with_name_label(key, new))
     }
 
     fn validate_delete(&self, _: &W, key: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), StatusError> {
-        if !IMMORTAL.contains(&key.name.as_str()) {
+        if !PROTECTED.contains(&key.name.as_str()) {
             return Ok(());
         }
         let message = format!("{PLURAL} \"{}\" is forbidden: this namespace may not be deleted", key.name);
@@ -131,7 +135,7 @@ impl<W> Kind<W> for Namespaces {
     }
 }
 
-fn named<W>(key: &ObjectKey, mut object: Object) -> PreparedObject<W> {
+fn with_name_label<W>(key: &ObjectKey, mut object: Object) -> PreparedObject<W> {
     object.metadata.labels.insert(NAME_LABEL.to_owned(), key.name.clone());
     PreparedObject::without_decision(object)
 }

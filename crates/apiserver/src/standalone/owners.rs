@@ -11,22 +11,22 @@ use crate::{api, committer, limits::OWNERS_LOOKED_UP_MAX};
 
 /// The location of an owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum OwnerLocation {
     /// In this store.
     At(ObjectKey),
     /// Impossible: the owner is namespaced, and its dependent is cluster-scoped.
-    Nowhere,
+    InvalidScope,
     /// On another server: its kind is not served here.
-    Elsewhere,
+    NotServed,
 }
 
-impl Place {
+impl OwnerLocation {
     /// The location of an owner of `dependent`: in the same namespace, if its kind is namespaced.
     pub fn of<W: State>(owner: &OwnerReference, dependent: &ObjectKey, registry: &Registry<W>) -> Self {
-        let Some(kind) = registry.find(&owner.api_version, &owner.kind) else { return Self::Elsewhere };
+        let Some(kind) = registry.find(&owner.api_version, &owner.kind) else { return Self::NotServed };
         let resource = kind.resource();
         if resource.namespaced && dependent.namespace.is_empty() {
-            return Self::Nowhere;
+            return Self::InvalidScope;
         }
         Self::At(ObjectKey {
             resource: resource.plural,
@@ -39,7 +39,7 @@ impl Place {
 
 /// The owner references that a write adds to an object.
 #[derive(Debug)]
-pub struct Added {
+pub struct AddedOwners {
     dependent: ObjectKey,
     /// The first owners that the write names, and whether each is new.
     owners: Vec<(OwnerReference, bool)>,
@@ -47,7 +47,7 @@ pub struct Added {
     has_more: bool,
 }
 
-impl Added {
+impl AddedOwners {
     /// The owners that a write from `old` to `new` adds; `None` if there are none, or if the object is being deleted.
     pub fn of(key: &ObjectKey, old: Option<&Object>, new: &Object) -> Option<Self> {
         let known = old.map_or(&[][..], |old| &old.metadata.owner_references);
@@ -67,7 +67,7 @@ impl Added {
     pub async fn warnings<W: State>(&self, store: &dyn Store, registry: &Registry<W>) -> Vec<String> {
         let mut found = Vec::with_capacity(self.owners.len());
         for (owner, is_new) in &self.owners {
-            let place = Place::of(owner, &self.dependent, registry);
+            let place = OwnerLocation::of(owner, &self.dependent, registry);
             let is_missing = is_missing(store, owner, &place).await;
             found.push((owner, *is_new, place, is_missing));
         }
@@ -79,9 +79,9 @@ impl Added {
         let new = found.into_iter().enumerate().filter(|(_, (_, is_new, ..))| *is_new);
         new.filter_map(|(index, (owner, _, place, is_missing))| {
             let what = match place {
-                Place::Nowhere => nowhere(owner),
-                Place::At(place) if is_missing => not_there(owner, &place, fate),
-                Place::At(_) | Place::Elsewhere => return None,
+                OwnerLocation::InvalidScope => invalid_scope_warning(owner),
+                OwnerLocation::At(place) if is_missing => missing_owner_warning(owner, &place, fate),
+                OwnerLocation::At(_) | OwnerLocation::NotServed => return None,
             };
             Some(format!("metadata.ownerReferences[{index}]: {what}"))
         })
@@ -89,14 +89,14 @@ impl Added {
     }
 }
 
-fn nowhere(OwnerReference { kind, name, .. }: &OwnerReference) -> String {
+fn invalid_scope_warning(OwnerReference { kind, name, .. }: &OwnerReference) -> String {
     format!(
         "{kind} \"{name}\" is namespaced, and this object is cluster-scoped; the garbage collector treats this owner as existing \
          and does not delete the object because of it: use a cluster-scoped owner"
     )
 }
 
-fn not_there(owner: &OwnerReference, place: &ObjectKey, fate: &str) -> String {
+fn missing_owner_warning(owner: &OwnerReference, place: &ObjectKey, fate: &str) -> String {
     let OwnerReference { kind, name, uid, .. } = owner;
     let (found, advice) = match place.namespace.as_str() {
         "" => (String::new(), ""),
@@ -106,8 +106,8 @@ fn not_there(owner: &OwnerReference, place: &ObjectKey, fate: &str) -> String {
 }
 
 /// True if an owner does not exist. One that cannot be read is assumed to exist.
-async fn is_missing(store: &dyn Store, owner: &OwnerReference, place: &Place) -> bool {
-    let Place::At(key) = place else { return false };
+async fn is_missing(store: &dyn Store, owner: &OwnerReference, place: &OwnerLocation) -> bool {
+    let OwnerLocation::At(key) = place else { return false };
     let Some(key) = api::store_key(key) else { return true };
     match store.get(&key).await {
         Ok(Some(record)) => {

@@ -1,5 +1,5 @@
 //! Roles and bindings (`rbac.authorization.k8s.io/v1`), stored as objects. [`apimachinery::rbac`] evaluates them;
-//! [`crate::access`] determines when changes take effect.
+//! [`crate::rbac_authorizer`] determines when changes take effect.
 //!
 //! Privilege escalation is prevented as in Kubernetes: writing a role requires all permissions in it, or the verb
 //! `escalate` on it; binding a role requires all permissions in it, or the verb `bind` on it
@@ -37,14 +37,14 @@ pub fn is_role(resource: &str) -> bool {
 }
 
 /// True if a key is that of a role or a binding.
-pub fn is_rule(key: &str) -> bool {
+pub fn is_rbac_key(key: &str) -> bool {
     key.split('/').next().is_some_and(|resource| ALL.contains(&resource))
 }
 
 /// The four kinds.
 pub fn kinds<W>() -> [Box<dyn Kind<W>>; 4] {
     let roles = |kind, plural, singular, namespaced| {
-        let columns = const { &[super::empty::NAME, role::CREATED_AT] };
+        let columns = const { &[super::stub_kinds::NAME, role::CREATED_AT] };
         Box::new(Roles { resource: resource(kind, plural, singular, namespaced, columns, schema::role(kind)) })
     };
     let bindings = |kind, plural, singular, namespaced| {
@@ -93,13 +93,13 @@ fn check(resource: &Resource, key: &ObjectKey, errors: &[FieldError]) -> Result<
 }
 
 /// 403 for a caller who grants permissions that they do not have.
-fn escalates(resource: &Resource, key: &ObjectKey, why: &str) -> StatusError {
+fn escalation_error(resource: &Resource, key: &ObjectKey, why: &str) -> StatusError {
     let message = format!("{} \"{}\" is forbidden: {why}", resource.group_resource(), key.name);
     StatusError::new(StatusReason::Forbidden, message).with_details(resource.group, resource.plural, &key.name)
 }
 
 /// True if a change grants no permissions: only owners and finalizers differ, as in writes of a garbage collector.
-fn is_of_the_collector(old: &Object, new: &Object) -> bool {
+fn only_gc_fields_changed(old: &Object, new: &Object) -> bool {
     let mut rest = new.clone();
     rest.metadata.owner_references.clone_from(&old.metadata.owner_references);
     rest.metadata.finalizers.clone_from(&old.metadata.finalizers);

@@ -5,9 +5,9 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use crate::{
-    faulty::FaultyStore,
-    front::{Answer, Client, Front, Setup, Who, name, request},
-    library::{API, BOOKS, book, shelf},
+    fault_injecting_store::FaultInjectingStore,
+    sample_kinds::{API, BOOKS, book, shelf},
+    test_server::{Answer, Client, Setup, TestServer, Who, name, request},
 };
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
@@ -22,15 +22,15 @@ struct User {
 }
 
 impl User {
-    async fn with_token(front: &Front, token: &str) -> Self {
-        let client = Client::connect_as(Who::Nobody, front.address, true).await;
+    async fn with_token(server: &TestServer, token: &str) -> Self {
+        let client = Client::connect_as(Who::Nobody, server.address, true).await;
         Self { client, headers: vec![("authorization", format!("Bearer {token}"))] }
     }
 
     /// The administrator, with these headers.
-    fn admin(front: &Front, headers: &[(&'static str, &str)]) -> Self {
+    fn admin(server: &TestServer, headers: &[(&'static str, &str)]) -> Self {
         let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        Self { client: front.client.clone(), headers }
+        Self { client: server.client.clone(), headers }
     }
 
     async fn send(&self, method: Method, path: &str, body: &Value) -> Answer {
@@ -64,10 +64,10 @@ impl User {
     }
 }
 
-async fn alone() -> Front {
-    let front = Front::set_up(Setup { tokens: TOKENS, ..Setup::alone() }).await;
-    front.make_namespace("other").await;
-    front
+async fn standalone() -> TestServer {
+    let server = TestServer::set_up(Setup { tokens: TOKENS, ..Setup::standalone() }).await;
+    server.make_namespace("other").await;
+    server
 }
 
 fn role(name: &str, rules: &Value) -> Value {
@@ -90,7 +90,7 @@ fn in_attic(plural: &str) -> String {
     format!("{RBAC}/namespaces/attic/{plural}")
 }
 
-impl Front {
+impl TestServer {
     /// Grants a user the rules of a cluster role in the namespace `attic`.
     async fn bind(&self, role: &str, user: &str) {
         let body = binding(&format!("{role}-{user}"), ("ClusterRole", role), user);
@@ -104,53 +104,53 @@ fn message(answer: &Answer) -> String {
 
 #[tokio::test]
 async fn a_token_says_who_asks() {
-    let front = alone().await;
-    let jane = User::with_token(&front, "jane-s-token").await;
+    let server = standalone().await;
+    let jane = User::with_token(&server, "jane-s-token").await;
     let groups = ["readers", "writers", "system:authenticated"];
     assert_eq!(jane.who().await, json!({ "username": "jane", "uid": "7", "groups": groups }));
-    let joe = User::with_token(&front, "joe-s-token").await;
+    let joe = User::with_token(&server, "joe-s-token").await;
     assert_eq!(joe.who().await, json!({ "username": "joe", "groups": ["system:authenticated"] }));
-    let unknown = User::with_token(&front, "jane-s-toke").await.post(WHO, &json!({})).await;
+    let unknown = User::with_token(&server, "jane-s-toke").await.post(WHO, &json!({})).await;
     assert_eq!((unknown.status, message(&unknown).as_str()), (401, "Unauthorized"));
-    let admin = User::admin(&front, &[("authorization", "Bearer jane-s-token")]);
+    let admin = User::admin(&server, &[("authorization", "Bearer jane-s-token")]);
     assert_eq!(admin.who().await["username"], "admin", "a certificate takes precedence");
 }
 
 #[tokio::test]
 async fn a_right_holds_from_the_answer_on_that_gave_it_until_the_one_that_took_it() {
-    let front = alone().await;
-    let jane = User::with_token(&front, "jane-s-token").await;
+    let server = standalone().await;
+    let jane = User::with_token(&server, "jane-s-token").await;
     let refused = jane.post(BOOKS, &book("x", "a")).await;
     assert_eq!(refused.status, 403);
     let words = "books.library.example.com is forbidden: User \"jane\" cannot create resource \"books\" in API group \
                  \"library.example.com\" in the namespace \"attic\"";
     assert_eq!(message(&refused), words);
     for round in 0..3 {
-        front.bind("edit", "jane").await;
+        server.bind("edit", "jane").await;
         assert_eq!(jane.post(BOOKS, &book(&format!("x{round}"), "a")).await.status, 201);
         assert_eq!(jane.post(OTHERS, &book("x", "a")).await.status, 403, "the permission is limited to one namespace");
         assert_eq!(jane.get(&format!("{API}/books")).await, 403, "and not across all");
-        front.delete(&format!("{}/edit-jane", in_attic("rolebindings"))).await;
+        server.delete(&format!("{}/edit-jane", in_attic("rolebindings"))).await;
         assert_eq!(jane.get(BOOKS).await, 403);
     }
     let everywhere = binding("jane", ("ClusterRole", "view"), "jane");
-    front.create(&format!("{RBAC}/clusterrolebindings"), &everywhere).await;
+    server.create(&format!("{RBAC}/clusterrolebindings"), &everywhere).await;
     for path in [BOOKS, OTHERS, &format!("{API}/books"), &format!("{API}/shelves/a"), "/api/v1/namespaces/attic"] {
         assert_eq!(jane.get(path).await, 200, "{path}");
     }
     assert_eq!(jane.send(Method::DELETE, &format!("{BOOKS}/x0"), &Value::Null).await.status, 403);
-    front.patch(&format!("{RBAC}/clusterroles/view"), &json!({ "rules": [] })).await;
+    server.patch(&format!("{RBAC}/clusterroles/view"), &json!({ "rules": [] })).await;
     assert_eq!(jane.get(BOOKS).await, 403, "a changed role applies to all its users");
 }
 
 #[tokio::test]
 async fn a_path_can_be_allowed() {
-    let front = alone().await;
-    let joe = User::with_token(&front, "joe-s-token").await;
+    let server = standalone().await;
+    let joe = User::with_token(&server, "joe-s-token").await;
     assert_eq!(joe.get("/metrics").await, 403);
     let rules = json!([{ "verbs": ["get"], "nonResourceURLs": ["/metrics", "/livez/*"] }]);
-    front.create(&format!("{RBAC}/clusterroles"), &role("monitor", &rules)).await;
-    front.create(&format!("{RBAC}/clusterrolebindings"), &binding("monitor", ("ClusterRole", "monitor"), "joe")).await;
+    server.create(&format!("{RBAC}/clusterroles"), &role("monitor", &rules)).await;
+    server.create(&format!("{RBAC}/clusterrolebindings"), &binding("monitor", ("ClusterRole", "monitor"), "joe")).await;
     assert_eq!(
         (joe.get("/metrics").await, joe.get("/livez/ping").await, joe.get("/readyz/ping").await),
         (200, 200, 403)
@@ -159,10 +159,10 @@ async fn a_path_can_be_allowed() {
 
 #[tokio::test]
 async fn an_apply_that_creates_must_be_allowed_as_a_create_too() {
-    let front = alone().await;
-    let jane = User::with_token(&front, "jane-s-token").await;
-    front.create(&in_attic("roles"), &role("patcher", &on_books(&["patch"]))).await;
-    front.create(&in_attic("rolebindings"), &binding("patcher", ("Role", "patcher"), "jane")).await;
+    let server = standalone().await;
+    let jane = User::with_token(&server, "jane-s-token").await;
+    server.create(&in_attic("roles"), &role("patcher", &on_books(&["patch"]))).await;
+    server.create(&in_attic("rolebindings"), &binding("patcher", ("Role", "patcher"), "jane")).await;
     let mut config = book("x", "a");
     config["apiVersion"] = "library.example.com/v1".into();
     config["kind"] = "Book".into();
@@ -172,18 +172,18 @@ async fn an_apply_that_creates_must_be_allowed_as_a_create_too() {
     let words = "books.library.example.com \"x\" is forbidden: User \"jane\" cannot create resource \"books\" in API group \
                  \"library.example.com\" in the namespace \"attic\"";
     assert_eq!(message(&refused), words);
-    front.book("x").await;
+    server.book("x").await;
     assert_eq!(jane.apply(&path, &config).await.status, 200);
-    front.patch(&format!("{}/patcher", in_attic("roles")), &json!({ "rules": on_books(&["create", "patch"]) })).await;
-    front.delete(&path).await;
+    server.patch(&format!("{}/patcher", in_attic("roles")), &json!({ "rules": on_books(&["create", "patch"]) })).await;
+    server.delete(&path).await;
     assert_eq!(jane.apply(&path, &config).await.status, 201);
 }
 
 #[tokio::test]
 async fn nobody_gives_what_they_do_not_have() {
-    let front = alone().await;
-    let (jane, roles) = (User::with_token(&front, "jane-s-token").await, in_attic("roles"));
-    front.bind("admin", "jane").await;
+    let server = standalone().await;
+    let (jane, roles) = (User::with_token(&server, "jane-s-token").await, in_attic("roles"));
+    server.bind("admin", "jane").await;
     assert_eq!(jane.post(&roles, &role("reader", &on_books(&["get", "list"]))).await.status, 201);
     let secrets = json!([{ "verbs": ["get", "list"], "apiGroups": [""], "resources": ["secrets"] }]);
     let refused = jane.post(&roles, &role("thief", &secrets)).await;
@@ -225,8 +225,8 @@ async fn nobody_gives_what_they_do_not_have() {
 
 #[tokio::test]
 async fn to_give_can_be_a_right_of_its_own() {
-    let front = alone().await;
-    let joe = User::with_token(&front, "joe-s-token").await;
+    let server = standalone().await;
+    let joe = User::with_token(&server, "joe-s-token").await;
     let on = |resource: &str, verbs: &[&str], names: &[&str]| {
         json!({
             "verbs": verbs, "apiGroups": ["rbac.authorization.k8s.io"], "resources": [resource], "resourceNames": names,
@@ -237,13 +237,13 @@ async fn to_give_can_be_a_right_of_its_own() {
         on("rolebindings", &["create", "patch"], &[]),
         on("clusterroles", &["bind"], &["edit"]),
     ]);
-    front.create(&format!("{RBAC}/clusterroles"), &role("giver", &allowed)).await;
-    front.bind("giver", "joe").await;
+    server.create(&format!("{RBAC}/clusterroles"), &role("giver", &allowed)).await;
+    server.bind("giver", "joe").await;
     let (roles, bindings) = (in_attic("roles"), in_attic("rolebindings"));
     assert_eq!(joe.post(&roles, &role("reader", &on_books(&["get"]))).await.status, 201);
     assert_eq!(joe.post(&bindings, &binding("edit", ("ClusterRole", "edit"), "jane")).await.status, 201);
     assert_eq!(joe.post(&bindings, &binding("view", ("ClusterRole", "view"), "jane")).await.status, 403);
-    front.bind("view", "jane").await;
+    server.bind("view", "jane").await;
     let merge = "application/merge-patch+json";
     let path = format!("{bindings}/view-jane");
     let finalizers = json!({ "metadata": { "finalizers": ["example.com/x"] } });
@@ -254,16 +254,16 @@ async fn to_give_can_be_a_right_of_its_own() {
 
 #[tokio::test]
 async fn who_may_give_by_one_name_does_not_create_it() {
-    let front = alone().await;
-    let joe = User::with_token(&front, "joe-s-token").await;
+    let server = standalone().await;
+    let joe = User::with_token(&server, "joe-s-token").await;
     let on_roles = |verbs: &[&str], names: &[&str]| {
         json!({
             "verbs": verbs, "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles"], "resourceNames": names,
         })
     };
     let allowed = json!([on_roles(&["create", "patch"], &[]), on_roles(&["escalate"], &["reader"])]);
-    front.create(&format!("{RBAC}/clusterroles"), &role("giver", &allowed)).await;
-    front.bind("giver", "joe").await;
+    server.create(&format!("{RBAC}/clusterroles"), &role("giver", &allowed)).await;
+    server.bind("giver", "joe").await;
     let (roles, reader) = (in_attic("roles"), role("reader", &on_books(&["get"])));
     assert_eq!(joe.post(&roles, &reader).await.status, 403, "the path of a create contains no name");
     let mut config = reader;
@@ -276,9 +276,9 @@ async fn who_may_give_by_one_name_does_not_create_it() {
 
 #[tokio::test]
 async fn bad_roles_and_bindings_are_refused_with_every_fault() {
-    let front = alone().await;
+    let server = standalone().await;
     let faults = async |path: &str, body: Value| -> Vec<String> {
-        let answer = front.client.send(Method::POST, path, &body).await;
+        let answer = server.client.send(Method::POST, path, &body).await;
         assert_eq!(answer.status, 422, "{}", answer.text());
         let causes = answer.json()["details"]["causes"].as_array().unwrap().clone();
         let text = |part: &Value| part.as_str().unwrap().to_owned();
@@ -339,47 +339,47 @@ async fn bad_roles_and_bindings_are_refused_with_every_fault() {
 
 #[tokio::test]
 async fn what_kinds_of_kubernetes_own_do_not_show_is_not_there() {
-    let front = alone().await;
+    let server = standalone().await;
     let bindings = in_attic("rolebindings");
     let mut nobody = binding("view", ("ClusterRole", "view"), "jane");
     nobody["subjects"] = json!([]);
     let name = name(&nobody).to_owned();
-    front.create(&bindings, &nobody).await;
+    server.create(&bindings, &nobody).await;
     let path = format!("{bindings}/{name}");
     let change =
         json!({ "metadata": { "finalizers": ["example.com/x"] }, "subjects": [{ "kind": "User", "name": "joe" }] });
-    front.patch(&path, &change).await;
-    assert_eq!(front.get(&path).await.json()["subjects"][0]["name"], "joe");
-    front.patch(&path, &json!({ "subjects": [] })).await;
-    front.delete(&path).await;
-    let left = front.get(&path).await.json();
+    server.patch(&path, &change).await;
+    assert_eq!(server.get(&path).await.json()["subjects"][0]["name"], "joe");
+    server.patch(&path, &json!({ "subjects": [] })).await;
+    server.delete(&path).await;
+    let left = server.get(&path).await.json();
     assert!(left.get("subjects").is_none(), "{left}");
     assert!(left["metadata"]["deletionTimestamp"].is_string() && left["metadata"]["generation"].is_null(), "{left}");
-    front.create(&in_attic("roles"), &json!({ "metadata": { "name": "nothing" } })).await;
-    let role = front.patch(&format!("{}/nothing", in_attic("roles")), &json!({ "rules": null })).await;
+    server.create(&in_attic("roles"), &json!({ "metadata": { "name": "nothing" } })).await;
+    let role = server.patch(&format!("{}/nothing", in_attic("roles")), &json!({ "rules": null })).await;
     assert_eq!(role["rules"], json!([]), "a role always has a list of rules");
     let review = json!({ "spec": { "nonResourceAttributes": { "verb": "get", "path": "/" } } });
     let answer =
-        front.client.send(Method::POST, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await;
+        server.client.send(Method::POST, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await;
     assert_eq!(answer.json()["metadata"], json!({}));
 }
 
 #[tokio::test]
 async fn a_binding_names_its_groups_by_itself_and_keeps_its_role() {
-    let front = alone().await;
-    front.bind("view", "jane").await;
+    let server = standalone().await;
+    server.bind("view", "jane").await;
     let path = format!("{}/view-jane", in_attic("rolebindings"));
-    let bound = front.get(&path).await.json();
+    let bound = server.get(&path).await.json();
     let group = "rbac.authorization.k8s.io";
     assert_eq!(bound["roleRef"], json!({ "apiGroup": group, "kind": "ClusterRole", "name": "view" }));
     assert_eq!(bound["subjects"], json!([{ "apiGroup": group, "kind": "User", "name": "jane" }]));
     // kubectl sends strategic merge patches to built-in kinds, and replaces them without a version.
-    let admin = User::admin(&front, &[]);
+    let admin = User::admin(&server, &[]);
     let change = json!({ "subjects": [{ "kind": "Group", "name": "readers" }, { "kind": "ServiceAccount", "name": "robot", "namespace": "n" }, { "kind": "ServiceAccount", "name": "own" }] });
     let strategic = "application/strategic-merge-patch+json";
     let changed = admin.send_as(strategic, Method::PATCH, &path, &change).await;
     assert_eq!(changed.json()["subjects"][0]["apiGroup"], group, "{}", changed.text());
-    let wide = front.get_with(&path, &[("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")]).await.json();
+    let wide = server.get_with(&path, &[("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")]).await.json();
     assert_eq!(wide["rows"][0]["cells"].as_array().unwrap()[3..], ["", "readers", "n/robot, /own"].map(Value::from));
     let other = admin.send(Method::PUT, &path, &binding("view-jane", ("ClusterRole", "edit"), "jane")).await;
     let text = message(&other);
@@ -391,10 +391,10 @@ async fn a_binding_names_its_groups_by_itself_and_keeps_its_role() {
 
 #[tokio::test]
 async fn the_roles_that_everybody_expects_are_there() {
-    let store = FaultyStore::new();
-    let first = Front::starting(Setup::alone(), store.clone()).await.restored().await;
-    let names = async |front: &Front, plural: &str| -> Vec<String> {
-        let list = front.get(&format!("{RBAC}/{plural}")).await.json();
+    let store = FaultInjectingStore::new();
+    let first = TestServer::starting(Setup::standalone(), store.clone()).await.restored().await;
+    let names = async |server: &TestServer, plural: &str| -> Vec<String> {
+        let list = server.get(&format!("{RBAC}/{plural}")).await.json();
         list["items"].as_array().unwrap().iter().map(|item| name(item).to_owned()).collect()
     };
     let expected = ["admin", "cluster-admin", "edit", "view"];
@@ -405,7 +405,7 @@ async fn the_roles_that_everybody_expects_are_there() {
     first.stop.cancel();
     first.listening.abort();
     drop(first);
-    let second = Front::starting(Setup::alone(), store).await.restored().await;
+    let second = TestServer::starting(Setup::standalone(), store).await.restored().await;
     assert_eq!(names(&second, "clusterroles").await, expected, "a deleted default role is created again");
     let edit = second.get(&format!("{RBAC}/clusterroles/edit")).await.json();
     assert_eq!(edit["rules"], json!([]), "a changed default role is not reset");
@@ -417,9 +417,9 @@ async fn the_roles_that_everybody_expects_are_there() {
 
 #[tokio::test]
 async fn questions_are_answered_by_the_rules() {
-    let front = alone().await;
-    let jane = User::with_token(&front, "jane-s-token").await;
-    front.bind("view", "jane").await;
+    let server = standalone().await;
+    let jane = User::with_token(&server, "jane-s-token").await;
+    server.bind("view", "jane").await;
     let ask = async |spec: Value| {
         let review = json!({ "spec": spec });
         let answer = jane.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await;
@@ -451,66 +451,67 @@ async fn questions_are_answered_by_the_rules() {
 
 #[tokio::test]
 async fn who_may_acts_as_another() {
-    let front = alone().await;
-    front.bind("view", "jane").await;
-    let as_jane = User::admin(&front, &[("impersonate-user", "jane"), ("impersonate-group", "readers")]);
+    let server = standalone().await;
+    server.bind("view", "jane").await;
+    let as_jane = User::admin(&server, &[("impersonate-user", "jane"), ("impersonate-group", "readers")]);
     assert_eq!(as_jane.who().await, json!({ "username": "jane", "groups": ["readers", "system:authenticated"] }));
     assert_eq!(
         (as_jane.get(BOOKS).await, as_jane.get(OTHERS).await),
         (200, 403),
         "with the permissions of the other user"
     );
-    let mut joe = User::with_token(&front, "joe-s-token").await;
+    let mut joe = User::with_token(&server, "joe-s-token").await;
     joe.headers.push(("impersonate-user", "jane".to_owned()));
     let refused = joe.send(Method::GET, BOOKS, &Value::Null).await;
     let words = "users \"jane\" is forbidden: User \"joe\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope";
     assert_eq!((refused.status, message(&refused).as_str()), (403, words));
     let rules =
         json!([{ "verbs": ["impersonate"], "apiGroups": [""], "resources": ["users"], "resourceNames": ["jane"] }]);
-    front.create(&format!("{RBAC}/clusterroles"), &role("actor", &rules)).await;
-    front.create(&format!("{RBAC}/clusterrolebindings"), &binding("actor", ("ClusterRole", "actor"), "joe")).await;
+    server.create(&format!("{RBAC}/clusterroles"), &role("actor", &rules)).await;
+    server.create(&format!("{RBAC}/clusterrolebindings"), &binding("actor", ("ClusterRole", "actor"), "joe")).await;
     assert_eq!(joe.get(BOOKS).await, 200);
     joe.headers.push(("impersonate-group", "system:masters".to_owned()));
     assert_eq!(joe.get(BOOKS).await, 403, "each impersonated attribute must be allowed");
-    let nobody = User::admin(&front, &[("impersonate-user", "system:anonymous")]);
+    let nobody = User::admin(&server, &[("impersonate-user", "system:anonymous")]);
     assert_eq!(nobody.get("/apis").await, 403);
-    let extra = User::admin(&front, &[("impersonate-user", "jane"), ("impersonate-extra-scopes", "x")]);
+    let extra = User::admin(&server, &[("impersonate-user", "jane"), ("impersonate-extra-scopes", "x")]);
     assert_eq!(extra.get(BOOKS).await, 403, "an unsupported header is not ignored");
 }
 
 #[tokio::test]
 async fn rules_of_one_request_are_read_at_one_revision() {
-    let front = alone().await;
-    let jane = User::with_token(&front, "jane-s-token").await;
-    front.create(&format!("{RBAC}/clusterroles"), &role("keeper", &on_books(&["get", "list"]))).await;
-    front.store.hold_lists(Some("clusterrolebindings/"));
+    let server = standalone().await;
+    let jane = User::with_token(&server, "jane-s-token").await;
+    server.create(&format!("{RBAC}/clusterroles"), &role("keeper", &on_books(&["get", "list"]))).await;
+    server.store.hold_lists(Some("clusterrolebindings/"));
     let asked = tokio::spawn(async move { jane.get(BOOKS).await });
-    front.store.lists_waited(1).await;
+    server.store.lists_waited(1).await;
     // The role loses its rules before jane is bound to it.
-    front.patch(&format!("{RBAC}/clusterroles/keeper"), &json!({ "rules": [] })).await;
-    front.create(&format!("{RBAC}/clusterrolebindings"), &binding("keeper", ("ClusterRole", "keeper"), "jane")).await;
-    front.store.hold_lists(None);
+    server.patch(&format!("{RBAC}/clusterroles/keeper"), &json!({ "rules": [] })).await;
+    server.create(&format!("{RBAC}/clusterrolebindings"), &binding("keeper", ("ClusterRole", "keeper"), "jane")).await;
+    server.store.hold_lists(None);
     assert_eq!(asked.await.unwrap(), 403, "she never had that permission");
 }
 
 #[tokio::test]
 async fn while_the_rules_are_not_known_nobody_is_told_that_they_may_not() {
-    let front = Front::starting(Setup { tokens: TOKENS, ..Setup::alone() }, FaultyStore::new()).await;
-    let jane = User::with_token(&front, "jane-s-token").await;
+    let server =
+        TestServer::starting(Setup { tokens: TOKENS, ..Setup::standalone() }, FaultInjectingStore::new()).await;
+    let jane = User::with_token(&server, "jane-s-token").await;
     let answer = jane.send(Method::GET, BOOKS, &Value::Null).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
     assert_eq!(jane.get("/apis").await, 200);
-    let front = front.restored().await;
+    let server = server.restored().await;
     assert_eq!(jane.get(BOOKS).await, 403);
 
-    front.create(&format!("{API}/shelves"), &shelf("a", 9)).await;
-    front.make_namespace("attic").await;
-    front.bind("view", "jane").await;
-    front.store.blind(Some("clusterroles/"));
+    server.create(&format!("{API}/shelves"), &shelf("a", 9)).await;
+    server.make_namespace("attic").await;
+    server.bind("view", "jane").await;
+    server.store.blind(Some("clusterroles/"));
     assert_eq!(jane.get(BOOKS).await, 503, "unreadable rules lead to neither access nor 403");
-    front.store.blind(None);
+    server.store.blind(None);
     assert_eq!(jane.get(BOOKS).await, 200);
-    front.store.blind(Some("clusterroles/"));
-    front.book("x").await;
+    server.store.blind(Some("clusterroles/"));
+    server.book("x").await;
     assert_eq!(jane.get(BOOKS).await, 200, "rules are read again only after a change");
 }

@@ -20,10 +20,10 @@ use apimachinery::{
 };
 use serde_json::{Value, json};
 
-use crate::library::{self, World, book, book_key};
+use crate::sample_kinds::{self, World, book, book_key};
 
 /// The kinds of the library.
-static REGISTRY: LazyLock<Registry<World>> = LazyLock::new(library::registry);
+static REGISTRY: LazyLock<Registry<World>> = LazyLock::new(sample_kinds::registry);
 /// Their schemas, built once for tests with thousands of commands.
 static SCHEMAS: LazyLock<HashMap<&'static str, Schema>> = LazyLock::new(|| {
     let schema = |resource: &Resource| (resource.plural, Schema::for_resource(resource));

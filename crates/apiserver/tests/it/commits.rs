@@ -13,10 +13,10 @@ use apimachinery::{
 };
 use apiserver::{
     committer::{Committed, Committer, Fatal, Queue},
-    hub::{Behind, Hub},
     limits,
     metrics::Metrics,
-    standalone::Surroundings,
+    standalone::DeploymentMode,
+    watch_cache::{EventsAfter, WatchCache},
 };
 use futures::{future::join_all, poll};
 use serde_json::Value;
@@ -28,73 +28,73 @@ use tokio::{
 
 use crate::{
     commands::{create, create_book, delete, dry, retitle},
-    faulty::{Fault, FaultyStore},
-    front::SOON,
-    library::{self, UNBEARABLE, UNREADABLE, UNTHINKABLE, World, book, book_key, shelf, shelf_key},
+    fault_injecting_store::{FaultInjectingStore, InjectedFault},
+    sample_kinds::{self, PANICS_IN_APPLY, PANICS_IN_DECIDE, UNREADABLE, World, book, book_key, shelf, shelf_key},
+    test_server::TIMEOUT,
 };
 
 pub type Outcome = Result<Committed, StatusError>;
 
 /// A committer of the library that has not been started.
-pub fn committer(store: Arc<dyn Store>, world: World, hub: Hub) -> Committer<World> {
-    let registry = library::registry();
+pub fn committer(store: Arc<dyn Store>, world: World, watch_cache: WatchCache) -> Committer<World> {
+    let registry = sample_kinds::registry();
     let schemas = Schemas::for_registry(&registry);
     Committer {
         store,
         registry: Arc::new(registry),
         schemas: Arc::new(schemas),
         world: Arc::new(RwLock::new(world)),
-        hub: Arc::new(hub),
+        watch_cache: Arc::new(watch_cache),
         metrics: Arc::new(Metrics::default()),
         writes: Arc::default(),
-        surroundings: Surroundings::Cluster,
+        deployment_mode: DeploymentMode::Aggregated,
         outdated: AtomicBool::new(false),
     }
 }
 
 /// A committer on an empty store, with access to its parts.
-pub struct Desk {
+pub struct CommitterFixture {
     pub queue: Queue<World>,
-    pub store: FaultyStore,
+    pub store: FaultInjectingStore,
     world: Arc<RwLock<World>>,
-    pub hub: Arc<Hub>,
+    pub watch_cache: Arc<WatchCache>,
     metrics: Arc<Metrics>,
     task: JoinHandle<Result<(), Fatal>>,
 }
 
-impl Desk {
+impl CommitterFixture {
     fn open() -> Self {
-        Self::open_on(FaultyStore::new(), 0)
+        Self::open_on(FaultInjectingStore::new(), 0)
     }
 
     /// A committer on this store, which has read the log up to `head`.
-    pub fn open_on(store: FaultyStore, head: u64) -> Self {
-        let committer = committer(Arc::new(store.clone()), World::default(), Hub::new(head, 64));
-        let (world, hub) = (Arc::clone(&committer.world), Arc::clone(&committer.hub));
+    pub fn open_on(store: FaultInjectingStore, head: u64) -> Self {
+        let committer = committer(Arc::new(store.clone()), World::default(), WatchCache::new(head, 64));
+        let (world, watch_cache) = (Arc::clone(&committer.world), Arc::clone(&committer.watch_cache));
         let metrics = Arc::clone(&committer.metrics);
         let (queue, work) = committer.open();
         let task = tokio::spawn(work);
-        Self { queue, store, world, hub, metrics, task }
+        Self { queue, store, world, watch_cache, metrics, task }
     }
 
     /// A committer with a shelf `a` of five places.
     pub async fn with_shelf() -> Self {
-        let desk = Self::open();
-        desk.queue.submit(create(shelf_key("a"), shelf("a", 5))).await.unwrap();
-        desk
+        let fixture = Self::open();
+        fixture.queue.submit(create(shelf_key("a"), shelf("a", 5))).await.unwrap();
+        fixture
     }
 
     pub fn world(&self) -> World {
         self.world.read().unwrap().clone()
     }
 
-    /// Submits a command and holds its commit until [`FaultyStore::release`].
+    /// Submits a command and holds its commit until [`FaultInjectingStore::release`].
     async fn held(&self, command: Command) -> Pin<Box<impl Future<Output = Outcome>>> {
-        self.held_for(Fault::Held, command).await
+        self.held_for(InjectedFault::Held, command).await
     }
 
     /// Submits a command whose commit is held by this fault.
-    async fn held_for(&self, fault: Fault, command: Command) -> Pin<Box<impl Future<Output = Outcome>>> {
+    async fn held_for(&self, fault: InjectedFault, command: Command) -> Pin<Box<impl Future<Output = Outcome>>> {
         let begun = self.store.commits().len();
         self.store.plan([fault]);
         let held = queued(&self.queue, vec![command]).await.remove(0);
@@ -107,9 +107,9 @@ impl Desk {
         join_all(queued(&self.queue, commands).await).await
     }
 
-    /// The events of [`Hub::behind`] after `cursor`, as (key, change).
+    /// The events of [`WatchCache::events_after`] after `cursor`, as (key, change).
     pub fn events(&self, cursor: u64) -> Vec<(String, &'static str)> {
-        let Behind::Events(events, _) = self.hub.behind(cursor, "", usize::MAX, usize::MAX) else {
+        let EventsAfter::Events(events, _) = self.watch_cache.events_after(cursor, "", usize::MAX, usize::MAX) else {
             panic!("the hub is large enough")
         };
         let what = |old: bool, new: bool| match (old, new) {
@@ -127,7 +127,7 @@ impl Desk {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(SOON, decided).await.expect("a decision");
+        timeout(TIMEOUT, decided).await.expect("a decision");
     }
 
     /// The number of commands prepared again by the committer, and by their requests.
@@ -141,7 +141,7 @@ impl Desk {
 
     /// The result with which the committer ended.
     pub async fn ended(&mut self) -> Result<Result<(), Fatal>, JoinError> {
-        timeout(SOON, &mut self.task).await.expect("an end")
+        timeout(TIMEOUT, &mut self.task).await.expect("an end")
     }
 
     pub async fn stored(&self, key: &ObjectKey) -> Option<Value> {
@@ -175,15 +175,15 @@ pub fn may_repeat(outcome: &Outcome) -> bool {
 
 #[tokio::test]
 async fn commands_that_wait_share_one_commit() {
-    let desk = Desk::with_shelf().await;
-    let held = desk.held(create(shelf_key("b"), shelf("b", 1))).await;
-    let waiting = queued(&desk.queue, ["a", "b", "c", "d", "e", "f"].map(create_book).into()).await;
-    assert_eq!(desk.store.commits(), [1, 1], "no commit starts before the previous one has finished");
-    desk.store.release();
+    let fixture = CommitterFixture::with_shelf().await;
+    let held = fixture.held(create(shelf_key("b"), shelf("b", 1))).await;
+    let waiting = queued(&fixture.queue, ["a", "b", "c", "d", "e", "f"].map(create_book).into()).await;
+    assert_eq!(fixture.store.commits(), [1, 1], "no commit starts before the previous one has finished");
+    fixture.store.release();
     held.await.unwrap();
     let outcomes = join_all(waiting).await;
     // Two writes per book, and one of the shelf for all of them.
-    assert_eq!(desk.store.commits(), [1, 1, 11]);
+    assert_eq!(fixture.store.commits(), [1, 1, 11]);
     for (place, outcome) in outcomes[..5].iter().enumerate() {
         assert_eq!(object(outcome)["status"]["place"], place, "each command sees the places taken by those before it");
         let revision = (3 + 2 * place).to_string();
@@ -191,16 +191,16 @@ async fn commands_that_wait_share_one_commit() {
         assert_eq!(outcome.as_ref().unwrap().warnings, ["books are heavy"]);
     }
     assert_eq!(reason(&outcomes[5]), StatusReason::InsufficientStorage);
-    assert_eq!(desk.stored(&shelf_key("a")).await.unwrap()["status"]["books"], 5);
-    assert_eq!(desk.stored(&book_key("f")).await, None);
+    assert_eq!(fixture.stored(&shelf_key("a")).await.unwrap()["status"]["books"], 5);
+    assert_eq!(fixture.stored(&book_key("f")).await, None);
 }
 
 #[tokio::test]
 async fn one_name_may_come_go_and_come_again_in_one_commit() {
-    let desk = Desk::with_shelf().await;
-    desk.queue.submit(create_book("x")).await.unwrap();
-    let before = desk.hub.head();
-    let outcomes = desk
+    let fixture = CommitterFixture::with_shelf().await;
+    fixture.queue.submit(create_book("x")).await.unwrap();
+    let before = fixture.watch_cache.head();
+    let outcomes = fixture
         .at_once(vec![
             retitle("x", "one"),
             retitle("x", "two"),
@@ -212,7 +212,7 @@ async fn one_name_may_come_go_and_come_again_in_one_commit() {
         ])
         .await;
     assert_eq!(
-        desk.store.commits().last(),
+        fixture.store.commits().last(),
         Some(&6),
         "two changes, two deletions, two creations; the count of the shelf stays the same"
     );
@@ -225,7 +225,7 @@ async fn one_name_may_come_go_and_come_again_in_one_commit() {
     assert_eq!(reason(&outcomes[6]), StatusReason::Conflict);
     let (book, card) = ("books/platform/attic/x".to_owned(), "cards/platform/attic/card-x".to_owned());
     assert_eq!(
-        desk.events(before),
+        fixture.events(before),
         [
             (book.clone(), "changed"),
             (book.clone(), "changed"),
@@ -239,11 +239,11 @@ async fn one_name_may_come_go_and_come_again_in_one_commit() {
 
 #[tokio::test]
 async fn refusal_names_those_who_hold_the_place_when_it_is_answered() {
-    let desk = Desk::with_shelf().await;
+    let fixture = CommitterFixture::with_shelf().await;
     for name in ["x", "y"] {
-        desk.queue.submit(create_book(name)).await.unwrap();
+        fixture.queue.submit(create_book(name)).await.unwrap();
     }
-    let outcomes = desk.at_once(vec![delete(book_key("x")), delete(shelf_key("a")), create_book("z")]).await;
+    let outcomes = fixture.at_once(vec![delete(book_key("x")), delete(shelf_key("a")), create_book("z")]).await;
     let refused = outcomes[1].as_ref().unwrap_err();
     let both = "1 book(s) stand on it; held by Card attic/card-z, held by Card attic/card-y";
     assert!(refused.message.ends_with(both), "{}", refused.message);
@@ -251,36 +251,40 @@ async fn refusal_names_those_who_hold_the_place_when_it_is_answered() {
 
 #[tokio::test]
 async fn an_answer_means_that_all_can_see_it() {
-    let desk = Desk::with_shelf().await;
-    let outcome = desk.queue.submit(create_book("x")).await;
+    let fixture = CommitterFixture::with_shelf().await;
+    let outcome = fixture.queue.submit(create_book("x")).await;
     let revision = object(&outcome)["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
-    assert!(desk.hub.head() > revision, "the watch cache has the write, and that of the shelf after it");
-    assert_eq!(desk.stored(&book_key("x")).await.unwrap(), object(&outcome));
-    let at = desk.store.list("books/", None, Some(Revision(revision)), 10).await.unwrap();
-    assert_eq!(at.revision.0, desk.hub.head(), "a read at a revision inside a commit includes the whole commit");
+    assert!(fixture.watch_cache.head() > revision, "the watch cache has the write, and that of the shelf after it");
+    assert_eq!(fixture.stored(&book_key("x")).await.unwrap(), object(&outcome));
+    let at = fixture.store.list("books/", None, Some(Revision(revision)), 10).await.unwrap();
+    assert_eq!(
+        at.revision.0,
+        fixture.watch_cache.head(),
+        "a read at a revision inside a commit includes the whole commit"
+    );
 }
 
 #[tokio::test]
 async fn a_commit_that_fails_moves_nothing() {
     let refused = [
-        (Fault::Refused(Error::Unavailable("the disk is full".into())), StatusReason::ServiceUnavailable, true),
-        (Fault::CommitLost, StatusReason::ServiceUnavailable, true),
-        (Fault::Begin(Error::Unavailable("nobody is there".into())), StatusReason::ServiceUnavailable, true),
-        (Fault::Refused(Error::Guard("two of one".into())), StatusReason::InternalError, false),
-        (Fault::Refused(Error::Corrupt("a page is bad".into())), StatusReason::InternalError, false),
-        (Fault::Begin(Error::Corrupt("a page is bad".into())), StatusReason::InternalError, false),
+        (InjectedFault::Refused(Error::Unavailable("the disk is full".into())), StatusReason::ServiceUnavailable, true),
+        (InjectedFault::CommitLost, StatusReason::ServiceUnavailable, true),
+        (InjectedFault::Begin(Error::Unavailable("nobody is there".into())), StatusReason::ServiceUnavailable, true),
+        (InjectedFault::Refused(Error::Guard("two of one".into())), StatusReason::InternalError, false),
+        (InjectedFault::Refused(Error::Corrupt("a page is bad".into())), StatusReason::InternalError, false),
+        (InjectedFault::Begin(Error::Corrupt("a page is bad".into())), StatusReason::InternalError, false),
         (
-            Fault::Refused(Error::Precondition { key: Key::new("k").unwrap(), expected: None, found: None }),
+            InjectedFault::Refused(Error::Precondition { key: Key::new("k").unwrap(), expected: None, found: None }),
             StatusReason::InternalError,
             false,
         ),
     ];
-    let desk = Desk::with_shelf().await;
-    desk.queue.submit(create_book("x")).await.unwrap();
-    let (world, log) = (desk.world(), desk.store.log().await);
+    let fixture = CommitterFixture::with_shelf().await;
+    fixture.queue.submit(create_book("x")).await.unwrap();
+    let (world, log) = (fixture.world(), fixture.store.log().await);
     for (fault, expected, repeat) in refused {
         let what = format!("{fault:?}");
-        desk.store.plan([fault]);
+        fixture.store.plan([fault]);
         let commands = vec![
             create(shelf_key("b"), shelf("b", 1)),
             create_book("y"),
@@ -290,210 +294,215 @@ async fn a_commit_that_fails_moves_nothing() {
             dry(create_book("z")),
             create_book("y"),
         ];
-        for outcome in desk.at_once(commands).await {
+        for outcome in fixture.at_once(commands).await {
             assert_eq!((reason(&outcome), may_repeat(&outcome)), (expected, repeat), "{what}");
         }
-        assert_eq!(desk.world(), world, "{what}");
-        assert_eq!(desk.store.log().await, log, "{what}");
-        assert_eq!(desk.hub.head(), log.last().unwrap().revision.0, "{what}");
+        assert_eq!(fixture.world(), world, "{what}");
+        assert_eq!(fixture.store.log().await, log, "{what}");
+        assert_eq!(fixture.watch_cache.head(), log.last().unwrap().revision.0, "{what}");
     }
-    let outcome = desk.queue.submit(create_book("y")).await;
+    let outcome = fixture.queue.submit(create_book("y")).await;
     assert_eq!(object(&outcome)["status"]["place"], 1, "the state is as before the failures");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_next_batch_is_decided_while_one_is_committed() {
-    let desk = Desk::with_shelf().await;
-    desk.queue.submit(create_book("w")).await.unwrap();
-    let held = desk.held(create_book("x")).await;
-    let mut waiting = queued(&desk.queue, vec![create_book("y"), retitle("w", "other")]).await;
-    desk.decided(3).await;
+    let fixture = CommitterFixture::with_shelf().await;
+    fixture.queue.submit(create_book("w")).await.unwrap();
+    let held = fixture.held(create_book("x")).await;
+    let mut waiting = queued(&fixture.queue, vec![create_book("y"), retitle("w", "other")]).await;
+    fixture.decided(3).await;
     // Commands that arrive later still join the waiting batch.
     let later = vec![create_book("x"), delete(book_key("y")), create_book("z"), create_book("v")];
-    waiting.extend(queued(&desk.queue, later).await);
-    desk.decided(4).await;
+    waiting.extend(queued(&fixture.queue, later).await);
+    fixture.decided(4).await;
     assert!(poll!(&mut waiting[0]).is_pending(), "decided is not durable");
     assert_eq!(
-        (desk.store.commits(), desk.hub.head()),
+        (fixture.store.commits(), fixture.watch_cache.head()),
         (vec![1, 3, 3], 4),
         "nothing of the second batch has been committed"
     );
-    desk.store.release();
+    fixture.store.release();
     assert_eq!(object(&held.await)["status"]["place"], 1);
     let outcomes = join_all(waiting).await;
     assert_eq!(object(&outcomes[0])["status"]["place"], 2, "the decision saw a write that was not yet durable");
     assert_eq!(object(&outcomes[1])["metadata"]["generation"], 2);
     assert_eq!(reason(&outcomes[2]), StatusReason::AlreadyExists);
     assert_eq!(object(&outcomes[4])["status"]["place"], 2);
-    assert_eq!(desk.store.commits(), [1, 3, 3, 10], "one commit for all waiting commands");
-    assert_eq!(desk.hub.head(), desk.store.log().await.last().unwrap().revision.0);
+    assert_eq!(fixture.store.commits(), [1, 3, 3, 10], "one commit for all waiting commands");
+    assert_eq!(fixture.watch_cache.head(), fixture.store.log().await.last().unwrap().revision.0);
 }
 
 #[tokio::test]
 async fn a_commit_ends_while_the_next_batch_waits_for_a_read() {
-    let desk = Desk::with_shelf().await;
-    let first = desk.held(create_book("x")).await;
-    desk.store.hold_reads(true);
-    let second = queued(&desk.queue, vec![create_book("y")]).await.remove(0);
-    desk.store.reads_waited(1).await;
-    desk.store.release();
-    timeout(SOON, first).await.expect("the commit does not wait for the read").unwrap();
-    desk.store.hold_reads(false);
+    let fixture = CommitterFixture::with_shelf().await;
+    let first = fixture.held(create_book("x")).await;
+    fixture.store.hold_reads(true);
+    let second = queued(&fixture.queue, vec![create_book("y")]).await.remove(0);
+    fixture.store.reads_waited(1).await;
+    fixture.store.release();
+    timeout(TIMEOUT, first).await.expect("the commit does not wait for the read").unwrap();
+    fixture.store.hold_reads(false);
     second.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_fails_takes_along_what_was_decided_on_top_of_it() {
-    let desk = Desk::with_shelf().await;
-    desk.queue.submit(create_book("w")).await.unwrap();
-    let (world, log) = (desk.world(), desk.store.log().await);
+    let fixture = CommitterFixture::with_shelf().await;
+    fixture.queue.submit(create_book("w")).await.unwrap();
+    let (world, log) = (fixture.world(), fixture.store.log().await);
     let full = Error::Unavailable("the disk is full".into());
-    let held = desk.held_for(Fault::HeldAndRefused(full), create_book("x")).await;
+    let held = fixture.held_for(InjectedFault::HeldAndRefused(full), create_book("x")).await;
     let commands =
         vec![create_book("y"), retitle("w", "other"), delete(book_key("w")), dry(create_book("z")), create_book("v")];
-    let waiting = queued(&desk.queue, commands).await;
-    desk.decided(3).await;
-    desk.store.release();
+    let waiting = queued(&fixture.queue, commands).await;
+    fixture.decided(3).await;
+    fixture.store.release();
     for outcome in [vec![held.await], join_all(waiting).await].concat() {
         assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::ServiceUnavailable, true));
     }
-    assert_eq!((desk.world(), desk.store.log().await), (world, log.clone()));
-    assert_eq!(desk.hub.head(), log.last().unwrap().revision.0);
-    let outcome = desk.queue.submit(create_book("y")).await;
+    assert_eq!((fixture.world(), fixture.store.log().await), (world, log.clone()));
+    assert_eq!(fixture.watch_cache.head(), log.last().unwrap().revision.0);
+    let outcome = fixture.queue.submit(create_book("y")).await;
     assert_eq!(object(&outcome)["status"]["place"], 1, "the state is as before the failure");
 }
 
 #[tokio::test]
 async fn a_lost_answer_is_found_out() {
-    let desk = Desk::with_shelf().await;
-    desk.store.plan([Fault::AnswerLost]);
-    let outcome = desk.queue.submit(create_book("x")).await;
-    assert_eq!(desk.stored(&book_key("x")).await.unwrap(), object(&outcome));
-    assert_eq!(desk.hub.head(), 4);
-    desk.queue.submit(create_book("y")).await.unwrap();
+    let fixture = CommitterFixture::with_shelf().await;
+    fixture.store.plan([InjectedFault::AnswerLost]);
+    let outcome = fixture.queue.submit(create_book("x")).await;
+    assert_eq!(fixture.stored(&book_key("x")).await.unwrap(), object(&outcome));
+    assert_eq!(fixture.watch_cache.head(), 4);
+    fixture.queue.submit(create_book("y")).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_commit_that_goes_on_after_its_answer_was_lost_is_waited_for() {
-    let desk = Desk::with_shelf().await;
-    desk.store.plan([Fault::AnswerEarly]);
-    let outcome = queued(&desk.queue, vec![create_book("x")]).await.remove(0);
-    desk.store.commits_begun(2).await;
-    assert_eq!(desk.stored(&book_key("x")).await, None, "it has not been committed yet");
-    desk.store.release();
+    let fixture = CommitterFixture::with_shelf().await;
+    fixture.store.plan([InjectedFault::AnswerEarly]);
+    let outcome = queued(&fixture.queue, vec![create_book("x")]).await.remove(0);
+    fixture.store.commits_begun(2).await;
+    assert_eq!(fixture.stored(&book_key("x")).await, None, "it has not been committed yet");
+    fixture.store.release();
     let outcome = outcome.await;
-    assert_eq!(desk.stored(&book_key("x")).await.unwrap(), object(&outcome));
-    desk.queue.submit(create_book("y")).await.unwrap();
+    assert_eq!(fixture.stored(&book_key("x")).await.unwrap(), object(&outcome));
+    fixture.queue.submit(create_book("y")).await.unwrap();
 }
 
 #[tokio::test]
 async fn damage_that_a_commit_meets_does_not_decide_whether_it_was_written() {
-    let desk = Desk::with_shelf().await;
-    desk.store.plan([Fault::Written(Error::Corrupt("a page is bad".into()))]);
-    let outcome = desk.queue.submit(create_book("x")).await;
-    assert_eq!(desk.stored(&book_key("x")).await.unwrap(), object(&outcome), "it was written, and the answer says so");
-    desk.queue.submit(create_book("y")).await.unwrap();
+    let fixture = CommitterFixture::with_shelf().await;
+    fixture.store.plan([InjectedFault::Written(Error::Corrupt("a page is bad".into()))]);
+    let outcome = fixture.queue.submit(create_book("x")).await;
+    assert_eq!(
+        fixture.stored(&book_key("x")).await.unwrap(),
+        object(&outcome),
+        "it was written, and the answer says so"
+    );
+    fixture.queue.submit(create_book("y")).await.unwrap();
 }
 
 #[tokio::test]
 async fn what_cannot_be_found_out_ends_the_committer() {
-    let mut desk = Desk::with_shelf().await;
-    desk.store.plan([Fault::AnswerLost, Fault::Begin(Error::Unavailable("gone".into()))]);
-    for outcome in desk.at_once(vec![create_book("x"), create_book("y")]).await {
+    let mut fixture = CommitterFixture::with_shelf().await;
+    fixture.store.plan([InjectedFault::AnswerLost, InjectedFault::Begin(Error::Unavailable("gone".into()))]);
+    for outcome in fixture.at_once(vec![create_book("x"), create_book("y")]).await {
         assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::InternalError, false));
         assert!(outcome.unwrap_err().message.contains("not known"));
     }
-    assert!(desk.ended().await.unwrap().is_err());
-    let after = desk.queue.submit(create_book("y")).await;
+    assert!(fixture.ended().await.unwrap().is_err());
+    let after = fixture.queue.submit(create_book("y")).await;
     assert_eq!((reason(&after), may_repeat(&after)), (StatusReason::ServiceUnavailable, true));
 }
 
 #[tokio::test]
 async fn a_log_that_somebody_else_writes_ends_the_committer() {
-    let mut desk = Desk::with_shelf().await;
-    desk.store.plan([Fault::Intruder]);
-    desk.queue.submit(create_book("x")).await.unwrap();
-    let outcome = desk.queue.submit(create_book("y")).await;
+    let mut fixture = CommitterFixture::with_shelf().await;
+    fixture.store.plan([InjectedFault::Intruder]);
+    fixture.queue.submit(create_book("x")).await.unwrap();
+    let outcome = fixture.queue.submit(create_book("y")).await;
     assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::InternalError, false));
     assert!(outcome.unwrap_err().message.contains("nothing was written"));
-    let fatal = desk.ended().await.unwrap().unwrap_err().to_string();
+    let fatal = fixture.ended().await.unwrap().unwrap_err().to_string();
     assert!(fatal.contains("something else writes to it"), "{fatal}");
-    assert_eq!(desk.stored(&book_key("y")).await, None);
+    assert_eq!(fixture.stored(&book_key("y")).await, None);
 }
 
 #[tokio::test]
 async fn a_decision_that_panics_is_the_answer_to_one_command_alone() {
-    let desk = Desk::with_shelf().await;
-    let held = desk.held(create_book("w")).await;
-    let commands = vec![create_book("x"), create(book_key("u"), book("u", UNTHINKABLE)), create_book("y")];
-    let waiting = queued(&desk.queue, commands).await;
-    desk.store.release();
+    let fixture = CommitterFixture::with_shelf().await;
+    let held = fixture.held(create_book("w")).await;
+    let commands = vec![create_book("x"), create(book_key("u"), book("u", PANICS_IN_DECIDE)), create_book("y")];
+    let waiting = queued(&fixture.queue, commands).await;
+    fixture.store.release();
     held.await.unwrap();
     let outcomes = join_all(waiting).await;
     assert!(outcomes[0].is_ok() && outcomes[2].is_ok(), "{outcomes:?}");
     assert_eq!((reason(&outcomes[1]), may_repeat(&outcomes[1])), (StatusReason::InternalError, false));
-    assert_eq!(desk.stored(&book_key("u")).await, None);
-    desk.queue.submit(create_book("z")).await.unwrap();
+    assert_eq!(fixture.stored(&book_key("u")).await, None);
+    fixture.queue.submit(create_book("z")).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_world_that_panics_ends_the_committer_and_leaves_nobody_waiting() {
-    let mut desk = Desk::with_shelf().await;
-    let held = desk.held(create_book("w")).await;
-    let commands = vec![create_book("x"), create(shelf_key(UNBEARABLE), shelf(UNBEARABLE, 1)), create_book("y")];
-    let waiting = queued(&desk.queue, commands).await;
-    desk.store.release();
+    let mut fixture = CommitterFixture::with_shelf().await;
+    let held = fixture.held(create_book("w")).await;
+    let commands =
+        vec![create_book("x"), create(shelf_key(PANICS_IN_APPLY), shelf(PANICS_IN_APPLY, 1)), create_book("y")];
+    let waiting = queued(&fixture.queue, commands).await;
+    fixture.store.release();
     held.await.unwrap();
     for outcome in join_all(waiting).await {
         assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::InternalError, false));
     }
-    assert!(desk.ended().await.unwrap_err().is_panic());
-    assert_eq!(desk.stored(&book_key("x")).await, None);
-    assert_eq!(reason(&desk.queue.submit(create_book("z")).await), StatusReason::ServiceUnavailable);
+    assert!(fixture.ended().await.unwrap_err().is_panic());
+    assert_eq!(fixture.stored(&book_key("x")).await, None);
+    assert_eq!(reason(&fixture.queue.submit(create_book("z")).await), StatusReason::ServiceUnavailable);
 }
 
 #[tokio::test(start_paused = true)]
 async fn commit_holds_no_more_commands_than_the_batch_limit() {
-    let desk = Desk::open();
+    let fixture = CommitterFixture::open();
     let room = u32::try_from(limits::BATCH_COMMANDS_MAX).unwrap() + 3;
-    let held = desk.held(create(shelf_key("a"), shelf("a", room))).await;
+    let held = fixture.held(create(shelf_key("a"), shelf("a", room))).await;
     let books = (0..room).map(|n| create_book(&format!("b{n}"))).collect();
-    let waiting = queued(&desk.queue, books).await;
-    desk.decided(limits::BATCH_COMMANDS_MAX).await;
-    desk.store.release();
+    let waiting = queued(&fixture.queue, books).await;
+    fixture.decided(limits::BATCH_COMMANDS_MAX).await;
+    fixture.store.release();
     held.await.unwrap();
     assert!(join_all(waiting).await.iter().all(Result::is_ok));
     // Two writes per book, and one of the shelf.
-    assert_eq!(desk.store.commits(), [1, 2 * limits::BATCH_COMMANDS_MAX + 1, 2 * 3 + 1]);
+    assert_eq!(fixture.store.commits(), [1, 2 * limits::BATCH_COMMANDS_MAX + 1, 2 * 3 + 1]);
 }
 
 #[tokio::test]
 async fn a_full_queue_is_said_at_once_and_safe_to_come_back_to() {
-    let desk = Desk::with_shelf().await;
-    let held = desk.held(create_book("w")).await;
+    let fixture = CommitterFixture::with_shelf().await;
+    let held = fixture.held(create_book("w")).await;
     let commands = (0..limits::QUEUE_COMMANDS_MAX).map(|_| dry(create_book("x"))).collect();
-    let waiting = queued(&desk.queue, commands).await;
-    let outcome = desk.queue.submit(create_book("y")).await;
+    let waiting = queued(&fixture.queue, commands).await;
+    let outcome = fixture.queue.submit(create_book("y")).await;
     assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::TooManyRequests, true));
-    desk.store.release();
+    fixture.store.release();
     held.await.unwrap();
     assert!(join_all(waiting).await.iter().all(Result::is_ok), "those that wait are answered");
-    assert_eq!(desk.stored(&book_key("y")).await, None);
-    desk.queue.submit(create_book("y")).await.unwrap();
+    assert_eq!(fixture.stored(&book_key("y")).await, None);
+    fixture.queue.submit(create_book("y")).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_dry_run_sees_all_and_leaves_nothing() {
-    let desk = Desk::with_shelf().await;
-    desk.queue.submit(create_book("x")).await.unwrap();
-    let (world, log) = (desk.world(), desk.store.log().await);
+    let fixture = CommitterFixture::with_shelf().await;
+    fixture.queue.submit(create_book("x")).await.unwrap();
+    let (world, log) = (fixture.world(), fixture.store.log().await);
     for command in
         [create_book("y"), retitle("x", "other"), delete(book_key("x")), create(shelf_key("b"), shelf("b", 1))]
     {
-        desk.queue.submit(dry(command)).await.unwrap();
+        fixture.queue.submit(dry(command)).await.unwrap();
     }
-    assert_eq!((desk.world(), desk.store.log().await), (world, log));
-    let outcomes = desk
+    assert_eq!((fixture.world(), fixture.store.log().await), (world, log));
+    let outcomes = fixture
         .at_once(vec![
             create_book("y"),
             dry(create_book("z")),
@@ -509,50 +518,50 @@ async fn a_dry_run_sees_all_and_leaves_nothing() {
         None,
         "an object that does not exist has no version"
     );
-    let stored = desk.stored(&book_key("x")).await.unwrap();
+    let stored = fixture.stored(&book_key("x")).await.unwrap();
     let version = &stored["metadata"]["resourceVersion"];
     assert_eq!(&object(&outcomes[4])["metadata"]["resourceVersion"], version, "it keeps the stored version");
     assert_eq!(stored["spec"]["title"], "x");
-    assert_eq!(desk.store.commits().last(), Some(&5));
+    assert_eq!(fixture.store.commits().last(), Some(&5));
 }
 
 #[tokio::test]
 async fn preparation_that_panics_is_the_answer_to_one_command_alone() {
-    let desk = Desk::with_shelf().await;
-    let outcome = desk.queue.submit(create(book_key("u"), book("u", UNREADABLE))).await;
+    let fixture = CommitterFixture::with_shelf().await;
+    let outcome = fixture.queue.submit(create(book_key("u"), book("u", UNREADABLE))).await;
     assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::InternalError, false));
-    desk.queue.submit(create_book("x")).await.unwrap();
+    fixture.queue.submit(create_book("x")).await.unwrap();
 }
 
 #[tokio::test]
 async fn command_whose_caller_is_gone_before_its_turn_is_not_executed() {
-    let desk = Desk::with_shelf().await;
-    let held = desk.held(create_book("x")).await;
-    drop((held, queued(&desk.queue, vec![create_book("y")]).await));
-    desk.store.release();
-    desk.queue.submit(create_book("z")).await.unwrap();
-    assert!(desk.stored(&book_key("x")).await.is_some(), "it was being committed");
-    assert_eq!(desk.stored(&book_key("y")).await, None, "its caller has disconnected");
+    let fixture = CommitterFixture::with_shelf().await;
+    let held = fixture.held(create_book("x")).await;
+    drop((held, queued(&fixture.queue, vec![create_book("y")]).await));
+    fixture.store.release();
+    fixture.queue.submit(create_book("z")).await.unwrap();
+    assert!(fixture.stored(&book_key("x")).await.is_some(), "it was being committed");
+    assert_eq!(fixture.stored(&book_key("y")).await, None, "its caller has disconnected");
 }
 
 /// The results for the callers of a store that hangs, and what is written when it continues.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_for_callers_that_were_answered_while_the_store_hung() {
-    let desk = Desk::with_shelf().await;
-    let held = desk.held(create_book("v")).await;
+    let fixture = CommitterFixture::with_shelf().await;
+    let held = fixture.held(create_book("v")).await;
     // These are decided immediately, on top of the commit that hangs.
-    let ahead = queued(&desk.queue, vec![create_book("w"), create_book("x")]).await;
-    desk.decided(3).await;
+    let ahead = queued(&fixture.queue, vec![create_book("w"), create_book("x")]).await;
+    fixture.decided(3).await;
     tokio::time::advance(limits::DECIDED_AHEAD_TIME_MAX * 2).await;
     // These wait: y is not decided any more.
-    let mut waiting = queued(&desk.queue, vec![create_book("y"), create_book("z")]).await;
+    let mut waiting = queued(&fixture.queue, vec![create_book("y"), create_book("z")]).await;
     let y = waiting.remove(0);
     let mut ahead = ahead.into_iter();
     let (w, x) = (ahead.next().unwrap(), ahead.next().unwrap());
     // The callers of w and y have timed out.
     drop((w, y));
-    let world = desk.world();
-    desk.store.release();
+    let world = fixture.world();
+    fixture.store.release();
     held.await.unwrap();
     let x = x.await;
     assert_eq!((reason(&x), may_repeat(&x)), (StatusReason::ServiceUnavailable, true), "it was decided on top of w");
@@ -560,35 +569,35 @@ async fn nothing_is_written_for_callers_that_were_answered_while_the_store_hung(
     assert_eq!(object(&z)["status"]["place"], 1, "nothing was taken by w and x");
     assert_eq!(world.books("a"), 3);
     for (name, is_there) in [("v", true), ("w", false), ("x", false), ("y", false), ("z", true)] {
-        assert_eq!(desk.stored(&book_key(name)).await.is_some(), is_there, "{name}");
+        assert_eq!(fixture.stored(&book_key(name)).await.is_some(), is_there, "{name}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn batch_that_waited_for_the_head_is_not_written_for_callers_that_were_answered() {
-    let desk = Desk::with_shelf().await;
-    desk.store.plan([Fault::BeginHeld]);
-    let mut waiting = queued(&desk.queue, vec![create_book("x"), create_book("y")]).await;
-    desk.store.begun(2).await;
+    let fixture = CommitterFixture::with_shelf().await;
+    fixture.store.plan([InjectedFault::BeginHeld]);
+    let mut waiting = queued(&fixture.queue, vec![create_book("x"), create_book("y")]).await;
+    fixture.store.begun(2).await;
     drop(waiting.remove(0));
     tokio::time::advance(limits::DECIDED_AHEAD_TIME_MAX * 2).await;
-    desk.store.release();
+    fixture.store.release();
     let y = waiting.remove(0).await;
     assert_eq!((reason(&y), may_repeat(&y)), (StatusReason::ServiceUnavailable, true));
-    assert_eq!(desk.world().books("a"), 0);
-    assert_eq!(desk.store.commits(), [1], "nothing was written");
-    desk.queue.submit(create_book("y")).await.unwrap();
+    assert_eq!(fixture.world().books("a"), 0);
+    assert_eq!(fixture.store.commits(), [1], "nothing was written");
+    fixture.queue.submit(create_book("y")).await.unwrap();
 }
 
 #[tokio::test]
 async fn committer_ends_when_its_queue_is_closed() {
-    let desk = Desk::with_shelf().await;
-    let held = desk.held(create_book("x")).await;
+    let fixture = CommitterFixture::with_shelf().await;
+    let held = fixture.held(create_book("x")).await;
     drop(held);
-    let Desk { queue, store, task, .. } = desk;
+    let CommitterFixture { queue, store, task, .. } = fixture;
     drop(queue);
     store.release();
-    timeout(SOON, task).await.expect("an end").unwrap().unwrap();
+    timeout(TIMEOUT, task).await.expect("an end").unwrap().unwrap();
     let key = Key::new(book_key("x").storage_key()).unwrap();
     assert!(store.get(&key).await.unwrap().is_some(), "it was being committed");
 }

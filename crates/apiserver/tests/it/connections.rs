@@ -14,8 +14,8 @@ use tokio::{
 };
 
 use crate::{
-    front::{Client, Front, SOON, Setup, Who, fly, handshake, handshake_over, request},
-    library::{BOOKS, book},
+    sample_kinds::{BOOKS, book},
+    test_server::{Client, Setup, TIMEOUT, TestServer, Who, advance, handshake, handshake_over, request},
 };
 
 /// The preface of an HTTP/2 connection, and empty settings.
@@ -52,7 +52,7 @@ async fn frames_until_any(stream: &mut (impl AsyncRead + Unpin), kinds: &[u8]) -
             }
         }
     };
-    timeout(SOON, read).await.expect("the frame or the end");
+    timeout(TIMEOUT, read).await.expect("the frame or the end");
     frames
 }
 
@@ -75,8 +75,8 @@ pub async fn is_ended(stream: &mut (impl AsyncRead + Unpin)) -> bool {
 }
 
 /// Advances the time in steps until the condition holds, and returns the time advanced.
-pub async fn fly_until(
-    front: &Front,
+pub async fn advance_until(
+    server: &TestServer,
     step: Duration,
     most: Duration,
     mut is_so: impl AsyncFnMut() -> bool,
@@ -84,32 +84,32 @@ pub async fn fly_until(
     let mut flown = Duration::ZERO;
     while !is_so().await {
         assert!(flown < most, "not within {most:?}");
-        fly(step).await;
+        advance(step).await;
         flown += step;
         // The response shows that the server has run its timers.
-        let answer = Client::connect(front.address, false).await.send(Method::GET, "/livez", &Value::Null).await;
+        let answer = Client::connect(server.address, false).await.send(Method::GET, "/livez", &Value::Null).await;
         assert_eq!(answer.status, 200);
     }
     flown
 }
 
-pub async fn ends(front: &Front, reason: &str) -> u64 {
-    let client = Client::connect(front.address, false).await;
+pub async fn ends(server: &TestServer, reason: &str) -> u64 {
+    let client = Client::connect(server.address, false).await;
     let text = client.send(Method::GET, "/metrics", &Value::Null).await.text();
     let name = format!("ipam_connection_ends_total{{reason=\"{reason}\"}} ");
     text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
 }
 
 /// A server with a list far larger than all socket buffers.
-async fn with_a_long_list() -> Front {
-    let front = Front::open().await;
+async fn with_a_long_list() -> TestServer {
+    let server = TestServer::open().await;
     let annotation = "x".repeat(200 * 1024);
     for index in 0..80 {
         let mut book = book(&format!("b{index}"), "a");
         book["metadata"]["annotations"] = json!({ "text": annotation });
-        front.create(BOOKS, &book).await;
+        server.create(BOOKS, &book).await;
     }
-    front
+    server
 }
 
 /// A connection whose client has a small receive buffer.
@@ -122,35 +122,35 @@ pub async fn narrow(address: SocketAddr) -> TcpStream {
 #[tokio::test]
 async fn a_connection_over_the_limit_is_closed_at_once() {
     let limits = Limits { connections: 3, ..Limits::default() };
-    let front = Front::set_up(Setup { limits, ..Setup::default() }).await;
-    let second = Client::connect(front.address, false).await;
-    let third = TcpStream::connect(front.address).await.unwrap();
+    let server = TestServer::set_up(Setup { limits, ..Setup::default() }).await;
+    let second = Client::connect(server.address, false).await;
+    let third = TcpStream::connect(server.address).await.unwrap();
     let open = "ipam_connections";
-    while front.metric(open).await.as_deref() != Some("3") {}
-    let mut fourth = TcpStream::connect(front.address).await.unwrap();
+    while server.metric(open).await.as_deref() != Some("3") {}
+    let mut fourth = TcpStream::connect(server.address).await.unwrap();
     let mut rest = Vec::new();
-    let read = timeout(SOON, fourth.read_to_end(&mut rest)).await.expect("an end");
+    let read = timeout(TIMEOUT, fourth.read_to_end(&mut rest)).await.expect("an end");
     assert!(read.is_err() || rest.is_empty());
     let refused = "ipam_connection_ends_total{reason=\"limit\"}";
-    assert_eq!(front.metric(refused).await.as_deref(), Some("1"));
+    assert_eq!(server.metric(refused).await.as_deref(), Some("1"));
     assert_eq!(second.send(Method::GET, BOOKS, &Value::Null).await.status, 200, "the others continue");
     drop(third);
-    while front.metric(open).await.as_deref() != Some("2") {}
-    let next = Client::connect(front.address, false).await;
+    while server.metric(open).await.as_deref() != Some("2") {}
+    let next = Client::connect(server.address, false).await;
     assert_eq!(next.send(Method::GET, BOOKS, &Value::Null).await.status, 200);
 }
 
 #[tokio::test]
 async fn the_oldest_unknown_connection_gives_way() {
-    let limits = Limits { newcomers: 3, ..Limits::default() };
-    let front = Front::set_up(Setup { limits, tokens: "s3cret,jane,1", ..Setup::default() }).await;
-    let known = Client::connect(front.address, false).await;
-    let with_token = Client::connect_as(Who::Nobody, front.address, false).await;
+    let limits = Limits { unauthenticated_connections: 3, ..Limits::default() };
+    let server = TestServer::set_up(Setup { limits, tokens: "s3cret,jane,1", ..Setup::default() }).await;
+    let known = Client::connect(server.address, false).await;
+    let with_token = Client::connect_as(Who::Nobody, server.address, false).await;
     let whoami = request(Method::GET, "/version", &Value::Null).header("authorization", "Bearer s3cret");
     assert_eq!(with_token.request(whoami.body(Full::default()).unwrap()).await.status, 200);
-    let mut silent = TcpStream::connect(front.address).await.unwrap();
-    let mut stranger = handshake(front.address, b"http/1.1", Who::Nobody).await;
-    let mut probe = handshake(front.address, b"http/1.1", Who::Nobody).await;
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    let mut stranger = handshake(server.address, b"http/1.1", Who::Nobody).await;
+    let mut probe = handshake(server.address, b"http/1.1", Who::Nobody).await;
     probe.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer wrong\r\n\r\n").await.unwrap();
     let mut answer = [0; 15];
     probe.read_exact(&mut answer).await.unwrap();
@@ -160,9 +160,9 @@ async fn the_oldest_unknown_connection_gives_way() {
     for (index, oldest) in
         [&mut silent as &mut (dyn AsyncRead + Unpin), &mut stranger, &mut probe].into_iter().enumerate()
     {
-        next.push(handshake(front.address, b"http/1.1", Who::Nobody).await);
+        next.push(handshake(server.address, b"http/1.1", Who::Nobody).await);
         let mut rest = Vec::new();
-        let _ = timeout(SOON, oldest.read_to_end(&mut rest)).await.unwrap_or_else(|_| panic!("{index} stays"));
+        let _ = timeout(TIMEOUT, oldest.read_to_end(&mut rest)).await.unwrap_or_else(|_| panic!("{index} stays"));
     }
     for client in [known, with_token] {
         let answer = client.send(Method::GET, "/livez", &Value::Null).await;
@@ -172,18 +172,18 @@ async fn the_oldest_unknown_connection_gives_way() {
         stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
         stream.read_exact(&mut answer).await.unwrap();
     }
-    assert_eq!(ends(&front, "unknown").await, 3);
+    assert_eq!(ends(&server, "unknown").await, 3);
 }
 
 #[tokio::test]
 async fn an_idle_connection_is_kept_for_a_while() {
-    let front = Front::open().await;
+    let server = TestServer::open().await;
     for over_http2 in [false, true] {
-        let client = Client::connect(front.address, over_http2).await;
+        let client = Client::connect(server.address, over_http2).await;
         let mut flown = Duration::ZERO;
         for _ in 0..2 {
             assert_eq!(client.send(Method::GET, BOOKS, &Value::Null).await.status, 200, "{over_http2} {flown:?}");
-            flown = fly_until(&front, Duration::from_secs(17), Duration::MAX, {
+            flown = advance_until(&server, Duration::from_secs(17), Duration::MAX, {
                 let mut steps = 0;
                 async move || {
                     steps += 1;
@@ -193,55 +193,56 @@ async fn an_idle_connection_is_kept_for_a_while() {
             .await;
         }
         assert_eq!(flown, Duration::from_secs(85));
-        fly_until(&front, Duration::from_secs(5), limits::HTTP2_PING_INTERVAL, async || !client.is_open().await).await;
+        advance_until(&server, Duration::from_secs(5), limits::HTTP2_PING_INTERVAL, async || !client.is_open().await)
+            .await;
     }
     // These two, and the first connection of the test.
-    assert_eq!(ends(&front, "idle").await, 3);
+    assert_eq!(ends(&server, "idle").await, 3);
 }
 
 #[tokio::test]
 async fn a_head_that_comes_slowly_is_not_waited_for() {
-    let front = Front::open().await;
-    let mut stream = handshake(front.address, b"http/1.1", Who::Admin).await;
+    let server = TestServer::open().await;
+    let mut stream = handshake(server.address, b"http/1.1", Who::Admin).await;
     stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut answer = [0; 15];
     stream.read_exact(&mut answer).await.unwrap();
     assert!(!is_ended(&mut stream).await);
     stream.write_all(b"GET /livez HTTP/1.1\r\nhost: loc").await.unwrap();
     let step = Duration::from_secs(4);
-    let flown = fly_until(&front, step, limits::IDLE_TIMEOUT, async || is_ended(&mut stream).await).await;
+    let flown = advance_until(&server, step, limits::IDLE_TIMEOUT, async || is_ended(&mut stream).await).await;
     assert!((limits::HEADER_TIMEOUT..=limits::HEADER_TIMEOUT + step).contains(&flown), "{flown:?}");
-    assert_eq!(ends(&front, "head").await, 1);
+    assert_eq!(ends(&server, "head").await, 1);
 }
 
 #[tokio::test]
 async fn a_body_that_comes_slowly_is_not_waited_for() {
-    let front = Front::open().await;
-    let mut stream = handshake(front.address, b"http/1.1", Who::Admin).await;
+    let server = TestServer::open().await;
+    let mut stream = handshake(server.address, b"http/1.1", Who::Admin).await;
     let head = format!(
         "POST {BOOKS} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{{"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let step = Duration::from_secs(4);
-    let flown = fly_until(&front, step, limits::REQUEST_TIMEOUT, async || {
+    let flown = advance_until(&server, step, limits::REQUEST_TIMEOUT, async || {
         let read = timeout(Duration::from_millis(50), stream.read_buf(&mut answer)).await;
         matches!(read, Ok(Ok(0) | Err(_))) || !answer.is_empty()
     })
     .await;
     assert!(flown <= limits::WRITE_TIMEOUT + step, "{flown:?}");
-    let _ = timeout(SOON, stream.read_to_end(&mut answer)).await.expect("an end");
+    let _ = timeout(TIMEOUT, stream.read_to_end(&mut answer)).await.expect("an end");
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
 }
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off() {
-    let front = with_a_long_list().await;
+    let server = with_a_long_list().await;
     let long = "/apis/library.example.com/v1/books";
     for protocol in [b"http/1.1".as_slice(), b"h2"] {
-        let before = ends(&front, "send").await;
-        let stream = narrow(front.address).await;
+        let before = ends(&server, "send").await;
+        let stream = narrow(server.address).await;
         let mut stream = handshake_over(stream, protocol, Who::Admin).await;
         if protocol == b"h2" {
             // All windows are open, and nothing is read.
@@ -253,56 +254,56 @@ async fn a_client_that_does_not_read_is_cut_off() {
             stream.write_all(format!("GET {long} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.unwrap();
         }
         let step = Duration::from_secs(5);
-        fly_until(&front, step, 3 * limits::SEND_TIMEOUT, async || ends(&front, "send").await > before).await;
+        advance_until(&server, step, 3 * limits::SEND_TIMEOUT, async || ends(&server, "send").await > before).await;
         let mut rest = Vec::new();
-        let _ = timeout(SOON, stream.read_to_end(&mut rest)).await.expect("an end");
+        let _ = timeout(TIMEOUT, stream.read_to_end(&mut rest)).await.expect("an end");
         assert!(rest.len() < 16 * 1024 * 1024, "it did not get the whole response");
     }
 }
 
 #[tokio::test]
 async fn a_stream_that_is_not_read_is_reset_and_its_connection_goes_on() {
-    let front = with_a_long_list().await;
-    let client = Client::connect(front.address, true).await;
+    let server = with_a_long_list().await;
+    let client = Client::connect(server.address, true).await;
     let get = request(Method::GET, "/apis/library.example.com/v1/books", &Value::Null);
     let unread = client.open(get.body(Full::<Bytes>::default()).unwrap()).await;
     assert_eq!(unread.status(), 200);
-    let mut watch = client.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", front.head().await)).await;
+    let mut watch = client.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", server.head().await)).await;
     let step = Duration::from_secs(5);
-    fly_until(&front, step, 3 * limits::SEND_TIMEOUT, async || ends(&front, "stream").await == 1).await;
-    let read = timeout(SOON, unread.into_body().collect()).await.expect("an end");
+    advance_until(&server, step, 3 * limits::SEND_TIMEOUT, async || ends(&server, "stream").await == 1).await;
+    let read = timeout(TIMEOUT, unread.into_body().collect()).await.expect("an end");
     assert!(read.is_err(), "the list looks complete");
     assert_eq!(client.send(Method::GET, "/livez", &Value::Null).await.status, 200);
-    front.book("next").await;
+    server.book("next").await;
     watch.expect("ADDED").await;
-    assert_eq!(ends(&front, "send").await, 0);
+    assert_eq!(ends(&server, "send").await, 0);
 }
 
 #[tokio::test]
 async fn a_head_that_is_too_long_is_refused() {
-    let front = Front::open().await;
+    let server = TestServer::open().await;
     let most = limits::HEADER_BYTES_MAX as usize;
     for (bytes, status) in [(most - 1_000, "200"), (most + 1_000, "431")] {
-        let mut stream = handshake(front.address, b"http/1.1", Who::Admin).await;
+        let mut stream = handshake(server.address, b"http/1.1", Who::Admin).await;
         let head = format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx-filler: {}\r\n\r\n", "x".repeat(bytes));
         // The server may end the connection before it has received everything.
         let _ = stream.write_all(head.as_bytes()).await;
         let mut answer = [0; 12];
-        timeout(SOON, stream.read_exact(&mut answer)).await.expect("an answer").unwrap();
+        timeout(TIMEOUT, stream.read_exact(&mut answer)).await.expect("an answer").unwrap();
         assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"));
-        let client = Client::connect(front.address, true).await;
+        let client = Client::connect(server.address, true).await;
         let get = request(Method::GET, "/livez", &Value::Null).header("x-filler", "x".repeat(bytes));
         assert_eq!(client.request(get.body(Full::default()).unwrap()).await.status.to_string(), status, "HTTP/2");
     }
-    assert_eq!(front.get("/livez").await.status, 200);
+    assert_eq!(server.get("/livez").await.status, 200);
 }
 
 #[tokio::test]
 async fn http2_settings_bound_what_a_client_may_send() {
     let limits = Limits { http2_streams: 7, ..Limits::default() };
     for (limits, streams) in [(Limits::default(), 100), (limits, 7)] {
-        let front = Front::set_up(Setup { limits, ..Setup::default() }).await;
-        let mut stream = handshake(front.address, b"h2", Who::Admin).await;
+        let server = TestServer::set_up(Setup { limits, ..Setup::default() }).await;
+        let mut stream = handshake(server.address, b"h2", Who::Admin).await;
         stream.write_all(PREFACE).await.unwrap();
         let (_, settings) = frames_until(&mut stream, Some(SETTINGS)).await.pop().unwrap();
         let settings = settings.chunks(6).map(|one| {
@@ -319,8 +320,8 @@ async fn http2_settings_bound_what_a_client_may_send() {
 
 #[tokio::test]
 async fn a_frame_that_is_too_long_ends_its_connection() {
-    let front = Front::open().await;
-    let mut stream = handshake(front.address, b"h2", Who::Admin).await;
+    let server = TestServer::open().await;
+    let mut stream = handshake(server.address, b"h2", Who::Admin).await;
     stream.write_all(PREFACE).await.unwrap();
     let longest = limits::HTTP2_FRAME_BYTES_MAX as usize;
     // The frame header is enough: the server does not wait for the payload.
@@ -331,8 +332,8 @@ async fn a_frame_that_is_too_long_ends_its_connection() {
 
 #[tokio::test]
 async fn faulty_streams_end_their_connection() {
-    let front = Front::open().await;
-    let mut stream = handshake(front.address, b"h2", Who::Admin).await;
+    let server = TestServer::open().await;
+    let mut stream = handshake(server.address, b"h2", Who::Admin).await;
     stream.write_all(PREFACE).await.unwrap();
     frames_until(&mut stream, Some(SETTINGS)).await;
     let most = u32::try_from(limits::HTTP2_ERRORS_MAX).unwrap() + 1;
@@ -355,9 +356,9 @@ async fn faulty_streams_end_their_connection() {
 
 #[tokio::test]
 async fn rapid_resets_end_their_connection() {
-    let front = Front::open().await;
-    let begun = ends(&front, "resets").await;
-    let stream = handshake(front.address, b"h2", Who::Admin).await;
+    let server = TestServer::open().await;
+    let begun = ends(&server, "resets").await;
+    let stream = handshake(server.address, b"h2", Who::Admin).await;
     let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
     let driven = tokio::spawn(connection);
     let mut sent = 0;
@@ -374,28 +375,28 @@ async fn rapid_resets_end_their_connection() {
         body.send_reset(h2::Reason::CANCEL);
     }
     println!("{sent} requests were reset before their connection was ended");
-    drop(timeout(SOON, driven).await.expect("the connection is ended"));
+    drop(timeout(TIMEOUT, driven).await.expect("the connection is ended"));
     assert!(sent <= 4 * limits::RESETS_BURST, "{sent} requests on one connection");
-    while ends(&front, "resets").await == begun {}
-    assert_eq!(front.get(BOOKS).await.status, 200);
+    while ends(&server, "resets").await == begun {}
+    assert_eq!(server.get(BOOKS).await.status, 200);
 }
 
 #[tokio::test]
 async fn an_http2_client_that_does_not_answer_pings_is_cut_off() {
-    let front = Front::open().await;
-    let mut stream = handshake(front.address, b"h2", Who::Admin).await;
+    let server = TestServer::open().await;
+    let mut stream = handshake(server.address, b"h2", Who::Admin).await;
     let get = [&[0x82, 0x87, 0x04, 6], b"/livez".as_slice()].concat();
     stream.write_all(&[PREFACE, &frame(1, 5, 1, &get)].concat()).await.unwrap();
     frames_until(&mut stream, Some(1)).await;
     let step = Duration::from_secs(5);
     let most = limits::HTTP2_PING_INTERVAL + limits::HTTP2_PING_TIMEOUT + 2 * step;
-    fly_until(&front, step, most, async || is_ended(&mut stream).await).await;
+    advance_until(&server, step, most, async || is_ended(&mut stream).await).await;
 }
 
 #[tokio::test]
 async fn requests_may_follow_each_other_without_waiting() {
-    let front = Front::open().await;
-    let mut stream = handshake(front.address, b"http/1.1", Who::Admin).await;
+    let server = TestServer::open().await;
+    let mut stream = handshake(server.address, b"http/1.1", Who::Admin).await;
     let body = book("x", "a").to_string();
     let (first, second) = body.split_at(10);
     let requests = format!(
@@ -408,15 +409,15 @@ async fn requests_may_follow_each_other_without_waiting() {
     );
     stream.write_all(requests.as_bytes()).await.unwrap();
     let mut answers = String::new();
-    timeout(SOON, stream.read_to_string(&mut answers)).await.expect("an end").unwrap();
+    timeout(TIMEOUT, stream.read_to_string(&mut answers)).await.expect("an end").unwrap();
     let codes: Vec<_> = answers.match_indices("HTTP/1.1 ").map(|(at, _)| &answers[at + 9..at + 12]).collect();
     assert_eq!(codes, ["200", "201", "200"], "{answers}");
 }
 
 #[tokio::test]
 async fn a_chunked_body_over_the_limit_is_refused() {
-    let front = Front::open().await;
-    let mut stream = handshake(front.address, b"http/1.1", Who::Admin).await;
+    let server = TestServer::open().await;
+    let mut stream = handshake(server.address, b"http/1.1", Who::Admin).await;
     let head = format!(
         "POST {BOOKS} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
     );
@@ -429,6 +430,6 @@ async fn a_chunked_body_over_the_limit_is_refused() {
         }
     }
     let mut answer = Vec::new();
-    let _ = timeout(SOON, stream.read_to_end(&mut answer)).await.expect("an end");
+    let _ = timeout(TIMEOUT, stream.read_to_end(&mut answer)).await.expect("an end");
     assert!(answer.starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&answer));
 }

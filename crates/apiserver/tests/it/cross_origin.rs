@@ -6,8 +6,8 @@ use http_body_util::Full;
 use serde_json::Value;
 
 use crate::{
-    front::{Answer, Client, Front, Setup, Who, request},
-    library::{BOOKS, book},
+    sample_kinds::{BOOKS, book},
+    test_server::{Answer, Client, Setup, TestServer, Who, request},
 };
 
 /// Headers that a browser adds to a request, and whether the server accepts a write with them.
@@ -38,9 +38,9 @@ async fn send(client: &Client, method: Method, path: &str, headers: &[(&str, &st
 
 #[tokio::test]
 async fn writes_of_other_sites_are_refused_before_authentication() {
-    let front = Front::open().await;
+    let server = TestServer::open().await;
     for over_http2 in [false, true] {
-        let client = Client::connect(front.address, over_http2).await;
+        let client = Client::connect(server.address, over_http2).await;
         for (index, (headers, acts)) in CASES.into_iter().enumerate() {
             let name = format!("b{index}-{over_http2}");
             // Without a content type, as a page sends it that must avoid a CORS preflight request.
@@ -52,11 +52,11 @@ async fn writes_of_other_sites_are_refused_before_authentication() {
                 let message = status["message"].as_str().unwrap();
                 assert!(message.contains("requests from other sites are refused"), "{message}");
             }
-            let found = front.get(&format!("{BOOKS}/{name}")).await.status;
+            let found = server.get(&format!("{BOOKS}/{name}")).await.status;
             assert_eq!(found, if acts { 200 } else { 404 }, "{headers:?}");
         }
     }
-    let nobody = Client::connect_as(Who::Nobody, front.address, false).await;
+    let nobody = Client::connect_as(Who::Nobody, server.address, false).await;
     let cross = [("sec-fetch-site", "cross-site")];
     assert_eq!(send(&nobody, Method::POST, BOOKS, &cross, &book("x", "a")).await.status, 403, "before authentication");
     assert_eq!(send(&nobody, Method::POST, BOOKS, &[], &book("x", "a")).await.status, 401);
@@ -64,11 +64,11 @@ async fn writes_of_other_sites_are_refused_before_authentication() {
 
 #[tokio::test]
 async fn every_method_that_is_not_safe_and_every_upgrade_are_refused_to_other_sites() {
-    let front = Front::open().await;
-    let book = front.book("x").await;
+    let server = TestServer::open().await;
+    let book = server.book("x").await;
     let path = format!("{BOOKS}/x");
     for over_http2 in [false, true] {
-        let client = Client::connect(front.address, over_http2).await;
+        let client = Client::connect(server.address, over_http2).await;
         for method in [Method::PUT, Method::PATCH, Method::DELETE, Method::POST] {
             let answer = send(&client, method.clone(), &path, &[("sec-fetch-site", "cross-site")], &book).await;
             assert_eq!(answer.status, 403, "{method}");
@@ -78,16 +78,16 @@ async fn every_method_that_is_not_safe_and_every_upgrade_are_refused_to_other_si
             assert_eq!(answer.status, 200, "{method}: another site cannot read it");
         }
     }
-    let client = Client::connect(front.address, false).await;
+    let client = Client::connect(server.address, false).await;
     let upgrade = [("upgrade", "websocket"), ("connection", "upgrade"), ("origin", "https://evil.example")];
     assert_eq!(send(&client, Method::GET, &path, &upgrade, &Value::Null).await.status, 403);
-    assert_eq!(front.get(&path).await.json(), book, "nothing was changed");
+    assert_eq!(server.get(&path).await.json(), book, "nothing was changed");
 }
 
 #[tokio::test]
 async fn every_answer_is_kept_from_other_sites() {
-    let front = Front::set_up(Setup::alone()).await;
-    front.book("x").await;
+    let server = TestServer::set_up(Setup::standalone()).await;
+    server.book("x").await;
     let expect = |what: &str, headers: &http::HeaderMap| {
         let header =
             |name: &str| headers.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect::<Vec<_>>();
@@ -95,8 +95,8 @@ async fn every_answer_is_kept_from_other_sites() {
         assert_eq!(header("x-content-type-options"), ["nosniff"], "{what}");
     };
     for over_http2 in [false, true] {
-        let client = Client::connect(front.address, over_http2).await;
-        let nobody = Client::connect_as(Who::Nobody, front.address, over_http2).await;
+        let client = Client::connect(server.address, over_http2).await;
+        let nobody = Client::connect_as(Who::Nobody, server.address, over_http2).await;
         for path in [
             BOOKS,
             "/livez",

@@ -6,75 +6,75 @@ use serde_json::{Value, json};
 use store::Error;
 
 use crate::{
-    faulty::Fault,
-    front::{Answer, Front, name},
-    library::{API, BOOKS, book},
+    fault_injecting_store::InjectedFault,
+    sample_kinds::{API, BOOKS, book},
+    test_server::{Answer, TestServer, name},
 };
 
-async fn with_books(count: usize) -> Front {
-    let front = Front::open().await;
+async fn with_books(count: usize) -> TestServer {
+    let server = TestServer::open().await;
     for n in 0..count {
-        front.book(&format!("b{n:03}")).await;
+        server.book(&format!("b{n:03}")).await;
     }
-    front
+    server
 }
 
-async fn delete(front: &Front, path: &str) -> Answer {
-    front.client.send(Method::DELETE, path, &Value::Null).await
+async fn delete(server: &TestServer, path: &str) -> Answer {
+    server.client.send(Method::DELETE, path, &Value::Null).await
 }
 
 fn names(list: &Value) -> Vec<&str> {
     list["items"].as_array().unwrap().iter().map(name).collect()
 }
 
-async fn left(front: &Front) -> usize {
-    front.get(BOOKS).await.json()["items"].as_array().unwrap().len()
+async fn left(server: &TestServer) -> usize {
+    server.get(BOOKS).await.json()["items"].as_array().unwrap().len()
 }
 
 #[tokio::test]
 async fn a_collection_is_deleted_as_far_as_it_was_selected() {
-    let front = with_books(3).await;
-    let answer = delete(&front, &format!("{BOOKS}?fieldSelector=metadata.name!=b001")).await;
+    let server = with_books(3).await;
+    let answer = delete(&server, &format!("{BOOKS}?fieldSelector=metadata.name!=b001")).await;
     assert_eq!(names(&answer.json()), ["b000", "b002"]);
-    assert_eq!(names(&front.get(BOOKS).await.json()), ["b001"]);
-    let everywhere = delete(&front, &format!("{API}/books")).await;
+    assert_eq!(names(&server.get(BOOKS).await.json()), ["b001"]);
+    let everywhere = delete(&server, &format!("{API}/books")).await;
     assert_eq!(everywhere.status, 405, "not across namespaces");
 }
 
 #[tokio::test]
 async fn collection_is_deleted_by_few_commits() {
     const COUNT: usize = 150;
-    let front = with_books(COUNT).await;
-    let before = front.store.commits().len();
-    let answer = delete(&front, BOOKS).await;
+    let server = with_books(COUNT).await;
+    let before = server.store.commits().len();
+    let answer = delete(&server, BOOKS).await;
     let expected: Vec<_> = (0..COUNT).map(|n| format!("b{n:03}")).collect();
     assert_eq!((answer.status, names(&answer.json())), (200, expected.iter().map(String::as_str).collect()));
-    assert_eq!(left(&front).await, 0);
+    assert_eq!(left(&server).await, 0);
     // Each round needs about two commits: one of its first command, and one of the rest.
-    let commits = front.store.commits().len() - before;
+    let commits = server.store.commits().len() - before;
     let rounds = COUNT.div_ceil(limits::COLLECTION_DELETIONS_MAX);
     assert!(commits <= 10 * rounds, "{commits} commits for {COUNT} deletions");
 }
 
 #[tokio::test]
 async fn limit_bounds_what_is_deleted() {
-    let front = with_books(5).await;
-    let answer = delete(&front, &format!("{BOOKS}?limit=2&fieldSelector=metadata.name!=b000")).await;
+    let server = with_books(5).await;
+    let answer = delete(&server, &format!("{BOOKS}?limit=2&fieldSelector=metadata.name!=b000")).await;
     assert_eq!(names(&answer.json()), ["b001", "b002"]);
-    assert_eq!(names(&front.get(BOOKS).await.json()), ["b000", "b003", "b004"]);
+    assert_eq!(names(&server.get(BOOKS).await.json()), ["b000", "b003", "b004"]);
 }
 
 #[tokio::test]
 async fn deletion_of_much_is_answered_with_its_number() {
     const TITLE: usize = 256 * 1024;
-    let front = Front::open().await;
+    let server = TestServer::open().await;
     let count = limits::LIST_PAGE_BYTES_MAX / TITLE + 1;
     for n in 0..count {
         let mut large = book(&format!("b{n}"), "a");
         large["spec"]["title"] = Value::from("x".repeat(TITLE));
-        front.create(BOOKS, &large).await;
+        server.create(BOOKS, &large).await;
     }
-    let answer = delete(&front, BOOKS).await;
+    let answer = delete(&server, BOOKS).await;
     assert_eq!(answer.status, 200);
     let expected = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
@@ -82,22 +82,22 @@ async fn deletion_of_much_is_answered_with_its_number() {
         "details": { "group": "library.example.com", "kind": "books" },
     });
     assert_eq!(answer.json(), expected);
-    assert_eq!(left(&front).await, 0);
+    assert_eq!(left(&server).await, 0);
 }
 
 #[tokio::test]
 async fn refusal_half_way_says_how_many_were_deleted() {
     const COUNT: usize = 100;
-    let front = with_books(COUNT).await;
-    front.store.release();
-    front.store.plan([Fault::Held, Fault::Refused(Error::Unavailable("the disk is full".to_owned()))]);
-    let answer = delete(&front, BOOKS).await;
-    let gone = COUNT - left(&front).await;
+    let server = with_books(COUNT).await;
+    server.store.release();
+    server.store.plan([InjectedFault::Held, InjectedFault::Refused(Error::Unavailable("the disk is full".to_owned()))]);
+    let answer = delete(&server, BOOKS).await;
+    let gone = COUNT - left(&server).await;
     assert!(gone > 0 && gone < COUNT, "{gone} are gone");
     let status = answer.json();
     assert_eq!((answer.status, &status["reason"]), (503, &json!("ServiceUnavailable")));
     let message = status["message"].as_str().unwrap();
     assert!(message.ends_with(&format!("; {gone} objects of the collection were deleted before that")), "{message}");
-    assert_eq!(delete(&front, BOOKS).await.status, 200, "and may be repeated");
-    assert_eq!(left(&front).await, 0);
+    assert_eq!(delete(&server, BOOKS).await.status, 200, "and may be repeated");
+    assert_eq!(left(&server).await, 0);
 }

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    faulty::FaultyStore,
-    front::{Client, Events, Front, Setup, Who, fly, name, revision},
-    library::{API, BOOKS, book, shelf},
+    fault_injecting_store::FaultInjectingStore,
+    sample_kinds::{API, BOOKS, book, shelf},
+    test_server::{Client, Events, Setup, TestServer, Who, advance, name, revision},
 };
 
 /// The events of a namespace in the older version.
@@ -20,8 +20,8 @@ const NEWER: &str = "/apis/events.k8s.io/v1/namespaces/attic/events";
 /// Events about cluster-scoped objects.
 const DEFAULT: &str = "/api/v1/namespaces/default/events";
 
-async fn alone() -> Front {
-    Front::set_up(Setup::alone()).await
+async fn standalone() -> TestServer {
+    TestServer::set_up(Setup::standalone()).await
 }
 
 /// An event as recorders of the older version create it.
@@ -53,16 +53,16 @@ fn newer_event(name: &str) -> Value {
 }
 
 /// Sends a patch as a recorder does.
-async fn patch_strategically(front: &Front, path: &str, change: &Value) -> Value {
+async fn patch_strategically(server: &TestServer, path: &str, change: &Value) -> Value {
     let request = http::Request::patch(format!("https://localhost{path}")).header("host", "localhost");
     let request = request.header("content-type", "application/strategic-merge-patch+json");
-    let answer = front.client.request(request.body(change.to_string().into()).unwrap()).await;
+    let answer = server.client.request(request.body(change.to_string().into()).unwrap()).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()
 }
 
-async fn names(front: &Front, path: &str) -> Vec<String> {
-    let list = front.get(path).await.json();
+async fn names(server: &TestServer, path: &str) -> Vec<String> {
+    let list = server.get(path).await.json();
     let items = list["items"].as_array().unwrap_or_else(|| panic!("{list}"));
     items.iter().map(|item| name(item).to_owned()).collect()
 }
@@ -76,18 +76,18 @@ fn fields(event: &Value) -> Value {
 
 #[tokio::test]
 async fn event_of_the_older_version_is_seen_in_the_newer() {
-    let front = alone().await;
-    let from = front.head().await;
-    let mut watched = front.watch(&format!("{NEWER}?watch=true&resourceVersion={from}")).await;
-    let created = front.create(CORE, &core_event("e")).await;
+    let server = standalone().await;
+    let from = server.head().await;
+    let mut watched = server.watch(&format!("{NEWER}?watch=true&resourceVersion={from}")).await;
+    let created = server.create(CORE, &core_event("e")).await;
     let seen = json!({
         "apiVersion": "events.k8s.io/v1", "kind": "Event", "reason": "Lent", "note": "to a reader", "type": "Normal",
         "regarding": created["involvedObject"], "deprecatedSource": {"component": "desk"}, "deprecatedCount": 1,
         "deprecatedFirstTimestamp": "2026-01-01T00:00:00Z", "deprecatedLastTimestamp": "2026-01-01T00:00:00Z",
         "reportingController": "desk", "reportingInstance": "",
     });
-    let got = front.get(&format!("{NEWER}/e")).await.json();
-    let listed = front.get(NEWER).await.json();
+    let got = server.get(&format!("{NEWER}/e")).await.json();
+    let listed = server.get(NEWER).await.json();
     assert_eq!((&listed["kind"], &listed["apiVersion"]), (&json!("EventList"), &json!("events.k8s.io/v1")));
     for shown in [&got, &listed["items"][0], &watched.expect("ADDED").await] {
         assert_eq!(fields(shown), seen);
@@ -97,19 +97,19 @@ async fn event_of_the_older_version_is_seen_in_the_newer() {
         assert_eq!((&entry["fieldsV1"]["f:note"], &entry["fieldsV1"]["f:message"]), (&json!({}), &Value::Null));
     }
     let counted = json!({"count": 2, "lastTimestamp": "2026-01-01T00:00:09Z"});
-    patch_strategically(&front, &format!("{CORE}/e"), &counted).await;
+    patch_strategically(&server, &format!("{CORE}/e"), &counted).await;
     assert_eq!(watched.expect("MODIFIED").await["deprecatedCount"], 2);
-    front.delete(&format!("{NEWER}/e")).await;
+    server.delete(&format!("{NEWER}/e")).await;
     assert_eq!(watched.expect("DELETED").await["note"], "to a reader");
-    assert_eq!(front.get(&format!("{CORE}/e")).await.status, 404);
+    assert_eq!(server.get(&format!("{CORE}/e")).await.status, 404);
 }
 
 #[tokio::test]
 async fn event_of_the_newer_version_is_seen_in_the_older_with_its_series() {
-    let front = alone().await;
-    let from = front.head().await;
-    let mut watched = front.watch(&format!("{CORE}?watch=true&resourceVersion={from}")).await;
-    let created = front.create(NEWER, &newer_event("e")).await;
+    let server = standalone().await;
+    let from = server.head().await;
+    let mut watched = server.watch(&format!("{CORE}?watch=true&resourceVersion={from}")).await;
+    let created = server.create(NEWER, &newer_event("e")).await;
     assert_eq!(created["note"], "to a reader");
     let seen = json!({
         "apiVersion": "v1", "kind": "Event", "reason": "Lent", "message": "to a reader", "type": "Warning",
@@ -118,38 +118,38 @@ async fn event_of_the_newer_version_is_seen_in_the_older_with_its_series() {
     });
     let added = watched.expect("ADDED").await;
     assert_eq!(fields(&added), seen);
-    assert_eq!(added, front.get(&format!("{CORE}/e")).await.json());
+    assert_eq!(added, server.get(&format!("{CORE}/e")).await.json());
     let series = json!({"count": 2, "lastObservedTime": "2026-01-01T00:06:00.000001Z"});
-    let patched = patch_strategically(&front, &format!("{NEWER}/e"), &json!({ "series": series })).await;
+    let patched = patch_strategically(&server, &format!("{NEWER}/e"), &json!({ "series": series })).await;
     assert_eq!((&patched["apiVersion"], &patched["series"]), (&json!("events.k8s.io/v1"), &series));
     assert_eq!(watched.expect("MODIFIED").await["series"], series);
 }
 
 #[tokio::test]
 async fn names_are_taken_in_both_versions_at_once() {
-    let front = alone().await;
-    front.create(CORE, &core_event("e")).await;
-    let taken = front.client.send(Method::POST, NEWER, &newer_event("e")).await;
+    let server = standalone().await;
+    server.create(CORE, &core_event("e")).await;
+    let taken = server.client.send(Method::POST, NEWER, &newer_event("e")).await;
     let message = "events.events.k8s.io \"e\" already exists";
     assert_eq!((taken.status, &taken.json()["message"]), (409, &json!(message)));
-    let missing = front.get(&format!("{NEWER}/none")).await.json();
+    let missing = server.get(&format!("{NEWER}/none")).await.json();
     assert_eq!(missing["message"], "events.events.k8s.io \"none\" not found");
     let homeless = "/apis/events.k8s.io/v1/namespaces/cellar/events";
     let mut event = newer_event("e");
     event["metadata"]["namespace"] = json!("cellar");
     event["regarding"]["namespace"] = json!("cellar");
-    let refused = front.client.send(Method::POST, homeless, &event).await.json();
+    let refused = server.client.send(Method::POST, homeless, &event).await.json();
     assert_eq!(refused["message"], "namespaces \"cellar\" not found");
 }
 
 #[tokio::test]
 async fn fields_are_owned_across_versions() {
-    let front = alone().await;
+    let server = standalone().await;
     let apply = async |path: &str, manager: &str, body: Value| {
         let uri = format!("https://localhost{path}?fieldManager={manager}");
         let request = http::Request::patch(uri).header("host", "localhost");
         let request = request.header("content-type", "application/apply-patch+yaml");
-        front.client.request(request.body(body.to_string().into()).unwrap()).await
+        server.client.request(request.body(body.to_string().into()).unwrap()).await
     };
     let mut event = core_event("e");
     event["metadata"].as_object_mut().unwrap().remove("creationTimestamp");
@@ -161,11 +161,11 @@ async fn fields_are_owned_across_versions() {
     let conflict = apply(&format!("{NEWER}/e"), "two", other.clone()).await;
     let cause = &conflict.json()["details"]["causes"][0];
     assert_eq!((conflict.status, &cause["field"]), (409, &json!(".note")), "{}", conflict.text());
-    let before = front.get(&format!("{CORE}/e")).await.json();
+    let before = server.get(&format!("{CORE}/e")).await.json();
     let mut same = other;
     same["note"] = json!("to a reader");
     assert_eq!(apply(&format!("{NEWER}/e"), "two", same).await.status, 200);
-    let after = front.get(&format!("{CORE}/e")).await.json();
+    let after = server.get(&format!("{CORE}/e")).await.json();
     assert_eq!(fields(&after), fields(&before));
     let entries = after["metadata"]["managedFields"].as_array().unwrap();
     let owns = |manager: &str| {
@@ -178,16 +178,16 @@ async fn fields_are_owned_across_versions() {
 
 #[tokio::test]
 async fn events_are_selected_by_the_fields_of_their_version() {
-    let front = alone().await;
-    front.create(CORE, &core_event("old")).await;
+    let server = standalone().await;
+    server.create(CORE, &core_event("old")).await;
     let mut other = core_event("other");
     other["involvedObject"]["name"] = json!("persuasion");
     other["source"] = json!({});
-    front.create(CORE, &other).await;
-    front.create(NEWER, &newer_event("new")).await;
+    server.create(CORE, &other).await;
+    server.create(NEWER, &newer_event("new")).await;
     let selected = async |path: &str, selector: &str| {
         let selector = selector.replace('=', "%3D").replace(',', "%2C").replace('!', "%21").replace('/', "%2F");
-        names(&front, &format!("{path}?fieldSelector={selector}")).await
+        names(&server, &format!("{path}?fieldSelector={selector}")).await
     };
     for (selector, wanted) in [
         ("involvedObject.name=emma,involvedObject.namespace=attic,involvedObject.kind=Book", &["new", "old"][..]),
@@ -206,18 +206,18 @@ async fn events_are_selected_by_the_fields_of_their_version() {
         assert_eq!(selected(NEWER, selector).await, wanted, "{selector}");
     }
     for (path, selector) in [(CORE, "regarding.name=a"), (NEWER, "source=a"), (NEWER, "involvedObject.name=a")] {
-        let unknown = front.get(&format!("{path}?fieldSelector={}", selector.replace('=', "%3D"))).await;
+        let unknown = server.get(&format!("{path}?fieldSelector={}", selector.replace('=', "%3D"))).await;
         assert_eq!(unknown.status, 400, "{selector}: {}", unknown.text());
     }
-    let mut watched = front.watch(&format!("{NEWER}?watch=true&fieldSelector=regarding.name%3Dpersuasion")).await;
+    let mut watched = server.watch(&format!("{NEWER}?watch=true&fieldSelector=regarding.name%3Dpersuasion")).await;
     assert_eq!(name(&watched.expect("ADDED").await), "other");
 }
 
 #[tokio::test]
 async fn bad_events_are_refused_in_the_words_of_their_version() {
-    let front = alone().await;
+    let server = standalone().await;
     let causes = async |method: Method, path: &str, event: &Value| {
-        let answer = front.client.send(method, path, event).await;
+        let answer = server.client.send(method, path, event).await;
         let status = answer.json();
         assert_eq!(answer.status, 422, "{status}");
         let causes = status["details"]["causes"].as_array().unwrap().clone();
@@ -241,7 +241,7 @@ async fn bad_events_are_refused_in_the_words_of_their_version() {
     let wanted =
         ["deprecatedCount", "deprecatedSource", "eventTime", "series.count", "series.lastObservedTime", "type"];
     assert_eq!(causes(Method::POST, NEWER, &bare).await, wanted);
-    let mut event = front.create(NEWER, &newer_event("e")).await;
+    let mut event = server.create(NEWER, &newer_event("e")).await;
     event["note"] = json!("to no reader");
     event["regarding"]["uid"] = json!("u2");
     event["eventTime"] = json!("2026-01-01T00:00:00.123456+00:00");
@@ -252,14 +252,14 @@ async fn bad_events_are_refused_in_the_words_of_their_version() {
 
 #[tokio::test]
 async fn events_are_shown_in_a_table_as_kubernetes_shows_them() {
-    let front = alone().await;
-    front.create(CORE, &core_event("old")).await;
+    let server = standalone().await;
+    server.create(CORE, &core_event("old")).await;
     let mut new = newer_event("new");
     new["series"] = json!({"count": 3, "lastObservedTime": "2026-01-01T00:00:00.000000Z"});
-    front.create(NEWER, &new).await;
+    server.create(NEWER, &new).await;
     for path in [CORE, NEWER] {
         let accept = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
-        let table = front.get_with(path, &accept).await.json();
+        let table = server.get_with(path, &accept).await.json();
         let columns: Vec<_> =
             table["columnDefinitions"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
         let wanted =
@@ -301,7 +301,7 @@ async fn gone(events: &mut Events) -> String {
 
 #[tokio::test]
 async fn events_are_kept_for_an_hour() {
-    let store = FaultyStore::new();
+    let store = FaultInjectingStore::new();
     let mut revision = 0;
     let mut stored = |name: &str, created: &str, last: &str, finalizers: &[&str]| {
         revision += 1;
@@ -318,7 +318,7 @@ async fn events_are_kept_for_an_hour() {
     let nearly = Timestamp::from_second(now.as_second()).unwrap() - limits::EVENT_AGE_MAX + Duration::from_secs(3);
     let (now, nearly, old) = (now.to_string(), nearly.to_string(), "2026-01-01T00:00:00Z");
     store
-        .write_values_behind_the_back([
+        .write_values_externally([
             stored("counted", old, &now, &[]),
             stored("fresh", &now, old, &[]),
             stored("future", old, "2999-01-01T00:00:00Z", &[]),
@@ -327,68 +327,68 @@ async fn events_are_kept_for_an_hour() {
             stored("old", old, old, &[]),
         ])
         .await;
-    let front = Front::starting(Setup::alone(), store).await.restored().await;
-    let mut watched = front.watch(&format!("{NEWER}?watch=true&resourceVersion=1")).await;
+    let server = TestServer::starting(Setup::standalone(), store).await.restored().await;
+    let mut watched = server.watch(&format!("{NEWER}?watch=true&resourceVersion=1")).await;
     let mut ended = Vec::new();
     while ended.len() < 4 {
         ended.push(gone(&mut watched).await);
     }
     ended.sort_unstable();
     assert_eq!(ended, ["future", "held", "nearly", "old"]);
-    assert_eq!(names(&front, CORE).await, ["counted", "fresh"]);
+    assert_eq!(names(&server, CORE).await, ["counted", "fresh"]);
 }
 
 #[tokio::test]
 async fn oldest_events_of_a_namespace_go_beyond_the_bound() {
     let limits = Limits { events_per_namespace: 3, ..Limits::default() };
-    let front = Front::set_up(Setup { limits, ..Setup::alone() }).await;
-    front.make_namespace("cellar").await;
-    let from = front.head().await;
-    let mut watched = front.watch(&format!("/api/v1/events?watch=true&resourceVersion={from}")).await;
+    let server = TestServer::set_up(Setup { limits, ..Setup::standalone() }).await;
+    server.make_namespace("cellar").await;
+    let from = server.head().await;
+    let mut watched = server.watch(&format!("/api/v1/events?watch=true&resourceVersion={from}")).await;
     let mut other = core_event("z");
     other["metadata"]["namespace"] = json!("cellar");
     other["involvedObject"]["namespace"] = json!("cellar");
-    front.create("/api/v1/namespaces/cellar/events", &other).await;
+    server.create("/api/v1/namespaces/cellar/events", &other).await;
     for name in ["a", "b", "c"] {
-        front.create(CORE, &core_event(name)).await;
+        server.create(CORE, &core_event(name)).await;
     }
-    front.patch(&format!("{CORE}/a"), &json!({"count": 2})).await;
+    server.patch(&format!("{CORE}/a"), &json!({"count": 2})).await;
     for name in ["d", "e"] {
-        front.create(CORE, &core_event(name)).await;
+        server.create(CORE, &core_event(name)).await;
     }
     let mut dropped = [gone(&mut watched).await, gone(&mut watched).await];
     dropped.sort_unstable();
     assert_eq!(dropped, ["b", "c"], "events that were written recently stay");
-    assert_eq!(names(&front, "/api/v1/events").await, ["a", "d", "e", "z"]);
+    assert_eq!(names(&server, "/api/v1/events").await, ["a", "d", "e", "z"]);
 }
 
 #[tokio::test]
 async fn events_go_with_their_namespace_and_with_their_owners() {
-    let front = alone().await;
+    let server = standalone().await;
     let mut event = newer_event("owned");
-    let owner = front.create(CORE, &core_event("owner")).await;
+    let owner = server.create(CORE, &core_event("owner")).await;
     event["metadata"]["ownerReferences"] = json!([{
         "apiVersion": "events.k8s.io/v1", "kind": "Event", "name": "owner", "uid": owner["metadata"]["uid"],
     }]);
-    front.create(NEWER, &event).await;
-    let mut watched = front.watch(&format!("{CORE}?watch=true&resourceVersion={}", revision(&owner))).await;
-    front.delete(&format!("{CORE}/owner")).await;
+    server.create(NEWER, &event).await;
+    let mut watched = server.watch(&format!("{CORE}?watch=true&resourceVersion={}", revision(&owner))).await;
+    server.delete(&format!("{CORE}/owner")).await;
     assert_eq!([gone(&mut watched).await, gone(&mut watched).await], ["owner", "owned"]);
-    front.create(CORE, &core_event("left")).await;
-    front.delete("/api/v1/namespaces/attic").await;
+    server.create(CORE, &core_event("left")).await;
+    server.delete("/api/v1/namespaces/attic").await;
     assert_eq!(gone(&mut watched).await, "left");
 }
 
 #[tokio::test]
 async fn rights_on_events_are_those_of_their_group() {
-    let front = alone().await;
+    let server = standalone().await;
     let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/attic/rolebindings";
     let view = json!({
         "metadata": {"name": "view"}, "roleRef": {"kind": "ClusterRole", "name": "view"},
         "subjects": [{"kind": "User", "name": "visitor"}],
     });
-    front.create(bindings, &view).await;
-    let visitor = Client::connect_as(Who::Visitor, front.address, true).await;
+    server.create(bindings, &view).await;
+    let visitor = Client::connect_as(Who::Visitor, server.address, true).await;
     let status = async |method: Method, path: &str, body: &Value| visitor.send(method, path, body).await.status;
     assert_eq!(status(Method::GET, CORE, &Value::Null).await, 200);
     assert_eq!(status(Method::GET, NEWER, &Value::Null).await, 403);
@@ -398,7 +398,7 @@ async fn rights_on_events_are_those_of_their_group() {
     let mut edit = view;
     edit["metadata"]["name"] = json!("edit");
     edit["roleRef"]["name"] = json!("edit");
-    front.create(bindings, &edit).await;
+    server.create(bindings, &edit).await;
     assert_eq!(status(Method::POST, CORE, &core_event("e")).await, 201);
     assert_eq!(status(Method::POST, leases, &json!({"metadata": {"name": "l"}})).await, 201);
     assert_eq!(status(Method::GET, leases, &Value::Null).await, 200);
@@ -414,11 +414,11 @@ async fn told(events: &mut Events) -> (String, String, u64) {
 
 #[tokio::test]
 async fn changes_of_an_object_are_told_by_events_about_it() {
-    let front = alone().await;
-    let small = front.create(&format!("{API}/shelves"), &shelf("small", 1)).await;
-    let from = front.head().await;
-    let mut events = front.watch(&format!("{DEFAULT}?watch=true&resourceVersion={from}")).await;
-    front.create(BOOKS, &book("x", "small")).await;
+    let server = standalone().await;
+    let small = server.create(&format!("{API}/shelves"), &shelf("small", 1)).await;
+    let from = server.head().await;
+    let mut events = server.watch(&format!("{DEFAULT}?watch=true&resourceVersion={from}")).await;
+    server.create(BOOKS, &book("x", "small")).await;
     let full = events.expect("ADDED").await;
     assert!(name(&full).starts_with("small."), "{full}");
     let regarded = json!({
@@ -430,14 +430,14 @@ async fn changes_of_an_object_are_told_by_events_about_it() {
         (&full["reason"], &full["message"], &full["type"], &full["source"]),
         (&json!("ShelfFull"), &json!("so it is"), &json!("Normal"), &json!({"component": "ipam"}))
     );
-    front.delete(&format!("{BOOKS}/x")).await;
+    server.delete(&format!("{BOOKS}/x")).await;
     assert_eq!(events.expect("ADDED").await["reason"], "ShelfOpen");
 }
 
 /// The number of commands for events that the committer has decided.
-async fn commands(front: &Front) -> u64 {
+async fn commands(server: &TestServer) -> u64 {
     let mut count = 0;
-    for line in front.get("/metrics").await.text().lines() {
+    for line in server.get("/metrics").await.text().lines() {
         if line.starts_with("ipam_commands_total{") && line.contains("resource=\"events\"") {
             count += line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap();
         }
@@ -448,23 +448,23 @@ async fn commands(front: &Front) -> u64 {
 #[tokio::test]
 async fn refusals_are_counted_and_do_not_cost_the_committer_a_command_each() {
     const REFUSED: usize = 300;
-    let front = alone().await;
-    front.create(&format!("{API}/shelves"), &shelf("full", 0)).await;
-    let from = front.head().await;
+    let server = standalone().await;
+    server.create(&format!("{API}/shelves"), &shelf("full", 0)).await;
+    let from = server.head().await;
     let mut events =
-        front.watch(&format!("{DEFAULT}?watch=true&resourceVersion={from}&fieldSelector=reason%3DBookRefused")).await;
-    let dry = front.client.send(Method::POST, &format!("{BOOKS}?dryRun=All"), &book("dry", "full")).await;
+        server.watch(&format!("{DEFAULT}?watch=true&resourceVersion={from}&fieldSelector=reason%3DBookRefused")).await;
+    let dry = server.client.send(Method::POST, &format!("{BOOKS}?dryRun=All"), &book("dry", "full")).await;
     assert_eq!(dry.status, 507, "{}", dry.text());
     for n in 0..REFUSED {
-        let refused = front.client.send(Method::POST, BOOKS, &book(&format!("b{n}"), "full")).await;
+        let refused = server.client.send(Method::POST, BOOKS, &book(&format!("b{n}"), "full")).await;
         assert_eq!(refused.status, 507, "{}", refused.text());
     }
     let first = events.expect("ADDED").await;
-    let written = commands(&front).await;
+    let written = commands(&server).await;
     assert!((1..20).contains(&written), "{written} commands for {REFUSED} refusals");
     let mut last = first;
     while last["count"] != REFUSED {
-        fly(limits::EVENT_WRITE_INTERVAL).await;
+        advance(limits::EVENT_WRITE_INTERVAL).await;
         last = events.expect("MODIFIED").await;
     }
     assert_eq!(last["message"], format!("b{}: the shelf \"full\" is full", REFUSED - 1));
@@ -472,19 +472,19 @@ async fn refusals_are_counted_and_do_not_cost_the_committer_a_command_each() {
 
 #[tokio::test]
 async fn restart_tells_nothing_again() {
-    let store = FaultyStore::new();
-    let front = Front::starting(Setup::alone(), store.clone()).await.restored().await;
-    front.make_namespace("attic").await;
-    front.create(&format!("{API}/shelves"), &shelf("small", 1)).await;
-    let mut events = front.watch(&format!("{DEFAULT}?watch=true")).await;
-    front.create(BOOKS, &book("x", "small")).await;
+    let store = FaultInjectingStore::new();
+    let server = TestServer::starting(Setup::standalone(), store.clone()).await.restored().await;
+    server.make_namespace("attic").await;
+    server.create(&format!("{API}/shelves"), &shelf("small", 1)).await;
+    let mut events = server.watch(&format!("{DEFAULT}?watch=true")).await;
+    server.create(BOOKS, &book("x", "small")).await;
     let full = told(&mut events).await;
     assert_eq!((full.1.as_str(), full.2), ("ShelfFull", 1));
-    front.stop.cancel();
-    front.listening.abort();
-    drop(front);
+    server.stop.cancel();
+    server.listening.abort();
+    drop(server);
 
-    let again = Front::starting(Setup::alone(), store).await.restored().await;
+    let again = TestServer::starting(Setup::standalone(), store).await.restored().await;
     let mut events = again.watch(&format!("{DEFAULT}?watch=true")).await;
     assert_eq!(told(&mut events).await, full);
     again.patch(&format!("{API}/shelves/small"), &json!({"metadata": {"labels": {"a": "b"}}})).await;
@@ -494,24 +494,24 @@ async fn restart_tells_nothing_again() {
 
 #[tokio::test]
 async fn restart_remembers_what_was_told() {
-    let store = FaultyStore::new();
-    let front = Front::starting(Setup::alone(), store.clone()).await.restored().await;
-    front.make_namespace("attic").await;
-    front.create(&format!("{API}/shelves"), &shelf("small", 1)).await;
-    let mut events = front.watch(&format!("{DEFAULT}?watch=true")).await;
-    front.create(BOOKS, &book("x", "small")).await;
+    let store = FaultInjectingStore::new();
+    let server = TestServer::starting(Setup::standalone(), store.clone()).await.restored().await;
+    server.make_namespace("attic").await;
+    server.create(&format!("{API}/shelves"), &shelf("small", 1)).await;
+    let mut events = server.watch(&format!("{DEFAULT}?watch=true")).await;
+    server.create(BOOKS, &book("x", "small")).await;
     let full = told(&mut events).await;
-    front.stop.cancel();
-    front.listening.abort();
-    drop(front);
+    server.stop.cancel();
+    server.listening.abort();
+    drop(server);
     // Nobody tells anything here.
-    let silent = Front::starting(Setup::default(), store.clone()).await.restored().await;
+    let silent = TestServer::starting(Setup::default(), store.clone()).await.restored().await;
     silent.delete(&format!("{BOOKS}/x")).await;
     silent.stop.cancel();
     silent.listening.abort();
     drop(silent);
 
-    let again = Front::starting(Setup::alone(), store).await.restored().await;
+    let again = TestServer::starting(Setup::standalone(), store).await.restored().await;
     let mut events = again.watch(&format!("{DEFAULT}?watch=true")).await;
     assert_eq!(told(&mut events).await, full);
     again.patch(&format!("{API}/shelves/small"), &json!({"metadata": {"labels": {"a": "b"}}})).await;
@@ -520,15 +520,15 @@ async fn restart_remembers_what_was_told() {
 
 #[tokio::test]
 async fn one_of_several_replicas_tells_it() {
-    let store = FaultyStore::shared();
-    let one = Front::starting(Setup::alone(), store.clone()).await.restored().await;
-    let other = Front::starting(Setup::alone(), store).await.restored().await;
+    let store = FaultInjectingStore::shared();
+    let one = TestServer::starting(Setup::standalone(), store.clone()).await.restored().await;
+    let other = TestServer::starting(Setup::standalone(), store).await.restored().await;
     one.make_namespace("attic").await;
     one.create(&format!("{API}/shelves"), &shelf("small", 1)).await;
     let from = one.head().await;
     let mut events = other.watch(&format!("{DEFAULT}?watch=true&resourceVersion={from}")).await;
-    for (front, another) in [(&one, &other), (&other, &one)] {
-        front.create(BOOKS, &book("x", "small")).await;
+    for (server, another) in [(&one, &other), (&other, &one)] {
+        server.create(BOOKS, &book("x", "small")).await;
         let (_, reason, count) = told(&mut events).await;
         assert_eq!((reason.as_str(), count), ("ShelfFull", 1));
         another.delete(&format!("{BOOKS}/x")).await;
@@ -539,10 +539,10 @@ async fn one_of_several_replicas_tells_it() {
 
 #[tokio::test]
 async fn where_there_is_a_cluster_nothing_is_told() {
-    let front = Front::open().await;
-    front.create(&format!("{API}/shelves"), &shelf("full", 0)).await;
-    let refused = front.client.send(Method::POST, BOOKS, &book("x", "full")).await;
+    let server = TestServer::open().await;
+    server.create(&format!("{API}/shelves"), &shelf("full", 0)).await;
+    let refused = server.client.send(Method::POST, BOOKS, &book("x", "full")).await;
     assert_eq!(refused.status, 507);
-    let log = front.store.log().await;
+    let log = server.store.log().await;
     assert!(log.iter().all(|entry| !entry.key.as_str().starts_with("events/")), "{log:?}");
 }

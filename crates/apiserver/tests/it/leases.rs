@@ -3,12 +3,12 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::front::{Client, Front, Setup, Who, revision};
+use crate::test_server::{Client, Setup, TestServer, Who, revision};
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/attic/leases";
 
-async fn alone() -> Front {
-    Front::set_up(Setup::alone()).await
+async fn standalone() -> TestServer {
+    TestServer::set_up(Setup::standalone()).await
 }
 
 fn lease(holder: &str) -> Value {
@@ -23,14 +23,14 @@ fn lease(holder: &str) -> Value {
 
 #[tokio::test]
 async fn lease_goes_from_holder_to_holder_by_its_version() {
-    let front = alone().await;
-    let created = front.create(LEASES, &lease("one")).await;
+    let server = standalone().await;
+    let created = server.create(LEASES, &lease("one")).await;
     assert_eq!((&created["spec"], &created["metadata"]["generation"]), (&lease("one")["spec"], &Value::Null));
     let path = format!("{LEASES}/lock");
     let replace = async |holder: &str, version: Option<u64>| {
         let mut body = lease(holder);
         body["metadata"]["resourceVersion"] = version.map(|version| version.to_string()).into();
-        front.client.send(Method::PUT, &path, &body).await
+        server.client.send(Method::PUT, &path, &body).await
     };
     let renewed = replace("two", Some(revision(&created))).await;
     assert_eq!((renewed.status, &renewed.json()["spec"]["holderIdentity"]), (200, &json!("two")));
@@ -40,7 +40,7 @@ async fn lease_goes_from_holder_to_holder_by_its_version() {
                    specified for an update";
     assert_eq!((blind.status, &blind.json()["message"]), (422, &json!(message)));
     let accept = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
-    let table = front.get_with(LEASES, &accept).await.json();
+    let table = server.get_with(LEASES, &accept).await.json();
     let columns: Vec<_> = table["columnDefinitions"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
     assert_eq!(columns, ["Name", "Holder", "Age"]);
     assert_eq!(table["rows"][0]["cells"][1], "two");
@@ -49,12 +49,12 @@ async fn lease_goes_from_holder_to_holder_by_its_version() {
 /// Go clients, and with them every informer of leases, cannot parse other times.
 #[tokio::test]
 async fn times_of_leases_have_six_digits_after_the_second() {
-    let front = alone().await;
+    let server = standalone().await;
     let created = |time: &str| {
         let mut body = lease("one");
         body["spec"]["renewTime"] = json!(time);
-        let front = &front;
-        async move { front.client.send(Method::POST, &format!("{LEASES}?dryRun=All"), &body).await }
+        let server = &server;
+        async move { server.client.send(Method::POST, &format!("{LEASES}?dryRun=All"), &body).await }
     };
     for time in ["2026-01-01T00:00:01.000000Z", "2026-01-01T00:00:01.123456+01:00"] {
         assert_eq!(created(time).await.status, 201, "{time}");
@@ -69,12 +69,12 @@ async fn times_of_leases_have_six_digits_after_the_second() {
 
 #[tokio::test]
 async fn replacing_a_lease_that_is_not_there_creates_it() {
-    let front = alone().await;
+    let server = standalone().await;
     let path = format!("{LEASES}/lock");
     let mut gone = lease("one");
     gone["metadata"]["uid"] = json!("f3b0a3a4-0000-4000-8000-000000000000");
-    assert_eq!(front.client.send(Method::PUT, &path, &gone).await.status, 409, "it was deleted in the meantime");
-    let visitor = Client::connect_as(Who::Visitor, front.address, true).await;
+    assert_eq!(server.client.send(Method::PUT, &path, &gone).await.status, 409, "it was deleted in the meantime");
+    let visitor = Client::connect_as(Who::Visitor, server.address, true).await;
     let rules = |verbs: &[&str]| {
         json!({
             "metadata": {"name": "leases"},
@@ -86,25 +86,25 @@ async fn replacing_a_lease_that_is_not_there_creates_it() {
         "subjects": [{"kind": "User", "name": "visitor"}],
     });
     let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/attic";
-    front.create(&format!("{rbac}/roles"), &rules(&["update"])).await;
-    front.create(&format!("{rbac}/rolebindings"), &binding).await;
+    server.create(&format!("{rbac}/roles"), &rules(&["update"])).await;
+    server.create(&format!("{rbac}/rolebindings"), &binding).await;
     assert_eq!(visitor.send(Method::PUT, &path, &lease("one")).await.status, 403, "it may only update");
-    front.patch(&format!("{rbac}/roles/leases"), &rules(&["update", "create"])).await;
+    server.patch(&format!("{rbac}/roles/leases"), &rules(&["update", "create"])).await;
     assert_eq!(visitor.send(Method::PUT, &path, &lease("one")).await.status, 201);
     let nowhere = "/apis/coordination.k8s.io/v1/namespaces/cellar/leases/lock";
     let mut homeless = lease("one");
     homeless["metadata"]["namespace"] = json!("cellar");
-    let refused = front.client.send(Method::PUT, nowhere, &homeless).await;
+    let refused = server.client.send(Method::PUT, nowhere, &homeless).await;
     assert_eq!((refused.status, &refused.json()["message"]), (404, &json!("namespaces \"cellar\" not found")));
 }
 
 #[tokio::test]
 async fn bad_leases_are_refused_with_every_fault() {
-    let front = alone().await;
+    let server = standalone().await;
     let mut bad = lease("one");
     bad["spec"]["leaseDurationSeconds"] = json!(0);
     bad["spec"]["leaseTransitions"] = json!(-1);
-    let refused = front.client.send(Method::POST, LEASES, &bad).await;
+    let refused = server.client.send(Method::POST, LEASES, &bad).await;
     let message = "Lease.coordination.k8s.io \"lock\" is invalid: [spec.leaseDurationSeconds: Invalid value: 0: must be \
                    greater than 0, spec.leaseTransitions: Invalid value: -1: must be greater than or equal to 0]";
     assert_eq!((refused.status, &refused.json()["message"]), (422, &json!(message)));

@@ -2,35 +2,35 @@
 //! commits.
 
 use apimachinery::status_error::StatusReason;
-use apiserver::{hub::Behind, limits};
+use apiserver::{limits, watch_cache::EventsAfter};
 use futures::future::join_all;
 use store::{Error, Store as _};
 use tokio::time::timeout;
 
 use crate::{
     commands::{create, create_book, delete, retitle},
-    commits::{Desk, object, queued, reason},
-    faulty::{Fault, FaultyStore},
-    front::SOON,
-    library::{book_key, shelf, shelf_key},
+    commits::{CommitterFixture, object, queued, reason},
+    fault_injecting_store::{FaultInjectingStore, InjectedFault},
+    sample_kinds::{book_key, shelf, shelf_key},
+    test_server::TIMEOUT,
 };
 
 /// Two committers on one log, with a shelf `a` of five places.
-async fn two() -> (Desk, Desk) {
-    let store = FaultyStore::shared();
-    let (one, other) = (Desk::open_on(store.clone(), 0), Desk::open_on(store, 0));
+async fn two() -> (CommitterFixture, CommitterFixture) {
+    let store = FaultInjectingStore::shared();
+    let (one, other) = (CommitterFixture::open_on(store.clone(), 0), CommitterFixture::open_on(store, 0));
     one.queue.submit(create(shelf_key("a"), shelf("a", 5))).await.unwrap();
     (one, other)
 }
 
 /// One committer on a log that others may write to.
-async fn one() -> Desk {
+async fn one() -> CommitterFixture {
     two().await.0
 }
 
-async fn follows(desk: &Desk, head: u64) {
-    let mut known = desk.hub.subscribe();
-    timeout(SOON, known.wait_for(|known| *known >= head)).await.expect("it follows").unwrap();
+async fn follows(fixture: &CommitterFixture, head: u64) {
+    let mut known = fixture.watch_cache.subscribe();
+    timeout(TIMEOUT, known.wait_for(|known| *known >= head)).await.expect("it follows").unwrap();
 }
 
 #[tokio::test]
@@ -50,23 +50,25 @@ async fn each_decides_on_what_the_other_committed() {
 /// The kind is of a newer version; its object takes the first place of the shelf.
 #[tokio::test]
 async fn span_of_an_unknown_kind_is_known_before_the_next_decision() {
-    let desk = one().await;
-    desk.store.write_span_behind_the_back("ornaments/platform//o", "a", 0).await;
-    assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 1);
-    let shelf = desk.stored(&shelf_key("a")).await.unwrap();
+    let fixture = one().await;
+    fixture.store.write_span_externally("ornaments/platform//o", "a", 0).await;
+    assert_eq!(object(&fixture.queue.submit(create_book("x")).await)["status"]["place"], 1);
+    let shelf = fixture.stored(&shelf_key("a")).await.unwrap();
     assert_eq!(shelf["status"]["books"], 2, "the shelf counts the place of the other replica");
-    let refused = desk.queue.submit(delete(shelf_key("a"))).await.unwrap_err();
+    let refused = fixture.queue.submit(delete(shelf_key("a"))).await.unwrap_err();
     let both = "held by an object of a kind that this version of the server does not know, held by Card attic/card-x";
     assert!(refused.message.ends_with(both), "{}", refused.message);
-    follows(&desk, desk.store.head().await.unwrap().revision.0).await;
-    let Behind::Events(events, _) = desk.hub.behind(1, "", usize::MAX, usize::MAX) else { panic!("the hub forgot") };
+    follows(&fixture, fixture.store.head().await.unwrap().revision.0).await;
+    let EventsAfter::Events(events, _) = fixture.watch_cache.events_after(1, "", usize::MAX, usize::MAX) else {
+        panic!("the hub forgot")
+    };
     assert_eq!(events.iter().map(|event| event.revision).collect::<Vec<_>>(), [2, 3, 4, 5], "watches miss nothing");
 }
 
 #[tokio::test]
 async fn commands_that_come_while_the_head_is_waited_for_join_the_batch() {
     let (one, other) = two().await;
-    one.store.plan([Fault::Held]);
+    one.store.plan([InjectedFault::Held]);
     let held = queued(&other.queue, vec![create_book("x")]).await.remove(0);
     one.store.commits_begun(2).await;
     let asked = one.store.begins();
@@ -87,64 +89,64 @@ async fn whoever_has_nothing_to_write_hears_of_it_too() {
     for name in ["x", "y"] {
         one.queue.submit(create_book(name)).await.unwrap();
     }
-    follows(&other, one.hub.head()).await;
+    follows(&other, one.watch_cache.head()).await;
     assert_eq!(other.events(0), one.events(0));
     assert_eq!(other.world(), one.world());
 }
 
 #[tokio::test]
 async fn a_commit_whose_outcome_is_unknown_comes_back_by_the_log() {
-    for (fault, is_written) in [(Fault::AnswerLost, true), (Fault::CommitLost, false)] {
-        let desk = one().await;
-        desk.store.plan([fault]);
-        let outcome = desk.queue.submit(create_book("x")).await;
+    for (fault, is_written) in [(InjectedFault::AnswerLost, true), (InjectedFault::CommitLost, false)] {
+        let fixture = one().await;
+        fixture.store.plan([fault]);
+        let outcome = fixture.queue.submit(create_book("x")).await;
         assert_eq!(reason(&outcome), StatusReason::Timeout, "the client has to read the object");
-        let again = desk.queue.submit(create_book("x")).await;
+        let again = fixture.queue.submit(create_book("x")).await;
         if is_written {
             assert_eq!(reason(&again), StatusReason::AlreadyExists);
         } else {
             assert_eq!(object(&again)["status"]["place"], 0);
         }
-        assert_eq!(desk.world().books("a"), 1);
-        follows(&desk, desk.store.head().await.unwrap().revision.0).await;
+        assert_eq!(fixture.world().books("a"), 1);
+        follows(&fixture, fixture.store.head().await.unwrap().revision.0).await;
     }
 }
 
 #[tokio::test]
 async fn a_commit_that_goes_on_after_it_was_given_up_is_waited_for() {
-    let desk = one().await;
-    desk.store.plan([Fault::AnswerEarly]);
-    assert_eq!(reason(&desk.queue.submit(create_book("x")).await), StatusReason::Timeout);
-    let again = queued(&desk.queue, vec![create_book("x")]).await.remove(0);
-    assert_eq!(desk.stored(&book_key("x")).await, None, "it has not been committed yet");
-    desk.store.release();
+    let fixture = one().await;
+    fixture.store.plan([InjectedFault::AnswerEarly]);
+    assert_eq!(reason(&fixture.queue.submit(create_book("x")).await), StatusReason::Timeout);
+    let again = queued(&fixture.queue, vec![create_book("x")]).await.remove(0);
+    assert_eq!(fixture.stored(&book_key("x")).await, None, "it has not been committed yet");
+    fixture.store.release();
     assert_eq!(reason(&again.await), StatusReason::AlreadyExists);
 }
 
 #[tokio::test]
 async fn a_store_that_fails_is_asked_again_next_time() {
-    let desk = one().await;
+    let fixture = one().await;
     for fault in [
-        Fault::Begin(Error::Unavailable("nobody is there".into())),
-        Fault::Refused(Error::Unavailable("the disk is full".into())),
+        InjectedFault::Begin(Error::Unavailable("nobody is there".into())),
+        InjectedFault::Refused(Error::Unavailable("the disk is full".into())),
     ] {
-        let (world, log) = (desk.world(), desk.store.log().await);
-        desk.store.plan([fault]);
-        for outcome in desk.at_once(vec![create_book("x"), create_book("y")]).await {
+        let (world, log) = (fixture.world(), fixture.store.log().await);
+        fixture.store.plan([fault]);
+        for outcome in fixture.at_once(vec![create_book("x"), create_book("y")]).await {
             assert_eq!(reason(&outcome), StatusReason::ServiceUnavailable);
         }
-        assert_eq!((desk.world(), desk.store.log().await), (world, log));
+        assert_eq!((fixture.world(), fixture.store.log().await), (world, log));
     }
-    assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 0);
+    assert_eq!(object(&fixture.queue.submit(create_book("x")).await)["status"]["place"], 0);
 }
 
 #[tokio::test]
 async fn what_a_store_refuses_as_wrong_ends_the_committer() {
     for error in [Error::Guard("two of one".into()), Error::Corrupt("a page is bad".into())] {
-        let mut desk = one().await;
-        desk.store.plan([Fault::Refused(error)]);
-        assert_eq!(reason(&desk.queue.submit(create_book("x")).await), StatusReason::InternalError);
-        let fatal = desk.ended().await.unwrap().unwrap_err().to_string();
+        let mut fixture = one().await;
+        fixture.store.plan([InjectedFault::Refused(error)]);
+        assert_eq!(reason(&fixture.queue.submit(create_book("x")).await), StatusReason::InternalError);
+        let fatal = fixture.ended().await.unwrap().unwrap_err().to_string();
         assert!(fatal.contains("the state of this process differs from the store"), "{fatal}");
     }
 }
@@ -152,54 +154,54 @@ async fn what_a_store_refuses_as_wrong_ends_the_committer() {
 #[tokio::test]
 async fn damage_that_a_shared_commit_meets_is_never_told_as_nothing_written() {
     for error in [Error::Corrupt("a page is bad".into()), Error::Diverged("it lost commits".into())] {
-        let mut desk = one().await;
-        desk.store.plan([Fault::Written(error)]);
-        let refusal = desk.queue.submit(create_book("x")).await.unwrap_err();
+        let mut fixture = one().await;
+        fixture.store.plan([InjectedFault::Written(error)]);
+        let refusal = fixture.queue.submit(create_book("x")).await.unwrap_err();
         assert_eq!(refusal.reason, StatusReason::InternalError);
         assert!(refusal.message.contains("whether the write was made is not known"), "{}", refusal.message);
-        assert!(desk.ended().await.unwrap().is_err());
+        assert!(fixture.ended().await.unwrap().is_err());
     }
 }
 
 #[tokio::test]
 async fn a_log_that_lost_commits_ends_the_committer() {
-    let mut desk = Desk::open_on(FaultyStore::shared(), 7);
-    let outcome = desk.queue.submit(create(shelf_key("a"), shelf("a", 5))).await;
+    let mut fixture = CommitterFixture::open_on(FaultInjectingStore::shared(), 7);
+    let outcome = fixture.queue.submit(create(shelf_key("a"), shelf("a", 5))).await;
     assert_eq!(reason(&outcome), StatusReason::InternalError);
-    let fatal = desk.ended().await.unwrap().unwrap_err().to_string();
+    let fatal = fixture.ended().await.unwrap().unwrap_err().to_string();
     assert!(fatal.contains("the log ends at 0, and this server has read up to 7"), "{fatal}");
 }
 
 #[tokio::test]
 async fn whoever_is_far_behind_catches_up_first() {
-    let desk = one().await;
-    let keys = (0..limits::NEWS_ENTRIES_MAX + 10).map(|n| format!("books/platform/cellar/{n}"));
-    desk.store.write_many_behind_the_back(keys).await;
-    let before = desk.store.begins();
-    assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 0);
-    assert_eq!(desk.store.begins() - before, 2, "the head is given back while so much is read");
-    follows(&desk, desk.store.head().await.unwrap().revision.0).await;
+    let fixture = one().await;
+    let keys = (0..limits::CATCH_UP_ENTRIES_MAX + 10).map(|n| format!("books/platform/cellar/{n}"));
+    fixture.store.write_many_externally(keys).await;
+    let before = fixture.store.begins();
+    assert_eq!(object(&fixture.queue.submit(create_book("x")).await)["status"]["place"], 0);
+    assert_eq!(fixture.store.begins() - before, 2, "the head is given back while so much is read");
+    follows(&fixture, fixture.store.head().await.unwrap().revision.0).await;
 }
 
 #[tokio::test]
 async fn replica_that_is_many_bytes_behind_catches_up_first() {
-    let desk = one().await;
+    let fixture = one().await;
     let large = (0..20).map(|n| (format!("books/platform/cellar/{n}"), vec![b' '; store::limits::PAGE_BYTES_MAX]));
-    desk.store.write_values_behind_the_back(large).await;
-    let before = desk.store.begins();
-    assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 0);
-    assert_eq!(desk.store.begins() - before, 2, "the head's lock is released while so much is read");
-    follows(&desk, desk.store.head().await.unwrap().revision.0).await;
+    fixture.store.write_values_externally(large).await;
+    let before = fixture.store.begins();
+    assert_eq!(object(&fixture.queue.submit(create_book("x")).await)["status"]["place"], 0);
+    assert_eq!(fixture.store.begins() - before, 2, "the head's lock is released while so much is read");
+    follows(&fixture, fixture.store.head().await.unwrap().revision.0).await;
 }
 
 /// An object of an unknown kind changes before each transaction.
 #[tokio::test]
 async fn state_is_read_again_only_so_often_for_one_batch() {
-    let desk = one().await;
-    desk.store.write_behind_the_back("ornaments/platform//o").await;
-    desk.store.keep_busy("ornaments/platform//o", limits::RELOADS_PER_BATCH_MAX);
-    assert_eq!(object(&desk.queue.submit(create_book("x")).await)["status"]["place"], 0);
-    desk.store.keep_busy("ornaments/platform//o", limits::RELOADS_PER_BATCH_MAX + 1);
-    assert_eq!(reason(&desk.queue.submit(create_book("y")).await), StatusReason::ServiceUnavailable);
-    assert_eq!(object(&desk.queue.submit(create_book("y")).await)["status"]["place"], 1);
+    let fixture = one().await;
+    fixture.store.write_externally("ornaments/platform//o").await;
+    fixture.store.keep_busy("ornaments/platform//o", limits::RELOADS_PER_BATCH_MAX);
+    assert_eq!(object(&fixture.queue.submit(create_book("x")).await)["status"]["place"], 0);
+    fixture.store.keep_busy("ornaments/platform//o", limits::RELOADS_PER_BATCH_MAX + 1);
+    assert_eq!(reason(&fixture.queue.submit(create_book("y")).await), StatusReason::ServiceUnavailable);
+    assert_eq!(object(&fixture.queue.submit(create_book("y")).await)["status"]["place"], 1);
 }

@@ -14,46 +14,46 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    faulty::{Fault, FaultyStore},
-    front::{Client, Front, Setup, Who, fly, handshake, name, revision},
-    library::{API, BOOKS, UNSPEAKABLE, book, shelf},
+    fault_injecting_store::{FaultInjectingStore, InjectedFault},
+    sample_kinds::{API, BOOKS, PANICS_IN_TABLE, book, shelf},
+    test_server::{Client, Setup, TestServer, Who, advance, handshake, name, revision},
 };
 
 #[tokio::test]
 async fn a_starting_server_says_so() {
-    let front = Front::starting(Setup::default(), FaultyStore::new()).await;
+    let server = TestServer::starting(Setup::default(), FaultInjectingStore::new()).await;
     for path in [format!("{API}/shelves"), BOOKS.to_owned(), format!("{BOOKS}/x"), format!("{BOOKS}?watch=true")] {
-        let answer = front.get(&path).await;
+        let answer = server.get(&path).await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{path}");
         assert_eq!(answer.json()["reason"], "ServiceUnavailable");
     }
-    let write = front.client.send(Method::POST, BOOKS, &book("x", "a")).await;
+    let write = server.client.send(Method::POST, BOOKS, &book("x", "a")).await;
     assert_eq!((write.status, write.header("retry-after")), (503, "1"));
-    let ready = front.get("/readyz").await;
+    let ready = server.get("/readyz").await;
     assert_eq!((ready.status, ready.text().contains("[-]restore failed")), (500, true));
     let described = format!("/openapi/v3{API}");
     for path in ["/livez", "/healthz", "/version", "/apis", API, "/openapi/v3", &described, "/metrics"] {
-        assert_eq!(front.get(path).await.status, 200, "{path}");
+        assert_eq!(server.get(path).await.status, 200, "{path}");
     }
-    let front = front.restored().await;
-    assert_eq!(front.get("/readyz").await.text(), "ok");
-    assert_eq!(front.get(BOOKS).await.status, 200);
-    front.server.begin_stop();
-    assert_eq!(front.get("/readyz").await.status, 500);
-    assert_eq!((front.get("/livez").await.status, front.get(BOOKS).await.status), (200, 200), "it still serves");
+    let server = server.restored().await;
+    assert_eq!(server.get("/readyz").await.text(), "ok");
+    assert_eq!(server.get(BOOKS).await.status, 200);
+    server.server.begin_stop();
+    assert_eq!(server.get("/readyz").await.status, 500);
+    assert_eq!((server.get("/livez").await.status, server.get(BOOKS).await.status), (200, 200), "it still serves");
 }
 
 #[tokio::test]
 async fn a_restart_reads_back_what_was_there() {
-    let store = FaultyStore::new();
-    let front = Front::starting(Setup::default(), store.clone()).await.restored().await;
-    front.create(&format!("{API}/shelves"), &shelf("a", 3)).await;
+    let store = FaultInjectingStore::new();
+    let server = TestServer::starting(Setup::default(), store.clone()).await.restored().await;
+    server.create(&format!("{API}/shelves"), &shelf("a", 3)).await;
     for name in ["x", "y"] {
-        front.book(name).await;
+        server.book(name).await;
     }
-    front.delete(&format!("{BOOKS}/x")).await;
+    server.delete(&format!("{BOOKS}/x")).await;
     let log = store.log().await;
-    let again = Front::starting(Setup::default(), store.clone()).await.restored().await;
+    let again = TestServer::starting(Setup::default(), store.clone()).await.restored().await;
     assert_eq!(store.log().await, log, "a restart writes nothing");
     assert_eq!(again.book("z").await["status"]["place"], 0, "the place that was released");
     assert_eq!(again.metric("library_books{shelf=\"a\"}").await.as_deref(), Some("2"));
@@ -62,26 +62,26 @@ async fn a_restart_reads_back_what_was_there() {
 /// Another process took a place of each shelf without changing its status.
 #[tokio::test]
 async fn stored_status_that_disagrees_with_the_spans_is_counted() {
-    let store = FaultyStore::new();
-    let front = Front::starting(Setup::default(), store.clone()).await.restored().await;
+    let store = FaultInjectingStore::new();
+    let server = TestServer::starting(Setup::default(), store.clone()).await.restored().await;
     let count = "ipam_restored_status_disagreements_total";
     for name in ["a", "b"] {
-        front.create(&format!("{API}/shelves"), &shelf(name, 3)).await;
+        server.create(&format!("{API}/shelves"), &shelf(name, 3)).await;
     }
     for name in ["a", "b"] {
-        store.write_span_behind_the_back(&format!("cards/platform/attic/card-{name}"), name, 0).await;
+        store.write_span_externally(&format!("cards/platform/attic/card-{name}"), name, 0).await;
     }
-    assert_eq!(front.metric(count).await.as_deref(), Some("0"));
-    let again = Front::starting(Setup::default(), store).await.restored().await;
+    assert_eq!(server.metric(count).await.as_deref(), Some("0"));
+    let again = TestServer::starting(Setup::default(), store).await.restored().await;
     assert_eq!(again.metric(count).await.as_deref(), Some("2"));
 }
 
 #[tokio::test]
 async fn nobody_known_gets_nothing_but_probes() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let front = Front::open().await;
+    let server = TestServer::open().await;
     for (path, code) in [("/livez", 200), ("/readyz", 200), ("/readyz/ping", 401), (BOOKS, 401), ("/version", 401)] {
-        let mut stream = handshake(front.address, b"http/1.1", Who::Nobody).await;
+        let mut stream = handshake(server.address, b"http/1.1", Who::Nobody).await;
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
@@ -93,10 +93,10 @@ async fn nobody_known_gets_nothing_but_probes() {
 
 #[tokio::test]
 async fn a_head_is_a_get_without_its_body() {
-    let front = Front::open().await;
-    front.book("x").await;
+    let server = TestServer::open().await;
+    server.book("x").await;
     for over_http2 in [false, true] {
-        let client = Client::connect(front.address, over_http2).await;
+        let client = Client::connect(server.address, over_http2).await;
         for path in [BOOKS, &format!("{BOOKS}/x"), &format!("{BOOKS}/missing"), "/livez", "/version"] {
             let get = client.send(Method::GET, path, &Value::Null).await;
             let head = client.send(Method::HEAD, path, &Value::Null).await;
@@ -112,13 +112,13 @@ async fn a_head_is_a_get_without_its_body() {
 
 #[tokio::test]
 async fn what_a_client_has_is_not_sent_again() {
-    let front = Front::open().await;
+    let server = TestServer::open().await;
     for path in ["/apis", "/openapi/v3"] {
-        let first = front.get(path).await;
+        let first = server.get(path).await;
         for over_http2 in [false, true] {
             let request = http::Request::get(format!("https://localhost{path}"));
             let request = request.header("host", "localhost").header("if-none-match", first.header("etag"));
-            let client = Client::connect(front.address, over_http2).await;
+            let client = Client::connect(server.address, over_http2).await;
             let again = client.request(request.body(http_body_util::Full::default()).unwrap()).await;
             assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
             assert_eq!(again.header("etag"), first.header("etag"));
@@ -128,7 +128,7 @@ async fn what_a_client_has_is_not_sent_again() {
 
 #[tokio::test]
 async fn methods_are_for_what_they_are_for() {
-    let front = Front::open().await;
+    let server = TestServer::open().await;
     let book = book("x", "a");
     for (method, path) in [
         (Method::POST, format!("{BOOKS}/x")),
@@ -138,38 +138,38 @@ async fn methods_are_for_what_they_are_for() {
         (Method::DELETE, format!("{BOOKS}/x/status")),
         (Method::POST, format!("{API}/namespaces/attic/cards")),
     ] {
-        let answer = front.client.send(method.clone(), &path, &book).await;
+        let answer = server.client.send(method.clone(), &path, &book).await;
         assert_eq!(answer.status, 405, "{method} {path}: {}", answer.text());
         assert_eq!(answer.json()["reason"], "MethodNotAllowed");
     }
-    assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 404, "none of these requests created a book");
+    assert_eq!(server.get(&format!("{BOOKS}/x")).await.status, 404, "none of these requests created a book");
 }
 
 #[tokio::test]
 async fn documents_are_there_to_be_read() {
-    let front = Front::open().await;
+    let server = TestServer::open().await;
     let documents = ["/", "/api", "/api/v1", "/apis", API, "/version", "/openapi/v2", "/openapi/v3"];
     for method in [Method::POST, Method::PUT, Method::DELETE] {
         for path in documents {
-            let answer = front.client.send(method.clone(), path, &json!({})).await;
+            let answer = server.client.send(method.clone(), path, &json!({})).await;
             assert_eq!(answer.status, 405, "{method} {path}: {}", answer.text());
             let said = (answer.json()["reason"].take(), answer.json()["message"].take());
             let words = "the server does not allow this method on the requested resource";
             assert_eq!(said, (json!("MethodNotAllowed"), json!(words)));
         }
         assert_eq!(
-            front.client.send(method.clone(), "/healthz", &Value::Null).await.status,
+            server.client.send(method.clone(), "/healthz", &Value::Null).await.status,
             200,
             "as kube-apiserver's"
         );
-        assert_eq!(front.client.send(method, "/nowhere", &Value::Null).await.status, 404);
+        assert_eq!(server.client.send(method, "/nowhere", &Value::Null).await.status, 404);
     }
 }
 
 #[tokio::test]
 async fn who_may_not_is_told_what() {
-    let front = Front::open().await;
-    let visitor = Client::connect_as(Who::Visitor, front.address, true).await;
+    let server = TestServer::open().await;
+    let visitor = Client::connect_as(Who::Visitor, server.address, true).await;
     for path in ["/version", "/apis", API, "/openapi/v3", "/healthz"] {
         assert_eq!(visitor.send(Method::GET, path, &Value::Null).await.status, 200, "{path}");
     }
@@ -203,8 +203,8 @@ async fn who_may_not_is_told_what() {
 /// An aggregator sends these requests, in the form without aggregated discovery.
 #[tokio::test]
 async fn who_has_no_groups_may_read_what_describes_the_api() {
-    let front = Front::open().await;
-    let visitor = Client::connect_as(Who::Visitor, front.address, true).await;
+    let server = TestServer::open().await;
+    let visitor = Client::connect_as(Who::Visitor, server.address, true).await;
     for (path, kind) in [
         ("/api", "APIVersions"),
         ("/apis", "APIGroupList"),
@@ -221,44 +221,44 @@ async fn who_has_no_groups_may_read_what_describes_the_api() {
 }
 
 /// Checks that a write times out after exactly `seconds` seconds while its commit hangs.
-async fn times_out(front: &Front, seconds: u64, method: Method, body: Value) {
-    let writer = Client::connect(front.address, false).await;
-    let begun = front.store.commits().len();
-    front.store.plan([Fault::Held]);
+async fn times_out(server: &TestServer, seconds: u64, method: Method, body: Value) {
+    let writer = Client::connect(server.address, false).await;
+    let begun = server.store.commits().len();
+    server.store.plan([InjectedFault::Held]);
     let write = tokio::spawn(async move { writer.send(method, BOOKS, &body).await });
-    front.store.commits_begun(begun + 1).await;
-    fly(Duration::from_secs(seconds - 1)).await;
-    assert_eq!(front.get(BOOKS).await.status, 200, "others are answered");
+    server.store.commits_begun(begun + 1).await;
+    advance(Duration::from_secs(seconds - 1)).await;
+    assert_eq!(server.get(BOOKS).await.status, 200, "others are answered");
     assert!(!write.is_finished(), "it has more time than that");
-    fly(Duration::from_secs(1)).await;
+    advance(Duration::from_secs(1)).await;
     let late = write.await.unwrap();
     let status = late.json();
     assert_eq!((late.status, &status["reason"]), (504, &json!("Timeout")));
     let words = "Timeout: request did not complete within the allotted timeout";
     assert!(status["message"].as_str().unwrap().starts_with(words), "{status}");
-    front.store.release();
+    server.store.release();
 }
 
 #[tokio::test]
 async fn a_write_of_one_object_takes_no_longer_than_34_seconds() {
-    let front = Front::open().await;
-    let watcher = Client::connect(front.address, false).await;
-    let mut watch = watcher.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", front.head().await)).await;
-    times_out(&front, 34, Method::POST, book("x", "a")).await;
+    let server = TestServer::open().await;
+    let watcher = Client::connect(server.address, false).await;
+    let mut watch = watcher.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", server.head().await)).await;
+    times_out(&server, 34, Method::POST, book("x", "a")).await;
     assert_eq!(name(&watch.expect("ADDED").await), "x", "the write was committed, and the watch continues");
 }
 
 #[tokio::test]
 async fn nothing_but_a_watch_takes_longer_than_a_minute() {
-    let front = Front::open().await;
-    front.create(BOOKS, &book("x", "a")).await;
-    times_out(&front, 60, Method::DELETE, json!({})).await;
+    let server = TestServer::open().await;
+    server.create(BOOKS, &book("x", "a")).await;
+    times_out(&server, 60, Method::DELETE, json!({})).await;
 }
 
 /// A source of random bytes that always generates the same name, except for the draws with the numbers in `lucky`.
 fn monotonous(lucky: &'static [usize]) -> Setup {
     let drawn = AtomicUsize::new(0);
-    let draw = move || {
+    let random_source = move || {
         let number = drawn.fetch_add(1, Ordering::Relaxed);
         let mut seed = [u8::try_from(number).unwrap(); 32];
         if !lucky.contains(&number) {
@@ -267,31 +267,31 @@ fn monotonous(lucky: &'static [usize]) -> Setup {
         }
         Ok(RequestEntropy(seed))
     };
-    Setup { draw: Some(Arc::new(draw)), ..Setup::default() }
+    Setup { random_source: Some(Arc::new(random_source)), ..Setup::default() }
 }
 
 #[tokio::test]
 async fn a_generated_name_that_is_taken_is_drawn_anew() {
     // The first draw is for the shelf and the second for the first book; then come eight, of which the last gives
     // another name, and eight that give the taken one. One more would give another name.
-    let front = Front::set_up(monotonous(&[9, 18])).await;
+    let server = TestServer::set_up(monotonous(&[9, 18])).await;
     let body = json!({ "metadata": { "generateName": "x-" }, "spec": { "shelf": "a" } });
-    let first = front.create(BOOKS, &body).await;
-    let second = front.create(BOOKS, &body).await;
+    let first = server.create(BOOKS, &body).await;
+    let second = server.create(BOOKS, &body).await;
     assert_eq!(name(&first).len(), 7);
     assert_ne!(name(&first), name(&second));
-    let refused = front.client.send(Method::POST, BOOKS, &body).await;
+    let refused = server.client.send(Method::POST, BOOKS, &body).await;
     let status = refused.json();
     assert_eq!((refused.status, refused.header("retry-after")), (409, "1"), "{}", refused.text());
     assert_eq!((&status["reason"], &status["details"]["retryAfterSeconds"]), (&json!("AlreadyExists"), &json!(1)));
     let words = "already exists, the server was not able to generate a unique name for the object";
     assert!(status["message"].as_str().unwrap().ends_with(words), "{status}");
-    front.book("y").await;
+    server.book("y").await;
 }
 
 #[tokio::test]
 async fn who_wants_the_dependents_gone_hears_whether_it_is_gone() {
-    let front = Front::open().await;
+    let server = TestServer::open().await;
     let held = |name: &str| json!({ "metadata": { "name": name, "finalizers": ["example.com/hold"] }, "spec": { "shelf": "a" } });
     for (name, code, query, options) in [
         ("a", 202, "?orphanDependents=false", Value::Null),
@@ -299,23 +299,23 @@ async fn who_wants_the_dependents_gone_hears_whether_it_is_gone() {
         ("c", 200, "?propagationPolicy=Background", Value::Null),
         ("d", 200, "", Value::Null),
     ] {
-        front.create(BOOKS, &held(name)).await;
+        server.create(BOOKS, &held(name)).await;
         for _ in 0..2 {
-            let answer = front.client.send(Method::DELETE, &format!("{BOOKS}/{name}{query}"), &options).await;
+            let answer = server.client.send(Method::DELETE, &format!("{BOOKS}/{name}{query}"), &options).await;
             assert_eq!((answer.status, &answer.json()["kind"]), (code, &json!("Book")), "{query} {options}");
         }
     }
-    front.book("e").await;
-    let gone = front.client.send(Method::DELETE, &format!("{BOOKS}/e?orphanDependents=false"), &Value::Null).await;
+    server.book("e").await;
+    let gone = server.client.send(Method::DELETE, &format!("{BOOKS}/e?orphanDependents=false"), &Value::Null).await;
     assert_eq!((gone.status, &gone.json()["kind"]), (200, &json!("Status")), "nothing remains to wait for");
 }
 
 #[tokio::test]
 async fn names_may_be_percent_encoded_and_mean_the_same() {
-    let front = Front::open().await;
-    front.book("a.b-c").await;
+    let server = TestServer::open().await;
+    server.book("a.b-c").await;
     for path in [format!("{BOOKS}/a%2Eb%2dc"), format!("{API}/namespaces/%61ttic/b%6foks/a.b-c")] {
-        assert_eq!(name(&front.get(&path).await.json()), "a.b-c");
+        assert_eq!(name(&server.get(&path).await.json()), "a.b-c");
     }
     for (path, code) in [
         (format!("{BOOKS}/a%2Fb"), 400),
@@ -326,43 +326,43 @@ async fn names_may_be_percent_encoded_and_mean_the_same() {
         (format!("{BOOKS}/{}", "a".repeat(2_000)), 404),
         (format!("{API}/namespaces/{}/books/x", "a".repeat(2_000)), 404),
     ] {
-        assert_eq!(front.get(&path).await.status, code, "{path}");
+        assert_eq!(server.get(&path).await.status, code, "{path}");
     }
     for namespace in ["a".repeat(2_000), "%C3%BC".to_owned(), "A".to_owned()] {
         let path = format!("{API}/namespaces/{namespace}/books");
-        let answer = front.client.send(Method::POST, &path, &book("x", "a")).await;
+        let answer = server.client.send(Method::POST, &path, &book("x", "a")).await;
         assert_eq!(answer.status, 422, "{}", answer.text());
     }
-    let answer = front.client.send(Method::POST, BOOKS, &book(&"a".repeat(2_000), "a")).await;
+    let answer = server.client.send(Method::POST, BOOKS, &book(&"a".repeat(2_000), "a")).await;
     assert_eq!(answer.status, 422, "{}", answer.text());
 }
 
 #[tokio::test]
 async fn a_panic_is_the_answer_to_one_request_alone() {
-    let front = Front::open().await;
-    let said = json!({ "metadata": { "name": "x" }, "spec": { "shelf": "a", "title": UNSPEAKABLE } });
-    front.create(BOOKS, &said).await;
+    let server = TestServer::open().await;
+    let said = json!({ "metadata": { "name": "x" }, "spec": { "shelf": "a", "title": PANICS_IN_TABLE } });
+    server.create(BOOKS, &said).await;
     let request = http::Request::get(format!("https://localhost{BOOKS}/x"));
     let request = request.header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
-    let answer = front.client.request(request.body(http_body_util::Full::default()).unwrap()).await;
+    let answer = server.client.request(request.body(http_body_util::Full::default()).unwrap()).await;
     assert_eq!((answer.status, &answer.json()["reason"]), (500, &json!("InternalError")));
-    assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 200, "the same connection continues");
-    front.book("y").await;
+    assert_eq!(server.get(&format!("{BOOKS}/x")).await.status, 200, "the same connection continues");
+    server.book("y").await;
 }
 
 #[tokio::test]
 async fn a_patch_is_refused_for_its_type_its_options_what_it_patches_and_its_sense_in_that_order() {
-    let front = Front::open().await;
+    let server = TestServer::open().await;
     let send = async |path: &str, content_type: &str, body: &str| {
         let request = http::Request::patch(format!("https://localhost{path}")).header("content-type", content_type);
-        let answer = front.client.request(request.body(body.to_owned().into()).unwrap()).await;
+        let answer = server.client.request(request.body(body.to_owned().into()).unwrap()).await;
         answer.status
     };
     let (path, json, merge) = (format!("{BOOKS}/x"), "application/json-patch+json", "application/merge-patch+json");
     let bad_options = format!("{path}?dryRun=Some");
     for (there, expected) in [(false, 404), (true, 400)] {
         if there {
-            front.book("x").await;
+            server.book("x").await;
         }
         assert_eq!(send(&bad_options, "text/plain", "[").await, 415);
         assert_eq!(send(&bad_options, json, "[").await, 422);
@@ -375,26 +375,26 @@ async fn a_patch_is_refused_for_its_type_its_options_what_it_patches_and_its_sen
 
 #[tokio::test]
 async fn a_subresource_that_there_is_not_is_an_object_that_there_is_not() {
-    let front = Front::open().await;
-    front.book("x").await;
-    let answer = front.get(&format!("{BOOKS}/x/scale")).await;
+    let server = TestServer::open().await;
+    server.book("x").await;
+    let answer = server.get(&format!("{BOOKS}/x/scale")).await;
     assert_eq!((answer.status, &answer.json()["details"]["name"]), (404, &json!("x")));
 }
 
 #[tokio::test]
 async fn a_refusal_comes_with_what_was_noticed() {
-    let front = Front::open().await;
-    front.book("x").await;
+    let server = TestServer::open().await;
+    server.book("x").await;
     let mut again = book("x", "a");
     again["spec"]["colour"] = "red".into();
-    let answer = front.client.send(Method::POST, BOOKS, &again).await;
+    let answer = server.client.send(Method::POST, BOOKS, &again).await;
     let warning = "299 - \"unknown field \\\"spec.colour\\\"\"";
     assert_eq!((answer.status, answer.header("warning")), (409, warning));
 }
 
 #[tokio::test]
 async fn a_deletion_that_waits_is_accepted_for_those_who_ask_in_the_old_way() {
-    let front = Front::open().await;
+    let server = TestServer::open().await;
     for (options, held, code) in [
         (json!({ "orphanDependents": false }), true, 202),
         (json!({ "propagationPolicy": "Background" }), true, 200),
@@ -402,22 +402,22 @@ async fn a_deletion_that_waits_is_accepted_for_those_who_ask_in_the_old_way() {
     ] {
         let mut said = book("x", "a");
         said["metadata"]["finalizers"] = if held { json!(["example.com/hold"]) } else { json!([]) };
-        front.create(BOOKS, &said).await;
+        server.create(BOOKS, &said).await;
         let path = format!("{BOOKS}/x");
-        assert_eq!(front.client.send(Method::DELETE, &path, &options).await.status, code, "{options}");
+        assert_eq!(server.client.send(Method::DELETE, &path, &options).await.status, code, "{options}");
         if held {
-            front.patch(&path, &json!({ "metadata": { "finalizers": null } })).await;
+            server.patch(&path, &json!({ "metadata": { "finalizers": null } })).await;
         }
     }
 }
 
 #[tokio::test]
 async fn an_answered_write_is_seen_at_once() {
-    let front = Front::open().await;
-    let mut watch = front.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", front.head().await)).await;
+    let server = TestServer::open().await;
+    let mut watch = server.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", server.head().await)).await;
     for n in 0..20 {
-        let other = Client::connect(front.address, n % 2 == 0).await;
-        let created = front.book(&format!("x{n}")).await;
+        let other = Client::connect(server.address, n % 2 == 0).await;
+        let created = server.book(&format!("x{n}")).await;
         let path = format!("{BOOKS}/x{n}");
         assert_eq!(other.send(Method::GET, &path, &Value::Null).await.json(), created);
         for query in ["", "?resourceVersion=0", &format!("?resourceVersion={}", revision(&created))] {
@@ -431,29 +431,31 @@ async fn an_answered_write_is_seen_at_once() {
 #[tokio::test]
 async fn requests_that_are_given_up_are_no_longer_under_way() {
     const GAUGE: &str = "apiserver_current_inflight_requests{request_kind=\"mutating\"}";
-    let front = Front::open().await;
-    front.store.plan([Fault::Held]);
-    let begun = front.store.commits().len();
-    let client = Client::connect(front.address, true).await;
+    let server = TestServer::open().await;
+    server.store.plan([InjectedFault::Held]);
+    let begun = server.store.commits().len();
+    let client = Client::connect(server.address, true).await;
     let write = tokio::spawn(async move { client.send(Method::POST, BOOKS, &book("x", "a")).await });
-    front.store.commits_begun(begun + 1).await;
-    assert_eq!(front.metric(GAUGE).await.as_deref(), Some("1"));
+    server.store.commits_begun(begun + 1).await;
+    assert_eq!(server.metric(GAUGE).await.as_deref(), Some("1"));
     write.abort();
     // The server detects the closed connection after some time.
-    tokio::time::timeout(crate::front::SOON, async { while front.metric(GAUGE).await.as_deref() != Some("0") {} })
-        .await
-        .expect("the request is no longer counted");
+    tokio::time::timeout(crate::test_server::TIMEOUT, async {
+        while server.metric(GAUGE).await.as_deref() != Some("0") {}
+    })
+    .await
+    .expect("the request is no longer counted");
     let place = "group=\"library.example.com\",version=\"v1\",resource=\"books\",subresource=\"\",scope=\"namespace\"";
     let aborted = format!("apiserver_request_aborts_total{{verb=\"POST\",{place}}}");
-    assert_eq!(front.metric(&aborted).await.as_deref(), Some("1"));
-    front.store.release();
-    front.book("y").await;
-    assert_eq!(front.get(&format!("{BOOKS}/x")).await.status, 200, "the write was committed");
+    assert_eq!(server.metric(&aborted).await.as_deref(), Some("1"));
+    server.store.release();
+    server.book("y").await;
+    assert_eq!(server.get(&format!("{BOOKS}/x")).await.status, 200, "the write was committed");
 }
 
 #[tokio::test]
 async fn a_single_check_says_more_to_those_who_may_know() {
-    let front = Front::starting(Setup::default(), FaultyStore::new()).await;
+    let server = TestServer::starting(Setup::default(), FaultInjectingStore::new()).await;
     for (path, code, text) in [
         ("/readyz/ping", 200, "ok"),
         ("/livez/ping", 200, "ok"),
@@ -464,44 +466,44 @@ async fn a_single_check_says_more_to_those_who_may_know() {
         ("/readyz/nothing", 404, "404 page not found\n"),
         ("/livez/restore", 404, "404 page not found\n"),
     ] {
-        let answer = front.get(path).await;
+        let answer = server.get(path).await;
         assert_eq!((answer.status, answer.text().as_str()), (code, text), "{path}");
     }
-    let front = front.restored().await;
-    assert_eq!(front.get("/readyz/restore").await.text(), "ok");
+    let server = server.restored().await;
+    assert_eq!(server.get("/readyz/restore").await.text(), "ok");
     let verbose = "[+]ping ok\n[+]store excluded: ok\n[+]commits ok\n[+]restore ok\n[+]shutdown ok\n\
                    warn: some health checks cannot be excluded: no matches for \"x\"\nreadyz check passed\n";
-    assert_eq!(front.get("/readyz?verbose&exclude=store&exclude=x").await.text(), verbose);
+    assert_eq!(server.get("/readyz?verbose&exclude=store&exclude=x").await.text(), verbose);
 }
 
 #[tokio::test]
 async fn handshakes_that_fail_are_counted() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     const COUNTER: &str = "apiserver_tls_handshake_errors_total";
-    let front = Front::open().await;
-    assert_eq!(front.metric(COUNTER).await.as_deref(), Some("0"));
+    let server = TestServer::open().await;
+    assert_eq!(server.metric(COUNTER).await.as_deref(), Some("0"));
     for count in 1..3 {
-        let mut stream = tokio::net::TcpStream::connect(front.address).await.unwrap();
+        let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
         // It is counted before the connection is closed.
         let _ = stream.read_to_end(&mut Vec::new()).await;
-        assert_eq!(front.metric(COUNTER).await, Some(count.to_string()));
+        assert_eq!(server.metric(COUNTER).await, Some(count.to_string()));
     }
 }
 
 #[tokio::test]
 async fn the_process_its_build_and_its_checks_are_measured() {
-    let front = Front::starting(Setup::default(), FaultyStore::new()).await;
-    let check = async |front: &Front, name: &str, probe: &str| {
-        front.metric(&format!("kubernetes_healthcheck{{name=\"{name}\",type=\"{probe}\"}}")).await
+    let server = TestServer::starting(Setup::default(), FaultInjectingStore::new()).await;
+    let check = async |server: &TestServer, name: &str, probe: &str| {
+        server.metric(&format!("kubernetes_healthcheck{{name=\"{name}\",type=\"{probe}\"}}")).await
     };
-    assert_eq!(check(&front, "restore", "readyz").await.as_deref(), Some("0"));
-    let front = front.restored().await;
+    assert_eq!(check(&server, "restore", "readyz").await.as_deref(), Some("0"));
+    let server = server.restored().await;
     for (name, probe) in [("restore", "readyz"), ("store", "readyz"), ("commits", "readyz"), ("ping", "livez")] {
-        assert_eq!(check(&front, name, probe).await.as_deref(), Some("1"), "{name}");
+        assert_eq!(check(&server, name, probe).await.as_deref(), Some("1"), "{name}");
     }
-    let version = front.get("/version").await.json();
-    let build = front.metric("kubernetes_build_info").await.unwrap();
+    let version = server.get("/version").await.json();
+    let build = server.metric("kubernetes_build_info").await.unwrap();
     assert!(build.contains(&format!("git_version={}", version["gitVersion"])) && build.ends_with("} 1"), "{build}");
     for (name, least) in [
         ("process_cpu_seconds_total", 0.0),
@@ -510,7 +512,7 @@ async fn the_process_its_build_and_its_checks_are_measured() {
         ("process_resident_memory_bytes", 1e6),
         ("process_open_fds", 4.0),
     ] {
-        let value: f64 = front.metric(name).await.unwrap_or_else(|| panic!("no {name}")).parse().unwrap();
+        let value: f64 = server.metric(name).await.unwrap_or_else(|| panic!("no {name}")).parse().unwrap();
         assert!(value >= least, "{name} is {value}");
     }
 }
@@ -518,29 +520,33 @@ async fn the_process_its_build_and_its_checks_are_measured() {
 #[tokio::test]
 async fn what_was_not_done_is_counted() {
     let limits = Limits { mutating_requests: 0, ..Limits::default() };
-    let front = Front::starting(Setup { limits, ..Setup::default() }, FaultyStore::new()).await.restored().await;
-    assert_eq!(front.client.send(Method::POST, BOOKS, &book("x", "a")).await.status, 429);
+    let server =
+        TestServer::starting(Setup { limits, ..Setup::default() }, FaultInjectingStore::new()).await.restored().await;
+    assert_eq!(server.client.send(Method::POST, BOOKS, &book("x", "a")).await.status, 429);
     let place = "group=\"library.example.com\",version=\"v1\",resource=\"books\",subresource=\"\",scope=\"namespace\"";
     let counter =
         format!("apiserver_request_terminations_total{{verb=\"POST\",{place},component=\"apiserver\",code=\"429\"}}");
-    assert_eq!(front.metric(&counter).await.as_deref(), Some("1"));
+    assert_eq!(server.metric(&counter).await.as_deref(), Some("1"));
 }
 
 #[tokio::test]
 async fn a_review_takes_a_place_among_the_writing_requests() {
     let limits = Limits { mutating_requests: 0, ..Limits::default() };
-    let front = Front::starting(Setup { limits, ..Setup::alone() }, FaultyStore::new()).await.restored().await;
+    let server = TestServer::starting(Setup { limits, ..Setup::standalone() }, FaultInjectingStore::new())
+        .await
+        .restored()
+        .await;
     let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
     let body = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
-    assert_eq!(front.client.send(Method::POST, path, &body).await.status, 429);
+    assert_eq!(server.client.send(Method::POST, path, &body).await.status, 429);
 }
 
 #[tokio::test]
 async fn requests_are_counted_as_dashboards_know_them() {
-    let front = Front::open().await;
-    let dry_run = front.client.send(Method::POST, &format!("{BOOKS}?dryRun=All"), &book("x", "a")).await;
+    let server = TestServer::open().await;
+    let dry_run = server.client.send(Method::POST, &format!("{BOOKS}?dryRun=All"), &book("x", "a")).await;
     assert_eq!(dry_run.status, 201, "{}", dry_run.text());
-    front.book("x").await;
+    server.book("x").await;
     let place = "group=\"library.example.com\",version=\"v1\",resource=\"books\",subresource=\"\",scope=\"namespace\"";
     for (name, value) in [
         (
@@ -564,44 +570,44 @@ async fn requests_are_counted_as_dashboards_know_them() {
         (format!("apiserver_request_sli_duration_seconds_count{{verb=\"POST\",{place},component=\"apiserver\"}}"), "2"),
         (format!("apiserver_response_sizes_count{{verb=\"POST\",{place},component=\"apiserver\"}}"), "2"),
     ] {
-        assert_eq!(front.metric(&name).await.as_deref(), Some(value), "{name}");
+        assert_eq!(server.metric(&name).await.as_deref(), Some(value), "{name}");
     }
 }
 
 #[tokio::test]
 async fn write_that_timed_out_is_not_made_when_the_store_goes_on() {
-    let front = Front::open().await;
-    front.store.plan([Fault::Held]);
-    let begun = front.store.commits().len();
+    let server = TestServer::open().await;
+    server.store.plan([InjectedFault::Held]);
+    let begun = server.store.commits().len();
     let held = tokio::spawn({
-        let client = front.client.clone();
+        let client = server.client.clone();
         async move { client.send(Method::POST, BOOKS, &book("held", "a")).await }
     });
-    front.store.commits_begun(begun + 1).await;
+    server.store.commits_begun(begun + 1).await;
     // Longer than `limits::DECIDED_AHEAD_TIME_MAX`: the first is decided immediately, the second stays in the queue.
     for name in ["decided", "queued"] {
-        let answer = front.client.send(Method::POST, &format!("{BOOKS}?timeout=1100ms"), &book(name, "a")).await;
+        let answer = server.client.send(Method::POST, &format!("{BOOKS}?timeout=1100ms"), &book(name, "a")).await;
         assert_eq!((answer.status, answer.json()["reason"].as_str()), (504, Some("Timeout")), "{name}");
     }
-    front.store.release();
+    server.store.release();
     assert_eq!(held.await.unwrap().status, 201);
-    assert_eq!(front.book("after").await["status"]["place"], 1, "nothing was taken by those that timed out");
+    assert_eq!(server.book("after").await["status"]["place"], 1, "nothing was taken by those that timed out");
     for name in ["decided", "queued"] {
-        assert_eq!(front.get(&format!("{BOOKS}/{name}")).await.status, 404, "{name}");
+        assert_eq!(server.get(&format!("{BOOKS}/{name}")).await.status, 404, "{name}");
     }
 }
 
 #[tokio::test]
 async fn refusals_that_need_no_world_do_not_wait_for_a_commit() {
-    let front = Front::set_up(Setup::alone()).await;
-    let book_x = front.book("x").await;
-    front.store.plan([Fault::Held]);
-    let begun = front.store.commits().len();
+    let server = TestServer::set_up(Setup::standalone()).await;
+    let book_x = server.book("x").await;
+    server.store.plan([InjectedFault::Held]);
+    let begun = server.store.commits().len();
     let held = tokio::spawn({
-        let client = front.client.clone();
+        let client = server.client.clone();
         async move { client.send(Method::POST, BOOKS, &book("held", "a")).await }
     });
-    front.store.commits_begun(begun + 1).await;
+    server.store.commits_begun(begun + 1).await;
     let path = format!("{BOOKS}/x");
     let mut invalid = book("new", "a");
     invalid["metadata"]["labels"] = json!({ "-": "" });
@@ -619,10 +625,10 @@ async fn refusals_that_need_no_world_do_not_wait_for_a_commit() {
         (Method::PUT, &path, &other, 400),
         (Method::PUT, &format!("{BOOKS}/none"), &book("none", "a"), 404),
     ] {
-        let answer = front.client.send(method, path, body).await;
+        let answer = server.client.send(method, path, body).await;
         assert_eq!(answer.status, code, "{}", answer.text());
     }
     assert!(!held.is_finished(), "the commit was still going on");
-    front.store.release();
+    server.store.release();
     assert_eq!(held.await.unwrap().status, 201);
 }

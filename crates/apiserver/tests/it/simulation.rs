@@ -9,21 +9,21 @@ mod engine;
 
 use self::{
     books::Books,
-    engine::{Planted, Way, find, run, run_all},
+    engine::{FaultModel, InjectedBug, find, run, run_all},
 };
 
 const SEEDS: u64 = 100;
 
 #[test]
 fn replicas_make_one_story_whatever_is_lost_or_hangs() {
-    let all = run_all::<Books>(0..SEEDS, Way::Network);
+    let all = run_all::<Books>(0..SEEDS, FaultModel::Network);
     assert!(all.made > 1_000 && all.unknown > 100 && all.refused > 1_000, "too little happened: {all:?}");
     assert!(all.hangs > 100 && all.timed_out > 20 && all.noticed > 100, "too little hung: {all:?}");
 }
 
 #[test]
 fn server_tells_the_truth_whatever_its_disk_does() {
-    let all = run_all::<Books>(0..SEEDS, Way::Disk);
+    let all = run_all::<Books>(0..SEEDS, FaultModel::Disk);
     assert!(all.made > 1_000 && all.unavailable > 100 && all.refused > 1_000, "too little happened: {all:?}");
     assert!(all.hangs > 100 && all.timed_out > 20 && all.noticed > 100, "too little hung: {all:?}");
 }
@@ -31,29 +31,29 @@ fn server_tells_the_truth_whatever_its_disk_does() {
 #[test]
 fn deciding_before_catching_up_is_found() {
     let about = "a place was given out twice";
-    let found = find::<Books>(0..20, Way::Network, Planted::DecideBeforeCatchingUp, about);
+    let found = find::<Books>(0..20, FaultModel::Network, InjectedBug::DecideBeforeCatchingUp, about);
     println!("{}", found.expect("replicas that do not catch up give out one place twice"));
 }
 
 #[test]
 fn world_that_overlooks_places_of_others_is_found() {
-    let (about, planted) =
-        ("a place was given out twice", Planted::Overlook { prefix: "cards/", field: "/spec/place" });
-    let found = find::<Books>(0..20, Way::Network, planted, about);
+    let (about, bug) =
+        ("a place was given out twice", InjectedBug::Overlook { prefix: "cards/", field: "/spec/place" });
+    let found = find::<Books>(0..20, FaultModel::Network, bug, about);
     println!("{}", found.expect("replicas that do not see the places of others give them out again"));
 }
 
 #[test]
 fn denying_a_commit_that_hung_is_found() {
     let about = "nothing was to be written, and it is in the log";
-    let found = find::<Books>(0..20, Way::Network, Planted::DenyCommitsThatHung, about);
+    let found = find::<Books>(0..20, FaultModel::Network, InjectedBug::DenyCommitsThatHung, about);
     println!("{}", found.expect("a client was told that nothing was written, and it was"));
 }
 
 #[test]
 fn a_seed_tells_the_same_story_each_time() {
-    for way in [Way::Network, Way::Disk] {
-        let one = run::<Books>(7, way, Planted::Nothing).unwrap();
-        assert_eq!(one, run::<Books>(7, way, Planted::Nothing).unwrap());
+    for fault_model in [FaultModel::Network, FaultModel::Disk] {
+        let one = run::<Books>(7, fault_model, InjectedBug::Nothing).unwrap();
+        assert_eq!(one, run::<Books>(7, fault_model, InjectedBug::Nothing).unwrap());
     }
 }

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use store::{Revision, Store as _};
 
 use crate::{
-    faulty::FaultyStore,
-    front::{Client, Front, Setup, fly, request},
-    library::{API, BOOKS, shelf},
+    fault_injecting_store::FaultInjectingStore,
+    sample_kinds::{API, BOOKS, shelf},
+    test_server::{Client, Setup, TestServer, advance, request},
 };
 
 /// More than two pages.
@@ -24,21 +24,21 @@ const LARGE: (usize, usize) = (300, 64 * 1024);
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 const PARTIAL: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
 
-async fn with_books((count, title_bytes): (usize, usize)) -> Front {
+async fn with_books((count, title_bytes): (usize, usize)) -> TestServer {
     open(Setup::default(), count, title_bytes).await
 }
 
-async fn open(setup: Setup, count: usize, title_bytes: usize) -> Front {
-    let store = FaultyStore::with_books(count, title_bytes).await;
-    Front::starting(setup, store).await.restored().await
+async fn open(setup: Setup, count: usize, title_bytes: usize) -> TestServer {
+    let store = FaultInjectingStore::with_books(count, title_bytes).await;
+    TestServer::starting(setup, store).await.restored().await
 }
 
 /// All items of a paged list.
-async fn paged(front: &Front, query: &str, accept: &str, place: &str) -> Vec<Value> {
+async fn paged(server: &TestServer, query: &str, accept: &str, place: &str) -> Vec<Value> {
     let (mut items, mut token) = (Vec::new(), String::new());
     loop {
         let path = format!("{BOOKS}?limit=400&continue={token}{query}");
-        let list = front.get_with(&path, &[("accept", accept)]).await.json();
+        let list = server.get_with(&path, &[("accept", accept)]).await.json();
         items.extend(list[place].as_array().unwrap().iter().cloned());
         token = list["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
         if token.is_empty() {
@@ -49,15 +49,15 @@ async fn paged(front: &Front, query: &str, accept: &str, place: &str) -> Vec<Val
 
 #[tokio::test]
 async fn unlimited_list_is_streamed_and_says_what_its_pages_say() {
-    let front = with_books((MANY, 1_000)).await;
-    let revision = front.head().await.to_string();
+    let server = with_books((MANY, 1_000)).await;
+    let revision = server.head().await.to_string();
     for query in ["", "&labelSelector=third%3D1", "&fieldSelector=metadata.name!%3Dx0007"] {
         for (accept, kind, place) in [
             ("application/json", "BookList", "items"),
             (TABLE, "Table", "rows"),
             (PARTIAL, "PartialObjectMetadataList", "items"),
         ] {
-            let answer = front.get_with(&format!("{BOOKS}?{query}"), &[("accept", accept)]).await;
+            let answer = server.get_with(&format!("{BOOKS}?{query}"), &[("accept", accept)]).await;
             assert_eq!((answer.status, answer.header("content-length")), (200, ""), "{accept}");
             let list = answer.json();
             assert_eq!(list["kind"], kind);
@@ -67,7 +67,7 @@ async fn unlimited_list_is_streamed_and_says_what_its_pages_say() {
                 "one snapshot, without a continue token"
             );
             assert_eq!(list["columnDefinitions"].is_array(), kind == "Table");
-            let expected = paged(&front, query, accept, place).await;
+            let expected = paged(&server, query, accept, place).await;
             assert!(expected.len() > MANY / 4);
             assert!(list[place].as_array() == Some(&expected), "{accept}, {query}: other items than the pages have");
         }
@@ -76,35 +76,35 @@ async fn unlimited_list_is_streamed_and_says_what_its_pages_say() {
 
 #[tokio::test]
 async fn streamed_list_has_every_form() {
-    let front = with_books((MANY, 100)).await;
-    let plain = front.get(BOOKS).await;
+    let server = with_books((MANY, 100)).await;
+    let plain = server.get(BOOKS).await;
     let plain_list = plain.json();
     assert_eq!(plain.header("vary"), "Accept-Encoding");
-    let pretty = front.get(&format!("{BOOKS}?pretty=true")).await;
+    let pretty = server.get(&format!("{BOOKS}?pretty=true")).await;
     assert!(pretty.body == negotiate::indent(&plain.body).unwrap(), "indented like a response that is not streamed");
-    let gzip = front.get_with(BOOKS, &[("accept-encoding", "gzip")]).await;
+    let gzip = server.get_with(BOOKS, &[("accept-encoding", "gzip")]).await;
     assert_eq!(gzip.header("content-encoding"), "gzip");
     let mut unpacked = Vec::new();
     flate2::read::GzDecoder::new(&gzip.body[..]).read_to_end(&mut unpacked).unwrap();
     assert!(unpacked == plain.body, "the same bytes");
     assert!(gzip.body.len() < plain.body.len() / 5);
-    let yaml = front.get_with(BOOKS, &[("accept", "application/yaml")]).await;
+    let yaml = server.get_with(BOOKS, &[("accept", "application/yaml")]).await;
     assert_eq!((yaml.header("content-type"), yaml.header("content-length")), ("application/yaml", ""));
     let parsed: Value = serde_saphyr::from_slice(&yaml.body).unwrap();
     assert!(parsed == plain_list, "YAML has the same contents");
-    let over_http1 = Client::connect(front.address, false).await.send(Method::GET, BOOKS, &Value::Null).await;
+    let over_http1 = Client::connect(server.address, false).await.send(Method::GET, BOOKS, &Value::Null).await;
     assert_eq!(over_http1.header("transfer-encoding"), "chunked");
     assert!(over_http1.body == plain.body);
-    let head = front.client.send(Method::HEAD, BOOKS, &Value::Null).await;
+    let head = server.client.send(Method::HEAD, BOOKS, &Value::Null).await;
     assert_eq!((head.status, head.body.len(), head.header("content-length")), (200, 0, ""));
 }
 
 #[tokio::test]
 async fn short_list_is_whole() {
-    let front = with_books((3, 10)).await;
-    let answer = front.get(BOOKS).await;
+    let server = with_books((3, 10)).await;
+    let answer = server.get(BOOKS).await;
     assert_eq!(answer.header("content-length"), answer.body.len().to_string());
-    let empty = front.get(&format!("{BOOKS}?labelSelector=none")).await;
+    let empty = server.get(&format!("{BOOKS}?labelSelector=none")).await;
     assert_eq!(empty.json()["items"], json!([]));
 }
 
@@ -138,13 +138,13 @@ async fn assert_broken(list: (Response<Incoming>, Vec<u8>)) {
 #[tokio::test]
 async fn list_is_broken_off_when_compaction_reaches_its_revision() {
     for over_http2 in [false, true] {
-        let front = with_books(LARGE).await;
-        let client = Client::connect(front.address, over_http2).await;
+        let server = with_books(LARGE).await;
+        let client = Client::connect(server.address, over_http2).await;
         let kept = begun(&client, BOOKS).await;
         assert!(rest(kept).await.1, "a list without a fault is complete");
         let list = begun(&client, BOOKS).await;
-        front.create(&format!("{API}/shelves"), &shelf("z", 1)).await;
-        front.store.compact(Revision(front.head().await)).await.unwrap();
+        server.create(&format!("{API}/shelves"), &shelf("z", 1)).await;
+        server.store.compact(Revision(server.head().await)).await.unwrap();
         assert_broken(list).await;
     }
 }
@@ -152,12 +152,12 @@ async fn list_is_broken_off_when_compaction_reaches_its_revision() {
 #[tokio::test]
 async fn list_is_broken_off_when_the_store_fails() {
     for over_http2 in [false, true] {
-        let front = with_books(LARGE).await;
-        let client = Client::connect(front.address, over_http2).await;
+        let server = with_books(LARGE).await;
+        let client = Client::connect(server.address, over_http2).await;
         let list = begun(&client, BOOKS).await;
-        front.store.blind(Some("attic/"));
+        server.store.blind(Some("attic/"));
         assert_broken(list).await;
-        let client = Client::connect(front.address, over_http2).await;
+        let client = Client::connect(server.address, over_http2).await;
         let refused = client.send(Method::GET, BOOKS, &Value::Null).await;
         assert_eq!(
             (refused.status, &refused.json()["reason"]),
@@ -170,12 +170,12 @@ async fn list_is_broken_off_when_the_store_fails() {
 #[tokio::test]
 async fn list_that_is_read_too_slowly_is_broken_off() {
     assert!(limits::LIST_TIME_MAX < limits::HISTORY_AGE_MIN);
-    let front = with_books(LARGE).await;
-    let list = begun(&front.client, BOOKS).await;
-    fly(limits::LIST_TIME_MAX).await;
+    let server = with_books(LARGE).await;
+    let list = begun(&server.client, BOOKS).await;
+    advance(limits::LIST_TIME_MAX).await;
     assert_broken(list).await;
-    let asked = begun(&front.client, &format!("{BOOKS}?timeout=30s")).await;
-    fly(std::time::Duration::from_secs(31)).await;
+    let asked = begun(&server.client, &format!("{BOOKS}?timeout=30s")).await;
+    advance(std::time::Duration::from_secs(31)).await;
     assert_broken(asked).await;
 }
 
@@ -184,26 +184,26 @@ async fn answer_holds_its_place_until_its_last_byte_is_sent() {
     let limits = Limits { read_requests: 1, ..Limits::default() };
     for path in [BOOKS.to_owned(), format!("{BOOKS}?limit=30")] {
         for ends in [true, false] {
-            let front = open(Setup { limits, ..Setup::default() }, LARGE.0, LARGE.1).await;
+            let server = open(Setup { limits, ..Setup::default() }, LARGE.0, LARGE.1).await;
             assert_eq!(
-                front.client.send(Method::HEAD, &path, &Value::Null).await.status,
+                server.client.send(Method::HEAD, &path, &Value::Null).await.status,
                 200,
                 "a HEAD holds no permit"
             );
-            let reader = Client::connect(front.address, true).await;
+            let reader = Client::connect(server.address, true).await;
             let list = begun(&reader, &path).await;
             let one = format!("{BOOKS}/x0000");
-            let refused = front.get(&one).await;
+            let refused = server.get(&one).await;
             assert_eq!((refused.status, refused.header("retry-after")), (429, "1"), "{path}");
             let in_flight = "apiserver_current_inflight_requests{request_kind=\"readOnly\"}";
-            assert_eq!(front.metric(in_flight).await.as_deref(), Some("2"), "the list and this request");
+            assert_eq!(server.metric(in_flight).await.as_deref(), Some("2"), "the list and this request");
             if ends {
                 assert!(rest(list).await.1);
-                assert_eq!(front.get(&one).await.status, 200, "{path}");
+                assert_eq!(server.get(&one).await.status, 200, "{path}");
             } else {
                 // The server detects a disconnected client when the connection is closed.
                 drop((list, reader));
-                while front.get(&one).await.status != 200 {}
+                while server.get(&one).await.status != 200 {}
             }
         }
     }
@@ -211,12 +211,12 @@ async fn answer_holds_its_place_until_its_last_byte_is_sent() {
 
 #[tokio::test]
 async fn streamed_list_is_measured_when_it_is_sent() {
-    let front = with_books(LARGE).await;
+    let server = with_books(LARGE).await;
     let labels = "verb=\"LIST\",group=\"library.example.com\",version=\"v1\",resource=\"books\"";
     let count = format!("apiserver_response_sizes_count{{{labels}");
-    assert_eq!(front.metric(&count).await, None);
-    let list = begun(&front.client, BOOKS).await;
-    assert_eq!(front.metric(&count).await, None);
+    assert_eq!(server.metric(&count).await, None);
+    let list = begun(&server.client, BOOKS).await;
+    assert_eq!(server.metric(&count).await, None);
     assert!(rest(list).await.1);
-    assert!(front.metric(&count).await.unwrap().ends_with(" 1"));
+    assert!(server.metric(&count).await.unwrap().ends_with(" 1"));
 }

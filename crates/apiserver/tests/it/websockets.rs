@@ -26,10 +26,12 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    connections::{ends, fly_until, is_ended, narrow},
-    faulty::FaultyStore,
-    front::{Answer, Client, Front, SOON, Setup, Who, fly, handshake, handshake_over, name, request, revision},
-    library::{API, BOOKS, book, shelf},
+    connections::{advance_until, ends, is_ended, narrow},
+    fault_injecting_store::FaultInjectingStore,
+    sample_kinds::{API, BOOKS, book, shelf},
+    test_server::{
+        Answer, Client, Setup, TIMEOUT, TestServer, Who, advance, handshake, handshake_over, name, request, revision,
+    },
 };
 
 /// The prefix of a subprotocol that is a token.
@@ -50,18 +52,18 @@ const AT_ONCE: Duration = Duration::from_secs(8);
 struct Socket(WebSocketStream<TlsStream<TcpStream>>);
 
 impl Socket {
-    async fn open(front: &Front, path: &str) -> Self {
-        Self::open_as(Who::Admin, front, path, &[]).await.0
+    async fn open(server: &TestServer, path: &str) -> Self {
+        Self::open_as(Who::Admin, server, path, &[]).await.0
     }
 
     /// Opens a WebSocket with additional headers. Returns the response of the server, too.
     async fn open_as(
         who: Who,
-        front: &Front,
+        server: &TestServer,
         path: &str,
         headers: &[(&str, &str)],
     ) -> (Self, Response<Option<Vec<u8>>>) {
-        Self::open_over(handshake(front.address, b"http/1.1", who).await, path, headers).await
+        Self::open_over(handshake(server.address, b"http/1.1", who).await, path, headers).await
     }
 
     async fn open_over(
@@ -74,14 +76,14 @@ impl Socket {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
         }
-        let opened = timeout(SOON, client_async(request, stream)).await.expect("an answer");
+        let opened = timeout(TIMEOUT, client_async(request, stream)).await.expect("an answer");
         let (socket, answer) = opened.unwrap();
         (Self(socket), answer)
     }
 
     /// The next message.
     async fn message(&mut self) -> Option<Message> {
-        timeout(SOON, self.0.next()).await.expect("a message or the end").map(Result::unwrap)
+        timeout(TIMEOUT, self.0.next()).await.expect("a message or the end").map(Result::unwrap)
     }
 
     /// The object of the next event, which must have this type.
@@ -109,8 +111,8 @@ impl Socket {
 }
 
 /// The response to a handshake with additional or different headers that is not accepted.
-async fn refused_as(who: Who, front: &Front, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let client = Client::connect_as(who, front.address, false).await;
+async fn refused_as(who: Who, server: &TestServer, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let client = Client::connect_as(who, server.address, false).await;
     let mut request = request(Method::GET, path, &Value::Null);
     let kept = HANDSHAKE.iter().filter(|(name, _)| !headers.iter().any(|(other, _)| name == other));
     for (name, value) in kept.chain(headers).filter(|(_, value)| !value.is_empty()) {
@@ -127,29 +129,29 @@ fn watch_books() -> String {
     format!("{BOOKS}?watch=true")
 }
 
-async fn with_tokens() -> Front {
-    Front::set_up(Setup { tokens: TOKENS, ..Setup::default() }).await
+async fn with_tokens() -> TestServer {
+    TestServer::set_up(Setup { tokens: TOKENS, ..Setup::default() }).await
 }
 
 /// Waits until `count` watches are open.
-async fn until_open(front: &Front, count: &str) {
-    let open = async { while front.metric("apiserver_longrunning_requests").await.as_deref() != Some(count) {} };
-    timeout(SOON, open).await.unwrap_or_else(|_| panic!("never {count} watches"));
+async fn until_open(server: &TestServer, count: &str) {
+    let open = async { while server.metric("apiserver_longrunning_requests").await.as_deref() != Some(count) {} };
+    timeout(TIMEOUT, open).await.unwrap_or_else(|_| panic!("never {count} watches"));
 }
 
 #[tokio::test]
 async fn each_event_is_a_text_message() {
-    let front = Front::open().await;
-    let from = front.head().await;
+    let server = TestServer::open().await;
+    let from = server.head().await;
     let path = format!("{BOOKS}?watch=true&resourceVersion={from}");
-    let (mut socket, answer) = Socket::open_as(Who::Admin, &front, &path, &[]).await;
+    let (mut socket, answer) = Socket::open_as(Who::Admin, &server, &path, &[]).await;
     assert_eq!(answer.headers().get("sec-websocket-protocol"), None);
-    let mut lines = front.watch(&path).await;
-    let created = front.book("x").await;
+    let mut lines = server.watch(&path).await;
+    let created = server.book("x").await;
     // Larger than the pieces that the server hands to a connection.
     let large = json!({ "metadata": { "annotations": { "a": "x".repeat(3 * limits::PIECE_BYTES_MAX) } } });
-    let changed = front.patch(&format!("{BOOKS}/x"), &large).await;
-    front.delete(&format!("{BOOKS}/x")).await;
+    let changed = server.patch(&format!("{BOOKS}/x"), &large).await;
+    server.delete(&format!("{BOOKS}/x")).await;
     for event_type in ["ADDED", "MODIFIED", "DELETED"] {
         let object = socket.expect(event_type).await;
         assert_eq!(lines.expect(event_type).await, object, "as in a stream of lines");
@@ -161,21 +163,24 @@ async fn each_event_is_a_text_message() {
     }
     let counted = "apiserver_request_total{verb=\"WATCH\",dry_run=\"\",group=\"library.example.com\",version=\"v1\",\
         resource=\"books\",subresource=\"\",scope=\"namespace\",component=\"apiserver\",code=\"101\"}";
-    assert_eq!(front.metric(counted).await.as_deref(), Some("1"));
+    assert_eq!(server.metric(counted).await.as_deref(), Some("1"));
     let told = "apiserver_watch_events_total{group=\"library.example.com\",version=\"v1\",kind=\"Book\"}";
-    assert_eq!(front.metric(told).await.as_deref(), Some("6"), "three events for each of two watches");
-    assert_eq!(front.metric("ipam_connections").await.as_deref(), Some("2"), "the connection is open and counted");
+    assert_eq!(server.metric(told).await.as_deref(), Some("6"), "three events for each of two watches");
+    assert_eq!(server.metric("ipam_connections").await.as_deref(), Some("2"), "the connection is open and counted");
 }
 
 #[tokio::test]
 async fn many_events_at_once_are_as_many_messages() {
     const COUNT: usize = 2_500;
-    let front = Front::starting(Setup::default(), FaultyStore::with_books(COUNT, 100).await).await.restored().await;
+    let server = TestServer::starting(Setup::default(), FaultInjectingStore::with_books(COUNT, 100).await)
+        .await
+        .restored()
+        .await;
     let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     for path in
         [format!("{API}/books?{query}"), format!("{API}/watch/books?resourceVersion=0&allowWatchBookmarks=true")]
     {
-        let mut socket = Socket::open(&front, &path).await;
+        let mut socket = Socket::open(&server, &path).await;
         let mut names = std::collections::BTreeSet::new();
         for _ in 0..COUNT {
             names.insert(name(&socket.expect("ADDED").await).to_owned());
@@ -186,33 +191,33 @@ async fn many_events_at_once_are_as_many_messages() {
 
 #[tokio::test]
 async fn what_is_asked_for_is_what_comes() {
-    let front = Front::open().await;
+    let server = TestServer::open().await;
     for name in ["x", "y"] {
-        front.book(name).await;
+        server.book(name).await;
     }
     let table = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
     let (mut socket, _) =
-        Socket::open_as(Who::Admin, &front, &format!("{API}/watch/namespaces/attic/books/y"), &table).await;
+        Socket::open_as(Who::Admin, &server, &format!("{API}/watch/namespaces/attic/books/y"), &table).await;
     let shown = socket.expect("ADDED").await;
     assert_eq!((&shown["kind"], shown["rows"].as_array().unwrap().len()), (&json!("Table"), 1));
     assert_eq!(shown["rows"][0]["object"]["metadata"]["name"], "y");
     // Only the elements of the lists matter, not their order or case.
     let browser = [("connection", "keep-alive"), ("sec-websocket-extensions", "permessage-deflate")];
-    let (mut socket, answer) = Socket::open_as(Who::Admin, &front, &watch_books(), &browser).await;
+    let (mut socket, answer) = Socket::open_as(Who::Admin, &server, &watch_books(), &browser).await;
     assert_eq!(answer.headers().get("sec-websocket-extensions"), None);
     socket.expect("ADDED").await;
-    let list = refused_as(Who::Admin, &front, BOOKS, &[]).await;
+    let list = refused_as(Who::Admin, &server, BOOKS, &[]).await;
     assert_eq!((list.status, list.json()["kind"].clone()), (200, json!("BookList")), "only a watch can be a WebSocket");
     let stream = format!("{BOOKS}?watch=true&timeoutSeconds=1");
     for (name, value) in [("connection", "keep-alive"), ("upgrade", "h2c")] {
-        let stream = refused_as(Who::Admin, &front, &stream, &[(name, value)]).await;
+        let stream = refused_as(Who::Admin, &server, &stream, &[(name, value)]).await;
         assert_eq!((stream.status, stream.text().lines().count()), (200, 2), "{name}: {value}");
     }
 }
 
 #[tokio::test]
 async fn one_of_the_offered_subprotocols_is_answered() {
-    let front = Front::open().await;
+    let server = TestServer::open().await;
     for (offered, answered) in [
         (&["base64.binary.k8s.io"][..], "base64.binary.k8s.io"),
         (&["a, b"], "a"),
@@ -220,18 +225,18 @@ async fn one_of_the_offered_subprotocols_is_answered() {
         (&[" ,, a"], "a"),
     ] {
         let headers: Vec<_> = offered.iter().map(|one| ("sec-websocket-protocol", *one)).collect();
-        let (mut socket, answer) = Socket::open_as(Who::Admin, &front, &watch_books(), &headers).await;
+        let (mut socket, answer) = Socket::open_as(Who::Admin, &server, &watch_books(), &headers).await;
         assert_eq!(answer.headers()["sec-websocket-protocol"], answered, "{offered:?}");
-        front.book("x").await;
+        server.book("x").await;
         socket.expect("ADDED").await;
-        front.delete(&format!("{BOOKS}/x")).await;
+        server.delete(&format!("{BOOKS}/x")).await;
     }
 }
 
 #[tokio::test]
 async fn token_among_the_subprotocols_is_the_credential_and_is_not_answered() {
-    let front = with_tokens().await;
-    front.book("x").await;
+    let server = with_tokens().await;
+    server.book("x").await;
     let token = token("s3cret");
     for offered in [
         &[format!("{token}, base64.binary.k8s.io")][..],
@@ -239,20 +244,20 @@ async fn token_among_the_subprotocols_is_the_credential_and_is_not_answered() {
         &["base64.binary.k8s.io".to_owned(), token.clone()],
     ] {
         let headers: Vec<_> = offered.iter().map(|one| ("sec-websocket-protocol", one.as_str())).collect();
-        let (mut socket, answer) = Socket::open_as(Who::Nobody, &front, &watch_books(), &headers).await;
+        let (mut socket, answer) = Socket::open_as(Who::Nobody, &server, &watch_books(), &headers).await;
         let answered: Vec<_> = answer.headers().get_all("sec-websocket-protocol").iter().collect();
         assert_eq!(answered, ["base64.binary.k8s.io"], "{offered:?}");
         assert!(!format!("{:?}", answer.headers()).contains(&token), "the token is not shown");
         assert_eq!(name(&socket.expect("ADDED").await), "x");
     }
     let header = [("authorization", "Bearer s3cret")];
-    let (mut socket, _) = Socket::open_as(Who::Nobody, &front, &watch_books(), &header).await;
+    let (mut socket, _) = Socket::open_as(Who::Nobody, &server, &watch_books(), &header).await;
     socket.expect("ADDED").await;
 }
 
 #[tokio::test]
 async fn faulty_token_among_the_subprotocols_is_401_whatever_else_is_shown() {
-    let front = with_tokens().await;
+    let server = with_tokens().await;
     let good = token("s3cret");
     let header = ("authorization", "Bearer s3cret");
     for (offered, words) in [
@@ -267,7 +272,8 @@ async fn faulty_token_among_the_subprotocols_is_401_whatever_else_is_shown() {
         (format!("{TOKEN_PREFIX}, a"), "Unauthorized"),
     ] {
         for who in [Who::Nobody, Who::Admin] {
-            let answer = refused_as(who, &front, &watch_books(), &[("sec-websocket-protocol", &offered), header]).await;
+            let answer =
+                refused_as(who, &server, &watch_books(), &[("sec-websocket-protocol", &offered), header]).await;
             assert_eq!(answer.status, 401, "{offered} {}", answer.text());
             let status = answer.json();
             let message = status["message"].as_str().unwrap();
@@ -277,12 +283,12 @@ async fn faulty_token_among_the_subprotocols_is_401_whatever_else_is_shown() {
     }
     // Without the upgrade it is an ordinary header.
     let offered = format!("{}, a", token("wrong"));
-    assert_eq!(front.get_with(BOOKS, &[("sec-websocket-protocol", &offered)]).await.status, 200);
+    assert_eq!(server.get_with(BOOKS, &[("sec-websocket-protocol", &offered)]).await.status, 200);
 }
 
 #[tokio::test]
 async fn page_of_another_site_opens_one_with_its_token_alone() {
-    let front = with_tokens().await;
+    let server = with_tokens().await;
     let (hers, his) = (format!("{}, a", token("s3cret")), format!("{}, a", token("other")));
     for origin in [
         ("origin", "https://evil.example"),
@@ -291,37 +297,37 @@ async fn page_of_another_site_opens_one_with_its_token_alone() {
         ("sec-fetch-site", "cross-site"),
     ] {
         for more in [("x", "y"), ("sec-websocket-protocol", "a"), ("authorization", "Bearer s3cret")] {
-            let answer = refused_as(Who::Admin, &front, &watch_books(), &[origin, more]).await;
+            let answer = refused_as(Who::Admin, &server, &watch_books(), &[origin, more]).await;
             assert_eq!(answer.status, 403, "{origin:?} {more:?} {}", answer.text());
             assert!(answer.text().contains("requests from other sites are refused"), "{}", answer.text());
         }
         let hers = [origin, ("sec-websocket-protocol", &hers)];
-        Socket::open_as(Who::Nobody, &front, &watch_books(), &hers).await;
-        Socket::open_as(Who::Visitor, &front, &watch_books(), &hers).await;
+        Socket::open_as(Who::Nobody, &server, &watch_books(), &hers).await;
+        Socket::open_as(Who::Visitor, &server, &watch_books(), &hers).await;
         let his = [origin, ("sec-websocket-protocol", &his)];
-        let answer = refused_as(Who::Admin, &front, &watch_books(), &his).await;
+        let answer = refused_as(Who::Admin, &server, &watch_books(), &his).await;
         assert_eq!(answer.status, 403, "the certificate is not used");
         assert!(answer.text().contains("User \\\"joe\\\" cannot"), "{}", answer.text());
     }
     for origin in ["https://localhost", "https://LOCALHOST:443"] {
-        Socket::open_as(Who::Admin, &front, &watch_books(), &[("origin", origin)]).await;
+        Socket::open_as(Who::Admin, &server, &watch_books(), &[("origin", origin)]).await;
     }
     // A request that is not a WebSocket handshake is not exempt: a page could send it in other ways.
     for (name, value) in [("upgrade", "h2c"), ("connection", "keep-alive")] {
         let headers = [("origin", "https://evil.example"), (name, value), ("sec-websocket-protocol", &hers)];
-        assert_eq!(refused_as(Who::Nobody, &front, &watch_books(), &headers).await.status, 403, "{name}: {value}");
+        assert_eq!(refused_as(Who::Nobody, &server, &watch_books(), &headers).await.status, 403, "{name}: {value}");
     }
     let posted = request(Method::POST, BOOKS, &book("x", "a"));
     let headers = HANDSHAKE.into_iter().chain([("origin", "https://evil.example"), ("sec-websocket-protocol", &hers)]);
     let posted = headers.fold(posted, |posted, (name, value)| posted.header(name, value));
-    let client = Client::connect(front.address, false).await;
+    let client = Client::connect(server.address, false).await;
     let answer = client.request(posted.body(Full::from(book("x", "a").to_string())).unwrap()).await;
     assert_eq!(answer.status, 403, "{}", answer.text());
 }
 
 #[tokio::test]
 async fn what_cannot_be_is_refused_before_the_upgrade() {
-    let front = Front::open().await;
+    let server = TestServer::open().await;
     let path = watch_books();
     for (path, headers, status, words) in [
         (path.clone(), [("sec-websocket-key", "")], 400, "Sec-WebSocket-Key"),
@@ -331,31 +337,31 @@ async fn what_cannot_be_is_refused_before_the_upgrade() {
         (format!("{API}/nowhere?watch=true"), [("x", "y")], 404, "404 page not found"),
         (path.clone(), [("impersonate-user", "jim")], 403, "jim"),
     ] {
-        let answer = refused_as(Who::Admin, &front, &path, &headers).await;
+        let answer = refused_as(Who::Admin, &server, &path, &headers).await;
         assert_eq!(answer.status, status, "{path} {headers:?} {}", answer.text());
         assert!(answer.text().contains(words), "{}", answer.text());
         let version = if words.contains("Version") { "13" } else { "" };
         assert_eq!(answer.header("sec-websocket-version"), version);
     }
-    assert_eq!(refused_as(Who::Visitor, &front, &path, &[]).await.status, 403);
-    assert_eq!(refused_as(Who::Nobody, &front, &path, &[]).await.status, 401);
-    assert_eq!(front.metric("apiserver_longrunning_requests").await.as_deref(), Some("0"));
-    front.server.end_watches();
-    let answer = refused_as(Who::Admin, &front, &path, &[]).await;
+    assert_eq!(refused_as(Who::Visitor, &server, &path, &[]).await.status, 403);
+    assert_eq!(refused_as(Who::Nobody, &server, &path, &[]).await.status, 401);
+    assert_eq!(server.metric("apiserver_longrunning_requests").await.as_deref(), Some("0"));
+    server.server.end_watches();
+    let answer = refused_as(Who::Admin, &server, &path, &[]).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
 }
 
 #[tokio::test]
 async fn connection_goes_on_after_a_handshake_that_was_refused() {
-    let front = Front::open().await;
-    let mut stream = handshake(front.address, b"http/1.1", Who::Admin).await;
+    let server = TestServer::open().await;
+    let mut stream = handshake(server.address, b"http/1.1", Who::Admin).await;
     let requests = format!(
         "GET {BOOKS}?watch=true HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n\
          GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
     );
     stream.write_all(requests.as_bytes()).await.unwrap();
     let mut answers = Vec::new();
-    let _ = timeout(SOON, stream.read_to_end(&mut answers)).await.expect("an end");
+    let _ = timeout(TIMEOUT, stream.read_to_end(&mut answers)).await.expect("an end");
     let answers = String::from_utf8(answers).unwrap();
     let codes: Vec<_> = answers.match_indices("HTTP/1.1 ").map(|(at, _)| &answers[at + 9..at + 12]).collect();
     assert_eq!(codes, ["400", "200"], "{answers}");
@@ -364,12 +370,12 @@ async fn connection_goes_on_after_a_handshake_that_was_refused() {
 #[tokio::test]
 async fn watch_after_lost_history_is_an_error_message_and_the_end() {
     let limits = Limits { recent_events: 8, ..Limits::default() };
-    let front = Front::set_up(Setup { limits, ..Setup::default() }).await;
+    let server = TestServer::set_up(Setup { limits, ..Setup::default() }).await;
     for n in 0..4 {
-        front.book(&format!("x{n}")).await;
+        server.book(&format!("x{n}")).await;
     }
-    front.store.compact(Revision(front.head().await)).await.unwrap();
-    let mut socket = Socket::open(&front, &format!("{BOOKS}?watch=true&resourceVersion=3")).await;
+    server.store.compact(Revision(server.head().await)).await.unwrap();
+    let mut socket = Socket::open(&server, &format!("{BOOKS}?watch=true&resourceVersion=3")).await;
     let status = socket.expect("ERROR").await;
     assert_eq!(
         (&status["kind"], &status["code"], &status["reason"]),
@@ -381,13 +387,13 @@ async fn watch_after_lost_history_is_an_error_message_and_the_end() {
 #[tokio::test]
 async fn each_way_to_the_end_says_its_code_and_makes_room() {
     let limits = Limits { watches: 1, ..Limits::default() };
-    let front = Front::set_up(Setup { limits, ..Setup::default() }).await;
-    let mut timed = Socket::open(&front, &format!("{BOOKS}?watch=true&timeoutSeconds=1")).await;
+    let server = TestServer::set_up(Setup { limits, ..Setup::default() }).await;
+    let mut timed = Socket::open(&server, &format!("{BOOKS}?watch=true&timeoutSeconds=1")).await;
     assert_eq!(timed.closed().await, (CloseCode::Normal, String::new()));
 
-    until_open(&front, "0").await;
-    let mut closing = Socket::open(&front, &watch_books()).await;
-    let refused = refused_as(Who::Admin, &front, &watch_books(), &[]).await;
+    until_open(&server, "0").await;
+    let mut closing = Socket::open(&server, &watch_books()).await;
+    let refused = refused_as(Who::Admin, &server, &watch_books(), &[]).await;
     assert_eq!((refused.status, refused.header("retry-after")), (429, "1"));
     let frame = CloseFrame { code: CloseCode::Library(4321), reason: "enough".into() };
     closing.0.close(Some(frame)).await.unwrap();
@@ -397,43 +403,43 @@ async fn each_way_to_the_end_says_its_code_and_makes_room() {
         "the close frame is returned unchanged"
     );
 
-    until_open(&front, "0").await;
-    let gone = Socket::open(&front, &watch_books()).await;
-    until_open(&front, "1").await;
+    until_open(&server, "0").await;
+    let gone = Socket::open(&server, &watch_books()).await;
+    until_open(&server, "1").await;
     drop(gone);
-    until_open(&front, "0").await;
+    until_open(&server, "0").await;
 
-    let mut stopped = Socket::open(&front, &watch_books()).await;
-    front.server.end_watches();
+    let mut stopped = Socket::open(&server, &watch_books()).await;
+    server.server.end_watches();
     assert_eq!(stopped.closed().await, (CloseCode::Away, "the server ends its watches".to_owned()));
 }
 
 #[tokio::test]
 async fn server_that_stops_waits_for_the_closing_handshake_and_no_longer() {
-    let front = Front::set_up(Setup { drain: 10 * SOON, ..Setup::default() }).await;
-    let mut socket = Socket::open(&front, &watch_books()).await;
-    front.server.end_watches();
-    front.stop.cancel();
+    let server = TestServer::set_up(Setup { drain: 10 * TIMEOUT, ..Setup::default() }).await;
+    let mut socket = Socket::open(&server, &watch_books()).await;
+    server.server.end_watches();
+    server.stop.cancel();
     assert_eq!(socket.closed().await.0, CloseCode::Away);
-    timeout(AT_ONCE, front.listening).await.expect("nothing waits for a timer of its own").unwrap();
+    timeout(AT_ONCE, server.listening).await.expect("nothing waits for a timer of its own").unwrap();
 }
 
 #[tokio::test]
 async fn client_that_does_not_confirm_the_end_is_not_waited_for() {
-    let front = Front::open().await;
-    let mut silent = Socket::open(&front, &watch_books()).await;
-    front.server.end_watches();
-    until_open(&front, "0").await;
+    let server = TestServer::open().await;
+    let mut silent = Socket::open(&server, &watch_books()).await;
+    server.server.end_watches();
+    until_open(&server, "0").await;
     let step = Duration::from_secs(2);
-    let most = limits::GOODBYE_TIMEOUT + 2 * step;
-    let flown = fly_until(&front, step, most, async || is_ended(silent.0.get_mut()).await).await;
-    assert!(flown + step >= limits::GOODBYE_TIMEOUT, "it had the whole timeout: {flown:?}");
+    let most = limits::CLOSE_TIMEOUT + 2 * step;
+    let flown = advance_until(&server, step, most, async || is_ended(silent.0.get_mut()).await).await;
+    assert!(flown + step >= limits::CLOSE_TIMEOUT, "it had the whole timeout: {flown:?}");
 }
 
 #[tokio::test]
 async fn pings_are_answered_and_messages_are_ignored() {
-    let front = Front::open().await;
-    let mut socket = Socket::open(&front, &watch_books()).await;
+    let server = TestServer::open().await;
+    let mut socket = Socket::open(&server, &watch_books()).await;
     let longest = "x".repeat(limits::WEBSOCKET_MESSAGE_BYTES_MAX);
     for message in [
         Message::text("{\"kind\":\"nonsense\"}"),
@@ -455,15 +461,15 @@ async fn pings_are_answered_and_messages_are_ignored() {
     // A message in several frames, with a ping in between, each masked with zeros.
     socket.send_bytes(&[0x01, 0x81, 0, 0, 0, 0, b'a', 0x89, 0x80, 0, 0, 0, 0, 0x80, 0x81, 0, 0, 0, 0, b'b']).await;
     assert_eq!(socket.message().await, Some(Message::Pong(Bytes::new())));
-    front.book("x").await;
+    server.book("x").await;
     assert_eq!(name(&socket.expect("ADDED").await), "x");
 }
 
 #[tokio::test]
 async fn what_breaks_the_protocol_ends_its_connection_alone() {
     const MASK: [u8; 4] = [0; 4];
-    let front = Front::open().await;
-    let mut bystander = Socket::open(&front, &watch_books()).await;
+    let server = TestServer::open().await;
+    let mut bystander = Socket::open(&server, &watch_books()).await;
     let long = u16::try_from(limits::WEBSOCKET_MESSAGE_BYTES_MAX + 1).unwrap().to_be_bytes();
     let half = u16::try_from(limits::WEBSOCKET_MESSAGE_BYTES_MAX / 2 + 1).unwrap();
     let part = |opcode: u8| [&[opcode, 0xfe], &half.to_be_bytes()[..], &MASK, &vec![b'x'; half.into()]].concat();
@@ -486,61 +492,63 @@ async fn what_breaks_the_protocol_ends_its_connection_alone() {
         ("a long message in pieces", [part(0x02), part(0x00)].concat(), CloseCode::Size),
         ("HTTP", b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(), CloseCode::Protocol),
     ] {
-        let mut socket = Socket::open(&front, &watch_books()).await;
+        let mut socket = Socket::open(&server, &watch_books()).await;
         socket.send_bytes(&bytes).await;
         let (ended_with, reason) = socket.closed().await;
         assert_eq!(ended_with, code, "{what}: {reason}");
         assert!(!reason.is_empty(), "{what}");
     }
-    until_open(&front, "1").await;
-    front.book("x").await;
+    until_open(&server, "1").await;
+    server.book("x").await;
     assert_eq!(name(&bystander.expect("ADDED").await), "x");
 }
 
 #[tokio::test]
 async fn half_a_frame_holds_up_nothing() {
-    let front = Front::open().await;
-    let mut socket = Socket::open(&front, &watch_books()).await;
+    let server = TestServer::open().await;
+    let mut socket = Socket::open(&server, &watch_books()).await;
     socket.send_bytes(&[0x81, 0xfe, 0x0f]).await;
-    front.book("x").await;
+    server.book("x").await;
     assert_eq!(name(&socket.expect("ADDED").await), "x");
-    front.server.end_watches();
+    server.server.end_watches();
     assert_eq!(socket.message().await.map(|message| message.is_close()), Some(true));
 }
 
 #[tokio::test]
 async fn client_that_does_not_read_is_cut_off() {
     const COUNT: usize = 1_000;
-    let front =
-        Front::starting(Setup::default(), FaultyStore::with_books(COUNT, 16 * 1024).await).await.restored().await;
-    let stream = handshake_over(narrow(front.address).await, b"http/1.1", Who::Admin).await;
+    let server = TestServer::starting(Setup::default(), FaultInjectingStore::with_books(COUNT, 16 * 1024).await)
+        .await
+        .restored()
+        .await;
+    let stream = handshake_over(narrow(server.address).await, b"http/1.1", Who::Admin).await;
     let path = format!("{API}/books?watch=true&resourceVersion=0");
     let (mut asleep, _) = Socket::open_over(stream, &path, &[]).await;
-    let mut awake = Socket::open(&front, &path).await;
+    let mut awake = Socket::open(&server, &path).await;
     for _ in 0..COUNT {
         awake.expect("ADDED").await;
     }
-    let before = ends(&front, "send").await;
+    let before = ends(&server, "send").await;
     let step = Duration::from_secs(5);
-    fly_until(&front, step, 3 * limits::SEND_TIMEOUT, async || ends(&front, "send").await > before).await;
-    until_open(&front, "1").await;
+    advance_until(&server, step, 3 * limits::SEND_TIMEOUT, async || ends(&server, "send").await > before).await;
+    until_open(&server, "1").await;
     let mut rest = Vec::new();
-    let _ = timeout(SOON, asleep.0.get_mut().read_to_end(&mut rest)).await.expect("an end");
+    let _ = timeout(TIMEOUT, asleep.0.get_mut().read_to_end(&mut rest)).await.expect("an end");
     assert!(rest.len() < COUNT * 16 * 1024, "it did not get all events");
-    front.create(&format!("{API}/shelves"), &shelf("a", 100_000)).await;
-    front.book("next").await;
+    server.create(&format!("{API}/shelves"), &shelf("a", 100_000)).await;
+    server.book("next").await;
     assert_eq!(name(&awake.expect("ADDED").await), "next");
 }
 
 #[tokio::test]
 async fn silent_websocket_stays_open_as_long_as_its_watch() {
-    let front = Front::open().await;
+    let server = TestServer::open().await;
     let path = format!("{BOOKS}?watch=true&allowWatchBookmarks=true&timeoutSeconds=3600");
-    let mut socket = Socket::open(&front, &path).await;
+    let mut socket = Socket::open(&server, &path).await;
     for _ in 0..10 {
-        fly(Duration::from_mins(1)).await;
+        advance(Duration::from_mins(1)).await;
         socket.expect("BOOKMARK").await;
     }
-    front.book("x").await;
+    server.book("x").await;
     socket.expect("ADDED").await;
 }

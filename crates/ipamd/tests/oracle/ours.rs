@@ -21,12 +21,12 @@ use crate::{
 
 /// Starts a server of these kinds in cluster mode. It runs until the process ends.
 pub async fn start<W: State>(pki: &Pki, registry: Registry<W>, world: W) -> anyhow::Result<Client> {
-    serve(pki, Server::new(Arc::new(MemoryStore::new()), registry, Limits::default(), "oracle"), world).await
+    serve(pki, Server::aggregated(Arc::new(MemoryStore::new()), registry, Limits::default(), "oracle"), world).await
 }
 
 /// Starts a server of these kinds in standalone mode, with namespaces, roles and bindings. It runs until the process ends.
 pub async fn start_alone<W: State>(pki: &Pki, registry: Registry<W>, world: W) -> anyhow::Result<Client> {
-    serve(pki, Server::alone(Arc::new(MemoryStore::new()), registry, Limits::default(), "oracle"), world).await
+    serve(pki, Server::standalone(Arc::new(MemoryStore::new()), registry, Limits::default(), "oracle"), world).await
 }
 
 async fn serve<W: State>(pki: &Pki, server: Server<W>, world: W) -> anyhow::Result<Client> {
@@ -48,7 +48,7 @@ async fn serve<W: State>(pki: &Pki, server: Server<W>, world: W) -> anyhow::Resu
         drain: Duration::from_secs(1),
     };
     tokio::spawn(listener.run());
-    server.begin_probing(&tasks);
+    server.start_probing(&tasks);
     server.restore(world, &tasks).await?;
     tokio::spawn(async move {
         let failure = ends.failure().await;

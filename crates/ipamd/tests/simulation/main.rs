@@ -9,7 +9,7 @@ mod moment;
 mod pools;
 
 use self::{
-    engine::{Planted, Way, find, run, run_all},
+    engine::{FaultModel, InjectedBug, find, run, run_all},
     pools::Pools,
 };
 
@@ -17,42 +17,42 @@ const SEEDS: u64 = 100;
 
 #[test]
 fn replicas_give_out_every_block_once_whatever_is_lost_or_hangs() {
-    let all = run_all::<Pools>(0..SEEDS, Way::Network);
+    let all = run_all::<Pools>(0..SEEDS, FaultModel::Network);
     assert!(all.made > 1_000 && all.unknown > 100 && all.refused > 1_000, "too few events: {all:?}");
     assert!(all.hangs > 100 && all.timed_out > 10 && all.noticed > 100 && all.tried > 100, "too few hangs: {all:?}");
 }
 
 #[test]
 fn server_gives_out_every_block_once_whatever_its_disk_does() {
-    let all = run_all::<Pools>(0..SEEDS, Way::Disk);
+    let all = run_all::<Pools>(0..SEEDS, FaultModel::Disk);
     assert!(all.made > 1_000 && all.unavailable > 100 && all.refused > 1_000, "too few events: {all:?}");
     assert!(all.hangs > 100 && all.timed_out > 10 && all.noticed > 100 && all.tried > 100, "too few hangs: {all:?}");
 }
 
 #[test]
 fn world_that_overlooks_blocks_of_others_is_found() {
-    let planted = Planted::Overlook { prefix: "ipallocations/", field: "/status/allocatedCIDR" };
-    let found = find::<Pools>(0..20, Way::Network, planted, "overlaps");
+    let bug = InjectedBug::Overlook { prefix: "ipallocations/", field: "/status/allocatedCIDR" };
+    let found = find::<Pools>(0..20, FaultModel::Network, bug, "overlaps");
     println!("{}", found.expect("replicas that do not see the blocks of others must be found to allocate them again"));
 }
 
 #[test]
 fn deciding_before_catching_up_is_found() {
-    let found = find::<Pools>(0..20, Way::Network, Planted::DecideBeforeCatchingUp, "overlaps");
+    let found = find::<Pools>(0..20, FaultModel::Network, InjectedBug::DecideBeforeCatchingUp, "overlaps");
     println!("{}", found.expect("replicas that do not catch up must be found to allocate blocks again"));
 }
 
 #[test]
 fn denying_a_commit_that_hung_is_found() {
     let about = "nothing was to be written, and it is in the log";
-    let found = find::<Pools>(0..20, Way::Network, Planted::DenyCommitsThatHung, about);
+    let found = find::<Pools>(0..20, FaultModel::Network, InjectedBug::DenyCommitsThatHung, about);
     println!("{}", found.expect("a false answer that nothing was written must be found"));
 }
 
 #[test]
 fn seed_that_is_run_again_does_the_same_again() {
-    for way in [Way::Network, Way::Disk] {
-        let one = run::<Pools>(7, way, Planted::Nothing).unwrap();
-        assert_eq!(one, run::<Pools>(7, way, Planted::Nothing).unwrap());
+    for fault_model in [FaultModel::Network, FaultModel::Disk] {
+        let one = run::<Pools>(7, fault_model, InjectedBug::Nothing).unwrap();
+        assert_eq!(one, run::<Pools>(7, fault_model, InjectedBug::Nothing).unwrap());
     }
 }

@@ -12,7 +12,7 @@ use apimachinery::{
     schemas::Schemas,
     status_error::{StatusError, StatusReason},
 };
-use apiserver::{committer::Committer, hub::Hub, metrics::Metrics, standalone::Surroundings};
+use apiserver::{committer::Committer, metrics::Metrics, standalone::DeploymentMode, watch_cache::WatchCache};
 use consistency::Inventory;
 use ipam::World;
 use rand::{Rng as _, rngs::StdRng, seq::IndexedRandom as _};
@@ -42,22 +42,22 @@ pub struct Pools;
 
 impl Domain for Pools {
     type World = World;
-    type Moment = Moment;
+    type ModelState = Moment;
 
     fn registry() -> Arc<Registry<World>> {
         Arc::clone(&REGISTRY)
     }
 
-    fn committer(store: Arc<dyn Store>, world: World, hub: Hub) -> Committer<World> {
+    fn committer(store: Arc<dyn Store>, world: World, watch_cache: WatchCache) -> Committer<World> {
         Committer {
             store,
             registry: Arc::clone(&REGISTRY),
             schemas: Arc::clone(&SCHEMAS),
             world: Arc::new(RwLock::new(world)),
-            hub: Arc::new(hub),
+            watch_cache: Arc::new(watch_cache),
             metrics: Arc::new(Metrics::default()),
             writes: Arc::default(),
-            surroundings: Surroundings::Cluster,
+            deployment_mode: DeploymentMode::Aggregated,
             outdated: AtomicBool::new(false),
         }
     }

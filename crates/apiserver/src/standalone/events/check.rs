@@ -10,7 +10,7 @@ use apimachinery::{
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::super::namespace::IMMORTAL;
+use super::super::namespace::PROTECTED;
 use crate::limits::{EVENT_NOTE_BYTES_MAX, EVENT_WORD_BYTES_MAX};
 
 const TYPES: [&str; 2] = ["Normal", "Warning"];
@@ -35,12 +35,12 @@ const IMMUTABLE: [&str; 13] = [
 ];
 
 /// An event, and the version of the request.
-pub struct Case<'a> {
+pub struct EventCase<'a> {
     pub event: &'a Object,
     pub view: Option<&'static View>,
 }
 
-impl Case<'_> {
+impl EventCase<'_> {
     fn name(&self, stored: &'static str) -> &'static str {
         self.view.map_or(stored, |view| view.name(stored))
     }
@@ -58,8 +58,8 @@ impl Case<'_> {
     }
 
     /// The field errors that any event may have. An event without `eventTime` follows the rules of the older version.
-    fn errors(&self) -> Vec<FieldError> {
-        let mut errors: Vec<FieldError> = self.fault_of_namespace().into_iter().collect();
+    fn validate_common(&self) -> Vec<FieldError> {
+        let mut errors: Vec<FieldError> = self.validate_namespace().into_iter().collect();
         if self.text("eventTime").is_empty() {
             return errors;
         }
@@ -70,24 +70,24 @@ impl Case<'_> {
             ("reason", EVENT_WORD_BYTES_MAX),
         ] {
             errors.extend(self.text(name).is_empty().then(|| FieldError::required(self.path(name), "")));
-            errors.extend(self.fault_of_length(name, bytes_max));
+            errors.extend(self.validate_length(name, bytes_max));
         }
         let component = self.text("reportingComponent");
         if !component.is_empty() {
             let unqualified = is_qualified_name(component).err();
             errors.extend(unqualified.map(|why| FieldError::invalid(self.path("reportingComponent"), component, &why)));
         }
-        errors.extend(self.fault_of_length("message", EVENT_NOTE_BYTES_MAX));
+        errors.extend(self.validate_length("message", EVENT_NOTE_BYTES_MAX));
         errors
     }
 
     /// Events are in the namespace of their object; those about cluster-scoped objects are in `default`.
-    fn fault_of_namespace(&self) -> Option<FieldError> {
+    fn validate_namespace(&self) -> Option<FieldError> {
         let own = self.event.metadata.namespace.as_str();
         let regarded = self.field("involvedObject")["namespace"].as_str().unwrap_or_default();
         let has_time = !self.text("eventTime").is_empty();
         let agrees = match regarded {
-            "" if has_time => IMMORTAL.contains(&own),
+            "" if has_time => PROTECTED.contains(&own),
             "" => own == "default",
             regarded => has_time || regarded == own,
         };
@@ -95,12 +95,12 @@ impl Case<'_> {
         (!agrees).then(|| FieldError::invalid(path, regarded, "does not match event.namespace"))
     }
 
-    fn fault_of_length(&self, name: &'static str, bytes_max: usize) -> Option<FieldError> {
+    fn validate_length(&self, name: &'static str, bytes_max: usize) -> Option<FieldError> {
         let detail = || format!("can have at most {bytes_max} characters");
         (self.text(name).len() > bytes_max).then(|| FieldError::invalid(self.path(name), "", &detail()))
     }
 
-    fn faults_of_series(&self) -> Vec<FieldError> {
+    fn validate_series(&self) -> Vec<FieldError> {
         let (path, series) = (self.path("series"), self.field("series"));
         if series.is_null() {
             return Vec::new();
@@ -114,12 +114,12 @@ impl Case<'_> {
 }
 
 /// All field errors of a new event.
-pub fn create(case: &Case<'_>) -> Vec<FieldError> {
-    let mut errors = case.errors();
+pub fn create(case: &EventCase<'_>) -> Vec<FieldError> {
+    let mut errors = case.validate_common();
     if case.view.is_none() {
         return errors;
     }
-    errors.extend(case.faults_of_series());
+    errors.extend(case.validate_series());
     if case.text("eventTime").is_empty() {
         errors.push(FieldError::required(case.path("eventTime"), ""));
     }
@@ -127,20 +127,20 @@ pub fn create(case: &Case<'_>) -> Vec<FieldError> {
     if !TYPES.contains(&severity) {
         errors.push(FieldError::invalid(case.path("type"), "", &format!("has invalid value: {severity}")));
     }
-    let set = DEPRECATED.into_iter().filter(|name| !is_nothing(case.field(name)));
+    let set = DEPRECATED.into_iter().filter(|name| !is_zero_value(case.field(name)));
     errors.extend(set.map(|name| FieldError::invalid(case.path(name), "", "needs to be unset")));
     errors
 }
 
 /// All field errors of a change.
-pub fn update(old: &Object, case: &Case<'_>) -> Vec<FieldError> {
-    let mut errors = case.errors();
+pub fn update(old: &Object, case: &EventCase<'_>) -> Vec<FieldError> {
+    let mut errors = case.validate_common();
     if case.view.is_none() {
         return errors;
     }
-    let old = Case { event: old, view: case.view };
+    let old = EventCase { event: old, view: case.view };
     if !is_same(old.field("series"), case.field("series")) {
-        errors.extend(case.faults_of_series());
+        errors.extend(case.validate_series());
     }
     let changed = IMMUTABLE.into_iter().filter(|name| !is_same(old.field(name), case.field(name)));
     errors.extend(
@@ -150,12 +150,12 @@ pub fn update(old: &Object, case: &Case<'_>) -> Vec<FieldError> {
 }
 
 /// An empty string, a zero and an object of such values are equivalent to an absent field, as in Go.
-fn is_nothing(value: &Value) -> bool {
+fn is_zero_value(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),
         Value::Number(number) => number.as_i64() == Some(0),
-        Value::Object(fields) => fields.values().all(is_nothing),
+        Value::Object(fields) => fields.values().all(is_zero_value),
         Value::Bool(_) | Value::Array(_) => false,
     }
 }
@@ -168,7 +168,7 @@ fn is_same(one: &Value, other: &Value) -> bool {
             let mut names = fields.keys().chain(others.keys());
             names.all(|name| is_same(&one[name.as_str()], &other[name.as_str()]))
         }
-        (one, other) if is_nothing(one) => is_nothing(other),
+        (one, other) if is_zero_value(one) => is_zero_value(other),
         (one, other) => one == other || time(one).is_some_and(|one| time(other) == Some(one)),
     }
 }

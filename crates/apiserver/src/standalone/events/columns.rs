@@ -8,7 +8,7 @@ use apimachinery::{
 use serde_json::Value;
 
 use super::{
-    super::empty::{NAME, text},
+    super::stub_kinds::{NAME, text},
     field, inner,
 };
 

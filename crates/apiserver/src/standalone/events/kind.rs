@@ -12,7 +12,7 @@ use apimachinery::{
 
 use super::{
     GROUP, PLURAL, VIEW,
-    check::{self, Case},
+    check::{self, EventCase},
     columns::{COLUMNS, source},
     schema,
 };
@@ -52,7 +52,7 @@ impl Events {
         Self { resource, view: Some(&VIEW) }
     }
 
-    fn judge<W>(
+    fn check_valid<W>(
         &self,
         key: &ObjectKey,
         event: Object,
@@ -85,8 +85,8 @@ impl<W> Kind<W> for Events {
         event: Object,
         _: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
-        let errors = check::create(&Case { event: &event, view: self.view });
-        self.judge(key, event, &errors)
+        let errors = check::create(&EventCase { event: &event, view: self.view });
+        self.check_valid(key, event, &errors)
     }
 
     fn prepare_update(
@@ -97,8 +97,8 @@ impl<W> Kind<W> for Events {
         _: Option<Subresource>,
         _: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
-        let errors = check::update(old, &Case { event: &new, view: self.view });
-        self.judge(key, new, &errors)
+        let errors = check::update(old, &EventCase { event: &new, view: self.view });
+        self.check_valid(key, new, &errors)
     }
 }
 

@@ -13,10 +13,10 @@ use tokio::time::Instant;
 
 use super::PLURAL;
 use crate::{
-    api::Api,
+    api::ApiContext,
     event_queue::{DueEvent, EventQueue, WrittenEvent},
     limits,
-    standalone::follower::{self, Trouble},
+    standalone::log_follower::{self, ReconcileError},
 };
 
 /// The reporting component.
@@ -27,11 +27,11 @@ const NAMESPACE_OF_OTHERS: &str = "default";
 const STEM_BYTES: usize = 200;
 
 /// Runs until dropped.
-pub async fn run<W: State>(api: Arc<Api<W>>) {
+pub async fn run<W: State>(api: Arc<ApiContext<W>>) {
     let Some(event_queue) = &api.event_queue else { return std::future::pending().await };
     let mut failures = 0;
     loop {
-        event_queue.any().await;
+        event_queue.wait().await;
         while let Some(due) = event_queue.take(Instant::now()) {
             match write(&api, &due).await {
                 Ok(written) => {
@@ -49,36 +49,36 @@ pub async fn run<W: State>(api: Arc<Api<W>>) {
 }
 
 /// Returns an event to the queue, with a delay that doubles with each failure.
-fn put_back(event_queue: &EventQueue, due: DueEvent, trouble: &Trouble, failures: u32) {
+fn put_back(event_queue: &EventQueue, due: DueEvent, trouble: &ReconcileError, failures: u32) {
     tracing::warn!(error = %trouble, reason = due.occurrence.content.reason, "an event could not be written; retrying");
     let delay = limits::BACKGROUND_RETRY_MIN.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
     event_queue.put_back(due, Instant::now() + delay.min(limits::BACKGROUND_RETRY_MAX));
 }
 
 /// Updates the count of the event that was written before, or creates an event.
-async fn write<W: State>(api: &Api<W>, due: &DueEvent) -> Result<WrittenEvent, Trouble> {
+async fn write<W: State>(api: &ApiContext<W>, due: &DueEvent) -> Result<WrittenEvent, ReconcileError> {
     if let Some(WrittenEvent { key, count }) = &due.written {
         let count = count.saturating_add(due.count);
         let change = json!({
             "count": shown(count), "lastTimestamp": due.last, "message": note(due),
             "involvedObject": {"resourceVersion": due.occurrence.regarding.metadata.resource_version},
         });
-        if follower::patch(api, key.clone(), &change, None, COMPONENT).await? {
+        if log_follower::patch(api, key.clone(), &change, None, COMPONENT).await? {
             return Ok(WrittenEvent { key: key.clone(), count });
         }
     }
     create(api, due).await
 }
 
-async fn create<W: State>(api: &Api<W>, due: &DueEvent) -> Result<WrittenEvent, Trouble> {
-    let entropy = (api.draw)().map_err(Trouble::Refused)?;
+async fn create<W: State>(api: &ApiContext<W>, due: &DueEvent) -> Result<WrittenEvent, ReconcileError> {
+    let entropy = (api.random_source)().map_err(ReconcileError::Refused)?;
     let key = key(due, u64::from_be_bytes(*entropy.0.first_chunk().expect("a seed has 32 bytes")));
     let resource = api.registry.get(PLURAL).expect("a standalone server has events").resource();
     let schema = api.schemas.get(resource);
     let decoder = ObjectDecoder { resource, schema, name: &key.name, validation: FieldValidation::Strict };
     let decoded = Decoded { value: event(&key, due), duplicates: Vec::new() };
-    let decoded = decoder.decode_body(decoded).map_err(Trouble::Refused)?;
-    follower::create(api, key.clone(), decoded, COMPONENT).await?;
+    let decoded = decoder.decode_body(decoded).map_err(ReconcileError::Refused)?;
+    log_follower::create(api, key.clone(), decoded, COMPONENT).await?;
     Ok(WrittenEvent { key, count: due.count })
 }
 

@@ -23,51 +23,51 @@ use store::Record;
 
 use super::{PREFIX, columns};
 use crate::{
-    api::{self, Api},
-    hub::Event,
+    api::{self, ApiContext},
     limits::{self, Limits},
     outage::Outage,
-    standalone::follower::{Follower, Trouble, again_and_again, delete, each_object, patch},
+    standalone::log_follower::{LogFollower, ReconcileError, delete, each_object, patch, run_with_restart},
+    watch_cache::Event,
 };
 
 /// Runs until dropped.
-pub async fn run<W: State>(api: Arc<Api<W>>, limits: Limits) {
+pub async fn run<W: State>(api: Arc<ApiContext<W>>, limits: Limits) {
     let outage = Outage::new("events cannot be read for their expiry");
     let work = async || {
-        let (retention, follower) = Retention::read(&api, limits).await?;
+        let (retention, log_follower) = Retention::read(&api, limits).await?;
         outage.over();
-        retention.follow(follower).await
+        retention.follow(log_follower).await
     };
-    again_and_again(&outage, work).await;
+    run_with_restart(&outage, work).await;
 }
 
 struct Retention<'a, W> {
-    api: &'a Api<W>,
-    book: Book,
+    api: &'a ApiContext<W>,
+    index: RetentionIndex,
 }
 
 impl<'a, W: State> Retention<'a, W> {
     /// Reads all events once; the log provides later changes.
-    async fn read(api: &'a Api<W>, limits: Limits) -> Result<(Self, Follower<'a, W>), store::Error> {
-        let mut book = Book::new(limits.events_per_namespace, limits::EVENTS_BYTES_PER_NAMESPACE_MAX);
+    async fn read(api: &'a ApiContext<W>, limits: Limits) -> Result<(Self, LogFollower<'a, W>), store::Error> {
+        let mut index = RetentionIndex::new(limits.events_per_namespace, limits::EVENTS_BYTES_PER_NAMESPACE_MAX);
         let now = api::now().as_second();
         let put = |record: &Record, event: &Object| {
             let entry = Entry::of(event, record.revision.0, record.value.len(), last_written(event, now));
-            book.put(record.key.as_str(), entry);
+            index.put(record.key.as_str(), entry);
         };
         let revision = each_object(api, PREFIX, None, put).await?;
-        Ok((Self { api, book }, Follower::behind(api, revision.0)))
+        Ok((Self { api, index }, LogFollower::after(api, revision.0)))
     }
 
     /// Follows the log until it cannot be read.
-    async fn follow(mut self, mut follower: Follower<'a, W>) -> Result<Infallible, store::Error> {
+    async fn follow(mut self, mut log_follower: LogFollower<'a, W>) -> Result<Infallible, store::Error> {
         let mut pause = limits::BACKGROUND_RETRY_MIN;
         loop {
             let now = api::now().as_second();
-            follower.catch_up(PREFIX, |event| self.book.observe(event, now)).await?;
-            let surplus = self.book.surplus(now, limits::BACKGROUND_WRITES_MAX);
+            log_follower.catch_up(PREFIX, |event| self.index.observe(event, now)).await?;
+            let surplus = self.index.surplus(now, limits::BACKGROUND_WRITES_MAX);
             if surplus.is_empty() {
-                follower.rest_until(until(self.book.next_end())).await;
+                log_follower.wait_until(until(self.index.next_end())).await;
                 continue;
             }
             let dropped = join_all(surplus.into_iter().map(|(key, entry)| self.delete(key, entry))).await;
@@ -84,7 +84,7 @@ impl<'a, W: State> Retention<'a, W> {
 
     /// Deletes this version of an event; one that was written in the meantime remains. Finalizers do not keep an event,
     /// as in Kubernetes.
-    async fn delete(&self, key: Arc<str>, entry: Entry) -> Result<(), Trouble> {
+    async fn delete(&self, key: Arc<str>, entry: Entry) -> Result<(), ReconcileError> {
         let Some(key) = api::object_key(&self.api.registry, &key) else { return Ok(()) };
         let mut version = Some(entry.revision.to_string());
         if entry.has_finalizers {
@@ -133,7 +133,7 @@ impl Entry {
 }
 
 /// All events, in the order in which they expire.
-struct Book {
+struct RetentionIndex {
     events_max: usize,
     bytes_max: usize,
     entries: HashMap<Arc<str>, Entry>,
@@ -152,7 +152,7 @@ struct Namespace {
     bytes: usize,
 }
 
-impl Book {
+impl RetentionIndex {
     fn new(events_max: usize, bytes_max: usize) -> Self {
         let (entries, by_time, namespaces) = (HashMap::new(), BTreeMap::new(), HashMap::new());
         Self { events_max, bytes_max, entries, by_time, namespaces, crowded: BTreeSet::new() }
@@ -178,7 +178,7 @@ impl Book {
         self.by_time.insert((entry.written, entry.revision), Arc::clone(&key));
         let place = place(&key).to_owned();
         self.entries.insert(key, entry);
-        self.judge(&place);
+        self.update_crowded(&place);
     }
 
     fn remove(&mut self, key: &str) {
@@ -192,10 +192,10 @@ impl Book {
                 self.namespaces.remove(place);
             }
         }
-        self.judge(place);
+        self.update_crowded(place);
     }
 
-    fn judge(&mut self, place: &str) {
+    fn update_crowded(&mut self, place: &str) {
         let is_over =
             |namespace: &Namespace| namespace.events.len() > self.events_max || namespace.bytes > self.bytes_max;
         if self.namespaces.get(place).is_some_and(is_over) {
@@ -247,49 +247,49 @@ mod tests {
         Entry { revision, bytes, written, has_finalizers: false }
     }
 
-    fn names(book: &Book, now: i64, limit: usize) -> Vec<String> {
+    fn names(index: &RetentionIndex, now: i64, limit: usize) -> Vec<String> {
         let name = |(key, _): (Arc<str>, Entry)| key.rsplit_once('/').unwrap().1.to_owned();
-        book.surplus(now, limit).into_iter().map(name).collect()
+        index.surplus(now, limit).into_iter().map(name).collect()
     }
 
     #[test]
     fn event_ends_an_hour_after_it_was_last_written() {
-        let mut book = Book::new(9, 900);
-        book.put("events/p/n/a", entry(1, 10, 100));
-        book.put("events/p/n/b", entry(2, 10, 200));
-        assert_eq!((book.next_end(), names(&book, 99 + HOUR, 9)), (Some(100 + HOUR), vec![]));
-        assert_eq!(names(&book, 100 + HOUR, 9), ["a"]);
-        book.put("events/p/n/a", entry(3, 10, 300));
-        assert_eq!((book.next_end(), names(&book, 200 + HOUR, 9)), (Some(200 + HOUR), vec!["b".to_owned()]));
-        assert_eq!(names(&book, 300 + HOUR, 1), ["b"], "at most the limit");
-        book.remove("events/p/n/b");
-        book.remove("events/p/n/a");
-        assert!(book.entries.is_empty() && book.by_time.is_empty() && book.namespaces.is_empty());
+        let mut index = RetentionIndex::new(9, 900);
+        index.put("events/p/n/a", entry(1, 10, 100));
+        index.put("events/p/n/b", entry(2, 10, 200));
+        assert_eq!((index.next_end(), names(&index, 99 + HOUR, 9)), (Some(100 + HOUR), vec![]));
+        assert_eq!(names(&index, 100 + HOUR, 9), ["a"]);
+        index.put("events/p/n/a", entry(3, 10, 300));
+        assert_eq!((index.next_end(), names(&index, 200 + HOUR, 9)), (Some(200 + HOUR), vec!["b".to_owned()]));
+        assert_eq!(names(&index, 300 + HOUR, 1), ["b"], "at most the limit");
+        index.remove("events/p/n/b");
+        index.remove("events/p/n/a");
+        assert!(index.entries.is_empty() && index.by_time.is_empty() && index.namespaces.is_empty());
     }
 
     #[test]
     fn events_of_a_namespace_are_bounded_in_number_and_bytes() {
-        let mut book = Book::new(3, 100);
+        let mut index = RetentionIndex::new(3, 100);
         for (revision, name) in ["a", "b", "c", "d"].iter().enumerate() {
-            book.put(&format!("events/p/n/{name}"), entry(revision as u64, 10, 0));
-            book.put(&format!("events/p/m/{name}"), entry(10 + revision as u64, 10, 0));
+            index.put(&format!("events/p/n/{name}"), entry(revision as u64, 10, 0));
+            index.put(&format!("events/p/m/{name}"), entry(10 + revision as u64, 10, 0));
         }
-        book.remove("events/p/m/b");
-        assert_eq!(names(&book, 0, 9), ["a"], "the oldest of the one namespace that has too many");
-        book.put("events/p/n/a", entry(20, 10, 0));
-        assert_eq!(names(&book, 0, 9), ["b"], "a new write makes an event the newest");
-        book.put("events/p/m/e", entry(21, 60, 0));
-        assert_eq!(names(&book, 0, 9), ["a", "b"], "{:?}", book.crowded);
-        book.put("events/p/m/e", entry(22, 95, 0));
-        assert_eq!(names(&book, 0, 9), ["a", "c", "d", "b"]);
-        book.put("events/p/m/e", entry(23, 101, 0));
-        assert_eq!(names(&book, 0, 9), ["a", "c", "d", "e", "b"], "an event larger than the limit is deleted");
-        let mut book = Book::new(3, 100);
-        book.put("events/p/n/a", entry(1, 60, 0));
-        book.put("events/p/n/b", entry(2, 40, 0));
-        assert_eq!(names(&book, 0, 9), Vec::<String>::new());
-        book.put("events/p/n/c", entry(3, 1, 0));
-        assert_eq!(names(&book, 0, 9), ["a"], "the total of several events exceeds the limit");
+        index.remove("events/p/m/b");
+        assert_eq!(names(&index, 0, 9), ["a"], "the oldest of the one namespace that has too many");
+        index.put("events/p/n/a", entry(20, 10, 0));
+        assert_eq!(names(&index, 0, 9), ["b"], "a new write makes an event the newest");
+        index.put("events/p/m/e", entry(21, 60, 0));
+        assert_eq!(names(&index, 0, 9), ["a", "b"], "{:?}", index.crowded);
+        index.put("events/p/m/e", entry(22, 95, 0));
+        assert_eq!(names(&index, 0, 9), ["a", "c", "d", "b"]);
+        index.put("events/p/m/e", entry(23, 101, 0));
+        assert_eq!(names(&index, 0, 9), ["a", "c", "d", "e", "b"], "an event larger than the limit is deleted");
+        let mut index = RetentionIndex::new(3, 100);
+        index.put("events/p/n/a", entry(1, 60, 0));
+        index.put("events/p/n/b", entry(2, 40, 0));
+        assert_eq!(names(&index, 0, 9), Vec::<String>::new());
+        index.put("events/p/n/c", entry(3, 1, 0));
+        assert_eq!(names(&index, 0, 9), ["a"], "the total of several events exceeds the limit");
     }
 
     #[test]

@@ -13,8 +13,8 @@ use apimachinery::{
 use serde_json::{Map, Value};
 
 use super::{
-    super::empty::{NAME, text},
-    CLUSTER_ROLES, ROLES, check, escalates, is_of_the_collector,
+    super::stub_kinds::{NAME, text},
+    CLUSTER_ROLES, ROLES, check, escalation_error, only_gc_fields_changed,
 };
 
 const ROLE_REF: &str = "roleRef";
@@ -68,9 +68,9 @@ impl<W> Kind<W> for Bindings {
         object: Object,
         ctx: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
-        let object = completed(object);
-        check(&self.resource, key, &self.faults_of(&object))?;
-        self.may_bind(key, &object, ctx)?;
+        let object = with_defaults(object);
+        check(&self.resource, key, &self.validate(&object))?;
+        self.check_bind(key, &object, ctx)?;
         Ok(PreparedObject::without_decision(object))
     }
 
@@ -82,8 +82,8 @@ impl<W> Kind<W> for Bindings {
         _: Option<Subresource>,
         ctx: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
-        let object = completed(new);
-        let mut errors = self.faults_of(&object);
+        let object = with_defaults(new);
+        let mut errors = self.validate(&object);
         if object.field(ROLE_REF) != old.field(ROLE_REF) {
             errors.push(FieldError::invalid(
                 Path::new(ROLE_REF),
@@ -92,8 +92,8 @@ impl<W> Kind<W> for Bindings {
             ));
         }
         check(&self.resource, key, &errors)?;
-        if !is_of_the_collector(old, &object) {
-            self.may_bind(key, &object, ctx)?;
+        if !only_gc_fields_changed(old, &object) {
+            self.check_bind(key, &object, ctx)?;
         }
         Ok(PreparedObject::without_decision(object))
     }
@@ -101,37 +101,37 @@ impl<W> Kind<W> for Bindings {
 
 impl Bindings {
     /// Kubernetes' `ValidateRoleBinding` and `ValidateClusterRoleBinding`.
-    fn faults_of(&self, binding: &Object) -> Vec<FieldError> {
+    fn validate(&self, binding: &Object) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let (path, role) = (Path::new(ROLE_REF), role_ref(binding));
         let kinds: &[&str] = if self.resource.namespaced { &[ROLE, CLUSTER_ROLE] } else { &[CLUSTER_ROLE] };
-        errors.extend(unless_in(&path.child(API_GROUP), &role.api_group, &[GROUP]));
-        errors.extend(unless_in(&path.child("kind"), &role.kind, kinds));
-        errors.extend(fault_of_name(path.child("name"), &role.name, NamePolicy::PathSegment));
+        errors.extend(validate_one_of(&path.child(API_GROUP), &role.api_group, &[GROUP]));
+        errors.extend(validate_one_of(&path.child("kind"), &role.kind, kinds));
+        errors.extend(validate_name(path.child("name"), &role.name, NamePolicy::PathSegment));
         for (index, subject) in subjects(binding).iter().enumerate() {
-            self.faults_of_subject(&Path::new(SUBJECTS).index(index), subject, &mut errors);
+            self.validate_subject(&Path::new(SUBJECTS).index(index), subject, &mut errors);
         }
         errors
     }
 
-    fn faults_of_subject(&self, path: &Path, subject: &Subject, errors: &mut Vec<FieldError>) {
+    fn validate_subject(&self, path: &Path, subject: &Subject, errors: &mut Vec<FieldError>) {
         // The names of users and groups are not restricted.
         if subject.kind == SERVICE_ACCOUNT || subject.name.is_empty() {
-            errors.extend(fault_of_name(path.child("name"), &subject.name, NamePolicy::Subdomain));
+            errors.extend(validate_name(path.child("name"), &subject.name, NamePolicy::Subdomain));
         }
         match subject.kind.as_str() {
             SERVICE_ACCOUNT => {
-                errors.extend(unless_in(&path.child(API_GROUP), &subject.api_group, &[""]));
+                errors.extend(validate_one_of(&path.child(API_GROUP), &subject.api_group, &[""]));
                 if subject.namespace.is_empty() && !self.resource.namespaced {
                     errors.push(FieldError::required(path.child("namespace"), ""));
                 }
             }
-            USER | GROUP_KIND => errors.extend(unless_in(&path.child(API_GROUP), &subject.api_group, &[GROUP])),
-            kind => errors.extend(unless_in(&path.child("kind"), kind, &[SERVICE_ACCOUNT, USER, GROUP_KIND])),
+            USER | GROUP_KIND => errors.extend(validate_one_of(&path.child(API_GROUP), &subject.api_group, &[GROUP])),
+            kind => errors.extend(validate_one_of(&path.child("kind"), kind, &[SERVICE_ACCOUNT, USER, GROUP_KIND])),
         }
     }
 
-    fn may_bind(&self, key: &ObjectKey, binding: &Object, ctx: &RequestContext<'_>) -> Result<(), StatusError> {
+    fn check_bind(&self, key: &ObjectKey, binding: &Object, ctx: &RequestContext<'_>) -> Result<(), StatusError> {
         let role = role_ref(binding);
         let resource = if role.kind == CLUSTER_ROLE { CLUSTER_ROLES } else { ROLES };
         let bind = ResourceAttributes {
@@ -149,15 +149,15 @@ impl Bindings {
         };
         ctx.permissions
             .confirm_no_escalation(rules.iter().map(AsRef::as_ref))
-            .map_err(|why| escalates(&self.resource, key, &why))
+            .map_err(|why| escalation_error(&self.resource, key, &why))
     }
 }
 
-fn unless_in(path: &Path, value: &str, supported: &[&str]) -> Option<FieldError> {
+fn validate_one_of(path: &Path, value: &str, supported: &[&str]) -> Option<FieldError> {
     (!supported.contains(&value)).then(|| FieldError::not_supported(path.clone(), value, supported))
 }
 
-fn fault_of_name(path: Path, name: &str, names: NamePolicy) -> Option<FieldError> {
+fn validate_name(path: Path, name: &str, names: NamePolicy) -> Option<FieldError> {
     if name.is_empty() {
         return Some(FieldError::required(path, ""));
     }
@@ -173,7 +173,7 @@ fn subjects(binding: &Object) -> Vec<Subject> {
 }
 
 /// Fills in the default `apiGroup` of the role and of users and groups, and removes an empty list of subjects.
-fn completed(mut binding: Object) -> Object {
+fn with_defaults(mut binding: Object) -> Object {
     let complete = |value: &mut Value| {
         let Some(fields) = value.as_object_mut() else { return };
         if fields.get(API_GROUP).and_then(Value::as_str).unwrap_or_default().is_empty() {

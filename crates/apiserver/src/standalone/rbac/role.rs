@@ -12,7 +12,7 @@ use apimachinery::{
 };
 use serde_json::Value;
 
-use super::{super::empty::text, check, escalates, is_of_the_collector};
+use super::{super::stub_kinds::text, check, escalation_error, only_gc_fields_changed};
 
 pub(super) const CREATED_AT: Column =
     Column { column_type: "date", ..text("Created At", Cell::Pointer("/metadata/creationTimestamp")) };
@@ -36,9 +36,9 @@ impl<W> Kind<W> for Roles {
         object: Object,
         ctx: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
-        let object = completed(object);
-        let rules = self.judge(key, &object)?;
-        self.may_give(key, &rules, ctx)?;
+        let object = with_defaults(object);
+        let rules = self.check_valid(key, &object)?;
+        self.check_escalate(key, &rules, ctx)?;
         Ok(PreparedObject::without_decision(object))
     }
 
@@ -50,10 +50,10 @@ impl<W> Kind<W> for Roles {
         _: Option<Subresource>,
         ctx: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
-        let new = completed(new);
-        let rules = self.judge(key, &new)?;
-        if !is_of_the_collector(old, &new) {
-            self.may_give(key, &rules, ctx)?;
+        let new = with_defaults(new);
+        let rules = self.check_valid(key, &new)?;
+        if !only_gc_fields_changed(old, &new) {
+            self.check_escalate(key, &rules, ctx)?;
         }
         Ok(PreparedObject::without_decision(new))
     }
@@ -61,15 +61,15 @@ impl<W> Kind<W> for Roles {
 
 impl Roles {
     /// The parsed rules, if they are valid.
-    fn judge(&self, key: &ObjectKey, object: &Object) -> Result<Vec<Rule>, StatusError> {
+    fn check_valid(&self, key: &ObjectKey, object: &Object) -> Result<Vec<Rule>, StatusError> {
         let (mut rules, mut errors) = (Vec::new(), Vec::new());
         let path = Path::new(RULES);
         for (index, value) in object.field(RULES).as_array().into_iter().flatten().enumerate() {
             let rule: Rule = serde_json::from_value(value.clone()).unwrap_or_default();
-            errors.extend(faults_of(&path.index(index), &rule, value, self.resource.namespaced));
+            errors.extend(validate(&path.index(index), &rule, value, self.resource.namespaced));
             rules.push(rule);
         }
-        errors.extend(fault_of_product(path, &rules));
+        errors.extend(validate_product(path, &rules));
         if !object.field(AGGREGATION).is_null() {
             let why = "aggregation is not supported: list the rules in the role itself";
             errors.push(FieldError::forbidden(Path::new(AGGREGATION), why));
@@ -78,7 +78,7 @@ impl Roles {
         Ok(rules)
     }
 
-    fn may_give(&self, key: &ObjectKey, rules: &[Rule], ctx: &RequestContext<'_>) -> Result<(), StatusError> {
+    fn check_escalate(&self, key: &ObjectKey, rules: &[Rule], ctx: &RequestContext<'_>) -> Result<(), StatusError> {
         let escalate = Attributes::Resource(ResourceAttributes {
             verb: "escalate",
             group: self.resource.group,
@@ -89,12 +89,12 @@ impl Roles {
         if ctx.permissions.allows(&escalate) {
             return Ok(());
         }
-        ctx.permissions.confirm_no_escalation(rules).map_err(|why| escalates(&self.resource, key, &why))
+        ctx.permissions.confirm_no_escalation(rules).map_err(|why| escalation_error(&self.resource, key, &why))
     }
 }
 
 /// Fills in an empty list of rules, which Kubernetes has in each role.
-fn completed(mut role: Object) -> Object {
+fn with_defaults(mut role: Object) -> Object {
     if role.field(RULES).is_null() {
         role.set_field(RULES, Value::Array(Vec::new()));
     }
@@ -102,7 +102,7 @@ fn completed(mut role: Object) -> Object {
 }
 
 /// A field error if the rules expand to too many pairs of a verb and a resource or path.
-fn fault_of_product(path: Path, rules: &[Rule]) -> Option<FieldError> {
+fn validate_product(path: Path, rules: &[Rule]) -> Option<FieldError> {
     let pairs = rules.iter().map(Rule::pairs).fold(0, usize::saturating_add);
     let message = format!(
         "Too many: {pairs}: the rules expand to {pairs} pairs of a verb and a resource or path (verbs x apiGroups x \
@@ -112,7 +112,7 @@ fn fault_of_product(path: Path, rules: &[Rule]) -> Option<FieldError> {
 }
 
 /// Kubernetes' `ValidatePolicyRule`.
-fn faults_of(path: &Path, rule: &Rule, value: &Value, namespaced: bool) -> Vec<FieldError> {
+fn validate(path: &Path, rule: &Rule, value: &Value, namespaced: bool) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let required = |name: &str, why: &str| FieldError::required(path.child(name), why);
     if rule.verbs.is_empty() {

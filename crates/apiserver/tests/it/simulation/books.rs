@@ -10,7 +10,7 @@ use apimachinery::{
     kind::Registry,
     status_error::{StatusError, StatusReason},
 };
-use apiserver::{committer::Committer, hub::Hub};
+use apiserver::{committer::Committer, watch_cache::WatchCache};
 use rand::{Rng as _, rngs::StdRng};
 use serde_json::Value;
 use store::{Entry, Store};
@@ -19,7 +19,7 @@ use super::engine::{Domain, Request};
 use crate::{
     commands::{create, create_book, delete, dry, retitle},
     commits,
-    library::{self, World, book_key, shelf, shelf_key},
+    sample_kinds::{self, World, book_key, shelf, shelf_key},
 };
 
 /// Fewer places than names, so that the shelf is sometimes full.
@@ -30,7 +30,7 @@ pub struct Books;
 
 /// The library after a write.
 #[derive(Clone, Debug, Default)]
-pub struct Moment {
+pub struct ModelState {
     /// The names of the books.
     books: BTreeSet<String>,
     /// Places by card.
@@ -41,15 +41,15 @@ pub struct Moment {
 
 impl Domain for Books {
     type World = World;
-    type Moment = Moment;
+    type ModelState = ModelState;
 
     fn registry() -> Arc<Registry<World>> {
-        static REGISTRY: LazyLock<Arc<Registry<World>>> = LazyLock::new(|| Arc::new(library::registry()));
+        static REGISTRY: LazyLock<Arc<Registry<World>>> = LazyLock::new(|| Arc::new(sample_kinds::registry()));
         Arc::clone(&REGISTRY)
     }
 
-    fn committer(store: Arc<dyn Store>, world: World, hub: Hub) -> Committer<World> {
-        commits::committer(store, world, hub)
+    fn committer(store: Arc<dyn Store>, world: World, watch_cache: WatchCache) -> Committer<World> {
+        commits::committer(store, world, watch_cache)
     }
 
     fn foundation() -> Vec<Command> {
@@ -74,44 +74,44 @@ impl Domain for Books {
     }
 
     /// Fails if a place is taken twice.
-    fn advance(moment: &mut Moment, entry: &Entry) -> Result<(), String> {
+    fn advance(state: &mut ModelState, entry: &Entry) -> Result<(), String> {
         let object: Option<Value> = entry.value.as_deref().map(|bytes| serde_json::from_slice(bytes).unwrap());
         let key = entry.key.as_str();
         let name = key.rsplit('/').next().unwrap_or_default().to_owned();
         if key.starts_with("books/") {
             if object.is_some() {
-                moment.books.insert(name)
+                state.books.insert(name)
             } else {
-                moment.books.remove(&name)
+                state.books.remove(&name)
             };
         } else if key.starts_with("cards/") {
             match object {
-                Some(object) => moment.cards.insert(name, object["spec"]["place"].as_u64().unwrap()),
-                None => moment.cards.remove(&name),
+                Some(object) => state.cards.insert(name, object["spec"]["place"].as_u64().unwrap()),
+                None => state.cards.remove(&name),
             };
-            let places: BTreeSet<_> = moment.cards.values().collect();
-            if places.len() < moment.cards.len() {
-                return Err(format!("a place was given out twice: {:?}", moment.cards));
+            let places: BTreeSet<_> = state.cards.values().collect();
+            if places.len() < state.cards.len() {
+                return Err(format!("a place was given out twice: {:?}", state.cards));
             }
         } else if key.starts_with("shelves/")
             && let Some(object) = object
         {
-            moment.sum = object["status"]["books"].as_u64().unwrap();
+            state.sum = object["status"]["books"].as_u64().unwrap();
         }
         Ok(())
     }
 
-    fn settled(moment: &Moment) -> Result<(), String> {
-        let Moment { books, cards, sum } = moment;
+    fn settled(state: &ModelState) -> Result<(), String> {
+        let ModelState { books, cards, sum } = state;
         let are_right = *sum == cards.len() as u64 && books.len() == cards.len();
         if are_right { Ok(()) } else { Err(format!("the sum is {sum}, there are {books:?} and {cards:?}")) }
     }
 
-    fn explains(moment: &Moment, command: &Command, refusal: &StatusError) -> bool {
+    fn explains(state: &ModelState, command: &Command, refusal: &StatusError) -> bool {
         match refusal.reason {
-            StatusReason::AlreadyExists => moment.books.contains(&command.key.name),
-            StatusReason::NotFound => !moment.books.contains(&command.key.name),
-            StatusReason::InsufficientStorage => moment.cards.len() == PLACES as usize,
+            StatusReason::AlreadyExists => state.books.contains(&command.key.name),
+            StatusReason::NotFound => !state.books.contains(&command.key.name),
+            StatusReason::InsufficientStorage => state.cards.len() == PLACES as usize,
             _ => false,
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! It uses no other file of these tests, so that the tests of another crate can include it by its path.
 
-mod audit;
+mod history_checker;
+mod lossy_store;
 mod replica;
-mod sea;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use apimachinery::{
     kind::{Registry, State},
     status_error::{StatusError, StatusReason},
 };
-use apiserver::{committer::Committer, hub::Hub, limits};
+use apiserver::{committer::Committer, limits, watch_cache::WatchCache};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use store::{Entry, Record, Span, Store, memory::MemoryStore};
 use tokio::{
@@ -24,10 +24,10 @@ use tokio::{
 };
 
 pub use self::{
-    audit::{Done, Summary},
-    sea::{Planted, Way},
+    history_checker::{OpResult, Summary},
+    lossy_store::{FaultModel, InjectedBug},
 };
-use self::{replica::Replica, sea::Sea};
+use self::{lossy_store::LossyStore, replica::Replica};
 
 /// The number of replicas of a shared log; a log that is not shared has one.
 const REPLICAS: u64 = 3;
@@ -35,13 +35,13 @@ const CLIENTS: u64 = 5;
 const COMMANDS_OF_A_CLIENT: usize = 24;
 const CRASHES: u64 = 4;
 /// The maximum pause of a client between two commands.
-const THOUGHT_MAX: Duration = Duration::from_millis(60);
+const THINK_TIME_MAX: Duration = Duration::from_millis(60);
 /// The maximum interval between two crashes.
 const CRASH_INTERVAL_MAX: Duration = Duration::from_millis(500);
 /// A server must not be ready after a command has waited for this long.
 const NOTICED_MAX: Duration = limits::COMMAND_AGE_MAX.saturating_add(Duration::from_secs(1));
 /// Longer than any call can hang that began before the faults ended.
-const SILENCE: Duration = sea::CALL_MAX.saturating_add(Duration::from_secs(5));
+const SILENCE: Duration = lossy_store::CALL_MAX.saturating_add(Duration::from_secs(5));
 /// A command is answered within this time when there are no faults.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -49,12 +49,12 @@ const SOON: Duration = Duration::from_secs(5);
 pub trait Domain: 'static {
     type World: State + Default;
     /// The relevant state of the objects after a write.
-    type Moment: Clone + Default + fmt::Debug;
+    type ModelState: Clone + Default + fmt::Debug;
 
     fn registry() -> Arc<Registry<Self::World>>;
 
     /// A committer that has not been started.
-    fn committer(store: Arc<dyn Store>, world: Self::World, hub: Hub) -> Committer<Self::World>;
+    fn committer(store: Arc<dyn Store>, world: Self::World, watch_cache: WatchCache) -> Committer<Self::World>;
 
     /// The commands that create the objects that must exist before clients start.
     fn foundation() -> Vec<Command>;
@@ -65,10 +65,10 @@ pub trait Domain: 'static {
     fn describe(world: &Self::World) -> String;
 
     /// Applies one write; an error if the write violates an invariant.
-    fn advance(moment: &mut Self::Moment, entry: &Entry) -> Result<(), String>;
+    fn advance(state: &mut Self::ModelState, entry: &Entry) -> Result<(), String>;
 
     /// An error if this state cannot be the end of a commit.
-    fn settled(moment: &Self::Moment) -> Result<(), String>;
+    fn settled(state: &Self::ModelState) -> Result<(), String>;
 
     /// An error if these cannot be all objects and spans at the end.
     fn complete(records: &[Record], spans: &[Span]) -> Result<(), String> {
@@ -77,7 +77,7 @@ pub trait Domain: 'static {
     }
 
     /// True if the command could be rejected like this in this state.
-    fn explains(moment: &Self::Moment, command: &Command, refusal: &StatusError) -> bool;
+    fn explains(state: &Self::ModelState, command: &Command, refusal: &StatusError) -> bool;
 }
 
 /// A request of a client.
@@ -91,16 +91,16 @@ pub struct Request {
 type Replicas<D> = Vec<Arc<Mutex<Replica<D>>>>;
 
 /// Runs one seed in virtual time on this thread. Returns the number of checks, or the violation.
-pub fn run<D: Domain>(seed: u64, way: Way, planted: Planted) -> Result<Summary, String> {
+pub fn run<D: Domain>(seed: u64, fault_model: FaultModel, bug: InjectedBug) -> Result<Summary, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(explore::<D>(seed, way, planted))
+    runtime.block_on(explore::<D>(seed, fault_model, bug))
 }
 
 /// Runs many seeds without an injected bug.
-pub fn run_all<D: Domain>(seeds: impl Iterator<Item = u64>, way: Way) -> Summary {
+pub fn run_all<D: Domain>(seeds: impl Iterator<Item = u64>, fault_model: FaultModel) -> Summary {
     let mut all = Summary::default();
     for seed in seeds {
-        match run::<D>(seed, way, Planted::Nothing) {
+        match run::<D>(seed, fault_model, InjectedBug::Nothing) {
             Ok(summary) => all += summary,
             Err(found) => panic!("seed {seed}: {found}"),
         }
@@ -110,25 +110,30 @@ pub fn run_all<D: Domain>(seeds: impl Iterator<Item = u64>, way: Way) -> Summary
 }
 
 /// The first violation that these seeds find with an injected bug, if its text contains `about`.
-pub fn find<D: Domain>(seeds: impl Iterator<Item = u64>, way: Way, planted: Planted, about: &str) -> Option<String> {
-    let mut found = seeds.filter_map(|seed| run::<D>(seed, way, planted).err());
+pub fn find<D: Domain>(
+    seeds: impl Iterator<Item = u64>,
+    fault_model: FaultModel,
+    bug: InjectedBug,
+    about: &str,
+) -> Option<String> {
+    let mut found = seeds.filter_map(|seed| run::<D>(seed, fault_model, bug).err());
     found.find(|found| found.contains(about))
 }
 
-async fn explore<D: Domain>(seed: u64, way: Way, planted: Planted) -> Result<Summary, String> {
+async fn explore<D: Domain>(seed: u64, fault_model: FaultModel, bug: InjectedBug) -> Result<Summary, String> {
     let log = MemoryStore::new();
     let mut replicas = Replicas::<D>::new();
-    let count = if way == Way::Disk { 1 } else { REPLICAS };
+    let count = if fault_model == FaultModel::Disk { 1 } else { REPLICAS };
     for place in 0..count {
-        let sea = Sea::new(log.clone(), seed * 100 + place, way, planted);
-        replicas.push(Arc::new(Mutex::new(Replica::start(sea).await)));
+        let lossy_store = LossyStore::new(log.clone(), seed * 100 + place, fault_model, bug);
+        replicas.push(Arc::new(Mutex::new(Replica::start(lossy_store).await)));
     }
     for command in D::foundation() {
         let queue = replicas[0].lock().await.queue.clone();
         queue.submit(command).await.map_err(|refusal| format!("without faults: {refusal:?}"))?;
     }
     for replica in &replicas {
-        replica.lock().await.sea.set_calm(false);
+        replica.lock().await.lossy_store.set_calm(false);
     }
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
@@ -149,7 +154,7 @@ async fn explore<D: Domain>(seed: u64, way: Way, planted: Planted) -> Result<Sum
     let mut hangs = 0;
     for replica in &replicas {
         let mut replica = replica.lock().await;
-        hangs += replica.sea.calm_down();
+        hangs += replica.lossy_store.calm_down();
         stories = stories.and(replica.revive(&log).await);
     }
     sleep(SILENCE).await;
@@ -159,7 +164,7 @@ async fn explore<D: Domain>(seed: u64, way: Way, planted: Planted) -> Result<Sum
     }
     sleep(SOON).await;
     // The log is checked first, because the state of replicas follows from it.
-    let summary = audit::audit::<D>(&log, &done).await?;
+    let summary = history_checker::check_history::<D>(&log, &done).await?;
     let mut all = log.snapshot().await.unwrap();
     let page = all.list("", None, usize::MAX).await.unwrap();
     assert!(!page.more, "so few objects are one page");
@@ -175,10 +180,10 @@ async fn work<D: Domain>(
     mut chance: StdRng,
     log: MemoryStore,
     replicas: Replicas<D>,
-) -> (Vec<Done>, Result<(), String>) {
+) -> (Vec<OpResult>, Result<(), String>) {
     let (mut done, mut story) = (Vec::new(), Ok(()));
     for _ in 0..COMMANDS_OF_A_CLIENT {
-        sleep(THOUGHT_MAX.mul_f64(chance.random())).await;
+        sleep(THINK_TIME_MAX.mul_f64(chance.random())).await;
         let request = D::request(&mut chance);
         let (queue, writes) = {
             let mut replica = replicas[chance.random_range(0..replicas.len())].lock().await;
@@ -200,16 +205,16 @@ async fn work<D: Domain>(
             let left = limits::WRITE_TIMEOUT.saturating_sub(NOTICED_MAX);
             timeout(left, submitted)
                 .await
-                .unwrap_or_else(|_| Err(StatusError::new(StatusReason::Timeout, audit::TIMED_OUT)))
+                .unwrap_or_else(|_| Err(StatusError::new(StatusReason::Timeout, history_checker::TIMED_OUT)))
         };
         let ended = log.head().await.unwrap().revision.0;
-        done.push(Done { request, begun, ended, was_noticed, outcome });
+        done.push(OpResult { request, begun, ended, was_noticed, outcome });
     }
     (done, story)
 }
 
 /// Checks that a replica serves requests after the faults have ended.
-async fn serve<D: Domain>(chance: &mut StdRng, log: &MemoryStore, replica: &Replica<D>) -> Result<Done, String> {
+async fn serve<D: Domain>(chance: &mut StdRng, log: &MemoryStore, replica: &Replica<D>) -> Result<OpResult, String> {
     let request = D::request(chance);
     let begun = log.head().await.unwrap().revision.0;
     let answered = timeout(SOON, replica.queue.submit(request.command.clone())).await;
@@ -223,5 +228,5 @@ async fn serve<D: Domain>(chance: &mut StdRng, log: &MemoryStore, replica: &Repl
         return Err(format!("a replica does not serve after the faults have ended: {refusal:?}"));
     }
     let ended = log.head().await.unwrap().revision.0;
-    Ok(Done { request, begun, ended, was_noticed: false, outcome })
+    Ok(OpResult { request, begun, ended, was_noticed: false, outcome })
 }

@@ -4,9 +4,9 @@ use std::sync::{Arc, RwLock};
 
 use apiserver::{
     committer::{Fatal, Queue},
-    hub::{Behind, Hub},
     limits,
-    restore::{self, FIRST_ENTRY},
+    restore::{self, INIT_KEY},
+    watch_cache::{EventsAfter, WatchCache},
     write_path::WritePath,
 };
 use store::{Revision, Store, contract, memory::MemoryStore};
@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Domain,
-    sea::{Sea, Way},
+    lossy_store::{FaultModel, LossyStore},
 };
 
 /// A simulated process.
@@ -26,9 +26,9 @@ pub struct Replica<D: Domain> {
     pub queue: Queue<D::World>,
     /// The health of its write path.
     pub writes: Arc<WritePath>,
-    pub sea: Sea,
+    pub lossy_store: LossyStore,
     world: Arc<RwLock<D::World>>,
-    hub: Arc<Hub>,
+    watch_cache: Arc<WatchCache>,
     task: JoinHandle<Result<(), Fatal>>,
     /// Requests a heartbeat after a failure, as the prober of a server does.
     _prober: AbortOnDropHandle<()>,
@@ -38,26 +38,26 @@ pub struct Replica<D: Domain> {
 
 impl<D: Domain> Replica<D> {
     /// Reads the state, with retries, and starts the committer.
-    pub async fn start(sea: Sea) -> Self {
+    pub async fn start(lossy_store: LossyStore) -> Self {
         let (world, began) = loop {
-            if let Some(restored) = restored::<D>(&sea).await {
+            if let Some(restored) = restored::<D>(&lossy_store).await {
                 break restored;
             }
         };
-        let committer = D::committer(Arc::new(sea.clone()), world, Hub::new(began, usize::MAX));
-        let (world, hub) = (Arc::clone(&committer.world), Arc::clone(&committer.hub));
+        let committer = D::committer(Arc::new(lossy_store.clone()), world, WatchCache::new(began, usize::MAX));
+        let (world, watch_cache) = (Arc::clone(&committer.world), Arc::clone(&committer.watch_cache));
         let writes = Arc::clone(&committer.writes);
         let (queue, work) = committer.open();
-        let frozen = sea.clone();
+        let frozen = lossy_store.clone();
         let task = tokio::spawn(async move { frozen.freezing(work).await });
         let asked = Arc::clone(&writes);
         let prober = tokio::spawn(async move {
             loop {
                 sleep(limits::PROBE_INTERVAL).await;
-                asked.ask_for_heartbeat();
+                asked.request_heartbeat();
             }
         });
-        Self { queue, writes, sea, world, hub, task, _prober: AbortOnDropHandle::new(prober), began }
+        Self { queue, writes, lossy_store, world, watch_cache, task, _prober: AbortOnDropHandle::new(prober), began }
     }
 
     /// Aborts the replica and starts it again, after checking the events that it has published.
@@ -70,13 +70,13 @@ impl<D: Domain> Replica<D> {
             Err(_) => Ok(()),
         };
         let story = self.audit_story(log).await;
-        *self = Self::start(self.sea.clone()).await;
+        *self = Self::start(self.lossy_store.clone()).await;
         ended.and(story)
     }
 
     /// A server with its own disk ends when it cannot resolve the outcome of a commit, and is restarted.
     fn may_end(&self) -> bool {
-        self.sea.way() == Way::Disk
+        self.lossy_store.fault_model() == FaultModel::Disk
     }
 
     /// Restarts the replica if it has ended for that reason.
@@ -91,8 +91,8 @@ impl<D: Domain> Replica<D> {
         }
         self.audit_story(log).await?;
         let head = log.head().await.unwrap().revision.0;
-        if self.hub.head() != head {
-            return Err(format!("a replica knows {} of {head} revisions", self.hub.head()));
+        if self.watch_cache.head() != head {
+            return Err(format!("a replica knows {} of {head} revisions", self.watch_cache.head()));
         }
         self.writes.check(Instant::now()).map_err(|why| format!("a replica is not ready in the end: {why}"))?;
         let stored = restored::<D>(log).await.expect("the log itself loses nothing").0;
@@ -106,11 +106,12 @@ impl<D: Domain> Replica<D> {
 
     /// Checks that the events that its watches got are those of the log.
     async fn audit_story(&self, log: &MemoryStore) -> Result<(), String> {
-        let Behind::Events(events, _) = self.hub.behind(self.began, "", usize::MAX, usize::MAX) else {
+        let EventsAfter::Events(events, _) = self.watch_cache.events_after(self.began, "", usize::MAX, usize::MAX)
+        else {
             return Err("the hub forgot something".to_owned());
         };
         // The first entry is not an object, and has no versions.
-        let is_change = |key: &str, had_previous: bool| had_previous && key != FIRST_ENTRY;
+        let is_change = |key: &str, had_previous: bool| had_previous && key != INIT_KEY;
         let told = events
             .iter()
             .map(|event| (event.revision, event.key.as_str(), is_change(&event.key, event.existed()), event.exists()));
