@@ -10,6 +10,9 @@ use crate::{
     status_error::{StatusError, StatusReason},
 };
 
+/// The plural of the resource Namespace, which is also a segment of the paths of namespaced objects.
+pub const NAMESPACES: &str = "namespaces";
+
 /// HTTP methods that the API supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
@@ -160,8 +163,8 @@ impl<'a> PathParts<'a> {
     fn parse(parts: &[&'a str]) -> Result<Option<Self>, StatusError> {
         let (namespace, parts) = match *parts {
             // A namespace is itself an object, with its own subresources.
-            ["namespaces", namespace] | ["namespaces", namespace, "status" | "finalize"] => (Some(namespace), parts),
-            ["namespaces", namespace, ref rest @ ..] => (Some(namespace), rest),
+            [NAMESPACES, namespace] | [NAMESPACES, namespace, "status" | "finalize"] => (Some(namespace), parts),
+            [NAMESPACES, namespace, ref rest @ ..] => (Some(namespace), rest),
             _ => (None, parts),
         };
         let (resource, name, subresource) = match *parts {

@@ -19,10 +19,11 @@ use http::Response;
 use store::Record;
 
 use crate::{
-    api::{self, ApiContext, RequestScope},
     body::Body,
-    limits,
+    context::ApiContext,
+    keys, limits,
     lists::{self, ListError, ListReader},
+    request_scope::RequestScope,
     respond,
     stages::Decoded,
     writes,
@@ -77,7 +78,7 @@ async fn delete_one<W: State>(
     options: &DeleteOptions,
     request: &Decoded,
 ) -> Result<bool, StatusError> {
-    let key = api::object_key(&api.registry, record.key.as_str()).ok_or_else(|| {
+    let key = keys::object_key(&api.registry, record.key.as_str()).ok_or_else(|| {
         StatusError::new(StatusReason::InternalError, format!("{} is not the key of an object", record.key.as_str()))
     })?;
     match api.queue.submit(writes::delete_command(api, key, place.view(), options.clone(), request)?).await {

@@ -37,14 +37,11 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
+pub use self::queue::Queue;
 use self::{
     batch::{Batch, DecidedCommands, PendingReply},
     in_flight::{CommitContext, CommitOutcome, InFlightCommit},
     queue::{CommandPreparer, PendingCommand, QueueReceiver},
-};
-pub use self::{
-    convert::{parse, span_from_store},
-    queue::Queue,
 };
 use crate::{limits, metrics::Metrics, standalone::DeploymentMode, watch_cache::WatchCache, write_path::WritePath};
 

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{api, body::Body, encoding, respond, stages::Authorized};
+use crate::{body::Body, clock, encoding, respond, stages::Authorized};
 
 /// The Kubernetes release whose behavior is served; tools parse it.
 const KUBERNETES_VERSION: (&str, &str, &str) = ("1", "34", "v1.34.0");
@@ -163,7 +163,7 @@ fn openapi_v3(place: &str, document: &Document, request: &Authorized) -> Result<
     if asked.is_some() {
         let forever = HeaderValue::from_static("public, immutable");
         response.headers_mut().insert(header::CACHE_CONTROL, forever);
-        if let Some(expires) = api::now().http_date_after(IMMUTABLE_SECONDS).and_then(|date| date.parse().ok()) {
+        if let Some(expires) = clock::now().http_date_after(IMMUTABLE_SECONDS).and_then(|date| date.parse().ok()) {
             response.headers_mut().insert(header::EXPIRES, expires);
         }
     }

@@ -11,10 +11,8 @@ use apimachinery::{
 use http::Response;
 
 use crate::{
-    api::{self, ApiContext, RequestScope},
-    body::Body,
-    respond,
-    stages::Authorized,
+    body::Body, context::ApiContext, errors, keys, request_scope::RequestScope, respond, stages::Authorized,
+    stored_object,
 };
 
 /// Returns the current version of the object.
@@ -28,12 +26,12 @@ pub async fn get<W: State>(
     if let ResourceVersion::At(revision) = ListOptions::parse(&request.query, place.resource)?.resource_version {
         api.wait_until_fresh(revision).await?;
     }
-    let Some(key) = api::store_key(&place.key(name)) else { return Err(place.not_found(name)) };
-    let record = api.store.get(&key).await.map_err(|error| api::read_failed(&error))?;
+    let Some(key) = keys::store_key(&place.key(name)) else { return Err(place.not_found(name)) };
+    let record = api.store.get(&key).await.map_err(|error| errors::read_failed(&error))?;
     let Some(record) = record else { return Err(place.not_found(name)) };
     if representation == Representation::Json && place.view().is_none() {
         return Ok(respond::body(200, representation.content_type(), record.value));
     }
-    let (object, bytes) = place.apply_view(Arc::new(api::parse(&record.value)?), record.value);
-    api::object_response(representation, place.resource, &object, bytes, 200)
+    let (object, bytes) = place.apply_view(Arc::new(stored_object::parse_for_response(&record.value)?), record.value);
+    respond::object(representation, place.resource, &object, bytes, 200)
 }

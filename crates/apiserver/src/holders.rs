@@ -12,7 +12,7 @@ use apimachinery::{
 };
 use store::{Error, Key, Store};
 
-use crate::{api, committer, limits::HOLDERS_NAMED_MAX};
+use crate::{keys, limits::HOLDERS_NAMED_MAX, stored_object};
 
 /// The API error, with the first holders of what its request needed.
 pub async fn name_holders<W: State>(
@@ -56,11 +56,11 @@ async fn describe<W: State>(
     permissions: &Permissions,
     place: &Key,
 ) -> Result<Option<String>, Error> {
-    let Some(key) = api::object_key(registry, place.as_str()) else {
+    let Some(key) = keys::object_key(registry, place.as_str()) else {
         return Ok(Some("an object of a kind that this version of the server does not know".to_owned()));
     };
     let Some(record) = store.get(place).await? else { return Ok(None) };
-    let object = committer::parse(place, &record.value)?;
+    let object = stored_object::parse(place, &record.value)?;
     let holder = registry.get(key.resource).map(|kind| kind.holder(&key, &object));
     Ok(holder
         .and_then(|Holder { key, note }| Some(text(permissions, registry.get(key.resource)?.resource(), &key, &note))))

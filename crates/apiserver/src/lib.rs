@@ -8,21 +8,25 @@
 //! holders ([`holders`]). [`server`] assembles the parts, [`supervisor`] runs the tasks; [`standalone`] replaces what a
 //! cluster would provide.
 
-pub mod api;
 pub mod authentication;
 pub mod body;
 pub mod budget;
+pub mod clock;
 pub mod collections;
 pub mod committer;
 pub mod compaction;
+pub mod context;
 pub mod cross_origin;
 pub mod documents;
 pub mod encoding;
+pub mod entropy;
+pub mod errors;
 pub mod event_queue;
 pub mod get;
 pub mod health;
 pub mod holders;
 pub mod impersonation;
+pub mod keys;
 pub mod limits;
 pub mod lists;
 pub mod log_reader;
@@ -30,12 +34,14 @@ pub mod metrics;
 pub mod outage;
 pub mod prober;
 pub mod rbac_authorizer;
+pub mod request_scope;
 pub mod respond;
 pub mod restore;
 pub mod serve;
 pub mod server;
 pub mod stages;
 pub mod standalone;
+pub mod stored_object;
 pub mod supervisor;
 pub mod tls;
 pub mod watch_cache;

@@ -23,10 +23,8 @@ use store::{Key, Record, Revision};
 use tokio::time::Instant;
 
 use crate::{
-    api::{self, ApiContext, RequestScope},
-    body::Body,
-    limits, respond,
-    stages::Authorized,
+    body::Body, clock, context::ApiContext, errors, limits, request_scope::RequestScope, respond, stages::Authorized,
+    stored_object,
 };
 
 /// Why a list failed.
@@ -105,7 +103,7 @@ async fn stream_all<W: State>(
     if !reader.more {
         return Ok(list_response(representation, place, items, &meta)?);
     }
-    let document = Document { resource: place.resource, representation, now: api::now() };
+    let document = Document { resource: place.resource, representation, now: clock::now() };
     let head = document.head(&meta)?;
     let format =
         stream::ListFormat { plural: place.resource.plural, view: place.view(), representation, now: document.now };
@@ -174,9 +172,9 @@ impl<W: State> ListReader<W> {
             }
             self.after = Some(record.key.clone());
             if let Some(view) = self.view {
-                record.value = api::view_bytes(view, &record.value)?;
+                record.value = stored_object::view_bytes(view, &record.value)?;
             }
-            if everything || self.filter.matches(&api::parse(&record.value)?) {
+            if everything || self.filter.matches(&stored_object::parse_for_response(&record.value)?) {
                 records.push(record);
             }
         }
@@ -197,7 +195,7 @@ impl<W: State> ListReader<W> {
             (store::Error::Future { requested, head }, _, _) => {
                 ListError::Refused(list::too_large(requested.0, head.0))
             }
-            _ => ListError::Refused(api::read_failed(error)),
+            _ => ListError::Refused(errors::read_failed(error)),
         }
     }
 
@@ -215,7 +213,7 @@ impl<W: State> ListReader<W> {
                     Ok(counted) => (counted < most).then_some(counted as u64),
                     // This page is complete; continuing it will report the expired revision.
                     Err(store::Error::Compacted { .. }) => None,
-                    Err(error) => return Err(ListError::Refused(api::read_failed(&error))),
+                    Err(error) => return Err(ListError::Refused(errors::read_failed(&error))),
                 };
             }
         }
@@ -239,6 +237,6 @@ pub fn list_response<W>(
     items: Vec<Bytes>,
     meta: &ListMeta,
 ) -> Result<Response<Body>, StatusError> {
-    let document = Document { resource: place.resource, representation, now: api::now() };
+    let document = Document { resource: place.resource, representation, now: clock::now() };
     Ok(respond::body(200, representation.content_type(), document.whole(meta, items)?))
 }

@@ -12,7 +12,7 @@ use store::{Revision, Store};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{limits, watch_cache::Event, watches};
+use crate::{limits, watch_cache::Event};
 
 /// Consecutive events without a gap.
 type EventPage = Vec<Arc<Event>>;
@@ -80,7 +80,8 @@ impl Shared {
             return Ok(cached);
         }
         let entries = self.store.tail(Revision(cursor), limits::LOG_PAGE_EVENTS_MAX).await?;
-        let page: Arc<EventPage> = Arc::new(entries.into_iter().map(watches::event_from_entry).collect());
+        let page: Arc<EventPage> =
+            Arc::new(entries.into_iter().map(|entry| Arc::new(Event::from_entry(entry))).collect());
         let gone = self.read.lock().unwrap_or_else(PoisonError::into_inner).add(Arc::clone(&page));
         drop(gone);
         Ok(within_byte_limit(&page))

@@ -11,10 +11,11 @@ use store::Record;
 use tokio::sync::Mutex;
 
 use crate::{
-    api::{self, ApiContext},
     authentication::default_rules,
-    committer,
+    context::ApiContext,
+    errors,
     standalone::{log_follower::each_record, rbac},
+    stored_object,
 };
 
 /// The RBAC policy and its cache.
@@ -55,7 +56,7 @@ impl RbacAuthorizer {
             cached.revision = cached.revision.max(head);
             return Ok(Arc::clone(&cached.policy));
         }
-        let policy = Arc::new(read(api).await.map_err(|error| api::read_failed(&error))?);
+        let policy = Arc::new(read(api).await.map_err(|error| errors::read_failed(&error))?);
         *cached = Some(CachedPolicy { policy: Arc::clone(&policy), revision: head });
         Ok(policy)
     }
@@ -69,7 +70,7 @@ async fn read<W: State>(api: &ApiContext<W>) -> Result<Policy, store::Error> {
     for resource in rbac::ALL {
         let prefix = format!("{resource}/");
         let add = |record: &Record| {
-            let object = committer::parse(&record.key, &record.value)?;
+            let object = stored_object::parse(&record.key, &record.value)?;
             if rbac::is_role(resource) {
                 policy.add_role(&object);
             } else {

@@ -1,15 +1,19 @@
 //! Responses: bodies, headers, and the conversion of an API error to an HTTP response.
 
 use apimachinery::{
+    list_meta::ListMeta,
+    negotiate::{Representation, to_yaml},
+    object::Object,
+    resource::Resource,
     status_error::{Status, StatusError},
-    warning,
+    table, warning,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
 use serde_json::Value;
 
-use crate::body::Body;
+use crate::{body::Body, clock};
 
 /// JSON without a charset, which old clients do not expect.
 pub const JSON: &str = "application/json";
@@ -44,6 +48,28 @@ pub struct Verbatim;
 pub fn verbatim(mut response: Response<Body>) -> Response<Body> {
     response.extensions_mut().insert(Verbatim);
     response
+}
+
+/// Encodes one object as a response. `bytes` is its plain JSON.
+pub fn object(
+    representation: Representation,
+    resource: &Resource,
+    object: &Object,
+    bytes: Bytes,
+    code: u16,
+) -> Result<Response<Body>, StatusError> {
+    let content_type = representation.content_type();
+    let value = match representation {
+        Representation::Json => return Ok(body(code, content_type, bytes)),
+        Representation::Yaml => return Ok(body(code, content_type, to_yaml(&object.to_value())?)),
+        Representation::Table { v1beta1, include } => {
+            let revision = object.metadata.resource_version.parse().unwrap_or_default();
+            let meta = ListMeta { resource_version: revision, ..ListMeta::default() };
+            table::table(resource, &[object], &meta, include, v1beta1, clock::now(), true)
+        }
+        Representation::Partial { v1beta1 } => table::partial(object, v1beta1),
+    };
+    Ok(body(code, content_type, value.to_string()))
 }
 
 /// A text response.

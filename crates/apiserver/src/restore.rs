@@ -3,16 +3,13 @@
 use std::sync::Arc;
 
 use apimachinery::{
-    kind::{Registry, State},
+    kind::{Registry, Span, State},
     object::Object,
 };
 use bytes::Bytes;
 use store::{Key, Revision, Snapshot, Store};
 
-use crate::{api, committer, limits};
-
-/// The key of the first entry of every log. No resource has a dot in its name, so it is not an object.
-pub const INIT_KEY: &str = ".log";
+use crate::{clock, keys, limits};
 
 /// Spans that are read from the store at once.
 const SPANS_PER_PAGE: usize = 10_000;
@@ -55,7 +52,7 @@ pub async fn init_log(store: &dyn Store) -> Result<(), store::Error> {
         return Ok(());
     }
     let first = store::Write {
-        key: Key::new(INIT_KEY).expect("the text is short and not empty"),
+        key: Key::new(keys::INIT_KEY).expect("the text is short and not empty"),
         value: Some(Bytes::from_static(b"{}")),
         expected: None,
         releases: Vec::new(),
@@ -85,7 +82,7 @@ pub async fn restore<W: State>(
 /// that follows from its spans, so the two agree unless another program wrote to the store. The next commit overwrites
 /// such a status, so the log lines are the only record of it.
 fn report_disagreements<W: State>(world: &W) -> usize {
-    let disagreeing = world.pending_status_updates(api::now());
+    let disagreeing = world.pending_status_updates(clock::now());
     for write in disagreeing.iter().take(limits::DISAGREEMENTS_LOGGED_MAX) {
         let status = |object: &Option<Arc<Object>>| {
             object.as_ref().and_then(|object| object.fields.get("status")).map(ToString::to_string).unwrap_or_default()
@@ -114,7 +111,7 @@ async fn restore_objects<W: State>(
         for record in &page.records {
             let object = Object::from_bytes(&record.value)
                 .map_err(|error| RestoreError::Inconsistent(format!("{}: {error}", record.key)))?;
-            let key = api::object_key(registry, record.key.as_str());
+            let key = keys::object_key(registry, record.key.as_str());
             let key =
                 key.ok_or_else(|| RestoreError::Inconsistent(format!("{} is not the key of an object", record.key)))?;
             world.load_object(key, object).map_err(RestoreError::Inconsistent)?;
@@ -136,7 +133,11 @@ async fn restore_spans<W: State>(snapshot: &mut dyn Snapshot, world: &mut W) -> 
         after = Some((last.space.clone(), last.first));
         count += spans.len();
         for span in spans {
-            world.load_span(&committer::span_from_store(span)).map_err(RestoreError::Inconsistent)?;
+            world.load_span(&span_from_store(span)).map_err(RestoreError::Inconsistent)?;
         }
     }
+}
+
+fn span_from_store(span: store::Span) -> Span {
+    Span { space: span.space, first: span.first, last: span.last, holder: span.holder.as_str().to_owned() }
 }

@@ -26,22 +26,24 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{self, ApiContext, RandomSource, RequestScope},
     authentication::TokenAuthenticator,
     body::Body,
     budget::Budget,
     collections,
     committer::Committer,
+    context::{self, ApiContext},
     cross_origin,
     documents::Documents,
     encoding::ResponseEncoding,
-    get,
+    entropy::{self, RandomSource},
+    errors, get,
     health::{self, Health, Probe},
     limits::{self, Limits},
     lists,
     log_reader::LogReader,
     metrics::{Metrics, RequestLabels, ResponseStats},
     rbac_authorizer::RbacAuthorizer,
+    request_scope::RequestScope,
     respond,
     restore::{self, RestoreError, Restored},
     serve::{Handler, Peer},
@@ -108,7 +110,7 @@ impl<W: State> Server<W> {
             metrics: Arc::default(),
             limits,
             deployment_mode,
-            random_source: Arc::new(api::system_entropy),
+            random_source: Arc::new(entropy::system_entropy),
             api: OnceLock::new(),
             stop_watches: CancellationToken::new(),
         }
@@ -234,12 +236,14 @@ impl<W: State> Server<W> {
                 labels.dry_run = if request.query.get_all("dryRun").any(|value| value == "All") { "All" } else { "" };
                 let api = self.api.get().filter(|_| self.health.is_restored()).ok_or_else(starting)?;
                 if let Some(review_kind) = self.review_kind(&target) {
-                    let _permit = ApiContext::<W>::acquire_permit(&api.writers)?;
+                    let _permit = context::acquire_permit(&api.writers)?;
                     let (body, policy) =
                         (request.decode(self.limits.body_bytes, &api.bodies).await?, self.policy().await?);
                     return self_subject_review::answer(review_kind, &body, &policy);
                 }
-                let Some(place) = api.request_scope(&target)? else { return Ok(no_such_path()) };
+                let Some(place) = RequestScope::resolve(&api.registry, &api.schemas, &target)? else {
+                    return Ok(no_such_path());
+                };
                 labels.target.group = place.resource.group;
                 labels.target.version = place.resource.version;
                 labels.target.resource = place.resource.plural;
@@ -303,7 +307,7 @@ impl<W: State> Server<W> {
         let name = place.name.clone().unwrap_or_default();
         let (body_bytes, bodies) = (self.limits.body_bytes, &api.bodies);
         let reading = matches!(place.verb, Verb::Get | Verb::List);
-        let permit = ApiContext::<W>::acquire_permit(if reading { &api.readers } else { &api.writers })?;
+        let permit = context::acquire_permit(if reading { &api.readers } else { &api.writers })?;
         let response = match place.verb {
             Verb::Get => get::get(api, &place, &name, &request).await,
             Verb::List => lists::list(api, &place, &request).await,
@@ -407,7 +411,7 @@ impl<W: State> Handler for Server<W> {
         let mut response = match answered {
             Ok(Ok(response)) => response,
             Ok(Err(refusal)) => respond::error(&refusal),
-            Err(_) => respond::error(&api::panic_error()),
+            Err(_) => respond::error(&errors::panic_error()),
         };
         response = encoding.apply(response).await;
         cross_origin::protect(response.headers_mut());

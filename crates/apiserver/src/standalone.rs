@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 use store::Key;
 
 use self::log_follower::ReconcileError;
-use crate::{api::ApiContext, event_queue::observer, limits::Limits, supervisor::Supervisor};
+use crate::{context::ApiContext, event_queue::observer, limits::Limits, supervisor::Supervisor};
 
 /// The deployment mode of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

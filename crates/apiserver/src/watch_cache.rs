@@ -10,6 +10,7 @@ use std::{
 
 use apimachinery::{object::Object, watch};
 use bytes::Bytes;
+use store::Entry;
 use tokio::sync::watch as signal;
 
 use crate::limits;
@@ -77,6 +78,13 @@ impl Event {
     /// An event with the versions before and after it, `None` where the object does not exist.
     pub fn new(revision: u64, key: String, old: Option<EventObject>, new: Option<EventObject>) -> Self {
         Self { revision, key, old, new, gc_relevant: true, local: false, frames: Default::default() }
+    }
+
+    /// The event of an entry of the log.
+    pub fn from_entry(entry: Entry) -> Self {
+        let Entry { revision, key, value, previous } = entry;
+        let old = previous.map(|record| EventObject::encoded(record.value));
+        Self::new(revision.0, key.to_string(), old, value.map(EventObject::encoded))
     }
 
     /// Marks the event as irrelevant for the garbage collector.

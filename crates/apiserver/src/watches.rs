@@ -22,7 +22,7 @@ use apimachinery::{
 use bytes::{Bytes, BytesMut};
 use futures::stream;
 use http::Response;
-use store::{Entry, Key, Revision};
+use store::{Key, Revision};
 use tokio::{
     sync::{OwnedSemaphorePermit, watch::Receiver},
     time::Instant,
@@ -30,14 +30,18 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{self, ApiContext, RandomSource, RequestScope},
     body::Body,
+    clock,
+    context::{self, ApiContext},
+    entropy::RandomSource,
     limits,
     metrics::{Metrics, WatchCounters, WatchLabels, WatchListLabels},
+    request_scope::RequestScope,
     respond,
     serve::put_text,
     stages::Authorized,
-    watch_cache::{Event, EventObject, Unreadable},
+    stored_object,
+    watch_cache::{Event, Unreadable},
     websocket::{self, Handshake},
 };
 
@@ -61,7 +65,7 @@ pub async fn watch<W: State>(
     let representation = negotiate::negotiate(request.accept().as_deref(), ResponseShape::Watch, &request.query)?;
     let options = ListOptions::parse(&request.query, place.resource)?;
     let fields = with_name(options.fields.clone(), place)?;
-    let permit = ApiContext::<W>::acquire_permit(&api.watchers)?;
+    let permit = context::acquire_permit(&api.watchers)?;
     let phase = match watch::start(&options) {
         Start::Now => Phase::Live { cursor: api.watch_cache.head() },
         Start::After(revision) => Phase::Live { cursor: revision },
@@ -275,7 +279,7 @@ impl<W: State> Watch<W> {
         if self.representation == Representation::Json && self.view.is_none() && self.filter.is_everything() {
             return Ok(Some(watch::encode_event(EventType::Added, value)));
         }
-        let object = api::parse(value)?;
+        let object = stored_object::parse_for_response(value)?;
         let object = self.shown(&object);
         Ok(self.filter.matches(&object).then(|| self.encode(EventType::Added, &object)))
     }
@@ -363,7 +367,7 @@ impl<W: State> Watch<W> {
                 let revision = object.metadata.resource_version.parse().unwrap_or_default();
                 let meta = ListMeta { resource_version: revision, ..ListMeta::default() };
                 let columns = !std::mem::replace(&mut self.columns_sent, true);
-                table::table(self.resource(), &[object], &meta, include, v1beta1, api::now(), columns)
+                table::table(self.resource(), &[object], &meta, include, v1beta1, clock::now(), columns)
                     .to_string()
                     .into_bytes()
             }
@@ -389,13 +393,6 @@ impl<W: State> Watch<W> {
             self.pending_frames.push_back(event);
         }
     }
-}
-
-/// Converts an entry of the log to an event as in the watch cache.
-pub fn event_from_entry(entry: Entry) -> Arc<Event> {
-    let Entry { revision, key, value, previous } = entry;
-    let old = previous.map(|record| EventObject::encoded(record.value));
-    Arc::new(Event::new(revision.0, key.to_string(), old, value.map(EventObject::encoded)))
 }
 
 fn failure(error: &store::Error) -> Status {

@@ -19,10 +19,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use crate::{
-    api::{self, ApiContext, RequestScope},
-    body::Body,
-    committer::Committed,
-    limits, respond,
+    body::Body, clock, committer::Committed, context::ApiContext, limits, request_scope::RequestScope, respond,
     stages::Decoded,
 };
 
@@ -46,7 +43,7 @@ pub async fn create<W: State>(
             action: Action::Create(decoded),
             manager: manager(request, &options),
             dry_run: options.dry_run,
-            now: api::now(),
+            now: clock::now(),
             entropy,
             permissions: request.permissions.clone(),
             body_bytes: request.body.len(),
@@ -172,7 +169,7 @@ async fn submit<W: State>(
         action,
         manager: manager(request, options),
         dry_run: options.dry_run,
-        now: api::now(),
+        now: clock::now(),
         entropy: (api.random_source)()?,
         permissions: request.permissions.clone(),
         body_bytes: request.body.len(),
@@ -195,7 +192,7 @@ async fn commit<W: State>(
         && let Some(content) = place.kind.event_for_error(&place.key(name), refusal)
     {
         let (regarding, scope) = (Arc::clone(regarding), place.scope.clone());
-        event_queue.record(Occurrence { regarding, scope, content }, api::now());
+        event_queue.record(Occurrence { regarding, scope, content }, clock::now());
     }
     outcome
 }
@@ -253,7 +250,7 @@ pub fn delete_command<W>(
         action,
         manager,
         dry_run,
-        now: api::now(),
+        now: clock::now(),
         entropy: (api.random_source)()?,
         permissions,
         body_bytes,
@@ -272,7 +269,7 @@ fn write_response<W>(
         (WriteResult::Deleted(details), _) => respond::status(&Status::success(details)),
         (_, Some((object, bytes))) => {
             let (object, bytes) = place.apply_view(object, bytes);
-            api::object_response(representation, place.resource, &object, bytes, code)?
+            respond::object(representation, place.resource, &object, bytes, code)?
         }
         (_, None) => respond::body(code, respond::JSON, Bytes::from_static(b"{}")),
     };

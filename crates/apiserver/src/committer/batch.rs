@@ -24,7 +24,7 @@ use super::{
     version::Version,
 };
 use crate::{
-    api, limits,
+    errors, limits,
     metrics::{CommandLabels, PreparedBy},
     standalone::{self, namespace},
 };
@@ -251,7 +251,7 @@ impl<W: State> Committer<W> {
         let kind = self.find_view(&command.key, command.view);
         let schema = self.schemas.get(kind.resource());
         let prepare = || rest::prepare(kind, schema, command, current);
-        panic::catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err(api::panic_error()))
+        panic::catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err(errors::panic_error()))
     }
 
     fn decide_prepared(
@@ -275,7 +275,7 @@ impl<W: State> Committer<W> {
         let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
         let decide = || plan.decide(kind, &*world, present, &related);
         // A decision only reads the state, so a panic leaves nothing half done.
-        panic::catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| Err(api::panic_error()))
+        panic::catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| Err(errors::panic_error()))
     }
 
     /// Adds the writes of a decision to the batch and the state; a dry run only returns the result.

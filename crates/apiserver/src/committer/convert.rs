@@ -1,7 +1,5 @@
 //! Conversion between decided writes and the types of the store, and from store errors to API errors.
 
-use std::sync::Arc;
-
 use apimachinery::{
     kind::Span,
     object::Object,
@@ -10,18 +8,6 @@ use apimachinery::{
 use store::{Key, Revision};
 
 use super::batch::{Batch, Staged};
-
-/// Parses the stored bytes of an object.
-pub fn parse(key: &Key, bytes: &[u8]) -> Result<Arc<Object>, store::Error> {
-    Object::from_bytes(bytes)
-        .map(Arc::new)
-        .map_err(|error| store::Error::Corrupt(format!("{key} is not an object: {error}")))
-}
-
-/// Converts a span of the store.
-pub fn span_from_store(span: store::Span) -> Span {
-    Span { space: span.space, first: span.first, last: span.last, holder: span.holder.as_str().to_owned() }
-}
 
 /// Converts the writes of a batch to those of the store.
 pub fn all_to_store(batch: &Batch) -> Result<Vec<store::Write>, StatusError> {

@@ -22,10 +22,10 @@ use super::{
     queue::{PendingCommand, QueueReceiver},
 };
 use crate::{
-    api, limits,
+    keys, limits,
     outage::Outage,
-    restore, standalone,
-    watch_cache::{Event, EventObject, Unreadable},
+    standalone,
+    watch_cache::{Event, Unreadable},
 };
 
 /// The transaction that holds the head's lock, and the objects that its commands read.
@@ -254,13 +254,11 @@ impl<W: State> Committer<W> {
 
     /// Applies an entry of another replica to the state and converts it to an event.
     fn apply_remote_entry(&self, world: &mut W, entry: Entry) -> Result<Arc<Event>, CommitError> {
-        let Entry { revision, key: place, value, previous } = entry;
-        let versions = previous.iter().map(|record| &record.value).chain(&value);
-        let gc_relevant = versions.into_iter().any(|bytes| standalone::may_be_gc_relevant(bytes));
-        let (old, new) = (previous.map(|record| EventObject::encoded(record.value)), value.map(EventObject::encoded));
-        let event = Event::new(revision.0, place.to_string(), old, new);
-        let key = api::object_key(&self.registry, place.as_str());
-        if key.is_none() && place.as_str() != restore::INIT_KEY {
+        let mut versions = entry.previous.iter().map(|record| &record.value).chain(&entry.value);
+        let gc_relevant = versions.any(|bytes| standalone::may_be_gc_relevant(bytes));
+        let event = Event::from_entry(entry);
+        let key = keys::object_key(&self.registry, &event.key);
+        if key.is_none() && event.key != keys::INIT_KEY {
             self.set_outdated();
         }
         // Most kinds are not part of the state.

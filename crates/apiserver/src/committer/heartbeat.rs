@@ -12,7 +12,7 @@ use store::{Error, Key, Revision, Write};
 
 use super::{Committer, Fatal, in_flight::FatalCommitError};
 use crate::{
-    restore::INIT_KEY,
+    keys::INIT_KEY,
     watch_cache::{Event, EventObject},
 };
 

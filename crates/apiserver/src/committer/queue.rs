@@ -26,9 +26,8 @@ use super::{
     version::Version,
 };
 use crate::{
-    api,
     budget::{Budget, Charge},
-    holders, limits,
+    errors, holders, keys, limits,
     metrics::{CommandLabels, Metrics, PreparedBy},
     standalone::{DeploymentMode, namespace, owners},
     write_path::{Ticket, WritePath},
@@ -349,8 +348,8 @@ impl<W: State> CommandPreparer<W> {
 
     async fn read(&self, key: &ObjectKey) -> Result<Option<Version>, StatusError> {
         // A key that the store cannot hold denotes no object.
-        let Some(key) = api::store_key(key) else { return Ok(None) };
-        let record = self.store.get(&key).await.map_err(|error| api::read_failed(&error))?;
+        let Some(key) = keys::store_key(key) else { return Ok(None) };
+        let record = self.store.get(&key).await.map_err(|error| errors::read_failed(&error))?;
         Ok(record.map(Version::stored))
     }
 
@@ -378,7 +377,7 @@ impl<W: State> CommandPreparer<W> {
                 drop(permit);
                 Ok(plan)
             };
-            let planned = tokio::task::spawn_blocking(prepare).await.unwrap_or_else(|_| Err(api::panic_error()));
+            let planned = tokio::task::spawn_blocking(prepare).await.unwrap_or_else(|_| Err(errors::panic_error()));
             ticket = self.writes.enter();
             planned
         };
@@ -408,11 +407,11 @@ impl<W: State> CommandPreparer<W> {
         let schema = self.schemas.get(kind.resource());
         let prepare = || {
             let current =
-                current.as_ref().map(Version::object).transpose().map_err(|error| api::read_failed(&error))?;
+                current.as_ref().map(Version::object).transpose().map_err(|error| errors::read_failed(&error))?;
             rest::prepare(kind, schema, command, current)
         };
         // A preparation changes nothing, so a panic leaves nothing half done.
-        panic::catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err(api::panic_error()))
+        panic::catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err(errors::panic_error()))
     }
 
     /// The API error of a failed creation, unless its namespace is missing or terminating: that error takes precedence.

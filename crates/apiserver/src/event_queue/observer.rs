@@ -20,7 +20,8 @@ use store::{Record, Revision};
 
 use super::EventQueue;
 use crate::{
-    api::{self, ApiContext},
+    clock,
+    context::ApiContext,
     outage::Outage,
     standalone::{
         events,
@@ -121,7 +122,7 @@ impl<'a, W: State> Observer<'a, W> {
         let is_ours = event.is_local() || !self.api.store.is_shared();
         if let Some(content) = content.filter(|_| is_ours) {
             let (regarding, scope) = (Arc::clone(object), Scope::from_storage_key(scope));
-            self.event_queue.record(Occurrence { regarding, scope, content }, api::now());
+            self.event_queue.record(Occurrence { regarding, scope, content }, clock::now());
         }
     }
 }

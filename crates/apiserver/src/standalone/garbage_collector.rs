@@ -27,12 +27,7 @@ use super::{
     owners::OwnerLocation,
     work_queue::WorkQueue,
 };
-use crate::{
-    api::{self, ApiContext},
-    committer, limits,
-    outage::Outage,
-    watch_cache::Event,
-};
+use crate::{context::ApiContext, keys, limits, outage::Outage, stored_object, watch_cache::Event};
 
 /// The field manager of its writes.
 const MANAGER: &str = "garbage-collector";
@@ -90,7 +85,7 @@ impl<'a, W: State> GarbageCollector<'a, W> {
     async fn read_kind(&mut self, resource: &str, at: Revision) -> Result<(), store::Error> {
         let put = |record: &Record| {
             if may_be_gc_relevant(&record.value) {
-                match committer::parse(&record.key, &record.value) {
+                match stored_object::parse(&record.key, &record.value) {
                     Ok(object) if is_gc_relevant(&object) => {
                         self.work_queue.add(record.key.as_str());
                         self.graph.put(record.key.as_str(), &object);
@@ -164,7 +159,7 @@ impl<'a, W: State> GarbageCollector<'a, W> {
 
     /// Processes one object, and returns the keys to process next.
     async fn reconcile(&self, text: &str) -> Result<Vec<String>, ReconcileError> {
-        let Some(key) = api::object_key(&self.api.registry, text) else { return Ok(Vec::new()) };
+        let Some(key) = keys::object_key(&self.api.registry, text) else { return Ok(Vec::new()) };
         let Some(object) = self.get(&key).await? else { return Ok(Vec::new()) };
         if awaits_finalizer(&object, FINALIZER_ORPHAN) {
             return self.orphan(key, &object).await.map(|()| Vec::new());
@@ -201,7 +196,7 @@ impl<'a, W: State> GarbageCollector<'a, W> {
     }
 
     async fn remove_owner_reference(&self, dependent: &str, uid: &str) -> Result<(), ReconcileError> {
-        let Some(key) = api::object_key(&self.api.registry, dependent) else { return Ok(()) };
+        let Some(key) = keys::object_key(&self.api.registry, dependent) else { return Ok(()) };
         let Some(object) = self.get(&key).await? else { return Ok(()) };
         let kept = |owner: &&OwnerReference| owner.uid != uid;
         let owners: Vec<_> = object.metadata.owner_references.iter().filter(kept).cloned().collect();
@@ -295,7 +290,7 @@ impl<'a, W: State> GarbageCollector<'a, W> {
         // A key that the store cannot hold denotes no object.
         let Ok(key) = Key::new(key.storage_key()) else { return Ok(None) };
         let record = self.api.store.get(&key).await?;
-        Ok(record.map(|record| committer::parse(&record.key, &record.value)).transpose()?)
+        Ok(record.map(|record| stored_object::parse(&record.key, &record.value)).transpose()?)
     }
 }
 

@@ -19,11 +19,7 @@ use tokio::sync::watch::Receiver;
 
 use super::work_queue::WorkQueue;
 use crate::{
-    api::{self, ApiContext},
-    committer::{self, Committed},
-    limits,
-    outage::Outage,
-    watch_cache::Event,
+    clock, committer::Committed, context::ApiContext, limits, outage::Outage, stored_object, watch_cache::Event,
 };
 
 /// Delay after a new event before the log is read, so that events in quick succession are read together.
@@ -98,7 +94,7 @@ pub async fn each_object<W: State>(
     mut look: impl FnMut(&Record, &Object),
 ) -> Result<Revision, store::Error> {
     let parsed = |record: &Record| {
-        match committer::parse(&record.key, &record.value) {
+        match stored_object::parse(&record.key, &record.value) {
             Ok(object) => look(record, &object),
             Err(unreadable) => tracing::error!(error = %unreadable, "an object could not be read and is skipped"),
         }
@@ -173,7 +169,7 @@ async fn submit<W: State>(
 ) -> Result<bool, ReconcileError> {
     let entropy = (api.random_source)().map_err(ReconcileError::Refused)?;
     let (manager, permissions) = (manager.to_owned(), Permissions::Unrestricted);
-    let now = api::now();
+    let now = clock::now();
     let command =
         Command { key, view: None, action, manager, dry_run: false, now, entropy, permissions, body_bytes: 0 };
     match api.queue.submit(command).await {

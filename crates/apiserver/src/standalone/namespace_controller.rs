@@ -26,12 +26,7 @@ use super::{
     namespace,
     work_queue::WorkQueue,
 };
-use crate::{
-    api::{self, ApiContext},
-    committer, limits,
-    outage::Outage,
-    watch_cache::Event,
-};
+use crate::{clock, context::ApiContext, keys, limits, outage::Outage, stored_object, watch_cache::Event};
 
 /// The field manager of the conditions.
 const MANAGER: &str = "namespace-controller";
@@ -113,7 +108,7 @@ impl<'a, W: State> NamespaceController<'a, W> {
     }
 
     async fn reconcile(&mut self, key: String) {
-        let Some(namespace) = api::object_key(&self.api.registry, &key) else { return };
+        let Some(namespace) = keys::object_key(&self.api.registry, &key) else { return };
         match self.finish(&namespace).await {
             Ok(ContentDeletion::Done) => self.work_queue.done(&key),
             Ok(ContentDeletion::Remaining(left)) => {
@@ -131,7 +126,7 @@ impl<'a, W: State> NamespaceController<'a, W> {
     async fn finish(&self, namespace: &ObjectKey) -> Result<ContentDeletion, ReconcileError> {
         let Ok(key) = Key::new(namespace.storage_key()) else { return Ok(ContentDeletion::Done) };
         let Some(record) = self.api.store.get(&key).await? else { return Ok(ContentDeletion::Done) };
-        let object = committer::parse(&key, &record.value)?;
+        let object = stored_object::parse(&key, &record.value)?;
         let finalizers = namespace::finalizers(&object);
         if !object.is_terminating() || !finalizers.contains(&namespace::FINALIZER) {
             return Ok(ContentDeletion::Done);
@@ -175,7 +170,7 @@ impl<'a, W: State> NamespaceController<'a, W> {
             let mut pages = Pages::of(self.api, kind.resource(), namespace, limits::PAGE_RECORDS_MAX);
             while let Some(records) = pages.next().await? {
                 for record in records {
-                    let object = committer::parse(&record.key, &record.value)?;
+                    let object = stored_object::parse(&record.key, &record.value)?;
                     left.add(kind.resource(), &object);
                 }
             }
@@ -186,7 +181,7 @@ impl<'a, W: State> NamespaceController<'a, W> {
     /// Updates the conditions of a namespace. Returns true if the namespace was changed.
     async fn report_remaining(&self, namespace: &ObjectKey, object: &Object, left: &RemainingContent) -> bool {
         let notes: Vec<_> = self.kinds().filter_map(Kind::namespace_deletion_note).collect();
-        let Some(conditions) = conditions::updated(object, left, &notes, api::now()) else { return false };
+        let Some(conditions) = conditions::updated(object, left, &notes, clock::now()) else { return false };
         let status = ("status", json!({"conditions": conditions}));
         match self.change(namespace, object, status, Subresource::Status, MANAGER).await {
             Ok(()) => true,
@@ -220,8 +215,8 @@ impl<'a, W: State> NamespaceController<'a, W> {
     }
 
     async fn delete(&self, kind: &dyn Kind<W>, record: &Record) -> Result<(), ReconcileError> {
-        let object = committer::parse(&record.key, &record.value)?;
-        let Some(key) = api::object_key(&self.api.registry, record.key.as_str()) else { return Ok(()) };
+        let object = stored_object::parse(&record.key, &record.value)?;
+        let Some(key) = keys::object_key(&self.api.registry, record.key.as_str()) else { return Ok(()) };
         // An object that is created and deleted with its owner cannot be deleted separately.
         let goes_with_owner = kind.is_managed_by_owner() && !object.metadata.owner_references.is_empty();
         if object.is_terminating() || goes_with_owner {

@@ -7,7 +7,7 @@ use apimachinery::{
 };
 use store::Store;
 
-use crate::{api, committer, limits::OWNERS_LOOKED_UP_MAX};
+use crate::{keys, limits::OWNERS_LOOKED_UP_MAX, stored_object};
 
 /// The location of an owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,10 +108,10 @@ fn missing_owner_warning(owner: &OwnerReference, place: &ObjectKey, fate: &str) 
 /// True if an owner does not exist. One that cannot be read is assumed to exist.
 async fn is_missing(store: &dyn Store, owner: &OwnerReference, place: &OwnerLocation) -> bool {
     let OwnerLocation::At(key) = place else { return false };
-    let Some(key) = api::store_key(key) else { return true };
+    let Some(key) = keys::store_key(key) else { return true };
     match store.get(&key).await {
         Ok(Some(record)) => {
-            committer::parse(&record.key, &record.value).is_ok_and(|found| found.metadata.uid != owner.uid)
+            stored_object::parse(&record.key, &record.value).is_ok_and(|found| found.metadata.uid != owner.uid)
         }
         Ok(None) => true,
         Err(_) => false,

@@ -313,7 +313,7 @@ async fn events_are_kept_for_an_hour() {
         event["lastTimestamp"] = json!(last);
         (format!("events/platform/attic/{name}"), event.to_string().into_bytes())
     };
-    let now = apiserver::api::now();
+    let now = apiserver::clock::now();
     // It ends when the server runs.
     let nearly = Timestamp::from_second(now.as_second()).unwrap() - limits::EVENT_AGE_MAX + Duration::from_secs(3);
     let (now, nearly, old) = (now.to_string(), nearly.to_string(), "2026-01-01T00:00:00Z");

@@ -7,8 +7,8 @@ use std::{
 };
 
 use apiserver::{
-    api::RandomSource,
     authentication::TokenFile,
+    entropy::RandomSource,
     limits::Limits,
     serve::Listener,
     server::Server,

@@ -304,7 +304,7 @@ async fn a_bookmark_comes_every_minute() {
 async fn chance_says_how_long_a_watch_lives_that_does_not_say_it_itself() {
     // The first random byte, and the resulting lifetime in minutes.
     for (byte, expected) in [(0, 30.0), (128, 45.0), (255, 59.9)] {
-        let random_source: apiserver::api::RandomSource = Arc::new(move || Ok(RequestEntropy([byte; 32])));
+        let random_source: apiserver::entropy::RandomSource = Arc::new(move || Ok(RequestEntropy([byte; 32])));
         let server = TestServer::set_up(Setup { random_source: Some(random_source), ..Setup::default() }).await;
         let client = Client::connect(server.address, false).await;
         let mut watch = client.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", server.head().await)).await;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::PLURAL;
 use crate::{
-    api::ApiContext,
+    context::ApiContext,
     event_queue::{DueEvent, EventQueue, WrittenEvent},
     limits,
     standalone::log_follower::{self, ReconcileError},

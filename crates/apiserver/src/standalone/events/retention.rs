@@ -23,7 +23,9 @@ use store::Record;
 
 use super::{PREFIX, columns};
 use crate::{
-    api::{self, ApiContext},
+    clock,
+    context::ApiContext,
+    keys,
     limits::{self, Limits},
     outage::Outage,
     standalone::log_follower::{LogFollower, ReconcileError, delete, each_object, patch, run_with_restart},
@@ -50,7 +52,7 @@ impl<'a, W: State> Retention<'a, W> {
     /// Reads all events once; the log provides later changes.
     async fn read(api: &'a ApiContext<W>, limits: Limits) -> Result<(Self, LogFollower<'a, W>), store::Error> {
         let mut index = RetentionIndex::new(limits.events_per_namespace, limits::EVENTS_BYTES_PER_NAMESPACE_MAX);
-        let now = api::now().as_second();
+        let now = clock::now().as_second();
         let put = |record: &Record, event: &Object| {
             let entry = Entry::of(event, record.revision.0, record.value.len(), last_written(event, now));
             index.put(record.key.as_str(), entry);
@@ -63,7 +65,7 @@ impl<'a, W: State> Retention<'a, W> {
     async fn follow(mut self, mut log_follower: LogFollower<'a, W>) -> Result<Infallible, store::Error> {
         let mut pause = limits::BACKGROUND_RETRY_MIN;
         loop {
-            let now = api::now().as_second();
+            let now = clock::now().as_second();
             log_follower.catch_up(PREFIX, |event| self.index.observe(event, now)).await?;
             let surplus = self.index.surplus(now, limits::BACKGROUND_WRITES_MAX);
             if surplus.is_empty() {
@@ -85,7 +87,7 @@ impl<'a, W: State> Retention<'a, W> {
     /// Deletes this version of an event; one that was written in the meantime remains. Finalizers do not keep an event,
     /// as in Kubernetes.
     async fn delete(&self, key: Arc<str>, entry: Entry) -> Result<(), ReconcileError> {
-        let Some(key) = api::object_key(&self.api.registry, &key) else { return Ok(()) };
+        let Some(key) = keys::object_key(&self.api.registry, &key) else { return Ok(()) };
         let mut version = Some(entry.revision.to_string());
         if entry.has_finalizers {
             let change = json!({"metadata": {"resourceVersion": version.take(), "finalizers": null}});
@@ -101,7 +103,7 @@ async fn until(end: Option<i64>) {
     match end {
         None => std::future::pending().await,
         Some(end) => {
-            let left = u64::try_from(end - api::now().as_second()).unwrap_or_default();
+            let left = u64::try_from(end - clock::now().as_second()).unwrap_or_default();
             tokio::time::sleep(Duration::from_secs(left)).await;
         }
     }

@@ -4,8 +4,8 @@ use std::sync::{Arc, RwLock};
 
 use apiserver::{
     committer::{Fatal, Queue},
-    limits,
-    restore::{self, INIT_KEY},
+    keys::INIT_KEY,
+    limits, restore,
     watch_cache::{EventsAfter, WatchCache},
     write_path::WritePath,
 };
