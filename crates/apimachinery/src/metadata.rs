@@ -11,7 +11,7 @@ use crate::{
         ANNOTATIONS_BYTES_MAX, GENERATED_BASE_BYTES_MAX, LABEL_BYTES_MAX, MANAGER_BYTES_MAX, QUOTED_BYTES_MAX,
         SUBDOMAIN_BYTES_MAX,
     },
-    object::{ObjectMeta, OwnerReference},
+    object::{Object, ObjectMeta, OwnerReference},
     resource::{NamePolicy, Resource},
 };
 
@@ -24,6 +24,24 @@ const IMMUTABLE: &str = "field is immutable";
 pub const FINALIZER_ORPHAN: &str = "orphan";
 /// Finalizer: delete the dependents before the object.
 pub const FINALIZER_FOREGROUND: &str = "foregroundDeletion";
+
+/// True if a garbage collector has to process an object.
+pub fn is_gc_relevant(object: &Object) -> bool {
+    !object.metadata.owner_references.is_empty()
+        || awaits_finalizer(object, FINALIZER_FOREGROUND)
+        || awaits_finalizer(object, FINALIZER_ORPHAN)
+}
+
+/// True if an object's deletion has begun and waits for this finalizer.
+pub fn awaits_finalizer(object: &Object, finalizer: &str) -> bool {
+    object.is_terminating() && object.metadata.finalizers.iter().any(|name| name == finalizer)
+}
+
+/// False only if an encoded object is not [`is_gc_relevant`]: a cheap check, which spares parsing most objects.
+pub fn may_be_gc_relevant(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return true };
+    ["\"ownerReferences\"", FINALIZER_FOREGROUND, FINALIZER_ORPHAN].iter().any(|word| text.contains(word))
+}
 
 /// Validates the metadata of a new object.
 pub fn validate_create(meta: &ObjectMeta, resource: &Resource) -> Vec<FieldError> {

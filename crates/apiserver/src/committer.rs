@@ -43,7 +43,7 @@ use self::{
     in_flight::{CommitContext, CommitOutcome, InFlightCommit},
     queue::{CommandPreparer, PendingCommand, QueueReceiver},
 };
-use crate::{limits, metrics::Metrics, standalone::DeploymentMode, watch_cache::WatchCache, write_path::WritePath};
+use crate::{admission::Admission, limits, metrics::Metrics, watch_cache::WatchCache, write_path::WritePath};
 
 /// Number of commands decided in one step, before the committer checks whether the previous commit has finished.
 const DECISION_CHUNK: usize = 32;
@@ -83,8 +83,8 @@ pub struct Committer<W> {
     pub metrics: Arc<Metrics>,
     /// The health of the write path, for the probes.
     pub writes: Arc<WritePath>,
-    /// The deployment mode: who manages namespaces.
-    pub deployment_mode: DeploymentMode,
+    /// The rules for writes of the deployment mode.
+    pub admission: Arc<dyn Admission<W>>,
     /// True if the state may lack spans that kinds of a newer version hold; see [`reload`].
     pub outdated: AtomicBool,
 }

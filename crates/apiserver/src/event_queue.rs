@@ -1,13 +1,11 @@
 //! The queue of the server's own events ([`EventQueue`]).
 //!
-//! Request tasks and the [`observer`] add occurrences and never wait. A recorder takes them out and writes events: that
-//! of [`crate::standalone`] in standalone mode; another one can replace it. The committer uses neither.
+//! Request tasks and an observer of the log add occurrences and never wait. A recorder takes them out and writes
+//! events. The deployment mode provides the observer and the recorder; the committer uses neither.
 //!
 //! Occurrences with the same object and reason are merged: until an event is written, their number and the last note
 //! are kept, and after it is written, the next is written only after an interval. The queue holds at most
 //! [`limits::EVENT_QUEUE_MAX`] entries.
-
-pub mod observer;
 
 use std::{
     collections::{HashMap, VecDeque, hash_map},

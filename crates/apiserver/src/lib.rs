@@ -8,6 +8,7 @@
 //! holders ([`holders`]). [`server`] assembles the parts, [`supervisor`] runs the tasks; [`standalone`] replaces what a
 //! cluster would provide.
 
+pub mod admission;
 pub mod authentication;
 pub mod body;
 pub mod budget;

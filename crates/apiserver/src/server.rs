@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admission::NoAdmission,
     authentication::TokenAuthenticator,
     body::Body,
     budget::Budget,
@@ -50,6 +51,7 @@ use crate::{
     stages::{Authorized, Authorizer, Received},
     standalone::{
         self, DeploymentMode,
+        admission::StandaloneAdmission,
         self_subject_review::{self, ReviewKind},
     },
     supervisor::Supervisor,
@@ -161,7 +163,10 @@ impl<W: State> Server<W> {
             watch_cache: Arc::new(WatchCache::new(restored.revision, self.limits.recent_events)),
             metrics: Arc::clone(&self.metrics),
             writes: Arc::clone(&self.health.writes),
-            deployment_mode: self.deployment_mode,
+            admission: match self.deployment_mode {
+                DeploymentMode::Aggregated => Arc::new(NoAdmission),
+                DeploymentMode::Standalone => Arc::new(StandaloneAdmission),
+            },
             outdated: AtomicBool::new(false),
         };
         let (store, registry, schemas, world, watch_cache, metrics) = (

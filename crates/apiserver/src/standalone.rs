@@ -5,6 +5,7 @@
 //! [`crate::server::Server::standalone`] enables it. In an aggregated API server the cluster provides all of this, and
 //! nothing here is served.
 
+pub(crate) mod admission;
 mod config_map;
 pub(crate) mod events;
 mod garbage_collector;
@@ -18,8 +19,6 @@ pub(crate) mod self_subject_review;
 mod stub_kinds;
 mod work_queue;
 
-pub(crate) use garbage_collector::{is_gc_relevant, may_be_gc_relevant};
-
 use std::{collections::BTreeSet, sync::Arc};
 
 use apimachinery::{
@@ -28,12 +27,13 @@ use apimachinery::{
     decoding::ObjectDecoder,
     kind::{Kind, Registry, State, key_prefix},
     options::FieldValidation,
+    request::NAMESPACES,
 };
 use serde_json::{Value, json};
 use store::Key;
 
 use self::log_follower::ReconcileError;
-use crate::{context::ApiContext, event_queue::observer, limits::Limits, supervisor::Supervisor};
+use crate::{context::ApiContext, limits::Limits, supervisor::Supervisor};
 
 /// The deployment mode of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub(crate) async fn ensure_defaults<W: State>(api: &ApiContext<W>) -> Result<(),
         names.extend(namespaces_in_use(api, kind.resource().plural).await?);
     }
     for name in names {
-        create_if_absent(api, namespace::PLURAL, json!({"metadata": {"name": name}})).await?;
+        create_if_absent(api, NAMESPACES, json!({"metadata": {"name": name}})).await?;
     }
     for (resource, object) in rbac::defaults(&api.registry) {
         create_if_absent(api, resource, object).await?;
@@ -107,6 +107,6 @@ pub(crate) fn spawn_controllers<W: State>(api: &Arc<ApiContext<W>>, limits: Limi
     tasks.spawn_restarting("garbage collector", move || garbage_collector::run(Arc::clone(&for_collector)));
     let (for_retention, for_observer, for_recorder) = (Arc::clone(api), Arc::clone(api), Arc::clone(api));
     tasks.spawn_restarting("retention of events", move || events::retention::run(Arc::clone(&for_retention), limits));
-    tasks.spawn_restarting("observer", move || observer::run(Arc::clone(&for_observer)));
+    tasks.spawn_restarting("observer", move || events::observer::run(Arc::clone(&for_observer)));
     tasks.spawn_restarting("event recorder", move || events::recorder::run(Arc::clone(&for_recorder)));
 }

@@ -9,6 +9,7 @@ use std::{
 use apimachinery::{
     command::{Command, Decision, ObjectKey, Write, WriteResult},
     kind::{Kind, RelatedObjects, Span, State},
+    metadata,
     object::{Object, Template},
     rest::{self, Existence, PreparedCommand, SpentCommand},
     status_error::StatusError,
@@ -26,7 +27,6 @@ use super::{
 use crate::{
     errors, limits,
     metrics::{CommandLabels, PreparedBy},
-    standalone::{self, namespace},
 };
 
 /// Objects as a batch leaves them: read from the store, or written by a command of the batch.
@@ -265,7 +265,7 @@ impl<W: State> Committer<W> {
         let corrupt = |error: store::Error| convert::not_written(&error);
         let present = |key: &ObjectKey| versions.get(key).map(Version::present).transpose().map_err(corrupt);
         if let Some(namespace_to_check) = namespace_to_check.filter(|_| plan.creates()) {
-            namespace::validate_lifecycle(kind.resource(), &plan.key, present(&namespace_to_check)?)?;
+            self.admission.validate_create(kind.resource(), &plan.key, present(&namespace_to_check)?)?;
         }
         let related = versions.related(reads).map_err(corrupt)?;
         let present = match plan.base_object() {
@@ -320,9 +320,8 @@ impl<W: State> Committer<W> {
         let old_bytes = old.filter(|_| write.old.is_some()).map(Version::into_bytes);
         batch.bytes += bytes.len();
         let (releases, takes) = self.span_diff(&write);
-        let gc_relevant =
-            [&write.old, &write.new].into_iter().flatten().any(|object| standalone::is_gc_relevant(object))
-                && !self.kind(&write.key).is_managed_by_owner();
+        let gc_relevant = [&write.old, &write.new].into_iter().flatten().any(|object| metadata::is_gc_relevant(object))
+            && !self.kind(&write.key).is_managed_by_owner();
         batch.writes.push(Staged { write, old_bytes, bytes, releases, takes, gc_relevant });
     }
 

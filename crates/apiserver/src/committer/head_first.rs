@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use apimachinery::{command::Write, kind::State, status_error::StatusError};
+use apimachinery::{command::Write, kind::State, metadata, status_error::StatusError};
 use futures::try_join;
 use store::{Entry, Error, Revision, Transaction, page};
 use tokio::sync::Notify;
@@ -24,7 +24,6 @@ use super::{
 use crate::{
     keys, limits,
     outage::Outage,
-    standalone,
     watch_cache::{Event, Unreadable},
 };
 
@@ -255,7 +254,7 @@ impl<W: State> Committer<W> {
     /// Applies an entry of another replica to the state and converts it to an event.
     fn apply_remote_entry(&self, world: &mut W, entry: Entry) -> Result<Arc<Event>, CommitError> {
         let mut versions = entry.previous.iter().map(|record| &record.value).chain(&entry.value);
-        let gc_relevant = versions.any(|bytes| standalone::may_be_gc_relevant(bytes));
+        let gc_relevant = versions.any(|bytes| metadata::may_be_gc_relevant(bytes));
         let event = Event::from_entry(entry);
         let key = keys::object_key(&self.registry, &event.key);
         if key.is_none() && event.key != keys::INIT_KEY {

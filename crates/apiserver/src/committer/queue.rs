@@ -26,10 +26,10 @@ use super::{
     version::Version,
 };
 use crate::{
+    admission::Admission,
     budget::{Budget, Charge},
     errors, holders, keys, limits,
     metrics::{CommandLabels, Metrics, PreparedBy},
-    standalone::{DeploymentMode, namespace, owners},
     write_path::{Ticket, WritePath},
 };
 
@@ -294,7 +294,7 @@ pub struct CommandPreparer<W> {
     schemas: Arc<Schemas>,
     metrics: Arc<Metrics>,
     writes: Arc<WritePath>,
-    deployment_mode: DeploymentMode,
+    admission: Arc<dyn Admission<W>>,
     /// Permits for large preparations.
     large: Arc<Semaphore>,
 }
@@ -307,7 +307,7 @@ impl<W: State> CommandPreparer<W> {
             schemas: Arc::clone(&committer.schemas),
             metrics: Arc::clone(&committer.metrics),
             writes: Arc::clone(&committer.writes),
-            deployment_mode: committer.deployment_mode,
+            admission: Arc::clone(&committer.admission),
             large: Arc::new(Semaphore::new(limits::LARGE_PREPARATIONS_MAX)),
         }
     }
@@ -316,7 +316,7 @@ impl<W: State> CommandPreparer<W> {
         self.registry.find_view(key.resource, view).expect("keys are made from registered resources only")
     }
 
-    /// The namespace that must exist if the command may create an object and this server manages namespaces.
+    /// The namespace to check if the command may create an object; see [`Admission::namespace_to_check`].
     fn namespace_to_check(&self, command: &Command) -> Option<ObjectKey> {
         let makes = match command.action {
             Action::Create(_) | Action::Apply { subresource: None, .. } => true,
@@ -325,8 +325,7 @@ impl<W: State> CommandPreparer<W> {
             }
             _ => false,
         };
-        let ours = self.deployment_mode == DeploymentMode::Standalone && !command.key.namespace.is_empty();
-        (makes && ours).then(|| namespace::key(&command.key.scope, &command.key.namespace))
+        makes.then(|| self.admission.namespace_to_check(&command.key)).flatten()
     }
 
     /// Prepares a command for the stored version of its object. It counts as waiting from here on, because the read of
@@ -383,8 +382,9 @@ impl<W: State> CommandPreparer<W> {
         };
         match (planned, namespace_to_check) {
             (Ok(plan), _) => {
-                let warnings = match self.added_owners(&plan) {
-                    Some(added) => added.warnings(&*self.store, &self.registry).await,
+                let (old, new) = (plan.base_object().map(Arc::as_ref), plan.new_object());
+                let warnings = match new {
+                    Some(new) => self.admission.warnings(&*self.store, &self.registry, &plan.key, old, new).await,
                     None => Vec::new(),
                 };
                 Ok(Submission { work: Work::Plan(Box::new(plan)), bytes, ticket, warnings })
@@ -394,12 +394,6 @@ impl<W: State> CommandPreparer<W> {
                 Err(self.prefer_namespace_error(&key, view, &namespace_to_check, refusal).await)
             }
         }
-    }
-
-    /// The owners that a command adds, if this server runs the garbage collector.
-    fn added_owners(&self, plan: &PreparedCommand<W>) -> Option<owners::AddedOwners> {
-        let new = plan.new_object().filter(|_| self.deployment_mode == DeploymentMode::Standalone)?;
-        owners::AddedOwners::of(&plan.key, plan.base_object().map(Arc::as_ref), new)
     }
 
     fn prepare(&self, command: Command, current: Option<Version>) -> Result<PreparedCommand<W>, StatusError> {
@@ -427,7 +421,7 @@ impl<W: State> CommandPreparer<W> {
             Err(_) => return refusal,
         };
         let admitted =
-            present.map(|present| namespace::validate_lifecycle(self.kind(key, view).resource(), key, present));
+            present.map(|present| self.admission.validate_create(self.kind(key, view).resource(), key, present));
         match admitted {
             Ok(Err(namespace_error)) => namespace_error,
             Ok(Ok(())) | Err(_) => refusal,

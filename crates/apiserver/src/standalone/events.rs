@@ -5,7 +5,8 @@
 mod check;
 mod columns;
 mod kind;
-pub mod recorder;
+pub(super) mod observer;
+pub(super) mod recorder;
 pub(super) mod retention;
 mod schema;
 

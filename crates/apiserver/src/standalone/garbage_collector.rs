@@ -12,7 +12,7 @@ use std::{collections::HashSet, convert::Infallible, sync::Arc};
 use apimachinery::{
     command::ObjectKey,
     kind::State,
-    metadata::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN},
+    metadata::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN, awaits_finalizer, is_gc_relevant, may_be_gc_relevant},
     object::{Object, OwnerReference},
     options::{DeleteOptions, Propagation},
 };
@@ -41,18 +41,6 @@ pub async fn run<W: State>(api: Arc<ApiContext<W>>) {
         collector.follow(log_follower).await
     };
     run_with_restart(&outage, work).await;
-}
-
-/// True if the garbage collector has to process an object.
-pub fn is_gc_relevant(object: &Object) -> bool {
-    !object.metadata.owner_references.is_empty()
-        || awaits_finalizer(object, FINALIZER_FOREGROUND)
-        || awaits_finalizer(object, FINALIZER_ORPHAN)
-}
-
-/// True if an object's deletion has begun and waits for this finalizer of the garbage collector.
-fn awaits_finalizer(object: &Object, finalizer: &str) -> bool {
-    object.is_terminating() && object.metadata.finalizers.iter().any(|name| name == finalizer)
 }
 
 struct GarbageCollector<'a, W> {
@@ -313,10 +301,4 @@ fn propagation_policy(object: &Object) -> Propagation {
     } else {
         Propagation::Background
     }
-}
-
-/// A cheap check of an encoded object, which spares parsing most objects.
-pub fn may_be_gc_relevant(bytes: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(bytes) else { return true };
-    ["\"ownerReferences\"", FINALIZER_FOREGROUND, FINALIZER_ORPHAN].iter().any(|word| text.contains(word))
 }

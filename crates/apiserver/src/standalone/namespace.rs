@@ -5,6 +5,7 @@ use apimachinery::{
     kind::{Context, Kind, PreparedObject, RequestContext},
     limits::FINALIZERS_MAX,
     object::Object,
+    request::NAMESPACES,
     resource::{Cell, Column, NamePolicy, Resource, Subresource, Verb},
     rest::Existence,
     status_error::{Cause, StatusError, StatusReason},
@@ -14,8 +15,6 @@ use serde_json::{Value, json};
 use super::stub_kinds::{NAME, text};
 use crate::limits::NAMESPACE_CONDITIONS_MAX;
 
-/// The plural resource.
-pub const PLURAL: &str = "namespaces";
 /// The common key prefix of all namespaces, and of no other objects.
 pub const PREFIX: &str = "namespaces/";
 /// The finalizer that keeps a namespace until it is empty.
@@ -27,7 +26,7 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// The key of a namespace.
 pub fn key(scope: &Scope, name: &str) -> ObjectKey {
-    ObjectKey { resource: PLURAL, scope: scope.clone(), namespace: String::new(), name: name.to_owned() }
+    ObjectKey { resource: NAMESPACES, scope: scope.clone(), namespace: String::new(), name: name.to_owned() }
 }
 
 /// Checks that an object may be created in a namespace (the admission plugin NamespaceLifecycle of kube-apiserver).
@@ -39,7 +38,7 @@ pub fn validate_lifecycle(
     match namespace.unwrap_or(Existence::Absent) {
         Existence::Live => Ok(()),
         Existence::Terminating => Err(terminating(resource, object)),
-        Existence::Absent => Err(StatusError::not_found("", PLURAL, &object.namespace)),
+        Existence::Absent => Err(StatusError::not_found("", NAMESPACES, &object.namespace)),
     }
 }
 
@@ -120,8 +119,8 @@ impl<W> Kind<W> for Namespaces {
         if !PROTECTED.contains(&key.name.as_str()) {
             return Ok(());
         }
-        let message = format!("{PLURAL} \"{}\" is forbidden: this namespace may not be deleted", key.name);
-        Err(StatusError::new(StatusReason::Forbidden, message).with_details("", PLURAL, &key.name))
+        let message = format!("{NAMESPACES} \"{}\" is forbidden: this namespace may not be deleted", key.name);
+        Err(StatusError::new(StatusReason::Forbidden, message).with_details("", NAMESPACES, &key.name))
     }
 
     fn has_extra_finalizers(&self, object: &Object) -> bool {
@@ -145,7 +144,7 @@ fn resource() -> Resource {
         group: "",
         version: "v1",
         kind: "Namespace",
-        plural: PLURAL,
+        plural: NAMESPACES,
         singular: "namespace",
         short_names: &["ns"],
         categories: &[],

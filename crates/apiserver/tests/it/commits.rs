@@ -12,10 +12,10 @@ use apimachinery::{
     status_error::{StatusError, StatusReason},
 };
 use apiserver::{
+    admission::NoAdmission,
     committer::{Committed, Committer, Fatal, Queue},
     limits,
     metrics::Metrics,
-    standalone::DeploymentMode,
     watch_cache::{EventsAfter, WatchCache},
 };
 use futures::{future::join_all, poll};
@@ -47,7 +47,7 @@ pub fn committer(store: Arc<dyn Store>, world: World, watch_cache: WatchCache) -
         watch_cache: Arc::new(watch_cache),
         metrics: Arc::new(Metrics::default()),
         writes: Arc::default(),
-        deployment_mode: DeploymentMode::Aggregated,
+        admission: Arc::new(NoAdmission),
         outdated: AtomicBool::new(false),
     }
 }

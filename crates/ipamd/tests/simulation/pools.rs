@@ -12,7 +12,7 @@ use apimachinery::{
     schemas::Schemas,
     status_error::{StatusError, StatusReason},
 };
-use apiserver::{committer::Committer, metrics::Metrics, standalone::DeploymentMode, watch_cache::WatchCache};
+use apiserver::{admission::NoAdmission, committer::Committer, metrics::Metrics, watch_cache::WatchCache};
 use consistency::Inventory;
 use ipam::World;
 use rand::{Rng as _, rngs::StdRng, seq::IndexedRandom as _};
@@ -57,7 +57,7 @@ impl Domain for Pools {
             watch_cache: Arc::new(watch_cache),
             metrics: Arc::new(Metrics::default()),
             writes: Arc::default(),
-            deployment_mode: DeploymentMode::Aggregated,
+            admission: Arc::new(NoAdmission),
             outdated: AtomicBool::new(false),
         }
     }

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use apimachinery::{metadata::FINALIZER_FOREGROUND, object::Object};
-
-use super::awaits_finalizer;
+use apimachinery::{
+    metadata::{FINALIZER_FOREGROUND, awaits_finalizer},
+    object::Object,
+};
 
 /// Objects with owners, and objects that wait for dependents.
 #[derive(Debug, Default)]

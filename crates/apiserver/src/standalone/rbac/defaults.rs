@@ -4,6 +4,7 @@
 use apimachinery::{
     kind::{Kind, Registry},
     rbac::{CLUSTER_ROLE, GROUP, Rule, SYSTEM_MASTERS},
+    request::NAMESPACES,
     resource::Resource,
 };
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ const WRITE: &[&str] = &["create", "delete", "deletecollection", "patch", "updat
 pub fn defaults<W>(registry: &Registry<W>) -> Vec<(&'static str, Value)> {
     let own = || registry.iter().map(Kind::resource).filter(|resource| !resource.is_native());
     let mut view: Vec<Rule> = own().filter_map(|resource| rule(READ, resource)).collect();
-    view.push(Rule::on_resources(READ, &[""], &["namespaces", config_map::PLURAL, events::PLURAL]));
+    view.push(Rule::on_resources(READ, &[""], &[NAMESPACES, config_map::PLURAL, events::PLURAL]));
     let mut edit = view.clone();
     edit.extend(own().filter(|resource| resource.namespaced).filter_map(|resource| rule(WRITE, resource)));
     edit.push(Rule::on_resources(WRITE, &[""], &[config_map::PLURAL, events::PLURAL]));

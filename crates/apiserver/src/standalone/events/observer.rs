@@ -18,15 +18,13 @@ use apimachinery::{
 };
 use store::{Record, Revision};
 
-use super::EventQueue;
+use super::{PREFIX, recorder};
 use crate::{
     clock,
     context::ApiContext,
+    event_queue::EventQueue,
     outage::Outage,
-    standalone::{
-        events,
-        log_follower::{LogFollower, each_object, run_with_restart},
-    },
+    standalone::log_follower::{LogFollower, each_object, run_with_restart},
     watch_cache::Event,
 };
 
@@ -79,14 +77,14 @@ impl<'a, W: State> Observer<'a, W> {
             return Ok(told);
         }
         let note = |record: &Record, event: &Object| {
-            if let Some((uid, reason)) = events::recorder::recorded(event) {
+            if let Some((uid, reason)) = recorder::recorded(event) {
                 let last = told.entry(uid.to_owned()).or_default();
                 if record.revision.0 > last.0 {
                     *last = (record.revision.0, reason.to_owned());
                 }
             }
         };
-        each_object(self.api, events::PREFIX, Some(at), note).await?;
+        each_object(self.api, PREFIX, Some(at), note).await?;
         Ok(told)
     }
 
