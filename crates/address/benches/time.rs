@@ -49,8 +49,8 @@ fn row(scenario: &Scenario) -> String {
 
 fn next(pool: &mut FreeSpace, length: u8, strategy: Strategy) -> u128 {
     median_ns(|_| {
-        let block = pool.find(length, strategy).expect("the pools have room");
-        pool.take(block).expect("what is found is free");
+        let block = pool.find_free(length, strategy).expect("the pools have room");
+        pool.allocate(block).expect("what is found is free");
         pool.release(block).expect("what was taken can be released");
     })
 }
@@ -62,8 +62,8 @@ fn any(pool: &mut FreeSpace, scenario: &Scenario) -> u128 {
         let number = u32::try_from(number).expect("a remainder is below its divisor");
         let block = scenario.taken(pool, number);
         pool.release(block).expect("the block is taken");
-        black_box(pool.find(scenario.length, Strategy::FirstFit));
-        pool.take(block).expect("the block was just released");
+        black_box(pool.find_free(scenario.length, Strategy::FirstFit));
+        pool.allocate(block).expect("the block was just released");
     })
 }
 

@@ -4,41 +4,41 @@
 //! parent and the buddy of a block are one bit operation away, and the numbers stay small: a `/64` in a `/32` needs 32
 //! bits.
 
-use crate::{Prefix, shift};
+use crate::{Prefix, bits};
 
-/// The `number`-th of the `2^depth` equal blocks of a pool; `depth` is 0..=128.
+/// The `index`-th of the `2^depth` equal blocks of a pool; `depth` is 0..=128.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) depth: u8,
-    pub(crate) number: u128,
+    pub(crate) index: u128,
 }
 
 impl Block {
     /// The whole pool.
-    pub(crate) const POOL: Block = Block { depth: 0, number: 0 };
+    pub(crate) const POOL: Block = Block { depth: 0, index: 0 };
 
     /// Returns the block of a prefix in the pool; `None` if the prefix is outside the pool.
-    pub(crate) fn locate(pool: Prefix, prefix: Prefix) -> Option<Block> {
+    pub(crate) fn from_prefix(pool: Prefix, prefix: Prefix) -> Option<Block> {
         if !pool.contains(prefix) {
             return None;
         }
         let offset = prefix.first().checked_sub(pool.first())?;
         Some(Block {
             depth: prefix.length().checked_sub(pool.length())?,
-            number: shift::right(offset, prefix.host_bits()),
+            index: bits::shift_right(offset, prefix.host_bits()),
         })
     }
 
     /// Returns the prefix of this block in `pool`.
-    pub(crate) fn prefix_in(self, pool: Prefix) -> Prefix {
+    pub(crate) fn to_prefix(self, pool: Prefix) -> Prefix {
         let length = pool.length().saturating_add(self.depth);
-        let offset = shift::left(self.number, pool.host_bits().saturating_sub(self.depth));
-        Prefix::covering(pool.family(), pool.first() | offset, length)
+        let offset = bits::shift_left(self.index, pool.host_bits().saturating_sub(self.depth));
+        Prefix::truncate(pool.family(), pool.first() | offset, length)
     }
 
     /// Returns the block of depth `depth` that contains this one. `depth` must not exceed this block's depth.
     pub(crate) fn ancestor(self, depth: u8) -> Block {
-        Block { depth, number: shift::right(self.number, self.depth.saturating_sub(depth)) }
+        Block { depth, index: bits::shift_right(self.index, self.depth.saturating_sub(depth)) }
     }
 
     /// Returns the block that contains this block and its buddy; `None` for the whole pool.
@@ -49,14 +49,14 @@ impl Block {
 
     /// Returns the other half of the parent. Must not be called for the whole pool, which has no buddy.
     pub(crate) fn buddy(self) -> Block {
-        Block { depth: self.depth, number: self.number ^ 1 }
+        Block { depth: self.depth, index: self.index ^ 1 }
     }
 
     /// Returns the first and the last number of the blocks of depth `depth` inside this one. `depth` must not be less
     /// than this block's depth.
     pub(crate) fn descendants(self, depth: u8) -> (u128, u128) {
         let generations = depth.saturating_sub(self.depth);
-        let first = shift::left(self.number, generations);
-        (first, first | shift::low_ones(generations))
+        let first = bits::shift_left(self.index, generations);
+        (first, first | bits::low_ones(generations))
     }
 }

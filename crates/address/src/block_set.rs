@@ -26,8 +26,8 @@ impl BlockSet {
     /// Returns the lowest number.
     pub(crate) fn first(&self) -> Option<u128> {
         match self {
-            BlockSet::Narrow(set) => set.first().map(|&number| number.into()),
-            BlockSet::Middle(set) => set.first().map(|&number| number.into()),
+            BlockSet::Narrow(set) => set.first().map(|&index| index.into()),
+            BlockSet::Middle(set) => set.first().map(|&index| index.into()),
             BlockSet::Wide(set) => set.first().copied(),
         }
     }
@@ -41,16 +41,16 @@ impl BlockSet {
         }
     }
 
-    pub(crate) fn contains(&self, number: u128) -> bool {
+    pub(crate) fn contains(&self, index: u128) -> bool {
         match self {
-            BlockSet::Narrow(set) => set.contains(&to_u32(number)),
-            BlockSet::Middle(set) => set.contains(&to_u64(number)),
-            BlockSet::Wide(set) => set.contains(&number),
+            BlockSet::Narrow(set) => set.contains(&to_u32(index)),
+            BlockSet::Middle(set) => set.contains(&to_u64(index)),
+            BlockSet::Wide(set) => set.contains(&index),
         }
     }
 
     /// True if the set has a number in the range (both ends included).
-    pub(crate) fn meets(&self, (first, last): (u128, u128)) -> bool {
+    pub(crate) fn intersects(&self, (first, last): (u128, u128)) -> bool {
         match self {
             BlockSet::Narrow(set) => set.range(to_u32(first)..=to_u32(last)).next().is_some(),
             BlockSet::Middle(set) => set.range(to_u64(first)..=to_u64(last)).next().is_some(),
@@ -58,28 +58,28 @@ impl BlockSet {
         }
     }
 
-    pub(crate) fn insert(&mut self, number: u128) {
+    pub(crate) fn insert(&mut self, index: u128) {
         match self {
-            BlockSet::Narrow(set) => set.insert(to_u32(number)),
-            BlockSet::Middle(set) => set.insert(to_u64(number)),
-            BlockSet::Wide(set) => set.insert(number),
+            BlockSet::Narrow(set) => set.insert(to_u32(index)),
+            BlockSet::Middle(set) => set.insert(to_u64(index)),
+            BlockSet::Wide(set) => set.insert(index),
         };
     }
 
     /// Removes a number; false if it was not in the set.
-    pub(crate) fn remove(&mut self, number: u128) -> bool {
+    pub(crate) fn remove(&mut self, index: u128) -> bool {
         match self {
-            BlockSet::Narrow(set) => set.remove(&to_u32(number)),
-            BlockSet::Middle(set) => set.remove(&to_u64(number)),
-            BlockSet::Wide(set) => set.remove(&number),
+            BlockSet::Narrow(set) => set.remove(&to_u32(index)),
+            BlockSet::Middle(set) => set.remove(&to_u64(index)),
+            BlockSet::Wide(set) => set.remove(&index),
         }
     }
 }
 
-fn to_u32(number: u128) -> u32 {
-    u32::try_from(number).expect("a block number has no more bits than its depth, here 32")
+fn to_u32(index: u128) -> u32 {
+    u32::try_from(index).expect("a block number has no more bits than its depth, here 32")
 }
 
-fn to_u64(number: u128) -> u64 {
-    u64::try_from(number).expect("a block number has no more bits than its depth, here 64")
+fn to_u64(index: u128) -> u64 {
+    u64::try_from(index).expect("a block number has no more bits than its depth, here 64")
 }

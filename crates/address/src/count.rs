@@ -5,14 +5,14 @@
 
 use core::fmt;
 
-use crate::{Family, shift};
+use crate::{Family, bits};
 
 /// A number of addresses, 0..=2^128. Displayed as a decimal number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Count {
-    // The derived order depends on the order of the fields. `low` is 0 if `all_of_ipv6` is set; the count is then
+    // The derived order depends on the order of the fields. `low` is 0 if `is_2_pow_128` is set; the count is then
     // exactly 2^128.
-    all_of_ipv6: bool,
+    is_2_pow_128: bool,
     low: u128,
 }
 
@@ -21,11 +21,11 @@ impl Count {
     pub const ZERO: Count = Count::new(0);
 
     /// The greatest count, 2^128: all IPv6 addresses.
-    pub const MAX: Count = Count { all_of_ipv6: true, low: 0 };
+    pub const MAX: Count = Count { is_2_pow_128: true, low: 0 };
 
     /// Creates a count.
     pub const fn new(addresses: u128) -> Count {
-        Count { all_of_ipv6: false, low: addresses }
+        Count { is_2_pow_128: false, low: addresses }
     }
 
     /// Returns the size of a block of this prefix length; `None` if the length exceeds 32 (IPv4) or 128 (IPv6).
@@ -40,15 +40,15 @@ impl Count {
 
     /// Returns the product with `2^exponent`, which must be at most 2^128.
     pub(crate) fn times_power_of_two(self, exponent: u8) -> Count {
-        let low = shift::left(self.low, exponent);
-        Count { all_of_ipv6: low == 0 && self != Count::ZERO, low }
+        let low = bits::shift_left(self.low, exponent);
+        Count { is_2_pow_128: low == 0 && self != Count::ZERO, low }
     }
 
     /// Returns the sum; `None` if it exceeds 2^128.
     pub fn checked_add(self, other: Count) -> Option<Count> {
         match self.low.checked_add(other.low) {
-            Some(low) if !self.all_of_ipv6 && !other.all_of_ipv6 => Some(Count::new(low)),
-            Some(0) if self.all_of_ipv6 != other.all_of_ipv6 => Some(Count::MAX),
+            Some(low) if !self.is_2_pow_128 && !other.is_2_pow_128 => Some(Count::new(low)),
+            Some(0) if self.is_2_pow_128 != other.is_2_pow_128 => Some(Count::MAX),
             None if self.low.wrapping_add(other.low) == 0 => Some(Count::MAX),
             _ => None,
         }
@@ -67,7 +67,7 @@ impl Count {
     /// Returns the count, at most 2^53-1: the greatest integer that clients with double-precision numbers preserve.
     pub fn to_safe_integer(self) -> i64 {
         let greatest = (1 << 53) - 1;
-        if self.all_of_ipv6 {
+        if self.is_2_pow_128 {
             return greatest;
         }
         i64::try_from(self.low).unwrap_or(greatest).min(greatest)
@@ -100,10 +100,10 @@ impl Count {
     fn times(self, factor: u8) -> (u128, u128) {
         let low_half = u128::from(u64::MAX);
         let wide = |half: u128| half.checked_mul(factor.into()).expect("65 bits times 8 bits is at most 73 bits");
-        let carry_of_all = if self.all_of_ipv6 { shift::left(1, 64) } else { 0 };
+        let carry_of_all = if self.is_2_pow_128 { bits::shift_left(1, 64) } else { 0 };
         let rest = wide(self.low & low_half);
-        let multiples = wide(carry_of_all | shift::right(self.low, 64))
-            .checked_add(shift::right(rest, 64))
+        let multiples = wide(carry_of_all | bits::shift_right(self.low, 64))
+            .checked_add(bits::shift_right(rest, 64))
             .expect("73 bits and 8 bits add up to at most 74 bits");
         (multiples, rest & low_half)
     }
@@ -112,7 +112,7 @@ impl Count {
 /// The exact decimal number, without separators.
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.all_of_ipv6 {
+        if self.is_2_pow_128 {
             f.pad_integral(true, "", "340282366920938463463374607431768211456")
         } else {
             fmt::Display::fmt(&self.low, f)

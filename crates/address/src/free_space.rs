@@ -14,14 +14,14 @@ use core::error::Error;
 use core::fmt;
 
 use crate::block::Block;
-use crate::buddies::Buddies;
+use crate::buddy_allocator::BuddyAllocator;
 use crate::{Count, Prefix};
 
 /// The free addresses of one pool.
 #[derive(Clone, Debug)]
 pub struct FreeSpace {
     pool: Prefix,
-    buddies: Buddies,
+    buddies: BuddyAllocator,
     /// The sum of the sizes of the free blocks.
     free: Count,
 }
@@ -39,7 +39,7 @@ pub enum Strategy {
 impl FreeSpace {
     /// Creates a pool in which every address is free.
     pub fn new(pool: Prefix) -> FreeSpace {
-        FreeSpace { pool, buddies: Buddies::new(), free: pool.size() }
+        FreeSpace { pool, buddies: BuddyAllocator::new(), free: pool.size() }
     }
 
     /// Returns the block of the pool.
@@ -51,33 +51,33 @@ impl FreeSpace {
     /// the pool's or longer than the family's addresses has no block.
     ///
     /// Does not allocate the block.
-    pub fn find(&self, length: u8, strategy: Strategy) -> Option<Prefix> {
+    pub fn find_free(&self, length: u8, strategy: Strategy) -> Option<Prefix> {
         let depth = length.checked_sub(self.pool.length())?;
         if length > self.pool.family().bits() {
             return None;
         }
         let mut lowest = self.buddies.lowest_by_depth(depth);
-        let around = match strategy {
+        let enclosing = match strategy {
             Strategy::FirstFit => lowest.min_by_key(|block| block.descendants(depth).0)?,
             Strategy::BestFit => lowest.next_back()?,
         };
-        let (number, _) = around.descendants(depth);
-        Some(Block { depth, number }.prefix_in(self.pool))
+        let (index, _) = enclosing.descendants(depth);
+        Some(Block { depth, index }.to_prefix(self.pool))
     }
 
     /// True if the block is inside the pool and every address of it is free.
     pub fn is_free(&self, block: Prefix) -> bool {
-        Block::locate(self.pool, block).is_some_and(|block| self.buddies.free_around(block).is_some())
+        Block::from_prefix(self.pool, block).is_some_and(|block| self.buddies.enclosing_free(block).is_some())
     }
 
     /// Allocates exactly this block.
     ///
     /// # Errors
     /// If the block is outside the pool or not entirely free; nothing changes then.
-    pub fn take(&mut self, block: Prefix) -> Result<(), TakeError> {
-        let place = Block::locate(self.pool, block).ok_or(TakeError::Outside)?;
-        let around = self.buddies.free_around(place).ok_or(TakeError::Taken)?;
-        self.buddies.take(place, around);
+    pub fn allocate(&mut self, block: Prefix) -> Result<(), AllocateError> {
+        let place = Block::from_prefix(self.pool, block).ok_or(AllocateError::Outside)?;
+        let enclosing = self.buddies.enclosing_free(place).ok_or(AllocateError::NotFree)?;
+        self.buddies.allocate(place, enclosing);
         self.free = self.free.checked_sub(block.size()).expect("a block that was free is counted as free");
         Ok(())
     }
@@ -88,9 +88,9 @@ impl FreeSpace {
     /// # Errors
     /// If the block is outside the pool, or an address of it is free; nothing changes then.
     pub fn release(&mut self, block: Prefix) -> Result<(), ReleaseError> {
-        let place = Block::locate(self.pool, block).ok_or(ReleaseError::Outside)?;
-        if self.buddies.touches_free(place) {
-            return Err(ReleaseError::NotTaken);
+        let place = Block::from_prefix(self.pool, block).ok_or(ReleaseError::Outside)?;
+        if self.buddies.overlaps_free(place) {
+            return Err(ReleaseError::NotAllocated);
         }
         self.buddies.release(place);
         self.free =
@@ -116,15 +116,16 @@ impl FreeSpace {
     /// Returns the prefix length of the largest free aligned block; `None` if no address is free.
     pub fn largest_free(&self) -> Option<u8> {
         let largest = self.buddies.lowest_by_depth(u8::MAX).next()?;
-        Some(largest.prefix_in(self.pool).length())
+        Some(largest.to_prefix(self.pool).length())
     }
 
     /// Returns `largest_free` as it would be after allocating `block`. If `block` cannot be allocated, the result is
     /// the present one. Costs one look-up; nothing is copied.
     pub fn largest_free_without(&self, block: Prefix) -> Option<u8> {
-        let cut = Block::locate(self.pool, block).and_then(|place| Some((place, self.buddies.free_around(place)?)));
-        let Some((place, around)) = cut else { return self.largest_free() };
-        let depth = self.buddies.shallowest_without(place, around)?;
+        let cut =
+            Block::from_prefix(self.pool, block).and_then(|place| Some((place, self.buddies.enclosing_free(place)?)));
+        let Some((place, enclosing)) = cut else { return self.largest_free() };
+        let depth = self.buddies.min_free_depth_without(place, enclosing)?;
         Some(self.pool.length().saturating_add(depth))
     }
 
@@ -134,7 +135,7 @@ impl FreeSpace {
     }
 
     /// Compares the exact ratios of free addresses of two pools: `Greater` if this pool's ratio is greater.
-    pub fn free_share_cmp(&self, other: &FreeSpace) -> Ordering {
+    pub fn cmp_free_ratio(&self, other: &FreeSpace) -> Ordering {
         // Both ratios are scaled to the size of the larger pool. A ratio is at most 1, so neither numerator exceeds
         // that size.
         let (own_bits, other_bits) = (self.pool.host_bits(), other.pool.host_bits());
@@ -146,23 +147,23 @@ impl FreeSpace {
 
 /// The reason why a block cannot be allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TakeError {
+pub enum AllocateError {
     /// The block is outside the pool.
     Outside,
     /// At least one address of the block is allocated.
-    Taken,
+    NotFree,
 }
 
-impl fmt::Display for TakeError {
+impl fmt::Display for AllocateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            TakeError::Outside => "the block is not inside the pool",
-            TakeError::Taken => "the block is not entirely free",
+            AllocateError::Outside => "the block is not inside the pool",
+            AllocateError::NotFree => "the block is not entirely free",
         })
     }
 }
 
-impl Error for TakeError {}
+impl Error for AllocateError {}
 
 /// The reason why a block cannot be freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,14 +171,14 @@ pub enum ReleaseError {
     /// The block is outside the pool.
     Outside,
     /// At least one address of the block is free already.
-    NotTaken,
+    NotAllocated,
 }
 
 impl fmt::Display for ReleaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             ReleaseError::Outside => "the block is not inside the pool",
-            ReleaseError::NotTaken => "the block is not entirely taken",
+            ReleaseError::NotAllocated => "the block is not entirely taken",
         })
     }
 }

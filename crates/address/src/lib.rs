@@ -10,18 +10,18 @@
 
 extern crate alloc;
 
+mod bits;
 mod block;
 mod block_set;
-mod buddies;
+mod buddy_allocator;
 mod count;
 mod family;
 mod free_space;
 mod parse;
 mod prefix;
-mod shift;
 
 pub use count::Count;
 pub use family::Family;
-pub use free_space::{FreeSpace, ReleaseError, Strategy, TakeError};
+pub use free_space::{AllocateError, FreeSpace, ReleaseError, Strategy};
 pub use parse::{ParseError, Parsed, parse_address_or_cidr, parse_cidr};
 pub use prefix::{Prefix, PrefixError};

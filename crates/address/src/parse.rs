@@ -48,7 +48,7 @@ pub fn parse_address_or_cidr(text: &str) -> Result<(Parsed, bool), ParseError> {
         Some(length) => parse_length(family, length)?,
         None => family.bits(),
     };
-    let prefix = Prefix::covering(family, address, length);
+    let prefix = Prefix::truncate(family, address, length);
     let parsed = Parsed { prefix, host_bits: prefix.first() != address, address };
     Ok((parsed, length_text.is_some()))
 }
@@ -60,7 +60,7 @@ impl FromStr for Prefix {
     fn from_str(text: &str) -> Result<Prefix, ParseError> {
         let parsed = parse_cidr(text)?;
         if parsed.host_bits {
-            return Err(ParseError::HostBits { meant: parsed.prefix });
+            return Err(ParseError::HostBits { network: parsed.prefix });
         }
         Ok(parsed.prefix)
     }
@@ -94,7 +94,7 @@ pub enum ParseError {
     /// The address has bits set beyond the length.
     HostBits {
         /// The block that contains the address.
-        meant: Prefix,
+        network: Prefix,
     },
 }
 
@@ -119,8 +119,8 @@ impl fmt::Display for ParseError {
             ParseError::LengthTooLong { family } => {
                 write!(f, "the prefix length is too long for {family}; write 0 to {}", family.bits())
             }
-            ParseError::HostBits { meant } => {
-                write!(f, "the address has bits set beyond the prefix length; write {meant}")
+            ParseError::HostBits { network } => {
+                write!(f, "the address has bits set beyond the prefix length; write {network}")
             }
         }
     }

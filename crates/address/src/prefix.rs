@@ -6,7 +6,7 @@ use core::error::Error;
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::{Count, Family, shift};
+use crate::{Count, Family, bits};
 
 /// An aligned block of addresses: `10.0.0.0/8`, `2001:db8::/32`.
 ///
@@ -29,18 +29,18 @@ impl Prefix {
         if length > family.bits() {
             return Err(PrefixError::LengthTooLong { family });
         }
-        if first > shift::low_ones(family.bits()) {
+        if first > bits::low_ones(family.bits()) {
             return Err(PrefixError::AddressTooLarge { family });
         }
-        let prefix = Prefix::covering(family, first, length);
+        let prefix = Prefix::truncate(family, first, length);
         if prefix.first == first { Ok(prefix) } else { Err(PrefixError::HostBits) }
     }
 
     /// Returns the block of this length that contains `address`. The length and the address must be valid for the
     /// family.
-    pub(crate) fn covering(family: Family, address: u128, length: u8) -> Prefix {
+    pub(crate) fn truncate(family: Family, address: u128, length: u8) -> Prefix {
         let host_bits = family.bits().saturating_sub(length);
-        let first = address & !shift::low_ones(host_bits);
+        let first = address & !bits::low_ones(host_bits);
         Prefix { family, first, length }
     }
 
@@ -56,7 +56,7 @@ impl Prefix {
 
     /// Returns the highest address as a number; below 2^32 for IPv4.
     pub fn last(self) -> u128 {
-        self.first | shift::low_ones(self.host_bits())
+        self.first | bits::low_ones(self.host_bits())
     }
 
     /// Returns the prefix length: 0..=32 for IPv4, 0..=128 for IPv6.
@@ -73,7 +73,7 @@ impl Prefix {
     pub fn contains(self, other: Prefix) -> bool {
         self.family == other.family
             && self.length <= other.length
-            && Prefix::covering(self.family, other.first, self.length) == self
+            && Prefix::truncate(self.family, other.first, self.length) == self
     }
 
     /// True if the blocks have an address in common. For aligned blocks that means that one contains the other.

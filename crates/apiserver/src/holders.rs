@@ -37,7 +37,7 @@ async fn find<W: State>(
     permissions: &Permissions,
     OccupiedRange { space, first, last }: &OccupiedRange,
 ) -> Result<Vec<String>, Error> {
-    let spans = store.holders(space, *first, *last, HOLDERS_NAMED_MAX + 1).await?;
+    let spans = store.overlapping_spans(space, *first, *last, HOLDERS_NAMED_MAX + 1).await?;
     let mut named = Vec::new();
     for span in spans.iter().take(HOLDERS_NAMED_MAX) {
         let holder = describe(store, registry, permissions, &span.holder).await?;

@@ -78,7 +78,7 @@ pub const CATCH_UP_PAGES_MAX: usize = 16;
 /// Writing requests in progress; one more is answered with 429.
 ///
 /// Unit: requests. Flag: `--max-mutating-requests-inflight`. Test:
-/// `crates/ipamd/tests/it/server_life.rs::writes_are_refused_cleanly_when_too_many_wait`.
+/// `crates/ipamd/tests/it/lifecycle.rs::writes_are_refused_cleanly_when_too_many_wait`.
 pub const MUTATING_REQUESTS_MAX: usize = 4_096;
 /// Reading requests in progress, without watches; one more is answered with 429.
 ///

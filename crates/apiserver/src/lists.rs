@@ -192,7 +192,7 @@ impl<W: State> ListReader<W> {
                 ListError::Expired(Box::new(list::expired_continue(ContinueToken::encode_latest(after.as_str()))))
             }
             (store::Error::Compacted { .. }, _, _) => ListError::Refused(list::expired_list()),
-            (store::Error::Future { requested, head }, _, _) => {
+            (store::Error::FutureRevision { requested, head }, _, _) => {
                 ListError::Refused(list::too_large(requested.0, head.0))
             }
             _ => ListError::Refused(errors::read_failed(error)),

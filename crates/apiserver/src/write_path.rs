@@ -79,7 +79,10 @@ impl WritePath {
     pub fn failed(&self, error: &Error) {
         let is_refusal = matches!(
             error,
-            Error::Guard(_) | Error::Precondition { .. } | Error::Compacted { .. } | Error::Future { .. }
+            Error::SpanConflict(_)
+                | Error::Precondition { .. }
+                | Error::Compacted { .. }
+                | Error::FutureRevision { .. }
         );
         if is_refusal {
             tracing::error!(error = %error, "the store rejected a commit");
@@ -181,7 +184,7 @@ mod tests {
         );
         path.succeeded();
         assert_eq!(path.check(Instant::now()), Ok(()));
-        path.failed(&Error::Guard("two of one".to_owned()));
+        path.failed(&Error::SpanConflict("two of one".to_owned()));
         assert_eq!(path.check(Instant::now()), Ok(()), "a rejected write is not a failure of the store");
     }
 

@@ -27,8 +27,8 @@ use crate::{
     API_VERSION, GROUP,
     condition::{self, ALLOCATED, ConditionStatus, READY},
     names, spec,
+    state::{self, AllocatorState, HeldBlock},
     types::NameRef,
-    world::{self, Held, World},
 };
 
 /// The annotation of a retained allocation that contains the name of its former claim.
@@ -131,7 +131,7 @@ impl Allocations {
     }
 }
 
-impl Kind<World> for Allocations {
+impl Kind<AllocatorState> for Allocations {
     fn resource(&self) -> &Resource {
         &self.resource
     }
@@ -141,7 +141,7 @@ impl Kind<World> for Allocations {
         _: &ObjectKey,
         _: Object,
         _: &RequestContext<'_>,
-    ) -> Result<PreparedObject<World>, StatusError> {
+    ) -> Result<PreparedObject<AllocatorState>, StatusError> {
         let message = "an IPAllocation is created by the service together with its IPClaim; create an IPClaim instead";
         Err(StatusError::new(StatusReason::MethodNotAllowed, message))
     }
@@ -153,7 +153,7 @@ impl Kind<World> for Allocations {
         mut new: Object,
         subresource: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<PreparedObject<World>, StatusError> {
+    ) -> Result<PreparedObject<AllocatorState>, StatusError> {
         let errors = if subresource == Some(Subresource::Status) {
             condition::check_status_write(old, &mut new)
         } else {
@@ -177,7 +177,13 @@ impl Kind<World> for Allocations {
         Some("retained IPAllocations are deleted as well, and their blocks are freed")
     }
 
-    fn validate_delete(&self, _: &World, key: &ObjectKey, object: &Object, _: &Context<'_>) -> Result<(), StatusError> {
+    fn validate_delete(
+        &self,
+        _: &AllocatorState,
+        key: &ObjectKey,
+        object: &Object,
+        _: &Context<'_>,
+    ) -> Result<(), StatusError> {
         if object.field("spec").get("claimRef").is_none() {
             return Ok(());
         }
@@ -201,8 +207,8 @@ impl Kind<World> for Allocations {
     }
 
     fn spans(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
-        let held = Held::of(object);
-        held.map(|held| world::span(world::space_of_pool(&key.scope, held.pool), held.block, key)).into_iter().collect()
+        let held = HeldBlock::of(object);
+        held.map(|held| state::span(state::space_of_pool(&key.scope, held.pool), held.block, key)).into_iter().collect()
     }
 }
 

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use self::{
     change::check_change,
-    check::{Source, check},
+    check::{PoolSource, check},
     find::find,
     resource::RESOURCE,
 };
@@ -33,17 +33,17 @@ pub use crate::names::{CLAIM as KIND, CLAIMS as PLURAL};
 pub use crate::types::claim::{ClaimPhase, ClaimSpec, ClaimStatus, IpClaim, OwnerRef, ReclaimPolicy};
 use crate::{
     GROUP, allocation,
-    choose::{self, Purpose, Request, Unserved},
     condition::{self, ALLOCATED, ConditionStatus, READY},
+    pool_selection::{self, Request, Requester, SelectionError},
     restored::Restored,
     spec,
+    state::AllocatorState,
     types::NameRef,
-    world::World,
 };
 
 /// Returns the error for a claim whose allocation name is already taken. Overwriting that allocation would lose its
 /// block. It was normally retained from an earlier claim of this name, but as the name is a hash, that is not certain.
-fn still_retained(key: &ObjectKey, allocation: &ObjectKey, object: &Object) -> StatusError {
+fn name_still_retained_error(key: &ObjectKey, allocation: &ObjectKey, object: &Object) -> StatusError {
     let detail = format!(
         "IPAllocation \"{}\", whose name this claim's allocation would have, still keeps {}; delete that allocation, or \
          give the claim another name",
@@ -59,13 +59,13 @@ fn still_retained(key: &ObjectKey, allocation: &ObjectKey, object: &Object) -> S
 
 /// Returns the error for a bound claim without its allocation. This is an inconsistency; releasing a block
 /// would be a guess.
-fn lost(key: &ObjectKey, allocation: &ObjectKey) -> StatusError {
+fn missing_allocation_error(key: &ObjectKey, allocation: &ObjectKey) -> StatusError {
     let message = format!("IPClaim \"{}\" is bound, but has no IPAllocation \"{}\"", key.name, allocation.name);
     StatusError::new(StatusReason::InternalError, message).with_details(GROUP, PLURAL, &key.name)
 }
 
 /// Returns the status of a claim with its block.
-fn bound(object: &Object, pool: &str, allocation: &str, block: Prefix, now: Time) -> Value {
+fn bound_status(object: &Object, pool: &str, allocation: &str, block: Prefix, now: Time) -> Value {
     let mut conditions = Vec::with_capacity(2);
     let message = format!("{block} of IPPool {pool}");
     condition::set(&mut conditions, ALLOCATED, ConditionStatus::True, ("AllocationSucceeded", &message), now);
@@ -92,7 +92,7 @@ fn pending(mut object: Object, why: &StatusError, now: Time) -> MutationResult {
         conditions: Vec::new(),
     };
     object.set_field("status", condition::status_with(condition::pending(why, now), &status));
-    MutationResult { object, warnings: vec![choose::absent_warning(why)], ..MutationResult::default() }
+    MutationResult { object, warnings: vec![pool_selection::pool_absent_warning(why)], ..MutationResult::default() }
 }
 
 /// Writes default values into the spec.
@@ -110,35 +110,35 @@ fn set_family(object: &mut Object, block: Prefix) {
 }
 
 /// The decoded request of a valid claim.
-struct Asked {
-    source: Source,
+struct Requested {
+    source: PoolSource,
     request: Request,
     restored: Option<Restored>,
 }
 
 /// Allocates a block for a valid claim. Returns the claim with its status, and the write of its allocation.
 fn allocate(
-    world: &World,
+    state: &AllocatorState,
     key: &ObjectKey,
     mut object: Object,
-    asked: &Asked,
+    requested: &Requested,
     ctx: &Context<'_>,
 ) -> Result<MutationResult, StatusError> {
     let allocation_key = allocation::key_for(key);
     if let Some(earlier) = ctx.related.objects.get(&allocation_key) {
-        return Err(still_retained(key, &allocation_key, earlier));
+        return Err(name_still_retained_error(key, &allocation_key, earlier));
     }
-    let (pool, block) = match find(world, key, &asked.source, asked.request) {
+    let (pool, block) = match find(state, key, &requested.source, requested.request) {
         Ok(found) => found,
-        Err(Unserved::Absent(why)) if ctx.dry_run => return Ok(pending(object, &why, ctx.now)),
-        Err(Unserved::Absent(refusal) | Unserved::Refused(refusal)) => return Err(refusal),
+        Err(SelectionError::PoolAbsent(why)) if ctx.dry_run => return Ok(pending(object, &why, ctx.now)),
+        Err(SelectionError::PoolAbsent(refusal) | SelectionError::Rejected(refusal)) => return Err(refusal),
     };
-    let status = bound(&object, pool.name(), &allocation_key.name, block, ctx.now);
+    let status = bound_status(&object, pool.name(), &allocation_key.name, block, ctx.now);
     object.set_field("status", status);
     set_family(&mut object, block);
     let allocation = allocation::for_claim(&allocation_key, &object, pool.name(), block, ctx);
-    let of_dry_run = ctx.dry_run.then(|| choose::dry_run_warning(pool, block));
-    let of_restored = asked.restored.as_ref().and_then(|restored| restored.warning(Purpose::Claim, block));
+    let of_dry_run = ctx.dry_run.then(|| pool_selection::dry_run_warning(pool, block));
+    let of_restored = requested.restored.as_ref().and_then(|restored| restored.warning(Requester::Claim, block));
     let companion = Write { key: allocation_key, old: None, new: Some(Arc::new(allocation)) };
     let warnings = of_dry_run.into_iter().chain(of_restored).collect();
     Ok(MutationResult { object, secondary_writes: vec![companion], warnings })
@@ -156,7 +156,7 @@ impl Claims {
     }
 }
 
-impl Kind<World> for Claims {
+impl Kind<AllocatorState> for Claims {
     fn resource(&self) -> &Resource {
         &self.resource
     }
@@ -176,13 +176,13 @@ impl Kind<World> for Claims {
         key: &ObjectKey,
         mut object: Object,
         ctx: &RequestContext<'_>,
-    ) -> Result<PreparedObject<World>, StatusError> {
+    ) -> Result<PreparedObject<AllocatorState>, StatusError> {
         let claim = spec::read(&object)?;
         let (source, request) = check(claim).map_err(|errors| StatusError::invalid(GROUP, KIND, &key.name, &errors))?;
         set_defaults(&mut object);
-        let asked = Asked { source, request, restored: Restored::of(ctx.status) };
-        Ok(PreparedObject::with_decision(object, move |world, key, object, ctx| {
-            allocate(world, key, object, &asked, ctx)
+        let requested = Requested { source, request, restored: Restored::of(ctx.status) };
+        Ok(PreparedObject::with_decision(object, move |state, key, object, ctx| {
+            allocate(state, key, object, &requested, ctx)
         }))
     }
 
@@ -193,13 +193,13 @@ impl Kind<World> for Claims {
         mut new: Object,
         subresource: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<PreparedObject<World>, StatusError> {
+    ) -> Result<PreparedObject<AllocatorState>, StatusError> {
         let errors = if subresource == Some(Subresource::Status) {
             condition::check_status_write(old, &mut new)
         } else {
-            spec::keep(old, &mut new, &["ipFamily", "ownerRef"]);
+            spec::keep_omitted(old, &mut new, &["ipFamily", "ownerRef"]);
             set_defaults(&mut new);
-            spec::observe_change(old, &mut new);
+            spec::bump_observed_generation(old, &mut new);
             check_change(old, &new)
         };
         if errors.is_empty() {
@@ -211,7 +211,7 @@ impl Kind<World> for Claims {
 
     fn mark_terminating(&self, object: &mut Object) {
         let generation = object.metadata.generation;
-        spec::observe(object, generation);
+        spec::set_observed_generation(object, generation);
         let since = object.metadata.deletion_timestamp;
         let mut conditions = condition::in_status(object.field("status"));
         if let Some(since) = since {
@@ -226,7 +226,7 @@ impl Kind<World> for Claims {
 
     fn delete(
         &self,
-        _: &World,
+        _: &AllocatorState,
         key: &ObjectKey,
         object: &Object,
         ctx: &Context<'_>,
@@ -237,7 +237,7 @@ impl Kind<World> for Claims {
         let allocation_key = allocation::key_for(key);
         let found = ctx.related.objects.get(&allocation_key);
         let Some(old) = found.filter(|found| found.text("/spec/claimRef/name") == key.name) else {
-            return Err(lost(key, &allocation_key));
+            return Err(missing_allocation_error(key, &allocation_key));
         };
         let new = (object.text("/spec/reclaimPolicy") == "Retain")
             .then(|| Arc::new(allocation::retained(old, object, ctx.now)));

@@ -1,12 +1,11 @@
 //! IPPool, IPClaim and IPAllocation: types, validation, and the effects of each write.
 //!
 //! This is the only crate that depends on both Kubernetes objects and addresses. It is pure and synchronous: time and
-//! ids are arguments, and the only state is the [`World`], which only `apply` changes. It does not access a store or
+//! ids are arguments, and the only state is the [`AllocatorState`], which only `apply` changes. It does not access a store or
 //! HTTP, and it does not repeat the checks that `apimachinery::rest` does for every kind (names, finalizers,
 //! preconditions, unknown fields).
 
 pub mod allocation;
-mod choose;
 pub mod claim;
 pub mod condition;
 pub mod limits;
@@ -14,16 +13,17 @@ pub mod names;
 #[cfg(feature = "newer")]
 mod newer;
 pub mod pool;
+mod pool_selection;
 mod restored;
 mod schema;
 mod spec;
+pub mod state;
 #[cfg(test)]
 mod tests;
 pub mod types;
-pub mod world;
 
 use apimachinery::kind::Registry;
-pub use world::World;
+pub use state::AllocatorState;
 
 /// The API group of all kinds.
 pub const GROUP: &str = "ipam.miloapis.com";
@@ -33,7 +33,7 @@ pub const VERSION: &str = "v1alpha1";
 pub const API_VERSION: &str = "ipam.miloapis.com/v1alpha1";
 
 /// Returns the registry of the three kinds.
-pub fn registry() -> Registry<World> {
+pub fn registry() -> Registry<AllocatorState> {
     Registry::new(vec![
         Box::new(pool::Pools::new()),
         Box::new(claim::Claims::new()),

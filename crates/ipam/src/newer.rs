@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     GROUP, VERSION,
     names::HOLDS,
-    world::{World, span_of_hold},
+    state::{AllocatorState, span_of_hold},
 };
 
 /// A kind whose objects hold a range of addresses of a pool.
@@ -48,7 +48,7 @@ impl Holds {
     }
 }
 
-impl Kind<World> for Holds {
+impl Kind<AllocatorState> for Holds {
     fn resource(&self) -> &Resource {
         &self.resource
     }
@@ -58,7 +58,7 @@ impl Kind<World> for Holds {
         _: &ObjectKey,
         object: Object,
         _: &RequestContext<'_>,
-    ) -> Result<PreparedObject<World>, StatusError> {
+    ) -> Result<PreparedObject<AllocatorState>, StatusError> {
         Ok(PreparedObject::without_decision(object))
     }
 
@@ -69,7 +69,7 @@ impl Kind<World> for Holds {
         new: Object,
         _: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<PreparedObject<World>, StatusError> {
+    ) -> Result<PreparedObject<AllocatorState>, StatusError> {
         Ok(PreparedObject::without_decision(new))
     }
 

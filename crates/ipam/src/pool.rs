@@ -18,7 +18,7 @@ use apimachinery::{
 use serde_json::json;
 
 use self::{
-    check::{Origin, check_policy, host_bits_warning},
+    check::{PoolOrigin, check_policy, host_bits_warning},
     resource::RESOURCE,
 };
 pub use crate::names::{POOL as KIND, POOLS as PLURAL};
@@ -26,12 +26,11 @@ pub use crate::types::pool::{
     AllocationPolicy, Capacity, ExactCapacity, IpPool, PoolPhase, PoolSpec, PoolStatus, PoolStrategy, Visibility,
 };
 use crate::{
-    GROUP,
-    choose::{self, Purpose, Request, Unserved},
-    condition,
+    GROUP, condition,
+    pool_selection::{self, Request, Requester, SelectionError},
     restored::Restored,
     spec,
-    world::{self, Pool, Standing, World},
+    state::{self, AllocatorState, Availability, Pool},
 };
 
 /// The mutable fields of the spec. Of `cidr` only the spelling may change.
@@ -58,8 +57,8 @@ impl Pools {
         StatusError::invalid(GROUP, KIND, name, errors)
     }
 
-    fn root(world: &World, key: &ObjectKey, block: Prefix) -> Result<(), StatusError> {
-        let Some((other, name)) = world.root_overlapping(&key.scope, block) else {
+    fn check_root(state: &AllocatorState, key: &ObjectKey, block: Prefix) -> Result<(), StatusError> {
+        let Some((other, name)) = state.root_overlapping(&key.scope, block) else {
             return Ok(());
         };
         let carve =
@@ -75,71 +74,72 @@ impl Pools {
     }
 
     /// Returns the parent and the block to carve from it.
-    fn child<'w>(
-        world: &'w World,
+    fn find_child_block<'w>(
+        state: &'w AllocatorState,
         key: &ObjectKey,
         spec: &PoolSpec,
         parent: &str,
         (length, block): (Option<u8>, Option<Prefix>),
-    ) -> Result<(&'w Pool, Prefix), Unserved> {
-        let Some(parent) = world.pool(&key.scope, parent) else {
-            return Err(Unserved::Absent(choose::pool_not_found("parentPoolRef", parent)));
+    ) -> Result<(&'w Pool, Prefix), SelectionError> {
+        let Some(parent) = state.pool(&key.scope, parent) else {
+            return Err(SelectionError::PoolAbsent(pool_selection::pool_not_found_error("parentPoolRef", parent)));
         };
         if parent.object.is_terminating() {
-            return Err(choose::pool_terminating(Purpose::ChildPool, &key.name, parent).into());
+            return Err(pool_selection::pool_terminating_error(Requester::ChildPool, &key.name, parent).into());
         }
         let mut errors = Vec::new();
         check_policy(spec.allocation.as_ref(), Some(parent.block().family()), &mut errors);
-        let request = Request { purpose: Purpose::ChildPool, family: None, length, block };
-        match choose::fit(parent, request) {
+        let request = Request { requester: Requester::ChildPool, family: None, length, block };
+        match pool_selection::find_block(parent, request) {
             Ok(block) if errors.is_empty() => Ok((parent, block)),
-            Err(choose::Misfit::Never(more) | choose::Misfit::OtherFamily(more)) => {
+            Err(pool_selection::NoFit::Incompatible(more) | pool_selection::NoFit::WrongFamily(more)) => {
                 errors.extend(more);
                 Err(Self::invalid(&key.name, &errors).into())
             }
             _ if !errors.is_empty() => Err(Self::invalid(&key.name, &errors).into()),
             Ok(block) => Ok((parent, block)),
-            Err(misfit) => Err(misfit.refuse(request, &key.name, parent, 0).into()),
+            Err(no_fit) => Err(no_fit.to_error(request, &key.name, parent, 0).into()),
         }
     }
 }
 
 /// The decoded request of a valid pool.
-struct Asked {
+struct Requested {
     spec: PoolSpec,
-    origin: Origin,
+    origin: PoolOrigin,
     restored: Option<Restored>,
 }
 
 /// Allocates the block of a valid pool: the root block, or a block of the parent. Returns the pool with its status.
-fn found(
-    world: &World,
+fn allocate_pool(
+    state: &AllocatorState,
     key: &ObjectKey,
     mut object: Object,
-    asked: &Asked,
+    requested: &Requested,
     ctx: &Context<'_>,
 ) -> Result<MutationResult, StatusError> {
     let mut warnings = Vec::new();
-    let (parent, block) = match &asked.origin {
-        Origin::Root { block, .. } => {
-            Pools::root(world, key, *block)?;
+    let (parent, block) = match &requested.origin {
+        PoolOrigin::Root { block, .. } => {
+            Pools::check_root(state, key, *block)?;
             (None, *block)
         }
-        Origin::Child { parent, length, block, .. } => {
-            let (parent, block) = match Pools::child(world, key, &asked.spec, parent, (*length, *block)) {
+        PoolOrigin::Child { parent, length, block, .. } => {
+            let (parent, block) = match Pools::find_child_block(state, key, &requested.spec, parent, (*length, *block))
+            {
                 Ok(found) => found,
-                Err(Unserved::Absent(why)) if ctx.dry_run => return Ok(pending(object, &why, ctx.now)),
-                Err(Unserved::Absent(refusal) | Unserved::Refused(refusal)) => return Err(refusal),
+                Err(SelectionError::PoolAbsent(why)) if ctx.dry_run => return Ok(pending(object, &why, ctx.now)),
+                Err(SelectionError::PoolAbsent(refusal) | SelectionError::Rejected(refusal)) => return Err(refusal),
             };
             if ctx.dry_run {
-                warnings.push(choose::dry_run_warning(parent, block));
+                warnings.push(pool_selection::dry_run_warning(parent, block));
             }
             (Some(parent), block)
         }
     };
-    warnings.extend(asked.restored.as_ref().and_then(|restored| restored.warning(Purpose::ChildPool, block)));
+    warnings.extend(requested.restored.as_ref().and_then(|restored| restored.warning(Requester::ChildPool, block)));
     let (free, parent) = (FreeSpace::new(block), parent.map(Pool::name));
-    let status = PoolStatus::fresh(&object, &free, Standing::Available, parent, ctx.now);
+    let status = PoolStatus::compute(&object, &free, Availability::Available, parent, ctx.now);
     object.set_field("status", status.to_value());
     Ok(MutationResult { object, warnings, ..MutationResult::default() })
 }
@@ -148,7 +148,7 @@ fn found(
 fn pending(mut object: Object, why: &StatusError, now: Time) -> MutationResult {
     let status = PoolStatus::pending(&object, why, now);
     object.set_field("status", status.to_value());
-    MutationResult { object, warnings: vec![choose::absent_warning(why)], ..MutationResult::default() }
+    MutationResult { object, warnings: vec![pool_selection::pool_absent_warning(why)], ..MutationResult::default() }
 }
 
 /// Checks that a changed `cidr` names the same block. Returns a warning if it has host bits.
@@ -165,7 +165,7 @@ fn check_cidr_change(old: &Object, new: &Object, block: Prefix, errors: &mut Vec
     parsed.host_bits.then(|| host_bits_warning(after, block))
 }
 
-impl Kind<World> for Pools {
+impl Kind<AllocatorState> for Pools {
     fn resource(&self) -> &Resource {
         &self.resource
     }
@@ -179,18 +179,18 @@ impl Kind<World> for Pools {
         key: &ObjectKey,
         mut object: Object,
         ctx: &RequestContext<'_>,
-    ) -> Result<PreparedObject<World>, StatusError> {
+    ) -> Result<PreparedObject<AllocatorState>, StatusError> {
         let pool: PoolSpec = spec::read(&object)?;
-        let origin = Origin::of(&pool).map_err(|errors| Self::invalid(&key.name, &errors))?;
+        let origin = PoolOrigin::of(&pool).map_err(|errors| Self::invalid(&key.name, &errors))?;
         let root_family = match origin {
-            Origin::Root { block, .. } => Some(block.family()),
-            Origin::Child { .. } => None,
+            PoolOrigin::Root { block, .. } => Some(block.family()),
+            PoolOrigin::Child { .. } => None,
         };
         set_defaults(&mut object, root_family);
         let warnings = origin.warning().into_iter().collect();
-        let asked = Asked { spec: pool, origin, restored: Restored::of(ctx.status) };
-        let prepared = PreparedObject::with_decision(object, move |world, key, object, ctx| {
-            found(world, key, object, &asked, ctx)
+        let requested = Requested { spec: pool, origin, restored: Restored::of(ctx.status) };
+        let prepared = PreparedObject::with_decision(object, move |state, key, object, ctx| {
+            allocate_pool(state, key, object, &requested, ctx)
         });
         Ok(PreparedObject { warnings, ..prepared })
     }
@@ -202,13 +202,13 @@ impl Kind<World> for Pools {
         mut new: Object,
         subresource: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<PreparedObject<World>, StatusError> {
+    ) -> Result<PreparedObject<AllocatorState>, StatusError> {
         let (mut errors, mut warning) = (Vec::new(), None);
         if subresource == Some(Subresource::Status) {
             errors = condition::check_status_write(old, &mut new);
         } else {
             let block = spec::stored_block(old.text("/status/allocatedCIDR"));
-            let block = block.ok_or_else(|| unreadable(&key.name))?;
+            let block = block.ok_or_else(|| missing_block_error(&key.name))?;
             let family = block.family();
             let is_root = old.text("/spec/parentPoolRef/name").is_empty();
             set_defaults(&mut new, is_root.then_some(family));
@@ -216,7 +216,7 @@ impl Kind<World> for Pools {
             errors.extend(spec::immutable_faults(old, &new, MUTABLE));
             let changed: PoolSpec = spec::read(&new)?;
             check_policy(changed.allocation.as_ref(), Some(family), &mut errors);
-            spec::observe_change(old, &mut new);
+            spec::bump_observed_generation(old, &mut new);
         }
         if !errors.is_empty() {
             return Err(Self::invalid(&key.name, &errors));
@@ -224,8 +224,14 @@ impl Kind<World> for Pools {
         Ok(PreparedObject { warnings: warning.into_iter().collect(), ..PreparedObject::without_decision(new) })
     }
 
-    fn validate_delete(&self, world: &World, key: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), StatusError> {
-        let pool = world.pool(&key.scope, &key.name).ok_or_else(|| unknown(&key.name))?;
+    fn validate_delete(
+        &self,
+        state: &AllocatorState,
+        key: &ObjectKey,
+        _: &Object,
+        _: &Context<'_>,
+    ) -> Result<(), StatusError> {
+        let pool = state.pool(&key.scope, &key.name).ok_or_else(|| unknown_pool_error(&key.name))?;
         let held = pool.allocations + pool.children + pool.unknown_holders;
         if held == 0 {
             return Ok(());
@@ -233,13 +239,13 @@ impl Kind<World> for Pools {
         let why = format!(
             "the pool has {held} active allocation(s); delete their claims, retained allocations and child pools first"
         );
-        Err(StatusError::conflict(GROUP, PLURAL, &key.name, &why).occupied(world::occupied(pool, pool.block())))
+        Err(StatusError::conflict(GROUP, PLURAL, &key.name, &why).occupied(state::occupied(pool, pool.block())))
     }
 
     fn mark_terminating(&self, object: &mut Object) {
         let generation = object.metadata.generation;
-        spec::observe(object, generation);
-        world::mark_terminating(object);
+        spec::set_observed_generation(object, generation);
+        state::mark_terminating(object);
     }
 
     fn spans(&self, key: &ObjectKey, object: &Object) -> Vec<Span> {
@@ -248,11 +254,11 @@ impl Kind<World> for Pools {
         };
         let parent = object.text("/spec/parentPoolRef/name");
         let space = if parent.is_empty() {
-            world::space_of_roots(&key.scope, block.family())
+            state::space_of_roots(&key.scope, block.family())
         } else {
-            world::space_of_pool(&key.scope, parent)
+            state::space_of_pool(&key.scope, parent)
         };
-        vec![world::span(space, block, key)]
+        vec![state::span(space, block, key)]
     }
 }
 
@@ -270,12 +276,12 @@ fn set_defaults(object: &mut Object, root_family: Option<address::Family>) {
 }
 
 /// Returns the error for a stored pool without `allocatedCIDR`.
-fn unreadable(name: &str) -> StatusError {
+fn missing_block_error(name: &str) -> StatusError {
     StatusError::new(StatusReason::InternalError, format!("IPPool \"{name}\" is stored without its block"))
 }
 
 /// Returns the error for a stored pool that the allocator state does not contain.
-fn unknown(name: &str) -> StatusError {
+fn unknown_pool_error(name: &str) -> StatusError {
     StatusError::new(
         StatusReason::InternalError,
         format!("IPPool \"{name}\" is stored, but not in the allocator's state"),

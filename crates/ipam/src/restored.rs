@@ -6,7 +6,7 @@ use address::Prefix;
 use apimachinery::field::excerpt;
 use serde_json::Value;
 
-use crate::{choose::Purpose, spec};
+use crate::{pool_selection::Requester, spec};
 
 /// The `status.allocatedCIDR` of a request body.
 pub(crate) struct Restored {
@@ -24,8 +24,8 @@ impl Restored {
     }
 
     /// Returns the warning if `block`, which was allocated, differs from the body.
-    pub(crate) fn warning(&self, purpose: Purpose, block: Prefix) -> Option<String> {
-        let field = purpose.block_field();
+    pub(crate) fn warning(&self, requester: Requester, block: Prefix) -> Option<String> {
+        let field = requester.block_field();
         (self.block != Some(block)).then(|| {
             format!(
                 "status.allocatedCIDR: the body says {}, but a status is not taken from it, and the block is {block}; to ask \

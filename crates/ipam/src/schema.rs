@@ -15,12 +15,12 @@ pub(crate) fn of<T: JsonSchema>() -> Value {
         settings.meta_schema = None;
     });
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
-    tidy(&mut schema);
+    to_structural(&mut schema);
     schema
 }
 
 /// Converts a schema and its subschemas to the structural form.
-fn tidy(schema: &mut Value) {
+fn to_structural(schema: &mut Value) {
     let Value::Object(keywords) = schema else {
         return;
     };
@@ -38,11 +38,11 @@ fn tidy(schema: &mut Value) {
         values.retain(|value| !value.is_null());
     }
     if let Some(Value::Object(properties)) = keywords.get_mut("properties") {
-        properties.values_mut().for_each(tidy);
+        properties.values_mut().for_each(to_structural);
     }
     for inner in ["items", "additionalProperties"] {
         if let Some(schema) = keywords.get_mut(inner) {
-            tidy(schema);
+            to_structural(schema);
         }
     }
 }

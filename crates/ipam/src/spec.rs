@@ -46,7 +46,7 @@ pub(crate) fn immutable_faults(old: &Object, new: &Object, mutable: &[&str]) -> 
 }
 
 /// Copies the fields `names` from `old` if `new` omits them. The service may have set them.
-pub(crate) fn keep(old: &Object, new: &mut Object, names: &[&str]) {
+pub(crate) fn keep_omitted(old: &Object, new: &mut Object, names: &[&str]) {
     let left_out = names.iter().filter(|name| value(new, name).is_none());
     let kept: Vec<_> = left_out.filter_map(|name| Some(((*name).to_owned(), value(old, name)?.clone()))).collect();
     if let Some(spec) = edit(new) {
@@ -101,15 +101,15 @@ pub(crate) fn stored_block(text: &str) -> Option<Prefix> {
 
 /// Sets `observedGeneration` to the generation that this change produces. Pool and claim changes take effect in the
 /// same transaction.
-pub(crate) fn observe_change(old: &Object, new: &mut Object) {
+pub(crate) fn bump_observed_generation(old: &Object, new: &mut Object) {
     let generation = old.metadata.generation.unwrap_or(0);
     let changed = old.field("spec") != new.field("spec");
     let due = if changed { generation.saturating_add(1) } else { generation };
-    observe(new, Some(due));
+    set_observed_generation(new, Some(due));
 }
 
 /// Sets `observedGeneration`.
-pub(crate) fn observe(object: &mut Object, generation: Option<i64>) {
+pub(crate) fn set_observed_generation(object: &mut Object, generation: Option<i64>) {
     if let Some(status) = object.fields.get_mut("status").and_then(Value::as_object_mut) {
         status.insert("observedGeneration".to_owned(), generation.into());
     }

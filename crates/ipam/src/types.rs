@@ -102,6 +102,6 @@ pub struct LabelRequirement {
 }
 
 /// Deserializes an optional string; `""` is absent, because Go clients send `""` for unset strings.
-pub(crate) fn unless_empty<'de, D: Deserializer<'de>>(de: D) -> Result<Option<String>, D::Error> {
+pub(crate) fn empty_as_none<'de, D: Deserializer<'de>>(de: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<String>::deserialize(de)?.filter(|text| !text.is_empty()))
 }

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 pub use self::{
-    store::{Database, Dsn, Place, Postgres},
+    store::{Database, Dsn, Postgres, StoreLocation},
     store_command::{Backup, BumpRevision, Check, CheckFormat, Export, Import, Migrate, Source, StoreCommand},
 };
 use crate::credentials::SubjectName;

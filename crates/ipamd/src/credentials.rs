@@ -128,7 +128,7 @@ pub fn ensure(data_dir: &Path, names: &ServingNames, now: OffsetDateTime) -> any
     let directory = data_dir.join(DIRECTORY_NAME);
     files::create_private_dir(&directory)?;
     files::restrict(&directory)?;
-    let authority = Authority::ensure(&Place::new(&directory, "ca"), now)?;
+    let authority = Authority::ensure(&CertPaths::new(&directory, "ca"), now)?;
     signed_by(&authority, &directory, names, now)
 }
 
@@ -141,7 +141,7 @@ pub fn renew(
     now: OffsetDateTime,
 ) -> anyhow::Result<Credentials> {
     let directory = data_dir.join(DIRECTORY_NAME);
-    let place = Place::new(&directory, "ca");
+    let place = CertPaths::new(&directory, "ca");
     let Some(pem) = place.read_certificate()?.filter(|pem| *pem == present.ca_pem) else {
         bail!(
             "{} is not the authority that this server started with; put that back, or restart the server to use another",
@@ -180,8 +180,8 @@ fn signed_by(
     names: &ServingNames,
     now: OffsetDateTime,
 ) -> anyhow::Result<Credentials> {
-    let serving = ensure_certificate(&Place::new(directory, "serving"), &Profile::serving(names), authority, now)?;
-    let admin = ensure_certificate(&Place::new(directory, "admin"), &Profile::admin(), authority, now)?;
+    let serving = ensure_certificate(&CertPaths::new(directory, "serving"), &Profile::serving(names), authority, now)?;
+    let admin = ensure_certificate(&CertPaths::new(directory, "admin"), &Profile::admin(), authority, now)?;
     Ok(Credentials {
         serving: ServingCertificate {
             chain: vec![read_certificate(&serving.certificate)?],
@@ -195,12 +195,12 @@ fn signed_by(
 }
 
 /// The paths of a certificate and its key.
-struct Place {
+struct CertPaths {
     certificate: PathBuf,
     key: PathBuf,
 }
 
-impl Place {
+impl CertPaths {
     fn new(directory: &Path, name: &str) -> Self {
         Self { certificate: directory.join(format!("{name}.crt")), key: directory.join(format!("{name}.key")) }
     }
@@ -238,12 +238,12 @@ struct Authority {
     pem: String,
     der: CertificateDer<'static>,
     key: Option<Key>,
-    place: Place,
+    place: CertPaths,
 }
 
 impl Authority {
-    fn ensure(place: &Place, now: OffsetDateTime) -> anyhow::Result<Self> {
-        let place = Place { certificate: place.certificate.clone(), key: place.key.clone() };
+    fn ensure(place: &CertPaths, now: OffsetDateTime) -> anyhow::Result<Self> {
+        let place = CertPaths { certificate: place.certificate.clone(), key: place.key.clone() };
         if let Some(pem) = place.read_certificate()? {
             return Self::existing(pem, place, now);
         }
@@ -254,7 +254,7 @@ impl Authority {
         Ok(Self { der: read_certificate(&pem)?, pem, key: Some(key), place })
     }
 
-    fn existing(pem: String, place: Place, now: OffsetDateTime) -> anyhow::Result<Self> {
+    fn existing(pem: String, place: CertPaths, now: OffsetDateTime) -> anyhow::Result<Self> {
         let path = place.certificate.display();
         let der = read_certificate(&pem).with_context(|| not_a("certificate", &place.certificate))?;
         let parsed = parse(&der).with_context(|| not_a("certificate", &place.certificate))?;
@@ -265,7 +265,7 @@ impl Authority {
             );
         }
         let key = place.read_key()?;
-        if key.as_ref().is_some_and(|key| !belongs(key, &parsed)) {
+        if key.as_ref().is_some_and(|key| !matches_key(key, &parsed)) {
             bail!("{path} and {} do not belong together", place.key.display());
         }
         Ok(Self { pem, der, key, place })
@@ -306,7 +306,7 @@ struct Pair {
 }
 
 fn ensure_certificate(
-    place: &Place,
+    place: &CertPaths,
     profile: &Profile,
     authority: &Authority,
     now: OffsetDateTime,
@@ -337,7 +337,7 @@ fn reason_to_renew(
     let (Ok(parsed), Ok(parent)) = (parse(&der), parse(&authority.der)) else {
         return Some("it cannot be parsed");
     };
-    if !belongs(key, &parsed) {
+    if !matches_key(key, &parsed) {
         return Some("it does not match its key");
     }
     if parsed.verify_signature(Some(parent.public_key())).is_err() {
@@ -347,7 +347,7 @@ fn reason_to_renew(
         (Ok(start), Ok(end)) if start <= now && now + RENEWAL_BEFORE_END < end => {}
         _ => return Some("it expires soon, has expired or is not valid yet"),
     }
-    (!carries(&parsed, &profile.names)).then_some("it lacks a name or an address of this server")
+    (!has_names(&parsed, &profile.names)).then_some("it lacks a name or an address of this server")
 }
 
 fn authority_params(now: OffsetDateTime) -> anyhow::Result<CertificateParams> {
@@ -410,11 +410,11 @@ fn not_after(certificate: &X509Certificate<'_>) -> anyhow::Result<OffsetDateTime
     Ok(OffsetDateTime::from_unix_timestamp(certificate.validity().not_after.timestamp())?)
 }
 
-fn belongs(key: &Key, certificate: &X509Certificate<'_>) -> bool {
+fn matches_key(key: &Key, certificate: &X509Certificate<'_>) -> bool {
     certificate.public_key().raw == key.pair.subject_public_key_info()
 }
 
-fn carries(certificate: &X509Certificate<'_>, names: &ServingNames) -> bool {
+fn has_names(certificate: &X509Certificate<'_>, names: &ServingNames) -> bool {
     let extension = certificate.subject_alternative_name().ok().flatten();
     let present = extension.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
     let has_name =

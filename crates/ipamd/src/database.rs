@@ -10,7 +10,7 @@ use store_postgres::{OpenError, Options, PostgresStore};
 use store_sqlite::{DetachedFile, SqliteStore};
 
 use crate::{
-    config::{Place, Serve, Source},
+    config::{Serve, Source, StoreLocation},
     files,
 };
 
@@ -85,7 +85,7 @@ pub async fn open(options: &Serve) -> anyhow::Result<Opened> {
 }
 
 /// Opens a store that must exist.
-pub async fn open_existing(place: &Place) -> anyhow::Result<Arc<dyn Store>> {
+pub async fn open_existing(place: &StoreLocation) -> anyhow::Result<Arc<dyn Store>> {
     match &place.data_dir {
         Some(directory) => Ok(Arc::new(open_file_in(directory)?)),
         None => open_or_make(place).await,
@@ -124,7 +124,7 @@ pub async fn open_source(source: &Source) -> anyhow::Result<Reading> {
 
 /// Opens a store, and creates a database file that does not exist. The schema of a PostgreSQL database must exist: it is created
 /// by `ipam store migrate up`.
-pub async fn open_or_make(place: &Place) -> anyhow::Result<Arc<dyn Store>> {
+pub async fn open_or_make(place: &StoreLocation) -> anyhow::Result<Arc<dyn Store>> {
     match (&place.data_dir, &place.dsn) {
         (Some(directory), _) => {
             files::create_private_dir(directory)?;
@@ -136,7 +136,7 @@ pub async fn open_or_make(place: &Place) -> anyhow::Result<Arc<dyn Store>> {
 }
 
 /// Converts an error of opening a database, without parts of its connection string.
-pub fn explain(error: OpenError) -> anyhow::Error {
+pub fn redact(error: OpenError) -> anyhow::Error {
     let OpenError::Dsn(reason) = error else { return error.into() };
     // The name of an unknown parameter may be part of a password that contains a space.
     let reason = if reason.contains(UNKNOWN_PARAMETER) { "it has an unknown parameter" } else { &reason };
@@ -151,6 +151,6 @@ fn open_file(path: &Path) -> anyhow::Result<SqliteStore> {
 }
 
 async fn open_postgres(options: Options) -> anyhow::Result<Arc<dyn Store>> {
-    let store = PostgresStore::open(&options).await.map_err(explain).context("cannot open the PostgreSQL database")?;
+    let store = PostgresStore::open(&options).await.map_err(redact).context("cannot open the PostgreSQL database")?;
     Ok(Arc::new(store))
 }

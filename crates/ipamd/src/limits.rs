@@ -56,10 +56,10 @@ pub const ERROR_PRINT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest line of a file that `ipam store import` reads. It is larger than any object, and bounds the memory that a file of
 /// another format can use.
 ///
-/// Unit: bytes. Test: `crates/ipamd/src/transfer/tests.rs::long_line_is_refused`.
+/// Unit: bytes. Test: `crates/ipamd/src/export_import/tests.rs::long_line_is_refused`.
 pub const EXPORT_LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// The size of the objects that `ipam store import` writes to the store at a time; the last object may exceed it.
 ///
-/// Unit: bytes. Test: `crates/ipamd/src/transfer/tests.rs::large_objects_are_written_in_pages_bounded_in_bytes`.
+/// Unit: bytes. Test: `crates/ipamd/src/export_import/tests.rs::large_objects_are_written_in_pages_bounded_in_bytes`.
 pub const IMPORT_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -21,7 +21,7 @@ use apiserver::{
     tls::Tls,
 };
 use futures::FutureExt as _;
-use ipam::world::World;
+use ipam::state::AllocatorState;
 use store::Store;
 use store_sqlite::SqliteStore;
 use tokio::net::TcpListener;
@@ -76,7 +76,7 @@ pub async fn serve(options: Serve, lost_lines: LostLines) -> anyhow::Result<()> 
 
 /// The parts of a running server, in the order of their shutdown.
 struct Started {
-    server: Arc<Server<World>>,
+    server: Arc<Server<AllocatorState>>,
     /// Ends the listener.
     stop: CancellationToken,
     store: Arc<dyn Store>,
@@ -106,7 +106,7 @@ async fn start(options: &Serve, metrics: Arc<Metrics>, tasks: &Supervisor) -> an
     material.write_kubeconfig(address)?;
 
     let limits = limits(options);
-    let server = Server::<World>::standalone(Arc::clone(&store), ipam::registry(), limits, VERSION);
+    let server = Server::<AllocatorState>::standalone(Arc::clone(&store), ipam::registry(), limits, VERSION);
     let server = Arc::new(server.with_metrics(metrics));
     server.tokens().replace(tokens);
     let stop = CancellationToken::new();
@@ -117,8 +117,9 @@ async fn start(options: &Serve, metrics: Arc<Metrics>, tasks: &Supervisor) -> an
     tasks.spawn_draining(LISTENER, listener.run().map(Ok::<_, Infallible>));
     server.start_probing(tasks);
     let started = Instant::now();
-    let restored = server.restore(World::default(), tasks).await.context("cannot restore the state from the store")?;
-    announce(address, restored, started);
+    let restored =
+        server.restore(AllocatorState::default(), tasks).await.context("cannot restore the state from the store")?;
+    log_ready(address, restored, started);
     let compacted = Arc::clone(&store);
     tasks.spawn_restarting("compaction", move || compaction::run(Arc::clone(&compacted)));
     Ok(Started { server, stop, store, admin, _directory: directory })
@@ -184,15 +185,15 @@ fn limits(options: &Serve) -> Limits {
 fn listener(
     drain: Duration,
     limits: Limits,
-    server: &Arc<Server<World>>,
+    server: &Arc<Server<AllocatorState>>,
     socket: TcpListener,
     tls: Arc<Tls>,
     stop: CancellationToken,
-) -> Listener<Server<World>> {
+) -> Listener<Server<AllocatorState>> {
     Listener { socket, tls, handler: Arc::clone(server), metrics: server.metrics(), limits, stop, drain }
 }
 
-fn announce(address: SocketAddr, restored: Restored, started: Instant) {
+fn log_ready(address: SocketAddr, restored: Restored, started: Instant) {
     tracing::info!(
         %address,
         revision = restored.revision,

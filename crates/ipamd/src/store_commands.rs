@@ -1,13 +1,13 @@
 //! The `ipam store` commands.
 
 mod backup;
-pub mod bump;
+pub mod bump_revision;
 mod check;
 mod migrate;
 
 use std::{io::Write, process::ExitCode};
 
-use crate::{config::StoreCommand, logging, transfer};
+use crate::{config::StoreCommand, export_import, logging};
 
 /// The exit code if the database cannot be connected to.
 const NO_ANSWER: u8 = 8;
@@ -30,13 +30,13 @@ async fn dispatch(command: StoreCommand, out: &mut dyn Write) -> anyhow::Result<
     match command {
         StoreCommand::Export(options) => {
             let _log = logging::start(options.logging.format, &options.logging.level)?;
-            transfer::export(options).await?;
+            export_import::export(options).await?;
         }
         StoreCommand::Import(options) => {
             let _log = logging::start(options.logging.format, &options.logging.level)?;
-            transfer::import(options).await?;
+            export_import::import(options).await?;
         }
-        StoreCommand::BumpRevision(options) => bump::run(options, out).await?,
+        StoreCommand::BumpRevision(options) => bump_revision::run(options, out).await?,
         StoreCommand::Migrate(command) => return migrate::run(command, out).await,
         StoreCommand::Backup(options) => return backup::run(&options, out).await,
         StoreCommand::Check(options) => return check::run(&options, out).await,

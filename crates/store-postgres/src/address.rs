@@ -16,7 +16,7 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{OpenError, causes::causes, dsn, limits, tls};
+use crate::{OpenError, dsn, error_chain::format_chain, limits, tls};
 
 type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
@@ -46,14 +46,14 @@ impl Address {
 
     /// Connects, within [`Address::connect_max`].
     pub async fn connect(&self) -> Result<(Client, Connection<Socket, Stream>), String> {
-        match timeout(self.connect_max(), self.connect_in_turn()).await {
-            Ok(connected) => connected.map_err(|error| causes(&error)),
+        match timeout(self.connect_max(), self.connect_any_host()).await {
+            Ok(connected) => connected.map_err(|error| format_chain(&error)),
             Err(_) => Err(format!("no connection could be made in {} s", self.connect_max().as_secs())),
         }
     }
 
     /// Tries each host with its timeout, except the last: the caller limits the total time.
-    async fn connect_in_turn(&self) -> Result<(Client, Connection<Socket, Stream>), Error> {
+    async fn connect_any_host(&self) -> Result<(Client, Connection<Socket, Stream>), Error> {
         let mut hosts: Vec<&Config> = self.hosts.iter().collect();
         if self.in_any_order {
             hosts.shuffle(&mut rand::rng());
@@ -62,7 +62,9 @@ impl Address {
         for host in hosts {
             match timeout(connect_max(host), host.connect(self.tls.clone())).await {
                 Ok(Ok(connected)) => return Ok(connected),
-                Ok(Err(error)) => tracing::debug!(error = causes(&error), "the next host of the database is tried"),
+                Ok(Err(error)) => {
+                    tracing::debug!(error = format_chain(&error), "the next host of the database is tried")
+                }
                 Err(_) => tracing::debug!("a host of the database does not answer; the next is tried"),
             }
         }
@@ -77,10 +79,10 @@ impl Connect for Address {
     /// The pool limits the time. Its own configuration names no host and is ignored.
     fn connect(&self, _: &Config) -> Connecting<'_> {
         Box::pin(async move {
-            let (client, connection) = self.connect_in_turn().await?;
+            let (client, connection) = self.connect_any_host().await?;
             let serving = tokio::spawn(async move {
                 if let Err(error) = connection.await {
-                    tracing::warn!(error = causes(&error), "a connection to PostgreSQL was lost");
+                    tracing::warn!(error = format_chain(&error), "a connection to PostgreSQL was lost");
                 }
             });
             Ok((client, serving))

@@ -8,10 +8,10 @@ use deadpool_postgres::Pool;
 use store::{Error, Head, Revision};
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::failure::failed;
+use crate::error::failed;
 use crate::limits;
-use crate::read::standing;
-use crate::rows::from_revision;
+use crate::read::log_state;
+use crate::row_codec::from_revision;
 use crate::session::Session;
 
 pub const DROP_REPLACED: &str = "
@@ -57,14 +57,14 @@ pub async fn compact(pool: &Pool, mut target: Revision) -> Result<(), Error> {
 async fn begin(session: &Session) -> Result<Head, Error> {
     let begin = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};
-         SELECT FROM history FOR UPDATE",
+         SELECT FROM log_identity FOR UPDATE",
         limits::LOCK_MAX.as_millis(),
         limits::BULK_STATEMENT_MAX.as_millis(),
     );
     let taken = async {
         // Both statements are sent at once (pipelining). The second one runs after the first got the lock, so it sees
         // everything that was committed before.
-        let (locked, found) = futures::join!(session.batch_execute(&begin), standing(session, None));
+        let (locked, found) = futures::join!(session.batch_execute(&begin), log_state(session, None));
         locked.map_err(failed)?;
         Ok(found?.head)
     };

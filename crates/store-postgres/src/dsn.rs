@@ -13,7 +13,7 @@ use tokio_postgres::{
 };
 
 use self::timing::Timing;
-use crate::causes::causes;
+use crate::error_chain::format_chain;
 
 mod timing;
 
@@ -21,11 +21,11 @@ mod timing;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verify {
     /// No verification: TLS is off, or only protects against passive eavesdropping.
-    Nothing,
+    None,
     /// The certificate must be signed by a trusted authority.
-    Authority,
+    Ca,
     /// The certificate must also match the host name.
-    Name,
+    Full,
 }
 
 /// The trusted root certificates.
@@ -50,25 +50,25 @@ pub struct Encryption {
 
 /// Parses a connection string.
 pub fn parse(dsn: &str) -> Result<(Config, Encryption), String> {
-    let mut said = Said::default();
+    let mut params = DsnParams::default();
     let rest = match ["postgres://", "postgresql://"].iter().find(|scheme| dsn.starts_with(*scheme)) {
-        Some(_) => said.take_from_url(dsn)?,
-        None => said.take_from_pairs(dsn)?,
+        Some(_) => params.extract_from_url(dsn)?,
+        None => params.extract_from_pairs(dsn)?,
     };
-    let mut config: Config = rest.parse().map_err(|error| causes(&error))?;
+    let mut config: Config = rest.parse().map_err(|error| format_chain(&error))?;
     let is_local = |host: &Host| matches!(host, Host::Unix(_));
     // As in libpq, a Unix socket is never encrypted.
     if !config.get_hosts().is_empty() && config.get_hosts().iter().all(is_local) {
-        said.mode = Some("disable".to_owned());
+        params.mode = Some("disable".to_owned());
     }
-    said.timing.apply(&mut config)?;
-    let encryption = said.encryption(&mut config)?;
+    params.timing.apply(&mut config)?;
+    let encryption = params.encryption(&mut config)?;
     Ok((config, encryption))
 }
 
 /// The extracted parameters as written. An empty value counts as absent.
 #[derive(Default)]
-struct Said {
+struct DsnParams {
     mode: Option<String>,
     roots: Option<String>,
     certificate: Option<String>,
@@ -76,7 +76,7 @@ struct Said {
     timing: Timing,
 }
 
-impl Said {
+impl DsnParams {
     fn parameter(&mut self, key: &str) -> Option<&mut Option<String>> {
         match key {
             "sslmode" => Some(&mut self.mode),
@@ -88,7 +88,7 @@ impl Said {
     }
 
     /// Extracts the parameters; returns the URL without them.
-    fn take_from_url(&mut self, url: &str) -> Result<String, String> {
+    fn extract_from_url(&mut self, url: &str) -> Result<String, String> {
         // A `?` may be part of a password, which ends with an @ before the first slash.
         let (scheme, behind) = url.split_at(url.find("//").map_or(0, |place| place + 2));
         let name =
@@ -114,7 +114,7 @@ impl Said {
     }
 
     /// Extracts the parameters; returns the pairs without them.
-    fn take_from_pairs(&mut self, mut text: &str) -> Result<String, String> {
+    fn extract_from_pairs(&mut self, mut text: &str) -> Result<String, String> {
         let mut rest = Vec::new();
         loop {
             text = text.trim_start();
@@ -135,26 +135,26 @@ impl Said {
     }
 
     fn encryption(self, config: &mut Config) -> Result<Encryption, String> {
-        let some = |said: Option<String>| said.filter(|text| !text.is_empty());
+        let some = |params: Option<String>| params.filter(|text| !text.is_empty());
         let roots = some(self.roots).map(|text| match text.as_str() {
             "system" => Roots::System,
             _ => Roots::File(text.into()),
         });
         let (mode, verify) = match some(self.mode).as_deref() {
-            Some("disable") => (SslMode::Disable, Verify::Nothing),
+            Some("disable") => (SslMode::Disable, Verify::None),
             // As in libpq, `sslrootcert` implies verification of the authority.
-            None | Some("prefer") if roots.is_some() => (SslMode::Prefer, Verify::Authority),
-            Some("require") if roots.is_some() => (SslMode::Require, Verify::Authority),
-            None | Some("prefer") => (SslMode::Prefer, Verify::Nothing),
-            Some("require") => (SslMode::Require, Verify::Nothing),
-            Some("verify-ca") => (SslMode::Require, Verify::Authority),
-            Some("verify-full") => (SslMode::Require, Verify::Name),
+            None | Some("prefer") if roots.is_some() => (SslMode::Prefer, Verify::Ca),
+            Some("require") if roots.is_some() => (SslMode::Require, Verify::Ca),
+            None | Some("prefer") => (SslMode::Prefer, Verify::None),
+            Some("require") => (SslMode::Require, Verify::None),
+            Some("verify-ca") => (SslMode::Require, Verify::Ca),
+            Some("verify-full") => (SslMode::Require, Verify::Full),
             Some(_) => return Err("sslmode: it is disable, prefer, require, verify-ca or verify-full".to_owned()),
         };
         config.ssl_mode(mode);
         let roots = match (verify, roots) {
-            (Verify::Nothing, _) => None,
-            (Verify::Authority, None | Some(Roots::System)) => {
+            (Verify::None, _) => None,
+            (Verify::Ca, None | Some(Roots::System)) => {
                 let why = "name the file of the authority, or use sslmode=verify-full: the system's authorities issue certificates to anyone";
                 return Err(format!("sslrootcert: {why}"));
             }

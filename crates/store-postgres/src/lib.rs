@@ -8,26 +8,26 @@
 //! look-up takes the head lock, so the commit has ended by then.
 
 mod address;
-mod causes;
-mod columns;
+mod bulk_load;
 mod commit;
+mod commit_plan;
 mod compaction;
 mod dsn;
-mod ears;
-mod failure;
+mod error;
+mod error_chain;
 mod head;
-mod known;
-mod ledger;
 mod limits;
-mod load;
+mod listener;
+mod log_identity;
+mod lost_commit;
 mod migrate;
 mod options;
 mod read;
-mod reading;
-mod rows;
-mod search;
+mod read_timeout;
+mod row_codec;
 mod session;
 mod snapshot;
+mod span_params;
 mod store;
 mod tls;
 mod transaction;
@@ -38,7 +38,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio::{runtime::Id, sync::Mutex};
 use tokio_postgres::Config;
 
-use self::{address::Address, ears::Ears, known::Known, session::Session};
+use self::{address::Address, listener::Listener, log_identity::LogIdentity, session::Session};
 
 pub use self::{
     migrate::{Status, migrate, status},
@@ -46,18 +46,18 @@ pub use self::{
 };
 
 /// The number of connections for schema status and migrations. A migration also reads the status.
-const CONNECTIONS_OF_A_VISITOR: usize = 2;
+const ADMIN_POOL_SIZE: usize = 2;
 
 /// The log in a database.
 pub struct PostgresStore {
     /// The connections for reads.
     pool: Pool,
     /// The connection for commits, which therefore does not wait for reads.
-    committing: Pool,
+    commit_pool: Pool,
     /// Serializes the commits of this process, and stores which runtime drives the commit connection.
-    turn: Arc<Mutex<Option<Id>>>,
-    known: Known,
-    ears: Ears,
+    commit_lock: Arc<Mutex<Option<Id>>>,
+    identity: LogIdentity,
+    listener: Listener,
 }
 
 /// The reason why the store could not be opened.
@@ -72,6 +72,12 @@ pub enum OpenError {
     /// The database rejected a statement.
     #[error("PostgreSQL refused: {0}")]
     Database(#[from] tokio_postgres::Error),
+    /// The database has the schema of an earlier program.
+    #[error(
+        "the database has the schema of an earlier ipam, which this program does not read: export it with the ipam that wrote it \
+         (`ipam store export`), then import that file into an empty database (`ipam store import`)"
+    )]
+    Earlier,
     /// The database has the schema of a newer program.
     #[error("the database has schema version {found}, and this program knows {known}: start the newer program")]
     Newer {
@@ -93,32 +99,32 @@ pub enum OpenError {
 impl PostgresStore {
     /// Opens the log in a database that [`migrate`] has brought up to date.
     pub async fn open(options: &Options) -> Result<Self, OpenError> {
-        let committing = pool(&options.dsn, 1)?;
+        let commit_pool = pool(&options.dsn, 1)?;
         let pool = pool(&options.dsn, options.connections - 1)?;
-        let listener = Address::of(options.listen_dsn.as_ref().unwrap_or(&options.dsn))?;
+        let listen_address = Address::of(options.listen_dsn.as_ref().unwrap_or(&options.dsn))?;
         let found = status(&pool).await?;
         match found.version.cmp(&found.known) {
             std::cmp::Ordering::Less => return Err(OpenError::Older { found: found.version, known: found.known }),
             std::cmp::Ordering::Greater => return Err(OpenError::Newer { found: found.version, known: found.known }),
             std::cmp::Ordering::Equal => {}
         }
-        let known = first_sight(&pool).await.map_err(|error| OpenError::Connect(error.to_string()))?;
-        Ok(Self { pool, committing, turn: Arc::default(), known, ears: Ears::open(listener) })
+        let identity = read_log_identity(&pool).await.map_err(|error| OpenError::Connect(error.to_string()))?;
+        Ok(Self { pool, commit_pool, commit_lock: Arc::default(), identity, listener: Listener::open(listen_address) })
     }
 }
 
 /// Reads the log ID and the head of the log.
-async fn first_sight(pool: &Pool) -> Result<Known, ::store::Error> {
+async fn read_log_identity(pool: &Pool) -> Result<LogIdentity, ::store::Error> {
     let session = Session::open(pool).await?;
-    let found = session.step("a read", limits::STATEMENT_MAX, read::standing(&session, None)).await?;
-    let known = Known::new(found.epoch);
-    known.check(&found, None)?;
-    Ok(known)
+    let found = session.step("a read", limits::STATEMENT_MAX, read::log_state(&session, None)).await?;
+    let identity = LogIdentity::new(found.log_id);
+    identity.check(&found, None)?;
+    Ok(identity)
 }
 
 /// Creates a connection pool for [`migrate`] and [`status`]. Connections are opened on first use.
 pub fn connect(dsn: &str) -> Result<Pool, OpenError> {
-    pool(dsn, CONNECTIONS_OF_A_VISITOR)
+    pool(dsn, ADMIN_POOL_SIZE)
 }
 
 fn pool(dsn: &str, connections: usize) -> Result<Pool, OpenError> {

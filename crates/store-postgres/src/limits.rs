@@ -44,11 +44,11 @@ pub const STATEMENT_MAX: Duration = Duration::from_secs(5);
 /// The holder may be frozen or disconnected.
 ///
 /// Unit: time. Test: `crates/ipamd/tests/replicas/three/outages.rs::a_frozen_replica_holds_nobody_up`.
-pub const SILENCE_MAX: Duration = Duration::from_secs(3);
+pub const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The maximum time of a long read in the database: a page of a list, a count, a page of a snapshot.
 ///
-/// Unit: time. Test: `crates/store-postgres/tests/it/reading.rs::a_long_read_has_a_limit_at_the_database`.
+/// Unit: time. Test: `crates/store-postgres/tests/it/read_timeouts.rs::a_long_read_has_a_limit_at_the_database`.
 pub const LONG_READ_MAX: Duration = Duration::from_secs(10);
 
 /// The maximum time of one statement of a compaction or a bulk load in the database.
@@ -74,12 +74,12 @@ pub const ROLLBACK_MAX: Duration = Duration::from_secs(3);
 /// The maximum time for resolving the outcome of a commit whose answer was lost.
 ///
 /// Unit: time. Test: `crates/store-postgres/tests/it/hangs.rs::commit_whose_outcome_cannot_be_found_is_unknown`.
-pub const SEARCH_MAX: Duration = Duration::from_secs(20);
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The time between two attempts to resolve the outcome.
 ///
 /// Unit: time. Test: `crates/store-postgres/tests/it/lost_answers.rs::a_commit_whose_answer_is_lost_is_found`.
-pub const SEARCH_INTERVAL: Duration = Duration::from_millis(200);
+pub const RESOLVE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The maximum number of attempts of a commit that the database aborts with a deadlock or a serialization failure.
 ///
@@ -93,20 +93,20 @@ pub const COMPACTION_CHUNK_REVISIONS: u64 = 1024;
 
 /// The polling interval of callers that receive no notification.
 ///
-/// Unit: time. Test: `crates/store-postgres/tests/it/hints.rs::a_hint_is_told_once`.
-pub const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// Unit: time. Test: `crates/store-postgres/tests/it/notifications.rs::a_hint_is_told_once`.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The first delay before the listener reconnects. Each further delay is twice as long.
 ///
-/// Unit: time. Test: `crates/store-postgres/tests/it/hints.rs::listening_goes_on_after_the_connection_hung`.
+/// Unit: time. Test: `crates/store-postgres/tests/it/notifications.rs::listening_goes_on_after_the_connection_hung`.
 pub const LISTEN_RETRY_MIN: Duration = Duration::from_millis(100);
 
 /// The maximum delay before the listener reconnects.
 ///
-/// Unit: time. Test: `crates/store-postgres/tests/it/hints.rs::listening_goes_on_after_the_connection_hung`.
+/// Unit: time. Test: `crates/store-postgres/tests/it/notifications.rs::listening_goes_on_after_the_connection_hung`.
 pub const LISTEN_RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// The interval at which the listener checks its connection.
 ///
-/// Unit: time. Test: `crates/store-postgres/tests/it/hints.rs::listening_goes_on_after_the_connection_hung`.
+/// Unit: time. Test: `crates/store-postgres/tests/it/notifications.rs::listening_goes_on_after_the_connection_hung`.
 pub const LISTEN_CHECK_INTERVAL: Duration = Duration::from_secs(10);

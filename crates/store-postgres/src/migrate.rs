@@ -10,16 +10,16 @@ use tokio_postgres::types::Type;
 
 use crate::{
     OpenError,
-    causes::causes_of_none,
+    error_chain::pool_error,
     limits,
-    session::{Session, late},
+    session::{Session, timed_out},
 };
 
 /// The migrations; the n-th entry (from 0) migrates from version n to n + 1.
 const STEPS: [&str; 1] = [include_str!("version_1.sql")];
 
 const TABLE: &str = "
-CREATE TABLE IF NOT EXISTS migration (version integer PRIMARY KEY, made timestamptz NOT NULL DEFAULT now())";
+CREATE TABLE IF NOT EXISTS schema_migration (version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())";
 
 /// The schema versions of a database and of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +39,16 @@ fn known() -> i32 {
 pub async fn status(pool: &Pool) -> Result<Status, OpenError> {
     let session = open(pool).await?;
     let asked = async {
-        let there = "SELECT to_regclass('migration') IS NOT NULL";
-        let there: bool = session.query_typed(there, &[]).await?[0].get(0);
-        if there { version(&session).await } else { Ok(0) }
+        let tables = "SELECT to_regclass('schema_migration') IS NOT NULL, to_regclass('migration') IS NOT NULL";
+        let tables = session.query_typed(tables, &[]).await?;
+        match (tables[0].get(0), tables[0].get(1)) {
+            (true, _) => version(&session).await.map(Some),
+            (false, true) => Ok(None),
+            (false, false) => Ok(Some(0)),
+        }
     };
     let version = wait(&session, "reading the schema version", limits::STATEMENT_MAX, asked).await?;
+    let version = version.ok_or(OpenError::Earlier)?;
     Ok(Status { version, known: known() })
 }
 
@@ -82,7 +87,7 @@ async fn make_table(pool: &Pool) -> Result<(), OpenError> {
 async fn step(session: &Session) -> Result<(i32, bool), tokio_postgres::Error> {
     let begin = format!(
         "BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};
-         LOCK TABLE migration IN SHARE ROW EXCLUSIVE MODE",
+         LOCK TABLE schema_migration IN SHARE ROW EXCLUSIVE MODE",
         limits::LOCK_MAX.as_millis(),
         limits::MIGRATION_STATEMENT_MAX.as_millis(),
     );
@@ -92,14 +97,14 @@ async fn step(session: &Session) -> Result<(i32, bool), tokio_postgres::Error> {
         return Ok((version, false));
     };
     session.batch_execute(step).await?;
-    let note = "INSERT INTO migration (version) VALUES ($1)";
+    let note = "INSERT INTO schema_migration (version) VALUES ($1)";
     session.query_typed(note, &[(&(version + 1), Type::INT4)]).await?;
     session.batch_execute("COMMIT").await?;
     Ok((version, true))
 }
 
 async fn version(session: &Session) -> Result<i32, tokio_postgres::Error> {
-    Ok(session.query_typed("SELECT coalesce(max(version), 0) FROM migration", &[]).await?[0].get(0))
+    Ok(session.query_typed("SELECT coalesce(max(version), 0) FROM schema_migration", &[]).await?[0].get(0))
 }
 
 async fn wait<T>(
@@ -108,10 +113,10 @@ async fn wait<T>(
     database_max: Duration,
     work: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, OpenError> {
-    let late = || OpenError::Connect(late(what, database_max).to_string());
-    Ok(session.wait(database_max, work).await.ok_or_else(late)??)
+    let timed_out = || OpenError::Connect(timed_out(what, database_max).to_string());
+    Ok(session.wait(database_max, work).await.ok_or_else(timed_out)??)
 }
 
 async fn open(pool: &Pool) -> Result<Session, OpenError> {
-    pool.get().await.map(Session::of).map_err(|error| OpenError::Connect(causes_of_none(error)))
+    pool.get().await.map(Session::of).map_err(|error| OpenError::Connect(pool_error(error)))
 }

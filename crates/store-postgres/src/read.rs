@@ -6,35 +6,36 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use crate::failure::failed;
-use crate::known::{Known, Standing, same_epoch};
-use crate::rows::{self, from_limit, from_revision};
+use crate::error::failed;
+use crate::log_identity::{LogIdentity, LogState, check_log_id};
+use crate::row_codec::{self, from_limit, from_revision};
 
-const STANDING: &str = "SELECT head, compacted, epoch, token, marked, is_standby FROM standing($1)";
+const LOG_STATE: &str = "SELECT head, compacted, log_id, token, token_at_mark, is_standby FROM log_state($1)";
 
-const NEWEST: &str = "SELECT revision, value FROM newest($1)";
+const CURRENT_VERSIONS: &str = "SELECT revision, value FROM current_versions($1)";
 
-const NEWS: &str = "SELECT * FROM news($1, $2, $3)";
+const CHANGES_SINCE: &str = "SELECT * FROM changes_since($1, $2, $3)";
 
 /// Values beyond the page size are not read; only their lengths are.
 const LIST: &str = "
 WITH found AS MATERIALIZED (
-    SELECT walk.*, (SELECT log.value FROM log WHERE log.revision = walk.revision) AS value FROM walk($1, $2, $3, $4)
+    SELECT list_keys.*, (SELECT log.value FROM log WHERE log.revision = list_keys.revision) AS value FROM list_keys($1, $2, $3, $4)
 ), page AS (
     SELECT found.*, coalesce(sum(octet_length(value))
         OVER (ORDER BY key COLLATE \"C\" ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) < $5 AS fits
     FROM found
 )
-SELECT head, compacted, seen, key, revision, CASE WHEN fits THEN value END, fits FROM page ORDER BY key COLLATE \"C\"";
+SELECT head, compacted, snapshot_revision, key, revision, CASE WHEN fits THEN value END, fits FROM page ORDER BY key COLLATE \"C\"";
 
-const COUNT: &str = "SELECT min(head), min(compacted), min(seen), count(key) FROM walk($1, $2, $3, $4)";
+const COUNT: &str =
+    "SELECT min(head), min(compacted), min(snapshot_revision), count(key) FROM list_keys($1, $2, $3, $4)";
 
 const SPANS: &str = "
 SELECT space, first, last, holder FROM span
 WHERE (space, first) > ($1, $2) ORDER BY space, first LIMIT $3";
 
 /// Starts at the last span that begins at or before the range, because it may reach into the range.
-const HOLDERS: &str = "
+const OVERLAPPING: &str = "
 SELECT space, first, last, holder FROM span
 WHERE space = $1
     AND first >= coalesce((SELECT first FROM span WHERE space = $1 AND first <= $2 ORDER BY first DESC LIMIT 1), $2)
@@ -47,49 +48,49 @@ async fn query(client: &Client, sql: &str, parameters: &Parameters<'_>) -> Resul
     client.query_typed(sql, parameters).await.map_err(failed)
 }
 
-impl Standing {
+impl LogState {
     fn of(row: &Row) -> Result<Self, Error> {
         Ok(Self {
-            head: Head { revision: rows::revision(row, 0)?, compacted: rows::revision(row, 1)? },
-            epoch: rows::column(row, 2)?,
-            token: rows::column(row, 3)?,
-            marked: rows::column(row, 4)?,
-            is_standby: rows::column(row, 5)?,
+            head: Head { revision: row_codec::revision(row, 0)?, compacted: row_codec::revision(row, 1)? },
+            log_id: row_codec::column(row, 2)?,
+            token: row_codec::column(row, 3)?,
+            token_at_mark: row_codec::column(row, 4)?,
+            is_standby: row_codec::column(row, 5)?,
         })
     }
 }
 
 /// Reads the state of the log, and the token at `mark`.
-pub async fn standing(client: &Client, mark: Option<Revision>) -> Result<Standing, Error> {
-    let rows = query(client, STANDING, &[(&mark.map(from_revision), Type::INT8)]).await?;
-    Standing::of(&rows[0])
+pub async fn log_state(client: &Client, mark: Option<Revision>) -> Result<LogState, Error> {
+    let rows = query(client, LOG_STATE, &[(&mark.map(from_revision), Type::INT8)]).await?;
+    LogState::of(&rows[0])
 }
 
 /// Returns the head, if the log is the one that this process knows.
-pub async fn head(client: &Client, known: &Known) -> Result<Head, Error> {
-    let asked = known.end();
-    known.check(&standing(client, asked.map(|end| end.revision)).await?, asked)
+pub async fn head(client: &Client, identity: &LogIdentity) -> Result<Head, Error> {
+    let asked = identity.end();
+    identity.check(&log_state(client, asked.map(|end| end.revision)).await?, asked)
 }
 
 /// Returns the current versions of `keys`, in the order of `keys`.
 pub async fn read(client: &Client, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
     let texts: Vec<&str> = keys.iter().map(Key::as_str).collect();
-    let found = query(client, NEWEST, &[(&texts, Type::TEXT_ARRAY)]).await?;
+    let found = query(client, CURRENT_VERSIONS, &[(&texts, Type::TEXT_ARRAY)]).await?;
     let record = |(row, key): (&Row, &Key)| {
-        let Some(revision) = rows::optional_revision(row, 0)? else { return Ok(None) };
-        let value = rows::value(row, 1)?.ok_or_else(|| rows::version_lost(revision))?;
+        let Some(revision) = row_codec::optional_revision(row, 0)? else { return Ok(None) };
+        let value = row_codec::value(row, 1)?.ok_or_else(|| row_codec::version_lost(revision))?;
         Ok(Some(Record { key: key.clone(), revision, value }))
     };
     found.iter().zip(keys).map(record).collect()
 }
 
 /// Returns the snapshot revision of a row of `walk`; an error if the requested revision is in the future or compacted.
-fn sight(row: &Row, requested: Option<Revision>) -> Result<Revision, Error> {
-    let (head, compacted) = (rows::revision(row, 0)?, rows::revision(row, 1)?);
+fn snapshot_revision(row: &Row, requested: Option<Revision>) -> Result<Revision, Error> {
+    let (head, compacted) = (row_codec::revision(row, 0)?, row_codec::revision(row, 1)?);
     match requested {
-        Some(requested) if requested > head => Err(Error::Future { requested, head }),
+        Some(requested) if requested > head => Err(Error::FutureRevision { requested, head }),
         Some(requested) if requested < compacted => Err(Error::Compacted { requested, compacted }),
-        _ => rows::revision(row, 2),
+        _ => row_codec::revision(row, 2),
     }
 }
 
@@ -112,13 +113,13 @@ pub async fn list(
         (&bytes, Type::INT8),
     ];
     let found = query(client, LIST, parameters).await?;
-    let revision = sight(&found[0], at)?;
+    let revision = snapshot_revision(&found[0], at)?;
     let mut records = Vec::with_capacity(found.len());
     for row in found.iter().filter(|row| !matches!(row.try_get::<_, Option<&str>>(3), Ok(None))) {
-        if records.len() == limit || !rows::column::<bool>(row, 6)? {
+        if records.len() == limit || !row_codec::column::<bool>(row, 6)? {
             return Ok(Page { revision, records, more: true });
         }
-        records.push(rows::record(row, 3)?);
+        records.push(row_codec::record(row, 3)?);
     }
     Ok(Page { revision, records, more: false })
 }
@@ -136,19 +137,19 @@ pub async fn count(
     let parameters: &Parameters =
         &[(&prefix, Type::TEXT), (&after, Type::TEXT), (&revision, Type::INT8), (&limit, Type::INT8)];
     let found = query(client, COUNT, parameters).await?;
-    sight(&found[0], Some(at))?;
-    let count: i64 = rows::column(&found[0], 3)?;
+    snapshot_revision(&found[0], Some(at))?;
+    let count: i64 = row_codec::column(&found[0], 3)?;
     usize::try_from(count).map_err(|_| Error::Corrupt(format!("{count} is not a valid count")))
 }
 
 /// Returns a page of the entries after `after`.
-pub async fn tail(client: &Client, known: &Known, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+pub async fn tail(client: &Client, identity: &LogIdentity, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
     let (revision, limit) = (from_revision(after), from_limit(limit));
     let bytes = from_limit(limits::PAGE_BYTES_MAX);
     let parameters: &Parameters = &[(&revision, Type::INT8), (&limit, Type::INT8), (&bytes, Type::INT8)];
-    let found = query(client, NEWS, parameters).await?;
-    same_epoch(rows::column(&found[0], 0)?, known.epoch())?;
-    let compacted = rows::revision(&found[0], 1)?;
+    let found = query(client, CHANGES_SINCE, parameters).await?;
+    check_log_id(row_codec::column(&found[0], 0)?, identity.log_id())?;
+    let compacted = row_codec::revision(&found[0], 1)?;
     if after < compacted {
         return Err(Error::Compacted { requested: after, compacted });
     }
@@ -157,15 +158,15 @@ pub async fn tail(client: &Client, known: &Known, after: Revision, limit: usize)
 }
 
 fn entry(row: &Row) -> Result<Entry, Error> {
-    let key = rows::key(row, 3)?;
-    let previous = match rows::optional_revision(row, 5)? {
+    let key = row_codec::key(row, 3)?;
+    let previous = match row_codec::optional_revision(row, 5)? {
         None => None,
         Some(revision) => {
-            let value = rows::value(row, 6)?.ok_or_else(|| rows::version_lost(revision))?;
+            let value = row_codec::value(row, 6)?.ok_or_else(|| row_codec::version_lost(revision))?;
             Some(Record { key: key.clone(), revision, value })
         }
     };
-    Ok(Entry { revision: rows::revision(row, 2)?, key, value: rows::value(row, 4)?, previous })
+    Ok(Entry { revision: row_codec::revision(row, 2)?, key, value: row_codec::value(row, 4)?, previous })
 }
 
 /// Returns a page of all spans.
@@ -174,14 +175,20 @@ pub async fn spans(client: &Client, after: Option<(&str, u128)>, limit: usize) -
     let (space, first) = after.map_or(("", Vec::new()), |(space, first)| (space, first.to_be_bytes().to_vec()));
     let limit = from_limit(limit);
     let parameters: &Parameters = &[(&space, Type::TEXT), (&first, Type::BYTEA), (&limit, Type::INT8)];
-    query(client, SPANS, parameters).await?.iter().map(rows::span).collect()
+    query(client, SPANS, parameters).await?.iter().map(row_codec::span).collect()
 }
 
 /// Returns the spans of `space` that overlap `first..=last`.
-pub async fn holders(client: &Client, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+pub async fn overlapping_spans(
+    client: &Client,
+    space: &str,
+    first: u128,
+    last: u128,
+    limit: usize,
+) -> Result<Vec<Span>, Error> {
     let (first, last) = (first.to_be_bytes().to_vec(), last.to_be_bytes().to_vec());
     let limit = from_limit(limit);
     let parameters: &Parameters =
         &[(&space, Type::TEXT), (&first, Type::BYTEA), (&last, Type::BYTEA), (&limit, Type::INT8)];
-    query(client, HOLDERS, parameters).await?.iter().map(rows::span).collect()
+    query(client, OVERLAPPING, parameters).await?.iter().map(row_codec::span).collect()
 }

@@ -15,7 +15,7 @@ use store::Error;
 use tokio::{runtime::Handle, time::timeout};
 use tokio_postgres::Client;
 
-use crate::{failure::no_connection, limits};
+use crate::{error::no_connection, limits};
 
 /// A pooled connection. Dropping it returns it to the pool, unless an answer is outstanding.
 pub struct Session {
@@ -67,7 +67,7 @@ impl Session {
         database_max: Duration,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        self.wait(database_max, work).await.unwrap_or_else(|| Err(late(what, database_max)))
+        self.wait(database_max, work).await.unwrap_or_else(|| Err(timed_out(what, database_max)))
     }
 
     /// Rolls the transaction back, and returns the connection to the pool if that succeeds.
@@ -82,7 +82,7 @@ impl Session {
     }
 
     /// Like [`Session::release`], in the background. `held` is dropped afterwards.
-    pub fn release_later(self, held: impl Send + 'static) {
+    pub fn rollback_detached(self, held: impl Send + 'static) {
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move {
                 self.release().await;
@@ -99,7 +99,7 @@ impl Session {
 }
 
 /// Returns the error of a step without an answer.
-pub fn late(what: &str, database_max: Duration) -> Error {
+pub fn timed_out(what: &str, database_max: Duration) -> Error {
     let waited = (database_max + limits::ANSWER_MARGIN).as_secs();
     Error::Unavailable(format!("PostgreSQL did not answer within {waited} s: {what}"))
 }

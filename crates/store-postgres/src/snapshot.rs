@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use deadpool_postgres::Pool;
 use store::{Error, Key, Page, Revision, Snapshot, Span};
 
-use crate::failure::failed;
-use crate::known::Known;
+use crate::error::failed;
 use crate::limits;
+use crate::log_identity::LogIdentity;
 use crate::read;
 use crate::session::Session;
 
@@ -19,7 +19,7 @@ pub struct PostgresSnapshot {
 
 impl PostgresSnapshot {
     /// Begins the snapshot.
-    pub async fn begin(pool: &Pool, known: &Known) -> Result<Self, Error> {
+    pub async fn begin(pool: &Pool, identity: &LogIdentity) -> Result<Self, Error> {
         let mut this = Self { session: Some(Session::open(pool).await?), revision: Revision(0) };
         let begin = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}",
@@ -27,7 +27,7 @@ impl PostgresSnapshot {
         );
         let taken = this.read(async |session| {
             session.batch_execute(&begin).await.map_err(failed)?;
-            read::head(session, known).await
+            read::head(session, identity).await
         });
         this.revision = taken.await?.revision;
         Ok(this)
@@ -58,7 +58,7 @@ impl Snapshot for PostgresSnapshot {
 impl Drop for PostgresSnapshot {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            session.release_later(());
+            session.rollback_detached(());
         }
     }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use store::{Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction};
+use store::{BulkLoad, Entry, Error, Head, Key, Page, Record, Revision, Snapshot, Span, Store, Transaction};
 use tokio::runtime::Handle;
 use tokio_postgres::Client;
 
 use crate::{
-    PostgresStore, compaction,
-    load::{PostgresLoad, jump},
-    read,
+    PostgresStore,
+    bulk_load::{PostgresBulkLoad, advance_revision},
+    compaction, read,
     snapshot::PostgresSnapshot,
     transaction::PostgresTransaction,
 };
@@ -18,27 +18,27 @@ use crate::{
 #[async_trait]
 impl Store for PostgresStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
-        let mut turn = Arc::clone(&self.turn).lock_owned().await;
+        let mut commit_lock = Arc::clone(&self.commit_lock).lock_owned().await;
         // A connection is driven by the runtime on which it was opened. If another runtime calls, the connection is
         // reopened there, because the first runtime may be busy.
         let here = Some(Handle::current().id());
-        if *turn != here {
-            self.committing.retain(|_, _| false);
-            *turn = here;
+        if *commit_lock != here {
+            self.commit_pool.retain(|_, _| false);
+            *commit_lock = here;
         }
-        Ok(Box::new(PostgresTransaction::begin(self.committing.clone(), self.known.clone(), turn).await?))
+        Ok(Box::new(PostgresTransaction::begin(self.commit_pool.clone(), self.identity.clone(), commit_lock).await?))
     }
 
     fn is_shared(&self) -> bool {
         true
     }
 
-    async fn changed(&self, known: Revision) {
-        self.ears.wait(known).await;
+    async fn wait_for_commits(&self, known: Revision) {
+        self.listener.wait(known).await;
     }
 
     async fn head(&self) -> Result<Head, Error> {
-        self.reading(async |client| read::head(client, &self.known).await).await
+        self.read_in_session(async |client| read::head(client, &self.identity).await).await
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
@@ -47,15 +47,15 @@ impl Store for PostgresStore {
     }
 
     async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
-        self.reading(async |client| read::read(client, keys).await).await
+        self.read_in_session(async |client| read::read(client, keys).await).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
-        self.reading_much(async |client| read::list(client, prefix, after, at, limit).await).await
+        self.read_with_statement_timeout(async |client| read::list(client, prefix, after, at, limit).await).await
     }
 
     async fn count(&self, prefix: &str, after: Option<&Key>, at: Revision, limit: usize) -> Result<usize, Error> {
-        self.reading_much(async |client| read::count(client, prefix, after, at, limit).await).await
+        self.read_with_statement_timeout(async |client| read::count(client, prefix, after, at, limit).await).await
     }
 
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
@@ -63,15 +63,15 @@ impl Store for PostgresStore {
         // knows.
         let read = async |client: &Client| {
             let (head, entries) =
-                futures::join!(read::head(client, &self.known), read::tail(client, &self.known, after, limit));
+                futures::join!(read::head(client, &self.identity), read::tail(client, &self.identity, after, limit));
             head?;
             entries
         };
-        self.reading(read).await
+        self.read_in_session(read).await
     }
 
-    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
-        self.reading(async |client| read::holders(client, space, first, last, limit).await).await
+    async fn overlapping_spans(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+        self.read_in_session(async |client| read::overlapping_spans(client, space, first, last, limit).await).await
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), Error> {
@@ -79,14 +79,14 @@ impl Store for PostgresStore {
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
-        Ok(Box::new(PostgresSnapshot::begin(&self.pool, &self.known).await?))
+        Ok(Box::new(PostgresSnapshot::begin(&self.pool, &self.identity).await?))
     }
 
-    async fn load(&self) -> Result<Box<dyn Load>, Error> {
-        Ok(Box::new(PostgresLoad::begin(&self.pool, self.known.clone()).await?))
+    async fn bulk_load(&self) -> Result<Box<dyn BulkLoad>, Error> {
+        Ok(Box::new(PostgresBulkLoad::begin(&self.pool, self.identity.clone()).await?))
     }
 
-    async fn jump(&self, by: u64) -> Result<Revision, Error> {
-        jump(&self.pool, &self.known, by).await
+    async fn advance_revision(&self, by: u64) -> Result<Revision, Error> {
+        advance_revision(&self.pool, &self.identity, by).await
     }
 }

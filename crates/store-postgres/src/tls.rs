@@ -42,11 +42,11 @@ pub fn connector(encryption: &Encryption) -> Result<MakeRustlsConnect, String> {
 fn verifier(encryption: &Encryption, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, String> {
     let roots = encryption.roots.as_ref().map(roots).transpose()?;
     match (encryption.verify, roots) {
-        (Verify::Name, Some(roots)) => {
+        (Verify::Full, Some(roots)) => {
             let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
             Ok(verifier.map_err(|error| format!("sslrootcert: {error}"))?)
         }
-        (_, roots) => Ok(Arc::new(Nameless { roots, provider: Arc::clone(provider) })),
+        (_, roots) => Ok(Arc::new(NoHostnameVerifier { roots, provider: Arc::clone(provider) })),
     }
 }
 
@@ -84,12 +84,12 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
 /// A verifier that accepts any host name. With roots, the certificate must be signed by one of them; without roots,
 /// every certificate is accepted.
 #[derive(Debug)]
-struct Nameless {
+struct NoHostnameVerifier {
     roots: Option<RootCertStore>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Nameless {
+impl ServerCertVerifier for NoHostnameVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,

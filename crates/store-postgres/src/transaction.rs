@@ -7,27 +7,32 @@ use tokio::{runtime::Id, sync::OwnedMutexGuard};
 
 use crate::commit::commit;
 use crate::head::take_head;
-use crate::known::Known;
 use crate::limits;
+use crate::log_identity::LogIdentity;
 use crate::read;
 use crate::session::Session;
 
 /// A transaction that holds the head lock. It may be dropped at any time.
 pub struct PostgresTransaction {
     pool: Pool,
-    known: Known,
+    identity: LogIdentity,
     /// `None` after the commit.
     session: Option<Session>,
-    turn: Option<OwnedMutexGuard<Option<Id>>>,
+    commit_lock: Option<OwnedMutexGuard<Option<Id>>>,
     head: Revision,
 }
 
 impl PostgresTransaction {
-    /// Takes the head lock. `turn` serializes the transactions of this process.
-    pub async fn begin(pool: Pool, known: Known, turn: OwnedMutexGuard<Option<Id>>) -> Result<Self, Error> {
+    /// Takes the head lock. `commit_lock` serializes the transactions of this process.
+    pub async fn begin(
+        pool: Pool,
+        identity: LogIdentity,
+        commit_lock: OwnedMutexGuard<Option<Id>>,
+    ) -> Result<Self, Error> {
         let session = Session::open(&pool).await?;
-        let mut this = Self { pool, known, session: Some(session), turn: Some(turn), head: Revision(0) };
-        this.head = take_head(this.session()?, &this.known).await?.revision;
+        let mut this =
+            Self { pool, identity, session: Some(session), commit_lock: Some(commit_lock), head: Revision(0) };
+        this.head = take_head(this.session()?, &this.identity).await?.revision;
         Ok(this)
     }
 
@@ -52,12 +57,12 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
-        self.read(async |session| read::tail(session, &self.known, after, limit).await).await
+        self.read(async |session| read::tail(session, &self.identity, after, limit).await).await
     }
 
     async fn commit(mut self: Box<Self>, writes: Vec<Write>) -> Result<(), Error> {
-        let (pool, known, head) = (self.pool.clone(), self.known.clone(), self.head);
-        let (session, turn) = (self.session.take(), self.turn.take());
+        let (pool, identity, head) = (self.pool.clone(), self.identity.clone(), self.head);
+        let (session, commit_lock) = (self.session.take(), self.commit_lock.take());
         let Some(session) = session else { return Err(Error::Unavailable("the transaction is over".to_owned())) };
         // A task, so that the commit completes even if the caller drops the future.
         let job = tokio::spawn(async move {
@@ -65,19 +70,19 @@ impl Transaction for PostgresTransaction {
                 session.release().await;
                 Ok(())
             } else {
-                commit(&pool, &known, session, head, &writes).await
+                commit(&pool, &identity, session, head, &writes).await
             };
-            drop(turn);
+            drop(commit_lock);
             outcome
         });
-        job.await.unwrap_or_else(|error| Err(Error::Unknown(format!("the commit task ended early: {error}"))))
+        job.await.unwrap_or_else(|error| Err(Error::OutcomeUnknown(format!("the commit task ended early: {error}"))))
     }
 }
 
 impl Drop for PostgresTransaction {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            session.release_later(self.turn.take());
+            session.rollback_detached(self.commit_lock.take());
         }
     }
 }

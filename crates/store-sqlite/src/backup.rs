@@ -17,10 +17,10 @@ use rusqlite::backup::{Backup, StepResult};
 use store::Head;
 
 use crate::data_file::DataFile;
-use crate::limits::BACKUP_LOG_BYTES_MAX;
+use crate::limits::BACKUP_WAL_BYTES_MAX;
 use crate::open_error::{OpenError, io_error};
-use crate::paths::{beside, directory, sync_directory};
-use crate::{SqliteStore, connection, paths, reader, recent, view};
+use crate::paths::{directory, sibling_path, sync_directory};
+use crate::{SqliteStore, connection, memtable, paths, reader, view};
 
 /// The number of pages to copy per step (4 MiB). After each step the caller may cancel.
 const PAGES_PER_STEP: i32 = 1_024;
@@ -30,7 +30,7 @@ const PAGES_PER_STEP: i32 = 1_024;
 const BYTES_PER_SYNC: u64 = 64 * 1024 * 1024;
 
 /// Suffixes of files that SQLite may create next to a database.
-const COMPANIONS: [&str; 3] = ["-journal", "-wal", "-shm"];
+const SIDE_FILES: [&str; 3] = ["-journal", "-wal", "-shm"];
 
 /// The progress of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub enum BackupError {
         "the backup was canceled: the write-ahead log grew by {grown} bytes during the backup, and {limit} are allowed; write \
          the backup to a faster disk, or at a time with fewer writes"
     )]
-    LogTooLong {
+    WalTooLong {
         /// The growth of the write-ahead log in bytes.
         grown: u64,
         /// The limit in bytes.
@@ -110,10 +110,10 @@ impl SqliteStore {
         let (data, to) = (Arc::clone(&self.data), to.to_owned());
         let failed = io_error("finish the backup", &to);
         // A long read: the writer must not wait for it.
-        let patience = self.checkpointer.be_patient();
+        let restart_hold = self.checkpointer.hold_restart();
         let work = move || {
-            let done = Copying { data: &data, to: &to, watch: Box::new(watch), limit: BACKUP_LOG_BYTES_MAX }.run();
-            drop(patience);
+            let done = BackupCopy { data: &data, to: &to, watch: Box::new(watch), limit: BACKUP_WAL_BYTES_MAX }.run();
+            drop(restart_hold);
             done
         };
         tokio::task::spawn_blocking(work).await.map_err(|error| failed(io::Error::other(error)))?
@@ -121,7 +121,7 @@ impl SqliteStore {
 }
 
 /// A backup in progress.
-struct Copying<'a> {
+struct BackupCopy<'a> {
     data: &'a DataFile,
     to: &'a Path,
     watch: Box<dyn FnMut(BackupProgress) -> ControlFlow<()> + Send>,
@@ -129,22 +129,22 @@ struct Copying<'a> {
     limit: u64,
 }
 
-impl Copying<'_> {
+impl BackupCopy<'_> {
     fn run(&mut self) -> Result<Head, BackupError> {
         if fs::symlink_metadata(self.to).is_ok() {
             return Err(BackupError::Exists { path: self.to.to_owned() });
         }
         let partial = Partial::create(self.to)?;
-        let limit = self.room()?;
+        let limit = self.check_space()?;
         let copied = self.copy(&partial, limit)?;
         // Only after SQLite has closed the file, because closing writes to it.
         partial.file.sync_all().map_err(io_error("sync", &partial.path))?;
-        partial.name(self.to)?;
+        partial.publish(self.to)?;
         Ok(copied)
     }
 
     /// Checks that the copy fits on its disk, and returns the maximum growth of the write-ahead log in bytes.
-    fn room(&self) -> Result<u64, BackupError> {
+    fn check_space(&self) -> Result<u64, BackupError> {
         let directory = directory(self.to);
         let needed = file_bytes(self.data.path()).map_err(io_error("read the size of", self.data.path()))?;
         let free = free_bytes(directory).map_err(io_error("read the free space of the disk of", directory))?;
@@ -172,12 +172,12 @@ impl Copying<'_> {
 
     fn copy_pages(&mut self, copy: &mut Connection, partial: &Partial, limit: u64) -> Result<(), BackupError> {
         let database = |source: rusqlite::Error| BackupError::Copy { path: self.to.to_owned(), source };
-        let log = beside(self.data.path(), "-wal");
+        let log = sibling_path(self.data.path(), "-wal");
         let log_before = file_bytes(&log).unwrap_or(0);
         let source = reader::connect(self.data.path()).map_err(database)?;
         // All steps read one snapshot. Without it, every commit would restart the copy.
         source.execute_batch("BEGIN").map_err(database)?;
-        view::horizon(&source).map_err(database)?;
+        view::bounds(&source).map_err(database)?;
         let page_bytes: u32 = source.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(database)?;
         let steps = Backup::new(&source, copy).map_err(database)?;
         let mut synced = 0;
@@ -197,7 +197,7 @@ impl Copying<'_> {
             }
             let grown = file_bytes(&log).unwrap_or(0).saturating_sub(log_before);
             if grown > limit {
-                return Err(BackupError::LogTooLong { grown, limit });
+                return Err(BackupError::WalTooLong { grown, limit });
             }
             if copied.saturating_sub(synced) >= BYTES_PER_SYNC {
                 partial.file.sync_data().map_err(io_error("sync", &partial.path))?;
@@ -211,9 +211,9 @@ impl Copying<'_> {
 fn finish(copy: &mut Connection) -> rusqlite::Result<Head> {
     copy.pragma_update(None, "journal_mode", "delete")?;
     // The copy's head; the source may have newer commits.
-    let horizon = view::horizon(copy)?;
-    recent::catch_up(copy, horizon.head)?;
-    Ok(horizon.into())
+    let bounds = view::bounds(copy)?;
+    memtable::catch_up(copy, bounds.head)?;
+    Ok(bounds.into())
 }
 
 /// The unfinished copy under a temporary name. Dropping this removes the file.
@@ -225,7 +225,7 @@ struct Partial {
 
 impl Partial {
     fn create(to: &Path) -> Result<Self, BackupError> {
-        let path = beside(to, ".partial");
+        let path = sibling_path(to, ".partial");
         let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let made = create().or_else(|error| {
             if error.kind() != io::ErrorKind::AlreadyExists {
@@ -254,7 +254,7 @@ impl Partial {
     }
 
     /// Gives the file its final name durably.
-    fn name(&self, to: &Path) -> Result<(), BackupError> {
+    fn publish(&self, to: &Path) -> Result<(), BackupError> {
         // A hard link, because a rename would replace an existing file.
         let named = match fs::hard_link(&self.path, to) {
             // Not every file system supports hard links.
@@ -278,8 +278,8 @@ impl Drop for Partial {
 
 /// Removes an unfinished copy and its SQLite files.
 fn remove(path: &Path) -> io::Result<()> {
-    for companion in COMPANIONS {
-        match fs::remove_file(beside(path, companion)) {
+    for companion in SIDE_FILES {
+        match fs::remove_file(sibling_path(path, companion)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -345,9 +345,9 @@ mod tests {
             }
             ControlFlow::Continue(())
         };
-        let work = move || Copying { data: &data, to: &to, watch: Box::new(watch), limit: 8 << 20 }.run();
+        let work = move || BackupCopy { data: &data, to: &to, watch: Box::new(watch), limit: 8 << 20 }.run();
         let error = tokio::task::spawn_blocking(work).await.unwrap().unwrap_err();
-        assert!(matches!(error, BackupError::LogTooLong { grown, limit } if grown > limit), "{error:?}");
+        assert!(matches!(error, BackupError::WalTooLong { grown, limit } if grown > limit), "{error:?}");
         assert!(error.to_string().contains("faster disk"), "{error}");
         assert!(!directory.path().join("copy.db").exists() && !directory.path().join("copy.db.partial").exists());
     }

@@ -7,7 +7,7 @@
 //!
 //! A frame stays in the WAL until the data file is synced, so a full disk or a crash loses nothing. A failed sync
 //! would: `SQLite` has already marked the frames as checkpointed, a later sync succeeds without writing their pages,
-//! and the WAL would be restarted. The store therefore fails permanently ([`crate::condition`]), and the next process
+//! and the WAL would be restarted. The store therefore fails permanently ([`crate::failure_flag`]), and the next process
 //! checkpoints all frames again.
 
 use std::io;
@@ -19,7 +19,7 @@ use rusqlite::hooks::Wal;
 
 use crate::connection::{BUSY_MS, connect_writer};
 use crate::data_file::DataFile;
-use crate::limits::{LOG_FRAMES_CHECKPOINT, LOG_FRAMES_MAX};
+use crate::limits::{WAL_FRAMES_CHECKPOINT, WAL_FRAMES_MAX};
 use crate::writer::WriterHandle;
 
 /// Thresholds in frames. A frame is one page in the WAL.
@@ -27,45 +27,50 @@ use crate::writer::WriterHandle;
 pub struct Limits {
     /// The WAL size at which the thread starts a checkpoint. Smaller: hot pages are checkpointed more often. Larger:
     /// each checkpoint delays commits for longer.
-    pub begin: u32,
+    pub start_frames: u32,
     /// The growth of the WAL after which the thread retries, if it could not checkpoint everything.
-    pub retry: u32,
+    pub retry_frames: u32,
     /// The number of remaining frames that the writer may checkpoint without a noticeable delay.
-    pub rest: u32,
+    pub finish_frames: u32,
     /// The WAL size from which the writer checkpoints all remaining frames and waits for readers. Otherwise a writer
     /// that is faster than the thread, or overlapping readers, would let the WAL grow without limit.
-    pub insist: u32,
+    pub force_frames: u32,
 }
 
 /// The outcome of the thread's checkpoint.
 #[derive(Debug, PartialEq, Eq)]
-enum End {
+enum Outcome {
     /// Too many frames remain; retry later.
-    Later,
+    Retry,
     /// The writer checkpoints the remaining frames.
-    Rest,
+    FinishOnWriter,
     /// The writer checkpoints all remaining frames and waits for readers.
-    Insist,
+    ForceRestart,
 }
 
-pub const LIMITS: Limits = Limits { begin: LOG_FRAMES_CHECKPOINT, retry: 4_000, rest: 1_000, insist: LOG_FRAMES_MAX };
+pub const LIMITS: Limits = Limits {
+    start_frames: WAL_FRAMES_CHECKPOINT,
+    retry_frames: 4_000,
+    finish_frames: 1_000,
+    force_frames: WAL_FRAMES_MAX,
+};
 
 /// The maximum number of passive checkpoints in one run.
 const PASSES: u32 = 6;
 
 /// How long the writer waits for readers in a forced checkpoint, in milliseconds.
-const INSIST_MS: u32 = 100;
+const RESTART_BUSY_MS: u32 = 100;
 
 /// The checkpoint thread, as seen by the store.
 #[derive(Debug)]
 pub struct Checkpointer {
-    growth: Arc<Growth>,
+    wal_size: Arc<WalSize>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// The WAL size, which the writer reports to the thread.
 #[derive(Debug)]
-pub struct Growth {
+pub struct WalSize {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -78,17 +83,17 @@ struct State {
     /// The WAL size at which the thread starts.
     due: u32,
     /// The number of reads that are too long to wait for.
-    long_reads: u32,
+    restart_holds: u32,
     is_closing: bool,
 }
 
 /// While this exists, the writer does not wait for readers.
 #[derive(Debug)]
-pub struct Patience(Arc<Growth>);
+pub struct RestartHold(Arc<WalSize>);
 
-impl Drop for Patience {
+impl Drop for RestartHold {
     fn drop(&mut self) {
-        self.0.state().long_reads -= 1;
+        self.0.state().restart_holds -= 1;
     }
 }
 
@@ -103,23 +108,23 @@ enum Failure {
 
 impl Checkpointer {
     /// Starts the thread.
-    pub fn start(data: Arc<DataFile>, growth: Arc<Growth>, writer: WriterHandle) -> io::Result<Self> {
-        let told = Arc::clone(&growth);
-        let condition = Arc::clone(writer.condition());
-        let work = move || Checkpoint { connection: None, data, growth: told, writer }.run_until_closed();
-        let thread = condition.spawn("store-checkpoint", work)?;
-        Ok(Self { growth, thread: Some(thread) })
+    pub fn start(data: Arc<DataFile>, wal_size: Arc<WalSize>, writer: WriterHandle) -> io::Result<Self> {
+        let shared = Arc::clone(&wal_size);
+        let failure_flag = Arc::clone(writer.failure_flag());
+        let work = move || Checkpoint { connection: None, data, wal_size: shared, writer }.run_until_closed();
+        let thread = failure_flag.spawn("store-checkpoint", work)?;
+        Ok(Self { wal_size, thread: Some(thread) })
     }
 
     /// Registers a long read. The WAL may grow during it, and no commit waits for its end.
-    pub fn be_patient(&self) -> Patience {
-        self.growth.state().long_reads += 1;
-        Patience(Arc::clone(&self.growth))
+    pub fn hold_restart(&self) -> RestartHold {
+        self.wal_size.state().restart_holds += 1;
+        RestartHold(Arc::clone(&self.wal_size))
     }
 
     /// Stops the thread after the current checkpoint, and waits until its connection is closed.
     pub fn stop(&mut self) {
-        self.growth.close();
+        self.wal_size.close();
         if let Some(thread) = self.thread.take() {
             // The condition has already reported a panic.
             let _ = thread.join();
@@ -132,57 +137,57 @@ struct Checkpoint {
     /// Opened on first use.
     connection: Option<Connection>,
     data: Arc<DataFile>,
-    growth: Arc<Growth>,
+    wal_size: Arc<WalSize>,
     writer: WriterHandle,
 }
 
 impl Checkpoint {
     fn run_until_closed(mut self) {
-        while let Some(frames) = self.growth.wait_until_due() {
+        while let Some(frames) = self.wal_size.wait_until_due() {
             let Err(failure) = self.run(frames) else { continue };
             self.check(&failure);
-            if self.writer.condition().is_failed() {
+            if self.writer.failure_flag().is_failed() {
                 break;
             }
-            complain(&failure, frames);
+            log_failure(&failure, frames);
         }
         if let Some(connection) = self.connection.take() {
-            self.writer.condition().close(connection);
+            self.writer.failure_flag().close(connection);
         }
     }
 
     /// Fails the store permanently if a sync failed.
     fn check(&self, failure: &Failure) {
         match failure {
-            Failure::Database(error) => self.writer.condition().check(error),
+            Failure::Database(error) => self.writer.failure_flag().check(error),
             Failure::Sync(error) => {
-                self.writer.condition().fail(format!("the data file could not be synced ({error}): check the disk"));
+                self.writer.failure_flag().fail(format!("the data file could not be synced ({error}): check the disk"));
             }
         }
     }
 
     fn run(&mut self, frames: u32) -> Result<(), Failure> {
-        let limits = self.growth.state().limits;
+        let limits = self.wal_size.state().limits;
         let connection = match &self.connection {
             Some(connection) => connection,
             None => self.connection.insert(connect_writer(self.data.path())?),
         };
         let mut left = frames;
         for _ in 0..PASSES {
-            let moved = pass(connection, "passive")?;
+            let moved = checkpoint(connection, "passive")?;
             // A passive checkpoint syncs the data file only if it completes the WAL. Without this sync, the writer
             // would have to sync all pages.
             self.data.sync()?;
-            left = self.growth.left(moved);
-            if left <= limits.rest {
+            left = self.wal_size.left(moved);
+            if left <= limits.finish_frames {
                 break;
             }
         }
-        match limits.end(frames, left) {
-            End::Later => {}
-            End::Rest => self.on_writer(|connection| pass(connection, "passive").map(|_| ()))?,
-            End::Insist if self.growth.state().long_reads > 0 => {}
-            End::Insist => self.on_writer(insist)?,
+        match limits.outcome(frames, left) {
+            Outcome::Retry => {}
+            Outcome::FinishOnWriter => self.on_writer(|connection| checkpoint(connection, "passive").map(|_| ()))?,
+            Outcome::ForceRestart if self.wal_size.state().restart_holds > 0 => {}
+            Outcome::ForceRestart => self.on_writer(checkpoint_restart)?,
         }
         Ok(())
     }
@@ -191,11 +196,11 @@ impl Checkpoint {
     /// block each other.
     fn on_writer(&self, work: fn(&Connection) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
         let (answer, answered) = mpsc::channel();
-        let condition = Arc::clone(self.writer.condition());
+        let failure_flag = Arc::clone(self.writer.failure_flag());
         let job = move |connection: &mut Connection| {
             let done = work(connection);
             // Checked before the next commit.
-            let _ = done.as_ref().inspect_err(|error| condition.check(error));
+            let _ = done.as_ref().inspect_err(|error| failure_flag.check(error));
             // The requesting thread waits for the result.
             let _ = answer.send(done);
         };
@@ -205,32 +210,32 @@ impl Checkpoint {
 }
 
 /// Runs a checkpoint in `mode`. Returns the number of checkpointed frames in the WAL.
-fn pass(connection: &Connection, mode: &str) -> rusqlite::Result<u32> {
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<u32> {
     let moved: i64 = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(2))?;
     // Negative while another program is checkpointing.
     Ok(u32::try_from(moved).unwrap_or(0))
 }
 
-/// Runs a RESTART checkpoint: everything is checkpointed, and readers of the WAL are waited for, up to `INSIST_MS`.
-fn insist(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "busy_timeout", INSIST_MS)?;
-    let moved = pass(connection, "restart");
+/// Runs a RESTART checkpoint: everything is checkpointed, and readers of the WAL are waited for, up to `RESTART_BUSY_MS`.
+fn checkpoint_restart(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "busy_timeout", RESTART_BUSY_MS)?;
+    let moved = checkpoint(connection, "restart");
     connection.pragma_update(None, "busy_timeout", BUSY_MS)?;
     moved.map(|_| ())
 }
 
 impl Limits {
     /// Returns the outcome of a checkpoint that started with `frames` frames and ended with `left`.
-    fn end(self, frames: u32, left: u32) -> End {
-        match (frames >= self.insist, left <= self.rest) {
-            (true, _) => End::Insist,
-            (false, true) => End::Rest,
-            (false, false) => End::Later,
+    fn outcome(self, frames: u32, left: u32) -> Outcome {
+        match (frames >= self.force_frames, left <= self.finish_frames) {
+            (true, _) => Outcome::ForceRestart,
+            (false, true) => Outcome::FinishOnWriter,
+            (false, false) => Outcome::Retry,
         }
     }
 }
 
-fn complain(failure: &Failure, frames: u32) {
+fn log_failure(failure: &Failure, frames: u32) {
     let cause = std::error::Error::source(failure).map(ToString::to_string);
     tracing::warn!(
         frames,
@@ -240,28 +245,28 @@ fn complain(failure: &Failure, frames: u32) {
     );
 }
 
-impl Growth {
+impl WalSize {
     /// Creates the state of a WAL of unknown size.
     pub fn new(limits: Limits) -> Self {
-        let state = State { limits, frames: 0, due: limits.begin, long_reads: 0, is_closing: false };
+        let state = State { limits, frames: 0, due: limits.start_frames, restart_holds: 0, is_closing: false };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// Registers a WAL hook, which is called after every commit of `connection` and replaces SQLite's automatic
     /// checkpoints.
     pub fn watch(self: &Arc<Self>, connection: &mut Connection) -> rusqlite::Result<()> {
-        let growth = Arc::clone(self);
+        let wal_size = Arc::clone(self);
         connection.wal_hook(Some(move |_: &mut Wal, frames| {
-            growth.grown_to(u32::try_from(frames).unwrap_or(0));
+            wal_size.on_wal_frames(u32::try_from(frames).unwrap_or(0));
             Ok(())
         }))
     }
 
-    fn grown_to(&self, frames: u32) {
+    fn on_wal_frames(&self, frames: u32) {
         let mut state = self.state();
         if frames < state.frames {
             // The WAL was restarted.
-            state.due = state.limits.begin;
+            state.due = state.limits.start_frames;
         }
         state.frames = frames;
         if frames >= state.due {
@@ -278,7 +283,7 @@ impl Growth {
     fn wait_until_due(&self) -> Option<u32> {
         let waits = |state: &mut State| !state.is_closing && state.frames < state.due;
         let mut state = self.changed.wait_while(self.state(), waits).unwrap_or_else(PoisonError::into_inner);
-        state.due = state.frames.saturating_add(state.limits.retry);
+        state.due = state.frames.saturating_add(state.limits.retry_frames);
         (!state.is_closing).then_some(state.frames)
     }
 
@@ -306,7 +311,7 @@ mod tests {
     use crate::{SqliteStore, reader};
 
     /// Much smaller than the real limits, so that a test reaches them.
-    const SMALL: Limits = Limits { begin: 100, retry: 100, rest: 50, insist: 1_000_000 };
+    const SMALL: Limits = Limits { start_frames: 100, retry_frames: 100, finish_frames: 50, force_frames: 1_000_000 };
 
     /// More commits than a checkpoint needs.
     const COMMITS_MAX: u32 = 2_000;
@@ -314,14 +319,14 @@ mod tests {
     fn new_store(limits: Limits) -> (SqliteStore, TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(directory.path().join("data.db")).unwrap();
-        let mut state = store.checkpointer.growth.state();
-        (state.limits, state.due) = (limits, limits.begin);
+        let mut state = store.checkpointer.wal_size.state();
+        (state.limits, state.due) = (limits, limits.start_frames);
         drop(state);
         (store, directory)
     }
 
     fn frames(store: &SqliteStore) -> u32 {
-        store.checkpointer.growth.state().frames
+        store.checkpointer.wal_size.state().frames
     }
 
     async fn commit(store: &SqliteStore) {
@@ -338,7 +343,7 @@ mod tests {
     }
 
     /// Commits until the WAL is restarted, and returns its size before that.
-    async fn commit_until_anew(store: &SqliteStore) -> u32 {
+    async fn commit_until_restart(store: &SqliteStore) -> u32 {
         for _ in 0..COMMITS_MAX {
             let before = frames(store);
             commit(store).await;
@@ -353,9 +358,13 @@ mod tests {
     async fn the_log_starts_anew_while_commits_go_on() {
         let (store, directory) = new_store(SMALL);
         for _ in 0..5 {
-            let length = commit_until_anew(&store).await;
-            assert!(length >= SMALL.begin, "a checkpoint after {length} frames");
-            assert_eq!(store.checkpointer.growth.state().due, SMALL.begin, "the next one is due later than this one");
+            let length = commit_until_restart(&store).await;
+            assert!(length >= SMALL.start_frames, "a checkpoint after {length} frames");
+            assert_eq!(
+                store.checkpointer.wal_size.state().due,
+                SMALL.start_frames,
+                "the next one is due later than this one"
+            );
         }
         let head = store.head().await.unwrap();
         drop(store);
@@ -372,22 +381,22 @@ mod tests {
         let snapshot = reader.unchecked_transaction().unwrap();
         let count = || snapshot.query_row("SELECT count(*) FROM log", [], |row| row.get::<_, u32>(0)).unwrap();
         assert_eq!(count(), 1);
-        grow_to(&store, 10 * SMALL.begin).await;
+        grow_to(&store, 10 * SMALL.start_frames).await;
         assert_eq!(count(), 1);
         drop(snapshot);
-        commit_until_anew(&store).await;
+        commit_until_restart(&store).await;
     }
 
     /// The forced checkpoint completes the WAL, and restores the busy timeout of the writer.
     #[tokio::test]
     async fn who_insists_waits_for_readers_but_not_for_ever() {
-        let (store, _directory) = new_store(Limits { begin: u32::MAX, ..SMALL });
+        let (store, _directory) = new_store(Limits { start_frames: u32::MAX, ..SMALL });
         grow_to(&store, 20).await;
         let reader = reader::connect(store.data.path()).unwrap();
         let snapshot = reader.unchecked_transaction().unwrap();
         snapshot.query_row("SELECT count(*) FROM log", [], |_| Ok(())).unwrap();
         let insisted = store.writer.handle().run(|connection| {
-            insist(connection).unwrap();
+            checkpoint_restart(connection).unwrap();
             connection.pragma_query_value(None, "busy_timeout", |row| row.get::<_, u32>(0)).unwrap()
         });
         assert_eq!(insisted.await.unwrap(), BUSY_MS);
@@ -395,7 +404,7 @@ mod tests {
         commit(&store).await;
         assert!(frames(&store) > before, "the WAL was restarted under a reader");
         drop(snapshot);
-        store.writer.handle().run(|connection| insist(connection)).await.unwrap().unwrap();
+        store.writer.handle().run(|connection| checkpoint_restart(connection)).await.unwrap().unwrap();
         commit(&store).await;
         assert!(frames(&store) < before);
     }
@@ -403,32 +412,37 @@ mod tests {
     /// The WAL is far larger than the limit at which the writer would force a checkpoint.
     #[tokio::test]
     async fn writer_does_not_wait_for_a_read_that_takes_long() {
-        let (store, _directory) = new_store(Limits { begin: u32::MAX, insist: 10, ..SMALL });
+        let (store, _directory) = new_store(Limits { start_frames: u32::MAX, force_frames: 10, ..SMALL });
         grow_to(&store, 100).await;
         let reader = reader::connect(store.data.path()).unwrap();
         let snapshot = reader.unchecked_transaction().unwrap();
         snapshot.query_row("SELECT count(*) FROM log", [], |_| Ok(())).unwrap();
-        let patience = store.checkpointer.be_patient();
-        let (data, growth) = (Arc::clone(&store.data), Arc::clone(&store.checkpointer.growth));
+        let restart_hold = store.checkpointer.hold_restart();
+        let (data, wal_size) = (Arc::clone(&store.data), Arc::clone(&store.checkpointer.wal_size));
         // The writer is blocked, so any request to it would never complete.
         let (release, held) = mpsc::channel::<()>();
         store.writer.handle().send(Box::new(move |_| held.recv().unwrap_or(()))).unwrap();
         let writer = store.writer.handle().clone();
         let frames = frames(&store);
         let (done, ended) = mpsc::channel();
-        std::thread::spawn(move || done.send(Checkpoint { connection: None, data, growth, writer }.run(frames)));
+        std::thread::spawn(move || done.send(Checkpoint { connection: None, data, wal_size, writer }.run(frames)));
         let ended = ended.recv_timeout(Duration::from_secs(20));
-        drop(patience);
+        drop(restart_hold);
         release.send(()).unwrap();
         ended.expect("the checkpoint does not use the writer").unwrap();
     }
 
     #[test]
     fn the_writer_moves_little_unless_the_log_grows_too_long() {
-        let limits = Limits { begin: 100, retry: 100, rest: 50, insist: 400 };
-        let cases = [(100, 0, End::Rest), (399, 50, End::Rest), (399, 51, End::Later), (400, 51, End::Insist)];
+        let limits = Limits { start_frames: 100, retry_frames: 100, finish_frames: 50, force_frames: 400 };
+        let cases = [
+            (100, 0, Outcome::FinishOnWriter),
+            (399, 50, Outcome::FinishOnWriter),
+            (399, 51, Outcome::Retry),
+            (400, 51, Outcome::ForceRestart),
+        ];
         for (frames, left, end) in cases {
-            assert_eq!(limits.end(frames, left), end, "{left} of {frames}");
+            assert_eq!(limits.outcome(frames, left), end, "{left} of {frames}");
         }
     }
 
@@ -439,11 +453,11 @@ mod tests {
         let (path, away) = (directory.path().join("data.db"), directory.path().join("away"));
         fs::rename(&path, &away).unwrap();
         let (data, writer) = (Arc::clone(&store.data), store.writer.handle().clone());
-        let growth = Arc::new(Growth::new(SMALL));
-        let failure = Checkpoint { connection: None, data, growth, writer }.run(SMALL.begin).unwrap_err();
+        let wal_size = Arc::new(WalSize::new(SMALL));
+        let failure = Checkpoint { connection: None, data, wal_size, writer }.run(SMALL.start_frames).unwrap_err();
         assert!(matches!(failure, Failure::Database(_)), "{failure:?}");
-        grow_to(&store, 10 * SMALL.begin).await;
+        grow_to(&store, 10 * SMALL.start_frames).await;
         fs::rename(&away, &path).unwrap();
-        commit_until_anew(&store).await;
+        commit_until_restart(&store).await;
     }
 }

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use rusqlite::{Connection, TransactionBehavior};
 use store::{Error, Revision};
 
-use crate::recent::Recent;
-use crate::rows::{self, from_revision};
-use crate::view::{commit_end, horizon};
+use crate::memtable::IndexMemtables;
+use crate::row_codec::{self, from_revision};
+use crate::view::{bounds, commit_end};
 use crate::writer::WriterHandle;
 
 /// The number of revisions per chunk: a few milliseconds of the writer's time.
 const CHUNK_REVISIONS: u64 = 1024;
 
-const INDEXED: &str = "SELECT indexed FROM history";
+const INDEXED: &str = "SELECT indexed FROM log_state";
 
 pub const UNINDEX_REPLACED: &str = "
 DELETE FROM version WHERE (key, revision) IN
@@ -36,13 +36,13 @@ DELETE FROM version WHERE (key, revision) IN
 const DROP_DELETIONS: &str = "DELETE FROM log WHERE revision > ?1 AND revision <= ?2 AND live = 0";
 
 /// Sets the horizon, and the end of the commit that contains it.
-pub const MOVE_HORIZON: &str = "UPDATE history SET compacted = ?1, compacted_end = ?2";
+pub const SET_COMPACTED: &str = "UPDATE log_state SET compacted = ?1, compacted_end = ?2";
 
 /// Advances the horizon to `target`, at most to the head.
-pub async fn compact(writer: &WriterHandle, recent: &Arc<Recent>, mut target: Revision) -> Result<(), Error> {
+pub async fn compact(writer: &WriterHandle, index: &Arc<IndexMemtables>, mut target: Revision) -> Result<(), Error> {
     loop {
-        let recent = Arc::clone(recent);
-        let chunk = move |connection: &mut Connection| compact_chunk(connection, &recent, target);
+        let index = Arc::clone(index);
+        let chunk = move |connection: &mut Connection| compact_chunk(connection, &index, target);
         let progress = writer.write(chunk).await?;
         target = target.min(progress.head);
         if progress.reached >= target {
@@ -56,27 +56,31 @@ pub struct Progress {
     pub reached: Revision,
 }
 
-pub fn compact_chunk(connection: &mut Connection, recent: &Recent, target: Revision) -> rusqlite::Result<Progress> {
+pub fn compact_chunk(
+    connection: &mut Connection,
+    index: &IndexMemtables,
+    target: Revision,
+) -> rusqlite::Result<Progress> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let horizon = horizon(&transaction)?;
-    let from = horizon.compacted;
-    let to = target.min(horizon.head).min(Revision(from.0 + CHUNK_REVISIONS));
+    let bounds = bounds(&transaction)?;
+    let from = bounds.compacted;
+    let to = target.min(bounds.head).min(Revision(from.0 + CHUNK_REVISIONS));
     if to <= from {
-        return Ok(Progress { head: horizon.head, reached: from });
+        return Ok(Progress { head: bounds.head, reached: from });
     }
-    let indexed = transaction.prepare_cached(INDEXED)?.query_row([], |row| rows::revision(row, 0))?;
+    let indexed = transaction.prepare_cached(INDEXED)?.query_row([], |row| row_codec::revision(row, 0))?;
     if indexed < to {
-        let folded = recent.fold_now(&transaction, horizon.head)?;
+        let flushed = index.flush_all(&transaction, bounds.head)?;
         transaction.commit()?;
-        recent.folded(folded);
-        return Ok(Progress { head: horizon.head, reached: from });
+        index.flush_done(flushed);
+        return Ok(Progress { head: bounds.head, reached: from });
     }
-    let end = commit_end(&transaction, horizon, to)?;
+    let end = commit_end(&transaction, bounds, to)?;
     let range = (from_revision(from), from_revision(to));
     for step in [UNINDEX_REPLACED, DROP_REPLACED, UNINDEX_DELETIONS, DROP_DELETIONS] {
         transaction.prepare_cached(step)?.execute(range)?;
     }
-    transaction.prepare_cached(MOVE_HORIZON)?.execute((from_revision(to), from_revision(end)))?;
+    transaction.prepare_cached(SET_COMPACTED)?.execute((from_revision(to), from_revision(end)))?;
     transaction.commit()?;
-    Ok(Progress { head: horizon.head, reached: to })
+    Ok(Progress { head: bounds.head, reached: to })
 }

@@ -10,11 +10,11 @@ use store::{Error, Snapshot};
 use tokio::task::spawn_blocking;
 
 use crate::connection::configure;
-use crate::failure::{closed, failed};
-use crate::frozen::SqliteSnapshot;
+use crate::error::{closed, failed};
 use crate::open_error::{OpenError, io_error};
-use crate::paths::beside;
-use crate::{integrity, recent, schema};
+use crate::paths::sibling_path;
+use crate::read_transaction::SqliteSnapshot;
+use crate::{integrity, memtable, schema};
 
 /// A detached data file.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ impl DetachedFile {
     /// write-ahead log).
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = fs::canonicalize(&path).map_err(io_error("find", path.as_ref()))?;
-        if fs::metadata(beside(&path, "-wal")).is_ok_and(|log| log.len() > 0) {
-            return Err(OpenError::NotAlone { path });
+        if fs::metadata(sibling_path(&path, "-wal")).is_ok_and(|log| log.len() > 0) {
+            return Err(OpenError::HasWriteAheadLog { path });
         }
         let file = Self { path };
         let connection = file.connect().map_err(|source| OpenError::Database { path: file.path.clone(), source })?;
@@ -46,8 +46,8 @@ impl DetachedFile {
     pub async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
         let connection = self.connect().map_err(failed)?;
         let begin = move || {
-            let recent = recent::missing(&connection).map_err(failed)?;
-            SqliteSnapshot::on(connection, &recent, None)
+            let index = memtable::from_log(&connection).map_err(failed)?;
+            SqliteSnapshot::on(connection, &index, None)
         };
         Ok(Box::new(spawn_blocking(begin).await.map_err(|_| closed())??))
     }

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 use store::Error;
 
 use crate::SqliteStore;
-use crate::failure::failed;
+use crate::error::failed;
 
 /// Reads every page and reports lost or doubly used pages, keys out of order, indexes that differ from their tables,
 /// and violated constraints. Reports at most 100 errors.

@@ -3,31 +3,32 @@
 //! One thread owns the only connection that commits (`writer.rs`); a few connections read concurrently (`reader.rs`),
 //! each read in one `SQLite` snapshot. The file is in WAL mode with `synchronous=FULL`: an acknowledged commit survives
 //! a crash of the machine. A background thread checkpoints the WAL while commits continue (`checkpoint.rs`). The index
-//! by key is kept in memory for recent commits and flushed to the file later (`recent.rs`). `schema.rs` defines the
+//! by key is kept in memory for recent commits and flushed to the file later (`memtable.rs`). `schema.rs` defines the
 //! tables and the trigger that rejects overlapping spans of any writer. A lock file excludes a second process
 //! (`lock.rs`).
 
 mod backup;
+mod bulk_load;
 mod checkpoint;
 mod commit;
 mod compaction;
-mod condition;
 mod connection;
 mod data_file;
 mod detached;
-mod failure;
-mod frozen;
+mod error;
+mod failure_flag;
 mod integrity;
 pub mod limits;
-mod load;
 mod lock;
+mod memtable;
 mod open;
 mod open_error;
 mod paths;
+mod read_transaction;
 mod reader;
-mod recent;
 mod recovery;
-mod rows;
+mod row_codec;
+mod scan;
 mod schema;
 mod snapshot;
 mod span;
@@ -36,7 +37,6 @@ mod store;
 mod tests;
 mod transaction;
 mod view;
-mod walk;
 mod writer;
 
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub struct SqliteStore {
     data: Arc<data_file::DataFile>,
     /// The head lock and the head. `None` after a failed commit: the head must then be read from the file.
     head: Arc<Mutex<Option<Revision>>>,
-    recent: Arc<recent::Recent>,
+    index: Arc<memtable::IndexMemtables>,
     readers: Arc<reader::Readers>,
     /// Readers for decisions, which do not queue after reads of clients.
     decisions: reader::Readers,
@@ -80,7 +80,7 @@ impl SqliteStore {
     /// If the size of the data file cannot be read.
     pub async fn statistics(&self) -> std::io::Result<Statistics> {
         let file_bytes = tokio::fs::metadata(self.data.path()).await?.len();
-        let wal = tokio::fs::metadata(paths::beside(self.data.path(), "-wal")).await;
+        let wal = tokio::fs::metadata(paths::sibling_path(self.data.path(), "-wal")).await;
         Ok(Statistics { file_bytes, wal_bytes: wal.map_or(0, |wal| wal.len()) })
     }
 }

@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::open_error::{OpenError, io_error};
-use crate::paths::beside;
+use crate::paths::sibling_path;
 
 /// The lock of a data file, held until it is dropped.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Lock {
 impl Lock {
     /// Takes the lock of `data`; the error names the process that holds it.
     pub fn take(data: &Path) -> Result<Self, OpenError> {
-        let path = beside(data, ".lock");
+        let path = sibling_path(data, ".lock");
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(&path).map_err(io_error("open the lock file", &path))?;
@@ -31,7 +31,7 @@ impl Lock {
             }
             Err(TryLockError::Error(source)) => return Err(io_error("lock", &path)(source)),
         }
-        leave_name(&mut file).map_err(io_error("write the lock file", &path))?;
+        write_pid(&mut file).map_err(io_error("write the lock file", &path))?;
         Ok(Self { file })
     }
 }
@@ -45,7 +45,7 @@ impl Drop for Lock {
 }
 
 /// Writes the process id, for the error message of another process. The lock does not depend on it.
-fn leave_name(file: &mut File) -> io::Result<()> {
+fn write_pid(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     writeln!(file, "{}", std::process::id())
 }

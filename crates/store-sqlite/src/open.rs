@@ -13,15 +13,15 @@ use rusqlite::Connection;
 use tokio::sync::Mutex;
 
 use crate::SqliteStore;
-use crate::checkpoint::{self, Checkpointer, Growth};
+use crate::checkpoint::{self, Checkpointer, WalSize};
 use crate::connection::connect_writer;
 use crate::data_file::DataFile;
 use crate::limits::{DECISION_READERS_MAX, READERS_MAX};
 use crate::lock::Lock;
+use crate::memtable::{self, IndexMemtables};
 use crate::open_error::{OpenError, io_error};
 use crate::paths::sync_directory;
 use crate::reader::Readers;
-use crate::recent::{self, Recent};
 use crate::recovery::recover;
 use crate::writer::Writer;
 use crate::{schema, view};
@@ -56,19 +56,19 @@ impl SqliteStore {
         let mut connection = connect_writer(&path).map_err(database)?;
         schema::prepare(&mut connection, &path)?;
         configure_writer(&connection).map_err(database)?;
-        let growth = Arc::new(Growth::new(checkpoint::LIMITS));
-        growth.watch(&mut connection).map_err(database)?;
-        let head = view::horizon(&connection).map_err(database)?.head;
-        recent::catch_up(&mut connection, head).map_err(database)?;
-        let recent = Arc::new(Recent::new());
+        let wal_size = Arc::new(WalSize::new(checkpoint::LIMITS));
+        wal_size.watch(&mut connection).map_err(database)?;
+        let head = view::bounds(&connection).map_err(database)?.head;
+        memtable::catch_up(&mut connection, head).map_err(database)?;
+        let index = Arc::new(IndexMemtables::new());
         let writer = Writer::start(connection, lock, Arc::default());
         let writer = writer.map_err(io_error("start the writer thread for", &path))?;
-        let checkpointer = Checkpointer::start(Arc::clone(&data), growth, writer.handle().clone());
+        let checkpointer = Checkpointer::start(Arc::clone(&data), wal_size, writer.handle().clone());
         Ok(Self {
             head: Arc::new(Mutex::new(Some(head))),
-            readers: Arc::new(Readers::new(Arc::clone(&data), Arc::clone(&recent), READERS_MAX)),
-            decisions: Readers::new(Arc::clone(&data), Arc::clone(&recent), DECISION_READERS_MAX),
-            recent,
+            readers: Arc::new(Readers::new(Arc::clone(&data), Arc::clone(&index), READERS_MAX)),
+            decisions: Readers::new(Arc::clone(&data), Arc::clone(&index), DECISION_READERS_MAX),
+            index,
             checkpointer: checkpointer.map_err(io_error("start the checkpoint thread for", &path))?,
             writer,
             data,

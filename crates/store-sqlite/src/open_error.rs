@@ -39,25 +39,21 @@ pub enum OpenError {
         /// The newest schema version that this program knows.
         known: u32,
     },
-    /// The file was created by an earlier release, and must not be migrated here.
+    /// The file has the schema of an earlier program.
     #[error(
-        "{path} has schema version {found} and this program reads version {known}: put it into a data directory, where it is \
-         brought up to date when it is opened"
+        "{path} has the schema of an earlier ipam, which this program does not read: export it with the ipam that wrote it \
+         (`ipam store export`), then import that file into a new store (`ipam store import`)"
     )]
-    Older {
-        /// The data file.
+    Earlier {
+        /// The name.
         path: PathBuf,
-        /// The schema version of the file.
-        found: u32,
-        /// The schema version that this program reads.
-        known: u32,
     },
     /// The file is in use, or was left by a crash: its write-ahead log has a part of the contents.
     #[error(
         "{path} has a write-ahead log next to it: it is the data file of a store, not a backup; stop its server and name \
          its data directory, or make a backup"
     )]
-    NotAlone {
+    HasWriteAheadLog {
         /// The data file.
         path: PathBuf,
     },

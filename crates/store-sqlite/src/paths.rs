@@ -18,7 +18,7 @@ pub fn sync_directory(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Returns the path of a file next to `path`, with the suffix appended.
-pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub fn sibling_path(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)

@@ -11,35 +11,35 @@ use tokio::sync::Semaphore;
 
 use crate::connection::configure;
 use crate::data_file::DataFile;
-use crate::failure::{broken_off, closed, failed};
+use crate::error::{broken_off, closed, failed};
 use crate::limits::READER_CACHE_KIB;
-use crate::recent::Recent;
-use crate::view::{self, View};
+use crate::memtable::IndexMemtables;
+use crate::view::{self, ReadView};
 
 /// A pool of reader connections.
 #[derive(Debug)]
 pub struct Readers {
     data: Arc<DataFile>,
-    recent: Arc<Recent>,
+    index: Arc<IndexMemtables>,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
 }
 
 impl Readers {
     /// Creates a pool of up to `most` connections, which are opened on demand and kept.
-    pub fn new(data: Arc<DataFile>, recent: Arc<Recent>, most: usize) -> Self {
-        Self { data, recent, idle: Mutex::default(), permits: Arc::new(Semaphore::new(most)) }
+    pub fn new(data: Arc<DataFile>, index: Arc<IndexMemtables>, most: usize) -> Self {
+        Self { data, index, idle: Mutex::default(), permits: Arc::new(Semaphore::new(most)) }
     }
 
     /// Runs `read` in one snapshot of the file. Once started it runs to its end, even if the future is dropped.
     pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
-        read: impl FnOnce(&View<'_>) -> Result<T, Error> + Send + 'static,
+        read: impl FnOnce(&ReadView<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| closed())?;
         let pool = Arc::clone(self);
         let work = move || {
-            let outcome = pool.look(read);
+            let outcome = pool.with_connection(read);
             drop(permit);
             outcome
         };
@@ -47,14 +47,14 @@ impl Readers {
     }
 
     /// Like `run`, but on the calling thread, which it may block.
-    pub async fn run_here<T>(&self, read: impl FnOnce(&View<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    pub async fn run_inline<T>(&self, read: impl FnOnce(&ReadView<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let _permit = self.permits.acquire().await.map_err(|_| closed())?;
-        self.look(read)
+        self.with_connection(read)
     }
 
-    fn look<T>(&self, read: impl FnOnce(&View<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    fn with_connection<T>(&self, read: impl FnOnce(&ReadView<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let connection = self.take().map_err(failed)?;
-        let outcome = in_snapshot(&connection, &self.recent, read);
+        let outcome = in_snapshot(&connection, &self.index, read);
         self.put(connection);
         outcome
     }
@@ -93,11 +93,11 @@ pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
 
 fn in_snapshot<T>(
     connection: &Connection,
-    recent: &Recent,
-    read: impl FnOnce(&View<'_>) -> Result<T, Error>,
+    index: &IndexMemtables,
+    read: impl FnOnce(&ReadView<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let begun = view::begin(connection, recent).map_err(failed);
-    let outcome = begun.and_then(|(layers, horizon)| read(&View { connection, recent: &layers, horizon }));
+    let begun = view::begin(connection, index).map_err(failed);
+    let outcome = begun.and_then(|(memtables, bounds)| read(&ReadView { connection, memtables: &memtables, bounds }));
     // If the rollback fails, `put` discards the connection.
     let _ = connection.execute_batch("ROLLBACK");
     outcome

@@ -18,14 +18,14 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::connection::connect_writer;
 use crate::open_error::{OpenError, io_error};
-use crate::paths::beside;
+use crate::paths::sibling_path;
 
 /// The number of bytes that are rewritten at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Checkpoints and empties the WAL of the data file at `path`, if there is one. The process must hold the lock file.
 pub fn recover(path: &Path) -> Result<(), OpenError> {
-    let log = beside(path, "-wal");
+    let log = sibling_path(path, "-wal");
     if fs::metadata(&log).map_or(0, |log| log.len()) == 0 {
         return Ok(());
     }
@@ -33,21 +33,21 @@ pub fn recover(path: &Path) -> Result<(), OpenError> {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Shared { path: path.to_owned() },
         _ => OpenError::Database { path: path.to_owned(), source },
     };
-    let connection = match take_alone(path) {
+    let connection = match open_exclusive(path) {
         Ok(connection) => connection,
         // `schema::prepare` reports later what the file is instead.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => return Ok(()),
         Err(error) => return Err(database(error)),
     };
-    write_again(&log).map_err(io_error("rewrite and sync", &log))?;
-    let frames = move_all(&connection).map_err(database)?;
+    rewrite_and_sync(&log).map_err(io_error("rewrite and sync", &log))?;
+    let frames = checkpoint_all(&connection).map_err(database)?;
     connection.close().map_err(|(_, error)| database(error))?;
     tracing::info!(frames, "the write-ahead log of an earlier process was checkpointed into the data file");
     Ok(())
 }
 
 /// Opens an exclusive connection; fails if another process has the file open.
-fn take_alone(path: &Path) -> rusqlite::Result<Connection> {
+fn open_exclusive(path: &Path) -> rusqlite::Result<Connection> {
     let connection = connect_writer(path)?;
     // Set before the WAL is read, so that SQLite rebuilds the WAL index in private memory.
     connection.pragma_update(None, "locking_mode", "exclusive")?;
@@ -58,7 +58,7 @@ fn take_alone(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Rewrites the WAL and syncs it. Pages that an earlier sync could not write are clean in the kernel's cache, and only
 /// rewritten pages are synced again.
-fn write_again(log: &Path) -> io::Result<()> {
+fn rewrite_and_sync(log: &Path) -> io::Result<()> {
     let file = OpenOptions::new().read(true).write(true).open(log)?;
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut at = 0;
@@ -73,7 +73,7 @@ fn write_again(log: &Path) -> io::Result<()> {
 }
 
 /// Checkpoints the whole WAL. Returns the number of its frames.
-fn move_all(connection: &Connection) -> rusqlite::Result<i64> {
+fn checkpoint_all(connection: &Connection) -> rusqlite::Result<i64> {
     // A TRUNCATE checkpoint does not report the number of frames.
     let frames = connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| row.get(1))?;
     let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;

@@ -4,7 +4,7 @@
 //! `version` is the index by key: it finds the newest version of a key at any revision without reading the log. It
 //! includes `live`, so that counting needs no log rows either. The versions of a key are stored newest first, because
 //! the newest is read most often. It is a table and not an SQL index, because it may lag behind the log; see
-//! [`crate::recent`].
+//! [`crate::memtable`].
 
 use std::path::Path;
 
@@ -13,38 +13,45 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use crate::open_error::OpenError;
 
 /// The `application_id` of our `SQLite` files ("ipam").
-const APPLICATION_ID: i32 = i32::from_be_bytes(*b"ipam");
+const APPLICATION_ID: i32 = i32::from_be_bytes(*b"IPAM");
+
+/// Marks the files of earlier programs ("ipam"), whose schemas were other ones.
+const EARLIER_APPLICATION_ID: i32 = i32::from_be_bytes(*b"ipam");
 
 /// The schema version that this program reads and writes, stored as `user_version`.
-const VERSION: u32 = 2;
+const VERSION: u32 = 1;
 
-/// The migrations; the n-th entry (from 0) migrates from version n to n + 1.
-pub const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1, VERSION_2];
-
-/// `to_commit_end` is the number of later writes in the same commit; `previous` is the revision of the version that the
+/// `commit_remaining` is the number of later writes in the same commit; `previous` is the revision of the version that the
 /// write replaced, which compaction may drop when the write itself is compacted.
 ///
 /// The trigger reads one row: spans of a space do not overlap, so among the spans that begin at or before the end of
 /// the new span, the one that begins last also ends last. If it does not reach the new span, no other span does.
-const VERSION_1: &str = "
+const SCHEMA: &str = "
 CREATE TABLE log (
     revision INTEGER PRIMARY KEY,
     key TEXT NOT NULL,
     previous INTEGER,
-    to_commit_end INTEGER NOT NULL,
+    commit_remaining INTEGER NOT NULL,
     live INTEGER NOT NULL,
     value BLOB,
     CHECK (live = (value IS NOT NULL))
 ) STRICT;
-CREATE INDEX log_by_key ON log (key, revision DESC, live);
 
-CREATE TABLE history (
+CREATE TABLE version (
+    key TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    live INTEGER NOT NULL,
+    PRIMARY KEY (key, revision DESC)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE log_state (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     compacted INTEGER NOT NULL,
     compacted_end INTEGER NOT NULL,
-    settled INTEGER NOT NULL
+    write_barrier INTEGER NOT NULL,
+    indexed INTEGER NOT NULL
 ) STRICT;
-INSERT INTO history VALUES (1, 0, 0, 0);
+INSERT INTO log_state VALUES (1, 0, 0, 0, 0);
 
 CREATE TABLE span (
     space TEXT NOT NULL,
@@ -59,57 +66,36 @@ WHEN (SELECT last FROM span WHERE space = NEW.space AND first <= NEW.last ORDER 
 BEGIN
     SELECT RAISE(ABORT, 'two spans of one space would overlap');
 END;
-CREATE TRIGGER span_unchanged BEFORE UPDATE ON span
+CREATE TRIGGER span_immutable BEFORE UPDATE ON span
 BEGIN
     SELECT RAISE(ABORT, 'a span is taken and released, never changed');
 END;
 ";
 
-/// `history.indexed` is the revision up to which `version` is complete.
-const VERSION_2: &str = "
-CREATE TABLE version (
-    key TEXT NOT NULL,
-    revision INTEGER NOT NULL,
-    live INTEGER NOT NULL,
-    PRIMARY KEY (key, revision DESC)
-) STRICT, WITHOUT ROWID;
-INSERT INTO version SELECT key, revision, live FROM log ORDER BY key, revision DESC;
-DROP INDEX log_by_key;
-
-ALTER TABLE history ADD COLUMN indexed INTEGER NOT NULL DEFAULT 0;
-UPDATE history SET indexed = (SELECT coalesce(max(revision), 0) FROM log);
-";
-
-/// Creates the schema in an empty file, migrates an older file, and rejects any other file.
+/// Creates the schema in an empty file, and refuses every file whose schema is another one.
 pub fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let database = |source| foreign_or_failed(path, source);
-    let found = if is_new(connection).map_err(database)? { 0 } else { version(connection, path)? };
-    for (version, migration) in (1..).zip(MIGRATIONS).skip(found as usize) {
-        migrate(connection, migration, version).map_err(database)?;
+    if is_new(connection).map_err(database)? {
+        return create(connection).map_err(database);
     }
-    Ok(())
+    check_current(connection, path)
 }
 
-/// Rejects a file that would have to be migrated before it can be read.
+/// Refuses a file that has not exactly this program's schema.
 pub fn check_current(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    match version(connection, path)? {
-        VERSION => Ok(()),
-        found => Err(OpenError::Older { path: path.to_owned(), found, known: VERSION }),
-    }
-}
-
-/// Returns the schema version of a file of this program.
-fn version(connection: &Connection, path: &Path) -> Result<u32, OpenError> {
     let database = |source| foreign_or_failed(path, source);
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(database);
-    if number("application_id")? != APPLICATION_ID.into() {
+    let id = number("application_id")?;
+    if id == EARLIER_APPLICATION_ID.into() {
+        return Err(OpenError::Earlier { path: path.to_owned() });
+    }
+    if id != APPLICATION_ID.into() {
         return Err(OpenError::Foreign { path: path.to_owned() });
     }
-    let found = u32::try_from(number("user_version")?).unwrap_or(u32::MAX);
-    if found > VERSION {
-        return Err(OpenError::Newer { path: path.to_owned(), found, known: VERSION });
+    match u32::try_from(number("user_version")?).unwrap_or(u32::MAX) {
+        VERSION => Ok(()),
+        found => Err(OpenError::Newer { path: path.to_owned(), found, known: VERSION }),
     }
-    Ok(found)
 }
 
 fn foreign_or_failed(path: &Path, source: rusqlite::Error) -> OpenError {
@@ -129,11 +115,11 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
 }
 
-/// Runs one migration atomically.
-pub fn migrate(connection: &mut Connection, migration: &str, version: u32) -> rusqlite::Result<()> {
+/// Creates the schema, in one transaction.
+fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(migration)?;
+    transaction.execute_batch(SCHEMA)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", version)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }

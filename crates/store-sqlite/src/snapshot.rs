@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
-use store::{Entry, Error, Key, Page, Record, Revision, page::Filled};
+use store::{Entry, Error, Key, Page, Record, Revision, page::PageBudget};
 
-use crate::failure::failed;
-use crate::rows::{self, from_limit, from_revision};
-use crate::view::{View, commit_end};
-use crate::walk;
+use crate::error::failed;
+use crate::row_codec::{self, from_limit, from_revision};
+use crate::scan;
+use crate::view::{ReadView, commit_end};
 
 const VALUE: &str = "SELECT value FROM log WHERE revision = ?1";
 
@@ -19,19 +19,19 @@ FROM log LEFT JOIN log AS replaced ON replaced.revision = log.previous
 WHERE log.revision > ?1 ORDER BY log.revision LIMIT ?2";
 
 /// Returns the revision of the snapshot at `at`: the end of a commit.
-fn resolve(view: &View<'_>, at: Option<Revision>) -> Result<Revision, Error> {
-    let horizon = view.horizon;
+fn resolve(view: &ReadView<'_>, at: Option<Revision>) -> Result<Revision, Error> {
+    let bounds = view.bounds;
     match at {
-        None => Ok(horizon.head),
-        Some(at) if at > horizon.head => Err(Error::Future { requested: at, head: horizon.head }),
-        Some(at) if at < horizon.compacted => Err(Error::Compacted { requested: at, compacted: horizon.compacted }),
-        Some(at) => commit_end(view.connection, horizon, at).map_err(failed),
+        None => Ok(bounds.head),
+        Some(at) if at > bounds.head => Err(Error::FutureRevision { requested: at, head: bounds.head }),
+        Some(at) if at < bounds.compacted => Err(Error::Compacted { requested: at, compacted: bounds.compacted }),
+        Some(at) => commit_end(view.connection, bounds, at).map_err(failed),
     }
 }
 
 /// Returns the current version of `key`.
-pub fn get(view: &View<'_>, key: &Key) -> Result<Option<Record>, Error> {
-    let Some(revision) = walk::newest(view, key.as_str(), view.horizon.head)? else {
+pub fn get(view: &ReadView<'_>, key: &Key) -> Result<Option<Record>, Error> {
+    let Some(revision) = scan::newest(view, key.as_str(), view.bounds.head)? else {
         return Ok(None);
     };
     let value = value(view.connection, revision)?;
@@ -39,13 +39,13 @@ pub fn get(view: &View<'_>, key: &Key) -> Result<Option<Record>, Error> {
 }
 
 /// Returns the current versions of `keys`, in the order of `keys`.
-pub fn read(view: &View<'_>, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
+pub fn read(view: &ReadView<'_>, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
     keys.iter().map(|key| get(view, key)).collect()
 }
 
 /// Returns a page of the snapshot at `at`.
 pub fn list(
-    view: &View<'_>,
+    view: &ReadView<'_>,
     prefix: &str,
     after: Option<&Key>,
     at: Option<Revision>,
@@ -54,7 +54,7 @@ pub fn list(
     let revision = resolve(view, at)?;
     let mut found = Vec::new();
     let mut more = false;
-    walk::walk(view, prefix, after, revision, |key, revision| {
+    scan::scan(view, prefix, after, revision, |key, revision| {
         if found.len() == limit {
             more = true;
             return ControlFlow::Break(());
@@ -62,14 +62,14 @@ pub fn list(
         found.push((key.to_owned(), revision));
         ControlFlow::Continue(())
     })?;
-    let (mut filled, mut records) = (Filled::empty(limit), Vec::with_capacity(found.len()));
+    let (mut filled, mut records) = (PageBudget::new(limit), Vec::with_capacity(found.len()));
     for (key, revision) in found {
         if filled.is_full() {
             more = true;
             break;
         }
         let value = value(view.connection, revision)?;
-        let record = Record { key: rows::checked_key(key)?, revision, value };
+        let record = Record { key: row_codec::checked_key(key)?, revision, value };
         filled.add(record.bytes());
         records.push(record);
     }
@@ -77,10 +77,16 @@ pub fn list(
 }
 
 /// Counts the records that `list` would return, up to `limit`.
-pub fn count(view: &View<'_>, prefix: &str, after: Option<&Key>, at: Revision, limit: usize) -> Result<usize, Error> {
+pub fn count(
+    view: &ReadView<'_>,
+    prefix: &str,
+    after: Option<&Key>,
+    at: Revision,
+    limit: usize,
+) -> Result<usize, Error> {
     let revision = resolve(view, Some(at))?;
     let mut count = 0;
-    walk::walk(view, prefix, after, revision, |_, _| {
+    scan::scan(view, prefix, after, revision, |_, _| {
         if count == limit {
             return ControlFlow::Break(());
         }
@@ -91,14 +97,14 @@ pub fn count(view: &View<'_>, prefix: &str, after: Option<&Key>, at: Revision, l
 }
 
 /// Returns a page of the entries after `after`.
-pub fn tail(view: &View<'_>, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
-    let View { connection, horizon, .. } = view;
-    if after < horizon.compacted {
-        return Err(Error::Compacted { requested: after, compacted: horizon.compacted });
+pub fn tail(view: &ReadView<'_>, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
+    let ReadView { connection, bounds, .. } = view;
+    if after < bounds.compacted {
+        return Err(Error::Compacted { requested: after, compacted: bounds.compacted });
     }
     let mut statement = connection.prepare_cached(TAIL).map_err(failed)?;
     let mut found = statement.query((from_revision(after), from_limit(limit))).map_err(failed)?;
-    let (mut filled, mut entries) = (Filled::empty(limit), Vec::new());
+    let (mut filled, mut entries) = (PageBudget::new(limit), Vec::new());
     while !filled.is_full()
         && let Some(row) = found.next().map_err(failed)?
     {
@@ -110,21 +116,21 @@ pub fn tail(view: &View<'_>, after: Revision, limit: usize) -> Result<Vec<Entry>
 }
 
 fn entry(row: &rusqlite::Row<'_>) -> Result<Entry, Error> {
-    let key = rows::key(row, 1)?;
-    let previous = match rows::optional_revision(row, 3).map_err(failed)? {
+    let key = row_codec::key(row, 1)?;
+    let previous = match row_codec::optional_revision(row, 3).map_err(failed)? {
         None => None,
         Some(revision) => {
-            let value = rows::value(row, 4).map_err(failed)?.ok_or_else(|| version_lost(revision))?;
+            let value = row_codec::value(row, 4).map_err(failed)?.ok_or_else(|| version_lost(revision))?;
             Some(Record { key: key.clone(), revision, value })
         }
     };
-    let value = rows::value(row, 2).map_err(failed)?;
-    Ok(Entry { revision: rows::revision(row, 0).map_err(failed)?, key, value, previous })
+    let value = row_codec::value(row, 2).map_err(failed)?;
+    Ok(Entry { revision: row_codec::revision(row, 0).map_err(failed)?, key, value, previous })
 }
 
 fn value(connection: &Connection, revision: Revision) -> Result<Bytes, Error> {
     let mut statement = connection.prepare_cached(VALUE).map_err(failed)?;
-    let found = statement.query_row([from_revision(revision)], |row| rows::value(row, 0)).optional();
+    let found = statement.query_row([from_revision(revision)], |row| row_codec::value(row, 0)).optional();
     found.map_err(failed)?.flatten().ok_or_else(|| version_lost(revision))
 }
 

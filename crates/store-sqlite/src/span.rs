@@ -5,15 +5,15 @@
 use rusqlite::{Connection, Params};
 use store::{Error, Span};
 
-use crate::failure::failed;
-use crate::rows::{self, from_limit};
+use crate::error::failed;
+use crate::row_codec::{self, from_limit};
 
 pub const PAGE: &str = "
 SELECT space, first, last, holder FROM span
 WHERE (space, first) > (?1, ?2) ORDER BY space, first LIMIT ?3";
 
 /// Starts at the last span that begins at or before the range, because it may reach into the range.
-pub const HOLDERS: &str = "
+pub const OVERLAPPING: &str = "
 SELECT space, first, last, holder FROM span
 WHERE space = ?1
     AND first >= coalesce((SELECT first FROM span WHERE space = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1), ?2)
@@ -36,14 +36,14 @@ pub fn page(connection: &Connection, after: Option<(&str, u128)>, limit: usize) 
 }
 
 /// Returns the spans of `space` that overlap `first..=last`.
-pub fn holders(
+pub fn overlapping_spans(
     connection: &Connection,
     space: &str,
     first: u128,
     last: u128,
     limit: usize,
 ) -> Result<Vec<Span>, Error> {
-    query(connection, HOLDERS, (space, first.to_be_bytes(), last.to_be_bytes(), from_limit(limit)))
+    query(connection, OVERLAPPING, (space, first.to_be_bytes(), last.to_be_bytes(), from_limit(limit)))
 }
 
 fn query(connection: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<Span>, Error> {
@@ -51,7 +51,7 @@ fn query(connection: &Connection, sql: &str, parameters: impl Params) -> Result<
     let mut found = statement.query(parameters).map_err(failed)?;
     let mut spans = Vec::new();
     while let Some(row) = found.next().map_err(failed)? {
-        spans.push(rows::span(row)?);
+        spans.push(row_codec::span(row)?);
     }
     Ok(spans)
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use store::{Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction};
+use store::{BulkLoad, Entry, Error, Head, Key, Page, Record, Revision, Snapshot, Span, Store, Transaction};
 
-use crate::frozen::SqliteSnapshot;
-use crate::load::{SqliteLoad, jump};
+use crate::bulk_load::{SqliteBulkLoad, advance_revision};
+use crate::read_transaction::SqliteSnapshot;
 use crate::transaction::SqliteTransaction;
 use crate::{SqliteStore, compaction, snapshot, span};
 
@@ -14,17 +14,16 @@ use crate::{SqliteStore, compaction, snapshot, span};
 impl Store for SqliteStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
         let held = Arc::clone(&self.head).lock_owned().await;
-        let transaction =
-            SqliteTransaction::begin(self.writer.handle().clone(), Arc::clone(&self.recent), held).await?;
+        let transaction = SqliteTransaction::begin(self.writer.handle().clone(), Arc::clone(&self.index), held).await?;
         Ok(Box::new(transaction))
     }
 
     async fn failed(&self) -> String {
-        self.writer.handle().condition().failed().await
+        self.writer.handle().failure_flag().failed().await
     }
 
     async fn head(&self) -> Result<Head, Error> {
-        self.readers.run(|view| Ok(view.horizon.into())).await
+        self.readers.run(|view| Ok(view.bounds.into())).await
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
@@ -34,7 +33,7 @@ impl Store for SqliteStore {
 
     async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, Error> {
         // Runs on the calling thread: switching threads costs more than a few look-ups.
-        self.decisions.run_here(|view| snapshot::read(view, keys)).await
+        self.decisions.run_inline(|view| snapshot::read(view, keys)).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, at: Option<Revision>, limit: usize) -> Result<Page, Error> {
@@ -51,26 +50,26 @@ impl Store for SqliteStore {
         self.readers.run(move |view| snapshot::tail(view, after, limit)).await
     }
 
-    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+    async fn overlapping_spans(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
         let space = space.to_owned();
-        self.readers.run(move |view| span::holders(view.connection, &space, first, last, limit)).await
+        self.readers.run(move |view| span::overlapping_spans(view.connection, &space, first, last, limit)).await
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), Error> {
-        compaction::compact(self.writer.handle(), &self.recent, revision).await
+        compaction::compact(self.writer.handle(), &self.index, revision).await
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
-        Ok(Box::new(SqliteSnapshot::begin(Arc::clone(&self.data), Arc::clone(&self.recent)).await?))
+        Ok(Box::new(SqliteSnapshot::begin(Arc::clone(&self.data), Arc::clone(&self.index)).await?))
     }
 
-    async fn load(&self) -> Result<Box<dyn Load>, Error> {
+    async fn bulk_load(&self) -> Result<Box<dyn BulkLoad>, Error> {
         let held = Arc::clone(&self.head).lock_owned().await;
-        Ok(Box::new(SqliteLoad::begin(self.writer.handle().clone(), held).await?))
+        Ok(Box::new(SqliteBulkLoad::begin(self.writer.handle().clone(), held).await?))
     }
 
-    async fn jump(&self, by: u64) -> Result<Revision, Error> {
+    async fn advance_revision(&self, by: u64) -> Result<Revision, Error> {
         let held = Arc::clone(&self.head).lock_owned().await;
-        jump(self.writer.handle(), &self.recent, held, by).await
+        advance_revision(self.writer.handle(), &self.index, held, by).await
     }
 }

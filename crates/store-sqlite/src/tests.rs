@@ -12,10 +12,10 @@ use rusqlite::Connection;
 use store::{Error, Key, Revision, Store, Write};
 use tempfile::TempDir;
 
-use crate::condition::Condition;
-use crate::recent::{Folded, Recent};
-use crate::view::View;
-use crate::{SqliteStore, commit, compaction, schema, snapshot, span, view, walk};
+use crate::failure_flag::FailureFlag;
+use crate::memtable::{FlushStep, IndexMemtables};
+use crate::view::ReadView;
+use crate::{SqliteStore, commit, compaction, scan, schema, snapshot, span, view};
 
 fn new_store() -> (SqliteStore, TempDir) {
     let directory = tempfile::tempdir().unwrap();
@@ -23,27 +23,27 @@ fn new_store() -> (SqliteStore, TempDir) {
 }
 
 /// Opens an empty log in memory.
-fn new_log() -> (Connection, Recent) {
+fn new_log() -> (Connection, IndexMemtables) {
     let mut connection = Connection::open_in_memory().unwrap();
     schema::prepare(&mut connection, Path::new("in memory")).unwrap();
-    (connection, Recent::new())
+    (connection, IndexMemtables::new())
 }
 
 /// Reads in a view of the current state.
-fn look<T>(connection: &Connection, recent: &Recent, look: impl FnOnce(&View<'_>) -> T) -> T {
-    let horizon = view::horizon(connection).unwrap();
-    look(&View { connection, recent: &recent.layers(), horizon })
+fn view<T>(connection: &Connection, index: &IndexMemtables, read: impl FnOnce(&ReadView<'_>) -> T) -> T {
+    let bounds = view::bounds(connection).unwrap();
+    read(&ReadView { connection, memtables: &index.memtables(), bounds })
 }
 
 /// Flushes the in-memory index completely.
-fn fold_all(connection: &mut Connection, recent: &Recent) {
-    let head = view::horizon(connection).unwrap().head;
+fn flush_index(connection: &mut Connection, index: &IndexMemtables) {
+    let head = view::bounds(connection).unwrap().head;
     loop {
         let transaction = connection.transaction().unwrap();
-        let folded = recent.fold_now(&transaction, head).unwrap();
+        let flushed = index.flush_all(&transaction, head).unwrap();
         transaction.commit().unwrap();
-        let is_last = matches!(folded, Folded::Last);
-        recent.folded(folded);
+        let is_last = matches!(flushed, FlushStep::Last);
+        index.flush_done(flushed);
         if is_last {
             return;
         }
@@ -91,7 +91,7 @@ async fn the_writer_is_durable() {
 async fn readers_cannot_write() {
     let (store, _directory) = new_store();
     let outcome = store.readers.run(|view| {
-        let written = view.connection.execute("UPDATE history SET compacted = 1", []);
+        let written = view.connection.execute("UPDATE log_state SET compacted = 1", []);
         Ok(written.unwrap_err().sqlite_error_code())
     });
     assert_eq!(outcome.await.unwrap(), Some(rusqlite::ErrorCode::ReadOnly));
@@ -107,17 +107,17 @@ async fn a_read_sees_one_moment() {
     for key in ["a", "b"] {
         commit_one(&store, create(key, "1")).await.unwrap();
     }
-    let keys = |view: &View<'_>| {
+    let keys = |view: &ReadView<'_>| {
         let page = snapshot::list(view, "", None, None, 9).unwrap();
         page.records.iter().map(|record| record.key.as_str().to_owned()).collect::<Vec<_>>()
     };
-    let read = move |view: &View<'_>| {
+    let read = move |view: &ReadView<'_>| {
         let before = keys(view);
         let delete = Write { value: None, expected: Some(Revision(1)), ..create("a", "") };
         runtime.block_on(commit_one(&writer, delete)).unwrap();
         runtime.block_on(commit_one(&writer, create("c", "1"))).unwrap();
         runtime.block_on(writer.compact(Revision(3))).unwrap();
-        Ok((view.horizon == view::horizon(view.connection).unwrap(), before, keys(view)))
+        Ok((view.bounds == view::bounds(view.connection).unwrap(), before, keys(view)))
     };
     let (is_same, before, after) = store.readers.run(read).await.unwrap();
     assert!(is_same && before == ["a", "b"] && after == before, "{before:?}, then {after:?}");
@@ -144,21 +144,21 @@ async fn a_full_file_takes_the_commit_back() {
 /// A commit that failed at its end was written, was not written, or the outcome is unknown.
 #[test]
 fn the_outcome_of_a_failed_commit_is_found_out() {
-    let (mut connection, recent) = new_log();
-    commit_all(&mut connection, &recent, &[create("a", "1"), create("b", "2")]);
+    let (mut connection, index) = new_log();
+    commit_all(&mut connection, &index, &[create("a", "1"), create("b", "2")]);
     let cause = || {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
         rusqlite::Error::SqliteFailure(code, None)
     };
-    let condition = Condition::default();
-    let find_out = |connection: &Connection, head, writes| {
-        commit::find_out(connection, &condition, Revision(head), writes, cause())
+    let failure_flag = FailureFlag::default();
+    let resolve_outcome = |connection: &Connection, head, writes| {
+        commit::resolve_outcome(connection, &failure_flag, Revision(head), writes, cause())
     };
-    assert!(matches!(find_out(&connection, 0, 2), Ok(())));
-    assert!(matches!(find_out(&connection, 2, 5), Err(Error::Unavailable(_))));
-    assert!(matches!(find_out(&connection, 1, 5), Err(Error::Unknown(_))));
+    assert!(matches!(resolve_outcome(&connection, 0, 2), Ok(())));
+    assert!(matches!(resolve_outcome(&connection, 2, 5), Err(Error::Unavailable(_))));
+    assert!(matches!(resolve_outcome(&connection, 1, 5), Err(Error::OutcomeUnknown(_))));
     connection.pragma_update(None, "query_only", true).unwrap();
-    assert!(matches!(find_out(&connection, 2, 5), Err(Error::Unknown(_))));
+    assert!(matches!(resolve_outcome(&connection, 2, 5), Err(Error::OutcomeUnknown(_))));
 }
 
 /// After a failure `begin` reads the head from the file, and fails if that is not possible.
@@ -191,11 +191,11 @@ async fn a_closed_store_says_so() {
 fn every_query_goes_by_an_index() {
     let (connection, _) = new_log();
     let queries = [
-        walk::NEWEST,
-        walk::WALK,
+        scan::NEWEST,
+        scan::SCAN,
         snapshot::TAIL,
         span::PAGE,
-        span::HOLDERS,
+        span::OVERLAPPING,
         compaction::UNINDEX_REPLACED,
         compaction::DROP_REPLACED,
         compaction::UNINDEX_DELETIONS,
@@ -226,32 +226,32 @@ fn steps(connection: &mut Connection, work: impl FnOnce(&mut Connection)) -> u64
     counter.load(Ordering::Relaxed)
 }
 
-fn commit_all(connection: &mut Connection, recent: &Recent, writes: &[Write]) {
-    let head = view::horizon(connection).unwrap().head;
-    commit::commit(connection, &Condition::default(), recent, head, &commit::Known::new(), writes).unwrap();
+fn commit_all(connection: &mut Connection, index: &IndexMemtables, writes: &[Write]) {
+    let head = view::bounds(connection).unwrap().head;
+    commit::commit(connection, &FailureFlag::default(), index, head, &commit::ReadSet::new(), writes).unwrap();
 }
 
 /// Creates ten keys with one version each, and one key between them with `versions` versions after revision 10.
-fn log_with_hot_key(versions: u64) -> (Connection, Recent) {
-    let (mut connection, recent) = new_log();
+fn log_with_hot_key(versions: u64) -> (Connection, IndexMemtables) {
+    let (mut connection, index) = new_log();
     let cold: Vec<Write> = (0..10).map(|number| create(&format!("k{number}"), "")).collect();
-    commit_all(&mut connection, &recent, &cold);
+    commit_all(&mut connection, &index, &cold);
     let expected = std::iter::once(None).chain((11..).map(|revision| Some(Revision(revision))));
     for version in expected.take(usize::try_from(versions).unwrap()) {
-        commit_all(&mut connection, &recent, &[Write { expected: version, ..create("k5-hot", "") }]);
+        commit_all(&mut connection, &index, &[Write { expected: version, ..create("k5-hot", "") }]);
     }
-    (connection, recent)
+    (connection, index)
 }
 
 /// Lists at the head, at the beginning and in the middle.
 #[test]
 fn a_list_does_not_pay_for_the_versions_of_a_key() {
     let cost = |versions: u64| {
-        let (mut connection, recent) = log_with_hot_key(versions);
-        fold_all(&mut connection, &recent);
+        let (mut connection, index) = log_with_hot_key(versions);
+        flush_index(&mut connection, &index);
         [None, Some(Revision(10)), Some(Revision(10 + versions / 2))].map(|at| {
             steps(&mut connection, |connection| {
-                let page = look(connection, &recent, |view| snapshot::list(view, "", None, at, 100)).unwrap();
+                let page = view(connection, &index, |view| snapshot::list(view, "", None, at, 100)).unwrap();
                 assert_eq!(page.records.len(), if at == Some(Revision(10)) { 10 } else { 11 });
             })
         })
@@ -267,12 +267,12 @@ fn a_list_does_not_pay_for_the_versions_of_a_key() {
 #[test]
 fn compaction_pays_for_what_it_drops() {
     let cost = |objects: u64| {
-        let (mut connection, recent) = log_with_hot_key(20);
+        let (mut connection, index) = log_with_hot_key(20);
         let cold: Vec<Write> = (0..objects).map(|number| create(&format!("cold/{number}"), "")).collect();
-        commit_all(&mut connection, &recent, &cold);
-        fold_all(&mut connection, &recent);
+        commit_all(&mut connection, &index, &cold);
+        flush_index(&mut connection, &index);
         steps(&mut connection, |connection| {
-            let progress = compaction::compact_chunk(connection, &recent, Revision(21)).unwrap();
+            let progress = compaction::compact_chunk(connection, &index, Revision(21)).unwrap();
             assert_eq!(progress.reached, Revision(21));
         })
     };
@@ -283,16 +283,16 @@ fn compaction_pays_for_what_it_drops() {
 /// Each chunk is one transaction.
 #[test]
 fn compaction_goes_in_chunks() {
-    let (mut connection, recent) = log_with_hot_key(3_000);
-    fold_all(&mut connection, &recent);
+    let (mut connection, index) = log_with_hot_key(3_000);
+    flush_index(&mut connection, &index);
     let mut reached = Vec::new();
     while reached.last() != Some(&2_500) {
-        reached.push(compaction::compact_chunk(&mut connection, &recent, Revision(2_500)).unwrap().reached.0);
-        let horizon = view::horizon(&connection).unwrap();
-        assert_eq!(Some(&horizon.compacted.0), reached.last());
+        reached.push(compaction::compact_chunk(&mut connection, &index, Revision(2_500)).unwrap().reached.0);
+        let bounds = view::bounds(&connection).unwrap();
+        assert_eq!(Some(&bounds.compacted.0), reached.last());
         assert_eq!(
-            look(&connection, &recent, |view| snapshot::tail(view, horizon.compacted, 9_999)).unwrap().len() as u64,
-            3_010 - horizon.compacted.0
+            view(&connection, &index, |view| snapshot::tail(view, bounds.compacted, 9_999)).unwrap().len() as u64,
+            3_010 - bounds.compacted.0
         );
     }
     assert_eq!(reached, [1_024, 2_048, 2_500]);
@@ -301,7 +301,7 @@ fn compaction_goes_in_chunks() {
 /// Compaction deletes exactly the rows of replaced versions and of deletions.
 #[test]
 fn compacted_rows_are_gone() {
-    let (mut connection, recent) = new_log();
+    let (mut connection, index) = new_log();
     let delete =
         |text: &str, expected: u64| Write { value: None, expected: Some(Revision(expected)), ..create(text, "") };
     let replace = |text: &str, expected: u64| Write { expected: Some(Revision(expected)), ..create(text, "") };
@@ -315,18 +315,18 @@ fn compacted_rows_are_gone() {
         delete("b", 5),
     ];
     for write in writes {
-        commit_all(&mut connection, &recent, &[write]);
+        commit_all(&mut connection, &index, &[write]);
     }
-    for (horizon, left) in
+    for (bounds, left) in
         [(1, "1 2 3 4 5 6 7"), (2, "2 3 4 5 6 7"), (4, "2 5 6 7"), (5, "2 5 6 7"), (6, "5 6 7"), (7, "6")]
     {
         // The first call flushes the index instead.
-        while compaction::compact_chunk(&mut connection, &recent, Revision(horizon)).unwrap().reached.0 < horizon {}
+        while compaction::compact_chunk(&mut connection, &index, Revision(bounds)).unwrap().reached.0 < bounds {}
         for table in ["log", "version"] {
             let sql =
                 format!("SELECT group_concat(revision, ' ') FROM (SELECT revision FROM {table} ORDER BY revision)");
             let rows: String = connection.query_row(&sql, [], |row| row.get(0)).unwrap();
-            assert_eq!(rows, left, "{table} compacted to {horizon}");
+            assert_eq!(rows, left, "{table} compacted to {bounds}");
         }
     }
 }

@@ -11,8 +11,8 @@ use rusqlite::Connection;
 use store::Error;
 use tokio::sync::oneshot;
 
-use crate::condition::Condition;
-use crate::failure::closed;
+use crate::error::closed;
+use crate::failure_flag::FailureFlag;
 use crate::lock::Lock;
 
 pub type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -29,23 +29,23 @@ pub struct Writer {
 pub struct WriterHandle {
     /// `None` stops the thread.
     jobs: mpsc::Sender<Option<Job>>,
-    condition: Arc<Condition>,
+    failure_flag: Arc<FailureFlag>,
 }
 
 /// The error if the thread stopped before it answered, or the store has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gone {
+pub enum WriterGone {
     /// The job was not run.
-    Before,
+    NotRun,
     /// The job may have run, in part or completely.
-    During,
+    OutcomeUnknown,
 }
 
 impl Writer {
     /// Starts the thread. The lock is released after the connection is closed.
-    pub fn start(connection: Connection, lock: Lock, condition: Arc<Condition>) -> io::Result<Self> {
+    pub fn start(connection: Connection, lock: Lock, failure_flag: Arc<FailureFlag>) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Option<Job>>();
-        let its_condition = Arc::clone(&condition);
+        let its_condition = Arc::clone(&failure_flag);
         let work = move || {
             let mut connection = connection;
             while let Ok(Some(job)) = queue.recv() {
@@ -54,8 +54,8 @@ impl Writer {
             its_condition.close(connection);
             drop(lock);
         };
-        let thread = condition.spawn("store-writer", work)?;
-        Ok(Self { handle: WriterHandle { jobs, condition }, thread: Some(thread) })
+        let thread = failure_flag.spawn("store-writer", work)?;
+        Ok(Self { handle: WriterHandle { jobs, failure_flag }, thread: Some(thread) })
     }
 
     /// Returns the handle. Handles do not keep the thread alive after [`Writer::stop`].
@@ -76,8 +76,8 @@ impl Writer {
 
 impl WriterHandle {
     /// Returns the failure state of the store.
-    pub fn condition(&self) -> &Arc<Condition> {
-        &self.condition
+    pub fn failure_flag(&self) -> &Arc<FailureFlag> {
+        &self.failure_flag
     }
 
     /// Runs `work` on the writer's connection. Once sent it runs even if the future is dropped, unless the store fails
@@ -85,16 +85,16 @@ impl WriterHandle {
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> T + Send + 'static,
-    ) -> Result<T, Gone> {
+    ) -> Result<T, WriterGone> {
         let (answer, answered) = oneshot::channel();
-        let condition = Arc::clone(&self.condition);
+        let failure_flag = Arc::clone(&self.failure_flag);
         let job = move |connection: &mut Connection| {
-            let done = if condition.is_failed() { Err(Gone::Before) } else { Ok(work(connection)) };
+            let done = if failure_flag.is_failed() { Err(WriterGone::NotRun) } else { Ok(work(connection)) };
             // The caller may have dropped the future; the work is done nevertheless.
             let _ = answer.send(done);
         };
         self.send(Box::new(job))?;
-        answered.await.unwrap_or(Err(Gone::During))
+        answered.await.unwrap_or(Err(WriterGone::OutcomeUnknown))
     }
 
     /// Runs a writing transaction.
@@ -102,13 +102,13 @@ impl WriterHandle {
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let condition = Arc::clone(&self.condition);
-        let work = move |connection: &mut Connection| work(connection).map_err(|error| condition.written(error));
+        let failure_flag = Arc::clone(&self.failure_flag);
+        let work = move |connection: &mut Connection| work(connection).map_err(|error| failure_flag.written(error));
         self.run(work).await.map_err(|_| closed())?
     }
 
     /// Queues `job` without waiting for it.
-    pub fn send(&self, job: Job) -> Result<(), Gone> {
-        self.jobs.send(Some(job)).map_err(|_| Gone::Before)
+    pub fn send(&self, job: Job) -> Result<(), WriterGone> {
+        self.jobs.send(Some(job)).map_err(|_| WriterGone::NotRun)
     }
 }

@@ -1,7 +1,7 @@
 //! The test suite for every store.
 //!
 //! Each case is a function that takes an empty store and panics if the store violates the contract. [`contract_tests!`]
-//! generates a test for each case; [`comparison`] runs random operations on the store and on the [memory
+//! generates a test for each case; [`model_check`] runs random operations on the store and on the [memory
 //! model](crate::memory) and compares the results.
 //!
 //! The tests of a store define how to open one:
@@ -15,13 +15,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a suite of tests may stop at the first surprise")]
 
+pub mod bulk_load;
 pub mod commits;
 pub mod compaction;
-pub mod comparison;
 pub mod concurrency;
 pub mod keys;
-pub mod moves;
-pub mod news;
+pub mod model_check;
+pub mod notifications;
 pub mod pages;
 pub mod snapshots;
 pub mod spans;
@@ -46,9 +46,9 @@ macro_rules! contract_tests {
                 inside_a_commit, of_a_long_history, a_page_that_was_overtaken;
             concurrency: committers_make_one_log, readers_see_whole_commits, a_cancelled_commit_is_whole_or_absent;
             keys: a_prefix_ends_where_it_says, order_is_by_bytes, nothing_in_a_key_is_special, the_longest_key;
-            moves: a_snapshot_stays_as_it_was, a_filled_log_is_what_was_read, a_filling_that_is_given_up_leaves_nothing,
+            bulk_load: a_snapshot_stays_as_it_was, a_filled_log_is_what_was_read, a_filling_that_is_given_up_leaves_nothing,
                 only_an_empty_log_is_filled, a_filling_is_guarded, a_jump_goes_ahead, a_jump_forgets;
-            news: news_come_with_the_head, news_add_up_beside_others;
+            notifications: news_come_with_the_head, news_add_up_beside_others;
             pages: a_page_of_records_ends_at_its_size, a_page_of_entries_ends_at_its_size;
             snapshots: an_old_revision_is_as_it_was, inside_a_commit_means_its_end, pages_of_one_snapshot,
                 many_versions_of_one_key, the_future_is_refused, counts, a_page_knows_whether_there_is_more;
@@ -71,11 +71,11 @@ macro_rules! contract_tests {
         })+
     };
     (@random $open:ident => $($name:ident: $seed:literal),+) => {
-        mod comparison {
+        mod model_check {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $name() {
                 let (store, _kept) = super::$open().await;
-                $crate::contract::comparison::compare(store, $seed, 2_000).await;
+                $crate::contract::model_check::compare(store, $seed, 2_000).await;
             })+
         }
     };
@@ -188,7 +188,7 @@ fn pair(record: &Record) -> String {
 
 fn assert_guarded<T: std::fmt::Debug>(outcome: Result<T, Error>) {
     match outcome {
-        Err(Error::Guard(_)) => {}
+        Err(Error::SpanConflict(_)) => {}
         other => panic!("expected an overlap error, got {other:?}"),
     }
 }

@@ -114,7 +114,7 @@ pub enum Error {
     },
     /// The requested revision is after the head.
     #[error("revision {requested} is in the future: the log ends at {head}")]
-    Future {
+    FutureRevision {
         /// The requested revision.
         requested: Revision,
         /// The last revision of the log.
@@ -132,7 +132,7 @@ pub enum Error {
     },
     /// The commit would make two spans overlap, or releases a span that is not held. Nothing of the commit was written.
     #[error("the store rejected the commit: {0}")]
-    Guard(String),
+    SpanConflict(String),
     /// The database failed; nothing was written. The call may be repeated.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
@@ -141,7 +141,7 @@ pub enum Error {
     Full(String),
     /// The database failed during a commit; it is unknown whether the commit was written.
     #[error("the outcome of the commit is unknown: {0}")]
-    Unknown(String),
+    OutcomeUnknown(String),
     /// The stored data is inconsistent; repeating the call does not help. For a commit it is unknown whether it was
     /// written.
     #[error("the store is damaged: {0}")]
@@ -156,7 +156,7 @@ pub enum Error {
 impl Error {
     /// True if a commit that failed with this error has certainly written nothing.
     pub fn nothing_was_written(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Full(_) | Self::Guard(_) | Self::Precondition { .. })
+        matches!(self, Self::Unavailable(_) | Self::Full(_) | Self::SpanConflict(_) | Self::Precondition { .. })
     }
 }
 
@@ -176,7 +176,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Waits for a notification that another process may have written after `known`. Notifications may be early, late
     /// (by a bounded time) or spurious. If the log is not shared, this never returns.
-    async fn changed(&self, known: Revision) {
+    async fn wait_for_commits(&self, known: Revision) {
         let _ = known;
         std::future::pending::<()>().await;
     }
@@ -209,11 +209,11 @@ pub trait Store: Send + Sync + 'static {
     /// Returns a page of the entries with a revision greater than `after`, in order. A page ends after `limit` entries,
     /// or with the entry that makes it reach [`limits::PAGE_BYTES_MAX`]; [`page::is_full`] reports that there may be
     /// more. Fails with [`Error::Compacted`] if entries after `after` were compacted. Beyond the head the page is
-    /// empty; [`Error::Future`] is not returned.
+    /// empty; [`Error::FutureRevision`] is not returned.
     async fn tail(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error>;
 
     /// Returns the spans of `space` that overlap `first..=last`, in order, up to `limit`.
-    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error>;
+    async fn overlapping_spans(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error>;
 
     /// Compacts the history up to `revision`, at most up to the head: removes replaced versions and deletions. Does
     /// nothing if the history is already compacted that far. Current versions are kept.
@@ -224,11 +224,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Starts a bulk load of an empty log from a [`Snapshot`] of another store. Fails with [`Error::Unavailable`] if
     /// the log is not empty.
-    async fn load(&self) -> Result<Box<dyn Load>, Error>;
+    async fn bulk_load(&self) -> Result<Box<dyn BulkLoad>, Error>;
 
     /// Advances the head by `by` revisions and discards all history. Run this after restoring a backup, so that
     /// revisions which clients may have seen before the loss are never reused. Returns the new head.
-    async fn jump(&self, by: u64) -> Result<Revision, Error>;
+    async fn advance_revision(&self, by: u64) -> Result<Revision, Error>;
 }
 
 /// The state of a store at one revision.
@@ -247,7 +247,7 @@ pub trait Snapshot: Send {
 
 /// A bulk load in progress. Dropping it before [`Load::finish`] leaves the log empty.
 #[async_trait]
-pub trait Load: Send {
+pub trait BulkLoad: Send {
     /// Adds current versions with their revisions, in any order. Keys and revisions must be unique.
     async fn records(&mut self, records: Vec<Record>) -> Result<(), Error>;
 

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, OwnedMutexGuard, RwLock, watch};
 
 use crate::{
-    Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write, page::Filled,
+    BulkLoad, Entry, Error, Head, Key, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write,
+    page::PageBudget,
 };
 
 /// A store in memory. Clones share the same log.
@@ -20,7 +21,7 @@ pub struct MemoryStore {
     head: Arc<Mutex<()>>,
     log: Arc<RwLock<Log>>,
     /// The current head, for `changed`.
-    grown: watch::Sender<Revision>,
+    head_changes: watch::Sender<Revision>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,7 +45,7 @@ struct Row {
 struct MemoryTransaction {
     log: Arc<RwLock<Log>>,
     head: Revision,
-    grown: watch::Sender<Revision>,
+    head_changes: watch::Sender<Revision>,
     /// Dropping this releases the head lock.
     _held: OwnedMutexGuard<()>,
 }
@@ -61,13 +62,13 @@ impl Store for MemoryStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, Error> {
         let guard = Arc::clone(&self.head).lock_owned().await;
         let head = self.log.read().await.head;
-        let grown = self.grown.clone();
-        Ok(Box::new(MemoryTransaction { log: Arc::clone(&self.log), head, grown, _held: guard }))
+        let head_changes = self.head_changes.clone();
+        Ok(Box::new(MemoryTransaction { log: Arc::clone(&self.log), head, head_changes, _held: guard }))
     }
 
-    async fn changed(&self, known: Revision) {
+    async fn wait_for_commits(&self, known: Revision) {
         // The sender is owned by `self`, so there is no error.
-        drop(self.grown.subscribe().wait_for(|head| *head > known).await);
+        drop(self.head_changes.subscribe().wait_for(|head| *head > known).await);
     }
 
     async fn head(&self) -> Result<Head, Error> {
@@ -97,8 +98,8 @@ impl Store for MemoryStore {
         self.log.read().await.tail(after, limit)
     }
 
-    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
-        Ok(self.log.read().await.holders(space, first, last, limit))
+    async fn overlapping_spans(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+        Ok(self.log.read().await.overlapping_spans(space, first, last, limit))
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), Error> {
@@ -110,15 +111,15 @@ impl Store for MemoryStore {
         Ok(Box::new(MemorySnapshot { log: self.log.read().await.clone() }))
     }
 
-    async fn load(&self) -> Result<Box<dyn Load>, Error> {
+    async fn bulk_load(&self) -> Result<Box<dyn BulkLoad>, Error> {
         let guard = Arc::clone(&self.head).lock_owned().await;
         if self.log.read().await.head > Revision(0) {
             return Err(Error::Unavailable("only an empty log can be loaded".to_owned()));
         }
-        Ok(Box::new(MemoryLoad { log: Arc::clone(&self.log), next: Log::default(), _held: guard }))
+        Ok(Box::new(MemoryBulkLoad { log: Arc::clone(&self.log), next: Log::default(), _held: guard }))
     }
 
-    async fn jump(&self, by: u64) -> Result<Revision, Error> {
+    async fn advance_revision(&self, by: u64) -> Result<Revision, Error> {
         let _held = self.head.lock().await;
         let mut log = self.log.write().await;
         let head = Revision(log.head.0 + by);
@@ -143,19 +144,19 @@ impl Snapshot for MemorySnapshot {
     }
 
     async fn spans(&mut self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error> {
-        Ok(self.log.spans_behind(after, limit))
+        Ok(self.log.spans_after(after, limit))
     }
 }
 
 /// A log under construction. It replaces the empty log when the load is finished.
-struct MemoryLoad {
+struct MemoryBulkLoad {
     log: Arc<RwLock<Log>>,
     next: Log,
     _held: OwnedMutexGuard<()>,
 }
 
 #[async_trait]
-impl Load for MemoryLoad {
+impl BulkLoad for MemoryBulkLoad {
     async fn records(&mut self, records: Vec<Record>) -> Result<(), Error> {
         for Record { key, revision, value } in records {
             let entry = Entry { revision, key, value: Some(value), previous: None };
@@ -194,7 +195,7 @@ impl Transaction for MemoryTransaction {
         let mut log = self.log.write().await;
         let mut next = log.clone();
         next.commit(writes)?;
-        self.grown.send_replace(next.head);
+        self.head_changes.send_replace(next.head);
         *log = next;
         Ok(())
     }
@@ -204,7 +205,7 @@ impl Log {
     /// Returns the end of the commit that contains `at`; an error if it is in the future or compacted.
     fn snapshot(&self, at: Revision) -> Result<Revision, Error> {
         if at > self.head {
-            return Err(Error::Future { requested: at, head: self.head });
+            return Err(Error::FutureRevision { requested: at, head: self.head });
         }
         if at < self.compacted {
             return Err(Error::Compacted { requested: at, compacted: self.compacted });
@@ -228,7 +229,7 @@ impl Log {
         Ok(fill(&mut behind, limit, Entry::bytes))
     }
 
-    fn spans_behind(&self, after: Option<(&str, u128)>, limit: usize) -> Vec<Span> {
+    fn spans_after(&self, after: Option<(&str, u128)>, limit: usize) -> Vec<Span> {
         let behind = |span: &&Span| after.is_none_or(|after| (span.space.as_str(), span.first) > after);
         ordered(self.spans.iter().filter(behind), limit)
     }
@@ -258,7 +259,7 @@ impl Log {
         keys.iter().map(|key| self.current(key)).collect()
     }
 
-    fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Vec<Span> {
+    fn overlapping_spans(&self, space: &str, first: u128, last: u128, limit: usize) -> Vec<Span> {
         let overlaps = |span: &&Span| span.space == space && span.first <= last && span.last >= first;
         ordered(self.spans.iter().filter(overlaps), limit)
     }
@@ -287,7 +288,7 @@ impl Log {
 
     fn release(&mut self, span: &Span) -> Result<(), Error> {
         let Some(place) = self.spans.iter().position(|held| held == span) else {
-            return Err(Error::Guard(format!("{span} is not held, so it cannot be released")));
+            return Err(Error::SpanConflict(format!("{span} is not held, so it cannot be released")));
         };
         self.spans.swap_remove(place);
         Ok(())
@@ -295,10 +296,10 @@ impl Log {
 
     fn take(&mut self, span: Span) -> Result<(), Error> {
         if span.last < span.first {
-            return Err(Error::Guard(format!("{span} ends before it begins")));
+            return Err(Error::SpanConflict(format!("{span} ends before it begins")));
         }
-        if let Some(held) = self.holders(&span.space, span.first, span.last, 1).first() {
-            return Err(Error::Guard(format!("{span} overlaps {held}")));
+        if let Some(held) = self.overlapping_spans(&span.space, span.first, span.last, 1).first() {
+            return Err(Error::SpanConflict(format!("{span} overlaps {held}")));
         }
         self.spans.push(span);
         Ok(())
@@ -333,7 +334,7 @@ impl Entry {
 
 /// Takes the items of one page from the iterator.
 fn fill<T>(all: &mut impl Iterator<Item = T>, limit: usize, bytes: fn(&T) -> usize) -> Vec<T> {
-    let mut filled = Filled::empty(limit);
+    let mut filled = PageBudget::new(limit);
     let mut page = Vec::new();
     while !filled.is_full()
         && let Some(next) = all.next()

@@ -4,15 +4,15 @@ use crate::{Entry, Record, limits};
 
 /// The fill level of a page.
 #[derive(Clone, Copy, Debug)]
-pub struct Filled {
+pub struct PageBudget {
     /// The number of records or entries that may still be added.
     records_left: usize,
     bytes: usize,
 }
 
-impl Filled {
+impl PageBudget {
     /// Creates an empty page of at most `limit` records or entries.
-    pub fn empty(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self { records_left: limit, bytes: 0 }
     }
 
@@ -30,7 +30,7 @@ impl Filled {
 
 /// True if a page of at most `limit` entries is full, so that there may be more entries after it.
 pub fn is_full(entries: &[Entry], limit: usize) -> bool {
-    let mut filled = Filled::empty(limit);
+    let mut filled = PageBudget::new(limit);
     for entry in entries {
         filled.add(entry.bytes());
     }

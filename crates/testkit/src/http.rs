@@ -20,7 +20,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::client::IntoClientRequest as _};
 
-use crate::balance::Balance;
+use crate::round_robin::RoundRobin;
 
 /// Longer than the server's timeout of any request except a watch.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
@@ -30,7 +30,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
 pub struct Http {
     /// One target for each server.
     targets: Vec<Target>,
-    balance: Arc<Balance>,
+    round_robin: Arc<RoundRobin>,
     protocol: Protocol,
 }
 
@@ -63,7 +63,7 @@ pub struct Answer {
 }
 
 /// A response whose body is read in pieces, such as a watch. Dropping it closes the connection.
-pub struct Streamed {
+pub struct StreamingResponse {
     /// The status code.
     pub status: StatusCode,
     /// The headers.
@@ -94,10 +94,10 @@ impl Http {
         entry.client(config)
     }
 
-    /// Creates a client that spreads its requests over the servers of `clients`, which are in the order of `balance`.
-    pub(crate) fn spread(clients: Vec<Self>, balance: Arc<Balance>) -> Self {
+    /// Creates a client that spreads its requests over the servers of `clients`, which are in the order of `round_robin`.
+    pub(crate) fn spread(clients: Vec<Self>, round_robin: Arc<RoundRobin>) -> Self {
         let targets = clients.into_iter().flat_map(|client| client.targets).collect();
-        Self { targets, balance, protocol: Protocol::Http1 }
+        Self { targets, round_robin, protocol: Protocol::Http1 }
     }
 
     /// Returns the same client over HTTP/2.
@@ -129,11 +129,11 @@ impl Http {
     }
 
     /// Sends a request and reads the head of the response.
-    pub async fn open(&self, request: Request<impl Into<Bytes>>) -> anyhow::Result<Streamed> {
+    pub async fn open(&self, request: Request<impl Into<Bytes>>) -> anyhow::Result<StreamingResponse> {
         let (response, connection) = within(Box::pin(self.exchange(request.map(Into::into)))).await?;
         let (head, body) = response.into_parts();
         let buffer = BytesMut::new();
-        Ok(Streamed { status: head.status, headers: head.headers, body, buffer, _connection: connection })
+        Ok(StreamingResponse { status: head.status, headers: head.headers, body, buffer, _connection: connection })
     }
 
     /// Opens a WebSocket.
@@ -188,7 +188,7 @@ impl Http {
 
     /// Returns the next server.
     fn target(&self) -> &Target {
-        &self.targets[self.balance.next()]
+        &self.targets[self.round_robin.next()]
     }
 }
 
@@ -233,7 +233,7 @@ impl Answer {
     }
 }
 
-impl Streamed {
+impl StreamingResponse {
     /// Reads the next line, such as an event of a watch, and returns it without its line break. Returns `None` at the regular end
     /// of the body. Fails after the deadline.
     pub async fn line(&mut self, deadline: Duration) -> anyhow::Result<Option<Bytes>> {
@@ -323,7 +323,7 @@ impl Entry {
         let named = self.text("/clusters/0/cluster/tls-server-name").map(str::to_owned);
         let server_name = ServerName::try_from(named.unwrap_or_else(|_| host.clone()))?;
         let target = Target { authority, host, server_name, port, tls: Arc::new(tls) };
-        Ok(Http { targets: vec![target], balance: Arc::new(Balance::of(1)), protocol: Protocol::Http1 })
+        Ok(Http { targets: vec![target], round_robin: Arc::new(RoundRobin::of(1)), protocol: Protocol::Http1 })
     }
 }
 

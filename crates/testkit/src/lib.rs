@@ -20,18 +20,18 @@
 pub mod postgres;
 pub mod proxy;
 
-mod balance;
 mod clock;
 mod disk;
 mod http;
 mod kinds;
 mod process;
 mod replicas;
+mod round_robin;
 mod server;
 
 pub use clock::other_clock;
 pub use disk::{Disk, Part};
-pub use http::{Answer, Http, Streamed};
+pub use http::{Answer, Http, StreamingResponse};
 pub use kinds::{Claim, GROUP, Pool, VERSION, allocated_cidr, allocations, at, claim, claims, pool, pools, refusal};
 pub use process::command;
 pub use replicas::{Replicas, Servers, migrate};

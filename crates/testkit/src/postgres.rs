@@ -119,9 +119,9 @@ impl Cluster {
     fn empty() -> anyhow::Result<Self> {
         let programs = find_programs()?;
         let folder = private_folder("ipam-pg-")?;
-        let guardian = guardian(&programs, &folder)?;
+        let reaper = reaper(&programs, &folder)?;
         let port = free_port()?;
-        Ok(Self { folder, port, programs, databases: AtomicU32::new(0), _guardian: guardian })
+        Ok(Self { folder, port, programs, databases: AtomicU32::new(0), _guardian: reaper })
     }
 
     /// Returns the loopback port.
@@ -176,7 +176,7 @@ impl Cluster {
 }
 
 /// Starts a process that waits for the end of its standard input, then stops the cluster and removes its folder.
-fn guardian(programs: &Path, folder: &Path) -> anyhow::Result<Child> {
+fn reaper(programs: &Path, folder: &Path) -> anyhow::Result<Child> {
     let script = "cat >/dev/null; \"$@\" >/dev/null 2>&1; rm -rf \"$FOLDER\"";
     let stop = program(programs, "pg_ctl");
     let mut words: Vec<OsString> = vec![stop.get_program().to_owned()];

@@ -21,7 +21,7 @@ pub(crate) struct Process {
 }
 
 /// A command to run.
-pub(crate) struct Recipe {
+pub(crate) struct ProcessSpec {
     pub(crate) binary: PathBuf,
     pub(crate) arguments: Vec<OsString>,
     pub(crate) environment: Vec<(OsString, OsString)>,
@@ -42,16 +42,17 @@ pub fn command(binary: &Path) -> Command {
 }
 
 impl Process {
-    pub(crate) fn start(recipe: &Recipe) -> anyhow::Result<Self> {
-        let log = OpenOptions::new().create(true).append(true).open(&recipe.log).context("cannot open the log")?;
-        let mut command = command(&recipe.binary);
+    pub(crate) fn start(process_spec: &ProcessSpec) -> anyhow::Result<Self> {
+        let log =
+            OpenOptions::new().create(true).append(true).open(&process_spec.log).context("cannot open the log")?;
+        let mut command = command(&process_spec.binary);
         // Backtraces of panics only, not of `anyhow` errors.
         command.env("RUST_LIB_BACKTRACE", "0");
-        command.args(&recipe.arguments).envs(recipe.environment.iter().map(|(name, value)| (name, value)));
+        command.args(&process_spec.arguments).envs(process_spec.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?);
-        let stderr = recipe.stderr.as_ref().map(OwnedFd::try_clone).transpose()?;
+        let stderr = process_spec.stderr.as_ref().map(OwnedFd::try_clone).transpose()?;
         command.stderr(stderr.map_or_else(|| Stdio::from(log), Stdio::from));
-        let child = command.spawn().with_context(|| format!("cannot run {}", recipe.binary.display()))?;
+        let child = command.spawn().with_context(|| format!("cannot run {}", process_spec.binary.display()))?;
         Ok(Self { child })
     }
 
@@ -123,8 +124,8 @@ mod tests {
 
     use super::*;
 
-    fn shell(directory: &Path, script: &str) -> Recipe {
-        Recipe {
+    fn shell(directory: &Path, script: &str) -> ProcessSpec {
+        ProcessSpec {
             binary: "/bin/sh".into(),
             arguments: vec!["-c".into(), script.into()],
             environment: vec![("GREETING".into(), "hello".into())],
@@ -136,18 +137,18 @@ mod tests {
     #[tokio::test]
     async fn output_is_kept_and_the_status_told() {
         let directory = tempfile::tempdir().unwrap();
-        let recipe = shell(directory.path(), "echo $GREETING; echo trouble >&2; exit 3");
-        let status = Process::start(&recipe).unwrap().wait(Duration::from_secs(30)).await.unwrap();
+        let process_spec = shell(directory.path(), "echo $GREETING; echo trouble >&2; exit 3");
+        let status = Process::start(&process_spec).unwrap().wait(Duration::from_secs(30)).await.unwrap();
         assert_eq!(status.code(), Some(3));
-        assert_eq!(tail(&recipe.log), "hello\ntrouble");
+        assert_eq!(tail(&process_spec.log), "hello\ntrouble");
     }
 
     #[tokio::test]
     async fn asking_is_not_killing() {
         let directory = tempfile::tempdir().unwrap();
-        let recipe = shell(directory.path(), "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done");
-        let mut process = Process::start(&recipe).unwrap();
-        while tail(&recipe.log) != "ready" {
+        let process_spec = shell(directory.path(), "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done");
+        let mut process = Process::start(&process_spec).unwrap();
+        while tail(&process_spec.log) != "ready" {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
         assert!(process.wait(Duration::from_millis(20)).await.is_err(), "it runs until it is asked");
@@ -165,8 +166,8 @@ mod tests {
 
     #[test]
     fn a_missing_binary_is_named() {
-        let recipe = Recipe { binary: "/nowhere/ipam".into(), ..shell(&std::env::temp_dir(), "") };
-        let error = Process::start(&recipe).err().unwrap();
+        let process_spec = ProcessSpec { binary: "/nowhere/ipam".into(), ..shell(&std::env::temp_dir(), "") };
+        let error = Process::start(&process_spec).err().unwrap();
         assert!(format!("{error:#}").contains("/nowhere/ipam"), "{error:#}");
     }
 }

@@ -69,8 +69,8 @@ struct Line {
     commits: AtomicU32,
     faults: AtomicU32,
     connections: AtomicU32,
-    /// The number of calls of [`Proxy::cut`].
-    all_cut: watch::Sender<u32>,
+    /// The number of calls of [`Proxy::disconnect_all`].
+    disconnects: watch::Sender<u32>,
     pairs: Mutex<Pairs>,
 }
 
@@ -84,8 +84,8 @@ struct Pairs {
 /// The connection of a client, and the corresponding connection to the server.
 #[derive(Default)]
 struct Pair {
-    swallows_requests: AtomicBool,
-    swallows_answers: AtomicBool,
+    drops_requests: AtomicBool,
+    drops_responses: AtomicBool,
     /// Responses are discarded, and the connection is closed at the response to the current commit.
     cuts_answers: AtomicBool,
 }
@@ -104,7 +104,7 @@ impl Proxy {
             commits: AtomicU32::new(0),
             faults: AtomicU32::new(0),
             connections: AtomicU32::new(0),
-            all_cut: watch::Sender::new(0),
+            disconnects: watch::Sender::new(0),
             pairs: Mutex::default(),
         });
         let accepting = Arc::clone(&line);
@@ -133,7 +133,7 @@ impl Proxy {
         self.line.fail_commits_of.store(one_of, Ordering::SeqCst);
     }
 
-    /// Lets all open connections hang, and all new ones until [`Proxy::mend`].
+    /// Lets all open connections hang, and all new ones until [`Proxy::restore`].
     pub fn hang(&self, hang: Hang) {
         let mut pairs = self.line.pairs();
         pairs.hang = Some(hang);
@@ -142,20 +142,20 @@ impl Proxy {
         }
     }
 
-    /// Closes all connections, and closes new ones immediately until [`Proxy::mend`].
-    pub fn cut(&self) {
+    /// Closes all connections, and closes new ones immediately until [`Proxy::restore`].
+    pub fn disconnect_all(&self) {
         self.line.is_down.store(true, Ordering::SeqCst);
-        self.line.all_cut.send_modify(|times| *times += 1);
+        self.line.disconnects.send_modify(|times| *times += 1);
     }
 
     /// Serves new connections again. Hanging connections stay hanging, because their data is lost.
-    pub fn mend(&self) {
+    pub fn restore(&self) {
         self.line.is_down.store(false, Ordering::SeqCst);
         self.line.pairs().hang = None;
     }
 
     /// Connects new connections to another port. Open connections are unchanged.
-    pub fn lead_to(&self, target: u16) {
+    pub fn retarget(&self, target: u16) {
         self.line.target.store(target, Ordering::SeqCst);
     }
 
@@ -172,7 +172,7 @@ impl Proxy {
 
 /// The treatment of a piece of data from a client.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum CommitAction {
     Through,
     /// The piece is lost.
     FailBefore,
@@ -181,15 +181,19 @@ enum Way {
 }
 
 impl Line {
-    fn way(&self, piece: &[u8]) -> Way {
+    fn commit_action(&self, piece: &[u8]) -> CommitAction {
         let one_of = self.fail_commits_of.load(Ordering::SeqCst);
         if one_of == 0
             || !contains(piece, COMMIT)
             || !self.commits.fetch_add(1, Ordering::SeqCst).is_multiple_of(one_of)
         {
-            return Way::Through;
+            return CommitAction::Through;
         }
-        if self.faults.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) { Way::FailBefore } else { Way::FailAfter }
+        if self.faults.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
+            CommitAction::FailBefore
+        } else {
+            CommitAction::FailAfter
+        }
     }
 
     fn due(&self) -> Instant {
@@ -216,25 +220,25 @@ impl Line {
 impl Pair {
     fn hang(&self, hang: Hang) {
         if hang != Hang::Answers {
-            self.swallows_requests.store(true, Ordering::SeqCst);
+            self.drops_requests.store(true, Ordering::SeqCst);
         }
         if hang != Hang::Requests {
-            self.swallows_answers.store(true, Ordering::SeqCst);
+            self.drops_responses.store(true, Ordering::SeqCst);
         }
     }
 
-    fn swallows_requests(&self) -> bool {
-        self.swallows_requests.load(Ordering::SeqCst)
+    fn drops_requests(&self) -> bool {
+        self.drops_requests.load(Ordering::SeqCst)
     }
 
-    fn swallows_answers(&self) -> bool {
-        self.swallows_answers.load(Ordering::SeqCst)
+    fn drops_responses(&self) -> bool {
+        self.drops_responses.load(Ordering::SeqCst)
     }
 
     /// Called when the server has closed the connection. Returns, so that the connection to the client is closed, unless the
     /// connection hangs.
     async fn server_is_gone(&self) {
-        if self.swallows_requests() || self.swallows_answers() {
+        if self.drops_requests() || self.drops_responses() {
             pending::<()>().await;
         }
     }
@@ -244,12 +248,12 @@ async fn connection(client: TcpStream, line: Arc<Line>) {
     if line.is_down.load(Ordering::SeqCst) {
         return;
     }
-    let (pair, mut cut) = (line.pair(), line.all_cut.subscribe());
-    if pair.swallows_requests() {
+    let (pair, mut disconnect_all) = (line.pair(), line.disconnects.subscribe());
+    if pair.drops_requests() {
         let (mut from_client, _to_client) = client.into_split();
         tokio::select! {
-            () = swallow(&mut from_client) => {}
-            _ = cut.changed() => {}
+            () = discard(&mut from_client) => {}
+            _ = disconnect_all.changed() => {}
         }
         return;
     }
@@ -265,12 +269,12 @@ async fn connection(client: TcpStream, line: Arc<Line>) {
         () = read_server(from_server, &line, answers.0, &pair) => {}
         () = write_server(to_server, requests.1, &pair) => {}
         () = write(to_client, &mut answers.1) => {}
-        _ = cut.changed() => {}
+        _ = disconnect_all.changed() => {}
     }
 }
 
 /// Reads and discards data until the client closes the connection.
-async fn swallow(from: &mut OwnedReadHalf) {
+async fn discard(from: &mut OwnedReadHalf) {
     let mut buffer = BytesMut::new();
     while from.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {
         buffer.clear();
@@ -288,18 +292,18 @@ async fn read_client(mut from: OwnedReadHalf, line: &Line, pieces: mpsc::Sender<
     let mut buffer = BytesMut::new();
     while from.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {
         let piece = buffer.split().freeze();
-        if pair.swallows_requests() {
+        if pair.drops_requests() {
             continue;
         }
-        match (line.way(&piece), line.is_hanging_commits.load(Ordering::SeqCst)) {
-            (Way::Through, _) => {}
-            (Way::FailBefore, false) => return,
-            (Way::FailAfter, false) => pair.cuts_answers.store(true, Ordering::SeqCst),
-            (Way::FailBefore, true) => {
+        match (line.commit_action(&piece), line.is_hanging_commits.load(Ordering::SeqCst)) {
+            (CommitAction::Through, _) => {}
+            (CommitAction::FailBefore, false) => return,
+            (CommitAction::FailAfter, false) => pair.cuts_answers.store(true, Ordering::SeqCst),
+            (CommitAction::FailBefore, true) => {
                 pair.hang(Hang::Both);
                 continue;
             }
-            (Way::FailAfter, true) => pair.hang(Hang::Answers),
+            (CommitAction::FailAfter, true) => pair.hang(Hang::Answers),
         }
         if pieces.send((line.due(), piece)).await.is_err() {
             return;
@@ -319,7 +323,7 @@ async fn read_server(mut from: OwnedReadHalf, line: &Line, pieces: mpsc::Sender<
             }
             continue;
         }
-        if !pair.swallows_answers() && pieces.send((line.due(), piece)).await.is_err() {
+        if !pair.drops_responses() && pieces.send((line.due(), piece)).await.is_err() {
             return;
         }
     }

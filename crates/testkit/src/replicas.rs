@@ -12,10 +12,9 @@ use ::http::Request;
 use kube::client::Body;
 
 use crate::{
-    Builder, Http, Server,
-    balance::Balance,
-    command,
+    Builder, Http, Server, command,
     postgres::{Cluster, Database},
+    round_robin::RoundRobin,
 };
 
 /// The directory of the credentials in a data directory.
@@ -40,7 +39,7 @@ pub trait Servers {
 pub struct Replicas {
     servers: Vec<Server>,
     database: Database,
-    balance: Arc<Balance>,
+    round_robin: Arc<RoundRobin>,
 }
 
 impl Replicas {
@@ -54,22 +53,22 @@ impl Replicas {
         Self::start_each(binary, count, database, |_, builder| builder).await
     }
 
-    /// Like [`Replicas::start_on`]. `way` configures each replica.
+    /// Like [`Replicas::start_on`]. `commit_action` configures each replica.
     pub async fn start_each(
         binary: &Path,
         count: usize,
         database: Database,
-        way: impl Fn(usize, Builder) -> Builder,
+        commit_action: impl Fn(usize, Builder) -> Builder,
     ) -> Self {
         migrate(binary, &database);
-        let builder = |replica| way(replica, Server::builder(binary).database(&database));
+        let builder = |replica| commit_action(replica, Server::builder(binary).database(&database));
         let first = builder(0).start().await;
         let authority = first.data_dir().join(CREDENTIALS);
         let mut servers = vec![first];
         for replica in 1..count {
             servers.push(trusting(builder(replica), &authority).await);
         }
-        Self { balance: Arc::new(Balance::of(servers.len())), servers, database }
+        Self { round_robin: Arc::new(RoundRobin::of(servers.len())), servers, database }
     }
 
     /// Returns the database.
@@ -85,9 +84,9 @@ impl Replicas {
     /// Returns a client of the administrator that sends each request to the next replica that is up.
     pub fn client(&self) -> kube::Client {
         let clients: Vec<kube::Client> = self.servers.iter().map(Server::client).collect();
-        let balance = Arc::clone(&self.balance);
+        let round_robin = Arc::clone(&self.round_robin);
         let spread = tower::service_fn(move |request: Request<Body>| {
-            let client = clients[balance.next()].clone();
+            let client = clients[round_robin.next()].clone();
             async move { client.send(request).await }
         });
         kube::Client::new(spread, "default")
@@ -95,25 +94,25 @@ impl Replicas {
 
     /// Returns an HTTP client of the administrator that sends each request to the next replica that is up.
     pub fn http(&self) -> Http {
-        Http::spread(self.each_http(), Arc::clone(&self.balance))
+        Http::spread(self.each_http(), Arc::clone(&self.round_robin))
     }
 
     /// Marks a server as down, waits until its process ends, and returns the exit status.
     pub async fn wait_one(&mut self, server: usize) -> ExitStatus {
-        self.balance.set(server, false);
+        self.round_robin.set(server, false);
         self.servers[server].wait().await
     }
 
     /// Marks a server as down, and stops its process with SIGSTOP.
     pub fn pause(&self, server: usize) {
-        self.balance.set(server, false);
+        self.round_robin.set(server, false);
         self.servers[server].pause();
     }
 
     /// Continues the process of a server with SIGCONT, and marks it as up.
     pub fn resume(&self, server: usize) {
         self.servers[server].resume();
-        self.balance.set(server, true);
+        self.round_robin.set(server, true);
     }
 }
 
@@ -142,13 +141,13 @@ impl Servers for Replicas {
 
     /// Also marks the server as down.
     fn kill_one(&mut self, server: usize) {
-        self.balance.set(server, false);
+        self.round_robin.set(server, false);
         self.servers[server].kill();
     }
 
     async fn restart_one(&mut self, server: usize) {
         self.servers[server].restart().await;
-        self.balance.set(server, true);
+        self.round_robin.set(server, true);
     }
 
     fn each_http(&self) -> Vec<Http> {

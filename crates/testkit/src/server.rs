@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use crate::{
     Answer, Disk, Http, install_crypto,
     postgres::Database,
-    process::{Process, Recipe, tail},
+    process::{Process, ProcessSpec, tail},
 };
 
 const KUBECONFIG: &str = "admin.kubeconfig";
@@ -297,11 +297,11 @@ impl Setup {
         self.data_dir.join(KUBECONFIG)
     }
 
-    fn recipe(&self, port: u16) -> anyhow::Result<Recipe> {
+    fn process_spec(&self, port: u16) -> anyhow::Result<ProcessSpec> {
         let mut arguments: Vec<OsString> = vec!["serve".into(), "--data-dir".into(), self.data_dir.clone().into()];
         arguments.extend(["--secure-port".into(), port.to_string().into()]);
         arguments.extend(self.arguments.iter().cloned());
-        Ok(Recipe {
+        Ok(ProcessSpec {
             binary: self.binary.clone(),
             arguments,
             environment: self.environment.clone(),
@@ -328,7 +328,7 @@ impl Setup {
     async fn launch_once(&self, port: u16, start: Instant) -> anyhow::Result<(Process, Access)> {
         // The kubeconfig of an earlier start may contain another port, so wait until this process has replaced it.
         let earlier = identity(&self.kubeconfig());
-        let mut process = Process::start(&self.recipe(port)?)?;
+        let mut process = Process::start(&self.process_spec(port)?)?;
         loop {
             if identity(&self.kubeconfig()).is_some_and(|now| Some(now) != earlier) {
                 break;

@@ -56,11 +56,11 @@ impl Scenario {
             let block = match self.pattern {
                 // As claims do; with one length this gives the dense pattern.
                 Pattern::Dense => {
-                    pool.find(self.length, Strategy::FirstFit).expect("the pool has room for the scenario")
+                    pool.find_free(self.length, Strategy::FirstFit).expect("the pool has room for the scenario")
                 }
                 Pattern::Checkerboard | Pattern::Scattered => self.taken(pool, number),
             };
-            pool.take(block).expect("the block is free");
+            pool.allocate(block).expect("the block is free");
         }
     }
 

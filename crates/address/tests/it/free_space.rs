@@ -1,6 +1,6 @@
 //! Examples of free space: the choice of a block, errors, and the ends of the address space.
 
-use address::{FreeSpace, Prefix, ReleaseError, Strategy, TakeError};
+use address::{AllocateError, FreeSpace, Prefix, ReleaseError, Strategy};
 
 fn prefix(text: &str) -> Prefix {
     text.parse().expect(text)
@@ -10,13 +10,13 @@ fn prefix(text: &str) -> Prefix {
 fn pool(block: &str, taken: &[&str]) -> FreeSpace {
     let mut pool = FreeSpace::new(prefix(block));
     for taken in taken {
-        pool.take(prefix(taken)).expect(taken);
+        pool.allocate(prefix(taken)).expect(taken);
     }
     pool
 }
 
 fn found(pool: &FreeSpace, length: u8, strategy: Strategy) -> String {
-    pool.find(length, strategy).map_or("none".to_owned(), |block| block.to_string())
+    pool.find_free(length, strategy).map_or("none".to_owned(), |block| block.to_string())
 }
 
 /// Formats allocated, total, free, percent and largest free block.
@@ -87,24 +87,24 @@ fn refusals_change_nothing() {
     let mut pool = pool("10.0.0.0/24", &["10.0.0.0/26"]);
     let before = capacity(&pool);
     for (block, expected) in [
-        ("10.0.1.0/26", TakeError::Outside),
-        ("10.0.0.0/23", TakeError::Outside),
-        ("a00::/24", TakeError::Outside),
-        ("10.0.0.0/24", TakeError::Taken),
-        ("10.0.0.0/25", TakeError::Taken),
-        ("10.0.0.0/26", TakeError::Taken),
-        ("10.0.0.63/32", TakeError::Taken),
+        ("10.0.1.0/26", AllocateError::Outside),
+        ("10.0.0.0/23", AllocateError::Outside),
+        ("a00::/24", AllocateError::Outside),
+        ("10.0.0.0/24", AllocateError::NotFree),
+        ("10.0.0.0/25", AllocateError::NotFree),
+        ("10.0.0.0/26", AllocateError::NotFree),
+        ("10.0.0.63/32", AllocateError::NotFree),
     ] {
-        assert_eq!(pool.take(prefix(block)), Err(expected), "take {block}");
+        assert_eq!(pool.allocate(prefix(block)), Err(expected), "take {block}");
     }
     for (block, expected) in [
         ("10.0.1.0/26", ReleaseError::Outside),
         ("10.0.0.0/23", ReleaseError::Outside),
         ("a00::/24", ReleaseError::Outside),
-        ("10.0.0.0/24", ReleaseError::NotTaken),
-        ("10.0.0.0/25", ReleaseError::NotTaken),
-        ("10.0.0.64/26", ReleaseError::NotTaken),
-        ("10.0.0.64/32", ReleaseError::NotTaken),
+        ("10.0.0.0/24", ReleaseError::NotAllocated),
+        ("10.0.0.0/25", ReleaseError::NotAllocated),
+        ("10.0.0.64/26", ReleaseError::NotAllocated),
+        ("10.0.0.64/32", ReleaseError::NotAllocated),
     ] {
         assert_eq!(pool.release(prefix(block)), Err(expected), "release {block}");
     }
@@ -136,15 +136,15 @@ fn check_ends(block: &str, single: u8, ends: [&str; 2], sizes: [&str; 3]) {
     let whole = prefix(block);
     let mut pool = FreeSpace::new(whole);
     assert_eq!(found(&pool, whole.length(), Strategy::FirstFit), block);
-    assert_eq!(pool.take(whole), Ok(()));
+    assert_eq!(pool.allocate(whole), Ok(()));
     assert_eq!(capacity(&pool), format!("{total} of {total} taken, 0 free, 100%, largest nothing"));
     assert_eq!(found(&pool, single, Strategy::BestFit), "none");
     assert_eq!(pool.release(whole), Ok(()));
     let [first, last] = ends.map(prefix);
-    assert_eq!(pool.take(last), Ok(()));
+    assert_eq!(pool.allocate(last), Ok(()));
     assert_eq!(pool.free().to_string(), all_but_one);
     assert_eq!(found(&pool, single, Strategy::FirstFit), ends[0]);
-    assert_eq!(pool.take(first), Ok(()));
+    assert_eq!(pool.allocate(first), Ok(()));
     assert_eq!(pool.free().to_string(), all_but_two);
     assert_eq!(pool.allocated().to_string(), "2");
     assert_eq!(pool.release(first), Ok(()));
@@ -188,18 +188,18 @@ fn pools_of_one() {
         assert_eq!(capacity(&pool), format!("0 of 1 taken, 1 free, 0%, largest /{length}"));
         assert_eq!(found(&pool, length - 1, Strategy::FirstFit), "none");
         assert_eq!(found(&pool, length, Strategy::BestFit), block);
-        pool.take(prefix(block)).unwrap();
+        pool.allocate(prefix(block)).unwrap();
         assert_eq!(capacity(&pool), "1 of 1 taken, 0 free, 100%, largest nothing");
-        assert_eq!(pool.take(prefix(block)), Err(TakeError::Taken));
+        assert_eq!(pool.allocate(prefix(block)), Err(AllocateError::NotFree));
         pool.release(prefix(block)).unwrap();
-        assert_eq!(pool.release(prefix(block)), Err(ReleaseError::NotTaken));
+        assert_eq!(pool.release(prefix(block)), Err(ReleaseError::NotAllocated));
     }
 }
 
 #[test]
 fn refusals_are_explained() {
-    assert_eq!(TakeError::Outside.to_string(), "the block is not inside the pool");
-    assert_eq!(TakeError::Taken.to_string(), "the block is not entirely free");
+    assert_eq!(AllocateError::Outside.to_string(), "the block is not inside the pool");
+    assert_eq!(AllocateError::NotFree.to_string(), "the block is not entirely free");
     assert_eq!(ReleaseError::Outside.to_string(), "the block is not inside the pool");
-    assert_eq!(ReleaseError::NotTaken.to_string(), "the block is not entirely taken");
+    assert_eq!(ReleaseError::NotAllocated.to_string(), "the block is not entirely taken");
 }

@@ -6,7 +6,7 @@
 use address::{Family, FreeSpace, Prefix};
 use proptest::prelude::*;
 
-use crate::model::{History, Step, free_share_cmp, run_both};
+use crate::model::{History, Step, cmp_free_ratio, run_both};
 
 fn step() -> impl Strategy<Value = Step> {
     let numbers = (any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>(), any::<u128>());
@@ -76,9 +76,9 @@ proptest! {
     fn free_shares_compare_exactly(one in any_history(20), other in any_history(20)) {
         let (one, one_model) = run_both(&one);
         let (other, other_model) = run_both(&other);
-        let expected = free_share_cmp(&one_model, &other_model);
-        prop_assert_eq!(one.free_share_cmp(&other), expected);
-        prop_assert_eq!(other.free_share_cmp(&one), expected.reverse());
+        let expected = cmp_free_ratio(&one_model, &other_model);
+        prop_assert_eq!(one.cmp_free_ratio(&other), expected);
+        prop_assert_eq!(other.cmp_free_ratio(&one), expected.reverse());
     }
 }
 
@@ -99,13 +99,13 @@ fn free_shares_compare_at_the_ends() {
         let pool = |block: &str, taken: &str| {
             let mut pool = FreeSpace::new(block.parse().unwrap());
             if !taken.is_empty() {
-                pool.take(taken.parse().unwrap()).unwrap();
+                pool.allocate(taken.parse().unwrap()).unwrap();
             }
             pool
         };
         let (one_pool, other_pool) = (pool(one, one_taken), pool(other, other_taken));
         let case = format!("{one} without {one_taken}, {other} without {other_taken}");
-        assert_eq!(one_pool.free_share_cmp(&other_pool), expected, "{case}");
-        assert_eq!(other_pool.free_share_cmp(&one_pool), expected.reverse(), "{case}");
+        assert_eq!(one_pool.cmp_free_ratio(&other_pool), expected, "{case}");
+        assert_eq!(other_pool.cmp_free_ratio(&one_pool), expected.reverse(), "{case}");
     }
 }

@@ -6,7 +6,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use address::{Family, FreeSpace, Prefix, ReleaseError, Strategy, TakeError};
+use address::{AllocateError, Family, FreeSpace, Prefix, ReleaseError, Strategy};
 use num_bigint::BigUint;
 
 /// A pool and a sequence of operations.
@@ -88,20 +88,20 @@ impl Model {
     fn run(&mut self, step: Step, real: &mut FreeSpace) {
         match step {
             Step::Claim { length, strategy } => {
-                if let Some(block) = real.find(self.length(length), strategy) {
-                    assert_eq!(self.take_both(block, real), Ok(()), "take {block}, which was found");
+                if let Some(block) = real.find_free(self.length(length), strategy) {
+                    assert_eq!(self.allocate_both(block, real), Ok(()), "take {block}, which was found");
                 }
             }
             Step::Take { length, place } => {
                 let block = self.block(length, place);
-                let _ = self.take_both(block, real);
+                let _ = self.allocate_both(block, real);
             }
             Step::Release { length, place } => {
                 let block = self.block(length, place);
                 assert_eq!(real.release(block), self.release(block), "release {block}");
             }
             Step::ReleaseTaken { index } => {
-                if let Some(block) = self.nth_taken(index) {
+                if let Some(block) = self.nth_allocated(index) {
                     assert_eq!(real.release(block), Ok(()), "release {block}, which is taken");
                     assert_eq!(self.release(block), Ok(()), "{block} is taken");
                 }
@@ -110,20 +110,20 @@ impl Model {
     }
 
     /// Allocates the block in both, and checks the prediction of `largest_free_without`.
-    fn take_both(&mut self, block: Prefix, real: &mut FreeSpace) -> Result<(), TakeError> {
+    fn allocate_both(&mut self, block: Prefix, real: &mut FreeSpace) -> Result<(), AllocateError> {
         let foretold = real.largest_free_without(block);
-        let taken = real.take(block);
-        assert_eq!(taken, self.take(block), "take {block}");
+        let taken = real.allocate(block);
+        assert_eq!(taken, self.allocate(block), "take {block}");
         assert_eq!(real.largest_free(), foretold, "the largest free block without {block}");
         taken
     }
 
-    fn take(&mut self, block: Prefix) -> Result<(), TakeError> {
+    fn allocate(&mut self, block: Prefix) -> Result<(), AllocateError> {
         if !self.pool.contains(block) {
-            return Err(TakeError::Outside);
+            return Err(AllocateError::Outside);
         }
         if self.taken.iter().any(|taken| taken.overlaps(block)) {
-            return Err(TakeError::Taken);
+            return Err(AllocateError::NotFree);
         }
         self.taken.push(block);
         Ok(())
@@ -134,7 +134,7 @@ impl Model {
             return Err(ReleaseError::Outside);
         }
         if !free_regions(block, &self.taken).is_empty() {
-            return Err(ReleaseError::NotTaken);
+            return Err(ReleaseError::NotAllocated);
         }
         let before = std::mem::take(&mut self.taken);
         self.taken = before.into_iter().flat_map(|taken| without(taken, block)).collect();
@@ -162,7 +162,7 @@ impl Model {
             // One bit more than the pool has: every second such block is in the pool's buddy.
             Place::At(bits) => (self.pool.first() ^ (bits & (within << 1 | 1))) & family_mask(family),
             Place::Near { index, flipped_bit } => {
-                let near = self.nth_taken(index).map_or(self.pool.first(), Prefix::first);
+                let near = self.nth_allocated(index).map_or(self.pool.first(), Prefix::first);
                 let flipped = 1_u128.checked_shl((flipped_bit % 130).into()).unwrap_or(0);
                 near ^ (flipped & within)
             }
@@ -170,12 +170,12 @@ impl Model {
         aligned(family, address, length)
     }
 
-    fn nth_taken(&self, index: u8) -> Option<Prefix> {
+    fn nth_allocated(&self, index: u8) -> Option<Prefix> {
         let len = self.taken.len().max(1);
         self.taken.get(usize::from(index) % len).copied()
     }
 
-    fn find(&self, length: u8, strategy: Strategy, regions: &[Prefix]) -> Option<Prefix> {
+    fn find_free(&self, length: u8, strategy: Strategy, regions: &[Prefix]) -> Option<Prefix> {
         let large_enough = regions.iter().filter(|region| region.length() <= length);
         let region = match strategy {
             Strategy::FirstFit => large_enough.min_by_key(|region| region.first()),
@@ -194,8 +194,8 @@ fn compare(real: &FreeSpace, model: &Model) {
     for length in 0..=pool.family().bits() + 1 {
         for strategy in [Strategy::FirstFit, Strategy::BestFit] {
             assert_eq!(
-                real.find(length, strategy),
-                model.find(length, strategy, &regions),
+                real.find_free(length, strategy),
+                model.find_free(length, strategy, &regions),
                 "find /{length} by {strategy:?} with {:?} taken",
                 model.taken
             );
@@ -236,7 +236,7 @@ fn interesting_blocks(model: &Model, regions: &[Prefix]) -> Vec<Prefix> {
 }
 
 /// Compares the free ratios of two pools with cross-multiplied big integers.
-pub fn free_share_cmp(one: &Model, other: &Model) -> Ordering {
+pub fn cmp_free_ratio(one: &Model, other: &Model) -> Ordering {
     let free =
         |model: &Model| -> BigUint { size(model.pool) - model.taken.iter().map(|taken| size(*taken)).sum::<BigUint>() };
     (free(one) * size(other.pool)).cmp(&(free(other) * size(one.pool)))

@@ -66,7 +66,7 @@ pub fn not_written(error: &store::Error) -> StatusError {
 pub fn commit_failed(error: &store::Error) -> StatusError {
     match error {
         error if error.nothing_was_written() => not_written(error),
-        store::Error::Unknown(_) => StatusError::new(
+        store::Error::OutcomeUnknown(_) => StatusError::new(
             StatusReason::Timeout,
             "the store did not say whether the write was made: read the object before you repeat it",
         ),
@@ -91,13 +91,13 @@ mod tests {
         for (error, is_certain) in [
             (Error::Unavailable(String::new()), true),
             (Error::Full(String::new()), true),
-            (Error::Guard(String::new()), true),
+            (Error::SpanConflict(String::new()), true),
             (precondition(), true),
-            (Error::Unknown(String::new()), false),
+            (Error::OutcomeUnknown(String::new()), false),
             (Error::Corrupt(String::new()), false),
             (Error::Diverged(String::new()), false),
             (Error::Compacted { requested: compacted, compacted: future }, false),
-            (Error::Future { requested: future, head: compacted }, false),
+            (Error::FutureRevision { requested: future, head: compacted }, false),
         ] {
             let message = commit_failed(&error).message;
             assert_eq!(message.contains("nothing was written"), is_certain, "{error}: {message}");

@@ -85,7 +85,7 @@ impl<W: State> Committer<W> {
 
     /// Waits until other replicas may have committed past what this server has read.
     async fn changed(&self) {
-        self.store.changed(self.applied_revision()).await;
+        self.store.wait_for_commits(self.applied_revision()).await;
     }
 
     /// Applies what others have committed. A store error is logged; the next change tries again.
@@ -299,7 +299,7 @@ impl<W: State> Committer<W> {
 fn after_commit(error: Error) -> (StatusError, Result<(), Fatal>) {
     let refusal = convert::commit_failed(&error);
     match error {
-        Error::Guard(_) | Error::Precondition { .. } | Error::Corrupt(_) | Error::Diverged(_) => {
+        Error::SpanConflict(_) | Error::Precondition { .. } | Error::Corrupt(_) | Error::Diverged(_) => {
             (refusal, Err(Fatal(format!("the state of this process differs from the store: {error}"))))
         }
         _ => (refusal, Ok(())),

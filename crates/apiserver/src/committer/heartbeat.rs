@@ -25,7 +25,9 @@ impl<W: State> Committer<W> {
     pub(super) async fn heartbeat(&self) -> Result<(), Fatal> {
         let written = match self.write_heartbeat().await {
             Ok(revision) => Some(revision),
-            Err(error @ Error::Unknown(_)) if !self.store.is_shared() => self.resolve_unknown_outcome(error).await?,
+            Err(error @ Error::OutcomeUnknown(_)) if !self.store.is_shared() => {
+                self.resolve_unknown_outcome(error).await?
+            }
             Err(error) => {
                 self.writes.failed(&error);
                 None

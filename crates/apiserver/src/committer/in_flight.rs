@@ -195,7 +195,7 @@ impl CommitContext {
                 Ok(Ok(()))
             }
             Ok(head) if head == base => {
-                let why = if let Error::Unknown(why) = why { Error::Unavailable(why) } else { why };
+                let why = if let Error::OutcomeUnknown(why) = why { Error::Unavailable(why) } else { why };
                 Ok(Err(convert::not_written(&why)))
             }
             Ok(head) => Err(FatalCommitError::UnknownOutcome(format!(

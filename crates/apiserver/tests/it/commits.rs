@@ -270,7 +270,7 @@ async fn a_commit_that_fails_moves_nothing() {
         (InjectedFault::Refused(Error::Unavailable("the disk is full".into())), StatusReason::ServiceUnavailable, true),
         (InjectedFault::CommitLost, StatusReason::ServiceUnavailable, true),
         (InjectedFault::Begin(Error::Unavailable("nobody is there".into())), StatusReason::ServiceUnavailable, true),
-        (InjectedFault::Refused(Error::Guard("two of one".into())), StatusReason::InternalError, false),
+        (InjectedFault::Refused(Error::SpanConflict("two of one".into())), StatusReason::InternalError, false),
         (InjectedFault::Refused(Error::Corrupt("a page is bad".into())), StatusReason::InternalError, false),
         (InjectedFault::Begin(Error::Corrupt("a page is bad".into())), StatusReason::InternalError, false),
         (

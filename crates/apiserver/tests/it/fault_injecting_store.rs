@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use serde_json::json;
 use store::{
-    Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write, contract,
+    BulkLoad, Entry, Error, Head, Key, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write, contract,
     memory::MemoryStore,
 };
 use tokio::sync::{Semaphore, watch};
@@ -347,8 +347,8 @@ impl Store for FaultInjectingStore {
         self.shared.others_write
     }
 
-    async fn changed(&self, known: Revision) {
-        self.inner.changed(known).await;
+    async fn wait_for_commits(&self, known: Revision) {
+        self.inner.wait_for_commits(known).await;
     }
 
     async fn head(&self) -> Result<Head, Error> {
@@ -385,8 +385,8 @@ impl Store for FaultInjectingStore {
         self.inner.tail(after, limit).await
     }
 
-    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
-        self.inner.holders(space, first, last, limit).await
+    async fn overlapping_spans(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+        self.inner.overlapping_spans(space, first, last, limit).await
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), Error> {
@@ -397,12 +397,12 @@ impl Store for FaultInjectingStore {
         self.inner.snapshot().await
     }
 
-    async fn load(&self) -> Result<Box<dyn Load>, Error> {
-        self.inner.load().await
+    async fn bulk_load(&self) -> Result<Box<dyn BulkLoad>, Error> {
+        self.inner.bulk_load().await
     }
 
-    async fn jump(&self, by: u64) -> Result<Revision, Error> {
-        self.inner.jump(by).await
+    async fn advance_revision(&self, by: u64) -> Result<Revision, Error> {
+        self.inner.advance_revision(by).await
     }
 }
 
@@ -430,7 +430,7 @@ impl Transaction for FaultInjectingTransaction {
         store.shared.commits.send_modify(|commits| commits.push(writes.len()));
         let bytes = writes.iter().filter_map(|write| write.value.as_ref()).map(bytes::Bytes::len).sum();
         store.shared.bytes.lock().unwrap().push(bytes);
-        let unknown = || Err(Error::Unknown("the connection was lost".to_owned()));
+        let unknown = || Err(Error::OutcomeUnknown("the connection was lost".to_owned()));
         match store.next_fault(|fault| !matches!(fault, InjectedFault::Begin(_) | InjectedFault::BeginHeld)) {
             None | Some(InjectedFault::Begin(_) | InjectedFault::BeginHeld) => inner.commit(writes).await,
             Some(InjectedFault::Refused(error)) => Err(error),

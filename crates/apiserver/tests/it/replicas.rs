@@ -142,7 +142,7 @@ async fn a_store_that_fails_is_asked_again_next_time() {
 
 #[tokio::test]
 async fn what_a_store_refuses_as_wrong_ends_the_committer() {
-    for error in [Error::Guard("two of one".into()), Error::Corrupt("a page is bad".into())] {
+    for error in [Error::SpanConflict("two of one".into()), Error::Corrupt("a page is bad".into())] {
         let mut fixture = one().await;
         fixture.store.plan([InjectedFault::Refused(error)]);
         assert_eq!(reason(&fixture.queue.submit(create_book("x")).await), StatusReason::InternalError);

@@ -9,13 +9,13 @@ use serde_json::json;
 
 use super::{ClaimSpec, OwnerRef};
 use crate::{
-    choose::{Purpose, Request},
+    pool_selection::{Request, Requester},
     spec,
     types::{NameRef, PoolRef, PoolSelector},
 };
 
 /// The pools from which a valid claim requests its block.
-pub(super) enum Source {
+pub(super) enum PoolSource {
     /// The named pool.
     Named(PoolRef),
     /// Any pool that matches the selector, in the given project.
@@ -23,7 +23,7 @@ pub(super) enum Source {
 }
 
 /// Reads and validates a spec on its own, without any pool.
-pub(super) fn check(claim: ClaimSpec) -> Result<(Source, Request), Vec<FieldError>> {
+pub(super) fn check(claim: ClaimSpec) -> Result<(PoolSource, Request), Vec<FieldError>> {
     let mut errors = Vec::new();
     let family = claim.ip_family.map(Family::from);
     let address = claim.address.as_deref();
@@ -33,7 +33,7 @@ pub(super) fn check(claim: ClaimSpec) -> Result<(Source, Request), Vec<FieldErro
     let block = address.filter(|_| of_address.is_some()).and_then(|text| check_address(text, length, &mut errors));
     check_owner(claim.owner_ref.as_ref(), &mut errors);
     let source = match (claim.pool_ref, claim.pool_selector) {
-        (Some(pool), None) => Some(Source::Named(check_pool_ref(pool, &mut errors))),
+        (Some(pool), None) => Some(PoolSource::Named(check_pool_ref(pool, &mut errors))),
         (None, Some(selector)) => check_selector(selector, &mut errors),
         (None, None) => {
             errors.push(FieldError::required(Path::new("spec"), "one of poolRef and poolSelector must be given"));
@@ -45,7 +45,9 @@ pub(super) fn check(claim: ClaimSpec) -> Result<(Source, Request), Vec<FieldErro
         }
     };
     match source {
-        Some(source) if errors.is_empty() => Ok((source, Request { purpose: Purpose::Claim, family, length, block })),
+        Some(source) if errors.is_empty() => {
+            Ok((source, Request { requester: Requester::Claim, family, length, block }))
+        }
         _ => Err(errors),
     }
 }
@@ -85,9 +87,9 @@ fn check_address(text: &str, length: Option<u8>, errors: &mut Vec<FieldError>) -
 
 /// Returns the block that `text` names: with the length in the text, else with `spec.prefixLength` (`beside`), else a
 /// single address. Host bits are an error, because either the block or the address could be meant.
-pub(super) fn block_of(text: &str, beside: Option<u8>) -> Result<Prefix, String> {
-    let beside = beside.filter(|_| !text.contains('/'));
-    let parsed = match beside {
+pub(super) fn block_of(text: &str, spec_length: Option<u8>) -> Result<Prefix, String> {
+    let spec_length = spec_length.filter(|_| !text.contains('/'));
+    let parsed = match spec_length {
         Some(length) => read(&format!("{text}/{length}"))?,
         None => read(text)?,
     };
@@ -99,7 +101,7 @@ pub(super) fn block_of(text: &str, beside: Option<u8>) -> Result<Prefix, String>
         return Ok(block);
     }
     let address = text.split('/').next().unwrap_or_default();
-    Err(match beside {
+    Err(match spec_length {
         None => {
             format!("has bits set beyond its prefix length; write {block} for the block, {address} for the address")
         }
@@ -142,7 +144,7 @@ fn check_pool_ref(pool: PoolRef, errors: &mut Vec<FieldError>) -> PoolRef {
     pool
 }
 
-fn check_selector(selector: PoolSelector, errors: &mut Vec<FieldError>) -> Option<Source> {
+fn check_selector(selector: PoolSelector, errors: &mut Vec<FieldError>) -> Option<PoolSource> {
     let path = spec::path("poolSelector");
     check_project(selector.project_ref.as_ref(), &path, errors);
     if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
@@ -155,7 +157,7 @@ fn check_selector(selector: PoolSelector, errors: &mut Vec<FieldError>) -> Optio
         "matchExpressions": selector.match_expressions,
     });
     match LabelSelector::from_json(&labels, &path) {
-        Ok(labels) => Some(Source::Matching(Box::new(labels), selector.project_ref)),
+        Ok(labels) => Some(PoolSource::Matching(Box::new(labels), selector.project_ref)),
         Err(more) => {
             errors.extend(more);
             None

@@ -8,31 +8,31 @@ use apimachinery::{
     status_error::{StatusError, StatusReason},
 };
 
-use super::{PLURAL, check::Source};
+use super::{PLURAL, check::PoolSource};
 use crate::{
     GROUP,
-    choose::{self, Purpose, Request, Unserved},
+    pool_selection::{self, Request, Requester, SelectionError},
     spec,
+    state::{AllocatorState, Pool},
     types::PoolRef,
-    world::{Pool, World},
 };
 
 /// Returns the pool and the block for a claim.
 pub(super) fn find<'w>(
-    world: &'w World,
+    state: &'w AllocatorState,
     key: &ObjectKey,
-    source: &Source,
+    source: &PoolSource,
     request: Request,
-) -> Result<(&'w Pool, Prefix), Unserved> {
+) -> Result<(&'w Pool, Prefix), SelectionError> {
     match source {
-        Source::Named(pool) => {
-            let pool = named(world, key, pool)?;
-            let found = choose::fit(pool, request);
-            Ok((pool, found.map_err(|misfit| misfit.refuse(request, &key.name, pool, 0))?))
+        PoolSource::Named(pool) => {
+            let pool = pool_by_name(state, key, pool)?;
+            let found = pool_selection::find_block(pool, request);
+            Ok((pool, found.map_err(|no_fit| no_fit.to_error(request, &key.name, pool, 0))?))
         }
         // Pools of other projects never match, because tenants are not implemented yet.
-        Source::Matching(_, Some(_)) => Err(no_match().into()),
-        Source::Matching(labels, None) => matching(world, key, labels, request),
+        PoolSource::Matching(_, Some(_)) => Err(no_match_error().into()),
+        PoolSource::Matching(labels, None) => pool_by_labels(state, key, labels, request),
     }
 }
 
@@ -40,7 +40,7 @@ pub(super) fn find<'w>(
 ///
 /// This function, and the scope that a selector searches, must follow `projectRef` once tenants are implemented. Until
 /// then every `projectRef` is forbidden.
-fn named<'w>(world: &'w World, key: &ObjectKey, pool: &PoolRef) -> Result<&'w Pool, Unserved> {
+fn pool_by_name<'w>(state: &'w AllocatorState, key: &ObjectKey, pool: &PoolRef) -> Result<&'w Pool, SelectionError> {
     if let Some(project) = &pool.project_ref {
         let message = format!(
             "{PLURAL}.{GROUP} \"{}\" is forbidden: no permission to use IPPool \"{}\" of project \"{}\"",
@@ -48,43 +48,43 @@ fn named<'w>(world: &'w World, key: &ObjectKey, pool: &PoolRef) -> Result<&'w Po
         );
         return Err(StatusError::new(StatusReason::Forbidden, message).with_details(GROUP, PLURAL, &key.name).into());
     }
-    let absent = || Unserved::Absent(choose::pool_not_found("poolRef", &pool.name));
-    let found = world.pool(&key.scope, &pool.name).ok_or_else(absent)?;
+    let absent = || SelectionError::PoolAbsent(pool_selection::pool_not_found_error("poolRef", &pool.name));
+    let found = state.pool(&key.scope, &pool.name).ok_or_else(absent)?;
     if found.object.is_terminating() {
-        return Err(choose::pool_terminating(Purpose::Claim, &key.name, found).into());
+        return Err(pool_selection::pool_terminating_error(Requester::Claim, &key.name, found).into());
     }
     Ok(found)
 }
 
 /// Returns the pool that serves the request among those that match the selector, and the block.
-fn matching<'w>(
-    world: &'w World,
+fn pool_by_labels<'w>(
+    state: &'w AllocatorState,
     key: &ObjectKey,
     labels: &LabelSelector,
     request: Request,
-) -> Result<(&'w Pool, Prefix), Unserved> {
-    let matches = || world.pools(&key.scope).filter(move |pool| labels.matches(&pool.object.metadata.labels));
+) -> Result<(&'w Pool, Prefix), SelectionError> {
+    let matches = || state.pools(&key.scope).filter(move |pool| labels.matches(&pool.object.metadata.labels));
     let candidates = || matches().filter(|pool| !pool.object.is_terminating());
-    if request.leaves_family_open() && world.has_both_families(&key.scope) {
+    if request.leaves_family_open() && state.has_both_families(&key.scope) {
         let first_of = |family| candidates().find(|pool| pool.block().family() == family);
         if let (Some(four), Some(six)) = (first_of(Family::V4), first_of(Family::V6)) {
-            return Err(choose::both_families(&key.name, four, six).into());
+            return Err(pool_selection::ambiguous_family_error(&key.name, four, six).into());
         }
     }
-    choose::among(candidates(), request).map_err(|nearest| match nearest {
-        Some((pool, misfit, others)) => misfit.refuse(request, &key.name, pool, others).into(),
+    pool_selection::select_pool(candidates(), request).map_err(|best_rejection| match best_rejection {
+        Some((pool, no_fit, others)) => no_fit.to_error(request, &key.name, pool, others).into(),
         None => match matches().next() {
-            Some(terminating) => only_terminating(terminating).into(),
-            None => Unserved::Absent(no_match()),
+            Some(terminating) => only_terminating_error(terminating).into(),
+            None => SelectionError::PoolAbsent(no_match_error()),
         },
     })
 }
 
-fn no_match() -> StatusError {
+fn no_match_error() -> StatusError {
     no_match_because("no IPPool matches spec.poolSelector")
 }
 
-fn only_terminating(pool: &Pool) -> StatusError {
+fn only_terminating_error(pool: &Pool) -> StatusError {
     no_match_because(&format!(
         "no IPPool matches spec.poolSelector but \"{}\", which is being deleted and hands out nothing new",
         pool.name()

@@ -7,7 +7,7 @@ use super::{AllocationPolicy, PoolSpec};
 use crate::{spec, types::NameRef};
 
 /// The origin of a pool's block.
-pub(super) enum Origin {
+pub(super) enum PoolOrigin {
     /// A root pool.
     Root {
         block: Prefix,
@@ -18,7 +18,7 @@ pub(super) enum Origin {
     Child { parent: String, length: Option<u8>, block: Option<Prefix>, normalised_from: Option<String> },
 }
 
-impl Origin {
+impl PoolOrigin {
     /// Reads and validates a spec on its own, without any pool.
     pub(super) fn of(spec: &PoolSpec) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();

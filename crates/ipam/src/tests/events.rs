@@ -26,7 +26,7 @@ fn used(percent: i64) -> Object {
 }
 
 /// Returns the events of a pool whose utilization takes these values, starting from `state`.
-fn tell(mut state: EventState, percents: &[i64]) -> Vec<(i64, &'static str)> {
+fn events_at(mut state: EventState, percents: &[i64]) -> Vec<(i64, &'static str)> {
     let mut told = Vec::new();
     for percent in percents {
         let (next, content) = event_rules().on_change(&used(*percent), state);
@@ -39,17 +39,20 @@ fn tell(mut state: EventState, percents: &[i64]) -> Vec<(i64, &'static str)> {
 #[test]
 fn nearly_exhausted_pool_is_told_again_only_after_it_was_below_90_percent() {
     let (nearly, available) = ("PoolNearlyExhausted", "PoolAvailable");
-    assert_eq!(tell(EventState::default(), &[0, 94, 95, 99, 94, 90, 95, 96]), [(95, nearly)]);
-    assert_eq!(tell(EventState::default(), &[95, 89, 94, 95]), [(95, nearly), (89, available), (95, nearly)]);
+    assert_eq!(events_at(EventState::default(), &[0, 94, 95, 99, 94, 90, 95, 96]), [(95, nearly)]);
+    assert_eq!(events_at(EventState::default(), &[95, 89, 94, 95]), [(95, nearly), (89, available), (95, nearly)]);
 }
 
 #[test]
 fn exhausted_pool_is_told_and_so_is_the_first_address_that_is_free_again() {
     let (nearly, exhausted, available) = ("PoolNearlyExhausted", "PoolExhausted", "PoolAvailable");
-    assert_eq!(tell(EventState::default(), &[95, 100, 100, 99]), [(95, nearly), (100, exhausted), (99, available)]);
-    assert_eq!(tell(EventState::default(), &[50, 100, 50, 95]), [(100, exhausted), (50, available), (95, nearly)]);
     assert_eq!(
-        tell(EventState::default(), &[100, 97, 98, 100, 92, 95, 89, 95]),
+        events_at(EventState::default(), &[95, 100, 100, 99]),
+        [(95, nearly), (100, exhausted), (99, available)]
+    );
+    assert_eq!(events_at(EventState::default(), &[50, 100, 50, 95]), [(100, exhausted), (50, available), (95, nearly)]);
+    assert_eq!(
+        events_at(EventState::default(), &[100, 97, 98, 100, 92, 95, 89, 95]),
         [(100, exhausted), (97, available), (100, exhausted), (92, available), (95, nearly)],
         "an event about the low free space exists already"
     );
@@ -57,7 +60,8 @@ fn exhausted_pool_is_told_and_so_is_the_first_address_that_is_free_again() {
 
 #[test]
 fn restart_remembers_what_was_told() {
-    let after = |percent, last, percents: &[i64]| tell(event_rules().initial_state(&used(percent), last), percents);
+    let after =
+        |percent, last, percents: &[i64]| events_at(event_rules().initial_state(&used(percent), last), percents);
     assert_eq!(after(100, None, &[100]), []);
     assert_eq!(after(97, None, &[98]), []);
     assert_eq!(after(92, Some("PoolNearlyExhausted"), &[95]), []);

@@ -24,9 +24,9 @@ use apimachinery::{
 };
 use serde_json::{Value, json};
 
-use crate::{World, registry};
+use crate::{AllocatorState, registry};
 
-static REGISTRY: LazyLock<Registry<World>> = LazyLock::new(registry);
+static REGISTRY: LazyLock<Registry<AllocatorState>> = LazyLock::new(registry);
 
 static SCHEMAS: LazyLock<BTreeMap<&'static str, Schema>> = LazyLock::new(|| {
     let resources = REGISTRY.iter().map(Kind::resource);
@@ -34,7 +34,7 @@ static SCHEMAS: LazyLock<BTreeMap<&'static str, Schema>> = LazyLock::new(|| {
 });
 
 /// Returns the kind of a key's resource.
-pub(super) fn kind_of(key: &ObjectKey) -> &'static dyn Kind<World> {
+pub(super) fn kind_of(key: &ObjectKey) -> &'static dyn Kind<AllocatorState> {
     REGISTRY.get(key.resource).expect("a known kind")
 }
 
@@ -46,7 +46,7 @@ fn decoded(key: &ObjectKey, body: Value) -> Result<Box<DecodedObject>, StatusErr
 }
 
 pub(super) struct Server {
-    pub(super) world: World,
+    pub(super) state: AllocatorState,
     pub(super) objects: BTreeMap<ObjectKey, Arc<Object>>,
     pub(super) spans: BTreeMap<(String, u128), Span>,
     /// All writes that were applied.
@@ -75,7 +75,7 @@ pub(super) fn claim(name: &str) -> ObjectKey {
 impl Server {
     pub(super) fn new() -> Self {
         Self {
-            world: World::default(),
+            state: AllocatorState::default(),
             objects: BTreeMap::new(),
             spans: BTreeMap::new(),
             log: Vec::new(),
@@ -160,7 +160,7 @@ impl Server {
             Command { key: key_of_it, view: None, action, manager, dry_run, now, entropy, permissions, body_bytes };
         let current = self.objects.get(key);
         let plan = rest::prepare(kind, &SCHEMAS[key.resource], command, current)?;
-        plan.decide(kind, &self.world, Existence::of(current.map(AsRef::as_ref)), &self.related(kind, key))
+        plan.decide(kind, &self.state, Existence::of(current.map(AsRef::as_ref)), &self.related(kind, key))
     }
 
     /// Stores the writes of a decision, and then writes back the pool statuses.
@@ -176,12 +176,12 @@ impl Server {
 
     /// Writes back the outdated pool statuses, and returns the names of those pools.
     pub(super) fn settle(&mut self) -> Vec<String> {
-        let writes = self.world.pending_status_updates(self.now());
+        let writes = self.state.pending_status_updates(self.now());
         let names = writes.iter().map(|write| write.key.name.clone()).collect();
         for write in writes {
             self.store(write);
         }
-        assert!(self.world.pending_status_updates(self.now()).is_empty(), "no status is outdated after the write-back");
+        assert!(self.state.pending_status_updates(self.now()).is_empty(), "no status is outdated after the write-back");
         names
     }
 
@@ -195,7 +195,7 @@ impl Server {
             }
             None => drop(self.objects.remove(&write.key)),
         }
-        self.world.apply(&write);
+        self.state.apply(&write);
         self.log.push(write);
     }
 
@@ -268,7 +268,7 @@ impl Server {
         key("ipallocations", self.get(claim).text("/status/boundAllocationRef/name"))
     }
 
-    fn related(&self, kind: &dyn Kind<World>, key: &ObjectKey) -> RelatedObjects {
+    fn related(&self, kind: &dyn Kind<AllocatorState>, key: &ObjectKey) -> RelatedObjects {
         let reads = kind.read_set(key).into_iter();
         let objects = reads.filter_map(|key| Some((key.clone(), self.objects.get(&key)?.clone())));
         RelatedObjects { objects: objects.collect() }

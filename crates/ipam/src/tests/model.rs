@@ -71,7 +71,7 @@ struct Allocation {
 
 /// The request of a claim or a child pool.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wish {
+pub(super) struct Request {
     pub(super) length: Option<u8>,
     pub(super) exact: Option<Block>,
 }
@@ -91,7 +91,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    pub(super) fn create_root(&mut self, name: &str, block: Block, tune: (Choice, Option<u8>), tier: u8) -> Outcome {
+    pub(super) fn create_root(&mut self, name: &str, block: Block, policy: (Choice, Option<u8>), tier: u8) -> Outcome {
         if self.pools.contains_key(name) {
             return Err(409);
         }
@@ -99,7 +99,7 @@ impl Model {
         if self.pools.values().any(clash) {
             return Err(422);
         }
-        self.add_pool(name, block, None, tune, tier);
+        self.add_pool(name, block, None, policy, tier);
         Ok(block.cidr())
     }
 
@@ -107,20 +107,20 @@ impl Model {
         &mut self,
         name: &str,
         parent: &str,
-        wish: Wish,
-        tune: (Choice, Option<u8>),
+        request: Request,
+        policy: (Choice, Option<u8>),
         tier: u8,
     ) -> Outcome {
         if self.pools.contains_key(name) {
             return Err(409);
         }
         let from = self.pools.get(parent).ok_or(400_u16)?;
-        if tune.1.is_some_and(|max| max > bits(from.block.six)) {
+        if policy.1.is_some_and(|max| max > bits(from.block.six)) {
             return Err(422);
         }
-        let block = from.serve(wish, from.block.length + 1)?;
+        let block = from.serve(request, from.block.length + 1)?;
         self.take(parent, block);
-        self.add_pool(name, block, Some(parent.to_owned()), tune, tier);
+        self.add_pool(name, block, Some(parent.to_owned()), policy, tier);
         Ok(block.cidr())
     }
 
@@ -136,7 +136,7 @@ impl Model {
         self.pools.insert(name.to_owned(), Pool { block, parent, strategy, max, tier, taken, holders: 0 });
     }
 
-    pub(super) fn tune(&mut self, name: &str, strategy: Choice, max: Option<u8>) -> Outcome {
+    pub(super) fn update_policy(&mut self, name: &str, strategy: Choice, max: Option<u8>) -> Outcome {
         let pool = self.pools.get_mut(name).ok_or(404_u16)?;
         if max.is_some_and(|max| max > bits(pool.block.six)) {
             return Err(422);
@@ -152,12 +152,12 @@ impl Model {
         }
         let pool = self.pools.remove(name).expect("it was just there");
         if let Some(parent) = pool.parent {
-            self.give_back(&parent, pool.block);
+            self.release(&parent, pool.block);
         }
         Ok(String::new())
     }
 
-    pub(super) fn create_claim(&mut self, name: &str, source: &Source, wish: Wish, retain: bool) -> Outcome {
+    pub(super) fn create_claim(&mut self, name: &str, source: &Source, request: Request, retain: bool) -> Outcome {
         if self.claims.contains_key(name) {
             return Err(409);
         }
@@ -167,9 +167,9 @@ impl Model {
         let (pool, block) = match source {
             Source::Pool(pool) => {
                 let from = self.pools.get(pool).ok_or(400_u16)?;
-                (pool.clone(), from.serve(wish, from.block.length)?)
+                (pool.clone(), from.serve(request, from.block.length)?)
             }
-            Source::Tier(tier) => self.select(*tier, wish)?,
+            Source::Tier(tier) => self.select(*tier, request)?,
         };
         self.take(&pool, block);
         self.claims.insert(name.to_owned(), Claim { retain });
@@ -177,15 +177,18 @@ impl Model {
         Ok(block.cidr())
     }
 
-    fn select(&self, tier: u8, wish: Wish) -> Result<(String, Block), u16> {
+    fn select(&self, tier: u8, request: Request) -> Result<(String, Block), u16> {
         let matching: Vec<_> = self.pools.iter().filter(|(_, pool)| pool.tier == tier).collect();
         let of_family = |six: bool| matching.iter().any(|(_, pool)| pool.block.six == six);
-        if wish.exact.is_none() && wish.length.is_none_or(|length| length <= 32) && of_family(false) && of_family(true)
+        if request.exact.is_none()
+            && request.length.is_none_or(|length| length <= 32)
+            && of_family(false)
+            && of_family(true)
         {
             return Err(422);
         }
         let answers: Vec<_> =
-            matching.iter().map(|(name, pool)| (*name, *pool, pool.serve(wish, pool.block.length))).collect();
+            matching.iter().map(|(name, pool)| (*name, *pool, pool.serve(request, pool.block.length))).collect();
         let mut able = answers.iter().filter_map(|(name, pool, answer)| Some((*name, *pool, answer.ok()?)));
         let Some((name, pool, block)) = able.next() else {
             let codes: Vec<u16> = answers.iter().filter_map(|(_, _, answer)| answer.err()).collect();
@@ -224,7 +227,7 @@ impl Model {
 
     fn forget(&mut self, name: &str) {
         let allocation = self.allocations.remove(name).expect("it was just there");
-        self.give_back(&allocation.pool, allocation.block);
+        self.release(&allocation.pool, allocation.block);
     }
 
     fn take(&mut self, pool: &str, block: Block) {
@@ -232,7 +235,7 @@ impl Model {
         self.pools.get_mut(pool).expect("a pool that serves").holders += 1;
     }
 
-    fn give_back(&mut self, pool: &str, block: Block) {
+    fn release(&mut self, pool: &str, block: Block) {
         self.mark(pool, block, false);
         self.pools.get_mut(pool).expect("a pool with holders stays").holders -= 1;
     }
@@ -255,13 +258,13 @@ impl Model {
 }
 
 impl Pool {
-    fn serve(&self, wish: Wish, shortest: u8) -> Result<Block, u16> {
+    fn serve(&self, request: Request, shortest: u8) -> Result<Block, u16> {
         let longest = self.max.unwrap_or(bits(self.block.six));
-        let length = wish.exact.map(|block| block.length).or(wish.length).ok_or(422_u16)?;
+        let length = request.exact.map(|block| block.length).or(request.length).ok_or(422_u16)?;
         if !(shortest..=longest).contains(&length) {
             return Err(422);
         }
-        match wish.exact {
+        match request.exact {
             Some(block) if !self.block.contains(block) => Err(422),
             Some(block) => {
                 if self.is_free(block) {

@@ -9,7 +9,7 @@ use apimachinery::{
 use serde_json::{Value, json};
 
 use super::harness::{Server, claim, pool};
-use crate::{World, world};
+use crate::{AllocatorState, state};
 
 /// Applies a change that another replica has committed and this one reads from the log.
 fn change(server: &mut Server, name: &str, change: impl FnOnce(&mut Object)) {
@@ -133,9 +133,9 @@ fn selector_passes_over_a_pool_of_a_newer_version() {
 #[test]
 fn span_of_an_unknown_kind_is_never_handed_out() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
-    let mut restored = World::default();
+    let mut restored = AllocatorState::default();
     restored.load_object(pool("p"), (*server.objects[&pool("p")]).clone()).unwrap();
-    let space = world::space_of_pool(&Scope::platform(), "p");
+    let space = state::space_of_pool(&Scope::platform(), "p");
     let first = u128::from(u32::from_be_bytes([10, 0, 0, 3]));
     let holder = "ipholds/platform//h".to_owned();
     restored.load_span(&Span { space, first, last: first + 6, holder: holder.clone() }).unwrap();
@@ -146,7 +146,7 @@ fn span_of_an_unknown_kind_is_never_handed_out() {
         found.free.is_free(address::Prefix::new(address::Family::V4, first - 3 + u128::from(last), 32).unwrap())
     };
     assert_eq!((0..12).filter(|last| !free(*last)).collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8, 9]);
-    server.world = restored;
+    server.state = restored;
     let refused = server.delete(&pool("p")).unwrap_err();
     assert!(refused.message.contains("3 active allocation(s)"), "{}", refused.message);
 }

@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
 use super::harness::{Server, claim, pool, show, show_refusal};
-use crate::World;
+use crate::AllocatorState;
 
 /// Creates the pool `new` on a server with the pools `root` (10.0.0.0/16) and `six` (2001:db8::/32).
 fn check(spec: Value, expect: Expect) {
@@ -695,7 +695,7 @@ fn a_pool_that_goes_while_its_status_is_behind_is_forgotten() {
     server.delete(&claim("c")).unwrap();
     server.delete(&pool("p")).unwrap();
     assert!(server.settle().is_empty());
-    assert_eq!(server.world.observe(), World::default().observe());
+    assert_eq!(server.state.debug_dump(), AllocatorState::default().debug_dump());
 }
 
 /// The service updates the status, regardless of what increased the generation.

@@ -11,15 +11,15 @@ use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
 use super::harness::{Server, claim, key, kind_of, pool};
-use crate::World;
+use crate::AllocatorState;
 
-fn kinds() -> [&'static dyn Kind<World>; 3] {
+fn kinds() -> [&'static dyn Kind<AllocatorState>; 3] {
     ["ippools", "ipclaims", "ipallocations"].map(|resource| kind_of(&key(resource, "")))
 }
 
 #[test]
 fn discovery() {
-    let told = |kind: &dyn Kind<World>| {
+    let told = |kind: &dyn Kind<AllocatorState>| {
         let resource = kind.resource();
         let verbs: Vec<_> = resource.verbs.iter().map(|verb| verb.as_str()).collect();
         format!(
@@ -173,7 +173,7 @@ fn gauges() {
     server.create(pool("p"), json!({"cidr": "10.0.0.0/30"})).unwrap();
     server.create(claim("c"), json!({"poolRef": {"name": "p"}, "prefixLength": 32})).unwrap();
     let mut text = String::new();
-    for gauge in server.world.gauges() {
+    for gauge in server.state.gauges() {
         for (labels, value) in gauge.samples {
             let _ = writeln!(text, "{} {labels:?} {value}", gauge.name);
         }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     condition::Condition,
     limits::CONDITIONS_MAX,
-    types::{IpFamily, NameRef, PoolRef, PoolSelector, unless_empty},
+    types::{IpFamily, NameRef, PoolRef, PoolSelector, empty_as_none},
 };
 
 /// IPClaim requests a block of addresses from a pool. The response to its creation contains the allocated block, which
@@ -45,7 +45,7 @@ pub struct ClaimSpec {
     /// Requests an exact address, or an exact block in CIDR notation. An address together with prefixLength is the
     /// block that begins at the address. If unset, the service chooses a free block. Immutable, except that the
     /// allocated block may be set here later and removed again.
-    #[serde(deserialize_with = "unless_empty", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "empty_as_none", skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// What happens to the block when the claim is deleted: Delete or Retain. Defaults to Delete. Deleting the
     /// namespace also deletes retained allocations and frees their blocks.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     condition::Condition,
     limits::CONDITIONS_MAX,
-    types::{IpFamily, NameRef, unless_empty},
+    types::{IpFamily, NameRef, empty_as_none},
 };
 
 /// IPPool is a block of IP addresses from which claims and child pools are allocated. Allocations of one pool never
@@ -28,7 +28,7 @@ pub struct IpPool {
 pub struct PoolSpec {
     /// The block in CIDR notation, such as 10.0.0.0/8 or 2001:db8::/32. Required for a root pool. A child pool may set
     /// it to request an exact block of its parent. Immutable.
-    #[serde(deserialize_with = "unless_empty", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "empty_as_none", skip_serializing_if = "Option::is_none")]
     pub cidr: Option<String>,
     /// The address family. Derived from cidr for a root pool, and must agree with it. Must not be set for a child pool,
     /// which has the family of its parent. Immutable.

@@ -47,7 +47,7 @@ pub struct Database {
 /// server and `POSTGRES_DSN` cannot select two different stores.
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = false)]
-pub struct Place {
+pub struct StoreLocation {
     /// The store in this data directory, whose server must be stopped
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,

@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, path::PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Database, Dsn, Logging, Place};
+use super::{Database, Dsn, Logging, StoreLocation};
 
 /// The default: more writes than the lost store can have made since the backup. etcd's documentation recommends the same number.
 const BUMP_REVISIONS_DEFAULT: u64 = 1_000_000_000;
@@ -63,7 +63,7 @@ pub struct Import {
 
     /// The store to fill. A data directory is created; a database must have been migrated with `ipam store migrate up`.
     #[command(flatten)]
-    pub place: Place,
+    pub place: StoreLocation,
 
     /// The log format and level.
     #[command(flatten)]
@@ -79,7 +79,7 @@ pub struct BumpRevision {
 
     /// The store to change.
     #[command(flatten)]
-    pub place: Place,
+    pub place: StoreLocation,
 }
 
 /// Arguments of `ipam store backup`.
@@ -91,13 +91,13 @@ pub struct Backup {
 
     /// The store to copy.
     #[command(flatten)]
-    pub place: RunningPlace,
+    pub place: ServerOrStoreLocation,
 }
 
 /// One store, whose server may be running.
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = false)]
-pub struct RunningPlace {
+pub struct ServerOrStoreLocation {
     /// The store in this data directory; if its server runs, the server makes the copy
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,

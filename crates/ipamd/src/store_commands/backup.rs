@@ -22,7 +22,7 @@ use crate::{
     admin::client,
     config::Backup,
     database,
-    transfer::progress::{Progress, Unit},
+    export_import::progress::{Progress, Unit},
 };
 
 /// The longest time in which a starting or ending server holds the lock of its store without a socket.
@@ -47,7 +47,7 @@ pub async fn run(options: &Backup, out: &mut dyn Write) -> anyhow::Result<ExitCo
     let to = destination(&options.file)?;
     let mut progress = Progress::start("copying", Unit::Bytes, None);
     let revision = match reach(directory).await? {
-        Reached::Server(server) => server.back_up(&to, |copied, total| progress.reached_of(copied, total)).await?,
+        Reached::Server(server) => server.back_up(&to, |copied, total| progress.set_position_of(copied, total)).await?,
         Reached::Store(store) => match back_up(&store, &to, progress).await {
             Ok(revision) => return said(out, &to, revision),
             Err(BackupError::GivenUp) => return Ok(ExitCode::from(INTERRUPTED)),
@@ -113,7 +113,7 @@ async fn back_up(store: &SqliteStore, to: &Path, progress: Progress) -> Result<u
     let mut progress = Some(progress);
     let watch = move |BackupProgress { copied, total }| {
         if let Some(progress) = &mut progress {
-            progress.reached_of(copied, total);
+            progress.set_position_of(copied, total);
         }
         if seen.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };

@@ -10,7 +10,7 @@ use store_sqlite::OpenError;
 use crate::{
     config::{self, CheckFormat},
     database::{self, Reading},
-    transfer::{
+    export_import::{
         RECORDS_PER_PAGE, SPANS_PER_PAGE,
         progress::{Progress, Unit},
     },
@@ -94,7 +94,7 @@ async fn compare(snapshot: &mut dyn Snapshot, progress: &mut Progress) -> Result
     let mut count = 0;
     let mut counted = |page: &[Record]| {
         count += page.len() as u64;
-        progress.reached(count);
+        progress.set_position(count);
     };
     for (prefix, add) in [
         ("ippools/", Inventory::pool as fn(&mut Inventory, &str, &[u8])),

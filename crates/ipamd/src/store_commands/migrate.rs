@@ -13,14 +13,14 @@ const NOT_CURRENT: u8 = 1;
 pub async fn run(command: Migrate, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match command {
         Migrate::Up(database) => {
-            let pool = store_postgres::connect(database.dsn.expose()).map_err(database::explain)?;
-            let before = store_postgres::migrate(&pool).await.map_err(database::explain)?;
+            let pool = store_postgres::connect(database.dsn.expose()).map_err(database::redact)?;
+            let before = store_postgres::migrate(&pool).await.map_err(database::redact)?;
             writeln!(out, "{}", done(before))?;
             Ok(ExitCode::SUCCESS)
         }
         Migrate::Status(database) => {
-            let pool = store_postgres::connect(database.dsn.expose()).map_err(database::explain)?;
-            let status = store_postgres::status(&pool).await.map_err(database::explain)?;
+            let pool = store_postgres::connect(database.dsn.expose()).map_err(database::redact)?;
+            let status = store_postgres::status(&pool).await.map_err(database::redact)?;
             writeln!(out, "{}", state(status))?;
             let is_current = status.version == status.known;
             Ok(if is_current { ExitCode::SUCCESS } else { ExitCode::from(NOT_CURRENT) })

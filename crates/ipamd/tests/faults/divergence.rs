@@ -8,12 +8,12 @@ use testkit::{Replicas, Servers as _, allocated_cidr, claim, claims, pool, postg
 
 use super::{
     REPLICAS,
-    support::{BINARY, CLAIMS, Front, SOON, Watch, assert_disjoint, body, revision, text},
+    support::{BINARY, CLAIMS, ServerFixture, TIMEOUT, Watch, assert_disjoint, body, revision, text},
     through,
 };
 
 /// Creates claims on one replica.
-async fn make(front: &Front, replica: usize, names: impl IntoIterator<Item = String>) {
+async fn make(front: &ServerFixture, replica: usize, names: impl IntoIterator<Item = String>) {
     let claims = claims(&front.server.server(replica).client(), "default");
     for name in names {
         let wanted = claim(&name).pool("root").length(28).into();
@@ -21,14 +21,14 @@ async fn make(front: &Front, replica: usize, names: impl IntoIterator<Item = Str
     }
 }
 
-async fn watch(front: &Front, replica: usize, from: u64) -> Watch {
+async fn watch(front: &ServerFixture, replica: usize, from: u64) -> Watch {
     let path = format!("{CLAIMS}?watch=true&resourceVersion={from}");
     let http = front.server.server(replica).http();
     Watch(http.open(Request::get(path).body(Bytes::new()).unwrap()).await.unwrap())
 }
 
 /// Asserts that the replica has exited with an error and has logged `words`.
-async fn assert_ended(front: &mut Front, replica: usize, words: &str) {
+async fn assert_ended(front: &mut ServerFixture, replica: usize, words: &str) {
     let status = front.server.wait_one(replica).await;
     assert!(!status.success(), "{status}");
     let log = front.server.server(replica).log();
@@ -47,7 +47,7 @@ async fn replicas_that_have_read_lost_commits_end_themselves() {
     let servers = Replicas::start_each(BINARY.as_ref(), REPLICAS, database.clone(), |replica, builder| {
         builder.database(&through(ports[replica], &database))
     });
-    let mut front = Front::to(servers.await);
+    let mut front = ServerFixture::to(servers.await);
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     make(&front, 0, (0..4).map(|n| format!("kept-{n}"))).await;
     let standby = cluster.follower().await.unwrap();
@@ -68,16 +68,16 @@ async fn replicas_that_have_read_lost_commits_end_themselves() {
     standby.promote().unwrap();
     // Two replicas find a log that ends before the last commit that they have read.
     for (replica, line) in lines.iter().enumerate().take(2) {
-        line.lead_to(standby.port());
+        line.retarget(standby.port());
         assert_ended(&mut front, replica, "and this process has seen it end at").await;
         front.server.restart_one(replica).await;
     }
     make(&front, 0, (0..8).map(|n| format!("new-{n}"))).await;
     // The third replica connects when the log is longer and has other commits at the lost revisions.
-    lines[2].lead_to(standby.port());
+    lines[2].retarget(standby.port());
     assert_ended(&mut front, 2, "is not in it").await;
     let Watch(stream) = &mut watches[2];
-    while let Ok(Some(line)) = stream.line(SOON).await {
+    while let Ok(Some(line)) = stream.line(TIMEOUT).await {
         let event: serde_json::Value = serde_json::from_slice(&line).unwrap();
         assert_ne!(text(&event, "/type"), "ADDED", "an event of another log: {event}");
     }

@@ -44,7 +44,7 @@ async fn a_database_that_hangs() {
         println!("a create beside a database that hangs ({hang:?}): {} after {:?}", status.code, begun.elapsed());
         assert!(status.code >= 500, "{status:?}");
         answers.push((name, status.message.contains("nothing was written")));
-        site.line.mend();
+        site.line.restore();
         run.let_work().await;
     }
     for _ in 0..TIMES {
@@ -67,8 +67,8 @@ async fn a_primary_that_is_gone_without_a_word() {
     site.cluster.crash().await.unwrap();
     run.let_work().await;
     standby.promote().unwrap();
-    site.line.lead_to(standby.port());
-    site.line.mend();
+    site.line.retarget(standby.port());
+    site.line.restore();
     let begun = Instant::now();
     // A create without an answer may still be executed later, so each has another name.
     let mut tries = Vec::new();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use history::Run;
 use kube::api::PostParams;
-use support::{BINARY, Front};
+use support::{BINARY, ServerFixture};
 use testkit::{
     Builder, Replicas, Servers as _, claim,
     postgres::{Cluster, Database, Pooler},
@@ -15,7 +15,7 @@ use testkit::{
 };
 
 /// Starts the servers of the tests.
-mod setting {
+mod environment {
     use testkit::Replicas;
 
     /// The servers of a test.
@@ -54,7 +54,7 @@ const FULL: u64 = 2 << 20;
 
 /// Three replicas and the proxy to their database.
 struct Site {
-    front: Front,
+    front: ServerFixture,
     cluster: Cluster,
     line: Proxy,
 }
@@ -68,7 +68,7 @@ impl Site {
         let line = Proxy::to(cluster.port()).await.unwrap();
         let database = through(line.port(), &cluster.database());
         let servers = Replicas::start_each(BINARY.as_ref(), REPLICAS, database, way).await;
-        Self { front: Front::to(servers), cluster, line }
+        Self { front: ServerFixture::to(servers), cluster, line }
     }
 
     /// Starts replicas that connect to a pooler. The proxy is between the pooler and the database.
@@ -79,7 +79,7 @@ impl Site {
         let database = cluster.database();
         let database = Database { dsn: pooler.dsn(&database), ..database };
         let servers = Replicas::start_on(BINARY.as_ref(), REPLICAS, database).await;
-        (Self { front: Front::to(servers), cluster, line }, pooler)
+        (Self { front: ServerFixture::to(servers), cluster, line }, pooler)
     }
 
     async fn usual() -> Self {
@@ -149,9 +149,9 @@ async fn connections_that_are_cut_in_a_commit() {
     }
     site.line.fail_commits(0, Fault::Cut);
     for _ in 0..TIMES {
-        site.line.cut();
+        site.line.disconnect_all();
         run.let_work().await;
-        site.line.mend();
+        site.line.restore();
         run.let_work().await;
     }
     let cuts = site.line.faults();
@@ -246,9 +246,9 @@ async fn a_standby_that_takes_over() {
     site.cluster.crash().await.unwrap();
     run.let_work().await;
     standby.promote().unwrap();
-    site.line.lead_to(standby.port());
-    site.line.cut();
-    site.line.mend();
+    site.line.retarget(standby.port());
+    site.line.disconnect_all();
+    site.line.restore();
     for _ in 0..TIMES {
         run.let_work().await;
     }

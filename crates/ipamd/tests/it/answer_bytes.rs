@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Answer, claim};
 
-use crate::support::{API, CLAIMS, Front, POOLS, SOON};
+use crate::support::{API, CLAIMS, POOLS, ServerFixture, TIMEOUT};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 const PARTIAL: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -25,7 +25,7 @@ fn assert_line(answer: &Answer, what: &str) {
 
 #[tokio::test]
 async fn compact_json_ends_with_a_newline() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let wanted = json!({ "metadata": { "name": "a" }, "spec": { "poolRef": { "name": "root" }, "prefixLength": 24 } });
     assert_line(&front.post(CLAIMS, wanted.clone()).await, "a create");
     assert_line(&front.post(CLAIMS, wanted).await, "a refusal");
@@ -62,7 +62,7 @@ async fn compact_json_ends_with_a_newline() {
 
 #[tokio::test]
 async fn indented_json_and_documents_end_with_their_last_bracket() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     for path in [&format!("{POOLS}/root?pretty=1"), &format!("{POOLS}?pretty=true"), &"/apis?pretty=1".to_owned()] {
         let text = front.get(path).await.text();
         assert!(text.starts_with("{\n  \"") && text.ends_with("\n}"), "{path}: {text}");
@@ -87,7 +87,7 @@ async fn indented_json_and_documents_end_with_their_last_bracket() {
 
 #[tokio::test]
 async fn compressed_lists_end_with_a_newline() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     for index in 0..2 {
         // With the annotations, the list exceeds the size from which responses are compressed.
         let mut object = Value::from(claim(&format!("c{index}")).pool("root").length(24));
@@ -105,10 +105,10 @@ async fn compressed_lists_end_with_a_newline() {
 
 #[tokio::test]
 async fn every_event_of_a_watch_is_one_line() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let request = http::Request::get(format!("{POOLS}?watch=true")).body(bytes::Bytes::new()).unwrap();
     let mut stream = front.http.open(request).await.unwrap();
-    let line = stream.line(SOON).await.unwrap().unwrap();
+    let line = stream.line(TIMEOUT).await.unwrap().unwrap();
     let event: Value = serde_json::from_slice(&line).unwrap();
     assert_eq!((&event["type"], &event["object"]["metadata"]["name"]), (&json!("ADDED"), &json!("root")));
 }

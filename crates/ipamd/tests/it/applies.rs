@@ -4,12 +4,12 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Answer, claim};
 
-use crate::support::{CLAIMS, Front, POOLS, assert_refused, body, failure, revision, text};
+use crate::support::{CLAIMS, POOLS, ServerFixture, assert_refused, body, failure, revision, text};
 
 const CLAIM: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipclaims/a";
 const POOL: &str = "/apis/ipam.miloapis.com/v1alpha1/ippools/root";
 
-async fn apply(front: &Front, path: &str, query: &str, config: &Value) -> Answer {
+async fn apply(front: &ServerFixture, path: &str, query: &str, config: &Value) -> Answer {
     let media = [("content-type", "application/apply-patch+yaml")];
     front.send(Method::PATCH, &format!("{path}?{query}"), &media, config.to_string()).await
 }
@@ -44,7 +44,7 @@ fn entry_of<'a>(object: &'a Value, manager: &str) -> &'a Value {
 
 #[tokio::test]
 async fn the_first_apply_creates_and_the_next_changes_nothing() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let web = config(json!({"app": "web"}));
     let created = body(&apply(&front, CLAIM, "fieldManager=flux", &web).await, 201);
     assert_eq!(text(&created, "/status/allocatedCIDR"), "10.0.0.0/24");
@@ -73,7 +73,7 @@ async fn the_first_apply_creates_and_the_next_changes_nothing() {
 
 #[tokio::test]
 async fn yaml_is_read_and_a_status_is_not_the_appliers() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let yaml = "apiVersion: ipam.miloapis.com/v1alpha1\nkind: IPClaim\nmetadata:\n  name: a\nspec:\n  poolRef: {name: root}\n  prefixLength: 28\nstatus:\n  phase: Error\n";
     let media = [("content-type", "application/apply-patch+yaml")];
     let answer = front.send(Method::PATCH, &format!("{CLAIM}?fieldManager=me"), &media, yaml).await;
@@ -84,7 +84,7 @@ async fn yaml_is_read_and_a_status_is_not_the_appliers() {
 
 #[tokio::test]
 async fn a_field_that_another_owns_is_a_conflict_until_it_is_taken_over() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     body(&apply(&front, CLAIM, "fieldManager=flux", &config(json!({"app": "web", "tier": "1"}))).await, 201);
     let other = config(json!({"app": "db", "tier": "2"}));
     let status = failure(&apply(&front, CLAIM, "fieldManager=argo", &other).await);
@@ -107,7 +107,7 @@ async fn a_field_that_another_owns_is_a_conflict_until_it_is_taken_over() {
 
 #[tokio::test]
 async fn what_an_applier_leaves_out_goes_unless_another_owns_it() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let all = json!({"mine": "1", "shared": "1"});
     body(&apply(&front, CLAIM, "fieldManager=flux", &config(all)).await, 201);
     body(&apply(&front, CLAIM, "fieldManager=argo", &config(json!({"shared": "1"}))).await, 200);
@@ -122,7 +122,7 @@ async fn what_an_applier_leaves_out_goes_unless_another_owns_it() {
 
 #[tokio::test]
 async fn an_object_that_was_created_can_be_applied() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(24).label("app", "web")).await;
     let created = body(&front.get(CLAIM).await, 200);
     assert_eq!(managers(&created), ["unknown Update"]);
@@ -144,7 +144,7 @@ async fn an_object_that_was_created_can_be_applied() {
 
 #[tokio::test]
 async fn a_dry_run_says_what_would_be_and_leaves_nothing() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let config = config(json!({"app": "web"}));
     let dry = body(&apply(&front, CLAIM, "fieldManager=flux&dryRun=All", &config).await, 201);
     assert_eq!(text(&dry, "/status/allocatedCIDR"), "10.0.0.0/24");
@@ -154,7 +154,7 @@ async fn a_dry_run_says_what_would_be_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_status_has_owners_of_its_own() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let condition = json!({
         "type": "Announced", "status": "True", "reason": "Bgp", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
     });
@@ -179,7 +179,7 @@ async fn a_status_has_owners_of_its_own() {
 
 #[tokio::test]
 async fn bad_applies_are_refused() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let good = config(json!({}));
     let with = |pointer: &str, value: Value| {
         let mut config = good.clone();

@@ -16,7 +16,7 @@ use testkit::{Server, claim, pool};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::support::{BINARY, Front, POOLS, SOON};
+use crate::support::{BINARY, POOLS, ServerFixture, TIMEOUT};
 
 /// The host name in certificates that the server did not create.
 const HOST: &str = "ipam.example.org";
@@ -129,18 +129,18 @@ async fn user_of(server: &Server, pair: &Pair) -> Option<String> {
     Connection::open(stream).await.whoami(None).await
 }
 
-/// Polls the condition until it is true; panics after `SOON`.
+/// Polls the condition until it is true; panics after `TIMEOUT`.
 async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !is_so().await {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(SOON, wait).await.unwrap_or_else(|_| panic!("not within {SOON:?}: {what}"));
+    tokio::time::timeout(TIMEOUT, wait).await.unwrap_or_else(|_| panic!("not within {TIMEOUT:?}: {what}"));
 }
 
 /// The value of the metric whose line starts with `name`; 0 if there is none.
-async fn metric(front: &Front, name: &str) -> f64 {
+async fn metric(front: &ServerFixture, name: &str) -> f64 {
     let text = front.get("/metrics").await.text();
     text.lines().find_map(|line| line.strip_prefix(name)).map_or(0.0, |value| value.trim().parse().unwrap())
 }
@@ -159,7 +159,7 @@ async fn certificates_given_as_files_are_read_again() {
     let certificate = file(&directory, "tls.crt", &first.certificate);
     let key = file(&directory, "tls.key", &first.key);
     let server = Server::builder(BINARY.as_ref()).argument("--tls-cert-file").argument(&certificate);
-    let front = Front::to(server.argument("--tls-private-key-file").argument(&key).start().await);
+    let front = ServerFixture::to(server.argument("--tls-private-key-file").argument(&key).start().await);
     let shown = async |name: &str| shown(&front.server, authority.der(), name).await;
     assert_eq!(shown(HOST).await, Some(der(&first.certificate)));
     assert_eq!(shown("localhost").await, None, "the server's own certificate is only for its own names");
@@ -224,7 +224,11 @@ async fn authorities_of_clients_are_read_again() {
     eventually("the old authority does not hold", async || user_of(&server, &jane).await.is_none()).await;
     assert_eq!(user_of(&server, &joe).await.as_deref(), Some("joe"));
     assert_eq!(open.whoami(None).await.as_deref(), Some("jane"), "an open connection keeps its user, as upstream");
-    assert_eq!(Front::to(server).get(POOLS).await.status, 200, "the administrator's authority is the server's own");
+    assert_eq!(
+        ServerFixture::to(server).get(POOLS).await.status,
+        200,
+        "the administrator's authority is the server's own"
+    );
 }
 
 #[tokio::test]
@@ -232,7 +236,7 @@ async fn tokens_are_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let tokens = file(&directory, "tokens.csv", "s3cret,jane,1\n");
     let server = Server::builder(BINARY.as_ref()).argument("--token-auth-file").argument(&tokens).start().await;
-    let front = Front::to(server);
+    let front = ServerFixture::to(server);
     let stream = handshake(&front.server, own_authority(&front.server), "localhost", None).await.unwrap();
     let mut connection = Connection::open(stream).await;
     assert_eq!(connection.whoami(Some("s3cret")).await.as_deref(), Some("jane"));
@@ -394,7 +398,7 @@ async fn own_certificates_are_renewed_while_the_server_runs() {
         .environment("FAKETIME_TIMESTAMP_FILE", &clock)
         .environment("FAKETIME_NO_CACHE", "1")
         .environment("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-    let front = Front::to(server.start().await);
+    let front = ServerFixture::to(server.start().await);
     let server = &front.server;
     let (own, kubeconfig) = (own_authority(server), fs::read(server.kubeconfig_path()).unwrap());
     let shown = async || shown(server, own.clone(), "localhost").await.unwrap();

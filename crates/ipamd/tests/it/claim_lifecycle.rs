@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use testkit::{allocated_cidr, at, claim, pool, refusal};
 
 use super::support::{
-    ALLOCATIONS, CLAIMS, Front, POOLS, assert_causes, assert_refused, body, condition, revision, text,
+    ALLOCATIONS, CLAIMS, POOLS, ServerFixture, assert_causes, assert_refused, body, condition, revision, text,
 };
 
 /// `alloc-` and the first 16 hex digits of SHA-256 of "default/a".
@@ -24,7 +24,7 @@ async fn is_gone(api: &Api<DynamicObject>, name: &str) -> bool {
 
 #[tokio::test]
 async fn the_answer_to_a_create_holds_the_block() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let claim = body(&front.post(CLAIMS, claim("a").pool("root").length(24)).await, 201);
     assert_eq!((text(&claim, "/apiVersion"), text(&claim, "/kind")), ("ipam.miloapis.com/v1alpha1", "IPClaim"));
     assert_eq!(
@@ -45,7 +45,7 @@ async fn the_answer_to_a_create_holds_the_block() {
 
 #[tokio::test]
 async fn an_allocation_stands_beside_the_claim() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let claim = body(&front.post(CLAIMS, claim("a").pool("root").length(24)).await, 201);
     let allocation = body(&front.get(&format!("{ALLOCATIONS}/{ALLOCATION_OF_A}")).await, 200);
     assert_eq!(text(&allocation, "/kind"), "IPAllocation");
@@ -74,7 +74,7 @@ async fn an_allocation_stands_beside_the_claim() {
 
 #[tokio::test]
 async fn a_delete_gives_the_block_back_at_once() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let uid = front.claim(claim("a").pool("root").length(24)).await.metadata.uid.unwrap();
     for round in 0..5 {
         let answer = body(&front.send(Method::DELETE, &format!("{CLAIMS}/a"), &[], "").await, 200);
@@ -90,7 +90,7 @@ async fn a_delete_gives_the_block_back_at_once() {
 
 #[tokio::test]
 async fn a_retained_block_outlives_its_claim() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let kept = claim("kept").pool("root").length(24).retain().label("team", "billing").label("tier", "db");
     assert_eq!(front.block(kept).await, "10.0.0.0/24");
     let own = json!({ "metadata": { "labels": { "rack": "7", "tier": "unknown" } } });
@@ -114,7 +114,7 @@ async fn a_retained_block_outlives_its_claim() {
 
 #[tokio::test]
 async fn the_reclaim_policy_may_be_changed() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     front.claim(claim("kept").pool("root").length(24)).await;
     let patch = json!({ "spec": { "reclaimPolicy": "Retain" } });
     let patched = front.claims.patch("kept", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
@@ -125,7 +125,7 @@ async fn the_reclaim_policy_may_be_changed() {
 
 #[tokio::test]
 async fn a_claim_named_as_a_retained_one_does_not_take_its_record() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     front.claim(claim("kept").pool("root").length(24).retain()).await;
     front.delete_claim("kept").await;
     let retained = front.allocations.get(ALLOCATION_OF_KEPT).await.unwrap();
@@ -140,14 +140,14 @@ async fn a_claim_named_as_a_retained_one_does_not_take_its_record() {
 }
 
 /// Replaces the finalizers of claim `a`.
-async fn set_finalizers(front: &Front, finalizers: Value) -> Result<DynamicObject, kube::Error> {
+async fn set_finalizers(front: &ServerFixture, finalizers: Value) -> Result<DynamicObject, kube::Error> {
     let patch = json!({ "metadata": { "finalizers": finalizers } });
     front.claims.patch("a", &PatchParams::default(), &Patch::Merge(&patch)).await
 }
 
 #[tokio::test]
 async fn finalizers_keep_the_block_until_the_last_one_goes() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let held = claim("a").pool("root").length(24).finalizer("example.com/one").finalizer("example.com/two");
     front.claim(held).await;
     let asked = front.claims.delete("a", &DeleteParams::default()).await.unwrap();
@@ -169,7 +169,7 @@ async fn finalizers_keep_the_block_until_the_last_one_goes() {
 
 #[tokio::test]
 async fn a_claim_that_is_going_stays_on_its_way() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(24).finalizer("example.com/one")).await;
     let first = front.claims.delete("a", &DeleteParams::default()).await.unwrap().left().unwrap();
     let second = front.claims.delete("a", &DeleteParams::default()).await.unwrap().left().unwrap();
@@ -190,7 +190,7 @@ async fn a_claim_that_is_going_stays_on_its_way() {
 
 #[tokio::test]
 async fn a_name_can_be_had_once() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(24)).await;
     let before = front.everything().await;
     for again in [
@@ -210,7 +210,7 @@ async fn a_name_can_be_had_once() {
 
 #[tokio::test]
 async fn a_name_can_be_generated() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     for prefix in ["web-", &"x".repeat(80)] {
         let mut manifest: Value = claim("").pool("root").length(28).into();
         manifest["metadata"] = json!({ "generateName": prefix });
@@ -226,7 +226,7 @@ async fn a_name_can_be_generated() {
 
 #[tokio::test]
 async fn the_claim_is_not_changed_under_its_block() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     front.pool(pool("second").cidr("172.16.0.0/16")).await;
     front.claim(claim("a").pool("root").address("10.0.7.0/24").family("IPv4")).await;
     let before = front.everything().await;
@@ -253,7 +253,7 @@ async fn the_claim_is_not_changed_under_its_block() {
 
 #[tokio::test]
 async fn what_a_client_may_not_set_is_ignored() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let mut manifest: Value = claim("a").pool("root").length(24).into();
     manifest["metadata"]["uid"] = "11111111-2222-3333-4444-555555555555".into();
     manifest["metadata"]["creationTimestamp"] = "2001-01-01T00:00:00Z".into();

@@ -4,17 +4,17 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Claim, claim, pool};
 
-use super::support::{CLAIMS, Front, assert_causes, assert_refused, causes, failure, warnings};
+use super::support::{CLAIMS, ServerFixture, assert_causes, assert_refused, causes, failure, warnings};
 
 /// An IPv4 pool without a default length, and an IPv6 pool.
-async fn two_pools() -> Front {
-    let front = Front::open().await;
+async fn two_pools() -> ServerFixture {
+    let front = ServerFixture::open().await;
     front.pool(pool("four").cidr("10.0.0.0/16")).await;
     front.pool(pool("six").cidr("2001:db8::/32")).await;
     front
 }
 
-async fn assert_nothing_taken(front: &Front) {
+async fn assert_nothing_taken(front: &ServerFixture) {
     let everything = front.everything().await;
     assert_eq!((&everything[1], &everything[2]), (&json!([]), &json!([])), "a rejected claim changed something");
     assert_eq!(front.addresses("four").await, (65_536, 0, 65_536));

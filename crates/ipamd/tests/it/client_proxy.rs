@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{BINARY, Front};
+use crate::support::{BINARY, ServerFixture};
 
 /// A host name that only the proxy resolves.
 const HOST: &str = "ipam.invalid:6443";
@@ -137,7 +137,7 @@ async fn forward(mut client: impl AsyncRead + AsyncWrite + Unpin, target: u16) {
 }
 
 /// Writes the administrator's kubeconfig with [`HOST`] as its server and `cluster` added to its cluster entry.
-fn kubeconfig(directory: &TempDir, front: &Front, cluster: &str) -> PathBuf {
+fn kubeconfig(directory: &TempDir, front: &ServerFixture, cluster: &str) -> PathBuf {
     let text = fs::read_to_string(front.server.kubeconfig_path()).unwrap();
     let own = format!("server: {}", front.server.url());
     assert!(text.contains(&own), "{text}");
@@ -162,8 +162,8 @@ fn assert_shows_the_pool(output: &Output, case: &str) {
     assert!(output.status.success() && out.contains("10.0.0.0/16"), "{case}: {out}{err}");
 }
 
-async fn front() -> Front {
-    let front = Front::to(Server::start(BINARY.as_ref()).await);
+async fn front() -> ServerFixture {
+    let front = ServerFixture::to(Server::start(BINARY.as_ref()).await);
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     front
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use testkit::{Answer, claim, pool};
 
 use crate::support::{
-    API, CLAIMS, Front, POOLS, SOON, assert_causes, assert_refused, body, failure, names, revision, text,
+    API, CLAIMS, POOLS, ServerFixture, TIMEOUT, assert_causes, assert_refused, body, failure, names, revision, text,
 };
 
 const CLAIM: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipclaims/a";
@@ -17,19 +17,19 @@ const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const WATCH_LIST: &str = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
 
-async fn with_claim() -> Front {
-    let front = Front::with_pool().await;
+async fn with_claim() -> ServerFixture {
+    let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(24).label("x", "1")).await;
     front
 }
 
-async fn put(front: &Front, path: &str, object: &Value) -> Answer {
+async fn put(front: &ServerFixture, path: &str, object: &Value) -> Answer {
     front.http.send_json(Method::PUT, path, object).await.unwrap()
 }
 
 #[tokio::test]
 async fn every_advertised_verb_is_served() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let resources = body(&front.get(API).await, 200)["resources"].take();
     for resource in resources.as_array().unwrap() {
         let (plural, subresource) = match text(resource, "/name").split_once('/') {
@@ -62,7 +62,7 @@ async fn every_advertised_verb_is_served() {
 
 #[tokio::test]
 async fn the_core_can_be_discovered() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for path in ["/api", "/apis"] {
         let aggregated = front.get_as(path, &format!("{DISCOVERY},application/json")).await;
         assert_eq!(aggregated.header("content-type"), Some(DISCOVERY), "{path}");
@@ -78,7 +78,7 @@ async fn the_core_can_be_discovered() {
 
 #[tokio::test]
 async fn documents_say_how_long_they_may_be_kept() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let varies = |answer: &Answer| {
         answer.headers.get_all("vary").iter().any(|vary| vary.to_str().unwrap().to_lowercase().contains("accept"))
     };
@@ -98,7 +98,7 @@ async fn documents_say_how_long_they_may_be_kept() {
 
 #[tokio::test]
 async fn the_version_is_one_that_tools_parse() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let version = body(&front.get("/version").await, 200);
     let git = text(&version, "/gitVersion");
     let (kubernetes, own) = git.strip_prefix('v').unwrap().split_once('+').unwrap_or_else(|| panic!("{git}"));
@@ -109,7 +109,7 @@ async fn the_version_is_one_that_tools_parse() {
 
 #[tokio::test]
 async fn metadata_merges_as_in_kubernetes() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let document = body(&front.get("/openapi/v3/apis/ipam.miloapis.com/v1alpha1").await, 200);
     let schemas = &document["components"]["schemas"];
     let of = |kind: &str| &schemas[format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}")];
@@ -154,7 +154,7 @@ async fn a_timeout_bounds_a_request() {
 
 #[tokio::test]
 async fn bodies_may_be_yaml() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let yaml = "apiVersion: ipam.miloapis.com/v1alpha1\nkind: IPClaim\nmetadata: {name: a}\nspec:\n  poolRef: {name: root}\n  prefixLength: 24\n";
     let media = [("content-type", "application/yaml"), ("accept", "application/yaml")];
     let created = front.send(Method::POST, CLAIMS, &media, yaml).await;
@@ -168,7 +168,7 @@ async fn bodies_may_be_yaml() {
 
 #[tokio::test]
 async fn the_case_of_a_field_counts() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let claim = r#"{"metadata":{"name":"a"},"spec":{"poolRef":{"name":"root"},"prefixLength":24,"PrefixLength":25}}"#;
     let media = [("content-type", "application/json")];
     let strict = front.send(Method::POST, &format!("{CLAIMS}?fieldValidation=Strict"), &media, claim).await;
@@ -179,7 +179,7 @@ async fn the_case_of_a_field_counts() {
 
 #[tokio::test]
 async fn a_namespace_means_nothing_to_a_pool() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let mut manifest: Value = pool("p").cidr("10.0.0.0/8").into();
     manifest["metadata"]["namespace"] = "somewhere".into();
     let created = body(&front.post(POOLS, manifest).await, 201);
@@ -206,7 +206,7 @@ async fn what_is_absent_is_not_null() {
 
 #[tokio::test]
 async fn nothing_is_born_dying() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let mut manifest: Value = claim("a").pool("root").length(24).into();
     manifest["metadata"]["deletionTimestamp"] = "2001-01-01T00:00:00Z".into();
     manifest["metadata"]["deletionGracePeriodSeconds"] = 30.into();
@@ -221,7 +221,7 @@ async fn nothing_is_born_dying() {
 
 #[tokio::test]
 async fn a_name_wins_over_one_to_be_generated() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let mut manifest: Value = claim("a").pool("root").length(24).into();
     manifest["metadata"]["generateName"] = "other-".into();
     assert_eq!(text(&body(&front.post(CLAIMS, manifest).await, 201), "/metadata/name"), "a");
@@ -229,7 +229,7 @@ async fn a_name_wins_over_one_to_be_generated() {
 
 #[tokio::test]
 async fn a_writer_is_named_after_its_program() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let long = "x".repeat(200);
     for (name, query, agent, expected) in [
         ("a", "", "kubectl/v1.33.0 (linux/amd64) kubernetes/abc", "kubectl"),
@@ -264,7 +264,7 @@ async fn a_get_may_name_a_version() {
 
 #[tokio::test]
 async fn what_is_going_may_still_be_edited() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(24).finalizer("example.com/hold")).await;
     let from = revision(&body(&front.get(CLAIMS).await, 200));
     let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}")).await;
@@ -312,7 +312,7 @@ async fn a_collection_is_deleted_up_to_its_limit() {
 
 #[tokio::test]
 async fn a_status_is_replaced_under_its_version() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let path = format!("{POOLS}/root");
     let before = body(&front.get(&path).await, 200);
     let condition = json!({
@@ -370,7 +370,7 @@ async fn a_bad_option_is_a_fault_of_its_options() {
 
 #[tokio::test]
 async fn an_apply_of_unknown_fields_fails_in_every_mode() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let config = json!({
         "apiVersion": "ipam.miloapis.com/v1alpha1", "kind": "IPClaim", "metadata": { "name": "a" },
         "spec": { "poolRef": { "name": "root" }, "prefixLength": 24, "colour": "red" },
@@ -386,7 +386,7 @@ async fn an_apply_of_unknown_fields_fails_in_every_mode() {
 
 #[tokio::test]
 async fn bookmarks_have_the_form_of_their_stream() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let path = format!("{CLAIMS}?{WATCH_LIST}");
     let event = front.watch_as(&path, METADATA).await.next().await;
     let object = &event["object"];
@@ -414,7 +414,7 @@ async fn small_answers_and_watches_are_not_compressed() {
 
 #[tokio::test]
 async fn writes_are_answered_in_the_form_that_is_asked_for() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let new = Value::from(claim("a").pool("root").length(24).finalizer("example.com/hold")).to_string();
     for (accept, kind) in [(TABLE, "Table"), (METADATA, "PartialObjectMetadata")] {
         let path = format!("{CLAIMS}?dryRun=All");
@@ -447,7 +447,7 @@ async fn clients_of_kube_read_and_patch_metadata_alone() {
 
 #[tokio::test]
 async fn refusals_are_not_to_be_guessed_at() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let unauthorized = front.server.http_anonymous().get(POOLS).await.unwrap();
     assert_eq!((unauthorized.status.as_u16(), unauthorized.header("x-content-type-options")), (401, Some("nosniff")));
     let nowhere = front.get("/nowhere").await;
@@ -456,7 +456,7 @@ async fn refusals_are_not_to_be_guessed_at() {
 
 #[tokio::test]
 async fn probes_are_plain_text_and_each_check_has_its_own() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for path in ["/livez", "/readyz", "/healthz", "/readyz/ping", "/readyz/store", "/readyz/shutdown"] {
         let answer = front.get(path).await;
         assert_eq!((answer.status.as_u16(), answer.text().trim_end()), (200, "ok"), "{path}");
@@ -473,12 +473,12 @@ async fn probes_are_plain_text_and_each_check_has_its_own() {
 #[tokio::test]
 async fn plain_http_is_not_spoken() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", front.server.port())).await.unwrap();
     stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
     // A closed connection is accepted, too.
-    let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut answer)).await.expect("an end");
+    let _ = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer)).await.expect("an end");
     assert!(!String::from_utf8_lossy(&answer).contains("HTTP/1.1"), "{answer:?}");
 }
 

@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::support::{CLAIMS, Front, SOON};
+use crate::support::{CLAIMS, ServerFixture, TIMEOUT};
 
 /// Slow clients of each of the four kinds: 1,000 in all.
 const SLOW_CLIENTS: usize = 250;
@@ -37,7 +37,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// A server, its administrator over one kept connection, and the means to open more with the administrator's
 /// certificate.
 struct Site {
-    front: Front,
+    front: ServerFixture,
     roots: RootCertStore,
 }
 
@@ -70,7 +70,7 @@ fn processor_time(server: &Server) -> Duration {
 }
 
 /// Makes claims sequentially and returns the processor time per claim.
-async fn claims(front: &Front, server: &Server, what: &str) -> Duration {
+async fn claims(front: &ServerFixture, server: &Server, what: &str) -> Duration {
     let mut latencies = Histogram::<u64>::new(3).unwrap();
     let before = processor_time(server);
     for index in 0..CLAIMS_MEASURED {
@@ -91,16 +91,16 @@ async fn claims(front: &Front, server: &Server, what: &str) -> Duration {
 async fn site() -> Site {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
-    let server = crate::setting::start().await;
+    let server = crate::environment::start().await;
     let mut roots = RootCertStore::empty();
     let authority = fs::read(server.data_dir().join("pki/ca.crt")).unwrap();
     roots.add(CertificateDer::from_pem_slice(&authority).unwrap()).unwrap();
-    let front = Front::to(server);
+    let front = ServerFixture::to(server);
     front.pool(pool("root").cidr("10.0.0.0/8")).await;
     Site { front, roots }
 }
 
-async fn metric(front: &Front, name: &str) -> f64 {
+async fn metric(front: &ServerFixture, name: &str) -> f64 {
     let text = front.get("/metrics").await.text();
     text.lines().find_map(|line| line.strip_prefix(name)).map_or(0.0, |value| value.trim().parse().unwrap())
 }
@@ -191,12 +191,12 @@ async fn rude(site: &Site) -> u32 {
             sent += 1;
             tokio::task::yield_now().await;
         }
-        drop(timeout(SOON, reading).await.expect("the connection is ended"));
+        drop(timeout(TIMEOUT, reading).await.expect("the connection is ended"));
         let mut stream = site.connect(b"h2", site.tcp().await).await;
         stream.write_all(PREFACE).await.unwrap();
         let _ = stream.write_all(&frame(0, 0, 1, &vec![0; 100_000])).await;
         let mut rest = Vec::new();
-        let _ = timeout(SOON, stream.read_to_end(&mut rest)).await.expect("the connection is ended");
+        let _ = timeout(TIMEOUT, stream.read_to_end(&mut rest)).await.expect("the connection is ended");
     }
     sent
 }
@@ -213,7 +213,7 @@ async fn a_server_without_file_descriptors_goes_on() {
     let waiting = futures::future::join_all((0..20).map(|_| site.tcp())).await;
     let refused = "ipam_connection_ends_total{reason=\"accept\"} ";
     let mut kept = Kept(kept);
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + TIMEOUT;
     let refusals = loop {
         match kept.metric(refused).await {
             few if few < 5.0 => assert!(Instant::now() < deadline, "the limit is not reached"),
@@ -237,7 +237,7 @@ impl Kept {
         self.0.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
         let mut answer = Vec::new();
         loop {
-            timeout(SOON, self.0.read_buf(&mut answer)).await.expect("an answer").unwrap();
+            timeout(TIMEOUT, self.0.read_buf(&mut answer)).await.expect("an answer").unwrap();
             let text = String::from_utf8_lossy(&answer);
             if text.ends_with("# EOF\n") {
                 return text.lines().find_map(|line| line.strip_prefix(name)?.parse().ok()).unwrap_or(0.0);
@@ -256,7 +256,7 @@ async fn connections_have_tcp_keep_alive() {
     stream.read_exact(&mut answer).await.unwrap();
     let client = stream.get_ref().0.local_addr().unwrap().port();
     let (server, client) = (format!(":{:04X}", server.port()), format!(":{client:04X}"));
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + TIMEOUT;
     // After the data is acknowledged, the kernel replaces the retransmission timer with the keep-alive timer.
     loop {
         let table = fs::read_to_string("/proc/net/tcp").unwrap();

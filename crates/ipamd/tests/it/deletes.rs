@@ -4,18 +4,18 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Answer, claim, pool};
 
-use crate::support::{API, CLAIMS, Front, POOLS, assert_refused, body, failure, names, revision, text};
+use crate::support::{API, CLAIMS, POOLS, ServerFixture, assert_refused, body, failure, names, revision, text};
 
 const CLAIM: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipclaims/a";
 
-async fn with_claim() -> Front {
-    let front = Front::open().await;
+async fn with_claim() -> ServerFixture {
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     front.claim(claim("a").pool("root").length(24)).await;
     front
 }
 
-async fn delete(front: &Front, path: &str, options: Value) -> Answer {
+async fn delete(front: &ServerFixture, path: &str, options: Value) -> Answer {
     front.http.send_json(Method::DELETE, path, &options).await.unwrap()
 }
 

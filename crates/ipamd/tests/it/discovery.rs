@@ -4,7 +4,7 @@ use kube::discovery::Discovery;
 use serde_json::{Value, json};
 use testkit::Answer;
 
-use crate::support::{API, Front, body, failure, text};
+use crate::support::{API, ServerFixture, body, failure, text};
 
 const ALL_VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
@@ -23,7 +23,7 @@ fn entry<'a>(resources: &'a Value, key: &str, name: &str) -> &'a Value {
 
 #[tokio::test]
 async fn the_group_is_listed() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let version = json!({ "groupVersion": "ipam.miloapis.com/v1alpha1", "version": "v1alpha1" });
     for path in ["/apis", "/apis/"] {
         let answer = front.get(path).await;
@@ -40,7 +40,7 @@ async fn the_group_is_listed() {
 
 #[tokio::test]
 async fn the_resources_are_listed() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let answer = front.get(API).await;
     assert_eq!(content_type(&answer), "application/json");
     let list = body(&answer, 200);
@@ -64,7 +64,7 @@ async fn the_resources_are_listed() {
 
 #[tokio::test]
 async fn both_aggregated_forms_are_served() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for version in ["v2", "v2beta1"] {
         let answer = front.get_as("/apis", &aggregated(version)).await;
         assert_eq!(content_type(&answer), aggregated(version), "old clients compare this string");
@@ -97,7 +97,7 @@ async fn both_aggregated_forms_are_served() {
 
 #[tokio::test]
 async fn the_form_is_negotiated() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let (v2, beta) = (aggregated("v2"), aggregated("v2beta1"));
     for (accept, expected) in [
         (format!("{v2},{beta},application/json"), v2.as_str()),
@@ -116,7 +116,7 @@ async fn the_form_is_negotiated() {
 
 #[tokio::test]
 async fn an_unchanged_document_is_not_sent_again() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let first = front.get_as("/apis", &aggregated("v2")).await;
     let tag = first.header("etag").unwrap().to_owned();
     assert!(tag.starts_with('"') && tag.ends_with('"'), "{tag}");
@@ -128,7 +128,7 @@ async fn an_unchanged_document_is_not_sent_again() {
 
 #[tokio::test]
 async fn clients_of_kube_find_the_kinds() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for aggregated in [false, true] {
         let discovery = Discovery::new(front.another_client());
         let discovery = if aggregated { discovery.run_aggregated().await } else { discovery.run().await }.unwrap();
@@ -142,7 +142,7 @@ async fn clients_of_kube_find_the_kinds() {
 
 #[tokio::test]
 async fn the_version_is_that_of_a_cluster() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let version = body(&front.get("/version").await, 200);
     assert_eq!(text(&version, "/major"), "1");
     let git = text(&version, "/gitVersion").strip_prefix("v1.").unwrap();

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{claim, pool};
 
-use super::support::{CLAIMS, Front, POOLS, body, text};
+use super::support::{CLAIMS, POOLS, ServerFixture, body, text};
 
 /// The JSON as a client writes it that parses every number as a double.
 fn as_doubles(value: &Value) -> Value {
@@ -22,7 +22,7 @@ const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
 #[tokio::test]
 async fn status_that_went_through_doubles_is_taken_back() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("v6").cidr("2001:db8::/32")).await;
     front.claim(claim("half").pool("v6").length(33)).await;
     let path = format!("{POOLS}/v6/status");
@@ -46,7 +46,7 @@ async fn status_that_went_through_doubles_is_taken_back() {
 
 #[tokio::test]
 async fn whole_number_written_as_a_float_is_an_integer() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let in_json = |length: &str| {
         format!(r#"{{"metadata":{{"name":"a"}},"spec":{{"poolRef":{{"name":"root"}},"prefixLength":{length}}}}}"#)
     };
@@ -64,7 +64,7 @@ async fn whole_number_written_as_a_float_is_an_integer() {
 
 #[tokio::test]
 async fn object_that_went_through_doubles_is_no_change() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let claim = format!("{CLAIMS}/a");
     let config = json!({
         "apiVersion": "ipam.miloapis.com/v1alpha1", "kind": "IPClaim", "metadata": {"name": "a"},

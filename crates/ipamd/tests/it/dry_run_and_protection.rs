@@ -5,13 +5,15 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use testkit::{at, claim, pool, refusal};
 
-use super::support::{ALLOCATIONS, CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure, revision, text};
+use super::support::{
+    ALLOCATIONS, CLAIMS, POOLS, ServerFixture, assert_causes, assert_refused, body, failure, revision, text,
+};
 
 const DRY: &str = "dryRun=All";
 
 /// A server with a pool that has a claim, a retained block and a child pool.
-async fn in_use() -> Front {
-    let front = Front::open().await;
+async fn in_use() -> ServerFixture {
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     front.claim(claim("a").pool("root").length(24)).await;
     front.claim(claim("kept").pool("root").length(24).retain()).await;
@@ -20,17 +22,17 @@ async fn in_use() -> Front {
     front
 }
 
-async fn allocation_of(front: &Front, claim: &str) -> String {
+async fn allocation_of(front: &ServerFixture, claim: &str) -> String {
     at(&front.claims.get(claim).await.unwrap(), "/status/boundAllocationRef/name").as_str().unwrap().to_owned()
 }
 
 /// Asserts that a dry run has changed no object and not the store's revision.
-async fn assert_no_effect(front: &Front, before: &(Value, u64)) {
+async fn assert_no_effect(front: &ServerFixture, before: &(Value, u64)) {
     assert_eq!(&state(front).await, before, "a dry run changes nothing");
 }
 
 /// Every object, and the store's revision.
-async fn state(front: &Front) -> (Value, u64) {
+async fn state(front: &ServerFixture) -> (Value, u64) {
     let pools = body(&front.get(POOLS).await, 200);
     (front.everything().await, revision(&pools))
 }

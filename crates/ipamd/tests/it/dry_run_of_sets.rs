@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use testkit::{Answer, claim, pool};
 
 use super::support::{
-    API, CLAIMS, Front, POOLS, assert_causes, assert_refused, body, condition, failure, text, warnings,
+    API, CLAIMS, POOLS, ServerFixture, assert_causes, assert_refused, body, condition, failure, text, warnings,
 };
 
 const DRY: &str = "dryRun=All";
@@ -33,18 +33,18 @@ fn examples() -> Vec<(String, String, String)> {
         .collect()
 }
 
-async fn create(front: &Front, path: &str, yaml: &str) -> Answer {
+async fn create(front: &ServerFixture, path: &str, yaml: &str) -> Answer {
     front.send(Method::POST, path, &[("content-type", "application/yaml")], yaml.to_owned()).await
 }
 
-async fn apply(front: &Front, path: &str, yaml: &str) -> Answer {
+async fn apply(front: &ServerFixture, path: &str, yaml: &str) -> Answer {
     let media = [("content-type", "application/apply-patch+yaml")];
     front.send(Method::PATCH, &format!("{path}?fieldManager=flux&{DRY}"), &media, yaml.to_owned()).await
 }
 
 #[tokio::test]
 async fn examples_are_dry_run_as_one_set_on_an_empty_server() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let examples = examples();
     assert!(examples.len() > 10, "{examples:?}");
     for (collection, name, yaml) in &examples {
@@ -66,7 +66,7 @@ async fn examples_are_dry_run_as_one_set_on_an_empty_server() {
 
 #[tokio::test]
 async fn dry_run_without_a_pool_is_pending_and_says_so() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let before = front.everything().await;
     let absent = "IPPool \"nowhere\" not found".replace('"', "\\\"");
     let no_match = "no IPPool matches spec.poolSelector".to_owned();
@@ -98,7 +98,7 @@ async fn dry_run_without_a_pool_is_pending_and_says_so() {
 
 #[tokio::test]
 async fn dry_run_without_a_pool_is_checked_as_far_as_it_can_be() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let refused =
         async |collection: &str, object: Value| failure(&front.post(&format!("{collection}?{DRY}"), object).await);
     let nowhere = || claim("a").pool("nowhere");

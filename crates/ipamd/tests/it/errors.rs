@@ -4,11 +4,11 @@ use http::Method;
 use serde_json::json;
 use testkit::{claim, pool};
 
-use crate::support::{ALLOCATIONS, API, CLAIMS, Front, POOLS, assert_refused, failure};
+use crate::support::{ALLOCATIONS, API, CLAIMS, POOLS, ServerFixture, assert_refused, failure};
 
 #[tokio::test]
 async fn without_a_credential_nothing_is_told() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let stranger = front.server.http_anonymous();
     for path in [POOLS, CLAIMS, "/apis", API, "/openapi/v3", "/metrics", "/api", "/nowhere"] {
         let answer = stranger.get(path).await.unwrap();
@@ -26,7 +26,7 @@ async fn without_a_credential_nothing_is_told() {
 
 #[tokio::test]
 async fn what_is_not_there_is_404() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for (path, resource) in [(POOLS, "ippools"), (CLAIMS, "ipclaims"), (ALLOCATIONS, "ipallocations")] {
         let status = failure(&front.get(&format!("{path}/nobody")).await);
         assert_refused(&status, 404, "NotFound", &[&format!("{resource}.ipam.miloapis.com \"nobody\" not found")]);
@@ -49,7 +49,7 @@ async fn what_is_not_there_is_404() {
 
 #[tokio::test]
 async fn verbs_that_are_not_offered_are_405() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let claim = claim("a").pool("root").length(24);
     for (method, path) in [
         (Method::POST, format!("{API}/ipclaims")),
@@ -78,7 +78,7 @@ async fn verbs_that_are_not_offered_are_405() {
 
 #[tokio::test]
 async fn what_nobody_speaks_is_406() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for accept in [
         "text/html",
         "application/vnd.kubernetes.protobuf",
@@ -99,7 +99,7 @@ async fn what_nobody_speaks_is_406() {
 
 #[tokio::test]
 async fn too_long_a_body_is_413() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let mut long: serde_json::Value = pool("p").cidr("10.0.0.0/8").into();
     long["metadata"]["annotations"] = json!({ "long": "x".repeat(3 << 20) });
     let status = failure(&front.post(POOLS, long).await);
@@ -112,7 +112,7 @@ async fn too_long_a_body_is_413() {
 
 #[tokio::test]
 async fn head_of_more_than_the_limit_is_431() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let long = "x".repeat(apiserver::limits::HEADER_BYTES_MAX as usize);
     for http in [front.server.http(), front.server.http().over_http2()] {
         let request = http::Request::get(POOLS).header("x-long", long.as_str()).body("").unwrap();
@@ -122,7 +122,7 @@ async fn head_of_more_than_the_limit_is_431() {
 
 #[tokio::test]
 async fn a_body_in_another_language_is_415() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let body = serde_json::Value::from(pool("p").cidr("10.0.0.0/8")).to_string();
     for media in ["text/plain", "application/vnd.kubernetes.protobuf", "application/xml", "nonsense"] {
         let answer = front.send(Method::POST, POOLS, &[("content-type", media)], body.clone()).await;
@@ -138,7 +138,7 @@ async fn a_body_in_another_language_is_415() {
 
 #[tokio::test]
 async fn every_answer_can_be_traced() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for path in [POOLS, &format!("{POOLS}/nobody")] {
         let answer = front.get(path).await;
         assert_eq!(answer.header("cache-control"), Some("no-cache, private"));
@@ -151,7 +151,7 @@ async fn every_answer_can_be_traced() {
 
 #[tokio::test]
 async fn head_is_get_without_a_body() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for path in [POOLS, "/apis", "/version"] {
         let (head, get) = (front.send(Method::HEAD, path, &[], "").await, front.get(path).await);
         assert_eq!(
@@ -165,7 +165,7 @@ async fn head_is_get_without_a_body() {
 
 #[tokio::test]
 async fn http_2_serves_the_same() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let second = front.server.http().over_http2();
     let made = second.send_json(Method::POST, POOLS, &pool("p").cidr("10.0.0.0/8").into()).await.unwrap();
     assert_eq!(made.status, 201, "{}", made.text());

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 use testkit::{claim, pool};
 
-use super::support::{CLAIMS, Front, assert_causes, assert_refused, condition, failure, text};
+use super::support::{CLAIMS, ServerFixture, assert_causes, assert_refused, condition, failure, text};
 
 /// A server with a pool of four addresses, each taken by a claim that is named after its last byte.
-async fn full_pool() -> Front {
-    let front = Front::open().await;
+async fn full_pool() -> ServerFixture {
+    let front = ServerFixture::open().await;
     front.pool(pool("tiny").cidr("192.0.2.0/30")).await;
     for index in 0..4 {
         assert_eq!(
@@ -76,7 +76,7 @@ async fn a_refused_claim_can_come_back_by_the_same_name() {
 
 #[tokio::test]
 async fn a_watch_sees_the_pool_fill_and_recover() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("tiny").cidr("192.0.2.0/31")).await;
     let list: Value = front.get(super::support::POOLS).await.json().unwrap();
     let from = text(&list, "/metadata/resourceVersion");

@@ -2,12 +2,12 @@
 //! objects must be consistent, and a watch open since the start must match the final list.
 
 // With explicit paths, because another test binary includes this file by its path, too.
-#[path = "history/actor.rs"]
-mod actor;
 #[path = "history/audit.rs"]
 mod audit;
-#[path = "history/onlooker.rs"]
-mod onlooker;
+#[path = "history/client.rs"]
+mod client;
+#[path = "history/reader.rs"]
+mod reader;
 #[path = "history/recorder.rs"]
 mod recorder;
 
@@ -26,8 +26,8 @@ use serde_json::Value;
 use testkit::{Servers as _, claim, pool};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
-use self::{actor::Actor, audit::Books};
-use super::support::{self, CLAIMS, Front, body, revision, seed};
+use self::{audit::FinalState, client::HistoryClient};
+use super::support::{self, CLAIMS, ServerFixture, body, revision, seed};
 
 const CLIENTS: u64 = 32;
 const KILLS: usize = 5;
@@ -62,7 +62,7 @@ pub enum Phase {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_history_with_kills_is_true() {
-    let mut front = Front::open().await;
+    let mut front = ServerFixture::open().await;
     let mut run = Run::begin(&front, CLIENTS).await;
     for kill in 0..KILLS {
         run.let_work().await;
@@ -87,15 +87,15 @@ pub struct Run {
     random: SmallRng,
     phase: watch::Sender<Phase>,
     done: Arc<AtomicU64>,
-    actors: Vec<JoinHandle<Actor>>,
+    actors: Vec<JoinHandle<HistoryClient>>,
     recorders: Vec<JoinHandle<Vec<Value>>>,
-    onlooker: JoinHandle<u64>,
+    reader: JoinHandle<u64>,
     begun: Instant,
 }
 
 impl Run {
     /// Creates the pools, opens the watches, and starts `clients` clients.
-    pub async fn begin(front: &Front, clients: u64) -> Self {
+    pub async fn begin(front: &ServerFixture, clients: u64) -> Self {
         let seed = seed();
         front.pool(pool("root").cidr(SPACES[0].cidr)).await;
         front.pool(pool("child").parent("root").cidr(SPACES[1].cidr)).await;
@@ -104,14 +104,16 @@ impl Run {
         let from = revision(&body(&front.get(CLAIMS).await, 200));
         let watching = |http| tokio::spawn(recorder::record(http, from, phases.clone()));
         let recorders = front.server.each_http().into_iter().map(watching).collect();
-        let onlooker = tokio::spawn(onlooker::look(front.another_client(), phases.clone()));
+        let reader = tokio::spawn(reader::read_until_over(front.another_client(), phases.clone()));
         let done = Arc::new(AtomicU64::new(0));
         let act = |index| {
             let random = SmallRng::seed_from_u64(seed.wrapping_add(index + 1));
-            tokio::spawn(Actor::new(index, &front.another_client(), random, phases.clone(), Arc::clone(&done)).run())
+            tokio::spawn(
+                HistoryClient::new(index, &front.another_client(), random, phases.clone(), Arc::clone(&done)).run(),
+            )
         };
         let actors = (0..clients).map(act).collect();
-        Self { random: SmallRng::seed_from_u64(seed), phase, done, actors, recorders, onlooker, begun: Instant::now() }
+        Self { random: SmallRng::seed_from_u64(seed), phase, done, actors, recorders, reader, begun: Instant::now() }
     }
 
     /// Sends the state of the run to every task.
@@ -129,20 +131,20 @@ impl Run {
     }
 
     /// Ends the run and checks all responses and watch events. `what` describes the run in the printed summary.
-    pub async fn end(self, front: &Front, what: &str) {
+    pub async fn end(self, front: &ServerFixture, what: &str) {
         self.set(Phase::Over);
-        let actors: Vec<Actor> = join_all(self.actors).await.into_iter().map(Result::unwrap).collect();
-        let looks = self.onlooker.await.unwrap();
+        let actors: Vec<HistoryClient> = join_all(self.actors).await.into_iter().map(Result::unwrap).collect();
+        let looks = self.reader.await.unwrap();
         front.claim(claim(LAST).pool("six").length(128)).await;
-        let books = Books::read(front).await;
-        books.audit(&actors);
+        let books = FinalState::read(front).await;
+        books.verify(&actors);
         let mut events = 0;
         for recorder in self.recorders {
             let story = recorder.await.unwrap();
             audit::replay(&story, &books.claims);
             events += story.len();
         }
-        let sum = |count: fn(&Actor) -> u64| actors.iter().map(count).sum::<u64>();
+        let sum = |count: fn(&HistoryClient) -> u64| actors.iter().map(count).sum::<u64>();
         println!(
             "history: {} operations checked ({} acknowledged creates, {} deletes, {} refused with nothing written, {} unanswered), {looks} looks, {what}, {events} events, {} s",
             sum(|actor| actor.operations),

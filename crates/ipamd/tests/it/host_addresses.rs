@@ -2,11 +2,11 @@
 
 use testkit::{claim, pool};
 
-use super::support::{Front, assert_causes, assert_refused, causes};
+use super::support::{ServerFixture, assert_causes, assert_refused, causes};
 
 #[tokio::test]
 async fn every_address_of_a_v4_pool_is_ordinary() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("hosts").cidr("192.0.2.0/29").default_length(32)).await;
     for index in 0..8 {
         assert_eq!(front.block(claim(&format!("h{index}")).pool("hosts")).await, format!("192.0.2.{index}/32"));
@@ -16,7 +16,7 @@ async fn every_address_of_a_v4_pool_is_ordinary() {
 
 #[tokio::test]
 async fn every_address_of_a_v6_pool_is_ordinary() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("hosts").cidr("2001:db8::/126").bounds(128, 128)).await;
     for index in 0..4 {
         let expected = if index == 0 { "2001:db8::/128".to_owned() } else { format!("2001:db8::{index}/128") };
@@ -27,7 +27,7 @@ async fn every_address_of_a_v6_pool_is_ordinary() {
 
 #[tokio::test]
 async fn a_pool_of_one_address_serves_it() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for (name, cidr) in [("four", "198.51.100.7/32"), ("six", "2001:db8::7/128")] {
         let length = if name == "four" { 32 } else { 128 };
         front.pool(pool(name).cidr(cidr)).await;
@@ -39,7 +39,7 @@ async fn a_pool_of_one_address_serves_it() {
 
 #[tokio::test]
 async fn a_requested_address_is_the_one_given() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("four").cidr("192.0.2.0/24")).await;
     front.pool(pool("six").cidr("2001:db8::/64")).await;
     for (name, pool, address, block) in [
@@ -62,7 +62,7 @@ async fn a_requested_address_is_the_one_given() {
 
 #[tokio::test]
 async fn a_taken_address_is_refused_and_its_holder_named() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("192.0.2.0/24")).await;
     front.claim(claim("holder").pool("root").address("192.0.2.64/28")).await;
     let before = front.everything().await;
@@ -82,7 +82,7 @@ async fn a_taken_address_is_refused_and_its_holder_named() {
 
 #[tokio::test]
 async fn an_address_outside_the_pool_is_invalid() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("four").cidr("192.0.2.0/24")).await;
     front.pool(pool("six").cidr("2001:db8::/64")).await;
     for (pool, address) in [
@@ -104,7 +104,7 @@ async fn an_address_outside_the_pool_is_invalid() {
 
 #[tokio::test]
 async fn an_address_and_a_length_agree() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("192.0.2.0/24")).await;
     let ask = |address: &str, length| claim("a").pool("root").address(address).length(length);
     for (address, length) in [("192.0.2.0/28", 27), ("192.0.2.0/28", 32), ("192.0.2.0/32", 28)] {
@@ -119,7 +119,7 @@ async fn an_address_and_a_length_agree() {
 
 #[tokio::test]
 async fn address_beside_a_length_is_the_block_that_begins_there() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("four").cidr("10.45.0.0/16")).await;
     front.pool(pool("six").cidr("2001:db8::/32")).await;
     let ask = |pool: &str, address: &str, length| claim("a").pool(pool).address(address).length(length);
@@ -143,7 +143,7 @@ async fn address_beside_a_length_is_the_block_that_begins_there() {
 
 #[tokio::test]
 async fn an_address_keeps_the_pools_bounds() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("192.0.2.0/24").bounds(26, 30)).await;
     for address in ["192.0.2.1", "192.0.2.0/25", "192.0.2.0/31"] {
         let status = front.refused_claim(claim("a").pool("root").address(address)).await;
@@ -154,7 +154,7 @@ async fn an_address_keeps_the_pools_bounds() {
 
 #[tokio::test]
 async fn a_child_pool_is_not_handed_out_again() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("192.0.2.0/24")).await;
     front.pool(pool("child").parent("root").cidr("192.0.2.128/25")).await;
     let status = front.refused_claim(claim("a").pool("root").address("192.0.2.200")).await;

@@ -19,7 +19,7 @@ use serde_json::json;
 use testkit::{allocated_cidr, at, claim, claims, refusal};
 use tokio::{task::JoinHandle, time::timeout};
 
-use crate::support::{Front, SOON, assert_causes, assert_refused};
+use crate::support::{ServerFixture, TIMEOUT, assert_causes, assert_refused};
 
 /// The interval between two checks of a reflector store.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
@@ -34,13 +34,13 @@ fn kind(name: &str) -> GroupVersionKind {
 }
 
 /// The names and resourceVersions of the listed claims.
-async fn listed(front: &Front) -> BTreeMap<String, String> {
+async fn listed(front: &ServerFixture) -> BTreeMap<String, String> {
     let list = front.claims.list(&ListParams::default()).await.unwrap();
     list.items.iter().map(|claim| (claim.name_any(), claim.resource_version().unwrap())).collect()
 }
 
 /// Creates claims, labels the even ones and deletes every third, with four concurrent clients.
-async fn write_claims(front: &Front, stem: &str) {
+async fn write_claims(front: &ServerFixture, stem: &str) {
     let hands = (0..4).map(|hand| {
         let claims = claims(&front.another_client(), "default");
         let stem = stem.to_owned();
@@ -66,7 +66,7 @@ async fn write_claims(front: &Front, stem: &str) {
 #[tokio::test]
 async fn a_watcher_tells_each_life_once_and_in_order() {
     for config in both_ways() {
-        let front = Front::with_pool().await;
+        let front = ServerFixture::with_pool().await;
         for n in 0..20 {
             front.claim(claim(&format!("old{n}")).pool("root").length(32)).await;
         }
@@ -109,13 +109,13 @@ async fn next<S, K>(events: &mut S) -> watcher::Event<K>
 where
     S: Stream<Item = watcher::Result<watcher::Event<K>>> + Unpin,
 {
-    timeout(SOON, events.try_next()).await.expect("an event in time").unwrap().expect("the stream is open")
+    timeout(TIMEOUT, events.try_next()).await.expect("an event in time").unwrap().expect("the stream is open")
 }
 
 #[tokio::test]
 async fn a_reflector_stays_in_step() {
     for config in both_ways() {
-        let front = Front::with_pool().await;
+        let front = ServerFixture::with_pool().await;
         for n in 0..20 {
             front.claim(claim(&format!("old{n}")).pool("root").length(32)).await;
         }
@@ -124,7 +124,7 @@ async fn a_reflector_stays_in_step() {
         let store = writer.as_reader();
         let follow = reflector(writer, watcher(front.claims.clone(), config)).for_each(|_| async {});
         let follower = tokio::spawn(follow);
-        timeout(SOON, store.wait_until_ready()).await.unwrap().unwrap();
+        timeout(TIMEOUT, store.wait_until_ready()).await.unwrap().unwrap();
         write_claims(&front, "new").await;
         front.delete_claim("old7").await;
         let wanted = listed(&front).await;
@@ -136,7 +136,7 @@ async fn a_reflector_stays_in_step() {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
-        assert!(timeout(SOON, caught_up).await.is_ok(), "stored: {:?}, listed: {wanted:?}", stored());
+        assert!(timeout(TIMEOUT, caught_up).await.is_ok(), "stored: {:?}, listed: {wanted:?}", stored());
         follower.abort();
     }
 }
@@ -144,7 +144,7 @@ async fn a_reflector_stays_in_step() {
 #[tokio::test]
 async fn a_watcher_of_metadata_sees_metadata_alone() {
     for config in both_ways() {
-        let front = Front::with_pool().await;
+        let front = ServerFixture::with_pool().await;
         for n in 0..10 {
             front.claim(claim(&format!("old{n}")).pool("root").length(32).label("colour", "red")).await;
         }
@@ -153,20 +153,20 @@ async fn a_watcher_of_metadata_sees_metadata_alone() {
             Api::namespaced_with(front.another_client(), "default", &resource);
         let mut seen = pin!(watcher(api, config).applied_objects());
         for _ in 0..10 {
-            let claim = timeout(SOON, seen.try_next()).await.unwrap().unwrap().unwrap();
+            let claim = timeout(TIMEOUT, seen.try_next()).await.unwrap().unwrap().unwrap();
             assert_eq!((claim.labels()["colour"].as_str(), claim.uid().is_some()), ("red", true));
             let types = claim.types.as_ref().unwrap();
             assert_eq!((types.kind.as_str(), types.api_version.as_str()), ("PartialObjectMetadata", "meta.k8s.io/v1"));
         }
         front.claim(claim("new").pool("root").length(32)).await;
-        let claim = timeout(SOON, seen.try_next()).await.unwrap().unwrap().unwrap();
+        let claim = timeout(TIMEOUT, seen.try_next()).await.unwrap().unwrap().unwrap();
         assert_eq!(claim.name_any(), "new");
     }
 }
 
 #[tokio::test]
 async fn metadata_can_be_read_and_patched_alone() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(32)).await;
     let list = front.claims.list_metadata(&ListParams::default()).await.unwrap();
     assert_eq!(list.items.len(), 1);
@@ -199,14 +199,14 @@ fn assert_discovered(discovery: &Discovery) {
 
 #[tokio::test]
 async fn discovery_of_everything_runs() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     assert_discovered(&Discovery::new(front.another_client()).run().await.unwrap());
     assert_discovered(&Discovery::new(front.another_client()).run_aggregated().await.unwrap());
 }
 
 #[tokio::test]
 async fn discovery_of_one_group_runs() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let (client, group) = (front.another_client(), "ipam.miloapis.com");
     assert_discovered(&Discovery::new(client.clone()).filter(&[group]).run().await.unwrap());
     assert_discovered(&Discovery::new(client.clone()).filter(&[group]).run_aggregated().await.unwrap());
@@ -221,7 +221,7 @@ async fn discovery_of_one_group_runs() {
 
 #[tokio::test]
 async fn an_entry_creates_once_and_then_changes() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let wanted = || claim("entry").pool("root").length(32).into();
     let mut entry = front.claims.entry("entry").await.unwrap().or_insert(wanted);
     entry.commit(&PostParams::default()).await.unwrap();
@@ -241,7 +241,7 @@ async fn an_entry_creates_once_and_then_changes() {
 
 #[tokio::test]
 async fn a_collection_is_deleted_by_selector() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     for n in 0..9 {
         let third = (n % 3).to_string();
         front.claim(claim(&format!("c{n}")).pool("root").length(32).label("third", &third)).await;
@@ -271,7 +271,7 @@ fn config(name: &str, labels: serde_json::Value) -> Patch<serde_json::Value> {
 
 #[tokio::test]
 async fn applying_creates_once_and_then_owns() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let (alice, bob) = (PatchParams::apply("alice"), PatchParams::apply("bob"));
     let first = front.claims.patch("a", &alice, &config("a", json!({ "x": "1", "y": "1" }))).await.unwrap();
     assert_eq!(at(&first, "/status/phase"), "Bound");
@@ -296,7 +296,7 @@ async fn applying_creates_once_and_then_owns() {
 
 #[tokio::test]
 async fn applying_a_status_leaves_the_rest() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(32)).await;
     let seen = Patch::Apply(json!({
         "apiVersion": "ipam.miloapis.com/v1alpha1", "kind": "IPClaim", "metadata": { "name": "a" },

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Map, Value, json};
 use testkit::Answer;
 
-use super::support::{Front, body};
+use super::support::{ServerFixture, body};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const CONFIG_MAP: &str = "/api/v1/namespaces/default/configmaps/large";
@@ -31,7 +31,7 @@ fn committer_time(process: u32) -> Duration {
 }
 
 /// Sends a request, prints the committer time that it took, and checks that against the limit.
-async fn measured(front: &Front, what: &str, answer: impl Future<Output = Answer>, code: u16) -> Value {
+async fn measured(front: &ServerFixture, what: &str, answer: impl Future<Output = Answer>, code: u16) -> Value {
     let process = front.server.process_id().unwrap();
     let before = committer_time(process);
     let answer = answer.await;
@@ -43,7 +43,7 @@ async fn measured(front: &Front, what: &str, answer: impl Future<Output = Answer
 
 #[tokio::test]
 async fn no_large_body_takes_long_of_the_committer() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let large_text = large(0).to_string();
     let json_body = [("content-type", "application/json")];
     let create = front.send(Method::POST, CONFIG_MAPS, &json_body, large_text.clone());

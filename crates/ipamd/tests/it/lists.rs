@@ -3,11 +3,13 @@
 use serde_json::Value;
 use testkit::{claim, pool};
 
-use crate::support::{API, CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure, names, revision, text};
+use crate::support::{
+    API, CLAIMS, POOLS, ServerFixture, assert_causes, assert_refused, body, failure, names, revision, text,
+};
 
 /// A server with one pool and claims `c00`, `c01`, ... with the labels `parity` and `index`.
-async fn with_claims(count: usize) -> Front {
-    let front = Front::open().await;
+async fn with_claims(count: usize) -> ServerFixture {
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     for index in 0..count {
         let parity = if index % 2 == 0 { "even" } else { "odd" };
@@ -17,13 +19,13 @@ async fn with_claims(count: usize) -> Front {
     front
 }
 
-async fn list(front: &Front, query: &str) -> Value {
+async fn list(front: &ServerFixture, query: &str) -> Value {
     body(&front.get(&format!("{CLAIMS}?{query}")).await, 200)
 }
 
 #[tokio::test]
 async fn an_empty_list_has_a_revision() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for (path, kind) in [
         (POOLS.to_owned(), "IPPoolList"),
         (format!("{API}/ipclaims"), "IPClaimList"),
@@ -149,7 +151,7 @@ async fn field_selectors_are_those_of_the_contract() {
 
 #[tokio::test]
 async fn an_unknown_field_is_refused_with_the_known_ones() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for (plural, known) in [
         ("ippools", ["spec.ipFamily", "spec.parentPoolRef.name", "status.phase"].as_slice()),
         (

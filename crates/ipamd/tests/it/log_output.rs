@@ -9,7 +9,7 @@ use std::{
 
 use testkit::{Server, claim, pool};
 
-use crate::support::{BINARY, Front, SOON};
+use crate::support::{BINARY, ServerFixture, TIMEOUT};
 
 /// The log level at which every frame of every connection is logged.
 const EVERYTHING: &str = "trace";
@@ -65,13 +65,13 @@ async fn a_pipe_that_is_not_read_holds_no_process_that_cannot_start() {
     drop(reader);
 }
 
-async fn start(stderr: impl Into<OwnedFd>) -> Front {
+async fn start(stderr: impl Into<OwnedFd>) -> ServerFixture {
     let server = Server::builder(BINARY.as_ref()).stderr(stderr).argument("--log-level").argument(EVERYTHING);
-    Front::to(server.start().await)
+    ServerFixture::to(server.start().await)
 }
 
 /// Makes claims until the server counts lost log lines, and ten more. Each HTTP/2 frame is several lines.
-async fn until_lines_are_lost(front: &Front) {
+async fn until_lines_are_lost(front: &ServerFixture) {
     front.pool(pool("root").cidr("10.0.0.0/8")).await;
     for number in 0..CLAIMS_MAX {
         front.claim(claim(&format!("c{number}")).pool("root").length(24)).await;
@@ -85,14 +85,14 @@ async fn until_lines_are_lost(front: &Front) {
     panic!("no line was lost in {CLAIMS_MAX} requests");
 }
 
-async fn lost(front: &Front) -> f64 {
+async fn lost(front: &ServerFixture) -> f64 {
     let metrics = front.http.clone().over_http2().get("/metrics").await.unwrap().text();
     let line = metrics.lines().find_map(|line| line.strip_prefix(LOST)).unwrap_or_else(|| panic!("no {LOST}"));
     line.trim().parse().unwrap()
 }
 
-async fn end(front: &mut Front) {
-    let ended = tokio::time::timeout(SOON, front.server.terminate()).await.expect("it does not end");
+async fn end(front: &mut ServerFixture) {
+    let ended = tokio::time::timeout(TIMEOUT, front.server.terminate()).await.expect("it does not end");
     assert_eq!(ended.code(), Some(0), "{ended}");
 }
 

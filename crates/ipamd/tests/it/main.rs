@@ -4,7 +4,7 @@
 //! The tests follow the documented behavior, not the implementation: no server code is linked in.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise, in its helpers too")]
 
-mod setting;
+mod environment;
 mod store_commands;
 mod support;
 
@@ -37,12 +37,13 @@ mod deletes;
 mod discovery;
 mod disks;
 mod errors;
+mod export_import;
 mod kube_rs;
 mod large_objects;
+mod lifecycle;
 mod lists;
 mod log_output;
 mod memory;
-mod moving;
 mod namespaces;
 mod openapi;
 mod outages;
@@ -50,12 +51,11 @@ mod owners;
 mod patches;
 mod postgres;
 mod replay;
-mod server_life;
 mod stopping;
 mod tables;
 mod watches;
 mod websockets;
 
 mod history;
-mod junk;
+mod malformed_requests;
 mod worst_bodies;

@@ -9,7 +9,7 @@ use store::{Key, Store as _, Write};
 use store_sqlite::SqliteStore;
 use testkit::{Server, claim, pool};
 
-use crate::support::{BINARY, CLAIMS, Front, body};
+use crate::support::{BINARY, CLAIMS, ServerFixture, body};
 
 /// Claims in the store; together some 10 MiB.
 const CLAIMS_HELD: usize = 10_000;
@@ -58,7 +58,7 @@ fn memory_kib(process: u32, name: &str) -> u64 {
 async fn unlimited_lists_take_a_bounded_amount_of_memory() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let mut front = Front::to(Server::builder(BINARY.as_ref()).data_dir(&data).start().await);
+    let mut front = ServerFixture::to(Server::builder(BINARY.as_ref()).data_dir(&data).start().await);
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     front.claim(claim("template").pool("root").length(28)).await;
     let template = body(&front.get(&format!("{CLAIMS}/template")).await, 200);

@@ -4,21 +4,21 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::claim;
 
-use crate::support::{API, Front, Watch, assert_refused, body, failure, names, text};
+use crate::support::{API, ServerFixture, Watch, assert_refused, body, failure, names, text};
 
 const NAMESPACES: &str = "/api/v1/namespaces";
 const TEAM: &str = "/api/v1/namespaces/team";
 
-async fn all(front: &Front, plural: &str) -> Value {
+async fn all(front: &ServerFixture, plural: &str) -> Value {
     body(&front.get(&format!("{API}/{plural}")).await, 200)
 }
 
 #[tokio::test]
 async fn those_of_every_cluster_are_there_from_the_first_start() {
-    let mut front = Front::open().await;
+    let mut front = ServerFixture::open().await;
     assert_eq!(names(&body(&front.get(NAMESPACES).await, 200)), ["default", "kube-system"]);
     front.server.restart().await;
-    let front = Front::to(front.server);
+    let front = ServerFixture::to(front.server);
     assert_eq!(names(&body(&front.get(NAMESPACES).await, 200)), ["default", "kube-system"]);
     let refused = failure(&front.send(Method::DELETE, "/api/v1/namespaces/default", &[], "").await);
     assert_refused(&refused, 403, "Forbidden", &["this namespace may not be deleted"]);
@@ -26,7 +26,7 @@ async fn those_of_every_cluster_are_there_from_the_first_start() {
 
 #[tokio::test]
 async fn a_claim_needs_its_namespace() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let claims = format!("{API}/namespaces/team/ipclaims");
     let wanted = json!({ "metadata": { "name": "a" }, "spec": { "poolRef": { "name": "root" }, "prefixLength": 24 } });
     let refused = failure(&front.post(&claims, wanted.clone()).await);
@@ -40,7 +40,7 @@ async fn a_claim_needs_its_namespace() {
 
 #[tokio::test]
 async fn deleting_one_gives_all_blocks_back() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     front.namespace("team").await;
     front.namespace("other").await;
     for index in 0..20 {
@@ -69,14 +69,14 @@ async fn deleting_one_gives_all_blocks_back() {
 
 #[tokio::test]
 async fn a_finalizer_is_waited_for_over_a_restart() {
-    let mut front = Front::with_pool().await;
+    let mut front = ServerFixture::with_pool().await;
     front.namespace("team").await;
     front.claim_in("team", claim("held").pool("root").length(24).finalizer("example.com/hold")).await;
     front.claim_in("team", claim("free").pool("root").length(24)).await;
     body(&front.send(Method::DELETE, TEAM, &[], "").await, 200);
     front.gone(&format!("{API}/namespaces/team/ipclaims/free")).await;
     front.server.restart().await;
-    let front = Front::to(front.server);
+    let front = ServerFixture::to(front.server);
     let late = json!({ "metadata": { "name": "late" }, "spec": { "poolRef": { "name": "root" }, "prefixLength": 24 } });
     let refused = failure(&front.post(&format!("{API}/namespaces/team/ipclaims"), late).await);
     let message = "ipclaims.ipam.miloapis.com \"late\" is forbidden: unable to create new content in namespace team \
@@ -109,7 +109,7 @@ async fn told(watch: &mut Watch, conditions: &[[&str; 4]]) -> Value {
 
 #[tokio::test]
 async fn conditions_say_why_a_namespace_hangs() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     front.namespace("team").await;
     let held = claim("held").pool("root").length(24).finalizer("example.com/hold").finalizer("example.com/audit");
     front.claim_in("team", held).await;

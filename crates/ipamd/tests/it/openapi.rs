@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{Front, body, text};
+use crate::support::{ServerFixture, body, text};
 
 const DOCUMENT: &str = "/openapi/v3/apis/ipam.miloapis.com/v1alpha1";
 
 async fn document() -> Value {
-    body(&Front::open().await.get(DOCUMENT).await, 200)
+    body(&ServerFixture::open().await.get(DOCUMENT).await, 200)
 }
 
 /// The documents of all API versions in the index.
-async fn all_documents(front: &Front) -> Vec<Value> {
+async fn all_documents(front: &ServerFixture) -> Vec<Value> {
     let index = body(&front.get("/openapi/v3").await, 200);
     let mut documents = Vec::new();
     for entry in index["paths"].as_object().unwrap().values() {
@@ -68,7 +68,7 @@ fn at<'a>(document: &'a Value, kind: &str, path: &str) -> &'a Value {
 
 #[tokio::test]
 async fn the_index_names_the_document_by_its_hash() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let index = body(&front.get("/openapi/v3").await, 200);
     let url = text(&index, "/paths/apis~1ipam.miloapis.com~1v1alpha1/serverRelativeURL").to_owned();
     let hash = url.strip_prefix(&format!("{DOCUMENT}?hash=")).unwrap();
@@ -183,7 +183,7 @@ async fn every_field_can_be_explained() {
 
 #[tokio::test]
 async fn keys_of_lists_are_required_or_have_a_default() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let mut keys_seen = 0;
     for document in all_documents(&front).await {
         for list in nodes(&document).into_iter().filter(|node| node["x-kubernetes-list-map-keys"].is_array()) {
@@ -201,7 +201,7 @@ async fn keys_of_lists_are_required_or_have_a_default() {
 
 #[tokio::test]
 async fn there_are_no_patch_strategies_without_strategic_merge_patch() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for document in all_documents(&front).await {
         for node in nodes(&document) {
             let fields = node.as_object().into_iter().flatten();
@@ -231,7 +231,7 @@ async fn the_schema_says_what_merges() {
 
 #[tokio::test]
 async fn the_same_is_said_in_swagger() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let (v3, v2) = (document().await, body(&front.get("/openapi/v2").await, 200));
     let all = all_documents(&front).await;
     let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use testkit::{Server, claim, migrate, pool, postgres::Cluster};
 use tokio::time::timeout;
 
-use crate::support::{BINARY, CLAIMS, Front, SOON};
+use crate::support::{BINARY, CLAIMS, ServerFixture, TIMEOUT};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// The duration of the outage; twelve polls of the log would fail in that time.
@@ -17,23 +17,23 @@ const FULL: u64 = 2 << 20;
 /// Concurrent claims while the disk fills up.
 const CLAIMS_AT_ONCE: usize = 100;
 
-async fn on(cluster: &Cluster) -> Front {
+async fn on(cluster: &Cluster) -> ServerFixture {
     let database = cluster.database();
     migrate(BINARY.as_ref(), &database);
-    let front = Front::to(Server::builder(BINARY.as_ref()).database(&database).start().await);
+    let front = ServerFixture::to(Server::builder(BINARY.as_ref()).database(&database).start().await);
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     front
 }
 
 /// Waits until `/readyz` returns 200 or 500, as `ready` says, and returns how long that took.
-async fn until_ready(front: &Front, ready: bool) -> Duration {
+async fn until_ready(front: &ServerFixture, ready: bool) -> Duration {
     let (began, status) = (Instant::now(), if ready { 200 } else { 500 });
     let answered = async {
         while front.get("/readyz").await.status != status {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
-    timeout(2 * SOON, answered)
+    timeout(2 * TIMEOUT, answered)
         .await
         .unwrap_or_else(|_| panic!("/readyz never answers {status}: {}", front.server.log()));
     began.elapsed()
@@ -50,7 +50,7 @@ async fn database_that_hangs_makes_the_server_unready() {
     let (http, body) = (front.server.http(), serde_json::Value::from(claim("a").pool("root").length(24)));
     let write = tokio::spawn(async move { http.send_json(http::Method::POST, CLAIMS, &body).await });
     let hangs = async { while !front.get("/readyz/commits").await.text().contains("the oldest write") {} };
-    timeout(SOON, hangs).await.expect("/readyz/commits reports the pending write");
+    timeout(TIMEOUT, hangs).await.expect("/readyz/commits reports the pending write");
     assert_eq!(front.get("/livez").await.status, 200);
     cluster.resume().unwrap();
     let over = until_ready(&front, true).await;
@@ -72,7 +72,7 @@ async fn disk_that_is_full_makes_the_server_unready_until_there_is_space() {
             }
         }
     };
-    timeout(2 * SOON, fill).await.expect("the disk is full");
+    timeout(2 * TIMEOUT, fill).await.expect("the disk is full");
     until_ready(&front, false).await;
     let why = front.get("/readyz/commits").await.text();
     assert!(why.contains("the last commit failed") && why.contains("could not extend file"), "{why}");
@@ -106,5 +106,5 @@ async fn outage_is_logged_when_it_begins_and_when_it_is_over() {
     until_ready(&front, true).await;
     front.block(claim("a").pool("root").length(24)).await;
     let over = async { while !front.server.log().contains("resolved: the log cannot be followed") {} };
-    timeout(SOON, over).await.expect("the log reports the end of the outage");
+    timeout(TIMEOUT, over).await.expect("the log reports the end of the outage");
 }

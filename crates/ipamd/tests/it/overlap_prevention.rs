@@ -12,12 +12,12 @@ use serde_json::json;
 use testkit::{allocated_cidr, claim, claims, pool, pools, refusal};
 use tokio::sync::Barrier;
 
-use super::support::{Front, assert_causes, assert_disjoint, assert_refused, text};
+use super::support::{ServerFixture, assert_causes, assert_disjoint, assert_refused, text};
 
 const CLIENTS: usize = 64;
 
 /// Runs one task per client, each with its own connection; all start at the same time.
-async fn all_at_once<T, F>(front: &Front, clients: usize, act: impl Fn(usize, Client) -> F) -> Vec<T>
+async fn all_at_once<T, F>(front: &ServerFixture, clients: usize, act: impl Fn(usize, Client) -> F) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
@@ -38,7 +38,7 @@ where
 
 #[tokio::test]
 async fn blocks_of_mixed_sizes_are_disjoint() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/20")).await;
     let mut blocks = Vec::new();
     for (index, length) in [32, 24, 28, 30, 26, 32, 25, 31, 27, 24, 32, 29].into_iter().enumerate() {
@@ -57,7 +57,7 @@ async fn blocks_of_mixed_sizes_are_disjoint() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_clients_share_one_pool() {
     const BLOCKS: usize = 256;
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/20")).await;
     let answers = all_at_once(&front, CLIENTS, |index, client| async move {
         let api = claims(&client, "default");
@@ -86,7 +86,7 @@ async fn sixty_four_clients_share_one_pool() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_address_goes_to_one_client() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/24")).await;
     let answers = all_at_once(&front, CLIENTS, |index, client| async move {
         let wanted = claim(&format!("c{index}")).pool("root").address("10.0.0.77");
@@ -104,7 +104,7 @@ async fn one_address_goes_to_one_client() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_name_goes_to_one_client() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     let answers = all_at_once(&front, CLIENTS, |_, client| async move {
         claims(&client, "default").create(&PostParams::default(), &claim("same").pool("root").length(28).into()).await
@@ -120,7 +120,7 @@ async fn one_name_goes_to_one_client() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn children_and_claims_share_one_pool() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/18")).await;
     let blocks = all_at_once(&front, 32, |index, client| async move {
         let name = format!("n{index}");
@@ -140,7 +140,7 @@ async fn children_and_claims_share_one_pool() {
 
 #[tokio::test]
 async fn root_pools_do_not_overlap() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("first").cidr("10.8.0.0/13")).await;
     front.pool(pool("six").cidr("2001:db8::/32")).await;
     for (cidr, other, taken) in [
@@ -165,7 +165,7 @@ async fn root_pools_do_not_overlap() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_roots_made_at_the_same_instant_one_wins() {
     const ROUNDS: usize = 60;
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let (left, right) = (pools(&front.another_client()), pools(&front.another_client()));
     for round in 0..ROUNDS {
         let create = PostParams::default();

@@ -6,14 +6,14 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Answer, claim};
 
-use crate::support::{ALLOCATIONS, CLAIMS, Front, POOLS, body, names, text};
+use crate::support::{ALLOCATIONS, CLAIMS, POOLS, ServerFixture, body, names, text};
 
-async fn delete(front: &Front, name: &str, policy: &str) -> Answer {
+async fn delete(front: &ServerFixture, name: &str, policy: &str) -> Answer {
     let options = json!({ "propagationPolicy": policy });
     front.http.send_json(Method::DELETE, &format!("{CLAIMS}/{name}"), &options).await.unwrap()
 }
 
-async fn owned(front: &Front, name: &str, owner: &Value) -> Value {
+async fn owned(front: &ServerFixture, name: &str, owner: &Value) -> Value {
     let reference = json!({
         "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"],
         "uid": owner["metadata"]["uid"], "blockOwnerDeletion": true,
@@ -25,7 +25,7 @@ async fn owned(front: &Front, name: &str, owner: &Value) -> Value {
     body(&front.post(CLAIMS, claim).await, 201)
 }
 
-async fn first(front: &Front) -> Value {
+async fn first(front: &ServerFixture) -> Value {
     front.claim(claim("first").pool("root").length(24)).await;
     body(&front.get(&format!("{CLAIMS}/first")).await, 200)
 }
@@ -33,7 +33,7 @@ async fn first(front: &Front) -> Value {
 #[tokio::test]
 async fn a_claim_goes_with_its_owner_and_takes_its_block_along() {
     for policy in ["Background", "Foreground"] {
-        let front = Front::with_pool().await;
+        let front = ServerFixture::with_pool().await;
         let owner = first(&front).await;
         let middle = owned(&front, "second", &owner).await;
         owned(&front, "third", &middle).await;
@@ -49,7 +49,7 @@ async fn a_claim_goes_with_its_owner_and_takes_its_block_along() {
 
 #[tokio::test]
 async fn an_orphaned_claim_keeps_its_block() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let owner = first(&front).await;
     owned(&front, "second", &owner).await;
     let answer = body(&delete(&front, "first", "Orphan").await, 200);
@@ -62,7 +62,7 @@ async fn an_orphaned_claim_keeps_its_block() {
 
 #[tokio::test]
 async fn a_claim_may_belong_to_a_pool_or_a_namespace() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let pool = body(&front.get("/apis/ipam.miloapis.com/v1alpha1/ippools/root").await, 200);
     owned(&front, "of-pool", &pool).await;
     let namespace = body(&front.get("/api/v1/namespaces/default").await, 200);
@@ -76,14 +76,14 @@ async fn a_claim_may_belong_to_a_pool_or_a_namespace() {
 
 #[tokio::test]
 async fn a_restart_finishes_what_was_begun() {
-    let mut front = Front::with_pool().await;
+    let mut front = ServerFixture::with_pool().await;
     let owner = first(&front).await;
     for index in 0..50 {
         owned(&front, &format!("dependent-{index}"), &owner).await;
     }
     body(&delete(&front, "first", "Foreground").await, 200);
     front.server.restart().await;
-    let front = Front::to(front.server);
+    let front = ServerFixture::to(front.server);
     front.gone(&format!("{CLAIMS}/first")).await;
     assert_eq!(names(&body(&front.get(CLAIMS).await, 200)), [""; 0]);
     assert_eq!(front.addresses("root").await.1, 0);
@@ -116,7 +116,7 @@ fn owner_warnings(dry: &Answer) -> Vec<String> {
 
 #[tokio::test]
 async fn owner_that_is_not_there_is_warned_of() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let missing = reference("IPClaim", "never-was", NO_UID);
     let created = front.post(CLAIMS, claim_of("a", slice::from_ref(&missing))).await;
     assert_eq!(text(&body(&created, 201), "/status/phase"), "Bound");
@@ -162,7 +162,7 @@ async fn owner_that_is_not_there_is_warned_of() {
 
 #[tokio::test]
 async fn every_way_to_add_an_owner_warns_and_others_do_not() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     // A finalizer prevents the garbage collection of the claims.
     let held = |name: &str, owners: &[Value]| {
         let mut claim = claim_of(name, owners);
@@ -200,7 +200,7 @@ async fn every_way_to_add_an_owner_warns_and_others_do_not() {
 
 #[tokio::test]
 async fn owner_in_a_namespace_is_none_of_a_pool() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let owner = first(&front).await;
     let pool = json!({
         "metadata": {

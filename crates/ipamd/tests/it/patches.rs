@@ -4,18 +4,18 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{claim, pool};
 
-use crate::support::{CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure, revision, text};
+use crate::support::{CLAIMS, POOLS, ServerFixture, assert_causes, assert_refused, body, failure, revision, text};
 
 const CLAIM: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipclaims/a";
 
-async fn with_claim() -> Front {
-    let front = Front::open().await;
+async fn with_claim() -> ServerFixture {
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     front.claim(claim("a").pool("root").length(24).label("x", "1")).await;
     front
 }
 
-async fn claim_now(front: &Front) -> Value {
+async fn claim_now(front: &ServerFixture) -> Value {
     body(&front.get(CLAIM).await, 200)
 }
 

@@ -4,15 +4,15 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Answer, claim, pool};
 
-use super::support::{CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure, text, warnings};
+use super::support::{CLAIMS, POOLS, ServerFixture, assert_causes, assert_refused, body, failure, text, warnings};
 
 const CLAIM: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipclaims/a";
 
-async fn set(front: &Front, field: &str, value: impl Into<Value>) -> Answer {
+async fn set(front: &ServerFixture, field: &str, value: impl Into<Value>) -> Answer {
     front.patch(CLAIM, "merge", &json!({ "spec": { field: value.into() } })).await
 }
 
-async fn apply(front: &Front, spec: Value) -> Answer {
+async fn apply(front: &ServerFixture, spec: Value) -> Answer {
     let config = json!({
         "apiVersion": "ipam.miloapis.com/v1alpha1", "kind": "IPClaim", "metadata": { "name": "a" }, "spec": spec,
     });
@@ -22,7 +22,7 @@ async fn apply(front: &Front, spec: Value) -> Answer {
 
 #[tokio::test]
 async fn manifest_may_pin_the_block_that_its_claim_has() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     front.claim(claim("before").pool("root").length(24)).await;
     let spec = json!({ "poolRef": { "name": "root" }, "prefixLength": 24 });
     let created = body(&apply(&front, spec.clone()).await, 201);
@@ -51,7 +51,7 @@ async fn manifest_may_pin_the_block_that_its_claim_has() {
 
 #[tokio::test]
 async fn every_spelling_of_the_block_is_the_same_block() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("six").cidr("2001:db8::/32")).await;
     front.claim(claim("a").pool("six").length(48).address("2001:db8:a::/48")).await;
     for spelling in
@@ -84,7 +84,7 @@ async fn every_spelling_of_the_block_is_the_same_block() {
 
 #[tokio::test]
 async fn another_block_cannot_be_pinned() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(24)).await;
     let before = front.everything().await;
     for other in ["10.0.1.0/24", "10.0.0.0/25", "10.0.0.0/23", "10.0.1.0", "2001:db8::/48"] {
@@ -102,7 +102,7 @@ async fn another_block_cannot_be_pinned() {
 
 #[tokio::test]
 async fn field_that_an_update_leaves_out_keeps_its_value() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let owner = json!({ "kind": "Pod", "name": "p", "apiGroup": "" });
     let wanted = claim("a").pool("root").length(24).spec("ownerRef", owner.clone());
     let created = body(&front.post(CLAIMS, wanted).await, 201);

@@ -7,7 +7,7 @@ use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use testkit::{at, claim, pool};
 
-use super::support::{ALLOCATIONS, CLAIMS, Front, POOLS, assert_disjoint, body, condition, revision, text};
+use super::support::{ALLOCATIONS, CLAIMS, POOLS, ServerFixture, assert_disjoint, body, condition, revision, text};
 
 const EVERY_V6_ADDRESS: &str = "340282366920938463463374607431768211456";
 
@@ -27,7 +27,7 @@ fn used(status: &Value) -> (&Value, &Value) {
 
 #[tokio::test]
 async fn a_v4_pool_is_counted_to_the_address() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/24")).await;
     for (name, length, allocated, percent, largest) in [
         ("a", 32, 1, 0, json!(25)),
@@ -54,7 +54,7 @@ async fn a_v4_pool_is_counted_to_the_address() {
 
 #[tokio::test]
 async fn a_v6_pool_is_counted_exactly() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("2001:db8::/64")).await;
     assert_eq!(exact(&front.status("root").await), ["18446744073709551616", "0", "18446744073709551616"]);
     front.claim(claim("half").pool("root").length(65)).await;
@@ -72,7 +72,7 @@ async fn a_v6_pool_is_counted_exactly() {
 
 #[tokio::test]
 async fn the_whole_of_v6_is_one_pool() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("all").cidr("::/0")).await;
     let status = front.status("all").await;
     assert_eq!(exact(&status), [EVERY_V6_ADDRESS, "0", EVERY_V6_ADDRESS]);
@@ -87,7 +87,7 @@ async fn the_whole_of_v6_is_one_pool() {
 
 #[tokio::test]
 async fn hundred_percent_means_that_nothing_is_free() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("all").cidr("::/0")).await;
     for length in 1..=128 {
         front.claim(claim(&format!("c{length}")).pool("all").length(length)).await;
@@ -103,7 +103,7 @@ async fn hundred_percent_means_that_nothing_is_free() {
 
 #[tokio::test]
 async fn the_whole_of_v4_is_one_pool() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("all").cidr("0.0.0.0/0")).await;
     assert_eq!(front.addresses("all").await, (1 << 32, 0, 1 << 32));
     front.claim(claim("one").pool("all").address("255.255.255.255")).await;
@@ -114,7 +114,7 @@ async fn the_whole_of_v4_is_one_pool() {
 
 #[tokio::test]
 async fn the_smallest_pools_are_counted_too() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for (name, cidr, length, total) in [
         ("a", "10.0.0.0/31", 31, 2),
         ("b", "10.0.0.8/32", 32, 1),
@@ -132,7 +132,7 @@ async fn the_smallest_pools_are_counted_too() {
 
 #[tokio::test]
 async fn children_count_in_the_parent() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("2001:db8::/32")).await;
     front.pool(pool("child").parent("root").length(33)).await;
     front.pool(pool("grandchild").parent("child").length(34)).await;
@@ -149,7 +149,7 @@ async fn children_count_in_the_parent() {
 
 #[tokio::test]
 async fn strategies_choose_different_blocks() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for (name, cidr, strategy) in [
         ("first", "10.1.0.0/24", "FirstFit"),
         ("best", "10.2.0.0/24", "BestFit"),
@@ -167,7 +167,7 @@ async fn strategies_choose_different_blocks() {
 }
 
 /// Makes concurrent claims, a child pool, deletes and a retained block; returns the range of revisions.
-async fn busy_hour(front: &Front) -> RangeInclusive<u64> {
+async fn busy_hour(front: &ServerFixture) -> RangeInclusive<u64> {
     front.pool(pool("root").cidr("10.0.0.0/20")).await;
     let from = revision(&body(&front.get(POOLS).await, 200));
     // The second wave reuses the connections of the first, so that its requests arrive at the same time.
@@ -185,7 +185,7 @@ async fn busy_hour(front: &Front) -> RangeInclusive<u64> {
 
 #[tokio::test]
 async fn the_numbers_add_up_at_every_revision() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let revisions = busy_hour(&front).await;
     for revision in revisions {
         let then = async |path: &str| {

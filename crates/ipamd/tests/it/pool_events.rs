@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testkit::{claim, pool};
 
-use super::support::{Front, Watch, body, revision, text};
+use super::support::{ServerFixture, Watch, body, revision, text};
 
 const EVENTS: &str = "/api/v1/namespaces/default/events";
 
@@ -14,13 +14,13 @@ async fn told(watch: &mut Watch, reason: &str) -> Value {
     event["object"].clone()
 }
 
-async fn claim_host(front: &Front, index: usize) {
+async fn claim_host(front: &ServerFixture, index: usize) {
     front.claim(claim(&format!("c{index}")).pool("small").length(32)).await;
 }
 
 #[tokio::test]
 async fn pool_that_fills_up_is_told_by_events() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let small = front.pool(pool("small").cidr("192.0.2.0/27")).await;
     let from = revision(&body(&front.get(EVENTS).await, 200));
     let mut watch = front.watch(&format!("{EVENTS}?watch=true&resourceVersion={from}")).await;

@@ -4,11 +4,11 @@ use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 use testkit::{allocated_cidr, at, claim, pool, refusal};
 
-use super::support::{Front, assert_causes, assert_refused, causes, condition, text};
+use super::support::{ServerFixture, assert_causes, assert_refused, causes, condition, text};
 
 /// A server with four pools, each inside the previous one.
-async fn four_levels() -> Front {
-    let front = Front::open().await;
+async fn four_levels() -> ServerFixture {
+    let front = ServerFixture::open().await;
     front.pool(pool("region").cidr("10.0.0.0/8")).await;
     front.pool(pool("zone").parent("region").length(12)).await;
     front.pool(pool("rack").parent("zone").length(16)).await;
@@ -16,7 +16,7 @@ async fn four_levels() -> Front {
     front
 }
 
-async fn refused_delete(front: &Front, name: &str) -> kube::core::Status {
+async fn refused_delete(front: &ServerFixture, name: &str) -> kube::core::Status {
     refusal(front.pools.delete(name, &DeleteParams::default()).await)
 }
 
@@ -46,7 +46,7 @@ async fn four_levels_nest() {
 
 #[tokio::test]
 async fn the_family_is_inherited_at_any_depth() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("a").cidr("2001:db8::/32")).await;
     front.pool(pool("b").parent("a").length(40)).await;
     front.pool(pool("c").parent("b").length(48)).await;
@@ -57,7 +57,7 @@ async fn the_family_is_inherited_at_any_depth() {
 
 #[tokio::test]
 async fn a_child_can_be_carved_exactly() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/8")).await;
     let exact = front.pool(pool("exact").parent("root").cidr("10.64.0.0/12")).await;
     assert_eq!(allocated_cidr(&exact), "10.64.0.0/12");
@@ -85,7 +85,7 @@ async fn a_child_can_be_carved_exactly() {
 
 #[tokio::test]
 async fn a_child_keeps_the_parents_bounds() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/8").bounds(16, 24)).await;
     for length in [15, 25] {
         let status = front.refused_pool(pool("p").parent("root").length(length)).await;
@@ -97,7 +97,7 @@ async fn a_child_keeps_the_parents_bounds() {
 
 #[tokio::test]
 async fn a_parent_must_exist_and_have_room() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let orphan = front.refused_pool(pool("p").parent("nobody").length(24)).await;
     assert!([400, 404, 422].contains(&orphan.code), "{orphan:?}");
     assert!(orphan.message.contains("IPPool \"nobody\" not found"), "{}", orphan.message);
@@ -114,7 +114,7 @@ async fn a_parent_must_exist_and_have_room() {
 
 #[tokio::test]
 async fn parent_that_children_fill_is_fully_carved_and_not_exhausted_by_use() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/23")).await;
     front.pool(pool("left").parent("root").length(24)).await;
     front.pool(pool("right").parent("root").length(24)).await;
@@ -171,7 +171,7 @@ async fn pools_in_use_cannot_go() {
 
 #[tokio::test]
 async fn many_users_of_a_pool_are_counted_and_the_first_are_named() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     for name in ["child-a", "child-b"] {
         front.pool(pool(name).parent("root").length(24)).await;
@@ -186,7 +186,7 @@ async fn many_users_of_a_pool_are_counted_and_the_first_are_named() {
 
 #[tokio::test]
 async fn a_retained_block_holds_its_pool() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     let claim = front.claim(claim("a").pool("root").length(24).retain()).await;
     let allocation = at(&claim, "/status/boundAllocationRef/name").as_str().unwrap().to_owned();
@@ -199,7 +199,7 @@ async fn a_retained_block_holds_its_pool() {
 
 #[tokio::test]
 async fn a_childs_block_can_be_had_again() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/8")).await;
     for name in ["one", "two", "three"] {
         let child = front.pool(pool(name).parent("root").length(9)).await;

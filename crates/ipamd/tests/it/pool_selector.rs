@@ -4,10 +4,10 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use testkit::{allocated_cidr, at, claim, pool};
 
-use super::support::{Front, assert_causes, assert_refused};
+use super::support::{ServerFixture, assert_causes, assert_refused};
 
 /// Creates a claim; returns the pool that serves it, and the block.
-async fn served(front: &Front, claim: testkit::Claim) -> (String, String) {
+async fn served(front: &ServerFixture, claim: testkit::Claim) -> (String, String) {
     let bound = front.claim(claim).await;
     (at(&bound, "/status/poolRef/name").as_str().unwrap().to_owned(), allocated_cidr(&bound).to_owned())
 }
@@ -18,7 +18,7 @@ fn pair(pool: &str, block: &str) -> (String, String) {
 
 #[tokio::test]
 async fn pools_are_tried_in_the_order_of_their_names() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for (name, cidr) in [("c", "10.3.0.0/31"), ("a", "10.1.0.0/31"), ("b", "10.2.0.0/31")] {
         front.pool(pool(name).cidr(cidr).label("tier", "edge")).await;
     }
@@ -38,7 +38,7 @@ async fn pools_are_tried_in_the_order_of_their_names() {
 
 #[tokio::test]
 async fn pools_that_cannot_serve_are_passed_over() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("a-full").cidr("10.1.0.0/32").label("tier", "edge")).await;
     front.claim(claim("filler").pool("a-full").length(32)).await;
     front.pool(pool("b-six").cidr("2001:db8::/64").label("tier", "edge")).await;
@@ -55,7 +55,7 @@ async fn pools_that_cannot_serve_are_passed_over() {
 
 #[tokio::test]
 async fn child_pools_match_too() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/8")).await;
     front.pool(pool("child").parent("root").length(16).label("tier", "edge")).await;
     front.pool(pool("grandchild").parent("child").length(24).label("depth", "2")).await;
@@ -66,7 +66,7 @@ async fn child_pools_match_too() {
 
 #[tokio::test]
 async fn every_label_and_expression_must_match() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("a").cidr("10.1.0.0/16").label("tier", "edge").label("site", "ams")).await;
     front.pool(pool("b").cidr("10.2.0.0/16").label("tier", "edge").label("site", "fra")).await;
     front.pool(pool("c").cidr("10.3.0.0/16").label("tier", "core")).await;
@@ -90,7 +90,7 @@ async fn every_label_and_expression_must_match() {
 
 #[tokio::test]
 async fn the_least_utilized_pool_serves() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for (name, cidr) in [("a", "10.1.0.0/24"), ("b", "10.2.0.0/24"), ("c", "10.3.0.0/16")] {
         front.pool(pool(name).cidr(cidr).strategy("LeastUtilized").label("tier", "edge")).await;
     }
@@ -110,7 +110,7 @@ async fn the_least_utilized_pool_serves() {
 
 #[tokio::test]
 async fn claim_says_which_family_where_pools_of_both_match() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("a-six").cidr("2001:d00::/24").label("tier", "edge")).await;
     front.pool(pool("b-four").cidr("10.1.0.0/16").label("tier", "edge").label("site", "ams")).await;
     let edge = |name: &str| claim(name).select("tier", "edge");
@@ -130,7 +130,7 @@ async fn claim_says_which_family_where_pools_of_both_match() {
 
 #[tokio::test]
 async fn no_match_is_a_bad_request() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("a").cidr("10.1.0.0/16").label("tier", "edge")).await;
     let status = front.refused_claim(claim("x").select("tier", "core").length(28)).await;
     assert_refused(&status, 400, "BadRequest", &["no IPPool matches spec.poolSelector"]);
@@ -140,7 +140,7 @@ async fn no_match_is_a_bad_request() {
 
 #[tokio::test]
 async fn when_every_match_is_full_the_claim_is_refused() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for (name, cidr) in [("a", "10.1.0.0/32"), ("b", "10.2.0.0/32")] {
         front.pool(pool(name).cidr(cidr).label("tier", "edge")).await;
         front.claim(claim(name).select("tier", "edge").length(32)).await;
@@ -152,7 +152,7 @@ async fn when_every_match_is_full_the_claim_is_refused() {
 
 #[tokio::test]
 async fn the_labels_of_now_count() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("a").cidr("10.1.0.0/16").label("tier", "edge")).await;
     front.pool(pool("b").cidr("10.2.0.0/16")).await;
     let relabel = async |pool: &str, tier: Value| {

@@ -3,9 +3,9 @@
 use serde_json::json;
 use testkit::{Pool, pool};
 
-use crate::support::{Front, POOLS, assert_causes, assert_refused, body, causes, failure, text};
+use crate::support::{POOLS, ServerFixture, assert_causes, assert_refused, body, causes, failure, text};
 
-async fn assert_refuses(front: &Front, cases: Vec<(Pool, (&str, &str))>) {
+async fn assert_refuses(front: &ServerFixture, cases: Vec<(Pool, (&str, &str))>) {
     for (pool, cause) in cases {
         let shown = format!("{pool:?}");
         let status = front.refused_pool(pool).await;
@@ -16,7 +16,7 @@ async fn assert_refuses(front: &Front, cases: Vec<(Pool, (&str, &str))>) {
 
 #[tokio::test]
 async fn a_cidr_is_read_strictly() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let invalid = ("FieldValueInvalid", "spec.cidr");
     let texts = [
         "10.0.0.0",
@@ -45,7 +45,7 @@ async fn a_cidr_is_read_strictly() {
 
 #[tokio::test]
 async fn host_bits_are_cut_with_a_warning() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for (name, written, meant) in [("four", "10.1.2.3/16", "10.1.0.0/16"), ("six", "2001:DB8::1/32", "2001:db8::/32")] {
         let answer = front.post(POOLS, pool(name).cidr(written)).await;
         let created = body(&answer, 201);
@@ -59,7 +59,7 @@ async fn host_bits_are_cut_with_a_warning() {
 
 #[tokio::test]
 async fn a_root_has_a_cidr_and_a_child_a_length() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     let child = || pool("p").parent("root");
     let cases = vec![
@@ -80,7 +80,7 @@ async fn a_root_has_a_cidr_and_a_child_a_length() {
 
 #[tokio::test]
 async fn bounds_are_in_order() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let root = || pool("p").cidr("10.0.0.0/16");
     for (faulty, field) in [
         (root().bounds(24, 20), "PrefixLength"),
@@ -105,7 +105,7 @@ async fn bounds_are_in_order() {
 
 #[tokio::test]
 async fn every_fault_is_in_one_answer() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let faulty = pool("p")
         .cidr("10.0.0.0/99")
         .length(12)
@@ -129,7 +129,7 @@ async fn every_fault_is_in_one_answer() {
 
 #[tokio::test]
 async fn the_answer_to_a_create_is_complete() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let created = body(&front.post(POOLS, pool("root").cidr("10.0.0.0/16")).await, 201);
     assert_eq!((text(&created, "/spec/ipFamily"), text(&created, "/spec/allocation/strategy")), ("IPv4", "FirstFit"));
     let status = &created["status"];
@@ -144,7 +144,7 @@ async fn the_answer_to_a_create_is_complete() {
 
 #[tokio::test]
 async fn a_bad_body_is_a_bad_request() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     for body in ["", "{", "[]", "null", "7", "\"text\"", "{\"spec\":", "not json", "{} {}", "\u{0}"] {
         let answer = front.send(http::Method::POST, POOLS, &[("content-type", "application/json")], body).await;
         let status = failure(&answer);

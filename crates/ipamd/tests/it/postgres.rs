@@ -7,7 +7,7 @@ use testkit::{
     postgres::{Cluster, Database},
 };
 
-use crate::support::{BINARY, Front};
+use crate::support::{BINARY, ServerFixture};
 
 /// Part of every connection string in these tests. The database accepts every password.
 const PASSWORD: &str = "correct-horse";
@@ -47,7 +47,7 @@ async fn refused_start(dsn: &str) -> String {
 #[tokio::test]
 async fn everything_is_in_the_database() {
     let database = migrated();
-    let mut front = Front::to(Server::builder(BINARY.as_ref()).database(&database).start().await);
+    let mut front = ServerFixture::to(Server::builder(BINARY.as_ref()).database(&database).start().await);
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     front.claim(claim("a").pool("root").length(24)).await;
     let before = front.everything().await;
@@ -58,7 +58,7 @@ async fn everything_is_in_the_database() {
     assert_eq!(front.everything().await, before);
     drop(front);
     // As on another machine: only the database is the same.
-    let front = Front::to(Server::builder(BINARY.as_ref()).database(&database).start().await);
+    let front = ServerFixture::to(Server::builder(BINARY.as_ref()).database(&database).start().await);
     assert_eq!(front.everything().await, before);
     assert_eq!(front.block(claim("b").pool("root").length(24)).await, "10.0.1.0/24");
 }
@@ -88,7 +88,7 @@ async fn a_schema_that_does_not_fit_is_said() {
     let error = refused_start(&database.dsn).await;
     assert!(error.contains("run `ipam store migrate up`"), "{error}");
     migrate(BINARY.as_ref(), &database);
-    Cluster::shared().execute(&database.name, "INSERT INTO migration (version) VALUES (99)");
+    Cluster::shared().execute(&database.name, "INSERT INTO schema_migration (version) VALUES (99)");
     let error = refused_start(&database.dsn).await;
     assert!(error.contains("99") && error.contains("newer"), "{error}");
 }
@@ -107,13 +107,13 @@ async fn migrating_says_where_it_stands() {
     let (code, text) = run(&["store", "migrate", "status"]);
     assert!(code == Some(0) && text.contains("current"), "{text}");
 
-    let front = Front::to(Server::builder(BINARY.as_ref()).database(&database).start().await);
+    let front = ServerFixture::to(Server::builder(BINARY.as_ref()).database(&database).start().await);
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     let (code, text) = run(&["store", "migrate", "up"]);
     assert!(code == Some(0) && text.contains("nothing to do"), "again, while a server runs: {text}");
     assert_eq!(front.block(claim("a").pool("root").length(24)).await, "10.0.0.0/24");
 
-    Cluster::shared().execute(&database.name, "INSERT INTO migration (version) VALUES (99)");
+    Cluster::shared().execute(&database.name, "INSERT INTO schema_migration (version) VALUES (99)");
     let (code, text) = run(&["store", "migrate", "status"]);
     assert!(code == Some(1) && text.contains("99") && text.contains("newer ipam"), "{text}");
     let (code, text) = run(&["store", "migrate", "up"]);
@@ -125,7 +125,7 @@ async fn the_password_is_nowhere() {
     let database = migrated();
     let dsn = format!("{} password={PASSWORD}", database.dsn);
     let builder = Server::builder(BINARY.as_ref()).argument("--log-level").argument("trace");
-    let front = Front::to(builder.environment("POSTGRES_DSN", &dsn).start().await);
+    let front = ServerFixture::to(builder.environment("POSTGRES_DSN", &dsn).start().await);
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     assert!(!front.server.log().contains(PASSWORD), "in the log");
     assert!(!front.get("/metrics").await.text().contains(PASSWORD), "in the metrics");
@@ -189,7 +189,7 @@ async fn the_other_string_is_not_quoted_either() {
 async fn a_server_does_with_few_connections() {
     let database = migrated();
     let builder = Server::builder(BINARY.as_ref()).database(&database).argument("--postgres-connections").argument("2");
-    let front = Front::to(builder.start().await);
+    let front = ServerFixture::to(builder.start().await);
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     let names: Vec<String> = (0..40).map(|index| format!("c{index}")).collect();
     let claims = names.iter().map(|name| front.block(claim(name).pool("root").length(28)));

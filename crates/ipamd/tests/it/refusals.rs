@@ -5,14 +5,14 @@ use kube::core::Status;
 use serde_json::{Value, json};
 use testkit::{Claim, claim, pool};
 
-use super::support::{API, CLAIMS, Front, POOLS, assert_causes, assert_refused, body, failure};
+use super::support::{API, CLAIMS, POOLS, ServerFixture, assert_causes, assert_refused, body, failure};
 
 /// The allocation of the deleted claim `kept`.
 const KEPT: &str = "IPAllocation default/alloc-6d8685aa1a4a6211 (retained from IPClaim kept)";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
 /// Creates by POST and by server-side apply, each with and without dry run; returns the errors.
-async fn by_every_way(front: &Front, collection: &str, object: Value) -> Vec<Status> {
+async fn by_every_way(front: &ServerFixture, collection: &str, object: Value) -> Vec<Status> {
     let media = [("content-type", "application/apply-patch+yaml")];
     let place = format!("{collection}/{}?fieldManager=f", object["metadata"]["name"].as_str().unwrap());
     let apply =
@@ -28,7 +28,7 @@ async fn by_every_way(front: &Front, collection: &str, object: Value) -> Vec<Sta
 
 #[tokio::test]
 async fn refused_create_is_never_a_conflict() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("corp").cidr("10.0.0.0/8")).await;
     front.pool(pool("lan").parent("corp").cidr("10.1.0.0/16")).await;
     front.pool(pool("hosts").cidr("192.0.2.0/24")).await;
@@ -85,7 +85,7 @@ async fn refused_create_is_never_a_conflict() {
 
 #[tokio::test]
 async fn several_holders_are_named_in_the_order_of_their_blocks() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     front.namespace("web").await;
     front.claim_in("web", claim("b").pool("root").address("10.0.0.64/26")).await;
@@ -102,12 +102,12 @@ async fn several_holders_are_named_in_the_order_of_their_blocks() {
 }
 
 /// Sends a request as user jane, which must fail, and returns the error.
-async fn as_jane(front: &Front, method: Method, path: &str, body: Value) -> Status {
+async fn as_jane(front: &ServerFixture, method: Method, path: &str, body: Value) -> Status {
     let headers = [("impersonate-user", "jane"), ("content-type", "application/json")];
     failure(&front.send(method, path, &headers, body.to_string()).await)
 }
 
-async fn allow(front: &Front, collection: &str, role: &str) {
+async fn allow(front: &ServerFixture, collection: &str, role: &str) {
     let subject = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "jane" });
     let reference = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role });
     let binding = json!({ "metadata": { "name": role }, "roleRef": reference, "subjects": [subject] });
@@ -116,7 +116,7 @@ async fn allow(front: &Front, collection: &str, role: &str) {
 
 #[tokio::test]
 async fn holder_is_named_to_callers_who_may_get_it() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     front.namespace("vault").await;
     front.claim_in("vault", claim("secret").pool("root").address("10.0.0.7")).await;
     front.pool(pool("hidden").parent("root").cidr("10.0.1.0/24")).await;
@@ -147,7 +147,7 @@ async fn holder_is_named_to_callers_who_may_get_it() {
 
 #[tokio::test]
 async fn bounds_that_cannot_be_are_not_named() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("address").cidr("10.0.0.1/32")).await;
     front.pool(pool("whole").cidr("10.1.0.0/24").bounds(24, 24)).await;
     front.pool(pool("shut").cidr("10.2.0.0/26").bounds(20, 24)).await;
@@ -186,7 +186,7 @@ async fn bounds_that_cannot_be_are_not_named() {
 
 #[tokio::test]
 async fn bounds_that_are_one_length_are_said_as_one() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("equal").cidr("10.0.0.0/16").bounds(28, 28)).await;
     let status = front.refused_claim(claim("a").pool("equal").length(29)).await;
     assert_refused(

@@ -11,7 +11,7 @@ use http::Request;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::support::{Front, text};
+use crate::support::{ServerFixture, text};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -43,7 +43,7 @@ impl Entry {
 
     /// The body with the object's present resourceVersion where the recorded one named the version that was current
     /// then. The revisions differ between runs, because they depend on how requests are grouped into commits.
-    async fn body(&self, front: &Front) -> String {
+    async fn body(&self, front: &ServerFixture) -> String {
         let recorded = serde_json::from_str(&self.body).ok().filter(|_| self.answer.reason != "Conflict");
         let Some(mut body): Option<Value> = recorded else { return self.body.clone() };
         let places: Vec<&mut Value> = match &mut body {
@@ -65,7 +65,7 @@ impl Entry {
         body.to_string()
     }
 
-    async fn replay(&self, front: &Front) -> Outline {
+    async fn replay(&self, front: &ServerFixture) -> Outline {
         let target = if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) };
         let mut request = Request::builder().method(self.method.as_str()).uri(target);
         for (name, value) in &self.headers {
@@ -96,7 +96,7 @@ impl Entry {
 /// Replays one recording against a new server.
 async fn replay(record: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/requests").join(record);
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let mut differences = Vec::new();
     for (number, line) in fs::read_to_string(path).unwrap().lines().enumerate() {
         let entry: Entry = serde_json::from_str(line).unwrap();

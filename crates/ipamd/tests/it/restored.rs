@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Answer, claim, pool};
 
-use super::support::{CLAIMS, Front, POOLS, body, text, warnings};
+use super::support::{CLAIMS, POOLS, ServerFixture, body, text, warnings};
 
 /// The object as in a backup: without the metadata that the original server set.
 fn backed_up(object: &Value) -> Value {
@@ -24,7 +24,7 @@ fn assert_warned(answer: &Answer, words: &[&str]) {
 
 #[tokio::test]
 async fn claim_that_gets_another_block_than_its_backup_says_is_warned_of() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let first = backed_up(&body(&front.post(CLAIMS, claim("first").pool("root").length(24)).await, 201));
     let second = backed_up(&body(&front.post(CLAIMS, claim("second").pool("root").length(24)).await, 201));
     front.delete_claim("first").await;
@@ -46,7 +46,7 @@ async fn claim_that_gets_another_block_than_its_backup_says_is_warned_of() {
 
 #[tokio::test]
 async fn claim_that_gets_the_block_of_its_backup_is_not_warned_of() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("six").cidr("2001:db8::/32")).await;
     let mut saved = backed_up(&body(&front.post(CLAIMS, claim("a").pool("six").length(48)).await, 201));
     for spelling in ["2001:db8::/48", "2001:0DB8:0:0:0:0:0:0/48"] {
@@ -66,7 +66,7 @@ async fn claim_that_gets_the_block_of_its_backup_is_not_warned_of() {
 
 #[tokio::test]
 async fn child_pool_that_gets_another_block_than_its_backup_says_is_warned_of() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let saved = backed_up(&body(&front.post(POOLS, pool("child").parent("root").length(24)).await, 201));
     front.delete_pool("child").await;
     let again = front.post(POOLS, saved.clone()).await;
@@ -80,7 +80,7 @@ async fn child_pool_that_gets_another_block_than_its_backup_says_is_warned_of() 
 
 #[tokio::test]
 async fn status_of_a_body_that_names_no_block_is_quoted_by_its_beginning() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let mut object: Value = claim("a").pool("root").length(24).into();
     object["status"] = json!({ "allocatedCIDR": "x".repeat(100_000) });
     let answer = front.post(CLAIMS, object.clone()).await;

@@ -16,7 +16,7 @@ use testkit::{
 use tokio::time::timeout;
 use tokio_postgres::NoTls;
 
-use crate::support::{BINARY, CLAIMS, Front, SOON};
+use crate::support::{BINARY, CLAIMS, ServerFixture, TIMEOUT};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -65,7 +65,7 @@ impl Starting {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
-        timeout(SOON, found).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+        timeout(TIMEOUT, found).await.unwrap_or_else(|_| panic!("not in time: {what}"))
     }
 
     fn terminate(&self) {
@@ -81,7 +81,7 @@ impl Starting {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
-        timeout(SOON, ended).await.expect("it ends")
+        timeout(TIMEOUT, ended).await.expect("it ends")
     }
 }
 
@@ -110,20 +110,20 @@ fn with_delay(delay: &str) -> testkit::Builder {
     Server::builder(Path::new(BINARY)).argument("--shutdown-delay").argument(delay)
 }
 
-async fn until_not_ready(front: &Front) {
+async fn until_not_ready(front: &ServerFixture) {
     let unready = async {
         while front.get("/readyz").await.status == 200 {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
-    timeout(SOON, unready).await.expect("it stays ready after SIGTERM");
+    timeout(TIMEOUT, unready).await.expect("it stays ready after SIGTERM");
 }
 
 #[tokio::test]
 async fn sigterm_ends_a_server_that_is_still_starting() {
     let database = migrated();
     let holder = connect(&database).await;
-    holder.batch_execute("BEGIN; SELECT FROM head FOR UPDATE").await.unwrap();
+    holder.batch_execute("BEGIN; SELECT FROM commit_lock FOR UPDATE").await.unwrap();
     let mut server = Starting::begin(&database);
     let http = server.answers().await;
     let ready = http.get("/readyz").await.unwrap().text();
@@ -136,7 +136,7 @@ async fn sigterm_ends_a_server_that_is_still_starting() {
 
 #[tokio::test]
 async fn second_signal_ends_the_server_at_once() {
-    let mut front = Front::to(with_delay("1h").start().await);
+    let mut front = ServerFixture::to(with_delay("1h").start().await);
     front.server.ask_to_end();
     until_not_ready(&front).await;
     front.server.ask_to_end();
@@ -147,7 +147,7 @@ async fn second_signal_ends_the_server_at_once() {
 #[tokio::test]
 async fn fault_of_the_committer_during_the_delay_ends_the_server() {
     let database = migrated();
-    let mut front = Front::to(with_delay("1h").database(&database).start().await);
+    let mut front = ServerFixture::to(with_delay("1h").database(&database).start().await);
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     front.server.ask_to_end();
     until_not_ready(&front).await;

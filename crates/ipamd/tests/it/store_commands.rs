@@ -19,7 +19,7 @@ use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 use testkit::{Server, allocated_cidr, claim, claims, command, pool, postgres::Cluster};
 
-use crate::support::{BINARY, CLAIMS, Front, SOON, body, seed};
+use crate::support::{BINARY, CLAIMS, ServerFixture, TIMEOUT, body, seed};
 
 /// The exit code of a check that reports faults.
 const FAULTS: Option<i32> = Some(10);
@@ -33,7 +33,7 @@ fn ipam(words: &[&str]) -> Command {
 /// Runs a command, which must end in time, and returns its output.
 async fn outcome(words: &[&str]) -> Output {
     let mut command = tokio::process::Command::from(ipam(words));
-    let ended = tokio::time::timeout(SOON, command.kill_on_drop(true).output()).await;
+    let ended = tokio::time::timeout(TIMEOUT, command.kill_on_drop(true).output()).await;
     ended.unwrap_or_else(|_| panic!("{words:?} does not end")).unwrap()
 }
 
@@ -64,12 +64,12 @@ fn path(path: &Path) -> &str {
 }
 
 /// Starts a server on this data directory.
-async fn serve(data: &Path) -> Front {
-    Front::to(Server::builder(BINARY.as_ref()).data_dir(data).start().await)
+async fn serve(data: &Path) -> ServerFixture {
+    ServerFixture::to(Server::builder(BINARY.as_ref()).data_dir(data).start().await)
 }
 
 /// Writes pools, claims in two namespaces, a retained block, and deleted claims.
-async fn furnish(front: &Front) {
+async fn create_sample_objects(front: &ServerFixture) {
     front.pool(pool("corp").cidr("10.0.0.0/16")).await;
     front.pool(pool("eu").parent("corp").length(20)).await;
     front.pool(pool("six").cidr("2001:db8::/32")).await;
@@ -89,7 +89,7 @@ async fn furnish(front: &Front) {
 async fn ended(directory: &TempDir) -> PathBuf {
     let data = directory.path().join("data");
     let mut front = serve(&data).await;
-    furnish(&front).await;
+    create_sample_objects(&front).await;
     front.server.terminate().await;
     data
 }
@@ -101,7 +101,7 @@ struct Load {
 }
 
 impl Load {
-    fn start(front: &Front) -> Self {
+    fn start(front: &ServerFixture) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let clients = (0..4).map(|client| {
             let (stop, claims) = (Arc::clone(&stop), claims(&front.another_client(), "default"));
@@ -138,7 +138,7 @@ async fn backup_of_a_running_server_is_restored_with_all_that_was_acknowledged_b
     let directory = tempfile::tempdir().unwrap();
     let (data, backup) = (directory.path().join("data"), directory.path().join("backup.db"));
     let mut front = serve(&data).await;
-    furnish(&front).await;
+    create_sample_objects(&front).await;
     let mut before = Vec::new();
     for number in 0..20 {
         let name = format!("before{number}");

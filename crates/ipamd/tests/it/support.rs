@@ -10,9 +10,11 @@ use kube::{
     core::{DynamicObject, Status},
 };
 use serde_json::{Value, json};
-use testkit::{Answer, Claim, Http, Pool, Streamed, allocated_cidr, allocations, claims, pool, pools, refusal};
+use testkit::{
+    Answer, Claim, Http, Pool, StreamingResponse, allocated_cidr, allocations, claims, pool, pools, refusal,
+};
 
-use super::setting::{self, Servers};
+use super::environment::{self, Servers};
 
 /// The path of the tested binary.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_ipam");
@@ -25,10 +27,10 @@ pub const CLAIMS: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ip
 /// The allocations of the namespace `default`.
 pub const ALLOCATIONS: &str = "/apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipallocations";
 /// The timeout for results that should be immediate.
-pub const SOON: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running server and clients for its three kinds.
-pub struct Front {
+pub struct ServerFixture {
     pub server: Servers,
     pub http: Http,
     pub pools: Api<DynamicObject>,
@@ -36,9 +38,9 @@ pub struct Front {
     pub allocations: Api<DynamicObject>,
 }
 
-impl Front {
+impl ServerFixture {
     pub async fn open() -> Self {
-        Self::to(setting::start().await)
+        Self::to(environment::start().await)
     }
 
     /// Starts a server with a pool `root` of 10.0.0.0/16.
@@ -113,7 +115,7 @@ impl Front {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(SOON, gone).await.unwrap_or_else(|_| panic!("{path} still exists"));
+        tokio::time::timeout(TIMEOUT, gone).await.unwrap_or_else(|_| panic!("{path} still exists"));
     }
 
     /// Returns the status of a pool.
@@ -177,12 +179,12 @@ impl Front {
 }
 
 /// An open watch.
-pub struct Watch(pub Streamed);
+pub struct Watch(pub StreamingResponse);
 
 impl Watch {
     /// Waits for the next event.
     pub async fn next(&mut self) -> Value {
-        let line = self.0.line(SOON).await.unwrap().expect("the watch is open");
+        let line = self.0.line(TIMEOUT).await.unwrap().expect("the watch is open");
         serde_json::from_slice(&line).unwrap()
     }
 
@@ -195,7 +197,7 @@ impl Watch {
 
     /// Asserts that the stream ends without another event.
     pub async fn end(&mut self) {
-        let line = self.0.line(SOON).await.unwrap();
+        let line = self.0.line(TIMEOUT).await.unwrap();
         assert_eq!(line, None, "nothing more was expected");
     }
 }

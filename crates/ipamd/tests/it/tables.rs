@@ -3,21 +3,21 @@
 use serde_json::{Value, json};
 use testkit::{claim, pool};
 
-use crate::support::{ALLOCATIONS, CLAIMS, Front, POOLS, body, failure, revision, text};
+use crate::support::{ALLOCATIONS, CLAIMS, POOLS, ServerFixture, body, failure, revision, text};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
-async fn populated() -> Front {
-    let front = Front::open().await;
+async fn populated() -> ServerFixture {
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16").label("tier", "edge").spec("visibility", "shared")).await;
     front.pool(pool("child").parent("root").length(20).strategy("BestFit")).await;
     front.claim(claim("a").pool("child").length(24)).await;
     front
 }
 
-async fn table(front: &Front, path: &str) -> Value {
+async fn table(front: &ServerFixture, path: &str) -> Value {
     let answer = front.get_as(path, TABLE).await;
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let table = body(&answer, 200);
@@ -139,7 +139,7 @@ async fn one_object_and_an_empty_list_are_tables_too() {
 
 #[tokio::test]
 async fn an_exhausted_pool_shows_no_largest_block() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("tiny").cidr("192.0.2.0/32")).await;
     front.claim(claim("a").pool("tiny").length(32)).await;
     let table = table(&front, POOLS).await;

@@ -5,11 +5,11 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use testkit::{claim, pool};
 
-use super::support::{CLAIMS, Front, POOLS, assert_causes, assert_refused, body, condition, failure, text};
+use super::support::{CLAIMS, POOLS, ServerFixture, assert_causes, assert_refused, body, condition, failure, text};
 
 /// A server with a pool `going` that is being deleted and has the label `tier: edge`.
-async fn with_terminating_pool() -> Front {
-    let front = Front::open().await;
+async fn with_terminating_pool() -> ServerFixture {
+    let front = ServerFixture::open().await;
     let mut wanted: Value = pool("going").cidr("10.1.0.0/16").label("tier", "edge").into();
     wanted["metadata"]["finalizers"] = json!(["example.com/hold"]);
     body(&front.post(POOLS, wanted).await, 201);

@@ -8,23 +8,25 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 use testkit::{allocated_cidr, claim, pool};
 
-use crate::support::{CLAIMS, Front, POOLS, SOON, assert_causes, assert_refused, body, failure, revision, text};
+use crate::support::{
+    CLAIMS, POOLS, ServerFixture, TIMEOUT, assert_causes, assert_refused, body, failure, revision, text,
+};
 
 /// The query with which present informers start.
 const WATCH_LIST: &str = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
 
-async fn claim_named(front: &Front, name: &str) {
+async fn claim_named(front: &ServerFixture, name: &str) {
     front.claim(claim(name).pool("root").length(28).label("colour", "red")).await;
 }
 
 /// Returns the current revision.
-async fn now(front: &Front) -> u64 {
+async fn now(front: &ServerFixture) -> u64 {
     revision(&body(&front.get(CLAIMS).await, 200))
 }
 
 #[tokio::test]
 async fn a_watch_goes_on_from_a_list() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     claim_named(&front, "before").await;
     let from = now(&front).await;
     let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}")).await;
@@ -46,7 +48,7 @@ async fn a_watch_goes_on_from_a_list() {
 
 #[tokio::test]
 async fn a_watch_of_the_past_is_replayed() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let from = now(&front).await;
     for name in ["a", "b", "c"] {
         claim_named(&front, name).await;
@@ -65,7 +67,7 @@ async fn a_watch_of_the_past_is_replayed() {
 
 #[tokio::test]
 async fn a_watch_from_nowhere_begins_with_what_is_there() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     claim_named(&front, "a").await;
     claim_named(&front, "b").await;
     for query in ["watch=true", "watch=true&resourceVersion=0"] {
@@ -89,7 +91,7 @@ async fn a_watch_from_nowhere_begins_with_what_is_there() {
 
 #[tokio::test]
 async fn a_watch_list_ends_its_beginning_with_a_bookmark() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let mut empty = front.watch(&format!("{CLAIMS}?{WATCH_LIST}")).await;
     assert_is_end_of_beginning(&empty.next().await, now(&front).await);
     claim_named(&front, "a").await;
@@ -113,7 +115,7 @@ fn assert_is_end_of_beginning(event: &Value, at_least: u64) {
 
 #[tokio::test]
 async fn initial_events_have_rules() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     for (query, cause) in [
         ("sendInitialEvents=true", "FieldValueForbidden"),
         ("sendInitialEvents=true&resourceVersionMatch=Exact", ""),
@@ -135,7 +137,7 @@ async fn initial_events_have_rules() {
 
 #[tokio::test]
 async fn a_bookmark_comes_before_the_end() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     claim_named(&front, "a").await;
     let from = now(&front).await;
     front.pool(pool("other").cidr("172.16.0.0/16")).await;
@@ -143,7 +145,7 @@ async fn a_bookmark_comes_before_the_end() {
         .watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}&allowWatchBookmarks=true&timeoutSeconds=3"))
         .await;
     let mut last = Value::Null;
-    while let Some(line) = watch.0.line(SOON).await.unwrap() {
+    while let Some(line) = watch.0.line(TIMEOUT).await.unwrap() {
         last = serde_json::from_slice(&line).unwrap();
         assert_eq!(last["type"], "BOOKMARK", "no claim changed");
     }
@@ -156,7 +158,7 @@ async fn a_bookmark_comes_before_the_end() {
 
 #[tokio::test]
 async fn a_watch_without_bookmarks_gets_none_and_ends_cleanly() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let from = now(&front).await;
     let started = std::time::Instant::now();
     let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}&timeoutSeconds=2")).await;
@@ -166,7 +168,7 @@ async fn a_watch_without_bookmarks_gets_none_and_ends_cleanly() {
 
 #[tokio::test]
 async fn what_leaves_a_selector_is_deleted_with_its_old_content() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let from = now(&front).await;
     let by_label = format!("{CLAIMS}?watch=true&resourceVersion={from}&labelSelector=colour%3Dred");
     let mut watch = front.watch(&by_label).await;
@@ -190,7 +192,7 @@ async fn what_leaves_a_selector_is_deleted_with_its_old_content() {
 
 #[tokio::test]
 async fn what_leaves_a_field_selector_is_deleted_too() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     front.pool(pool("tiny").cidr("192.0.2.0/32")).await;
     let from = now(&front).await;
     let mut watch =
@@ -205,7 +207,7 @@ async fn what_leaves_a_field_selector_is_deleted_too() {
 
 #[tokio::test]
 async fn a_watch_from_the_future_waits_for_it() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let future = now(&front).await + 2;
     let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={future}&timeoutSeconds=20")).await;
     let mut after = Vec::new();
@@ -227,7 +229,7 @@ async fn a_watch_from_the_future_waits_for_it() {
 
 #[tokio::test]
 async fn bad_watch_parameters_are_ordinary_errors() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     for query in ["resourceVersion=abc", "labelSelector=a%20b", "fieldSelector=spec.x%3Dy", "timeoutSeconds=x"] {
         let status = failure(&front.get(&format!("{CLAIMS}?watch=true&{query}")).await);
         assert_refused(&status, 400, "BadRequest", &[]);
@@ -236,7 +238,7 @@ async fn bad_watch_parameters_are_ordinary_errors() {
 
 #[tokio::test]
 async fn a_watch_can_be_of_tables() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let from = now(&front).await;
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
     let mut watch = front.watch_as(&format!("{CLAIMS}?watch=true&resourceVersion={from}"), accept).await;
@@ -258,7 +260,7 @@ async fn a_watch_can_be_of_tables() {
 
 #[tokio::test]
 async fn a_watch_can_be_of_metadata() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let from = now(&front).await;
     let accept = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
     let mut watch = front.watch_as(&format!("{CLAIMS}?watch=true&resourceVersion={from}"), accept).await;
@@ -270,14 +272,14 @@ async fn a_watch_can_be_of_metadata() {
 
 #[tokio::test]
 async fn watchers_of_kube_follow_both_ways() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     claim_named(&front, "a").await;
     for config in [watcher::Config::default(), watcher::Config::default().streaming_lists()] {
         let mut seen = pin!(watcher(front.claims.clone(), config).applied_objects());
-        let first = tokio::time::timeout(SOON, seen.try_next()).await.unwrap().unwrap().unwrap();
+        let first = tokio::time::timeout(TIMEOUT, seen.try_next()).await.unwrap().unwrap().unwrap();
         assert_eq!((first.metadata.name.as_deref(), allocated_cidr(&first)), (Some("a"), "10.0.0.0/28"));
         claim_named(&front, "b").await;
-        let second = tokio::time::timeout(SOON, seen.try_next()).await.unwrap().unwrap().unwrap();
+        let second = tokio::time::timeout(TIMEOUT, seen.try_next()).await.unwrap().unwrap().unwrap();
         assert_eq!(second.metadata.name.as_deref(), Some("b"));
         front.delete_claim("b").await;
     }
@@ -285,7 +287,7 @@ async fn watchers_of_kube_follow_both_ways() {
 
 #[tokio::test]
 async fn the_old_watch_paths_are_watches() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let api = crate::support::API;
     let answer = front.send(Method::GET, &format!("{api}/watch/ippools?timeoutSeconds=1"), &[], "").await;
     assert_eq!(answer.status, 200);
@@ -297,7 +299,7 @@ async fn the_old_watch_paths_are_watches() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_watches_tell_the_same_story() {
     const WATCHES: usize = 40;
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let from = now(&front).await;
     let mut watches = Vec::new();
     for _ in 0..WATCHES {

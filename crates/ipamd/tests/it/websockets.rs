@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use testkit::claim;
 use tokio::time::timeout;
 
-use crate::support::{Front, SOON, body, text};
+use crate::support::{ServerFixture, TIMEOUT, body, text};
 
 const WATCH_LIST: &str = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
 
 /// The paths of all served API versions.
-async fn versions(front: &Front) -> Vec<String> {
+async fn versions(front: &ServerFixture) -> Vec<String> {
     let groups = body(&front.get("/apis").await, 200);
     let versions = groups["groups"].as_array().unwrap().iter().flat_map(|group| group["versions"].as_array().unwrap());
     let versions = versions.map(|version| format!("/apis/{}", text(version, "/groupVersion")));
@@ -18,11 +18,11 @@ async fn versions(front: &Front) -> Vec<String> {
 }
 
 /// The events of a WebSocket watch up to the first bookmark, each as its type and the kind of its object.
-async fn beginning(front: &Front, path: &str) -> Vec<(String, String)> {
+async fn beginning(front: &ServerFixture, path: &str) -> Vec<(String, String)> {
     let mut socket = front.http.websocket(path).await.unwrap_or_else(|error| panic!("{path}: {error:#}"));
     let mut events = Vec::new();
     loop {
-        let message = timeout(SOON, socket.next()).await.expect("an event").expect("no end").unwrap();
+        let message = timeout(TIMEOUT, socket.next()).await.expect("an event").expect("no end").unwrap();
         let event: Value = serde_json::from_str(message.to_text().unwrap()).unwrap();
         events.push((text(&event, "/type").to_owned(), text(&event, "/object/kind").to_owned()));
         if event["type"] == "BOOKMARK" {
@@ -33,7 +33,7 @@ async fn beginning(front: &Front, path: &str) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn every_kind_is_watched_by_websocket() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(28)).await;
     let mut begun_with_an_object = Vec::new();
     for version in versions(&front).await {

@@ -18,7 +18,7 @@ use self::{
     bodies::{ADMIN, EDITOR, Make, OPERATOR, Shot},
     process::Usage,
 };
-use crate::support::{API, BINARY, Front, body, failure};
+use crate::support::{API, BINARY, ServerFixture, body, failure};
 
 /// The length of a body in bytes: slightly less than the limit of requests.
 const BODY_BYTES: usize = 3 * 1024 * 1024 - 4096;
@@ -78,7 +78,7 @@ async fn deletes_and_heads_cost_no_more_than_they_may() {
 
 /// A server, and a counter for unique names.
 struct Range {
-    front: Front,
+    front: ServerFixture,
     names: AtomicUsize,
 }
 
@@ -98,7 +98,7 @@ impl Range {
     async fn open() -> Self {
         // Freed memory is returned to the system at once, so that a request cannot reuse what an earlier one freed.
         let server = Server::builder(BINARY.as_ref()).environment("MIMALLOC_PURGE_DELAY", "0").start().await;
-        let front = Front::to(server);
+        let front = ServerFixture::to(server);
         front.pool(pool("root").cidr("10.0.0.0/8")).await;
         for (user, role) in [(EDITOR, "edit"), (ADMIN, "admin")] {
             bind(&front, user, role).await;
@@ -227,7 +227,7 @@ fn print(name: &str, cost: &Cost, claims: &[Duration]) {
 }
 
 /// Binds a role to a user in the namespace `default`.
-async fn bind(front: &Front, user: &str, role: &str) {
+async fn bind(front: &ServerFixture, user: &str, role: &str) {
     let subject = json!({"kind": "User", "name": user});
     let binding = json!({
         "metadata": {"name": user}, "roleRef": {"kind": "ClusterRole", "name": role}, "subjects": [subject],
@@ -236,7 +236,7 @@ async fn bind(front: &Front, user: &str, role: &str) {
 }
 
 /// Binds `cluster-admin` to a user who is not in the group `system:masters`.
-async fn bind_everywhere(front: &Front, user: &str) {
+async fn bind_everywhere(front: &ServerFixture, user: &str) {
     let binding = json!({
         "metadata": {"name": user}, "roleRef": {"kind": "ClusterRole", "name": "cluster-admin"},
         "subjects": [{"kind": "User", "name": user}],
@@ -246,7 +246,7 @@ async fn bind_everywhere(front: &Front, user: &str) {
 
 #[tokio::test]
 async fn lists_have_limits_that_are_told() {
-    let front = Front::with_pool().await;
+    let front = ServerFixture::with_pool().await;
     let texts = |count: usize| -> Value { (0..count).map(|n| format!("x/f{n}")).collect() };
     let map = |count: usize| -> Value {
         (0..count).map(|n| (format!("k{n}"), Value::from("v"))).collect::<serde_json::Map<_, _>>().into()
@@ -326,7 +326,7 @@ fn refuses_too_many(answer: &Answer, field: &str, limit: usize) {
 
 #[tokio::test]
 async fn a_role_multiplies_out_to_a_bounded_product() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     bind(&front, ADMIN, "admin").await;
     let many = |count: usize| -> Vec<String> { (0..count).map(|n| format!("n{n}")).collect() };
     let role = |name: &str, rules: Value| json!({"metadata": {"name": name}, "rules": rules});
@@ -350,7 +350,7 @@ async fn a_role_multiplies_out_to_a_bounded_product() {
 
 #[tokio::test]
 async fn one_refusal_says_once_what_many_owners_do_wrong() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let owner =
         |n: usize| json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": n.to_string(), "controller": true});
     let owners: Vec<Value> = (0..400).map(owner).collect();
@@ -364,7 +364,7 @@ async fn one_refusal_says_once_what_many_owners_do_wrong() {
 /// Checks lists and maps of objects in the OpenAPI documents. Schemas that only occur in responses are skipped.
 #[tokio::test]
 async fn every_list_of_every_kind_is_described_with_its_limit() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let (mut counted, mut unlimited) = (0, Vec::new());
     for version in ["api/v1", "apis/ipam.miloapis.com/v1alpha1", "apis/rbac.authorization.k8s.io/v1"] {
         let document = front.get(&format!("/openapi/v3/{version}")).await.json().unwrap();

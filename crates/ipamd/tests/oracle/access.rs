@@ -15,7 +15,7 @@ use apimachinery::{
 use serde_json::{Value, json};
 
 pub use self::{draw::Draw, settle::Settler};
-use crate::{generate::JSON, kinds, request::Guise, subject::Subject};
+use crate::{compared_kind::ComparedKind, generate::JSON, kinds, request::Guise};
 
 /// Roles and bindings.
 pub struct Access;
@@ -49,7 +49,7 @@ fn resource(kind: &'static str, plural: &'static str, namespaced: bool) -> Resou
     Resource { group: GROUP, kind, plural, namespaced, columns: &[], schema, ..kinds::gadgets() }
 }
 
-impl Subject for Access {
+impl ComparedKind for Access {
     fn resources(&self) -> &'static [Resource] {
         RESOURCES.as_slice()
     }

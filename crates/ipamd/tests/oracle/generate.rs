@@ -4,10 +4,10 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    dice::Dice,
-    oddities::{self, GENERATED_NAME, owner},
+    compared_kind::{Collection, ComparedKind, NAMES, Specs},
+    mutations::{self, GENERATED_NAME, owner},
     request::{Body, CONTINUE, LIST_VERSION, OWN_CONDITIONS, RIGHT_VERSION, Request, STALE_VERSION, UID},
-    subject::{Collection, NAMES, Specs, Subject},
+    rng::Rng,
 };
 
 /// Values of the `User-Agent` header.
@@ -34,9 +34,9 @@ pub const TABLE_ONLY: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 
 /// Generates requests.
 pub struct Generator {
-    subject: &'static dyn Subject,
+    subject: &'static dyn ComparedKind,
     specs: &'static dyn Specs,
-    dice: Dice,
+    rng: Rng,
     apply: bool,
     collections: Vec<Collection>,
 }
@@ -44,13 +44,13 @@ pub struct Generator {
 impl Generator {
     /// A generator with a seed; without `apply` it sends merge patches in place of server-side apply.
     pub fn new(specs: &'static dyn Specs, seed: u64, apply: bool) -> Self {
-        let subject: &dyn Subject = specs;
-        Self { subject, specs, dice: Dice::new(seed), apply, collections: subject.collections() }
+        let subject: &dyn ComparedKind = specs;
+        Self { subject, specs, rng: Rng::new(seed), apply, collections: subject.collections() }
     }
 
     /// Generates the next request.
     pub fn next(&mut self) -> Request {
-        match self.dice.below(100) {
+        match self.rng.below(100) {
             0..17 => self.create(),
             17..33 => self.put(),
             33..43 => self.merge_patch(),
@@ -58,22 +58,22 @@ impl Generator {
             52..72 if self.apply => self.apply(),
             52..72 => self.merge_patch(),
             72..80 => self.delete(),
-            80..81 if self.dice.chance(50) => self.create_generated(),
+            80..81 if self.rng.chance(50) => self.create_generated(),
             80..81 => self.delete_collection(),
             81..85 => self.get(),
-            85..96 if self.dice.chance(4) => self.watch(),
+            85..96 if self.rng.chance(4) => self.watch(),
             85..96 => self.list(),
             _ => self.odd(),
         }
     }
 
     fn object(&mut self, label: &'static str, method: Method) -> Request {
-        let name = self.dice.one(&NAMES).to_owned();
+        let name = self.rng.one(&NAMES).to_owned();
         Request { name: Some(name), ..self.collection(label, method) }
     }
 
     fn collection(&mut self, label: &'static str, method: Method) -> Request {
-        let index = self.dice.index(self.collections.len());
+        let index = self.rng.index(self.collections.len());
         Request {
             label,
             method,
@@ -83,7 +83,7 @@ impl Generator {
             query: Vec::new(),
             content_type: None,
             accept: None,
-            user_agent: self.dice.one(&AGENTS),
+            user_agent: self.rng.one(&AGENTS),
             guise: None,
             body: Body::Empty,
         }
@@ -94,18 +94,18 @@ impl Generator {
     }
 
     fn write_options(&mut self, request: &mut Request) {
-        if self.dice.chance(8) {
-            request.query.push(("dryRun", if self.dice.chance(90) { "All" } else { "Some" }.to_owned()));
+        if self.rng.chance(8) {
+            request.query.push(("dryRun", if self.rng.chance(90) { "All" } else { "Some" }.to_owned()));
         }
-        if self.dice.chance(25) {
+        if self.rng.chance(25) {
             let values = ["Strict", "Strict", "Warn", "Ignore", "Never"];
-            request.query.push(("fieldValidation", self.dice.one(&values).to_owned()));
+            request.query.push(("fieldValidation", self.rng.one(&values).to_owned()));
         }
-        if self.dice.chance(30) && !request.query.iter().any(|(name, _)| *name == "fieldManager") {
-            request.query.push(("fieldManager", self.dice.one(&MANAGERS).to_owned()));
+        if self.rng.chance(30) && !request.query.iter().any(|(name, _)| *name == "fieldManager") {
+            request.query.push(("fieldManager", self.rng.one(&MANAGERS).to_owned()));
         }
-        if self.dice.chance(4) {
-            request.accept = Some(self.dice.one(&[TABLE, PARTIAL, "application/yaml;q=0.5,application/json"]));
+        if self.rng.chance(4) {
+            request.accept = Some(self.rng.one(&[TABLE, PARTIAL, "application/yaml;q=0.5,application/json"]));
         }
     }
 
@@ -114,14 +114,14 @@ impl Generator {
         request.content_type = Some(JSON);
         self.write_options(&mut request);
         let (api_version, kind) = (self.subject.api_version(), self.kind_of(&request));
-        let name = self.dice.one(&NAMES);
-        let (metadata, spec) = (self.metadata(), self.specs.spec(&mut self.dice, name));
+        let name = self.rng.one(&NAMES);
+        let (metadata, spec) = (self.metadata(), self.specs.spec(&mut self.rng, name));
         let mut body = json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec });
         body["metadata"]["name"] = name.into();
-        if self.dice.chance(12) {
-            body["status"] = self.specs.status(&mut self.dice);
+        if self.rng.chance(12) {
+            body["status"] = self.specs.status(&mut self.rng);
         }
-        if self.dice.chance(22) {
+        if self.rng.chance(22) {
             request.label = self.spoil(&mut body);
         }
         if request.label == GENERATED_NAME {
@@ -130,7 +130,7 @@ impl Generator {
             body["spec"] = self.subject.marker(kind)["spec"].take();
         }
         request.body = Body::Json(body);
-        if self.dice.chance(3) {
+        if self.rng.chance(3) {
             request.label = "create from bytes";
             let start =
                 format!(r#"{{"apiVersion":"{api_version}","kind":"{kind}","metadata":{{"name":"{name}"}},"spec":"#);
@@ -143,7 +143,7 @@ impl Generator {
                 String::new(),
                 "\"text\"".to_owned(),
             ];
-            let index = self.dice.index(odd.len());
+            let index = self.rng.index(odd.len());
             request.body = Body::Raw(odd[index].clone());
         }
         request
@@ -169,8 +169,8 @@ impl Generator {
 
     /// Puts something wrong or unusual into an object. Returns its label.
     fn spoil(&mut self, body: &mut Value) -> &'static str {
-        let cases = oddities::of(self.specs);
-        let (label, pointer, value) = cases[self.dice.index(cases.len())].clone();
+        let cases = mutations::all(self.specs);
+        let (label, pointer, value) = cases[self.rng.index(cases.len())].clone();
         if label == GENERATED_NAME {
             put(body, "/metadata/name", Value::Null);
         }
@@ -186,21 +186,21 @@ impl Generator {
         let identity = json!({ "apiVersion": self.subject.api_version(), "kind": kind });
         let mut changes = identity.clone();
         changes["metadata"] = self.metadata_change();
-        if self.dice.chance(75) {
-            changes["spec"] = self.specs.changes(&mut self.dice);
+        if self.rng.chance(75) {
+            changes["spec"] = self.specs.changes(&mut self.rng);
         }
-        if self.dice.chance(20) {
+        if self.rng.chance(20) {
             changes["status"] = self.status_change();
         }
-        if self.dice.chance(22) {
+        if self.rng.chance(22) {
             request.label = "status update";
             request.subresource = "/status";
             changes["status"] = self.status_change();
         }
-        if self.dice.chance(12) {
+        if self.rng.chance(12) {
             changes = identity;
         }
-        match self.dice.below(100) {
+        match self.rng.below(100) {
             0..6 => changes["metadata"]["resourceVersion"] = STALE_VERSION.into(),
             6..9 => changes["metadata"]["resourceVersion"] = Value::Null,
             9..10 => changes["metadata"]["resourceVersion"] = "abc".into(),
@@ -228,18 +228,18 @@ impl Generator {
         self.write_options(&mut request);
         let name = request.name.clone().unwrap_or_default();
         let mut patch = json!({});
-        if self.dice.chance(50) {
+        if self.rng.chance(50) {
             patch["metadata"] = self.metadata_change();
         }
-        if self.dice.chance(70) {
-            patch["spec"] = self.specs.changes(&mut self.dice);
+        if self.rng.chance(70) {
+            patch["spec"] = self.specs.changes(&mut self.rng);
         }
-        if self.dice.chance(30) {
+        if self.rng.chance(30) {
             request.label = "status merge patch";
             request.subresource = "/status";
             patch["status"] = self.status_change();
         }
-        match self.dice.below(100) {
+        match self.rng.below(100) {
             0..5 => put(&mut patch, "/metadata/resourceVersion", RIGHT_VERSION.into()),
             5..9 => put(&mut patch, "/metadata/resourceVersion", STALE_VERSION.into()),
             9..10 => put(&mut patch, "/metadata/uid", "11111111-1111-4111-8111-111111111111".into()),
@@ -253,7 +253,7 @@ impl Generator {
             18..30 => request.label = self.spoil(&mut patch),
             _ => {}
         }
-        request.body = match self.dice.below(100) {
+        request.body = match self.rng.below(100) {
             0 => Body::Raw("[]".to_owned()),
             1 => Body::Raw("{\"spec\":".to_owned()),
             2 => Body::Raw(format!(r#"{{"spec":{}}}"#, self.specs.doubled(&name))),
@@ -266,7 +266,7 @@ impl Generator {
 
     /// Generates a status for a body that replaces whole lists. It keeps the conditions that the service has set.
     fn status_change(&mut self) -> Value {
-        let mut status = self.specs.status(&mut self.dice);
+        let mut status = self.specs.status(&mut self.rng);
         if self.subject.has_service()
             && let Some(conditions) = status["conditions"].as_array_mut()
         {
@@ -279,8 +279,8 @@ impl Generator {
         let mut request = self.object("json patch", Method::PATCH);
         request.content_type = Some(JSON_PATCH);
         self.write_options(&mut request);
-        let operations: Vec<Value> = (0..=self.dice.below(3)).map(|_| self.operation()).collect();
-        request.body = match self.dice.below(100) {
+        let operations: Vec<Value> = (0..=self.rng.below(3)).map(|_| self.operation()).collect();
+        request.body = match self.rng.below(100) {
             0 => Body::Raw("{}".to_owned()),
             1 => Body::Raw("[{\"op\":".to_owned()),
             2 => Body::Raw(r#"[{"op":"frobnicate","path":"/spec/text","value":1}]"#.to_owned()),
@@ -289,7 +289,7 @@ impl Generator {
             5 => Body::Raw("[]".to_owned()),
             _ => Body::Json(operations.into()),
         };
-        if self.dice.chance(20) {
+        if self.rng.chance(20) {
             request.label = "status json patch";
             request.subresource = "/status";
         }
@@ -297,8 +297,8 @@ impl Generator {
     }
 
     fn operation(&mut self) -> Value {
-        let text = self.dice.one(&["a", "b", "c"]);
-        match self.dice.below(35) {
+        let text = self.rng.one(&["a", "b", "c"]);
+        match self.rng.below(35) {
             0 => json!({ "op": "add", "path": "/metadata/labels", "value": { "tier": text } }),
             1 => json!({ "op": "replace", "path": "/metadata/labels/tier", "value": text }),
             2 => json!({ "op": "remove", "path": "/metadata/labels/tier" }),
@@ -311,52 +311,52 @@ impl Generator {
             9 => json!({ "op": "remove", "path": "/metadata/ownerReferences" }),
             10 => json!({ "op": "add", "path": "/metadata/annotations/a~1b", "value": text }),
             11 => json!({ "op": "add", "path": "/metadata/annotations", "value": { "note": text } }),
-            _ => self.specs.operation(&mut self.dice),
+            _ => self.specs.operation(&mut self.rng),
         }
     }
 
     fn apply(&mut self) -> Request {
         let mut request = self.object("apply", Method::PATCH);
         request.content_type = Some(APPLY);
-        request.query.push(("fieldManager", self.dice.one(&MANAGERS[..3]).to_owned()));
-        if self.dice.chance(35) {
-            request.query.push(("force", if self.dice.chance(85) { "true" } else { "false" }.to_owned()));
+        request.query.push(("fieldManager", self.rng.one(&MANAGERS[..3]).to_owned()));
+        if self.rng.chance(35) {
+            request.query.push(("force", if self.rng.chance(85) { "true" } else { "false" }.to_owned()));
         }
         self.write_options(&mut request);
         request.user_agent = AGENTS[0];
         let kind = self.kind_of(&request);
         let mut metadata = json!({ "name": request.name });
-        if self.dice.chance(40) {
+        if self.rng.chance(40) {
             metadata["labels"] = self.labels();
         }
-        if self.dice.chance(25) {
-            metadata["annotations"] = json!({ "note": self.dice.one(&["x", "y"]) });
+        if self.rng.chance(25) {
+            metadata["annotations"] = json!({ "note": self.rng.one(&["x", "y"]) });
         }
-        if self.dice.chance(8) {
+        if self.rng.chance(8) {
             metadata["finalizers"] = json!([HOLD]);
         }
-        if self.dice.chance(6) {
+        if self.rng.chance(6) {
             metadata["ownerReferences"] = json!([owner("x", false)]);
         }
         let mut body = json!({ "apiVersion": self.subject.api_version(), "kind": kind, "metadata": metadata });
-        if self.dice.chance(85) {
-            body["spec"] = self.specs.applied(&mut self.dice, request.name.as_deref().unwrap_or_default());
+        if self.rng.chance(85) {
+            body["spec"] = self.specs.applied(&mut self.rng, request.name.as_deref().unwrap_or_default());
         }
-        if self.dice.chance(20) {
+        if self.rng.chance(20) {
             request.label = "status apply";
             request.subresource = "/status";
-            body["status"] = self.specs.status(&mut self.dice);
-        } else if self.dice.chance(6) {
-            body["status"] = self.specs.status(&mut self.dice);
+            body["status"] = self.specs.status(&mut self.rng);
+        } else if self.rng.chance(6) {
+            body["status"] = self.specs.status(&mut self.rng);
         }
-        match self.dice.below(100) {
+        match self.rng.below(100) {
             0..2 => put(&mut body, "/metadata/resourceVersion", RIGHT_VERSION.into()),
             2..4 => put(&mut body, "/metadata/resourceVersion", STALE_VERSION.into()),
             4..5 => put(&mut body, "/metadata/uid", "11111111-1111-4111-8111-111111111111".into()),
             5..6 => put(&mut body, "/metadata/managedFields", json!([{ "manager": "x" }])),
             6..9 => {
                 let cases = self.specs.misapplied();
-                let (pointer, value) = cases[self.dice.index(cases.len())].clone();
+                let (pointer, value) = cases[self.rng.index(cases.len())].clone();
                 put(&mut body, pointer, value);
             }
             9..10 => request.query.retain(|(name, _)| *name != "fieldManager"),
@@ -367,20 +367,20 @@ impl Generator {
             // An applier does not send list items that other managers own.
             conditions.retain(|condition| condition != OWN_CONDITIONS);
         }
-        request.body = if self.dice.chance(1) { Body::Raw("spec: [".to_owned()) } else { Body::Json(body) };
+        request.body = if self.rng.chance(1) { Body::Raw("spec: [".to_owned()) } else { Body::Json(body) };
         request
     }
 
     fn delete(&mut self) -> Request {
         let mut request = self.object("delete", Method::DELETE);
-        if self.dice.chance(6) {
+        if self.rng.chance(6) {
             request.query.push(("dryRun", "All".to_owned()));
         }
-        if self.dice.chance(10) {
+        if self.rng.chance(10) {
             let policies = ["Foreground", "Orphan", "Background", "Sideways"];
-            request.query.push(("propagationPolicy", self.dice.one(&policies).to_owned()));
+            request.query.push(("propagationPolicy", self.rng.one(&policies).to_owned()));
         }
-        let options = match self.dice.below(16) {
+        let options = match self.rng.below(16) {
             0 => json!({ "preconditions": { "uid": UID } }),
             1 => json!({ "preconditions": { "uid": "11111111-1111-4111-8111-111111111111" } }),
             2 => json!({ "preconditions": { "resourceVersion": RIGHT_VERSION } }),
@@ -392,7 +392,7 @@ impl Generator {
             8 => json!({ "kind": "Widget", "apiVersion": "v9" }),
             9 => json!({ "propagationPolicy": "Foreground" }),
             10 => json!({ "propagationPolicy": "Orphan" }),
-            11 => json!({ "orphanDependents": self.dice.chance(50) }),
+            11 => json!({ "orphanDependents": self.rng.chance(50) }),
             _ => return request,
         };
         request.content_type = Some(JSON);
@@ -402,18 +402,18 @@ impl Generator {
 
     fn delete_collection(&mut self) -> Request {
         let mut request = self.collection("delete collection", Method::DELETE);
-        let selector = self.dice.one(&["tier=a", "tier=b", "made=yes", "made=yes", "tier in (a,c)", "not good!"]);
+        let selector = self.rng.one(&["tier=a", "tier=b", "made=yes", "made=yes", "tier in (a,c)", "not good!"]);
         request.query.push(("labelSelector", selector.to_owned()));
         request
     }
 
     fn get(&mut self) -> Request {
         let mut request = self.object("get", Method::GET);
-        if self.dice.chance(30) {
+        if self.rng.chance(30) {
             request.subresource = "/status";
         }
-        if self.dice.chance(50) {
-            request.accept = Some(self.dice.one(&[
+        if self.rng.chance(50) {
+            request.accept = Some(self.rng.one(&[
                 TABLE,
                 PARTIAL,
                 PARTIAL_LIST,
@@ -422,19 +422,19 @@ impl Generator {
                 "*/*",
             ]));
         }
-        if self.dice.chance(10) {
+        if self.rng.chance(10) {
             let values = ["0", "abc", RIGHT_VERSION];
-            request.query.push(("resourceVersion", self.dice.one(&values).to_owned()));
+            request.query.push(("resourceVersion", self.rng.one(&values).to_owned()));
         }
         request
     }
 
     fn list(&mut self) -> Request {
         let mut request = self.collection("list", Method::GET);
-        if self.dice.chance(15) {
+        if self.rng.chance(15) {
             request.collection = self.subject.path(self.subject.resource().plural);
         }
-        if self.dice.chance(40) {
+        if self.rng.chance(40) {
             let labels = [
                 "tier=a",
                 "tier!=a",
@@ -449,36 +449,36 @@ impl Generator {
                 "=",
                 "tier>1",
             ];
-            request.query.push(("labelSelector", self.dice.one(&labels).to_owned()));
+            request.query.push(("labelSelector", self.rng.one(&labels).to_owned()));
         }
-        if self.dice.chance(30) {
+        if self.rng.chance(30) {
             let general = ["metadata.name=a", "metadata.name!=a", "metadata.namespace=default", "nonsense"];
             let fields = [&general, self.specs.field_selectors()].concat();
-            request.query.push(("fieldSelector", self.dice.one(&fields).to_owned()));
+            request.query.push(("fieldSelector", self.rng.one(&fields).to_owned()));
         }
-        if self.dice.chance(30) {
+        if self.rng.chance(30) {
             let limits = ["1", "2", "3", "500", "0", "x", "-1"];
-            request.query.push(("limit", self.dice.one(&limits).to_owned()));
+            request.query.push(("limit", self.rng.one(&limits).to_owned()));
         }
-        if self.dice.chance(12) {
-            request.query.push(("continue", if self.dice.chance(90) { CONTINUE } else { "nonsense" }.to_owned()));
+        if self.rng.chance(12) {
+            request.query.push(("continue", if self.rng.chance(90) { CONTINUE } else { "nonsense" }.to_owned()));
         }
-        if self.dice.chance(8) {
+        if self.rng.chance(8) {
             let values = ["abc", "-1", "0", LIST_VERSION];
-            request.query.push(("resourceVersion", self.dice.one(&values).to_owned()));
+            request.query.push(("resourceVersion", self.rng.one(&values).to_owned()));
         }
-        if self.dice.chance(6) {
+        if self.rng.chance(6) {
             request
                 .query
-                .push(("resourceVersionMatch", self.dice.one(&["Exact", "NotOlderThan", "Sometime"]).to_owned()));
+                .push(("resourceVersionMatch", self.rng.one(&["Exact", "NotOlderThan", "Sometime"]).to_owned()));
         }
-        if self.dice.chance(3) {
+        if self.rng.chance(3) {
             request.query.push(("sendInitialEvents", "true".to_owned()));
         }
-        if self.dice.chance(35) {
-            request.accept = Some(self.dice.one(&[TABLE, PARTIAL_LIST, PARTIAL, "text/html"]));
-            if self.dice.chance(40) {
-                request.query.push(("includeObject", self.dice.one(&["None", "Object", "Metadata", "All"]).to_owned()));
+        if self.rng.chance(35) {
+            request.accept = Some(self.rng.one(&[TABLE, PARTIAL_LIST, PARTIAL, "text/html"]));
+            if self.rng.chance(40) {
+                request.query.push(("includeObject", self.rng.one(&["None", "Object", "Metadata", "All"]).to_owned()));
             }
         }
         request
@@ -487,25 +487,25 @@ impl Generator {
     /// Generates a watch of the events since the last list, with a time-out of one second.
     fn watch(&mut self) -> Request {
         let mut request = self.collection("watch", Method::GET);
-        if self.dice.chance(30) {
+        if self.rng.chance(30) {
             request.collection = self.subject.path(self.subject.resource().plural);
         }
         request.query = vec![("watch", "true".to_owned()), ("timeoutSeconds", "1".to_owned())];
         let versions = [LIST_VERSION, LIST_VERSION, LIST_VERSION, LIST_VERSION, "", "0", "abc"];
-        request.query.push(("resourceVersion", self.dice.one(&versions).to_owned()));
-        if self.dice.chance(40) {
+        request.query.push(("resourceVersion", self.rng.one(&versions).to_owned()));
+        if self.rng.chance(40) {
             let selectors = ["tier=a", "tier!=a", "tier", "a b"];
-            request.query.push(("labelSelector", self.dice.one(&selectors).to_owned()));
+            request.query.push(("labelSelector", self.rng.one(&selectors).to_owned()));
         }
-        if self.dice.chance(30) {
+        if self.rng.chance(30) {
             let selectors = [&["metadata.name=a"], self.specs.field_selectors()].concat();
-            request.query.push(("fieldSelector", self.dice.one(&selectors).to_owned()));
+            request.query.push(("fieldSelector", self.rng.one(&selectors).to_owned()));
         }
-        if self.dice.chance(30) {
-            request.accept = Some(self.dice.one(&[TABLE, PARTIAL]));
+        if self.rng.chance(30) {
+            request.accept = Some(self.rng.one(&[TABLE, PARTIAL]));
         }
-        if self.dice.chance(10) {
-            request.query.push(("resourceVersionMatch", self.dice.one(&["Exact", "NotOlderThan"]).to_owned()));
+        if self.rng.chance(10) {
+            request.query.push(("resourceVersionMatch", self.rng.one(&["Exact", "NotOlderThan"]).to_owned()));
         }
         request
     }
@@ -513,7 +513,7 @@ impl Generator {
     fn odd(&mut self) -> Request {
         let mut request = self.object("odd request", Method::PATCH);
         request.body = Body::Json(json!({ "spec": self.specs.small_change() }));
-        match self.dice.below(10) {
+        match self.rng.below(10) {
             0 => request.content_type = Some(STRATEGIC),
             1 => request.content_type = Some(JSON),
             2 => request.content_type = None,
@@ -550,35 +550,35 @@ impl Generator {
 
     fn metadata(&mut self) -> Value {
         let mut metadata = json!({});
-        if self.dice.chance(60) {
+        if self.rng.chance(60) {
             metadata["labels"] = self.labels();
         }
-        if self.dice.chance(30) {
-            metadata["annotations"] = json!({ "note": self.dice.one(&["x", "y"]) });
+        if self.rng.chance(30) {
+            metadata["annotations"] = json!({ "note": self.rng.one(&["x", "y"]) });
         }
-        if self.dice.chance(15) {
+        if self.rng.chance(15) {
             metadata["finalizers"] = json!([HOLD]);
         }
-        if self.dice.chance(10) {
-            metadata["ownerReferences"] = json!([owner(self.dice.one(&["x", "y"]), self.dice.chance(50))]);
+        if self.rng.chance(10) {
+            metadata["ownerReferences"] = json!([owner(self.rng.one(&["x", "y"]), self.rng.chance(50))]);
         }
         metadata
     }
 
     fn labels(&mut self) -> Value {
-        let mut labels = json!({ "tier": self.dice.one(&["a", "b", "c"]) });
-        if self.dice.chance(30) {
-            labels["app"] = self.dice.one(&["x", "y"]).into();
+        let mut labels = json!({ "tier": self.rng.one(&["a", "b", "c"]) });
+        if self.rng.chance(30) {
+            labels["app"] = self.rng.one(&["x", "y"]).into();
         }
         labels
     }
 
     fn metadata_change(&mut self) -> Value {
-        match self.dice.below(12) {
+        match self.rng.below(12) {
             0 => json!({ "labels": null }),
             1..4 => json!({ "labels": self.labels() }),
             4 => json!({ "annotations": { "note": null } }),
-            5 => json!({ "annotations": { "other": self.dice.one(&["x", "y", ""]) } }),
+            5 => json!({ "annotations": { "other": self.rng.one(&["x", "y", ""]) } }),
             6 => json!({ "finalizers": null }),
             7 => json!({ "finalizers": [] }),
             8 => json!({ "finalizers": [HOLD, "oracle.example.com/more"] }),

@@ -6,10 +6,10 @@ use apimachinery::resource::Resource;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    dice::Dice,
+    compared_kind::{ComparedKind, Mutation, Specs},
     generate::{JSON, PARTIAL, TABLE_ONLY},
     kinds,
-    subject::{Oddity, Specs, Subject},
+    rng::Rng,
 };
 
 /// Widgets and gadgets.
@@ -22,7 +22,7 @@ const FIELDS: [&str; 14] = [
     "free",
 ];
 
-impl Subject for Generic {
+impl ComparedKind for Generic {
     fn resources(&self) -> &'static [Resource] {
         RESOURCES.as_slice()
     }
@@ -52,25 +52,25 @@ impl Subject for Generic {
 }
 
 impl Specs for Generic {
-    fn spec(&self, dice: &mut Dice, _: &str) -> Value {
+    fn spec(&self, rng: &mut Rng, _: &str) -> Value {
         let mut spec = Map::new();
         for name in FIELDS {
-            if dice.chance(22) {
-                spec.insert(name.to_owned(), field(dice, name));
+            if rng.chance(22) {
+                spec.insert(name.to_owned(), field(rng, name));
             }
         }
         spec.into()
     }
 
-    fn applied(&self, dice: &mut Dice, name: &str) -> Value {
-        self.spec(dice, name)
+    fn applied(&self, rng: &mut Rng, name: &str) -> Value {
+        self.spec(rng, name)
     }
 
-    fn changes(&self, dice: &mut Dice) -> Value {
+    fn changes(&self, rng: &mut Rng) -> Value {
         let mut spec = Map::new();
         for name in FIELDS {
-            if dice.chance(14) {
-                let value = if dice.chance(20) { Value::Null } else { field(dice, name) };
+            if rng.chance(14) {
+                let value = if rng.chance(20) { Value::Null } else { field(rng, name) };
                 spec.insert(name.to_owned(), value);
             }
         }
@@ -85,29 +85,29 @@ impl Specs for Generic {
         r#"{"text":"a","text":"b","count":1}"#.to_owned()
     }
 
-    fn status(&self, dice: &mut Dice) -> Value {
+    fn status(&self, rng: &mut Rng) -> Value {
         let mut status = json!({});
-        if dice.chance(60) {
-            status["phase"] = dice.one(&["Ready", "Pending"]).into();
+        if rng.chance(60) {
+            status["phase"] = rng.one(&["Ready", "Pending"]).into();
         }
-        if dice.chance(30) {
-            status["observedGeneration"] = json!(1 + dice.below(3));
+        if rng.chance(30) {
+            status["observedGeneration"] = json!(1 + rng.below(3));
         }
-        if dice.chance(50) {
-            let types = &["Ready", "Synced"][..=dice.index(2)];
-            let reason = dice.one(&["Good", "Bad"]);
+        if rng.chance(50) {
+            let types = &["Ready", "Synced"][..=rng.index(2)];
+            let reason = rng.one(&["Good", "Bad"]);
             let conditions = types.iter().map(|kind| {
                 json!({ "type": kind, "status": "True", "reason": reason, "lastTransitionTime": "2024-05-06T07:08:09Z" })
             });
             status["conditions"] = conditions.collect();
         }
-        if dice.chance(3) {
+        if rng.chance(3) {
             status["surprise"] = json!(1);
         }
         status
     }
 
-    fn oddities(&self) -> Vec<Oddity> {
+    fn mutations(&self) -> Vec<Mutation> {
         vec![
             ("text for a number", "/spec/count", json!("three")),
             ("fraction for a number", "/spec/count", json!(1.5)),
@@ -132,10 +132,10 @@ impl Specs for Generic {
         ]
     }
 
-    fn operation(&self, dice: &mut Dice) -> Value {
-        let number = dice.below(5);
-        let text = dice.one(&["a", "b", "c"]);
-        match dice.below(23) {
+    fn operation(&self, rng: &mut Rng) -> Value {
+        let number = rng.below(5);
+        let text = rng.one(&["a", "b", "c"]);
+        match rng.below(23) {
             0 => json!({ "op": "add", "path": "/spec/count", "value": number }),
             1 => json!({ "op": "replace", "path": "/spec/count", "value": number }),
             2 => json!({ "op": "remove", "path": "/spec/text" }),
@@ -174,15 +174,15 @@ impl Specs for Generic {
     }
 }
 
-fn field(dice: &mut Dice, name: &str) -> Value {
-    let number = dice.below(4);
-    let text = dice.one(&["a", "b", "c", ""]);
+fn field(rng: &mut Rng, name: &str) -> Value {
+    let number = rng.below(4);
+    let text = rng.one(&["a", "b", "c", ""]);
     match name {
         "text" => json!(text),
         "count" | "small" => json!(number),
-        "ratio" => dice.one(&[&json!(0.5), &json!(2), &json!(-1.25)]).clone(),
+        "ratio" => rng.one(&[&json!(0.5), &json!(2), &json!(-1.25)]).clone(),
         "flag" => json!(number.is_multiple_of(2)),
-        "color" => json!(dice.one(&["red", "green", "blue"])),
+        "color" => json!(rng.one(&["red", "green", "blue"])),
         "nested" => match number {
             0 => json!({ "a": text }),
             1 => json!({ "b": number, "deep": { "x": text } }),
@@ -192,12 +192,12 @@ fn field(dice: &mut Dice, name: &str) -> Value {
         "whole" if number == 0 => json!({ "a": text }),
         "whole" => json!({ "a": "a", "b": text }),
         "params" if number == 0 => json!({}),
-        "params" => json!({ (dice.one(&["p", "q", "r"])): text }),
-        "set" => json!(&["p", "q", "r", "s"][dice.index(2)..2 + dice.index(2)]),
-        "list" => json!(&["p", "p", "q"][..dice.index(3)]),
+        "params" => json!({ (rng.one(&["p", "q", "r"])): text }),
+        "set" => json!(&["p", "q", "r", "s"][rng.index(2)..2 + rng.index(2)]),
+        "list" => json!(&["p", "p", "q"][..rng.index(3)]),
         "items" => {
-            let names = &["i", "j", "k"][dice.index(2)..=dice.index(2)];
-            let items = names.iter().map(|name| match dice.below(3) {
+            let names = &["i", "j", "k"][rng.index(2)..=rng.index(2)];
+            let items = names.iter().map(|name| match rng.below(3) {
                 0 => json!({ "name": name }),
                 1 => json!({ "name": name, "value": text }),
                 _ => json!({ "name": name, "value": "a", "tags": ["t"] }),

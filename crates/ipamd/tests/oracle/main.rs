@@ -6,22 +6,22 @@
 
 mod access;
 mod compare;
+mod compared_kind;
 mod crd;
 mod creates;
-mod dice;
-mod explained;
 mod generate;
 mod generic;
+mod ipam_server;
 mod kinds;
-mod normal;
-mod oddities;
-mod ours;
+mod known_differences;
+mod kube_apiserver;
+mod mutations;
+mod normalize;
 mod pki;
 mod pools;
 mod request;
+mod rng;
 mod run;
-mod subject;
-mod theirs;
 mod watch;
 mod wire;
 
@@ -32,16 +32,16 @@ use clap::{Parser, ValueEnum};
 
 use crate::{
     access::{Access, Draw, Settler},
+    compared_kind::{ComparedKind, Specs},
     generate::Generator,
     generic::Generic,
     kinds::Nothing,
-    normal::Rules,
+    kube_apiserver::{KubeApiserver, Programs},
+    normalize::Rules,
     pki::Pki,
     pools::Pools,
     request::Request,
     run::{Report, Run, Side},
-    subject::{Specs, Subject},
-    theirs::{Programs, Theirs},
     wire::Client,
 };
 
@@ -73,7 +73,7 @@ enum Kinds {
 }
 
 impl Kinds {
-    fn subject(self) -> &'static dyn Subject {
+    fn subject(self) -> &'static dyn ComparedKind {
         match self {
             Self::Generic => &Generic,
             Self::Pools => &Pools,
@@ -102,9 +102,9 @@ impl Kinds {
 
     async fn served_by_us(self, pki: &Pki) -> anyhow::Result<Client> {
         match self {
-            Self::Generic => ours::start(pki, kinds::registry(), Nothing).await,
-            Self::Pools => ours::start(pki, ipam::registry(), ipam::World::default()).await,
-            Self::Access => ours::start_alone(pki, kinds::registry(), Nothing).await,
+            Self::Generic => ipam_server::start(pki, kinds::registry(), Nothing).await,
+            Self::Pools => ipam_server::start(pki, ipam::registry(), ipam::AllocatorState::default()).await,
+            Self::Access => ipam_server::start_alone(pki, kinds::registry(), Nothing).await,
         }
     }
 }
@@ -123,7 +123,7 @@ fn main() -> anyhow::Result<ExitCode> {
 async fn compare_servers(options: Options, programs: Programs) -> anyhow::Result<ExitCode> {
     testkit::install_crypto();
     let pki = Pki::new()?;
-    let theirs = Theirs::start(&programs, &pki).await.context("kube-apiserver does not start")?;
+    let theirs = KubeApiserver::start(&programs, &pki).await.context("kube-apiserver does not start")?;
     theirs.client.create_namespace("attic").await?;
     let mut reports = Vec::new();
     for kinds in &options.kinds {
@@ -131,7 +131,7 @@ async fn compare_servers(options: Options, programs: Programs) -> anyhow::Result
         report.print();
         reports.push((*kinds, report));
     }
-    for (name, reason) in explained::reasons() {
+    for (name, reason) in known_differences::reasons() {
         if !reports.iter().any(|(_, report)| report.needed(name)) {
             println!("not needed: {name}: {reason}");
         }
@@ -143,7 +143,7 @@ async fn compare_servers(options: Options, programs: Programs) -> anyhow::Result
     Ok(if same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn compare_kinds(kinds: Kinds, options: &Options, pki: &Pki, theirs: &Theirs) -> anyhow::Result<Report> {
+async fn compare_kinds(kinds: Kinds, options: &Options, pki: &Pki, theirs: &KubeApiserver) -> anyhow::Result<Report> {
     let subject = kinds.subject();
     let (ours, mut theirs_side) = (kinds.served_by_us(pki).await?, Side::new(theirs.client.clone()));
     if let Some(specs) = kinds.specs() {

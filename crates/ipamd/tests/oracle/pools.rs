@@ -10,10 +10,10 @@ use apimachinery::resource::Resource;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    dice::Dice,
+    compared_kind::{ComparedKind, Mutation, NAMES, Specs},
     generate::{JSON, PARTIAL, TABLE_ONLY},
     request::OWN_CONDITIONS,
-    subject::{NAMES, Oddity, Specs, Subject},
+    rng::Rng,
 };
 
 /// Root pools.
@@ -33,7 +33,7 @@ const SHARED: &str = "10.98.0.0/16";
 /// The immutable fields of a spec.
 const IMMUTABLE: [&str; 4] = ["cidr", "ipFamily", "parentPoolRef", "prefixLength"];
 
-impl Subject for Pools {
+impl ComparedKind for Pools {
     fn resources(&self) -> &'static [Resource] {
         RESOURCES.as_slice()
     }
@@ -78,33 +78,33 @@ impl Specs for Pools {
         schema
     }
 
-    fn spec(&self, dice: &mut Dice, name: &str) -> Value {
+    fn spec(&self, rng: &mut Rng, name: &str) -> Value {
         let mut spec = Map::new();
-        if dice.chance(3) {
+        if rng.chance(3) {
             return json!({ "parentPoolRef": { "name": ABSENT }, "prefixLength": 24 });
         }
-        if dice.chance(96) {
-            let block = if dice.chance(8) { SHARED.to_owned() } else { block(name) };
+        if rng.chance(96) {
+            let block = if rng.chance(8) { SHARED.to_owned() } else { block(name) };
             spec.insert("cidr".to_owned(), block.into());
         }
-        if dice.chance(30) {
+        if rng.chance(30) {
             spec.insert("ipFamily".to_owned(), "IPv4".into());
         }
-        if dice.chance(3) {
+        if rng.chance(3) {
             spec.insert("prefixLength".to_owned(), 24.into());
         }
-        if dice.chance(60) {
-            spec.insert("allocation".to_owned(), policy(dice, 50));
+        if rng.chance(60) {
+            spec.insert("allocation".to_owned(), policy(rng, 50));
         }
-        if dice.chance(50) {
-            spec.insert("visibility".to_owned(), visibility(dice));
+        if rng.chance(50) {
+            spec.insert("visibility".to_owned(), visibility(rng));
         }
         spec.into()
     }
 
-    fn applied(&self, dice: &mut Dice, name: &str) -> Value {
-        let mut spec = self.spec(dice, name);
-        if dice.chance(25)
+    fn applied(&self, rng: &mut Rng, name: &str) -> Value {
+        let mut spec = self.spec(rng, name);
+        if rng.chance(25)
             && let Some(spec) = spec.as_object_mut()
         {
             spec.remove("cidr");
@@ -112,17 +112,17 @@ impl Specs for Pools {
         spec
     }
 
-    fn changes(&self, dice: &mut Dice) -> Value {
+    fn changes(&self, rng: &mut Rng) -> Value {
         let mut spec = Map::new();
-        if dice.chance(50) {
-            let policy = if dice.chance(15) { Value::Null } else { policy(dice, 30) };
+        if rng.chance(50) {
+            let policy = if rng.chance(15) { Value::Null } else { policy(rng, 30) };
             spec.insert("allocation".to_owned(), policy);
         }
-        if dice.chance(40) {
-            let visibility = if dice.chance(20) { Value::Null } else { visibility(dice) };
+        if rng.chance(40) {
+            let visibility = if rng.chance(20) { Value::Null } else { visibility(rng) };
             spec.insert("visibility".to_owned(), visibility);
         }
-        if dice.chance(15) {
+        if rng.chance(15) {
             let cases = [
                 ("cidr", json!("10.99.0.0/16")),
                 ("cidr", Value::Null),
@@ -132,7 +132,7 @@ impl Specs for Pools {
                 ("parentPoolRef", json!({ "name": "b" })),
                 ("prefixLength", json!(20)),
             ];
-            let (name, value) = cases[dice.index(cases.len())].clone();
+            let (name, value) = cases[rng.index(cases.len())].clone();
             spec.insert(name.to_owned(), value);
         }
         spec.into()
@@ -146,9 +146,9 @@ impl Specs for Pools {
         format!(r#"{{"cidr":"{}","visibility":"shared","visibility":"consumer"}}"#, block(name))
     }
 
-    fn status(&self, dice: &mut Dice) -> Value {
-        let reason = dice.one(&["Good", "Bad"]);
-        let types = &["Checked", "Synced"][..=dice.index(2)];
+    fn status(&self, rng: &mut Rng) -> Value {
+        let reason = rng.one(&["Good", "Bad"]);
+        let types = &["Checked", "Synced"][..=rng.index(2)];
         let conditions = types.iter().map(|kind| {
             json!({
                 "type": kind, "status": "True", "reason": reason, "message": "", "lastTransitionTime": "2024-05-06T07:08:09Z",
@@ -157,7 +157,7 @@ impl Specs for Pools {
         json!({ "conditions": conditions.collect::<Vec<_>>() })
     }
 
-    fn oddities(&self) -> Vec<Oddity> {
+    fn mutations(&self) -> Vec<Mutation> {
         vec![
             ("text for a number", "/spec/allocation/minPrefixLength", json!("three")),
             ("fraction for a number", "/spec/allocation/maxPrefixLength", json!(28.5)),
@@ -181,16 +181,16 @@ impl Specs for Pools {
         [("/spec/allocation", json!({})), ("/spec/allocation", Value::Null), ("/spec/visibility", json!(""))]
     }
 
-    fn operation(&self, dice: &mut Dice) -> Value {
-        let length = 17 + dice.below(4);
-        match dice.below(14) {
+    fn operation(&self, rng: &mut Rng) -> Value {
+        let length = 17 + rng.below(4);
+        match rng.below(14) {
             0 => json!({ "op": "add", "path": "/spec/allocation/minPrefixLength", "value": length }),
             1 => json!({ "op": "replace", "path": "/spec/allocation/minPrefixLength", "value": length }),
             2 => json!({ "op": "remove", "path": "/spec/allocation" }),
             3 => json!({ "op": "remove", "path": "/spec/allocation/strategy" }),
             4 => json!({ "op": "test", "path": "/spec/allocation/strategy", "value": "FirstFit" }),
-            5 => json!({ "op": "replace", "path": "/spec/visibility", "value": visibility(dice) }),
-            6 => json!({ "op": "add", "path": "/spec/visibility", "value": visibility(dice) }),
+            5 => json!({ "op": "replace", "path": "/spec/visibility", "value": visibility(rng) }),
+            6 => json!({ "op": "add", "path": "/spec/visibility", "value": visibility(rng) }),
             7 => json!({ "op": "remove", "path": "/spec/visibility" }),
             8 => json!({ "op": "replace", "path": "/spec/cidr", "value": "10.99.0.0/16" }),
             9 => json!({ "op": "copy", "from": "/spec/cidr", "path": "/metadata/annotations/block" }),
@@ -219,21 +219,21 @@ fn block(name: &str) -> String {
 }
 
 /// Generates prefix length bounds that are consistent in every combination.
-fn policy(dice: &mut Dice, percent: u32) -> Value {
+fn policy(rng: &mut Rng, percent: u32) -> Value {
     let mut policy = Map::new();
     for (name, shortest) in [("minPrefixLength", 17), ("defaultPrefixLength", 22), ("maxPrefixLength", 26)] {
-        if dice.chance(percent) {
-            policy.insert(name.to_owned(), (shortest + dice.below(3)).into());
+        if rng.chance(percent) {
+            policy.insert(name.to_owned(), (shortest + rng.below(3)).into());
         }
     }
-    if dice.chance(percent) {
-        policy.insert("strategy".to_owned(), dice.one(&["FirstFit", "BestFit", "LeastUtilized"]).into());
+    if rng.chance(percent) {
+        policy.insert("strategy".to_owned(), rng.one(&["FirstFit", "BestFit", "LeastUtilized"]).into());
     }
     policy.into()
 }
 
-fn visibility(dice: &mut Dice) -> Value {
-    dice.one(&["platform", "consumer", "shared"]).into()
+fn visibility(rng: &mut Rng) -> Value {
+    rng.one(&["platform", "consumer", "shared"]).into()
 }
 
 fn rule(rule: String, field: &str, reason: &str, message: &str) -> Value {

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use crate::{
     access::Settler,
     compare::{Difference, differences, shortened, signature},
+    compared_kind::Collection,
     creates,
-    explained::{self, Case, explain},
-    normal::Rules,
+    known_differences::{self, Case, find_known_difference},
+    normalize::Rules,
     request::{Body, Memory, Request},
-    subject::Collection,
     watch::{self, Watches},
     wire::{Answer, Client},
 };
@@ -277,7 +277,13 @@ impl Run {
         let fault = request.as_ref().and_then(|request| creates::fault(request, ours, theirs));
         let mut unexplained = Vec::from_iter(fault);
         for difference in differences {
-            match explain(&Case { subject: self.rules.subject, request: request.as_ref(), ours, theirs, difference }) {
+            match find_known_difference(&Case {
+                subject: self.rules.subject,
+                request: request.as_ref(),
+                ours,
+                theirs,
+                difference,
+            }) {
                 Some(explanation) => {
                     self.report.explained.entry(explanation.name).or_default().add(compared, difference);
                 }
@@ -417,7 +423,7 @@ impl Report {
         for finding in findings {
             println!("DIFFERENCE, {} times: {}", finding.count, finding.text);
         }
-        let reasons = explained::reasons();
+        let reasons = known_differences::reasons();
         for (name, needed) in &self.explained {
             println!("explained, {} times: {name}: {}", needed.count, reasons.get(name).unwrap_or(&""));
             for (label, example) in &needed.examples {

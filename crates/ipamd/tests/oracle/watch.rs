@@ -10,9 +10,9 @@ use http::Request as Wire;
 use serde_json::{Value, json};
 
 use crate::{
-    normal::{Rules, generated},
+    compared_kind::Collection,
+    normalize::{Rules, generated},
     run::until,
-    subject::Collection,
     wire::{Answer, Client, Events},
 };
 

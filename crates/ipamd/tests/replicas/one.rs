@@ -1,7 +1,7 @@
 //! One replica.
 
 /// Starts the servers of the tests.
-mod setting {
+mod environment {
     use testkit::Replicas;
 
     /// The servers of a test.

@@ -5,8 +5,8 @@
 mod block;
 #[path = "../../../apiserver/tests/it/simulation/engine.rs"]
 mod engine;
-mod moment;
 mod pools;
+mod state;
 
 use self::{
     engine::{FaultModel, InjectedBug, find, run, run_all},

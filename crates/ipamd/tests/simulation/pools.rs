@@ -14,7 +14,7 @@ use apimachinery::{
 };
 use apiserver::{admission::NoAdmission, committer::Committer, metrics::Metrics, watch_cache::WatchCache};
 use consistency::Inventory;
-use ipam::World;
+use ipam::AllocatorState;
 use rand::{Rng as _, rngs::StdRng, seq::IndexedRandom as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -22,7 +22,7 @@ use store::{Entry, Record, Span, Store};
 
 use super::{
     engine::{Domain, Request},
-    moment::Moment,
+    state::State,
 };
 
 const NAMESPACE: &str = "default";
@@ -35,20 +35,20 @@ const CHILDREN: [(&str, u32, [u32; 2]); 2] = [("half", 27, [29, 30]), ("quarter"
 /// The label value of the pools that a selector matches.
 const TIER: &str = "gold";
 
-static REGISTRY: LazyLock<Arc<Registry<World>>> = LazyLock::new(|| Arc::new(ipam::registry()));
+static REGISTRY: LazyLock<Arc<Registry<AllocatorState>>> = LazyLock::new(|| Arc::new(ipam::registry()));
 static SCHEMAS: LazyLock<Arc<Schemas>> = LazyLock::new(|| Arc::new(Schemas::for_registry(&REGISTRY)));
 
 pub struct Pools;
 
 impl Domain for Pools {
-    type World = World;
-    type ModelState = Moment;
+    type World = AllocatorState;
+    type ModelState = State;
 
-    fn registry() -> Arc<Registry<World>> {
+    fn registry() -> Arc<Registry<AllocatorState>> {
         Arc::clone(&REGISTRY)
     }
 
-    fn committer(store: Arc<dyn Store>, world: World, watch_cache: WatchCache) -> Committer<World> {
+    fn committer(store: Arc<dyn Store>, world: AllocatorState, watch_cache: WatchCache) -> Committer<AllocatorState> {
         Committer {
             store,
             registry: Arc::clone(&REGISTRY),
@@ -106,7 +106,7 @@ impl Domain for Pools {
         Request { command, token }
     }
 
-    fn describe(world: &World) -> String {
+    fn describe(world: &AllocatorState) -> String {
         // The number of listed lengths without a free block depends on earlier writes and has no meaning.
         let mut text = format!("{world:?}");
         while text.contains("Narrow({})]") {
@@ -115,11 +115,11 @@ impl Domain for Pools {
         text
     }
 
-    fn advance(moment: &mut Moment, entry: &Entry) -> Result<(), String> {
+    fn advance(moment: &mut State, entry: &Entry) -> Result<(), String> {
         moment.advance(entry)
     }
 
-    fn settled(moment: &Moment) -> Result<(), String> {
+    fn settled(moment: &State) -> Result<(), String> {
         moment.settled()
     }
 
@@ -142,7 +142,7 @@ impl Domain for Pools {
         if findings.faults() == 0 { Ok(()) } else { Err(findings.to_jsonl()) }
     }
 
-    fn explains(moment: &Moment, command: &Command, refusal: &StatusError) -> bool {
+    fn explains(moment: &State, command: &Command, refusal: &StatusError) -> bool {
         let (key, reason) = (&command.key, refusal.reason);
         match (key.resource, &command.action) {
             ("ipclaims", Action::Create(decoded)) => match reason {
@@ -176,7 +176,7 @@ impl Domain for Pools {
 }
 
 /// True if a claim with this spec could be rejected with this reason, given the existing pools.
-fn explains_claim(moment: &Moment, spec: &Value, reason: StatusReason) -> bool {
+fn explains_claim(moment: &State, spec: &Value, reason: StatusReason) -> bool {
     let length = &spec["prefixLength"];
     match (spec["poolRef"]["name"].as_str(), reason) {
         (Some(pool), StatusReason::BadRequest) => !moment.pools.contains_key(pool),
@@ -192,7 +192,7 @@ fn explains_claim(moment: &Moment, spec: &Value, reason: StatusReason) -> bool {
     }
 }
 
-fn has_room(moment: &Moment, pool: &str, length: &Value) -> bool {
+fn has_room(moment: &State, pool: &str, length: &Value) -> bool {
     let length = u32::try_from(length.as_u64().unwrap()).unwrap();
     moment.pools.get(pool).is_some_and(|found| found.block.has_room(length, &moment.held(pool)))
 }

@@ -15,19 +15,19 @@ fn fault(dsn: &str) -> String {
 fn modes_are_those_of_libpq() {
     let file = || Some(Roots::File("/ca".into()));
     for (said, mode, verify, roots) in [
-        ("", SslMode::Prefer, Verify::Nothing, None),
-        ("sslmode=", SslMode::Prefer, Verify::Nothing, None),
-        ("sslmode=disable sslrootcert=/ca", SslMode::Disable, Verify::Nothing, None),
-        ("sslmode=prefer", SslMode::Prefer, Verify::Nothing, None),
-        ("sslmode=require", SslMode::Require, Verify::Nothing, None),
-        ("sslmode=require sslrootcert=/ca", SslMode::Require, Verify::Authority, file()),
-        ("sslmode=prefer sslrootcert=/ca", SslMode::Prefer, Verify::Authority, file()),
-        ("sslrootcert=/ca", SslMode::Prefer, Verify::Authority, file()),
-        ("sslmode=verify-ca sslrootcert=/ca", SslMode::Require, Verify::Authority, file()),
-        ("sslmode=verify-full sslrootcert=/ca", SslMode::Require, Verify::Name, file()),
-        ("sslmode=verify-full", SslMode::Require, Verify::Name, Some(Roots::System)),
-        ("sslmode=verify-full sslrootcert=system", SslMode::Require, Verify::Name, Some(Roots::System)),
-        ("sslmode=disable sslmode=require", SslMode::Require, Verify::Nothing, None),
+        ("", SslMode::Prefer, Verify::None, None),
+        ("sslmode=", SslMode::Prefer, Verify::None, None),
+        ("sslmode=disable sslrootcert=/ca", SslMode::Disable, Verify::None, None),
+        ("sslmode=prefer", SslMode::Prefer, Verify::None, None),
+        ("sslmode=require", SslMode::Require, Verify::None, None),
+        ("sslmode=require sslrootcert=/ca", SslMode::Require, Verify::Ca, file()),
+        ("sslmode=prefer sslrootcert=/ca", SslMode::Prefer, Verify::Ca, file()),
+        ("sslrootcert=/ca", SslMode::Prefer, Verify::Ca, file()),
+        ("sslmode=verify-ca sslrootcert=/ca", SslMode::Require, Verify::Ca, file()),
+        ("sslmode=verify-full sslrootcert=/ca", SslMode::Require, Verify::Full, file()),
+        ("sslmode=verify-full", SslMode::Require, Verify::Full, Some(Roots::System)),
+        ("sslmode=verify-full sslrootcert=system", SslMode::Require, Verify::Full, Some(Roots::System)),
+        ("sslmode=disable sslmode=require", SslMode::Require, Verify::None, None),
     ] {
         let url = format!("postgres://u@db/x?{}", said.replace(' ', "&"));
         for dsn in [format!("host=db {said}"), url] {
@@ -106,7 +106,7 @@ fn faults_name_the_parameter_and_show_no_password() {
 
 #[test]
 fn an_empty_value_is_none() {
-    let none = Encryption { verify: Verify::Nothing, roots: None, identity: None };
+    let none = Encryption { verify: Verify::None, roots: None, identity: None };
     assert_eq!(encryption("host=db sslrootcert='' sslcert=''  sslkey=''"), none);
     assert_eq!(encryption("postgres://db/?sslrootcert=&sslcert=&sslkey="), none);
 }

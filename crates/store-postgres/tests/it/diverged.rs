@@ -118,7 +118,7 @@ async fn revisions_that_were_moved_are_recognized() {
     let database = Cluster::shared().database();
     let (mover, other) = (open_in(&database).await, open_in(&database).await);
     commit(&mover, vec![create("a", "1")]).await.unwrap();
-    mover.jump(1_000).await.unwrap();
+    mover.advance_revision(1_000).await.unwrap();
     assert_diverged(&other, Revision(1), "ipam store bump-revision").await;
     commit(&mover, vec![create("b", "1")]).await.unwrap();
     assert_eq!(mover.head().await.unwrap().revision, Revision(1_002));

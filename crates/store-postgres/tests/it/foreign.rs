@@ -16,9 +16,9 @@ INSERT INTO elsewhere SELECT 1";
 /// Returns the number of pages that a commit reads to get the head. A line of the plan is `Buffers: shared hit=12
 /// read=3`.
 fn pages_read_for_the_head(database: &Database) -> u64 {
-    let ask = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF) SELECT * FROM standing(1)";
+    let ask = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF) SELECT * FROM log_state(1)";
     // The first execution in a session also reads the catalog.
-    let plans = Cluster::shared().execute(&database.name, &format!("SELECT * FROM standing(1); {ask}"));
+    let plans = Cluster::shared().execute(&database.name, &format!("SELECT * FROM log_state(1); {ask}"));
     let buffers = plans.lines().find(|line| line.contains("Buffers: shared")).unwrap_or_else(|| panic!("{plans}"));
     let numbers = buffers.split_whitespace().filter_map(|word| word.split_once('='));
     numbers.map(|(_, number)| number.parse::<u64>().unwrap()).sum()
@@ -44,7 +44,8 @@ async fn commits_beside_an_open_transaction_are_seen_and_leave_no_dead_versions(
     one.compact(Revision(10)).await.unwrap();
     assert_eq!(other.head().await.unwrap().compacted, Revision(10));
     assert!(pages_read_for_the_head(&database) <= before + 4);
-    let updated = "SELECT count(*) FROM head WHERE xmin::text::bigint > (SELECT min(xmin::text::bigint) FROM log)";
+    let updated =
+        "SELECT count(*) FROM commit_lock WHERE xmin::text::bigint > (SELECT min(xmin::text::bigint) FROM log)";
     assert_eq!(Cluster::shared().execute(&database.name, updated).trim(), "0", "the head is never updated");
     foreign.batch_execute("COMMIT").await.unwrap();
 }

@@ -97,12 +97,13 @@ async fn numbers_are_sixteen_bytes_in_order() {
 async fn tables_of_another_schema_do_not_stand_in_for_the_guarded_ones() {
     let (dsn, client) = with_span().await;
     let (twins, locker) = (raw(&dsn).await, raw(&dsn).await);
-    let twin = "CREATE SCHEMA twin; CREATE TABLE twin.span (LIKE span); CREATE TABLE twin.head (LIKE head);
+    let twin =
+        "CREATE SCHEMA twin; CREATE TABLE twin.span (LIKE span); CREATE TABLE twin.commit_lock (LIKE commit_lock);
         SET search_path = twin, public";
     twins.batch_execute(twin).await.unwrap();
     let overlapping = "INSERT INTO public.span VALUES ('s', decode(lpad('14', 32, '0'), 'hex'), decode(lpad('15', 32, '0'), 'hex'), 'raw')";
     twins.batch_execute(overlapping).await.expect_err("16..=31 is held");
-    locker.batch_execute("BEGIN; SELECT FROM head FOR UPDATE").await.unwrap();
+    locker.batch_execute("BEGIN; SELECT FROM commit_lock FOR UPDATE").await.unwrap();
     let elsewhere = "SET lock_timeout = 50; INSERT INTO public.span VALUES ('s', decode(lpad('50', 32, '0'), 'hex'), decode(lpad('51', 32, '0'), 'hex'), 'raw')";
     let error = twins.batch_execute(elsewhere).await.expect_err("the head is held");
     assert_eq!(error.code(), Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE), "{error}");

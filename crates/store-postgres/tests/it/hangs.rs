@@ -39,11 +39,11 @@ const CALLS: [(&str, Call); 12] = [
     ("list", |store| Box::pin(async { store.list("", None, None, 1).await.map(drop) })),
     ("count", |store| Box::pin(async { store.count("", None, Revision(1), 1).await.map(drop) })),
     ("tail", |store| Box::pin(async { store.tail(Revision(0), 1).await.map(drop) })),
-    ("holders", |store| Box::pin(async { store.holders("s", 0, 1, 1).await.map(drop) })),
+    ("holders", |store| Box::pin(async { store.overlapping_spans("s", 0, 1, 1).await.map(drop) })),
     ("compact", |store| Box::pin(async { store.compact(Revision(1)).await })),
     ("snapshot", |store| Box::pin(async { store.snapshot().await.map(drop) })),
-    ("load", |store| Box::pin(async { store.load().await.map(drop) })),
-    ("jump", |store| Box::pin(async { store.jump(1).await.map(drop) })),
+    ("load", |store| Box::pin(async { store.bulk_load().await.map(drop) })),
+    ("jump", |store| Box::pin(async { store.advance_revision(1).await.map(drop) })),
 ];
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn every_call_ends_when_the_database_hangs() {
             let outcome = call(&store).await;
             let took = begun.elapsed();
             resume();
-            line.mend();
+            line.restore();
             assert!(matches!(outcome, Err(Error::Unavailable(_))), "{name}, {hang:?}: {outcome:?}");
             assert!(took < CALL_MAX, "{name}, {hang:?}: {took:?}");
             println!("{hang:?}: {name} ended after {took:?}");
@@ -85,7 +85,7 @@ async fn transaction_that_hangs_ends_and_holds_nobody_up() {
     assert!(matches!(snapshot.list("", None, 1).await, Err(Error::Unavailable(_))));
     resume();
     drop((transaction, snapshot));
-    line.mend();
+    line.restore();
     let transaction = store.begin().await.unwrap();
     line.hang(Hang::Both);
     pause();
@@ -95,7 +95,7 @@ async fn transaction_that_hangs_ends_and_holds_nobody_up() {
     assert!(matches!(store.begin().await, Err(Error::Unavailable(_))));
     assert!(begun.elapsed() < CALL_MAX);
     resume();
-    line.mend();
+    line.restore();
     commit(&store, vec![create("b", "1")]).await.unwrap();
 }
 
@@ -107,7 +107,7 @@ async fn idle_connections_that_hang_are_not_tried_one_after_the_other() {
     let (one, two, three) = tokio::join!(store.head(), store.head(), store.head());
     assert!(one.is_ok() && two.is_ok() && three.is_ok());
     line.hang(Hang::Both);
-    line.mend();
+    line.restore();
     pause();
     assert!(matches!(store.head().await, Err(Error::Unavailable(_))));
     resume();
@@ -125,8 +125,8 @@ async fn commit_whose_outcome_cannot_be_found_is_unknown() {
         let outcome = transaction.commit(vec![create("a", "1")]).await;
         assert!(begun.elapsed() < CALL_MAX);
         resume();
-        assert!(matches!(outcome, Err(Error::Unknown(_))), "{hang:?}: {outcome:?}");
-        line.mend();
+        assert!(matches!(outcome, Err(Error::OutcomeUnknown(_))), "{hang:?}: {outcome:?}");
+        line.restore();
         // Taking the head lock waits for a commit that may still be in progress.
         let made = hang == Hang::Answers;
         assert_eq!(store.begin().await.unwrap().head(), Revision(u64::from(made)));
@@ -164,7 +164,7 @@ async fn every_transaction_limits_its_statements() {
          BEGIN INSERT INTO noted VALUES (TG_TABLE_NAME, {SETTINGS}); RETURN NULL; END $$;
          CREATE TRIGGER noted AFTER INSERT ON log FOR EACH STATEMENT EXECUTE FUNCTION note();
          CREATE TRIGGER noted AFTER INSERT ON horizon FOR EACH STATEMENT EXECUTE FUNCTION note();
-         CREATE TRIGGER noted AFTER INSERT ON migration FOR EACH STATEMENT EXECUTE FUNCTION note()"
+         CREATE TRIGGER noted AFTER INSERT ON schema_migration FOR EACH STATEMENT EXECUTE FUNCTION note()"
     );
     admin.batch_execute(&note).await.unwrap();
     let noted = async || {
@@ -172,7 +172,7 @@ async fn every_transaction_limits_its_statements() {
         rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
     };
     let store = PostgresStore::open(&Options::new(&database.dsn)).await.unwrap();
-    let load = store.load().await.unwrap();
+    let load = store.bulk_load().await.unwrap();
     load.finish(Revision(5)).await.unwrap();
     assert_eq!(noted().await, ["horizon: 5s 30s 0"], "filling");
     commit(&store, vec![create("a", "1")]).await.unwrap();
@@ -180,13 +180,13 @@ async fn every_transaction_limits_its_statements() {
     store.compact(Revision(6)).await.unwrap();
     assert_eq!(noted().await, ["horizon: 5s 30s 0"], "a compaction");
     admin
-        .batch_execute("DELETE FROM migration; ALTER SCHEMA public RENAME TO old; CREATE SCHEMA public")
+        .batch_execute("DELETE FROM schema_migration; ALTER SCHEMA public RENAME TO old; CREATE SCHEMA public")
         .await
         .unwrap();
-    let moved = "ALTER TABLE old.migration SET SCHEMA public; ALTER TABLE old.noted SET SCHEMA public";
+    let moved = "ALTER TABLE old.schema_migration SET SCHEMA public; ALTER TABLE old.noted SET SCHEMA public";
     admin.batch_execute(moved).await.unwrap();
     migrate(&connect(&database.dsn).unwrap()).await.unwrap();
-    assert_eq!(noted().await, ["migration: 5s 10min 0"], "a migration");
+    assert_eq!(noted().await, ["schema_migration: 5s 10min 0"], "a migration");
 }
 
 /// The database waits for the lock, and its timeout ends before the client's.
@@ -195,7 +195,7 @@ async fn head_that_another_holds_is_not_waited_for_without_end() {
     let database = Cluster::shared().database();
     let store = open_in(&database).await;
     let holder = connect(&database.dsn).unwrap().get().await.unwrap();
-    holder.batch_execute("BEGIN; SELECT FROM head FOR UPDATE").await.unwrap();
+    holder.batch_execute("BEGIN; SELECT FROM commit_lock FOR UPDATE").await.unwrap();
     let refused: Result<Box<dyn Transaction>, Error> = store.begin().await;
     let why = refused.err().unwrap().to_string();
     assert!(why.contains("canceling statement due to"), "{why}");

@@ -7,12 +7,12 @@ mod diverged;
 mod foreign;
 mod guard;
 mod hangs;
-mod hints;
 mod lost_answers;
 mod migrations;
+mod notifications;
 mod plans;
 mod pooler;
-mod reading;
+mod read_timeouts;
 mod tls;
 
 use bytes::Bytes;

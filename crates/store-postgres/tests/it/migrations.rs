@@ -30,7 +30,7 @@ async fn what_is_not_current_is_not_opened() {
     let pool = connect(&database.dsn).unwrap();
     migrate(&pool).await.unwrap();
     let client = pool.get().await.unwrap();
-    client.batch_execute("INSERT INTO migration (version) VALUES (99)").await.unwrap();
+    client.batch_execute("INSERT INTO schema_migration (version) VALUES (99)").await.unwrap();
     let newer = PostgresStore::open(&Options::new(&database.dsn)).await.err().unwrap();
     assert!(matches!(newer, OpenError::Newer { found: 99, .. }), "{newer}");
 }
@@ -41,4 +41,17 @@ async fn what_is_no_database_is_said() {
     assert!(matches!(nonsense, OpenError::Dsn(_)), "{nonsense}");
     let nobody = PostgresStore::open(&Options::new("host=127.0.0.1 port=1 user=x dbname=x")).await.err().unwrap();
     assert!(matches!(nobody, OpenError::Connect(_)), "{nobody}");
+}
+
+/// The earlier schemas had a table `migration`.
+#[tokio::test]
+async fn database_with_an_earlier_schema_is_refused() {
+    let database = Cluster::shared().database();
+    let pool = connect(&database.dsn).unwrap();
+    let client = pool.get().await.unwrap();
+    client.batch_execute("CREATE TABLE migration (version integer); INSERT INTO migration VALUES (1)").await.unwrap();
+    for refused in [PostgresStore::open(&Options::new(&database.dsn)).await.map(drop), migrate(&pool).await.map(drop)] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, OpenError::Earlier) && error.to_string().contains("ipam store export"), "{error}");
+    }
 }

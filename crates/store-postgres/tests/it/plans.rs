@@ -54,7 +54,7 @@ async fn every_statement_goes_by_an_index() {
     }
     store.count("key-77", None, head, 10).await.unwrap();
     store.tail(Revision(ROWS - 10), 10).await.unwrap();
-    store.holders("s", 20, 30, 10).await.unwrap();
+    store.overlapping_spans("s", 20, 30, 10).await.unwrap();
     let mut snapshot = store.snapshot().await.unwrap();
     snapshot.list("key-5", None, 10).await.unwrap();
     snapshot.spans(Some(("s", 100)), 10).await.unwrap();

@@ -29,7 +29,7 @@ store::contract_tests! { open =>
         a_transaction_reads_what_is_there, a_read_sees_what_is_there, an_empty_commit_writes_nothing,
         values_come_back_as_they_were, a_deletion_of_nothing_is_in_the_log;
     concurrency: committers_make_one_log, readers_see_whole_commits, a_cancelled_commit_is_whole_or_absent;
-    moves: a_snapshot_stays_as_it_was, a_filled_log_is_what_was_read, a_filling_that_is_given_up_leaves_nothing,
+    bulk_load: a_snapshot_stays_as_it_was, a_filled_log_is_what_was_read, a_filling_that_is_given_up_leaves_nothing,
         only_an_empty_log_is_filled, a_filling_is_guarded, a_jump_goes_ahead, a_jump_forgets;
 }
 

@@ -9,9 +9,9 @@ use tokio::time::timeout;
 
 use super::{commit_one, create, new_store, on_writer};
 use crate::SqliteStore;
-use crate::condition::Condition;
+use crate::failure_flag::FailureFlag;
 use crate::limits::{DECISION_READERS_MAX, READER_CACHE_KIB, READERS_MAX};
-use crate::writer::Gone;
+use crate::writer::WriterGone;
 
 /// The timeout for operations that should complete immediately.
 const SOON: Duration = Duration::from_secs(20);
@@ -29,7 +29,7 @@ async fn decisions_do_not_wait_for_reads_of_users() {
         .map(|_| {
             let (store, begun, released) = (Arc::clone(&store), begun.clone(), Arc::clone(&released));
             let read = async move {
-                let wait = move |_: &crate::view::View<'_>| {
+                let wait = move |_: &crate::view::ReadView<'_>| {
                     begun.send(()).unwrap();
                     let _ = released.lock().unwrap().recv();
                     Ok(())
@@ -63,7 +63,7 @@ async fn decisions_do_not_wait_for_reads_of_users() {
 async fn caches_are_bounded() {
     let (store, _directory) = new_store();
     for readers in [&*store.readers, &store.decisions] {
-        let cache = readers.run_here(|view| {
+        let cache = readers.run_inline(|view| {
             Ok(view.connection.pragma_query_value(None, "cache_size", |row| row.get::<_, i64>(0)).unwrap())
         });
         assert_eq!(cache.await.unwrap(), -i64::from(READER_CACHE_KIB), "in KiB, if negative");
@@ -76,7 +76,7 @@ async fn a_panic_of_the_writer_is_the_end_of_the_store() {
     let (store, _directory) = new_store();
     commit_one(&store, create("a", "1")).await.unwrap();
     let gone = store.writer.handle().run(|_| panic!("injected by the test")).await;
-    assert_eq!(gone, Err::<(), _>(Gone::During));
+    assert_eq!(gone, Err::<(), _>(WriterGone::OutcomeUnknown));
     let reason = timeout(SOON, store.failed()).await.unwrap();
     assert!(reason.contains("store-writer panicked"), "{reason}");
     assert!(matches!(store.begin().await.err(), Some(Error::Unavailable(_))));
@@ -85,13 +85,13 @@ async fn a_panic_of_the_writer_is_the_end_of_the_store() {
 
 #[tokio::test]
 async fn a_panic_of_a_thread_is_told_once() {
-    let condition = Arc::new(Condition::default());
-    condition.spawn("healthy", || {}).unwrap().join().unwrap();
-    assert!(!condition.is_failed());
+    let failure_flag = Arc::new(FailureFlag::default());
+    failure_flag.spawn("healthy", || {}).unwrap().join().unwrap();
+    assert!(!failure_flag.is_failed());
     for name in ["first", "second"] {
-        condition.spawn(name, || panic!("injected by the test")).unwrap().join().unwrap();
+        failure_flag.spawn(name, || panic!("injected by the test")).unwrap().join().unwrap();
     }
-    assert_eq!(condition.failed().await, "the thread first panicked");
+    assert_eq!(failure_flag.failed().await, "the thread first panicked");
 }
 
 /// A transaction that began before the failure, and one that begins after it.
@@ -100,7 +100,7 @@ async fn a_failed_store_commits_nothing() {
     let (store, directory) = new_store();
     commit_one(&store, create("a", "1")).await.unwrap();
     let transaction = store.begin().await.unwrap();
-    store.writer.handle().condition().fail("injected by the test".to_owned());
+    store.writer.handle().failure_flag().fail("injected by the test".to_owned());
     let refused = transaction.commit(vec![create("b", "1")]).await;
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
     assert!(matches!(store.begin().await.err(), Some(Error::Unavailable(_))));
@@ -119,10 +119,10 @@ async fn a_failed_store_keeps_its_log() {
         connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, u32>(2)).unwrap()
     });
     assert!(moved.await > 0, "there is something to move");
-    store.writer.handle().condition().fail("injected by the test".to_owned());
+    store.writer.handle().failure_flag().fail("injected by the test".to_owned());
     drop(store);
     let path = directory.path().join("data.db");
-    let log = crate::paths::beside(&path, "-wal");
+    let log = crate::paths::sibling_path(&path, "-wal");
     assert!(fs::metadata(&log).unwrap().len() > 0);
     drop(SqliteStore::open(&path).unwrap());
     assert!(!log.exists());

@@ -11,10 +11,10 @@ use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use store::{Error, Key, Revision, Store, Write};
 
-use super::{commit_all, commit_one, create, fold_all, look, new_log, new_store};
-use crate::recent::{Folded, Recent};
-use crate::view::View;
-use crate::{SqliteStore, reader, schema, snapshot, view, walk};
+use super::{commit_all, commit_one, create, flush_index, new_log, new_store, view};
+use crate::memtable::{FlushStep, IndexMemtables};
+use crate::view::ReadView;
+use crate::{SqliteStore, reader, scan, schema, snapshot};
 
 /// The read begins after a memtable was flushed and a commit was added to a new memtable.
 #[test]
@@ -24,12 +24,12 @@ fn a_read_misses_nothing_while_the_index_is_folded() {
     let mut writer = Connection::open(&path).unwrap();
     writer.pragma_update(None, "journal_mode", "wal").unwrap();
     schema::prepare(&mut writer, &path).unwrap();
-    let recent = Arc::new(Recent::new());
-    commit_all(&mut writer, &recent, &[create("a", "")]);
+    let index = Arc::new(IndexMemtables::new());
+    commit_all(&mut writer, &index, &[create("a", "")]);
     let mut reader = reader::connect(&path).unwrap();
-    let between = Arc::clone(&recent);
+    let between = Arc::clone(&index);
     let mut work = Some(move || {
-        fold_all(&mut writer, &between);
+        flush_index(&mut writer, &between);
         commit_all(&mut writer, &between, &[create("b", "")]);
     });
     // The authorizer is called after the memtables were read and before the snapshot begins.
@@ -42,21 +42,21 @@ fn a_read_misses_nothing_while_the_index_is_folded() {
         Authorization::Allow
     };
     reader.authorizer(Some(ask)).unwrap();
-    let (layers, horizon) = view::begin(&reader, &recent).unwrap();
-    let view = View { connection: &reader, recent: &layers, horizon };
-    assert_eq!((horizon.head, snapshot::list(&view, "", None, None, 9).unwrap().records.len()), (Revision(2), 2));
+    let (memtables, bounds) = view::begin(&reader, &index).unwrap();
+    let view = ReadView { connection: &reader, memtables: &memtables, bounds };
+    assert_eq!((bounds.head, snapshot::list(&view, "", None, None, 9).unwrap().records.len()), (Revision(2), 2));
 }
 
 /// Versions of a failed commit are not visible, also after their revisions were used again.
 #[test]
 fn what_failed_is_not_indexed() {
-    let recent = Recent::new();
-    let newest = |key: &str| recent.layers().newest(key, Revision(9)).map(|version| version.revision.0);
-    recent.add(Revision(0), &[create("a", "1"), create("b", "1")]);
-    recent.add(Revision(2), &[create("a", "2"), create("c", "1")]);
-    recent.forget_after(Revision(2));
+    let index = IndexMemtables::new();
+    let newest = |key: &str| index.memtables().newest(key, Revision(9)).map(|version| version.revision.0);
+    index.add(Revision(0), &[create("a", "1"), create("b", "1")]);
+    index.add(Revision(2), &[create("a", "2"), create("c", "1")]);
+    index.rollback_to(Revision(2));
     assert_eq!([newest("a"), newest("b"), newest("c")], [Some(1), Some(2), None]);
-    recent.add(Revision(2), &[create("d", "1")]);
+    index.add(Revision(2), &[create("d", "1")]);
     assert_eq!([newest("a"), newest("c"), newest("d")], [Some(1), None, Some(3)]);
 }
 
@@ -64,16 +64,16 @@ fn what_failed_is_not_indexed() {
 /// for that, and must not flush it.
 #[test]
 fn what_came_to_nothing_is_not_folded() {
-    let (mut connection, recent) = new_log();
-    commit_all(&mut connection, &recent, &[create("a", "1")]);
-    recent.add(Revision(1), &[create("lost", "1")]);
+    let (mut connection, index) = new_log();
+    commit_all(&mut connection, &index, &[create("a", "1")]);
+    index.add(Revision(1), &[create("lost", "1")]);
     let transaction = connection.transaction().unwrap();
-    let folded = recent.fold_now(&transaction, Revision(1)).unwrap();
+    let flushed = index.flush_all(&transaction, Revision(1)).unwrap();
     transaction.commit().unwrap();
-    recent.folded(folded);
-    recent.forget_after(Revision(1));
-    commit_all(&mut connection, &recent, &[create("b", "1")]);
-    look(&connection, &recent, |view| {
+    index.flush_done(flushed);
+    index.rollback_to(Revision(1));
+    commit_all(&mut connection, &index, &[create("b", "1")]);
+    view(&connection, &index, |view| {
         let keys = ["a", "b", "lost"].map(|name| create(name, "").key);
         let found = snapshot::read(view, &keys).unwrap();
         assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false]);
@@ -85,29 +85,29 @@ fn what_came_to_nothing_is_not_folded() {
 #[test]
 fn an_index_that_is_behind_shows_the_same() {
     let mut random = SmallRng::seed_from_u64(1);
-    let (mut connection, recent) = new_log();
+    let (mut connection, index) = new_log();
     let mut history: Vec<(String, bool)> = Vec::new();
-    let mut layers = Vec::new();
+    let mut memtables = Vec::new();
     for _ in 0..400 {
         let keys: BTreeSet<String> = (0..random.random_range(1..20)).map(|_| random_key(&mut random)).collect();
         let present = live(&history);
         let writes: Vec<Write> = keys.iter().map(|key| random_write(&mut random, &present, key)).collect();
-        commit_all(&mut connection, &recent, &writes);
+        commit_all(&mut connection, &index, &writes);
         history.extend(writes.iter().map(|write| (write.key.as_str().to_owned(), write.value.is_some())));
-        layers.push(recent.layers().len());
+        memtables.push(index.memtables().len());
         for _ in 0..4 {
             let at = random.random_range(0..=history.len());
-            look(&connection, &recent, |view| assert_same(view, &mut random, at, live(&history[..at])));
+            view(&connection, &index, |view| assert_same(view, &mut random, at, live(&history[..at])));
         }
     }
-    let folded = layers.windows(2).filter(|pair| *pair == [2, 1]).count();
-    assert!(folded > 3, "of {} commits only {folded} folded the last of a layer", layers.len());
+    let flushed = memtables.windows(2).filter(|pair| *pair == [2, 1]).count();
+    assert!(flushed > 3, "of {} commits only {flushed} folded the last of a layer", memtables.len());
 }
 
 /// Compares one key at a revision, and the keys after another one.
-fn assert_same(view: &View<'_>, random: &mut SmallRng, at: usize, expected: BTreeMap<String, u64>) {
+fn assert_same(view: &ReadView<'_>, random: &mut SmallRng, at: usize, expected: BTreeMap<String, u64>) {
     let (revision, key) = (Revision(at as u64), random_key(random));
-    let newest = walk::newest(view, &key, revision).unwrap();
+    let newest = scan::newest(view, &key, revision).unwrap();
     assert_eq!(newest.map(|revision| revision.0), expected.get(&key).copied(), "{key} at {at}");
     let (after, limit) = (random_key(random), random.random_range(1..600));
     let mut found = Vec::new();
@@ -115,7 +115,7 @@ fn assert_same(view: &View<'_>, random: &mut SmallRng, at: usize, expected: BTre
         found.push((key.to_owned(), revision.0));
         if found.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    walk::walk(view, "k", Some(&Key::new(after.as_str()).unwrap()), revision, visit).unwrap();
+    scan::scan(view, "k", Some(&Key::new(after.as_str()).unwrap()), revision, visit).unwrap();
     let behind = expected.into_iter().filter(|(key, _)| *key > after);
     assert_eq!(found, behind.take(limit).collect::<Vec<_>>(), "after {after} at {at}");
 }
@@ -150,15 +150,15 @@ fn live(history: &[(String, bool)]) -> BTreeMap<String, u64> {
 #[test]
 fn folding_does_not_pay_for_the_versions_that_are_folded() {
     let cost = |versions: u64| {
-        let (mut connection, recent) = new_log();
+        let (mut connection, index) = new_log();
         let writes: Vec<Write> = (0..versions).map(|_| create("hot", "")).collect();
-        recent.add(Revision(0), &writes);
+        index.add(Revision(0), &writes);
         let transaction = connection.transaction().unwrap();
         let begun = processor_time();
         loop {
-            let folded = recent.fold(&transaction, Revision(versions), 1).unwrap();
-            let is_last = matches!(folded, Folded::Last);
-            recent.folded(folded);
+            let flushed = index.flush_some(&transaction, Revision(versions), 1).unwrap();
+            let is_last = matches!(flushed, FlushStep::Last);
+            index.flush_done(flushed);
             if is_last {
                 return processor_time().saturating_sub(begun);
             }
@@ -190,28 +190,7 @@ async fn the_index_is_complete_after_opening() {
     assert_eq!(store.list("", None, None, 999).await.unwrap().records.len(), 300);
     drop(store);
     assert_eq!(count("SELECT count(*) FROM version"), 300);
-    assert_eq!(count("SELECT indexed FROM history"), 300);
-}
-
-/// A file of schema version 1, in which SQLite maintains the index.
-#[tokio::test]
-async fn a_file_of_the_first_version_is_brought_up_to_date() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("data.db");
-    let mut connection = Connection::open(&path).unwrap();
-    schema::migrate(&mut connection, schema::MIGRATIONS[0], 1).unwrap();
-    let rows = "INSERT INTO log (revision, key, previous, to_commit_end, live, value) VALUES
-        (1, 'a', NULL, 1, 1, x'31'), (2, 'b', NULL, 0, 1, x'32'), (3, 'a', 1, 0, 0, NULL), (4, 'b', 2, 0, 1, x'33')";
-    connection.execute_batch(rows).unwrap();
-    drop(connection);
-    let store = SqliteStore::open(&path).unwrap();
-    let values = async |at| {
-        let page = store.list("", None, Some(Revision(at)), 9).await.unwrap();
-        page.records.iter().map(|record| format!("{}={}", record.key, record.value.escape_ascii())).collect::<Vec<_>>()
-    };
-    assert_eq!((values(2).await, values(4).await), (vec!["a=1".to_owned(), "b=2".to_owned()], vec!["b=3".to_owned()]));
-    commit_one(&store, create("a", "4")).await.unwrap();
-    assert_eq!(values(5).await, ["a=4", "b=3"]);
+    assert_eq!(count("SELECT indexed FROM log_state"), 300);
 }
 
 /// The number of commits, concurrent with reads and compactions: enough for many memtables.
@@ -236,19 +215,19 @@ async fn reads_see_whole_commits_while_the_index_is_folded_and_compacted() {
             }
         })
     };
-    let mut layers = Vec::new();
+    let mut memtables = Vec::new();
     for round in 1..COMMITS {
         commit_round(&store, round).await;
-        layers.push(store.recent.layers().len());
+        memtables.push(store.index.memtables().len());
     }
     compaction.await.unwrap();
     let mut reads = 0;
     for reader in readers {
         reads += reader.await.unwrap();
     }
-    let folded = layers.windows(2).filter(|pair| *pair == [2, 1]).count();
-    println!("{reads} reads, {folded} layers");
-    assert!(reads > 100 && folded > 3, "{reads} reads beside {folded} layers");
+    let flushed = memtables.windows(2).filter(|pair| *pair == [2, 1]).count();
+    println!("{reads} reads, {flushed} layers");
+    assert!(reads > 100 && flushed > 3, "{reads} reads beside {flushed} layers");
 }
 
 async fn is_last(store: &SqliteStore) -> bool {

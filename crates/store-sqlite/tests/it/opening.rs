@@ -116,8 +116,8 @@ fn a_file_of_a_later_release_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");
     drop(open(&path));
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
-    let said = assert_refused(&path, |error| matches!(error, OpenError::Newer { found: 3, known: 2, .. }));
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
+    let said = assert_refused(&path, |error| matches!(error, OpenError::Newer { found: 2, known: 1, .. }));
     assert!(said.contains("run a newer ipam"), "{said}");
 }
 
@@ -151,4 +151,16 @@ async fn a_log_is_recovered_by_a_process_that_has_the_file_alone() {
     assert_eq!(count(&shell), 1, "the file was not changed");
     drop(shell);
     assert_eq!(open(&left).head().await.unwrap().revision, Revision(1));
+}
+
+/// "ipam" as a number marked the files of the earlier schemas.
+#[test]
+fn file_of_an_earlier_schema_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.db");
+    let earlier = i32::from_be_bytes(*b"ipam");
+    let earlier = format!("CREATE TABLE log (revision); PRAGMA application_id = {earlier}; PRAGMA user_version = 2");
+    Connection::open(&path).unwrap().execute_batch(&earlier).unwrap();
+    let said = assert_refused(&path, |error| matches!(error, OpenError::Earlier { .. }));
+    assert!(said.contains("ipam store export"), "{said}");
 }

@@ -16,7 +16,7 @@ pub async fn a_new_store_is_empty(store: Arc<dyn Store>) {
     assert_eq!(store.count("", None, Revision(0), 10).await.unwrap(), 0);
     assert_eq!(store.tail(Revision(0), 10).await.unwrap(), []);
     assert_eq!(spans(&*store, None, 10).await.unwrap(), []);
-    assert_eq!(store.holders("s", 0, u128::MAX, 10).await.unwrap(), []);
+    assert_eq!(store.overlapping_spans("s", 0, u128::MAX, 10).await.unwrap(), []);
     for at in [None, Some(Revision(0))] {
         let page = store.list("", None, at, 10).await.unwrap();
         assert_eq!((page.revision, page.records.len(), page.more), (Revision(0), 0, false));

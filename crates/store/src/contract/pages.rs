@@ -6,7 +6,7 @@ use super::{commits, create, delete, key, records, replace};
 use crate::{
     Entry, Revision, Store,
     limits::PAGE_BYTES_MAX,
-    page::{Filled, is_full},
+    page::{PageBudget, is_full},
 };
 
 /// Large and small values; a page fits only a few of them.
@@ -75,7 +75,7 @@ pub async fn a_page_of_entries_ends_at_its_size(store: Arc<dyn Store>) {
 
 /// Checks that a page ends neither early nor late: it is full, or there is no more data.
 fn assert_is_page(sizes: &[usize], limit: usize, more: bool) {
-    let mut filled = Filled::empty(limit);
+    let mut filled = PageBudget::new(limit);
     for size in sizes {
         assert!(!filled.is_full(), "a page of at most {limit} that is too large: {sizes:?}");
         filled.add(*size);

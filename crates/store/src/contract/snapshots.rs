@@ -106,7 +106,7 @@ pub async fn the_future_is_refused(store: Arc<dyn Store>) {
         let listed = store.list("", None, Some(Revision(at)), 10).await.map(|_| ());
         let counted = store.count("", None, Revision(at), 10).await.map(|_| ());
         for outcome in [listed, counted] {
-            let Err(Error::Future { requested, head }) = outcome else {
+            let Err(Error::FutureRevision { requested, head }) = outcome else {
                 panic!("expected a future revision error, got {outcome:?}")
             };
             assert_eq!((requested, head), (Revision(at), Revision(1)));

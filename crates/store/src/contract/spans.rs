@@ -95,7 +95,7 @@ pub async fn spaces_are_separate(store: Arc<dyn Store>) {
     }
     for space in spaces {
         assert_guarded(commit(&*store, vec![take("x", span(space, 15, 15, "x"))]).await);
-        assert_eq!(store.holders(space, 0, 99, 9).await.unwrap(), [span(space, 10, 20, "k")]);
+        assert_eq!(store.overlapping_spans(space, 0, 99, 9).await.unwrap(), [span(space, 10, 20, "k")]);
     }
     let held = spans(&*store, None, 9).await.unwrap();
     assert_eq!(held.iter().map(|span| span.space.as_str()).collect::<Vec<_>>(), spaces);
@@ -177,12 +177,12 @@ pub async fn holders_are_found(store: Arc<dyn Store>) {
     ];
     for (first, last, expected) in cases {
         for limit in 0..=5 {
-            let held = store.holders("s", first, last, limit).await.unwrap();
+            let held = store.overlapping_spans("s", first, last, limit).await.unwrap();
             let names: String = held.iter().map(|span| span.holder.as_str()).collect();
             assert_eq!(names, expected[..expected.len().min(limit)], "{first}..={last}, limit {limit}");
         }
     }
-    assert_eq!(store.holders("u", 0, u128::MAX, 9).await.unwrap(), []);
+    assert_eq!(store.overlapping_spans("u", 0, u128::MAX, 9).await.unwrap(), []);
 }
 
 /// Ordered by space and number; any split into pages.

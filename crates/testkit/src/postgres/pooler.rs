@@ -46,13 +46,13 @@ impl Pooler {
         let config = folder.join("pgbouncer.ini");
         fs::write(&config, settings(host, target, port))?;
         give_away(&config)?;
-        let mut guardian = guardian(program, &folder, &config)?;
-        let mut said = BufReader::new(guardian.stdout.take().context("its output is piped")?).lines();
+        let mut reaper = reaper(program, &folder, &config)?;
+        let mut said = BufReader::new(reaper.stdout.take().context("its output is piped")?).lines();
         let mut before = String::new();
         for line in &mut said {
             let line = line?;
             if line.contains("process up") {
-                return Ok(Self { port, _guardian: guardian, _said: said });
+                return Ok(Self { port, _guardian: reaper, _said: said });
             }
             before = before + &line + "\n";
         }
@@ -74,7 +74,7 @@ fn settings(host: &str, target: u16, port: u16) -> String {
 }
 
 /// Starts a process that runs the pooler until the end of its standard input, then stops it and removes its folder.
-fn guardian(program: PathBuf, folder: &Path, config: &Path) -> anyhow::Result<Child> {
+fn reaper(program: PathBuf, folder: &Path, config: &Path) -> anyhow::Result<Child> {
     // The standard input of a background job of a shell is /dev/null, so cat can read the pipe.
     let script = "\"$@\" 2>&1 & { cat; kill $!; wait; rm -rf \"$FOLDER\"; } >/dev/null 2>&1";
     let pooler = as_user(program);

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
 use store::{
-    Entry, Error, Head, Key, Load, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write,
+    BulkLoad, Entry, Error, Head, Key, Page, Record, Revision, Snapshot, Span, Store, Transaction, Write,
     memory::MemoryStore,
 };
 use tokio::{
@@ -207,7 +207,7 @@ impl LossyStore {
         if matches!(self.bug, InjectedBug::DenyCommitsThatHung) {
             return Error::Unavailable("no answer in time".to_owned());
         }
-        Error::Unknown("no answer in time".to_owned())
+        Error::OutcomeUnknown("no answer in time".to_owned())
     }
 
     /// Changes writes so that the store accepts them without checks.
@@ -277,7 +277,7 @@ impl Store for LossyStore {
         self.fault_model == FaultModel::Network
     }
 
-    async fn changed(&self, known: Revision) {
+    async fn wait_for_commits(&self, known: Revision) {
         if !self.is_shared() {
             std::future::pending::<()>().await;
         }
@@ -286,7 +286,7 @@ impl Store for LossyStore {
         } else {
             tokio::select! {
                 biased;
-                () = self.log.changed(known) => sleep(self.up_to(DELAY_MAX)).await,
+                () = self.log.wait_for_commits(known) => sleep(self.up_to(DELAY_MAX)).await,
                 () = sleep(POLL) => {}
             }
         }
@@ -326,9 +326,9 @@ impl Store for LossyStore {
         Ok(self.seen(found))
     }
 
-    async fn holders(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
+    async fn overlapping_spans(&self, space: &str, first: u128, last: u128, limit: usize) -> Result<Vec<Span>, Error> {
         self.message().await?;
-        self.log.holders(space, first, last, limit).await
+        self.log.overlapping_spans(space, first, last, limit).await
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), Error> {
@@ -341,11 +341,11 @@ impl Store for LossyStore {
         self.log.snapshot().await
     }
 
-    async fn load(&self) -> Result<Box<dyn Load>, Error> {
-        self.log.load().await
+    async fn bulk_load(&self) -> Result<Box<dyn BulkLoad>, Error> {
+        self.log.bulk_load().await
     }
 
-    async fn jump(&self, by: u64) -> Result<Revision, Error> {
-        self.log.jump(by).await
+    async fn advance_revision(&self, by: u64) -> Result<Revision, Error> {
+        self.log.advance_revision(by).await
     }
 }

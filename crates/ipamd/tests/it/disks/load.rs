@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     POOL, POOL_CIDR,
-    support::{Front, SOON, assert_disjoint},
+    support::{ServerFixture, TIMEOUT, assert_disjoint},
 };
 
 /// The number of concurrent clients.
@@ -51,7 +51,7 @@ pub struct Load {
 
 impl Load {
     /// Starts clients whose claims have names with this prefix.
-    pub fn begin(front: &Front, prefix: &str) -> Self {
+    pub fn begin(front: &ServerFixture, prefix: &str) -> Self {
         let (books, answered) = (Arc::<Mutex<Books>>::default(), Arc::<AtomicUsize>::default());
         let client = |number: usize| {
             let (books, answered) = (Arc::clone(&books), Arc::clone(&answered));
@@ -68,13 +68,13 @@ impl Load {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(SOON, reached).await.unwrap_or_else(|_| panic!("fewer than {count} answers"));
+        tokio::time::timeout(TIMEOUT, reached).await.unwrap_or_else(|_| panic!("fewer than {count} answers"));
     }
 
     /// Waits until every client has lost the server, and returns the recorded states.
     pub async fn end(self) -> Books {
         for client in self.clients {
-            tokio::time::timeout(SOON, client).await.expect("a client whose server is gone ends").unwrap();
+            tokio::time::timeout(TIMEOUT, client).await.expect("a client whose server is gone ends").unwrap();
         }
         Arc::into_inner(self.books).unwrap().into_inner().unwrap()
     }
@@ -117,7 +117,7 @@ async fn delete(claims: &Api<DynamicObject>, name: &str, note: impl Fn(&str, Kno
 
 /// Asserts that every acknowledged claim is present and no unexpected one is, that each has its allocation, that no two
 /// blocks overlap, and that the pool's capacity equals the sum of its claims.
-pub async fn audit(front: &Front, books: &Books) {
+pub async fn audit(front: &ServerFixture, books: &Books) {
     let by_name = async |api: &Api<DynamicObject>| {
         let items = api.list(&ListParams::default()).await.unwrap().items;
         items.into_iter().map(|object| (object.metadata.name.clone().unwrap(), object)).collect::<BTreeMap<_, _>>()

@@ -3,7 +3,7 @@
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use super::{
-    Disk, Front,
+    Disk, ServerFixture,
     load::{Books, Load, audit},
     start, start_with_pool, support,
 };
@@ -40,7 +40,7 @@ async fn acknowledged_claims_survive_a_power_loss() {
     println!("{} claims", books.len());
 }
 
-async fn kill_under_load(front: &mut Front, prefix: &str, random: &mut SmallRng) -> Books {
+async fn kill_under_load(front: &mut ServerFixture, prefix: &str, random: &mut SmallRng) -> Books {
     let load = Load::begin(front, prefix);
     load.answered(random.random_range(1..ANSWERS_MAX)).await;
     for _ in 0..random.random_range(0..2_000_000) {

@@ -4,7 +4,7 @@ use super::{
     load::{Books, Known, audit},
     start_after_power_loss, start_with_pool,
 };
-use crate::support::{CLAIMS, SOON, assert_refused, failure};
+use crate::support::{CLAIMS, TIMEOUT, assert_refused, failure};
 use serde_json::json;
 use testkit::{allocated_cidr, claim};
 
@@ -39,7 +39,7 @@ async fn a_full_disk_is_said_and_survived() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(SOON, ready).await.expect("it is ready again without a write of a client");
+    tokio::time::timeout(TIMEOUT, ready).await.expect("it is ready again without a write of a client");
     let made = front.claim(claim("after").pool(POOL).length(24)).await;
     books.insert("after".to_owned(), Known::Live(allocated_cidr(&made).to_owned()));
     front.server.kill();

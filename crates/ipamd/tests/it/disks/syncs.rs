@@ -7,11 +7,11 @@ use serde_json::json;
 use testkit::{allocated_cidr, claim};
 
 use super::{
-    BINARY, Front, POOL, Part, Server,
+    BINARY, POOL, Part, Server, ServerFixture,
     load::{Books, Known, Load, audit},
     start, start_after_power_loss, start_with_pool,
 };
-use crate::support::SOON;
+use crate::support::TIMEOUT;
 
 /// Enough claims that their spans occupy several pages.
 const SPREAD: usize = 200;
@@ -77,7 +77,7 @@ async fn a_power_loss_in_the_recovery_loses_nothing() {
     }
 }
 
-async fn make(front: &Front, name: String) -> (String, Known) {
+async fn make(front: &ServerFixture, name: String) -> (String, Known) {
     let made = front.claim(claim(&name).pool(POOL).length(24)).await;
     (name, Known::Live(allocated_cidr(&made).to_owned()))
 }
@@ -101,7 +101,7 @@ async fn a_failed_sync_of_the_data_file_ends_the_server() {
 }
 
 /// Waits until the server ends with an error that names the cause; returns the states that the clients recorded.
-async fn ended_by_its_disk(front: &mut Front, load: Load) -> Books {
+async fn ended_by_its_disk(front: &mut ServerFixture, load: Load) -> Books {
     let status = front.server.wait().await;
     assert_eq!(status.code(), Some(1), "{status}");
     let log = front.server.log();
@@ -110,12 +110,12 @@ async fn ended_by_its_disk(front: &mut Front, load: Load) -> Books {
 }
 
 /// Writes large objects until `done` returns true or the server ends.
-async fn grow(front: &Front, done: impl Fn() -> bool) {
+async fn grow(front: &ServerFixture, done: impl Fn() -> bool) {
     let text = "x".repeat(LARGE_BYTES);
     let path = "/api/v1/namespaces/default/configmaps";
     for number in 0..LARGE_MAX {
         let object = json!({ "metadata": { "name": format!("large-{number}") }, "data": { "text": text } });
-        let sent = tokio::time::timeout(SOON, front.http.send_json(Method::POST, path, &object)).await.unwrap();
+        let sent = tokio::time::timeout(TIMEOUT, front.http.send_json(Method::POST, path, &object)).await.unwrap();
         if done() || sent.is_err() {
             return;
         }

@@ -8,20 +8,20 @@ use testkit::allocated_cidr;
 
 use super::{
     LAST, SPACES,
-    actor::{Actor, Fate, Record},
+    client::{Expected, HistoryClient, Record},
     field, name,
-    support::{Block, Front, assert_disjoint, revision, text},
+    support::{Block, ServerFixture, assert_disjoint, revision, text},
 };
 
 /// All objects at the end, by name.
-pub struct Books {
+pub struct FinalState {
     pub claims: BTreeMap<String, DynamicObject>,
     allocations: BTreeMap<String, DynamicObject>,
     pools: BTreeMap<String, DynamicObject>,
 }
 
-impl Books {
-    pub async fn read(front: &Front) -> Self {
+impl FinalState {
+    pub async fn read(front: &ServerFixture) -> Self {
         let by_name = async |api: &Api<DynamicObject>| {
             let items = api.list(&ListParams::default()).await.unwrap().items;
             items.into_iter().map(|object| (name(&object).to_owned(), object)).collect()
@@ -33,7 +33,7 @@ impl Books {
         }
     }
 
-    pub fn audit(&self, actors: &[Actor]) {
+    pub fn verify(&self, actors: &[HistoryClient]) {
         let records: BTreeMap<&str, &Record> =
             actors.iter().flat_map(|actor| &actor.records).map(|(name, record)| (name.as_str(), record)).collect();
         for (name, record) in &records {
@@ -50,9 +50,9 @@ impl Books {
     fn check_claim(&self, name: &str, record: &Record) {
         let found = self.claims.get(name);
         match record.claim {
-            Fate::Live => assert!(found.is_some(), "{name} was acknowledged and is lost"),
-            Fate::Gone => assert!(found.is_none(), "{name} was rejected or deleted but exists"),
-            Fate::Unknown => {}
+            Expected::Live => assert!(found.is_some(), "{name} was acknowledged and is lost"),
+            Expected::Gone => assert!(found.is_none(), "{name} was rejected or deleted but exists"),
+            Expected::Unknown => {}
         }
         let Some(claim) = found else { return };
         assert_eq!(field(claim, "/status/phase"), "Bound", "{name}");
@@ -69,7 +69,7 @@ impl Books {
         let retained: BTreeMap<&str, &Record> = records
             .values()
             .filter_map(|record| Some((field(record.bound.as_ref()?, "/status/boundAllocationRef/name"), *record)))
-            .filter(|(_, record)| record.retain && record.claim != Fate::Live)
+            .filter(|(_, record)| record.retain && record.claim != Expected::Live)
             .collect();
         let mut kept = BTreeSet::new();
         for (name, allocation) in &self.allocations {
@@ -80,7 +80,7 @@ impl Books {
                 continue;
             }
             let record = retained.get(name.as_str()).unwrap_or_else(|| panic!("unexpected retained allocation {name}"));
-            assert_ne!(record.allocation, Fate::Gone, "{name} was deleted but exists");
+            assert_ne!(record.allocation, Expected::Gone, "{name} was deleted but exists");
             assert_eq!(
                 (field(allocation, "/status/phase"), Some(allocated_cidr(allocation))),
                 ("Retained", record.block())
@@ -89,7 +89,10 @@ impl Books {
         }
         for (name, record) in retained {
             let is_held = self.claims.values().any(|claim| field(claim, "/status/boundAllocationRef/name") == name);
-            assert!(record.allocation != Fate::Live || is_held || kept.contains(name), "{name} was kept and is lost");
+            assert!(
+                record.allocation != Expected::Live || is_held || kept.contains(name),
+                "{name} was kept and is lost"
+            );
         }
     }
 

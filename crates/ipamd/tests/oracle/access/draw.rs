@@ -13,10 +13,10 @@ use super::{
     Access, CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GUISES, NAMESPACES, ROLE_BINDINGS, is_role, role_ref, subject,
 };
 use crate::{
-    dice::Dice,
+    compared_kind::{Collection, ComparedKind, NAMES},
     generate::{AGENTS, APPLY, JSON, JSON_PATCH, MERGE, STRATEGIC, TABLE, put},
     request::{Body, Guise, Request, STALE_VERSION},
-    subject::{Collection, NAMES, Subject},
+    rng::Rng,
 };
 
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
@@ -28,7 +28,7 @@ const ASKED_RESOURCES: [&str; 5] = ["pods", "roles", "rolebindings", "clusterrol
 
 /// Generates requests.
 pub struct Draw {
-    dice: Dice,
+    rng: Rng,
     apply: bool,
     collections: Vec<Collection>,
     next: VecDeque<Request>,
@@ -37,12 +37,12 @@ pub struct Draw {
 impl Draw {
     /// A generator for a seed.
     pub fn new(seed: u64, apply: bool) -> Self {
-        let collections = (&Access as &dyn Subject).collections();
-        Self { dice: Dice::new(seed), apply, collections, next: beginning().into() }
+        let collections = (&Access as &dyn ComparedKind).collections();
+        Self { rng: Rng::new(seed), apply, collections, next: beginning().into() }
     }
 
     fn write(&mut self) -> Request {
-        let mut request = match self.dice.below(100) {
+        let mut request = match self.rng.below(100) {
             0..28 => self.create(),
             28..44 => self.replace(),
             44..58 => self.patch(),
@@ -54,18 +54,18 @@ impl Draw {
             95..98 => self.object("get", Method::GET),
             _ => self.list(),
         };
-        if self.dice.chance(60) {
-            request.guise = Some(self.dice.one(&GUISES));
+        if self.rng.chance(60) {
+            request.guise = Some(self.rng.one(&GUISES));
         }
-        if request.writes() && self.dice.chance(5) && request.query.is_empty() {
+        if request.writes() && self.rng.chance(5) && request.query.is_empty() {
             request.query.push(("dryRun", "All".to_owned()));
         }
         request
     }
 
     fn object(&mut self, label: &'static str, method: Method) -> Request {
-        let name = self.dice.one(&NAMES).to_owned();
-        let index = self.dice.index(self.collections.len());
+        let name = self.rng.one(&NAMES).to_owned();
+        let index = self.rng.index(self.collections.len());
         Request { name: Some(name), ..request(label, method, &self.collections[index].path) }
     }
 
@@ -75,7 +75,7 @@ impl Draw {
 
     /// Generates the fields of an object except apiVersion, kind and metadata.
     fn fields(&mut self, kind: &str) -> Value {
-        if is_role(kind) { bodies::role(&mut self.dice, kind) } else { bodies::binding(&mut self.dice, kind) }
+        if is_role(kind) { bodies::role(&mut self.rng, kind) } else { bodies::binding(&mut self.rng, kind) }
     }
 
     /// Generates a whole object, sometimes with something wrong or unusual in it.
@@ -85,16 +85,16 @@ impl Draw {
         body["apiVersion"] = format!("{GROUP}/v1").into();
         body["kind"] = kind.into();
         body["metadata"] = json!({ "name": request.name });
-        if self.dice.chance(40) {
-            body["metadata"]["labels"] = json!({ "tier": self.dice.one(&["a", "b"]) });
+        if self.rng.chance(40) {
+            body["metadata"]["labels"] = json!({ "tier": self.rng.one(&["a", "b"]) });
         }
         self.spoil(request, kind, &mut body);
         body
     }
 
     fn spoil(&mut self, request: &mut Request, kind: &str, body: &mut Value) {
-        if self.dice.chance(18) {
-            let (label, pointer, value) = bodies::oddity(&mut self.dice, kind);
+        if self.rng.chance(18) {
+            let (label, pointer, value) = bodies::mutation(&mut self.rng, kind);
             request.label = label;
             put(body, pointer, value);
         }
@@ -105,12 +105,12 @@ impl Draw {
         let mut body = self.whole(&mut request);
         request.name = None;
         request.content_type = Some(JSON);
-        if self.dice.chance(4) {
+        if self.rng.chance(4) {
             request.label = "odd name";
             request.query.push(("dryRun", "All".to_owned()));
-            body["metadata"]["name"] = self.dice.one(&ODD_NAMES).into();
+            body["metadata"]["name"] = self.rng.one(&ODD_NAMES).into();
         }
-        if self.dice.chance(10) {
+        if self.rng.chance(10) {
             request.query.push(("fieldValidation", "Strict".to_owned()));
         }
         request.body = Body::Json(body);
@@ -121,7 +121,7 @@ impl Draw {
     fn replace(&mut self) -> Request {
         let mut request = self.object("update", Method::PUT);
         request.content_type = Some(JSON);
-        if self.dice.chance(50) {
+        if self.rng.chance(50) {
             request.label = "replace";
             let body = self.whole(&mut request);
             request.body = Body::Json(body);
@@ -130,7 +130,7 @@ impl Draw {
         let mut changes = self.changes(&mut request);
         changes["apiVersion"] = format!("{GROUP}/v1").into();
         changes["kind"] = self.kind_of(&request).into();
-        if self.dice.chance(5) {
+        if self.rng.chance(5) {
             changes["metadata"]["resourceVersion"] = STALE_VERSION.into();
         }
         request.body = Body::Current(changes);
@@ -140,14 +140,14 @@ impl Draw {
     /// Generates a merge patch.
     fn changes(&mut self, request: &mut Request) -> Value {
         let kind = self.kind_of(request);
-        let mut changes = match self.dice.below(10) {
+        let mut changes = match self.rng.below(10) {
             0..6 => self.fields(kind),
             6 => json!({ "metadata": { "finalizers": ["oracle.example.com/hold"] } }),
             7 => json!({ "metadata": { "finalizers": null } }),
             8 => json!({}),
-            _ => json!({ "metadata": { "labels": { "tier": self.dice.one(&["a", "b"]) } } }),
+            _ => json!({ "metadata": { "labels": { "tier": self.rng.one(&["a", "b"]) } } }),
         };
-        if self.dice.chance(85)
+        if self.rng.chance(85)
             && let Some(fields) = changes.as_object_mut()
         {
             // A change of `roleRef` is an error.
@@ -160,7 +160,7 @@ impl Draw {
     fn patch(&mut self) -> Request {
         let mut request = self.object("merge patch", Method::PATCH);
         request.content_type = Some(MERGE);
-        if self.dice.chance(40) {
+        if self.rng.chance(40) {
             request.label = "strategic merge patch";
             request.content_type = Some(STRATEGIC);
         }
@@ -173,7 +173,7 @@ impl Draw {
         let mut request = self.object("json patch", Method::PATCH);
         request.content_type = Some(JSON_PATCH);
         let kind = self.kind_of(&request);
-        let operations = (0..=self.dice.below(2)).map(|_| bodies::operation(&mut self.dice, kind));
+        let operations = (0..=self.rng.below(2)).map(|_| bodies::operation(&mut self.rng, kind));
         request.body = Body::Json(operations.collect());
         request
     }
@@ -181,8 +181,8 @@ impl Draw {
     fn apply(&mut self) -> Request {
         let mut request = self.object("apply", Method::PATCH);
         request.content_type = Some(APPLY);
-        request.query.push(("fieldManager", self.dice.one(&["alice", "bob"]).to_owned()));
-        if self.dice.chance(50) {
+        request.query.push(("fieldManager", self.rng.one(&["alice", "bob"]).to_owned()));
+        if self.rng.chance(50) {
             request.query.push(("force", "true".to_owned()));
         }
         let body = self.whole(&mut request);
@@ -202,7 +202,7 @@ impl Draw {
         let mut request = self.object("list", Method::GET);
         request.name = None;
         request.query.push(("labelSelector", "tier".to_owned()));
-        if self.dice.chance(50) {
+        if self.rng.chance(50) {
             request.accept = Some(TABLE);
         }
         request
@@ -210,30 +210,30 @@ impl Draw {
 
     /// Generates an access review for one of the users.
     fn question(&mut self) -> Request {
-        let spec = if self.dice.chance(15) {
-            let (verb, path) = (self.dice.one(&["get", "post", "*"]), self.dice.one(&PATHS));
+        let spec = if self.rng.chance(15) {
+            let (verb, path) = (self.rng.one(&["get", "post", "*"]), self.rng.one(&PATHS));
             json!({ "nonResourceAttributes": { "verb": verb, "path": path } })
         } else {
-            let resource = self.dice.one(&ASKED_RESOURCES);
-            let group = if self.dice.chance(10) {
-                self.dice.one(&GROUPS)
+            let resource = self.rng.one(&ASKED_RESOURCES);
+            let group = if self.rng.chance(10) {
+                self.rng.one(&GROUPS)
             } else if resource == "pods" {
                 ""
             } else {
                 GROUP
             };
             let mut attributes = json!({
-                "verb": self.dice.one(&VERBS),
+                "verb": self.rng.one(&VERBS),
                 "group": group,
                 "resource": resource,
-                "subresource": self.dice.one(&["", "", "", "log", "status"]),
-                "name": self.dice.one(&["", "", "a", "b"]),
-                "namespace": self.dice.one(&["", NAMESPACES[0], NAMESPACES[0], NAMESPACES[1], "nowhere"]),
+                "subresource": self.rng.one(&["", "", "", "log", "status"]),
+                "name": self.rng.one(&["", "", "a", "b"]),
+                "namespace": self.rng.one(&["", NAMESPACES[0], NAMESPACES[0], NAMESPACES[1], "nowhere"]),
             });
             attributes.as_object_mut().into_iter().for_each(|fields| fields.retain(|_, value| value != ""));
             json!({ "resourceAttributes": attributes })
         };
-        let guise: Guise = self.dice.one(&GUISES);
+        let guise: Guise = self.rng.one(&GUISES);
         review(guise, &spec)
     }
 }

@@ -7,20 +7,20 @@ use kube::api::{DeleteParams, ListParams, PostParams};
 use testkit::{Servers as _, allocated_cidr, claim, claims, pool, postgres::Cluster};
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::support::{CLAIMS, Front, SOON, Watch, assert_disjoint, body, names, revision, text};
+use super::support::{CLAIMS, ServerFixture, TIMEOUT, Watch, assert_disjoint, body, names, revision, text};
 
 /// The number of clients of a replica that will be frozen.
 const WRITERS: usize = 8;
 /// The maximum number of attempts to freeze a replica while it holds the head of the log.
 const FREEZES_MAX: usize = 500;
 
-async fn three() -> Front {
-    let front = Front::open().await;
+async fn three() -> ServerFixture {
+    let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     front
 }
 
-async fn burst(front: &Front, name: &str, count: usize) {
+async fn burst(front: &ServerFixture, name: &str, count: usize) {
     let names: Vec<String> = (0..count).map(|index| format!("{name}-{index}")).collect();
     join_all(names.iter().map(|name| front.claim(claim(name).pool("root").length(28)))).await;
 }
@@ -32,7 +32,7 @@ struct Writers {
 }
 
 impl Writers {
-    fn begin(front: &Front, replica: usize) -> Self {
+    fn begin(front: &ServerFixture, replica: usize) -> Self {
         let over = watch::Sender::new(false);
         let task = |index: usize| {
             let (claims, over) = (claims(&front.server.server(replica).client(), "default"), over.subscribe());
@@ -61,7 +61,7 @@ impl Writers {
 }
 
 /// Freezes a replica that has clients while it holds the head of the log.
-async fn freeze_with_the_head(front: &Front, replica: usize) {
+async fn freeze_with_the_head(front: &ServerFixture, replica: usize) {
     let held =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";
     let name = &front.server.database().name;
@@ -87,7 +87,7 @@ async fn a_frozen_replica_holds_nobody_up() {
         let writers = Writers::begin(&front, frozen);
         freeze_with_the_head(&front, frozen).await;
         let name = format!("frozen-{frozen}");
-        tokio::time::timeout(SOON, burst(&front, &name, 12)).await.expect("the other replicas serve requests");
+        tokio::time::timeout(TIMEOUT, burst(&front, &name, 12)).await.expect("the other replicas serve requests");
         front.server.resume(frozen);
         let names = writers.end().await;
         acknowledged += names.len();

@@ -3,12 +3,12 @@
 use http::{Method, Request};
 use serde_json::json;
 
-use super::support::{CLAIMS, Front, revision};
+use super::support::{CLAIMS, ServerFixture, revision};
 
 const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
 
 /// Returns true if the replica permits `jane` to list claims, after the replica has applied `revision`.
-async fn may_list(front: &Front, replica: usize, revision: u64) -> bool {
+async fn may_list(front: &ServerFixture, replica: usize, revision: u64) -> bool {
     let http = front.server.server(replica).http();
     let seen = http.get(&format!("{CLAIMS}?resourceVersion={revision}")).await.unwrap();
     assert_eq!(seen.status, 200, "{}", seen.text());
@@ -22,7 +22,7 @@ async fn may_list(front: &Front, replica: usize, revision: u64) -> bool {
 
 #[tokio::test]
 async fn a_right_is_there_and_gone_with_the_revision_that_says_so() {
-    let front = Front::open().await;
+    let front = ServerFixture::open().await;
     let admin = front.server.server(0).http();
     for _ in 0..3 {
         let binding = json!({

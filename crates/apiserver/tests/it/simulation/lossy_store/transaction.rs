@@ -129,7 +129,7 @@ impl Transaction for LossyTransaction {
 impl LossyStore {
     /// A commit that fails on the way to a database or there.
     async fn bad_commit(&self, inner: Box<dyn Transaction>, writes: Vec<Write>) -> Result<(), Error> {
-        let unknown = || Err(Error::Unknown("the connection was cut in the commit".to_owned()));
+        let unknown = || Err(Error::OutcomeUnknown("the connection was cut in the commit".to_owned()));
         let case = self.chance.lock().unwrap().random_range(0..6);
         match case {
             // The request is lost.
@@ -178,10 +178,10 @@ impl LossyStore {
         let case = self.chance.lock().unwrap().random_range(0..5);
         match case {
             0 => Err(Error::Unavailable("the disk is full".to_owned())),
-            1 => Err(Error::Unknown("the disk failed before it was written".to_owned())),
+            1 => Err(Error::OutcomeUnknown("the disk failed before it was written".to_owned())),
             2 => {
                 inner.commit(writes).await?;
-                Err(Error::Unknown("the disk failed after it was written".to_owned()))
+                Err(Error::OutcomeUnknown("the disk failed after it was written".to_owned()))
             }
             3 => {
                 self.hang();

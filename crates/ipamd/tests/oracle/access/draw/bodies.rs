@@ -5,7 +5,7 @@ use apimachinery::rbac::{CLUSTER_ROLE, GROUP, ROLE};
 use serde_json::{Value, json};
 
 use super::super::{is_role, role_ref, subject};
-use crate::{dice::Dice, subject::Oddity};
+use crate::{compared_kind::Mutation, rng::Rng};
 
 /// The verbs.
 pub const VERBS: [&str; 8] = ["get", "get", "create", "update", "escalate", "bind", "impersonate", "*"];
@@ -24,41 +24,41 @@ const ROLE_NAMES: [&str; 14] =
     ["a", "a", "a", "b", "b", "b", "c", "c", "c", "d", "keeper", "keeper", "nobody-s", "cluster-admin"];
 
 /// Picks one or two of these.
-fn some(dice: &mut Dice, of: &[&str]) -> Value {
-    (0..=dice.below(2)).map(|_| dice.one(of)).collect()
+fn some(rng: &mut Rng, of: &[&str]) -> Value {
+    (0..=rng.below(2)).map(|_| rng.one(of)).collect()
 }
 
-fn rule(dice: &mut Dice, kind: &str) -> Value {
-    if kind == CLUSTER_ROLE && dice.chance(15) {
-        return json!({ "verbs": some(dice, &["get", "post", "*"]), "nonResourceURLs": some(dice, &URLS) });
+fn rule(rng: &mut Rng, kind: &str) -> Value {
+    if kind == CLUSTER_ROLE && rng.chance(15) {
+        return json!({ "verbs": some(rng, &["get", "post", "*"]), "nonResourceURLs": some(rng, &URLS) });
     }
-    let mut rule = if dice.chance(15) {
+    let mut rule = if rng.chance(15) {
         // Permits a user to grant more permissions than they have.
-        json!({ "verbs": some(dice, &["escalate", "bind"]), "apiGroups": [GROUP], "resources": some(dice, &["roles", "clusterroles"]) })
+        json!({ "verbs": some(rng, &["escalate", "bind"]), "apiGroups": [GROUP], "resources": some(rng, &["roles", "clusterroles"]) })
     } else {
-        json!({ "verbs": some(dice, &VERBS), "apiGroups": some(dice, &GROUPS), "resources": some(dice, &RESOURCES) })
+        json!({ "verbs": some(rng, &VERBS), "apiGroups": some(rng, &GROUPS), "resources": some(rng, &RESOURCES) })
     };
-    if dice.chance(25) {
-        rule["resourceNames"] = some(dice, &["a", "b", ""]);
+    if rng.chance(25) {
+        rule["resourceNames"] = some(rng, &["a", "b", ""]);
     }
     rule
 }
 
 /// Generates the rules of a role.
-pub fn role(dice: &mut Dice, kind: &str) -> Value {
-    let rules: Vec<Value> = (0..dice.below(4)).map(|_| rule(dice, kind)).collect();
+pub fn role(rng: &mut Rng, kind: &str) -> Value {
+    let rules: Vec<Value> = (0..rng.below(4)).map(|_| rule(rng, kind)).collect();
     json!({ "rules": rules })
 }
 
-fn holder(dice: &mut Dice, kind: &str) -> Value {
-    match dice.below(5) {
-        0 => json!({ "kind": "User", "name": dice.one(&USERS) }),
-        1 | 2 => subject("User", dice.one(&USERS)),
-        3 => subject("Group", dice.one(&TEAMS)),
+fn holder(rng: &mut Rng, kind: &str) -> Value {
+    match rng.below(5) {
+        0 => json!({ "kind": "User", "name": rng.one(&USERS) }),
+        1 | 2 => subject("User", rng.one(&USERS)),
+        3 => subject("Group", rng.one(&TEAMS)),
         _ => {
-            let mut account = json!({ "kind": "ServiceAccount", "name": dice.one(&["robot", "other"]) });
-            if kind.starts_with(CLUSTER_ROLE) || dice.chance(50) {
-                account["namespace"] = dice.one(&["default", "attic"]).into();
+            let mut account = json!({ "kind": "ServiceAccount", "name": rng.one(&["robot", "other"]) });
+            if kind.starts_with(CLUSTER_ROLE) || rng.chance(50) {
+                account["namespace"] = rng.one(&["default", "attic"]).into();
             }
             account
         }
@@ -66,25 +66,25 @@ fn holder(dice: &mut Dice, kind: &str) -> Value {
 }
 
 /// Generates the role reference and the subjects of a binding.
-pub fn binding(dice: &mut Dice, kind: &str) -> Value {
-    let of = if kind.starts_with(CLUSTER_ROLE) || dice.chance(40) { CLUSTER_ROLE } else { ROLE };
-    let mut role = role_ref(of, dice.one(&ROLE_NAMES));
-    if dice.chance(15)
+pub fn binding(rng: &mut Rng, kind: &str) -> Value {
+    let of = if kind.starts_with(CLUSTER_ROLE) || rng.chance(40) { CLUSTER_ROLE } else { ROLE };
+    let mut role = role_ref(of, rng.one(&ROLE_NAMES));
+    if rng.chance(15)
         && let Some(role) = role.as_object_mut()
     {
         role.remove("apiGroup");
     }
-    let subjects: Vec<Value> = (0..dice.below(4)).map(|_| holder(dice, kind)).collect();
+    let subjects: Vec<Value> = (0..rng.below(4)).map(|_| holder(rng, kind)).collect();
     json!({ "roleRef": role, "subjects": subjects })
 }
 
 /// Picks something wrong or unusual for an object of this kind.
-pub fn oddity(dice: &mut Dice, kind: &str) -> Oddity {
-    let oddities = if is_role(kind) { of_roles() } else { of_bindings() };
-    oddities[dice.index(oddities.len())].clone()
+pub fn mutation(rng: &mut Rng, kind: &str) -> Mutation {
+    let mutations = if is_role(kind) { of_roles() } else { of_bindings() };
+    mutations[rng.index(mutations.len())].clone()
 }
 
-fn of_roles() -> Vec<Oddity> {
+fn of_roles() -> Vec<Mutation> {
     let rule = |body: Value| json!([{ "verbs": ["get"], "apiGroups": [""], "resources": ["pods"] }, body]);
     let mixed = json!({ "verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "nonResourceURLs": ["/x"] });
     let named = json!({ "verbs": ["get"], "nonResourceURLs": ["/x"], "resourceNames": ["a"] });
@@ -108,7 +108,7 @@ fn of_roles() -> Vec<Oddity> {
     ]
 }
 
-fn of_bindings() -> Vec<Oddity> {
+fn of_bindings() -> Vec<Mutation> {
     let user = |field: &str, value: &str| {
         let mut user = subject("User", "joe");
         user[field] = value.into();
@@ -137,16 +137,16 @@ fn of_bindings() -> Vec<Oddity> {
 }
 
 /// Generates an operation of a JSON patch.
-pub fn operation(dice: &mut Dice, kind: &str) -> Value {
-    let (list, item) = if is_role(kind) { ("/rules", rule(dice, kind)) } else { ("/subjects", holder(dice, kind)) };
-    match dice.below(9) {
+pub fn operation(rng: &mut Rng, kind: &str) -> Value {
+    let (list, item) = if is_role(kind) { ("/rules", rule(rng, kind)) } else { ("/subjects", holder(rng, kind)) };
+    match rng.below(9) {
         0..3 => json!({ "op": "add", "path": format!("{list}/-"), "value": item }),
         3 => json!({ "op": "replace", "path": format!("{list}/0"), "value": item }),
         4 => json!({ "op": "remove", "path": format!("{list}/0") }),
         5 => json!({ "op": "remove", "path": list }),
         6 => json!({ "op": "add", "path": "/metadata/labels", "value": { "tier": "a" } }),
         7 if !is_role(kind) => json!({ "op": "replace", "path": "/roleRef/name", "value": "c" }),
-        7 => json!({ "op": "add", "path": "/rules/0/verbs/-", "value": dice.one(&VERBS) }),
+        7 => json!({ "op": "add", "path": "/rules/0/verbs/-", "value": rng.one(&VERBS) }),
         _ => json!({ "op": "test", "path": format!("{list}/1"), "value": item }),
     }
 }
