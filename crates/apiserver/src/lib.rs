@@ -2,11 +2,11 @@
 //! addresses.
 //!
 //! A connection ([`serve`], [`tls`]) passes requests through [`stages`] (authentication: [`authentication`],
-//! [`impersonation`]; authorization: [`rbac_authorizer`]; protection against other sites: [`cross_origin`]) to the module of
-//! their verb ([`get`], [`lists`], [`watches`], [`writes`]); [`mod@encoding`] encodes the response. Every write goes
-//! through the [`committer`], whose commits reach watches through the [`watch_cache`]; an API error for a taken range names its
-//! holders ([`holders`]). [`server`] assembles the parts, [`supervisor`] runs the tasks; [`standalone`] replaces what a
-//! cluster would provide.
+//! [`impersonation`]; protection against other sites: [`cross_origin`]) to the module of their verb ([`get`], [`lists`],
+//! [`watches`], [`writes`]); [`mod@encoding`] encodes the response. Every write goes through the [`committer`], whose
+//! commits reach watches through the [`watch_cache`]; an API error for a taken range names its holders ([`holders`]).
+//! [`server`] assembles the parts, [`supervisor`] runs the tasks. Namespaces, roles and garbage collection are provided by
+//! the cluster, or else by another crate through [`deployment_mode`].
 
 pub mod admission;
 pub mod authentication;
@@ -18,6 +18,7 @@ pub mod committer;
 pub mod compaction;
 pub mod context;
 pub mod cross_origin;
+pub mod deployment_mode;
 pub mod documents;
 pub mod encoding;
 pub mod entropy;
@@ -34,14 +35,12 @@ pub mod log_reader;
 pub mod metrics;
 pub mod outage;
 pub mod prober;
-pub mod rbac_authorizer;
 pub mod request_scope;
 pub mod respond;
 pub mod restore;
 pub mod serve;
 pub mod server;
 pub mod stages;
-pub mod standalone;
 pub mod stored_object;
 pub mod supervisor;
 pub mod tls;

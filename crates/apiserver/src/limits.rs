@@ -290,76 +290,17 @@ pub const GENERATED_NAME_TRIES: usize = 8;
 ///
 /// Unit: groups. Test: `crates/apiserver/src/impersonation.rs::groups_are_bounded`.
 pub const IMPERSONATED_GROUPS_MAX: usize = 1_000;
-/// The rules of one role. Their expansion is limited by [`apimachinery::limits::RULE_PAIRS_MAX`].
-///
-/// Unit: rules. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
-pub const ROLE_RULES_MAX: usize = 1_000;
-/// The subjects of one binding.
-///
-/// Unit: subjects. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
-pub const BINDING_SUBJECTS_MAX: usize = 5_000;
-/// The entries of `data`, and of `binaryData`, of one ConfigMap.
-///
-/// Unit: entries. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
-pub const CONFIG_MAP_ENTRIES_MAX: usize = 16_384;
-/// The size of all values of one ConfigMap (`MaxSecretSize` of core/v1).
-///
-/// Unit: bytes. Test: `crates/apiserver/tests/it/standalone.rs::bad_config_maps_are_refused_with_every_fault`.
-pub const CONFIG_MAP_BYTES_MAX: usize = 1024 * 1024;
-/// The maximum length of a key of a ConfigMap.
-///
-/// Unit: bytes. Test: `crates/apiserver/tests/it/standalone.rs::bad_config_maps_are_refused_with_every_fault`.
-pub const CONFIG_MAP_KEY_BYTES_MAX: usize = 253;
-/// The conditions of one namespace.
-///
-/// Unit: conditions. Test: `crates/ipamd/tests/it/worst_bodies.rs::lists_have_limits_that_are_told`.
-pub const NAMESPACE_CONDITIONS_MAX: usize = 100;
-/// The finalizers of remaining objects that the condition of a namespace names.
-///
-/// Unit: finalizers. Test: `crates/apiserver/src/standalone/namespace_controller/conditions.rs::finalizers_beyond_the_limit_are_not_named`.
-pub const CONDITION_FINALIZERS_MAX: usize = 20;
-
-/// The owners of one object that a write looks up to warn of missing ones.
-///
-/// Unit: owner references. Test: `crates/apiserver/tests/it/garbage_collection.rs::owners_beyond_the_limit_are_not_looked_up`.
-pub const OWNERS_LOOKED_UP_MAX: usize = 8;
-
-/// Concurrent writes of the garbage collector, and of the deletion of namespaces.
-///
-/// Unit: requests. Test: `crates/apiserver/src/standalone/work_queue.rs::no_more_is_taken_than_asked_for`.
-pub const BACKGROUND_WRITES_MAX: usize = 64;
 /// The first retry delay of background work; it doubles with each failure.
 ///
-/// Unit: time. Test: `crates/apiserver/src/standalone/work_queue.rs::what_fails_comes_back_later_and_later`,
+/// Unit: time. Test: `crates/apiserver-standalone/src/work_queue.rs::what_fails_comes_back_later_and_later`,
 /// `crates/apiserver/src/supervisor.rs::task_that_panics_is_started_again_after_longer_and_longer_pauses`.
 pub const BACKGROUND_RETRY_MIN: Duration = Duration::from_millis(100);
 /// The maximum retry delay of background work.
 ///
-/// Unit: time. Test: `crates/apiserver/src/standalone/work_queue.rs::what_fails_comes_back_later_and_later`,
+/// Unit: time. Test: `crates/apiserver-standalone/src/work_queue.rs::what_fails_comes_back_later_and_later`,
 /// `crates/apiserver/src/supervisor.rs::task_that_panics_is_started_again_after_longer_and_longer_pauses`.
 pub const BACKGROUND_RETRY_MAX: Duration = Duration::from_mins(1);
 
-/// The age of an event since its last write at which it is deleted: `--event-ttl` of kube-apiserver.
-///
-/// Unit: time. Test: `crates/apiserver/tests/it/events.rs::events_are_kept_for_an_hour`.
-pub const EVENT_AGE_MAX: Duration = Duration::from_hours(1);
-/// The events of one namespace; beyond that the oldest are deleted.
-///
-/// Unit: events. Test: `crates/apiserver/tests/it/events.rs::oldest_events_of_a_namespace_go_beyond_the_bound`.
-pub const EVENTS_PER_NAMESPACE_MAX: usize = 4_096;
-/// The encoded size of the events of one namespace; beyond that the oldest are deleted.
-///
-/// Unit: bytes. Test: `crates/apiserver/src/standalone/events/retention.rs::events_of_a_namespace_are_bounded_in_number_and_bytes`.
-pub const EVENTS_BYTES_PER_NAMESPACE_MAX: usize = 8 * 1024 * 1024;
-/// The maximum length of the reporting instance, the action and the reason of an event of `events.k8s.io/v1`, each, as
-/// in Kubernetes.
-///
-/// Unit: bytes. Test: `crates/apiserver/tests/it/events.rs::bad_events_are_refused_in_the_words_of_their_version`.
-pub const EVENT_WORD_BYTES_MAX: usize = 128;
-/// The maximum length of the note of an event of `events.k8s.io/v1`, as in Kubernetes.
-///
-/// Unit: bytes. Test: `crates/apiserver/tests/it/events.rs::bad_events_are_refused_in_the_words_of_their_version`.
-pub const EVENT_NOTE_BYTES_MAX: usize = 1024;
 /// Entries (object and reason) of the queue of the server's own events: occurrences that wait to be written, or were
 /// written recently. Beyond this the oldest is dropped.
 ///
@@ -407,8 +348,6 @@ pub struct Limits {
     pub watches: usize,
     /// Events in the watch cache; see [`RECENT_EVENTS_MAX`].
     pub recent_events: usize,
-    /// Event objects in one namespace; see [`EVENTS_PER_NAMESPACE_MAX`].
-    pub events_per_namespace: usize,
     /// Open connections; see [`CONNECTIONS_MAX`].
     pub connections: usize,
     /// Connections of unauthenticated clients; see [`UNAUTHENTICATED_CONNECTIONS_MAX`].
@@ -426,7 +365,6 @@ impl Default for Limits {
             bodies_bytes: BODIES_BYTES_MAX,
             watches: WATCHES_MAX,
             recent_events: RECENT_EVENTS_MAX,
-            events_per_namespace: EVENTS_PER_NAMESPACE_MAX,
             connections: CONNECTIONS_MAX,
             unauthenticated_connections: UNAUTHENTICATED_CONNECTIONS_MAX,
             http2_streams: HTTP2_STREAMS_MAX,

@@ -12,7 +12,7 @@ use apimachinery::{
     options::parse_timeout,
     patch::is_apply,
     rbac::{Permissions, Policy, UserInfo},
-    request::{ResourceTarget, Target},
+    request::Target,
     resource::{Subresource, Verb},
     schemas::Schemas,
     status_error::{StatusError, StatusReason},
@@ -26,14 +26,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admission::NoAdmission,
-    authentication::TokenAuthenticator,
+    authentication::{TokenAuthenticator, default_rules},
     body::Body,
     budget::Budget,
     collections,
     committer::Committer,
     context::{self, ApiContext},
     cross_origin,
+    deployment_mode::{Aggregated, DeploymentMode},
     documents::Documents,
     encoding::ResponseEncoding,
     entropy::{self, RandomSource},
@@ -43,17 +43,11 @@ use crate::{
     lists,
     log_reader::LogReader,
     metrics::{Metrics, RequestLabels, ResponseStats},
-    rbac_authorizer::RbacAuthorizer,
     request_scope::RequestScope,
     respond,
     restore::{self, RestoreError, Restored},
     serve::{Handler, Peer},
     stages::{Authorized, Authorizer, Received},
-    standalone::{
-        self, DeploymentMode,
-        admission::StandaloneAdmission,
-        self_subject_review::{self, ReviewKind},
-    },
     supervisor::Supervisor,
     watch_cache::WatchCache,
     watch_scheduler::WatchScheduler,
@@ -72,11 +66,11 @@ pub struct Server<W> {
     registry: Arc<Registry<W>>,
     documents: Documents,
     tokens: Arc<TokenAuthenticator>,
-    access: RbacAuthorizer,
+    default_policy: Arc<Policy>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     limits: Limits,
-    deployment_mode: DeploymentMode,
+    mode: Arc<dyn DeploymentMode<W>>,
     random_source: RandomSource,
     api: OnceLock<Arc<ApiContext<W>>>,
     /// Ends all watches.
@@ -84,19 +78,15 @@ pub struct Server<W> {
 }
 
 impl<W: State> Server<W> {
-    /// A server in a cluster, for instance as an aggregated API server. It answers probes and documents, and 503 to all
-    /// other requests until [`Server::restore`]. `build` is the version of the program.
+    /// A server in a cluster, for instance as an aggregated API server; see [`Server::new`].
     pub fn aggregated(store: Arc<dyn Store>, registry: Registry<W>, limits: Limits, build: &str) -> Self {
-        Self::with_mode(DeploymentMode::Aggregated, store, registry, limits, build)
+        Self::new(Arc::new(Aggregated), store, registry, limits, build)
     }
 
-    /// A server in standalone mode: it also provides what a cluster would ([`standalone`]).
-    pub fn standalone(store: Arc<dyn Store>, registry: Registry<W>, limits: Limits, build: &str) -> Self {
-        Self::with_mode(DeploymentMode::Standalone, store, standalone::registry(registry), limits, build)
-    }
-
-    fn with_mode(
-        deployment_mode: DeploymentMode,
+    /// A server in this deployment mode. It answers probes and documents, and 503 to all other requests until
+    /// [`Server::restore`]. `build` is the version of the program.
+    pub fn new(
+        mode: Arc<dyn DeploymentMode<W>>,
         store: Arc<dyn Store>,
         registry: Registry<W>,
         limits: Limits,
@@ -106,12 +96,12 @@ impl<W: State> Server<W> {
             store,
             documents: Documents::new(&registry, build),
             tokens: Arc::default(),
-            access: RbacAuthorizer::default(),
+            default_policy: Arc::new(Policy::new(default_rules())),
             registry: Arc::new(registry),
             health: Arc::default(),
             metrics: Arc::default(),
             limits,
-            deployment_mode,
+            mode,
             random_source: Arc::new(entropy::system_entropy),
             api: OnceLock::new(),
             stop_watches: CancellationToken::new(),
@@ -163,10 +153,7 @@ impl<W: State> Server<W> {
             watch_cache: Arc::new(WatchCache::new(restored.revision, self.limits.recent_events)),
             metrics: Arc::clone(&self.metrics),
             writes: Arc::clone(&self.health.writes),
-            admission: match self.deployment_mode {
-                DeploymentMode::Aggregated => Arc::new(NoAdmission),
-                DeploymentMode::Standalone => Arc::new(StandaloneAdmission),
-            },
+            admission: self.mode.admission(),
             outdated: AtomicBool::new(false),
         };
         let (store, registry, schemas, world, watch_cache, metrics) = (
@@ -192,7 +179,7 @@ impl<W: State> Server<W> {
             schemas,
             watch_cache,
             queue,
-            event_queue: (self.deployment_mode == DeploymentMode::Standalone).then(Arc::default),
+            event_queue: self.mode.event_queue(),
             metrics,
             world,
             readers,
@@ -206,10 +193,7 @@ impl<W: State> Server<W> {
         if self.api.set(Arc::clone(&api)).is_err() {
             return Err(RestoreError::Inconsistent("a server is restored once".to_owned()));
         }
-        if self.deployment_mode == DeploymentMode::Standalone {
-            standalone::ensure_defaults(&api).await.map_err(|trouble| RestoreError::Namespaces(trouble.to_string()))?;
-            standalone::spawn_controllers(&api, self.limits, tasks);
-        }
+        self.mode.start(&api, tasks).await?;
         self.health.set_restored();
         Ok(restored)
     }
@@ -240,11 +224,11 @@ impl<W: State> Server<W> {
                 };
                 labels.dry_run = if request.query.get_all("dryRun").any(|value| value == "All") { "All" } else { "" };
                 let api = self.api.get().filter(|_| self.health.is_restored()).ok_or_else(starting)?;
-                if let Some(review_kind) = self.review_kind(&target) {
+                if let Some(answer) = self.mode.virtual_resource(&target) {
                     let _permit = context::acquire_permit(&api.writers)?;
                     let (body, policy) =
                         (request.decode(self.limits.body_bytes, &api.bodies).await?, self.policy().await?);
-                    return self_subject_review::answer(review_kind, &body, &policy);
+                    return answer(&body, &policy);
                 }
                 let Some(place) = RequestScope::resolve(&api.registry, &api.schemas, &target)? else {
                     return Ok(no_such_path());
@@ -265,21 +249,16 @@ impl<W: State> Server<W> {
 
     /// The current policy. Before the state has been read it is the default policy.
     async fn policy(&self) -> Result<Arc<Policy>, StatusError> {
-        match self.api.get() {
-            Some(api) => self.access.policy(api).await,
-            None => Ok(self.access.default_policy()),
+        match (self.api.get(), self.mode.policies()) {
+            (Some(api), Some(policies)) => policies.policy(api).await,
+            _ => Ok(Arc::clone(&self.default_policy)),
         }
     }
 
     /// Before the stored rules have been read, returns 503 instead of 403.
     fn unavailable_while_starting(&self, refusal: StatusError) -> StatusError {
-        let knows = self.api.get().is_some() || self.deployment_mode == DeploymentMode::Aggregated;
+        let knows = self.api.get().is_some() || self.mode.policies().is_none();
         if refusal.reason == StatusReason::Forbidden && !knows { starting() } else { refusal }
-    }
-
-    /// The self-subject review at this path, if there is one.
-    fn review_kind(&self, target: &ResourceTarget) -> Option<ReviewKind> {
-        (self.deployment_mode == DeploymentMode::Standalone).then(|| ReviewKind::at(target)).flatten()
     }
 
     /// Limits the time of all requests but watches by the timeout that the client requests, and writes of one object by

@@ -20,6 +20,7 @@ use apiserver::{
     supervisor::{Failure, Supervisor, TaskEnds},
     tls::Tls,
 };
+use apiserver_standalone::Standalone;
 use futures::FutureExt as _;
 use ipam::state::AllocatorState;
 use store::Store;
@@ -106,7 +107,7 @@ async fn start(options: &Serve, metrics: Arc<Metrics>, tasks: &Supervisor) -> an
     material.write_kubeconfig(address)?;
 
     let limits = limits(options);
-    let server = Server::<AllocatorState>::standalone(Arc::clone(&store), ipam::registry(), limits, VERSION);
+    let server = Standalone::default().server(Arc::clone(&store), ipam::registry(), limits, VERSION);
     let server = Arc::new(server.with_metrics(metrics));
     server.tokens().replace(tokens);
     let stop = CancellationToken::new();

@@ -7,7 +7,7 @@ use super::Fault;
 use crate::tree::Tree;
 
 /// Each crate and the crates of this repository that its code may use.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("address", &[]),
     ("apimachinery", &[]),
     ("consistency", &[]),
@@ -15,6 +15,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("store-sqlite", &["store"]),
     ("store-postgres", &["store"]),
     ("apiserver", &["apimachinery", "store"]),
+    (STANDALONE, &["apimachinery", "apiserver", "store"]),
     ("ipam", &["address", "apimachinery"]),
     ("cli", &["ipam"]),
     (
@@ -23,6 +24,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "address",
             "apimachinery",
             "apiserver",
+            STANDALONE,
             "cli",
             "consistency",
             "ipam",
@@ -38,8 +40,12 @@ const ARROWS: [(&str, &[&str]); 12] = [
 /// The crate for tests only.
 const TESTKIT: &str = "testkit";
 
-/// The crates whose tests may use `TESTKIT`, to start servers or databases.
-const TESTED_AS_A_WHOLE: [&str; 3] = ["cli", "ipamd", "store-postgres"];
+/// The crate of the standalone mode, which the tests of the HTTP layer use.
+const STANDALONE: &str = "apiserver-standalone";
+
+/// Crates with the crate that only their tests may use: those with `TESTKIT` may start servers or databases.
+const TEST_ARROWS: [(&str, &str); 4] =
+    [("apiserver", STANDALONE), ("cli", TESTKIT), ("ipamd", TESTKIT), ("store-postgres", TESTKIT)];
 
 /// The dependency tables of a manifest, and whether they are for tests only.
 const TABLES: [(&str, bool); 3] = [("dependencies", false), ("build-dependencies", false), ("dev-dependencies", true)];
@@ -79,7 +85,7 @@ fn check_manifest(path: &str, name: &str, text: &str) -> Vec<Fault> {
         .flat_map(|(table, tests)| table.iter().map(move |entry| (package(entry), tests)))
         .filter(|(package, _)| ARROWS.iter().any(|(known, _)| known == package))
         .filter(|(package, tests)| {
-            let in_tests = *tests && *package == TESTKIT && TESTED_AS_A_WHOLE.contains(&name);
+            let in_tests = *tests && TEST_ARROWS.contains(&(name, *package));
             !in_tests && !allowed.contains(package)
         })
         .map(|(package, tests)| {

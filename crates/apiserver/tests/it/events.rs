@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apiserver::limits::{self, Limits};
+use apiserver_standalone::{Standalone, limits};
 use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -340,8 +340,8 @@ async fn events_are_kept_for_an_hour() {
 
 #[tokio::test]
 async fn oldest_events_of_a_namespace_go_beyond_the_bound() {
-    let limits = Limits { events_per_namespace: 3, ..Limits::default() };
-    let server = TestServer::set_up(Setup { limits, ..Setup::standalone() }).await;
+    let standalone = Some(Standalone { events_per_namespace: 3 });
+    let server = TestServer::set_up(Setup { standalone, ..Setup::default() }).await;
     server.make_namespace("cellar").await;
     let from = server.head().await;
     let mut watched = server.watch(&format!("/api/v1/events?watch=true&resourceVersion={from}")).await;
@@ -464,7 +464,7 @@ async fn refusals_are_counted_and_do_not_cost_the_committer_a_command_each() {
     assert!((1..20).contains(&written), "{written} commands for {REFUSED} refusals");
     let mut last = first;
     while last["count"] != REFUSED {
-        advance(limits::EVENT_WRITE_INTERVAL).await;
+        advance(apiserver::limits::EVENT_WRITE_INTERVAL).await;
         last = events.expect("MODIFIED").await;
     }
     assert_eq!(last["message"], format!("b{}: the shelf \"full\" is full", REFUSED - 1));

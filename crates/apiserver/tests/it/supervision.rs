@@ -1,6 +1,6 @@
 //! Tasks of a server that panic, and stored bytes of another program that are not valid objects.
 
-use apiserver::standalone::DeploymentMode;
+use apiserver_standalone::Standalone;
 use http::Method;
 use serde_json::json;
 use tokio::time::timeout;
@@ -14,11 +14,11 @@ use crate::{
 const NOT_AN_OBJECT: &str = "{\"metadata\": {\"ownerReferences\": 7";
 
 /// A server on a log that others may write to as well, with a shelf `a` and the namespace `attic`.
-async fn shared(deployment_mode: DeploymentMode) -> TestServer {
-    let setup = Setup { deployment_mode, ..Setup::default() };
+async fn shared(standalone: Option<Standalone>) -> TestServer {
+    let setup = Setup { standalone, ..Setup::default() };
     let server = TestServer::starting(setup, FaultInjectingStore::shared()).await.restored().await;
     server.create(&format!("{API}/shelves"), &shelf("a", 100)).await;
-    if deployment_mode == DeploymentMode::Standalone {
+    if standalone.is_some() {
         server.make_namespace("attic").await;
     }
     server
@@ -72,7 +72,7 @@ async fn garbage_collector_and_namespace_controller_that_panic_are_started_again
 
 #[tokio::test]
 async fn watch_that_cannot_read_an_object_ends_with_an_error() {
-    let server = shared(DeploymentMode::Aggregated).await;
+    let server = shared(None).await;
     let all = format!("{BOOKS}?watch=true&resourceVersion={}", server.head().await);
     let mut selecting = server.watch(&format!("{all}&labelSelector=a%21=b")).await;
     let mut whole = server.watch(&format!("{API}/shelves?watch=true&resourceVersion={}", server.head().await)).await;
@@ -91,7 +91,7 @@ async fn watch_that_cannot_read_an_object_ends_with_an_error() {
 
 #[tokio::test]
 async fn controllers_pass_over_what_is_not_an_object() {
-    let server = shared(DeploymentMode::Standalone).await;
+    let server = shared(Some(Standalone::default())).await;
     for key in ["books/platform/attic/bad", "namespaces/platform//bad"] {
         for value in [Some(NOT_AN_OBJECT), Some("{"), None] {
             server.store.write_bytes_externally(key, value).await;

@@ -12,10 +12,10 @@ use apiserver::{
     limits::Limits,
     serve::Listener,
     server::Server,
-    standalone::DeploymentMode,
     supervisor::{Supervisor, TaskEnds},
     tls::{ServingCertificate, Tls, TlsMaterial},
 };
+use apiserver_standalone::Standalone;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -74,7 +74,8 @@ pub struct Setup {
     pub limits: Limits,
     /// The deadline of the shutdown.
     pub drain: Duration,
-    pub deployment_mode: DeploymentMode,
+    /// The options of standalone mode; `None` for a server in a cluster.
+    pub standalone: Option<Standalone>,
     /// The source of random bytes; `None` for that of the system.
     pub random_source: Option<RandomSource>,
     /// The contents of the token file.
@@ -83,20 +84,14 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            drain: TIMEOUT,
-            deployment_mode: DeploymentMode::Aggregated,
-            random_source: None,
-            tokens: "",
-        }
+        Self { limits: Limits::default(), drain: TIMEOUT, standalone: None, random_source: None, tokens: "" }
     }
 }
 
 impl Setup {
     /// A server in standalone mode.
     pub fn standalone() -> Self {
-        Self { deployment_mode: DeploymentMode::Standalone, ..Self::default() }
+        Self { standalone: Some(Standalone::default()), ..Self::default() }
     }
 }
 
@@ -107,11 +102,11 @@ impl TestServer {
     }
 
     pub async fn set_up(setup: Setup) -> Self {
-        let alone = setup.deployment_mode == DeploymentMode::Standalone;
+        let is_standalone = setup.standalone.is_some();
         let test_server = Self::starting(setup, FaultInjectingStore::new()).await;
         let test_server = test_server.restored().await;
         test_server.create("/apis/library.example.com/v1/shelves", &shelf("a", 100_000)).await;
-        if alone {
+        if is_standalone {
             test_server.make_namespace("attic").await;
         }
         test_server
@@ -123,11 +118,11 @@ impl TestServer {
 
     /// A server that has not read its state yet.
     pub async fn starting(setup: Setup, store: FaultInjectingStore) -> Self {
-        let make = match setup.deployment_mode {
-            DeploymentMode::Aggregated => Server::aggregated,
-            DeploymentMode::Standalone => Server::standalone,
+        let (shared, registry) = (Arc::new(store.clone()), sample_kinds::registry());
+        let server = match setup.standalone {
+            None => Server::aggregated(shared, registry, setup.limits, "test"),
+            Some(standalone) => standalone.server(shared, registry, setup.limits, "test"),
         };
-        let server = make(Arc::new(store.clone()), sample_kinds::registry(), setup.limits, "test");
         server.tokens().replace(TokenFile::parse(setup.tokens).unwrap());
         let server = Arc::new(match setup.random_source {
             Some(random_source) => server.with_random_source(random_source),

@@ -10,6 +10,7 @@ use apiserver::{
     supervisor::Supervisor,
     tls::{ServingCertificate, Tls, TlsMaterial},
 };
+use apiserver_standalone::Standalone;
 use store::memory::MemoryStore;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +27,8 @@ pub async fn start<W: State>(pki: &Pki, registry: Registry<W>, world: W) -> anyh
 
 /// Starts a server of these kinds in standalone mode, with namespaces, roles and bindings. It runs until the process ends.
 pub async fn start_alone<W: State>(pki: &Pki, registry: Registry<W>, world: W) -> anyhow::Result<Client> {
-    serve(pki, Server::standalone(Arc::new(MemoryStore::new()), registry, Limits::default(), "oracle"), world).await
+    let server = Standalone::default().server(Arc::new(MemoryStore::new()), registry, Limits::default(), "oracle");
+    serve(pki, server, world).await
 }
 
 async fn serve<W: State>(pki: &Pki, server: Server<W>, world: W) -> anyhow::Result<Client> {

@@ -15,6 +15,9 @@ use apimachinery::{
     resource::{Resource, Subresource, Verb},
     status_error::StatusReason,
 };
+use apiserver::{
+    clock, context::ApiContext, keys, limits::PAGE_RECORDS_MAX, outage::Outage, stored_object, watch_cache::Event,
+};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use store::{Key, Record};
@@ -26,7 +29,7 @@ use super::{
     namespace,
     work_queue::WorkQueue,
 };
-use crate::{clock, context::ApiContext, keys, limits, outage::Outage, stored_object, watch_cache::Event};
+use crate::limits;
 
 /// The field manager of the conditions.
 const MANAGER: &str = "namespace-controller";
@@ -167,7 +170,7 @@ impl<'a, W: State> NamespaceController<'a, W> {
     /// Counts the objects in a namespace.
     async fn count(&self, namespace: &ObjectKey, left: &mut RemainingContent) -> Result<(), ReconcileError> {
         for kind in self.kinds() {
-            let mut pages = Pages::of(self.api, kind.resource(), namespace, limits::PAGE_RECORDS_MAX);
+            let mut pages = Pages::of(self.api, kind.resource(), namespace, PAGE_RECORDS_MAX);
             while let Some(records) = pages.next().await? {
                 for record in records {
                     let object = stored_object::parse(&record.key, &record.value)?;

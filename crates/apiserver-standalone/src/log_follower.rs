@@ -13,14 +13,14 @@ use apimachinery::{
     resource::Subresource,
     status_error::{StatusError, StatusReason},
 };
+use apiserver::{
+    clock, committer::Committed, context::ApiContext, limits, outage::Outage, stored_object, watch_cache::Event,
+};
 use serde_json::Value;
 use store::{Key, Record, Revision};
 use tokio::sync::watch::Receiver;
 
 use super::work_queue::WorkQueue;
-use crate::{
-    clock, committer::Committed, context::ApiContext, limits, outage::Outage, stored_object, watch_cache::Event,
-};
 
 /// Delay after a new event before the log is read, so that events in quick succession are read together.
 const CONTROLLER_DEBOUNCE: Duration = Duration::from_millis(10);

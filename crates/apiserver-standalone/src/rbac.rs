@@ -1,5 +1,5 @@
 //! Roles and bindings (`rbac.authorization.k8s.io/v1`), stored as objects. [`apimachinery::rbac`] evaluates them;
-//! [`crate::rbac_authorizer`] determines when changes take effect.
+//! [`super::rbac_authorizer`] determines when changes take effect.
 //!
 //! Privilege escalation is prevented as in Kubernetes: writing a role requires all permissions in it, or the verb
 //! `escalate` on it; binding a role requires all permissions in it, or the verb `bind` on it

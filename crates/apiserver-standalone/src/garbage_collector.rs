@@ -16,6 +16,7 @@ use apimachinery::{
     object::{Object, OwnerReference},
     options::{DeleteOptions, Propagation},
 };
+use apiserver::{context::ApiContext, keys, outage::Outage, stored_object, watch_cache::Event};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use store::{Key, Record, Revision};
@@ -27,7 +28,7 @@ use super::{
     owners::OwnerLocation,
     work_queue::WorkQueue,
 };
-use crate::{context::ApiContext, keys, limits, outage::Outage, stored_object, watch_cache::Event};
+use crate::limits;
 
 /// The field manager of its writes.
 const MANAGER: &str = "garbage-collector";

@@ -8,15 +8,18 @@ use std::sync::Arc;
 use apimachinery::{
     body::Decoded, command::ObjectKey, decoding::ObjectDecoder, kind::State, object::Object, options::FieldValidation,
 };
+use apiserver::{
+    context::ApiContext,
+    event_queue::{DueEvent, EventQueue, WrittenEvent},
+    limits::{BACKGROUND_RETRY_MAX, BACKGROUND_RETRY_MIN},
+};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::PLURAL;
 use crate::{
-    context::ApiContext,
-    event_queue::{DueEvent, EventQueue, WrittenEvent},
     limits,
-    standalone::log_follower::{self, ReconcileError},
+    log_follower::{self, ReconcileError},
 };
 
 /// The reporting component.
@@ -51,8 +54,8 @@ pub async fn run<W: State>(api: Arc<ApiContext<W>>) {
 /// Returns an event to the queue, with a delay that doubles with each failure.
 fn put_back(event_queue: &EventQueue, due: DueEvent, trouble: &ReconcileError, failures: u32) {
     tracing::warn!(error = %trouble, reason = due.occurrence.content.reason, "an event could not be written; retrying");
-    let delay = limits::BACKGROUND_RETRY_MIN.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
-    event_queue.put_back(due, Instant::now() + delay.min(limits::BACKGROUND_RETRY_MAX));
+    let delay = BACKGROUND_RETRY_MIN.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
+    event_queue.put_back(due, Instant::now() + delay.min(BACKGROUND_RETRY_MAX));
 }
 
 /// Updates the count of the event that was written before, or creates an event.

@@ -155,7 +155,7 @@ fn all(left: &RemainingContent, notes: &[&str]) -> [DesiredCondition; 5] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::standalone::namespace::Namespaces;
+    use crate::namespace::Namespaces;
 
     /// One remaining object of a core resource, with these finalizers.
     fn left(finalizers: &[String]) -> RemainingContent {

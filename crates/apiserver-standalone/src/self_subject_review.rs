@@ -11,10 +11,9 @@ use apimachinery::{
     resource::{NamePolicy, Resource, Verb},
     status_error::{StatusError, StatusReason},
 };
+use apiserver::{body::Body, deployment_mode::VirtualResource, respond, stages::Decoded};
 use http::Response;
 use serde_json::{Value, json};
-
-use crate::{body::Body, respond, stages::Decoded};
 
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
@@ -22,7 +21,7 @@ const VERSION: &str = "v1";
 
 /// The kind of review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReviewKind {
+enum ReviewKind {
     /// SelfSubjectReview: the caller's identity.
     Subject,
     /// SelfSubjectAccessReview: whether the caller may do something.
@@ -35,7 +34,7 @@ impl ReviewKind {
     const ALL: [Self; 3] = [Self::Subject, Self::Access, Self::Rules];
 
     /// The review at this path.
-    pub fn at(target: &ResourceTarget) -> Option<Self> {
+    fn at(target: &ResourceTarget) -> Option<Self> {
         let here = |review_kind: &Self| {
             target.group == review_kind.group() && target.version == VERSION && target.resource == review_kind.plural()
         };
@@ -110,18 +109,23 @@ pub fn resources() -> Vec<Resource> {
     ReviewKind::ALL.into_iter().map(ReviewKind::resource).collect()
 }
 
+/// The handler of the review at this path, if there is one.
+pub fn handler(target: &ResourceTarget) -> Option<VirtualResource> {
+    ReviewKind::at(target).map(|_| answer as VirtualResource)
+}
+
 /// Answers a review.
-pub fn answer(review_kind: ReviewKind, request: &Decoded, policy: &Arc<Policy>) -> Result<Response<Body>, StatusError> {
+fn answer(request: &Decoded, policy: &Arc<Policy>) -> Result<Response<Body>, StatusError> {
     let target = request.info.target.resource().filter(|target| {
         target.verb == Verb::Create
             && target.name.is_none()
             && target.subresource.is_none()
             && target.namespace.is_none()
     });
-    if target.is_none() {
+    let Some(review_kind) = target.and_then(ReviewKind::at) else {
         let message = "the server does not allow this method on the requested resource";
         return Err(StatusError::new(StatusReason::MethodNotAllowed, message));
-    }
+    };
     let body = body::decode(request.content_type(), &request.body)?.value;
     let spec = body.get("spec").cloned().unwrap_or_default();
     let identity = &request.identity;

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use apiserver::limits;
 use tokio::time::Instant;
-
-use crate::limits;
 
 /// Keys to process.
 #[derive(Debug, Default)]

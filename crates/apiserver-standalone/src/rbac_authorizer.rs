@@ -1,26 +1,24 @@
 //! The current RBAC policy, cached in memory.
 //!
-//! Roles and bindings are stored objects ([`crate::standalone::rbac`]). Before each use the cache is checked against
+//! Roles and bindings are stored objects ([`crate::rbac`]). Before each use the cache is checked against
 //! the end of the log: a permission that an answered write granted or removed applies from the next request on. All
 //! rules are read again when one of them has changed; the watch cache reports whether one has.
 
 use std::sync::Arc;
 
 use apimachinery::{kind::State, rbac::Policy, status_error::StatusError};
+use apiserver::{
+    authentication::default_rules, context::ApiContext, deployment_mode::PolicySource, errors, stored_object,
+};
+use async_trait::async_trait;
 use store::Record;
 use tokio::sync::Mutex;
 
-use crate::{
-    authentication::default_rules,
-    context::ApiContext,
-    errors,
-    standalone::{log_follower::each_record, rbac},
-    stored_object,
-};
+use crate::{log_follower::each_record, rbac};
 
 /// The RBAC policy and its cache.
+#[derive(Default)]
 pub struct RbacAuthorizer {
-    default_policy: Arc<Policy>,
     cached: Mutex<Option<CachedPolicy>>,
 }
 
@@ -30,23 +28,10 @@ struct CachedPolicy {
     revision: u64,
 }
 
-impl Default for RbacAuthorizer {
-    fn default() -> Self {
-        Self { default_policy: Arc::new(Policy::new(default_rules())), cached: Mutex::default() }
-    }
-}
-
-impl RbacAuthorizer {
-    /// The default policy, which is all that a server without stored rules has.
-    pub fn default_policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.default_policy)
-    }
-
-    /// The policy at the end of the log. A server that stores no rules uses the default policy.
-    pub async fn policy<W: State>(&self, api: &ApiContext<W>) -> Result<Arc<Policy>, StatusError> {
-        if api.registry.get(rbac::CLUSTER_ROLES).is_none() {
-            return Ok(self.default_policy());
-        }
+#[async_trait]
+impl<W: State> PolicySource<W> for RbacAuthorizer {
+    /// The policy at the end of the log.
+    async fn policy(&self, api: &ApiContext<W>) -> Result<Arc<Policy>, StatusError> {
         // Concurrent requests wait for one read.
         let mut cached = self.cached.lock().await;
         let head = api.watch_cache.head();

@@ -17,26 +17,29 @@ use apimachinery::{
     options::{DeleteOptions, Propagation},
     time::Time,
 };
+use apiserver::{
+    clock,
+    context::ApiContext,
+    keys,
+    limits::{BACKGROUND_RETRY_MAX, BACKGROUND_RETRY_MIN},
+    outage::Outage,
+    watch_cache::Event,
+};
 use futures::future::join_all;
 use serde_json::json;
 use store::Record;
 
 use super::{PREFIX, columns};
 use crate::{
-    clock,
-    context::ApiContext,
-    keys,
-    limits::{self, Limits},
-    outage::Outage,
-    standalone::log_follower::{LogFollower, ReconcileError, delete, each_object, patch, run_with_restart},
-    watch_cache::Event,
+    limits,
+    log_follower::{LogFollower, ReconcileError, delete, each_object, patch, run_with_restart},
 };
 
-/// Runs until dropped.
-pub async fn run<W: State>(api: Arc<ApiContext<W>>, limits: Limits) {
+/// Runs until dropped. `events_max` is the maximum number of events of one namespace.
+pub async fn run<W: State>(api: Arc<ApiContext<W>>, events_max: usize) {
     let outage = Outage::new("events cannot be read for their expiry");
     let work = async || {
-        let (retention, log_follower) = Retention::read(&api, limits).await?;
+        let (retention, log_follower) = Retention::read(&api, events_max).await?;
         outage.over();
         retention.follow(log_follower).await
     };
@@ -50,8 +53,8 @@ struct Retention<'a, W> {
 
 impl<'a, W: State> Retention<'a, W> {
     /// Reads all events once; the log provides later changes.
-    async fn read(api: &'a ApiContext<W>, limits: Limits) -> Result<(Self, LogFollower<'a, W>), store::Error> {
-        let mut index = RetentionIndex::new(limits.events_per_namespace, limits::EVENTS_BYTES_PER_NAMESPACE_MAX);
+    async fn read(api: &'a ApiContext<W>, events_max: usize) -> Result<(Self, LogFollower<'a, W>), store::Error> {
+        let mut index = RetentionIndex::new(events_max, limits::EVENTS_BYTES_PER_NAMESPACE_MAX);
         let now = clock::now().as_second();
         let put = |record: &Record, event: &Object| {
             let entry = Entry::of(event, record.revision.0, record.value.len(), last_written(event, now));
@@ -63,7 +66,7 @@ impl<'a, W: State> Retention<'a, W> {
 
     /// Follows the log until it cannot be read.
     async fn follow(mut self, mut log_follower: LogFollower<'a, W>) -> Result<Infallible, store::Error> {
-        let mut pause = limits::BACKGROUND_RETRY_MIN;
+        let mut pause = BACKGROUND_RETRY_MIN;
         loop {
             let now = clock::now().as_second();
             log_follower.catch_up(PREFIX, |event| self.index.observe(event, now)).await?;
@@ -74,11 +77,11 @@ impl<'a, W: State> Retention<'a, W> {
             }
             let dropped = join_all(surplus.into_iter().map(|(key, entry)| self.delete(key, entry))).await;
             match dropped.into_iter().find_map(Result::err) {
-                None => pause = limits::BACKGROUND_RETRY_MIN,
+                None => pause = BACKGROUND_RETRY_MIN,
                 Some(trouble) => {
                     tracing::warn!(error = %trouble, "events could not be deleted; retrying");
                     tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(limits::BACKGROUND_RETRY_MAX);
+                    pause = (pause * 2).min(BACKGROUND_RETRY_MAX);
                 }
             }
         }

@@ -5,9 +5,10 @@ use apimachinery::{
     kind::{Registry, State},
     object::{Object, OwnerReference},
 };
+use apiserver::{keys, stored_object};
 use store::Store;
 
-use crate::{keys, limits::OWNERS_LOOKED_UP_MAX, stored_object};
+use crate::limits::OWNERS_LOOKED_UP_MAX;
 
 /// The location of an owner.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,11 +8,11 @@ use apimachinery::{
     rest::Existence,
     status_error::StatusError,
 };
+use apiserver::admission::Admission;
 use async_trait::async_trait;
 use store::Store;
 
 use super::{namespace, owners::AddedOwners};
-use crate::admission::Admission;
 
 /// The rules of standalone mode.
 pub struct StandaloneAdmission;

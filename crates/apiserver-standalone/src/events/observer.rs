@@ -16,17 +16,11 @@ use apimachinery::{
     object::Object,
     occurrence::{EventRules, EventState, Occurrence},
 };
+use apiserver::{clock, context::ApiContext, event_queue::EventQueue, outage::Outage, watch_cache::Event};
 use store::{Record, Revision};
 
 use super::{PREFIX, recorder};
-use crate::{
-    clock,
-    context::ApiContext,
-    event_queue::EventQueue,
-    outage::Outage,
-    standalone::log_follower::{LogFollower, each_object, run_with_restart},
-    watch_cache::Event,
-};
+use crate::log_follower::{LogFollower, each_object, run_with_restart};
 
 /// Runs until dropped.
 pub async fn run<W: State>(api: Arc<ApiContext<W>>) {
